@@ -2,9 +2,9 @@
 //!
 //! The control thread publishes a [`Current`] and increments the epoch. Every worker compares the
 //! epoch at the start of each exchange and acknowledges a new one, so that no request accepted
-//! after the last acknowledgement uses the previous version. Workers use the version through views.
-//! If a worker drops a view, its `Arc` is sent to the control thread, so that a snapshot is never
-//! freed on a worker (data-plane.md §4).
+//! after the last acknowledgement uses the previous version. Each worker holds the version in a
+//! `worker::View`. When a worker drops its view, the control thread gets the version's `Arc`, so
+//! that a worker never frees a snapshot (data-plane.md §4).
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
@@ -36,13 +36,15 @@ use crate::tls::connector::Connector;
 use crate::upstream::health::{self, Check};
 use crate::upstream::hosts::Common;
 
-/// Time without a heartbeat after which a worker counts as stalled: 15s. Workers send a heartbeat
-/// once a second.
+/// Time after which a worker that has sent no heartbeat counts as stalled: 15s. Workers send a
+/// heartbeat once a second.
 const STALLED_MS: u64 = 15_000;
-/// Maximum number of keys that each of the two rate-limit tables can count at the same time.
+/// Maximum number of rate-limit keys that each of the two tables can count at the same time:
+/// 262,144.
 const LIMIT_KEYS: usize = 1 << 18;
 
-/// Snapshot, with related data of this process.
+/// Snapshot with data that exists only in this process: metric ids, TLS settings, host states and
+/// validators.
 #[derive(Debug)]
 pub(crate) struct Loaded {
     pub(crate) snapshot: Snapshot,
@@ -50,7 +52,7 @@ pub(crate) struct Loaded {
     /// Metric ids of routes, by API and by index in the API. Versions with the same API share the
     /// ids of its routes.
     pub(crate) route_uids: Box<[Arc<[u32]>]>,
-    /// Metric ids of upstreams, by index.
+    /// Metric ids of upstreams, by index of the upstream.
     pub(crate) upstream_uids: Box<[u32]>,
     /// TLS settings of listeners, by index; `None` for a listener without TLS.
     pub(crate) tls_listeners: Box<[Option<Arc<TlsListener>>]>,
@@ -90,18 +92,19 @@ pub(crate) struct Shared {
     pub(crate) clock: Clock,
     /// Name of this process in logs and status.
     pub(crate) node: Box<str>,
-    /// Zone of this process. Targets in the same zone are preferred.
+    /// Zone of this process. Targets in the same zone are preferred. `None`: zones have no effect.
     pub(crate) zone: Option<Box<str>>,
-    /// Maximum time that a tunnel may continue after its Close frame, in milliseconds.
+    /// Maximum time that a WebSocket tunnel may continue after gwd has sent its Close frame, in
+    /// milliseconds.
     pub(crate) websocket_drain_ms: u64,
     /// Limits on the time that peers may keep the gateway waiting.
     pub(crate) patience: Patience,
     pub(crate) limits: Limits,
     pub(crate) budgets: Arc<Budgets>,
     pub(crate) compute: Compute,
-    /// Connections to stores of counters.
+    /// Connections to the stores that hold counters for a fleet of gateways.
     pub(crate) stores: Stores,
-    /// Requests to other services that are in progress, and their cached answers.
+    /// Lookups at other services: those in progress, and their cached answers.
     pub(crate) joined: SharedLookups,
     /// Password checks that are in progress.
     pub(crate) passwords: Passwords,
@@ -109,14 +112,14 @@ pub(crate) struct Shared {
     pub(crate) permits: Arc<PermitQueue>,
     /// Permits to validate a long body on the threads for computations.
     pub(crate) validations: Arc<FairPermits>,
-    /// Limit on the validation of requests, set by an operator.
+    /// Limit on the validation of requests that an operator has set in an emergency.
     pub(crate) validation_limit: ValidationLimit,
     /// Compiled validators of requests.
     pub(crate) validators: Validators,
     pub(crate) loads: Loads,
     current: ArcSwapOption<Current>,
     epoch: AtomicU64,
-    /// Epoch that each worker has acknowledged last.
+    /// Epoch (number of the published version) that each worker has acknowledged last.
     acknowledged: Box<[AtomicU64]>,
     /// Time of each worker's last heartbeat, in milliseconds of the clock.
     beats: Box<[AtomicU64]>,
@@ -165,7 +168,7 @@ impl Shared {
         (Arc::new(shared), thrown)
     }
 
-    /// Epoch of the running version.
+    /// Epoch of the running version, which each publication increments.
     pub(crate) fn epoch(&self) -> u64 {
         self.epoch.load(Ordering::Acquire)
     }
@@ -175,7 +178,8 @@ impl Shared {
         self.current.load_full()
     }
 
-    /// Hosts that need active health checks in the running version.
+    /// Hosts that need active health checks in the running version. `None` before the first
+    /// activation.
     pub(crate) fn checks(&self) -> Option<Arc<[Check]>> {
         let current = self.current()?;
         let Loaded {
@@ -209,7 +213,8 @@ impl Shared {
         epoch
     }
 
-    /// Records that a worker begins no more exchanges under an older epoch.
+    /// Records that a worker uses the version of this epoch: it begins no more exchanges with an
+    /// older version.
     pub(crate) fn acknowledge(&self, worker: usize, epoch: u64) {
         self.acknowledged[worker].store(epoch, Ordering::Release);
         if let Some(thread) = self.waiting.load().as_ref() {
@@ -222,7 +227,7 @@ impl Shared {
         self.beats[worker].store(now_ms, Ordering::Relaxed);
     }
 
-    /// True if no worker is stalled.
+    /// True if no worker is stalled, that is, all have sent a heartbeat within [`STALLED_MS`].
     pub(crate) fn lives(&self) -> bool {
         all_move(&self.beats, self.clock.now_ms())
     }
@@ -243,8 +248,8 @@ impl Shared {
 
     /// Sends a version to the control thread, which frees it if nothing else uses it.
     pub(crate) fn discard(&self, current: Arc<Current>) {
-        // Ignore an error: without a control thread, the process is ending. The version is freed
-        // here.
+        // Ignore an error: it means that the control thread has ended, because the process stops.
+        // This thread then frees the version.
         let _ending = self.bin.send(current);
     }
 }

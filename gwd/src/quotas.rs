@@ -24,7 +24,7 @@ use crate::runtime::program_log::{Level, event};
 
 /// Name of the file with the counters, in the state folder.
 pub(crate) const FILE: &str = "quotas.bin";
-/// Name to which a damaged file is renamed.
+/// Name that a damaged file with the counters gets.
 pub(crate) const DAMAGED: &str = "quotas.bin.damaged";
 /// Maximum length of the file with the counters, in bytes.
 const BYTES_MAX: u64 = 64 << 20;
@@ -52,7 +52,7 @@ struct Common {
 #[derive(Default)]
 struct State {
     stops: bool,
-    /// True while another process owns the file with the counters.
+    /// True while another process writes the file with the counters, after a handover.
     paused: bool,
 }
 
@@ -84,19 +84,20 @@ impl Keeper {
         })
     }
 
-    /// True if the last write failed.
+    /// True if the last write of the file with the counters failed.
     pub(crate) fn fails(&self) -> bool {
         self.common.fails.load(Ordering::Relaxed)
     }
 
-    /// Writes the counters, then stops writing the file, because another process takes it over.
+    /// Writes the counters, then stops writing the file, because another process takes the file
+    /// over.
     pub(crate) fn pause(&self) {
         let mut state = self.common.lock();
         self.common.write();
         state.paused = true;
     }
 
-    /// Continues to write the file, because the other process failed.
+    /// Writes the file again, because the process that was to take it over has failed.
     pub(crate) fn resume(&self) {
         self.common.lock().paused = false;
     }

@@ -14,7 +14,7 @@ use crate::telemetry::log_file::Rotation;
 pub struct Settings {
     /// Name of the process in logs and status.
     pub name: String,
-    /// Zone of the process. Targets in the same zone are preferred.
+    /// Zone of the process. Targets in the same zone are preferred. `None`: zones have no effect.
     pub zone: Option<String>,
     /// Number of worker threads.
     pub workers: usize,

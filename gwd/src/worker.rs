@@ -29,11 +29,13 @@ use crate::upstream::Service;
 use crate::upstream::call_cx::CallCx;
 use crate::upstream::pool::PooledUpstream;
 
-/// Number of parked connections after which unused memory is returned to the system.
+/// Number of parked connections (idle, without buffers) after which unused memory is returned to
+/// the system.
 const PARKED_MIN: usize = 256;
 
-/// Time for which the last version that named an address is kept: 3s. During this time, connections
-/// that were accepted at the address may still begin an exchange.
+/// Time for which a replaced version is kept because the new version does not name one of its
+/// addresses: 3s. During this time, connections that were accepted at the address may still begin
+/// an exchange.
 const LEFT_MS: u64 = LAST_EXCHANGE_MS + 1_000;
 
 /// State of one worker.
@@ -46,27 +48,28 @@ pub(crate) struct Worker {
     pub(crate) log: access_log::Writer,
     /// Notified when the access log has lines to flush.
     pub(crate) log_waits: Notify,
-    /// Local part of the limit on requests in progress.
+    /// This worker's permits of the process-wide limit on requests in progress.
     pub(crate) requests: LocalQuota,
     pub(crate) waiting: Waiting,
     /// Cache of tokens that this worker has verified.
     pub(crate) tokens: TokenCache,
-    /// Number of requests that are being copied to mirrors.
+    /// Number of requests of which copies are being sent to mirrors.
     pub(crate) copied: Cell<usize>,
     peers: Peers,
     view: RefCell<Option<Rc<View>>>,
     epoch: Cell<u64>,
-    /// Start of the drain, since which connections end after their exchange. Milliseconds of the
-    /// clock.
+    /// Time at which the drain started, in milliseconds of the clock; `None`: no drain. While
+    /// draining, each connection ends after its current exchange.
     draining_ms: Cell<Option<u64>>,
     /// Time at which open tunnels are closed, in milliseconds of the monotonic clock.
     tunnels_end_ms: Cell<u64>,
     /// Unix time in seconds after which all connections are woken, because the certificate of a client
     /// with an open response or tunnel may have expired.
     certificate_ends_s: Cell<u64>,
-    /// Last version that named an address, by socket id, with the time at which it was replaced.
+    /// For each address that the running version no longer names, by socket id: the last version
+    /// that named it, and the time in milliseconds at which that version was replaced.
     left: RefCell<FxHashMap<u32, (Rc<View>, u64)>>,
-    /// Difference of the wall clock and the monotonic clock, in milliseconds.
+    /// Unix time in milliseconds at time 0 of the monotonic clock.
     wall_ms: Cell<u64>,
     /// Current value of `Date`, updated once a second.
     date: Cell<[u8; clock::HTTP_DATE_BYTES]>,
@@ -136,7 +139,8 @@ impl Worker {
         self.view.borrow().as_ref().map(Rc::clone)
     }
 
-    /// Version that this worker uses now. Does not check if a newer version was published.
+    /// Version that this worker uses now. Does not check if a newer version was published. `None`
+    /// before the first activation.
     pub(crate) fn current_view(&self) -> Option<Rc<View>> {
         self.view.borrow().as_ref().map(Rc::clone)
     }
@@ -162,7 +166,7 @@ impl Worker {
     }
 
     /// Version and listener index for an exchange at an address: the running version or, for a
-    /// short time, the last version that named the address.
+    /// short time, the last version that named the address. `None` if no such version is kept.
     pub(crate) fn view_at(
         &self,
         newest: &Rc<View>,
@@ -203,8 +207,8 @@ impl Worker {
         self.tunnels_end_ms.get()
     }
 
-    /// Unix time in milliseconds at a monotonic time. After a change of the wall clock, the value
-    /// is wrong for at most one second.
+    /// Converts a time of the monotonic clock in nanoseconds to Unix time in milliseconds. After a
+    /// change of the wall clock, the value is wrong for at most one second.
     pub(crate) fn unix_ms(&self, now_ns: u64) -> u64 {
         self.wall_ms.get() + now_ns / 1_000_000
     }
@@ -223,7 +227,7 @@ impl Worker {
         self.deadlines.wake_all();
     }
 
-    /// Wakes all connections after this Unix time in seconds, to within a second.
+    /// Schedules a wake-up of all connections at this Unix time in seconds, accurate to a second.
     pub(crate) fn wake_after(&self, unix_s: u64) {
         let earlier_s = self.certificate_ends_s.get().min(unix_s);
         self.certificate_ends_s.set(earlier_s);
@@ -253,8 +257,8 @@ impl Worker {
         }
     }
 
-    /// Hands a connection over to another worker. Returns the connection if that worker's queue is
-    /// full.
+    /// Hands an accepted connection over to another worker. Returns the connection in `Err` if that
+    /// worker's queue is full.
     pub(crate) fn hand(
         &self,
         to: usize,
@@ -264,7 +268,7 @@ impl Worker {
         sent.map_err(mpsc::error::TrySendError::into_inner)
     }
 
-    /// Counts a connection that was parked.
+    /// Counts a connection that was parked: it is idle and has released its buffers.
     pub(crate) fn parked_one(&self) {
         self.parked.set(self.parked.get() + 1);
         if self.parked.get() == PARKED_MIN {
@@ -272,7 +276,7 @@ impl Worker {
         }
     }
 
-    /// Restarts the count of parked connections.
+    /// Resets the count of parked connections to 0, because unused memory is returned now.
     pub(crate) fn none_parked(&self) {
         self.parked.set(0);
     }
@@ -359,7 +363,7 @@ impl std::fmt::Debug for Worker {
     }
 }
 
-/// Connection of a listener; counted until this value is dropped.
+/// Guard that counts a client connection of a listening socket until it is dropped.
 pub(crate) struct Counted(pub(crate) Arc<ListenSocket>);
 
 impl Drop for Counted {

@@ -15,7 +15,7 @@ const CONNECTIONS_MAX: usize = 256;
 /// Maximum concurrent connections of the reserve, which get responses only to health checks.
 const RESERVE_MAX: usize = 32;
 
-/// Open connections of the admin interface, oldest first.
+/// Open connections of the admin interface, in the order in which they were opened.
 #[derive(Debug, Default)]
 pub(super) struct Connections {
     open: VecDeque<Arc<Connection>>,
@@ -84,7 +84,7 @@ impl Connection {
         Busy(Arc::clone(self))
     }
 
-    /// Waits until the connection must be closed to make room for a new one.
+    /// Waits until this connection must be closed, so that a new one can be admitted.
     pub(super) async fn is_shed(&self) {
         self.shed.notified().await;
     }

@@ -118,7 +118,7 @@ fn operation(route: &RouteRef<'_>, host: &str) -> Value {
     })
 }
 
-/// Steps of the chain with their outcomes.
+/// Steps of the policy chain with their outcomes, as JSON.
 fn chain(route: &RouteRef<'_>, decided: &Decided<'_>, cx: &Cx<'_>) -> Vec<Value> {
     let refused = matches!(decided.verdict, Verdict::Reject(_));
     let asks = matches!(decided.verdict, Verdict::Ask(_));
@@ -142,7 +142,7 @@ fn chain(route: &RouteRef<'_>, decided: &Decided<'_>, cx: &Cx<'_>) -> Vec<Value>
     steps.collect()
 }
 
-/// True for a step that limits only plans which the caller does not have.
+/// True for a filter that does not apply to the caller, such as the rate limit of another plan.
 fn is_other_plan(step: &ChainStep, cx: &Cx<'_>) -> bool {
     matches!(step, ChainStep::Filter(_, filter) if !filter.applies(cx))
 }
@@ -169,11 +169,12 @@ fn upstream(loaded: &Loaded, decided: &Decided<'_>, head: &RequestHead, cx: &Cx<
     })
 }
 
-/// Decision about a request, with its status and reason.
+/// Decision about a request, such as `forward` or `reject`, with its status and reason.
 fn decision(snapshot: &Snapshot, decided: &Decided<'_>) -> (&'static str, Value, Value) {
     match &decided.verdict {
         Verdict::Forward => ("forward", Value::Null, Value::Null),
-        // Another service decides about this request; an explanation sends it no request.
+        // Another service decides about this request, and an explanation does not call that
+        // service.
         Verdict::Ask(_) => ("depends", Value::Null, Value::Null),
         Verdict::Reply(reply) => ("respond", reply.status.as_u16().into(), Value::Null),
         Verdict::Reject(refusal) => (
@@ -189,8 +190,8 @@ fn decision(snapshot: &Snapshot, decided: &Decided<'_>) -> (&'static str, Value,
     }
 }
 
-/// A request target without the values in its query that are credentials or that logs do not show,
-/// as `gwc route` shows it.
+/// Returns a request target in which query values are hidden if they are credentials or if logs
+/// redact them. `gwc route` does the same.
 fn shown(target: &str, secret: &[Box<str>], route: &RouteRef<'_>) -> String {
     let Some((path, query)) = target.split_once('?') else {
         return target.to_owned();

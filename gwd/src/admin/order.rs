@@ -50,7 +50,7 @@ pub(super) struct Question {
     pub(super) peer: Option<String>,
 }
 
-/// Body of requests without parameters.
+/// Body of a command without parameters.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Nothing {}
@@ -186,8 +186,8 @@ mod tests {
             ("sha256:ABcd", "abcd"),
             ("deadbeef", "deadbeef"),
         ] {
-            let told = rollback_target(&json!(prefix)).unwrap();
-            assert_eq!(told, Target::Prefix(digits.to_owned()));
+            let parsed = rollback_target(&json!(prefix)).unwrap();
+            assert_eq!(parsed, Target::Prefix(digits.to_owned()));
         }
         for bad in ["123", "sha256:123", "-", "-0", "sha512:abcd", "12 34", ""] {
             assert!(target(json!(bad)).is_err(), "{bad}");

@@ -64,10 +64,10 @@ pub(crate) struct Admin {
     pub(crate) draining: Arc<AtomicBool>,
     /// Host names that the interface accepts over TCP, in addition to IP addresses and `localhost`.
     pub(crate) hosts: Vec<String>,
-    /// Notified when another process has taken over the interface.
+    /// Notified when another gwd process has taken over the admin interface.
     pub(crate) left: Arc<Notify>,
-    /// Permit to write `/metrics` or a status. There is one permit, so that a health check waits
-    /// for at most one of these large responses.
+    /// Semaphore with one permit, which writing `/metrics` or a status needs. A health check
+    /// therefore waits for at most one of these large responses.
     pub(crate) writing: Semaphore,
 }
 
@@ -262,10 +262,10 @@ impl Admin {
         writing
     }
 
-    /// True if every host named in the request, in `Host` or as the authority of its target, is an
-    /// IP address, `localhost` or configured by the operator, or if the request has the token. This
-    /// protects against DNS rebinding: a web page can make its own host name resolve to this
-    /// interface, but meets none of these conditions.
+    /// True if the request has exactly one `Host` field (HTTP/1.0: at most one), and all hosts that
+    /// it names are allowed. Allowed hosts are IP addresses, `localhost` and the configured names;
+    /// with the token, any host. This protects against DNS rebinding: a web page can make its own
+    /// host name resolve to this interface, but cannot name an allowed host.
     fn is_for_us(&self, request: &Request<Incoming>) -> bool {
         let is_ours = |authority: &Authority| {
             let host = authority.host();
@@ -293,14 +293,14 @@ impl Admin {
         let status = self.status.load();
         let runs = status.ready;
         let protected = status.revocations_protected;
-        let said = |fine: bool| if fine { "pass" } else { "fail" };
+        let outcome = |fine: bool| if fine { "pass" } else { "fail" };
         let ready = runs && !draining;
         health(
             ready,
-            said(ready),
+            outcome(ready),
             &json!({
-                "bundle": [{"status": said(runs)}],
-                "draining": [{"status": said(!draining)}],
+                "bundle": [{"status": outcome(runs)}],
+                "draining": [{"status": outcome(!draining)}],
                 "key_sets": [{"status": if status.has_keys { "pass" } else { "warn" }}],
                 "revocations": [{"status": if protected { "pass" } else { "warn" }}],
             }),
@@ -336,13 +336,13 @@ impl Admin {
     }
 
     fn has_token(&self, request: &Request<Incoming>) -> bool {
-        let said = request
+        let given = request
             .headers()
             .get(AUTHORIZATION)
             .and_then(|value| value.as_bytes().split_at_checked(7))
             .filter(|(scheme, _)| scheme.eq_ignore_ascii_case(b"bearer "));
         let token = self.token.as_ref();
-        token.is_some_and(|token| said.is_some_and(|(_, said)| token.is(said)))
+        token.is_some_and(|token| given.is_some_and(|(_, given)| token.is(given)))
     }
 
     async fn changes(&self, path: &str, request: Request<Incoming>, via: Via) -> Reply {
@@ -367,8 +367,8 @@ impl Admin {
         }
     }
 
-    /// Handles a request with a body. A body with unknown keys is rejected, because gwd would
-    /// otherwise ignore something that the operator intended.
+    /// Executes an operator's command from its JSON body. Unknown keys are rejected: ignoring them
+    /// could ignore what the operator intended.
     async fn order(&self, path: &str, body: &[u8], who: String) -> Reply {
         let switch = match path {
             "/v1/log-level" => return set_level(body, &who),
@@ -420,12 +420,12 @@ impl Admin {
             status.insert("validation_limit".into(), limit);
             status.insert("caches".into(), caches::status_value(&self.shared));
             let memory = &self.shared.budgets.memory;
-            let told = json!({
+            let value = json!({
                 "max_bytes": memory.max(),
                 "used_bytes": memory.used(),
                 "buffered_bytes": memory.buffered(),
             });
-            status.insert("memory".into(), told);
+            status.insert("memory".into(), value);
             if self.draining.load(Ordering::Relaxed) {
                 status.insert("ready".into(), false.into());
                 status.insert("draining".into(), true.into());
@@ -474,12 +474,12 @@ impl Token {
         Ok(Self(Zeroizing::new(token.to_vec())))
     }
 
-    /// Compares the token with `said`, in a time that depends only on their lengths.
-    fn is(&self, said: &[u8]) -> bool {
-        let said = said.trim_ascii();
-        let mut differs = u8::from(said.len() != self.0.len());
+    /// Compares the token with `given`, in a time that depends only on their lengths.
+    fn is(&self, given: &[u8]) -> bool {
+        let given = given.trim_ascii();
+        let mut differs = u8::from(given.len() != self.0.len());
         for (index, byte) in self.0.iter().enumerate() {
-            differs |= byte ^ said.get(index).copied().unwrap_or(!byte);
+            differs |= byte ^ given.get(index).copied().unwrap_or(!byte);
         }
         std::hint::black_box(differs) == 0
     }
@@ -566,16 +566,16 @@ fn log_refused_change(path: &str, via: Via, refusal: &Reply) {
 fn set_level(body: &[u8], who: &str) -> Reply {
     let before = program_log::level();
     let read = order::read::<order::LevelOrder>(body);
-    let said = read.as_ref().ok().map(|order| order.level.as_str());
+    let name = read.as_ref().ok().map(|order| order.level.as_str());
     let audit = Audit {
         what: "log-level",
         who,
         from: Some(before.as_str().to_owned()),
-        to: said.map(str::to_owned),
+        to: name.map(str::to_owned),
         why: None,
         result: OK,
     };
-    let Some(level) = said.and_then(Level::parse) else {
+    let Some(level) = name.and_then(Level::parse) else {
         let result = "bad-request";
         Audit { result, ..audit }.tell("the log level was not changed", json!({}));
         let why = read.err();

@@ -15,7 +15,8 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(super) struct InTime<I> {
     inner: I,
-    /// Timer that runs from the first blocked write until all data is written.
+    /// Timer that runs from the first blocked write until all data is written. `None`: no write was
+    /// blocked.
     over: Option<Pin<Box<Sleep>>>,
 }
 

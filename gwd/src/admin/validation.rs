@@ -17,13 +17,13 @@ const RESTORE: &str = "restore";
 pub(super) fn order(shared: &Shared, body: &[u8], who: &str) -> Result<(), String> {
     let read = order::read::<ValidationOrder>(body);
     let before = shared.validation_limit.status();
-    let said = read.as_ref().ok();
+    let requested = read.as_ref().ok();
     let audit = Audit {
         what: "validation",
         who,
         from: Some(before["mode"].as_str().unwrap_or(RESTORE).to_owned()),
-        to: said.map(|order| order.mode.clone()),
-        why: said.and_then(|order| order.reason.as_deref()),
+        to: requested.map(|order| order.mode.clone()),
+        why: requested.and_then(|order| order.reason.as_deref()),
         result: OK,
     };
     let carried_out = match &read {

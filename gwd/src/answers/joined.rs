@@ -37,13 +37,14 @@ pub(crate) struct SharedLookups {
 #[derive(Debug, Default)]
 struct Flight {
     gate: Arc<Gate<()>>,
-    /// Answer of the leader. `Some(None)`: the answer cannot be shared.
+    /// Answer of the leader. Empty: the lookup is in progress. `Some(None)`: the answer cannot be
+    /// shared.
     answer: OnceLock<Option<Answer>>,
 }
 
-/// Result of waiting for the answer to a question.
+/// Result of waiting for the answer to a question (a lookup at another service).
 pub(crate) enum Turn {
-    /// Another request got this answer.
+    /// The leader has this answer, which all requests with the question use.
     Answered(Answer),
     /// The request is the leader: it performs the lookup for all requests that wait.
     Leads(Lead),
@@ -51,8 +52,8 @@ pub(crate) enum Turn {
     Alone,
 }
 
-/// Request that takes part in a lookup in progress, as its leader or waiting for its answer.
-/// Dropping this value ends its part.
+/// Participation of a request in a lookup in progress, as its leader or waiting for its answer.
+/// Dropping this value ends the participation.
 pub(crate) struct Joining<'j> {
     joined: &'j SharedLookups,
     key: Key,
@@ -72,7 +73,7 @@ pub(crate) struct Lead {
 struct Store {
     young: Generation,
     old: Generation,
-    /// Answers that were removed to make room.
+    /// Number of answers that were removed to make room for others.
     evicted: u64,
 }
 
@@ -81,7 +82,7 @@ struct Store {
 pub(crate) struct Size {
     pub(crate) entries: usize,
     pub(crate) bytes: usize,
-    /// Answers that were removed to make room since the process started.
+    /// Number of answers that were removed to make room for others, since the process started.
     pub(crate) evicted: u64,
 }
 
@@ -96,8 +97,8 @@ struct Entry {
     answer: Arc<Answered>,
     since_ms: u64,
     until_ms: u64,
-    /// Time until which the expired answer is used. After this time, the service is contacted
-    /// again.
+    /// Time until which the expired answer is used, in milliseconds of the clock. After this time,
+    /// the service is contacted again.
     retry_ms: u64,
     bytes: usize,
 }
@@ -107,7 +108,8 @@ struct Entry {
 impl SharedLookups {
     /// Cached answer to a question, if it is fresh, or if it is expired but may still be used
     /// ([`RETRY_MS`]). The age is compared with the current times of `keep`, so that a release with
-    /// shorter times also applies to answers that were cached before.
+    /// shorter times also applies to answers that were cached before. `None`: the service must be
+    /// asked.
     pub(crate) fn cached(&self, key: &Key, keep: &Keep, now_ms: u64) -> Option<Arc<Answered>> {
         let get = |kind: Kept, store: &Mutex<Store>| {
             let (time_ms, stale_ms) = (keep.times_ms[kind as usize], stale_ms(keep, kind));
@@ -127,7 +129,7 @@ impl SharedLookups {
 
     /// Expired answer to a question, for use while the service does not answer. The answer is used
     /// for [`RETRY_MS`] before the service is contacted again, so that not every request waits for
-    /// an unavailable service.
+    /// an unavailable service. `None`: no answer may be used.
     pub(crate) fn stale(&self, key: &Key, keep: &Keep, now_ms: u64) -> Option<Arc<Answered>> {
         let mut store = locked(&self.admitted);
         let serves = |entry: &Entry| now_ms < entry.since_ms.saturating_add(keep.stale_ms);
@@ -167,7 +169,7 @@ impl SharedLookups {
         locked(store).insert(key, entry);
     }
 
-    /// Registers a request that needs the answer to a question.
+    /// Joins a request to the lookup of a question, which starts if none is in progress.
     pub(crate) fn join(&self, key: Key) -> Joining<'_> {
         let flight = Arc::clone(locked(&self.flights).entry(key).or_default());
         Joining {
@@ -201,9 +203,9 @@ impl Drop for Joining<'_> {
     fn drop(&mut self) {
         let mut flights = locked(&self.joined.flights);
         let is_own = |known: &Arc<Flight>| Arc::ptr_eq(known, &self.flight);
-        // Two references to the flight, those of the table and of this request, mean that nothing
-        // else waits for the answer. An answered flight is removed at once, so that a later request
-        // starts a new one.
+        // Only two references to this flight (the table's and this request's) mean that no other
+        // request waits for the answer. A flight with an answer is removed at once, so that a later
+        // request starts a new lookup.
         let is_last = Arc::strong_count(&self.flight) <= 2 || self.flight.answer.get().is_some();
         if is_last && flights.get(&self.key).is_some_and(is_own) {
             flights.remove(&self.key);
@@ -320,9 +322,9 @@ mod tests {
         let mut waiting = Box::pin(second.turn());
         assert!(poll(&mut waiting).is_none());
         lead.answered(Some(&Answer::Outage(Outage::Failed)));
-        let told = poll(&mut waiting).unwrap();
+        let turn = poll(&mut waiting).unwrap();
         assert!(matches!(
-            told,
+            turn,
             Turn::Answered(Answer::Outage(Outage::Failed))
         ));
     }
@@ -471,7 +473,7 @@ mod tests {
             number += 1;
         }
         let full = joined.sizes()[0];
-        // The answer moves from the older generation to the younger one.
+        // This use moves the answer from the older generation to the younger one.
         assert!(joined.cached(&key(0), &keep, 0).is_some());
         assert_eq!(joined.sizes()[0], full);
     }

@@ -4,7 +4,7 @@
 //! can continue. The other checks wait in a queue, which is limited in total and for each client
 //! address. If the queue is full, a new check replaces the newest waiting check of a larger network
 //! (IPv6 /64, /56 or /48, IPv4 address or /24). A flood of wrong passwords therefore delays only
-//! the requests of its sender, although each check comes from another address of its network.
+//! requests of its own network, even if each check comes from another address of that network.
 
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -27,7 +27,7 @@ const WAITING_OF_ONE_MAX: u32 = 32;
 /// Password checks of the process that wait or are in progress.
 #[derive(Debug)]
 pub(crate) struct Passwords {
-    /// Permits to compute a hash: half as many as threads for computations, at least one.
+    /// Permits to compute a hash: half the number of compute threads, at least one.
     permits: Arc<FairPermits>,
     waiting: Mutex<Replaceable<Entry>>,
     /// Random key of the process for the hashes in the cache, so that the hashes do not help to
@@ -69,14 +69,15 @@ impl Passwords {
         }
     }
 
-    /// Key of a password check in the cache of results.
+    /// Key under which the result of a password check is cached.
     pub(crate) fn key_of(&self, check: &Check) -> Key {
         let hash =
             Sha256::new_with_prefix(self.key).chain_update(AskId::of_password(check).to_bytes());
         hash.finalize().into()
     }
 
-    /// Waits for a permit to compute a hash. Client addresses take turns.
+    /// Waits for a permit to compute a hash. Client addresses take turns. `None` only if the queue
+    /// of permits was dropped.
     pub(crate) async fn permit(&self, client: IpAddr) -> Option<Permit> {
         self.permits.take(client).await
     }
@@ -114,7 +115,7 @@ impl Place<'_> {
     /// Waits for `result`, or until a check of another network replaces this one.
     ///
     /// # Errors
-    /// The place was taken.
+    /// [`Replaced`] if another check has replaced this one.
     pub(crate) async fn keep<T>(&mut self, result: impl Future<Output = T>) -> Result<T, Replaced> {
         tokio::select! {
             biased;
@@ -126,7 +127,7 @@ impl Place<'_> {
     /// Marks the check as in progress, so that no other check replaces it.
     ///
     /// # Errors
-    /// The place was taken.
+    /// [`Replaced`] if another check has already replaced this one.
     pub(crate) fn begins(&self) -> Result<(), Replaced> {
         let mut waiting = locked(&self.passwords.waiting);
         let entry = waiting.get_mut(self.number).ok_or(Replaced)?;
@@ -211,7 +212,7 @@ mod tests {
         flooded((0..=u16::MAX).map(within));
         flooded((0..=u16::MAX).map(|number| within(number.rotate_left(8))));
         flooded((0..=u8::MAX).map(|last| IpAddr::from([198, 51, 100, last])));
-        // 8 networks with 32 checks each.
+        // The flood comes from 8 networks, with 32 checks each.
         flooded((0..256u16).map(|number| within(number / 32)));
     }
 

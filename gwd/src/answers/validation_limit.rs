@@ -10,7 +10,7 @@ use bundle::digest::Digest;
 use policy::validation::Mode;
 use serde_json::{Value, json};
 
-/// Limit that applies in this process, if there is one.
+/// Limit on validation that an operator has set. Empty: no limit.
 #[derive(Debug, Default)]
 pub(crate) struct ValidationLimit(ArcSwapOption<Limit>);
 
@@ -42,7 +42,8 @@ impl ValidationLimit {
         self.0.swap(None).map(|limit| limit.mode)
     }
 
-    /// Removes the limit unless it belongs to this bundle. Returns its mode if it was removed.
+    /// Removes the limit, unless it was set for this bundle. Returns the mode of a removed limit;
+    /// `None` if nothing was removed.
     pub(crate) fn lift_unless(&self, bundle: &Digest) -> Option<Mode> {
         let limit = self.0.load_full()?;
         match limit.bundle == *bundle {

@@ -17,7 +17,7 @@ use crate::runtime::compute::Compute;
 /// Maximum estimated memory of validators that no version uses: 32 MiB.
 const UNUSED_BYTES_MAX: u64 = 32 << 20;
 
-/// Validators of the process.
+/// Validators of operations, for all versions of the process.
 #[derive(Default)]
 pub(crate) struct Validators {
     /// Validators of APIs, by the digest of the API's blob.
@@ -28,7 +28,7 @@ pub(crate) struct Validators {
 /// Validators of one API, which versions with the same blob share.
 pub(crate) struct ApiValidators {
     part: Arc<ApiPart>,
-    /// Validators of operations, by index. An empty cell is not compiled yet.
+    /// Validators of the API's operations, by index. Empty: not compiled yet.
     cells: Box<[OnceLock<Ready>]>,
     /// Compilations in progress, by index of the operation.
     pending: Mutex<HashMap<usize, watch::Receiver<bool>>>,
@@ -124,7 +124,7 @@ impl ApiValidators {
         done.wait_for(|done| *done).await.is_ok()
     }
 
-    /// Name of the API.
+    /// Name of the API to which the validators belong.
     pub(crate) fn name(&self) -> &str {
         self.part.name()
     }
@@ -155,7 +155,7 @@ impl ApiValidators {
         left
     }
 
-    /// Names of the credentials of an operation.
+    /// Names of the fields and parameters that carry an operation's credentials.
     fn credentials(&self, index: usize) -> Credentials {
         let security = self.part.security(index);
         let none = ir::Security::default();

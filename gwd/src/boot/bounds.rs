@@ -90,7 +90,7 @@ mod tests {
 
     #[test]
     fn connections_of_one_address_have_a_default() {
-        let said = |connections, per_address| {
+        let limit = |connections, per_address| {
             let mut ours = RunOptions::default();
             ours.memory = Some("16GiB".to_owned());
             ours.connections = Some(connections);
@@ -98,10 +98,10 @@ mod tests {
             let bounds = of(&ours, &RunOptions::default()).unwrap();
             bounds.connections_per_address
         };
-        assert_eq!(said(1_000, None), 250);
-        assert_eq!(said(100_000, None), 2_500);
-        assert_eq!(said(1, None), 1);
-        assert_eq!(said(1_000, Some(7)), 7);
+        assert_eq!(limit(1_000, None), 250);
+        assert_eq!(limit(100_000, None), 2_500);
+        assert_eq!(limit(1, None), 1);
+        assert_eq!(limit(1_000, Some(7)), 7);
     }
 
     #[test]

@@ -417,12 +417,12 @@ fn versions_text(bundles: &Value) -> String {
         };
         let serial = bundle["serial"].as_u64();
         let serial = serial.map_or("-".to_owned(), |serial| serial.to_string());
-        let way = match bundle["not_ready"].as_str() {
+        let note = match bundle["not_ready"].as_str() {
             Some("on-disk") | None => String::new(),
             Some(why) => format!(" NOT ready: {why}"),
         };
         out.push_str(&format!(
-            "{} {state:<8} serial {serial:<5} {}{way}\n",
+            "{} {state:<8} serial {serial:<5} {}{note}\n",
             text(bundle, "bundle"),
             text(bundle, "created")
         ));

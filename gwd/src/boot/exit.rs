@@ -4,7 +4,7 @@ use serde_json::json;
 
 use crate::runtime::program_log::{Level, event};
 
-/// Reason why the program ends.
+/// Reason why the program ends, which determines its exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Exit {
     /// Success.

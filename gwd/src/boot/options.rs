@@ -370,7 +370,7 @@ pub(super) struct Resolved {
     pub(super) insecure_allow_unsigned: bool,
 }
 
-/// Error in the options.
+/// Invalid or missing option, with the reason.
 #[derive(Debug)]
 pub(super) enum OptionsError {
     Usage(String),

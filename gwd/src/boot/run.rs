@@ -44,7 +44,7 @@ pub(super) fn run(options: &RunOptions, resolved: &Resolved) -> Exit {
     }
 }
 
-/// Gateway that serves, or that waits for its first bundle.
+/// Running gateway process, which serves a bundle or waits for its first one.
 struct Running {
     control: Control,
     events: Sender<Event>,
@@ -67,9 +67,10 @@ struct Running {
 /// Resources that the previous process hands over. Empty if there is no previous process.
 #[derive(Default)]
 struct Predecessor {
-    /// Connection to the previous process, which waits until this process serves.
+    /// Connection to the previous process, which waits until this process serves. `None`: no
+    /// take-over.
     promise: Option<Promise>,
-    /// Lock of the state folder.
+    /// Lock of the state folder. `None`: this process takes the lock itself.
     lock: Option<File>,
     admin_socket: Option<OwnedFd>,
 }
@@ -411,7 +412,7 @@ fn admin_token(resolved: &Resolved) -> Result<Option<Token>, Exit> {
     }
 }
 
-/// Data that the signal handlers use.
+/// State and time limits that the signal handlers use.
 struct Signals {
     events: Sender<Event>,
     options: RunOptions,

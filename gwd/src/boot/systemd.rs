@@ -62,9 +62,9 @@ pub(super) fn sockets() -> Vec<InheritedSockets> {
     inherited
 }
 
-/// Notifies systemd once the process is ready, and notifies its watchdog from the start. A process
-/// that takes over becomes the service's main process, for which the unit needs `NotifyAccess=all`.
-/// Without systemd this does nothing.
+/// Notifies systemd once the process is ready. Notifies systemd's watchdog from the start. A
+/// process that takes over becomes the service's main process, for which the unit needs
+/// `NotifyAccess=all`. Without systemd this does nothing.
 ///
 /// # Errors
 /// If no thread can be started.
@@ -100,7 +100,8 @@ pub(super) fn watch(
     Ok(())
 }
 
-/// Notifies the watchdog if the process is alive; otherwise systemd restarts the process.
+/// Notifies systemd's watchdog if no worker is stalled. Without this notification, systemd restarts
+/// the process.
 fn feed(lives: &impl Fn() -> bool) {
     if lives() {
         notify("WATCHDOG=1");

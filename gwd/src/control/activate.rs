@@ -231,7 +231,7 @@ impl Control {
             .retain(|known| known.version.bundle() != bundle && known.vouched_for);
         self.residents.insert(0, resident);
         self.residents.truncate(self.plan.keep.max(1));
-        // The previous version may be banned: drop it, now that it no longer runs.
+        // The previous version may be revoked or withdrawn: drop it, now that it no longer runs.
         self.drop_banned();
         self.alarm("running-untrusted", false);
         let mut bundles = self.node.registry.bundles();

@@ -46,8 +46,8 @@ impl Control {
     }
 
     pub(super) fn cannot_follow(&mut self, refused: Refused) {
-        // If the store could not be read, it is unknown if the alarms still apply: leave them
-        // unchanged.
+        // Leave the alarms unchanged if the store could not be read: it is then unknown whether
+        // they still apply.
         let replayed = refused.reason() == "replayed";
         if replayed || refused.blame() != Blame::Store {
             let forked = matches!(refused, Refused::Forked { .. });

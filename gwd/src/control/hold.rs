@@ -10,16 +10,18 @@ use super::{Control, advice};
 use crate::runtime::program_log::{Audit, BY_ITSELF, Level, OK, event};
 
 impl Control {
-    /// True if a hold blocks this record. A hold has no effect if the held bundle is banned.
+    /// True if a hold blocks the activation of this record. A hold has no effect if the held bundle
+    /// is revoked or withdrawn.
     pub(super) fn is_held(&self, accepted: &Accepted) -> bool {
         let hold = self.ran.hold.as_ref();
         hold.is_some_and(|hold| {
-            let stands = self.banned(&hold.to).is_none();
-            stands && (hold.sticky || hold.from == accepted.bundle())
+            let is_usable = self.banned(&hold.to).is_none();
+            is_usable && (hold.sticky || hold.from == accepted.bundle())
         })
     }
 
-    /// Held bundle that is to run: the bundle of the hold, if no bundle runs.
+    /// Held bundle that must be run, because no bundle runs. `None` if there is no hold or a bundle
+    /// runs.
     pub(super) fn awaited_hold(&self) -> Option<Digest> {
         let hold = self.ran.hold.as_ref()?;
         self.running.is_none().then_some(hold.to)
@@ -100,8 +102,8 @@ impl Control {
     }
 }
 
-/// True if the held bundle can become usable without an operator. A damaged or missing copy in the
-/// state folder cannot.
+/// True if the reason of the refusal can pass without an operator, so that the held bundle can run
+/// later. A damaged or missing copy in the state folder cannot.
 const fn passes(refused: &Refused) -> bool {
     let damaged = matches!(
         refused,

@@ -29,14 +29,14 @@ const YOUNG_S: u64 = 3_600;
 const TIDY_MS: u64 = 60_000;
 
 impl Control {
-    /// Remembers an accepted record, in memory and on disk, even if its bundle does not run. This
-    /// prevents a replay of older records.
+    /// Stores an accepted channel record, in memory and on disk, even if its bundle does not run.
+    /// This prevents a replay of older records.
     pub(super) fn remember(&mut self, from: &Folder, accepted: &Accepted) {
         self.accept(accepted);
         self.persist_record(from, accepted);
     }
 
-    /// Remembers an accepted record in memory.
+    /// Stores an accepted channel record in memory.
     pub(super) fn accept(&mut self, accepted: &Accepted) {
         let created = self.memory.created;
         let earlier = self.memory.record;
@@ -101,7 +101,8 @@ impl Control {
         }
     }
 
-    /// Checks that the state folder has the newest record, the revocation list and the history.
+    /// Checks that the state folder has the newest record, the revocation list and the history that
+    /// are in memory.
     fn remembers(&self) -> Result<(), Refused> {
         let layout = &self.state.layout;
         let channel = Chain::Channel(self.plan.channel.clone());

@@ -28,7 +28,7 @@ const BYTES_MAX: u64 = (1 << 20) + 4_096;
 /// with a later fetch time is not used.
 const AHEAD_MAX_S: u64 = 300;
 
-/// Key cells of all sources, and the folder with the stored copies of the key sets.
+/// Current key set of each source, and the folder with the stored copies of the key sets.
 #[derive(Debug, Default)]
 pub(crate) struct KeySets {
     /// Folder of the copies, or `None` if no copies are kept.
@@ -53,7 +53,8 @@ impl KeySets {
         }
     }
 
-    /// Returns the cell of a source, filled from the copy of an earlier process if that exists.
+    /// Returns the cell with the current key set of a source. A new cell starts with the copy that
+    /// an earlier process has stored, if there is one.
     pub(crate) fn cell(&self, source: &Remote, read: Read) -> Arc<KeyCell> {
         let mut cells = self.cells.borrow_mut();
         let entry = cells.entry(source.clone()).or_insert_with(|| Entry {
@@ -63,8 +64,8 @@ impl KeySets {
         Arc::clone(&entry.cell)
     }
 
-    /// Writes copies of the key sets that were fetched since the last call, and drops cells that no
-    /// version has named for a while. `now_ms` is monotonic.
+    /// Writes copies of the key sets that were fetched since the last call, and drops the key sets
+    /// of sources that no version has named for a while. `now_ms` is monotonic.
     pub(crate) fn tidy(&self, now_ms: u64) {
         let mut cells = self.cells.borrow_mut();
         for entry in cells.values() {
@@ -141,9 +142,9 @@ fn text(source: &Remote, set: &Bytes, fetched_s: u64) -> Vec<u8> {
 fn read(source: &Remote, bytes: Vec<u8>) -> Result<(Bytes, u64), String> {
     let mut rest = Bytes::from(bytes);
     let first = line(&mut rest).unwrap_or_default();
-    let said = first.strip_prefix(FORM).map(str::trim);
-    let said = said.ok_or("its format is unknown")?;
-    if Digest::of(&rest).to_string() != said {
+    let digest = first.strip_prefix(FORM).map(str::trim);
+    let digest = digest.ok_or("its format is unknown")?;
+    if Digest::of(&rest).to_string() != digest {
         return Err("its digest does not match".to_owned());
     }
     let fetched_s: u64 = line(&mut rest)
@@ -158,7 +159,8 @@ fn read(source: &Remote, bytes: Vec<u8>) -> Result<(Bytes, u64), String> {
     Ok((rest, fetched_s))
 }
 
-/// Removes the first line from `rest` and returns it.
+/// Removes the first line from `rest` and returns it. `None` if there is no line end, or the line
+/// is not valid UTF-8.
 fn line(rest: &mut Bytes) -> Option<String> {
     let end = rest.iter().position(|byte| *byte == b'\n')?;
     let line = rest.split_to(end + 1);

@@ -4,8 +4,8 @@
 //! requests of operators, and timers. The steps of an activation are:
 //!
 //! - new bundle: verify, resolve secrets, build, bind, persist, publish, acknowledge, respond
-//! - record that names a resident version: persist, publish, acknowledge, respond
-//! - operator's switch to a resident version: publish, acknowledge, persist, respond
+//! - record that names a version in memory: persist, publish, acknowledge, respond
+//! - operator's switch to a version in memory: publish, acknowledge, persist, respond
 //!
 //! A failure before `publish` leaves everything unchanged.
 
@@ -85,7 +85,7 @@ pub(crate) struct Plan {
     pub(crate) channel: ChannelName,
     pub(crate) trust: TrustSource,
     pub(crate) state: PathBuf,
-    /// Maximum versions kept in memory.
+    /// Maximum number of versions in memory, including the running one.
     pub(crate) keep: usize,
     pub(crate) secret_dir: PathBuf,
     pub(crate) secret_env_prefix: String,
@@ -117,7 +117,7 @@ pub(crate) enum Event {
     Resume { who: String, answer: Answer },
     /// Hands over to another process, which connected with this stream.
     HandOver(UnixStream),
-    /// Stops the process.
+    /// Stops the process with a drain, because `who` has requested it.
     Stop { who: String },
 }
 
@@ -206,8 +206,8 @@ pub(crate) struct Control {
     state: State,
     ran: Ran,
     memory: Memory,
-    /// True if the state folder has everything that a restart needs. False if a write failed; the
-    /// write is retried.
+    /// True if the state folder has everything that a restart needs. False after a failed write,
+    /// which is retried.
     durable: bool,
     /// True if replays are detected: a floor is set, or a record was accepted before the current
     /// one.
@@ -216,7 +216,7 @@ pub(crate) struct Control {
     /// floor, or a record was accepted after an earlier one (each record names the newest list at
     /// its time).
     revocations_protected: bool,
-    /// Newest accepted record.
+    /// Newest accepted record. `None`: no record was accepted yet.
     head: Option<Accepted>,
     /// Records that were skipped because their signing key is revoked. gwd does not verify them
     /// again.
@@ -226,7 +226,7 @@ pub(crate) struct Control {
     residents: Vec<Resident>,
     /// Descriptions of bundles that ran, for the admin interface.
     described: Described,
-    /// Banned bundles that have already been dropped from memory.
+    /// Revoked or withdrawn bundles that were already dropped from memory.
     dropped: BTreeSet<Digest>,
     refusals: Refusals,
     last_error: Option<status::LastError>,
@@ -241,9 +241,10 @@ pub(crate) struct Control {
     clean_up_due: bool,
     /// Records whose source artifact is not in the state folder yet.
     sources_due: Vec<Accepted>,
-    /// Bundle that was last loaded in advance for a rollback.
+    /// Bundle that was last loaded in advance for a rollback. `None`: none since the start.
     warmed: Option<Digest>,
-    /// Time since which no bundle runs because an address is in use.
+    /// Time since which no bundle runs because an address is in use. `None`: no address is in use,
+    /// or a bundle runs.
     busy_since_ms: Option<u64>,
     /// True if the trust file changed, but the state folder could not be read to verify its
     /// statements again.
@@ -264,13 +265,13 @@ struct CrowdedLimits {
 /// Conditions that were logged already, so that further reads do not log them again.
 #[derive(Debug, Default)]
 struct LoggedTroubles {
-    /// Error of the last read of the store, if it failed.
+    /// Error of the last read of the store, if it failed and was logged.
     store: Option<Refused>,
-    /// Reason why the store's newest revocation list is not accepted.
+    /// Reason why the store's newest revocation list was refused. `None`: it was accepted.
     list: Option<Refused>,
-    /// Digest of the last trust file that was rejected.
+    /// Digest of the trust file, if the last read rejected it.
     trust: Option<Digest>,
-    /// Serial of the channel's head that a hold blocks.
+    /// Serial of the channel's head, if a hold blocks it.
     held: Option<u64>,
 }
 
@@ -524,13 +525,13 @@ impl Control {
         let keys: Vec<&TrustedKey> = self.trust.keys().iter().filter(of_channel).collect();
         let soon = now.plus_s(KEY_ENDS_SOON_S);
         let ends = keys.iter().any(|key| key.not_after <= soon);
-        let told = keys.iter().map(|key| {
+        let expiries = keys.iter().map(|key| {
             let id = key.id.to_string();
             let short = id.get(..12).unwrap_or_default().to_owned();
             ((key.owner.clone(), short), key.not_after.unix_s())
         });
-        let told = told.collect();
-        self.node.registry.bundles().signing_keys = told;
+        let expiries = expiries.collect();
+        self.node.registry.bundles().signing_keys = expiries;
         self.alarm("signing-key-ends", ends);
     }
 

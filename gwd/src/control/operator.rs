@@ -128,7 +128,7 @@ impl Control {
     }
 
     /// Bundle this number of steps before the running bundle. If no bundle runs, counts from the
-    /// last one that ran.
+    /// last one that ran. `None` if the history is shorter.
     fn back(&self, steps: usize) -> Option<Digest> {
         let running = self.running.map(|running| running.bundle);
         self.ran
@@ -207,7 +207,8 @@ impl Control {
         refused.find_map(|(serial, refused)| names_it(serial).then_some(refused))
     }
 
-    /// Newest valid record in the state folder that names the bundle.
+    /// Newest valid record in the state folder that names the bundle. `None`: there is no such
+    /// record.
     pub(super) fn kept_record(&self, bundle: &Digest) -> Result<Option<Accepted>, Refused> {
         let list = &self.memory.revocations;
         let kept = follow::stored_records(&self.state.layout, &self.context(), list, KEPT_MAX)?;
@@ -215,7 +216,8 @@ impl Control {
         Ok(kept.find(|accepted| accepted.bundle() == *bundle))
     }
 
-    /// Removes a resident version from the list. The caller must run it or drop it.
+    /// Removes a version from those in memory and returns it. The caller must run it or drop it.
+    /// `None`: the version is not in memory.
     pub(super) fn take_resident(&mut self, bundle: &Digest) -> Option<Resident> {
         let mut residents = self.residents.iter();
         let at = residents.position(|known| known.version.bundle() == *bundle)?;
@@ -258,7 +260,7 @@ impl std::fmt::Display for Target {
 }
 
 impl Trouble {
-    /// Error for a target that is not on this node.
+    /// Error for a bundle that is not on this node.
     fn no_such(status: u16, code: &str, message: &str) -> Self {
         Self {
             status,

@@ -16,7 +16,7 @@ const REFUSED_MAX: usize = 200;
 #[derive(Debug, Default)]
 pub(crate) struct Refusals(BTreeMap<Digest, Entry>);
 
-/// Refusal of one bundle.
+/// Reason why a bundle was refused, and time of the next attempt.
 #[derive(Clone, Debug)]
 pub(crate) struct Entry {
     pub(crate) refused: Refused,
@@ -66,14 +66,15 @@ impl Refusals {
             .retain(|id, entry| bundles.contains(id) || entry.retry_at_ms.is_none());
     }
 
-    /// True if this bundle must not be tried now: its next attempt is later, or its refusal is
+    /// True if the bundle must not be activated now: its next attempt is later, or its refusal is
     /// permanent.
     pub(crate) fn waits(&self, bundle: &Digest, now_ms: u64) -> bool {
         let entry = self.0.get(bundle);
         entry.is_some_and(|entry| entry.retry_at_ms.is_none_or(|at_ms| now_ms < at_ms))
     }
 
-    /// Earliest time at which any refused bundle is tried again.
+    /// Earliest time at which any refused bundle is tried again. `None`: no bundle will be tried
+    /// again.
     pub(crate) fn next_ms(&self) -> Option<u64> {
         self.0.values().filter_map(|entry| entry.retry_at_ms).min()
     }

@@ -121,8 +121,8 @@ impl Control {
         Ok(memory)
     }
 
-    /// Newest accepted record, if it can be read. The bundles that it withdraws are banned even
-    /// before the store is read.
+    /// Newest accepted record, if it can be read. The bundles that this record withdraws must not
+    /// be started, even before the store is read.
     pub(super) fn remembered_head(&self) -> Option<Accepted> {
         let pointer = self.memory.record?;
         let known = self.head.as_ref().filter(|head| head.pointer() == pointer);
@@ -189,7 +189,8 @@ impl Control {
     }
 }
 
-/// True if verification failed; false if the statement could not be read.
+/// True if verification failed; false if the signed statement could not be read, so that nothing is
+/// known about it.
 fn is_verdict(refused: &Refused) -> bool {
     refused.blame() == Blame::Signer
 }

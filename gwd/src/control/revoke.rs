@@ -77,6 +77,7 @@ impl Control {
     }
 
     /// Reason why a bundle must not be started: it is revoked, or the newest record withdraws it.
+    /// `None`: it may be started.
     pub(super) fn banned(&self, bundle: &Digest) -> Option<Refused> {
         if self.memory.revocations.has_bundle(bundle) {
             return Some(Refused::Revoked { bundle: *bundle });
@@ -102,8 +103,8 @@ impl Control {
         banned
     }
 
-    /// Drops banned bundles from memory at once and from disk at the next clean-up. They stay in
-    /// the history, so that a switch to a banned bundle is refused with the reason.
+    /// Drops revoked and withdrawn bundles from memory at once and from disk at the next clean-up.
+    /// They stay in the history, so that a switch to such a bundle is refused with the reason.
     pub(super) fn drop_banned(&mut self) {
         let banned = self.all_banned();
         if banned != self.dropped {

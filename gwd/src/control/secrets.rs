@@ -31,7 +31,8 @@ const SETTLE: Duration = Duration::from_millis(20);
 /// memory refers to it.
 pub(super) const IDLE_MS: u64 = 10 * 60_000;
 
-/// Allowed sources of secrets, and the cells of the secrets.
+/// Allowed sources of secrets, and a cell for each secret in use, which holds the secret's current
+/// value.
 #[derive(Debug)]
 pub(crate) struct Registry {
     folder: PathBuf,
@@ -44,9 +45,10 @@ pub(crate) struct Registry {
 #[derive(Debug)]
 struct Entry {
     cell: Arc<SecretCell>,
-    /// Time since which no version uses the cell, in milliseconds. `None` while a version uses it.
+    /// Time since which no version uses the secret, in milliseconds of the clock. `None` while a
+    /// version uses it.
     idle_since_ms: Option<u64>,
-    /// Forms that the users of the cell require of the value.
+    /// Formats that the settings which use this secret require of its value.
     forms: BTreeSet<Form>,
     /// True if the source is missing or its value cannot be used.
     stale: bool,
@@ -56,7 +58,7 @@ struct Entry {
 #[derive(Debug)]
 struct Ranges {
     cell: Arc<RangesCell>,
-    /// Content of the file.
+    /// Content of the file with the address ranges.
     content: Arc<SecretCell>,
     /// Content from which the ranges of the cell were parsed.
     parsed: Arc<SecretValue>,
@@ -255,7 +257,7 @@ impl Secrets for Registry {
         self.key_sets.cell(source, read)
     }
 
-    /// Returns the ranges of a file. All versions share the cell.
+    /// Returns the address ranges that a file contains, in a cell that all versions share.
     fn ranges(&self, reference: &SecretRef) -> Result<Option<Arc<RangesCell>>, SecretUnavailable> {
         let content = self.cell(reference, Form::Ranges)?;
         let mut all = self.ranges.borrow_mut();
@@ -281,9 +283,9 @@ impl Secrets for Registry {
         Ok(Some(cell))
     }
 
-    /// Returns the cell of a secret. If a version in memory uses the cell already, the source is
-    /// not read, so that a rollback works without the source. Otherwise the source must exist. The
-    /// value must have the form in both cases.
+    /// Returns the cell that holds a secret's current value. If a version in memory uses the cell
+    /// already, the source is not read, so that a rollback works without the source. Otherwise the
+    /// source must exist. In both cases, the value must have the format `form`.
     fn cell(
         &self,
         reference: &SecretRef,
@@ -461,8 +463,8 @@ mod tests {
         std::fs::write(root.join("large"), vec![b'x'; (64 << 10) + 1]).unwrap();
         let secrets = Registry::new(root.clone(), String::new());
         for name in ["pipe", "large", ""] {
-            let said = reason(&secrets, &file(&root.join(name)));
-            assert_eq!(said, "secret-not-allowed", "{name}");
+            let why = reason(&secrets, &file(&root.join(name)));
+            assert_eq!(why, "secret-not-allowed", "{name}");
         }
     }
 

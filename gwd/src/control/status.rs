@@ -29,7 +29,7 @@ pub(crate) struct Status {
     pub(crate) has_keys: bool,
 }
 
-/// Last error of a bundle or of the channel.
+/// Last error of an activation or of a read of the channel.
 #[derive(Clone, Debug)]
 pub(crate) struct LastError {
     pub(crate) bundle: Option<Digest>,
@@ -138,12 +138,12 @@ impl Control {
         })
     }
 
-    /// Stores of counters that limits use.
+    /// States of the stores whose counters limits use, as JSON.
     fn stores(&self) -> Vec<Value> {
         let states = self.node.shared.stores.states().into_iter();
         let mut states: Vec<_> = states.collect();
         states.sort_by(|a, b| a.name.cmp(&b.name));
-        let told = states.iter().map(|state| {
+        let values = states.iter().map(|state| {
             json!({
                 "name": &*state.name,
                 "up": state.is_up,
@@ -151,7 +151,7 @@ impl Control {
                 "leases": state.leases,
             })
         });
-        told.collect()
+        values.collect()
     }
 
     /// Key sets that the verifiers of the running version fetch.

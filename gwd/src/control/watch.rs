@@ -135,7 +135,7 @@ impl Matters {
             return true;
         }
         if parent == Some(channel) || parent == Some(revocations) {
-            // The name of a link is its serial.
+            // The file name of a link is the serial of its record or revocation list.
             let name = path.file_name().and_then(std::ffi::OsStr::to_str);
             return name.is_some_and(|name| name.bytes().all(|byte| byte.is_ascii_digit()));
         }

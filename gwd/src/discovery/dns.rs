@@ -87,7 +87,7 @@ impl Dns {
     }
 
     /// Sends a query and returns its answer.
-    pub(crate) async fn ask(&self, asked: DnsQuery<'_>) -> Answer {
+    pub(crate) async fn ask(&self, query: DnsQuery<'_>) -> Answer {
         let resolver = match self.resolver() {
             Ok(resolver) => resolver,
             Err(error) => {
@@ -96,7 +96,7 @@ impl Dns {
             }
         };
         let answered = async {
-            match asked {
+            match query {
                 DnsQuery::Addresses(name, port) => hosts(&resolver, name, port).await,
                 DnsQuery::Services(name) => services(&resolver, name).await,
             }

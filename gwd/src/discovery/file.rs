@@ -122,7 +122,7 @@ mod tests {
         let text = r#"{"targets": [{"address": "10.0.0.7:80", "weight": 0, "zone": "east"},
                                    {"address": "[::1]:8080"}]}"#;
         let places = places(text.as_bytes()).unwrap();
-        let told: Vec<_> = places
+        let parsed: Vec<_> = places
             .iter()
             .map(|one| (one.address.to_string(), one.weight, one.zone.as_deref()))
             .collect();
@@ -130,7 +130,7 @@ mod tests {
             ("10.0.0.7:80".to_owned(), 0, Some("east")),
             ("[::1]:8080".to_owned(), 1, None),
         ];
-        assert_eq!(told, expected);
+        assert_eq!(parsed, expected);
         assert_eq!(super::places(br#"{"targets": []}"#), Ok(Vec::new()));
     }
 
@@ -166,9 +166,9 @@ mod tests {
                 "it is not `{",
             ),
         ] {
-            let told = places(text.as_bytes()).unwrap_err();
-            assert!(told.starts_with(why), "{text}: {told}");
-            assert!(!told.contains("hunter2"), "{told}");
+            let error = places(text.as_bytes()).unwrap_err();
+            assert!(error.starts_with(why), "{text}: {error}");
+            assert!(!error.contains("hunter2"), "{error}");
         }
         let many = vec!["{\"address\": \"10.0.0.1:80\"}"; 1_025].join(",");
         let many = places(format!("{{\"targets\": [{many}]}}").as_bytes());

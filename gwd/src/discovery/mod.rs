@@ -174,7 +174,8 @@ impl Discovery {
         source
     }
 
-    /// Updates the hosts of an upstream now, and again whenever its sources change.
+    /// Updates the hosts of an upstream now, and again whenever the hosts of one of its sources
+    /// change.
     pub(crate) fn follow(&self, follower: &Arc<impl Follower + 'static>) {
         if !follower.sources().is_empty() {
             let weak = Arc::downgrade(follower);
@@ -270,7 +271,7 @@ impl fmt::Debug for Discovery {
 }
 
 impl Inner {
-    /// Sends the current set of sources to the discovery thread.
+    /// Sends the current list of sources to the discovery thread, which queries exactly these.
     fn send_sources(&self) {
         let all = self.sources.values();
         let all = all.map(|known| Arc::clone(&known.source));
@@ -361,12 +362,12 @@ impl Asker {
         }
     }
 
-    async fn keep_asking(&self, source: &Arc<Source>, asked: DnsQuery<'_>) {
+    async fn keep_asking(&self, source: &Arc<Source>, query: DnsQuery<'_>) {
         let random = Random::new();
         loop {
             let answer = {
                 let _slot = self.slots.acquire().await;
-                self.dns.ask(asked).await
+                self.dns.ask(query).await
             };
             let Some(discovery) = self.discovery.upgrade() else {
                 return;

@@ -1,7 +1,8 @@
 //! Distribution of a target's weight over its hosts. The weight of a target is the total of its
 //! hosts' weights, however many hosts the target has.
 
-/// Maximum common denominator of shares; beyond it shares are rounded.
+/// Maximum factor by which target weights are multiplied, so that each host gets an integer weight.
+/// If exact host weights need a larger factor, they are rounded.
 const PARTS_MAX: u64 = 5_040;
 
 /// Weight of each host in a group, given each group's total weight and number of hosts. A positive

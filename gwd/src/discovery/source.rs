@@ -22,7 +22,8 @@ pub(crate) const PLACES_MAX: usize = 1_024;
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Question {
     pub(crate) about: About,
-    /// Maximum time until the next query in milliseconds, whatever the answer.
+    /// Maximum time until the next query in milliseconds, whatever the answer. `None`: only the
+    /// limits of [`Times`] apply.
     pub(crate) refresh_ms: Option<u64>,
 }
 
@@ -46,7 +47,7 @@ pub struct Place {
     pub address: SocketAddr,
     /// Weight relative to the other hosts of the same priority.
     pub weight: u32,
-    /// Zone of the host.
+    /// Zone of the host. `None`: no zone.
     pub zone: Option<Arc<str>>,
 }
 
@@ -86,16 +87,18 @@ struct SourceState {
     places: Arc<[Place]>,
     /// True once the source has been queried and an answer of any kind has arrived.
     has_answer: bool,
-    /// Time of the last answer that changed or confirmed the hosts.
+    /// Time of the last answer that changed or confirmed the hosts, in milliseconds of the clock.
+    /// `None`: no such answer yet.
     told_ms: Option<u64>,
-    /// Time since which all answers have reported no hosts. A failed query resets it.
+    /// Time since which all answers have reported no hosts, in milliseconds of the clock. `None`:
+    /// the last answer was not "no hosts". A failed query resets it.
     absent_since_ms: Option<u64>,
     /// Number of consecutive failed queries.
     failures: u32,
     why: Option<Arc<str>>,
 }
 
-/// Effect of a query's answer on the hosts of the source.
+/// Effect of an answer on the source: changed hosts or state, and the time of the next query.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct QueryEffect {
     /// True if the hosts have changed.

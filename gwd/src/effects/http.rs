@@ -181,7 +181,7 @@ fn refuses(status: StatusCode) -> bool {
     status.is_redirection() || status.is_client_error()
 }
 
-/// Destination and limits of a request of the gateway itself.
+/// Destination and time limits of a request that the gateway itself makes.
 pub(super) struct To<'a> {
     pub(super) worker: &'a Worker,
     pub(super) view: &'a View,
@@ -189,7 +189,8 @@ pub(super) struct To<'a> {
     pub(super) upstream: u32,
     /// Address of the client whose request needs the answer. `None` if the gateway itself needs it.
     pub(super) client: Option<IpAddr>,
-    /// Deadline of the task that sends the request.
+    /// Deadline slot of the task that sends the request; it wakes the task when the deadline
+    /// passes.
     pub(super) deadline: &'a Slot,
     pub(super) ends: Ends,
     /// Time at which the answer must be complete, in milliseconds of the gateway's clock.
@@ -299,7 +300,7 @@ impl To<'_> {
         self.worker.unix_ms(now_ns) / 1_000
     }
 
-    /// Sends the request to a target and waits for the response's head.
+    /// Chooses a target, sends the request to it and waits for the response's head.
     async fn begin(
         &self,
         head: &RequestHead,
@@ -456,9 +457,10 @@ impl To<'_> {
         }
     }
 
-    /// True if a request that began to wait for a connection at `since_ms` had used a quarter of its
-    /// time when it was sent. If the answer is late, too, the limits of the upstream are the reason:
-    /// clients can reach them while the service is healthy.
+    /// True if the wait for a connection, from `since_ms` to `sent_ms`, took at least a quarter of
+    /// the request's time. If the answer is then late, the failure counts against the limits of the
+    /// upstream, not against the service: clients can reach these limits while the service is
+    /// healthy.
     fn is_late(&self, since_ms: u64, sent_ms: u64) -> bool {
         let whole_ms = self.until_ms.saturating_sub(since_ms);
         sent_ms.saturating_sub(since_ms).saturating_mul(4) >= whole_ms
@@ -467,7 +469,8 @@ impl To<'_> {
 
 /// Reason why an attempt to send the request got no response.
 enum Once {
-    /// The connection was closed: the service may close a reused connection at any time.
+    /// The service closed the reused connection, as it may do at any time. The request is sent
+    /// again.
     Stale,
     Outage(Outage),
 }

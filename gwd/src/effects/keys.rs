@@ -64,7 +64,7 @@ pub(super) async fn ask(asking: &Asking<'_>, cell: &Arc<KeyCell>) -> Answer {
                 .count_policy_call(Asker::Keys.label(), "joined");
             return answer;
         }
-        // The task of the fetch has ended without a result.
+        // The task that performed the fetch has ended without a result.
         Some(Turn::Leads(_) | Turn::Alone) => Outage::Failed,
         None => Outage::Timeout,
     };
@@ -128,11 +128,12 @@ async fn fetch(worker: &Rc<Worker>, view: &View, cell: &KeyCell, ends: Ends, lea
     lead.answered(Some(&Answer::Fetched));
 }
 
-/// Data of a fetch in progress.
+/// Resources and deadline of a fetch in progress.
 struct Fetch<'a> {
     worker: &'a Worker,
     view: &'a View,
-    /// Deadline of the task that performs the fetch.
+    /// Deadline slot of the task that performs the fetch; it wakes the task when the deadline
+    /// passes.
     deadline: &'a Slot,
     ends: Ends,
     until_ms: u64,

@@ -190,10 +190,11 @@ async fn schemas(
     })
 }
 
-/// Context in which a message of an exchange is validated.
+/// Resources and limits for validating a request or response of an exchange.
 pub(crate) struct MessageValidation<'a> {
     pub(crate) worker: &'a Worker,
-    /// Deadline of the task that serves the exchange.
+    /// Deadline slot of the task that serves the exchange; it wakes the task when the deadline
+    /// passes.
     pub(crate) deadline: &'a Slot,
     /// Address of the client. Client addresses take turns to use the threads for computations.
     pub(crate) client: IpAddr,

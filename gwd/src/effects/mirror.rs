@@ -49,13 +49,13 @@ pub(crate) struct MirroredRequest<'a, 's> {
     pub(crate) origin: &'a Origin,
     pub(crate) cx: &'a Cx<'s>,
     pub(crate) head: &'a RequestHead,
-    /// Length of the body in bytes, if the request head announces it.
+    /// Length of the body in bytes, from `Content-Length`. `None`: unknown.
     pub(crate) length: Option<u64>,
     /// Addresses of the client's connection.
     pub(crate) ends: Ends,
 }
 
-/// Sender of the copies of one request.
+/// Sender of mirror copies: the resources that all copies of one request use.
 struct Sender {
     worker: Rc<Worker>,
     view: Rc<View>,

@@ -43,13 +43,15 @@ pub(crate) use keys::refresh as refresh_keys;
 /// answers itself, in milliseconds: 15s, the default of `timeout`.
 const OWN_MS: u64 = 15_000;
 
-/// Request whose chain needs answers.
+/// Request whose policy chain needs an effect before it can decide, with everything that effects
+/// use.
 pub(crate) struct Asking<'a> {
     pub(crate) worker: &'a Rc<Worker>,
     pub(crate) view: &'a Rc<View>,
-    /// Deadline of the task that serves the request.
+    /// Deadline slot of the task that serves the request; it wakes the task when the deadline
+    /// passes.
     pub(crate) deadline: &'a Slot,
-    /// Transfer of the request's body.
+    /// State that the request's body shares with the response.
     pub(crate) transfer: &'a Rc<Transfer>,
     /// Body of the request.
     pub(crate) body: RefCell<&'a mut Incoming>,
@@ -62,7 +64,7 @@ pub(crate) struct Asking<'a> {
 }
 
 impl Asking<'_> {
-    /// Begins the scans of the body, before another step reads it.
+    /// Starts the scans of `kind: threat` policies on the body, before another step reads it.
     fn scan(&self, scans: &mut Vec<&Scan>, head: &RequestHead) {
         if !scans.is_empty() {
             let body = &mut **self.body.borrow_mut();
@@ -107,7 +109,7 @@ pub(crate) async fn answer<'s>(
         let body_max = cx.body_limits.request;
         let mut permit = None;
         let answered = {
-            let asked = pin!(async {
+            let answering = pin!(async {
                 Ok(match &**effect {
                     Effect::Http(call) => http::ask(&asking, call, client).await,
                     Effect::Keys(cell) => keys::ask(&asking, cell).await,
@@ -125,7 +127,7 @@ pub(crate) async fn answer<'s>(
                     },
                 })
             });
-            within_limit(asking.deadline, asked).await
+            within_limit(asking.deadline, answering).await
         };
         let Ok(answer) = answered else {
             break;

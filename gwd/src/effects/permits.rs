@@ -1,7 +1,7 @@
 //! Waiting for permits of `concurrency` policies.
 //!
 //! The wait ends when the request gets a permit, at the deadline, when a request of another network
-//! takes the place in a full queue, and when the gateway begins to drain. A client that leaves
+//! replaces this one in a full queue, and when the gateway begins to drain. A client that leaves
 //! drops the wait, which removes its entry at once.
 
 use std::future::poll_fn;

@@ -13,7 +13,7 @@ use policy::network::{LEVELS, Network, Networks};
 /// Number of shards of an address table, each with its own lock.
 const SHARDS: usize = 64;
 
-/// Network with its level: 0 for an address, larger for wider networks.
+/// Level and network. Level 0 is the network of one address; higher levels are wider networks.
 type Counted = (usize, Network);
 
 /// Maximum number of connections, or of other counted items, of one client.
@@ -74,14 +74,14 @@ impl Addresses {
         })
     }
 
-    /// Counts a connection of an address, or returns `None` at the limit of the address or of one
-    /// of its networks.
+    /// Counts a connection of an address. `None` if the address or one of its networks has reached
+    /// its limit.
     pub(crate) fn take(self: &Arc<Self>, address: IpAddr) -> Option<OfAddress> {
         self.take_below(address, self.most)
     }
 
-    /// Counts a connection of an address, or returns `None` if the address or one of its networks
-    /// has the maximum already.
+    /// Counts a connection of an address, unless the address or one of its networks has reached the
+    /// maximum in `most`; then returns `None`.
     pub(crate) fn take_below(self: &Arc<Self>, address: IpAddr, most: Most) -> Option<OfAddress> {
         let most = most.min(self.most);
         if most.address == u32::MAX {
@@ -98,7 +98,7 @@ impl Addresses {
         Some(OfAddress(Some((Arc::clone(self), networks))))
     }
 
-    /// True if an address or one of its networks has at least as many connections as `most` says.
+    /// True if an address or one of its networks has reached the maximum in `most`.
     pub(crate) fn has(&self, address: IpAddr, most: Most) -> bool {
         levels(Networks::of(address)).any(|counted| {
             let shard = self.shard(counted);
@@ -107,7 +107,7 @@ impl Addresses {
         })
     }
 
-    /// Counts a connection of a network. False at the limit.
+    /// Counts a connection of a network. False if the network has `max` connections already.
     fn add(&self, counted: Counted, max: u32) -> bool {
         let mut shard = self.shard(counted);
         let count = shard.get(&counted).copied().unwrap_or(0);
@@ -135,8 +135,8 @@ impl Addresses {
     }
 }
 
-/// Pairs each network of an address with its level. Leaves out networks that equal the one of the
-/// level before.
+/// Pairs each network of an address with its level. Skips a network that equals the network of the
+/// previous level.
 fn levels(networks: Networks) -> impl Iterator<Item = Counted> {
     let all = networks.all();
     (0..LEVELS)

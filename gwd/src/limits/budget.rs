@@ -84,7 +84,7 @@ pub(crate) struct Budgets {
     pub(crate) upload_addresses: Arc<Addresses>,
 }
 
-/// Counter with a maximum. Aligned to its own cache line, because every worker writes to it.
+/// Counter with a maximum. Occupies a cache line alone, because every worker writes to it.
 #[derive(Debug)]
 #[repr(align(128))]
 pub(crate) struct Budget {
@@ -92,7 +92,7 @@ pub(crate) struct Budget {
     used: AtomicU64,
 }
 
-/// Amount taken from a budget; dropping this value returns it.
+/// Amount taken from a budget. Dropping this value returns the amount.
 #[derive(Debug)]
 pub(crate) struct Share {
     budget: Arc<Budget>,
@@ -114,14 +114,14 @@ pub(crate) struct LocalQuota {
 #[derive(Debug)]
 pub(crate) struct Memory {
     max: u64,
-    /// Estimated memory of active connections, in bytes.
+    /// Sum of the estimated memory of all active connections, in bytes.
     reckoned: Arc<Budget>,
     /// Buffered bytes in the process beyond the estimate.
     buffered: Arc<Budget>,
     /// Measured bytes of the process at a time without active connections and buffered data.
     base: AtomicU64,
     measured: AtomicU64,
-    /// Number of connections that wait for memory.
+    /// Number of connections that wait until enough memory is free.
     waiting: AtomicU64,
 }
 
@@ -196,7 +196,8 @@ impl Budget {
         (before.saturating_add(amount) <= max).then_some(share)
     }
 
-    /// Takes `amount` permits without a [`Share`]. At the limit, takes nothing and returns false.
+    /// Takes `amount` permits without returning a [`Share`]. False, without taking any, if the
+    /// limit would be exceeded.
     fn add(&self, amount: u64) -> bool {
         let before = self.used.fetch_add(amount, Ordering::Relaxed);
         let fits = before.saturating_add(amount) <= self.max;
@@ -251,7 +252,7 @@ impl LocalQuota {
         true
     }
 
-    /// Returns the permit of one request.
+    /// Returns the permit of a request that has ended.
     pub(crate) fn end(&self) {
         let mut spare = self.spare.get() + 1;
         if spare > self.batch {
@@ -343,7 +344,7 @@ impl Memory {
         self.buffered.used.fetch_sub(bytes, Ordering::Relaxed);
     }
 
-    /// Bytes buffered in the process.
+    /// Number of bytes that buffers of the process hold beyond the estimates.
     pub(crate) fn buffered(&self) -> u64 {
         self.buffered.used()
     }

@@ -39,7 +39,7 @@ impl Buffered {
         }
     }
 
-    /// Counts `bytes` as buffered, or returns `None` if the process then buffers too much.
+    /// Counts `bytes` as buffered. `None` if the process would then buffer more than allowed.
     pub(crate) fn reserve(memory: &Arc<Memory>, bytes: u64) -> Option<Self> {
         let buffered = Self::new(memory);
         buffered.set(bytes);
@@ -97,7 +97,7 @@ impl Buffered {
         !self.memory.holds_up()
     }
 
-    /// Number of buffered bytes of this owner.
+    /// Number of bytes that this owner buffers.
     pub(crate) fn bytes(&self) -> u64 {
         self.bytes.get()
     }

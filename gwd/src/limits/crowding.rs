@@ -14,8 +14,8 @@ use policy::network::{LEVELS, NetworkCounts, Networks, Places};
 
 use crate::limits::budget::Budget;
 
-/// Number of counters of each width of network. All addresses that map to one counter share its
-/// permits.
+/// Number of counters for each width of network (IPv6 /64, /56 and /48; IPv4 address and /24).
+/// Addresses whose hashes select the same counter are counted together.
 const COUNTERS: usize = 512;
 /// Minimum of `--requests` for which the share of each client address is limited.
 pub(crate) const SHARED_FROM: u64 = 128;
@@ -25,7 +25,7 @@ pub(crate) const SHARED_FROM: u64 = 128;
 pub(crate) struct Crowding {
     requests: Arc<Budget>,
     counts: NetworkCounts,
-    /// Key of the hashes, so that clients cannot choose their counter.
+    /// Random key of the hashes that select counters, so that clients cannot choose their counter.
     hashing: RandomState,
 }
 

@@ -62,7 +62,7 @@ impl FairPermits {
         self.state().free
     }
 
-    /// Passes a returned permit to the next waiter, or counts it as free.
+    /// Passes a returned permit to the next waiting request, or counts the permit as free.
     fn pass_on(self: Arc<Self>) {
         let mut permit = Permit(Some(Arc::clone(&self)));
         while let Some(waiter) = self.next() {
@@ -75,7 +75,8 @@ impl FairPermits {
         permit.0 = None;
     }
 
-    /// Removes and returns the next waiter. Counts a permit as free if there is no waiter.
+    /// Removes and returns the next waiter. If there is no waiter, counts the permit as free and
+    /// returns `None`.
     fn next(&self) -> Option<oneshot::Sender<Permit>> {
         let mut state = self.state();
         let waiter = state.waiting.pop(|waiter| !waiter.is_closed());

@@ -34,14 +34,14 @@ pub(crate) struct Inbox {
     kept: Buffered,
     /// Receive window of the connection: the maximum bytes that h2 buffers.
     window: u64,
-    /// Number of bodies that may have unread bytes on this connection.
+    /// Number of message bodies that may have unread bytes on this connection.
     unread: Cell<usize>,
     /// True if bytes have arrived since the last call of [`Inbox::turn_ends`].
     fresh: Cell<bool>,
     /// SETTINGS_MAX_HEADER_LIST_SIZE of the peer: `None` until its first SETTINGS frame,
     /// [`u32::MAX`] if that frame does not contain the setting.
     header_list_max: Cell<Option<u32>>,
-    /// Streams of the values of [`Watch`], and true for those that the peer has ended.
+    /// Id of each stream that a [`Watch`] records, with true if the peer has ended the stream.
     watched: RefCell<Vec<(u32, bool)>>,
 }
 
@@ -59,8 +59,9 @@ pub(crate) struct UnreadBody {
     unread: Cell<bool>,
 }
 
-/// I/O of an HTTP/2 connection to an upstream, which sends no preface. Counts the DATA frames that
-/// are read, and records the setting of the peer that h2 does not report.
+/// I/O of an HTTP/2 connection to an upstream. Counts the bytes of received DATA frames, and
+/// records the upstream's SETTINGS_MAX_HEADER_LIST_SIZE, which h2 does not report. The input has no
+/// preface, because only clients send one.
 pub(crate) struct Metered<I> {
     io: I,
     inbox: Rc<Inbox>,
@@ -100,8 +101,8 @@ impl Inbox {
         self.kept.add(kept);
     }
 
-    /// Reports the count after the connection was polled. Sets the count to zero if no body can
-    /// have unread bytes and nothing arrived during this poll.
+    /// Reports the count of unread bytes to the process, after a poll of the connection. Sets the
+    /// count to zero if no body can have unread bytes and nothing arrived during this poll.
     pub(crate) fn turn_ends(&self) {
         match !self.fresh.replace(false) && self.unread.get() == 0 {
             true => self.kept.set(0),
@@ -179,7 +180,7 @@ impl UnreadBody {
         self.inbox.kept.sub(bytes);
     }
 
-    /// Records that the body has no more unread bytes, or was abandoned.
+    /// Records that the body has no more unread bytes, because it was read or abandoned.
     pub(crate) fn is_through(&self) {
         if !self.unread.replace(false) {
             return;

@@ -9,14 +9,14 @@ use crate::limits::budget::Memory;
 
 /// Interval at which memory use is measured: 100ms.
 const TICK: Duration = Duration::from_millis(100);
-/// Value from which on a limit counts as unlimited, in bytes.
+/// Memory limits of at least this many bytes (1 PiB) count as unlimited.
 const NO_LIMIT: u64 = 1 << 50;
 
 /// Source of the measured memory use.
 enum Gauge {
     /// Folder of the control group: its memory use without inactive file pages.
     Group(PathBuf),
-    /// Resident pages of the process.
+    /// Process: its resident memory (pages in RAM).
     Resident,
 }
 
@@ -74,7 +74,7 @@ impl Gauge {
 }
 
 /// Finds the nearest control group (version 2) with a memory limit, and its limit in bytes.
-/// Searches the group of this process and the group's ancestors.
+/// Searches the group of this process and the group's ancestors. `None`: no group has a limit.
 fn group() -> Option<(PathBuf, u64)> {
     let lines = std::fs::read_to_string("/proc/self/cgroup").ok()?;
     let path = lines.lines().find_map(|line| line.strip_prefix("0::/"))?;

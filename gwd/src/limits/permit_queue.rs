@@ -15,10 +15,10 @@ use tokio::sync::oneshot;
 use crate::limits::replaceable::Replaceable;
 use crate::limits::turns::Turns;
 
-/// Maximum number of requests of the process that wait.
+/// Maximum number of requests of the process that wait for permits.
 const WAITING_MAX: usize = 4_096;
 
-/// Requests of the process that wait for permits.
+/// Requests of the process that wait for permits of `concurrency` policies.
 #[derive(Debug)]
 pub(crate) struct PermitQueue {
     state: Mutex<State>,
@@ -31,11 +31,11 @@ struct State {
     entries: Replaceable<Entry>,
 }
 
-/// Waiting requests of one key, as numbers of entries.
+/// Waiting requests of one key. Each is represented by the number of its entry.
 #[derive(Debug, Default)]
 struct KeyQueue {
     turns: Turns<u64>,
-    /// Limit of the key, as the request that came last read it.
+    /// Maximum concurrent requests of the key, from the policy version of the newest request.
     limit: u64,
 }
 
@@ -49,7 +49,7 @@ struct Entry {
 /// Permit of a request that waited, and the number of permits of the key in use.
 pub(crate) type Grant = (Lease, u64);
 
-/// Place of a request in the queue. Dropping this value frees the place at once.
+/// Entry of a request in the queue. Dropping this value removes the entry at once.
 pub(crate) struct Place<'q> {
     queue: &'q PermitQueue,
     leases: Arc<Leases>,
@@ -57,13 +57,13 @@ pub(crate) struct Place<'q> {
     granted: oneshot::Receiver<Grant>,
 }
 
-/// Result of [`PermitQueue::enter`].
+/// Result of requesting a permit with [`PermitQueue::enter`].
 pub(crate) enum Entered<'q> {
     /// A permit was free.
     Permit(Grant),
-    /// The request waits.
+    /// No permit was free: the request waits with this entry.
     Waits(Place<'q>),
-    /// The queue is full.
+    /// The queue is full, and no waiting request may be replaced: refuse the request.
     Full,
 }
 
@@ -79,12 +79,12 @@ impl PermitQueue {
         })
     }
 
-    /// Number of requests that wait.
+    /// Number of requests of the process that wait for permits.
     pub(crate) fn waiting(&self) -> usize {
         self.state().entries.len()
     }
 
-    /// Takes a permit, or a place in the queue of the key.
+    /// Takes a permit, or adds the request to the queue of its key.
     pub(crate) fn enter(self: &Arc<Self>, leases: &Arc<Leases>, wait: &PermitWait) -> Entered<'_> {
         let mut state = self.state();
         let queue = || Arc::clone(self) as Arc<dyn policy::PermitQueue>;
@@ -115,7 +115,8 @@ impl PermitQueue {
             let Some((sender, grant)) = granted else {
                 return;
             };
-            // If the request has just left, dropping the permit passes it on.
+            // Ignore an error: the request has just left. Dropping its permit passes the permit to
+            // the next request.
             let _left = sender.send(grant);
         }
     }
@@ -161,7 +162,8 @@ impl State {
         let queue = self.queues.entry(slot).or_default();
         queue.turns.push(wait.turn, number);
         queue.limit = wait.limit;
-        // After the newcomer, which may wait for the same key: its key stays marked as awaited.
+        // Remove the replaced entry only after the new one was added. Both may wait for the same
+        // key, which then stays marked as awaited.
         if let Some(replaced) = replaced {
             self.remove(replaced, leases);
         }
@@ -217,7 +219,7 @@ impl State {
 // === impl Place ===
 
 impl Place<'_> {
-    /// Waits for the permit. `None` if a request of another network took the place.
+    /// Waits for the permit. `None` if a request of another network has replaced this one.
     pub(crate) async fn permit(&mut self) -> Option<Grant> {
         (&mut self.granted).await.ok()
     }
@@ -293,7 +295,7 @@ mod tests {
         let mut crowd: Vec<_> = (0..3).map(|_| all.waits(&wait(1, 1, many))).collect();
         let mut late = all.waits(&wait(1, 1, other));
         assert_eq!(all.queue.waiting(), 4);
-        // A request that asks while others wait does not overtake them.
+        // A request that arrives while others wait does not overtake them.
         assert!(all.leases.take(1 << 40, 1).is_none());
         drop(held);
         assert!(all.leases.take(1 << 40, 1).is_none());
@@ -302,7 +304,7 @@ mod tests {
         drop(first);
         let (second, _) = granted(&mut late).unwrap();
         assert!(crowd.iter_mut().all(|place| granted(place).is_none()));
-        // A request that leaves the queue gets no permit.
+        // A request that has left the queue gets no permit.
         crowd.remove(1);
         assert_eq!(all.queue.waiting(), 1);
         drop(second);
@@ -354,7 +356,7 @@ mod tests {
         assert_eq!(all.queue.waiting(), WAITING_MAX);
         let same = all.queue.enter(&all.leases, &wait(1, 1, [198, 51, 100, 7]));
         assert!(matches!(same, Entered::Full));
-        // Another key, whose permit is in use, takes a place, too.
+        // A request for another key, whose only permit is in use, also gets an entry in the queue.
         let _other = all.permit(&wait(2, 1, [203, 0, 113, 1]));
         let _mine = all.waits(&wait(2, 1, [203, 0, 113, 1]));
         assert_eq!(all.queue.waiting(), WAITING_MAX);
@@ -369,7 +371,8 @@ mod tests {
         let held = all.permit(&wait(2, 1, [198, 51, 100, 1]));
         let flood = (1..WAITING_MAX).map(|_| all.waits(&wait(1, 1, [198, 51, 100, 1])));
         let _flood: Vec<_> = flood.collect();
-        // The newest one of the flood waits for the permit that the newcomer asks for.
+        // The newest request of the flood waits for the same permit as the new request, which
+        // replaces it.
         let mut only = all.waits(&wait(2, 1, [198, 51, 100, 1]));
         let mut newcomer = all.waits(&wait(2, 1, [203, 0, 113, 1]));
         let replaced = only.granted.try_recv();

@@ -1,8 +1,8 @@
-//! Entries of clients in a full queue, of which a newcomer may replace one.
+//! Entries of clients in a queue. If the queue is full, a new entry may replace an existing one.
 //!
 //! The replaced entry is the newest one of the largest network, and only if that network has more
-//! than twice as many entries as the newcomer's network ([`NetworkCounts::excess`]). A flood from
-//! one network therefore replaces only its own entries.
+//! than twice as many entries as the network of the new entry ([`NetworkCounts::excess`]). A flood
+//! from one network therefore replaces only its own entries.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher as _, RandomState};
@@ -10,16 +10,16 @@ use std::net::IpAddr;
 
 use policy::network::{LEVELS, NetworkCounts, Networks, Places};
 
-/// Number of entries that each network may have in a full queue without losing one to a newcomer.
+/// Number of entries of each network that are never replaced by an entry of another network.
 const KEPT_OF_NETWORK: u32 = 1;
-/// Number of counters of networks of each width.
+/// Number of counters for each width of network.
 const COUNTERS: usize = 1 << 14;
 
-/// Entries with a value of type `T`, by the number that each one got when it was added.
+/// Entries with a value of type `T`, by entry number. Numbers are assigned in the order of arrival.
 #[derive(Debug)]
 pub(crate) struct Replaceable<T> {
     entries: HashMap<u64, (Places, T)>,
-    /// Number of the next entry.
+    /// Number for the entry that is added next.
     next: u64,
     counts: NetworkCounts,
     /// Upper bounds of the counts of all networks with entries, by width.
@@ -43,7 +43,7 @@ impl<T> Replaceable<T> {
         self.entries.len()
     }
 
-    /// Counters of the networks of a client.
+    /// Indices of the counters that count a client's networks.
     pub(crate) fn places(&self, client: IpAddr) -> Places {
         Networks::of(client).places(|bytes| self.hashing.hash_one(bytes))
     }
@@ -75,11 +75,11 @@ impl<T> Replaceable<T> {
         Some(value)
     }
 
-    /// Number of the entry that a newcomer may replace. Entries for which `may_leave` is false are
-    /// kept. `None` if there is no such entry.
+    /// Number of the entry that a new entry of this client may replace. Entries for which
+    /// `may_leave` is false are kept. `None` if there is no such entry.
     ///
-    /// Looks at all entries only if a network may have more than twice as many as the newcomer's: the
-    /// requests of a flood cost no search.
+    /// Searches all entries only if another network may have more than twice as many as this
+    /// client's network, so that requests of a flood cost no search.
     #[expect(
         clippy::iter_over_hash_type,
         reason = "the order of the entries does not matter: their numbers differ"
@@ -111,7 +111,7 @@ impl<T> Replaceable<T> {
     }
 }
 
-/// Greater count of each width.
+/// For each width of network, the greater of the two counts.
 fn max(one: [u32; LEVELS], other: [u32; LEVELS]) -> [u32; LEVELS] {
     std::array::from_fn(|level| one[level].max(other[level]))
 }
@@ -120,7 +120,7 @@ fn max(one: [u32; LEVELS], other: [u32; LEVELS]) -> [u32; LEVELS] {
 mod tests {
     use super::*;
 
-    /// The search is skipped only where it would find nothing.
+    /// Property test: the search is skipped only if it would find no entry.
     #[test]
     fn bounds_of_the_counts_miss_no_entry() {
         let client = |number: u8| IpAddr::from([203, 0, number / 8, number % 8]);

@@ -9,7 +9,7 @@ use std::net::IpAddr;
 
 use policy::network::{LEVELS, Network, Networks};
 
-/// Entries of client addresses, in turns by network.
+/// Queue of entries of client addresses, in which networks take turns.
 #[derive(Debug)]
 pub(crate) struct Turns<T>(Level<Level<Level<VecDeque<T>>>>);
 
@@ -21,11 +21,12 @@ struct Level<Q> {
     turns: VecDeque<Network>,
 }
 
-/// Queue of one network.
+/// Queue of the entries of one network.
 trait Queue<T>: Default {
     /// Adds an entry. `path` has the networks below this one, from wide to narrow.
     fn push(&mut self, path: &[Network], entry: T);
-    /// Removes entries in the order of turns up to the first one that waits, and returns this one.
+    /// Removes entries in the order of turns, up to and including the first one for which `waits`
+    /// is true. Returns this entry; `None` if there is none.
     fn pop(&mut self, waits: &impl Fn(&T) -> bool) -> Option<T>;
     /// Removes the first entry at the end of `path` for which `is` is true.
     fn remove(&mut self, path: &[Network], is: &impl Fn(&T) -> bool);
@@ -41,7 +42,7 @@ impl<T> Default for Turns<T> {
 }
 
 impl<T> Turns<T> {
-    /// Adds an entry of a client.
+    /// Adds an entry of a client address to the queues of its networks.
     pub(crate) fn push(&mut self, client: IpAddr, entry: T) {
         self.0.push(&path(client), entry);
     }
@@ -51,7 +52,8 @@ impl<T> Turns<T> {
         self.0.remove(&path(client), &is);
     }
 
-    /// Removes and returns the next entry that still waits. Entries that do not wait take no turn.
+    /// Removes and returns the next entry for which `waits` is true. Other entries are removed
+    /// without using up a turn. `None`: no entry waits.
     pub(crate) fn pop(&mut self, waits: impl Fn(&T) -> bool) -> Option<T> {
         self.0.pop(&waits)
     }

@@ -17,7 +17,7 @@ pub(crate) struct Waiting {
     pub(crate) somebody: Notify,
 }
 
-/// Entry in a queue. The queue skips an entry that its owner has dropped.
+/// Entry of a connection in the queue. The queue skips an entry that its connection has dropped.
 pub(crate) struct Place {
     waker: Waker,
     called: Cell<bool>,
@@ -27,10 +27,10 @@ impl Waiting {
     /// Adds an entry to the queue of a client address, unless `place` is already in it. An IPv6
     /// address shares the queue of its /64 network.
     pub(crate) fn queue(&self, client: IpAddr, place: &mut Option<Rc<Place>>, waker: &Waker) {
-        let stands = place
+        let is_queued = place
             .as_ref()
             .is_some_and(|place| !place.called.get() && place.waker.will_wake(waker));
-        if stands {
+        if is_queued {
             return;
         }
         let new = Rc::new(Place {
@@ -60,7 +60,7 @@ impl Waiting {
 mod tests {
     use super::*;
 
-    /// Names of the places that were woken, in order, until none waits.
+    /// Names of the entries that were woken, in this order, until no entry waits.
     fn woken(waiting: &Waiting, places: &[(&'static str, Option<Rc<Place>>)]) -> Vec<&'static str> {
         let mut order = Vec::new();
         while !waiting.is_empty() {
@@ -102,8 +102,8 @@ mod tests {
             woken(&waiting, &places),
             ["a1", "b1", "c1", "b2", "a2", "a3"]
         );
-        // A connection that must wait again is queued behind other connections of its own address
-        // only.
+        // A connection that must wait again is queued only behind other connections of the same
+        // address.
         for (at, client) in [(0, "192.0.2.1"), (3, "2001:db8::1"), (1, "192.0.2.1")] {
             let place = &mut places[at].1;
             *place = None;

@@ -31,7 +31,7 @@ pub(crate) const LAST_EXCHANGE_MS: u64 = 2_000;
 /// Pause of accepting when the process has no file descriptors left: 100ms.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
 
-/// A worker that serves the connections of an address.
+/// Worker, as the accept loop uses it: it serves the connections of an address.
 pub(crate) trait Server: 'static {
     /// Takes over an accepted connection.
     fn accepted(self: &Rc<Self>, socket: &Arc<ListenSocket>, stream: TcpStream, peer: SocketAddr);
@@ -45,7 +45,7 @@ pub(crate) trait Server: 'static {
     /// Current time of the worker's clock, in milliseconds.
     fn now_ms(&self) -> u64;
 
-    /// Wakes all connections, so that they check their deadlines.
+    /// Wakes the tasks of all connections, so that each checks its deadlines.
     fn wake_all(&self);
 }
 

@@ -31,7 +31,7 @@ use crate::listen::inherited::InheritedSockets;
 use crate::listen::unix_socket;
 use crate::runtime::program_log::{Level, event};
 
-/// Name of the socket in the state folder.
+/// Name, in the state folder, of the UNIX socket over which gwd hands over.
 pub(crate) const SOCKET: &str = "handover.sock";
 /// Message with which the new process requests the handover. [`READY`] is its final message, once
 /// it accepts connections.
@@ -46,7 +46,8 @@ const DESCRIPTORS_MAX: usize = 128;
 /// Maximum length of one message of a handover, in bytes.
 const MESSAGE_BYTES_MAX: usize = 64 << 10;
 
-/// Message from the old process to the new one. Each variant says which descriptors are attached.
+/// Message from the old process to the new one. Its variant determines which descriptors are
+/// attached.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 enum Message {
@@ -64,7 +65,7 @@ enum Message {
     End,
 }
 
-/// Resources that the old process hands over.
+/// Sockets and lock that the old process hands over.
 #[derive(Debug)]
 pub(crate) struct Offer<'a> {
     /// For each listener: name, configured address, actual address, and sockets.
@@ -73,7 +74,7 @@ pub(crate) struct Offer<'a> {
     pub(crate) admin: Option<(String, BorrowedFd<'a>)>,
 }
 
-/// Resources that the new process received.
+/// Sockets and lock that the new process received.
 #[derive(Debug)]
 pub(crate) struct Taken {
     pub(crate) listeners: Vec<InheritedSockets>,
@@ -122,12 +123,12 @@ fn asks(mut stream: &UnixStream) -> bool {
     let ours = rustix::process::geteuid();
     let peer = rustix::net::sockopt::socket_peercred(stream);
     let known = peer.is_ok_and(|peer| peer.uid == ours || peer.uid.is_root());
-    let mut said = [0; ASK.len()];
+    let mut request = [0; ASK.len()];
     known
         && stream.set_read_timeout(Some(PROMPT)).is_ok()
         && stream.set_write_timeout(Some(PROMPT)).is_ok()
-        && stream.read_exact(&mut said).is_ok()
-        && &said == ASK
+        && stream.read_exact(&mut request).is_ok()
+        && &request == ASK
 }
 
 /// Hands everything over and waits until the new process accepts connections.
@@ -152,9 +153,9 @@ pub(crate) fn offer(mut stream: &UnixStream, offer: &Offer<'_>) -> io::Result<()
     send(stream, &Message::State, &[offer.lock])?;
     send(stream, &Message::End, &[])?;
     stream.set_read_timeout(Some(PATIENCE))?;
-    let mut said = [0; READY.len()];
-    stream.read_exact(&mut said)?;
-    if &said != READY {
+    let mut reply = [0; READY.len()];
+    stream.read_exact(&mut reply)?;
+    if &reply != READY {
         return Err(io::Error::other("unexpected message"));
     }
     Ok(())

@@ -11,7 +11,7 @@ use socket2::Socket;
 /// Sockets that are bound to one address.
 #[derive(Debug)]
 pub(crate) struct InheritedSockets {
-    /// Name of the listener, if it is known.
+    /// Name of the listener. `None`: systemd named no listener.
     pub(crate) name: Option<String>,
     /// Configured address, if the previous gwd reported it. Differs from `address` if the system
     /// chose the port.

@@ -3,7 +3,7 @@
 //! Activation binds an address, and publishing the version starts listening. Each address has one
 //! SO_REUSEPORT socket per worker. That number never changes while the address is open, because
 //! closing one of several sockets loses the connections in its queue. An address that the running
-//! version does not name stays bound without listening as long as a resident version names it. A
+//! version does not name stays bound, without listening, as long as a version in memory names it. A
 //! rollback therefore never needs to bind.
 //!
 //! Leaving an address loses no connection. First a socket filter drops SYNs, so that no handshake

@@ -18,7 +18,7 @@ const MARGIN_MIN: u64 = 8;
 /// Maximum number of connections that wait in a worker's queue.
 const HANDED_MAX: usize = 1_024;
 
-/// Loads of all workers.
+/// Loads of all workers: 1 for each connection, [`STREAM_WEIGHT`] for each HTTP/2 stream.
 #[derive(Clone, Debug)]
 pub(crate) struct Loads(Arc<[Load]>);
 
@@ -28,7 +28,7 @@ pub(crate) struct Loads(Arc<[Load]>);
 #[repr(align(128))]
 struct Load(AtomicU64);
 
-/// Amount added to the load of a worker; subtracted when this value is dropped.
+/// Guard for an amount that is added to the load of a worker until this value is dropped.
 #[derive(Debug)]
 pub(crate) struct Weight {
     loads: Loads,

@@ -47,7 +47,7 @@ impl RequestBody {
         matches!(self, Self::Upload(upload) if upload.is_stream())
     }
 
-    /// Part of the body that the client determines after the head was sent.
+    /// Size of the pieces in which the body is sent after the head.
     pub(crate) fn sends(&self) -> Sends {
         match self {
             Self::Upload(upload) => upload.sends(),
@@ -111,7 +111,7 @@ impl std::error::Error for IncompleteUpload {}
 // === impl Gate ===
 
 impl Gate {
-    /// Lets the upload begin.
+    /// Lets the upload begin, because the upstream has sent 100 (Continue).
     pub(crate) fn open(&self) {
         self.open.store(true, Ordering::Release);
         let waker = self.waker.lock().ok().and_then(|mut waker| waker.take());

@@ -23,14 +23,14 @@ pub(crate) trait Unsent {
     /// Maximum length of a body that the mirror gets (`max_body`), in bytes.
     fn max_body_bytes(&self) -> u64;
 
-    /// Sends the copy with this body.
+    /// Sends the copy to its mirror, with this body.
     fn send(self: Box<Self>, body: CopiedBody);
 
-    /// Records that the copy is not sent. `outcome`: label in the metrics.
+    /// Drops the copy without sending it. `outcome`: label in the metrics.
     fn give_up(self: Box<Self>, outcome: &'static str);
 }
 
-/// Body of a copied request.
+/// Body of a mirror copy.
 pub(crate) enum CopiedBody {
     Whole(Bytes),
     Flow(Rc<Flow>),
@@ -48,7 +48,7 @@ pub(crate) struct CopyCx {
 /// Copies of one request while its body is received. Dropping this value early abandons the copies.
 pub(crate) struct Copies {
     cx: CopyCx,
-    /// Copies that have not been sent yet.
+    /// Copies that wait for the complete body before they are sent.
     waiting: RefCell<Vec<Box<dyn Unsent>>>,
     /// Copies that are being streamed.
     flows: RefCell<Vec<Rc<Flow>>>,

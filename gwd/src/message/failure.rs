@@ -8,7 +8,7 @@ use policy::threat::REFUSED;
 
 use crate::message::incoming::{Broken, Http1BodyError};
 
-/// Party that caused a failure (`error_origin` in the access log).
+/// Cause of a failure: the client, the upstream or the gateway (`error_origin` in the access log).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Blame {
     #[default]
@@ -51,9 +51,9 @@ pub(crate) enum Kind {
     Protocol,
     /// The response body is larger than the operation allows.
     ResponseTooLarge,
-    /// The response does not match its description.
+    /// The response does not match its OpenAPI description.
     ResponseInvalid,
-    /// The response cannot be validated now.
+    /// The response cannot be validated now: too little memory, no validator, or no result in time.
     ValidatorUnavailable,
     /// The fields of the request are larger than the upstream accepts.
     HeadTooLarge,
@@ -71,11 +71,11 @@ pub(crate) enum Kind {
     ClientGone,
 }
 
-/// Failure of an exchange, with its cause.
+/// Failure of an exchange: its kind, and its cause for logs.
 #[derive(Clone, Debug)]
 pub(crate) struct Failure {
     pub(crate) kind: Kind,
-    /// Cause, for logs only; clients do not see it.
+    /// Cause, for logs only; clients do not see it. `None`: the kind says everything.
     pub(crate) why: Option<Box<str>>,
 }
 
@@ -108,8 +108,9 @@ const UPLOAD_STALLED: Info = (
 );
 
 impl Kind {
-    /// Kind of failure for an error while the client's body is read. A client that closes only its
-    /// sending side over HTTP/1.1 may still read a response: [`Kind::ClientBody`].
+    /// Kind of the failure to read a client's body. An HTTP/1.1 body that ends early is
+    /// [`Kind::ClientBody`], because a client that closes only its sending side may still read a
+    /// response.
     pub(crate) fn of_client(broken: &Broken) -> Self {
         let error = match broken {
             Broken::Http1(Http1BodyError::Gone) => return Self::ClientGone,
@@ -133,7 +134,8 @@ impl Kind {
         Self::ClientBody
     }
 
-    /// Description of the failure for the response, the log and the metrics (semantics.md §3).
+    /// Public description of this kind of failure: status, reason and texts for the response, the
+    /// log and the metrics (semantics.md §3).
     pub(crate) const fn info(self) -> FailureInfo {
         let (status, reason, proxy_error, title, blame) = match self {
             Self::NoTarget => (

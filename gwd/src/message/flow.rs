@@ -24,7 +24,7 @@ pub(crate) struct Flow {
     kept: Buffered,
     /// True once the client has sent the whole body.
     ended: Cell<bool>,
-    /// Label of the outcome in the metrics if the copy was abandoned.
+    /// Label of the outcome in the metrics, if the copy was abandoned. `None`: it continues.
     given_up: Cell<Option<&'static str>>,
     wants_turn: Cell<bool>,
     waker: RefCell<Option<Waker>>,
@@ -65,7 +65,7 @@ impl Flow {
         self.ended.get()
     }
 
-    /// Label of the outcome in the metrics if the copy was abandoned.
+    /// Label of the outcome in the metrics, if the copy was abandoned. `None`: it continues.
     pub(crate) fn given_up(&self) -> Option<&'static str> {
         self.given_up.get()
     }

@@ -21,7 +21,7 @@ const GATHERED_MAX: usize = 64 << 10;
 /// I/O for hyper, whose writes are collected. [`Drain`] sends them.
 pub(crate) struct Gather<I>(Rc<RefCell<Gathering<I>>>);
 
-/// Half that sends the collected bytes, owned by the connection's task.
+/// Sender of the bytes that [`Gather`] collects, owned by the connection's task.
 pub(crate) struct Drain<I>(Rc<RefCell<Gathering<I>>>);
 
 struct Gathering<I> {
@@ -35,7 +35,7 @@ struct Gathering<I> {
     unflushed: bool,
 }
 
-/// Wraps an I/O and returns both halves.
+/// Splits an I/O into the part that collects writes and the part that sends them.
 pub(crate) fn gather<I>(io: I) -> (Gather<I>, Drain<I>) {
     let gathering = Rc::new(RefCell::new(Gathering {
         io,
@@ -76,13 +76,13 @@ impl<I> Drain<I> {
         std::mem::take(&mut self.0.borrow_mut().progress)
     }
 
-    /// Number of collected bytes that have not been sent.
+    /// Number of bytes that were collected and not sent yet.
     pub(crate) fn waiting(&self) -> usize {
         let gathering = self.0.borrow();
         gathering.bytes.len() - gathering.written
     }
 
-    /// Returns the I/O, or `None` if the other half still exists.
+    /// Returns the I/O, or `None` if the [`Gather`] of this I/O still exists.
     pub(crate) fn into_inner(self) -> Option<I> {
         Rc::into_inner(self.0).map(|gathering| gathering.into_inner().io)
     }

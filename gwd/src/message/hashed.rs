@@ -20,7 +20,7 @@ pub(crate) struct Hashed {
     incoming: Incoming,
     /// Digest of the data that was read. `None` after the comparison.
     hashing: Option<Hashing>,
-    /// Newest data of the body, which is not released yet.
+    /// Newest data of the body, which is not released yet. `None`: all data was released.
     withheld: Option<Bytes>,
     trailers: Option<HeaderMap>,
     failed: bool,

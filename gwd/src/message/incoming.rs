@@ -45,7 +45,7 @@ pub(crate) trait Http1Connection {
     /// True if the body of a request has no more frames.
     fn is_end_stream(&self, number: u64) -> bool;
 
-    /// True if bytes after the head have already arrived.
+    /// True if bytes of the body have already arrived, after those of the head.
     fn has_begun(&self) -> bool;
 
     /// Number of remaining bytes, if known.
@@ -61,7 +61,7 @@ pub(crate) struct Http2Body {
 type Taken = Result<Frame<Bytes>, hyper::Error>;
 
 impl Incoming {
-    /// Body over HTTP/1 of the connection's request with this number.
+    /// Creates the body of an HTTP/1 request. `number`: number of the request on its connection.
     pub(crate) fn http1(connection: Rc<dyn Http1Connection>, number: u64) -> Self {
         Self::Http1(Http1Body { connection, number })
     }
@@ -92,7 +92,7 @@ pub(crate) enum Broken {
     Http2(hyper::Error),
     /// The content differs from the one that the client signed.
     Content,
-    /// A scan refuses the body.
+    /// A scan of a `kind: threat` policy refuses the body.
     Refused,
 }
 

@@ -54,7 +54,8 @@ impl ClientIo {
         self.replay = bytes;
     }
 
-    /// Writes as much as possible without waiting. Used before the connection is closed.
+    /// Writes as many bytes as the socket accepts without waiting. Used for the last bytes before
+    /// the connection is closed.
     pub(crate) fn last_word(&mut self, bytes: &[u8]) {
         match &mut self.transport {
             Transport::Tcp(stream) => {
@@ -99,7 +100,7 @@ impl ClientIo {
             Transport::Tcp(stream) => stream,
             Transport::Tls(stream) => {
                 let (stream, session) = stream.get_ref();
-                // The session already has decrypted data.
+                // The TLS session already has decrypted data to read.
                 if !session.wants_read() {
                     return Poll::Ready(());
                 }
@@ -123,7 +124,8 @@ impl io::Write for AtOnce<'_> {
     }
 }
 
-/// Reads into hyper's buffer and passes the bytes that were read to `look`.
+/// Reads directly into hyper's buffer, without a copy, and passes the bytes that were read to
+/// `look`.
 pub(crate) fn read_in_place(
     mut cursor: ReadBufCursor<'_>,
     read: impl FnOnce(&mut ReadBuf<'_>) -> Poll<io::Result<()>>,

@@ -41,18 +41,19 @@ const SLOW_BYTES_PER_S: u64 = 8 << 10;
 /// therefore soon stops counting as slow.
 const SLOW_MAX_MS: u64 = 2 * SLOW_MS;
 
-/// Time budget of one body.
+/// Time budget of the client for one message body.
 #[derive(Debug)]
 pub(crate) struct Pace {
     left_ms: u64,
     /// Milliseconds of waiting, compared with [`SLOW_MS`].
     slow_ms: u64,
-    /// Time since which the gateway waits for the client.
+    /// Time since which the gateway waits for the client, in milliseconds of the clock. `None`: the
+    /// gateway does not wait.
     since_ms: Option<u64>,
 }
 
 impl Patience {
-    /// No limits of the process on bodies: only those of the listeners apply.
+    /// Value without process limits on bodies, so that only the limits of the listeners apply.
     pub const OF_LISTENERS: Self = Self {
         grace_ms: u64::MAX,
         bytes_per_s: 0,
@@ -100,7 +101,8 @@ impl Pace {
             .map(|since_ms| since_ms.saturating_add(self.left_ms))
     }
 
-    /// Starts waiting for the client. Returns the deadline in milliseconds of the clock.
+    /// Starts to subtract time from the budget, because the gateway waits for the client. Returns
+    /// the deadline in milliseconds of the clock.
     pub(crate) fn waits(&mut self, now_ms: u64) -> u64 {
         let since_ms = *self.since_ms.get_or_insert(now_ms);
         since_ms.saturating_add(self.left_ms)

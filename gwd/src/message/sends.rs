@@ -1,9 +1,9 @@
-//! Part of a request that arrives after its head was sent to an upstream.
+//! Size of the pieces in which a request body is sent to an upstream.
 
-/// Part of a request's body that a client determines after the request's head was sent.
+/// Size of the pieces in which a request body is sent to an upstream after the head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Sends {
-    /// Nothing: the body is complete, or there is none.
+    /// No body follows the head, or the complete body is known when the head is sent.
     Nothing,
     /// A body that is sent in frames of a minimum size.
     Upload,

@@ -19,7 +19,7 @@ use crate::limits::buffered::Buffered;
 use crate::message::copies::Copies;
 use crate::message::incoming::{Broken, Incoming};
 
-/// Request body with its copy.
+/// Client's request body, with a copy of the bytes that were read so far.
 pub(crate) struct Tee {
     incoming: RefCell<Incoming>,
     kept: RefCell<Vec<u8>>,
@@ -34,14 +34,14 @@ pub(crate) struct Tee {
     copies: Option<Rc<Copies>>,
 }
 
-/// Reader of the body for one attempt.
+/// Reader of the request body for one attempt to send it.
 pub(crate) struct Reader {
     tee: Rc<Tee>,
     number: u32,
     offset: usize,
 }
 
-/// Next part of a request body, as a reader returns it.
+/// Part of a request body that a [`Reader`] returns.
 pub(crate) enum Part {
     /// Frame that is read from the client for the first time.
     New(Frame<Bytes>),

@@ -24,9 +24,9 @@ pub(crate) const MESSAGE_MS_MIN: u64 = 1_000;
 /// Phase of an exchange, which determines what the deadline means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
-    /// Between two exchanges.
+    /// The connection is between two exchanges.
     Idle,
-    /// A request head is incomplete.
+    /// A request head has begun to arrive and is incomplete.
     Head,
     /// The exchange is in progress and watches the deadline itself.
     Exchange,
@@ -61,11 +61,11 @@ pub(crate) struct Transfer {
 pub(crate) struct UploadState {
     /// Maximum length of the body, in bytes.
     bytes_max: Cell<u64>,
-    /// Copies of the request for mirrors, which receive its body.
+    /// Mirror copies that receive the request's body. `None`: no copies.
     copies: Cell<Option<Rc<Copies>>>,
     /// Fields that are removed from the trailers. Only set if the request can have trailers.
     withheld: RefCell<Arc<[HeaderName]>>,
-    /// Number of bytes read of the body.
+    /// Number of bytes that were read of the body so far.
     read: Cell<u64>,
     /// Number of bytes, among [`Self::read`], that were read before the upload began and that the
     /// upload reads again.
@@ -75,7 +75,7 @@ pub(crate) struct UploadState {
     read_meanwhile: Cell<u64>,
     /// Violations that scans of the body found.
     found: RefCell<Vec<Found>>,
-    /// Count of bytes that have arrived and were not read. HTTP/2 only.
+    /// Count of body bytes that have arrived and were not read. `None` over HTTP/1.
     unread: Option<UnreadBody>,
 }
 
@@ -118,13 +118,14 @@ impl Transfer {
         self.phase.get()
     }
 
-    /// Starts a phase, with the first deadline of the phase.
+    /// Starts a phase of the exchange and sets the phase's first deadline.
     pub(crate) fn phase_begins(&self, phase: Phase, until_ms: u64) {
         self.phase.set(phase);
         self.deadline.set(until_ms);
     }
 
-    /// Starts an exchange and resets the state of the previous one.
+    /// Starts an exchange on this connection or stream, and resets the state of the previous
+    /// exchange.
     pub(crate) fn exchange_begins(&self) {
         self.phase.set(Phase::Exchange);
         self.deadline.no_limit();
@@ -248,7 +249,7 @@ impl UploadState {
         self.withheld.replace(Arc::clone(fields));
     }
 
-    /// Removes fields from trailers that may not be forwarded.
+    /// Removes from trailers the fields that may not be forwarded.
     pub(crate) fn strip(&self, trailers: &mut HeaderMap) {
         engine::edge::trailers(trailers, &self.withheld.borrow());
     }
@@ -283,7 +284,7 @@ impl UploadState {
         self.read_early.set(self.read_early.get() + bytes);
     }
 
-    /// Records that the upload reads these counted bytes again.
+    /// Records that the upload reads `bytes` again that were already counted as read early.
     pub(crate) fn reads_again(&self, bytes: u64) {
         self.read_early.set(self.read_early.get() + bytes);
     }

@@ -30,7 +30,8 @@ pub(crate) struct Upload {
     /// Response timeout in milliseconds, which starts when the upload ends.
     timeout_ms: u64,
     gate: Option<Arc<Gate>>,
-    /// Copies for mirrors. They are sent when the body ends.
+    /// Copies for mirrors, which receive every byte of the body. Short bodies are sent to mirrors
+    /// when the body ends.
     copies: Option<Rc<Copies>>,
     pace: Pace,
 }
@@ -43,7 +44,7 @@ enum BodySource {
     Kept(Reader),
 }
 
-/// Progress of an upload, shared between the upload and the exchange.
+/// Progress of an upload. The upload updates it; the exchange reads it.
 #[derive(Default)]
 pub(crate) struct Progress {
     /// True once the last byte has been passed to the upstream.
@@ -53,12 +54,12 @@ pub(crate) struct Progress {
     /// Time for which the upload has waited for the client, in milliseconds, without the wait that
     /// [`Self::awaits_since_ms`] began.
     awaited_ms: Cell<u64>,
-    /// Time since which the upload waits for the client, in milliseconds of the clock. Set until
-    /// the upstream has responded.
+    /// Start of the current wait for the client, in milliseconds of the clock. `None` if the upload
+    /// does not wait, or once the upstream has responded.
     awaits_since_ms: Cell<Option<u64>>,
     /// True if the body exceeds the size limit.
     pub(crate) too_large: Cell<bool>,
-    /// Failure on the client's side: a closed connection or invalid framing.
+    /// Failure on the client's side: a closed connection or invalid framing. `None`: no failure.
     pub(crate) client_failed: Cell<Option<Kind>>,
     /// Deadline for the client's next bytes, in milliseconds of the clock.
     pub(crate) until_ms: Cell<u64>,
@@ -67,12 +68,12 @@ pub(crate) struct Progress {
     /// Time at which to check if another request waits for the permit of this slow upload, in
     /// milliseconds of the clock. `None`: no check.
     pub(crate) check_ms: Cell<Option<u64>>,
-    /// Permit for slow uploads; dropping it returns it.
+    /// Permit for slow uploads, returned when it is dropped. `None`: the upload is not slow.
     slow: RefCell<Option<Box<dyn Any>>>,
     count: RefCell<Option<Rc<dyn UnfinishedUpload>>>,
 }
 
-/// Upload that is counted as unfinished.
+/// Guard of an upload that counts as unfinished.
 pub(crate) trait UnfinishedUpload {
     /// Ends the count, because the last byte was passed on or the upstream has responded.
     fn finished(&self);
@@ -157,7 +158,7 @@ impl Upload {
         self.transfer.endless.get()
     }
 
-    /// Size of the pieces that are passed on.
+    /// Size of the pieces in which the body is sent to the upstream.
     pub(crate) fn sends(&self) -> Sends {
         self.transfer.sends()
     }
@@ -345,7 +346,7 @@ impl Upload {
 }
 
 impl Drop for Upload {
-    /// Records that further bytes of the body are discarded.
+    /// Records that the rest of the body is discarded and no longer counts as unread.
     fn drop(&mut self) {
         self.transfer.upload.is_through();
     }

@@ -48,7 +48,8 @@ enum Over {
     Http2(OnUpgrade),
 }
 
-/// Value that an upstream's response must have to confirm the WebSocket handshake.
+/// `Sec-WebSocket-Accept` value that an upstream's response must have to confirm the WebSocket
+/// handshake.
 pub(crate) struct Expected {
     accept: HeaderValue,
 }
@@ -124,7 +125,7 @@ impl Handshake {
     }
 
     /// Completes the response head after the upstream has confirmed the handshake. Over HTTP/2,
-    /// returns the upgraded stream.
+    /// returns the upgraded stream. Over HTTP/1, returns `None`.
     pub(crate) fn agree(self, headers: &mut HeaderMap) -> Option<OnUpgrade> {
         match self.over {
             Over::Http1 => {
@@ -161,7 +162,8 @@ impl Expected {
     }
 }
 
-/// Additional field of a rejection: `Sec-WebSocket-Version` if the status is 426.
+/// Additional field of a rejection: `Sec-WebSocket-Version` if the status is 426. `None` for other
+/// statuses.
 pub(crate) fn told_beside(reject: &Reject) -> Option<(HeaderName, HeaderValue)> {
     (reject.status == 426).then_some((VERSION, HeaderValue::from_static("13")))
 }
@@ -173,7 +175,8 @@ fn fault_of_version(headers: &HeaderMap) -> Option<&'static Reject> {
     (!thirteen).then_some(&BAD_VERSION)
 }
 
-/// Checks that there is exactly one key: 16 bytes in base64.
+/// Rejection of the request unless it has exactly one key of 16 bytes in base64. `None`: the key is
+/// valid.
 fn fault_of_key(headers: &HeaderMap) -> Option<&'static Reject> {
     let mut keys = headers.get_all(KEY).iter();
     let fine = match (keys.next(), keys.next()) {

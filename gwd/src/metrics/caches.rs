@@ -12,13 +12,14 @@ use crate::answers::joined::Size;
 use crate::metrics::families::{Numbers, counters, gauges};
 use crate::published::Shared;
 
-/// Size of a cache or table.
+/// Size of a cache or table: entries, bytes and evictions.
 struct Cache {
     name: &'static str,
     entries: u64,
     /// Estimated size, in bytes.
     bytes: u64,
-    /// Entries that were removed to make room. None for tables that remove nothing before its end.
+    /// Number of entries that were removed to make room. `None` for a table that removes no entry
+    /// before its time has ended.
     evicted: Option<u64>,
 }
 

@@ -52,7 +52,7 @@ struct Series {
 /// Metrics of the control thread about bundles.
 #[derive(Debug, Default)]
 pub(crate) struct Bundles {
-    /// Running bundle: its id, serial and channel.
+    /// Running bundle: its id, serial and channel. `None`: no bundle runs.
     pub(crate) running: Option<(String, u64, String)>,
     /// Number of activations by result and reason.
     pub(crate) activations: BTreeMap<(&'static str, String), u64>,
@@ -131,7 +131,7 @@ impl Registry {
         })
     }
 
-    /// Locks the metrics about bundles.
+    /// Locks the metrics about bundles, for reading or changing them.
     pub(crate) fn bundles(&self) -> std::sync::MutexGuard<'_, Bundles> {
         self.bundles.lock().unwrap_or_else(PoisonError::into_inner)
     }

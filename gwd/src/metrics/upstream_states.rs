@@ -108,9 +108,9 @@ impl Values {
                 CircuitState::HalfOpen => 1.0,
                 CircuitState::Open => 2.0,
             };
-            // Policies of two documents may have the same name: show the worse state.
-            let told = self.circuits.entry(labels.to_vec()).or_default();
-            *told = told.max(state);
+            // Policies of two API documents may have the same name: show the worse of their states.
+            let worst = self.circuits.entry(labels.to_vec()).or_default();
+            *worst = worst.max(state);
         }
     }
 

@@ -204,7 +204,7 @@ impl Node {
             .collect()
     }
 
-    /// Parts of snapshots that the versions in memory share.
+    /// Built APIs and shared objects, which the snapshots of all versions in memory share.
     pub fn parts(&mut self) -> &mut Parts {
         &mut self.parts
     }
@@ -416,7 +416,7 @@ impl Node {
         }
     }
 
-    /// Frees unused versions, closes addresses named in no resident version, and removes the
+    /// Frees unused versions, closes addresses that no version in memory names, and removes the
     /// metrics of names that have been unused for a long time. Called every few seconds.
     pub fn tidy(&mut self, residents: &[Version]) {
         self.empty_bin();
@@ -585,7 +585,7 @@ impl Node {
             .collect();
     }
 
-    /// Frees the versions that workers have dropped.
+    /// Frees the versions that workers no longer use and have sent to the control thread.
     pub(crate) fn empty_bin(&self) {
         while self.bin.try_recv().is_ok() {}
     }

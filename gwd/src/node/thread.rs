@@ -49,8 +49,8 @@ pub(crate) enum Command {
 /// Maximum number of commands in a worker's queue.
 pub(crate) const COMMANDS_MAX: usize = 1_024;
 
-/// Delay after which unused memory is returned to the system, once many connections were parked:
-/// 250ms.
+/// Delay after which unused memory is returned to the system, once many idle connections have
+/// released their buffers: 250ms.
 const PARKED_TICK: Duration = Duration::from_millis(250);
 
 /// Interval at which the duration of an event loop iteration is measured: 100ms.
@@ -66,7 +66,7 @@ pub(crate) struct Parts {
     pub(crate) index: usize,
     pub(crate) shared: Arc<Shared>,
     pub(crate) commands: mpsc::Receiver<Command>,
-    /// Senders to all workers.
+    /// Senders by which this worker hands connections over to the others.
     pub(crate) peers: Peers,
     /// Receiver of connections that other workers have accepted for this worker.
     pub(crate) handed: mpsc::Receiver<TransferredConnection>,
@@ -231,7 +231,7 @@ async fn close_idle_for_waiters(worker: Rc<Worker>) {
     }
 }
 
-/// Returns unused memory to the system after many connections were parked.
+/// Returns unused memory to the system after many idle connections have released their buffers.
 async fn give_back(worker: Rc<Worker>) {
     loop {
         worker.many_parked.notified().await;
@@ -241,7 +241,7 @@ async fn give_back(worker: Rc<Worker>) {
     }
 }
 
-/// Flushes the access log some time after a line was written.
+/// Flushes the access log [`FLUSH_MS`](access_log::FLUSH_MS) after the first line in its buffer.
 async fn flush_log(worker: Rc<Worker>) {
     loop {
         worker.log_waits.notified().await;

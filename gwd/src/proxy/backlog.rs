@@ -37,7 +37,8 @@ pub(crate) struct Backlog {
     pub(super) inbox: Rc<Inbox>,
     downloads: Buffered,
     gathered: Buffered,
-    /// Position in the queue of connections that wait for memory, while reading is paused.
+    /// Position in the queue of connections that wait for memory, while reading is paused. `None`:
+    /// reading is not paused.
     place: RefCell<Option<Rc<Place>>>,
 }
 
@@ -57,7 +58,7 @@ enum BodyOwner {
     Early(Rc<RefCell<ResponseBody>>),
 }
 
-/// Bytes of a response that h2 has not sent yet.
+/// Piece of a response that counts as buffered until h2 drops it.
 pub(super) struct Piece {
     bytes: Bytes,
     size: usize,

@@ -56,7 +56,7 @@ const END_HEADERS: u8 = 0x4;
 /// connection at once.
 pub(super) const INVALID_FRAME: &[u8] = &[0xFF, 0xFF, 0xFF, PING, 0, 0, 0, 0, 0];
 
-/// State of the HTTP/2 frames that a client sends.
+/// Inspector of the HTTP/2 frames that a client sends, with its position and the states of streams.
 #[derive(Debug)]
 pub(super) struct ClientFrames {
     pub(super) flood: Flood,
@@ -83,7 +83,7 @@ pub(super) struct Progress {
     pub(super) then: Then,
 }
 
-/// Handling of the input after the bytes that h2 gets.
+/// Action for the input after the bytes that h2 gets.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Then {
     /// Wait for more input: the last frame or header block is incomplete.
@@ -91,7 +91,7 @@ pub(super) enum Then {
     /// Pass these bytes to h2 in place of this number of input bytes. The input that follows has
     /// not been inspected.
     Replace(usize, Vec<u8>),
-    /// End the connection with this error.
+    /// End the connection with this HTTP/2 error code.
     End(Reason),
 }
 
@@ -208,7 +208,8 @@ impl ClientFrames {
         Ok(None)
     }
 
-    /// Processes a HEADERS frame and the CONTINUATION frames that belong to it.
+    /// Processes a HEADERS frame and the CONTINUATION frames that belong to it. `None`: h2 gets the
+    /// frames unchanged.
     fn header_block(&mut self, frame: Frame, rest: &[u8]) -> Result<Option<Then>, Reason> {
         let Some(length) = self.block_length(frame, rest)? else {
             return Ok(Some(Then::More));

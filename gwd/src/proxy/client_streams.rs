@@ -24,7 +24,7 @@ pub(super) struct ClientStreams {
     /// Bit N: the client has sent more than the head on the stream `newest - 2 * N`, or the head
     /// was reported as refused.
     continued: u64,
-    /// Streams whose body has not ended, in ascending order.
+    /// Ids of the streams whose request body has not ended, in ascending order.
     open: Vec<u32>,
     /// Highest stream that was removed from `open` for lack of space. This stream and lower ones
     /// may be missing in `open`.
@@ -81,8 +81,8 @@ impl ClientStreams {
         self.reset |= self.bit(stream);
     }
 
-    /// True if the last thing that the client sent on a recent stream is the head, and the head was
-    /// not reported as refused. Marks the head as reported.
+    /// Marks the head of a recent stream as reported. False if it was reported before, or if the
+    /// client has sent more than the head.
     pub(super) fn reports_head(&mut self, stream: u32) -> bool {
         let bit = self.bit(stream);
         let reports = bit & self.opened & !self.continued != 0;

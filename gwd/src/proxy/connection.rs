@@ -64,7 +64,7 @@ pub(crate) struct Conn {
     pub(super) port: u16,
     /// Local address of the connection, to which the client connected.
     pub(super) came_to: SocketAddr,
-    /// Address of the load balancer that sent a PROXY header.
+    /// Address of the load balancer that sent a PROXY header. `None`: no header.
     pub(crate) balancer: Option<IpAddr>,
     pub(crate) limits: ListenerLimits,
     /// Result of the TLS handshake. Empty before its end and without TLS.
@@ -72,12 +72,13 @@ pub(crate) struct Conn {
     /// True if the connection would no longer be admitted, because the rules for client
     /// certificates or balancers have changed. The current exchange is then its last.
     pub(crate) outdated: Cell<bool>,
-    /// True until the first exchange begins.
+    /// True until the first exchange of the connection begins.
     pub(crate) fresh: Cell<bool>,
     /// Certificates that the connection presents, for the verifiers. Empty until a request needs
     /// them.
     pub(super) presented: OnceCell<Box<PresentedCertificates>>,
-    /// Forwarding fields of this connection for the last requested host.
+    /// Forwarding fields of this connection for the last requested host. `None` before the first
+    /// request.
     pub(super) hop: RefCell<Option<Arc<ThisHop>>>,
     pub(super) _held: ConnectionPermits,
 }
@@ -88,9 +89,10 @@ impl Conn {
         self.worker.shared.patience.with(&self.limits)
     }
 
-    /// Reason why open responses and tunnels of the client must end: its certificate has expired, or
-    /// the rules for client certificates changed and refuse it. `None` for a client without a
-    /// certificate. The worker wakes them at the next such time.
+    /// Reason why open responses and tunnels of the client must end: its certificate has expired,
+    /// or new rules for client certificates refuse it. `None`: they may continue, or the client has
+    /// no certificate. Has the worker wake the connection when the certificate must be verified
+    /// again.
     pub(crate) fn lapse(&self) -> Option<Lapse> {
         let facts = self.tls.get()?;
         facts.certificate.as_ref()?;
@@ -387,7 +389,7 @@ impl Conn {
         }
     }
 
-    /// Counts a rejected chunk-size line as invalid framing.
+    /// Counts, in the metrics, a chunk-size line that was rejected as invalid framing.
     pub(crate) fn chunk_line_refused(&self) {
         self.worker.shard.rejected_early("framing_invalid");
     }

@@ -30,7 +30,7 @@ pub(crate) enum ResponseBody {
 /// Streamed response body.
 pub(crate) struct Download {
     incoming: transport::Incoming,
-    /// Error that ends the body early. The next poll returns it.
+    /// Error that ends the body early. The next poll returns it. `None`: no error.
     broken: Option<CallError>,
     lease: Option<Lease>,
     progress: Option<Rc<Progress>>,
@@ -38,7 +38,7 @@ pub(crate) struct Download {
     pace: Pace,
     /// True if a gRPC status must still be sent.
     owes_status: bool,
-    /// True once the gateway itself has ended the body.
+    /// True once the gateway itself has ended the body early.
     over: bool,
 }
 
@@ -83,16 +83,17 @@ impl Download {
             if self.record.has_lasted(MESSAGE_MS_MIN) {
                 return Poll::Ready(Some(self.certificate_lapsed(lapse)));
             }
-            // Look again at the worker's next tick.
+            // The response is younger than [`MESSAGE_MS_MIN`]: check the certificate again at the
+            // worker's next tick.
             self.record.stream().worker.wake_after(0);
         }
         if self.record.stream().response.past_deadline.get()
-            && let Some(told) = self.owed(grpc::too_late)
+            && let Some(last) = self.owed(grpc::too_late)
         {
             self.lease = None;
             self.record.failed(&Failure::new(Kind::DeadlineExceeded));
             self.record.finish();
-            return Poll::Ready(Some(Ok(told)));
+            return Poll::Ready(Some(Ok(last)));
         }
         let polled = Pin::new(&mut self.incoming).poll_frame(cx);
         let silent = &self.record.stream().transfer.upstream_silent;
@@ -133,9 +134,9 @@ impl Download {
                 Poll::Ready(Some(Ok(frame)))
             }
             Poll::Ready(None) => {
-                let told = self.owed(grpc::ended_without);
+                let last = self.owed(grpc::ended_without);
                 self.end();
-                Poll::Ready(told.map(Ok))
+                Poll::Ready(last.map(Ok))
             }
             Poll::Ready(Some(Err(error))) => self.breaks_off(error, cx),
         }
@@ -211,11 +212,11 @@ impl Download {
     #[cold]
     fn credential_ended(&mut self) -> Result<Frame<Bytes>, CallError> {
         self.lease = None;
-        let told = self.owed(grpc::unauthenticated);
+        let last = self.owed(grpc::unauthenticated);
         self.over = true;
         self.record.credential_expired();
         self.record.finish();
-        told.ok_or(CallError::Expired)
+        last.ok_or(CallError::Expired)
     }
 
     /// Ends the body because the client's certificate has expired or new rules refuse it, as if a
@@ -223,14 +224,14 @@ impl Download {
     #[cold]
     fn certificate_lapsed(&mut self, lapse: Lapse) -> Result<Frame<Bytes>, CallError> {
         self.lease = None;
-        let told = self.owed(grpc::unauthenticated);
+        let last = self.owed(grpc::unauthenticated);
         self.over = true;
         match lapse {
             Lapse::Expired => self.record.credential_expired(),
             Lapse::Refused => self.record.credential_revoked(),
         }
         self.record.finish();
-        told.ok_or(CallError::Expired)
+        last.ok_or(CallError::Expired)
     }
 
     #[cold]

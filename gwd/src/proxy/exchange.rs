@@ -109,7 +109,7 @@ pub(crate) struct Version {
 }
 
 impl Version {
-    /// Selects the version and the listener for a new exchange.
+    /// Selects the configuration version and the listener for a new exchange.
     ///
     /// # Errors
     /// If the request cannot be served: at a limit of the process, before the first activation, or
@@ -175,7 +175,7 @@ impl Version {
     }
 }
 
-/// Checks the head of a request by the rules of the listener.
+/// Checks the head of a request against the limits and rules of the listener.
 fn admit(
     stream: &Stream,
     version: &Version,
@@ -268,12 +268,12 @@ fn still_admitted(
         (Some(facts), Some(tls_listener)) => (true, facts.still_admitted(tls_listener, now_s)),
         (Some(_), None) | (None, Some(_)) => (false, StillAdmitted::Unchanged),
     };
-    let told = match (stream.balancer, &listener.proxy_protocol) {
+    let same_sender = match (stream.balancer, &listener.proxy_protocol) {
         (None, None) => true,
         (Some(balancer), Some(header)) => header.believes(balancer),
         (Some(_), None) | (None, Some(_)) => false,
     };
-    let is_same = same_tls && told;
+    let is_same = same_tls && same_sender;
     if is_same && admission == StillAdmitted::Unchanged {
         return true;
     }

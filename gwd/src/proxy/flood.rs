@@ -30,7 +30,7 @@ pub(super) struct Flood {
     clock: Clock,
     control: Bucket,
     resets: Bucket,
-    /// Sent bytes that have not been added to the budget yet.
+    /// Number of bytes sent to the client that have not been added to the budget yet.
     sent: usize,
 }
 
@@ -123,7 +123,7 @@ impl Bucket {
 mod tests {
     use super::*;
 
-    /// Budgets that are not refilled over time.
+    /// Budgets for tests, which are not refilled over time.
     fn begun() -> Flood {
         let mut flood = Flood::new(Clock::new());
         (flood.control.per_s, flood.resets.per_s) = (0, 0);

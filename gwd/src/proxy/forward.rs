@@ -32,7 +32,7 @@ pub(super) struct Forwarding<'a, 's> {
     pub(super) version: &'s Version,
     pub(super) decided: &'a Decided<'s>,
     pub(super) cx: &'a Cx<'s>,
-    /// Host as the client wrote it.
+    /// Requested host, as the client wrote it in `Host` or `:authority`.
     pub(super) authority: &'a HeaderValue,
     /// Version of HTTP that the client uses.
     pub(super) http_version: HttpVersion,
@@ -216,7 +216,7 @@ impl Forwarding<'_, '_> {
         }
     }
 
-    /// Data about the client's connection for upstreams.
+    /// Data about the client's connection that upstreams get in request fields.
     fn origin(&self) -> Origin {
         let fields = self.version.rules().certificate_fields;
         Origin {

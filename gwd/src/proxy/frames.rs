@@ -23,7 +23,7 @@ pub(crate) fn masked([first, length, high, low]: [u8; 4], mask: [u8; 4]) -> [u8;
 }
 
 impl Frames {
-    /// Updates the position for forwarded bytes.
+    /// Updates the position in the WebSocket frames for forwarded bytes.
     pub(crate) fn follow(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
             if self.payload_left > 0 {

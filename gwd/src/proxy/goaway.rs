@@ -31,7 +31,7 @@ pub(super) struct GoAway<I> {
     /// Part of the error code of a RST_STREAM frame that has been written so far.
     code: u32,
     header: [u8; FRAME_HEADER_BYTES],
-    /// Number of bytes of `header` that were written.
+    /// Number of bytes of the current frame header that were written.
     held: usize,
     /// Remaining bytes of the current payload.
     left: usize,
@@ -205,7 +205,8 @@ mod tests {
             );
             ending.set(Some(Reason::COMPRESSION_ERROR));
             if cut == 3 {
-                // If the header of a frame is incomplete, h2 has not written its GOAWAY frame yet.
+                // While the header of a frame is incomplete, h2 cannot have written its GOAWAY
+                // frame yet.
                 assert!(
                     Pin::new(&mut io)
                         .poll_write(&mut cx, &sent[cut..9])

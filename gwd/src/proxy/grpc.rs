@@ -101,9 +101,9 @@ fn code(status: StatusCode, reason: &str) -> Code {
     }
 }
 
-/// Converts a response by the gateway to a gRPC response and returns its gRPC status code. Does not
-/// change a successful response or one that is already a gRPC response. Not for responses of
-/// upstreams.
+/// Converts the gateway's own error response to a gRPC response and returns its gRPC status code.
+/// Leaves successful responses, gRPC responses and responses of upstreams unchanged. `None`: the
+/// response has no gRPC status.
 pub(crate) fn trailers_only(made: &mut OutgoingResponse, reason: &str) -> Option<u32> {
     if !matches!(made.body, OutgoingBody::Own(_)) {
         return None;
@@ -137,7 +137,7 @@ pub(crate) fn announce(headers: &mut HeaderMap, version: Version) {
     }
 }
 
-/// gRPC status code in a response head or trailers.
+/// gRPC status code in a response head or trailers. `None`: no valid status.
 pub(crate) fn status_of(fields: &HeaderMap) -> Option<u32> {
     fields.get(&GRPC_STATUS)?.to_str().ok()?.parse().ok()
 }
@@ -250,7 +250,7 @@ mod tests {
 
     #[test]
     fn a_timeout_has_a_unit_and_eight_digits_at_most() {
-        let told = |value| timeout_ms(&fields("grpc-timeout", value));
+        let parsed = |value| timeout_ms(&fields("grpc-timeout", value));
         let cases = [
             ("1H", 3_600_000),
             ("2M", 120_000),
@@ -262,7 +262,7 @@ mod tests {
             ("99999999H", 359_999_996_400_000),
         ];
         for (value, expected) in cases {
-            assert_eq!(told(value), Some(expected), "{value}");
+            assert_eq!(parsed(value), Some(expected), "{value}");
         }
         for value in [
             "",
@@ -275,7 +275,7 @@ mod tests {
             "1s",
             "+1S",
         ] {
-            assert_eq!(told(value), None, "{value}");
+            assert_eq!(parsed(value), None, "{value}");
         }
     }
 

@@ -27,7 +27,7 @@ pub(super) struct InspectedIo {
     kept: Vec<u8>,
     /// True if `kept` has not been inspected.
     is_new: bool,
-    /// Bytes that h2 gets next.
+    /// Inspected bytes, which h2 gets next.
     released: Bytes,
     backlog: Rc<Backlog>,
 }

@@ -198,17 +198,20 @@ impl Windows {
     }
 }
 
-/// Monitor of the conditions under which the gateway ends the connection.
+/// Monitor that decides when the gateway ends the connection.
 struct Watch<'c> {
     conn: &'c Conn,
     deadline: Slot,
-    /// Time since which the connection has had no open stream.
+    /// Time since which the connection has had no open stream, in milliseconds of the clock. `None`
+    /// while a stream is open.
     idle_since_ms: Option<u64>,
     /// Time budget of the client for reading data.
     pace: Pace,
-    /// Time until which the client must accept unsent data. `None` if no data is blocked.
+    /// Time until which the client must accept unsent data, in milliseconds of the clock. `None` if
+    /// no data is blocked.
     blocked_until_ms: Option<u64>,
-    /// Time from which the connection is too old: the client then gets GOAWAY.
+    /// Time from which the connection is too old, in milliseconds of the clock: the client then
+    /// gets GOAWAY.
     old_at_ms: u64,
     /// Time at which GOAWAY was sent, in milliseconds of the clock. `None` before that.
     told_ms: Option<u64>,
@@ -223,11 +226,11 @@ struct Streams {
     loads: Loads,
     worker: usize,
     active: Cell<usize>,
-    /// Stream whose task hyper spawns next.
+    /// Stream whose task hyper spawns next. `None`: hyper spawns a task of its own.
     newcomer: RefCell<Option<Rc<Stream>>>,
 }
 
-/// Open stream; counted until this value is dropped.
+/// Guard that counts an open stream until it is dropped.
 struct Open(Rc<Streams>);
 
 impl<'c> Watch<'c> {
@@ -293,13 +296,13 @@ impl<'c> Watch<'c> {
         let too_slow = self
             .blocked_until_ms
             .is_some_and(|until_ms| now_ms >= until_ms);
-        let told = self
+        let is_overdue = self
             .told_ms
             .is_some_and(|told_ms| now_ms >= told_ms + GOODBYE_MS);
-        too_slow || !active && told
+        too_slow || !active && is_overdue
     }
 
-    /// Time at which the connection must be checked again.
+    /// Time at which the connection must be checked again, in milliseconds of the clock.
     fn next_ms(&self) -> u64 {
         let mut next_ms = u64::MAX;
         if self.told_ms.is_none() {

@@ -14,7 +14,7 @@ use crate::proxy::respond::{OutgoingBody, OutgoingResponse};
 const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
 const PROBLEM: HeaderValue = HeaderValue::from_static("application/problem+json");
 
-/// Content of a problem response.
+/// Kind of a problem response: code, status and title.
 #[derive(Clone, Copy)]
 pub(crate) struct Problem {
     /// Machine-readable reason of the problem.

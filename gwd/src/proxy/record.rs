@@ -36,7 +36,7 @@ use line::Line;
 
 pub(super) use line::{display, number, text};
 
-/// Record of an exchange in progress.
+/// Record of an exchange in progress: everything that its metrics and access log line show.
 pub(crate) struct Record {
     stream: Rc<Stream>,
     started_ns: u64,
@@ -46,13 +46,14 @@ pub(crate) struct Record {
     ended: bool,
     /// True while the request counts as being in progress.
     in_flight: bool,
-    /// Counts the request for its client's address, while most permits of the process are in use.
+    /// Count of the request for its client's address. `None`: at most half of the process's permits
+    /// were in use when the request began.
     of_crowd: Option<CountedRequest>,
     route: u32,
     status: u16,
     reason: &'static str,
     blame: Blame,
-    /// gRPC status that ended the call.
+    /// gRPC status that ended the call. `None`: unknown, or not a gRPC call.
     grpc_status: Option<u32>,
     upstream: Option<CallRecord>,
     /// Time at which the response head was complete, in nanoseconds of the clock.
@@ -67,7 +68,8 @@ pub(crate) struct Record {
 }
 
 impl Record {
-    /// Begins a record. The record stays on the heap, so that passing it on copies only a pointer.
+    /// Begins the record of an exchange. The record is on the heap, so that passing it on copies
+    /// only a pointer.
     pub(crate) fn begin(stream: &Rc<Stream>, request: &Request<Incoming>) -> Box<Self> {
         let worker = &stream.worker;
         let method = method_index(request.method());
@@ -150,7 +152,7 @@ impl Record {
         self.started_ns
     }
 
-    /// New request id.
+    /// Generates a new request id.
     pub(crate) fn new_request_id(&self) -> HeaderValue {
         self.stream.worker.random.request_id(self.unix_ms())
     }
@@ -235,7 +237,8 @@ impl Record {
         });
     }
 
-    /// Records that the edge rejected the request head.
+    /// Records that the request head was rejected before routing, because it is invalid or not
+    /// allowed.
     pub(crate) fn refused_at_edge(
         &mut self,
         view: &View,
@@ -386,14 +389,15 @@ impl Record {
         transfer.phase_begins(Phase::Body, until_ms);
     }
 
-    /// Ends the record. Further calls do nothing.
+    /// Ends the record: updates the metrics and writes the access log line. Further calls do
+    /// nothing.
     pub(crate) fn finish(&mut self) {
         if !self.ended {
             self.finish_at(self.now_ns());
         }
     }
 
-    /// Like [`Self::finish`], at a known time.
+    /// Like [`Self::finish`], for an exchange that ended at `now_ns`, in nanoseconds of the clock.
     pub(crate) fn finish_at(&mut self, now_ns: u64) {
         if std::mem::replace(&mut self.ended, true) {
             return;
@@ -492,7 +496,7 @@ impl Record {
         }
     }
 
-    /// True if the response began this long ago.
+    /// True if at least `min_ms` have passed since the response head was complete.
     pub(crate) fn has_lasted(&self, min_ms: u64) -> bool {
         self.now_ns().saturating_sub(self.head_ns) >= min_ms * 1_000_000
     }

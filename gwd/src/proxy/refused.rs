@@ -45,7 +45,8 @@ pub(super) fn log_refused_connection(conn: &Conn, reason: &str) {
 pub(crate) fn log_refused_head(conn: &Conn, reject: &Reject, head: &[u8]) {
     let mut shown = beginning(head);
     let view = conn.worker.current_view();
-    // The path can have values that the log must not show. No operation is known.
+    // The path may contain values that must not be logged. The operation is unknown, so that these
+    // values cannot be found: log no path.
     if view.is_some_and(|view| view.current().loaded.snapshot.hides_values())
         && let Some(method) = shown.find(' ')
     {

@@ -269,7 +269,8 @@ fn check_framing(headers: &HeaderMap, version: Version) -> Result<(), Failure> {
     ))
 }
 
-/// Removes hop-by-hop fields (RFC 9110 §7.6.1) and `Server`. Returns the value of `Keep-Alive`.
+/// Removes hop-by-hop fields (RFC 9110 §7.6.1) and `Server`. Returns the value of `Keep-Alive`, if
+/// there is one.
 fn strip(headers: &mut HeaderMap) -> Option<HeaderValue> {
     let mut keep_alive = None;
     let mut doomed: Vec<HeaderName> = Vec::new();
@@ -359,8 +360,8 @@ pub(crate) fn failed(
     made
 }
 
-/// Builds the response to a request head that the edge rejected. Closes the connection, because the
-/// start of the next request is not certain.
+/// Builds the response to a request head that was rejected before routing. Closes the connection,
+/// because the start of the next request is not certain.
 pub(crate) fn refused_at_edge(
     reject: &'static Reject,
     view: &View,
@@ -400,7 +401,7 @@ pub(crate) fn refused_at_edge(
 pub(crate) enum UnservedReason {
     /// The process has reached a limit, such as its memory limit.
     Overloaded(LimitedResource),
-    /// No bundle is active.
+    /// No bundle has been activated yet.
     NothingRuns,
     /// The running version does not have the listener.
     ListenerGone,
@@ -416,7 +417,7 @@ pub(crate) fn unserved(unserved: UnservedReason, record: Box<Record>) -> Respons
     }
 }
 
-/// Response while no bundle is active.
+/// Builds the response to a request that arrives before the first activation.
 fn nothing_runs(mut record: Box<Record>) -> Response<ResponseBody> {
     record.refused(&NOTHING_RUNS, NOTHING_RUNS.code, "gateway".into());
     let mut made = problem(

@@ -18,7 +18,8 @@ use crate::upstream::slow::SlowReading;
 /// Maximum time to send the end of a response after its deadline: 1s.
 const LAST_WORD_MS: u64 = 1_000;
 
-/// State of the current response.
+/// State of the current response: reasons to end it early, its limits, and slow reading by the
+/// client.
 #[derive(Default)]
 pub(crate) struct ResponseState {
     /// Fields that the trailers may not contain.
@@ -31,9 +32,9 @@ pub(crate) struct ResponseState {
     pub(crate) credential_ended: Cell<bool>,
     /// True if the silence of the upstream has exceeded the idle timeout.
     pub(crate) upstream_timed_out: Cell<bool>,
-    /// Maximum length of the body, in bytes.
+    /// Maximum length of the body, in bytes. `None`: unlimited.
     bytes_max: Cell<Option<u64>>,
-    /// Counts the client as a slow reader of its response.
+    /// Count of the client as a slow reader of its response.
     pub(crate) slow_reading: SlowReading,
     /// Response that began before its request was sent completely. HTTP/2 only.
     early: RefCell<Weak<RefCell<ResponseBody>>>,
@@ -71,7 +72,7 @@ impl ResponseState {
         }
     }
 
-    /// Removes fields from trailers that clients must not see.
+    /// Removes from trailers the fields that clients must not see.
     pub(crate) fn strip(&self, trailers: &mut HeaderMap) {
         engine::edge::trailers(trailers, &self.withheld.borrow());
     }

@@ -15,7 +15,8 @@ use crate::proxy::response_state::ResponseState;
 use crate::proxy::tunnel::Agreed;
 use crate::runtime::deadlines::LimitOf;
 
-/// Time without activity after which an HTTP/1 connection is parked: 500ms (data-plane.md §2).
+/// Time without activity after which an HTTP/1 connection is parked, that is, releases its buffers:
+/// 500ms (data-plane.md §2).
 const PARK_MS: u64 = 500;
 /// Like [`PARK_MS`], but while memory is scarce: 20ms.
 const PARK_WANTED_MS: u64 = 20;
@@ -23,12 +24,12 @@ const PARK_WANTED_MS: u64 = 20;
 /// Context of exchanges: the connection, and the state of the current exchange.
 pub(crate) struct Stream {
     conn: Rc<Conn>,
-    /// Deadline and phase, with the state of the request's body.
+    /// Deadline and phase of the current exchange, and the state of its request body.
     pub(crate) transfer: Rc<Transfer>,
     pub(crate) response: ResponseState,
     /// Tunnel that the connection runs after the response head is sent. HTTP/1 only.
     pub(crate) tunnel: Agreed,
-    /// True while an exchange that panicked is dropped.
+    /// True while the exchange is dropped after a panic.
     pub(crate) panicked: Cell<bool>,
     /// True for an HTTP/2 stream, which has only one exchange.
     single: bool,
@@ -86,8 +87,8 @@ impl Stream {
         self.response.exchange_begins();
     }
 
-    /// Sets the deadline for parking again: the bytes that woke the connection may not begin a
-    /// request.
+    /// Restarts the time after which the connection is parked, because the bytes that woke it may
+    /// not begin a request.
     pub(crate) fn watch_quiet(&self) {
         let park_ms = self.worker.clock.now_ms() + self.park_ms();
         let until_ms = park_ms.min(self.idle_until_ms.get());

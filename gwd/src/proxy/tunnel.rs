@@ -61,7 +61,7 @@ impl Agreed {
         self.0.set(Some(Box::new(tunnel)));
     }
 
-    /// Takes the tunnel, because the connection runs it or ends.
+    /// Takes the tunnel, because the connection runs it or ends. `None`: no tunnel was agreed on.
     pub(crate) fn take(&self) -> Option<Box<Tunnel>> {
         self.0.take()
     }
@@ -194,8 +194,9 @@ async fn carry(
 }
 
 impl Ending {
-    /// Starts to close a tunnel if the time for tunnels in a drain is over, or if a credential
-    /// expired or was revoked, or if the client's certificate expired or new rules refuse it.
+    /// Starts to close the tunnel in three cases: the time for tunnels in a drain is over, a
+    /// credential has expired or was revoked, or the client's certificate has expired or new rules
+    /// refuse it.
     fn look(&mut self, stream: &Stream, pass: &mut Pass, up: &mut Direction, down: &mut Direction) {
         let (worker, deadline) = (&stream.worker, &stream.transfer.deadline);
         let goodbye = || deadline.set(worker.clock.now_ms() + worker.shared.websocket_drain_ms);

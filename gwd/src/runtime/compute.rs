@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 
 use crate::runtime::program_log::{Level, event};
 
-/// Maximum number of queued jobs.
+/// Maximum number of jobs that wait for a thread.
 const WAITING_MAX: usize = 1_024;
 
 type Job = Box<dyn FnOnce() + Send>;

@@ -21,7 +21,7 @@ const NEVER: u64 = u64::MAX;
 /// Minimum interval between two passes, which is the precision of deadlines: 10ms.
 const TICK_MS: u64 = 10;
 
-/// Deadlines of one worker.
+/// Deadlines of one worker, with one timer for all of them.
 pub(crate) struct Deadlines {
     clock: Clock,
     slots: RefCell<Slots>,
@@ -182,12 +182,12 @@ impl Slot {
         before
     }
 
-    /// Restores an earlier limit.
+    /// Restores a limit that [`Self::limit`] has returned.
     pub(crate) fn limit_again(&self, limit: Limit) {
         self.limit.set(limit);
     }
 
-    /// Removes the limit.
+    /// Removes the limit of the request, so that only deadlines of steps apply.
     pub(crate) fn no_limit(&self) {
         self.limit.set(UNLIMITED);
     }
@@ -197,7 +197,7 @@ impl Slot {
         self.limit.get().at_ms <= now_ms
     }
 
-    /// Origin of the limit if it has passed.
+    /// Origin of the request's limit, if the limit has passed at `now_ms`.
     pub(crate) fn passed_limit(&self, now_ms: u64) -> Option<LimitOf> {
         let limit = self.limit.get();
         (limit.at_ms <= now_ms).then_some(limit.of)

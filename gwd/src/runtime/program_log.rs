@@ -22,7 +22,7 @@ const PATIENCE_NS: i64 = 20_000_000;
 /// Maximum bytes that a writable pipe accepts without blocking (`PIPE_BUF`).
 const PIECE_BYTES: usize = 4_096;
 
-/// State of the log's output.
+/// State of the program log's output: dropped lines, and an incomplete last line.
 static OUTLET: Mutex<Outlet> = Mutex::new(Outlet {
     untold: 0,
     torn: false,
@@ -115,11 +115,11 @@ pub(crate) struct Audit<'a> {
     /// Signer of the record, client of the admin interface, sender of the signal, or [`BY_ITSELF`].
     pub(crate) who: &'a str,
     /// Previous value: the id of a bundle, a log level, the serial of a list, or the digest of a
-    /// file.
+    /// file. `None`: there was none.
     pub(crate) from: Option<String>,
-    /// New value; the requested one if the change was refused.
+    /// New value; the requested one if the change was refused. `None`: the change has no value.
     pub(crate) to: Option<String>,
-    /// Reason that the requester stated.
+    /// Reason that the requester stated. `None`: no reason was stated.
     pub(crate) why: Option<&'a str>,
     /// [`OK`], or the reason why the change was refused.
     pub(crate) result: &'a str,
@@ -158,12 +158,12 @@ fn write(level: &str, message: &str, fields: Value) {
     let lost = outlet.untold;
     if lost > 0 {
         let fields = json!({"lines": lost, "do": "check who reads the log"});
-        let told = line(
+        let notice = line(
             "warn",
             "lines of this log were dropped: the reader is too slow",
             fields,
         );
-        if !outlet.put(&told) {
+        if !outlet.put(&notice) {
             outlet.drop_one();
             return;
         }

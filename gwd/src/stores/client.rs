@@ -26,9 +26,10 @@ use crate::runtime::random::Random;
 const SWEEP: Duration = Duration::from_millis(100);
 /// Interval at which a gateway that uses leases announces itself in the store: 1s.
 const ANNOUNCE: Duration = Duration::from_secs(1);
-/// Time without an announcement after which a gateway does not count any more: 5s.
+/// Time after which a gateway that has not announced itself no longer counts as a user of leases:
+/// 5s.
 const GATEWAY_LIVE: Duration = Duration::from_secs(5);
-/// Interval at which the task that returns leases looks if its client was dropped: 10s.
+/// Interval at which the task that returns leases checks whether its client was dropped: 10s.
 const UNUSED: Duration = Duration::from_secs(10);
 /// Time after which the slots of a cluster are read again: 60s while all its masters answer, else
 /// 200ms.
@@ -47,10 +48,10 @@ pub(crate) struct Client {
     lost: Arc<Notify>,
     /// Notified after the slots of a cluster were read.
     routed: Notify,
-    /// Time of the last count request.
+    /// Time of the last count request, in milliseconds of the clock.
     asked_ms: AtomicU64,
     leases: Leases,
-    /// Wakes the task that returns leases, when a limit uses the first one.
+    /// Wakes the task that returns leases, when the first counter gets a lease.
     leased: Notify,
     /// Id of this gateway among those that use leases.
     gateway: Box<str>,
@@ -70,7 +71,7 @@ pub(crate) struct StoreState {
     pub(crate) leases: usize,
 }
 
-/// Answer to a count request, with the label of the metric.
+/// Answer to a count request, with its outcome as a metric label.
 pub(crate) struct Counted {
     pub(crate) admission: Admission,
     /// `answered` by the store, `joined` to the call of another request, or `leased`.
@@ -115,7 +116,7 @@ impl Client {
         (Arc::new(client), calls)
     }
 
-    /// Notes the time of a count request.
+    /// Records the time of a count request.
     pub(super) fn used(&self, now_ms: u64) {
         self.asked_ms.store(now_ms, Ordering::Relaxed);
     }
@@ -146,7 +147,7 @@ impl Client {
         self.lost.notify_one();
     }
 
-    /// Marks the server of a counter as suspect after a late answer.
+    /// Marks the server that has the counter as suspect, because its answer was late.
     pub(crate) fn suspect(&self, count: &Count) {
         if let Some(link) = self.routes().link(&count.name()) {
             link.suspect();
@@ -193,7 +194,7 @@ impl Client {
         Ok(counted(admission, outcome))
     }
 
-    /// Asks the store for the tokens of a lease.
+    /// Sends a call that takes tokens for a lease from the store.
     fn lease(self: &Arc<Self>, count: &Count, wanted: Wanted) -> Result<(), NoAnswer> {
         let lease = LeaseCall::new(Arc::<Self>::clone(self), CounterId::of(count), wanted);
         let count = Count {
@@ -255,7 +256,8 @@ impl Client {
 }
 
 impl Client {
-    /// Uses these masters of a cluster. Links of masters that stay are kept.
+    /// Replaces the masters of the cluster by those in `ranges`. Masters that are already known
+    /// keep their links.
     fn route(&self, ranges: &[Range]) {
         let before = self.routes().links.clone();
         let routes = Routes::of(ranges, |master, tag| {
@@ -297,7 +299,7 @@ impl Client {
         link.send(question)
     }
 
-    /// Creates the link of a master of a cluster.
+    /// Creates the link (connection with queue) to a master of a cluster.
     fn link(&self, master: &str, tag: &str) -> Arc<Link> {
         let test = format!("{}:test:{{{tag}}}", self.prefix).into();
         let server = Server::Node(master.to_owned());
@@ -375,7 +377,8 @@ async fn follow(client: Weak<Client>) {
     }
 }
 
-/// Asks the masters, those that answer first, and then the nodes of the URL.
+/// Reads the slots from the first node that answers. The masters with working links are asked
+/// first, then the other masters, then the nodes of the URL.
 async fn slots(client: &Client) -> Result<Vec<Range>, String> {
     let url = client.url.value();
     let url = std::str::from_utf8(&url).map_err(|_| "the URL is not valid UTF-8".to_owned())?;

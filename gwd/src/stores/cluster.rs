@@ -18,7 +18,7 @@ const SLOTS: u16 = 16_384;
 /// Maximum time for the answer of one node about the slots, connection included: 500ms.
 const NODE: Duration = Duration::from_millis(500);
 
-/// Links of a store, and the link of each slot.
+/// Links (connections) to the servers of a store, and the link of each slot.
 #[derive(Default)]
 pub(super) struct Routes {
     pub(super) links: Vec<Arc<Link>>,
@@ -183,7 +183,7 @@ mod tests {
         assert_eq!(slot("123456789"), 0x31c3 % SLOTS);
         assert_eq!(slot("foo"), 12_182);
         assert_eq!(slot("a{foo}b{bar}"), slot("foo"));
-        // An empty tag is none.
+        // An empty hash tag is ignored: the whole key is hashed.
         assert_ne!(slot("{}foo"), slot("{}bar"));
     }
 

@@ -122,7 +122,7 @@ mod tests {
         let url = format!("redis://{}", listener.local_addr().unwrap());
         let served = std::thread::spawn(move || {
             let (mut stream, _) = listener.accept().unwrap();
-            // The client's first bytes: it has connected.
+            // The first bytes show that the client has connected.
             let _read = stream.read(&mut [0; 1 << 12]).unwrap();
             let mut sent = stream.write(reply.as_bytes()).unwrap_or(0);
             // Ends when the client closes the connection.
@@ -147,15 +147,15 @@ mod tests {
             LocalSet::new().block_on(&runtime, async {
                 let config = AsyncConnectionConfig::new()
                     .set_response_timeout(Some(Duration::from_secs(60)));
-                let asked = async {
+                let ping = async {
                     let mut one = Connection::open(&url, config).await?;
                     redis::cmd("PING")
                         .query_async::<String>(&mut one.commands)
                         .await
                 };
-                assert!(asked.await.is_err(), "{reply:?}");
+                assert!(ping.await.is_err(), "{reply:?}");
             });
-            // The buffers of both sockets hold a few megabytes.
+            // The buffers of both sockets take a few megabytes without the client reading them.
             let sent = served.join().unwrap();
             assert!(sent < 64 << 20, "{reply:?}: {sent} bytes");
         }

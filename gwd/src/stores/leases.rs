@@ -7,8 +7,8 @@
 //! this gateway, so that a counter with few requests takes nothing in advance.
 //!
 //! After a refusal, requests of the counter are refused without a call until the store can have
-//! tokens again. When a lease ends, its unused tokens are returned to the store. Nothing here waits
-//! or sends: the caller does both.
+//! tokens again. When a lease ends, its unused tokens are returned to the store. This module
+//! neither waits nor sends calls; its caller does.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -30,7 +30,7 @@ const SHARDS: usize = 64;
 /// Maximum number of requests that wait for the tokens of one counter.
 const WAITING_MAX: usize = 4_096;
 
-/// Leases of one store.
+/// Leases of the counters in one store: tokens that this gateway took in advance.
 pub(super) struct Leases {
     shards: [Mutex<HashMap<CounterId, Lease>>; SHARDS],
     /// Number of gateways that use leases of the store. 0: unknown, so that nothing is taken in
@@ -40,7 +40,7 @@ pub(super) struct Leases {
     closed: AtomicBool,
 }
 
-/// Counter of a limit.
+/// Id of a counter: state id and tokens of its limit, and key of the requests that it counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct CounterId {
     state: StateId,
@@ -48,20 +48,21 @@ pub(super) struct CounterId {
     tokens: Tokens,
 }
 
-/// Lease of one counter.
+/// Lease of one counter: tokens that this gateway took from the store in advance.
 struct Lease {
-    /// Any count request of the counter.
+    /// A count request of the counter, for the calls that take and return tokens.
     count: Count,
-    /// Tokens that are not used.
+    /// Number of tokens of the lease that are not used yet.
     left: u64,
-    /// End of the lease.
+    /// Time at which the lease ends and unused tokens are returned.
     ends: Instant,
     /// Number of the window in which the store counted the tokens. 0 for other algorithms.
     window: u64,
-    /// Tokens left in the store after the last call, and the wait that it returned.
+    /// Tokens left in the store after the last call. `wait_ends` is the end of the wait that this
+    /// call returned.
     stored: u64,
     wait_ends: Instant,
-    /// Tokens that were used in this lease, and in the lease before.
+    /// Number of tokens that were used in this lease. `used_before`: in the previous lease.
     used: u64,
     used_before: u64,
     refusal: Option<Refusal>,
@@ -69,7 +70,8 @@ struct Lease {
     waiting: Vec<Waiting>,
 }
 
-/// Refusal of the store: requests of this cost or more are refused until it ends.
+/// Refusal by the store. Until it ends, requests of the refused cost or more are refused without a
+/// call.
 #[derive(Clone, Copy)]
 struct Refusal {
     cost: u64,
@@ -82,7 +84,7 @@ struct Waiting {
     answer: oneshot::Sender<Admission>,
 }
 
-/// Result of taking tokens.
+/// Result of taking the tokens of a request from a lease.
 pub(super) enum Taken {
     /// The lease or an earlier refusal decides.
     Decided(Admission),
@@ -100,13 +102,13 @@ pub(super) enum Taken {
 /// Number of tokens to take from the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Wanted {
-    /// Smallest number of tokens that helps a request.
+    /// Minimum number of tokens. With fewer, none of the waiting requests can be admitted.
     pub(super) least: u64,
-    /// Largest number of tokens.
+    /// Maximum number of tokens, including those in advance.
     pub(super) most: u64,
 }
 
-/// Answer of the store.
+/// Answer of the store to a call that takes tokens.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Granted {
     pub(super) admission: Admission,
@@ -119,7 +121,7 @@ pub(super) struct Granted {
 /// Unused tokens to return to the store.
 #[derive(Clone)]
 pub(super) struct Unused {
-    /// Count request with a negative cost.
+    /// Count request of the counter, with the number of tokens as a negative cost.
     pub(super) count: Count,
     /// Number of the window in which the tokens were counted.
     pub(super) window: u64,
@@ -136,7 +138,7 @@ impl Leases {
         }
     }
 
-    /// Takes the tokens of a request.
+    /// Takes the tokens of a request from the lease of its counter.
     pub(super) fn take(&self, count: &Count, now: Instant) -> Taken {
         let (Some(length), Ok(cost)) = (length(count), u64::try_from(count.cost)) else {
             return Taken::NoLease;
@@ -219,7 +221,8 @@ impl Leases {
         }
     }
 
-    /// Returns the tokens of a request to its lease. False if it has none.
+    /// Returns the tokens of a request to the lease of its counter. False if the counter has no
+    /// lease.
     pub(super) fn put_back(&self, count: &Count, now: Instant) -> bool {
         if self.closed.load(Ordering::Acquire) {
             return false;
@@ -285,7 +288,7 @@ impl Leases {
     }
 
     fn shard(&self, id: &CounterId) -> MutexGuard<'_, HashMap<CounterId, Lease>> {
-        // The key is a hash already.
+        // The key is already a hash: use its first byte to select the shard.
         locked(&self.shards[usize::from(id.key[0]) % SHARDS])
     }
 }
@@ -339,7 +342,8 @@ impl Lease {
         })
     }
 
-    /// Number of tokens that the waiting requests need, and those to take in advance.
+    /// Number of tokens to take from the store: those that the waiting requests need, and those to
+    /// take in advance.
     fn wanted(&self, share: u64) -> Wanted {
         let costs = self.waiting.iter().map(|waiting| waiting.cost);
         let needed: u64 = costs.clone().sum();

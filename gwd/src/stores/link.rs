@@ -37,7 +37,7 @@ const LATE: &str = "late answers";
 /// Maximum number of other servers to which a cluster redirects a call.
 const REDIRECTS_MAX: u8 = 2;
 
-/// Connection to one server.
+/// Connection to one server of a store, with its queue and circuit breaker.
 pub(super) struct Link {
     store: Arc<str>,
     url: Arc<SecretCell>,
@@ -47,15 +47,16 @@ pub(super) struct Link {
     queue: mpsc::Sender<Question>,
     /// [`UP`], [`SUSPECT`] or [`DOWN`].
     state: AtomicU8,
-    /// True from a late answer that a test call cleared until the next answer in time.
+    /// True after a test call has cleared the server of a late answer, until the next answer in
+    /// time. Another late answer then opens the circuit breaker.
     is_doubted: AtomicBool,
     /// True after [`Link::close`].
     is_closed: AtomicBool,
-    /// Wakes the task of the connection after a change of the state, or after a close.
+    /// Wakes the connection's task after a change of `state`, or after [`Link::close`].
     failed: Notify,
 }
 
-/// Server of a store.
+/// Server of a store to which a link connects.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Server {
     /// The server of the URL.
@@ -84,10 +85,10 @@ pub(crate) enum NoAnswer {
     Failed,
 }
 
-/// Result of [`Caller::redirect`].
+/// Future of [`Caller::redirect`].
 pub(super) type Redirected<'c> = Pin<Box<dyn Future<Output = Result<(), NoAnswer>> + 'c>>;
 
-/// Client of a store, as its links know it.
+/// Functions of a store's client that its links call.
 pub(super) trait Caller: Send + Sync {
     /// Records the number of gateways that use leases.
     fn set_gateways(&self, gateways: u64);
@@ -98,15 +99,16 @@ pub(super) trait Caller: Send + Sync {
     /// Passes the answer of the store to the lease of a counter.
     fn complete_lease(self: Arc<Self>, id: &CounterId, wanted: Wanted, granted: Granted);
 
-    /// Ends the wait of the requests for the lease of a counter: its call has no answer.
+    /// Ends the wait of the requests for a counter's lease, because the call to the store got no
+    /// answer.
     fn fail_lease(&self, id: &CounterId);
 }
 
-/// Call to a store, with the place to which the store's answer is delivered.
+/// Call to a store, with the receiver of the store's answer.
 pub(super) struct Question {
     pub(super) client: Arc<dyn Caller>,
     pub(super) call: Call,
-    /// Deadline of the call.
+    /// Deadline for the answer to the call.
     pub(super) until: Instant,
     pub(super) answer: Answer,
     pub(super) slot: Slot,
@@ -114,7 +116,7 @@ pub(super) struct Question {
     pub(super) redirects: u8,
 }
 
-/// Place to which the answer of a store is delivered.
+/// Receiver of a store's answer.
 pub(super) enum Answer {
     /// The request that waits for the answer. If the channel is closed, the answer is dropped.
     One(oneshot::Sender<Admission>),
@@ -163,7 +165,7 @@ impl Link {
         self.state.load(Ordering::Acquire) == UP
     }
 
-    /// Address of a node of a cluster.
+    /// Address (`HOST:PORT`) of the link's server in a cluster. `None`: the store is not a cluster.
     pub(super) fn node(&self) -> Option<&str> {
         match &self.server {
             Server::Node(address) => Some(address),
@@ -171,7 +173,7 @@ impl Link {
         }
     }
 
-    /// Puts a call into the queue.
+    /// Puts a call into the queue of the server.
     pub(super) fn send(&self, question: Question) -> Result<(), NoAnswer> {
         if !self.is_up() {
             return Err(NoAnswer::Down);
@@ -312,7 +314,8 @@ async fn test(
     let tested = tested.map_err(|_| format!("no answer within {} ms", within.as_millis()))?;
     match tested {
         Ok(_) => Ok(()),
-        // A node of a cluster that has given the slot of the test away.
+        // The cluster has moved the test key's slot to another node. This node answers, so the test
+        // has passed.
         Err(error) if error.redirect_node().is_some() => Ok(()),
         Err(error) => Err(reason(&error)),
     }
@@ -348,7 +351,7 @@ async fn answer(
 async fn is_well(link: &Link, connection: &MultiplexedConnection, sha: &str) -> bool {
     match link.state.load(Ordering::Acquire) {
         _ if link.is_closed.load(Ordering::Acquire) => return false,
-        // A wake-up of an earlier connection.
+        // The server is up: this wake-up was meant for an earlier connection.
         UP => return true,
         SUSPECT => {}
         _ => return false,
@@ -376,14 +379,15 @@ impl Question {
         if let Answer::Gateways(ended) = self.answer {
             let announced = self.call.announce(&mut connection, &sha);
             let announced = timeout_at(self.until, announced).await;
-            // Without an answer, nothing is taken in advance.
+            // Without an answer, the number of gateways is unknown (0), so that no tokens are taken
+            // in advance.
             let gateways = announced.map_or(0, |announced| announced.unwrap_or(0));
             self.client.set_gateways(gateways);
             let _gone = ended.send(());
             return;
         }
-        let asked = self.call.run(&mut connection, &sha, self.slot);
-        match timeout_at(self.until, asked).await {
+        let answered = self.call.run(&mut connection, &sha, self.slot);
+        match timeout_at(self.until, answered).await {
             Ok(Ok(granted)) => {
                 link.is_doubted.store(false, Ordering::Release);
                 match self.answer {

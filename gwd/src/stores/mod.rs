@@ -60,7 +60,7 @@ pub(crate) struct Stores {
     thread: OnceLock<mpsc::UnboundedSender<Served>>,
 }
 
-/// Client with its calls.
+/// Client of a store, with the receiver of its calls.
 type Served = (Arc<Client>, Calls);
 
 // === impl Stores ===

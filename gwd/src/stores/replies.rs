@@ -14,10 +14,10 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 const REPLY_BYTES_MAX: u64 = 64 << 10;
 /// Maximum number of values of a list or map in a reply.
 const VALUES_MAX: u64 = 1_024;
-/// Maximum number of bytes of a length with its type.
+/// Maximum number of bytes of a line that announces a length, with its type byte.
 const LENGTH_BYTES_MAX: usize = 24;
 
-/// Stream of a store whose replies are bounded.
+/// I/O of a connection to a store. Reading fails if a reply exceeds the bounds.
 pub(super) struct Bounded<S> {
     stream: S,
     replies: Replies,
@@ -69,22 +69,23 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Bounded<S> {
 /// Position in a sequence of replies.
 #[derive(Debug, Default)]
 struct Replies {
-    /// Bytes of the current reply.
+    /// Number of bytes of the current reply so far.
     bytes: u64,
-    /// Values that the current reply still has. 0 between two replies.
+    /// Number of values that are still missing in the current reply. 0 between two replies.
     values: u64,
-    /// Bytes of the current string that follow, its line end included. 0 in a line.
+    /// Number of bytes that are still missing in the current string, its line end included. 0
+    /// outside a string.
     string: u64,
-    /// First bytes of the current line.
+    /// First bytes of the current line, which contain its type and length.
     line: Vec<u8>,
 }
 
 impl Replies {
-    /// Follows the replies through these bytes.
+    /// Updates the position in the replies for received bytes.
     ///
     /// # Errors
-    /// A reply is longer than [`REPLY_BYTES_MAX`], has a list of more than [`VALUES_MAX`] values, or
-    /// a length that is not a number.
+    /// A reply is longer than [`REPLY_BYTES_MAX`], has a list of more than [`VALUES_MAX`] values,
+    /// or a length that is not a number.
     fn read(&mut self, mut bytes: &[u8]) -> io::Result<()> {
         while let [first, rest @ ..] = bytes {
             if self.values == 0 {
@@ -140,13 +141,13 @@ impl Replies {
                         self.string = bytes + 2;
                         return Ok(());
                     }
-                    // A length of -1: no string.
+                    // A length of -1 means a null value: no bytes follow.
                     Err(_) => 0,
                 }
             }
             b'*' | b'~' | b'>' => u64::try_from(length()?).unwrap_or(0),
             b'%' => u64::try_from(length()?).unwrap_or(0).saturating_mul(2),
-            // Attributes precede a value.
+            // Attributes are pairs, and the value that they describe follows them.
             b'|' => u64::try_from(length()?)
                 .unwrap_or(0)
                 .saturating_mul(2)
@@ -233,7 +234,7 @@ mod tests {
         ] {
             assert_eq!(read(reply.as_bytes()), Err(why.to_owned()), "{reply:.40?}");
         }
-        // Lines are replies of their own, however many there are.
+        // Each line is a separate reply, so that many lines do not exceed the limit of one reply.
         assert_eq!(read(long.as_bytes()), Ok(0));
     }
 }

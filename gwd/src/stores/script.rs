@@ -11,7 +11,7 @@ use super::leases::Granted;
 
 /// Script that counts a request in the store.
 const SCRIPT: &str = include_str!("count.lua");
-/// Limit that the test call uses.
+/// Tokens of the limit that the test call uses.
 const TEST: Tokens = Tokens {
     algorithm: Algorithm::Bucket,
     count: 1_000_000,
@@ -19,10 +19,10 @@ const TEST: Tokens = Tokens {
     burst: 1_000_000,
 };
 
-/// Call of the script.
+/// Call of the script, which runs atomically in the store.
 #[derive(Clone, Debug)]
 pub(super) enum Call {
-    /// Test that the store counts and writes, with this key.
+    /// Test call, which counts and writes under this key.
     Test(Box<str>),
     /// Count request.
     Count(Count),

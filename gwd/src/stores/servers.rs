@@ -3,14 +3,14 @@
 /// Port of a sentinel whose URL names none.
 const SENTINEL_PORT: &str = ":26379";
 
-/// URL of a store, in parts.
+/// Parsed URL of a store that names one or more servers.
 pub(super) struct Url {
     scheme: String,
-    /// User and password.
+    /// User and password, as `USER:PASSWORD`. `None`: the URL has none.
     user: Option<String>,
     /// Hosts, each with its port if it has one.
     pub(super) hosts: Vec<String>,
-    /// Database and options.
+    /// Database and options: the text after the hosts.
     more: String,
 }
 

@@ -213,7 +213,7 @@ fn write_beyond_ascii(text: &str, out: &mut Vec<u8>) {
 /// Key of the hashes of this process.
 static HASH_KEY: LazyLock<HashKey> = LazyLock::new(HashKey::random);
 
-/// Text that the log shows in place of a value.
+/// Text that the log shows instead of a value, in the form `form`.
 pub(crate) fn hidden(form: LogForm, value: &str) -> String {
     match form {
         LogForm::Keep => value.to_owned(),

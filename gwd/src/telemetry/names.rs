@@ -1,6 +1,6 @@
 //! Metric ids: numbers for the names of routes and upstreams, used as keys of series.
 //!
-//! A name keeps its number as long as a resident version uses the name, and for ten minutes after
+//! A name keeps its number as long as a version in memory uses the name, and for ten minutes after
 //! that. Then its series are removed. If the name is used again later, it gets a new number, and
 //! its counters begin at 0 (observability.md §2).
 

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use policy::auth::jwt::{Growth, TokenCache};
 
-/// Counters of rare events.
+/// Counters of rare events of the process, such as panics and dropped log lines.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
     shed: [AtomicU64; LimitedResource::ALL.len()],
@@ -81,8 +81,8 @@ impl Counters {
         self.shed[what as usize].fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Counts the lookups in a worker's token cache since the last call, and the changes of its
-    /// size, which only lookups cause.
+    /// Adds the lookups in a worker's token cache since the last call, and the change of the
+    /// cache's size, to the counters of the process. Only lookups change the size.
     pub(crate) fn looked_up(&self, cache: &TokenCache) {
         let (hits, misses) = cache.take_counts();
         if hits | misses == 0 {

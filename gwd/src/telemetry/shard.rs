@@ -37,7 +37,7 @@ pub(crate) const BOUNDS_NS: [u64; 17] = [
     10_000_000_000,
 ];
 
-/// Methods that metrics distinguish. The last one stands for all others.
+/// Methods that metrics distinguish. `_OTHER` is the label of every other method.
 pub(crate) const METHODS: [&str; 9] = [
     "GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "_OTHER",
 ];
@@ -87,7 +87,7 @@ pub(crate) struct RequestKey {
     pub(crate) version: u8,
     /// True if the request arrived over TLS.
     pub(crate) tls: bool,
-    /// Reason of an error; empty if there was none.
+    /// Reason of an error (`error_type` in metrics); empty if there was none.
     pub(crate) error: Label,
 }
 

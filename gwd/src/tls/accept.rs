@@ -28,16 +28,16 @@ pub(crate) struct TlsFacts {
     pub(crate) version: &'static str,
     pub(crate) cipher: &'static str,
     pub(crate) sni: Option<Box<str>>,
-    /// Subject of the client's certificate, if the client presented one.
+    /// Subject of the client's certificate. `None`: the client presented no certificate.
     pub(crate) subject: Option<Box<str>>,
-    /// Client's certificate, if the client presented one.
+    /// Certificate that the client presented. `None`: none.
     pub(crate) certificate: Option<PeerCertificate>,
     /// True if HTTP/2 was negotiated.
     pub(crate) http2: bool,
     /// Admission rules under which the client was accepted.
     pub(crate) admission: Arc<Admission>,
-    /// Newer admission rules that were compared last with the client's certificate, and true if
-    /// they admit the client.
+    /// Last comparison with newer admission rules: these rules, and true if they admit the client.
+    /// `None`: the rules have not changed.
     pub(super) compared: RefCell<Option<(Arc<Admission>, bool)>>,
     /// Time after which the client's certificate is verified again, because it or another one that the
     /// client sent has ended, as Unix time in seconds. `u64::MAX` without a certificate.
@@ -92,8 +92,8 @@ impl TlsFacts {
         }
     }
 
-    /// Reason why the client must not be served any longer. `None` if it showed no certificate, or if
-    /// the listener asks for none.
+    /// Reason why the client must no longer be served. `None`: it may be served, it presented no
+    /// certificate, or the listener requests none.
     pub(crate) fn lapse(&self, listener: &TlsListener, now_s: u64) -> Option<Lapse> {
         self.certificate.as_ref()?;
         listener.admission().verifier.as_ref()?;
@@ -253,9 +253,9 @@ async fn hello(stream: TcpStream) -> Result<(Accepted, TcpStream), Failed> {
             Ok(Some(accepted)) => return Ok((accepted, stream)),
             Ok(None) => {}
             Err((error, mut alert)) => {
-                let mut told = Vec::new();
-                let _whole = alert.write_all(&mut told);
-                return Err(Failed::telling(&error, &told, stream).await);
+                let mut alert_bytes = Vec::new();
+                let _whole = alert.write_all(&mut alert_bytes);
+                return Err(Failed::telling(&error, &alert_bytes, stream).await);
             }
         }
         if stream.readable().await.is_err() {
@@ -281,9 +281,9 @@ async fn signed_elsewhere(
     let answered = compute.run(move || match hello.into_connection(config) {
         Ok(connection) => Ok(connection),
         Err((error, mut alert)) => {
-            let mut told = Vec::new();
-            let _whole = alert.write_all(&mut told);
-            Err((error, told))
+            let mut alert_bytes = Vec::new();
+            let _whole = alert.write_all(&mut alert_bytes);
+            Err((error, alert_bytes))
         }
     });
     match answered.await {
@@ -291,7 +291,7 @@ async fn signed_elsewhere(
             // `accept_with` creates a session; replace it with the one that was processed already.
             Ok(acceptor.accept_with(stream, |session| *session = connection))
         }
-        Some(Err((error, told))) => Err(Failed::telling(&error, &told, stream).await),
+        Some(Err((error, alert_bytes))) => Err(Failed::telling(&error, &alert_bytes, stream).await),
         None => Err(Failed {
             outcome: OVERLOADED,
             stream,
@@ -318,8 +318,8 @@ impl Failed {
     }
 
     /// Sends the alert that describes the error to the client.
-    async fn telling(error: &rustls::Error, told: &[u8], mut stream: TcpStream) -> Self {
-        let _gone = stream.write_all(told).await;
+    async fn telling(error: &rustls::Error, alert_bytes: &[u8], mut stream: TcpStream) -> Self {
+        let _gone = stream.write_all(alert_bytes).await;
         Self::because(Some(error), stream)
     }
 }

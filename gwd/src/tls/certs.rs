@@ -100,7 +100,7 @@ fn private_key(pem: &[u8]) -> Option<Zeroizing<PrivateKeyDer<'static>>> {
 }
 
 /// Label of a PEM line that begins or ends a block. `kind`: the text before the label, such as
-/// `-----BEGIN `.
+/// `-----BEGIN `. `None`: not such a line.
 fn label<'l>(line: &'l [u8], kind: &str) -> Option<&'l [u8]> {
     line.strip_prefix(kind.as_bytes())?.strip_suffix(b"-----")
 }

@@ -5,7 +5,7 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
-/// Number of bytes by which a secret is recognised.
+/// Number of leading bytes by which a secret is recognised in a freed block.
 const RUN: usize = 12;
 
 thread_local! {

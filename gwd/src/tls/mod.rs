@@ -114,15 +114,15 @@ impl Store {
             Ok((one.name.as_str().into(), cell))
         });
         let certificates = certificates.collect::<Result<Box<[_]>, Unusable>>()?;
-        let asked = tls.client_auth.as_ref();
-        let asked = asked.filter(|one| one.mode != ir::ClientAuthMode::Off);
-        let sources = asked
+        let client_auth = tls.client_auth.as_ref();
+        let client_auth = client_auth.filter(|one| one.mode != ir::ClientAuthMode::Off);
+        let sources = client_auth
             .into_iter()
             .flat_map(|one| std::iter::once(&one.ca).chain(&one.crl));
-        let mode = asked.map(|one| one.mode);
+        let mode = client_auth.map(|one| one.mode);
         let admission = cell(
             &self.admissions,
-            asked.cloned(),
+            client_auth.cloned(),
             sources,
             secrets,
             move |values| Admission::load(mode, values),
@@ -284,8 +284,8 @@ impl<T> Cell<T> {
             }
             Err(why) => {
                 let message = format!("{what} cannot be used; the previous value stays in use");
-                let told = json!({"secrets": secrets, "error": &why});
-                event(Level::Error, &message, told);
+                let fields = json!({"secrets": secrets, "error": &why});
+                event(Level::Error, &message, fields);
                 self.broken.store(Arc::new(Some(why)));
             }
         }

@@ -60,7 +60,8 @@ impl PeerCertificate {
         let all = std::iter::once(&self.own).chain(&self.others);
         let ends = all.map(|shown| match X509Certificate::from_der(shown) {
             Ok((_, shown)) => u64::try_from(shown.validity().not_after.timestamp()).unwrap_or(0),
-            // Have the chain verified again with each request.
+            // The certificate cannot be parsed: use the current time, so that the chain is verified
+            // again with each request.
             Err(_) => now_s,
         });
         ends.filter(|end_s| *end_s >= now_s)

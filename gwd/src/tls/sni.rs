@@ -64,7 +64,7 @@ impl Chooser {
     }
 
     /// Certificate for the requested name with a key type that the client supports; otherwise the
-    /// first certificate for the name.
+    /// first certificate for the name. `None` only if the listener has no certificates.
     fn for_client(&self, hello: &ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         let chosen = self.choose(hello.server_name());
         let schemes = hello.signature_schemes();
@@ -100,12 +100,12 @@ impl fmt::Debug for Chooser {
 
 /// Match between a certificate's name and a requested name, or `None` if they do not match. A
 /// wildcard stands for one complete label.
-fn fit(own: &str, asked: &str) -> Option<Fit> {
-    let asked = asked.trim_end_matches('.');
-    if own.eq_ignore_ascii_case(asked) {
+fn fit(own: &str, requested: &str) -> Option<Fit> {
+    let requested = requested.trim_end_matches('.');
+    if own.eq_ignore_ascii_case(requested) {
         return Some(Fit::Exact);
     }
-    let (label, rest) = asked.split_once('.')?;
+    let (label, rest) = requested.split_once('.')?;
     let wild = own.strip_prefix("*.")?;
     (!label.is_empty() && wild.eq_ignore_ascii_case(rest)).then_some(Fit::Wildcard)
 }

@@ -49,7 +49,7 @@ pub(super) struct Call<'a, 's> {
     pub(super) is_exclusive: bool,
 }
 
-/// Idle connections that may be used.
+/// Idle connections that an attempt may use.
 #[derive(Clone, Copy)]
 enum Reuse {
     /// Any idle connection, because the request can be sent again.
@@ -65,7 +65,7 @@ struct At<'s> {
     lease: Lease,
     target: usize,
     busy: Busy,
-    /// Permit of the target's own circuit breaker.
+    /// Permit of the target's own circuit breaker. `None`: targets have no breakers.
     permit: Option<Permit<'s>>,
 }
 
@@ -116,10 +116,10 @@ impl<'s> Call<'_, 's> {
         outcome
     }
 
-    /// Outcome of an attempt for outlier detection and circuit breakers, as [`Sending::sign`].
-    /// `None` as well for a connection that broke after a large head or during an exchange that has
-    /// it for itself: servers close the connection if a client exceeds a limit, so that a client
-    /// decides about this failure.
+    /// Outcome of an attempt for outlier detection and circuit breakers, from [`Sending::sign`].
+    /// `None` also if a connection broke after a large head, or while it carried only this
+    /// exchange. Clients can cause this failure, because servers close a connection whose client
+    /// exceeds a limit.
     fn sign(&self, outcome: &Result<Reply, Failure>, took_ns: u64, now_ns: u64) -> Option<Sign> {
         let sign = self.sending.sign(outcome, took_ns, now_ns)?;
         let is_of_client = sign == Sign::Broken && (self.is_exclusive || is_large(self.head));
@@ -202,7 +202,8 @@ impl<'s> Call<'_, 's> {
         permit.map(Some).map_err(circuit_open)
     }
 
-    /// Settings of the circuit breaker of each target. `None` if targets have no breakers.
+    /// Settings of the circuit breakers that belong to single targets. `None` if targets have no
+    /// breakers.
     fn breaker_settings(&self) -> Option<&'s circuit_breaker::Checked> {
         let settings = self.out.upstream.circuit_breaker.as_ref();
         settings.filter(|settings| settings.scope == Scope::Target)

@@ -1,11 +1,11 @@
 //! Circuit breaker: stops requests to a failing upstream, and later probes whether it has recovered
 //! (semantics.md §3).
 //!
-//! The deciding state is one atomic word, which is changed by compare-and-swap. It contains the
-//! circuit state, an epoch, the probes in progress and their successes while half open, and the
-//! consecutive failures while closed. A [`Permit`] belongs to the epoch in which it was granted;
-//! results of earlier epochs are ignored. Dropping a permit ends its probe, even if the exchange
-//! ends without a result.
+//! The state is one atomic integer, which is changed by compare-and-swap. It contains the circuit
+//! state, an epoch, the probes in progress and their successes while half open, and the consecutive
+//! failures while closed. A [`Permit`] belongs to the epoch in which it was granted; results of
+//! earlier epochs are ignored. Dropping a permit ends its probe, even if the exchange ends without
+//! a result.
 //!
 //! Clients that end their requests early, or that request slow operations, could occupy the probes
 //! as well. Each probe that ends without a result therefore raises the maximum of concurrent probes
@@ -24,7 +24,7 @@ use policy::traffic::circuit_breaker::Numbers;
 /// Interval for which unfinished uploads are counted while half open: 1s.
 const UPLOADS_MS: u64 = 1_000;
 
-/// Number of slots into which the window is divided.
+/// Number of slots into which the window of the failure rate is divided.
 const SLOTS: usize = 10;
 
 /// Circuit breaker, shared by all workers.
@@ -87,7 +87,7 @@ pub(crate) struct Open {
     pub(crate) wait_ms: u64,
 }
 
-/// Fields of the breaker's atomic word.
+/// Fields of the atomic integer that contains the breaker's state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct StateFields {
     stand: CircuitState,
@@ -148,8 +148,8 @@ impl Breaker {
                 CircuitState::HalfOpen => return Err(open(until_ms - now_ms)),
             };
             if next.epoch != word.epoch {
-                // Store the time before the word, so that no thread sees the new state with the old
-                // time.
+                // Store the time before the state, so that no thread sees the new state with the
+                // old time.
                 let expiry_ms = now_ms + numbers.open_ms.max(1);
                 self.until_ms.store(expiry_ms, Ordering::Release);
             }

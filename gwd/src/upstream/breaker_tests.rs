@@ -42,7 +42,8 @@ fn a_probe_that_is_dropped_gives_its_place_back() {
         "at most two probes at a time"
     );
     drop(one);
-    // The permit of the first probe, and one more.
+    // The dropped probe has returned its permit and raised the maximum by one: two more are
+    // admitted.
     let three = breaker.admit(&numbers(), 101, false).unwrap();
     let four = breaker.admit(&numbers(), 101, false).unwrap();
     two.ended(Ended::Alive, 1, &numbers(), 102, 0);
@@ -448,7 +449,7 @@ fn refused_beside(clients: usize) -> usize {
             held.push_back((now_ms + 14, permit));
         }
         if now_ms % 10 == 5 {
-            // This client leaves at once, too, so that the breaker stays half open.
+            // Drop the permit at once without a result, so that the breaker stays half open.
             refused += usize::from(breaker.admit(&numbers, now_ms, false).is_err());
         }
     }
@@ -468,7 +469,8 @@ fn clients_that_leave_do_not_occupy_the_probes() {
 fn probes_that_do_not_end_make_room_for_others() {
     let breaker = opened();
     let mut held = Vec::new();
-    // Two clients take each probe permit and never finish. The open time is 100 ms.
+    // Two clients take every probe permit that becomes free, and never finish their requests. The
+    // open time is 100 ms.
     for now_ms in (100..600).step_by(10) {
         while held.len() < 4
             && let Ok(permit) = breaker.admit(&numbers(), now_ms, false)
@@ -479,7 +481,7 @@ fn probes_that_do_not_end_make_room_for_others() {
     let permit = breaker.admit(&numbers(), 600, false).unwrap();
     fail(permit, 601);
     assert_eq!(breaker.circuit_state(601), CircuitState::Open);
-    // The next half-open period begins with the configured number.
+    // The next half-open period begins with the configured maximum of probes.
     let reopened = 601 + 400;
     let _two = [(); 2].map(|()| breaker.admit(&numbers(), reopened, false).unwrap());
     assert!(breaker.admit(&numbers(), reopened, false).is_err());

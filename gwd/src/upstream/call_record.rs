@@ -12,7 +12,7 @@ use crate::upstream::hosts::Endpoint;
 pub(crate) struct CallRecord {
     /// Metric id of the upstream.
     pub(crate) uid: u32,
-    /// Target of the last attempt.
+    /// Target of the last attempt. `None` before the first attempt.
     pub(crate) endpoint: Option<Arc<Endpoint>>,
     pub(crate) attempts: u8,
     /// Reasons of the retries. Only the first four are stored.

@@ -32,7 +32,7 @@ const TELLING_MS: u64 = 1_000;
 pub(crate) enum Purpose {
     /// Requests of clients, which may not use the reserved file descriptors.
     Request,
-    /// Active health check.
+    /// Active health check, which may use the reserved file descriptors.
     Check,
 }
 

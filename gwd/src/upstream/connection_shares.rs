@@ -2,8 +2,9 @@
 //!
 //! Over HTTP/1.1 each request has a connection, so that a share of the requests is a share of the
 //! connections. Over HTTP/2 a client holds a connection in two ways: by an exchange that has the
-//! connection for itself ([`Sharing::Exclusive`]), and by wearing out a shared connection, which then
-//! stays open for the exchanges that it has. Both are counted here by client address and network.
+//! connection for itself ([`Sharing::Exclusive`]), and by wearing out a shared connection, that is,
+//! by cancelling many exchanges on it. A worn connection gets no new exchanges, but stays open for
+//! those in progress. Both are counted here by client address and network.
 //!
 //! While the upstream has at least three quarters of its `limits.connections` open:
 //! - a client whose worn connections exceed its share no longer shares connections with others
@@ -23,7 +24,7 @@ use crate::limits::crowding::{SHARED_FROM, ShareUsed, exceeds_share};
 /// Number of counters of each width of network. All addresses that map to one counter share it.
 const COUNTERS: usize = 512;
 
-/// Counts of the connections that clients hold at one upstream.
+/// Counts of the exclusive and worn connections at one upstream, by client address and network.
 #[derive(Debug)]
 pub(crate) struct ConnectionShares {
     exclusive: NetworkCounts,
@@ -32,7 +33,7 @@ pub(crate) struct ConnectionShares {
     hashing: RandomState,
 }
 
-/// Way in which a client holds a connection.
+/// Reason why a connection is counted for a client.
 #[derive(Clone, Copy, Debug)]
 enum Holding {
     Exclusive,
@@ -67,13 +68,15 @@ impl ConnectionShares {
         }
     }
 
-    /// Charges a worn connection to the client whose cancelled exchange wore it out.
+    /// Counts a worn connection (one with too many cancelled exchanges) for the client that
+    /// cancelled the last of these exchanges.
     pub(crate) fn charge_worn(self: &Arc<Self>, client: IpAddr) -> ConnectionCharge {
         ConnectionCharge::new(self, Holding::Worn, client)
     }
 
-    /// Charges an exchange that has a connection for itself to its client. `open` of at most
-    /// `connections_max` connections are open. `None` while less than half of them are open, or if the limit is less than [`SHARED_FROM`].
+    /// Counts the connection that only one exchange may use for the client of this exchange. `open`
+    /// of at most `connections_max` connections are open. `None` while less than half of them are
+    /// open, or if the limit is less than [`SHARED_FROM`].
     ///
     /// # Errors
     /// If the client has used up its share, while three quarters of the connections are open.

@@ -186,7 +186,8 @@ impl Connections {
         }
     }
 
-    /// Removes a waiter from the queue. Returns a grant that the waiter has not taken.
+    /// Removes a waiter from the queue. Returns a grant that the waiter received but has not used;
+    /// `None` if there is none.
     pub(crate) fn leave(&self, waiter: &Arc<Waiter>) -> Option<Grant> {
         let mut queue = lock(&self.queue);
         if let Some(at) = queue.iter().position(|one| Arc::ptr_eq(one, waiter)) {
@@ -266,7 +267,7 @@ impl Connections {
 // === impl Waiter ===
 
 impl Waiter {
-    /// Stores a grant for the waiter and wakes it.
+    /// Stores a grant for the waiter and wakes the waiter's task.
     pub(crate) fn tell(&self, grant: Grant) {
         let mut state = lock(&self.state);
         state.grant = Some(grant);

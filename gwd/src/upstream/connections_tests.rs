@@ -44,7 +44,7 @@ struct Waits {
     pool: usize,
     new: bool,
     since_ms: u64,
-    /// True if the waiter should have a grant.
+    /// True if the waiter should have a grant, according to the model.
     called: bool,
 }
 

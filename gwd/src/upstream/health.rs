@@ -39,7 +39,7 @@ pub(crate) struct Checks {
     against: AtomicU32,
     /// Time at which the host became healthy again, for slow start.
     pub(crate) works_since_ms: AtomicU64,
-    /// Number of passed checks, and of failed checks.
+    /// Total number of passed checks. `failed`: of failed checks.
     pub(crate) passed: AtomicU64,
     pub(crate) failed: AtomicU64,
     /// Reason why the last check failed, or `None` if it passed.
@@ -80,7 +80,7 @@ struct Running {
     task: AbortHandle,
 }
 
-/// Key of a check: state of the upstream, and name of the host.
+/// Key of a check: state id of the upstream, and name of the host.
 type Key = (StateId, Box<str>);
 
 // === impl Checks ===
@@ -102,8 +102,8 @@ impl Checks {
         }
     }
 
-    /// Counts a result. Returns the new verdict if it has changed. The first result determines the
-    /// verdict at once; later changes need several results.
+    /// Counts a result. Returns the new verdict if it has changed, otherwise `None`. The first
+    /// result determines the verdict at once; later changes need several results.
     fn record_result(
         &self,
         result: Result<(), String>,
@@ -181,9 +181,9 @@ impl Check {
                     proxy_protocol: self.proxy_protocol,
                     authority: &authority,
                 };
-                let asked = probe::ask(&self.active, connection);
+                let check = probe::ask(&self.active, connection);
                 let late = |_| Err(format!("no answer within {}ms", times.timeout_ms));
-                tokio::time::timeout(limit, asked)
+                tokio::time::timeout(limit, check)
                     .await
                     .unwrap_or_else(late)
             };
@@ -329,20 +329,20 @@ mod tests {
 
     fn verdicts(results: &str) -> String {
         let (checks, times) = (Checks::default(), ActiveTimes::default());
-        let mut said = String::new();
+        let mut shown = String::new();
         for result in results.chars() {
             let result = match result {
                 '+' => Ok(()),
                 _ => Err("no".to_owned()),
             };
             checks.record_result(result, &times, 1);
-            said.push(match checks.verdict() {
+            shown.push(match checks.verdict() {
                 Verdict::Unknown => '?',
                 Verdict::Works => 'w',
                 Verdict::Fails => 'f',
             });
         }
-        said
+        shown
     }
 
     #[test]

@@ -74,7 +74,7 @@ pub(crate) struct Service {
 /// Counts and permits of an exchange at an upstream, returned when the response has ended.
 pub(crate) struct ExchangePermits {
     pub(crate) in_flight: Option<InFlight>,
-    /// Charge of the connection to its client.
+    /// Count of the connection for the client that uses it. `None`: the connection is not counted.
     pub(crate) charge: Option<ConnectionCharge>,
     _busy: Busy,
 }
@@ -123,7 +123,7 @@ impl Service {
         }
     }
 
-    /// True if the upstream's host set has not been replaced.
+    /// True if the upstream's host set has not been replaced since this service was created.
     pub(crate) fn is_now(&self) -> bool {
         self.common.is_now(&self.set)
     }

@@ -95,7 +95,8 @@ pub(crate) struct Pool {
     /// protocol carries one request, because the header names its client.
     pub(crate) proxy: Option<ir::ProxyVersion>,
     pub(crate) tls: Option<Arc<Connector>>,
-    /// Round of the TLS connector to which the connections of the pool belong.
+    /// Round of the TLS connector, which each replacement of certificates increments. Connections
+    /// of earlier rounds get no new requests.
     round: Cell<u64>,
     idle: RefCell<Vec<Idle>>,
     /// Connections that returned from an exchange and are each reserved for a waiter.
@@ -129,7 +130,7 @@ struct Shared {
 
 struct Idle {
     transport: Transport,
-    /// Round of the TLS connector that opened the connection.
+    /// Round of the TLS connector with which the connection was opened (see [`Pool::round`]).
     round: u64,
     since_ms: u64,
 }
@@ -138,12 +139,13 @@ struct Idle {
 pub(crate) struct Lease {
     /// `None` while a request or a response body owns the connection.
     transport: Option<Transport>,
-    /// Counts and permits that are returned at the end of the exchange.
+    /// Permits and counts that are returned at the end of the exchange. `None` until the response
+    /// head has arrived.
     pub(crate) held: Option<ExchangePermits>,
-    /// Charge of the connection to its client.
+    /// Count of the connection for the client that uses it. `None`: the connection is not counted.
     pub(crate) charge: Option<ConnectionCharge>,
     pool: Rc<Pool>,
-    /// Round of the TLS connector that opened the connection.
+    /// Round of the TLS connector with which the connection was opened (see [`Pool::round`]).
     round: u64,
     /// True if the connection was handed over directly from another request.
     handed_on: bool,
@@ -228,8 +230,9 @@ impl Pools {
 // === impl Pool ===
 
 impl Pool {
-    /// Takes the connection that became idle last, or a share of an HTTP/2 connection.
-    /// `repeatable`: true if the request may be sent again in case the connection is dead.
+    /// Takes a shared HTTP/2 connection with room for the exchange, otherwise the connection that
+    /// became idle last. `repeatable`: true if the request may be sent again in case the connection
+    /// is dead. `None`: no such connection.
     pub(crate) fn checkout(
         self: &Rc<Self>,
         sharing: Sharing,
@@ -298,9 +301,9 @@ impl Pool {
         }
     }
 
-    /// Counts the connection for the client if the exchange has it for itself. `None` if it shares the
-    /// connection, or if no share applies. Over HTTP/1 without negotiation, the share of the requests
-    /// is that of the connections.
+    /// Counts the connection for the client if only this exchange uses it. `None` if other
+    /// exchanges may share it, if no limit per client applies yet, or if the upstream's protocol is
+    /// HTTP/1: then the limit on a client's requests also limits its connections.
     ///
     /// # Errors
     /// If the client has used up its share of the upstream's connections.
@@ -351,8 +354,8 @@ impl Pool {
         }
     }
 
-    /// Takes a share of an HTTP/2 connection that has room for another exchange. Only connections
-    /// of the same `sharing` with a number above `behind` are considered.
+    /// Leases an open HTTP/2 connection that has room for another exchange. Only connections of the
+    /// same `sharing` with a number above `behind` are considered. `None`: there is none.
     pub(crate) fn share(self: &Rc<Self>, sharing: Sharing, behind: u64) -> Option<Lease> {
         self.leave_behind();
         let mut shared = self.shared.borrow_mut();

@@ -142,8 +142,8 @@ async fn grpc(
         "{}://{host}/grpc.health.v1.Health/Check",
         connection.scheme()
     );
-    let asked = Full::new(Bytes::from_static(&WHOLE_SERVER));
-    let mut request = request(active, Method::POST, &target, asked)?;
+    let message = Full::new(Bytes::from_static(&WHOLE_SERVER));
+    let mut request = request(active, Method::POST, &target, message)?;
     let headers = request.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
     headers.insert(TE, HeaderValue::from_static("trailers"));
@@ -167,8 +167,8 @@ async fn check_grpc_status(answer: Response<Incoming>) -> Result<(), String> {
     let (head, body) = answer.into_parts();
     let (message, trailers) = whole(body).await?;
     // A response without a body (trailers-only) has the gRPC status in its head.
-    let told = trailers.as_ref().unwrap_or(&head.headers);
-    let status = told.get("grpc-status").map(HeaderValue::as_bytes);
+    let fields = trailers.as_ref().unwrap_or(&head.headers);
+    let status = fields.get("grpc-status").map(HeaderValue::as_bytes);
     match status {
         Some(b"0") if is_serving(&message) => Ok(()),
         Some(b"0") => Err("its status is not SERVING".to_owned()),

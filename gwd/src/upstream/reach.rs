@@ -67,8 +67,8 @@ impl Reach {
 impl FailureSeries {
     /// Reason of the last failure: a description with the address, if there is one.
     pub(crate) fn why(&self) -> &str {
-        let told = self.last.why.as_deref();
-        told.unwrap_or(self.last.kind.info().reason)
+        let why = self.last.why.as_deref();
+        why.unwrap_or(self.last.kind.info().reason)
     }
 
     /// Advice for the operator about the last failure.

@@ -132,14 +132,14 @@ impl Before {
     }
 }
 
-/// gRPC status in a response head (trailers-only response).
+/// gRPC status in a response head (trailers-only response). `None`: no `grpc-status`.
 fn grpc_status(headers: &HeaderMap) -> Option<&[u8]> {
     headers.get(&GRPC_STATUS).map(http::HeaderValue::as_bytes)
 }
 
 /// Milliseconds to wait before a retry: a random time in `[0, (2^N - 1) * base)`, up to the
-/// configured maximum (full jitter). If the upstream's `Retry-After` is respected, that time.
-/// `number` is N and counts from 1.
+/// configured maximum (full jitter). If `Retry-After` is respected and valid, the time in that
+/// field, at most [`RETRY_AFTER_MAX_MS`]. `number` is N and counts from 1.
 pub(crate) fn wait_ms(
     retry: &Checked,
     number: u32,
@@ -147,9 +147,9 @@ pub(crate) fn wait_ms(
     chance: u64,
     unix_s: u64,
 ) -> u64 {
-    let asked = headers.filter(|_| retry.respect_retry_after);
-    let asked = asked.and_then(|headers| headers.get(RETRY_AFTER)?.to_str().ok());
-    if let Some(seconds) = asked.and_then(|text| seconds_until(text, unix_s)) {
+    let retry_after = headers.filter(|_| retry.respect_retry_after);
+    let retry_after = retry_after.and_then(|headers| headers.get(RETRY_AFTER)?.to_str().ok());
+    if let Some(seconds) = retry_after.and_then(|text| seconds_until(text, unix_s)) {
         return seconds.saturating_mul(1_000).min(RETRY_AFTER_MAX_MS);
     }
     let Times {
@@ -162,7 +162,7 @@ pub(crate) fn wait_ms(
 }
 
 /// Seconds until the time in a `Retry-After` value, which is a number of seconds or a date (RFC
-/// 9110 §10.2.3).
+/// 9110 §10.2.3). `None`: neither of the two.
 fn seconds_until(text: &str, unix_s: u64) -> Option<u64> {
     let date = || {
         let date = httpdate::parse_http_date(text).ok()?;
@@ -178,7 +178,8 @@ pub(crate) struct Again(Arc<State>);
 
 impl Again {
     /// Takes a permit of the retry budget. The budget is a fraction of the first attempts in
-    /// progress, but at least the configured minimum. Retries do not increase the budget.
+    /// progress, but at least the configured minimum. Retries do not increase the budget. `None`:
+    /// the budget is used up.
     pub(crate) fn take(state: &Arc<State>, times: &Times, limit: Option<u64>) -> Option<Self> {
         let requests = state.requests.0.load(Ordering::Relaxed);
         let first = requests.saturating_sub(state.retries.0.load(Ordering::Relaxed));
@@ -302,10 +303,10 @@ mod tests {
     #[test]
     fn retry_after_counts_where_it_is_asked_for() {
         let mut retry = retry(&[]);
-        let told = answer(503, &[("retry-after", "2")]);
-        assert!(wait_ms(&retry, 1, Some(told.headers()), 0, 0) < 25);
+        let response = answer(503, &[("retry-after", "2")]);
+        assert!(wait_ms(&retry, 1, Some(response.headers()), 0, 0) < 25);
         retry.respect_retry_after = true;
-        assert_eq!(wait_ms(&retry, 1, Some(told.headers()), 0, 0), 2_000);
+        assert_eq!(wait_ms(&retry, 1, Some(response.headers()), 0, 0), 2_000);
         let date = answer(503, &[("retry-after", "Sun, 06 Nov 1994 08:49:37 GMT")]);
         for (unix_s, wait) in [(784_111_774, 3_000), (784_111_777, 0), (800_000_000, 0)] {
             assert_eq!(wait_ms(&retry, 1, Some(date.headers()), 0, unix_s), wait);

@@ -255,7 +255,7 @@ impl<'a, 's> Call<'a, 's> {
         count: UploadCount,
     ) -> Self {
         let seen_ns = match source {
-            // Nothing was awaited since the request's head: reuse the time of the head.
+            // Nothing was awaited since the request head arrived: reuse the time of its arrival.
             Source::None if out.cx.answers.is_empty() => out.cx.now_ns,
             Source::None | Source::Kept(_) | Source::Teed(_) | Source::Stream { .. } => {
                 out.calls.clock.now_ns()
@@ -332,8 +332,8 @@ impl<'a, 's> Call<'a, 's> {
             number += 1;
             let headers = outcome.as_ref().ok().map(|reply| reply.response.headers());
             let wait_ms = self.wait_ms(retry, number, headers);
-            // Release the budget of the last retry, and take the next one before the wait: retries
-            // that wait count as well.
+            // Release the retry-budget permit of the last retry, and take the next one before the
+            // wait: retries that wait count as well.
             drop(_place.take());
             let state = &self.out.service.common.state;
             let limit = self.out.upstream.limits.retries;

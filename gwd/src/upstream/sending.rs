@@ -25,7 +25,8 @@ use crate::upstream::transport::{self, Begun, CallError, Refused};
 /// §10.1.1: a proxy must not wait forever).
 const CONTINUE_WAIT_MS: u64 = 1_000;
 
-/// Shortest wait for a client's body that explains a failure of the upstream: 100ms.
+/// Minimum wait for a client's body after which a failure of the attempt does not count against the
+/// host: 100ms. The wait must also be at least half of the attempt's time.
 const CLIENT_FAULT_MS: u64 = 100;
 
 /// Sending state that all attempts of a request share.
@@ -35,7 +36,7 @@ pub(super) struct Sending<'a> {
     pub(super) timeout_ms: u64,
     pub(super) per_try_ms: Option<u64>,
     /// Deadline of all attempts together, in milliseconds of the clock. With an upload, this time
-    /// starts when the upload ends.
+    /// starts when the upload ends. `None` before that.
     pub(super) until_ms: Option<u64>,
     /// True if less than half of the current attempt's time is left, because of earlier attempts or
     /// of waiting for a connection.
@@ -208,8 +209,8 @@ impl Sending<'_> {
     ///
     /// - a timeout of an attempt that had less than half of its time;
     /// - a failure or a 5xx status while the body is unfinished because of a slow client. Servers
-    ///   limit the time of a body (`ReadTimeout`, `client_body_timeout`), so that a client decides
-    ///   about this failure.
+    ///   limit the time of a body (`ReadTimeout`, `client_body_timeout`), so that a slow client can
+    ///   cause this failure.
     ///
     /// `took_ns`: time since the attempt began, in nanoseconds; `now_ns`: time of the clock.
     pub(super) fn sign(
@@ -231,7 +232,8 @@ impl Sending<'_> {
         sign.filter(|sign| is_result(sign) || !self.is_slow_client(took_ns, now_ns))
     }
 
-    /// True if the body is unfinished, and most of the attempt's time was a wait for the client.
+    /// True if the body is unfinished, and at least half of the attempt's time was a wait for the
+    /// client.
     fn is_slow_client(&self, took_ns: u64, now_ns: u64) -> bool {
         let Some(progress) = &self.progress else {
             return false;

@@ -137,7 +137,7 @@ pub(crate) struct InFlight {
     concurrent: u64,
     /// Address of the client. `None` for a request of the gateway itself.
     client: Option<IpAddr>,
-    /// Counters of [`State::crowding`] that count this request.
+    /// Counters in [`State::crowding`] that count this request. `None`: the request is not counted.
     crowding: Option<Places>,
 }
 
@@ -405,7 +405,8 @@ pub(crate) fn take(count: &AtomicU64, most: u64) -> bool {
 }
 
 impl InFlight {
-    /// Data with which the gateway counts the client of this request as a slow reader.
+    /// Data for counting this request's client as a slow reader. `None` for a request of the
+    /// gateway itself.
     pub(super) fn slow_reader(&self) -> Option<SlowReader> {
         Some(SlowReader {
             state: Arc::clone(&self.state),

@@ -169,7 +169,7 @@ impl SlowReading {
 
     /// Stops counting the response as slow, because it has ended or waits for its upstream.
     pub(crate) fn ends(&self) {
-        // The gateway never waited for the client.
+        // 0: the gateway is not waiting for the client, so that nothing was counted.
         if self.until_ms.replace(0) == 0 {
             return;
         }
@@ -193,7 +193,8 @@ impl UploadShare<'_> {
     }
 
     /// Counts an unfinished upload of which enough bytes have arrived. Its client address may have
-    /// one and a half times as many uploads as for [`Self::begin`].
+    /// one and a half times as many uploads as for [`Self::begin`]. `None`: this limit is reached
+    /// as well.
     pub(super) fn begin_delivering(&self) -> Option<UploadCount> {
         self.begin_within(self.most() + self.most() / 2)
     }
@@ -231,7 +232,7 @@ impl UploadCount {
     }
 
     /// Handle with which the request body ends the unfinished-upload count when its last byte is
-    /// sent.
+    /// sent. `None`: the request is not counted.
     pub(super) fn of_upload(&self) -> Option<Rc<dyn UnfinishedUpload>> {
         self.0
             .clone()

@@ -13,7 +13,8 @@ use crate::upstream::connections::ConnectionPermit;
 /// I/O of an upstream connection.
 pub(crate) struct UpstreamSocket {
     wire: Wire,
-    /// Permit for the connection; returned when the socket is closed.
+    /// Permit for the connection; returned when the socket is closed. `None`: the connection needs
+    /// none, as for health checks.
     permit: Option<ConnectionPermit>,
 }
 

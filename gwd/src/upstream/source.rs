@@ -108,7 +108,8 @@ impl Source {
         }
     }
 
-    /// Body for another attempt. Empty in place of a body that can be sent only once.
+    /// Body for another attempt: the complete body or the shared copy. Returns [`Source::None`] for
+    /// a body that can be sent only once.
     pub(super) fn again(&self) -> Self {
         match self {
             Self::Kept(bytes) => Self::Kept(bytes.clone()),
@@ -129,7 +130,7 @@ impl Source {
         }
     }
 
-    /// Part of the body that the client determines after the head was sent.
+    /// Size of the pieces in which the body is sent after the head.
     pub(super) fn sends(&self, transfer: &Transfer) -> Sends {
         match self {
             Self::None | Self::Kept(_) => Sends::Nothing,

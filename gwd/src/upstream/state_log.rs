@@ -104,13 +104,13 @@ fn ejection(host: &Host, now_ms: u64, facts: &dyn Fn() -> Value, lines: &mut Vec
 
 fn circuit(
     breaker: &Breaker,
-    told: &LoggedStates,
+    logged: &LoggedStates,
     now_ms: u64,
     facts: &dyn Fn() -> Value,
     lines: &mut Vec<Line>,
 ) {
     let open = breaker.circuit_state(now_ms) != CircuitState::Closed;
-    if !told.has_changed(CIRCUIT, open, now_ms) {
+    if !logged.has_changed(CIRCUIT, open, now_ms) {
         return;
     }
     let mut facts = facts();
@@ -151,16 +151,16 @@ mod tests {
 
     #[test]
     fn change_is_reported_at_once_then_every_ten_seconds() {
-        let told = LoggedStates::default();
+        let logged = LoggedStates::default();
         let holds = |at: u64| at % 2 == 1;
-        let told_at: Vec<u64> = (0..40)
-            .filter(|at| told.has_changed(EJECTED, holds(*at), at * 1_000))
+        let logged_at: Vec<u64> = (0..40)
+            .filter(|at| logged.has_changed(EJECTED, holds(*at), at * 1_000))
             .collect();
-        assert_eq!(told_at, [1, 12, 23, 34]);
+        assert_eq!(logged_at, [1, 12, 23, 34]);
         assert!(
-            told.has_changed(CIRCUIT, true, 40_000),
+            logged.has_changed(CIRCUIT, true, 40_000),
             "each state is logged separately"
         );
-        assert!(!told.has_changed(CIRCUIT, true, 90_000));
+        assert!(!logged.has_changed(CIRCUIT, true, 90_000));
     }
 }

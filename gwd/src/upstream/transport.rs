@@ -48,7 +48,8 @@ pub(crate) type Answer = Box<Response<Incoming>>;
 /// Failed request to an upstream.
 pub(crate) struct Refused {
     pub(crate) error: CallError,
-    /// Body of the request, if no byte of the request was sent.
+    /// Body of the request, if no byte of the request was sent, so that it can be sent again.
+    /// Otherwise `None`.
     pub(crate) unsent: Option<RequestBody>,
 }
 
@@ -98,6 +99,7 @@ impl Transport {
     }
 
     /// Closes the connection and returns its permit, which can be used to open another connection.
+    /// `None` for HTTP/2.
     pub(crate) fn into_permit(self) -> Option<ConnectionPermit> {
         match self {
             Self::Http1(connection) => (*connection).into_io().into_permit(),
@@ -277,7 +279,8 @@ impl Incoming {
         }
     }
 
-    /// Socket, and the bytes after the head, of a 101 response.
+    /// Socket of a 101 response, and the bytes after its head. `None` if the response is no HTTP/1
+    /// response.
     pub(crate) fn into_switched(self) -> Option<(UpstreamSocket, Bytes)> {
         match self {
             Self::Http1(body) => Some(body.into_switched().into_parts()),

@@ -96,7 +96,7 @@ fn withdrawn_bundle_is_deleted_until_listed_no_more() {
     };
     assert_eq!(activate(&gwd), "withdrawn");
     gwd.kill();
-    // The withdrawal survives a restart, also without the store.
+    // The withdrawal is still known after a restart without the store.
     std::fs::rename(world.path("store"), world.path("elsewhere")).unwrap();
     let gwd = world.start();
     assert!(gwd.runs(&three));
@@ -205,7 +205,7 @@ fn clock_at_1970_uses_records_and_a_fast_one_is_safe() {
     let one = world.release(&numbered(&upstream, 1));
     let gwd = Process::spawn(&mut command);
     assert!(gwd.runs(&one));
-    // Set the clock back: the time of the accepted record is the earliest time that gwd assumes.
+    // Set the clock back. gwd then assumes the time of the newest accepted record.
     set(0);
     let two = world.release(&numbered(&upstream, 2));
     gwd.wait_for(&two);
@@ -282,7 +282,7 @@ fn id_prefix_names_a_bundle_if_it_is_unique() {
     );
     let short = ask("/v1/activate", "bundle", &one.hex()[..3]);
     assert_eq!(short.status, 400, "{}", short.text());
-    // Make bundles until two ids share their first four hex digits, which are 16 bits.
+    // Make bundles until two ids have the same first four hex digits (16 bits).
     let mut ids: Vec<Digest> = vec![one, two];
     let alike = |ids: &[Digest]| {
         let mut prefixes: Vec<String> = ids.iter().map(|id| id.hex()[..4].to_owned()).collect();

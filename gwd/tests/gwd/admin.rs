@@ -286,7 +286,8 @@ fn health_checks_have_places_of_their_own() {
     for path in ["/livez", "/readyz"] {
         assert_eq!(gwd.open(path).status, 200, "{path}");
     }
-    // The requests are handled one after the other; each body has a time limit of two seconds.
+    // The gateway handles the requests one after the other, and waits at most two seconds for each
+    // body.
     let ended = || busy.iter().any(Client::is_answered);
     eventually("only health checks are answered", || {
         let other = gwd.ask("GET", "/v1/status", "");
@@ -335,7 +336,7 @@ fn host_of_the_admin_interface_is_checked() {
         assert_eq!(ask(&host, "/readyz", "").status, 200, "{bad}");
         assert_eq!(ask(&host, "/v1/status", "").status, 401, "{bad}");
     }
-    // A second `Host` field, and a host in the request target.
+    // Two `Host` fields, then a host in the request target.
     let twice = "host: localhost\r\nhost: evil.example\r\n";
     assert_eq!(ask(twice, "/metrics", "").status, 421);
     for (host, status) in [("evil.example", 421), ("127.0.0.1:9901", 200)] {

@@ -223,7 +223,8 @@ fn equal_questions_are_asked_once_over_all_workers() {
     eventually("all requests wait", || {
         served.metric("http_server_active_requests", &[]) == 12.0
     });
-    // A request with other fields is sent to the service separately.
+    // A request with other fields does not share the answer: the gateway sends it to the service as
+    // well.
     let other =
         std::thread::spawn(move || fetch(address, "GET", "/asked", "cookie: a=b\r\n").status);
     eventually("the service gets another request", || {
@@ -360,7 +361,8 @@ fn open_breaker_of_the_service_is_an_outage() {
                 true => assert_eq!(answer.text(), "main"),
             }
         }
-        // The first question opens the breaker; the others do not reach the service.
+        // The first request to the service opens the circuit breaker; the later ones do not reach
+        // the service.
         assert_eq!(identity.seen().len(), 1, "{open}");
         eventually("all outcomes are counted", || {
             policy_calls(&served, "answered") + policy_calls(&served, "circuit_open") == 3.0

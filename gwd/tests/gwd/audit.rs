@@ -46,7 +46,7 @@ fn change_is_one_audit_line_with_its_result() {
     });
     let path = world.path("trust.json");
     let text = std::fs::read_to_string(&path).unwrap();
-    // Replace the file by a rename, so that no reader sees half of it.
+    // Replace the file by a rename, so that no reader sees a part of it.
     let replace = |text: &str| {
         let fresh = path.with_extension("new");
         std::fs::write(&fresh, text).unwrap();

@@ -217,8 +217,8 @@ fn more_than_sixty_four_targets_are_all_reached() {
 
 #[test]
 fn backends_replaced_one_by_one_lose_no_request() {
-    // One of three backends. One after the other stops listening, closes its connections, and
-    // starts again. The next one stops when the gateway uses this one again.
+    // One of three backends, which restart in turn: each stops listening, closes its connections
+    // and starts again. The next backend stops when the gateway uses this one again.
     struct Backend {
         address: SocketAddr,
         up: Arc<AtomicBool>,

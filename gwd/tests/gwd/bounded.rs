@@ -206,7 +206,7 @@ fn silent_connections_do_not_block_the_admin_api() {
         assert!(began.elapsed() < Duration::from_secs(1), "{path}");
     }
     assert_eq!(gwd.status()["ready"], true);
-    // All idle connections are closed in the end.
+    // Even the last idle connection is closed, at its timeout or earlier.
     let mut last = idle.last().unwrap();
     last.set_read_timeout(Some(PATIENCE)).unwrap();
     let mut rest = Vec::new();
@@ -319,8 +319,8 @@ fn command_exit_code_names_the_kind_of_failure() {
     let two = world.release(&numbered(&upstream, 2));
     eventually("gwd runs bundle two", || runs(two.to_string()));
     std::fs::remove_file(&secret).unwrap();
-    // The version is no longer in memory and its secret cell is dropped, so this is a full
-    // activation.
+    // Restart gwd: the version is no longer in memory, so that its activation must read the secret
+    // again.
     drop(gwd);
     let _gwd = Running::start(&mut start);
     eventually("gwd runs bundle two again", || runs(two.to_string()));

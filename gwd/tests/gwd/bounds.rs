@@ -89,8 +89,8 @@ fn status_elsewhere(gateway: std::net::SocketAddr) -> String {
     String::from_utf8_lossy(&start[9..]).into_owned()
 }
 
-/// Checks that the requests of one client address leave a quarter of an upstream's limit of 128 to
-/// other addresses. `limit` sets the limit.
+/// Checks that one client address leaves a quarter of an upstream's 128 request permits to other
+/// addresses. `limit` sets the limit of 128.
 fn leaves_a_quarter(limit: impl Fn(&mut bundle::ir::Upstream)) {
     let (release, released) = mpsc::channel::<()>();
     let released = std::sync::Mutex::new(released);
@@ -193,8 +193,8 @@ fn requests_in_flight_are_limited_and_get_retry_after() {
     assert_eq!(first.answer().status, 200, "its place is free again");
 }
 
-/// Many clients send at once, more than the memory limit allows. Each is served in the end: the
-/// gateway delays reading and refuses no client.
+/// Many clients send at once, more than the memory limit allows. The gateway delays reading, so
+/// that every client is served and none is refused.
 #[test]
 fn clients_wait_for_memory_and_all_are_served() {
     let upstream = Upstream::saying("ok");
@@ -229,6 +229,7 @@ fn a_thousand_connections_spread_over_the_workers() {
     let loads = gateway.node.loads();
     let (least, most) = (loads.iter().min().unwrap(), loads.iter().max().unwrap());
     assert_eq!(loads.iter().sum::<u64>(), 1_000);
-    // Allow two more: a connection that is being handed to another worker already counts there.
+    // Allow two more: a connection that is being handed to another worker already counts for that
+    // worker.
     assert!(*most <= least + (least / 10).max(8) + 2, "{loads:?}");
 }

@@ -245,7 +245,7 @@ fn time_of_a_slow_client_is_no_slow_call() {
         let served = shop.serve();
         let mut client = Client::connect(served.address);
         client.send("POST /a HTTP/1.1\r\nhost: h\r\ncontent-length: 2\r\n\r\no");
-        // The client's own time is the subject: there is no event to wait for.
+        // Wait for a fixed time, because the test is about a client that sends slowly.
         std::thread::sleep(SLOW);
         client.send("k");
         assert_eq!(client.answer().status, 200, "{scope:?}");
@@ -302,7 +302,7 @@ fn upload_of_a_slow_client_is_no_failure() {
             assert_eq!(slow.answer().problem(), "upstream_reset", "{scope:?}");
         }
         assert_eq!(get(served.address, "/a").status, 200, "{scope:?}");
-        // The same failures with complete bodies are the upstream's.
+        // With complete bodies, the same failures count against the upstream.
         let opened = match scope {
             Scope::Upstream => "circuit_open",
             Scope::Target => "no_healthy_upstream",
@@ -317,7 +317,7 @@ fn upload_of_a_slow_client_is_no_failure() {
 
 #[test]
 fn connection_closed_after_a_large_head_is_no_failure() {
-    // As uWSGI: a head above 4 KiB ends the connection without a response.
+    // Like uWSGI, end the connection without a response if a head has more than 4 KiB.
     let upstream = Upstream::start(|seen, stream| {
         if seen.head.len() > 4_096 || seen.head.contains("/fail") {
             return Then::Close;

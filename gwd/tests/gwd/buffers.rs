@@ -90,7 +90,8 @@ fn unread_response_is_counted_until_taken_or_dropped() {
     nothing_waits(&served);
 }
 
-/// Two uploads wait for the only connection of their upstream; another connection makes progress.
+/// Two uploads of one connection wait for the only connection of their upstream. Their bytes count
+/// until one upload is reset and the other is read.
 #[test]
 fn unread_upload_is_counted_until_read_or_dropped() {
     let (release, wait) = gate();

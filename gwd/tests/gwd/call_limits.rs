@@ -162,8 +162,8 @@ fn address_keeps_no_more_than_its_share_of_requests() {
     eventually("requests above the share are refused", || {
         served.metric("gwd_overload_shed_total", &refused) > 0.0
     });
-    // The other requests hold three quarters of the permits, plus at most one batch that a worker
-    // has reserved.
+    // The remaining requests hold three quarters of the permits, and at most one more batch that a
+    // worker has taken.
     eventually("the other requests are held", || {
         (80.0..=97.0).contains(&served.metric("http_server_active_requests", &[]))
     });

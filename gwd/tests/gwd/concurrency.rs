@@ -13,7 +13,7 @@ fn few(name: &str, limit: u64, header: Option<&str>) -> ir::Policy {
     patient(name, limit, header, None)
 }
 
-/// As [`few`], but requests above the limit wait for `wait_ms` milliseconds.
+/// As [`few`], but requests above the limit wait for at most `wait_ms` milliseconds.
 fn patient(name: &str, limit: u64, header: Option<&str>, wait_ms: Option<u64>) -> ir::Policy {
     with_numbers(name, limit, header, &[(3, wait_ms)])
 }
@@ -309,7 +309,7 @@ fn slow_client_keeps_a_limit_that_nobody_wants() {
     let mut client = Client::connect(served.address);
     client.send("POST /a HTTP/1.1\r\nhost: h\r\nx-key: a\r\ncontent-length: 6\r\n\r\nabc");
     let begun = std::time::Instant::now();
-    // Requests with another key do not need the permit of this one.
+    // Requests with another key need other permits, so that the slow client may keep its permit.
     while begun.elapsed() < std::time::Duration::from_millis(2_500) {
         let other = fetch(served.address, "GET", "/a", "x-key: b\r\n");
         assert_eq!(other.status, 200);
@@ -420,7 +420,7 @@ fn slow_client_gives_up_a_permit_that_others_await() {
     let served = shop.serve_with(2, gwd::node::AccessLog::Off);
     let held = standing(&served, 1);
     all_in_progress(&served, 1);
-    // The request waits before the other client counts as slow.
+    // The request waits already when the other client begins to count as slow.
     assert_eq!(get(served.address, "/a").status, 200);
     drop(held);
 }

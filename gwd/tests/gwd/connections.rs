@@ -273,7 +273,7 @@ fn expectation_with_a_present_body_does_not_wait() {
     use std::io::{Read as _, Write as _};
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
-    // An upstream that never sends 100 and waits for the whole body.
+    // The upstream sends no 100 (Continue) and waits for the whole body.
     std::thread::spawn(move || {
         for stream in listener.incoming() {
             let mut stream = stream.unwrap();
@@ -316,6 +316,6 @@ fn upload_after_a_refusal_is_read_up_to_a_bound() {
     let mut stream = client.another();
     let piece = [b'x'; 65_536];
     let sent = (0..2_000).find(|_| stream.write_all(&piece).is_err());
-    // Kernel buffers hold data in addition to the limit.
+    // Allow more pieces than the limit, because kernel buffers also hold data.
     assert!(sent.is_some_and(|pieces| pieces < 1_600), "{sent:?}");
 }

@@ -98,7 +98,8 @@ fn break_glass_rollback_holds_until_the_channel_moves() {
     assert!(answer.json()["switch_us"].as_u64().unwrap() < 1_000_000);
     assert_eq!(get(gwd.public(), "/v1").status, 200);
     assert_eq!(gwd.metric("gwd_bundle_rollbacks_total", &[]), 1.0);
-    // Make gwd read the store: its head still names the bundle that was rolled back.
+    // Make gwd read the store. The channel's head still names the bundle from which the node was
+    // rolled back.
     assert_eq!(
         gwd.ask("POST", "/v1/notify", "").json()["bundle"],
         one.to_string()

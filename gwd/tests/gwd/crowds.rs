@@ -81,7 +81,7 @@ fn crowd_under_bounded_memory_is_partly_served() {
     shop.listener.http2 = true;
     shop.listener.limits.connections = 100_000;
     let bundle = world.release(&shop.gateway());
-    // All clients have one address.
+    // Disable the limit per address, because all clients have one address.
     let unbounded = ["--connections-per-address", "100000"];
     let memory_limit = format!("{memory}MiB");
     let mut command = world.trusted();
@@ -105,7 +105,7 @@ fn crowd_under_bounded_memory_is_partly_served() {
     let [served, shed, closed] = totals;
     let asked = crowds * each / 2;
     let told = format!("{served} served, {shed} shed, {closed} closed of {asked} that asked");
-    // Three quarters of the file descriptors are for clients.
+    // The default limit of connections: three quarters of the file descriptors.
     let places = (rustix::process::getrlimit(rustix::process::Resource::Nofile)
         .maximum
         .map_or(usize::MAX, |most| usize::try_from(most).unwrap())
@@ -179,7 +179,7 @@ fn log_file_at_its_size_limit_loses_only_lines() {
 
 #[test]
 fn last_descriptors_serve_admin_and_store() {
-    // An upstream that does not answer until the test ends.
+    // Start an upstream that does not answer until the test ends.
     let (release, gate) = gate();
     let upstream = Upstream::start(move |_, _| {
         let _released = gate.lock().unwrap().recv();

@@ -164,7 +164,7 @@ fn removed_host_finishes_and_closes_idle_connections() {
         if seen.connection == 0 {
             let _open = wait.lock().unwrap().recv();
         } else {
-            // The second connection stays idle until the gateway closes it.
+            // Report when the gateway closes the second connection, which stays idle.
             let mut watched = stream.try_clone().unwrap();
             let closed = closed.clone();
             say(stream, "content-length: 4\r\n", "fast");
@@ -338,7 +338,7 @@ fn services_have_ports_weights_and_priorities() {
         );
     }
     let seen: Vec<usize> = hosts.iter().map(|host| host.seen().len()).collect();
-    // The round robin starts again when the hosts are updated, so the counts may differ a little.
+    // Allow small differences: the round robin starts again when the hosts are updated.
     assert!(
         (28..=32).contains(&seen[0]) && seen[0] + seen[1] == 40,
         "{seen:?}"

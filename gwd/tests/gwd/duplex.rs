@@ -42,7 +42,7 @@ impl Duplex {
             let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {volume}\r\n\r\n");
             stream.write_all(head.as_bytes()).unwrap();
             let _gone = stream.write_all(&vec![b'~'; volume - 1]);
-            // Report first: the end of the response also ends its upload.
+            // Report before the end of the response, because that end also ends the upload.
             told.send(upload.join().unwrap()).unwrap();
             let _gone = stream.write_all(b"~");
         });

@@ -97,8 +97,8 @@ fn upstream_timeout_begins_after_the_request_was_sent() {
     assert_eq!(client.answer().status, 200);
 }
 
-/// Starts an upstream that answers one request per connection, and closes the connection as soon as
-/// the next request arrives.
+/// Starts an upstream that answers the first request of each connection, and closes the connection
+/// when a second request arrives.
 fn rude() -> (Upstream, Arc<AtomicUsize>) {
     let count = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&count);
@@ -302,7 +302,7 @@ fn early_response_passes_and_closes_the_connection() {
         Then::Keep
     });
     let early = {
-        // This upstream answers before the request's body has arrived.
+        // The upstream answers before the request's body has arrived.
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         std::thread::spawn(move || {

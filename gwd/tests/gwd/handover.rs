@@ -138,7 +138,7 @@ fn replacing_the_process_under_load_loses_no_request() {
     };
     assert_eq!(asked(&mut streams).body, b"ok");
 
-    // Two handovers, each to another number of workers.
+    // Hand over twice, each time to a process with another number of workers.
     for workers in ["3", "1"] {
         let new = Process::spawn(world.trusted().args([
             "--take-over",
@@ -213,7 +213,8 @@ fn stop_under_load_loses_no_request() {
     load.more();
     gwd.signal(rustix::process::Signal::TERM);
     assert!(gwd.wait().success());
-    // After the stop no process listens, so clients are refused. Every request before was answered.
+    // After the stop no process listens, so that clients are refused. Every request before the stop
+    // was answered.
     let errors = load.end();
     assert!(errors.is_empty(), "{errors:#?}");
     let stopped = gwd.logged("stopped").unwrap();

@@ -1,5 +1,5 @@
-//! HTTP/2 clients that cause useless work. Each is limited, counted and disconnected, while another
-//! connection of the same worker is served.
+//! HTTP/2 clients that cause useless work. Each client is limited, counted and disconnected, while
+//! other connections of the same worker are served.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -256,7 +256,7 @@ fn closed_windows_hold_little_and_delay_nobody() {
     let resident = || served.metric("process_resident_memory_bytes", &[]);
     let before = resident();
     let mut raw = Raw::connect(served.address);
-    // Set all stream windows to 0.
+    // Set the windows of all streams to 0.
     raw.send(&frame(SETTINGS, 0, 0, &setting(4, 0)));
     for at in 0..100 {
         raw.send(&asks(odd(at)));

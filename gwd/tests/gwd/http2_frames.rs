@@ -125,13 +125,15 @@ fn malformed_request_keeps_the_field_table() {
     raw.send(&frame(HEADERS, END | END_HEADERS, 1, &malformed));
     let reset = raw.find(|frame| frame.kind == RST_STREAM).unwrap();
     assert_eq!((reset.stream, reset.code()), (1, PROTOCOL_ERROR));
-    // Fields: entry 65, entry 62, and a value with the name of entry 63.
+    // Refer to entries 65 and 62 of the dynamic table, and to the name of entry 63 with another
+    // value.
     let second = [0x7F, 0x00, 3, b't', b'w', b'o'];
     let fields = [&request("GET", &[])[..], &[0xC1, 0xBE], &second].concat();
     raw.send(&frame(HEADERS, END | END_HEADERS, 3, &fields));
     let answer = raw.find(|frame| frame.stream == 3 && frame.kind == HEADERS);
     assert_eq!(answer.unwrap().status(), 200);
-    // Entry 65 is now `Shop`: the message is malformed, and the connection continues.
+    // Index 65 is now the entry with the upper-case name `Shop`: the message is malformed, and the
+    // connection continues.
     let fields = [&request("GET", &[])[..], &[0xC0]].concat();
     raw.send(&frame(HEADERS, END | END_HEADERS, 5, &fields));
     let reset = raw.find(|frame| frame.kind == RST_STREAM).unwrap();
@@ -169,7 +171,7 @@ fn malformed_trailers_end_the_upstreams_request() {
     let reset = reset.unwrap();
     assert_eq!((reset.kind, reset.code()), (RST_STREAM, PROTOCOL_ERROR));
     drop((raw, served));
-    // Nothing arrives if the reset was before the connection to the upstream.
+    // The upstream reports nothing if the stream was reset before the gateway had connected.
     let is_whole = told.recv_timeout(Duration::from_secs(5)).unwrap_or(false);
     assert!(!is_whole, "the upstream got a whole request");
 }
@@ -211,7 +213,7 @@ fn compression_error_is_counted_and_closes() {
     raw.send(&frame(HEADERS, END | END_HEADERS, 3, &[0x80]));
     let goodbye = raw.find(|frame| frame.kind == GOAWAY).unwrap();
     assert_eq!(goodbye.code(), COMPRESSION_ERROR);
-    // The last stream that was processed (§6.8).
+    // GOAWAY names the last stream that was processed (§6.8).
     assert_eq!(goodbye.payload[..4], 1_u32.to_be_bytes());
     assert!(raw.next().is_none() && !raw.1, "the connection stays open");
     eventually("the compression error is counted", || {

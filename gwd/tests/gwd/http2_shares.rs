@@ -1,5 +1,5 @@
-//! Shares of clients in the connections to an HTTP/2 upstream and in their streams: one client cannot
-//! take those of the others.
+//! Limits on the connections to an HTTP/2 upstream, and on their streams, that one client may use:
+//! other clients are still served.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -49,7 +49,8 @@ fn worn_connections_refuse_no_other_client() {
         drop(gone);
         eventually("the request ends", || waiting.load(Ordering::SeqCst) == 0);
     }
-    // Three of four connections are worn and in use. The fourth one is for exclusive exchanges.
+    // Three of the four connections are worn (many cancelled exchanges) and in use. The fourth one
+    // is reserved for exclusive exchanges.
     assert_eq!(upstream.connections.load(Ordering::SeqCst), 3);
     let other = || {
         let mut client = Client::connect_from(OTHER_CLIENT, served.address);
@@ -62,7 +63,8 @@ fn worn_connections_refuse_no_other_client() {
         3,
         "a worn connection"
     );
-    // The client that wore out two of them gets a connection for itself, and then waits.
+    // The client that cancelled these exchanges gets the fourth connection for one exchange, and
+    // waits for the next.
     for number in 1..=2 {
         let mut long = Client::connect(served.address);
         long.send("GET /long HTTP/1.1\r\nhost: h\r\n\r\n");
@@ -76,7 +78,7 @@ fn worn_connections_refuse_no_other_client() {
         assert_eq!(upstream.connections.load(Ordering::SeqCst), 4);
         assert_eq!(other(), 200);
     }
-    // Their exchanges end: all clients share a connection again.
+    // All exchanges end. After that, all clients share connections again.
     held.clear();
     eventually("all exchanges end", || {
         served.metric("gwd_upstream_connections_active", &[]) == 0.0
@@ -131,7 +133,7 @@ fn connection_that_overloads_its_server_is_replaced() {
     let served = upstream
         .behind(vec![op("GET", "/a"), op("POST", "/a")])
         .serve();
-    // A request that is not idempotent is not sent again.
+    // A request that is not idempotent is sent only once.
     let post = |expected: u16| {
         let mut client = Client::connect(served.address);
         client.send("POST /a HTTP/1.1\r\nhost: h\r\ncontent-length: 1\r\n\r\nx");
@@ -180,7 +182,7 @@ fn one_client_leaves_streams_to_others() {
     shop.upstreams[0].limits.connections = 2;
     let served = shop.serve();
     let mut held = Vec::new();
-    // The share of one address: half of the 200 streams, and a quarter of them above that.
+    // One address may use half of the 200 streams freely, and then at most a quarter more.
     for number in 1..=150 {
         let mut client = Client::connect(served.address);
         client.send("GET /wait HTTP/1.1\r\nhost: h\r\n\r\n");
@@ -199,8 +201,8 @@ fn one_client_leaves_streams_to_others() {
     assert_eq!(other.answer().status, 200);
 }
 
-/// Answers `/a`, and holds the other requests until their clients leave. The count is that of the held
-/// ones.
+/// Answers `/a`, and holds all other requests until their clients disconnect. Returns the upstream
+/// and the number of held requests.
 fn holder(builder: h2::server::Builder, goodbye: usize) -> (Http2Upstream, Arc<AtomicUsize>) {
     let waiting = Arc::<AtomicUsize>::default();
     let count = Arc::clone(&waiting);
@@ -233,7 +235,7 @@ fn connections_after_goaway_refuse_no_other_client() {
         eventually("the request waits", || {
             waiting.load(Ordering::SeqCst) == number
         });
-        // The second request of the connection, which then gets no more.
+        // This is the second request of the connection, after which the upstream accepts no more.
         assert_eq!(get(served.address, "/a").status, 200);
     }
     assert_eq!(upstream.connections.load(Ordering::SeqCst), 4);
@@ -282,7 +284,7 @@ fn bodies_without_window_hold_up_no_other_body() {
                 }
                 return;
             }
-            // Reads nothing of the body.
+            // Hold the request without reading its body.
             count.fetch_add(1, Ordering::SeqCst);
             let (_request, mut respond) = asked;
             let _reset = std::future::poll_fn(|cx| respond.poll_reset(cx)).await;

@@ -154,7 +154,7 @@ pub(crate) async fn whole(mut body: RecvStream) -> Result<(Vec<u8>, Option<Heade
     Ok((bytes, body.trailers().await?))
 }
 
-/// Sends all bytes, as the flow-control window allows.
+/// Sends all bytes, waiting for flow-control window if necessary.
 pub(crate) async fn pour(stream: &mut h2::SendStream<Bytes>, mut bytes: Bytes) {
     while !bytes.is_empty() {
         stream.reserve_capacity(bytes.len());

@@ -70,7 +70,7 @@ fn large_refused_upload_is_read_until_the_response() {
     client.send(&format!(
         "POST /nobody HTTP/1.1\r\nhost: h\r\ncontent-length: {length}\r\n\r\n"
     ));
-    // A client that sends its whole body before it reads.
+    // This client sends its whole body before it reads.
     client.another().write_all(&vec![b'x'; length]).unwrap();
     assert_eq!(client.answer().status, 404);
 }

@@ -119,7 +119,7 @@ impl Authority {
         Pem { cert, key }
     }
 
-    /// A revocation list with one certificate, named by its serial.
+    /// A revocation list that revokes the certificate with this serial number.
     pub(crate) fn takes_back(&self, serial: u64) -> String {
         let params = CertificateRevocationListParams {
             this_update: date_time_ymd(2020, 1, 1),

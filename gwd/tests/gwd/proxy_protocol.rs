@@ -92,7 +92,7 @@ fn client_address_comes_from_the_header() {
             v2(&[0x02, 0, 4, b's', b'h', b'o', b'p', 0x04, 0, 0]),
             "192.0.2.7",
         ),
-        // Connections of the balancer itself, and those whose client has no address.
+        // Connections that the balancer makes for itself, or without a client address.
         (
             "UNKNOWN",
             b"PROXY UNKNOWN 192.0.2.7 ? 1 2\r\n".to_vec(),
@@ -213,8 +213,8 @@ fn invalid_header_closes_silently_and_is_counted() {
         assert!(client.closed(), "{what}");
         eventually(what, || count() == before + 1.0);
     }
-    // A client that disconnects in the middle of the header, and one that only tests whether the
-    // port is open.
+    // Disconnect in the middle of the header, and without sending a byte, as tests of an open port
+    // do.
     drop(through(served.address, &V1[..20]));
     drop(Client::connect(served.address));
     let invalid = || served.metric(REJECTIONS, &["proxy_header_invalid"]);

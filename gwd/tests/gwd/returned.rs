@@ -46,7 +46,7 @@ fn answer(seen: &Seen, stream: &mut TcpStream) -> Then {
     Then::Close
 }
 
-/// Lines of a head with fields that contain URLs or cookie paths, sorted.
+/// Sorted lines of those fields in a head that contain URLs or cookie paths.
 fn places(head: &str) -> Vec<&str> {
     let spoken = |line: &&str| {
         ["location:", "content-location:", "set-cookie:"]

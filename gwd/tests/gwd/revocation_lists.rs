@@ -117,7 +117,7 @@ fn hidden_list_without_floor_is_reported_until_record() {
     gwd.kill();
     let gwd = world.start();
     unprotected(&gwd);
-    // The next record names the list, even if the folder of lists does not contain it.
+    // The next record names the list, although the store's folder of lists no longer contains it.
     std::fs::rename(world.path("store"), world.path("hiding")).unwrap();
     std::fs::rename(world.path("newest"), world.path("store")).unwrap();
     std::fs::rename(world.path("store/revocations"), world.path("aside")).unwrap();

@@ -123,7 +123,7 @@ fn stalled_message_ends_with_its_credential() {
     let upstream = Upstream::start(|_, stream: &mut TcpStream| {
         let head = b"HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: websocket\r\nsec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n\x82\x0Aabc";
         stream.write_all(head).unwrap();
-        // Only the gateway can end this connection.
+        // Keep the connection open, so that only the gateway can end it.
         Then::Leave
     });
     let settings = gwd::node::Settings {

@@ -113,7 +113,7 @@ fn slow_readers_do_not_hold_up_other_responses() {
     eventually("all responses are under way", || {
         begun.load(Ordering::SeqCst) == readers.len()
     });
-    // The windows of nearly all streams are used up.
+    // The responses have used up the flow-control windows of nearly all streams.
     let windows = f64::from(11 * (64 << 10));
     eventually("responses wait for their readers", || {
         served.metric("gwd_buffered_bytes", &[]) >= windows
@@ -208,13 +208,13 @@ fn large_heads_have_a_connection_of_their_own() {
     let upstream = Http2Upstream::start(|_, asked| ok(asked));
     let served = upstream.behind(vec![op("GET", "/a")]).serve();
     let many: String = (0..61).map(|number| format!("x{number}: a\r\n")).collect();
-    // The last value has 13 bits a byte in the code of HPACK.
+    // The last value takes 13 bits per byte in the Huffman code of HPACK.
     let large = [("l", LARGE), ("l", 7_200), ("~", 4_500)];
     let large = large.map(|(text, count)| format!("x-large: {}\r\n", text.repeat(count)));
     for fields in large.iter().chain([&many]) {
         assert_eq!(get(served.address, "/a").status, 200);
         assert_eq!(fetch(served.address, "GET", "/a", fields).status, 200);
-        // Both connections are used again.
+        // Both connections have been reused.
         assert_eq!(upstream.connections.load(Ordering::SeqCst), 2);
     }
 }
@@ -313,7 +313,7 @@ fn unfinished_uploads_share_no_connection() {
         let number = uploads.len();
         assert_eq!(arrived(number + 1), (path.to_owned(), number));
     }
-    // A client that gives up ends its own connection only.
+    // A client that disconnects ends only the upstream connection of its own upload.
     drop(uploads.remove(0));
     assert_eq!(get(served.address, "/a").status, 200);
     assert_eq!(arrived(6).1, 0);
@@ -323,7 +323,7 @@ fn unfinished_uploads_share_no_connection() {
     }
     uploads[2].send(&"x".repeat(69_996));
     assert_eq!(uploads[2].answer().status, 200);
-    // A later upload uses a connection of an earlier one.
+    // A later upload reuses the upstream connection of an earlier upload.
     let mut later = begin("/upload", chunked, &large);
     assert_eq!(arrived(7).1, 2);
     later.send("0\r\n\r\n");
@@ -376,7 +376,8 @@ fn short_upload_is_complete_before_it_is_sent() {
     };
     let chunked = "transfer-encoding: chunked\r\n";
     let (few, known) = ("3\r\nabc\r\n", "content-length: 6\r\n");
-    // These clients give up: the upstream never sees their requests.
+    // These clients disconnect before their bodies are complete: the upstream never gets their
+    // requests.
     for (fields, piece) in [(chunked, few), (known, "abc")] {
         drop(begin("/a", fields, piece));
     }
@@ -418,7 +419,8 @@ fn connection_of_many_cancelled_requests_is_replaced() {
         let mut client = Client::connect(served.address);
         client.send("GET /wait HTTP/1.1\r\nhost: h\r\n\r\n");
         eventually("the request waits", || waiting.load(Ordering::SeqCst) == 1);
-        // A response shows that the connection is alive.
+        // This response shows the gateway that the connection is alive, so that one cancelled
+        // request does not make it worn.
         assert_eq!(get(served.address, "/a").status, 200);
         drop(client);
         eventually("the request ends", || waiting.load(Ordering::SeqCst) == 0);

@@ -46,7 +46,8 @@ fn ops() -> Vec<Op> {
     vec![op("GET", "/a"), op("POST", "/a"), op("GET", "/ok")]
 }
 
-/// Checks that the failure counts against the upstream and that its connection is closed.
+/// Checks that the timeout counts against the upstream and that the upstream's connection is
+/// closed.
 fn is_the_upstreams(served: &Served, times: f64) {
     eventually("the timeout is counted", || {
         let labels = ["status_code=\"200\"", "error_type=\"upstream_timeout\""];
@@ -321,8 +322,8 @@ fn old_http2_connection_gets_goaway_and_finishes() {
     });
     let goodbye = raw.find(|frame| frame.kind == GOAWAY).unwrap();
     assert_eq!(goodbye.code(), NO_ERROR);
-    // Jitter ends the connection at most a fifth earlier; deadlines have a resolution of a
-    // millisecond.
+    // The connection ends after 400 to 500 ms, because jitter shortens its maximum age by up to a
+    // fifth. Allow 15 ms less for the resolution of deadlines.
     assert!(began.elapsed() >= Duration::from_millis(385));
     proceed.send(()).unwrap();
     let head = raw.find(|frame| frame.kind == HEADERS).unwrap();

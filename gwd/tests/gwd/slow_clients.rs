@@ -198,7 +198,7 @@ fn a_reader_that_takes_nothing_or_a_trickle_is_left() {
             open_connections(&served) == 0.0
         });
     }
-    // The gateway reads from the upstream only as much as the client reads.
+    // The gateway reads only as much of the upstream's response as a slow client takes.
     let (mut client, began) = (Client::connect(served.address), Instant::now());
     client.send("GET /a HTTP/1.1\r\nhost: shop.example\r\nconnection: close\r\n\r\n");
     client.head();

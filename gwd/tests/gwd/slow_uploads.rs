@@ -245,10 +245,10 @@ fn with_64_requests() -> (Upstream, Served) {
 fn stalled_uploads_of_an_address_leave_a_part() {
     let (_upstream, served) = with_64_requests();
     let mut refused = 0;
-    // Twice: permits of the first round are free again when its clients have gone.
+    // Repeat: the permits of the first round are free again after its clients have disconnected.
     for _ in 0..2 {
-        // The uploads get half of the permits, then a quarter. They have sent enough bytes to get
-        // another eighth.
+        // The uploads of one address get half of the permits, and then a quarter more. An eighth
+        // more is for uploads that have sent many bytes, as these have.
         let mut clients = stalled(&served, 100, 80_000);
         refused += 40;
         eventually("uploads above the share are refused", || {
@@ -268,7 +268,8 @@ fn stalled_uploads_of_an_address_leave_a_part() {
 #[test]
 fn quick_upload_beside_stalled_ones_is_served() {
     let (upstream, served) = with_64_requests();
-    // More uploads than one address may begin. They have sent too few bytes to get further permits.
+    // Begin more uploads than one address may have. They have sent too few bytes to get further
+    // permits.
     let stalled = stalled(&served, 100, 1_000);
     for _ in 0..10 {
         assert_eq!(post(&served), 200, "whole at once");
@@ -349,8 +350,8 @@ fn body_timeout_and_min_rate_of_a_listener_count() {
     let mut impatient = shop(upstream.address, ops());
     impatient.listener.limits.body_timeout_ms = 300;
     assert_eq!(send(impatient, 0), 408, "silence");
-    // The client sends 500 bytes per second: less than the first minimum rate, more than the
-    // second.
+    // The client sends 500 bytes per second, which is less than the first listener's minimum rate
+    // and more than the second's.
     let mut demanding = shop(upstream.address, ops());
     demanding.listener.limits.body_timeout_ms = 300;
     demanding.listener.limits.min_rate_bytes = 5_000;

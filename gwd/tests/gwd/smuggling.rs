@@ -103,7 +103,7 @@ fn request_is_split_as_other_servers_split_it() {
                             "{text:?}\nhyper: {theirs:?} {their_end}\ngwd: {ours:?} {our_end}"
                         );
                         assert!(theirs.starts_with(&ours), "{told}");
-                        // If the gateway would accept a further request, it has parsed the whole
+                        // If the gateway accepts a further request, it has parsed the whole
                         // message.
                         let whole = our_end == "+";
                         assert!(

@@ -120,7 +120,8 @@ fn version(served: &mut Served, shop: &Shop, name: &str) -> Version {
     version
 }
 
-/// Two configurations: one listens on `public`, the other also on `second`. The second one runs.
+/// Two configurations: the first listens on `public`, the second also on `second`. The second
+/// configuration runs.
 fn one_and_two(upstream: &Upstream, ports: Option<u16>) -> (Served, [Version; 2], SocketAddr) {
     let one = shop(upstream.address, vec![op("GET", "/a")]);
     let mut two = one.clone();
@@ -151,8 +152,8 @@ fn listener_that_leaves_and_returns_loses_nothing() {
         comes_and_goes.iter().for_each(|load| load.goes_on(20));
         served.node.publish(&first, serial);
         if round % 3 == 0 {
-            // In this round, wait until the socket has stopped listening. In other rounds the
-            // address is added again earlier.
+            // In this round, wait until the socket has stopped listening. In other rounds, the
+            // address is added again before that.
             eventually("the removed address refuses connections", || {
                 TcpStream::connect_timeout(&second, Duration::from_millis(50))
                     .is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused)

@@ -73,7 +73,7 @@ fn read_only_state_starts_last_good_refuses_releases() {
     });
     assert!(gwd.metric("gwd_bundle_activations_total", &["state-not-durable"]) >= 1.0);
     assert!(gwd.runs(&one));
-    // The process still holds the lock.
+    // The first process still holds the lock, so that a second one fails.
     let output = world.fails(&mut world.trusted());
     assert_eq!(output.status.code(), Some(65));
     assert!(String::from_utf8_lossy(&output.stderr).contains("another gwd uses"));

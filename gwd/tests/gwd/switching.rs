@@ -12,7 +12,7 @@ use crate::fixture::*;
 fn switch_loses_no_request_and_mixes_no_versions() {
     const SWITCHES: u64 = 60;
     let upstream = Upstream::echoing();
-    // Each version has its own path. Every second one sets the response field `x-edge`.
+    // Each version has its own path. Every second version sets the response field `x-edge`.
     let make = |edited: bool| {
         let mut one = op("GET", "/a");
         if edited {
@@ -303,12 +303,12 @@ fn thousands_of_versions_leave_nothing_behind() {
             client.send(&format!(
                 "GET {path} HTTP/1.1\r\nhost: shop.example\r\n\r\n"
             ));
-            // Half of the requests to the second host fail to connect and are retried at the first
-            // one.
+            // Half of the requests choose the second host, fail to connect, and are retried at the
+            // first host.
             assert_eq!(client.answer().text(), "ok", "{number} {path}");
         }
         if number % 50 == 0 {
-            // The gateway calls `tidy` every few seconds.
+            // Call `tidy`, as the control thread does every few seconds.
             served.node.tidy(std::slice::from_ref(&version));
         }
         if number == FIRST {
@@ -317,7 +317,8 @@ fn thousands_of_versions_leave_nothing_behind() {
     }
     assert_eq!(served.node.snapshots_live(), 1);
     let grown = resident_bytes().saturating_sub(early);
-    // A leaked version would take more than 10,000 bytes; the allocator keeps a few million in all.
+    // Each leaked version would take more than 10,000 bytes. The allocator itself keeps a few
+    // million bytes.
     let most = if full { 24 << 20 } else { 8 << 20 };
     assert!(
         grown < most,

@@ -291,7 +291,8 @@ fn blocked_program_log_delays_nothing() {
         }
     };
     let gwd = Process::of(child, admin);
-    // A pipe holds 64 KiB; the log line of each change has more than a hundred bytes.
+    // Change the level often enough to fill the log's pipe of 64 KiB: each change logs more than a
+    // hundred bytes.
     let level = |level: &str| {
         let answer = gwd.ask(
             "PUT",
@@ -400,7 +401,7 @@ fn refused_http2_heads_have_a_line_in_the_log() {
     ];
     let mut count = 0;
     for (reason, bytes) in cases {
-        // In this case the log also has a line for the request on the closed stream.
+        // In this case the log also has a line for the request whose stream was closed.
         let own = usize::from(reason == "http2_stream_closed");
         let mut raw = Raw::connect(served.address);
         if own > 0 {
@@ -551,7 +552,7 @@ fn secrets_of_every_place_stay_out_of_the_log() {
         fetch(served.address, "GET", &format!("/query?{query}"), fields);
         fetch(served.address, "GET", &format!("/nowhere?{query}"), fields);
     }
-    // Parts of another request in place of a request head.
+    // Send parts of another request instead of a request head.
     for rest in ["Authorization: s3cr3t", "Cookie:sid=s3cr3t x"] {
         Client::connect(served.address).send(&format!("{rest}\r\n\r\n"));
     }

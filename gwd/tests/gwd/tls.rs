@@ -259,7 +259,7 @@ fn certificates_follow_swaps_unless_broken() {
         eventually("the new certificate is served", || serial() == wanted);
         eventually("the metric has the new expiry", || metric() == end(years));
     }
-    // A key of another certificate, and an expired certificate.
+    // Neither a key of another certificate nor an expired certificate is used.
     let mut mixed = issue(0x15, 2);
     mixed.key = issue(0x15, 2).key;
     for (version, broken, why) in [
@@ -449,7 +449,7 @@ fn client_certificates_are_verified_and_not_revoked() {
         ("421".into(), "200".into())
     );
 
-    // A version with another mode of client authentication.
+    // Switch to a version with another mode of client authentication.
     let asked = tls.client_auth.as_mut().unwrap();
     asked.mode = ir::ClientAuthMode::Optional;
     let optional = world.release(&https(&upstream, tls));
@@ -500,13 +500,13 @@ fn sessions_resume_across_versions_not_authorities() {
         assert!(!resumed(&connect(version, "-sess_out")));
         assert!(resumed(&connect(version, "-sess_in")), "{version}");
     }
-    // A version with the same TLS settings.
+    // Switch to a version with the same TLS settings.
     let mut shop = https(&upstream, tls);
     shop.shared.expose_bundle = true;
     let second = world.release(&shop);
     gwd.wait_for(&second);
     assert!(resumed(&connect("-tls1_3", "-sess_in")));
-    // Changed certificate authorities.
+    // Change the trusted certificate authorities.
     let more = format!("{}{}", authority.pem, Authority::new("more").pem);
     secrets.write("ca.pem", &more);
     eventually("the new CA certificate is logged", || {

@@ -88,7 +88,7 @@ fn grpc_call_over_http2_is_tried_again() {
     };
     assert_eq!(call(), (MESSAGE.to_vec(), "0".to_owned()));
     assert_eq!(tries.load(Ordering::SeqCst), 2);
-    // A status after the head of the response: the call is not repeated.
+    // The gRPC status comes after the response head, so that the call is not repeated.
     assert_eq!(call(), (Vec::new(), "14".to_owned()));
     assert_eq!(tries.load(Ordering::SeqCst), 3);
 }
@@ -360,7 +360,7 @@ fn upstream_reset_is_an_error_and_refused_is_retried() {
                 "/refused" if first => respond.send_reset(Reason::REFUSED_STREAM),
                 "/broken" => respond.send_reset(Reason::INTERNAL_ERROR),
                 path @ ("/half" | "/cut") => {
-                    // NO_ERROR, too, cuts off a response without END_STREAM.
+                    // A reset with NO_ERROR also cuts off a response that has no END_STREAM.
                     let reason = match path {
                         "/half" => Reason::INTERNAL_ERROR,
                         _ => Reason::NO_ERROR,
@@ -558,7 +558,7 @@ fn over_tls_http2_is_agreed_on_or_not_spoken() {
         ["gwd; error=tls_alert_received; alert-id=116"]
     );
 
-    // Servers without ALPN, and with another protocol.
+    // Try servers without ALPN, and with only `http/1.1`.
     for protocols in [&[][..], &["http/1.1"]] {
         let upstream = Http2Upstream::over_tls(server(&pem, None, protocols), |_, asked| ok(asked));
         let mut shop = behind(upstream.address, unchecked());
@@ -604,7 +604,7 @@ fn auto_protocol_follows_alpn_and_changing_hosts() {
     let first = get(served.address, "/a");
     assert!(first.text().contains("alpn=http/1.1 "), "{first:?}");
     assert_eq!(get(served.address, "/a").text(), first.text(), "kept");
-    // A server without ALPN.
+    // Now without ALPN.
     old.exchange(server(&pem, None, &[]));
     let served = auto(old.address).serve();
     assert!(get(served.address, "/a").text().contains("alpn=- "));

@@ -160,7 +160,7 @@ fn a_connection_is_given_back_however_it_ends() {
             "breaks off" => say(stream, "content-length: 5\r\n", "ok"),
             "talks nonsense" => stream.write_all(b"what?\r\n\r\n").unwrap(),
             "hangs" | "is left" => {
-                // Wait until the gateway closes the connection.
+                // Send no response, and wait until the gateway closes the connection.
                 let _closed = stream.read(&mut [0]);
             }
             _ => {}

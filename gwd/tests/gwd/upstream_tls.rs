@@ -278,7 +278,7 @@ fn tls_failures_have_distinct_reasons() {
         refused(served.address),
         tuple("upstream_tls_failed", "tls_protocol_error")
     );
-    // The plain HTTP server parses the ClientHello as a request and closes the connection.
+    // A server without TLS parses the ClientHello as a request and closes the connection.
     let served = behind(plain.address, unchecked()).serve();
     let (status, code, _) = refused(served.address);
     assert_eq!((status, code.as_str()), (502, "upstream_connect_failed"));
@@ -414,8 +414,8 @@ fn sessions_resume_and_other_tls_is_not_reused() {
     assert!(said(&served, "/a/close").contains("resumed=true"));
     assert!(said(&served, "/a").ends_with("resumed=true connection=2"));
 
-    // A version with the same TLS settings keeps the connection; one with another server name does
-    // not.
+    // A version with the same TLS settings keeps the connection. A version with another server name
+    // opens a new one.
     let mut publish = |tls: UpstreamTls, number: u8| {
         let mut shop = upstream.behind(tls);
         shop.expose_bundle = true;

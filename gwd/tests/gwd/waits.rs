@@ -147,8 +147,8 @@ fn permit_too_late_to_connect_does_not_blame_the_host() {
     assert_eq!(answer.problem(), "upstream_overflow", "{answer:?}");
     let ejections = served.metric("gwd_upstream_ejections_total", &[]);
     assert_eq!(ejections, 0.0);
-    // The breaker has not opened. A request whose whole time was spent on connecting reports the
-    // connect error.
+    // The failed connection attempt has not opened the circuit breaker. A request whose whole time
+    // was spent on connecting reports the connect error.
     let answer = get(served.address, "/a");
     assert_eq!(answer.problem(), "upstream_connect_timeout");
     let ejections = served.metric("gwd_upstream_ejections_total", &[]);
@@ -231,7 +231,8 @@ fn ended_stream_admits_a_waiter_for_a_connection() {
             seen.load(Ordering::SeqCst) == at + 1
         });
     }
-    // One request dials without success, and another waits for its result.
+    // The fifth request tries to open a second connection, without success. The sixth waits for the
+    // result.
     queue(&served, &mut clients[4]);
     eventually("a second connection is opened", || {
         dialled.load(Ordering::SeqCst) == 2
@@ -277,9 +278,9 @@ fn dead_connection_is_replaced_by_an_unused_one() {
     let upstream = Upstream::start(move |seen, stream| {
         let path = seen.line().split(' ').nth(1).unwrap();
         match (seen.connection, path) {
-            // Both requests are held until the test releases them.
+            // Hold these requests until the test releases them.
             (0, "/first") | (1, "/held") => {}
-            // The second request on a connection is not answered.
+            // Leave the second request on a connection without an answer.
             (0 | 1, "/a") => {
                 let _ends_with_the_test = wait.lock().unwrap().recv();
                 return Then::Close;
@@ -320,7 +321,8 @@ fn dead_connection_is_replaced_by_an_unused_one() {
         upstream.seen().len() == 4 && waiting(&served) == 1.0
     });
     assert_eq!(upstream.seen()[3].line(), "GET /queued HTTP/1.1");
-    // The second request completes. With a failed connection it would have failed like the first.
+    // The request for `/a` is sent again on a connection without an earlier request, and is
+    // answered. As a second request on a connection it would fail again.
     go.send(()).unwrap();
     go.send(()).unwrap();
     go.send(()).unwrap();

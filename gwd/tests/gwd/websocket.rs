@@ -44,7 +44,7 @@ pub(crate) fn accept_of(key: &str) -> String {
     if key == KEY {
         return ACCEPT.to_owned();
     }
-    // Compute SHA-1 with an independent program.
+    // Compute SHA-1 with another implementation than the gateway's.
     let script = format!(
         "printf %s {key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11 | openssl dgst -sha1 -binary | openssl base64"
     );

@@ -8,7 +8,7 @@ use super::{Bundles, Registry};
 use crate::metrics::families::{Histograms, Numbers, Sum, counters, gauges, histograms};
 
 impl Registry {
-    /// Collects the metrics about bundles.
+    /// Collects the metrics about bundles, keys, secrets, alarms and listeners.
     pub(super) fn collect_bundles(&self, families: &mut Vec<proto::MetricFamily>) {
         let bundles = self.bundles();
         collect_warnings(&bundles, families);

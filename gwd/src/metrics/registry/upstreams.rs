@@ -134,13 +134,18 @@ impl Registry {
 
     /// Collects the metrics of host discovery and of the upstreams' states.
     fn collect_upstream_states(&self, families: &mut Vec<proto::MetricFamily>) {
-        let told = upstream_states::read(&self.states, self.shared.clock.now_ms());
+        let states = upstream_states::read(&self.states, self.shared.clock.now_ms());
         let found = found::read(&self.shared);
         let keys = keys::read(&self.shared);
-        for (name, help, numbers) in told.gauges.iter().chain(&found.gauges).chain(&keys.gauges) {
+        for (name, help, numbers) in states
+            .gauges
+            .iter()
+            .chain(&found.gauges)
+            .chain(&keys.gauges)
+        {
             families.push(gauges(name, help, numbers));
         }
-        for (name, help, numbers) in told
+        for (name, help, numbers) in states
             .counters
             .iter()
             .chain(&found.counters)

@@ -40,9 +40,10 @@ enum End {
     Over,
     /// The input is not a valid request, or its head did not arrive in time.
     Refused(&'static Reject),
-    /// The connection is idle and is parked.
+    /// The connection has been idle for a while: its buffers are released until bytes arrive (it is
+    /// parked).
     Quiet,
-    /// The client accepts no data.
+    /// The client has accepted no response data within its time limit.
     Stalled,
     /// The end of the connection delimits a response, and that response was cut short.
     CutShort,
@@ -147,7 +148,7 @@ async fn exchanges(wire: &Rc<Wire>) -> End {
             Ok(None) => return End::Over,
             Err(error) => return End::Refused(early::reject(error)),
         };
-        let asked = RequestTraits::of(&head);
+        let traits = RequestTraits::of(&head);
         let response = {
             let mut answer = pin!(answer(Rc::clone(&wire.stream), request(wire, head)));
             poll_fn(|cx| match answer.as_mut().poll(cx) {
@@ -160,7 +161,7 @@ async fn exchanges(wire: &Rc<Wire>) -> End {
         let Some(response) = response else {
             return End::Over;
         };
-        match send::send(wire, response, &asked).await {
+        match send::send(wire, response, &traits).await {
             Then::Again => {}
             Then::Close => return End::Over,
             Then::Reset => return End::CutShort,
@@ -205,7 +206,7 @@ async fn finish(stream: &Stream, end: End, mut io: ClientIo, unread: &[u8]) {
     linger(stream, &stream.transfer.deadline, io).await;
 }
 
-/// Counts a connection as parked until this value is dropped.
+/// Counts an idle connection without buffers as parked, until this value is dropped.
 struct ParkedCount<'s>(&'s ListenSocket);
 
 impl<'s> ParkedCount<'s> {

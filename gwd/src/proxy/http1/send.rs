@@ -19,7 +19,7 @@ use crate::proxy::download::ResponseBody;
 /// Maximum length of a body piece that is copied into the output buffer. Longer pieces are written
 /// directly.
 const COPIED_MAX: usize = 16 << 10;
-/// Space to reserve for a response head; enough for most.
+/// Number of bytes to reserve for a response head, enough for most heads.
 const HEAD_USUAL: usize = 512;
 
 /// Properties of a request that determine the form of its response.
@@ -30,7 +30,7 @@ pub(super) struct RequestTraits {
     takes_trailers: bool,
 }
 
-/// Framing of a response body.
+/// Framing of a response body: none, a length, chunks, or the end of the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Framing {
     /// Response without a body. Contains the `Content-Length` to add, if the gateway omitted the
@@ -72,10 +72,10 @@ pub(super) enum Then {
 pub(super) async fn send(
     wire: &Wire,
     response: Response<ResponseBody>,
-    asked: &RequestTraits,
+    traits: &RequestTraits,
 ) -> Then {
     let (parts, body) = response.into_parts();
-    let framing = Framing::of(parts.status, &parts.headers, &body, asked);
+    let framing = Framing::of(parts.status, &parts.headers, &body, traits);
     let closes = parts
         .headers
         .get(CONNECTION)
@@ -86,7 +86,7 @@ pub(super) async fn send(
         ResponseBody::Own(..) => wire.discard(),
         ResponseBody::Download(_) => wire.is_read(),
     };
-    let keeps = asked.keeps_connection
+    let keeps = traits.keeps_connection
         && is_read
         && !closes
         && framing != Framing::UntilClose
@@ -99,7 +99,7 @@ pub(super) async fn send(
             &parts.headers,
             framing,
             keeps,
-            asked,
+            traits,
             &date,
             out,
         );
@@ -107,7 +107,7 @@ pub(super) async fn send(
     wire.stream.worker.spare_maps.keep(parts.headers);
     let mut sending = Sending {
         framing,
-        takes_trailers: asked.takes_trailers,
+        takes_trailers: traits.takes_trailers,
         piece: Bytes::new(),
         ended: matches!(framing, Framing::Bodiless(_)),
         cut: false,
@@ -132,11 +132,11 @@ fn head(
     headers: &HeaderMap,
     framing: Framing,
     keeps: bool,
-    asked: &RequestTraits,
+    traits: &RequestTraits,
     date: &[u8],
     out: &mut Vec<u8>,
 ) {
-    let is_11 = asked.version == Version::HTTP_11;
+    let is_11 = traits.version == Version::HTTP_11;
     out.reserve(HEAD_USUAL);
     out.extend_from_slice(match is_11 {
         true => b"HTTP/1.1 ",
@@ -203,9 +203,9 @@ impl Framing {
         status: StatusCode,
         headers: &HeaderMap,
         body: &ResponseBody,
-        asked: &RequestTraits,
+        traits: &RequestTraits,
     ) -> Self {
-        if is_bodiless(&asked.method, status) {
+        if is_bodiless(&traits.method, status) {
             return Self::Bodiless(match body {
                 // A 304 has no body here, but its length would be that of the 200 (RFC 9110 §8.6).
                 ResponseBody::Own(bytes, _)
@@ -218,10 +218,10 @@ impl Framing {
                 ResponseBody::Own(..) | ResponseBody::Download(_) => None,
             });
         }
-        let told = || headers.get(CONTENT_LENGTH).and_then(length);
-        match body.size_hint().exact().or_else(told) {
+        let declared = || headers.get(CONTENT_LENGTH).and_then(length);
+        match body.size_hint().exact().or_else(declared) {
             Some(length) => Self::Known(length),
-            None if asked.version == Version::HTTP_11 => Self::Chunked,
+            None if traits.version == Version::HTTP_11 => Self::Chunked,
             None => Self::UntilClose,
         }
     }

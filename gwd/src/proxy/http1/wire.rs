@@ -58,7 +58,7 @@ struct State {
     owes_continue: bool,
     /// True if the request body is invalid or ended early, so that nothing can be read after it.
     broken: bool,
-    /// Output. The bytes before `written` have been sent.
+    /// Output buffer. The bytes before index `written` have been sent.
     out: Vec<u8>,
     written: usize,
 }
@@ -85,7 +85,7 @@ impl Wire {
         })
     }
 
-    /// Takes the I/O and the unparsed input. Later reads fail.
+    /// Takes the I/O and the unparsed input. Later reads fail. `None`: the I/O was taken before.
     pub(super) fn take(&self) -> Option<(ClientIo, Bytes)> {
         let state = &mut *self.state.borrow_mut();
         let read = std::mem::take(&mut state.read);

@@ -22,9 +22,10 @@ use crate::worker::View;
 /// Access log line that is being written.
 pub(super) struct Line {
     bytes: Vec<u8>,
-    /// Path as sent by the client. Logged only if the normalised path is not known.
+    /// Path as sent by the client, until the normalised path is known. `None`: the normalised path
+    /// was logged.
     raw_path: Option<Box<str>>,
-    /// Cause of the exchange's failure.
+    /// Cause of the exchange's failure. `None`: no failure, or no known cause.
     pub(super) why: Option<Box<str>>,
     /// Codes of the refusals by policies in log-only mode.
     noted: Vec<&'static str>,
@@ -93,7 +94,8 @@ impl Record {
         } = line;
         let out = &mut bytes;
         if let Some(path) = raw_path {
-            // No operation is known whose parameters could be hidden.
+            // The operation is unknown, so that parameters which must not be logged cannot be found
+            // in the path: redact the whole path.
             let view = self.stream.worker.current_view();
             let hides = view.is_some_and(|view| view.current().loaded.snapshot.hides_values());
             let path = if hides { REDACTED } else { &*path };
@@ -192,7 +194,7 @@ impl Record {
         from_headers(out, &head.headers, parameters);
     }
 
-    /// Adds the rejection of the request head by the edge.
+    /// Adds the rejection of a request head before routing.
     pub(super) fn continue_refused(&mut self, view: &View, request_id: &HeaderValue) {
         if let Some(line) = &mut self.line {
             let out = &mut line.bytes;
@@ -227,7 +229,7 @@ fn caller(out: &mut Vec<u8>, cx: &Cx<'_>) {
     }
 }
 
-/// Appends the fields about the call to the upstream.
+/// Appends the log fields about the call to the upstream: target, times and retries.
 fn call_of(out: &mut Vec<u8>, call: &CallRecord, now_ns: u64) {
     if let Some(endpoint) = &call.endpoint {
         display(out, "upstream_host", &endpoint.address);

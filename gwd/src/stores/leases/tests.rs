@@ -52,7 +52,8 @@ fn granted(admitted: bool, tokens: u64) -> Granted {
     }
 }
 
-/// Asks the store for the tokens of a request, which are granted. Returns how many were wanted.
+/// Asks the store for the tokens of a request, which the store grants. Returns the maximum number
+/// of tokens that the lease asks for.
 fn ask(leases: &Leases, cost: i64, now: Instant) -> u64 {
     let count = count(cost);
     let Taken::Ask(wanted, mut answered) = leases.take(&count, now) else {
@@ -78,7 +79,8 @@ fn lease_grows_with_its_use_up_to_the_share() {
     let mut wanted = Vec::new();
     for _ in 0..8 {
         wanted.push(ask(&leases, 1, now));
-        // Nobody waits for the last request, which would have asked the store.
+        // Count the tokens taken in advance. The last request of this count asks the store and is
+        // not answered.
         let in_advance = admitted(&leases, now);
         leases.fail(&CounterId::of(&count(1)));
         assert_eq!(in_advance + 1, wanted[wanted.len() - 1]);
@@ -114,7 +116,8 @@ fn waiting_requests_share_one_call() {
     assert!(first.try_recv().expect("an answer").admitted);
     let (_, wanted) = next.expect("the others wait");
     assert_eq!(wanted, Wanted { least: 1, most: 11 });
-    // A part of the tokens: the requests in order that have enough of them.
+    // The store grants only a part of the tokens: admit requests in order while the tokens are
+    // sufficient.
     let (next, _) = leases.complete(&id, wanted, granted(true, 4), now);
     assert!(joined[0].try_recv().expect("an answer").admitted);
     assert!(joined[1].try_recv().expect("an answer").admitted);
@@ -140,7 +143,8 @@ fn refusal_holds_for_its_time_and_cost() {
             _ => None,
         }
     };
-    // The bucket regains the tokens of all leases in a second, so the gateway asks twice a second.
+    // The bucket regains the tokens of all leases within 1 s. After a refusal, the gateway asks the
+    // store again after half of this time.
     assert_eq!([taken(4, 0), taken(9, 499)], [Some(false), Some(false)]);
     assert_eq!([taken(3, 0), taken(4, 500)], [None, None]);
 }
@@ -163,7 +167,7 @@ fn unused_tokens_are_returned_once() {
     assert!(!leases.put_back(&count(5), later));
     assert_eq!(returned(leases.sweep(later)), [-6]);
     assert!(leases.sweep(later).is_empty());
-    // The next lease takes at once what the last one used.
+    // The first call of the next lease takes as many tokens in advance as the previous lease used.
     assert_eq!(ask(&leases, 1, later), 17);
     assert_eq!(returned(leases.close()), [-16]);
     assert!(matches!(leases.take(&count(1), later), Taken::NoLease));

@@ -92,7 +92,7 @@ impl Balance {
     }
 
     /// Selects the next target, as an index, among those that may be used and have a positive
-    /// weight.
+    /// weight. `None`: there is no such target.
     pub(crate) fn pick(&self, choice: &Choice<'_>, may: impl Fn(usize) -> bool) -> Option<usize> {
         match self {
             Self::Weighted(weighted) => weighted.pick(|index, weight| match may(index) {
@@ -157,7 +157,8 @@ fn active(host: &Host) -> u64 {
     host.active.load(Ordering::Relaxed).into()
 }
 
-/// Selects a random target among those that may be used, with equal probability.
+/// Selects a random target: the first usable one of [`DRAWS`] draws, otherwise the next usable one
+/// in order after the last draw. `None`: none was found.
 fn draw(random: &Random, count: usize, may: &impl Fn(usize) -> bool) -> Option<usize> {
     if count == 0 {
         return None;

@@ -24,7 +24,8 @@ impl Weights {
         }
     }
 
-    /// Selects a random target among those that may be used, by weight.
+    /// Selects a random target among those that may be used, by weight. `None`: no target may be
+    /// used.
     pub(crate) fn pick(&self, random: &Random, may: impl Fn(usize) -> bool) -> Option<usize> {
         let total = self.total();
         if total == 0 {

@@ -35,7 +35,7 @@ impl Weighted {
     }
 
     /// Picks a target. `now` returns a target's current weight from its index and its configured
-    /// weight; 0 skips the target.
+    /// weight; 0 skips the target. `None`: no target has a weight.
     pub(crate) fn pick(&self, now: impl Fn(usize, u64) -> u64) -> Option<usize> {
         if let [only] = &self.targets[..] {
             return (now(0, only.weight.into()) > 0).then_some(0);

@@ -18,15 +18,15 @@ use crate::message::body::RequestBody;
 /// directly.
 const COPIED_MAX: usize = 16 << 10;
 
-/// Space to reserve for a request head; enough for most.
+/// Number of bytes to reserve for a request head, enough for most heads.
 const HEAD_USUAL: usize = 512;
 
-/// Request that is being sent.
+/// State of sending a request: head, body and output buffer.
 pub(super) struct Sending {
     method: Method,
     body: RequestBody,
     chunked: bool,
-    /// Output. The bytes before `written` have been sent.
+    /// Output buffer. The bytes before index `written` have been sent.
     out: Vec<u8>,
     written: usize,
     /// Large piece of the body, which is sent after `out`.
@@ -94,7 +94,7 @@ impl Sending {
         (!self.touched).then(|| std::mem::replace(&mut self.body, RequestBody::Empty))
     }
 
-    /// Releases the buffers, except a small one for the next request.
+    /// Releases the buffers, but keeps a small output buffer for the next request.
     pub(super) fn rest(&mut self) {
         if self.out.capacity() > HEAD_USUAL {
             self.out = Vec::new();

@@ -76,7 +76,8 @@ pub(crate) enum Error {
 /// Failed request to an upstream.
 pub(crate) struct Refused {
     pub(crate) error: Error,
-    /// Body of the request, if no byte of the request was sent.
+    /// Body of the request, if no byte of the request was sent, so that it can be sent again.
+    /// Otherwise `None`.
     pub(crate) unsent: Option<RequestBody>,
 }
 

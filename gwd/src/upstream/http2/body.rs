@@ -17,7 +17,7 @@ pub(crate) struct Incoming {
     /// Shows that the response has ended. `None` if the request was complete before the response
     /// began.
     watch: Option<Watch>,
-    /// Error that ended the upload, until it is reported.
+    /// Error that ended the upload and that was not reported yet. `None`: no error.
     broken: Option<Error>,
     /// True if all data has arrived. Trailers may follow.
     trailing: bool,
@@ -114,7 +114,8 @@ impl Incoming {
 
     /// Treats a reset with NO_ERROR as the end of the response if the request was still being sent
     /// and the upstream had ended the response before: the upstream does not need the rest of the
-    /// request (RFC 9113 §8.1). Any other reset cuts the response off.
+    /// request (RFC 9113 §8.1). Returns `None` in this case; any other reset is an error of the
+    /// response.
     fn ended_by(&self, error: h2::Error) -> Option<Result<Frame<Bytes>, Error>> {
         let is_unneeded = error.is_remote()
             && error.is_reset()

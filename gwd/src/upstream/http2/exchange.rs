@@ -32,13 +32,14 @@ impl Exchange {
         Self { state, client }
     }
 
-    /// Counts the exchange a second time, for the part that follows.
+    /// Counts the exchange again for a second owner, such as the response body. The exchange ends
+    /// when all its values are dropped.
     pub(super) fn again(&self) -> Self {
         Self::new(Rc::clone(&self.state), self.client)
     }
 
-    /// Counts an exchange that ends before its response is complete. The connection is worn after
-    /// [`RESETS_MAX`] of them.
+    /// Counts an exchange that ends before its response is complete. After [`RESETS_MAX`] of them
+    /// the connection is worn: it gets no new exchanges.
     pub(super) fn count_cancelled(&self) {
         let resets = &self.state.resets;
         resets.set(resets.get() + 1);

@@ -106,7 +106,7 @@ struct State {
     active: Cell<usize>,
     /// True once the connection gets no more exchanges.
     retired: Cell<bool>,
-    /// True once clients have cancelled so many exchanges that the server may end the connection. It
+    /// True once the server may end the connection, for example after many cancelled exchanges. It
     /// gets further exchanges only if the upstream has reached its connection limit.
     is_worn: Cell<bool>,
     /// True once the connection must be closed together with its exchanges.
@@ -239,7 +239,7 @@ impl Connection {
         })
     }
 
-    /// Handle with which one exchange is counted from now on.
+    /// Reserves the connection for one exchange, which is counted from now on.
     pub(crate) fn reserve(&self) -> Self {
         Self {
             reserved: Some(Rc::new(Exchange::new(Rc::clone(&self.state), None))),
@@ -263,7 +263,7 @@ impl Connection {
         !self.state.retired.get()
     }
 
-    /// True if clients have cancelled so many exchanges that the server may end the connection.
+    /// True if the server may end the connection, for example after many cancelled exchanges.
     pub(crate) fn is_worn(&self) -> bool {
         self.state.is_worn.get()
     }

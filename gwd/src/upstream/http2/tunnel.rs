@@ -110,7 +110,7 @@ impl State {
             if is_known() || self.settled.get() {
                 return;
             }
-            let told = self.settling.notified();
+            let notified = self.settling.notified();
             match Asking::begin(self) {
                 Some(mut asking) => {
                     let ponged = poll_fn(|cx| asking.poll(cx)).await;
@@ -119,7 +119,7 @@ impl State {
                         self.retired.set(true);
                     }
                 }
-                None => told.await,
+                None => notified.await,
             }
         }
     }

@@ -34,9 +34,9 @@ pub(super) struct Upload {
     body: RequestBody,
     /// Data that waits for flow-control window.
     waiting: Bytes,
-    /// Pieces that are smaller than a frame together.
+    /// Small pieces of the body, together shorter than [`FRAME_MIN`].
     gathered: BytesMut,
-    /// Trailers to be sent after `waiting`.
+    /// Trailers to be sent after `waiting`. `None`: no trailers.
     trailers: Option<HeaderMap>,
     /// True if the body ends with `waiting`.
     last: bool,
@@ -150,8 +150,8 @@ impl Upload {
         }
     }
 
-    /// Resets the stream of a body that is not complete. The connection is then worn: servers end a
-    /// connection on which many uploads are reset, with all its exchanges.
+    /// Resets the stream of a body that is not complete. The connection is then worn and gets no
+    /// new exchanges, because servers end a connection on which many uploads are reset.
     fn cancel(&mut self) {
         self.connection.wear_out(self.client);
         self.stream.send_reset(Reason::CANCEL);

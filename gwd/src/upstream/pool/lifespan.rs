@@ -32,7 +32,7 @@ const STALE_WITHIN_MS: u64 = 250;
 /// Lower bound of the estimated idle time in milliseconds, at which halving ends.
 const IDLE_MIN_MS: u64 = 1_000;
 
-/// Estimate for the idle connections to one host.
+/// Estimate of the time for which one host keeps idle connections open.
 #[derive(Debug, Default)]
 pub(super) struct Lifespan {
     /// Usable part of the `Keep-Alive` timeout in the last response, or `None` if the response had

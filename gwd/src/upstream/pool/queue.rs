@@ -38,7 +38,7 @@ pub(crate) enum Acquired {
     Kept(Lease),
 }
 
-/// Entry in the queue for a connection. Dropping it leaves the queue.
+/// Entry of a request in the queue for a connection. Dropping this value removes the entry.
 struct Queued<'p> {
     pool: &'p Pool,
     waiter: Arc<Waiter>,
@@ -154,9 +154,9 @@ impl Pool {
         }
     }
 
-    /// Waits for a free stream of a shared connection and takes a share of that connection. `None` if
-    /// there is no shared connection. The wait ends with the request's time limit: it says nothing
-    /// about the host, so that it must not be a part of the exchange.
+    /// Waits for a free stream of a shared connection and leases that connection. `None` if there
+    /// is no shared connection. The request's time limit ends the wait. The wait comes before the
+    /// exchange, because it says nothing about the host.
     async fn crowd(self: &Rc<Self>) -> Option<Lease> {
         loop {
             let (lease, is_free) = self.least_busy()?;
@@ -164,13 +164,14 @@ impl Pool {
                 return Some(lease);
             }
             drop(lease);
-            // The end of an exchange wakes one request only, maybe one that needs more room.
+            // Look again after a while: the end of an exchange wakes only one request, which may
+            // need more free streams than this one.
             let _changed = tokio::time::timeout(LOOK_AGAIN, self.room.changed()).await;
         }
     }
 
-    /// Share of the least busy shared connection, and true if the connection has a free stream. A worn
-    /// connection is used only if there is no other one.
+    /// Lease of the shared connection with the fewest exchanges, and true if it has a free stream.
+    /// A worn connection is used only if there is no other one. `None`: no shared connection.
     fn least_busy(self: &Rc<Self>) -> Option<(Lease, bool)> {
         let shared = self.shared.borrow();
         let is_usable =

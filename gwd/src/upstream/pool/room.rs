@@ -27,10 +27,10 @@ pub(crate) struct Room {
     attempts: Cell<u64>,
     /// True while a request opens a shared connection.
     opening: Cell<bool>,
-    /// Number of the last failed attempt, with its failure.
+    /// Number of the last failed attempt, with its failure. `None`: no attempt has failed.
     failed: RefCell<Option<(u64, Failure)>>,
     waiting: Cell<usize>,
-    /// Number of open connections that several exchanges share, with those that get no further
+    /// Number of open connections that several exchanges share, including those that get no further
     /// exchanges.
     shared: Cell<usize>,
     /// Number of open HTTP/2 connections of one exchange at a time.
@@ -113,7 +113,8 @@ impl Room {
         }
     }
 
-    /// Charges a worn connection of the pool to the client that wore it out.
+    /// Counts a worn connection (one with too many cancelled exchanges) for the client that
+    /// cancelled the last of these exchanges.
     pub(crate) fn charge_worn(&self, client: IpAddr) -> ConnectionCharge {
         self.upstream.connection_shares.charge_worn(client)
     }
