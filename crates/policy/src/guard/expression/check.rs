@@ -40,7 +40,7 @@ pub(super) fn syntax(source: &str, errors: &ParseErrors) -> Vec<Fault> {
     told
 }
 
-/// Byte offset of a line and column. Both count from one; the column is in characters.
+/// Converts a line and a column to a byte offset. Both count from 1; the column is in characters.
 fn offset(source: &str, (line, column): (isize, isize)) -> usize {
     let skipped = usize::try_from(line - 1).unwrap_or(0);
     let lines = source.split_inclusive('\n');
@@ -454,7 +454,7 @@ impl Checker<'_> {
     }
 }
 
-/// True for a function that is called by name, and false for an operator.
+/// True for a function that is written with its name; false for an operator.
 fn is_word(name: &str) -> bool {
     name.starts_with(|c: char| c.is_ascii_alphabetic())
 }
