@@ -1,4 +1,4 @@
-//! Parts of requests that the access log does not show as they are (`log` at parameters).
+//! Parts of requests that the access log hides or hashes (setting `log` of parameters).
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -10,12 +10,12 @@ use policy::logged::{LogForm, LoggedParameter, LoggedPlace};
 
 use crate::{RouteRef, Snapshot, Treatment};
 
-/// Parts of one request that the access log shows in another form than usual.
+/// Parts of one request that the access log does not show in the default form.
 #[derive(Debug, Default)]
 pub struct LoggedForms<'s> {
-    /// Parameters with a form of their own.
+    /// Parameters with a setting `log`.
     pub parameters: Cow<'s, [LoggedParameter]>,
-    /// Byte ranges of the path, with their forms.
+    /// Byte ranges of the path that are not shown, with their forms.
     pub path: Vec<(Range<usize>, LogForm)>,
     /// True if the log does not show the query.
     pub hides_query: bool,
@@ -42,16 +42,16 @@ impl RouteRef<'_> {
 }
 
 impl Snapshot {
-    /// True if an operation has values that the access log does not show as they are.
+    /// True if an operation has values that the access log hides or hashes.
     #[must_use]
     pub fn hides_values(&self) -> bool {
         self.unknown_paths.is_some()
     }
 
-    /// Forms of the values of a request. A request that no operation describes, for example because
-    /// of its method or of a final slash, may have values of the operations with this path: those
-    /// that one of them hides are hidden. If no operation has the path, only its segments that are
-    /// literals of some operation are shown.
+    /// Forms in which the access log shows the values of a request. If no operation describes the
+    /// request, for example because of its method or a final slash, the log hides all values that
+    /// an operation with this path hides. If no operation has the path, the log shows only segments
+    /// that are literals of some operation.
     #[must_use]
     pub fn logged_forms<'s>(
         &'s self,
@@ -102,7 +102,8 @@ impl Snapshot {
     }
 }
 
-/// Head with the path without its final slashes. `None` if the path has none.
+/// Head of the same request, with the final slashes of the path removed. `None` if the path has no
+/// final slash.
 fn without_final_slashes(head: &RequestHead) -> Option<RequestHead> {
     let path = head.path();
     let trimmed = path.trim_end_matches('/');
