@@ -195,7 +195,8 @@ fn reach(
     Ok(())
 }
 
-/// Marks the mounts on whose hosts the operations have different access rules.
+/// Sets [`Mount::has_other_access`] for the mounts on whose hosts the operations have different
+/// access rules.
 fn mark_other_access(listeners: &[Listener], apis: &[BuiltApi], mounts: &mut [Mount]) {
     // Digests of the access rules and of the validation that all operations of an API have, for
     // each API. None if the operations differ, if a rule depends on the route, or if the API has

@@ -14,7 +14,7 @@ pub struct Template {
 /// Segment of a path template: the part between two slashes.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Segment {
-    /// Literal, compared exactly. Empty after a final slash.
+    /// Literal, compared exactly. Empty for the segment after a final slash.
     Literal(String),
     /// Literal in lower case, compared case-insensitively.
     Folded(String),

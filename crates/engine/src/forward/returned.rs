@@ -163,7 +163,8 @@ impl Places<'_> {
     }
 
     /// New value of a cookie's `Path` for the client: the base path, followed by the part of `path`
-    /// below the target's path. None if the attribute is unchanged.
+    /// below the target's path. If the cookie applies to the whole path of the target, nothing
+    /// follows. None if the attribute is unchanged.
     fn cookie_path(&self, path: &str) -> Option<String> {
         if !path.starts_with('/') {
             return None;

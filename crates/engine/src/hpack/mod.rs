@@ -339,8 +339,8 @@ impl<'b> Block<'b> {
         }
     }
 
-    /// Starts a replacement block without the current malformed field, which the table does not
-    /// contain.
+    /// Leaves the current malformed field out of the replacement block, which is created if
+    /// necessary. Only for a field that is not inserted into the table.
     fn omit(&mut self) {
         self.replaced();
     }
