@@ -202,7 +202,7 @@ pub struct Treatment {
 }
 
 /// Rule for ambiguous paths: paths that common upstreams may interpret as other paths (semantics.md
-/// §2, step 4). Default: `Same`.
+/// §2, step 4). Default: `Strict`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
 #[cbor(index_only)]
 pub enum PathReadings {

@@ -230,12 +230,12 @@ pub struct ListenerLimits {
     /// Maximum length of a request target, in bytes.
     #[n(5)]
     pub target_bytes: u64,
-    /// Timeout between two reads of a request body, and between two writes of a response body, in
-    /// milliseconds.
+    /// Maximum time to wait for the next bytes of a request body, or for the client to accept the
+    /// next bytes of a response, in milliseconds.
     #[n(6)]
     pub body_timeout_ms: u64,
-    /// Minimum rate of a request or response body, in bytes per second. Each byte extends the
-    /// deadline, at most up to the body timeout.
+    /// Minimum rate of a body, in bytes per second. Each received byte extends the deadline, at
+    /// most up to the body timeout.
     #[n(7)]
     pub min_rate_bytes: u64,
     /// Idle timeout, in milliseconds, for bodies whose rate the client does not control, such as
