@@ -51,7 +51,7 @@ pub struct Cx<'a> {
     pub cost: u64,
     /// Authenticated caller, set by authentication.
     pub principal: Option<Principal<'a>>,
-    /// Client certificates of the connection. None: the client sent no certificate.
+    /// Client certificates of the TLS handshake and of a trusted proxy. None if there are none.
     pub presented: Option<&'a PresentedCertificates>,
     /// Value of `Client-Cert` (RFC 9440) that a trusted proxy sent.
     pub client_cert: Option<HeaderValue>,

@@ -41,8 +41,8 @@ pub struct Upstream {
     /// Health checks and outlier detection.
     #[n(8)]
     pub health: Health,
-    /// Retry settings. Retry settings of an operation or of its chain take precedence. None:
-    /// requests are not retried.
+    /// Retry settings. Retry settings of an operation or of its chain take precedence. None: only
+    /// the retries that always apply, after failures of connections.
     #[n(9)]
     pub retries: Option<retry::Checked>,
     /// Circuit-breaker settings. None: no circuit breaker.
@@ -154,9 +154,9 @@ pub struct Target {
     pub tls: bool,
 }
 
-/// Number of HTTP/2 connections of an upstream above which only exclusive exchanges may open more:
-/// three quarters of its `limits.connections`. Exchanges that share a connection use the open ones
-/// instead.
+/// Number of HTTP/2 connections from which on only exclusive exchanges may open more to an
+/// upstream: three quarters of its `limits.connections`. Exchanges that share a connection use the
+/// open ones instead.
 #[must_use]
 pub const fn shared_connections(connections: u64) -> u64 {
     connections - connections / 4

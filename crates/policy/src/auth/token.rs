@@ -35,7 +35,7 @@ pub struct TokenRequest<'r> {
     pub cache: Option<&'r TokenCache>,
     /// Answers of other services, and results of computations, that verifiers need.
     pub answers: &'r Answers,
-    /// Client certificates of the connection. None: the client sent no certificate.
+    /// Client certificates of the TLS handshake and of a trusted proxy. None if there are none.
     pub presented: Option<&'r PresentedCertificates>,
     /// Value of `Client-Cert` (RFC 9440) that a trusted proxy sent.
     pub client_cert: Option<&'r [u8]>,

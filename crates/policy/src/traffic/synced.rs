@@ -35,8 +35,9 @@ impl Tokens {
     }
 
     /// Interval at which a gateway without tokens calls the store, in milliseconds. It is half of
-    /// the time in which the limit admits as many requests as all leases have tokens. The gateway
-    /// then gets all tokens that are due to it.
+    /// the time in which the limit admits as many requests as all leases have tokens, but at most
+    /// `lease_ms`. The gateway then gets all tokens that are due to it. For a calendar quota:
+    /// `lease_ms`.
     #[must_use]
     pub fn lease_pace_ms(self, lease_ms: u64) -> u64 {
         match self.algorithm {

@@ -102,8 +102,8 @@ impl Source {
 }
 
 impl Checked {
-    /// Checks the validity period, the names and the revocation of a certificate at a Unix time in
-    /// seconds. The TLS handshake or the proxy has verified the path to a certificate authority.
+    /// Checks the validity period and the names of a certificate at a Unix time in seconds. The TLS
+    /// handshake or the proxy has verified the path to a certificate authority.
     pub fn verify(&self, certificate: &Certificate, unix_s: u64) -> Result<(), Reason> {
         certificate.check_time(unix_s)?;
         let has = |known: &[String], name: &str| {
