@@ -158,7 +158,7 @@ impl Leases {
         Some((self.lease(slot.0, limit), (before & COUNT_MASK) + 1))
     }
 
-    /// Clears the flag [`AWAITED`] of a key. Call it when no request waits for the key's permits.
+    /// Clears the flag `AWAITED` of a key. Call it when no request waits for the key's permits.
     pub fn end_wait(&self, slot: KeySlot) {
         let unmarked = |word: u64| {
             let word = word & !AWAITED;

@@ -118,12 +118,12 @@ fn authorization<'h>(headers: &'h HeaderMap, scheme: &str) -> FoundCredential<'h
     }
     let bytes = value.as_bytes();
     let split = bytes.iter().position(|b| *b == b' ').unwrap_or(bytes.len());
-    let (said, rest) = bytes.split_at(split);
+    let (found, rest) = bytes.split_at(split);
     // The scheme is followed by spaces only (RFC 9110 §11.4: 1*SP). A tab is a part of the
     // credential.
     let spaces = rest.iter().take_while(|b| **b == b' ').count();
     let token = rest[spaces..].trim_ascii_end();
-    if said.eq_ignore_ascii_case(scheme.as_bytes()) && !token.is_empty() {
+    if found.eq_ignore_ascii_case(scheme.as_bytes()) && !token.is_empty() {
         FoundCredential::One(Cow::Borrowed(token))
     } else {
         FoundCredential::Absent

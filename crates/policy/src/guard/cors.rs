@@ -309,7 +309,7 @@ impl Run for Filter {
         if let Page::Preflight = cx.page {
             return;
         }
-        for name in &SAID {
+        for name in &CORS_FIELDS {
             headers.remove(name);
         }
         if let Origins::These(_) = self.origins {
@@ -326,7 +326,7 @@ impl Run for Filter {
 }
 
 /// CORS response fields. The gateway removes them from responses of the upstream.
-static SAID: [HeaderName; 7] = [
+static CORS_FIELDS: [HeaderName; 7] = [
     ACCESS_CONTROL_ALLOW_ORIGIN,
     ACCESS_CONTROL_ALLOW_CREDENTIALS,
     ACCESS_CONTROL_ALLOW_METHODS,
@@ -339,13 +339,13 @@ static SAID: [HeaderName; 7] = [
 /// Adds `Vary: Origin`, so that a cache does not use the response to one origin for another (Fetch
 /// standard, *CORS protocol and HTTP caches*).
 fn vary_by_origin(headers: &mut HeaderMap) {
-    let mut said = headers
+    let mut values = headers
         .get_all(VARY)
         .iter()
         .filter_map(|value| value.to_str().ok());
     let varies =
         |name: &str| matches!(name.trim(), "*") || name.trim().eq_ignore_ascii_case("origin");
-    if !said.any(|names| names.split(',').any(varies)) {
+    if !values.any(|names| names.split(',').any(varies)) {
         headers.append(VARY, HeaderValue::from(ORIGIN));
     }
 }

@@ -335,9 +335,9 @@ pub fn write_fields(notice: &LeaseNotice<'_>, headers: &mut HeaderMap) {
         limit,
         remaining,
     } = *notice;
-    let said = format!("\"{policy}\";q={limit};qu=\"concurrent-requests\"");
+    let quota = format!("\"{policy}\";q={limit};qu=\"concurrent-requests\"");
     let left = format!("\"{policy}\";r={remaining}");
-    for (name, text) in [("ratelimit-policy", said), ("ratelimit", left)] {
+    for (name, text) in [("ratelimit-policy", quota), ("ratelimit", left)] {
         let name = HeaderName::from_static(name);
         // Append to the list field, because other policies write into it as well (RFC 9651 §3.1).
         let before = headers.get(&name).and_then(|value| value.to_str().ok());

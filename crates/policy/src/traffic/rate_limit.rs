@@ -351,13 +351,13 @@ pub fn write_fields(notice: &RateNotice<'_>, headers: &mut HeaderMap) {
         has_x_fields,
     } = *notice;
     let seconds = |ms: u64| ms.div_ceil(1_000);
-    let said = format!(
+    let quota = format!(
         "\"{policy}\";q={};w={}",
         tokens.count,
         seconds(tokens.period_ms).max(1)
     );
     let left = format!("\"{policy}\";r={remaining};t={}", seconds(retry_after_ms));
-    for (name, text) in [("ratelimit-policy", said), ("ratelimit", left)] {
+    for (name, text) in [("ratelimit-policy", quota), ("ratelimit", left)] {
         if let Ok(value) = HeaderValue::try_from(text) {
             headers.insert(HeaderName::from_static(name), value);
         }

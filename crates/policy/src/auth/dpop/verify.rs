@@ -201,10 +201,10 @@ impl Verifier {
             return Ok(false);
         }
         let lifetime_s = self.settings.window_ms.div_ceil(1_000);
-        let judged = proof
+        let age = proof
             .nonce()
             .map(|nonce| self.with_nonces(|nonces| nonces.verify(nonce, unix_s, lifetime_s)));
-        match judged {
+        match age {
             Some(Age::Fresh) => Ok(false),
             Some(Age::Ageing) => Ok(true),
             Some(Age::Invalid) | None => Err(Reason::Nonce),

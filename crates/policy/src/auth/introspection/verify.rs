@@ -333,9 +333,9 @@ impl Verifier {
     #[cfg(feature = "author")]
     fn witnessed(&self, token: &[u8]) -> Option<Object> {
         let [header, claims] = parts(self.takes_witnesses.then_some(token)?)?;
-        let asked = header.get(jwt::witness::ASKED)?.texts()?;
+        let active_at = header.get(jwt::witness::ASKED)?.texts()?;
         let own = self.settings.witness_key();
-        asked.contains(&own.as_str()).then_some(claims)
+        active_at.contains(&own.as_str()).then_some(claims)
     }
 
     /// Verifies a token in gwc, with an assumed answer: a successful status means that the token is

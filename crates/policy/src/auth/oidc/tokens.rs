@@ -248,10 +248,10 @@ impl Login {
         answers: &Answers,
     ) -> Result<Arc<Identity>, Outcome> {
         let fault = |reason| Err(Outcome::Fault(reason));
-        let judged = self
+        let verification = self
             .id_tokens
             .verify_or_ask(id_token.as_bytes(), unix_s, None, answers);
-        let identity = match judged {
+        let identity = match verification {
             Verification::Valid(identity) => identity,
             Verification::Ask(effect) => return Err(Outcome::Ask(effect)),
             Verification::Fault(crate::auth::jwt::Reason::Keys) => {
