@@ -2,7 +2,7 @@
 //!
 //! Archives are deterministic (sorted, no times, no owners, mode 0644): the same content gives the
 //! same bytes. Reading accepts only regular files at paths of the layout, within limits, and checks
-//! each blob against its digest. A path in an archive is never used as a path on disk.
+//! each blob against its digest. Paths in an archive are never used as paths on disk.
 
 use std::collections::BTreeMap;
 use std::io::Read as _;
@@ -158,12 +158,12 @@ pub fn read(bytes: &[u8]) -> Result<Memory, Refused> {
     Ok(Memory::new(content))
 }
 
-/// Path of a file in the layout.
+/// Meaning of a path in an archive.
 enum Place {
     Layout,
-    /// Lock files and `index.json`, which are ignored.
+    /// Lock files and `index.json`, which reading ignores.
     Derived,
-    /// Folder of the layout, which has no content of its own and is ignored.
+    /// Folder of the layout, which reading ignores.
     Above,
     Blob(Digest),
     Link(Chain, u64),

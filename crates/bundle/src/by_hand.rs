@@ -1,4 +1,5 @@
-//! Report on one statement, with files and commands to check its signatures with `openssl` alone.
+//! Report on one statement, with files and commands with which an operator can check its signatures
+//! with `openssl` alone.
 //!
 //! `gwc verify` writes the files and prints the commands; a test runs the commands.
 
@@ -17,13 +18,14 @@ use crate::trust::{Signers, Trust, When};
 pub struct Report {
     /// Digest of the statement.
     pub digest: Digest,
-    /// Role that the statement claims. None for an unknown type.
+    /// Role that the type of the statement requires of its signers. None for an unknown type.
     pub role: Option<Role>,
     /// Envelope of the statement.
     pub envelope: Envelope,
     /// Result of the check of each signature.
     pub signatures: Vec<SignatureReport>,
-    /// Owners and keys whose signatures count, or the reason why the signatures are not sufficient.
+    /// Owners and keys whose signatures count. Error: the reason why the signatures are not
+    /// sufficient.
     pub judged: Result<Signers, Refused>,
 }
 
@@ -32,9 +34,9 @@ pub struct Report {
 pub struct SignatureReport {
     /// Id of the signing key, as the signature states it.
     pub keyid: KeyId,
-    /// Owner of that key. `None` if the trust file does not have the key.
+    /// Owner of the signing key. `None` if the trust file does not have the key.
     pub owner: Option<String>,
-    /// True if that key made the signature. `None` if the trust file does not have the key.
+    /// True if the signing key made the signature. `None` if the trust file does not have the key.
     pub fits: Option<bool>,
     /// Files and command that check the signature. `None` if the trust file does not have the key.
     pub by_hand: Option<ByHand>,
@@ -45,12 +47,12 @@ pub struct SignatureReport {
 pub struct ByHand {
     /// Name and content of the payload, the public key and the signature.
     pub files: [(String, Vec<u8>); 3],
-    /// Shell command that checks the signature. The command prints `Verified OK` and exits with 0,
-    /// or exits with 1.
+    /// Shell command that checks the signature. It prints `Verified OK` and exits with 0, or exits
+    /// with 1 if the signature is invalid.
     pub line: String,
 }
 
-/// Reads a statement and checks its signatures for the role that the statement claims.
+/// Reads a statement and checks its signatures for the role that its type requires.
 ///
 /// # Errors
 /// The statement cannot be read.

@@ -1,8 +1,8 @@
 //! Channels: chains of signed records with increasing serials, each of which contains the digest of
 //! the one before it. The newest record names the bundle that should run.
 //!
-//! A rollback is a new record for an old bundle. An old record that is presented again is refused;
-//! a rollback is not. All functions are pure: the time is an argument, and blobs come from the
+//! A rollback is a new record for an old bundle. An old record is refused if a newer one was
+//! accepted (replay). All functions are pure: the time is an argument, and blobs come from the
 //! caller's [`Blobs`]. release.md §5.
 
 use std::collections::BTreeSet;
@@ -25,9 +25,9 @@ use crate::trust::{Floors, Signers, When};
 pub struct Memory {
     /// Newest accepted record whose signatures are still valid. None if there is no such record.
     pub record: Option<Pointer>,
-    /// The newest accepted revocation list.
+    /// Newest accepted revocation list. Empty if there is none.
     pub revocations: Revocations,
-    /// Later one of the `created` times of the record and the list.
+    /// Later `created` time of the record and the revocation list. None if there is neither.
     pub created: Option<Moment>,
     /// Highest serials of a record and of a revocation list that were stored but can no longer be
     /// read. Older records and lists are refused, because otherwise a damaged disk would permit a
@@ -46,7 +46,7 @@ pub struct Accepted {
     expired: bool,
 }
 
-/// Record with enough valid signatures. The checks against the channel's state have not been made.
+/// Record with enough valid signatures, not yet checked against the channel's state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SignedRecord {
     /// Position of the record in the chain.
@@ -62,8 +62,8 @@ pub struct SignedRecord {
 // === impl Context ===
 
 impl Context<'_> {
-    /// Sets the time of the context to the newest accepted `created` if that is later, so that
-    /// records still expire on a machine whose clock was set back.
+    /// Advances the time of the context to the newest accepted `created`. Records then expire even
+    /// if the machine's clock was set back.
     #[must_use]
     pub fn after(mut self, memory: &Memory) -> Self {
         let created = memory.created.unwrap_or(Moment::EPOCH);
@@ -81,7 +81,7 @@ impl Accepted {
         self.pointer
     }
 
-    /// Bundle that the channel should run.
+    /// Bundle that the channel should run, as named in the record.
     #[must_use]
     pub const fn bundle(&self) -> Digest {
         self.bundle
@@ -93,7 +93,7 @@ impl Accepted {
         &self.record
     }
 
-    /// Owners and keys whose signatures on the record count.
+    /// Owners and keys whose signatures on the record are valid and count.
     #[must_use]
     pub const fn signers(&self) -> &Signers {
         &self.signers
@@ -112,7 +112,7 @@ impl Accepted {
         self.expired
     }
 
-    /// Builds the state of the channel after this record was applied: the record is the newest.
+    /// Builds the state of the channel in which this record is the newest.
     #[must_use]
     pub fn memory(&self) -> Memory {
         Memory {
@@ -140,8 +140,8 @@ pub fn accept(
 
 /// Like [`accept`], for a record from a store whose newest revocation list has the serial `list`.
 /// The caller has verified that this list is the known list or a successor of it. The record may
-/// therefore name an older list than the known one: the record was signed before the newer list.
-/// The newest list stays in force.
+/// therefore name an older list than the known one, because it may have been signed before the
+/// newer list. The newest list stays in force.
 ///
 /// # Errors
 /// As [`accept`].
@@ -191,8 +191,8 @@ pub fn accept_beside(
 }
 
 /// Reads a record that was accepted earlier, from a state folder or a store. The record stays
-/// accepted until its key or bundle is revoked. The signing keys are checked for the time of the
-/// record's `created`.
+/// accepted until its key or bundle is revoked. The signing keys must have been valid at the
+/// record's `created` time.
 ///
 /// # Errors
 /// The reason why the record is refused.
@@ -236,8 +236,8 @@ pub fn verify(
     Ok(signed)
 }
 
-/// Like [`verify`], but without the threshold of signers. An accepted record stays accepted until a
-/// key is revoked (release.md §5), so a threshold that is raised later applies to new records only.
+/// Like [`verify`], but accepts a record with fewer signers than the trust file requires. If the
+/// required number is raised, records that were accepted before stay accepted (release.md §5).
 fn read_signed(
     blobs: &dyn Blobs,
     context: &Context<'_>,
@@ -265,7 +265,7 @@ fn read_signed(
             link: pointer.serial,
         });
     }
-    // Check the keys for the record's `created`, so that the result is the same now and after a
+    // Check the keys at the record's `created` time, so that the result is the same after a
     // restart.
     let then = When::Past(read.record.created);
     trust.signers(&envelope, Role::Release, channel, then)?;
@@ -277,8 +277,7 @@ fn read_signed(
     })
 }
 
-/// Record that another, verified record names by digest. The signatures of the linked record are
-/// not checked.
+/// Record to which a verified record refers by digest. Its own signatures are not checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LinkedRecord {
     /// Bundle named in the record.
@@ -287,7 +286,8 @@ pub struct LinkedRecord {
     pub record: Record,
 }
 
-/// Reads a record without checking its signatures. Only for digests named in a verified record.
+/// Reads a record without checking its signatures. Only for digests that a verified record
+/// contains.
 ///
 /// # Errors
 /// [`Refused::BlobMissing`], [`Refused::BadDigest`], [`Refused::Malformed`] and the other errors of
@@ -358,8 +358,8 @@ fn newer_list(
         Some(pointer) => {
             let list = revocation::accept_vouched(blobs, context, known, pointer);
             list.map_err(|refused| match refused {
-                // The revoked key signed the list and not the record, so report another reason.
-                // Otherwise the record would be skipped in favour of an older one.
+                // Report another reason, because the revoked key signed the list and not the
+                // record. Otherwise the record would be skipped, and an older one used.
                 Refused::RevokedKey => Refused::RevocationsUntrusted {
                     serial: pointer.serial,
                 },
@@ -369,8 +369,8 @@ fn newer_list(
     }
 }
 
-/// Reads the records backwards from a verified record, and checks that one of them names the newest
-/// accepted record as its predecessor or in `merges`.
+/// Checks that a verified record is a successor of the newest accepted record: reads its
+/// predecessors until one names the accepted record as its predecessor or in `merges`.
 fn check_chain(blobs: &dyn Blobs, known: Pointer, signed: &SignedRecord) -> Result<(), Refused> {
     let forked = Refused::Forked {
         serial: signed.pointer.serial,

@@ -1,8 +1,8 @@
 //! Canonical CBOR of bundles: each value has exactly one encoding. Other encodings are refused.
 //!
 //! Maps have integer keys in ascending order, lengths are definite and shortest, and there are no
-//! floats (release.md §1). Bytes that decode but have another canonical encoding (unknown or
-//! repeated key, longer length) are refused.
+//! floats (release.md §1). Bytes that can be decoded but are not canonical (unknown or repeated
+//! key, longer length) are refused.
 
 use minicbor::{Decode, Encode};
 
@@ -17,9 +17,8 @@ pub fn encode<T: Encode<()>>(value: &T) -> Vec<u8> {
 /// Error: the bytes are not the canonical encoding of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NotCanonical {
-    /// A field is missing that this version always writes: the bundle was written by an older
-    /// compiler with the same format number. The field gets no default, because a gateway has no
-    /// defaults (release.md §1).
+    /// A required field is missing: an older compiler with the same format number wrote the bundle.
+    /// The field gets no default, because a gateway has no defaults (release.md §1).
     MissingFields,
     /// The bytes cannot be decoded, or this version would encode the value differently.
     Otherwise,

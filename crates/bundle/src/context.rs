@@ -1,4 +1,4 @@
-//! Context of a check of records and revocation lists: trust file, channel and time.
+//! Context for checking records and revocation lists: trust file, channel and time.
 
 use crate::moment::Moment;
 use crate::name::ChannelName;
@@ -8,14 +8,14 @@ use crate::trust::Trust;
 /// Maximum time by which a signer's clock may be ahead of the local clock, in seconds.
 pub const CLOCK_SKEW_S: u64 = 300;
 
-/// Context of a check of records and revocation lists: trust file, channel and time.
+/// Context for checking records and revocation lists: trust file, channel and time.
 #[derive(Clone, Copy, Debug)]
 pub struct Context<'a> {
     /// Trust file of the operator. Only records of its project are accepted.
     pub trust: &'a Trust,
     /// Channel whose records are accepted.
     pub channel: &'a ChannelName,
-    /// Current time: the clock, or the newest accepted `created` if that is later.
+    /// Current time: the clock's, or the newest accepted `created` if that is later.
     pub now: Moment,
 }
 

@@ -1,4 +1,4 @@
-//! SHA-256 digests, by which programs refer to blobs. There is no other kind of reference.
+//! SHA-256 digests. All references to blobs are digests.
 //!
 //! A digest is written as `sha256:` and 64 lower-case hex digits, as in the OCI image
 //! specification.
@@ -41,7 +41,7 @@ impl Digest {
         hex(&self.0)
     }
 
-    /// The first 12 hex digits, for display only.
+    /// First 12 hexadecimal digits, for display only.
     #[must_use]
     pub fn short(&self) -> String {
         hex(&self.0[..6])

@@ -24,25 +24,26 @@ use crate::store::{self, Batch, Blobs, Chain, Link, Store, WriteError};
 use crate::trust::{Floors, When};
 use crate::verify::{Unverified, VerificationCriteria, Verified};
 
-/// Maximum number of digests in [`SkippedRecords`] (32 bytes each). Records beyond it are checked again on
-/// each poll.
+/// Maximum number of digests in [`SkippedRecords`] (32 bytes each). Further records are not
+/// remembered, so they are checked again on each poll.
 const PASSED_MAX: usize = 1 << 16;
 
-/// Newest acceptable record of a channel in a store.
+/// Result of reading a channel in a store: the newest record that can be accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Head {
-    /// Newest acceptable record. Its pointer equals that of the last accepted record if the channel
-    /// has not changed.
+    /// Newest record that can be accepted. If the channel has not changed, its pointer is that of
+    /// the record accepted before.
     pub accepted: Accepted,
-    /// Reason why the store's newest revocation list was refused. The known list stays in force.
+    /// Reason why the store's newest revocation list was refused; the known list then stays in
+    /// force. None: the list was accepted.
     pub revocations_refused: Option<Refused>,
-    /// Serials of records that were skipped because their key was revoked later. At most the
-    /// highest [`SKIPPED_MAX`] serials.
+    /// Serials of skipped records, whose key was revoked after they were signed. At most the
+    /// [`SKIPPED_MAX`] highest serials.
     pub skipped: Vec<u64>,
 }
 
 /// Digests of records that are skipped because their key was revoked. Valid for one trust file and
-/// one set of revoked keys: use an empty value after a change of either.
+/// one set of revoked keys: after a change of either, start with an empty value.
 #[derive(Clone, Debug, Default)]
 pub struct SkippedRecords(BTreeSet<Digest>);
 
@@ -55,9 +56,9 @@ pub struct Kept {
     pub refused: Vec<(u64, Refused)>,
 }
 
-/// Reads the state of a channel from a state folder, verified with the current trust file. Leaves
-/// out records whose key was revoked: revoking a stolen key thereby also undoes the high serials
-/// that it signed. Call this function again whenever the trust file changes.
+/// Reads the state of a channel from a state folder, verified with the current trust file. Ignores
+/// records whose key was revoked. Revoking a stolen key therefore also undoes records that the
+/// thief signed with high serials. Call this function again whenever the trust file changes.
 ///
 /// # Errors
 /// [`Refused::StoreUnreachable`] if the folder cannot be read. Damaged links are skipped; [`stored_records`]
@@ -68,7 +69,7 @@ pub fn remember(state: &dyn Store, context: &Context<'_>) -> Result<Memory, Refu
 }
 
 /// Like [`remember`], with a revocation list that may be newer than the one in the folder, because
-/// the folder could not be written. Leaves out records by keys on the list.
+/// the folder could not be written. Ignores records that are signed by a key on the list.
 ///
 /// # Errors
 /// As [`remember`].
@@ -125,8 +126,8 @@ fn damaged_list(
 
 /// Reads the newest `limit` records in a state folder that are accepted under a revocation list,
 /// and the newest `limit` refused records with the reasons. An operator can roll back to the bundle
-/// of any accepted record. Records by a stolen key do not count towards the limit of accepted
-/// records.
+/// of any accepted record. Records that a revoked key signed do not count towards the limit of
+/// accepted records.
 ///
 /// # Errors
 /// [`Refused::StoreUnreachable`].
@@ -184,7 +185,7 @@ pub fn head(
     head_past(store, context, memory, &mut SkippedRecords::default())
 }
 
-/// Like [`head`], for repeated polls: records in `passed` are not checked again.
+/// Like [`head`], for repeated polls. Does not check records in `passed` again.
 ///
 /// # Errors
 /// As [`head`].
@@ -242,8 +243,8 @@ pub fn head_past(
     }
 }
 
-/// Verifies the bundle named in an accepted record. `features` are the features of this program,
-/// which must include the bundle's `needs`.
+/// Verifies the bundle named in an accepted record. `features` are the features of this program.
+/// They must include all features in the bundle's `needs`.
 ///
 /// # Errors
 /// The reason why the bundle is refused.
@@ -298,8 +299,8 @@ pub fn bundle(
     Err(first)
 }
 
-/// Blobs and links that a restart needs and that the state folder does not have: the bundle without
-/// contracts, statements, the revocation list, records and links.
+/// Blobs and links that a restart needs and that are not yet in the state folder: the bundle
+/// without contracts, statements, the revocation list, records and links.
 ///
 /// # Errors
 /// The reason why a blob cannot be read from `from`; [`Refused::StateNotDurable`] if the state
@@ -358,8 +359,8 @@ pub fn keep_source(
     state.commit(&copy.into_batch()?)
 }
 
-/// Copies a revocation list to the state folder. A list is stored even if the bundle of its record
-/// is refused.
+/// Copies a revocation list to the state folder. The list is stored even if the bundle of the
+/// record that names it is refused.
 ///
 /// # Errors
 /// As [`keep`].
@@ -451,8 +452,8 @@ fn with_newest_list(
     }
 }
 
-/// Reads the serial of the store's newest revocation list, if it is the known list or a successor
-/// of it. 0 if the store does not have the known list.
+/// Reads the serial of the store's newest revocation list. 0 unless the list is the known list or a
+/// successor of it.
 fn shown_list(
     store: &dyn Store,
     context: &Context<'_>,
@@ -519,8 +520,8 @@ const fn is_about_time(refused: &Refused) -> bool {
     )
 }
 
-/// Converts an unreachable store to [`Refused::StateNotDurable`], because the operator must repair
-/// the state folder.
+/// Converts "store unreachable" to [`Refused::StateNotDurable`], because here the store is the
+/// state folder, which the operator must repair.
 fn not_durable(refused: Refused) -> Refused {
     match refused {
         Refused::StoreUnreachable { why } => Refused::StateNotDurable { why },
@@ -546,8 +547,8 @@ impl<'a> Copy<'a> {
         }
     }
 
-    /// Adds a blob unless the state folder has a blob with this digest and size. Damage to an
-    /// existing copy is detected when it is read.
+    /// Adds a blob unless the state folder has a blob with this digest and size. A damaged copy is
+    /// detected when it is read.
     fn blob(&mut self, descriptor: &Descriptor) -> Result<(), Refused> {
         let there = self.to.size(&descriptor.digest).map_err(not_durable)?;
         if there != Some(descriptor.size) {
@@ -597,9 +598,9 @@ impl<'a> Copy<'a> {
         });
     }
 
-    /// Adds older records if the build keys have expired since the bundle was built, back to a
-    /// record that was created while the keys were valid. A restart needs these records to verify
-    /// the bundle.
+    /// Adds older records if the build keys have expired since the bundle was built: all records
+    /// back to one that was created while the keys were valid. A restart needs these records to
+    /// verify the bundle.
     fn witnesses(&mut self, accepted: &Accepted, verified: &Verified) -> Result<(), Refused> {
         let mut created = accepted.record().created;
         let mut previous = accepted.record().previous;
@@ -618,7 +619,7 @@ impl<'a> Copy<'a> {
         Ok(())
     }
 
-    /// Converts the copy to a batch without the links that already exist.
+    /// Converts the copy to a batch. Omits links that already exist.
     fn into_batch(mut self) -> Result<Batch<'static>, Refused> {
         let mut links = Vec::new();
         for link in self.links.drain(..) {

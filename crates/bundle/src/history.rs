@@ -16,7 +16,7 @@ use crate::store::{Blobs, Chain, Store};
 use crate::trust::{Signers, Trust, When};
 
 /// Maximum number of serials that are reported as skipped because of revoked keys: 1,024. The
-/// search itself skips any number of records.
+/// number of records that can be skipped is not limited.
 pub const SKIPPED_MAX: usize = 1_024;
 
 /// One record of a channel.
@@ -31,7 +31,8 @@ pub struct Entry {
     /// Owners and keys whose signatures were valid when the record was created, or the reason why
     /// the signatures do not suffice. `None` without a trust file.
     pub signed: Option<Result<Signers, Refused>>,
-    /// Origin of the bundle: the first readable build statement in the record's evidence.
+    /// Origin of the bundle: the first readable build statement in the record's evidence. None: no
+    /// build statement is readable.
     pub build: Option<Build>,
 }
 
@@ -81,7 +82,7 @@ pub(crate) fn find_head(
             Some(Err(Refused::RevokedKey)) => {
                 skipped.insert(serial);
             }
-            // The threshold may have been raised after this record was signed. The new threshold
+            // Use this record even if the trust file now requires more signers. The new number
             // applies to later records.
             Some(Err(Refused::BelowThreshold { .. }) | Ok(_)) | None => {
                 return Ok((Some(entry), skipped));

@@ -5,8 +5,8 @@
 //! control characters, and UTF-8 for everything else. For the ASCII keys used here this equals RFC
 //! 8785.
 //!
-//! Reading is strict: input that does not re-encode to the same bytes is refused. This refuses
-//! unknown and duplicate keys, white space, other escapes and other number formats.
+//! Reading is strict: input is refused unless its value re-encodes to the same bytes. Unknown and
+//! duplicate keys, white space, other escapes and other number formats are therefore refused.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -45,7 +45,8 @@ pub fn decode<T: Serialize + DeserializeOwned>(
     Ok(value)
 }
 
-/// Error with serde_json's category and column. Contains no text of the document.
+/// Error with the category and the column that serde_json reports. Contains no text of the
+/// document.
 pub(crate) fn malformed(what: &'static str, error: &serde_json::Error) -> Refused {
     Refused::Malformed {
         what,

@@ -27,7 +27,7 @@ use crate::refused::Refused;
 pub use p256::elliptic_curve::rand_core;
 
 /// Id of a key: the SHA-256 of the public key's DER (SubjectPublicKeyInfo). The id in a signature
-/// is only a hint: verification tries every trusted key.
+/// is not trusted: verification tries every trusted key.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct KeyId([u8; 32]);
 
@@ -52,7 +52,8 @@ impl PrivateKey {
     }
 
     /// Creates a key from 32 secret bytes, which the caller gets from the operating system. `None`
-    /// for bytes that are not a valid key (about one in 2^32): the caller tries other bytes.
+    /// for bytes that are not a valid key (about one in 2^32). The caller must then try other
+    /// bytes.
     #[must_use]
     pub fn from_entropy(bytes: &[u8; 32]) -> Option<Self> {
         SigningKey::from_slice(bytes).ok().map(Self)
@@ -84,7 +85,7 @@ impl PrivateKey {
         PublicKey::new(*self.0.verifying_key())
     }
 
-    /// Signs bytes. The signature is deterministic, in DER, with low S.
+    /// Signs bytes. The signature is deterministic, DER-encoded, and has the low value of S.
     #[must_use]
     pub fn sign(&self, bytes: &[u8]) -> Vec<u8> {
         let signature: Signature = self.0.sign(bytes);
@@ -170,8 +171,8 @@ impl PublicKey {
         KeyId(*Digest::of(&self.spki).as_bytes())
     }
 
-    /// True if this key made the DER signature `der` of these bytes. False for a high S and for
-    /// non-canonical DER.
+    /// True if this key made the DER signature `der` of these bytes. False for a signature with the
+    /// high value of S or with non-canonical DER.
     #[must_use]
     pub fn verifies(&self, bytes: &[u8], der: &[u8]) -> bool {
         let Ok(signature) = DerSignature::from_bytes(der) else {

@@ -1,7 +1,7 @@
-//! Manifest of a bundle, and the bundle in memory after `gwc` assembled it.
+//! Manifest of a bundle, and the bundle in memory as `gwc` assembles it.
 //!
-//! The bundle's id is the SHA-256 of the manifest's bytes, so it depends only on behaviour and
-//! contract. This module does not decode the payloads of blobs; `ir` does. release.md §1.
+//! The bundle's id is the SHA-256 of the manifest's bytes, so it depends only on the content of the
+//! bundle. This module does not decode the payloads of blobs; `ir` does. release.md §1.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,7 +20,7 @@ pub const FORMAT: u32 = 1;
 pub const BUNDLE: &str = "application/vnd.gwc.bundle.v1";
 /// Media type of [`Config`].
 pub const CONFIG: &str = "application/vnd.gwc.config.v1+json";
-/// Media type of the shared part.
+/// Media type of the shared part: listeners, upstreams, verifiers, consumers and policies.
 pub const SHARED: &str = "application/vnd.gwc.shared.v1+cbor";
 /// Media type of the consumers from `consumers_file`.
 pub const CONSUMERS: &str = "application/vnd.gwc.consumers.v1+cbor";
@@ -68,9 +68,9 @@ pub struct ApiPart {
 /// Parts of a bundle, in any order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Parts {
-    /// Shared part of the gateway.
+    /// Encoded shared part of the gateway.
     pub shared: Vec<u8>,
-    /// Consumers from `consumers_file`, if there is one.
+    /// Encoded consumers of `consumers_file`. None: the setting is absent.
     pub consumers: Option<Vec<u8>>,
     /// APIs of the gateway.
     pub apis: Vec<ApiPart>,
@@ -94,7 +94,7 @@ pub struct Bundle {
 pub struct Layers {
     /// Shared part of the gateway.
     pub shared: Descriptor,
-    /// Consumers from `consumers_file`.
+    /// Consumers of `consumers_file`. None: the setting is absent.
     pub consumers: Option<Descriptor>,
     /// APIs, sorted by name.
     pub apis: Vec<ApiLayers>,
@@ -296,7 +296,7 @@ impl Layers {
             .chain(documents)
     }
 
-    /// Layers that gwd reads: all layers except contracts.
+    /// Layers that gwd reads: all except the contracts.
     pub fn runtime(&self) -> impl Iterator<Item = &Descriptor> {
         self.iter().filter(|layer| layer.media_type != CONTRACT)
     }
@@ -335,8 +335,8 @@ impl Layers {
 // === impl Config ===
 
 impl Config {
-    /// Decodes the config blob. Checks the version first, so that a bundle of a later format is
-    /// refused as `needs:format-N` and not as malformed.
+    /// Decodes the config blob. Checks the version first: a bundle of a later format is refused as
+    /// `needs:format-N` and not as malformed.
     ///
     /// # Errors
     /// [`Refused::Needs`], [`Refused::Malformed`], [`Refused::NotCanonical`].

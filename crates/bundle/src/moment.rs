@@ -1,5 +1,5 @@
-//! Points in time: whole seconds since 1970, written as RFC 3339 in UTC. The caller passes the
-//! current time.
+//! Points in time: whole seconds since 1970, written as RFC 3339 in UTC. The crate reads no clock;
+//! callers pass the current time.
 //!
 //! There is only one text format (`2025-01-02T03:04:05Z`), so that signed payloads re-encode
 //! identically.
@@ -18,7 +18,7 @@ use crate::malformed::Malformed;
 pub struct Moment(u64);
 
 impl Moment {
-    /// 1970-01-01T00:00:00Z, which is the time of a machine without a clock.
+    /// 1970-01-01T00:00:00Z. Used as the current time by a machine without a clock.
     pub const EPOCH: Self = Self(0);
     /// Latest representable time: 9999-12-31T23:59:59Z.
     pub const MAX: Self = Self(253_402_300_799);

@@ -16,9 +16,8 @@ pub const NAME_BYTES_MAX: usize = 63;
 macro_rules! names {
     ($($(#[$doc:meta])* $name:ident = $what:literal, $more:literal;)*) => {$(
         $(#[$doc])*
-        ///
-        /// Lower-case letters, digits, `-`, `_` and `.`; begins with a letter or a digit; at most
-        /// [`NAME_BYTES_MAX`] bytes; never two dots in a row.
+        /// Name of lower-case letters, digits, `-`, `_` and `.`. It begins with a letter or a
+        /// digit, has at most [`NAME_BYTES_MAX`] bytes, and never has two dots in a row.
         #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub struct $name(Box<str>);
 

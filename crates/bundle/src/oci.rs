@@ -14,9 +14,9 @@ use crate::refused::Refused;
 
 /// Media type of every manifest.
 pub const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
-/// Media type of the blob `{}`, which stands for an empty config.
+/// Media type of the blob `{}`, which is the config of manifests without a config.
 pub const EMPTY: &str = "application/vnd.oci.empty.v1+json";
-/// Blob for the config of a manifest that has no config.
+/// Config blob of a manifest without a config.
 pub const EMPTY_BLOB: &[u8] = b"{}";
 /// Maximum size of a manifest, in bytes.
 pub const MANIFEST_BYTES_MAX: u64 = 1 << 20;
@@ -63,7 +63,8 @@ pub struct ImageManifest {
     pub config: Descriptor,
     /// Descriptors of the content blobs, in order.
     pub layers: Vec<Descriptor>,
-    /// Manifest that this manifest is about. For people and tools; never used for serving.
+    /// Manifest about which this manifest is a statement. None: about no manifest. For people and
+    /// tools; serving never depends on it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subject: Option<Descriptor>,
     /// Key-value pairs for tools.

@@ -1,7 +1,7 @@
 //! Operations of gwc on a store: store a bundle, sign its origin, publish a record in a channel,
 //! revoke.
 //!
-//! Blobs are written first, then the manifest, then the link, so that a link never points at a
+//! Blobs are written first, then the manifest, then the link, so that a link never refers to a
 //! missing blob. Publishing a record is one compare-and-swap: the second of two writers gets
 //! [`WriteError::Conflict`].
 
@@ -42,19 +42,20 @@ pub struct Draft {
     pub reason: String,
     /// Current time, which becomes the signing time of the record.
     pub created: Moment,
-    /// Time at which the record expires.
+    /// Time at which the record expires. None: never.
     pub expires: Option<Moment>,
-    /// Digest of the approved plan.
+    /// Digest of the approved plan. None: no plan.
     pub plan: Option<Digest>,
-    /// Digest of the source artifact.
+    /// Digest of the source artifact. None: no source artifact.
     pub source: Option<Digest>,
     /// Digests of the statements that the record relies on.
     pub evidence: BTreeSet<Digest>,
-    /// Records of a fork that this record ends. The serial of this record is higher than theirs.
+    /// Records of a fork (two records with the same predecessor) that this record ends. Its serial
+    /// is higher than theirs.
     pub merges: BTreeSet<Pointer>,
     /// Bundles to remove from the memory and disk of gateways.
     pub withdraw: BTreeSet<Digest>,
-    /// Handling of open tunnels whose authorisation changed. None: they stay open.
+    /// Handling of open tunnels whose authorisation the bundle changes. None: they stay open.
     pub streams: Option<Streams>,
 }
 
@@ -110,7 +111,8 @@ fn put_link(
         digest,
     });
     store.commit(&batch)?;
-    // The record is committed, so ignore an error of the index. The next writer rebuilds the index.
+    // The record is committed, so an error of the index is not an error of this call. The next
+    // writer rebuilds the index.
     let _derived = store.refresh_index();
     Ok(Pointer { digest, serial })
 }
@@ -147,8 +149,8 @@ pub fn put_build(
     put_statement(store, &sign(&statement, keys)?, Some(bundle))
 }
 
-/// Adds a signature to a stored statement, and stores the result as a new statement. The payload is
-/// the same, but the digest is new, because signatures are part of the envelope.
+/// Adds a signature to a stored statement, and stores the result as a new statement. The new
+/// statement has the same payload but another digest, because the digest covers the signatures.
 ///
 /// # Errors
 /// As [`stored::open`] and [`put_statement`].
@@ -184,7 +186,7 @@ pub fn build_statements(store: &dyn Store, bundle: &Digest) -> Result<Vec<Digest
 }
 
 /// Creates the unsigned statement of the next record, with its serial. `base` is the expected head
-/// of the channel: `Some(None)` expects an empty channel, and `None` accepts any head.
+/// of the channel. `Some(None)`: an empty channel. `None`: any head.
 ///
 /// # Errors
 /// [`WriteError::Conflict`] if the head is not `base`; errors of reading the head or the revocation
@@ -231,7 +233,7 @@ pub fn prepare(
 }
 
 /// Stores a signed record and adds its link to the channel, unless another writer was faster. First
-/// reads everything named in the record, so that a channel never points at missing or damaged
+/// reads all blobs that the record names, so that a channel never refers to missing or damaged
 /// blobs.
 ///
 /// # Errors
@@ -252,7 +254,7 @@ pub fn publish(store: &dyn Store, envelope: &Envelope) -> Result<Pointer, WriteE
     put_link(store, envelope, Some(bundle.descriptor()), place)
 }
 
-/// Calls [`prepare`], [`sign`] and [`publish`].
+/// Creates, signs and stores the next record: calls [`prepare`], [`sign`] and [`publish`].
 ///
 /// # Errors
 /// As these three functions.
@@ -311,9 +313,9 @@ pub fn revoke(
     put_link(store, &envelope, subject, (Chain::Revocations, serial))
 }
 
-/// Lowest serial above the head that is not in `skipped`. Links above the head exist only after the
-/// theft of a key: they are records by a key that was revoked later. A link that was added after
-/// the head was read is not in `skipped`; creating a link with its serial then fails as a conflict.
+/// Lowest serial above the head that is not in `skipped`. Links above the head exist only if a key
+/// was stolen: they are records that the key signed before it was revoked. If another writer adds a
+/// link after the head was read, creating a link with its serial fails as a conflict.
 fn free_serial(head: Option<Pointer>, skipped: &BTreeSet<u64>) -> Result<u64, Refused> {
     let mut serial = head.map_or(0, |pointer| pointer.serial) + 1;
     while skipped.contains(&serial) {

@@ -15,7 +15,7 @@ use crate::name::{ChannelName, FeatureName, ProjectName};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refused {
     // --- Reasons about bytes
-    /// An artifact of another kind than expected.
+    /// The artifact is of another kind than expected.
     NotABundle {
         /// Name of the expected artifact, for example `bundle`.
         what: &'static str,
@@ -27,7 +27,7 @@ pub enum Refused {
     },
     /// A blob, file, list or number exceeds a limit of the format.
     TooLarge {
-        /// Name of the exceeding thing, for example `blob`.
+        /// Name of the thing that exceeds the limit, for example `blob`.
         what: &'static str,
         /// The limit, in bytes or items.
         limit: u64,
@@ -60,8 +60,8 @@ pub enum Refused {
     BadSignature,
     /// The statement or record is unsigned, or signed only by keys that are not in the trust file.
     UnknownKey,
-    /// The statement or record is signed by a key that is not trusted for this role, or the
-    /// statement is for another role.
+    /// The statement or record is signed by a key that is not trusted for the required role. Or the
+    /// statement is of another role.
     WrongRole {
         /// Required role.
         wanted: &'static str,
@@ -72,7 +72,7 @@ pub enum Refused {
     KeyExpired,
     /// The statement or record was signed before the key's `not_before`.
     KeyNotYetValid,
-    /// Too few different owners signed.
+    /// Fewer owners signed than the trust file requires.
     BelowThreshold {
         /// Role of the statement.
         role: &'static str,
@@ -185,7 +185,7 @@ pub enum Refused {
         /// Reference of the secret, as written in the bundle.
         reference: String,
     },
-    /// A certificate with its key, or a certificate authority, cannot be used.
+    /// A certificate, its key, or a certificate authority cannot be used.
     CertificateUnusable {
         /// References of the secrets with the certificate, key or authority, as written in the
         /// bundle.
@@ -220,7 +220,7 @@ pub enum Refused {
     },
 }
 
-/// Party that must act after a refusal.
+/// Role of the person or system that must act after a refusal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Blame {
     /// Author or builder of the bundle.
@@ -262,13 +262,13 @@ impl Refused {
         self.row().0
     }
 
-    /// Party that must act after this refusal.
+    /// Role that must act after this refusal.
     #[must_use]
     pub const fn blame(&self) -> Blame {
         self.row().1
     }
 
-    /// True if a retry with the same bundle and trust file is useless (release.md §6). Other
+    /// True if a retry with the same bundle and trust file cannot succeed (release.md §6). Other
     /// refusals may end, for example when a missing blob arrives, and are retried with back-off.
     #[must_use]
     pub const fn permanent(&self) -> bool {
@@ -460,7 +460,7 @@ impl std::error::Error for Refused {}
 mod tests {
     use super::*;
 
-    /// Checks that each message names the right serials.
+    /// Checks that each message contains the right serials.
     #[test]
     fn replayed_serials_are_the_true_ones() {
         let table = [

@@ -95,8 +95,8 @@ pub fn accept(
     take(blobs, context, known, candidate, list)
 }
 
-/// Like [`accept`], for a list named in a record with valid signatures. The signatures of the
-/// record make the list valid even after the list's own key was retired.
+/// Like [`accept`], for a list that a record with valid signatures names. The record's signatures
+/// make the list valid even if the list's own key has been retired.
 ///
 /// # Errors
 /// As [`accept`].
@@ -156,17 +156,17 @@ pub fn recall(
     })
 }
 
-/// Result of [`find_head`]: the newest list, and the serials above it that are skipped.
+/// Result of [`find_head`]: the newest list, and the serials of newer lists that are skipped.
 pub(crate) struct Newest {
     pub(crate) list: Option<(Pointer, Revoke)>,
     pub(crate) skipped: BTreeSet<u64>,
 }
 
-/// Position of the newest list of a store. With a trust file: of the newest list whose signatures
-/// are valid.
+/// Position of the newest list of a store. With a trust file: of the newest list with valid
+/// signatures. None: the store has no such list.
 ///
 /// # Errors
-/// The list cannot be read; a signature reason.
+/// The list cannot be read, or its signatures are not valid.
 pub fn newest(store: &dyn Store, trust: Option<&Trust>) -> Result<Option<Pointer>, Refused> {
     Ok(newest_list(store, trust)?.map(|(pointer, _)| pointer))
 }
@@ -183,7 +183,7 @@ pub fn newest_list(
 }
 
 /// Finds the newest list of a store, for a reader that has not accepted a list before. Also returns
-/// the serials above it that are skipped because their key was revoked later.
+/// the serials of newer lists that are skipped, because their key was revoked later.
 ///
 /// # Errors
 /// The newest list cannot be read, or its signatures are not valid.
@@ -255,16 +255,15 @@ fn read_signed(
             link: pointer.serial,
         });
     }
-    // Check the keys for the list's `created`, so that the result is the same now and after a
-    // restart.
+    // Check the keys at the list's `created` time, so that the result is the same after a restart.
     let then = When::Past(list.created);
     trust.signers(&envelope, Role::Revoke, channel, then)?;
     Ok((list, signers))
 }
 
 /// Reads the lists backwards from a verified list, and checks that the chain contains the known
-/// list. Each list contains the digest of the one before it, so the signatures of the lists between
-/// need no check.
+/// list. Each list contains the digest of its predecessor, so the signatures of the lists in
+/// between need no check.
 fn check_chain(
     blobs: &dyn Blobs,
     known: Pointer,

@@ -1,9 +1,9 @@
 //! Source artifact: data that explains a bundle to people. No decision depends on it.
 //!
-//! The artifact is a manifest about the bundle with one blob, whose content only gwc knows: the
+//! The artifact is a manifest about the bundle with one blob, whose format only gwc knows: the
 //! resolved documents, and a map from routes and fields to files and lines. The build statement and
-//! each record contain the digest of the artifact. If the artifact is missing or damaged, only
-//! explanations are less detailed. release.md §1.
+//! each record contain the digest of the artifact. If the artifact is missing or damaged, the only
+//! effect is that explanations have less detail. release.md §1.
 
 use crate::digest::Digest;
 use crate::manifest::BLOB_BYTES_MAX;

@@ -1,8 +1,8 @@
 //! Clean-up of a folder store: removes files that no retained record needs.
 //!
 //! Records and revocation lists are never removed, because readers walk the chains. Bundles are
-//! removed with their statements, except retained bundles and recently stored ones, which may be
-//! about to be released. If any file cannot be read, no file is removed.
+//! removed with their statements. Exceptions: retained bundles, and recently stored bundles, which
+//! may be released soon. If any file cannot be read, no file is removed.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -33,7 +33,7 @@ pub struct Garbage {
 pub enum Kind {
     /// Manifest of a bundle.
     Bundle(Digest),
-    /// Another manifest: of a statement about a bundle, or of its source artifact.
+    /// Manifest of a statement about a bundle, or of a bundle's source artifact.
     Manifest(Digest),
     /// Any other blob.
     Blob(Digest),
@@ -125,8 +125,8 @@ pub fn garbage(
     Ok(garbage)
 }
 
-/// Removes files of [`garbage`], manifests first and durably. An interruption may leave blobs
-/// without a manifest, but never a manifest without its blobs.
+/// Removes the files that [`garbage`] found: manifests first, and durably. An interruption may
+/// leave blobs without a manifest, but never a manifest without its blobs.
 ///
 /// # Errors
 /// [`Refused::StoreUnreachable`].
@@ -144,8 +144,8 @@ pub fn remove(folder: &Folder, garbage: &[Garbage]) -> Result<(), Refused> {
     folder.refresh_index()
 }
 
-/// Marks a linked statement and its predecessors as needed. Also marks evidence and source of each
-/// record whose bundle is in `kept`.
+/// Marks the statement of a link and its predecessors as needed. Also marks the evidence and the
+/// source artifact of each record whose bundle is in `kept`.
 fn mark_chain(
     folder: &Folder,
     chain: &Chain,
@@ -155,7 +155,7 @@ fn mark_chain(
 ) -> Result<(), Refused> {
     let mut next = Some(digest);
     while let Some(link) = next.take() {
-        // A state folder does not have the older records of a chain.
+        // Accept a missing predecessor: a state folder does not have the older records of a chain.
         let absent = link != digest && folder.size(&link)?.is_none();
         if absent || !needed.insert(link) {
             break;

@@ -41,7 +41,7 @@ pub struct Verified {
     when: When,
 }
 
-/// Criteria for verifying a bundle.
+/// Inputs for verifying a bundle.
 #[derive(Clone, Copy, Debug)]
 pub struct VerificationCriteria<'a> {
     /// The operator's trust file.
@@ -52,7 +52,7 @@ pub struct VerificationCriteria<'a> {
     pub evidence: &'a BTreeSet<Digest>,
     /// Revoked bundles, credentials and keys.
     pub revocations: &'a Revocations,
-    /// Time for which build keys are checked.
+    /// Time at which the build keys must be valid.
     pub when: When,
 }
 
@@ -70,7 +70,7 @@ pub struct Blob {
 pub struct Runtime {
     /// Shared part of the gateway.
     pub shared: Blob,
-    /// Consumers from `consumers_file`.
+    /// Consumers of `consumers_file`. None: the setting is absent.
     pub consumers: Option<Blob>,
     /// Behaviour of each API, sorted by name.
     pub apis: Vec<Blob>,
@@ -204,8 +204,8 @@ impl Unverified {
         })
     }
 
-    /// Reads the build statements in evidence that have valid signatures, with the owners and keys
-    /// of all their signatures.
+    /// Reads the build statements in evidence that have valid signatures. Also returns the owners
+    /// and keys of all their signatures.
     fn builds(
         &self,
         blobs: &dyn Blobs,
@@ -347,13 +347,13 @@ impl Verified {
         &self.builds
     }
 
-    /// Owners and keys whose build statements count.
+    /// Owners and keys whose signatures on build statements count.
     #[must_use]
     pub const fn builders(&self) -> &Signers {
         &self.builders
     }
 
-    /// Time for which the build keys were checked.
+    /// Time at which the build keys had to be valid.
     #[must_use]
     pub const fn when(&self) -> When {
         self.when
@@ -368,7 +368,8 @@ impl Verified {
         blob(blobs, layer)
     }
 
-    /// Reads all layers that gwd runs, even those in memory. Contracts are not read.
+    /// Reads all layers that gwd runs, even if their decoded form is in memory. Does not read
+    /// contracts.
     ///
     /// # Errors
     /// As [`Verified::load_layer`].

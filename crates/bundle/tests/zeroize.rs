@@ -1,5 +1,5 @@
-//! Secrets are overwritten before their memory is freed: a test allocator inspects every freed
-//! block.
+//! Checks that secrets are overwritten before their memory is freed: a test allocator inspects
+//! every freed block.
 
 #![allow(unsafe_code, reason = "an allocator cannot be written without")]
 
@@ -9,16 +9,16 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use bundle::keys::PrivateKey;
 use policy::SecretCell;
 
-/// Byte that all secrets of this test repeat.
+/// Byte of which all secrets of this test consist.
 const BYTE: u8 = 0x57;
-/// The byte in base64, as in the body of a PEM file.
+/// Secret bytes in base64, as in the body of a PEM file.
 const PEM: &[u8] = b"V1dXV1dXV1dX";
-/// Number of consecutive bytes by which a secret is recognised.
+/// Number of consecutive secret bytes that the test recognises as a secret.
 const RUN: usize = 16;
 
 static LEAKS: AtomicUsize = AtomicUsize::new(0);
 
-/// System allocator that counts freed blocks with secrets.
+/// System allocator that counts freed blocks that contain secrets.
 struct Watching;
 
 // SAFETY: all calls go to the system's allocator unchanged.

@@ -36,7 +36,8 @@ pub fn prefers_html(headers: &HeaderMap) -> bool {
     html.weight > json.weight
 }
 
-/// Weight of a media type. The most specific range that matches the type determines the weight.
+/// Weight of a media type in `Accept`. The most specific range that matches the type determines the
+/// weight.
 #[derive(Default)]
 struct Wish {
     exact: u8,
@@ -52,7 +53,8 @@ impl Wish {
     }
 }
 
-/// Weight in a `q` parameter, in thousandths (RFC 9110 §12.4.2). None for another parameter.
+/// Weight in a `q` parameter, in thousandths (RFC 9110 §12.4.2). None if `parameter` is not a `q`
+/// parameter.
 fn weight(parameter: &str) -> Option<u32> {
     let (name, value) = parameter.split_once('=')?;
     if !name.trim().eq_ignore_ascii_case("q") {

@@ -16,8 +16,8 @@ use crate::key::Key;
 use crate::owned;
 use crate::router::ApiRouter;
 
-/// API that was built from its blob. An API part refers to nothing outside the blob, so that all
-/// snapshots with the same blob share it.
+/// API that was built from its blob. It refers to nothing outside the blob, so that all snapshots
+/// with the same blob share it.
 #[derive(Debug)]
 pub struct ApiPart {
     pub(crate) digest: Key,
@@ -32,9 +32,9 @@ pub struct ApiPart {
     pub(crate) names: Names,
     pub(crate) errors: ErrorShapes,
     pub(crate) messages: Option<ir::Messages>,
-    /// For each operation in the order of the table: digest of the parts of its requests that are
-    /// validated, without path parameters. 0 if nothing is validated. Empty if the API validates
-    /// nothing.
+    /// Digests of the parts of requests that are validated, without path parameters; one for each
+    /// operation in the order of the routing table. 0 if nothing is validated. Empty if the API
+    /// validates nothing.
     pub(crate) checks: Box<[u64]>,
 }
 
@@ -143,7 +143,7 @@ impl ApiPart {
         self.route_ids.iter().zip(templates)
     }
 
-    /// Parts of the API that determine the identity fields of upstreams.
+    /// Parts of the API that determine in which fields upstreams receive the caller's identity.
     pub(crate) fn identity_parts(&self) -> ir::IdentityParts<'_> {
         ir::IdentityParts {
             schemes: &self.schemes,
@@ -152,7 +152,7 @@ impl ApiPart {
         }
     }
 
-    /// Request fields in the conditions of the API's routes. The list is the same for each operation,
+    /// Request fields in the conditions of the API's routes. The list applies to every operation,
     /// because a condition may select among several operations.
     pub(crate) fn conditional_fields(&self) -> Vec<HeaderName> {
         let operations = self.router.operations().iter();
@@ -164,8 +164,8 @@ impl ApiPart {
         names.collect()
     }
 
-    /// Request fields that validated operations describe. They must not be in trailers, whose values
-    /// are not validated.
+    /// Request fields that the descriptions of validated operations name. Trailers must not contain
+    /// these fields, because the gateway does not validate trailers.
     pub(crate) fn described_fields(&self) -> Vec<HeaderName> {
         let operations = self.messages.iter().flat_map(|all| &all.operations);
         let parameters = operations.flat_map(|operation| &operation.parameters);

@@ -2,11 +2,11 @@
 //!
 //! Alternatives are tried in order; the first one that is satisfied determines the principal. An
 //! empty alternative (`{}`) admits requests without a credential. A request with an invalid
-//! credential is refused with 401 even then, and even if it also has a valid credential. Two
-//! credentials in one place are refused with 400, because servers differ in which one they use.
-//! Tokens in two places are refused with 400, too, unless an alternative requires both (RFC 6750
-//! §2). An alternative that requires several credentials fails if they belong to two consumers or
-//! to two subjects of one issuer.
+//! credential is refused with 401, even if an alternative is empty or the request also has a valid
+//! credential. Two credentials in one location (such as one header field) are refused with 400,
+//! because servers differ in which one they use. Tokens in two locations are also refused with 400,
+//! unless an alternative requires both (RFC 6750 §2). An alternative that requires several
+//! credentials fails if they belong to two consumers or to two subjects of one issuer.
 
 use std::sync::Arc;
 
@@ -53,17 +53,17 @@ pub(crate) struct Requirement {
     alternatives: Box<[Box<[Use]>]>,
     optional: bool,
     challenges: Challenges,
-    /// Places of tokens if there are at least two, otherwise empty.
+    /// Locations of tokens if there are at least two. Otherwise empty.
     token_places: Box<[Place]>,
-    /// Names of credential fields that contain `-`, `_` or `.`, which some servers do not
-    /// distinguish.
+    /// Names of credential fields for which some servers do not distinguish `-`, `_` and `.`.
     folding: Box<[Box<str>]>,
-    /// Names of credential fields and of identity fields for upstreams.
+    /// Names of the fields that contain credentials, and of those in which upstreams receive the
+    /// caller's identity.
     fields: Arc<[HeaderName]>,
-    /// Places from which credentials are removed before forwarding, for all schemes of the API.
+    /// Locations from which credentials are removed before forwarding, for all schemes of the API.
     stripped: Box<[Place]>,
-    /// Login to which browsers without a session are sent. `None` if no session alone satisfies the
-    /// requirement, or if requests without a credential are admitted.
+    /// Login to which browsers without a session are redirected. `None` if no session alone
+    /// satisfies the requirement, or if requests without a credential are admitted.
     login: Option<Arc<TokenVerifier>>,
 }
 
@@ -96,7 +96,7 @@ enum Outcome {
     Invalid,
     /// The token, certificate, proof or signature is refused for this reason.
     Fault(Fault),
-    /// Two consumers list the certificate or token.
+    /// Two consumers claim the certificate or token.
     Disputed,
     /// The verifier needs the result of this effect before it can decide.
     Ask(Box<Effect>),
@@ -109,7 +109,8 @@ enum Outcome {
     Several,
 }
 
-/// Reason why a request is not admitted now: a refusal, or an effect whose result is needed first.
+/// Reason why a request is not admitted yet: a refusal, or an effect whose result authentication
+/// needs first.
 #[derive(Debug)]
 pub(crate) enum Stop {
     Reject(&'static Reject),
@@ -125,14 +126,14 @@ impl Requirement {
         &self.fields
     }
 
-    /// Login whose provider a browser may be sent to instead of this refusal: the request has no
-    /// credential, or its session is not accepted. `None` for any other refusal.
+    /// Login to whose provider a browser may be redirected instead of this refusal: the request has
+    /// no credential, or its session is not accepted. `None` for any other refusal.
     pub(crate) fn login(&self, reject: &Reject) -> Option<&Login> {
         let is_unlogged = reject.code == MISSING.code || reject.code == SESSION_INVALID.code;
         self.login.as_ref().filter(|_| is_unlogged)?.login()
     }
 
-    /// True if a credential of the requirement is in the cookie of this name.
+    /// True if a security scheme reads its credential from the cookie of this name.
     pub(crate) fn reads_cookie(&self, name: &str) -> bool {
         let mut uses = self.alternatives.iter().flatten();
         uses.any(|wanted| match &wanted.place {
@@ -161,7 +162,8 @@ impl Requirement {
         }
     }
 
-    /// Values of `Accept-Signature` (RFC 9421 §5) for a refusal.
+    /// Values of `Accept-Signature` (RFC 9421 §5) for a refusal. Empty if a signature would not
+    /// help.
     pub(crate) fn accepted_signatures(&self, reject: &Reject) -> &[HeaderValue] {
         match reject.code == SIGNATURE_INVALID.code || reject.code == MISSING.code {
             true => &self.challenges.accept,
@@ -199,8 +201,8 @@ impl Requirement {
         match faults.reject() {
             Some(reject) => Err(refuse(reject, faults, cx)),
             None if self.optional => {
-                // Strip credentials here as well: a request may have one credential of an
-                // alternative that is not satisfied as a whole.
+                // Strip credentials here as well: an alternative that is not satisfied may have
+                // found one of its credentials.
                 self.strip(&[], head);
                 Ok(())
             }
@@ -208,11 +210,11 @@ impl Requirement {
         }
     }
 
-    /// Checks the request's credentials that the satisfied alternative does not use. Only for an
-    /// optional requirement (`{}`): all credentials of the request must then be valid.
+    /// Checks the credentials of a request that is admitted without one (`{}`). All of them must be
+    /// valid.
     ///
     /// # Errors
-    /// No verifier accepts one of the credentials, or an answer is missing.
+    /// A credential that no verifier accepts, or an effect whose result is needed first.
     #[cold]
     fn check_others<'s>(
         &'s self,
@@ -289,8 +291,8 @@ impl Requirement {
         Ok(())
     }
 
-    /// True if the request has tokens in several places and no alternative requires all of them
-    /// together.
+    /// True if the request has tokens in several locations and no alternative requires all of these
+    /// tokens.
     fn has_stray_token(&self, head: &RequestHead) -> bool {
         if self.token_places.is_empty() {
             return false;
@@ -309,9 +311,9 @@ impl Requirement {
 }
 
 impl Requirement {
-    /// Removes lookalikes of credential fields: names that some servers treat as equal. Such a
-    /// server would use another credential than the one checked here. Returns the number of removed
-    /// fields.
+    /// Removes fields whose names some servers treat as equal to the name of a credential field.
+    /// Such a server would use another credential than the gateway has checked. Returns the number
+    /// of removed fields.
     fn take_lookalikes(&self, headers: &mut HeaderMap) -> u32 {
         lookalikes::strip(&self.folding, headers)
     }
@@ -328,8 +330,8 @@ impl Requirement {
         self.take_lookalikes(&mut head.headers)
     }
 
-    /// Strips the API's credentials. Keeps those in places where the satisfied alternative forwards
-    /// its credential.
+    /// Strips the API's credentials. Keeps those that the satisfied alternative forwards to the
+    /// upstream.
     fn strip(&self, satisfied: &[Use], head: &mut RequestHead) {
         for place in &self.stripped {
             let mut kept = satisfied.iter().filter(|wanted| !wanted.strip);
@@ -344,7 +346,7 @@ impl Requirement {
 /// credential is absent or refused; the reason is then added to `faults`.
 ///
 /// # Errors
-/// The request is refused regardless of other alternatives, or an answer is missing.
+/// A refusal regardless of other alternatives, or an effect whose result is needed first.
 fn satisfied<'s>(
     alternative: &'s [Use],
     head: &RequestHead,
@@ -376,7 +378,8 @@ fn satisfied<'s>(
     Ok(satisfied.then_some((caller, shown)))
 }
 
-/// Refuses a request, and stores the reason and the nonce of `faults` in `cx`.
+/// Refuses a request. Stores the reason for the log, and the nonce for the client's next proof, in
+/// `cx`.
 #[cold]
 fn refuse(reject: &'static Reject, mut faults: Faults, cx: &mut Cx<'_>) -> Stop {
     cx.nonce = faults.nonce.take();
@@ -385,10 +388,10 @@ fn refuse(reject: &'static Reject, mut faults: Faults, cx: &mut Cx<'_>) -> Stop 
 }
 
 impl Faults {
-    /// Records the reason that `outcome` has if the credential is not accepted. Returns `outcome`.
+    /// Adds the reason to `faults` if `outcome` does not accept the credential. Returns `outcome`.
     ///
     /// # Errors
-    /// The request is refused regardless of other alternatives, or an answer is missing.
+    /// A refusal regardless of other alternatives, or an effect whose result is needed first.
     fn note(
         &mut self,
         outcome: Outcome,
@@ -424,7 +427,7 @@ impl Use {
         }
     }
 
-    /// New nonce for the client. None if the verifier requires no nonces.
+    /// Creates a nonce for the client's next DPoP proof. None if the verifier requires no nonces.
     fn fresh_nonce(&self, unix_s: u64) -> Option<HeaderValue> {
         match &self.check {
             Check::Token(verifier) => verifier.fresh_nonce(unix_s),
@@ -465,7 +468,7 @@ impl Use {
         };
         let known = match &self.check {
             Check::PresenceOnly => return Outcome::Satisfied(None),
-            // A certificate is not part of the request head, so it is not found here.
+            // Not reached for a certificate, which is not part of the request head.
             Check::Certificate(_) => return Outcome::Absent,
             Check::Key => known(&credentials.keys, &credential, cx),
             Check::Basic => match decode_basic(&credential, decode_base64) {

@@ -1,5 +1,5 @@
 //! Linking of a gateway's parts to a snapshot: resolves names, fills the routing tables of the
-//! listeners, and binds secrets.
+//! listeners, and resolves secrets.
 
 use std::sync::Arc;
 
@@ -101,7 +101,8 @@ pub fn build(
     })
 }
 
-/// Rules of the access log for paths of no operation.
+/// Rules of the access log for paths that belong to no operation. `None` if no operation hides
+/// values.
 fn unknown_paths(apis: &[BuiltApi], mounts: &[Mount]) -> Option<UnknownPaths> {
     let treatments = apis.iter().flat_map(|api| &*api.treatments);
     let operations = apis.iter().flat_map(|api| api.router.operations());
@@ -112,7 +113,7 @@ fn unknown_paths(apis: &[BuiltApi], mounts: &[Mount]) -> Option<UnknownPaths> {
     )
 }
 
-/// Checks that the APIs are those that the shared part of the gateway lists, in the same order.
+/// Checks that the APIs are those that the gateway's shared part lists, in the same order.
 fn refuse_other_apis(named: &ir::Set<ir::ApiRef>, apis: &[Arc<ApiPart>]) -> Result<(), BuildError> {
     let is_named = |(named, api): (&ir::ApiRef, &Arc<ApiPart>)| {
         *named.name == *api.name && named.digest == api.digest
@@ -124,8 +125,8 @@ fn refuse_other_apis(named: &ir::Set<ir::ApiRef>, apis: &[Arc<ApiPart>]) -> Resu
     }
 }
 
-/// Checks that no two listeners have overlapping addresses. Otherwise the socket of one listener
-/// would receive connections for the other listener, depending on the order of binding.
+/// Checks that no two listeners have overlapping addresses. Otherwise the order of binding would
+/// decide which listener receives a connection.
 fn refuse_colliding(listeners: &[Listener]) -> Result<(), BuildError> {
     for (at, one) in listeners.iter().enumerate() {
         let mut others = listeners[..at].iter();
@@ -194,11 +195,12 @@ fn reach(
     Ok(())
 }
 
-/// Marks the mounts on whose hosts the operations have different access rules.
+/// Sets [`Mount::has_other_access`] for the mounts on whose hosts the operations have different
+/// access rules.
 fn mark_other_access(listeners: &[Listener], apis: &[BuiltApi], mounts: &mut [Mount]) {
-    // For each API, digests of the access rules and of the validation that all its operations have.
-    // None if the operations differ, if a rule depends on the route, or if the API has `internal`
-    // operations.
+    // Digests of the access rules and of the validation that all operations of an API have, for
+    // each API. None if the operations differ, if a rule depends on the route, or if the API has
+    // `internal` operations.
     let common: Vec<Option<(u128, u64)>> = apis
         .iter()
         .map(|api| {
@@ -234,7 +236,7 @@ fn mark_other_access(listeners: &[Listener], apis: &[BuiltApi], mounts: &mut [Mo
     }
 }
 
-/// Adds the paths that the gateway answers itself for an API's logins, at a mount.
+/// Adds the paths of an API's logins, which the gateway answers itself, for a mount.
 fn own_paths(
     listeners: &mut [Listener],
     shared: &ir::Shared,

@@ -1,8 +1,8 @@
 //! Check that no two routes of a listener and host match exactly the same requests.
 //!
-//! Within an API, building the trie makes this check. Across mounts, each route has a hash of the
-//! requests that it matches, which is computed once per API part. Routes with equal hashes are
-//! compared in full.
+//! The builder of the trie makes this check within an API. This module makes it across mounts: it
+//! compares the hashes of the requests that routes match, which are computed once per API part.
+//! Routes with equal hashes are compared in full.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -55,7 +55,7 @@ fn refuse_among(mounts: &[(&ApiPart, &PartMount)], there: &[usize]) -> Result<()
     // Report the first conflict in the order of APIs, mounts and keys, so that every build gives
     // the same error.
     let first = conflicts
-        // Skip pairs within one mount. There, `API#undeclared` appears once for each template.
+        // Skip pairs within one mount, in which `API#undeclared` occurs once for each template.
         .filter(|(a, b)| a.1 != b.1 && requests(a) == requests(b))
         .min_by_key(|(a, b)| ((b.1, b.2), (a.1, a.2)));
     match first {

@@ -27,12 +27,13 @@ pub(crate) enum NotOwned {
     Disputed,
 }
 
-/// Consumer that owns a verified credential, if there is one.
+/// Consumer that owns a verified credential, and the expiry of its entry.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Owned {
-    /// Index of the consumer.
+    /// Index of the consumer. None: no consumer owns the credential.
     pub(crate) consumer: Option<u32>,
-    /// Earliest expiry of the consumer's entries for the credential (Unix time, seconds).
+    /// Earliest expiry of the consumer's entries for the credential (Unix time, seconds). None: no
+    /// entry expires.
     not_after: Option<u64>,
 }
 
@@ -41,7 +42,7 @@ impl Owned {
     /// seconds).
     ///
     /// # Errors
-    /// [`NotOwned`].
+    /// [`NotOwned`]: the entry has expired, or belongs to another consumer.
     pub(crate) fn add(&mut self, owner: &Owner, unix_s: u64) -> Result<(), NotOwned> {
         if owner.not_after.is_some_and(|end| unix_s >= end) {
             return Err(NotOwned::Expired);
@@ -54,18 +55,18 @@ impl Owned {
         Ok(())
     }
 
-    /// Time from which the credential is refused (Unix time, seconds): its own expiry `own_s`, or
-    /// the expiry of the consumer's entry if that is earlier.
+    /// Time from which the credential is refused (Unix time, seconds): the earlier of the
+    /// credential's expiry `own_s` and the expiry of the consumer's entry.
     pub(crate) fn ends_s(&self, own_s: u64) -> u64 {
         self.not_after.map_or(own_s, |end| end.min(own_s))
     }
 }
 
-/// Consumer of a token: the consumer named by the token's `consumer_claim`, or the one that lists
-/// the token's subject or client.
+/// Consumer of a token: the consumer named by the token's `consumer_claim`, or the consumer that
+/// lists the token's subject or client.
 ///
 /// # Errors
-/// [`NotOwned`].
+/// [`NotOwned`]: the entry has expired, or two consumers list the token.
 pub(crate) fn of_token(
     consumers: &[Consumer],
     credentials: &Credentials,
@@ -167,7 +168,8 @@ mod tests {
         Consumers::index(&ir::Set::new(names.map(of).into()).ok()?).ok()
     }
 
-    /// Token with this issuer, subject, client and consumer name. `-` stands for none.
+    /// Token with this issuer, subject, client and consumer name. `-`: the token does not have the
+    /// claim.
     fn token(claims: [&str; 4]) -> Identity {
         let [issuer, subject, client, consumer] = claims;
         let given = |name: &str| (name != "-").then(|| name.into());

@@ -26,7 +26,8 @@ pub(crate) struct Holders {
 #[derive(Debug, Default)]
 pub(crate) struct Passwords {
     pub(crate) users: FxHashMap<Box<str>, Vec<Password>>,
-    /// Hash to check for unknown user names. `None` if no consumer has a password.
+    /// Hash that is checked for unknown user names, so that the check takes as long as for known
+    /// ones. `None` if no consumer has a password.
     pub(crate) decoy: Option<Hash>,
 }
 
@@ -34,7 +35,7 @@ pub(crate) struct Passwords {
 #[derive(Debug)]
 pub(crate) struct Password {
     pub(crate) hash: Hash,
-    /// SHA-256 of user and hash, which identifies the password.
+    /// SHA-256 of user name and hash. Identifies the password.
     pub(crate) sha256: [u8; 32],
     pub(crate) owner: Owner,
 }
@@ -104,7 +105,7 @@ impl Passwords {
     /// Adds a password. `None` if another consumer owns this user name, or if the user already has
     /// this password.
     fn add(&mut self, password: &ir::Password, owner: Owner) -> Option<()> {
-        // gwc writes only valid hashes. An invalid hash is left out, so that no password matches.
+        // gwc writes only valid hashes. Ignore an invalid hash, so that no password matches it.
         let Some(hash) = Hash::read(&password.argon2id) else {
             return Some(());
         };

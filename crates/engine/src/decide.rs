@@ -51,8 +51,8 @@ pub static CONDITION_AMBIGUOUS: Reject = Reject {
     title: "A field or parameter that selects the operation has several values",
 };
 
-/// Refusals by the engine itself, for metrics, tests and the generated documentation. Excludes
-/// those of policies.
+/// Refusals that the engine itself makes, for metrics, tests and the generated documentation.
+/// Excludes the refusals of policies.
 pub fn rejects() -> impl Iterator<Item = &'static Reject> {
     [
         &NO_ROUTE,
@@ -76,7 +76,7 @@ pub struct Decided<'s> {
     pub verdict: Verdict,
     /// Number of chain steps that ran. The filters of these steps also process the response.
     pub ran: usize,
-    /// Path of the request, if the gateway answers it itself.
+    /// Path that the gateway answers itself, such as that of a login. None for any other request.
     own: Option<&'s OwnPath>,
 }
 
@@ -102,7 +102,7 @@ pub struct Refusal {
     /// Label of the reason in metrics: the code, or a more specific reason for a refused
     /// credential.
     pub reason: &'static str,
-    /// Value of `Allow` in a 405 response.
+    /// Value of `Allow` in a 405 response. None for other responses.
     pub allow: Option<HeaderValue>,
 }
 
@@ -116,9 +116,9 @@ pub enum Owner<'s> {
     Redirected(RouteRef<'s>),
     /// The gateway itself handles the request, such as the path of a login.
     Gateway,
-    /// The request is refused.
+    /// The gateway refuses the request.
     Refused(&'static Reject),
-    /// Conditions (`match`) on fields or the query choose the operation.
+    /// The operation depends on conditions (`match`) on fields or the query.
     Conditional,
 }
 
@@ -210,8 +210,8 @@ pub fn decide<'s>(
     cx.route = Some(route.id);
     cx.scheme = snapshot.listeners[listener].scheme;
     let treatment = route.treatment;
-    // Remove the login cookies that authentication does not read, so that services which policies
-    // call do not receive them.
+    // Remove the login cookies that authentication does not read, so that policies do not send them
+    // to other services.
     for name in &snapshot.session_cookies {
         if !treatment.security.reads_cookie(name) {
             strip_cookies_of(&mut head.headers, name);
@@ -259,9 +259,9 @@ pub fn resume<'s>(
     }
 }
 
-/// Answers a request for a path that the gateway answers itself, for a login. Runs the guards from
-/// number `from`, then the login step. In `ran`, the login step counts as the step after the last
-/// guard.
+/// Answers a request for a path of a login, which the gateway answers itself. Runs the guards
+/// (policies before the login) from index `from`, then the login step. The login step counts as the
+/// step after the last guard.
 fn answered_by_gateway<'s>(
     own: &'s OwnPath,
     head: &mut RequestHead,
@@ -311,7 +311,8 @@ fn url_of(head: &RequestHead, cx: &Cx<'_>) -> Option<ClientUrl> {
     seen_url(&head.headers, cx.scheme, cx.authority?, head.path())
 }
 
-/// Converts the outcome of a login or logout step to a verdict. Records a fault in `cx`.
+/// Converts the outcome of a login or logout step to a verdict. Stores the reason of a failure in
+/// `cx`.
 fn of_login(outcome: Outcome, cx: &mut Cx<'_>) -> Verdict {
     match outcome {
         Outcome::Reply(reply) => Verdict::Reply(reply),
@@ -328,7 +329,7 @@ fn of_login(outcome: Outcome, cx: &mut Cx<'_>) -> Verdict {
     }
 }
 
-/// Runs the chain of a route, beginning with the step number `from`.
+/// Runs the chain of a route, beginning with the step at index `from`.
 fn run<'s>(
     snapshot: &'s Snapshot,
     route: RouteRef<'s>,
@@ -371,8 +372,8 @@ fn run<'s>(
                                 ran,
                             };
                         }
-                        // A limit by address that admitted the request keeps its count, so that it
-                        // limits the guessing of credentials.
+                        // Keep the count of a limit by address that admitted the request, so that
+                        // the limit slows the guessing of credentials.
                         Verdict::Reject(Refusal {
                             reject,
                             reason: cx.fault.map_or(reject.code, Fault::metric),
@@ -416,9 +417,9 @@ fn run<'s>(
     }
 }
 
-/// True if a server may read the rewritten path as one outside the authorised path: a path parameter
-/// that filled only a part of a segment may consist of dots. As a whole segment it would lead out of
-/// the path. An escape in it may end the path or divide it.
+/// True if a server may interpret the rewritten path as a path outside the authorised one. Reason:
+/// a path parameter that filled only part of a segment, such as `..`, can be a whole segment of the
+/// new path. An escape in the parameter may also end the path or divide it.
 fn leaves_path(route: &RouteRef<'_>, head: &RequestHead, cx: &Cx<'_>) -> bool {
     let rewritten = cx.rewritten.as_ref().and_then(|one| one.path.as_deref());
     let unread = head.path().get(cx.stripped..).unwrap_or_default();
@@ -429,16 +430,17 @@ fn leaves_path(route: &RouteRef<'_>, head: &RequestHead, cx: &Cx<'_>) -> bool {
     })
 }
 
-/// Removes the cookies of logins: they are for the gateway, whichever API the browser sends them to.
+/// Removes the cookies of logins. Only the gateway uses them, but browsers send them to every API
+/// of the host.
 fn strip_sessions(snapshot: &Snapshot, head: &mut RequestHead) {
     for name in &snapshot.session_cookies {
         strip_cookies_of(&mut head.headers, name);
     }
 }
 
-/// Finds the operation for the request that a preflight announces, if the operation has `cors`
-/// (semantics.md §1). Reads the method from `Access-Control-Request-Method`. `None` if the request
-/// is not a preflight.
+/// Finds the operation that a CORS preflight asks about, with the method in
+/// `Access-Control-Request-Method` (semantics.md §1). `None` if the request is not a preflight, or
+/// the operation has no `cors`.
 fn of_preflight(snapshot: &Snapshot, listener: usize, head: &mut RequestHead) -> Option<Found> {
     if head.method != Method::OPTIONS {
         return None;
@@ -457,8 +459,8 @@ fn of_preflight(snapshot: &Snapshot, listener: usize, head: &mut RequestHead) ->
     (route.treatment.decorators().next().is_some()).then_some(found)
 }
 
-/// Decision that refuses a request (400) because the upstream may read it as a request for another
-/// operation.
+/// Decision that refuses a request (400) because the upstream may interpret it as a request for
+/// another operation.
 fn ambiguous<'s>(reject: &'static Reject, route: RouteRef<'s>, ran: usize) -> Decided<'s> {
     Decided {
         route: Some(route),
@@ -480,8 +482,8 @@ impl Decided<'_> {
         self.own.is_some()
     }
 
-    /// Upstream of the request, as an index into [`Snapshot::upstreams`]: the one that a split
-    /// chose, otherwise that of the operation.
+    /// Upstream of the request, as an index into [`Snapshot::upstreams`]: the upstream that a split
+    /// chose, otherwise the operation's.
     #[must_use]
     pub fn upstream(&self, snapshot: &Snapshot, cx: &Cx<'_>) -> Option<u32> {
         let route = self.route.as_ref()?;
@@ -578,8 +580,9 @@ fn forbid_storing(fields: &mut HeaderMap) {
     fields.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
 }
 
-/// Redirect (308) to the path of the operation's template (RFC 9110 §15.4.9), with the query. 404
-/// if that path begins with `//`, which a client would read as a host.
+/// Redirect (308) to the path of the operation's template (RFC 9110 §15.4.9), with the query.
+/// Refuses with 404 if that path begins with `//`, because a client would interpret the next
+/// segment as a host.
 fn to_declared<'s>(route: RouteRef<'s>, head: &RequestHead) -> Decided<'s> {
     let path = head.path();
     let path = match path.strip_suffix('/') {

@@ -5,8 +5,8 @@ use std::fmt;
 use bundle::ir;
 use policy::SecretUnavailable;
 
-/// Reason why a snapshot cannot be built. gwc has reported such errors already; gwd checks each
-/// bundle again before it runs the bundle.
+/// Reason why a snapshot cannot be built. gwc reports such errors first; gwd checks each bundle
+/// again before it runs the bundle.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BuildError {
     /// Two operations match exactly the same requests.
@@ -19,12 +19,11 @@ pub enum BuildError {
     ListenerConflict(String, String),
     /// Two consumers share a credential.
     CredentialConflict,
-    /// Index of a treatment that does not exist.
+    /// A treatment (settings of an operation) has an index that does not exist.
     BadIndex,
-    /// The APIs that the shared part lists, or their digests, differ from the API blobs of the
-    /// bundle.
+    /// The APIs or digests that the shared part lists differ from the API blobs of the bundle.
     OtherApis,
-    /// The documents that the shared part or a policy names differ from those of the bundle.
+    /// The documents that the shared part or a policy names are not those of the bundle.
     OtherDocuments,
     /// A feature that this version knows but cannot run, as named in `needs`.
     NotAvailable(String),

@@ -14,7 +14,7 @@ pub struct ErrorShape {
     pub body: Option<(Bytes, HeaderValue)>,
 }
 
-/// Custom responses by reason.
+/// Custom responses for errors of the gateway, by the reason of the error.
 #[derive(Debug, Default)]
 pub(crate) struct ErrorShapes(FxHashMap<Box<str>, ErrorShape>);
 

@@ -1,7 +1,8 @@
 //! Case folding of paths: the text that servers compare if they ignore letter case.
 //!
-//! ASP.NET Core, Spring and Windows compare all letters of Unicode, after they have decoded the path:
-//! to them `%C3%89t%C3%A9` (`Été`) is `%C3%A9t%C3%A9` (`été`), and the Kelvin sign (U+212A) is `k`.
+//! ASP.NET Core, Spring and Windows compare all letters of Unicode, after they have decoded the
+//! path: they treat `%C3%89t%C3%A9` (`Été`) as `%C3%A9t%C3%A9` (`été`), and the Kelvin sign
+//! (U+212A) as `k`.
 
 use std::borrow::Cow;
 
@@ -38,10 +39,11 @@ pub(crate) fn folded(text: &str) -> String {
     if text.is_ascii() {
         return text.to_ascii_lowercase();
     }
-    // Upper case first, because several letters have the same upper case (`s` and U+017F).
+    // Convert to upper case first, because several letters have the same upper case (`s` and
+    // U+017F).
     let upper = text.chars().flat_map(char::to_uppercase);
     let lower = upper.flat_map(char::to_lowercase);
-    // U+0130 becomes `i` with a dot above, which Java drops.
+    // The lower case of U+0130 is `i` with a combining dot above (U+0307). Java drops the dot.
     lower.filter(|c| *c != '\u{307}').collect()
 }
 

@@ -2,8 +2,8 @@
 //! (`redirect_path`, `logout_path`).
 //!
 //! Guards are the address lists, the rate limits by address and the rules about paths and queries
-//! that every operation of the API has. Two policies with equal settings count as one, whatever
-//! their names, so that a second definition does not end the guard.
+//! that all operations of the API have in common. Policies with equal settings count as the same
+//! policy, even if their names differ.
 
 use std::collections::BTreeMap;
 
@@ -17,12 +17,12 @@ pub fn content(policy: &Policy) -> Vec<u8> {
     encode(&policy.checked)
 }
 
-/// Guards of an API with these treatments, in the order of the first treatment, as indices into the
-/// policies of gateway.yaml. Of policies with equal settings that the treatments use, the first by
-/// name runs.
+/// Guards of an API with these treatments, as indices into the policies of gateway.yaml. Their
+/// order is that of the first treatment. If several policies have equal settings, the first by name
+/// is used.
 #[must_use]
 pub fn of_logins(shared: &Shared, treatments: &[Treatment]) -> Vec<usize> {
-    // Index of the first guard policy that has given settings, by the encoded settings.
+    // Index of the first guard policy with given settings, by the encoded settings.
     let mut first: BTreeMap<Vec<u8>, usize> = BTreeMap::new();
     let mut common: Option<Vec<Vec<u8>>> = None;
     for treatment in treatments {

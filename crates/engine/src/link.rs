@@ -42,7 +42,8 @@ pub(crate) struct Linker<'a> {
     identities: IdentityFields,
 }
 
-/// Chain of a treatment, and the settings of its policies that are parameters and have no filter.
+/// Chain of a treatment, and the settings of its parameters: policies such as `retry`, which have
+/// no filter.
 struct Steps {
     chain: Vec<ChainStep>,
     retries: Option<retry::Checked>,
@@ -54,7 +55,7 @@ struct Steps {
 type NamedFilter = Option<(Arc<str>, Arc<Filter>)>;
 
 impl<'a> Linker<'a> {
-    /// Prepares every shared policy, including those named in no API.
+    /// Prepares every shared policy, including policies that no API names.
     pub(crate) fn new(
         shared: &'a Shared,
         apis: &[Arc<ApiPart>],
@@ -144,7 +145,7 @@ impl<'a> Linker<'a> {
         guards.collect()
     }
 
-    /// Treatments of an API. Reuses those of a snapshot with the same inputs.
+    /// Treatments of an API. Reuses those of another snapshot if they have the same inputs.
     pub(crate) fn treatments(
         &self,
         api: &ApiPart,
@@ -180,8 +181,8 @@ impl<'a> Linker<'a> {
         Ok(treatments)
     }
 
-    /// Digest of the inputs of an API's treatments. Names are not part of it, because the blob
-    /// determines the names and their order.
+    /// Digest of the inputs of an API's treatments. Excludes names, because the blob determines the
+    /// names and their order.
     fn key(&self, api: &ApiPart) -> Result<Key, BuildError> {
         let mut hash = Sha256::new_with_prefix(api.digest);
         // An unknown name is reported when the treatment that uses it is linked.
@@ -204,7 +205,8 @@ impl<'a> Linker<'a> {
             let index = self.upstream(name).ok();
             add(index.map(u32::to_le_bytes).as_ref().map(|bytes| &bytes[..]));
         }
-        // Fields that clients must not send depend on the operations of other APIs as well.
+        // Include the fields that clients must not send, because they also depend on the operations
+        // of other APIs.
         for treatment in &api.treatments {
             for field in self.withheld(api, treatment) {
                 hash.update(field);
@@ -215,7 +217,8 @@ impl<'a> Linker<'a> {
         Ok(hash.finalize().into())
     }
 
-    /// Identity fields that clients must not send to the upstreams of a treatment.
+    /// Identity fields that clients must not send, because other operations write them for the same
+    /// upstreams.
     fn withheld(&self, api: &ApiPart, treatment: &ir::Treatment) -> BTreeSet<String> {
         let parts = api.identity_parts();
         self.identities.withheld(self.shared, parts, treatment)
@@ -323,13 +326,14 @@ impl<'a> Linker<'a> {
                 chain.extend(self.validation(treatment)?);
                 validates = false;
             }
-            // Remove credentials and parameters after the conditions and limits, which may read
+            // Remove credentials and parameters after the conditions and limits, which may use
             // them, and before the transformations, which may set them for the upstream.
             if policy.checked.phase() >= Some(Phase::Transform) {
                 chain.append(&mut removals);
             }
             match &policy.checked {
-                // The operation's own setting takes precedence, then that of the last policy.
+                // The operation's own setting takes precedence over policies. Of several policies,
+                // the last one applies.
                 Checked::Retry(retry) if treatment.retries.is_none() => {
                     retries = Some(retry.clone());
                 }
@@ -343,7 +347,8 @@ impl<'a> Linker<'a> {
                 {
                     response = Some((policy.name.as_str(), checked.response));
                 }
-                // Keep only the last `cors`, because two would overwrite each other's fields.
+                // Keep only the last `cors`, because two would overwrite each other's response
+                // fields.
                 Checked::Cors(_) => chain.retain(|step| ChainStep::decorator(step).is_none()),
                 _ => {}
             }
@@ -409,7 +414,8 @@ impl<'a> Linker<'a> {
     }
 }
 
-/// Steps that remove credentials (`strips`) and parameters before the request goes to the upstream.
+/// Steps that remove credentials (if `strips`) and parameters before the request is sent to the
+/// upstream.
 fn removals(treatment: &ir::Treatment, strips: bool) -> Vec<ChainStep> {
     let keeps_back = !treatment.forwarding.not_forwarded.is_empty();
     let keeps_back = keeps_back.then_some(ChainStep::KeepBack);
@@ -449,7 +455,7 @@ fn known_upstreams(checked: &Checked, shared: &Shared) -> Result<(), BuildError>
     unknown.map_or(Ok(()), |name| Err(BuildError::UnknownName(name.to_owned())))
 }
 
-/// Checks that the bundle has the document with which a policy responds.
+/// Checks that the bundle has the document with which a `respond` policy answers.
 fn known_document(checked: &Checked, documents: &Documents) -> Result<(), BuildError> {
     let digest = match checked {
         Checked::Respond(respond) => respond.document_digest(),
@@ -461,14 +467,14 @@ fn known_document(checked: &Checked, documents: &Documents) -> Result<(), BuildE
     }
 }
 
-/// Checks that the upstreams exist to which a verifier sends requests.
+/// Checks that the upstreams to which a verifier sends requests exist.
 fn known_origin(checked: &auth::Checked, shared: &Shared) -> Result<(), BuildError> {
     let mut origins = checked.origins().into_iter();
     let unknown = origins.find(|name| shared.upstreams.get(name).is_none());
     unknown.map_or(Ok(()), |name| Err(BuildError::UnknownName(name)))
 }
 
-/// Index of the verifier that checks the tokens for a verifier of proofs. None for any other
+/// Index of the verifier that checks the token itself, for a verifier of proofs. None for any other
 /// verifier.
 fn token_index(shared: &Shared, checked: &auth::Checked) -> Result<Option<usize>, BuildError> {
     let Some(name) = checked.token_verifier() else {
@@ -530,11 +536,11 @@ fn named_filter(
     Ok(named(filter))
 }
 
-/// Request fields of a treatment that the gateway reads, and fields that it removes or sets.
+/// Request fields of a treatment by which the gateway decides, and fields that it removes or sets.
 struct Fields {
     /// Fields by which the gateway decides and whose names have lookalikes.
     read: Box<[Box<str>]>,
-    /// Fields that must not be in trailers: of the request, and of the response.
+    /// Fields that trailers must not contain: first of the request, then of the response.
     edited: [Arc<[HeaderName]>; 2],
 }
 
@@ -554,8 +560,8 @@ fn fields(
             }
         }
     }
-    // A field by which the gateway decides, or that the upstream must not receive, must not be in
-    // trailers, and no lookalike of it may reach the upstream.
+    // Keep a field out of trailers, and its lookalikes away from the upstream, if the gateway
+    // decides by the field or the upstream must not receive it.
     let mut read = conditional.to_vec();
     for step in chain {
         if let ChainStep::Filter(_, filter) = step {

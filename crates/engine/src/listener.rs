@@ -21,7 +21,7 @@ pub struct Listener {
     pub limits: ListenerLimits,
     /// Address ranges of the proxies whose forwarding fields are trusted.
     pub trusted_proxies: Box<[Cidr]>,
-    /// Forwarding fields that the trusted proxies write.
+    /// Forwarding fields that the trusted proxies write. The gateway ignores all others.
     pub forwarding_fields: Box<[ForwardingField]>,
     /// Protocol of its clients: `http` or `https`.
     pub scheme: &'static str,
@@ -35,7 +35,7 @@ pub struct Listener {
     /// forwarded.
     pub certificate_fields: Option<CertificateFields>,
     pub(crate) hosts: HostTable,
-    /// Paths that the gateway answers itself.
+    /// Paths that the gateway answers itself, such as those of logins.
     pub(crate) own_paths: Vec<OwnPath>,
 }
 

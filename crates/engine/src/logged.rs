@@ -1,4 +1,4 @@
-//! Parts of requests that the access log does not show as they are (`log` at parameters).
+//! Parts of requests that the access log hides or hashes (setting `log` of parameters).
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -10,12 +10,12 @@ use policy::logged::{LogForm, LoggedParameter, LoggedPlace};
 
 use crate::{RouteRef, Snapshot};
 
-/// Parts of one request that the access log shows in another form than usual.
+/// Parts of one request that the access log does not show in the default form.
 #[derive(Debug, Default)]
 pub struct LoggedForms<'s> {
-    /// Parameters with a form of their own.
+    /// Parameters with a setting `log`.
     pub parameters: Cow<'s, [LoggedParameter]>,
-    /// Byte ranges of the path, with their forms.
+    /// Byte ranges of the path that are not shown, with their forms.
     pub path: Vec<(Range<usize>, LogForm)>,
     /// True if the log does not show the query.
     pub hides_query: bool,
@@ -35,7 +35,7 @@ impl RouteRef<'_> {
 }
 
 impl Snapshot {
-    /// True if an operation has values that the access log does not show as they are.
+    /// True if an operation has values that the access log hides or hashes.
     #[must_use]
     pub fn hides_values(&self) -> bool {
         self.unknown_paths.is_some()
@@ -85,7 +85,8 @@ impl Snapshot {
     }
 }
 
-/// Head with the path without its final slashes. `None` if the path has none.
+/// Head of the same request, with the final slashes of the path removed. `None` if the path has no
+/// final slash.
 fn without_final_slashes(head: &RequestHead) -> Option<RequestHead> {
     let path = head.path();
     let trimmed = path.trim_end_matches('/');

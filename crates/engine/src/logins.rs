@@ -22,10 +22,10 @@ pub(crate) struct OwnPath {
     guards: Vec<Guard>,
 }
 
-/// Filter that runs before the gateway answers.
+/// Policy filter that runs before the gateway answers a login path.
 #[derive(Clone, Debug)]
 pub(crate) struct Guard {
-    /// Digest of its settings.
+    /// Digest of the policy's settings.
     pub(crate) content: Key,
     pub(crate) filter: Arc<Filter>,
 }
@@ -33,14 +33,14 @@ pub(crate) struct Guard {
 /// Purpose of a path that the gateway answers itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
-    /// The provider sends browsers here with its response.
+    /// Redirect URI: browsers return here with the provider's response.
     Redirect,
-    /// Browsers end their session here.
+    /// Path that ends the session of a browser.
     Logout,
 }
 
 impl OwnPath {
-    /// Paths of a login on `host`. `host` is None for the paths on every host named in no mount.
+    /// Paths of a login on `host`. None: the paths apply to every host that no mount names.
     /// `guards` are the filters that run before the gateway answers.
     pub(crate) fn of(
         login: &Arc<TokenVerifier>,
@@ -67,7 +67,7 @@ impl OwnPath {
         own.collect()
     }
 
-    /// Keeps only the guards that `other` has as well. `other` is the same path of another API with
+    /// Removes the guards that `other` does not have. `other` is the same path for another API with
     /// the same login.
     pub(crate) fn share(&mut self, other: &Self) {
         let is_shared = |one: &Guard| other.guards.iter().any(|own| own.content == one.content);
@@ -126,8 +126,8 @@ impl OwnPath {
     }
 }
 
-/// Starts a login at the provider in place of a refusal by authentication. `url` returns the URL of
-/// the request as the browser sees it. `None` without a login, or if the request is not a
+/// Redirects a browser to the provider instead of refusing its request. `url` returns the URL of
+/// the request as the browser sees it. `None` if there is no login, or if the request is not a
 /// navigation of a browser.
 pub(crate) fn redirect(
     login: Option<&Login>,

@@ -6,13 +6,13 @@ use http::header::{HeaderMap, HeaderName};
 
 use crate::edge::is_lookalike;
 
-/// True if the name can have lookalikes.
+/// True if another name can be a lookalike of this name, which contains `-`, `_` or `.`.
 pub(crate) fn has_spellings(name: &str) -> bool {
     name.contains(['-', '_', '.'])
 }
 
-/// Removes lookalikes: fields whose names differ from one in `names` only by `_` or `.` for `-`.
-/// Returns the number of removed names.
+/// Removes lookalikes: fields whose names differ from a name in `names` only by `_` or `.` instead
+/// of `-`. Returns the number of removed names.
 pub(crate) fn strip(names: &[Box<str>], headers: &mut HeaderMap) -> u32 {
     let is_doomed = |other: &str| {
         names.iter().any(|name| is_lookalike(other, name))

@@ -2,7 +2,7 @@
 //! (`%C0%AF` for `/`). UTF-8 forbids these forms (RFC 3629 §3), but upstreams with lenient decoders
 //! accept them.
 
-/// Prefixes of all overlong forms of ASCII characters.
+/// Prefixes with which the overlong forms of ASCII characters begin.
 const BEGINNINGS: [&str; 8] = [
     "%C0%",
     "%C1%",
@@ -19,8 +19,8 @@ pub(crate) fn is_present(path: &str) -> bool {
     BEGINNINGS.iter().any(|beginning| path.contains(beginning))
 }
 
-/// Path in which each overlong form is shortened: to the character if it is unreserved, otherwise
-/// to its escape. None if the path has no overlong form.
+/// Path in which each overlong form is replaced: by the character if it is unreserved, otherwise by
+/// its percent-escape. None if the path has no overlong form.
 pub(crate) fn shortened(path: &str) -> Option<String> {
     if !is_present(path) {
         return None;
@@ -72,7 +72,7 @@ fn overlong(escapes: &[u8]) -> Option<(u8, usize)> {
     Some((character, length))
 }
 
-/// Byte that the escape with this index encodes.
+/// Byte that the percent-escape at this index encodes. None if there is none.
 pub(crate) fn byte(escapes: &[u8], number: usize) -> Option<u8> {
     let escape = escapes.get(3 * number..3 * number + 3)?;
     let digit = |at: usize| char::from(escape[at]).to_digit(16);

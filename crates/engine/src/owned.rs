@@ -5,7 +5,7 @@ use std::hash::{Hash, Hasher};
 use bundle::ir::{Condition, Operation, Owns, Segment, Template, TrailingSlash};
 use rustc_hash::FxHasher;
 
-/// Segment without parameter names. Equal values match the same strings.
+/// Segment of a template, without parameter names. Equal values match the same strings.
 #[derive(PartialEq, Eq, Hash)]
 enum UnnamedSegment<'a> {
     Literal(&'a str),
@@ -17,7 +17,7 @@ enum UnnamedSegment<'a> {
 /// Set of requests that an operation matches at a mount.
 #[derive(Debug)]
 pub(crate) struct Owned {
-    /// Hash of [`Requests`].
+    /// Hash of [`Requests`] for this set.
     pub(crate) hash: u64,
     pub(crate) operation: u32,
     /// Index of the operation that declares the template. Differs from `operation` if `operation`

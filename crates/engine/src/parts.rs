@@ -1,9 +1,9 @@
 //! Cache of built parts, by the digest of their source.
 //!
 //! The routing table of an API depends only on the API's blob. Its treatments depend on the blob
-//! and on the shared definitions named in the blob. A filter depends on its policy. A version that
-//! changes one API therefore builds one API, and the versions in memory share the rest (release.md
-//! §1). The cache has only weak references: a part is freed when no snapshot uses it.
+//! and on the shared definitions named in the blob. A filter depends on its policy. After a change
+//! to one API, only this API is built, and the versions in memory share the rest (release.md §1).
+//! The cache has only weak references: a part is freed when no snapshot uses it.
 
 use std::sync::{Arc, Weak};
 
@@ -22,8 +22,8 @@ use crate::snapshot::Treatment;
 /// Cache of the parts of all snapshots in memory. Each kind of part has its own table, so that a
 /// digest never returns a part of another kind.
 ///
-/// Filters contain the cells of their secrets, so all builds with one `Parts` must resolve secrets
-/// from the same registry.
+/// All builds with one `Parts` must resolve secrets from the same registry, because shared filters
+/// contain cells of secrets.
 #[derive(Debug, Default)]
 pub struct Parts {
     apis: Cache<ApiPart>,
@@ -39,7 +39,7 @@ pub struct Parts {
 pub struct Assembly {
     /// Shared part of the gateway.
     pub shared: Shared,
-    /// All consumers, indexed.
+    /// Consumers with the index of their credentials.
     pub consumers: Arc<Consumers>,
     /// APIs, in the order of [`Shared::apis`].
     pub apis: Vec<Arc<ApiPart>>,
@@ -69,7 +69,7 @@ impl Parts {
         Ok(part)
     }
 
-    /// Consumers that were indexed under this key. None if no snapshot uses them.
+    /// Consumers with their index that were stored under this key. None if no snapshot uses them.
     #[must_use]
     pub fn consumers(&self, key: &[u8; 32]) -> Option<Arc<Consumers>> {
         self.consumers.get(key)
@@ -103,7 +103,7 @@ impl Parts {
     }
 
     /// Assembles a gateway that was decoded as a whole. Does not verify the digests in its shared
-    /// part. The documents are left empty, because decisions do not depend on their content.
+    /// part. Documents are empty, because decisions do not depend on their content.
     ///
     /// # Errors
     /// As [`Parts::add_api`] and [`Parts::add_consumers`]; [`BuildError::OtherApis`].
@@ -142,7 +142,7 @@ impl Parts {
     }
 }
 
-/// Empty documents in place of those named in the policies of a gateway.
+/// Empty documents with the digests that the policies of a gateway name.
 fn empty_documents(gateway: &Gateway) -> Documents {
     let of_apis = gateway.apis.iter().flat_map(|api| &api.policies);
     let policies = gateway.shared.policies.iter().chain(of_apis);

@@ -26,7 +26,7 @@ pub enum PathFault {
 pub struct Normal<'p> {
     /// The normalised path.
     pub path: Cow<'p, str>,
-    /// True if common upstreams may read the path as another path ([`crate::readings`]).
+    /// True if common upstreams may interpret the path as another path ([`crate::readings`]).
     pub is_ambiguous: bool,
 }
 
@@ -66,7 +66,7 @@ pub fn normalise_with(path: &str, slashes: Slashes) -> Result<Normal<'_>, PathFa
             b';' => odd = true,
             b'/' if before == b'/' => doubled = true,
             b'/' if before == b'.' => odd = true,
-            // A segment that begins with a dot may be `.` or `..`: take the slow path.
+            // A segment that begins with a dot may be `.` or `..`, which the slow path removes.
             b'.' if before == b'/' => plain = false,
             _ => {}
         }
@@ -95,7 +95,7 @@ pub fn normalise_with(path: &str, slashes: Slashes) -> Result<Normal<'_>, PathFa
     })
 }
 
-/// True if common upstreams may read this normalised path as another path.
+/// True if common upstreams may interpret this normalised path as another path.
 #[must_use]
 pub fn is_ambiguous(path: &str) -> bool {
     const ESCAPES: [&str; 6] = ["%2F", "%5C", "%25", "%3B", "%3F", "%23"];
@@ -108,9 +108,9 @@ pub fn is_ambiguous(path: &str) -> bool {
         || path.contains('%') && (escapes() || overlong::is_present(path))
 }
 
-/// Escapes of characters that servers trim from segments: `trim` of Java removes all up to U+0020,
-/// those of JavaScript, .NET and Python remove white space of Unicode, and in older versions also
-/// U+180E and U+200B. The list includes DEL, which is a control character.
+/// Escapes of characters that servers trim from segments. Java's `trim` removes all characters up
+/// to U+0020. JavaScript, .NET and Python trim Unicode white space; older versions also trim U+180E
+/// and U+200B. The list includes the control character DEL.
 pub(crate) const BLANKS: [&str; 55] = [
     "%01",
     "%02",
@@ -169,7 +169,7 @@ pub(crate) const BLANKS: [&str; 55] = [
     "%EF%BB%BF",
 ];
 
-/// True if a segment begins or ends with an escape of [`BLANKS`].
+/// True if a segment begins or ends with an escape of a character that servers trim ([`BLANKS`]).
 fn is_padded(segment: &str) -> bool {
     let is_escaped = |at: Option<usize>| {
         let byte = at.and_then(|at| segment.as_bytes().get(at));
@@ -181,7 +181,7 @@ fn is_padded(segment: &str) -> bool {
             && BLANKS.iter().any(|blank| segment.ends_with(blank))
 }
 
-/// Merges each run of slashes into one. None if the path has no run.
+/// Merges each sequence of slashes into one. None if the path has no sequence of slashes.
 pub(crate) fn merge_slashes(path: &str) -> Option<String> {
     if !path.contains("//") {
         return None;
@@ -271,7 +271,7 @@ pub(crate) fn remove_dot_segments(path: &str) -> Result<Option<String>, PathFaul
         resolved.push('/');
         resolved.push_str(segment);
     }
-    // `/a/..` and `/a/.` end with a slash.
+    // A path whose last segment is `.` or `..` ends with a slash.
     if matches!(last, "." | "..") || resolved.is_empty() {
         resolved.push('/');
     }

@@ -1,9 +1,9 @@
 //! Parser of the PROXY protocol header, by which a load balancer reports the client of a connection
 //! (the HAProxy project's `proxy-protocol.txt`, versions 1 and 2).
 //!
-//! Parsing is strict, because any peer may send a header. Each version has a length limit, which
-//! applies before more bytes are awaited. The text format must match exactly, and a checksum must
-//! be correct if present. Bytes after the header are not read.
+//! Parsing is strict, because any peer may send a header. Each version has a length limit. A header
+//! that exceeds it is refused at once, without waiting for more bytes. The text format must match
+//! exactly, and a checksum must be correct if present. Bytes after the header are not read.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -16,7 +16,8 @@ const V1_START: &[u8] = b"PROXY ";
 const V2_START: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
 /// Length of the fixed part: signature, version and command, family, address length.
 const V2_FIXED: usize = 16;
-/// Family byte and length of the addresses: TCP over IPv4, TCP over IPv6, UNIX stream.
+/// Family byte and length of the addresses in bytes, for TCP over IPv4. The next constants: TCP
+/// over IPv6, UNIX stream.
 const TCP4: (u8, usize) = (0x11, 12);
 const TCP6: (u8, usize) = (0x21, 36);
 const UNIX: (u8, usize) = (0x31, 216);
@@ -26,7 +27,7 @@ const TLV_CRC32C: u8 = 0x03;
 /// Result of parsing the bytes that have arrived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Header {
-    /// More bytes are needed; all bytes so far may belong to the header.
+    /// The header is incomplete. All bytes so far may belong to a header.
     Partial,
     /// The header is complete.
     Whole {
@@ -71,7 +72,8 @@ fn begins(bytes: &[u8], text: &[u8]) -> bool {
 fn v1(bytes: &[u8]) -> Result<Header, Malformed> {
     let line = &bytes[..bytes.len().min(V1_BYTES_MAX)];
     let end = line.iter().position(|byte| *byte == b'\r');
-    // Only CR LF ends the line; a single line feed is refused, since other parsers accept it.
+    // Only CR LF ends the line. Refuse a single line feed, which other parsers accept as a line
+    // end.
     if line[..end.unwrap_or(line.len())].contains(&b'\n') {
         return Err(Malformed::Invalid);
     }
@@ -145,7 +147,7 @@ fn v2(bytes: &[u8]) -> Result<Header, Malformed> {
         return Ok(Header::Partial);
     };
     let client = match command {
-        // LOCAL: addresses are skipped.
+        // Command `LOCAL`: ignore the addresses.
         0x20 => None,
         _ => v2_client(header, family).ok_or(Malformed::Invalid)?,
     };
@@ -167,7 +169,8 @@ fn v2_client(header: &[u8], family: u8) -> Option<Option<IpAddr>> {
             (Some(IpAddr::from(source)), TCP6.1)
         }
         family if family == UNIX.0 => (None, UNIX.1),
-        // Datagram transports cannot occur over TCP; other values are not assigned.
+        // Refuse datagram transports, which cannot occur over TCP, and values that are not
+        // assigned.
         _ => return None,
     };
     let extensions = payload.get(addresses..)?;

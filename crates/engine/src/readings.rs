@@ -1,4 +1,4 @@
-//! Readings of a path: the other paths that common upstreams may interpret it as (semantics.md §2,
+//! Readings of a path: other paths as which common upstreams may interpret it (semantics.md §2,
 //! step 4).
 //!
 //! Such upstreams decode `%2F` and `%5C`, read `\` as `/`, merge slashes, decode twice, drop
@@ -8,9 +8,9 @@
 //! ambiguous path again. [`crate::path::normalise_with`] marks ambiguous paths, so other requests
 //! have no additional cost.
 //!
-//! Servers that compare paths case-insensitively may serve `/admin` for `/Admin`. [`ambiguity`]
-//! therefore also looks for an operation of the host with other access whose path differs only in
-//! letter case.
+//! A server that compares paths case-insensitively may serve `/admin` for `/Admin`. [`ambiguity`]
+//! therefore also searches the host for an operation with other access rules whose path differs
+//! only in letter case.
 
 use std::cell::Cell;
 
@@ -22,52 +22,54 @@ use crate::path::{self, BLANKS};
 use crate::router::{self, Found, HostTable};
 use crate::snapshot::{OPEN, RouteRef, Snapshot};
 
-/// Maximum number of readings of a path. A path with more readings is refused.
+/// Maximum number of readings (interpretations by upstreams) of a path. A path with more readings
+/// is refused.
 const READINGS_MAX: usize = 64;
 
-/// Maximum number of bytes of all readings of a path: 128 KiB. A path with longer readings is
-/// refused.
+/// Maximum length of all readings (interpretations by upstreams) of a path together: 128 KiB. A
+/// path that exceeds it is refused.
 const READING_BYTES_MAX: usize = 128 << 10;
 
 /// Maximum number of steps of a search for other paths ([`router::lookup_steps`]). A path that
-/// needs more is refused. The steps take about a millisecond.
+/// needs more steps is refused. The maximum takes about a millisecond.
 const SEARCH_MAX: usize = 200_000;
 
-/// Cost of a search for other letter cases, as a multiple of the steps of one look-up of the path.
+/// Cost of a search for paths in another letter case, as a multiple of the steps for one look-up of
+/// the path.
 const LETTER_CASE_COST: usize = 4;
 
 /// Reason why an ambiguous path must not be forwarded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ambiguity {
-    /// A reading matches another route, or no route.
+    /// An upstream may interpret the path as one of another route, or of no route.
     Reading {
         /// Path that an upstream may serve.
         path: String,
-        /// Route that the path matches (`KEY@MOUNT`). None if no route matches.
+        /// Route that `path` matches (`KEY@MOUNT`). None if no route matches.
         owner: Option<String>,
     },
-    /// A reading matches the route, but the chain sends the path to another service, which may
-    /// interpret it differently from the upstream.
+    /// An upstream may interpret the path as another path of the same route. The chain sends the
+    /// path to another service, which may interpret it differently from the upstream.
     Service {
-        /// Path that the service or an upstream may read.
+        /// Path as which the service or an upstream may interpret the request's path.
         path: String,
     },
-    /// A reading matches the route, but a step of the chain decides by the path. Its decision about
-    /// the path need not apply to the reading.
+    /// An upstream may interpret the path as another path of the same route, for which a step of
+    /// the chain might decide differently.
     Decision {
         /// Path that an upstream may serve.
         path: String,
     },
-    /// A reading leads outside the base path.
+    /// An upstream may interpret the path as one outside the base path.
     Outside,
-    /// The path has more than [`READINGS_MAX`] readings or [`READING_BYTES_MAX`] bytes of them, or
-    /// the search for their operations takes more than [`SEARCH_MAX`] steps.
+    /// The path has more than [`READINGS_MAX`] interpretations or [`READING_BYTES_MAX`] bytes of
+    /// them, or the search for their operations takes more than [`SEARCH_MAX`] steps.
     TooMany,
 }
 
-/// First reason in a request's path that forbids forwarding the request to `route`. None: the
-/// request may be forwarded. The result is None for every path without readings, if all operations
-/// of the host have the same access rules (`Mount::has_other_access`).
+/// First reason in a request's path not to forward the request to `route`. None: the request may be
+/// forwarded. If all operations of the host have the same access rules (`Mount::has_other_access`),
+/// only paths that upstreams may interpret differently can have a reason.
 #[must_use]
 pub fn ambiguity(
     snapshot: &Snapshot,
@@ -85,17 +87,19 @@ pub fn ambiguity(
     search.ambiguity().unwrap_or_else(Some)
 }
 
-/// Search for other paths of a request and their operations, with a bound on its work.
+/// Search for other paths as which upstreams may interpret a request's path, and for the operations
+/// of these paths. The work of the search is limited.
 struct Search<'a> {
     snapshot: &'a Snapshot,
     hosts: &'a HostTable,
     head: &'a RequestHead,
     route: &'a RouteRef<'a>,
-    /// Steps left of [`SEARCH_MAX`].
+    /// Number of steps of [`SEARCH_MAX`] that are left.
     left: Cell<usize>,
 }
 
-/// Result of a search: the reason that was found, or None. The error is [`Ambiguity::TooMany`].
+/// Result of a search: the reason that was found. None: there is no reason. The error is
+/// [`Ambiguity::TooMany`].
 type SearchResult<T = Option<Ambiguity>> = Result<T, Ambiguity>;
 
 impl Search<'_> {
@@ -119,8 +123,8 @@ impl Search<'_> {
         Ok(None)
     }
 
-    /// Reason not to forward the request if an upstream reads its path as `path`. None if there is
-    /// no such reason.
+    /// Reason not to forward the request if an upstream interprets its path as `path`. None: there
+    /// is no reason.
     fn reading(&self, path: String) -> SearchResult {
         let route = self.route;
         let owner = match self.find(&path)? {
@@ -141,8 +145,8 @@ impl Search<'_> {
                 }
                 Some(other.id.as_str().to_owned())
             }
-            // An operation describes the path, but its conditions fail. `keep` does not apply to
-            // such a path.
+            // An operation describes the path, but its conditions fail. Refuse even with
+            // `path_readings: keep`.
             Found::NoConditionMatched => None,
             Found::Nothing | Found::MethodNotAllowed(_) => {
                 if keeps_others(route)
@@ -157,8 +161,8 @@ impl Search<'_> {
         Ok(Some(Ambiguity::Reading { path, owner }))
     }
 
-    /// Finds a reason not to forward a request with this path. Such a reason is a path of another
-    /// operation that differs only in letter case or final slashes. None if there is no reason.
+    /// Reason not to forward a request with this path: a path of another operation that differs
+    /// only in letter case or final slashes. None: there is no reason.
     fn other_spelling(&self, path: &str) -> SearchResult {
         match self.letter_case(path)? {
             None => self.final_slash(path),
@@ -244,8 +248,8 @@ impl Search<'_> {
                 Some(other.id.as_str().to_owned())
             }
             _ if self.is_withheld(&path)? => None,
-            // No operation serves this spelling of the path. A described operation may still serve
-            // the spelling in the request.
+            // No operation serves this spelling of the path. An operation that describes the
+            // request serves the client's spelling.
             _ if route.operation.owns.is_described() => return Ok(None),
             _ if keeps_others(route) && is_below(&path, &route.mount.base_path) => return Ok(None),
             _ => None,
@@ -265,7 +269,7 @@ impl Search<'_> {
         Ok(router::is_withheld(self.hosts, path, self.head))
     }
 
-    /// Subtracts the steps of `factor` look-ups of a path from the steps that are left.
+    /// Subtracts the steps for `factor` look-ups of a path from the steps that are left.
     fn spend(&self, path: &str, factor: usize) -> SearchResult<()> {
         let steps = factor * router::lookup_steps(self.hosts, path, self.head);
         let left = self.left.get().checked_sub(steps);
@@ -274,7 +278,7 @@ impl Search<'_> {
     }
 }
 
-/// True if a path lies at a base path or below it.
+/// True if a path is a base path or is below it.
 fn is_below(path: &str, base: &str) -> bool {
     let rest = path.strip_prefix(base);
     rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
@@ -284,36 +288,38 @@ fn is_same(route: &RouteRef<'_>, other: &RouteRef<'_>) -> bool {
     route.api_index == other.api_index && route.index_in_api == other.index_in_api
 }
 
-/// True if a reading that matches another route is allowed: with `path_readings: keep`, if that
-/// route belongs to the same API and has the same access rules.
+/// True if an upstream may interpret the path as one of the route `other`: with `path_readings:
+/// keep`, if that route has the same API, upstream and access rules.
 fn is_equivalent(route: &RouteRef<'_>, other: &RouteRef<'_>) -> bool {
     let (own, others) = (route.treatment, other.treatment);
     let same_access = route.has_access_of(other) && own.upstream == others.upstream;
     keeps_others(route) && route.api_index == other.api_index && same_access
 }
 
-/// True with `path_readings: keep`, unless another service or a step of the chain decides by the
-/// path. Their decision about this path would not apply to the path of another route.
+/// True with `path_readings: keep`, unless the chain sends the path to another service or a step of
+/// the chain decides by the path. Their decision would not apply to the path of another route.
 fn keeps_others(route: &RouteRef<'_>) -> bool {
     let treatment = route.treatment;
     let is_decisive = treatment.tells_path || treatment.judges_path;
     treatment.path_readings == PathReadings::Keep && !is_decisive
 }
 
-/// True if no reading is allowed, even one that matches the same route, because another service
-/// decides by the path. With `path_readings: keep`, the service is assumed to interpret paths like
-/// the upstream.
+/// True if an upstream must not interpret the path differently, even as a path of the same route,
+/// because the chain sends the path to another service. False with `path_readings: keep`: the
+/// service is then assumed to interpret paths like the upstream.
 fn is_told(route: &RouteRef<'_>) -> bool {
     route.treatment.tells_path && route.treatment.path_readings.is_strict()
 }
 
-/// True if an upstream may read a rewritten path as a path that the rewrite never produces.
-/// `unread` is the path before the rewrite, whose readings belong to the same route.
+/// True if an upstream may interpret a rewritten path as a path that the rewrite never produces.
+/// `unread` is the path before the rewrite. All interpretations of `unread` belong to the same
+/// route.
 ///
-/// A rewrite that only puts text before `unread` keeps its readings. With any other rewrite, every
-/// reading must begin and end with the segments of `path` around the ambiguous ones, and contain
-/// the unambiguous ones between them. If `strict`, it must also have as many segments as `path`. No
-/// reading may have dot segments, which would lead out of the path.
+/// A rewrite that only adds a prefix to `unread` keeps its interpretations. After any other
+/// rewrite, every interpretation must begin and end with the segments of `path` around the
+/// ambiguous ones, and contain the unambiguous ones between them. If `strict`, it must also have as
+/// many segments as `path`. No interpretation may have dot segments, which could lead out of the
+/// path.
 #[must_use]
 pub fn leave_rewrite(path: &str, unread: &str, strict: bool) -> bool {
     let Ok(texts) = spellings(path) else {
@@ -349,14 +355,14 @@ pub fn leave_rewrite(path: &str, unread: &str, strict: bool) -> bool {
     })
 }
 
-/// Other paths that upstreams may interpret a normalised path as, without duplicates. At most
-/// [`READINGS_MAX`] with [`READING_BYTES_MAX`] bytes.
+/// Other paths as which upstreams may interpret a normalised path, without duplicates. At most
+/// [`READINGS_MAX`] paths with [`READING_BYTES_MAX`] bytes.
 ///
 /// # Errors
 /// [`Ambiguity::Outside`] or [`Ambiguity::TooMany`].
 pub fn readings(path: &str) -> Result<Vec<String>, Ambiguity> {
     let mut texts = spellings(path)?;
-    // Drop paths with dot segments, because the list also has the paths with these resolved.
+    // Drop paths with dot segments. The list also contains them with the dot segments resolved.
     texts.retain(|text| text != path && !has_dots(text));
     texts.sort_unstable();
     Ok(texts)
@@ -378,7 +384,7 @@ const STEPS: [fn(&str) -> Option<String>; 15] = [
     without_dot_parameters,
     |path| cut(path, "%3F"),
     |path| cut(path, "%23"),
-    // NUL ends strings in C. The edge refuses the plain `%00`, but an overlong form passes it.
+    // Cut at NUL, which ends strings in C. The edge refuses `%00`, but not an overlong form of NUL.
     |path| cut(path, "%00"),
     |path| trimmed(path, without_blanks_before),
     |path| trimmed(path, without_blanks_behind),
@@ -423,8 +429,8 @@ fn without_parameters(path: &str) -> Option<String> {
     Some(bare.join("/"))
 }
 
-/// Path without the `;parameters` of dot segments. Envoy with `normalize_path` takes `..;a` for `..`
-/// and keeps the parameters of other segments.
+/// Path without the `;parameters` of dot segments. Envoy with `normalize_path` treats `..;a` as
+/// `..` and keeps the parameters of other segments.
 fn without_dot_parameters(path: &str) -> Option<String> {
     if !path.contains(".;") {
         return None;
@@ -449,7 +455,7 @@ fn cut(path: &str, escape: &str) -> Option<String> {
     })
 }
 
-/// The path with each segment trimmed. None if nothing changes.
+/// Path with each segment trimmed by `trim`. None if nothing changes.
 fn trimmed(path: &str, trim: fn(&str) -> &str) -> Option<String> {
     let mut segments = path.split('/');
     if !segments.clone().any(|segment| trim(segment) != segment) {
@@ -473,7 +479,7 @@ fn without_blanks_behind(mut segment: &str) -> &str {
     segment
 }
 
-/// Segment without final dots, which Windows drops. Dot segments are unchanged.
+/// Segment without its final dots, which Windows ignores. Dot segments are unchanged.
 fn without_final_dots(segment: &str) -> &str {
     match segment {
         "." | ".." => segment,
@@ -481,14 +487,15 @@ fn without_final_dots(segment: &str) -> &str {
     }
 }
 
-/// Path after the first segment of a path that begins with `//`: WHATWG URL parsers read that
-/// segment as a host.
+/// Path without its first segment, for a path that begins with `//`: WHATWG URL parsers interpret
+/// that segment as a host. None for other paths.
 fn without_host(path: &str) -> Option<String> {
     let behind = path.strip_prefix("//")?;
     Some(behind.find('/').map_or("/", |at| &behind[at..]).to_owned())
 }
 
-/// Path in which `%25` is decoded where this gives another escape. `%2500` is unchanged.
+/// Path in which `%25` is decoded if the result is another escape. `%2500` is unchanged. None if
+/// nothing changes.
 fn decoded_again(path: &str) -> Option<String> {
     let mut text = String::with_capacity(path.len());
     let mut rest = path;
@@ -604,7 +611,7 @@ mod tests {
             let mut expected: Vec<String> = expected.iter().map(|text| (*text).into()).collect();
             expected.retain(|text| !text.contains("/../"));
             expected.sort();
-            // A server that keeps parameters reads `..;` as an ordinary segment, so the path is
+            // A server that keeps parameters treats `..;` as an ordinary segment, so the path is
             // unchanged.
             assert_eq!(read(path).as_deref(), Ok(&expected[..]), "{path}");
         }

@@ -1,4 +1,5 @@
-//! Gateway in the form that serves requests: immutable, flat, with small indices in place of names.
+//! Gateway in the form that serves requests: immutable, flat, with integer indices instead of
+//! names.
 
 use std::sync::Arc;
 
@@ -34,10 +35,10 @@ pub struct Snapshot {
     pub(crate) routes: u32,
     pub(crate) errors: ErrorShapes,
     pub(crate) key_cells: Box<[Arc<KeyCell>]>,
-    /// Names of the cookies of logins.
+    /// Names of the session cookies of all logins.
     pub(crate) session_cookies: Box<[Box<str>]>,
-    /// Rules of the access log for paths of no operation. `None` if no operation has values that
-    /// the access log does not show as they are.
+    /// Rules of the access log for paths that belong to no operation. `None` if no operation hides
+    /// or hashes values in the access log.
     pub(crate) unknown_paths: Option<UnknownPaths>,
 }
 
@@ -61,7 +62,7 @@ pub struct Mount {
     pub(crate) api: u32,
     /// Index of the route of the API's first operation at this mount.
     pub(crate) first_route: u32,
-    /// Index of the same route among the API's own routes.
+    /// Index of the same route in the list of the API's routes.
     pub(crate) first_in_api: u32,
     /// True if a host of the mount has operations with different access rules, or an `internal`
     /// operation.
@@ -90,20 +91,21 @@ pub struct Treatment {
     pub idempotent: bool,
     /// True if a request may be upgraded to a WebSocket.
     pub websocket: bool,
-    /// True if responses have no end, such as event streams. Pauses in such a response are not
-    /// failures.
+    /// True if responses have no defined end, such as event streams. Pauses in such a response are
+    /// not errors.
     pub stream: bool,
     /// True if responses and WebSockets end when a credential of the request expires.
     pub closes_streams: bool,
-    /// Fields that override path or method and that are forwarded to the upstream.
+    /// Declared fields that override path or method (such as `X-HTTP-Method-Override`). They are
+    /// forwarded to the upstream.
     pub(crate) override_fields: Box<[String]>,
-    /// Places of the parameters that the upstream does not receive.
+    /// Locations of the parameters that the upstream does not receive.
     pub(crate) not_forwarded: Box<[Place]>,
-    /// Parameters whose values the access log shows in another form than usual.
+    /// Parameters whose values the access log does not show in the default form.
     pub logged: Box<[LoggedParameter]>,
-    /// Values of the bodies that findings of validation do not look into.
+    /// Values of bodies that the findings of validation do not describe (`redact`).
     pub redacted: Box<[RedactedValue]>,
-    /// Fields by which the route is selected or a step of the chain decides, if their names can
+    /// Fields that select the route, or by which a step of the chain decides, if their names can
     /// have lookalikes.
     pub(crate) read_fields: Box<[Box<str>]>,
     /// True if a step of the chain processes every response, refusals included.
@@ -116,14 +118,14 @@ pub struct Treatment {
     pub(crate) reads_path: bool,
     /// True if a step of the chain sends the path to another service.
     pub(crate) tells_path: bool,
-    /// True if a step of the chain decides by the path of the request.
+    /// True if the decision of a step of the chain depends on the path of the request.
     pub(crate) judges_path: bool,
-    /// True if a step of the chain decides by the route of the request.
+    /// True if the decision of a step of the chain depends on the route of the request.
     pub(crate) judges_route: bool,
-    /// `path_readings`: handling of paths that an upstream may read as another path.
+    /// `path_readings`: handling of paths that an upstream may interpret as another path.
     pub(crate) path_readings: PathReadings,
-    /// Digest of the access rules: security, chain and validation. Equal for treatments with the
-    /// same rules, in other APIs of the snapshot too. [`OPEN`] without any rules.
+    /// Digest of the access rules: security, chain and validation. Treatments with the same rules
+    /// have the same digest, also in other APIs of the snapshot. [`OPEN`]: there are no rules.
     pub(crate) access: u128,
     /// Validation of the operation's responses. None: they are not validated.
     pub response_validation: Option<ResponseValidation>,
@@ -146,7 +148,7 @@ impl Treatment {
 }
 
 impl ChainStep {
-    /// Filter of the step, if it processes every response. Otherwise None.
+    /// Filter of the step, if the filter processes every response. None for other steps.
     pub(crate) fn decorator(&self) -> Option<&Filter> {
         match self {
             Self::Filter(_, filter) if filter.decorates() => Some(filter),
@@ -155,7 +157,7 @@ impl ChainStep {
     }
 }
 
-/// Validation of responses: the strictest mode of a chain.
+/// Validation of responses, in the strictest mode of a chain.
 #[derive(Debug)]
 pub struct ResponseValidation {
     /// Name of the policy with this mode, or `validate` for the operation's own setting.
@@ -169,8 +171,8 @@ pub struct ResponseValidation {
 pub struct Breaker {
     /// Name of the policy.
     pub policy: Box<str>,
-    /// Id of the policy's state across bundles. The breaker is identified by it and the upstream's
-    /// id.
+    /// Id of the policy's state, which outlives a bundle. This id and the upstream's id identify
+    /// the breaker.
     pub state: StateId,
     /// Settings of the breaker.
     pub checked: circuit_breaker::Checked,
@@ -181,7 +183,7 @@ pub struct Breaker {
 pub enum ChainStep {
     /// Checks the security requirement.
     Authenticate,
-    /// Strips credentials with `strip_credential`. Used if the operation is public.
+    /// Removes credentials of schemes with `strip_credential`. Used if the operation is public.
     Strip,
     /// Removes the parameters that the upstream does not receive (`forward: false`).
     KeepBack,
@@ -189,7 +191,7 @@ pub enum ChainStep {
     Filter(Arc<str>, Arc<Filter>),
 }
 
-/// A route: an operation at a mount.
+/// A route: an operation at a mount of its API.
 #[derive(Clone, Copy, Debug)]
 pub struct RouteRef<'s> {
     /// Index of the API in [`Snapshot::apis`].
@@ -202,7 +204,7 @@ pub struct RouteRef<'s> {
     pub api: &'s str,
     /// Operation of the route.
     pub operation: &'s Operation,
-    /// Digest of the messages that are validated ([`ApiPart::checks`]).
+    /// Digest of the messages that the route validates ([`ApiPart::checks`]).
     pub(crate) checks: u64,
     /// Mount of the route.
     pub mount: &'s Mount,
@@ -211,7 +213,7 @@ pub struct RouteRef<'s> {
 }
 
 impl RouteRef<'_> {
-    /// True if the gateway decides about requests of both routes by the same rules.
+    /// True if the gateway applies the same access rules to requests of both routes.
     pub(crate) fn has_access_of(&self, other: &Self) -> bool {
         let same = (self.api_index, self.index_in_api) == (other.api_index, other.index_in_api);
         let access = |route: &Self| (route.treatment.access, route.checks);
@@ -246,8 +248,8 @@ impl Snapshot {
         &self.project
     }
 
-    /// Custom response for an error of a route, or of a request without a route: that of the API,
-    /// otherwise that of the gateway.
+    /// Custom response for an error: from the route's API, otherwise from the gateway. None: the
+    /// default response.
     #[must_use]
     pub fn error_shape(&self, route: Option<&RouteRef<'_>>, reason: &str) -> Option<&ErrorShape> {
         let api = route.and_then(|route| self.apis.get(route.api_index as usize));
@@ -255,7 +257,7 @@ impl Snapshot {
         own.or_else(|| self.errors.get(reason))
     }
 
-    /// Status of a refusal in the response to the client.
+    /// Status that the client gets for a refusal: of the custom response if it sets one.
     #[must_use]
     pub fn status_of(&self, route: Option<&RouteRef<'_>>, reject: &Reject) -> u16 {
         let shape = self.error_shape(route, reject.code);

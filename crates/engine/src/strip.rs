@@ -1,6 +1,8 @@
-//! Removal of credentials for the upstream: from the places of the API's schemes with
-//! `strip_credential`, on every operation of the API. A client that sends its key with each request
-//! must not reveal the key to the upstream of an operation that does not require it.
+//! Removal of credentials before a request is forwarded to the upstream.
+//!
+//! Credentials are removed from the locations of the API's schemes with `strip_credential`, on
+//! every operation of the API. Otherwise a client that sends its key with each request would reveal
+//! the key to the upstream of an operation that does not require it.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +12,7 @@ use policy::RequestHead;
 use policy::auth::hmac_signature::aliyun;
 use policy::auth::{Place, dpop, hmac_signature};
 
-/// Places of an API's schemes with `strip_credential`, and the identity fields for upstreams,
+/// Locations of an API's schemes with `strip_credential`, and the identity fields for upstreams,
 /// without duplicates. `withheld` are identity fields that other operations write for the same
 /// upstreams.
 pub(crate) fn stripped_places(
@@ -28,7 +30,7 @@ pub(crate) fn stripped_places(
     places.into()
 }
 
-/// True if removing the credentials at one place also removes those at the other place.
+/// True if removing the credentials at one location also removes those at the other location.
 pub(crate) fn overlap(one: &Place, other: &Place) -> bool {
     let is_whole = |whole: &Place, part: &Place| match (whole, part) {
         (Place::Header(name), Place::Authorization(_)) => name == "authorization",
@@ -38,7 +40,7 @@ pub(crate) fn overlap(one: &Place, other: &Place) -> bool {
     one == other || is_whole(one, other) || is_whole(other, one)
 }
 
-/// Removes all credentials at a place.
+/// Removes all credentials at a location.
 pub(crate) fn strip(place: &Place, head: &mut RequestHead) {
     match place {
         Place::Authorization(scheme) => strip_authorization(&mut head.headers, scheme),
@@ -75,7 +77,7 @@ fn strip_authorization(headers: &mut HeaderMap, scheme: &str) {
     for value in kept {
         headers.append(AUTHORIZATION, value);
     }
-    // Remove the proof as well, because it is valid only for this gateway's URL.
+    // Also remove the proof, which is valid only for the URL of this gateway.
     if scheme == dpop::SCHEME {
         headers.remove(dpop::SCHEME);
     }

@@ -1,4 +1,4 @@
-//! Parts of requests without an operation that the access log does not show.
+//! Parts of a request that the access log hides if the request matches no operation.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -6,16 +6,17 @@ use std::ops::Range;
 use bundle::ir::{Segment, Template};
 use policy::logged::{LogForm, LoggedParameter, LoggedPlace};
 
-/// Rules for requests that no operation describes: the path may be another spelling of a path with
-/// hidden values (`/Users/a`, `//users/a`, `/users/a/x`), or have another host.
+/// Rules for requests that no operation describes. The path may still contain hidden values, because
+/// it may be another spelling of an operation's path (`/Users/a`, `//users/a`, `/users/a/x`), or be
+/// on another host.
 #[derive(Debug)]
 pub(crate) struct UnknownPaths {
-    /// Literal segments of all paths, which the log shows; it hides the other segments. `None`: no
-    /// operation hides a value of its path.
+    /// Literal segments of all paths. The log shows these and hides all other segments. `None`: no
+    /// operation hides a value in its path, so the log shows the path.
     literals: Option<BTreeSet<Box<str>>>,
     /// True if an operation hides a query parameter. The log then hides the whole query.
     pub(crate) hides_query: bool,
-    /// Hidden parameters that are neither in the path nor in the query.
+    /// Hidden parameters that are neither in the path nor in the query, such as header fields.
     pub(crate) others: Box<[LoggedParameter]>,
 }
 

@@ -44,7 +44,7 @@ impl<'a> Verifiers<'a> {
         names.into()
     }
 
-    /// Verifier with this name, and its run-time form if it is a token verifier.
+    /// Verifier with this name. Also returns the run-time form of a token verifier.
     ///
     /// # Errors
     /// The name, if there is no such verifier.

@@ -1,7 +1,7 @@
 //! Fault points, at which a test can kill or stop a program or let an operation fail.
 //!
-//! `GWC_FAULT=<point>:<nth>:<action>`: when the program passes the point for the `nth` time
-//! (counted from 1), the action happens, once:
+//! `GWC_FAULT=<point>:<nth>:<action>`: when the program passes the fault point `<point>` for the
+//! `nth` time (counted from 1), the action happens, once:
 //!
 //! | Action | Effect |
 //! |---|---|

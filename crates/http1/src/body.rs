@@ -12,13 +12,13 @@ pub use crate::piece::Next;
 pub enum Length {
     /// Body of this many bytes (`Content-Length`).
     Known(u64),
-    /// Chunked coding.
+    /// Body in the chunked coding (RFC 9112 §7.1).
     Chunked,
-    /// The end of the connection ends the body. Responses only.
+    /// Body that ends when the connection is closed. Responses only.
     UntilClose,
 }
 
-/// A body that is being read.
+/// State of a body that is being read.
 #[derive(Debug)]
 pub struct Body {
     state: State,
@@ -58,7 +58,7 @@ impl Body {
         self.ended
     }
 
-    /// Number of bytes still to come. None if it is unknown.
+    /// Number of bytes of the body that have not been read. None if the length is unknown.
     #[must_use]
     pub fn left(&self) -> Option<u64> {
         match self.state {
@@ -67,13 +67,13 @@ impl Body {
         }
     }
 
-    /// True if only the end of the connection ends the body.
+    /// True if the body ends only when the connection is closed.
     #[must_use]
     pub fn is_until_close(&self) -> bool {
         matches!(self.state, State::UntilClose)
     }
 
-    /// Records the end of the connection.
+    /// Records that the connection was closed. Call it at the end of the connection.
     ///
     /// # Errors
     /// The body is incomplete.
@@ -89,7 +89,7 @@ impl Body {
     /// [`Self::is_ended`] is true after the last piece.
     ///
     /// # Errors
-    /// The bytes are malformed. No more can be read from this body.
+    /// The bytes are malformed. Do not call this function for the body again.
     pub fn next(&mut self, read: &mut BytesMut) -> Result<Next, Malformed> {
         if self.ended {
             return Ok(Next::Done);

@@ -6,7 +6,7 @@ use http::header::{HeaderMap, HeaderName, HeaderValue};
 use crate::Malformed;
 use crate::piece::Next;
 
-/// Maximum length of a chunk's line with its extensions, in bytes.
+/// Maximum length of the line before a chunk's data (size and extensions), in bytes.
 const LINE_MAX: usize = 4 << 10;
 /// Maximum length of the trailer section, in bytes.
 const TRAILERS_MAX: usize = 16 << 10;
@@ -16,19 +16,19 @@ const TRAILER_FIELDS_MAX: usize = 64;
 /// State of a chunked body that is being read.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Chunks {
-    /// The line of a chunk is next.
+    /// The next bytes are the line before a chunk's data.
     Line,
-    /// This many bytes of the chunk's data are still to come.
+    /// The next bytes are a chunk's data, of which this number of bytes is missing.
     Data(u64),
-    /// The line end after a chunk's data is next.
+    /// The next bytes are the line end after a chunk's data.
     End,
-    /// The trailer section is next.
+    /// The next bytes are the trailer section.
     Trailers,
     Done,
 }
 
 impl Chunks {
-    /// Takes the next piece from the buffer.
+    /// Takes the next piece of the body from the buffer.
     pub(crate) fn next(&mut self, read: &mut BytesMut) -> Result<Next, Malformed> {
         loop {
             match *self {
@@ -81,8 +81,8 @@ impl Chunks {
 }
 
 impl Chunks {
-    /// Takes the end of the body if the buffer already contains the end and the body has no
-    /// trailers. The caller then knows that the previous piece was the last one.
+    /// Takes the end of the body from the buffer, if it has arrived completely and the body has no
+    /// trailers. If it returns true, the previous piece was the last one.
     pub(crate) fn ends(&mut self, read: &mut BytesMut) -> bool {
         const END: &[u8] = b"\r\n0\r\n\r\n";
         let ends = *self == Self::End && read.starts_with(END);
@@ -94,7 +94,8 @@ impl Chunks {
     }
 }
 
-/// Reads a chunk's line and returns the size. None if the line is incomplete.
+/// Reads the line before a chunk's data and returns the size of the data in bytes. None if the line
+/// is incomplete.
 fn line(read: &mut BytesMut) -> Result<Option<u64>, Malformed> {
     let Some(end) = memchr::memchr(b'\n', &read[..read.len().min(LINE_MAX)]) else {
         return if read.len() >= LINE_MAX {
@@ -114,7 +115,7 @@ fn line(read: &mut BytesMut) -> Result<Option<u64>, Malformed> {
     if digits == 0 || digits > 16 {
         return Err(bad);
     }
-    // Extensions are dropped. They may have any characters except control characters.
+    // Ignore extensions. They may contain any characters except control characters.
     let rest = text[digits..].trim_ascii_start();
     let clean = rest
         .iter()

@@ -4,7 +4,7 @@ use http::HeaderValue;
 
 use crate::Malformed;
 
-/// Value of Content-Length. Repeated fields must be equal.
+/// Value of Content-Length, collected from its fields. Repeated fields must be equal.
 #[derive(Debug, Default)]
 pub(crate) struct ContentLength(pub(crate) Option<u64>);
 
@@ -31,7 +31,7 @@ pub(crate) fn has_token(list: &HeaderValue, token: &str) -> bool {
     tokens.any(|one| one.trim_ascii().eq_ignore_ascii_case(token.as_bytes()))
 }
 
-/// True if the last coding of a Transfer-Encoding is `chunked`.
+/// True if `chunked` is the last coding in a Transfer-Encoding value.
 pub(crate) fn ends_chunked(codings: &HeaderValue) -> bool {
     let last = codings.as_bytes().rsplit(|byte| *byte == b',').next();
     last.is_some_and(|last| last.trim_ascii().eq_ignore_ascii_case(b"chunked"))

@@ -8,9 +8,10 @@
 //! | [`body`] | message bodies: by length, in chunks, or until the connection closes |
 //! | [`mod@write`] | writing of fields and chunks |
 //!
-//! Requests and responses are parsed strictly, because a wrong parse could pass one client's
-//! message to another (smuggling). A message has one length or one `chunked`, never both, and no
-//! folded lines; every line of a client ends in CR LF; heads, chunk lines and trailers have limits.
+//! Requests and responses are parsed strictly. If the gateway and its peer disagreed about the end
+//! of a message, one client could get another client's message (request smuggling). A message has
+//! one length or one `chunked`, never both, and no folded lines; every line of a client ends in CR
+//! LF; heads, chunk lines and trailers have limits.
 //!
 //! `httparse` splits the lines; `http` validates names, values and targets.
 

@@ -1,9 +1,9 @@
-//! Pieces of a body.
+//! Pieces in which a message body is read.
 
 use bytes::Bytes;
 use http::HeaderMap;
 
-/// Next piece of a body.
+/// Next piece of a message body.
 pub enum Next {
     /// Data; never empty.
     Data(Bytes),
@@ -11,6 +11,6 @@ pub enum Next {
     Trailers(HeaderMap),
     /// The body has ended.
     Done,
-    /// More bytes are needed.
+    /// The buffer does not contain a complete piece. The caller must read more bytes.
     More,
 }

@@ -1,8 +1,9 @@
 //! Head of a client's request.
 //!
 //! The parser first searches for the end of the head, line by line, then parses the whole head at
-//! once. Bytes that arrive in pieces are therefore searched only once. A line without CR is
-//! refused: another parser in front of the gateway may not see a line end there (RFC 9112 §2.2).
+//! once. Bytes that arrive in pieces are therefore searched only once. A line that ends in LF alone
+//! is refused, because a proxy in front of the gateway might not treat it as a line end (RFC 9112
+//! §2.2).
 
 use std::mem::MaybeUninit;
 
@@ -59,7 +60,7 @@ pub enum Error {
 }
 
 /// Takes a head from the buffer. None if it is incomplete. `seen` is the number of bytes searched
-/// so far; initially 0. `spare` is an empty map, reused for the fields.
+/// by earlier calls, 0 for the first call. `spare` is an empty map, which is reused for the fields.
 ///
 /// # Errors
 /// The head is malformed or exceeds a limit.
@@ -110,7 +111,7 @@ fn skip_empty_lines(read: &mut BytesMut) -> Result<(), Error> {
         read.advance(2);
     }
     match read.first() {
-        // The bytes belong to another protocol and may never contain a line end.
+        // Refuse bytes of another protocol early, because they may never contain a line end.
         Some(byte) if *byte != b'\r' && !is_token(*byte) => Err(Error::Invalid),
         _ => Ok(()),
     }
@@ -128,7 +129,7 @@ fn end(read: &[u8], seen: &mut usize) -> Result<Option<usize>, Error> {
             return Ok(Some(at + 1));
         }
     }
-    // A CR alone may be half of an empty line before the head: search it again.
+    // Search again from the start: a CR alone may be half of an empty line before the head.
     *seen = if read == b"\r" { 0 } else { read.len() };
     Ok(None)
 }
@@ -179,8 +180,8 @@ fn take_apart<'b>(
     let length = match (chunked, length.0) {
         (None, length) => Length::Known(length.unwrap_or(0)),
         (Some(true), None) if is_11 => Length::Chunked,
-        // Refuse `chunked` with a length, a coding other than `chunked` last, and codings in
-        // HTTP/1.0 (RFC 9112 §6.1).
+        // Refuse a length together with `chunked`, a last coding other than `chunked`, and codings
+        // in HTTP/1.0 (RFC 9112 §6.1).
         (Some(_), _) => return Err(Error::Framing),
     };
     Ok(Head {

@@ -39,8 +39,8 @@ pub enum Error {
 }
 
 /// Takes a head of at most `bytes_max` bytes from the buffer. None if it is incomplete. `seen` is
-/// the number of bytes searched so far; initially 0. `spare` is an empty map, reused for the
-/// fields. Lines may end in LF alone, as old servers send them.
+/// the number of bytes searched by earlier calls, 0 for the first call. `spare` is an empty map,
+/// which is reused for the fields. Lines may end in LF alone, because old servers send such lines.
 ///
 /// # Errors
 /// The head is malformed or too large.
@@ -184,7 +184,8 @@ pub fn is_bodiless(method: &Method, status: StatusCode) -> bool {
         || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
 }
 
-/// Idle timeout of the peer in seconds, from `Keep-Alive: timeout=N` (RFC 2068 §19.7.1).
+/// Idle timeout that the peer announced, in seconds, from `Keep-Alive: timeout=N` (RFC 2068
+/// §19.7.1). None: not announced.
 #[must_use]
 pub fn keep_alive_s(value: &HeaderValue) -> Option<u32> {
     let parameters = value.to_str().ok()?.split(',');

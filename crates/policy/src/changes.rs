@@ -4,7 +4,7 @@
 /// Table of the settings of one kind of policy.
 #[derive(Debug)]
 pub struct Changes {
-    /// Id of a change in plans, unless its row has one.
+    /// Id of the changes in plans, for rows without an id of their own.
     pub id: &'static str,
     /// Known settings. A setting without a row is reported in the class `changed`.
     pub rows: &'static [Row],
@@ -26,7 +26,7 @@ impl Changes {
     }
 }
 
-/// Row of a table: the effect of differences in the settings at a path.
+/// Row of a table: how a difference in the settings at a path affects requests.
 #[derive(Debug)]
 pub struct Row {
     /// Path of the settings: keys, beginning at the top. `*` matches any one key.
@@ -46,21 +46,22 @@ pub enum Direction {
     /// A greater value admits fewer requests. The field holds the value that applies if the setting
     /// is absent.
     Less(Absent),
-    /// Time for which a cached access decision stays valid: a greater value weakens. The field
-    /// holds the value that applies if the setting is absent.
+    /// Time for which a cached access decision stays valid: a greater value weakens access control.
+    /// The field holds the value that applies if the setting is absent.
     Holds(Absent),
     /// The value decides which callers share a limit. Neither value is tighter, so a change counts
     /// as looser.
     Either,
-    /// Like [`Self::More`], with this default. 0 disables the check.
+    /// Like [`Self::More`]. The field is the default. The value 0 disables the check.
     MoreOrOff(u128),
     /// The value identifies the sender of a request to the upstream, ends exchanges when a
-    /// credential expires, or removes a part of the request. Adding it strengthens, removing it weakens.
+    /// credential expires, or removes a part of the request. Adding it strengthens access control,
+    /// removing it weakens it.
     Protects,
     /// Form of a value in logs: `redact` hides more than `hash`, which hides more than no setting,
-    /// and `keep` hides least. Hiding more strengthens, hiding less weakens.
+    /// and `keep` hides least. Hiding more strengthens protection, hiding less weakens it.
     Hides,
-    /// The value decides where traffic goes, or its share.
+    /// The value decides which upstream gets traffic, or its share of the traffic.
     Moves,
     /// The value is part of a list of traffic shares. A change of the list is reported as one
     /// change.
@@ -98,7 +99,7 @@ pub enum Direction {
 /// Value that applies if a setting is absent.
 #[derive(Clone, Copy, Debug)]
 pub enum Absent {
-    /// This amount, in milliseconds, bytes, parts per million or items.
+    /// This value, in milliseconds, bytes, parts per million or items.
     Is(u128),
     /// No limit.
     NoLimit,

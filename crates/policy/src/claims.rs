@@ -9,8 +9,8 @@
 
 use crate::declared::{Settings, Value};
 
-/// Bytes that a name with one value takes beside the texts: two pointers with lengths, and two
-/// allocations.
+/// Estimated memory of a claim with one value, without its text, in bytes: two pointers with
+/// lengths, and two allocations.
 const SINGLE_BYTES: usize = 64;
 
 /// Name of a claim that has a list of values, and the values.
@@ -86,7 +86,7 @@ impl Claims {
     }
 
     /// Value of a claim that has one value, as a string. The number `17` and the string `"17"` are
-    /// equal.
+    /// equal. `None` if the claim does not exist or has a list of values.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
         let found = self
@@ -95,7 +95,7 @@ impl Claims {
         found.ok().map(|index| &*self.single[index].1)
     }
 
-    /// Values of a claim that has a list of values.
+    /// Values of a claim that has a list of values. `None` if there is no such claim.
     pub(crate) fn list(&self, name: &str) -> Option<&[Box<str>]> {
         let found = self
             .lists

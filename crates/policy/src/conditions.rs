@@ -101,7 +101,7 @@ fn holds_elsewhere(condition: &Condition, query: Option<&str>) -> bool {
     })
 }
 
-/// True if some servers read another parameter of the query as the parameter of the condition. See
+/// True if some servers treat another parameter of the query as the condition's parameter. See
 /// [`auth::has_lookalike`].
 fn has_lookalike(condition: &Condition, query: Option<&str>) -> bool {
     match condition {
@@ -117,7 +117,8 @@ fn pairs(query: Option<&str>) -> impl Iterator<Item = (&str, &str)> {
     pairs.map(|pair| pair.split_once('=').unwrap_or((pair, "")))
 }
 
-/// Result of a condition's test for each value of its field or parameter, in order.
+/// Result of a condition's test for each value of its field or parameter, in the order of the
+/// values.
 fn outcomes(
     condition: &Condition,
     headers: &HeaderMap,

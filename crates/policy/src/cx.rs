@@ -51,7 +51,7 @@ pub struct Cx<'a> {
     pub cost: u64,
     /// Authenticated caller, set by authentication.
     pub principal: Option<Principal<'a>>,
-    /// Certificates of the connection. None if there is none.
+    /// Client certificates of the TLS handshake and of a trusted proxy. None if there are none.
     pub presented: Option<&'a PresentedCertificates>,
     /// Value of `Client-Cert` (RFC 9440) that a trusted proxy sent.
     pub client_cert: Option<HeaderValue>,
@@ -59,7 +59,7 @@ pub struct Cx<'a> {
     pub authority: Option<&'a HeaderValue>,
     /// Path and query as the client sent them. None if normalisation did not change them.
     pub received: Option<&'a PathAndQuery>,
-    /// Content that the signature of the request allows, set by authentication. None: any content.
+    /// Content that the request's signature permits, set by authentication. None: any content.
     pub content: Option<Content>,
     /// Scheme of the listener: `http` or `https`.
     pub scheme: &'static str,
@@ -82,26 +82,28 @@ pub struct Cx<'a> {
     pub rate: Option<RateNotice<'a>>,
     /// Quotas with a warning threshold that this request reached.
     pub warned: Vec<Warned<'a>>,
-    /// State of the concurrency limit with the fewest remaining permits, for the response fields.
+    /// State of the limit with the fewest remaining permits, among the concurrency limits of the
+    /// request. For the response fields.
     pub leased: Option<LeaseNotice<'a>>,
     /// Concurrency permits of the request, released when its response has ended.
     pub leases: ConcurrencyPermits,
     /// CORS access of the page that sent the request, set by `cors`.
     pub page: Page,
-    /// True if the request is a CORS preflight. The route is then the one for the method in
+    /// True if the request is a CORS preflight. The route is then that of the method in
     /// `Access-Control-Request-Method`.
     pub preflight: bool,
     /// True if a policy may replace the client's method by an unsafe method for the upstream.
     pub sends_unsafe: bool,
     /// Refusals by policies in log-only mode.
     pub noted: Vec<Noted<'a>>,
-    /// Hash of the request id. Policies select a share of the requests by it.
+    /// Hash of the request id. A policy that applies to a share of the requests selects them by
+    /// this hash.
     pub draw: u64,
     /// Length in bytes of the path prefix (the mount's base path) that is removed for the upstream.
     pub stripped: usize,
     /// Path parameters as byte ranges of the path. Only set if a step of the chain uses them.
     pub parameters: Vec<(&'a str, Range<usize>)>,
-    /// Upstream that a split chose, if any.
+    /// Upstream that a `split` policy chose. None: the route's default upstream.
     pub upstream: Option<&'a str>,
     /// Mirrors that receive a copy of the request.
     pub mirrors: Vec<Mirror<'a>>,
@@ -262,13 +264,13 @@ pub struct Limits {
     pub quotas: [RateTable; 2],
     /// Counts of concurrent requests.
     pub leases: Arc<Leases>,
-    /// Proofs of possession that were used.
+    /// Proofs of possession (DPoP) that clients have used. Each is valid once.
     pub proofs: Replays,
-    /// Nonces of signatures that were used.
+    /// Nonces of request signatures that clients have used. Each is valid once.
     pub nonces: Replays,
-    /// Logins whose response from the provider was already used.
+    /// Logins whose response from the provider has been used. Each is valid once.
     pub logins: Replays,
-    /// Sessions that a logout ended.
+    /// Sessions that a logout has ended.
     pub ended: Replays,
     /// Source of numbers that the process uses only once.
     pub unique: Unique,
@@ -455,7 +457,7 @@ impl ConcurrencyPermits {
     }
 
     /// Counts the permits of this request as permits of a slow client ([`Lease::becomes_slow`]).
-    /// False if slow clients already hold the maximum number of permits of one of the limits.
+    /// Returns false if slow clients already hold their maximum share of one of the limits.
     #[must_use]
     pub fn become_slow(&self) -> bool {
         self.all().all(Lease::becomes_slow)
@@ -548,7 +550,7 @@ impl<'a> Cx<'a> {
         }
     }
 
-    /// Context for a step of a browser's login.
+    /// Context for one step of a browser's login (OpenID Connect).
     pub fn visit(&mut self) -> Visit<'_> {
         Visit {
             unix_s: self.unix_s,
@@ -602,9 +604,9 @@ impl<'a> Cx<'a> {
     }
 
     /// Keeps the tokens that rate limits took so far, and those of quotas whose keys clients can
-    /// invent (addresses), even if a later limit refuses the request. Called after another service
-    /// was asked or a password was checked: a client whose requests a later limit refuses could
-    /// otherwise cause any number of these questions. Quotas of callers count served requests only.
+    /// invent (addresses), even if a later limit refuses the request. Called after a request to
+    /// another service or a password check. Without it, a client whose requests a later limit
+    /// refuses could cause any number of these. Quotas of callers count served requests only.
     pub fn keep_tokens(&mut self) {
         self.stored.retain(|one| one.quota && !one.anonymous);
         for slot in &mut self.charges {

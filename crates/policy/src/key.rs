@@ -147,8 +147,8 @@ impl Reader {
         }
     }
 
-    /// Reads the key from a request. The boolean is true if clients can invent the key, which then
-    /// belongs to the second table of `tables`. The number is the hash of the key.
+    /// Reads the key from a request. Returns true if clients can invent the key, which then belongs
+    /// to the second table of `tables`, and the hash of the key.
     pub(crate) fn read(
         &self,
         state: StateId,
@@ -209,7 +209,7 @@ impl Reader {
 
 impl Reader {
     /// Reads the key from a request as a shortened SHA-256 for stores, which is equal in every
-    /// gateway. The boolean is true if clients can invent the key.
+    /// gateway. Also returns true if clients can invent the key.
     pub(crate) fn digest(&self, head: &RequestHead, cx: &Cx<'_>) -> (bool, [u8; 16]) {
         let mut hash = Sha256::new();
         let invented = self.hash(head, cx, &mut hash);
@@ -278,8 +278,8 @@ fn only<T>(mut values: impl Iterator<Item = T>) -> Option<T> {
     first.filter(|_| values.next().is_none())
 }
 
-/// Decoded value of a query parameter that all servers read in the same way. None if the parameter is
-/// absent or repeated, or if some servers read another name as this one.
+/// Decoded value of a query parameter. None if the parameter is absent or repeated, or if some
+/// servers treat another parameter's name as equal. Servers could then use different values.
 fn only_parameter<'h>(head: &'h RequestHead, name: &str) -> Option<Cow<'h, [u8]>> {
     let query = head.query().unwrap_or_default();
     only(query_values(query, name)).filter(|_| !has_lookalike(query, name))

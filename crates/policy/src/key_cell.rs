@@ -84,7 +84,7 @@ struct State {
     failure: Option<String>,
 }
 
-/// Report on a cell, for status and metrics.
+/// State of a key cell, for status and metrics.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyReport {
     /// Number of keys.
@@ -100,7 +100,7 @@ pub struct KeyReport {
 }
 
 impl Remote {
-    /// URL of the set, or the issuer.
+    /// URL of the key set, or URL of the issuer.
     #[must_use]
     pub fn url(&self) -> &str {
         match self {
@@ -226,7 +226,7 @@ impl KeyCell {
         Some((unsaved, self.set()?.fetched_s))
     }
 
-    /// Report for status and metrics.
+    /// State of the cell, for status and metrics.
     #[must_use]
     pub fn report(&self) -> KeyReport {
         let set = self.set();

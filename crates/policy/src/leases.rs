@@ -1,10 +1,10 @@
 //! Counts of concurrent requests by key, in a fixed-size table that all workers share.
 //!
-//! Each slot is one word: hash of the key and count. A key has a slot only while it has requests in
-//! flight, so that the table needs no eviction or clean-up. Dropping the [`Lease`] releases a
-//! permit.
+//! Each slot is one 64-bit integer: hash of the key and count. A key has a slot only while it has
+//! requests in flight, so that the table needs no eviction or clean-up. Dropping the [`Lease`]
+//! releases a permit.
 //!
-//! While requests wait for a permit of a key ([`PermitQueue`]), the word of the key has the flag
+//! While requests wait for a permit of a key ([`PermitQueue`]), the slot of the key has the flag
 //! [`AWAITED`]. A released permit then goes to the queue, and no other request takes it.
 
 use std::cell::Cell;
@@ -19,9 +19,9 @@ use crate::adaptive::{AdaptedLimit, Bounds, EstimateId, Estimates};
 const SLOTS: usize = 1 << 16;
 /// Number of slots that are probed for a key.
 const PROBES: usize = 32;
-/// Number of bits of the count and the flag. The upper bits are the hash of the key.
+/// Number of bits of the count and the flag in a slot. The upper bits are the hash of the key.
 const COUNT_BITS: u32 = 26;
-/// Flag in the word of a key: requests wait for a permit.
+/// Flag in the slot of a key: requests wait for a permit.
 const AWAITED: u64 = 1 << (COUNT_BITS - 1);
 const COUNT_MASK: u64 = AWAITED - 1;
 const KEY_MASK: u64 = !(COUNT_MASK | AWAITED);
@@ -54,8 +54,8 @@ pub struct PermitWait {
     pub wait_ms: u64,
     /// Estimate of the limit, if the limit is adaptive.
     pub estimate: Option<EstimateId>,
-    /// Address by which the waiting requests of a key take turns: that of the client, or one that
-    /// stands for the authenticated caller.
+    /// Address by which the waiting requests of a key take turns: the client's, or a substitute
+    /// address that identifies the authenticated caller.
     pub turn: IpAddr,
 }
 
@@ -64,7 +64,7 @@ pub struct PermitWait {
 pub enum Taken {
     /// The permit, and the number of permits of the key that are now in use.
     Permit(Lease, u64),
-    /// All permits are in use. The next one that is released goes to the queue.
+    /// All permits are in use. The next released permit goes to the queue of waiting requests.
     Awaited(KeySlot),
     /// No slot is free, because too many keys have requests in flight.
     NoSlot,
@@ -91,7 +91,7 @@ pub struct Lease {
     leases: Arc<Leases>,
     at: usize,
     limit: u64,
-    /// True if the permit counts as one of a slow client.
+    /// True if the permit counts towards the maximum of slow clients.
     is_slow: Cell<bool>,
     /// Estimate that the latency of the request changes, if the limit is adaptive.
     estimate: Option<EstimateId>,
@@ -125,8 +125,8 @@ impl Leases {
         self.estimates.all()
     }
 
-    /// Acquires a permit as [`Self::take`], or marks the key as awaited. `queue` gets the permits
-    /// of awaited keys.
+    /// Acquires a permit as [`Self::take`]. If none is free, marks the key: its released permits
+    /// then go to `queue`.
     pub fn take_or_await(
         self: &Arc<Self>,
         tag: u64,
@@ -137,20 +137,20 @@ impl Leases {
         self.acquire(tag, limit, true)
     }
 
-    /// Releases a permit of an awaited key.
+    /// Releases a permit of a key for which requests wait in the queue.
     pub fn release(&self, slot: KeySlot) {
         let less = |word: u64| (word & COUNT_MASK != 0).then(|| word - 1);
         let _always = self.slots()[slot.0].fetch_update(Ordering::AcqRel, Ordering::Relaxed, less);
     }
 
-    /// True if a permit of an awaited key is free.
+    /// True if a key for which requests wait in the queue has a free permit.
     pub fn has_permit(&self, slot: KeySlot, limit: u64) -> bool {
         let word = self.slots()[slot.0].load(Ordering::Relaxed);
         word & COUNT_MASK < limit.min(COUNT_MASK)
     }
 
-    /// Acquires a permit of an awaited key for the first waiting request. `None` if the key has
-    /// reached `limit`. Also returns the new count.
+    /// Acquires a permit of a key for the first request that waits in the queue. Also returns the
+    /// new count. `None` if the key has reached `limit`.
     pub fn take_awaited(self: &Arc<Self>, slot: KeySlot, limit: u64) -> Option<(Lease, u64)> {
         let more = |word: u64| (word & COUNT_MASK < limit.min(COUNT_MASK)).then_some(word + 1);
         let taken = self.slots()[slot.0].fetch_update(Ordering::AcqRel, Ordering::Relaxed, more);
@@ -158,7 +158,7 @@ impl Leases {
         Some((self.lease(slot.0, limit), (before & COUNT_MASK) + 1))
     }
 
-    /// Clears the awaited flag of a key. Call it when no request waits for the key's permits.
+    /// Clears the flag `AWAITED` of a key. Call it when no request waits for the key's permits.
     pub fn end_wait(&self, slot: KeySlot) {
         let unmarked = |word: u64| {
             let word = word & !AWAITED;
@@ -178,8 +178,8 @@ impl Leases {
         }
     }
 
-    /// Acquires a permit. With `awaits`, marks a key without a free permit as awaited; the caller
-    /// then holds the lock of the queue.
+    /// Acquires a permit. If none is free and `awaits` is true, sets the flag [`AWAITED`] of the
+    /// key; the caller must then hold the lock of the queue.
     fn acquire(self: &Arc<Self>, tag: u64, limit: u64, awaits: bool) -> Taken {
         let slots = self.slots();
         // The lower bits select the slot, the upper bits identify the key.
@@ -236,8 +236,7 @@ impl Leases {
         }
     }
 
-    /// Records that a request was refused by a limit of 1, so that a slow client gives up the
-    /// permit.
+    /// Records that a limit of 1 refused a request, so that a slow client releases the permit.
     fn mark_wanted(&self, at: usize, limit: u64) {
         let Some(slow) = self.slow.get().filter(|_| limit == 1) else {
             return;
@@ -259,14 +258,15 @@ impl Leases {
 }
 
 impl Lease {
-    /// The permit of an adaptive limit, whose estimate the latency of the request changes.
+    /// Assigns the estimate of an adaptive limit to the permit. The latency of the request changes
+    /// the estimate.
     #[must_use]
     pub fn with_estimate(mut self, estimate: Option<EstimateId>) -> Self {
         self.estimate = estimate;
         self
     }
 
-    /// Reports the time that the upstream took, in nanoseconds.
+    /// Reports the time that the upstream took to the estimate, in nanoseconds.
     pub(crate) fn observe(&self, took_ns: u64, now_ns: u64) {
         let Some(estimate) = self.estimate else {
             return;

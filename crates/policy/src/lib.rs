@@ -93,8 +93,8 @@ pub use secret::{
 };
 pub use step::{Documents, NO_DOCUMENTS, Reply, Run, Setting, StateId, Step};
 
-/// Table of the policies that run. Columns: CBOR tag (never reused), value of `kind:`, variant,
-/// module.
+/// Table of the kinds of policies that this version can run. Columns: CBOR tag (never reused),
+/// value of `kind:`, variant, module.
 macro_rules! policies {
     ($($tag:literal $key:literal $variant:ident $family:ident::$module:ident;)*) => {
         /// A policy in the bundle.
@@ -279,7 +279,8 @@ policies! {
 }
 
 impl Checked {
-    /// Phase in the chain. None for a parameter of the whole exchange.
+    /// Phase in the chain. None for a parameter (`timeout`, `retry`), which applies to the whole
+    /// exchange.
     #[must_use]
     pub fn phase(&self) -> Option<Phase> {
         each!(self, policy => policy.phase(), declared => Some(declared.phase()))
@@ -291,7 +292,7 @@ impl Checked {
         each!(self, policy => policy.settings(), declared => declared.settings.clone())
     }
 
-    /// Feature that a gateway must have to run the policy. The name is one in a bundle's `needs`.
+    /// Feature that a gateway must have to run the policy, as named in a bundle's `needs`.
     #[must_use]
     pub fn need(&self) -> String {
         let kind = self.kind();

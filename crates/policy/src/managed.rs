@@ -49,7 +49,7 @@ pub const CERTIFICATE: [&str; 3] = [
     "x-forwarded-client-cert",
 ];
 
-/// Permissions of a peer to set managed fields.
+/// Managed fields that a peer may set. Default: none.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Allowed {
     /// True if the peer may set the forwarding fields.
@@ -132,7 +132,7 @@ pub fn folds(name: &str) -> bool {
     name.bytes().any(is_folded)
 }
 
-/// True for a byte that some servers read as `-`.
+/// True for a byte that some servers treat as `-` in field names: `_` or `.`.
 fn is_folded(byte: u8) -> bool {
     matches!(byte, b'_' | b'.')
 }

@@ -5,6 +5,6 @@
 pub struct Mirror<'a> {
     /// Name of the upstream.
     pub upstream: &'a str,
-    /// Maximum length of a body that is copied, in bytes.
+    /// Maximum length of a request body that is copied, in bytes.
     pub max_body_bytes: u64,
 }

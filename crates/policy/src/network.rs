@@ -1,9 +1,10 @@
 //! Networks of a client address, and counts of entries by network.
 //!
-//! Clients share scarce tables and queues of the gateway. One client often has a whole network: for
-//! IPv6 a /64, a /56 or a /48 (RFC 6177 §2), for IPv4 a /24. A limit on each address therefore does
-//! not stop one client from using up a table. [`Networks`] are the networks of an address, from
-//! narrow to wide, and [`NetworkCounts`] counts entries by network in constant time and memory.
+//! Clients share scarce tables and queues of the gateway. One client often controls a whole
+//! network: for IPv6 a /64, a /56 or a /48 (RFC 6177 §2), for IPv4 a /24. A limit on each address
+//! therefore does not stop one client from using up a table. [`Networks`] are the networks of an
+//! address, from narrow to wide, and [`NetworkCounts`] counts entries by network in constant time
+//! and memory.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -111,16 +112,16 @@ impl Networks {
 // === impl Places ===
 
 impl Places {
-    /// Places of an entry that belongs to no network.
+    /// Value for an entry that belongs to no network.
     pub const NONE: Self = Self(0);
 
-    /// Places as a word, for a table that stores places.
+    /// Integer for a table that stores these indices.
     #[must_use]
     pub const fn to_word(self) -> u64 {
         self.0
     }
 
-    /// Converts a stored word to places. Any word is valid.
+    /// Converts a stored integer to indices. Any integer is valid.
     #[must_use]
     pub const fn from_word(word: u64) -> Self {
         Self(word)
@@ -169,10 +170,10 @@ impl NetworkCounts {
         });
     }
 
-    /// Number of entries in the largest of the holder's networks that do not contain the new key,
-    /// if the new key may replace the holder. `None` if it may not: the number is at most `floor`,
-    /// or at most about twice the number of entries in the largest of the new key's networks that
-    /// do not contain the holder.
+    /// Decides if an entry with a new key may replace an existing entry (the holder), because the
+    /// holder's networks have many more entries. `None`: it may not. Otherwise returns the number
+    /// of entries in the largest of the holder's networks that do not contain the new key. The
+    /// number must exceed `floor`, and be more than about twice the same number for the new key.
     #[must_use]
     pub fn excess(&self, holder: Places, new_key: Places, floor: u32) -> Option<u32> {
         let (mut held, mut own) = (0, 0);

@@ -1,5 +1,5 @@
 //! Order of the steps in a chain. gwc sorts the steps and writes the order into the bundle; gwd
-//! only iterates.
+//! runs the steps in this order.
 //!
 //! Address checks run before authentication because they are cheap and protect it. Limits by
 //! consumer run after authentication because they need the caller. Changes to the request run after

@@ -12,10 +12,10 @@ use crate::secret::{SecretRef, SecretUnavailable};
 use crate::step::{Run, Setting};
 use crate::store;
 
-/// Properties of a kind of policy, implemented by its `Checked` type. The default methods are for
-/// policies without the property.
+/// Properties of a kind of policy, implemented by its `Checked` type. Each default method is for
+/// kinds of policies that do not have the property.
 pub trait Policy {
-    /// Run-time filter. [`Never`] for a parameter, which has none.
+    /// Run-time filter. [`Never`] for a parameter (`timeout`, `retry`), which has no filter.
     type Filter: Run + Debug;
 
     /// Features that some settings of this kind need, in addition to `policy:KIND`. The names are
@@ -25,17 +25,18 @@ pub trait Policy {
     /// Classes of changes, for plans: how differences in the settings affect requests.
     const CHANGES: Changes;
 
-    /// True for a policy that only sets a limit: where it no longer applies, more requests pass.
+    /// True for a policy that only sets a limit: without the policy, more requests pass.
     const IS_LIMIT: bool = false;
 
-    /// Phase in the chain. None for a parameter of the whole exchange.
+    /// Phase in the chain. None for a parameter (`timeout`, `retry`), which applies to the whole
+    /// exchange.
     fn phase(&self) -> Option<Phase>;
 
     /// Settings in the form of [`declared::Settings`](crate::declared::Settings), for the
     /// comparison in plans.
     fn settings(&self) -> Settings;
 
-    /// Builds the filter. None for a parameter.
+    /// Builds the filter. None for a parameter (`timeout`, `retry`), which has no filter.
     ///
     /// # Errors
     /// A secret cannot be resolved.
@@ -76,8 +77,8 @@ pub trait Policy {
         None
     }
 
-    /// Plans to which the limit applies. None for a policy that is not a limit; contains None if
-    /// the limit applies to all callers.
+    /// Plans to which the limit applies. Outer None: the policy is not a limit. Inner None: the
+    /// limit applies to all callers.
     fn plans_mut(&mut self) -> Option<&mut Option<Plans>> {
         None
     }

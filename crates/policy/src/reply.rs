@@ -8,7 +8,7 @@ use http::{HeaderMap, StatusCode};
 use crate::head::FieldNames;
 use crate::reject::Reject;
 
-/// Complete response that the gateway makes itself.
+/// Complete response that the gateway creates itself.
 #[derive(Clone)]
 pub struct Reply {
     /// Status code.

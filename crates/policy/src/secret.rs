@@ -95,7 +95,7 @@ pub enum Form {
     Bytes,
     /// Address ranges, one per line ([`crate::ranges`]).
     Ranges,
-    /// Keys that seal cookies, one a line ([`sealing_keys`]).
+    /// Keys that encrypt cookies, one per line ([`sealing_keys`]).
     SealingKeys,
     /// Key of a MAC.
     SharedSecret {
@@ -154,12 +154,12 @@ impl Form {
     }
 }
 
-/// Minimum length of a key that seals cookies, in bytes.
+/// Minimum length of a key that encrypts cookies, in bytes.
 const SEALING_BYTES_MIN: usize = 32;
-/// Maximum number of keys that open cookies.
+/// Maximum number of keys that decrypt cookies.
 const SEALING_KEYS_MAX: usize = 8;
 
-/// Keys of a value of the form [`Form::SealingKeys`]: its lines that are not empty.
+/// Keys in a value of the form [`Form::SealingKeys`]: the lines that are not empty.
 pub(crate) fn sealing_keys(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     let lines = value.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
     lines.filter(|line| !line.is_empty())
@@ -168,7 +168,7 @@ pub(crate) fn sealing_keys(value: &[u8]) -> impl Iterator<Item = &[u8]> {
 /// Resolver of secret references. In gwd: a registry that is restricted to the locations that the
 /// operator allows.
 pub trait Secrets {
-    /// Cell with the secret of a reference. Its values always have the format `form`.
+    /// Cell with the secret that a reference names. Its values always have the format `form`.
     fn cell(&self, reference: &SecretRef, form: Form)
     -> Result<Arc<SecretCell>, SecretUnavailable>;
 

@@ -37,14 +37,14 @@ pub trait Run {
         Step::Continue
     }
 
-    /// Fields that the filter removes or sets: of the request, and of the response. The gateway
-    /// removes them from trailers.
+    /// Fields that the filter removes or sets, first of the request, then of the response. The
+    /// gateway also removes them from trailers.
     fn edited_fields(&self) -> [Vec<HeaderName>; 2] {
         Default::default()
     }
 
-    /// Request fields by which the filter decides. Fields with lookalike names, and trailers with
-    /// these names, are not forwarded to the upstream.
+    /// Request fields on which the decision of the filter depends. Fields with lookalike names, and
+    /// trailers with these names, are not forwarded to the upstream.
     fn read_fields(&self) -> Vec<HeaderName> {
         Vec::new()
     }
@@ -98,7 +98,7 @@ pub trait Run {
 pub struct Setting<'a> {
     /// Name of the policy, for clients and metrics.
     pub name: &'a str,
-    /// Id of the policy's state.
+    /// Id of the policy's counters or circuit breaker, which outlive a configuration version.
     pub state: StateId,
     /// Resolver of secret references.
     pub secrets: &'a dyn Secrets,

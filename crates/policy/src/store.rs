@@ -1,5 +1,5 @@
-//! Stores of counters that the gateways of a fleet share: settings of stores, and the question that
-//! makes a store count a request.
+//! Stores of counters that the gateways of a fleet share: settings of stores, and the [`Count`] of
+//! a request in a store.
 
 use std::fmt;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ pub struct Checked {
     /// Name of the store.
     #[n(0)]
     pub name: String,
-    /// URL of the store, with its password.
+    /// Secret reference of the URL, which contains the password.
     #[n(1)]
     pub url: SecretRef,
     /// Prefix of every key in the store.
@@ -67,7 +67,7 @@ pub struct Store {
     pub name: Arc<str>,
     /// Secret reference of the URL. Stores with the same reference share one connection.
     pub reference: SecretRef,
-    /// URL of the store, with its password.
+    /// Cell with the URL of the store, which contains the password.
     pub url: Arc<SecretCell>,
     /// Prefix of every key in the store.
     pub prefix: Box<str>,
@@ -77,18 +77,19 @@ pub struct Store {
     pub topology: Topology,
 }
 
-/// Question to a store: counts a request against a limit.
+/// Count of a request against a limit whose counters are in a store.
 #[derive(Clone, Debug)]
 pub struct Count {
     /// The store.
     pub store: Arc<Store>,
-    /// Id of the limit's state.
+    /// Id of the limit whose counters are meant.
     pub state: StateId,
     /// Shortened SHA-256 of the value of the counter key.
     pub key: [u8; 16],
     /// Quota of the limit.
     pub tokens: Tokens,
-    /// Length of the leases in milliseconds. None: each request calls the store.
+    /// Time in milliseconds for which a gateway leases tokens from the store in advance. None: each
+    /// request calls the store.
     pub lease_ms: Option<u64>,
     /// Number of tokens that the request takes. A negative number returns tokens.
     pub cost: i64,
@@ -97,11 +98,11 @@ pub struct Count {
 /// Tokens that a limit took from a store.
 #[derive(Clone, Debug)]
 pub struct StoredCharge {
-    /// True if the limit is a quota.
+    /// True if the limit is a quota, false if it is a rate limit.
     pub quota: bool,
-    /// True if clients can invent the key.
+    /// True if clients can invent the counter key, such as an address.
     pub anonymous: bool,
-    /// The counter and the tokens.
+    /// The counter and the tokens that were taken.
     pub count: Count,
 }
 

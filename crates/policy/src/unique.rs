@@ -21,7 +21,7 @@ impl Unique {
         }
     }
 
-    /// Next number.
+    /// Next number, which this source never returns again.
     pub fn next(&self) -> [u8; 32] {
         let [first, second, third] = self.seed;
         let count = self.count.fetch_add(1, Ordering::Relaxed);

@@ -16,8 +16,8 @@ pub struct Balance {
     /// Input of the hash. None for algorithms without a hash.
     #[n(1)]
     pub hash_on: Option<HashOn>,
-    /// True if hashing skips targets that have more than 1.25 times their share of the requests in
-    /// flight (bounded load).
+    /// True if hashing skips targets that have more than 1.25 times the average number of requests
+    /// in flight, by weight (bounded load).
     #[n(2)]
     pub bounded_load: bool,
     /// Time in milliseconds in which the load of a new or recovered target grows to its full share.
@@ -37,10 +37,11 @@ pub enum Lb {
     /// Random by weight.
     #[n(1)]
     Random,
-    /// Of two random targets, the one with fewer requests in flight.
+    /// The one with fewer requests in flight of two random targets (power of two choices).
     #[n(2)]
     LeastRequest,
-    /// Of two random targets, the one with the lower latency, by a peak-sensitive moving average.
+    /// The one with the lower latency of two random targets, by a peak-sensitive moving average
+    /// (peak EWMA).
     #[n(3)]
     PeakEwma,
     /// Consistent hashing with a ring (ketama).
@@ -112,13 +113,13 @@ pub struct Active {
     /// Path of the request.
     #[n(1)]
     pub path: String,
-    /// `Host` of the request. None: the target's authority.
+    /// `Host` of the request. None: the target's host and port.
     #[n(2)]
     pub host: Option<String>,
     /// Additional request fields, sorted.
     #[n(3)]
     pub headers: Vec<(String, String)>,
-    /// Statuses of a healthy target, sorted.
+    /// Response statuses of a healthy target, sorted.
     #[n(4)]
     pub statuses: Vec<u16>,
     /// String that the response body must contain.
@@ -181,9 +182,10 @@ parameters! {
 parameters! {
     /// Outlier detection, as in Envoy.
     pub struct Passive {
-        /// Consecutive 5xx responses and broken connections that eject a target.
+        /// Number of consecutive 5xx responses and broken connections that ejects a target.
         0 consecutive_5xx: Count = 5 => "consecutive_5xx";
-        /// Minimum number of requests within the interval for the share of failures to count.
+        /// Minimum number of a target's requests within the interval for its failure ratio to be
+        /// used.
         1 min_requests: Count = 50 => "min_requests";
         /// Interval of the statistics, in milliseconds.
         2 interval_ms: Ms = 10_000 => "interval";
@@ -196,20 +198,21 @@ parameters! {
         5 max_ejected_ppm: Share = 100_000 => "max_ejected";
         /// Maximum random jitter added to the ejection time, in milliseconds.
         6 jitter_ms: Ms = 0 => "jitter";
-        /// Minimum number of targets with enough requests for comparing success rates.
+        /// Minimum number of targets with enough requests (`min_requests`) for success rates to be
+        /// compared.
         7 success_targets: Count = 5 => "success_rate"."min_targets";
-        /// Minimum number of a target's requests within the interval for comparing its success
-        /// rate.
+        /// Minimum number of a target's requests within the interval for its success rate to be
+        /// compared.
         8 success_requests: Count = 100 => "success_rate"."min_requests";
         /// Distance below the mean at which a success rate is too low, in thousandths of the
         /// standard deviation. 0: rates are not compared. Default: 1900.
         9 success_stdev_milli: Count = 1_900 => "success_rate"."stdev_factor";
         or none
-        /// Consecutive 502, 503 and 504 responses and broken connections that eject a target.
-        /// Default: disabled.
+        /// Number of consecutive 502, 503 and 504 responses and broken connections that ejects a
+        /// target. Default: disabled.
         10 consecutive_gateway_failures: Count => "consecutive_gateway_failures";
-        /// Consecutive connect failures and broken connections that eject a target. Default:
-        /// disabled. If set, these do not count as 5xx.
+        /// Number of consecutive connect failures and broken connections that ejects a target.
+        /// Default: disabled. If set, these failures do not count as 5xx.
         11 consecutive_local_failures: Count => "consecutive_local_failures";
         /// Share of failures within the interval that ejects a target, in parts per million.
         /// Default: disabled.

@@ -1,4 +1,4 @@
-//! Validation of messages: its settings, the question that checks a request, and the answer.
+//! Validation of messages: its settings, the check of a request, and the result.
 
 use std::sync::Arc;
 
@@ -46,12 +46,12 @@ pub enum Undeclared {
     Reject,
 }
 
-/// Question that checks a request against the description of its operation.
+/// Settings for checking a request against the description of its operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Check {
     /// True if parameters and body are checked.
     pub schemas: bool,
-    /// True if the asking step refuses a request that does not match.
+    /// True if the step refuses a request that does not match the description.
     pub blocks: bool,
     /// Handling of query parameters that the operation does not describe.
     pub undeclared: Undeclared,
@@ -62,9 +62,9 @@ pub struct Check {
 pub struct Examined {
     /// Findings about parameters and body.
     pub invalid: Option<Arc<Invalid>>,
-    /// Findings about undescribed query parameters. None if the asking step does not refuse them.
+    /// Findings about undescribed query parameters. None if [`Undeclared`] does not refuse them.
     pub undeclared: Option<Arc<Invalid>>,
-    /// Path and query without undescribed parameters. None if the asking step does not remove them.
+    /// Path and query without undescribed parameters. None if [`Undeclared`] does not remove them.
     pub target: Option<PathAndQuery>,
     /// True if an operator has limited validation to logging, so that the step must not refuse the
     /// request.

@@ -1,8 +1,8 @@
 //! The corpus of real API descriptions and conformance suites.
 //!
 //! The whole corpus is in `shared/corpus` next to the checkout, or in `GWC_CORPUS`. The checkout
-//! itself has a packed part in `tests/corpus`: all suites, all descriptions, and some revision
-//! pairs. Tests run on either.
+//! contains a packed part of it in `tests/corpus`: all suites, all descriptions, and some pairs of
+//! revisions. Tests use the whole corpus if it is present, otherwise the packed part.
 
 use std::fs::File;
 use std::io;
@@ -66,7 +66,7 @@ fn unpacked(workspace: &Path) -> io::Result<PathBuf> {
     for file in packed.read_dir()? {
         bytes += file?.metadata()?.len();
     }
-    // Each set of files has its own folder, distinguished by the total size.
+    // Each version of the packed part has its own folder, named after the total size.
     let folder = target.join(format!("corpus-{bytes}"));
     if folder.is_dir() {
         return Ok(folder);

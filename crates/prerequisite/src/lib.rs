@@ -74,7 +74,7 @@ pub fn python_module(name: &str) -> bool {
 }
 
 /// File of an npm package that `tests/peers/install` (`make tools`) installed below the target
-/// folder. Records a skip if there is none.
+/// folder. Otherwise records a skip.
 ///
 /// # Panics
 /// With `CI=true`, if the file is missing.
@@ -82,7 +82,7 @@ pub fn python_module(name: &str) -> bool {
 #[track_caller]
 pub fn npm_file(path: &str) -> Option<PathBuf> {
     let own = std::env::current_exe().ok()?;
-    // Tests lie in TARGET/PROFILE/deps.
+    // Test binaries are in TARGET/PROFILE/deps.
     let file = own
         .ancestors()
         .nth(3)?
@@ -101,7 +101,7 @@ pub fn is_full() -> bool {
     std::env::var_os("GWC_TEST_FULL").is_some_and(|value| !value.is_empty() && value != "0")
 }
 
-/// True if a slow test runs now. Otherwise records it as omitted.
+/// True if slow tests run. Otherwise records the calling test as omitted.
 #[must_use]
 #[track_caller]
 pub fn slow(reason: &str) -> bool {
@@ -111,7 +111,7 @@ pub fn slow(reason: &str) -> bool {
     is_full()
 }
 
-/// Appends one line: the kind, the test's place in the source, the reason.
+/// Appends one line to the file of skips: the kind, the test's position in the source, the reason.
 #[track_caller]
 fn record(kind: &str, reason: &str) {
     let place = Location::caller();
@@ -137,8 +137,8 @@ mod tests {
     /// Environment variable with the call that a child process of the test makes.
     const CALL: &str = "PREREQUISITE_TEST_CALL";
 
-    /// Runs `call` in a child process. Returns true if the child succeeded, and the lines of the
-    /// skip file.
+    /// Runs `call` in a child process. Returns true if the child succeeded, and the lines that it
+    /// added to the file of skips.
     fn child(name: &str, call: &str, variables: &[(&str, &str)]) -> (bool, Vec<String>) {
         let skips = format!("prerequisite-{}-{name}", std::process::id());
         let skips = std::env::temp_dir().join(skips);

@@ -29,14 +29,14 @@ pub struct Api {
     /// Policies that the API's own document defines.
     #[n(3)]
     pub policies: Set<Policy>,
-    /// Treatments of the API's requests, without duplicates, in the order in which the sorted
-    /// operations use them first.
+    /// Settings for processing requests (treatments), without duplicates. Their order is that of
+    /// their first use by the sorted operations.
     #[n(4)]
     pub treatments: Vec<Treatment>,
     /// Operations of the API, by key.
     #[n(5)]
     pub operations: Set<Operation>,
-    /// Settings of the whole API that gwd cannot run yet.
+    /// Settings of the whole API that this version of gwd cannot run yet.
     #[n(6)]
     pub declared: Settings,
     /// Requests that only operations with `internal: true` describe, sorted. `API#undeclared` and
@@ -64,7 +64,7 @@ impl Api {
     }
 }
 
-/// Place at which an API is reachable: hosts, base path and listeners.
+/// Mount of an API: the hosts, the base path and the listeners at which it is reachable.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Mount {
@@ -99,20 +99,20 @@ pub struct Operation {
     /// The path template, normalised, below the mount.
     #[n(2)]
     pub template: Template,
-    /// Further conditions that a request must satisfy, sorted.
+    /// Additional conditions that a request must satisfy (`match`), sorted.
     #[n(3)]
     pub conditions: Vec<Condition>,
-    /// Priority of the operation, compared before all other criteria of the router. The highest
-    /// wins.
+    /// Priority of the operation. The router compares it before all other criteria and selects the
+    /// highest.
     #[n(4)]
     pub priority: i32,
     /// Index of the operation's treatment in [`Api::treatments`].
     #[n(5)]
     pub treatment: u32,
-    /// Behaviour for paths that differ from the template only by the final slash.
+    /// Handling of paths that differ from the template only by the final slash.
     #[n(6)]
     pub trailing_slash: TrailingSlash,
-    /// Requests that the operation serves.
+    /// Kind of requests that the operation serves.
     #[n(7)]
     #[cbor(skip_if = "Owns::is_described")]
     pub owns: Owns,
@@ -149,7 +149,7 @@ pub struct Hidden {
     pub template: Template,
 }
 
-/// Behaviour for a path that differs from a template only by its final slash. An operation whose
+/// Handling of a path that differs from a template only by its final slash. An operation whose
 /// template matches the path exactly takes precedence. Default: `Strict`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
 #[cbor(index_only)]
@@ -185,7 +185,7 @@ pub struct Treatment {
     /// Maximum length of a request body, in bytes. None: unlimited.
     #[n(4)]
     pub max_body_bytes: Option<u64>,
-    /// Settings of the treatment that gwd cannot run yet.
+    /// Settings of the treatment that this version of gwd cannot run yet.
     #[n(5)]
     pub declared: Settings,
     /// Settings for the forwarding of requests.
@@ -195,14 +195,14 @@ pub struct Treatment {
     /// Retry settings. None: those of a policy in the chain, else those of the upstream.
     #[n(7)]
     pub retries: Option<retry::Checked>,
-    /// Allowed interpretations of ambiguous paths.
+    /// Paths that are allowed although upstreams may interpret them differently.
     #[n(8)]
     #[cbor(skip_if = "PathReadings::is_strict")]
     pub path_readings: PathReadings,
 }
 
-/// Allowed interpretations of an ambiguous path, which is a path that common upstreams may read as
-/// another path (semantics.md §2, step 4).
+/// Rule for ambiguous paths: paths that common upstreams may interpret as other paths (semantics.md
+/// §2, step 4). Default: `Strict`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
 #[cbor(index_only)]
 pub enum PathReadings {

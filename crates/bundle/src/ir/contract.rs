@@ -28,7 +28,7 @@ pub struct Contract {
     /// breadth-first walk from `operations`, then from `outgoing`.
     #[n(4)]
     pub schemas: Vec<Value>,
-    /// True if the blob has the older format, which contains names and no schemas.
+    /// True if the blob was in the older format, which contains names and no schemas.
     #[cbor(skip)]
     pub names_only: bool,
 }
@@ -46,7 +46,7 @@ pub struct ContractOperation {
     /// Path parameters in the order of the template, then all other parameters, sorted.
     #[n(2)]
     pub parameters: Vec<Parameter>,
-    /// Request body.
+    /// Request body. None: the operation has none.
     #[n(3)]
     pub body: Option<Body>,
     /// Responses sorted by status.
@@ -58,7 +58,7 @@ pub struct ContractOperation {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
 #[cbor(map)]
 pub struct Parameter {
-    /// Place of the parameter in a request.
+    /// Location of the parameter in a request.
     #[n(0)]
     pub place: ParameterPlace,
     /// Name of the parameter.
@@ -74,7 +74,7 @@ pub struct Parameter {
     pub definition: Value,
 }
 
-/// Place of a parameter in a request.
+/// Location of a parameter in a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
 #[cbor(index_only)]
 pub enum ParameterPlace {
@@ -172,7 +172,7 @@ impl Contract {
     /// Decodes a contract blob in the current or the older format.
     ///
     /// # Errors
-    /// The bytes are in neither format, or an edge leads to a node that does not exist.
+    /// The bytes are in neither format, or a reference names a node that does not exist.
     pub fn read(bytes: &[u8]) -> Result<Self, NotCanonical> {
         match codec::decode::<Self>(bytes) {
             Ok(contract) if contract.edges_lead_to_nodes() => Ok(contract),
@@ -186,7 +186,7 @@ impl Contract {
         self.operations.iter().chain(&self.outgoing)
     }
 
-    /// Replaces the index in each edge of all operations by the result of `number`.
+    /// Replaces each node index in all operations by the result of `number`.
     pub fn renumber(&mut self, number: &mut impl FnMut(u32) -> u32) {
         let all = self.operations.iter_mut().chain(self.outgoing.iter_mut());
         for operation in all {
@@ -336,7 +336,8 @@ named! {
     Header by name;
 }
 
-/// Older format of contract blobs, without schemas. Only decoded, for plans against old bundles.
+/// Older format of contract blobs, without schemas. gwc only decodes it, for plans against old
+/// bundles.
 mod former {
     use super::{Decode, Encode, Named, NotCanonical, ParameterPlace, Set, Value, codec};
 

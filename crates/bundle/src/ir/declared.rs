@@ -1,5 +1,5 @@
-//! Settings that this version knows but cannot run: the features that they require, the requests
-//! whose decision is unknown because of them, and a copy of the gateway without them.
+//! Settings that this version knows but cannot run. The module lists the features that they
+//! require, finds requests whose decision they make unknown, and copies the gateway without them.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -108,7 +108,7 @@ impl Api {
     }
 }
 
-/// Features (`WHAT:KEY`) that a gateway must have for the top-level keys of settings.
+/// Features that a gateway must have for settings: `WHAT:KEY` for each top-level key.
 fn of_settings<'s>(what: &'s str, settings: &'s Settings) -> impl Iterator<Item = String> {
     let keys: BTreeSet<&str> = settings
         .iter()
@@ -124,8 +124,8 @@ fn of_settings<'s>(what: &'s str, settings: &'s Settings) -> impl Iterator<Item 
     })
 }
 
-/// Features (`WHAT:KEY`) that a gateway must have for the settings of an upstream. A setting of a
-/// target gives the same feature for all targets.
+/// Features (`WHAT:KEY`) that a gateway must have for the settings of an upstream. The feature for
+/// a setting of a target does not depend on the target.
 fn of_parameters(what: &str, settings: &Settings) -> Vec<String> {
     let keys = settings.iter().filter_map(|one| match &one.path[..] {
         [targets, _, key] if targets == "targets" => Some(key.as_str()),
@@ -152,9 +152,9 @@ fn of_parameters(what: &str, settings: &Settings) -> Vec<String> {
 }
 
 impl Gateway {
-    /// Finds the first setting or policy (`cors`, `jwt`, `validate`) that affects access to a
-    /// treatment's operations and that this version cannot run. The decision about requests to
-    /// these operations is then unknown. `None` if everything can run.
+    /// First setting or policy (`cors`, `jwt`, `validate`) that affects access to a treatment's
+    /// operations and that gwc cannot evaluate. The decision about requests to these operations is
+    /// then unknown. `None` if gwc can evaluate all.
     #[must_use]
     pub fn undecidable<'g>(
         &'g self,
@@ -169,7 +169,7 @@ impl Gateway {
         });
         let policy = chain.filter_map(|policy| match &policy.checked {
             Checked::Declared(declared) => Some(declared.kind.as_str()),
-            // The claims of a caller are known only for consumers in gateway.yaml, not for tokens.
+            // gwc knows the claims of consumers in gateway.yaml, but not those of tokens.
             Checked::Authorize(_) => Some("authorize"),
             // Another service makes the decision.
             Checked::ForwardAuth(_) => Some("forward_auth"),
@@ -197,9 +197,8 @@ impl Gateway {
         };
         let listener = self.shared.listeners.get(listener);
         let listener = listener.and_then(|one| {
-            // A request about which gwc decides has a client certificate only if the operation uses
-            // `mtls`. Without a certificate, the request does not reach a listener that requires
-            // one.
+            // A request that gwc evaluates has a client certificate only if the operation uses
+            // `mtls`. Without a certificate, the request cannot reach a listener that requires one.
             let asks = |tls: &ListenerTls| {
                 let asked = tls.client_auth.as_ref();
                 asked.is_some_and(|asked| asked.mode == ClientAuthMode::Required)
@@ -254,7 +253,7 @@ impl Gateway {
                     Link::Shared(name) => !gone.contains(name),
                     Link::Own(name) => !own.contains(name),
                 });
-                // Add an empty upstream in place of one that only the API's document defines, for
+                // Add an empty upstream for a name that only the API's document defines, for
                 // example by its `servers`.
                 if !upstreams.iter().any(|one| one.name == treatment.upstream) {
                     upstreams.push(Upstream {

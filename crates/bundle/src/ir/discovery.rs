@@ -72,8 +72,8 @@ impl Discovery {
         }
     }
 
-    /// Template for discovered targets. The host is empty if each target has its own host name; the
-    /// port is 0 if each target has its own port.
+    /// Template for the targets that discovery finds. The host is empty if each target has its own
+    /// host name; the port is 0 if each target has its own port.
     #[must_use]
     pub fn target(&self) -> Target {
         let (name, host, port) = match self {
@@ -95,8 +95,8 @@ impl Discovery {
 // === impl Dns ===
 
 impl Dns {
-    /// Host name for `Host` and TLS: the configured name without the service labels of an SRV
-    /// record and without the final dot. Names in DNS answers are not used, because they are not
+    /// Host name for `Host` and TLS: the configured name without its final dot and without the
+    /// service labels of an SRV name. Names in DNS answers are not used, because they are not
     /// authenticated (RFC 6125 §6.2.1).
     #[must_use]
     pub fn host(&self) -> &str {

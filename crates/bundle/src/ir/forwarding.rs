@@ -10,7 +10,7 @@ use policy::traffic::{mirror, split};
 use policy::transform::{deprecation, rewrite};
 use policy::validation::{Mode, Undeclared};
 
-/// Forwarding settings of an operation. Settings with their default are not encoded.
+/// Forwarding settings of an operation. Settings with default values are not encoded.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Forwarding {
@@ -23,22 +23,22 @@ pub struct Forwarding {
     #[n(1)]
     #[cbor(skip_if = "is_unsaid")]
     pub websocket: bool,
-    /// True if responses have no end, as event streams do. Pauses in such responses cause no
-    /// timeout.
+    /// True if responses have no defined end, such as event streams. Pauses in such responses cause
+    /// no timeout.
     #[n(2)]
     #[cbor(skip_if = "is_unsaid")]
     pub stream: bool,
     /// Rewrite of the request for the upstream. The rewrite, the split, the mirror and the
-    /// deprecation run as steps after the chain.
+    /// deprecation run as steps after the chain. None: no rewrite.
     #[n(3)]
     pub rewrite: Option<rewrite::Checked>,
-    /// Traffic split between upstreams.
+    /// Traffic split between upstreams. None: no split.
     #[n(4)]
     pub split: Option<split::Checked>,
-    /// Upstream that receives copies of requests.
+    /// Upstream that receives copies of requests. None: no mirror.
     #[n(5)]
     pub mirror: Option<mirror::Checked>,
-    /// Dates of the operation's deprecation and removal.
+    /// Dates of the operation's deprecation and removal. None: not deprecated.
     #[n(6)]
     pub deprecated: Option<deprecation::Checked>,
     /// Fields of [`OVERRIDE_FIELDS`] that the operation describes and that are therefore forwarded.
@@ -57,15 +57,16 @@ pub struct Forwarding {
     /// the chain. None: no validation.
     #[n(10)]
     pub validate: Option<validate::Checked>,
-    /// Places of the parameters with `forward: false`, which the upstream does not receive. Sorted.
+    /// Locations of the parameters with `forward: false`, which the upstream does not receive.
+    /// Sorted.
     #[n(11)]
     #[cbor(skip_if = "Vec::is_empty")]
     pub not_forwarded: Vec<Place>,
-    /// Parameters whose values the access log shows in another form than usual. Sorted.
+    /// Parameters whose values the access log does not show in the default form. Sorted.
     #[n(12)]
     #[cbor(skip_if = "Vec::is_empty")]
     pub logged: Vec<LoggedParameter>,
-    /// Values of the bodies that findings of validation do not look into. Sorted.
+    /// Values of bodies that the findings of validation do not describe (`redact`). Sorted.
     #[n(13)]
     #[cbor(skip_if = "Vec::is_empty")]
     pub redacted: Vec<RedactedValue>,
@@ -206,7 +207,7 @@ impl Forwarding {
             }
         }
         for (key, checked) in self.steps() {
-            // In an operation, the value of `split` is the list itself, without the key `among`.
+            // In an operation, the value of `split` is the list itself: there is no key `among`.
             let said = match &checked {
                 policy::Checked::Split(split) => split.list(),
                 other => other.settings(),
@@ -221,13 +222,13 @@ fn is_unsaid(flag: &bool) -> bool {
     !*flag
 }
 
-/// Place and name of a parameter, as settings name it.
+/// Location and name of a parameter, as in settings.
 fn parameter(place: &Place) -> (&'static str, &str) {
     match place {
         Place::Header(name) => ("header", name),
         Place::Query(name) => ("query", name),
         Place::Cookie(name) => ("cookie", name),
-        // No parameter has these places.
+        // Not reached: parameters do not have these locations.
         Place::Authorization(scheme) => ("authorization", scheme),
         Place::Certificate => ("certificate", ""),
     }

@@ -9,10 +9,11 @@ use policy::Checked;
 
 use super::{Gateway, Link, Policy, Scheme, Servers, Set, Shared, Treatment};
 
-/// Fields that carry credentials. Clients may send them, because upstreams verify them.
+/// Fields that carry credentials. Clients may send them, because upstreams verify the credentials.
 const CREDENTIALS: [&str; 2] = ["authorization", "cookie"];
 
-/// Parts of an API that decide about identity fields.
+/// Parts of an API that determine its identity fields: the fields in which upstreams receive the
+/// caller's identity.
 #[derive(Clone, Copy, Debug)]
 pub struct IdentityParts<'a> {
     /// Security schemes of the API.
@@ -23,15 +24,16 @@ pub struct IdentityParts<'a> {
     pub treatments: &'a [Treatment],
 }
 
-/// Identity fields by the upstream or server that receives them.
+/// Identity fields (fields with the caller's identity), by the upstream or server that receives
+/// them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct IdentityFields {
     /// Fields by the name of the upstream that receives them.
     upstreams: BTreeMap<String, BTreeSet<String>>,
     /// Fields by the server that receives them ([`Servers`]).
     servers: BTreeMap<String, BTreeSet<String>>,
-    /// Fields that gwd sends to upstreams whose servers it finds while it runs. These may be the
-    /// servers of any other upstream.
+    /// Identity fields that gwd sends to upstreams whose servers are discovered at run time. Such a
+    /// server may also be a server of any other upstream.
     anywhere: BTreeSet<String>,
 }
 
@@ -73,10 +75,10 @@ impl IdentityFields {
         Self::of(&gateway.shared, apis)
     }
 
-    /// Fields that clients must not send to the upstreams of a treatment, in lower case: those of
-    /// the same upstream and of upstreams that can reach a common server. Excludes fields that
-    /// `forward_auth` policies of the treatment set, because those policies remove the client's
-    /// fields.
+    /// Fields that clients must not send to the upstreams of a treatment, in lower case. These are
+    /// the identity fields of the same upstream and of upstreams that can reach the same server.
+    /// Excludes fields that `forward_auth` policies of the treatment set, because these policies
+    /// remove the client's values.
     #[must_use]
     pub fn withheld(
         &self,
@@ -160,7 +162,7 @@ fn upstreams<'a>(
         .collect()
 }
 
-/// Servers of an upstream. Empty for a name that no upstream has.
+/// Servers of an upstream. Empty if no upstream has this name.
 fn servers(shared: &Shared, name: &str) -> Servers {
     let upstream = shared.upstreams.get(name);
     upstream.map(super::Upstream::servers).unwrap_or_default()

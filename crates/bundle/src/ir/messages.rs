@@ -1,5 +1,4 @@
-//! Descriptions of the messages that a gateway validates: the part of an API's contract that
-//! operations with `validate` need.
+//! Descriptions of the messages that a gateway validates. They are a part of the API's contract.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +8,7 @@ use super::contract::{Contract, ContractOperation};
 use super::set::Set;
 use super::value::Value;
 
-/// Messages of the operations of an API that are validated.
+/// Descriptions of the messages that an API validates.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Messages {
@@ -22,7 +21,7 @@ pub struct Messages {
     pub schemas: Vec<Value>,
 }
 
-/// Messages of an operation that are validated.
+/// Kinds of messages of an operation that are validated.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ValidatedMessages {
     /// True if requests are validated.
@@ -32,8 +31,8 @@ pub struct ValidatedMessages {
 }
 
 impl Messages {
-    /// Part of a contract for the messages of the operations with these keys. None if the contract
-    /// has no such operation.
+    /// Extracts the descriptions of the messages that operations with these keys validate. None if
+    /// the contract has no such operation.
     #[must_use]
     pub fn of(contract: &Contract, keys: &BTreeMap<&str, ValidatedMessages>) -> Option<Self> {
         let wanted = contract.operations.iter();
@@ -75,7 +74,7 @@ impl Messages {
         })
     }
 
-    /// True if every edge leads to an existing node.
+    /// True if every node index in operations and nodes is valid.
     #[must_use]
     pub fn is_closed(&self) -> bool {
         let mut closed = true;
@@ -89,7 +88,7 @@ impl Messages {
     }
 }
 
-/// New indices of nodes, in the order of their first visit.
+/// New indices of nodes, assigned in the order of the first visit.
 #[derive(Default)]
 struct Numbers {
     known: BTreeMap<u32, u32>,

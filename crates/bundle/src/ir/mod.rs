@@ -59,7 +59,8 @@ use std::sync::LazyLock;
 /// A complete gateway.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Gateway {
-    /// Everything that does not belong to a single API.
+    /// Definitions that do not belong to a single API: listeners, upstreams, verifiers, consumers,
+    /// policies.
     pub shared: Shared,
     /// Routing and processing of the requests of each API.
     pub apis: Set<Api>,
@@ -88,7 +89,7 @@ pub fn provides() -> &'static [&'static str] {
     &ALL
 }
 
-/// Features that this version can run, without those of policies and verifiers.
+/// Features that this version can run, except those of policies and verifiers.
 const OWN: &[&str] = &[
     "api:errors",
     "api:undeclared_methods",

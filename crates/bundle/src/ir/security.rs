@@ -13,7 +13,7 @@ pub struct Scheme {
     /// Name of the scheme in the document.
     #[n(0)]
     pub name: String,
-    /// Place of the credential in a request.
+    /// Location of the credential in a request.
     #[n(1)]
     pub place: Place,
     /// Verifier of the credential.
@@ -22,7 +22,7 @@ pub struct Scheme {
     /// True if the credential is removed before the request is forwarded.
     #[n(3)]
     pub strip_credential: bool,
-    /// Settings of the scheme that gwd cannot run yet.
+    /// Settings of the scheme that this version of gwd cannot run yet.
     #[n(4)]
     pub declared: Settings,
     /// Request fields in which the upstream receives the caller's identity.
@@ -35,7 +35,8 @@ pub struct Scheme {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Passes {
-    /// Field for the name of the consumer, or for the subject of the token if there is no consumer.
+    /// Field that receives the name of the consumer, or the subject of the token if there is no
+    /// consumer. None: no field.
     #[n(0)]
     pub forward_as: Option<String>,
     /// Claims with the fields that receive them, sorted by claim. Field names are in lower case.
@@ -58,7 +59,7 @@ impl Passes {
 }
 
 impl Scheme {
-    /// Settings other than place, verifier and `strip_credential`, which plans compare.
+    /// Settings other than location, verifier and `strip_credential`, which plans compare.
     #[must_use]
     pub fn settings(&self) -> Settings {
         let text = |text: &str| Value::One(Scalar::Text(text.to_owned()));
@@ -73,7 +74,7 @@ impl Scheme {
     }
 }
 
-/// Verifier of a credential.
+/// Part of the system that verifies a credential: a verifier of the gateway, or the upstream.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum Verify {
     /// Name of a verifier. `NAME`: of gateway.yaml. `API/NAME`: of the API's document.
@@ -98,7 +99,8 @@ pub struct Security(#[n(0)] pub Vec<Alternative>);
 #[cbor(transparent)]
 pub struct Alternative(#[n(0)] pub Vec<SchemeUse>);
 
-/// A scheme with the scopes or roles that it must grant. Sorted by name within an alternative.
+/// Security scheme in a requirement, with the scopes or roles that the caller must have. Sorted by
+/// name within an alternative.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
 #[cbor(map)]
 pub struct SchemeUse {
@@ -115,7 +117,7 @@ pub struct SchemeUse {
 }
 
 impl Security {
-    /// Required schemes of all alternatives.
+    /// Security schemes that the alternatives require.
     pub fn uses(&self) -> impl Iterator<Item = &SchemeUse> {
         self.0.iter().flat_map(|alternative| &alternative.0)
     }

@@ -1,5 +1,6 @@
 //! Servers that an upstream reaches: hosts and ports in normalised form. Two upstreams with a
-//! common server send requests to the same service, whatever scheme and path their URLs have.
+//! common server send requests to the same service, even if the schemes and paths of their URLs
+//! differ.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
@@ -11,13 +12,13 @@ use super::{Discovery, Target, Upstream};
 pub struct Servers {
     /// Servers named in the configuration: `host:port`, or the path of a UNIX socket.
     pub named: BTreeSet<String>,
-    /// True if gwd finds further servers while it runs (`file`, SRV records). Those can be any
+    /// True if gwd discovers more servers at run time (`file`, SRV records). These can be any
     /// servers.
     pub can_be_any: bool,
 }
 
 impl Upstream {
-    /// Servers of the upstream.
+    /// Servers that an upstream can reach.
     #[must_use]
     pub fn servers(&self) -> Servers {
         let named = self.targets.iter().map(Target::server);
@@ -37,7 +38,7 @@ impl Upstream {
 }
 
 impl Target {
-    /// Server of the target: `host:port`, or the path of a UNIX socket.
+    /// Server of a target: `host:port`, or the path of a UNIX socket.
     #[must_use]
     pub fn server(&self) -> String {
         match self.socket() {

@@ -45,7 +45,7 @@ pub struct Shared {
     /// `allow_public`). gwc checks them, and plans compare them.
     #[n(8)]
     pub required: Settings,
-    /// Settings of the whole gateway that gwd cannot run yet.
+    /// Settings of the whole gateway that this version of gwd cannot run yet.
     #[n(9)]
     pub declared: Settings,
     /// Custom responses for the gateway's own errors. The keys are `REASON/status`, `REASON/body`
@@ -91,7 +91,7 @@ pub struct Listener {
     /// Address ranges of the proxies whose forwarding fields are trusted.
     #[n(4)]
     pub trusted_proxies: Vec<Cidr>,
-    /// Settings of the listener that gwd cannot run yet.
+    /// Settings of the listener that this version of gwd cannot run yet.
     #[n(5)]
     pub declared: Settings,
     /// True if the listener accepts HTTP/2 in addition to HTTP/1.1: negotiated by ALPN over TLS, by
@@ -101,7 +101,7 @@ pub struct Listener {
     /// PROXY protocol settings. None: the peer is the client.
     #[n(7)]
     pub proxy_protocol: Option<ProxyProtocol>,
-    /// True if repeated slashes in a path are merged, for matching and for forwarding.
+    /// True if repeated slashes in a path are merged into one, for matching and for forwarding.
     #[n(8)]
     #[cbor(skip_if = "is_unset")]
     pub merge_slashes: bool,
@@ -114,8 +114,8 @@ pub struct Listener {
     pub forwarding_fields: Option<Vec<ForwardingField>>,
 }
 
-/// Field in which a trusted proxy names the client and its request. A proxy that does not write a
-/// field passes on what the client sent in it.
+/// Field in which a trusted proxy reports the client and its request. If a proxy does not write a
+/// field, it forwards the client's field unchanged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
 #[cbor(index_only)]
 pub enum ForwardingField {
@@ -140,7 +140,7 @@ pub enum ForwardingField {
 }
 
 impl ForwardingField {
-    /// All fields.
+    /// All forwarding fields.
     pub const ALL: [Self; 6] = [
         Self::XForwardedFor,
         Self::XForwardedProto,
@@ -224,22 +224,22 @@ pub struct ListenerLimits {
     /// Timeout from the first byte of a request head to its last, in milliseconds.
     #[n(3)]
     pub header_timeout_ms: u64,
-    /// Timeout of a connection between two requests, in milliseconds.
+    /// Idle timeout of a connection between two requests, in milliseconds.
     #[n(4)]
     pub idle_timeout_ms: u64,
     /// Maximum length of a request target, in bytes.
     #[n(5)]
     pub target_bytes: u64,
-    /// Timeout for the next bytes of a request body, and for the client to accept more bytes of a
-    /// response, in milliseconds.
+    /// Maximum time to wait for the next bytes of a request body, or for the client to accept the
+    /// next bytes of a response, in milliseconds.
     #[n(6)]
     pub body_timeout_ms: u64,
-    /// Minimum rate of a body, in bytes per second. Each received byte extends the deadline, up to
-    /// the body timeout.
+    /// Minimum rate of a body, in bytes per second. Each received byte extends the deadline, at
+    /// most up to the body timeout.
     #[n(7)]
     pub min_rate_bytes: u64,
-    /// Idle timeout of a body whose rate the client does not control, such as an event stream, in
-    /// milliseconds.
+    /// Idle timeout, in milliseconds, for bodies whose rate the client does not control, such as
+    /// event streams.
     #[n(8)]
     pub stream_idle_timeout_ms: u64,
 }
@@ -269,7 +269,7 @@ pub struct Consumer {
     /// Basic credentials, sorted.
     #[n(2)]
     pub basic: Vec<Credential>,
-    /// Settings of the consumer that gwd cannot run yet.
+    /// Settings of the consumer that this version of gwd cannot run yet.
     #[n(3)]
     pub declared: Settings,
     /// Claims of the consumer, by name.
@@ -288,11 +288,12 @@ pub struct Consumer {
     #[n(7)]
     #[cbor(skip_if = "Vec::is_empty")]
     pub tokens: Vec<Holder>,
-    /// Notes for people, by name. Notes affect no request.
+    /// Notes for people, by name. They affect no request.
     #[n(8)]
     #[cbor(skip_if = "Settings::is_empty")]
     pub metadata: Settings,
-    /// Name of the consumer's plan. Its policies apply to the consumer's requests.
+    /// Name of the consumer's plan. The plan's policies apply to the consumer's requests. None: no
+    /// plan.
     #[n(9)]
     pub plan: Option<String>,
 }
@@ -307,7 +308,7 @@ pub struct Holder {
     /// Subject or client of the tokens.
     #[n(1)]
     pub name: HolderName,
-    /// Time from which the tokens are refused (Unix time, seconds).
+    /// Time from which the tokens are refused (Unix time, seconds). None: never.
     #[n(2)]
     pub not_after: Option<u64>,
 }
@@ -343,7 +344,7 @@ pub struct ConsumerCertificate {
     /// Fingerprint or name: `sha256 HEX`, `san NAME` or `subject NAME`.
     #[n(0)]
     pub name: String,
-    /// Time from which the certificate is refused (Unix time, seconds).
+    /// Time from which the certificate is refused (Unix time, seconds). None: never.
     #[n(1)]
     pub not_after: Option<u64>,
 }
@@ -357,7 +358,7 @@ pub struct Credential {
     #[n(0)]
     #[cbor(with = "minicbor::bytes")]
     pub sha256: [u8; 32],
-    /// Time from which the credential is refused (Unix time, seconds).
+    /// Time from which the credential is refused (Unix time, seconds). None: never.
     #[n(1)]
     pub not_after: Option<u64>,
     /// Slow hash of a password. `None` if [`Self::sha256`] is the hash of the credential itself.
@@ -384,7 +385,7 @@ pub struct Policy {
     /// Name of the policy.
     #[n(0)]
     pub name: String,
-    /// Id of the policy's counters across bundles.
+    /// Id of the policy's counters, which outlive a bundle.
     #[n(1)]
     pub state: StateId,
     /// Kind and settings of the policy.
@@ -394,7 +395,7 @@ pub struct Policy {
 
 /// True if two sockets cannot listen on these addresses at the same time: family and port are the
 /// same, and the IP addresses are the same or one is unspecified. Port 0 never collides, because
-/// each socket gets another port.
+/// the operating system then assigns a free port to each socket.
 #[must_use]
 pub fn addresses_collide(a: SocketAddr, b: SocketAddr) -> bool {
     let everywhere = a.ip().is_unspecified() || b.ip().is_unspecified();
@@ -418,7 +419,7 @@ impl Shared {
 // === impl Password ===
 
 impl Password {
-    /// SHA-256 of `user:HASH`, by which the credential is identified.
+    /// SHA-256 of `user:HASH`, which identifies the credential.
     #[must_use]
     pub fn sha256(&self) -> [u8; 32] {
         let hash = Sha256::new_with_prefix(&self.user).chain_update(b":");
@@ -490,7 +491,8 @@ impl Listener {
         settings
     }
 
-    /// Forwarding fields that the trusted proxies write.
+    /// Forwarding fields that the trusted proxies of the listener write. Default:
+    /// [`ForwardingField::USUAL`].
     #[must_use]
     pub fn forwarding_fields(&self) -> &[ForwardingField] {
         self.forwarding_fields

@@ -14,7 +14,7 @@ pub struct Template {
 /// Segment of a path template: the part between two slashes.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Segment {
-    /// Literal, compared exactly. Empty after a final slash.
+    /// Literal, compared exactly. Empty for the segment after a final slash.
     Literal(String),
     /// Literal in lower case, compared case-insensitively.
     Folded(String),
@@ -25,12 +25,12 @@ pub enum Segment {
     Pattern(Pattern),
 }
 
-/// A segment of literals and parameters that is neither a plain literal nor one parameter.
+/// Segment of a path template that mixes literals and parameters, such as `{id}:cancel`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Pattern {
     /// Literal before the first parameter.
     pub head: String,
-    /// Name of each parameter and the literal after it. Only the last literal may be empty.
+    /// Name of each parameter, with the literal after it. Only the last literal may be empty.
     pub rest: Vec<(String, String)>,
     /// True if the literals are compared case-insensitively; they are then in lower case.
     pub folded: bool,
@@ -54,13 +54,13 @@ pub enum TemplateFaultKind {
     Brace,
     /// Empty parameter name: `{}`.
     EmptyName,
-    /// Two parameters without a literal between them: `{a}{b}`. The end of the first one would be
-    /// undefined.
+    /// Two parameters without a literal between them: `{a}{b}`. It would be undefined where the
+    /// first parameter ends.
     Adjacent,
     /// Two parameters with the same name.
     Repeated,
     /// Parameter name with `/` in it, or the segment `**`, which is reserved for the encoding of
-    /// prefixes. Syntax of other frameworks (`:id`, `{x*}`) is not special here.
+    /// prefixes. `:id` and `{x*}`, which are special in other frameworks, are ordinary text.
     Unsupported,
 }
 
@@ -84,7 +84,7 @@ impl Template {
         })
     }
 
-    /// Converts the template to a prefix, which also matches all paths below.
+    /// Converts the template to a prefix, which also matches all paths below it.
     #[must_use]
     pub fn into_prefix(mut self) -> Self {
         // `/foo/` and `/foo` are the same prefix; `/` is the empty prefix.
@@ -95,8 +95,8 @@ impl Template {
         self
     }
 
-    /// Makes the literals match case-insensitively in ASCII (`case_insensitive`). Does not change
-    /// literals without letters.
+    /// Makes the literals match ASCII letters case-insensitively (`case_insensitive`). Literals
+    /// without letters do not change.
     #[must_use]
     pub fn into_folded(mut self) -> Self {
         for segment in &mut self.segments {
@@ -140,7 +140,7 @@ impl Template {
         self
     }
 
-    /// Template with a final slash added or removed. None for a prefix, which matches both paths.
+    /// Template with the final slash added or removed. None for a prefix, which matches both paths.
     #[must_use]
     pub fn twin(&self) -> Option<Self> {
         if self.prefix {
@@ -163,7 +163,7 @@ impl Template {
         &self.segments
     }
 
-    /// True if the template is a prefix, which also matches all paths below.
+    /// True if the template is a prefix, which also matches all paths below it.
     #[must_use]
     pub fn is_prefix(&self) -> bool {
         self.prefix
@@ -192,8 +192,8 @@ impl Template {
     }
 
     /// Parameters with their byte ranges in a path that the template matches, from left to right.
-    /// The template matches the part of the path after `from`, which is the length of the mount's
-    /// base path.
+    /// `from` is the length of the mount's base path in bytes. The template must match the rest of
+    /// the path.
     pub fn bind<'t>(&'t self, path: &str, from: usize) -> Vec<(&'t str, std::ops::Range<usize>)> {
         let mut bound = Vec::new();
         let mut at = from;
@@ -237,7 +237,7 @@ impl Pattern {
     }
 
     /// Like [`Self::matches`]. Also calls `each` with each parameter and its byte range in the
-    /// segment. The calls are meaningful only if the result is true.
+    /// segment. Ignore the calls if the result is false.
     pub fn bind<'p>(
         &'p self,
         segment: &str,
@@ -261,7 +261,7 @@ impl Pattern {
         };
         let at = |left: &str| segment.len() - left.len();
         for (name, literal) in middle {
-            // A parameter takes at least one character.
+            // A parameter matches at least one character.
             let Some(from) = left.char_indices().nth(1).map(|(at, _)| at) else {
                 return false;
             };
@@ -399,8 +399,8 @@ impl<C> Encode<C> for Template {
         e: &mut minicbor::Encoder<W>,
         _: &mut C,
     ) -> Result<(), minicbor::encode::Error<W::Error>> {
-        // The encoding of a prefix ends with `/**`, which is not a template segment. The encoding
-        // of a case-insensitive template begins with `~`; templates begin with `/`.
+        // The encoding of a prefix ends with `/**`, which is not a valid segment of a template. The
+        // encoding of a case-insensitive template begins with `~`, and of all others with `/`.
         let mut text = if self.is_folded() { "~" } else { "" }.to_owned();
         match (self.prefix, self.segments.is_empty()) {
             (false, true) => {}

@@ -11,8 +11,8 @@ use super::set::{Named, Set};
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct ListenerTls {
-    /// Certificates by name. The server name that a client requests selects one. Never empty,
-    /// because no handshake succeeds without a certificate.
+    /// Certificates by name. The server name (SNI) that a client requests selects a certificate.
+    /// Never empty, because no handshake succeeds without a certificate.
     #[n(0)]
     pub certificates: Set<Certificate>,
     /// Minimum TLS version.
@@ -46,10 +46,11 @@ pub struct UpstreamTls {
     /// host.
     #[n(0)]
     pub sni: Option<String>,
-    /// Trusted certificate authorities in PEM. None: those of the system.
+    /// Trusted certificate authorities in PEM. None: the system's authorities.
     #[n(1)]
     pub ca: Option<SecretRef>,
-    /// Client certificate of the gateway, presented if the upstream asks for one.
+    /// Client certificate that the gateway presents if the upstream requests one. None: the gateway
+    /// has no client certificate.
     #[n(2)]
     pub client_cert: Option<ClientCertificate>,
     /// True if authority, name and validity of the upstream's certificate are verified.
@@ -88,7 +89,7 @@ pub struct ClientAuth {
     /// Trusted certificate authorities in PEM.
     #[n(0)]
     pub ca: SecretRef,
-    /// Certificate revocation lists in PEM.
+    /// Certificate revocation lists in PEM. None: revocation is not checked.
     #[n(1)]
     pub crl: Option<SecretRef>,
     /// Mode: off, optional or required.
@@ -189,8 +190,8 @@ impl UpstreamTls {
     }
 }
 
-/// Settings that verify the upstream's certificate, with the system's authorities and the target's
-/// host name.
+/// Default settings: the upstream's certificate is verified with the system's authorities and the
+/// target's host name.
 impl Default for UpstreamTls {
     fn default() -> Self {
         Self {

@@ -17,7 +17,7 @@ pub struct Upstream {
     /// Name of the upstream.
     #[n(0)]
     pub name: String,
-    /// Id of the upstream's connection pools and health state across bundles.
+    /// Id of the upstream's connection pools and health state, which outlive a bundle.
     #[n(1)]
     pub state: StateId,
     /// Targets. Empty if `discovery` finds them.
@@ -32,7 +32,7 @@ pub struct Upstream {
     /// Source of the field `Host` in forwarded requests.
     #[n(5)]
     pub host_header: HostHeader,
-    /// Settings of the upstream that gwd cannot run yet.
+    /// Settings of the upstream that this version of gwd cannot run yet.
     #[n(6)]
     pub declared: Settings,
     /// Load-balancing settings.
@@ -41,10 +41,11 @@ pub struct Upstream {
     /// Health checks and outlier detection.
     #[n(8)]
     pub health: Health,
-    /// Retry settings. Those of an operation or its chain take precedence.
+    /// Retry settings. Retry settings of an operation or of its chain take precedence. None: only
+    /// the retries that always apply, after failures of connections.
     #[n(9)]
     pub retries: Option<retry::Checked>,
-    /// Circuit-breaker settings.
+    /// Circuit-breaker settings. None: no circuit breaker.
     #[n(10)]
     pub circuit_breaker: Option<circuit_breaker::Checked>,
     /// Limits on concurrent requests, connections and retries.
@@ -53,7 +54,7 @@ pub struct Upstream {
     /// Protocol used towards the upstream.
     #[n(12)]
     pub protocol: UpstreamProtocol,
-    /// Source of discovered hosts. None if `targets` lists them.
+    /// Source of discovered hosts. None: `targets` lists the hosts.
     #[n(14)]
     pub discovery: Option<Discovery>,
     /// TLS settings for targets with TLS and for discovered hosts. None: TLS is not used.
@@ -62,12 +63,14 @@ pub struct Upstream {
     /// Version of the PROXY header that begins each connection. None: no header is sent.
     #[n(15)]
     pub proxy_protocol: Option<ProxyVersion>,
-    /// Response fields that are rewritten to the gateway's URL. None: responses are not changed.
+    /// Response fields in which URLs of the upstream are rewritten. None: responses are not
+    /// changed.
     #[n(16)]
     pub rewrite_responses: Option<RewriteResponses>,
 }
 
-/// Response fields in which the gateway replaces URLs of the upstream by its own.
+/// Response fields in which the gateway replaces the upstream's URLs and cookie attributes by its
+/// own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct RewriteResponses {
@@ -116,7 +119,7 @@ pub enum HostHeader {
     /// `Host` that the client sent.
     #[n(0)]
     Preserve,
-    /// Authority of the target.
+    /// Authority (host and port) of the target.
     #[n(1)]
     Upstream,
     /// Fixed value.
@@ -137,7 +140,7 @@ pub struct Target {
     /// Port of the target. 0 for a UNIX socket.
     #[n(2)]
     pub port: u16,
-    /// Path to add in front of the request's path: empty, or `/…` without a final slash.
+    /// Path that precedes the request's path: empty, or `/…` without a final slash.
     #[n(3)]
     pub path: String,
     /// Weight in load balancing. 0: the target gets no requests.
@@ -151,9 +154,9 @@ pub struct Target {
     pub tls: bool,
 }
 
-/// Number of connections of an upstream from which only exclusive exchanges open further ones over
-/// HTTP/2: three quarters of its `limits.connections`. Shared exchanges can use the open connections
-/// instead.
+/// Number of HTTP/2 connections from which on only exclusive exchanges may open more to an
+/// upstream: three quarters of its `limits.connections`. Exchanges that share a connection use the
+/// open ones instead.
 #[must_use]
 pub const fn shared_connections(connections: u64) -> u64 {
     connections - connections / 4
@@ -162,8 +165,8 @@ pub const fn shared_connections(connections: u64) -> u64 {
 // === impl Upstream ===
 
 impl Upstream {
-    /// Maximum number of requests that the upstream receives at the same time: over HTTP/1.1, each
-    /// request occupies a connection, over HTTP/2 one of the `streams` streams of a connection.
+    /// Maximum number of concurrent requests to the upstream. With HTTP/1.1, each request occupies
+    /// a connection; with HTTP/2, one of the `streams` streams of a connection.
     #[must_use]
     pub fn concurrent_requests(&self, streams: u64) -> u64 {
         let Limits {
@@ -224,8 +227,8 @@ impl Upstream {
         if let Some(tls) = &self.tls {
             let own = tls.settings();
             settings = match own.is_empty() && self.discovery.is_some() {
-                // The presence of `tls` enables TLS, because discovered hosts have no URL with a
-                // scheme.
+                // Record the presence of `tls`, which enables TLS for discovered hosts, because
+                // these have no URL with a scheme.
                 true => settings.with(&["tls"], Value::Empty),
                 false => settings.with_below(&["tls"], own),
             };

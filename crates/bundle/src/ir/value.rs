@@ -1,4 +1,5 @@
-//! Values of a contract: JSON values without floats, sets, and edges to nodes of a graph.
+//! Values of a contract: JSON values without floats, sets, and references (edges) to the nodes of
+//! the schema graph.
 
 use std::fmt;
 
@@ -15,8 +16,8 @@ const SET: Tag = Tag::new(258);
 const NODE: Tag = Tag::new(29);
 
 /// Value of a contract. In CBOR, null, booleans, 64-bit integers, text, arrays and maps are encoded
-/// as usual. Another number is a byte string with its decimal text; a set is an array with tag 258;
-/// an edge is an unsigned integer with tag 29.
+/// as usual. Any other number is a byte string with its decimal text. A set is an array with tag
+/// 258. An edge (reference to a node) is an unsigned integer with tag 29.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Value {
     /// JSON null.
@@ -31,11 +32,12 @@ pub enum Value {
     Text(Box<str>),
     /// List of values whose order has a meaning.
     List(Vec<Self>),
-    /// List of values whose order has no meaning, in a canonical order that the graph determines.
+    /// List of values whose order has no meaning. It is stored in a canonical order, which the
+    /// graph determines.
     Set(Vec<Self>),
     /// Map: entries sorted by key.
     Map(Vec<(Box<str>, Self)>),
-    /// Edge to the node with this index in the contract's table.
+    /// Edge: reference to the node with this index in the contract's table of schemas.
     Node(u32),
 }
 
@@ -67,7 +69,7 @@ impl Value {
         }
     }
 
-    /// Calls `see` with the index of each edge, in order.
+    /// Calls `see` with the index of each edge (reference to a node), in order.
     pub fn each_node(&self, see: &mut impl FnMut(u32)) {
         match self {
             Self::Node(node) => see(*node),
@@ -79,7 +81,8 @@ impl Value {
         }
     }
 
-    /// Copies the value and replaces the index of each edge by the result of `name`.
+    /// Copies the value, and replaces the index of each edge (reference to a node) by the result of
+    /// `name`.
     #[must_use]
     pub fn with_nodes(&self, name: &mut impl FnMut(u32) -> u32) -> Self {
         let mut all = |items: &[Self]| items.iter().map(|item| item.with_nodes(name)).collect();
@@ -100,7 +103,7 @@ impl Value {
     }
 }
 
-/// Writes the value as JSON on one line, with `{…}` for an edge to another node.
+/// Writes the value as JSON on one line. An edge (reference to a node) is written as `{…}`.
 impl fmt::Display for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let list = |f: &mut fmt::Formatter<'_>, items: &[Self]| {
@@ -207,7 +210,7 @@ fn items(d: &mut Decoder<'_>, depth: usize) -> Result<Vec<Value>, Error> {
     let count = d
         .array()?
         .ok_or(Error::message("a list must have a definite length"))?;
-    // Allocate one element at a time, because the encoded length may be false.
+    // Allocate one element at a time, because the encoded length may be wrong.
     (0..count).map(|_| read(d, depth + 1)).collect()
 }
 
@@ -273,7 +276,7 @@ mod tests {
         let mut deep = vec![0x81; 100_000];
         deep.push(0);
         assert!(codec::decode::<Value>(&deep).is_err());
-        // A false length must not cause a large allocation.
+        // A wrong length must not cause a large allocation.
         let long = [0x9b, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff];
         assert!(codec::decode::<Value>(&long).is_err());
     }

@@ -1,7 +1,7 @@
 //! DSSE envelope (DSSE v1, `protocol.md`): a payload and its signatures.
 //!
-//! The signed bytes are the pre-authentication encoding (PAE) of type and payload, so that a
-//! payload of one type cannot be used as another.
+//! The signed bytes are the pre-authentication encoding (PAE) of the payload's type and the
+//! payload. A signature for one type is therefore not valid for another.
 //!
 //! An envelope is stored as a sigstore bundle v0.3 in canonical JSON (sorted keys, no white space).
 //! Its signatures are sorted by key id, so that the bytes do not depend on the order of signing.
@@ -37,8 +37,8 @@ pub struct Envelope {
 /// One signature over the envelope's [`Envelope::signed_bytes`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Signature {
-    /// Id of the signing key, as the envelope states it. It is only a hint: verification tries
-    /// every trusted key.
+    /// Id of the signing key, as the envelope states it. Not trusted: verification tries every
+    /// trusted key.
     pub keyid: KeyId,
     /// ECDSA signature in DER.
     pub der: Vec<u8>,
@@ -65,14 +65,14 @@ impl Envelope {
         self.signatures.sort_by_key(|signature| signature.keyid);
     }
 
-    /// Like [`Self::sign`], and returns the envelope.
+    /// Like [`Self::sign`], but returns the envelope.
     #[must_use]
     pub fn signed_by(mut self, key: &PrivateKey) -> Self {
         self.sign(key);
         self
     }
 
-    /// Payload of the envelope. Do not trust it before its signatures are verified.
+    /// Payload of the envelope. Verify the signatures before you trust it.
     #[must_use]
     pub fn payload(&self) -> &[u8] {
         &self.payload

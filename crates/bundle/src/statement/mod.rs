@@ -1,8 +1,8 @@
 //! Signed statements: in-toto statements (v1) in DSSE envelopes.
 //!
 //! A statement contains its role: that a bundle was built, is approved, or should run. A signature
-//! counts for that role only. Manifests are therefore not signed directly, because a signature
-//! alone would not say for which role it is made. release.md §2.
+//! counts for that role only. Manifests are not signed directly, because a signature of a manifest
+//! would not state a role. release.md §2.
 //!
 //! Verification first checks the signatures over the received bytes (`Trust::authorized_signers`), and only then
 //! decodes the payload ([`Statement::decode`]).
@@ -98,10 +98,8 @@ impl<P: Predicate> Statement<P> {
     }
 }
 
-/// Predicate type in a payload that is not verified. Only for selecting the verification.
-///
-/// # Errors
-/// [`Refused::Malformed`] if the payload has no predicate type.
+/// Predicate type in a payload whose signatures are not verified. Use it only to select how the
+/// payload is verified.
 pub fn predicate_type(payload: &[u8]) -> Result<String, Refused> {
     #[derive(Deserialize)]
     struct Claim {
@@ -113,11 +111,8 @@ pub fn predicate_type(payload: &[u8]) -> Result<String, Refused> {
     Ok(claim.predicate_type)
 }
 
-/// Role in a payload that is not verified. `None` for a predicate type that this program does not
-/// know.
-///
-/// # Errors
-/// [`Refused::Malformed`] if the payload has no predicate type.
+/// Role in a payload whose signatures are not verified. `None` for a predicate type that this
+/// program does not know.
 pub fn claimed_role(payload: &[u8]) -> Result<Option<Role>, Refused> {
     let found = predicate_type(payload)?;
     Ok(Role::ALL

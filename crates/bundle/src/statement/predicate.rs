@@ -1,7 +1,7 @@
 //! Predicates of the four kinds of statements: build, release record, revocation list, approval.
 //!
-//! Sets in them are sorted and without duplicates, because a payload has exactly one encoding.
-//! release.md §2.
+//! Sets in predicates are sorted and without duplicates, so that a payload has exactly one
+//! encoding. release.md §2.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -45,13 +45,13 @@ pub struct Build {
     pub builder: Builder,
     /// Format version of the bundle.
     pub format: u32,
-    /// Commit, if the sources are in Git.
+    /// Commit of the sources. None: the sources are not in Git.
     pub git: Option<Git>,
-    /// Environment for which the bundle was compiled, if any.
+    /// Environment for which the bundle was compiled. None: no environment.
     pub environment: Option<String>,
     /// Project of the bundle.
     pub project: ProjectName,
-    /// Digest of the source artifact's manifest, if an artifact was published.
+    /// Digest of the source artifact's manifest. None: no source artifact was published.
     pub source: Option<Digest>,
 }
 
@@ -61,7 +61,7 @@ pub struct Build {
 pub struct Builder {
     /// Version of gwc.
     pub gwc: String,
-    /// Commit from which gwc was built, if known.
+    /// Commit from which gwc was built. None: unknown.
     pub commit: Option<String>,
 }
 
@@ -93,18 +93,18 @@ pub struct Record {
     pub merges: BTreeSet<Digest>,
     /// Kind of the record: release, rollback or pin.
     pub kind: RecordKind,
-    /// Name of the person or program that released, as the releasing program knew it.
+    /// Name of the person or program that released the bundle, as the signing program reported it.
     pub actor: String,
     /// Reason for the release, for people.
     pub reason: String,
     /// Signing time of the record.
     pub created: Moment,
-    /// Time from which a gwd refuses the record, unless it has accepted the record before.
+    /// Time from which gwd refuses the record, unless gwd accepted it before. None: never.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires: Option<Moment>,
-    /// Digest of the approved plan.
+    /// Digest of the approved plan. None: no plan.
     pub plan: Option<Digest>,
-    /// Digest of the source artifact's manifest.
+    /// Digest of the source artifact's manifest. None: no source artifact.
     pub source: Option<Digest>,
     /// Digests of the statements on which this record relies.
     pub evidence: BTreeSet<Digest>,
@@ -112,8 +112,8 @@ pub struct Record {
     pub revocations: Option<Pointer>,
     /// Bundles to remove from the memory and disk of gateways.
     pub withdraw: BTreeSet<Digest>,
-    /// Handling of open tunnels whose authorisation changed. Default: `Keep`. Reserved: gwc does
-    /// not write it, and gwd does not read it.
+    /// Handling of open tunnels whose authorisation the bundle changes. Default: `Keep`. Reserved:
+    /// gwc does not write this field, and gwd does not read it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub streams: Option<Streams>,
 }
@@ -131,7 +131,7 @@ pub enum RecordKind {
     Pin,
 }
 
-/// Handling of open tunnels whose authorisation changed.
+/// Handling of open tunnels whose authorisation a new bundle changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Streams {
@@ -165,7 +165,7 @@ pub struct Revoke {
     pub created: Moment,
     /// Bundles that must never run, not even by rollback.
     pub bundles: BTreeSet<Digest>,
-    /// SHA-256 of credentials that are never admitted, whichever bundle runs.
+    /// SHA-256 of credentials that are never admitted, with any bundle.
     pub credentials: BTreeSet<Digest>,
     /// Keys whose signatures no longer count.
     pub keys: BTreeSet<KeyId>,
@@ -180,7 +180,7 @@ pub struct Approve {
     pub project: ProjectName,
     /// Name of the channel.
     pub channel: ChannelName,
-    /// Record of the channel when the plan was made. None for a channel without records.
+    /// Newest record of the channel when the plan was made. None for a channel without records.
     pub base: Option<Base>,
     /// Digest of the plan.
     pub plan: Digest,
@@ -190,7 +190,7 @@ pub struct Approve {
     pub expires: Moment,
 }
 
-/// Record of a channel at which an approved change starts.
+/// Record of a channel to which an approved change applies.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Base {
@@ -239,7 +239,7 @@ impl Role {
         }
     }
 
-    /// Predicate type of the statements that this role signs.
+    /// Predicate type of the statements that must be signed in this role.
     #[must_use]
     pub const fn predicate_type(self) -> &'static str {
         match self {
@@ -276,8 +276,8 @@ impl fmt::Display for RecordKind {
 }
 
 impl Revoke {
-    /// Subjects of the statement: the revoked bundles, or the previous list if no bundles are
-    /// revoked, or else the credentials, or else the keys.
+    /// Subjects of the statement: the revoked bundles. Without revoked bundles, the previous list,
+    /// or else the credentials, or else the keys.
     #[must_use]
     pub fn subject(&self) -> Vec<Digest> {
         if !self.bundles.is_empty() {

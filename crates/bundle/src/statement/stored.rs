@@ -2,7 +2,7 @@
 //!
 //! The digest of the manifest identifies the statement everywhere: in `evidence`, in `previous`,
 //! and in the link of a channel. The `subject` and the annotations of the manifest are for people
-//! and tools (`oras discover`); programs do not use them. release.md §2.
+//! and tools (`oras discover`); gwc and gwd do not use them. release.md §2.
 
 use std::collections::BTreeMap;
 
@@ -28,7 +28,7 @@ pub struct Stored {
 }
 
 impl Stored {
-    /// Creates the files of an envelope. `subject` is information for people and tools.
+    /// Creates the files for an envelope. `subject` is information for people and tools.
     ///
     /// # Errors
     /// As [`Envelope::encode`].

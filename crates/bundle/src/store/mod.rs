@@ -1,8 +1,9 @@
 //! Stores of bundles and statements.
 //!
 //! A store has blobs, found by digest, and chains of numbered links, which are created once and
-//! never changed. The highest serial of a chain is its head. Creating a link is the
-//! compare-and-swap. Programs find everything else by following digests. release.md §3.
+//! never changed. The highest serial of a chain is its head. Creating a link works like a
+//! compare-and-swap: it fails if the serial is in use. Programs find all other data by digests.
+//! release.md §3.
 
 pub mod memory;
 
@@ -20,8 +21,8 @@ use crate::refused::Refused;
 
 /// Blobs by their digest. Callers read them by [`read`] and [`read_exact`], which check the digest.
 pub trait Blobs {
-    /// Stored bytes of a blob, which may be damaged. `None` if the store does not have the blob.
-    /// Reads at most `bytes_max + 1` bytes, so that the caller can detect a longer blob.
+    /// Reads the stored bytes of a blob, which may be damaged. `None` if the store does not have
+    /// the blob. Reads at most `bytes_max + 1` bytes, so that the caller can detect a longer blob.
     ///
     /// # Errors
     /// [`Refused::StoreUnreachable`].
@@ -55,7 +56,7 @@ pub struct Link {
     pub digest: Digest,
 }
 
-/// Guard of a writer. Clean-up waits until all guards are dropped.
+/// Guard of an active writer. Clean-up waits until all guards are dropped.
 #[derive(Debug, Default)]
 pub struct Writing {
     _lock: Option<Box<dyn fmt::Debug + Send>>,
@@ -63,7 +64,7 @@ pub struct Writing {
 
 /// A store that can be read and written.
 pub trait Store: Blobs {
-    /// Stores the blobs, then creates the links. Replaces an existing blob that is damaged.
+    /// Stores the blobs, then creates the links. Replaces damaged blobs.
     ///
     /// # Errors
     /// [`WriteError::Conflict`] if another writer created one of the links first, even with the
@@ -123,7 +124,7 @@ pub trait Store: Blobs {
     /// [`Refused::StoreUnreachable`], [`Refused::Malformed`] if the link does not contain a digest.
     fn link(&self, chain: &Chain, serial: u64) -> Result<Option<Digest>, Refused>;
 
-    /// Manifests whose `subject` is this digest, for people and tools.
+    /// Digests of the manifests whose `subject` is this digest, for people and tools.
     ///
     /// # Errors
     /// [`Refused::StoreUnreachable`].

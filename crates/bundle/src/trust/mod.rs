@@ -56,9 +56,9 @@ pub struct TrustedKey {
     pub owner: String,
     /// Public key that verifies the signatures.
     pub spki: PublicKey,
-    /// Roles in which the key may sign.
+    /// Roles in which signatures of the key count.
     pub roles: BTreeSet<Role>,
-    /// Channels for which the key may sign.
+    /// Channels for which signatures of the key count.
     pub channels: BTreeSet<Scope>,
     /// Time from which the key is valid.
     pub not_before: Moment,
@@ -83,9 +83,10 @@ pub enum Scope {
 pub enum KeyState {
     /// The key is valid for new and old statements.
     Active,
-    /// The key is valid only for statements that were signed and accepted during its validity.
+    /// The key is valid only for statements that were signed during its validity and have already
+    /// been accepted.
     Retired,
-    /// The key is never valid, whatever the date of the statement.
+    /// The key is not valid for any statement, regardless of its date.
     Revoked,
 }
 
@@ -104,19 +105,18 @@ pub struct Thresholds {
     pub approve: u32,
 }
 
-/// Time for which the keys of signatures are checked.
+/// Time at which the signing keys must be valid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum When {
-    /// A new statement, received at this time: keys must be active and valid then.
+    /// A new statement, received at this time: keys must be active and valid at this time.
     First(Moment),
-    /// A statement that was signed at this time and accepted since: retired keys count as well.
+    /// A statement that was signed at this time and accepted before: retired keys also count.
     Past(Moment),
-    /// A statement of any time: keys must not be revoked. For statements that were accepted before,
-    /// until their date is decoded.
+    /// An accepted statement whose date is not decoded yet: keys must only not be revoked.
     Ever,
 }
 
-/// Owners and keys whose signatures count.
+/// Owners and keys whose signatures on a statement count.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Signers {
     /// Owners of the keys.
@@ -137,7 +137,7 @@ impl Trust {
     /// Parses a trust file: strict JSON, in which unknown and duplicate keys are refused.
     ///
     /// # Errors
-    /// [`Refused::Malformed`] with the place and the reason.
+    /// [`Refused::Malformed`] with the position and the reason.
     pub fn parse(bytes: &[u8]) -> Result<Self, Refused> {
         #[derive(Deserialize)]
         #[serde(deny_unknown_fields)]
@@ -177,8 +177,8 @@ impl Trust {
     }
 
     /// Creates a trust file that accepts all bundles of this project, even unsigned ones. Digests,
-    /// formats, serials and chains are still checked. Only for `--insecure-allow-unsigned`, whose
-    /// use must be reported clearly.
+    /// formats, serials and chains are still checked. Only for `--insecure-allow-unsigned`. The
+    /// program must warn about its use.
     #[must_use]
     pub fn insecure_allow_unsigned(project: ProjectName) -> Self {
         Self {
@@ -212,7 +212,7 @@ impl Trust {
         &self.keys
     }
 
-    /// Trusted key with this id.
+    /// Trusted key with this id. None if the trust file does not have it.
     #[must_use]
     pub fn key(&self, id: &KeyId) -> Option<&TrustedKey> {
         self.keys.iter().find(|key| key.id == *id)
@@ -224,7 +224,7 @@ impl Trust {
         self.channels.get(channel).copied().unwrap_or_default()
     }
 
-    /// True if the trust file has minimum serials for a channel, even minimums of zero.
+    /// True if the trust file lists minimum serials for a channel, even if they are 0.
     #[must_use]
     pub fn has_floors(&self, channel: &ChannelName) -> bool {
         self.channels.contains_key(channel)
@@ -350,8 +350,8 @@ impl Trust {
         })
     }
 
-    /// Trusted key that made a signature. Tries every key, because the signature's `keyid` is only
-    /// a hint.
+    /// Trusted key that made a signature. Tries every key, because the signature's `keyid` is not
+    /// trusted.
     fn signer(&self, bytes: &[u8], signature: &Signature) -> Result<&TrustedKey, Refused> {
         let hinted = self.key(&signature.keyid);
         let others = self.keys.iter().filter(|key| key.id != signature.keyid);
@@ -414,7 +414,7 @@ impl Trust {
     }
 }
 
-/// Stores the more specific of two reasons: a reason about a known key replaces `UnknownKey`.
+/// Keeps the more specific of two reasons: a reason about a known key replaces `UnknownKey`.
 fn note(worst: &mut Option<Refused>, refused: Refused) {
     let keep = matches!(worst, Some(known) if *known != Refused::UnknownKey);
     if !keep {

@@ -200,7 +200,7 @@ fn time() {
         world.accept_at(Moment::EPOCH, &memory, created(NOON)),
         Ok(())
     );
-    // Without a memory, a machine with a clock at 1970 accepts nothing.
+    // Without an accepted record, a machine whose clock is at 1970 accepts no record.
     let at_epoch = world.accept_at(Moment::EPOCH, &nothing(), created(NOON));
     assert_eq!(at_epoch, refused("key-not-yet-valid"));
 }
@@ -224,7 +224,7 @@ fn expiry_after_acceptance_is_an_alarm_only() {
     let later = at(NOON.plus_s(11));
     let again = channel::accept(&world.store, &later, &accepted.memory(), candidate).unwrap();
     assert!(again.expired());
-    // The record also stays accepted after the end of its signing key.
+    // The record also stays accepted after the expiry of its signing key.
     let later = at(NOON.plus_s(200 * DAY_S));
     assert!(channel::accept(&world.store, &later, &accepted.memory(), candidate).is_ok());
     let new = world.forge(record(7, Some(candidate)));
@@ -242,14 +242,14 @@ fn forks() {
         ..record(3, Some(world.chain[1]))
     });
     assert_eq!(world.accept(&memory, twin), refused("forked"));
-    // A chain that does not contain the remembered record.
+    // A chain that does not contain the accepted record.
     let beside = world.forge(record(4, Some(twin)));
     assert_eq!(world.accept(&memory, beside), refused("forked"));
     let around = world.forge(record(9, Some(world.chain[1])));
     assert_eq!(world.accept(&memory, around), refused("forked"));
     let rootless = world.forge(record(9, None));
     assert_eq!(world.accept(&memory, rootless), refused("forked"));
-    // The record, or one before it, names the remembered record in `merges`.
+    // The new record, or one of its predecessors, names the accepted record in `merges`.
     let merging = world.forge(Record {
         merges: [world.chain[2].digest].into(),
         ..record(5, Some(beside))
@@ -362,7 +362,7 @@ fn revocation_lists_only_grow() {
     for (number, (memory, candidate, expected)) in table.into_iter().enumerate() {
         assert_eq!(world.accept(&memory, candidate), expected, "row {number}");
     }
-    // A store that has the known list does not withhold it, whichever list the record names.
+    // A store that has the known list does not withhold it, even if a record names an older list.
     for (memory, candidate, shown, expected) in [
         (known(two), with(Some(one)), 2, Ok(())),
         (known(two), with(None), 2, Ok(())),
@@ -374,7 +374,7 @@ fn revocation_lists_only_grow() {
         let reason = accepted.map(drop).map_err(|it| it.reason().into_owned());
         assert_eq!(reason, expected);
     }
-    // A floor has the same effect as a memory.
+    // A minimum serial in the trust file (floor) has the same effect as an accepted record.
     let floors = Floors {
         min_serial: 0,
         min_revocations: 2,

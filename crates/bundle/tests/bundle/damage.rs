@@ -1,4 +1,4 @@
-//! Detection of damage: a flipped bit in any byte that a gateway reads is refused with a reason; a
+//! Detection of damage. A flipped bit in any byte that a gateway reads is refused with a reason. A
 //! flipped bit elsewhere has no effect.
 
 use std::collections::BTreeSet;
@@ -62,7 +62,7 @@ fn flipped_byte_is_refused_by_name_or_never_read() {
     let context = context(&trust, &prod);
     let good = run(&Store::new(content.clone()), &Store::default(), &context).unwrap();
     let read = read_blobs(&content, &context);
-    // The blobs: link, record ×2, evidence ×2, list ×2, manifest, config, shared, consumers,
+    // Blobs: link, 2 records, 2 evidence, 2 list, manifest, config, shared part, consumers,
     // behaviour, document.
     assert_eq!(read.len(), 12);
     let two = bundle("two");
@@ -72,7 +72,7 @@ fn flipped_byte_is_refused_by_name_or_never_read() {
 
     let mut flips = 0;
     for digest in content.blobs.keys() {
-        // A sample suffices for blobs that are never read.
+        // Test only a sample of the bytes of blobs that are never read.
         let step = if read.contains(digest) { 1 } else { 64 };
         for position in (0..content.blobs[digest].len()).step_by(step) {
             let mut damaged = content.clone();
@@ -163,8 +163,8 @@ fn a_damaged_state_folder_is_refused_by_name_too() {
             }
         }
     }
-    // The numbers are the same as above except for the list: a damaged list is not remembered, and
-    // is fetched again.
+    // The numbers are the same as above except for the revocation list: a damaged list is not
+    // remembered, and is fetched again.
     assert_eq!((refused, poorer), (10, 2));
 }
 
@@ -199,8 +199,8 @@ fn damaged_record_or_list_admits_no_older_store() {
     }
 }
 
-/// No revocation list is involved, so that only the serial of the damaged record can refuse the
-/// older store.
+/// There is no revocation list, so only the serial of the damaged record can cause the refusal of
+/// the older store.
 #[test]
 fn a_damaged_record_keeps_its_serial_as_a_floor() {
     let (trust, prod) = (trust(), prod());

@@ -25,7 +25,7 @@ pub(crate) fn prod() -> ChannelName {
     "prod".parse().unwrap()
 }
 
-/// Deterministic key of an owner.
+/// Deterministic private key of an owner.
 pub(crate) fn key(owner: &str) -> PrivateKey {
     PrivateKey::from_entropy(Digest::of(owner.as_bytes()).as_bytes()).unwrap()
 }
@@ -132,7 +132,7 @@ pub(crate) fn release(store: &dyn Store, draft: Draft) -> Result<Pointer, WriteE
     publish::release(store, Some(&trust()), draft, None, &[&key("rita")])
 }
 
-/// Stores and releases a bundle.
+/// Stores a bundle and releases it in the channel.
 pub(crate) fn ship(store: &dyn Store, content: &str) -> Pointer {
     let bundle = bundle(content);
     let evidence = put(store, &bundle);

@@ -1,4 +1,5 @@
-//! Folder store: an OCI image layout with atomic writes and a single winner of each link.
+//! Tests of the folder store: an OCI image layout with atomic writes, in which only one writer can
+//! create a link.
 
 use std::fs;
 use std::path::Path;

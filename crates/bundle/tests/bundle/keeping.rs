@@ -1,4 +1,4 @@
-//! Files that gwd must write before activation, and the time for it.
+//! Files that gwd must write before activation, and the time that writing takes.
 //!
 //! `cargo test -p bundle --features folder keeping -- --nocapture` prints the times.
 

@@ -49,7 +49,7 @@ fn a_stolen_key_at_the_last_serial_and_the_way_back() {
     let memory = follow::remember(&state, &context).unwrap();
     assert_eq!(memory.record.unwrap().serial, INTEGER_MAX);
 
-    // The operator revokes the key, so its records are forgotten.
+    // The operator revokes the key, so that the records that it signed are ignored.
     mallory.state = KeyState::Revoked;
     let mut keys = base();
     keys.push(mallory);
@@ -102,7 +102,7 @@ fn forged_records_in_store_and_state_are_skipped() {
         previous = forge(&store, bundle("one").id(), stolen, "mallory");
         store.create_link(&chain, serial, &previous.digest).unwrap();
     }
-    // A gateway that accepted the attacker's records earlier has copies of all of them.
+    // A gateway that accepted the attacker's records before has copies of all of them.
     let content = store.into_content();
     let (store, state) = (Store::new(content.clone()), Store::new(content));
     let memory = follow::remember(&state, &context).unwrap();
@@ -143,7 +143,7 @@ fn a_list_is_taken_even_if_the_head_is_refused() {
     assert!(follow::head(&store, &context, &memory).is_err());
     let list = follow::revocations(&store, &context, &memory).unwrap();
     assert_eq!(list.serial(), 1);
-    // The list revokes the key, so that a record signed with it is no longer remembered.
+    // The list revokes the key, so that a record signed by it is ignored.
     assert_eq!(memory.record, Some(one));
     let judged = follow::remember_under(&state, &context, list).unwrap();
     assert_eq!(judged.record, None);
@@ -326,7 +326,7 @@ fn list_vouched_by_a_record_outlives_its_retired_key() {
     };
     let (retired, prod) = (with(KeyState::Retired), prod());
     let context = context(&retired, &prod);
-    // No valid key signs the list any more.
+    // No valid key has signed the list now.
     let head = follow::head(&store, &context, &nothing()).unwrap().unwrap();
     assert_eq!(head.accepted.revocations().serial(), 0);
     assert_eq!(head.revocations_refused.unwrap().reason(), "key-expired");
@@ -346,7 +346,7 @@ fn list_vouched_by_a_record_outlives_its_retired_key() {
         },
         &nothing(),
     );
-    // The record is not skipped in favour of an older one, because its own key is valid.
+    // The record is not skipped for an older one, because its own key is valid.
     assert_eq!(refused.unwrap_err().reason(), "revocations-untrusted");
 }
 

@@ -11,7 +11,7 @@ const FILE: &str = concat!(
     "/../../schemas/trust.schema.json"
 );
 
-/// `UPDATE=1 cargo test -p bundle --features folder` rewrites the file.
+/// Checks the file. `UPDATE=1 cargo test -p bundle --features folder` rewrites it.
 #[test]
 fn the_published_schema_is_fresh() {
     if std::env::var_os("UPDATE").is_some() {

@@ -315,7 +315,7 @@ fn a_relabelled_role_is_refused() {
         signers(&forged, Role::Release).unwrap_err().reason(),
         "wrong-role"
     );
-    // In its own role, the signature is valid, but the payload is not a build statement.
+    // The signature is valid for the key's role, but the payload is not a build statement.
     assert!(signers(&forged, Role::Build).is_ok());
     let refused = Statement::<Build>::decode(forged.payload()).unwrap_err();
     assert_eq!(refused.reason(), "wrong-role");

@@ -104,7 +104,7 @@ fn thresholds_count_owners_not_keys_or_signatures() {
 
 #[test]
 fn variants_of_one_signature_count_once() {
-    // A signature under another key's id still belongs to the same owner.
+    // A signature with the id of another key still counts for the owner of the signing key.
     let envelope = signed(&["ci"]);
     let text = String::from_utf8(envelope.encode().unwrap()).unwrap();
     let mine = key("ci").public().id().to_string();

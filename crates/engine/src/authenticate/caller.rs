@@ -12,20 +12,20 @@ use policy::{Cx, NO_CLAIMS, Principal};
 
 use crate::consumers::Consumer;
 
-/// Verified credential.
+/// Credential that a verifier has accepted.
 pub(super) struct VerifiedCredential {
     pub(super) sha256: [u8; 32],
     /// Time from which the credential is refused (Unix time, seconds). `u64::MAX` if it does not
     /// expire.
     pub(super) ends_s: u64,
-    /// Index of the consumer that owns the credential, if any.
+    /// Index of the consumer that owns the credential. None: no consumer owns it.
     pub(super) consumer: Option<u32>,
     pub(super) token: Option<Arc<Identity>>,
     /// DPoP proof with which the token was sent. None for a token without a proof.
     pub(super) proved: Option<ValidProof>,
-    /// Data of the request's signature, if the credential is a signature.
+    /// Data of the request's signature. None if the credential is not a signature.
     pub(super) signed: Option<Box<Signed>>,
-    /// Session of the browser, if the credential is a session.
+    /// Session of the browser. None if the credential is not a session.
     pub(super) session: Option<Arc<Opened>>,
 }
 
@@ -57,13 +57,13 @@ pub(super) struct Caller<'s> {
     pub(super) proved: Option<ValidProof>,
     /// Data of the request's signatures that are among the credentials.
     pub(super) signed: Vec<Signed>,
-    /// Session of the browser, if one of the credentials is a session.
+    /// Session of the browser. None if none of the credentials is a session.
     pub(super) session: Option<Arc<Opened>>,
 }
 
 impl<'s> Caller<'s> {
     /// Adds a credential to the caller. Returns false if the credential belongs to another consumer
-    /// or subject than the earlier ones.
+    /// or subject than those added before.
     pub(super) fn join(&mut self, known: VerifiedCredential, scheme: &'s str) -> bool {
         self.scheme.get_or_insert(scheme);
         self.proved = self.proved.or(known.proved);
@@ -101,7 +101,7 @@ impl<'s> Caller<'s> {
     }
 }
 
-/// Stores the proof of an admitted request. Fails if the proof was used before.
+/// Stores the DPoP proof of an admitted request as used. Fails if the proof was used before.
 pub(super) fn remember(
     proved: &ValidProof,
     caller: &Caller<'_>,

@@ -1,5 +1,5 @@
-//! Check of a client certificate. The certificate was parsed when the TLS handshake or the proxy
-//! provided it.
+//! Check of a client certificate. The certificate was parsed when it arrived in the TLS handshake
+//! or in a proxy's field.
 
 use http::HeaderValue;
 use policy::Cx;
@@ -9,8 +9,8 @@ use super::{Check, Outcome, VerifiedCredential};
 use crate::consumers::{NotOwned, Owned};
 use crate::credentials::Credentials;
 
-/// Outcome for a scheme whose credential is a certificate. If the upstream checks the certificate,
-/// the gateway only requires a certificate that the TLS handshake verified.
+/// Outcome for a scheme whose credential is a client certificate. If the upstream checks the
+/// certificate, the gateway only requires that the client sent one that the TLS handshake verified.
 pub(super) fn outcome(check: &Check, cx: &Cx<'_>, credentials: &Credentials) -> Outcome {
     let checked = match check {
         Check::Certificate(checked) => Some(checked),
@@ -50,7 +50,8 @@ pub(super) fn outcome(check: &Check, cx: &Cx<'_>, credentials: &Credentials) -> 
     }
 }
 
-/// Consumer that lists the certificate by its fingerprint or by one of its names, if there is one.
+/// Consumer that lists the certificate by its fingerprint or by one of its names. No consumer need
+/// list it.
 fn owner(
     certificate: &mtls::Certificate,
     cx: &Cx<'_>,

@@ -12,7 +12,8 @@ use policy::auth::{Checked, Place};
 #[derive(Debug, Default)]
 pub(super) struct Challenges {
     /// Challenges for a request without a credential, or with an invalid credential that is not a
-    /// token. There is none for certificates, which have no registered authentication scheme.
+    /// token. Certificates have no challenge, because they have no registered authentication
+    /// scheme.
     pub(super) missing: Vec<HeaderValue>,
     /// Challenges for a refused token.
     pub(super) invalid: Vec<HeaderValue>,
@@ -24,13 +25,13 @@ pub(super) struct Challenges {
     pub(super) accept: Vec<HeaderValue>,
     /// Challenge for a refused proof of possession (RFC 9449 §7.1).
     pub(super) proof: Vec<HeaderValue>,
-    /// Challenge for a proof without a nonce of the gateway (RFC 9449 §9).
+    /// Challenge for a proof that lacks a nonce of the gateway (RFC 9449 §9).
     pub(super) nonce: Vec<HeaderValue>,
 }
 
 impl Challenges {
-    /// Adds the challenges for one scheme of an alternative. `metadata` is the URL of the
-    /// resource's metadata, if its verifier of tokens names one.
+    /// Adds the challenges for one scheme of an alternative. `metadata` is the URL of the protected
+    /// resource's metadata (RFC 9728). None: the verifier names no URL.
     pub(super) fn add(
         &mut self,
         wanted: &ir::SchemeUse,
@@ -92,8 +93,8 @@ fn scope_parameter(scopes: &[String]) -> String {
     }
 }
 
-/// Challenge without an error code. API keys have no registered scheme; their challenge names the
-/// place of the key for developers.
+/// Challenge without an error code. API keys have no registered scheme; their challenge tells
+/// developers the location of the key.
 fn plain(place: &Place, verifier: Option<&Checked>) -> String {
     match (place, verifier) {
         (_, Some(Checked::Dpop(dpop))) => {

@@ -15,7 +15,7 @@ use crate::strip::stripped_places;
 use crate::verifiers::Verifiers;
 
 impl Requirement {
-    /// Links a requirement to the schemes and verifiers that it names. `withheld` are further
+    /// Links a requirement to the schemes and verifiers that it names. `withheld` are additional
     /// request fields that clients must not send.
     ///
     /// # Errors
@@ -124,8 +124,8 @@ fn login(alternatives: &[Box<[Use]>]) -> Option<Arc<TokenVerifier>> {
         })
 }
 
-/// Adds the name of a place's field if it contains `-`, `_` or `.`, which some servers do not
-/// distinguish. Skips a name that is already in the list.
+/// Adds the name of a location's field if some servers do not distinguish it from others: it
+/// contains `-`, `_` or `.`. Skips a name that is already in the list.
 fn add_folding(folding: &mut Vec<Box<str>>, place: &Place) {
     if let Place::Header(name) = place
         && lookalikes::has_spellings(name)
@@ -135,7 +135,7 @@ fn add_folding(folding: &mut Vec<Box<str>>, place: &Place) {
     }
 }
 
-/// Adds the name of a place's field. Skips a name that is already in the list.
+/// Adds the name of the field at a location. Skips a name that is already in the list.
 fn add_field(fields: &mut Vec<HeaderName>, place: &Place) {
     if let Place::Header(name) = place
         && let Ok(name) = HeaderName::try_from(name.as_str())

@@ -1,8 +1,8 @@
-//! Request fields in which an upstream receives the caller's identity (`forward_as`,
+//! Request fields in which an upstream receives the caller's identity (settings `forward_as` and
 //! `claims_to_headers`).
 //!
-//! The client's own values are removed first (`crate::strip`), on every operation of the API. A
-//! claim whose value is not valid in a field is omitted.
+//! The client's values of these fields are removed first (`crate::strip`), on every operation of
+//! the API. A claim whose value is not valid in a field is omitted.
 
 use bundle::ir;
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -30,8 +30,8 @@ impl Passes {
     /// Sets the identity fields for a caller.
     pub(super) fn write(&self, principal: &Principal<'_>, headers: &mut HeaderMap) {
         let mut insert = |name: &HeaderName, value: Option<&str>| {
-            // Omit a value with spaces around it, because servers trim them (RFC 9110 §5.5). For
-            // example, ` admin` would become `admin`.
+            // Omit a value with spaces at its ends, because servers trim them (RFC 9110 §5.5): `
+            // admin` would become `admin`.
             let value = value.filter(|text| text.trim() == *text);
             if let Some(value) = value.and_then(|text| HeaderValue::try_from(text).ok()) {
                 headers.insert(name.clone(), value);

@@ -11,7 +11,7 @@ use policy::password::{Check, PASSWORD_MAX};
 use super::{Outcome, VerifiedCredential};
 use crate::credentials::{Password, Passwords};
 
-/// Outcome for `user:password` if the pair matches no fast hash.
+/// Outcome for the credential `user:password`, if no fast hash (SHA-256) matches it.
 pub(super) fn outcome(passwords: &Passwords, pair: &[u8], cx: &Cx<'_>) -> Outcome {
     let (Some(decoy), Some(colon)) = (&passwords.decoy, pair.iter().position(|b| *b == b':'))
     else {

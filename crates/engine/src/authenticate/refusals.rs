@@ -36,7 +36,7 @@ pub(super) static TOKEN_INVALID: Reject = Reject {
     code: "token_invalid",
     title: "Authentication required",
 };
-/// Refusal of a request whose credential ended while its body was sent (`streams: close`).
+/// Refusal of a request whose credential expired while its body was sent (`streams: close`).
 pub static CREDENTIAL_EXPIRED: Reject = Reject {
     status: 401,
     code: "credential_expired",
@@ -150,7 +150,7 @@ pub(crate) static REJECTS: [&Reject; 22] = [
     &LOGOUT_FOREIGN,
 ];
 
-/// Refusal of a session, a login or a logout for this reason.
+/// Refusal for a session that is not accepted, or for a failed login or logout, by its reason.
 pub(crate) fn login_refusal(reason: oidc::Reason) -> &'static Reject {
     use oidc::Reason;
     match reason {
@@ -175,7 +175,8 @@ pub(crate) fn login_refusal(reason: oidc::Reason) -> &'static Reject {
     }
 }
 
-/// Refusal for a token whose check was not possible now. `None` for any other reason.
+/// Refusal for a token that could not be checked, for example because the keys are unavailable.
+/// `None` for any other reason.
 pub(super) fn unavailable(reason: Reason) -> Option<&'static Reject> {
     match reason {
         Reason::Keys => Some(&KEYS_UNAVAILABLE),
@@ -184,7 +185,7 @@ pub(super) fn unavailable(reason: Reason) -> Option<&'static Reject> {
     }
 }
 
-/// Refusal of a proof of possession for this reason.
+/// Refusal for a proof of possession that is not accepted, by its reason.
 pub(super) fn refusal(reason: dpop::Reason) -> &'static Reject {
     match reason {
         dpop::Reason::Nonce => &NONCE_REQUIRED,
@@ -211,7 +212,7 @@ pub(super) struct Faults {
     pub(super) proof: Option<dpop::Reason>,
     pub(super) signature: Option<hmac_signature::Reason>,
     pub(super) login: Option<oidc::Reason>,
-    /// Nonce that the client must use in its next proof.
+    /// Nonce that the client must use in its next proof. None: no nonce is required.
     pub(super) nonce: Option<HeaderValue>,
 }
 
@@ -247,7 +248,7 @@ impl Faults {
         }
     }
 
-    /// Reason of a refusal, for the log.
+    /// Reason of a refusal, for the log. None if there is no more specific reason.
     pub(super) fn fault_of(&self, reject: &Reject) -> Option<Fault> {
         if reject.code == CERTIFICATE_INVALID.code {
             return self.certificate.map(Fault::Certificate);
@@ -266,8 +267,8 @@ impl Faults {
     }
 
     pub(super) fn reject(&self) -> Option<&'static Reject> {
-        // One verifier expects another issuer. Another verifier accepted the token, and recorded
-        // why the caller is not admitted.
+        // A verifier that expects another issuer recorded this reason. Another verifier accepted
+        // the token, and recorded why the caller is not admitted.
         let is_other = self.unscoped || self.unroled || self.conflict;
         let is_foreign = self.token == Some(Reason::Issuer) && is_other;
         match self {
@@ -288,8 +289,8 @@ impl Faults {
                 ..
             } => Some(signature::refusal(*reason)),
             Self { invalid: true, .. } => Some(&INVALID),
-            // Every reason except an outage of the provider ends the session, also an invalid
-            // answer to the refresh of its tokens.
+            // Every reason ends the session, except an outage of the provider. An invalid answer to
+            // the refresh of the tokens also ends it.
             Self {
                 login: Some(reason),
                 ..

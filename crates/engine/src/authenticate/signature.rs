@@ -8,7 +8,7 @@ use policy::{Cx, Reject};
 use super::caller::Caller;
 use super::refusals::{SIGNATURE_INVALID, SIGNATURES_FULL};
 
-/// Refusal of a signature for this reason.
+/// Refusal for a signature that is not accepted, by its reason.
 pub(super) fn refusal(reason: Reason) -> &'static Reject {
     match reason {
         Reason::Full => &SIGNATURES_FULL,
@@ -16,8 +16,8 @@ pub(super) fn refusal(reason: Reason) -> &'static Reject {
     }
 }
 
-/// Records the reason why a signature is refused. Keeps the first reason, unless it only means that
-/// the key belongs to another verifier.
+/// Records the reason why a signature is refused. Keeps the first reason, unless that reason only
+/// means that the key belongs to another verifier.
 pub(super) fn add(known: &mut Option<Reason>, reason: Reason) {
     if known.is_none_or(|known| known == Reason::Key) {
         *known = Some(reason);
@@ -39,7 +39,8 @@ pub(super) fn admit(caller: &Caller<'_>, cx: &Cx<'_>) -> Result<Option<Content>,
                 }
                 Some(Content::Empty)
             }
-            // The values must be equal: two signatures of one format cover the same digest field.
+            // Two signatures of one format cover the same digest field, so the values must be
+            // equal.
             (Some(known), Some(other)) => match known == other {
                 true => Some(known),
                 false => return Err(Reason::Digest),
@@ -71,8 +72,8 @@ fn remember(signed: &Signed, caller: &Caller<'_>, cx: &Cx<'_>) -> Result<(), Rea
     })
 }
 
-/// Fields besides the credential that a signature covers or consists of. Lookalikes of these fields
-/// must not reach the upstream, which could read them in place of the real ones.
+/// Fields other than the credential that a signature covers or consists of. Their lookalikes must
+/// not reach the upstream, which could use a lookalike instead of the real field.
 pub(super) fn places(verifier: Option<&Checked>) -> Vec<Place> {
     let Some(Checked::HmacSignature(signed)) = verifier else {
         return Vec::new();

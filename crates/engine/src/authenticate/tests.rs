@@ -38,7 +38,7 @@ fn head(target: &str, fields: &[(&'static str, &'static str)]) -> RequestHead {
     }
 }
 
-/// One verifier of API keys, `keys`.
+/// Verifiers with one verifier of API keys, `keys`.
 fn verifiers() -> Verifiers<'static> {
     static KEYS: LazyLock<ir::Set<ir::Verifier>> = LazyLock::new(|| {
         let keys = ir::Verifier {
@@ -74,7 +74,8 @@ fn consumer(name: &str, keys: &[(&str, Option<u64>)]) -> ir::Consumer {
     }
 }
 
-/// Requirement on API keys in the fields `x-one` and `x-two`. Each alternative lists its fields.
+/// Requirement for API keys in the fields `x-one` and `x-two`. Each alternative is a list of
+/// required fields.
 fn keys_in_two_fields(alternatives: &[&[&str]]) -> Requirement {
     let scheme = |field: &str| ir::Scheme {
         name: field.into(),
@@ -105,7 +106,7 @@ fn caller(
     caller_revoking(requirement, fields, &[])
 }
 
-/// Result as in [`caller`], with these keys revoked.
+/// Like [`caller`], with these keys revoked.
 fn caller_revoking(
     requirement: &Requirement,
     fields: &[(&'static str, &'static str)],
@@ -319,8 +320,8 @@ fn two_keys_in_one_field_are_ambiguous() {
     assert_eq!(caller(&either, &twice), Err("credential_ambiguous"));
 }
 
-/// Checks that the satisfied alternative forwards its credential although another scheme strips the
-/// same place.
+/// Checks that the satisfied alternative forwards its credential although another scheme strips
+/// credentials from the same location.
 #[test]
 fn credential_of_the_satisfied_alternative_is_kept() {
     let field = || Place::Header("x-key".into());

@@ -16,13 +16,13 @@ use policy::auth::{Fault, Place, TokenRequest, TokenVerifier};
 use crate::edge::believed::seen_url;
 use crate::path::normalise;
 
-/// Result for the last verified token, which several alternatives often require.
+/// Cached result of verifying the last token. Several alternatives often require the same token.
 #[derive(Default)]
 pub(super) struct Verified<'s>(Option<(&'s Arc<TokenVerifier>, &'s Place, TokenResult)>);
 
 pub(super) type TokenResult = Result<Bearer, Fault>;
 
-/// Verified identity of a caller, with the facts of the proof, signature or session.
+/// Verified identity of a caller, and data of the proof, signature or session that proved it.
 #[derive(Clone)]
 pub(super) struct Bearer {
     pub(super) token: Arc<Identity>,
@@ -119,7 +119,7 @@ fn ended(token: &Identity, opened: &Opened, cx: &Cx<'_>) -> Option<oidc::Reason>
     is_ended.then_some(oidc::Reason::Ended)
 }
 
-/// True if the token is revoked, or the certificate to which the token is bound.
+/// True if the token, or the certificate to which it is bound, is revoked.
 fn is_revoked(token: &Identity, cx: &Cx<'_>) -> bool {
     let certificate = token.bound.and_then(|bound| bound.certificate);
     let mut all = std::iter::once(token.sha256).chain(certificate);

@@ -7,7 +7,7 @@ use policy::Reject;
 
 use crate::edge::{HOST_INVALID, TARGET_INVALID};
 
-/// Effective authority as the client wrote it, and its host.
+/// Effective authority of a request as the client wrote it, and its host in lower case.
 pub(super) fn authority(
     uri: &Uri,
     headers: &HeaderMap,
@@ -31,8 +31,8 @@ pub(super) fn authority(
         return Err(&TARGET_INVALID);
     }
     if version == Version::HTTP_2 {
-        // `:authority` takes the place of `Host`. If both are present, they must agree, because
-        // servers differ in which one they use.
+        // `:authority` replaces `Host`. If a request has both, they must be equal, because servers
+        // differ in the one that they use.
         let agree = |(field, _): (&HeaderValue, Box<str>)| {
             field
                 .as_bytes()
@@ -42,8 +42,8 @@ pub(super) fn authority(
             return Err(&HOST_INVALID);
         }
     } else {
-        // The authority of an absolute-form target takes the place of `Host`. HTTP/1.1 requires the
-        // field nevertheless.
+        // The authority of an absolute-form target replaces `Host`. HTTP/1.1 still requires the
+        // field.
         field.ok_or(&HOST_INVALID)?;
     }
     let host = host_of(authority.as_str()).ok_or(&HOST_INVALID)?;

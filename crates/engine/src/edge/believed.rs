@@ -1,6 +1,6 @@
 //! Scheme, host, port and path prefix of a client's request as a trusted proxy reports them
-//! (`Forwarded`, RFC 7239, and `X-Forwarded-*`). The edge has removed these fields from the
-//! requests of other peers.
+//! (`Forwarded`, RFC 7239, and `X-Forwarded-*`). The edge has removed these fields from requests of
+//! all other peers.
 
 use http::header::{FORWARDED, HeaderMap, HeaderName, HeaderValue};
 use policy::auth::dpop::ClientUrl;
@@ -38,7 +38,7 @@ pub(crate) fn seen_url(
 /// Client's scheme, host and port from a trusted proxy. Malformed values count as absent.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Believed {
-    /// `http` or `https`.
+    /// Scheme: `http` or `https`. None: not reported.
     pub(crate) proto: Option<&'static str>,
     pub(crate) host: Option<HeaderValue>,
     port: Option<u16>,
@@ -106,7 +106,7 @@ fn known_proto(text: &str) -> Option<&'static str> {
     found.map(|(_, proto)| proto)
 }
 
-/// First value of a field, which is that of the trusted proxy nearest to the client.
+/// First value of a list field. The trusted proxy nearest to the client wrote it.
 fn first<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h str> {
     let text = headers.get(name)?.to_str().ok()?;
     text.split(',').next().map(str::trim)
@@ -121,8 +121,8 @@ fn is_authority(text: &str) -> bool {
 
 /// Names and values of the parameters of one element of `Forwarded` (RFC 7239 §4): the first
 /// element that has more than `for`, otherwise the first element. The trusted proxy nearest to the
-/// client wrote this element (`edge::forwarded`). None if the field is absent or any element is
-/// malformed, because an upstream may read a malformed element in another way.
+/// client wrote this element (`edge::forwarded`). None if the field is absent. Also None if any
+/// element is malformed, because an upstream may interpret the element differently.
 fn client_element(headers: &HeaderMap) -> Option<Vec<(String, String)>> {
     let mut first: Option<Vec<(String, String)>> = None;
     let is_bare = |pairs: &[(String, String)]| {
@@ -162,7 +162,7 @@ fn pair(text: &str) -> Option<(String, String)> {
         .and_then(|rest| rest.strip_suffix('"'));
     let value = match quoted {
         Some(inner) => unquoted(inner)?,
-        // Some proxies write ports and brackets without quotes.
+        // Accept ports and brackets without quotes, as some proxies write them.
         None => value
             .bytes()
             .all(|byte| is_token(byte) || b":[]".contains(&byte))
@@ -172,7 +172,7 @@ fn pair(text: &str) -> Option<(String, String)> {
         "proto" => is_scheme(&value),
         "host" => is_authority(&value),
         "by" => Hop::of(&value).is_valid(),
-        // The comparison of hops checks `for`; other parameters are extensions.
+        // `for` is checked with the other hops. All remaining parameters are extensions.
         _ => true,
     };
     is_valid.then(|| (name.to_owned(), value))

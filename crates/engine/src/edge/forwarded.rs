@@ -1,4 +1,5 @@
-//! Forwarding fields (RFC 7239): the client address that they report.
+//! Forwarding fields (`Forwarded`, RFC 7239, and `X-Forwarded-*`): the client address that they
+//! report.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -9,7 +10,8 @@ use policy::managed::alike;
 use crate::edge::X_FORWARDED_FOR;
 use crate::listener::Listener;
 
-/// Fields with the host, port, path prefix and scheme that the client used, as lists of hops.
+/// Forwarding fields other than the address lists, which trusted proxies may write as lists with
+/// one element per hop.
 const BESIDE_ADDRESSES: [HeaderName; 4] = [
     HeaderName::from_static("x-forwarded-host"),
     HeaderName::from_static("x-forwarded-port"),
@@ -32,8 +34,8 @@ pub fn speaks_for_gateway(name: &str) -> bool {
     begins("x-gateway-") || is("x-request-id") || is("proxy-status")
 }
 
-/// Address of the client: of the right-most hop that is not a trusted proxy. `peer` is a trusted
-/// proxy. Also returns the number of hops that trusted proxies wrote, counted from the end.
+/// Address of the client: the last hop in the list that is not a trusted proxy. `peer` is a trusted
+/// proxy. Also returns the number of hops at the end of the list that trusted proxies wrote.
 pub(super) fn client(headers: &HeaderMap, listener: &Listener, peer: IpAddr) -> (IpAddr, usize) {
     let is_trusted = |address: &IpAddr| {
         let mut ranges = listener.trusted_proxies.iter();
@@ -61,9 +63,9 @@ pub(crate) struct Hop<'h> {
     pub(crate) address: Option<IpAddr>,
 }
 
-/// Hops of the request, beginning with the client: those of `X-Forwarded-For` or of `Forwarded`; the
-/// edge has removed the field that trusted proxies do not write. Leaves out a malformed hop and all
-/// hops before it, because the proxy that forwarded them did not check them.
+/// Hops of the request, beginning with the client, from `X-Forwarded-For` or `Forwarded`. The edge
+/// has removed the field that trusted proxies do not write. Omits a malformed hop and all hops
+/// before it, because the proxy that forwarded them did not check them.
 pub(crate) fn hops(headers: &HeaderMap) -> Vec<Hop<'_>> {
     credible(match headers.contains_key(&X_FORWARDED_FOR) {
         true => hops_of_x_forwarded_for(headers),
@@ -105,8 +107,8 @@ fn list(line: &HeaderValue) -> Vec<&str> {
 }
 
 /// Elements of a list whose elements may contain quoted commas, trimmed. If a quotation mark is
-/// missing, every comma separates. Otherwise a client's open quotation mark would make the next
-/// proxy's element a part of the client's element.
+/// missing, every comma separates elements. Otherwise an unclosed quotation mark of a client would
+/// hide the element of the next proxy.
 fn quoted_list(line: &HeaderValue) -> Vec<&str> {
     match std::str::from_utf8(line.as_bytes()) {
         Ok(text) if is_balanced(text) => outside_quotes(text, b',').map(str::trim).collect(),
@@ -114,7 +116,7 @@ fn quoted_list(line: &HeaderValue) -> Vec<&str> {
     }
 }
 
-/// True if each quotation mark that begins a quoted string has one that ends it.
+/// True if every quoted string is closed.
 fn is_balanced(text: &str) -> bool {
     let (mut quoted, mut escaped) = (false, false);
     for byte in text.bytes() {
@@ -128,7 +130,7 @@ fn is_balanced(text: &str) -> bool {
     !quoted
 }
 
-/// Hops after the last malformed one.
+/// Hops after the last malformed hop.
 fn credible(mut hops: Vec<Hop<'_>>) -> Vec<Hop<'_>> {
     let malformed = hops.iter().rposition(|hop| !hop.is_valid());
     hops.drain(..malformed.map_or(0, |at| at + 1));
@@ -156,8 +158,8 @@ impl<'h> Hop<'h> {
     }
 }
 
-/// Removes the forwarding fields that the trusted proxies do not write: they pass on those that the
-/// client sent.
+/// Removes the forwarding fields that the trusted proxies do not write, because proxies forward
+/// such fields of the client unchanged.
 pub(super) fn drop_fields_of_clients(headers: &mut HeaderMap, written: &[ForwardingField]) {
     for field in ForwardingField::ALL {
         if !written.contains(&field) {
@@ -166,10 +168,10 @@ pub(super) fn drop_fields_of_clients(headers: &mut HeaderMap, written: &[Forward
     }
 }
 
-/// Removes what no trusted proxy wrote from fields with several elements: a proxy that appends to a
-/// list keeps the elements that the client sent. `written` is the number of elements at the end that
-/// trusted proxies wrote. Earlier elements of `Forwarded` keep their `for`, as those of
-/// `X-Forwarded-For` do.
+/// Removes the elements that no trusted proxy wrote from list fields. A proxy that appends to a
+/// list keeps the elements that the client sent. `written` is the number of elements at the end
+/// that trusted proxies wrote. In earlier elements of `Forwarded`, the parameter `for` stays, as in
+/// `X-Forwarded-For`.
 pub(super) fn drop_unproven(headers: &mut HeaderMap, written: usize) {
     for name in BESIDE_ADDRESSES {
         let Some(all) = elements(headers, &name, list) else {
@@ -192,7 +194,7 @@ pub(super) fn drop_unproven(headers: &mut HeaderMap, written: usize) {
     set(headers, &FORWARDED, &all);
 }
 
-/// Elements of a field, over all its lines. None if there is at most one.
+/// Elements of a list field, over all its lines. None if there is at most one.
 fn elements(
     headers: &HeaderMap,
     name: &HeaderName,

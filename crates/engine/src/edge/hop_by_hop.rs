@@ -8,9 +8,9 @@ use policy::managed::{is_forwarding, is_hop_lookalike, is_lookalike};
 use crate::edge::forwarded::speaks_for_gateway;
 use crate::edge::overrides::is_override;
 
-/// Adds the fields that a `Connection` value names to `doomed`, except known end-to-end fields (RFC
-/// 9110 §7.6.1, CVE-2024-45410). Otherwise a client could remove a field before a check reads it,
-/// or forge its address behind a proxy that forwards `Connection`.
+/// Adds the fields that a `Connection` value names to `doomed` (fields to remove), except known
+/// end-to-end fields (RFC 9110 §7.6.1, CVE-2024-45410). Otherwise a client could remove a field
+/// before a check uses it, or forge its address behind a proxy that forwards `Connection`.
 pub fn nominated(value: &HeaderValue, doomed: &mut Vec<HeaderName>) {
     for token in value
         .as_bytes()
@@ -82,9 +82,9 @@ pub(super) fn takes_trailers(value: &HeaderValue) -> bool {
     codings.any(|coding| coding.trim_ascii().eq_ignore_ascii_case(b"trailers"))
 }
 
-/// True for a field that is allowed in trailers (RFC 9110 §6.5.1). Fields for framing, routing or
-/// authentication, fields that the gateway sets, and fields that are needed before the body are not
-/// allowed.
+/// True for a field that is allowed in trailers (RFC 9110 §6.5.1). Not allowed are fields for
+/// framing, routing or authentication, fields that the gateway sets, and fields that are needed
+/// before the body.
 fn may_trail(name: &str) -> bool {
     let of_connection = matches!(
         name,
@@ -116,7 +116,7 @@ fn may_trail(name: &str) -> bool {
         && !speaks_for_gateway(name)
 }
 
-/// True if the edge never removes or changes a request field of this name, whoever sends it.
+/// True if the edge never removes or changes a request field of this name, from any peer.
 /// Case-insensitive.
 #[must_use]
 pub fn reaches_chain(name: &str) -> bool {

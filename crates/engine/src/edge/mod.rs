@@ -40,7 +40,7 @@ use crate::listener::Listener;
 macro_rules! rejects {
     ($($name:ident $status:literal $code:literal $title:literal;)*) => {
         $(pub(crate) static $name: Reject = Reject { status: $status, code: $code, title: $title };)*
-        /// Refusals by the edge.
+        /// All refusals that the edge makes.
         pub static REJECTS: &[&Reject] = &[$(&$name),*];
     };
 }
@@ -70,16 +70,16 @@ pub const PSEUDONYM: &str = "gwd";
 pub struct Admitted {
     /// Head with a normalised path and without hop-by-hop fields.
     pub head: RequestHead,
-    /// Address of the client: that of the peer, or the address that a trusted proxy reported.
+    /// Address of the client: the peer's, or the address that a trusted proxy reported.
     pub client: IpAddr,
     /// True if the peer is a trusted proxy.
     pub trusted: bool,
-    /// `X-Request-Id` of a trusted peer, if it is valid.
+    /// `X-Request-Id` of a trusted peer. None if it is absent or invalid.
     pub request_id: Option<HeaderValue>,
-    /// Field `Client-Cert` (RFC 9440) of a trusted peer. Empty, which is not a valid certificate,
-    /// if the field occurs several times.
+    /// Field `Client-Cert` (RFC 9440) of a trusted peer. None: the field is absent. Empty, and
+    /// therefore invalid, if the field occurs several times.
     pub client_cert: Option<HeaderValue>,
-    /// True if the client waits for `100 Continue`.
+    /// True if the client waits for `100 Continue` before it sends the body.
     pub expects_continue: bool,
     /// `Host` as the client wrote it, with its port.
     pub authority: HeaderValue,
@@ -93,8 +93,8 @@ pub struct Admitted {
 }
 
 impl Admitted {
-    /// Stores the client's address, its certificate and the other results of the edge in the
-    /// context of a chain. Returns the head, which the chain may change, and the authority.
+    /// Stores the results of the edge in the context of a chain, such as the client's address and
+    /// certificate. Returns the head, which the chain may change, and the authority.
     #[inline]
     pub fn describe<'a>(
         &'a mut self,
@@ -109,8 +109,8 @@ impl Admitted {
     }
 }
 
-/// Checks the head of a request. gwd closes the connection after a refusal, because the start of
-/// the next request is then uncertain.
+/// Checks the head of a request. gwd closes the connection after a refusal, because it is then
+/// uncertain where the next request starts.
 pub fn admit(
     parts: request::Parts,
     listener: &Listener,
@@ -217,7 +217,7 @@ struct Swept {
     framed: bool,
     /// True if the request has `X-Request-Id`.
     identified: bool,
-    /// Value of `Client-Cert`, if the peer may set it.
+    /// Value of `Client-Cert` that the peer is allowed to set. None: absent or not allowed.
     client_cert: Option<HeaderValue>,
     lookalikes: u32,
 }
@@ -265,7 +265,8 @@ fn sweep(
                 }
                 expects_continue = true;
             }
-            // Other gateways may add `Via` lines of their own, so all lines are counted together.
+            // Count the entries of all `Via` lines together, because other gateways may add lines
+            // of their own.
             "via" => {
                 seen += times_seen(value);
                 if seen > VIA_MAX {
@@ -319,11 +320,11 @@ fn sweep(
     })
 }
 
-/// Removes fields that are not forwarded. `te` is true if `TE` allows trailers, and `None` if the
-/// request has no `TE`.
+/// Removes the fields in `doomed`, which are not forwarded. `te`: true if `TE` allows trailers;
+/// `None` if the request has no `TE`.
 fn remove(headers: &mut HeaderMap, mut doomed: Vec<HeaderName>, te: Option<bool>) {
     match te {
-        // Forward no other codings of `TE`, because they apply to this connection only.
+        // Forward no other value of `TE`, because transfer codings apply to this connection only.
         Some(true) => drop(headers.insert(header::TE, HeaderValue::from_static("trailers"))),
         Some(false) => doomed.push(header::TE),
         None => {}
@@ -338,14 +339,14 @@ fn times_seen(value: &HeaderValue) -> usize {
     text.split(',').filter(|hop| is_own(hop)).count()
 }
 
-/// True for a `Via` entry that this gateway made.
+/// True for a `Via` entry that this gateway wrote.
 fn is_own(hop: &str) -> bool {
     let name = hop.split_whitespace().nth(1);
     name.is_some_and(|name| name.eq_ignore_ascii_case(PSEUDONYM))
 }
 
-/// Value of `Via` in an upstream's response, without entries of this gateway. The gateway adds none
-/// to responses. None if no entry remains.
+/// Value of `Via` for the client, from an upstream's response without entries of this gateway. The
+/// gateway adds no entry to responses. None if no entry remains.
 #[must_use]
 pub fn foreign_hops(via: &HeaderValue) -> Option<HeaderValue> {
     let Ok(text) = via.to_str() else {

@@ -1,6 +1,6 @@
 //! Request fields with which a client can override the path or method at an upstream
-//! ([`ir::OVERRIDE_FIELDS`]). The gateway authorises the request line. It therefore forwards such a
-//! field only for operations that declare the field.
+//! ([`ir::OVERRIDE_FIELDS`]). The gateway authorises the path and method of the request line. It
+//! therefore forwards such a field only for operations that declare it.
 
 use bundle::ir;
 use http::header::{HeaderMap, HeaderName};

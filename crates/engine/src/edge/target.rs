@@ -13,7 +13,7 @@ pub(super) struct Target {
     pub(super) normal: PathAndQuery,
     /// Target as the client sent it. None if normalisation did not change it.
     pub(super) received: Option<PathAndQuery>,
-    /// True if common upstreams may read the path as another path.
+    /// True if common upstreams may interpret the path as another path.
     pub(super) is_ambiguous: bool,
 }
 

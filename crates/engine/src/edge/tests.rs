@@ -52,8 +52,8 @@ fn code(method: &str, target: &str, fields: &[(&str, &str)]) -> &'static str {
     .map_or_else(|reject| reject.code, |_| "ok")
 }
 
-/// A request for `/` from a trusted proxy that writes `Forwarded` if the request has only this
-/// field with the client's address, otherwise all fields `X-Forwarded-*`.
+/// Result of the edge for `GET /` from a trusted proxy. The proxy writes `Forwarded` if `fields`
+/// has no other field with the client's address. Otherwise it writes all fields `X-Forwarded-*`.
 fn admitted_from_proxy(fields: &[(&str, &str)]) -> Admitted {
     let has = |wanted: &str| fields.iter().any(|(name, _)| *name == wanted);
     match has("forwarded") && !has("x-forwarded-for") {
@@ -62,7 +62,7 @@ fn admitted_from_proxy(fields: &[(&str, &str)]) -> Admitted {
     }
 }
 
-/// A request for `/` from a trusted proxy that writes these forwarding fields.
+/// Result of the edge for `GET /` from a trusted proxy that writes these forwarding fields.
 fn admitted_by(written: &[ForwardingField], fields: &[(&str, &str)]) -> Admitted {
     let listener = Listener {
         forwarding_fields: written.into(),
@@ -252,7 +252,8 @@ fn spellings(name: &str) -> Vec<String> {
     })
 }
 
-/// A condition on a field is refused exactly if the edge removes the field of a client.
+/// Checks that a condition on a field is refused exactly if the edge removes the field from a
+/// client's request.
 #[test]
 fn fields_that_the_edge_removes_are_no_conditions() {
     let others = [

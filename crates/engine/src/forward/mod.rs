@@ -30,7 +30,8 @@ pub struct Origin {
     pub version: Version,
     /// Id of the exchange.
     pub request_id: HeaderValue,
-    /// Fields that carry the client's certificate. None if it is not forwarded.
+    /// Fields that carry the client's certificate to the upstream. None: the certificate is not
+    /// forwarded.
     pub certificate: Option<Arc<[(HeaderName, HeaderValue)]>>,
 }
 
@@ -49,9 +50,9 @@ pub struct Relay<'r, 's> {
     pub cx: &'r Cx<'s>,
 }
 
-/// Builds the head of the request to a target after the decision: path, `Host`, and the gateway's
-/// fields (`Via`, RFC 9110 §7.6.3; forwarding and identity fields). Forwarding fields from a
-/// trusted proxy are kept and extended; the edge has removed those of other peers.
+/// Builds the head of the request to a target: path, `Host`, and the gateway's fields (`Via`, RFC
+/// 9110 §7.6.3; forwarding and identity fields). Extends forwarding fields of a trusted proxy; the
+/// edge has removed those of other peers.
 pub fn outbound<'h>(head: &'h RequestHead, relay: Relay<'h, '_>) -> Outbound<'h> {
     let Relay { origin, cx, .. } = relay;
     let rewritten = cx.rewritten.as_ref();
@@ -90,7 +91,7 @@ pub fn outbound<'h>(head: &'h RequestHead, relay: Relay<'h, '_>) -> Outbound<'h>
     }
 }
 
-/// Changes a head after the decision to the head for a target. The result is that of [`outbound`].
+/// Changes a request's head to the head for a target. The result is that of [`outbound`].
 pub fn prepare(head: &mut RequestHead, relay: Relay<'_, '_>) {
     let outbound = outbound(head, relay);
     let headers = outbound.to_headers();
@@ -101,14 +102,13 @@ pub fn prepare(head: &mut RequestHead, relay: Relay<'_, '_>) {
     head.headers = headers;
 }
 
-/// True if the client's connection is encrypted, according to a trusted proxy or the connection
-/// itself.
+/// True if the client's connection is encrypted, as a trusted proxy or the listener reports.
 #[must_use]
 pub fn is_encrypted(head: &RequestHead, origin: &Origin) -> bool {
     this_hop::proto(&head.headers).unwrap_or(origin.hop.scheme) == "https"
 }
 
-/// Value of `Host` in the request to the target.
+/// Value of `Host` in the request to the target, by the upstream's settings.
 fn host<'h>(relay: Relay<'h, '_>) -> Cow<'h, HeaderValue> {
     let Relay {
         upstream,

@@ -27,10 +27,10 @@ pub struct Outbound<'h> {
     pub(super) method: &'h Method,
     pub(super) target: Cow<'h, PathAndQuery>,
     pub(super) host: Cow<'h, HeaderValue>,
-    /// Fields of the client. A changed copy if the client or a policy has set fields that the
-    /// gateway sets.
+    /// The client's fields. A changed copy if the client or a policy set fields that the gateway
+    /// sets.
     pub(super) headers: Cow<'h, HeaderMap>,
-    /// Forwarding fields of this hop, if the gateway is the first proxy.
+    /// Forwarding fields to add. None if the gateway is not the first proxy.
     pub(super) hop: Option<&'h ThisHop>,
     pub(super) added: AddedFields<'h>,
 }
@@ -38,7 +38,7 @@ pub struct Outbound<'h> {
 /// Fields that the gateway adds to a request.
 #[derive(Debug, Default)]
 pub(super) struct AddedFields<'h> {
-    /// Removed base path (`X-Forwarded-Prefix`), if the gateway adds the forwarding fields itself.
+    /// Value of `X-Forwarded-Prefix`: the removed base path. None: not added.
     pub(super) prefix: Option<HeaderValue>,
     pub(super) via: Option<&'static HeaderValue>,
     pub(super) request_id: Option<&'h HeaderValue>,
@@ -69,7 +69,7 @@ impl<'h> Outbound<'h> {
         self.added.closing = !self.headers.contains_key(CONNECTION);
     }
 
-    /// The method.
+    /// Method of the request to the target.
     #[must_use]
     pub fn method(&self) -> &'h Method {
         self.method
@@ -81,7 +81,7 @@ impl<'h> Outbound<'h> {
         &self.target
     }
 
-    /// `Host`.
+    /// Value of `Host`.
     #[must_use]
     pub fn host(&self) -> &HeaderValue {
         &self.host
@@ -130,7 +130,7 @@ impl<'h> Outbound<'h> {
     }
 }
 
-/// True for a field that the gateway sets itself.
+/// True for a field that the gateway sets itself on requests to upstreams.
 pub(super) fn is_said_here(name: &HeaderName) -> bool {
     let text = name.as_str().as_bytes();
     match text.first() {
@@ -146,7 +146,7 @@ pub(super) fn is_said_here(name: &HeaderName) -> bool {
     }
 }
 
-/// Removes the fields that the gateway sets on every request.
+/// Removes the fields that the gateway sets itself on every request to an upstream.
 pub(super) fn take_out(headers: &mut HeaderMap, added: &AddedFields<'_>) {
     headers.remove(&X_REQUEST_ID);
     if added.consumer.is_some() {

@@ -4,9 +4,9 @@
 //! A service that is mounted below a base path, or that receives another `Host` than the client
 //! sent, writes URLs and cookies that do not work for the client. With `rewrite_responses` of the
 //! upstream, the removed base path is added again, and the upstream's own origin is removed from
-//! URLs (RFC 9110 §10.2.2). The client then resolves them against the URL that it requested,
-//! whichever proxies are in front. Compare `proxy_redirect`, `proxy_cookie_path` and
-//! `proxy_cookie_domain` of NGINX, and `ProxyPassReverse` of httpd.
+//! URLs (RFC 9110 §10.2.2). The client then resolves them against the URL that it requested, also
+//! behind other proxies. Compare `proxy_redirect`, `proxy_cookie_path` and `proxy_cookie_domain` of
+//! NGINX, and `ProxyPassReverse` of httpd.
 
 use std::str;
 
@@ -20,13 +20,13 @@ use super::{Relay, host, is_encrypted, stripped};
 pub struct Places<'p> {
     /// Scheme of the request to the target.
     pub scheme: &'static str,
-    /// `Host` that was sent to the target.
+    /// `Host` in the request to the target.
     pub asked: &'p str,
-    /// Authority of the target.
+    /// Authority (host and port) of the target.
     pub own: &'p str,
     /// Base path of the target, without a final slash.
     pub path: &'p str,
-    /// `Host` that the client sent.
+    /// `Host` in the request of the client.
     pub client: &'p str,
     /// True if the client's connection is encrypted.
     pub encrypted: bool,
@@ -34,8 +34,8 @@ pub struct Places<'p> {
     pub base: &'p str,
 }
 
-/// Rewrites the fields of a response as configured in the upstream's `rewrite_responses`. Changes
-/// neither URLs of other origins nor paths that a `rewrite` policy made.
+/// Rewrites the fields of a response as configured in the upstream's `rewrite_responses`. Does not
+/// change URLs of other origins, or paths of requests that a `rewrite` policy changed.
 pub fn returned(headers: &mut HeaderMap, head: &RequestHead, relay: Relay<'_, '_>) {
     let Relay {
         route,
@@ -67,7 +67,8 @@ pub fn returned(headers: &mut HeaderMap, head: &RequestHead, relay: Relay<'_, '_
     }
 }
 
-/// Replaces each value of a field for which `other` returns a new value.
+/// Replaces each value of a field for which `other` returns a new value. None from `other`: the
+/// value stays.
 fn each(headers: &mut HeaderMap, name: &HeaderName, mut other: impl FnMut(&str) -> Option<String>) {
     let http::header::Entry::Occupied(mut entry) = headers.entry(name) else {
         return;
@@ -86,7 +87,7 @@ impl Places<'_> {
     /// Rewrites a URL reference (RFC 3986 §4.1) for the client. None if the reference is unchanged.
     #[must_use]
     pub fn reference(&self, text: &str) -> Option<String> {
-        // Control bytes and spaces are invalid in a reference, and browsers drop some of them.
+        // Control bytes and spaces are invalid in a reference, and browsers ignore some of them.
         if text.bytes().any(|byte| byte <= b' ') {
             return None;
         }
@@ -108,15 +109,15 @@ impl Places<'_> {
         if own && !upgrades {
             return self.below(rest).map(shielded);
         }
-        // The reference has the client's own origin, because the service received the client's
+        // The reference has the client's authority, because the service received the client's
         // `Host`. Keep scheme and authority.
         let origin = &text[..text.len() - rest.len()];
         let below = same(self.client).then(|| self.below(rest)).flatten()?;
         (below != rest).then(|| format!("{origin}{below}"))
     }
 
-    /// Client's path for a path of the target with its query and fragment. None if the path is not
-    /// below the target's path.
+    /// Path for the client that corresponds to a path of the target, with its query and fragment.
+    /// None if the path is not below the target's path.
     fn below(&self, rest: &str) -> Option<String> {
         let end = rest.find(['?', '#']).unwrap_or(rest.len());
         let (path, behind) = rest.split_at(end);
@@ -161,9 +162,9 @@ impl Places<'_> {
         (changed != text).then_some(changed)
     }
 
-    /// Client's value for a cookie's `Path`. If the cookie applies to the whole path of the target,
-    /// the value is the base path. Otherwise it is the base path, followed by the part below the
-    /// target's path. None if the attribute is unchanged.
+    /// New value of a cookie's `Path` for the client: the base path, followed by the part of `path`
+    /// below the target's path. If the cookie applies to the whole path of the target, nothing
+    /// follows. None if the attribute is unchanged.
     fn cookie_path(&self, path: &str) -> Option<String> {
         if !path.starts_with('/') {
             return None;
@@ -181,7 +182,7 @@ impl Places<'_> {
         }
     }
 
-    /// True if a cookie's domain matches the upstream's host and not the client's.
+    /// True if a cookie's domain matches the upstream's host and not the client's host.
     fn is_upstreams(&self, domain: &str) -> bool {
         let domain = domain.strip_prefix('.').unwrap_or(domain);
         let within = |authority: &str| is_within(host_of(authority), domain);
@@ -219,8 +220,8 @@ fn beneath<'t>(path: &'t str, above: &str) -> Option<&'t str> {
     (below.is_empty() || below.starts_with('/')).then_some(below)
 }
 
-/// Adds the prefix `/.` to a path that would otherwise be read as `//HOST/…` (RFC 3986 §4.2;
-/// browsers read `\` as `/`).
+/// Adds the prefix `/.` to a path that clients would otherwise interpret as `//HOST/…` (RFC 3986
+/// §4.2; browsers treat `\` as `/`).
 fn shielded(path: String) -> String {
     match path.as_bytes() {
         [b'/', b'/' | b'\\', ..] => format!("/.{path}"),
@@ -261,8 +262,8 @@ fn is_within(host: &str, domain: &str) -> bool {
 mod tests {
     use super::*;
 
-    /// Mount at `/shop`. The target is `http://orders.internal:8080/v1` and receives its own
-    /// authority as `Host`.
+    /// Example: mount at `/shop`. The target is `http://orders.internal:8080/v1` and receives its
+    /// own authority as `Host`.
     const MOUNTED: Places<'static> = Places {
         scheme: "http",
         asked: "orders.internal:8080",
@@ -272,7 +273,7 @@ mod tests {
         encrypted: true,
         base: "/shop",
     };
-    /// Mount at the root. The target has no path and receives the client's `Host`.
+    /// Example: mount at the root. The target has no path and receives the client's `Host`.
     const PLAIN: Places<'static> = Places {
         scheme: "http",
         asked: "api.example",
@@ -357,7 +358,7 @@ mod tests {
             assert_eq!(changed.as_deref(), Some(expected), "{text}");
         }
         assert_eq!(PLAIN.reference("http://10.0.0.9\\@evil.example/"), None);
-        // Browsers drop tabs, and spaces around a reference.
+        // Browsers ignore tabs, and spaces around a reference.
         for text in [
             "/v1/\t/evil.example",
             "/v1\t//evil.example",

@@ -1,7 +1,8 @@
 //! Forwarding fields of a request to the upstream: `Forwarded` (RFC 7239) and the older
 //! `X-Forwarded-*` fields.
 //!
-//! Fields from a trusted proxy are extended. The edge removes those of other peers.
+//! The gateway extends these fields if a trusted proxy sent them. The edge removes them from
+//! requests of other peers.
 
 use std::fmt::Write as _;
 use std::net::IpAddr;
@@ -15,8 +16,8 @@ use crate::edge::{Hop, X_FORWARDED_FOR, hops};
 
 pub(super) static X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 
-/// Forwarding values of this hop, formatted once per connection and host. Most clients are the
-/// first hop, for which these values can be sent unchanged.
+/// Values of the gateway's own forwarding fields, formatted once per connection and host. If the
+/// client is not a proxy, as usual, they are sent unchanged.
 #[derive(Debug)]
 pub struct ThisHop {
     /// Address of the peer that opened the connection.
@@ -25,13 +26,13 @@ pub struct ThisHop {
     pub scheme: &'static str,
     /// `Host` as the client wrote it.
     pub authority: HeaderValue,
-    /// Address of the peer as X-Forwarded-For writes it.
+    /// Address of the peer, formatted for X-Forwarded-For.
     address: HeaderValue,
     /// Element of `Forwarded` for this hop.
     element: HeaderValue,
     /// Port that the client requested.
     port: HeaderValue,
-    /// The scheme as X-Forwarded-Proto writes it.
+    /// Scheme, formatted for X-Forwarded-Proto.
     proto: HeaderValue,
 }
 
@@ -63,8 +64,8 @@ impl ThisHop {
     }
 }
 
-/// Copies a value into its own buffer. A value of a request refers to the connection's read buffer
-/// and would keep the whole buffer in memory.
+/// Copies a value into its own buffer. Otherwise the value would keep the connection's whole read
+/// buffer in memory.
 fn owned(value: &HeaderValue) -> HeaderValue {
     HeaderValue::from_bytes(value.as_bytes()).unwrap_or_else(|_| value.clone())
 }
@@ -119,7 +120,7 @@ fn drop_malformed(headers: &mut HeaderMap) {
     }
 }
 
-/// Writes `X-Forwarded-For` and `Forwarded` with the earlier hops and this one.
+/// Writes `X-Forwarded-For` and `Forwarded` with the earlier hops and this hop.
 fn continue_lines(headers: &mut HeaderMap, hop: &ThisHop, believed: &Believed) {
     let (addresses, elements) = {
         let hops = hops(headers);
@@ -147,8 +148,8 @@ fn addresses(hops: &[Hop<'_>], peer: IpAddr) -> String {
     line
 }
 
-/// Value of `Forwarded` as one line. If only `X-Forwarded-For` has the hops, they are taken from
-/// it.
+/// Value of `Forwarded` as one line. If only `X-Forwarded-For` has the earlier hops, they are
+/// converted.
 fn elements(headers: &HeaderMap, hops: &[Hop<'_>], this: &ThisHop, believed: &Believed) -> String {
     let mut line = String::with_capacity(64);
     if believed.forwarded_agrees {
@@ -200,7 +201,7 @@ fn host_value(line: &mut String, authority: &HeaderValue) {
     }
 }
 
-/// Appends a node (RFC 7239 §6). An IPv6 address is written in brackets and quotes.
+/// Appends a node identifier (RFC 7239 §6). An IPv6 address is written in brackets and quotes.
 fn node(line: &mut String, address: IpAddr) {
     let _infallible = match address {
         IpAddr::V4(address) => write!(line, "{address}"),
@@ -424,7 +425,7 @@ mod tests {
                 ["http", "h:8080", "8080"],
                 "for=203.0.113.9",
             ),
-            // Servers differ in which of the two they read.
+            // Both fields are present, and servers differ in the one that they use.
             (
                 &[("forwarded", "for=203.0.113.9;For=198.51.100.7")],
                 ["http", "h:8080", "8080"],

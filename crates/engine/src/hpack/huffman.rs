@@ -30,7 +30,7 @@ const SHORT_MAX: u32 = 8;
 
 /// Tables for decoding, computed from [`LENGTHS`].
 struct Code {
-    /// Byte and code length for each value of 8 bits. Length 0: the code is longer than 8 bits.
+    /// Byte and code length for each sequence of 8 bits. Length 0: the code is longer than 8 bits.
     short: [(u8, u8); 256],
     /// Bytes in the order of their codes: by length, then by value.
     bytes: [u8; 256],
@@ -38,7 +38,7 @@ struct Code {
     first: [u32; LENGTH_MAX as usize + 1],
     /// Number of codes of each length, without EOS.
     count: [u32; LENGTH_MAX as usize + 1],
-    /// Position of the first code of each length in `bytes`.
+    /// Index in `bytes` of the first code of each length.
     start: [u32; LENGTH_MAX as usize + 1],
 }
 
@@ -85,7 +85,7 @@ pub(super) fn decode(encoded: &[u8], mut each: impl FnMut(u8)) -> Result<(), Inv
     }
 }
 
-/// Decodes a code of more than 8 bits: byte and length.
+/// Decodes a code of more than 8 bits. Returns the byte and the length of its code.
 fn long(bits: u64, held: u32) -> Result<(u8, u32), Invalid> {
     for length in SHORT_MAX + 1..=held.min(LENGTH_MAX) {
         let code = (bits >> (held - length)) & ((1 << length) - 1);
@@ -101,8 +101,8 @@ fn long(bits: u64, held: u32) -> Result<(u8, u32), Invalid> {
     Err(Invalid)
 }
 
-/// Decodes the last bits, which are fewer than 8 without a complete code. Padding consists of ones
-/// and has at most 7 bits.
+/// Decodes the last bits of a string: fewer than 8, which may end with padding. Padding consists of
+/// ones and has at most 7 bits.
 fn last(bits: u64, mut held: u32, mut each: impl FnMut(u8)) -> Result<(), Invalid> {
     loop {
         let rest = bits & ((1 << held) - 1);
@@ -215,7 +215,7 @@ mod tests {
 
     #[test]
     fn every_bit_pattern_has_one_code() {
-        // Kraft's equality holds with EOS, so the code is complete.
+        // Kraft's equality holds for all codes and EOS, so the code is complete.
         let all = LENGTHS.iter().map(|length| 1_u64 << (30 - length));
         assert_eq!(all.sum::<u64>() + 1, 1 << 30);
     }
@@ -223,7 +223,8 @@ mod tests {
     #[test]
     fn padding_and_eos_are_checked() {
         assert_eq!(decoded(b""), Ok(Vec::new()));
-        // `0` and three ones; `0` and three zeros; `a`, then 8 ones; EOS alone and within a text.
+        // Encoded strings: `0` with three ones; `0` with three zeros; `a` with 8 ones; EOS alone
+        // and within a text.
         assert_eq!(decoded(&[0b0000_0111]), Ok(b"0".to_vec()));
         assert_eq!(decoded(&[0b0000_0000]), Err(Invalid));
         assert_eq!(decoded(&[0xFF]), Err(Invalid));

@@ -1,11 +1,11 @@
 //! Inspection of the header blocks that HTTP/2 clients send (RFC 7541; RFC 9113 §4.3, §8.1, §8.2).
 //!
-//! The HTTP/2 library answers a block that cannot be decoded and a malformed field with the same
-//! connection error, and drops pseudo-fields in trailers. [`Inspector`] reads each block before the
-//! library does, and reports a block that cannot be decoded. For a malformed message it returns a
-//! replacement block, for which the library resets the stream. The replacement has a valid field of
-//! the same size for every malformed field, so that the library's table stays equal to the client's.
-//! Its last field makes the message malformed for the library.
+//! The HTTP/2 library (h2) reports a block that cannot be decoded and a malformed field with the
+//! same connection error. It ignores pseudo-fields in trailers. [`Inspector`] therefore reads each
+//! block before the library, and reports a block that cannot be decoded. For a malformed message it
+//! returns a replacement block, for which the library resets the stream. The replacement has a
+//! valid field of the same size for every malformed field, so that the library's table stays equal
+//! to the client's. Its last field makes the message malformed for the library.
 //!
 //! The inspector stores 8 bytes for each entry of the dynamic table, and not the entry's text. It
 //! allocates memory only when the table grows and for malformed messages.
@@ -19,11 +19,12 @@ use std::collections::VecDeque;
 const TABLE_BYTES: usize = 4_096;
 /// Size of an entry without its name and its value, in bytes (RFC 7541 §4.1).
 const ENTRY_BYTES: usize = 32;
-/// Maximum number of bytes after the first byte of an integer. The library has the same limit.
+/// Maximum number of bytes after the first byte of an encoded integer. The HTTP/2 library has the
+/// same limit.
 const INTEGER_BYTES: usize = 4;
-/// Maximum length of a field name that the library accepts.
+/// Maximum length of a field name that the HTTP/2 library accepts, in bytes.
 const NAME_BYTES: usize = 65_535;
-/// Length of the longest pseudo-field name that a request can have.
+/// Length of the longest name of a pseudo-field in requests, in bytes.
 const PSEUDO_BYTES: usize = 10;
 /// Literal field `connection` with an empty value. It makes any message malformed, because it is
 /// connection-specific (RFC 9113 §8.2.2).
@@ -57,13 +58,12 @@ pub enum Inspected {
     Malformed(Vec<u8>),
 }
 
-/// Reason why the connection must end.
+/// Reason why the connection must be closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Invalid {
     /// The block cannot be decoded (COMPRESSION_ERROR, RFC 9113 §4.3).
     Compression,
-    /// The block is malformed, and a replacement block with the same effect on the table would be
-    /// too long.
+    /// The block is malformed, and its replacement for the HTTP/2 library would be too long.
     Unreplaceable,
 }
 
@@ -93,7 +93,7 @@ struct Entry {
 #[derive(Clone, Copy, Debug)]
 struct Name {
     kind: Kind,
-    /// Length in bytes, at most `u16::MAX`.
+    /// Length of the name in bytes. Values above `u16::MAX` are stored as `u16::MAX`.
     length: u16,
 }
 
@@ -105,8 +105,7 @@ enum Kind {
     Path,
     /// `:scheme`, `:authority` or `:protocol`.
     Pseudo,
-    /// Name that is not valid for a field in a request. The library's table has another name in its
-    /// place.
+    /// Name that is not valid in a request. The library's table has a valid name instead.
     Malformed,
 }
 
@@ -123,7 +122,7 @@ struct Block<'b> {
     at: usize,
     /// Offset of the field that is being read.
     begin: usize,
-    /// Replacement block for the library. `None` until the first malformed field.
+    /// Replacement block for the HTTP/2 library. `None` until the first malformed field.
     replaced: Option<Vec<u8>>,
     is_malformed: bool,
     /// Size of the fields that were read, in bytes.
@@ -240,7 +239,7 @@ impl Inspector {
         let name_end = block.at;
         let (is_valid, value_length) = block.text()?.value(name.kind)?;
         if !is_valid && name.kind == Kind::Method && value_length == 0 {
-            // The library cannot store an empty method in its table, so replace the name as well.
+            // The library cannot store an empty method in its table, so also replace the name.
             name.kind = Kind::Malformed;
         }
         let malformed = name.kind == Kind::Malformed || !is_valid;
@@ -273,7 +272,7 @@ impl Inspector {
         }
     }
 
-    /// Applies a size update (RFC 7541 §6.3).
+    /// Applies a dynamic table size update (RFC 7541 §6.3).
     fn resize(&mut self, size_max: usize) -> Result<(), Invalid> {
         if size_max > TABLE_BYTES {
             return Err(Invalid::Compression);
@@ -332,19 +331,21 @@ impl<'b> Block<'b> {
         Ok(Text { bytes, is_huffman })
     }
 
-    /// Appends the current field to the replacement block, if there is one.
+    /// Appends the current field to the replacement block. Does nothing if there is no replacement
+    /// block.
     fn keep(&mut self) {
         if let Some(replaced) = &mut self.replaced {
             replaced.extend_from_slice(&self.bytes[self.begin..self.at]);
         }
     }
 
-    /// Omits a malformed field, which is not inserted into the table, from the replacement block.
+    /// Leaves the current malformed field out of the replacement block, which is created if
+    /// necessary. Only for a field that is not inserted into the table.
     fn omit(&mut self) {
         self.replaced();
     }
 
-    /// Appends a valid field of the same size in place of a field with a malformed name.
+    /// Appends a valid field of the same size instead of a field with a malformed name.
     fn replace_field(&mut self, size: usize) -> Result<(), Invalid> {
         let value = (size - ENTRY_BYTES)
             .checked_sub(1)
@@ -355,7 +356,7 @@ impl<'b> Block<'b> {
         self.is_moderate()
     }
 
-    /// Appends a field with a valid value of the same length in place of a malformed value.
+    /// Appends a field with a valid value of the same length instead of a malformed value.
     fn replace_value(&mut self, name_end: usize, length: usize, kind: Kind) -> Result<(), Invalid> {
         let name = &self.bytes[self.begin..name_end];
         let replaced = self.replaced();
@@ -373,7 +374,7 @@ impl<'b> Block<'b> {
         self.replaced.get_or_insert_with(|| before.to_vec())
     }
 
-    /// Limits the length of the replacement block. A short literal can refer to a long name, so
+    /// Fails if the replacement block is too long. A short literal can refer to a long name, so
     /// that many malformed fields could need a long block.
     fn is_moderate(&self) -> Result<(), Invalid> {
         let length = self.replaced.as_ref().map_or(0, Vec::len);
@@ -397,8 +398,8 @@ pub fn malformed(block: &[u8]) -> Vec<u8> {
     [block, MALFORMED].concat()
 }
 
-/// Writes a valid string literal of the given length in bytes, which begins with `first`. A string
-/// that is longer than the table is shortened, because a string of either length empties the table.
+/// Writes a valid string literal of the given length in bytes, which begins with `first`. Shortens
+/// a string that is longer than the table: any string of such a length empties the table.
 fn write_value(block: &mut Vec<u8>, length: usize, first: u8) {
     let length = length.min(TABLE_BYTES);
     if length < 0x7F {
@@ -421,7 +422,7 @@ fn write_value(block: &mut Vec<u8>, length: usize, first: u8) {
 // === impl Text ===
 
 impl Text<'_> {
-    /// Calls `each` with every decoded byte.
+    /// Calls `each` with every byte of the decoded text.
     fn decode(self, mut each: impl FnMut(u8)) -> Result<(), Invalid> {
         if self.is_huffman {
             return huffman::decode(self.bytes, each).map_err(|_| Invalid::Compression);

@@ -142,8 +142,8 @@ fn blocks_that_cannot_be_decoded_are_errors() {
         let inspected = Inspector::new().inspect(&bytes(block), Part::Head);
         assert_eq!(inspected, Err(Invalid::Compression), "{name}");
     }
-    // Valid: the largest size update, and an index at the end of the table. Invalid: an index
-    // without an entry, encoded in four bytes.
+    // The first blocks are valid: the largest size update, and an index at the end of the table.
+    // The last ones are invalid: an index without an entry, encoded in four bytes.
     for block in ["3fe1 1f", "4001 6101 62 be", "7f80 8000 0162"] {
         let mut inspector = Inspector::new();
         let inspected = inspector.inspect(&bytes(block), Part::Head);
@@ -196,7 +196,7 @@ fn names_and_values_are_judged_byte_by_byte() {
         let no_text = std::str::from_utf8(&text).is_err();
         let authority = literal(0, b":authority", &text);
         assert_eq!(is_malformed(&authority), no_text, "authority {byte}");
-        // The library accepts a fragment, and drops it.
+        // The library accepts a fragment and ignores it.
         let path = no_text || byte <= b' ' || byte == 0x7F || byte == b'#';
         let long = [b"/a", &text[..]].concat();
         let name_of = |index: u8| [vec![index], self::text(&long)].concat();

@@ -21,9 +21,9 @@ struct Branch {
     folded: Vec<(Box<str>, u32)>,
     patterns: Vec<(Pattern, u32)>,
     parameter: Option<u32>,
-    /// Leaf of the template that ends at this branch.
+    /// Leaf of the template that ends at this branch. None if no template ends here.
     end: Option<u32>,
-    /// Leaf of the prefix template that ends at this branch.
+    /// Leaf of the prefix template that ends at this branch. None if no prefix template ends here.
     rest: Option<u32>,
 }
 
@@ -108,7 +108,7 @@ impl Builder {
                 found.ok().map(|at| branch.folded[at].1)
             }
             Segment::Parameter(_) => branch.parameter,
-            // Parameter names do not distinguish requests.
+            // Patterns that differ only in parameter names match the same requests.
             Segment::Pattern(pattern) => branch
                 .patterns
                 .iter()
@@ -196,11 +196,11 @@ impl Builder {
     }
 }
 
-/// Arrays of nodes, forks and arms of a trie under construction.
+/// Arrays of a trie under construction: nodes, [`Fork`]s and [`Arm`]s.
 struct Layout<'b> {
     operations: &'b [Operation],
     leaves: &'b [Leaf],
-    /// Index of the node of each branch.
+    /// Index of each branch's node.
     places: Vec<At>,
     forks: Vec<Fork>,
     arms: Vec<Arm>,

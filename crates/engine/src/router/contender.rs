@@ -32,8 +32,8 @@ pub enum Lost {
     Beaten(Step),
 }
 
-/// Routes whose template matches, in this order: the selected route, routes that match but have a
-/// lower precedence, routes that do not match in method or conditions.
+/// Routes whose template matches. First the selected route, then routes that match with a lower
+/// precedence, then routes whose method or conditions do not match.
 #[must_use]
 pub fn contenders(hosts: &HostTable, head: &RequestHead) -> Vec<Contender> {
     let Some(table) = hosts.mounts(&head.host) else {
@@ -61,7 +61,7 @@ pub fn contenders(hosts: &HostTable, head: &RequestHead) -> Vec<Contender> {
         operation: one.index,
         lost: lost.or_else(|| beaten(entry, one)),
     });
-    // If no operation describes the request, `API#undeclared` or `API#unmatched` may serve it.
+    // If no operation describes the request, `API#undeclared` or `API#unmatched` may be selected.
     let rest = match (owner, rest::of(table, head.path(), head)) {
         (
             None,

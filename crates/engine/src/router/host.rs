@@ -11,8 +11,7 @@ use crate::folding;
 
 /// Hosts of one listener. Only the most specific matching host is used.
 ///
-/// The keys come from the bundle and not from clients, so clients cannot cause hash collisions. The
-/// hash therefore needs no secret.
+/// The hash needs no secret: the keys come from the bundle, so clients cannot cause collisions.
 #[derive(Debug, Default)]
 pub struct HostTable {
     exact: FxHashMap<Box<str>, MountTable>,
@@ -38,7 +37,7 @@ pub struct MountTable {
     /// Depths of the base paths, in ascending order. The depth is the number of segments.
     depths: Vec<usize>,
     bases: FxHashMap<Box<str>, Vec<MountEntry>>,
-    /// Base paths by their lower case.
+    /// Base paths by their lower-case form.
     folded: FxHashMap<Box<str>, Vec<Box<str>>>,
     /// True if a base path or a template has an upper-case letter.
     has_upper: bool,
@@ -153,9 +152,9 @@ impl MountTable {
         self.bases.values().flatten().map(|entry| entry.mount)
     }
 
-    /// Paths that mounts of the host describe and that differ from `path` only in letter case,
-    /// including that of the base path. Allocates only if there are such paths, or if a part of
-    /// `path` is long.
+    /// Paths that mounts of the host describe and that differ from `path` only in letter case. The
+    /// base path may differ as well. Allocates only if there are such paths, or if a part of `path`
+    /// is long.
     ///
     /// # Errors
     /// There are too many such paths, or the search takes more than `left` steps. The search
@@ -186,7 +185,7 @@ impl MountTable {
         others.into_paths()
     }
 
-    /// Number of mounts whose base path is a prefix of `path` in any letter case.
+    /// Number of mounts whose base path is a prefix of `path`, ignoring letter case.
     pub(super) fn mounts_around(&self, path: &str) -> usize {
         let bases = self.depths.iter().filter_map(|depth| {
             let (base, _) = split_after(path, *depth)?;

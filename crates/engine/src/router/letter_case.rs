@@ -1,10 +1,10 @@
 //! Finds the paths that operations of the host describe and that differ from a request's path only
 //! in letter case.
 //!
-//! Some servers compare paths case-insensitively (Express and ASP.NET Core by default, IIS): to
-//! them `/Admin` is `/admin`. A template such as `/{page}` matches `/Admin` as well, so such a
-//! server would serve the path of another operation, possibly of another API. The router itself
-//! compares literals exactly (RFC 3986 §6.2.2.1).
+//! Some servers compare paths case-insensitively (Express and ASP.NET Core by default, IIS): they
+//! treat `/Admin` as `/admin`. If `/Admin` matches a template such as `/{page}`, such a server
+//! would serve the path of another operation, possibly of another API. The router itself compares
+//! literals exactly (RFC 3986 §6.2.2.1).
 
 use std::ops::Range;
 
@@ -30,15 +30,15 @@ pub(super) struct LetterCases {
     has_root: bool,
 }
 
-/// Number of steps that the construction of a path costs for each 64 bytes. A step of a look-up is
-/// much cheaper than an allocation.
+/// Number of steps that are charged for building a path, for each 64 bytes. Building allocates,
+/// which costs much more than a step of a look-up.
 const BUILT_STEPS: usize = 8;
 
-/// Paths that differ from a path only in letter case, with a bound on the work of the search.
+/// Paths that differ from a given path only in letter case. The work of the search is limited.
 #[derive(Debug)]
 pub(super) struct Others<'l> {
     paths: Vec<String>,
-    /// Steps that the search may still take.
+    /// Number of steps that the search may still take.
     left: &'l mut usize,
 }
 
@@ -94,8 +94,8 @@ impl LetterCases {
         }
     }
 
-    /// True if a path that a template describes below this base path ends in a slash. The template
-    /// `/` is such a path below a base path.
+    /// True if a template describes a path that ends in a slash, below this base path. The template
+    /// `/` does so below a non-empty base path.
     pub(super) fn has_final_slash(&self, base_path: &str) -> bool {
         self.has_final_slash || self.has_root && !base_path.is_empty()
     }
@@ -107,9 +107,8 @@ impl LetterCases {
 
     /// Adds to `others` the paths that equal `below` for a server that ignores letter case. Each
     /// segment is replaced by the literals and patterns that differ from it only in letter case.
-    /// `below` is the path after the base path (empty or `/…`). `base` is the spelling of the base
-    /// path, and `is_moved` is true if the request has another one. The request's own path is not
-    /// added.
+    /// `below` is the path after the base path (empty or `/…`). `base` is the base path; `is_moved`
+    /// is true if the request spells it differently. The request's own path is not added.
     pub(super) fn others(
         &self,
         (base, is_moved): (&str, bool),
@@ -139,7 +138,8 @@ impl LetterCases {
         Ok(())
     }
 
-    /// The segment itself, which a parameter may match, and its spellings in templates.
+    /// Spellings of a segment: the segment itself, which a parameter may match, and its spellings
+    /// in templates.
     fn spellings(&self, segment: &str) -> Vec<String> {
         let literals = self.literals.get(&*segment.to_ascii_lowercase());
         let literals = literals.into_iter().flatten().map(ToString::to_string);
@@ -178,8 +178,8 @@ impl LetterCases {
 // === impl Others ===
 
 impl<'l> Others<'l> {
-    /// Creates a search without paths. The search may take `left` steps, and subtracts the steps
-    /// that it takes.
+    /// Creates a search that has found no paths yet. The search may take `left` steps, and
+    /// subtracts its steps from `left`.
     pub(super) fn new(left: &'l mut usize) -> Self {
         let paths = Vec::new();
         Self { paths, left }
@@ -193,7 +193,7 @@ impl<'l> Others<'l> {
         Ok(())
     }
 
-    /// The paths without duplicates.
+    /// Paths that were found, without duplicates.
     pub(super) fn into_paths(self) -> Result<Vec<String>, TooMany> {
         let mut paths = self.paths;
         let mut known = FxHashSet::default();
@@ -234,9 +234,9 @@ fn literals(pattern: &Pattern) -> impl Iterator<Item = &str> {
     std::iter::once(pattern.head.as_str()).chain(rest)
 }
 
-/// Matches a segment with a pattern, ignoring letter case. Calls `each` with the place of each
-/// literal in the segment. The calls are meaningful only if the result is true. As in
-/// [`Pattern::matches`], each parameter takes the shortest possible text of at least one character.
+/// Matches a segment with a pattern, ignoring letter case. Calls `each` with the byte range of each
+/// literal in the segment. Ignore the calls if the result is false. As in [`Pattern::matches`],
+/// each parameter takes the shortest possible text of at least one character.
 fn places(pattern: &Pattern, segment: &str, each: &mut dyn FnMut(Range<usize>, &str)) -> bool {
     let is_at = |at: usize, literal: &str| {
         let text = segment.get(at..at + literal.len());
@@ -311,7 +311,7 @@ mod tests {
                 ],
             ),
             ("/cus_NffrFeUfNV2Hib/Other", &[]),
-            // Both spellings of `users` are literals.
+            // Two templates spell `users` differently.
             ("/users/Me", &["/users/me", "/Users/Me", "/Users/me"]),
             ("/users/me", &["/Users/me"]),
             ("/Other", &[]),

@@ -11,7 +11,7 @@ use std::num::NonZeroU32;
 use bundle::ir::Pattern;
 use rustc_hash::FxHasher;
 
-/// Index into one of a table's arrays. Never 0 in memory, so that an `Option` needs no additional
+/// Index into an array of the table. Never 0 in memory, so that an `Option` needs no additional
 /// space.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct At(NonZeroU32);
@@ -23,11 +23,11 @@ pub(super) struct Node {
     /// Literal that leads to this node. Empty for a node below a parameter or pattern, and for a
     /// node in [`Fork::folded`].
     pub(super) label: Label,
-    /// Child for the node's only literal.
+    /// Child for the node's literal, if the node has exactly one.
     pub(super) literal: Option<At>,
-    /// Child for a parameter.
+    /// Child for a parameter. None if no template has a parameter here.
     pub(super) parameter: Option<At>,
-    /// First [`Arm`] of the template that ends at this node.
+    /// First [`Arm`] of the template that ends at this node. None if no template ends here.
     pub(super) end: Option<At>,
     /// Parts that few nodes have: several literals, patterns, prefix templates.
     pub(super) fork: Option<At>,
@@ -44,7 +44,8 @@ pub(super) struct Fork {
     pub(super) folded: Box<[(Box<str>, At)]>,
     /// Children by pattern, greatest first.
     pub(super) patterns: Box<[(Pattern, At)]>,
-    /// First [`Arm`] of the prefix template that ends at this node.
+    /// First [`Arm`] of the prefix template that ends at this node. None if no prefix template ends
+    /// here.
     pub(super) rest: Option<At>,
 }
 

@@ -19,9 +19,9 @@ pub fn compare_segments(a: &Segment, b: &Segment) -> Ordering {
     };
     rank(a).cmp(&rank(b)).then_with(|| match (a, b) {
         (Segment::Pattern(a), Segment::Pattern(b)) => {
-            // The pattern with more literal bytes is greater; among equals, the one with fewer
-            // parameters, then a longer head, then a longer tail. Byte order decides last, so that
-            // the order is total.
+            // The pattern with more literal bytes is greater, then the one with fewer parameters,
+            // then a longer literal at its beginning, then a longer literal at its end. Byte order
+            // decides last, so that the order is total.
             let literals = |pattern: &bundle::ir::Pattern| {
                 pattern.head.len()
                     + pattern
@@ -91,23 +91,23 @@ pub fn compare_conditions(a: &[Condition], b: &[Condition]) -> Ordering {
 /// Criterion that decides between two routes that match the same request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// Priority.
+    /// Priority of the operations.
     Priority,
     /// Segment with this index. Index 0 is the first segment of the base path.
     Segment(usize),
-    /// After this number of segments, one template ends as a prefix, and the other one continues or
-    /// ends exactly.
+    /// Length in segments: after this number of segments, one template ends as a prefix, and the
+    /// other one continues or ends exactly.
     Prefix(usize),
     /// Method: the method of the request takes precedence over GET, which serves HEAD as well.
     Method,
     /// Final slash: the declared path takes precedence over its trailing-slash variant, in which
     /// the final slash is added or removed.
     Slash,
-    /// Conditions.
+    /// Conditions of the operations.
     Conditions,
 }
 
-/// Segments of a mount's base path, and a candidate of the mount's API.
+/// Base path of a mount as segments, and a candidate of the mount's API.
 pub(super) type Owner<'o> = (&'o [Segment], &'o Candidate<'o>);
 
 /// Compares candidates of two mounts: by priority, segments of base path and template, the
@@ -160,8 +160,8 @@ fn based<'o>((base, candidate): Owner<'o>) -> impl Iterator<Item = &'o Segment> 
     base.iter().chain(&declared[..kept]).chain(added)
 }
 
-/// First segment from the left in which two paths differ, and the result. If both paths end at the
-/// same segment, an exact end is greater than a prefix.
+/// First segment from the left in which two paths differ, and the order of the paths. If both paths
+/// end at the same segment, an exact end is greater than a prefix. None if the paths are equal.
 fn segments_differ<'o>(
     (mut left, left_prefix): (impl Iterator<Item = &'o Segment>, bool),
     (mut right, right_prefix): (impl Iterator<Item = &'o Segment>, bool),

@@ -1,10 +1,10 @@
 //! Results for requests that no operation describes (semantics.md §1): 404, 405, or the operations
 //! `API#undeclared` and `API#unmatched`.
 //!
-//! The API with the greatest template that matches the path decides about an undeclared method. If
-//! no template matches, the mount with the longest base path decides. Neither operation serves a
-//! request that fails only the conditions of a described operation, or a request of an `internal`
-//! operation. Requests that match an operation never reach this code.
+//! If templates match the path but not the method, the API with the greatest such template decides.
+//! If no template matches, the mount with the longest base path decides. `API#undeclared` and
+//! `API#unmatched` serve no request that fails only the conditions of a described operation, and no
+//! request of an `internal` operation.
 
 use std::cmp::Ordering;
 
@@ -27,7 +27,7 @@ struct Described<'t> {
     hidden: bool,
 }
 
-/// Result for a request that matches no operation.
+/// Result for a request that no described operation matches.
 #[cold]
 pub(super) fn of(table: &MountTable, path: &str, head: &RequestHead) -> Found {
     let mut there = Described::default();
@@ -54,8 +54,8 @@ pub(super) fn of(table: &MountTable, path: &str, head: &RequestHead) -> Found {
     if methods.iter().any(|method| takes(method, &head.method)) {
         return Found::NoConditionMatched;
     }
-    // Compare methods case-insensitively, because some upstreams do: `get` must not avoid the
-    // checks of `GET`.
+    // Compare methods case-insensitively, because some upstreams do. Otherwise `get` could avoid
+    // the checks of `GET`.
     let is_declared = methods
         .iter()
         .any(|method| takes_in_any_case(method, &head.method));
@@ -102,8 +102,8 @@ pub(super) fn is_withheld(table: &MountTable, path: &str, head: &RequestHead) ->
     hidden
 }
 
-/// Operation `API#unmatched` for a path: that of the mount with the longest base path. If several
-/// mounts have this base path, one that has such an operation takes precedence.
+/// Operation `API#unmatched` for a path, from the mount with the longest base path. If several
+/// mounts have this base path, a mount with such an operation takes precedence.
 fn unmatched(table: &MountTable, path: &str) -> Found {
     let mut nearest: Option<(&MountEntry, Option<u32>)> = None;
     for (entry, _) in table.below(path) {
@@ -147,7 +147,7 @@ fn takes_in_any_case(own: &Method, asked: &Method) -> bool {
 }
 
 impl<'t> Described<'t> {
-    /// Records a template that matches the path, with the API's operation for undeclared methods.
+    /// Records a matching template, and the operation of its API for undeclared methods.
     fn see(&mut self, entry: &'t MountEntry, seen: &Seen<'t>, undeclared: Option<u32>) {
         let candidate = Candidate {
             index: seen.index,

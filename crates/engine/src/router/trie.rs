@@ -1,8 +1,8 @@
 //! Trie of one API. Segments are edges; methods and conditions are in the leaves.
 //!
 //! The search is depth first: literal, then patterns in their order, then parameter, then prefix.
-//! The first leaf whose method and conditions match is therefore the greatest candidate. Only a
-//! table with priorities continues the search. A request visits each node at most once.
+//! The first leaf whose method and conditions match is therefore the greatest candidate. The search
+//! ends there, unless the table has priorities. A request visits each node at most once.
 
 use bundle::ir::{Hidden, Operation, Owns, Set, TrailingSlash};
 use http::Method;
@@ -21,8 +21,10 @@ pub struct ApiRouter {
     briefs: Box<[Brief]>,
     uses_priority: bool,
     /// Index of the operation `API#undeclared`, which serves undeclared methods of the API's paths.
+    /// None if the API has none.
     undeclared: Option<u32>,
-    /// Index of the operation `API#unmatched`, which serves paths that no template matches.
+    /// Index of the operation `API#unmatched`, which serves paths that no template matches. None if
+    /// the API has none.
     unmatched: Option<u32>,
     /// Table of `internal` operations, which no client may call.
     hidden: Option<Box<Self>>,
@@ -89,8 +91,8 @@ impl ApiRouter {
         Ok(router)
     }
 
-    /// Builds the table of `internal` operations. If several of them match a request, any one may
-    /// be found.
+    /// Builds the table of `internal` operations. If several match a request, the search may return
+    /// any of them.
     fn of_hidden(hidden: &[Hidden]) -> Result<Self, RouteConflict> {
         let numbered = hidden.iter().enumerate().map(|(number, one)| Operation {
             key: number.to_string(),
@@ -245,8 +247,8 @@ impl ApiRouter {
         }
     }
 
-    /// True if the conditions hold, or hold for servers that read a parameter of the query as
-    /// another one. In the second case, the operation refuses the request.
+    /// True if the conditions hold, or would hold for servers that treat another query parameter as
+    /// the condition's parameter. In the second case, the request is refused later.
     fn conditions_may_hold(&self, arm: &Arm, head: &RequestHead) -> bool {
         let conditions = &self.operations[arm.operation as usize].conditions;
         policy::conditions::may_hold(conditions, &head.headers, head.query())
@@ -260,7 +262,7 @@ impl ApiRouter {
         }
     }
 
-    /// Calls `see` for every operation whose template matches, regardless of method and conditions.
+    /// Calls `see` for every operation whose template matches. Ignores method and conditions.
     pub fn matching<'r>(&'r self, below: &str, see: &mut dyn FnMut(&Seen<'r>)) {
         self.trie.walk(rest_of(below), &mut |arms| {
             for arm in arms {
@@ -313,7 +315,7 @@ enum Walk {
     Stop,
 }
 
-/// Path after its first slash, at which a walk starts. None for an empty path.
+/// Path after its first slash, where the walk starts. None for an empty path.
 fn rest_of(below: &str) -> Option<&str> {
     below.strip_prefix('/')
 }
@@ -331,7 +333,7 @@ impl Brief {
 // === impl Trie ===
 
 impl Trie {
-    /// Index of a method in the arms. None if no operation has the method.
+    /// Index of a method in the table's list of methods. None if no operation has the method.
     fn method(&self, method: &Method) -> Option<u32> {
         let found = self.methods.iter().position(|own| own == method);
         found.map(|at| at as u32)
@@ -394,7 +396,8 @@ impl Trie {
         self.visit(fork.and_then(|fork| fork.rest), see)
     }
 
-    /// Calls `see` with the operations of the template that ends at a node, if any.
+    /// Calls `see` with the operations of the template that ends at a node. Does nothing if no
+    /// template ends there.
     fn visit<'r>(&'r self, first: Option<At>, see: &mut dyn FnMut(&'r [Arm]) -> Walk) -> Walk {
         let Some(first) = first else {
             return Walk::On;

@@ -10,8 +10,8 @@ use crate::folding::{folded, has_escaped_letters, with_folded};
 /// Maximum number of paths that one search returns.
 const PATHS_MAX: usize = 64;
 
-/// Literals of an API's templates, by their case-folded text. Includes literals that the router
-/// compares case-insensitively, because the router ignores the case of ASCII letters only.
+/// Literals of an API's templates, by their case-folded text. Includes case-insensitive literals,
+/// because the router ignores only the case of ASCII letters.
 #[derive(Debug, Default)]
 pub(super) struct UnicodeCases {
     literals: FxHashMap<Box<str>, Vec<Box<str>>>,

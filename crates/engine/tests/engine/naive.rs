@@ -1,5 +1,5 @@
-//! Second implementation of the order in semantics.md §1, as simple as possible: every route is
-//! tried, and the greatest that matches wins. Shares no code with the engine.
+//! Second implementation of the order in semantics.md §1, as simple as possible. It tries every
+//! route and selects the greatest that matches. It shares no code with the engine.
 
 use std::cmp::Ordering;
 
@@ -36,7 +36,7 @@ pub(crate) enum Test {
     Present,
 }
 
-/// A request of the model.
+/// A request for the model.
 #[derive(Clone, Debug)]
 pub(crate) struct Request {
     pub(crate) method: &'static str,
@@ -113,7 +113,8 @@ impl Table {
             left.priority
                 .cmp(&right.priority)
                 .then_with(|| compare_paths(a, b))
-                // At the same template, HEAD wins over GET.
+                // For a HEAD request, a HEAD route takes precedence over a GET route with the same
+                // template.
                 .then_with(|| explicit(left).cmp(&explicit(right)))
                 .then_with(|| a.declared.cmp(&b.declared))
                 .then_with(|| compare_conditions(&left.conditions, &right.conditions))
@@ -190,7 +191,7 @@ fn path_holds(written: &Written, path: &[&str], lower: &[String]) -> bool {
         )
 }
 
-/// True if a segment matches with any division of the text into non-empty parameters.
+/// True if a segment matches for some division of the text into non-empty parameters.
 fn segment_holds(template: &str, text: &str) -> bool {
     match template.split_once("{}") {
         None => template == text,
@@ -202,13 +203,14 @@ fn segment_holds(template: &str, text: &str) -> bool {
     }
 }
 
-/// Literal > case-insensitive literal > pattern > parameter; exact end > prefix.
+/// Order of paths: literal > case-insensitive literal > pattern > parameter; exact end > prefix.
 fn compare_paths(a: &Written, b: &Written) -> Ordering {
     let (left, right) = (&a.pieces, &b.pieces);
     for index in 0..left.len().max(right.len()) {
         let order = match (left.get(index), right.get(index)) {
             (Some(a), Some(b)) => compare_segments(a, b),
-            // The template that ends first is a prefix, which loses against longer templates.
+            // The template that ends first is a prefix, and the longer template takes precedence
+            // over it.
             (Some(_), None) => Ordering::Greater,
             (None, Some(_)) => Ordering::Less,
             (None, None) => Ordering::Equal,
@@ -244,8 +246,8 @@ fn compare_segments((a, a_folded): &(String, bool), (b, b_folded): &(String, boo
         .then(b_folded.cmp(a_folded))
 }
 
-/// More fields; more parameters; exact > longer prefix > presence, most specific test first; byte
-/// order.
+/// Order of conditions: more fields; more parameters; exact > longer prefix > presence, most
+/// specific test first; byte order.
 fn compare_conditions(a: &[Condition], b: &[Condition]) -> Ordering {
     let headers = |all: &[Condition]| {
         let is_header = |c: &&Condition| matches!(c, Condition::Header(..));

@@ -346,8 +346,8 @@ fn assert_decides(snapshot: &Snapshot, street: &Street) {
     }
 }
 
-/// Indices of the APIs whose tables differ between two snapshots, and of those whose treatments
-/// differ.
+/// Indices of the APIs whose routing tables differ between two snapshots, and indices of the APIs
+/// whose treatments differ.
 fn rebuilt(a: &Snapshot, b: &Snapshot) -> (Vec<usize>, Vec<usize>) {
     let tables = a.apis().zip(b.apis()).enumerate();
     let tables = tables.filter(|(_, (a, b))| !Arc::ptr_eq(a, b));
@@ -471,7 +471,7 @@ fn each_version_knows_its_own_targets_and_credentials() {
 #[test]
 fn overlapping_apis_built_before_are_refused() {
     let mut parts = Parts::default();
-    // Each of the two APIs has been built before, but not together with the other one.
+    // Each of the two APIs has been built in a gateway before, but never both together.
     let (mut with_one, mut with_other, mut both) = (street(), street(), street());
     with_one.bases[1] = "/shared".into();
     with_other.bases[4] = "/shared".into();

@@ -1,4 +1,4 @@
-//! Owners of requests that no operation describes, case by case (semantics.md §1).
+//! Tests of the operation or status for requests that no operation describes (semantics.md §1).
 
 use std::sync::Arc;
 
@@ -6,8 +6,8 @@ use bundle::ir::{self, Hidden, Owns, Set, Template, TrailingSlash};
 use engine::router::{self, ApiRouter, Found, HostTable, contenders};
 use policy::RequestHead;
 
-/// Base path of a mount, and its operations: `METHOD /path`; `~METHOD /path` for an internal
-/// operation; `+` for undeclared methods; `*` for unmatched paths.
+/// Base path of a mount, and its operations. `METHOD /path`: described; `~METHOD /path`: internal;
+/// `+`: serves undeclared methods; `*`: serves unmatched paths.
 type Mounted<'a> = (&'a str, &'a [&'a str]);
 
 fn operation(key: &str, method: &str, path: &str, owns: Owns) -> ir::Operation {
@@ -131,7 +131,8 @@ fn greatest_template_decides_about_the_rest() {
         (nested, "GET /b/x", "404"),
         (nested, "GET /bc", " *"),
         (nested, "PUT /b/c", "405 GET HEAD"),
-        // Of two documents with the same path, the one with undeclared methods decides.
+        // If two documents describe the same path, the one with an operation for undeclared methods
+        // decides.
         (both, "PUT /a", " +"),
         (both, "PUT /x", " *"),
         // The greatest template that matches a path decides.

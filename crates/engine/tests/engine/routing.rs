@@ -145,7 +145,7 @@ fn literals_of_any_length_and_number_are_told_apart() {
     let lengths = (1..=long.len()).map(|length| long[..length].to_owned());
     let numbers = (0..300).map(|number| format!("svc{number}"));
     let names: Vec<String> = lengths.chain(numbers).collect();
-    // Many siblings, and long literals after each other.
+    // Generate many siblings, and long literals in sequence.
     let templates = |name: &String| [format!("/{name}"), format!("/{name}/{name}/{{}}/{long}")];
     let route = |template: &String| Route {
         key: template.clone(),
@@ -188,7 +188,7 @@ fn literals_of_any_length_and_number_are_told_apart() {
     assert_eq!(answer(&format!("/{long}o")), Answer::Nothing);
 }
 
-/// The engine's table, with routers by mount for the keys.
+/// Routing table of the engine, with the router of each mount for the operations' keys.
 struct Table {
     hosts: HostTable,
     routers: Vec<Arc<ApiRouter>>,

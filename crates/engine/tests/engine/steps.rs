@@ -49,7 +49,8 @@ fn snapshot() -> Snapshot {
     engine::build(&assembly, "sha256:00", &NoSecrets, &mut parts).unwrap()
 }
 
-/// True if a request is forwarded, and true if its response has the field.
+/// Sends a request through the chain. Returns true if it is forwarded, and true if its response has
+/// the field.
 fn exchange(snapshot: &Snapshot, authorization: Option<&str>) -> (bool, bool) {
     let limits = Limits::new(1, std::hash::RandomState::new);
     let revoked = Revoked::default();
@@ -78,7 +79,7 @@ fn exchange(snapshot: &Snapshot, authorization: Option<&str>) -> (bool, bool) {
 #[test]
 fn only_steps_that_ran_see_the_response() {
     let snapshot = snapshot();
-    // `alice:secret`, then a wrong password.
+    // Credentials: `alice:secret`, then a wrong password.
     assert_eq!(
         exchange(&snapshot, Some("Basic YWxpY2U6c2VjcmV0")),
         (true, true)

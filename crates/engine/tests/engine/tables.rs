@@ -2,7 +2,7 @@
 
 use super::naive::{Condition, Request, Route, Test};
 
-/// Segments of generated templates; `{}` stands for a parameter.
+/// Segments of generated templates. `{}` is a parameter.
 const TEMPLATE_SEGMENTS: [&str; 13] = [
     "a", "b", "ab", "a-b", "", "{}", "{}", "a{}", "{}b", "{}-{}", "a{}b", "{}-b", "a-{}",
 ];
@@ -78,7 +78,7 @@ pub(crate) fn table(dice: &mut Dice, kind: Kind, bases: &[&str]) -> Vec<Route> {
         }
         let prefix = kind.prefixes && dice.chance(3);
         if prefix {
-            // `/a/` as a prefix is the same as `/a`.
+            // Remove the final slash: the prefix `/a/` is the same as `/a`.
             text.truncate(text.trim_end_matches('/').len());
             if text.len() < bases[mount].len() {
                 bases[mount].clone_into(&mut text);
@@ -170,7 +170,7 @@ pub(crate) fn requests(kind: Kind) -> Vec<Request> {
         last = longer.collect();
         paths.extend(last.iter().cloned());
     }
-    /// A field and a query of a request.
+    /// A header field of a request (name and value), and a query.
     type Shown = (Option<(&'static str, &'static str)>, Option<&'static str>);
     let shown: &[Shown] = if kind.conditions {
         &[

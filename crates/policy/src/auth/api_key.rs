@@ -4,9 +4,9 @@
 //! auth: {keys: {kind: api_key}}
 //! consumers: {acme: {keys: [{sha256: 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08}]}}
 //! ```
-//! The security scheme gives the place of the key (`in: header`, `query` or `cookie`, or `http:
+//! The security scheme names the location of the key (`in: header`, `query` or `cookie`, or `http:
 //! bearer`). Keys are looked up by hash, so that the time of a comparison reveals nothing about a
-//! guess. A key must be long and random (128 bits or more), because the hash of a guessable key can
+//! key. A key must be long and random (128 bits or more), because the hash of a guessable key can
 //! be guessed as well.
 
 use minicbor::{Decode, Encode};

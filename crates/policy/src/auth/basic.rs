@@ -6,9 +6,9 @@
 //!   robot: {basic: [{sha256: …}]}                   # printf %s 'robot:PASSWORD' | sha256sum
 //!   alice: {basic: [{user: alice, argon2id: …}]}    # printf %s 'PASSWORD' | argon2 "$(openssl rand -hex 8)" -id -k 19456 -t 2 -p 1 -e
 //! ```
-//! `sha256` is fast: it is for generated passwords of 128 bits or more. It covers the user name, so
-//! that equal passwords have different hashes. `argon2id` is for passwords that people choose
-//! ([`crate::password`]).
+//! `sha256` is fast: it is for generated passwords of 128 bits or more. It is the hash of user name
+//! and password, so that equal passwords have different hashes. `argon2id` is for passwords that
+//! people choose ([`crate::password`]).
 
 use minicbor::{Decode, Encode};
 
@@ -23,7 +23,7 @@ pub struct Checked {
 }
 
 impl Checked {
-    /// Realm of the challenge.
+    /// Realm of the challenge (`WWW-Authenticate`).
     #[must_use]
     pub fn realm(&self) -> Option<&str> {
         self.realm.as_deref()

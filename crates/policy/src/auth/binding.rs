@@ -39,7 +39,7 @@ pub struct Binding {
     /// True if tokens without binding are refused.
     #[n(0)]
     pub required: bool,
-    /// Source of the certificate.
+    /// Source of the client's certificate: the connection or a field of a trusted proxy.
     #[n(1)]
     pub source: Source,
 }
@@ -47,9 +47,9 @@ pub struct Binding {
 /// Proofs that a token requires according to its claim `cnf`. Contains at least one proof.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Confirmation {
-    /// SHA-256 of the client's certificate in DER.
+    /// SHA-256 that the client's certificate in DER must have.
     pub certificate: Option<[u8; 32]>,
-    /// SHA-256 thumbprint of the client's public key (RFC 7638).
+    /// SHA-256 thumbprint that the client's public key must have (RFC 7638).
     pub key: Option<[u8; 32]>,
 }
 

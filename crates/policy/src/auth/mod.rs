@@ -1,5 +1,5 @@
 //! Kinds of authentication. Authentication is not a policy: an operation's `security` selects
-//! security schemes, a scheme gives the place of the credential, and a verifier checks the
+//! security schemes, a scheme names the location of the credential, and a verifier checks the
 //! credential.
 
 pub mod api_key;
@@ -152,8 +152,8 @@ impl Checked {
         }
     }
 
-    /// Name of another verifier, which checks the token for this one. None unless this verifier
-    /// checks proofs of possession (`dpop`).
+    /// Name of the verifier that checks the token itself. None unless this verifier checks proofs
+    /// of possession (`dpop`).
     #[must_use]
     pub fn token_verifier(&self) -> Option<&str> {
         match self {

@@ -1,4 +1,4 @@
-//! Place of a credential in a request, as in OpenAPI's security schemes.
+//! Location of a credential in a request, as in OpenAPI's security schemes.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -10,7 +10,7 @@ use minicbor::{Decode, Encode};
 use super::spelling::{is_read_as, without};
 use crate::head::RequestHead;
 
-/// Place of a credential.
+/// Location of a credential in a request.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
 pub enum Place {
     /// Request field, named in lower case.
@@ -30,7 +30,7 @@ pub enum Place {
     Certificate,
 }
 
-/// Credential that a request has at a place.
+/// Credential that was found at its location in a request.
 #[derive(PartialEq, Eq)]
 pub enum FoundCredential<'h> {
     /// No credential.
@@ -118,12 +118,12 @@ fn authorization<'h>(headers: &'h HeaderMap, scheme: &str) -> FoundCredential<'h
     }
     let bytes = value.as_bytes();
     let split = bytes.iter().position(|b| *b == b' ').unwrap_or(bytes.len());
-    let (said, rest) = bytes.split_at(split);
+    let (found, rest) = bytes.split_at(split);
     // The scheme is followed by spaces only (RFC 9110 §11.4: 1*SP). A tab is a part of the
     // credential.
     let spaces = rest.iter().take_while(|b| **b == b' ').count();
     let token = rest[spaces..].trim_ascii_end();
-    if said.eq_ignore_ascii_case(scheme.as_bytes()) && !token.is_empty() {
+    if found.eq_ignore_ascii_case(scheme.as_bytes()) && !token.is_empty() {
         FoundCredential::One(Cow::Borrowed(token))
     } else {
         FoundCredential::Absent
@@ -220,8 +220,8 @@ fn inner_names(pair: &[u8]) -> impl Iterator<Item = &[u8]> {
     if pair.first().is_some_and(|byte| !is_separator(byte)) {
         words.next();
     }
-    // Visit each word once: clients choose the length, and a search from each `=` would be
-    // quadratic.
+    // Visit each part between separators once: clients choose the length, and a search from each
+    // `=` would be quadratic.
     let mut before = None;
     words.filter_map(
         move |word| match word.iter().position(|byte| *byte == b'=') {
@@ -238,9 +238,9 @@ fn inner_names(pair: &[u8]) -> impl Iterator<Item = &[u8]> {
     )
 }
 
-/// Removes the cookies for which `is_held` is true, and cookies in which some servers find one of
-/// them (see [`inner_names`]). `is_held` gets a cookie as `NAME=VALUE`, or a name alone. Returns
-/// true if a cookie was removed.
+/// Removes the cookies for which `is_held` is true, and cookies inside of which some servers find
+/// such a cookie (see [`inner_names`]). `is_held` gets a cookie as `NAME=VALUE`, or a name alone.
+/// Returns true if a cookie was removed.
 fn strip_pairs(headers: &mut HeaderMap, is_held: impl Fn(&[u8]) -> bool) -> bool {
     let is_held = |pair: &[u8]| is_held(pair) || inner_names(pair).any(&is_held);
     if !cookie_pairs(headers).any(&is_held) {
@@ -258,8 +258,8 @@ fn strip_pairs(headers: &mut HeaderMap, is_held: impl Fn(&[u8]) -> bool) -> bool
 }
 
 /// Decodes percent-escapes, and `+` to a space, as in HTML forms. Names and values of queries are
-/// always compared decoded, because upstreams decode them: an escaped name must not pass as another
-/// parameter.
+/// always compared decoded, because upstreams decode them: an escaped name must not be treated as
+/// another parameter.
 #[must_use]
 pub fn decode(text: &str) -> Cow<'_, [u8]> {
     if !text.bytes().any(|b| matches!(b, b'%' | b'+')) {

@@ -36,20 +36,20 @@ pub(super) use reasons;
 /// Reason why authentication refused a request, for logs and metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// Refused token.
+    /// Reason why a token was refused.
     Token(jwt::Reason),
-    /// Refused client certificate.
+    /// Reason why a client certificate was refused.
     Certificate(mtls::Reason),
-    /// Refused proof of possession.
+    /// Reason why a proof of possession was refused.
     Proof(dpop::Reason),
-    /// Refused signature of the request.
+    /// Reason why the signature of a request was refused.
     Signature(hmac_signature::Reason),
-    /// Refused session, or failed login.
+    /// Reason why a session was refused or a login failed.
     Login(oidc::Reason),
 }
 
 impl Fault {
-    /// Key of the reason in the access log.
+    /// Key under which the access log shows the reason.
     #[must_use]
     pub const fn key(self) -> &'static str {
         match self {
@@ -61,7 +61,7 @@ impl Fault {
         }
     }
 
-    /// Value of the reason in the access log.
+    /// Value that the access log shows for the reason.
     #[must_use]
     pub const fn label(self) -> &'static str {
         match self {

@@ -19,11 +19,11 @@ use super::decode_query;
 /// Maximum number of parts between brackets in a form of a name. Later parts are left out.
 const PARTS_MAX: usize = 8;
 
-/// Characters that some servers drop at the beginning of a name, in UTF-8.
+/// Characters that some servers ignore at the beginning of a name, in UTF-8.
 const MARKS: [&[u8]; 3] = [b"?", b"!", "\u{feff}".as_bytes()];
 
-/// Calls `known` with each name that common servers read in the percent-decoded `name`, until it
-/// returns a value. The value is returned.
+/// Calls `known` with each name that common servers may understand for the percent-decoded `name`,
+/// until `known` returns a value. Returns this value.
 ///
 /// The names are: `name` up to its first NUL, without white space around it; then, for `?[a][b]`
 /// and similar names, the part outside brackets or in the first brackets (`a`), alone and with the
@@ -89,7 +89,8 @@ pub fn has_lookalike(query: &str, wanted: &str) -> bool {
     })
 }
 
-/// A query without the parameters that some server treats as `wanted`. `None` if it has none.
+/// Query without the parameters that some server treats as `wanted`. `None` if there are no such
+/// parameters.
 #[must_use]
 pub fn without(query: &str, wanted: &str) -> Option<String> {
     let is_wanted = |part: &&str| {
@@ -99,8 +100,8 @@ pub fn without(query: &str, wanted: &str) -> Option<String> {
     if !query.split(['&', ';']).any(|part| is_wanted(&part)) {
         return None;
     }
-    // Remove the whole `&` part if its first name is the wanted one: servers that do not separate
-    // by `;` read the rest as its value.
+    // Remove the whole `&` part if its first name is `wanted`: servers that do not separate at `;`
+    // use the rest as its value.
     let kept = query.split('&').filter(|pair| {
         let first = pair.split(';').next();
         !first.is_some_and(|first| is_wanted(&first))
@@ -119,8 +120,7 @@ pub(crate) fn is_written_as(written: &str, wanted: &str) -> bool {
     is_wanted(written) || without_unicode(written).is_some_and(|text| is_wanted(&text))
 }
 
-/// Text in which the characters of escapes such as `%u0061` take their place. `None` if it has
-/// none.
+/// Decodes escapes such as `%u0061`. `None` if the text has no such escape.
 #[must_use]
 pub(crate) fn without_unicode(text: &str) -> Option<String> {
     let escape = |rest: &str| {
@@ -159,7 +159,7 @@ pub(crate) fn resembles(name: &[u8], wanted: &[u8]) -> bool {
 
 fn is_equal(name: &[u8], wanted: &[u8], plain: impl Fn(u8) -> u8) -> bool {
     let wanted = wanted.trim_ascii();
-    // Elements of `a[]` are also written `a[0]`.
+    // Also accept `a[0]` for a wanted name `a[]`.
     let list = wanted.strip_suffix(b"[]").filter(|list| !list.is_empty());
     let is_same = |form: &[u8], wanted: &[u8]| {
         let mut pairs = form.iter().zip(wanted);
@@ -170,7 +170,7 @@ fn is_equal(name: &[u8], wanted: &[u8], plain: impl Fn(u8) -> u8) -> bool {
     compared_forms(name, |form| is_wanted(form).then_some(())).is_some()
 }
 
-/// Maps a byte of a name to the byte that PHP or ASP.NET would compare in its place.
+/// Maps a byte of a name to the byte that PHP or ASP.NET uses in comparisons.
 fn plain(byte: u8) -> u8 {
     match byte {
         b'.' | b' ' | b'[' => b'_',

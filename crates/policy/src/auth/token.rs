@@ -33,15 +33,16 @@ pub struct TokenRequest<'r> {
     pub unix_s: u64,
     /// Cache of verified tokens. None: every token is verified.
     pub cache: Option<&'r TokenCache>,
-    /// Answers to the questions of verifiers.
+    /// Answers of other services, and results of computations, that verifiers need.
     pub answers: &'r Answers,
-    /// Certificates of the connection. None if there is none.
+    /// Client certificates of the TLS handshake and of a trusted proxy. None if there are none.
     pub presented: Option<&'r PresentedCertificates>,
     /// Value of `Client-Cert` (RFC 9440) that a trusted proxy sent.
     pub client_cert: Option<&'r [u8]>,
     /// Head with a normalised path.
     pub head: &'r RequestHead,
-    /// URL of the request as the client sees it. None if it is not known.
+    /// Function that returns the URL of the request as the client sees it. It returns None if the
+    /// URL is not known.
     pub url: &'r dyn Fn() -> Option<dpop::ClientUrl>,
     /// Path and query as the client sent them. None if normalisation did not change them.
     pub received: Option<&'r PathAndQuery>,
@@ -171,7 +172,7 @@ impl TokenVerifier {
         }
     }
 
-    /// Login, if the verifier checks sessions of browsers.
+    /// The login, if the verifier checks sessions of browsers. None for another verifier.
     #[must_use]
     pub fn login(&self) -> Option<&oidc::Login> {
         match self {
@@ -180,7 +181,7 @@ impl TokenVerifier {
         }
     }
 
-    /// Cells of keys and metadata that gwd fetches for the verifier.
+    /// Cells of the key sets and metadata that gwd fetches for the verifier.
     #[must_use]
     pub fn key_cells(&self) -> Vec<&Arc<KeyCell>> {
         match self {

@@ -1,4 +1,5 @@
-//! Conversion of written settings to [`Settings`], by one walk over the shapes of all keys.
+//! Conversion of settings in the configuration to [`Settings`], by one walk over the shapes of all
+//! keys.
 
 use diag::shape::{Need, Object, Shape, Variant, fits};
 use diag::tree::Kind;
@@ -8,8 +9,8 @@ use super::{Scalar, Setting, Settings, Value};
 use crate::forms;
 use crate::secret::SecretRef;
 
-/// Settings in `node`, interpreted by `shape`. Skips `null`, and values that do not fit the shape,
-/// which are already reported.
+/// Converts the settings in `node`, whose shape is `shape`. Skips `null`, and values that do not
+/// fit the shape, which are already reported.
 #[must_use]
 pub fn whole(node: NodeRef<'_>, shape: &Shape) -> Settings {
     let mut walk = Walk::default();
@@ -176,7 +177,7 @@ impl Walk {
         }
     }
 
-    /// Reads a value that has any shape.
+    /// Reads a value whose shape is not restricted.
     fn any(&mut self, node: NodeRef<'_>) {
         match node.kind() {
             Kind::Null => self.one(Scalar::Text("null".to_owned())),

@@ -106,8 +106,8 @@ pub enum Scalar {
 // === impl Checked ===
 
 impl Checked {
-    /// Phase in which the policy will run (command-line.md, *Phases*). Parameters of attempts have
-    /// a phase as well, so that a plan shows whether a chain contains such a parameter.
+    /// Phase in which the policy will run (command-line.md, *Phases*). Parameters such as `retry`
+    /// have a phase as well, so that a plan shows if a chain contains such a parameter.
     #[must_use]
     pub fn phase(&self) -> Phase {
         let by_address = self.settings.text(&["key"]) == Some("address");
@@ -142,12 +142,12 @@ impl Settings {
         self.0.is_empty()
     }
 
-    /// All settings in order.
+    /// All settings, sorted by path.
     pub fn iter(&self) -> std::slice::Iter<'_, Setting> {
         self.0.iter()
     }
 
-    /// Value of the setting at this path.
+    /// Value of the setting at this path. None if there is no such setting.
     #[must_use]
     pub fn get(&self, path: &[&str]) -> Option<&Value> {
         let found = self.0.binary_search_by(|one| {
@@ -174,7 +174,8 @@ impl Settings {
         self.0.iter().filter(starts)
     }
 
-    /// String or name in the setting at this path.
+    /// String or name in the setting at this path. None if the setting is absent or has another
+    /// type.
     #[must_use]
     pub fn text(&self, path: &[&str]) -> Option<&str> {
         match self.get(path)? {
@@ -183,7 +184,7 @@ impl Settings {
         }
     }
 
-    /// Boolean in the setting at this path.
+    /// Boolean in the setting at this path. None if the setting is absent or has another type.
     #[must_use]
     pub fn flag(&self, path: &[&str]) -> Option<bool> {
         match self.get(path)? {
@@ -193,7 +194,7 @@ impl Settings {
     }
 
     /// Number in the setting at this path, in the unit of its type: a plain number, milliseconds,
-    /// bytes, or parts per million.
+    /// bytes, or parts per million. None if the setting is absent or not a number.
     #[must_use]
     pub fn amount(&self, path: &[&str]) -> Option<u64> {
         match self.get(path)? {
@@ -253,14 +254,14 @@ impl Settings {
         })
     }
 
-    /// Removes the settings for whose path `gone` returns true.
+    /// Removes the settings for whose paths `gone` returns true.
     #[must_use]
     pub fn without(mut self, gone: impl Fn(&[String]) -> bool) -> Self {
         self.0.retain(|one| !gone(&one.path));
         self
     }
 
-    /// Adds the settings `inner`, with paths relative to `path`.
+    /// Adds the settings `inner` below `path`.
     #[must_use]
     pub fn with_below(mut self, path: &[&str], inner: Self) -> Self {
         for one in inner.0 {
@@ -403,7 +404,8 @@ impl<'b, C> Decode<'b, C> for Settings {
     }
 }
 
-/// Table of changes for a kind that this version knows but cannot run. Default: no rows.
+/// Table of changes for a kind of policy that this version knows but cannot run. Default: a table
+/// without rows.
 pub(crate) fn changes(kind: &str) -> &'static Changes {
     static GRAPHQL_GUARD: Changes = Changes::new(change_rows! {
             "depth": More(NoLimit);

@@ -5,9 +5,9 @@
 //!   admins: {kind: authorize, groups: [admin], claims: {department: [sales, support]}}
 //! ```
 //! A request must satisfy all keys that are present. For `scopes`, the caller needs all items; for
-//! the other lists, one item. Scopes are those of the token. Groups are those of the token and of
-//! the consumer in gateway.yaml. Roles are the values of the claim `roles`. A claim with several
-//! values is satisfied if one of them is listed. A caller without a credential satisfies none of
+//! the other lists, one item. Scopes come from the token. Groups come from the token and from the
+//! consumer in gateway.yaml. Roles are the values of the claim `roles`. A claim with several values
+//! satisfies the policy if one of them is listed. A caller without a credential satisfies none of
 //! these keys. `expression` is a condition in CEL over the request, the caller and the route
 //! ([`super::expression`]). If its evaluation fails, the request is refused. A refusal for missing
 //! scopes is 403 `insufficient_scope` (RFC 6750 §3.1); any other is 403 `not_authorized`.
@@ -39,13 +39,13 @@ pub struct Checked {
     /// Claims with their allowed values, sorted.
     #[n(1)]
     claims: Vec<(String, Vec<String>)>,
-    /// Groups of which one is required, sorted.
+    /// Groups, sorted. The caller must be in at least one of them.
     #[n(2)]
     groups: Vec<String>,
-    /// Roles of which one is required, sorted.
+    /// Roles, sorted. The caller must have at least one of them.
     #[n(3)]
     roles: Vec<String>,
-    /// Condition in CEL.
+    /// Condition in CEL. None: no condition.
     #[n(4)]
     expression: Option<String>,
 }
@@ -64,7 +64,7 @@ pub struct Filter {
 #[derive(Debug)]
 enum Condition {
     Compiled(Box<Expression>),
-    /// Expression that gwc compiled but this version of gwd cannot compile. All requests are
+    /// Expression that this version of gwd cannot compile, although gwc did. All requests are
     /// refused.
     Unreadable,
 }
@@ -236,7 +236,8 @@ impl Run for Filter {
     fn depends_on_path(&self) -> bool {
         match &self.expression {
             Some(Condition::Compiled(expression)) => expression.reads_path(),
-            // An expression that cannot be compiled refuses every request, whatever the path.
+            // Every request is refused if the expression cannot be compiled, so the path has no
+            // influence.
             Some(Condition::Unreadable) | None => false,
         }
     }
@@ -344,7 +345,7 @@ evaluation time has no limit. docs/expressions.md lists all variables and functi
     /// Reads requirements from a node that fits [`SHAPE`].
     pub fn check(node: NodeRef<'_>, _: &mut Sink) -> Option<Checked> {
         let texts = |node: NodeRef<'_>| {
-            // A claim may be written with a single value.
+            // Accept a single value instead of a list.
             let one = node.scalar_text();
             let all = node.items().filter_map(NodeRef::scalar_text);
             let mut texts: Vec<String> = one.into_iter().chain(all).map(str::to_owned).collect();
@@ -401,8 +402,8 @@ mod tests {
         }
     }
 
-    /// Code of the refusal of a consumer with these claims and groups. Empty if the consumer is
-    /// admitted.
+    /// Code of the refusal of a consumer with these claims and groups. Empty if the policy admits
+    /// the consumer.
     fn refusal(checked: &Checked, consumer: Option<(&Claims, &[Box<str>])>) -> &'static str {
         let filter = filter(checked);
         with_cx(|cx| {

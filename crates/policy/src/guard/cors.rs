@@ -9,7 +9,7 @@
 //! response to an allowed origin, including error responses, gets the CORS fields, so that the page
 //! can read it. CORS fields of the upstream are replaced. `Access-Control-Allow-Origin` repeats the
 //! request's origin; `*` is never combined with credentials. A request of another origin is served
-//! without the CORS fields, and the browser hides the response from the page.
+//! without the CORS fields. The browser then does not let the page read the response.
 
 use bytes::Bytes;
 use http::header::{
@@ -39,7 +39,8 @@ pub struct Checked {
     /// Allowed origins and origin patterns, sorted.
     #[n(0)]
     origins: Vec<String>,
-    /// Allowed methods in addition to GET, HEAD and POST, sorted. None: the methods of the path.
+    /// Allowed methods in addition to GET, HEAD and POST, sorted. None: the methods that the API
+    /// describes for the path.
     #[n(1)]
     methods: Option<Vec<String>>,
     /// Allowed request fields, in lower case, sorted; `*` for all.
@@ -54,7 +55,8 @@ pub struct Checked {
     /// Time for which a browser may cache the response to a preflight, in milliseconds.
     #[n(5)]
     max_age_ms: Option<u64>,
-    /// True if public pages may call this gateway in a private network.
+    /// True if pages of public networks may call this gateway in a private network (Private Network
+    /// Access).
     #[n(6)]
     private_network: bool,
 }
@@ -67,7 +69,7 @@ pub struct Filter {
     methods: Option<HeaderValue>,
     /// Value of `Access-Control-Allow-Headers`. None: only the fields that CORS always allows.
     headers: Option<Fields>,
-    /// Value of `Access-Control-Expose-Headers`.
+    /// Value of `Access-Control-Expose-Headers`. None: the field is not sent.
     expose: Option<HeaderValue>,
     credentials: bool,
     max_age: Option<HeaderValue>,
@@ -215,7 +217,7 @@ impl Policy for Checked {
 // === impl Filter ===
 
 impl Filter {
-    /// Writes the CORS fields that every response to an allowed origin has.
+    /// Writes the CORS fields that every response to an allowed origin needs.
     fn open(&self, origin: &HeaderValue, headers: &mut HeaderMap) {
         let shown = match self.origins {
             Origins::Any => HeaderValue::from_static("*"),
@@ -285,8 +287,8 @@ impl Run for Filter {
     }
 
     fn before<'a>(&'a self, head: &RequestHead, cx: &mut Cx<'a>) {
-        // A request that looks like a preflight but was not routed as one is for an operation
-        // without `cors`. Its response must not allow anything.
+        // A request that looks like a preflight but was not routed as a preflight is for an
+        // operation without `cors`. Its response must not allow anything.
         let of_another = !cx.preflight && preflight(head).is_some();
         cx.page = match self.origins.allowed(&head.headers) {
             Some(origin) if !of_another => Page::Reads(origin.clone()),
@@ -307,7 +309,7 @@ impl Run for Filter {
         if let Page::Preflight = cx.page {
             return;
         }
-        for name in &SAID {
+        for name in &CORS_FIELDS {
             headers.remove(name);
         }
         if let Origins::These(_) = self.origins {
@@ -323,8 +325,8 @@ impl Run for Filter {
     }
 }
 
-/// Response fields that only the gateway sets.
-static SAID: [HeaderName; 7] = [
+/// CORS response fields. The gateway removes them from responses of the upstream.
+static CORS_FIELDS: [HeaderName; 7] = [
     ACCESS_CONTROL_ALLOW_ORIGIN,
     ACCESS_CONTROL_ALLOW_CREDENTIALS,
     ACCESS_CONTROL_ALLOW_METHODS,
@@ -337,13 +339,13 @@ static SAID: [HeaderName; 7] = [
 /// Adds `Vary: Origin`, so that a cache does not use the response to one origin for another (Fetch
 /// standard, *CORS protocol and HTTP caches*).
 fn vary_by_origin(headers: &mut HeaderMap) {
-    let mut said = headers
+    let mut values = headers
         .get_all(VARY)
         .iter()
         .filter_map(|value| value.to_str().ok());
     let varies =
         |name: &str| matches!(name.trim(), "*") || name.trim().eq_ignore_ascii_case("origin");
-    if !said.any(|names| names.split(',').any(varies)) {
+    if !values.any(|names| names.split(',').any(varies)) {
         headers.append(VARY, HeaderValue::from(ORIGIN));
     }
 }

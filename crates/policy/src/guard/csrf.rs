@@ -5,9 +5,9 @@
 //! policies:
 //!   own_pages: {kind: csrf, origins: ["https://app.example.org"]}
 //! ```
-//! GET, HEAD and OPTIONS are allowed, because they must not change anything, except when a rewrite
-//! changes the method. WebSocket handshakes are treated like unsafe methods: CORS does not apply to
-//! them, so any page can open a WebSocket with the user's cookies (RFC 6455 §10.2).
+//! GET, HEAD and OPTIONS are allowed, because they must not change anything. This does not apply if
+//! a policy rewrites the method. WebSocket handshakes are treated like unsafe methods: CORS does
+//! not apply to them, so any page can open a WebSocket with the user's cookies (RFC 6455 §10.2).
 //!
 //! Other methods are allowed for pages of the same origin and of listed origins. Requests with
 //! neither `Sec-Fetch-Site` nor `Origin` are allowed as well: current browsers always send one of
@@ -160,7 +160,7 @@ fn is_handshake(headers: &HeaderMap) -> bool {
         || modes.iter().any(|mode| mode == "websocket")
 }
 
-/// Value of a field that should occur at most once.
+/// Value of a field that may occur at most once.
 #[derive(Clone, Copy)]
 enum Field<'h> {
     None,

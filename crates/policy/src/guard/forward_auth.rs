@@ -4,11 +4,12 @@
 //! policies:
 //!   ask: {kind: forward_auth, upstream: identity, path: /check, response_headers: [X-User], timeout: 200ms}
 //! ```
-//! The service gets a GET without a body, like the requests of Traefik's ForwardAuth and NGINX's
-//! `auth_request`. It has the fields of `request_headers`; the method and the path with query of
-//! the client's request (`X-Forwarded-Method` and `X-Forwarded-Uri`, repeated as
-//! `X-Original-Method` and `X-Original-URI`); and the forwarding fields that upstreams get
-//! (`X-Forwarded-For`, `-Proto`, `-Host`, `-Port`, `Forwarded`).
+//! The gateway sends the service a GET without a body, like the requests of Traefik's ForwardAuth
+//! and NGINX's `auth_request`. It has the client's fields that `request_headers` lists, the
+//! forwarding fields that upstreams get (`X-Forwarded-For`, `-Proto`, `-Host`, `-Port`,
+//! `Forwarded`), and the client's method and path with query. The last two are in
+//! `X-Forwarded-Method` and `X-Forwarded-Uri`, and again in `X-Original-Method` and
+//! `X-Original-URI`.
 //!
 //! | Answer | The request |
 //! |---|---|
@@ -99,8 +100,8 @@ pub struct Checked {
     /// default fields.
     #[n(3)]
     request_headers: Option<Vec<String>>,
-    /// Names of response fields that are added to the request to the upstream, in lower case and
-    /// sorted.
+    /// Names of fields that are copied from the service's response to the request to the upstream,
+    /// in lower case and sorted.
     #[n(4)]
     response_headers: Vec<String>,
     #[n(5)]
@@ -108,7 +109,8 @@ pub struct Checked {
     /// True if requests are admitted while the service is unavailable (`on_outage: open`).
     #[n(6)]
     open: bool,
-    /// Time in milliseconds for which an admitting response is cached.
+    /// Time in milliseconds for which an admitting response is cached. None: responses are not
+    /// cached.
     #[n(7)]
     cache_ms: Option<u64>,
 }
@@ -145,7 +147,7 @@ impl Checked {
         }
     }
 
-    /// Maximum time for the response of the service, in milliseconds.
+    /// Maximum time until the response of the service has arrived, in milliseconds.
     #[must_use]
     pub fn timeout_ms(&self) -> u64 {
         self.timeout_ms.unwrap_or(TIMEOUT_MS)
@@ -251,9 +253,9 @@ impl Run for Filter {
         let answered = match cx.answers.get(&self.id) {
             None => return Step::Ask(Box::new(Effect::Http(Box::new(self.call(head))))),
             Some(Answer::Http(answered)) => Arc::clone(answered),
-            // The gateway's own limit or the service's limit on heads refused the question. Refuse
-            // even with `on_outage: open`, because a client can reach these limits while the
-            // service is healthy.
+            // The gateway refused the request to the service because of its own limit, or the
+            // service because of its limit on heads. Refuse even with `on_outage: open`, because a
+            // client can reach these limits while the service is healthy.
             Some(Answer::Outage(Outage::Overflow | Outage::LargeHead)) => {
                 return Step::Reject(&UNAVAILABLE);
             }
@@ -335,7 +337,7 @@ impl Filter {
     }
 
     /// Adds the fields of the service's response to the request. Removes the client's fields with
-    /// the same names, and with names that servers may treat as equal.
+    /// the same names, and fields whose names servers may treat as equal.
     fn pass(&self, answer: Option<&HeaderMap>, head: &mut RequestHead) {
         let is_ours = |other: &HeaderName| {
             let mut names = self.response_headers.iter();
@@ -373,11 +375,11 @@ impl Filter {
     }
 }
 
-/// Decision that the service's response expresses.
+/// Decision about the client's request in the service's response.
 enum ServiceDecision {
     Admitted,
     Refused,
-    /// The response is not a decision and counts as an outage.
+    /// The response contains no decision and counts as an outage.
     Useless,
 }
 

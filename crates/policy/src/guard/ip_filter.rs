@@ -5,12 +5,12 @@
 //!   office: {kind: ip_filter, allow: [10.0.0.0/8]}
 //!   blocked: {kind: ip_filter, deny_file: "${file:/run/secrets/blocked.txt}"}
 //! ```
-//! Files have one range a line ([`crate::ranges`]). gwd watches the files. If a changed file cannot
-//! be read or used, the former ranges stay in effect.
+//! Files have one range per line ([`crate::ranges`]). gwd watches the files. If a changed file
+//! cannot be read or used, the former ranges stay in effect.
 //!
 //! `deny` takes precedence over `allow`. With `allow`, all other addresses are refused (403
-//! `ip_denied`). The address is that of the client: the peer's, or the one that a trusted proxy
-//! reported.
+//! `ip_denied`). The compared address is the client's: the peer's address, or the address that a
+//! trusted proxy reported.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -38,13 +38,13 @@ pub struct Checked {
     /// Allowed ranges, sorted. None: all addresses, unless `allow_file` is set.
     #[n(0)]
     allow: Option<Vec<Cidr>>,
-    /// Denied ranges, sorted.
+    /// Denied ranges, sorted. They take precedence over allowed ranges.
     #[n(1)]
     deny: Vec<Cidr>,
-    /// File with further allowed ranges.
+    /// File with more allowed ranges. None: no file.
     #[n(2)]
     allow_file: Option<SecretRef>,
-    /// File with further denied ranges.
+    /// File with more denied ranges. None: no file.
     #[n(3)]
     deny_file: Option<SecretRef>,
 }
@@ -52,13 +52,13 @@ pub struct Checked {
 /// Address filter at run time.
 #[derive(Debug)]
 pub struct Filter {
-    /// Addresses that `allow` and `deny` in the bundle admit. If `allow_file` is set, a missing
-    /// `allow` counts as empty.
+    /// Addresses that `allow` and `deny` in the bundle admit. If only `allow_file` is set, `allow`
+    /// counts as empty.
     admitted: Addresses,
     files: Option<Box<Files>>,
 }
 
-/// Ranges in watched files, with the denied ranges of the bundle.
+/// Ranges in watched files, and denied ranges in the bundle.
 #[derive(Debug)]
 struct Files {
     /// Ranges of `deny` in the bundle.
@@ -354,8 +354,8 @@ mod tests {
         assert!(!refused(None, &["192.0.2.0/24"], "::1"));
     }
 
-    /// Resolver of secrets with one file. The file has the ranges 10.0.0.0/8 and 192.0.2.0/24, or
-    /// is not read.
+    /// Resolver of secrets with one file of the ranges 10.0.0.0/8 and 192.0.2.0/24. If `is_read` is
+    /// false, the program does not read the file.
     struct OneFile {
         is_read: bool,
     }

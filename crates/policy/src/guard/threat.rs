@@ -49,7 +49,7 @@ pub struct Filter(Scan);
 // === impl Checked ===
 
 impl Checked {
-    /// Scan of a body by the policy with this name.
+    /// Scan that the policy with this name makes of a request's body.
     #[must_use]
     pub fn scan(&self, policy: &str) -> Scan {
         Scan {

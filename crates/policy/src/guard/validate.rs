@@ -4,9 +4,9 @@
 //! policies:
 //!   strict: {kind: validate, request: block, response: log}
 //! ```
-//! The step returns the question [`Effect::Message`], because the check needs the schemas of the
-//! operation and the whole body. Several `validate` steps of a chain share one check. The key
-//! `validate` of an operation adds a step, too. The step checks requests only: gwd checks a
+//! The step returns [`Effect::Message`] and lets gwd make the check, because it needs the schemas
+//! of the operation and the whole body. Several `validate` steps of a chain share one check. The
+//! key `validate` of an operation adds a step, too. The step checks requests only: gwd checks a
 //! response before the response phase of the chain, in the strictest `response` mode of the
 //! operation.
 
@@ -255,7 +255,7 @@ mod tests {
         Answer::Examined(Arc::new(answer))
     }
 
-    /// Code of the refusal and number of logged refusals, if the check has this answer.
+    /// Code of the refusal, and number of logged refusals, for this result of the check.
     fn outcome(
         request: Mode,
         undeclared: Undeclared,

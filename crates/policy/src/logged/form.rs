@@ -1,4 +1,5 @@
-//! Parameters with a form of their own, keyed hashes, and paths with hidden parts.
+//! Forms of parameter values in the access log: parameters with a setting, keyed hashes, and paths
+//! with hidden parts.
 
 use std::fmt::Write as _;
 use std::ops::Range;
@@ -9,29 +10,29 @@ use minicbor::{Decode, Encode};
 
 use crate::auth::decode_query;
 
-/// Text in place of a redacted value.
+/// Text that replaces a redacted value.
 pub const REDACTED: &str = "REDACTED";
 
-/// Parameter whose values the access log does not contain as usual.
+/// Parameter whose values the access log does not show in the default form.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
 #[cbor(map)]
 pub struct LoggedParameter {
-    /// Place of the parameter.
+    /// Location of the parameter.
     #[n(0)]
     pub place: LoggedPlace,
-    /// Name of the parameter; in lower case for a field.
+    /// Name of the parameter. The name of a field is in lower case.
     #[n(1)]
     pub name: String,
-    /// Form of the values.
+    /// Form of the values in the access log.
     #[n(2)]
     pub form: LogForm,
 }
 
-/// Place of a parameter that the access log contains.
+/// Location of a parameter whose value can occur in the access log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
 #[cbor(index_only)]
 pub enum LoggedPlace {
-    /// Part of the path.
+    /// Path parameter.
     #[n(0)]
     Path,
     /// Query parameter.
@@ -46,10 +47,11 @@ pub enum LoggedPlace {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
 #[cbor(index_only)]
 pub enum LogForm {
-    /// The value as the client sent it, although the name is usual for credentials.
+    /// The value as the client sent it, although a parameter of this name usually contains a
+    /// credential.
     #[n(0)]
     Keep,
-    /// [`REDACTED`].
+    /// The text [`REDACTED`] instead of the value.
     #[n(1)]
     Redact,
     /// Keyed hash of the value ([`HashKey::hash`]).
@@ -57,13 +59,13 @@ pub enum LogForm {
     Hash,
 }
 
-/// Key of the hashes of one process.
+/// Key for hashes of values. It is random, so hashes of two processes differ.
 pub struct HashKey(hmac::Key);
 
 // === impl LoggedParameter ===
 
 impl LoggedParameter {
-    /// Place and name, as settings name the parameter.
+    /// Location and name, in the form in which settings refer to the parameter.
     #[must_use]
     pub fn label(&self) -> (&'static str, &str) {
         let place = match self.place {
@@ -78,7 +80,7 @@ impl LoggedParameter {
 // === impl LogForm ===
 
 impl LogForm {
-    /// Word for the form in `x-gateway`.
+    /// Name of the form in `x-gateway`.
     #[must_use]
     pub const fn word(self) -> &'static str {
         match self {
@@ -92,7 +94,7 @@ impl LogForm {
 // === impl HashKey ===
 
 impl HashKey {
-    /// New random key.
+    /// Creates a random key.
     ///
     /// # Panics
     /// If the system has no random numbers.
@@ -108,9 +110,9 @@ impl HashKey {
         Self(hmac::Key::new(hmac::HMAC_SHA256, secret))
     }
 
-    /// `hash:` and the first 16 hexadecimal digits of the HMAC-SHA-256 of a value, after its
-    /// percent-decoding. Equal values have equal hashes in one process. Without the key, the
-    /// hash of a guessed value cannot be compared.
+    /// Replaces a value by `hash:` and the first 16 hexadecimal digits of the HMAC-SHA-256 of the
+    /// percent-decoded value. Equal values have equal hashes in one process. Without the key,
+    /// nobody can check a guess of the value against the hash.
     #[must_use]
     pub fn hash(&self, value: &str) -> String {
         let tag = hmac::sign(&self.0, &decode_query(value));
@@ -122,8 +124,9 @@ impl HashKey {
     }
 }
 
-/// Path with other text in place of some of its parts. `parts` are byte ranges of the path, with the
-/// forms that `hide` gets together with the text of the part. Overlapping parts are hidden as one.
+/// Returns a path in which some parts are replaced. `parts` are byte ranges of the path, each with
+/// its form. `hide` gets the form and the text of a part, and returns the replacement. Overlapping
+/// parts are replaced as one.
 pub fn shown_path(
     path: &str,
     mut parts: Vec<(Range<usize>, LogForm)>,

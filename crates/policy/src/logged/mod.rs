@@ -1,4 +1,4 @@
-//! Values that logs do not show as they are: `log` at parameters, `redact` at schemas.
+//! Values that logs hide or hash: the settings `log` of parameters and `redact` of schemas.
 
 mod form;
 mod query;

@@ -25,16 +25,18 @@ const SECRET_PARAMETERS: [&str; 13] = [
 /// Bytes that separate the parts of the name of an object's member.
 const SEPARATORS: &[u8] = b".[]";
 
-/// True if values of a parameter with this name are hidden by default.
+/// True if values of a parameter with this name are hidden by default, because the name is usual
+/// for credentials.
 #[must_use]
 pub fn is_secret_parameter(name: &str) -> bool {
     let mut known = SECRET_PARAMETERS.iter();
     known.any(|known| is_named(name.as_bytes(), known.as_bytes(), resembles))
 }
 
-/// True if `is_equal` is true for a decoded name and `wanted`, or for consecutive parts of the name
-/// and the parts of `wanted`: servers that bind parameters to objects read `model[email]` and
-/// `model.email` as the member `email`, and `a[filter][id]` as that of `filter[id]`. Control characters are left out, and the name is also compared up to the first
+/// True if `is_equal` is true for `wanted` and a decoded name, or for the parts of `wanted` and
+/// consecutive parts of the name. Parts count because servers that bind parameters to objects treat
+/// `model[email]` and `model.email` as the member `email`, and `a[filter][id]` as that of
+/// `filter[id]`. Control characters are ignored, and the name is also compared up to the first
 /// one, because servers remove them or end the name there.
 pub(super) fn is_named(
     name: &[u8],
@@ -68,11 +70,11 @@ fn parts(name: &[u8]) -> Vec<&[u8]> {
     all.filter(|part| !part.is_empty()).collect()
 }
 
-/// Query with the results of `hide` in place of the values of credentials and of parameters that
-/// logs do not show. `hide` gets the form and the value. Credentials are the parameters in `names`
-/// and in [`SECRET_PARAMETERS`], and parameters whose names some servers treat as equal to them.
-/// `parameters` are the operation's parameters with a form of their own. `None` if the query has no
-/// value to hide.
+/// Returns a query in which the values of credentials, and of parameters that logs do not show, are
+/// replaced by the results of `hide`. `hide` gets the form and the value. Credentials are the
+/// parameters in `names` and in [`SECRET_PARAMETERS`], and parameters whose names some servers
+/// treat as equal to these. `parameters` are the operation's parameters with a form for logs.
+/// `None` if the query has no value to hide.
 #[must_use]
 pub fn shown_query(
     query: &str,
@@ -81,7 +83,7 @@ pub fn shown_query(
 ) -> Option<String> {
     let form = |name: &str| {
         let name = &*decode_query(name);
-        // Hide the value as well if the decoded name still has an escape or is not text: a server
+        // Also hide the value if the decoded name still has an escape or is not UTF-8: a server
         // could decode the name to that of a credential.
         if name.contains(&b'%')
             || std::str::from_utf8(name).is_err()
@@ -92,7 +94,7 @@ pub fn shown_query(
             return Some((LogForm::Redact, false));
         }
         if let Some(own) = own_form(name, parameters) {
-            // Names of members of a redacted object may be data.
+            // Names inside a redacted object may be data of the client.
             let is_inner = own.form == LogForm::Redact && has_inner_name(name, &own.name);
             return (own.form != LogForm::Keep).then_some((own.form, is_inner));
         }
@@ -126,7 +128,7 @@ pub fn shown_query(
     Some(shown)
 }
 
-/// True if a decoded name has the name of a member of `parameter`.
+/// True if a decoded name is the name of a member of the object `parameter`, as `a[b]` for `a`.
 fn has_inner_name(name: &[u8], parameter: &str) -> bool {
     let is_list = name
         .strip_suffix(b"[]")
@@ -134,8 +136,9 @@ fn has_inner_name(name: &[u8], parameter: &str) -> bool {
     name != parameter.as_bytes() && !is_list && name.iter().any(|byte| b"[.".contains(byte))
 }
 
-/// Parameter of the operation that defines the form of a decoded name. A name that servers read as
-/// that of several parameters is redacted if one of them is. [`LogForm::Keep`] needs the exact name.
+/// Parameter of the operation whose form applies to a decoded name. If servers could assign the
+/// name to several parameters, the value is redacted if the form of one of them is redacted.
+/// [`LogForm::Keep`] applies only to the exact name.
 fn own_form<'p>(name: &[u8], parameters: &'p [LoggedParameter]) -> Option<&'p LoggedParameter> {
     let queries = parameters.iter();
     let queries = queries.filter(|one| one.place == LoggedPlace::Query);
@@ -143,7 +146,7 @@ fn own_form<'p>(name: &[u8], parameters: &'p [LoggedParameter]) -> Option<&'p Lo
         LogForm::Keep => name == one.name.as_bytes(),
         LogForm::Redact | LogForm::Hash => is_named(name, one.name.as_bytes(), is_read_as),
     });
-    // A value that one parameter hides is not shown because another one has the exact name.
+    // Do not show a value that one parameter hides because another parameter has the exact name.
     forms.min_by_key(|one| match one.form {
         LogForm::Redact => 0,
         LogForm::Hash => 1,
@@ -151,8 +154,9 @@ fn own_form<'p>(name: &[u8], parameters: &'p [LoggedParameter]) -> Option<&'p Lo
     })
 }
 
-/// Byte range of the first name with a form in `pair`, and the form. Everything after the `=` counts
-/// as the value, because some servers also separate parameters by `;`.
+/// Byte range of the first name with a form in `pair`, and the form. `pair` is a part of the query
+/// between `&`. The value ends at its end, also after `;`, because only some servers separate
+/// parameters at `;`.
 fn secret_value<F>(pair: &str, form: impl Fn(&str) -> Option<F>) -> Option<(Range<usize>, F)> {
     let mut start = 0;
     for part in pair.split(';') {

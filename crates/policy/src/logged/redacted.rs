@@ -1,5 +1,5 @@
-//! Values that findings of validation do not look into: `redact` at schemas, and parameters that
-//! logs do not show.
+//! Values that the findings of validation do not describe: values of schemas with `redact`, and of
+//! parameters that logs do not show.
 
 use std::fmt::Write as _;
 
@@ -10,20 +10,20 @@ use super::query::is_named;
 use crate::auth::is_read_as;
 use crate::invalid::{Finding, Part};
 
-/// Text of a finding inside a redacted value.
+/// Detail of a finding about a redacted value.
 const NO_MATCH: &str = "does not match the schema";
-/// Segment of a place that stands for any name or index.
+/// Segment of a JSON pointer that matches any name or index.
 pub const ANY: &str = "*";
 
-/// Place of redacted values in the messages of an operation.
+/// Location of redacted values in the messages of an operation.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
 #[cbor(map)]
 pub struct RedactedValue {
     /// Direction of the message.
     #[n(0)]
     pub message: Message,
-    /// Place in the body or parameter: a JSON pointer (RFC 6901) as a URI fragment, with [`ANY`]
-    /// for any name or index.
+    /// Location in the body or parameter: a JSON pointer (RFC 6901) as a URI fragment. The segment
+    /// [`ANY`] matches any name or index.
     #[n(1)]
     pub place: String,
     /// Parameter that contains the values. `None`: the body.
@@ -34,7 +34,7 @@ pub struct RedactedValue {
 /// Parameter of a request, or field of a response, with redacted values.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
 pub enum RedactedParameter {
-    /// Part of the path.
+    /// Path parameter.
     #[n(0)]
     Path(#[n(0)] String),
     /// Query parameter.
@@ -63,7 +63,7 @@ pub enum Message {
 // === impl RedactedValue ===
 
 impl RedactedValue {
-    /// Direction and place, as settings name the value.
+    /// Direction and location, in the form in which settings refer to the value.
     #[must_use]
     pub fn label(&self) -> String {
         let message = match self.message {
@@ -83,8 +83,8 @@ impl RedactedValue {
 // === impl RedactedParameter ===
 
 impl RedactedParameter {
-    /// Name of the parameter if it is this part of a message, or if servers read the part as a
-    /// spelling or a member of the parameter.
+    /// Name of the parameter. `None` unless `part` is this parameter, or servers could treat the
+    /// name of `part` as the parameter's name or as a member of it.
     fn name_of(&self, part: &Part) -> Option<&str> {
         let is_own = match (self, part) {
             (Self::Path(own), Part::Path(name)) | (Self::Cookie(own), Part::Cookie(name)) => {
@@ -109,8 +109,8 @@ impl RedactedParameter {
     }
 }
 
-/// Ends the pointers of findings at redacted values of the body, and at parameters with redacted
-/// values or with a form of their own in logs: names inside them may be data.
+/// Shortens the pointers of findings inside redacted values, because names inside the values may be
+/// data. Also applies to parameters with redacted values, and to parameters with a form for logs.
 pub fn redact_findings(
     findings: &mut Vec<Finding>,
     message: Message,
@@ -160,7 +160,8 @@ pub fn redact_findings(
     findings.dedup();
 }
 
-/// Length of the part of a pointer that leads to `place`, if the pointer leads further.
+/// Length of the beginning of `pointer` that matches `place`. `None` unless `pointer` is longer
+/// than `place` and begins with it.
 fn within(pointer: &str, place: &str) -> Option<usize> {
     let mut rest = pointer.split('/');
     let mut length = 0;
@@ -174,7 +175,7 @@ fn within(pointer: &str, place: &str) -> Option<usize> {
     rest.next().map(|_| length - 1)
 }
 
-/// Segment of a pointer for the name of a member.
+/// Encodes the name of a member as a segment of a pointer.
 #[must_use]
 pub fn segment(name: &str) -> String {
     let mut out = String::with_capacity(name.len());

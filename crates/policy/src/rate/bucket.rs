@@ -1,12 +1,13 @@
-//! Token bucket as GCRA (ITU-T I.371). The state of a key is one word, the theoretical arrival
-//! time. The difference between this time and the current time is the used part of the bucket.
+//! Token bucket as GCRA (ITU-T I.371). The state of a key is one integer, the theoretical arrival
+//! time (TAT). The difference between this time and the current time is the used part of the
+//! bucket.
 
 use std::sync::atomic::Ordering;
 
 use super::{Admission, Slot, TIME_MASK, Tokens, is_of};
 
 impl Tokens {
-    /// Number of ticks (100 ns) in which the bucket gets one token. At least 1.
+    /// Number of ticks (100 ns) in which the bucket is refilled with one token. At least 1.
     fn interval(self) -> u64 {
         (self.period_ms.saturating_mul(10_000) / self.count.max(1)).clamp(1, TIME_MASK >> 3)
     }
@@ -24,8 +25,7 @@ pub(super) fn take(slot: &Slot, tag: u64, tokens: Tokens, cost: u64, now: u64) -
     let taken = interval.saturating_mul(cost);
     let mut word = slot.word.load(Ordering::Acquire);
     loop {
-        // Another key has got the slot meanwhile: decide as for a new key, and do not charge the
-        // key that has the slot.
+        // Another key owns the slot now. Decide as for a new key, and do not charge the owner.
         let ours = is_of(word, tag);
         let ahead = if ours {
             (word & TIME_MASK).saturating_sub(now)
@@ -70,28 +70,28 @@ pub(super) fn take(slot: &Slot, tag: u64, tokens: Tokens, cost: u64, now: u64) -
     }
 }
 
-/// Returns `cost` tokens to the bucket.
+/// Returns `cost` tokens, which [`take`] took, to the bucket.
 pub(super) fn refund(slot: &Slot, tag: u64, tokens: Tokens, cost: u64) {
     let back = |word: u64| {
         let time = word & TIME_MASK;
         let taken = tokens.interval().saturating_mul(cost);
         is_of(word, tag).then(|| (word & !TIME_MASK) | time.saturating_sub(taken))
     };
-    // If another key has got the slot meanwhile, no tokens are returned.
+    // If another key owns the slot now, no tokens are returned.
     let _ = slot
         .word
         .fetch_update(Ordering::AcqRel, Ordering::Acquire, back);
 }
 
-/// Used part of the bucket in ticks. `None` if more than one token is used, so that the key must
-/// not be evicted.
+/// Used part of the bucket in ticks. `None` if more than one token is used: a new key must then not
+/// evict this key.
 pub(super) fn light_usage(slot: &Slot, now: u64) -> Option<u64> {
     let ahead = (slot.word.load(Ordering::Acquire) & TIME_MASK).saturating_sub(now);
     (ahead <= slot.counts.load(Ordering::Acquire)).then_some(ahead)
 }
 
-/// Converts the used part of a bucket to ticks of the new `interval`, if it was counted in ticks of
-/// the interval `before`.
+/// Converts the used part of a bucket from ticks of the limit's former `interval` (`before`) to
+/// ticks of the new one.
 fn rescale(ahead: u64, interval: u64, before: u64) -> u64 {
     let scaled = u128::from(ahead) * u128::from(interval) / u128::from(before);
     u64::try_from(scaled)

@@ -1,8 +1,8 @@
 //! Counter of requests in a calendar period, which ends at a boundary of the wall clock.
 //!
-//! The end of the period (in minutes of Unix time) and the count are in one word, so that one
-//! compare-and-swap counts a request, even at a boundary. The other word of the slot contains the
-//! end of the period as a time in ticks.
+//! The end of the period (in minutes of Unix time) and the count are in one integer, so that one
+//! compare-and-swap counts a request, even at a boundary. The other integer of the slot contains
+//! the end of the period as a time in ticks.
 //!
 //! A period is over once its end has passed. If the wall clock is set back over a boundary, the
 //! counter stays in the later period, so that callers do not get the limit of a period twice.
@@ -42,20 +42,21 @@ impl Count {
     }
 
     /// Count at the time `now` (ms) for the period that ends at minute `end` and is `length`
-    /// minutes long. `is_over` is true if the end of the slot's period has passed.
+    /// minutes long. `is_over` is true if the period in the slot has ended.
     fn at(self, now: u64, end: u64, length: u64, is_over: bool) -> Self {
         let after = |minute: u64| signed(self.end.wrapping_sub(minute));
-        // Another thread may have counted in the new period without having written its end yet.
+        // Another thread may have begun the new period and counted in it, but not yet written its
+        // end.
         let is_begun = self.end == end & END_MASK;
         if is_over && !is_begun || after(now / MINUTE_MS) <= 0 {
-            // The slot's period is over: begin the period that ends at `end`.
+            // The period in the slot has ended: begin the period that ends at `end`.
             return Self {
                 end: end & END_MASK,
                 used: 0,
             };
         }
-        // The clock was set back. Keep the slot's period if it is the one after `end`. It may be
-        // longer than `length`, because months differ in length.
+        // The clock was set back. Keep the period in the slot if it follows directly after `end`.
+        // It may be longer than `length`, because months differ in length.
         let is_next = (1..=length.saturating_mul(2) as i64).contains(&after(end));
         Self {
             end: if is_next { self.end } else { end & END_MASK },
@@ -64,7 +65,7 @@ impl Count {
     }
 }
 
-/// Converts the difference of two ends, which are modulo 2^24, to a signed number.
+/// Converts the difference of two ends, which are modulo 2^24, to a signed number of minutes.
 fn signed(difference: u64) -> i64 {
     let difference = (difference & END_MASK) as i64;
     match difference > (END_MASK / 2) as i64 {
@@ -87,8 +88,7 @@ pub(super) fn take(
     let length = tokens.period_ms / MINUTE_MS;
     loop {
         let time = slot.word.load(Ordering::Acquire);
-        // Another key has got the slot meanwhile: decide as for a new key, and do not charge the
-        // key that has the slot.
+        // Another key owns the slot now. Decide as for a new key, and do not charge the owner.
         let ours = is_of(time, tag);
         let word = slot.counts.load(Ordering::Acquire);
         let count = match word {
@@ -157,8 +157,8 @@ pub(super) fn refund(slot: &Slot, tag: u64, end_min: u32, cost: u64) {
         .fetch_update(Ordering::AcqRel, Ordering::Acquire, back);
 }
 
-/// Number of counted requests. `None` if more than one request was counted, so that the key must
-/// not be evicted.
+/// Number of counted requests. `None` if there are more than one: a new key must then not evict
+/// this key.
 pub(super) fn light_usage(slot: &Slot) -> Option<u64> {
     let used = Count::of(slot.counts.load(Ordering::Acquire)).used;
     (used <= 1).then_some(used)
@@ -174,7 +174,7 @@ mod tests {
     const DAY_MIN: u32 = 1_440;
     const MINUTE_NS: u64 = 60_000_000_000;
 
-    /// Quota of `count` requests for the period of `days` days that ends with day `day`.
+    /// Quota of `count` requests for a period of `days` days, whose last day is `day`.
     fn period(count: u64, day: u32, days: u32) -> Tokens {
         Tokens {
             algorithm: Algorithm::Calendar(day * DAY_MIN),
@@ -200,12 +200,12 @@ mod tests {
     #[test]
     fn period_admits_the_limit_and_the_next_again() {
         let table = table();
-        // On day 20,000: one minute after its start, and in its last minute.
+        // Test on day 20,000, one minute after its start and in its last minute.
         let day = 19_999 * DAY_MIN;
         assert_eq!(admitted(&table, period(7, 20_000, 1), day + 1), 7);
         assert_eq!(admitted(&table, period(7, 20_000, 1), day + 1_439), 0);
         assert_eq!(admitted(&table, period(7, 20_001, 1), day + 1_440), 7);
-        // After 31.9 years, the number that represents the end repeats.
+        // The number that represents the end of a period repeats after 31.9 years.
         let later = 20_000 + (1 << 24) / DAY_MIN;
         assert_eq!(
             admitted(&table, period(7, later, 1), (later - 1) * DAY_MIN),
@@ -220,7 +220,7 @@ mod tests {
         let midnight = 20_000 * DAY_MIN;
         assert_eq!(admitted(&table, today, midnight - 1), 7);
         assert_eq!(admitted(&table, tomorrow, midnight), 7);
-        // The clock is set back by two minutes, then midnight comes again.
+        // The clock is set back by two minutes, so that midnight passes twice.
         assert_eq!(admitted(&table, today, midnight - 2), 0);
         assert_eq!(admitted(&table, tomorrow, midnight), 0);
         assert_eq!(admitted(&table, period(7, 20_002, 1), midnight + 1_440), 7);

@@ -1,4 +1,4 @@
-//! Counters of rate limits: a few atomic words per key, in a fixed-size table that all workers
+//! Counters of rate limits: a few atomic integers per key, in a fixed-size table that all workers
 //! share.
 //!
 //! Each algorithm has a file: [`bucket`], [`window`] and [`calendar`]. Admission takes one or two
@@ -14,11 +14,12 @@
 //! 3. A key of another limit that has more than 1/64 of the slots, and more than twice as many as
 //!    the limit of the new key.
 //!
-//! The evicted key's counter starts again; by rule 2, its limit admits at most one token too much.
-//! By rule 1, a client with an IPv6 /48 takes no slots from others, although each of its 65,536 /64
-//! networks has a key of its own. By rule 3, a flood of one limit's keys takes no slots from other
-//! limits. If no rule applies, the new key uses an overflow counter. The keys of a limit share
-//! overflow counters, which are therefore stricter than separate counters.
+//! The counter of an evicted key restarts at 0. With rule 2, the limit therefore admits at most one
+//! token too much. Because of rule 1, a client with an IPv6 /48 takes no slots from other clients,
+//! although each of its 65,536 /64 networks is a separate key. Because of rule 3, a flood of one
+//! limit's keys takes no slots from other limits. If no rule applies, the new key uses an overflow
+//! counter. Several keys of a limit share an overflow counter, so it refuses requests earlier than
+//! separate counters would.
 
 mod bucket;
 mod calendar;
@@ -55,14 +56,15 @@ pub enum Algorithm {
     Calendar(u32),
 }
 
-/// Quota of a limit: refill rate and capacity of a bucket, or requests per window or period.
+/// Number of requests that a limit admits: refill rate and capacity of a token bucket, or requests
+/// per window or calendar period.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Tokens {
-    /// Algorithm that counts.
+    /// Algorithm that counts the requests.
     pub algorithm: Algorithm,
     /// Tokens per period.
     pub count: u64,
-    /// The period in milliseconds.
+    /// Length of the period, in milliseconds.
     pub period_ms: u64,
     /// Maximum number of tokens in a bucket. Not used by windows and calendar periods.
     pub burst: u64,
@@ -73,18 +75,18 @@ pub struct Tokens {
 pub struct Admission {
     /// True if the request is admitted.
     pub admitted: bool,
-    /// Number of tokens that are left.
+    /// Number of tokens that remain.
     pub remaining: u64,
-    /// Time until the next token, in ticks of 100 ns. 0 if a token is left. For
+    /// Time until the next token, in ticks of 100 ns. 0 if a token remains. For
     /// [`Algorithm::Calendar`]: time until the period ends.
     pub wait_ticks: u64,
 }
 
-/// Fixed-capacity hash table. Each key has two candidate groups of four slots.
+/// Fixed-capacity hash table of counters. Each key has two candidate groups of four slots.
 #[derive(Debug)]
 pub struct RateTable {
-    /// Slots and networks. Allocated on first use, so that a gateway without limits needs no
-    /// memory.
+    /// Slots and counts by network. Allocated on first use, so that a gateway without limits needs
+    /// no memory.
     memory: OnceLock<Memory>,
     count: usize,
     hasher: Hasher,
@@ -93,30 +95,30 @@ pub struct RateTable {
     /// True if a counter has changed since the last [`RateTable::take_changed`]. Only used by
     /// tables that are saved.
     changed: AtomicBool,
-    /// Number of used slots by limit. The index is [`owner`].
+    /// Number of used slots of each limit. The index is the result of [`owner`].
     held: Box<[AtomicU32]>,
-    /// Overflow counters for keys without a slot. Limits have separate counters, so that a limit
-    /// with a slow rate does not refuse callers of other limits.
+    /// Overflow counters for keys without a slot. Each limit selects its own, so that a limit with
+    /// a slow rate does not refuse callers of other limits.
     overflow: [Slot; 3 * OVERFLOWS],
     overflowed: AtomicU64,
     evicted: AtomicU64,
 }
 
-/// Slots, and the networks whose clients created their keys.
+/// Slots of the table, and the networks of the clients that created their keys.
 #[derive(Debug)]
 struct Memory {
     groups: Box<[Group]>,
-    /// [`Places`] of the networks of each slot. Only new keys read and write them, so that they are
-    /// not in the cache lines of the counters.
+    /// [`Places`] of the networks of each slot. They are not in the cache lines of the counters,
+    /// because only new keys read and write them.
     networks: Box<[AtomicU64]>,
     /// Number of used slots by network.
     by_network: NetworkCounts,
 }
 
-/// Hash function of keys.
+/// Hash function for keys.
 #[derive(Debug)]
 enum Hasher {
-    /// Hash function with a seed of this process.
+    /// Hash function with a random seed, different in each process.
     Process(RandomState),
     /// SipHash-2-4 with a seed that is saved with the counters.
     Saved([AtomicU64; 2]),
@@ -128,18 +130,18 @@ struct Group([Slot; 4]);
 
 #[derive(Debug, Default)]
 struct Slot {
-    /// Hash of the key, or one of the marks [`EMPTY`] and [`BUSY`].
+    /// Hash of the key. [`EMPTY`] or [`BUSY`] if the slot has no key.
     tag: AtomicU64,
     /// Upper 12 bits of the tag, then 52 bits with the time in ticks at which the slot is free
     /// again. The time covers 14 years, or more in a table with longer ticks. For a bucket, this
-    /// time is the theoretical arrival time. With the tag bits, a compare-and-swap fails if the
-    /// slot was given to another key meanwhile.
+    /// time is the theoretical arrival time. The tag bits make a compare-and-swap fail if another
+    /// key has taken the slot meanwhile.
     word: AtomicU64,
     /// Ticks per token of a [`bucket`], or the packed counts of a [`window`] or a [`calendar`]
     /// period. 0 for a new key.
     counts: AtomicU64,
-    /// Number of the limit that uses the slot (see [`owner`]). The bits above it are the period of
-    /// a [`window`].
+    /// Number of the limit that uses the slot (see [`owner`]). For a [`window`], the higher bits
+    /// are its period.
     owner: AtomicU64,
 }
 
@@ -148,7 +150,7 @@ struct NewKey {
     /// Number of the key's limit (see [`owner`]).
     owner: u64,
     algorithm: Algorithm,
-    /// Client that sent the key. None if clients cannot invent keys of its kind.
+    /// Client that sent the key. None if clients cannot invent keys of this kind.
     client: Option<IpAddr>,
 }
 
@@ -156,21 +158,21 @@ const EMPTY: u64 = 0;
 const BUSY: u64 = 1;
 const TIME_BITS: u32 = 52;
 const TIME_MASK: u64 = (1 << TIME_BITS) - 1;
-/// Number of limits whose slots are counted separately. Further limits share these counts.
+/// Number of limits whose slots are counted separately. If there are more, several limits share a
+/// count.
 const OWNERS: u64 = 1_024;
-/// Divisor of the share of the table: a limit with more than 1/`SHARE` of the slots may lose keys
-/// to new keys.
+/// Divisor: if a limit has more than 1/`SHARE` of the slots, new keys can evict its keys.
 const SHARE: usize = 4;
-/// Divisor of the slots that a limit may have before other limits can evict its keys with more than
-/// one used token.
+/// Divisor: if a limit has more than 1/`LARGE` of the slots, other limits can evict its keys with
+/// more than one used token.
 const LARGE: usize = 64;
 /// Number of counters of networks of each width.
 const NETWORK_COUNTERS: usize = 1 << 14;
-/// Divisor of the slots that a network may have before clients of other networks can evict its
-/// keys.
+/// Divisor: if a network has more than 1/`NETWORK_LARGE` of the slots, clients of other networks
+/// can evict its keys.
 const NETWORK_LARGE: usize = 1_024;
-/// Minimum number of slots that a network must have before clients of other networks can evict its
-/// keys, in a small table.
+/// Minimum for the number of slots above which clients of other networks can evict a network's
+/// keys. Relevant in a small table.
 const NETWORK_SLOTS_MIN: usize = 8;
 /// Number of overflow counters for keys without a slot, of each algorithm.
 const OVERFLOWS: usize = 128;
@@ -184,13 +186,13 @@ const TICK_NS: u64 = 100;
 const SAVED_TICK_NS: u64 = 1_000_000;
 /// Maximum number of times that a slot is read again while another thread claims it.
 const SPINS_MAX: u32 = 64;
-/// Maximum number of times that the thread yields after [`SPINS_MAX`] reads, because the other
-/// thread may have been suspended while it claims the slot. Afterwards the key uses the overflow
-/// counter, which may admit it once more.
+/// Maximum number of times that the thread yields after [`SPINS_MAX`] reads. The other thread may
+/// have been suspended while it claims the slot. Afterwards the key uses an overflow counter, which
+/// may admit one request too much.
 const YIELDS_MAX: u32 = 64;
 
 impl Tokens {
-    /// Largest number of tokens that one request can take.
+    /// Largest number of tokens that one request can take from a limit.
     #[must_use]
     pub fn capacity(self) -> u64 {
         match self.algorithm {
@@ -208,8 +210,8 @@ impl RateTable {
         Self::with(keys, Hasher::Process(hasher), TICK_NS)
     }
 
-    /// Creates a table whose counters can be saved, with wall-clock times. `seed` must be random;
-    /// [`RateTable::restore`] replaces it.
+    /// Creates a table whose counters can be saved. Its times are wall-clock times. `seed` must be
+    /// random; [`RateTable::restore`] replaces it.
     #[must_use]
     pub fn saved(keys: usize, seed: [u64; 2]) -> Self {
         Self::with(keys, Hasher::Saved(seed.map(AtomicU64::new)), SAVED_TICK_NS)
@@ -229,8 +231,8 @@ impl RateTable {
         }
     }
 
-    /// Hash of a key. The input is the limit, and the parts of the key with their lengths, so that
-    /// different keys have different inputs.
+    /// Hash of a key. The input is the limit and each part of the key with its length, so that
+    /// different keys never give the same input.
     #[must_use]
     pub fn tag(&self, state: StateId, parts: &[&[u8]]) -> u64 {
         fn hash(mut hasher: impl std::hash::Hasher, state: StateId, parts: &[&[u8]]) -> u64 {
@@ -250,7 +252,7 @@ impl RateTable {
 
     /// Takes `cost` tokens from the counter of a key at the time `now_ns`, if available. `state` is
     /// the limit; `tag` is the hash of the key. `now_ns` is monotonic time, or Unix time for a
-    /// table that is saved. For keys that belong to no client.
+    /// table that is saved. For keys that clients can invent, use [`RateTable::take_of`].
     #[must_use]
     pub fn take(
         &self,
@@ -309,7 +311,7 @@ impl RateTable {
             .clamp(1, TIME_MASK >> 3)
     }
 
-    /// Sets the flag [`Self::changed`]. Writes the flag only if it is not set yet, because all
+    /// Sets the flag [`Self::changed`]. Does not write the flag if it is already set, because all
     /// workers share its cache line.
     fn note_change(&self) {
         if !self.changed.load(Ordering::Relaxed) {
@@ -342,7 +344,7 @@ impl RateTable {
         self.evicted.load(Ordering::Relaxed)
     }
 
-    /// Overflow counter of a limit, selected by a hash of its id and quota.
+    /// Overflow counter for keys of a limit, selected by a hash of the limit's id and quota.
     fn overflow_of(&self, state: StateId, tokens: Tokens) -> &Slot {
         let numbers = [tokens.count, tokens.period_ms, tokens.burst].map(u64::to_le_bytes);
         let hash = self.tag(state, &numbers.each_ref().map(|bytes| bytes.as_slice()));
@@ -354,7 +356,7 @@ impl RateTable {
         }
     }
 
-    /// Allocates the table now, so that no request has to.
+    /// Allocates the table at once, so that no request has to.
     pub fn warm(&self) {
         self.memory();
     }
@@ -367,7 +369,7 @@ impl RateTable {
         })
     }
 
-    /// Slots that a key can have, with their indexes in [`Memory::networks`].
+    /// Slots that a key may use, with their indexes in [`Memory::networks`].
     fn candidates(&self, tag: u64) -> impl Iterator<Item = (usize, &Slot)> {
         let groups = &self.memory().groups;
         let mask = groups.len() - 1;
@@ -404,7 +406,7 @@ impl RateTable {
                 }
             }
             if busy {
-                // Another thread is claiming a slot here, perhaps for the same key.
+                // Another thread is claiming this slot, perhaps for the same key.
                 match attempt < SPINS_MAX {
                     true => std::hint::spin_loop(),
                     false => std::thread::yield_now(),
@@ -441,7 +443,7 @@ impl RateTable {
         None
     }
 
-    /// Indices of the counters of a client's networks. [`Places::NONE`] without a client.
+    /// Indices of the counters for the networks of a client. [`Places::NONE`] if `client` is None.
     fn places(&self, client: Option<IpAddr>) -> Places {
         client.map_or(Places::NONE, |client| {
             let hash = |bytes: &[u8]| self.tag(StateId(0), &[b"network", bytes]);
@@ -449,8 +451,8 @@ impl RateTable {
         })
     }
 
-    /// Moves the count of a slot from its former networks to those of `places`. The caller has
-    /// marked the slot as [`BUSY`].
+    /// Moves the count of a slot from its former networks to the networks of `places`. The caller
+    /// has marked the slot as [`BUSY`].
     fn set_places(&self, at: usize, places: Places) {
         let memory = self.memory();
         let before = memory.networks[at].swap(places.to_word(), Ordering::Relaxed);
@@ -464,9 +466,9 @@ impl RateTable {
         u32::try_from(floor).unwrap_or(u32::MAX)
     }
 
-    /// Slot that a new key may evict because a client of a larger network created the slot's key,
-    /// with its index and the tag of that key. The slot is selected from the network with the most
-    /// slots; there, the slot that is free again first.
+    /// Slot that a new key may evict because a client of a larger network created the slot's key
+    /// (rule 1 of the module). Returns the slot, its index and the key's tag. Selects the network
+    /// with the most slots, and in it the slot that is free again first.
     #[cold]
     fn of_larger_network(&self, newcomer: Places, tag: u64) -> Option<(usize, &Slot, u64)> {
         let memory = self.memory();
@@ -483,12 +485,12 @@ impl RateTable {
             .map(|(_, at, slot, was)| (at, slot, was))
     }
 
-    /// Slot that a new key may evict, with its index and the tag of the key that has it. Candidates
-    /// are keys with at most one used token, of limits with more than 1/[`SHARE`] of the slots.
-    /// Further candidates are keys of other limits with more than twice as many slots as the new
-    /// key's limit. The key with the least usage is selected. A limit with more than 1/[`SHARE`] of
-    /// the slots can only evict its own keys, and keys of limits with more than twice as many
-    /// slots. A client of a large network evicts no key of a smaller network.
+    /// Slot that a new key may evict (rules 2 and 3 of the module), with its index and the tag of
+    /// its key. Candidates are keys with at most one used token, of limits with more than
+    /// 1/[`SHARE`] of the slots. Further candidates are keys of other limits with more than twice
+    /// as many slots as the new key's limit. The key with the least usage is selected. A limit with
+    /// more than 1/[`SHARE`] of the slots can only evict its own keys, and keys of limits with more
+    /// than twice as many slots. A client of a large network evicts no key of a smaller network.
     #[cold]
     fn evictable(
         &self,
@@ -543,13 +545,13 @@ impl RateTable {
     }
 }
 
-/// Number of a limit, under which its slots are counted.
+/// Number of a limit, by which its slots are counted.
 const fn owner(state: StateId) -> u64 {
     state.0 % OWNERS
 }
 
 impl NewKey {
-    /// Value of [`Slot::owner`] for the key.
+    /// Value of [`Slot::owner`] in a slot with this key.
     const fn owner_word(&self) -> u64 {
         let kind = match self.algorithm {
             Algorithm::Bucket => 0,
@@ -571,8 +573,7 @@ impl Slot {
     }
 }
 
-/// True if a slot with this word can belong to the key with this tag, because the tag bits in the
-/// word match.
+/// True if `word` can be that of a slot with the key `tag`: its tag bits match.
 const fn is_of(word: u64, tag: u64) -> bool {
     word >> TIME_BITS == tag >> TIME_BITS
 }

@@ -14,12 +14,12 @@ use sha2::{Digest as _, Sha256};
 use super::{BUSY, EMPTY, Hasher, RateTable, TIME_MASK, is_of};
 use crate::network::Places;
 
-/// Seed and counters of a table that [`RateTable::saved`] created.
+/// Seed and counters of a table, for saving and restoring.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Saved {
-    /// Seed of the keys' hashes.
+    /// Seed of the hash function for keys.
     pub seed: [u64; 2],
-    /// Words of the slots in use: tag, word, counts, owner, and the places of its networks.
+    /// Integers of each slot in use: tag, word, counts, owner, and the `Places` of its networks.
     pub slots: Vec<[u64; 5]>,
 }
 
@@ -88,7 +88,7 @@ pub fn content(rest: &[u8]) -> Result<Vec<Saved>, &'static str> {
     Ok(tables)
 }
 
-/// Hash function with a saved seed. The result is the same in every process.
+/// Hash function with a saved seed. Its results are the same in every process.
 #[expect(
     deprecated,
     reason = "`DefaultHasher` promises no algorithm and takes no seed"
@@ -109,8 +109,8 @@ impl RateTable {
         self.note_change();
     }
 
-    /// Counters whose periods are not over at `now_ns` (Unix time). `None` for a table that is not
-    /// saved.
+    /// Saves the counters whose periods have not ended at `now_ns` (Unix time). `None` for a table
+    /// that is not saved.
     #[must_use]
     pub fn save(&self, now_ns: u64) -> Option<Saved> {
         let Hasher::Saved(seed) = &self.hasher else {
@@ -138,8 +138,8 @@ impl RateTable {
         })
     }
 
-    /// Replaces the seed and adds saved counters. Must run before the first request is counted.
-    /// Returns the number of counters that found no free slot.
+    /// Restores the seed and the counters of a saved table. Must run before the first request is
+    /// counted. Returns the number of counters that found no free slot.
     pub fn restore(&self, saved: &Saved) -> usize {
         let Hasher::Saved(seed) = &self.hasher else {
             return saved.slots.len();

@@ -111,7 +111,7 @@ fn a_changed_limit_keeps_what_was_consumed() {
 }
 
 /// Takes two tokens for each of `count` keys of a limit, so that none of these keys can be evicted.
-/// Returns the number of keys that got them.
+/// Returns the number of keys that got two tokens.
 fn fill(table: &RateTable, state: StateId, tokens: Tokens, count: u32) -> usize {
     let admitted = (0..count).filter(|key| {
         let tag = table.tag(state, &[&key.to_le_bytes()]);
@@ -183,7 +183,7 @@ fn flood_of_new_keys_evicts_no_other_limit() {
         }
     }
     flood(200_000);
-    // The keys with used tokens have kept their counters.
+    // The keys with used tokens still have their counters.
     for state in [flooded, other] {
         for key in 0..50u32 {
             let tag = table.tag(state, &[&key.to_le_bytes()]);
@@ -236,7 +236,7 @@ fn fill_network(table: &RateTable, limits: u64, tokens: Tokens, count: usize) {
     }
 }
 
-/// Number of tokens that a new client of a limit gets, of 10.
+/// Number of admitted requests of 10 that a new client sends to a limit.
 fn of_new_client(table: &RateTable, limit: u64, tokens: Tokens, client: IpAddr) -> usize {
     let tag = table.tag(StateId(limit), &[b"new", client.to_string().as_bytes()]);
     let takes =
@@ -248,7 +248,7 @@ fn of_new_client(table: &RateTable, limit: u64, tokens: Tokens, client: IpAddr) 
 fn ipv6_network_takes_no_slots_of_others() {
     let tokens = quota(5, 3_600_000, 5);
     let table = seeded();
-    // Before the flood, clients of many networks use two tokens.
+    // Clients of many networks use two tokens each before the flood.
     let early = |number: u8| IpAddr::from([198, 51, number, 1]);
     let of_early = |number: u8| {
         let tag = table.tag(StateId(0), &[b"early", &[number]]);
@@ -271,13 +271,13 @@ fn ipv6_network_takes_no_slots_of_others() {
         let client = IpAddr::from([0x2001, 0xdb8, 8 + u16::from(number), 0, 0, 0, 0, 1]);
         assert_eq!(of_new_client(&table, 0, tokens, client), 5, "{client}");
     }
-    // The counts of others are kept.
+    // The counters of other clients are kept.
     let kept = (0..100).filter(|number| of_early(*number) == 1).count();
     assert_eq!(kept, 100);
 }
 
-/// New keys of a client that invents many evict only its own keys, although all keys are of one
-/// limit.
+/// If one client invents many keys, the new keys evict only its own keys, although all keys are of
+/// one limit.
 #[test]
 fn client_with_invented_keys_takes_no_slots() {
     let tokens = quota(5, 3_600_000, 5);

@@ -1,9 +1,9 @@
-//! Sliding window: the number of requests in the current window, plus a weighted number of those in
-//! the window before it. The weight is the fraction of the earlier window that lies within the last
-//! period.
+//! Sliding window: the number of requests in the current window, plus a weighted number of requests
+//! in the window before it. The weight is the fraction of the earlier window that is within one
+//! period of now.
 //!
-//! The counts and the number of the window are in one word, so that one compare-and-swap counts a
-//! request. The other word of the slot contains the time at which both windows have ended.
+//! The counts and the number of the window are in one integer, so that one compare-and-swap counts
+//! a request. The other integer of the slot contains the time at which both windows have ended.
 
 use std::sync::atomic::Ordering;
 
@@ -41,13 +41,14 @@ impl Counts {
         self.number << (2 * COUNT_BITS) | count(self.before) << COUNT_BITS | count(self.current)
     }
 
-    /// Counts for the window `number`. The count of the window before it is kept as the earlier
-    /// one; older counts are dropped.
+    /// Moves the counts to the window `number`. The count of the window directly before it becomes
+    /// the earlier count; older counts are dropped.
     fn at(self, number: u64) -> Self {
         let (before, current) = match number.wrapping_sub(self.number) & NUMBER_MASK {
             0 => (self.before, self.current),
             1 => (self.current, 0),
-            // Another thread has read a later time and begun a later window: count in that window.
+            // Another thread has begun a later window, because it read a later time: count in that
+            // window.
             NUMBER_MASK => return self,
             // The wall clock was set back: keep the counts.
             back if back > NUMBER_MASK / 2 => (self.before, self.current),
@@ -73,9 +74,9 @@ pub(super) fn take(
     let limit = tokens.count.min(COUNT_MAX);
     let number = now / period;
     let end = ((number + 2) * period).min(TIME_MASK);
-    // Load the counts before the time. If the time has passed, no thread had counted in the new
-    // window when the counts were loaded. The compare-and-swap below fails if a thread does so
-    // later.
+    // Load the counts before the end time. If the end has passed, no thread had counted in the new
+    // window when the counts were loaded. If a thread counts later, the compare-and-swap below
+    // fails.
     let mut word = slot.counts.load(Ordering::Acquire);
     let mut is_over = slot.word.load(Ordering::Acquire) & TIME_MASK <= now;
     // First reserve the slot until the end of the next window, then count.
@@ -83,8 +84,7 @@ pub(super) fn take(
         let later = (word & TIME_MASK).max(end);
         is_of(word, tag).then_some((word & !TIME_MASK) | later)
     };
-    // Another key has got the slot meanwhile: decide as for a new key, and do not charge the key
-    // that has the slot.
+    // Another key owns the slot now. Decide as for a new key, and do not charge the owner.
     let ours = slot
         .word
         .fetch_update(Ordering::AcqRel, Ordering::Acquire, held)
@@ -151,7 +151,7 @@ fn set_period(slot: &Slot, period: u64) {
         .fetch_update(Ordering::AcqRel, Ordering::Acquire, with);
 }
 
-/// Decision for `cost` requests at `elapsed` ticks after the start of the current window.
+/// Decides on `cost` requests that arrive `elapsed` ticks after the start of the current window.
 fn admit(counts: Counts, limit: u64, cost: u64, period: u64, elapsed: u64) -> Admission {
     let left = period - elapsed;
     let used = counts.current + share(counts.before, left, period);
@@ -186,8 +186,8 @@ fn wait(before: u64, current: u64, limit: u64, cost: u64, period: u64, left: u64
     left + period.saturating_sub(fitting(current, room, period))
 }
 
-/// Largest number of remaining ticks in the current window at which `count` requests of the earlier
-/// window have at most the weight `room`.
+/// Maximum number of remaining ticks in the current window at which `count` requests of the earlier
+/// window weigh at most `room`.
 fn fitting(count: u64, room: u64, period: u64) -> u64 {
     if count <= room {
         return period;
@@ -196,13 +196,14 @@ fn fitting(count: u64, room: u64, period: u64) -> u64 {
     u64::try_from(ticks).unwrap_or(period)
 }
 
-/// Weighted number of `count` requests of the earlier window, rounded up.
+/// Weight of `count` requests of the earlier window, rounded up, with `left` ticks left in the
+/// current window.
 fn share(count: u64, left: u64, period: u64) -> u64 {
     let weight = (u128::from(count) * u128::from(left)).div_ceil(u128::from(period));
     u64::try_from(weight).unwrap_or(count)
 }
 
-/// Subtracts `cost` counted requests, first from the current window.
+/// Subtracts `cost` counted requests, first from the current window, then from the earlier one.
 pub(super) fn refund(slot: &Slot, tag: u64, cost: u64) {
     if !is_of(slot.word.load(Ordering::Acquire), tag) {
         return;
@@ -223,8 +224,8 @@ pub(super) fn refund(slot: &Slot, tag: u64, cost: u64) {
         .fetch_update(Ordering::AcqRel, Ordering::Acquire, back);
 }
 
-/// Number of counted requests. `None` if more than one request was counted, so that the key must
-/// not be evicted.
+/// Number of counted requests. `None` if there are more than one: a new key must then not evict
+/// this key.
 pub(super) fn light_usage(slot: &Slot) -> Option<u64> {
     let counts = Counts::of(slot.counts.load(Ordering::Acquire));
     let usage = counts.before + counts.current;
@@ -268,8 +269,8 @@ mod tests {
 
     #[test]
     fn twice_the_limit_gets_the_limit() {
-        // 200 requests per second with a limit of 100 per second, for a minute: the admitted number
-        // is exact to 1 % and one window.
+        // Send 200 requests per second for a minute to a limit of 100 per second. The admitted
+        // number may differ by 1 % and one window.
         let count = admitted(window(100, 1_000), 5_000_000, 60);
         assert!((5_940..=6_160).contains(&count), "{count}");
         // Half as many requests as allowed: all are admitted.
@@ -280,7 +281,7 @@ mod tests {
     fn full_window_leaves_room_as_it_slides_out() {
         let (table, tag) = table();
         let tokens = window(10, 1_000);
-        // At the end of second 100, the limit is used up.
+        // Use up the limit at the end of second 100.
         for _ in 0..10 {
             assert!(
                 table
@@ -288,7 +289,7 @@ mod tests {
                     .admitted
             );
         }
-        // A fixed window per calendar second would admit ten more here.
+        // A fixed window that begins at each second would admit ten more requests here.
         let refused = table.take(STATE, tag, tokens, 1, 101 * SECOND);
         assert_eq!((refused.admitted, refused.remaining), (false, 0));
         assert_eq!(refused.wait_ticks, 1_000_000, "a tenth of the second");
@@ -306,7 +307,7 @@ mod tests {
         let half = 101 * SECOND + 500_000_000;
         let more = (0..20).filter(|_| table.take(STATE, tag, tokens, 1, half).admitted);
         assert_eq!(more.count(), 4);
-        // Two windows later, none of them counts.
+        // Two windows later, none of the requests counts.
         let late = 103 * SECOND;
         let all = (0..20).filter(|_| table.take(STATE, tag, tokens, 1, late).admitted);
         assert_eq!(all.count(), 10);
@@ -347,7 +348,7 @@ mod tests {
                     .admitted
             );
         }
-        // The limit changes its count, then its period.
+        // First the count of the limit changes, then its period.
         let left = table
             .take(STATE, tag, window(8, 1_000), 1, 100 * SECOND)
             .remaining;

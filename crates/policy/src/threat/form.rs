@@ -1,7 +1,7 @@
 //! Texts of urlencoded forms and queries, decoded byte by byte.
 //!
-//! Each name and each value is searched separately. `%` without two hexadecimal digits stands for
-//! itself, as in the URL Standard.
+//! Each name and each value is searched separately. `%` without two hexadecimal digits is not
+//! decoded, as in the URL Standard.
 
 use super::rules::{Rule, Search};
 
@@ -9,10 +9,11 @@ use super::rules::{Rule, Search};
 #[derive(Debug)]
 pub(super) struct Form {
     search: Search,
-    /// True if `+` stands for a space and `&` and `=` separate texts.
+    /// True for forms and queries: `+` is a space, and `&` and `=` separate texts. False for a
+    /// path.
     is_form: bool,
-    /// State after `%`: 0xff before the first hexadecimal digit, then that digit. `None` outside
-    /// an escape.
+    /// State of a percent-escape: `0xff` before the first hexadecimal digit, then that digit.
+    /// `None` outside an escape.
     escape: Option<u8>,
 }
 
@@ -25,10 +26,7 @@ impl Form {
         }
     }
 
-    /// Reads a byte.
-    ///
-    /// # Errors
-    /// The rule that matches the text.
+    /// Reads the next byte.
     pub(super) fn add(&mut self, byte: u8) -> Result<(), Rule> {
         let digit = |byte: u8| char::from(byte).to_digit(16);
         match (self.escape.take(), digit(byte)) {

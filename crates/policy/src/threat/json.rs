@@ -1,28 +1,28 @@
 //! Limits on JSON (RFC 8259), checked byte by byte.
 //!
 //! The scanner keeps one entry per open array or object, so that its memory depends on the maximum
-//! depth alone. It accepts exactly the grammar of RFC 8259: another reader must not see a string
+//! depth alone. It accepts exactly the grammar of RFC 8259: another parser must not see a string
 //! where the scanner sees structure.
 
 use super::rules::{self, Search};
 use super::utf8::Utf8;
 use super::{JsonLimits, Violation, bytes, more};
 
-/// Maximum length of a number. Some servers need quadratic time for the digits.
+/// Maximum length of a number, in bytes. Some servers need time quadratic in the number of digits.
 pub(super) const NUMBER_BYTES_MAX: u64 = 1_024;
 
 /// Position of the scanner in the grammar of JSON.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    /// Before the value of a member or the first value of a text.
+    /// Before the value of a member, or before the value of the whole text.
     Value,
-    /// Before the first item of an array, or its end.
+    /// After `[`: before the first item or `]`.
     ItemOrEnd,
-    /// Before the first name of an object, or its end.
+    /// After `{`: before the first name or `}`.
     NameOrEnd,
     /// After a comma in an object: a name must follow.
     Name,
-    /// Before `:`.
+    /// After a name, before `:`.
     Colon,
     /// After a value inside an array or object.
     CommaOrEnd,
@@ -30,9 +30,9 @@ enum State {
     Done,
     /// Inside a string; true for a name.
     Text(bool),
-    /// After a backslash.
+    /// Inside a string after a backslash; true for a name.
     Escape(bool),
-    /// Inside the digits of `\u`: number of missing digits, and value so far.
+    /// Inside the digits of `\u`: true for a name, number of missing digits, and value so far.
     Hex(bool, u8, u16),
     /// Inside a number.
     Number(Digits),
@@ -57,7 +57,7 @@ enum Digits {
 #[derive(Clone, Copy, Debug)]
 struct Level {
     is_object: bool,
-    /// Number of items or members.
+    /// Number of items or members so far.
     count: u32,
 }
 
@@ -65,7 +65,7 @@ struct Level {
 #[derive(Debug)]
 pub(super) struct Json {
     limits: JsonLimits,
-    /// True if the body is a sequence of texts (NDJSON, RFC 7464).
+    /// True if the body may have several texts (NDJSON, RFC 7464).
     is_sequence: bool,
     state: State,
     levels: Vec<Level>,
@@ -75,9 +75,9 @@ pub(super) struct Json {
     utf8: Utf8,
     /// Number of bytes read.
     read: u64,
-    /// True once a text is complete.
+    /// True if at least one text is complete.
     found: bool,
-    /// Search in names and strings.
+    /// Search for rules in names and strings. None: there are no rules.
     search: Option<Search>,
 }
 
@@ -281,20 +281,19 @@ impl Json {
 
     fn hex(&mut self, byte: u8, (is_name, missing, value): (bool, u8, u16)) -> Result<(), String> {
         let digit = char::from(byte).to_digit(16).ok_or_else(syntax)?;
-        // The conversion cannot fail, because a hexadecimal digit is below 16.
+        // Cannot fail: a hexadecimal digit is less than 16.
         let value = (value << 4) | u16::try_from(digit).unwrap_or(0);
         if missing > 1 {
             self.state = State::Hex(is_name, missing - 1, value);
             return Ok(());
         }
         self.state = State::Text(is_name);
-        // Search `?` in place of half of a surrogate pair, because no rule contains such a
-        // character.
+        // Search `?` instead of half of a surrogate pair. No rule contains such a character.
         let character = char::from_u32(value.into()).unwrap_or('?');
         self.searches(character, false)?;
         let length = match value {
             0..0x80 => 1,
-            // Each half of a surrogate pair is half of a character of four bytes.
+            // A surrogate pair is a character of four bytes, so each half counts two.
             0x80..0x800 | 0xd800..0xe000 => 2,
             _ => 3,
         };
@@ -312,7 +311,7 @@ impl Json {
             (Digits::Exponent | Digits::Sign | Digits::Power, b'0'..=b'9') => Digits::Power,
             (Digits::Zero | Digits::Whole | Digits::Fraction | Digits::Power, _) => {
                 self.value_ends();
-                // Two texts of a sequence need a separator: `12` is one number.
+                // Require a separator between two texts of a sequence: `12` is one number.
                 return match (self.state, byte) {
                     (State::Done, b' ' | b'\t' | b'\n' | b'\r' | 0x1e) => self.between(byte),
                     (State::Done, _) => Err(syntax()),
@@ -381,7 +380,8 @@ impl Json {
         }
     }
 
-    /// Passes a character to the search. With `is_byte`, `character` is one byte of UTF-8.
+    /// Passes a character of a name or string to the search. `is_byte`: `character` is one byte of
+    /// UTF-8.
     fn searches(&mut self, character: char, is_byte: bool) -> Result<(), String> {
         let Some(search) = &mut self.search else {
             return Ok(());
@@ -393,7 +393,7 @@ impl Json {
         found.map_err(rules::detail)
     }
 
-    /// Adds to the length of the current string or name.
+    /// Adds `length` bytes to the current string or name, and checks its maximum length.
     fn grows(&mut self, length: u64, is_name: bool) -> Result<(), String> {
         self.length += length;
         let (most, thing) = match is_name {
@@ -424,7 +424,8 @@ mod tests {
         tokens: None,
     };
 
-    /// Result of scanning a body at once. Panics if a scan byte by byte has another result.
+    /// Result of scanning a whole body at once. Panics if scanning it byte by byte gives another
+    /// result.
     fn scan(limits: JsonLimits, is_sequence: bool, body: &[u8]) -> Result<(), String> {
         let run = |size: usize| {
             let mut json = Json::new(limits, is_sequence, None);
@@ -443,7 +444,7 @@ mod tests {
             "{", "}", "[", "]", ",", ":", "\"", "\\", "u", "0041", "1", "0", "-", ".", "e", "+",
             "true", "null", "fals", " ", "\n", "é", "\u{1}", "\u{feff}", "a", "/",
         ];
-        // Each body has up to three parts, alone or inside one of these frames.
+        // Combine up to three parts to a body, alone or inside one of these frames.
         let frames = [
             ("", ""),
             ("[", "]"),

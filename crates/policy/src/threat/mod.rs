@@ -1,7 +1,7 @@
 //! Scan of request bodies for structures that could exhaust a parser, while the bodies are streamed.
 //!
 //! A scanner reads each byte once, in constant time, and its memory has a fixed maximum. It runs
-//! before every part of the gateway that keeps or parses the body.
+//! before any other part of the gateway stores or parses the body.
 
 mod form;
 mod json;
@@ -73,10 +73,12 @@ pub struct XmlLimits {
     /// Maximum length of a name of an element or attribute, in bytes.
     #[n(3)]
     pub name_bytes: Option<u64>,
-    /// Maximum length of a text, a value, a comment or an instruction, in bytes.
+    /// Maximum length of a text, an attribute value, a comment or a processing instruction, in
+    /// bytes.
     #[n(4)]
     pub text_bytes: Option<u64>,
-    /// Maximum number of elements, attributes, texts, comments and instructions in the body.
+    /// Maximum number of elements, attributes, texts, comments and processing instructions in the
+    /// body.
     #[n(5)]
     pub tokens: Option<u32>,
 }
@@ -86,7 +88,7 @@ pub struct XmlLimits {
 pub struct Scan {
     /// Name of the policy.
     pub policy: Arc<str>,
-    /// True if the policy only logs.
+    /// True if the policy logs violations and does not refuse the request.
     pub logs: bool,
     /// Limits on JSON. None: JSON is not scanned.
     pub json: Option<JsonLimits>,
@@ -105,7 +107,7 @@ pub struct Violation {
     pub at: u64,
 }
 
-/// State of a scan between two parts of a body.
+/// State of a scan, kept between two parts of a body.
 #[derive(Debug)]
 pub struct Scanner(Kind);
 
@@ -117,9 +119,10 @@ enum Kind {
     Form(form::Form, u64),
     /// Body without a media type, before its format is known.
     Unknown(Unknown),
-    /// Body that is not scanned.
+    /// Body of a format without limits, which is not scanned.
     Free,
-    /// Body whose structure cannot be scanned. Contains the reason.
+    /// Body whose structure cannot be scanned, for example because it is compressed. Contains the
+    /// reason.
     Hidden(&'static str),
 }
 
@@ -138,7 +141,8 @@ enum Format {
 // === impl Scan ===
 
 impl Scan {
-    /// Scanner for a body with these header fields. None if its format has no limits.
+    /// Scanner for the body of a request with these header fields. None if the policy does not
+    /// limit the body's format.
     #[must_use]
     pub fn scanner(&self, headers: &HeaderMap) -> Option<Scanner> {
         let values = headers.get_all(CONTENT_TYPE).iter();
@@ -149,13 +153,15 @@ impl Scan {
         if others.is_empty() {
             return kind.map(Scanner);
         }
-        // If the `Content-Type` fields differ, each server may use another one of them.
+        // If there are several `Content-Type` fields with different values, servers differ in the
+        // field that they use.
         let mut kinds = others.into_iter().map(|other| self.kind(other, headers));
         let is_scanned = kind.is_some() || kinds.any(|other| other.is_some());
         is_scanned.then_some(Scanner(Kind::Hidden("has several media types")))
     }
 
-    /// Scanner of one format. `described` is None if the media type is missing or unreadable.
+    /// Scanner for a body of one format. `described` is None if the media type is missing or
+    /// unreadable. Returns None if the policy does not limit the format.
     fn kind(&self, described: Option<Described>, headers: &HeaderMap) -> Option<Kind> {
         let Some((charset, format)) = described else {
             return Some(match is_coded(headers) {
@@ -188,7 +194,7 @@ impl Scan {
         })
     }
 
-    /// Finding of a rule in the path or query of a request.
+    /// Searches the path and the query of a request with the rules. Returns the first match.
     #[must_use]
     pub fn target(&self, path: &str, query: Option<&str>) -> Option<Invalid> {
         let rules = self.rules.as_ref()?;
@@ -285,8 +291,8 @@ fn is_coded(headers: &HeaderMap) -> bool {
 const XML_TYPES: [&str; 4] = ["xml", "xml-dtd", "xml-external-parsed-entity", "xsl"];
 
 /// Format of a media type, and its `charset`. None if the value is not a media type, or has a
-/// charset twice. Also None for a list (`text/plain; a=b, text/json`), unless its first type is JSON
-/// or XML: servers differ in the member of a list that they use.
+/// charset twice. Also None for a list (`text/plain; a=b, text/json`), unless its first type is
+/// JSON or XML: servers differ in the item of the list that they use.
 fn format(value: &str) -> Option<Described> {
     let mut parts = value.split(';').map(str::trim);
     let essence = parts.next()?.to_ascii_lowercase();
@@ -308,7 +314,7 @@ fn format(value: &str) -> Option<Described> {
         let name = name.trim_end().to_ascii_lowercase();
         if name.starts_with("charset") {
             let value = value.trim().trim_matches('"');
-            // Treat `charset*` (RFC 8187) as a charset that no scanner reads.
+            // Treat `charset*` (RFC 8187) as an unsupported charset.
             let value = if name == "charset" { value } else { "*" };
             if charset.replace(value.to_owned()).is_some() {
                 return None;
@@ -370,7 +376,8 @@ mod tests {
         }
     }
 
-    /// Detail of the violation that a scan finds in a body. None if the scan accepts the body.
+    /// Detail of the violation that a scan finds in a body, for the tests. None if the scan accepts
+    /// the body.
     fn found(
         scan: &Scan,
         fields: &[(http::HeaderName, &'static str)],

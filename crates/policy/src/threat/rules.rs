@@ -1,8 +1,8 @@
 //! Rules that look for injection in texts that clients send.
 //!
-//! The rules are regular expressions of linear time over decoded text. Each matches at most
-//! [`OVERLAP`] bytes, so that a long text is searched in windows of constant size. A policy names
-//! each rule that it uses, because each rule also finds harmless texts:
+//! The rules are regular expressions, which run in linear time on decoded text. Each matches at
+//! most [`OVERLAP`] bytes, so that a long text is searched in windows of constant size. A policy
+//! names each rule that it uses, because each rule also finds harmless texts:
 //! `gwc/tests/peers/injection.rs` counts them in the examples of real descriptions.
 
 use std::sync::Arc;
@@ -12,7 +12,8 @@ use regex::bytes::{RegexSet, RegexSetBuilder};
 
 /// Length of the window in which a text is searched, in bytes.
 const WINDOW: usize = 4 << 10;
-/// Part of a window that is searched again with the next one, in bytes. No rule matches more.
+/// Number of bytes at the end of a window that are searched again with the next window. No rule
+/// matches a longer text.
 const OVERLAP: usize = 256;
 
 macro_rules! rules {
@@ -36,13 +37,14 @@ macro_rules! rules {
                 match self { $(Self::$variant => $name),* }
             }
 
-            /// Weakness that the rule is about, in the Common Weakness Enumeration.
+            /// Number of the weakness in the Common Weakness Enumeration (CWE) that the rule is
+            /// about.
             #[must_use]
             pub const fn source(self) -> &'static str {
                 match self { $(Self::$variant => $source),* }
             }
 
-            /// Texts that the rule finds.
+            /// Description of the texts that the rule finds.
             #[must_use]
             pub const fn finds(self) -> &'static str {
                 match self { $(Self::$variant => $finds),* }
@@ -193,7 +195,7 @@ impl Search {
     }
 }
 
-/// Text of a rule in a refusal.
+/// Detail of a refusal by this rule.
 pub(super) fn detail(rule: Rule) -> String {
     format!("matches the rule `{}`", rule.name())
 }
@@ -202,7 +204,7 @@ pub(super) fn detail(rule: Rule) -> String {
 mod tests {
     use super::*;
 
-    /// Attacks and harmless texts for each rule, two of each at least.
+    /// Attacks and harmless texts: at least two of each for every rule.
     const TEXTS: &[(Rule, &[&str], &[&str])] = &[
         (
             Rule::SqlUnion,

@@ -1,4 +1,5 @@
-//! Format of a body without a media type, by its first bytes (XML 1.0 appendix F, RFC 4627 §3).
+//! Detection of the format of a body without a media type, by its first bytes (XML 1.0 appendix F,
+//! RFC 4627 §3).
 
 use std::sync::Arc;
 
@@ -8,10 +9,10 @@ use super::rules::{Rules, Search};
 use super::xml::Xml;
 use super::{JsonLimits, Kind, OTHER_CHARSET, Scan, XmlLimits};
 
-/// Number of bytes that show the encoding of a text.
+/// Number of bytes that are needed to detect the encoding of a text.
 const START: usize = 4;
 
-/// Body without a media type, before its first byte that is not white space.
+/// Body without a media type, until its first byte that is not white space.
 #[derive(Debug)]
 pub(super) struct Unknown {
     json: Option<JsonLimits>,
@@ -31,8 +32,8 @@ impl Unknown {
         }
     }
 
-    /// Reads the next bytes of the body. Returns the scanner and the bytes that it must read, as
-    /// soon as the format is known.
+    /// Reads the next bytes of the body. When the format is known, returns the scanner and the
+    /// bytes that it must read.
     pub(super) fn read(&mut self, bytes: &[u8]) -> Option<(Kind, Vec<u8>)> {
         let missing = START.saturating_sub(self.start.len()).min(bytes.len());
         let (begin, rest) = bytes.split_at(missing);
@@ -50,8 +51,8 @@ impl Unknown {
         (kind, std::mem::take(&mut self.start))
     }
 
-    /// Scanner of the body. None while the body has nothing but white space. `rest` is the text
-    /// after the first bytes.
+    /// Scanner for the detected format. None while the body has nothing but white space. `rest` is
+    /// the body from its first other byte.
     fn kind(&self, rest: &[u8]) -> Option<Kind> {
         if is_wide(&self.start) {
             return Some(Kind::Hidden(OTHER_CHARSET));
@@ -67,7 +68,8 @@ impl Unknown {
         Some(match (first, self.json, self.xml) {
             (b'{' | b'[', Some(limits), _) => Kind::Json(Json::new(limits, false, search())),
             (b'<', _, Some(limits)) => Kind::Xml(Xml::new(limits, false, search())),
-            // Any other body: some servers parse a body without a media type as a form.
+            // Scan any other body as a form, because some servers parse a body without a media type
+            // as a form.
             _ => search().map_or(Kind::Free, |search| Kind::Form(Form::new(search, true), 0)),
         })
     }

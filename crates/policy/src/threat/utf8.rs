@@ -1,6 +1,6 @@
 //! Validity of UTF-8 (RFC 3629), byte by byte.
 
-/// State between two bytes of a text.
+/// State of a UTF-8 decoder between two bytes of a text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Utf8 {
     /// Number of continuation bytes that are still missing.

@@ -1,9 +1,10 @@
 //! Limits on XML 1.0, checked byte by byte.
 //!
-//! A document type declaration is refused, and with it every entity that is not predefined
-//! (XML 1.0 §4.6) and every external subset. Inclusion (XInclude) is refused by its namespace. End
-//! tags must match start tags, because a lenient parser would otherwise see another depth. The
-//! memory depends on the maximum depth and on the names of open elements, which have a maximum.
+//! A document type declaration is refused, and with it every entity that is not predefined (XML 1.0
+//! §4.6) and every external subset. Inclusion (XInclude) is refused by its namespace. End tags must
+//! match start tags, because a lenient parser would otherwise see another depth. The memory depends
+//! on the maximum depth and on the length of the names of open elements, which is limited
+//! ([`OPEN_NAMES_MAX`]).
 
 use super::rules::{self, Search};
 use super::utf8::Utf8;
@@ -30,25 +31,25 @@ enum State {
     Reference(Within),
     /// After `<`.
     Less,
-    /// After `<!`, with a part of `--` or `[CDATA[`.
+    /// After `<!`, while `--` or `[CDATA[` is incomplete.
     Bang,
     /// In a comment: number of `-` before the next byte, at most 2.
     Comment(u8),
     /// In a CDATA section: number of `]` before the next byte, at most 2.
     Cdata(u8),
-    /// In a processing instruction; true after `?`.
+    /// In a processing instruction; true directly after `?`.
     Instruction(bool),
     /// In the name of a start tag.
     OpenName,
-    /// In a start tag after its name; true after white space.
+    /// In a start tag after its name; true directly after white space.
     InTag(bool),
     /// In the name of an attribute.
     AttributeName,
     /// Between the name of an attribute and `=`.
     BeforeEquals,
-    /// After `=`.
+    /// After `=`, before the quote.
     BeforeValue,
-    /// In the value of an attribute, with its quote.
+    /// In the value of an attribute. Contains the quote that ends it.
     Value(u8),
     /// After `/` in a start tag.
     Slash,
@@ -68,7 +69,7 @@ enum Within {
 /// Open element.
 #[derive(Clone, Copy, Debug)]
 struct Element {
-    /// Start of its name in [`Xml::names`].
+    /// Start of the element's name in [`Xml::names`].
     name: usize,
     children: u32,
 }
@@ -79,33 +80,33 @@ pub(super) struct Xml {
     limits: XmlLimits,
     state: State,
     elements: Vec<Element>,
-    /// Names of the open elements.
+    /// Concatenated names of the open elements.
     names: Vec<u8>,
     attributes: u32,
     /// Length of the current text, value or name, in bytes.
     length: u64,
-    /// Bytes of a part that is checked as a whole: of the text after `<!`, a reference, or the XML
-    /// declaration.
+    /// Bytes of a construct that is checked when it is complete: the text after `<!`, a reference,
+    /// or the XML declaration.
     part: Vec<u8>,
-    /// Number of bytes of the current attribute value, if they are the beginning of [`XINCLUDE`].
-    /// `None` if the value differs from it.
+    /// Number of bytes of the current attribute value, as long as the value is a prefix of
+    /// [`XINCLUDE`]. `None` if it is not.
     included: Option<usize>,
     tokens: u64,
-    /// State of UTF-8. `None` for ISO-8859-1 and its superset windows-1252.
+    /// State of the UTF-8 check. `None` for ISO-8859-1 and its superset windows-1252.
     utf8: Option<Utf8>,
     /// True if the current instruction is the XML declaration.
     is_declaration: bool,
     /// True once the root element began.
     has_root: bool,
-    /// Length of the byte order mark.
+    /// Number of bytes of the byte order mark that were read.
     start: u64,
     read: u64,
-    /// Search in texts and values.
+    /// Search for rules in texts and values. None: there are no rules.
     search: Option<Search>,
 }
 
 impl Xml {
-    /// Creates a scanner. `latin`: `Content-Type` says that the document is ISO-8859-1.
+    /// Creates a scanner. `latin`: the `Content-Type` field declares ISO-8859-1.
     pub(super) fn new(limits: XmlLimits, latin: bool, search: Option<Search>) -> Self {
         Self {
             limits,
@@ -229,7 +230,7 @@ impl Xml {
                 return self.text_grows(1);
             }
             _ if is_space(byte) => {}
-            // The byte order mark: only at the beginning.
+            // Accept the byte order mark at the beginning only.
             _ if self.utf8.is_some() && self.mark_continues(byte) => {
                 self.start = self.read + 1;
             }
@@ -497,8 +498,8 @@ impl Xml {
         if self.part.is_empty() && !is_name_start(byte) {
             return Err(syntax());
         }
-        // Only the XML declaration is checked as a whole. Of other instructions, the first bytes
-        // are enough.
+        // Keep the whole XML declaration for its check. Of other instructions, keep only the first
+        // bytes.
         if self.part.len() < DECLARATION_MAX {
             self.part.push(byte);
         } else if self.part.starts_with(b"xml") && self.is_declaration {
@@ -568,7 +569,7 @@ pub(super) fn is_latin(encoding: &str) -> Option<bool> {
     is_any(&["iso-8859-1", "latin1", "windows-1252"]).then_some(true)
 }
 
-/// Encoding in an XML declaration, UTF-8 without one. `None` for any other encoding.
+/// Encoding in an XML declaration. Default: UTF-8. `None` for an unsupported encoding.
 fn encoding(declaration: &[u8]) -> Option<Encoding> {
     let text = std::str::from_utf8(declaration).ok()?;
     let Some((_, rest)) = text.split_once("encoding") else {
@@ -589,7 +590,7 @@ fn encoding(declaration: &[u8]) -> Option<Encoding> {
     })
 }
 
-/// Character that a reference stands for. `None` for an entity that XML does not define.
+/// Character that a reference represents. `None` for an entity that XML does not predefine.
 fn character(reference: &[u8]) -> Option<char> {
     let reference = std::str::from_utf8(reference).ok()?;
     let Some(number) = reference.strip_prefix('#') else {

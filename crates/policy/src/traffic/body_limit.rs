@@ -1,4 +1,4 @@
-//! Limits on the size of bodies. If an operation has `max_body` as well, the smaller limit applies.
+//! Limits on the size of bodies. If an operation also has `max_body`, the smaller limit applies.
 //!
 //! ```yaml
 //! policies:

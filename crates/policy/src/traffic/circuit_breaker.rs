@@ -4,9 +4,9 @@
 //! policies:
 //!   fuse: {kind: circuit_breaker, consecutive_failures: 5, open: 30s, half_open_requests: 1}
 //! ```
-//! The policy is a parameter, not a step: an operation whose chain contains it has a separate
-//! breaker towards its upstream, in addition to the upstream's breaker. A request that is not
-//! allowed through gets 503 `circuit_open` with `Retry-After`.
+//! The policy is a parameter, not a step: an operation whose chain contains it has its own breaker,
+//! in addition to the upstream's breaker. A request that a breaker refuses gets 503 `circuit_open`
+//! with `Retry-After`.
 
 use minicbor::{Decode, Encode};
 
@@ -28,12 +28,12 @@ pub struct Checked {
     /// Thresholds that open the breaker, and times for which it stays open.
     #[n(0)]
     pub numbers: Numbers,
-    /// Part of the upstream that has one breaker.
+    /// Scope of one breaker: the upstream or a target.
     #[n(1)]
     pub scope: Scope,
 }
 
-/// Part of an upstream that has one breaker. Default: the whole upstream.
+/// Scope of one breaker. Default: the whole upstream.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]
 #[cbor(index_only)]
 pub enum Scope {
@@ -61,12 +61,12 @@ parameters! {
         /// the breaker.
         4 half_open_requests: Count = 1 => "half_open_requests";
         or none
-        /// Consecutive failures that open the breaker. Default: disabled.
+        /// Number of consecutive failures that opens the breaker. Default: disabled.
         5 consecutive_failures: Count => "consecutive_failures";
         /// Share of failures within the window that opens the breaker, in parts per million.
         /// Default: disabled.
         6 failure_ppm: Share => "failure_ratio";
-        /// Minimum time of a response that counts as slow, in milliseconds. Default: disabled.
+        /// Response time above which a response counts as slow, in milliseconds. Default: disabled.
         7 slow_ms: Ms => "slow_calls"."above";
         /// Share of slow responses within the window that opens the breaker, in parts per million.
         /// Default: disabled.

@@ -11,9 +11,9 @@
 //! get 429 with the fields of draft-ietf-httpapi-ratelimit-headers (`qu="concurrent-requests"`),
 //! without `Retry-After`, because the time of the next free permit is unknown.
 //!
-//! With `wait`, a request above the limit waits in a queue of its key, in which callers take turns:
-//! consumers and subjects of tokens, otherwise client addresses and their networks. It gets 503 if
-//! no permit was free within `wait`, and 429 if the queue is full.
+//! With `wait`, a request above the limit waits in the queue of its key. In a queue, callers take
+//! turns: consumers, subjects of tokens, or otherwise client addresses and their networks. It gets
+//! 503 if no permit was free within `wait`, and 429 if the queue is full.
 //!
 //! With `algorithm: adaptive`, the limit of each route follows the latency of the upstream, between
 //! `min_limit` and `limit`.
@@ -67,7 +67,7 @@ pub struct Checked {
     min_limit: Option<u64>,
 }
 
-/// A concurrency limit at run time.
+/// Concurrency limit at run time.
 #[derive(Debug)]
 pub struct Filter {
     name: Box<str>,
@@ -102,9 +102,10 @@ const BY_CLAIM: &str = "policy:concurrency:claim";
 const KEYS: &str = "policy:concurrency:keys";
 /// Feature that a gateway needs for limits with `plans`. A gwd with this feature also has [`KEYS`].
 const PLANS: &str = "policy:concurrency:plans";
-/// Feature of limits with a queue. A gwd with this feature also has [`PLANS`].
+/// Feature that a gateway needs for limits with a queue (`wait`). A gwd with this feature also has
+/// [`PLANS`].
 const WAIT: &str = "policy:concurrency:wait";
-/// Feature of adaptive limits. A gwd with this feature also has [`WAIT`].
+/// Feature that a gateway needs for adaptive limits. A gwd with this feature also has [`WAIT`].
 const ADAPTIVE: &str = "policy:concurrency:adaptive";
 
 impl Policy for Checked {
@@ -220,16 +221,16 @@ impl Run for Filter {
     }
 }
 
-/// Limit of a key, as a request reads it.
+/// Limit of a key at the time of a request.
 #[derive(Clone, Copy)]
 struct CurrentLimit {
     permits: u64,
-    /// Estimate of an adaptive limit.
+    /// Estimate of an adaptive limit. None: the limit is fixed.
     estimate: Option<EstimateId>,
 }
 
 impl Filter {
-    /// Current limit of a key. If too many keys have adaptive limits, the maximum.
+    /// Current limit of a key: adaptive, or the maximum if too many keys have adaptive limits.
     fn current(&self, tag: u64, cx: &Cx<'_>) -> CurrentLimit {
         let bounds = |min| Bounds {
             min,
@@ -246,7 +247,7 @@ impl Filter {
         }
     }
 
-    /// Takes a permit, or waits for one.
+    /// Takes a permit, or returns a step that waits for a permit.
     fn wait<'a>(&'a self, tag: u64, limit: CurrentLimit, cx: &mut Cx<'a>) -> Step {
         let wait = PermitWait {
             tag,
@@ -270,7 +271,7 @@ impl Filter {
         }
     }
 
-    /// Keeps a permit for the request.
+    /// Stores a permit in the context, which holds it until the response has ended.
     fn admitted<'a>(
         &'a self,
         (lease, count): (Lease, u64),
@@ -282,7 +283,8 @@ impl Filter {
         Step::Continue
     }
 
-    /// Refuses a request that got no permit. Returns its tokens to rate limits and quotas.
+    /// Refuses a request that got no permit. Returns the tokens that it took to rate limits and
+    /// quotas.
     fn refused<'a>(
         &'a self,
         reject: &'static Reject,
@@ -312,9 +314,9 @@ impl Filter {
     }
 }
 
-/// Address by which waiting requests take turns. An authenticated caller has an address of its own
-/// in the unique local range (RFC 4193), which contains a keyed hash of the caller, so that callers
-/// behind one proxy take turns, and a caller with many addresses has one turn.
+/// Address by which waiting requests take turns. For an authenticated caller it is an artificial
+/// address in the unique local range (RFC 4193), with a keyed hash of the caller. So callers behind
+/// one proxy take turns, and a caller with many addresses has one turn.
 fn turn(cx: &Cx<'_>) -> IpAddr {
     let Some(caller) = cx.principal.as_ref().and_then(Principal::key) else {
         return cx.client;
@@ -333,11 +335,11 @@ pub fn write_fields(notice: &LeaseNotice<'_>, headers: &mut HeaderMap) {
         limit,
         remaining,
     } = *notice;
-    let said = format!("\"{policy}\";q={limit};qu=\"concurrent-requests\"");
+    let quota = format!("\"{policy}\";q={limit};qu=\"concurrent-requests\"");
     let left = format!("\"{policy}\";r={remaining}");
-    for (name, text) in [("ratelimit-policy", said), ("ratelimit", left)] {
+    for (name, text) in [("ratelimit-policy", quota), ("ratelimit", left)] {
         let name = HeaderName::from_static(name);
-        // All policies write into the same list field (RFC 9651 §3.1).
+        // Append to the list field, because other policies write into it as well (RFC 9651 §3.1).
         let before = headers.get(&name).and_then(|value| value.to_str().ok());
         let text = before.map_or(text.clone(), |before| format!("{before}, {text}"));
         if let Ok(value) = HeaderValue::try_from(text) {
@@ -564,7 +566,7 @@ mod tests {
             );
             held.push(std::mem::take(&mut cx.leases));
         }
-        // Twenty requests in flight with a rising latency.
+        // Observe twenty requests in flight with a rising latency.
         for window in 1..100u64 {
             for leases in &held[..20] {
                 leases.observe(window * 1_000_000, window * 1_000_000_000);

@@ -18,25 +18,26 @@ pub(super) struct Counter {
     pub(super) key: Reader,
     /// Store of the counter. None: the counter is in this process.
     pub(super) store: Option<Arc<Store>>,
-    /// Length of the leases in milliseconds. None: each request calls the store.
+    /// Time in milliseconds for which the gateway leases tokens from the store in advance. None:
+    /// each request calls the store.
     pub(super) lease_ms: Option<u64>,
-    /// True if the counter is in the tables of quotas.
+    /// True if the counter is in the tables for quotas, false if it is in those for rate limits.
     pub(super) quota: bool,
 }
 
 /// Result of counting a request against a limit.
 pub(super) enum Taken {
-    /// The request was counted. The admission says if the limit allows it.
+    /// The request was counted. The first field says if the limit allows it.
     Counted(Admission, Charged),
     /// The store does not answer. The request is admitted without being counted.
     Uncounted,
-    /// The store does not answer, and the request is refused.
+    /// The store does not answer, and the policy refuses requests in this case.
     Refused(&'static Reject),
-    /// The store must answer this question first.
+    /// The store must first answer. The step asks it.
     Ask(Step),
 }
 
-/// Result of asking a store to count a request.
+/// Result of a request to a store to count a request of a client.
 enum Counted {
     /// The store decided.
     Decided(Admission),
@@ -44,15 +45,14 @@ enum Counted {
     Unanswered(OnOutage),
 }
 
-/// Record of the tokens that were taken, with their counter.
+/// Record of the tokens that were taken from a counter, for a later refund.
 pub(super) enum Charged {
     Here(Charge),
     Stored(StoredCharge),
 }
 
 impl Counter {
-    /// Takes the tokens of a request. `now_ns` is the time of the clock that the tables of the
-    /// counter use.
+    /// Takes the tokens of a request. `now_ns` is the time on the clock of the counter's table.
     pub(super) fn take<'a>(
         &'a self,
         tokens: Tokens,
@@ -113,10 +113,10 @@ impl Charged {
     }
 }
 
-/// Returns the answer of the store about a request.
+/// Answer of the store about a request, from the context.
 ///
 /// # Errors
-/// The question to the store, if the context has no answer yet.
+/// The request to the store, if the context has no answer yet.
 fn ask<'a>(store: &'a Store, count: &Count, cx: &mut Cx<'a>) -> Result<Counted, Box<Effect>> {
     match cx.answers.get(&AskId::of_count(count)) {
         None => Err(Box::new(Effect::Store(Box::new(count.clone())))),
@@ -195,8 +195,8 @@ mod tests {
         }
     }
 
-    /// If a step between two limits calls another service, the first limit keeps its tokens even if
-    /// the second one refuses the request.
+    /// If a step between two limits calls another service, the tokens of the first limit stay
+    /// taken, even if the second limit refuses the request.
     #[test]
     fn limits_before_a_question_keep_their_tokens() {
         let shared = limits();
@@ -276,7 +276,8 @@ mod tests {
             assert!(!names[..at].contains(one), "{names:?}");
             assert!(one.starts_with("p:{0000000000000001:"), "{one}");
         }
-        // If the property is absent, the address is the key. An IPv6 address counts by its network.
+        // Without the property, the client's address is the key. An IPv6 address counts as its
+        // network.
         assert_eq!(name(tenant(), "10.0.0.1", "/"), names[0]);
         let network = name(Key::Address, "2001:db8:1:2::1", "/");
         assert_eq!(name(Key::Address, "2001:db8:1:2::2", "/"), network);

@@ -7,7 +7,7 @@
 //! A copy never delays the request and never makes it fail. It is sent separately; the number of
 //! concurrent copies is limited. A body of more than 64 KiB and up to `max_body` is streamed to the
 //! mirror; the copy is aborted if the mirror reads more slowly than the client sends. A chain may
-//! have several mirrors. A metric counts the results of copies.
+//! have several mirrors. A metric counts copies by result.
 
 use minicbor::{Decode, Encode};
 
@@ -27,7 +27,7 @@ use crate::step::{Run, Setting, Step};
 
 /// Default of `max_body`, in bytes.
 const MAX_BODY_BYTES: u64 = 64 << 10;
-/// Share of all requests, in parts per million.
+/// Share of all requests in parts per million: the default.
 const ALL_PPM: u32 = 1_000_000;
 
 /// A mirror, in the bundle.

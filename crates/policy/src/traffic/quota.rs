@@ -7,9 +7,9 @@
 //! ```
 //! A refused request gets 429 with `Retry-After` (RFC 9110 §10.2.3): the time to the end of the
 //! period. Responses have the fields of draft-ietf-httpapi-ratelimit-headers, and `Quota-Warning`
-//! beyond a threshold of `warn`. A request is counted before it is forwarded. The count is taken
-//! back if a later limit of the chain refuses the request. It is kept if clients can invent the key
-//! (an address, a field), and another service was asked or a password was checked in between.
+//! beyond a threshold of `warn`. A request is counted before it is forwarded. If a later limit of
+//! the chain refuses the request, the count is undone. Exception: clients can invent the key (an
+//! address, a field), and another service was called or a password was checked in between.
 //!
 //! The counters follow the wall clock and survive a restart, unlike those of `rate_limit`.
 
@@ -67,7 +67,7 @@ pub struct Checked {
     #[n(7)]
     #[cbor(skip_if = "std::ops::Not::not")]
     x_ratelimit: bool,
-    /// Length of the leases of a limit that is not exact, in milliseconds.
+    /// Length of the leases in milliseconds (`sync: synced`). None: the limit is exact.
     #[n(8)]
     lease_ms: Option<u64>,
 }
@@ -96,7 +96,7 @@ pub struct Filter {
     x_ratelimit: bool,
 }
 
-/// Period at run time.
+/// Period of a quota at run time.
 #[derive(Debug)]
 enum RunSpan {
     Calendar(Calendar),
@@ -319,8 +319,8 @@ impl Filter {
         Plans::apply(self.plans.as_ref(), cx)
     }
 
-    /// Quota that applies to a request at a time (Unix time, seconds). A calendar quota is that of
-    /// the period which contains this time.
+    /// Quota for a request at a time (Unix time, seconds). A calendar quota applies to the period
+    /// that contains this time.
     fn tokens(&self, unix_s: u64) -> Tokens {
         let (algorithm, period_ms) = match &self.span {
             RunSpan::Calendar(calendar) => {
@@ -353,7 +353,8 @@ impl Filter {
         }
     }
 
-    /// Continues in log-only mode, and records a refusal if the request exceeds the quota.
+    /// Continues with the chain, because the policy only logs. Records a refusal if the request
+    /// exceeds the quota.
     fn noted<'a>(&'a self, admitted: bool, cx: &mut Cx<'a>) -> Step {
         if !admitted {
             cx.noted.push(Noted {
@@ -576,8 +577,8 @@ mod tests {
         matches!(quota.on_request(&mut head("/"), cx), Step::Continue)
     }
 
-    /// A quota of addresses bounds the questions to other services, even if a later limit refuses
-    /// the requests.
+    /// A quota by address limits requests to other services, even if a later limit refuses the
+    /// clients' requests.
     #[test]
     fn quota_of_addresses_keeps_tokens_of_questions() {
         let quota = quota(2, Span::Calendar(Unit::Month, Zone::utc()), &[]);
@@ -633,7 +634,7 @@ mod tests {
         assert_eq!(count(day + 86_399), 10);
         assert_eq!(count(day + 86_400), 0, "no new allowance at midnight");
         assert_eq!(count(day + 86_400 + 43_200), 5);
-        // The clock is set back by five days: the counts are kept.
+        // The clock is set back by five days. The counts are kept.
         assert_eq!(count(day - 4 * 86_400), 0);
         assert_eq!(count(day + 4 * 86_400), 10);
     }

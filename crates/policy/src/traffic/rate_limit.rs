@@ -64,7 +64,7 @@ pub struct Checked {
     #[n(8)]
     #[cbor(skip_if = "std::ops::Not::not")]
     x_ratelimit: bool,
-    /// Length of the leases of a limit that is not exact, in milliseconds.
+    /// Length of the leases in milliseconds (`sync: synced`). None: the limit is exact.
     #[n(9)]
     lease_ms: Option<u64>,
 }
@@ -322,8 +322,8 @@ impl Filter {
         Plans::apply(self.plans.as_ref(), cx)
     }
 
-    /// Continues in log-only mode, and records a refusal if the request exceeds the limit. The
-    /// response gets no fields about the limit.
+    /// Continues with the chain, because the policy only logs. Records a refusal if the request
+    /// exceeds the limit. The response gets no fields about the limit.
     fn noted<'a>(&'a self, admitted: bool, cx: &mut Cx<'a>) -> Step {
         if !admitted {
             cx.noted.push(Noted {
@@ -335,7 +335,7 @@ impl Filter {
     }
 }
 
-/// Key of limits whose responses also have the fields `X-RateLimit-*`.
+/// Setting that adds the fields `X-RateLimit-*` to responses.
 pub(super) const X_RATELIMIT: &str = "x_ratelimit";
 
 /// Writes the state of a rate limit into the response fields `RateLimit-Policy` and `RateLimit`,
@@ -351,13 +351,13 @@ pub fn write_fields(notice: &RateNotice<'_>, headers: &mut HeaderMap) {
         has_x_fields,
     } = *notice;
     let seconds = |ms: u64| ms.div_ceil(1_000);
-    let said = format!(
+    let quota = format!(
         "\"{policy}\";q={};w={}",
         tokens.count,
         seconds(tokens.period_ms).max(1)
     );
     let left = format!("\"{policy}\";r={remaining};t={}", seconds(retry_after_ms));
-    for (name, text) in [("ratelimit-policy", said), ("ratelimit", left)] {
+    for (name, text) in [("ratelimit-policy", quota), ("ratelimit", left)] {
         if let Ok(value) = HeaderValue::try_from(text) {
             headers.insert(HeaderName::from_static(name), value);
         }

@@ -5,9 +5,9 @@
 //!   again: {kind: retry, attempts: 2, on: [connect-failure, gateway-error], per_try_timeout: 1s}
 //! ```
 //! Requests that are safe to repeat are always retried after connect failures and after failures of
-//! stale connections. The policy is a parameter, not a step. `retries` of an operation takes
-//! precedence over this policy, and this policy over `retries` of the upstream. The defaults are
-//! those of Envoy, except that a budget always applies.
+//! stale connections. The policy is a parameter, not a step. Precedence: `retries` of an operation,
+//! then this policy, then `retries` of the upstream. The defaults are those of Envoy, except that a
+//! budget always applies.
 
 use minicbor::{Decode, Encode};
 
@@ -100,23 +100,23 @@ conditions! {
     1 "refused-stream" RefusedStream;
     /// The connection broke before the response head, or the attempt timed out.
     2 "reset" Reset;
-    /// A 502, 503 or 504 response.
+    /// A response with status 502, 503 or 504.
     3 "gateway-error" GatewayError;
-    /// Any 5xx response, or no response at all.
+    /// Any 5xx response, or no response.
     4 "5xx" ServerError;
-    /// A status listed in `statuses`.
+    /// A response with a status listed in `statuses`.
     5 "retriable-status-codes" Statuses;
-    /// A response field listed in `headers`.
+    /// A response with a field listed in `headers`.
     6 "retriable-headers" Headers;
-    /// `grpc-status: 1` in the response's head.
+    /// A response with `grpc-status: 1` in its head.
     7 "cancelled" GrpcCancelled;
-    /// `grpc-status: 4` in the response's head.
+    /// A response with `grpc-status: 4` in its head.
     8 "deadline-exceeded" GrpcDeadlineExceeded;
-    /// `grpc-status: 13` in the response's head.
+    /// A response with `grpc-status: 13` in its head.
     9 "internal" GrpcInternal;
-    /// `grpc-status: 8` in the response's head.
+    /// A response with `grpc-status: 8` in its head.
     10 "resource-exhausted" GrpcResourceExhausted;
-    /// `grpc-status: 14` in the response's head.
+    /// A response with `grpc-status: 14` in its head.
     11 "unavailable" GrpcUnavailable;
 }
 

@@ -48,8 +48,8 @@ pub struct Share {
     /// Weight among the entries without conditions. 0: the entry gets no requests.
     #[n(1)]
     pub weight: u32,
-    /// Conditions: all requests that satisfy them go to this entry, regardless of weights. None:
-    /// the entry has a weight.
+    /// Conditions: a request that satisfies all of them goes to this entry, regardless of weights.
+    /// None: the entry has a weight.
     #[n(2)]
     pub when: Option<Vec<Condition>>,
     /// True if the weight is written in the configuration, and not a default.
@@ -69,8 +69,7 @@ pub struct Filter {
 /// Feature that a gateway needs for splits with `sticky: false`.
 const PER_REQUEST: &str = "policy:split:sticky";
 
-/// Key that is `true` (the default) if the caller selects the entry, and `false` if the request id
-/// does.
+/// Name of the setting that selects by caller (`true`, the default) or by request id (`false`).
 const STICKY: &str = "sticky";
 
 impl Checked {
@@ -95,7 +94,8 @@ impl Checked {
         &self.shares
     }
 
-    /// Settings of the entries, for the comparison in plans. Each entry is below its index.
+    /// Settings of the entries, for the comparison in plans. The path of an entry's settings begins
+    /// with its index.
     #[must_use]
     pub fn list(&self) -> Settings {
         let mut settings = Settings::default();
@@ -139,7 +139,7 @@ impl Policy for Checked {
 
     const FEATURES: &'static [&'static str] = &[PER_REQUEST];
 
-    // The split runs last, when the request no longer changes.
+    // The split runs last, because other policies may change the request.
     fn phase(&self) -> Option<Phase> {
         Some(Phase::Route)
     }
@@ -181,8 +181,8 @@ impl Filter {
         &self.shares
     }
 
-    /// True if the request id selects the entry of a request without matching conditions, that is,
-    /// if shares are per request or the caller is unknown.
+    /// True if the request id selects the entry, because shares are per request or the caller is
+    /// unknown. Applies to requests that match no entry's conditions.
     #[must_use]
     pub fn is_by_request(&self, cx: &Cx<'_>) -> bool {
         self.per_request || cx.principal.as_ref().and_then(Principal::key).is_none()
@@ -406,7 +406,7 @@ mod tests {
         let filter = split("canary", vec![share("stable", 95), share("canary", 5)]);
         let mut canary = 0;
         for request in 0..20_000u64 {
-            // Numbers as random as those that gwd derives from request ids.
+            // Numbers as random as the request hashes of gwd.
             let draw = request.wrapping_mul(0x9E37_79B9_7F4A_7C15);
             canary += u32::from(goes_to(&filter, draw, None) == "canary");
         }

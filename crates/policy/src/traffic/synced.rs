@@ -5,22 +5,23 @@
 //! policies:
 //!   fleet: {kind: rate_limit, limit: 1000/s, key: address, store: shared, sync: synced, lease: 1s}
 //! ```
-//! The store counts the tokens of a lease as used. A gateway can use them until the lease ends, so
-//! that requests pass up to one lease later than the store counted them. The limit is exceeded by at
-//! most the leases of all gateways: [`Tokens::leased_by_fleet`].
+//! The store counts the tokens of a lease as used. A gateway can use them until the lease ends. A
+//! request may therefore pass up to one lease length after the store counted it. The limit is
+//! exceeded by at most the tokens in the leases of all gateways ([`Tokens::leased_by_fleet`]).
 
 use crate::declared::{Scalar, Settings, Value};
 use crate::rate::{Algorithm, Tokens};
 
 /// Default length of a lease in milliseconds: 1s.
 pub const LEASE_MS: u64 = 1_000;
-/// Divisor of a calendar quota: the leases of all gateways have at most 1/`CALENDAR_SHARE` of it.
+/// Divisor: the leases of all gateways together have at most 1/`CALENDAR_SHARE` of a calendar
+/// quota.
 const CALENDAR_SHARE: u64 = 100;
 
 impl Tokens {
-    /// Number of tokens that the leases of all gateways of a fleet have together: as many as the
-    /// limit admits during a lease, but no more than it admits at once. 1 % of a calendar quota,
-    /// whose leases end with the period.
+    /// Maximum number of tokens in the leases of all gateways together. It is the number that the
+    /// limit admits during a lease, but at most the number that it admits at once. For a calendar
+    /// quota, whose leases end with the period: 1 %.
     #[must_use]
     pub fn leased_by_fleet(self, lease_ms: u64) -> u64 {
         match self.algorithm {
@@ -33,9 +34,10 @@ impl Tokens {
         }
     }
 
-    /// Half of the time in which the limit admits as many requests as the leases of all gateways
-    /// have tokens. A gateway without tokens that asks the store at this interval gets all tokens
-    /// that are due to it.
+    /// Interval at which a gateway without tokens calls the store, in milliseconds. It is half of
+    /// the time in which the limit admits as many requests as all leases have tokens, but at most
+    /// `lease_ms`. The gateway then gets all tokens that are due to it. For a calendar quota:
+    /// `lease_ms`.
     #[must_use]
     pub fn lease_pace_ms(self, lease_ms: u64) -> u64 {
         match self.algorithm {
@@ -49,8 +51,8 @@ impl Tokens {
     }
 }
 
-/// Adds the setting of a limit with leases, with the bound of what it admits beyond the limit.
-/// `tokens` are the tokens of the limit.
+/// Adds the settings of a limit with leases, and the number of requests that it may admit beyond
+/// the limit. `tokens` are the tokens of the limit.
 pub(super) fn settings(lease_ms: Option<u64>, tokens: Tokens, settings: Settings) -> Settings {
     let Some(lease_ms) = lease_ms else {
         return settings;
@@ -69,7 +71,8 @@ pub(super) fn settings(lease_ms: Option<u64>, tokens: Tokens, settings: Settings
         .with(&["over_admission"], Value::One(Scalar::Number(beyond)))
 }
 
-/// Tokens of a quota with a rolling window of this length, or of a calendar quota.
+/// Tokens of a quota: with a rolling window of this length, or of a calendar quota if `window_ms`
+/// is None.
 pub(super) fn tokens_of_quota(limit: u64, window_ms: Option<u64>) -> Tokens {
     Tokens {
         algorithm: match window_ms {
@@ -107,7 +110,7 @@ pub(super) mod author {
         "Time after which a gateway returns unused tokens to the store, with `sync: synced`. From 100ms to 1min. Default: 1s.",
     );
 
-    /// Reads the length of the leases of a limit. None: the limit is exact.
+    /// Reads the length of the leases of a limit, in milliseconds. None: the limit is exact.
     pub(in crate::traffic) fn read(policy: NodeRef<'_>, sink: &mut Sink) -> Option<u64> {
         let given = |key: &str| policy.get(key).filter(|node| !node.is_null());
         let lease = given("lease");
@@ -162,7 +165,7 @@ mod tests {
         for (tokens, lease_ms, leased, pace_ms) in [
             (tokens(Algorithm::Bucket, 100, 1_000, 100), 1_000, 100, 500),
             (tokens(Algorithm::Bucket, 100, 1_000, 100), 250, 25, 125),
-            // A lease takes no more than the burst.
+            // A lease has at most as many tokens as the burst.
             (tokens(Algorithm::Bucket, 100, 1_000, 10), 1_000, 10, 50),
             (tokens(Algorithm::Bucket, 5, 3_600_000, 5), 60_000, 0, 0),
             (tokens(Algorithm::Window, 600, 60_000, 600), 1_000, 10, 500),

@@ -1,11 +1,11 @@
-//! Timeout of the upstream: from the end of the request to the head of the response.
-//!
+//! Timeout for the response of the upstream: from the end of the request to the head of the
+//! response.
 //! ```yaml
 //! policies:
 //!   patient: {kind: timeout, request: 60s}
 //! ```
 //! The policy is a parameter, not a step. It has the same effect as the field `timeout` of an
-//! operation; the field takes precedence. When the timeout expires, the client gets 504
+//! operation, which takes precedence. When the timeout expires, the client gets 504
 //! `upstream_timeout`.
 
 use minicbor::{Decode, Encode};

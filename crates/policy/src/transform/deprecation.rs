@@ -29,7 +29,7 @@ pub struct Checked {
     /// First day of the deprecation, in days since 1970-01-01.
     #[n(0)]
     since_day: Option<u64>,
-    /// Last day on which the operation is served, in days since 1970-01-01.
+    /// Last day on which the operation is served, in days since 1970-01-01. None: no last day.
     #[n(1)]
     sunset_day: Option<u64>,
     /// URL of the documentation for clients.
@@ -63,7 +63,7 @@ impl Policy for Checked {
         "link": Access;
     });
 
-    // Runs in the phase that changes responses, because every response gets the fields.
+    // The policy is in the phase of response changes, because every response gets the fields.
     fn phase(&self) -> Option<Phase> {
         Some(Phase::Transform)
     }

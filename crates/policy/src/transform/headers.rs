@@ -81,19 +81,20 @@ enum Source {
     Secret(Arc<SecretCell>),
 }
 
-/// Edit of a field of requests.
+/// Edit of a request field by a `headers` policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Edit<'a> {
-    /// The field has this value and no other one.
+    /// The edit gives the field exactly this value.
     Set(&'a str),
-    /// The field is removed, gets an additional line, or gets a secret value.
+    /// The edit removes the field, adds a line to it, or sets it to a secret value.
     Other,
 }
 
 // === impl Checked ===
 
 impl Checked {
-    /// Edit of the request field with this name, in lower case. None if it is not edited.
+    /// Edit of the request field with this name, in lower case. None if the policy does not edit
+    /// the field.
     #[must_use]
     pub fn request_edit(&self, name: &str) -> Option<Edit<'_>> {
         let Edits { remove, set, add } = &self.request;
@@ -123,7 +124,7 @@ impl Checked {
 impl Policy for Checked {
     type Filter = Filter;
 
-    // The fields that redirect clients are `Location`, `Refresh` and `Alt-Svc`.
+    // `Location`, `Refresh` and `Alt-Svc` are the fields that redirect clients.
     const CHANGES: Changes = Changes::new(change_rows! {
         "response"."remove": Names;
         "response"."set"."location" as "traffic-moved": Moves;
@@ -237,8 +238,8 @@ impl Prepared {
             .chain(self.set.iter().map(|(name, _)| name))
     }
 
-    /// Removes fields with lookalike names: names that equal that of a removed or set field if `_`
-    /// and `.` are read as `-`. Some servers do not distinguish them (CVE-2026-88011).
+    /// Removes fields whose names equal the name of a removed or set field if `_` and `.` are read
+    /// as `-`. Some servers do not distinguish these names (CVE-2026-88011).
     fn remove_lookalikes(&self, headers: &mut HeaderMap) {
         let is_odd = |name: &&HeaderName| {
             name.as_str()
@@ -264,8 +265,8 @@ impl Prepared {
         for (name, source) in &self.set {
             match source.value() {
                 Some(value) => drop(headers.insert(name.clone(), value)),
-                // The cell contains only valid field values. If the value were invalid, the
-                // client's value must not be forwarded in its place.
+                // The cell contains only valid field values. If one were invalid, do not forward
+                // the client's value instead.
                 None => drop(headers.remove(name)),
             }
         }

@@ -4,9 +4,9 @@
 //! policies:
 //!   to_https: {kind: redirect, status: 308, scheme: https}
 //! ```
-//! `{path}` stands for the path that the client requested, and `{NAME}` for a path parameter. Keys
-//! that are not set leave their part of the URL unchanged. Without `scheme`, `Location` has no
-//! scheme, so that the client keeps its scheme (RFC 9110 §10.2.2).
+//! In `path`, `{path}` is replaced by the path that the client requested, and `{NAME}` by a path
+//! parameter. If a key is not set, its part of the URL is unchanged. Without `scheme`, `Location`
+//! has no scheme, so that the client keeps its scheme (RFC 9110 §10.2.2).
 
 use http::StatusCode;
 use http::header::{HOST, HeaderMap, HeaderValue, LOCATION};
@@ -141,7 +141,8 @@ impl Filter {
         };
         let elsewhere = self.scheme.is_some() || self.host.is_some() || self.port.is_some();
         let mut location = String::with_capacity(path.len() + 64);
-        // A path that begins with `//` would be read as a host, so write the host in front of it.
+        // Write the host if the path begins with `//`, because clients would read such a path as a
+        // host.
         if elsewhere || path.starts_with("//") {
             if let Some(scheme) = &self.scheme {
                 location.push_str(scheme);

@@ -59,17 +59,17 @@ pub struct DocumentDigest(
 #[derive(Debug)]
 pub struct Filter {
     reply: Reply,
-    /// Response to a request whose `If-None-Match` has the entity tag of the document. None for a
-    /// response without entity tag.
+    /// Response with status 304 for a request whose `If-None-Match` matches the document's entity
+    /// tag. None for a response without entity tag.
     not_modified: Option<Reply>,
 }
 
-/// Feature of a response whose body is a document of the bundle.
+/// Feature that a gateway needs for a response whose body is a document of the bundle.
 const DOCUMENT: &str = "policy:respond:document";
 
 impl Checked {
-    /// Response with a document of the bundle. `headers` are names in lower case with values,
-    /// sorted.
+    /// Response with a document of the bundle. `headers` are pairs of a name in lower case and a
+    /// value, sorted.
     #[must_use]
     pub fn document(digest: [u8; 32], content_type: &str, headers: Vec<(String, String)>) -> Self {
         Self {
@@ -81,7 +81,7 @@ impl Checked {
         }
     }
 
-    /// SHA-256 of the document of the bundle that is the body, if it is one.
+    /// SHA-256 of the document of the bundle that is the body. None if the body is not a document.
     #[must_use]
     pub fn document_digest(&self) -> Option<&[u8; 32]> {
         self.document.as_ref().map(|digest| &digest.0)
@@ -155,7 +155,7 @@ impl Policy for Checked {
         headers.insert(ETAG, digest.etag());
         let mut kept = headers.clone();
         kept.remove(CONTENT_TYPE);
-        // The engine has refused a bundle that names a document without having it.
+        // The engine refuses bundles that lack the document.
         let document = setting.documents.get(&digest.0);
         let body = document.map_or_else(Bytes::new, |one| Bytes::from_owner(Arc::clone(one)));
         Ok(Some(Filter {
@@ -194,7 +194,7 @@ fn matches(head: &RequestHead, etag: Option<&HeaderValue>) -> bool {
         return false;
     }
     let values = head.headers.get_all(IF_NONE_MATCH).into_iter();
-    // The tags of documents have no comma, so that a part of another tag is never equal to one.
+    // Tags of documents contain no comma, so no part of another tag equals one.
     let mut tags = values.flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
     tags.any(|tag| {
         let tag = tag.trim_ascii();
@@ -205,12 +205,12 @@ fn matches(head: &RequestHead, etag: Option<&HeaderValue>) -> bool {
 // === impl DocumentDigest ===
 
 impl DocumentDigest {
-    /// `sha256:` and 64 hex digits.
+    /// Digest as `sha256:` with 64 hexadecimal digits.
     fn text(&self) -> String {
         format!("sha256:{}", hex(&self.0))
     }
 
-    /// Strong entity tag: the first 16 bytes in hex digits.
+    /// Strong entity tag of the document: the first 16 bytes of the digest in hexadecimal.
     fn etag(&self) -> HeaderValue {
         let tag = format!("\"{}\"", hex(&self.0[..16]));
         HeaderValue::try_from(tag).expect("hex digits in quotes make a field value")

@@ -4,9 +4,9 @@
 //! policies:
 //!   below: {kind: rewrite, path: "/internal{path}", query: {remove: [debug]}}
 //! ```
-//! `{path}` stands for the path that would otherwise follow the target's path, and `{NAME}` for a
-//! path parameter. Both are inserted without decoding. Several rewrites in a chain apply in order.
-//! Routing, authorisation and logs use the client's original request.
+//! In `path`, `{path}` is replaced by the path that would otherwise follow the target's path, and
+//! `{NAME}` by a path parameter. Both are inserted without decoding. Several rewrites in a chain
+//! apply one after another. Routing, authorisation and logs use the client's original request.
 
 use std::borrow::Cow;
 
@@ -33,10 +33,10 @@ pub struct Checked {
     /// Path to append to the target's path. None: unchanged.
     #[n(0)]
     path: Option<PathText>,
-    /// Changes to the query.
+    /// Changes to the query. None: unchanged.
     #[n(1)]
     query: Option<Query>,
-    /// New value of `Host`. None: unchanged.
+    /// New value of `Host` for the upstream. None: unchanged.
     #[n(2)]
     host: Option<String>,
     /// New method. None: unchanged.
@@ -84,7 +84,7 @@ impl Policy for Checked {
         "query": Moves;
     });
 
-    // Rewrites run in the phase of routing.
+    // Rewrites run in the phase `route`.
     fn phase(&self) -> Option<Phase> {
         Some(Phase::Route)
     }
@@ -273,8 +273,8 @@ pub mod author {
         rules: &[],
     };
 
-    /// Methods to which a request cannot be rewritten. A response to HEAD has no body although it
-    /// has a length; CONNECT and TRACE are not served.
+    /// Methods to which a request cannot be rewritten. HEAD: a response to it has a length but no
+    /// body. CONNECT and TRACE: the gateway does not serve them.
     const REFUSED: [&str; 3] = ["HEAD", "CONNECT", "TRACE"];
 
     fn refuse_methods(node: NodeRef<'_>, sink: &mut Sink) {

@@ -1,4 +1,4 @@
-//! Files of a layout, read within limits. Errors contain the path.
+//! Files of a folder store, read within limits. Errors contain the path.
 
 use std::fs::{self, File};
 use std::io::{self, Read as _};
@@ -9,11 +9,11 @@ use rustix::io::Errno;
 
 use crate::refused::Refused;
 
-/// Opens a regular file without waiting, and creates it if `flags` say so. Another kind of file is
-/// refused before it is opened, because opening a device can have effects. It is refused again after
-/// that: another process may put a FIFO in the place of the file between the two.
+/// Opens a regular file without waiting, and creates it if `flags` contains `CREATE`. Checks the
+/// kind of file before opening, because opening a device can have effects, and again afterwards,
+/// because another process may have replaced the file by a FIFO.
 ///
-/// With `NOFOLLOW`, a symbolic link is refused as well, so that no file is created elsewhere.
+/// With `NOFOLLOW`, also refuses a symbolic link, which could name a file outside the store.
 ///
 /// # Errors
 /// The error of the system; `InvalidInput` if the file is not a regular one.
@@ -28,8 +28,8 @@ pub(super) fn open_regular(path: &Path, flags: OFlags) -> io::Result<File> {
     let flags = flags | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     let mode = Mode::from_raw_mode(0o666);
     let opened = rustix::fs::open(path, flags, mode).map_err(|error| match error {
-        // The path names a socket, or a FIFO that is opened for writing and that no process reads; or
-        // a symbolic link, with `NOFOLLOW`.
+        // The path is a socket; or a FIFO that is opened for writing and that no process reads; or,
+        // with `NOFOLLOW`, a symbolic link.
         Errno::NXIO | Errno::LOOP => io::ErrorKind::InvalidInput.into(),
         error => io::Error::from(error),
     });
@@ -58,8 +58,8 @@ pub(super) fn read_limited(path: &Path, bytes_max: u64) -> Result<Option<Vec<u8>
     Ok(Some(bytes))
 }
 
-/// Error for a file that does not belong to a layout. Contains the path, so that the operator can
-/// remove the file.
+/// Error for a file that does not belong to a folder store. Contains the path, so that the operator
+/// can remove the file.
 pub(super) fn odd(path: &Path, why: &str) -> Refused {
     Refused::Malformed {
         what: "store",
@@ -107,7 +107,7 @@ pub(super) fn make_below(root: &Path, folder: &Path) -> Result<(), Refused> {
 pub(super) fn make_root(root: &Path) -> Result<(), Refused> {
     let missing = root.ancestors().take_while(|folder| !folder.is_dir());
     let mut missing: Vec<PathBuf> = missing.map(Path::to_owned).collect();
-    // The last ancestor of a relative path is empty and stands for the current directory.
+    // Ignore the empty last ancestor of a relative path, which means the current directory.
     missing.retain(|folder| !folder.as_os_str().is_empty());
     for folder in missing.iter().rev() {
         match fs::create_dir(folder) {
@@ -145,7 +145,7 @@ pub(super) fn unreachable(path: &Path, error: &io::Error) -> Refused {
 mod tests {
     use super::*;
 
-    /// A FIFO that takes the place of a file after a check: opening it must not wait.
+    /// Opening must not wait if a FIFO has replaced a file after the check.
     #[test]
     fn fifo_is_refused_without_waiting() {
         let folder = tempfile::tempdir().unwrap();

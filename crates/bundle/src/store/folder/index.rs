@@ -1,7 +1,7 @@
 //! `index.json`: all manifests under names that OCI tools accept, for people and tools.
 //!
-//! The file is derived from blobs and links, and programs do not use it. Names are tags, so that
-//! `skopeo copy oci:STORE:NAME …` finds each manifest:
+//! The file is derived from blobs and links, and neither gwc nor gwd uses it. Names are tags, so
+//! that `skopeo copy oci:STORE:NAME …` finds each manifest:
 //!
 //! | Name | Manifest |
 //! |---|---|
@@ -26,7 +26,7 @@ use super::files::read_limited;
 /// Media type of `index.json`.
 const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 
-/// Links by the manifest to which they point.
+/// Links, by the manifest to which they refer.
 pub(crate) type Links = BTreeMap<Digest, BTreeSet<(Chain, u64)>>;
 
 #[derive(Serialize)]
@@ -119,7 +119,7 @@ pub(super) fn check_own(root: &Path) -> Result<(), Refused> {
     })
 }
 
-/// True for a name that has the form of a name in [`names`].
+/// True if a name has one of the forms that [`names`] writes.
 fn is_name(name: &str) -> bool {
     let is_hex = |text: &str| text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit());
     let is_serial = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());

@@ -1,8 +1,8 @@
 //! Locks of a folder store: one that writers share and clean-up holds exclusively, and an exclusive
 //! one for the index.
 //!
-//! Locks are kernel locks (`flock`), which end with their process. Waiting is limited, so that a
-//! stopped process that holds a lock does not block all others forever.
+//! Locks are kernel locks (`flock`), which are released when their process ends. Waiting is
+//! limited, so that a stopped process that holds a lock does not block all others forever.
 
 use std::fs::{File, TryLockError};
 use std::io::ErrorKind;
@@ -15,9 +15,9 @@ use crate::refused::Refused;
 
 use super::files::{open_regular, unreachable};
 
-/// Default maximum wait for a lock.
+/// Default maximum wait for a lock: 10 seconds.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
-/// Pause between two attempts to take a lock.
+/// Pause between two attempts to take a lock: 10 milliseconds.
 const PAUSE: Duration = Duration::from_millis(10);
 
 /// A lock that is released when this value is dropped.
@@ -36,7 +36,7 @@ pub(super) enum Hold {
 }
 
 impl Lock {
-    /// Acquires a lock. `who` names the possible holder of the lock in the error message.
+    /// Acquires a lock. `who` describes the program that may hold the lock, for the error message.
     /// `patience` is the maximum wait.
     pub(super) fn take(
         path: &Path,

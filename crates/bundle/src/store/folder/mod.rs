@@ -1,15 +1,15 @@
-//! Store in a folder, as an OCI image layout. Needs no server.
+//! Store in a folder, in the format of an OCI image layout. Needs no server.
 //!
 //! Files of blobs and links are created once and never changed: `blobs/sha256/<hex>`, and the links
 //! `channels/<name>/<20 digits>` and `revocations/<20 digits>`, each with the text `sha256:<hex>`
 //! and a line feed. Each file is first written and synced as a temporary file in the same folder,
 //! so that it is complete or absent. Links are created by `link(2)`, which fails if another writer
-//! was faster: this is the compare-and-swap. Blobs are created by `rename(2)`, which also replaces
-//! a damaged blob. `index.json` is derived from blobs and links, for people and tools.
+//! was faster. Blobs are created by `rename(2)`, which also replaces a damaged blob. `index.json`
+//! is derived from blobs and links, for people and tools.
 //!
-//! Writers hold `store.lock` shared, and clean-up holds it exclusively. A blob that a writer has
-//! found is therefore not removed before the writer has linked to it. release.md §3; OCI image
-//! specification 1.1, `image-layout.md`.
+//! Writers hold `store.lock` shared, and clean-up holds it exclusively. Clean-up can therefore not
+//! remove a blob that a writer has found and will link to. release.md §3; OCI image specification
+//! 1.1, `image-layout.md`.
 
 mod files;
 mod index;
@@ -65,7 +65,7 @@ impl Folder {
         Self::create_beside(root, &[])
     }
 
-    /// Like [`Folder::create`], for a folder that may also contain the files `own` of the caller. A
+    /// Like [`Folder::create`], for a folder that may also contain the caller's files `own`. A
     /// folder with any other files is not a store.
     ///
     /// # Errors
@@ -200,7 +200,7 @@ impl Folder {
         Ok(manifests)
     }
 
-    /// Reads all links, by target. Leaves out damaged links.
+    /// Reads all links, by their target. Ignores damaged links.
     fn links(&self) -> Result<Links, Refused> {
         let mut links = Links::new();
         for chain in self.chains()? {
@@ -214,7 +214,8 @@ impl Folder {
         Ok(links)
     }
 
-    /// Writes a batch, and the files `files` in the root folder, which appear only after the blobs.
+    /// Writes a batch, and the files `files` in the root folder. These files become visible only
+    /// after the blobs.
     ///
     /// # Errors
     /// As [`Store::commit`].
@@ -290,8 +291,8 @@ impl Folder {
         Ok(Some((Moment::from_unix_s(since.as_secs()), data.len())))
     }
 
-    /// Decodes the manifest with this digest. None if the blob is not a manifest that this crate
-    /// wrote.
+    /// Decodes the blob with this digest as a manifest. None if the blob is not a manifest that
+    /// this crate wrote.
     fn sniff(&self, digest: &Digest) -> Result<Option<ImageManifest>, Refused> {
         let path = self.blob(digest);
         let beginning = read_limited(&path, MANIFEST_BEGINS.len() as u64)?;
@@ -354,8 +355,8 @@ impl Store for Folder {
         lock.map(Writing::new)
     }
 
-    /// Rewrites `index.json` without sync. After a power failure, the next writer rebuilds the
-    /// index.
+    /// Rewrites `index.json` without syncing it to disk. After a power failure, the next writer
+    /// rebuilds it.
     fn refresh_index(&self) -> Result<(), Refused> {
         let lock = self.root.join("index.lock");
         let _lock = Lock::take(&lock, Hold::Alone, "another writer", self.patience)?;
@@ -394,7 +395,7 @@ impl Store for Folder {
     }
 }
 
-/// Fails if a path of the store that is written is a symbolic link, which could point outside the
+/// Fails if a path to which the store writes is a symbolic link, which could lead outside the
 /// store.
 fn check_links(root: &Path) -> Result<(), Refused> {
     const WRITTEN: [&str; 8] = [

@@ -1,5 +1,4 @@
-//! Writing of a batch of files, with as few waits for the disk as the order allows.
-//!
+//! Writing of a batch of files, with the smallest number of waits for the disk.
 //! ```text
 //! write temporary files: blobs, links, other files     (nothing is visible)
 //! sync them, all at the same time                      wait 1
@@ -31,7 +30,7 @@ const SYNCS_MAX: usize = 32;
 /// EPERM: error of link(2) on a file system without hard links.
 const EPERM: i32 = 1;
 
-/// Writes a batch. Writes `files` in the root folder after the blobs of the batch.
+/// Writes a batch of blobs and links. After the blobs, also writes `files` in the root folder.
 pub(super) fn commit(
     folder: &Folder,
     batch: &Batch<'_>,
@@ -155,8 +154,8 @@ impl Placed {
         let Self { waiting, path } = self;
         let due = fault::point("store.link.due");
         match due.and_then(|()| fs::hard_link(&waiting.path, &path)) {
-            // A network file system may repeat a request that has succeeded, and then reports an
-            // existing file.
+            // A network file system may repeat a request that has succeeded. It then reports that
+            // the file exists.
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists && waiting.is_linked() => {
                 Ok(())
             }
@@ -226,8 +225,9 @@ impl Waiting {
         Ok(waiting)
     }
 
-    /// Creates a temporary file with an unused name. Process id and count are not unique if several
-    /// machines share a folder; on a collision the next count is used.
+    /// Creates a temporary file with an unused name. The name contains the process id and a count,
+    /// which are not unique if several machines share a folder. After a collision, the next count
+    /// is used.
     fn create(folder: &Path) -> Result<Self, Refused> {
         static COUNT: AtomicU64 = AtomicU64::new(0);
         loop {
@@ -241,7 +241,7 @@ impl Waiting {
         }
     }
 
-    /// True if the file has another name than its temporary one.
+    /// True if the file also has another name than its temporary name.
     fn is_linked(&self) -> bool {
         self.file.metadata().is_ok_and(|data| data.nlink() > 1)
     }

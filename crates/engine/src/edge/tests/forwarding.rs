@@ -1,8 +1,8 @@
-//! Forwarding fields of trusted proxies: elements and fields that count.
+//! Tests of which elements and fields of trusted proxies are used.
 
 use super::*;
 
-/// A byte beyond ASCII in the client's element does not hide the element of the proxy.
+/// A byte beyond ASCII in the client's element does not hide the proxy's element.
 #[test]
 fn unreadable_elements_do_not_hide_others() {
     for (line, expected) in [
@@ -35,7 +35,7 @@ fn unreadable_elements_do_not_hide_others() {
     }
 }
 
-/// The proxy appends to the lists that a client sent: the client's elements do not count.
+/// The elements that a client sent in a list are not used, because the proxy appends to the list.
 #[test]
 fn elements_of_the_client_are_not_trusted() {
     let cases: [(&[(&str, &str)], &str); 6] = [
@@ -55,7 +55,7 @@ fn elements_of_the_client_are_not_trusted() {
             ],
             "1.1.1.1 http b",
         ),
-        // Two trusted proxies: the value of the one nearest to the client is used.
+        // Two trusted proxies: the value of the proxy nearest to the client is used.
         (
             &[
                 ("x-forwarded-for", "8.8.8.8, 1.1.1.1, 10.0.0.2"),
@@ -65,7 +65,7 @@ fn elements_of_the_client_are_not_trusted() {
             "1.1.1.1 https b",
         ),
         (&[("x-forwarded-host", "b")], "10.0.0.1 - b"),
-        // The client knows its own address.
+        // Hops that the client itself sent.
         (
             &[
                 ("x-forwarded-for", "1.1.1.1"),
@@ -122,13 +122,13 @@ fn forwarded_names_the_client_if_the_proxies_write_it() {
         forwarded("for=203.0.113.9, for=\"[2001:db8::1]\""),
         "203.0.113.9"
     );
-    // `unknown` ends the list of hops that count: earlier hops are not used.
+    // `unknown` stops the search for the client: earlier hops are not used.
     assert_eq!(
         forwarded("for=203.0.113.9, for=unknown, for=10.2.2.2"),
         "10.2.2.2"
     );
     assert_eq!(forwarded("for=203.0.113.9, proto=http"), "10.0.0.1");
-    // A quote that does not end hides no later element.
+    // An unclosed quotation mark hides no later element.
     assert_eq!(forwarded("for=\"6.6.6.6, for=7.7.7.7"), "7.7.7.7");
     assert_eq!(forwarded("for=6.6.6.6;a=\", for=7.7.7.7"), "7.7.7.7");
     assert_eq!(
@@ -142,7 +142,8 @@ fn forwarded_names_the_client_if_the_proxies_write_it() {
     );
 }
 
-/// A proxy that writes one kind of fields passes on what the client sent in the other kind.
+/// A proxy that writes only one kind of forwarding fields forwards the client's fields of the other
+/// kind.
 #[test]
 fn fields_that_the_proxies_do_not_write_are_removed() {
     let fields = [
@@ -183,13 +184,13 @@ fn fields_that_the_proxies_do_not_write_are_removed() {
         let believed = believed.host.as_ref();
         assert_eq!(believed.map_or("-", |host| host.to_str().unwrap()), host);
         assert_eq!(left(&admitted).join(" "), names);
-        // Without the field of the proxies, the peer is the client.
+        // Without the fields of the proxies, the peer is the client.
         let without = |name: &str| written.iter().all(|field| field.name() != name);
         let fewer = fields.into_iter().filter(|(name, _)| without(name));
         let fewer: Vec<_> = fewer.collect();
         assert_eq!(admitted_by(written, &fewer).client.to_string(), "10.0.0.1");
     }
-    // A malformed field of the proxies does not make the client's other field count.
+    // If the proxies' field is malformed, the client's field of the other kind is still not used.
     let fields = [
         ("host", "h"),
         ("forwarded", "for=203.0.113.9"),

@@ -43,7 +43,7 @@ fn claims(cnf: &str) -> Object {
     json::object(format!(r#"{{"sub":"a"{cnf}}}"#).as_bytes()).unwrap()
 }
 
-/// Checks a token with this binding by a verifier without binding settings.
+/// Checks a token with this binding, for a verifier without binding settings.
 pub(in crate::auth) fn as_bearer(bound: Option<&Confirmation>) -> Result<(), Reason> {
     let answers = Answers::default();
     check(None, bound, None, &request(&answers, None, NOW_S))

@@ -8,7 +8,7 @@ use crate::auth::jwt::Algorithm;
 use crate::auth::replays::{self, author::Window};
 use crate::secret::SecretRef;
 
-/// Range of `window`: up to ten minutes.
+/// Allowed range of the setting `window`: up to ten minutes.
 const WINDOW: Window = Window {
     max_ms: 600_000,
     message: "`window` must be from 1s to 10m",

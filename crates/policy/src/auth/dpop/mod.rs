@@ -4,10 +4,11 @@
 //! auth:
 //!   bound: {kind: dpop, token: idp, algorithms: [ES256], window: 1m}
 //! ```
-//! A client sends `Authorization: DPoP TOKEN` and a proof in the field `DPoP`: a JWT about this request,
-//! signed with the client's key. `cnf` of the token names the key. The verifier that `token` names
-//! checks the token. This verifier checks the proof, and that the proof's key is the one that `cnf`
-//! names. A token that is bound to a key is never accepted as a bearer token (§7.2).
+//! A client sends `Authorization: DPoP TOKEN` and a proof in the field `DPoP`: a JWT about this
+//! request, signed with the client's key. The claim `cnf` of the token identifies the key. The
+//! verifier that the setting `token` names checks the token. This verifier checks the proof, and
+//! that its key is the key in `cnf`. A token that is bound to a key is never accepted as a bearer
+//! token (§7.2).
 //!
 //! | Check | Section | Reason |
 //! |---|---|---|
@@ -79,9 +80,9 @@ pub struct Checked {
 reasons! {
     /// Reason why a proof is refused, for logs and metrics. Clients do not see the reason.
     "dpop_"
-    /// There is no proof.
+    /// The request has no proof.
     Absent "absent";
-    /// There are several proofs.
+    /// The request has several proofs.
     Several "several";
     /// The proof is longer than 8 KiB.
     TooLarge "too_large";

@@ -17,7 +17,7 @@ pub(super) struct Nonces(hmac::Key);
 /// Result of verifying a nonce.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Age {
-    /// The nonce was made within the first half of its lifetime.
+    /// The nonce is in the first half of its lifetime.
     Fresh,
     /// The nonce is valid, and in the second half of its lifetime: the client should get a new one.
     Ageing,

@@ -54,7 +54,7 @@ fn thumbprint(name: &str) -> String {
     URL_SAFE_NO_PAD.encode(Sha256::digest(canonical))
 }
 
-/// Creates a token of the verifier `keys` with this claim `cnf`.
+/// Creates a token for the verifier `keys`, with this claim `cnf`.
 fn bound(cnf: &str) -> Vec<u8> {
     let claims = format!(
         r#"{{"iss":"https://idp.example","aud":"orders","exp":1800000300,"sub":"u-1"{cnf}}}"#
@@ -141,7 +141,7 @@ fn label(judged: &Verification) -> String {
     }
 }
 
-/// Fills placeholders for keys, hashes and the nonce in a cell of the table.
+/// Replaces the placeholders for keys, hashes and the nonce in one column of the table.
 fn filled(text: &str, token: &[u8], nonce: &str) -> String {
     let mut text = text.to_owned();
     for name in ["p", "foreign", "e", "r"] {

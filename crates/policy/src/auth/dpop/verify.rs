@@ -81,7 +81,7 @@ impl Verifier {
         &self.token
     }
 
-    /// Creates a nonce for a client. None if the verifier requires no nonces.
+    /// Creates a nonce for the client's next proof. None if the verifier requires no nonces.
     #[must_use]
     pub fn fresh_nonce(&self, unix_s: u64) -> Option<HeaderValue> {
         let needs = self.settings.needs_nonce();
@@ -201,10 +201,10 @@ impl Verifier {
             return Ok(false);
         }
         let lifetime_s = self.settings.window_ms.div_ceil(1_000);
-        let judged = proof
+        let age = proof
             .nonce()
             .map(|nonce| self.with_nonces(|nonces| nonces.verify(nonce, unix_s, lifetime_s)));
-        match judged {
+        match age {
             Some(Age::Fresh) => Ok(false),
             Some(Age::Ageing) => Ok(true),
             Some(Age::Invalid) | None => Err(Reason::Nonce),

@@ -1,6 +1,6 @@
-//! Substitutes for DPoP proofs in the example requests of plans. A substitute is a text that lists
-//! the properties that a verifier checks, without a signature. gwd is built without the feature
-//! `author` and never accepts it.
+//! Unsigned substitutes for DPoP proofs. gwc uses them in the example requests of plans. A
+//! substitute is a text with the properties that a verifier checks. gwd is built without the
+//! feature `author` and never accepts it.
 
 use http::HeaderValue;
 use sha2::{Digest as _, Sha256};

@@ -33,8 +33,8 @@ pub const TIMESTAMP: &str = "x-ca-timestamp";
 /// Field with the nonce.
 pub const NONCE: &str = "x-ca-nonce";
 
-/// Fields whose values are always in the signed text. If a client lists them as signed fields, they
-/// are not added a second time.
+/// Fields whose values are always in the signed text. A client that lists them as signed fields
+/// does not add them a second time.
 const ALWAYS: &[&str] = &["accept", "content-md5", "content-type", "date"];
 
 /// Parses the signature of a request and builds the signed text. Does not verify the MAC.

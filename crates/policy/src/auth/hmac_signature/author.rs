@@ -7,7 +7,7 @@ use super::{Algorithm, Checked, Style, WINDOW_MS, base};
 use crate::auth::replays::{self, author::Window};
 use crate::secret::SecretRef;
 
-/// Range of `window`: up to 15 minutes.
+/// Allowed range of the setting `window`: up to 15 minutes.
 const WINDOW: Window = Window {
     max_ms: 900_000,
     message: "`window` must be from 1s to 15m",
@@ -57,7 +57,7 @@ pub static SHAPE: Object = Object {
     rules: &[Rule::Holds(check_whole)],
 };
 
-/// Syntax of a component identifier.
+/// Syntax of a component identifier (RFC 9421 §2), such as `content-type` or `@method`.
 static COMPONENT: Form = Form {
     what: "a component of RFC 9421 §2 such as `@method`, `@query-param;name=\"id\"` or `content-type`",
     pattern: r"@?[!#$%&'*+.^_`|~0-9a-z-]+(;.+)?",

@@ -33,8 +33,8 @@ const COMPONENTS_MAX: usize = 64;
 /// Maximum length of the text, in bytes.
 const BYTES_MAX: usize = 128 << 10;
 
-/// Fields that are known to be dictionaries. The parameter `sf` is refused for fields of unknown
-/// type, because a structured value cannot be parsed without its type.
+/// Fields that are known to be dictionaries. A component with the parameter `sf` is refused if its
+/// field's type is unknown, because a structured field cannot be parsed without its type.
 const DICTIONARIES: &[&str] = &[
     CONTENT_DIGEST,
     "priority",
@@ -283,7 +283,8 @@ pub(super) fn read(text: &str) -> Option<String> {
     identifier(&read).ok().filter(|_| known)
 }
 
-/// Checks and returns the name of a component: `@` and a word, or a field name in lower case.
+/// Checks and returns the name of a component: `@` and a name such as `method`, or a field name in
+/// lower case.
 fn name(item: &Item) -> Result<&str, Reason> {
     let BareItem::String(name) = &item.bare_item else {
         return Err(Reason::Malformed);
@@ -308,8 +309,8 @@ fn authority(url: &ClientUrl) -> String {
     }
 }
 
-/// Serialises the value of a structured field in its only strict form (RFC 9421 §2.1.1). None if
-/// the type of the field is unknown.
+/// Serialises the value of a structured field strictly (RFC 9421 §2.1.1). None if the type of the
+/// field is unknown.
 fn structured(name: &str, value: &[u8]) -> Option<String> {
     if DICTIONARIES.contains(&name) {
         dictionary(value).ok()?.serialize()

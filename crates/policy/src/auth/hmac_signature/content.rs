@@ -27,7 +27,7 @@ pub enum Content {
     Md5([u8; 16]),
 }
 
-/// State of the digests of content while the content arrives.
+/// Digest computation for content while the content arrives.
 pub struct Hashing {
     content: Content,
     sha256: Option<digest::Context>,

@@ -124,9 +124,9 @@ reasons! {
     TooLarge "too_large";
     /// A field of the signature is not a valid structured field, or has a name twice.
     Malformed "malformed";
-    /// No signature is by a known key.
+    /// No signature has the id of a known key.
     Key "key";
-    /// Several signatures are by known keys.
+    /// Several signatures have ids of known keys.
     Several "several";
     /// The algorithm is not allowed. Or the signature names no algorithm although several are
     /// allowed.
@@ -181,7 +181,7 @@ impl Style {
         }
     }
 
-    /// Place of the signature in a request.
+    /// Location of the signature in a request.
     #[must_use]
     pub fn place(self) -> Place {
         match self {

@@ -78,9 +78,9 @@ fn within(value: &[u8]) -> Result<Parser<'_>, Reason> {
     }
 }
 
-/// Refuses a field with a duplicate name. `read` is the parsed field with `parts` parts; `written`
-/// is the number of parts in the text. If a name occurs twice, the later part replaces the earlier
-/// one, so `parts` is less than `written`.
+/// Refuses a field with a duplicate name. `read` is the parsed field, which has `parts` parts;
+/// `written` counts the parts in the text. If a name occurs twice, the later part replaces the
+/// earlier one, so `parts` is less than `written`.
 fn whole<T>(read: T, parts: usize, written: &Counter) -> Result<T, Reason> {
     match parts == written.0.get() {
         true => Ok(read),

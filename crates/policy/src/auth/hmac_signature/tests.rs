@@ -29,7 +29,7 @@ const REQUESTS: &str = include_str!("requests.txt");
 /// Time of most requests of the table (Unix time, seconds).
 const NOW_S: u64 = 1_800_000_000;
 
-/// Secrets of the tests by the name of their variable.
+/// Secrets of the tests, found by the name of their environment variable.
 struct Named;
 
 /// Secret of RFC 9421 §B.1.5.
@@ -58,8 +58,8 @@ fn secret(name: &str) -> Vec<u8> {
     }
 }
 
-/// Message in a file: its name, the words of its second line, the head of the request, and the text
-/// below `---`.
+/// Example request in a test file: its name, the keywords of its second line, the head of the
+/// request, and the text below `---`.
 struct Written<'f> {
     name: &'f str,
     words: Vec<&'f str>,
@@ -68,8 +68,8 @@ struct Written<'f> {
     text: String,
 }
 
-/// Reads the messages of a file. A message has a line with `###` and its name, a line with words,
-/// the request with a URL in its request line, and a text below `---`.
+/// Reads the example requests of a file. Each has a line with `###` and its name, a line with
+/// keywords, the request with a URL in its request line, and a text below `---`.
 fn written(file: &'static str) -> Vec<Written<'static>> {
     let parts = file.split("### ").skip(1);
     parts.map(read).collect()
@@ -202,7 +202,7 @@ fn label(judged: &Verification) -> String {
     }
 }
 
-/// Replaces `MAC` in the signature fields with the MAC of the message's text.
+/// Replaces the placeholder `MAC` in the signature fields with the MAC of the signed text.
 fn sign(one: &mut Written<'_>) {
     let key = one.words.iter().find_map(|word| word.strip_prefix("key="));
     let is_512 = one.words.contains(&"mac512");
@@ -255,7 +255,7 @@ fn every_reason_of_a_signature_has_a_row() {
     }
 }
 
-/// Verified signature of the request with this name in the table.
+/// Verified signature of the example request with this name.
 fn used(name: &str) -> Signed {
     let mut all = written(REQUESTS).into_iter();
     let mut one = all.find(|one| one.name == name).unwrap();

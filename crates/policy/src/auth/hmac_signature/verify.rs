@@ -53,7 +53,7 @@ pub struct Signed {
     pub content: Option<Content>,
 }
 
-/// Nonce that a signature used.
+/// Nonce of a verified signature, which must not be accepted again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Used {
     /// Hash of key id and nonce.

@@ -1,6 +1,6 @@
-//! Substitutes for signatures in the example requests of plans. A substitute is a text that lists
-//! the properties that a verifier checks, without a MAC. gwd is built without the feature `author`
-//! and never accepts it.
+//! Substitutes for signatures, without a MAC. gwc uses them in the example requests of plans. A
+//! substitute is a text with the properties that a verifier checks. gwd is built without the
+//! feature `author` and never accepts it.
 //!
 //! ```text
 //! witness hmac-sha256 KEYID=${env:NAME} 300000 nonce digest @method @path
@@ -8,8 +8,8 @@
 
 use super::{Algorithm, Checked, Reason};
 
-/// Creates the substitute of a signature. `key` is the key id with the reference of its secret; `facts`
-/// are the covered components, `nonce` and `digest`. Spaces in them are escaped.
+/// Creates the substitute of a signature. `key` is the key id with the reference of its secret;
+/// `facts` are the covered components and the keywords `nonce` and `digest`. Spaces are escaped.
 pub fn text<'f>(
     algorithm: &str,
     key: &str,

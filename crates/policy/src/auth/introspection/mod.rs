@@ -4,9 +4,10 @@
 //! auth:
 //!   tokens: {kind: introspection, url: "https://idp.example.org/introspect", client_id: gateway, client_secret: "${file:/run/secrets/idp}"}
 //! ```
-//! The endpoint says whether a token is active, and to whom it belongs. Requests with the same
-//! token share one request to the endpoint. The verifier checks its answer and caches it. Tokens
-//! are sent in the body of a POST over TLS, never in a URL. Answers may be signed (RFC 9701).
+//! The endpoint answers whether a token is active, and to whom the token belongs. Clients' requests
+//! with the same token share one request to the endpoint. The verifier checks the answer and caches
+//! it. Tokens are sent in the body of a POST over TLS, never in a URL. Answers may be signed (RFC
+//! 9701).
 
 #[cfg(feature = "author")]
 pub mod author;
@@ -75,7 +76,7 @@ pub struct Checked {
     groups_claim: Option<String>,
     #[n(14)]
     token_bytes: Option<u64>,
-    /// Handling of tokens bound to certificates. None: such tokens are refused.
+    /// Handling of tokens bound to the client's certificate. None: such tokens are refused.
     #[n(15)]
     binding: Option<Binding>,
     /// URL of the metadata of the protected resource (RFC 9728), for challenges.
@@ -167,7 +168,7 @@ impl Checked {
         let signed = self.signed.as_ref()?;
         let keys = signed.jwks_url.clone();
         Some(jwt::Checked::of_answers(
-            // gwc requires an issuer. Without one, every answer would be refused.
+            // gwc requires an issuer. With the empty default, every answer is refused.
             self.issuer.clone().unwrap_or_default(),
             self.client_id.clone(),
             signed.algorithms.clone(),
@@ -182,12 +183,12 @@ impl Checked {
         self.answers()?.remote()
     }
 
-    /// URL of the metadata of the protected resource (RFC 9728).
+    /// URL of the metadata of the protected resource (RFC 9728). None: challenges name no metadata.
     pub(in crate::auth) fn resource_metadata(&self) -> Option<&str> {
         self.resource_metadata.as_deref()
     }
 
-    /// Handling of tokens bound to certificates.
+    /// Handling of tokens bound to the client's certificate. None: such tokens are refused.
     #[must_use]
     pub fn binding(&self) -> Option<Binding> {
         self.binding
@@ -199,13 +200,13 @@ impl Checked {
         self.issuer.as_deref()
     }
 
-    /// URL of the endpoint.
+    /// URL of the introspection endpoint.
     #[must_use]
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// Name of the claim with the scopes.
+    /// Name of the claim that lists the token's scopes.
     #[must_use]
     pub fn scope_claim(&self) -> &str {
         self.scope_claim.as_deref().unwrap_or(SCOPE_CLAIM)

@@ -29,14 +29,14 @@ pub(super) fn read(answered: &Answered) -> Option<(bool, Object)> {
     with_state(json::object(&answered.body).ok()?)
 }
 
-/// Text of a signed answer. `None` for another response.
+/// Text of a signed answer. `None` for a response that is not a signed answer.
 pub(super) fn signed_text(answered: &Answered) -> Option<&[u8]> {
     is_of_type(answered, ANSWER_TYPE).then_some(&answered.body[..])
 }
 
 /// Parses the claims of a signed answer, whose signature is verified: true if the token is active,
-/// with the members of `token_introspection`. `None` if the object is absent, or if the answer was
-/// not made when it arrived.
+/// with the members of `token_introspection`. `None` if the object is absent, or if `iat` is too
+/// far from the time of arrival.
 pub(super) fn read_claims(claims: &Object, answered: &Answered) -> Option<(bool, Object)> {
     let made_ms = milliseconds(claims.get("iat")?).ok()?;
     let arrived_ms = answered.unix_s.saturating_mul(1_000);
@@ -73,8 +73,9 @@ pub(super) fn kind(answered: &Answered) -> Option<Kept> {
     read(answered).map(|(active, _)| kept(active))
 }
 
-/// Signed answers of the endpoint (RFC 9701). The signature is verified before an answer changes the
-/// cache. An answer that no known key fits is not cached: the request that reads it fetches the keys.
+/// Signed answers of the endpoint (RFC 9701). The signature is verified before an answer changes
+/// the cache. An answer that is signed with an unknown key is not cached: the request that uses it
+/// fetches the keys.
 impl AnswerVerifier for jwt::Verifier {
     fn use_of(&self, answered: &Answered, times_ms: [u64; 2]) -> Use {
         let Some(text) = signed_text(answered) else {

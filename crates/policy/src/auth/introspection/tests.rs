@@ -56,7 +56,7 @@ fn verifier(checked: &Checked) -> Verifier {
     checked.verifier(&Known).unwrap()
 }
 
-/// Question that the verifier asks about a token.
+/// Request to the introspection endpoint that the verifier needs for a token.
 fn question(verifier: &Verifier, token: &[u8]) -> Call {
     match verifier.judge(token, NOW_S, None, &Answers::default()) {
         Verification::Ask(effect) => match *effect {
@@ -76,7 +76,7 @@ fn answered(status: u16, kind: &str, body: &str) -> Answered {
     }
 }
 
-/// Verifies a token with an answer of the endpoint.
+/// Result of verifying a token with this answer of the endpoint.
 fn judged(
     verifier: &Verifier,
     (token, unix_s): (&[u8], u64),
@@ -131,7 +131,7 @@ fn every_answer_of_the_table_is_judged() {
     assert!(tried > 45, "only {tried}");
 }
 
-/// Checks the request's form against RFC 7662 §2.1 and RFC 6749 §2.3.1.
+/// Checks the format of the verifier's request against RFC 7662 §2.1 and RFC 6749 §2.3.1.
 #[test]
 fn question_is_a_form_with_client_authentication() {
     let verifier = verifier(&checked());

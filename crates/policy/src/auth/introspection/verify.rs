@@ -78,7 +78,7 @@ impl Checked {
 }
 
 impl Verifier {
-    /// Handling of tokens bound to certificates.
+    /// Handling of tokens bound to the client's certificate. None: such tokens are refused.
     pub(in crate::auth) fn binding(&self) -> Option<Binding> {
         self.settings.binding
     }
@@ -89,8 +89,8 @@ impl Verifier {
         self.settings.issuer.as_deref()
     }
 
-    /// Verifies a token at a time (Unix time, seconds), except its binding. Returns a question if
-    /// neither `cache` nor `answers` has the endpoint's answer.
+    /// Verifies a token at a time (Unix time, seconds), except its binding. Returns the request to
+    /// the endpoint if neither `cache` nor `answers` has its answer.
     #[must_use]
     pub(in crate::auth) fn judge(
         &self,
@@ -156,12 +156,13 @@ impl Verifier {
         Verification::Valid(identity)
     }
 
-    /// Reads the answer of the endpoint: true if the token is active, with the members about it and
-    /// the end of the answer (Unix time, seconds). If answers are signed, verifies the signature
-    /// first.
+    /// Reads the answer of the endpoint: true if the token is active, the members about the token,
+    /// and the expiry of the answer (Unix time, seconds). If answers are signed, verifies the
+    /// signature first.
     ///
     /// # Errors
-    /// The reason why the answer cannot be used, or the question that fetches the keys.
+    /// The reason why the answer cannot be used, or the fetch of the keys that the verifier needs
+    /// first.
     fn read(
         &self,
         answered: &Answered,
@@ -178,7 +179,7 @@ impl Verifier {
         let text = response::signed_text(answered).ok_or_else(unusable)?;
         let claims = verifier.judge_answer(text, unix_s, answers);
         let claims = claims.map_err(|judged| match *judged {
-            // Other reasons are about tokens, and this is a fault of the endpoint.
+            // Replace other reasons: they are about tokens, but the endpoint is at fault here.
             Verification::Fault(reason) if reason != Reason::Keys => unusable(),
             _ => judged,
         })?;
@@ -197,8 +198,8 @@ impl Verifier {
         self.answers.as_ref().and_then(|answers| answers.key_cell())
     }
 
-    /// Checks a token before it is sent to the endpoint: its length and characters (RFC 6750 §2.1)
-    /// and, if it is a JWT, its issuer. Tokens of other issuers are not sent.
+    /// Checks a token before it is sent to the endpoint: its length, its characters (RFC 6750 §2.1)
+    /// and, if it is a JWT, its issuer. A token of another issuer is not sent.
     fn check_form(&self, token: &[u8]) -> Result<(), Reason> {
         if token.len() as u64 > self.settings.token_bytes.unwrap_or(TOKEN_BYTES) {
             return Err(Reason::TooLarge);
@@ -217,8 +218,9 @@ impl Verifier {
         }
     }
 
-    /// Creates the question about a token (RFC 7662 §2.1). The gateway authenticates to the
-    /// endpoint with HTTP Basic; its client id and secret are form-encoded (RFC 6749 §2.3.1).
+    /// Creates the request to the endpoint about a token (RFC 7662 §2.1). The gateway authenticates
+    /// to the endpoint with HTTP Basic; its client id and secret are form-encoded (RFC 6749
+    /// §2.3.1).
     fn ask(&self, id: AskId, token: &[u8]) -> Verification {
         let secret = self.secret.value();
         let mut pair = Zeroizing::new(form(self.settings.client_id.as_bytes()));
@@ -331,9 +333,9 @@ impl Verifier {
     #[cfg(feature = "author")]
     fn witnessed(&self, token: &[u8]) -> Option<Object> {
         let [header, claims] = parts(self.takes_witnesses.then_some(token)?)?;
-        let asked = header.get(jwt::witness::ASKED)?.texts()?;
+        let active_at = header.get(jwt::witness::ASKED)?.texts()?;
         let own = self.settings.witness_key();
-        asked.contains(&own.as_str()).then_some(claims)
+        active_at.contains(&own.as_str()).then_some(claims)
     }
 
     /// Verifies a token in gwc, with an assumed answer: a successful status means that the token is
@@ -380,8 +382,8 @@ fn check_times(members: &Object, unix_s: u64) -> Result<u64, Reason> {
     Ok(ends.map_or(u64::MAX, |ends| ends.div_ceil(1_000)))
 }
 
-/// Decodes the header and claims of a JWT without verifying the signature. `None` for another
-/// token.
+/// Decodes the header and claims of a JWT without verifying the signature. `None` if the token is
+/// not a JWT.
 fn parts(token: &[u8]) -> Option<[Object; 2]> {
     let mut parts = std::str::from_utf8(token).ok()?.split('.');
     let (header, claims, _) = (parts.next()?, parts.next()?, parts.next()?);

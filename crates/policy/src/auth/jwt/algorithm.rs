@@ -40,7 +40,7 @@ macro_rules! algorithms {
     };
 }
 
-/// Kind of key.
+/// Kind of key that signs tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Family {
     /// RSA.

@@ -7,8 +7,7 @@
 //! look-up, and the secret can change.
 //!
 //! While most cached tokens are not used again, a new token is cached at its second verification
-//! ([`TokenCache::keep_repeated`]). Tokens that occur once then displace no others, and cost no
-//! insertion and removal.
+//! ([`TokenCache::keep_repeated`]). A token that occurs only once then evicts no other token.
 //!
 //! A separate table contains tokens whose signature is wrong, for [`REFUSED_S`]. A flood with one
 //! forged token then costs one verification. Tokens that are refused for another reason, such as an
@@ -24,15 +23,16 @@ use super::Identity;
 /// Maximum size of a cache, in bytes.
 const BYTES_MAX: usize = 8 << 20;
 
-/// Estimated size of an entry without its identity, in bytes: key, times and place in the map.
+/// Estimated size of an entry without its identity, in bytes: its key, its times and its node in
+/// the map.
 const ENTRY_BYTES: usize = 128;
 
-/// The cache is crowded if fewer than one entry in this number was found again while the young
-/// generation filled.
+/// Fraction (1 in this number) of entries that must be found again while the young generation
+/// fills. With fewer, the cache is crowded.
 const CROWDED_SHARE: usize = 4;
 
-/// Number of tokens whose verification is remembered while the cache is crowded. If it were near the
-/// number of cached tokens, tokens that take turns would displace each other.
+/// Number of tokens whose verification is remembered while the cache is crowded. If it were near
+/// the number of cached tokens, alternating tokens would evict each other.
 const VERIFIED_MAX: usize = 1_024;
 
 /// Time for which a token with a wrong signature is refused without a verification, in seconds.
@@ -42,8 +42,8 @@ const REFUSED_S: u64 = 10;
 const REFUSED_MAX: usize = 4_096;
 
 /// Identities of valid tokens by the hash of token and verifier, in two generations. When the young
-/// generation is full, it replaces the old one. This drops the tokens that were not used since the
-/// last replacement.
+/// generation is full, it replaces the old one. This removes the tokens that were not used since
+/// the last replacement.
 #[derive(Debug, Default)]
 pub struct TokenCache {
     young: RefCell<Generation>,
@@ -53,13 +53,13 @@ pub struct TokenCache {
     refused: RefCell<[BTreeMap<[u8; 32], u64>; 2]>,
     hits: Cell<u64>,
     misses: Cell<u64>,
-    /// Entries found since the young generation was empty.
+    /// Number of entries found since the young generation was last empty.
     found: Cell<usize>,
     is_crowded: Cell<bool>,
-    /// Part of the hash of the tokens that were verified last, by another part of the hash. Empty
-    /// until the cache is crowded.
+    /// Tokens that were verified last: a part of each token's hash, indexed by another part of the
+    /// hash. Empty until the cache is crowded.
     verified: RefCell<Vec<u32>>,
-    /// Size at the last report, and entries removed since then.
+    /// Size at the last report, and number of entries removed since then.
     reported: Cell<(usize, usize)>,
     evicted: Cell<u64>,
 }
@@ -71,7 +71,7 @@ pub struct Growth {
     pub entries: i64,
     /// Growth of the estimated size, in bytes.
     pub bytes: i64,
-    /// Entries that were removed to make room.
+    /// Number of entries that were removed to make room.
     pub evicted: u64,
 }
 
@@ -171,7 +171,7 @@ impl TokenCache {
         is_valid.then_some(entry)
     }
 
-    /// True if a token is among the last verified ones. Adds it to them.
+    /// True if a token was among the last verified ones. Records the token as verified in any case.
     fn is_repeated(&self, key: &[u8; 32]) -> bool {
         let part = |at: usize| {
             let bytes = key[at..at + 4].try_into().expect("four bytes");

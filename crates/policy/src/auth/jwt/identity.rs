@@ -10,10 +10,10 @@ use crate::claims::Claims;
 pub struct Identity {
     /// Claim `iss`. Empty for a certificate.
     pub issuer: Box<str>,
-    /// Claim `sub`.
+    /// Claim `sub`. None if the credential has no subject.
     pub subject: Option<Box<str>>,
     /// Claim `client_id`, otherwise `azp`: the client to which the token was issued (RFC 9068
-    /// §2.2).
+    /// §2.2). None without either claim.
     pub client: Option<Box<str>>,
     /// Value of the claim that the setting `consumer_claim` names. None if the setting or the claim
     /// is absent.
@@ -22,7 +22,7 @@ pub struct Identity {
     /// NUL, so that the bytes differ from every consumer's name. None if the token has neither
     /// subject nor client.
     pub key: Option<Box<[u8]>>,
-    /// All claims.
+    /// All claims of the token or the endpoint's answer.
     pub all: Object,
     /// Proofs that each request with the token must contain. None for a token without binding.
     pub bound: Option<Confirmation>,
@@ -42,7 +42,8 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// Creates an identity with these claims, without issuer, client, consumer, scopes and groups.
+    /// Creates an identity from these claims. Issuer, client, consumer, scopes and groups are
+    /// empty.
     pub(in crate::auth) fn of_claims(
         all: Object,
         subject: Option<&str>,
@@ -97,8 +98,8 @@ impl Identity {
     }
 }
 
-/// Creates the bytes of [`Identity::key`]. They contain the length of the issuer, which separates
-/// it from the name.
+/// Creates the bytes of [`Identity::key`]. The length of the issuer precedes the issuer, so that it
+/// cannot run into the name.
 pub(in crate::auth) fn key(
     issuer: &str,
     subject: Option<&str>,

@@ -7,7 +7,7 @@
 /// Maximum nesting depth of lists and objects.
 const DEPTH_MAX: usize = 16;
 
-/// Bytes that an allocation takes beside its content, on average.
+/// Average number of bytes that an allocation takes in addition to its content.
 pub(in crate::auth) const ALLOCATION_BYTES: usize = 16;
 
 /// A JSON value.
@@ -104,7 +104,7 @@ impl Json {
     }
 
     /// Content of a string as a list of one item, or the items of a list of strings. None for
-    /// another value, or for a list that has other items.
+    /// another value, or for a list with an item that is not a string.
     #[must_use]
     pub fn texts(&self) -> Option<Vec<&str>> {
         match self {
@@ -235,7 +235,7 @@ impl Reader<'_> {
         loop {
             let rest = &self.text[self.at..];
             let mut bytes = rest.bytes();
-            // The bytes of other characters than these are not below 0x80.
+            // Bytes of all other characters that end the search are at least 0x80.
             let plain = bytes.position(|byte| matches!(byte, b'"' | b'\\' | 0..b' '));
             let (plain, end) = rest.split_at(plain.ok_or(NotJson)?);
             self.at += plain.len();

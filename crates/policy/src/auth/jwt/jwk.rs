@@ -14,11 +14,11 @@ use super::keys::{Material, PublicKey};
 /// Maximum number of keys in a set.
 pub(super) const KEYS_MAX: usize = 100;
 
-/// Members of private keys and of shared secrets.
+/// Names of the members that only private keys and shared secrets have.
 const PRIVATE: &[&str] = &["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
 
 /// Encodings of the Ed25519 points of small order. A public key with one of these encodings is
-/// refused, because a signature by it is valid for many messages.
+/// refused, because one signature can be valid for many messages with this key.
 const SMALL_ORDER: [[u8; 32]; 7] = [
     with_ends(0, 0, 0),
     with_ends(1, 0, 0),

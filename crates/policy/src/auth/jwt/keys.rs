@@ -17,15 +17,16 @@ pub struct PublicKey {
     /// Key id, `kid`.
     #[n(0)]
     pub kid: Option<String>,
-    /// Only algorithm for which the key may be used (`alg`).
+    /// Only algorithm for which the key may be used (`alg`). None: any algorithm for this kind of
+    /// key.
     #[n(1)]
     pub algorithm: Option<Algorithm>,
-    /// Numbers of the key.
+    /// Numbers that the public key consists of.
     #[n(2)]
     pub material: Material,
 }
 
-/// Numbers of a public key, big-endian.
+/// Numbers that a public key consists of, big-endian.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
 pub enum Material {
     /// RSA: modulus and exponent without leading zeros.
@@ -112,7 +113,7 @@ impl PublicKey {
 }
 
 /// Index of the key for a token. With `kid`, this is the key with that id; otherwise the only key
-/// for the algorithm. `keys` has the id of each key, and true if the key fits the algorithm. None
+/// for the algorithm. `keys` contains each key's id, and true if the key is for the algorithm. None
 /// if no key or several keys qualify.
 pub(super) fn choose<'k>(
     keys: impl Iterator<Item = (Option<&'k str>, bool)>,

@@ -4,9 +4,9 @@
 //! auth:
 //!   idp: {kind: jwt, issuer: "https://idp.example.org", audience: [orders], jwks_file: idp.jwks.json, algorithms: [ES256]}
 //! ```
-//! The algorithm of a token must be in the list of allowed ones; `none` is not supported.
-//! jsonwebtoken checks the signature. This module does the other checks, because the library has
-//! other rules for duplicate members, extensions, types, sizes, key choice and claims.
+//! The algorithm of a token must be in the list `algorithms`; `none` is not supported. The library
+//! jsonwebtoken checks the signature. This module makes all other checks, because the library is
+//! less strict about duplicate members, extensions, types, sizes, key choice and claims.
 
 mod algorithm;
 #[cfg(feature = "author")]
@@ -58,7 +58,7 @@ pub const STALE_FOR_MS: u64 = 86_400_000;
 /// Default of `groups_claim`.
 pub const GROUPS_CLAIM: &str = "groups";
 
-/// Settings of a verifier of signed tokens, in the bundle. Lists are sorted.
+/// Settings of a verifier of signed tokens (`kind: jwt`), in the bundle. Lists are sorted.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Checked {
@@ -91,15 +91,17 @@ pub struct Checked {
     /// `None`: the default.
     #[n(12)]
     stale_for_ms: Option<u64>,
-    /// Handling of tokens bound to certificates. None: such tokens are refused.
+    /// Handling of tokens bound to the client's certificate. None: such tokens are refused.
     #[n(13)]
     binding: Option<Binding>,
-    /// URL of the metadata of the protected resource (RFC 9728), for challenges.
+    /// URL of the metadata of the protected resource (RFC 9728), which challenges name. None:
+    /// challenges name no metadata.
     #[n(14)]
     resource_metadata: Option<String>,
 }
 
-/// Header parameters of an accepted token, with the key that checks its signature.
+/// Header parameters that a token may have to be accepted, and the key that then verifies its
+/// signature.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Signing {
     /// Header parameter `alg`.
@@ -141,8 +143,8 @@ pub(in crate::auth) struct OfLogin {
 }
 
 impl Checked {
-    /// Verifier of the ID tokens of a login. Accepts tokens without `typ`, and tokens with `typ`
-    /// `JWT`.
+    /// Creates the settings for the ID tokens of a login. Tokens without `typ`, and with `typ`
+    /// `JWT`, are accepted.
     pub(in crate::auth) fn of_login(login: OfLogin) -> Self {
         let groups_claim = login.groups_claim;
         Self {
@@ -164,7 +166,7 @@ impl Checked {
         }
     }
 
-    /// Verifier of the signed answers of an introspection endpoint about tokens (RFC 9701 §5).
+    /// Creates the settings for the signed answers of an introspection endpoint (RFC 9701 §5).
     pub(in crate::auth) fn of_answers(
         issuer: String,
         client_id: String,
@@ -248,19 +250,19 @@ impl Checked {
         }
     }
 
-    /// URL of the metadata of the protected resource (RFC 9728).
+    /// URL of the metadata of the protected resource (RFC 9728). None: challenges name no metadata.
     pub(in crate::auth) fn resource_metadata(&self) -> Option<&str> {
         self.resource_metadata.as_deref()
     }
 
-    /// Handling of tokens bound to certificates.
+    /// Handling of tokens bound to the client's certificate. None: such tokens are refused.
     #[must_use]
     pub fn binding(&self) -> Option<Binding> {
         self.binding
     }
 
-    /// Combinations of header parameters that select a key, each with its key. Shared secrets and
-    /// fetched keys are used for any `kid`, and listed once for each algorithm.
+    /// Combinations of header parameters that select a key, each with its key. A shared secret, or
+    /// the fetched keys, have one entry per algorithm, without `kid`.
     #[must_use]
     pub fn signings(&self) -> Vec<Signing> {
         let keys = match &self.keys {
@@ -332,7 +334,7 @@ impl Checked {
         &self.algorithms
     }
 
-    /// Name of the claim with the scopes.
+    /// Name of the claim that lists the token's scopes.
     #[must_use]
     pub fn scope_claim(&self) -> &str {
         &self.scope_claim

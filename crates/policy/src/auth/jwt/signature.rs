@@ -2,8 +2,8 @@
 //!
 //! The library's verifiers parse the key for each signature, because its `DecodingKey` is bytes.
 //! Parsing an RSA key computes the constants of its modulus, which takes a third of the time of a
-//! verification. The keys of a key set therefore have verifiers of their own ([`Parsed`]), made once
-//! when the set is loaded. Keys that are used once, and shared secrets, take the library's.
+//! verification. Therefore gwd prepares a verifier ([`Parsed`]) for each key of a key set, once
+//! when the set is loaded. Keys that are used once, and shared secrets, use the library's verifier.
 
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ED25519, ParsedPublicKey,
@@ -23,7 +23,7 @@ use super::token::Token;
 /// A public key, prepared for the verification of signatures.
 pub(super) struct Key {
     public: PublicKey,
-    /// A verifier for each algorithm that the key fits.
+    /// One verifier for each algorithm with which the key can be used.
     verifiers: Box<[Parsed]>,
 }
 
@@ -74,7 +74,7 @@ impl Key {
     }
 }
 
-/// Selects the key for a token. None if no key or several keys qualify.
+/// Selects the key for a token by key id and algorithm. None if no key or several keys qualify.
 pub(super) fn key_of<'k>(keys: &'k [Key], token: &Token<'_>) -> Option<&'k Key> {
     let fits = keys.iter().map(|key| {
         let kid = key.public.kid.as_deref();
@@ -84,7 +84,7 @@ pub(super) fn key_of<'k>(keys: &'k [Key], token: &Token<'_>) -> Option<&'k Key> 
 }
 
 /// True if the signature of a token was made with a key that is used once, such as the key of a
-/// proof. The key must fit the token's algorithm.
+/// proof. False if the key is not for the token's algorithm.
 pub(super) fn is_signed_once(token: &Token<'_>, public: &PublicKey) -> bool {
     let key = match &public.material {
         Material::Rsa(n, e) => DecodingKey::from_rsa_raw_components(n, e),
@@ -100,7 +100,7 @@ pub(super) fn is_secret_signature(token: &Token<'_>, secret: &[u8]) -> bool {
 }
 
 /// Verifies a signature with the library's own verifier, which parses the key. False if the
-/// algorithm is for other keys.
+/// algorithm needs another kind of key.
 fn is_signed(token: &Token<'_>, key: &DecodingKey) -> bool {
     let verifier = (DEFAULT_PROVIDER.verifier_factory)(&of_library(token.algorithm), key);
     verifier.is_ok_and(|verifier| verifier.verify(token.signed, &token.signature).is_ok())
@@ -111,8 +111,8 @@ fn point(x: &[u8], y: &[u8]) -> Vec<u8> {
     [&[4], x, y].concat()
 }
 
-/// A key in the form of aws-lc-rs. None if the algorithm is for other keys, or aws-lc-rs refuses the
-/// key.
+/// Converts a key to the form of aws-lc-rs. None if the algorithm needs another kind of key, or if
+/// aws-lc-rs refuses the key.
 fn parsed(material: &Material, algorithm: Algorithm) -> Option<ParsedPublicKey> {
     let parsed = match (material, algorithm) {
         (Material::Rsa(n, e), algorithm) => {

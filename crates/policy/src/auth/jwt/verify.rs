@@ -14,7 +14,7 @@
 //! | required claims | RFC 8725 §3.10 | `claims` |
 //! | `cnf` demands something that a request can prove | RFC 7800 §3 | `binding` |
 //!
-//! `policy::auth::binding` checks for each request that it proves what `cnf` demands.
+//! `policy::auth::binding` checks for each request that it contains the proof that `cnf` demands.
 
 use std::sync::Arc;
 
@@ -114,24 +114,24 @@ enum Signature {
 /// Result of verifying a token.
 #[derive(Debug)]
 pub enum Verification {
-    /// Valid token.
+    /// The token is valid.
     Valid(Arc<Identity>),
-    /// Refused token.
+    /// The token is refused.
     Fault(Reason),
-    /// The verifier needs the answer to this question first, such as a fetch of the keys.
+    /// The verifier first needs the result of this action, such as a fetch of the keys.
     Ask(Box<Effect>),
-    /// Valid token with a valid proof. The caller must check that the proof is used for the first
-    /// time.
+    /// Token and proof of possession are valid. The caller must check that the proof is used for
+    /// the first time.
     ValidProof(Arc<Identity>, ValidProof),
-    /// Refused proof.
+    /// The proof of possession is refused.
     Unproved(dpop::Reason),
-    /// Valid signature of the request.
+    /// The signature of the request is valid.
     Signed(Arc<Identity>, Signed),
-    /// Refused signature of the request.
+    /// The signature of the request is refused.
     Unsigned(hmac_signature::Reason),
-    /// Valid session of a browser.
+    /// The session of the browser is valid.
     Session(Arc<Identity>, Box<oidc::Opened>),
-    /// Refused session of a browser.
+    /// The session of the browser is refused.
     Unlogged(oidc::Reason),
 }
 
@@ -172,7 +172,7 @@ impl Checked {
 }
 
 impl Verifier {
-    /// Handling of tokens bound to certificates.
+    /// Handling of tokens bound to the client's certificate. None: such tokens are refused.
     pub(in crate::auth) fn binding(&self) -> Option<Binding> {
         self.settings.binding
     }
@@ -183,8 +183,8 @@ impl Verifier {
         &self.settings.issuer
     }
 
-    /// Verifies a token like [`Self::verify`], with a cache of verified tokens. The caller checks
-    /// the binding.
+    /// Verifies a token like [`Self::verify`], with a cache of verified tokens. The caller must
+    /// check the binding to the client's certificate or key.
     ///
     /// # Errors
     /// The reason of the first check that the token fails.
@@ -220,8 +220,8 @@ impl Verifier {
         Ok(identity)
     }
 
-    /// Verifies a token like [`Self::verify_with`]. If no known key fits the token, returns the
-    /// question that fetches the keys.
+    /// Verifies a token like [`Self::verify_with`]. If the token's key is unknown, returns a fetch
+    /// of the keys.
     #[must_use]
     pub(in crate::auth) fn verify_or_ask(
         &self,
@@ -259,7 +259,7 @@ impl Verifier {
     /// `nbf` need not be present (RFC 7519 §4.1).
     ///
     /// # Errors
-    /// The first check that the answer fails.
+    /// The reason of the first check that the answer fails.
     pub(in crate::auth) fn verified_answer(
         &self,
         answer: &[u8],
@@ -278,11 +278,11 @@ impl Verifier {
         Ok(answer.claims)
     }
 
-    /// Verifies a signed answer like [`Self::verified_answer`]. If no known key fits the answer,
-    /// returns the question that fetches the keys.
+    /// Verifies a signed answer like [`Self::verified_answer`]. If the answer's key is unknown,
+    /// returns a fetch of the keys.
     ///
     /// # Errors
-    /// The first check that the answer fails, or the question.
+    /// The reason of the first check that the answer fails, or the fetch of the keys.
     pub(in crate::auth) fn judge_answer(
         &self,
         answer: &[u8],
@@ -300,7 +300,7 @@ impl Verifier {
         })
     }
 
-    /// Cell with the verifier's keys. None if gwd does not fetch them.
+    /// Cell with the keys that gwd fetches for the verifier. None if gwd does not fetch the keys.
     #[must_use]
     pub fn key_cell(&self) -> Option<&Arc<KeyCell>> {
         match &self.keys {
@@ -309,7 +309,7 @@ impl Verifier {
         }
     }
 
-    /// Keys in a cell, if they were fetched less than `stale_for` ago.
+    /// Keys in a cell. None if the last successful fetch was more than `stale_for` ago.
     fn usable(&self, cell: &KeyCell, unix_s: u64) -> Option<Arc<KeySet>> {
         let stale_for_ms = self.settings.stale_for_ms.unwrap_or(STALE_FOR_MS);
         let set = cell.set()?;
@@ -426,10 +426,7 @@ impl Verifier {
         Ok((ends + leeway_ms).div_ceil(1000))
     }
 
-    /// Identity of a token that was verified before.
-    ///
-    /// # Errors
-    /// The token is malformed.
+    /// Identity of the caller of a token that an earlier call has verified.
     pub(in crate::auth) fn identity_of(
         &self,
         token: &[u8],
@@ -495,7 +492,7 @@ pub(in crate::auth) fn milliseconds(json: &Json) -> Result<u64, Reason> {
 }
 
 /// Value of a claim that is a name: a non-empty string without control characters of at most
-/// [`NAME_MAX`] bytes. None if the claim is absent.
+/// [`NAME_MAX`] bytes. None if the claim is absent. Fails for any other value.
 pub(in crate::auth) fn name(claims: &Object, claim: &str) -> Result<Option<Box<str>>, Reason> {
     let text = match claims.get(claim) {
         None | Some(Json::Null) => return Ok(None),

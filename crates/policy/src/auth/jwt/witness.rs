@@ -1,26 +1,25 @@
-//! Unsigned tokens for examples in plans.
+//! Unsigned tokens for the example requests of plans.
 //!
-//! A plan can show a token that only one of two versions accepts. gwc has no private key. The
-//! signature of such a token is therefore a hash of the key's name. Only verifiers whose `Secrets`
-//! allow it accept these tokens. gwd has no such verifier, because it is built without the feature
-//! `author`.
+//! A plan can show a token that only one of two versions accepts. gwc has no private keys, so the
+//! signature of such a token is a hash of the key's name. Only verifiers whose `Secrets` allow it
+//! accept these tokens. gwd never accepts them, because it is built without the feature `author`.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest as _, Sha256};
 
-/// Header parameter of an example token. Value: the `witness_key` of each introspection verifier
-/// for which the token counts as active.
+/// Name of a header parameter of example tokens. Its value lists the `witness_key` of each
+/// introspection verifier that treats the token as active.
 pub const ASKED: &str = "asked";
 
-/// Header parameter with the source and the names of the certificate that the token is bound to.
+/// Name of a header parameter of example tokens. Its value is the source and the names of the
+/// certificate to which the token is bound.
 pub const BOUND: &str = "bound";
 
-/// Header parameter with the proof of possession for the token.
+/// Name of a header parameter of example tokens. Its value is the proof of possession.
 pub const PROOF: &str = "proof";
 
-/// Substitute for a signature that was made with the key of this name. [`super::Signing`] defines
-/// key names.
+/// Substitute for a signature with the key of this name, as named by [`super::Signing`].
 #[must_use]
 pub fn signature(key: &str) -> [u8; 32] {
     Sha256::digest(format!("signed by {key}")).into()

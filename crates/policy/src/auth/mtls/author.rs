@@ -53,7 +53,7 @@ static SPIFFE: Form = Form {
     fits: spiffe::is_pattern,
 };
 
-/// Reports names in `sans` that are SPIFFE ids, and URIs in `sans` together with `spiffe`.
+/// Reports SPIFFE ids in `sans`, and URIs in `sans` if `spiffe` is also set.
 fn check_names(node: NodeRef<'_>, sink: &mut Sink) {
     let names = node.get("sans").filter(|value| !value.is_null());
     let names: Vec<NodeRef<'_>> = names.into_iter().flat_map(NodeRef::items).collect();

@@ -16,10 +16,10 @@ use crate::auth::jwt::json::{Json, Object};
 /// Maximum number of subject alternative names. A certificate with more names is refused as
 /// malformed.
 const SANS_MAX: usize = 256;
-/// Maximum length of a name, in bytes. Longer names are left out.
+/// Maximum length of a name, in bytes. Longer names of a certificate are ignored.
 const NAME_MAX: usize = 2048;
 
-/// A client's certificate.
+/// Client certificate with the data that identifies the client.
 #[derive(Debug)]
 pub struct Certificate {
     sha256: [u8; 32],
@@ -168,7 +168,7 @@ impl Certificate {
         }
     }
 
-    /// SHA-256 of the DER encoding.
+    /// SHA-256 fingerprint: of the DER encoding.
     #[must_use]
     pub fn sha256(&self) -> &[u8; 32] {
         &self.sha256

@@ -6,7 +6,8 @@
 //!   mesh: {kind: mtls, spiffe: ["spiffe://example.org/ns/*/sa/orders"]}
 //! ```
 //! The listener's `tls.client_auth` lists the trusted certificate authorities; the TLS handshake
-//! verifies the path to one of them. This verifier checks the rest for each request.
+//! verifies the certification path to one of them. This verifier checks the following for each
+//! request.
 //!
 //! | Check | Section | Reason |
 //! |---|---|---|
@@ -38,7 +39,7 @@ use super::reasons::reasons;
 use crate::declared::{Scalar, Settings, Value};
 
 /// Settings of a verifier of client certificates, in the bundle. Lists are sorted. A certificate
-/// must match at least one item of each list that is not empty.
+/// must match at least one item of every non-empty list.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Checked {
@@ -55,7 +56,7 @@ pub struct Checked {
     source: Source,
 }
 
-/// Source of the certificate.
+/// Source of the client's certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(index_only)]
 pub enum Source {
@@ -101,11 +102,8 @@ impl Source {
 }
 
 impl Checked {
-    /// Checks a certificate at a Unix time in seconds. The TLS handshake or the proxy has verified
-    /// the path to a certificate authority.
-    ///
-    /// # Errors
-    /// The reason of the first check that the certificate fails.
+    /// Checks the validity period and the names of a certificate at a Unix time in seconds. The TLS
+    /// handshake or the proxy has verified the path to a certificate authority.
     pub fn verify(&self, certificate: &Certificate, unix_s: u64) -> Result<(), Reason> {
         certificate.check_time(unix_s)?;
         let has = |known: &[String], name: &str| {
@@ -125,7 +123,7 @@ impl Checked {
         }
     }
 
-    /// Source of the certificate.
+    /// Source of the client's certificate.
     #[must_use]
     pub fn source(&self) -> Source {
         self.source

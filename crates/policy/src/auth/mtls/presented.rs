@@ -12,7 +12,7 @@ use super::{Certificate, Reason, Source};
 /// Certificate, or the reason why it cannot be read.
 type Read = Result<Arc<Certificate>, Reason>;
 
-/// Certificates of one connection.
+/// Client certificates that arrived on one connection.
 #[derive(Debug, Default)]
 pub struct PresentedCertificates {
     own: Option<Read>,
@@ -24,7 +24,7 @@ pub struct PresentedCertificates {
 }
 
 impl PresentedCertificates {
-    /// Stores the certificate of the TLS handshake. `own` is that certificate in DER; None if the
+    /// Stores the certificate of the TLS handshake. `own` is this certificate in DER; None if the
     /// client sent none.
     #[must_use]
     pub fn new(own: Option<&[u8]>) -> Self {
@@ -34,7 +34,7 @@ impl PresentedCertificates {
         }
     }
 
-    /// Stores these certificates, for an example in a plan.
+    /// Creates the certificates of a connection for an example request in a plan.
     #[cfg(feature = "author")]
     pub(super) fn assuming(assumed: Vec<(Source, Arc<Certificate>)>) -> Self {
         Self {

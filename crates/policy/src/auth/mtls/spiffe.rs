@@ -2,7 +2,7 @@
 //!
 //! In a pattern, a segment `*` stands for any one segment, and `**` at the end for one or more.
 
-/// Maximum number of path segments of an id. Ids with more are never admitted.
+/// Maximum number of path segments of an id. An id with more segments is always refused.
 pub const SEGMENTS_MAX: usize = 16;
 /// Maximum length of an id, in bytes (SPIFFE-ID §2.3).
 const BYTES_MAX: usize = 2048;
@@ -40,8 +40,8 @@ pub fn matches(pattern: &str, id: &str) -> bool {
     }
 }
 
-/// Patterns without `**` that together match the same ids as this pattern, one for each number of
-/// path segments.
+/// Patterns without `**` that together match the same ids as this pattern. There is one for each
+/// possible number of path segments.
 #[must_use]
 pub fn expanded(pattern: &str) -> Vec<String> {
     let Some(head) = pattern.strip_suffix("/**") else {

@@ -1,5 +1,6 @@
-//! Substitutes for client certificates in the example requests of plans: descriptions that contain
-//! only names. gwd is built without the feature `author` and never accepts them.
+//! Substitutes for client certificates in the example requests of plans. A substitute is a
+//! description with the names of a certificate. gwd is built without the feature `author` and never
+//! accepts one.
 
 use std::sync::Arc;
 
@@ -15,15 +16,14 @@ use super::{Certificate, PresentedCertificates, Source, san, spiffe};
 #[must_use]
 pub fn text<'n>(names: impl IntoIterator<Item = (&'static str, &'n str)>) -> String {
     let lines = names.into_iter().map(|(kind, name)| match kind {
-        // The pattern `*` stands for any one segment. The example has the segment `witness` in its
-        // place.
+        // The pattern `*` matches any one segment. The example has the segment `witness` instead.
         "spiffe" => format!("spiffe {}", name.replace('*', "witness")),
         _ => format!("{kind} {name}"),
     });
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// Creates the certificates of a connection from the source and the description of each. The
+/// Creates the certificates of a connection, each from its source and its description. The
 /// certificates never expire.
 #[must_use]
 pub fn presented(all: &[(Source, String)]) -> PresentedCertificates {

@@ -208,8 +208,7 @@ fn check_whole(node: NodeRef<'_>, sink: &mut Sink) {
     );
 }
 
-/// Reads the settings of a login from a node that fits [`SHAPE`]. `None` if a required key is
-/// missing.
+/// Reads login settings from a node that fits [`SHAPE`]. `None` if a required key is missing.
 pub(in crate::auth) fn check(node: NodeRef<'_>) -> Option<Checked> {
     let get = |key: &str| node.get(key).filter(|value| !value.is_null());
     let text = |key: &str| Some(get(key)?.scalar_text()?.to_owned());

@@ -17,7 +17,7 @@ use crate::head::RequestHead;
 
 impl Login {
     /// Ends a login with the response of the provider. On success, the browser gets a new session
-    /// and goes to the page that it asked for.
+    /// and a redirect to the page that it requested first.
     pub fn complete(&self, head: &RequestHead, visit: &mut Visit<'_>) -> Outcome {
         let one = |name: &str| match Place::Query(name.to_owned()).find(head) {
             FoundCredential::Absent => Some(None),
@@ -109,11 +109,11 @@ impl Login {
     }
 }
 
-/// Marks the response to a login as used. Fails if it was used before.
+/// Marks the provider's response to a login as used. Fails if it was used before.
 ///
 /// If the table of used responses is full, accepts the response without storing it. Otherwise an
-/// attacker could fill the table with forged responses and block all logins. The provider accepts
-/// each code only once in any case (RFC 6749 §4.1.2).
+/// attacker could fill the table with forged responses and block all logins. Accepting it is safe,
+/// because the provider accepts each code only once (RFC 6749 §4.1.2).
 fn remember(pending: &Pending, visit: &Visit<'_>) -> Result<(), Reason> {
     let mut used = [0; 16];
     used.copy_from_slice(&Sha256::digest(&pending.state)[..16]);

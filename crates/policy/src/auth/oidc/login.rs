@@ -32,18 +32,18 @@ use crate::unique::Unique;
 
 /// Maximum time between the redirect to the provider and its response, in seconds.
 const LOGIN_S: u64 = 600;
-/// Maximum number of unfinished logins of a browser, for instance in several tabs.
+/// Maximum number of unfinished logins of a browser at the same time, for instance in several tabs.
 const LOGINS_MAX: usize = 5;
 /// Maximum length of the path and query to which a browser returns, in bytes.
 const TARGET_BYTES_MAX: usize = 2_048;
-/// Number of bytes of `state` that the name of a login's cookie contains.
+/// Number of bytes of `state` that are part of the name of a login's cookie.
 const STATE_PREFIX: usize = 8;
 
-/// Login at a provider at run time.
+/// Browser login through one OpenID provider, at run time.
 pub struct Login {
     pub(super) settings: Checked,
-    /// Hash of the issuer, the client id and the cookie's name. A sealed cookie is valid only for
-    /// the login with the same hash.
+    /// Hash of the issuer, the client id and the cookie's name. An encrypted cookie is valid only
+    /// for the login with the same hash.
     owner: [u8; 32],
     pub(super) client_secret: Arc<SecretCell>,
     keys: Arc<SecretCell>,
@@ -58,13 +58,13 @@ pub struct Login {
 pub enum Outcome {
     /// Response to the browser.
     Reply(Box<Reply>),
-    /// The step needs the answer to this question first.
+    /// The step first needs the result of this action, such as a request to the provider.
     Ask(Box<Effect>),
     /// The step failed.
     Fault(Reason),
 }
 
-/// Request of a browser, with the state of the process that a login reads and writes.
+/// Request of a browser, and the process state that a login reads and writes.
 pub struct Visit<'v> {
     /// Time of the request (Unix time, seconds).
     pub unix_s: u64,
@@ -72,11 +72,11 @@ pub struct Visit<'v> {
     pub client: IpAddr,
     /// Path and query as the client sent them. None if normalisation did not change them.
     pub received: Option<&'v PathAndQuery>,
-    /// Answers to the questions of the login.
+    /// Answers of the provider that the login needed.
     pub answers: &'v Answers,
-    /// Logins whose response from the provider was already used.
+    /// Logins for which a response from the provider has been used.
     pub logins: &'v Replays,
-    /// Sessions that a logout ended.
+    /// Sessions that a logout has ended.
     pub ended: &'v Replays,
     /// Source of numbers that the process uses only once.
     pub unique: &'v Unique,
@@ -87,9 +87,9 @@ pub struct Visit<'v> {
 /// Session of a request.
 #[derive(Debug)]
 pub struct Opened {
-    /// Id of the session.
+    /// Random id of the session.
     pub id: [u8; 16],
-    /// Session to write into the cookie again. None if the session did not change.
+    /// Session to store in the cookie again. None if the session did not change.
     pub renewed: Option<Session>,
 }
 
@@ -109,8 +109,8 @@ impl Checked {
     pub fn login(&self, secrets: &dyn Secrets) -> Result<Login, SecretUnavailable> {
         let [metadata, _] = self.remotes();
         let id_tokens = self.id_tokens();
-        // In example requests of a plan, the session cookie contains an ID token with one audience.
-        // Accept `client_id` and every audience of `audience`.
+        // The session cookie in an example request of a plan contains an ID token with one
+        // audience. Accept `client_id` and every item of `audience`.
         #[cfg(feature = "author")]
         let id_tokens = match secrets.takes_witnesses() {
             true => {
@@ -146,12 +146,12 @@ impl Checked {
 }
 
 impl Login {
-    /// Cells of the provider's metadata and keys.
+    /// Cells of the provider's metadata and key set, which gwd fetches.
     pub fn key_cells(&self) -> impl Iterator<Item = &Arc<KeyCell>> {
         std::iter::once(&self.provider).chain(self.id_tokens.key_cell())
     }
 
-    /// Settings of the login.
+    /// Settings of the login, as in the bundle.
     #[must_use]
     pub fn settings(&self) -> &Checked {
         &self.settings
@@ -195,8 +195,7 @@ impl Login {
         }
     }
 
-    /// Checks the session in an example of a plan, in which the value of the cookie is the ID
-    /// token.
+    /// Checks the session in an example request of a plan. The value of its cookie is the ID token.
     #[cfg(feature = "author")]
     fn witnessed(&self, cookie: &[u8], request: &TokenRequest<'_>) -> jwt::Verification {
         let TokenRequest {
@@ -215,8 +214,8 @@ impl Login {
         }
     }
 
-    /// Session in the cookies of a request, even if it has expired. None if the cookies cannot be
-    /// opened.
+    /// Session in the cookies of a request, even if it has expired. None if there is no session or
+    /// the cookies cannot be decrypted.
     pub(super) fn session(&self, headers: &HeaderMap) -> Option<Session> {
         let sealed = seal::join(headers, self.settings.cookie())?;
         let keys = self.keys.value();
@@ -309,7 +308,7 @@ impl Login {
     /// Metadata of the provider.
     ///
     /// # Errors
-    /// The question that fetches it, or [`Reason::Unavailable`].
+    /// A fetch of the metadata, or [`Reason::Unavailable`].
     pub(super) fn metadata(&self, visit: &Visit<'_>) -> Result<Arc<KeySet>, Outcome> {
         if let Some(set) = self.known_metadata() {
             return Ok(set);
@@ -323,8 +322,8 @@ impl Login {
         }
     }
 
-    /// Metadata of the provider that was fetched before. None if it was not fetched, or is the
-    /// metadata of another issuer.
+    /// Metadata of the provider from an earlier fetch. None if there was no fetch, or if the
+    /// metadata names another issuer.
     pub(super) fn known_metadata(&self) -> Option<Arc<KeySet>> {
         let set = self.provider.set()?;
         let is_own = Metadata::of(&set).is_some_and(|it| *it.issuer == *self.settings.issuer);
@@ -332,7 +331,8 @@ impl Login {
     }
 
     /// Redirects a browser to the provider (OpenID Connect Core §3.1.2.1). `url` is the URL of the
-    /// request as the browser sees it; `refusal` is the refusal that the redirect replaces.
+    /// request as the browser sees it; `refusal` is the refusal that the browser would get without
+    /// a redirect.
     pub fn begin(
         &self,
         head: &RequestHead,
@@ -492,7 +492,8 @@ pub fn is_navigation(head: &RequestHead) -> bool {
 }
 
 /// Returns `target` if it is a path on the same host, with or without a query. Returns `/` if a
-/// browser could read it as another host, or if it is longer than [`TARGET_BYTES_MAX`].
+/// browser could interpret it as a URL of another host, or if it is longer than
+/// [`TARGET_BYTES_MAX`].
 pub(super) fn own_path(target: &str) -> &str {
     let leads_out = target.starts_with("//") || target.contains('\\');
     let is_plain = target.bytes().all(|byte| byte.is_ascii_graphic());
@@ -509,7 +510,7 @@ pub(super) fn fields(parameters: &[(&str, &str)]) -> String {
     pairs.collect::<Vec<_>>().join("&")
 }
 
-/// Words of a list that is separated by spaces, sorted.
+/// Words of a space-separated list, sorted.
 fn words(text: &str) -> Box<[Box<str>]> {
     let mut words: Vec<Box<str>> = text
         .split(' ')

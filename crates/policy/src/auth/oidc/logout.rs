@@ -38,7 +38,7 @@ impl Login {
         if let Some(session) = session {
             let ends_s = session.began_s + self.settings.lifetime_s();
             let user = self.user(&session);
-            // If the table is full, the session ends in the browser only.
+            // If the table of ended sessions is full, the session ends only in the browser.
             let _ = visit
                 .ended
                 .remember(session.id, &user, visit.unix_s, ends_s);
@@ -77,8 +77,8 @@ impl Login {
     }
 }
 
-/// True if a page of another site sent the request, according to `Sec-Fetch-Site`. Without this
-/// field, `Origin` decides, and without `Origin`, `Referer`.
+/// True if a page of another site sent the request. `Sec-Fetch-Site` decides; if it is absent,
+/// `Origin`, and if both are absent, `Referer`.
 fn is_foreign(head: &RequestHead, url: &ClientUrl) -> bool {
     static SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
     let text = |name: &HeaderName| {

@@ -1,5 +1,5 @@
-//! Browser logins by OpenID Connect (Core 1.0 §3.1, RFC 6749 §4.1), with the session in a sealed
-//! cookie.
+//! Browser logins by OpenID Connect (Core 1.0 §3.1, RFC 6749 §4.1), with the session in an
+//! encrypted (sealed) cookie.
 //!
 //! ```yaml
 //! auth:
@@ -11,10 +11,11 @@
 //!     redirect_path: /login/done
 //!     session: {secret: "${file:/run/secrets/session-keys}"}
 //! ```
-//! A browser without a session is sent to the provider, and comes back to `redirect_path` with a
-//! code. The gateway exchanges the code for tokens, verifies the ID token like any other signed
-//! token, and seals a session into a cookie. A second sealed cookie with `state`, `nonce` and the
-//! code verifier (RFC 7636) binds a login to its browser. The gateway stores no session.
+//! The gateway redirects a browser without a session to the provider, which redirects it to
+//! `redirect_path` with a code. The gateway exchanges the code for tokens, verifies the ID token
+//! like any other signed token, and stores an encrypted session in a cookie. A second sealed cookie
+//! with `state`, `nonce` and the code verifier (RFC 7636) binds a login to its browser. The gateway
+//! stores no session.
 
 #[cfg(feature = "author")]
 pub mod author;
@@ -174,7 +175,7 @@ impl Checked {
         self.id_tokens_for(vec![self.client_id.clone()])
     }
 
-    /// Settings of [`Self::id_tokens`], with these allowed audiences.
+    /// Settings of [`Self::id_tokens`] with these allowed audiences.
     fn id_tokens_for(&self, audience: Vec<String>) -> jwt::Checked {
         let mut required = self.required_claims.clone();
         required.extend(["iat", "sub"].map(str::to_owned));
@@ -195,7 +196,7 @@ impl Checked {
         })
     }
 
-    /// Sources that gwd fetches: the provider's metadata, and its keys.
+    /// Sources of the metadata and the keys that gwd fetches from the provider.
     #[must_use]
     pub fn remotes(&self) -> [Remote; 2] {
         let keys = match &self.jwks_url {
@@ -205,7 +206,7 @@ impl Checked {
         [Remote::Provider(self.issuer.clone()), keys]
     }
 
-    /// Origins of the URLs that gwd calls.
+    /// Origins of the URLs that gwd calls for the login.
     #[must_use]
     pub fn origins(&self) -> Vec<String> {
         let urls = [

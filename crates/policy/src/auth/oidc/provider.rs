@@ -6,23 +6,22 @@ use crate::auth::jwt::json::{self, Json, Object};
 use crate::endpoint::Endpoint;
 use crate::key_cell::{KeySet, Keys};
 
-/// Endpoints of a provider.
+/// Endpoints that the metadata of a provider names.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Metadata {
     pub(super) issuer: Box<str>,
     pub(super) authorization: Box<str>,
     pub(super) token: Option<Box<str>>,
     pub(super) end_session: Option<Box<str>>,
-    /// True if the client's secret must be sent in the form, because the provider does not accept
-    /// Basic authentication.
+    /// True if the client secret must be sent in the form, because the token endpoint does not
+    /// accept Basic authentication.
     pub(super) secret_in_form: bool,
     /// True if each authorization response has `iss` (RFC 9207 §3).
     pub(super) names_issuer: bool,
 }
 
 impl Metadata {
-    /// Provider's metadata in `set`, the content of a key cell. None if the cell is for keys, not
-    /// for metadata.
+    /// Provider's metadata in the content of a key cell. None if the cell contains keys.
     pub(super) fn of(set: &KeySet) -> Option<&Self> {
         set.keys.downcast_ref()
     }
@@ -39,7 +38,7 @@ pub(super) fn read(metadata: &[u8]) -> Result<Keys, &'static str> {
 fn parse(metadata: &[u8]) -> Result<Metadata, &'static str> {
     let all = json::object(metadata).map_err(|_| "the metadata is not a JSON object")?;
     let text = |name: &str| all.get(name).and_then(Json::as_text);
-    // URL of a page of the provider to which browsers are redirected.
+    // Parses the URL of a page of the provider to which browsers are redirected.
     let page = |name: &str| {
         let url = text(name).filter(|url| url.bytes().all(|byte| byte.is_ascii_graphic()));
         url.filter(|url| Endpoint::of(url).is_some_and(|it| it.is_safe()))
@@ -61,7 +60,8 @@ fn parse(metadata: &[u8]) -> Result<Metadata, &'static str> {
     })
 }
 
-/// True if the token endpoint accepts the secret in the form, but not with Basic.
+/// True if the token endpoint accepts the client secret in the form, but not with Basic
+/// authentication.
 fn is_form_only(all: &Object) -> bool {
     let methods = all.get("token_endpoint_auth_methods_supported");
     let methods = methods.and_then(Json::texts).unwrap_or_default();

@@ -20,8 +20,8 @@ pub(super) fn redirect(location: &str, refusal: Option<&'static Reject>) -> Opti
     }))
 }
 
-/// Page that opens a path of the same site. A browser sends cookies with `SameSite=Strict` after
-/// this page, but not after a redirect that another site began.
+/// Page that opens a path of the same site. After this page, a browser sends cookies with
+/// `SameSite=Strict`. After a redirect that another site began, it does not.
 pub(super) fn page(path: &str) -> Option<Box<Reply>> {
     let mut escaped = String::with_capacity(path.len());
     for char in path.chars() {
@@ -54,7 +54,7 @@ pub(super) fn page(path: &str) -> Option<Box<Reply>> {
     }))
 }
 
-/// Response with a line of text.
+/// Response with status 200 and one line of text.
 pub(super) fn text(text: &'static str) -> Box<Reply> {
     let plain = HeaderValue::from_static("text/plain; charset=utf-8");
     Box::new(Reply {

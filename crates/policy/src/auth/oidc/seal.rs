@@ -1,9 +1,9 @@
-//! Sealed cookies: authenticated encryption with AES-256-GCM (NIST SP 800-38D).
+//! Sealed cookies, encrypted and authenticated with AES-256-GCM (NIST SP 800-38D).
 //!
-//! The browser stores the state of a login and of a session; the gateway stores neither, so that
-//! every gateway with the same secret continues them. A secret has one key per line. The first key
-//! seals cookies; every key opens them. A key is therefore replaced by adding the new one as the
-//! first line, and removing the old one when its sessions have ended.
+//! The browser stores the state of a login and of a session; the gateway stores neither. Every
+//! gateway with the same secret can therefore continue them. A secret has one key per line. The
+//! first key encrypts cookies; every key decrypts them. A key is therefore replaced by adding the
+//! new one as the first line, and removing the old one when its sessions have ended.
 //!
 //! A cookie of more than [`CHUNK_BYTES`] bytes is split, because browsers store at most 4096 bytes
 //! of name, value and attributes (RFC 6265 §6.1).
@@ -20,13 +20,14 @@ use crate::secret::{SecretValue, sealing_keys};
 
 /// Maximum length of the value of one cookie, in bytes.
 const CHUNK_BYTES: usize = 3_800;
-/// Maximum number of cookies of one sealed text.
+/// Maximum number of cookies into which one sealed text is split.
 pub(super) const CHUNKS_MAX: usize = 4;
 
 /// Prefix of the hash input, which separates these cookies from other uses of the secret.
 const LABEL: &[u8] = b"gwd oidc cookie v1\0";
 
-/// Use of a sealed text. A text that is sealed for one use cannot be opened for another.
+/// Use of a sealed (encrypted) text. A text that is sealed for one use cannot be opened for
+/// another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Use {
     /// Session of a browser.
@@ -35,16 +36,16 @@ pub(super) enum Use {
     Login,
 }
 
-/// Seals and opens texts with the keys of a secret.
+/// Encrypts and decrypts cookie contents with the keys of a secret.
 pub(super) struct Sealer<'k> {
     keys: &'k SecretValue,
-    /// Login to which the texts belong: digest of its settings.
+    /// Digest of the settings of the login to which the texts belong.
     owner: &'k [u8; 32],
 }
 
 impl<'k> Sealer<'k> {
-    /// Sealer with the keys of a secret. `owner` identifies the login, so that logins that share a
-    /// secret do not accept each other's cookies.
+    /// Creates a sealer with the keys of a secret. `owner` identifies the login, so that logins
+    /// that share a secret do not accept each other's cookies.
     pub(super) fn new(keys: &'k SecretValue, owner: &'k [u8; 32]) -> Self {
         Self { keys, owner }
     }
@@ -56,7 +57,7 @@ impl<'k> Sealer<'k> {
         keyed(key, &[purpose.as_bytes(), b"\0", unique])
     }
 
-    /// Seals a text. `unique` is different in each call. `None` without a key.
+    /// Encrypts a text for a use. `unique` is different in each call. `None` if there is no key.
     pub(super) fn seal(&self, used: Use, unique: &[u8; 32], text: &[u8]) -> Option<String> {
         let key = aead(sealing_keys(self.keys).next()?)?;
         let nonce: [u8; NONCE_LEN] = self.random(unique, "nonce")[..NONCE_LEN].try_into().ok()?;
@@ -70,7 +71,7 @@ impl<'k> Sealer<'k> {
         Some(URL_SAFE_NO_PAD.encode(sealed))
     }
 
-    /// Opens a text. `None` if none of the keys sealed it for this use.
+    /// Decrypts a text. `None` if none of the keys encrypted it for this use.
     pub(super) fn open(&self, used: Use, sealed: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
         let sealed = URL_SAFE_NO_PAD.decode(sealed).ok()?;
         let (nonce, body) = sealed.split_at_checked(NONCE_LEN)?;
@@ -134,8 +135,8 @@ pub(super) fn split(sealed: &str) -> Option<Vec<String>> {
     Some(values)
 }
 
-/// Joins the values of a request's cookies to a sealed text. `None` if one of them is absent or
-/// occurs twice.
+/// Joins the values of a request's cookies to a sealed text. `None` if a cookie is absent or occurs
+/// twice.
 pub(super) fn join(headers: &HeaderMap, name: &str) -> Option<Vec<u8>> {
     let one = |name: &str| {
         let mut values = cookie_values(headers, name);
@@ -271,7 +272,7 @@ mod tests {
                 .map(|(index, value)| (chunk_name("s", index), value))
                 .collect();
             assert_eq!(joined(&cookies), Some(text.into_bytes()), "{length}");
-            // A longer session has left a cookie with a later number. It is ignored.
+            // An earlier, longer session left a cookie with a higher number. It is ignored.
             cookies.push((chunk_name("s", 9), "y".to_owned()));
             assert!(joined(&cookies).is_some(), "{length}");
             cookies.push(cookies[0].clone());

@@ -46,10 +46,10 @@ pub(super) struct Pending {
     pub(super) verifier: String,
     #[n(3)]
     pub(super) redirect_uri: String,
-    /// Path and query that the browser asked for.
+    /// Path and query that the browser requested before the login.
     #[n(4)]
     pub(super) target: String,
-    /// Time at which the login ends without a response (Unix time, seconds).
+    /// Time at which the login expires without a response (Unix time, seconds).
     #[n(5)]
     pub(super) ends_s: u64,
 }
@@ -64,7 +64,7 @@ impl fmt::Debug for Session {
 }
 
 impl Session {
-    /// Encodes the session to the bytes that are sealed into its cookie.
+    /// Encodes the session to the bytes that its cookie contains encrypted.
     pub(super) fn encoded(&self) -> Vec<u8> {
         minicbor::to_vec(self).unwrap_or_default()
     }

@@ -24,15 +24,15 @@ use crate::endpoint::Endpoint;
 
 /// Maximum length of an answer of the token endpoint, in bytes: 64 KiB.
 const ANSWER_BYTES_MAX: usize = 64 << 10;
-/// Cache times of the answer to a refresh, in milliseconds: of new tokens, and of a refusal.
-/// Requests that the browser sent with the old cookie get the same tokens.
+/// Cache times of the answer to a refresh, in milliseconds: first of new tokens, then of a refusal.
+/// Requests that the browser sends meanwhile with the old cookie get the same tokens.
 const REFRESHED_MS: [u64; 2] = [30_000, 5_000];
 /// Time until the next refresh is tried after an outage of the provider, in seconds.
 const RETRY_S: u64 = 30;
 /// Minimum and maximum time after which tokens are refreshed, in seconds. Within these limits, the
 /// time is the lifetime of the access token.
 const FRESH_S: [u64; 2] = [10, 86_400];
-/// Lifetime of an access token if the provider does not give it, in seconds.
+/// Lifetime of an access token if the provider's answer contains none, in seconds.
 const FRESH_DEFAULT_S: u64 = 300;
 
 /// Tokens in a valid answer of the token endpoint.
@@ -86,13 +86,13 @@ fn kind(answered: &Answered) -> Option<Kept> {
 }
 
 impl Login {
-    /// Id of the question that exchanges the code of a login for tokens. `state` identifies the
+    /// Id of the request that exchanges the code of a login for tokens. `state` identifies the
     /// login.
     pub(super) fn code_id(&self, state: &str) -> AskId {
         AskId::new(Asker::Login, &[b"code", state.as_bytes()])
     }
 
-    /// Creates the question that exchanges a code for tokens.
+    /// Creates the request that exchanges a code for tokens.
     pub(super) fn ask_code(
         &self,
         id: AskId,
@@ -116,7 +116,7 @@ impl Login {
     /// old tokens.
     ///
     /// # Errors
-    /// The question to the provider, or the end of the session.
+    /// The request to the provider, or the reason why the session ends.
     pub(super) fn refreshed(
         &self,
         session: Session,
@@ -179,7 +179,7 @@ impl Login {
         Ok(next)
     }
 
-    /// Checks the ID token of a refresh: it must belong to the same user (Core §12.2).
+    /// Checks the ID token that a refresh returned: it must belong to the same user (Core §12.2).
     fn check_next(
         &self,
         session: &Session,
@@ -200,10 +200,10 @@ impl Login {
         }
     }
 
-    /// Creates a session from the answer to the exchange of a code.
+    /// Creates a session from the answer of the token endpoint to a code.
     ///
     /// # Errors
-    /// The reason why the answer is not accepted, or the question that fetches the keys.
+    /// The reason why the answer is not accepted, or a fetch of the keys.
     pub(super) fn begun(
         &self,
         answered: &Answered,
@@ -248,10 +248,10 @@ impl Login {
         answers: &Answers,
     ) -> Result<Arc<Identity>, Outcome> {
         let fault = |reason| Err(Outcome::Fault(reason));
-        let judged = self
+        let verification = self
             .id_tokens
             .verify_or_ask(id_token.as_bytes(), unix_s, None, answers);
-        let identity = match judged {
+        let identity = match verification {
             Verification::Valid(identity) => identity,
             Verification::Ask(effect) => return Err(Outcome::Ask(effect)),
             Verification::Fault(crate::auth::jwt::Reason::Keys) => {
@@ -284,7 +284,7 @@ impl Login {
         is_party && audience.iter().all(is_known)
     }
 
-    /// Builds the request to the token endpoint. `None` if its URL is not known.
+    /// Builds the request to the token endpoint. `None` if the endpoint's URL is not known.
     fn call(
         &self,
         id: AskId,
@@ -329,8 +329,8 @@ impl Login {
         })
     }
 
-    /// Token endpoint: the one in the settings, otherwise that of the metadata, which must be at
-    /// the issuer's origin.
+    /// URL of the token endpoint: from the settings, otherwise from the metadata. A URL of the
+    /// metadata must have the issuer's origin.
     fn token_endpoint(&self, metadata: Option<&Metadata>) -> Option<Endpoint> {
         if let Some(url) = &self.settings.token_url {
             return Endpoint::of(url);
@@ -341,7 +341,7 @@ impl Login {
     }
 }
 
-/// Member `error` of a refusal by the token endpoint (RFC 6749 §5.2).
+/// Error code in a refusal by the token endpoint (member `error`, RFC 6749 §5.2).
 fn error(answered: &Answered) -> Option<String> {
     let members = json::object(&answered.body).ok()?;
     members.get("error")?.as_text().map(str::to_owned)

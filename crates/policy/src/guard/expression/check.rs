@@ -12,7 +12,7 @@ use super::types::{GLOBALS, MEMBERS, Named, Type, VARIABLES, WALKS};
 
 /// Converts the errors of the parser to errors of the expression.
 pub(super) fn syntax(source: &str, errors: &ParseErrors) -> Vec<Fault> {
-    let told = errors.errors.iter().map(|error| {
+    let faults = errors.errors.iter().map(|error| {
         let at = offset(source, error.pos);
         let width = source[at..].chars().next().map_or(0, char::len_utf8);
         let first = error.msg.lines().next().unwrap_or_default();
@@ -25,11 +25,11 @@ pub(super) fn syntax(source: &str, errors: &ParseErrors) -> Vec<Fault> {
             known: Vec::new(),
         }
     });
-    let mut told: Vec<Fault> = told.collect();
+    let mut faults: Vec<Fault> = faults.collect();
     // Report only the first error, because one mistake often causes further errors after it.
-    told.truncate(1);
-    if told.is_empty() {
-        told.push(Fault {
+    faults.truncate(1);
+    if faults.is_empty() {
+        faults.push(Fault {
             at: (0, source.len()),
             message: "the expression cannot be parsed".to_owned(),
             help: "",
@@ -37,10 +37,10 @@ pub(super) fn syntax(source: &str, errors: &ParseErrors) -> Vec<Fault> {
             known: Vec::new(),
         });
     }
-    told
+    faults
 }
 
-/// Byte offset of a line and column. Both count from one; the column is in characters.
+/// Converts a line and a column to a byte offset. Both count from 1; the column is in characters.
 fn offset(source: &str, (line, column): (isize, isize)) -> usize {
     let skipped = usize::try_from(line - 1).unwrap_or(0);
     let lines = source.split_inclusive('\n');
@@ -454,7 +454,7 @@ impl Checker<'_> {
     }
 }
 
-/// True for a function that is called by name, and false for an operator.
+/// True for a function that is written with its name; false for an operator.
 fn is_word(name: &str) -> bool {
     name.starts_with(|c: char| c.is_ascii_alphabetic())
 }

@@ -5,12 +5,12 @@ use cel::common::ast::{Expr, IdedExpr, LiteralValue};
 
 use super::reads;
 
-/// Effect that a subexpression with the value true has on the result of the whole expression.
+/// Effect of a subexpression on the result of the whole expression, if the subexpression is true.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Effect {
     Admits,
     Refuses,
-    /// A true value can admit or refuse, as in the condition of `?:`.
+    /// If the subexpression is true, the result may be either, as for the condition of `?:`.
     Either,
 }
 
@@ -37,7 +37,8 @@ fn excludes(node: &IdedExpr, effect: Effect) -> bool {
             excludes(one, effect)
         }),
         op::NOT_EQUALS => opposite != Effect::Admits && compares_path(node),
-        // `request.path.startsWith("/a") == false` has a condition as its operand.
+        // Handle `request.path.startsWith("/a") == false`, which compares a condition with a
+        // literal.
         op::EQUALS if operands.clone().any(is_bool) => {
             operands.any(|one| excludes(one, Effect::Either))
         }
@@ -74,7 +75,7 @@ fn compares_path(node: &IdedExpr) -> bool {
     })
 }
 
-/// True for the functions that select a member of a value.
+/// True for the functions that select a field or an item of a value.
 fn is_selection(function: &str) -> bool {
     matches!(function, op::INDEX | op::IN)
 }

@@ -5,8 +5,8 @@
 //! ```
 //! gwc parses and checks an expression; gwd compiles it again when it loads the bundle. An
 //! expression has no loops, so its evaluation time is limited by its length and by the length of
-//! the values that it reads. Patterns of `matches` are compiled once. Values of a request are read
-//! in place, and only when the expression uses them.
+//! the values that it reads. Patterns of `matches` are compiled once. Values of a request are not
+//! copied, and are read only if the expression uses them.
 
 mod check;
 mod letter_case;
@@ -49,11 +49,11 @@ pub struct Fault {
     pub at: (usize, usize),
     /// Description of the error.
     pub message: String,
-    /// Help text, used unless one of `known` is similar to the name.
+    /// Help text. A suggestion of a similar name in `known` replaces it.
     pub help: &'static str,
     /// Unknown name. Empty if the error is not about a name.
     pub name: String,
-    /// Valid names at this place, for a suggestion.
+    /// Valid names at this position, for a suggestion.
     pub known: Vec<&'static str>,
 }
 
@@ -144,8 +144,8 @@ impl Expression {
     }
 
     /// True if the expression excludes paths by a case-sensitive comparison, as
-    /// `!request.path.startsWith("/admin")` does. It then admits a path that differs only in
-    /// letter case, which some servers read as the excluded one.
+    /// `!request.path.startsWith("/admin")` does. It then admits a path that differs only in letter
+    /// case, which some servers treat as the excluded path.
     #[must_use]
     pub fn excludes_paths(&self) -> bool {
         self.excludes_paths
@@ -177,7 +177,7 @@ impl std::fmt::Debug for Expression {
     }
 }
 
-/// Reason of a failed evaluation.
+/// Classifies the error of a failed evaluation.
 fn reason(error: &ExecutionError) -> NoValue {
     match error {
         ExecutionError::NoSuchKey(_) => NoValue::Absent,

@@ -1,4 +1,4 @@
-//! Tables of expressions: errors with their places, and results for a request.
+//! Tables of expressions: errors with their positions, and results for a request.
 
 use std::sync::Arc;
 
@@ -56,7 +56,8 @@ fn request() -> RequestHead {
     head
 }
 
-/// Result of an expression for [`request`]: with a consumer and a token, or without a caller.
+/// Result of an expression for [`request`]. `with_caller`: the caller is a consumer with a token.
+/// Otherwise there is no caller.
 fn value(source: &str, with_caller: bool) -> Result<bool, NoValue> {
     let expression = Expression::compile(source);
     let expression = expression.unwrap_or_else(|faults| panic!("{source}: {faults:?}"));

@@ -36,7 +36,8 @@ pub(super) const VARIABLES: &[Named] = &[
     ("route", Type::Route),
 ];
 
-/// Function called as `name(value)`: its name, the types that it accepts, and its result type.
+/// Global function, called as `name(value)`: its name, the types that it accepts, and its result
+/// type.
 pub(super) struct Global {
     pub(super) name: &'static str,
     pub(super) takes: fn(Type) -> bool,
@@ -173,7 +174,8 @@ impl Type {
         }
     }
 
-    /// Type of the values of a map whose keys are known only at run time. `None` for other types.
+    /// Type of the values in a map whose keys are known only at run time. `None` for types other
+    /// than maps.
     pub(super) const fn entry(self) -> Option<Self> {
         match self {
             Self::Headers | Self::Query => Some(Self::Text),
@@ -203,7 +205,7 @@ impl Type {
         self == other || self == Self::Any
     }
 
-    /// True if values of both types can be equal.
+    /// True if a value of one type can equal a value of the other type.
     pub(super) fn may_equal(self, other: Self) -> bool {
         let is_plain = |one: Self| {
             one.is_number()
@@ -216,7 +218,7 @@ impl Type {
         is_plain(self) && is_plain(other) && (alike || self == Self::Any || other == Self::Any)
     }
 
-    /// Type of a value that has one of two types.
+    /// Type of a value that is of one of two types, such as the result of `?:`.
     pub(super) fn either(self, other: Self) -> Self {
         match self == other {
             true => self,

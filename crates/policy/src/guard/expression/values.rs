@@ -19,7 +19,7 @@ use crate::auth::{decode_query, has_lookalike};
 use crate::cx::{Cx, Principal, RouteId};
 use crate::head::RequestHead;
 
-/// Function name in errors that occur while a value is read.
+/// Function name in errors from reading a value.
 pub(super) const READ: &str = "@read";
 
 /// CEL type of compiled patterns.
@@ -37,7 +37,7 @@ pub(super) struct Scope<'s> {
     patterns: &'s [Pattern],
 }
 
-/// Map or list whose entries are read from the request in place.
+/// Map or list whose entries are read from the request without a copy.
 #[derive(Clone, Copy)]
 enum Node<'s> {
     Request(&'s RequestHead, IpAddr),
@@ -319,7 +319,8 @@ fn of_caller<'b, 'v>(caller: &'v Principal<'_>, name: &str) -> Option<CowVal<'b,
     found.map(text)
 }
 
-/// Value of a claim: of the consumer in gateway.yaml, otherwise of the token.
+/// Value of a claim: from the consumer in gateway.yaml, otherwise from the token. `None` if neither
+/// has the claim.
 fn claim<'b, 'v>(caller: &'v Principal<'_>, name: &str) -> Option<CowVal<'b, 'v>> {
     if let Some(single) = caller.claims.get(name) {
         return Some(text(single));
@@ -344,7 +345,7 @@ fn of_json<'b, 'v>(json: &'v Json) -> CowVal<'b, 'v> {
     }
 }
 
-/// Value of a request field. Several lines are joined (RFC 9110 §5.3).
+/// Value of a request field. Several lines are joined by commas (RFC 9110 §5.3).
 fn header<'b, 'v>(
     headers: &'v HeaderMap,
     name: &str,
@@ -377,8 +378,9 @@ fn pairs(query: &str) -> impl Iterator<Item = (&str, &str)> {
     pairs.map(|pair| pair.split_once('=').unwrap_or((pair, "")))
 }
 
-/// Decoded value of a query parameter. A repeated parameter is an error, because servers differ in
-/// the value that they use. A parameter that some servers treat as equal is an error as well.
+/// Decoded value of a query parameter. It is an error if the parameter is repeated, because servers
+/// differ in the value that they use. It is also an error if some servers treat another parameter's
+/// name as equal.
 fn parameter<'b, 'v>(query: &'v str, name: &str) -> Result<Option<CowVal<'b, 'v>>, ExecutionError> {
     let mut found = pairs(query).filter(|(key, _)| *decode_query(key) == *name.as_bytes());
     let (first, second) = (found.next(), found.next());

@@ -11,7 +11,8 @@ const NONE: XmlLimits = XmlLimits {
     tokens: None,
 };
 
-/// Result of scanning a body at once. Panics if a scan byte by byte has another result.
+/// Result of scanning a whole body at once. Panics if scanning it byte by byte gives another
+/// result.
 fn scan(limits: XmlLimits, body: &[u8]) -> Result<(), String> {
     let run = |size: usize| {
         let mut xml = Xml::new(limits, false, None);

@@ -7,7 +7,7 @@ use crate::cx::tests::head;
 use crate::cx::{Limits, Principal, Revoked, RouteId};
 use crate::state::StateId;
 
-/// Counters of a process, large enough that no key uses an overflow counter.
+/// Counters of a process. The tables are so large that no key uses an overflow counter.
 pub(crate) fn limits() -> (Limits, Revoked) {
     (Limits::new(1_024, RandomState::new), Revoked::default())
 }
@@ -40,7 +40,7 @@ pub(crate) fn per_hour(name: &str, state: u64, count: u64, key: &Key) -> Filter 
     }
 }
 
-/// Changes a limit so that its counters are in a store.
+/// Changes a filter so that its counters are in a store.
 pub(crate) fn in_store(mut limit: Filter, store: std::sync::Arc<store::Store>) -> Filter {
     limit.counter.store = Some(store);
     limit
@@ -195,7 +195,7 @@ fn operation_takes_as_many_tokens_as_it_costs() {
         costly.cost = 7;
         assert!(admits(&limit, &mut costly) && admits(&narrow, &mut costly));
         assert_eq!(costly.rate.unwrap().remaining, 0);
-        // The second limit refuses the request, so the first limit gets back all three tokens.
+        // The second limit refuses the request, so all three tokens return to the first limit.
         for _ in 0..3 {
             let mut refused = cx(&shared, "10.0.0.1");
             refused.cost = 3;

@@ -13,7 +13,7 @@ const TYPE: &str = "application/token-introspection+jwt";
 const HEAD: &str = r#"{"alg":"ES256","kid":"a","typ":"token-introspection+jwt"}"#;
 const CLAIMS: &str = r#"{"iss":"https://idp.example","aud":"gate way","iat":1800000000,"token_introspection":ACTIVE}"#;
 
-/// Secrets of a gateway with one key cell.
+/// Secrets of a test gateway that always return the same key cell.
 struct OneCell(OnceLock<Arc<KeyCell>>);
 
 impl Secrets for OneCell {
@@ -81,7 +81,7 @@ fn signed_answers_of_the_table_are_judged() {
         (with("1800000000", "1799999940"), "p", TYPE, "ok"),
         (with("1800000000", "1800000060"), "p", TYPE, "ok"),
         (with("ACTIVE", r#"{"active":false}"#), "p", TYPE, "inactive"),
-        // Signed by another key, or not at all.
+        // An answer that is signed by another key, or unsigned.
         (with("", ""), "foreign", TYPE, unusable),
         (
             with("ACTIVE", r#"{"active":false}"#),
@@ -93,7 +93,7 @@ fn signed_answers_of_the_table_are_judged() {
         (with_head("ES256", "HS256"), "p", TYPE, unusable),
         (with_head("ES256", "RS256"), "p", TYPE, unusable),
         (with_head("\"a\"", "\"b\""), "p", TYPE, unusable),
-        // Another kind of token of the same issuer, such as an access token.
+        // A token of another type by the same issuer, such as an access token.
         (
             with_head("token-introspection+jwt", "at+jwt"),
             "p",
@@ -106,16 +106,16 @@ fn signed_answers_of_the_table_are_judged() {
             TYPE,
             unusable,
         ),
-        // For another client, or of another issuer.
+        // An answer for another client, or by another issuer.
         (with("gate way", "another"), "p", TYPE, unusable),
         (with(r#""aud":"gate way","#, ""), "p", TYPE, unusable),
         (with("idp.example", "evil.example"), "p", TYPE, unusable),
-        // Made at another time.
+        // An answer that was made at another time.
         (with("1800000000", "1799999939"), "p", TYPE, unusable),
         (with("1800000000", "1800000061"), "p", TYPE, unusable),
         (with(r#""iat":1800000000,"#, ""), "p", TYPE, unusable),
         (with("1800000000", "\"1800000000\""), "p", TYPE, unusable),
-        // Times of the JWT, with a leeway of 60 seconds.
+        // Time claims of the JWT, with a leeway of 60 seconds.
         (
             with("\"iat\"", "\"exp\":1799999941,\"iat\""),
             "p",
@@ -146,7 +146,7 @@ fn signed_answers_of_the_table_are_judged() {
             TYPE,
             unusable,
         ),
-        // Without the object, or with the members beside it.
+        // An answer without the object, or with the object's members at the top level.
         (
             with(r#""token_introspection":ACTIVE"#, r#""active":true"#),
             "p",
@@ -155,9 +155,9 @@ fn signed_answers_of_the_table_are_judged() {
         ),
         (with("ACTIVE", "\"active\""), "p", TYPE, unusable),
         (with("ACTIVE", r#"{"active":"true"}"#), "p", TYPE, unusable),
-        // Checks of the members.
+        // Checks of the object's members.
         (with("ACTIVE", r#"{"active":true}"#), "p", TYPE, "issuer"),
-        // Another type of content.
+        // An answer with another media type.
         (with("", ""), "p", "application/json", unusable),
         (with("", ""), "p", "application/jwt", unusable),
     ] {

@@ -14,7 +14,7 @@ use super::*;
 /// Number of verifications whose time is averaged.
 const ROUNDS: u32 = 50;
 
-/// Average of [`ROUNDS`] calls. The best of five measurements.
+/// Average time of [`ROUNDS`] calls: the best of five measurements.
 fn best(mut run: impl FnMut()) -> Duration {
     let measured = (0..5).map(|_| {
         let began = Instant::now();
@@ -98,8 +98,8 @@ fn cost_of_a_verification_is_printed() {
     }
 }
 
-/// Prints the time of a look-up in a full cache, without the verification, for four times as many
-/// tokens in turn as fit.
+/// Prints the time of a look-up in a full cache, without the verification. The look-ups alternate
+/// between four times as many tokens as fit into the cache.
 #[test]
 fn cost_of_a_miss_is_printed() {
     let whole = token([r#"{"alg":"ES256","kid":"p"}"#, PLAIN, "p", "-"]);

@@ -1,5 +1,5 @@
-//! Tests of verifiers whose keys gwd fetches: questions, key rotation, expired keys, and the token
-//! cache.
+//! Tests of verifiers whose keys gwd fetches: requests for a fetch, key rotation, expired keys, and
+//! the token cache.
 
 use bytes::Bytes;
 
@@ -9,7 +9,7 @@ use crate::key_cell::{KeyCell, Read, Remote};
 
 const CLAIMS: &str = r#"{"iss":"https://idp.example","aud":"orders","exp":1800003600}"#;
 
-/// Secrets of a gateway in which all verifiers share one key cell.
+/// Secrets of a test gateway in which all verifiers share one key cell.
 struct Shared(std::sync::OnceLock<Arc<KeyCell>>);
 
 impl Secrets for Shared {

@@ -79,7 +79,7 @@ fn keys() -> KeySource {
     ])
 }
 
-/// Settings of a verifier without optional settings.
+/// Settings of a verifier with default values for all optional settings.
 fn checked(keys: KeySource, algorithms: &[Algorithm]) -> Checked {
     Checked {
         issuer: "https://idp.example".into(),
@@ -271,7 +271,7 @@ fn every_reason_is_in_the_table() {
         .filter_map(|line| line.rsplit('\t').next())
         .collect();
     for reason in Reason::ALL {
-        // Other tests cover these reasons: the engine checks revocation, and the rest is about
+        // Skip reasons that other tests cover: the engine checks revocation, and the rest is about
         // introspection.
         let elsewhere = [
             Reason::Revoked,
@@ -402,7 +402,7 @@ fn wrong_signature_is_refused_for_ten_seconds() {
     assert_eq!(judged(&forged, NOW_S), (wrong, (0, 1)));
     assert_eq!(judged(&forged, NOW_S + 9), (wrong, (1, 0)));
     assert_eq!(judged(&forged, NOW_S + 10), (wrong, (0, 1)));
-    // The clock went back.
+    // The clock went back: the stored result is not used.
     assert_eq!(judged(&forged, NOW_S + 9), (wrong, (0, 1)));
     // A token of an unknown key is verified each time, because the key may have been fetched since.
     for _ in 0..2 {
@@ -445,7 +445,8 @@ fn cache_is_bounded_and_keeps_what_is_asked_for() {
     assert_eq!(cache.take_growth(), Growth::default());
 }
 
-/// Key of a cached token. The parts by which a crowded cache recognises a token differ.
+/// Key of the cached token with this number. The cache recognises a repeated token by parts of the
+/// key, so these differ.
 fn cache_key(number: u32) -> [u8; 32] {
     Sha256::digest(number.to_le_bytes()).into()
 }
@@ -471,14 +472,15 @@ fn crowded_cache_keeps_repeated_tokens_only() {
     for number in 2_000..3_000 {
         assert!(!keep(number), "{number}: first verification");
     }
-    // The tokens that filled the cache stay, also those of the older generation.
+    // The tokens that filled the cache are still cached, also those of the older generation.
     let known = (0..1_200).filter(|number| cache.get(&cache_key(*number), NOW_S).is_some());
     assert_eq!(known.count() as i64, full.entries);
     assert_eq!(cache.take_growth(), Growth::default());
     assert!(keep(2_999) && keep(2_998), "second verification");
     let growth = cache.take_growth();
     assert_eq!(growth.entries + growth.evicted as i64, 2);
-    // Once cached tokens are used again, new ones are cached at once.
+    // When cached tokens are used again, the cache is not crowded, and new tokens are cached at
+    // their first verification.
     for number in 2_000..3_000 {
         keep(number);
         assert!(cache.get(&cache_key(2_999), NOW_S).is_some());
@@ -501,7 +503,7 @@ fn room_of_tokens_that_moved_is_used() {
         }
     };
     keep(0..600);
-    // These are in the older generation, and move to the younger one.
+    // These tokens are in the older generation. The look-up moves them to the younger one.
     assert!((0..200).all(|number| cache.get(&cache_key(number), NOW_S).is_some()));
     keep(10_000..11_000);
     let growth = cache.take_growth();
