@@ -107,7 +107,8 @@ pub fn fault(gateway: &Gateway, assumption: &Assumption) -> Option<String> {
     })
 }
 
-/// Answer with this name on the command line, such as `allow`. `None` for an unknown name.
+/// Converts the name of an assumed answer on the command line, such as `allow`, to the answer.
+/// `None` for an unknown name.
 fn assumed(asker: Asker, word: &str) -> Option<Answer> {
     let status = |status| Answer::Http(Arc::new(Answered::empty(status)));
     match (asker, word) {
@@ -143,7 +144,8 @@ fn assumed(asker: Asker, word: &str) -> Option<Answer> {
 /// Name of the step that the field `validate` adds.
 const FIELD: &str = "validate";
 
-/// Names of the steps that check requests against their description.
+/// Names of the chain's steps that check requests against the operation's description: the
+/// `validate` policies and the field `validate`.
 fn validating(gateway: &Gateway) -> Vec<String> {
     let own = gateway.apis.iter().flat_map(|api| &api.policies);
     let policies = gateway.shared.policies.iter().chain(own);
@@ -152,7 +154,8 @@ fn validating(gateway: &Gateway) -> Vec<String> {
     names.chain([FIELD.to_owned()]).collect()
 }
 
-/// Result of the check of a request. `None` if the body decides and is not known.
+/// Checks a request against its operation's description, as the `validate` step does in gwd. `None`
+/// if the result depends on a body that is not known.
 fn examined(
     snapshot: &Snapshot,
     decided: &Decided<'_>,
@@ -251,10 +254,10 @@ pub struct Oracle {
     revoked: Revoked,
     /// Verifiers that ask another service, by name.
     verifiers: Vec<(String, About)>,
-    /// Answers that apply unless the caller assumes others: every token is forged, and every
-    /// message valid.
+    /// Default answers, for verifiers and policies without an assumption of the caller: every token
+    /// is forged, and every message valid.
     usual: Vec<Assumption>,
-    /// Number of the answers of `usual` about tokens, which come first.
+    /// Number of entries of `usual` that are about tokens. These entries come first.
     about_tokens: usize,
 }
 
@@ -339,8 +342,8 @@ pub fn range_files(gateway: &Gateway) -> BTreeSet<String> {
     filters.flatten().map(ToString::to_string).collect()
 }
 
-/// Source of secrets for the engine: every secret is empty. Only the files of address ranges in the
-/// map have their content.
+/// Source of secrets for the engine: every secret is empty. Only the files in the map, which
+/// contain address ranges, have their content.
 struct NoSecrets<'r>(&'r RangeFiles);
 
 impl Secrets for NoSecrets<'_> {
@@ -369,8 +372,9 @@ impl Oracle {
         Self::with_ranges(gateway, bundle, &RangeFiles::new())
     }
 
-    /// Builds an engine as [`Oracle::build`] does, with the ranges of files. The other files of
-    /// `allow_file` and `deny_file` count as unknown: they admit every address.
+    /// Builds an engine as [`Oracle::build`] does. `ranges` contains the address ranges of files
+    /// named by `allow_file` and `deny_file`. Files that are not in `ranges` count as unknown: they
+    /// admit every address.
     ///
     /// # Errors
     /// Returns the error with which gwd would refuse this gateway.
@@ -497,7 +501,8 @@ impl Oracle {
         Ok(see(&decided, admitted, &cx))
     }
 
-    /// Names of the policy, or of the verifiers, that need the answer to an effect.
+    /// Names of the policy, or of the verifiers, that need the answer of another service to an
+    /// effect (lookup).
     #[must_use]
     pub fn asker_names<'o>(&'o self, decided: &'o Decided<'_>, effect: &Effect) -> Vec<&'o str> {
         let step = |route: &'o RouteRef<'_>| {

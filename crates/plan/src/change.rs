@@ -92,13 +92,14 @@ pub struct Member {
     pub base: String,
     /// Subject of the merged change, as in [`Change::about`].
     pub about: String,
-    /// Line that a plan without the other operations of the change would contain. An
-    /// acknowledgement of that line covers all members of the operation. `None` if the operation
-    /// has only one member, or if the change concerns no other operations.
+    /// Fingerprints of the line that a plan would contain if the change concerned only this
+    /// member's operation. An acknowledgement of that line covers all members of the operation.
+    /// `None` if the operation has only one member, or if the change concerns no other operations.
     pub line: Option<OperationLine>,
 }
 
-/// Fingerprints of the line that a plan would contain for one operation alone ([`Member::line`]).
+/// Fingerprints of the line that a plan would contain if a change concerned one operation only
+/// ([`Member::line`]).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct OperationLine {
     /// Fingerprint, with the environments of the line.

@@ -100,8 +100,8 @@ pub fn compare_each(pairs: &[Pair]) -> Result<Option<Plan>, BuildError> {
     Ok(Some(whole))
 }
 
-/// Index of each change in the plan. The key is the fingerprint, and the position among the changes
-/// of one environment that have this fingerprint.
+/// Index of each change in the plan. Key: the fingerprint of the change, and its position among the
+/// changes of one environment with this fingerprint.
 type Known = HashMap<(String, usize), usize>;
 
 /// Copies a plan without its changes.
@@ -333,7 +333,8 @@ fn heir<'p>(old: &Side, pairs: &'p [Pair]) -> Option<&'p Side> {
     let named = pairs.iter().filter(|pair| !pair.environment.is_empty());
     let mut named = named.filter_map(|pair| pair.new.as_ref()).peekable();
     let is_last = named.peek().is_none();
-    // The project without an environment is never released in the channel of an environment.
+    // A project without an environment whose channel belongs to a named environment is never
+    // released.
     let is_idle = named.any(|side| channel(side) == channel(base));
     let is_same = channel(old).is_some() && channel(old) == channel(base);
     (!is_idle && (is_last || is_same)).then_some(base)

@@ -153,7 +153,7 @@ impl Part {
         part.places.append(&mut change.places);
     }
 
-    /// Fingerprints of the line that a plan would contain without the other parts of the group.
+    /// Fingerprints of the line that a plan would contain if the group had only this part.
     fn line(&self, whole: &Change, operations: Vec<String>) -> OperationLine {
         let alone = Change {
             operations,

@@ -93,8 +93,8 @@ pub struct Plan {
     pub changes: Vec<Change>,
     /// True if a release would not change behaviour: all changes concern prose or release rules.
     pub no_op: bool,
-    /// Inputs that were not available: `source` of the old side, or `schemas` of a bundle that was
-    /// built before contracts contained schemas.
+    /// Names of inputs that were not available: `source` for the old side's source map, `schemas`
+    /// for the schemas of a bundle built before contracts contained schemas.
     pub missing: Vec<&'static str>,
     /// Notes on parts that were not compared.
     pub notes: Vec<String>,

@@ -36,7 +36,7 @@ pub(super) struct Half {
     pub(super) contracts: Set<ir::Contract>,
 }
 
-/// Comparison of two gateways. `None` if they cannot be compared.
+/// Function that compares two gateways. Returns `None` if they cannot be compared.
 pub(super) type Compare<'c> = &'c dyn Fn(Half, Half) -> Option<Vec<Change>>;
 
 /// Part that differs and is named in no change of the plan.

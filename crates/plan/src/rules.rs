@@ -78,7 +78,8 @@ pub(super) fn compare(old: &Rules, new: &Rules, plan: &mut Plan) {
         push("tests-removed", "tests".into(), told(was), told(is));
     }
     if let (Some(was), Some(is)) = (&old.selection, &new.selection) {
-        // Compare only invariants with the same text: a changed one is reported by itself.
+        // Compare the selections of invariants that have the same text on both sides. A changed
+        // text is reported as a change of its own.
         let same = old.invariants.iter();
         let same = same.filter(|(name, text)| new.invariants.get(*name) == Some(*text));
         for (name, lost) in same.map(|(name, _)| (name, was.lost(is, name))) {

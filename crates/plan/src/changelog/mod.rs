@@ -231,7 +231,7 @@ fn entry(
     }
 }
 
-/// Values of a change without its id and subject, which the entry has.
+/// Values of a change without its id and subject, which the changelog entry already contains.
 fn without_subject(change: &Change) -> Values {
     Values {
         subject: String::new(),

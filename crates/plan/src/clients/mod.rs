@@ -1,5 +1,5 @@
-//! Differences of contracts for API clients: one change per difference, with the check that names
-//! it, its path in the message and the operations that it concerns.
+//! Differences of contracts for API clients. Each difference is one change, with its check (a row
+//! of `checks.tsv`), its path in the message, and the operations that it concerns.
 //!
 //! [`operations`] pairs the operations of two sides by their requests. [`messages`] compares the
 //! parts of one pair, [`schema`] the schemas, [`walk`] follows pairs of schemas and counts a shared

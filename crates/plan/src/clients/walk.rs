@@ -12,7 +12,7 @@ use super::messages::{self, Parts, Root};
 use super::schema::{self, Finding, Local, Role};
 use crate::checks;
 
-/// A difference with the operations that it concerns.
+/// Difference between two contracts, with the operations that it concerns.
 #[derive(Debug)]
 pub(super) struct Record {
     pub(super) finding: Finding,
@@ -37,7 +37,7 @@ pub(super) struct SchemaPath {
     pub(super) steps: Vec<(String, u32, u32)>,
 }
 
-/// Pair of schemas in a role.
+/// Numbers of an old and a new schema that are compared, and their role in the message.
 type Node = (u32, u32, Role);
 
 /// Messages that contain a pair of schemas.
@@ -120,7 +120,7 @@ impl<'j> Walk<'j> {
         self.add(&compared, parts);
     }
 
-    /// Adds a webhook or callback that only one side has.
+    /// Adds a webhook or callback that only one side has, as one difference.
     pub(super) fn whole(
         &mut self,
         owner: Option<&str>,
@@ -267,7 +267,7 @@ impl<'j> Walk<'j> {
 }
 
 impl Record {
-    /// Adds the messages of an equal difference. The shorter path is kept.
+    /// Merges an equal difference into this one: adds its messages, and keeps the shorter path.
     fn merge(&mut self, other: Self) {
         self.finding.level = self.finding.level.max(other.finding.level);
         self.operations.extend(other.operations);

@@ -7,7 +7,8 @@ use serde_json::Value;
 use super::fields::shown;
 use crate::Class;
 
-/// Group of settings below one path. If all of them are added or removed, the plan has one line.
+/// Group of settings below one path. If all settings of the group are added or removed together,
+/// the plan has one line for them.
 pub(super) struct Group {
     pub(super) path: &'static [&'static str],
     /// Class of the line if the group is added. The removal has the opposite class.

@@ -1,8 +1,9 @@
-//! Tables that define the class of a change of each setting.
+//! Tables of the settings of each kind of definition. A row defines the class of a change of the
+//! setting.
 //!
-//! A row determines the class of a difference, for example from the direction of a number. For
-//! settings of access, the row refers to the access comparison. A setting without a row is reported
-//! as `changed`.
+//! The class may depend on the values, for example on the direction in which a number changes. For
+//! settings that affect access, the row refers to the access comparison. A setting without a row is
+//! reported as `changed`.
 
 use policy::change_rows;
 use policy::changes::Absent::{Is, NoLimit, Unknown};

@@ -1,5 +1,5 @@
-//! Sample of a group of logged requests, without the values that gwd's access log does not show.
-//! Other logs contain credentials and hidden parameters.
+//! Sample of a group of logged requests, without the values that gwd's access log hides. The logs
+//! of other servers may contain credentials and hidden parameters.
 
 use engine::{Owner, Snapshot};
 use http::Uri;
@@ -31,8 +31,9 @@ pub(super) fn credentials(sides: [&Side; 2]) -> Box<[Box<str>]> {
     names.collect()
 }
 
-/// Method, path and query of a request, safe for display. A value that one side hides is hidden.
-/// `sides` are the sides that admit the request; `hides_values` is true if a side hides values.
+/// Method, path and query of a request, safe for display. A value is hidden if at least one side
+/// hides it. `sides` are the sides that admit the request; `hides_values` is true if a side hides
+/// values.
 pub(super) fn sample(
     request: &LoggedRequest<'_>,
     names: &[Box<str>],

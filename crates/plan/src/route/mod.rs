@@ -45,7 +45,8 @@ pub struct RouteRequest<'a> {
     pub question: &'a Question,
     /// Assumed answers of the services that policies and verifiers call while gwd runs.
     pub assumptions: &'a [Assumption],
-    /// True to list all settings, and near misses even if an operation handles the request.
+    /// True to list all settings, and to list operations with similar paths even if an operation
+    /// handles the request.
     pub all: bool,
 }
 
@@ -62,7 +63,7 @@ pub struct Answer {
     pub status: Option<u16>,
     /// Machine-readable reason, as in problem documents and logs.
     pub reason: Option<&'static str>,
-    /// Further explanation.
+    /// Explanation of the decision in words. `None`: the other fields are enough.
     pub why: Option<String>,
     /// Operation that handles the request.
     pub operation: Option<Operation>,
@@ -74,7 +75,7 @@ pub struct Answer {
     pub scheme: Option<String>,
     /// Routes whose template matches but that do not handle the request, each with the reason.
     pub candidates: Vec<Candidate>,
-    /// Operations whose template almost matches the path.
+    /// Operations whose template almost matches the path: near misses.
     pub near: Vec<Candidate>,
     /// Steps of the chain, in order.
     pub chain: Vec<Step>,
@@ -97,7 +98,7 @@ pub enum Decision {
     Respond,
     /// The gateway refuses the request.
     Reject,
-    /// The decision depends on the answer of another service, which only gwd asks.
+    /// The decision depends on the answer of another service. gwc does not call the service.
     Depends,
     /// No operation handles the request. The status is 404.
     None,
@@ -267,7 +268,8 @@ fn explain(
     }
 }
 
-/// Explains which service's answer decides, and by which option the user can assume an answer.
+/// Explains that the answer of a service decides, and names the option with which the user can
+/// assume an answer.
 fn depends(route_request: RouteRequest<'_>, effect: &Effect, decided: &Decided<'_>) -> String {
     let askers = route_request.oracle.asker_names(decided, effect);
     let asker = askers.first().copied().unwrap_or("authenticate");
@@ -309,7 +311,7 @@ fn depends(route_request: RouteRequest<'_>, effect: &Effect, decided: &Decided<'
     }
 }
 
-/// Explains why a path is ambiguous, with another path as which an upstream could read it.
+/// Explains why a path is ambiguous, with another path that an upstream could understand instead.
 fn ambiguous(route_request: RouteRequest<'_>, head: &RequestHead, route: &RouteRef<'_>) -> String {
     let snapshot = route_request.oracle.snapshot();
     match readings::ambiguity(snapshot, route_request.question.listener, head, route) {

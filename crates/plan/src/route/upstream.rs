@@ -38,7 +38,8 @@ pub struct Upstream {
     pub changed: Vec<(String, String, String)>,
     /// Header fields that the gateway removes.
     pub removed: Vec<String>,
-    /// Maximum size of the request body, in bytes. `None`: unlimited.
+    /// Maximum size of the request body, in bytes. `None`: the gateway has no limit for this
+    /// operation.
     pub max_body_bytes: Option<u64>,
     /// Timeout for the response head, in milliseconds.
     pub timeout_ms: u64,
@@ -107,7 +108,7 @@ impl Response {
 struct Secrets {
     fields: BTreeSet<String>,
     parameters: Vec<Box<str>>,
-    /// Parameters of the operation with a form of their own in logs.
+    /// Parameters of the operation whose values logs hide or shorten.
     logged: Box<[LoggedParameter]>,
 }
 
@@ -330,8 +331,8 @@ impl Secrets {
         }
     }
 
-    /// Returns the request target with the values of credential parameters hidden, and of
-    /// parameters that logs do not show.
+    /// Returns the request target. Hides the values of credential parameters and of parameters that
+    /// logs do not show.
     fn target(&self, target: &str) -> String {
         let Some((path, query)) = target.split_once('?') else {
             return target.to_owned();

@@ -30,8 +30,8 @@ struct Caller<'r, 'a> {
 }
 
 impl<'a> Cells<'_, 'a> {
-    /// Finds a witness with the credentials of one of these alternatives that only one side admits:
-    /// the new side if `opens` is true, otherwise the old side.
+    /// Finds a witness whose credentials satisfy one of these security alternatives, and that only
+    /// one side admits: the new side if `opens` is true, otherwise the old side.
     pub(super) fn admitted_caller(
         &self,
         cell: &Cell,
@@ -62,9 +62,9 @@ impl<'a> Cells<'_, 'a> {
                 continue;
             }
             // Both versions serve the request, so it shows no difference. This is no bug if the
-            // requirements differ in the sources of credentials or in claims. Neither is it with
-            // scopes or roles: the upstream may check the scopes, and another credential of the
-            // caller may have the role.
+            // requirements differ in the sources of credentials or in claims. It is also no bug if
+            // a requirement contains scopes or roles: the upstream may check the scopes, and
+            // another credential of the caller may have the role.
             let agree = self.sources_differ(cell.owners) || self.asks_for_rights(cell.owners);
             // A witness has no certificate or signature of a consumer with roles.
             let is_unroled = lacks_roles(

@@ -39,7 +39,7 @@ impl Lost {
         }
     }
 
-    /// Reports one line for each path.
+    /// Reports one line for each lost logout path.
     pub(super) fn report(self, plan: &mut Plan) {
         for ((path, now), hosts) in self.0 {
             let now = match now.is_empty() {

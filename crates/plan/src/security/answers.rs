@@ -1,5 +1,5 @@
-//! Response fields that open an operation to web pages of other origins or protect its callers,
-//! after `headers` and `respond` policies.
+//! Comparison of response fields that open an operation to web pages of other origins or protect
+//! its callers, as `headers` and `respond` policies leave them.
 //!
 //! Each field has a [`Rule`]. For a field that opens access, each additional value admits more. For
 //! a field that protects, each missing value admits more. Any other field admits more if a policy
@@ -160,12 +160,13 @@ impl Sent {
         }
     }
 
-    /// True if the upstream's own value reaches clients here and does not reach them in `other`.
+    /// True if clients receive the upstream's own value of this field, and do not receive it in
+    /// `other`.
     fn discloses_more_than(&self, other: &Self) -> bool {
         self.upstream && !other.upstream && other.values.is_empty()
     }
 
-    /// Members of all values, which are comma-separated lists, in lower case.
+    /// Members of all values, in lower case. Each value is a comma-separated list.
     fn members(&self) -> BTreeSet<String> {
         let values = self.values.iter().flat_map(|value| value.split(','));
         let members = values.map(|member| member.trim().to_ascii_lowercase());
@@ -275,7 +276,8 @@ fn verdict(rule: Rule, was: &Sent, is: &Sent) -> Verdict {
     }
 }
 
-/// Rank of protection: none, the upstream's own value, then the strength of the gateway's value.
+/// Rank of a field's protection, from low to high: no field, the upstream's own value, then the
+/// strength of the gateway's value.
 fn rank(sent: &Sent, strength: Option<u64>) -> (u8, u64) {
     match (strength, sent.upstream) {
         (Some(strength @ 1..), _) => (2, strength),
@@ -393,7 +395,7 @@ fn written(settings: &Settings) -> Vec<(bool, &str, &Value)> {
     of("set").chain(of("add")).collect()
 }
 
-/// Strength of a field for which any value protects equally.
+/// Strength of a field whose presence protects, whatever its value.
 fn present(value: &str) -> u64 {
     u64::from(!value.trim().is_empty())
 }
@@ -536,13 +538,15 @@ fn is_run(value: &str) -> bool {
     })
 }
 
-/// Strength of Content-Disposition: a download is not displayed as a page.
+/// Strength of Content-Disposition: `attachment` protects, because browsers do not display a
+/// download as a page.
 fn attachment(value: &str) -> u64 {
     let kind = value.split(';').next().unwrap_or_default();
     u64::from(kind.trim().eq_ignore_ascii_case("attachment"))
 }
 
-/// Strength of Cache-Control (RFC 9111 §5.2.2).
+/// Strength of Cache-Control (RFC 9111 §5.2.2): the degree to which it keeps caches from storing
+/// the response.
 fn stored(value: &str) -> u64 {
     let value = value.to_ascii_lowercase();
     let has = |wanted: &str| {

@@ -122,11 +122,11 @@ fn csrf_verdict(was: &[(&str, Settings)], is: &[(&str, Settings)]) -> Verdict {
     Verdict::of(within(&before, &after), within(&after, &before))
 }
 
-/// Origins of pages. None: every origin.
+/// Origins of the pages whose requests pass. `None`: every origin.
 type PassedPages = Option<BTreeSet<String>>;
 
-/// Origins that no policy refuses, and those that no policy refuses or logs. A request must pass
-/// every policy, so these are the origins that all of their lists have.
+/// Origins that no `csrf` policy refuses, and origins that no `csrf` policy refuses or logs. A
+/// request must pass every policy, so each set contains the origins that are in all lists.
 fn passed_pages(policies: &[(&str, Settings)]) -> [PassedPages; 2] {
     let logs = |settings: &Settings| settings.text(&["mode"]) == Some("log");
     [false, true].map(|with_logs| {

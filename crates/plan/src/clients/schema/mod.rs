@@ -231,7 +231,7 @@ impl Pair<'_> {
         });
     }
 
-    /// Lowers the level of the last difference.
+    /// Lowers the level of the last added difference to at most `level`.
     fn at_most(&mut self, level: Level) {
         if let Some(last) = self.local.findings.last_mut() {
             last.level = last.level.min(level);
