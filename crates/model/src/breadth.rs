@@ -63,7 +63,8 @@ search {nodes} branches, more than {NODES_MAX}"
 struct Widest {
     nodes: usize,
     path: String,
-    /// Index of a template that matches the path, or whose first segments match it.
+    /// Index of a template that matches the path. If there is none: a template whose first segments
+    /// match the path.
     fits: usize,
 }
 
@@ -156,7 +157,8 @@ impl<'t> Trie<'t> {
         below[0]
     }
 
-    /// Index of a template that matches the path, or whose first segments match it.
+    /// Index of a template that matches the path. If there is none: a template whose first segments
+    /// match the path.
     fn fits(&self, path: &str) -> usize {
         let mut at = vec![0];
         for segment in path.split('/').skip(1) {
@@ -165,7 +167,7 @@ impl<'t> Trie<'t> {
         at.first().map_or(0, |node| self.0[*node].first)
     }
 
-    /// Nodes that a segment with this text leads to from the given nodes.
+    /// Child nodes of the given nodes that a segment with this text reaches.
     fn next(&self, from: &[usize], text: &str) -> Vec<usize> {
         let lower = text.to_ascii_lowercase();
         let mut next = Vec::new();
@@ -280,7 +282,7 @@ mod tests {
     fn nodes_of_different_paths_are_not_added_up() {
         let many: Vec<String> = (0..1_000).map(|one| format!("/p{one}/{{id}}/x")).collect();
         assert_eq!(widest_of(&many), None);
-        // Each `/x{n}` has its own literal below it, so a path visits the nodes of only one of
+        // Each `/x{n}` has a different literal below it, so a path visits the nodes of only one of
         // them.
         let apart = (0..40).flat_map(|one| {
             [

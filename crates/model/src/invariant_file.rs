@@ -15,7 +15,7 @@ use vocab::invariant_file::INVARIANTS;
 pub struct Invariant {
     /// Name of the invariant.
     pub name: String,
-    /// Place of the name.
+    /// Source location of the name.
     pub span: Option<Span>,
     /// Selection and requirements as one line of text, which plans compare.
     pub text: String,
@@ -51,7 +51,7 @@ pub(crate) struct Require {
 pub struct Invariants {
     /// Files, as gateway.yaml names them.
     pub files: Vec<Spanned<String>>,
-    /// Invariants of these files.
+    /// Invariants that these files contain.
     pub all: Vec<Invariant>,
 }
 

@@ -55,7 +55,7 @@ pub fn check(files: &Files, apis: &[Api], sink: &mut Sink) {
             let (first, second) = (&routes[a], &routes[b]);
             let names = (first.operation.key.as_str(), second.operation.key.as_str());
             // Compare an operation at two mounts only once; overlapping mounts are reported below.
-            // Some pairs with a trailing-slash variant cannot conflict.
+            // Skip pairs with a trailing-slash variant that cannot conflict.
             let judged = !(first.twin || second.twin) || differ(first, second);
             if names.0 != names.1 && judged && told.insert(names) {
                 lookalike_conditions::of_two(first, second, sink);
@@ -99,7 +99,7 @@ fn not_compared(route: &Route<'_>, sink: &mut Sink) {
 const OVERLAPS_MAX: usize = 5;
 
 /// Reports the first overlaps of each path and the number of the others, because many overlapping
-/// templates give very many pairs. Findings of other rules are all reported.
+/// templates give very many pairs. This limit does not apply to findings of other rules.
 fn first_few(overlaps: Sink, sink: &mut Sink) {
     let mut counts: BTreeMap<(diag::Span, &'static str), (usize, &'static diag::Lint)> =
         BTreeMap::new();

@@ -332,9 +332,9 @@ pub fn project_for(
         apis: &apis,
         root: files.tree.at(reading.root),
     };
-    // If a document could not be read, names would wrongly count as unused.
+    // If a document could not be read, names that it uses would wrongly count as unused.
     let all_read = is_complete && !unreadable;
-    // An overlay that failed leaves out what other parts of the project rely on, so findings
+    // After a failed overlay, parts on which the rest of the project relies are missing. Findings
     // about the whole gateway would be consequences of that one mistake.
     if !overlay_failed {
         gateway.check(all_read, purpose, &mut sink);
@@ -601,9 +601,9 @@ fn about_gateway(files: &Files, document: &Document, spec: &Spec) -> Vec<Diagnos
     sink.into_sorted().into_iter().filter(settled).collect()
 }
 
-/// Merges the lint levels of gateway.yaml and those of the command line, which come last. Reports
-/// unknown rules in gateway.yaml, and levels that are too low for rules whose errors prevent a
-/// build.
+/// Merges the lint levels of gateway.yaml and of the command line. The command line takes
+/// precedence. Reports unknown rules in gateway.yaml, and levels that are too low for rules whose
+/// errors prevent a build.
 fn wanted(settings: &settings::Settings, levels: &Levels, sink: &mut Sink) -> Levels {
     let mut wanted: Vec<(String, Option<Level>)> = Vec::new();
     for (name, (level, span)) in &settings.lint {

@@ -50,8 +50,8 @@ impl Purpose {
     }
 }
 
-/// True if gwd runs a project that breaks a rule, so that an old version can be compared: it refuses
-/// the requests that are ambiguous.
+/// True if gwd can run a project that breaks a rule, because it refuses the ambiguous requests. An
+/// old version with such a finding can therefore be compared.
 fn has_meaning(lint: &Lint) -> bool {
     std::ptr::eq(lint, &raw const LOOKALIKE_CONDITIONS)
 }

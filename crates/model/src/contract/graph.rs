@@ -29,7 +29,7 @@ enum Draft {
 pub(super) struct Canonical {
     /// Nodes of the graph. An edge is an index into this list.
     pub nodes: Vec<Value>,
-    /// Index in `nodes` for each draft. `None` if it is not reachable.
+    /// Index in `nodes` for each reserved node. `None` if the node is not reachable.
     pub number: Vec<Option<u32>>,
 }
 

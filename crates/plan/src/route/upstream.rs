@@ -108,7 +108,7 @@ impl Response {
 struct Secrets {
     fields: BTreeSet<String>,
     parameters: Vec<Box<str>>,
-    /// Parameters of the operation whose values logs hide or shorten.
+    /// Parameters of the operation whose form in logs `log` or `redact` sets.
     logged: Box<[LoggedParameter]>,
 }
 

@@ -619,9 +619,8 @@ fn refuses(side: &Lowered, route: &Route<'_>) -> bool {
     answer(side, route).is_some_and(|status| status >= 400)
 }
 
-/// Digest of a route's security requirement: its schemes with their places, and the verifiers with
-/// all settings. With names alone, an acknowledgement would also cover a verifier of the same name
-/// with other keys.
+/// Digest of a route's security requirement: schemes with their places, and verifiers with all
+/// settings. With names alone, an acknowledgement would also cover a verifier with other keys.
 fn digest_of(side: &Lowered, route: &Route<'_>) -> String {
     let security = &route.treatment().security;
     let mut bytes = bundle::codec::encode(security);
