@@ -40,7 +40,7 @@ pub(crate) fn duration(node: NodeRef<'_>) -> Option<String> {
 }
 
 /// Returns the correction (`write …`) for a size. Names both the binary and the decimal unit if the
-/// word is ambiguous.
+/// user's unit is ambiguous.
 pub(crate) fn size(node: NodeRef<'_>) -> Option<String> {
     let text = node.scalar_text()?.to_lowercase();
     let (number, unit, "") = part(text.trim())? else {
@@ -95,7 +95,7 @@ pub(crate) fn rate(text: &str) -> Option<String> {
     Some(format!("write `{count}/{period}`"))
 }
 
-/// Decimal number: its digits without the point, and the number of digits after it.
+/// Decimal number: its digits without the point, and the number of digits after the point.
 struct Decimal {
     digits: u64,
     fraction: u32,

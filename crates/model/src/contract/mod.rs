@@ -1,8 +1,8 @@
 //! Contracts of documents: requests and responses of each operation as schema graphs. The graphs do
 //! not depend on the notation in the document (plan.md, *Same meaning, same id, empty plan*).
 //!
-//! [`schema`] builds a node for each reachable schema. [`graph`] gives equivalent nodes, which
-//! [`refine`] finds, the same number. This module reads everything around the schemas.
+//! [`schema`] builds a node for each reachable schema. [`refine`] finds equivalent nodes, and
+//! [`graph`] gives them the same number. This module reads everything around the schemas.
 
 pub mod difference;
 mod graph;

@@ -1,8 +1,9 @@
 //! Source locations of the schemas of a contract. Kept in memory for the reports of one run; never
 //! part of a bundle.
 //!
-//! The contract merges equal schemas. This table has one site for each schema in the document, so
-//! that a report names the schema at the path of a message and not another one with equal content.
+//! The contract merges equal schemas. This table has one entry (site) for each schema in the
+//! document, so that a report names the schema at the path in the message, and not another schema
+//! with equal content.
 
 use std::collections::BTreeMap;
 
@@ -29,7 +30,8 @@ struct Site {
     at: Option<At>,
     /// Number of the schema in the contract.
     number: Option<u32>,
-    /// Schemas inside, by the keyword and name that lead to them: `properties/price`, `items`.
+    /// Indices of the sites of inner schemas, by the keyword and name that lead to them, such as
+    /// `properties/price` or `items`.
     inner: Vec<(Box<str>, u32)>,
 }
 
@@ -44,9 +46,9 @@ impl Sites {
         self.place(*self.parts.get(&key)?)
     }
 
-    /// Source location of the schema at the end of a path. Each step has the keyword and name, and
-    /// the number of the schema in the contract. If a step leads to no known schema, the location
-    /// is that of the schema before it.
+    /// Source location of the schema at the end of a path. Each step consists of the keyword and
+    /// name, and the number of the schema in the contract. If a step leads to no known schema,
+    /// returns the location of the schema before the step.
     #[must_use]
     pub fn schema(&self, operation: &str, part: &str, steps: &[(&str, u32)]) -> Option<Place> {
         let key = (operation.to_owned(), part.to_owned());
@@ -61,7 +63,7 @@ impl Sites {
     }
 
     /// Schema to which a step leads from the schema of a site. Also follows `allOf` and `$ref` of
-    /// that schema. `number` selects between several schemas.
+    /// that schema. `number` selects one schema if there are several.
     fn inner(&self, site: u32, step: &str, number: u32, depth: usize) -> Option<u32> {
         const DEPTH_MAX: usize = 8;
         let own = &self.sites.get(site as usize)?.inner;
@@ -110,7 +112,7 @@ pub(super) struct Drafts {
     /// Schema that is being read, with the keyword and name of the next inner schema.
     owner: Option<u32>,
     step: String,
-    /// Place of the key of the next inner schema.
+    /// Source location of the key that contains the next inner schema.
     next: Option<Span>,
 }
 

@@ -28,7 +28,7 @@ pub struct Variables {
     given: Vec<Given>,
     /// Index of the chosen environment in `given`.
     current: Option<usize>,
-    /// Values used in documents.
+    /// Values that replace variables in documents, by the name of the variable.
     values: BTreeMap<String, NodeId>,
     /// Variables that gateway.yaml uses if no environment is selected.
     base: Uses,
@@ -97,8 +97,8 @@ impl Variables {
         }
     }
 
-    /// Replaces the variables in gateway.yaml without an environment by the same values as in
-    /// documents.
+    /// Replaces the variables in gateway.yaml without an environment. Documents get the same
+    /// values.
     pub(super) fn fill_base(
         &mut self,
         files: &mut Files,
@@ -269,7 +269,8 @@ impl Filling<'_> {
         files.tree.push(span, Kind::Map(top))
     }
 
-    /// Returns a copy of a value with variables replaced, or the value itself if it has none.
+    /// Returns a copy of a value with variables replaced. Returns the value itself if it contains
+    /// no variables.
     fn copy(&mut self, files: &mut Files, id: NodeId) -> NodeId {
         let span = files.tree.at(id).span();
         self.keys(files.tree.at(id));

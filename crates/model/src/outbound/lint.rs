@@ -198,7 +198,7 @@ fn place<'a>(
         forwarding: operation.settings(),
         upstream: &operation.upstream.value,
         is_internal: operation.internal,
-        // The finding compares callers only.
+        // This finding compares callers only, so it ignores checks.
         has_checks: false,
     }
 }

@@ -238,8 +238,8 @@ fn remove(
         ));
         return;
     }
-    // Remove the values of one map or list together, and those of later items of a list first, so
-    // that earlier indexes stay valid. A value inside another removed value is gone with it.
+    // Remove the values of one map or list together. Remove values of later list items first, so
+    // that earlier indexes stay valid. Skip a value inside another removed value.
     let mut paths: Vec<&Path> = paths.iter().collect();
     paths.sort_unstable();
     paths.dedup_by(|path, before| path.starts_with(before));

@@ -37,7 +37,8 @@ pub(super) struct Folder {
     outer: PathBuf,
     /// Commit whose ignore rules apply in addition to those of the work tree.
     base: Option<String>,
-    /// Git's index and ignore rules, read when first needed. `None` without a repository.
+    /// Git's index and ignore rules, read when first needed. The inner `None`: the folder is in no
+    /// repository.
     tracked: OnceLock<Result<Option<GitFiles>, Refusal>>,
 }
 
@@ -208,7 +209,7 @@ impl Folder {
         Ok(Content { bytes, is_tracked })
     }
 
-    /// Returns the folder of the nested repository that contains a file, if any. `below` is the
+    /// Returns the folder of the nested repository that contains a file, or `None`. `below` is the
     /// file's path relative to the outer folder.
     fn nested(&self, below: &Path) -> Result<Option<String>, Refusal> {
         let mut folders: Vec<&Path> = below.ancestors().skip(1).collect();
@@ -258,7 +259,7 @@ impl Folder {
         let Ok(below) = self.root.strip_prefix(tree.folder()) else {
             return 0;
         };
-        // A folder that the repository ignores is not part of it.
+        // A folder that the repository ignores does not belong to the repository.
         let is_ignored = tree.repository().is_path_ignored(below);
         if !below.as_os_str().is_empty() && is_ignored.unwrap_or(true) {
             return 0;

@@ -37,7 +37,8 @@ impl Lift<'_> {
         })
     }
 
-    /// `content` of a response, by media type: those of `produces` and those named by `examples`.
+    /// Builds `content` of a response. The media types are those of `produces` and those of
+    /// `examples`.
     fn content(
         &mut self,
         schema: Option<(Span, NodeId)>,
