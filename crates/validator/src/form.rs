@@ -148,8 +148,8 @@ fn bare<'t>(name: &'t str, kinds: &Kinds) -> &'t str {
     bare.unwrap_or(name)
 }
 
-/// Findings about fields of an urlencoded form that some servers read as a property, and whose
-/// values are not checked as this property.
+/// Findings about fields of an urlencoded form that some servers read as a described property.
+/// Their values are not checked as values of the property.
 pub(crate) fn hidden(text: &str, kinds: &Kinds) -> Vec<Finding> {
     let is_own = |name: &str| {
         let mut known = kinds.properties.iter();
