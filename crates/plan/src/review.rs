@@ -180,8 +180,8 @@ impl Review {
         review
     }
 
-    /// Acknowledges the members of an operation if their [`Member::line`] is acknowledged, which
-    /// covers the operation alone.
+    /// Acknowledges the members of an operation if their `line` is acknowledged, which stands for
+    /// the operation alone.
     fn of_operations(&mut self, plan: &Plan) {
         let members = plan.changes.iter().flat_map(|change| &change.members);
         for member in members {

@@ -1,4 +1,4 @@
-//! Form of parameters in the access log (`log` at parameters).
+//! Tests of the form of parameters in the access log (key `log` of parameters).
 
 use e2e::gateway::{Gateway, Options};
 use e2e::project::Project;
@@ -101,7 +101,7 @@ fn values_are_logged_in_the_form_of_their_parameter() {
     assert_eq!(first["query"], json!(query));
     assert_eq!(first["user_agent"], "REDACTED");
     assert_eq!(second["path"], first["path"]);
-    // The upstream gets the values.
+    // The upstream receives the original values.
     let seen = upstream.take();
     assert_eq!(seen[1].target, target);
     // A request that no operation describes can still have the path of an operation with hidden
@@ -110,13 +110,13 @@ fn values_are_logged_in_the_form_of_their_parameter() {
     assert_eq!(status, 405);
     assert_eq!(undescribed["path"], first["path"]);
     assert_eq!(undescribed["query"], "email=REDACTED&x=1");
-    // A final slash changes no value.
+    // The access log hides the same values if the path has a final slash.
     let (status, slashed) = line("GET", &format!("{target}/?email=PLANTED"));
     assert_eq!(status, 404);
     let path = format!("/people/REDACTED/orders/{hash}/");
     assert_eq!(slashed["path"], json!(path));
     assert_eq!(slashed["query"], "email=REDACTED");
-    // The parameters of another operation are shown.
+    // The access log shows the parameters of another operation.
     let (_, other) = line("GET", "/people/all/orders/7?email=a&code=x");
     assert_eq!(other["path"], "/people/all/orders/7");
     assert_eq!(other["query"], "email=a&code=REDACTED");
@@ -127,8 +127,8 @@ fn values_are_logged_in_the_form_of_their_parameter() {
 #[test]
 fn paths_of_no_operation_show_literals_only() {
     let (_upstream, _project, gateway) = scene();
-    // Path, and the path in the log. The values are planted where the template has parameters, in
-    // spellings that the template does not match.
+    // Each row contains a request path, and the path that the access log shows. Secret values are
+    // in the segments of template parameters, in spellings that the template does not match.
     let cases = [
         (
             "/People/PLANTED/orders/1",
@@ -198,7 +198,7 @@ fn findings_end_at_redacted_values() {
         let length = body.len();
         let head = format!("POST /notes{query} HTTP/1.1\nhost: h\ncontent-type: application/json");
         let sent = format!("{head}\ncontent-length: {length}\n\n{body}");
-        // The validator may take longer to compile than a request waits.
+        // Compiling the validator may take longer than a request waits for it.
         e2e::wait::until("a compiled validator", || {
             let response = gateway.ask(&sent);
             (response.status != 503).then_some(response)

@@ -151,7 +151,7 @@ impl Who {
     }
 
     /// Sources of the credentials that all alternatives require: verifier kinds and settings
-    /// ([`CredentialRequirements::sources`]).
+    /// (field `sources`).
     #[must_use]
     pub fn sources(&self) -> BTreeSet<&str> {
         let requirements = self.0.iter().flat_map(|one| one.places.values());
