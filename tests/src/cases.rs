@@ -32,8 +32,8 @@
 
 use std::path::{Path, PathBuf};
 
-/// True if a field's value is the expected one. `50..60` in the expected value stands for a number
-/// between these two, inclusive.
+/// True if a field has the expected value. `50..60` in the expected value means any number from 50
+/// to 60, inclusive.
 #[must_use]
 pub fn fits(expected: &str, found: &str) -> bool {
     let is_digit = |found: char| found.is_ascii_digit();

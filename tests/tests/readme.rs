@@ -87,7 +87,7 @@ fn follow(subject: &Subject) {
             "run" => reader.run(&at_port_of(gateway.as_ref(), &block)),
             // The README shows the output for the document `museum.yaml` only.
             "shows" if subject.document != "museum.yaml" => {}
-            // Part of the output of the commands above. `…` stands for any text.
+            // The block contains a part of the output of the commands above. `…` means any text.
             "shows" => {
                 let output = reader.output_of("block");
                 let mut rest = output.lines();

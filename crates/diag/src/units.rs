@@ -110,7 +110,7 @@ impl Decimal {
     }
 }
 
-/// Splits a text such as `5m30s` into a number, the unit after it, and the rest.
+/// Splits a text such as `5m30s` into a number, the unit after it, and the remaining text.
 fn part(text: &str) -> Option<(Decimal, &str, &str)> {
     let end = text.find(|c: char| !(c.is_ascii_digit() || c == '.'));
     let (number, rest) = text.split_at(end.unwrap_or(text.len()));

@@ -40,9 +40,10 @@ pub struct Acknowledgement {
     /// Environments for which the change is accepted, whose names are part of the fingerprint.
     /// `None`: the environments of the plan.
     pub environments: Option<BTreeSet<String>>,
-    /// Reason for the change. Always present in a file.
+    /// Reason for the change. Always present in a file. `None` is possible only on the command
+    /// line.
     pub reason: Option<String>,
-    /// Name of the reviewer.
+    /// Name of the reviewer. `None`: not given.
     pub by: Option<String>,
     /// Time at which the acknowledgement expires, in Unix seconds, and its last day as written in
     /// the file. `None`: the acknowledgement does not expire.

@@ -109,7 +109,7 @@ pub(crate) fn resolve(
 struct Input<'a> {
     files: &'a Files,
     entry: &'a ApiEntry,
-    /// `x-gateway` at the root of the document.
+    /// `x-gateway` at the root of the document. `None`: the document has none.
     extension: Option<NodeRef<'a>>,
     settings: &'a Settings,
 }

@@ -1,10 +1,10 @@
 //! Security schemes of the bundle, with names that describe their effect, and security schemes of a
 //! document that expand to several schemes of the bundle.
 //!
-//! A scheme whose verifier is a login with the key `bearer` stands for two schemes of the bundle:
+//! A scheme whose verifier is a login with the key `bearer` expands to two schemes of the bundle:
 //! the session's cookie, and a token that the verifier named by `bearer` checks. Each alternative
 //! of `security` with the scheme becomes two: first with the session, then with the token. In the
-//! same way, a scheme with a list of verifiers stands for one scheme for each verifier of the list.
+//! same way, a scheme with a list of verifiers expands to one scheme for each verifier of the list.
 
 use std::collections::BTreeMap;
 

@@ -95,7 +95,7 @@ fn examples<'a>(api: &'a Api, operation: &Operation, resolver: &Resolver<'a>) ->
     all.collect::<Option<Vec<_>>>().unwrap_or_default()
 }
 
-/// Example value of a parameter: that of the named example, otherwise `example`, otherwise the
+/// Example value of a parameter: the value of the named example, otherwise `example`, otherwise the
 /// first of `examples`, otherwise a value that the schema suggests.
 fn value<'a>(parameter: &Parameter, name: &str, resolver: &Resolver<'a>) -> Option<String> {
     let node = resolver.node(parameter.node);

@@ -148,7 +148,7 @@ fn invariant(node: NodeRef<'_>) -> Option<Invariant> {
     })
 }
 
-/// Path pattern whose literals are normalised like those of templates.
+/// Path pattern whose literals are normalised like the literals of path templates.
 fn normalised(path: &str) -> String {
     let segments = path.split('/').map(|segment| match segment {
         "*" | "**" => segment.to_owned(),

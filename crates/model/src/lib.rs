@@ -145,7 +145,7 @@ pub struct Api {
 pub struct Operation {
     /// Key of the operation (vocabulary.md: `API/operationId`, or `METHOD API:/template`).
     pub key: String,
-    /// `operationId` of the operation.
+    /// `operationId` of the operation. `None`: the document sets none.
     pub id: Option<String>,
     /// Owner of the operation. Set by the operation, else by the document, else by the project.
     /// `None`: no owner is set.

@@ -27,7 +27,7 @@ pub(super) struct AccessSettings<'a> {
     pub(super) written: Option<&'a Written<'a>>,
     /// Resolved security requirement.
     pub(super) security: &'a ir::Security,
-    /// Source location of `public: true`.
+    /// Source location of `public: true`. `None`: not set.
     pub(super) public: Option<Span>,
 }
 

@@ -25,7 +25,7 @@ pub(super) struct Context<'a> {
     pub(super) files: &'a Files,
     pub(super) entry: &'a ApiEntry,
     pub(super) spec: &'a Spec,
-    /// `x-gateway` at the root of the document.
+    /// `x-gateway` at the root of the document. `None`: the document has none.
     pub(super) extension: Option<NodeRef<'a>>,
     pub(super) own: &'a Own<'a>,
     pub(super) schemes: &'a Schemes,
@@ -52,7 +52,7 @@ pub(super) struct Subject<'a> {
     pub(super) written: Option<Written<'a>>,
     /// Source locations of the `security` that the effective one overrides, nearest first.
     pub(super) overrides: Vec<Span>,
-    /// Source location of `public: true`.
+    /// Source location of `public: true`. `None`: not set.
     pub(super) public: Option<Span>,
     /// True if clients can never reach the operation, regardless of its `security`.
     pub(super) internal: bool,

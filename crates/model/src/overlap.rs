@@ -277,8 +277,8 @@ mod tests {
         }
     }
 
-    /// Templates `/kN/{p}` and `/{p}/kN`, each of which overlaps with half of the others, or
-    /// templates that do not overlap.
+    /// Templates `/kN/{p}` and `/{p}/kN`, each of which overlaps with half of all templates. If
+    /// `overlap` is false: templates that do not overlap.
     fn templates(count: usize, overlap: bool) -> Vec<Template> {
         let text = |index: usize| match (overlap, index % 2) {
             (true, 0) => format!("/k{index}/{{p}}"),

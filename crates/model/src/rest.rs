@@ -45,7 +45,7 @@ pub struct Rest {
     pub split: Option<split::Checked>,
     /// Timeout until the response head, in milliseconds.
     pub timeout_ms: Valued<u64>,
-    /// Maximum size of a request body, in bytes.
+    /// Maximum size of a request body, in bytes. `None`: unlimited.
     pub max_body_bytes: Valued<Option<u64>>,
     /// Handling of paths that an upstream may read as another path.
     pub path_readings: Valued<ir::PathReadings>,
@@ -56,7 +56,7 @@ pub struct Rest {
 /// Endpoint of a served document: GET requests for one path.
 #[derive(Clone, Debug)]
 pub struct Endpoint {
-    /// Name behind `#` in the key of the operation.
+    /// Name after `#` in the key of the operation.
     pub name: &'static str,
     /// Path below the mount.
     pub path: String,

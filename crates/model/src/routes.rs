@@ -98,8 +98,9 @@ fn not_compared(route: &Route<'_>, sink: &mut Sink) {
 /// Maximum number of overlaps that are reported for one path. The others are only counted.
 const OVERLAPS_MAX: usize = 5;
 
-/// Reports the first overlaps of each path and the number of the others, because many overlapping
-/// templates give very many pairs. This limit does not apply to findings of other rules.
+/// Reports the first overlaps of each path, and the number of further overlaps, because many
+/// overlapping templates give very many pairs. This limit does not apply to findings of other
+/// rules.
 fn first_few(overlaps: Sink, sink: &mut Sink) {
     let mut counts: BTreeMap<(diag::Span, &'static str), (usize, &'static diag::Lint)> =
         BTreeMap::new();

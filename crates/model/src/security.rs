@@ -418,8 +418,8 @@ fn bearer_scheme<'a>(
     ))
 }
 
-/// Binds a scheme to its verifier, or to the first of a list. Also returns the schemes of the other
-/// verifiers of the list.
+/// Binds a scheme to its verifier, or to the first verifier of a list. Also returns the schemes of
+/// the other verifiers in the list.
 fn bind_all(
     place: Place,
     extension: Option<NodeRef<'_>>,

@@ -199,7 +199,8 @@ mod tests {
             ),
             // The invariant no longer selects an operation of `/a`; `/b` is not served any more.
             (r#"{"GET /a": {"operations": 2}}"#, vec!["GET /a"]),
-            // The selected operation of `/a` is not served any more; the other one is.
+            // The new version no longer serves the selected operation of `/a`, but serves the other
+            // operation.
             (r#"{"GET /a": {"operations": 1}}"#, vec![]),
             // `/a` has a new operation that the invariant does not select.
             (

@@ -197,8 +197,8 @@ mod tests {
     #[test]
     fn refusals_with_400_and_403_are_counted() {
         let public = "security: [], x-gateway: {public: true},";
-        // Five statuses and the gateway's own time of the route; one call of the upstream; four
-        // counters.
+        // Counted series: histograms of five statuses and of the gateway's own time of the route,
+        // the histogram of one upstream call, and four counters.
         let least = (5 + 1) * super::HISTOGRAM + 4 + super::HISTOGRAM;
         assert_eq!(series("", public), least);
         let filtered = series(

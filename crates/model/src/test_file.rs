@@ -38,11 +38,12 @@ pub struct TestCase {
     pub headers: Vec<(String, String)>,
     /// Credentials: name of the scheme, and true if its verifier accepts the credential.
     pub credentials: Vec<(Spanned<String>, bool)>,
-    /// Consumer that owns the valid credentials.
+    /// Consumer that owns the valid credentials. `None`: a consumer that gateway.yaml does not
+    /// define, without groups.
     pub consumer: Option<Spanned<String>>,
     /// Address of the sender. `None`: an address that is in no configured list.
     pub peer: Option<IpAddr>,
-    /// Listener that receives the requests.
+    /// Listener that receives the requests. `None`: the listener that matches the URL.
     pub listener: Option<Spanned<String>>,
     /// Time of the requests. `None`: the time at which the test runs.
     pub at: Option<Moment>,

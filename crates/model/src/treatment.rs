@@ -37,7 +37,7 @@ pub(super) struct Destination {
     pub(super) by_servers: Option<Level>,
 }
 
-/// Definitions of an API, and those of gateway.yaml that it can use.
+/// Definitions of an API, and the definitions of gateway.yaml that the API can use.
 pub(super) struct Own<'a> {
     pub(super) api: &'a str,
     pub(super) names: &'a AllNames,

@@ -1,6 +1,6 @@
-//! Alternatives of security requirements that only the upstream checks, beside alternatives that
-//! gwd checks. A client can avoid gwd's verifier: it sends any value as the credential of such an
-//! alternative.
+//! Finding about security requirements that contain both alternatives that gwd checks and
+//! alternatives that only the upstream checks. A client can avoid gwd's verifier: it sends any
+//! value as the credential of such an alternative.
 
 use std::collections::BTreeMap;
 

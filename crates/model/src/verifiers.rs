@@ -1,7 +1,7 @@
 //! Verifiers that a document defines: in `x-gateway.auth` at its root, and inside security schemes.
 //!
-//! Both become verifiers of the bundle, so that plans, routes and gwd treat them like those of
-//! gateway.yaml. Their names contain a character that names in gateway.yaml cannot have:
+//! Both become verifiers of the bundle, so that plans, routes and gwd treat them like the verifiers
+//! of gateway.yaml. Their names contain a character that names in gateway.yaml cannot have:
 //! `API/NAME`, and `API/KIND@PLACE` inside a scheme. The names do not contain the name of a scheme
 //! under `components`, because such names do not affect behaviour.
 
@@ -150,7 +150,7 @@ impl Own {
     }
 }
 
-/// All verifiers of a project: those of gateway.yaml and those of its documents.
+/// All verifiers of a project, from gateway.yaml and from its documents.
 pub(crate) fn all<'m>(
     settings: &'m Settings,
     apis: &'m [Api],

@@ -26,7 +26,7 @@ use validator::{BodyUse, Cone, Credentials, Described};
 /// Peer address of requests for which the peer does not matter (documentation range, RFC 5737).
 pub(crate) const OUTSIDER: IpAddr = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 1));
 
-/// Assumed answer of another service, for a policy or verifier that would ask that service in gwd.
+/// Assumed answer of another service, for a policy or verifier that would call this service in gwd.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Assumption {
     /// Name of the policy or verifier.
@@ -227,7 +227,7 @@ fn scan(decided: &mut Decided<'_>, (head, body): (&RequestHead, &[u8]), cx: &Cx<
     });
 }
 
-/// Answer of a store whose counters are zero, like those of a gateway that starts.
+/// Answer of a store of counters in which all counters are zero, as after the start of a gateway.
 fn counted(count: &policy::store::Count) -> Answer {
     let (capacity, cost) = (count.tokens.capacity(), count.cost.unsigned_abs());
     let admitted = cost <= capacity;
@@ -252,7 +252,7 @@ fn computed(check: &password::Check) -> Answer {
 pub struct Oracle {
     snapshot: Snapshot,
     revoked: Revoked,
-    /// Verifiers that ask another service, by name.
+    /// Verifiers that call another service, by name.
     verifiers: Vec<(String, About)>,
     /// Default answers, for verifiers and policies without an assumption of the caller: every token
     /// is forged, and every message valid.
@@ -420,10 +420,10 @@ impl Oracle {
         &self.snapshot
     }
 
-    /// Decides a request, unless the listener refuses it. A token whose verifier asks another
-    /// service counts as forged, except a witness's token. Without [`Question::body`], the request
-    /// counts as valid for its description. A decision that depends on any other answer stays open
-    /// ([`Verdict::Ask`]).
+    /// Decides a request, unless the listener refuses it. A token whose verifier calls another
+    /// service counts as forged, except the token of a witness. Without [`Question::body`], the
+    /// request counts as valid for its description. A decision that depends on any other answer
+    /// stays open ([`Verdict::Ask`]).
     ///
     /// # Errors
     /// Returns the refusal if the listener refuses the request.

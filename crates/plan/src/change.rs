@@ -36,9 +36,9 @@ pub struct Change {
     pub old: Value,
     /// Value on the new side.
     pub new: Value,
-    /// Source location of the old value.
+    /// Source location of the old value. `None` if it is unknown or there is no old value.
     pub source_old: Option<Place>,
-    /// Source location of the new value.
+    /// Source location of the new value. `None` if it is unknown or there is no new value.
     pub source_new: Option<Place>,
     /// Listeners and mounts of the requests that the change concerns. Empty if it concerns no
     /// requests.
@@ -54,11 +54,12 @@ pub struct Change {
     /// Merged changes, if there are several. The change is acknowledged if each of them is
     /// acknowledged.
     pub members: Vec<Member>,
-    /// Part of the message that differs, for a change of a client contract.
+    /// Part of the message that differs, for a change of a client contract. `None` for other
+    /// changes.
     pub message: Option<Box<Message>>,
-    /// Request whose outcomes show the difference.
+    /// Request whose outcomes show the difference. `None`: no such request was built.
     pub witness: Option<Witness>,
-    /// Reason why there is no witness.
+    /// Reason why there is no witness. `None` if there is a witness or no reason is known.
     pub why_none: Option<&'static str>,
     /// Stable identifier, computed from the structure of the change and not from its text.
     /// Includes the environments.
@@ -129,7 +130,7 @@ pub struct Witness {
     pub method: String,
     /// URL of the request.
     pub url: String,
-    /// Header fields other than those of the credentials.
+    /// Header fields, without the fields that carry the credentials.
     pub headers: Vec<(String, String)>,
     /// Credentials that the request carries.
     pub credentials: Vec<WitnessCredential>,
@@ -138,7 +139,7 @@ pub struct Witness {
     /// Address of the peer, if the outcome depends on it. Default: an address that is in no
     /// configured list.
     pub peer: Option<std::net::IpAddr>,
-    /// Body of the request.
+    /// Body of the request. `None`: no body.
     pub body: Option<String>,
     /// Outcome at the old gateway.
     pub old: Outcome,

@@ -123,7 +123,7 @@ impl Line<'_> {
         self.changes[0]
     }
 
-    /// Number of changes whose source locations are not those of the first one.
+    /// Number of changes whose source locations differ from those of the first change.
     #[must_use]
     pub fn other_places(&self) -> usize {
         let of = |change: &Change| (change.source_old.clone(), change.source_new.clone());

@@ -101,7 +101,7 @@ pub struct Plan {
     /// Messages about witnesses that do not show their change. Each is a bug in the comparison.
     pub bugs: Vec<String>,
     /// Messages about hosts whose paths exceed the step limit of the comparison. The plan has one
-    /// line for each (`paths-not-compared`); that of a first release is incomplete.
+    /// line for each host (`paths-not-compared`). The plan of a first release is incomplete.
     pub too_large: Vec<String>,
     /// Number of steps that the route comparison took: search states, pairs of routes, and index
     /// nodes.

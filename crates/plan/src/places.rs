@@ -172,8 +172,8 @@ impl<'a> View<'a> {
     }
 }
 
-/// Source location of a definition or setting. If it has none: that of the nearest part that
-/// contains it.
+/// Source location of a definition or setting. If its location is unknown: the location of the
+/// nearest part that contains it.
 fn defined<'m>(map: &'m SourceMap, subject: &str) -> Option<&'m Place> {
     nearest(subject).find_map(|subject| map.definitions.get(subject))
 }

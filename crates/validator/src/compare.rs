@@ -1,7 +1,8 @@
-//! Comparison of two descriptions of messages: decides if one accepts all messages of the other.
+//! Comparison of two descriptions of messages: decides if one description accepts all messages that
+//! the other accepts.
 //!
-//! The comparison only finds differences. Plans and other callers decide about the importance of a
-//! difference.
+//! The comparison only finds differences. Plans and other callers decide how important a difference
+//! is.
 
 use bundle::ir::{Body, Header, MediaType, Parameter, ParameterPlace, Set, Value};
 use policy::invalid::Part;
@@ -24,11 +25,11 @@ pub fn accepts_all(new: &Cone, old: &Cone) -> bool {
 /// the same part of the old description accepts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Relation {
-    /// The new description accepts all messages of the old one. Containment in the other direction
-    /// was not shown.
+    /// The new description accepts all messages that the old one accepts. The reverse was not
+    /// shown.
     Wider,
-    /// The old description accepts all messages of the new one. Containment in the other direction
-    /// was not shown.
+    /// The old description accepts all messages that the new one accepts. The reverse was not
+    /// shown.
     Narrower,
     /// Containment was shown in neither direction.
     Unknown,
@@ -47,8 +48,8 @@ pub struct Difference {
     pub relation: Relation,
     /// True if the new description no longer checks what the old description checked in a body: it
     /// accepts every body of this media type, or every object, array or text. For the body as a
-    /// whole and for statuses: true if this holds for one of the media types, or if a further media
-    /// type or status leaves open what the old description checked.
+    /// whole and for statuses: true if this is so for one of the media types, or if a further media
+    /// type or status does not check what the old description checked.
     pub accepts_every_body: bool,
 }
 

@@ -1,4 +1,5 @@
-//! Comparison of two descriptions of responses: decides if one accepts all responses of the other.
+//! Comparison of two descriptions of responses: decides if one description accepts all responses
+//! that the other accepts.
 
 use bundle::ir::Response;
 use policy::invalid::Part;

@@ -1,5 +1,5 @@
-//! Example of a difference between two descriptions: a small request that one of them accepts and
-//! the other one refuses. Used for the witnesses of plans.
+//! Example of a difference between two descriptions: a small request that one description accepts
+//! and the other refuses. Plans use it as a witness.
 
 use bundle::ir::{ParameterPlace, Value};
 use http::header::{CONTENT_TYPE, COOKIE};
@@ -30,7 +30,7 @@ pub struct Example {
     pub query: Vec<(String, String)>,
     /// Header fields, with `cookie`.
     pub headers: Vec<(String, String)>,
-    /// Media type and body.
+    /// Media type and body. `None`: no body.
     pub body: Option<(String, String)>,
 }
 

@@ -42,7 +42,7 @@ pub(crate) fn lowered(limits: &Value) -> Json {
     Json::Object(out)
 }
 
-/// True if every value within the limits of `narrow` is within those of `wide`.
+/// True if every value within the limits of `narrow` is also within the limits of `wide`.
 pub(crate) fn contain(wide: &Value, narrow: &Value) -> bool {
     let most = |limits: &Value, name| match limits.get(name) {
         Some(Value::Integer(most)) => *most,

@@ -44,7 +44,7 @@ pub struct Head<'h> {
     pub path: &'h str,
     /// Path parameters as byte ranges of the path.
     pub bound: &'h [(&'h str, Range<usize>)],
-    /// Query without `?`.
+    /// Query without `?`. `None`: the request has no query.
     pub query: Option<&'h str>,
     /// Header fields.
     pub headers: &'h HeaderMap,

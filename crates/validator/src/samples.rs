@@ -1,8 +1,8 @@
 //! Sample values of schemas. The search finds an example that one schema accepts and another schema
 //! refuses.
 //!
-//! The values are those next to the bounds of both schemas. They are only candidates: the
-//! validators decide if a value shows the difference.
+//! The values are next to the bounds of both schemas. They are only candidates: the validators
+//! decide if a value shows the difference.
 //!
 //! The number of values of schemas that refer to each other is exponential. The search therefore
 //! has a budget of steps, computes the values of a place once for each nesting, and adds one level
@@ -219,8 +219,8 @@ impl<'a> Place<'a> {
             };
             lists.push(keywords.values(nesting, most).into_iter());
         }
-        // Add values of the choices in turns, so that the values of one choice do not use up the
-        // limit.
+        // Alternate between the values of the choices, so that the values of one choice do not use
+        // up the limit.
         while !lists.is_empty() {
             lists.retain_mut(|list| {
                 let Some(value) = list.next().filter(|_| found.len() < most) else {
@@ -256,7 +256,7 @@ fn choices(schemas: &[Schema<'_>]) -> usize {
 }
 
 impl<'a> Keywords<'_, 'a> {
-    /// Values of a keyword in all schemas, those of accepting schemas first.
+    /// Values of a keyword in all schemas. The values of accepting schemas come first.
     fn all(&self, key: &str) -> impl Iterator<Item = Schema<'a>> {
         let found: Vec<Schema<'a>> = self
             .all

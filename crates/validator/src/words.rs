@@ -94,8 +94,8 @@ const NO_MATCH: &str = "does not match the schema";
 const TOO_DEEP: &str = "takes too much work to be checked";
 const NO_FORM: &str = "does not have the described serialization, or gives a value twice";
 
-/// Creates a finding at the member `name` of the part's value. An empty name stands for the value
-/// itself.
+/// Creates a finding at the member `name` of the part's value. If the name is empty, the finding is
+/// about the value itself.
 pub(crate) fn finding(part: Part, name: &str, detail: &str) -> Finding {
     let name = name.replace('~', "~0").replace('/', "~1");
     let pointer = match name.is_empty() {

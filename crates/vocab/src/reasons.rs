@@ -20,8 +20,8 @@ pub struct Reason {
 macro_rules! reasons {
     (Route { $($route:literal $route_status:literal $route_means:literal;)* }
      Gateway { $($code:literal $status:literal $means:literal;)* }) => {
-        /// All reasons: first those of errors after a route was selected, then those of earlier
-        /// errors.
+        /// All reasons: first the reasons of errors after a route was selected, then the reasons of
+        /// earlier errors.
         pub static ALL: &[Reason] = &[
             $(Reason { code: $route, status: $route_status, means: $route_means, of_route: true },)*
             $(Reason { code: $code, status: $status, means: $means, of_route: false },)*

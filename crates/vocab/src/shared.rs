@@ -91,7 +91,7 @@ pub(crate) const STREAMS: Field = F::optional(
 );
 
 /// Reports a timeout per attempt that leaves no time for a second attempt. `each` is the timeout
-/// per attempt, `all` that of all attempts.
+/// per attempt, and `all` is the timeout of all attempts together.
 pub(crate) fn check_tries(each: NodeRef<'_>, all: NodeRef<'_>, sink: &mut Sink) {
     let (Ok(each_ms), Ok(all_ms)) = (read::duration_ms(each), read::duration_ms(all)) else {
         return;

@@ -200,7 +200,7 @@ struct Sides {
     notes: Vec<String>,
 }
 
-/// Environments to compare: without `--env`, those of both versions. `None` for a single
+/// Environments to compare: without `--env`, the environments of both versions. `None` for a single
 /// comparison, such as with a bundle or a document, which have no environments.
 fn readings(args: &Args, context: &Context) -> anyhow::Result<Option<Vec<ComparedEnvironment>>> {
     if context.environment.is_some() {

@@ -28,7 +28,8 @@ pub struct Look {
     pub around: usize,
 }
 
-/// Columns beside an excerpt: line number, border, and the marks of a shortened line.
+/// Columns that an excerpt needs in addition to its text: line number, border, and the marks of a
+/// shortened line.
 const BORDER: usize = 12;
 
 impl Look {

@@ -49,7 +49,7 @@ pub struct Nodes {
 pub struct Status {
     /// Id of the bundle that the gateway runs. `None`: it runs none.
     pub bundle: Option<String>,
-    /// Serial of the newest record that the gateway has accepted.
+    /// Serial of the newest record that the gateway has accepted. `None`: none yet.
     pub serial: Option<u64>,
     /// Project of the gateway.
     pub project: Option<String>,
@@ -92,7 +92,7 @@ pub struct Ran {
     pub bundle: String,
     /// Serial of the record that activated the bundle.
     pub serial: Option<u64>,
-    /// Time of the activation (RFC 3339).
+    /// Time of the activation (RFC 3339). `None`: unknown.
     pub since: Option<String>,
 }
 

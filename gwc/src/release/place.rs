@@ -50,7 +50,8 @@ pub struct Sought<'a> {
     pub environment: Option<&'a str>,
     /// Limits on the files that are read.
     pub limits: Limits,
-    /// Commit whose ignore rules apply in addition to those of the work tree. `None`: no commit.
+    /// Commit whose ignore rules apply in addition to the ignore rules of the work tree. `None`: no
+    /// commit.
     pub base: Option<&'a str>,
 }
 

@@ -186,8 +186,8 @@ fn curl(arguments: &[&str]) -> Ended {
     ended
 }
 
-/// Runs a third-party server behind the example, and a third-party client in front of it. `None` if
-/// a library is not installed.
+/// Runs a third-party server as the example's upstream, and a third-party client that calls the
+/// example. `None` if a library is not installed.
 fn talks(example: &str, server: &str, client: &str, url: fn(&Gateway) -> String) -> Option<Ended> {
     let peer = |name: &str| binaries::workspace().join("tests/peers").join(name);
     let (_server, port) = e2e::server::Server::announced("python3", &[peer(server)])?;

@@ -69,7 +69,7 @@ pub struct Compiled {
     pub files: Files,
     /// Findings, sorted.
     pub findings: Vec<Diagnostic>,
-    /// The project, as far as it could be read.
+    /// The project, as far as it could be read. `None`: gateway.yaml has no readable settings.
     pub model: Option<Model>,
     /// Configuration for the bundle. `None` if a finding prevents lowering ([`Purpose::stops`]), or
     /// if no environment is chosen and a variable has a value only in an environment.
@@ -158,7 +158,7 @@ pub struct Options<'o> {
     pub levels: Levels,
     /// Environment of the project. `None`: compile without an environment.
     pub environment: Option<&'o str>,
-    /// Commit whose ignore rules apply in addition; see [`Files::set_base`].
+    /// Commit whose ignore rules apply in addition; see [`Files::set_base`]. `None`: no commit.
     pub base: Option<&'o str>,
     /// Time against which expiry dates of signing keys and of consumers' credentials are checked,
     /// as Unix time in seconds.
@@ -201,8 +201,8 @@ pub fn compile(input: &Input, options: Options<'_>) -> anyhow::Result<Compiled> 
     }
 }
 
-/// Compiles a project without an environment and then in each of its environments. The result is
-/// that of the compilation without an environment, with the findings of all compilations.
+/// Compiles a project without an environment and then in each of its environments. Returns the
+/// result of the compilation without an environment, with the findings of all compilations.
 ///
 /// # Errors
 /// Returns the errors of [`compile`].

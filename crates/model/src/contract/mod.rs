@@ -137,8 +137,8 @@ impl<'a> Parts<'_, 'a> {
         })
     }
 
-    /// Builds the contracts of the path parameters in the order of the template, then those of the
-    /// other parameters, sorted.
+    /// Builds the contracts of the path parameters in the order of the template, then the contracts
+    /// of all other parameters, sorted.
     fn parameters(&mut self, in_path: &[&str], written: &[Written<'a>]) -> Vec<ir::Parameter> {
         let mut all = Vec::with_capacity(written.len());
         for (at, name) in in_path.iter().enumerate() {

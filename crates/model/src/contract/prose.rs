@@ -270,7 +270,7 @@ pub(super) fn key_digest(files: &Files, value: NodeRef<'_>) -> Option<String> {
         .then(|| in_place_of_key(&plain_text_of(value)))
 }
 
-/// Text of a value, with a digest in place of each private key. Values other than strings become
+/// Text of a value, in which a digest replaces each private key. Values other than strings become
 /// canonical JSON.
 fn text_of(files: &Files, value: NodeRef<'_>) -> String {
     written(value, &|value| key_digest(files, value))

@@ -372,7 +372,7 @@ impl<'r, 'a> Schemas<'r, 'a> {
         }
     }
 
-    /// Discriminator with all its values: those of the explicit mapping, and the names of the
+    /// Discriminator with all its values: the values of the explicit mapping, and the names of
     /// alternatives or extending components to which no mapping refers.
     fn discriminator(&mut self, schema: NodeRef<'a>, written: NodeRef<'a>) -> Value {
         let mut mapping: Vec<(Box<str>, Value)> = Vec::new();

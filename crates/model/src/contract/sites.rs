@@ -28,7 +28,7 @@ pub struct Sites {
 #[derive(Clone, Debug)]
 struct Site {
     at: Option<At>,
-    /// Number of the schema in the contract.
+    /// Number of the schema in the contract. `None`: the contract does not contain the schema.
     number: Option<u32>,
     /// Indices of the sites of inner schemas, by the keyword and name that lead to them, such as
     /// `properties/price` or `items`.
@@ -146,7 +146,7 @@ impl Drafts {
     }
 
     /// Sets the key that contains the next inner schema. Has no effect if the schema is in another
-    /// file or behind a reference.
+    /// file or the target of a reference.
     pub(super) fn next_at(&mut self, span: Span) {
         self.next = Some(span);
     }
@@ -158,7 +158,7 @@ impl Drafts {
         if self.sites.len() <= at {
             self.sites.resize_with(at + 1, Default::default);
         }
-        // A schema behind a reference is not at the key that contains the reference.
+        // The target of a reference is not at the key that contains the reference.
         let key = self
             .next
             .take()

@@ -104,9 +104,10 @@ impl Origins {
         }
     }
 
-    /// Moves a finding to the place that set the value, because a wrong value of a variable must be
-    /// corrected at its definition. Adds the source location of the use, and that of a value that a
-    /// patch overrides. Drops findings about a variable without a value.
+    /// Moves a finding to the source location that set the value, because a wrong value of a
+    /// variable must be corrected at its definition. Adds the source location of the variable's
+    /// use, or of the value that a patch overrides. Drops findings about a variable without a
+    /// value.
     #[must_use]
     pub fn relocate(&self, mut finding: Diagnostic) -> Option<Diagnostic> {
         if self.open.contains(&finding.span) && !finding.lint.code.starts_with("GW045") {

@@ -1,4 +1,4 @@
-//! Variables: `${var:NAME}` in place of a scalar, in gateway.yaml and in `x-gateway`.
+//! Variables: `${var:NAME}` instead of a scalar, in gateway.yaml and in `x-gateway`.
 //!
 //! A variable is always a whole scalar. Its value replaces the scalar in the tree before the field
 //! is read, so any field can use variables. In gateway.yaml, a copy of the tree is changed, because
@@ -26,7 +26,7 @@ type Uses = BTreeMap<String, Span>;
 pub struct Variables {
     /// Values and uses of variables in each environment, in the order of gateway.yaml.
     given: Vec<Given>,
-    /// Index of the chosen environment in `given`.
+    /// Index of the chosen environment in `given`. `None`: no environment is chosen.
     current: Option<usize>,
     /// Values that replace variables in documents, by the name of the variable.
     values: BTreeMap<String, NodeId>,

@@ -1,5 +1,5 @@
 //! Paths that upstreams receive, and bypasses: operations with weaker protection whose requests
-//! reach the same path of the same host as those of a protected operation.
+//! reach the same path of the same host as the requests of a protected operation.
 //!
 //! The router separates operations whose requests are forwarded unchanged. It cannot separate
 //! requests that a rewrite, a removed base path, a target's path, a split or a mirror sends to
@@ -200,8 +200,8 @@ impl Allowance {
         Ok(())
     }
 
-    /// Destinations of an index whose host is that of `end`, and whose path may be the same. Each
-    /// destination counts as one comparison.
+    /// Destinations of an index that have the host of `end` and may have its path. Each destination
+    /// counts as one comparison.
     fn near<'e>(
         &mut self,
         end: &End,

@@ -53,7 +53,8 @@ pub(super) fn marked(text: &str) -> String {
     out
 }
 
-/// Converts a path with marks for messages: `*` for a parameter, `**` for the rest.
+/// Converts a path with marks to text for messages: `*` replaces a parameter, `**` the rest of a
+/// path.
 pub(super) fn shown(text: &str) -> String {
     let plain: String = text
         .chars()
@@ -72,7 +73,7 @@ pub(super) fn raw(text: &str) -> Path {
     Path(text.split('/').skip(1).map(str::to_owned).collect())
 }
 
-/// Returns the forms of a path that upstreams may derive from it. Escapes are decoded (those of
+/// Returns the forms of a path that upstreams may derive from it. Escapes are decoded (escapes of
 /// slashes are decoded or kept), matrix parameters (`;…`) are removed, letters are in lower case,
 /// and a final slash or dot is removed. Slashes are merged either before or after dot segments are
 /// resolved.

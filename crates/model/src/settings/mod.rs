@@ -71,7 +71,8 @@ pub struct Settings {
     pub required: Required,
     /// Defaults for operations.
     pub defaults: Defaults,
-    /// Levels of lint rules by name, with the source location of the setting.
+    /// Levels of lint rules by name, with the source location of the setting. `None`: the rule is
+    /// off.
     pub lint: BTreeMap<String, (Option<Level>, Span)>,
     /// Names of the enabled gates.
     pub gates: Vec<String>,
@@ -112,9 +113,10 @@ pub struct ApiEntry {
     pub mounts: Vec<Defined<ir::Mount>>,
     /// Environments to which the API is restricted. `None`: all.
     pub environments: Option<Vec<String>>,
-    /// Key `unmatched`: handling of paths that the document does not describe.
+    /// Key `unmatched`: handling of paths that the document does not describe. `None`: not set.
     pub unmatched: Option<Spanned<String>>,
     /// Key `undeclared_methods`: handling of methods that a described path does not declare.
+    /// `None`: not set.
     pub undeclared_methods: Option<Spanned<String>>,
     /// Endpoints with which gwd serves the API's document. `None`: the default of gateway.yaml
     /// applies.
@@ -178,7 +180,7 @@ pub struct Defaults {
     pub security: SecurityMode,
     /// True if responses contain the digest of the bundle.
     pub expose_bundle: bool,
-    /// Endpoints of the documents of APIs that set no endpoints of their own.
+    /// Endpoints of the documents of APIs that do not set `serve_document`. `None`: not set.
     pub serve_document: Option<ServeDocument>,
     /// Validation of messages against the contract.
     pub validation: validate::Checked,

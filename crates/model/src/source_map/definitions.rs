@@ -142,9 +142,9 @@ impl<'c> Definitions<'c> {
         }
     }
 
-    /// Adds all values inside a definition. The subject of a value is that of the definition,
-    /// `separator`, and the key path of the value. In a list of maps, the index of the entry, with
-    /// three digits, is part of the key path, as in the settings of policies.
+    /// Adds all values inside a definition. The subject of a value consists of the definition's
+    /// subject, `separator`, and the key path of the value. In a list of maps, the index of the
+    /// entry, with three digits, is part of the key path, as in the settings of policies.
     fn add_inside(&mut self, subject: &str, separator: char, node: NodeRef<'_>) {
         for (entry, value) in node.entries() {
             let subject = format!("{subject}{separator}{}", entry.key);

@@ -81,10 +81,10 @@ pub struct OperationSource {
     pub place: Place,
     /// Path as written in the document.
     pub path: String,
-    /// `operationId` of the operation.
+    /// `operationId` of the operation. `None`: the document sets none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
-    /// Owner of the operation.
+    /// Owner of the operation. `None`: no owner is set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner: Option<String>,
     /// Index in [`SourceMap::fields`].
@@ -121,7 +121,7 @@ pub enum FieldSource {
         /// Source locations of the values that it overrides, nearest first.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         overrides: Vec<Place>,
-        /// For a policy, the level that added it to the chain.
+        /// For a policy, the level that added it to the chain. `None` for other values.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         from: Option<From>,
     },

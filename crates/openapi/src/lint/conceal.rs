@@ -40,7 +40,7 @@ struct Hidden<'f> {
     files: Vec<FileId>,
     /// Texts that must not be shown: all texts of `files`, and the private keys in other files.
     hidden: Vec<&'f str>,
-    /// Texts that may be shown: those of all other files, without their private keys.
+    /// Texts that may be shown: the texts of all other files, without their private keys.
     shown: Vec<&'f str>,
 }
 

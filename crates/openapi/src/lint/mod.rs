@@ -155,7 +155,7 @@ const fn lints_of<const COUNT: usize>(rules: &[Rule]) -> [&'static Lint; COUNT] 
     lints
 }
 
-/// All lints: those of this crate, of the `sources` crate and of the `vocab` crate.
+/// All lints of this crate, of the `sources` crate and of the `vocab` crate.
 pub const ALL: &[&[&Lint]] = &[
     SHAPE,
     sources::syntax::lints::LINTS,

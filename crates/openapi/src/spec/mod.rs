@@ -154,7 +154,7 @@ pub struct Operation {
     /// Parameters of the path item and the operation, with references resolved. A parameter of the
     /// operation replaces one of the path item with the same name and location.
     pub parameters: Vec<Parameter>,
-    /// Request body.
+    /// Request body. `None`: the operation describes none.
     pub request_body: Option<RequestBody>,
     /// Responses, by status as written.
     pub responses: Vec<Response>,
@@ -214,7 +214,8 @@ pub struct Parameter {
     pub required: bool,
     /// Schema of the parameter.
     pub schema: Option<NodeId>,
-    /// Media type of a parameter that has `content` instead of a schema.
+    /// Media type of a parameter that has `content` instead of a schema. `None` for other
+    /// parameters.
     pub content: Option<MediaType>,
     /// Source location of the declaration: the item of `parameters`, a reference or the parameter
     /// itself.

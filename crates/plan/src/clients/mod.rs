@@ -31,8 +31,8 @@ pub(super) fn compare(old: &Lowered, new: &Lowered, plan: &mut Plan) {
     let pairs = Operations::of(old, new);
     for contract in &new.contracts {
         let mut apis: BTreeSet<&str> = pairs.old_apis(&contract.name);
-        // If no operations of this API form pairs, its webhooks are still compared with those of
-        // the old API of the same name.
+        // If no operations of this API form pairs, its webhooks are still compared with the
+        // webhooks of the old API with the same name.
         if apis.is_empty() && old.contracts.get(&contract.name).is_some() {
             apis.insert(&contract.name);
         }

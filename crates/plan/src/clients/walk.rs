@@ -54,7 +54,7 @@ struct ContainingMessages {
 struct Visit {
     pair: usize,
     /// Index of the visit from which this pair was reached, and index of the pair among the
-    /// children there.
+    /// children of that visit. `None` for the root of a message.
     from: Option<(usize, usize)>,
     /// Length of the path to the pair, in bytes.
     length: usize,

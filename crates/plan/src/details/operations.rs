@@ -268,8 +268,8 @@ enum Retries<'a> {
     Upstream(Option<&'a policy::traffic::retry::Checked>),
 }
 
-/// Effective retry settings of an operation: its own, otherwise those of the last retry policy of
-/// its chain, otherwise those of its upstream.
+/// Effective retry settings of an operation: its own settings, otherwise the settings of the last
+/// retry policy in its chain, otherwise the settings of its upstream.
 fn retries<'a>(treatment: &'a ir::Treatment, side: Of<'a>) -> Retries<'a> {
     if let Some(own) = &treatment.retries {
         return Retries::Own(own);
@@ -306,7 +306,8 @@ impl Retries<'_> {
         };
         match (was, is) {
             (Self::Own(_), Self::Own(_)) | (Self::Upstream(_), Self::Upstream(_)) => false,
-            // If one policy replaces the other in the chain, the comparison of chains pairs them.
+            // If one of these policies replaces the other in the chain, the comparison of chains
+            // pairs them.
             (Self::Policy(a, _), Self::Policy(b, _)) => a != b && (has(other, a) || has(own, b)),
             _ => true,
         }

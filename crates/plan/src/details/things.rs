@@ -428,7 +428,7 @@ fn bind(changes: &mut [Change], scope: &str, policies: &ir::Set<ir::Policy>, sha
 }
 
 /// Compares policies that both sides define. Also reports added and removed policies that no chain
-/// uses; the comparison of chains reports the others.
+/// uses; the comparison of chains reports added and removed policies that are in use.
 fn policies(
     scope: &str,
     (old, new): (&ir::Set<ir::Policy>, &ir::Set<ir::Policy>),

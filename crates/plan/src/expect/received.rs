@@ -93,7 +93,8 @@ fn difference(
                 "forward" => own.is_none(),
                 "reject" => own.is_some_and(|code| code != NO_ROUTE),
                 "none" => own == Some(NO_ROUTE),
-                // A client cannot tell the gateway's own response from that of an upstream.
+                // A client cannot distinguish the gateway's own response from a response of an
+                // upstream.
                 _ => return None,
             };
             let actual = match code {

@@ -21,7 +21,7 @@ pub(super) enum Field {
     Timeout,
     /// Maximum length of a request body.
     MaxBody,
-    /// Settings, with those of forwarding and retries.
+    /// Settings of the operation, including the settings of forwarding and retries.
     Settings,
     /// Setting `path_readings`: handling of ambiguous paths.
     PathReadings,

@@ -61,17 +61,18 @@ pub struct Answer {
     pub decision: Decision,
     /// HTTP status if the gateway itself responds.
     pub status: Option<u16>,
-    /// Machine-readable reason, as in problem documents and logs.
+    /// Machine-readable reason, as in problem documents and logs. `None`: no reason applies.
     pub reason: Option<&'static str>,
-    /// Explanation of the decision in words. `None`: the other fields are enough.
+    /// Explanation of the decision as text. `None`: the other fields explain it.
     pub why: Option<String>,
-    /// Operation that handles the request.
+    /// Operation that handles the request. `None`: no operation handles it.
     pub operation: Option<Operation>,
-    /// Owner of the operation.
+    /// Owner of the operation. `None`: no owner is set.
     pub owner: Option<String>,
     /// Consumer that the credentials identify, if any.
     pub consumer: Option<String>,
-    /// Security scheme whose credential was accepted, by its name in the bundle.
+    /// Security scheme whose credential was accepted, by its name in the bundle. `None`: no
+    /// credential was accepted.
     pub scheme: Option<String>,
     /// Routes whose template matches but that do not handle the request, each with the reason.
     pub candidates: Vec<Candidate>,
@@ -81,7 +82,7 @@ pub struct Answer {
     pub chain: Vec<Step>,
     /// Upstream and the request that it receives. `None` if the request is not forwarded.
     pub upstream: Option<Upstream>,
-    /// Response that the gateway itself sends.
+    /// Response that the gateway itself sends. `None`: the gateway sends no response of its own.
     pub response: Option<Response>,
     /// Effective settings.
     pub effective: Vec<Field>,
@@ -109,7 +110,7 @@ pub enum Decision {
 pub struct Operation {
     /// Key of the operation.
     pub key: String,
-    /// `operationId` of the operation.
+    /// `operationId` of the operation. `None`: the document sets none.
     pub id: Option<String>,
     /// HTTP method.
     pub method: String,
@@ -121,7 +122,7 @@ pub struct Operation {
     pub host: String,
     /// Name of the API.
     pub api: String,
-    /// Source location of the operation's method.
+    /// Source location of the operation's method. `None` without a source map.
     pub place: Option<Place>,
 }
 

@@ -26,7 +26,7 @@ const REQUEST_ID: &str = "x-request-id";
 pub struct Upstream {
     /// Name of the upstream.
     pub name: String,
-    /// Source location of the upstream's definition.
+    /// Source location of the upstream's definition. `None` without a source map.
     pub place: Option<Place>,
     /// Targets of the upstream. One of them, selected by weight, receives the request.
     pub targets: Vec<Target>,

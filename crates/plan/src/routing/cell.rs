@@ -48,7 +48,8 @@ pub(super) struct CellResults {
     pub(super) changes: Vec<Change>,
     /// Messages about witnesses that do not show their change. Each is a bug in the comparison.
     pub(super) bugs: Vec<String>,
-    /// Reason why the next change has no witness: gwc cannot run one of its policies.
+    /// Reason why the next change has no witness: gwc cannot run one of its policies. `None`: gwc
+    /// can run all policies.
     pub(super) undecidable: Option<&'static str>,
     /// Pairs of an old route that lost requests and the new route that now serves them.
     pub(super) moved: Vec<(u32, u32)>,
@@ -322,8 +323,7 @@ impl<'a> Cells<'_, 'a> {
         }
     }
 
-    /// Reports differences between the set of messages that the old side accepts and that of the
-    /// new side.
+    /// Reports differences between the sets of messages that the old side and the new side accept.
     fn messages(&self, pair: &Pair, cell: &Cell, is: &Route<'_>, results: &mut CellResults) {
         let Some(enforced) = &pair.enforced else {
             return;

@@ -156,8 +156,8 @@ impl<'a> Cells<'_, 'a> {
         [before, after]
     }
 
-    /// True if the requirements differ in the sources of credentials, in claim names, or in facts
-    /// that no witness can show.
+    /// True if the requirements differ in the sources of credentials, in claim names, or in
+    /// requirements that no witness can show.
     fn sources_differ(&self, owners: [Owner; 2]) -> bool {
         let [Owner::Route(was), Owner::Route(is)] = owners else {
             return false;
@@ -339,8 +339,8 @@ impl<'a> Cells<'_, 'a> {
     }
 }
 
-/// Path with the values of a message in place of the parameters of its template. `None` if the path
-/// has another number of parameters.
+/// Replaces the parameter values in a request path by the values of a message. `None` if the
+/// message has another number of path values.
 fn with_parameters(
     path: &str,
     template: &ir::Template,

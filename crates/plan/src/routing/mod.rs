@@ -433,7 +433,7 @@ struct Pair {
     restated: Option<(String, String)>,
     /// True if the requests go to another upstream.
     upstream: bool,
-    /// Differences between the set of messages that the old side accepts and that of the new side.
+    /// Differences between the messages that the two sides accept. `None`: no difference.
     enforced: Option<EnforcedDescriptions>,
 
     /// Digest of the definitions to which the security requirements of both sides refer by name.

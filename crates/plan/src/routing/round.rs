@@ -189,8 +189,9 @@ impl<'a, 'o> Accesses<'a, 'o> {
         is_within
     }
 
-    /// Memory addresses that identify the access to an operation: that of its treatment, and that
-    /// of the operation if a policy reads its name or its messages are checked (otherwise 0).
+    /// Memory addresses that identify the access to an operation: the address of its treatment, and
+    /// the address of the operation. The second address is 0 unless a policy reads the operation's
+    /// name or its messages are checked.
     fn identity(&self, side: Side, one: OperationAt<'_>) -> (usize, usize) {
         let gateway = self.gateways[number(side)];
         let described = one.api.messages.as_ref();

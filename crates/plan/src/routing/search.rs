@@ -340,7 +340,7 @@ impl<'s, 'a> Search<'s, '_, 'a> {
         let least = lengths().max().unwrap_or(0).max(1);
         let most = match self.owning.iter().find(|route| !prefix(route)) {
             Some(exact) => exact.template.segments().len(),
-            // More segments than those of the deepest template make no difference.
+            // Segments beyond the depth of the deepest template make no difference.
             None => {
                 1 + self
                     .tables
@@ -412,7 +412,8 @@ impl<'s, 'a> Search<'s, '_, 'a> {
             .filter_map(|route| route.template.segments().get(state.segments))
             .collect();
         let mut rivals = Rivals::default();
-        // If a segment must be a literal, its text is fixed, so rivals need not be collected.
+        // If a segment must be a literal, its text is fixed. Competing segments then need not be
+        // collected.
         if !musts.iter().any(|must| matches!(must, Segment::Literal(_))) {
             for (table, nodes) in self.tables.iter().zip(&state.nodes) {
                 for node in nodes {

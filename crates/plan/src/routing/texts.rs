@@ -132,7 +132,8 @@ impl<'t> Literals<'t> {
 }
 
 /// Strings that all segments of `musts` match, smallest first. If `musts` is empty, any string
-/// matches. For each set of rivals that can also match, the result contains the smallest string.
+/// matches. For each set of competing segments (`rivals`) that can also match, the result contains
+/// the smallest string.
 pub(super) fn texts(musts: &[&Segment], rivals: &Rivals<'_>, left: &Steps) -> Vec<String> {
     let literal = musts.iter().find_map(|must| match must {
         Segment::Literal(text) => Some(text),
@@ -150,7 +151,7 @@ pub(super) fn texts(musts: &[&Segment], rivals: &Rivals<'_>, left: &Steps) -> Ve
     } else {
         walk(musts, rivals, left)
     };
-    // A literal of a rival may be smaller than all other strings.
+    // The literal of a competing segment may be smaller than all other strings.
     let longest = texts.iter().map(String::len).max();
     let literals = rivals.up_to(longest).filter(|text| {
         !matches!(*text, "." | "..")
@@ -173,8 +174,8 @@ pub(super) fn matches(segment: &Segment, text: &str) -> bool {
     }
 }
 
-/// Returns the smallest filler string that is not a literal, and the empty string if `or_nothing`
-/// is true.
+/// Returns the smallest filler string that is not a literal. If `or_nothing` is true, also returns
+/// the empty string.
 fn fillers(or_nothing: bool, rivals: &Rivals<'_>) -> Vec<String> {
     let nothing = or_nothing.then(String::new);
     let fresh = fresh(|text| rivals.contains(text));

@@ -124,7 +124,7 @@ pub(crate) fn is_sending(name: &str) -> bool {
     SENDING.iter().any(|known| name.eq_ignore_ascii_case(known))
 }
 
-/// Text that stands for the upstream's own value in plans.
+/// Text that represents the upstream's own value in plans.
 const UPSTREAM: &str = "the upstream's value";
 
 /// Value of a removed `Content-Type`: no media type. Browsers then determine the type by the body.
@@ -524,7 +524,7 @@ fn is_run(value: &str) -> bool {
             || kind.ends_with("ecmascript")
             || kind.starts_with("text/javascript")
             || matches!(&*kind, "text/jscript" | "text/livescript");
-        // Each part of `multipart/x-mixed-replace` has a type of its own.
+        // Each part of `multipart/x-mixed-replace` has a separate media type.
         let is_page = matches!(
             &*kind,
             "text/html" | "application/wasm" | "multipart/x-mixed-replace" | "text/cache-manifest"

@@ -67,8 +67,8 @@ fn cors_within(a: &Settings, b: &Settings) -> bool {
     origins && methods && lists && flags.into_iter().all(|key| !flag(a, key) || flag(b, key))
 }
 
-/// True if an origin pattern matches all origins that another one matches. `*` matches all origins,
-/// `https://*.example.org` those of the subdomains.
+/// True if the origin pattern `wider` matches all origins that the pattern `origin` matches. `*`
+/// matches all origins, and `https://*.example.org` matches the origins of the subdomains.
 fn covers(wider: &str, origin: &str) -> bool {
     if wider == "*" || wider == origin {
         return true;

@@ -185,7 +185,7 @@ const PARTS_MAX: usize = 8;
 
 /// Reports operations whose address filter now checks the address of a proxy instead of the client,
 /// because the proxy is no longer trusted. A filter that admits the proxy then admits all clients
-/// behind it.
+/// that connect through it.
 fn own_addresses(gateway: &ir::Gateway, old: &ir::Listener, new: &ir::Listener, plan: &mut Plan) {
     let (before, after) = (trusted(Some(old)), trusted(Some(new)));
     let gone = before.iter().zip(&after).map(|(was, is)| was.without(is));
@@ -240,9 +240,9 @@ fn own_addresses(gateway: &ir::Gateway, old: &ir::Listener, new: &ir::Listener, 
 /// display.
 #[derive(Debug)]
 pub(crate) struct Peers {
-    /// A peer that is newly admitted.
+    /// A peer that only the new side admits. `None`: there is no such peer.
     pub(crate) admitted: Option<IpAddr>,
-    /// A peer that is no longer admitted.
+    /// A peer that only the old side admits. `None`: there is no such peer.
     pub(crate) refused: Option<IpAddr>,
     /// Peers that may connect to the listener on the old side, for display: `every peer`, or
     /// address ranges separated by commas.

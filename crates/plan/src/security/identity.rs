@@ -128,8 +128,8 @@ const HARMLESS: &[&str] = &[
 ];
 
 /// Request fields that the gateway itself removes and replaces (`edge::forwarded` in the engine),
-/// beside [`ADDRESS_FIELDS`]. A policy that removes such a field changes nothing. Other fields of
-/// trusted proxies are forwarded.
+/// in addition to [`ADDRESS_FIELDS`]. A policy that removes such a field changes nothing. Other
+/// fields of trusted proxies are forwarded.
 const MANAGED: &[&str] = &[
     "forwarded",
     "x-forwarded-for",
@@ -450,7 +450,7 @@ fn fields(access: &Access<'_>, other: &Access<'_>) -> BTreeMap<String, Got> {
     fields_of(access, other, access.chain(), true)
 }
 
-/// Request fields that differ from those of the client when `policy` reads them, with descriptions
+/// Request fields that differ from the client's fields when `policy` reads them, with descriptions
 /// of their values.
 pub(super) fn read_by(access: &Access<'_>, policy: &str) -> BTreeMap<String, String> {
     let before = access.chain().take_while(|one| one.name != policy);

@@ -32,7 +32,7 @@ pub(crate) struct EnforcedDescriptions {
     /// Maximum number of steps of a search for an example.
     steps_max: u32,
     pub(crate) differences: Vec<Difference>,
-    /// Differences between the set of responses that the old side accepts and that of the new side.
+    /// Differences between the sets of responses that the old side and the new side accept.
     responses: Vec<Difference>,
 }
 

@@ -300,8 +300,8 @@ impl CredentialRequirements {
             && other.at_most.iter().all(bounded)
     }
 
-    /// True if every credential that meets these requirements meets those of `other`. Sets of
-    /// values are compared as a whole.
+    /// True if every credential that meets these requirements also meets the requirements of
+    /// `other`. Sets of values are compared as a whole.
     fn implies(&self, other: &Self) -> bool {
         let one = |(fact, values): (&&'static str, &BTreeSet<String>)| {
             self.one_of.get(fact).is_some_and(|own| {

@@ -35,7 +35,8 @@ pub(super) struct Folder {
     /// Folder that links and references must not leave: the root, or the work tree that contains
     /// the root.
     outer: PathBuf,
-    /// Commit whose ignore rules apply in addition to those of the work tree.
+    /// Commit whose ignore rules apply in addition to the ignore rules of the work tree. `None`: no
+    /// commit.
     base: Option<String>,
     /// Git's index and ignore rules, read when first needed. The inner `None`: the folder is in no
     /// repository.
@@ -161,7 +162,7 @@ impl Folder {
         }
     }
 
-    /// Applies the ignore rules of a commit in addition to those of the work tree.
+    /// Applies the ignore rules of a commit in addition to the ignore rules of the work tree.
     pub(super) fn set_base(&mut self, commit: &str) {
         self.base = Some(commit.to_owned());
         self.tracked = OnceLock::new();
@@ -244,7 +245,7 @@ impl Folder {
         Ok(tracked.is_some_and(|tracked| tracked.has_submodule(&self.below(path))))
     }
 
-    /// Converts a path relative to the root into one relative to the outer folder.
+    /// Converts a path relative to the root into a path relative to the outer folder.
     fn below(&self, path: &str) -> PathBuf {
         let below = self.root.strip_prefix(&self.outer).unwrap_or(Path::new(""));
         below.join(path)

@@ -43,7 +43,7 @@ pub struct Files {
     judged_at_s: u64,
 }
 
-/// Texts that replace those of files on disk, by path.
+/// Texts that replace the texts of files on disk, by path.
 pub type Texts = BTreeMap<String, String>;
 
 #[derive(Default)]
@@ -79,7 +79,8 @@ struct Parsed {
     source: SourceFile,
     tree: Tree,
     loaded: Loaded,
-    /// Reason why the file is refused after parsing. A refused file has an empty text.
+    /// Reason why the file is refused after parsing. A refused file has an empty text. `None`: the
+    /// file is accepted.
     refused: Option<Refusal>,
 }
 
@@ -184,8 +185,8 @@ impl Files {
         self.judged_at_s
     }
 
-    /// Applies the ignore rules of a commit in addition to those of the work tree. A file that
-    /// either set of rules ignores is refused as a source.
+    /// Applies the ignore rules of a commit in addition to the ignore rules of the work tree. A
+    /// file that either set of rules ignores is refused as a source.
     pub fn set_base(&mut self, commit: &str) {
         if let Disk::Folder(folder) = &mut self.disk {
             folder.set_base(commit);

@@ -49,7 +49,7 @@ pub(super) struct GitFiles {
     index: HashSet<PathBuf>,
     /// Paths of `index` that are submodules.
     submodules: HashSet<PathBuf>,
-    /// Ignore rules of the commit named by `--base`.
+    /// Ignore rules of the commit named by `--base`. `None` without `--base`.
     base: Option<Base>,
     /// Path of the folder relative to the work tree.
     inside: PathBuf,

@@ -303,7 +303,7 @@ impl TreePath<'_> {
     }
 
     /// Walks to the end of the path or to the first symbolic link. For a link, returns its target
-    /// followed by the rest of the path.
+    /// followed by the remaining path.
     fn step(&self, path: &str) -> Result<Step, Refusal> {
         let mut tree = self.tree(self.root)?;
         let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();

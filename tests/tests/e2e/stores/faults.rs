@@ -259,7 +259,7 @@ fn returning_store_meets_no_herd() {
     let attempts = Arc::new(AtomicU64::new(0));
     let counted = Arc::clone(&attempts);
     let accepting = std::thread::spawn(move || {
-        // Each connection is closed at once. The last connection is that of this test.
+        // Each connection is closed at once. The last connection is the test's own.
         for client in listener.incoming() {
             let mut bytes = [0; 3];
             let mut client = client.expect("a connection");

@@ -111,7 +111,7 @@ fn cluster_keeps_deciding_after_a_lost_master() {
         (all && is_up(&gwd)).then_some(())
     });
     let left = |client| wait::until("a counted request", || ask_as(&gwd, client).2);
-    // The keys are those of the first counter, and those in the replicas.
+    // The servers have the keys of the first counter, in masters and replicas.
     let before: Vec<Vec<String>> = cluster.0.iter().map(keys).collect();
     assert_eq!(before.iter().filter(|keys| !keys.is_empty()).count(), 6);
     let lefts: Vec<u64> = (0..CLIENTS).map(left).collect();

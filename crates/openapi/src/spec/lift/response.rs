@@ -37,8 +37,7 @@ impl Lift<'_> {
         })
     }
 
-    /// Builds `content` of a response. The media types are those of `produces` and those of
-    /// `examples`.
+    /// Builds `content` of a response, with the media types of `produces` and of `examples`.
     fn content(
         &mut self,
         schema: Option<(Span, NodeId)>,

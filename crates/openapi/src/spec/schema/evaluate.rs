@@ -15,8 +15,8 @@ use crate::spec::reference::reference;
 /// Maximum depth of nested schemas during a validation. Real schemas stay below this depth. A
 /// schema that contains itself in `allOf` would exceed any depth.
 const DEPTH_MAX: usize = 160;
-/// Maximum number of faults that are recorded. Messages show the first one and the number of the
-/// others.
+/// Maximum number of faults that are recorded. Messages show the first fault and the number of
+/// further faults.
 const FAULTS_MAX: usize = 100;
 
 /// Validates one value.
@@ -74,7 +74,8 @@ impl Fit {
 pub(super) struct Run<'s, 'r, 'a> {
     pub(super) schemas: &'s Schemas<'r, 'a>,
     faults: Vec<Fault>,
-    /// Number of enclosing validations that record no faults, such as those of `anyOf` branches.
+    /// Number of enclosing validations that record no faults, such as validations of `anyOf`
+    /// branches.
     pub(super) quiet: usize,
     depth: usize,
     /// Schema resources entered so far, outermost first (core §7.1).

@@ -152,8 +152,8 @@ impl<'a> Run<'_, '_, 'a> {
         }
     }
 
-    /// Checks `propertyNames`. A name has no node of its own, so only keywords for strings are
-    /// checked.
+    /// Checks `propertyNames`. A name is no separate node of the tree, so only keywords for strings
+    /// are checked.
     fn names(&mut self, entry: &'a Entry, schema: NodeRef<'a>, value: NodeRef<'a>) -> Fit {
         let mut fit = Fit::Yes;
         for (property, _) in value.entries() {
