@@ -171,7 +171,7 @@ impl Shared {
                 return;
             }
             if answer.is_endless {
-                // Wait until the gateway closes the connection, in whatever way.
+                // Wait until the gateway closes the connection. Ignore errors.
                 let _closed = connection.read_to_end();
                 return;
             }

@@ -94,7 +94,7 @@ fn drain_ends_before_the_process_is_killed() {
         let text = settings[key].as_str().unwrap();
         text.strip_suffix('s').unwrap().parse::<u64>().unwrap()
     };
-    // gwd ends 5 s after the times of a drain, whatever happens.
+    // gwd ends at the latest 5 s after the sum of `--pre-stop` and `--drain-timeout`.
     let ends = seconds("pre-stop") + seconds("drain-timeout") + 5;
     let pod = &yaml("deploy/kubernetes/statefulset.yaml")["spec"]["template"]["spec"];
     assert!(pod["terminationGracePeriodSeconds"].as_u64().unwrap() >= ends);

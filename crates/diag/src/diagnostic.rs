@@ -57,7 +57,7 @@ pub struct Diagnostic {
     pub lint: &'static Lint,
     /// Severity of this finding.
     pub level: Level,
-    /// Lower-case phrase with backticks around the user's words, without a full stop.
+    /// Message: a lower-case phrase with backticks around the user's words, without a full stop.
     pub message: String,
     /// Text after the carets. Empty: only the message is shown.
     pub label: String,

@@ -17,8 +17,8 @@ use vocab::lints::WIDE_SEARCH;
 
 /// Maximum number of trie nodes that one request may visit (semantics.md §1).
 const NODES_MAX: usize = 64;
-/// Maximum number of node visits in the search for the widest path. At the limit, the widest path
-/// found so far is used.
+/// Maximum number of node visits in the search for the widest path. At this number the search stops
+/// and uses the widest path found so far.
 const STEPS_MAX: usize = 400_000;
 /// Maximum number of path segments that are examined.
 const DEPTH_MAX: usize = 256;
@@ -272,7 +272,7 @@ mod tests {
 
     #[test]
     fn widest_path_doubles_with_each_parameter() {
-        // 1 + 2 + 4 + … + 32 is 63; one more level gives 127.
+        // A path visits 1 + 2 + 4 + … + 32 = 63 nodes. One more segment gives 127.
         assert_eq!(widest_of(&alternating(5)), None);
         let found = widest_of(&alternating(6));
         assert_eq!(found, Some((127, "/a/a/a/a/a/a".into())));

@@ -208,7 +208,7 @@ impl<'a> Described<'a> {
         value.filter(|value| !value.is_null())
     }
 
-    /// Settings of the operation and of the levels above it.
+    /// Settings of the operation, and of the levels from which it inherits (path, document).
     fn scopes(&self, context: &Context<'a>) -> Scopes<'a> {
         let root = context.extension;
         Scopes {

@@ -270,7 +270,7 @@ impl<T> Valued<T> {
         }
     }
 
-    /// Overrides this value with one from a nearer level.
+    /// Overrides this value with a value from a nearer level.
     #[must_use]
     pub fn overridden(self, value: T, span: Span) -> Self {
         let overrides = match self.origin {

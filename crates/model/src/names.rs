@@ -25,7 +25,7 @@ pub enum Kind {
     Listener,
     /// Store of shared counters and caches.
     Store,
-    /// Plan that consumers share.
+    /// Consumer plan: a named set of limits for consumers.
     Plan,
 }
 
@@ -255,7 +255,7 @@ impl Names {
     pub fn knows(&self, name: &str) -> bool {
         let definition = self.defined.get(name);
         if let Some(definition) = definition {
-            // Write only once, because several threads share the cache line.
+            // Write the flag only once, because several threads share its cache line.
             if !definition.used.load(Ordering::Relaxed) {
                 definition.used.store(true, Ordering::Relaxed);
             }

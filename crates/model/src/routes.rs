@@ -351,8 +351,8 @@ impl<'r, 'a> Tables<'r, 'a> {
     /// schemas refuse, although some of them are valid for the loser.
     fn captured(&self, winner_route: &Route<'_>, loser_route: &Route<'_>, sink: &mut Sink) {
         let (winner, loser) = (winner_route.operation, loser_route.operation);
-        // With blocking validation, the winner refuses these requests, so the loser never receives
-        // them.
+        // With blocking validation, the route that takes precedence refuses these requests. The
+        // other route never receives them.
         let level = match winner.validation {
             Mode::Block => Level::Error,
             Mode::Off | Mode::Log => CAPTURED_BY_TEMPLATE.level,

@@ -72,7 +72,7 @@ enum Bound {
     /// Scheme whose credentials a verifier or the upstream checks. The second value is the verifier
     /// as the document names it; `None` for the upstream.
     Checked(ir::Scheme, Option<Named>),
-    /// No verifier is configured. The credential is expected at this place of the request.
+    /// No verifier is configured. Contains the place of the credential in the request.
     Unverified(Place),
 }
 

@@ -136,7 +136,7 @@ impl<'s> Parts<'s> {
     }
 }
 
-/// Bytes of the longer of two texts, one of which begins with the other.
+/// Bytes of the longer of two texts. One of the texts must begin with the other.
 fn longer<'s>(
     mut a: impl Iterator<Item = &'s Step>,
     mut b: impl Iterator<Item = &'s Step>,
@@ -359,7 +359,7 @@ mod tests {
 
     use super::*;
 
-    /// Segments of up to three parts, case-sensitive and case-insensitive.
+    /// Segments with up to three elements, case-sensitive and case-insensitive.
     fn segments() -> Vec<Segment> {
         let texts = [
             "", "a", "b", "ab", "aB", "A", "{x}", "a{x}", "{x}a", "{x}b", "a{x}b", "ab{x}",

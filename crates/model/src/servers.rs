@@ -63,7 +63,7 @@ impl<'a> Servers<'a> {
         }
     }
 
-    /// First upstream named in the list, if the list is at this level.
+    /// First upstream that the list of servers names, if the list is at this level.
     pub(super) fn upstream_at(&self, level: Level) -> Option<NodeRef<'a>> {
         let first = self.shares.first().filter(|_| self.level == level);
         first.map(|share| share.upstream)

@@ -30,13 +30,13 @@ pub(super) enum Overlap {
     /// A request that matches both templates may be valid for both routes.
     Ambiguous,
     /// No request is valid for both routes. Some requests that match both templates may be valid
-    /// for the route that loses.
+    /// for the route without precedence.
     Captured,
-    /// No request that matches both templates can be valid for the route that loses.
+    /// No request that matches both templates can be valid for the route without precedence.
     Silent,
 }
 
-/// Classifies the overlap of two routes. The router prefers `winner`.
+/// Classifies the overlap of two routes. The router prefers the route `winner`.
 pub(super) fn overlap<'r, 'a>(winner: &Side<'_, 'r, 'a>, loser: &Side<'_, 'r, 'a>) -> Overlap {
     if !loser.takes_the_literals_of(winner) {
         return Overlap::Silent;

@@ -212,7 +212,8 @@ pub(super) fn place(kind: &SchemeKind) -> Option<Place> {
     })
 }
 
-/// Place of a credential as part of a name: `bearer`, `header:x-key`, …
+/// Place of a credential (field, parameter or cookie), as used in names: `bearer`, `header:x-key`,
+/// …
 fn described(place: &Place) -> String {
     let text = match place {
         Place::Header(name) => format!("header:{name}"),

@@ -31,7 +31,7 @@ pub(crate) const OUTSIDER: IpAddr = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 1));
 pub struct Assumption {
     /// Name of the policy or verifier.
     pub asker: String,
-    /// Name of the assumed answer, one of those that [`words`] returns.
+    /// Name of the assumed answer. The possible names are those that [`words`] returns.
     pub answer: String,
 }
 

@@ -23,7 +23,7 @@ const MANY_MIN: usize = 4;
 pub struct Line<'a> {
     /// Changes of the line, at least one.
     pub changes: Vec<&'a Change>,
-    /// Class of the line, or words for a line with changes of several classes.
+    /// Class of the line. For a line with changes of several classes, a text instead of the class.
     pub label: &'static str,
     /// Class by which lines are counted and limited.
     pub class: Class,

@@ -85,7 +85,8 @@ struct Group {
     parts: BTreeMap<Vec<String>, Part>,
 }
 
-/// Changes of a group that concern the same operations at several places.
+/// Changes of a group that concern the same operations, for requests at several listeners or
+/// mounts.
 #[derive(Default)]
 struct Part {
     places: BTreeSet<RequestPlace>,
@@ -139,7 +140,7 @@ impl Group {
 }
 
 impl Part {
-    /// Moves the operations and places of a change to its part.
+    /// Moves the operations and request places of a change to the part with these operations.
     fn take(parts: &mut BTreeMap<Vec<String>, Self>, change: &mut Change) {
         let member = Member {
             fingerprint: change.fingerprint.clone(),

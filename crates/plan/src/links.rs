@@ -15,7 +15,7 @@ pub enum Side {
     New,
 }
 
-/// Source location of a value, with the word that precedes it.
+/// Source location of a value, with the word that precedes it in Markdown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SourceLink<'a> {
     /// `was`, `now`, or `at` for a location that both sides have.

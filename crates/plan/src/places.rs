@@ -41,7 +41,7 @@ pub(super) fn add(plan: &mut Plan, old: Option<&Side>, new: &Side) {
             side.as_ref()?.place(change, other.as_ref())
         };
         let (old, new) = (place(&before, &after), place(&after, &before));
-        // Changes of client contracts may already have the places of their schemas.
+        // Changes of client contracts may already have the source locations of their schemas.
         change.source_old = change.source_old.take().or(old);
         change.source_new = change.source_new.take().or(new);
     }

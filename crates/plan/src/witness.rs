@@ -297,8 +297,8 @@ impl Draft {
                     operation: route.operation.key.clone(),
                     upstream: None,
                 },
-                // The outcome counts as served, because the answer of another service is not part
-                // of the comparison.
+                // The outcome counts as served, because the comparison does not consider answers of
+                // other services.
                 (Verdict::Forward | Verdict::Ask(_), Some(route)) => {
                     let upstream = route.treatment.upstream as usize;
                     let upstreams = oracle.snapshot().upstreams();

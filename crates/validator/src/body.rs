@@ -101,7 +101,7 @@ impl Body {
                 let Ok(text) = std::str::from_utf8(bytes) else {
                     return vec![of_body("is not UTF-8")];
                 };
-                // Some servers remove a byte order mark.
+                // Refuse a byte order mark, because some servers remove it and others keep it.
                 if kind.response.is_none() && text.starts_with('\u{feff}') {
                     return vec![of_body(
                         "begins with a byte order mark, which some servers remove",

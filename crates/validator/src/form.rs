@@ -208,7 +208,7 @@ pub(crate) fn multipart(
         let typed_json = part.media_type.as_ref().map(MediaType::form) == Some(Form::Json);
         let whole = encodings.is_json(name, own);
         let value = match () {
-            // An array may be one JSON part, or several parts.
+            // An array is sent either as one JSON part or as several parts.
             () if typed_json && (is_list || !own.has_scalars()) || whole => {
                 json::read(part.body).ok()?
             }

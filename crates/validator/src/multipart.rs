@@ -127,7 +127,7 @@ fn part(bytes: &[u8]) -> Result<Part<'_>, &'static str> {
     })
 }
 
-/// True if a text contains a word in lower case more than once, whatever its letter case.
+/// True if a text contains a lower-case word more than once, in any letter case.
 fn occurs_twice(text: &str, word: &str) -> bool {
     text.to_ascii_lowercase().matches(word).nth(1).is_some()
 }

@@ -23,7 +23,8 @@ const STEPS_MAX: u32 = 10_000;
 pub(crate) enum Extent {
     /// Every value is accepted.
     Nothing,
-    /// Every object, every array or every string is accepted, apart from sizes and required names.
+    /// Every object, every array or every string is accepted. Only sizes and required names are
+    /// checked.
     Kind,
     /// Values or properties are checked.
     Content,

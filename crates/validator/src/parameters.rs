@@ -106,7 +106,7 @@ fn is_spread(style: Style, explode: bool, kinds: &Kinds) -> bool {
     style == Style::Form && explode && is_object
 }
 
-/// True if parameters at this place with this name are not checked.
+/// True if gwd does not check parameters at this location with this name.
 pub(crate) fn is_ignored(place: ParameterPlace, name: &str) -> bool {
     match place {
         ParameterPlace::Header => IGNORED_HEADERS
@@ -529,8 +529,8 @@ impl Parameter {
 /// Fields of a query that no parameter describes: for each, the decoded name and the field as
 /// written. `known` are names that count as described.
 ///
-/// A field is described as a whole or not at all. Some servers separate fields at `;`, so that each
-/// part between semicolons must have a described name.
+/// A field counts as described only if all of its parts are described. Some servers separate fields
+/// at `;`, so that each part between semicolons must have a described name.
 pub(crate) fn undeclared<'q>(
     parameters: &[Parameter],
     query: &'q str,

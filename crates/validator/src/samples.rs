@@ -72,7 +72,8 @@ impl Search {
         for nesting in 0..=DEPTH_MAX {
             let values = place.values(self, nesting, ALL_MAX);
             if self.is_spent() && nesting > 0 {
-                // The last level is incomplete. Add its values to the values of the levels above.
+                // The values with the deepest nesting are incomplete. Add them to the values with
+                // less nesting.
                 found.extend(values);
                 break;
             }
@@ -119,8 +120,8 @@ struct Place<'a> {
     refuses: Vec<Schema<'a>>,
 }
 
-/// Keywords of the schemas that apply to one value, after references and one choice of alternatives
-/// were followed.
+/// Keywords of the schemas that apply to one value. References were followed, and one alternative
+/// was chosen.
 struct Keywords<'s, 'a> {
     search: &'s Search,
     accepts: Vec<Schema<'a>>,
@@ -169,7 +170,7 @@ fn flatten<'a>(schema: Schema<'a>, choice: Option<usize>, depth: u32, out: &mut 
 }
 
 impl<'a> Place<'a> {
-    /// Values for this place, at most [`VALUES_MAX`], with at most `nesting` levels inside.
+    /// Sample values for this place: at most [`VALUES_MAX`], with at most `nesting` nested levels.
     fn known_values(&self, search: &Search, nesting: u32) -> Rc<[Json]> {
         let addresses = |schemas: &[Schema<'a>]| -> Vec<usize> {
             let schemas = schemas.iter().map(|schema| resolved(*schema).1);
@@ -191,7 +192,7 @@ impl<'a> Place<'a> {
         values
     }
 
-    /// Values for this place, at most `most`, with at most `nesting` levels inside.
+    /// Sample values for this place: at most `most`, with at most `nesting` nested levels.
     fn values(&self, search: &Search, nesting: u32, most: usize) -> Vec<Json> {
         let mut found: Vec<Json> = Vec::new();
         let mut known: FxHashSet<u64> = FxHashSet::default();
@@ -428,7 +429,8 @@ impl<'a> Keywords<'_, 'a> {
         found
     }
 
-    /// Values for an inner place, with at most `nesting` nested levels. Empty if `nesting` is 0.
+    /// Sample values for an inner place, with at most `nesting` nested levels. Empty if `nesting`
+    /// is 0.
     fn below(&self, place: &Place<'a>, nesting: u32) -> Rc<[Json]> {
         match nesting.checked_sub(1) {
             Some(nesting) => place.known_values(self.search, nesting),

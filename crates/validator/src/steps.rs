@@ -26,15 +26,15 @@ pub(crate) const COST: &str = "x-gwd-cost";
 const STEPS_MIN: u64 = 2_000;
 /// Additional steps allowed for each JSON value in the checked value, including the value itself.
 const STEPS_PER_NODE: u64 = 16;
-/// Maximum number of steps of a check, however many JSON values the checked value contains.
+/// Maximum number of steps of a check, for values with any number of JSON values inside.
 const STEPS_MAX: u64 = 4_000_000;
 
 /// Costs allowed for a check of any value. [`COSTS_PER_NODE`] is added for each JSON value.
 const COSTS_MIN: u64 = 2_000_000;
 /// Additional costs allowed for each JSON value in the checked value, including the value itself.
 const COSTS_PER_NODE: u64 = 1_000;
-/// Maximum costs of a check, however many JSON values the checked value contains. Such a check
-/// takes about a second.
+/// Maximum costs of a check, for values with any number of JSON values inside. Such a check takes
+/// about a second.
 const COSTS_MAX: u64 = 50_000_000;
 /// Maximum costs of a description of errors. Each unit allows at most about one error, which takes
 /// 500 bytes.

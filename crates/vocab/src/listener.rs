@@ -277,7 +277,7 @@ fn forwarding_fields_have_writers(node: NodeRef<'_>, sink: &mut Sink) {
 }
 
 /// Reports `forwarding_fields` in which no field names the client, or two fields do. In the second
-/// case a client could write one of them.
+/// case a client could write one of the two fields.
 fn one_field_names_the_client(node: NodeRef<'_>, sink: &mut Sink) {
     let Some((_, value)) = node.entry("forwarding_fields") else {
         return;

@@ -106,7 +106,7 @@ fn lost_list(name: &str, known: u64, lists: u64) -> anyhow::Error {
     .into()
 }
 
-/// Describes a hold in words.
+/// Describes a hold (a gateway that is pinned to its bundle) as text.
 pub(super) fn hold(hold: &serde_json::Value) -> String {
     let left = short(hold["from"].as_str().unwrap_or("another"));
     let until = if hold["sticky"] == true {

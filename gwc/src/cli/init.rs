@@ -247,7 +247,7 @@ fn name(args: &Args) -> anyhow::Result<ProjectName> {
         .unwrap_or_else(|_| "gateway".parse().expect("this is a name")))
 }
 
-/// Converts a string to a name: lower case, with `-` in place of all other characters.
+/// Converts a string to a name: lower case, with `-` instead of each other character.
 fn slug(text: &str, otherwise: &str) -> String {
     let text: String = text
         .to_lowercase()

@@ -216,8 +216,8 @@ older copy (`gwc apply --merge --node URL` continues from the records that gatew
     }
 }
 
-/// Describes the given keys with owner, roles, validity and state from the trust file, one line
-/// each.
+/// Describes the given keys, one line for each: owner, roles, validity and state from the trust
+/// file.
 pub(super) fn known(trust: &Trust, keys: &[PrivateKey]) -> String {
     let mut lines = String::new();
     for key in keys {

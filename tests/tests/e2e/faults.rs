@@ -154,7 +154,7 @@ fn failed_operation_is_reported_and_next_apply_works() {
         let failed = with_fault(&project, fault);
         assert!(failed.exits(69).stderr.contains(told), "{fault}: {failed}");
         // A fault after the link was created is also an error, because the link may not be durable.
-        // The channel has moved nevertheless.
+        // But the channel has moved.
         let moved = u64::from(fault.starts_with("store.link"));
         assert_eq!(audit(&project).head(), before + moved, "{fault}");
         project.apply();

@@ -168,8 +168,9 @@ fn admitted(gateways: &[&Gateway], each: usize) -> usize {
     })
 }
 
-/// Sends requests to three gateways in an open loop, one each 15 ms per gateway, without waiting for
-/// responses. Returns the duration in seconds, and the numbers of sent and admitted requests.
+/// Sends requests to three gateways in an open loop: one request per gateway every 15 ms, without
+/// waiting for responses. Returns the duration in seconds, and the numbers of sent and admitted
+/// requests.
 fn open_loop(gateways: &[Gateway; 3], duration: Duration) -> (f64, f64, f64) {
     let begin = Instant::now();
     let end = begin + duration;

@@ -485,7 +485,7 @@ fn in_others(
     found
 }
 
-/// Joins two lists of findings. Moves each finding to the place that set its value.
+/// Joins two lists of findings. Moves each finding to the source location that set its value.
 fn merge_findings(sink: Sink, elsewhere: Vec<Diagnostic>, origins: &Origins) -> Sink {
     let mut told = Sink::default();
     let here = sink.into_sorted().into_iter();

@@ -50,8 +50,8 @@ impl Purpose {
     }
 }
 
-/// True if gwd can run a project that breaks a rule, because it refuses the ambiguous requests. An
-/// old version with such a finding can therefore be compared.
+/// True for a rule whose violation only makes some requests ambiguous. gwd refuses these requests,
+/// so an old version that breaks the rule can still be compared.
 fn has_meaning(lint: &Lint) -> bool {
     std::ptr::eq(lint, &raw const LOOKALIKE_CONDITIONS)
 }

@@ -200,7 +200,7 @@ impl SettingParts {
     }
 }
 
-/// True if a part contains the start of a span.
+/// True if the span of a skippable part contains the start of a span.
 fn holds(part: &Span, at: Span) -> bool {
     part.file == at.file && part.start <= at.start && at.start < part.end.max(part.start + 1)
 }

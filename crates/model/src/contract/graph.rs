@@ -133,7 +133,7 @@ impl Graph {
 /// Numbers one node of each equivalence class by first visit, breadth first.
 fn numbered(nodes: &[Value], starts: impl Iterator<Item = u32>) -> (Vec<Value>, Vec<Option<u32>>) {
     let rank = classes(&nodes.iter().collect::<Vec<_>>()).rank;
-    // Number of each class, indexed by rank.
+    // Number of each equivalence class, indexed by the rank of the class.
     let mut numbers: Vec<Option<u32>> = vec![None; nodes.len()];
     let mut table: Vec<Value> = Vec::new();
     let mut waiting: VecDeque<u32> = VecDeque::new();

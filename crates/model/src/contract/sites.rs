@@ -39,7 +39,7 @@ struct Site {
 type At = (u32, u32, u32);
 
 impl Sites {
-    /// Source location of a part of an operation.
+    /// Source location of a part of an operation, such as its body.
     #[must_use]
     pub fn part(&self, operation: &str, part: &str) -> Option<Place> {
         let key = (operation.to_owned(), part.to_owned());
@@ -107,7 +107,7 @@ pub(super) struct Drafts {
     sites: Vec<Draft>,
     parts: BTreeMap<(String, String), Span>,
     roots: BTreeMap<(String, String), u32>,
-    /// Operation and part that is being read.
+    /// Operation and part of its messages that are being read.
     part: (String, String),
     /// Schema that is being read, with the keyword and name of the next inner schema.
     owner: Option<u32>,
@@ -189,7 +189,8 @@ impl Drafts {
         self.step = step;
     }
 
-    /// Completes the table and returns it. `number` is the number of each draft in the contract.
+    /// Completes the table and returns it. `number` contains the number of each schema in the
+    /// contract.
     pub(super) fn finish(self, sources: &Sources, number: &[Option<u32>]) -> Sites {
         let mut files = Vec::new();
         let mut known: FxHashMap<FileId, u32> = FxHashMap::default();

@@ -207,7 +207,8 @@ fn meet(mut a: &[String], mut b: &[String]) -> bool {
     }
 }
 
-/// True if at least one text matches both segments. A mark matches one or more bytes.
+/// True if at least one text matches both segments. The mark of a parameter matches one or more
+/// bytes.
 fn segments_meet(a: &[u8], b: &[u8]) -> bool {
     let mark = ANY as u8;
     // `fits[i][j]` is true if some text matches both `a[i..]` and `b[j..]`.
@@ -218,7 +219,8 @@ fn segments_meet(a: &[u8], b: &[u8]) -> bool {
             let (x, y) = (a[i], b[j]);
             let both = fits[i + 1][j + 1];
             fits[i][j] = if x == mark || y == mark {
-                // Both segments consume a byte. A mark may also consume further bytes.
+                // Both segments consume a byte. The mark of a parameter may also consume further
+                // bytes.
                 both || x == mark && fits[i][j + 1] || y == mark && fits[i + 1][j]
             } else {
                 x == y && both

@@ -40,7 +40,8 @@ pub(super) fn merged(files: &Files, findings: Vec<Diagnostic>) -> Vec<Diagnostic
     };
     let mut merged: Vec<Diagnostic> = Vec::with_capacity(findings.len());
     for finding in findings {
-        // Findings are sorted by place, then by code, so mergeable ones are adjacent.
+        // Findings are sorted by source location, then by code, so findings to be merged are
+        // adjacent.
         match merged.last_mut() {
             Some(last)
                 if last.span == finding.span

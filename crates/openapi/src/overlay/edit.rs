@@ -18,8 +18,8 @@ const CHANGES_MAX: usize = 1_000_000;
 pub(super) struct EditedDocument<'t> {
     tree: &'t mut Tree,
     root: NodeId,
-    /// Nodes that only this document uses. Only these are changed in place; other nodes are copied
-    /// first.
+    /// Nodes that only this document uses. Only these nodes are changed in place. All other nodes
+    /// are copied first.
     own: HashSet<NodeId>,
     /// Positions of the keys of large maps, so that an action on each entry takes linear time in
     /// total.

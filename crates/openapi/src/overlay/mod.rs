@@ -23,8 +23,8 @@ use lints::{OVERLAY_APPENDS_LIST, OVERLAY_MATCHES_NOTHING, OVERLAY_MISMATCH};
 use read::OverlayPaths;
 use target::{Path, Step, Targets};
 
-/// Applies an overlay to a document. Mistakes are reported at their place in the overlay, and
-/// invalid actions are skipped.
+/// Applies an overlay to a document. Mistakes are reported at their source location in the overlay,
+/// and invalid actions are skipped.
 pub fn apply(files: &mut Files, document: &mut Document, overlay: FileId, sink: &mut Sink) {
     let Some(root) = files.root(overlay) else {
         return;

@@ -19,11 +19,11 @@ pub(super) struct Parts {
     pub(super) schemas: Vec<Root>,
 }
 
-/// Pair of schemas to compare: the old and the new schema of one part of a message.
+/// Old and new schema of the same part of a message (parameter, body or header), to be compared.
 pub(super) struct Root {
     /// Path in the message.
     pub(super) path: String,
-    /// Name of the message's part in the source locations.
+    /// Name of the message's part, as in the source locations (such as `body application/json`).
     pub(super) part: String,
     pub(super) pair: (u32, u32),
     pub(super) role: Role,
@@ -34,7 +34,8 @@ struct Messages<'j> {
     parts: Parts,
     /// True if the API sends the request and clients answer it.
     is_outgoing: bool,
-    /// Name, in the source locations, of the part that is being compared.
+    /// Name of the part that is being compared, as in the source locations (such as `body
+    /// application/json`).
     part: String,
 }
 

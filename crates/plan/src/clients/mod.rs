@@ -135,7 +135,8 @@ fn outgoing(walk: &mut Walk<'_>, old: &ir::Contract, new: &ir::Contract) {
     }
 }
 
-/// Source locations of the schema on both sides, or of the part of the message.
+/// Source locations of a difference on both sides: of the schema, otherwise of the part of the
+/// message.
 fn places(
     record: &Record,
     (old, new): (Option<&Sites>, Option<&Sites>),

@@ -1,4 +1,4 @@
-//! Walk over the pairs of schemas of all operations. A pair of schemas is compared once, however
+//! Walk over the pairs of schemas of all operations. A pair of schemas is compared once, even if
 //! many operations reach it.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -26,12 +26,12 @@ pub(super) struct Record {
     pub(super) schema_path: SchemaPath,
 }
 
-/// Steps from a part of an operation's message to a schema.
+/// Path from a part of an operation's message (such as its body) to a schema.
 #[derive(Clone, Debug, Default)]
 pub(super) struct SchemaPath {
     /// Keys of the operation in the old and the new contract.
     pub(super) keys: [String; 2],
-    /// Name of the part in the source locations.
+    /// Name of the message's part, as in the source locations.
     pub(super) part: String,
     /// Steps, with the numbers of the schemas in the old and the new contract.
     pub(super) steps: Vec<(String, u32, u32)>,

@@ -52,7 +52,7 @@ struct Counter<'a> {
     cells: Vec<usize>,
 }
 
-/// Counters on one side, and the counters of each cell.
+/// Counters on one side, and for each cell of requests the counters that count it.
 struct Counters<'a> {
     all: Vec<Counter<'a>>,
     of_cell: Vec<Vec<usize>>,
@@ -74,7 +74,7 @@ impl<'a> Cells<'a> {
         })
     }
 
-    /// Adds a cell of requests that `old` served and `new` serves.
+    /// Adds a cell: requests that `old` served and `new` serves.
     pub(crate) fn add(&mut self, old: OperationAt<'a>, new: OperationAt<'a>) {
         let address = |one: OperationAt<'_>| {
             let mount = std::ptr::from_ref(one.mount) as usize;
@@ -144,7 +144,7 @@ impl<'a> Cells<'a> {
         plan.changes.push(change.of(reference(api, operation)));
     }
 
-    /// Counters on one side, with the counters of each cell.
+    /// Counters on one side, and for each cell of requests the counters that count it.
     fn counters(&self, side: usize) -> Counters<'a> {
         let shared = &self.gateways[side].shared;
         let mut counters = Counters {

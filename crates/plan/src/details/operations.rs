@@ -505,7 +505,7 @@ fn kind_of<'s>(treatment: &ir::Treatment, name: &str, side: Of<'s>) -> Option<&'
     definition(treatment, name, side).map(|(_, checked)| checked.kind())
 }
 
-/// Names of policies of a chain, with the side and the treatment of that chain.
+/// Names of policies of a chain, with the side and the treatment (effective settings) of the chain.
 type ChainPolicies<'n, 's> = (&'n [&'n String], (Of<'s>, &'s ir::Treatment));
 
 /// True if the other chain has no limit that is as tight as one of these limits.

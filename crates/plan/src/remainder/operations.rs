@@ -223,7 +223,8 @@ impl Field {
             Self::TrailingSlash => format!("{trailing_slash:?}"),
             Self::Priority => priority.to_string(),
             Self::Requests => {
-                // Leave out the names of path parameters, which are part of the contract.
+                // Leave out the names of path parameters, because the comparison of contracts
+                // covers them.
                 let template = without_names(&template.to_string());
                 format!("{method} {template} {conditions:?} {owns:?}")
             }

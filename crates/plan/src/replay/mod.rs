@@ -83,7 +83,7 @@ impl Effect {
     }
 }
 
-/// Requests with the same effect, and the same owners on both sides.
+/// Requests with the same effect, and the same owners (operations) on both sides.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Group {
     /// The effect.
@@ -125,7 +125,7 @@ pub struct Replay {
     /// Query parameters of the credentials of both sides.
     credentials: Box<[Box<str>]>,
     groups: Vec<Group>,
-    /// Index in `groups` by effect and owners.
+    /// Index in `groups`, by effect and by the owners on both sides.
     by_owners: HashMap<(Effect, [String; 2]), usize>,
     /// Index in `groups` by the hash of a request. The hash has a random key, so that nobody can
     /// write a log with collisions.
@@ -228,8 +228,8 @@ impl Replay {
         self.known.insert(hash, group);
     }
 
-    /// Compares the owners of a request on both sides. Returns the effect and the owners. `None` if
-    /// the request is malformed.
+    /// Finds the owners of a request on both sides (the operations that handle it), and compares
+    /// them. Returns the effect and the owners. `None` if the request is malformed.
     fn judge(&self, request: &LoggedRequest<'_>) -> Option<(Effect, [String; 2])> {
         let [old, new] = &self.sides;
         let (was, is) = (self.find(old, request)?, self.find(new, request)?);

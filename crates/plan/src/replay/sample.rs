@@ -40,12 +40,12 @@ pub(super) fn sample(
     (sides, hides_values): (&[At<'_>], bool),
 ) -> String {
     let target: Option<Uri> = request.target.parse().ok();
-    // An absolute URL can have user information, which is no part of the sample.
+    // An absolute URL can contain user information. The sample leaves it out.
     let path = target.as_ref().map_or(REDACTED, Uri::path);
     let mut query = target.as_ref().and_then(Uri::query).map(str::to_owned);
     let hide = |_: LogForm, _: &str| REDACTED.to_owned();
     let mut hidden = Vec::new();
-    // Without an operation, it is not known which part of the path has a value.
+    // If no operation matches the path, it is unknown which segments contain values.
     let mut is_known = !sides.is_empty() || !hides_values;
     for side in sides {
         let owner = engine::owner(side.snapshot, side.listener, &side.head);

@@ -45,8 +45,8 @@ pub struct Upstream {
     pub timeout_ms: u64,
     /// Shares of the split that applies. Empty without a split.
     pub shares: Vec<Share>,
-    /// True if the request id selects the share. Another request of the same client may then go to
-    /// another upstream.
+    /// True if the request id selects the share of a split. Another request of the same client may
+    /// then go to another upstream.
     pub by_request: bool,
     /// Upstreams that receive a copy of the request.
     pub mirrors: Vec<String>,

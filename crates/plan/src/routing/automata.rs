@@ -72,7 +72,7 @@ impl Automata {
         row
     }
 
-    /// Positions after reading a byte.
+    /// Set of positions after reading a byte.
     pub(super) fn next(&self, from: &Positions, byte: u8) -> Positions {
         let mut row = vec![0; self.words].into_boxed_slice();
         let (mut from, mut rest) = (&from[..], &mut row[..]);

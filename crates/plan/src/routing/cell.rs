@@ -33,7 +33,7 @@ const TOO_MANY_STEPS: &str = "no example: the search for a message ended at its 
 /// Reason for a missing witness: no request shows the change.
 const NO_REQUEST: &str = "no request shows the change";
 
-/// Comparison of the cells at one listener and host.
+/// Comparison of the cells (sets of requests) at one listener and host.
 pub(super) struct Cells<'c, 'a> {
     pub(super) place: &'c Place,
     pub(super) tables: [&'c Table<'c, 'a>; 2],
@@ -69,7 +69,7 @@ pub(super) struct Cell {
 }
 
 impl<'a> Cells<'_, 'a> {
-    /// Compares all non-empty cells that contain requests of a task's route.
+    /// Compares all non-empty cells with requests of the route that `task` names.
     pub(super) fn of(&self, task: Task) -> CellResults {
         let mut results = CellResults::default();
         match task {
@@ -526,7 +526,7 @@ fn restated((was, is): &(String, String)) -> Change {
     )
 }
 
-/// Adds the operation and place of a route to a change.
+/// Adds the operation of a route, and the listener and host of its requests, to a change.
 pub(super) fn about(change: Change, route: &Route<'_>, place: &Place) -> Change {
     let mut change = change.of(route.reference());
     change.places.insert(RequestPlace {

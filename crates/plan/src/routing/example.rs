@@ -1,5 +1,5 @@
-//! Example requests of a cell: selection of the caller, and search for requests that show a
-//! difference.
+//! Example requests of a cell (set of requests that the same routes handle): selection of the
+//! caller, and search for requests that show a difference.
 
 use std::net::IpAddr;
 

@@ -289,7 +289,8 @@ fn contents<'p>(own: &'p OwnPath<'_>) -> impl Iterator<Item = Vec<u8>> + 'p {
     own.guards.iter().map(|policy| guards::content(policy))
 }
 
-/// Builds an API with one open operation treatment, whose chain has these policies of gateway.yaml.
+/// Builds an API with one operation that is open to everyone. Its chain has these policies of
+/// gateway.yaml.
 fn alone(policies: &[String]) -> ir::Api {
     let chain = policies.iter().cloned().map(ir::Link::Shared);
     ir::Api {

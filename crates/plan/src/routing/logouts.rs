@@ -1,5 +1,5 @@
-//! Paths at which the gateway ends sessions (`logout_path` of a login). Without the path, the users
-//! of a host cannot end their sessions any more.
+//! Comparison of logout paths (`logout_path` of a login), at which the gateway ends sessions. If a
+//! host loses its logout path, its users can no longer end their sessions.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -416,7 +416,7 @@ fn changed_logins<'r>(
 /// Routes with equal addresses have equal access.
 type Same = (usize, usize, usize);
 
-/// Differences between treatments of the two sides. Each pair of treatments is compared only once.
+/// Differences between operation treatments of the two sides. Each pair is compared only once.
 struct Pairs<'a> {
     sides: (Option<&'a Lowered>, &'a Lowered),
     listener: &'a str,
@@ -424,7 +424,7 @@ struct Pairs<'a> {
     known: Mutex<FxHashMap<(Same, Same), Arc<Pair>>>,
 }
 
-/// Differences between the treatments of two routes.
+/// Differences between the treatments (effective settings) of an old and a new route.
 #[derive(Debug)]
 struct Pair {
     access: Vec<Difference>,

@@ -477,7 +477,7 @@ fn opens(difference: &Difference) -> bool {
     matches!(difference.verdict, Verdict::Weaken | Verdict::Incomparable)
 }
 
-/// Digest of the treatment of an operation.
+/// Digest of the treatment (effective settings) of an operation.
 fn digest(one: OperationAt<'_>) -> Digest {
     Digest::of(&bundle::codec::encode(treatment(one)))
 }

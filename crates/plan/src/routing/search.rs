@@ -226,7 +226,7 @@ pub(super) fn smallest(
     let (Some(side), Some(route)) = (side, owning(tables, owners).first().copied()) else {
         return bare;
     };
-    // A request has no owner either if its route serves no requests.
+    // A request also has no owner if its route serves no requests.
     let withheld = tables[side].withheld.overlapping(&route.template);
     let found = withheld.into_iter().filter_map(|at| {
         let mut owners = owners;

@@ -170,7 +170,7 @@ pub(super) fn routes<'a>(
 }
 
 /// Routes for the paths of logins, which the gateway answers itself, at the mounts of APIs whose
-/// security schemes name a login. No operation receives their requests, whatever the method.
+/// security schemes name a login. No operation receives requests for these paths, with any method.
 fn of_logins<'a>(
     owners: &[(&'a ir::Api, &'a ir::Mount)],
     auth: &ir::Set<ir::Verifier>,

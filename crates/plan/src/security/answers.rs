@@ -395,7 +395,7 @@ fn written(settings: &Settings) -> Vec<(bool, &str, &Value)> {
     of("set").chain(of("add")).collect()
 }
 
-/// Strength of a field whose presence protects, whatever its value.
+/// Strength of a field that protects by its presence, with any value.
 fn present(value: &str) -> u64 {
     u64::from(!value.trim().is_empty())
 }

@@ -189,7 +189,7 @@ mod tests {
                 })
         }
 
-        /// Admitted parts if the files have this content.
+        /// Parts of [`PARTS`] that the filter admits if the files have this content.
         fn admits(self, content: [u32; 2]) -> u32 {
             let file = |index: usize| self.files[index].then_some(content[index]);
             let allowed = match (self.allow, file(0)) {

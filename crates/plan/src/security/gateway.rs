@@ -429,7 +429,8 @@ fn secrets(old: Option<&ir::Gateway>, new: &ir::Gateway, plan: &mut Plan) {
 /// Reason for a missing witness: requests do not show from which source a secret comes.
 const NO_SECRET: &str = "no request can show where a secret comes from";
 
-/// Flow of a secret, with a place that receives the secret: the upstream and one of its hosts.
+/// Flow of a secret, with a destination that receives the secret: the upstream and one of its
+/// hosts.
 type Reach = (Flow, String, String);
 
 /// Secret at a destination: path of the field, reference, host.
@@ -534,7 +535,8 @@ fn new_places(new: &ir::Gateway, known: &BTreeSet<Flow>, leaving: &SecretFlows, 
     }
 }
 
-/// Destinations of the secrets in messages of a treatment: hosts of upstreams, or clients.
+/// Destinations of the secrets in messages of an operation treatment: hosts of upstreams, or
+/// clients.
 fn reaches(gateway: &ir::Gateway, api: &ir::Api, treatment: &ir::Treatment) -> Vec<Reach> {
     let policies = treatment.chain.iter().filter_map(|link| match link {
         ir::Link::Authenticate => None,

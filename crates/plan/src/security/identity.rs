@@ -66,7 +66,7 @@ const PARTS: &[&str] = &[
     "userinfo",
 ];
 
-/// Texts in the names of fields that carry a credential. They may be any part of the name.
+/// Texts in the names of fields that carry a credential. A name may contain them anywhere.
 const CREDENTIAL: &[&str] = &[
     "access",
     "assertion",

@@ -107,7 +107,7 @@ const COMPONENTS: &[Component] = &[
     ("transport", transport::compare),
 ];
 
-/// Differences in the access to a cell of requests. Empty if access is equal.
+/// Differences in the access to a set of requests (cell). Empty if access is equal.
 #[must_use]
 pub fn differences(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
     // If no operation serves the requests on one side, compare only which callers are admitted.
@@ -142,7 +142,8 @@ pub(super) fn differences_of_callers(old: &Access<'_>, new: &Access<'_>) -> Vec<
     all.iter().flat_map(|compare| compare(old, new)).collect()
 }
 
-/// Differences in the checks of requests that do not depend on the caller: validation and guards.
+/// Differences in the checks of requests that do not depend on the caller: validation, and policies
+/// that check content.
 pub(super) fn differences_of_checks(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
     let all = [messages::validation, messages::undeclared, messages::guards];
     all.iter().flat_map(|compare| compare(old, new)).collect()

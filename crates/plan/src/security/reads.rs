@@ -189,7 +189,8 @@ fn fields(access: &Access<'_>, policy: &str, name: Option<&str>) -> String {
     parts.join(", ")
 }
 
-/// Credentials at the given places that policies do not see, because a scheme strips them.
+/// Credentials in the given fields, parameters and cookies that policies do not see, because a
+/// security scheme strips them.
 fn stripped(route: Route<'_>, is_read: impl Fn(&Place) -> bool) -> String {
     let stripping = route.api.schemes.iter().filter(|one| one.strip_credential);
     let places: BTreeSet<&Place> = stripping

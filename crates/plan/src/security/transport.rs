@@ -19,7 +19,7 @@ pub(crate) const UNSHOWN: &str = "no request can show what happens on a connecti
 /// Roles in which an operation uses upstreams. They are the subjects of the lines in a plan.
 const ROLES: [&str; 4] = ["upstream", "mirror", "forward_auth", "introspection"];
 
-/// Names of the upstreams that a route uses in a role. The shares of a split have the role
+/// Names of the upstreams that a route uses in a role. The upstreams of a split have the role
 /// `upstream`.
 fn used(access: &Access<'_>, role: &str) -> BTreeSet<String> {
     let Some(route) = access.route else {

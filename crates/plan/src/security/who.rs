@@ -317,7 +317,7 @@ impl CredentialRequirements {
     }
 }
 
-/// Required credentials of an alternative, by place.
+/// Required credentials of an alternative. Key: the place of the credential in a request.
 fn places(
     alternative: &ir::Alternative,
     schemes: &ir::Set<ir::Scheme>,

@@ -443,7 +443,8 @@ fn read(
     })
 }
 
-/// Describes the faulty parts of a side that the comparison leaves out.
+/// Describes the faulty parts of a version that the comparison leaves out. `None`: it leaves out
+/// nothing.
 fn left_out(compiled: &Compiled, folder: &str, said: &str) -> Option<String> {
     if compiled.skipped.is_empty() {
         return None;

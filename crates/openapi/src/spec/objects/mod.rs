@@ -64,7 +64,7 @@ pub enum Type {
     Words(&'static [&'static str]),
     /// A list of this type.
     List(&'static Self),
-    /// A map with this sort of keys and this type of values.
+    /// A map whose keys are of this sort and whose values have this type.
     Map(Keys, &'static Self),
     /// An object, or a reference to one.
     Object(&'static Object),
