@@ -25,7 +25,8 @@ pub(super) struct Table {
     pub(super) groups: &'static [Group],
 }
 
-/// Direction of a list of retry conditions, with the conditions of the default.
+/// Comparison of `retries.on`: each additional condition causes more retries. The argument lists the
+/// conditions that apply if the key is absent.
 const RETRIED: Direction = Each(&["connect-failure", "refused-stream"]);
 
 /// Returns the table for a kind of policy.

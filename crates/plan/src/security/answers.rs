@@ -43,7 +43,7 @@ enum Rule {
     Discloses,
 }
 
-/// Fields in lower case, with their rules.
+/// Security-relevant response fields in lower case, each with the rule that compares its values.
 const FIELDS: &[(&str, Rule)] = &[
     ("access-control-allow-origin", Rule::Opens),
     ("access-control-allow-methods", Rule::Opens),

@@ -150,7 +150,7 @@ mod tests {
     ];
     const EVERY: u32 = (1 << PARTS.len()) - 1;
 
-    /// Lists of `allow` and `deny`. None: the key is absent.
+    /// Values of the keys `allow` and `deny` as bits of [`PARTS`]. `None`: the key is absent.
     const ALLOWED: [Option<u32>; 3] = [None, Some(0b1), Some(0b10011)];
     const DENIED: [Option<u32>; 3] = [None, Some(0b10), Some(0b1100)];
 
