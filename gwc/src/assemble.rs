@@ -76,7 +76,8 @@ pub fn assemble(lowered: &Lowered) -> anyhow::Result<Bundle> {
     )?)
 }
 
-/// Splits the consumers into those of the shared blob and those of the separate consumers blob.
+/// Splits the consumers into the consumers of the shared blob and the consumers of the separate
+/// blob. `None`: there is no separate blob.
 fn consumers(lowered: &Lowered) -> anyhow::Result<(Consumers, Option<Consumers>)> {
     let all = &lowered.gateway.shared.consumers;
     let Some(names) = &lowered.consumers_file else {

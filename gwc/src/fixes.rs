@@ -33,7 +33,7 @@ pub struct Change {
     pub new: String,
 }
 
-/// Applies edits until none are left. `look` compiles the project with the given texts in place of
+/// Applies edits until none are left. `look` compiles the project with the given texts instead of
 /// the files on disk.
 ///
 /// # Errors
@@ -107,7 +107,7 @@ fn apart(one: &Edit, other: &Edit) -> bool {
     one.span.end < other.span.start || other.span.end < one.span.start
 }
 
-/// Applies edits to a text. They must be sorted and must not overlap.
+/// Applies edits to a text. The edits must be sorted and must not overlap.
 fn edited(text: &str, edits: &[Edit]) -> String {
     let mut new = String::with_capacity(text.len());
     let mut at = 0;

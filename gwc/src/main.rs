@@ -6,7 +6,7 @@ use rustix::fs::Mode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> std::process::ExitCode {
-    // Only the owner can write the files and folders that gwc makes, whatever the umask.
+    // Files and folders that gwc creates are writable for the owner only, with any umask.
     let umask = rustix::process::umask(Mode::RWXG | Mode::RWXO);
     rustix::process::umask(umask | Mode::WGRP | Mode::WOTH);
     gwc::report_bugs();

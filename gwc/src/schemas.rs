@@ -1,7 +1,8 @@
 //! JSON Schemas that this program publishes. The folder `schemas/` contains them as files.
 //!
-//! Schemas of source files are generated from the vocabulary. This module defines those of command
-//! output: they list the fields on which other programs may rely, and allow additional ones.
+//! Schemas of source files are generated from the vocabulary. This module defines the schemas of
+//! command output. They list the fields on which other programs may rely, and allow additional
+//! fields.
 
 use serde_json::{Value, json};
 
@@ -30,8 +31,8 @@ pub fn all() -> Vec<(&'static str, Value)> {
     all
 }
 
-/// Builds the schema of an output document: the fields that all documents have, and the given ones,
-/// all required.
+/// Builds the schema of an output document: the fields that all documents have, and `fields`. All
+/// of them are required.
 fn document(name: &str, results: &[&str], fields: Value) -> Value {
     let mut properties = json!({
         "schema": {"const": format!("{name}/v1")},
@@ -73,7 +74,7 @@ fn count() -> Value {
     json!({"type": "integer", "minimum": 0})
 }
 
-/// Schema of a location in a file. Lines and columns count from 1, columns in characters.
+/// Schema of a location in a file. Lines and columns begin at 1. Columns are counted in characters.
 fn place() -> Value {
     let number = json!({"type": "integer", "minimum": 1});
     json!({"type": "object", "required": ["file", "line", "column"],
@@ -196,7 +197,7 @@ fn plan() -> Value {
             "notes": list(&text()),
         }),
     );
-    // Only for a rollback: SHA-256 of withdrawn credentials that it would admit again.
+    // Only for a rollback: SHA-256 of withdrawn credentials that the rollback would admit again.
     schema["properties"]["admitted_again"] =
         list(&json!({"type": "string", "pattern": "^[0-9a-f]{64}$"}));
     schema["additionalProperties"] = false.into();
@@ -204,7 +205,7 @@ fn plan() -> Value {
 }
 
 /// Schema of an object with only these fields. `needed` are required. `more` are optional, because
-/// answers of a running gateway (`POST /v1/explain`) lack them.
+/// the answers of a running gateway (`POST /v1/explain`) do not have them.
 fn closed_beside(needed: &Value, more: &Value) -> Value {
     let mut schema = closed(needed);
     if let (Value::Object(properties), Value::Object(more)) =

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::wait;
 
-/// File of JSON lines.
+/// Access log of a gateway: a file of JSON lines.
 #[derive(Clone, Debug)]
 pub struct AccessLog {
     path: PathBuf,

@@ -1,6 +1,6 @@
-//! Checks of a store's integrity, from its files alone and without code of the programs under test:
-//! every blob has the digest of its name, every link leads to a readable statement, and the chain
-//! of records is complete.
+//! Integrity checks of a store. They read only its files and use no code of the programs under
+//! test. Checked: every blob has the digest of its name, every link leads to a readable statement,
+//! and the chain of records is complete.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -1,5 +1,5 @@
-//! Programs under test. Each is taken from an environment variable, or else from `TARGET/bin` if it
-//! is newer than its sources, or else built.
+//! Programs under test. The path of each program comes from an environment variable, otherwise from
+//! `TARGET/bin` if that file is newer than its sources. Otherwise the program is built.
 //!
 //! Cargo unifies features over a workspace build, so each program is built by a separate
 //! invocation.

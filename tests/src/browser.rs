@@ -1,4 +1,4 @@
-//! Headless Chromium with its own profile.
+//! Headless Chromium browser with its own profile.
 
 use std::process::{Command, Stdio};
 
@@ -6,7 +6,7 @@ use tempfile::TempDir;
 
 use crate::server::Server;
 
-/// Names of the program on different systems.
+/// Names of the browser's program on different systems.
 const NAMES: [&str; 4] = [
     "chromium",
     "chromium-browser",

@@ -32,8 +32,8 @@
 
 use std::path::{Path, PathBuf};
 
-/// True if a field's value is the expected one. `50..60` in the expected value stands for a number
-/// between these two, both included.
+/// True if a field has the expected value. `50..60` in the expected value means any number from 50
+/// to 60, inclusive.
 #[must_use]
 pub fn fits(expected: &str, found: &str) -> bool {
     let is_digit = |found: char| found.is_ascii_digit();
@@ -79,7 +79,7 @@ pub struct Case {
     pub response: Vec<Expected>,
     /// Expectations on the request that the upstream receives.
     pub upstream: Vec<Expected>,
-    /// Number of requests that upstreams receive, if the case says it.
+    /// Number of requests that upstreams receive, if the case contains it. `None`: the default.
     pub requests: Option<usize>,
 }
 
@@ -315,7 +315,7 @@ impl Expected {
         if let Some(name) = text.strip_prefix('!') {
             return Self::NoField(name.to_ascii_lowercase());
         }
-        // A first line is a status, or has a method and a target with a slash.
+        // A first line is a status, or consists of a method and a target with a slash.
         match text.split_once(':') {
             Some((name, value)) if !name.contains([' ', '/']) => {
                 Self::Field(name.to_ascii_lowercase(), value.trim().to_owned())

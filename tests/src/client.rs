@@ -126,8 +126,8 @@ impl Connection {
         Head::parse(&String::from_utf8_lossy(&head))
     }
 
-    /// Reads a body according to the framing in its head. `silent` says how the body ends if the
-    /// head has no framing.
+    /// Reads a body according to the framing in its head. `silent` determines the end of the body
+    /// if the head has no framing.
     pub fn read_body(&mut self, head: &Head, silent: Until) -> io::Result<Vec<u8>> {
         if head.has("transfer-encoding", "chunked") {
             return self.read_chunks();

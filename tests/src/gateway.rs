@@ -1,5 +1,5 @@
-//! gwd process under test: its ports are chosen by the system, and all of its files are in one
-//! temporary folder.
+//! gwd process under test. The system chooses its ports, and all of its files are in one temporary
+//! folder.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -76,7 +76,7 @@ impl Options {
         self
     }
 
-    /// Sets the listeners, each of which gets a free port. Default: `public`.
+    /// Sets the listeners. Each listener gets a free port. Default: `public`.
     #[must_use]
     pub fn listeners(mut self, names: &[&str]) -> Self {
         self.listeners = names.iter().map(|name| (*name).to_owned()).collect();
@@ -237,7 +237,7 @@ impl Gateway {
         self.folder.path().join("admin.sock")
     }
 
-    /// Sends a request to the admin interface. A `Null` body is sent as an empty one.
+    /// Sends a request to the admin interface. For a `Null` body, sends no content.
     #[must_use]
     pub fn admin_ask(&self, method: &str, path: &str, body: &Value) -> Response {
         let mut admin = Connection::open_unix(&self.admin()).expect("the admin interface is up");

@@ -1,6 +1,6 @@
 //! Harness of the end-to-end tests. The tests compile with the shipped gwc, serve with the shipped
-//! gwd, and send requests over real sockets. The harness uses both programs only from the outside
-//! and must not depend on any of their crates.
+//! gwd, and send requests over real sockets. The harness uses both programs as black boxes, and
+//! must not depend on any of their crates.
 //!
 //! Errors in the harness itself panic, with a complete description in the message.
 

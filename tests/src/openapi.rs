@@ -26,13 +26,13 @@ pub struct Operation {
     pub method: String,
     /// Path template: the key under `paths`.
     pub template: String,
-    /// Credentials of the first security alternative.
+    /// Credentials of the first alternative of the security requirement.
     pub credentials: Vec<Credential>,
     /// True if a request without credentials is permitted.
     pub is_anonymous: bool,
 }
 
-/// Place and kind of a credential.
+/// Location and kind of a credential in a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Credential {
     /// Field with this name.
@@ -151,7 +151,7 @@ impl Document {
     }
 }
 
-/// True without requirements, or if one of them is empty.
+/// True if there are no requirements, or if one of them is empty.
 fn is_anonymous(security: &Value) -> bool {
     let alternatives = security.as_array().map(Vec::as_slice).unwrap_or_default();
     let is_empty = |one: &Value| one.as_object().is_some_and(Map::is_empty);
@@ -170,7 +170,7 @@ impl Operation {
         }
     }
 
-    /// Path that the template matches, with a value for each parameter.
+    /// Path that the template matches. Contains a generated value for each parameter.
     #[must_use]
     pub fn path(&self) -> String {
         let mut path = String::new();
@@ -186,7 +186,7 @@ impl Operation {
         path + &escaped(rest)
     }
 
-    /// Value of a parameter, which differs from all literals in real documents.
+    /// Generated value of a parameter. It differs from all literals in real documents.
     fn value(number: usize) -> String {
         format!("zq{number}xj")
     }

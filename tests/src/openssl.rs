@@ -23,7 +23,7 @@ pub fn sha256(bytes: &[u8]) -> String {
     hex
 }
 
-/// An RSA key of 2048 bits in a temporary file.
+/// RSA key of 2048 bits in a temporary file.
 pub struct RsaKey(tempfile::NamedTempFile);
 
 impl RsaKey {

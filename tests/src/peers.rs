@@ -1,6 +1,6 @@
-//! Third-party programs with which a test exchanges lines of JSON: scripts in `tests/peers`, with
-//! the npm and PyPI packages that `tests/peers/install` (`make tools`) installs below the target
-//! folder. The same command installs third-party servers there.
+//! Third-party programs with which a test exchanges lines of JSON. The programs are scripts in
+//! `tests/peers`. They use the npm and PyPI packages that `tests/peers/install` (`make tools`)
+//! installs below the target folder. The same command installs third-party servers there.
 
 use std::ffi::OsStr;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -25,8 +25,8 @@ pub struct Peer {
 // === impl Peer ===
 
 impl Peer {
-    /// Starts a script of `tests/peers` in node. It may import the packages of `package.json`.
-    /// `None` if node or a package is missing.
+    /// Starts a script of `tests/peers` in node. The script may import the packages of
+    /// `package.json`. `None` if node or a package is missing.
     #[must_use]
     pub fn node(script: &str, arguments: &[impl AsRef<OsStr>]) -> Option<Self> {
         let folder = packages("npm", &["package-lock.json"])?;
@@ -37,7 +37,7 @@ impl Peer {
         Self::start(node.args(arguments).current_dir(folder))
     }
 
-    /// Starts a script of `tests/peers` in Python. It may import the packages of
+    /// Starts a script of `tests/peers` in Python. The script may import the packages of
     /// `requirements.txt`. `None` if Python or a package is missing.
     #[must_use]
     pub fn python(script: &str, arguments: &[impl AsRef<OsStr>]) -> Option<Self> {
@@ -102,14 +102,14 @@ impl Drop for Peer {
     }
 }
 
-/// Folder with the servers of `servers.txt` (Envoy, Traefik) and the program that Go made of
-/// `paths_origin.go`, or `None` unless exactly these are installed.
+/// Folder with the servers of `servers.txt` (Envoy, Traefik) and the compiled `paths_origin.go`.
+/// `None` unless exactly these are installed.
 #[must_use]
 pub fn servers() -> Option<PathBuf> {
     packages("servers", &["servers.txt", "paths_origin.go"])
 }
 
-/// Debian's embedded Tomcat, or `None` if it is not installed.
+/// Folder of Debian's embedded Tomcat. `None` if it is not installed.
 #[must_use]
 pub fn tomcat() -> Option<PathBuf> {
     let folder = binaries::target().join("peers/tomcat");
@@ -117,7 +117,8 @@ pub fn tomcat() -> Option<PathBuf> {
     jar.is_file().then_some(jar)
 }
 
-/// Finds the folder with the packages of lock files. `None` unless exactly these are installed.
+/// Finds the folder with the packages that the lock files list. `None` unless exactly these
+/// packages are installed.
 fn packages(name: &str, locks: &[&str]) -> Option<PathBuf> {
     let folder = binaries::target().join("peers").join(name);
     let installed = std::fs::read(folder.join("installed")).ok()?;

@@ -1,4 +1,5 @@
-//! Control of processes that a test stops, kills or continues, at a fault point or at random.
+//! Control of processes that a test stops, kills or continues, at fault points or at random
+//! moments.
 
 use std::process::{Child, Command, Stdio};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -43,7 +44,7 @@ pub fn go_on(child: &Child) {
 pub struct Random(u64);
 
 impl Random {
-    /// Uses the seed from the environment, or a new one. Prints the seed.
+    /// Uses the seed from the environment, or a new seed. Prints the seed.
     #[must_use]
     pub fn new(what: &str) -> Self {
         let set = std::env::var("GWC_TEST_SEED").ok();

@@ -1,4 +1,4 @@
-//! Project in a temporary folder, and gwc run in that folder.
+//! Project in a temporary folder. gwc runs in that folder.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};

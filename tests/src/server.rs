@@ -19,8 +19,8 @@ impl Server {
         quiet.stderr(Stdio::null()).spawn().ok().map(Self)
     }
 
-    /// Starts a program that prints its port as its first line. `None` if the program or one of its
-    /// libraries is not installed.
+    /// Starts a program that prints its port as its first line. `None` if the program or a library
+    /// that it needs is not installed.
     #[must_use]
     pub fn announced(program: &str, arguments: &[impl AsRef<OsStr>]) -> Option<(Self, u16)> {
         let mut command = Command::new(program);

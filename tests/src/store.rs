@@ -1,5 +1,5 @@
-//! Stores in a folder, filled file by file from a project's releases. A test can damage or forge
-//! files.
+//! Stores in a folder. A test copies a project's releases to the store file by file, and can damage
+//! or forge files.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -46,7 +46,8 @@ impl Store {
         self.take_with(project, |_, bytes| bytes);
     }
 
-    /// Like [`Self::take`], but `change` can change the content of each new file.
+    /// Copies everything that the project has released, as [`Self::take`] does. `change` can change
+    /// the content of each new file.
     pub fn take_with(&self, project: &Project, change: impl Fn(&Path, Vec<u8>) -> Vec<u8>) {
         let from = project.path("releases");
         for path in missing(&from, self.root()) {

@@ -56,8 +56,8 @@ struct Shared {
 // === impl Upstream ===
 
 impl Upstream {
-    /// Starts an upstream that responds as the request's `x-answer` field specifies; without the
-    /// field, with `200` and `ok`.
+    /// Starts an upstream that responds as the request's `x-answer` field specifies. Without the
+    /// field, it responds with `200` and `ok`.
     #[must_use]
     pub fn start() -> Self {
         Self::scripted(Answer::as_asked)
@@ -92,7 +92,7 @@ impl Upstream {
         Self { address, shared }
     }
 
-    /// Address that it listens on.
+    /// Address on which the upstream listens.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
@@ -109,7 +109,7 @@ impl Upstream {
         self.shared.notes.store(false, Ordering::Relaxed);
     }
 
-    /// Takes the requests that were recorded so far.
+    /// Returns the requests that were recorded since the last call.
     #[must_use]
     pub fn take(&self) -> Vec<Seen> {
         std::mem::take(&mut *self.shared.lock())
@@ -171,7 +171,7 @@ impl Shared {
                 return;
             }
             if answer.is_endless {
-                // Wait until the gateway closes the connection. Ignore how it does so.
+                // Wait until the gateway closes the connection. Ignore errors.
                 let _closed = connection.read_to_end();
                 return;
             }

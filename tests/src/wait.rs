@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 pub const PATIENCE: Duration = Duration::from_secs(20);
 const PAUSE: Duration = Duration::from_millis(5);
 
-/// Polls until there is a value. Panics with `what` after [`PATIENCE`].
+/// Polls until `ask` returns a value. Panics with `what` after [`PATIENCE`].
 pub fn until<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
     within(PATIENCE, &mut ask).unwrap_or_else(|| panic!("waited {PATIENCE:?} in vain: {what}"))
 }
 
-/// Polls until there is a value, or returns `None` after `patience`.
+/// Polls until `ask` returns a value. Returns `None` after `patience`.
 pub fn within<T>(patience: Duration, mut ask: impl FnMut() -> Option<T>) -> Option<T> {
     let end = Instant::now() + patience;
     loop {

@@ -1,10 +1,10 @@
-//! The demo as a test. The script itself checks every status and body; leaving out a step makes it
-//! fail.
+//! Test of the demo. The demo's script itself checks every status and body, so that it fails if a
+//! step is left out.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-/// Root folder of the repository. Panics unless the programs exist, built by `make bins` or named
+/// Root folder of the repository. Panics unless the programs exist: built by `make bins`, or named
 /// by environment variables.
 fn root() -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");

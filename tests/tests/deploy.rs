@@ -1,5 +1,5 @@
-//! Files of `deploy/`: units, image, manifests, packages, alerts and dashboard agree with the
-//! programs.
+//! Checks that the files of `deploy/` (units, image, manifests, packages, alerts and dashboard)
+//! agree with the programs.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -50,7 +50,7 @@ fn configurations_have_only_options_of_gwd() {
             assert!(known.contains(key), "{path}: {key}");
         }
     }
-    // Variables of containers are options, too.
+    // Environment variables of containers also set options.
     for path in [
         "compose/compose.yaml",
         "container/Dockerfile",
@@ -81,7 +81,7 @@ fn systemd_accepts_the_units() {
         verify.args(["verify", "--man=no"]);
         output(verify.arg(folder.path().join(name)));
     }
-    // A score of 10 is an unconfined service.
+    // `systemd-analyze security` gives an unconfined service the score 10.
     let mut security = Command::new("systemd-analyze");
     security.args(["security", "--offline=true", "--threshold=20"]);
     output(security.arg(folder.path().join("gwd.service")));
@@ -94,7 +94,7 @@ fn drain_ends_before_the_process_is_killed() {
         let text = settings[key].as_str().unwrap();
         text.strip_suffix('s').unwrap().parse::<u64>().unwrap()
     };
-    // gwd ends 5 s after the times of a drain, whatever happens.
+    // gwd ends at the latest 5 s after the sum of `--pre-stop` and `--drain-timeout`.
     let ends = seconds("pre-stop") + seconds("drain-timeout") + 5;
     let pod = &yaml("deploy/kubernetes/statefulset.yaml")["spec"]["template"]["spec"];
     assert!(pod["terminationGracePeriodSeconds"].as_u64().unwrap() >= ends);
@@ -126,7 +126,7 @@ fn pods_are_confined_and_probed() {
         assert_eq!(container[probe]["httpGet"]["path"], path);
         assert_eq!(container[probe]["httpGet"]["port"], "admin");
     }
-    // Each mount has its volume.
+    // Each mount must have a volume of the same name.
     let names = |list: &Value| -> BTreeSet<String> {
         let items = list.as_array().unwrap().iter();
         items
@@ -137,7 +137,7 @@ fn pods_are_confined_and_probed() {
     let claim = &set["spec"]["volumeClaimTemplates"][0]["metadata"]["name"];
     volumes.insert(claim.as_str().unwrap().to_owned());
     assert_eq!(names(&container["volumeMounts"]), volumes);
-    // The list of kustomize has each manifest.
+    // `kustomization.yaml` must list each manifest.
     let listed = yaml("deploy/kubernetes/kustomization.yaml")["resources"].clone();
     let listed: BTreeSet<String> = serde_json::from_value(listed).unwrap();
     let folder = std::fs::read_dir(root().join("deploy/kubernetes")).unwrap();
@@ -177,7 +177,7 @@ fn image_has_its_sources_and_no_privileges() {
     ] {
         assert!(allowed(path), "{path}");
     }
-    // The base has the C library and libgcc, and nothing else that gwd needs.
+    // The base image contains the C library and libgcc, and nothing else that gwd needs.
     if !prerequisite::program("ldd") {
         return;
     }

@@ -1,5 +1,5 @@
-//! Cost of a request in CPU instructions, which do not vary between runs, compared with the
-//! baseline in bench/instructions.json.
+//! Test of the cost of a request in CPU instructions, which hardly vary between runs. The baseline
+//! is in bench/instructions.json.
 
 use std::process::Command;
 

@@ -1,6 +1,7 @@
-//! Lengths. Files of Rust code have at most [`LINES_MAX`] lines: a longer file has more than one
-//! purpose. Functions of the product have at most [`FUNCTION_LINES_MAX`] lines, except those listed
-//! in `tests/long_functions.tsv`. The list only shrinks.
+//! Checks of lengths. Files of Rust code have at most [`LINES_MAX`] lines, because a longer file
+//! has more than one purpose. Functions of the product have at most [`FUNCTION_LINES_MAX`] lines,
+//! except those listed in `tests/long_functions.tsv`. Functions may be removed from that list, but
+//! not added.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -92,7 +93,7 @@ fn function_name(line: &str) -> Option<&str> {
     (end > 0).then(|| &rest[..end])
 }
 
-/// True for files of the product: below `src`, and not of tests.
+/// True for files of the product: they are below `src` and not part of a test.
 fn is_product(inside: &str) -> bool {
     let of_crate = inside.starts_with("crates/")
         || inside.starts_with("gwc/src/")

@@ -1,5 +1,5 @@
-//! Links between the Markdown files of the repository resolve: the linked file exists and contains
-//! the linked heading.
+//! Checks that links between the Markdown files of the repository resolve: the linked file exists
+//! and contains the linked heading.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -30,7 +30,7 @@ fn prose(text: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// Targets of the links in a page, without links to other sites.
+/// Targets of the links in a page. Leaves out links to other sites.
 fn links(text: &str) -> Vec<&str> {
     let mut found = Vec::new();
     for line in prose(text) {

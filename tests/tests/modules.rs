@@ -1,9 +1,10 @@
-//! Allowed imports between the modules of each crate. `tests/modules.tsv` lists the imports between
-//! top-level modules, also those through the crate's root (`crate::Item` for an item that `lib.rs`
-//! re-exports). To allow a new import, run with `GWC_UPDATE=1`, read the diff, and give the reason
-//! in the commit. A cycle of top-level modules fails in every crate.
+//! Checks of the imports between the modules of each crate. `tests/modules.tsv` lists the imports
+//! between top-level modules, also those through the crate's root (`crate::Item` for an item that
+//! `lib.rs` re-exports). To allow a new import, run with `GWC_UPDATE=1`, read the diff, and give
+//! the reason in the commit. A cycle of top-level modules fails in every crate.
 //!
-//! `tests/cycles.tsv` lists the cycles one level deeper (`upstream::pool`). The list only shrinks.
+//! `tests/cycles.tsv` lists the cycles one level deeper (`upstream::pool`). Cycles may be removed
+//! from that list, but not added.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -234,7 +235,7 @@ fn from_root(module: &[String], path: &[String]) -> Option<Segments> {
 }
 
 /// Imports between modules whose paths have at most `depth` segments; deeper modules count as part
-/// of these. The crate's root is not a module.
+/// of their parent at that depth. The crate's root is not a module.
 fn arrows(src: &Path, depth: usize) -> Arrows {
     let files = source_files(src);
     let modules: BTreeSet<&Segments> = files.iter().map(|file| &file.module).collect();
@@ -259,15 +260,15 @@ fn node(module: &[String], depth: usize) -> String {
     module[..module.len().min(depth)].join("::")
 }
 
-/// Module that defines an item: the longest part of its path that is a module, or the module from
-/// which that one re-exports the item.
+/// Module that defines an item: the longest part of the item's path that is a module. If that
+/// module only re-exports the item: the module that defines it.
 fn owner(
     path: &[String],
     modules: &BTreeSet<&Segments>,
     exports: &BTreeMap<&Segments, &BTreeMap<String, Segments>>,
 ) -> Segments {
     let mut path = path.to_vec();
-    // A re-exported item may be re-exported again.
+    // The module may re-export an item that is itself a re-export.
     for _ in 0..8 {
         let length = (0..=path.len())
             .rev()

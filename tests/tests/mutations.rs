@@ -1,5 +1,5 @@
-//! Rows of `tests/mutations/faults.tsv` apply to the sources: each old text occurs exactly once in
-//! its file. `tests/mutations/run` stops at a row that does not apply.
+//! Checks that the rows of `tests/mutations/faults.tsv` apply to the sources: each old text occurs
+//! exactly once in its file. `tests/mutations/run` stops at a row that does not apply.
 
 use std::path::PathBuf;
 

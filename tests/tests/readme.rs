@@ -85,9 +85,9 @@ fn follow(subject: &Subject) {
             .replace("--user me:secret", subject.argument);
         match kind {
             "run" => reader.run(&at_port_of(gateway.as_ref(), &block)),
-            // The README shows the output for the museum.
+            // The README shows the output for the document `museum.yaml` only.
             "shows" if subject.document != "museum.yaml" => {}
-            // Part of the output of the commands above. `…` stands for any text.
+            // The block contains a part of the output of the commands above. `…` means any text.
             "shows" => {
                 let output = reader.output_of("block");
                 let mut rest = output.lines();
@@ -101,7 +101,8 @@ fn follow(subject: &Subject) {
             "serve" => gateway = Some(Served::start(&reader, &block)),
             other => panic!("nobody knows how to follow `<!-- {other} -->`"),
         }
-        // The README asks the reader to write the service's address; the test does so.
+        // The README asks the reader to write the service's address into gateway.yaml. The test
+        // does so.
         let project = reader.folder().join("gateway.yaml");
         if let Ok(text) = std::fs::read_to_string(&project) {
             let told = text.replace("127.0.0.1:9000", &upstream.address().to_string());
@@ -114,15 +115,16 @@ fn follow(subject: &Subject) {
     assert_eq!(open, 200, "{}", gateway.log());
     let closed = gateway.ask(&line);
     assert_eq!(closed, 401, "{}", gateway.log());
-    // Three requests reach the service: the reader's, the one after the rollback, and the one with
-    // the credential above. The gateway refuses the reader's request to the removed path.
+    // Three requests reach the service: the reader's request, the request after the rollback, and
+    // the request with the credential above. The gateway refuses the reader's request to the
+    // removed path.
     let served: Vec<_> = upstream.take();
     assert_eq!(served.len(), 3, "{served:?}");
     gateway.stop();
 }
 
-/// Block of commands, with its requests sent to the port of the running gateway, which the system
-/// chose.
+/// Block of commands, in which requests go to the port that the system chose for the running
+/// gateway.
 fn at_port_of(gateway: Option<&Served<'_>>, block: &str) -> String {
     let Some(gateway) = gateway else {
         return block.to_owned();
@@ -156,7 +158,7 @@ impl Reader {
         Self { home }
     }
 
-    /// Working folder at the end of the last block.
+    /// Working folder of the reader at the end of the last block.
     fn folder(&self) -> PathBuf {
         let text = String::from_utf8(self.home.read("where")).expect("a path in UTF-8");
         PathBuf::from(text.trim())
@@ -601,7 +603,7 @@ fn copied(example: &str) -> Project {
     project
 }
 
-/// Sources below a folder, without the store and keys of someone who tried the example.
+/// Source files below a folder. Leaves out the store and keys that running the example creates.
 fn files(root: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in root.read_dir().expect("the folder can be read") {

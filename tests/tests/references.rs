@@ -1,6 +1,6 @@
-//! Citations of documents in the sources (`release.md §6`, `plan.md, *Classes*`) resolve to pages and
-//! headings in `docs/`, `docs/internals/` or the root of the repository. Sources are Rust code,
-//! cases, scripts, workflows and the Makefile.
+//! Checks that citations of documents in the sources (`release.md §6`, `plan.md, *Classes*`)
+//! resolve to pages and headings in `docs/`, `docs/internals/` or the root of the repository.
+//! Sources are Rust code, cases, scripts, workflows and the Makefile.
 
 use std::path::{Path, PathBuf};
 
@@ -96,8 +96,8 @@ fn has(page: &str, citation: &Citation) -> bool {
     section && heading
 }
 
-/// Collects the sources below a folder: files with one of the extensions, or scripts, which have
-/// none.
+/// Collects the sources below a folder: files with one of the known extensions, and scripts, which
+/// have no extension.
 fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
@@ -147,7 +147,7 @@ fn citations_of_documents_resolve() {
         if file.ends_with("references.rs") || file.ends_with("links.rs") {
             continue;
         }
-        // A file without extension may be binary.
+        // Files without an extension may be binary.
         let text = flat(&String::from_utf8_lossy(&std::fs::read(file).unwrap()));
         for citation in citations(&text) {
             if ELSEWHERE.contains(&citation.page.as_str()) {

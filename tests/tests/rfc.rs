@@ -1,4 +1,4 @@
-//! Every test that `docs/rfc.md` and `SECURITY.md` name exists.
+//! Checks that every test that `docs/rfc.md` and `SECURITY.md` name exists.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -16,7 +16,8 @@ fn sources(folder: &Path, found: &mut BTreeMap<PathBuf, String>) {
     }
 }
 
-/// True if a source has a test of this name, or a table row of it if the name is in quotes.
+/// True if a source contains a test with this name. For a name in quotes: if it contains a table
+/// row with this name.
 fn has(text: &str, name: &str) -> bool {
     if name.starts_with('"') {
         return text.contains(&format!("row(\n            {name},"));

@@ -1,4 +1,4 @@
-//! Diagnostics: message, place, level, help and edits.
+//! Diagnostics: message, source location, level, help and edits.
 
 use crate::span::Span;
 
@@ -57,15 +57,15 @@ pub struct Diagnostic {
     pub lint: &'static Lint,
     /// Severity of this finding.
     pub level: Level,
-    /// Lower-case phrase with backticks around the user's words, without a full stop.
+    /// Message: a lower-case phrase with backticks around the user's words, without a full stop.
     pub message: String,
     /// Text after the carets. Empty: only the message is shown.
     pub label: String,
-    /// Correction that the user should make.
+    /// Correction that the user should make. `None`: no help is known.
     pub help: Option<String>,
-    /// Place of the finding.
+    /// Source location of the finding.
     pub span: Span,
-    /// Related places, each with a message.
+    /// Related source locations, each with a message.
     pub related: Vec<(Span, String)>,
     /// Edits that correct the mistake.
     pub fix: Vec<Edit>,
@@ -115,14 +115,14 @@ impl Diagnostic {
         self
     }
 
-    /// Adds a related place.
+    /// Adds a related source location.
     #[must_use]
     pub fn related(mut self, span: Span, message: impl Into<String>) -> Self {
         self.related.push((span, bounded(message.into())));
         self
     }
 
-    /// Sets the level of this finding in place of the default level of its lint.
+    /// Sets the level of this finding. It replaces the default level of the finding's lint.
     #[must_use]
     pub fn level(mut self, level: Level) -> Self {
         self.level = level;

@@ -1,4 +1,4 @@
-//! Places in source files, and diagnostics about them.
+//! Source locations in files, and diagnostics about them.
 //!
 //! Reading a user's file gives either a node of the [`tree`] with spans, or a [`Diagnostic`] that
 //! points at the text. This crate defines both types, and the closed vocabulary ([`shape`]) by

@@ -13,7 +13,7 @@ pub struct Wrong {
     pub kind: WrongKind,
     /// Description of the expected value. Messages show it after "expected ".
     pub expected: &'static str,
-    /// Correction, if it is known.
+    /// Correction as help text. `None`: no correction is known.
     pub help: Option<String>,
 }
 

@@ -41,7 +41,7 @@ impl Sink {
             .any(|finding| finding.level == Level::Error)
     }
 
-    /// Returns the findings sorted by place, code and message, without duplicates.
+    /// Returns the findings sorted by source location, code and message, without duplicates.
     #[must_use]
     pub fn into_sorted(self) -> Vec<Diagnostic> {
         let mut findings = self.findings;

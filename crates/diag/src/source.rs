@@ -14,8 +14,8 @@ pub struct SourceFile {
     text: String,
     /// Byte offset of the start of each line. The first is 0.
     lines: Vec<u32>,
-    /// Number of characters before each block of [`BLOCK`] bytes. With it, finding a column in a
-    /// line of megabytes does not count from the start of the line.
+    /// Number of characters before each block of [`BLOCK`] bytes. With these numbers, the column of
+    /// a position in a line of megabytes is found without counting from the start of the line.
     blocks: Vec<u32>,
     /// True if all bytes are ASCII, so that columns equal byte offsets.
     ascii: bool,

@@ -1,4 +1,4 @@
-//! Places in a text: a file and a byte range.
+//! Source locations: a file and a byte range.
 
 /// Id of a file in [`crate::Sources`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -53,17 +53,17 @@ impl Span {
     }
 }
 
-/// Value with the place that set it.
+/// Value with the source location that set it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Spanned<T> {
     /// The value.
     pub value: T,
-    /// Place in the source.
+    /// Source location of the value.
     pub span: Span,
 }
 
 impl<T> Spanned<T> {
-    /// Creates a value with its place.
+    /// Creates a value with its source location.
     pub fn new(value: T, span: Span) -> Self {
         Self { value, span }
     }

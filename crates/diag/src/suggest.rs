@@ -58,8 +58,8 @@ pub fn shown(text: &str) -> String {
     shown
 }
 
-/// Formats "one of `a`, `b` or `c`", or "only `a` is known". Lists at most `most` words and the
-/// number of the others.
+/// Formats "one of `a`, `b` or `c`", or "only `a` is known". Lists at most `most` words, and the
+/// number of further words.
 pub fn one_of<'k>(known: impl IntoIterator<Item = &'k str>, most: usize) -> String {
     let known: Vec<&str> = known.into_iter().collect();
     match known.as_slice() {
@@ -69,7 +69,8 @@ pub fn one_of<'k>(known: impl IntoIterator<Item = &'k str>, most: usize) -> Stri
     }
 }
 
-/// Formats the words that a user can write: "`a`", or as [`one_of`] does if there are several.
+/// Formats the words that a user can write: one word in backticks, or as [`one_of`] does if there
+/// are several.
 pub fn choice<'k>(known: impl IntoIterator<Item = &'k str>, most: usize) -> String {
     let known: Vec<&str> = known.into_iter().collect();
     let quoted: Vec<String> = known

@@ -42,7 +42,7 @@ pub fn is_blank(c: char) -> bool {
     is_invisible(c) || is_picture(c) || is_space
 }
 
-/// True for blank symbols and variation selectors, which change nothing that people see.
+/// True for blank symbols and variation selectors, which people cannot see.
 fn is_picture(c: char) -> bool {
     matches!(c, '\u{2800}' | '\u{fe00}'..='\u{fe0f}' | '\u{1d159}')
 }

@@ -1,4 +1,5 @@
-//! Tree with spans: the content of YAML and JSON texts, with the place of each key and value.
+//! Tree with spans: the content of YAML and JSON texts, with the source location of each key and
+//! value.
 //!
 //! One arena contains the nodes of all files that a command reads. An overlay can therefore insert
 //! a node of one file into another file, and a YAML alias can share the node that it names. Nodes
@@ -38,7 +39,7 @@ struct Segment {
     nodes: Vec<Node>,
 }
 
-/// A value and its place.
+/// Value and its source location.
 #[derive(Clone, Debug)]
 pub struct Node {
     /// Span of the whole value. A block map or list extends from its first key or dash to its last
@@ -71,15 +72,15 @@ pub enum Kind {
 pub struct Entry {
     /// Text of the key. Scalars other than strings use their source text (`200`, `true`).
     pub key: Box<str>,
-    /// Place of the key.
+    /// Source location of the key.
     pub key_span: Span,
     /// Node of the value.
     pub value: NodeId,
 }
 
 impl NodeId {
-    /// Block of the id, and index in the block, which is less than [`BLOCK`]. For sparse tables by
-    /// node id.
+    /// Block of the id, and index in the block, which is less than [`BLOCK`]. Used for sparse
+    /// tables by node id.
     #[must_use]
     pub fn block(self) -> (u32, usize) {
         (self.0 / BLOCK as u32, self.0 as usize % BLOCK)
@@ -217,7 +218,7 @@ impl<'t> NodeRef<'t> {
         self.tree
     }
 
-    /// Place of the node in the source.
+    /// Source location of the node.
     #[must_use]
     pub fn span(self) -> Span {
         self.node().span
@@ -242,13 +243,13 @@ impl<'t> NodeRef<'t> {
         }
     }
 
-    /// Returns the value of a key.
+    /// Returns the value of a key. `None` for a missing key, and for nodes that are not maps.
     #[must_use]
     pub fn get(self, key: &str) -> Option<Self> {
         self.entry(key).map(|(_, value)| value)
     }
 
-    /// Returns a key with its value.
+    /// Returns a key with its value. `None` for a missing key, and for nodes that are not maps.
     #[must_use]
     pub fn entry(self, key: &str) -> Option<(&'t Entry, Self)> {
         self.entries().find(|(entry, _)| &*entry.key == key)
@@ -274,7 +275,7 @@ impl<'t> NodeRef<'t> {
         items.iter().map(move |id| self.tree.at(*id))
     }
 
-    /// Text of a string. None for numbers and booleans.
+    /// Text of a string. `None` for numbers and booleans.
     #[must_use]
     pub fn as_str(self) -> Option<&'t str> {
         match self.kind() {
@@ -283,7 +284,7 @@ impl<'t> NodeRef<'t> {
         }
     }
 
-    /// Text of a scalar as if it were a string. None for null, lists and maps.
+    /// Text of a scalar as if it were a string. `None` for null, lists and maps.
     #[must_use]
     pub fn scalar_text(self) -> Option<&'t str> {
         match self.kind() {
@@ -294,7 +295,7 @@ impl<'t> NodeRef<'t> {
         }
     }
 
-    /// Value of a boolean.
+    /// Value of a boolean. `None` for other nodes.
     #[must_use]
     pub fn as_bool(self) -> Option<bool> {
         match self.kind() {
@@ -303,7 +304,7 @@ impl<'t> NodeRef<'t> {
         }
     }
 
-    /// Value of an integer in the range of `i64`.
+    /// Value of an integer in the range of `i64`. `None` for other nodes.
     #[must_use]
     pub fn as_i64(self) -> Option<i64> {
         match self.kind() {

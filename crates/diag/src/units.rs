@@ -40,7 +40,7 @@ pub(crate) fn duration(node: NodeRef<'_>) -> Option<String> {
 }
 
 /// Returns the correction (`write …`) for a size. Names both the binary and the decimal unit if the
-/// word is ambiguous.
+/// user's unit is ambiguous.
 pub(crate) fn size(node: NodeRef<'_>) -> Option<String> {
     let text = node.scalar_text()?.to_lowercase();
     let (number, unit, "") = part(text.trim())? else {
@@ -95,7 +95,7 @@ pub(crate) fn rate(text: &str) -> Option<String> {
     Some(format!("write `{count}/{period}`"))
 }
 
-/// Decimal number: its digits without the point, and the number of digits after it.
+/// Decimal number: its digits without the point, and the number of digits after the point.
 struct Decimal {
     digits: u64,
     fraction: u32,
@@ -110,7 +110,7 @@ impl Decimal {
     }
 }
 
-/// Splits a text such as `5m30s` into a number, the unit after it, and the rest.
+/// Splits a text such as `5m30s` into a number, the unit after it, and the remaining text.
 fn part(text: &str) -> Option<(Decimal, &str, &str)> {
     let end = text.find(|c: char| !(c.is_ascii_digit() || c == '.'));
     let (number, rest) = text.split_at(end.unwrap_or(text.len()));

@@ -21,7 +21,8 @@ pub const DIGITS: usize = 32;
 /// Number of hexadecimal digits that messages show.
 pub const DIGITS_SHOWN: usize = 12;
 
-/// Keys of an entry that the reviewer must fill in, with the placeholders that `gwc plan` prints.
+/// Keys of an acknowledgement entry that the reviewer must fill in, with the placeholders that `gwc
+/// plan` prints.
 pub const TEMPLATE: [(&str, &str); 2] = [("reason", "WHY"), ("by", "WHO")];
 
 /// Maximum number of entries of an acknowledgement file.
@@ -39,11 +40,13 @@ pub struct Acknowledgement {
     /// Environments for which the change is accepted, whose names are part of the fingerprint.
     /// `None`: the environments of the plan.
     pub environments: Option<BTreeSet<String>>,
-    /// Reason for the change. Always present in a file.
+    /// Reason for the change. Always present in a file. `None` is possible only on the command
+    /// line.
     pub reason: Option<String>,
-    /// Name of the reviewer.
+    /// Name of the reviewer. `None`: not given.
     pub by: Option<String>,
-    /// Time at which the acknowledgement expires, in Unix seconds, and its last day as written.
+    /// Time at which the acknowledgement expires, in Unix seconds, and its last day as written in
+    /// the file. `None`: the acknowledgement does not expire.
     pub until: Option<(u64, String)>,
     /// Location in the file. `None` on the command line.
     pub place: Option<Place>,
@@ -117,8 +120,8 @@ pub fn read_file(files: &mut Files, named: (&str, Span), sink: &mut Sink) -> Vec
     read
 }
 
-/// Reports values that have the right type and are useless: blank strings, and a fingerprint that
-/// YAML reads as a number (such as `133e45678901`).
+/// Reports values that have the right type but no usable content: blank strings, and a fingerprint
+/// that YAML reads as a number (such as `133e45678901`).
 fn check_words(node: NodeRef<'_>, sink: &mut Sink) {
     if let Some(number) = node
         .get("fingerprint")

@@ -11,7 +11,7 @@ use vocab::lints::{ALIAS_DIFFERS, UNKNOWN_ALIAS};
 
 /// Operation with `alias_of`: it only documents the requests of another operation.
 pub(super) struct Alias {
-    /// Path of the documented operation, and the source location of `alias_of`.
+    /// Path of the operation that serves the requests, with the source location of `alias_of`.
     pub(super) of: Spanned<String>,
     pub(super) key: String,
     pub(super) method: Cow<'static, str>,

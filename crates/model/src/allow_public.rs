@@ -9,7 +9,7 @@ use diag::Spanned;
 pub struct Pattern {
     /// Text of the pattern.
     pub text: Spanned<String>,
-    /// True if an operation has matched. Atomic, because APIs are resolved in parallel.
+    /// True if the pattern has matched an operation. Atomic, because APIs are resolved in parallel.
     matched: AtomicBool,
 }
 
@@ -40,7 +40,7 @@ impl Pattern {
     }
 }
 
-/// True if a pattern matches a string. `*` matches any sequence of characters.
+/// True if the whole text matches a pattern. `*` matches any sequence of characters.
 fn glob(pattern: &str, text: &str) -> bool {
     let Some((head, rest)) = pattern.split_once('*') else {
         return pattern == text;

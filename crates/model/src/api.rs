@@ -109,7 +109,7 @@ pub(crate) fn resolve(
 struct Input<'a> {
     files: &'a Files,
     entry: &'a ApiEntry,
-    /// `x-gateway` at the root of the document.
+    /// `x-gateway` at the root of the document. `None`: the document has none.
     extension: Option<NodeRef<'a>>,
     settings: &'a Settings,
 }
@@ -123,7 +123,7 @@ struct Definitions {
 }
 
 impl Definitions {
-    /// Reads and checks the definitions, and the syntax of every `x-gateway` of the document.
+    /// Reads and checks the definitions of the document, and the syntax of each `x-gateway` in it.
     fn read(input: &Input<'_>, described: &Described, sink: &mut Sink) -> Self {
         let Input {
             files,
@@ -170,8 +170,9 @@ fn bind(input: &Input<'_>, spec: &Spec, auth: &Own, sink: &mut Sink) -> Schemes 
     Schemes::bind((&spec.schemes, spec.version), verifiers, node, sink)
 }
 
-/// Reports findings about the operations as a whole: open access, aliases, missing upstreams, and
-/// servers that the mounts do not match. Returns the security schemes named in requirements.
+/// Reports findings about all operations of the API together: open access, aliases, missing
+/// upstreams, and servers that the mounts do not match. Returns the security schemes named in
+/// requirements.
 fn check(
     context: &Context<'_>,
     found: Found,
@@ -201,8 +202,8 @@ fn check(
     used
 }
 
-/// Policies that the document defines. An upstream of the document has its bundle name (`API/NAME`)
-/// in them.
+/// Policies that the document defines. They refer to an upstream of the document by its name in the
+/// bundle, `API/NAME`.
 fn own_policies(
     entry: &ApiEntry,
     extension: Option<NodeRef<'_>>,
@@ -229,8 +230,8 @@ fn by_name(list: &[Defined<ir::Policy>]) -> BTreeMap<String, Checked> {
         .collect()
 }
 
-/// Checks every `x-gateway` against the shape of its attach point. Reading the document already
-/// reports an `x-gateway` at any other place.
+/// Checks every `x-gateway` against the shape for the object that contains it. An `x-gateway` in
+/// any other object was reported when the document was read.
 fn check_extensions(
     files: &Files,
     spec: &Spec,

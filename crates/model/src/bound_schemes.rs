@@ -1,10 +1,10 @@
-//! Schemes of the bundle, with names that describe their effect, and schemes of a document that
-//! stand for several of them.
+//! Security schemes of the bundle, with names that describe their effect, and security schemes of a
+//! document that expand to several schemes of the bundle.
 //!
-//! A scheme whose verifier is a login with the key `bearer` stands for two schemes of the bundle:
+//! A scheme whose verifier is a login with the key `bearer` expands to two schemes of the bundle:
 //! the session's cookie, and a token that the verifier named by `bearer` checks. Each alternative
 //! of `security` with the scheme becomes two: first with the session, then with the token. In the
-//! same way, a scheme with a list of verifiers stands for one scheme for each verifier of the list.
+//! same way, a scheme with a list of verifiers expands to one scheme for each verifier of the list.
 
 use std::collections::BTreeMap;
 
@@ -40,9 +40,9 @@ pub(super) fn bearer_place(checked: &auth::Checked) -> Place {
     Place::Authorization(scheme.to_owned())
 }
 
-/// Returns the alternatives of a requirement that needs all of `uses`. Each pair of `others` has a
-/// scheme of the requirement and a scheme that is accepted in its place. An alternative may occur
-/// twice.
+/// Returns the alternatives of a requirement that needs all of `uses`. Each pair of `others`
+/// contains a scheme of the requirement and another scheme that is accepted instead. An alternative
+/// may occur twice.
 pub(super) fn alternatives(
     uses: Vec<ir::SchemeUse>,
     others: &[(String, String)],
@@ -61,9 +61,9 @@ pub(super) fn alternatives(
     all.into_iter().map(merged).collect()
 }
 
-/// Reports verifiers in the list of one scheme that the issuer of a token cannot select: verifiers
-/// of a kind that cannot be in a list, verifiers without an issuer, and verifiers with the issuer
-/// of an earlier one.
+/// Reports verifiers in the list of one scheme that gwd can never select by the issuer of a token:
+/// verifiers of a kind that cannot be in a list, verifiers without an issuer, and verifiers with
+/// the issuer of an earlier one.
 pub(super) fn check_issuers(listed: &[(Span, &ir::Verifier)], sink: &mut Sink) {
     let mut known: BTreeMap<&str, (Span, &str)> = BTreeMap::new();
     for &(span, verifier) in listed {
@@ -130,8 +130,8 @@ fn merged(uses: Vec<ir::SchemeUse>) -> ir::Alternative {
     ir::Alternative(merged)
 }
 
-/// Place of a token. Swagger 2.0 and many documents describe `Authorization` as an API key in a
-/// header; the token then follows the word `Bearer`.
+/// Place of a token in requests. Swagger 2.0 and many documents describe `Authorization` as an API
+/// key in a header. The token then follows the word `Bearer`.
 ///
 /// A token with a proof follows the word `DPoP` (RFC 9449 §7.1). OpenAPI has no scheme type for
 /// DPoP, so documents use `oauth2`, `openIdConnect` and `http: bearer` for it.
@@ -171,8 +171,8 @@ pub(super) fn canonical(
         Place::Authorization(scheme) => scheme.clone(),
         Place::Certificate => "client certificate".to_owned(),
     };
-    // `*` is not valid in the name of a verifier, so the mark differs from a verifier that is named
-    // `upstream`.
+    // `*` is not valid in the name of a verifier, so `*upstream` differs from a verifier that is
+    // named `upstream`.
     let mark = if verify == ir::Verify::Upstream {
         "*"
     } else {

@@ -17,8 +17,8 @@ use vocab::lints::WIDE_SEARCH;
 
 /// Maximum number of trie nodes that one request may visit (semantics.md §1).
 const NODES_MAX: usize = 64;
-/// Maximum number of node visits in the search for the widest path. At the limit, the widest path
-/// found so far is used.
+/// Maximum number of node visits in the search for the widest path. At this number the search stops
+/// and uses the widest path found so far.
 const STEPS_MAX: usize = 400_000;
 /// Maximum number of path segments that are examined.
 const DEPTH_MAX: usize = 256;
@@ -63,7 +63,8 @@ search {nodes} branches, more than {NODES_MAX}"
 struct Widest {
     nodes: usize,
     path: String,
-    /// Index of a template that matches the path, or whose first segments match it.
+    /// Index of a template that matches the path. If there is none: a template whose first segments
+    /// match the path.
     fits: usize,
 }
 
@@ -156,7 +157,8 @@ impl<'t> Trie<'t> {
         below[0]
     }
 
-    /// Index of a template that matches the path, or whose first segments match it.
+    /// Index of a template that matches the path. If there is none: a template whose first segments
+    /// match the path.
     fn fits(&self, path: &str) -> usize {
         let mut at = vec![0];
         for segment in path.split('/').skip(1) {
@@ -165,7 +167,7 @@ impl<'t> Trie<'t> {
         at.first().map_or(0, |node| self.0[*node].first)
     }
 
-    /// Nodes that a segment with this text leads to from the given nodes.
+    /// Child nodes of the given nodes that a segment with this text reaches.
     fn next(&self, from: &[usize], text: &str) -> Vec<usize> {
         let lower = text.to_ascii_lowercase();
         let mut next = Vec::new();
@@ -270,7 +272,7 @@ mod tests {
 
     #[test]
     fn widest_path_doubles_with_each_parameter() {
-        // 1 + 2 + 4 + … + 32 is 63; one more level gives 127.
+        // A path visits 1 + 2 + 4 + … + 32 = 63 nodes. One more segment gives 127.
         assert_eq!(widest_of(&alternating(5)), None);
         let found = widest_of(&alternating(6));
         assert_eq!(found, Some((127, "/a/a/a/a/a/a".into())));
@@ -280,7 +282,7 @@ mod tests {
     fn nodes_of_different_paths_are_not_added_up() {
         let many: Vec<String> = (0..1_000).map(|one| format!("/p{one}/{{id}}/x")).collect();
         assert_eq!(widest_of(&many), None);
-        // Each `/x{n}` has its own literal below it, so a path visits the nodes of only one of
+        // Each `/x{n}` has a different literal below it, so a path visits the nodes of only one of
         // them.
         let apart = (0..40).flat_map(|one| {
             [

@@ -1,5 +1,5 @@
-//! Upstreams for URLs that gwd itself calls: URLs of services that policies call, and of key sets.
-//! gwc creates these upstreams.
+//! Upstreams that gwc creates for the URLs that gwd itself calls: URLs of services that policies
+//! call, and URLs of key sets.
 //!
 //! Plans, metrics and limits treat them like other upstreams. The name of such an upstream is the
 //! origin of its URL. Its TLS settings are the defaults: it trusts the certificate authorities of

@@ -34,8 +34,8 @@ struct Described<'a> {
     key: String,
 }
 
-/// Resolves the described operations, in the order of the document. Leaves out aliases and
-/// operations without an upstream, and adds them to `found`.
+/// Resolves the described operations, in the order of the document. Adds aliases and operations
+/// without an upstream to `found` instead of the result.
 pub(super) fn resolve(context: &Context<'_>, found: &mut Found, sink: &mut Sink) -> Vec<Operation> {
     let node = |id: NodeId| context.files.tree.at(id);
     let mut operations = Vec::new();
@@ -105,7 +105,7 @@ fn one(
             found.homeless.push((described.key, operation.key_span));
             return None;
         }
-        // The undefined name is already reported.
+        // The undefined name was reported.
         Err(_) => return None,
     };
     if let Some(path) = described
@@ -202,13 +202,13 @@ fn one(
 }
 
 impl<'a> Described<'a> {
-    /// Value of a key of the operation's `x-gateway`; `null` counts as absent.
+    /// Value of a key in the operation's `x-gateway`. `None` if the key is absent or `null`.
     fn get(&self, name: &str) -> Option<NodeRef<'a>> {
         let value = self.extension.and_then(|node| node.get(name));
         value.filter(|value| !value.is_null())
     }
 
-    /// Settings of the operation and of the levels above it.
+    /// Settings of the operation, and of the levels from which it inherits (path, document).
     fn scopes(&self, context: &Context<'a>) -> Scopes<'a> {
         let root = context.extension;
         Scopes {
@@ -220,8 +220,8 @@ impl<'a> Described<'a> {
         }
     }
 
-    /// Settings that decide about access: `security` of `x-gateway`, otherwise of the operation,
-    /// otherwise of the document.
+    /// Settings that decide about access to the operation. `security` comes from `x-gateway`,
+    /// otherwise from the operation, otherwise from the document.
     fn subject<'s>(&'s self, context: &Context<'s>) -> Subject<'s> {
         let of_extension = self.get("security");
         let of_document = [&self.operation.security, &context.spec.security];
@@ -328,7 +328,7 @@ fn forwarding(
         idempotent: says("idempotent"),
         websocket: says("websocket"),
         stream: says("stream"),
-        // Set later, together with the other inherited settings.
+        // This field is set later, together with the other inherited settings.
         closes_streams: false,
         override_fields: Vec::new(),
         not_forwarded,
@@ -341,7 +341,7 @@ fn forwarding(
     }
 }
 
-/// Fields that override the path or the method and that the operation declares: as header
+/// Request fields that override the path or the method, if the operation declares them: as header
 /// parameters or in conditions.
 fn override_fields(operation: &spec::Operation, conditions: &[ir::Condition]) -> Vec<String> {
     let parameters = operation.parameters.iter();
@@ -376,8 +376,8 @@ fn in_chain<'a>(
     })
 }
 
-/// Validation of messages. The `validate` of the nearest level applies as a whole. If no level has
-/// one: `default`, which is that of gateway.yaml.
+/// Settings for the validation of messages. The key `validate` of the nearest level applies as a
+/// whole. If no level has the key, `default` applies, the value in gateway.yaml.
 fn validation(nearest: [Option<NodeRef<'_>>; 2], default: &validate::Checked) -> validate::Checked {
     let said = nearest.into_iter().flatten().next();
     said.map_or_else(|| default.clone(), validate::author::read)

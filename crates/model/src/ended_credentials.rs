@@ -13,7 +13,8 @@ const DAY_S: u64 = 86_400;
 /// Time before `not_after` from which a credential is reported: 30 days.
 const SOON_S: u64 = 30 * DAY_S;
 
-/// Lists of credentials of a consumer, with the name of one credential in messages.
+/// Keys of a consumer that contain lists of credentials, each with the noun for one credential in
+/// messages.
 const LISTS: [(&str, &str); 4] = [
     ("keys", "key"),
     ("basic", "password"),

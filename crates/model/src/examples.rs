@@ -37,7 +37,7 @@ struct Example<'a> {
 }
 
 /// Tests for all served operations of a project. The second value is the number of operations
-/// without a test, because a path parameter has no example and its schema suggests no value.
+/// without a test: a path parameter has no example, and its schema suggests no value.
 #[must_use]
 pub fn cases(model: &Model, files: &Files) -> (Vec<TestCase>, usize) {
     let (mut cases, mut left) = (Vec::new(), 0);
@@ -59,7 +59,7 @@ pub fn cases(model: &Model, files: &Files) -> (Vec<TestCase>, usize) {
     (cases, left)
 }
 
-/// Examples of an operation. Empty if a value in the path is missing.
+/// Examples of an operation. Empty if a path parameter has no value.
 fn examples<'a>(api: &'a Api, operation: &Operation, resolver: &Resolver<'a>) -> Vec<Example<'a>> {
     let items = api.spec.paths.iter();
     let mut described = items.flat_map(|item| &item.operations);
@@ -95,7 +95,7 @@ fn examples<'a>(api: &'a Api, operation: &Operation, resolver: &Resolver<'a>) ->
     all.collect::<Option<Vec<_>>>().unwrap_or_default()
 }
 
-/// Example value of a parameter: that of the named example, otherwise `example`, otherwise the
+/// Example value of a parameter: the value of the named example, otherwise `example`, otherwise the
 /// first of `examples`, otherwise a value that the schema suggests.
 fn value<'a>(parameter: &Parameter, name: &str, resolver: &Resolver<'a>) -> Option<String> {
     let node = resolver.node(parameter.node);

@@ -29,7 +29,7 @@ impl Exit {
     pub const BUG: Self = Self(70);
 }
 
-/// Failure code: no environment is chosen, and a variable has a value only in environments.
+/// Failure code: no environment is chosen, but a variable has values only in environments.
 pub const ENVIRONMENT_NEEDED: &str = "environment-needed";
 
 /// Error with an exit code. An error of any other type counts as unreadable input.

@@ -1,5 +1,5 @@
-//! Check of the expressions in `authorize` policies. Each mistake is reported at its place inside
-//! the expression.
+//! Check of the expressions in `authorize` policies. Each mistake is reported at its source
+//! location inside the expression.
 
 use std::ops::Range;
 

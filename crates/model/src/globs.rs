@@ -1,5 +1,5 @@
-//! Key `apis_glob`: OpenAPI documents found by pattern. Each API has the name that the document
-//! gives it (`x-gateway.api`), else the stem of its file.
+//! Key `apis_glob`: patterns that find OpenAPI documents. The name of each API comes from its
+//! document (`x-gateway.api`). Default: the file name without its extension.
 
 use std::collections::BTreeSet;
 

@@ -15,7 +15,7 @@ use vocab::invariant_file::INVARIANTS;
 pub struct Invariant {
     /// Name of the invariant.
     pub name: String,
-    /// Place of the name.
+    /// Source location of the name.
     pub span: Option<Span>,
     /// Selection and requirements as one line of text, which plans compare.
     pub text: String,
@@ -51,7 +51,7 @@ pub(crate) struct Require {
 pub struct Invariants {
     /// Files, as gateway.yaml names them.
     pub files: Vec<Spanned<String>>,
-    /// Invariants of these files.
+    /// Invariants that these files contain.
     pub all: Vec<Invariant>,
 }
 
@@ -148,7 +148,7 @@ fn invariant(node: NodeRef<'_>) -> Option<Invariant> {
     })
 }
 
-/// Path pattern whose literals are normalised like those of templates.
+/// Path pattern whose literals are normalised like the literals of path templates.
 fn normalised(path: &str) -> String {
     let segments = path.split('/').map(|segment| match segment {
         "*" | "**" => segment.to_owned(),

@@ -22,24 +22,25 @@ use crate::{Api, Settings, Valued};
 /// Maximum number of findings about one invariant.
 const FINDINGS_MAX: usize = 20;
 
-/// Operation that an invariant can select, at all mounts of its API. May be an operation for
+/// Operation that an invariant can select, at all mounts of its API. It may be an operation for
 /// undescribed requests.
 pub(crate) struct Subject<'a> {
     pub(crate) api: &'a Api,
     pub(crate) key: &'a str,
     span: Span,
-    /// Method of the operation. None: every method.
+    /// Method of the operation. `None`: every method.
     pub(crate) method: Option<&'a str>,
-    /// Path template of the operation. None: every path below the mount.
+    /// Path template of the operation. `None`: every path below the mount.
     pub(crate) template: Option<&'a ir::Template>,
     owner: Option<&'a str>,
     tags: Vec<&'a str>,
     security: &'a ir::Security,
     chain: &'a [Valued<Link>],
-    /// True if the field `validate` refuses requests that do not match their description.
+    /// True if the key `validate` of the operation refuses requests that do not match its
+    /// description.
     validates: bool,
     pub(crate) upstreams: Vec<&'a str>,
-    /// Servers of all upstreams, by name.
+    /// Servers (hosts and ports) of all upstreams, by the name of the upstream.
     pub(crate) servers: &'a Servers<'a>,
     timeout_ms: u64,
     max_body_bytes: Option<u64>,
@@ -209,8 +210,7 @@ fn policy<'a>(settings: &'a Settings, api: &'a Api, link: &Link) -> Option<&'a i
     all.find(|policy| policy.name == *name)
 }
 
-/// Policies that run for a request that no earlier policy refuses. `respond` and `redirect` end the
-/// chain.
+/// Policies that run for a request if no policy refuses it. `respond` and `redirect` end the chain.
 fn running<'a>(
     settings: &'a Settings,
     subject: &Subject<'a>,
@@ -261,7 +261,7 @@ impl Invariant {
             || same_server(subject, |name| any(&self.upstreams, name)).is_some()
     }
 
-    /// True if the names of the listeners fit the selection.
+    /// True if the name of a listener matches the selection, or the selection names no listeners.
     pub(crate) fn fits_listener(&self, listener: &str) -> bool {
         fits(&self.listeners, &[listener])
     }
@@ -283,7 +283,8 @@ impl Invariant {
             .any(|names| !names.is_empty())
     }
 
-    /// True if the names of the operation (API, key, tags, owner) fit the selection.
+    /// True if the names of the operation (API, key, tags, owner) match the selection of the
+    /// invariant.
     pub(crate) fn fits_names(&self, subject: &Subject<'_>) -> bool {
         fits(&self.apis, &[&subject.api.name])
             && fits(&self.operations, &[subject.key])
@@ -291,13 +292,13 @@ impl Invariant {
             && fits(&self.owners, &Vec::from_iter(subject.owner))
     }
 
-    /// True if the selection uses the path or the method of clients' requests, which a `rewrite` or
-    /// a base path can change without an effect on the requests of upstreams.
+    /// True if the selection uses the path or the method of clients' requests, which can change
+    /// together with a `rewrite` or a base path while upstreams receive the same requests.
     pub(crate) fn selects_by_requests(&self) -> bool {
         self.path.is_some() || !self.methods.is_empty()
     }
 
-    /// True if names, method and path of the operation fit the selection.
+    /// True if names, method and path of the operation match the selection of the invariant.
     pub(crate) fn fits_requests(&self, subject: &Subject<'_>) -> bool {
         self.fits_names(subject) && self.fits_method(subject) && self.fits_path(subject)
     }
@@ -453,8 +454,8 @@ impl Subject<'_> {
     }
 }
 
-/// Upstream of the operation that can reach the same server as an upstream whose name is wanted,
-/// and the name of that upstream.
+/// Upstream of the operation that can reach the same server as a wanted upstream, and the name of
+/// the wanted upstream.
 fn same_server<'a>(
     subject: &Subject<'a>,
     is_wanted: impl Fn(&str) -> bool,
@@ -483,8 +484,9 @@ fn fits(patterns: &[String], names: &[&str]) -> bool {
 }
 
 /// True if a path below a base path can match both a pattern and a template. Without a template,
-/// any path below the base path counts. A template segment with literals and parameters counts as
-/// matching any segment. The result can therefore be wrongly true, but never wrongly false.
+/// every path below the base path is possible. A template segment with literals and parameters
+/// counts as matching any segment. The result can therefore be wrongly true, but never wrongly
+/// false.
 fn meets(pattern: &str, base_path: &str, template: Option<&ir::Template>) -> bool {
     let pattern: Vec<&str> = pattern.trim_start_matches('/').split('/').collect();
     let (open, pattern) = match pattern.split_last() {
@@ -492,7 +494,7 @@ fn meets(pattern: &str, base_path: &str, template: Option<&ir::Template>) -> boo
         _ => (false, pattern.as_slice()),
     };
     let base = base_path.split('/').filter(|segment| !segment.is_empty());
-    // Segments of the path. None: a segment with any text.
+    // Segments of the path. `None`: a segment with any text.
     let mut segments: Vec<Option<(&str, bool)>> =
         base.map(|segment| Some((segment, false))).collect();
     let below = template.is_none_or(ir::Template::is_prefix);

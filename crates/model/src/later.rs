@@ -9,13 +9,13 @@ use super::settings::{ApiEntry, FROM_SERVERS};
 use openapi::spec::{Operation, PathItem, Server, Spec};
 use vocab::extension::{OPERATION, PARAMETER, RESPONSE, ROOT, SCHEMA};
 
-/// Nodes with settings of one operation.
+/// Nodes of the document that contain settings of one operation.
 pub(super) struct Nodes<'a> {
     pub(super) tree: &'a Tree,
     pub(super) spec: &'a Spec,
     pub(super) item: &'a PathItem,
     pub(super) operation: &'a Operation,
-    /// Upstream of the operation.
+    /// Name of the operation's upstream.
     pub(super) upstream: &'a str,
 }
 
@@ -61,8 +61,8 @@ pub(super) fn operation(nodes: &Nodes<'_>) -> Settings {
 }
 
 /// Settings of a whole API that gwd does not support yet. A value in gateway.yaml overrides the
-/// value in the document. The paths of settings in schemas contain numbers in place of names,
-/// because names of schemas are not behaviour.
+/// value in the document. Paths of settings in schemas contain numbers instead of schema names,
+/// because schema names do not affect behaviour.
 pub(super) fn api(tree: &Tree, spec: &Spec, entry: &ApiEntry) -> Settings {
     let root = spec
         .x_gateway

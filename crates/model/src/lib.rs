@@ -109,7 +109,7 @@ pub struct Defined<T> {
 pub struct Api {
     /// Name of the API.
     pub name: String,
-    /// Place in gateway.yaml that names it.
+    /// Source location in gateway.yaml that names the API.
     pub span: Span,
     /// Document with its overlays applied.
     pub document: Document,
@@ -129,13 +129,14 @@ pub struct Api {
     pub scheme_names: BTreeMap<String, String>,
     /// Operations in the order of the document.
     pub operations: Vec<Operation>,
-    /// Operations that the document does not describe.
+    /// Operations for requests that the document does not describe, and endpoints of served
+    /// documents.
     pub rest: Vec<rest::Rest>,
     /// Documents that the API serves.
     pub documents: Vec<Vec<u8>>,
     /// Settings of the whole API that gwd does not support yet.
     pub declared: policy::declared::Settings,
-    /// Error responses of its routes, by reason.
+    /// Custom error responses of the API's routes, by reason.
     pub errors: policy::declared::Settings,
 }
 
@@ -144,9 +145,10 @@ pub struct Api {
 pub struct Operation {
     /// Key of the operation (vocabulary.md: `API/operationId`, or `METHOD API:/template`).
     pub key: String,
-    /// `operationId` of the operation.
+    /// `operationId` of the operation. `None`: the document sets none.
     pub id: Option<String>,
-    /// Owner: the one that the operation sets, else that of the document, else that of the project.
+    /// Owner of the operation. Set by the operation, else by the document, else by the project.
+    /// `None`: no owner is set.
     pub owner: Option<String>,
     /// HTTP method in upper case.
     pub method: Cow<'static, str>,
@@ -158,7 +160,7 @@ pub struct Operation {
     pub span: Span,
     /// Normalised path template.
     pub template: ir::Template,
-    /// Conditions of the route besides path and method.
+    /// Conditions of the route on header fields and query parameters, besides path and method.
     pub conditions: Vec<ir::Condition>,
     /// Priority of the route. A greater number takes precedence.
     pub priority: i32,
@@ -172,7 +174,7 @@ pub struct Operation {
     pub response_validation: Mode,
     /// Credentials required from callers.
     pub security: Valued<ir::Security>,
-    /// Source location of `public: true`.
+    /// Source location of `public: true`. `None` if the key is not set.
     pub public: Option<Span>,
     /// Policies in the order in which they run.
     pub chain: Vec<Valued<ir::Link>>,
@@ -180,7 +182,7 @@ pub struct Operation {
     pub upstream: Valued<String>,
     /// Timeout for the response head, in milliseconds.
     pub timeout_ms: Valued<u64>,
-    /// Maximum size of a request body, in bytes.
+    /// Maximum size of a request body, in bytes. `None`: the operation has no limit.
     pub max_body_bytes: Valued<Option<u64>>,
     /// Handling of paths that an upstream may read as another path.
     pub path_readings: Valued<ir::PathReadings>,
@@ -235,7 +237,8 @@ pub enum Origin {
 }
 
 impl<T> Valued<T> {
-    /// Value of a key, else its default. Invalid values were reported.
+    /// Value of a key. Its default if the key is absent or its value is invalid. Invalid values
+    /// were reported.
     fn read<'a>(
         node: Option<NodeRef<'a>>,
         (key, default): (&'static str, T),
@@ -267,7 +270,7 @@ impl<T> Valued<T> {
         }
     }
 
-    /// Overrides this value with one from a nearer level.
+    /// Overrides this value with a value from a nearer level.
     #[must_use]
     pub fn overridden(self, value: T, span: Span) -> Self {
         let overrides = match self.origin {

@@ -64,8 +64,8 @@ fn calls_elsewhere(settings: &Settings, apis: &[Api], sink: &mut Sink) {
     }
 }
 
-/// Reports an upstream's timeout that never expires, because it is longer than the timeouts of all
-/// operations that use the upstream.
+/// Reports a timeout of an upstream that never takes effect, because the timeouts of all operations
+/// that use the upstream are shorter.
 fn timeout_holds<'m>(
     upstream: &Defined<Upstream>,
     timeouts: impl Iterator<Item = &'m Valued<u64>>,

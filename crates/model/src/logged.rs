@@ -1,4 +1,4 @@
-//! Form of parameters in logs: `log` at a parameter, and `redact` at its schema.
+//! Form in which logs show parameters: `log` of a parameter, and `redact` of its schema.
 
 use std::collections::BTreeSet;
 
@@ -12,8 +12,8 @@ use sources::project::files::Files;
 use super::redacted::Redacted;
 use super::{Api, not_forwarded};
 
-/// Parameters of an operation whose values the access log shows in another form than usual, sorted.
-/// Leaves out those that [`check`] reports.
+/// Parameters of an operation whose form in the access log (kept, redacted or hashed) differs from
+/// the default, sorted. Leaves out those that [`check`] reports.
 pub(super) fn parameters(
     operation: &spec::Operation,
     tree: &Tree,
@@ -59,7 +59,7 @@ fn place(parameter: &Parameter) -> Option<LoggedPlace> {
     }
 }
 
-/// Form that `log` of a parameter defines, with its node.
+/// Form that the key `log` of a parameter sets, with the node of the key.
 fn written<'t>(parameter: &Parameter, tree: &'t Tree) -> Option<(LogForm, NodeRef<'t>)> {
     let log = tree.at(parameter.x_gateway?).get("log")?;
     let form = match log.as_str()? {
@@ -71,8 +71,8 @@ fn written<'t>(parameter: &Parameter, tree: &'t Tree) -> Option<(LogForm, NodeRe
     Some((form, log))
 }
 
-/// Reports forms of parameters that the access log does not contain, objects whose members are
-/// parameters of their own, and hashes of credentials.
+/// Reports `log` at parameters that the access log does not contain, at objects whose members are
+/// separate parameters, and with hashes of credentials.
 pub(super) fn check(files: &Files, apis: &[Api], sink: &mut Sink) {
     let mut told: BTreeSet<Span> = BTreeSet::new();
     for api in apis {
@@ -89,7 +89,7 @@ pub(super) fn check(files: &Files, apis: &[Api], sink: &mut Sink) {
     }
 }
 
-/// Reports a form without effect, or with less effect than it promises.
+/// Reports a `log` setting that has no effect, or hides less than its value says.
 fn report(
     parameter: &Parameter,
     (form, at): (LogForm, Span),

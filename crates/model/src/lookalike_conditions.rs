@@ -1,5 +1,5 @@
-//! Conditions of one path on two spellings of a query parameter that some servers read as the same
-//! parameter.
+//! Finding about conditions of one path on two spellings of a query parameter that some servers
+//! treat as the same parameter.
 
 use bundle::ir::Condition;
 use diag::{Diagnostic, Sink};
@@ -50,7 +50,7 @@ fn parameters(operation: &Operation) -> impl Iterator<Item = &str> {
         })
 }
 
-/// True if two names differ, and some servers read them as the same parameter.
+/// True if two names differ, but some servers treat them as the same parameter.
 fn are_alike(one: &str, other: &str) -> bool {
     let (a, b) = (one.as_bytes(), other.as_bytes());
     a != b && (is_read_as(a, b) || is_read_as(b, a))

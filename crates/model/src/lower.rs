@@ -1,5 +1,5 @@
-//! Lowering of the resolved model to the bundle. Lowering makes no decisions. It distributes values
-//! to blobs, and stores equal treatments (effective settings of operations) once.
+//! Lowering of the resolved model to the bundle. Lowering makes no decisions. It assigns values to
+//! the blobs of the bundle, and stores equal treatments (effective settings of operations) once.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -25,9 +25,10 @@ pub struct Lowered {
     pub gateway: ir::Gateway,
     /// Contracts for plans, by API.
     pub contracts: ir::Set<ir::Contract>,
-    /// Names of the consumers that are stored in a separate blob, if any.
+    /// Names of the consumers that are stored in a separate blob. `None`: no separate blob.
     pub consumers_file: Option<BTreeSet<String>>,
-    /// Prose of schemas, by API and keyword. Part of the source artifact, never of the bundle.
+    /// Prose of schemas (titles, descriptions), by API and keyword. Part of the source artifact,
+    /// never of the bundle.
     pub prose: BTreeMap<String, BTreeMap<String, BTreeSet<String>>>,
     /// Source locations of schemas, by API. Empty for a bundle that was read from a store.
     pub sites: BTreeMap<String, Sites>,
@@ -127,8 +128,8 @@ fn values<T: Clone + ir::Named>(all: &[Defined<T>]) -> Result<ir::Set<T>, NotASe
     ir::Set::new(all.iter().map(|one| one.value.clone()).collect())
 }
 
-/// Policies of gateway.yaml. A policy that only plans name is left out: the bundle has the copy for
-/// plans.
+/// Policies of gateway.yaml. A policy that only consumer plans name is left out, because the bundle
+/// has a copy of it for the plans.
 fn named_policies(model: &Model) -> Vec<ir::Policy> {
     let settings = &model.settings;
     let operations = model.apis.iter().flat_map(|api| {
@@ -157,8 +158,8 @@ pub fn digest(bytes: &[u8]) -> [u8; 32] {
 }
 
 /// Lowers one API. `serves_undescribed` is true if an operation serves undescribed requests or
-/// ambiguous paths. Internal operations are then included, so that no such operation serves their
-/// requests.
+/// ambiguous paths. Internal operations are then included, so that the operation for undescribed
+/// requests does not serve their requests.
 fn lower_api(api: &Api, serves_undescribed: bool) -> Result<ir::Api, NotASet> {
     let (internal, served): (Vec<&Operation>, Vec<&Operation>) = api
         .operations

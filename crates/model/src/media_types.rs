@@ -1,5 +1,5 @@
-//! Finding `changed-media-type`: `headers` policies that change the fields by which a body was
-//! checked.
+//! Finding `changed-media-type`: a `headers` policy changes the fields that determine how
+//! validation parsed the body.
 
 use bundle::ir::Link;
 use diag::{Diagnostic, Sink, Span};

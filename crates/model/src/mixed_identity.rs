@@ -1,6 +1,7 @@
-//! Request fields in which an upstream receives caller names of several authorities. `forward_as`
-//! writes the name of a consumer or the subject of a token. An issuer chooses the subjects of its
-//! tokens, so a subject may equal the name of a consumer or a subject of another issuer.
+//! Finding about request fields in which an upstream receives caller names of several authorities.
+//! `forward_as` writes the name of a consumer or the subject of a token. An issuer chooses the
+//! subjects of its tokens, so a subject may equal the name of a consumer or a subject of another
+//! issuer.
 
 use std::collections::BTreeMap;
 
@@ -21,8 +22,8 @@ enum Authority {
     Verifier(String),
 }
 
-/// Reports each field of an API that receives caller names of two authorities. The finding is at
-/// the second scheme.
+/// Reports each field in which the upstreams of an API receive caller names of two authorities. The
+/// finding is at the definition of the second security scheme.
 pub(super) fn check(settings: &Settings, apis: &[Api], sink: &mut Sink) {
     for api in apis {
         let mut first: BTreeMap<&str, (Authority, &ir::Scheme)> = BTreeMap::new();
@@ -46,7 +47,8 @@ pub(super) fn check(settings: &Settings, apis: &[Api], sink: &mut Sink) {
     }
 }
 
-/// Authority that names the callers of a scheme. `None` if the gateway checks no credential.
+/// Authority that names the callers of a security scheme. `None` if the gateway does not check the
+/// scheme's credential.
 fn authority(settings: &Settings, api: &Api, scheme: &ir::Scheme) -> Option<Authority> {
     let verifier = &verifiers::of_scheme(settings, api, scheme)?.value;
     Some(match verifier.checked.kind() {

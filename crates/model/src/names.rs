@@ -25,7 +25,7 @@ pub enum Kind {
     Listener,
     /// Store of shared counters and caches.
     Store,
-    /// Plan that consumers share.
+    /// Consumer plan: a named set of limits for consumers.
     Plan,
 }
 
@@ -48,8 +48,8 @@ pub struct AllNames([Names; KINDS.len()]);
 pub struct Names {
     kind: Kind,
     defined: BTreeMap<String, Definition>,
-    /// True if the key of the definitions is misspelt, which is reported. Undefined names are then
-    /// not reported.
+    /// True if the key that contains the definitions is misspelt. The misspelling is reported, and
+    /// undefined names are then not reported.
     misspelt: bool,
 }
 
@@ -163,7 +163,7 @@ impl AllNames {
                 return;
             };
             let text = name.scalar_text().unwrap_or_default();
-            // A `${var:NAME}` without a value was already reported.
+            // A variable `${var:NAME}` without a value was already reported.
             if built_in.trim_matches('`') == text || text.starts_with("${") {
                 return;
             }
@@ -174,8 +174,8 @@ impl AllNames {
         });
     }
 
-    /// Marks each name as used that is used in `other`, the names of the same file in another
-    /// environment.
+    /// Marks the names as used that `other` uses. `other` contains the names of the same file in
+    /// another environment.
     pub fn absorb(&self, other: &Self) {
         for (own, other) in self.0.iter().zip(&other.0) {
             own.absorb(other);
@@ -255,7 +255,7 @@ impl Names {
     pub fn knows(&self, name: &str) -> bool {
         let definition = self.defined.get(name);
         if let Some(definition) = definition {
-            // Write only once, because several threads share the cache line.
+            // Write the flag only once, because several threads share its cache line.
             if !definition.used.load(Ordering::Relaxed) {
                 definition.used.store(true, Ordering::Relaxed);
             }
@@ -322,8 +322,8 @@ impl Names {
         sink.push(finding);
     }
 
-    /// Marks each name as used that is used in `other`, the names of the same file in another
-    /// environment.
+    /// Marks the names as used that `other` uses. `other` contains the names of the same file in
+    /// another environment.
     pub fn absorb(&self, other: &Self) {
         let used = |definition: &Definition| definition.used.load(Ordering::Relaxed);
         for (name, _) in other.defined.iter().filter(|(_, one)| used(one)) {

@@ -13,7 +13,7 @@ use sources::project::files::Files;
 
 use super::Api;
 
-/// Help for an object whose members are parameters of their own.
+/// Help for a parameter that can be an object whose members are sent as separate parameters.
 pub(super) const MEMBERS_HELP: &str = "give the schema a `type` other than `object`, write `explode: false`, or use `style: deepObject`";
 
 /// Places of an operation's parameters with `forward: false`, sorted. Leaves out those that
@@ -33,7 +33,7 @@ pub(super) fn places(operation: &spec::Operation, tree: &Tree) -> Vec<Place> {
     places.collect::<BTreeSet<_>>().into_iter().collect()
 }
 
-/// The value `false` of `forward` of a parameter.
+/// Value of the key `forward` of a parameter, if the value is `false`.
 fn forward_value<'t>(parameter: &Parameter, tree: &'t Tree) -> Option<NodeRef<'t>> {
     let extension = tree.at(parameter.x_gateway?);
     let forward = extension.get("forward")?;
@@ -41,7 +41,7 @@ fn forward_value<'t>(parameter: &Parameter, tree: &'t Tree) -> Option<NodeRef<'t
 }
 
 /// Reports parameters that cannot be removed: parts of the path, whole queries, fields that frame
-/// the message, and objects whose members are parameters of their own.
+/// the message, and objects whose members are sent as separate parameters.
 pub(super) fn check(files: &Files, apis: &[Api], sink: &mut Sink) {
     let mut told: BTreeSet<Span> = BTreeSet::new();
     for api in apis {
@@ -83,7 +83,7 @@ fn report(parameter: &Parameter, at: Span, resolver: &Resolver<'_>, sink: &mut S
     sink.push(Diagnostic::new(&BAD_VALUE, at, message).help(help));
 }
 
-/// True if the parameter can be an object whose members are sent as parameters of their own: with
+/// True if the parameter can be an object whose members are sent as separate parameters: with
 /// `explode`, which is the default of the styles `form` and `cookie`, and with `deepObject`.
 fn spreads(parameter: &Parameter, resolver: &Resolver<'_>) -> bool {
     let node = resolver.node(parameter.node);
@@ -93,8 +93,8 @@ fn spreads(parameter: &Parameter, resolver: &Resolver<'_>) -> bool {
     }
 }
 
-/// True if the parameter can be an object whose members are parameters with names of their own:
-/// with `explode`, which is the default of the styles `form` and `cookie`.
+/// True if the parameter can be an object whose members are separate parameters with the members'
+/// names: with `explode`, which is the default of the styles `form` and `cookie`.
 pub(super) fn members_are_parameters(parameter: &Parameter, resolver: &Resolver<'_>) -> bool {
     let node = resolver.node(parameter.node);
     let style = node.get("style").and_then(NodeRef::as_str);

@@ -27,7 +27,7 @@ pub(super) struct AccessSettings<'a> {
     pub(super) written: Option<&'a Written<'a>>,
     /// Resolved security requirement.
     pub(super) security: &'a ir::Security,
-    /// Source location of `public: true`.
+    /// Source location of `public: true`. `None`: not set.
     pub(super) public: Option<Span>,
 }
 
@@ -96,8 +96,8 @@ impl Open {
         }
     }
 
-    /// Reports open operations: one finding per cause, or one finding for all if the upstream
-    /// checks credentials.
+    /// Reports open operations: one finding for each cause, or one finding for all operations if
+    /// the upstream checks credentials (`security: upstream`).
     pub(super) fn report(self, entry: &ApiEntry, all: usize, settings: &Settings, sink: &mut Sink) {
         match settings.defaults.security {
             SecurityMode::Enforce => {
@@ -129,7 +129,8 @@ impl Open {
             operations.len(),
             entry.name
         );
-        // Without a project there is no gateway.yaml, so messages cannot refer to it.
+        // If a document is checked without a project, there is no gateway.yaml to which messages
+        // can refer.
         let alone = entry.span.file == first.file;
         let finding = Diagnostic::new(
             &OPEN_OPERATIONS,
@@ -211,7 +212,7 @@ fn allowed(key: &str, at: Span, settings: &Settings, sink: &mut Sink) {
             patterns.iter().any(|pattern| pattern.matches(key)),
             "ask the operator to add it to `required.allow_public` of gateway.yaml",
         ),
-        // `public` does not override the verifiers that `required.auth` demands.
+        // `public` does not override `required.auth`.
         None => (
             required.auth.is_empty(),
             "gateway.yaml requires a verifier of every operation; ask the operator for `required.allow_public`",

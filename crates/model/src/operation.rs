@@ -1,5 +1,5 @@
-//! Resolution of operations: code that described operations share with those that serve undescribed
-//! requests.
+//! Code for resolving operations that two kinds of operations share: operations that the document
+//! describes, and operations for undescribed requests.
 
 use std::collections::BTreeMap;
 
@@ -19,13 +19,13 @@ use openapi::spec::Spec;
 use sources::project::files::Files;
 use vocab::lints::UNFILLED_PATH;
 
-/// API that is being resolved: its document, its entry in gateway.yaml, and the definitions of
-/// both.
+/// API that is being resolved: its document, its entry in gateway.yaml, and the definitions of both
+/// files.
 pub(super) struct Context<'a> {
     pub(super) files: &'a Files,
     pub(super) entry: &'a ApiEntry,
     pub(super) spec: &'a Spec,
-    /// `x-gateway` at the root of the document.
+    /// `x-gateway` at the root of the document. `None`: the document has none.
     pub(super) extension: Option<NodeRef<'a>>,
     pub(super) own: &'a Own<'a>,
     pub(super) schemes: &'a Schemes,
@@ -33,7 +33,7 @@ pub(super) struct Context<'a> {
     pub(super) redacted: &'a Redacted<'a>,
 }
 
-/// Facts that are found while operations are resolved.
+/// Facts that are collected while the operations of an API are resolved.
 #[derive(Default)]
 pub(super) struct Found {
     /// Security schemes named in requirements.
@@ -52,7 +52,7 @@ pub(super) struct Subject<'a> {
     pub(super) written: Option<Written<'a>>,
     /// Source locations of the `security` that the effective one overrides, nearest first.
     pub(super) overrides: Vec<Span>,
-    /// Source location of `public: true`.
+    /// Source location of `public: true`. `None`: not set.
     pub(super) public: Option<Span>,
     /// True if clients can never reach the operation, regardless of its `security`.
     pub(super) internal: bool,
@@ -80,7 +80,7 @@ pub(super) fn access(
         }
         None => (Valued::default(ir::Security::default(), "security"), true),
     };
-    // If the requirement could not be read, which is reported, access is unknown.
+    // If the requirement could not be read, access is unknown, and the mistake was reported.
     if readable && !subject.internal {
         let judged = AccessSettings {
             key: subject.key,
@@ -99,7 +99,8 @@ pub(super) fn access(
         subject.key,
         sink,
     );
-    // No request reaches an internal operation, so its schemes must not affect others.
+    // No request reaches an internal operation, so its security schemes must not affect other
+    // operations.
     if !subject.internal {
         found.used.append(&mut used);
     }

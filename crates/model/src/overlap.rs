@@ -211,7 +211,7 @@ impl<'r> Walk<'r> {
         parts
     }
 
-    /// Routes of a group that continue after this depth. Prefixes that end here are left out.
+    /// Routes of a group that have segments after this depth. Leaves out prefixes that end here.
     fn continuing(&self, group: &[usize], depth: usize) -> Vec<usize> {
         let ends = |route: &usize| {
             let template = self.templates[*route];
@@ -277,8 +277,8 @@ mod tests {
         }
     }
 
-    /// Templates `/kN/{p}` and `/{p}/kN`, each of which overlaps with half of the others, or
-    /// templates that do not overlap.
+    /// Templates `/kN/{p}` and `/{p}/kN`, each of which overlaps with half of all templates. If
+    /// `overlap` is false: templates that do not overlap.
     fn templates(count: usize, overlap: bool) -> Vec<Template> {
         let text = |index: usize| match (overlap, index % 2) {
             (true, 0) => format!("/k{index}/{{p}}"),
@@ -305,8 +305,9 @@ mod tests {
         }
     }
 
-    /// A document of 255 KB whose templates overlap took seven times as long as Stripe's: each pair
-    /// of a literal and a parameter was compared with automata.
+    /// A document of 255 KB whose templates overlap once took seven times as long to compare as
+    /// Stripe's document, because each pair of a literal and a parameter was compared with
+    /// automata.
     #[test]
     fn overlaps_of_a_255_kb_document_need_no_automaton() {
         let operation = |template: &Template| {

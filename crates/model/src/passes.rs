@@ -1,13 +1,13 @@
-//! Forwarding of a scheme's credential to the upstream: as fields with the caller's identity, or
-//! not at all (`forward_as`, `claims_to_headers`, `strip_credential`).
+//! Forwarding of a security scheme's credential to the upstream: as request fields with the
+//! caller's identity (`forward_as`, `claims_to_headers`), or not at all (`strip_credential`).
 
 use bundle::ir::Passes;
 use diag::shape;
 use diag::{Diagnostic, NodeRef, Sink};
 use policy::transform::headers;
 
-/// Reads the request fields in which the upstream receives the caller's identity. Each field may be
-/// named only once.
+/// Reads the request fields in which the upstream receives the caller's identity. Reports a field
+/// that is named twice.
 pub(super) fn read(node: NodeRef<'_>, sink: &mut Sink) -> Passes {
     let mut fields: Vec<String> = Vec::new();
     let mut field = |node: NodeRef<'_>, sink: &mut Sink| {

@@ -182,8 +182,8 @@ pub(super) fn path_readings(said: NodeRef<'_>) -> Option<ir::PathReadings> {
     }
 }
 
-/// True if every path that matches the template can be read as another path: a literal contains
-/// `;`, `%2F`, `%5C`, `%25` or `%3B`, or an inner segment is empty.
+/// True if upstreams may understand every path that matches the template as another path: a literal
+/// contains `;`, `%2F`, `%5C`, `%25` or `%3B`, or an inner segment is empty.
 pub(super) fn is_ambiguous(template: &ir::Template) -> bool {
     engine::path::is_ambiguous(&template.to_string())
 }

@@ -1,9 +1,9 @@
-//! Places in files, as reports and source artifacts store them.
+//! Locations in files, as reports and source artifacts store them.
 
 use diag::{Sources, Span};
 use serde::{Deserialize, Serialize};
 
-/// Place in a file.
+/// Location in a file.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Place {
     /// Path relative to the project.
@@ -15,7 +15,7 @@ pub struct Place {
 }
 
 impl Place {
-    /// Returns the place at which a span starts.
+    /// Returns the location at which a span starts.
     #[must_use]
     pub fn of(sources: &Sources, span: Span) -> Self {
         let position = sources.position(span);

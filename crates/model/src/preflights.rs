@@ -1,5 +1,5 @@
-//! CORS preflights that prevent the use of an operation's credential: `cors` allows pages to call
-//! the operation, but its `headers` do not allow the field in which the scheme carries the
+//! Finding about CORS preflights that prevent the use of an operation's credential. `cors` allows
+//! pages to call the operation, but its `headers` do not allow the field that carries the
 //! credential. Browsers then never send the request (Fetch standard, *CORS protocol*).
 
 use std::collections::BTreeMap;
@@ -16,7 +16,8 @@ use vocab::lints::CREDENTIAL_NOT_IN_PREFLIGHT;
 /// Maximum number of operations shown in a message.
 const SHOWN_MAX: usize = 3;
 
-/// Operations whose credential field is not allowed, by place and name of the policy and by field.
+/// Operations whose credential field a `cors` policy does not allow. Key: source location and name
+/// of the policy, and name of the field.
 type Found<'m> = BTreeMap<(Span, &'m str, String), Vec<&'m str>>;
 
 /// Reports each `cors` policy that does not allow a required field, with the operations that need

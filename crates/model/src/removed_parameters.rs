@@ -1,7 +1,8 @@
-//! Header parameters that have no effect, because the gateway removes the field from clients'
-//! requests and writes it itself. Only the gateway writes `X-Consumer-…`, and the fields of
-//! `forward_as`, `claims_to_headers` and `response_headers` of `forward_auth`, for every operation
-//! with the same upstream. Clients cannot send lookalikes (`X_Key`) of a credential field either.
+//! Finding about header parameters that have no effect, because the gateway removes the field from
+//! clients' requests and writes it itself. Only the gateway writes `X-Consumer-…`, and the fields
+//! of `forward_as`, `claims_to_headers` and `response_headers` of `forward_auth`, for every
+//! operation with the same upstream. Clients cannot send lookalikes (`X_Key`) of a credential field
+//! either.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -37,7 +38,7 @@ pub(super) fn check(settings: &Settings, apis: &[Api], sink: &mut Sink) {
     }
 }
 
-/// Header parameters of an operation, with their places.
+/// Header parameters of an operation, with their source locations.
 fn headers<'m>(
     api: &'m Api,
     operation: &Operation,
@@ -75,7 +76,7 @@ fn identities(settings: &Settings, api: &Api, operation: &Operation) -> BTreeSet
     fields
 }
 
-/// Reason why clients cannot send a field. `None` if they can.
+/// Reason why clients cannot send a field. `None` if clients can send it.
 fn reason(api: &Api, identities: &BTreeSet<String>, name: &str) -> Option<String> {
     let plain = |name: &str| name.to_ascii_lowercase().replace(['_', '.'], "-");
     let name = name.to_ascii_lowercase();

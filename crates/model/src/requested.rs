@@ -1,6 +1,6 @@
-//! Security schemes that need client certificates although no listener requests them. An operation
-//! requires a certificate, or compares tokens with it. But the listeners of its API neither request
-//! client certificates nor trust a proxy that could forward one.
+//! Finding about security schemes that need client certificates although no listener requests them.
+//! An operation requires a certificate, or compares tokens with a certificate. But the listeners of
+//! its API neither request client certificates nor trust a proxy that could forward one.
 
 use bundle::ir::{self, ClientAuthMode};
 use diag::{Diagnostic, Sink, Span};
@@ -50,7 +50,8 @@ fn report(api: &Api, (scheme, source): (&ir::Scheme, mtls::Source), sink: &mut S
     sink.push(Diagnostic::new(&CERTIFICATE_NOT_REQUESTED, span, message).help(help));
 }
 
-/// Source of the certificate of a scheme. `None` if the scheme is not a client certificate.
+/// Source of the client certificate of a security scheme. `None` if the scheme needs no
+/// certificate.
 fn source(settings: &Settings, api: &Api, scheme: &ir::Scheme) -> Option<mtls::Source> {
     let verifier = verifiers::of_scheme(settings, api, scheme)?;
     match &verifier.value.checked {

@@ -1,4 +1,5 @@
-//! Key `required.auth` of gateway.yaml: verifiers of which every caller must use one.
+//! Key `required.auth` of gateway.yaml: a list of verifiers. Every caller must have a credential
+//! that one of these verifiers checks.
 
 use std::collections::BTreeMap;
 
@@ -8,8 +9,8 @@ use vocab::lints::REQUIRED_AUTH_MISSING;
 
 use super::settings::Settings;
 
-/// Checks that each alternative uses one of the required verifiers. The empty alternative is
-/// checked together with open operations.
+/// Checks that each security alternative uses one of the required verifiers. The check of open
+/// operations covers the empty alternative.
 pub(super) fn check(
     security: &ir::Security,
     schemes: &BTreeMap<String, ir::Scheme>,

@@ -1,7 +1,7 @@
-//! Operations that the document does not describe. Those for undescribed requests are here:
-//! `unmatched` and `undeclared_methods`, set in `apis` of gateway.yaml or at the root of the
-//! document. They have the security and the policies of the root, as have the endpoints of served
-//! documents ([`crate::served`]).
+//! Operations for undescribed requests: `unmatched` and `undeclared_methods`, set in `apis` of
+//! gateway.yaml or at the root of the document. They have the security and the policies of the
+//! document's root. The endpoints of served documents ([`crate::served`]) are handled in the same
+//! way.
 
 use std::collections::BTreeSet;
 
@@ -27,13 +27,13 @@ pub struct Rest {
     /// Key of the operation: `API#unmatched`, `API#undeclared`, `API#document` or
     /// `API#document-page`.
     pub key: String,
-    /// Requests that the operation serves. [`Owns::Described`]: those of [`Self::endpoint`].
+    /// Requests that the operation serves. [`Owns::Described`]: the requests of [`Self::endpoint`].
     pub owns: Owns,
-    /// Endpoint of a served document. None for an operation for undescribed requests.
+    /// Endpoint of a served document. `None` for an operation for undescribed requests.
     pub endpoint: Option<Endpoint>,
-    /// Source location of the setting that creates it.
+    /// Source location of the setting that creates the operation.
     pub span: Span,
-    /// Owner: the one that the document sets, else that of the project.
+    /// Owner of the operation: set by the document, else by the project. `None`: neither sets one.
     pub owner: Option<String>,
     /// Credentials required from callers.
     pub security: Valued<ir::Security>,
@@ -45,7 +45,7 @@ pub struct Rest {
     pub split: Option<split::Checked>,
     /// Timeout until the response head, in milliseconds.
     pub timeout_ms: Valued<u64>,
-    /// Maximum size of a request body, in bytes.
+    /// Maximum size of a request body, in bytes. `None`: unlimited.
     pub max_body_bytes: Valued<Option<u64>>,
     /// Handling of paths that an upstream may read as another path.
     pub path_readings: Valued<ir::PathReadings>,
@@ -56,7 +56,7 @@ pub struct Rest {
 /// Endpoint of a served document: GET requests for one path.
 #[derive(Clone, Debug)]
 pub struct Endpoint {
-    /// Name behind `#` in the key of the operation.
+    /// Name after `#` in the key of the operation.
     pub name: &'static str,
     /// Path below the mount.
     pub path: String,
@@ -124,7 +124,7 @@ pub(super) fn resolve(context: &Context<'_>, found: &mut Found, sink: &mut Sink)
         .collect()
 }
 
-/// Value that refuses undescribed requests.
+/// Value of `unmatched` and `undeclared_methods` that refuses undescribed requests.
 const DENY: &str = "deny";
 
 fn one(
@@ -167,7 +167,7 @@ fn one(
     let mut split = None;
     let upstream = match upstream {
         Some(name) => {
-            // The undefined name is already reported.
+            // The undefined name was reported.
             Valued::written(own.upstream(&name, settings)?, span)
         }
         None => match scopes.upstream(settings).ok()? {
@@ -209,7 +209,7 @@ fn one(
     })
 }
 
-/// Owner: the one that the document sets, else that of the project.
+/// Owner of these operations: set by the document, else by the project. `None`: neither sets one.
 pub(super) fn owner(context: &Context<'_>) -> Option<String> {
     let said = context.extension.and_then(|node| node.get("owner"));
     let said = said.and_then(NodeRef::scalar_text).map(str::to_owned);
@@ -249,7 +249,7 @@ pub(super) fn clashes(apis: &[Api], sink: &mut Sink) {
     }
 }
 
-/// Reports operations whose checks a client can bypass with a path that the upstream reads
+/// Reports operations whose checks a client can bypass with a path that the upstream understands
 /// differently. `unmatched` and `match: prefix` accept other spellings of described paths as well.
 /// `path_readings: keep` forwards paths that the upstream may read as other paths. Also reports
 /// operations whose template matches the path of an internal operation.
@@ -272,7 +272,7 @@ upstream compares paths byte for byte",
             let beside = operations_below((index, rest), apis);
             round.report(api.operations.iter().chain(beside), sink);
         }
-        // Report each place only once.
+        // Report each source location only once.
         let mut told: Vec<Span> = Vec::new();
         let has_internal = api.operations.iter().any(|one| one.internal);
         for operation in api.operations.iter().filter(|one| !one.internal) {
@@ -281,7 +281,8 @@ upstream compares paths byte for byte",
             let prefix = operation.template.is_prefix();
             let said = operation.path_readings.span().filter(|_| written);
             let span = said.unwrap_or(operation.path_span);
-            // A template also matches the paths of internal operations, which are not routed.
+            // A path template may also match the paths of internal operations, because the router
+            // does not know them.
             let plain = !written && !prefix;
             if plain && !has_internal || told.contains(&span) {
                 continue;
@@ -362,8 +363,8 @@ struct Round<'m> {
 
 impl Round<'_> {
     /// Reports the operations in `others` whose checks clients can bypass with this operation:
-    /// internal ones, and those that require a credential and have another `security`. Returns
-    /// false if there are none.
+    /// internal operations, and operations that require a credential and have another `security`.
+    /// Returns false if there are no such operations.
     fn report<'o>(self, others: impl Iterator<Item = &'o Operation>, sink: &mut Sink) -> bool {
         let is_guarded = |one: &&Operation| {
             let security = &one.security.value;

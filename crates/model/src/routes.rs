@@ -55,7 +55,7 @@ pub fn check(files: &Files, apis: &[Api], sink: &mut Sink) {
             let (first, second) = (&routes[a], &routes[b]);
             let names = (first.operation.key.as_str(), second.operation.key.as_str());
             // Compare an operation at two mounts only once; overlapping mounts are reported below.
-            // Some pairs with a trailing-slash variant cannot conflict.
+            // Skip pairs with a trailing-slash variant that cannot conflict.
             let judged = !(first.twin || second.twin) || differ(first, second);
             if names.0 != names.1 && judged && told.insert(names) {
                 lookalike_conditions::of_two(first, second, sink);
@@ -98,8 +98,9 @@ fn not_compared(route: &Route<'_>, sink: &mut Sink) {
 /// Maximum number of overlaps that are reported for one path. The others are only counted.
 const OVERLAPS_MAX: usize = 5;
 
-/// Reports the first overlaps of each path and the number of the others, because many overlapping
-/// templates give very many pairs. Findings of other rules are all reported.
+/// Reports the first overlaps of each path, and the number of further overlaps, because many
+/// overlapping templates give very many pairs. This limit does not apply to findings of other
+/// rules.
 fn first_few(overlaps: Sink, sink: &mut Sink) {
     let mut counts: BTreeMap<(diag::Span, &'static str), (usize, &'static diag::Lint)> =
         BTreeMap::new();
@@ -350,8 +351,8 @@ impl<'r, 'a> Tables<'r, 'a> {
     /// schemas refuse, although some of them are valid for the loser.
     fn captured(&self, winner_route: &Route<'_>, loser_route: &Route<'_>, sink: &mut Sink) {
         let (winner, loser) = (winner_route.operation, loser_route.operation);
-        // With blocking validation, the winner refuses these requests, so the loser never receives
-        // them.
+        // With blocking validation, the route that takes precedence refuses these requests. The
+        // other route never receives them.
         let level = match winner.validation {
             Mode::Block => Level::Error,
             Mode::Off | Mode::Log => CAPTURED_BY_TEMPLATE.level,

@@ -27,14 +27,14 @@ pub struct Rules {
     /// Gates that gateway.yaml enables.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub gates: BTreeSet<String>,
-    /// Path of the acknowledgement file.
+    /// Path of the acknowledgement file. `None`: gateway.yaml names none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub acknowledge: Option<String>,
     /// Levels of lint rules, by rule name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub lint: BTreeMap<String, String>,
     /// Lint rules that `x-gateway-lint` silences, by file and JSON pointer of the node. `None` for
-    /// a source artifact that was made before they were recorded.
+    /// a source artifact of an older gwc that did not record them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub silenced: Option<BTreeMap<String, String>>,
     /// Key `release.channel`.
@@ -52,16 +52,17 @@ pub struct Rules {
     /// Invariants: selection and requirements as one line, by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub invariants: BTreeMap<String, String>,
-    /// Operations that invariants select by names. `None` for a source artifact that was made
-    /// before they were recorded.
+    /// Operations that invariants select by names. `None` for a source artifact of an older gwc
+    /// that did not record them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub selection: Option<Selection>,
-    /// Patterns of the test files (`tests`), sorted. `None` for a source artifact that was made
-    /// before they were recorded.
+    /// Patterns of the test files (`tests`), sorted. `None` for a source artifact of an older gwc
+    /// that did not record them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tests: Option<BTreeSet<String>>,
-    /// Entries of the acknowledgement file. `None` for a source artifact: a new entry is reported
-    /// when its branch is compared before the merge, and not again when a release joins merges.
+    /// Entries of the acknowledgement file. `None` for a source artifact. New entries are thus
+    /// reported when a branch is compared before its merge, and not again at a release with several
+    /// merges.
     #[serde(skip)]
     pub acknowledged: Option<Vec<Acknowledgement>>,
 }
@@ -121,8 +122,8 @@ impl Rules {
     }
 }
 
-/// Splits a trust file into parts (each key, and the other settings) and the minimum serials. An
-/// unreadable file is one part.
+/// Splits a trust file into parts (each key, and the other settings) and the minimum serials. A
+/// file that cannot be parsed is one part.
 fn trust(bytes: &[u8]) -> (BTreeMap<String, String>, BTreeMap<String, u64>) {
     let mut parts = BTreeMap::new();
     let mut floors = BTreeMap::new();

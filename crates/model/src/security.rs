@@ -34,11 +34,11 @@ struct Scheme {
     span: Span,
     /// Resolved scheme. `None` if the scheme or its verifier has an error, which was reported.
     ir: Option<Bound>,
-    /// Schemes that are accepted in place of `ir`: the bearer tokens beside sessions of a login,
-    /// and the further verifiers of a list.
+    /// Schemes that are accepted instead of `ir`: the scheme for the bearer tokens of a login, or
+    /// the schemes of the other verifiers in a list.
     others: Vec<ir::Scheme>,
     takes_scopes: bool,
-    /// Name of the verifier, if its credentials have no scopes.
+    /// Name of the verifier, if its credentials have no scopes. Otherwise `None`.
     lacks_scopes: Option<String>,
 }
 
@@ -61,9 +61,9 @@ impl<'v> Verifiers<'v> {
 
 /// Verifier of a scheme as the document names it.
 struct Named {
-    /// Name in messages.
+    /// Name of the verifier in messages.
     name: String,
-    /// True if its credentials have no scopes.
+    /// True if credentials of the verifier have no scopes.
     lacks_scopes: bool,
 }
 
@@ -72,12 +72,12 @@ enum Bound {
     /// Scheme whose credentials a verifier or the upstream checks. The second value is the verifier
     /// as the document names it; `None` for the upstream.
     Checked(ir::Scheme, Option<Named>),
-    /// No verifier is configured. The credential is expected at this place of the request.
+    /// No verifier is configured. Contains the place of the credential in the request.
     Unverified(Place),
 }
 
 impl Bound {
-    /// Name of the verifier in messages, if its credentials have no scopes.
+    /// Name of the verifier for messages, if its credentials have no scopes. Otherwise `None`.
     fn without_scopes(&self) -> Option<String> {
         match self {
             Self::Checked(_, Some(named)) if named.lacks_scopes => Some(named.name.clone()),
@@ -209,8 +209,9 @@ impl Schemes {
         }
     }
 
-    /// Resolves a requirement for the bundle. The boolean is true if all of the requirement could
-    /// be read. Adds the used schemes to `used`, and reports mistakes at their source location.
+    /// Resolves a requirement for the bundle. The boolean is true if every alternative of the
+    /// requirement could be read. Adds the used schemes to `used`, and reports mistakes at their
+    /// source location.
     pub(super) fn resolve(
         &self,
         written: &Written<'_>,
@@ -309,8 +310,8 @@ impl Schemes {
         }
     }
 
-    /// True if the list of a requirement names roles that the gateway checks: since OpenAPI 3.1,
-    /// for schemes of other types than `oauth2` and `openIdConnect`.
+    /// True if the list of a requirement contains roles that the gateway checks. This is so from
+    /// OpenAPI 3.1 on, for scheme types other than `oauth2` and `openIdConnect`.
     fn lists_roles(&self, scheme: &Scheme, bound: &ir::Scheme) -> bool {
         let is_checked = bound.verify != ir::Verify::Upstream;
         is_checked && !scheme.takes_scopes && self.version != Version::V30
@@ -417,8 +418,8 @@ fn bearer_scheme<'a>(
     ))
 }
 
-/// Binds a scheme to its verifier, or to the first of a list. Also returns the schemes of the other
-/// verifiers of the list.
+/// Binds a scheme to its verifier, or to the first verifier of a list. Also returns the schemes of
+/// the other verifiers in the list.
 fn bind_all(
     place: Place,
     extension: Option<NodeRef<'_>>,
@@ -557,8 +558,8 @@ fn has_roles(settings: &Settings) -> bool {
     })
 }
 
-/// True if credentials of a verifier have no scopes. With such a verifier, a required scope would
-/// make every call fail.
+/// True if credentials of a verifier have no scopes. Operations that require a scope from such a
+/// verifier would refuse every request.
 fn lacks_scopes(checked: &auth::Checked) -> bool {
     use auth::Checked::{ApiKey, Basic, HmacSignature, Mtls};
     matches!(checked, ApiKey(_) | Basic(_) | HmacSignature(_) | Mtls(_))
@@ -574,7 +575,7 @@ mod tests {
         Span::start_of(FileId(0))
     }
 
-    /// Test schemes: `key` and `other` can be read, `broken` is defined and cannot be read.
+    /// Test schemes. `key` and `other` can be read. `broken` is defined but cannot be read.
     fn schemes() -> Schemes {
         let scheme = |name: &str, readable: bool| {
             let verify = ir::Verify::Auth("keys".into());

@@ -1,7 +1,8 @@
 //! Comparison of path segments as sets of strings: overlap, common strings, and containment.
 //!
-//! A segment is a sequence of bytes and of runs of one or more bytes. Overlap and containment take
-//! linear time for most pairs, and a small automaton finds the shortest common string.
+//! A segment is a sequence of fixed bytes and runs. A run (a parameter) matches one or more bytes.
+//! Overlap and containment take linear time for most pairs, and a small automaton finds the
+//! shortest common string.
 
 use std::collections::VecDeque;
 use std::sync::LazyLock;
@@ -35,8 +36,9 @@ pub fn overlap(a: &Segment, b: &Segment) -> bool {
 
 /// True if two automata accept a common string, as for [`overlap`].
 ///
-/// Two segments with runs overlap exactly if the texts before their first runs agree and the texts
-/// after their last runs agree. The runs of each segment match the text in the middle of the other.
+/// Two segments with runs overlap if and only if the texts before their first runs are compatible
+/// (one begins with the other), and likewise the texts after their last runs. The runs of each
+/// segment match the middle of the other.
 fn overlapping(a: &[Step], b: &[Step]) -> bool {
     #[cfg(test)]
     COMPARED.set(COMPARED.get() + 1);
@@ -121,8 +123,8 @@ impl<'s> Parts<'s> {
         })
     }
 
-    /// Returns a string that two overlapping segments match. The string contains the middle of both
-    /// segments, one after the other.
+    /// Returns a string that two overlapping segments match. The string contains the middle parts
+    /// of both segments, one after the other.
     fn joined(&self, other: &Self) -> Vec<u8> {
         let mut after = longer(self.after.iter().rev(), other.after.iter().rev());
         after.reverse();
@@ -134,7 +136,7 @@ impl<'s> Parts<'s> {
     }
 }
 
-/// Bytes of the longer of two texts, one of which begins with the other.
+/// Bytes of the longer of two texts. One of the texts must begin with the other.
 fn longer<'s>(
     mut a: impl Iterator<Item = &'s Step>,
     mut b: impl Iterator<Item = &'s Step>,
@@ -147,8 +149,8 @@ fn longer<'s>(
     met.collect()
 }
 
-/// Matches steps without runs against an automaton. `meet` returns a byte that a step of the word
-/// and a step of the automaton both accept. Returns these bytes.
+/// Matches steps without runs against an automaton. `meet` returns a byte that one of these steps
+/// and a step of the automaton both accept. Returns these bytes. `None` if there is no match.
 fn matched(
     word: &[Step],
     automaton: &[Step],
@@ -258,9 +260,9 @@ fn shortest(a: &[Step], b: &[Step]) -> Option<Vec<u8>> {
 
 /// True if `b` matches every string that `a` matches.
 ///
-/// Only the strings of `a` are checked in which each run is one byte that no segment contains.
-/// Only a run of `b` can match that byte, and such a run also matches every other text of the run
-/// of `a`.
+/// Checks only the strings of `a` in which each run is one byte that neither segment contains. Only
+/// a run of `b` can match that byte, and such a run also matches every other text of the run of
+/// `a`.
 #[must_use]
 pub fn within(a: &Segment, b: &Segment) -> bool {
     // Fast path for most pairs.
@@ -357,7 +359,7 @@ mod tests {
 
     use super::*;
 
-    /// Segments of up to three parts, case-sensitive and case-insensitive.
+    /// Segments with up to three elements, case-sensitive and case-insensitive.
     fn segments() -> Vec<Segment> {
         let texts = [
             "", "a", "b", "ab", "aB", "A", "{x}", "a{x}", "{x}a", "{x}b", "a{x}b", "ab{x}",

@@ -1,7 +1,7 @@
 //! Operations that invariants select by names (API, key, tag, owner, listener, upstream) or by the
-//! path and method of clients' requests. A name can change without an effect on any request, and a
-//! `rewrite` or base path can keep the requests of upstreams. The operation then leaves the
-//! invariant without another difference in a plan.
+//! path and method of clients' requests. A name can change without an effect on any request. A path
+//! or method can change while a `rewrite` or base path keeps the requests of upstreams. The
+//! operation then leaves the invariant, and the plan would have no other line about it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -122,8 +122,8 @@ impl Selection {
         }
     }
 
-    /// Requests of operations that an invariant selects here, and no longer selects in `new`,
-    /// although `new` still serves them.
+    /// Requests of operations that an invariant selects in this version and no longer selects in
+    /// `new`, although `new` still serves them.
     #[must_use]
     pub fn lost<'a>(&'a self, new: &Self, invariant: &str) -> BTreeSet<&'a str> {
         let count = |selected: &RequestGroup| {
@@ -134,7 +134,7 @@ impl Selection {
         let lost = self.0.iter().filter(|(request, was)| {
             let ((was_in, was_out), is) = (count(was), new.0.get(*request).map(count));
             // If no invariant of the new version selects by names, the new version is empty. The
-            // invariant itself has then changed.
+            // invariant itself has then changed, which is reported elsewhere.
             is.is_some_and(|(is_in, is_out)| is_in < was_in && is_out > was_out)
         });
         lost.map(|(request, _)| request.as_str()).collect()
@@ -199,7 +199,8 @@ mod tests {
             ),
             // The invariant no longer selects an operation of `/a`; `/b` is not served any more.
             (r#"{"GET /a": {"operations": 2}}"#, vec!["GET /a"]),
-            // The selected operation of `/a` is not served any more; the other one is.
+            // The new version no longer serves the selected operation of `/a`, but serves the other
+            // operation.
             (r#"{"GET /a": {"operations": 1}}"#, vec![]),
             // `/a` has a new operation that the invariant does not select.
             (

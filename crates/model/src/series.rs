@@ -1,4 +1,4 @@
-//! Cost of a project in metrics: the approximate number of time series that gwd exports.
+//! Estimate of the number of metric time series that gwd exports for a project.
 //!
 //! The count follows the labels of gwd's metrics (operate.md): a duration histogram for each route
 //! and status, a gateway-time histogram for each route, a histogram for each method and status of
@@ -19,7 +19,8 @@ use vocab::lints::METRIC_SERIES;
 /// noticeably load a monitoring system.
 pub const SERIES_MAX: usize = 250_000;
 
-/// Number of series of one histogram: 17 bounds, infinity, sum and count.
+/// Number of series of one histogram: 17 buckets with bounds, the bucket for infinity, sum and
+/// count.
 const HISTOGRAM: usize = 20;
 
 /// Number of routes and of metric series.
@@ -196,8 +197,8 @@ mod tests {
     #[test]
     fn refusals_with_400_and_403_are_counted() {
         let public = "security: [], x-gateway: {public: true},";
-        // Five statuses and the gateway's own time of the route; one call of the upstream; four
-        // counters.
+        // Counted series: histograms of five statuses and of the gateway's own time of the route,
+        // the histogram of one upstream call, and four counters.
         let least = (5 + 1) * super::HISTOGRAM + 4 + super::HISTOGRAM;
         assert_eq!(series("", public), least);
         let filtered = series(

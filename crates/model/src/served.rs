@@ -55,10 +55,11 @@ pub(super) struct Served {
 /// Name of the document's endpoint.
 const DOCUMENT: &str = "document";
 
-/// Makes a document public, before it is converted to another version of OpenAPI. The files to which
-/// it refers are loaded.
+/// Makes the public form of a document. Call this before the document is converted to another
+/// version of OpenAPI. The files to which the document refers must be loaded.
 ///
 /// # Errors
+///
 /// Returns the reason why the document cannot be served.
 pub(super) fn publish(files: &Files, document: &Document) -> Result<Public, String> {
     let stripped = strip::strip(files, document).map_err(|unfit| match unfit {
@@ -165,7 +166,8 @@ pub(super) fn resolve(
 /// Fields of the response, sorted by name. `is_open` is true if everyone may read the document.
 /// `style` is the hash of the page's style sheet.
 fn fields(is_open: bool, style: Option<&str>) -> Vec<(String, String)> {
-    // The entity tag makes a repeated request cheap, so that a new version is seen at once.
+    // With the entity tag, clients can revalidate the document at each use, so that they see a new
+    // version at once.
     let cache = if is_open {
         "no-cache"
     } else {
@@ -219,7 +221,7 @@ fn operation(
         operation: None,
         servers: Servers::of_document(&files.tree, spec),
     };
-    // No request reaches the upstream, but each operation has one.
+    // No request of an endpoint reaches the upstream, but each operation must have one.
     let upstream = match scopes.upstream(settings).ok()? {
         Some(destination) => destination.upstream,
         None => match operations.first() {
@@ -317,8 +319,8 @@ fn report_unchecked(key: &str, at: Span, why: &str, sink: &mut Sink) {
     );
 }
 
-/// Reports operations, and endpoints of other documents, with the path of a document. An internal
-/// operation counts too: its path is not served.
+/// Reports operations and other endpoints whose path equals that of a served document's endpoint.
+/// Includes internal operations, because their paths must not be served.
 pub(super) fn clashes(apis: &[Api], sink: &mut Sink) {
     let endpoints: Vec<(usize, &Rest, &Endpoint)> = apis
         .iter()
@@ -368,7 +370,7 @@ fn templates(operation: &Operation) -> Vec<ir::Template> {
     all.into_iter().flatten().collect()
 }
 
-/// True if two templates are the same path at mounts that share a host and a listener.
+/// True if two templates match the same path at mounts that share a host and a listener.
 fn meet((a, own): (&Api, &ir::Template), (b, other): (&Api, &ir::Template)) -> bool {
     let behind =
         |mount: &ir::Mount, template: &ir::Template| template.clone().behind(&mount.base_path);
@@ -385,8 +387,8 @@ fn meet((a, own): (&Api, &ir::Template), (b, other): (&Api, &ir::Template)) -> b
     })
 }
 
-/// Endpoints of an API's document and the source location that sets them. None if the document is
-/// not served.
+/// Endpoints of an API's document and the source location that sets them. `None` if gwd does not
+/// serve the document.
 pub(super) fn endpoints<'a>(
     entry: &'a ApiEntry,
     settings: &'a Settings,

@@ -1,7 +1,7 @@
 //! Upstreams named in the servers of a document: `servers[].x-gateway`.
 //!
-//! As in OpenAPI, the nearest list applies as a whole: that of the operation, else of the path,
-//! else of the document. A server that names an upstream has the same effect as `x-gateway:
+//! As in OpenAPI, the nearest list of servers applies as a whole: the operation's list, else the
+//! path's, else the document's. A server that names an upstream has the same effect as `x-gateway:
 //! {upstream}` at the level of the list. Several such servers share the requests by weight, like a
 //! `split`.
 
@@ -26,7 +26,7 @@ pub(super) struct Servers<'a> {
     shares: Vec<Share<'a>>,
 }
 
-/// Server that names an upstream.
+/// Server of the document that names an upstream, with its weight.
 struct Share<'a> {
     upstream: NodeRef<'a>,
     weight: Option<NodeRef<'a>>,
@@ -63,7 +63,7 @@ impl<'a> Servers<'a> {
         }
     }
 
-    /// First upstream named in the list, if the list is at this level.
+    /// First upstream that the list of servers names, if the list is at this level.
     pub(super) fn upstream_at(&self, level: Level) -> Option<NodeRef<'a>> {
         let first = self.shares.first().filter(|_| self.level == level);
         first.map(|share| share.upstream)

@@ -1,5 +1,5 @@
-//! Signing keys of the trust file that expire soon. Gateways refuse statements signed by a key
-//! after its `not_after`.
+//! Finding about signing keys of the trust file that expire soon. Gateways refuse statements that a
+//! key signs after its `not_after`.
 
 use bundle::moment::Moment;
 use diag::{Diagnostic, Sink, Span};
@@ -14,8 +14,8 @@ const DAY_S: u64 = 86_400;
 const SOON_S: u64 = 30 * DAY_S;
 
 /// Reports active keys that have expired, or expire within 30 days of [`Files::check_time_s`]. The
-/// findings are placed at the project's name, because the trust file is not a source, and its text
-/// is never shown.
+/// findings are placed at the project's name, because the trust file is not a source file, and
+/// messages never show its text.
 pub(super) fn check(files: &Files, at: Span, sink: &mut Sink) {
     let Ok(bytes) = files.bytes(TRUST_FILE) else {
         return;

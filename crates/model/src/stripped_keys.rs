@@ -1,6 +1,6 @@
-//! Load balancing and limits that use a credential after the gateway has removed it. `hash_on` of
-//! an upstream or `key` of a limit names a field of a scheme with `strip_credential`. Without the
-//! field, `hash_on` selects any target, and a limit counts by client address.
+//! Finding about load balancing and limits that use a credential after the gateway has removed it.
+//! `hash_on` of an upstream or `key` of a limit names a field of a scheme with `strip_credential`.
+//! Without the field, `hash_on` selects any target, and a limit counts by client address.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -78,8 +78,8 @@ fn used<'m>(settings: &'m Settings, api: &'m Api) -> impl Iterator<Item = (NodeI
     upstreams.chain(policies)
 }
 
-/// True for `header:NAME`, `cookie:NAME` or `query:NAME` if the credential at that place is
-/// removed.
+/// True for `header:NAME`, `cookie:NAME` or `query:NAME` if the gateway removes the credential in
+/// that field, cookie or parameter.
 fn is_stripped(key: NodeRef<'_>, stripped: &[&Place]) -> bool {
     let text = key.scalar_text().unwrap_or_default();
     let Some((kind, name)) = text.split_once(':') else {

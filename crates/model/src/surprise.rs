@@ -1,5 +1,6 @@
-//! Requests that an unexpected operation receives. Causes are overlaps that only the schemas
-//! decide, methods that another, wider template has, and hosts that hide a mount (semantics.md §1).
+//! Findings about requests that an unexpected operation receives. Causes are overlapping templates
+//! that only the schemas of parameters distinguish, methods that only a wider template has, and
+//! hosts that hide a mount (semantics.md §1).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -29,13 +30,13 @@ pub(super) enum Overlap {
     /// A request that matches both templates may be valid for both routes.
     Ambiguous,
     /// No request is valid for both routes. Some requests that match both templates may be valid
-    /// for the route that loses.
+    /// for the route without precedence.
     Captured,
-    /// No request that matches both templates can be valid for the route that loses.
+    /// No request that matches both templates can be valid for the route without precedence.
     Silent,
 }
 
-/// Classifies the overlap of two routes. The router prefers `winner`.
+/// Classifies the overlap of two routes. The router prefers the route `winner`.
 pub(super) fn overlap<'r, 'a>(winner: &Side<'_, 'r, 'a>, loser: &Side<'_, 'r, 'a>) -> Overlap {
     if !loser.takes_the_literals_of(winner) {
         return Overlap::Silent;
@@ -51,8 +52,8 @@ impl Side<'_, '_, '_> {
         self.route.template.segments()
     }
 
-    /// True if the parameters of this route may have the literals that `other` has in the same
-    /// segments.
+    /// True if the parameters of this route may have the literals of `other` in the same segments
+    /// as values.
     fn takes_the_literals_of(&self, other: &Self) -> bool {
         self.segments()
             .iter()
@@ -66,7 +67,7 @@ impl Side<'_, '_, '_> {
             })
     }
 
-    /// True if the parameters in each segment may have a common value.
+    /// True if, in each segment, the parameters of both routes may have a common value.
     fn shares_values_with(&self, other: &Self) -> bool {
         self.segments()
             .iter()

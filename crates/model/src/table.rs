@@ -8,7 +8,7 @@ use bundle::ir::{self, Template, TrailingSlash};
 use super::{Api, Operation};
 
 /// True if two mounts can receive the same requests: they share a listener, and they share a host
-/// or both have no hosts.
+/// or neither has hosts.
 pub(super) fn at_one_place(a: &ir::Mount, b: &ir::Mount) -> bool {
     let hosts = a.hosts.is_empty() && b.hosts.is_empty()
         || a.hosts.iter().any(|host| b.hosts.contains(host));
@@ -25,7 +25,7 @@ pub(super) struct Route<'m> {
     pub(super) template: Template,
     /// Base path of the mount.
     pub(super) base_path: &'m str,
-    /// True if the template is the trailing-slash variant of the written path.
+    /// True if the template is the trailing-slash variant of the path in the document.
     pub(super) twin: bool,
 }
 

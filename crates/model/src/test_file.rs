@@ -38,13 +38,14 @@ pub struct TestCase {
     pub headers: Vec<(String, String)>,
     /// Credentials: name of the scheme, and true if its verifier accepts the credential.
     pub credentials: Vec<(Spanned<String>, bool)>,
-    /// Consumer that owns the valid credentials.
+    /// Consumer that owns the valid credentials. `None`: a consumer that gateway.yaml does not
+    /// define, without groups.
     pub consumer: Option<Spanned<String>>,
     /// Address of the sender. `None`: an address that is in no configured list.
     pub peer: Option<IpAddr>,
-    /// Listener that receives the requests.
+    /// Listener that receives the requests. `None`: the listener that matches the URL.
     pub listener: Option<Spanned<String>>,
-    /// Time of the requests. None: the time of the run.
+    /// Time of the requests. `None`: the time at which the test runs.
     pub at: Option<Moment>,
     /// Assumed answers of other services: name of the policy or verifier that calls the service,
     /// and the answer.
@@ -74,9 +75,10 @@ pub enum Expected {
     Upstream(String),
     /// URL of the request that the upstream receives.
     Url(String),
-    /// Value of a field that the upstream receives. None: it does not receive the field.
+    /// Value of a field that the upstream receives. `None`: it does not receive the field.
     Sent(String, Option<String>),
-    /// Value of a field of the gateway's own response. None: it does not have the field.
+    /// Value of a field of the gateway's own response. `None`: the response does not have the
+    /// field.
     Response(String, Option<String>),
     /// The request reaches the upstream: `sent` without any field.
     AnySent,
@@ -131,7 +133,7 @@ pub fn read_file(files: &mut Files, named: (&str, Span), sink: &mut Sink) -> Vec
     read
 }
 
-/// Reads one test. None if the test does not fit the shape, which is reported.
+/// Reads one test. `None` if the test does not fit the shape, which is reported.
 fn test(file: &str, node: NodeRef<'_>) -> Option<TestCase> {
     if !shape::fits(node, item_shape()) {
         return None;

@@ -2,7 +2,8 @@
 //!
 //! The operation takes precedence over the path, then the document, then the gateway. A list
 //! replaces inherited lists; `+policies` appends to them. Within a phase, policies run in the order
-//! gateway, API, path, operation, then by position. Required policies run first.
+//! gateway, API, path, operation, then by position. Policies of `required` run before all others of
+//! their phase.
 
 use std::collections::BTreeMap;
 
@@ -21,7 +22,7 @@ pub(super) struct Reported;
 
 /// Nodes with settings at each level, from the defaults of the document to the operation.
 pub(super) struct Scopes<'a> {
-    /// Definitions of the document itself.
+    /// Definitions of the document.
     pub(super) own: &'a Own<'a>,
     pub(super) root_defaults: Option<NodeRef<'a>>,
     pub(super) path: Option<NodeRef<'a>>,
@@ -29,14 +30,14 @@ pub(super) struct Scopes<'a> {
     pub(super) servers: Servers<'a>,
 }
 
-/// Upstream of requests, and the place that names it.
+/// Upstream of requests, and the source location that names the upstream.
 pub(super) struct Destination {
     pub(super) upstream: Valued<String>,
     /// Level of the servers that name the upstream. `None` if a key `upstream` names it.
     pub(super) by_servers: Option<Level>,
 }
 
-/// Definitions of an API, and those of gateway.yaml that it can use.
+/// Definitions of an API, and the definitions of gateway.yaml that the API can use.
 pub(super) struct Own<'a> {
     pub(super) api: &'a str,
     pub(super) names: &'a AllNames,
@@ -165,8 +166,9 @@ impl<'a> Scopes<'a> {
         )
     }
 
-    /// Handling of paths that an upstream may read as another path. Default: `strict`. Always
-    /// `keep` if the path item does not set it and its own path can be read as another path.
+    /// Handling of paths that an upstream may understand as another path. Default: `strict`. If the
+    /// path item does not set `path_readings` and its own path can be understood as another path:
+    /// `keep`.
     pub(super) fn path_readings(
         &self,
         settings: &Settings,
@@ -261,8 +263,7 @@ impl Own<'_> {
     /// defined.
     pub(super) fn upstream(&self, name: &str, settings: &Settings) -> Option<String> {
         let named = self.name_of_upstream(name);
-        // A definition of the document takes precedence. The definition that is found is marked as
-        // used.
+        // A definition of the document takes precedence. Mark the definition that is found as used.
         let own = named != name;
         (own || settings.names.kind(Kind::Upstream).knows(name)).then_some(named)
     }

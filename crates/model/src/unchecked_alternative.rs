@@ -1,6 +1,6 @@
-//! Alternatives of security requirements that only the upstream checks, beside alternatives that
-//! gwd checks. A client avoids gwd's verifier with any value as the credential of such an
-//! alternative.
+//! Finding about security requirements that contain both alternatives that gwd checks and
+//! alternatives that only the upstream checks. A client can avoid gwd's verifier: it sends any
+//! value as the credential of such an alternative.
 
 use std::collections::BTreeMap;
 
@@ -36,8 +36,8 @@ pub(super) fn check(apis: &[Api], sink: &mut Sink) {
     }
 }
 
-/// Alternatives that only the upstream checks, if gwd checks another one. Requirements that admit
-/// everyone have findings of their own.
+/// Alternatives that only the upstream checks, if gwd checks another alternative of the
+/// requirement. Requirements that admit everyone have separate findings.
 fn unchecked<'s>(api: &Api, security: &'s Security) -> Vec<&'s Alternative> {
     let is_checked = |alternative: &Alternative| {
         let mut schemes = alternative
@@ -58,7 +58,7 @@ fn scheme<'a>(api: &'a Api, name: &str) -> Option<&'a ir::Scheme> {
     api.schemes.iter().find(|scheme| scheme.name == name)
 }
 
-/// The finding at the scheme's definition in the document.
+/// Creates the finding, at the scheme's definition in the document.
 fn finding(api: &Api, alternative: &Alternative, operations: &[(String, Span)]) -> Diagnostic {
     let is_used = |canonical: &String| {
         let mut uses = alternative.0.iter();

@@ -5,8 +5,8 @@ use diag::{Diagnostic, Sink};
 use openapi::spec::Requirement;
 use vocab::security_lints::UNREACHABLE_ALTERNATIVE;
 
-/// Reports each alternative that never decides, once. An earlier empty alternative is not a reason
-/// for a finding, because credentials that come with a request are checked in spite of it.
+/// Reports each alternative that never decides, once. After an empty alternative nothing is
+/// reported, because gwd still checks the credentials that a request carries.
 pub(super) fn check(requirements: &[Requirement], sink: &mut Sink) {
     for (index, later) in requirements.iter().enumerate() {
         let mut earlier = requirements[..index].iter();

@@ -91,7 +91,7 @@ fn broken(operation: &Operation, why: &str, sink: &mut Sink) {
 /// Maximum length of a multipart body that gwd checks, in bytes: 8 MiB.
 const CHECKED_BYTES_MAX: u64 = 8 << 20;
 
-/// Reports media types whose bodies are forwarded unchecked.
+/// Reports media types whose bodies gwd forwards without a check.
 fn unread(operation: &Operation, described: &ir::ContractOperation, sink: &mut Sink) {
     for response in &described.responses {
         for one in &response.media_types {

@@ -1,9 +1,9 @@
 //! Verifiers that a document defines: in `x-gateway.auth` at its root, and inside security schemes.
 //!
-//! Both become verifiers of the bundle, so that plans, routes and gwd treat them like those of
-//! gateway.yaml. Their names contain a character that names in gateway.yaml cannot have:
-//! `API/NAME`, and `API/KIND@PLACE` inside a scheme. They do not contain the name of a scheme under
-//! `components`, because such names are not behaviour.
+//! Both become verifiers of the bundle, so that plans, routes and gwd treat them like the verifiers
+//! of gateway.yaml. Their names contain a character that names in gateway.yaml cannot have:
+//! `API/NAME`, and `API/KIND@PLACE` inside a scheme. The names do not contain the name of a scheme
+//! under `components`, because such names do not affect behaviour.
 
 use std::collections::BTreeMap;
 
@@ -21,7 +21,7 @@ use sources::project::files::{Files, Refusal};
 /// Verifiers of one document, with their names in the bundle.
 #[derive(Clone, Debug, Default)]
 pub struct Own {
-    /// Verifiers of the root, in the order of the document.
+    /// Verifiers in `x-gateway.auth` at the root, in the order of the document.
     root: Vec<Defined<ir::Verifier>>,
     /// Verifiers inside security schemes, by the node of the definition.
     inline: BTreeMap<NodeId, Defined<ir::Verifier>>,
@@ -68,7 +68,7 @@ impl Own {
         own
     }
 
-    /// Verifier that the document calls `name`, else that of gateway.yaml.
+    /// Verifier with this name: the document's, else gateway.yaml's.
     pub(crate) fn named<'v>(
         &'v self,
         api: &str,
@@ -100,7 +100,8 @@ impl Own {
         self.root.iter().chain(self.inline.values())
     }
 
-    /// Verifiers of the root, and those inside schemes that operations use, each name once.
+    /// Verifiers at the root of the document, and verifiers inside schemes that operations use,
+    /// each name once.
     pub(crate) fn used(self, schemes: &[ir::Scheme]) -> Vec<Defined<ir::Verifier>> {
         let mut all = self.root;
         for one in self.inline.into_values() {
@@ -149,7 +150,7 @@ impl Own {
     }
 }
 
-/// All verifiers of a project: those of gateway.yaml and those of its documents.
+/// All verifiers of a project, from gateway.yaml and from its documents.
 pub(crate) fn all<'m>(
     settings: &'m Settings,
     apis: &'m [Api],
@@ -158,7 +159,8 @@ pub(crate) fn all<'m>(
     settings.auth.iter().chain(own)
 }
 
-/// Verifier of a scheme of an API. `None` if the gateway checks no credential.
+/// Verifier of an API's security scheme. `None` if the gateway does not check the scheme's
+/// credential.
 pub(crate) fn of_scheme<'m>(
     settings: &'m Settings,
     api: &'m Api,
@@ -185,7 +187,8 @@ fn read(node: NodeRef<'_>) -> Option<auth::Checked> {
     verifier(node.get("kind")?.scalar_text()?, node)
 }
 
-/// Place of the credentials of a scheme in requests. `None` for an API key at an unsupported place.
+/// Place of a scheme's credential in requests: field, query parameter, cookie or certificate.
+/// `None` for an API key at an unsupported place.
 pub(super) fn place(kind: &SchemeKind) -> Option<Place> {
     Some(match kind {
         SchemeKind::ApiKey {
@@ -209,7 +212,8 @@ pub(super) fn place(kind: &SchemeKind) -> Option<Place> {
     })
 }
 
-/// Place of a credential as part of a name: `bearer`, `header:x-key`, …
+/// Place of a credential (field, parameter or cookie), as used in names: `bearer`, `header:x-key`,
+/// …
 fn described(place: &Place) -> String {
     let text = match place {
         Place::Header(name) => format!("header:{name}"),

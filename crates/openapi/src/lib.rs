@@ -1,6 +1,6 @@
 //! OpenAPI documents: [`overlay`] applies overlays, [`spec`] reads documents, [`lint`] defines the
-//! rules, [`check`] runs them, and [`strip`] makes documents public,
-//! and [`page`] shows them.
+//! rules, [`check`] runs the rules, [`strip`] makes documents public, and [`page`] shows public
+//! documents.
 
 #![cfg_attr(not(test), deny(clippy::disallowed_methods))]
 

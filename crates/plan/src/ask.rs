@@ -26,12 +26,12 @@ use validator::{BodyUse, Cone, Credentials, Described};
 /// Peer address of requests for which the peer does not matter (documentation range, RFC 5737).
 pub(crate) const OUTSIDER: IpAddr = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 1));
 
-/// Assumed answer of another service, for a policy or verifier that would ask that service in gwd.
+/// Assumed answer of another service, for a policy or verifier that would call this service in gwd.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Assumption {
     /// Name of the policy or verifier.
     pub asker: String,
-    /// Name of the assumed answer, one of those that [`words`] returns.
+    /// Name of the assumed answer. The possible names are those that [`words`] returns.
     pub answer: String,
 }
 
@@ -107,7 +107,8 @@ pub fn fault(gateway: &Gateway, assumption: &Assumption) -> Option<String> {
     })
 }
 
-/// Answer with this name on the command line, such as `allow`. `None` for an unknown name.
+/// Converts the name of an assumed answer on the command line, such as `allow`, to the answer.
+/// `None` for an unknown name.
 fn assumed(asker: Asker, word: &str) -> Option<Answer> {
     let status = |status| Answer::Http(Arc::new(Answered::empty(status)));
     match (asker, word) {
@@ -143,7 +144,8 @@ fn assumed(asker: Asker, word: &str) -> Option<Answer> {
 /// Name of the step that the field `validate` adds.
 const FIELD: &str = "validate";
 
-/// Names of the steps that check requests against their description.
+/// Names of the chain's steps that check requests against the operation's description: the
+/// `validate` policies and the field `validate`.
 fn validating(gateway: &Gateway) -> Vec<String> {
     let own = gateway.apis.iter().flat_map(|api| &api.policies);
     let policies = gateway.shared.policies.iter().chain(own);
@@ -152,7 +154,8 @@ fn validating(gateway: &Gateway) -> Vec<String> {
     names.chain([FIELD.to_owned()]).collect()
 }
 
-/// Result of the check of a request. `None` if the body decides and is not known.
+/// Checks a request against its operation's description, as the `validate` step does in gwd. `None`
+/// if the result depends on a body that is not known.
 fn examined(
     snapshot: &Snapshot,
     decided: &Decided<'_>,
@@ -224,7 +227,7 @@ fn scan(decided: &mut Decided<'_>, (head, body): (&RequestHead, &[u8]), cx: &Cx<
     });
 }
 
-/// Answer of a store whose counters are zero, like those of a gateway that starts.
+/// Answer of a store of counters in which all counters are zero, as after the start of a gateway.
 fn counted(count: &policy::store::Count) -> Answer {
     let (capacity, cost) = (count.tokens.capacity(), count.cost.unsigned_abs());
     let admitted = cost <= capacity;
@@ -249,12 +252,12 @@ fn computed(check: &password::Check) -> Answer {
 pub struct Oracle {
     snapshot: Snapshot,
     revoked: Revoked,
-    /// Verifiers that ask another service, by name.
+    /// Verifiers that call another service, by name.
     verifiers: Vec<(String, About)>,
-    /// Answers that apply unless the caller assumes others: every token is forged, and every
-    /// message valid.
+    /// Default answers, for verifiers and policies without an assumption of the caller: every token
+    /// is forged, and every message valid.
     usual: Vec<Assumption>,
-    /// Number of the answers of `usual` about tokens, which come first.
+    /// Number of entries of `usual` that are about tokens. These entries come first.
     about_tokens: usize,
 }
 
@@ -339,8 +342,8 @@ pub fn range_files(gateway: &Gateway) -> BTreeSet<String> {
     filters.flatten().map(ToString::to_string).collect()
 }
 
-/// Source of secrets for the engine: every secret is empty. Only the files of address ranges in the
-/// map have their content.
+/// Source of secrets for the engine: every secret is empty. Only the files in the map, which
+/// contain address ranges, have their content.
 struct NoSecrets<'r>(&'r RangeFiles);
 
 impl Secrets for NoSecrets<'_> {
@@ -369,8 +372,9 @@ impl Oracle {
         Self::with_ranges(gateway, bundle, &RangeFiles::new())
     }
 
-    /// Builds an engine as [`Oracle::build`] does, with the ranges of files. The other files of
-    /// `allow_file` and `deny_file` count as unknown: they admit every address.
+    /// Builds an engine as [`Oracle::build`] does. `ranges` contains the address ranges of files
+    /// named by `allow_file` and `deny_file`. Files that are not in `ranges` count as unknown: they
+    /// admit every address.
     ///
     /// # Errors
     /// Returns the error with which gwd would refuse this gateway.
@@ -416,10 +420,10 @@ impl Oracle {
         &self.snapshot
     }
 
-    /// Decides a request, unless the listener refuses it. A token whose verifier asks another
-    /// service counts as forged, except a witness's token. Without [`Question::body`], the request
-    /// counts as valid for its description. A decision that depends on any other answer stays open
-    /// ([`Verdict::Ask`]).
+    /// Decides a request, unless the listener refuses it. A token whose verifier calls another
+    /// service counts as forged, except the token of a witness. Without [`Question::body`], the
+    /// request counts as valid for its description. A decision that depends on any other answer
+    /// stays open ([`Verdict::Ask`]).
     ///
     /// # Errors
     /// Returns the refusal if the listener refuses the request.
@@ -497,7 +501,8 @@ impl Oracle {
         Ok(see(&decided, admitted, &cx))
     }
 
-    /// Names of the policy, or of the verifiers, that need the answer to an effect.
+    /// Names of the policy, or of the verifiers, that need the answer of another service to an
+    /// effect (lookup).
     #[must_use]
     pub fn asker_names<'o>(&'o self, decided: &'o Decided<'_>, effect: &Effect) -> Vec<&'o str> {
         let step = |route: &'o RouteRef<'_>| {

@@ -36,9 +36,9 @@ pub struct Change {
     pub old: Value,
     /// Value on the new side.
     pub new: Value,
-    /// Source location of the old value.
+    /// Source location of the old value. `None` if it is unknown or there is no old value.
     pub source_old: Option<Place>,
-    /// Source location of the new value.
+    /// Source location of the new value. `None` if it is unknown or there is no new value.
     pub source_new: Option<Place>,
     /// Listeners and mounts of the requests that the change concerns. Empty if it concerns no
     /// requests.
@@ -54,14 +54,15 @@ pub struct Change {
     /// Merged changes, if there are several. The change is acknowledged if each of them is
     /// acknowledged.
     pub members: Vec<Member>,
-    /// Part of the message that differs, for a change of a client contract.
+    /// Part of the message that differs, for a change of a client contract. `None` for other
+    /// changes.
     pub message: Option<Box<Message>>,
     /// Credentials that the operation requires, for requests that are served only on one side.
     /// `None` for all other changes.
     pub access: Option<String>,
-    /// Request whose outcomes show the difference.
+    /// Request whose outcomes show the difference. `None`: no such request was built.
     pub witness: Option<Witness>,
-    /// Reason why there is no witness.
+    /// Reason why there is no witness. `None` if there is a witness or no reason is known.
     pub why_none: Option<&'static str>,
     /// Stable identifier, computed from the structure of the change and not from its text.
     /// Includes the environments.
@@ -95,13 +96,14 @@ pub struct Member {
     pub base: String,
     /// Subject of the merged change, as in [`Change::about`].
     pub about: String,
-    /// Line that a plan without the other operations of the change would contain. An
-    /// acknowledgement of that line covers all members of the operation. `None` if the operation
-    /// has only one member, or if the change concerns no other operations.
+    /// Fingerprints of the line that a plan would contain if the change concerned only this
+    /// member's operation. An acknowledgement of that line covers all members of the operation.
+    /// `None` if the operation has only one member, or if the change concerns no other operations.
     pub line: Option<OperationLine>,
 }
 
-/// Fingerprints of the line that a plan would contain for one operation alone ([`Member::line`]).
+/// Fingerprints of the line that a plan would contain if a change concerned one operation only
+/// ([`Member::line`]).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct OperationLine {
     /// Fingerprint, with the environments of the line.
@@ -131,7 +133,7 @@ pub struct Witness {
     pub method: String,
     /// URL of the request.
     pub url: String,
-    /// Header fields other than those of the credentials.
+    /// Header fields, without the fields that carry the credentials.
     pub headers: Vec<(String, String)>,
     /// Credentials that the request carries.
     pub credentials: Vec<WitnessCredential>,
@@ -140,7 +142,7 @@ pub struct Witness {
     /// Address of the peer, if the outcome depends on it. Default: an address that is in no
     /// configured list.
     pub peer: Option<std::net::IpAddr>,
-    /// Body of the request.
+    /// Body of the request. `None`: no body.
     pub body: Option<String>,
     /// Outcome at the old gateway.
     pub old: Outcome,

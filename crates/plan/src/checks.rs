@@ -1,6 +1,6 @@
 //! Checks of client contracts: one row of `checks.tsv` per id.
 //!
-//! Ids and default levels are those of oasdiff, so that users of oasdiff recognise them.
+//! Ids and default levels are the same as in oasdiff, so that users of oasdiff recognise them.
 //! `left_out.tsv` lists the ids of oasdiff that have no row, each with the reason.
 
 use std::collections::HashMap;
@@ -42,7 +42,7 @@ pub fn of(id: &str) -> Option<&'static Check> {
     BY_ID.get(id).copied()
 }
 
-/// Ids of oasdiff without a check of their own, each with the reason.
+/// Ids of oasdiff for which there is no check here, each with the reason.
 pub fn left_out() -> impl Iterator<Item = (&'static str, &'static str)> {
     let lines = include_str!("left_out.tsv").lines();
     lines.filter_map(|line| line.split_once('\t'))

@@ -5,7 +5,8 @@
 pub enum Section {
     /// Access: requests that are newly admitted or refused.
     Security,
-    /// Release rules: changes of gates, acknowledgements, lint levels and others.
+    /// Release rules: changes of gates, acknowledgements, lint levels, channel, store and other
+    /// rules.
     Rules,
     /// Routing: which operation handles which requests.
     Routing,

@@ -28,8 +28,8 @@ pub(super) fn conceal(plan: &mut Plan, concealed: &ConcealedTexts) {
                 member.about = hint(path);
             }
         }
-        // The request of a witness can contain values from the document, such as those of an
-        // `enum`.
+        // The request of a witness can contain values from the OpenAPI document, such as an
+        // `enum`'s.
         if let Some(witness) = &change.witness
             && is_shown(concealed, witness)
         {
@@ -39,7 +39,7 @@ pub(super) fn conceal(plan: &mut Plan, concealed: &ConcealedTexts) {
     }
 }
 
-/// True if a request contains text of a concealed file.
+/// True if the request of a witness contains text of a concealed file.
 fn is_shown(concealed: &ConcealedTexts, witness: &Witness) -> bool {
     let headers = witness.headers.iter();
     let texts = headers.flat_map(|(name, value)| [name.as_str(), value.as_str()]);

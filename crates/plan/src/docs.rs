@@ -56,8 +56,8 @@ pub(super) fn compare(old: &SourceMap, new: &SourceMap, plan: &mut Plan) {
     }
 }
 
-/// Change of the place from which clients get tokens, or of the scopes for which they ask. The
-/// gateway is not affected. Clients send their secrets and codes to a new URL.
+/// Creates a change of the URLs from which clients get OAuth tokens, or of the scopes that they
+/// request. The gateway behaves as before, but clients send their secrets and codes to a new URL.
 fn of_tokens(api: &str, part: &str, old: Value, new: Value) -> Change {
     let urls = |value: &Value| -> BTreeSet<String> {
         let text = value.as_str().unwrap_or_default();
@@ -100,7 +100,7 @@ fn added_or_removed_parts(plan: &Plan) -> BTreeMap<String, Vec<String>> {
     moved
 }
 
-/// Subject, old value and new value of a line.
+/// Line of a plan: its subject, old value and new value.
 type Line = (String, Value, Value);
 
 fn line(subject: String, old: Value, new: Value) -> Change {

@@ -2,13 +2,13 @@
 //! lists them.
 //!
 //! An environment that exists on one side only is one line. A new environment is compared with
-//! every existing one in the classes that admit more callers. In the other gated classes it is
-//! compared with the environments that it may replace: those that are removed or have the same
-//! channel, otherwise the project without an environment, otherwise the most similar one. Gates can
-//! therefore not be bypassed by replacing a strict environment with a lax one of another name. The
-//! rules of a new environment are compared with those of the project without an environment, and of
-//! each environment that it may replace. The project without an environment is compared with each
-//! removed environment that it replaces.
+//! every existing environment in the classes that admit more callers. In the other gated classes it
+//! is compared only with the environments that it may replace. These are environments that are
+//! removed or have the same channel, otherwise the project without an environment, otherwise the
+//! most similar environment. Replacing a strict environment with a lax environment of another name
+//! can therefore not bypass gates. The rules of a new environment are compared with the rules of
+//! the project without an environment, and of each environment that it may replace. The project
+//! without an environment is compared with each removed environment that it replaces.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -45,7 +45,7 @@ const OPENING: [Class; 4] = [
 /// Gated classes that are compared only if one environment replaces another.
 const TAKEN_OVER: [Class; 3] = [Class::Removed, Class::Moved, Class::Relax];
 
-/// Compares every environment. If no environment has an old side, the plan is that of a first
+/// Compares every environment. If no environment has an old side, returns the plan of a first
 /// release. `None` if there is no new side.
 ///
 /// # Errors
@@ -100,8 +100,8 @@ pub fn compare_each(pairs: &[Pair]) -> Result<Option<Plan>, BuildError> {
     Ok(Some(whole))
 }
 
-/// Index of each change in the plan. The key is the fingerprint, and the position among the changes
-/// of one environment that have this fingerprint.
+/// Index of each change in the plan. Key: the fingerprint of the change, and its position among the
+/// changes of one environment with this fingerprint.
 type Known = HashMap<(String, usize), usize>;
 
 /// Copies a plan without its changes.
@@ -333,7 +333,8 @@ fn heir<'p>(old: &Side, pairs: &'p [Pair]) -> Option<&'p Side> {
     let named = pairs.iter().filter(|pair| !pair.environment.is_empty());
     let mut named = named.filter_map(|pair| pair.new.as_ref()).peekable();
     let is_last = named.peek().is_none();
-    // The project without an environment is never released in the channel of an environment.
+    // A project without an environment whose channel belongs to a named environment is never
+    // released.
     let is_idle = named.any(|side| channel(side) == channel(base));
     let is_same = channel(old).is_some() && channel(old) == channel(base);
     (!is_idle && (is_last || is_same)).then_some(base)

@@ -14,7 +14,8 @@ use diag::text::printable;
 /// Maximum number of operations named in a line about several operations.
 const NAMED_MAX: usize = 5;
 
-/// Number of operations from which additions or removals at several places are one line.
+/// Minimum number of operations of one mount whose additions or removals form one line, even if
+/// their source locations differ. Fewer operations have one line each.
 const MANY_MIN: usize = 4;
 
 /// One line of a plan.
@@ -22,7 +23,7 @@ const MANY_MIN: usize = 4;
 pub struct Line<'a> {
     /// Changes of the line, at least one.
     pub changes: Vec<&'a Change>,
-    /// Class of the line, or words for a line with changes of several classes.
+    /// Class of the line. For a line with changes of several classes, a text instead of the class.
     pub label: &'static str,
     /// Class by which lines are counted and limited.
     pub class: Class,
@@ -32,7 +33,8 @@ pub struct Line<'a> {
     pub names: Option<String>,
 }
 
-/// Change of one operation, or the removal and the addition that move it.
+/// Change of one operation, or a removal and an addition that together move the operation to
+/// another path, host or listener.
 struct Unit<'a> {
     changes: Vec<&'a Change>,
     /// Position of the first change in the plan.
@@ -71,7 +73,7 @@ pub fn lines<'a>(report: &Report<'_>, changes: &[&'a Change]) -> Vec<Line<'a>> {
     let by_cause = grouped(units, |unit| cause(report, unit));
     let (single, folded): (Vec<_>, Vec<_>) =
         by_cause.into_iter().partition(|group| group.len() == 1);
-    // Many operations of one mount are one line, even if each is edited at a place of its own.
+    // Fold many operations of one mount into one line, even if their source locations differ.
     let single = single.into_iter().flatten().collect();
     let by_mount = grouped(single, |unit| of_mount(report, unit));
     let by_mount = by_mount.into_iter().flat_map(|group| match group.len() {
@@ -83,14 +85,15 @@ pub fn lines<'a>(report: &Report<'_>, changes: &[&'a Change]) -> Vec<Line<'a>> {
     groups.into_iter().map(line).collect()
 }
 
-/// Lines of the changes with one line for each operation that moved, and for each other change.
+/// Converts changes to lines. An operation that moved has one line for its removal and addition.
+/// Every other change has its own line.
 #[must_use]
 pub fn moves<'a>(report: &Report<'_>, changes: &[&'a Change]) -> Vec<Line<'a>> {
     let units = moved(report, changes).into_iter();
     units.map(|unit| line(vec![unit])).collect()
 }
 
-/// Groups of units with equal keys. A unit without a key is a group of its own.
+/// Groups units with equal keys. A unit without a key forms a group of its own.
 fn grouped<'a>(
     units: Vec<Unit<'a>>,
     key: impl Fn(&Unit<'a>) -> Option<Cause>,
@@ -107,7 +110,7 @@ fn grouped<'a>(
     groups
 }
 
-/// Lines of the changes without folding: one for each change.
+/// Converts changes to lines without folding: one line for each change.
 #[must_use]
 pub fn unfolded<'a>(changes: &[&'a Change]) -> Vec<Line<'a>> {
     changes.iter().map(|change| single(change)).collect()
@@ -120,7 +123,7 @@ impl Line<'_> {
         self.changes[0]
     }
 
-    /// Number of changes whose source locations are not those of the first one.
+    /// Number of changes whose source locations differ from those of the first change.
     #[must_use]
     pub fn other_places(&self) -> usize {
         let of = |change: &Change| (change.source_old.clone(), change.source_new.clone());
@@ -129,13 +132,13 @@ impl Line<'_> {
         others.count()
     }
 
-    /// True for operations whose path, host, listener or method is another one.
+    /// True if the operations of the line moved to another path, host, listener or method.
     #[must_use]
     pub fn is_move(&self) -> bool {
         self.label != self.class.name()
     }
 
-    /// Symbol of the line.
+    /// Symbol shown before the line: `~` for moved operations, otherwise the symbol of the class.
     #[must_use]
     pub fn symbol(&self) -> &'static str {
         match self.is_move() {
@@ -144,7 +147,8 @@ impl Line<'_> {
         }
     }
 
-    /// Fingerprints of the changes: one or two, or the first and the number of the others.
+    /// Fingerprints of the line's changes, for display. For more than two changes: the first
+    /// fingerprint and the number of the others.
     #[must_use]
     pub fn fingerprints(&self) -> String {
         let shown: Vec<&str> = self
@@ -324,7 +328,8 @@ fn listeners(change: &Change) -> String {
     all.into_iter().collect::<Vec<_>>().join(", ")
 }
 
-/// Cause of a change, by which it is folded. `None` for a change that has its own line.
+/// Cause of a change. Changes with equal causes are folded into one line. `None` for a change that
+/// has its own line.
 fn cause(report: &Report<'_>, unit: &Unit<'_>) -> Option<Cause> {
     let (first, mut parts) = common(report, unit)?;
     match &unit.moved {
@@ -365,9 +370,9 @@ fn is_of_requests(change: &Change) -> bool {
     matches!(change.class, Class::Added | Class::Removed)
 }
 
-/// First change of a unit with the properties that all changes of a line share: API, mount,
-/// environments and review. For an operation that stays where it is, also hosts and listeners.
-/// `None` for changes outside of Routing, and for changes of no or several operations.
+/// Returns the first change of a unit, and the properties that all changes of a folded line share:
+/// API, mount, environments and review. For an operation that did not move, also hosts and
+/// listeners. `None` for changes outside of Routing, and for changes of no or several operations.
 fn common<'a>(report: &Report<'_>, unit: &Unit<'a>) -> Option<(&'a Change, Vec<String>)> {
     let first = unit.changes[0];
     let operation = first.operation.as_ref()?;
@@ -471,7 +476,8 @@ fn moved_operation(unit: &Unit<'_>, movement: &Movement) -> String {
     format!("{method}{both} ({})", operation.key)
 }
 
-/// Path below which all operations are, as ` below /v2`. Empty if they have no segment in common.
+/// Longest path prefix that all operations share, as ` below /v2`. Empty if they have no segment in
+/// common.
 fn below(units: &[Unit<'_>]) -> String {
     let paths = units.iter().filter_map(|unit| {
         let operation = unit.changes[0].operation.as_ref()?;

@@ -3,10 +3,11 @@
 
 use super::{Change, Class, Plan, Section};
 
-/// Id of a difference that no rule describes. Its class is unknown, so it trips every gate.
+/// Id of a change for a difference that no rule of the comparison describes. Its class is unknown,
+/// so it trips every gate.
 const UNCLASSIFIED: &str = "unclassified";
 
-/// Id of the line for paths that exceed the step limit of the comparison. It may stand for changes
+/// Id of the line for paths that exceed the step limit of the comparison. The line may hide changes
 /// of any class, so it trips every gate.
 pub(crate) const NOT_COMPARED: &str = "paths-not-compared";
 

@@ -1,5 +1,5 @@
 //! Plan as annotations for GitHub Actions: `::error file=…,line=…::message` for blocked changes,
-//! `::warning` and `::notice` for the others.
+//! `::warning` and `::notice` for other changes.
 //!
 //! GitHub shows at most ten annotations of each kind per step, so only the ten most severe are
 //! written. <https://docs.github.com/actions/reference/workflow-commands-for-github-actions>

@@ -85,7 +85,8 @@ struct Group {
     parts: BTreeMap<Vec<String>, Part>,
 }
 
-/// Changes of a group that concern the same operations at several places.
+/// Changes of a group that concern the same operations, for requests at several listeners or
+/// mounts.
 #[derive(Default)]
 struct Part {
     places: BTreeSet<RequestPlace>,
@@ -139,7 +140,7 @@ impl Group {
 }
 
 impl Part {
-    /// Moves the operations and places of a change to its part.
+    /// Moves the operations and request places of a change to the part with these operations.
     fn take(parts: &mut BTreeMap<Vec<String>, Self>, change: &mut Change) {
         let member = Member {
             fingerprint: change.fingerprint.clone(),
@@ -153,7 +154,7 @@ impl Part {
         part.places.append(&mut change.places);
     }
 
-    /// Fingerprints of the line that a plan would contain without the other parts of the group.
+    /// Fingerprints of the line that a plan would contain if the group had only this part.
     fn line(&self, whole: &Change, operations: Vec<String>) -> OperationLine {
         let alone = Change {
             operations,

@@ -20,7 +20,7 @@ use super::words;
 use super::{Change, Section};
 use diag::text::printable;
 
-/// Number of lines of a section that are shown without opening the rest.
+/// Number of lines of a section that are shown without expanding the section.
 const OPEN_MAX: usize = 20;
 
 const STYLE: &str = include_str!("html.css");

@@ -76,7 +76,8 @@ fn counts(out: &mut String, report: &Report<'_>, paint: Paint) {
     }
 }
 
-/// Renders the changes of a section. More than [`SHOWN_MAX`] lines of a class are only counted.
+/// Renders the changes of a section. Shows at most [`SHOWN_MAX`] lines of each class and counts the
+/// rest.
 fn lines(out: &mut String, report: &Report<'_>, changes: &[&Change], look: Look, paint: Paint) {
     let mut shown: BTreeMap<Class, usize> = BTreeMap::new();
     let mut left: BTreeMap<&str, usize> = BTreeMap::new();

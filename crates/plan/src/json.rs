@@ -42,7 +42,7 @@ pub fn document(report: &Report<'_>) -> Value {
                    "file": ack.place.as_ref().map(|place| &place.file), "line": ack.place.as_ref().map(|place| place.line)})
         })
         .collect();
-    // For several environments, the top-level sides are those of the project without an
+    // For several environments, the top-level sides are the sides of the project without an
     // environment, if it is compared.
     let several = !subject.environments.is_empty();
     let bare = subject.environments.iter().find(|one| one.name.is_none());

@@ -93,15 +93,15 @@ pub struct Plan {
     pub changes: Vec<Change>,
     /// True if a release would not change behaviour: all changes concern prose or release rules.
     pub no_op: bool,
-    /// Inputs that were not available: `source` of the old side, or `schemas` of a bundle that was
-    /// built before contracts contained schemas.
+    /// Names of inputs that were not available: `source` for the old side's source map, `schemas`
+    /// for the schemas of a bundle built before contracts contained schemas.
     pub missing: Vec<&'static str>,
-    /// Notes on parts that were not compared.
+    /// Notes for the reader, such as parts of the configuration that were not compared.
     pub notes: Vec<String>,
     /// Messages about witnesses that do not show their change. Each is a bug in the comparison.
     pub bugs: Vec<String>,
     /// Messages about hosts whose paths exceed the step limit of the comparison. The plan has one
-    /// line for each (`paths-not-compared`); that of a first release is incomplete.
+    /// line for each host (`paths-not-compared`). The plan of a first release is incomplete.
     pub too_large: Vec<String>,
     /// Number of steps that the route comparison took: search states, pairs of routes, and index
     /// nodes.
@@ -214,7 +214,7 @@ fn described(
     Ok(())
 }
 
-/// Creates a side without a source map, for the comparison of one part of a gateway.
+/// Creates a side without a source map, to compare one part of a gateway.
 fn bare(bundle: Digest, half: remainder::Half) -> Side {
     Side {
         bundle,
@@ -264,7 +264,7 @@ impl Plan {
                     change.section = Section::Security;
                     change.why_none = Some("the old side has answered 410 since its sunset");
                 }
-                // Neither side serves the operation any more.
+                // Neither the old nor the new side serves the operation any more.
                 (true, true) => change.class = Class::Changed,
                 (false, false) => continue,
             }

@@ -15,7 +15,7 @@ pub enum Side {
     New,
 }
 
-/// Source location of a value, with the word that precedes it.
+/// Source location of a value, with the word that precedes it in Markdown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SourceLink<'a> {
     /// `was`, `now`, or `at` for a location that both sides have.
@@ -101,8 +101,8 @@ impl Base {
 }
 
 impl Links {
-    /// Address of a place. `None` without an address of its side, and for files outside of the
-    /// project folder.
+    /// Address of a source location. `None` if its side has no base URL, or if the file is outside
+    /// of the project folder.
     #[must_use]
     pub fn to(&self, located: &SourceLink<'_>) -> Option<String> {
         let base = match located.side {

@@ -5,7 +5,7 @@
 pub struct OperationRef {
     /// Key of the operation.
     pub key: String,
-    /// `operationId` of the operation.
+    /// `operationId` of the operation. `None`: the document sets none.
     pub id: Option<String>,
     /// HTTP method.
     pub method: String,

@@ -72,7 +72,7 @@ pub(crate) fn with_new_names(old: &ir::Gateway, new: &ir::Gateway) -> Option<ir:
             let is_taken = || by_address.values().any(|taken| *taken == name);
             match by_address.get(name) {
                 Some(new) => (*new != name).then(|| (name, (*new).to_owned())),
-                // Another listener, at another address, has this name now.
+                // The new gateway has another listener with this name, at another address.
                 None => is_taken().then(|| (name, format!("{name} (before)"))),
             }
         })

@@ -41,7 +41,7 @@ pub(super) fn add(plan: &mut Plan, old: Option<&Side>, new: &Side) {
             side.as_ref()?.place(change, other.as_ref())
         };
         let (old, new) = (place(&before, &after), place(&after, &before));
-        // Changes of client contracts may already have the places of their schemas.
+        // Changes of client contracts may already have the source locations of their schemas.
         change.source_old = change.source_old.take().or(old);
         change.source_new = change.source_new.take().or(new);
     }
@@ -50,8 +50,8 @@ pub(super) fn add(plan: &mut Plan, old: Option<&Side>, new: &Side) {
 /// Source locations of a schema on both sides.
 type Places = (Option<Place>, Option<Place>);
 
-/// Source locations of the first schema that differs for clients, by operation. A change of the
-/// validation of requests has the same cause.
+/// Source locations of the first request schema that differs for clients, by operation. A change of
+/// the operation's request validation (`request-check-…`) gets the same source locations.
 struct Checked(BTreeMap<String, Places>);
 
 impl Checked {
@@ -172,8 +172,8 @@ impl<'a> View<'a> {
     }
 }
 
-/// Source location of a definition or setting. If it has none: that of the nearest part that
-/// contains it.
+/// Source location of a definition or setting. If its location is unknown: the location of the
+/// nearest part that contains it.
 fn defined<'m>(map: &'m SourceMap, subject: &str) -> Option<&'m Place> {
     nearest(subject).find_map(|subject| map.definitions.get(subject))
 }
@@ -308,8 +308,8 @@ impl<'a> Of<'a> {
         let mut fields = fields.iter().filter(|(_, differs)| *differs);
         let field = fields.find_map(|(name, _)| self.field(name));
         let own_mount = || mount(self.map, self.api, other.api);
-        // A change of a mount of another API may take requests from this operation, or give
-        // requests back.
+        // A changed mount of another API may take requests from this operation, or leave requests
+        // to it.
         let others = || {
             let mut pairs = both(&self.gateway.apis, &other.gateway.apis);
             pairs.find_map(|(_, own, its)| mount(self.map, own?, its?))
@@ -414,7 +414,8 @@ impl<'a> Of<'a> {
         })
     }
 
-    /// Alternatives of the security requirement: the schemes of each, with their scopes and roles.
+    /// Alternatives of the operation's security requirement: for each, its security schemes with
+    /// their scopes and roles.
     fn requirements(&self) -> BTreeSet<BTreeSet<Required<'a>>> {
         let names = self.map.apis.get(&self.api.name);
         let names = names.map(|api| &api.schemes);
@@ -477,7 +478,7 @@ impl<'a> Of<'a> {
             (From::Document, ""),
             (From::Defaults, "defaults.policies"),
         ];
-        // A list that one side alone has replaces the lists of wider scope.
+        // A list that only one side has replaces the lists of wider scope.
         let replaces = [From::Operation, From::Path, From::Document];
         let replaced = replaces.into_iter().find_map(|from| {
             let (own, its) = (self.list(from, &[]), other.list(from, &[]));
@@ -503,7 +504,7 @@ impl<'a> Of<'a> {
             if same == own.len().max(its.len()) {
                 return None;
             }
-            // If only the other side has the entry, use this side's entry at the same position.
+            // If only the other side has the policy, use this side's entry at the same position.
             let beside = || {
                 let (all, others) = (self.list(from, &[]), other.list(from, &[]));
                 let missing = &its.get(same)?.0;

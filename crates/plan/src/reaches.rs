@@ -155,7 +155,7 @@ fn of_api(api: &ir::Api) -> Vec<String> {
     all
 }
 
-/// Definitions that operations with a treatment use.
+/// Definitions that operations with a certain treatment (effective settings) use.
 fn of_treatment(gateway: &ir::Gateway, api: &ir::Api, treatment: &ir::Treatment) -> Vec<String> {
     let mut all = vec![format!("upstream {}", treatment.upstream)];
     let upstream = |name: &str| format!("upstream {name}");

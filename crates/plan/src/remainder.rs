@@ -29,19 +29,19 @@ const ALONE_MAX: usize = 64;
 /// API.
 const NEAR_MAX: usize = 4_096;
 
-/// Gateway and contracts of one side of a comparison of one part.
+/// Gateway and contracts of one side, in a comparison of a single part.
 #[derive(Clone)]
 pub(super) struct Half {
     pub(super) gateway: ir::Gateway,
     pub(super) contracts: Set<ir::Contract>,
 }
 
-/// Comparison of two gateways. `None` if they cannot be compared.
+/// Function that compares two gateways. Returns `None` if they cannot be compared.
 pub(super) type Compare<'c> = &'c dyn Fn(Half, Half) -> Option<Vec<Change>>;
 
 /// Part that differs and is named in no change of the plan.
 struct Part<'a> {
-    /// Name of the part, as in subjects of changes.
+    /// Name of the part, in the same form as [`Change::subject`].
     subject: String,
     /// Digests of the part on both sides.
     digests: [String; 2],
@@ -207,9 +207,9 @@ impl<'a> Sides<'a> {
         })
     }
 
-    /// Builds two gateways of which only one has a definition. For an added definition: the old
-    /// side, and the old side with the definition. For a removed definition: the new side with the
-    /// definition, and the new side.
+    /// Builds two gateways that differ in one definition only: one gateway has it, the other does
+    /// not. For an added definition: the old side, and the old side with the definition. For a
+    /// removed definition: the new side with the definition, and the new side.
     fn alone<'s>(
         &'s self,
         is_added: bool,

@@ -29,11 +29,11 @@ pub struct Report<'a> {
 pub struct Subject {
     /// Channel whose head is the old side, if any.
     pub channel: Option<String>,
-    /// Serial of the channel's head.
+    /// Serial of the channel's head. `None` without a channel or a head.
     pub serial: Option<u64>,
-    /// Digest of the record at the channel's head.
+    /// Digest of the record at the channel's head. `None` without a channel or a head.
     pub record: Option<String>,
-    /// Environment for which the sources were compiled.
+    /// Environment for which the sources were compiled. `None`: without an environment.
     pub environment: Option<String>,
     /// Environments of a plan that compares several, with their sides.
     pub environments: Vec<Compared>,
@@ -55,9 +55,9 @@ pub struct Compared {
     pub name: Option<String>,
     /// Channel whose head is the old side, if any.
     pub channel: Option<String>,
-    /// Serial of the channel's head.
+    /// Serial of the channel's head. `None` without a channel or a head.
     pub serial: Option<u64>,
-    /// Digest of the record at the channel's head.
+    /// Digest of the record at the channel's head. `None` without a channel or a head.
     pub record: Option<String>,
     /// Bundle of the old side. `None` if that side does not have the environment.
     pub old: Option<Digest>,
@@ -71,7 +71,7 @@ pub struct Origin {
     /// Name on the command line: `git:main`, a path or an id. `None` for the project and for the
     /// channel.
     pub name: Option<String>,
-    /// Commit from which the side was read.
+    /// Commit from which the side was read. `None`: the side was not read from a commit.
     pub commit: Option<String>,
     /// Files with uncommitted changes, relative to the project.
     pub uncommitted: Vec<String>,

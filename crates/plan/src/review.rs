@@ -14,8 +14,8 @@ pub const GATES: [&str; 8] = [
 pub(super) struct Named<'p> {
     all: Vec<NamedChange<'p>>,
     /// Index of the first change with each fingerprint. The outer key is the set of environments
-    /// from which the fingerprints were computed; the empty set stands for the fingerprints in the
-    /// plan.
+    /// from which the fingerprints were computed. The empty set is the key of the fingerprints in
+    /// the plan.
     known: HashMap<BTreeSet<String>, HashMap<String, usize>>,
 }
 
@@ -181,7 +181,7 @@ impl Review {
     }
 
     /// Acknowledges the members of an operation if their `line` is acknowledged: the line that a
-    /// plan without the other operations of the change would contain.
+    /// plan would contain for this operation alone.
     fn of_operations(&mut self, plan: &Plan) {
         let members = plan.changes.iter().flat_map(|change| &change.members);
         for member in members {

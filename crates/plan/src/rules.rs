@@ -78,7 +78,8 @@ pub(super) fn compare(old: &Rules, new: &Rules, plan: &mut Plan) {
         push("tests-removed", "tests".into(), told(was), told(is));
     }
     if let (Some(was), Some(is)) = (&old.selection, &new.selection) {
-        // Compare only invariants with the same text: a changed one is reported by itself.
+        // Compare the selections of invariants that have the same text on both sides. A changed
+        // text is reported as a separate change.
         let same = old.invariants.iter();
         let same = same.filter(|(name, text)| new.invariants.get(*name) == Some(*text));
         for (name, lost) in same.map(|(name, _)| (name, was.lost(is, name))) {
@@ -179,8 +180,8 @@ fn key(entry: &Acknowledgement) -> (&str, Option<u64>) {
     (&entry.fingerprint, until)
 }
 
-/// First [`REQUESTS_MAX`] requests as text. If there are more, also the number of the others and a
-/// digest of all.
+/// First [`REQUESTS_MAX`] requests as text. If there are more requests, adds their number and a
+/// digest of all requests.
 fn some(requests: &BTreeSet<&str>) -> String {
     let all = Vec::from_iter(requests.iter().copied());
     match all.len().checked_sub(REQUESTS_MAX) {

@@ -27,7 +27,7 @@ impl Stages {
         self.since = now;
     }
 
-    /// Adds the stages of an inner measurement, in place of the time since the last stage.
+    /// Adds the stages of an inner measurement instead of the time since the last stage.
     pub fn within(&mut self, inner: &Self) {
         self.taken.extend(inner.taken.iter().copied());
         self.since = Instant::now();

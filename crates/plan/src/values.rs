@@ -78,9 +78,10 @@ impl Seen {
     }
 }
 
-/// Returns values that meet all of `wanted` and with which `accepts` returns true. `avoided` are
-/// conditions that the values should fail if possible. `None` if no such values are found. The
-/// values in `sent` are part of the request already and are not returned.
+/// Returns header fields and query parameters that meet all conditions of `wanted` and that
+/// `accepts` admits. `avoided` are conditions that the values should fail if possible. `None` if no
+/// such values are found. The values in `sent` are part of the request already and are not
+/// returned.
 ///
 /// Each name has one value. A condition that `wanted` does not imply can always be failed: by
 /// leaving out the name, or by extending the value differently.
@@ -140,10 +141,10 @@ pub(super) fn values(
     })
 }
 
-/// Value of one name that passes all `tests` and, if possible, none of `others`. Empty if the
-/// values in `there`, which the request has anyway, pass the tests. `None` if no single value
-/// passes all tests. Repeated fields or parameters are not tried, because they are refused as
-/// ambiguous if their outcomes differ.
+/// Value of one header field or query parameter that passes all `tests` and, if possible, none of
+/// `others`. Empty if the values in `there`, which the request has anyway, pass the tests. `None`
+/// if no single value passes all tests. Repeated fields or parameters are not tried, because they
+/// are refused as ambiguous if their outcomes differ.
 fn one(tests: &[&Test], there: &[&str], others: &[&Test]) -> Option<Vec<String>> {
     let all = |value: &str| tests.iter().all(|test| passes(test, value));
     if !there.is_empty() {

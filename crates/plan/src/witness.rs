@@ -73,8 +73,8 @@ pub fn with_witness(gateway: &Gateway, sets: &RoleSets) -> Gateway {
 }
 
 /// Returns a gateway in which the consumer `consumer` owns the API keys and passwords of witnesses.
-/// With `None`, the credentials belong to additional consumers without groups, one for each set of
-/// roles. gateway.yaml cannot define their names.
+/// If `consumer` is `None`, the credentials belong to additional consumers without groups, one for
+/// each set of roles. gateway.yaml cannot define the names of these consumers.
 pub(crate) fn with_credentials_of(
     gateway: &Gateway,
     consumer: Option<&str>,
@@ -128,8 +128,8 @@ fn claims(roles: &BTreeSet<String>) -> Settings {
     Settings::default().with(&[ROLES], Value::Set(roles.collect()))
 }
 
-/// True if an alternative requires roles of callers that witnesses do not have: owners of client
-/// certificates and signatures.
+/// True if an alternative of a security requirement requires roles for a client certificate or a
+/// signature. Witnesses have no consumers with roles for these credentials.
 pub(super) fn lacks_roles(
     alternative: &ir::Alternative,
     schemes: &ir::Set<ir::Scheme>,
@@ -164,9 +164,10 @@ pub(super) struct Draft {
     pub(super) body: Option<String>,
 }
 
-/// Returns the values that carry the credentials of an alternative in a request, and their
-/// description. A credential is valid if a verifier checks it, and forged if only its presence is
-/// checked. Without `tokens`, the tokens meet exactly the requirements of the alternative.
+/// Returns the header fields and query parameters that carry the credentials of one alternative of
+/// a security requirement, and a description of the credentials. A credential is valid if a
+/// verifier checks it, and forged if only its presence is checked. Without `tokens`, the tokens
+/// meet exactly the requirements of the alternative.
 pub(super) fn credentials(
     (alternative, tokens): (&ir::Alternative, Option<&Tokens>),
     schemes: &ir::Set<ir::Scheme>,
@@ -183,7 +184,8 @@ pub(super) fn credentials(
     let mut values = Values::default();
     let mut cookies: Vec<String> = Vec::new();
     let mut credentials = Vec::new();
-    // One caller has all credentials, so that each of them belongs to a consumer with all roles.
+    // Use one caller for all credentials, so that each of them belongs to a consumer with all
+    // roles.
     let roles = required_roles(&alternative.0);
     for wanted in &alternative.0 {
         let Some(scheme) = schemes.get(&wanted.scheme) else {
@@ -234,7 +236,8 @@ pub(super) fn credentials(
     (values, credentials)
 }
 
-/// Source of the certificate of a scheme.
+/// Source from which the verifier of a security scheme takes client certificates.
+/// [`Source::Connection`] for schemes without such a verifier.
 pub(crate) fn source(scheme: &ir::Scheme, verifiers: &ir::Set<ir::Verifier>) -> Source {
     let ir::Verify::Auth(name) = &scheme.verify else {
         return Source::Connection;
@@ -245,8 +248,9 @@ pub(crate) fn source(scheme: &ir::Scheme, verifiers: &ir::Set<ir::Verifier>) -> 
     }
 }
 
-/// Credential for the place of a scheme: one that a gateway of [`with_witness`] accepts if `valid`
-/// is true, otherwise an unknown one. The owner of the valid one has these roles.
+/// Text of a credential for the field or parameter of a security scheme. If `valid`: a credential
+/// that a gateway of [`with_witness`] accepts, whose owner has `roles`. Otherwise an unknown
+/// credential.
 pub(crate) fn credential(scheme: &ir::Scheme, valid: bool, roles: &BTreeSet<String>) -> String {
     match (&scheme.place, valid) {
         (Place::Authorization(kind), true) if kind == "basic" => {
@@ -293,8 +297,8 @@ impl Draft {
                     operation: route.operation.key.clone(),
                     upstream: None,
                 },
-                // The outcome counts as served, because the answer of another service is not part
-                // of the comparison.
+                // The outcome counts as served, because the comparison does not consider answers of
+                // other services.
                 (Verdict::Forward | Verdict::Ask(_), Some(route)) => {
                     let upstream = route.treatment.upstream as usize;
                     let upstreams = oracle.snapshot().upstreams();
@@ -386,8 +390,8 @@ impl Draft {
     }
 }
 
-/// True if the engine refuses the request, because servers may select different operations for it.
-/// No operation then receives it.
+/// True if the engine refuses the request as ambiguous, because servers may select different
+/// operations for it. No operation then receives it.
 fn is_ambiguous(decided: &engine::Decided<'_>) -> bool {
     match &decided.verdict {
         Verdict::Reject(refusal) => {

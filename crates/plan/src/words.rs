@@ -1,6 +1,7 @@
-//! Words of a plan for people: the meaning of a class, and values in a readable form.
+//! Display texts of a plan: the meaning of a class, and values in a readable form.
 //!
-//! JSON, fingerprints and acknowledgements contain the values themselves, so that words may change.
+//! JSON, fingerprints and acknowledgements contain the values themselves, so that these texts may
+//! change.
 
 use serde_json::{Map, Value};
 
@@ -51,7 +52,8 @@ fn is_access(change: &Change) -> bool {
     change.subject == "security" && change.operation.is_some()
 }
 
-/// Text of a requirement, as [`crate::security::describe`] writes it.
+/// Display text of a security requirement as [`crate::security::describe`] writes it: `not served`
+/// or `open to everyone` instead of the internal names of these requirements.
 pub(super) fn access(text: &str) -> &str {
     match text {
         NOBODY => "not served",

@@ -28,14 +28,14 @@ pub(crate) struct TypedBody {
     encodings: Encodings,
 }
 
-/// Body that is read: its media type, and its boundary.
+/// Kind of a body that is read: the media type that describes the body, and its boundary.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BodyKind {
-    /// Index of the response in the operation's description. None: a request.
+    /// Index of the response in the operation's description. `None`: the body belongs to a request.
     pub(crate) response: Option<usize>,
     /// Index of the media type in the description of the message.
     pub(crate) index: usize,
-    /// Boundary of a multipart body.
+    /// Boundary of a multipart body. `None` for other bodies.
     pub(crate) boundary: Option<Box<str>>,
 }
 
@@ -70,7 +70,7 @@ impl Body {
         Ok(Self { required, types })
     }
 
-    /// Text of a finding that lists the media types which the description names.
+    /// Text for a finding: the media types that the description names.
     pub(crate) fn expected(&self) -> String {
         let types = self.types.iter();
         let types: Vec<&str> = types.map(|one| &*one.media_type.essence).collect();
@@ -101,7 +101,7 @@ impl Body {
                 let Ok(text) = std::str::from_utf8(bytes) else {
                     return vec![of_body("is not UTF-8")];
                 };
-                // Some servers remove a byte order mark.
+                // Refuse a byte order mark, because some servers remove it and others keep it.
                 if kind.response.is_none() && text.starts_with('\u{feff}') {
                     return vec![of_body(
                         "begins with a byte order mark, which some servers remove",

@@ -1,6 +1,6 @@
 //! Alternatives of `oneOf` and `anyOf` in comparisons: pairs the alternatives of two lists that
 //! have equal hashes, and decides if a property has different values in all alternatives of a list.
-//! Both take time in proportion to the length of the lists, which may have thousands of members.
+//! Both take linear time, because lists may have thousands of members.
 
 use std::collections::BTreeSet;
 use std::hash::{Hash, Hasher};
@@ -68,8 +68,8 @@ fn add(table: &[Value], schema: &Value, depth: u32, hasher: &mut FxHasher) {
 }
 
 /// True if a property that all schemas require has different values in each of them. False if no
-/// such property is found; the schemas may be disjoint nevertheless. Properties with a name of
-/// `not_required` may be absent.
+/// such property is found, although the schemas may then still be disjoint. Properties with a name
+/// of `not_required` may be absent.
 pub(crate) fn have_distinct_values(
     table: &[Value],
     schemas: &[Value],

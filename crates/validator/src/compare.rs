@@ -1,7 +1,8 @@
-//! Comparison of two descriptions of messages: decides if one accepts all messages of the other.
+//! Comparison of two descriptions of messages: decides if one description accepts all messages that
+//! the other accepts.
 //!
-//! The comparison only finds differences. Plans and other callers decide about the importance of a
-//! difference.
+//! The comparison only finds differences. Plans and other callers decide how important a difference
+//! is.
 
 use bundle::ir::{Body, Header, MediaType, Parameter, ParameterPlace, Set, Value};
 use policy::invalid::Part;
@@ -20,15 +21,15 @@ pub fn accepts_all(new: &Cone, old: &Cone) -> bool {
     found.iter().all(|one| one.relation == Relation::Wider)
 }
 
-/// Relation of the messages that a part of the new description accepts to those that the old one
-/// accepts.
+/// Relation between the messages that a part of the new description accepts and the messages that
+/// the same part of the old description accepts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Relation {
-    /// The new description accepts all messages of the old one. Containment in the other direction
-    /// was not shown.
+    /// The new description accepts all messages that the old one accepts. The reverse was not
+    /// shown.
     Wider,
-    /// The old description accepts all messages of the new one. Containment in the other direction
-    /// was not shown.
+    /// The old description accepts all messages that the new one accepts. The reverse was not
+    /// shown.
     Narrower,
     /// Containment was shown in neither direction.
     Unknown,
@@ -37,18 +38,18 @@ pub enum Relation {
 /// Part of messages that two descriptions restrict differently.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Difference {
-    /// Key under `responses`, such as `200` or `4xx`. None: a request.
+    /// Key under `responses`, such as `200` or `4xx`. `None`: the part belongs to a request.
     pub status: Option<Box<str>>,
     /// Parameter or body. A path parameter is named as in the new description.
     pub part: Part,
-    /// Media type of the body, if only the description of this type differs.
+    /// Media type of the body, if only the description of this type differs. Otherwise `None`.
     pub media_type: Option<Box<str>>,
     /// Relation of the accepted messages.
     pub relation: Relation,
     /// True if the new description no longer checks what the old description checked in a body: it
     /// accepts every body of this media type, or every object, array or text. For the body as a
-    /// whole and for statuses: true if this holds for one of the media types, or if a further media
-    /// type or status leaves open what the old description checked.
+    /// whole and for statuses: true if this is so for one of the media types, or if a further media
+    /// type or status does not check what the old description checked.
     pub accepts_every_body: bool,
 }
 
@@ -126,9 +127,9 @@ pub fn differences(sides: [&Cone; 2], refuses_undescribed: [bool; 2]) -> Vec<Dif
     found
 }
 
-/// True if a new list of media types lifts the check of bodies that an old list has: it checks the
-/// bodies of a type to a smaller extent, or it has a further type that leaves open what a type of
-/// the old list checks. The sender chooses the type, so that every body can then have this type.
+/// True if a new list of media types ends a check of bodies that an old list makes. The new list
+/// checks the bodies of a type less, or has a further type that does not check what a type of the
+/// old list checks. The sender chooses the type, so that it can use this type for every body.
 pub(crate) fn lifts_check(
     [(old, was), (new, is)]: [(&Cone, &Set<MediaType>); 2],
     direction: Direction,
@@ -142,8 +143,8 @@ pub(crate) fn lifts_check(
     })
 }
 
-/// Old and new parameters with the same place and name. Path parameters are paired by position,
-/// because their names have no meaning.
+/// Pairs of an old and a new parameter with the same place and name. Path parameters are paired by
+/// position, because their names have no meaning.
 fn paired<'a>(old: &'a [Parameter], new: &'a [Parameter]) -> Vec<[Option<&'a Parameter>; 2]> {
     let counts = |one: &&Parameter| !is_ignored(one.place, &one.name);
     let in_path = |one: &&Parameter| one.place == ParameterPlace::Path;
@@ -263,8 +264,8 @@ impl<'a> ContainmentCheck<'a> {
         if names(narrow).next().is_none() {
             return false;
         }
-        // A media type that only the narrow side has may be in a range of the wide side. Ranges are
-        // not compared, so containment is not shown.
+        // A media type that only the narrow description has may match a range of the wide one.
+        // Ranges are not compared, so containment is not shown.
         if !names(narrow).all(|name| wide.get(name).is_some()) {
             return false;
         }

@@ -1,4 +1,5 @@
-//! Comparison of two descriptions of responses: decides if one accepts all responses of the other.
+//! Comparison of two descriptions of responses: decides if one description accepts all responses
+//! that the other accepts.
 
 use bundle::ir::Response;
 use policy::invalid::Part;
@@ -10,8 +11,8 @@ use crate::lower::Direction;
 use crate::open::{Extent, extent, leaves_open};
 use crate::response::Statuses;
 
-/// Differences between an old and a new description. Empty if both were shown to accept the same
-/// responses.
+/// Differences between an old and a new description of responses. Empty if both were shown to
+/// accept the same responses.
 #[must_use]
 pub fn differences(old: &Cone, new: &Cone) -> Vec<Difference> {
     if old.digest == new.digest {
@@ -65,7 +66,7 @@ pub fn differences(old: &Cone, new: &Cone) -> Vec<Difference> {
     found
 }
 
-/// Handling of a response by one version.
+/// Handling of responses with certain statuses by one version.
 #[derive(Clone, Copy)]
 enum ResponseTreatment<'a> {
     /// Compared with this description of a response.
@@ -79,8 +80,8 @@ enum ResponseTreatment<'a> {
 }
 
 impl ResponseTreatment<'_> {
-    /// Rank by strictness: 0 accepts every response, 2 none. None if the rank depends on the
-    /// status.
+    /// Rank by strictness: 0 accepts every response, 2 accepts no response. `None` if the rank
+    /// depends on the status.
     fn strictness(self) -> Option<u8> {
         match self {
             Self::Unchecked => Some(0),
@@ -116,9 +117,9 @@ fn covering<'a>(responses: &'a [Response], key: &str) -> ResponseTreatment<'a> {
     }
 }
 
-/// True if a response that the old description refuses leaves parts of a body open that a response
-/// of the old description checks. The upstream chooses the status, so that every body can then have
-/// this status.
+/// True if the new description adds a response that does not check parts of a body which a response
+/// of the old description checks. The old description refuses the added response. The upstream
+/// chooses the status, so that it can send every body with this status.
 fn leaves_bodies_open((new, is): (&Cone, &Response), (old, was): (&Cone, &[Response])) -> bool {
     let direction = Direction::Response;
     let has_no_body = matches!(

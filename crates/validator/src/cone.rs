@@ -1,11 +1,12 @@
-//! Cone of an operation: the part of a schema table that the operation reaches, with a digest.
+//! Cone of an operation: the part of a table of schemas that can be reached from the operation,
+//! with a digest.
 
 use bundle::ir::{ContractOperation, Value};
 use rustc_hash::FxHashMap;
 use sha2::{Digest as _, Sha256};
 
-/// Operation with the schemas that it reaches, numbered by first visit. If operations of different
-/// APIs and versions have the same messages, their digests are equal.
+/// Operation with the schemas that it reaches, numbered by first visit. Operations of different
+/// APIs or versions with the same messages have equal digests.
 #[derive(Clone, Debug)]
 pub struct Cone {
     /// Messages of the operation.
@@ -17,8 +18,8 @@ pub struct Cone {
 }
 
 impl Cone {
-    /// Collects the part of `schemas` that an operation reaches. Edges without a target become
-    /// edges to a schema that accepts every value.
+    /// Collects the part of `schemas` that an operation reaches. References (edges) without a
+    /// target become references to a schema that accepts every value.
     #[must_use]
     pub fn of(operation: &ContractOperation, schemas: &[Value]) -> Self {
         let mut operation = ContractOperation {

@@ -1,11 +1,10 @@
 //! Containment of schemas: decides if one schema accepts all values of another.
 //!
 //! The comparison is sound and not complete: `true` is certain, and `false` means that containment
-//! could not be shown. Schemas are compared keyword by keyword. The containment of schemas that are
-//! being compared is assumed (coinduction), so that recursive schemas end. If containment of a pair
-//! was not shown under the assumptions of one place, the pair is not compared again. Other
-//! assumptions would not help, because an assumption that holds can be shown at the place that
-//! needs it.
+//! could not be shown. Schemas are compared keyword by keyword. While a pair of schemas is
+//! compared, its containment is assumed (coinduction), so that the comparison of recursive schemas
+//! ends. If containment of a pair was not shown, the pair is not compared again, even under other
+//! assumptions. These would not help: an assumption that holds can be shown where it is needed.
 
 use std::cell::OnceCell;
 use std::cmp::Ordering;
@@ -30,7 +29,8 @@ pub(crate) struct ContainmentCheck<'a> {
     /// Keyword of properties that messages of this direction need not have, although they are
     /// required: `readOnly` in requests, `writeOnly` in responses.
     not_required: &'static str,
-    /// Schemas of the wide description, which must accept everything that the narrow one accepts.
+    /// Schemas of the wide description. It must accept everything that the narrow description
+    /// accepts.
     wide: &'a [Value],
     narrow: &'a [Value],
     /// Properties of each description that messages need not have, although they are required.
@@ -45,7 +45,7 @@ pub(crate) struct ContainmentCheck<'a> {
     refuted: FxHashSet<(usize, usize)>,
     /// Results of [`Self::same`] for pairs of nodes.
     equal: FxHashMap<(u32, u32), bool>,
-    /// Results of [`Self::are_disjoint`], by the address of the first choice.
+    /// Results of [`Self::are_disjoint`], by the address of the first schema of the list.
     disjoint: FxHashMap<usize, bool>,
     steps: u32,
     depth: u32,
@@ -59,7 +59,7 @@ impl<'a> ContainmentCheck<'a> {
         Self::in_direction(wide, narrow, Direction::Request)
     }
 
-    /// Creates a comparison of messages in this direction: requests or responses.
+    /// Creates a comparison of messages of this direction: requests or responses.
     pub(crate) fn in_direction(wide: &'a Cone, narrow: &'a Cone, direction: Direction) -> Self {
         Self {
             direction,
@@ -136,7 +136,7 @@ impl<'a> ContainmentCheck<'a> {
         holds
     }
 
-    /// Result of [`Self::holds`] for one of several attempts to show containment. A failed attempt
+    /// Calls [`Self::holds`] for one of several attempts to show containment. A failed attempt
     /// discards its assumptions.
     fn tries(&mut self, wide: &'a Value, narrow: &'a Value) -> bool {
         let before = self.trail.len();
@@ -230,8 +230,8 @@ impl<'a> ContainmentCheck<'a> {
         })
     }
 
-    /// True if the keyword of the narrow schema refuses what the same keyword of the wide schema
-    /// refuses: it has the same value, or narrower limits.
+    /// True if the keyword of the narrow schema refuses everything that the same keyword of the
+    /// wide schema refuses: it has the same value, or narrower limits.
     fn is_as_narrow(&mut self, key: &str, wide: &'a Value, narrow: &'a Value) -> bool {
         match key {
             "x-limits" => limits::contain(self.wide(wide), self.narrow(narrow)),
@@ -353,7 +353,7 @@ impl<'a> ContainmentCheck<'a> {
             "$ref" => self.some_part_holds(value, narrow),
             "anyOf" | "oneOf" => {
                 let choices = self.wide(value).items();
-                // A discriminator makes the choice, so that `oneOf` is enforced as `anyOf`.
+                // A discriminator selects the alternative, so that `oneOf` is enforced as `anyOf`.
                 let is_exclusive = key == "oneOf" && wide.get("discriminator").is_none();
                 if is_exclusive && !self.are_disjoint(choices) {
                     return own.is_some_and(|own| self.same(value, own));
@@ -368,8 +368,8 @@ impl<'a> ContainmentCheck<'a> {
         }
     }
 
-    /// True if each alternative of the narrow side is contained in one of the wide side. Tries
-    /// the alternatives with equal hashes first.
+    /// True if each alternative of the narrow schema is contained in an alternative of the wide
+    /// schema. Tries the alternatives with equal hashes first.
     fn each_is_chosen(&mut self, choices: &'a [Value], own: &'a [Value]) -> bool {
         let alike = Likenesses::of(self.wide, choices);
         own.iter().all(|own| {
@@ -441,8 +441,8 @@ impl<'a> ContainmentCheck<'a> {
             })
     }
 
-    /// True if no value matches two of these schemas of the wide side: their types differ, or a
-    /// required property has different values.
+    /// True if no value matches two of these alternatives of the wide schema: their types differ,
+    /// or a required property has different values in each.
     fn are_disjoint(&mut self, choices: &'a [Value]) -> bool {
         let address = choices.as_ptr() as usize;
         if let Some(known) = self.disjoint.get(&address) {
@@ -668,7 +668,7 @@ pub(crate) fn names<'a>(table: &'a [Value], value: &'a Value) -> BTreeSet<&'a st
 /// Largest integer up to which `f64` represents every integer: 2^53.
 const EXACT_MAX: i64 = 1 << 53;
 
-/// Order of two numbers. `None` if it is not certain.
+/// Order of two numbers. `None` if the order is not certain.
 fn compared(one: &Value, other: &Value) -> Option<Ordering> {
     let number = |value: &Value| -> Option<f64> {
         match value {
@@ -685,7 +685,7 @@ fn compared(one: &Value, other: &Value) -> Option<Ordering> {
         (one, other) if one == other => Some(Ordering::Equal),
         (one, other) => {
             let order = number(one)?.partial_cmp(&number(other)?)?;
-            // Different texts of decimals may become the same number.
+            // Decimals with different texts may become the same floating-point number.
             (order != Ordering::Equal).then_some(order)
         }
     }

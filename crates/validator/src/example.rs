@@ -1,5 +1,5 @@
-//! Example of a difference between two descriptions: a small request that one of them accepts and
-//! the other one refuses. Used for the witnesses of plans.
+//! Example of a difference between two descriptions: a small request that one description accepts
+//! and the other refuses. Plans use it as a witness.
 
 use bundle::ir::{ParameterPlace, Value};
 use http::header::{CONTENT_TYPE, COOKIE};
@@ -30,7 +30,7 @@ pub struct Example {
     pub query: Vec<(String, String)>,
     /// Header fields, with `cookie`.
     pub headers: Vec<(String, String)>,
-    /// Media type and body.
+    /// Media type and body. `None`: no body.
     pub body: Option<(String, String)>,
 }
 
@@ -43,7 +43,7 @@ pub enum NoExample {
     TooManySteps,
 }
 
-/// Maximum costs of checking the generated requests, for each step of `steps_max`.
+/// Maximum cost of checking the generated requests, per step of `steps_max`.
 const COSTS_OF_STEP: u64 = 20;
 /// Maximum number of steps to generate the values of the parameters and the body that a description
 /// requires.
@@ -58,10 +58,10 @@ struct Side<'a> {
     operation: Operation,
 }
 
-/// Small request that `accepts` accepts and `refuses` refuses because of the part that differs.
-/// `refuses_undescribed` is true if both refuse query parameters that they do not describe.
-/// `steps_max` is the maximum number of steps to generate requests, and bounds the costs of their
-/// checks. Schemas that refer to each other many times exceed it.
+/// Small request that the description `accepts` accepts and the description `refuses` refuses
+/// because of the part that differs. `refuses_undescribed` is true if both refuse query parameters
+/// that they do not describe. `steps_max` limits the steps to generate requests, and the cost of
+/// checking them. Schemas that refer to each other many times exceed the limit.
 ///
 /// # Errors
 /// None of the generated requests shows the difference.
@@ -176,7 +176,7 @@ impl<'a> Side<'a> {
         }
     }
 
-    /// Schema of a parameter, and true if its values are written as JSON.
+    /// Schema of a parameter. The flag is true if the parameter's values are written as JSON.
     fn schema(&self, part: &Part) -> Option<Schema<'a>> {
         let mut all = self.cone.operation.parameters.iter();
         let one = all.find(|one| part_of(one.place, &one.name) == *part)?;
@@ -266,7 +266,7 @@ impl<'a> Side<'a> {
         let samples = self
             .search
             .values(self.schema(&of.part), other.schema(&of.part));
-        // A path parameter always has a value, which the sample replaces.
+        // A path parameter always has a value. The sample replaces this value.
         let in_path = (parameter.place == ParameterPlace::Path).then(|| {
             let side = if own.is_some() { self } else { other };
             let all = side.cone.operation.parameters.iter();
@@ -330,7 +330,7 @@ impl Example {
                 self.headers
                     .retain(|(name, value)| name != COOKIE.as_str() || !value.is_empty());
             }
-            // These parameters always have exactly one value, so nothing is removed.
+            // These parameters always have exactly one value, so they cannot be removed.
             ParameterPlace::Path | ParameterPlace::Querystring => {}
         }
     }
@@ -403,7 +403,7 @@ fn scalar(value: &Json) -> String {
     }
 }
 
-/// Media type and body with this value. `None` if the value cannot be written in this type.
+/// Media type and body with this value. `None` if the value cannot be written in the media type.
 fn body_of(name: &str, value: &Json) -> Option<(String, String)> {
     let named = name.replace('*', "x");
     let none = Map::new();

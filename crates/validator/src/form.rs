@@ -148,8 +148,8 @@ fn bare<'t>(name: &'t str, kinds: &Kinds) -> &'t str {
     bare.unwrap_or(name)
 }
 
-/// Findings about fields of an urlencoded form that some servers read as a property, and whose
-/// values are not checked as this property.
+/// Findings about fields of an urlencoded form that some servers read as a described property.
+/// Their values are not checked as values of the property.
 pub(crate) fn hidden(text: &str, kinds: &Kinds) -> Vec<Finding> {
     let is_own = |name: &str| {
         let mut known = kinds.properties.iter();
@@ -208,7 +208,7 @@ pub(crate) fn multipart(
         let typed_json = part.media_type.as_ref().map(MediaType::form) == Some(Form::Json);
         let whole = encodings.is_json(name, own);
         let value = match () {
-            // An array may be one JSON part, or several parts.
+            // An array is sent either as one JSON part or as several parts.
             () if typed_json && (is_list || !own.has_scalars()) || whole => {
                 json::read(part.body).ok()?
             }

@@ -29,7 +29,7 @@ fn fault(error: &serde_json::Error) -> &'static str {
     }
 }
 
-/// Reader of a value at this nesting depth.
+/// Reader of a JSON value. The number is the nesting depth of the value.
 struct Part(usize);
 
 impl<'de> DeserializeSeed<'de> for Part {
@@ -126,7 +126,7 @@ mod tests {
         let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
         assert!(read(nested(DEPTH_MAX).as_bytes()).is_ok());
         assert_eq!(read(nested(DEPTH_MAX + 1).as_bytes()), Err(DEEP));
-        // The parser must not use the stack for each nesting level, because a client can send a
+        // The parser must not use stack space for each nesting level, because a client can send a
         // body of any depth.
         assert!(read(nested(1_000_000).as_bytes()).is_err());
     }

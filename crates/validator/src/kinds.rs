@@ -1,5 +1,5 @@
-//! Types that a schema allows. They determine the conversion of a text to a value, which is
-//! otherwise ambiguous: `5` is a number, or a string of one digit.
+//! Types that a schema allows. The types determine how a text is converted to a value. Without
+//! them, `5` may be a number or a string of one digit.
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
@@ -10,7 +10,7 @@ use serde_json::{Number, Value as Json};
 use crate::lower::Lowering;
 use crate::text::{dotted, plain};
 
-/// Types that a schema allows. Its other assertions are ignored.
+/// Types of values that a schema allows. Other assertions of the schema are ignored.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Kinds {
     types: u8,
@@ -18,7 +18,7 @@ pub(crate) struct Kinds {
     pub(crate) properties: Vec<(Box<str>, Self)>,
     additional: Option<Box<Self>>,
     with_parts: WithParts,
-    /// True if the schema allows no other properties.
+    /// True if the schema allows no properties other than the described ones.
     pub(crate) is_closed: bool,
 }
 
@@ -60,7 +60,8 @@ static ANY: Kinds = Kinds {
 impl Kinds {
     /// Collects the types that a schema allows.
     pub(crate) fn of<'a>(lowering: &Lowering<'a>, schema: &'a Value) -> Self {
-        // The number of schemas can be exponential in the depth: read fewer levels then.
+        // The number of schemas can be exponential in the depth. If there are too many, read fewer
+        // levels.
         for depth in [DEPTH_MAX, 4, 2] {
             let left = Cell::new(SCHEMAS_MAX);
             let mut kinds = Self::default();

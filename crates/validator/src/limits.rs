@@ -1,4 +1,4 @@
-//! Keyword for `limits` of a schema: bounds on a value and on everything inside it.
+//! Custom keyword for the `limits` of a schema: bounds on a value and on everything inside it.
 
 use std::fmt::Write as _;
 
@@ -8,7 +8,7 @@ use serde_json::{Map, Value as Json};
 
 use crate::steps;
 
-/// Keyword of the converted schema.
+/// Name of the keyword in the converted schema.
 pub(crate) const KEYWORD: &str = "x-gwd-limits";
 /// Names of the limits in the contract and in the converted schema.
 const NAMES: [&str; 3] = ["bytes", "depth", "items"];
@@ -42,7 +42,7 @@ pub(crate) fn lowered(limits: &Value) -> Json {
     Json::Object(out)
 }
 
-/// True if every value within the limits of `narrow` is within those of `wide`.
+/// True if every value within the limits of `narrow` is also within the limits of `wide`.
 pub(crate) fn contain(wide: &Value, narrow: &Value) -> bool {
     let most = |limits: &Value, name| match limits.get(name) {
         Some(Value::Integer(most)) => *most,
@@ -65,8 +65,9 @@ impl Limits {
         }
     }
 
-    /// Compares a value with `depth` levels left. The costs of the check contain a unit for each
-    /// value that is read, because alternatives may read the same values again.
+    /// Compares a value with the limits. `depth` is the number of nested levels that are still
+    /// allowed. Each value that is read adds a unit to the costs of the check, because alternatives
+    /// may read the same values again.
     fn check(&self, value: &Json, depth: u64) -> Result<(), Exceeded> {
         if !steps::spend(1) {
             return Ok(());
@@ -98,7 +99,7 @@ impl Limits {
         }
     }
 
-    /// Text of a finding.
+    /// Text of a finding about an exceeded limit.
     fn describe(&self, exceeded: &Exceeded) -> String {
         let mut text = String::new();
         let _infallible = match exceeded {

@@ -1,8 +1,9 @@
 //! Conversion of the schemas of a contract to one JSON Schema document (2020-12).
 //!
 //! Keywords of OpenAPI 3.0 are converted. Keywords that cannot be enforced are left out, so that
-//! the result accepts more. Below `not`, `if` and `oneOf`, a schema that accepts more would make
-//! the whole refuse more. There the keyword around it is left out, or `oneOf` becomes `anyOf`.
+//! the result accepts more. Below `not`, `if` and `oneOf`, an inner schema that accepts more would
+//! make the outer schema refuse more. There, the outer keyword is left out, or `oneOf` becomes
+//! `anyOf`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -32,7 +33,7 @@ pub enum Lost {
     Pattern(Box<str>),
     /// A `$dynamicRef`.
     DynamicRef,
-    /// A schema that contains itself at the same place of a value.
+    /// A schema that contains itself for the same value, without a step into the value.
     Circle,
 }
 
@@ -53,9 +54,9 @@ pub(crate) struct Lowering<'a> {
     one_way: FxHashSet<&'a str>,
     /// For each pattern: true if it can be enforced.
     patterns: FxHashMap<&'a str, bool>,
-    /// For each node: true if its converted schema accepts more than the original.
+    /// For each node: true if its converted schema accepts more values than the original schema.
     loose: Vec<bool>,
-    /// Edges between schemas at the same place of a value that form a cycle.
+    /// Edges that form a cycle of schemas for the same value.
     circles: BTreeSet<(u32, u32)>,
     /// Schemas of the document under construction.
     defs: BTreeMap<u32, Json>,
@@ -107,8 +108,8 @@ impl<'a> Lowering<'a> {
         })
     }
 
-    /// Converts the schema at a place of a value. `within` is the node that contains the edge, if
-    /// the edge leads to the same place of the value.
+    /// Converts the schema of a value. `within` is the node that contains the edge to the schema,
+    /// if both apply to the same value.
     fn schema(&mut self, value: &'a Value, within: Option<u32>) -> Json {
         match value {
             Value::Node(node) => {
@@ -443,7 +444,7 @@ impl<'a> Lowering<'a> {
         fits
     }
 
-    /// Edges from a node to schemas that apply to the same place of a value.
+    /// Edges from a node to schemas that apply to the same value.
     fn beside(&self, node: u32) -> Vec<u32> {
         let mut found = Vec::new();
         let entries = self.node(node).entries();
@@ -468,7 +469,7 @@ impl<'a> Lowering<'a> {
         found
     }
 
-    /// Finds the edges that form a cycle at the same place of a value. Evaluating such a cycle
+    /// Finds the edges that form a cycle of schemas for the same value. Evaluating such a cycle
     /// would not end.
     fn find_circles(&mut self) {
         #[derive(Clone, Copy, PartialEq)]
@@ -557,7 +558,6 @@ impl<'a> Lowering<'a> {
     }
 }
 
-/// Value of a keyword in the entries of a schema.
 /// Names of the properties that messages in this direction need not have, even if they are
 /// required: `readOnly` properties of requests, `writeOnly` properties of responses.
 pub(crate) fn one_way(nodes: &[Value], direction: Direction) -> FxHashSet<&str> {

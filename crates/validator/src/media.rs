@@ -22,13 +22,13 @@ pub(crate) struct MediaType {
     parameters: Vec<(Box<str>, Box<str>)>,
     /// True if the type and its parameters have the form of RFC 9110 §8.3.1.
     pub(crate) is_exact: bool,
-    /// True if the parameters are exact and servers read the same boundary, if there is one.
+    /// True if the parameters are exact and all servers read the same boundary, or none.
     has_one_boundary: bool,
 }
 
 impl MediaType {
-    /// Parses a media type or range. `None` if it has no subtype, or a parameter twice, or if it is a
-    /// list, or if its charset has a backslash.
+    /// Parses a media type or range. `None` if the text has no subtype, contains a parameter twice,
+    /// or is a list, or if its charset has a backslash.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let (essence, after) = text.split_once(';').unwrap_or((text, ""));
         let essence = essence.trim().to_ascii_lowercase();
@@ -117,9 +117,9 @@ impl MediaType {
         }
     }
 
-    /// Rank of this type or range of a description for the type of a message. `None` if it does not
-    /// match. The greatest rank is the best match; in descending order: equal parameters, equal
-    /// type, `type/*`, `*/*`.
+    /// Rank of this media type or range (from a description) for the media type of a message.
+    /// `None` if they do not match. The greatest rank is the best match. In descending order: equal
+    /// parameters, equal type, `type/*`, `*/*`.
     pub(crate) fn rank(&self, message: &Self) -> Option<u8> {
         let (kind, subtype) = self.essence.split_once('/')?;
         if self.essence == message.essence {
@@ -192,7 +192,7 @@ fn has_escaped_charset(parameters: &str) -> bool {
 }
 
 /// True if no boundary has a backslash, which some servers remove and others keep, and no value
-/// contains `boundary`, for which PHP searches the whole field.
+/// contains `boundary`, because PHP searches the whole field for this word.
 fn has_one_boundary(parameters: &[ExactParameter<'_>]) -> bool {
     parameters.iter().all(|one| match &*one.name {
         "boundary" => !one.value.contains('\\'),
@@ -204,7 +204,7 @@ fn has_one_boundary(parameters: &[ExactParameter<'_>]) -> bool {
 pub(crate) struct ExactParameter<'t> {
     /// Name in lower case.
     pub(crate) name: String,
-    /// Value without its quotes, with its backslashes.
+    /// Value without its quotes. Backslashes are kept.
     pub(crate) value: &'t str,
     pub(crate) is_quoted: bool,
 }

@@ -1,8 +1,9 @@
 //! Members of JSON objects whose names differ only in letter case from a name that the schema
-//! describes. Some servers (Go, ASP.NET) ignore letter case, and read them as the described name.
+//! describes. Some servers (Go, ASP.NET) ignore letter case, and read such a member as the
+//! described one.
 //!
-//! [`Members`] are the names that a schema describes, wherever it does: also in keywords that apply
-//! to the same value (`allOf`, `if`, `dependentSchemas`, `not`), and below `patternProperties`,
+//! [`Members`] are the names that a schema describes at any place: also in keywords that apply to
+//! the same value (`allOf`, `if`, `dependentSchemas`, `not`), and below `patternProperties`,
 //! `prefixItems` or `contains`.
 
 use std::cell::Cell;
@@ -18,7 +19,7 @@ use crate::text;
 /// Maximum number of nested levels of a schema in which member names are collected.
 const DEPTH_MAX: usize = 9;
 /// Maximum number of nested schemas that are read to collect the member names of one schema. Above
-/// it, fewer levels are read.
+/// this number, fewer levels are read.
 const SCHEMAS_MAX: u32 = 20_000;
 /// Maximum number of `patternProperties` patterns that are compiled for one schema. Further
 /// patterns are assumed to match every name that `properties` does not contain.
@@ -31,16 +32,16 @@ pub(crate) struct Members {
     read: BTreeMap<Box<str>, Self>,
     /// Members that the schema describes, sorted by name, with the names in their values.
     properties: Box<[Property]>,
-    /// Names of the members without letter case, sorted, each with the index of its member.
+    /// Names of the members in folded letter case, sorted, each with the index of its member.
     folded: Box<[(Box<str>, usize)]>,
     patterns: Vec<Pattern>,
-    /// Values of members that neither `properties` nor `patternProperties` describe.
+    /// Names in the values of members that neither `properties` nor `patternProperties` describe.
     others: Option<Box<Self>>,
-    /// Items of an array at fixed positions.
+    /// Names in the items of an array at fixed positions.
     prefix: Vec<Self>,
-    /// Items after the fixed positions.
+    /// Names in the items after the fixed positions.
     items: Option<Box<Self>>,
-    /// Items at all positions (`contains`).
+    /// Names in the items at all positions (`contains`).
     each: Option<Box<Self>>,
 }
 
@@ -48,7 +49,7 @@ pub(crate) struct Members {
 /// value. `None`: the schema describes no names in the value.
 type Property = (Box<str>, Option<Box<Members>>);
 
-/// Values of members whose names match a pattern.
+/// Names in the values of members whose own names match a pattern.
 #[derive(Debug)]
 struct Pattern {
     /// Check of a name. `None`: the pattern is not enforced, so that the name may match.
@@ -67,7 +68,8 @@ struct SchemaBudget {
 impl Members {
     /// Collects the names that a schema describes.
     pub(crate) fn of<'a>(lowering: &Lowering<'a>, schema: &'a Value) -> Self {
-        // The number of schemas can be exponential in the depth: read fewer levels then.
+        // The number of schemas can be exponential in the depth. If there are too many, read fewer
+        // levels.
         for (depth, schemas) in [(DEPTH_MAX, SCHEMAS_MAX), (4, SCHEMAS_MAX), (2, u32::MAX)] {
             let left = SchemaBudget {
                 schemas: Cell::new(schemas),
@@ -191,7 +193,7 @@ impl Members {
         found.ok()
     }
 
-    /// Name in the schema whose folded form is `folded`.
+    /// Name in the schema whose form in folded letter case is `folded`.
     fn in_other_case(&self, folded: &str) -> Option<&str> {
         let at = self.folded.partition_point(|(known, _)| **known < *folded);
         let (found, index) = self.folded.get(at)?;
@@ -249,8 +251,8 @@ pub(crate) fn in_other_case(
     }
 }
 
-/// Searches a value that each of `described` describes, and the values inside it. `at` is the JSON
-/// pointer of the value. Returns true if a call of `found` ends the search.
+/// Searches a value, and the values inside it. Each of `described` describes the value. `at` is the
+/// JSON pointer of the value. Returns true if a call of `found` ends the search.
 fn walk(
     value: &Json,
     described: &[&Members],

@@ -1,6 +1,6 @@
-//! Parser of `multipart/form-data` (RFC 7578, RFC 2046 §5.1). It accepts only the forms of
-//! delimiters and names that every server reads in the same way, because they determine the fields
-//! that a server reads.
+//! Parser of `multipart/form-data` (RFC 7578, RFC 2046 §5.1). The parser accepts only delimiters
+//! and names that every server reads in the same way, because these determine the fields that a
+//! server finds.
 
 use std::borrow::Cow;
 
@@ -29,7 +29,7 @@ const FAULT: &str = "is not valid multipart/form-data";
 const STRAY_BOUNDARY: &str = "contains its boundary outside of a delimiter line";
 const DISPOSITION: &str =
     "has a part with a Content-Disposition that some servers read in another way";
-/// Begin of an encoded word (RFC 2047 §2), which some servers decode in parameters.
+/// Start of an encoded word (RFC 2047 §2), which some servers decode in parameters.
 const ENCODED_WORD: &str = "=?";
 
 /// Parses the parts of a body. The error describes the mistake and contains no text of the body.
@@ -39,8 +39,8 @@ pub(crate) fn read<'b>(bytes: &'b [u8], boundary: &str) -> Result<Vec<Part<'b>>,
     }
     let delimiter = format!("--{boundary}");
     let finder = memmem::Finder::new(&delimiter);
-    // Refuse text before the first delimiter: no client sends any, and a server that finds another
-    // boundary would read it as parts. An empty line is harmless.
+    // Refuse text before the first delimiter: clients send no such text, and a server that finds
+    // another boundary would read it as parts. Allow an empty line.
     let bytes = bytes.strip_prefix(b"\r\n").unwrap_or(bytes);
     let mut rest = bytes.strip_prefix(delimiter.as_bytes()).ok_or(FAULT)?;
     let mut parts = Vec::new();
@@ -62,7 +62,8 @@ pub(crate) fn read<'b>(bytes: &'b [u8], boundary: &str) -> Result<Vec<Part<'b>>,
         if parts.len() == PARTS_MAX {
             return Err("has more than 1,000 parts");
         }
-        // Django ends a part at each `--boundary`, other servers at the one after a bare CR or LF.
+        // Django ends a part at each `--boundary`. Other servers end it at a `--boundary` after a
+        // bare CR or LF.
         let written = rest[..end].strip_suffix(b"\r\n").ok_or(STRAY_BOUNDARY)?;
         parts.push(part(written)?);
         rest = &rest[end + delimiter.len()..];
@@ -100,8 +101,8 @@ fn part(bytes: &[u8]) -> Result<Part<'_>, &'static str> {
                 let exact = MediaType::parse(value).filter(|one| one.is_exact);
                 media_type = Some(exact.ok_or(FAULT)?);
             }
-            // The field is deprecated (RFC 7578 §4.7), but some servers decode the part according
-            // to it.
+            // `Content-Transfer-Encoding` is deprecated (RFC 7578 §4.7), but some servers decode
+            // the part according to it.
             "content-transfer-encoding" if !is_plain(value) => return Err(FAULT),
             "content-encoding" => return Err(FAULT),
             _ => {}
@@ -126,7 +127,7 @@ fn part(bytes: &[u8]) -> Result<Part<'_>, &'static str> {
     })
 }
 
-/// True if a text contains a word in lower case more than once, whatever its letter case.
+/// True if a text contains a lower-case word more than once, in any letter case.
 fn occurs_twice(text: &str, word: &str) -> bool {
     text.to_ascii_lowercase().matches(word).nth(1).is_some()
 }
@@ -153,7 +154,7 @@ struct Disposition<'t> {
 }
 
 impl<'t> Disposition<'t> {
-    /// Parses a field. `None` if servers differ in the name that they read.
+    /// Parses a `Content-Disposition` field. `None` if servers differ in the name that they read.
     fn parse(value: &'t str) -> Option<Self> {
         let (kind, after) = value.split_once(';')?;
         if !kind.trim().eq_ignore_ascii_case("form-data") {
@@ -206,11 +207,11 @@ fn hides_name(parameter: &ExactParameter<'_>) -> bool {
     })
 }
 
-/// Name of a field. Browsers escape quotes as `%22`. `None` for a text with a backslash, which some
-/// servers remove and others keep; for a single quote outside of a quoted string, which PHP reads
-/// as a quote; for an encoded word or a byte order mark, which some servers decode or remove; for a
-/// `;`, at which `HTTP::Body` ends a name; and for a name that begins or ends with a byte that
-/// Netty removes.
+/// Name of a form field. Browsers escape quotes as `%22`. `None` if servers read the text in
+/// different ways. Examples: a backslash, which some remove and others keep; a single quote outside
+/// of a quoted string, which PHP reads as a quote; an encoded word or a byte order mark, which some
+/// decode or remove; a `;`, at which `HTTP::Body` ends a name; a name that begins or ends with a
+/// byte that Netty removes.
 fn field_name<'t>(parameter: &ExactParameter<'t>) -> Option<Cow<'t, str>> {
     let text = parameter.value;
     let is_decoded = text.contains('\\') || text.contains(ENCODED_WORD);

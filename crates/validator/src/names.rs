@@ -1,10 +1,10 @@
 //! Names that some servers read as another, described name. A value under such a name would avoid
-//! the check of the described one.
+//! the check of the described name's value.
 //!
-//! Forms, queries and cookies: [`policy::auth::compared_forms`] gives the names that servers read
-//! in a written one. ASP.NET, Spring and `qs` with `allowDots` read `a.b` and `a[b]` as the member
-//! `b` of `a`. ASP.NET ignores letter case, and reads `PREFIX.a` and `PREFIX[a]` as `a` if `PREFIX`
-//! is the name of the action's parameter. System.Web of ASP.NET decodes `%u0061`.
+//! In forms, queries and cookies, [`policy::auth::compared_forms`] returns the names that servers
+//! may read for a written name. ASP.NET, Spring and `qs` with `allowDots` read `a.b` and `a[b]` as
+//! the member `b` of `a`. ASP.NET ignores letter case, and reads `PREFIX.a` and `PREFIX[a]` as `a`
+//! if `PREFIX` is the name of the action's parameter. System.Web of ASP.NET decodes `%u0061`.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use policy::auth::compared_forms;
 use crate::kinds::Kinds;
 use crate::text::{decode, decode_unicode, dotted, has_unicode, plain};
 
-/// Maximum number of brackets or dots of a name that are looked at.
+/// Maximum number of brackets or dots of a name that are examined.
 const PARTS_MAX: usize = 8;
 
 /// Finding about a field whose name is another spelling of a described name.
@@ -29,7 +29,7 @@ pub(crate) const AFTER_COMMA: &str =
 pub(crate) const UNICODE_ESCAPE: &str =
     "has an escape such as %u0061, which some servers decode; write UTF-8, or %25u in values";
 
-/// Described name of a field.
+/// Name of a field as the schema describes it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Name<'n> {
     pub(crate) text: &'n str,
@@ -74,7 +74,8 @@ impl<'n> Described<'n> {
         described
     }
 
-    /// Described name that a lenient server may read in place of a decoded name.
+    /// Described name that a lenient server may read instead of this decoded name. `None`: no such
+    /// name.
     pub(crate) fn read_as(&self, name: &str) -> Option<&'n str> {
         let known = |name: &str| self.plain.get(&plain(name)).copied();
         let with_parts = |name: &str| self.with_parts.get(&plain(name)).copied();
@@ -92,8 +93,8 @@ impl<'n> Described<'n> {
     }
 
     /// Described name as in [`Self::read_as`], for a field of a query or form. Some servers also
-    /// read a name behind a prefix (`model.a` or `model[a]` as `a`), or an index behind a dot
-    /// (`a.0` as an element of `a`).
+    /// remove a prefix (they read `model.a` or `model[a]` as `a`), or read a number after a dot as
+    /// an index (`a.0` as an element of `a`).
     pub(crate) fn read_in_field(&self, name: &str) -> Option<&'n str> {
         let known = |name: &str| self.plain.get(&plain(name)).copied();
         self.read_as(name).or_else(|| {
@@ -111,7 +112,7 @@ impl<'n> Described<'n> {
     }
 
     /// Described names that some servers, but not all, find in the fields of a query or form:
-    /// written in another spelling, or after a semicolon. Each comes with the text of its finding.
+    /// written in another spelling, or after a semicolon. Each has the text of its finding.
     /// `is_own` is true for a decoded name that is exactly a described name.
     pub(crate) fn hidden(
         &self,
@@ -139,8 +140,8 @@ impl<'n> Described<'n> {
         })
     }
 
-    /// Described names that some servers find behind a comma or white space inside a cookie
-    /// (`a=1, b=2`), or before the value of another name (`a b=2`).
+    /// Described names that only some servers find in a cookie: after a comma or white space (`a=1,
+    /// b=2`), or before the value of another name (`a b=2`).
     pub(crate) fn hidden_in_cookie(&self, pair: &str) -> impl Iterator<Item = &'n str> {
         let is_separator = |c: char| c == ',' || c.is_ascii_whitespace() || c == '\u{b}';
         let mut words = pair.split(is_separator).filter(|word| !word.is_empty());
@@ -164,8 +165,8 @@ impl<'n> Described<'n> {
     }
 }
 
-/// True if a name of a member has dots behind the name of a described object or array, so that some
-/// servers read it as a member of that one: `a[b.c]` as `a[b][c]`. Also true if the name has a
+/// True if the name of a member begins with the name of a described object or array and a dot. Some
+/// servers read it as a member of that object: `a[b.c]` as `a[b][c]`. Also true if the name has a
 /// bracket: `a[[b]`. `names` are the names in brackets.
 pub(crate) fn has_dotted_member(names: &[&str], kinds: &Kinds) -> bool {
     let mut kinds = kinds;

@@ -1,8 +1,8 @@
-//! Strictness of descriptions of bodies: decides if the description of one media type leaves parts of a
-//! body unchecked that the description of another one checks.
+//! Strictness of descriptions of bodies: decides if the description of one media type does not
+//! check parts of a body that the description of another media type checks.
 //!
-//! The sender chooses the media type, and an upstream the status, too. A description that admits
-//! every object, text or form therefore ends the check of all bodies of a message.
+//! The sender chooses the media type, and an upstream also chooses the status. A description that
+//! admits every object, text or form therefore ends the check of all bodies of a message.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -18,18 +18,19 @@ use crate::media::{self, Form};
 /// Maximum number of schemas that the search for the check of one property visits.
 const STEPS_MAX: u32 = 10_000;
 
-/// Extent of the checks of a value.
+/// Extent to which a description checks a value, weakest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Extent {
-    /// Every value of the place is accepted.
+    /// Every value is accepted.
     Nothing,
-    /// Every object, every array or every string is accepted, apart from sizes and required names.
+    /// Every object, every array or every string is accepted. Only sizes and required names are
+    /// checked.
     Kind,
     /// Values or properties are checked.
     Content,
 }
 
-/// Notation of a value. It limits the values that exist.
+/// Notation of a value. The notation limits the values that can occur.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Place {
     /// Any JSON value.
@@ -49,7 +50,7 @@ impl Place {
         }
     }
 
-    /// Place of a property's value.
+    /// Notation of a property's value.
     fn property(self) -> Self {
         match self {
             Self::Json => Self::Json,
@@ -76,7 +77,7 @@ pub(crate) fn extent(cone: &Cone, media_type: &MediaType, direction: Direction) 
     }
 }
 
-/// True if a media type leaves parts of a body unchecked that a media type of the old description
+/// True if a media type does not check parts of a body that a media type of the old description
 /// checks.
 pub(crate) fn leaves_open(
     (new, added): (&Cone, &MediaType),
@@ -99,10 +100,10 @@ pub(crate) fn leaves_open(
     after < before || checked.any(|(name, extent)| reader.property(narrow, place, name) < extent)
 }
 
-/// Reading of the schemas of one description.
+/// Reader of the schemas of one description.
 struct Reader<'a> {
     table: &'a [Value],
-    /// Extents of nodes. A node that is being read has [`Extent::Nothing`].
+    /// Extents of the nodes that were read. A node that is being read has [`Extent::Nothing`].
     extents: FxHashMap<(u32, Place), Extent>,
     steps: u32,
 }
@@ -194,7 +195,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Extent of the checks of an object by the schema of a property.
+    /// Extent to which the schema of a property checks an object.
     fn of_property(&mut self, schema: &Value, place: Place) -> Extent {
         match self.extent(schema, place.property()) {
             Extent::Nothing => Extent::Nothing,
@@ -202,8 +203,8 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Names of the properties that a schema checks, with the extents of the checks. Of
-    /// alternatives, only the names that each of them checks.
+    /// Names of the properties that a schema checks, with the extents of the checks. For
+    /// alternatives, contains only the names that each alternative checks.
     fn checked(&mut self, schema: &'a Value, place: Place) -> BTreeMap<&'a str, Extent> {
         self.steps += 1;
         let mut found = BTreeMap::new();
@@ -249,8 +250,8 @@ impl<'a> Reader<'a> {
         found
     }
 
-    /// Extent of the checks of the property `name`. [`Extent::Content`] if a value with this
-    /// property is refused.
+    /// Extent to which a schema checks the property `name`. [`Extent::Content`] if the schema
+    /// refuses values with this property.
     fn property(&mut self, schema: &Value, place: Place, name: &str) -> Extent {
         self.steps += 1;
         // Every field of a form is a text.

@@ -30,7 +30,7 @@ pub struct Operation {
     lost: Vec<Lost>,
 }
 
-/// Action for the body of a message.
+/// Action for the body of a message, known after its head.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BodyUse {
     /// The body is not read.

@@ -29,7 +29,8 @@ pub(crate) struct Parameter {
     allows_empty: bool,
     style: Style,
     explode: bool,
-    /// Format of the whole value, for a parameter with `content`.
+    /// Format of the whole value, for a parameter with `content`. `None` for a parameter with
+    /// `schema`.
     content: Option<Form>,
     kinds: Kinds,
     members: Members,
@@ -43,7 +44,7 @@ pub struct Head<'h> {
     pub path: &'h str,
     /// Path parameters as byte ranges of the path.
     pub bound: &'h [(&'h str, Range<usize>)],
-    /// Query without `?`.
+    /// Query without `?`. `None`: the request has no query.
     pub query: Option<&'h str>,
     /// Header fields.
     pub headers: &'h HeaderMap,
@@ -79,12 +80,13 @@ pub fn describes_every_name(cone: &Cone) -> Option<&str> {
     open.map(|one| one.name.as_str())
 }
 
-/// `style` and `explode` of a parameter.
+/// Values of `style` and `explode` of a parameter, or their defaults.
 pub(crate) fn written_style(written: &ir::Parameter) -> (Style, bool) {
     style_of(written.place, &written.definition)
 }
 
-/// `style` and `explode` of a parameter or response field with these keys.
+/// Values of `style` and `explode` of a parameter or response field with these keys, or their
+/// defaults.
 fn style_of(place: ParameterPlace, definition: &Value) -> (Style, bool) {
     let text = match definition.get("style") {
         Some(Value::Text(text)) => Some(&**text),
@@ -104,7 +106,7 @@ fn is_spread(style: Style, explode: bool, kinds: &Kinds) -> bool {
     style == Style::Form && explode && is_object
 }
 
-/// True if parameters at this place with this name are not checked.
+/// True if gwd does not check parameters at this location with this name.
 pub(crate) fn is_ignored(place: ParameterPlace, name: &str) -> bool {
     match place {
         ParameterPlace::Header => IGNORED_HEADERS
@@ -202,7 +204,8 @@ impl Parameter {
         }
     }
 
-    /// True if a field is an item of the parameter. Some clients write arrays as `a[]=1&a[]=2`.
+    /// True if a field with this name is an item of the parameter's array. Some clients write
+    /// arrays as `a[]=1&a[]=2`.
     fn is_list(&self, name: &str) -> bool {
         let bare = name.strip_suffix("[]");
         self.style == Style::Form && self.kinds.has_arrays() && bare == Some(&*self.name)
@@ -306,8 +309,8 @@ impl Parameter {
     fn check_fields(&self, all: &[Field<'_>], findings: &mut Vec<Finding>) {
         let own = || all.iter().filter(|field| self.owns(&field.name));
         if own().count() == 0 {
-            // Query fields that no schema names may be members of this object, which is then
-            // present.
+            // If the parameter is an open object, query fields that no schema names may be its
+            // members. The object is then present.
             let is_hidden = self.spreads() && !self.kinds.is_closed && !all.is_empty();
             if self.required && !is_hidden {
                 findings.push(words::finding(self.part(), "", REQUIRED));
@@ -431,8 +434,8 @@ pub(crate) fn check(parameters: &[Parameter], head: &Head<'_>, findings: &mut Ve
     hidden(parameters, head, findings);
 }
 
-/// Adds findings about fields that some servers read as a described parameter, and whose values are
-/// not checked as this parameter.
+/// Adds findings about fields that some servers read as a described parameter. Their values are not
+/// checked as values of that parameter.
 fn hidden(parameters: &[Parameter], head: &Head<'_>, findings: &mut Vec<Finding>) {
     let of = |place: ParameterPlace| {
         let all = parameters.iter().filter(move |one| one.place == place);
@@ -523,11 +526,11 @@ impl Parameter {
     }
 }
 
-/// Fields of a query that no parameter describes: the decoded name, and the field as written.
-/// `known` are names that count as described.
+/// Fields of a query that no parameter describes: for each, the decoded name and the field as
+/// written. `known` are names that count as described.
 ///
-/// A field is described as a whole or not at all. Some servers separate fields at `;`, so that each
-/// part between semicolons must have a described name.
+/// A field counts as described only if all of its parts are described. Some servers separate fields
+/// at `;`, so that each part between semicolons must have a described name.
 pub(crate) fn undeclared<'q>(
     parameters: &[Parameter],
     query: &'q str,
@@ -591,7 +594,8 @@ fn cookie_fields(headers: &HeaderMap) -> Vec<Field<'_>> {
     cookie_pairs(headers)
         .filter_map(|pair| {
             let at = pair.iter().position(|byte| *byte == b'=')?;
-            // Ignore spaces around names, and cookies whose names are not text, as servers do.
+            // Ignore spaces around names, and ignore cookies whose names are not UTF-8. Servers do
+            // the same.
             let name = std::str::from_utf8(&pair[..at]).ok()?.trim();
             let value = std::str::from_utf8(&pair[at + 1..]);
             Some(Field {

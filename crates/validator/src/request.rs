@@ -1,4 +1,4 @@
-//! Check of a request's head, which gwd and `gwc route` share.
+//! Check of a request's head. gwd and `gwc route` share this code.
 
 use std::sync::Arc;
 
@@ -14,8 +14,9 @@ use crate::parameters::{Head, REQUIRED};
 
 /// Names of the credentials and identity fields in requests to an operation. The absence of a
 /// credential is not a finding, because the gateway may have removed it before the check. A
-/// credential that is present is checked like any parameter, because `verify: upstream` admits
-/// every text. Identity fields are not checked, because the gateway sets them.
+/// credential that is present is checked like any parameter, because with `verify: upstream` the
+/// gateway accepts any text as a credential. Identity fields are not checked, because the gateway
+/// sets them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Credentials {
     identity: Vec<String>,
@@ -36,8 +37,9 @@ pub struct Described {
 }
 
 impl Credentials {
-    /// Names of the credentials of an operation with this requirement: those that it requires, and
-    /// those that the gateway removes on every operation of the API.
+    /// Names of the credentials in requests to an operation: the credentials that its security
+    /// requirement names, and the credentials that the gateway removes for every operation of the
+    /// API.
     #[must_use]
     pub fn of(schemes: &Set<Scheme>, security: &Security) -> Self {
         let mut all = Self::default();
@@ -70,7 +72,7 @@ impl Credentials {
     }
 
     /// True if the gateway removes or sets a part of a request, so that the client's value is not
-    /// checked: an identity field, or a credential that is removed on every operation.
+    /// checked: an identity field, or a credential that the gateway removes for every operation.
     #[must_use]
     pub fn replaces(&self, part: &Part) -> bool {
         let is_one = |one: &Part| match (one, part) {
@@ -144,9 +146,9 @@ impl Described {
     }
 
     /// Checks the parameters of a request for an operation with this template, below a base path of
-    /// this length. `examined` is the result of [`Self::query`]; its target, if it has one,
-    /// replaces the request's. `reaches` returns true for the name of a field that the gateway does
-    /// not remove.
+    /// this length. `examined` is the result of [`Self::query`]. If it has a target, this target
+    /// replaces the target of the request. `reaches` returns true for the name of a field that the
+    /// gateway does not remove.
     #[must_use]
     pub fn parameters(
         &self,

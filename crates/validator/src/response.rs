@@ -27,10 +27,10 @@ pub(crate) enum Statuses {
     Default,
 }
 
-/// Action for a response.
+/// Action for a response, known after its head.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ResponseUse {
-    /// The description says nothing about the response, or nothing that can be checked.
+    /// The description does not contain this response, or nothing about it that can be checked.
     Undescribed,
     /// Status and header fields match; the body is not checked.
     Pass,
@@ -92,7 +92,8 @@ impl Response {
         };
         let one = &types[index];
         let given = given.as_ref().unwrap_or(&one.media_type);
-        // A range such as `*/*` may describe JSON: the type of the response decides how it is read.
+        // A range such as `*/*` may describe JSON. The media type of the response determines how
+        // the body is read.
         let is_readable = one.schema.is_some() && one.form == given.form() && !given.is_sequence();
         if !is_readable {
             return Ok(ResponseUse::Undescribed);
@@ -129,7 +130,7 @@ impl Statuses {
         }
     }
 
-    /// Rank of this response for the statuses that `other` covers, as for [`Self::rank`]. None if
+    /// Rank of this response for the statuses that `other` covers, as for [`Self::rank`]. `None` if
     /// this response does not cover all of them.
     pub(crate) fn covers(self, other: Self) -> Option<u8> {
         match (self, other) {
@@ -140,7 +141,7 @@ impl Statuses {
         }
     }
 
-    /// Rank among the responses that cover a status; the greatest is the most specific. None if
+    /// Rank among the responses that cover a status; the greatest is the most specific. `None` if
     /// the status is not covered.
     pub(crate) fn rank(self, status: u16) -> Option<u8> {
         match self {

@@ -183,8 +183,8 @@ mod tests {
     fn success_must_be_described_and_errors_need_not() {
         assert_eq!(found(201, &[JSON], "{}"), ["status 201 is not described"]);
         assert_eq!(found(500, &[JSON], "{}"), ["Undescribed"]);
-        // No exception applies to 206: the gateway does not ask the upstream for a part of the
-        // content.
+        // No exception for 206, because the gateway never requests a part of the content from the
+        // upstream.
         assert_eq!(found(206, &[JSON], "{}"), ["status 206 is not described"]);
     }
 

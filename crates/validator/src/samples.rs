@@ -1,12 +1,12 @@
-//! Sample values of schemas, among which an example is found that one schema accepts and another
+//! Sample values of schemas. The search finds an example that one schema accepts and another schema
 //! refuses.
 //!
-//! The values are those next to the bounds of both schemas. They are only candidates: the
-//! validators decide if a value shows the difference.
+//! The values are next to the bounds of both schemas. They are only candidates: the validators
+//! decide if a value shows the difference.
 //!
-//! The values of schemas that refer to each other are exponentially many. The search therefore has
-//! a budget of steps, computes the values of a place once for each nesting, and adds one level of
-//! nesting after the other, so that small values are found first.
+//! The number of values of schemas that refer to each other is exponential. The search therefore
+//! has a budget of steps, computes the values of a place once for each nesting, and adds one level
+//! of nesting after the other, so that it finds small values first.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
@@ -17,12 +17,12 @@ use bundle::ir::Value;
 use rustc_hash::{FxHashMap, FxHashSet, FxHasher};
 use serde_json::{Map, Value as Json, json};
 
-/// Schema, with the table that its references point to.
+/// Schema, with the table of schemas to which its references point.
 pub(crate) type Schema<'a> = (&'a [Value], &'a Value);
 
 /// Maximum nesting of generated values.
 const DEPTH_MAX: u32 = 6;
-/// Maximum number of values for one place.
+/// Maximum number of sample values for one place in a message.
 const VALUES_MAX: usize = 48;
 /// Maximum number of values for a whole message.
 const ALL_MAX: usize = 3_000;
@@ -30,7 +30,7 @@ const ALL_MAX: usize = 3_000;
 const LENGTH_MAX: u64 = 8_192;
 /// Maximum number of items of a generated array.
 const ITEMS_MAX: u64 = 256;
-/// Maximum number of JSON values in a generated array, nested ones included.
+/// Maximum number of JSON values in a generated array, nested values included.
 const ARRAY_SIZE_MAX: usize = 65_536;
 /// Maximum number of alternatives of `anyOf` and `oneOf`.
 const CHOICES_MAX: usize = 8;
@@ -45,8 +45,8 @@ pub(crate) struct Search {
     known: RefCell<FxHashMap<PlaceKey, Rc<[Json]>>>,
 }
 
-/// Addresses of the schemas of a place, accepting ones first; number of accepting ones; nesting of
-/// the values.
+/// Key of the cache of sample values: addresses of the schemas of a place, accepting schemas first;
+/// number of accepting schemas; nesting of the values.
 type PlaceKey = (Vec<usize>, usize, u32);
 
 impl Search {
@@ -57,7 +57,7 @@ impl Search {
         }
     }
 
-    /// Values next to the bounds of both schemas. The first value is meant to match `accepts`. The
+    /// Values next to the bounds of both schemas. The first value should match `accepts`. The
     /// schemas must live as long as the search.
     pub(crate) fn values(
         &self,
@@ -72,7 +72,8 @@ impl Search {
         for nesting in 0..=DEPTH_MAX {
             let values = place.values(self, nesting, ALL_MAX);
             if self.is_spent() && nesting > 0 {
-                // The last level is incomplete, so add its values to those of the levels above.
+                // The values with the deepest nesting are incomplete. Add them to the values with
+                // less nesting.
                 found.extend(values);
                 break;
             }
@@ -111,7 +112,7 @@ fn size(value: &Json) -> usize {
     }
 }
 
-/// Place of a value: the schemas that apply to it.
+/// Place of a value in a message: the schemas that apply to the value.
 struct Place<'a> {
     /// Schemas that must accept the value.
     accepts: Vec<Schema<'a>>,
@@ -119,7 +120,8 @@ struct Place<'a> {
     refuses: Vec<Schema<'a>>,
 }
 
-/// Keywords of the schemas at one place, with references and one choice of alternatives followed.
+/// Keywords of the schemas that apply to one value. References were followed, and one alternative
+/// was chosen.
 struct Keywords<'s, 'a> {
     search: &'s Search,
     accepts: Vec<Schema<'a>>,
@@ -135,8 +137,8 @@ fn resolved<'a>((table, value): Schema<'a>) -> Schema<'a> {
     }
 }
 
-/// Schemas at the same place as `schema`: itself, those of `$ref`, `allOf`, and one alternative of
-/// `anyOf` and `oneOf`. Without a choice: all alternatives.
+/// Schemas that apply to the same value as `schema`: itself, the schemas of `$ref` and `allOf`, and
+/// one alternative of `anyOf` and `oneOf`. If `choice` is `None`: all alternatives.
 fn flatten<'a>(schema: Schema<'a>, choice: Option<usize>, depth: u32, out: &mut Vec<Schema<'a>>) {
     let (table, value) = resolved(schema);
     let is_known = |(_, known): &Schema<'a>| std::ptr::eq(*known, value);
@@ -168,7 +170,7 @@ fn flatten<'a>(schema: Schema<'a>, choice: Option<usize>, depth: u32, out: &mut 
 }
 
 impl<'a> Place<'a> {
-    /// Values for this place, at most [`VALUES_MAX`], with at most `nesting` levels inside.
+    /// Sample values for this place: at most [`VALUES_MAX`], with at most `nesting` nested levels.
     fn known_values(&self, search: &Search, nesting: u32) -> Rc<[Json]> {
         let addresses = |schemas: &[Schema<'a>]| -> Vec<usize> {
             let schemas = schemas.iter().map(|schema| resolved(*schema).1);
@@ -190,7 +192,7 @@ impl<'a> Place<'a> {
         values
     }
 
-    /// Values for this place, at most `most`, with at most `nesting` levels inside.
+    /// Sample values for this place: at most `most`, with at most `nesting` nested levels.
     fn values(&self, search: &Search, nesting: u32, most: usize) -> Vec<Json> {
         let mut found: Vec<Json> = Vec::new();
         let mut known: FxHashSet<u64> = FxHashSet::default();
@@ -218,8 +220,8 @@ impl<'a> Place<'a> {
             };
             lists.push(keywords.values(nesting, most).into_iter());
         }
-        // Add values of the choices in turns, so that the values of one choice do not use up the
-        // limit.
+        // Alternate between the values of the choices, so that the values of one choice do not use
+        // up the limit.
         while !lists.is_empty() {
             lists.retain_mut(|list| {
                 let Some(value) = list.next().filter(|_| found.len() < most) else {
@@ -238,7 +240,8 @@ impl<'a> Place<'a> {
 }
 
 /// Number of different choices among the alternatives of these schemas, at most [`CHOICES_MAX`]. A
-/// choice takes the same alternative, modulo their number, of each `anyOf` and `oneOf`.
+/// choice is an index. It selects the alternative at this index, modulo the number of alternatives,
+/// of each `anyOf` and `oneOf`.
 fn choices(schemas: &[Schema<'_>]) -> usize {
     let lists = schemas.iter().flat_map(|(table, schema)| {
         let lists = ["anyOf", "oneOf"].into_iter();
@@ -254,7 +257,7 @@ fn choices(schemas: &[Schema<'_>]) -> usize {
 }
 
 impl<'a> Keywords<'_, 'a> {
-    /// Values of a keyword, those of accepting schemas first.
+    /// Values of a keyword in all schemas. The values of accepting schemas come first.
     fn all(&self, key: &str) -> impl Iterator<Item = Schema<'a>> {
         let found: Vec<Schema<'a>> = self
             .all
@@ -324,7 +327,7 @@ impl<'a> Keywords<'_, 'a> {
         }
         let nullable = self.all("nullable").next().is_some();
         for name in ["string", "integer", "null", "boolean", "object", "array"] {
-            // Without a type, add all types. With one type, add another type that neither side
+            // Without a type, add all types. With one type, add another type that neither schema
             // names.
             if !types.contains(&name) && (types.len() < 2 || name == "null" && nullable) {
                 types.push(name);
@@ -344,7 +347,7 @@ impl<'a> Keywords<'_, 'a> {
         found
     }
 
-    /// Adds values while steps are left, and subtracts the steps that each one costs.
+    /// Adds values while steps are left. Subtracts the steps that each value costs.
     fn add(&self, found: &mut Vec<Json>, values: impl IntoIterator<Item = Json>) {
         for value in values {
             if self.search.is_spent() {
@@ -426,7 +429,8 @@ impl<'a> Keywords<'_, 'a> {
         found
     }
 
-    /// Values for an inner place with at most `nesting` levels. Empty if no level is left.
+    /// Sample values for an inner place, with at most `nesting` nested levels. Empty if `nesting`
+    /// is 0.
     fn below(&self, place: &Place<'a>, nesting: u32) -> Rc<[Json]> {
         match nesting.checked_sub(1) {
             Some(nesting) => place.known_values(self.search, nesting),
@@ -464,7 +468,7 @@ impl<'a> Keywords<'_, 'a> {
             .collect();
         let least = self.integers("minItems").max().unwrap_or(0).min(ITEMS_MAX);
         let mut found = Vec::new();
-        // Without a value of the least length, the schema accepts none of the others.
+        // If there is no value of the minimum length, the schema accepts no longer value either.
         let least = if fits(least) { least } else { 0 };
         let lengths = std::iter::once(least).chain(lengths);
         self.add(&mut found, lengths.map(|count| fill(count).into()));
@@ -561,7 +565,7 @@ impl<'a> Keywords<'_, 'a> {
         found
     }
 
-    /// Place of an inner value.
+    /// Place of an inner value: `get` returns the inner schema of each schema.
     fn inner(&self, get: impl Fn(&'a Value) -> Option<&'a Value>) -> Place<'a> {
         let of = |schemas: &[Schema<'a>]| -> Vec<Schema<'a>> {
             let schemas = schemas.iter();

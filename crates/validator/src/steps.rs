@@ -6,7 +6,7 @@
 //! steps than its size allows is refused.
 //!
 //! Schemas without recursion can also need much work: `allOf: [X, X]` on twenty levels evaluates X
-//! a million times, and the description of the errors of a list takes an error for each item,
+//! a million times, and the description of the errors of a list contains an error for each item,
 //! alternative and required name. Each evaluation of a definition or of an alternative therefore
 //! adds its size to the costs of the check.
 
@@ -24,24 +24,25 @@ pub(crate) const COST: &str = "x-gwd-cost";
 
 /// Steps allowed for a check of any value. [`STEPS_PER_NODE`] is added for each JSON value.
 const STEPS_MIN: u64 = 2_000;
-/// Additional steps allowed for each JSON value in the checked value, itself included.
+/// Additional steps allowed for each JSON value in the checked value, including the value itself.
 const STEPS_PER_NODE: u64 = 16;
-/// Maximum number of steps of a check, however many JSON values the checked value contains.
+/// Maximum number of steps of a check, for values with any number of JSON values inside.
 const STEPS_MAX: u64 = 4_000_000;
 
 /// Costs allowed for a check of any value. [`COSTS_PER_NODE`] is added for each JSON value.
 const COSTS_MIN: u64 = 2_000_000;
-/// Additional costs allowed for each JSON value in the checked value, itself included.
+/// Additional costs allowed for each JSON value in the checked value, including the value itself.
 const COSTS_PER_NODE: u64 = 1_000;
-/// Maximum costs of a check, however many JSON values the checked value contains: about a second.
+/// Maximum costs of a check, for values with any number of JSON values inside. Such a check takes
+/// about a second.
 const COSTS_MAX: u64 = 50_000_000;
 /// Maximum costs of a description of errors. Each unit allows at most about one error, which takes
 /// 500 bytes.
 const DESCRIPTION_COSTS_MAX: u64 = 50_000;
 
 thread_local! {
-    /// Steps that the current check has left. `None`: a check needed more, or its costs were too
-    /// high.
+    /// Steps that the current check has left. `None`: the check needed more steps, or its costs
+    /// were too high.
     static LEFT: Cell<Option<u64>> = const { Cell::new(Some(0)) };
     /// Costs that the current check has left.
     static COSTS_LEFT: Cell<u64> = const { Cell::new(0) };
@@ -110,7 +111,8 @@ impl<'i> Keyword<'i> for Cost {
     }
 }
 
-/// Adds to the costs of the check. False if they are too high: the check then has no result.
+/// Adds to the costs of the current check. Returns false if the costs are too high; the check then
+/// has no result.
 pub(crate) fn spend(cost: u64) -> bool {
     Cost(cost).take()
 }
@@ -121,8 +123,8 @@ pub(crate) fn unbounded<T>(check: impl FnOnce() -> T) -> T {
     bounded(u64::MAX, u64::MAX, check).expect("no bound")
 }
 
-/// Runs a check of a value with this number of JSON values inside. `None` if the check needs too
-/// many steps or costs too much: its result is then wrong.
+/// Runs a check of a value that contains `nodes` JSON values. `None` if the check needs too many
+/// steps or costs too much, because its result is then wrong.
 fn within<T>(nodes: u64, check: impl FnOnce() -> T) -> Option<T> {
     let costs = COSTS_MIN.saturating_add(nodes.saturating_mul(COSTS_PER_NODE));
     bounded(nodes, costs.min(COSTS_MAX), check)
@@ -148,7 +150,7 @@ fn bounded<T>(nodes: u64, costs: u64, check: impl FnOnce() -> T) -> Option<T> {
 /// Adds the size of a schema to the costs of the check at each evaluation. The schema becomes the
 /// `then` of an `if` with the keyword [`COST`]. When the costs are too high, the schema accepts
 /// everything, so that the check ends soon and finds no more errors. The check then has no result.
-/// A boolean schema, or one that is only a `$ref`, stays as it is.
+/// Does not change a boolean schema, or a schema that is only a `$ref`.
 pub(crate) fn costly(schema: Value) -> Value {
     let is_cheap = match &schema {
         Value::Object(members) => members.contains_key("$ref") && members.len() == 1,
@@ -169,13 +171,13 @@ impl Schema {
         Self(validator)
     }
 
-    /// True if a value matches. `None` if that takes too many steps or costs too much.
+    /// True if a value matches. `None` if the check takes too many steps or costs too much.
     pub(crate) fn is_valid(&self, value: &Value) -> Option<bool> {
         within(nodes(value), || self.0.is_valid(value))
     }
 
-    /// Errors of a value that does not match, if they do not cost too much: all errors, otherwise
-    /// the first one. `read` converts the errors to the result.
+    /// Errors of a value that does not match: all errors, or only the first one if all errors cost
+    /// too much. `read` converts the errors to the result.
     pub(crate) fn describe<T: Default>(
         &self,
         value: &Value,
@@ -192,7 +194,7 @@ impl Schema {
     }
 }
 
-/// Number of JSON values in a value, itself included.
+/// Number of JSON values in a value, including the value itself.
 fn nodes(value: &Value) -> u64 {
     1 + match value {
         Value::Array(items) => items.iter().map(nodes).sum(),
@@ -246,7 +248,8 @@ fn circular<'d>(edges: &Edges<'d>) -> BTreeSet<&'d str> {
     };
     let (mut outgoing, mut incoming) = (count(edges), count(&from));
     let mut inside: BTreeSet<&str> = edges.keys().copied().collect();
-    // Remove definitions without a reference from or to the others, until none is left.
+    // Remove definitions without a reference from or to the remaining ones, until all remaining
+    // ones have both.
     let mut waiting: Vec<&str> = edges
         .keys()
         .copied()
@@ -320,7 +323,7 @@ mod tests {
         let takes = |count: u64| within(1, || (0..count).all(|_| Step::take()));
         assert_eq!(takes(STEPS_MIN + STEPS_PER_NODE), Some(true));
         assert_eq!(takes(STEPS_MIN + STEPS_PER_NODE + 1), None);
-        // The next check starts with all its steps.
+        // The next check begins with its full number of steps.
         assert_eq!(takes(1), Some(true));
     }
 }

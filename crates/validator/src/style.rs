@@ -21,14 +21,15 @@ pub(crate) enum Style {
     DeepObject,
 }
 
-/// One interpretation of a text. It makes the choices that an API description leaves open.
+/// One interpretation of a text: the choices that an API description leaves open.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Interpretation {
-    /// Read a text as a string if both a string and another type are allowed.
+    /// True to read a text as a string if both a string and another type are allowed.
     pub(crate) as_text: bool,
-    /// Read `+` as a space.
+    /// True to read `+` as a space.
     pub(crate) plus_is_space: bool,
-    /// Also split at percent-encoded delimiters, because some clients encode all delimiters.
+    /// True to split also at percent-encoded delimiters, because some clients encode all
+    /// delimiters.
     pub(crate) encoded_delimiters: bool,
 }
 
@@ -239,7 +240,7 @@ pub(crate) fn brackets<'k>(key: &'k str, name: &str) -> Option<Vec<&'k str>> {
 }
 
 /// Converts `a[b]=1&a[c][d]=2` to an object. Repeated names and `a[b][]=1` become arrays. The
-/// specification describes only one level; deeper levels are read as clients write them.
+/// OpenAPI specification describes only one level. Deeper levels are read as clients write them.
 pub(crate) fn deep(
     members: &[(Vec<&str>, Cow<'_, str>)],
     kinds: &Kinds,

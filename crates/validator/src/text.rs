@@ -54,7 +54,7 @@ fn decoded(text: &str, plus_is_space: bool, unicode: bool) -> Cow<'_, str> {
     Cow::Owned(String::from_utf8_lossy(&out).into_owned())
 }
 
-/// Text without letter case, for servers that ignore letter case in names. Includes the letters
+/// Text in folded letter case, for servers that ignore letter case in names. Also folds the letters
 /// that Go reads as `k` and `s` (U+212A, U+017F).
 pub(crate) fn folded(text: &str) -> Cow<'_, str> {
     let is_folded = |byte: u8| byte.is_ascii() && !byte.is_ascii_uppercase();
@@ -94,7 +94,7 @@ pub(crate) fn fields(text: &str) -> impl Iterator<Item = (&str, &str)> {
     fields.map(|field| field.split_once('=').unwrap_or((field, "")))
 }
 
-/// Splits a text at delimiters. `delimiters` are the spellings of the delimiter.
+/// Splits a text at a delimiter. `delimiters` are the spellings of the delimiter.
 pub(crate) fn split<'t>(text: &'t str, delimiters: &[&str]) -> Vec<&'t str> {
     let mut parts = Vec::new();
     let (mut begin, mut at) = (0, 0);
@@ -128,7 +128,7 @@ pub(crate) fn dotted(name: &str) -> Option<String> {
 }
 
 /// Name of a field as lenient servers compare it: up to NUL, trimmed, in lower case, and with `_`
-/// in place of dots, blanks and `[`.
+/// instead of dots, blanks and `[`.
 pub(crate) fn plain(name: &str) -> String {
     let end = name.find('\0').unwrap_or(name.len());
     let name = name[..end].trim_ascii();

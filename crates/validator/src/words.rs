@@ -1,4 +1,4 @@
-//! Descriptions of refused values, in terms of the schema. They never contain the value.
+//! Descriptions of refused values. They refer to the schema and never contain the value.
 
 use std::fmt::Write as _;
 
@@ -32,7 +32,7 @@ pub(crate) fn check(
     }
 }
 
-/// Adds findings about members whose names some servers read as described ones.
+/// Adds findings about members whose names some servers read as another, described name.
 fn check_names(value: &Value, described: &Members, part: &Part, findings: &mut Vec<Finding>) {
     members::in_other_case(value, described, &mut |pointer, name| {
         let is_full = findings.len() >= FINDINGS_MAX;
@@ -94,8 +94,8 @@ const NO_MATCH: &str = "does not match the schema";
 const TOO_DEEP: &str = "takes too much work to be checked";
 const NO_FORM: &str = "does not have the described serialization, or gives a value twice";
 
-/// Creates a finding at the member `name` of the part's value. An empty name stands for the value
-/// itself.
+/// Creates a finding at the member `name` of the part's value. If the name is empty, the finding is
+/// about the value itself.
 pub(crate) fn finding(part: Part, name: &str, detail: &str) -> Finding {
     let name = name.replace('~', "~0").replace('/', "~1");
     let pointer = match name.is_empty() {
@@ -118,7 +118,7 @@ pub(crate) fn finding_at(part: Part, pointer: &str, detail: String) -> Finding {
     }
 }
 
-/// Adds the findings for an error: one for each unexpected property, otherwise one.
+/// Adds the findings for an error: one finding for each unexpected property, otherwise one finding.
 fn add(error: &ValidationError<'_>, part: &Part, findings: &mut Vec<Finding>) {
     let at = error.instance_path().as_str();
     let mut push = |pointer: &str, detail: String| {

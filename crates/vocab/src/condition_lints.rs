@@ -6,7 +6,7 @@ use diag::{Level, Lint};
 pub const LINTS: &[&Lint] = &[&LOOKALIKE_CONDITIONS];
 
 /// Sample project: two operations of one path. The argument is the parameter that selects the
-/// second one.
+/// second operation.
 macro_rules! selected_by {
     ($name:literal) => {
         &[

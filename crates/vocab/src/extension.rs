@@ -1,4 +1,5 @@
-//! `x-gateway`: settings of the API's author, by attach point.
+//! `x-gateway`: settings by the author of an API, for each attach point (object of OpenAPI that may
+//! have the key).
 
 use diag::shape::{BAD_VALUE, Field, Object, Rule, Shape};
 use diag::{Diagnostic, NodeRef, Sink};
@@ -29,8 +30,8 @@ pub static POINTS: &[(&str, Shape)] = &[
     ("response", Shape::Object(&RESPONSE)),
 ];
 
-/// Describes the attach points at which a misplaced key of `x-gateway` is valid. `None` if there is
-/// none.
+/// Describes the attach points at which a misplaced key of `x-gateway` is valid. `None` if the key
+/// is valid nowhere.
 fn elsewhere(key: &str) -> Option<String> {
     let has = |object: &Object| object.fields.iter().any(|field| field.key == key);
     let points = POINTS.iter().filter_map(|(point, shape)| match shape {

@@ -1,7 +1,7 @@
 //! Vocabulary of gateway.yaml and `x-gateway` as data: one shape per object, one field per key.
 //!
-//! The shapes cover every key. A key that gwd does not support yet has `Need::NotAvailable` and is
-//! reported at its place in the file. Such a key is never ignored or treated as unknown.
+//! The shapes cover every key. A key that gwd does not support yet has `Need::NotAvailable`. It is
+//! reported at its source location, and never ignored or treated as unknown.
 
 #![cfg_attr(not(test), deny(clippy::disallowed_methods, clippy::disallowed_types))]
 

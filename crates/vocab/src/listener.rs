@@ -276,8 +276,8 @@ fn forwarding_fields_have_writers(node: NodeRef<'_>, sink: &mut Sink) {
     }
 }
 
-/// Reports `forwarding_fields` that do not name the client, or name it in two fields, of which a
-/// client could write one.
+/// Reports `forwarding_fields` in which no field names the client, or two fields do. In the second
+/// case a client could write one of the two fields.
 fn one_field_names_the_client(node: NodeRef<'_>, sink: &mut Sink) {
     let Some((_, value)) = node.entry("forwarding_fields") else {
         return;
@@ -302,7 +302,8 @@ fn one_field_names_the_client(node: NodeRef<'_>, sink: &mut Sink) {
     sink.push(Diagnostic::new(&diag::shape::BAD_VALUE, value.span(), message).help(help));
 }
 
-/// Reports `proxy_protocol` without trusted senders: any peer could then claim any client address.
+/// Reports `proxy_protocol` without trusted senders. Without them, any peer could claim any client
+/// address.
 fn headers_have_senders(node: NodeRef<'_>, sink: &mut Sink) {
     let Some((entry, value)) = node.entry("proxy_protocol") else {
         return;

@@ -1,5 +1,5 @@
-//! Reasons of the gateway's own errors. A reason is the code in problem documents, logs and
-//! metrics, and the key under which `errors` sets the response.
+//! Reasons of errors that the gateway itself returns. A reason is the code in problem documents,
+//! logs and metrics, and the key under which `errors` sets the response.
 
 use diag::shape::KnownKeys;
 
@@ -20,7 +20,8 @@ pub struct Reason {
 macro_rules! reasons {
     (Route { $($route:literal $route_status:literal $route_means:literal;)* }
      Gateway { $($code:literal $status:literal $means:literal;)* }) => {
-        /// All reasons: those of routes, then those before a route is selected.
+        /// All reasons: first the reasons of errors after a route was selected, then the reasons of
+        /// earlier errors.
         pub static ALL: &[Reason] = &[
             $(Reason { code: $route, status: $route_status, means: $route_means, of_route: true },)*
             $(Reason { code: $code, status: $status, means: $means, of_route: false },)*

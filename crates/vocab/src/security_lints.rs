@@ -54,7 +54,7 @@ checks the credential.",
     good: either!("{auth: staff}"),
 };
 
-/// Sample project: an operation with these alternatives of a key and a password.
+/// Sample project: an operation whose requirement has these alternatives of a key and a password.
 macro_rules! alternatives {
     ($security:literal) => {
         &[
@@ -80,7 +80,8 @@ password: {type: http, scheme: basic, x-gateway: {auth: staff}}\n"
     };
 }
 
-/// An alternative that requires at least what an earlier one requires.
+/// An alternative of a security requirement that requires at least what an earlier alternative
+/// requires.
 pub static UNREACHABLE_ALTERNATIVE: Lint = Lint {
     code: "GW0574",
     name: "unreachable-alternative",
@@ -93,7 +94,7 @@ and more, is never reached: its credentials add nothing. Remove it, or put it fi
     good: alternatives!("[{key: [], password: []}, {key: []}]"),
 };
 
-/// Sample project: a consumer whose key ends at this date.
+/// Sample project: a consumer whose key expires on this date.
 macro_rules! ends {
     ($date:literal) => {
         &[(

@@ -76,21 +76,22 @@ static REDIS: Object = Object {
     rules: &[Rule::Apart(&["cluster", "sentinel"], &BAD_VALUE)],
 };
 
-/// `path_readings`: handling of paths that upstreams may read as other paths.
+/// Key `path_readings`: handling of paths that upstreams may understand as other paths.
 pub(crate) const PATH_READINGS: Field = F::optional(
     "path_readings",
     Word(&["strict", "keep"]),
     "Paths that an upstream may read as another path (with `%2F`, `%5C`, `%25`, `%3F`, `%23`, `;` or `//`, or a dot or blank at the end of a name). `strict`: 400 `path_ambiguous` unless every reading matches the same operation. `keep`: allow readings that match no operation, or operations with the same access. Default: `strict`; `keep` for a path that itself has one of these.",
 );
 
-/// `streams`: handling of streams whose credential ends.
+/// Key `streams`: handling of open streams when the credential of their request expires.
 pub(crate) const STREAMS: Field = F::optional(
     "streams",
     Word(&["keep", "close"]),
     "Uploads, responses and WebSockets that are open when a credential of the request ends (`exp` of a token, `not_after` of a certificate, key or entry): `close` ends them, `keep` does not. Default: `keep`.",
 );
 
-/// Reports a timeout per attempt after which no time is left for a second attempt.
+/// Reports a timeout per attempt that leaves no time for a second attempt. `each` is the timeout
+/// per attempt, and `all` is the timeout of all attempts together.
 pub(crate) fn check_tries(each: NodeRef<'_>, all: NodeRef<'_>, sink: &mut Sink) {
     let (Ok(each_ms), Ok(all_ms)) = (read::duration_ms(each), read::duration_ms(all)) else {
         return;

@@ -1,5 +1,5 @@
 //! Test files: requests and the decisions that the project expects. `tests` of gateway.yaml names
-//! them; `gwc test` runs them.
+//! the files, and `gwc test` runs the tests.
 
 use std::net::IpAddr;
 

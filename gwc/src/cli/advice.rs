@@ -58,7 +58,7 @@ impl Advice {
     }
 }
 
-/// Returns a suggested command that does not sign. `project`: value of `--project`.
+/// Returns a suggested command that does not sign. `project` is the value of `--project`.
 pub(super) fn in_project(project: Option<&Path>, words: &[&str]) -> String {
     let whole = project.map(|project| format!(" --project {}", path(project)));
     let words: Vec<String> = words.iter().map(|word| for_shell_word(word)).collect();

@@ -158,7 +158,8 @@ struct Apply<'a> {
 }
 
 impl Apply<'_> {
-    /// Checks gates, gateways and keys, then publishes. `there` is the store, if it exists.
+    /// Checks gates, gateways and keys, then publishes. `there` is the store. `None`: the store
+    /// does not exist yet.
     fn run(
         self,
         store: &dyn Store,
@@ -206,7 +207,7 @@ impl Apply<'_> {
         let mut fields = args.record.record_fields(there, id)?;
         fields.merges = merges;
         if let Some(head) = same {
-            // A withdrawal is in effect while the record that lists it is the newest. Repeat the
+            // A withdrawal is in effect only while the newest record lists it. Repeat the
             // withdrawals of the previous record, so that they stay in effect.
             fields.withdraw.extend(&head.record.withdraw);
         }
@@ -414,14 +415,14 @@ struct Report<'a> {
 }
 
 impl Report<'_> {
-    /// Writes a line if the output format is human.
+    /// Writes a line, if the output is for people.
     fn line(&self, text: &str) {
         if self.args.format.format == Format::Human {
             say::result(text);
         }
     }
 
-    /// Writes the final document if the output format is JSON.
+    /// Writes the final document, if the output is JSON.
     fn document(&self, result: &str, serial: Option<u64>) {
         if self.args.format.format != Format::Json {
             return;

@@ -1,6 +1,6 @@
-//! Channels of a store that no environment of the project uses any more. A plan against channels
-//! compares only channels of environments; notes name the others, for example that of a removed or
-//! renamed environment.
+//! Channels of a store that no environment of the project uses any more, for example the channel of
+//! a removed or renamed environment. A plan compares only the channels of environments; notes in
+//! the plan name the other channels.
 
 use std::collections::BTreeSet;
 

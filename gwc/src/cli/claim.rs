@@ -1,5 +1,5 @@
-//! Check of a plan file. gwc does not trust the file: it computes the plan again and compares both
-//! (release.md §6).
+//! Check of a plan file. gwc does not trust the file: it computes the plan again and compares the
+//! result with the file (release.md §6).
 //!
 //! Acknowledgements in the file are information for readers. They take effect only if the command
 //! line or the acknowledgement file contains them.

@@ -105,7 +105,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     })
 }
 
-/// Two versions of the command line.
+/// Two versions that the command line names.
 pub(super) struct Versions<'a> {
     pub(super) old: &'a str,
     pub(super) new: &'a str,

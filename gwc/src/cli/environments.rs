@@ -66,7 +66,7 @@ impl ComparedEnvironment {
     /// environment because a variable has values only in environments.
     ///
     /// # Errors
-    /// All other errors of `read`.
+    /// Returns all other errors of `read`.
     pub(super) fn side<T>(&self, read: anyhow::Result<T>) -> anyhow::Result<Option<T>> {
         match read {
             Ok(side) => Ok(Some(side)),

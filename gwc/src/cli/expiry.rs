@@ -22,8 +22,8 @@ pub(super) fn ending(trust: &Trust, now: Moment) -> Vec<&TrustedKey> {
     trust.keys().iter().filter(ends_soon).collect()
 }
 
-/// Returns a warning about the expiry of a key, with a command that makes a new key. `project`:
-/// value of `--project`.
+/// Returns a warning about the expiry of a key, with a command that makes a new key. `project` is
+/// the value of `--project`.
 pub(super) fn warning(key: &TrustedKey, now: Moment, project: Option<&Path>) -> String {
     let left_s = key.not_after.unix_s().saturating_sub(now.unix_s());
     let ends = match left_s / DAY_S {
@@ -42,7 +42,7 @@ pub(super) fn warning(key: &TrustedKey, now: Moment, project: Option<&Path>) -> 
     )
 }
 
-/// Returns the warning as JSON.
+/// Returns the warning about the expiry of a key as JSON.
 pub(super) fn document(key: &TrustedKey) -> Value {
     let roles: Vec<&str> = key.roles.iter().copied().map(Role::as_str).collect();
     json!({"id": key.id, "owner": key.owner, "roles": roles, "not_after": key.not_after})

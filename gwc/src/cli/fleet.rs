@@ -1,5 +1,5 @@
-//! Checks of gateways before their channel is moved. They must follow this channel, must not be on
-//! hold, and must not know a record or revocation list that the store has lost.
+//! Checks of gateways before a command moves their channel. The gateways must follow this channel,
+//! must not be on hold, and must not know a record or revocation list that the store has lost.
 
 use std::collections::BTreeSet;
 
@@ -13,12 +13,12 @@ use crate::release::Place;
 use crate::release::nodes::{Nodes, Status};
 use model::exit::{Exit, Failure};
 
-/// Options with which a command proceeds although a check of a gateway fails.
+/// Options that let a command proceed although a check of a gateway fails.
 #[derive(Clone, Copy)]
 pub(super) struct Allowed {
-    /// Proceed even if a gateway is on hold (pinned to its current bundle).
+    /// True to proceed even if a gateway is on hold (pinned to its current bundle).
     pub(super) over_hold: bool,
-    /// Merge records that gateways accepted but the store has lost.
+    /// True to merge records that gateways accepted but the store has lost.
     pub(super) merge: bool,
 }
 
@@ -89,8 +89,8 @@ pass --over-hold",
 }
 
 /// Creates the error for a revocation list that gateways know and the store has lost. Unlike a
-/// record, a list cannot be merged: its entries must not be lost, and each list continues the
-/// previous one.
+/// record, a lost list cannot be merged: each list continues the previous list, and no entry may be
+/// lost.
 fn lost_list(name: &str, known: u64, lists: u64) -> anyhow::Error {
     Failure::new(
         Exit::UNVERIFIED,
@@ -106,7 +106,7 @@ fn lost_list(name: &str, known: u64, lists: u64) -> anyhow::Error {
     .into()
 }
 
-/// Describes a hold in words.
+/// Describes a hold (a gateway that is pinned to its bundle) as text.
 pub(super) fn hold(hold: &serde_json::Value) -> String {
     let left = short(hold["from"].as_str().unwrap_or("another"));
     let until = if hold["sticky"] == true {
@@ -117,7 +117,8 @@ pub(super) fn hold(hold: &serde_json::Value) -> String {
     format!(" (it left {left}, {until})")
 }
 
-/// Describes a gateway's project or channel if it differs from `place`. Otherwise `None`.
+/// Describes a gateway's project or channel if it differs from `place`. `None` if the gateway
+/// follows `place`.
 pub(super) fn follows_another(status: &Status, place: &Place) -> Option<String> {
     let (channel, project) = (place.channel.as_str(), place.project.as_str());
     let other_project = status.project.as_deref().filter(|name| *name != project);

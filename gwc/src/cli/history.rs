@@ -158,7 +158,7 @@ impl Fleet {
     }
 }
 
-/// True if no newer record names the same bundle.
+/// True if no newer record names the same bundle as the record at this index.
 fn entry_is_newest(entries: &[Entry], at: usize) -> bool {
     !entries[..at]
         .iter()

@@ -217,7 +217,7 @@ fn next(sample: &str) -> String {
 }
 
 /// Path of an operation that `curl` can request without a body: a GET without parameters in the
-/// path, if there is one, else `/`. Operations that need no credential come first.
+/// path. `/` if there is no such operation. Operations that need no credential come first.
 fn sample(model: Option<&Model>) -> String {
     let operations = model.into_iter().flat_map(|model| &model.apis);
     let operations = operations.flat_map(|api| &api.operations);
@@ -247,7 +247,7 @@ fn name(args: &Args) -> anyhow::Result<ProjectName> {
         .unwrap_or_else(|_| "gateway".parse().expect("this is a name")))
 }
 
-/// Converts a string to a name: lower case, with `-` in place of all other characters.
+/// Converts a string to a name: lower case, with `-` instead of each other character.
 fn slug(text: &str, otherwise: &str) -> String {
     let text: String = text
         .to_lowercase()
@@ -332,7 +332,7 @@ fn copied(file: &Path) -> anyhow::Result<Api> {
     })
 }
 
-/// Last `count` names of a folder's path, each followed by `/`.
+/// Last `count` folder names of a path, each followed by `/`.
 fn base(folder: &Path, count: usize) -> String {
     let folder = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
     let names: Vec<String> = folder
@@ -442,7 +442,8 @@ fn schema(name: &str) -> anyhow::Result<String> {
     Ok(serde_json::to_string_pretty(schema)? + "\n")
 }
 
-/// Writes the files that do not exist. Returns the written paths and the kept ones.
+/// Writes the files that do not exist yet. Returns the paths of the written files, and the paths of
+/// the existing files, which are kept.
 fn write<'f>(folder: &Path, files: &'f [New]) -> anyhow::Result<(Vec<&'f str>, Vec<&'f str>)> {
     let (mut written, mut kept) = (Vec::new(), Vec::new());
     for New { path, text } in files {
@@ -509,8 +510,8 @@ fn check(folder: &Path, files: &[New], overlay: &str, settles: bool) -> anyhow::
         }
         compiled = compile::compile(&input, compile::Options::default())?;
     }
-    // A setting that gwd does not support yet is a warning in lint, but an error in build: use the
-    // errors of build.
+    // A setting that gwd does not support yet is a warning in lint, but an error in build. Use the
+    // levels of build here.
     let compiled = compiled.for_lowering();
     let exit = match compiled.has_errors() || compiled.lowered.is_none() {
         true => Exit::FINDINGS,

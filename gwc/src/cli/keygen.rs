@@ -145,7 +145,8 @@ impl RoleName {
 /// Returns the folder for the keys, the path of the trust file, and its current content. If there
 /// is no trust file, returns an empty one for this project.
 fn places(args: &Args, context: &Context) -> anyhow::Result<(PathBuf, PathBuf, Trust)> {
-    // If all paths are given, the project is needed only if the trust file does not name it.
+    // If the command line gives all paths, the project is needed only if the trust file does not
+    // name it.
     let place = context
         .root()
         .and_then(|root| Place::read(context.sought(&root), None, None));

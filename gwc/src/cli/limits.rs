@@ -30,10 +30,10 @@ pub(super) struct LimitOptions {
     max_references: Option<usize>,
 }
 
-/// Upper bound of `--max-depth`: values are visited recursively, and the YAML parser supports a
-/// depth of 255.
+/// Upper bound of `--max-depth`: the program visits values recursively, and the YAML parser
+/// supports a depth of 255.
 const DEPTH_MOST: usize = 250;
-/// Upper bound of the options that are counts: nodes and source locations have 32-bit numbers.
+/// Upper bound of the options with a count: nodes and source locations have 32-bit numbers.
 const COUNT_MOST: usize = 1_000_000_000;
 const BYTES_MOST: usize = 1 << 30;
 

@@ -21,7 +21,7 @@ struct Repository {
 }
 
 impl LinkOptions {
-    /// Links of a plan for the project in `root`.
+    /// Links from a plan to source lines of the project in `root`.
     pub(super) fn links(&self, subject: &Subject, root: Option<&Path>) -> Links {
         if let Some(base) = &self.link_base {
             return Links {
@@ -73,7 +73,8 @@ impl Repository {
     }
 }
 
-/// Commit of a side that was read from this project at a revision (`git:REV`, without a path).
+/// Commit of a version that was read from this project at a revision (`git:REV`, without a path).
+/// `None` for any other version.
 fn commit_of_project(origin: &Origin) -> Option<&str> {
     let name = origin.name.as_deref()?.strip_prefix("git:")?;
     let is_project = !name.contains(':');

@@ -43,7 +43,7 @@ impl Defaults {
     /// Begins a replay with both versions of a plan.
     ///
     /// # Errors
-    /// Returns the error with which gwd would refuse a side.
+    /// Returns the error with which gwd would refuse a version.
     pub(super) fn begin(
         &self,
         sides: (&Side, &Side),
@@ -55,7 +55,8 @@ impl Defaults {
     /// Counts the requests of logs.
     ///
     /// # Errors
-    /// A log cannot be read, or no side has the listener of the options.
+    /// Returns an error if a log cannot be read, or if neither version has the listener that the
+    /// options name.
     pub(super) fn count(&self, logs: &[PathBuf], mut replay: Replay) -> anyhow::Result<Replayed> {
         if let Some(name) = &self.listener
             && !replay.listeners().contains(name.as_str())
@@ -121,7 +122,7 @@ fn read(log: &Path, replay: &mut Replay) -> io::Result<()> {
     }
 }
 
-/// Counts each line. A line of more than [`LINE_MAX`] bytes counts as one that cannot be read.
+/// Counts the request of each line. A line of more than [`LINE_MAX`] bytes counts as unreadable.
 fn lines(mut log: impl BufRead, replay: &mut Replay) -> io::Result<()> {
     let mut line = Vec::new();
     loop {
@@ -146,7 +147,7 @@ fn lines(mut log: impl BufRead, replay: &mut Replay) -> io::Result<()> {
     }
 }
 
-/// Reads up to the end of the line.
+/// Skips the rest of the current line.
 fn skip_line(log: &mut impl BufRead) -> io::Result<()> {
     loop {
         let buffer = log.fill_buf()?;

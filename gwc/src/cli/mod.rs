@@ -183,13 +183,14 @@ trait Arguments {
         true
     }
 
-    /// Options for read limits and for the base revision whose ignore rules apply. None for
+    /// Options for read limits and for the base revision whose ignore rules apply. `None` for
     /// commands without these options.
     fn limits(&self) -> Option<&limits::LimitOptions> {
         None
     }
 
     /// First path on the command line, if the command reads a document instead of the project.
+    /// Otherwise `None`.
     fn document(&self) -> Option<&Path> {
         None
     }

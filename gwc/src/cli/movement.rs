@@ -46,7 +46,7 @@ pub(super) struct RecordFields {
     pub(super) withdraw: BTreeSet<Digest>,
     /// Records that gateways accepted but the store has lost.
     pub(super) merges: BTreeSet<Pointer>,
-    /// Time after which gateways no longer accept the record.
+    /// Time after which gateways no longer accept the record. `None`: the record does not expire.
     pub(super) expires_in: Option<Duration>,
 }
 
@@ -85,9 +85,10 @@ impl Movement<'_> {
         Ok(pointer)
     }
 
-    /// Refuses to move the channel if the store lacks the revocation list named in the channel's
-    /// newest record, or if its newest list is below the trust file's minimum serial. Gateways
-    /// would refuse the new record, and a new gateway would admit revoked bundles and credentials.
+    /// Refuses to move the channel if the store lacks the revocation list that the channel's newest
+    /// record names, or if the serial of its newest list is below the minimum in the trust file.
+    /// Gateways would refuse the new record, and a new gateway would admit revoked bundles and
+    /// credentials.
     fn check_lists(&self, store: &dyn Store, newest: Option<Pointer>) -> anyhow::Result<()> {
         let named = self.head.and_then(|head| head.record.revocations);
         let floor = self
@@ -141,7 +142,8 @@ impl Movement<'_> {
         self.check_lists(store, newest)
     }
 
-    /// Refuses a serial below the minimum in the trust file: the store is then an outdated copy.
+    /// Refuses a serial of the store that is below the minimum in the trust file, because the store
+    /// is then an outdated copy.
     fn check_floor(&self, serial: u64) -> anyhow::Result<()> {
         let floor = self
             .trust
@@ -214,8 +216,8 @@ older copy (`gwc apply --merge --node URL` continues from the records that gatew
     }
 }
 
-/// Describes the given keys with owner, roles, validity and state from the trust file, one line
-/// each.
+/// Describes the given keys, one line for each: owner, roles, validity and state from the trust
+/// file.
 pub(super) fn known(trust: &Trust, keys: &[PrivateKey]) -> String {
     let mut lines = String::new();
     for key in keys {
@@ -243,8 +245,8 @@ pub(super) fn known(trust: &Trust, keys: &[PrivateKey]) -> String {
     lines
 }
 
-/// Converts the refusal of a statement or bundle to an error. `what` follows the reason in the
-/// message and tells the user what to do.
+/// Converts the refusal of a statement or bundle to an error. `what` tells the user what to do. It
+/// follows the reason in the message.
 pub(super) fn refused(refused: &Refused, what: &str) -> anyhow::Error {
     Failure::new(
         Exit::UNVERIFIED,

@@ -200,7 +200,7 @@ struct Sides {
     notes: Vec<String>,
 }
 
-/// Environments to compare: without `--env`, those of both versions. `None` for a single
+/// Environments to compare: without `--env`, the environments of both versions. `None` for a single
 /// comparison, such as with a bundle or a document, which have no environments.
 fn readings(args: &Args, context: &Context) -> anyhow::Result<Option<Vec<ComparedEnvironment>>> {
     if context.environment.is_some() {
@@ -402,8 +402,8 @@ fn each(args: &Args, readings: &[ComparedEnvironment], context: &Context) -> any
     Ok(sides)
 }
 
-/// True if the project without an environment is never released: an environment has the same
-/// channel, or its own channel has no record while the channel of an environment has one.
+/// True if the project without an environment is never released. Either an environment has the same
+/// channel, or the project's channel has no record and the channel of an environment has one.
 fn is_idle(compared: &[Compared]) -> bool {
     let Some((bare, named)) = compared.split_first() else {
         return false;
@@ -454,8 +454,8 @@ fn place(compiled: &Compiled, context: &Context, at: &StoreOptions) -> anyhow::R
     )
 }
 
-/// Reads the channel's head as the old version, if there is one. Adds the position of the head to
-/// the subject.
+/// Reads the channel's head as the old version. `None` if the channel has no record. Adds the
+/// position of the head to the subject.
 fn base(
     place: &Place,
     trust: Option<&std::path::Path>,

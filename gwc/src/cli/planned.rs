@@ -102,7 +102,7 @@ impl PlannedMove {
         report_idle(&self.review, &self.folder);
     }
 
-    /// Digest of the plan's JSON document. The record contains it.
+    /// Digest of the plan's JSON document. The channel record contains this digest.
     pub(super) fn digest(&self) -> Digest {
         Digest::of(self.json.to_string().as_bytes())
     }
@@ -129,7 +129,7 @@ changes with --ack FINGERPRINT=REASON, or in the file that `acknowledge` of gate
     }
 }
 
-/// First fingerprints of a list, for a message.
+/// First fingerprints of a list, as text for a message.
 fn named(by: &[String]) -> String {
     const NAMED_MAX: usize = 10;
     let named = by[..by.len().min(NAMED_MAX)].join(", ");

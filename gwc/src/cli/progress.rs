@@ -1,7 +1,7 @@
 //! Progress of a command that takes over a second: one line on standard error, only on a terminal.
 //!
-//! The line shows the command, its stage and the seconds since the start. Every other output erases
-//! it first.
+//! The line shows the command, its stage and the seconds since the start. Every other output of the
+//! command erases the line first.
 
 use std::io::{IsTerminal as _, Write as _};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};

@@ -1,5 +1,5 @@
-//! Option `--range-file` of `gwc route` and `gwc test`: files of address ranges that a gateway
-//! reads.
+//! Option `--range-file` of `gwc route` and `gwc test`: local copies of the files of address ranges
+//! that a gateway reads.
 
 use std::path::Path;
 
@@ -21,7 +21,7 @@ pub(super) struct RangeOptions {
 }
 
 impl RangeOptions {
-    /// Reads the files.
+    /// Reads the files that the option names.
     ///
     /// # Errors
     /// Returns a usage error if no policy of the gateway names a path. An input error if a file

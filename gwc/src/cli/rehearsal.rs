@@ -1,9 +1,10 @@
-//! Rollback check: before a channel moves, checks that gateways could activate the running version
-//! again.
+//! Check of a rollback before a channel moves: gateways must be able to activate the running
+//! version again later.
 //!
 //! The store must contain the version completely, signed as gateways require, and not revoked. Each
-//! given gateway must have it resident, with every secret that it needs (release.md §7: switching
-//! between resident versions does no I/O and cannot fail).
+//! gateway that the command line names must have the version in memory (resident), with every
+//! secret that it needs. Switching between resident versions does no I/O and cannot fail
+//! (release.md §7).
 
 use bundle::digest::Digest;
 use bundle::history::Entry;
@@ -22,18 +23,18 @@ use model::exit::{Exit, Failure};
 
 /// Result of the rollback check.
 pub(super) enum RollbackCheck {
-    /// The bundle can be activated again. Contains its id and the number of gateways that confirmed
-    /// it.
+    /// The running bundle can be activated again. Contains its id and the number of gateways that
+    /// confirmed it.
     Ready(Digest, usize),
     /// No check is needed: the channel has no bundle yet, or already has the new one.
     Nothing,
-    /// The bundle cannot be activated again. Contains its id and the reason.
+    /// The running bundle cannot be activated again. Contains its id and the reason.
     Broken(Digest, String),
 }
 
 impl RollbackCheck {
-    /// Checks with the store and the gateways whether the head's bundle could run again after
-    /// `new`.
+    /// Checks, with the store and the gateways, whether the bundle of the channel's head could run
+    /// again after `new`.
     pub(super) fn rehearse(
         store: &dyn Store,
         trust: Option<&Trust>,
@@ -115,8 +116,8 @@ impl RollbackCheck {
 }
 
 /// Checks that the store has the head's bundle completely, and that gateways would accept it. An
-/// expired build key is not an error. Without `judge`, checks only that the store contains all
-/// blobs.
+/// expired build key is not an error. Without `judge` (no trust file), checks only that the store
+/// contains all blobs.
 fn whole(
     store: &dyn Store,
     judge: Option<BundleVerifier<'_>>,

@@ -1,5 +1,5 @@
-//! Writer of output files. It writes atomically, does not follow links in a project, and overwrites
-//! no tracked file that gwc did not write.
+//! Writer of output files. It writes atomically and does not follow links in a project. It does not
+//! overwrite a file that Git tracks, unless gwc wrote the file.
 //!
 //! A pull request can add symbolic links and files of any name. Therefore no component of a path
 //! inside a project or a work tree may be a link, and a file that Git tracks is overwritten only if
@@ -39,9 +39,10 @@ pub(super) fn replace(file: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     written(file, bytes).with_context(|| format!("cannot write `{}`", file.display()))
 }
 
-/// Writes a report or a bundle to a file named by an option. Otherwise like [`replace`].
+/// Writes a report or a bundle to a file that an option names, in the same way as [`replace`].
 ///
 /// # Errors
+///
 /// Returns the errors of [`replace`], and an error for a tracked file that gwc did not write.
 pub(super) fn output(file: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     check_owner(file)
@@ -129,7 +130,7 @@ fn check_owner(file: &Path) -> io::Result<()> {
 }
 
 fn written(file: &Path, bytes: &[u8]) -> io::Result<()> {
-    // `/dev/stdout` is itself a link to the file that the shell opened, so write through it.
+    // `/dev/stdout` is a link to the file that the shell opened. Write through this link.
     if ["/dev", "/proc"].iter().any(|top| file.starts_with(top)) {
         return OpenOptions::new().write(true).open(file)?.write_all(bytes);
     }

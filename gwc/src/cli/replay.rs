@@ -1,4 +1,4 @@
-//! Command `gwc replay`: requests of access logs at two versions of a gateway.
+//! Command `gwc replay`: compares how two versions of a gateway handle the requests of access logs.
 
 use std::path::PathBuf;
 

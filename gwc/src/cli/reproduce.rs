@@ -24,7 +24,7 @@ use model::lower::Lowered;
 /// Result of comparing an existing bundle with the bundle built from these sources.
 enum Outcome {
     Same,
-    /// The bundles differ, but another compiler version built the existing one. Contains that
+    /// The bundles differ, and another compiler version built the existing bundle. Contains that
     /// version.
     OtherCompiler(String),
     Different(Vec<String>),

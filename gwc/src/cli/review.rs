@@ -142,7 +142,7 @@ impl PlanFormat {
     }
 }
 
-/// Appends text to the job summary of GitHub Actions. Does nothing outside a job.
+/// Appends text to the job summary of GitHub Actions. Does nothing outside of a job.
 fn summary(text: &str) {
     let Some(file) = std::env::var_os(SUMMARY_VARIABLE).filter(|file| !file.is_empty()) else {
         return;

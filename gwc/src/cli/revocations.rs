@@ -17,10 +17,10 @@ use crate::release::evidence::BundleVerifier;
 use crate::release::{self, Place};
 use model::exit::{Exit, Failure};
 
-/// Newest revocation list of a store, if there is one.
+/// Newest revocation list of a store. `None` if the store has no list.
 pub(super) struct Known(Option<(Pointer, Revoke)>);
 
-/// Prints the newest list. Verifies it if there is a trust file.
+/// Prints the newest revocation list. Verifies it if there is a trust file.
 pub(super) fn list(at: &StoreOptions, format: Format, context: &Context) -> anyhow::Result<Exit> {
     let place = at.place(context)?;
     let trust = at.trust(&place)?;
@@ -36,7 +36,7 @@ pub(super) fn list(at: &StoreOptions, format: Format, context: &Context) -> anyh
 }
 
 impl Known {
-    /// Reads the newest list.
+    /// Reads the newest revocation list.
     ///
     /// # Errors
     /// Returns an error if a list cannot be read or, with a trust file, verified.
@@ -106,7 +106,7 @@ impl Known {
 pub(super) struct InForce {
     /// SHA-256 of each credential.
     pub(super) hashes: BTreeSet<Digest>,
-    /// Description of the list that contains them, for messages.
+    /// Description of the revocation list that contains the credentials, for messages.
     pub(super) list: String,
 }
 
@@ -135,7 +135,7 @@ impl InForce {
     }
 }
 
-/// Newest list of the project's store. `None` without a project or a store.
+/// Newest revocation list of the project's store. Empty without a project or a store.
 fn newest(at: &StoreOptions, context: &Context) -> anyhow::Result<Known> {
     let Ok(place) = at.place(context) else {
         return Ok(Known(None));

@@ -145,7 +145,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         confirm(args.yes, "this cannot be undone; continue?")?;
     }
     // Write the list before the record: a record names the newest list, and gateways refuse a
-    // record that names an older one.
+    // record that names an older list.
     let (list, list_said) = match is_known {
         true => {
             let list = known.serial();
@@ -185,7 +185,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
 
 /// Entries named on the command line.
 struct Named<'a> {
-    /// Target of the rollback after the revocation.
+    /// Target of the rollback after the revocation (`--then`). `None`: no rollback.
     then: Option<&'a str>,
     credentials: BTreeSet<Digest>,
     tokens: BTreeSet<Digest>,
@@ -338,8 +338,8 @@ digits"
     })
 }
 
-/// Checks that gateways with this trust file would accept a revocation list signed by these keys,
-/// after applying the key revocations in that list.
+/// Checks that gateways with this trust file would accept a revocation list signed by these keys.
+/// Considers the key revocations in the list itself.
 fn check_keys(
     place: &Place,
     trust: Option<&Trust>,

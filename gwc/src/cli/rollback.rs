@@ -150,7 +150,7 @@ const LISTED_MAX: usize = 20;
 
 /// Plan of a rollback, for output.
 pub(super) struct Shown {
-    /// Plan in the format `plan/v1`, with the field `admitted_again`. Null if there is no plan.
+    /// Plan in the format `plan/v1`, with the field `admitted_again`. `null` if there is no plan.
     pub(super) json: serde_json::Value,
     pub(super) human: String,
     /// Error if a gate of the command line blocks the rollback.
@@ -172,7 +172,7 @@ pub(super) struct Rollback<'a> {
 }
 
 impl<'a> Rollback<'a> {
-    /// Finds the target of the rollback, and checks that gateways would run it.
+    /// Finds the target of the rollback, and checks that gateways would accept it.
     pub(super) fn new(
         place: &'a Place,
         store: &'a Folder,
@@ -252,7 +252,7 @@ impl<'a> Rollback<'a> {
     }
 
     /// Computes the plan of the rollback, with the credentials that it would admit again. If the
-    /// running bundle is damaged, there is no plan, but the rollback is still possible. Gates of
+    /// running bundle is damaged, there is no plan. The rollback is then still possible. Gates of
     /// gateway.yaml are only shown; gates of the command line can block the rollback.
     pub(super) fn plan(&self, review: &ReviewOptions) -> anyhow::Result<Shown> {
         let new = side_in(self.store, self.target, self.source()?)?;
@@ -349,8 +349,8 @@ impl<'a> Rollback<'a> {
         }
     }
 
-    /// SHA-256 of each credential that the target bundle admits and the running bundle does not,
-    /// without revoked credentials.
+    /// SHA-256 of each credential that the target bundle admits and the running bundle does not.
+    /// Leaves out revoked credentials.
     fn admitted_again(&self, old: &Lowered, new: &Lowered) -> anyhow::Result<Vec<String>> {
         let revoked = self.trust.map(|trust| {
             BundleVerifier {

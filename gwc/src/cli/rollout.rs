@@ -23,7 +23,7 @@ pub(super) struct WaitOption {
     wait: Option<Duration>,
 }
 
-/// Release in the channel's newest record.
+/// Release for which the command waits: the bundle that the channel's newest record names.
 #[derive(Clone, Copy)]
 pub(super) struct ExpectedRelease {
     pub(super) bundle: Digest,
@@ -35,12 +35,13 @@ pub(super) struct ExpectedRelease {
 pub(super) struct WaitResult {
     /// Last state of each gateway, for JSON. Empty if the command did not wait.
     pub(super) nodes: Vec<Value>,
-    /// Error if a gateway did not follow.
+    /// Error if a gateway does not run the release in time. `None` if all gateways run it.
     pub(super) failure: Option<Failure>,
 }
 
 impl WaitOption {
-    /// Waits until every gateway runs the bundle, refuses it permanently, or the time is over.
+    /// Waits until every gateway runs the bundle or refuses it permanently, or until the time is
+    /// over.
     pub(super) fn wait(&self, nodes: &Nodes, wanted: ExpectedRelease) -> WaitResult {
         let time = self.wait.unwrap_or(WAIT);
         if nodes.is_empty() || time.is_zero() {
@@ -108,8 +109,8 @@ fn ask(nodes: &Nodes, wanted: ExpectedRelease) -> (Vec<Value>, Vec<Late>) {
     (said, late)
 }
 
-/// Finds the reason why a gateway does not run the bundle. Also returns true if waiting is useless.
-/// `None` if it runs the bundle.
+/// Finds the reason why a gateway does not run the bundle. The flag is true if waiting is useless.
+/// `None` if the gateway runs the bundle.
 fn trouble(status: &Status, wanted: ExpectedRelease) -> Option<(String, bool)> {
     let id = wanted.bundle.to_string();
     if status.bundle.as_deref() == Some(&id) {
@@ -143,7 +144,7 @@ fn trouble(status: &Status, wanted: ExpectedRelease) -> Option<(String, bool)> {
     Some((why, has_read && (is_permanent || is_held)))
 }
 
-/// Error that lists the gateways that did not follow. `None` if all followed.
+/// Error that lists the gateways that do not run the bundle. `None` if all gateways run it.
 fn failure(late: &[Late], time: Duration) -> Option<Failure> {
     if late.is_empty() {
         return None;

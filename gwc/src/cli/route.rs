@@ -317,7 +317,8 @@ fn certificates(credentials: &Value) -> Vec<(Source, String)> {
     shown.collect()
 }
 
-/// Reads the version that decides the request: the one of `--bundle`, or the local sources.
+/// Reads the version that decides the request: the version of `--bundle`, otherwise the local
+/// sources.
 fn read(args: &Args, context: &Context) -> anyhow::Result<Read> {
     let at = at(args);
     if let Some(name) = &args.bundle {

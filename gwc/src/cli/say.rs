@@ -41,8 +41,8 @@ pub(super) enum Format {
 }
 
 impl Context {
-    /// Finds the input at `path`. Without a path: the project of `--project`, or that of the
-    /// current directory.
+    /// Finds the input at `path`. Without a path: the project of `--project`, or the project that
+    /// contains the current directory.
     pub(super) fn input(&self, path: Option<&Path>) -> anyhow::Result<Input> {
         if let Some(path) = path.filter(|path| path.is_file()) {
             links::check(path)?;
@@ -74,7 +74,7 @@ impl Context {
         })
     }
 
-    /// Returns the context with another environment, or without one.
+    /// Returns the context with another environment. `None`: without an environment.
     pub(super) fn in_environment(&self, name: Option<&str>) -> Self {
         Self {
             project: self.project.clone(),
@@ -85,7 +85,7 @@ impl Context {
         }
     }
 
-    /// Returns a project folder with this command's options for reading it.
+    /// Returns the project in a folder, with this command's options for reading it.
     pub(super) fn sought<'a>(&'a self, root: &'a Path) -> Sought<'a> {
         Sought {
             root,
@@ -95,8 +95,8 @@ impl Context {
         }
     }
 
-    /// Returns the context with the environment of a plan file. It is an error if `--env` names
-    /// another one.
+    /// Returns the context with the environment of a plan file. Fails if `--env` names another
+    /// environment.
     pub(super) fn planned_in(&self, plan: Option<&Value>) -> anyhow::Result<Self> {
         let planned = plan.map(|plan| plan["environment"].as_str());
         let environment = match (planned, self.environment.as_deref()) {
@@ -119,7 +119,8 @@ impl Context {
         })
     }
 
-    /// Compiles the project and prints findings on standard error. Fails if it cannot be built.
+    /// Compiles the project and prints findings on standard error. Fails if the project cannot be
+    /// built.
     pub(super) fn compile(&self) -> anyhow::Result<Compiled> {
         self.lowered(Purpose::Run)
     }
@@ -166,8 +167,8 @@ impl Context {
     }
 }
 
-/// Returns sources for a comparison. Reports errors under the name `said`, and fails if there are
-/// any.
+/// Returns sources for a comparison. Reports their errors under the name `said`. Fails if there are
+/// errors.
 pub(super) fn comparable(
     mut compiled: Compiled,
     purpose: Purpose,
@@ -185,7 +186,7 @@ pub(super) fn comparable(
         return Err(needed.into());
     }
     findings(&compiled, folder);
-    // The findings about this side were reported; they are not results of the comparison.
+    // The findings about this version were reported. They are not results of the comparison.
     Err(Failure::new(
         Exit::INPUT,
         "findings",
@@ -362,8 +363,8 @@ pub(super) fn note(text: &str) {
     let _ = writeln!(std::io::stderr(), "{text}");
 }
 
-/// Writes a note to standard error, unless the same note was written before. A project that is read
-/// several times would otherwise repeat it.
+/// Writes a note to standard error, unless the same note was written before. Otherwise, a project
+/// that is read several times would repeat its notes.
 pub(super) fn note_once(text: &str) {
     static WRITTEN: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
     let mut written = WRITTEN.lock().unwrap_or_else(PoisonError::into_inner);

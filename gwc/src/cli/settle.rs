@@ -1,5 +1,5 @@
-//! Handling of errors in the document of `gwc init --from`, so that the new project can be built:
-//! rule levels in gateway.yaml, and overlay actions that remove faulty parts.
+//! Handling of errors in the document of `gwc init --from`. To make the new project buildable, gwc
+//! sets rule levels in gateway.yaml and writes overlay actions that remove faulty parts.
 //!
 //! The document itself does not change. Decisions that only the user can make are reported.
 
@@ -19,7 +19,7 @@ pub(super) struct ProjectRepairs {
     /// Rules whose level becomes `warn`, with the number of findings of each.
     levels: BTreeMap<&'static str, usize>,
     actions: Vec<Action>,
-    /// JSONPaths of the actions.
+    /// JSONPaths of the parts on which the overlay actions act.
     targets: BTreeSet<String>,
 }
 
@@ -28,7 +28,8 @@ pub(super) struct ProjectRepairs {
 struct Action {
     /// JSONPath of the target (RFC 9535).
     target: String,
-    /// Path that the target documents. `None`: remove the target.
+    /// Path of the operations that the target only documents (`alias_of`). `None`: the action
+    /// removes the target.
     alias_of: Option<String>,
     /// Reason for the action, as written into the overlay.
     because: String,
@@ -38,8 +39,8 @@ struct Action {
 struct Part {
     /// JSONPath of the part.
     target: String,
-    /// JSONPath of the list that contains the part. Empty if no list contains it. `index` is the
-    /// index of the part in the list.
+    /// JSONPath of the list that contains the part. Empty if the part is not in a list. The field
+    /// `index` is the index of the part in that list.
     list: String,
     index: usize,
 }
@@ -75,7 +76,8 @@ impl ProjectRepairs {
                 decided = true;
             }
         }
-        // Remove the last item of a list first, because removing an item shifts the later ones.
+        // Remove the last item of a list first, because removing an item changes the indices of
+        // later items.
         parts.sort_by(|(a, _), (b, _)| a.list.cmp(&b.list).then(b.index.cmp(&a.index)));
         for (part, finding) in parts {
             if self.targets.insert(part.target.clone()) {
@@ -90,8 +92,8 @@ impl ProjectRepairs {
         decided
     }
 
-    /// Follows aliases from a path to a path that is served. An overlay action must name the served
-    /// path, because an alias of an alias is not allowed.
+    /// Follows aliases from a path to the path that is served. An overlay action must name the
+    /// served path, because an alias of an alias is not allowed.
     fn served<'a>(&'a self, mut path: &'a str) -> &'a str {
         let next = |path: &str| {
             let target = target_of(path);
@@ -197,8 +199,8 @@ fn is_error(finding: &&Diagnostic) -> bool {
     finding.level == Level::Error
 }
 
-/// Overlay action against a finding about two operations that match exactly the same requests: the
-/// JSONPath of the path to declare as an alias, and the path that it documents. The documented path
+/// Overlay action for a finding about two operations that match exactly the same requests. Returns
+/// the JSONPath of the path that becomes an alias, and the path that serves its requests. That path
 /// has all methods of the alias.
 fn alias(compiled: &Compiled, finding: &Diagnostic) -> Option<(String, String)> {
     const METHODS: [&str; 9] = [

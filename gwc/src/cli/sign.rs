@@ -120,8 +120,8 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     Ok(Exit::OK)
 }
 
-/// Returns the stored envelope about the same subject that has the most signatures. The new
-/// signature is added to it.
+/// Returns the stored envelope about the same subject that has the most signatures. The command
+/// adds the new signature to this envelope.
 fn best(
     store: &Folder,
     bundle: &Digest,

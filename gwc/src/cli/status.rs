@@ -28,7 +28,7 @@ pub(super) struct Args {
     format: FormatOption,
 }
 
-/// Handling of a gateway that runs a bundle other than the one named in the channel.
+/// Reaction to a gateway that runs another bundle than the channel's newest record names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Difference {
     /// The gateway is only reported, as in `gwc status`.
@@ -62,7 +62,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     compare(args, context, Difference::Reported)
 }
 
-/// Reports the channel's bundle and that of each gateway.
+/// Reports the channel's bundle and the bundle of each gateway.
 pub(super) fn compare(
     args: &Args,
     context: &Context,
@@ -79,8 +79,8 @@ pub(super) fn compare(
     let (store, head) = match read {
         Ok(read) => read,
         Err(error) => {
-            // Show the gateways although the channel cannot be read: their state matters most while
-            // the store is unavailable.
+            // Show the gateways even if the channel cannot be read, because their state matters
+            // most while the store is unavailable.
             if args.format.format == Format::Human {
                 let rows = nodes.status().into_iter();
                 let rows = rows.map(|(name, status)| row(name, status, &place, None));

@@ -1,4 +1,4 @@
-//! Properties of the terminal to which a stream leads.
+//! Properties of the terminal to which an output stream is connected.
 
 use std::io::IsTerminal;
 use std::os::fd::AsFd;

@@ -6,7 +6,8 @@ use serde_json::Value;
 /// Maximum number of hosts that are named per upstream.
 const HOSTS_MAX: usize = 3;
 
-/// Lists the problems of a gateway, one line each, alarms first. Empty if there are none.
+/// Lists the problems of a gateway, one line each, alarms first. Empty if the gateway has no
+/// problems.
 pub(super) fn troubles(status: &Value) -> Vec<String> {
     let texts = |key: &'static str, word: &'static str| {
         let list = status[key].as_array().into_iter().flatten();
@@ -21,7 +22,7 @@ pub(super) fn troubles(status: &Value) -> Vec<String> {
         .collect()
 }
 
-/// Describes an upstream with a problem.
+/// Describes an upstream with a problem. `None` if the upstream has no problem.
 fn upstream(state: &Value) -> Option<String> {
     let hosts = state["hosts"].as_array().map_or(&[][..], Vec::as_slice);
     let wrong: Vec<String> = hosts.iter().filter_map(host).collect();

@@ -83,7 +83,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     Ok(exit)
 }
 
-/// Channel whose records tell when a build key was used.
+/// Channel whose records show when a build key was used.
 fn channel(args: &Args, sought: Sought<'_>) -> anyhow::Result<ChannelName> {
     let said = args.at.channel.as_deref();
     match Place::read(sought, None, said) {
@@ -143,7 +143,7 @@ fn extract(
             folder.to_owned()
         }
         // Use a new temporary folder that only the user can read, with a name that others cannot
-        // predict. It is kept, because the printed commands need the files.
+        // predict. Do not remove the folder, because the printed commands need its files.
         None => tempfile::Builder::new()
             .prefix(&format!("gwc-verify-{}-", bundle.short()))
             .permissions(Permissions::from_mode(0o700))

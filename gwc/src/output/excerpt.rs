@@ -1,8 +1,8 @@
 //! Excerpts of source lines at the locations of a finding, safe for a terminal.
 //!
-//! miette's own source type searches the whole text for each span (4.5 ms in a 4 MB file). An
-//! excerpt contains only the shown lines, found with the line index. Control characters are
-//! replaced, and long lines are shortened around the location. An excerpt may contain lines of
+//! The source type of miette searches the whole text for each span, which takes 4.5 ms in a 4 MB
+//! file. An excerpt contains only the shown lines, which the line index finds. Control characters
+//! are replaced, and long lines are shortened around the location. An excerpt may contain lines of
 //! several files.
 
 use diag::Span;
@@ -132,7 +132,7 @@ impl Excerpt {
             let mut keys = keys.iter();
             keys.any(|key| (key.start as usize..key.end as usize).contains(&at))
         };
-        // Converts an offset to one within the line, on a character boundary.
+        // Converts an offset to an offset within the line, at a character boundary.
         let inside =
             |offset: u32| text.floor_char_boundary((offset as usize).clamp(range.start, range.end));
         let first = places.iter().map(|place| inside(place.span.start)).min();
@@ -182,8 +182,8 @@ impl Excerpt {
     }
 }
 
-/// Byte range of a line that is shown: all of a short line, else `around` characters on each side
-/// of `at`.
+/// Byte range of a line that is shown: the whole line if it is short, otherwise `around` characters
+/// on each side of `at`.
 fn window(
     text: &str,
     range: &std::ops::Range<usize>,

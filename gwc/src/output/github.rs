@@ -32,7 +32,7 @@ pub fn render(report: &Report<'_>) -> String {
             place.line,
             place.end_line
         );
-        // GitHub accepts columns only for places within one line. Its end column is inclusive.
+        // GitHub accepts columns only for locations within one line. The end column is inclusive.
         if place.line == place.end_line {
             let last = place.end_column.saturating_sub(1).max(place.column);
             let _ = write!(out, ",col={},endColumn={last}", place.column);

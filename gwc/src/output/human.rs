@@ -28,7 +28,8 @@ pub struct Look {
     pub around: usize,
 }
 
-/// Columns beside an excerpt: line number, border, and the marks of a shortened line.
+/// Columns that an excerpt needs in addition to its text: line number, border, and the marks of a
+/// shortened line.
 const BORDER: usize = 12;
 
 impl Look {
@@ -97,7 +98,8 @@ pub fn render(report: &Report<'_>, look: Look) -> String {
     out
 }
 
-/// Findings, those about gateway.yaml first. The others keep their order.
+/// Findings in the order of output: first the findings about gateway.yaml, then all others in their
+/// order.
 fn in_order<'a>(report: &Report<'a>) -> Vec<&'a Diagnostic> {
     let mut findings: Vec<&Diagnostic> = report.findings.iter().collect();
     findings.sort_by_key(|finding| {

@@ -66,7 +66,7 @@ pub struct Report<'a> {
     pub findings: &'a [Diagnostic],
     /// Environment that was checked. `None`: without an environment.
     pub environment: Option<&'a str>,
-    /// Number of routes and metric series of the project.
+    /// Number of routes and metric series of the project. `None` for a document without a project.
     pub cost: Option<Cost>,
     /// Minimum level at which a finding makes the result `blocked`.
     pub fail_on: Level,
@@ -90,7 +90,7 @@ impl Report<'_> {
         Counts::of(self.findings.iter())
     }
 
-    /// Path of the file that contains a place, relative to the current directory.
+    /// Path of the file that contains a span, relative to the current directory.
     #[must_use]
     pub fn seen_path(&self, span: Span) -> String {
         let path = self.files.sources.file(span.file).path();

@@ -8,7 +8,7 @@ use bundle::history::Entry;
 use bundle::statement::predicate::RecordKind;
 
 /// Returns the bundles of a channel that are rollback targets, oldest first, without the bundles
-/// that a rollback has undone. The last one is the head's bundle.
+/// that a rollback has undone. The last bundle is the bundle of the channel's head.
 #[must_use]
 pub fn path(entries: &[Entry]) -> Vec<Digest> {
     let steps = entries
@@ -34,7 +34,7 @@ fn walk(steps: impl Iterator<Item = (Digest, RecordKind)>) -> Vec<Digest> {
     path
 }
 
-/// Returns the bundle that is `steps` before the head's bundle in [`path`].
+/// Returns the bundle that is `steps` before the bundle of the channel's head in [`path`].
 #[must_use]
 pub fn target(entries: &[Entry], steps: usize) -> Option<Digest> {
     let path = path(entries);

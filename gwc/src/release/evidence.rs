@@ -59,7 +59,7 @@ impl BundleVerifier<'_> {
         Ok(self.trust.clone().with_revoked(&revoked))
     }
 
-    /// Verifies a bundle with these statements, as gwd does.
+    /// Verifies a bundle with its evidence (statements), as gwd does.
     ///
     /// # Errors
     /// Returns the reason if verification fails.
@@ -81,8 +81,8 @@ impl BundleVerifier<'_> {
 }
 
 /// Returns the evidence for a bundle, and the time at which its build keys must be valid. The
-/// evidence is that of the channel's newest record about the bundle, and the build statements in
-/// the store's index, at most [`EVIDENCE_MAX`] statements.
+/// evidence consists of the statements that the channel's newest record about the bundle names, and
+/// the build statements in the store's index. At most [`EVIDENCE_MAX`] statements.
 ///
 /// # Errors
 /// Returns an error if the store cannot be read.
@@ -108,8 +108,8 @@ pub fn known(
     Ok((evidence, when))
 }
 
-/// Selects the statements for the record: the valid ones, even if more owners must still sign.
-/// Other statements are left out of the record.
+/// Selects the valid build statements for the record. They are included even if more owners must
+/// still sign. Other statements are left out of the record.
 #[must_use]
 pub fn counting(
     judge: &BundleVerifier<'_>,

@@ -9,11 +9,11 @@ use zeroize::Zeroizing;
 
 use model::exit::{Exit, Failure};
 
-/// Private key with a possible warning about its storage.
+/// Private key, with a warning if it is stored unsafely.
 pub struct Loaded {
     /// Private key.
     pub key: PrivateKey,
-    /// Warning if other users can read the key file.
+    /// Warning if other users can read the key file. `None` if only its owner can.
     pub warning: Option<String>,
 }
 

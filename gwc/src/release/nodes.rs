@@ -1,8 +1,8 @@
 //! Client of the gateways' admin interface, over TCP or a UNIX socket.
 //!
-//! Uses hyper's connection-level client: the workspace already depends on it, it works over any
-//! stream including UNIX sockets, and one request per connection is enough. The admin interface is
-//! plain HTTP on loopback, a private network or a socket file, so TLS is not needed.
+//! Uses hyper's connection-level client. The workspace already depends on hyper, the client works
+//! over any stream including UNIX sockets, and one request per connection is enough. The admin
+//! interface is plain HTTP on loopback, a private network or a socket file, so TLS is not needed.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -47,19 +47,19 @@ pub struct Nodes {
 /// Status of a gateway, from `GET /v1/status`.
 #[derive(Clone, Debug)]
 pub struct Status {
-    /// Bundle that the gateway runs.
+    /// Id of the bundle that the gateway runs. `None`: it runs none.
     pub bundle: Option<String>,
-    /// Serial of the newest record that the gateway has accepted.
+    /// Serial of the newest record that the gateway has accepted. `None`: none yet.
     pub serial: Option<u64>,
     /// Project of the gateway.
     pub project: Option<String>,
     /// Channel that the gateway follows.
     pub channel: Option<String>,
-    /// Hold that is active on the gateway, if any.
+    /// Hold that is active on the gateway (the gateway is pinned to its bundle). `None`: no hold.
     pub hold: Option<Value>,
     /// Bundles in the gateway's memory, to which it can switch immediately.
     pub resident: Vec<String>,
-    /// Failure of the last activation, if any.
+    /// Failure of the last activation. `None`: it succeeded.
     pub last_error: Option<Value>,
     /// Complete response.
     pub all: Value,
@@ -81,7 +81,7 @@ pub struct NodeBundle {
     pub bundle: String,
     /// True if the bundle is in memory and nothing prevents a switch to it.
     pub ready: bool,
-    /// Reason why the bundle is not ready, such as `on-disk`.
+    /// Reason why the bundle is not ready, such as `on-disk`. `None` if it is ready.
     pub not_ready: Option<String>,
 }
 
@@ -92,7 +92,7 @@ pub struct Ran {
     pub bundle: String,
     /// Serial of the record that activated the bundle.
     pub serial: Option<u64>,
-    /// Time of the activation (RFC 3339).
+    /// Time of the activation (RFC 3339). `None`: unknown.
     pub since: Option<String>,
 }
 
@@ -213,8 +213,8 @@ impl Nodes {
             .collect()
     }
 
-    /// Asks every gateway to poll the store now. A gateway that does not respond polls later
-    /// anyway.
+    /// Asks every gateway to poll the store now. Ignores gateways that do not respond, because they
+    /// poll later anyway.
     pub fn notify(&self) {
         drop(self.all("POST", "/v1/notify"));
     }

@@ -1,7 +1,7 @@
 //! Release settings of a project: its store, channel and trust file.
 //!
-//! Reads only the needed parts of gateway.yaml and no documents: a rollback must work even if
-//! documents or other parts of gateway.yaml are broken.
+//! Only the needed parts of gateway.yaml are read, and no documents, because a rollback must work
+//! even if documents or other parts of gateway.yaml are broken.
 
 use std::path::{Component, Path, PathBuf};
 
@@ -33,11 +33,11 @@ pub struct Place {
     pub channel: ChannelName,
     /// Names of the enabled gates.
     pub gates: Vec<String>,
-    /// Path of the acknowledgement file, if gateway.yaml names one.
+    /// Path of the acknowledgement file. `None`: gateway.yaml names none.
     pub acknowledge: Option<String>,
     /// Entries of the acknowledgement file.
     pub acknowledgements: Vec<Acknowledgement>,
-    /// Environment in which gateway.yaml was read, if any.
+    /// Environment in which gateway.yaml was read. `None`: without an environment.
     pub environment: Option<String>,
 }
 
@@ -46,11 +46,12 @@ pub struct Place {
 pub struct Sought<'a> {
     /// Project folder.
     pub root: &'a Path,
-    /// Environment in which gateway.yaml is read, if any.
+    /// Environment in which gateway.yaml is read. `None`: without an environment.
     pub environment: Option<&'a str>,
     /// Limits on the files that are read.
     pub limits: Limits,
-    /// Commit whose ignore rules apply in addition.
+    /// Commit whose ignore rules apply in addition to the ignore rules of the work tree. `None`: no
+    /// commit.
     pub base: Option<&'a str>,
 }
 
@@ -190,8 +191,8 @@ another key",
     }
 }
 
-/// Returns the folder of the store: the argument (relative to the current directory), else
-/// `release.store` (relative to the project, inside it, and without symbolic links).
+/// Returns the folder of the store: the argument, relative to the current directory. Without an
+/// argument: `release.store`, which must be inside the project and without symbolic links.
 fn store_folder(root: &Path, said: &str, argument: Option<&Path>) -> anyhow::Result<PathBuf> {
     let text = argument.map_or(said.into(), |path| path.to_string_lossy());
     if text.contains("://") {
@@ -241,7 +242,8 @@ pub fn open_store(
     )?)?)
 }
 
-/// Reads the trust file: the given one, which must exist, else that of the project, if any.
+/// Reads the trust file: the file of the argument, which must exist, otherwise the project's.
+/// `None` if the project has no trust file.
 ///
 /// # Errors
 /// Returns an input error if the file is missing or invalid.

@@ -1,4 +1,4 @@
-//! Origin of a bundle, as its build statement describes it.
+//! Provenance: the origin of a bundle, as its build statement describes it.
 
 use std::path::Path;
 
@@ -74,8 +74,8 @@ pub fn git(root: &Path, map: &SourceMap) -> anyhow::Result<Option<Git>> {
         .exclude_submodules(true);
     let changed = !repository.statuses(Some(&mut options))?.is_empty();
     drop((head, commit));
-    // Compare the content as well: `git status` trusts flags in the index and the repository's
-    // configuration.
+    // Compare the content as well, because `git status` trusts flags in the index and the
+    // repository's configuration.
     let differs = || {
         let name = commit_id.to_string();
         let revision = Revision::in_work_tree(tree, &name).ok()?;

@@ -13,7 +13,7 @@ use crate::assemble::disassemble;
 use model::lower::Lowered;
 use model::source_map::SourceMap;
 
-/// Returns the newest record of a channel. `None` before the first.
+/// Returns the newest record of a channel. `None` if the channel has no record yet.
 ///
 /// # Errors
 /// Returns an error if the head cannot be read or, with a trust file, verified.
@@ -45,8 +45,8 @@ fn read_map(blobs: &dyn Blobs, source: &Digest) -> Option<SourceMap> {
     SourceMap::decode(&source::read(blobs, source).ok()?)
 }
 
-/// Returns the source artifact of a bundle from the store's index, for a bundle named in no record
-/// of the channel. The artifact is not verified.
+/// Returns the source artifact of a bundle from the store's index, for a bundle that no record of
+/// the channel names. The artifact is not verified.
 ///
 /// # Errors
 /// Returns an error if the store cannot be read.

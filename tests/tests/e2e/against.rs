@@ -106,14 +106,15 @@ fn tests_are_sent_to_a_running_gateway() {
     let count = |name: &str| document[name].as_u64();
     assert_eq!(count("passed"), Some(4), "{document:#}");
     assert_eq!((count("failed"), count("skipped")), (Some(0), Some(3)));
-    // The consumer of the forwarded request.
+    // A client cannot see the consumer of the forwarded request, so this expectation is not
+    // compared.
     assert_eq!(count("not_compared"), Some(1));
     assert_eq!(document["coverage"], json!(null));
     let seen = world.upstream.take();
     assert_eq!(seen.len(), 1);
     assert_eq!(seen[0].header("x-key"), Some(KEY));
 
-    // Without a credential, and with writes.
+    // Run without a credential, and with requests of all methods.
     let ended = world.test(&url, &["--unsafe-methods", "--format", "tap"]);
     let lines: Vec<&str> = ended.succeeds().stdout.lines().skip(2).collect();
     assert_eq!(
@@ -129,7 +130,7 @@ fn tests_are_sent_to_a_running_gateway() {
         ]
     );
 
-    // Over TLS with the CA of the gateway. Without the CA, no request is sent.
+    // Run over TLS with the CA of the gateway. Without the CA, no request is sent.
     let url = format!("https://{}", gateway.listener("secure"));
     let ca = world.certificates.path().join("gate.pem");
     let trusted = ["--ca", &ca.display().to_string(), "--name", "anonymous"];
@@ -148,7 +149,7 @@ fn differences_of_a_running_gateway_fail_tests() {
     let options = Options::of(&world.project).listeners(&["public", "secure"]);
     let gateway = options.arguments(&["--secret-dir", &secrets]).start();
     let url = format!("http://{}", gateway.listener("public"));
-    // The sources go on, and the gateway does not.
+    // Change the sources without a release, so that the gateway still runs the old version.
     world.project.write(
         "tests.yaml",
         "- {name: open, request: GET /orders, expect: {decision: forward}}\n",
@@ -182,7 +183,7 @@ fn wrong_urls_and_absent_gateways_are_reported() {
             .contains("no connection to http://127.0.0.1:1"),
         "{ended}"
     );
-    // A credential on the command line is not repeated.
+    // Messages do not repeat a credential from the command line.
     let ended = world.test("http://127.0.0.1:1", &["--credential", KEY]);
     assert!(!ended.exits(64).stderr.contains(KEY), "{ended}");
 }

@@ -1,4 +1,5 @@
-//! Dependencies point one way (ARCHITECTURE.md): `diag ← policy ← bundle ← engine ← gwc | gwd`.
+//! Checks that dependencies between crates point one way (ARCHITECTURE.md): `diag ← policy ← bundle
+//! ← engine ← gwc | gwd`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
@@ -20,7 +21,7 @@ fn cargo(arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).expect("cargo writes text")
 }
 
-/// Names of crates in a dependency tree, each with its features there.
+/// Names of the crates in a dependency tree, each with the features that it has there.
 fn tree(package: &[&str]) -> BTreeMap<String, BTreeSet<String>> {
     let mut arguments = vec![
         "tree", "--locked", "--prefix", "none", "-e", "normal", "-f", "{p}|{f}",
@@ -121,7 +122,7 @@ fn the_core_knows_no_world() {
 
 #[test]
 fn every_arrow_points_one_way() {
-    // Crates that each crate may depend on, in tests too.
+    // Crates that each crate may depend on. Applies to tests, too.
     let allowed: BTreeMap<&str, &[&str]> = BTreeMap::from([
         ("diag", &[][..]),
         ("fault", &[]),

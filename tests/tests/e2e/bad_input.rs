@@ -9,8 +9,8 @@ use e2e::project::{Ended, Project};
 
 /// Address space of a command: 2 GiB, in KiB.
 const MEMORY_KIB: u64 = 2 << 20;
-/// Maximum CPU time of a command in seconds, far more than any needs. The kernel ends a command
-/// that takes more (RLIMIT_CPU). Wall time would depend on the load of the machine.
+/// Maximum CPU time of a command in seconds, far more than any command needs. The kernel ends a
+/// command that takes longer (RLIMIT_CPU). Wall time would depend on the load of the machine.
 const CPU_S: u64 = 20;
 /// Maximum output of a command, in bytes.
 const WORDS_MAX: usize = 64 << 10;
@@ -33,7 +33,8 @@ fn contents() -> Vec<Bad> {
         bytes,
         as_source,
     };
-    // A text longer than the maximum file length; shorter unless the slow tests run.
+    // This text is longer than the maximum length of a file. Unless the slow tests run, a shorter
+    // text is used.
     let long = if prerequisite::is_full() {
         60_000_000
     } else {
@@ -96,7 +97,7 @@ fn contents() -> Vec<Bad> {
     all
 }
 
-/// A project with every file that a command may read.
+/// Project that contains every file that a command may read.
 struct Base {
     project: Project,
     bundle: String,
@@ -249,7 +250,7 @@ fn references_that_go_round() {
         assert_short_error(&ended, FINDINGS, text);
         assert!(ended.stdout.contains("reference-cycle"), "{ended}");
     }
-    // A recursive schema is valid.
+    // A recursive schema is valid, so gwc must accept it.
     project.write(
         "one.yaml",
         format!(
@@ -314,8 +315,8 @@ fn what_a_release_is_made_of() {
     let key = ["--key", "keys/release.pem"];
     let id = bundle.as_str();
     let head = "releases/channels/prod/00000000000000000001";
-    // Commands: the file, the arguments, the exit code for invalid content, and the exit code if
-    // the file is missing.
+    // Each row contains the file, the arguments, the exit code for invalid content, and the exit
+    // code if the file is missing.
     let commands: [(&str, &[&str], i32, Option<i32>); 16] = [
         (
             "plan.json",
@@ -409,7 +410,7 @@ fn what_is_said_on_the_command_line() {
     }
 }
 
-/// Files larger than the maximum of 64 MiB. They are sparse, so they need no disk space.
+/// Files are larger than the maximum of 64 MiB. They are sparse, so that they need no disk space.
 #[test]
 fn files_beyond_every_limit() {
     let Base { project, .. } = base();

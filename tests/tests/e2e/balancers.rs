@@ -1,5 +1,5 @@
-//! PROXY protocol with other programs: HAProxy in front of the gateway sends the client's address,
-//! and HAProxy and NGINX behind it receive it.
+//! Tests of the PROXY protocol with other programs: HAProxy in front of the gateway sends the
+//! client's address, and HAProxy and NGINX behind it receive the address.
 
 use std::process::Command;
 
@@ -159,7 +159,7 @@ fn haproxy_header_names_the_client_to_the_gateway() {
     );
 }
 
-/// HAProxy, and NGINX if installed, which answer with the client address that they received.
+/// HAProxy, and NGINX if it is installed. Both respond with the client address that they received.
 struct AddressServers {
     _servers: Vec<Server>,
     ports: Vec<u16>,

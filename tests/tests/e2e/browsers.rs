@@ -1,5 +1,5 @@
-//! Pages of several origins in a headless Chromium: responses that `cors` allows them to read, and
-//! requests that `csrf` allows them to send, as a browser decides it.
+//! Tests with pages of several origins in a headless Chromium. They check which responses `cors`
+//! allows the pages to read, and which requests `csrf` allows them to send.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -57,7 +57,7 @@ impl Site {
         Self { upstream, steps }
     }
 
-    /// Origin of the site under this host name. Another host name is another site for browsers.
+    /// Origin of the site under this host name. For browsers, each host name is a different site.
     fn origin(&self, host: &str) -> String {
         format!("http://{host}:{}", self.upstream.address().port())
     }
@@ -117,7 +117,7 @@ fn gateway(site: &Site) -> (Project, Gateway) {
     (project, gateway)
 }
 
-/// Step that calls `fetch`.
+/// Step in a page that calls `fetch`.
 fn fetch(name: &str, url: &str, options: &Value) -> Value {
     json!({"name": name, "kind": "fetch", "url": url, "options": options,
         "fields": ["x-total", "x-hidden"]})
@@ -183,7 +183,7 @@ fn page_of_a_listed_origin_reads_what_cors_allows() {
     ] {
         assert_eq!(told[step], expected, "{step}: {told:#?}");
     }
-    // A page can read the reason of a refusal.
+    // With `cors`, a page can read the reason of a refusal.
     for step in ["anonymous", "cookie kept back"] {
         assert!(told[step].starts_with("401 "), "{step}: {told:#?}");
         assert!(
@@ -261,11 +261,12 @@ fn csrf_admits_own_and_listed_pages_of_a_browser() {
         "GET /socket",
     ];
     for (origin, expected) in [
-        // A page of the gateway's own origin.
+        // This page has the gateway's own origin.
         (api.clone(), &all[..]),
-        // The same site with another origin: allowed only where the origin is listed.
+        // This page has the same site but another origin. It is allowed only where the origin is
+        // listed.
         (site.origin("127.0.0.1"), &partner[..]),
-        // A page of another site.
+        // This page belongs to another site.
         (site.origin("localhost"), &[]),
     ] {
         let Some((_, seen)) = site.run(&origin, &steps) else {

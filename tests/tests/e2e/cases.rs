@@ -1,5 +1,5 @@
-//! The case files of `tests/cases`, through `gwc route` and through gwd. Both must give the same
-//! result.
+//! Tests of the case files in `tests/cases`, through `gwc route` and through gwd. Both must give
+//! the same result.
 
 use std::path::Path;
 
@@ -31,9 +31,9 @@ fn no_folder_of_cases_is_forgotten() {
     assert_eq!(names, FEATURES);
 }
 
-/// Every kind of policy and verifier that runs is used in a project of `tests/cases`. The kinds are
-/// the headings of `docs/vocabulary.md` that do not say `(later)`. Stores need a server: see
-/// `stores.rs`.
+/// Every kind of policy and verifier that gwd supports must occur in a project of `tests/cases`.
+/// The kinds are the headings of `docs/vocabulary.md` that do not say `(later)`. Stores need a
+/// server: see `stores.rs`.
 #[test]
 fn every_kind_that_runs_has_cases() {
     let root = binaries::workspace();
@@ -95,12 +95,12 @@ fn run(feature: &str) {
 /// Folder of the secrets in a project. A feature refers to them as `${file:/secrets/NAME}`.
 const SECRETS: &str = "secrets";
 
-/// URL that stands for [`provider`] in the files of a feature.
+/// URL in the files of a feature that the test replaces by the URL of [`provider`].
 const PROVIDER: &str = "http://127.0.0.9:1";
 
-/// Services that features use beside the upstream. `/check` answers requests of `forward_auth` for
-/// the user in `X-User`. `/introspect` answers by the first word of the token (RFC 7662). The
-/// metadata is that of an OpenID provider.
+/// Services that features use besides the upstream. `/check` answers requests of `forward_auth` for
+/// the user in `X-User`. `/introspect` answers according to the first word of the token (RFC 7662).
+/// The service also has the metadata of an OpenID provider.
 fn provider(seen: &Seen) -> Answer {
     let json = |value: Value| Answer {
         headers: vec![("content-type".to_owned(), "application/json".to_owned())],
@@ -242,8 +242,8 @@ fn expected_of_gwc(case: &Case) -> (String, Option<String>, Option<u64>, Option<
     }
 }
 
-/// Differences between the head that gwc predicts for the upstream and the expected head, which gwd
-/// must send.
+/// Differences between the request head that gwc predicts for the upstream and the expected head.
+/// gwd must send the expected head.
 fn mistakes_of_upstream(case: &Case, said: &Value) -> Vec<String> {
     let request = &said["upstream"]["request"];
     let field = |name: &str| request["headers"][name].as_str();
@@ -256,7 +256,8 @@ fn mistakes_of_upstream(case: &Case, said: &Value) -> Vec<String> {
                     request["method"].as_str().unwrap_or_default(),
                     request["path"].as_str().unwrap_or_default()
                 );
-                // The other requests of a case are copies or repetitions, which gwc does not predict.
+                // The other requests of this case are copies or repetitions. gwc does not predict
+                // them.
                 let is_other = case.requests.is_some_and(|count| count > 1)
                     && case.upstream.contains(&Expected::First(told.clone()));
                 (told != *first && !is_other).then(|| format!("upstream gets {told}, not {first}"))
@@ -264,8 +265,8 @@ fn mistakes_of_upstream(case: &Case, said: &Value) -> Vec<String> {
             Expected::NoField(name) => {
                 field(name).map(|value| format!("upstream gets {name}: {value}"))
             }
-            // Values that identify a caller are hidden, and list fields are shown by their last
-            // line.
+            // Values that identify a caller are hidden, and a list field is shown with its last
+            // line only.
             Expected::Field(name, value) => match field(name) {
                 Some(told) => {
                     (told != "(hidden)" && !value.ends_with(told) && !value.starts_with('$'))
@@ -318,13 +319,14 @@ pub(crate) fn by_gwd(
     let forwarded = matches!(case.decision, Decision::Forward(_));
     let mut seen = taken();
     let is_seen = wait::within(wait::PATIENCE, || {
-        // A copy for a mirror may arrive after the response.
+        // The copy for a mirror may arrive after the response.
         seen.extend(taken());
         (seen.len() >= case.requests.unwrap_or(0)).then_some(())
     });
     let is_counted = match case.requests {
         Some(count) => is_seen.is_some() && seen.len() == count,
-        // An unreachable upstream receives nothing, and neither does one whose request is cut off.
+        // An unreachable upstream receives no request. The same holds for an upstream whose request
+        // is cut off.
         None => case.status() >= 500 || seen.len() == usize::from(forwarded),
     };
     if !is_counted {

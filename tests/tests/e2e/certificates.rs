@@ -1,5 +1,5 @@
-//! Callers with client certificates (`kind: mtls`). openssl creates them, curl presents them, in
-//! the TLS connection or through a trusted proxy in `Client-Cert`.
+//! Tests of callers with client certificates (`kind: mtls`). openssl creates the certificates. curl
+//! presents them in the TLS connection, or through a trusted proxy in `Client-Cert`.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -88,7 +88,7 @@ const CERTIFICATES: &[(&str, &str, Option<&str>, &str)] = &[
     ),
 ];
 
-/// Certificates, a gateway and its upstream.
+/// Test scene: certificates, a gateway and its upstream.
 struct Scene {
     folder: tempfile::TempDir,
     project: Project,
@@ -275,7 +275,7 @@ const CONNECTION: &[(&str, Option<&str>, bool, u64, &str)] = &[
     ("/any", Some("two"), false, 200, ""),
     // The consumer's entry for this certificate has expired.
     ("/any", Some("foreign"), false, 401, INVALID),
-    // Two consumers have a name of this certificate.
+    // Two consumers list a name of this certificate.
     ("/any", Some("torn"), false, 401, "credential_conflict"),
     ("/either", Some("orders"), false, 200, ""),
     ("/either", Some("web"), true, 200, ""),
@@ -498,7 +498,7 @@ fn client_cert_counts_from_trusted_proxies_only() {
             }
         }
     }
-    // The proxy's own certificate counts only for operations that require a certificate of the
+    // The proxy's own certificate counts only for operations that require a certificate from the
     // connection.
     let field = format!("Client-Cert: {proxy}");
     let arguments = [&own[..], &["-H", &field]].concat();

@@ -1,5 +1,5 @@
-//! Validation of responses over real sockets: bodies in chunks, long bodies, the log, HTTP/2, and
-//! the switch of an operator.
+//! Tests of the validation of responses over real sockets: bodies in chunks, long bodies, log
+//! lines, HTTP/2, and the operator's switch.
 
 use e2e::gateway::{Gateway, Options};
 use e2e::project::Project;
@@ -20,8 +20,8 @@ paths:
       responses: *responses
 "#;
 
-/// Starts a gateway and an upstream that answers `/orders?LENGTH` and `/logged?LENGTH` with as many
-/// names, of which the last one is too long if the query ends in `x`.
+/// Starts a gateway and an upstream. The upstream answers `/orders?LENGTH` and `/logged?LENGTH`
+/// with LENGTH names. If the query ends in `x`, the last name is too long.
 fn scene() -> (Upstream, Project, Gateway) {
     let upstream = Upstream::scripted(|seen| {
         let query = seen.target.split_once('?').map_or("0", |(_, query)| query);
@@ -46,10 +46,10 @@ fn scene() -> (Upstream, Project, Gateway) {
     let project = Project::with(&gateway, DOCUMENT);
     project.keygen();
     project.apply();
-    // Each worker has its own connections.
+    // With one worker, all requests share its upstream connections.
     let gateway = Options::of(&project).workers(1).start();
     for path in ["/orders", "/logged"] {
-        // A validator may take longer to compile than a response waits.
+        // Compiling a validator may take longer than a response waits for it.
         wait::until("a compiled validator", || {
             let before = counted(&gateway, "valid");
             let _answer = gateway.ask(&get(path));
@@ -91,7 +91,7 @@ fn responses_are_checked_at_all_lengths() {
             "{text}"
         );
     }
-    // The media type of a GET makes neither the request nor the response gRPC.
+    // The media type `application/grpc` of a GET does not make the exchange gRPC.
     let grpc = "\r\ncontent-type: application/grpc";
     let claimed = gateway.ask(&format!("{}{grpc}", get("/orders?1x")));
     assert_eq!(claimed.status, 502);
@@ -100,7 +100,8 @@ fn responses_are_checked_at_all_lengths() {
         "{}",
         claimed.text()
     );
-    // If an invalid response was read completely, its upstream connection is reused.
+    // The gateway reuses an upstream connection only if it has read the invalid response
+    // completely.
     let _earlier = upstream.take();
     for _ in 0..3 {
         assert_eq!(gateway.ask(&get("/orders?1x")).status, 502);

@@ -1,4 +1,5 @@
-//! Client certificates in fields for upstreams. openssl creates and reads them, curl presents them.
+//! Tests of client certificates in fields for upstreams. openssl creates and reads the
+//! certificates, curl presents them.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -81,7 +82,7 @@ impl Certificates {
         self.0.path().join(name)
     }
 
-    /// Starts a gateway; `keys` are further keys of its listener.
+    /// Starts a gateway. `keys` are further keys of its listener.
     fn serve(&self, upstream: &Upstream, keys: &str) -> (Project, Gateway) {
         let at = |name: &str| format!("\"${{file:{}}}\"", self.path(name).display());
         let (ca, cert, key) = (at("ca.pem"), at("server.pem"), at("server.key"));

@@ -1,5 +1,6 @@
-//! Dependencies comply with `deny.toml`: licences, sources and bans. Advisories need a database
-//! from the network, which `cargo deny check advisories` reads.
+//! Checks that dependencies comply with `deny.toml`: licences, sources and bans. Advisories are not
+//! checked here, because they need a database from the network. `cargo deny check advisories`
+//! checks them.
 
 use std::process::Command;
 
@@ -83,7 +84,7 @@ fn sources_and_bans_fit_deny_toml() {
     }
 }
 
-/// The fuzz targets are a workspace of their own, which `make test` does not build offline.
+/// The fuzz targets are a separate workspace, which `make test` does not build offline.
 #[test]
 fn lock_file_of_the_fuzz_targets_fits_the_workspace() {
     let folder = binaries::workspace();
@@ -94,7 +95,7 @@ fn lock_file_of_the_fuzz_targets_fits_the_workspace() {
         .output()
         .expect("cargo can be run");
     // The command may fail because crates that only the fuzz targets use are not downloaded. Cargo
-    // has checked the lock file by then.
+    // has already checked the lock file then.
     let error = String::from_utf8_lossy(&output.stderr);
     assert!(!error.contains("lock file"), "{error}");
     let versions = |path: &str| -> std::collections::BTreeMap<String, Vec<String>> {

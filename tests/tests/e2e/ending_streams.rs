@@ -1,7 +1,7 @@
-//! Open responses end with the credential of their request (`streams: close`): with `exp` of a JWT
-//! and its leeway, with `exp` of an answer of an introspection endpoint, and with a certificate.
-//! `streams` is inherited, also by requests that no operation describes. `logins::sessions` has the
-//! same for sessions.
+//! Tests of `streams: close`: open responses end when the credential of their request expires. The
+//! expiry comes from `exp` of a JWT with its leeway, from `exp` of an introspection response, or
+//! from a certificate. Operations and undescribed requests inherit `streams`. `logins::sessions`
+//! tests sessions in the same way.
 
 use std::path::Path;
 use std::process::Command;
@@ -41,13 +41,13 @@ pub(crate) fn endless() -> Upstream {
     })
 }
 
-/// Second at which a token of now ends.
+/// Second (Unix time) at which a token that is issued now expires.
 pub(crate) fn ends_s() -> u64 {
     let now = SystemTime::UNIX_EPOCH.elapsed().expect("after 1970");
     now.as_secs() + LIFETIME_S
 }
 
-/// JWT of an issuer that ends at this second.
+/// JWT of an issuer. The JWT expires at this second (Unix time).
 fn jwt(key: &RsaKey, issuer: &str, ends_s: u64) -> String {
     let part = |value: Value| URL_SAFE_NO_PAD.encode(value.to_string());
     let head = part(json!({"alg": "RS256", "kid": "a"}));
@@ -57,8 +57,8 @@ fn jwt(key: &RsaKey, issuer: &str, ends_s: u64) -> String {
     format!("{signed}.{signature}")
 }
 
-/// Issues a certificate for `CN=name` that ends at this second. Returns it as a `Client-Cert` field
-/// (RFC 9440). `openssl x509` cannot set the second; `openssl ca` can.
+/// Issues a certificate for `CN=name` that expires at this second (Unix time). Returns it as a
+/// `Client-Cert` field (RFC 9440). `openssl x509` cannot set the second; `openssl ca` can.
 pub(crate) fn certificate(folder: &Path, name: &str, ends_s: u64) -> String {
     let config = "[ca]\ndefault_ca = own\n[own]\ndatabase = index\nnew_certs_dir = .\nrand_serial = yes\n\
 default_md = sha256\npolicy = names\n[names]\ncommonName = supplied\n";
@@ -167,7 +167,7 @@ fn open_response_ends_with_its_credential() {
             now.as_secs() >= ends_s,
             "{path} {shown:.40}: before its end"
         );
-        // The endpoint returns another expiry time at each request about the opaque token.
+        // The endpoint returns another expiry time for each request about the opaque token.
         if !shown.ends_with("opaque") {
             let ended = gateway.ask(&format!("GET {path} HTTP/1.1\nhost: h\n{shown}"));
             assert_eq!(ended.status, 401, "{path} {shown:.40}");

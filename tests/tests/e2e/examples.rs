@@ -1,4 +1,5 @@
-//! The projects in `examples/`: compiled, released and served, with the cases of their `cases.http`.
+//! Tests of the projects in `examples/`: they are compiled, released and served, and the cases of
+//! their `cases.http` run.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -82,8 +83,8 @@ fn copy(from: &Path, to: &Project, inside: &str, change: &mut dyn FnMut(&str) ->
     }
 }
 
-/// Copies an example. Each address of a service is replaced by that of an upstream, whose responses
-/// have the original port in `x-served-by`.
+/// Copies an example. Replaces each address of a service by the address of a test upstream.
+/// Responses of the upstream have the original port in `x-served-by`.
 fn project(example: &str) -> (Project, Vec<Upstream>) {
     let project = Project::new();
     let mut upstreams: BTreeMap<String, Upstream> = BTreeMap::new();
@@ -138,7 +139,7 @@ fn run(example: &str, listeners: &[&str], options: &[&str], route: &[&str]) {
 fn tls() {
     let certificates = Certificates::new();
     let (project, upstreams) = project("tls");
-    // Use the test's folder of secrets in place of `/run/secrets`.
+    // Use the test's folder of secrets instead of `/run/secrets`.
     let text = String::from_utf8(project.read("gateway.yaml")).expect("YAML is text");
     let secrets = certificates.path(".").display().to_string();
     let text = text
@@ -185,8 +186,8 @@ fn curl(arguments: &[&str]) -> Ended {
     ended
 }
 
-/// Runs a third-party server behind the example, and a third-party client in front of it. `None` if
-/// a library is not installed.
+/// Runs a third-party server as the example's upstream, and a third-party client that calls the
+/// example. `None` if a library is not installed.
 fn talks(example: &str, server: &str, client: &str, url: fn(&Gateway) -> String) -> Option<Ended> {
     let peer = |name: &str| binaries::workspace().join("tests/peers").join(name);
     let (_server, port) = e2e::server::Server::announced("python3", &[peer(server)])?;

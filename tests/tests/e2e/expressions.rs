@@ -1,5 +1,5 @@
-//! Expressions of `authorize`: clients get a refusal, and the access log has the error of the
-//! expression.
+//! Tests of expressions in `authorize`: clients get a refusal, and the access log contains the
+//! error of the expression.
 
 use e2e::gateway::Options;
 use e2e::project::Project;

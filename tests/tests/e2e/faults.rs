@@ -1,8 +1,8 @@
-//! Faults of the disk and of other writers. Data is never left half-written, and each fault is
-//! reported.
+//! Tests of faults of the disk and of other writers. Files are never left half-written, and each
+//! fault is reported.
 //!
-//! Full and read-only file systems are real (`unshare -rm`, tmpfs) where the system permits that.
-//! Elsewhere injected faults replace them, and the test reports that.
+//! Where the system permits it, the tests use real full and read-only file systems (`unshare -rm`,
+//! tmpfs). Elsewhere they inject faults instead, and report this.
 
 use std::path::Path;
 use std::process::{Child, Command};
@@ -84,7 +84,7 @@ fn unshared(project: &Project, script: &str) -> Option<Ended> {
 #[test]
 fn a_full_disk_is_told_and_leaves_the_store_whole() {
     let project = released();
-    // The store has 5 MB. Fill it more and more, then free space again.
+    // The store has 5 MB. The script fills it step by step, and then frees space again.
     let script = "
         cp -a releases origin
         mount -t tmpfs -o size=5m none releases
@@ -138,7 +138,7 @@ fn failed_operation_is_reported_and_next_apply_works() {
     ];
     let mut cases: Vec<(String, &str)> = Vec::new();
     for (at, point) in points.iter().enumerate() {
-        // Use every error at the first point, and one of them at each other point.
+        // Use every error at the first fault point, and one error at each other point.
         for (error, told) in errors
             .iter()
             .cycle()
@@ -153,8 +153,8 @@ fn failed_operation_is_reported_and_next_apply_works() {
         let before = audit(&project).head();
         let failed = with_fault(&project, fault);
         assert!(failed.exits(69).stderr.contains(told), "{fault}: {failed}");
-        // A fault after the link was created is also an error, because the link may not be durable;
-        // but the channel has moved.
+        // A fault after the link was created is also an error, because the link may not be durable.
+        // But the channel has moved.
         let moved = u64::from(fault.starts_with("store.link"));
         assert_eq!(audit(&project).head(), before + moved, "{fault}");
         project.apply();
@@ -225,7 +225,7 @@ fn release_that_cannot_be_stored_waits_until_it_can() {
         let gateway = options.clone().variable("GWC_FAULT", fault).start();
         change(&project, "v2");
         let second = project.apply();
-        // The reason is temporary, so gwd retries.
+        // The reason of the failure is temporary, so gwd retries.
         gateway.wait_bundle(&second);
         let log = gateway.log();
         assert!(
@@ -291,7 +291,7 @@ fn second_writer_is_told_that_the_channel_moved() {
     }
 }
 
-/// 48 concurrent releases, 16 at a time; 200 with `GWC_TEST_FULL`.
+/// 48 concurrent releases run, 16 at a time. With `GWC_TEST_FULL`: 200.
 #[test]
 fn of_many_applies_each_wins_a_serial_or_is_told() {
     let project = released();
@@ -356,7 +356,7 @@ fn of_many_applies_each_wins_a_serial_or_is_told() {
     audit(&project).check_index(&store);
 }
 
-/// The bundle of the interrupted `gwc apply` is old, and no record that must be kept names it.
+/// The bundle of the interrupted `gwc apply` is old, and no retained record names it.
 #[test]
 fn clean_up_keeps_what_an_apply_will_link() {
     for point in [
@@ -389,7 +389,7 @@ fn clean_up_keeps_what_an_apply_will_link() {
     }
 }
 
-/// `gwc apply` must not rely on files that the clean-up is about to remove.
+/// `gwc apply` must not rely on files that the clean-up (`gwc gc`) is about to remove.
 #[test]
 fn an_apply_waits_for_a_clean_up_and_writes_what_went() {
     let project = released();

@@ -1,5 +1,5 @@
-//! `forward_auth` from gateway.yaml to the authorization service: by URL and by upstream, with
-//! responses as oauth2-proxy gives them, and in the output of `gwc route`.
+//! Tests of `forward_auth` from gateway.yaml to the authorization service: by URL and by upstream,
+//! with responses like those of oauth2-proxy, and in the output of `gwc route`.
 
 use e2e::gateway::{Gateway, Options};
 use e2e::project::Project;
@@ -125,7 +125,8 @@ fn forward_auth_requests_an_upstream_below_its_path() {
     assert_eq!(scene.main.take().len(), 1);
 }
 
-/// A limit by address bounds the questions of a client, even if a later limit refuses its requests.
+/// A limit by address also limits how often a client causes requests to the authorization service,
+/// even if a later limit refuses the client's requests.
 #[test]
 fn limit_by_address_bounds_the_questions() {
     let scene = Scene::new();
@@ -174,8 +175,8 @@ fn path_with_two_readings_is_refused_unasked() {
     let served = |path: &str| (200, Some(path.to_owned()), 1);
     let refused = (400, None, 0);
     assert_eq!(ask("/files/a/b"), served("/files/a/b"));
-    // Refuse these paths: every interpretation belongs to the same operation, but the authorization
-    // service could check another path than the upstream serves.
+    // gwd refuses these paths. Every interpretation belongs to the same operation, but the
+    // authorization service could check another path than the upstream serves.
     for target in [
         "/files/..%2ffiles/b",
         "/files/a%2Fb",

@@ -1,6 +1,6 @@
-//! gRPC with grpcio on both sides of the gateway, with and without TLS: the four kinds of calls,
-//! trailers, a status without messages, details, deadlines, cancellation by either side, health and
-//! reflection.
+//! Tests of gRPC with grpcio on both sides of the gateway, with and without TLS: the four kinds of
+//! calls, trailers, a status without messages, details, deadlines, cancellation by either side,
+//! health and reflection.
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Stdio};

@@ -1,5 +1,6 @@
-//! The certified provider `oidc-provider` (npm) with the gateway's verifier: configured only by its
-//! issuer, with access tokens of RFC 9068, with key rotation, and with an outage.
+//! Tests of the gateway's verifier with the certified provider `oidc-provider` (npm). The verifier
+//! is configured with the issuer only. Tested: access tokens of RFC 9068, key rotation, and an
+//! outage.
 
 mod bound;
 mod dpop;
@@ -47,7 +48,7 @@ struct Provider {
     keys: TempDir,
     port: u16,
     peer: Option<Peer>,
-    /// Current keys, as they were last configured.
+    /// Keys with which the provider was last configured.
     told: Value,
 }
 
@@ -245,7 +246,8 @@ fn keys_turned_over_with_overlap_lose_no_request() {
     let gateway = scene.start("state");
     let old = provider.token("read", ORDERS);
     assert_eq!(status(&gateway, &old), 200);
-    // The next key is published before it signs tokens, and the gateway has not fetched it yet.
+    // The provider publishes the next key before the key signs tokens. The gateway has not fetched
+    // it yet.
     provider.has_keys(&["a", "b"], "a");
     assert_eq!(status(&gateway, &provider.token("read", ORDERS)), 200);
     provider.has_keys(&["a", "b"], "b");

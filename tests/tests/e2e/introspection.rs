@@ -1,5 +1,5 @@
-//! Token introspection by gwd (RFC 7662): requests and responses of the endpoint, caching, shared
-//! requests, broken endpoints, and reports to clients and operators.
+//! Tests of token introspection by gwd (RFC 7662): requests and responses of the endpoint, caching,
+//! shared requests, broken endpoints, and reports to clients and operators.
 
 use std::io::Read as _;
 use std::net::TcpListener;
@@ -56,7 +56,7 @@ impl Issuer {
         *self.script.lock().expect("no panic") = Arc::new(script);
     }
 
-    /// Tokens of the received introspection requests.
+    /// Tokens in the introspection requests that the server received.
     fn received_tokens(&self) -> Vec<String> {
         let all = self.upstream.take();
         all.iter().map(token_of).collect()
@@ -185,7 +185,7 @@ fn active_token_is_admitted_and_describes_its_caller() {
     assert_eq!(seen[0].header("x-who"), Some("acme"));
     assert_eq!(seen[0].header("x-consumer-name"), Some("acme"));
     assert_eq!(seen[0].header("authorization"), None);
-    // Another operation uses the cached response, with its scopes and groups.
+    // Another operation uses the cached response. Its scopes and groups come from the cache.
     let (code, body) = scene.ask("/written", "good-1");
     assert_eq!(code, 403, "{body}");
     assert!(body.contains("insufficient_scope"), "{body}");
@@ -354,7 +354,7 @@ fn known_answers_serve_until_the_issuer_refuses() {
         (scene.policy_calls("stale") == 1.0).then_some(())
     });
     issuer.answers(|_| document(&json!({"active": false})));
-    // The cached response applies for some seconds; then the issuer is asked again.
+    // The cached response applies for some seconds. Then gwd asks the issuer again.
     wait::until("the issuer decides", || {
         (scene.ask("/secured", "good-1").0 == 401).then_some(())
     });
@@ -445,7 +445,7 @@ fn route_depends_on_the_issuer_without_an_assumption() {
     };
     assert_eq!(assumed(&opaque, "inactive"), (json!("reject"), Some(401)));
     assert_eq!(assumed(&opaque, "outage"), (json!("reject"), Some(503)));
-    // Claims of an opaque token are unknown here, so its groups are unknown.
+    // gwc does not know the claims of an opaque token, so it does not know the groups either.
     assert_eq!(assumed(&opaque, "active"), (json!("reject"), Some(403)));
     let claims = json!({"iss": "https://idp.test", "aud": "orders", "groups": ["staff"]});
     let claims = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(claims.to_string());
@@ -465,7 +465,7 @@ fn route_depends_on_the_issuer_without_an_assumption() {
     assert!(issuer.received_tokens().is_empty(), "gwc asks nobody");
 }
 
-/// Request to the endpoint whose only client leaves: gwd ends it, because no other request waits for
+/// gwd ends a request to the endpoint if its only client leaves, because no other request waits for
 /// the answer.
 #[test]
 fn question_ends_with_its_only_client() {
@@ -480,7 +480,7 @@ fn question_ends_with_its_only_client() {
         asked
             .send(question.is_ok_and(|read| read > 0))
             .expect("the test waits");
-        // No answer: the next bytes are the end of the connection.
+        // gwd sends no answer: the next read returns the end of the connection.
         let end = stream.read(&mut bytes);
         left.send(!end.is_ok_and(|read| read > 0))
             .expect("the test waits");

@@ -1,5 +1,5 @@
-//! Key sets that gwd fetches, by URL and through the metadata of an issuer. The provider is
-//! unreachable, broken, slow, or rotates its keys. `openssl` signs the tokens.
+//! Tests of key sets that gwd fetches, by URL and through the metadata of an issuer. The provider
+//! is unreachable, broken, slow, or rotates its keys. `openssl` signs the tokens.
 
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -297,7 +297,8 @@ fn key_set_is_read_whatever_its_type() {
         let scene = Scene::by_url(&provider.upstream.url());
         let gateway = scene.start();
         assert_eq!(shown(&gateway, &token("tests", "a", &key)).0, 200);
-        // The output of `gwd status` has source, number of keys and age.
+        // The output of `gwd status` contains the source, the number of keys and the age of the key
+        // set.
         reported(&gateway, |set| set["keys"] == 1);
         let told = status_of(&gateway);
         let keys = format!("key set    {}/keys 1 key, ", provider.upstream.url());
@@ -492,8 +493,8 @@ fn raw(body: fn(&mut TcpStream) -> std::io::Result<()>) -> String {
     format!("http://{address}")
 }
 
-/// The provider sends one byte a second, 100 MB in chunks, an incomplete body, or a head without an
-/// end.
+/// The provider sends one byte per second, 100 MB in chunks, an incomplete body, or a head without
+/// an end.
 #[test]
 fn provider_that_drips_or_floods_stalls_nobody() {
     type Body = fn(&mut TcpStream) -> std::io::Result<()>;
@@ -544,8 +545,8 @@ fn provider_that_drips_or_floods_stalls_nobody() {
     }
 }
 
-/// Metadata of an issuer that cannot be used, like a key set that cannot be used: requests with a
-/// token are 503, others are served, and at most one request to the provider is open at a time.
+/// Unusable metadata of an issuer has the same effect as an unusable key set. Requests with a token
+/// get 503, other requests are served, and at most one request to the provider is open at a time.
 #[test]
 fn broken_metadata_is_503_for_its_own_requests_only() {
     let key = RsaKey::new();
@@ -610,7 +611,8 @@ fn rollback_does_not_wait_for_a_hanging_provider() {
     let gateway = scene.start();
     let token = token("tests", "a", &key);
     assert_eq!(shown(&gateway, &token).0, 200);
-    // The second version takes its keys from elsewhere, so that the first one fetches no longer.
+    // The second version takes its keys from another source, so that the first version no longer
+    // fetches keys.
     let text = String::from_utf8(scene.project.read("gateway.yaml")).expect("text");
     scene
         .project

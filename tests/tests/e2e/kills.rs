@@ -1,4 +1,4 @@
-//! Crash tests: `kill -9` at fault points and at random moments, half of the kills each.
+//! Crash tests. Half of the kills (`kill -9`) happen at fault points, half at random moments.
 //!
 //! `gwc apply`, `gwc gc` and gwd are each killed at least 30 times (100 with `GWC_TEST_FULL`), at
 //! every fault point at least once. All files are checked after each kill. `GWC_TEST_SEED` repeats
@@ -91,7 +91,8 @@ enum Kill {
     After(u64),
 }
 
-/// Every fault point at each of its passes, repeated, and the same number of random moments.
+/// Kills at every fault point and each of its passes, and the same number of kills at random
+/// moments.
 fn kills(points: Points, random: &mut Random) -> Vec<Kill> {
     let named: Vec<String> = points
         .iter()
@@ -211,14 +212,15 @@ fn apply_may_be_killed_anywhere() {
         }
         assert!(after.head() <= before.head() + 1, "{kill:?}");
         history_verifies(&project, after.head());
-        // The next apply succeeds, and moves the channel if the killed one did not.
+        // The next apply succeeds. It moves the channel if the killed apply did not.
         let bundle = project.apply();
         let next = Audit::of(&store, "prod", 2);
         assert_eq!(next.head(), before.head() + 1, "{kill:?}");
         assert_eq!(next.records[&next.head()], bundle);
         before = next;
     }
-    // An apply without changes writes nothing. The next written manifest repairs the index.
+    // An apply without changes writes nothing. The next apply that writes a manifest repairs the
+    // index.
     project.write("gateway.yaml", gateway(0));
     project.apply();
     Audit::of(&store, "prod", 20).check_index(&store);
@@ -258,7 +260,7 @@ fn gc_may_be_killed_anywhere() {
         assert_eq!(after.records, clean.records, "{kill:?}");
         history_verifies(&project, 5);
         project.gwc(&["verify", &clean.records[&5]]).succeeds();
-        // The next clean-up completes the interrupted one.
+        // The next clean-up completes the interrupted clean-up.
         project.gwc(&["gc", "--keep", "2"]).succeeds();
         let next = Audit::of(&store, "prod", 2);
         assert_eq!(next, clean, "{kill:?}");
@@ -319,7 +321,7 @@ fn gwd_may_be_killed_anywhere() {
         }
         answers(&gateway);
 
-        // When the store is back, gwd follows to the head.
+        // When the store is back, gwd follows it to the newest record.
         std::fs::rename(&hidden, &store).expect("the store can be shown");
         gateway.notify();
         gateway.wait_bundle(&releases.records[&head]);
@@ -331,8 +333,8 @@ fn gwd_may_be_killed_anywhere() {
     eprintln!("{killed} kills of gwd");
 }
 
-/// True for kills after gwd has written the new bundle to its history. gwd passes these points for
-/// the first time at its start, so only the second pass counts.
+/// True for kills after gwd has written the new bundle to its history. gwd passes these fault
+/// points for the first time at its start, so only the second pass counts.
 fn is_after_persisting(kill: &Kill) -> bool {
     let after = ["activate.persisted:2", "activate.published:2"];
     matches!(kill, Kill::At(fault) if after.iter().any(|point| fault.starts_with(point)))

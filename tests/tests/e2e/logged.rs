@@ -1,4 +1,4 @@
-//! Form of parameters in the access log (`log` at parameters).
+//! Tests of the form of parameters in the access log (key `log` of parameters).
 
 use e2e::gateway::{Gateway, Options};
 use e2e::project::Project;
@@ -106,7 +106,7 @@ fn values_are_logged_in_the_form_of_their_parameter() {
     assert_eq!(first["query"], json!(query));
     assert_eq!(first["user_agent"], "REDACTED");
     assert_eq!(second["path"], first["path"]);
-    // The upstream gets the values.
+    // The upstream receives the original values.
     let seen = upstream.take();
     assert_eq!(seen[1].target, target);
     // The path of a request that no operation describes shows only literals.
@@ -118,7 +118,7 @@ fn values_are_logged_in_the_form_of_their_parameter() {
     assert_eq!(status, 404);
     assert_eq!(slashed["path"], "/people/REDACTED/orders/REDACTED/");
     assert_eq!(slashed["query"], "REDACTED");
-    // The parameters of another operation are shown.
+    // The access log shows the parameters of another operation.
     let (_, other) = line("GET", "/people/all/orders/7?email=a&code=x");
     assert_eq!(other["path"], "/people/all/orders/7");
     assert_eq!(other["query"], "email=a&code=REDACTED");
@@ -129,8 +129,8 @@ fn values_are_logged_in_the_form_of_their_parameter() {
 #[test]
 fn paths_of_no_operation_show_literals_only() {
     let (_upstream, _project, gateway) = scene();
-    // Path, and the path in the log. The values are planted where the template has parameters, in
-    // spellings that the template does not match.
+    // Each row contains a request path, and the path that the access log shows. Secret values are
+    // in the segments of template parameters, in spellings that the template does not match.
     let cases = [
         (
             "/People/PLANTED/orders/1",
@@ -246,7 +246,7 @@ fn findings_end_at_redacted_values() {
         let length = body.len();
         let head = format!("POST /notes{query} HTTP/1.1\nhost: h\ncontent-type: application/json");
         let sent = format!("{head}\ncontent-length: {length}\n\n{body}");
-        // The validator may take longer to compile than a request waits.
+        // Compiling the validator may take longer than a request waits for it.
         e2e::wait::until("a compiled validator", || {
             let response = gateway.ask(&sent);
             (response.status != 503).then_some(response)

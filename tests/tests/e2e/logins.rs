@@ -1,4 +1,4 @@
-//! Logins of browsers (`kind: oidc`) against a provider that can misbehave, and against the
+//! Tests of browser logins (`kind: oidc`) with a provider that can misbehave, and with the
 //! certified provider `oidc-provider` (npm).
 
 mod attacks;
@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 
 /// Secret of the gateway at the provider, with characters that must be encoded.
 const SECRET: &str = "s3cret+of%the: gateway";
-/// Key that seals the cookies.
+/// Key with which the gateway seals its cookies.
 const KEY: &str = "PLANTED-key-of-the-sessions-in-tests";
 
 const DOCUMENT: &str = r#"openapi: 3.1.0
@@ -55,8 +55,8 @@ struct Scene {
 }
 
 impl Scene {
-    /// Starts a gateway with these settings over the usual ones. `None` if the provider's packages
-    /// are not installed.
+    /// Starts a gateway with the usual settings, overridden by these. `None` if the provider's
+    /// packages are not installed.
     fn new(more: &Value) -> Option<Self> {
         let provider = Peer::python("login_provider.py", &[""; 0])?;
         let issuer = format!("http://127.0.0.1:{}", provider.greeting());
@@ -68,7 +68,7 @@ impl Scene {
         Self::before(provider, issuer, more, Upstream::start())
     }
 
-    /// Starts a gateway that uses a provider, before an upstream.
+    /// Starts a gateway that uses a provider and forwards to an upstream.
     fn before(provider: Peer, issuer: &str, more: &Value, upstream: Upstream) -> Self {
         let mut verifier = json!({
             "kind": "oidc", "issuer": issuer, "client_id": "the gateway",
@@ -108,7 +108,7 @@ impl Scene {
         }
     }
 
-    /// Sets the faults of the provider. Returns what it received since the last call.
+    /// Sets the faults of the provider. Returns the requests that it received since the last call.
     fn fails(&mut self, faults: &Value) -> Vec<Value> {
         let told = self.provider.ask(faults)["seen"].clone();
         told.as_array().expect("a list").clone()
@@ -124,7 +124,7 @@ fn merge(known: &mut Value, more: &Value) {
     }
 }
 
-/// Browser with its cookies of the gateway.
+/// Browser, with the cookies that it stores for the gateway.
 #[derive(Clone, Default)]
 struct Browser {
     cookies: BTreeMap<String, String>,

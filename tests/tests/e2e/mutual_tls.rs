@@ -1,5 +1,5 @@
-//! The tutorial "Mutual TLS with SPIFFE": its commands make certificates, its files compile without
-//! warnings, and its gateway answers its calls as the page says.
+//! Test of the tutorial "Mutual TLS with SPIFFE": its commands create certificates, its files
+//! compile without warnings, and its gateway answers its calls as the page says.
 
 use std::path::Path;
 use std::process::Command;
@@ -9,7 +9,7 @@ use e2e::gateway::Options;
 use e2e::project::Project;
 use e2e::upstream::Upstream;
 
-/// Reads the code blocks of a section of the page that are in this language.
+/// Reads the code blocks in this language from a section of the page.
 fn blocks(section: &str, language: &str) -> Vec<String> {
     let path = binaries::workspace().join("docs/mutual-tls.md");
     let page = std::fs::read_to_string(path).expect("the page is there");
@@ -56,7 +56,7 @@ fn tutorial_admits_workloads_by_spiffe_id() {
     assert!(route(&[]).contains("credential_missing"), "{}", route(&[]));
     let valid = route(&["--credential", "mesh=valid"]);
     assert!(valid.contains("forwarded to `shop`"), "{valid}");
-    // Use the test's folder and service in place of those of the page.
+    // Use the test's folder and service instead of the page's.
     let upstream = Upstream::start();
     let secrets = folder.path().display().to_string();
     let text = String::from_utf8(project.read("gateway.yaml")).expect("text");
@@ -88,7 +88,7 @@ fn tutorial_admits_workloads_by_spiffe_id() {
         .collect();
     let id = |name: &str| format!("spiffe://example.org/ns/shop/sa/{name}");
     assert_eq!(workloads, [id("orders"), id("orders"), id("web")]);
-    // `mode: required`: a client without a certificate does not get past the handshake.
+    // With `mode: required`, the TLS handshake fails for a client without a certificate.
     let (function, _) = calls.split_once('\n').expect("a function");
     let bare = format!(
         "{}\n! call https://shop.example.org:{port}/orders 2>/dev/null",

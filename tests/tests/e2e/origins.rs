@@ -1,6 +1,6 @@
-//! Request smuggling (RFC 9112 §11.2) with third-party origins. Each request that the gateway
-//! accepts reaches the origin as exactly one request with the same body; a refused request does not
-//! reach it at all.
+//! Tests of request smuggling (RFC 9112 §11.2) with third-party origins. Each request that the
+//! gateway accepts reaches the origin as exactly one request with the same body. A refused request
+//! does not reach the origin.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -26,11 +26,11 @@ paths:
 
 /// Request that must never reach the origin as a separate request.
 const SMUGGLED: &str = "GET /a/smuggled HTTP/1.1\r\nhost: h\r\n\r\n";
-/// The same request inside a body, as origins report it.
+/// The text of [`SMUGGLED`] inside a body, as origins report it.
 const SMUGGLED_TOLD: &str = r"GET /a/smuggled HTTP/1.1\x0D\x0Ahost: h\x0D\x0A\x0D\x0A";
 
-/// Bytes from a client, and the request that the origin receives; `None` if the gateway refuses
-/// them.
+/// Bytes from a client, and the request that the origin receives. `None` if the gateway refuses the
+/// bytes.
 struct Row {
     name: &'static str,
     bytes: String,
@@ -45,13 +45,13 @@ fn refused(name: &'static str, head: &str, body: &str) -> Row {
     }
 }
 
-/// A refused POST with these fields.
+/// Row with a POST with these fields, which the gateway refuses.
 fn fields(name: &'static str, fields: &str) -> Row {
     let head = format!("POST /a/x HTTP/1.1\r\nhost: h\r\n{fields}\r\n");
     refused(name, &head, "5\r\nhello\r\n0\r\n\r\n")
 }
 
-/// A refused POST with these chunks.
+/// Row with a POST with these chunks, which the gateway refuses.
 fn chunks(name: &'static str, chunks: &str) -> Row {
     let head = "POST /a/x HTTP/1.1\r\nhost: h\r\ntransfer-encoding: chunked\r\n\r\n";
     refused(name, head, chunks)
@@ -295,8 +295,8 @@ impl Origin {
         })
     }
 
-    /// Starts NGINX as a proxy in front of itself: only a request with a complete body is passed on
-    /// and logged.
+    /// Starts NGINX as a proxy in front of itself, so that it forwards and logs only requests with
+    /// a complete body.
     fn nginx() -> Option<Self> {
         let folder = Project::new();
         let port = free_port();

@@ -1,5 +1,5 @@
-//! Two APIs that each define an upstream of the same name. Each uses its own, and reports name the
-//! right one.
+//! Test of two APIs that each define an upstream with the same name. Each API uses its own
+//! upstream, and reports name the right one.
 
 use e2e::gateway::Options;
 use e2e::project::Project;

@@ -1,5 +1,5 @@
-//! Passwords with argon2id hashes: admitted users, the cache, and a flood of wrong passwords that
-//! must not delay other requests.
+//! Tests of passwords with argon2id hashes: admitted users, the cache, and a flood of wrong
+//! passwords that must not delay other requests.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -10,7 +10,7 @@ use e2e::project::Project;
 use e2e::upstream::Upstream;
 use e2e::wait;
 
-/// Hash by argon2-cffi, as `printf %s 'open sesame' | argon2 saltsalt -id -k 7168 -t 1 -p 1 -e`
+/// Hash of a password, as `printf %s 'open sesame' | argon2 saltsalt -id -k 7168 -t 1 -p 1 -e`
 /// prints it.
 const SESAME: &str =
     "$argon2id$v=19$m=7168,t=1,p=1$c2FsdHNhbHQ$XmHe4YTGjByNV82+uKdjKgxks2mo39jqBGxKaFKoIhs";
@@ -139,7 +139,7 @@ fn passwords_are_remembered_for_a_while() {
         (scene.policy_calls("kept") >= 2.0).then_some(())
     });
     assert_eq!(scene.policy_calls("answered"), 1.0);
-    // The second hash is computed after the first; each result is cached.
+    // The second hash is computed after the first. Each result is cached.
     for _ in 0..3 {
         assert_eq!(scene.login("alice:no").0, 401);
     }
@@ -165,7 +165,8 @@ fn flood_of_wrong_passwords_stops_no_other_request() {
             let (scene, ended) = (&scene, &ended);
             scope.spawn(move || {
                 let (status, body) = scene.login(&format!("bob:wrong {number}"));
-                // The password was checked, or five seconds passed before its turn.
+                // The request got 401 after its password was checked, or 503 after five seconds in
+                // the queue.
                 assert!(status == 401 || status == 503, "{status} {body}");
                 ended.fetch_add(1, Ordering::SeqCst);
             });
@@ -207,7 +208,7 @@ fn line_of_one_address_is_bounded() {
     });
     assert!(refused.load(Ordering::SeqCst) >= FLOOD - 32 - 8);
     assert!(scene.policy_calls("overflow") >= 1.0);
-    // Once the queue is empty, passwords are checked again.
+    // Once the queue is empty, gwd checks passwords again.
     wait::until("checked", || {
         (scene.login("alice:open sesame").0 == 200).then_some(())
     });

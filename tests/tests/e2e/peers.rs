@@ -1,4 +1,4 @@
-//! Third-party clients and servers, with a compiled project and a running gateway.
+//! Tests with third-party clients and servers, a compiled project and a running gateway.
 
 use std::io::{BufRead as _, BufReader};
 use std::path::PathBuf;
@@ -104,8 +104,8 @@ fn server_closing_idle_connections_loses_no_request() {
         let answer = client.ask(&request).expect("an answer");
         assert_eq!(answer.status, 200, "{}", answer.text());
         assert_eq!(answer.text(), format!("GET /a/{round} 0\n"));
-        // Wait about as long as the server keeps an idle connection, so that it closes some of them
-        // at this moment.
+        // Wait about as long as the server keeps an idle connection, so that the server closes some
+        // connections at this moment.
         std::thread::park_timeout(std::time::Duration::from_millis(36 + round % 9));
     }
     let body = "x".repeat(300_000);

@@ -1,5 +1,6 @@
-//! Keys of a provider behind a private authority and a host name: gwd fetches them as it calls every
-//! upstream, with its TLS trust, its resolver and its metrics. `openssl` serves and signs.
+//! Test of the keys of a provider with a private certificate authority and a host name. gwd fetches
+//! the keys as it calls every upstream, with its TLS trust, its resolver and its metrics. `openssl`
+//! serves and signs.
 
 use std::net::TcpStream;
 use std::path::Path;
@@ -22,7 +23,7 @@ components: {securitySchemes: {token: {type: http, scheme: bearer, x-gateway: {a
 paths: {/secured: {get: {operationId: secured, responses: {"200": {description: ok}}}}}
 "#;
 
-/// Makes an authority, and its certificate for `localhost`.
+/// Commands that create a certificate authority, and its certificate for `localhost`.
 const CERTIFICATES: &str = "
 new='openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2'
 $new -subj /CN=ca -addext basicConstraints=critical,CA:TRUE -keyout ca.key -out ca.pem
@@ -30,7 +31,7 @@ $new -subj /CN=localhost -addext subjectAltName=DNS:localhost -addext basicConst
   -CA ca.pem -CAkey ca.key -keyout server.key -out server.pem
 ";
 
-/// Serves the files of a folder, which are whole responses, by TLS.
+/// Serves the files of a folder over TLS. Each file is a whole response.
 fn serve(folder: &Path, port: u16) -> Server {
     let mut command = Command::new("openssl");
     command
@@ -81,7 +82,7 @@ fn keys_come_over_tls_of_a_private_authority() {
     let trusting = Options::of(&project).variable("SSL_CERT_FILE", &authority);
     let gateway = trusting.start();
     assert_eq!(gateway.ask(&request).status, 200);
-    // The fetch is a request to an upstream, and counted as such.
+    // The fetch counts as a request to an upstream.
     let name = format!("upstream=\"{url}\"");
     let counted = gateway.metrics().sum(
         "http_client_request_duration_seconds_count",
@@ -89,7 +90,7 @@ fn keys_come_over_tls_of_a_private_authority() {
     );
     assert_eq!(counted, 1.0);
     drop(gateway);
-    // Without the authority, gwd does not trust the provider's certificate.
+    // Without the private authority, gwd does not trust the provider's certificate.
     let gateway = Options::of(&project).start();
     let refused = gateway.ask(&request);
     assert_eq!(refused.status, 503);

@@ -1,4 +1,4 @@
-//! Quotas on a running gateway: counters across switches, rollbacks, restarts and workers.
+//! Tests of quotas on a running gateway: counters across switches, rollbacks, restarts and workers.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -139,7 +139,7 @@ fn quota_is_exact_over_all_workers() {
         (150.0, 150.0)
     );
     let warned = metrics.sum("gwd_quota_warnings_total", &["policy=\"some\""]);
-    // Requests 120 to 300 have a warning.
+    // The responses to requests 120 to 300 have a warning.
     assert_eq!(warned, 181.0);
 }
 

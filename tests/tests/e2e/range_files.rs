@@ -1,5 +1,5 @@
-//! `ip_filter` with files of ranges: a gateway follows the files while it runs, and keeps the last
-//! ranges while a file cannot be used.
+//! Tests of `ip_filter` with files of ranges. A gateway follows the files while it runs. While a
+//! file cannot be used, the gateway keeps the last ranges.
 
 use std::path::Path;
 
@@ -15,7 +15,7 @@ paths:
   /allowed: {get: {operationId: allowed, security: [], x-gateway: {public: true, policies: [known]}, responses: {"200": {description: ok}}}}
 "#;
 
-/// Replaces a file as its program would.
+/// Replaces a file in the way of the program that maintains it.
 fn replace(folder: &Path, name: &str, content: &str) {
     let new = folder.join("new");
     std::fs::write(&new, content).expect("it is written");
@@ -53,7 +53,7 @@ required: {{allow_public: ["s/*"]}}
         file("blocked"),
         file("known"),
     );
-    // A list as long as those of reputation services, which contains no loopback address.
+    // This list is as long as the lists of reputation services. It contains no loopback address.
     let mut long: String = (0..50_000u32)
         .map(|number| {
             format!(
@@ -79,7 +79,7 @@ required: {{allow_public: ["s/*"]}}
     replace(&root, "known", "::1\n");
     becomes(&gateway, "/allowed", 403);
 
-    // A file that cannot be used changes nothing and is reported.
+    // An unusable file changes nothing and is reported.
     replace(&root, "blocked", "127.0.0.0/8 fine\nnot a range\n");
     wait::until("it is reported", || {
         let stale = gateway.metrics().sum("gwd_secret_stale", &["blocked"]);

@@ -1,5 +1,6 @@
-//! Paths that third-party servers interpret differently: the path that each serves for forty
-//! request targets (docs/paths.md). None of them must serve a protected path through the gateway.
+//! Tests of paths that third-party servers interpret differently: the path that each server serves
+//! for forty request targets (docs/paths.md). Through the gateway, no server must serve a protected
+//! path.
 
 mod origins;
 
@@ -73,7 +74,7 @@ fn get(address: SocketAddr, target: &str) -> (u16, String) {
     (status.expect("a status"), body.to_owned())
 }
 
-/// Requests a target and returns the path that the server read, or the status of its response.
+/// Requests a target. Returns the path that the server read, or the status of its response.
 fn made_of(origin: &Origin, target: &str) -> String {
     match get(origin.address(), target) {
         (200, body) => body,

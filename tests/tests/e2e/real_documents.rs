@@ -1,5 +1,5 @@
-//! Real API descriptions, compiled and served. Every operation is called, and both the upstream and
-//! the access log must name it.
+//! Tests with real API descriptions, which are compiled and served. Every operation is called, and
+//! both the upstream and the access log must name it.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -48,8 +48,8 @@ fn digitalocean() {
     serve(&project, file, 659, &[]);
 }
 
-/// Fourteen pairs of templates differ only in names. gwc reports each pair with both places, and
-/// serves the rest once the second operation of each pair is removed.
+/// Fourteen pairs of templates differ only in parameter names. gwc reports each pair with both
+/// locations. After the second operation of each pair is removed, the rest is served.
 #[test]
 fn xero_accounting() {
     let name = "xero_accounting.yaml";
@@ -83,14 +83,15 @@ fn xero_accounting() {
     serve(&project, name, 235 - 14, &[]);
 }
 
-/// Place of a GET operation: the line of its path and its own line, from 1.
+/// Location of a GET operation: the line of its path and its own line, from 1.
 #[derive(Clone, Copy)]
 struct Get {
     path: usize,
     get: usize,
 }
 
-/// Pairs of GET operations whose templates differ only in names, in the order of the second one.
+/// Pairs of GET operations whose templates differ only in parameter names, in the order of the
+/// second operation.
 fn twins(text: &str) -> Vec<(Get, Get)> {
     let mut seen: BTreeMap<String, Get> = BTreeMap::new();
     let mut pairs = Vec::new();
@@ -139,7 +140,7 @@ fn without_blocks(text: &str, starts: &[usize]) -> String {
 }
 
 /// Each security scheme is bound to a verifier of its type. Every operation that requires a
-/// credential then refuses a request without one, and every other operation serves it.
+/// credential then refuses a request without a credential, and every other operation serves it.
 #[test]
 fn schemes_of_real_documents_are_enforced() {
     let key = json!({"kty": "OKP", "crv": "Ed25519", "kid": "k1", "x": "ZW4_y8suG6rV6h6M67JbdtkNq5vgy1JYj5GmhLAM5y0"});

@@ -1,4 +1,5 @@
-//! Every recipe in `docs/recipes.md` compiles: its YAML blocks are merged into a small project.
+//! Checks that every recipe in `docs/recipes.md` compiles: its YAML blocks are merged into a small
+//! project.
 
 use e2e::binaries;
 use e2e::project::Project;

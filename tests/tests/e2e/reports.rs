@@ -1,4 +1,5 @@
-//! HTML reports of `gwc` in a headless Chromium: light and dark, by keyboard, on a narrow screen.
+//! Tests of the HTML reports of `gwc` in a headless Chromium: light and dark, by keyboard, on a
+//! narrow screen.
 
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ const START: Duration = Duration::from_secs(60);
 /// Minimum contrast ratio of text (WCAG 2.2, success criterion 1.4.3).
 const CONTRAST_MIN: f64 = 4.5;
 
-/// Number of operations: more than a section shows without opening its rest.
+/// Number of operations: more than a section shows before the reader expands it.
 const OPERATIONS: usize = 40;
 
 const FRAME: &str = include_str!("../../peers/report.html");

@@ -1,5 +1,5 @@
-//! `rewrite_responses`: a service is mounted below a base path and receives its own host name.
-//! Browsers that follow its redirects and store its cookies stay at the gateway.
+//! Tests of `rewrite_responses`. A service is mounted below a base path and receives its own host
+//! name. Browsers that follow its redirects and store its cookies stay at the gateway.
 
 use std::process::Command;
 

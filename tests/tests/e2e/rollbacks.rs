@@ -1,5 +1,6 @@
-//! State that a rollback restores, and state that it must not restore: withdrawn credentials,
-//! rotated secrets, moved addresses (release.md §7). Also a fleet in which one node has a hold.
+//! Tests of state that a rollback restores, and of state that it must not restore: withdrawn
+//! credentials, rotated secrets, moved addresses (release.md §7). Also a fleet in which one node
+//! has a hold.
 
 use std::collections::BTreeSet;
 use std::net::{SocketAddr, TcpListener};
@@ -98,7 +99,7 @@ fn rollback_keeps_a_withdrawn_credential_at_401() {
         gwd.notify();
         (asks(&gwd) == [401, 200]).then_some(())
     });
-    // The credential stays revoked over rollbacks, releases and a restart.
+    // The credential stays revoked after rollbacks, releases and a restart.
     let third = release(&project, &gateway(&[&old, &new], 7));
     gwd.wait_bundle(&third);
     assert_eq!(asks(&gwd), [401, 200]);
@@ -196,7 +197,7 @@ fn after_a_rollback_a_listener_is_where_it_was() {
     gwd.wait_bundle(&second);
     assert!(answers(ports[1]));
     assert!(!answers(ports[0]), "nobody is there any more");
-    // The address stays bound while a version in memory names it.
+    // The address stays bound as long as a version in memory names it.
     let taken = TcpListener::bind(("127.0.0.1", ports[0]));
     assert!(taken.is_err(), "a rollback never binds");
     gwc(&project, &["rollback"]).succeeds();
@@ -264,7 +265,7 @@ fn fleet_with_a_held_node_is_reported_and_converges() {
         (run(&["drift"]).code == Some(0)).then_some(())
     });
     // The history shows which nodes run which record: three records, and one node that was rolled
-    // back by itself.
+    // back separately.
     let history = run(&["history", "--format", "json"]);
     let document = history.succeeds().json();
     let ran = |at: usize| -> BTreeSet<String> {

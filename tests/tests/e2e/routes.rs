@@ -1,5 +1,5 @@
-//! Destinations of an operation's requests: split and mirror, through both programs, and their
-//! description in `gwc route`.
+//! Tests of the destinations of an operation's requests: split and mirror, through both programs,
+//! and their description in `gwc route`.
 
 use e2e::gateway::Options;
 use e2e::project::Project;

@@ -1,5 +1,5 @@
-//! Bundle ids: the same meaning gives the same id, on another machine, on another day, and in
-//! another notation. A different meaning gives a different id.
+//! Tests of bundle ids. The same meaning gives the same id, on another machine, on another day, and
+//! in another notation. A different meaning gives a different id.
 
 use std::process::Command;
 use std::time::{Duration, SystemTime};

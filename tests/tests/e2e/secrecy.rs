@@ -1,5 +1,5 @@
-//! Secrets appear nowhere. Planted in requests, secret files, variables and responses, they must
-//! not occur in anything that gwc and gwd write.
+//! Test that secrets appear nowhere. The test plants secrets in requests, secret files, variables
+//! and responses. They must not occur in anything that gwc and gwd write.
 
 mod proofs;
 
@@ -189,7 +189,7 @@ fn requests(token: &str, forged: &str) -> Vec<(String, u16)> {
             ),
             400,
         ),
-        // Credentials in places that the gateway does not read.
+        // These credentials are in places that the gateway does not read.
         (
             get(&format!("/token?access_token={token}"), "accept: */*"),
             401,
@@ -205,7 +205,7 @@ fn requests(token: &str, forged: &str) -> Vec<(String, u16)> {
         (get("/login", &format!("cookie: session={MARK}-old")), 401),
         (get("/login", &bearer(forged)), 401),
         (get("/outage", &format!("cookie: session={SESSION}")), 503),
-        // Malformed requests.
+        // These requests are malformed.
         (
             get("/token", &format!("authorization : Bearer {token}")),
             400,
@@ -254,7 +254,7 @@ fn files(folder: &Path, into: &mut Vec<(String, String)>) {
     }
 }
 
-/// Files that a gateway left.
+/// Files that a gateway wrote.
 pub(crate) fn outputs_after(project: &Project) -> Vec<(String, String)> {
     let mut told = Vec::new();
     files(&project.path("state"), &mut told);
@@ -320,7 +320,7 @@ fn secrets_of_requests_are_seen_nowhere() {
     let requests = requests(&token, &forged);
     for (head, status) in &requests {
         let response = sent(&gateway, head, *status);
-        // The response of the authorization service is meant for this client.
+        // The response of the authorization service is meant for this client, so leave it out.
         let response = response.replace("PLANTED-answer", "");
         told_all.push((format!("response to {head:.40}"), response));
     }
@@ -402,7 +402,7 @@ fn secrets_given_to_gwc_are_not_printed() {
             told.push(run(&arguments));
         }
     }
-    // Remove the command line itself, which contains what the user typed.
+    // Leave out the command line itself, because it contains what the user typed.
     let told: Vec<_> = told
         .into_iter()
         .map(|(_, text)| ("gwc".to_owned(), text))

@@ -1,5 +1,5 @@
-//! Documents that gwd serves (`serve_document`), through both programs: content, conditional
-//! requests, access, switches.
+//! Tests of documents that gwd serves (`serve_document`), through both programs: content,
+//! conditional requests, access, switches.
 
 use e2e::gateway::{Gateway, Options};
 use e2e::project::Project;
@@ -137,7 +137,7 @@ fn known_document_is_not_sent_again() {
     // Without a credential, the response does not reveal whether the document has changed.
     let fields = format!("If-None-Match: {etag}\r\n");
     assert_eq!(ask(&gateway, "GET /one/openapi.json", &fields).status, 401);
-    // The entity tag changes with the document, and only then.
+    // The entity tag changes if and only if the document changes.
     let page = ask(&gateway, "GET /one/openapi.html", KEY);
     let page_tag = page.header("etag").expect("an entity tag").to_owned();
     project.write(
@@ -187,7 +187,7 @@ fn page_needs_no_script_and_loads_nothing() {
     gateway.stops_clean();
 }
 
-/// Changes of a plan: class, id, subject, operations.
+/// Changes of a plan as text: class, id, subject, operations.
 fn changes(project: &Project) -> Vec<String> {
     let ended = project.gwc(&["plan", "--format", "json"]);
     let plan: serde_json::Value = serde_json::from_str(&ended.stdout).expect("a plan");

@@ -1,6 +1,6 @@
-//! Requests signed by a third-party signer (`tests/peers/signer.py`, Python's standard library),
-//! and requests with other bodies than the signed ones, over HTTP/1.1 to an upstream that records
-//! bytes.
+//! Tests of requests signed by a third-party signer (`tests/peers/signer.py`, Python's standard
+//! library), and of requests with other bodies than the signed bodies. The requests go over
+//! HTTP/1.1 to an upstream that records bytes.
 
 use std::io::Read as _;
 use std::net::TcpListener;
@@ -41,7 +41,7 @@ struct Scene {
 }
 
 impl Scene {
-    /// Creates the scene before an upstream. `None` if Python is not installed.
+    /// Creates the scene with this upstream. `None` if Python is not installed.
     fn before(upstream: &str) -> Option<Self> {
         let signer = Peer::plain_python("signer.py")?;
         let project = Project::new();
@@ -155,7 +155,8 @@ fn signed_requests_are_admitted_once() {
     for stripped in ["signature", "signature-input"] {
         assert_eq!(seen.header(stripped), None, "{stripped}");
     }
-    // Several connections reach both workers: the nonce counts for the process.
+    // Several connections reach both workers, because nonces are stored per process and not per
+    // worker.
     for _ in 0..8 {
         assert_eq!(borrowed(&scene.get(&get)), INVALID);
     }
@@ -254,7 +255,7 @@ fn end_of_an_unsigned_body_never_arrives() {
     let seen = upstream.recv().expect("the request was aborted");
     assert!(seen.len() < 300_000, "{}", seen.len());
     assert!(!seen.contains(&b'b') || !seen.ends_with(b"b"), "its end");
-    // Chunked: the last chunk never arrives.
+    // This body is chunked, and the last chunk never arrives.
     let post = scene.signed("POST", "/orders", &covered_digest(&body));
     let head = format!("{post}\r\ntransfer-encoding: chunked\r\n\r\n");
     let chunk = format!("{:x}\r\n", other.len());

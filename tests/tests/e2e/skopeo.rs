@@ -1,5 +1,5 @@
-//! A store is an OCI image layout. skopeo copies it to a mirror and back with the commands of
-//! docs/bundle-format.md, and the copy verifies and runs.
+//! Test of a store as an OCI image layout. skopeo copies the store to a mirror and back with the
+//! commands of docs/bundle-format.md. The copy must verify and run.
 
 use std::path::Path;
 use std::process::Command;

@@ -1,4 +1,5 @@
-//! Counters in a store that several gateways share: Debian's redis-server, healthy and in trouble.
+//! Tests of counters in a store that several gateways share: Debian's redis-server, healthy and
+//! with faults.
 
 use std::net::TcpListener;
 use std::path::Path;
@@ -21,7 +22,8 @@ paths:
   /a: {get: {operationId: a, responses: {}}}
 ";
 
-/// A free port whose number plus 10,000, the port of a node's cluster bus, is free, too.
+/// Free port. The port with the number plus 10,000 is also free, because a node uses it for its
+/// cluster bus.
 fn free_port() -> u16 {
     wait::until("a free port", || {
         let free = TcpListener::bind("127.0.0.1:0").expect("a free port");
@@ -31,7 +33,7 @@ fn free_port() -> u16 {
     })
 }
 
-/// A redis-server on a free port, with a password.
+/// redis-server process on a free port, with a password.
 struct Server {
     child: Child,
     port: u16,
@@ -64,7 +66,7 @@ impl Server {
         process::start(&mut command)
     }
 
-    /// Starts the server again, on the same port and without its data.
+    /// Starts the server again, on the same port and without the former data.
     fn restart(&mut self) {
         self.kill();
         self.child = Self::spawn(self.port, self.folder.path(), &[]);
@@ -106,7 +108,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // Kill also ends a process that was stopped.
+        // SIGKILL also ends a process that was stopped.
         let _ended = self.child.kill();
         let _ended = self.child.wait();
     }
@@ -135,7 +137,7 @@ fn gateway(project: &Project, server: &Server) -> Gateway {
     let gwd = Options::of(project)
         .variable("GWS_STORE", &server.url())
         .start();
-    // The connection is opened by the first count request.
+    // The first request that counts opens the connection to the store.
     wait::until("the store counts", || {
         (ask(&gwd).1.is_none() && is_up(&gwd)).then_some(())
     });
@@ -166,8 +168,9 @@ fn admitted(gateways: &[&Gateway], each: usize) -> usize {
     })
 }
 
-/// Sends requests to three gateways in an open loop, one each 15 ms per gateway, without waiting for
-/// responses. Returns the duration in seconds, and the numbers of sent and admitted requests.
+/// Sends requests to three gateways in an open loop: one request per gateway every 15 ms, without
+/// waiting for responses. Returns the duration in seconds, and the numbers of sent and admitted
+/// requests.
 fn open_loop(gateways: &[Gateway; 3], duration: Duration) -> (f64, f64, f64) {
     let begin = Instant::now();
     let end = begin + duration;
@@ -223,8 +226,8 @@ fn gateways_share_one_quota_exactly() {
     }
 }
 
-/// Three gateways receive twice the limit of requests: together they admit the rate and the burst,
-/// within 1 % and the requests of one interval.
+/// Three gateways together receive twice as many requests as the limit allows. Together they admit
+/// the rate and the burst, within 1 % and the requests of one interval.
 #[test]
 fn gateways_share_one_rate_at_twice_the_limit() {
     if is_missing() {
@@ -240,8 +243,8 @@ fn gateways_share_one_rate_at_twice_the_limit() {
     let (seconds, sent, admitted) = open_loop(&gateways, Duration::from_secs(4));
     let most = (100.0 * seconds).mul_add(1.01, 10.0);
     assert!(admitted <= most + 1.0, "{admitted} of {sent}, {most}");
-    // A machine that is too slow to send more requests than the limit can show only the upper
-    // bound.
+    // A slow machine cannot send more requests than the limit. Then only the upper bound is
+    // checked.
     let least = (100.0 * seconds) * 0.99 - 3.0;
     if sent > 150.0 * seconds && gateways.iter().all(is_up) {
         assert!(admitted >= least, "{admitted} of {sent}, {least}");
@@ -322,8 +325,8 @@ fn paused_store_costs_its_deadline_once() {
     });
 }
 
-/// An answer that comes after the deadline makes the store suspect. The following test call is
-/// answered, so that no circuit opens and no new connection is made.
+/// An answer after the deadline makes the store suspect. The store answers the following test call,
+/// so that no circuit opens and no new connection is made.
 #[test]
 fn one_late_answer_opens_no_circuit() {
     if is_missing() {
@@ -361,7 +364,7 @@ fn one_late_answer_opens_no_circuit() {
     });
 }
 
-/// A later limit refuses the request: the earlier limit returns its tokens to the store.
+/// A later limit refuses the request. The earlier limit then returns its tokens to the store.
 #[test]
 fn refused_request_returns_its_tokens_to_the_store() {
     if is_missing() {

@@ -1,5 +1,5 @@
-//! Switching among bundles under load: no request fails, each response comes from one bundle only,
-//! and no resources are leaked.
+//! Test of switches between bundles under load: no request fails, each response comes from one
+//! bundle only, and no resources are leaked.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -16,9 +16,9 @@ use serde_json::json;
 const BUNDLES: usize = 4;
 /// Number of concurrent connections.
 const CLIENTS: usize = 4;
-/// Allowed variation of the memory that the allocator keeps under the same load, in bytes.
+/// Maximum growth of the memory that the allocator keeps under the same load, in bytes.
 const ALLOCATORS: u64 = 8 << 20;
-/// Number of switches after which one goes through the channel.
+/// Number of switches after which one switch is made by a release in the channel.
 const BY_CHANNEL: usize = 50;
 
 const DOCUMENT: &str = "\
@@ -140,7 +140,7 @@ fn switching_under_load_loses_and_mixes_nothing() {
 fn by_channel(project: &Project, gwd: &Gateway, to: &str) {
     let moved = project.gwc(&["rollback", to, "--yes", "--key", "keys/release.pem"]);
     moved.succeeds();
-    // If the channel already names the bundle, only a hold can block it: end the hold.
+    // If the channel already names the bundle, only a hold can prevent the switch. End the hold.
     let resumed = gwd.admin_ask("POST", "/v1/resume", &json!({}));
     assert_eq!(resumed.status, 200, "{}", resumed.text());
     gwd.wait_bundle(to);

@@ -1,5 +1,5 @@
-//! Scans of bodies (`kind: threat`) over real sockets: what an upstream receives of a body that is
-//! refused, and the log of a scan that only logs.
+//! Tests of body scans (`kind: threat`) over real sockets: the part of a refused body that an
+//! upstream receives, and the log of a scan that only logs.
 
 use std::io::Read as _;
 use std::net::TcpListener;
@@ -36,7 +36,7 @@ fn gateway(upstream: &str) -> Gateway {
 }
 
 /// Starts an upstream that reads everything that one connection sends and never responds. `begun`
-/// gets a message once the text `first` has arrived.
+/// receives a message once the text `first` has arrived.
 fn recorder(first: &'static str, begun: Sender<()>) -> (String, JoinHandle<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("an address");

@@ -1,5 +1,5 @@
-//! Third-party upstreams over TLS, with a compiled project and a running gateway. openssl creates
-//! the certificates; Node, NGINX and `openssl s_server` are the servers.
+//! Tests of third-party upstreams over TLS, with a compiled project and a running gateway. openssl
+//! creates the certificates. Node, NGINX and `openssl s_server` are the servers.
 
 use std::io::{BufRead as _, BufReader};
 use std::net::{SocketAddr, TcpStream};
@@ -24,7 +24,8 @@ paths:
 pub(crate) struct Certificates(tempfile::TempDir);
 
 impl Certificates {
-    /// Creates an authority `ca`, `server` for `orders.internal`, and `client` for `gateway`.
+    /// Creates the authority `ca`, the certificate `server` for `orders.internal`, and the
+    /// certificate `client` for `gateway`.
     pub(crate) fn new() -> Self {
         let certificates = Self(tempfile::tempdir().expect("a folder"));
         let subject = [
@@ -224,7 +225,8 @@ fn openssl_upstream_speaks_both_tls_and_refusals_show() {
     }
 }
 
-/// Without configured authorities, those of the system apply. The program logs their path.
+/// Without configured certificate authorities, gwd uses those of the system. The program logs their
+/// path.
 #[test]
 fn the_systems_authorities_count_where_none_are_named() {
     let certificates = Certificates::new();

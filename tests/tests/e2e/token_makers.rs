@@ -1,5 +1,5 @@
-//! Tokens created by `jose` (npm) and PyJWT for every algorithm, and the table of attacks
-//! (`attacks.tsv`), sent over HTTP/1.1 and HTTP/2.
+//! Tests of tokens created by `jose` (npm) and PyJWT for every algorithm, and of the table of
+//! attacks (`attacks.tsv`), over HTTP/1.1 and HTTP/2.
 
 use std::net::SocketAddr;
 
@@ -45,8 +45,8 @@ paths:
   /either: {get: {operationId: either, security: [{jose: []}, {pyjwt: []}], responses: {"200": {description: ok}}}}
 "#;
 
-/// A gateway that trusts the keys of both libraries, its upstream, and a server that only attackers
-/// name.
+/// Test scene: a gateway that trusts the keys of both libraries, its upstream, and a server that
+/// only the attackers' tokens name.
 struct Scene {
     jose: Peer,
     pyjwt: Peer,
@@ -233,7 +233,8 @@ fn request(written: &str, maker: &str, token: &str) -> Vec<u8> {
     unescaped(&text.replace("$T", token).replace("$L", &length.to_string()))
 }
 
-/// The request for HTTP/2. `None` if it has a body, or a head that HTTP/2 cannot express.
+/// Request of a row for HTTP/2. `None` if the request has a body, or a head that HTTP/2 cannot
+/// express.
 fn of_http2(bytes: &[u8]) -> Option<http::Request<()>> {
     let head = std::str::from_utf8(bytes).ok()?;
     let mut lines = head.strip_suffix("\r\n\r\n")?.split("\r\n");
@@ -340,8 +341,8 @@ fn attacks_of_the_table_are_judged() {
     scene.gateway.stops_clean();
 }
 
-/// From one ECDSA signature, anyone can compute a second valid one. Both must count as the same
-/// token.
+/// From one ECDSA signature, anyone can compute a second valid signature. Tokens with either of
+/// them must count as the same token.
 #[test]
 fn twin_of_a_revoked_token_is_refused() {
     let Some(mut scene) = Scene::new() else {

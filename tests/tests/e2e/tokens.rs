@@ -1,5 +1,5 @@
-//! Tokens at a running gateway: the signature is verified once, only the operator sees the reason
-//! of a refusal, and tokens can be revoked.
+//! Tests of tokens at a running gateway: the signature is verified once, only the operator sees the
+//! reason of a refusal, and tokens can be revoked.
 
 use e2e::binaries;
 use e2e::cases::{self, Case};
@@ -78,7 +78,7 @@ fn sizes_of_caches_are_reported() {
         assert_eq!(scene.status(token).0, 200);
     }
     assert_eq!(tokens("gwd_cache_entries"), 2.0);
-    // An estimate: the claims are kept twice, as texts and as a tree.
+    // This is an estimate: the cache keeps the claims twice, as texts and as a tree.
     let bytes = tokens("gwd_cache_bytes") as usize;
     let whole = one.len() + two.len();
     assert!((whole..10 * whole).contains(&bytes), "{bytes} of {whole}");

@@ -1,5 +1,5 @@
-//! Only signed bundles run. gwd refuses a faulty release, reports the reason in log, metric and
-//! status, and keeps serving the current version.
+//! Tests that only signed bundles run. gwd refuses a faulty release, reports the reason in log,
+//! metric and status, and keeps serving the current version.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -26,7 +26,7 @@ fn gateway(version: &str) -> String {
     )
 }
 
-/// A gwd that runs v1, with its own store and its own trust file.
+/// gwd that runs v1, with its own store and its own trust file.
 struct Scene {
     project: Project,
     store: Store,
@@ -259,7 +259,7 @@ fn a_flipped_byte_is_refused_wherever_gwd_reads() {
         scene.store.take_with(&scene.project, |other, mut bytes| {
             if other == path {
                 let middle = bytes.len() / 2;
-                // The head is a hexadecimal digest and must remain one.
+                // The head is a hexadecimal digest, and must still be one after the change.
                 bytes[middle] = match (what, bytes[middle]) {
                     ("channel head", b'0') => b'1',
                     ("channel head", _) => b'0',
@@ -326,7 +326,7 @@ fn damaged_revocation_list_is_refused_good_one_holds() {
     scene.gateway.notify();
     scene.gateway.wait_bundle(&first);
     scene.answers("v1");
-    // An operator cannot activate it either.
+    // An operator cannot activate the withdrawn bundle either.
     let again = scene
         .gateway
         .admin_ask("POST", "/v1/activate", &json!({"bundle": second}));
@@ -397,7 +397,7 @@ fn the_openssl_lines_that_verify_prints_are_right() {
     run().succeeds();
 }
 
-/// `gwc verify` refuses what gwd would refuse.
+/// `gwc verify` refuses the same bundles as gwd.
 #[test]
 fn verify_refuses_what_gwd_would() {
     let project = Project::with(&gateway("v1"), DOCUMENT);

@@ -1,4 +1,4 @@
-//! The tutorial "Protect an API with your identity provider": the project compiles with the
+//! Test of the tutorial "Protect an API with your identity provider": the project compiles with the
 //! settings of each provider, and its gateway accepts the token in the page. `jose` (npm) signs the
 //! tokens.
 
@@ -21,7 +21,7 @@ fn page() -> String {
     std::fs::read_to_string(path).expect("the page is there")
 }
 
-/// Code blocks of a part of the page, in this language.
+/// Code blocks in this language from a part of the page.
 fn blocks<'p>(part: &'p str, language: &str) -> Vec<&'p str> {
     let begin = format!("```{language}\n");
     let blocks = part.split(begin.as_str()).skip(1);
@@ -103,7 +103,7 @@ fn token_of_each_provider_is_accepted() {
         let upstream = Upstream::start();
         let project = Project::new();
         let mut files = files(&page, provider);
-        // Use the test's keys in place of the provider's.
+        // Use the test's keys instead of the provider's.
         let keys = maker.greeting().clone();
         set(&mut files, &["auth", "idp", "jwks"], &keys);
         let target = ["upstreams", "orders", "targets", "a", "url"];

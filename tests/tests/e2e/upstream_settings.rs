@@ -1,5 +1,5 @@
-//! Settings of retries, breakers and balancing in gateway.yaml and documents, through both
-//! programs.
+//! Tests of the settings of retries, circuit breakers and balancing in gateway.yaml and documents,
+//! through both programs.
 
 use e2e::gateway::Options;
 use e2e::openssl;
@@ -143,7 +143,7 @@ fn consumer_tags_choose_its_host_and_share_its_limit() {
         all.extend(answers);
     }
     assert!(all.len() > 1, "{all:?}");
-    // A limit of two requests per tenant, not per consumer.
+    // The limit is two requests per tenant, not per consumer.
     assert_eq!(get("/few", 1).status, 200);
     assert_eq!(get("/few", 13).status, 200);
     assert_eq!(get("/few", 1).status, 429);

@@ -1,5 +1,5 @@
-//! Validation of requests over real sockets: bodies in pieces, bodies that are too long, clients that
-//! stop, and switches of versions.
+//! Tests of the validation of requests over real sockets: bodies in pieces, bodies that are too
+//! long, clients that stop, and switches of versions.
 
 use std::process::Command;
 
@@ -91,8 +91,8 @@ impl Scene {
     }
 }
 
-/// Sends a request again while its validator is being compiled: on a busy machine, this may take
-/// longer than the 20ms for which gwd waits.
+/// Sends a request again while its validator is being compiled: on a busy machine, compiling may
+/// take longer than the 20ms for which gwd waits.
 fn compiled(scene: &Scene, path: &str, fields: &str, body: &str) -> Response {
     wait::until("a compiled validator", || {
         let mut connection = scene.gateway.connect();

@@ -1,7 +1,7 @@
-//! Witnesses of plans, checked with running gateways.
+//! Tests of the witnesses of plans with running gateways.
 //!
-//! A client sends the witness of every line to a gateway with the old version and to one with the
-//! new version. The test's own provider issues the credentials.
+//! A client sends the witness of every plan line to a gateway with the old version and to a gateway
+//! with the new version. The test's own provider issues the credentials.
 
 mod tokens;
 
@@ -13,7 +13,7 @@ use e2e::project::Project;
 use e2e::upstream::{Answer, Upstream};
 use serde_json::{Value, json};
 
-/// Issuer of credentials. Only it knows the keys whose hashes are in `consumers_file`.
+/// Issuer of credentials. Only the issuer knows the keys whose hashes are in `consumers_file`.
 struct Provider {
     key: &'static str,
     user: &'static str,
@@ -56,8 +56,7 @@ impl Provider {
         text
     }
 
-    /// Request of a witness, with real credentials in place of the credentials named in the
-    /// witness.
+    /// Request of a witness. Real credentials replace the credentials that the witness names.
     fn request(&self, witness: &Value) -> String {
         let url = witness["url"].as_str().expect("a url");
         let url = url.strip_prefix("http://").expect("of http");
@@ -363,7 +362,7 @@ fn two_gateways_answer_witnesses_as_the_plan_says() {
                 one["operation"]["key"] != "a/check" || id.starts_with("request-")
             })
             .collect();
-        // At least this number of lines has a witness.
+        // At least this number of plan lines must have a witness.
         assert!(shown.len() >= edit.4, "{}: {changes:#?}", edit.0);
         let of_new = released(&gateway, &document);
         let mut new = Options::of(&of_new).workers(1).start();

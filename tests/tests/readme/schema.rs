@@ -1,4 +1,4 @@
-//! The JSON Schema for editors admits the examples and no mistakes.
+//! Test of the JSON Schema for editors: it accepts the examples and refuses mistakes.
 
 use serde_json::Value;
 

@@ -25,7 +25,7 @@ use crate::faults::Faults;
 use crate::sockets::{self, Side};
 use crate::upstream::pattern;
 
-/// Time between two messages of a socket or stream. Each begins at a different moment.
+/// Time between two messages of a WebSocket or stream. Each stream begins at a different moment.
 const TALK: Duration = Duration::from_millis(500);
 /// Maximum time of one step of a client.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -142,7 +142,7 @@ impl Body for Pieces {
     }
 }
 
-/// Checks that a response belongs to its request. `up`: length of the request's body.
+/// Checks that a response belongs to its request. `up` is the length of the request's body.
 async fn check(
     path: &str,
     up: Option<usize>,
@@ -167,7 +167,7 @@ async fn check(
     }
 }
 
-/// Sends one request after the other on one connection.
+/// Sends requests one after the other on one connection.
 async fn plain(to: SocketAddr, number: usize, faults: Client) -> Result<(), Failed> {
     let io = TokioIo::new(connect(to).await?);
     let (mut sender, connection) = hyper::client::conn::http1::handshake(io).await?;
@@ -226,7 +226,7 @@ async fn multiplexed(to: SocketAddr, number: usize, faults: Client) -> Result<()
     Ok(())
 }
 
-/// Reads numbered events, of which none may be missing.
+/// Reads numbered events. No event may be missing.
 async fn events(to: SocketAddr, faults: Client) -> Result<(), Failed> {
     let io = TokioIo::new(connect(to).await?);
     let (mut sender, connection) = hyper::client::conn::http1::handshake(io).await?;
@@ -293,7 +293,7 @@ async fn socket(to: SocketAddr, number: usize, faults: Client) -> Result<(), Fai
     Ok(())
 }
 
-/// Content of an HTTP/2 stream.
+/// Protocol inside an HTTP/2 stream.
 #[derive(Clone, Copy)]
 enum Kind {
     /// A WebSocket (RFC 8441).
@@ -325,7 +325,7 @@ impl Kind {
         .body(())
     }
 
-    /// Encoded message to send, and bytes expected back.
+    /// Encoded message to send, and the bytes that the upstream returns for it.
     fn message(self, text: &str) -> (Vec<u8>, Vec<u8>) {
         match self {
             Self::Socket => (

@@ -1,9 +1,9 @@
-//! Mixed load during switches between bundles: requests over HTTP/1.1 and HTTP/2, bodies in both
+//! Load test with switches between bundles: requests over HTTP/1.1 and HTTP/2, bodies in both
 //! directions, events, WebSockets over both, gRPC streams. No request fails, no stream is dropped,
 //! and the process leaks no resources.
 //!
-//! `make soak` runs it for ten minutes with a switch every second; with `GWC_TEST_FULL=1` it makes
-//! a thousand switches with a thousand WebSockets and two hundred streams.
+//! `make soak` runs the test for ten minutes with a switch every second. With `GWC_TEST_FULL=1`, it
+//! makes a thousand switches with a thousand WebSockets and two hundred streams.
 
 mod faults;
 mod load;
@@ -49,7 +49,7 @@ struct Plan {
     sockets: usize,
     /// Number of gRPC streams.
     streams: usize,
-    /// Number of clients with single requests, over HTTP/1.1 and over HTTP/2 each.
+    /// Number of clients that send single requests, for each of HTTP/1.1 and HTTP/2.
     clients: usize,
 }
 
@@ -85,8 +85,8 @@ impl Plan {
 }
 
 /// Settings of the project. All clients have one address. `limits.requests` and
-/// `limits.connections` are so large that a thousand WebSockets are less than three quarters of
-/// them, above which the share of an address is limited.
+/// `limits.connections` are so large that a thousand WebSockets use less than three quarters of
+/// them. Above three quarters, gwd limits the share of one address.
 fn gateway(version: usize, plain: SocketAddr, calls: SocketAddr) -> String {
     format!(
         "version: 1\nname: soak\napis: {{s: {{path: openapi.yaml}}}}\n\
@@ -100,7 +100,7 @@ fn gateway(version: usize, plain: SocketAddr, calls: SocketAddr) -> String {
     )
 }
 
-/// Resources of the process that must be released.
+/// Resources of the gwd process that must be released.
 fn held_resources(gwd: &Gateway) -> (usize, f64, f64) {
     let path = format!("/proc/{}/fd", gwd.pid());
     let descriptors = std::fs::read_dir(path).map_or(0, Iterator::count);

@@ -5,7 +5,7 @@ use std::io;
 use sha1::{Digest as _, Sha1};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
-/// The key of RFC 6455 §1.3.
+/// Example key of a handshake (RFC 6455 §1.3).
 pub(crate) const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 
 const TEXT: u8 = 0x81;
@@ -28,7 +28,7 @@ pub(crate) fn accept(key: &[u8]) -> String {
     base64::engine::general_purpose::STANDARD.encode(hash.finalize())
 }
 
-/// A text message of less than 126 bytes in one frame.
+/// Frame with a text message of less than 126 bytes.
 pub(crate) fn frame(text: &str, side: Side) -> Vec<u8> {
     let length = u8::try_from(text.len()).expect("short");
     assert!(length < 126, "short");
@@ -54,7 +54,7 @@ pub(crate) async fn write(
     io.flush().await
 }
 
-/// Reads the next message. Anything but a short text in one frame is an error.
+/// Reads the next message. Fails if it is not a short text in one frame.
 pub(crate) async fn read(io: &mut (impl AsyncRead + Unpin)) -> io::Result<String> {
     let mut head = [0; 2];
     io.read_exact(&mut head).await?;

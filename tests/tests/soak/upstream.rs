@@ -57,7 +57,7 @@ pub(crate) async fn calls() -> SocketAddr {
     address
 }
 
-/// Bytes whose values depend on their position.
+/// Bytes whose values depend on their positions.
 pub(crate) fn pattern(length: usize) -> Bytes {
     (0..length).map(|at| (at % 251) as u8).collect()
 }
@@ -102,7 +102,7 @@ fn events() -> Response<Body> {
     response
 }
 
-/// A WebSocket that echoes messages.
+/// Serves a WebSocket that echoes messages.
 fn switch(request: Request<Incoming>) -> Response<Body> {
     let key = request.headers().get(SEC_WEBSOCKET_KEY);
     let accept = sockets::accept(key.map_or(b"", |key| key.as_bytes()));

@@ -32,7 +32,7 @@ pub fn not_available(at: Span, what: &str, help: &str) -> Diagnostic {
 
 struct Checker<'s> {
     sink: &'s mut Sink,
-    /// True inside a value that is already reported as not available.
+    /// True inside a value that was already reported as not available.
     is_reported: bool,
 }
 

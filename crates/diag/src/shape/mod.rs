@@ -30,7 +30,7 @@ pub enum Shape {
     Any,
     /// `true` or `false`.
     Bool,
-    /// Only `true`. Users omit the key to say false.
+    /// Only `true`. Users omit the key instead of writing `false`.
     True,
     /// A string.
     Text,
@@ -104,9 +104,10 @@ pub struct KnownKeys {
     pub what: &'static str,
     /// All keys.
     pub known: &'static [&'static str],
-    /// Correct place of a misplaced key. Messages show it after "it belongs ".
+    /// Correct location of a misplaced key, as words for messages. Messages show it after "it
+    /// belongs ". `None`: the key belongs nowhere.
     pub elsewhere: fn(&str) -> Option<&'static str>,
-    /// Help for an unknown key without a suggestion.
+    /// Help for an unknown key for which there is no suggestion.
     pub help: &'static str,
 }
 
@@ -144,8 +145,8 @@ pub enum Need {
     Required,
     /// The key is optional.
     Optional,
-    /// The key is optional, and this version cannot run it, which is reported as `not-available`.
-    /// Its value is checked as usual.
+    /// The key is optional, but this version cannot run it. A use of the key is reported as
+    /// `not-available`. Its value is checked as usual.
     NotAvailable,
 }
 

@@ -34,8 +34,8 @@ pub(super) struct Loaded<'e> {
     pub(super) document: Document,
     /// True if an action of an overlay failed, so that parts of the API are missing.
     pub(super) overlay_failed: bool,
-    /// Public form of the document, or the reason why it has none. None if the document is not
-    /// served.
+    /// Public form of the document, or the reason why it has none. `None` if gwd does not serve the
+    /// document.
     pub(super) public: Option<Result<Public, String>>,
 }
 
@@ -89,7 +89,7 @@ pub(super) fn load<'e>(
     (documents, unreadable)
 }
 
-/// True for an error of an overlay: the action was skipped.
+/// True for an error in an action of an overlay. The action was then skipped.
 fn is_overlay_error(finding: &Diagnostic) -> bool {
     let mut rules = openapi::overlay::lints::LINTS.iter();
     finding.level == Level::Error && rules.any(|rule| std::ptr::eq(*rule, finding.lint))
@@ -114,8 +114,8 @@ pub fn overlaid(
     Some(document)
 }
 
-/// Adds an empty text for the first file if it cannot be read (too large, no permission). The
-/// finding about the file must refer to a text.
+/// Adds an empty text for the first file if it cannot be read (too large, no permission). Findings
+/// must refer to a text, even findings about this file.
 pub fn add_placeholder(files: &mut Files, path: &str) {
     if files.sources.iter().next().is_none() {
         files.sources.add(path, "");

@@ -69,7 +69,7 @@ pub struct Compiled {
     pub files: Files,
     /// Findings, sorted.
     pub findings: Vec<Diagnostic>,
-    /// The project, as far as it could be read.
+    /// The project, as far as it could be read. `None`: gateway.yaml has no readable settings.
     pub model: Option<Model>,
     /// Configuration for the bundle. `None` if a finding prevents lowering ([`Purpose::stops`]), or
     /// if no environment is chosen and a variable has a value only in an environment.
@@ -158,7 +158,7 @@ pub struct Options<'o> {
     pub levels: Levels,
     /// Environment of the project. `None`: compile without an environment.
     pub environment: Option<&'o str>,
-    /// Commit whose ignore rules apply in addition; see [`Files::set_base`].
+    /// Commit whose ignore rules apply in addition; see [`Files::set_base`]. `None`: no commit.
     pub base: Option<&'o str>,
     /// Time against which expiry dates of signing keys and of consumers' credentials are checked,
     /// as Unix time in seconds.
@@ -201,8 +201,8 @@ pub fn compile(input: &Input, options: Options<'_>) -> anyhow::Result<Compiled> 
     }
 }
 
-/// Compiles a project without an environment and then in each of its environments. The result is
-/// that of the compilation without an environment, with the findings of all compilations.
+/// Compiles a project without an environment and then in each of its environments. Returns the
+/// result of the compilation without an environment, with the findings of all compilations.
 ///
 /// # Errors
 /// Returns the errors of [`compile`].
@@ -332,9 +332,9 @@ pub fn project_for(
         apis: &apis,
         root: files.tree.at(reading.root),
     };
-    // If a document could not be read, names would wrongly count as unused.
+    // If a document could not be read, names that it uses would wrongly count as unused.
     let all_read = is_complete && !unreadable;
-    // An overlay that failed leaves out what other parts of the project rely on, so findings
+    // After a failed overlay, parts on which the rest of the project relies are missing. Findings
     // about the whole gateway would be consequences of that one mistake.
     if !overlay_failed {
         gateway.check(all_read, purpose, &mut sink);
@@ -485,7 +485,7 @@ fn in_others(
     found
 }
 
-/// Joins two lists of findings. Moves each finding to the place that set its value.
+/// Joins two lists of findings. Moves each finding to the source location that set its value.
 fn merge_findings(sink: Sink, elsewhere: Vec<Diagnostic>, origins: &Origins) -> Sink {
     let mut told = Sink::default();
     let here = sink.into_sorted().into_iter();
@@ -601,9 +601,9 @@ fn about_gateway(files: &Files, document: &Document, spec: &Spec) -> Vec<Diagnos
     sink.into_sorted().into_iter().filter(settled).collect()
 }
 
-/// Merges the lint levels of gateway.yaml and those of the command line, which come last. Reports
-/// unknown rules in gateway.yaml, and levels that are too low for rules whose errors prevent a
-/// build.
+/// Merges the lint levels of gateway.yaml and of the command line. The command line takes
+/// precedence. Reports unknown rules in gateway.yaml, and levels that are too low for rules whose
+/// errors prevent a build.
 fn wanted(settings: &settings::Settings, levels: &Levels, sink: &mut Sink) -> Levels {
     let mut wanted: Vec<(String, Option<Level>)> = Vec::new();
     for (name, (level, span)) in &settings.lint {

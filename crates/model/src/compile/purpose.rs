@@ -50,8 +50,8 @@ impl Purpose {
     }
 }
 
-/// True if gwd runs a project that breaks a rule, so that an old version can be compared: it refuses
-/// the requests that are ambiguous.
+/// True for a rule whose violation only makes some requests ambiguous. gwd refuses these requests,
+/// so an old version that breaks the rule can still be compared.
 fn has_meaning(lint: &Lint) -> bool {
     std::ptr::eq(lint, &raw const LOOKALIKE_CONDITIONS)
 }

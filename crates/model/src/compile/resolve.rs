@@ -1,5 +1,5 @@
-//! From the documents of a project to its APIs: each document is checked alone, then resolved with
-//! the settings of gateway.yaml.
+//! Resolution of a project's documents to APIs. Each document is first checked alone, then resolved
+//! with the settings of gateway.yaml.
 
 use diag::Sink;
 
@@ -30,7 +30,7 @@ pub(super) struct Resolved {
     pub(super) apis: Vec<Api>,
     /// True if every document is an OpenAPI document.
     pub(super) is_complete: bool,
-    /// True if an action of an overlay failed, so that an API is not as its authors meant it.
+    /// True if an action of an overlay failed, so that parts of an API are missing.
     pub(super) overlay_failed: bool,
 }
 
@@ -86,7 +86,7 @@ pub(super) fn resolved(
     all
 }
 
-/// Resolves one API. The boolean is true if the environment has the API.
+/// Resolves one API. The boolean is true if the API belongs to the environment.
 fn resolve(
     files: &Files,
     checked: Checked<'_>,

@@ -200,13 +200,13 @@ impl SettingParts {
     }
 }
 
-/// True if a part contains the start of a span.
+/// True if the span of a skippable part contains the start of a span.
 fn holds(part: &Span, at: Span) -> bool {
     part.file == at.file && part.start <= at.start && at.start < part.end.max(part.start + 1)
 }
 
-/// Parts that can be left out, of every document with its overlays and of all files that it refers
-/// to.
+/// Parts that a comparison can leave out, of each document, its overlays, and the files to which it
+/// refers.
 #[derive(Default)]
 struct Parts {
     /// Spans of whole parts. Needed for findings in text without a node, such as the second of two

@@ -26,8 +26,8 @@ pub(super) struct Whole<'p> {
 }
 
 impl Whole<'_> {
-    /// Reports the findings. `all_read` is true if every document could be read. Only then are
-    /// unused names known.
+    /// Reports the findings. `all_read` is true if every document could be read. Unused names are
+    /// reported only then.
     pub(super) fn check(&self, all_read: bool, purpose: Purpose, sink: &mut Sink) {
         let Self {
             files,

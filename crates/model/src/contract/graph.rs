@@ -29,7 +29,7 @@ enum Draft {
 pub(super) struct Canonical {
     /// Nodes of the graph. An edge is an index into this list.
     pub nodes: Vec<Value>,
-    /// Index in `nodes` for each draft. `None` if it is not reachable.
+    /// Index in `nodes` for each reserved node. `None` if the node is not reachable.
     pub number: Vec<Option<u32>>,
 }
 
@@ -133,7 +133,7 @@ impl Graph {
 /// Numbers one node of each equivalence class by first visit, breadth first.
 fn numbered(nodes: &[Value], starts: impl Iterator<Item = u32>) -> (Vec<Value>, Vec<Option<u32>>) {
     let rank = classes(&nodes.iter().collect::<Vec<_>>()).rank;
-    // Number of each class, indexed by rank.
+    // Number of each equivalence class, indexed by the rank of the class.
     let mut numbers: Vec<Option<u32>> = vec![None; nodes.len()];
     let mut table: Vec<Value> = Vec::new();
     let mut waiting: VecDeque<u32> = VecDeque::new();

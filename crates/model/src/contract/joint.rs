@@ -1,4 +1,4 @@
-//! Schemas of two contracts in one graph, in which equal schemas have one number.
+//! Schemas of two contracts in one graph, in which schemas with the same meaning have one number.
 
 use bundle::digest::Digest;
 use bundle::ir::{self, Value};
@@ -40,7 +40,7 @@ impl Joint {
         }
     }
 
-    /// A value of the new contract, with the node numbers of this graph.
+    /// Converts a value of the new contract to the node numbers of this graph.
     #[must_use]
     pub fn of_new(&self, value: &Value) -> Value {
         value.with_nodes(&mut |edge| edge + self.start)
@@ -52,7 +52,8 @@ impl Joint {
         node.checked_sub(self.start).unwrap_or(node)
     }
 
-    /// If the value is an edge: value of the node to which it leads. Otherwise the value itself.
+    /// Follows an edge: returns the value of the node to which the edge leads. For any other value,
+    /// returns the value itself.
     #[must_use]
     pub fn at<'v>(&'v self, value: &'v Value) -> &'v Value {
         match value {
@@ -126,8 +127,8 @@ impl Joint {
         (left.into_values().flatten().collect(), right)
     }
 
-    /// The value as JSON, with the schemas that it contains. A schema inside itself is written as
-    /// `{"$recursive": DIGEST}`, and so are schemas beyond the first 512.
+    /// The value as JSON, with the schemas that it contains. A schema that contains itself, and
+    /// each schema after the first 512, is written as `{"$recursive": DIGEST}`.
     #[must_use]
     pub fn json(&self, value: &Value) -> serde_json::Value {
         self.json_within(value, &mut Vec::new(), &mut 0)
@@ -201,7 +202,8 @@ impl Joint {
             let value = self.node(node);
             let mut edges = Vec::new();
             value.each_node(&mut |edge| edges.push(edge));
-            // Ranks belong to the joint graph, so both versions order the members of a set equally.
+            // Ranks are computed for both contracts together, so both versions order the members of
+            // a set equally.
             for set in sets_of(value) {
                 edges[set].sort_by_key(|edge| self.rank(*edge));
             }

@@ -1,8 +1,8 @@
 //! Contracts of documents: requests and responses of each operation as schema graphs. The graphs do
 //! not depend on the notation in the document (plan.md, *Same meaning, same id, empty plan*).
 //!
-//! [`schema`] builds a node for each reachable schema. [`graph`] gives equivalent nodes, which
-//! [`refine`] finds, the same number. This module reads everything around the schemas.
+//! [`schema`] builds a node for each reachable schema. [`refine`] finds equivalent nodes, and
+//! [`graph`] gives them the same number. This module reads everything around the schemas.
 
 pub mod difference;
 mod graph;
@@ -137,8 +137,8 @@ impl<'a> Parts<'_, 'a> {
         })
     }
 
-    /// Builds the contracts of the path parameters in the order of the template, then those of the
-    /// other parameters, sorted.
+    /// Builds the contracts of the path parameters in the order of the template, then the contracts
+    /// of all other parameters, sorted.
     fn parameters(&mut self, in_path: &[&str], written: &[Written<'a>]) -> Vec<ir::Parameter> {
         let mut all = Vec::with_capacity(written.len());
         for (at, name) in in_path.iter().enumerate() {

@@ -82,7 +82,7 @@ impl Outgoing {
             !own.iter().any(again)
         });
         all.extend(own);
-        // There is no path template, so path parameters are ordered by name.
+        // A webhook has no path template, so its path parameters are ordered by name.
         let mut in_path: Vec<&str> = all
             .iter()
             .filter(|one| one.place == In::Path)

@@ -3,8 +3,8 @@
 //!
 //! The source artifact contains the first characters of each text, and a digest if the text is
 //! longer. The prose of schemas is one set per API, because names of schemas have no meaning, and
-//! the same schema may be written once or many times. A private key is replaced by its digest, here
-//! and in contracts.
+//! the same schema may be written once or many times. In prose and in contracts, a digest replaces
+//! each private key.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -50,7 +50,8 @@ pub(super) fn of_schema(files: &Files, schema: NodeRef<'_>, texts: &mut SchemaPr
     }
 }
 
-/// Prose by subject (such as `parameter query limit description`), with its source location.
+/// Prose of a document by subject, such as `parameter query limit description`. Each text has its
+/// source location.
 pub(crate) type Texts = BTreeMap<String, (String, Span)>;
 
 impl<'a> Prose<'a> {
@@ -126,8 +127,8 @@ impl<'a> Prose<'a> {
         texts
     }
 
-    /// Collects the URLs of all schemes from which clients get tokens, and the scopes of OAuth
-    /// flows. Leaves out the names of the schemes, because they have no meaning.
+    /// Collects the URLs from which clients get tokens, of all security schemes, and the scopes of
+    /// OAuth flows. Leaves out the names of the schemes, because they have no meaning.
     fn flows(&self, texts: &mut Texts, root: NodeRef<'a>) {
         let schemes = self.field(root, "components");
         let schemes = schemes.map(|components| self.entries(components, "securitySchemes"));
@@ -254,7 +255,7 @@ pub fn shortened(text: &str) -> String {
     }
 }
 
-/// Text in place of a private key.
+/// Text that replaces a private key: its digest.
 pub(crate) fn in_place_of_key(text: &str) -> String {
     format!(
         "(private key, sha256:{})",
@@ -262,14 +263,14 @@ pub(crate) fn in_place_of_key(text: &str) -> String {
     )
 }
 
-/// Text in place of a value that is a private key. `None` for other values.
+/// Text that replaces a value that is a private key. `None` for other values.
 pub(super) fn key_digest(files: &Files, value: NodeRef<'_>) -> Option<String> {
     files
         .is_key(value.span())
         .then(|| in_place_of_key(&plain_text_of(value)))
 }
 
-/// Text of a value, with a digest in place of each private key. Values other than strings become
+/// Text of a value, in which a digest replaces each private key. Values other than strings become
 /// canonical JSON.
 fn text_of(files: &Files, value: NodeRef<'_>) -> String {
     written(value, &|value| key_digest(files, value))

@@ -1,13 +1,13 @@
 //! Equivalence classes of graph nodes: the coarsest partition that is stable under the edges. The
 //! order of the classes depends only on meaning.
 //!
-//! Nodes are first sorted by shape (their content without edges). Each round then splits blocks of
-//! nodes by the blocks to which the edges of the nodes lead. The rank of a block is the number of
-//! nodes before it, so splitting a block does not change the ranks of other blocks. Only blocks
-//! with an edge to a node whose rank changed are examined again (as in Larsson and Sadakane's
-//! suffix sorting, but on graphs). The first round that separates two nodes decides their order.
-//! This order depends only on what the two nodes can reach in that number of steps, not on other
-//! nodes or on repetitions in the source.
+//! Nodes are first sorted by shape, which is their content without edges. Each round then splits
+//! blocks of nodes by the blocks to which the edges of the nodes lead. The rank of a block is the
+//! number of nodes before it, so splitting a block does not change the ranks of other blocks. Only
+//! blocks with an edge to a node whose rank changed are examined again (as in Larsson and
+//! Sadakane's suffix sorting, but on graphs). The first round that separates two nodes decides
+//! their order. This order depends only on what the two nodes can reach in that number of steps,
+//! not on other nodes or on repetitions in the source.
 
 use std::cmp::Ordering;
 use std::hash::{Hash, Hasher};
@@ -143,7 +143,7 @@ struct Run<'e> {
     rank: Vec<u32>,
     /// For each index at which a block starts, the number of its members.
     len: Vec<u32>,
-    /// For each node, the index of its shape in `sets`.
+    /// For each node, the index of its shape (content without edges) in `sets`.
     shape: Vec<u32>,
     /// For each shape, the ranges of edges that belong to sets.
     sets: Vec<Vec<Range<usize>>>,

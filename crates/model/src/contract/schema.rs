@@ -66,7 +66,7 @@ enum KeywordKind {
     Dynamic,
     /// OpenAPI object without schemas.
     Object,
-    /// `x-gateway` of a schema, of which the contract has `limits`.
+    /// Keyword `x-gateway` of a schema. The contract contains only its `limits`.
     Gateway,
 }
 
@@ -128,7 +128,7 @@ impl<'r, 'a> Schemas<'r, 'a> {
         Value::Node(self.graph.find(id))
     }
 
-    /// Like [`Self::follow`], and collects the prose of all schemas on the path.
+    /// Follows a schema like [`Self::follow`], and collects the prose of all schemas on the path.
     fn follow_with_prose(&mut self, schema: NodeRef<'a>) -> (NodeRef<'a>, bool) {
         let mut way = Vec::new();
         let end = self.follow_telling(schema, &mut |schema| way.push(schema));
@@ -155,7 +155,8 @@ impl<'r, 'a> Schemas<'r, 'a> {
         self.follow_telling(schema, &mut |_| {})
     }
 
-    /// Like [`Self::follow`]. Also calls `tell` for every schema on the path, including the last.
+    /// Follows a schema like [`Self::follow`]. Also calls `tell` for every schema on the path,
+    /// including the last.
     fn follow_telling(
         &self,
         schema: NodeRef<'a>,
@@ -254,8 +255,8 @@ impl<'r, 'a> Schemas<'r, 'a> {
         self.graph.fill(id, Value::Map(entries));
     }
 
-    /// Target of a `$ref` with other keywords beside it. If there is no target: the text of the
-    /// reference.
+    /// Node of the target of a `$ref` that has other keywords beside it. If the target does not
+    /// exist: the text of the reference.
     fn beside(&mut self, text: NodeRef<'a>) -> Value {
         match text.as_str().map(|_| self.resolver.target(text)) {
             Some(Ok(target)) => self.deferred(target),
@@ -309,7 +310,7 @@ impl<'r, 'a> Schemas<'r, 'a> {
                 }
             }
             KeywordKind::Object if value.is_map() => self.object(value),
-            // The value has the wrong type, which the structure check reports.
+            // The value has the wrong type. The structure check reports this.
             KeywordKind::Prose
             | KeywordKind::Schema
             | KeywordKind::Choices
@@ -371,7 +372,7 @@ impl<'r, 'a> Schemas<'r, 'a> {
         }
     }
 
-    /// Discriminator with all its values: those of the explicit mapping, and the names of the
+    /// Discriminator with all its values: the values of the explicit mapping, and the names of
     /// alternatives or extending components to which no mapping refers.
     fn discriminator(&mut self, schema: NodeRef<'a>, written: NodeRef<'a>) -> Value {
         let mut mapping: Vec<(Box<str>, Value)> = Vec::new();
@@ -435,8 +436,8 @@ impl<'r, 'a> Schemas<'r, 'a> {
         self.resolver.resolve(schemas)
     }
 
-    /// Implicit values of a discriminator, with their schemas: the names of alternatives, or of
-    /// components that extend the schema.
+    /// Values of a discriminator for which no mapping is needed, with their schemas: the names of
+    /// alternatives, or of components that extend the schema.
     fn implied(&self, schema: NodeRef<'a>) -> Vec<(Box<str>, NodeRef<'a>)> {
         let choices = ["oneOf", "anyOf"]
             .into_iter()

@@ -1,8 +1,9 @@
 //! Source locations of the schemas of a contract. Kept in memory for the reports of one run; never
 //! part of a bundle.
 //!
-//! The contract merges equal schemas. This table has one site for each schema in the document, so
-//! that a report names the schema at the path of a message and not another one with equal content.
+//! The contract merges equal schemas. This table has one entry (site) for each schema in the
+//! document, so that a report names the schema at the path in the message, and not another schema
+//! with equal content.
 
 use std::collections::BTreeMap;
 
@@ -27,9 +28,10 @@ pub struct Sites {
 #[derive(Clone, Debug)]
 struct Site {
     at: Option<At>,
-    /// Number of the schema in the contract.
+    /// Number of the schema in the contract. `None`: the contract does not contain the schema.
     number: Option<u32>,
-    /// Schemas inside, by the keyword and name that lead to them: `properties/price`, `items`.
+    /// Indices of the sites of inner schemas, by the keyword and name that lead to them, such as
+    /// `properties/price` or `items`.
     inner: Vec<(Box<str>, u32)>,
 }
 
@@ -37,16 +39,16 @@ struct Site {
 type At = (u32, u32, u32);
 
 impl Sites {
-    /// Source location of a part of an operation.
+    /// Source location of a part of an operation, such as its body.
     #[must_use]
     pub fn part(&self, operation: &str, part: &str) -> Option<Place> {
         let key = (operation.to_owned(), part.to_owned());
         self.place(*self.parts.get(&key)?)
     }
 
-    /// Source location of the schema at the end of a path. Each step has the keyword and name, and
-    /// the number of the schema in the contract. If a step leads to no known schema, the location
-    /// is that of the schema before it.
+    /// Source location of the schema at the end of a path. Each step consists of the keyword and
+    /// name, and the number of the schema in the contract. If a step leads to no known schema,
+    /// returns the location of the schema before the step.
     #[must_use]
     pub fn schema(&self, operation: &str, part: &str, steps: &[(&str, u32)]) -> Option<Place> {
         let key = (operation.to_owned(), part.to_owned());
@@ -61,7 +63,7 @@ impl Sites {
     }
 
     /// Schema to which a step leads from the schema of a site. Also follows `allOf` and `$ref` of
-    /// that schema. `number` selects between several schemas.
+    /// that schema. `number` selects one schema if there are several.
     fn inner(&self, site: u32, step: &str, number: u32, depth: usize) -> Option<u32> {
         const DEPTH_MAX: usize = 8;
         let own = &self.sites.get(site as usize)?.inner;
@@ -105,12 +107,12 @@ pub(super) struct Drafts {
     sites: Vec<Draft>,
     parts: BTreeMap<(String, String), Span>,
     roots: BTreeMap<(String, String), u32>,
-    /// Operation and part that is being read.
+    /// Operation and part of its messages that are being read.
     part: (String, String),
     /// Schema that is being read, with the keyword and name of the next inner schema.
     owner: Option<u32>,
     step: String,
-    /// Place of the key of the next inner schema.
+    /// Source location of the key that contains the next inner schema.
     next: Option<Span>,
 }
 
@@ -144,7 +146,7 @@ impl Drafts {
     }
 
     /// Sets the key that contains the next inner schema. Has no effect if the schema is in another
-    /// file or behind a reference.
+    /// file or the target of a reference.
     pub(super) fn next_at(&mut self, span: Span) {
         self.next = Some(span);
     }
@@ -156,7 +158,7 @@ impl Drafts {
         if self.sites.len() <= at {
             self.sites.resize_with(at + 1, Default::default);
         }
-        // A schema behind a reference is not at the key that contains the reference.
+        // The target of a reference is not at the key that contains the reference.
         let key = self
             .next
             .take()
@@ -187,7 +189,8 @@ impl Drafts {
         self.step = step;
     }
 
-    /// Completes the table and returns it. `number` is the number of each draft in the contract.
+    /// Completes the table and returns it. `number` contains the number of each schema in the
+    /// contract.
     pub(super) fn finish(self, sources: &Sources, number: &[Option<u32>]) -> Sites {
         let mut files = Vec::new();
         let mut known: FxHashMap<FileId, u32> = FxHashMap::default();

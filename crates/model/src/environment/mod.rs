@@ -3,8 +3,9 @@
 //!
 //! An environment consists of a JSON Merge Patch (RFC 7396) for gateway.yaml, values of variables,
 //! and a channel. [`choose`] applies them to the tree of gateway.yaml: [`patch`] first, then
-//! [`variables`]. The project is also checked without an environment. Each variable then has the
-//! value of the first environment that sets it, and a build that needs the variable fails.
+//! [`variables`]. The project is also checked without an environment. In that check, each variable
+//! has the value of the first environment that sets it. A build without an environment fails if it
+//! needs a variable.
 //!
 //! A value that an environment sets has its span in the environment. [`Origins`] stores the span of
 //! the replaced value, so that messages can show both.
@@ -31,7 +32,7 @@ pub struct Environment {
     node: NodeId,
 }
 
-/// gateway.yaml, without an environment or in one environment.
+/// gateway.yaml as it applies in one environment, or without an environment.
 pub struct ResolvedGateway {
     /// Root of the tree, with patch and variables applied.
     pub root: NodeId,
@@ -41,12 +42,12 @@ pub struct ResolvedGateway {
     pub environment: Option<Environment>,
 }
 
-/// gateway.yaml in the requested environment and in the others.
+/// gateway.yaml in the requested environment and in all other environments.
 pub struct Choice {
-    /// Selected variant of the project: one environment, or the project without an environment.
+    /// gateway.yaml in the selected environment, or without an environment.
     pub reading: ResolvedGateway,
-    /// Readings of gateway.yaml without an environment and in each other environment, so that
-    /// errors in them are reported early.
+    /// gateway.yaml in each environment that was not selected, and without an environment. Checked
+    /// so that their errors are reported early.
     pub others: Vec<ResolvedGateway>,
     /// Variables of all environments.
     pub variables: Variables,
@@ -55,11 +56,11 @@ pub struct Choice {
 /// Spans of the values that an environment sets, and of the values that they replace.
 #[derive(Clone, Debug, Default)]
 pub struct Origins {
-    /// Span of a value in a patch → span of the value in gateway.yaml that it overrides.
+    /// Span of the overridden value in gateway.yaml, by the span of the value in a patch.
     overridden: HashMap<Span, Span>,
-    /// Span at which a variable is used → name of the variable and span of its value.
+    /// Name of the variable and span of its value, by the span at which the variable is used.
     set: HashMap<Span, (String, Span)>,
-    /// Spans at which a variable without a value is used. Already reported.
+    /// Spans at which a variable without a value is used. These uses were already reported.
     open: HashSet<Span>,
     /// Maps of gateway.yaml that a patch changes, with the span of the map's key in the patch.
     changed: Vec<(Span, Span)>,
@@ -103,9 +104,10 @@ impl Origins {
         }
     }
 
-    /// Moves a finding to the place that set the value, because a wrong value of a variable must be
-    /// corrected at its definition. Adds the source location of the use, and that of a value that a
-    /// patch overrides. Drops findings about a variable without a value.
+    /// Moves a finding to the source location that set the value, because a wrong value of a
+    /// variable must be corrected at its definition. Adds the source location of the variable's
+    /// use, or of the value that a patch overrides. Drops findings about a variable without a
+    /// value.
     #[must_use]
     pub fn relocate(&self, mut finding: Diagnostic) -> Option<Diagnostic> {
         if self.open.contains(&finding.span) && !finding.lint.code.starts_with("GW045") {
@@ -222,7 +224,7 @@ pub fn choose(
     })
 }
 
-/// Returns the root of gateway.yaml with the channel of the environment.
+/// Returns the root of gateway.yaml with `release.channel` set to the channel of the environment.
 fn with_channel(files: &mut Files, root: NodeId, current: &Environment) -> NodeId {
     let at = files.tree.at(current.node);
     let channel = at

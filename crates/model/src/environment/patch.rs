@@ -120,8 +120,8 @@ fn merge(
     files.tree.push(span, Kind::Map(merged))
 }
 
-/// Removes the `null` entries of a value that a patch adds, and reports them: a new value has no
-/// entries to remove.
+/// Removes the `null` entries of a value that a patch adds. Reports them, because a new value has
+/// no entries that `null` could remove.
 fn pruned(files: &mut Files, value: NodeId, sink: &mut Sink) -> NodeId {
     let node = files.tree.at(value);
     if !node.is_map() {

@@ -1,4 +1,4 @@
-//! Variables: `${var:NAME}` in place of a scalar, in gateway.yaml and in `x-gateway`.
+//! Variables: `${var:NAME}` instead of a scalar, in gateway.yaml and in `x-gateway`.
 //!
 //! A variable is always a whole scalar. Its value replaces the scalar in the tree before the field
 //! is read, so any field can use variables. In gateway.yaml, a copy of the tree is changed, because
@@ -26,9 +26,9 @@ type Uses = BTreeMap<String, Span>;
 pub struct Variables {
     /// Values and uses of variables in each environment, in the order of gateway.yaml.
     given: Vec<Given>,
-    /// Index of the chosen environment in `given`.
+    /// Index of the chosen environment in `given`. `None`: no environment is chosen.
     current: Option<usize>,
-    /// Values used in documents.
+    /// Values that replace variables in documents, by the name of the variable.
     values: BTreeMap<String, NodeId>,
     /// Variables that gateway.yaml uses if no environment is selected.
     base: Uses,
@@ -97,8 +97,8 @@ impl Variables {
         }
     }
 
-    /// Replaces the variables in gateway.yaml without an environment by the same values as in
-    /// documents.
+    /// Replaces the variables in gateway.yaml without an environment. Documents get the same
+    /// values.
     pub(super) fn fill_base(
         &mut self,
         files: &mut Files,
@@ -269,7 +269,8 @@ impl Filling<'_> {
         files.tree.push(span, Kind::Map(top))
     }
 
-    /// Returns a copy of a value with variables replaced, or the value itself if it has none.
+    /// Returns a copy of a value with variables replaced. Returns the value itself if it contains
+    /// no variables.
     fn copy(&mut self, files: &mut Files, id: NodeId) -> NodeId {
         let span = files.tree.at(id).span();
         self.keys(files.tree.at(id));

@@ -15,14 +15,14 @@ pub(super) struct End {
     /// Host and port.
     pub(super) host: String,
     pub(super) method: String,
-    /// Path at the host, with marks in place of parameters; see [`path`].
+    /// Path at the host, in which marks replace parameters; see [`path`].
     text: String,
     /// Path at the host without normalisation.
     pub(super) raw: Path,
     /// Forms of the path that upstreams may derive from it, for example by decoding escapes.
     pub(super) readings: Vec<Path>,
-    /// Base path that the mount removes, and path of the target that is added in front. `None` if a
-    /// rewrite replaces the path.
+    /// Base path that the mount removes from request paths, and path of the target that is added
+    /// before them. `None` if a rewrite replaces the path.
     offset: Option<(String, String)>,
 }
 

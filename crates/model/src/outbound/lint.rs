@@ -110,7 +110,7 @@ fn shared<'a>(settings: &'a Settings, apis: &'a [Api]) -> Shared<'a> {
 
 /// Reports `path_readings: keep` on operations with `forward_auth`, because the service must
 /// interpret paths exactly like the upstream. Also reports it on operations whose `authorize`
-/// expression reads the path, because gwd refuses the other readings of such a path.
+/// expression reads the path, because `keep` has no effect there.
 fn services(shared: &Shared<'_>, apis: &[Api], sink: &mut Sink) {
     let mut reported: Vec<Span> = Vec::new();
     for api in apis {
@@ -198,7 +198,7 @@ fn place<'a>(
         forwarding: operation.settings(),
         upstream: &operation.upstream.value,
         is_internal: operation.internal,
-        // The finding compares callers only.
+        // This finding compares callers only, so it ignores checks.
         has_checks: false,
     }
 }

@@ -1,5 +1,5 @@
 //! Paths that upstreams receive, and bypasses: operations with weaker protection whose requests
-//! reach the same path of the same host as those of a protected operation.
+//! reach the same path of the same host as the requests of a protected operation.
 //!
 //! The router separates operations whose requests are forwarded unchanged. It cannot separate
 //! requests that a rewrite, a removed base path, a target's path, a split or a mirror sends to
@@ -23,9 +23,9 @@ pub use self::openings::{Extent, Opening, Openings, Side, openings};
 pub use self::path::Path;
 pub use self::protection::Protection;
 
-/// Maximum number of path comparisons for one gateway. Each operation has an equal share, and
-/// operations that need more share what the others leave. Operations that exceed their share are
-/// listed in [`NotCompared`].
+/// Maximum number of path comparisons for one gateway. Each operation gets an equal part of this
+/// number. Operations that need more divide the unused rest among them. Operations that exceed
+/// their part are listed in [`NotCompared`].
 const COMPARISONS_MAX: usize = 20_000_000;
 
 /// Definitions of a gateway that determine where requests are sent.
@@ -97,17 +97,17 @@ pub struct Survey {
 pub struct Bypass {
     /// Keys of the bypassed operations.
     pub keys: BTreeSet<String>,
-    /// Methods, hosts and paths at which they are bypassed.
+    /// Methods, hosts and paths at which the operation bypasses them.
     pub reached: BTreeSet<String>,
 }
 
-/// Keys of the operations that need more comparisons of paths than their share of
+/// Keys of the operations that need more comparisons of paths than their part of
 /// [`COMPARISONS_MAX`].
 #[derive(Debug, Default)]
 pub struct NotCompared(BTreeSet<String>);
 
 impl NotCompared {
-    /// Message with the operations. `None` if all were compared.
+    /// Message that names these operations. `None` if all operations were compared.
     #[must_use]
     pub fn gap(&self) -> Option<String> {
         let first = self.0.first()?;
@@ -141,8 +141,8 @@ impl Place<'_> {
     }
 }
 
-/// Destinations with the index of their operation, by host and first path segment. The segment is
-/// `None` if it contains a parameter.
+/// Destinations, each with the index of its operation. Key: host and first path segment. The
+/// segment is `None` if it contains a parameter.
 type Index<'e> = BTreeMap<(&'e str, Option<&'e str>), Vec<(usize, &'e End)>>;
 
 /// Operations of a gateway with their protection and their destinations.
@@ -200,8 +200,8 @@ impl Allowance {
         Ok(())
     }
 
-    /// Destinations of an index whose host is that of `end`, and whose path may be the same. Each
-    /// takes one comparison.
+    /// Destinations of an index that have the host of `end` and may have its path. Each destination
+    /// counts as one comparison.
     fn near<'e>(
         &mut self,
         end: &End,
@@ -228,11 +228,11 @@ impl Allowance {
     }
 }
 
-/// Number of operations from which several threads compare them.
+/// Minimum number of operations for a comparison on several threads.
 const PARALLEL_MIN: usize = 256;
 
-/// Runs `compare` for each operation with its share of [`COMPARISONS_MAX`], and once more for those
-/// that exceed it, with what the others left. Returns the results by operation.
+/// Runs `compare` for each operation with an equal part of [`COMPARISONS_MAX`]. Runs it once more
+/// for operations that exceed their part, with the unused rest. Returns the results by operation.
 fn within_limit<R: Send>(
     operations: Vec<usize>,
     key: impl Fn(usize) -> String,
@@ -349,8 +349,8 @@ fn reaches(
     // The router already separates the two operations by path and method, so only another spelling
     // of a path can be a bypass.
     if are_routed((way, end), (other, its)) {
-        // No route leads to an internal operation, so a template of another operation may receive
-        // its requests. Templates of the same API are reported elsewhere.
+        // The router does not know internal operations, so another operation may receive requests
+        // for the path of an internal one. Another finding reports this inside one API.
         let is_hidden = other.place.is_internal && other.place.api != way.place.api;
         if is_hidden && end.raw.meets(&its.raw) {
             return true;
@@ -372,7 +372,8 @@ fn are_routed(
         && keeps_method(other, its)
 }
 
-/// True if the router matches every request to `mount` against the operations of `other` as well.
+/// True if the router also matches every request to `mount` against the operations of the mount
+/// `other`.
 fn is_beside(mount: &ir::Mount, other: &ir::Mount) -> bool {
     let listeners = mount.listeners.iter();
     let hosts = match mount.hosts.is_empty() {
@@ -389,7 +390,8 @@ fn methods_meet(a: &str, b: &str) -> bool {
     method_contains(a, b) || b == ANY
 }
 
-/// True if `a` stands for every method for which `b` stands. Upstreams treat `HEAD` like `GET`.
+/// True if the method `a` includes the method `b`. [`ANY`] includes every method, and `GET`
+/// includes `HEAD`, because upstreams treat both alike.
 fn method_contains(a: &str, b: &str) -> bool {
     let read = |method: &str| matches!(method, "GET" | "HEAD");
     a == b || read(a) && read(b) || a == ANY
@@ -398,7 +400,7 @@ fn method_contains(a: &str, b: &str) -> bool {
 /// Method of operations that accept any method.
 const ANY: &str = "*";
 
-/// Places of all operations of a lowered gateway, and its shared definitions.
+/// Operations of a lowered gateway at their mounts, and the definitions that they share.
 #[must_use]
 pub fn of_gateway(gateway: &ir::Gateway) -> (Shared<'_>, Vec<Place<'_>>) {
     let shared = &gateway.shared;

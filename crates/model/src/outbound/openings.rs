@@ -1,5 +1,5 @@
-//! Openings: requests at an upstream that a change opens to further callers. Callers that could not
-//! reach a host, method and path through the old gateway reach it through the new one.
+//! Openings: requests to upstreams that a change opens to further callers. These callers could not
+//! reach the host, method and path through the old gateway, but can through the new one.
 //!
 //! The comparison of routes covers requests of clients. An operation that moves to another path,
 //! method, host or listener and still sends the same requests to its upstream is a new operation
@@ -16,7 +16,7 @@ use super::{
     method_contains, reaches, within_limit,
 };
 
-/// Gateway of an operation.
+/// Version of the gateway to which an operation belongs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Side {
     /// The gateway before the change.
@@ -32,7 +32,7 @@ pub enum Extent {
     Callers,
     /// Checks of requests that do not depend on the caller: validation, guards, limits.
     Checks,
-    /// Callers, and every other check of their requests.
+    /// Callers, and all checks of their requests.
     Access,
 }
 
@@ -40,7 +40,8 @@ pub enum Extent {
 /// access than another operation of the new version, or than the operations of the old version.
 #[derive(Clone, Debug)]
 pub struct Opening {
-    /// Index of the operation among the places of the new version.
+    /// Index of the operation that gives the weaker access, among the operations of the new
+    /// version.
     pub way: usize,
     /// Method, host and path at the upstream.
     pub reached: String,
@@ -55,19 +56,20 @@ pub struct Opening {
 /// All openings of a change.
 #[derive(Debug)]
 pub struct Openings {
-    /// Openings in the order of their places.
+    /// Openings in the order of their operations.
     pub all: Vec<Opening>,
     /// Operations that could not be compared.
     pub not_compared: NotCompared,
 }
 
 /// Function that returns true if an operation of the new version gives no more access than another
-/// operation. Its arguments are the compared part of access, the index of the operation, and side
-/// and index of the other operation.
+/// operation. Its arguments are the compared part of access, the index of the operation, and the
+/// version and index of the other operation.
 type IsWithin<'f> = &'f (dyn Fn(Extent, usize, (Side, usize)) -> bool + Sync);
 
-/// Finds the openings of a change. Operations for which `answers` is true never send a request.
-/// `is_within` compares the access of a place of the new version with another place.
+/// Finds the openings of a change. `answers` returns true for operations that respond without an
+/// upstream. `is_within` compares the access to an operation of the new version with the access to
+/// another operation.
 #[must_use]
 pub fn openings(
     (old, new): (&Outbound<'_>, &Outbound<'_>),
@@ -115,9 +117,9 @@ pub fn openings(
 struct Comparison<'c, 'a> {
     old: &'c Outbound<'a>,
     new: &'c Outbound<'a>,
-    /// Operations of the old version by the path and method of their clients' requests.
+    /// Operations of the old version by the path and method of client requests.
     mappings: FxHashMap<(String, &'c str), Vec<usize>>,
-    /// Destinations of the new version's operations with any protection or check.
+    /// Destinations of those operations of the new version that have any protection or check.
     guarded: Index<'c>,
     /// Destinations of the old version.
     before: Index<'c>,
@@ -140,7 +142,7 @@ impl Comparison<'_, '_> {
                 continue;
             }
             let beside = self.beside(at, end, allowance)?;
-            // The comparison of routes covers clients' requests that keep their destination.
+            // The comparison of routes covers client requests that keep their destination.
             let before = match beside.is_empty() && kept.is_empty() {
                 true => self.before(at, end, allowance)?,
                 false => Vec::new(),
@@ -168,8 +170,7 @@ impl Comparison<'_, '_> {
         (self.is_within)(Extent::Callers, at, other)
     }
 
-    /// Operations of the old version that sent the same requests of clients to the same
-    /// destination.
+    /// Operations of the old version that sent the same client requests to the same destination.
     fn kept(&self, way: &OutboundOperation<'_>, end: &End) -> Vec<usize> {
         let mapping = (way.place.inbound(), way.place.method);
         let known = self.mappings.get(&mapping).into_iter().flatten().copied();
@@ -213,8 +214,8 @@ impl Comparison<'_, '_> {
         Ok(beside)
     }
 
-    /// True if the operation `other` of the new version admits fewer callers than the one at `at`,
-    /// or checks their requests more strictly.
+    /// True if the operation at index `other` of the new version admits fewer callers than the
+    /// operation at index `at`, or checks their requests more strictly.
     fn is_stricter(&self, at: usize, other: usize) -> bool {
         let (way, protected) = (&self.new.0[at], &self.new.0[other]);
         let admits_more = || {
@@ -255,8 +256,9 @@ impl Comparison<'_, '_> {
         Ok(before.into_iter().map(|(other, _)| other).collect())
     }
 
-    /// True if the new version has another operation with the destination of the operation `old`
-    /// and no weaker access. The router must decide between that operation and the one at `at`.
+    /// True if the new version has a successor of the old operation: another operation with the
+    /// same destination and no weaker access. The router must decide between the successor and the
+    /// operation at index `at`.
     fn has_successor(&self, (at, end): (usize, &End), (old, its): (usize, &End)) -> bool {
         let way = &self.new.0[at];
         let all = self.reached.get(&its.key()).into_iter().flatten();

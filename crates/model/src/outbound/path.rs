@@ -1,22 +1,22 @@
-//! Paths with parameters, and the forms that upstreams may derive from a path.
+//! Paths with parameters, and the forms of a path that upstreams may derive from it.
 
 use std::collections::BTreeSet;
 
 use bundle::ir;
 
-/// Mark for a parameter, which stands for one or more bytes of a segment.
+/// Character that replaces a parameter, which matches one or more bytes of a segment.
 const ANY: char = '\u{0}';
-/// Mark for the rest of a path below a prefix.
+/// Character that replaces the rest of a path below a prefix.
 const REST: char = '\u{1}';
 
-/// Mark for an escaped slash, which belongs to its segment.
+/// Character that replaces an escaped slash, which does not separate segments.
 const SLASH: char = '\u{3}';
 
-/// Maximum number of times that escapes are decoded. Each server behind another one decodes once
-/// more.
+/// Maximum number of times that escapes are decoded: each server in a chain of servers may decode
+/// them once.
 const DECODED_MAX: usize = 3;
 
-/// Segments of a path in one interpretation. Parameters are replaced by marks.
+/// Segments of a path in one of its possible forms. Marks replace parameters.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Path(Vec<String>);
 
@@ -32,7 +32,7 @@ pub(super) fn pattern(template: &ir::Template) -> String {
     text
 }
 
-/// Replaces each `{NAME}` in a string by a mark.
+/// Replaces each `{NAME}` in a string by the mark [`ANY`].
 pub(super) fn marked(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
@@ -53,7 +53,8 @@ pub(super) fn marked(text: &str) -> String {
     out
 }
 
-/// Converts a path with marks for messages: `*` for a parameter, `**` for the rest.
+/// Converts a path with marks to text for messages: `*` replaces a parameter, `**` the rest of a
+/// path.
 pub(super) fn shown(text: &str) -> String {
     let plain: String = text
         .chars()
@@ -72,9 +73,9 @@ pub(super) fn raw(text: &str) -> Path {
     Path(text.split('/').skip(1).map(str::to_owned).collect())
 }
 
-/// Returns the forms of a path that upstreams may derive from it. Escapes are decoded, with or
-/// without those of slashes, matrix parameters (`;…`) are removed, letters are in lower case, and a
-/// final slash or dot is removed. Slashes are merged either before or after dot segments are
+/// Returns the forms of a path that upstreams may derive from it. Escapes are decoded (escapes of
+/// slashes are decoded or kept), matrix parameters (`;…`) are removed, letters are in lower case,
+/// and a final slash or dot is removed. Slashes are merged either before or after dot segments are
 /// resolved.
 pub(super) fn readings(text: &str) -> Vec<Path> {
     let mut all: BTreeSet<Path> = BTreeSet::new();
@@ -94,7 +95,7 @@ pub(super) fn readings(text: &str) -> Vec<Path> {
     all.into_iter().collect()
 }
 
-/// Replaces escaped slashes by [`SLASH`]. `None` if there is none.
+/// Replaces escaped slashes by [`SLASH`]. `None` if the path has no escaped slash.
 fn with_marked_slashes(text: &str) -> Option<String> {
     let has_any = text.contains("%2F") || text.contains("%2f");
     let mark = SLASH.to_string();
@@ -168,8 +169,8 @@ impl Path {
         meet(&self.0, &other.0)
     }
 
-    /// True if this path is certain to match every path that the other path with parameters
-    /// matches. False if it does not, or if that is not certain.
+    /// True if this path certainly matches every path that the other path with parameters matches.
+    /// False if it does not, or if this is uncertain.
     pub(super) fn contains(&self, other: &Self) -> bool {
         let any = ANY.to_string();
         let mut others = other.0.iter();
@@ -190,7 +191,7 @@ impl Path {
 
 fn meet(mut a: &[String], mut b: &[String]) -> bool {
     let is_rest = |path: &[String]| path.first().is_some_and(|first| first.contains(REST));
-    // A path can have thousands of segments: no recursion.
+    // Use a loop and no recursion, because a path can have thousands of segments.
     loop {
         match (a, b) {
             _ if is_rest(a) || is_rest(b) => return true,
@@ -206,7 +207,8 @@ fn meet(mut a: &[String], mut b: &[String]) -> bool {
     }
 }
 
-/// True if at least one text matches both segments. A mark matches one or more bytes.
+/// True if at least one text matches both segments. The mark of a parameter matches one or more
+/// bytes.
 fn segments_meet(a: &[u8], b: &[u8]) -> bool {
     let mark = ANY as u8;
     // `fits[i][j]` is true if some text matches both `a[i..]` and `b[j..]`.
@@ -217,7 +219,8 @@ fn segments_meet(a: &[u8], b: &[u8]) -> bool {
             let (x, y) = (a[i], b[j]);
             let both = fits[i + 1][j + 1];
             fits[i][j] = if x == mark || y == mark {
-                // Both consume a byte. A mark may also consume further bytes.
+                // Both segments consume a byte. The mark of a parameter may also consume further
+                // bytes.
                 both || x == mark && fits[i][j + 1] || y == mark && fits[i + 1][j]
             } else {
                 x == y && both

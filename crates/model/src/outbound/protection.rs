@@ -10,7 +10,7 @@ use super::{Place, Shared};
 /// Kinds of policies that refuse callers because of their identity or address.
 const GUARDS: [&str; 3] = ["ip_filter", "authorize", "forward_auth"];
 
-/// Schemes and scopes of one alternative that the gateway checks.
+/// Names of the schemes of one security alternative that the gateway checks, and their scopes.
 type RequiredScopes = BTreeSet<String>;
 
 /// Requirements on callers of an operation.
@@ -73,7 +73,7 @@ impl Protection {
         self.certificate
     }
 
-    /// True if anyone may call the operation.
+    /// True if everyone may call the operation: it has no protection.
     pub(super) fn is_none(&self) -> bool {
         let open = self.alternatives.iter().any(BTreeSet::is_empty);
         open && !self.certificate && self.guards.is_empty() && !self.nobody

@@ -14,14 +14,15 @@ pub(super) struct Graph<'a> {
     indexes: HashMap<NodeId, usize>,
 }
 
-/// Schema that leads to a redacted value. Other schemas have no inner schemas here.
+/// Schema that leads to a redacted value. The graph contains no inner schemas for other schemas.
 #[derive(Default)]
 pub(super) struct Schema<'a> {
     /// True if values with this schema are redacted.
     pub(super) is_redacted: bool,
     /// True if this schema, or one that it leads to, is redacted.
     pub(super) reaches: bool,
-    /// Inner schemas that lead to redacted values, each with the step from the value.
+    /// Inner schemas that lead to redacted values, each with the step from the outer value to the
+    /// inner value.
     pub(super) inner: Vec<(Step<'a>, usize)>,
 }
 
@@ -39,7 +40,7 @@ pub(super) enum Step<'a> {
 // === impl Graph ===
 
 impl<'a> Graph<'a> {
-    /// Graph of the schemas that `roots` lead to.
+    /// Builds the graph of the schemas that can be reached from `roots`.
     pub(super) fn of(resolver: &Resolver<'a>, roots: impl Iterator<Item = NodeId>) -> Self {
         let mut graph = Self::default();
         let mut waiting = Vec::new();
@@ -58,7 +59,7 @@ impl<'a> Graph<'a> {
         graph
     }
 
-    /// Index of a schema that the roots lead to.
+    /// Index of a schema that can be reached from the roots. `None` for other schemas.
     pub(super) fn known(&self, schema: NodeId) -> Option<usize> {
         self.indexes.get(&schema).copied()
     }
@@ -120,7 +121,7 @@ fn is_redacted(schema: NodeRef<'_>) -> bool {
     redact.and_then(NodeRef::as_bool) == Some(true)
 }
 
-/// Schemas inside a schema, each with the step from the value.
+/// Schemas inside a schema, each with the step from the outer value to the inner value.
 fn inner<'a>(resolver: &Resolver<'a>, schema: NodeRef<'a>) -> Vec<(Step<'a>, NodeRef<'a>)> {
     let mut all = Vec::new();
     let references = [reference(schema), schema.get("$dynamicRef")];

@@ -26,11 +26,11 @@ pub(super) struct Redacted<'a>(Option<Known<'a>>);
 /// Schemas of a document that lead to redacted values.
 struct Known<'a> {
     graph: Graph<'a>,
-    /// Parameters that can be objects whose members are parameters of their own.
+    /// Parameters that can be objects whose members are sent as separate parameters.
     spread: BTreeSet<NodeId>,
     /// Names of the fields of each response, with their schemas.
     fields: HashMap<NodeId, Vec<(&'a str, NodeId)>>,
-    /// Declarations of parameters with a finding.
+    /// Declarations of parameters that were already reported.
     reported: RefCell<BTreeSet<Span>>,
     /// Redacted values of bodies, by the schemas of the body.
     bodies: RefCell<HashMap<Vec<usize>, Rc<BodyPlaces>>>,
@@ -118,8 +118,8 @@ impl<'a> Redacted<'a> {
         found.into_iter().collect()
     }
 
-    /// Names with which a request sends redacted values of a parameter. Empty if the parameter has
-    /// none.
+    /// Names of query parameters or fields in which a request sends redacted values of a parameter.
+    /// Empty if the parameter has no redacted values.
     pub(super) fn names<'p>(&'p self, parameter: &'p Parameter) -> Vec<&'p str> {
         let Some(known) = self.0.as_ref().filter(|known| known.reaches(parameter)) else {
             return Vec::new();
@@ -169,7 +169,7 @@ impl<'a> Known<'a> {
         Places::of(&self.graph, schema.into_iter())
     }
 
-    /// True if redacted values of the parameter are sent with names that its schema does not have.
+    /// True if redacted values of the parameter are sent with names that its schema does not list.
     fn is_open(&self, parameter: &Parameter) -> bool {
         let is_named = |steps: &Vec<Step<'_>>| matches!(steps[..], [Step::Member(_), ..]);
         parameter.place == In::Query

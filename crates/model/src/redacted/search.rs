@@ -1,13 +1,13 @@
-//! Search for the redacted values that one or more schemas of the same value lead to.
+//! Search for redacted values inside a value that has one or more schemas.
 
 use std::collections::{HashMap, HashSet};
 
 use super::graph::{Graph, Step};
 use policy::logged::{ANY, segment};
 
-/// Maximum number of places that a search lists. Inner values beyond it are redacted as part of
-/// the value that contains them. The bundle has a list for each operation, so that 2,000 operations
-/// with the maximum add about 10 MB to it.
+/// Maximum number of redacted values that a search lists. Above it, an inner value is not listed:
+/// the value that contains it is redacted as a whole. The bundle has a list for each operation:
+/// 2,000 operations with the maximum add about 10 MB to it.
 pub(super) const PLACES_MAX: usize = 100;
 /// Maximum number of comparisons in a search.
 const STEPS_MAX: usize = 100_000;
@@ -17,7 +17,8 @@ const STEPS_MAX: usize = 100_000;
 pub(super) struct Places<'a> {
     /// Steps to each value, without [`Step::Same`].
     pub(super) all: Vec<Vec<Step<'a>>>,
-    /// True if values are redacted as a whole because of the maximum.
+    /// True if [`PLACES_MAX`] or the step limit was reached, so that outer values are redacted as a
+    /// whole.
     pub(super) is_cut: bool,
     /// Number of comparisons.
     steps: usize,
@@ -29,7 +30,7 @@ struct Search<'g, 'a> {
     values: Vec<Value<'a>>,
     /// Inner values by the containing value and the step.
     inner: HashMap<(usize, Step<'a>), usize>,
-    /// Schemas of each value that the search has met.
+    /// Pairs of a value and one of its schemas that the search has found.
     seen: HashSet<(usize, usize)>,
     /// Pairs of value and schema, in the order of the search. Each is a member of `seen`.
     queue: Vec<(usize, usize)>,
@@ -39,7 +40,7 @@ struct Search<'g, 'a> {
 }
 
 struct Value<'a> {
-    /// Containing value and the step from it. `None` for the root.
+    /// Value that contains this value, and the step from it. `None` for the root.
     within: Option<(usize, Step<'a>)>,
     is_redacted: bool,
 }
@@ -117,7 +118,7 @@ impl<'a> Search<'_, 'a> {
         self.redacted += 1;
     }
 
-    /// Value at a step from another value.
+    /// Returns the value at a step from another value, and creates it if needed.
     fn value(&mut self, within: usize, step: Step<'a>) -> usize {
         if step == Step::Same {
             return within;
@@ -155,7 +156,7 @@ impl<'a> Search<'_, 'a> {
     }
 }
 
-/// Place of a value: a JSON pointer as a URI fragment, with [`ANY`] for any name or index.
+/// Location of a value: a JSON pointer as a URI fragment, with [`ANY`] for any name or index.
 pub(super) fn pointer(steps: &[Step<'_>]) -> String {
     let mut place = "#".to_owned();
     for step in steps {

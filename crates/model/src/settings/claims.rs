@@ -17,7 +17,8 @@ pub(crate) fn check<'v>(
     mut auth: impl Iterator<Item = &'v Defined<ir::Verifier>>,
     sink: &mut Sink,
 ) {
-    // Claims of tokens are unknown here, so report nothing if a verifier may provide them.
+    // The claims of tokens are unknown here. Report nothing if a verifier of tokens may provide the
+    // claim.
     let declared = |one: &'v Defined<ir::Verifier>| {
         use policy::auth::Checked::{Declared, Mtls};
         let checked = &one.value.checked;

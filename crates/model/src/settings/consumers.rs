@@ -12,8 +12,8 @@ use crate::Defined;
 use policy::password::Hash;
 use vocab::lints::{CONSUMER_TWICE, CREDENTIAL_TWICE};
 
-/// SHA-256 of the empty string. gwc reports this hash, because it is the result for an unset shell
-/// variable.
+/// SHA-256 of the empty string. gwc reports this hash, because hashing an unset shell variable
+/// gives it by mistake.
 const EMPTY: [u8; 32] = [
     0xe3, 0xb0, 0xc4, 0x42, 0x98, 0xfc, 0x1c, 0x14, 0x9a, 0xfb, 0xf4, 0xc8, 0x99, 0x6f, 0xb9, 0x24,
     0x27, 0xae, 0x41, 0xe4, 0x64, 0x9b, 0x93, 0x4c, 0xa4, 0x95, 0x99, 0x1b, 0x78, 0x52, 0xb8, 0x55,
@@ -144,14 +144,14 @@ pub(super) fn consumers(
     (consumers, in_file.map(Iterator::collect))
 }
 
-/// End of a credential (Unix time, seconds), if it has one.
+/// Time at which a credential expires (Unix time, seconds). `None`: the credential does not expire.
 fn not_after(item: NodeRef<'_>) -> Option<u64> {
     let date = item.get("not_after").and_then(NodeRef::scalar_text);
     date.and_then(shape::read_date)
 }
 
-/// Certificates of a consumer, sorted. `seen` contains those of all consumers read so far, to
-/// report duplicates.
+/// Certificates of a consumer, sorted. `seen` contains the certificates of all consumers read so
+/// far, to report duplicates.
 fn certificates(
     node: NodeRef<'_>,
     seen: &mut BTreeMap<String, Span>,

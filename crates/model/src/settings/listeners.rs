@@ -111,7 +111,7 @@ fn listener(name: String, node: NodeRef<'_>, sink: &mut Sink) -> Option<ir::List
     })
 }
 
-/// Forwarding fields that the trusted proxies write, sorted and without duplicates.
+/// Forwarding fields that are accepted from trusted proxies, sorted and without duplicates.
 fn forwarding_fields(node: NodeRef<'_>) -> Option<Vec<ir::ForwardingField>> {
     let names: Vec<&str> = node
         .get("forwarding_fields")?

@@ -41,7 +41,7 @@ pub struct Settings {
     pub environment: Option<String>,
     /// Name of the project.
     pub name: Spanned<String>,
-    /// Owner of the project.
+    /// Owner of the project. `None`: no owner is set.
     pub owner: Option<String>,
     /// APIs with their documents and mounts.
     pub apis: Vec<ApiEntry>,
@@ -60,22 +60,23 @@ pub struct Settings {
     pub auth: Vec<Defined<ir::Verifier>>,
     /// The consumers.
     pub consumers: Vec<Defined<ir::Consumer>>,
-    /// Names of the consumers that come from `consumers_file`, if there is one.
+    /// Names of the consumers in `consumers_file`. `None`: gateway.yaml names no such file.
     pub consumers_file: Option<BTreeSet<String>>,
     /// Policies that can be named in operations.
     pub policies: Vec<Defined<ir::Policy>>,
-    /// Names of the policies that were copied for plans. Every chain with authentication contains
-    /// the copies.
+    /// Names of the policies that were copied for consumer plans. Every chain with authentication
+    /// contains the copies.
     pub plans: Vec<Spanned<String>>,
     /// Requirements on all operations. No document can lift them.
     pub required: Required,
     /// Defaults for operations.
     pub defaults: Defaults,
-    /// Levels of lint rules by name, with the source location of the setting.
+    /// Levels of lint rules by name, with the source location of the setting. `None`: the rule is
+    /// off.
     pub lint: BTreeMap<String, (Option<Level>, Span)>,
     /// Names of the enabled gates.
     pub gates: Vec<String>,
-    /// Path of the acknowledgement file, if gateway.yaml names one.
+    /// Path of the acknowledgement file. `None`: gateway.yaml names none.
     pub acknowledge: Option<Spanned<String>>,
     /// Entries of the acknowledgement file.
     pub acknowledgements: Vec<Acknowledgement>,
@@ -87,13 +88,13 @@ pub struct Settings {
     pub store: String,
     /// Release channel of the project.
     pub channel: String,
-    /// Defined names, by kind.
+    /// Names that gateway.yaml defines, by kind.
     pub names: AllNames,
     /// Settings of the whole gateway that gwd does not support yet.
     pub declared: Declared,
     /// Stores of counters, by name.
     pub stores: BTreeMap<String, policy::store::Checked>,
-    /// Error responses of the gateway, by reason.
+    /// Custom error responses of the gateway, by reason.
     pub errors: Declared,
 }
 
@@ -112,11 +113,13 @@ pub struct ApiEntry {
     pub mounts: Vec<Defined<ir::Mount>>,
     /// Environments to which the API is restricted. `None`: all.
     pub environments: Option<Vec<String>>,
-    /// Key `unmatched`: handling of paths that the document does not describe.
+    /// Key `unmatched`: handling of paths that the document does not describe. `None`: not set.
     pub unmatched: Option<Spanned<String>>,
     /// Key `undeclared_methods`: handling of methods that a described path does not declare.
+    /// `None`: not set.
     pub undeclared_methods: Option<Spanned<String>>,
-    /// Endpoints of the API's document.
+    /// Endpoints with which gwd serves the API's document. `None`: the default of gateway.yaml
+    /// applies.
     pub serve_document: Option<ServeDocument>,
     /// Settings of the API that gwd does not support yet.
     pub declared: Declared,
@@ -139,7 +142,7 @@ impl ApiEntry {
 pub struct Upstream {
     /// Upstream in the form of the bundle.
     pub ir: ir::Upstream,
-    /// Key `timeouts.request`, in milliseconds.
+    /// Key `timeouts.request`, in milliseconds. `None`: not set.
     pub request_timeout_ms: Option<Spanned<u64>>,
 }
 
@@ -157,17 +160,17 @@ pub struct Required {
 /// Values for operations that do not set their own.
 #[derive(Debug)]
 pub struct Defaults {
-    /// Upstream of requests.
+    /// Default upstream of requests. `None`: not set.
     pub upstream: Option<Spanned<String>>,
     /// True if the configured default upstream does not exist, which was reported.
     pub upstream_unknown: bool,
-    /// Policies at the beginning of every chain.
+    /// Policies that the chain of every operation inherits.
     pub policies: Vec<Spanned<String>>,
-    /// Timeout for the response head, in milliseconds.
+    /// Timeout for the response head, in milliseconds. `None`: not set or invalid.
     pub timeout_ms: Option<Spanned<u64>>,
     /// True if the configured timeout is invalid, which was reported.
     pub timeout_unread: bool,
-    /// Maximum size of a request body, in bytes.
+    /// Maximum size of a request body, in bytes. `None`: unlimited.
     pub max_body_bytes: Valued<Option<u64>>,
     /// Handling of paths that an upstream may read as another path.
     pub path_readings: Valued<ir::PathReadings>,
@@ -177,11 +180,11 @@ pub struct Defaults {
     pub security: SecurityMode,
     /// True if responses contain the digest of the bundle.
     pub expose_bundle: bool,
-    /// Endpoints of the documents of APIs that do not set their own.
+    /// Endpoints of the documents of APIs that do not set `serve_document`. `None`: not set.
     pub serve_document: Option<ServeDocument>,
     /// Validation of messages against the contract.
     pub validation: validate::Checked,
-    /// Source location of `validate`.
+    /// Source location of `validate`. `None`: not set.
     pub validate_at: Option<Span>,
 }
 
@@ -336,7 +339,7 @@ fn stores(root: NodeRef<'_>, project: &str) -> BTreeMap<String, policy::store::C
     read.collect()
 }
 
-/// Adds the settings of the stores to the policies that name them. An unknown name is already
+/// Adds the settings of the stores to the policies that name them. Unknown names were already
 /// reported.
 pub(crate) fn bind_stores(
     policies: &mut [Defined<ir::Policy>],
@@ -368,7 +371,7 @@ fn is_gateways(path: &[String]) -> bool {
 }
 
 /// Reads a policy, including kinds that gwd does not support yet. A policy with a setting that gwd
-/// does not support is read like a policy of such a kind.
+/// does not support is read like a policy of an unsupported kind.
 fn checked(kind: &str, node: NodeRef<'_>, sink: &mut Sink) -> Option<policy::Checked> {
     let shape = shape::Shape::Kinds(policy::KINDS);
     let before = sink.findings().len();

@@ -1,7 +1,7 @@
-//! Key `plans`: limits of consumers with a plan.
+//! Key `plans`: a plan is a named set of limits for consumers.
 //!
 //! Each policy that a plan names is copied with the names of its plans. The copies are in every
-//! chain with authentication, after the operation's own limits, and have counters of their own.
+//! chain with authentication, after the operation's own limits, and have separate counters.
 
 use std::collections::BTreeMap;
 

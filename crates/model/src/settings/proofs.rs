@@ -9,8 +9,7 @@ use super::{Defined, named_beside};
 use crate::bound_schemes::bearer_of;
 
 /// Reports each `token` and `bearer` that names a verifier whose kind does not check tokens.
-/// `named` finds a verifier by its name in the bundle. Unknown names are reported together with
-/// those of other keys.
+/// `named` finds a verifier by its name in the bundle. Another check reports unknown names.
 pub(crate) fn check<'v>(
     tree: &Tree,
     auth: impl Iterator<Item = &'v Defined<ir::Verifier>>,

@@ -9,7 +9,7 @@ use diag::{Diagnostic, NodeRef, Sink, Span};
 pub struct ServeDocument {
     /// Source location of the value.
     pub span: Span,
-    /// Endpoints of the document. None for `false`.
+    /// Endpoints of the document. `None` for `false`: gwd does not serve the document.
     pub endpoints: Option<Endpoints>,
 }
 
@@ -18,13 +18,13 @@ pub struct ServeDocument {
 pub struct Endpoints {
     /// Path of the document below the mount.
     pub path: String,
-    /// Path of the page below the mount. None without a page.
+    /// Path of the page below the mount. `None`: no page is served.
     pub page: Option<String>,
-    /// Source location of `public: true`.
+    /// Source location of `public: true`. `None`: not set.
     pub public: Option<Span>,
 }
 
-/// Path of the document without `path`.
+/// Default path of the document.
 const PATH: &str = "/openapi.json";
 
 /// Reads `serve_document` from a node that fits its shape.
@@ -75,7 +75,8 @@ fn beside(path: &str) -> String {
     format!("{}.html", stem.trim_end_matches('/'))
 }
 
-/// Reads a path without parameters. The outer `None`: the path was reported.
+/// Reads a path without parameters. The outer `None` means that the path is invalid and was
+/// reported, the inner `None` that there is no node.
 fn literal(node: Option<NodeRef<'_>>, sink: &mut Sink) -> Option<Option<String>> {
     let Some(node) = node.filter(|node| !node.is_null()) else {
         return Some(None);

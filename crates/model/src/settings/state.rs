@@ -1,10 +1,10 @@
-//! Ids of state that survives a reload.
+//! Ids of state that survives a reload, such as counters.
 
 use policy::StateId;
 use sha2::{Digest as _, Sha256};
 
-/// Id of state that survives a reload (release.md §7): a hash of names. Limits and positions do not
-/// change the id.
+/// Id of state that survives a reload (release.md §7): a hash of names. A changed limit or position
+/// in a list does not change the id.
 pub(crate) fn state_id(parts: &[&str]) -> StateId {
     let mut hash = Sha256::new();
     for part in parts {

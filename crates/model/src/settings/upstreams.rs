@@ -153,7 +153,8 @@ fn protocol(node: NodeRef<'_>) -> ir::UpstreamProtocol {
     }
 }
 
-/// Response fields whose URLs are rewritten to those of the gateway. `None`: no field is rewritten.
+/// Response fields in which upstream URLs are rewritten to URLs of the gateway. `None`: no field is
+/// rewritten.
 fn rewrite_responses(node: NodeRef<'_>) -> Option<ir::RewriteResponses> {
     let words = node.get("rewrite_responses")?;
     let says = |word: &str| words.items().any(|item| item.scalar_text() == Some(word));

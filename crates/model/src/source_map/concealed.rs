@@ -7,11 +7,11 @@ use sources::project::files::Files;
 /// Minimum length of a concealed word, in bytes. Shorter words reveal no secret.
 const WORD_MIN: usize = 4;
 
-/// Texts that plans must not show.
+/// Texts that plans must not show: the texts of files that Git does not track.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ConcealedTexts {
     files: Vec<Hidden>,
-    /// Texts of all other files, joined.
+    /// Texts of all files that may be shown, joined.
     shown: String,
 }
 

@@ -65,8 +65,8 @@ impl<'c> Definitions<'c> {
             self.add(subject, entry.span, entry.node);
         }
         for entry in &settings.consumers {
-            // A project may have very many consumers, so store only the places of each name and of
-            // its keys.
+            // A project may have very many consumers, so store only the source locations of each
+            // name and of its keys.
             let subject = format!("consumer {}", entry.value.name);
             let keys = entry
                 .node
@@ -142,15 +142,15 @@ impl<'c> Definitions<'c> {
         }
     }
 
-    /// Adds all values inside a definition. The subject of a value is that of the definition,
-    /// `separator`, and the key path of the value. In a list of maps, the index of the entry, with
-    /// three digits, is part of the key path, as in the settings of policies.
+    /// Adds all values inside a definition. The subject of a value consists of the definition's
+    /// subject, `separator`, and the key path of the value. In a list of maps, the index of the
+    /// entry, with three digits, is part of the key path, as in the settings of policies.
     fn add_inside(&mut self, subject: &str, separator: char, node: NodeRef<'_>) {
         for (entry, value) in node.entries() {
             let subject = format!("{subject}{separator}{}", entry.key);
             self.add_inside(&subject, '.', value);
-            // If the patch of an environment sets the value, use the place in the patch, because
-            // the key itself is in gateway.yaml.
+            // If the patch of an environment sets the value, use the location in the patch, because
+            // the key's own location is in gateway.yaml.
             let is_patched = !value.is_map() && value.span().file != entry.key_span.file;
             let span = match is_patched {
                 true => value.span(),

@@ -103,7 +103,8 @@ impl<'c> Setters<'c> {
         self.always(origins, &rest.chain, &nodes)
     }
 
-    /// Fields that every operation has: requirement, upstream, timeout, limits and policies.
+    /// Fields that every operation has: security requirement, upstream, timeout, limits and
+    /// policies.
     fn always(&self, origins: [&Origin; 6], chain: &[Valued<Link>], nodes: &Nodes<'c>) -> Fields {
         let names = [
             "security",
@@ -129,8 +130,8 @@ impl<'c> Setters<'c> {
         fields
     }
 
-    /// Source locations of a setting in [`Operation::settings`]. The first is the effective one;
-    /// the rest are those that it overrides.
+    /// Source locations of a setting in [`Operation::settings`]: the location of the effective
+    /// value, then the locations of the values that it overrides.
     fn declared(&self, path: &[String], nodes: &Nodes<'c>, operation: &Operation) -> Vec<Span> {
         let below = |node: NodeRef<'c>, path: &[String]| {
             let mut node = node;
@@ -182,7 +183,7 @@ impl<'c> Setters<'c> {
         }
     }
 
-    /// Level that added a policy to the chain. Found by the source location of the policy's name.
+    /// Level that added a policy to the chain. `span` is the source location of the policy's name.
     fn who(&self, span: Span, nodes: &Nodes<'c>) -> Option<From> {
         let named = |names: &[diag::Spanned<String>]| names.iter().any(|name| name.span == span);
         let listed = |node: Option<NodeRef<'c>>| {

@@ -1,8 +1,8 @@
 //! Source artifact: source locations and prose of the routes in a bundle.
 //!
-//! The artifact is stored beside the bundle and not in it, because source locations and prose are
-//! not behaviour. Plans use it for the source locations of the old version and for the section
-//! DOCS; gwd may show it.
+//! The artifact is stored beside the bundle and not in it, because source locations and prose do
+//! not affect behaviour. Plans use it for the source locations of the old version and for the
+//! section DOCS; gwd may show it.
 
 mod concealed;
 mod definitions;
@@ -49,7 +49,7 @@ pub struct SourceMap {
     /// Prose of whole documents, by API.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub apis: BTreeMap<String, ApiProse>,
-    /// Rules of the project. `None` for a single document.
+    /// Release rules of the project. `None` for a single document.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rules: Option<Rules>,
     /// Texts that plans must not show. Never stored.
@@ -81,10 +81,10 @@ pub struct OperationSource {
     pub place: Place,
     /// Path as written in the document.
     pub path: String,
-    /// `operationId` of the operation.
+    /// `operationId` of the operation. `None`: the document sets none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
-    /// Owner of the operation.
+    /// Owner of the operation. `None`: no owner is set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner: Option<String>,
     /// Index in [`SourceMap::fields`].
@@ -101,8 +101,8 @@ pub struct OperationSource {
     /// Texts of its parts, by subject (`response 200 description`), shortened as in [`ApiProse`].
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub prose: BTreeMap<String, String>,
-    /// Line of each text, by subject, and of the path (`path`), if it is in the file of
-    /// [`Self::place`].
+    /// Line number of each text, by subject, and of the path, under the subject `path`. Only texts
+    /// in the file of [`Self::place`] have a line number.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub lines: BTreeMap<String, u32>,
 }
@@ -121,7 +121,7 @@ pub enum FieldSource {
         /// Source locations of the values that it overrides, nearest first.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         overrides: Vec<Place>,
-        /// For a policy, the level that added it to the chain.
+        /// For a policy, the level that added it to the chain. `None` for other values.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         from: Option<From>,
     },

@@ -13,12 +13,12 @@ use crate::{Api, Operation};
 pub(super) struct ApiSources {
     name: String,
     operations: Vec<(String, OperationSource)>,
-    /// Different source locations of the operations' fields. [`OperationSource::fields`] is an
-    /// index into this list.
+    /// Distinct maps of the operations' fields. [`OperationSource::fields`] is an index into this
+    /// list.
     fields: Vec<Fields>,
     prose: ApiProse,
-    /// Source locations of titles, summaries and descriptions, by the JSON pointer or the name of what
-    /// they describe.
+    /// Source locations of titles, summaries and descriptions, by the JSON pointer or the name of
+    /// the described object.
     places: Vec<(String, Place)>,
 }
 

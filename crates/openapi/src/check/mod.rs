@@ -11,8 +11,9 @@ use crate::spec::{self, Spec};
 
 mod structure;
 
-/// Reads a document and runs every selected OpenAPI rule on it. `None` if the document's version is
-/// unknown. The document's files must be loaded first ([`Files::follow`]).
+/// Reads a document and runs every selected OpenAPI rule on it. `None` if the version of the
+/// document is missing or not supported. The document's files must be loaded first
+/// ([`Files::follow`]).
 pub fn document(
     files: &Files,
     document: &Document,

@@ -2,8 +2,8 @@
 //!
 //! The setting covers everything inside the node after overlays are applied: an overlay may contain
 //! the setting, and values that an overlay adds are covered. Targets of `$ref`s inside the node are
-//! not covered. A hard rule, which prevents a build, cannot be silenced. An unknown rule name is an
-//! error, because it would have no effect. `reason` is for readers only.
+//! not covered. Hard rules, whose findings prevent a build, cannot be silenced. An unknown rule
+//! name is an error, because the setting would have no effect. `reason` is for readers only.
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
@@ -127,7 +127,8 @@ pub(super) struct Allowed<'t> {
 
 /// Node with an `x-gateway-lint`, and the names in it.
 struct Site<'t> {
-    /// Spans that the setting covers: of the node, of its key, and of values that overlays added.
+    /// Spans that the setting covers: the node, its key, and values that overlays added inside the
+    /// node.
     inside: Vec<Span>,
     names: Vec<Name<'t>>,
 }
@@ -161,7 +162,8 @@ impl<'t> Allowed<'t> {
         allowed
     }
 
-    /// True if a finding is allowed at its place. Marks the matching names as used.
+    /// True if an `x-gateway-lint` covers the span of a finding and names its rule. Marks the
+    /// matching names as used.
     pub(super) fn silences(&self, finding: &Diagnostic) -> bool {
         let mut silent = false;
         for site in &self.sites {
@@ -176,7 +178,7 @@ impl<'t> Allowed<'t> {
     }
 
     /// Returns findings for names that silenced no finding. `judged` returns true for the rules
-    /// that ran; names of other rules are not reported.
+    /// that ran. Names of rules that did not run are not reported.
     pub(super) fn unused(&self, judged: impl Fn(&Lint) -> bool) -> Vec<Diagnostic> {
         let names = self.sites.iter().flat_map(|site| &site.names);
         names
@@ -194,8 +196,8 @@ impl<'t> Allowed<'t> {
     }
 }
 
-/// Files that may contain `x-gateway-lint`, with their root nodes. Documents have the root after
-/// overlays; overlays are not listed on their own.
+/// Files that may contain `x-gateway-lint`, with their root nodes. For a document, the root after
+/// its overlays are applied. Overlays are not listed separately.
 fn roots(files: &Files) -> Vec<(FileId, NodeId)> {
     let documents = files.documents();
     let part_of = |file| {

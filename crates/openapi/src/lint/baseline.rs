@@ -2,8 +2,8 @@
 //! sorted JSON file made for review. Equal findings share one entry with their count. Entries have
 //! no line numbers, because those change with every edit.
 //!
-//! An entry silences as many findings as its count; further ones are reported. Findings of hard
-//! rules, which prevent a build, cannot be silenced.
+//! An entry silences as many equal findings as its count, and further findings are reported.
+//! Findings of hard rules, which prevent a build, cannot be silenced.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -179,7 +179,8 @@ pub fn written(files: &Files, findings: &[Diagnostic]) -> String {
     let mut said: HashMap<String, &Diagnostic> = HashMap::new();
     for finding in findings.iter().filter(|finding| !is_hard(finding.lint)) {
         let print = fingerprint::structural(files, finding);
-        // Findings with equal fingerprints may differ in details; use those of the first.
+        // Findings with equal fingerprints may differ in details. Use the details of the first
+        // finding.
         let first = *said.entry(print.clone()).or_insert(finding);
         let path = files.sources.file(first.span.file).path();
         *entries

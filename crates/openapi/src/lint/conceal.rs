@@ -1,7 +1,7 @@
 //! Removal of secrets from findings: text of files that Git does not track, and private keys.
 //!
 //! The author of a pull request chooses which files are read, and a CI job may write credentials
-//! into files that Git neither tracks nor ignores. Findings in such a file show places only.
+//! into files that Git neither tracks nor ignores. Findings in such a file show locations only.
 
 use diag::{Diagnostic, FileId};
 
@@ -13,8 +13,8 @@ const HIDDEN: &str = "…";
 /// Help of a finding in a file that Git does not track.
 const UNTRACKED: &str =
     "Git does not track this file, so its content is not shown; `git add` it first";
-/// Help of a finding about a key in a file that Git does not track. Such a file must not be added
-/// to Git.
+/// Help of a finding about a key in a file that Git does not track. The help does not suggest to
+/// add the file to Git, because it contains a secret.
 const UNTRACKED_SECRET: &str = "take the private part out and keep it outside the project; replace \
 a key that others could read. Git does not track this file, so its content is not shown";
 
@@ -40,7 +40,7 @@ struct Hidden<'f> {
     files: Vec<FileId>,
     /// Texts that must not be shown: all texts of `files`, and the private keys in other files.
     hidden: Vec<&'f str>,
-    /// Texts that may be shown: those of all other files, without their private keys.
+    /// Texts that may be shown: the texts of all other files, without their private keys.
     shown: Vec<&'f str>,
 }
 

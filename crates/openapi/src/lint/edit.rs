@@ -47,7 +47,8 @@ pub(crate) fn item_removed(files: &Files, list: NodeRef<'_>, index: usize) -> Op
     Some(Span::new(item.file, part.start, part.end))
 }
 
-/// Returns the place for a new entry before an existing entry of its map, and the text to insert.
+/// Returns the position for a new entry before an existing entry of its map, and the text to
+/// insert.
 #[must_use]
 pub(crate) fn entry_before(
     files: &Files,

@@ -8,7 +8,7 @@ pub fn find(word: &str) -> Option<&'static Lint> {
     all().find(|lint| lint.name == word || lint.code.eq_ignore_ascii_case(word))
 }
 
-/// Suggestion for a word that is not the name of a rule.
+/// Message and suggestion for a name that is not the name of a rule.
 pub struct Unknown {
     /// Message that the rule is unknown.
     pub message: String,
@@ -47,8 +47,8 @@ pub fn unknown(word: &str) -> Unknown {
     }
 }
 
-/// Corresponding rules for the name of another linter's rule, with a remark. Always `None` without
-/// the feature `others`.
+/// Rules of gwc that correspond to a rule of another linter, with a remark. `None` for an unknown
+/// name. Always `None` without the feature `others`.
 fn of_other_linter(word: &str) -> Option<(&'static [&'static str], &'static str)> {
     #[cfg(feature = "others")]
     {

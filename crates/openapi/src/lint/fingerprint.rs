@@ -14,8 +14,9 @@ use sha2::{Digest, Sha256};
 
 use sources::project::files::Files;
 
-/// Fingerprints of findings, in the same order: 12 hexadecimal digits each. For equal findings, the
-/// hash of the second and later ones includes their number, so that each fingerprint is unique.
+/// Fingerprints of findings, in the same order: 12 hexadecimal digits each. If several findings are
+/// equal, the hash of each finding after the first includes its number, so that each fingerprint is
+/// unique.
 #[must_use]
 pub fn all(files: &Files, findings: &[Diagnostic]) -> Vec<String> {
     let mut seen: HashMap<String, u32> = HashMap::new();
@@ -31,7 +32,7 @@ pub fn all(files: &Files, findings: &[Diagnostic]) -> Vec<String> {
     findings.iter().map(fingerprint).collect()
 }
 
-/// Returns the fingerprint of one finding. Equal findings share it.
+/// Returns the fingerprint of one finding. Equal findings have the same fingerprint.
 #[must_use]
 pub fn structural(files: &Files, finding: &Diagnostic) -> String {
     let path = files.sources.file(finding.span.file).path();

@@ -49,9 +49,9 @@ pub struct Rule {
 pub enum Check {
     /// Called for each object of these types, once, wherever it is.
     Objects(&'static [&'static Object], OnObject),
-    /// Called for each key of this sort.
+    /// Called for each key of this sort, with its value.
     Key(Keys, OnKey),
-    /// No function, because the structure check itself reports these findings.
+    /// No function. The structure check itself reports the findings of this rule.
     Walk,
     /// Called once with the whole document.
     Spec(OnSpec),
@@ -72,8 +72,8 @@ pub struct Place<'r, 'a> {
     pub object: Option<&'static Object>,
     /// Span of the key under which the object or value is found.
     pub at: Span,
-    /// Nearest field of an object above this place, ignoring lists and maps in between: `allOf` for
-    /// a schema in that list.
+    /// Name of the nearest field of an object that contains this node, ignoring lists and maps in
+    /// between. Example: `allOf` for a schema in that list.
     pub under: &'static str,
     /// OpenAPI version of the document.
     pub version: Version,
@@ -86,7 +86,7 @@ pub struct Place<'r, 'a> {
 }
 
 impl Place<'_, '_> {
-    /// True if the place is an object of this type.
+    /// True if this is an object of this type.
     #[must_use]
     pub fn object_is(&self, object: &Object) -> bool {
         self.object.is_some_and(|is| is.bit == object.bit)
@@ -155,7 +155,7 @@ const fn lints_of<const COUNT: usize>(rules: &[Rule]) -> [&'static Lint; COUNT] 
     lints
 }
 
-/// All lints: those of this crate, of the `sources` crate and of the `vocab` crate.
+/// All lints of this crate, of the `sources` crate and of the `vocab` crate.
 pub const ALL: &[&[&Lint]] = &[
     SHAPE,
     sources::syntax::lints::LINTS,

@@ -1,6 +1,6 @@
 //! Number of places that a mistake affects. A mistake in a shared component is reported once, with
-//! the number of references to the component. A mistake that an overlay's wildcard put into many
-//! places is reported once, with the number of places.
+//! the number of references to the component. A mistake that an overlay's wildcard adds to many
+//! objects is reported once, with the number of objects.
 
 use std::collections::{HashMap, HashSet};
 
@@ -40,7 +40,8 @@ pub(super) fn merged(files: &Files, findings: Vec<Diagnostic>) -> Vec<Diagnostic
     };
     let mut merged: Vec<Diagnostic> = Vec::with_capacity(findings.len());
     for finding in findings {
-        // Findings are sorted by place, then by code, so mergeable ones are adjacent.
+        // Findings are sorted by source location, then by code, so findings to be merged are
+        // adjacent.
         match merged.last_mut() {
             Some(last)
                 if last.span == finding.span
@@ -55,8 +56,8 @@ pub(super) fn merged(files: &Files, findings: Vec<Diagnostic>) -> Vec<Diagnostic
     merged
 }
 
-/// Targets of references and values that overlays added, sorted by span, with the number of places
-/// each.
+/// Targets of references and values that overlays added, sorted by span, each with its number of
+/// places.
 fn targets(files: &Files) -> Vec<(Span, usize)> {
     let mut counts: HashMap<Span, usize> = HashMap::new();
     let mut counted = HashSet::new();
@@ -77,7 +78,8 @@ fn targets(files: &Files) -> Vec<(Span, usize)> {
                 }
                 waiting.push(target);
             }
-            // A value that an overlay added is one node, even if it is at many places.
+            // A value that an overlay added is one node, even if it occurs at many places of the
+            // document.
             let outer = node.span();
             let put_in = |at: Span| {
                 let inside =

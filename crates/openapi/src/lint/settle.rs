@@ -17,7 +17,7 @@ pub type Levels = Vec<(String, Option<Level>)>;
 /// Settings that decide which findings are reported, and at which level.
 #[derive(Clone, Copy, Default)]
 pub struct ReportSettings<'l> {
-    /// Configured levels. Later ones take precedence.
+    /// Configured levels by rule name. `None`: the rule is off. Later entries take precedence.
     pub levels: &'l [(String, Option<Level>)],
     /// True for a document outside a project. Rules that need a project do not run, so unused
     /// `allow` entries for them are not reported.

@@ -10,23 +10,24 @@ use super::target::Step;
 /// Maximum depth of a document after an overlay was applied.
 pub(super) const DEPTH_MAX: usize = 200;
 /// Maximum number of values that one overlay may add or copy. A value that is added at several
-/// places counts once per place: otherwise, an action with a wildcard over values that another
-/// wildcard added could grow the document without bound.
+/// places counts once per place. Otherwise, actions with wildcards over values that other wildcards
+/// added could make the document grow without bound.
 const CHANGES_MAX: usize = 1_000_000;
 
 /// Document being changed.
 pub(super) struct EditedDocument<'t> {
     tree: &'t mut Tree,
     root: NodeId,
-    /// Nodes that only this document uses. Only these are changed in place; other nodes are copied
-    /// first.
+    /// Nodes that only this document uses. Only these nodes are changed in place. All other nodes
+    /// are copied first.
     own: HashSet<NodeId>,
-    /// Positions of the keys of large maps, so that an action on each entry is not quadratic.
+    /// Positions of the keys of large maps, so that an action on each entry takes linear time in
+    /// total.
     positions: HashMap<NodeId, HashMap<Box<str>, usize>>,
     changes: usize,
 }
 
-/// Number of entries above which the positions of a map's keys are kept.
+/// Minimum number of entries of a map whose key positions are kept.
 const INDEXED_MIN: usize = 32;
 
 /// Reason why a value cannot be merged.
@@ -87,8 +88,8 @@ impl<'t> EditedDocument<'t> {
                     0..INDEXED_MIN => entries.iter().position(|entry| entry.key == *key)?,
                     _ => {
                         let positions = self.positions.entry(node).or_insert_with(|| {
-                            // Collect in reverse order, so that the first of several equal keys is
-                            // found.
+                            // Collect in reverse order. If several keys are equal, the first one
+                            // remains.
                             let keys = entries.iter().enumerate().rev();
                             keys.map(|(at, entry)| (entry.key.clone(), at)).collect()
                         });
@@ -316,7 +317,7 @@ impl<'t> EditedDocument<'t> {
     }
 }
 
-/// Depth of a value. Counting stops soon after `most`.
+/// Depth of a value. Counting stops soon after it exceeds `most`.
 pub(super) fn height(node: NodeRef<'_>, most: usize) -> usize {
     if most == 0 {
         return 1;
@@ -327,7 +328,7 @@ pub(super) fn height(node: NodeRef<'_>, most: usize) -> usize {
     below.map_or(0, |below| below + 1)
 }
 
-/// Number of nodes in a value, with aliases expanded. Counting stops soon after `most`.
+/// Number of nodes in a value, with aliases expanded. Counting stops soon after it exceeds `most`.
 pub(super) fn size(node: NodeRef<'_>, most: usize) -> usize {
     let mut count = 1;
     let values = node.entries().map(|(_, value)| value);

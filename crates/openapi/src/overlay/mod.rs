@@ -23,8 +23,8 @@ use lints::{OVERLAY_APPENDS_LIST, OVERLAY_MATCHES_NOTHING, OVERLAY_MISMATCH};
 use read::OverlayPaths;
 use target::{Path, Step, Targets};
 
-/// Applies an overlay to a document. Mistakes are reported at their place in the overlay, and
-/// invalid actions are skipped.
+/// Applies an overlay to a document. Mistakes are reported at their source location in the overlay,
+/// and invalid actions are skipped.
 pub fn apply(files: &mut Files, document: &mut Document, overlay: FileId, sink: &mut Sink) {
     let Some(root) = files.root(overlay) else {
         return;
@@ -238,8 +238,8 @@ fn remove(
         ));
         return;
     }
-    // Remove the values of one map or list together, and those of later items of a list first, so
-    // that earlier indexes stay valid. A value inside another removed value is gone with it.
+    // Remove the values of one map or list together. Remove values of later list items first, so
+    // that earlier indexes stay valid. Skip a value inside another removed value.
     let mut paths: Vec<&Path> = paths.iter().collect();
     paths.sort_unstable();
     paths.dedup_by(|path, before| path.starts_with(before));

@@ -1,5 +1,5 @@
-//! Plain selectors: names, indexes and wildcards, such as `$.paths['/orders'].*`. They are resolved
-//! in the tree, one step for each value that they visit.
+//! Plain selectors of a JSONPath: names, indexes and wildcards, such as `$.paths['/orders'].*`.
+//! They are resolved directly in the tree. Each visited value counts as one step.
 
 use diag::{NodeId, NodeRef};
 
@@ -7,7 +7,7 @@ use super::edit::EditedDocument;
 use super::steps::{Steps, TooMany};
 use super::target::{Path, Step};
 
-/// Selector of a target's plain part.
+/// Selector of the plain part of a target.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Selector {
     /// One member or item.
@@ -16,8 +16,8 @@ pub(super) enum Selector {
     Every,
 }
 
-/// Splits a target into the selectors of its plain part, and the text behind it. `None` if the text
-/// does not begin with `$`.
+/// Splits a target into the selectors of its plain part, and the text that follows it. `None` if
+/// the text does not begin with `$`.
 pub(super) fn split(text: &str) -> Option<(Vec<Selector>, &str)> {
     let mut rest = text.strip_prefix('$')?;
     let mut selectors = Vec::new();
@@ -28,7 +28,8 @@ pub(super) fn split(text: &str) -> Option<(Vec<Selector>, &str)> {
     Some((selectors, rest))
 }
 
-/// Parses the first selector of a text. Also returns the text behind it. `None` if it is not plain.
+/// Parses the first selector of a text. Also returns the text that follows the selector. `None` if
+/// the selector is not plain.
 fn one(text: &str) -> Option<(Selector, &str)> {
     if let Some(tail) = text.strip_prefix('.') {
         if let Some(behind) = tail.strip_prefix('*') {
@@ -70,7 +71,7 @@ fn one(text: &str) -> Option<(Selector, &str)> {
     Some((selector, behind.strip_prefix(']')?))
 }
 
-/// Returns the paths of the selected values, in order, and the values.
+/// Returns the selected values in order, each with its path.
 pub(super) fn select(
     edited: &mut EditedDocument<'_>,
     selectors: &[Selector],

@@ -91,8 +91,8 @@ pub(super) fn actions(
     read
 }
 
-/// Warns about an overlay whose `extends` names another document. URLs are not checked, because
-/// nothing is fetched.
+/// Warns about an overlay whose `extends` names another document. A URL is not checked, because gwc
+/// does not fetch it.
 fn extends(value: NodeRef<'_>, text: &str, document: OverlayPaths<'_>, sink: &mut Sink) {
     let path = text.split(['#', '?']).next().unwrap_or_default();
     let path = percent_decoded(path).unwrap_or_else(|| path.to_owned());

@@ -1,6 +1,6 @@
-//! Limit on the steps that the targets of an overlay take. Without it, a short overlay could take
-//! hours on a large document: a filter that reads the whole document for each value, or thousands
-//! of actions that visit every value.
+//! Limit on the steps that the targets of an overlay take. Without the limit, a short overlay could
+//! take hours on a large document. Examples: a filter that reads the whole document for each value,
+//! or thousands of actions that visit every value.
 
 /// Maximum number of steps of all targets of an overlay. A step is a value that a target visits.
 const STEPS_MAX: usize = 200_000_000;
@@ -31,9 +31,9 @@ impl Steps {
         Ok(())
     }
 
-    /// Subtracts an upper bound on the steps of a query. `visited` is the number of values that the
-    /// query visits without its multiplying parts. `values` is the number of values in the
-    /// document, and `depth` their maximum depth.
+    /// Subtracts an upper bound on the steps of a query from the remaining steps. `visited` is the
+    /// number of values that the query would visit without the parts that multiply its steps.
+    /// `values` is the number of values in the document, and `depth` their maximum depth.
     pub(super) fn take_query(
         &mut self,
         query: &str,
@@ -55,7 +55,7 @@ impl Steps {
     }
 }
 
-/// Parts of a query that multiply its steps.
+/// Parts of a query that multiply the number of its steps.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Cost {
     /// Number of `..`.

@@ -35,10 +35,10 @@ const DESCENTS_MAX: usize = 2;
 /// can select the same value, which multiplies the cost of the next list.
 const LISTS_MAX: usize = 4;
 
-/// Maximum count of the values of a document. Counting stops at this number.
+/// Maximum number up to which the values of a document are counted.
 const VALUES_MAX: usize = 100_000_000;
 
-/// Evaluator of targets, with the JSON copy of the document once a target needs it.
+/// Evaluator of targets. Makes a JSON copy of the document when a target first needs it.
 #[derive(Default)]
 pub(super) struct Targets {
     json: Option<Value>,
@@ -119,9 +119,9 @@ with `-` or `/` in brackets and quotes"),
         Some(paths)
     }
 
-    /// Subtracts the steps of a query from the remaining steps. The query begins with plain
-    /// selectors and continues with other text. Also makes the JSON copy of the document if there
-    /// is none.
+    /// Subtracts the steps of a query from the remaining steps. The query consists of plain
+    /// selectors, followed by other text. Also makes the JSON copy of the document if there is
+    /// none.
     fn charge(
         &mut self,
         edited: &mut EditedDocument<'_>,

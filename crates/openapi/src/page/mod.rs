@@ -1,5 +1,5 @@
-//! Page that shows a public document: operations by tag, with parameters, bodies, responses and
-//! schemas.
+//! HTML page that shows a public document: operations by tag, with parameters, bodies, responses
+//! and schemas.
 //!
 //! The page has no scripts and no outside resources. It follows the colour scheme of the reader and
 //! is usable by keyboard. Its only style sheet is part of it, so that a Content Security Policy can
@@ -18,17 +18,17 @@ use crate::strip::{Removed, operations, resolved, write};
 
 const STYLE: &str = include_str!("page.css");
 
-/// Page that shows a document.
+/// HTML page that shows a document.
 #[derive(Clone, Debug)]
 pub struct Page {
-    /// The page.
+    /// Text of the page.
     pub html: String,
     /// Hash of the style sheet, as a source of a Content Security Policy: `sha256-…`.
     pub style_hash: String,
 }
 
-/// Makes a page of a document without the entries that are left out. None if the page would be
-/// larger than `bytes_max`.
+/// Makes the page of a document. Leaves out the removed entries. `None` if the page would be larger
+/// than `bytes_max` bytes.
 #[must_use]
 pub fn page(root: NodeRef<'_>, removed: &Removed, bytes_max: usize) -> Option<Page> {
     let view = View {
@@ -60,14 +60,14 @@ pub fn page(root: NodeRef<'_>, removed: &Removed, bytes_max: usize) -> Option<Pa
     })
 }
 
-/// A document, and the number of bytes that its page may still take.
+/// Document, and the number of bytes by which its page may still grow.
 struct View<'n, 'r> {
     root: NodeRef<'n>,
     removed: &'r Removed,
     left: Cell<usize>,
 }
 
-/// Operation with its place in the document.
+/// Operation with its path and method.
 struct Operation<'n> {
     method: String,
     path: &'n str,
@@ -97,8 +97,9 @@ impl<'n> View<'n, '_> {
         named.map(|(entry, value)| (&*entry.key, value)).collect()
     }
 
-    /// Counts a part of the page that was begun when the page could take `before` more bytes. Parts
-    /// of it may be counted already. None if the page becomes too large.
+    /// Subtracts the size of a part of the page from the remaining bytes. `before` is the number of
+    /// bytes that remained when the part was begun. Inner parts may be subtracted already. `None`
+    /// if the page becomes too large.
     fn count(&self, before: usize, part: Markup) -> Option<Markup> {
         let left = before.checked_sub(part.0.len())?;
         self.left.set(left.min(self.left.get()));
@@ -409,10 +410,11 @@ impl<'n> View<'n, '_> {
     }
 }
 
-/// Longest schema that is shown without opening it, in bytes of its JSON text.
+/// Maximum length of a schema that is shown expanded, in bytes of its JSON text. Longer schemas are
+/// collapsed.
 const SHOWN_BYTES: usize = 400;
 
-/// Id of a schema's place in the page. Bytes that are not letters or digits are written as hex
+/// HTML id of a schema in the page. Bytes that are not letters or digits are written as hexadecimal
 /// digits, so that different names have different ids.
 fn anchor(name: &str) -> String {
     let mut id = String::from("schema-");

@@ -33,7 +33,8 @@ const DATA: &[&str] = &[
     "value",
     "dataValue",
 ];
-/// Keys whose values are maps by name, so that the keys of those maps are not keywords.
+/// Keys whose values are maps from names to schemas or objects. The keys of these maps are names
+/// and not keywords.
 const NAMED: &[&str] = &[
     "properties",
     "patternProperties",
@@ -118,8 +119,8 @@ impl<'a> Identities<'a> {
         self.embedded.get(&node).copied()
     }
 
-    /// True if a schema has a `$dynamicAnchor`. The targets of references then depend on the
-    /// schemas that were entered before.
+    /// True if a schema has a `$dynamicAnchor`. The targets of `$dynamicRef` then depend on the
+    /// schemas through which the evaluation came.
     pub(super) fn is_dynamic(&self) -> bool {
         !self.dynamic.is_empty()
     }

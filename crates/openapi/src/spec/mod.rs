@@ -1,5 +1,5 @@
-//! Model of OpenAPI 3.0, 3.1 and 3.2 documents as written. Swagger 2.0 is converted first. All
-//! mistakes are reported at once, each with its place.
+//! Model of OpenAPI 3.0, 3.1 and 3.2 documents as written. Swagger 2.0 documents are converted
+//! first. All mistakes are reported in one run, each with its source location.
 //!
 //! [`objects`] describes the structure of documents as tables. [`read`] resolves references and
 //! returns a [`Spec`] of the parts that can be read; all other parts are left out.
@@ -55,7 +55,7 @@ pub struct Spec {
     pub root: NodeId,
     /// Servers of the root.
     pub servers: Vec<Server>,
-    /// Field `security` of the root.
+    /// Field `security` of the root. `None`: the field is absent.
     pub security: Option<Security>,
     /// Security schemes of `components.securitySchemes`.
     pub schemes: Vec<SecurityScheme>,
@@ -65,11 +65,11 @@ pub struct Spec {
     pub x_gateway: Option<NodeId>,
     /// Every `x-gateway`, with the shape of its attach point.
     pub extensions: Vec<Extension>,
-    /// Number of operations that are described but never routed.
+    /// Numbers of described operations that are never routed: webhooks and callbacks.
     pub not_routed: NotRouted,
 }
 
-/// Number of operations of a document that are never routed.
+/// Numbers of operations of a document that the gateway never routes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct NotRouted {
     /// Number of operations in `webhooks`.
@@ -145,7 +145,7 @@ impl Method {
 pub struct Operation {
     /// HTTP method.
     pub method: Method,
-    /// Place of the method's key.
+    /// Source location of the method's key.
     pub key_span: Span,
     /// Node of the operation object.
     pub node: NodeId,
@@ -154,11 +154,11 @@ pub struct Operation {
     /// Parameters of the path item and the operation, with references resolved. A parameter of the
     /// operation replaces one of the path item with the same name and location.
     pub parameters: Vec<Parameter>,
-    /// Request body.
+    /// Request body. `None`: the operation describes none.
     pub request_body: Option<RequestBody>,
     /// Responses, by status as written.
     pub responses: Vec<Response>,
-    /// Field `security` of the operation. `None` if it inherits that of the root.
+    /// Field `security` of the operation. `None`: the operation inherits the root's.
     pub security: Option<Security>,
     /// Servers of the operation itself.
     pub servers: Vec<Server>,
@@ -174,7 +174,7 @@ pub struct Operation {
     pub x_gateway: Option<NodeId>,
 }
 
-/// Place of a parameter in a request.
+/// Location of a parameter in a request: the value of `in`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum In {
     /// Parameter in the path.
@@ -208,15 +208,17 @@ impl In {
 pub struct Parameter {
     /// Name of the parameter.
     pub name: Spanned<String>,
-    /// Place of the parameter in a request.
+    /// Location of the parameter in a request.
     pub place: In,
     /// True if the parameter is required.
     pub required: bool,
     /// Schema of the parameter.
     pub schema: Option<NodeId>,
-    /// Media type of a parameter that has `content` instead of a schema.
+    /// Media type of a parameter that has `content` instead of a schema. `None` for other
+    /// parameters.
     pub content: Option<MediaType>,
-    /// Place of the declaration: the item of `parameters`, a reference or the parameter itself.
+    /// Source location of the declaration: the item of `parameters`, a reference or the parameter
+    /// itself.
     pub span: Span,
     /// Node of the parameter, with its reference resolved.
     pub node: NodeId,
@@ -262,7 +264,7 @@ pub struct Response {
 /// Field `security`: the accepted combinations of credentials.
 #[derive(Clone, Debug)]
 pub struct Security {
-    /// Place of the whole field.
+    /// Source location of the whole field.
     pub span: Span,
     /// Alternatives. Empty: open to everyone.
     pub alternatives: Vec<Requirement>,
@@ -274,7 +276,7 @@ pub struct Security {
 /// Alternative of `security`: all of its schemes are required. Empty: open to everyone.
 #[derive(Clone, Debug)]
 pub struct Requirement {
-    /// Place of the alternative.
+    /// Source location of the alternative.
     pub span: Span,
     /// Names of schemes, each with its scopes.
     pub schemes: Vec<(Spanned<String>, Vec<Spanned<String>>)>,
@@ -298,7 +300,7 @@ pub struct SecurityScheme {
 pub enum SchemeKind {
     /// API key in a header field, the query or a cookie.
     ApiKey {
-        /// Place of the credential; never `Path`.
+        /// Location of the credential: `Header`, `Query` or `Cookie`.
         place: In,
         /// Name of the header field, parameter or cookie.
         name: Spanned<String>,
@@ -325,7 +327,7 @@ pub enum SchemeKind {
 /// `x-gateway` with the shape of its attach point.
 pub type Extension = (NodeId, &'static diag::shape::Object);
 
-/// Span by which a whole value is reported: that of its first key, so that the excerpt is short.
+/// Span for findings about a whole value: the span of its first key, so that the excerpt is short.
 #[must_use]
 pub fn first_key(node: NodeRef<'_>) -> Span {
     let first = node.entries().next();

@@ -1,4 +1,5 @@
-//! The `operationId`s of a document, for checking links. Collected when the first link is checked.
+//! The `operationId`s of a document, for checking links. The ids are collected when the first link
+//! is checked.
 
 use std::cell::OnceCell;
 

@@ -295,8 +295,8 @@ impl<'a> Reader<'a> {
 
     fn security(&self, node: NodeRef<'a>) -> Option<Security> {
         let list = node.get("security")?;
-        // Other items are already reported. If they were read as `{}`, the operation would be open
-        // to everyone.
+        // Items that are not maps were reported. If they were read as `{}`, the operation would be
+        // open to everyone.
         let maps = list.items().filter(|item| item.is_map());
         Some(Security {
             span: list.span(),

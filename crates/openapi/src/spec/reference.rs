@@ -17,7 +17,7 @@ use sources::project::files::{Document, Files, Refusal, percent_decoded};
 
 /// Maximum length of a chain of references. Longer chains are refused.
 pub const HOPS_MAX: usize = 64;
-/// Number of entries from which the keys of a map are indexed.
+/// Minimum number of entries of a map whose keys are indexed.
 const LARGE: usize = 64;
 /// Maximum number of "did you mean?" suggestions per document, because comparing names is slow.
 const SUGGESTIONS_MAX: u32 = 100;
@@ -55,7 +55,7 @@ pub(crate) enum End {
 pub enum Fault {
     /// The file was not read. The string is its name as written.
     File(Refusal, String),
-    /// The file is malformed; its own findings give the reason.
+    /// The file cannot be parsed. Findings in that file give the reason.
     Unparsed(FileId),
     /// The fragment is not a valid JSON pointer. The string is the fragment.
     BadPointer(String),
@@ -65,7 +65,7 @@ pub enum Fault {
         file: FileId,
         /// Last value that the pointer reaches.
         reached: NodeId,
-        /// Next part of the pointer, which this value does not have.
+        /// Next part of the pointer, which `reached` does not have.
         part: String,
         /// Suggested text, if any.
         help: Option<String>,
@@ -121,8 +121,8 @@ impl<'a> Resolver<'a> {
         }
     }
 
-    /// Returns the end of the chain of references that begins at a node. Each node is followed
-    /// once.
+    /// Returns the end of the chain of references that begins at a node. The result of each node is
+    /// cached.
     pub(crate) fn end(&self, node: NodeRef<'a>) -> End {
         let mut way: Vec<NodeId> = Vec::new();
         let mut on_way: HashSet<NodeId> = HashSet::new();
@@ -278,7 +278,8 @@ impl<'a> Resolver<'a> {
         found
     }
 
-    /// Resolves a Swagger 2.0 pointer (`definitions/Pet`) in the lifted document.
+    /// Resolves a Swagger 2.0 pointer such as `definitions/Pet` in the document that was converted
+    /// to 3.0.
     fn moved(&self, file: FileId, pointer: &str, hops: usize) -> Option<Result<NodeId, Fault>> {
         let raw = self.node(self.files.root(self.document.file)?);
         let (part, rest) = pointer.split_once('/')?;

@@ -142,7 +142,7 @@ pub(crate) struct MapEntry<'n> {
     pub(crate) value: NodeRef<'n>,
 }
 
-/// True if a key is an extension key of the gateway.
+/// True if a key is an extension key of the gateway, which the public form leaves out.
 fn is_own(key: &str) -> bool {
     key == KEY || key == allow::KEY || key.starts_with(PRIVATE)
 }

@@ -18,8 +18,8 @@ const SWAGGER_KINDS: [&str; 4] = [
     "securityDefinitions",
 ];
 
-/// Removes components that were used before operations were removed and are not used now. `outside`
-/// contains the roots of other files, which may refer to this document.
+/// Removes components that nothing uses any more: they were used only by removed operations.
+/// `outside` contains the roots of other files, which may refer to this document.
 pub(super) fn remove_unused<'n>(root: NodeRef<'n>, outside: &[NodeRef<'n>], removed: &mut Removed) {
     let components = components(root);
     let mut names: Names<'n> = BTreeMap::new();
@@ -165,8 +165,8 @@ impl<'n> Uses<'n, '_> {
         }
     }
 
-    /// Schemas that extend (`allOf`) a used schema with a `discriminator`: their names are possible
-    /// values of the discriminator.
+    /// Schemas that extend (`allOf`) a used schema with a `discriminator`. These schemas are used,
+    /// because their names are possible values of the discriminator.
     fn children(&self, found: &BTreeSet<Name<'n>>) -> Vec<Name<'n>> {
         let is_child = |node: NodeRef<'n>| {
             let parents = node.get("allOf").into_iter().flat_map(NodeRef::items);

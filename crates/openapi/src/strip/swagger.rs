@@ -18,7 +18,7 @@ const NAMES: [&str; 6] = [
 /// Keys whose values are free-form data.
 const DATA: [&str; 5] = ["example", "examples", "default", "enum", "x-example"];
 
-/// Records the same parts as [`Marks::object`] does for OpenAPI 3.
+/// Records the same parts of a Swagger 2.0 document as [`Marks::object`] records for OpenAPI 3.
 pub(super) fn mark<'n>(root: NodeRef<'n>, marks: &mut Marks<'n>) {
     for (entry, item) in root.get("paths").into_iter().flat_map(NodeRef::entries) {
         if let (Some(map), false) = (root.get("paths"), entry.key.starts_with("x-")) {

@@ -98,7 +98,7 @@ impl<'r> Out<'r> {
         }
     }
 
-    /// Writes the value after `key:` or `-`.
+    /// Writes the value that follows `key:` or `-`.
     fn behind(&mut self, value: NodeRef<'_>, indent: usize, in_list: bool) -> Option<()> {
         let deeper = self.has_entries(value);
         if deeper && !in_list {

@@ -162,7 +162,7 @@ impl Changelog {
             };
             let text = checks::of(change.id).map_or("The contract differs.", |check| check.means);
             let mut entry = entry(report, change, text, Some(without_subject(change)));
-            // `operation` stands for the operation itself, not for a path inside it.
+            // The path `operation` means the operation itself and not a path inside its messages.
             if message.path != "operation" {
                 entry.path = printable(&message.path);
             }
@@ -241,7 +241,7 @@ fn entry(
     }
 }
 
-/// Values of a change without its id and subject, which the entry has.
+/// Values of a change without its id and subject, which the changelog entry already contains.
 fn without_subject(change: &Change) -> Values {
     Values {
         subject: String::new(),
@@ -314,7 +314,7 @@ fn unverified(text: &str) -> String {
     shown
 }
 
-/// Name of the API of a change: that of its first operation.
+/// Name of the API of a change: the API of the change's first operation.
 fn api(change: &Change) -> String {
     let of_key = || {
         let key = change.operations.first()?;

@@ -10,7 +10,8 @@ use super::schema::{Finding, Part, Role};
 use crate::checks::{self, Level};
 use crate::pairs::both;
 
-/// Differences of an operation outside schemas, and the pairs of schemas to compare.
+/// Differences between two versions of an operation outside schemas, and the pairs of schemas to
+/// compare next.
 #[derive(Default)]
 pub(super) struct Parts {
     /// Differences: path in the message, name of the part in the source locations, and finding.
@@ -18,11 +19,11 @@ pub(super) struct Parts {
     pub(super) schemas: Vec<Root>,
 }
 
-/// Pair of schemas to compare: the old and the new schema of one part of a message.
+/// Old and new schema of the same part of a message (parameter, body or header), to be compared.
 pub(super) struct Root {
     /// Path in the message.
     pub(super) path: String,
-    /// Name of the message's part in the source locations.
+    /// Name of the message's part, as in the source locations (such as `body application/json`).
     pub(super) part: String,
     pub(super) pair: (u32, u32),
     pub(super) role: Role,
@@ -33,11 +34,12 @@ struct Messages<'j> {
     parts: Parts,
     /// True if the API sends the request and clients answer it.
     is_outgoing: bool,
-    /// Name, in the source locations, of the part that is being compared.
+    /// Name of the part that is being compared, as in the source locations (such as `body
+    /// application/json`).
     part: String,
 }
 
-/// Compares two versions of an operation.
+/// Compares the old and the new version of an operation that clients call.
 pub(super) fn of_operation(
     joint: &Joint,
     old: &ir::ContractOperation,
@@ -58,7 +60,7 @@ pub(super) fn of_operation(
     messages.parts
 }
 
-/// Compares two versions of a request that the API sends.
+/// Compares the old and the new version of a webhook or callback: a request that the API sends.
 pub(super) fn of_outgoing(
     joint: &Joint,
     old: &ir::ContractOperation,
@@ -88,8 +90,8 @@ impl Messages<'_> {
 
     fn push(&mut self, id: &str, path: &str, keyword: &'static str, (old, new): (Json, Json)) {
         let check = checks::of(id).expect("the table has this id");
-        // An API may change the parameters of a request that it sends: clients that receive the
-        // request do not fail.
+        // Changed parameters of a request that the API sends do not break the clients that receive
+        // it.
         let level = match (self.is_outgoing, check.direction) {
             (true, "request") => check.level.min(Level::Warn),
             _ => check.level,
@@ -132,8 +134,8 @@ impl Messages<'_> {
             names.sort();
             names
         };
-        // The parameters have another order: a client that fills them in by position sends another
-        // path.
+        // The path parameters have another order: a client that fills them in by position requests
+        // another path.
         if sorted(&was) == sorted(&is) && names(&was) != names(&is) {
             let values = (names(&was).into(), names(&is).into());
             self.push("path-parameters-reordered", "parameters path", "", values);

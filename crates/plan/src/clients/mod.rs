@@ -1,5 +1,5 @@
-//! Differences of contracts for API clients: one change per difference, with the check that names
-//! it, its path in the message and the operations that it concerns.
+//! Differences of contracts for API clients. Each difference is one change, with its check (a row
+//! of `checks.tsv`), its path in the message, and the operations that it concerns.
 //!
 //! [`operations`] pairs the operations of two sides by their requests. [`messages`] compares the
 //! parts of one pair, [`schema`] the schemas, [`walk`] follows pairs of schemas and counts a shared
@@ -31,8 +31,8 @@ pub(super) fn compare(old: &Lowered, new: &Lowered, plan: &mut Plan) {
     let pairs = Operations::of(old, new);
     for contract in &new.contracts {
         let mut apis: BTreeSet<&str> = pairs.old_apis(&contract.name);
-        // If no operations of this API form pairs, its webhooks are still compared with those of
-        // the old API of the same name.
+        // If no operations of this API form pairs, its webhooks are still compared with the
+        // webhooks of the old API with the same name.
         if apis.is_empty() && old.contracts.get(&contract.name).is_some() {
             apis.insert(&contract.name);
         }
@@ -135,7 +135,8 @@ fn outgoing(walk: &mut Walk<'_>, old: &ir::Contract, new: &ir::Contract) {
     }
 }
 
-/// Source locations of the schema on both sides, or of the part of the message.
+/// Source locations of a difference on both sides: of the schema, otherwise of the part of the
+/// message.
 fn places(
     record: &Record,
     (old, new): (Option<&Sites>, Option<&Sites>),

@@ -55,13 +55,15 @@ impl<'a> Operations<'a> {
         Self { pairs }
     }
 
-    /// APIs of the old side with operations that are paired with those of a new API.
+    /// APIs of the old side that have at least one operation paired with an operation of the new
+    /// API.
     pub(super) fn old_apis(&self, new: &str) -> BTreeSet<&'a str> {
         let pairs = self.pairs.iter().filter(|((api, _), _)| *api == new);
         pairs.map(|(_, (old, _))| *old).collect()
     }
 
-    /// Keys of the operations of two APIs that form pairs, old and new.
+    /// Keys of the paired operations of two APIs: the key in the old API, then the key in the new
+    /// one.
     pub(super) fn between(&self, old: &str, new: &str) -> impl Iterator<Item = (&'a str, &'a str)> {
         let pairs = self.pairs.iter();
         pairs.filter_map(move |((api, is), (before, was))| {

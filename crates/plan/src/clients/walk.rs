@@ -1,4 +1,4 @@
-//! Walk over the pairs of schemas of all operations. A pair of schemas is compared once, however
+//! Walk over the pairs of schemas of all operations. A pair of schemas is compared once, even if
 //! many operations reach it.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -12,7 +12,7 @@ use super::messages::{self, Parts, Root};
 use super::schema::{self, Finding, Local, Role};
 use crate::checks;
 
-/// A difference with the operations that it concerns.
+/// Difference between two contracts, with the operations that it concerns.
 #[derive(Debug)]
 pub(super) struct Record {
     pub(super) finding: Finding,
@@ -26,18 +26,18 @@ pub(super) struct Record {
     pub(super) schema_path: SchemaPath,
 }
 
-/// Steps from a part of an operation's message to a schema.
+/// Path from a part of an operation's message (such as its body) to a schema.
 #[derive(Clone, Debug, Default)]
 pub(super) struct SchemaPath {
     /// Keys of the operation in the old and the new contract.
     pub(super) keys: [String; 2],
-    /// Name of the part in the source locations.
+    /// Name of the message's part, as in the source locations.
     pub(super) part: String,
     /// Steps, with the numbers of the schemas in the old and the new contract.
     pub(super) steps: Vec<(String, u32, u32)>,
 }
 
-/// Pair of schemas in a role.
+/// Numbers of an old and a new schema that are compared, and their role in the message.
 type Node = (u32, u32, Role);
 
 /// Messages that contain a pair of schemas.
@@ -54,7 +54,7 @@ struct ContainingMessages {
 struct Visit {
     pair: usize,
     /// Index of the visit from which this pair was reached, and index of the pair among the
-    /// children there.
+    /// children of that visit. `None` for the root of a message.
     from: Option<(usize, usize)>,
     /// Length of the path to the pair, in bytes.
     length: usize,
@@ -120,7 +120,7 @@ impl<'j> Walk<'j> {
         self.add(&compared, parts);
     }
 
-    /// Adds a webhook or callback that only one side has.
+    /// Adds a webhook or callback that only one side has, as one difference.
     pub(super) fn whole(
         &mut self,
         owner: Option<&str>,
@@ -267,7 +267,7 @@ impl<'j> Walk<'j> {
 }
 
 impl Record {
-    /// Adds the messages of an equal difference. The shorter path is kept.
+    /// Merges an equal difference into this one: adds its messages, and keeps the shorter path.
     fn merge(&mut self, other: Self) {
         self.finding.level = self.finding.level.max(other.finding.level);
         self.operations.extend(other.operations);

@@ -60,8 +60,8 @@ pub(super) fn compare(
     }
 }
 
-/// Lengths in bytes up to which the old and the new side check bodies, if the new one is greater.
-/// `None` otherwise. Bodies above the length are refused.
+/// Lengths in bytes up to which the old and the new side check bodies, if the new length is
+/// greater. `None` otherwise. Each side refuses bodies above its length.
 fn checks_longer(
     old: (Of<'_>, &ir::Treatment),
     new: (Of<'_>, &ir::Treatment),
@@ -91,8 +91,8 @@ fn streams_unchecked((side, treatment): (Of<'_>, &ir::Treatment)) -> bool {
         && operations.any(has_multipart)
 }
 
-/// Length up to which an operation checks bodies, in bytes. None if it refuses no body for its
-/// content.
+/// Length up to which an operation checks bodies, in bytes. `None` if the operation refuses no body
+/// because of its content.
 fn checked((side, treatment): (Of<'_>, &ir::Treatment)) -> Option<u64> {
     let is_block = |mode: Mode| mode == Mode::Block;
     let own = treatment.forwarding.validate.as_ref();

@@ -13,7 +13,8 @@ pub(crate) fn goes_elsewhere(class: Class, id: &str) -> bool {
     class == Class::Moved || id == "policies-changed"
 }
 
-/// Digest of the upstreams to which policies and settings of a treatment send requests or copies.
+/// Digest of the upstreams to which the policies and settings of an operation's treatment send
+/// requests or copies of requests.
 pub(crate) fn ends(side: Of<'_>, treatment: &ir::Treatment) -> String {
     let policies = treatment.chain.iter().filter_map(|link| match link {
         Link::Authenticate => None,

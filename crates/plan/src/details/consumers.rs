@@ -15,7 +15,7 @@ use crate::{Change, Class, Plan, Section};
 pub(super) fn consumers(old: &ir::Gateway, new: &ir::Gateway, plan: &mut Plan) {
     let admitting = AdmissionRules::of(new);
     let (old, new) = (&old.shared, &new.shared);
-    // Certificates and tokens that consumers of the new side list.
+    // Certificates and tokens listed by consumers of the new side.
     let listed: BTreeSet<String> = new.consumers.iter().flat_map(foreign).collect();
     for (name, was, is) in both(&old.consumers, &new.consumers) {
         let credentials = |consumer: Option<&ir::Consumer>| -> BTreeSet<(String, Option<u64>)> {
@@ -140,7 +140,8 @@ pub(super) fn consumers(old: &ir::Gateway, new: &ir::Gateway, plan: &mut Plan) {
 const OF_TOKENS: &str = "only a token of this consumer with another value of the claim would show \
     the change";
 
-/// Reason for a missing witness: an expression reads the value, and its meaning is unknown.
+/// Reason for a missing witness: an expression of an `authorize` policy reads the value, and gwc
+/// does not evaluate expressions.
 const OF_EXPRESSIONS: &str = "an expression reads the value, and it may admit callers without it";
 
 /// Claims that the caller of a client certificate has.
@@ -155,7 +156,7 @@ const UNLISTED: &str = "admitted without a consumer";
 /// Text that precedes the description of tokens ([`ir::Holder::description`]).
 const TOKEN: &str = "token ";
 
-/// Descriptions of the credentials of a consumer that others issue: certificates and tokens.
+/// Descriptions of a consumer's credentials that other parties issue: certificates and tokens.
 fn foreign(consumer: &ir::Consumer) -> impl Iterator<Item = String> {
     let certificates = consumer.certificates.iter();
     let certificates = certificates.map(|one| format!("{CERTIFICATE}{}", one.name));

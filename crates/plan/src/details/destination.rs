@@ -1,5 +1,5 @@
-//! Effective destinations of a chain: the places to which its policies send requests, copies of
-//! requests, and clients.
+//! Effective destinations of a chain: the hosts and paths to which its policies forward requests,
+//! send copies of requests, and redirect clients.
 //!
 //! As in the engine, the order of policies matters. The first policy that responds ends the chain.
 //! If there are several splits, the last one selects the upstream. Rewrites are applied one after
@@ -56,8 +56,8 @@ fn class(is_same: bool) -> Class {
     }
 }
 
-/// Returns the effective destinations of a chain, one string for each decision. Chains with equal
-/// results send traffic to the same destinations.
+/// Returns the effective destinations of a chain as texts. Chains with equal results send traffic
+/// to the same destinations.
 pub(super) fn in_force(steps: &[Step]) -> Vec<String> {
     let mut fields: BTreeMap<String, Field> = BTreeMap::new();
     let mut texts = Vec::new();

@@ -157,8 +157,8 @@ pub(super) fn restated(subject: &str, old: &Settings, new: &Settings, lines: &mu
     settings(&tables::RESTATED, subject, old, new, lines);
 }
 
-/// List of upstreams with their shares for display, such as `orders weight 9`. Null if there is
-/// none.
+/// List of the upstreams of a split with their weights, for display, such as `orders weight 9`.
+/// Null if there is none.
 fn shares(settings: &Settings, path: &[&str]) -> Value {
     let mut shares: BTreeMap<&str, Vec<String>> = BTreeMap::new();
     for one in settings.iter() {
@@ -196,7 +196,7 @@ fn join(subject: &str, path: &[String]) -> String {
     }
 }
 
-/// Like [`amount`], but the value 0 means no limit.
+/// Reads a limit like [`amount`], except that the value 0 means no limit.
 fn or_off(value: Option<&Written>, absent: u128) -> Amount {
     match amount(value, Is(absent)) {
         Amount::Of(0, _) => Amount::Endless,
@@ -252,7 +252,7 @@ fn flag(old: Option<&Written>, new: Option<&Written>) -> Class {
     }
 }
 
-/// Class of a change between degrees of protection.
+/// Class of a change between two degrees of protection: a greater degree protects more.
 fn stronger(old: u8, new: u8) -> Class {
     match old.cmp(&new) {
         Ordering::Less => Class::Strengthen,
@@ -261,7 +261,7 @@ fn stronger(old: u8, new: u8) -> Class {
     }
 }
 
-/// Degree to which logs hide a value of this form.
+/// Degree to which a setting hides values in logs. A greater degree hides more.
 fn hidden(form: Option<&Written>) -> u8 {
     match form {
         Some(Written::One(Scalar::Text(form))) => match form.as_str() {

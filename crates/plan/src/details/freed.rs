@@ -1,4 +1,4 @@
-//! Callers that are still admitted after their consumer was removed: by a token with
+//! Effects of removing a consumer whose callers are still admitted: by a token with
 //! `consumer_claim`, by a signature's key id, by a certificate, or by a token that the consumer
 //! listed. Each of them is then a caller without a consumer (data-plane.md). Limits with `key:
 //! consumer` count each such caller separately, and the upstream receives another name.
@@ -50,7 +50,7 @@ fn key_ids(checked: &auth::Checked) -> BTreeSet<String> {
     ids.collect()
 }
 
-/// Policies of a gateway, each with its name in plans.
+/// Policies of a gateway, each with the name that plans show.
 fn policies(gateway: &ir::Gateway) -> impl Iterator<Item = (String, &ir::Policy)> {
     let shared = gateway.shared.policies.iter();
     let shared = shared.map(|policy| (policy.name.clone(), policy));

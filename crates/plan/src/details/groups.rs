@@ -7,13 +7,14 @@ use serde_json::Value;
 use super::fields::shown;
 use crate::Class;
 
-/// Group of settings below one path. If all of them are added or removed, the plan has one line.
+/// Group of settings below one path. If all settings of the group are added or removed together,
+/// the plan has one line for them.
 pub(super) struct Group {
     pub(super) path: &'static [&'static str],
     /// Class of the line if the group is added. The removal has the opposite class.
     pub(super) comes: Class,
-    /// Settings that determine the path, host or fields of requests that the gateway sends. Each has
-    /// a line of its own, also if the group is added.
+    /// Settings that determine the path, host or fields of requests that the gateway sends. Each of
+    /// these settings has a separate line, even if the whole group is added.
     pub(super) sends: &'static [&'static str],
 }
 

@@ -1,5 +1,5 @@
 //! Limits that count requests of several operations with one counter. If one counter is split into
-//! several, the limit admits more; if counters are joined, it admits less.
+//! several, the limit admits more requests. If several counters are joined, it admits fewer.
 //!
 //! The comparison is by cells of requests (see [`crate::routing`]), so that a new name of an
 //! operation, API or policy cannot hide a change.
@@ -29,8 +29,8 @@ pub(crate) struct OperationAt<'a> {
     pub(crate) operation: &'a ir::Operation,
 }
 
-/// Cells of requests that both sides serve. Each cell has an operation on the old side and one on
-/// the new side.
+/// Cells of requests that both sides serve. A cell is a set of requests that one operation handles
+/// on the old side and one operation on the new side.
 #[derive(Debug)]
 pub(crate) struct Cells<'a> {
     gateways: [&'a ir::Gateway; 2],
@@ -48,18 +48,19 @@ struct Counter<'a> {
     label: String,
     /// Id of the route (`KEY@MOUNT`), if each route has a counter. Otherwise empty.
     route: String,
-    /// Indices of the cells that the counter counts.
+    /// Indices of the cells whose requests the counter counts.
     cells: Vec<usize>,
 }
 
-/// Counters on one side, and the counters of each cell.
+/// Counters on one side, and for each cell of requests the counters that count it.
 struct Counters<'a> {
     all: Vec<Counter<'a>>,
     of_cell: Vec<Vec<usize>>,
 }
 
 impl<'a> Cells<'a> {
-    /// Creates an empty set of cells. `None` if a side has no policy with a counter.
+    /// Creates an empty set of cells of two gateways. `None` if a side has no policy with a
+    /// counter.
     pub(crate) fn new(old: &'a ir::Gateway, new: &'a ir::Gateway) -> Option<Self> {
         let counts = |gateway: &ir::Gateway| {
             let own = gateway.apis.iter().flat_map(|api| &api.policies);
@@ -73,7 +74,7 @@ impl<'a> Cells<'a> {
         })
     }
 
-    /// Adds a cell of requests that `old` served and `new` serves.
+    /// Adds a cell: requests that `old` served and `new` serves.
     pub(crate) fn add(&mut self, old: OperationAt<'a>, new: OperationAt<'a>) {
         let address = |one: OperationAt<'_>| {
             let mount = std::ptr::from_ref(one.mount) as usize;
@@ -143,7 +144,7 @@ impl<'a> Cells<'a> {
         plan.changes.push(change.of(reference(api, operation)));
     }
 
-    /// Counters on one side, with the counters of each cell.
+    /// Counters on one side, and for each cell of requests the counters that count it.
     fn counters(&self, side: usize) -> Counters<'a> {
         let shared = &self.gateways[side].shared;
         let mut counters = Counters {
@@ -197,8 +198,8 @@ impl<'a> Cells<'a> {
 }
 
 impl<'a> Counters<'a> {
-    /// Cells of the counter at `index`, each with the candidates of the other side: counters of the
-    /// same kind that may take over the requests of the cell.
+    /// Cells of the counter at `index`, each with its candidates: counters of the same kind on the
+    /// other side that may count the requests of the cell.
     ///
     /// A counter whose name another counter of the cell already has on this side continues that
     /// counter. It is a candidate only if it is at least as tight as the counter at `index`. Cells
@@ -227,7 +228,7 @@ impl<'a> Counters<'a> {
         cells.collect()
     }
 
-    /// Cells of a counter that its successor on the other side does not count, each with the
+    /// Cells of a counter that its successor on the other side does not count. Each cell has the
     /// candidate that counts it. Empty if one counter takes over all cells.
     ///
     /// The successor is the best candidate by these criteria, in this order: the closest match
@@ -289,7 +290,7 @@ impl Closeness {
     }
 }
 
-/// Policies that are looser than another candidate of the same cell with the same closeness. Does
+/// Candidates that are looser than another candidate of the same cell with the same closeness. Does
 /// not compare policies of [`Closeness::Equal`].
 fn eclipsed(
     cells: &[(usize, Vec<usize>)],
@@ -330,7 +331,8 @@ fn by_route(policy: &ir::Policy) -> bool {
     keys.contains(&"route")
 }
 
-/// True if the counter belongs to a `concurrency` policy, which counts only requests in progress.
+/// True if the counter belongs to a `concurrency` policy. Such a counter counts only requests in
+/// progress.
 fn is_concurrency(counter: &Counter<'_>) -> bool {
     counter.policy.checked.kind() == "concurrency"
 }

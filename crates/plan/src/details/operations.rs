@@ -34,7 +34,7 @@ impl Line {
     }
 }
 
-/// API on one side of a comparison, and the shared definitions of its gateway.
+/// API on one side of a comparison, and the definitions of gateway.yaml on that side.
 #[derive(Clone, Copy)]
 pub(crate) struct Of<'a> {
     pub(crate) api: &'a ir::Api,
@@ -62,7 +62,8 @@ pub(crate) fn of_cell(
 ) -> Vec<Line> {
     let mut lines = treatments((old, was), (new, is));
     if old.api.name != new.api.name {
-        // Policies that the same API defines on both sides are compared at their definition.
+        // Policies that the same API defines on both sides are compared elsewhere, once per
+        // definition.
         for link in &was.chain {
             if let Link::Own(name) = link
                 && is.chain.contains(link)
@@ -239,7 +240,8 @@ fn treatments(
     let (mut before, mut after) = (was.settings(), is.settings());
     let sources = (retries(was, old), retries(is, new));
     if Retries::are_compared_here((&sources.0, was), (&sources.1, is)) {
-        // The sources of the retries differ: compare the retries as if both had the same source.
+        // The retries of the two sides have different sources. Compare their settings as if they
+        // had the same source.
         let with = |settings: Settings, retries: &Retries<'_>| {
             let settings = settings.without(|path| path[0] == "retries");
             match retries.settings() {
@@ -266,8 +268,8 @@ enum Retries<'a> {
     Upstream(Option<&'a policy::traffic::retry::Checked>),
 }
 
-/// Effective retry settings of an operation: its own, otherwise those of the last retry policy of
-/// its chain, otherwise those of its upstream.
+/// Effective retry settings of an operation: its own settings, otherwise the settings of the last
+/// retry policy in its chain, otherwise the settings of its upstream.
 fn retries<'a>(treatment: &'a ir::Treatment, side: Of<'a>) -> Retries<'a> {
     if let Some(own) = &treatment.retries {
         return Retries::Own(own);
@@ -304,7 +306,8 @@ impl Retries<'_> {
         };
         match (was, is) {
             (Self::Own(_), Self::Own(_)) | (Self::Upstream(_), Self::Upstream(_)) => false,
-            // If one policy replaces the other in the chain, the comparison of chains pairs them.
+            // If one of these policies replaces the other in the chain, the comparison of chains
+            // pairs them.
             (Self::Policy(a, _), Self::Policy(b, _)) => a != b && (has(other, a) || has(own, b)),
             _ => true,
         }
@@ -452,7 +455,7 @@ fn renamed<'n>(
     (alone, added)
 }
 
-/// Compares the settings of two policies of one kind.
+/// Adds a line for each setting that differs between two policies of one kind.
 pub(super) fn settings(subject: &str, before: &Checked, after: &Checked, lines: &mut Vec<Line>) {
     let kind = after.kind();
     if before.kind() == kind {
@@ -502,10 +505,10 @@ fn kind_of<'s>(treatment: &ir::Treatment, name: &str, side: Of<'s>) -> Option<&'
     definition(treatment, name, side).map(|(_, checked)| checked.kind())
 }
 
-/// Names of policies of a chain, with the side and the treatment of that chain.
+/// Names of policies of a chain, with the side and the treatment (effective settings) of the chain.
 type ChainPolicies<'n, 's> = (&'n [&'n String], (Of<'s>, &'s ir::Treatment));
 
-/// True if the other chain lacks one of these limits.
+/// True if the other chain has no limit that is as tight as one of these limits.
 fn lacks((names, (from, own)): ChainPolicies<'_, '_>, other: (Of<'_>, &ir::Treatment)) -> bool {
     let mut names = names.iter();
     names.any(|name| is_looser(definition(own, name, from), other))

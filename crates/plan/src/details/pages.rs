@@ -27,7 +27,7 @@ fn media_type<'a>(nearest_first: &[&'a Settings], reason: &str) -> Option<&'a st
 
 /// Reports error reasons for which browsers newly execute the body, or no longer do. These lines
 /// replace the lines about the media types. `old` and `new` contain the error settings in order of
-/// precedence: those of the API or gateway itself, then the inherited ones.
+/// precedence: first the settings of the API or gateway itself, then the inherited settings.
 pub(super) fn compare(
     subject: &str,
     (old, new): (&[&Settings], &[&Settings]),

@@ -1,5 +1,5 @@
-//! Comparison of the limits of plans, for each consumer: the limits of the consumer's old plan, and
-//! those of its new plan.
+//! Comparison of the limits of consumers' plans (sets of limits for a group of consumers): for each
+//! consumer, the limits of its old plan and of its new plan.
 
 use std::collections::BTreeMap;
 
@@ -11,11 +11,11 @@ use super::operations::{Line, settings};
 use crate::pairs::both;
 use crate::{Change, Class, Plan, Section};
 
-/// Plans of a consumer on both sides.
+/// Names of the plans of a consumer on the old and the new side. `None`: no plan.
 type Move<'a> = [Option<&'a str>; 2];
 
-/// Reports consumers whose plans have other limits than before. Settings of a limit that both
-/// plans have are compared where the policy is defined.
+/// Reports consumers whose plan on the new side has other limits than their plan on the old side.
+/// Settings of a limit that both plans have are compared where the policy is defined.
 pub(super) fn plans(old: &ir::Gateway, new: &ir::Gateway, plan: &mut Plan) {
     let mut moves: BTreeMap<Move<'_>, Vec<&str>> = BTreeMap::new();
     for (name, was, is) in both(&old.shared.consumers, &new.shared.consumers) {

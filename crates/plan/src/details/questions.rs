@@ -48,7 +48,7 @@ fn questions<'a>(
 struct CalledService {
     /// Name of the upstream.
     service: String,
-    /// Places of credentials, such as a field name or `query key`.
+    /// Names of the parts of a request that carry credentials, such as a field name or `query key`.
     places: BTreeSet<String>,
     /// True if the response of the service may be sent to the client.
     answers: bool,
@@ -195,8 +195,8 @@ impl Known {
     }
 }
 
-/// Reports credentials that another service newly receives, and services that newly answer clients.
-/// Changed hosts of an upstream that both sides use are reported with the upstream.
+/// Reports credentials that another service newly receives, and services whose responses clients
+/// newly receive. Changed hosts of an upstream that both sides use are reported with the upstream.
 pub(super) fn credentials(
     (old, was): (Of<'_>, &ir::Treatment),
     new: (Of<'_>, &ir::Treatment),
@@ -250,9 +250,9 @@ pub(super) fn of_new(old: &ir::Gateway, new: &ir::Gateway, plan: &mut Plan) {
     }
 }
 
-/// Operations of a gateway whose chains call one authorization service.
+/// Operations of a gateway whose chains call a certain authorization service.
 struct Askers<'a> {
-    /// Operations, with true for `on_outage: open`.
+    /// Operations that call the service. The flag is true for `on_outage: open`.
     all: Vec<(&'a ir::Api, &'a ir::Operation, bool)>,
 }
 

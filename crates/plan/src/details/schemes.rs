@@ -10,8 +10,8 @@ use super::operations::Line;
 use crate::Class;
 
 /// Reports credentials that the upstream newly receives, no longer receives, or receives in another
-/// field. If only one side requires a credential at a place, only the requirement change is
-/// reported.
+/// field. If only one side requires a credential in a field or parameter, only the changed
+/// requirement is reported.
 pub(super) fn schemes(
     old: (&ir::Api, &ir::Treatment),
     new: (&ir::Api, &ir::Treatment),
@@ -49,17 +49,18 @@ pub(super) fn schemes(
     }
 }
 
-/// Handling of the credentials at one place in the requests of one operation.
+/// Handling of a credential in the requests of one operation, for one field or parameter.
 #[derive(Clone, Copy, Default)]
 struct Seen {
-    /// True if the operation requires a scheme at this place.
+    /// True if the operation requires a security scheme whose credential is in this field or
+    /// parameter.
     is_asked: bool,
     is_stripped: bool,
 }
 
-/// Handling of an API's credentials by an operation, by place. If the operation requires schemes at
-/// a place, the credential is stripped if all of them strip it. Otherwise it is stripped if any
-/// scheme of the API strips it.
+/// Handling of an API's credentials by an operation. Key: the place of the credential (field or
+/// parameter). If the operation requires schemes with this place, the gateway strips the credential
+/// if all of them strip it. Otherwise it strips the credential if any scheme of the API strips it.
 fn seen<'a>((api, treatment): (&'a ir::Api, &ir::Treatment)) -> BTreeMap<&'a Place, Seen> {
     let uses = treatment
         .security

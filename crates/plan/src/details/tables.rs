@@ -1,8 +1,9 @@
-//! Tables that define the class of a change of each setting.
+//! Tables of the settings of each kind of definition. A row defines the class of a change of the
+//! setting.
 //!
-//! A row determines the class of a difference, for example from the direction of a number. For
-//! settings of access, the row refers to the access comparison. A setting without a row is reported
-//! as `changed`.
+//! The class may depend on the values, for example on the direction in which a number changes. For
+//! settings that affect access, the row refers to the access comparison. A setting without a row is
+//! reported as `changed`.
 
 use policy::change_rows;
 use policy::changes::Absent::{Is, NoLimit, Unknown};
@@ -24,7 +25,8 @@ pub(super) struct Table {
     pub(super) groups: &'static [Group],
 }
 
-/// Direction of a list of retry conditions, with the conditions of the default.
+/// Comparison of `retries.on`: each additional condition causes more retries. The argument lists the
+/// conditions that apply if the key is absent.
 const RETRIED: Direction = Each(&["connect-failure", "refused-stream"]);
 
 /// Returns the table for a kind of policy.

@@ -96,7 +96,7 @@ fn classify_listener_lines(lines: &mut [Line]) -> BTreeSet<String> {
     let mut both_ways = BTreeSet::new();
     for line in lines {
         if line.id == "client-cert-fields-changed" {
-            // With `pass`, a trusted proxy provides the client certificate.
+            // With `pass`, trusted proxies provide the client certificate in a field.
             let passes = |value: &Value| value.as_str() == Some("pass");
             line.class = match (passes(&line.old), passes(&line.new)) {
                 (false, true) => Class::Weaken,
@@ -244,8 +244,8 @@ fn reach(address: &Value) -> u8 {
     }
 }
 
-/// Reports settings that are written differently but have the same meaning. Called if there is no
-/// other difference, so that no change stays unreported.
+/// Reports settings that are written differently but have the same meaning. Called only if no other
+/// difference was found, so that such a change is still reported.
 pub(super) fn restated(old: &ir::Gateway, new: &ir::Gateway, plan: &mut Plan) {
     let mut lines = Vec::new();
     let empty = Settings::default();
@@ -360,7 +360,7 @@ pub(super) fn restated(old: &ir::Gateway, new: &ir::Gateway, plan: &mut Plan) {
     push(plan, lines, |_| Section::Routing);
 }
 
-/// Reports changes of one API, except those of its operations.
+/// Reports the changes of one API, except the changes of its operations.
 pub(super) fn api(old: Of<'_>, new: Of<'_>, plan: &mut Plan) {
     let mut lines = Vec::new();
     let (was, is) = (old.api, new.api);
@@ -428,7 +428,7 @@ fn bind(changes: &mut [Change], scope: &str, policies: &ir::Set<ir::Policy>, sha
 }
 
 /// Compares policies that both sides define. Also reports added and removed policies that no chain
-/// uses; the comparison of chains reports the others.
+/// uses; the comparison of chains reports added and removed policies that are in use.
 fn policies(
     scope: &str,
     (old, new): (&ir::Set<ir::Policy>, &ir::Set<ir::Policy>),
@@ -443,8 +443,8 @@ fn policies(
             } else {
                 &used_after
             };
-            // A chain contains no policy that only sets a parameter, such as `timeout`. Such
-            // policies and unused ones are reported here.
+            // Chains do not contain policies that only set a parameter, such as `timeout`. Report
+            // these policies and unused policies here.
             if !used.contains(name) {
                 let shown = |policy: &ir::Policy| policy_value(&policy.checked);
                 let ids = ("policy-added", "policy-removed");

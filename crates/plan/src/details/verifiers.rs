@@ -79,8 +79,8 @@ pub(super) fn replaced(
     }
 }
 
-/// Verifiers of the credentials that an operation accepts, by the place of the credential. Includes
-/// the token verifiers to which other verifiers refer.
+/// Verifiers of the credentials that an operation accepts, by the field or parameter of the
+/// credential. Includes the token verifiers to which other verifiers refer.
 fn by_place<'a>(
     of: Of<'a>,
     treatment: &ir::Treatment,
@@ -110,8 +110,8 @@ fn verifier(scheme: &ir::Scheme) -> Option<&str> {
     }
 }
 
-/// Compares the settings of two verifiers of one kind. If they are in use, the access comparison
-/// already reports the settings that decide about access.
+/// Compares the settings of two verifiers of one kind. If the verifiers are in use, settings that
+/// affect access are left out, because the access comparison reports them.
 fn compare(
     subject: &str,
     (was, is): (&ir::Verifier, &ir::Verifier),
@@ -121,7 +121,8 @@ fn compare(
     let kind = is.checked.kind();
     let rest = |verifier: &ir::Verifier| -> Settings {
         let mut settings = verifier.checked.settings();
-        // The table contains the default timeout of `introspection`. Add that of `oidc`.
+        // The table has the default timeout of `introspection` only. Add the default timeout of
+        // `oidc`.
         if kind == "oidc" && !settings.has(&["timeout"]) {
             let default = Written::One(Scalar::Duration(oidc::TIMEOUT_MS));
             settings = settings.with(&["timeout"], default);

@@ -103,7 +103,7 @@ pub(super) fn differ(
     })
 }
 
-/// Difference if a message is expected that the decision does not have.
+/// Difference for an expected message (request or response) that the decision does not have.
 fn message(what: &str) -> (String, String, String) {
     let text = |text: &str| text.to_owned();
     (text(what), text("(any message)"), text("(no message)"))

@@ -119,7 +119,7 @@ impl Coverage {
         }
     }
 
-    /// Name of each kind of items, with its share.
+    /// Names of the kinds of items, each with its coverage.
     #[must_use]
     pub fn kinds(&self) -> [(&'static str, &Share); 4] {
         [

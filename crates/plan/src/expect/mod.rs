@@ -30,7 +30,7 @@ pub struct Failure {
     pub expected: String,
     /// Value of the decision.
     pub actual: String,
-    /// Help, such as a similar known name.
+    /// Help for the user, such as a known name that is similar. `None`: no help.
     pub help: Option<String>,
     /// Location in the test file.
     pub span: Span,
@@ -52,7 +52,7 @@ pub struct Runner<'a> {
     side: &'a Side,
     ranges: RangeFiles,
     plain: Oracle,
-    /// Engines that accept the credentials of tests, by the consumer that owns the credentials.
+    /// Engines that accept the credentials of tests. Key: the consumer that owns the credentials.
     credentialed: BTreeMap<Option<String>, Oracle>,
     now_s: u64,
 }
@@ -130,7 +130,7 @@ impl<'a> Runner<'a> {
         Ok(run.collect())
     }
 
-    /// Mistakes in a test that do not depend on its requests, such as unknown names.
+    /// Finds the mistakes in a test that do not depend on its requests, such as unknown names.
     fn mistakes(&self, case: &TestCase) -> Vec<Failure> {
         let gateway = &self.side.lowered.gateway;
         let mut found = Vec::new();

@@ -12,7 +12,8 @@ use super::{Failure, Runner};
 use crate::ask::Question;
 use crate::route::{GivenCredentials, carry};
 
-/// Prefix of the `code` of a failure of the upstream: the gateway had forwarded the request.
+/// Prefix of the `code` in problem documents about failures of the upstream. The gateway had
+/// forwarded the request.
 const UPSTREAM: &str = "upstream_";
 /// `code` of a request that no operation handles.
 const NO_ROUTE: &str = "no_route";
@@ -31,9 +32,9 @@ pub struct Received {
 /// Differences of a response from an expectation.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Comparison {
-    /// Differences. Empty: everything that was compared matches.
+    /// Differences. Empty: all compared properties match.
     pub failures: Vec<Failure>,
-    /// Number of expectations that a client cannot see.
+    /// Number of expectations that are not compared, because a client cannot see the property.
     pub unseen: usize,
 }
 
@@ -69,8 +70,8 @@ pub fn visible(expect: &[Spanned<Expected>]) -> usize {
     expect.iter().filter(seen).count()
 }
 
-/// Name, expected value and actual value of a property, if the values differ. The outer `None`: a
-/// client does not see the property.
+/// Name, expected value and actual value of a property, if the values differ. The outer `None`
+/// means that a client does not see the property, the inner `None` that the values are equal.
 fn difference(
     received: &Received,
     expected: &Expected,
@@ -92,7 +93,8 @@ fn difference(
                 "forward" => own.is_none(),
                 "reject" => own.is_some_and(|code| code != NO_ROUTE),
                 "none" => own == Some(NO_ROUTE),
-                // A client cannot tell the gateway's own response from that of an upstream.
+                // A client cannot distinguish the gateway's own response from a response of an
+                // upstream.
                 _ => return None,
             };
             let actual = match code {
@@ -114,7 +116,8 @@ fn difference(
 }
 
 impl Runner<'_> {
-    /// Builds the request of a test for a running gateway. `given`: texts of valid credentials.
+    /// Builds the request of a test for a running gateway. `given` contains the texts of real
+    /// credentials.
     ///
     /// # Errors
     /// Returns the reason if the request cannot be sent.

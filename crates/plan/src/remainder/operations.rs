@@ -1,4 +1,4 @@
-//! Parts of operations that a comparison of one part at a time covers: the fields of an operation.
+//! Fields of operations, for comparing each field of an operation alone.
 
 use std::collections::BTreeSet;
 
@@ -21,9 +21,9 @@ pub(super) enum Field {
     Timeout,
     /// Maximum length of a request body.
     MaxBody,
-    /// Settings, with those of forwarding and retries.
+    /// Settings of the operation, including the settings of forwarding and retries.
     Settings,
-    /// Allowed readings of ambiguous paths.
+    /// Setting `path_readings`: handling of ambiguous paths.
     PathReadings,
     /// Behaviour for a final slash.
     TrailingSlash,
@@ -100,7 +100,7 @@ pub(super) fn add<'a>(
     come_and_gone(sides, (was, is), index, parts);
 }
 
-/// True if two operations differ in any field other than the index of the treatment.
+/// True if two versions of an operation differ in any field other than the index of the treatment.
 fn differ((was, before): Of<'_>, (is, after): Of<'_>) -> bool {
     let [a, b] =
         [(was, before), (is, after)].map(|(api, one)| &api.treatments[one.treatment as usize]);
@@ -174,7 +174,7 @@ fn come_and_gone<'a>(
     }
 }
 
-/// Puts an operation with this treatment into its API.
+/// Adds an operation with this treatment to its API.
 fn put(half: &mut Half, (api, operation): Of<'_>, treatment: ir::Treatment) {
     edit(&mut half.gateway.apis, &api.name, |target| {
         let index = u32::try_from(target.treatments.len()).unwrap_or(u32::MAX);
@@ -223,7 +223,8 @@ impl Field {
             Self::TrailingSlash => format!("{trailing_slash:?}"),
             Self::Priority => priority.to_string(),
             Self::Requests => {
-                // Leave out the names of path parameters, which are part of the contract.
+                // Leave out the names of path parameters, because the comparison of contracts
+                // covers them.
                 let template = without_names(&template.to_string());
                 format!("{method} {template} {conditions:?} {owns:?}")
             }

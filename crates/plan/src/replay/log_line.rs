@@ -1,5 +1,5 @@
-//! Requests in lines of access logs: those of gwd, the combined format of NGINX and Apache, the
-//! default format of Envoy, and JSON lines with the same names of fields.
+//! Requests in lines of access logs. Formats: gwd's own format, the combined format of NGINX and
+//! Apache, the default format of Envoy, and JSON lines with the field names of these programs.
 
 use std::borrow::Cow;
 
@@ -22,8 +22,8 @@ pub struct LoggedRequest<'l> {
     pub target: Cow<'l, str>,
 }
 
-/// Fields of a JSON line. The first names are those of gwd, the aliases those of Envoy's and
-/// NGINX's usual JSON formats.
+/// Fields of a JSON line. The first names are gwd's names. The aliases are the names in the usual
+/// JSON formats of Envoy and NGINX.
 #[derive(Deserialize)]
 struct Fields<'l> {
     #[serde(borrow, default)]

@@ -1,5 +1,6 @@
-//! Logged requests at two gateways: which ones another operation would serve, which would be refused
-//! or newly served, and which belong to an operation that the plan changes (plan.md, *Requests of access logs*).
+//! Effects of a plan on logged requests: requests that another operation would serve, that would be
+//! refused or newly served, or whose operation the plan changes (plan.md, *Requests of access
+//! logs*).
 //!
 //! Access logs contain no credentials and few fields, so that only routing is decided for each
 //! request. A request that stays with its operation counts as *changed* if a line of the plan names
@@ -23,10 +24,11 @@ use super::{Class, Plan, Section, Side};
 use log_line::LoggedRequest;
 use sample::At;
 
-/// Maximum number of requests whose result is kept. A log contains the same paths many times.
+/// Maximum number of requests whose result is kept. Results are kept because logs contain the same
+/// paths many times.
 const KEPT_MAX: usize = 1 << 20;
 
-/// Difference in the treatment of a request.
+/// Effect of the new version on a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Effect {
     /// Served before, refused now.
@@ -81,19 +83,20 @@ impl Effect {
     }
 }
 
-/// Requests with the same effect, and the same owners on both sides.
+/// Requests with the same effect, and the same owners (operations) on both sides.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Group {
     /// The effect.
     pub effect: Effect,
-    /// Owner before and after: the key of an operation, `gateway`, or the reason of the refusal.
+    /// Owners of the requests on the old and the new side: the key of an operation, `gateway`, or
+    /// the reason of the refusal.
     pub owners: [String; 2],
     /// Number of requests.
     pub count: u64,
     /// Classes of the plan's lines about the operation. Empty unless the effect is `Changed`.
     pub classes: BTreeSet<Class>,
-    /// Method and target of the first request, safe for display, without credentials and the values
-    /// that the access log hides.
+    /// Method and target of the group's first request, safe for display. Excludes credentials and
+    /// the values that the access log hides.
     pub sample: String,
 }
 
@@ -102,7 +105,7 @@ pub struct Group {
 pub struct Replayed {
     /// Number of requests.
     pub requests: u64,
-    /// Number of lines without a request that can be read.
+    /// Number of lines that contain no readable request.
     pub unread: u64,
     /// Groups with an effect other than `Same`, by effect and then by count, the largest first.
     pub groups: Vec<Group>,
@@ -115,13 +118,14 @@ pub struct Replay {
     sides: [Oracle; 2],
     /// Classes of the plan's lines by the key of the operation.
     lines: HashMap<String, BTreeSet<Class>>,
-    /// Default of requests without a listener, and without a host.
+    /// Listener of requests whose log line names no listener. The next field is the host of
+    /// requests whose log line names no host.
     listener: Option<String>,
     host: String,
     /// Query parameters of the credentials of both sides.
     credentials: Box<[Box<str>]>,
     groups: Vec<Group>,
-    /// Index in `groups` by effect and owners.
+    /// Index in `groups`, by effect and by the owners on both sides.
     by_owners: HashMap<(Effect, [String; 2]), usize>,
     /// Index in `groups` by the hash of a request. The hash has a random key, so that nobody can
     /// write a log with collisions.
@@ -139,9 +143,9 @@ enum Found<'s> {
 }
 
 impl Replay {
-    /// Begins a replay. `plan` is the comparison of the two sides. Requests without a listener count
-    /// as those of `listener`, by default the only listener of a side or the first one; requests
-    /// without a host have `host`.
+    /// Begins a replay. `plan` is the comparison of the two sides. A request without a listener
+    /// counts as a request to `listener`. Default: the only listener of a side, or the first one. A
+    /// request without a host has `host`.
     ///
     /// # Errors
     /// Returns the error with which gwd would refuse a side.
@@ -224,7 +228,8 @@ impl Replay {
         self.known.insert(hash, group);
     }
 
-    /// Effect on a request, and its owners. `None` if the request is malformed.
+    /// Finds the owners of a request on both sides (the operations that handle it), and compares
+    /// them. Returns the effect and the owners. `None` if the request is malformed.
     fn judge(&self, request: &LoggedRequest<'_>) -> Option<(Effect, [String; 2])> {
         let [old, new] = &self.sides;
         let (was, is) = (self.find(old, request)?, self.find(new, request)?);
@@ -355,8 +360,9 @@ fn name(found: &Found<'_>) -> String {
     }
 }
 
-/// Classes of the lines about each operation. Lines of ROUTING are decided for each request, and
-/// those of DOCS change no request.
+/// Classes of the lines about each operation. Lines of the section Routing are left out, because
+/// the replay decides routing for each request, and lines of the section Docs, because they change
+/// no request.
 fn lines(plan: &Plan) -> HashMap<String, BTreeSet<Class>> {
     let mut lines: HashMap<String, BTreeSet<Class>> = HashMap::new();
     for change in &plan.changes {

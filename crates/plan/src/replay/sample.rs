@@ -1,5 +1,5 @@
-//! Sample of a group of logged requests, without the values that gwd's access log does not show.
-//! Other logs contain credentials and hidden parameters.
+//! Sample of a group of logged requests, without the values that gwd's access log hides. The logs
+//! of other servers may contain credentials and hidden parameters.
 
 use engine::{Owner, Snapshot};
 use http::Uri;
@@ -31,20 +31,21 @@ pub(super) fn credentials(sides: [&Side; 2]) -> Box<[Box<str>]> {
     names.collect()
 }
 
-/// Method, path and query of a request, safe for display. A value that one side hides is hidden.
-/// `sides` are the sides that admit the request; `hides_values` is true if a side hides values.
+/// Method, path and query of a request, safe for display. A value is hidden if at least one side
+/// hides it. `sides` are the sides that admit the request; `hides_values` is true if a side hides
+/// values.
 pub(super) fn sample(
     request: &LoggedRequest<'_>,
     names: &[Box<str>],
     (sides, hides_values): (&[At<'_>], bool),
 ) -> String {
     let target: Option<Uri> = request.target.parse().ok();
-    // An absolute URL can have user information, which is no part of the sample.
+    // An absolute URL can contain user information. The sample leaves it out.
     let path = target.as_ref().map_or(REDACTED, Uri::path);
     let mut query = target.as_ref().and_then(Uri::query).map(str::to_owned);
     let hide = |_: LogForm, _: &str| REDACTED.to_owned();
     let mut hidden = Vec::new();
-    // Without an operation, it is not known which part of the path has a value.
+    // If no operation matches the path, it is unknown which segments contain values.
     let mut is_known = !sides.is_empty() || !hides_values;
     for side in sides {
         let owner = engine::owner(side.snapshot, side.listener, &side.head);

@@ -212,8 +212,9 @@ fn unmet(wanted: &Condition, head: &RequestHead) -> String {
     format!("it needs `{}`; the request {has}", condition(wanted))
 }
 
-/// Routes at other hosts that the user may have meant: routes that would match if the mount of the
-/// request's host did not exist, and, if no route is selected, routes that match at another host.
+/// Routes at other hosts that the user may have meant. These would match if the mount of the
+/// request's host did not exist. If no route is selected, also the routes that match at another
+/// host.
 fn elsewhere(route_request: RouteRequest<'_>, nobody: bool, head: &RequestHead) -> Vec<Candidate> {
     let snapshot = route_request.oracle.snapshot();
     let listener = route_request.question.listener;
@@ -303,7 +304,7 @@ fn patterns(route_request: RouteRequest<'_>) -> Vec<HostPattern> {
         .collect()
 }
 
-/// Reason why no route is selected. None if the candidates already show it.
+/// Reason why no route is selected. `None` if the list of candidates already shows the reason.
 pub(super) fn why_nobody(
     route_request: RouteRequest<'_>,
     head: &RequestHead,

@@ -23,9 +23,9 @@ pub struct Step {
     /// Kind of the policy.
     pub kind: String,
     /// Level of the configuration that adds the step: `required`, `defaults`, `document`, `path` or
-    /// `operation`.
+    /// `operation`. `None` if it is unknown or the step is built in.
     pub from: Option<&'static str>,
-    /// Place in the source.
+    /// Source location that adds the step. `None` if it is unknown or the step is built in.
     pub place: Option<Place>,
     /// Settings by path. Secrets are shown as references.
     pub settings: BTreeMap<String, String>,
@@ -45,16 +45,17 @@ pub enum Outcome {
         /// Machine-readable reason of the refusal.
         reason: &'static str,
     },
-    /// The outcome depends on the answer of another service, which only gwd asks.
+    /// The outcome depends on the answer of another service. gwc does not call the service.
     Depends,
     /// The step responded to the request.
     Reply {
         /// HTTP status of the response.
         status: u16,
     },
-    /// An earlier step ended the chain, or the step is a limit of another plan: it did not run.
+    /// The step did not run: an earlier step ended the chain, or the step is a limit of a plan that
+    /// the caller does not have.
     NotRun,
-    /// gwd does not support the step yet, so the decision ignores it.
+    /// gwd does not support the step yet, so the decision of `gwc route` ignores it.
     LeftOut,
 }
 
@@ -135,8 +136,8 @@ pub(super) fn steps(here: Here<'_>, decided: &Decided<'_>) -> Vec<Step> {
                 // The engine runs only the last `cors` of the chain.
                 Outcome::NotRun
             } else if parameter {
-                // `retry` and `circuit_breaker` control the attempts at the upstream, which follow the
-                // last step. A `validate` that is off checks nothing.
+                // `retry` and `circuit_breaker` control the attempts at the upstream, which follow
+                // the last step. A `validate` policy that is off checks nothing.
                 match decided.verdict {
                     Verdict::Forward => Outcome::Continue,
                     Verdict::Reply(_) | Verdict::Reject(_) | Verdict::Ask(_) => Outcome::NotRun,
@@ -174,7 +175,7 @@ pub(super) fn steps(here: Here<'_>, decided: &Decided<'_>) -> Vec<Step> {
     steps
 }
 
-/// Gives the outcome "not run" to limits of plans that the caller does not have.
+/// Sets the outcome of limits to "not run" if they belong to plans that the caller does not have.
 pub(super) fn leave_other_plans(
     route_request: RouteRequest<'_>,
     plan: Option<&str>,
@@ -195,7 +196,7 @@ pub(super) fn leave_other_plans(
     }
 }
 
-/// Outcome of the step with this number. Numbers begin at 1.
+/// Outcome of the step with this number. The first step has the number 1.
 fn outcome(snapshot: &Snapshot, decided: &Decided<'_>, number: usize) -> Outcome {
     match number.cmp(&decided.ran) {
         std::cmp::Ordering::Less => Outcome::Continue,
@@ -268,7 +269,8 @@ pub(super) fn policy<'a>(here: Here<'a>, link: &Link) -> Option<&'a ir::Policy> 
     }
 }
 
-/// Level and place that set a field, and places of the values that it overrides.
+/// Level and source location of a field's value, and source locations of the values that it
+/// overrides.
 fn source(here: Here<'_>, field: &str) -> (Option<&'static str>, Option<Place>, Vec<Place>) {
     match here.route_request.field(&here.operation.key, field) {
         Some(FieldSource::Written {

@@ -23,7 +23,7 @@ pub struct Credential {
 }
 
 /// Texts of real credentials, by the name of their scheme. A request to a running gateway carries
-/// them instead of the credentials of witnesses.
+/// these texts instead of the credentials of witnesses.
 #[derive(Default)]
 pub struct GivenCredentials(BTreeMap<String, Zeroizing<String>>);
 
@@ -39,14 +39,14 @@ pub enum NoCredential {
         /// Names of the API's schemes.
         known: Vec<String>,
     },
-    /// The request already has a credential at the place of this scheme.
+    /// The request already has a value in the field or parameter of this scheme.
     Twice(String),
     /// The scheme is a client certificate. A forged certificate does not pass the TLS handshake.
     Certificate(String),
 }
 
 impl GivenCredentials {
-    /// Text of the credential of a scheme, if one was given.
+    /// Text of the real credential for a scheme. `None` if the user gave none.
     #[must_use]
     pub fn get(&self, scheme: &str) -> Option<&str> {
         self.0.get(scheme).map(|text| text.as_str())
@@ -121,8 +121,8 @@ pub(super) fn owner(consumer: &str) -> String {
 /// witnesses ([`witness::with_witness`]), unless the request goes to a running gateway.
 ///
 /// # Errors
-/// Returns an error if the API has no such scheme, or if the request already has a value at the
-/// scheme's place.
+/// Returns an error if the API has no such scheme, or if the request already has a value in the
+/// scheme's field or parameter.
 pub fn carry(
     route_request: RouteRequest<'_>,
     credentials: &[Credential],
@@ -142,8 +142,8 @@ pub fn carry(
     let found = found.map(|one| Ok((one, find(route_request, api, &one.scheme)?)));
     let found: Vec<(&Credential, &ir::Scheme)> = found.collect::<Result<_, NoCredential>>()?;
     let valid = found.iter().filter(|(credential, _)| credential.valid);
-    // One caller has all these credentials, because a token may be bound to the certificate of
-    // another scheme.
+    // Build the tokens for one caller with all credentials, because a token may be bound to the
+    // certificate of another scheme.
     let tokens = tokens_for(route_request, api, valid.map(|(_, scheme)| *scheme));
     let roles = witness::required_roles(uses(api));
     for (credential, scheme) in found {

@@ -34,8 +34,8 @@ pub enum Source {
     Unknown,
 }
 
-/// Lists the effective settings: those of the operation, and with `--all` also those of the mount,
-/// upstream and listener.
+/// Lists the effective settings of the operation. With `--all`, also lists the settings of the
+/// mount, upstream and listener.
 pub(super) fn fields(here: Here<'_>) -> Vec<Field> {
     let mut fields = of_operation(here);
     if here.route_request.all {

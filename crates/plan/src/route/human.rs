@@ -232,7 +232,8 @@ fn named(operation: &Operation) -> String {
     )
 }
 
-/// Describes the shares of a split, and the property of the request that selects one.
+/// Describes the upstreams of a split with their weights, and the property of the request that
+/// selects one upstream. `None` without a split.
 fn shares(upstream: &Upstream) -> Option<String> {
     if upstream.shares.is_empty() {
         return None;

@@ -7,7 +7,7 @@ use super::upstream::{Head, Response, Upstream};
 use super::{Answer, Candidate, Field, Operation, Outcome, Step};
 use model::source_map::Place;
 
-/// Builds the fields of `route/v1`, except those that all JSON documents share.
+/// Builds the fields of `route/v1`, except the fields that all JSON documents of gwc have.
 #[must_use]
 pub fn document(answer: &Answer) -> Value {
     let allow = answer.response.as_ref().and_then(|response| {

@@ -4,12 +4,12 @@ use std::net::{IpAddr, SocketAddr};
 
 use bundle::ir::{Listener, Protocol};
 
-/// Listener that matches a URL, with a note if other parts of the URL do not match it.
+/// Listener that matches a URL, with a note for the user if it does not match all parts of the URL.
 #[derive(Debug, PartialEq, Eq)]
 pub struct MatchedListener<'l> {
     /// Name of the listener.
     pub name: &'l str,
-    /// Note about the choice of the listener, for the user.
+    /// Note for the user about the choice of the listener. `None` if the whole URL matches.
     pub note: Option<String>,
     /// Names of the listeners that match the URL equally well.
     pub others: Vec<&'l str>,
@@ -92,7 +92,7 @@ pub fn listener_of<'l>(
     }))
 }
 
-/// True if the protocol of a listener matches the scheme of a URL.
+/// True if the protocol of a listener (HTTP or HTTPS) matches the scheme of a URL.
 fn speaks(listener: &Listener, scheme: &str) -> bool {
     match listener.protocol {
         Protocol::Http => scheme == "http",

@@ -45,7 +45,8 @@ pub struct RouteRequest<'a> {
     pub question: &'a Question,
     /// Assumed answers of the services that policies and verifiers call while gwd runs.
     pub assumptions: &'a [Assumption],
-    /// True to list all settings, and near misses even if an operation handles the request.
+    /// True to list all settings, and to list operations with similar paths even if an operation
+    /// handles the request.
     pub all: bool,
 }
 
@@ -60,27 +61,28 @@ pub struct Answer {
     pub decision: Decision,
     /// HTTP status if the gateway itself responds.
     pub status: Option<u16>,
-    /// Machine-readable reason, as in problem documents and logs.
+    /// Machine-readable reason, as in problem documents and logs. `None`: no reason applies.
     pub reason: Option<&'static str>,
-    /// Further explanation.
+    /// Explanation of the decision as text. `None`: the other fields explain it.
     pub why: Option<String>,
-    /// Operation that handles the request.
+    /// Operation that handles the request. `None`: no operation handles it.
     pub operation: Option<Operation>,
-    /// Owner of the operation.
+    /// Owner of the operation. `None`: no owner is set.
     pub owner: Option<String>,
     /// Consumer that the credentials identify, if any.
     pub consumer: Option<String>,
-    /// Security scheme whose credential was accepted, by its name in the bundle.
+    /// Security scheme whose credential was accepted, by its name in the bundle. `None`: no
+    /// credential was accepted.
     pub scheme: Option<String>,
     /// Routes whose template matches but that do not handle the request, each with the reason.
     pub candidates: Vec<Candidate>,
-    /// Operations whose template almost matches the path.
+    /// Operations whose template almost matches the path: near misses.
     pub near: Vec<Candidate>,
     /// Steps of the chain, in order.
     pub chain: Vec<Step>,
     /// Upstream and the request that it receives. `None` if the request is not forwarded.
     pub upstream: Option<Upstream>,
-    /// Response that the gateway itself sends.
+    /// Response that the gateway itself sends. `None`: the gateway sends no response of its own.
     pub response: Option<Response>,
     /// Effective settings.
     pub effective: Vec<Field>,
@@ -97,7 +99,7 @@ pub enum Decision {
     Respond,
     /// The gateway refuses the request.
     Reject,
-    /// The decision depends on the answer of another service, which only gwd asks.
+    /// The decision depends on the answer of another service. gwc does not call the service.
     Depends,
     /// No operation handles the request. The status is 404.
     None,
@@ -108,7 +110,7 @@ pub enum Decision {
 pub struct Operation {
     /// Key of the operation.
     pub key: String,
-    /// `operationId` of the operation.
+    /// `operationId` of the operation. `None`: the document sets none.
     pub id: Option<String>,
     /// HTTP method.
     pub method: String,
@@ -120,7 +122,7 @@ pub struct Operation {
     pub host: String,
     /// Name of the API.
     pub api: String,
-    /// Source location of the operation's method.
+    /// Source location of the operation's method. `None` without a source map.
     pub place: Option<Place>,
 }
 
@@ -267,7 +269,8 @@ fn explain(
     }
 }
 
-/// Explains which service's answer decides, and by which option the user can assume an answer.
+/// Explains that the answer of a service decides, and names the option with which the user can
+/// assume an answer.
 fn depends(route_request: RouteRequest<'_>, effect: &Effect, decided: &Decided<'_>) -> String {
     let askers = route_request.oracle.asker_names(decided, effect);
     let asker = askers.first().copied().unwrap_or("authenticate");
@@ -309,7 +312,7 @@ fn depends(route_request: RouteRequest<'_>, effect: &Effect, decided: &Decided<'
     }
 }
 
-/// Explains why a path is ambiguous, with another path as which an upstream could read it.
+/// Explains why a path is ambiguous, with another path that an upstream could understand instead.
 fn ambiguous(route_request: RouteRequest<'_>, head: &RequestHead, route: &RouteRef<'_>) -> String {
     let snapshot = route_request.oracle.snapshot();
     match readings::ambiguity(snapshot, route_request.question.listener, head, route) {

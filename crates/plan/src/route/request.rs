@@ -28,7 +28,7 @@ pub struct ReceivedHead {
     pub listener: usize,
     /// Indices of the listeners that match the URL equally well.
     pub others: Vec<usize>,
-    /// Note about the choice of the listener, for the user.
+    /// Note for the user about the choice of the listener. `None`: no note is needed.
     pub note: Option<String>,
 }
 

@@ -26,7 +26,7 @@ const REQUEST_ID: &str = "x-request-id";
 pub struct Upstream {
     /// Name of the upstream.
     pub name: String,
-    /// Source location of the upstream's definition.
+    /// Source location of the upstream's definition. `None` without a source map.
     pub place: Option<Place>,
     /// Targets of the upstream. One of them, selected by weight, receives the request.
     pub targets: Vec<Target>,
@@ -38,14 +38,15 @@ pub struct Upstream {
     pub changed: Vec<(String, String, String)>,
     /// Header fields that the gateway removes.
     pub removed: Vec<String>,
-    /// Maximum size of the request body, in bytes. `None`: unlimited.
+    /// Maximum size of the request body, in bytes. `None`: the gateway has no limit for this
+    /// operation.
     pub max_body_bytes: Option<u64>,
     /// Timeout for the response head, in milliseconds.
     pub timeout_ms: u64,
     /// Shares of the split that applies. Empty without a split.
     pub shares: Vec<Share>,
-    /// True if the request id selects the share. Another request of the same client may then go to
-    /// another upstream.
+    /// True if the request id selects the share of a split. Another request of the same client may
+    /// then go to another upstream.
     pub by_request: bool,
     /// Upstreams that receive a copy of the request.
     pub mirrors: Vec<String>,
@@ -107,7 +108,7 @@ impl Response {
 struct Secrets {
     fields: BTreeSet<String>,
     parameters: Vec<Box<str>>,
-    /// Parameters of the operation with a form of their own in logs.
+    /// Parameters of the operation whose form in logs `log` or `redact` sets.
     logged: Box<[LoggedParameter]>,
 }
 
@@ -330,8 +331,8 @@ impl Secrets {
         }
     }
 
-    /// Returns the request target with the values of credential parameters hidden, and of
-    /// parameters that logs do not show.
+    /// Returns the request target. Hides the values of credential parameters and of parameters that
+    /// logs do not show.
     fn target(&self, target: &str) -> String {
         let Some((path, query)) = target.split_once('?') else {
             return target.to_owned();

@@ -1,7 +1,7 @@
 //! Automata that match a string with several template segments at the same time.
 //!
-//! Each position of an automaton is a bit, and the positions of all automata are one row of words.
-//! Reading a byte takes a few instructions per automaton.
+//! Each position of an automaton is one bit. The positions of all automata are stored in one row of
+//! 64-bit words, so that reading a byte takes a few instructions per automaton.
 
 use std::collections::BTreeSet;
 
@@ -17,15 +17,16 @@ pub(super) struct Automata {
     all: Vec<Automaton>,
     /// Bytes that occur in the segments.
     named: BTreeSet<u8>,
-    /// Number of words of [`Positions`].
+    /// Number of 64-bit words of [`Positions`].
     words: usize,
 }
 
 #[derive(Debug)]
 struct Automaton {
-    /// Number of words.
+    /// Number of 64-bit words that the positions of this automaton take.
     words: usize,
-    /// Word and bit of the last position, at which the string is accepted.
+    /// Index of the word, and the bit in it, of the last position. The automaton accepts a string
+    /// at this position.
     end: (usize, u64),
     /// Positions at which any number of bytes is consumed.
     many: Box<[u64]>,
@@ -71,7 +72,7 @@ impl Automata {
         row
     }
 
-    /// Positions after reading a byte.
+    /// Set of positions after reading a byte.
     pub(super) fn next(&self, from: &Positions, byte: u8) -> Positions {
         let mut row = vec![0; self.words].into_boxed_slice();
         let (mut from, mut rest) = (&from[..], &mut row[..]);

@@ -1,4 +1,5 @@
-//! Comparison of cells of requests: the changes in each cell, with a witness for each change.
+//! Comparison of cells. A cell is a set of requests that one route handles on the old side and one
+//! route on the new side. Each change in a cell has a witness.
 
 use rustc_hash::FxHashMap;
 use serde_json::Value;
@@ -32,7 +33,7 @@ const TOO_MANY_STEPS: &str = "no example: the search for a message ended at its 
 /// Reason for a missing witness: no request shows the change.
 const NO_REQUEST: &str = "no request shows the change";
 
-/// Comparison of the cells at one listener and host.
+/// Comparison of the cells (sets of requests) at one listener and host.
 pub(super) struct Cells<'c, 'a> {
     pub(super) place: &'c Place,
     pub(super) tables: [&'c Table<'c, 'a>; 2],
@@ -47,14 +48,15 @@ pub(super) struct CellResults {
     pub(super) changes: Vec<Change>,
     /// Messages about witnesses that do not show their change. Each is a bug in the comparison.
     pub(super) bugs: Vec<String>,
-    /// Reason why the next change has no witness: gwc cannot run one of its policies.
+    /// Reason why the next change has no witness: gwc cannot run one of its policies. `None`: gwc
+    /// can run all policies.
     pub(super) undecidable: Option<&'static str>,
     /// Pairs of an old route that lost requests and the new route that now serves them.
     pub(super) moved: Vec<(u32, u32)>,
     /// Pairs of an old and a new route that serve the same requests. If there are many candidates,
     /// some pairs may serve no common request.
     pub(super) exchanged: Vec<(u32, u32)>,
-    /// Other routes of each table from which or to which requests may have moved.
+    /// Further routes of each table that may have gained or lost requests.
     pub(super) others: [Vec<u32>; 2],
 }
 
@@ -67,7 +69,7 @@ pub(super) struct Cell {
 }
 
 impl<'a> Cells<'_, 'a> {
-    /// Compares all non-empty cells of a task's route.
+    /// Compares all non-empty cells with requests of the route that `task` names.
     pub(super) fn of(&self, task: Task) -> CellResults {
         let mut results = CellResults::default();
         match task {
@@ -108,8 +110,8 @@ impl<'a> Cells<'_, 'a> {
     }
 
     /// Compares the requests that `route` serves on one side and a route of table `side` serves on
-    /// the other side. With many such routes, one route represents each group with equal
-    /// treatment.
+    /// the other side. If there are many such routes, compares only one route of each group with
+    /// equal treatment.
     fn exchanged(&self, side: usize, (route, others): (u32, &[u32]), results: &mut CellResults) {
         let exchange = |other: u32, results: &mut CellResults| match side {
             0 => self.served_by_both(other, route, results),
@@ -165,7 +167,7 @@ impl<'a> Cells<'_, 'a> {
     }
 
     /// Compares the requests that `before` served and `after` now serves. Returns false if there
-    /// are none.
+    /// are no such requests.
     fn served_by_both(&self, before: u32, after: u32, results: &mut CellResults) -> bool {
         let (was, is) = (self.before(before), self.after(after));
         let pair = self.pairs.of(was, is);
@@ -263,7 +265,7 @@ impl<'a> Cells<'_, 'a> {
         results: &mut CellResults,
     ) {
         let (was, is) = (self.before(before), self.after(after));
-        // If a policy of the old route refused every caller, no caller had access.
+        // If a policy of the old route refused every caller, no caller had access before.
         let nobody = self.pairs.before(was).is_nobody();
         for difference in &pair.access {
             let (class, id) = match difference.verdict {
@@ -295,8 +297,8 @@ impl<'a> Cells<'_, 'a> {
             let mut witness = None;
             if difference.component == "who" && difference.why_none.is_none() {
                 let (old_who, new_who) = (self.pairs.before(was), self.pairs.after(is));
-                // Find a caller that only one side admits: the new side, unless access only becomes
-                // stricter.
+                // Find a caller that only one side admits: the new side, unless the change only
+                // makes access stricter.
                 let opens = class != Class::Strengthen;
                 let uncovered = if opens {
                     new_who.who().uncovered(old_who.who())
@@ -321,8 +323,7 @@ impl<'a> Cells<'_, 'a> {
         }
     }
 
-    /// Reports differences between the set of messages that the old side accepts and that of the
-    /// new side.
+    /// Reports differences between the sets of messages that the old side and the new side accept.
     fn messages(&self, pair: &Pair, cell: &Cell, is: &Route<'_>, results: &mut CellResults) {
         let Some(enforced) = &pair.enforced else {
             return;
@@ -477,7 +478,7 @@ impl<'a> Cells<'_, 'a> {
         self.push(results, change, route, witness, NO_REQUEST);
     }
 
-    /// Returns the cell of these two owners. `None` if it contains no requests.
+    /// Returns the cell of requests with these owners. `None` if there are no such requests.
     fn cell(&self, owners: [Owner; 2]) -> Option<Cell> {
         let bare = smallest(self.tables, owners, &Values::default())?;
         Some(Cell { owners, bare })
@@ -527,7 +528,7 @@ fn restated((was, is): &(String, String)) -> Change {
     )
 }
 
-/// Adds the operation and place of a route to a change.
+/// Adds the operation of a route, and the listener and host of its requests, to a change.
 pub(super) fn about(change: Change, route: &Route<'_>, place: &Place) -> Change {
     let mut change = change.of(route.reference());
     change.places.insert(RequestPlace {

@@ -1,5 +1,5 @@
-//! Example requests of a cell: selection of the caller, and search for requests that show a
-//! difference.
+//! Example requests of a cell (set of requests that the same routes handle): selection of the
+//! caller, and search for requests that show a difference.
 
 use std::net::IpAddr;
 
@@ -30,8 +30,8 @@ struct Caller<'r, 'a> {
 }
 
 impl<'a> Cells<'_, 'a> {
-    /// Finds a witness with the credentials of one of these alternatives that only one side admits:
-    /// the new side if `opens` is true, otherwise the old side.
+    /// Finds a witness whose credentials satisfy one of these security alternatives, and that only
+    /// one side admits: the new side if `opens` is true, otherwise the old side.
     pub(super) fn admitted_caller(
         &self,
         cell: &Cell,
@@ -62,9 +62,9 @@ impl<'a> Cells<'_, 'a> {
                 continue;
             }
             // Both versions serve the request, so it shows no difference. This is no bug if the
-            // requirements differ in the sources of credentials or in claims. Neither is it with
-            // scopes or roles: the upstream may check the scopes, and another credential of the
-            // caller may have the role.
+            // requirements differ in the sources of credentials or in claims. It is also no bug if
+            // a requirement contains scopes or roles: the upstream may check the scopes, and
+            // another credential of the caller may have the role.
             let agree = self.sources_differ(cell.owners) || self.asks_for_rights(cell.owners);
             // A witness has no certificate or signature of a consumer with roles.
             let is_unroled = lacks_roles(
@@ -156,8 +156,8 @@ impl<'a> Cells<'_, 'a> {
         [before, after]
     }
 
-    /// True if the requirements differ in the sources of credentials, in claim names, or in facts
-    /// that no witness can show.
+    /// True if the requirements differ in the sources of credentials, in claim names, or in
+    /// requirements that no witness can show.
     fn sources_differ(&self, owners: [Owner; 2]) -> bool {
         let [Owner::Route(was), Owner::Route(is)] = owners else {
             return false;
@@ -339,8 +339,8 @@ impl<'a> Cells<'_, 'a> {
     }
 }
 
-/// Path with the values of a message in place of the parameters of its template. `None` if the path
-/// has another number of parameters.
+/// Replaces the parameter values in a request path by the values of a message. `None` if the
+/// message has another number of path values.
 fn with_parameters(
     path: &str,
     template: &ir::Template,

@@ -37,7 +37,7 @@ struct Node<'t> {
     literals: Literals<'t>,
     /// Children for patterns and case-insensitive literals, without duplicates.
     others: Vec<(&'t Segment, u32)>,
-    /// Segments of `others` without parameter names.
+    /// Segments of `others`, in the same order, without parameter names.
     erased: Vec<Segment>,
     parameter: Option<u32>,
     /// Routes whose template ends at this node.
@@ -154,7 +154,8 @@ impl<'t> Index<'t> {
         &self.nodes[node as usize].rests
     }
 
-    /// Adds the segments after a node to the segments that compete for a request's next segment.
+    /// Adds the child segments of a node to `rivals`, the segments that can match the next segment
+    /// of a request's path.
     pub(super) fn rivals<'i>(&'i self, node: u32, rivals: &mut Rivals<'i>) {
         let node = &self.nodes[node as usize];
         rivals.literals.push(&node.literals);
@@ -165,7 +166,7 @@ impl<'t> Index<'t> {
         }
     }
 
-    /// Adds the nodes that a segment with this text reaches from a node.
+    /// Adds the child nodes of a node whose segment matches this text.
     pub(super) fn step(&self, node: u32, text: &str, to: &mut Vec<u32>) {
         let node = &self.nodes[node as usize];
         to.extend(node.literals.get(text));
@@ -220,8 +221,8 @@ struct Meeting<'i, 't> {
 
 impl Meeting<'_, '_> {
     /// Collects the routes below a node that overlap the remaining segments. `tied` is the priority
-    /// of the template, as long as the segments compared so far have the same rank; routes that
-    /// certainly take precedence are then skipped.
+    /// of the template, as long as the segments compared so far have the same rank. Routes with a
+    /// greater priority take precedence and are then skipped.
     fn meet(&mut self, at: u32, rest: &[Segment], tied: Option<i32>) {
         self.visited += 1;
         let node = &self.index.nodes[at as usize];

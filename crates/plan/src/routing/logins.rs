@@ -1,6 +1,6 @@
-//! Policies that run before the gateway answers the paths of logins (`redirect_path`,
-//! `logout_path`). The operations of the APIs decide which policies these are
-//! ([`engine::guards`]), so that an edit of one operation can end the protection of a login.
+//! Guards: policies that run before the gateway answers the paths of logins (`redirect_path`,
+//! `logout_path`). The operations of the APIs determine the guards ([`engine::guards`]), so that an
+//! edit of one operation can end the protection of a login.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -24,7 +24,7 @@ type Owners<'o, 'a> = &'o [(&'a ir::Api, &'a ir::Mount)];
 /// Function that returns the outcomes of a request at the old and at the new version.
 pub(super) type Ask<'f> = &'f dyn Fn(&Draft) -> [Outcome; 2];
 
-/// Reason for a missing witness: the difference is not in the client's address.
+/// Reason for a missing witness: the guards differ in something other than the client's address.
 const ANSWERED: &str = "the gateway itself answers the path";
 
 /// Guards of each API whose schemes name a login, by the API's name.
@@ -47,7 +47,8 @@ struct Changed {
     guards: [Vec<String>; 2],
 }
 
-/// Paths of logins with other guards on the two sides: for each, the first place and all hosts.
+/// Paths of logins whose guards differ between the sides. Each path has the first listener and
+/// host, and all hosts.
 #[derive(Default)]
 pub(super) struct Logins<'a> {
     known: [Guards<'a>; 2],
@@ -66,7 +67,7 @@ impl<'a> Logins<'a> {
         self.changed.is_empty()
     }
 
-    /// Compares the paths of a host.
+    /// Compares the login paths of a host.
     pub(super) fn add(
         &mut self,
         place: &Place,
@@ -104,7 +105,7 @@ impl<'a> Logins<'a> {
         }
     }
 
-    /// Reports the differences of each path.
+    /// Reports the changed guards of each login path.
     pub(super) fn report(
         &self,
         (was, is): (&Lowered, &Lowered),
@@ -250,7 +251,8 @@ fn logins<'a>(
     })
 }
 
-/// Paths of the logins of these APIs. A guard runs if all APIs with the login have it.
+/// Paths of the logins that these APIs use, with their guards. A policy guards a path only if all
+/// APIs with the login have it as a guard.
 fn paths<'a>(
     gateway: &'a ir::Gateway,
     owners: Owners<'_, 'a>,
@@ -287,7 +289,8 @@ fn contents<'p>(own: &'p OwnPath<'_>) -> impl Iterator<Item = Vec<u8>> + 'p {
     own.guards.iter().map(|policy| guards::content(policy))
 }
 
-/// API with one open treatment, whose chain has these policies of gateway.yaml.
+/// Builds an API with one operation that is open to everyone. Its chain has these policies of
+/// gateway.yaml.
 fn alone(policies: &[String]) -> ir::Api {
     let chain = policies.iter().cloned().map(ir::Link::Shared);
     ir::Api {

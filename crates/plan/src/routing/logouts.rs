@@ -1,5 +1,5 @@
-//! Paths at which the gateway ends sessions (`logout_path` of a login). Without the path, the users
-//! of a host cannot end their sessions any more.
+//! Comparison of logout paths (`logout_path` of a login), at which the gateway ends sessions. If a
+//! host loses its logout path, its users can no longer end their sessions.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -39,7 +39,7 @@ impl Lost {
         }
     }
 
-    /// Reports one line for each path.
+    /// Reports one line for each lost logout path.
     pub(super) fn report(self, plan: &mut Plan) {
         for ((path, now), hosts) in self.0 {
             let now = match now.is_empty() {

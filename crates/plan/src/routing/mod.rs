@@ -106,7 +106,7 @@ pub(super) fn compare(old: Option<&Side>, new: &Side, plan: &mut Plan) -> Result
             overlay.compare((was, is), context, limited.as_mut(), plan);
         }
     }
-    // If a host could not be compared, its cells are missing, so do not compare counters.
+    // If a host could not be compared, its cells are missing. Do not compare counters then.
     limited = limited.filter(|_| plan.too_large.is_empty());
     if let Some(was) = was {
         for (before, after) in round::compare(&was.gateway, &is.gateway, plan) {
@@ -162,7 +162,7 @@ impl Engines {
 const PATTERNS: &str = "patterns of several parameters in one segment, at one place, take too many \
 steps; use fewer of them, or separate the parameters by `/`";
 
-/// Maximum number of paths named in a message.
+/// Maximum number of paths that a message about exceeded step limits names.
 const PATHS_NAMED_MAX: usize = 3;
 
 /// Names the paths with the most parameters in one segment.
@@ -202,12 +202,12 @@ struct Overlay<'a> {
     kept: Vec<(u32, u32)>,
 }
 
-/// Comparison to be made for one route.
+/// Route or pair of routes whose requests are compared.
 #[derive(Clone, Copy, Debug)]
 enum Task {
     /// Route on both sides whose requests are handled differently.
     Both(u32, u32),
-    /// Route on both sides to which other routes now leave different requests: a route for
+    /// Route on both sides that gains or loses requests because other routes changed: a route for
     /// undescribed requests, or a route whose template matches the path of a changed login.
     Rest(u32, u32),
     /// Route that only the new table has.
@@ -216,7 +216,7 @@ enum Task {
     Gone(u32),
 }
 
-/// Side with its mounts of one listener and host.
+/// Side of a comparison, with its mounts at one listener and host.
 type ServingSide<'o, 'a, L> = (L, &'o [(&'a ir::Api, &'a ir::Mount)]);
 
 impl<'a> Overlay<'a> {
@@ -289,14 +289,14 @@ impl<'a> Overlay<'a> {
         }
     }
 
-    /// Adds the cells of the routes that both sides have.
+    /// Adds the cells of the routes that both sides have to the comparison of counters.
     fn add_kept(&self, limited: &mut LimitedCells<'a>) {
         for pair in &self.kept {
             self.add(*pair, limited);
         }
     }
 
-    /// Adds the cell of an old and a new route.
+    /// Adds the cell of an old and a new route to the comparison of counters.
     fn add(&self, (before, after): (u32, u32), limited: &mut LimitedCells<'a>) {
         let (old, new) = (&self.old[before as usize], &self.new[after as usize]);
         if !old.redirects() && !new.redirects() {
@@ -364,8 +364,8 @@ impl<'a> Overlay<'a> {
             };
             let problem = format!("the paths of {place}{paths} cannot be compared: {reason}");
             plan.too_large.push(problem);
-            // Drop the results of this place: they are incomplete, and depend on the order in which
-            // threads took the steps.
+            // Drop the results of this listener and host: they are incomplete, and depend on the
+            // order in which threads used up the step limit.
             plan.changes.truncate(before.0);
             plan.bugs.truncate(before.1);
             if let Some(old) = plan.old {
@@ -377,8 +377,8 @@ impl<'a> Overlay<'a> {
 }
 
 impl Overlay<'_> {
-    /// One line for all changes of the place, which were not compared. It stands for changes of
-    /// every class, and an acknowledgement covers only these two bundles.
+    /// Creates one line for all changes of this listener and host, which were not compared. The
+    /// line may hide changes of any class. An acknowledgement covers only these two bundles.
     fn not_compared(&self, (old, new): (Digest, Digest), reason: &'static str) -> Change {
         let Place { listener, host } = &self.place;
         let subject = format!("paths of listener {listener}, host {host}");
@@ -411,12 +411,12 @@ fn changed_logins<'r>(
         .map(|(at, template)| (at, template, 0))
 }
 
-/// Memory addresses of a treatment, and of its operation and mount if a policy reads their names
-/// or requests are checked against their description (else 0). Routes with equal addresses have
-/// equal access.
+/// Memory addresses of a route's treatment, operation and mount. The addresses of operation and
+/// mount are 0 unless a policy reads their names or requests are checked against their description.
+/// Routes with equal addresses have equal access.
 type Same = (usize, usize, usize);
 
-/// Differences between treatments of the two sides. Each pair of treatments is compared only once.
+/// Differences between operation treatments of the two sides. Each pair is compared only once.
 struct Pairs<'a> {
     sides: (Option<&'a Lowered>, &'a Lowered),
     listener: &'a str,
@@ -424,19 +424,19 @@ struct Pairs<'a> {
     known: Mutex<FxHashMap<(Same, Same), Arc<Pair>>>,
 }
 
-/// Differences between the treatments of two routes.
+/// Differences between the treatments (effective settings) of an old and a new route.
 #[derive(Debug)]
 struct Pair {
     access: Vec<Difference>,
-    /// Descriptions of both requirements, if they admit the same callers but are written
-    /// differently.
+    /// Descriptions of the old and the new security requirement, if both admit the same callers but
+    /// are written differently. Otherwise `None`.
     restated: Option<(String, String)>,
     /// True if the requests go to another upstream.
     upstream: bool,
-    /// Differences between the set of messages that the old side accepts and that of the new side.
+    /// Differences between the messages that the two sides accept. `None`: no difference.
     enforced: Option<EnforcedDescriptions>,
 
-    /// Digest of the definitions to which both requirements refer by name.
+    /// Digest of the definitions to which the security requirements of both sides refer by name.
     asked: String,
 }
 
@@ -560,8 +560,8 @@ impl<'a> Pairs<'a> {
     /// Name of the upstream that receives a route's requests, or [`GATEWAY`] if a policy responds.
     fn upstream_name<'r>(&self, route: &Route<'r>) -> &'r str {
         let sides = self.sides.0.into_iter().chain([self.sides.1]);
-        // Look up the names of policies on the side of the route's API, because the other side may
-        // define other policies with these names.
+        // Look up policies on the side of the route's API, because the other side may define other
+        // policies with the same names.
         let own = sides
             .filter(|side| {
                 let api = side.gateway.apis.get(&route.api.name);
@@ -619,8 +619,8 @@ fn refuses(side: &Lowered, route: &Route<'_>) -> bool {
     answer(side, route).is_some_and(|status| status >= 400)
 }
 
-/// Digest of a route's security requirement: its schemes with their places, and the verifiers with
-/// all settings. With names alone, an acknowledgement would also cover another source of keys.
+/// Digest of a route's security requirement: schemes with their places, and verifiers with all
+/// settings. With names alone, an acknowledgement would also cover a verifier with other keys.
 fn digest_of(side: &Lowered, route: &Route<'_>) -> String {
     let security = &route.treatment().security;
     let mut bytes = bundle::codec::encode(security);
@@ -671,8 +671,8 @@ fn policies<'p>(
 }
 
 /// Digest of the handling of a new operation's requests: policies, destinations and rewrites. An
-/// acknowledgement therefore does not cover a later, wider handling. Upstreams that the old side
-/// has are left out, because they are compared separately.
+/// acknowledgement therefore does not cover a later version of the operation that admits more.
+/// Upstreams that the old side has are left out, because they are compared separately.
 fn treated((old, new): (Option<&Lowered>, &Lowered), route: &Route<'_>) -> String {
     let treatment = route.treatment();
     let shared = &new.gateway.shared;

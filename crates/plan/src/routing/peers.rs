@@ -1,5 +1,5 @@
-//! Peers that may connect to a listener. Compares the peers of which a listener requires or accepts
-//! a PROXY header.
+//! Comparison of the peers that may connect to a listener: peers that the listener requires to send
+//! a PROXY header, and peers of which it accepts one.
 
 use bundle::ir;
 

@@ -1,6 +1,6 @@
 //! Requests to upstreams that a change opens to more callers ([`model::outbound::openings`]): an
-//! operation newly reaches the upstream path of another operation with stricter access, or takes
-//! the place of such an operation.
+//! operation newly reaches the upstream path of another operation with stricter access, or replaces
+//! such an operation.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
@@ -32,7 +32,7 @@ const OTHER_REQUEST: &str =
 /// Maximum number of operations of the old side that a line names after `before:`.
 const NAMED_MAX: usize = 3;
 
-/// Old operation and the operation that now sends its requests to the upstream.
+/// Old operation and its successor: the new operation that sends the same requests to the upstream.
 pub(crate) type Successor<'a> = (OperationAt<'a>, OperationAt<'a>);
 
 /// Reports the requests to upstreams that the new side opens to more callers. Returns the operations
@@ -84,7 +84,8 @@ fn have_same_callers(old: &ir::Gateway, new: &ir::Gateway) -> bool {
     was.policies == is.policies && was.auth == is.auth && was.consumers == is.consumers
 }
 
-/// Comparison of two operations: its extent, true if their keys differ, and their identities.
+/// Key of a comparison of two operations: its extent, true if the operations' keys differ, and the
+/// memory addresses of both accesses ([`Accesses::identity`]).
 type Compared = (Extent, bool, [usize; 4]);
 
 /// Operations of both sides at their mounts, in the order of [`of_gateway`], and comparisons of
@@ -94,7 +95,8 @@ struct Accesses<'a, 'o> {
     identities: [ir::IdentityFields; 2],
     outbound: [&'o Outbound<'o>; 2],
     places: [Vec<OperationAt<'a>>; 2],
-    /// True if equal treatments of APIs with equal definitions give equal access.
+    /// True if names of verifiers, policies and consumers have the same meaning on both sides.
+    /// Equal treatments of APIs with equal definitions then give equal access.
     have_same_callers: bool,
     known: Mutex<FxHashMap<Compared, bool>>,
 }
@@ -187,8 +189,9 @@ impl<'a, 'o> Accesses<'a, 'o> {
         is_within
     }
 
-    /// Memory addresses that identify the access to an operation: that of its treatment, and that
-    /// of the operation if a policy reads its name or its messages are checked (else 0).
+    /// Memory addresses that identify the access to an operation: the address of its treatment, and
+    /// the address of the operation. The second address is 0 unless a policy reads the operation's
+    /// name or its messages are checked.
     fn identity(&self, side: Side, one: OperationAt<'_>) -> (usize, usize) {
         let gateway = self.gateways[number(side)];
         let described = one.api.messages.as_ref();
@@ -241,8 +244,8 @@ impl<'a, 'o> Accesses<'a, 'o> {
         }
     }
 
-    /// Reports operations that take the place of an operation with stricter access. Returns both
-    /// operations of each pair.
+    /// Reports operations that replace an operation with stricter access at its upstream. Returns
+    /// both operations of each pair.
     fn successors(&self, openings: &[Opening], plan: &mut Plan) -> Vec<Successor<'a>> {
         let mut lines: Vec<Change> = Vec::new();
         let mut pairs = Vec::new();
@@ -349,8 +352,8 @@ impl<'a, 'o> Accesses<'a, 'o> {
         lines
     }
 
-    /// Reports the operations with these keys that were changed: they may reach the path of a more
-    /// protected operation.
+    /// Reports the changed operations among these keys. Their upstream paths were not compared, so
+    /// that they may reach the path of a more protected operation.
     fn not_compared(&self, keys: &BTreeSet<&str>, plan: &mut Plan) {
         let mut before: FxHashMap<&str, Vec<OperationAt<'a>>> = FxHashMap::default();
         for one in &self.places[0] {
@@ -434,7 +437,7 @@ fn is_same(before: OperationAt<'_>, after: OperationAt<'_>) -> bool {
         && before.api.messages == after.api.messages
 }
 
-/// Lines about messages that the new side accepts and the old one refuses.
+/// Lines about messages that the new operation accepts and the old one refuses.
 fn unchecked(old: &Access<'_>, new: &Access<'_>) -> Vec<Change> {
     let Some(enforced) = schemas::enforced(old, new) else {
         return Vec::new();
@@ -458,8 +461,8 @@ fn unchecked(old: &Access<'_>, new: &Access<'_>) -> Vec<Change> {
         .collect()
 }
 
-/// True if a line is about a path parameter. Two paths of one request need not have the same
-/// parameters.
+/// True if a line is about a path parameter. The path templates of two operations need not have the
+/// same parameters.
 fn is_in_path(line: &Change) -> bool {
     line.subject.starts_with("parameter path ")
 }
@@ -474,7 +477,7 @@ fn opens(difference: &Difference) -> bool {
     matches!(difference.verdict, Verdict::Weaken | Verdict::Incomparable)
 }
 
-/// Digest of the treatment of an operation.
+/// Digest of the treatment (effective settings) of an operation.
 fn digest(one: OperationAt<'_>) -> Digest {
     Digest::of(&bundle::codec::encode(treatment(one)))
 }

@@ -58,26 +58,27 @@ pub(super) struct Table<'t, 'a> {
     kept: Index<'t>,
     /// Index of the other routes that serve requests, except ignored ones.
     changed: Index<'t>,
-    /// Index of the routes that serve no requests.
+    /// Index of the routes that match requests but do not serve them (answer 404).
     withheld: Index<'t>,
     /// True if at least one route has conditions on fields or parameters.
     pub(super) conditioned: bool,
-    /// True if the conditions of both tables name parameters that some servers read as one.
+    /// True if the conditions of both tables name parameters that some servers treat as the same
+    /// parameter.
     pub(super) has_lookalikes: bool,
     /// Number of remaining steps for matching patterns. The first table's number is used for both
     /// tables.
     pub(super) steps: Steps,
     /// Number of remaining steps for searches. The first table's number is used for both tables.
     pub(super) searches: Steps,
-    /// Indexes of each operation's routes, by operation key.
+    /// Positions of each operation's routes in the table, by operation key.
     of_operation: OnceLock<FxHashMap<&'t str, Vec<u32>>>,
     /// Digest of the requests of each route.
     digests: OnceLock<Vec<Digest>>,
 }
 
 impl<'t, 'a> Table<'t, 'a> {
-    /// Builds a table. `standing` has one element for each route. `others` is the number of routes
-    /// in the other table.
+    /// Builds a table. `standing` contains the relation of each route to the other table. `others`
+    /// is the number of routes in the other table.
     pub(super) fn new(routes: &'t [Route<'a>], standing: &[Relation], others: usize) -> Self {
         let entry = |at: u32| -> Entry<'t> {
             let route = &routes[at as usize];
@@ -175,8 +176,8 @@ impl<'t, 'a> Table<'t, 'a> {
         Digest::of(&bytes.copied().collect::<Vec<u8>>())
     }
 
-    /// Text that identifies the requests that an operation matches in this table. Used to find an
-    /// earlier version of the operation.
+    /// Text that identifies the requests that an operation matches in this table. With it, the plan
+    /// finds an earlier version of the operation under another key.
     pub(super) fn requests_of(&self, key: &str) -> String {
         let known = self.of_operation.get_or_init(|| {
             let mut known: FxHashMap<&str, Vec<u32>> = FxHashMap::default();
@@ -205,7 +206,7 @@ pub(super) enum Owner {
     Route(u32),
 }
 
-/// Method, path and values of a request, without listener and host.
+/// Method, path, fields and query parameters of a request, without listener and host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Found {
     pub(super) method: String,
@@ -225,7 +226,7 @@ pub(super) fn smallest(
     let (Some(side), Some(route)) = (side, owning(tables, owners).first().copied()) else {
         return bare;
     };
-    // A request of a route that serves no requests has no owner either.
+    // A request also has no owner if its route serves no requests.
     let withheld = tables[side].withheld.overlapping(&route.template);
     let found = withheld.into_iter().filter_map(|at| {
         let mut owners = owners;
@@ -235,7 +236,7 @@ pub(super) fn smallest(
     found.chain(bare).min_by_key(Found::length)
 }
 
-/// Routes among the owners. An owner can also be any route or none.
+/// Routes among the owners. Leaves out owners that are any route ([`Owner::Anyone`]) or none.
 fn owning<'s, 'a>(tables: [&'s Table<'_, 'a>; 2], owners: [Owner; 2]) -> Vec<&'s Route<'a>> {
     let routes = tables.into_iter().zip(owners);
     let routes = routes.filter_map(|(table, owner)| match owner {
@@ -247,7 +248,7 @@ fn owning<'s, 'a>(tables: [&'s Table<'_, 'a>; 2], owners: [Owner; 2]) -> Vec<&'s
 
 fn smallest_of(tables: [&Table<'_, '_>; 2], owners: [Owner; 2], sent: &Values) -> Option<Found> {
     let owning = owning(tables, owners);
-    // The gateway answers a login only at its exact path, not at other readings of that path.
+    // The gateway answers a login only at its exact path, and not at other spellings of that path.
     let keeps = owning
         .iter()
         .all(|route| route.tier != Tier::Login && !route.treatment().path_readings.is_strict());
@@ -307,8 +308,8 @@ struct Search<'s, 't, 'a> {
     owning: &'s [&'s Route<'a>],
     method: &'s str,
     sent: &'s Values,
-    /// True if no owning route is the path of a login, and all have `path_readings: keep`. The
-    /// search then includes ambiguous paths.
+    /// True if all owning routes have `path_readings: keep`, and none of them is the path of a
+    /// login. The search then includes ambiguous paths.
     keeps: bool,
 }
 
@@ -319,10 +320,10 @@ struct State {
     length: usize,
     path: String,
     segments: usize,
-    /// Current trie nodes, per table.
+    /// Current nodes of the index tries, for each of the two tables.
     nodes: [Vec<u32>; 2],
-    /// Routes of higher precedence that match every continuation of the path if the request meets
-    /// their conditions.
+    /// Table and index of routes of higher precedence that match every continuation of the path,
+    /// provided that the request meets their conditions.
     against: Vec<(usize, u32)>,
     /// Values of the complete request. `None` if the path continues.
     end: Option<Values>,
@@ -339,7 +340,7 @@ impl<'s, 'a> Search<'s, '_, 'a> {
         let least = lengths().max().unwrap_or(0).max(1);
         let most = match self.owning.iter().find(|route| !prefix(route)) {
             Some(exact) => exact.template.segments().len(),
-            // More segments than those of the deepest template make no difference.
+            // Segments beyond the depth of the deepest template make no difference.
             None => {
                 1 + self
                     .tables
@@ -411,7 +412,8 @@ impl<'s, 'a> Search<'s, '_, 'a> {
             .filter_map(|route| route.template.segments().get(state.segments))
             .collect();
         let mut rivals = Rivals::default();
-        // If a segment must be a literal, its text is fixed, so rivals need not be collected.
+        // If a segment must be a literal, its text is fixed. Competing segments then need not be
+        // collected.
         if !musts.iter().any(|must| matches!(must, Segment::Literal(_))) {
             for (table, nodes) in self.tables.iter().zip(&state.nodes) {
                 for node in nodes {
@@ -504,7 +506,7 @@ impl<'s, 'a> Search<'s, '_, 'a> {
                 let own = self.tables[side].routes[owner as usize].conditions();
                 stronger.next().is_none() && seen.meets(own)
             }
-            // The engine refuses an ambiguous request, also if another route matches it, too.
+            // The engine refuses an ambiguous request even if another route also matches it.
             Owner::Nobody => stronger
                 .max_by(|a, b| a.compare(b, self.method))
                 .is_none_or(|first| seen.is_ambiguous(first.conditions())),

@@ -1,5 +1,5 @@
-//! Operations of both sides that no request reaches any more, because other operations serve their
-//! requests, or that requests reach again.
+//! Operations of both sides that requests no longer reach, because other operations serve the
+//! requests, and operations that requests reach again.
 
 use std::collections::BTreeSet;
 

@@ -21,8 +21,8 @@ pub(super) struct Place {
     pub(super) host: String,
 }
 
-/// Returns a place for each listener and each host pattern of both sides, and for each listener and
-/// a host that no pattern matches, which only mounts without hosts serve.
+/// Returns a place for each listener and each host pattern of both sides. Also returns, for each
+/// listener, a place with a host that no pattern matches: only mounts without hosts serve it.
 pub(super) fn places(sides: &[&Lowered]) -> BTreeSet<Place> {
     let mounts = || {
         let apis = sides.iter().flat_map(|side| &side.gateway.apis);
@@ -34,7 +34,7 @@ pub(super) fn places(sides: &[&Lowered]) -> BTreeSet<Place> {
     let listeners: BTreeSet<&String> = mounts().flat_map(|mount| &mount.listeners).collect();
     let patterns = taken.iter().copied().chain([""]);
     let hosts: BTreeSet<String> = patterns.map(|pattern| instance(pattern, &taken)).collect();
-    // A client may request the host of one listener at any other listener.
+    // A client may send the host of one listener to any other listener.
     let place = |(listener, host): (&&String, &String)| Place {
         listener: (*listener).clone(),
         host: host.clone(),
@@ -45,8 +45,8 @@ pub(super) fn places(sides: &[&Lowered]) -> BTreeSet<Place> {
     every.map(place).collect()
 }
 
-/// Returns a host that the pattern matches and that no mount of either side names, because a host
-/// that a mount names has its own table.
+/// Returns a host that the pattern matches and that no mount of either side names. A host that a
+/// mount names would have its own table.
 fn instance(pattern: &str, taken: &BTreeSet<&str>) -> String {
     let free = |first: &str, parent: &str| {
         (0..)
@@ -107,8 +107,8 @@ pub(super) struct Route<'a> {
     pub(super) twin: bool,
     /// Precedence tier of the route.
     pub(super) tier: Tier,
-    /// True if the operation serves these requests. Otherwise the route only withholds them from
-    /// the routes for undescribed requests.
+    /// True if the operation serves the requests of this route. False: the requests get 404, and
+    /// the routes for undescribed requests do not receive them.
     pub(super) serves: bool,
 }
 
@@ -169,8 +169,8 @@ pub(super) fn routes<'a>(
     routes
 }
 
-/// Paths that the gateway answers itself, on the hosts of the APIs whose schemes name a login. No
-/// operation receives their requests, whatever the method.
+/// Routes for the paths of logins, which the gateway answers itself, at the mounts of APIs whose
+/// security schemes name a login. No operation receives requests for these paths, with any method.
 fn of_logins<'a>(
     owners: &[(&'a ir::Api, &'a ir::Mount)],
     auth: &ir::Set<ir::Verifier>,

@@ -1,5 +1,5 @@
-//! Example strings for one segment of a path: for each set of other segments that also match, the
-//! smallest string.
+//! Example strings for one segment of a path. For each set of other template segments that also
+//! match, the search finds the smallest string.
 //!
 //! The search extends strings byte by byte, smallest first, and keeps only strings that all
 //! required segments match. It tracks the positions in the automata of all other segments. Strings
@@ -15,11 +15,11 @@ use rustc_hash::FxHashSet;
 use super::automata::{Automata, Positions};
 
 /// Step limit for all segments of two tables: one step per automaton, position and byte. Tables
-/// with hundreds of patterns at one place need a tenth of the limit. Many patterns with many
-/// parameters need far more.
+/// with hundreds of patterns at one position of the path need a tenth of the limit. Many patterns
+/// with many parameters need far more.
 const STEPS_MAX: usize = 20_000_000;
 
-/// Step budget for a part of the comparison of two tables.
+/// Remaining steps for a part of the comparison of two tables.
 #[derive(Debug)]
 pub(super) struct Steps {
     left: AtomicUsize,
@@ -62,7 +62,7 @@ impl Steps {
 /// Characters of filler strings: readable, and unchanged by every normaliser.
 const FILLERS: &[u8] = b"0123456789abcdefghijklmnopqrstuvwxyz";
 
-/// Segments at one position of the tables, other than the required ones.
+/// Template segments at one position of the path that compete with the required segments.
 #[derive(Debug, Default)]
 pub(super) struct Rivals<'t> {
     /// Literals, grouped by node.
@@ -132,7 +132,8 @@ impl<'t> Literals<'t> {
 }
 
 /// Strings that all segments of `musts` match, smallest first. If `musts` is empty, any string
-/// matches. For each set of rivals that can match as well, the result contains the smallest string.
+/// matches. For each set of competing segments (`rivals`) that can also match, the result contains
+/// the smallest string.
 pub(super) fn texts(musts: &[&Segment], rivals: &Rivals<'_>, left: &Steps) -> Vec<String> {
     let literal = musts.iter().find_map(|must| match must {
         Segment::Literal(text) => Some(text),
@@ -150,7 +151,7 @@ pub(super) fn texts(musts: &[&Segment], rivals: &Rivals<'_>, left: &Steps) -> Ve
     } else {
         walk(musts, rivals, left)
     };
-    // A literal of a rival may be smaller than all other strings.
+    // The literal of a competing segment may be smaller than all other strings.
     let longest = texts.iter().map(String::len).max();
     let literals = rivals.up_to(longest).filter(|text| {
         !matches!(*text, "." | "..")
@@ -173,8 +174,8 @@ pub(super) fn matches(segment: &Segment, text: &str) -> bool {
     }
 }
 
-/// Returns the smallest filler string that is not a literal, and the empty string if `or_nothing`
-/// is true.
+/// Returns the smallest filler string that is not a literal. If `or_nothing` is true, also returns
+/// the empty string.
 fn fillers(or_nothing: bool, rivals: &Rivals<'_>) -> Vec<String> {
     let nothing = or_nothing.then(String::new);
     let fresh = fresh(|text| rivals.contains(text));
@@ -197,8 +198,8 @@ pub(super) fn fresh(is_taken: impl Fn(&str) -> bool) -> Option<String> {
     None
 }
 
-/// State of the walk: positions in the required segments, positions in the other segments, and the
-/// string itself while a literal begins with it.
+/// State of the search: positions in the required segments, positions in the other segments, and
+/// the string itself. The string is `None` once no literal begins with it.
 type State = (Positions, Positions, Option<String>);
 
 fn walk(musts: &[&Segment], rivals: &Rivals<'_>, left: &Steps) -> Vec<String> {

@@ -1,5 +1,5 @@
-//! Response fields that open an operation to web pages of other origins or protect its callers,
-//! after `headers` and `respond` policies.
+//! Comparison of response fields that open an operation to web pages of other origins or protect
+//! its callers, as `headers` and `respond` policies leave them.
 //!
 //! Each field has a [`Rule`]. For a field that opens access, each additional value admits more. For
 //! a field that protects, each missing value admits more. Any other field admits more if a policy
@@ -43,7 +43,7 @@ enum Rule {
     Discloses,
 }
 
-/// Fields in lower case, with their rules.
+/// Security-relevant response fields in lower case, each with the rule that compares its values.
 const FIELDS: &[(&str, Rule)] = &[
     ("access-control-allow-origin", Rule::Opens),
     ("access-control-allow-methods", Rule::Opens),
@@ -124,7 +124,7 @@ pub(crate) fn is_sending(name: &str) -> bool {
     SENDING.iter().any(|known| name.eq_ignore_ascii_case(known))
 }
 
-/// Text that stands for the upstream's own value in plans.
+/// Text that represents the upstream's own value in plans.
 const UPSTREAM: &str = "the upstream's value";
 
 /// Value of a removed `Content-Type`: no media type. Browsers then determine the type by the body.
@@ -160,12 +160,13 @@ impl Sent {
         }
     }
 
-    /// True if the upstream's own value reaches clients here and does not reach them in `other`.
+    /// True if clients receive the upstream's own value of this field, and do not receive it in
+    /// `other`.
     fn discloses_more_than(&self, other: &Self) -> bool {
         self.upstream && !other.upstream && other.values.is_empty()
     }
 
-    /// Members of all values, which are comma-separated lists, in lower case.
+    /// Members of all values, in lower case. Each value is a comma-separated list.
     fn members(&self) -> BTreeSet<String> {
         let values = self.values.iter().flat_map(|value| value.split(','));
         let members = values.map(|member| member.trim().to_ascii_lowercase());
@@ -275,7 +276,8 @@ fn verdict(rule: Rule, was: &Sent, is: &Sent) -> Verdict {
     }
 }
 
-/// Rank of protection: none, the upstream's own value, then the strength of the gateway's value.
+/// Rank of a field's protection, from low to high: no field, the upstream's own value, then the
+/// strength of the gateway's value.
 fn rank(sent: &Sent, strength: Option<u64>) -> (u8, u64) {
     match (strength, sent.upstream) {
         (Some(strength @ 1..), _) => (2, strength),
@@ -393,7 +395,7 @@ fn written(settings: &Settings) -> Vec<(bool, &str, &Value)> {
     of("set").chain(of("add")).collect()
 }
 
-/// Strength of a field for which any value protects equally.
+/// Strength of a field that protects by its presence, with any value.
 fn present(value: &str) -> u64 {
     u64::from(!value.trim().is_empty())
 }
@@ -522,7 +524,7 @@ fn is_run(value: &str) -> bool {
             || kind.ends_with("ecmascript")
             || kind.starts_with("text/javascript")
             || matches!(&*kind, "text/jscript" | "text/livescript");
-        // Each part of `multipart/x-mixed-replace` has a type of its own.
+        // Each part of `multipart/x-mixed-replace` has a separate media type.
         let is_page = matches!(
             &*kind,
             "text/html" | "application/wasm" | "multipart/x-mixed-replace" | "text/cache-manifest"
@@ -536,13 +538,15 @@ fn is_run(value: &str) -> bool {
     })
 }
 
-/// Strength of Content-Disposition: a download is not displayed as a page.
+/// Strength of Content-Disposition: `attachment` protects, because browsers do not display a
+/// download as a page.
 fn attachment(value: &str) -> u64 {
     let kind = value.split(';').next().unwrap_or_default();
     u64::from(kind.trim().eq_ignore_ascii_case("attachment"))
 }
 
-/// Strength of Cache-Control (RFC 9111 §5.2.2).
+/// Strength of Cache-Control (RFC 9111 §5.2.2): the degree to which it keeps caches from storing
+/// the response.
 fn stored(value: &str) -> u64 {
     let value = value.to_ascii_lowercase();
     let has = |wanted: &str| {

@@ -1,8 +1,9 @@
-//! Settings of verifiers that do not decide who is admitted.
+//! Settings of verifiers that do not affect which callers are admitted, so that the access
+//! comparison omits them.
 //!
-//! The comparison of access covers every other setting of a verifier. A setting that is not a
-//! requirement of its own identifies the source of the credential, so that another value is
-//! incomparable.
+//! The access comparison covers every other setting of a verifier. Such a setting is either a
+//! requirement on callers, or identifies the source of credentials; with another source, the
+//! versions are incomparable.
 
 /// Setting that the access comparison omits.
 struct Beside {
@@ -102,7 +103,8 @@ mod tests {
     use super::super::verifier::CredentialRequirements;
     use super::{BESIDE, asks_for};
 
-    /// Settings without which another setting of the kind has no effect.
+    /// Settings that another setting needs in order to have an effect: kind of the verifier, key,
+    /// and value.
     const CONTEXT: &[(&str, &str, &str)] = &[
         ("jwt", "jwks_url", "https://idp.example/keys"),
         ("jwt", "certificate_binding", "required"),

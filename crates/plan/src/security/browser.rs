@@ -67,8 +67,8 @@ fn cors_within(a: &Settings, b: &Settings) -> bool {
     origins && methods && lists && flags.into_iter().all(|key| !flag(a, key) || flag(b, key))
 }
 
-/// True if an origin pattern matches all origins that another one matches. `*` matches all origins,
-/// `https://*.example.org` those of the subdomains.
+/// True if the origin pattern `wider` matches all origins that the pattern `origin` matches. `*`
+/// matches all origins, and `https://*.example.org` matches the origins of the subdomains.
 fn covers(wider: &str, origin: &str) -> bool {
     if wider == "*" || wider == origin {
         return true;
@@ -122,11 +122,11 @@ fn csrf_verdict(was: &[(&str, Settings)], is: &[(&str, Settings)]) -> Verdict {
     Verdict::of(within(&before, &after), within(&after, &before))
 }
 
-/// Origins of pages. None: every origin.
+/// Origins of the pages whose requests pass. `None`: every origin.
 type PassedPages = Option<BTreeSet<String>>;
 
-/// Origins that no policy refuses, and those that no policy refuses or logs. A request must pass
-/// every policy, so these are the origins that all of their lists have.
+/// Origins that no `csrf` policy refuses, and origins that no `csrf` policy refuses or logs. A
+/// request must pass every policy, so each set contains the origins that are in all lists.
 fn passed_pages(policies: &[(&str, Settings)]) -> [PassedPages; 2] {
     let logs = |settings: &Settings| settings.text(&["mode"]) == Some("log");
     [false, true].map(|with_logs| {

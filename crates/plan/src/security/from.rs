@@ -49,8 +49,8 @@ pub(super) fn compare(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
 
 /// Compares two lists of filters that name these files. The content of files is not known, so the
 /// result must hold for any content. Each address may be in each file or not, independently of
-/// other addresses. It therefore suffices to compare the filters with each file either empty or with
-/// all addresses.
+/// other addresses. It is therefore enough to compare the filters for files that are either empty
+/// or contain all addresses.
 fn verdict(was: &[(&str, Settings)], is: &[(&str, Settings)], files: &[&str]) -> Verdict {
     if files.len() > FILES_MAX {
         return Verdict::Incomparable;
@@ -74,8 +74,8 @@ fn verdict(was: &[(&str, Settings)], is: &[(&str, Settings)], files: &[&str]) ->
     Verdict::of(wider, narrower)
 }
 
-/// Returns the addresses that every filter admits, if files admit every address. gwc's engine makes
-/// the same assumption.
+/// Returns the addresses that every filter admits, if `allow_file` contains all addresses and
+/// `deny_file` contains none. gwc's engine makes the same assumption.
 pub(super) fn addresses(filters: &[(&str, Settings)]) -> Addresses {
     admitted(filters, |_, denies| match denies {
         true => Addresses::default(),
@@ -150,7 +150,7 @@ mod tests {
     ];
     const EVERY: u32 = (1 << PARTS.len()) - 1;
 
-    /// Lists of `allow` and `deny`. None: the key is absent.
+    /// Values of the keys `allow` and `deny` as bits of [`PARTS`]. `None`: the key is absent.
     const ALLOWED: [Option<u32>; 3] = [None, Some(0b1), Some(0b10011)];
     const DENIED: [Option<u32>; 3] = [None, Some(0b10), Some(0b1100)];
 
@@ -189,7 +189,7 @@ mod tests {
                 })
         }
 
-        /// Admitted parts if the files have this content.
+        /// Parts of [`PARTS`] that the filter admits if the files have this content.
         fn admits(self, content: [u32; 2]) -> u32 {
             let file = |index: usize| self.files[index].then_some(content[index]);
             let allowed = match (self.allow, file(0)) {

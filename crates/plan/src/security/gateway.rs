@@ -87,7 +87,8 @@ fn is_of_documents(id: &str) -> bool {
     id.starts_with("required-") || id == "allow-public-changed"
 }
 
-/// Range of peers whose `X-Forwarded-For` is trusted, and the setting that trusts it.
+/// Range of peers whose `X-Forwarded-For` is trusted, with the name of the setting that trusts the
+/// range.
 type Believed = (&'static str, Cidr);
 
 /// Compares the peers that may report client addresses. A new range within a trusted range is not a
@@ -126,7 +127,7 @@ fn proxies(old: Option<&ir::Listener>, new: Option<&ir::Listener>) -> Vec<Found>
             new: Some(told_part(range, &all_before)),
         });
     }
-    // If a listener is removed, the removal is reported and not its ranges.
+    // Another comparison reports a removed listener, so do not report the ranges that it trusted.
     let (Some(_), Some(_)) = (old, new) else {
         return found;
     };
@@ -156,7 +157,7 @@ fn proxies(old: Option<&ir::Listener>, new: Option<&ir::Listener>) -> Vec<Found>
     found
 }
 
-/// Compares the forwarding fields that trusted proxies are believed to write.
+/// Compares the forwarding fields that the gateway accepts from trusted proxies.
 fn forwarding_fields(old: Option<&ir::Listener>, new: Option<&ir::Listener>) -> Option<Found> {
     let (old, new) = (old?, new?);
     let (before, after) = (old.forwarding_fields(), new.forwarding_fields());
@@ -182,9 +183,9 @@ fn forwarding_fields(old: Option<&ir::Listener>, new: Option<&ir::Listener>) -> 
 /// Maximum number of address ranges that are listed if only a part of a range changed.
 const PARTS_MAX: usize = 8;
 
-/// Reports operations whose address filter now checks the address of the peer itself, because the
-/// peer is no longer trusted. If the filter admits the peer, it now admits all clients behind the
-/// peer.
+/// Reports operations whose address filter now checks the address of a proxy instead of the client,
+/// because the proxy is no longer trusted. A filter that admits the proxy then admits all clients
+/// that connect through it.
 fn own_addresses(gateway: &ir::Gateway, old: &ir::Listener, new: &ir::Listener, plan: &mut Plan) {
     let (before, after) = (trusted(Some(old)), trusted(Some(new)));
     let gone = before.iter().zip(&after).map(|(was, is)| was.without(is));
@@ -239,9 +240,9 @@ fn own_addresses(gateway: &ir::Gateway, old: &ir::Listener, new: &ir::Listener, 
 /// display.
 #[derive(Debug)]
 pub(crate) struct Peers {
-    /// A peer that is newly admitted.
+    /// A peer that only the new side admits. `None`: there is no such peer.
     pub(crate) admitted: Option<IpAddr>,
-    /// A peer that is no longer admitted.
+    /// A peer that only the old side admits. `None`: there is no such peer.
     pub(crate) refused: Option<IpAddr>,
     /// Peers that may connect to the listener on the old side, for display: `every peer`, or
     /// address ranges separated by commas.
@@ -328,7 +329,8 @@ fn required(old: &Settings, new: &Settings) -> Vec<Found> {
         );
     }
     // A document must use one of the listed verifiers, so each additional verifier admits more
-    // callers. Without a list there is no such requirement: the first verifier restricts access.
+    // callers. Without a list there is no such requirement, so the first listed verifier restricts
+    // access.
     let (was, is) = (names(old, "auth"), names(new, "auth"));
     let (dropped, added) = match was.is_empty() || is.is_empty() {
         true => (Class::Weaken, Class::Strengthen),
@@ -424,10 +426,11 @@ fn secrets(old: Option<&ir::Gateway>, new: &ir::Gateway, plan: &mut Plan) {
     }
 }
 
-/// Reason for the absence of a witness.
+/// Reason for a missing witness: requests do not show from which source a secret comes.
 const NO_SECRET: &str = "no request can show where a secret comes from";
 
-/// Flow of a secret, with a place that receives the secret: the upstream and one of its hosts.
+/// Flow of a secret, with a destination that receives the secret: the upstream and one of its
+/// hosts.
 type Reach = (Flow, String, String);
 
 /// Secret at a destination: path of the field, reference, host.
@@ -500,7 +503,7 @@ fn end(((_, path, reference), _, host): Reach) -> End {
 }
 
 /// Reports known secrets in request fields that reach a new host because the chain, the upstream or
-/// the targets of an operation changed. New flows are reported separately.
+/// the targets of an operation changed. New references to secrets are reported separately.
 fn new_places(new: &ir::Gateway, known: &BTreeSet<Flow>, leaving: &SecretFlows, plan: &mut Plan) {
     for api in &new.apis {
         let each = api.treatments.iter();
@@ -532,7 +535,8 @@ fn new_places(new: &ir::Gateway, known: &BTreeSet<Flow>, leaving: &SecretFlows, 
     }
 }
 
-/// Destinations of the secrets in messages of a treatment: hosts of upstreams, or clients.
+/// Destinations of the secrets in messages of an operation treatment: hosts of upstreams, or
+/// clients.
 fn reaches(gateway: &ir::Gateway, api: &ir::Api, treatment: &ir::Treatment) -> Vec<Reach> {
     let policies = treatment.chain.iter().filter_map(|link| match link {
         ir::Link::Authenticate => None,

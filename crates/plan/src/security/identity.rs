@@ -1,8 +1,9 @@
-//! Comparison of request fields as an upstream receives them, after the security schemes of the API,
-//! `forward_auth` and `headers`. A field has the client's own value, or values that the gateway
-//! writes. A value of a policy counts as one that no client can send if the field identifies the
-//! caller, or if a missing value admits more ([`GUARDS`]). In other fields, a client may have sent
-//! the same value, so only fixed values are compared with each other.
+//! Comparison of request fields as an upstream receives them: after the security schemes of the
+//! API, `forward_auth` and `headers` have changed the fields. A field has the client's own value,
+//! or values that the gateway writes. A value of a policy counts as one that no client can send if
+//! the field identifies the caller, or if a missing value admits more ([`GUARDS`]). In other
+//! fields, a client may have sent the same value, so only fixed values are compared with each
+//! other.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -65,7 +66,7 @@ const PARTS: &[&str] = &[
     "userinfo",
 ];
 
-/// Texts in the names of fields that carry a credential. They may be any part of the name.
+/// Texts in the names of fields that carry a credential. A name may contain them anywhere.
 const CREDENTIAL: &[&str] = &[
     "access",
     "assertion",
@@ -113,8 +114,8 @@ const GUARDS: &[&str] = &[
     "x-xsrf-token",
 ];
 
-/// Fields whose fixed values are not compared: content negotiation (RFC 9110 §12.5) and
-/// identifiers of requests in traces and logs. The list is in docs/plan.md.
+/// Fields whose fixed values are not compared: content negotiation (RFC 9110 §12.5) and identifiers
+/// of requests in traces and logs. docs/plan.md contains the list for users.
 const HARMLESS: &[&str] = &[
     "accept",
     "accept-charset",
@@ -127,8 +128,8 @@ const HARMLESS: &[&str] = &[
 ];
 
 /// Request fields that the gateway itself removes and replaces (`edge::forwarded` in the engine),
-/// beside [`PROXY_FIELDS`]. A policy that removes such a field changes nothing. Other fields of
-/// trusted proxies are forwarded.
+/// in addition to [`PROXY_FIELDS`]. A policy that removes such a field changes nothing. Other
+/// fields of trusted proxies are forwarded.
 const MANAGED: &[&str] = &[
     "forwarded",
     "x-forwarded-for",
@@ -190,7 +191,7 @@ impl Written {
     }
 }
 
-/// Request field as received by an upstream.
+/// Request field as an upstream receives it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Got {
     /// True if the client's own value reaches the upstream.
@@ -214,10 +215,10 @@ impl Got {
         self.values.clear();
     }
 
-    /// True if every caller who can determine a value of this field can also do so in `other`. If
-    /// the client's own value reaches the upstream, it can be any property of a caller, and with
-    /// `answers` also any field of a service's response. A policy's value is the same for all
-    /// callers; it counts as a value that clients can send if `meaning` allows that. If `other`
+    /// True if every caller who can determine a value of this field can also determine it in
+    /// `other`. If the client's own value reaches the upstream, it can be any property of a caller,
+    /// and with `answers` also any field of a service's response. A policy's value is the same for
+    /// all callers; it counts as a value that clients can send if `meaning` allows that. If `other`
     /// does not admit the callers of an authority, only the property is compared, because the line
     /// about the requirement reports those callers.
     fn is_within(
@@ -239,7 +240,7 @@ impl Got {
             value => other.values.contains(value),
         };
         // A missing field counts as a value: the upstream may treat a request without the field as
-        // one of another caller.
+        // a request of another caller.
         let lacks_too = match other.client {
             true => meaning != Meaning::Guards,
             false => other.values.is_empty(),
@@ -255,8 +256,8 @@ impl Got {
         !self.client && self.values.is_empty()
     }
 
-    /// True if the client's own value reaches the upstream here and not in `other`, in which a
-    /// policy removes it or sets another value.
+    /// True if the client's own value of this field reaches the upstream, but does not in `other`,
+    /// because a policy removes it or sets another value there.
     fn admits_more_than(&self, other: &Self) -> bool {
         self.client && !other.client
     }
@@ -270,7 +271,7 @@ impl Got {
     }
 
     /// True if the gateway writes only properties of the verified caller to the field, and the
-    /// other side admits no callers of the authorities of these properties.
+    /// other side admits no callers for whom the same authorities assert these properties.
     fn is_of_caller(&self, admitted: &BTreeSet<String>) -> bool {
         let mut values = self.values.iter();
         let is_other = |value: &Written| match value {
@@ -327,7 +328,7 @@ pub(super) fn compare(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
             Meaning::Harmless => {
                 Verdict::of(!was.admits_more_than(&is), !is.admits_more_than(&was))
             }
-            // A service that newly provides the value is another authority than the caller's
+            // A service that newly provides the value is an authority other than the caller's
             // credential.
             meaning => Verdict::of(
                 was.is_within(&is, &admitted.1, (meaning, true)),
@@ -365,9 +366,10 @@ fn admitted(access: &Access<'_>) -> BTreeSet<String> {
         .collect()
 }
 
-/// Authorities that assert the properties of a scheme's callers: each issuer, endpoint or key; for
-/// other verifiers, their kind. The result contains no names and no other settings of the verifier,
-/// so that a change of these cannot hide another authority.
+/// Authorities that assert the properties of callers with a security scheme's credential: each
+/// issuer, endpoint or key of its verifier. For other verifiers: the verifier's kind. The result
+/// contains no names and no other settings of the verifier, so that a change of these cannot hide
+/// another authority.
 fn authorities(route: Route<'_>, scheme: &ir::Scheme) -> BTreeSet<String> {
     let checked = match &scheme.verify {
         ir::Verify::Auth(name) => route.gateway.shared.auth.get(name).map(|one| &one.checked),
@@ -425,7 +427,8 @@ fn certified(route: Route<'_>, verifier: &mtls::Checked) -> String {
 }
 
 /// Text that identifies the service of a `forward_auth` policy: its path and its upstream. If the
-/// other side has no upstream of that name, the upstream's hosts take its place.
+/// other side has no upstream with that name, the text contains the upstream's hosts instead of its
+/// name.
 fn service(access: &Access<'_>, other: &Access<'_>, settings: &Settings) -> String {
     let text = |key: &str| settings.text(&[key]).unwrap_or_default().to_owned();
     let named = |access: &Access<'_>, name: &str| {
@@ -442,13 +445,13 @@ fn service(access: &Access<'_>, other: &Access<'_>, settings: &Settings) -> Stri
     format!("{}{upstream}{}", text("url"), text("path"))
 }
 
-/// Fields that the schemes and the policies of a chain change.
+/// Request fields after all security schemes and policies of a chain, by name.
 fn fields(access: &Access<'_>, other: &Access<'_>) -> BTreeMap<String, Got> {
     fields_of(access, other, access.chain(), true)
 }
 
-/// Request fields that differ from those of the client when a policy of the chain reads them, with
-/// descriptions of their values.
+/// Request fields that differ from the client's fields when `policy` reads them, with descriptions
+/// of their values.
 pub(super) fn read_by(access: &Access<'_>, policy: &str) -> BTreeMap<String, String> {
     let before = access.chain().take_while(|one| one.name != policy);
     let reader = access.chain().find(|one| one.name == policy);
@@ -463,8 +466,9 @@ fn is_after_removals(policy: &ir::Policy) -> bool {
     policy.checked.phase() >= Some(Phase::Transform)
 }
 
-/// Fields after `steps`. `removes` is true if the removal of parameters follows, unless one of the
-/// steps already runs after it.
+/// Request fields after authentication and the policies in `steps`. `removes`: true to remove
+/// parameters with `forward: false` at the end, unless a policy in `steps` already runs after their
+/// removal.
 fn fields_of<'s>(
     access: &Access<'_>,
     other: &Access<'_>,
@@ -541,7 +545,8 @@ impl Fields {
         }
     }
 
-    /// Applies `response_headers` of a `forward_auth` policy.
+    /// Applies `response_headers` of a `forward_auth` policy: copies fields of the service's
+    /// response.
     fn ask(&mut self, settings: &Settings, service: &str) {
         for name in settings.texts(&["response_headers"]).unwrap_or_default() {
             let field = self.field(name);

@@ -1,4 +1,4 @@
-//! Requirements on messages: validation modes and content guards.
+//! Comparison of requirements on messages: validation modes, and policies that check content.
 
 use std::collections::BTreeSet;
 
@@ -64,10 +64,10 @@ impl Checks {
     }
 }
 
-/// Treatments of query parameters that an operation does not describe, weakest first.
+/// Values of the setting for query parameters that an operation does not describe, weakest first.
 const UNDECLARED: [&str; 3] = ["allow", "strip", "reject"];
 
-/// Compares the treatment of query parameters that the operation does not describe.
+/// Compares the handling of query parameters that the operation does not describe.
 pub(super) fn undeclared(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
     let (was, is) = (undeclared_of(old), undeclared_of(new));
     let told = [(old, &was), (new, &is)].map(|(access, one)| match &one.open {
@@ -88,11 +88,12 @@ pub(super) fn undeclared(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> 
     )
 }
 
-/// Treatment of undescribed query parameters that has an effect.
+/// Effective handling of query parameters that the operation does not describe.
 pub(super) struct EffectiveUndeclared {
     /// Index in [`UNDECLARED`].
     rank: usize,
-    /// Parameter that describes every name, so that the written treatment has no effect.
+    /// Name of a parameter whose description covers every name, so that the setting has no effect.
+    /// `None`: the setting has effect.
     open: Option<String>,
 }
 
@@ -103,7 +104,8 @@ impl EffectiveUndeclared {
     }
 }
 
-/// Treatment that an operation's settings contain, as an index in [`UNDECLARED`].
+/// Handling of undescribed query parameters in an operation's settings, as an index in
+/// [`UNDECLARED`].
 fn written_undeclared(access: &Access<'_>) -> usize {
     let settings = access.route.map(|route| route.treatment.settings());
     let word = settings
@@ -113,7 +115,7 @@ fn written_undeclared(access: &Access<'_>) -> usize {
     all.position(|one| Some(*one) == word).unwrap_or(0)
 }
 
-/// Treatment of undescribed query parameters, `allow` if a parameter describes every name.
+/// Effective handling of undescribed query parameters. `allow` if a parameter describes every name.
 pub(super) fn undeclared_of(access: &Access<'_>) -> EffectiveUndeclared {
     let rank = written_undeclared(access);
     let cone = (rank > 0).then(|| schemas::described(access)).flatten();
@@ -134,7 +136,8 @@ pub(super) fn blocks_responses(access: &Access<'_>) -> bool {
     MODES[mode(access, "response")] == "block"
 }
 
-/// Strictest mode that the operation or one of its policies sets.
+/// Strictest mode that the operation or one of its policies sets for requests or responses
+/// (`side`), as an index in [`MODES`].
 fn mode(access: &Access<'_>, side: &str) -> usize {
     let rank = |settings: &Settings, path: &[&str]| {
         let word = settings.text(path);
@@ -151,9 +154,9 @@ fn mode(access: &Access<'_>, side: &str) -> usize {
     policies.chain(own).max().unwrap_or(0)
 }
 
-/// Compares, for each kind of [`GUARDS`], the names of the limits and rules that the policies of
-/// the kind have together. A limit or rule that no policy has any more admits more. The comparison
-/// of policy definitions reports changed values of a limit.
+/// Compares, for each kind of [`GUARDS`], the names of the limits and rules that all policies of
+/// the kind set. If no policy sets a limit or rule any more, the new side admits more. The
+/// comparison of policy definitions reports changed values of a limit.
 pub(super) fn guards(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
     let each = GUARDS.into_iter().flat_map(|kind| {
         let (was, is) = (Guard::of(old, kind), Guard::of(new, kind));

@@ -1,9 +1,9 @@
 //! Comparison of access (plan.md, *Security order*).
 //!
-//! Access to a route consists of several components, each in its own file. A component
-//! compares an old [`Access`] with a new one and reports each difference with its [`Verdict`].
-//! [`COMPONENTS`] lists them. The comparison is made per cell of requests, so the two sides may be
-//! different operations.
+//! Access to a route consists of several components, each in its own file. A component compares an
+//! old [`Access`] with a new one and reports each difference with its [`Verdict`]. [`COMPONENTS`]
+//! lists them. Each comparison is about one set of requests (cell), which two different operations
+//! may handle on the two sides.
 
 mod answers;
 mod beside;
@@ -40,7 +40,7 @@ pub use token::{AT_S, proof_of};
 pub(super) use transport::UNSHOWN;
 pub use who::{Tokens, Verdict, Who, describe, tokens};
 
-/// Value in JSON for the access to requests that are not served. Texts show it as `not served`.
+/// Value in JSON for the access to requests that are not served. Text output shows `not served`.
 pub(crate) const NOBODY: &str = "nobody";
 
 /// All settings that decide on access to one route on one side.
@@ -107,10 +107,10 @@ const COMPONENTS: &[Component] = &[
     ("transport", transport::compare),
 ];
 
-/// Differences in the access to a cell of requests. Empty if access is equal.
+/// Differences in the access to a set of requests (cell). Empty if access is equal.
 #[must_use]
 pub fn differences(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
-    // If no operation serves the requests on one side, compare only the callers.
+    // If no operation serves the requests on one side, compare only which callers are admitted.
     if old.route.is_none() || new.route.is_none() {
         return who::compare(old, new);
     }
@@ -123,8 +123,8 @@ pub fn differences(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
             let browser = matches!(one.component, "browser" | "csrf");
             let browser = browser.then_some("only a page in a browser would show the change");
             one.why_none = one.why_none.or(why).or(browser);
-            // Services decide about callers and their fields: an acknowledgement must not cover
-            // other definitions of the services' upstreams.
+            // Authorization services decide about callers and their fields. An acknowledgement must
+            // not cover changed definitions of the services' upstreams.
             if matches!(one.component, "claims" | "identity") {
                 one.bound
                     .push_str(&[old, new].map(Access::services).join(" "));
@@ -142,7 +142,8 @@ pub(super) fn differences_of_callers(old: &Access<'_>, new: &Access<'_>) -> Vec<
     all.iter().flat_map(|compare| compare(old, new)).collect()
 }
 
-/// Differences in the checks of requests that do not depend on the caller: validation and guards.
+/// Differences in the checks of requests that do not depend on the caller: validation, and policies
+/// that check content.
 pub(super) fn differences_of_checks(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
     let all = [messages::validation, messages::undeclared, messages::guards];
     all.iter().flat_map(|compare| compare(old, new)).collect()
@@ -239,7 +240,8 @@ pub(super) fn policies<'a>(
     })
 }
 
-/// Selects the id of a change: added, removed or changed.
+/// Selects the id of a change by the presence of the value on both sides: added, removed or
+/// changed.
 fn comes_or_goes(
     (was_absent, is_absent): (bool, bool),
     [added, removed, changed]: [&'static str; 3],
@@ -351,7 +353,7 @@ impl<'a> Access<'a> {
         })
     }
 
-    /// Names of the verifiers that the requirement uses, for display.
+    /// Names of the verifiers that the security requirement uses, for display.
     fn verifiers(&self) -> String {
         let Some(route) = self.route else {
             return String::new();
@@ -394,7 +396,7 @@ impl<'a> Access<'a> {
         self.route.is_none()
     }
 
-    /// Set of callers that the requirement admits.
+    /// Set of callers that the security requirement admits.
     #[must_use]
     pub fn who(&self) -> &Who {
         &self.who

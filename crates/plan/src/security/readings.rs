@@ -1,10 +1,11 @@
-//! Comparison of `path_readings`: the admission of paths that upstreams may read as other paths.
+//! Comparison of `path_readings`: the setting decides whether the gateway admits paths that
+//! upstreams may understand as other paths.
 
 use bundle::ir::PathReadings;
 
 use super::{Access, Difference, Verdict};
 
-/// Compares `path_readings`: `keep` admits paths that `strict` refuses.
+/// Compares `path_readings`. The value `keep` admits paths that `strict` refuses.
 pub(super) fn compare(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
     let said = |access: &Access<'_>| access.route.map(|route| route.treatment.path_readings);
     let (was, is) = (said(old).unwrap_or_default(), said(new).unwrap_or_default());

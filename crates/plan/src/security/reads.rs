@@ -21,7 +21,7 @@ pub(super) struct Reads(BTreeMap<String, Value>);
 enum Value {
     /// One value, or a description of all possible values.
     One(String),
-    /// Possible values, one for each alternative of the requirement.
+    /// Possible values, one for each alternative of the security requirement.
     OneOf(BTreeSet<String>),
     /// For each credential: the name of its consumer, and the value for this consumer. The
     /// comparison of consumers reports a new value for the same consumer.
@@ -29,8 +29,8 @@ enum Value {
 }
 
 impl Value {
-    /// True if a request that reads this value in the one version can read the same value in `other`, the
-    /// other version.
+    /// True if a request for which the expression reads this value in one version can also read it
+    /// in the other version, whose value is `other`.
     fn is_within(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::OneOf(own), Self::OneOf(theirs)) => own.is_subset(theirs),
@@ -157,8 +157,8 @@ fn trusted(route: Route<'_>) -> String {
     }
 }
 
-/// Request fields as a policy reads them: those that the gateway writes or removes. With a name:
-/// only that field.
+/// Description of the request fields that the gateway writes or removes before a policy reads them.
+/// With `name`: only this field.
 fn fields(access: &Access<'_>, policy: &str, name: Option<&str>) -> String {
     let Some(route) = access.route else {
         return String::new();
@@ -175,7 +175,7 @@ fn fields(access: &Access<'_>, policy: &str, name: Option<&str>) -> String {
         Place::Cookie(_) => is_named("cookie"),
         Place::Query(_) | Place::Certificate => false,
     }));
-    // Only trusted peers may send these fields.
+    // Only trusted peers may send the forwarding fields.
     let is_told = |field: &str| field == "forwarded" || field.starts_with("x-forwarded-");
     if name.is_some_and(|name| is_told(name) || name == "x-real-ip") {
         parts.push(trusted(route));
@@ -189,7 +189,8 @@ fn fields(access: &Access<'_>, policy: &str, name: Option<&str>) -> String {
     parts.join(", ")
 }
 
-/// Credentials at the given places that policies do not see, because a scheme strips them.
+/// Credentials in the given fields, parameters and cookies that policies do not see, because a
+/// security scheme strips them.
 fn stripped(route: Route<'_>, is_read: impl Fn(&Place) -> bool) -> String {
     let stripping = route.api.schemes.iter().filter(|one| one.strip_credential);
     let places: BTreeSet<&Place> = stripping
@@ -223,7 +224,7 @@ fn schemes(route: Route<'_>) -> BTreeSet<String> {
     alternatives.map(alternative).collect()
 }
 
-/// Consumers by credential, with a value of each.
+/// For each credential: the name of its consumer, and a value of the consumer.
 fn by_credential(
     route: Route<'_>,
     of: impl Fn(&ir::Consumer) -> String,

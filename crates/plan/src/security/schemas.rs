@@ -17,12 +17,13 @@ use model::contract::difference::Graphs;
 
 /// Maximum number of steps of a search for an example.
 const EXAMPLE_STEPS_MAX: usize = 1_000_000;
-/// Number of steps that the searches of all operations of an API share.
+/// Maximum number of steps of the searches for all operations of an API together.
 const EXAMPLES_STEPS_MAX: usize = 20_000_000;
-/// Minimum share of an operation in [`EXAMPLES_STEPS_MAX`].
+/// Minimum number of steps for the search of each operation, even if the limit of
+/// [`EXAMPLES_STEPS_MAX`] divided by the operations is smaller.
 const EXAMPLE_STEPS_MIN: usize = 50_000;
 
-/// Enforced descriptions of both sides, and the parts in which they differ.
+/// Descriptions of messages that the two sides enforce, and the parts in which they differ.
 #[derive(Debug)]
 pub(crate) struct EnforcedDescriptions {
     sides: [Cone; 2],
@@ -31,7 +32,7 @@ pub(crate) struct EnforcedDescriptions {
     /// Maximum number of steps of a search for an example.
     steps_max: u32,
     pub(crate) differences: Vec<Difference>,
-    /// Differences between the set of responses that the old side accepts and that of the new side.
+    /// Differences between the sets of responses that the old side and the new side accept.
     responses: Vec<Difference>,
 }
 
@@ -60,7 +61,7 @@ pub(super) fn described(access: &Access<'_>) -> Option<Cone> {
 /// `None` if no difference is found.
 pub(crate) fn enforced(old: &Access<'_>, new: &Access<'_>) -> Option<EnforcedDescriptions> {
     let (was, is) = (old.route?, new.route?);
-    // Stands for the description of a side that has none: an operation without parts to check.
+    // For a side without a description, use an operation without parts to check.
     let nothing = || {
         let operation = ContractOperation {
             key: String::new(),
@@ -84,8 +85,8 @@ pub(crate) fn enforced(old: &Access<'_>, new: &Access<'_>) -> Option<EnforcedDes
     let cones = sides.map(|side| described(side).unwrap_or_else(nothing));
     let [before, after] = &cones;
     let refuses_both = refuses == [true; 2];
-    // The setting for undescribed parameters is compared separately, so assume the same on both
-    // sides.
+    // The setting for undescribed parameters is compared separately, so assume the same setting on
+    // both sides.
     let mut differences = match all || refuses_both {
         true => compare::differences([before, after], [refuses_both; 2]),
         false => Vec::new(),
@@ -129,8 +130,8 @@ pub(crate) fn enforced(old: &Access<'_>, new: &Access<'_>) -> Option<EnforcedDes
     })
 }
 
-/// Request with a query parameter that only one side describes or accepts, and true if that is the
-/// new side.
+/// Example request with a query parameter that only one side describes or accepts. The flag is true
+/// if that is the new side.
 pub(crate) fn undescribed(old: &Access<'_>, new: &Access<'_>) -> Option<(Example, bool)> {
     let (was, is) = (undeclared_of(old).refuses(), undeclared_of(new).refuses());
     let (refusing, opens) = match (was, is) {
@@ -143,7 +144,7 @@ pub(crate) fn undescribed(old: &Access<'_>, new: &Access<'_>) -> Option<(Example
 }
 
 impl EnforcedDescriptions {
-    /// Lines of the plan, each with the difference that it describes.
+    /// Lines of the plan about changed descriptions, each with the difference that it describes.
     pub(crate) fn lines(&self) -> Vec<(EnforcedLine, &Difference)> {
         let contract = |cone: &Cone| ir::Contract {
             name: String::new(),
@@ -217,7 +218,7 @@ impl EnforcedDescriptions {
         }
     }
 
-    /// Request that only one side accepts, and true if that is the new side.
+    /// Example request that only one side accepts. The flag is true if that is the new side.
     ///
     /// # Errors
     /// No request was found.

@@ -41,8 +41,8 @@ fn joined(value: &str, separator: char, part: impl Fn(&str) -> String) -> String
     parts.join(&format!("{separator} "))
 }
 
-/// Last policy in a list that browsers know, which is the one that they use (Referrer Policy §8.1).
-/// Empty if there is none.
+/// Last policy in a `Referrer-Policy` list that browsers know. Browsers use this one (Referrer
+/// Policy §8.1). Empty if there is none.
 fn last_known(value: &str) -> String {
     const KNOWN: [&str; 8] = [
         "no-referrer",
@@ -60,8 +60,9 @@ fn last_known(value: &str) -> String {
     known.next().unwrap_or_default().to_owned()
 }
 
-/// Directives in sorted order. If several have the same name, the first one applies (CSP3 §2.2.1).
-/// Values keep their letter case, because paths and nonces are case-sensitive.
+/// Directives of a Content-Security-Policy in sorted order. If several have the same name, the
+/// first one applies (CSP3 §2.2.1). Values keep their letter case, because paths and nonces are
+/// case-sensitive.
 fn policy(value: &str) -> String {
     let mut directives: Vec<(String, String)> = Vec::new();
     for directive in value.split(';') {
@@ -82,7 +83,8 @@ fn policy(value: &str) -> String {
     texts.collect::<Vec<_>>().join("; ")
 }
 
-/// Cookie pair as written, with its attributes sorted and in lower case (RFC 6265 §5.2).
+/// `Set-Cookie` value: the cookie pair as written, with sorted attributes in lower case (RFC 6265
+/// §5.2).
 fn cookie(value: &str) -> String {
     let (pair, attributes) = value.split_once(';').unwrap_or((value, ""));
     let attributes = joined(attributes, ';', |one| {

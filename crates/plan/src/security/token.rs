@@ -49,7 +49,7 @@ pub(super) fn scope(claim: &str, scope: &str) -> String {
     format!("scope {scope} {claim}")
 }
 
-/// Name of the requirement for a role of the credential's owner.
+/// Name of the requirement that the credential's owner has a role.
 pub(super) fn role(role: &str) -> String {
     format!("role {role}")
 }
@@ -63,7 +63,7 @@ pub(super) fn describe(signing: &Signing) -> String {
     format!("{} {key}{kid}", signing.algorithm.name())
 }
 
-/// Name of the requirement that an introspection endpoint reports the token as active. The key
+/// Name of the requirement that an introspection endpoint reports the token as active. `key`
 /// identifies the endpoint.
 pub(super) fn activity_fact(key: &str) -> String {
     format!("asked {key}")
@@ -148,7 +148,8 @@ pub(super) fn of(
     let issuer = held.one.get("issuer");
     claims.extend(issuer.map(|issuer| ("iss".to_owned(), (*issuer).into())));
     claims.insert("aud".to_owned(), json!(audiences));
-    // Use the latest allowed expiry and the longest allowed lifetime.
+    // Use the latest allowed expiry and the longest allowed lifetime, so that the token is valid as
+    // long as possible.
     let most = |fact| held.requirements.at_most.get(fact).copied();
     let ends_ms = now_s * 1000 + 1 - most("leeway").unwrap_or(0);
     claims.insert("exp".to_owned(), seconds(ends_ms)?);

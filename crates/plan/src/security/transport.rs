@@ -16,10 +16,10 @@ use crate::Class;
 /// Reason for a missing witness: a request cannot show properties of a connection.
 pub(crate) const UNSHOWN: &str = "no request can show what happens on a connection";
 
-/// Roles in which an operation uses upstreams, as subjects of lines.
+/// Roles in which an operation uses upstreams. They are the subjects of the lines in a plan.
 const ROLES: [&str; 4] = ["upstream", "mirror", "forward_auth", "introspection"];
 
-/// Names of the upstreams that a route uses in a role. The shares of a split have the role
+/// Names of the upstreams that a route uses in a role. The upstreams of a split have the role
 /// `upstream`.
 fn used(access: &Access<'_>, role: &str) -> BTreeSet<String> {
     let Some(route) = access.route else {
@@ -68,7 +68,8 @@ pub(super) fn compare(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
     for role in ROLES {
         let (mut was, is) = (used(old, role), used(new, role));
         if was.is_empty() && role == "mirror" {
-            // The first mirror of an operation: compare its connection with that of the requests.
+            // For the first mirror of an operation, compare its connection with the connection of
+            // the requests.
             was = used(old, "upstream");
         }
         let get = |access: &Access<'_>, name: &String| -> Option<ir::Upstream> {
@@ -78,8 +79,8 @@ pub(super) fn compare(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
             let Some(after) = get(new, name) else {
                 continue;
             };
-            // Compare with the old upstream that has the same host, otherwise with those that the
-            // new side no longer uses, otherwise with all.
+            // Compare with the old upstream that has the same host. Otherwise compare with the
+            // upstreams that the new side no longer uses, otherwise with all upstreams.
             let before: Vec<ir::Upstream> = was.iter().filter_map(|name| get(old, name)).collect();
             let is_same_host = |one: &&ir::Upstream| {
                 let known = hosts(one);
@@ -109,7 +110,7 @@ pub(super) fn compare(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
     found
 }
 
-/// Compares the connections to two upstreams of the same requests.
+/// Compares the connections to an old and a new upstream that receive the same requests.
 fn pair(role: &str, old: &ir::Upstream, new: &ir::Upstream) -> Vec<Difference> {
     let id = "upstream-transport-changed";
     let (was, is) = (strength(old), strength(new));
@@ -137,7 +138,7 @@ fn pair(role: &str, old: &ir::Upstream, new: &ir::Upstream) -> Vec<Difference> {
     let (before, after) = (own_certificate(sides.0), own_certificate(sides.1));
     if before != after {
         let verdict = match (&before, &after) {
-            // The upstream may admit with this certificate what it refused before.
+            // With this certificate, the upstream may admit requests that it refused before.
             (_, Some(_)) => Verdict::Incomparable,
             // Without a certificate, the upstream no longer recognises the gateway.
             (_, None) => Verdict::Weaken,
@@ -198,7 +199,7 @@ fn certified(upstream: &ir::Upstream) -> BTreeSet<&str> {
     }
 }
 
-/// Difference of a setting that belongs to the gateway, not to an operation.
+/// Difference of a setting that belongs to the whole gateway and not to an operation.
 pub(super) struct Found {
     pub(super) subject: String,
     pub(super) class: Class,
@@ -263,8 +264,8 @@ pub(super) fn listener(old: &ir::Listener, new: &ir::Listener) -> Vec<Found> {
 }
 
 /// Compares the private keys of a listener's certificates, by the secrets that contain them. Anyone
-/// who knows a key can impersonate the gateway and read what clients send. The names of
-/// certificates do not count.
+/// who knows a key can impersonate the gateway and read what clients send. Changed names of
+/// certificates are not reported.
 fn keys(subject: &str, (old, new): (&ir::Listener, &ir::Listener)) -> Option<Found> {
     let keys = |listener: &ir::Listener| -> BTreeSet<String> {
         let certificates = listener.tls().into_iter().flat_map(|tls| &tls.certificates);
@@ -288,7 +289,8 @@ fn keys(subject: &str, (old, new): (&ir::Listener, &ir::Listener)) -> Option<Fou
     })
 }
 
-/// Compares certificate revocation lists. Each additional list refuses more clients.
+/// Compares the certificate revocation lists of a listener. Each additional list refuses more
+/// clients.
 fn revocation(subject: &str, (was, is): (&Settings, &Settings)) -> Option<Found> {
     let path: &[&str] = &["tls", "client_auth", "crl"];
     let mut found = other(subject, path, "client-revocation-changed", (was, is))?;
@@ -362,8 +364,8 @@ pub(super) fn upstream(old: &ir::Upstream, new: &ir::Upstream) -> Vec<Found> {
     found
 }
 
-/// Compares the client certificates that the gateway presents to an upstream. Another certificate
-/// is another identity, with which the upstream may admit more, as it may with a new one. Without a
+/// Compares the client certificates that the gateway presents to an upstream. With a new or another
+/// certificate, the gateway has another identity, for which the upstream may admit more. Without a
 /// certificate, the upstream cannot identify the gateway.
 fn client_certificate(subject: &str, (old, new): (&Settings, &Settings)) -> Option<Found> {
     let (was, is) = (own_certificate(old), own_certificate(new));
@@ -379,7 +381,8 @@ fn client_certificate(subject: &str, (old, new): (&Settings, &Settings)) -> Opti
     })
 }
 
-/// References of the gateway's client certificate and key at an upstream. `None` without one.
+/// References of the client certificate and key that the gateway presents to an upstream. `None`
+/// without a certificate.
 fn own_certificate(settings: &Settings) -> Option<String> {
     let own = settings.below(&["tls", "client_cert"]);
     let own: Vec<String> = own.map(|one| value_text(&one.value)).collect();
@@ -397,7 +400,8 @@ fn ranked(subject: &str, rank: &Rank, (was, is): (String, String)) -> Option<Fou
     })
 }
 
-/// Reports a changed authority or name: some peers are newly trusted, others are no longer trusted.
+/// Reports a changed certificate authority or name: some peers are newly trusted, others are no
+/// longer trusted.
 fn other(
     subject: &str,
     path: &[&str],

@@ -14,8 +14,8 @@ use policy::auth::mtls::{self, spiffe};
 use policy::auth::{self, binding, dpop, hmac_signature};
 use policy::declared::{Scalar, Settings, Value};
 
-/// Names of the requirements that limit the time for which keys, introspection responses and
-/// sessions are used after they were fetched or began.
+/// Names of the requirements that limit how long fetched keys, fetched introspection responses and
+/// sessions are used.
 const LASTING: &[&str] = &[
     "stale_for",
     "cache",
@@ -32,33 +32,34 @@ const SESSION_IDLE: &str = "session idle";
 /// Settings of a session that are requirements.
 const SESSION_FACTS: &[&str] = &["session.lifetime", "session.idle", "session.same_site"];
 
-/// Name of the requirement that browsers send the session's cookie with no request that another
-/// site causes.
+/// Name of the requirement that browsers do not send the session's cookie with cross-site requests.
 const SAME_SITE: &str = "same-site strict";
 
 /// Prefix of the requirement that a login never requested a required scope.
 const UNREQUESTED: &str = "unrequested ";
 
-/// Prefix of the requirement that answers of an introspection endpoint are not signed with an
-/// algorithm, or are not `unsigned`.
+/// Prefix of the requirements that refuse answers of an introspection endpoint: answers signed with
+/// a certain algorithm, or `unsigned` answers.
 const ANSWERS_REFUSED: &str = "no answers ";
 
-/// Name of the requirement on the scopes that a login requests. Scopes lead to claims.
+/// Name of the requirement on the scopes that a login requests. The requested scopes determine the
+/// claims that the login returns.
 const REQUESTED: &str = "requested scopes";
 
 /// Name of the requirement about outages in which cached answers admit callers. A shorter `timeout`
 /// gives a greater value, because it causes more outages.
 const EARLY: &str = "early outages";
 
-/// Requirements on the credential at one place of a request. If several verifiers check the
-/// credential, it must satisfy the requirements of all verifiers.
+/// Requirements on the credential in one field or parameter of a request. If several verifiers
+/// check the credential, it must satisfy the requirements of all verifiers.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct CredentialRequirements {
     /// Sources for which the credential must be valid. Empty: the credential must only be present.
     pub(super) sources: BTreeSet<String>,
     /// Allowed values of properties that have one value, such as issuer and algorithm.
     pub(super) one_of: BTreeMap<&'static str, BTreeSet<String>>,
-    /// Properties with several values, of which at least one must be allowed, such as audiences.
+    /// Allowed values of properties that have several values, such as audiences. At least one value
+    /// must be allowed.
     pub(super) some_of: BTreeSet<(&'static str, BTreeSet<String>)>,
     /// Upper limits, such as leeway and lifetime in milliseconds.
     pub(super) at_most: BTreeMap<&'static str, u64>,
@@ -210,7 +211,8 @@ impl CredentialRequirements {
                 facts.at_most_as("window", signature::WINDOW, window_ms);
             }
             "dpop" => {
-                // The verifier of the token adds requirements with the same names below.
+                // Rename this requirement, because the token's verifier adds a requirement with the
+                // name `algorithms` below.
                 facts.one_of_as("algorithms", token::PROOF_ALGORITHMS);
                 facts.at_most_as("window", token::PROOF_WINDOW, Some(dpop::WINDOW_MS));
                 facts.flag_as("nonce", token::PROOF_NONCE);
@@ -228,7 +230,7 @@ impl CredentialRequirements {
         self.sources.insert(format!("{kind} {}", source.join(" ")));
         let token = settings.text(&["token"]).filter(|_| kind == "dpop");
         if let Some(token) = token.and_then(|name| verifiers.get(name)) {
-            // A DPoP proof cannot be bound to another DPoP proof, so do not recurse.
+            // A DPoP proof cannot be bound to another DPoP proof, so do not recurse a second time.
             let nested = token.checked.kind() == "dpop";
             if !nested {
                 self.check(&token.checked, verifiers);
@@ -346,7 +348,7 @@ impl Facts<'_, '_> {
         self.known.extend(["on_outage", "stale_for"]);
     }
 
-    /// Adds the signatures that an answer must not have: none, and those of other algorithms.
+    /// Adds the refused signatures of answers: no signature, and signatures with other algorithms.
     fn signed_answers(&mut self) {
         self.known.push("signed");
         let Some(allowed) = self.settings.texts(&["signed"]) else {
@@ -438,8 +440,8 @@ impl Facts<'_, '_> {
 }
 
 impl CredentialRequirements {
-    /// Applies the timeout of the operation, which also limits the requests of verifiers to other
-    /// services.
+    /// Applies the timeout of the operation. The timeout also limits the requests of verifiers to
+    /// other services.
     pub(super) fn end(&mut self, timeout_ms: u64) {
         if let Some(early) = self.at_most.get_mut(EARLY).filter(|early| **early > 0) {
             *early = (*early).max(u64::MAX - timeout_ms);
@@ -493,8 +495,8 @@ fn requested(login: &Settings) -> BTreeSet<String> {
     scopes.into_iter().map(str::to_owned).collect()
 }
 
-/// Adds the defaults of the vocabulary, so that an explicit default equals an absent setting.
-/// Defaults of amounts are added where the amounts are read.
+/// Adds the defaults of the vocabulary, so that a setting with its default value equals an absent
+/// setting. Defaults of amounts are added where the amounts are read.
 fn with_defaults(kind: &str, settings: &Settings) -> Settings {
     let absent: &[(&str, &[&str])] = match kind {
         "jwt" => &[

@@ -1,11 +1,12 @@
 //! Comparison of security requirements (plan.md, *Security order*).
 //!
-//! A requirement is a disjunction of alternatives, each a set of facts about the caller: a
-//! credential is present at a place; it is valid for a source; it has an issuer, audiences and
-//! scopes. A valid credential is also present, and a scope implies a valid credential. `D ≤ D′` (D
-//! admits no more callers than D′) if and only if, for each alternative of D, an alternative of D′
-//! admits every caller who has exactly its facts. If an alternative allows several issuers or
-//! algorithms, each is compared separately, so that the order is exact.
+//! A requirement is a list of alternatives, of which one must hold. Each alternative is a set of
+//! facts about the caller: a credential is present in a field or parameter; it is valid for a
+//! source; it has an issuer, audiences and scopes. A valid credential is also present, and a scope
+//! implies a valid credential. `D ≤ D′` (D admits no more callers than D′) if and only if, for each
+//! alternative of D, an alternative of D′ admits every caller who has exactly its facts. If an
+//! alternative allows several issuers or algorithms, each is compared separately, so that the order
+//! is exact.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -59,7 +60,8 @@ pub struct UncoveredCaller {
     pub tokens: Tokens,
 }
 
-/// Tokens by their place in a request, and the names of a client certificate.
+/// Tokens by their place in a request (field, parameter or cookie), and the names of a client
+/// certificate.
 pub type Tokens = BTreeMap<Place, String>;
 
 /// Maximum number of callers to which an alternative is expanded. Above this number, sets of values
@@ -67,8 +69,8 @@ pub type Tokens = BTreeMap<Place, String>;
 const CALLERS_MAX: usize = 4096;
 
 impl Verdict {
-    /// Returns the verdict from two facts: the new side admits all old callers, and the old side
-    /// admits all new callers.
+    /// Returns the verdict for two flags: the new side admits all callers that the old side admits,
+    /// and the old side admits all callers that the new side admits.
     #[must_use]
     pub fn of(old_within_new: bool, new_within_old: bool) -> Self {
         match (old_within_new, new_within_old) {
@@ -106,8 +108,8 @@ impl Who {
         Self(alternatives.filter(Alternative::is_possible).collect())
     }
 
-    /// Applies the timeout of the operation, which also limits the requests of verifiers to other
-    /// services.
+    /// Applies the timeout of the operation. The timeout also limits the requests of verifiers to
+    /// other services.
     #[must_use]
     pub fn within_ms(mut self, timeout_ms: u64) -> Self {
         let places = self.0.iter_mut().flat_map(|one| one.places.values_mut());
@@ -116,7 +118,7 @@ impl Who {
     }
 
     /// Leaves out the scopes that a login requests if the operation reads no claims, because these
-    /// scopes only lead to claims.
+    /// scopes only determine claims.
     #[must_use]
     pub fn reading_claims(mut self, reads_claims: bool) -> Self {
         if !reads_claims {
@@ -148,8 +150,8 @@ impl Who {
         self.0.iter().find_map(|one| one.uncovered(other))
     }
 
-    /// Verifier kinds and settings (`sources` of the requirements) for which credentials must be
-    /// valid, of all alternatives.
+    /// Sources of the credentials that all alternatives require: verifier kinds and settings
+    /// (field `sources`).
     #[must_use]
     pub fn sources(&self) -> BTreeSet<&str> {
         let requirements = self.0.iter().flat_map(|one| one.places.values());
@@ -168,7 +170,7 @@ impl Who {
             .collect()
     }
 
-    /// True if every caller is admitted, even with a forged credential.
+    /// True if the requirement admits every caller, even with a forged credential.
     #[must_use]
     pub fn is_open(&self) -> bool {
         let forged = |one: &Alternative| {
@@ -229,8 +231,8 @@ impl Alternative {
         found(uncovered?)
     }
 
-    /// Returns the caller with this number, among all callers with exactly the required
-    /// credentials.
+    /// Returns the hypothetical caller with this number. The callers are all combinations of values
+    /// that satisfy the alternative.
     fn caller(&self, number: usize) -> BTreeMap<&Place, HypotheticalCredential<'_>> {
         let mut rest = number;
         let places = self.places.iter();
@@ -298,8 +300,8 @@ impl CredentialRequirements {
             && other.at_most.iter().all(bounded)
     }
 
-    /// True if every credential that meets these requirements meets those of `other`. Sets of
-    /// values are compared as a whole.
+    /// True if every credential that meets these requirements also meets the requirements of
+    /// `other`. Sets of values are compared as a whole.
     fn implies(&self, other: &Self) -> bool {
         let one = |(fact, values): (&&'static str, &BTreeSet<String>)| {
             self.one_of.get(fact).is_some_and(|own| {
@@ -315,7 +317,7 @@ impl CredentialRequirements {
     }
 }
 
-/// Required credentials of an alternative, by place.
+/// Required credentials of an alternative. Key: the place of the credential in a request.
 fn places(
     alternative: &ir::Alternative,
     schemes: &ir::Set<ir::Scheme>,
@@ -391,7 +393,7 @@ pub(super) fn compare(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
     let id = match (open(&was), open(&is)) {
         (false, true) => "security-requirement-removed",
         (true, false) => "security-requirement-added",
-        // Both descriptions are equal, so a verifier behind a name differs.
+        // Both requirements have the same description, so a verifier with the same name differs.
         (false, false) | (true, true) if was == is => "verifier-changed",
         (false, false) | (true, true) => "security-requirement-changed",
     };
@@ -446,8 +448,8 @@ pub fn describe(security: &ir::Security) -> String {
         .join(", or ")
 }
 
-/// Name of a scheme without its note about forwarded credentials (after `, `). Another line reports
-/// forwarding.
+/// Text of a scheme without its note about forwarded credentials, which follows `, `. Another line
+/// reports forwarding.
 fn who_checks(scheme: &str) -> &str {
     let by = scheme.rfind(" by ").unwrap_or(0);
     let end = scheme[by..].find(", ").map_or(scheme.len(), |at| by + at);

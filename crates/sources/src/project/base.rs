@@ -1,7 +1,7 @@
 //! Ignore rules of an older commit, for `--base git:REV`.
 //!
-//! The author of a pull request can also change `.gitignore`, and thereby the set of files that
-//! references may reach. Only the rules of the base commit were reviewed.
+//! The author of a pull request can change `.gitignore`, and thereby the set of files that
+//! references may reach. The rules of the base commit also apply, because only these were reviewed.
 
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
@@ -91,7 +91,8 @@ fn rules(repository: &Repository, tree: &Tree<'_>) -> Result<String, git2::Error
     Ok(rules)
 }
 
-/// Rewrites a rule of `folder` (ends with `/`, or empty for the root) as a rule of the root.
+/// Rewrites an ignore rule in `folder` as a rule for the root. `folder` ends with `/`, and is empty
+/// for the root.
 fn from_root(folder: &str, line: &str) -> String {
     let is_rule = !line.trim().is_empty() && !line.starts_with('#');
     if folder.is_empty() || !is_rule {

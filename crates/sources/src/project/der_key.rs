@@ -1,10 +1,10 @@
 //! Private keys as bare DER: base64 or hexadecimal digits without the first and last line of PEM.
-//! PKCS#8 and encrypted PKCS#8 (RFC 5958), PKCS#1 (RFC 8017 A.1.2), SEC 1 (RFC 5915).
+//! Detects PKCS#8 and encrypted PKCS#8 (RFC 5958), PKCS#1 (RFC 8017 A.1.2), and SEC 1 (RFC 5915).
 
 /// Number of digits that are decoded. The structure of a key is in its first bytes.
 const DIGITS: usize = 64;
 
-/// Minimum number of digits of a key. Samples have `...` after fewer.
+/// Minimum number of digits of a key. Samples of keys have `...` after fewer digits.
 const DIGITS_MIN: usize = 44;
 
 /// Minimum length of a key in bytes.
@@ -34,7 +34,7 @@ pub(super) fn find(text: &[u8]) -> Option<usize> {
         }
         at += run.max(1);
     }
-    // Digits in pairs, such as `30:82:01`.
+    // The digits may be in pairs, such as `30:82:01`.
     let is_pair = |byte: &u8| byte.is_ascii_hexdigit() || b": \r\n\t".contains(byte);
     let has_pairs = text.contains(&b':') && text.iter().all(is_pair);
     let digits = || text.iter().copied().filter(u8::is_ascii_hexdigit);

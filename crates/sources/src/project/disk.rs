@@ -35,9 +35,11 @@ pub(super) struct Folder {
     /// Folder that links and references must not leave: the root, or the work tree that contains
     /// the root.
     outer: PathBuf,
-    /// Commit whose ignore rules apply in addition to those of the work tree.
+    /// Commit whose ignore rules apply in addition to the ignore rules of the work tree. `None`: no
+    /// commit.
     base: Option<String>,
-    /// Git's index and ignore rules, read when first needed. `None` without a repository.
+    /// Git's index and ignore rules, read when first needed. The inner `None`: the folder is in no
+    /// repository.
     tracked: OnceLock<Result<Option<GitFiles>, Refusal>>,
 }
 
@@ -160,7 +162,7 @@ impl Folder {
         }
     }
 
-    /// Applies the ignore rules of a commit in addition to those of the work tree.
+    /// Applies the ignore rules of a commit in addition to the ignore rules of the work tree.
     pub(super) fn set_base(&mut self, commit: &str) {
         self.base = Some(commit.to_owned());
         self.tracked = OnceLock::new();
@@ -208,7 +210,7 @@ impl Folder {
         Ok(Content { bytes, is_tracked })
     }
 
-    /// Returns the folder of the nested repository that contains a file, if any. `below` is the
+    /// Returns the folder of the nested repository that contains a file, or `None`. `below` is the
     /// file's path relative to the outer folder.
     fn nested(&self, below: &Path) -> Result<Option<String>, Refusal> {
         let mut folders: Vec<&Path> = below.ancestors().skip(1).collect();
@@ -243,7 +245,7 @@ impl Folder {
         Ok(tracked.is_some_and(|tracked| tracked.has_submodule(&self.below(path))))
     }
 
-    /// Converts a path relative to the root into one relative to the outer folder.
+    /// Converts a path relative to the root into a path relative to the outer folder.
     fn below(&self, path: &str) -> PathBuf {
         let below = self.root.strip_prefix(&self.outer).unwrap_or(Path::new(""));
         below.join(path)
@@ -258,7 +260,7 @@ impl Folder {
         let Ok(below) = self.root.strip_prefix(tree.folder()) else {
             return 0;
         };
-        // A folder that the repository ignores is not part of it.
+        // A folder that the repository ignores does not belong to the repository.
         let is_ignored = tree.repository().is_path_ignored(below);
         if !below.as_os_str().is_empty() && is_ignored.unwrap_or(true) {
             return 0;

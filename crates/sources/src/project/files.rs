@@ -43,14 +43,14 @@ pub struct Files {
     judged_at_s: u64,
 }
 
-/// Texts that replace those of files on disk, by path.
+/// Texts that replace the texts of files on disk, by path.
 pub type Texts = BTreeMap<String, String>;
 
 #[derive(Default)]
 struct Loaded {
     root: Option<NodeId>,
     findings: Vec<Diagnostic>,
-    /// Paths or URLs of other files in the file's references, decoded and sorted.
+    /// Paths or URLs of other files to which the file refers, decoded and sorted.
     names: Vec<String>,
     /// True if the file contains `x-gateway-lint`.
     allows: bool,
@@ -79,7 +79,8 @@ struct Parsed {
     source: SourceFile,
     tree: Tree,
     loaded: Loaded,
-    /// Reason why the file is refused after parsing. A refused file has an empty text.
+    /// Reason why the file is refused after parsing. A refused file has an empty text. `None`: the
+    /// file is accepted.
     refused: Option<Refusal>,
 }
 
@@ -184,8 +185,8 @@ impl Files {
         self.judged_at_s
     }
 
-    /// Applies the ignore rules of a commit in addition to those of the work tree. A file ignored
-    /// by either is refused as a source.
+    /// Applies the ignore rules of a commit in addition to the ignore rules of the work tree. A
+    /// file that either set of rules ignores is refused as a source.
     pub fn set_base(&mut self, commit: &str) {
         if let Disk::Folder(folder) = &mut self.disk {
             folder.set_base(commit);
@@ -388,9 +389,9 @@ impl Files {
         }
     }
 
-    /// Files whose text is never shown, because CI jobs write credentials into untracked files.
-    /// These are all files that Git does not track, if Git tracks gateway.yaml or a file named on
-    /// the command line.
+    /// Files whose text is never shown, because CI jobs write credentials into untracked files. If
+    /// Git tracks gateway.yaml or a file named on the command line: all files that Git does not
+    /// track. Otherwise none.
     #[must_use]
     pub fn concealed(&self) -> Vec<FileId> {
         let mut files: Vec<FileId> = Vec::new();

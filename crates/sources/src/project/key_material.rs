@@ -12,7 +12,7 @@ use super::refusal::Refusal;
 /// Maximum size of a file that is searched for a private JWK, in bytes.
 const JWK_BYTES_MAX: usize = 1 << 20;
 
-/// Minimum length of a run of key characters in a real key. Keys in samples have `...` in place of
+/// Minimum length of a run of key characters in a real key. Keys in samples have `...` instead of
 /// such a run.
 const RUN_MIN: usize = 24;
 

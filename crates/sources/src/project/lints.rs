@@ -1,4 +1,4 @@
-//! Lints about files that are named or matched: GW021x, GW022x.
+//! Lints about files that are named or matched: codes GW021x and GW022x.
 
 use diag::{Level, Lint};
 

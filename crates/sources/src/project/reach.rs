@@ -5,8 +5,8 @@
 //! contains private keys, tokens and build products. A source must therefore satisfy all of these
 //! conditions: it has a YAML or JSON extension; it is not hidden; Git tracks it or does not ignore
 //! it; it contains no key material (see [`super::key_material`]); it is a map or a list; it belongs
-//! to the project's repository and not to a nested one. The checks of name, place and form do not
-//! apply to files named on the command line, because the user can read those anyway.
+//! to the project's repository and not to a nested repository. Only the check for key material
+//! applies to files named on the command line, because the user can read these files anyway.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -49,7 +49,7 @@ pub(super) struct GitFiles {
     index: HashSet<PathBuf>,
     /// Paths of `index` that are submodules.
     submodules: HashSet<PathBuf>,
-    /// Ignore rules of the commit named by `--base`.
+    /// Ignore rules of the commit named by `--base`. `None` without `--base`.
     base: Option<Base>,
     /// Path of the folder relative to the work tree.
     inside: PathBuf,
@@ -63,8 +63,8 @@ impl GitFiles {
     /// part of that repository.
     ///
     /// # Errors
-    /// Returns an error if the repository cannot be read, because sources are then
-    /// indistinguishable from other files.
+    /// Returns an error if the repository cannot be read, because sources cannot be distinguished
+    /// from other files then.
     pub(super) fn find(folder: &Path, base: Option<&str>) -> Result<Option<Self>, Refusal> {
         let tree = match WorkTree::find(folder) {
             Ok(tree) => tree,
@@ -149,8 +149,8 @@ impl GitFiles {
     }
 }
 
-/// Checks by the first line with content that a file is a map or a list. Any other file is refused,
-/// and no text, excerpt or digest of it is kept.
+/// Checks, by the first line with content, that a file is a map or a list. Any other file is
+/// refused, and no text, excerpt or digest of it is kept.
 pub(super) fn check_form(bytes: &[u8]) -> Result<(), Refusal> {
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     let mut lines = bytes.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);

@@ -1,4 +1,4 @@
-//! Reasons why a file is refused, and their diagnostics at the place that names the file.
+//! Reasons why a file is refused, and their diagnostics at the source location that names the file.
 
 use diag::{Diagnostic, Span};
 
@@ -49,7 +49,7 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    /// Creates the diagnostic, at the place that names the file.
+    /// Creates the diagnostic, at the source location that names the file.
     #[must_use]
     pub fn finding(&self, path: &str, named: Span) -> Diagnostic {
         let path = path.escape_debug();

@@ -2,8 +2,8 @@
 //!
 //! A pull request can commit the files of a bare repository (`HEAD`, `objects`, `refs`, `config`)
 //! into any folder. Git refuses to commit a path that contains `.git`, so only a folder with `.git`
-//! counts as a repository here, as with Git's `safe.bareRepository=explicit`. The repository's
-//! configuration cannot move the work tree, which is always the folder that contains `.git`.
+//! counts as a repository here, as with Git's `safe.bareRepository=explicit`. The work tree is
+//! always the folder that contains `.git`, whatever the repository's configuration says.
 
 use std::path::{Path, PathBuf};
 
@@ -96,7 +96,8 @@ impl WorkTree {
         &self.folder
     }
 
-    /// Path of this work tree inside the work tree above it, if it is a submodule there.
+    /// Path of this work tree inside an outer work tree, if this one is a submodule there.
+    /// Otherwise `None`.
     #[must_use]
     pub fn submodule(&self) -> Option<String> {
         let above = Self::find(self.folder.parent()?).ok()?;

@@ -12,7 +12,8 @@ use git2::{ErrorCode, ObjectType, Oid, Repository, Tree};
 use super::files::{LISTED_MAX, Refusal, join};
 use super::repository::WorkTree;
 
-/// Maximum number of symbolic links followed for one path. More are refused.
+/// Maximum number of symbolic links that are followed for one path. A path with more links is
+/// refused.
 const LINKS_MAX: usize = 40;
 
 /// Maximum length of the target of a symbolic link, in bytes.
@@ -46,7 +47,7 @@ pub enum NoRevision {
     Unreadable(String),
     /// The repository has no revision of this name.
     Unknown {
-        /// Similar name of a branch or tag.
+        /// Name of a branch or tag that is similar. `None`: no similar name.
         near: Option<String>,
         /// True if the clone is shallow, so that older commits are missing.
         shallow: bool,
@@ -260,7 +261,7 @@ impl Revision {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Repository> {
-        // A poisoned lock is safe: objects are only read, so a panic leaves no partial change.
+        // Use a poisoned lock as well: objects are only read, so a panic leaves no partial change.
         self.repository
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner)
@@ -302,7 +303,7 @@ impl TreePath<'_> {
     }
 
     /// Walks to the end of the path or to the first symbolic link. For a link, returns its target
-    /// followed by the rest of the path.
+    /// followed by the remaining path.
     fn step(&self, path: &str) -> Result<Step, Refusal> {
         let mut tree = self.tree(self.root)?;
         let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
@@ -383,8 +384,8 @@ pub fn inside(folder: &Path) -> Result<Inside, NoRevision> {
 }
 
 /// Lists files below a folder that differ from the last commit or are not in it, sorted, as paths
-/// relative to the folder. Only files for which `counts` returns true. An ignored file is included
-/// only if it is in `read`. Empty without a repository.
+/// relative to the folder. Lists only files for which `counts` returns true. An ignored file is
+/// included only if it is in `read`. Empty without a repository.
 ///
 /// # Errors
 /// Returns an error if the repository cannot be read.
@@ -420,8 +421,8 @@ pub fn uncommitted<'a>(
         .filter(|path| counts(path))
         .collect();
     let index = repository.index()?;
-    // If a folder above the file is in the index itself, it is a submodule or a symbolic link, and
-    // the file does not belong to this repository.
+    // If the index contains a folder above the file as an entry, that folder is a submodule or a
+    // symbolic link, and the file does not belong to this repository.
     let known = |path: &Path| {
         let mut paths = path.ancestors();
         paths.any(|path| !path.as_os_str().is_empty() && index.get_path(path, 0).is_some())

@@ -1,9 +1,9 @@
-//! Search for an unclosed bracket. The parser often reports an error only lines later, at text that
-//! cannot be inside the brackets.
+//! Search for an unclosed bracket. The parser often reports the error lines below the bracket, at
+//! text that cannot be inside the brackets.
 
-/// Returns the innermost bracket that is still open where the parser failed. Requires that the
-/// failing line is below the bracket's line and not indented deeper: the author then considered the
-/// list or map finished. Otherwise the mistake is inside the brackets.
+/// Returns the innermost bracket that is still open where the parser failed. `None` unless the
+/// failing line is below the bracket's line and not indented deeper. Only then did the author
+/// consider the list or map finished; otherwise the mistake is inside the brackets.
 ///
 /// `at` is where the parser failed. `opened` yields the starts of the open lists and maps, the
 /// innermost first. `read` is the end of the parser's last event; the parser looks further ahead
@@ -55,7 +55,7 @@ fn pending(text: &str, start: usize, end: usize) -> Option<usize> {
     open.pop()
 }
 
-/// Place of the opening bracket of a list or map, after its anchor and tag.
+/// Offset of the opening bracket of a list or map, after its anchor and tag.
 fn bracket(text: &str, start: usize) -> Option<usize> {
     let mut rest = text.get(start..)?;
     while rest.starts_with(['&', '!']) {

@@ -1,11 +1,12 @@
 //! Causes of YAML errors. The parser reports where it failed, often after the actual mistake. Each
-//! detector recognises one kind of mistake and returns its place and a correction.
+//! detector recognises one kind of mistake and returns the location of the mistake and a
+//! correction.
 
 use granit_parser::ErrorKind;
 
 use super::brackets;
 
-/// Malformed text and the place where the parser failed.
+/// Malformed text and the position at which the parser failed.
 pub(super) struct Site<'a> {
     pub(super) text: &'a str,
     /// Offset at which the parser failed.
@@ -16,7 +17,7 @@ pub(super) struct Site<'a> {
     pub(super) open: Vec<usize>,
 }
 
-/// Actual mistake, with its place.
+/// Actual mistake, with its location.
 #[derive(Debug)]
 pub(super) struct Cause {
     pub(super) start: usize,
@@ -199,7 +200,7 @@ fn conflict_marker(site: &Site<'_>, _: &ErrorKind) -> Option<Cause> {
 
 fn tab_in_indentation(site: &Site<'_>, kind: &ErrorKind) -> Option<Cause> {
     let line = site.line(site.at);
-    // For these errors, the parser may point at the line before the one with the tab.
+    // For these errors, the parser may point at the line before the line with the tab.
     let below = matches!(
         kind,
         ErrorKind::TabInPlainScalar | ErrorKind::TabInIndentation

@@ -62,7 +62,7 @@ pub enum Notation {
 }
 
 impl Notation {
-    /// Returns the notation by file name: JSON for `.json`, YAML otherwise.
+    /// Returns the syntax of a file by its name: JSON for `.json`, YAML otherwise.
     #[must_use]
     pub fn of_path(path: &str) -> Self {
         let extension = path.rsplit_once('.').map(|(_, extension)| extension);
@@ -73,8 +73,8 @@ impl Notation {
     }
 }
 
-/// Upper bound of the number of nodes in a text of `bytes` bytes. `-` alone is a list and a null,
-/// and no byte begins more than two nodes.
+/// Upper bound of the number of nodes in a text of `bytes` bytes. A byte begins at most two nodes:
+/// `-` alone is a list and a null.
 #[must_use]
 pub fn nodes_max(bytes: usize) -> usize {
     bytes.saturating_mul(2).saturating_add(16)

@@ -1,9 +1,9 @@
 //! YAML 1.2 parser. Builds the tree from the events of granit-parser.
 //!
-//! The parser provides events and places. This module adds types of scalars (core schema), unique
-//! keys, merge keys (`<<`), and aliases as shared nodes. An alias inside the value that it names is
-//! refused, because it would be a cycle. A text is refused if its aliases expand to more nodes or
-//! levels than the limits allow.
+//! The parser provides events and their positions. This module adds types of scalars (core schema),
+//! unique keys, merge keys (`<<`), and aliases as shared nodes. An alias inside the value that it
+//! names is refused, because it would be a cycle. A text is refused if its aliases expand to more
+//! nodes or levels than the limits allow.
 
 use diag::tree::Entry;
 use diag::{Diagnostic, FileId, Kind, Lint, NodeId, Sink, Span, Tree};
@@ -71,7 +71,7 @@ pub fn parse(
     builder.root
 }
 
-/// Error: parsing stopped, and a finding is reported.
+/// Error: parsing stopped, and a finding was reported.
 struct Stop;
 
 struct Builder<'a> {
@@ -571,7 +571,7 @@ quotes"),
         }
     }
 
-    /// Returns the place after the colon of the current key. `None` if the key has no colon.
+    /// Returns the position after the colon of the current key. `None` if the key has no colon.
     fn behind_colon(&self) -> Option<Span> {
         let What::Map { key, .. } = &self.open.last()?.what else {
             return None;
@@ -586,7 +586,7 @@ quotes"),
         rest[colon..].starts_with(':').then(|| self.span(at, at))
     }
 
-    /// Warns about a comment in place of a value, as in `pattern: #abc`.
+    /// Warns about a comment where a value is expected, as in `pattern: #abc`.
     fn check_comment(&mut self) {
         let Some(Open {
             what:

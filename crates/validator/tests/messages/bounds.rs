@@ -1,5 +1,5 @@
-//! Messages that are made to be expensive. A check without a bound runs for hours or overflows the
-//! stack.
+//! Messages that are built to make their check expensive. Without a limit, such a check would run
+//! for hours or overflow the stack.
 
 use super::*;
 
@@ -38,7 +38,7 @@ fn recursive_alternatives_are_bounded() {
             assert_eq!(found.len(), 1, "{found:?}");
         }
     }
-    // Each message has its own limit of steps: the next one is checked in full.
+    // Each message has its own limit of steps, so the next message is checked completely.
     let operation = expressions("oneOf");
     assert_eq!(json_of(&operation, r#"{"field": "a"}"#), [""; 0]);
 }

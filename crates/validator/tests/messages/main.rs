@@ -1,4 +1,4 @@
-//! Requests against described operations.
+//! Checks of requests to operations with a description.
 
 mod bodies;
 mod bounds;

@@ -1,4 +1,4 @@
-//! Parameters in each style.
+//! Checks of parameters in each style.
 
 use super::*;
 

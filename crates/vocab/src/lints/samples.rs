@@ -43,7 +43,8 @@ macro_rules! keyed {
     };
 }
 
-/// Sample document with the given paths, behind a gateway that leaves security to the upstream.
+/// Sample document with the given paths. Its gateway leaves the check of credentials to the
+/// upstream.
 macro_rules! open {
     ($paths:literal) => {
         &[
@@ -59,7 +60,8 @@ macro_rules! open {
     };
 }
 
-/// Sample document with an operation with the parameter `page` that requires a login, at this path.
+/// Sample document with an operation at this path. The operation has the parameter `page` and
+/// requires a login.
 macro_rules! logged_in {
     ($path:literal) => {
         &[

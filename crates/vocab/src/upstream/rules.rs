@@ -35,7 +35,7 @@ pub(super) fn hash_goes_with_lb(node: NodeRef<'_>, sink: &mut Sink) {
     }
 }
 
-/// Reports a timeout per attempt after which no time is left for a second attempt.
+/// Reports a timeout per attempt that leaves no time for a second attempt.
 pub(super) fn tries_fit_into_the_timeout(node: NodeRef<'_>, sink: &mut Sink) {
     let request = node
         .get("timeouts")
@@ -148,8 +148,8 @@ pub(super) fn checks_end_before_the_next(node: NodeRef<'_>, sink: &mut Sink) {
     }
 }
 
-/// Reports keys that the health check's kind does not use: a TCP check sends no request, and the
-/// request of a gRPC check is fixed. Also checks `headers`.
+/// Reports keys that a health check of this kind does not use: a TCP check sends no request, and
+/// the request of a gRPC check is fixed. Also checks `headers`.
 pub(super) fn asks_what_its_kind_asks(node: NodeRef<'_>, sink: &mut Sink) {
     let kind = node.get("kind").and_then(NodeRef::scalar_text);
     let (strange, asks): (&[&str], _) = match kind {
@@ -276,7 +276,7 @@ pub(super) fn protocols_have_their_scheme(node: NodeRef<'_>, sink: &mut Sink) {
         ),
         _ => return,
     };
-    // For discovered hosts, `tls` decides the scheme, because they have no URL.
+    // Discovered hosts have no URL, so `tls` decides the scheme.
     let found = ["dns", "file"]
         .iter()
         .any(|key| node.get(key).is_some_and(|value| !value.is_null()));
@@ -295,7 +295,7 @@ pub(super) fn protocols_have_their_scheme(node: NodeRef<'_>, sink: &mut Sink) {
         sink.push(Diagnostic::new(&UPSTREAM_TLS, protocol.span(), message).help(help));
     }
     for (url, text) in urls(node).filter(|(_, text)| is_https(text) != over_tls) {
-        // An invalid URL is reported by another check.
+        // Another check reports an invalid URL.
         if text.starts_with("unix:") || text.parse::<http::Uri>().is_ok() {
             sink.push(
                 Diagnostic::new(&UPSTREAM_TLS, url.span(), message)

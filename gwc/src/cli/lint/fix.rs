@@ -10,8 +10,8 @@ use crate::cli::replace::replace;
 use crate::fixes::Change;
 use model::exit::{Exit, Failure};
 
-/// Writes each changed file atomically. Writes no file if one of the files has changed since it was
-/// read.
+/// Writes each changed file atomically. If one of the files has changed since it was read, writes
+/// no file.
 pub(super) fn write(folder: &Path, changes: &BTreeMap<String, Change>) -> anyhow::Result<()> {
     for (path, change) in changes {
         let now = fs::read(folder.join(path));

@@ -177,8 +177,8 @@ for each (`--format human`, `concise`, `jsonl` and `github` take several)"
         };
         exit = exit.max(ended);
         if args.paths.len() < 2 {
-            // The program ends here. Skip freeing a million nodes, which would take a tenth of the
-            // run time.
+            // The program ends here. Do not free the million nodes, because this takes a tenth of
+            // the run time.
             std::mem::forget(compiled);
         }
     }
@@ -204,7 +204,7 @@ fn about_one(args: &Args) -> Option<String> {
     given.next().map(|(_, option)| option)
 }
 
-/// Applies fixes, and prints the fixed findings.
+/// Applies the fixes, and prints the findings that they fix.
 fn fix(
     args: &Args,
     input: &Input,
@@ -239,8 +239,8 @@ fn fix(
     Ok(mended.compiled)
 }
 
-/// Removes the findings that the baseline contains from the report. With `--write-baseline`, writes
-/// the current findings to the baseline first.
+/// Removes findings from the report that the baseline contains. With `--write-baseline`, writes the
+/// current findings to the baseline first.
 fn set_aside(args: &Args, input: &Input, compiled: &mut Compiled) -> anyhow::Result<()> {
     let mut path = args.baseline.as_ref();
     if let Some(file) = &args.write_baseline {

@@ -65,7 +65,8 @@ pub(in crate::cli) fn spare_sources(
     Ok(())
 }
 
-/// Refuses to write a report to the baseline file. Only a new baseline may replace a baseline.
+/// Refuses to write a report to the baseline file. Only a new baseline may overwrite a baseline
+/// file.
 pub(super) fn spare_baseline(
     option: &str,
     file: &Path,

@@ -1,4 +1,5 @@
-//! Interpretation of a side's argument: a revision, a folder, a document, or a bundle.
+//! Interpretation of an argument that names a side of a comparison: a revision, a folder, a
+//! document, or a bundle.
 
 use std::path::{Path, PathBuf};
 
@@ -66,8 +67,8 @@ fn commit_of(name: &str, path: Option<&Path>, context: &Context) -> anyhow::Resu
     Ok(commit.ok_or_else(|| no_revision(name, &NoRevision::NoTree))?)
 }
 
-/// Returns the first symbolic link inside a work tree in the path of a folder, as the user wrote
-/// the path. `PWD` contains the links through which the current directory was entered.
+/// Returns the first symbolic link inside a work tree in the path of a folder. The path is as the
+/// user wrote it. `PWD` contains the links through which the current directory was entered.
 fn link_on_way(near: &Path, tree: &Path) -> Option<PathBuf> {
     let physical = std::env::current_dir().ok()?;
     let is_here = |path: &PathBuf| path.canonicalize().is_ok_and(|path| path == physical);
@@ -142,7 +143,7 @@ pub(super) fn of_revision(text: &str, context: &Context) -> anyhow::Result<What>
 }
 
 /// Refuses a repository that does not track the project: a repository inside the project folder, or
-/// an unrelated repository around it.
+/// an unrelated repository that contains the folder.
 fn check_tracked(tree: &WorkTree, folder: &Path) -> Result<(), NoRevision> {
     let inside = tree.inside(folder);
     if inside.is_some_and(|inside| tree.tracks(&inside.join(GATEWAY_FILE))) {
@@ -151,9 +152,9 @@ fn check_tracked(tree: &WorkTree, folder: &Path) -> Result<(), NoRevision> {
     Err(NoRevision::Untracked(tree.folder().to_owned()))
 }
 
-/// Refuses to read a revision from a submodule if its parent repository decides the submodule's
-/// content: the parent contains the project itself, or pins another commit of the submodule.
-/// Otherwise anyone who can push branches of the submodule could choose the old version.
+/// Refuses to read a revision from a submodule if its parent repository determines the submodule's
+/// content: the parent contains the project itself, or pins another commit of the submodule. If gwc
+/// read the revision, anyone who can push branches of the submodule could choose the old version.
 fn check_above(
     tree: &WorkTree,
     near: &Path,
@@ -196,7 +197,7 @@ fn check_above(
     Ok(())
 }
 
-/// Path of a work tree relative to the folder `above` of the work tree that contains it.
+/// Path of a work tree relative to `above`, the folder of the work tree that contains it.
 fn above_tree(tree: &WorkTree, above: &Path) -> Option<String> {
     let path = tree.folder().strip_prefix(above).ok()?;
     Some(path.to_string_lossy().into_owned())

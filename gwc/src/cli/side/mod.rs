@@ -45,14 +45,14 @@ enum What {
     Bundle,
 }
 
-/// Location of sources.
+/// Location of source files.
 enum Place {
     Disk(PathBuf),
-    /// Revision, prefix of its paths in messages, and path of the submodule that contains it.
+    /// Revision, prefix of paths in messages, and path of the submodule if the revision is in one.
     Git(Revision, String, Option<String>),
 }
 
-/// Role of a side, for messages.
+/// Role of a side: old version, new version, or the only one. Used in messages.
 #[derive(Clone, Copy)]
 pub(super) enum Which {
     Old,
@@ -64,15 +64,15 @@ pub(super) enum Which {
 pub(super) struct Read {
     pub(super) side: Side,
     pub(super) origin: Origin,
-    /// Prefix of paths: the folder relative to the current directory or to the root of the
-    /// repository, with a final `/`.
+    /// Prefix of paths in output: the folder relative to the current directory or to the root of
+    /// the repository, with a final `/`.
     pub(super) folder: String,
-    /// Notes for the plan.
+    /// Notes that the plan shows about this side.
     pub(super) notes: Vec<String>,
 }
 
-/// Project and API names for a document without a project: those of the other version, if it has
-/// exactly one API. Default: `document` and `api`.
+/// Names of project and API for a document without a project. Taken from the other version, if it
+/// has exactly one API. Default: `document` and `api`.
 #[derive(Clone)]
 struct Names {
     project: String,
@@ -90,14 +90,14 @@ struct Sources {
     files: Files,
     /// File name of the document, if the side is a document without a project.
     document: Option<String>,
-    /// Prefix of paths in messages.
+    /// Prefix of paths in messages for people.
     shown: String,
     /// Prefix of paths in output for other programs.
     seen: String,
     /// Folder on disk. `None` for a revision.
     disk: Option<PathBuf>,
     commit: Option<String>,
-    /// Notes for the plan.
+    /// Notes that the plan shows about this side.
     notes: Vec<String>,
 }
 
@@ -115,8 +115,9 @@ impl Named {
     }
 }
 
-/// Reads both versions. A document that is compared with a project or bundle of one API gets the
-/// names of that API. An operationId that occurs twice in one of the documents is ignored in both.
+/// Reads both versions. If a document is compared with a project or bundle of one API, it gets the
+/// names of that API. An `operationId` that occurs twice in one of two documents is ignored in
+/// both.
 pub(super) fn both(
     (old, new): (Named, Named),
     at: &StoreOptions,
@@ -151,7 +152,8 @@ pub(super) fn both(
     }
 }
 
-/// Reads the old version of a plan. A document gets the names of the new version.
+/// Reads the old version of a plan. A document without a project gets the names of project and API
+/// from the new version.
 pub(super) fn against(
     text: &str,
     new: Option<&Side>,
@@ -174,7 +176,7 @@ pub(super) fn one(text: &str, at: &StoreOptions, context: &Context) -> anyhow::R
     alone(text, Which::Only, at, context)
 }
 
-/// Reads the version named by an argument, without regard to another version.
+/// Reads the version named by an argument, independently of any other version.
 pub(super) fn alone(
     text: &str,
     which: Which,
@@ -215,8 +217,8 @@ impl Opened {
 }
 
 /// Returns the operationIds that several operations of a document share. Such operations are
-/// identified by method and path, like those without an id. Real documents contain such ids, and
-/// they must not prevent a comparison.
+/// identified by method and path, like those without an id. Such ids occur in practice and must not
+/// prevent a comparison.
 fn repeated_ids(opened: &mut Opened) -> BTreeSet<String> {
     let Some(sources) = &mut opened.sources else {
         return BTreeSet::new();
@@ -274,7 +276,7 @@ fn names_of(side: &Side) -> Option<Names> {
 }
 
 /// Lists the source files below a folder that differ from the last commit, including deleted YAML
-/// and JSON files. Also prints a note that names them.
+/// and JSON files. Also prints a note that names these files.
 pub(super) fn note_uncommitted(folder: &Path, map: &SourceMap) -> Vec<String> {
     let sources = |path: &str| {
         let kind = Path::new(path).extension().and_then(|kind| kind.to_str());
@@ -441,7 +443,8 @@ fn read(
     })
 }
 
-/// Describes the faulty parts of a side that the comparison leaves out.
+/// Describes the faulty parts of a version that the comparison leaves out. `None`: it leaves out
+/// nothing.
 fn left_out(compiled: &Compiled, folder: &str, said: &str) -> Option<String> {
     if compiled.skipped.is_empty() {
         return None;
@@ -497,7 +500,7 @@ pub(super) fn side_of(mut compiled: Compiled) -> anyhow::Result<Side> {
     side_from(&mut compiled)
 }
 
-/// Side of sources whose files are still needed, for places in messages.
+/// Converts compiled sources to a side. Keeps the files, because messages need source locations.
 pub(super) fn side_from(compiled: &mut Compiled) -> anyhow::Result<Side> {
     let source = SourceMap::of(compiled);
     let lowered = compiled
@@ -511,8 +514,8 @@ pub(super) fn side_from(compiled: &mut Compiled) -> anyhow::Result<Side> {
     })
 }
 
-/// Returns a gateway.yaml for comparing a single document. It sets `security`, because a document
-/// cannot.
+/// Returns a gateway.yaml for comparing a single document. The file sets `defaults.security`,
+/// because a document cannot set this key.
 fn gateway_of(file: &str, names: &Names, overlaid: bool) -> String {
     let overlays = if overlaid { UNNAMED_FILE } else { "" };
     let text = |text: &str| serde_json::Value::from(text).to_string();

@@ -1,8 +1,8 @@
 //! `gwc test --against URL`: sends the requests of tests to a running gateway and compares what a
 //! client sees.
 //!
-//! Each request has a connection of its own, over HTTP/1.1, with or without TLS. Nothing is sent to
-//! another address than that of the URL.
+//! Each request has a connection of its own, over HTTP/1.1, with or without TLS. Requests are sent
+//! only to the address in the URL.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -56,7 +56,7 @@ pub(super) struct AgainstOptions {
     unsafe_methods: bool,
 }
 
-/// Running gateway, and how requests reach it.
+/// Running gateway, with the address and TLS settings for connections to it.
 pub(super) struct Against {
     /// URL as written by the user.
     url: String,
@@ -75,14 +75,14 @@ pub(super) struct Against {
 pub(super) struct Sent {
     /// Results. Empty if the test was not sent.
     pub(super) outcomes: Vec<Outcome>,
-    /// Reason why the test was not sent.
+    /// Reason why the test was not sent. `None`: it was sent.
     pub(super) skipped: Option<String>,
     /// Number of expectations that a client cannot see.
     pub(super) unseen: usize,
 }
 
 impl AgainstOptions {
-    /// Reads the options. None without `--against`.
+    /// Reads the options. `None` without `--against`.
     ///
     /// # Errors
     /// Returns a usage error if the URL is invalid. An input error if a file cannot be read.
@@ -236,7 +236,7 @@ impl Against {
         Ok(http::Request::from_parts(head, Full::default()))
     }
 
-    /// Sends one request. The inner error: no usable response.
+    /// Sends one request. The inner error means that there was no usable response.
     async fn exchange(
         &self,
         request: http::Request<Full<Bytes>>,
@@ -299,7 +299,7 @@ where
     })
 }
 
-/// `code` of a problem document of a gateway. None: another body.
+/// `code` of a problem document of a gateway. `None` for any other body.
 fn code(body: &[u8]) -> Option<String> {
     let problem: serde_json::Value = serde_json::from_slice(body).ok()?;
     let is_own = problem["type"].as_str()?.starts_with(PROBLEM);
@@ -329,7 +329,7 @@ fn credential(option: &str) -> anyhow::Result<(String, Zeroizing<String>)> {
     Ok((scheme.to_owned(), Zeroizing::new(text.trim().to_owned())))
 }
 
-/// Content of a small file of the command line.
+/// Content of a small file that an option names.
 fn content(file: &Path) -> anyhow::Result<Vec<u8>> {
     let shown = say::path(file);
     let failed = |why: String| Failure::new(Exit::INPUT, "no-such-file", why);

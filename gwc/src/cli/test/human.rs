@@ -6,10 +6,10 @@ use super::{Results, TestResult};
 use ::plan::expect::coverage::Coverage;
 use diag::text::printable;
 
-/// Maximum number of items that the list of one kind of coverage shows.
+/// Maximum number of unreached items that are listed for each kind of coverage.
 const MISSED_MAX: usize = 100;
 
-/// Renders the results. `with_missed` lists what no test reached.
+/// Renders the results. `with_missed` is true to list what no test reached.
 pub(super) fn render(results: &Results<'_>, with_missed: bool) -> String {
     let mut out = String::new();
     for test in results.tests.iter().filter(|test| test.failed()) {
@@ -49,7 +49,7 @@ fn skipped(out: &mut String, results: &Results<'_>) {
     }
 }
 
-/// Counts what the tests reached. `with_missed` lists the rest.
+/// Counts what the tests reached. `with_missed` is true to list what no test reached.
 fn reached(out: &mut String, coverage: &Coverage, with_missed: bool) {
     if with_missed {
         for (kind, share) in coverage.kinds() {

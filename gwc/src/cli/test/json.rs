@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use super::{Results, TestResult};
 use model::place::Place;
 
-/// Builds the fields of `test/v1`, except those that all JSON documents share.
+/// Builds the fields of `test/v1`, except the fields that all JSON documents of gwc have.
 pub(super) fn document(results: &Results<'_>) -> Value {
     let coverage = results.coverage.as_ref().map(|coverage| coverage.kinds());
     let coverage: Map<String, Value> = coverage

@@ -89,7 +89,8 @@ impl super::Arguments for Args {
 struct Results<'a> {
     /// Tests, with the outcome of each of their requests.
     tests: Vec<TestResult<'a>>,
-    /// Operations and policies that the tests reached. None: a running gateway decided.
+    /// Operations and policies that the tests reached. `None` with `--against`, because a running
+    /// gateway decides.
     coverage: Option<Coverage>,
     /// Number of expectations that a client of a running gateway cannot see.
     unseen: usize,
@@ -102,9 +103,9 @@ struct TestResult<'a> {
     case: &'a TestCase,
     place: Place,
     outcomes: Vec<Outcome>,
-    /// Places of the failures, in the order of `outcomes`.
+    /// Source locations of the failures, in the order of `outcomes`.
     failures: Vec<Place>,
-    /// Reason why the test was not sent to the running gateway.
+    /// Reason why the test was not sent to the running gateway. `None`: it ran.
     skipped: Option<String>,
 }
 
@@ -171,7 +172,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     Ok(if ok { Exit::OK } else { Exit::FINDINGS })
 }
 
-/// Tests of the files, and tests from examples.
+/// Tests of the test files, and tests that are generated from examples.
 fn all_cases(args: &Args, root: &Path, compiled: &mut Compiled) -> anyhow::Result<Vec<TestCase>> {
     let mut all = cases(args, root, compiled)?;
     let model = compiled.model.as_ref();
@@ -200,7 +201,7 @@ fn all_cases(args: &Args, root: &Path, compiled: &mut Compiled) -> anyhow::Resul
     Ok(all)
 }
 
-/// Runs the tests: in the engine, or with `--against` at a running gateway.
+/// Runs the tests in the engine. With `--against`, sends them to a running gateway.
 fn results<'a>(
     args: &Args,
     selected: &[&'a TestCase],
@@ -249,7 +250,7 @@ fn results<'a>(
     Ok(results)
 }
 
-/// Tests of the project, or of the files on the command line.
+/// Tests of the project, or tests of the files that the command line names.
 fn cases(args: &Args, root: &Path, compiled: &mut Compiled) -> anyhow::Result<Vec<TestCase>> {
     if args.files.is_empty() {
         let model = compiled.model.as_ref();

@@ -1,5 +1,5 @@
-//! Tokens of `oidc-provider` that are bound to a certificate (RFC 8705) or key (RFC 9449) of the
-//! client. They are refused as bearer tokens.
+//! Tests of tokens of `oidc-provider` that are bound to a certificate (RFC 8705) or key (RFC 9449)
+//! of the client. The gateway refuses them as bearer tokens.
 
 use std::process::Command;
 
@@ -64,8 +64,8 @@ fn bound_token_of_a_provider_is_no_bearer_token() {
     }
 }
 
-/// Starts a gateway that compares tokens with certificates: of TLS connections at `public`, of a
-/// proxy at `inner`.
+/// Starts a gateway that compares tokens with client certificates. The certificate comes from the
+/// TLS connection at the listener `public`, and from a proxy at the listener `inner`.
 fn comparing(provider: &Provider, certificates: &Certificates, jwt: bool) -> (Scene, Gateway) {
     let upstream = Upstream::start();
     let at = |name: &str| format!("${{file:{}}}", certificates.path(name).display());
@@ -202,7 +202,7 @@ fn bound_token_counts_with_its_certificate_alone() {
             ("/required", &bound, Some("client"), 200),
             ("/required", &bearer, Some("client"), 401),
             ("/required", &bearer, None, 401),
-            // The certificate of the connection is not that of the proxy's client.
+            // The certificate of the connection is not the certificate that the proxy reports.
             ("/proxied", &bound, Some("client"), 401),
         ] {
             let status = over_tls(&gateway, &certificates, (path, token), certificate);

@@ -1,4 +1,5 @@
-//! Tokens of `oidc-provider` that are bound to a key (RFC 9449), with proofs by `dpop` (npm).
+//! Tests of tokens of `oidc-provider` that are bound to a key (RFC 9449), with proofs by `dpop`
+//! (npm).
 
 use super::*;
 
@@ -23,7 +24,7 @@ paths:
   /either: {get: {operationId: either, security: [{bound: []}, {bearer: []}], responses: {"200": {description: ok}}}}
 "#;
 
-/// A provider, a program that makes DPoP proofs, and a gateway.
+/// Test scene: a provider, a program that creates DPoP proofs, and a gateway.
 struct DpopScene {
     provider: Provider,
     maker: Peer,
@@ -32,8 +33,8 @@ struct DpopScene {
 }
 
 impl DpopScene {
-    /// Creates the parties. `None` if a program is not installed. `jwt`: the tokens are JWTs;
-    /// otherwise the gateway uses introspection.
+    /// Creates the scene. `None` if a program is not installed. If `jwt` is true, the tokens are
+    /// JWTs. Otherwise the gateway uses introspection.
     fn new(jwt: bool) -> Option<Self> {
         let maker = Peer::node("dpop.mjs", &[] as &[&str])?;
         let provider = Provider::new("ES256")?;
@@ -156,7 +157,7 @@ fn proofs_of_a_library_admit_bound_tokens() {
         let expected = "DPoP realm=\"gateway\", algs=\"RS256 PS256 ES256 EdDSA Ed25519\", \
                         error=\"invalid_dpop_proof\"";
         assert_eq!(response.header("www-authenticate"), Some(expected));
-        // The token is bound, so that it is refused as a bearer token.
+        // The token is bound to a key, so the gateway refuses it as a bearer token.
         let bearer = format!("Bearer {token}");
         for path in ["/bearer", "/either"] {
             let response = proving.ask(path, &[("authorization", &bearer)]);

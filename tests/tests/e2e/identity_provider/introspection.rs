@@ -1,8 +1,9 @@
-//! Opaque tokens of `oidc-provider`, which the gateway verifies by introspection (RFC 7662).
+//! Tests of opaque tokens of `oidc-provider`, which the gateway verifies by introspection (RFC
+//! 7662).
 
 use super::*;
 
-/// Resources with opaque tokens. Those of the second one expire after 4s.
+/// Resources with opaque tokens. The tokens of the second resource expire after 4s.
 const OPAQUE: &str = "https://api.example/opaque";
 const SHORT: &str = "https://api.example/short";
 
@@ -49,7 +50,8 @@ fn opaque_token_is_known_to_the_certified_provider() {
     gateway.stops_clean();
 }
 
-/// Signed answers (RFC 9701), with the keys named in the issuer's metadata.
+/// Signed introspection responses (RFC 9701) are verified with the keys that the issuer's metadata
+/// names.
 #[test]
 fn signed_answers_of_the_provider_are_verified() {
     let Some(provider) = Provider::new("ES256") else {
@@ -68,7 +70,7 @@ fn signed_answers_of_the_provider_are_verified() {
     );
     assert_eq!(told("/any", "unknown-to-everybody"), "401 inactive");
     gateway.stops_clean();
-    // The provider signs with another algorithm than the allowed one.
+    // The provider signs with an algorithm that is not allowed.
     let scene = asking(&provider, &json!({"signed": ["RS256"]}));
     let gateway = scene.start("state");
     let (status, reason) = shown(&gateway, "/any", &provider.token("read", OPAQUE));

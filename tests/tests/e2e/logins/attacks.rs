@@ -1,4 +1,4 @@
-//! Responses of providers, browsers and upstreams that must not give a session.
+//! Tests of responses of providers, browsers and upstreams that must not lead to a session.
 
 use std::time::Duration;
 
@@ -135,12 +135,12 @@ fn response_belongs_to_one_browser_and_one_login() {
     let first = alice.open(&scene, "/page");
     let back = alice.to_provider(&first);
     let mut begun = alice.clone();
-    // Login CSRF: the browser of another user gets the response.
+    // Login CSRF: another user's browser gets the response of this login.
     let _own = mallory.open(&scene, "/page");
     let done = mallory.open(&scene, path_of(&back));
     assert_eq!((done.status, &*reason(&scene, &done)), (400, "state"));
     assert_eq!(alice.open(&scene, path_of(&back)).status, 303);
-    // The same response again, with the cookie of the login.
+    // Send the same response again, with the cookie of the login.
     let done = begun.open(&scene, path_of(&back));
     assert_eq!((done.status, &*reason(&scene, &done)), (400, "replayed"));
     let done = alice.open(&scene, path_of(&back));
@@ -258,7 +258,8 @@ fn secrets_of_a_login_are_not_written() {
     assert_eq!(done.status, 303);
     let session = browser.cookies["__Host-session"].clone();
     let mut refused = Vec::new();
-    // The response again, a login that the provider refuses, and cookies that are not sessions.
+    // Send the response again, and send a login that the provider refuses, and cookies that are not
+    // sessions.
     refused.push(browser.clone().open(&scene, path_of(&back)));
     scene.fails(&json!({"status": 400}));
     refused.push(Browser::default().log_in(&scene, "/page"));
@@ -305,8 +306,8 @@ fn secrets_of_a_login_are_not_written() {
     }
 }
 
-/// A session that an upstream sets would log browsers in as its user. A cache that stores a renewed
-/// session would give it to others.
+/// A session cookie from an upstream would log browsers in as another user. A cache that stores a
+/// renewed session would give the session to other browsers.
 #[test]
 fn upstream_neither_sets_nor_publishes_sessions() {
     let Some(provider) = Peer::python("login_provider.py", &[""; 0]) else {

@@ -1,4 +1,5 @@
-//! Login and logout in a headless Chromium, which stores and sends the cookies as it decides.
+//! Test of login and logout in a headless Chromium, which decides itself which cookies it stores
+//! and sends.
 
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ const START: Duration = Duration::from_secs(60);
 /// Reason for skipping the test.
 const MISSING: &str = "Chromium is not installed";
 
-/// Page that logs out once it is shown.
+/// Page that logs the user out when it is shown.
 const PAGE: &str = "<!doctype html><title>page</title><script>location = \"/logout\"</script>";
 
 #[test]
@@ -29,7 +30,7 @@ fn chromium_logs_in_and_out() {
         });
         let session = json!({"session": {"same_site": same_site}});
         let mut scene = Scene::before(provider, &issuer, &session, upstream);
-        // Chromium stores cookies with `Secure` of this host without TLS.
+        // Chromium stores cookies with `Secure` for this host even without TLS.
         let page = format!(
             "http://localhost:{}/page?a=1",
             scene.gateway.address().port()

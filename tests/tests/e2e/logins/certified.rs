@@ -1,11 +1,11 @@
-//! The certified provider `oidc-provider` (npm): login, consent, and logout, as its pages ask for
-//! them.
+//! Tests with the certified provider `oidc-provider` (npm): login, consent, and logout, through the
+//! provider's own pages.
 
 use tempfile::TempDir;
 
 use super::*;
 
-/// Browser at the provider, which stores its cookies there.
+/// Browser that visits the provider's pages and stores the provider's cookies.
 #[derive(Default)]
 struct AtProvider {
     cookies: BTreeMap<String, String>,
@@ -41,8 +41,8 @@ impl AtProvider {
         response
     }
 
-    /// Follows redirects, and answers the forms of the provider, until it sends the browser to
-    /// another origin. Returns that URL.
+    /// Follows redirects, and submits the forms of the provider, until the provider sends the
+    /// browser to another origin. Returns that URL.
     fn passes(&mut self, issuer: &str, url: &str) -> String {
         let absolute = |url: &str| match url.starts_with('/') {
             true => format!("{issuer}{url}"),

@@ -1,4 +1,5 @@
-//! Sessions after a login: their end, their refresh, the logout, and outages of the provider.
+//! Tests of sessions after a login: their end, their refresh, the logout, and outages of the
+//! provider.
 
 use std::time::Duration;
 
@@ -82,7 +83,7 @@ fn session_ends_by_its_lifetime_and_by_idleness() {
         };
         let mut browser = Browser::default();
         assert_eq!(browser.log_in(&scene, "/page").status, 303);
-        // Copy of the browser that sends its first cookies again and again: it ignores their
+        // This copy of the browser sends its first cookies again and again. It ignores their
         // lifetime, and new cookies.
         let first = browser.clone();
         assert_eq!(page(&mut browser, &scene).0, 200);
@@ -94,7 +95,7 @@ fn session_ends_by_its_lifetime_and_by_idleness() {
     }
 }
 
-/// A response that is open ends with the session (`streams: close`).
+/// An open response ends when the session ends (`streams: close`).
 #[test]
 fn open_response_ends_with_its_session() {
     let Some(provider) = Peer::python("login_provider.py", &[""; 0]) else {
@@ -138,7 +139,8 @@ fn tokens_are_refreshed_once_for_all_requests() {
         (browser.cookies != old.cookies).then_some(())
     });
     assert!(renewed.is_some(), "refreshed after 10s");
-    // The provider accepts the old refresh token once; requests with the old cookie share the answer.
+    // The provider accepts the old refresh token once; requests with the old cookie share its
+    // response.
     for _ in 0..5 {
         assert_eq!(page(&mut old.clone(), &scene).0, 200);
     }
@@ -248,7 +250,7 @@ fn token_is_accepted_beside_the_session() {
     };
     let mut browser = Browser::default();
     assert_eq!(browser.log_in(&scene, "/page").status, 303);
-    // The logout shows a token that the provider signed.
+    // At the logout, the gateway sends a token that the provider signed.
     let mut other = browser.clone();
     let out = other.send(&scene.gateway, "GET /logout", "sec-fetch-site: same-origin");
     let (_, rest) = location(&out)

@@ -1,4 +1,5 @@
-//! The tutorial "Log browsers in": its files compile without warnings, and log a browser in.
+//! Test of the tutorial "Log browsers in": its files compile without warnings, and its gateway logs
+//! a browser in.
 
 use e2e::binaries;
 
@@ -36,7 +37,7 @@ fn tutorial_logs_a_browser_in() {
         .stdout
         .clone();
     assert!(told.contains("credential_missing"), "{told}");
-    // Use the test's provider and application in place of those of the page.
+    // Use the test's provider and application instead of the page's.
     let upstream = Upstream::start();
     let secrets = [("oidc", SECRET), ("session-keys", KEY)];
     let mut text = String::from_utf8(project.read("gateway.yaml")).expect("text");

@@ -17,7 +17,7 @@ use super::get;
 pub(super) struct Origin {
     pub(super) name: &'static str,
     pub(super) port: u16,
-    /// The server. A proxy is followed by its origin.
+    /// Processes of the server. A proxy has a second process: its origin.
     _servers: Vec<Server>,
     _folder: Option<Project>,
 }
@@ -88,8 +88,8 @@ impl Origin {
         Self::configured("HAProxy", port, vec![server], folder)
     }
 
-    /// Starts an Envoy that responds with the path that it would forward. `settings` are those of
-    /// its connection manager.
+    /// Starts an Envoy that responds with the path that it would forward. `settings` are the
+    /// settings of its connection manager.
     fn envoy(name: &'static str, settings: &str) -> Option<Self> {
         let (folder, port) = (Project::new(), free_port());
         folder.write("envoy.yaml", envoy_config(port, settings));
@@ -134,7 +134,8 @@ impl Origin {
         Some(origin)
     }
 
-    /// All servers that are installed. Records a skip for those that are not.
+    /// All servers that are installed. Records a skipped test for each server that is not
+    /// installed.
     pub(super) fn all() -> Vec<Self> {
         let normalising = "normalize_path: true, merge_slashes: true, \
              path_with_escaped_slashes_action: UNESCAPE_AND_FORWARD, ";

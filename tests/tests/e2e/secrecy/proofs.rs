@@ -1,4 +1,5 @@
-//! Secrets of proofs of possession, signed requests, certificates, claims and bodies.
+//! Test that secrets in proofs of possession, signed requests, certificates, claims and bodies
+//! appear nowhere.
 
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use e2e::peers::Peer;
@@ -165,7 +166,7 @@ fn secrets_of_proofs_and_bodies_are_seen_nowhere() {
         (get("/certified", &[format!("client-cert: :{MARK}:")]), 401),
         // `sent` ends each head with an empty line, which JSON may end with.
         (post(r#"{"pin": "PLANTED-pin"}"#), 400),
-        // Values are secret; names of members are reported.
+        // Values are secret. The report may contain names of members.
         (post(r#"{"other": "PLANTED-value"}"#), 400),
         (post(r#"{"pin": PLANTED}"#), 400),
     ];

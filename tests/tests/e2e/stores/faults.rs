@@ -1,4 +1,5 @@
-//! Faults of a store: what requests get under each `on_outage`, and what the fault costs.
+//! Tests of faults of a store: the responses to requests under each `on_outage`, and the cost of
+//! the fault.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -7,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::*;
 
-/// Proxy in front of a server, whose replies it delays.
+/// Proxy in front of a redis-server. It delays the server's replies.
 struct Proxy {
     port: u16,
     delay_ms: Arc<AtomicU64>,
@@ -36,13 +37,13 @@ impl Proxy {
     }
 }
 
-/// Passes bytes on in a thread of its own, until one side closes its connection.
+/// Forwards bytes in a thread of its own, until one side closes its connection.
 fn pass(mut from: TcpStream, mut to: TcpStream, delay: Option<Arc<AtomicU64>>) {
     std::thread::spawn(move || {
         let mut bytes = [0; 1 << 12];
         while let Ok(read @ 1..) = from.read(&mut bytes) {
             let ms = delay.as_ref().map_or(0, |ms| ms.load(Ordering::Relaxed));
-            // The delay is the fault.
+            // This delay is the fault.
             std::thread::sleep(Duration::from_millis(ms));
             if to.write_all(&bytes[..read]).is_err() {
                 break;
@@ -52,8 +53,8 @@ fn pass(mut from: TcpStream, mut to: TcpStream, delay: Option<Arc<AtomicU64>>) {
     });
 }
 
-/// Breaks a store under each `on_outage`, and checks what requests get, what the outage costs, what
-/// reports it, and that the store counts again afterwards.
+/// Breaks a store under each `on_outage`. Checks the responses to requests, the cost of the outage,
+/// the reports about it, and that the store counts again afterwards.
 fn acts_as_written(breaks: impl Fn(&Server, &Proxy), mends: impl Fn(&Server, &Proxy)) {
     let upstream = Upstream::start();
     for (on_outage, status) in [("local", 429), ("open", 200), ("closed", 503)] {
@@ -68,7 +69,7 @@ fn acts_as_written(breaks: impl Fn(&Server, &Proxy), mends: impl Fn(&Server, &Pr
         breaks(&server, &proxy);
         wait::until("the circuit opens", || {
             let _asked = ask(&gwd);
-            // A suspect store is not up, either.
+            // A suspect store counts as not up.
             gwd.log().contains("a store does not answer").then_some(())
         });
         let told = Some(format!("\"shared\";verdict={on_outage}"));
@@ -79,7 +80,8 @@ fn acts_as_written(breaks: impl Fn(&Server, &Proxy), mends: impl Fn(&Server, &Pr
         };
         let before = outages();
         for _ in 0..20 {
-            // The local counters admit two requests, those since the outage began included.
+            // The local counters admit two requests, including requests since the beginning of the
+            // outage.
             let (answered, outage) = ask(&gwd);
             assert_eq!(outage, told);
             assert!(answered == status || (on_outage, answered) == ("local", 200));
@@ -112,7 +114,7 @@ fn paused_store_acts_as_written() {
     );
 }
 
-/// Answers that are always late open the circuit, although each test call is answered.
+/// Answers that are always late open the circuit, even if each test call is answered.
 #[test]
 fn slow_store_acts_as_written() {
     if is_missing() {
@@ -126,7 +128,7 @@ fn read_only_replica_acts_as_written() {
     if is_missing() {
         return;
     }
-    // The counters of a replica without its master stay.
+    // A replica that loses its master keeps its counters.
     acts_as_written(
         |server, _| drop(server.ask(&["REPLICAOF", "127.0.0.1", "1"])),
         |server, _| drop(server.ask(&["REPLICAOF", "NO", "ONE"])),
@@ -174,8 +176,8 @@ fn flushed_store_begins_again() {
     }
 }
 
-/// A gateway whose clock is behind or ahead names a calendar period that is over, or a later one.
-/// The server's clock decides when a period ends.
+/// A gateway whose clock is slow or fast names a past or later calendar period. The server's clock
+/// decides when a period ends.
 #[test]
 fn wrong_clock_of_a_gateway_resets_no_quota() {
     if is_missing() {
@@ -216,7 +218,7 @@ fn wrong_clock_of_a_gateway_resets_no_quota() {
     }
 }
 
-/// A server that sends a reply without end costs no memory, and its limits act as in an outage.
+/// A server that sends an endless reply costs no memory. Its limits act as in an outage.
 #[test]
 fn endless_reply_is_an_outage() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
@@ -242,8 +244,8 @@ fn endless_reply_is_an_outage() {
     assert!(grown < 64 << 20, "{grown} bytes");
 }
 
-/// While a store is gone and when it returns, a gateway opens one connection at a time, however many
-/// requests there are.
+/// While a store is down, and when it returns, a gateway opens one connection at a time, regardless
+/// of the number of requests.
 #[test]
 fn returning_store_meets_no_herd() {
     if is_missing() {
@@ -257,7 +259,7 @@ fn returning_store_meets_no_herd() {
     let attempts = Arc::new(AtomicU64::new(0));
     let counted = Arc::clone(&attempts);
     let accepting = std::thread::spawn(move || {
-        // Each connection is closed at once. The last one is that of this test.
+        // Each connection is closed at once. The last connection is the test's own.
         for client in listener.incoming() {
             let mut bytes = [0; 3];
             let mut client = client.expect("a connection");
@@ -287,6 +289,6 @@ fn returning_store_meets_no_herd() {
         (ask(&gwd).1.is_none() && is_up(&gwd)).then_some(())
     });
     let info = server.ask(&["INFO", "clients"]);
-    // That of the gateway, and that of redis-cli.
+    // The two connections are those of the gateway and of redis-cli.
     assert!(info.contains("connected_clients:2"), "{info}");
 }

@@ -1,4 +1,5 @@
-//! Limits with `sync: synced`: leases of several gateways on one redis-server.
+//! Tests of limits with `sync: synced`: several gateways take leases (batches of tokens) from one
+//! redis-server.
 
 use super::*;
 
@@ -17,8 +18,8 @@ fn wait_gateways(gwd: &Gateway, number: f64) {
     });
 }
 
-/// Starts a gateway whose requests were all answered in time, so that the store and the gateway have
-/// counted the same. Waits until it knows that it is alone.
+/// Starts a gateway whose requests were all answered in time, so that the store and the gateway
+/// have counted the same number. Waits until the gateway knows that it is the only one.
 fn alone(project: &Project, server: &Server) -> Gateway {
     wait::until("a start without a late answer", || {
         server.ask(&["FLUSHALL"]);
@@ -30,8 +31,8 @@ fn alone(project: &Project, server: &Server) -> Gateway {
     })
 }
 
-/// Sends requests until the store has counted more tokens than requests: a lease. Returns the
-/// number of admitted requests.
+/// Sends requests until the store has counted more tokens than requests, which means that the
+/// gateway has a lease. Returns the number of admitted requests.
 fn lease(gwd: &Gateway, server: &Server) -> u64 {
     let mut admitted = calls(gwd, "answered") + calls(gwd, "leased");
     wait::until("a lease", || {
@@ -54,8 +55,8 @@ fn counted(server: &Server) -> u64 {
     count.unwrap_or(0)
 }
 
-/// Three gateways receive twice the limit: they exceed it by at most their leases, and call the
-/// store for a fraction of the requests.
+/// Three gateways receive twice as many requests as the limit allows. They exceed the limit by at
+/// most their leases, and call the store for a fraction of the requests.
 #[test]
 fn gateways_with_leases_stay_within_the_bound() {
     if is_missing() {
@@ -118,7 +119,7 @@ fn ended_lease_is_returned() {
     });
 }
 
-/// A lease admits its requests although the store is gone.
+/// A lease still admits its requests when the store is gone.
 #[test]
 fn lease_outlasts_the_store() {
     if is_missing() {

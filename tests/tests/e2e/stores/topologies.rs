@@ -1,4 +1,5 @@
-//! Redis Cluster and Redis Sentinel: a master is lost, and decisions and counts go on.
+//! Tests of Redis Cluster and Redis Sentinel: after the loss of a master, decisions and counts
+//! continue.
 
 use std::fmt::Write as _;
 
@@ -16,7 +17,7 @@ const NODE: [&str; 8] = [
     "s3cret",
 ];
 
-/// Six nodes: three masters, each with a replica.
+/// Redis Cluster with six nodes: three masters, each with a replica.
 struct Cluster(Vec<Server>);
 
 impl Cluster {
@@ -44,7 +45,7 @@ impl Cluster {
         cluster
     }
 
-    /// URL with two of the nodes.
+    /// URL that names two of the nodes.
     fn url(&self) -> String {
         let [a, b, ..] = &self.0[..] else {
             unreachable!("six nodes")
@@ -62,7 +63,7 @@ impl Cluster {
     }
 }
 
-/// Waits until the replicas of a master have everything.
+/// Waits until the replicas of a master have all its data.
 fn wait_replicated(master: &Server) {
     wait::until("the replica has everything", || {
         let info = master.ask(&["INFO", "replication"]);
@@ -110,14 +111,15 @@ fn cluster_keeps_deciding_after_a_lost_master() {
         (all && is_up(&gwd)).then_some(())
     });
     let left = |client| wait::until("a counted request", || ask_as(&gwd, client).2);
-    // The first counter, and those of replicas.
+    // The servers have the keys of the first counter, in masters and replicas.
     let before: Vec<Vec<String>> = cluster.0.iter().map(keys).collect();
     assert_eq!(before.iter().filter(|keys| !keys.is_empty()).count(), 6);
     let lefts: Vec<u64> = (0..CLIENTS).map(left).collect();
     let lost = cluster.master(&before[0][0]);
     wait_replicated(&cluster.0[lost]);
     cluster.0[lost].kill();
-    // Some clients have their counters in the lost master. The others are served all the time.
+    // Some clients have their counters in the lost master. The other clients are served all the
+    // time.
     wait::until("the loss is noticed", || {
         (0..CLIENTS)
             .any(|client| ask_as(&gwd, client).0 == 503)
@@ -147,7 +149,7 @@ fn cluster_keeps_deciding_after_a_lost_master() {
     assert!(!gwd.log().contains("s3cret"));
 }
 
-/// Slots move to another master: the gateway follows without an outage.
+/// Slots move to another master. The gateway follows without an outage.
 #[test]
 fn cluster_keeps_deciding_while_slots_move() {
     if is_missing() {
@@ -180,18 +182,18 @@ fn cluster_keeps_deciding_while_slots_move() {
     let migrate = ["MIGRATE", "127.0.0.1", &port, &key, "0", "1000"];
     let moved = from.ask(&[&migrate[..], &["AUTH", "s3cret"]].concat());
     assert_eq!(moved, "OK");
-    // ASK: the slot still belongs to the first master, but the key does not.
+    // Redirection ASK: the slot still belongs to the first master, but the key has moved.
     assert_eq!(ask(&gwd), (200, None));
     for node in [to, from] {
         node.ask(&["CLUSTER", "SETSLOT", &slot, "NODE", &to_id]);
     }
-    // MOVED.
+    // Redirection MOVED: the slot belongs to the other master.
     assert_eq!(ask(&gwd), (200, None));
     assert_eq!(ask(&gwd), (429, None));
     assert!(is_up(&gwd));
 }
 
-/// A master with a replica, and three sentinels.
+/// Redis Sentinel: a master with a replica, and three sentinels.
 struct Watched {
     master: Server,
     replica: Server,
@@ -290,7 +292,7 @@ fn sentinels_name_the_master_after_a_failover() {
     });
     let left = wait::until("a counted request", || ask_as(&gwd, 0).2);
     wait_replicated(&watched.master);
-    // A sentinel is lost, too: the others are asked.
+    // A sentinel is lost, too. The gateway asks the other sentinels.
     watched.sentinels[0].0.kill().expect("it is our child");
     watched.master.kill();
     wait::until("the outage is noticed", || {

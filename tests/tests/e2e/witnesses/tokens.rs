@@ -1,5 +1,5 @@
-//! Witnesses with tokens: foreign, expired, forged and valid ones. PyJWT signs them with keys that
-//! gwc does not have.
+//! Tests of witnesses with tokens: foreign, expired, forged and valid tokens. PyJWT signs them with
+//! keys that gwc does not have.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,8 @@ use super::{answer, released};
 
 /// Time of all witnesses (Unix time, seconds).
 const AT_S: f64 = 900_000_000.0;
-/// Seconds by which a token is valid longer than the witness. The gateways must answer within them.
+/// Seconds by which a token is valid longer than in the witness. The gateways must answer within
+/// this time.
 const SLACK_S: f64 = 20.0;
 const SECRET: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 const ISSUER: &str = "https://idp.example";
@@ -33,7 +34,7 @@ components:
 /// Provider with one key for each algorithm.
 struct Provider {
     peer: Peer,
-    /// Signature of witnesses by algorithm, which names the key.
+    /// Signature of the witness's token, by algorithm. The signature names the key.
     signatures: BTreeMap<String, String>,
 }
 
@@ -147,7 +148,7 @@ const EDITS: &[Edit] = &[
     }),
 ];
 
-/// Each edit is planned in both directions.
+/// Each edit is planned in both directions: as it is, and as its reversal.
 #[test]
 fn two_gateways_judge_tokens_as_the_plan_says() {
     let Some(mut provider) = Provider::new() else {

@@ -1,5 +1,5 @@
 //! Structure check: walks a document along the tables of [`crate::spec::objects`] and reports all
-//! mismatches, each at its place.
+//! mismatches, each at its source location.
 //!
 //! The first pass walks the document and records the type of each node. The second pass resolves
 //! the collected references one by one. A target that the first pass visited must have the wanted
@@ -81,8 +81,9 @@ pub(super) fn check(
 }
 
 /// Object types that each node was checked against. The key is the number of a block of [`BLOCK`]
-/// nodes; each node of the block has a bit set of [`Object::bit`]. Blocks save memory: a document
-/// visits only a part of the tree, which may contain two hundred documents.
+/// nodes; each node of the block has a bit set of [`Object::bit`]. Blocks save memory, because the
+/// tree may contain two hundred documents, and the check of one document visits only a part of the
+/// tree.
 type Kinds = FxHashMap<u32, Box<[u64; BLOCK]>>;
 
 /// Type that the target of a `$dynamicRef` must have: a schema.
@@ -98,7 +99,7 @@ struct Walk<'r, 'a> {
     schemas: &'r Schemas<'r, 'a>,
     operation_ids: &'r OperationIds<'a>,
     chosen: &'r Chosen,
-    /// Key of the innermost field being walked.
+    /// Name of the innermost field that is being walked.
     under: &'static str,
     kinds: Kinds,
     waiting: Vec<Waiting<'a>>,
@@ -207,7 +208,7 @@ impl<'a> Walk<'_, 'a> {
         }
     }
 
-    /// Records a reference found in place of a value, and checks the fields beside it.
+    /// Records a reference that was found instead of a value, and checks the fields beside it.
     fn reference(&mut self, node: NodeRef<'a>, text: NodeRef<'a>, ty: &'static Type, at: Span) {
         let object = match ty {
             Type::Object(object) | Type::BoolOr(object) => Some(*object),
@@ -244,8 +245,8 @@ impl<'a> Walk<'_, 'a> {
         }
     }
 
-    /// Reports fields beside a reference. In a path item this is an error, because the operations
-    /// there would be ignored.
+    /// Reports fields beside a reference. In a path item this is an error, because operations
+    /// beside the reference would be ignored.
     fn siblings(&mut self, node: NodeRef<'a>, lint: &'static Lint, is_schema: bool) {
         let lost = std::ptr::eq(lint, &raw const IGNORED_PATH_ITEM);
         for (entry, _) in node.entries() {
@@ -261,8 +262,8 @@ impl<'a> Walk<'_, 'a> {
                 );
                 continue;
             }
-            // From 3.1 on, `summary` and `description` replace those of the target. In a path item
-            // they have no effect on the gateway.
+            // From 3.1 on, `summary` and `description` beside a `$ref` replace the texts of the
+            // target. In a path item they have no effect on the gateway.
             let told = matches!(&*entry.key, "summary" | "description");
             let harmless = told && (lost || self.version >= Version::V31);
             if &*entry.key == "$ref" || harmless || entry.key.starts_with("x-") {
@@ -404,8 +405,8 @@ impl<'a> Walk<'_, 'a> {
             return;
         }
         let finding = if key == "x-gateway" {
-            // The message is the same as in the model crate, so that equal findings are reported
-            // once.
+            // The message is the same as in the model crate, so that a finding of both crates is
+            // reported once.
             Diagnostic::new(&MISPLACED_EXTENSION, span, "`x-gateway` has no meaning here")
                 .label(format!("it has no meaning in {}", object.what))
                 .help("it belongs at the root, a server, a path, an operation, a parameter, a security scheme, a schema or a response")
@@ -525,7 +526,7 @@ fn is_referable(object: &Object) -> bool {
 
 /// Returns the key of the gateway that a misspelt key probably means (`x-gatway`, `x_gateway`,
 /// `xgateway`, `x-gatway-lint`, `x-gatway-ext-…`). Allows two wrong letters if the word begins with
-/// `g` after `x-`, otherwise one: `x-pathway` is another tool's extension.
+/// `g` after `x-`, otherwise one, because `x-pathway` is another tool's extension.
 fn misspelt_gateway(key: &str) -> Option<String> {
     let folded = key.to_lowercase().replace('_', "-");
     let rest = folded.strip_prefix('x')?;

@@ -42,8 +42,8 @@ pub(super) fn check(whole: &Whole<'_, '_>, sink: &mut Sink) {
                 continue;
             };
             let shown = id.value.escape_debug();
-            // If an overlay's wildcard adds one id to two operations, both uses have the same span
-            // and are still duplicates.
+            // If an overlay's wildcard adds one `operationId` to two operations, both uses have the
+            // same span. Report them as duplicates, too.
             let put_in = overlays.contains(&id.span.file) && *node != operation.node;
             let finding = if *first != id.span || put_in {
                 let message = format!("the operationId `{shown}` is used twice");

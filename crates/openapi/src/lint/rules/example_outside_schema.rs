@@ -69,7 +69,7 @@ fn check_example<'a>(
     }
 }
 
-/// True if the media type is JSON, judged by its key.
+/// True if the media type is JSON, according to its key.
 fn is_json(place: &Place<'_, '_>) -> bool {
     let key = place.resolver.files().sources.text(place.at);
     let essence = key.split(';').next().unwrap_or_default();

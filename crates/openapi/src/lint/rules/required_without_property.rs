@@ -87,8 +87,8 @@ fn describes_required(schema: NodeRef<'_>, names: &HashSet<&str>, depth: usize) 
     branches.all(|branch| describes_required(branch, names, depth + 1))
 }
 
-/// Returns the properties that a schema and the schemas combined with it describe. `None` if they
-/// may also describe others.
+/// Returns the properties that a schema and the schemas combined with it describe. `None` if the
+/// schemas may also describe properties with other names.
 pub(super) fn described<'a>(
     place: &Place<'_, 'a>,
     schema: NodeRef<'a>,
@@ -117,8 +117,8 @@ struct Known<'a> {
 }
 
 impl<'a> Known<'a> {
-    /// True if the schemas may describe more properties than the known names. True also if they
-    /// describe none, or if there are more than [`SCHEMAS_MAX`].
+    /// True if the schemas may describe more properties than the known names. Also true if they
+    /// describe no property, or if there are more than [`SCHEMAS_MAX`] schemas.
     fn is_open(&self) -> bool {
         self.open || self.names.is_empty() || self.seen.len() >= SCHEMAS_MAX
     }

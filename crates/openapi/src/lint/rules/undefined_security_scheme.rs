@@ -22,7 +22,7 @@ it is unknown how clients authenticate.",
 
 pub(super) fn check(whole: &Whole<'_, '_>, sink: &mut Sink) {
     let spec = whole.spec;
-    // Include unreadable schemes: they are defined, and another rule reports the mistake.
+    // Include schemes with mistakes: they are defined, and another rule reports the mistake.
     let root = whole.resolver.root();
     let components = root
         .get("components")
@@ -47,8 +47,8 @@ pub(super) fn check(whole: &Whole<'_, '_>, sink: &mut Sink) {
             {
                 continue;
             }
-            // A rule reports the faulty scheme, but that rule may be silenced. Ignoring the scheme
-            // would admit more callers than written.
+            // The scheme is defined but has a mistake, and the rule for that mistake may be
+            // silenced. Without the scheme, the requirement would admit more callers than written.
             if names.contains(&name.value.as_str()) {
                 sink.push(Diagnostic::new(
                     &LINT,

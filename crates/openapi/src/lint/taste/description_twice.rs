@@ -32,7 +32,8 @@ pub(super) fn check(whole: &Whole<'_, '_>, sink: &mut Sink) {
         }
         match first_of.get(key) {
             None => drop(first_of.insert(key, text.span)),
-            // Operations of a shared path item have the same text, which is not a duplicate.
+            // Operations of a path item that several paths share have the same text. This is not a
+            // duplicate.
             Some(first) if *first == text.span => {}
             Some(first) => sink.push(
                 Diagnostic::new(

@@ -52,7 +52,7 @@ pub(super) fn check(whole: &Whole<'_, '_>, sink: &mut Sink) {
     }
 }
 
-/// Components that the rest of the document reaches by references.
+/// Components that are used: references from outside of the components reach them.
 struct Used<'r, 'a> {
     resolver: &'r Resolver<'a>,
     schemas: Option<NodeRef<'a>>,

@@ -23,11 +23,11 @@ mod security;
 
 /// OpenAPI version of a lifted document.
 const LIFTED_VERSION: &str = "3.0.3";
-/// Default media type of a body. 2.0 does not define a default.
+/// Default media type of a body. Swagger 2.0 defines no default.
 const MEDIA_TYPE_DEFAULT: &str = "application/json";
 
-/// New pointers of the top-level sections of 2.0, by the first part of the old pointer. A name is
-/// searched in the given order.
+/// New pointers of the top-level sections of Swagger 2.0, by the first part of the old pointer. A
+/// name is searched in the new sections in the given order.
 pub(super) const MOVED: &[(&str, &[&str])] = &[
     ("definitions", &["components/schemas"]),
     (
@@ -95,8 +95,8 @@ impl Lift<'_> {
         let start = self.nodes.span(root);
         let mut lifted = Map::new(start);
         let mut components = Map::new(start);
-        // Create these sections even if they are empty: a broken reference is then reported because
-        // of its missing name, not because of a missing section.
+        // Create these sections even if they are empty. The message about a broken reference then
+        // refers to the missing name and not to a missing section.
         let mut schemas = Map::new(start);
         let mut parameters = Map::new(start);
         let mut bodies = Map::new(start);
@@ -249,7 +249,7 @@ impl Lift<'_> {
         resolver.resolve(node).map(NodeRef::id)
     }
 
-    /// Lifts a node, once per target type.
+    /// Lifts a node. A node is lifted at most once per target type, and the result is reused.
     fn once(&mut self, node: NodeId, what: As, lift: impl FnOnce(&mut Self) -> NodeId) -> NodeId {
         if let Some(known) = self.lifted.get(&(node, what)) {
             return *known;

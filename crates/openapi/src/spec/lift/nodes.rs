@@ -77,7 +77,7 @@ impl Nodes<'_> {
         self.files.tree.at(node).as_str().map(str::to_owned)
     }
 
-    /// Returns the string value of a key, if any.
+    /// Returns the string value of a key. `None` if the key is absent or its value is not a string.
     pub(super) fn string_of(&self, node: NodeId, key: &str) -> Option<String> {
         self.string(self.get(node, key)?)
     }

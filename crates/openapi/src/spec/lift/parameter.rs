@@ -35,10 +35,11 @@ const OF_SCHEMA: &[&str] = &[
     "x-nullable",
 ];
 
-/// Parameters of one list, grouped by the part of 3.0 to which they are converted.
+/// Parameters of one list, grouped by their counterpart in OpenAPI 3.0: parameter or request body.
 #[derive(Default)]
 pub(super) struct Taken {
-    /// Parameters that remain parameters, already lifted. `body` and `form` are not lifted yet.
+    /// Parameters that are still parameters in 3.0, already lifted. `body` and `form` are not
+    /// lifted yet.
     pub(super) parameters: Vec<NodeId>,
     body: Option<NodeId>,
     form: Vec<NodeId>,
@@ -127,7 +128,7 @@ impl Lift<'_> {
             });
     }
 
-    /// Lifts a parameter that remains a parameter.
+    /// Lifts a parameter that is still a parameter in 3.0.
     fn parameter(&mut self, node: NodeId) -> NodeId {
         if !self.nodes.is_map(node) {
             return node;
@@ -258,7 +259,7 @@ impl Lift<'_> {
         (!fields.is_empty()).then(|| self.form_body(&fields, consumes))
     }
 
-    /// Reports a second request body, which is ignored.
+    /// Reports a second request body of an operation. The second body is ignored.
     fn second_body(&mut self, node: NodeId, other: NodeId) {
         let place = |node| crate::spec::first_key(self.nodes.files.tree.at(node));
         let finding = Diagnostic::new(

@@ -37,7 +37,7 @@ impl Lift<'_> {
         })
     }
 
-    /// `content` of a response, by media type: those of `produces` and those named by `examples`.
+    /// Builds `content` of a response, with the media types of `produces` and of `examples`.
     fn content(
         &mut self,
         schema: Option<(Span, NodeId)>,

@@ -6,7 +6,7 @@ use super::nodes::Map;
 use super::{As, Lift};
 use crate::spec::lints::UNKNOWN_VALUE;
 
-/// Maximum depth of nested schemas that are lifted. The reader accepts none that are deeper.
+/// Maximum depth of nested schemas that are lifted. The reader of documents refuses deeper nesting.
 const DEPTH_MAX: usize = 256;
 
 impl Lift<'_> {

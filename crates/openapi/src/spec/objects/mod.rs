@@ -64,7 +64,7 @@ pub enum Type {
     Words(&'static [&'static str]),
     /// A list of this type.
     List(&'static Self),
-    /// A map with this sort of keys and this type of values.
+    /// A map whose keys are of this sort and whose values have this type.
     Map(Keys, &'static Self),
     /// An object, or a reference to one.
     Object(&'static Object),
@@ -102,7 +102,7 @@ pub struct Object {
     pub fields: &'static [Field],
     /// Keys that are allowed besides the fields.
     pub others: Others,
-    /// Support for a `$ref` in place of the object.
+    /// Support for a `$ref` instead of the object.
     pub reference: Reference,
     /// Shape of `x-gateway` in the object. `None` if `x-gateway` is not allowed there.
     pub gateway: Option<&'static shape::Object>,
@@ -119,7 +119,7 @@ pub enum Others {
     Keywords,
 }
 
-/// Support for a reference in place of an object: by OpenAPI, or only by common practice.
+/// Support for a reference instead of an object: OpenAPI allows it, or it is only common practice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reference {
     /// References are allowed.

@@ -98,7 +98,7 @@ pub static SCHEMA: Object = Object {
             optional("contentEncoding", Type::Text).only(Versions::FROM_31),
             optional("contentMediaType", Type::Text).only(Versions::FROM_31),
             optional("contentSchema", Type::BoolOr(&SCHEMA)).only(Versions::FROM_31),
-            // 2020-12 keeps this keyword of older drafts.
+            // JSON Schema 2020-12 still supports this keyword of older drafts.
             optional("definitions", Type::Map(Keys::Free, &Type::BoolOr(&SCHEMA)))
                 .only(Versions::FROM_31),
         ],

@@ -12,11 +12,11 @@ use crate::spec::Version;
 use crate::spec::first_key;
 use crate::spec::reference::reference;
 
-/// Maximum depth of nested schemas during a validation. Real values stay below; a schema that
-/// contains itself in `allOf` does not.
+/// Maximum depth of nested schemas during a validation. Real schemas stay below this depth. A
+/// schema that contains itself in `allOf` would exceed any depth.
 const DEPTH_MAX: usize = 160;
-/// Maximum number of faults that are recorded. Messages show the first one and the number of the
-/// others.
+/// Maximum number of faults that are recorded. Messages show the first fault and the number of
+/// further faults.
 const FAULTS_MAX: usize = 100;
 
 /// Validates one value.
@@ -40,7 +40,7 @@ pub(super) fn validate<'a>(
     }
 }
 
-/// Result of checking a value against a schema or keyword. `Maybe` if it cannot be decided.
+/// Result of checking a value against a schema or keyword. `Maybe` if the check cannot decide.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fit {
     Yes,
@@ -74,7 +74,8 @@ impl Fit {
 pub(super) struct Run<'s, 'r, 'a> {
     pub(super) schemas: &'s Schemas<'r, 'a>,
     faults: Vec<Fault>,
-    /// Number of enclosing validations that record no faults, such as those of `anyOf` branches.
+    /// Number of enclosing validations that record no faults, such as validations of `anyOf`
+    /// branches.
     pub(super) quiet: usize,
     depth: usize,
     /// Schema resources entered so far, outermost first (core §7.1).
@@ -291,8 +292,8 @@ impl<'a> Run<'_, '_, 'a> {
         }
     }
 
-    /// Reports that no branch is valid. If there is only one, reports the faults in that branch,
-    /// which are more precise.
+    /// Reports that no branch is valid. If there is only one branch, reports the faults in that
+    /// branch, because these are more precise.
     fn none_fits(
         &mut self,
         fit: Fit,

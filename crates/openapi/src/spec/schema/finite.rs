@@ -1,9 +1,10 @@
 //! Schemas that no finite value satisfies, because each valid value would have to contain a valid
 //! value of the same schema.
 //!
-//! A schema *demands* other schemas: those of required properties, of the items of a non-empty
-//! list, all of `allOf`, one of `anyOf`. A schema has a finite value if each of its demands has
-//! one. The schemas with finite values are the least fixed point over all reachable schemas.
+//! A schema *demands* other schemas: the schemas of required properties, the schema of the items of
+//! a non-empty list, all schemas of `allOf`, and one schema of `anyOf`. A schema has a finite value
+//! if each of its demands has a finite value. The schemas with finite values are the least fixed
+//! point over all reachable schemas.
 
 use std::collections::{HashMap, HashSet};
 
@@ -98,7 +99,7 @@ fn is_finite<'a>(schemas: &Schemas<'_, 'a>, schema: NodeRef<'a>) -> bool {
     finite.contains(&schema.id())
 }
 
-/// Demands of a schema that apply to every value of it.
+/// Demands of a schema that apply to each of its values.
 fn demands<'a>(schemas: &Schemas<'_, 'a>, schema: NodeRef<'a>) -> Vec<Demand> {
     let mut demands = Vec::new();
     let mut demand = |keyword: Span, any: Vec<NodeId>| {

@@ -1,4 +1,4 @@
-//! The keywords for lists (2020-12 validation §6.4, core §10.3.1).
+//! Keywords for lists (2020-12 validation §6.4, core §10.3.1).
 
 use diag::NodeRef;
 use diag::tree::Entry;

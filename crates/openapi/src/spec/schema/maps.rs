@@ -1,4 +1,4 @@
-//! The keywords for maps (2020-12 validation §6.5, core §10.3.2).
+//! Keywords for maps (2020-12 validation §6.5, core §10.3.2).
 
 use diag::NodeRef;
 use diag::tree::Entry;
@@ -123,7 +123,7 @@ impl<'a> Run<'_, '_, 'a> {
     }
 
     /// `Yes` if `properties` or `patternProperties` of the schema itself describes a name. `Maybe`
-    /// if that cannot be decided.
+    /// if a pattern cannot be evaluated.
     pub(super) fn is_described(&self, schema: NodeRef<'a>, name: &str) -> Fit {
         let properties = schema.get("properties");
         let properties = properties.map(|all| self.schemas.resolver.resolve(all));
@@ -152,8 +152,8 @@ impl<'a> Run<'_, '_, 'a> {
         }
     }
 
-    /// Checks `propertyNames`. A name has no node of its own, so only keywords for strings are
-    /// checked.
+    /// Checks `propertyNames`. A name is no separate node of the tree, so only keywords for strings
+    /// are checked.
     fn names(&mut self, entry: &'a Entry, schema: NodeRef<'a>, value: NodeRef<'a>) -> Fit {
         let mut fit = Fit::Yes;
         for (property, _) in value.entries() {

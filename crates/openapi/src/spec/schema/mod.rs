@@ -32,8 +32,8 @@ pub use pattern::Pattern;
 /// or hashes a value. Real documents stay far below; the limit stops hostile ones.
 const STEPS_MAX: u32 = 4_000_000;
 
-/// Divisor of the remaining steps: one value may use 1/8 of them, so that a recursive schema leaves
-/// enough steps for other values.
+/// Divisor for the step limit of one value: 8. One value may use 1/8 of the remaining steps, so
+/// that a recursive schema leaves enough steps for other values.
 const SHARE: u32 = 8;
 
 /// Minimum number of steps for each value, as long as steps remain.
@@ -52,7 +52,7 @@ pub struct Schemas<'r, 'a> {
     /// Steps left for the value being validated.
     value_steps_left: Cell<u32>,
     /// Number of values that were not validated because they need too many steps, and the span of
-    /// the first one.
+    /// the first such value.
     unjudged: Cell<(usize, Option<Span>)>,
 }
 
@@ -126,9 +126,10 @@ impl<'r, 'a> Schemas<'r, 'a> {
         })
     }
 
-    /// Returns a cycle of schemas that every valid value would have to repeat without end: for each
-    /// schema, the span of the keyword that demands the next one. `None` if a finite value exists,
-    /// and for schemas that only lead to such a cycle.
+    /// Returns a cycle of schemas if every valid value would have to repeat the cycle without end.
+    /// The result contains, for each schema of the cycle, the span of the keyword that demands the
+    /// next schema. `None` if a finite value exists, and for schemas that only lead to such a
+    /// cycle.
     #[must_use]
     pub fn endless(&self, schema: NodeRef<'a>) -> Option<Vec<Span>> {
         finite::circle(self, schema)
@@ -160,7 +161,7 @@ impl<'r, 'a> Schemas<'r, 'a> {
     }
 
     /// Returns the number of values that were not validated because they need too many steps, and
-    /// the span of the first. `None` if there are none.
+    /// the span of the first such value. `None` if all values were validated.
     #[must_use]
     pub fn unjudged(&self) -> Option<(usize, Span)> {
         let (count, first) = self.unjudged.get();

@@ -134,7 +134,8 @@ impl Decimal {
     }
 }
 
-/// Value of a keyword for a length or count, such as `maxLength`. `None` if negative.
+/// Value of a keyword for a length or count, such as `maxLength`. `None` if the value is negative
+/// or not a number.
 #[must_use]
 pub(super) fn count(node: NodeRef<'_>) -> Option<f64> {
     of(node).filter(|number| *number >= 0.0)

@@ -16,7 +16,7 @@ pub(super) fn compare(pair: &mut Pair<'_>) {
             pair.old.get(keyword).cloned(),
             pair.new.get(keyword).cloned(),
         );
-        // `contains` demands one item unless `minContains` says otherwise.
+        // `contains` requires one matching item unless `minContains` has another value.
         let one = |value: Option<Value>, schema: &Value| {
             value.or_else(|| {
                 let counts = is_lower && schema.get("contains").is_some();

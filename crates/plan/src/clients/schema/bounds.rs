@@ -82,7 +82,8 @@ pub(super) fn change(
     }
 }
 
-/// Value of a bound. OpenAPI 3.0 writes an exclusive bound as a flag beside the bound.
+/// Value of a bound. In OpenAPI 3.0, a boolean `exclusiveMinimum` or `exclusiveMaximum` makes the
+/// bound exclusive.
 fn bound(schema: &Value, keyword: &str) -> Option<Value> {
     let is_flag = |key| schema.get(key) == Some(&Value::Bool(true));
     match keyword {

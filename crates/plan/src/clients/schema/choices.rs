@@ -89,7 +89,7 @@ fn members(pair: &mut Pair<'_>, keyword: &'static str, name: &str) {
 /// Minimum similarity of two members to form a pair, in percent.
 const SIMILAR: usize = 50;
 
-/// Share of equal names and keywords of two schemas, in percent.
+/// Percentage of names and keywords that two schemas have in common.
 fn similarity(pair: &Pair<'_>, old: &Value, new: &Value) -> usize {
     let features = |value: &Value| -> Vec<String> {
         let schema = pair.joint.at(value);

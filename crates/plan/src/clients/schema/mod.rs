@@ -62,7 +62,7 @@ pub(super) struct Finding {
     pub(super) new: Json,
 }
 
-/// Pair of inner schemas at the same place in both schemas of a pair.
+/// Pair of inner schemas at the same position inside an old and a new schema.
 #[derive(Clone, Debug)]
 pub(super) struct Child {
     /// Path from the outer schema: `.NAME`, `[]`, `.*`, or empty.
@@ -215,7 +215,7 @@ impl Pair<'_> {
         (old, new): (Json, Json),
     ) {
         let check = self.role.check(what, effect);
-        // A value that is not part of the message breaks nothing.
+        // A difference in a value that messages of this direction do not contain breaks no client.
         let level = if self.role.is_absent {
             Level::Info
         } else {
@@ -231,7 +231,7 @@ impl Pair<'_> {
         });
     }
 
-    /// Lowers the level of the last difference.
+    /// Lowers the level of the last added difference to at most `level`.
     fn at_most(&mut self, level: Level) {
         if let Some(last) = self.local.findings.last_mut() {
             last.level = last.level.min(level);

@@ -52,7 +52,7 @@ const COMPARED: [&str; 42] = [
     "contentSchema",
 ];
 
-/// Keywords that are compared elsewhere, with the content or the properties of a schema.
+/// Keywords that the comparisons of encoded content and of properties cover.
 const BESIDE: [&str; 5] = [
     "contentMediaType",
     "contentEncoding",

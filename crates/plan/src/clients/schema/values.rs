@@ -70,7 +70,7 @@ fn values(pair: &mut Pair<'_>) {
     }
 }
 
-/// Adds the finding for a value of `enum` that the body of a response no longer has.
+/// Adds the difference for a value that the `enum` of a response body no longer contains.
 fn mediatype(pair: &mut Pair<'_>, old: Json) {
     let id = "response-mediatype-enum-value-removed";
     pair.push(
