@@ -80,6 +80,20 @@ pub struct Decided<'s> {
     own: Option<&'s OwnPath>,
 }
 
+impl<'s> Decided<'s> {
+    /// Route whose settings apply to the access log. `None` for a request without a route, and for
+    /// one that is refused because its path may be that of another operation, whose hidden values
+    /// it may have.
+    #[must_use]
+    pub fn logged_route(&self) -> Option<&RouteRef<'s>> {
+        let is_ambiguous = matches!(
+            &self.verdict,
+            Verdict::Reject(refusal) if std::ptr::eq(refusal.reject, &raw const PATH_AMBIGUOUS)
+        );
+        self.route.as_ref().filter(|_| !is_ambiguous)
+    }
+}
+
 /// Verdict on a request: forward it, reply, refuse it, or perform an effect that a step needs.
 #[derive(Debug)]
 pub enum Verdict {

@@ -75,10 +75,9 @@ impl Rules {
             Some(level) => level.name().to_owned(),
             None => "off".to_owned(),
         };
-        let (trust, floors) = match compiled.files.bytes(TRUST_FILE) {
-            Ok(bytes) => trust(&bytes),
-            Err(_) => Default::default(),
-        };
+        // Plans print these values, so a file that Git does not track has none.
+        let bytes = compiled.files.tracked_bytes(TRUST_FILE);
+        let (trust, floors) = bytes.map_or_else(Default::default, |bytes| trust(&bytes));
         Self {
             gates: settings.gates.iter().cloned().collect(),
             acknowledge: settings.acknowledge.as_ref().map(|file| file.value.clone()),

@@ -23,6 +23,7 @@ mod limits;
 mod links;
 mod lint;
 mod logs;
+mod lsp;
 mod man;
 mod movement;
 mod options;
@@ -132,6 +133,8 @@ commands! {
     Rules(rules),
     /// Print a JSON Schema for editors
     Schema(schema),
+    /// Serve an editor: findings, completion, hover, definitions, renaming
+    Lsp(lsp),
     /// Compile to an unsigned bundle and print its id
     Build(build),
     /// Compare with what the channel runs, and show what would change

@@ -328,21 +328,28 @@ fn base_decides_which_files_are_ignored() {
     fs::create_dir_all(project.file("parts/deep")).expect("there is room");
     project.write(
         ".gitignore",
-        "*.pem\n/releases/\n/elsewhere/\nlocal.yaml\n/state/\n",
+        "*.pem\n/releases/\n/elsewhere/\nlocal.yaml\n/state/\n/again/\n/opened/\n",
     );
     project.write("parts/.gitignore", "token.*\n!token.yml\n/own.yaml\n");
     project.write("parts/keep.yaml", "type: string\n");
     commit(&project, "rules");
     // The change removes the ignore rules, but those of the base commit still apply.
-    project.write(".gitignore", "*.pem\n/releases/\n/elsewhere/\n");
+    // Git never includes a file again below an ignored folder (`!/again/*`).
+    project.write(
+        ".gitignore",
+        "*.pem\n/releases/\n/elsewhere/\n/again/\n!/again/*\n!/opened/\n!/opened/*\n",
+    );
     fs::remove_file(project.file("parts/.gitignore")).expect("it is there");
     commit(&project, "no rules");
-    fs::create_dir(project.file("state")).expect("there is room");
+    for folder in ["state", "again", "opened"] {
+        fs::create_dir(project.file(folder)).expect("there is room");
+    }
     let before = project.read("orders.yaml");
     let base = ["--base", "git:refs/heads/main~1"];
     for (name, is_ignored) in [
         ("local.yaml", true),
         ("state/a.json", true),
+        ("opened/a.json", true),
         ("parts/token.yaml", true),
         ("parts/deep/token.json", true),
         ("parts/token.yml", false),
@@ -383,6 +390,13 @@ fn base_decides_which_files_are_ignored() {
         .run(&["lint", "--base", "main"])
         .with(64)
         .contains("--base git:");
+    project.write("again/a.json", "{\"type\": \"string\"}\n");
+    refer(&project, "x", "{$ref: again/a.json}");
+    for base in [&[][..], &base] {
+        let ended = project.run(&[&["lint"], base].concat()).with(1);
+        assert!(ended.out.contains("untracked-source"), "{ended:?}");
+    }
+    project.write("orders.yaml", &before);
     project.run(&["strip", "--base", "git:main"]).with(0);
     project
         .run(&[

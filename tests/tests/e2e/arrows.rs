@@ -159,10 +159,17 @@ fn every_arrow_points_one_way() {
             ],
         ),
         (
+            "lsp",
+            &[
+                "bundle", "diag", "model", "openapi", "plan", "sources", "vocab",
+            ],
+        ),
+        (
             "gwc",
             &[
                 "diag",
                 "fault",
+                "lsp",
                 "policy",
                 "bundle",
                 "engine",

@@ -193,6 +193,14 @@ components:
         .replacen("\ncomponents:\n", open, 1)
         .replacen("paths:\n", root, 1);
     let (upstream, _project, gateway) = scene_with(&document);
+    // The path of another operation in another spelling is refused.
+    let reading = "/x/..%2fpeople%2fPLANTED%2forders%2fPLANTED";
+    let response = gateway.ask(&format!("POST {reading}?email=PLANTED HTTP/1.1\nhost: h"));
+    assert_eq!(response.status, 400);
+    let id = response.header("x-request-id").expect("an id");
+    let line = gateway.access_log().line(id);
+    assert_eq!(line["reason"], "path_ambiguous");
+    assert!(!line.to_string().contains("PLANTED"), "{line}");
     let cases = [
         ("GET", "/People/PLANTED", "/REDACTED/REDACTED"),
         ("GET", "/people/PLANTED/x", "/people/REDACTED/REDACTED"),

@@ -9,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use git2::{ObjectType, Oid, Repository, Tree, TreeWalkMode, TreeWalkResult};
 
 use super::refusal::Refusal;
-use super::repository::WorkTree;
+use super::repository::{WorkTree, ignores};
 
 /// Name of Git's ignore files.
 const IGNORE_FILE: &str = ".gitignore";
@@ -60,8 +60,7 @@ impl Base {
             .unwrap_or_else(PoisonError::into_inner);
         let tree = repository.find_tree(self.tree);
         let has = tree.is_ok_and(|tree| tree.get_path(path).is_ok());
-        // If Git reports an error, treat the path as ignored.
-        !has && repository.is_path_ignored(path).unwrap_or(true)
+        !has && ignores(&repository, path)
     }
 }
 

@@ -10,7 +10,7 @@ use super::files::{LISTED_MAX, join};
 use super::key_material;
 use super::reach::{self, GitFiles};
 use super::refusal::Refusal;
-use super::repository::WorkTree;
+use super::repository::{WorkTree, ignores};
 use super::revision::Revision;
 use crate::project::GATEWAY_FILE;
 
@@ -261,8 +261,7 @@ impl Folder {
             return 0;
         };
         // A folder that the repository ignores does not belong to the repository.
-        let is_ignored = tree.repository().is_path_ignored(below);
-        if !below.as_os_str().is_empty() && is_ignored.unwrap_or(true) {
+        if !below.as_os_str().is_empty() && ignores(tree.repository(), below) {
             return 0;
         }
         let up_max = below.components().count();

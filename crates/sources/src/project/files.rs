@@ -212,6 +212,15 @@ impl Files {
         Ok(content.bytes)
     }
 
+    /// Returns the bytes of a project file that Git tracks. `None` if it is refused or not tracked.
+    /// Without a repository, all files count as tracked.
+    #[must_use]
+    pub fn tracked_bytes(&self, path: &str) -> Option<Vec<u8>> {
+        let content = self.disk.source(path, false, self.limits.bytes_max);
+        let content = content.ok().filter(|content| content.is_tracked)?;
+        Some(content.bytes)
+    }
+
     /// Reads and parses a file, once. `path` is relative to the root.
     pub fn read(&mut self, path: &str) -> Result<FileId, Refusal> {
         let path = self.join("", path)?;

@@ -16,7 +16,7 @@ use git2::Repository;
 
 use super::base::Base;
 use super::refusal::Refusal;
-use super::repository::{SUBMODULE, WorkTree};
+use super::repository::{SUBMODULE, WorkTree, ignores};
 use super::revision::NoRevision;
 
 /// File extensions of sources.
@@ -141,8 +141,7 @@ impl GitFiles {
             .repository
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        // If Git reports an error, treat the path as ignored.
-        match repository.is_path_ignored(inside).unwrap_or(true) {
+        match ignores(&repository, &inside) {
             true => Err(Refusal::Ignored),
             false => Ok(()),
         }

@@ -21,6 +21,17 @@ pub struct WorkTree {
     folder: PathBuf,
 }
 
+/// True if Git ignores a path of the work tree or one of its folders. An error counts as ignored.
+/// Git never includes a file again below an ignored folder. libgit2 does, if a later rule such as
+/// `!/folder/*` matches the file itself, so each folder is checked first.
+pub(super) fn ignores(repository: &Repository, path: &Path) -> bool {
+    // `join("")` adds a final `/`, so that ignore rules for folders only also match.
+    let folders = path.ancestors().skip(1).map(|folder| folder.join(""));
+    let folders = folders.filter(|folder| !folder.as_os_str().is_empty());
+    let mut all = folders.chain([path.to_owned()]);
+    all.any(|one| repository.is_path_ignored(one).unwrap_or(true))
+}
+
 impl WorkTree {
     /// Finds the work tree that contains a file or folder on disk.
     ///

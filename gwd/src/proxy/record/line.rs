@@ -173,7 +173,7 @@ impl Record {
         caller(out, cx);
         display(out, "client_ip", &cx.client);
         text(out, "host", head.host.as_bytes());
-        let forms = snapshot.logged_forms(version.listener, decided.route.as_ref(), head);
+        let forms = snapshot.logged_forms(version.listener, decided.logged_route(), head);
         match forms.path.is_empty() {
             true => text(out, "path", head.path().as_bytes()),
             false => text(

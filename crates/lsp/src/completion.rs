@@ -1,0 +1,312 @@
+//! Completion of keys, values, names and references.
+
+use std::collections::BTreeSet;
+
+use diag::shape::{Need, Shape};
+use lsp_types::{
+    CompletionItem, CompletionItemKind, CompletionTextEdit, Documentation, MarkupContent,
+    MarkupKind, Range, TextEdit,
+};
+use openapi::spec::objects::Type;
+
+use crate::names::SECTIONS;
+use crate::outline::{Entry, Kind, Outline};
+use crate::shapes::{self, FileKind, Place, type_text};
+use crate::text::{Encoding, Text};
+
+/// Maximum number of items of an answer. The client asks again after the next character.
+const ITEMS_MAX: usize = 1_000;
+
+/// Character at the cursor while the outline is read: a noncharacter, which no document contains.
+const MARK: char = '\u{FFFF}';
+
+/// Candidate for the text at the cursor.
+struct Candidate {
+    label: String,
+    /// Text to insert.
+    insert: String,
+    kind: CompletionItemKind,
+    detail: String,
+    documentation: String,
+}
+
+/// Candidates at a byte offset of a text. `gateway` is the outline of gateway.yaml, whose names
+/// documents can use.
+pub(crate) fn complete(
+    text: &Text,
+    offset: usize,
+    (file, gateway): (FileKind, Option<&Outline>),
+    encoding: Encoding,
+) -> Vec<CompletionItem> {
+    let mut marked = text.content().to_owned();
+    marked.insert(offset, MARK);
+    let outline = Outline::of(&marked);
+    let has_mark = |range: &std::ops::Range<usize>| marked[range.clone()].contains(MARK);
+    let entries = outline.entries().iter().enumerate();
+    let mut at_cursor = entries.filter(|(_, entry)| has_mark(&entry.at) || has_mark(&entry.value));
+    let Some((at, entry)) = at_cursor.next() else {
+        return Vec::new();
+    };
+    let is_value = has_mark(&entry.value);
+    let range = if is_value { &entry.value } else { &entry.at };
+    let source = Source {
+        outline: &outline,
+        file,
+        gateway,
+    };
+    let candidates = match is_value {
+        true => source.values(at),
+        false => source.at_scalar(at, entry),
+    };
+    let prefix = marked[range.start..offset]
+        .trim_start_matches(['"', '\''])
+        .to_lowercase();
+    let fits = |candidate: &Candidate| candidate.label.to_lowercase().contains(&prefix);
+    let end = range.end - MARK.len_utf8();
+    let range = text.range(range.start, end, encoding);
+    let candidates = candidates.into_iter().filter(fits);
+    candidates
+        .take(ITEMS_MAX)
+        .map(|one| one.item(range))
+        .collect()
+}
+
+/// Outline at the cursor, with the sources of names.
+struct Source<'o> {
+    outline: &'o Outline,
+    file: FileKind,
+    gateway: Option<&'o Outline>,
+}
+
+impl Source<'_> {
+    /// Candidates for a scalar that can be a key, the item of a list or a value in a line of its
+    /// own.
+    fn at_scalar(&self, at: usize, entry: &Entry) -> Vec<Candidate> {
+        let path = self.path_to(entry.parent);
+        let places = shapes::at(self.file, self.outline, &path);
+        let known = self
+            .outline
+            .keys(entry.parent)
+            .filter(|(key, _)| *key != at);
+        let known: BTreeSet<&str> = known.map(|(_, key)| key).collect();
+        let kind = shapes::kind_beside(self.outline, entry.parent);
+        let mut all = self.scheme_names(&path);
+        for place in places {
+            all.extend(keys(place, kind.as_deref(), &known));
+            if matches!(entry.kind, Kind::Scalar(_)) {
+                all.extend(self.of_place(place));
+            }
+        }
+        all
+    }
+
+    /// Candidates for the value of a key.
+    fn values(&self, at: usize) -> Vec<Candidate> {
+        let path = self.path_to(Some(at));
+        if matches!(&self.outline.entries()[at].kind, Kind::Key(key) if key == "$ref") {
+            return self.components();
+        }
+        let places = shapes::at(self.file, self.outline, &path).into_iter();
+        places.flat_map(|place| self.of_place(place)).collect()
+    }
+
+    fn path_to(&self, entry: Option<usize>) -> Vec<usize> {
+        entry.map_or_else(Vec::new, |entry| self.outline.path(entry))
+    }
+
+    /// Candidates for a scalar with this vocabulary.
+    fn of_place(&self, place: Place) -> Vec<Candidate> {
+        match place {
+            Place::Shape(shape) => self.of_shape(shape),
+            Place::KindOf(variants) => {
+                let all = variants.iter();
+                all.map(|variant| word(variant.kind, variant.object.what))
+                    .collect()
+            }
+            Place::Openapi(Type::Bool) => words(&["true", "false"]),
+            Place::Openapi(Type::Word(all) | Type::WordOf30(all) | Type::Words(all)) => words(all),
+            Place::Object(_) | Place::Openapi(_) | Place::OpenapiObject(_) => Vec::new(),
+        }
+    }
+
+    fn of_shape(&self, shape: &'static Shape) -> Vec<Candidate> {
+        match shape {
+            Shape::Bool => words(&["true", "false"]),
+            Shape::True => words(&["true"]),
+            Shape::Word(all) | Shape::Partly(all, _) => words(all),
+            Shape::Name(kind) => self.names(kind),
+            Shape::WordOrName(own, kind) => {
+                let mut all = words(&[own]);
+                all.extend(self.names(kind));
+                all
+            }
+            Shape::Either(shapes) => shapes.iter().flat_map(|one| self.of_shape(one)).collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// Names of a kind, of the document and of gateway.yaml.
+    fn names(&self, kind: &str) -> Vec<Candidate> {
+        let Some((section, _)) = SECTIONS.iter().find(|(_, known)| *known == kind) else {
+            return Vec::new();
+        };
+        let own = match self.file {
+            FileKind::Gateway => self.outline.find(&[section]),
+            _ => self.outline.find(&["x-gateway", section]),
+        };
+        let own = own.map(|entry| (self.outline, entry));
+        let shared = self
+            .gateway
+            .and_then(|outline| Some((outline, outline.find(&[section])?)));
+        let sections = [own, shared].into_iter().flatten();
+        let names: BTreeSet<String> = sections
+            .flat_map(|(outline, entry)| outline.keys(Some(entry)).map(|(_, key)| key.to_owned()))
+            .filter(|name| !name.contains(MARK))
+            .collect();
+        let candidates = names.into_iter().map(|name| Candidate {
+            insert: name.clone(),
+            label: name,
+            kind: CompletionItemKind::REFERENCE,
+            detail: kind.to_owned(),
+            documentation: String::new(),
+        });
+        candidates.collect()
+    }
+
+    /// Security schemes of the document, if the path leads to an alternative of `security`.
+    fn scheme_names(&self, path: &[usize]) -> Vec<Candidate> {
+        let kinds = path
+            .iter()
+            .rev()
+            .map(|at| &self.outline.entries()[*at].kind);
+        let kinds: Vec<&Kind> = kinds.take(2).collect();
+        let is_alternative = self.file == FileKind::Document
+            && matches!(&kinds[..], [Kind::Item, Kind::Key(key)] if key == "security");
+        let schemes = self.outline.find(&["components", "securitySchemes"]);
+        let Some(schemes) = schemes.filter(|_| is_alternative) else {
+            return Vec::new();
+        };
+        let names = self.outline.keys(Some(schemes));
+        let candidates = names.map(|(_, name)| Candidate {
+            label: name.to_owned(),
+            insert: format!("{name}: []"),
+            kind: CompletionItemKind::REFERENCE,
+            detail: "a security scheme".to_owned(),
+            documentation: String::new(),
+        });
+        candidates.collect()
+    }
+
+    /// References to the components of the document.
+    fn components(&self) -> Vec<Candidate> {
+        let Some(components) = self.outline.find(&["components"]) else {
+            return Vec::new();
+        };
+        let sections = self.outline.keys(Some(components));
+        let all = sections.flat_map(|(section, name)| {
+            let members = self.outline.keys(Some(section));
+            members.map(move |(_, member)| format!("#/components/{name}/{member}"))
+        });
+        let candidates = all.map(|pointer| Candidate {
+            insert: format!("'{pointer}'"),
+            label: pointer,
+            kind: CompletionItemKind::REFERENCE,
+            detail: String::new(),
+            documentation: String::new(),
+        });
+        candidates.collect()
+    }
+}
+
+/// Keys that a map can have besides those that it has.
+fn keys(place: Place, kind: Option<&str>, known: &BTreeSet<&str>) -> Vec<Candidate> {
+    let key = |label: &str, insert: String, detail: String, documentation: &str| Candidate {
+        label: label.to_owned(),
+        insert,
+        kind: CompletionItemKind::PROPERTY,
+        detail,
+        documentation: documentation.to_owned(),
+    };
+    let of_openapi = match place {
+        Place::OpenapiObject(object) => Some(object),
+        Place::Openapi(Type::Object(object) | Type::BoolOr(object)) => Some(*object),
+        Place::Openapi(_) | Place::Shape(_) | Place::Object(_) | Place::KindOf(_) => None,
+    };
+    let mut all: Vec<Candidate> = Vec::new();
+    if let Some(object) = of_openapi {
+        let fields = object.fields.iter();
+        all.extend(
+            fields.map(|field| key(field.key, format!("{}:", field.key), String::new(), "")),
+        );
+        if let Some(gateway) = object.gateway {
+            let detail = gateway.what.to_owned();
+            all.push(key("x-gateway", "x-gateway:".to_owned(), detail, ""));
+        }
+    }
+    if let Place::Shape(Shape::Kinds(variants)) = place {
+        let kinds: Vec<&str> = variants.iter().map(|variant| variant.kind).collect();
+        all.push(key("kind", "kind: ".to_owned(), kinds.join(" | "), ""));
+    }
+    for field in shapes::fields(place, kind) {
+        let insert = match is_collection(&field.shape) {
+            true => format!("{}:", field.key),
+            false => format!("{}: ", field.key),
+        };
+        let doc = match field.need {
+            Need::NotAvailable => format!("{} Not available in this version.", field.doc),
+            Need::Required | Need::Optional => field.doc.to_owned(),
+        };
+        all.push(key(field.key, insert, type_text(&field.shape), &doc));
+    }
+    all.retain(|candidate| !known.contains(&*candidate.label));
+    all
+}
+
+/// True if values of a shape are maps or lists.
+fn is_collection(shape: &Shape) -> bool {
+    matches!(
+        shape,
+        Shape::List(_)
+            | Shape::Several(_)
+            | Shape::Map(_)
+            | Shape::Table(_)
+            | Shape::Keyed(..)
+            | Shape::Known(..)
+            | Shape::Object(_)
+            | Shape::Kinds(_)
+    )
+}
+
+fn words(all: &[&str]) -> Vec<Candidate> {
+    all.iter().map(|text| word(text, "")).collect()
+}
+
+fn word(text: &str, detail: &str) -> Candidate {
+    Candidate {
+        label: text.to_owned(),
+        insert: text.to_owned(),
+        kind: CompletionItemKind::VALUE,
+        detail: detail.to_owned(),
+        documentation: String::new(),
+    }
+}
+
+impl Candidate {
+    fn item(self, range: Range) -> CompletionItem {
+        let documentation = (!self.documentation.is_empty()).then_some(self.documentation);
+        CompletionItem {
+            label: self.label.clone(),
+            kind: Some(self.kind),
+            detail: (!self.detail.is_empty()).then_some(self.detail),
+            documentation: documentation.map(|value| {
+                Documentation::MarkupContent(MarkupContent {
+                    kind: MarkupKind::Markdown,
+                    value,
+                })
+            }),
+            filter_text: Some(self.label),
+            text_edit: Some(CompletionTextEdit::Edit(TextEdit::new(range, self.insert))),
+            ..CompletionItem::default()
+        }
+    }
+}

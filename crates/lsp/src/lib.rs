@@ -1,0 +1,64 @@
+//! Language server for gateway.yaml and OpenAPI documents (Language Server Protocol 3.17).
+//!
+//! Editors start `gwc lsp` and exchange JSON-RPC messages with it over standard input and output.
+//! The server compiles the projects of the open documents with the texts of the editor, and reports
+//! findings as diagnostics. It completes keys, values and names, describes keys and operations,
+//! finds definitions and references, renames names, and applies the edits of findings.
+//!
+//! It reads the files that the compiler reads, writes nothing, and starts no program.
+
+#![cfg_attr(not(test), deny(clippy::disallowed_methods))]
+
+mod actions;
+mod checker;
+mod client;
+mod completion;
+mod diagnostics;
+mod effective;
+mod hover;
+mod lens;
+mod names;
+mod navigation;
+mod outline;
+mod project;
+mod server;
+mod shapes;
+mod text;
+mod uri;
+
+use anyhow::Context as _;
+use lsp_server::Connection;
+use lsp_types::{InitializeParams, InitializeResult, ServerInfo};
+use sources::syntax::Limits;
+
+use client::Client;
+use server::Server;
+
+/// Options of the server.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Limits on files.
+    pub limits: Limits,
+    /// Returns the current Unix time in seconds, against which expiry dates are checked.
+    pub now_s: fn() -> u64,
+}
+
+/// Serves a client until it ends the session.
+///
+/// # Errors
+/// Returns an error if the connection breaks or the client violates the protocol.
+pub fn serve(connection: &Connection, options: Options) -> anyhow::Result<()> {
+    let (id, params) = connection.initialize_start()?;
+    let params: InitializeParams =
+        serde_json::from_value(params).context("the parameters of `initialize` are not valid")?;
+    let client = Client::of(&params);
+    let result = InitializeResult {
+        capabilities: client.server(),
+        server_info: Some(ServerInfo {
+            name: diagnostics::SOURCE.to_owned(),
+            version: Some(env!("CARGO_PKG_VERSION").to_owned()),
+        }),
+    };
+    connection.initialize_finish(id, serde_json::to_value(result)?)?;
+    Server::new(connection, client, options)?.run()
+}

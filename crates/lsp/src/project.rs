@@ -1,0 +1,162 @@
+//! Projects of the workspace: their files, and the result of their last compilation.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use diag::{FileId, NodeRef, Span};
+use model::compile::{self, Compiled, Input, Options};
+use sources::project::GATEWAY_FILE;
+use sources::project::files::Texts;
+use sources::syntax::Limits;
+
+use crate::outline::Outline;
+use crate::shapes::FileKind;
+use crate::text::Text;
+use crate::uri::normal;
+
+/// Texts of the documents that are open in the editor, by path.
+pub(crate) type Open = BTreeMap<PathBuf, Text>;
+
+/// Result of a compilation.
+pub(crate) struct Checked {
+    pub(crate) compiled: Compiled,
+    folder: PathBuf,
+}
+
+/// Finds the project of a document: that of the nearest gateway.yaml in its folder or above, or the
+/// document alone. `None` for a file without a project that is no OpenAPI document.
+pub(crate) fn input_of(path: &Path, open: &Open) -> Option<Input> {
+    let folders = path.ancestors().skip(1);
+    let mut projects = folders.filter(|folder| {
+        let file = folder.join(GATEWAY_FILE);
+        open.contains_key(&file) || file.is_file()
+    });
+    if let Some(folder) = projects.next() {
+        return Some(Input::Project(folder.to_owned()));
+    }
+    let text = open.get(path)?.content();
+    is_openapi(text).then(|| Input::Document(path.to_owned()))
+}
+
+/// True if a text is probably an OpenAPI document.
+pub(crate) fn is_openapi(text: &str) -> bool {
+    let start = text.trim_start_matches(['\u{feff}', '{', ' ', '\n', '\r', '\t']);
+    let has = |key: &str| {
+        let begins = |line: &str| {
+            let line = line.trim_start_matches(['"', '\'']);
+            line.strip_prefix(key)
+                .is_some_and(|rest| rest.trim_start_matches(['"', '\'']).starts_with(':'))
+        };
+        begins(start)
+            || text
+                .lines()
+                .take(100)
+                .any(|line| begins(line) || begins(line.trim_start()) && text.starts_with('{'))
+    };
+    has("openapi") || has("swagger")
+}
+
+/// Compiles a project or document with the texts that are open in the editor.
+///
+/// # Errors
+/// Returns an error if the folder cannot be read.
+pub(crate) fn check(
+    input: &Input,
+    open: &Open,
+    limits: Limits,
+    now_s: u64,
+) -> anyhow::Result<Checked> {
+    let folder = input.folder().to_owned();
+    let texts: Texts = open
+        .iter()
+        .filter_map(|(path, text)| Some((relative(&folder, path)?, text.content().to_owned())))
+        .collect();
+    let options = Options {
+        limits,
+        now_s,
+        texts,
+        ..Options::default()
+    };
+    let compiled = compile::everywhere(input, &options)?;
+    Ok(Checked { compiled, folder })
+}
+
+/// Path relative to a folder, as the compiler names files.
+fn relative(folder: &Path, path: &Path) -> Option<String> {
+    let path = path.strip_prefix(folder).ok()?.to_str()?;
+    Some(path.to_owned())
+}
+
+impl Checked {
+    /// Absolute path of a file.
+    pub(crate) fn path_of(&self, file: FileId) -> PathBuf {
+        let path = self.compiled.files.sources.file(file).path();
+        normal(&self.folder.join(path))
+    }
+
+    /// File at a path. `None` if the project does not use it.
+    pub(crate) fn file_at(&self, path: &Path) -> Option<FileId> {
+        let mut files = self.compiled.files.sources.iter();
+        files.find_map(|(id, _)| (self.path_of(id) == path).then_some(id))
+    }
+
+    /// Text of a file as it was compiled.
+    pub(crate) fn text_of(&self, file: FileId) -> Text {
+        Text::new(self.compiled.files.sources.file(file).text().to_owned())
+    }
+
+    /// Text of a span.
+    pub(crate) fn text(&self, span: Span) -> &str {
+        self.compiled.files.sources.text(span)
+    }
+
+    /// Root node of gateway.yaml. `None` for a document without a project.
+    pub(crate) fn gateway(&self) -> Option<NodeRef<'_>> {
+        let files = &self.compiled.files;
+        let (file, _) = files.sources.iter().next()?;
+        let is_gateway = self.path_of(file) == self.folder.join(GATEWAY_FILE);
+        let root = files.root(file).filter(|_| is_gateway)?;
+        Some(files.tree.at(root))
+    }
+}
+
+/// Kind of a file in a project. `gateway` is the outline of gateway.yaml, with its folder.
+pub(crate) fn kind_of(
+    path: &Path,
+    text: &str,
+    gateway: Option<(&Path, &Outline)>,
+) -> Option<FileKind> {
+    if path.file_name().is_some_and(|name| name == GATEWAY_FILE) {
+        return Some(FileKind::Gateway);
+    }
+    if is_openapi(text) {
+        return Some(FileKind::Document);
+    }
+    let (folder, outline) = gateway?;
+    let own = relative(folder, path)?;
+    let is_value = |key: &str| {
+        let Some(entry) = outline.find(&[key]) else {
+            return false;
+        };
+        let items = outline.children(Some(entry)).flat_map(|(item, _)| {
+            let inner = outline.children(Some(item));
+            inner.filter_map(|(_, scalar)| match &scalar.kind {
+                crate::outline::Kind::Scalar(text) => Some(text.as_str()),
+                _ => None,
+            })
+        });
+        outline
+            .scalar(entry)
+            .into_iter()
+            .chain(items)
+            .any(|text| text.trim_start_matches("./") == own)
+    };
+    let kinds = [
+        ("consumers_file", FileKind::Consumers),
+        ("acknowledge", FileKind::Acknowledgements),
+        ("invariants", FileKind::Invariants),
+        ("tests", FileKind::Tests),
+    ];
+    let mut kinds = kinds.into_iter().filter(|(key, _)| is_value(key));
+    kinds.next().map(|(_, kind)| kind)
+}

@@ -1,0 +1,508 @@
+//! State of the server and its main loop.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, Sender, after, never, select};
+use lsp_server::{Connection, ErrorCode, Message, Notification, Request, RequestId, Response};
+use lsp_types::notification::{
+    DidChangeTextDocument, DidChangeWatchedFiles, DidCloseTextDocument, DidOpenTextDocument,
+    Notification as _, PublishDiagnostics, ShowMessage,
+};
+use lsp_types::request::{
+    CodeActionRequest, CodeLensRefresh, CodeLensRequest, Completion, GotoDefinition, HoverRequest,
+    PrepareRenameRequest, References, Rename, Request as _,
+};
+use lsp_types::{
+    DidChangeTextDocumentParams, DidCloseTextDocumentParams, DidOpenTextDocumentParams, Hover,
+    HoverContents, MarkupContent, MarkupKind, MessageType, Position, PrepareRenameResponse,
+    PublishDiagnosticsParams, ShowMessageParams, TextDocumentIdentifier,
+};
+use model::compile::Input;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use sources::project::GATEWAY_FILE;
+
+use crate::checker::{self, Job, Outcome};
+use crate::client::Client;
+use crate::outline::Outline;
+use crate::project::{self, Checked, Open, input_of};
+use crate::shapes::FileKind;
+use crate::text::Text;
+use crate::uri::{path_of, uri_of};
+use crate::{Options, actions, completion, diagnostics, hover, lens, navigation};
+
+/// Time without edits after which projects are compiled.
+const QUIET: Duration = Duration::from_millis(100);
+
+/// State of the server.
+pub(crate) struct Server<'c> {
+    connection: &'c Connection,
+    client: Client,
+    options: Options,
+    open: Open,
+    projects: BTreeMap<PathBuf, Project>,
+    jobs: Sender<Job>,
+    outcomes: Receiver<Outcome>,
+    /// True while the checker has a job.
+    is_busy: bool,
+    /// Fires when the editor has been quiet for [`QUIET`].
+    quiet: Receiver<std::time::Instant>,
+    requests: i32,
+}
+
+/// Project or document of the workspace.
+struct Project {
+    input: Input,
+    checked: Option<Arc<Checked>>,
+    /// True if a text has changed since the last compilation began.
+    is_dirty: bool,
+    /// Files for which the client has diagnostics.
+    published: BTreeSet<PathBuf>,
+}
+
+/// Failure of a request.
+type Failure = (ErrorCode, String);
+
+impl<'c> Server<'c> {
+    /// Creates a server with the projects of the client's folders.
+    ///
+    /// # Errors
+    /// Returns an error if the thread for compilations cannot be started.
+    pub(crate) fn new(
+        connection: &'c Connection,
+        client: Client,
+        options: Options,
+    ) -> anyhow::Result<Self> {
+        let (jobs, outcomes) = checker::spawn(options.limits, options.now_s)?;
+        let mut server = Self {
+            connection,
+            client,
+            options,
+            open: Open::new(),
+            projects: BTreeMap::new(),
+            jobs,
+            outcomes,
+            is_busy: false,
+            quiet: never(),
+            requests: 0,
+        };
+        for folder in server.client.folders.clone() {
+            if folder.join(GATEWAY_FILE).is_file() {
+                server.add(Input::Project(folder));
+            }
+        }
+        Ok(server)
+    }
+
+    /// Answers messages until the client ends the session.
+    ///
+    /// # Errors
+    /// Returns an error if the connection breaks.
+    pub(crate) fn run(&mut self) -> anyhow::Result<()> {
+        self.watch_files()?;
+        loop {
+            let quiet = self.quiet.clone();
+            select! {
+                recv(self.connection.receiver) -> message => match message {
+                    Ok(Message::Request(request)) => {
+                        if self.connection.handle_shutdown(&request)? {
+                            return Ok(());
+                        }
+                        self.answer(request)?;
+                    }
+                    Ok(Message::Notification(notification)) => self.notice(notification),
+                    Ok(Message::Response(_)) => {}
+                    Err(_) => return Ok(()),
+                },
+                recv(self.outcomes) -> outcome => self.checked(outcome?)?,
+                recv(quiet) -> _ => {
+                    self.quiet = never();
+                    self.check_next()?;
+                }
+            }
+        }
+    }
+
+    // --- Notifications ---
+
+    fn notice(&mut self, notification: Notification) {
+        let Notification { method, params } = notification;
+        match &*method {
+            DidOpenTextDocument::METHOD => {
+                if let Ok(params) = serde_json::from_value(params) {
+                    self.opened(params);
+                }
+            }
+            DidChangeTextDocument::METHOD => {
+                if let Ok(params) = serde_json::from_value(params) {
+                    self.changed(params);
+                }
+            }
+            DidCloseTextDocument::METHOD => {
+                if let Ok(params) = serde_json::from_value(params) {
+                    self.closed(&params);
+                }
+            }
+            DidChangeWatchedFiles::METHOD => self.mark_dirty(|_| true),
+            _ => {}
+        }
+    }
+
+    fn opened(&mut self, params: DidOpenTextDocumentParams) {
+        let Some(path) = path_of(&params.text_document.uri) else {
+            return;
+        };
+        let text = Text::new(params.text_document.text);
+        self.open.insert(path.clone(), text);
+        if let Some(input) = input_of(&path, &self.open) {
+            self.add(input);
+        }
+        self.mark_dirty(|folder| path.starts_with(folder));
+    }
+
+    fn changed(&mut self, params: DidChangeTextDocumentParams) {
+        let path = path_of(&params.text_document.uri);
+        let Some(path) = path.filter(|path| self.open.contains_key(path)) else {
+            return;
+        };
+        let encoding = self.client.encoding;
+        if let Some(text) = self.open.get_mut(&path) {
+            for change in params.content_changes {
+                text.change(change, encoding);
+            }
+        }
+        if let Some(input) = input_of(&path, &self.open) {
+            self.add(input);
+        }
+        self.mark_dirty(|folder| path.starts_with(folder));
+    }
+
+    fn closed(&mut self, params: &DidCloseTextDocumentParams) {
+        if let Some(path) = path_of(&params.text_document.uri) {
+            self.open.remove(&path);
+            self.mark_dirty(|folder| path.starts_with(folder));
+        }
+    }
+
+    /// Adds a project or document, unless it is known.
+    fn add(&mut self, input: Input) {
+        let key = key_of(&input);
+        self.projects.entry(key).or_insert(Project {
+            input,
+            checked: None,
+            is_dirty: true,
+            published: BTreeSet::new(),
+        });
+        self.quiet = after(QUIET);
+    }
+
+    /// Marks the projects whose folder `has_changed` for compilation.
+    fn mark_dirty(&mut self, has_changed: impl Fn(&Path) -> bool) {
+        for project in self.projects.values_mut() {
+            project.is_dirty |= has_changed(project.input.folder());
+        }
+        self.quiet = after(QUIET);
+    }
+
+    // --- Compilations ---
+
+    /// Starts the compilation of a project whose texts have changed.
+    fn check_next(&mut self) -> anyhow::Result<()> {
+        if self.is_busy {
+            return Ok(());
+        }
+        let mut dirty = self.projects.values_mut().filter(|one| one.is_dirty);
+        if let Some(project) = dirty.next() {
+            project.is_dirty = false;
+            self.is_busy = true;
+            self.jobs.send(Job {
+                input: project.input.clone(),
+                open: self.open.clone(),
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Publishes the result of a compilation, and starts the next one.
+    fn checked(&mut self, outcome: Outcome) -> anyhow::Result<()> {
+        self.is_busy = false;
+        match outcome.checked {
+            Ok(checked) => self.publish(&outcome.input, checked)?,
+            Err(message) => self.notify::<ShowMessage>(ShowMessageParams {
+                typ: MessageType::ERROR,
+                message,
+            })?,
+        }
+        // Edits since the beginning of the compilation wait until the editor is quiet.
+        if self.quiet.is_empty() && self.projects.values().any(|one| one.is_dirty) {
+            self.quiet = after(QUIET);
+        }
+        Ok(())
+    }
+
+    fn publish(&mut self, input: &Input, checked: Checked) -> anyhow::Result<()> {
+        let Some(project) = self.projects.get_mut(&key_of(input)) else {
+            return Ok(());
+        };
+        let mut all = diagnostics::all(&checked, self.client.encoding);
+        project.checked = Some(Arc::new(checked));
+        let now: BTreeSet<PathBuf> = all.keys().cloned().collect();
+        let files = project.published.union(&now).cloned().collect::<Vec<_>>();
+        project.published = now;
+        for path in files {
+            if let Some(uri) = uri_of(&path) {
+                let diagnostics = all.remove(&path).unwrap_or_default();
+                let params = PublishDiagnosticsParams::new(uri, diagnostics, None);
+                self.notify::<PublishDiagnostics>(params)?;
+            }
+        }
+        if self.client.refreshes_lenses {
+            self.requests += 1;
+            let id = RequestId::from(self.requests);
+            let request = Request::new(id, CodeLensRefresh::METHOD.to_owned(), Value::Null);
+            self.send(request)?;
+        }
+        Ok(())
+    }
+
+    /// Result of the compilation of a document's project with the current texts.
+    fn fresh(&mut self, path: &Path) -> Result<Arc<Checked>, Failure> {
+        let input = input_of(path, &self.open).ok_or_else(no_project)?;
+        let (limits, now_s) = (self.options.limits, self.options.now_s);
+        let known = self.projects.get(&key_of(&input));
+        let last = known
+            .filter(|one| !one.is_dirty)
+            .and_then(|one| one.checked.clone());
+        if let Some(checked) = last {
+            return Ok(checked);
+        }
+        let checked = project::check(&input, &self.open, limits, now_s());
+        checked.map(Arc::new).map_err(|error| {
+            let message = format!("{error:#}");
+            (ErrorCode::RequestFailed, message)
+        })
+    }
+
+    // --- Requests ---
+
+    fn answer(&mut self, request: Request) -> anyhow::Result<()> {
+        let Request { id, method, params } = request;
+        let answer = match &*method {
+            Completion::METHOD => self.complete(params),
+            HoverRequest::METHOD => self.hover(params),
+            GotoDefinition::METHOD => self.definition(params),
+            References::METHOD => self.references(params),
+            PrepareRenameRequest::METHOD => self.prepare_rename(params),
+            Rename::METHOD => self.rename(params),
+            CodeActionRequest::METHOD => self.actions(params),
+            CodeLensRequest::METHOD => self.lenses(params),
+            _ => {
+                let message = format!("gwc does not support `{method}`");
+                Err((ErrorCode::MethodNotFound, message))
+            }
+        };
+        let response = match answer {
+            Ok(result) => Response::new_ok(id, result),
+            Err((code, message)) => Response::new_err(id, code as i32, message),
+        };
+        self.send(response)
+    }
+
+    fn complete(&mut self, params: Value) -> Result<Value, Failure> {
+        let params: <Completion as lsp_types::request::Request>::Params = read(params)?;
+        let at = params.text_document_position;
+        let (path, offset) = self.cursor(&at.text_document, at.position)?;
+        let Some(text) = self.open.get(&path) else {
+            return Ok(Value::Null);
+        };
+        let gateway = self.gateway(&path);
+        let known = gateway
+            .as_ref()
+            .map(|(folder, outline)| (&**folder, outline));
+        let Some(kind) = project::kind_of(&path, text.content(), known) else {
+            return Ok(Value::Null);
+        };
+        let outline = gateway.as_ref().map(|(_, outline)| outline);
+        written(completion::complete(
+            text,
+            offset,
+            (kind, outline),
+            self.client.encoding,
+        ))
+    }
+
+    fn hover(&mut self, params: Value) -> Result<Value, Failure> {
+        let params: <HoverRequest as lsp_types::request::Request>::Params = read(params)?;
+        let at = params.text_document_position_params;
+        let (path, offset) = self.cursor(&at.text_document, at.position)?;
+        let checked = self.fresh(&path)?;
+        let Some(text) = self.open.get(&path) else {
+            return Ok(Value::Null);
+        };
+        let gateway = self.gateway(&path);
+        let known = gateway
+            .as_ref()
+            .map(|(folder, outline)| (&**folder, outline));
+        let kind = project::kind_of(&path, text.content(), known).unwrap_or(FileKind::Document);
+        let shown = hover::hover(&checked, &path, (text.content(), offset), kind);
+        written(shown.map(|value| Hover {
+            contents: HoverContents::Markup(MarkupContent {
+                kind: MarkupKind::Markdown,
+                value,
+            }),
+            range: None,
+        }))
+    }
+
+    fn definition(&mut self, params: Value) -> Result<Value, Failure> {
+        let params: <GotoDefinition as lsp_types::request::Request>::Params = read(params)?;
+        let at = params.text_document_position_params;
+        let (path, offset) = self.cursor(&at.text_document, at.position)?;
+        let checked = self.fresh(&path)?;
+        written(navigation::definition(
+            &checked,
+            (&path, offset),
+            self.client.encoding,
+        ))
+    }
+
+    fn references(&mut self, params: Value) -> Result<Value, Failure> {
+        let params: <References as lsp_types::request::Request>::Params = read(params)?;
+        let at = params.text_document_position;
+        let (path, offset) = self.cursor(&at.text_document, at.position)?;
+        let checked = self.fresh(&path)?;
+        let with_definition = params.context.include_declaration;
+        let encoding = self.client.encoding;
+        written(navigation::references(
+            &checked,
+            (&path, offset),
+            with_definition,
+            encoding,
+        ))
+    }
+
+    fn prepare_rename(&mut self, params: Value) -> Result<Value, Failure> {
+        let at: lsp_types::TextDocumentPositionParams = read(params)?;
+        let (path, offset) = self.cursor(&at.text_document, at.position)?;
+        let checked = self.fresh(&path)?;
+        let renamed = navigation::renamed(&checked, (&path, offset), self.client.encoding);
+        written(renamed.map(
+            |(range, placeholder)| PrepareRenameResponse::RangeWithPlaceholder {
+                range,
+                placeholder,
+            },
+        ))
+    }
+
+    fn rename(&mut self, params: Value) -> Result<Value, Failure> {
+        let params: lsp_types::RenameParams = read(params)?;
+        let at = params.text_document_position;
+        let (path, offset) = self.cursor(&at.text_document, at.position)?;
+        let checked = self.fresh(&path)?;
+        let encoding = self.client.encoding;
+        let edit = navigation::rename(&checked, (&path, offset), &params.new_name, encoding);
+        written(edit.map_err(|message| (ErrorCode::InvalidParams, message))?)
+    }
+
+    fn actions(&mut self, params: Value) -> Result<Value, Failure> {
+        let params: lsp_types::CodeActionParams = read(params)?;
+        let (path, start) = self.cursor(&params.text_document, params.range.start)?;
+        let (_, end) = self.cursor(&params.text_document, params.range.end)?;
+        let checked = self.fresh(&path)?;
+        written(actions::actions(
+            &checked,
+            &path,
+            (start, end),
+            self.client.encoding,
+        ))
+    }
+
+    fn lenses(&mut self, params: Value) -> Result<Value, Failure> {
+        let params: lsp_types::CodeLensParams = read(params)?;
+        let path = path_of(&params.text_document.uri).ok_or_else(no_project)?;
+        let checked = self.fresh(&path)?;
+        written(lens::lenses(&checked, &path, self.client.encoding))
+    }
+
+    /// Path of a document, and byte offset of a position in it.
+    fn cursor(
+        &self,
+        document: &TextDocumentIdentifier,
+        position: Position,
+    ) -> Result<(PathBuf, usize), Failure> {
+        let path = path_of(&document.uri).ok_or_else(no_project)?;
+        let text = self.open.get(&path).ok_or_else(no_project)?;
+        let offset = text.offset(position, self.client.encoding);
+        Ok((path, offset))
+    }
+
+    /// Folder and outline of the gateway.yaml of a document's project.
+    fn gateway(&self, path: &Path) -> Option<(PathBuf, Outline)> {
+        let Input::Project(folder) = input_of(path, &self.open)? else {
+            return None;
+        };
+        let file = folder.join(GATEWAY_FILE);
+        let on_disk = || {
+            let known = self.projects.get(&folder)?.checked.as_ref()?;
+            let id = known.file_at(&file)?;
+            Some(known.text_of(id))
+        };
+        let text = self.open.get(&file).cloned().or_else(on_disk)?;
+        Some((folder, Outline::of(text.content())))
+    }
+
+    // --- Messages ---
+
+    /// Asks the client to report changes of files.
+    fn watch_files(&mut self) -> anyhow::Result<()> {
+        if !self.client.watches_files {
+            return Ok(());
+        }
+        self.requests += 1;
+        let params = serde_json::json!({"registrations": [{
+            "id": "files", "method": DidChangeWatchedFiles::METHOD,
+            "registerOptions": {"watchers": [{"globPattern": "**/*.{yaml,yml,json}"}]},
+        }]});
+        let id = RequestId::from(self.requests);
+        self.send(Request::new(
+            id,
+            "client/registerCapability".to_owned(),
+            params,
+        ))
+    }
+
+    fn notify<N: lsp_types::notification::Notification>(
+        &self,
+        params: N::Params,
+    ) -> anyhow::Result<()> {
+        self.send(Notification::new(N::METHOD.to_owned(), params))
+    }
+
+    fn send(&self, message: impl Into<Message>) -> anyhow::Result<()> {
+        self.connection.sender.send(message.into())?;
+        Ok(())
+    }
+}
+
+/// Key of a project: its folder, or the path of its document.
+fn key_of(input: &Input) -> PathBuf {
+    match input {
+        Input::Project(path) | Input::Document(path) => path.clone(),
+    }
+}
+
+fn no_project() -> Failure {
+    let message = "the document is not open, or belongs to no project".to_owned();
+    (ErrorCode::InvalidParams, message)
+}
+
+fn read<P: DeserializeOwned>(params: Value) -> Result<P, Failure> {
+    serde_json::from_value(params).map_err(|error| (ErrorCode::InvalidParams, error.to_string()))
+}
+
+fn written(result: impl serde::Serialize) -> Result<Value, Failure> {
+    serde_json::to_value(result).map_err(|error| (ErrorCode::InternalError, error.to_string()))
+}
