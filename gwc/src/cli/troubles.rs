@@ -48,7 +48,7 @@ fn upstream(state: &Value) -> Option<String> {
             more => format!("; and {more} more"),
         };
         parts.push(format!(
-            "{} of {} hosts work: {}{more}",
+            "{} of {} hosts available: {}{more}",
             hosts.len() - wrong.len(),
             hosts.len(),
             wrong[..wrong.len().min(HOSTS_MAX)].join("; ")
