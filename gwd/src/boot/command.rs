@@ -217,7 +217,7 @@ fn upstream_text(upstream: &Value) -> String {
     for named in upstream["policies"].as_array().into_iter().flatten() {
         if named["circuit"] != "closed" {
             let (policy, circuit) = (text(named, "policy"), text(named, "circuit"));
-            out.push_str(&format!(", circuit {circuit} for policy {policy}"));
+            out.push_str(&format!(", policy {policy}: circuit {circuit}"));
         }
     }
     for host in hosts {

@@ -245,7 +245,7 @@ fn open_breaker_of_a_policy_reports_the_policy() {
         .metric("gwd_circuit_state", &["main", "policy=\"fuse\""]);
     assert_eq!(state, 2.0);
     let shown = running.shown();
-    assert!(shown.contains("circuit open for policy fuse"), "{shown}");
+    assert!(shown.contains("policy fuse: circuit open"), "{shown}");
     let event = running.event("a circuit breaker is open");
     assert_eq!(
         (&event["upstream"], &event["policy"]),
