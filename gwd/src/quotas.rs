@@ -158,7 +158,7 @@ impl Common {
         {
             event(
                 Level::Error,
-                "the counters of quotas cannot be saved; a restart would begin with older counters",
+                "the counters of quotas cannot be saved; after a restart, quotas would continue from older counters",
                 json!({
                     "file": self.folder.join(FILE).display().to_string(),
                     "error": error.to_string(),

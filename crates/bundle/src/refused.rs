@@ -374,7 +374,7 @@ impl fmt::Display for Refused {
             Self::Unsigned => f.write_str("a signature or the bundle's build statement is missing"),
             Self::WrongSubject => f.write_str("the statement has another subject"),
             Self::WrongProject { expected } => {
-                write!(f, "the bundle or statement belongs to another project than `{expected}`")
+                write!(f, "the bundle or statement does not belong to project `{expected}`")
             }
             Self::WrongChannel { expected } => {
                 write!(
@@ -407,7 +407,7 @@ impl fmt::Display for Refused {
             Self::BelowFloor { serial, floor } => {
                 write!(
                     f,
-                    "serial {serial} is below the floor {floor} of the trust file"
+                    "serial {serial} is below the minimum {floor} in the trust file (`floors`)"
                 )
             }
             Self::FromTheFuture { created } => {
@@ -429,14 +429,14 @@ impl fmt::Display for Refused {
             Self::Withdrawn { bundle } => write!(f, "bundle {bundle} was withdrawn"),
             Self::ListenerConflict { what } => write!(
                 f,
-                "the listeners {what} have addresses that collide; give each a port of its own"
+                "the listeners {what} have overlapping addresses; use different ports"
             ),
             Self::RouteConflict { what } => {
                 write!(f, "the routes {what} match exactly the same requests")
             }
             Self::SecretUnusable { reference } => write!(
                 f,
-                "the value of secret `{reference}` cannot be used where the bundle uses it: it must be {}",
+                "the value of secret `{reference}` has the wrong format: it must be {}",
                 policy::Form::FieldValue.asks_for()
             ),
             Self::CertificateUnusable { what, why } => write!(f, "{what}: {why}"),

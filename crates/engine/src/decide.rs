@@ -41,7 +41,7 @@ static METHOD_NOT_ALLOWED: Reject = Reject {
 static PATH_AMBIGUOUS: Reject = Reject {
     status: 400,
     code: "path_ambiguous",
-    title: "The upstream could read this path as another one",
+    title: "The upstream could interpret the path as another path",
 };
 
 /// Refusal of a request for which servers may select different operations.

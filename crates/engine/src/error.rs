@@ -60,7 +60,7 @@ impl fmt::Display for BuildError {
             Self::UnknownName(name) => write!(f, "`{}` is not defined", name.escape_debug()),
             Self::ListenerConflict(a, b) => write!(
                 f,
-                "listeners `{}` and `{}` have addresses that collide",
+                "listeners `{}` and `{}` have overlapping addresses; use different ports",
                 a.escape_debug(),
                 b.escape_debug()
             ),
@@ -68,7 +68,9 @@ impl fmt::Display for BuildError {
                 write!(f, "`{}` is not an address", address.escape_debug())
             }
             Self::CredentialConflict => f.write_str("two consumers have the same credential"),
-            Self::BadIndex => f.write_str("an operation names a treatment that does not exist"),
+            Self::BadIndex => {
+                f.write_str("the bundle is damaged: an operation has an invalid treatment index")
+            }
             Self::OtherApis => {
                 f.write_str("the shared part does not name exactly the bundle's APIs")
             }
@@ -77,7 +79,7 @@ impl fmt::Display for BuildError {
             }
             Self::NotAvailable(need) => write!(
                 f,
-                "it needs `{}`, which this version does not have",
+                "the bundle needs `{}`, which this version does not have",
                 need.escape_debug()
             ),
             Self::Secret(unavailable) => unavailable.fmt(f),

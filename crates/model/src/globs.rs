@@ -158,7 +158,7 @@ fn add(
                     &API_NAME_CLASH,
                     span,
                     format!(
-                        "`{}` and `{}` would both be the API `{}`",
+                        "the files `{}` and `{}` would both get the API name `{}`",
                         other.path.value.escape_debug(),
                         path.escape_debug(),
                         name.escape_debug()

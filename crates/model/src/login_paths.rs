@@ -51,11 +51,15 @@ pub(super) fn check(settings: &Settings, apis: &[Api], sink: &mut Sink) {
                 let (lint, message) = match is_owned {
                     true => (
                         &LOGIN_PATH_OWNED,
-                        format!("the gateway answers this path itself, for the login `{name}`"),
+                        format!(
+                            "the gateway itself handles requests to this path, as part of the login `{name}`"
+                        ),
                     ),
                     false => (
                         &LOGIN_PATH_MATCHED,
-                        format!("the gateway answers `{path}` itself, for the login `{name}`"),
+                        format!(
+                            "the gateway itself handles requests to `{path}`, as part of the login `{name}`"
+                        ),
                     ),
                 };
                 sink.push(

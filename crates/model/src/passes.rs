@@ -13,7 +13,7 @@ pub(super) fn read(node: NodeRef<'_>, sink: &mut Sink) -> Passes {
     let mut field = |node: NodeRef<'_>, sink: &mut Sink| {
         let field = headers::author::name(node.scalar_text()?, node.span(), sink)?;
         if fields.contains(&field) {
-            let message = format!("`{field}` already has another value");
+            let message = format!("`{field}` is written by two keys; only one of them can set it");
             sink.push(Diagnostic::new(&shape::BAD_VALUE, node.span(), message));
             return None;
         }

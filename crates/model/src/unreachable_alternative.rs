@@ -17,7 +17,9 @@ pub(super) fn check(requirements: &[Requirement], sink: &mut Sink) {
         let repeats = covers(later, first);
         let message = match repeats {
             true => "this alternative occurs twice",
-            false => "this alternative never decides: it requires more than an earlier one",
+            false => {
+                "this alternative has no effect: every request that satisfies it also satisfies an earlier one"
+            }
         };
         sink.push(
             Diagnostic::new(&UNREACHABLE_ALTERNATIVE, later.span, message)

@@ -28,7 +28,7 @@ kinds! {
         "operation-exposed" "Requests that were not served are now served; `weaken` if they need no credential.";
         "address-filter-added" "An address filter (`ip_filter`) applies now.";
         "address-filter-removed" "No address filter (`ip_filter`) applies any more.";
-        "address-filter-changed" "Other client addresses are admitted; sets of addresses are compared, not lists.";
+        "address-filter-changed" "Other client addresses are admitted; only the admitted addresses count, not how the lists are written.";
         "authorization-added" "Scopes, claims, groups or roles are required in addition to a credential.";
         "authorization-removed" "Scopes, claims, groups or roles are no longer required.";
         "authorization-changed" "Other scopes, claims, groups or roles are required; expressions \

@@ -250,7 +250,7 @@ pub mod author {
                         format!("`{text}` cannot be a condition: gwd removes or sets it"),
                     )
                     .help(
-                        "gwd does not select operations by what clients send in such fields: use another field",
+                        "use another field: gwd removes, checks or replaces this field before it selects an operation",
                     ),
                 );
                 continue;

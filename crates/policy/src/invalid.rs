@@ -14,7 +14,7 @@ pub static REQUEST: Reject = Reject {
 pub static MEDIA_TYPE: Reject = Reject {
     status: 415,
     code: "media_type_unsupported",
-    title: "The body has a media type that this operation does not take",
+    title: "The body has a media type that the operation does not accept",
 };
 /// Refusal: the validator of the operation was not ready in time.
 pub static UNAVAILABLE: Reject = Reject {

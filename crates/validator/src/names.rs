@@ -18,7 +18,7 @@ const PARTS_MAX: usize = 8;
 
 /// Finding about a field whose name is another spelling of a described name.
 pub(crate) const OTHER_SPELLING: &str =
-    "has another spelling of its name, which some servers read as this one";
+    "has a name in another spelling, which some servers read as the described name";
 /// Finding about a described name after a semicolon.
 pub(crate) const AFTER_SEMICOLON: &str =
     "follows a semicolon, at which some servers separate fields; write %3B in values";

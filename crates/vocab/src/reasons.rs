@@ -68,7 +68,7 @@ reasons! {
         "not_authorized" 403 "an `authorize` policy refuses the caller";
         "operation_gone" 410 "the operation's `sunset` is past";
         "password_check_unavailable" 503 "too many passwords wait for their check";
-        "path_ambiguous" 400 "the upstream could read the path as another one";
+        "path_ambiguous" 400 "the upstream could interpret the path as another path";
         "quota_exhausted" 429 "a `quota` is used up";
         "rate_limited" 429 "a `rate_limit` is reached";
         "redirect_failed" 500 "a `redirect` has no valid target";

@@ -55,7 +55,7 @@ pub(super) struct Args {
     /// Show every change on a line of its own, also of long groups
     #[arg(long)]
     all: bool,
-    /// End with 1 if there are changes of this class
+    /// Exit with code 1 if there are changes of this class
     #[arg(long, value_name = "WHAT")]
     fail_on: Option<FailOn>,
     /// Store for bundle ids, instead of `release.store`

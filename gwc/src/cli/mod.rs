@@ -127,7 +127,7 @@ commands! {
     Keygen(keygen),
     /// Check the project, or single OpenAPI documents; never uses the network
     Lint(lint),
-    /// Explain a diagnostic: what, why, a bad and a good sample
+    /// Explain a rule: its meaning, its reason, and an example with and without the finding
     Explain(explain),
     /// List every rule with its level
     Rules(rules),
@@ -147,7 +147,7 @@ commands! {
     Replay(replay),
     /// Sign a statement of where a bundle came from
     Sign(sign),
-    /// Check every statement about a bundle, and show how to do it with openssl
+    /// Verify the signed statements about a bundle, and print openssl commands that do the same
     Verify(verify),
     /// Show what is in a bundle: routes, policies, upstreams, digests, signatures
     Inspect(inspect),
@@ -155,7 +155,7 @@ commands! {
     Apply(apply),
     /// Move the channel back to an earlier bundle
     Rollback(rollback),
-    /// List the channel's records: who, when, why
+    /// List the channel's records with signer, time and reason
     History(history),
     /// Show what the channel and each gateway run
     Status(status),

@@ -57,7 +57,7 @@ pub(super) struct Args {
     /// Save the plan for `gwc apply`
     #[arg(short = 'o', value_name = "FILE")]
     output: Option<PathBuf>,
-    /// End with 2 if there are changes
+    /// Exit with code 2 if there are changes
     #[arg(long)]
     exit_code: bool,
     /// Output format
@@ -468,7 +468,7 @@ fn base(
     };
     let Some(store) = place.open_if_there()? else {
         say::note_once(&format!(
-            "note: there is no store at {}; either nothing was released yet, or the store is elsewhere (--store, or `release.store` of gateway.yaml)",
+            "note: there is no store at {}; if nothing was released yet, this is expected; otherwise name the store with --store or `release.store` of gateway.yaml",
             say::path(&place.store)
         ));
         return Ok((None, subject));

@@ -101,9 +101,11 @@ impl Context {
         let planned = plan.map(|plan| plan["environment"].as_str());
         let environment = match (planned, self.environment.as_deref()) {
             (Some(planned), Some(said)) if planned != Some(said) => {
-                let made = planned.map_or("none".to_owned(), |name| format!("`{name}`"));
+                let made = planned.map_or("without an environment".to_owned(), |name| {
+                    format!("for the environment `{name}`")
+                });
                 return Err(Failure::usage(format!(
-                    "the plan was made for another environment than `{said}`: {made}"
+                    "the plan was made {made}, but `--env {said}` was given"
                 ))
                 .into());
             }

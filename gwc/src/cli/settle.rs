@@ -147,7 +147,7 @@ impl ProjectRepairs {
         let aliases = self.actions.iter();
         let aliases = aliases.filter(|action| action.alias_of.is_some()).count();
         format!(
-            "handled {} in the document: rules lowered to warnings ({}), parts removed by the overlay ({}), paths that only document another path ({})",
+            "worked around {} in the document: rules lowered to warnings ({}), parts removed by the overlay ({}), paths that only document another path ({})",
             match self.levels.len() + self.actions.len() {
                 1 => "1 kind of fault".to_owned(),
                 count => format!("{count} kinds of faults"),

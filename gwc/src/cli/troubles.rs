@@ -40,7 +40,7 @@ fn upstream(state: &Value) -> Option<String> {
     let open = policies.filter(|named| named["circuit"].as_str().is_some_and(|at| at != "closed"));
     parts.extend(open.map(|named| {
         let policy = named["policy"].as_str().unwrap_or("?");
-        format!("{} for policy {policy}", circuit(named))
+        format!("policy {policy}: {}", circuit(named))
     }));
     if !wrong.is_empty() {
         let more = match wrong.len().saturating_sub(HOSTS_MAX) {
@@ -48,7 +48,7 @@ fn upstream(state: &Value) -> Option<String> {
             more => format!("; and {more} more"),
         };
         parts.push(format!(
-            "{} of {} hosts work: {}{more}",
+            "{} of {} hosts available: {}{more}",
             hosts.len() - wrong.len(),
             hosts.len(),
             wrong[..wrong.len().min(HOSTS_MAX)].join("; ")

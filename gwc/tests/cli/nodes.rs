@@ -350,8 +350,8 @@ fn status_shows_the_troubles_of_each_gateway() {
         [
             "    ALARM certificate-unusable",
             "    BROKEN ${file:/run/tls.crt}: it is over",
-            "    upstream main: 1 of 3 hosts work: 10.0.0.2:80 unreachable (connecting to 10.0.0.2:80: refused); 10.0.0.3:80 fails its checks (it answered 418)",
-            "    upstream open: circuit open; circuit half-open for policy fuse",
+            "    upstream main: 1 of 3 hosts available: 10.0.0.2:80 unreachable (connecting to 10.0.0.2:80: refused); 10.0.0.3:80 fails its checks (it answered 418)",
+            "    upstream open: circuit open; policy fuse: circuit half-open",
             "    upstream lost: lost.internal not resolved: no answer",
         ],
         "{said}"

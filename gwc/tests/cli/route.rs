@@ -487,8 +487,8 @@ components:
             &["GET", "/files/7"],
             "getFile",
             &[
-                "orders/files prefix: it matches everything below its 1 segment; the owner is more \
-specific",
+                "orders/files prefix: it matches everything below its 1 segment; the selected \
+route is more specific",
                 "orders/headFile method: its method is HEAD",
             ],
         ),
@@ -497,22 +497,24 @@ specific",
             "headFile",
             &[
                 "orders/getFile head: GET serves HEAD only if no operation declares HEAD",
-                "orders/files prefix: it matches everything below its 1 segment; the owner is more \
-specific",
+                "orders/files prefix: it matches everything below its 1 segment; the selected \
+route is more specific",
             ],
         ),
         (
             &["GET", "/a/"],
             "aSlash",
             &[
-                "orders/a slash: the owner declares the path as it was requested; this one matches \
+                "orders/a slash: the selected route declares the path as it was requested; this one matches \
 it by `trailing_slash: ignore`",
             ],
         ),
         (
             &["GET", "/c?kind=old"],
             "cOld",
-            &["orders/c conditions: its conditions are less specific: none against `?kind=old`"],
+            &[
+                "orders/c conditions: its conditions (none) are less specific than those of the selected route (`?kind=old`)",
+            ],
         ),
         (
             &["GET", "/c?kind=new"],

@@ -136,6 +136,16 @@ fn each_mistake_has_a_help_with_the_correction() {
             "get: {x-gateway: {trailing_slash: ignore}",
             "help: it belongs at a path item",
         ),
+        (
+            "slow: {kind: rate_limit, limit: 1/s}",
+            "slow: {rate_limit: {limit: 1/s}}",
+            "help: write `kind: rate_limit`, and the keys of `rate_limit` beside it",
+        ),
+        (
+            "targets: {x: {url: \"http://127.0.0.1:9000\"}}",
+            "targets: {x: {url: \"http://127.0.0.1:9000\"}}, timeout: {request: 5s}",
+            "help: write `timeouts`",
+        ),
         // A misspelled key is reported as such, wherever it is.
         (
             "get: {x-gateway: {}",

@@ -132,7 +132,10 @@ impl Tally {
                 // All requests of the cell have the path of an internal operation in another letter
                 // case, which the gateway refuses in both versions.
                 None if hides(&old) || hides(&new) => {
-                    assert_eq!(change.why_none, Some("no request shows the change"));
+                    assert_eq!(
+                        change.why_none,
+                        Some("no request is handled differently because of the change")
+                    );
                     unshown.insert(cell);
                 }
                 None => panic!("{cell:?} has no witness\n{}", shown()),

@@ -431,7 +431,7 @@ fn same_project_has_an_empty_plan_with_its_limits() {
     let other = planned(&edit(GATEWAY, "connect: 1s", "connect: 2s"), DOCUMENT);
     assert_eq!(
         other.notes,
-        ["4 values that gwd resolves when it loads are not compared"]
+        ["4 secrets or files that gwd reads at load time are not compared"]
     );
 }
 

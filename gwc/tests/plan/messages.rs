@@ -467,7 +467,7 @@ fn open_parameter_disables_undeclared_params() {
         assert_eq!(change.old, word);
         assert_eq!(
             change.new,
-            format!("{word} without effect: the parameter filter describes every name")
+            format!("{word}, which has no effect because the parameter filter accepts every name")
         );
     }
     // A parameter that becomes described is admitted if undescribed ones were refused. Otherwise it

@@ -60,7 +60,7 @@ impl Node {
         match answer.recv_timeout(timeout) {
             Ok(answer) => answer,
             Err(_) => bail!(
-                "gwd did not answer within {timeout:?}; the command is cancelled unless it had begun: check `gwd status` and the log of gwd, or wait longer with --timeout"
+                "gwd did not answer within {timeout:?}: a command that had not started is cancelled; check `gwd status` and the log of gwd, or use a longer --timeout"
             ),
         }
     }

@@ -210,7 +210,7 @@ impl Admin {
             "/v1/explain" | "/v1/activate" | "/v1/rollback" | "/v1/resume" | "/v1/drain"
             | "/v1/notify" => &[Method::POST],
             "/v1/log-level" | "/v1/validation" => &[Method::PUT],
-            _ => return problem(404, "not-found", "nothing is served here"),
+            _ => return problem(404, "not-found", "the admin interface has no such path"),
         };
         let head = request.method() == Method::HEAD && methods.contains(&Method::GET);
         if !head && !methods.contains(request.method()) {

@@ -58,7 +58,7 @@ fn carry_out(shared: &Shared, order: &ValidationOrder) -> Result<(), String> {
         _ => return Err(format!("`mode` must be `off`, `log` or `{RESTORE}`")),
     };
     let current = shared.current();
-    let current = current.ok_or("no bundle runs, so that nothing is validated")?;
+    let current = current.ok_or("no bundle is active; there is nothing to limit")?;
     let why = order.reason.as_deref();
     let limit = &shared.validation_limit;
     limit.set(mode, current.loaded.bundle, why);

@@ -38,7 +38,10 @@ pub(super) fn of(ours: &RunOptions, file: &RunOptions) -> anyhow::Result<AccessL
     let Some(path) = path else {
         bail!("--access-log-size: name the file with --access-log FILE");
     };
-    ensure!(max_bytes >= SIZE_MIN, "--access-log-size: at least 64KiB");
+    ensure!(
+        max_bytes >= SIZE_MIN,
+        "--access-log-size: write a size of at least 64KiB"
+    );
     let keep = keep.unwrap_or(KEEP);
     ensure!(keep > 0, "--access-log-keep: at least 1");
     Ok(AccessLog::Rotated(

@@ -200,14 +200,14 @@ fn text<'v>(value: &'v Value, key: &str) -> &'v str {
     value[key].as_str().unwrap_or("-")
 }
 
-/// Describes an upstream: `NAME N of M hosts work`, with the problems of hosts that do not work.
+/// Describes an upstream: `NAME N of M hosts available`, with the problems of unavailable hosts.
 fn upstream_text(upstream: &Value) -> String {
     let hosts = upstream["hosts"].as_array().map_or(&[][..], Vec::as_slice);
     let works = hosts.iter();
     let works = works.filter(|host| host["works"] == true && host["unreachable"].is_null());
     let works = works.count();
     let mut out = format!(
-        "{} {works} of {} hosts work",
+        "{} {works} of {} hosts available",
         text(upstream, "upstream"),
         hosts.len()
     );
@@ -217,7 +217,7 @@ fn upstream_text(upstream: &Value) -> String {
     for named in upstream["policies"].as_array().into_iter().flatten() {
         if named["circuit"] != "closed" {
             let (policy, circuit) = (text(named, "policy"), text(named, "circuit"));
-            out.push_str(&format!(", circuit {circuit} for policy {policy}"));
+            out.push_str(&format!(", policy {policy}: circuit {circuit}"));
         }
     }
     for host in hosts {
@@ -354,7 +354,7 @@ fn warning_lines(status: &Value, line: &mut dyn FnMut(&str, &str)) {
     if status["durable"] == false {
         line(
             "WARNING",
-            "the state folder cannot be written: a restart would begin with an older state",
+            "the state folder cannot be written: after a restart, gwd would use an older state",
         );
     }
     if status["insecure_allow_unsigned"] == true {
@@ -366,7 +366,7 @@ fn warning_lines(status: &Value, line: &mut dyn FnMut(&str, &str)) {
     if status["revocations_protected"] == false {
         line(
             "WARNING",
-            "revocations-unprotected: the store could hide a revocation list (`gwc trust floor`)",
+            "revocations-unprotected: the store could withhold a revocation list; write a floor with `gwc trust floor`",
         );
     }
     if let Some(error) = status["last_error"].as_object() {

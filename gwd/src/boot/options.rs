@@ -516,7 +516,7 @@ fn read_config(path: &Path) -> anyhow::Result<RunOptions> {
 
 fn read_text(path: &Path) -> std::io::Result<String> {
     let bytes = crate::runtime::files::read_file(path, FILE_BYTES_MAX)?;
-    String::from_utf8(bytes).map_err(|_| std::io::Error::other("it is not text"))
+    String::from_utf8(bytes).map_err(|_| std::io::Error::other("it is not UTF-8 text"))
 }
 
 fn interface(text: Option<&str>) -> anyhow::Result<Interface> {

@@ -509,7 +509,10 @@ fn hang_up(options: &RunOptions) {
                 why: None,
                 result: OK,
             }
-            .tell("SIGHUP: log and level were read again", json!({}));
+            .tell(
+                "SIGHUP: the log level was reloaded and the access log reopened",
+                json!({}),
+            );
         }
         Err(error) => event(
             Level::Error,

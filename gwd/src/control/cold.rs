@@ -203,10 +203,10 @@ impl Control {
         if !self.revocations_protected {
             event(
                 Level::Warn,
-                "revocations-unprotected: this node cannot tell whether the store hides a revocation list; a revoked credential may still be accepted",
+                "revocations-unprotected: the store could withhold a revocation list without this node noticing; a revoked credential may still be accepted",
                 json!({
                     "known": self.memory.revocations.serial(),
-                    "do": "write floors with `gwc trust floor` (a floor of 0 counts); the next record of the channel names the newest list and ends this state",
+                    "do": "write floors with `gwc trust floor` (0 is enough), or publish another record",
                 }),
             );
         }

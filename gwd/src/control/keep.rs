@@ -75,7 +75,7 @@ impl Control {
         if self.durable {
             event(
                 Level::Error,
-                "the state folder cannot be written; a restart would begin with an older state",
+                "the state folder cannot be written; after a restart, gwd would use an older state",
                 json!({
                     "reason": "state-not-durable",
                     "error": error.to_string(),
@@ -117,7 +117,10 @@ impl Control {
             return Ok(());
         }
         Err(Refused::StateNotDurable {
-            why: format!("`{}` has lost its content", layout.root().display()),
+            why: format!(
+                "files are missing in the state folder `{}`",
+                layout.root().display()
+            ),
         })
     }
 

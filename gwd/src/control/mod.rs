@@ -300,8 +300,7 @@ impl Control {
                 {
                     event(
                         Level::Warn,
-                        "a command of the admin interface is not carried out: its client did not \
-                         wait for the answer",
+                        "an admin command was cancelled: its client disconnected before the answer",
                         json!({}),
                     );
                 }
@@ -571,16 +570,18 @@ fn advice(refused: &Refused) -> &'static str {
 `listeners` of gateway.yaml; gwd tries again";
         }
         Refused::Forked { .. } => {
-            return "two chains of records continue from the same record: restore the store that \
-has the accepted records; if it is lost, `gwc apply --merge` joins the chains";
+            return "two records follow the same record: restore the store that has the accepted \
+records, or join the chains with `gwc apply --merge`";
         }
         _ => {}
     }
     match refused.blame() {
         Blame::Bundle => "release a corrected bundle, or roll the channel back with `gwc rollback`",
         Blame::Signer => "check who signed with which key against the trust file (`gwc verify`)",
-        Blame::Store => "check the store and the path to it; gwd tries again",
-        Blame::Operator => "check this node: trust file, secrets, addresses, disk; gwd tries again",
+        Blame::Store => "check the store and the network or mount to it; gwd tries again",
+        Blame::Operator => {
+            "check this node's trust file, secrets, listening addresses and disk; gwd tries again"
+        }
     }
 }
 

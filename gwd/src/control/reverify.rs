@@ -167,7 +167,7 @@ impl Control {
                 self.tidy_at_ms = 0;
                 event(
                     Level::Warn,
-                    "a version in memory is dropped: no trusted signature covers it any more",
+                    "a version in memory was dropped: no trusted signature covers it",
                     json!({"bundle": bundle.to_string()}),
                 );
             }

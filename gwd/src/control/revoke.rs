@@ -30,7 +30,7 @@ impl Control {
                 if self.logged.list.as_ref() != Some(&refused) {
                     event(
                         Level::Warn,
-                        "the store's newest revocation list is refused; the known one stays in force",
+                        "the store's newest revocation list is refused; the last accepted list stays in force",
                         json!({"reason": refused.reason(), "error": refused.to_string()}),
                     );
                 }

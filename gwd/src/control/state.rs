@@ -159,9 +159,9 @@ impl State {
         let root = self.layout.root();
         let at = identity(root).map_err(|error| unusable(root, &error))?;
         let why = if at != self.root {
-            "is not the folder that was opened"
+            "was replaced by another folder while gwd runs"
         } else if !self.lock.is_in_place() {
-            "has lost the lock of this process"
+            "no longer has the lock file of this process"
         } else if Folder::open(root).is_err() || !root.join("blobs/sha256").is_dir() {
             "was emptied"
         } else {
@@ -255,7 +255,10 @@ impl Lock {
             return Ok(lock);
         }
         Err(Refused::StateNotDurable {
-            why: format!("`{}` was replaced meanwhile", lock.path.display()),
+            why: format!(
+                "another process replaced `{}` while gwd was locking it",
+                lock.path.display()
+            ),
         })
     }
 
@@ -340,7 +343,7 @@ fn reason(error: &serde_json::Error) -> &'static str {
     if error.is_eof() {
         "it is truncated"
     } else if error.is_data() {
-        "gwd did not write this content"
+        "it is JSON, but not in the format that gwd writes"
     } else {
         "it is not JSON"
     }

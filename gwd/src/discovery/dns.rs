@@ -211,7 +211,10 @@ async fn services(resolver: &TokioResolver, name: &str) -> Answer {
     });
     let records: Vec<_> = records.take(SERVICES_MAX).collect();
     if records.is_empty() {
-        let why = format!("`{}` names no service", name.escape_debug());
+        let why = format!(
+            "`{}` has no usable SRV record (all targets are `.`)",
+            name.escape_debug()
+        );
         return Answer::Absent { why };
     }
     let mut ttl_ms = ttl_ms(&lookup);
@@ -261,7 +264,7 @@ async fn services(resolver: &TokioResolver, name: &str) -> Answer {
         }
     }
     if places.is_empty() {
-        let why = format!("no service of `{}` has an address", name.escape_debug());
+        let why = format!("no SRV target of `{}` has an address", name.escape_debug());
         return Answer::Absent { why };
     }
     places.truncate(PLACES_MAX);
@@ -291,7 +294,7 @@ async fn records(resolver: &TokioResolver, name: &str, kind: RecordType) -> Resu
                 },
             },
             NetError::Dns(DnsError::ResponseCode(code)) => Answer::Failed {
-                why: format!("the name server answered `{shown}` with {code}"),
+                why: format!("the name server answered the query for `{shown}` with {code}"),
             },
             error => Answer::Failed {
                 why: format!("lookup of `{shown}` failed: {error}"),

@@ -98,7 +98,7 @@ pub fn places(bytes: &[u8]) -> Result<Vec<Place>, String> {
     }
     let place = |(at, target): (usize, Target)| {
         if target.address.port() == 0 || target.address.ip().is_unspecified() {
-            return Err(format!("target {at} has no address that can be reached"));
+            return Err(format!("the address of target {at} cannot be used"));
         }
         if target.weight > WEIGHT_MAX {
             return Err(format!("the weight of target {at} is above {WEIGHT_MAX}"));

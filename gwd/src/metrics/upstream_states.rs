@@ -153,7 +153,7 @@ impl Values {
                 ),
                 (
                     "gwd_upstream_retries_given_up_total",
-                    "Retries that were not made because the body was longer than `max_body`.",
+                    "Retries that were not made because the request's body could not be sent again.",
                     self.unrepeatable,
                 ),
                 (

@@ -43,7 +43,7 @@ impl Node {
                 if addresses_collide(address(one), address(other)) {
                     return Err(Refused::PortBusy {
                         address: format!(
-                            "{}: --listen gives `{}` and `{}` addresses that collide",
+                            "{}: --listen gives `{}` and `{}` overlapping addresses",
                             address(one),
                             listeners[other].name,
                             listeners[one].name

@@ -62,7 +62,7 @@ impl Problem {
     fn detail(self) -> &'static str {
         match self.code {
             "ip_denied" => return "Calls from this address are not admitted.",
-            "csrf_denied" => return "Pages of that origin may not send this request.",
+            "csrf_denied" => return "Pages of the request's `Origin` may not send this request.",
             "not_authorized" => {
                 return "The caller lacks a group, role or claim that the operation needs.";
             }
@@ -75,8 +75,8 @@ impl Problem {
         match self.status {
             400 => "The request is not valid; it was not passed on.",
             401 => "A valid credential is required; WWW-Authenticate names its kind.",
-            403 => "This is not permitted.",
-            404 => "No operation has this host, path and conditions.",
+            403 => "The request is not permitted.",
+            404 => "No operation matches the host, path and conditions of the request.",
             405 => "The path is served with other methods; Allow lists them.",
             408 => "The request did not arrive in time.",
             410 => "The operation has ended; its documentation names the replacement.",

@@ -157,7 +157,8 @@ fn write(level: &str, message: &str, fields: Value) {
     let mut outlet = OUTLET.lock().unwrap_or_else(PoisonError::into_inner);
     let lost = outlet.untold;
     if lost > 0 {
-        let fields = json!({"lines": lost, "do": "check who reads the log"});
+        let fields =
+            json!({"lines": lost, "do": "check the program that reads gwd's standard error"});
         let notice = line(
             "warn",
             "lines of this log were dropped: the reader is too slow",

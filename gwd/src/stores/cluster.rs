@@ -98,7 +98,8 @@ pub(super) async fn ranges(url: &Url, nodes: &[String]) -> Result<Vec<Range>, St
     for node in nodes {
         match timeout(NODE, ask(&url.at(node), node)).await {
             Ok(Ok(ranges)) if !ranges.is_empty() => return Ok(ranges),
-            Ok(Ok(_)) => "the node is in no cluster".clone_into(&mut why),
+            Ok(Ok(_)) => "the node is not part of a cluster, or the cluster has no slots"
+                .clone_into(&mut why),
             Ok(Err(error)) => why = reason(&error),
             Err(_) => "timeout".clone_into(&mut why),
         }

@@ -219,7 +219,7 @@ impl Link {
         if self.state.swap(DOWN, Ordering::AcqRel) != DOWN {
             event(
                 Level::Error,
-                "a store does not answer: its limits act as `on_outage` says",
+                "a store does not answer: its limits apply `on_outage`",
                 json!({"store": &*self.store, "node": self.node(), "error": why}),
             );
         }

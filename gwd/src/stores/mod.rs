@@ -142,7 +142,7 @@ impl Stores {
             if let Err(error) = started {
                 event(
                     Level::Error,
-                    "the thread of the connections to stores cannot be started: limits act as in an outage",
+                    "the thread for store connections cannot be started; limits apply `on_outage`",
                     json!({"error": error.to_string()}),
                 );
             }

@@ -20,7 +20,7 @@ pub(super) async fn master(url: &Url, name: &str) -> Result<String, String> {
     for sentinel in url.sentinels() {
         match timeout(SENTINEL, ask(&sentinel, name)).await {
             Ok(Ok(Some((host, port)))) => return Ok(address(&host, port)),
-            Ok(Ok(None)) => "no sentinel knows the master".clone_into(&mut why),
+            Ok(Ok(None)) => "no sentinel knows a master of this name".clone_into(&mut why),
             Ok(Err(error)) => why = format!("sentinel: {}", reason(&error)),
             Err(_) => "sentinel: timeout".clone_into(&mut why),
         }

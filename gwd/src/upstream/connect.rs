@@ -329,7 +329,7 @@ pub(crate) async fn dial(to: Dial<'_>) -> Result<Opened, Failure> {
     } = connected.map_err(|error| Failure::of_handshake(address, &error))?;
     if offer == Offer::Http2 && !http2 {
         // RFC 9113 §3.2: over TLS, HTTP/2 must be negotiated.
-        let why = format!("TLS with {address}: HTTP/2 was not agreed on (ALPN)");
+        let why = format!("TLS with {address}: the host did not select HTTP/2 (ALPN)");
         return Err(Failure::because(Kind::TlsProtocol, &why));
     }
     Ok(Opened {

@@ -247,7 +247,7 @@ fn request<B>(
 
 fn value(text: &str) -> Result<HeaderValue, String> {
     let value = HeaderValue::from_str(text);
-    value.map_err(|_| "the check's Host cannot be written".to_owned())
+    value.map_err(|_| "the check's `host` is not a valid field value".to_owned())
 }
 
 /// Reads a body up to [`ANSWER_BYTES_MAX`]. Returns it with its trailers.

@@ -161,7 +161,7 @@ pub(crate) fn admit_client(
     )));
     if calls.budgets.slow_addresses.has(client, most) {
         calls.shard.process.shed(LimitedResource::SlowDownloads);
-        let why = "the client's address has the maximum of slow requests to the upstream";
+        let why = "the client's address has reached the maximum of slow requests to the upstream";
         return Err(Failure::because(Kind::Overflow, &why));
     }
     Ok(in_flight)
@@ -215,7 +215,8 @@ async fn begin_upload(
             .shard
             .process
             .shed(LimitedResource::UploadsPerAddress);
-        let why = "the client's address has the maximum of unfinished uploads to the upstream";
+        let why =
+            "the client's address has reached the maximum of unfinished uploads to the upstream";
         Failure::because(Kind::Overflow, &why)
     })
 }

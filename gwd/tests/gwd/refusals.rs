@@ -184,7 +184,7 @@ fn people_with_a_browser_are_told_in_a_page() {
         (
             "/nowhere",
             404,
-            Some("No operation has this host, path and conditions."),
+            Some("No operation matches the host, path and conditions of the request."),
         ),
         ("/mine", 401, Some("A valid credential is required")),
         ("/a", 502, Some("<code>502 upstream_connect_failed</code>")),

@@ -116,7 +116,7 @@ fn refusing_host_is_reported_with_count_and_time() {
     assert_eq!(told["error"], refused.as_str());
     assert!(told["for_ms"].as_u64().is_some());
     let shown = running.shown();
-    assert!(shown.contains("main 0 of 1 hosts work; "), "{shown}");
+    assert!(shown.contains("main 0 of 1 hosts available; "), "{shown}");
     let expected = format!("s, 2 attempts: {refused}");
     assert!(shown.contains(&expected), "{shown}");
 
@@ -125,7 +125,7 @@ fn refusing_host_is_reported_with_count_and_time() {
     running.gwd.wait_for(&two);
     assert_eq!(get(running.gwd.public(), "/a").status, 200);
     assert_eq!(running.host()["unreachable"], Value::Null);
-    assert!(running.shown().contains("main 1 of 1 hosts work"));
+    assert!(running.shown().contains("main 1 of 1 hosts available"));
 }
 
 #[test]
@@ -245,7 +245,7 @@ fn open_breaker_of_a_policy_reports_the_policy() {
         .metric("gwd_circuit_state", &["main", "policy=\"fuse\""]);
     assert_eq!(state, 2.0);
     let shown = running.shown();
-    assert!(shown.contains("circuit open for policy fuse"), "{shown}");
+    assert!(shown.contains("policy fuse: circuit open"), "{shown}");
     let event = running.event("a circuit breaker is open");
     assert_eq!(
         (&event["upstream"], &event["policy"]),

@@ -201,8 +201,10 @@ impl Checker<'_> {
         let known = || variants.iter().map(|variant| variant.kind);
         let Some(kind) = node.get("kind") else {
             self.sink.push(
-                Diagnostic::new(&MISSING_KEY, node.span(), "the key `kind` is missing")
-                    .help(format!("write {}", suggest::one_of(known(), 40))),
+                Diagnostic::new(&MISSING_KEY, node.span(), "the key `kind` is missing").help(
+                    kind_as_key(node, known())
+                        .unwrap_or_else(|| format!("write {}", suggest::one_of(known(), 40))),
+                ),
             );
             return false;
         };
@@ -245,6 +247,20 @@ impl Checker<'_> {
         self.is_reported = before;
         fine
     }
+}
+
+/// Help for a map whose only key is a kind, such as `{rate_limit: {limit: 10/s}}`.
+fn kind_as_key(node: NodeRef<'_>, known: impl IntoIterator<Item = &'static str>) -> Option<String> {
+    let mut entries = node.entries();
+    let (entry, value) = entries.next()?;
+    if entries.next().is_some() || !value.is_map() {
+        return None;
+    }
+    let kind = suggest::nearest(&entry.key, known)?;
+    let key = shown(&entry.key);
+    Some(format!(
+        "write `kind: {kind}`, and the keys of `{key}` beside it"
+    ))
 }
 
 fn scalar<T>(node: NodeRef<'_>, result: Result<T, Wrong>, sink: &mut Sink) -> bool {

@@ -133,8 +133,8 @@ fn services(shared: &Shared<'_>, apis: &[Api], sink: &mut Sink) {
                 )
                 .label("an `expression` of `authorize` reads `request.path`")
                 .help(
-                    "write `strict`, or move the paths that the expression compares to operations \
-of their own",
+                    "write `strict`, or describe the paths that the expression compares as separate \
+operations",
                 );
                 sink.push(finding);
                 continue;

@@ -116,8 +116,8 @@ impl NotCompared {
             many => format!("`{first}` and {} more operations were", many - 1),
         };
         Some(format!(
-            "{operations} not compared with all protected operations for a bypass: the gateway \
-needs more than {} comparisons of paths",
+            "{operations} not compared with all protected operations for a bypass: this project \
+needs more than {} comparisons of paths, the limit of gwc",
             comparisons_max()
         ))
     }

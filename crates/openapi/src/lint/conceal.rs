@@ -15,8 +15,8 @@ const UNTRACKED: &str =
     "Git does not track this file, so its content is not shown; `git add` it first";
 /// Help of a finding about a key in a file that Git does not track. The help does not suggest to
 /// add the file to Git, because it contains a secret.
-const UNTRACKED_SECRET: &str = "take the private part out and keep it outside the project; replace \
-a key that others could read. Git does not track this file, so its content is not shown";
+const UNTRACKED_SECRET: &str = "remove the private key and keep it outside the project; if others \
+could read the file, replace the key. Git does not track this file, so its content is not shown";
 
 /// Findings about keys that may be private.
 const ABOUT_KEYS: [&str; 2] = ["bad-key", "key-in-source"];

@@ -172,7 +172,7 @@ fn merge(
         Wrong::TooLarge => Diagnostic::new(
             &sources::syntax::lints::TOO_LARGE,
             target,
-            "the document becomes too large or too deep under this action",
+            "this action would make the document too large or too deeply nested",
         ),
     });
     if stop { Err(Stop) } else { Ok(()) }

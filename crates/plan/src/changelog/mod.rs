@@ -194,9 +194,15 @@ fn of_routing(line: &fold::Line<'_>) -> Option<(Kind, &'static str)> {
     match (line.is_move(), change.class, change.id) {
         (true, ..) => Some((Kind::Moved, "The operation moved.")),
         (_, Class::Added, "operation-added") => Some((Kind::Added, "The operation is new.")),
-        (_, Class::Added, _) => Some((Kind::Added, "The operation is served here, too.")),
+        (_, Class::Added, _) => Some((
+            Kind::Added,
+            "The operation is now also served at this address.",
+        )),
         (_, Class::Removed, "operation-removed") => Some((Kind::Removed, "The operation is gone.")),
-        (_, Class::Removed, _) => Some((Kind::Removed, "The operation is no longer served here.")),
+        (_, Class::Removed, _) => Some((
+            Kind::Removed,
+            "The operation is no longer served at this address.",
+        )),
         _ => None,
     }
 }

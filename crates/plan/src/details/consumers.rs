@@ -142,7 +142,8 @@ const OF_TOKENS: &str = "only a token of this consumer with another value of the
 
 /// Reason for a missing witness: an expression of an `authorize` policy reads the value, and gwc
 /// does not evaluate expressions.
-const OF_EXPRESSIONS: &str = "an expression reads the value, and it may admit callers without it";
+const OF_EXPRESSIONS: &str =
+    "an `authorize` expression reads the value, and may also admit callers that do not have it";
 
 /// Claims that the caller of a client certificate has.
 const OF_CERTIFICATES: [&str; 6] = ["sub", "san", "spiffe", "subject", "issuer", "x5t#S256"];

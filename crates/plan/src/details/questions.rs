@@ -25,7 +25,8 @@ pub(super) const SENT: &str = "credentials-sent";
 pub(super) const ASKED: &str = "service-asked";
 
 /// Reason for a missing witness: another service makes the decision.
-const DECIDED_ELSEWHERE: &str = "another service decides";
+const DECIDED_ELSEWHERE: &str =
+    "no example: the answer of another service decides about the request";
 
 /// `forward_auth` policies of a chain, in the order of the chain.
 fn questions<'a>(

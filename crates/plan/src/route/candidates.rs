@@ -107,12 +107,12 @@ fn reason(
         }
         Step::Prefix(0) => (
             "prefix",
-            "it matches every path; the owner is more specific".to_owned(),
+            "it matches every path; the selected route is more specific".to_owned(),
         ),
         Step::Prefix(count) => (
             "prefix",
             format!(
-                "it matches everything below its {count} segment{}; the owner is more specific",
+                "it matches everything below its {count} segment{}; the selected route is more specific",
                 if count == 1 { "" } else { "s" }
             ),
         ),
@@ -123,7 +123,7 @@ fn reason(
         Step::Slash => (
             "slash",
             format!(
-                "the owner declares the path as it was requested; this one matches it by \
+                "the selected route declares the path as it was requested; this one matches it by \
 `trailing_slash: {}`",
                 slash(route)
             ),
@@ -131,7 +131,7 @@ fn reason(
         Step::Conditions => (
             "conditions",
             format!(
-                "its conditions are less specific: {} against {}",
+                "its conditions ({}) are less specific than those of the selected route ({})",
                 conditions(&route.operation.conditions),
                 conditions(&owner.operation.conditions)
             ),

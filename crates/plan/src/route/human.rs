@@ -244,7 +244,9 @@ fn shares(upstream: &Upstream) -> Option<String> {
     });
     let renderer = renderer.collect::<Vec<_>>().join(", ");
     let stays = match upstream.by_request {
-        true => "the request id decides: another request may go elsewhere",
+        true => {
+            "each request is distributed on its own, by its id: another request may go to another upstream"
+        }
         false => "other such requests of this caller go to the same upstream",
     };
     Some(format!("one of {renderer}: {stays}"))

@@ -330,8 +330,8 @@ as `{path}`"
         }
         Some(Ambiguity::Decision { path }) => {
             format!(
-                "an upstream could read the path as `{path}`, but a policy decides by the path \
-and does not see this reading"
+                "an upstream could read the path as `{path}`, but a policy that decides by \
+the path sees only the path as written"
             )
         }
         Some(Ambiguity::Outside) => {

@@ -30,8 +30,8 @@ const ONLY_A_RESPONSE: &str = "only a response of the upstream would show the ch
 /// Reason for a missing witness: the schemas of the messages refer to each other too often.
 const TOO_MANY_STEPS: &str = "no example: the search for a message ended at its limit of steps";
 
-/// Reason for a missing witness: no request shows the change.
-const NO_REQUEST: &str = "no request shows the change";
+/// Reason for a missing witness: no request is handled differently because of the change.
+const NO_REQUEST: &str = "no request is handled differently because of the change";
 
 /// Comparison of the cells (sets of requests) at one listener and host.
 pub(super) struct Cells<'c, 'a> {

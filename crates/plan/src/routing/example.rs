@@ -17,7 +17,7 @@ use crate::{Outcome, Witness, ids};
 use model::lower::Lowered;
 
 /// Reason for a missing witness: the address filters refuse all addresses.
-const NO_ADDRESS: &str = "no address may call";
+const NO_ADDRESS: &str = "the address filters refuse every client address";
 
 /// Side and route for which the credentials of a witness are built.
 struct Caller<'r, 'a> {

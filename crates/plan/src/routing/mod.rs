@@ -159,8 +159,8 @@ impl Engines {
 }
 
 /// Reason why paths were not compared: matching of patterns exceeds the step limit.
-const PATTERNS: &str = "patterns of several parameters in one segment, at one place, take too many \
-steps; use fewer of them, or separate the parameters by `/`";
+const PATTERNS: &str = "comparing the patterns with several parameters in one segment takes too \
+many steps; use fewer of them, or separate the parameters by `/`";
 
 /// Maximum number of paths that a message about exceeded step limits names.
 const PATHS_NAMED_MAX: usize = 3;

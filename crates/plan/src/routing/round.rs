@@ -20,14 +20,13 @@ use crate::security::{
 use crate::{Change, Class, Plan, Section};
 
 /// Reason for a missing witness of a bypass.
-const UNKNOWN: &str = "the gateway does not know what an upstream serves at a path";
+const UNKNOWN: &str = "no example: gwc cannot know which resource the upstream serves at this path";
 
 /// Reason for a missing witness of an operation that was not compared.
-const TOO_MANY: &str = "the gateway needs more comparisons of paths than the limit allows";
+const TOO_MANY: &str = "no example: gwc stopped comparing paths at its limit";
 
 /// Reason for a missing witness of weaker access to the same request to an upstream.
-const OTHER_REQUEST: &str =
-    "clients send another request than before; the upstream receives the same one";
+const OTHER_REQUEST: &str = "no single example: the upstream receives the same request as before, but clients now send a different request for it";
 
 /// Maximum number of operations of the old side that a line names after `before:`.
 const NAMED_MAX: usize = 3;

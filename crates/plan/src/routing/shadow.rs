@@ -90,7 +90,7 @@ impl Cells<'_, '_> {
             said(was),
             said(is),
         );
-        change.why_none = Some("the changes of the moved requests have the witnesses");
+        change.why_none = Some("see the examples of the lines about the moved requests");
         about(change, &self.tables[1].routes[of as usize], self.place)
     }
 }

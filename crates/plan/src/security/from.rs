@@ -13,7 +13,8 @@ use super::{Access, Difference, Verdict};
 const FILES_MAX: usize = 8;
 
 /// Reason for the absence of a witness: the content of a file decides.
-const OF_FILES: &str = "gwd reads the file of address ranges when it runs";
+const OF_FILES: &str =
+    "no example: the address ranges are in a file on the gateway, which gwc cannot read";
 
 /// Compares the client addresses that two chains admit.
 pub(super) fn compare(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {

@@ -226,8 +226,12 @@ fn own_addresses(gateway: &ir::Gateway, old: &ir::Listener, new: &ir::Listener, 
                 class,
                 "client-address-changed",
                 format!("from, at listener {}", new.name),
-                format!("{} assert the client's address", ranges.join(", ")).into(),
-                "their own address counts".into(),
+                format!(
+                    "client addresses that {} report are used",
+                    ranges.join(", ")
+                )
+                .into(),
+                "the address of the proxy itself is used as the client address".into(),
             );
             change.why_none = Some("the same request has another client address on each side");
             change.bound = format!("{gone:?} {filtered:?}");
@@ -419,9 +423,9 @@ fn secrets(old: Option<&ir::Gateway>, new: &ir::Gateway, plan: &mut Plan) {
         0 => {}
         1 => plan
             .notes
-            .push("1 value that gwd resolves when it loads is not compared".to_owned()),
+            .push("1 secret or file that gwd reads at load time is not compared".to_owned()),
         many => plan.notes.push(format!(
-            "{many} values that gwd resolves when it loads are not compared"
+            "{many} secrets or files that gwd reads at load time are not compared"
         )),
     }
 }

@@ -59,7 +59,10 @@ impl Checks {
     fn describe(&self) -> String {
         match self.bodies == self.heads {
             true => MODES[self.heads].to_owned(),
-            false => format!("{} without bodies (stream)", MODES[self.heads]),
+            false => format!(
+                "{}, but bodies are not checked, because the operation streams",
+                MODES[self.heads]
+            ),
         }
     }
 }
@@ -72,7 +75,7 @@ pub(super) fn undeclared(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> 
     let (was, is) = (undeclared_of(old), undeclared_of(new));
     let told = [(old, &was), (new, &is)].map(|(access, one)| match &one.open {
         Some(name) => format!(
-            "{} without effect: the parameter {name} describes every name",
+            "{}, which has no effect because the parameter {name} accepts every name",
             UNDECLARED[written_undeclared(access)]
         ),
         None => UNDECLARED[one.rank].to_owned(),

@@ -271,7 +271,7 @@ pub mod author {
                     Diagnostic::new(
                         &BAD_VALUE,
                         denied.span(),
-                        "this range is allowed and denied",
+                        "this range is in both `allow` and `deny`",
                     )
                     .related(allowed.span(), "it is allowed here")
                     .help("`deny` takes precedence; remove one of the two"),

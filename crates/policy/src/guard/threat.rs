@@ -165,7 +165,7 @@ pub mod author {
             Field::optional(
                 "mode",
                 Shape::Word(&["block", "log"]),
-                "`log`: requests beyond a limit are served; each is in the log and in a metric. Default: `block`.",
+                "`log`: requests beyond a limit are served; each is logged and counted in a metric. Default: `block`.",
             ),
         ],
         rules: &[shape::Rule::AnyOf(&["json", "xml", "rules"])],

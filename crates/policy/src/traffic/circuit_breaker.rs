@@ -242,7 +242,7 @@ pub mod author {
                     Diagnostic::new(
                         &CONTRADICTING_LIMITS,
                         ratio.span(),
-                        "a share of 0% is always reached",
+                        "a ratio of `0%` opens the breaker even if no request fails",
                     )
                     .help("write a percentage above `0%`"),
                 );

@@ -84,13 +84,13 @@ pub struct Filter {
 static LIMITED: Reject = Reject {
     status: 429,
     code: "concurrency_limited",
-    title: "Too many requests at once",
+    title: "Too many concurrent requests",
 };
 
 static WAITED: Reject = Reject {
     status: 503,
     code: "concurrency_wait_ended",
-    title: "Too many requests at once, and no permit became free in time",
+    title: "Too many concurrent requests; the wait for a permit timed out",
 };
 
 // === impl Checked ===
@@ -378,7 +378,7 @@ pub mod author {
             Field::optional(
                 "algorithm",
                 Shape::Word(&["fixed", "adaptive"]),
-                "`adaptive`: the limit of each route follows the latency of the upstream, between `min_limit` and `limit`; it begins with 20. Default: `fixed`.",
+                "`adaptive`: the limit of each route follows the latency of the upstream, between `min_limit` and `limit`; the initial limit is 20. Default: `fixed`.",
             ),
             Field::optional(
                 "min_limit",
@@ -435,12 +435,12 @@ pub mod author {
             (None, None) => return Ok(None),
             (None, Some(min)) => (
                 min,
-                "`min_limit` needs an adaptive limit".to_owned(),
+                "`min_limit` has no effect without `algorithm: adaptive`".to_owned(),
                 "write `algorithm: adaptive`, or remove `min_limit`",
             ),
             (Some(algorithm), _) if *key != Key::Route => (
                 given("key").unwrap_or(algorithm),
-                "an adaptive limit counts by route: it measures the upstream of the route"
+                "an adaptive limit needs `key: route`, because it follows the latency of the route's upstream"
                     .to_owned(),
                 "write `key: route`, or remove `algorithm`",
             ),

@@ -447,7 +447,7 @@ pub mod author {
             Field::optional(
                 "mode",
                 Shape::Word(&["block", "log"]),
-                "`log`: requests beyond the limit are served; each is in the log and in a metric. Default: `block`.",
+                "`log`: requests beyond the limit are served; each is logged and counted in a metric. Default: `block`.",
             ),
             Field::optional(
                 "store",

@@ -375,7 +375,7 @@ pub mod author {
                 Diagnostic::new(
                     &CONTRADICTING_LIMITS,
                     entry.key_span,
-                    "this budget admits no retry",
+                    "this budget allows no retries",
                 )
                 .label(format!("`attempts` is {attempts}"))
                 .help("write `attempts: 0`, or a `ratio` or `min_concurrent` above zero"),

@@ -258,7 +258,7 @@ pub mod author {
             Field::optional(
                 STICKY,
                 Shape::Bool,
-                "`true`: shares are per caller, so that all requests of a consumer, or of the subject of a token, go to one share. `false`: shares are per request. Default: `true`.",
+                "`true`: all requests of a consumer, or of a token's subject, go to the same entry. `false`: shares are per request. Default: `true`.",
             ),
         ],
         rules: &[Rule::Holds(check_among)],

@@ -443,8 +443,12 @@ pub mod author {
             return Some(Value::Literal(text.to_owned()));
         }
         sink.push(
-            Diagnostic::new(&BAD_VALUE, node.span(), "this cannot be a field's value")
-                .help("use visible ASCII characters, spaces and tabs"),
+            Diagnostic::new(
+                &BAD_VALUE,
+                node.span(),
+                "the value is not valid in a header field",
+            )
+            .help("use visible ASCII characters, spaces and tabs"),
         );
         None
     }

@@ -283,7 +283,7 @@ pub mod author {
             sink.push(Diagnostic::new(
                 &BAD_VALUE,
                 node.span(),
-                "this cannot be a field's value",
+                "the value is not valid in a header field",
             ));
         }
         let mut headers = Vec::new();
@@ -327,7 +327,7 @@ pub mod author {
                 sink.push(Diagnostic::new(
                     &BAD_VALUE,
                     value.span(),
-                    "this cannot be a field's value",
+                    "the value is not valid in a header field",
                 ));
                 continue;
             }

@@ -142,7 +142,7 @@ rename it",
                 let message = format!("`{path}` has key material in line {line} and is not read");
                 Diagnostic::new(&UNTRACKED_SOURCE, named, message).help(
                     "keep secrets outside the project and name them by reference (`${file:PATH}`); \
-write only the public part of a key set here. Replace a key that others could read",
+write only the public part of a key set here. If others could read the file, replace the key",
                 )
             }
             Self::NotADocument => {

@@ -194,7 +194,7 @@ fn multipart_form_is_checked_by_its_parts() {
         form(&[file, meta, ("tags[]", "", "abc")]),
         ["body - #/tags/0 must have at most 2 characters"]
     );
-    let other = "has another spelling of its name, which some servers read as this one";
+    let other = "has a name in another spelling, which some servers read as the described name";
     for name in [
         "COUNT",
         " count",

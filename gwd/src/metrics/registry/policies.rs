@@ -79,7 +79,7 @@ impl Registry {
         }
         families.push(gauges(
             "gwd_store_up",
-            "1 if a store answers; 0 while its limits act as `on_outage` says.",
+            "1 if a store answers; 0 while its limits apply `on_outage`.",
             &up,
         ));
         families.push(gauges(

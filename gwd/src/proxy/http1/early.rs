@@ -20,7 +20,7 @@ static HEAD_INVALID: Reject = Reject {
 static FRAMING_INVALID: Reject = Reject {
     status: 400,
     code: "framing_invalid",
-    title: "The head does not define the end of the request unambiguously",
+    title: "The end of the request is ambiguous",
 };
 static HEAD_TOO_LARGE: Reject = Reject {
     status: 431,

@@ -218,7 +218,7 @@ fn wrong_clock_of_a_gateway_resets_no_quota() {
     }
 }
 
-/// A server that sends an endless reply costs no memory. Its limits act as in an outage.
+/// A server that sends an endless reply costs no memory. Its limits apply `on_outage`.
 #[test]
 fn endless_reply_is_an_outage() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");

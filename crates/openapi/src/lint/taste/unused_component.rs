@@ -45,7 +45,10 @@ pub(super) fn check(whole: &Whole<'_, '_>, sink: &mut Sink) {
         for (entry, node) in all.entries() {
             let extension = kind.key.starts_with("x-") || entry.key.starts_with("x-");
             if !extension && !used.has(&kind.key, &entry.key, node) {
-                let message = format!("nothing uses `{}`", entry.key.escape_debug());
+                let message = format!(
+                    "the document does not use the component `{}`",
+                    entry.key.escape_debug()
+                );
                 sink.push(Diagnostic::new(&LINT, entry.key_span, message));
             }
         }

@@ -12,7 +12,7 @@ use crate::secret::SecretRef;
 const WINDOW: Window = Window {
     max_ms: 600_000,
     message: "`window` must be from 1s to 10m",
-    help: "write `1m`: during the window, a stolen proof works at every gateway that has not seen it",
+    help: "write `1m`: during the window, a stolen proof can be replayed at any other gateway",
 };
 
 /// Keys of `kind: dpop`.
@@ -59,7 +59,7 @@ fn check_whole(node: NodeRef<'_>, sink: &mut Sink) {
             Diagnostic::new(
                 &BAD_VALUE,
                 secret.span(),
-                "this secret has no effect without `nonce`",
+                "`nonce_secret` has no effect without `nonce: true`",
             )
             .help("add `nonce: true`, or remove `nonce_secret`"),
         );

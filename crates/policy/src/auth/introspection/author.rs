@@ -145,7 +145,7 @@ fn check_signed(node: NodeRef<'_>, sink: &mut Sink) {
     let has_metadata = (forms::HTTPS_URL.fits)(issuer) && !issuer.contains('?');
     if get("jwks_url").is_none() && !has_metadata {
         let message = format!(
-            "the keys of `{}` cannot be discovered: the issuer is not a URL with metadata",
+            "the keys of `{}` cannot be found: `issuer` must be an `https` URL without a query",
             issuer.escape_debug()
         );
         let finding = Diagnostic::new(&MISSING_KEY, signed.span(), message);
@@ -168,7 +168,7 @@ fn check_amounts(node: NodeRef<'_>, sink: &mut Sink) {
         refuse(
             get(key).filter(is_long),
             "an answer can be cached for at most one hour",
-            "write at most `1h`: a withdrawn token stays valid for that long",
+            "write at most `1h`: a revoked token is accepted for this time",
         );
     }
     let is_cached = get("on_outage").and_then(NodeRef::as_str) == Some("cached");
@@ -181,7 +181,7 @@ fn check_amounts(node: NodeRef<'_>, sink: &mut Sink) {
     let is_long = |node: &NodeRef<'_>| read::size_bytes(*node).is_ok_and(|bytes| !fits(bytes));
     refuse(
         get("token_bytes").filter(is_long),
-        "no request can carry a token of this length",
+        "`token_bytes` must be from 1B to 64KiB",
         "write at most `64KiB`",
     );
     binding::check(node, sink);

@@ -158,7 +158,7 @@ fn check_source(node: NodeRef<'_>, sink: &mut Sink) {
         let text = issuer.scalar_text().unwrap_or_default();
         if !(forms::HTTPS_URL.fits)(text) || text.contains('?') {
             let message = format!(
-                "the keys of `{}` cannot be discovered: the issuer is not a URL with metadata",
+                "the keys of `{}` cannot be found: `issuer` must be an `https` URL without a query",
                 text.escape_debug()
             );
             sink.push(
@@ -172,7 +172,7 @@ fn check_source(node: NodeRef<'_>, sink: &mut Sink) {
             Diagnostic::new(
                 &BAD_VALUE,
                 stale.span(),
-                "`stale_for` has no effect on these keys",
+                "`stale_for` has no effect: gwd does not fetch the keys",
             )
             .help("remove `stale_for`; it applies only to keys that gwd fetches"),
         );
@@ -214,14 +214,14 @@ fn check_amounts(node: NodeRef<'_>, sink: &mut Sink) {
     let leeway = node.get("leeway");
     limit(
         leeway.filter(|node| read::duration_ms(*node).is_ok_and(|ms| ms > LEEWAY_MS)),
-        "the allowed clock difference must be at most 60s",
+        "`leeway` must be at most 60s",
         "write at most `60s`: an expired token stays valid for that long",
     );
     let bytes = node.get("token_bytes");
     let fits = |bytes| (1..=TOKEN_BYTES_MAX).contains(&bytes);
     limit(
         bytes.filter(|node| read::size_bytes(*node).is_ok_and(|bytes| !fits(bytes))),
-        "no request can carry a token of this length",
+        "`token_bytes` must be from 1B to 64KiB",
         "write at most `64KiB`",
     );
 }

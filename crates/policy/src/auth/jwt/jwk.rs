@@ -153,7 +153,7 @@ pub(in crate::auth) fn key(node: &impl Jwk) -> Result<PublicKey, Wrong> {
             _ => {
                 let name = name.escape_debug();
                 return Err(Wrong::Unknown(format!(
-                    "`alg: {name}` does not fit this key"
+                    "the key's type does not support `alg: {name}`"
                 )));
             }
         },
@@ -214,7 +214,7 @@ fn point(node: &impl Jwk, family: Family, bytes: usize) -> Result<Material, Wron
     let off = || {
         Wrong::Bad(
             "the key is not a point on its curve".to_owned(),
-            "write the public members of the key as they are",
+            "copy the public members (`x`, and `y` of an EC key) unchanged from the issuer",
         )
     };
     let x = number(node, "x")?;
@@ -227,7 +227,7 @@ fn point(node: &impl Jwk, family: Family, bytes: usize) -> Result<Material, Wron
         if SMALL_ORDER.contains(&unsigned) {
             return Err(Wrong::Bad(
                 "the key is a point of small order".to_owned(),
-                "make a new key: anyone can sign for this one",
+                "generate a new key: anyone can forge signatures for this key",
             ));
         }
         ParsedPublicKey::new(&ED25519, &x).map_err(|_| off())?;

@@ -65,13 +65,13 @@ fn check_names(node: NodeRef<'_>, sink: &mut Sink) {
         };
         if text.starts_with("spiffe:") {
             sink.push(finding(
-                "a SPIFFE id cannot be written as a name",
+                "`sans` cannot contain a SPIFFE id",
                 "write it under `spiffe`, which also refuses certificates with a second URI",
             ));
         } else if has_ids && text.contains(':') {
             sink.push(finding(
                 "a certificate with a SPIFFE id has no other URI (X509-SVID §2)",
-                "write the URI in a verifier of its own, or remove `spiffe`",
+                "move the URI to another verifier, or remove `spiffe`",
             ));
         }
     }

@@ -16,7 +16,8 @@
 //! | an allowed subject alternative name | RFC 5280 §4.2.1.6 | `name` |
 //! | an allowed SPIFFE id | X509-SVID §2, §4 | `name` |
 //! | an allowed subject | RFC 5280 §4.1.2.6, RFC 4514 | `name` |
-//! | not revoked by the project | | `revoked` |
+//!
+//! The engine refuses a certificate whose fingerprint the project has revoked (`revoked`).
 
 #[cfg(feature = "author")]
 pub mod author;

@@ -157,13 +157,13 @@ fn check_whole(node: NodeRef<'_>, sink: &mut Sink) {
         };
         refuse(
             get(key).filter(|node| !node.scalar_text().is_none_or(is_plain)),
-            "the path is not in its normal form",
+            "the path is not normalised",
             "write segments of letters, digits, `-`, `.`, `_` and `~`, without a final slash",
         );
         refuse(
             get(key).filter(|_| key != "after_logout" && text(key) == Some("/")),
-            "the gateway would answer the root path itself",
-            "write a path of its own, such as `/login/done`",
+            "`/` cannot be a login path: the gateway would answer it instead of the upstream",
+            "write a path that no operation uses, such as `/login/done`",
         );
     }
     let is_same = text("redirect_path").is_some() && text("redirect_path") == text("logout_path");
@@ -188,11 +188,24 @@ fn check_whole(node: NodeRef<'_>, sink: &mut Sink) {
             "list an algorithm of key pairs, such as `ES256` or `RS256`",
         );
     }
-    let fits_name = |name: &str| name.starts_with("__Host-") && name.len() <= NAME_BYTES_MAX;
+    let cookie = of_session("cookie").and_then(|node| Some((node, node.scalar_text()?)));
+    let has_prefix = |name: &str| name.starts_with("__Host-");
+    let help =
+        "write a name that begins with `__Host-`, of at most 64 bytes (RFC 6265bis §4.1.3.2)";
     refuse(
-        of_session("cookie").filter(|node| !node.scalar_text().is_none_or(fits_name)),
-        "the name does not protect the cookie from other hosts",
-        "write a name that begins with `__Host-`, of at most 64 bytes (RFC 6265bis §4.1.3.2)",
+        cookie
+            .filter(|(_, name)| !has_prefix(name))
+            .map(|(node, _)| node),
+        "the cookie name lacks the prefix `__Host-`: other hosts of the domain could overwrite the cookie",
+        help,
+    );
+    let is_long = |name: &str| has_prefix(name) && name.len() > NAME_BYTES_MAX;
+    refuse(
+        cookie
+            .filter(|(_, name)| is_long(name))
+            .map(|(node, _)| node),
+        "the cookie name is too long",
+        help,
     );
     let ms = |key: &str| of_session(key).and_then(|node| read::duration_ms(node).ok());
     refuse(
@@ -203,7 +216,7 @@ fn check_whole(node: NodeRef<'_>, sink: &mut Sink) {
     let lifetime_ms = ms("lifetime").unwrap_or(LIFETIME_MS);
     refuse(
         of_session("idle").filter(|_| ms("idle").is_some_and(|ms| ms >= lifetime_ms)),
-        "`idle` has no effect: the session ends earlier by `lifetime`",
+        "`idle` has no effect: it is not shorter than `lifetime`",
         "write a shorter time, or remove `idle`",
     );
 }

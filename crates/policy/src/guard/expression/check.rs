@@ -258,7 +258,7 @@ impl Checker<'_> {
         let help = if is_plain {
             ""
         } else {
-            "test for a value of a list with `in`"
+            "write `VALUE in LIST`"
         };
         let (left, right) = (left.name(), right.name());
         let message = format!("{left} and {right} cannot be combined here");
@@ -340,8 +340,8 @@ impl Checker<'_> {
         let Expr::Literal(LiteralValue::String(text)) = &node.expr else {
             self.fault(
                 node,
-                "a pattern must be written in place",
-                "write it in quotes; it is compiled once",
+                "the pattern of `matches` must be a literal",
+                "write it in quotes",
             );
             return None;
         };

@@ -273,7 +273,7 @@ fn mistakes_are_reported_at_their_place() {
         (
             "request.path.matches(auth.subject)",
             "auth.subject",
-            "written in place",
+            "must be a literal",
         ),
         (
             "request.path.startsWith(1)",

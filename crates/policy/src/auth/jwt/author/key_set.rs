@@ -117,7 +117,7 @@ pub fn read(set: NodeRef<'_>, verifier: NodeRef<'_>, sink: &mut Sink) -> Vec<Pub
                     let help = "give each key a `kid` of its own";
                     let finding = bad(
                         node,
-                        "two keys of one kind have the same `kid`, or none",
+                        "another key of the same type has the same `kid`, or one of the two has no `kid`",
                         help,
                     );
                     sink.push(finding.related(first.span(), "the other key"));
