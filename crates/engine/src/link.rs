@@ -332,8 +332,7 @@ impl<'a> Linker<'a> {
                 chain.append(&mut removals);
             }
             match &policy.checked {
-                // The operation's own setting takes precedence over policies. Of several policies,
-                // the last one applies.
+                // The operation's own setting wins over policies, and the last policy over others.
                 Checked::Retry(retry) if treatment.retries.is_none() => {
                     retries = Some(retry.clone());
                 }
@@ -347,8 +346,7 @@ impl<'a> Linker<'a> {
                 {
                     response = Some((policy.name.as_str(), checked.response));
                 }
-                // Keep only the last `cors`, because two would overwrite each other's response
-                // fields.
+                // Only the last `cors` runs: two would overwrite each other's response fields.
                 Checked::Cors(_) => chain.retain(|step| ChainStep::decorator(step).is_none()),
                 _ => {}
             }

@@ -5,7 +5,7 @@
 //! findings as diagnostics. It completes keys, values and names, describes keys and operations,
 //! finds definitions and references, renames names, and applies the edits of findings.
 //!
-//! It reads the files that the compiler reads, writes nothing, and starts no program.
+//! The server reads the files that the compiler reads, writes nothing, and starts no program.
 
 #![cfg_attr(not(test), deny(clippy::disallowed_methods))]
 

@@ -77,7 +77,7 @@ fn command(out: &mut String, report: &Report<'_>, change: &Change, kind: &str, s
         );
     }
     let title = match stops {
-        true => format!("{}: the change trips a gate", change.class.name()),
+        true => format!("{} trips a gate", change.class.name()),
         false => change.class.name().to_owned(),
     };
     let mut message = format!("{}: {}", what(change), arrow(change));

@@ -10,7 +10,8 @@ use super::say::Context;
 use crate::release;
 
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Editors start this command: see docs/editors.md.")]
+#[command(after_help = "Example:
+  gwc lsp --stdio                   as an editor starts it: see docs/editors.md")]
 pub(super) struct Args {
     /// Use standard input and output; the default, and the only transport
     #[arg(long)]

@@ -623,7 +623,7 @@ fn github_format_has_annotations_and_a_summary() {
     let first = ended.out.lines().next().unwrap_or_default();
     assert!(
         first.starts_with("::error file=orders.yaml,line=6,col=")
-            && first.contains("title=weaken: the change trips a gate::GET /orders"),
+            && first.contains("title=weaken trips a gate::GET /orders"),
         "{}",
         ended.out
     );

@@ -104,7 +104,7 @@ fn release_goes_to_the_environments_channel() {
     );
     apply(&["plan.json", "--env", "test"])
         .with(64)
-        .contains("another environment");
+        .contains("but `--env test` was given");
     apply(&["plan.json"]).with(0);
     assert_eq!((channel("test"), channel("prod")), (1, 1));
     // The build statement names the environment.

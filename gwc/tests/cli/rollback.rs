@@ -273,3 +273,32 @@ fn plan_without_source_artifacts_lists_them_missing() {
     assert!(plan["changes"][0]["source"]["old"].is_null());
     assert_eq!(plan["changes"][0]["class"], "tighten");
 }
+
+/// The API of `paths: {}` takes the requests below its mount from the other API. A rollback removes
+/// it.
+#[test]
+fn api_without_operations_is_added_and_removed() {
+    let project = Project::bare();
+    let document = |paths: &str| {
+        format!("openapi: 3.1.0\ninfo: {{title: t, version: \"1\"}}\npaths: {paths}\n")
+    };
+    for (folder, second) in [
+        ("one", ""),
+        ("two", ", a: {path: a.yaml, mount: {base_path: /a}}"),
+    ] {
+        let gateway = format!(
+            "version: 1\nname: s\napis: {{b: {{path: b.yaml, unmatched: u}}{second}}}\n\
+             upstreams: {{u: {{targets: {{a: {{url: \"http://127.0.0.1:9000\"}}}}}}}}\n\
+             defaults: {{upstream: u, security: upstream}}\n"
+        );
+        std::fs::create_dir(project.file(folder)).expect("there is room");
+        project.write(&format!("{folder}/gateway.yaml"), &gateway);
+        let operation = "{/x: {get: {responses: {\"200\": {description: fine}}}}}";
+        project.write(&format!("{folder}/b.yaml"), &document(operation));
+        project.write(&format!("{folder}/a.yaml"), &document("{}"));
+    }
+    for sides in [["one", "two"], ["two", "one"]] {
+        let ended = project.run(&["diff", sides[0], sides[1]]).with(0);
+        assert!(ended.out.contains("b#unmatched"), "{ended:?}");
+    }
+}

@@ -265,8 +265,7 @@ fn sweep(
                 }
                 expects_continue = true;
             }
-            // Count the entries of all `Via` lines together, because other gateways may add lines
-            // of their own.
+            // Entries of all `Via` lines count together: other gateways may add lines of their own.
             "via" => {
                 seen += times_seen(value);
                 if seen > VIA_MAX {

@@ -224,6 +224,19 @@ pub(super) static NOBODY: LazyLock<ir::Operation> = LazyLock::new(|| ir::Operati
     owns: ir::Owns::Described,
 });
 
+/// Treatment of [`NOBODY`] in an API without operations, which has no treatments.
+static NO_TREATMENT: LazyLock<ir::Treatment> = LazyLock::new(|| ir::Treatment {
+    security: ir::Security::default(),
+    chain: Vec::new(),
+    upstream: String::new(),
+    timeout_ms: 0,
+    max_body_bytes: None,
+    declared: policy::declared::Settings::default(),
+    forwarding: ir::Forwarding::default(),
+    retries: None,
+    path_readings: ir::PathReadings::default(),
+});
+
 /// Routes at a mount for requests that the document does not describe.
 fn rest<'a>(api: &'a ir::Api, mount: &'a ir::Mount) -> Vec<Route<'a>> {
     let getting = |owns: ir::Owns| api.operations.iter().find(|one| one.owns == owns);
@@ -414,7 +427,8 @@ impl Route<'_> {
     }
 
     pub(super) fn treatment(&self) -> &ir::Treatment {
-        &self.api.treatments[self.operation.treatment as usize]
+        let own = self.api.treatments.get(self.operation.treatment as usize);
+        own.unwrap_or(&NO_TREATMENT)
     }
 
     pub(super) fn reference(&self) -> OperationRef {
