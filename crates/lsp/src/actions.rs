@@ -67,6 +67,10 @@ fn action(title: String, kind: CodeActionKind, edit: WorkspaceEdit) -> CodeActio
 
 /// Edits of findings. A finding whose edits overlap those of an earlier one is left out. `None` if
 /// no edit is left.
+#[expect(
+    clippy::mutable_key_type,
+    reason = "lsp-types has URIs as keys; equality and hash use only their text"
+)]
 fn edit<'c>(
     checked: &Checked,
     findings: impl Iterator<Item = &'c Diagnostic>,

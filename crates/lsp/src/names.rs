@@ -181,9 +181,9 @@ fn find_reference(node: NodeRef<'_>, file: FileId, offset: usize) -> Option<Node
     loop {
         let entries = node.entries();
         let inner = entries.map(|(entry, value)| (entry.key_span, &*entry.key, value));
-        let found = inner
+        let mut found = inner
             .filter(|(key, _, value)| has(*key, file, offset) || has(value.span(), file, offset));
-        if let Some((_, key, value)) = found.last() {
+        if let Some((_, key, value)) = found.next_back() {
             if key == "$ref" && value.as_str().is_some() {
                 return Some(value);
             }

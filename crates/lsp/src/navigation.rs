@@ -73,6 +73,10 @@ pub(crate) fn renamed(
 ///
 /// # Errors
 /// Returns a message if there is no name to rename, or the new name is not valid or not free.
+#[expect(
+    clippy::mutable_key_type,
+    reason = "lsp-types has URIs as keys; equality and hash use only their text"
+)]
 pub(crate) fn rename(
     checked: &Checked,
     (path, offset): (&Path, usize),

@@ -446,9 +446,9 @@ mod tests {
         }
         let starts: Vec<f64> = (0..BUCKETS).map(bucket_start_ns).collect();
         assert!(starts.is_sorted());
-        for at in 1..BUCKETS {
-            assert_eq!(bucket(starts[at] as u64), at, "{}", starts[at]);
-            assert_eq!(bucket(starts[at] as u64 - 1), at - 1);
+        for (at, start) in starts.iter().enumerate().skip(1) {
+            assert_eq!(bucket(*start as u64), at, "{start}");
+            assert_eq!(bucket(*start as u64 - 1), at - 1);
         }
     }
 

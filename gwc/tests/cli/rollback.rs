@@ -294,8 +294,8 @@ fn api_without_operations_is_added_and_removed() {
         std::fs::create_dir(project.file(folder)).expect("there is room");
         project.write(&format!("{folder}/gateway.yaml"), &gateway);
         let operation = "{/x: {get: {responses: {\"200\": {description: fine}}}}}";
-        project.write(&format!("{folder}/b.yaml"), &document(operation));
-        project.write(&format!("{folder}/a.yaml"), &document("{}"));
+        project.write(&format!("{folder}/b.yaml"), document(operation));
+        project.write(&format!("{folder}/a.yaml"), document("{}"));
     }
     for sides in [["one", "two"], ["two", "one"]] {
         let ended = project.run(&["diff", sides[0], sides[1]]).with(0);
