@@ -151,11 +151,11 @@ mod tests {
             ),
             (
                 "{\"targets\": [{\"address\": \"10.0.0.1:0\"}]}",
-                "target 0 has no address",
+                "the address of target 0 cannot be used",
             ),
             (
                 "{\"targets\": [{\"address\": \"0.0.0.0:80\"}]}",
-                "target 0 has no address",
+                "the address of target 0 cannot be used",
             ),
             (
                 "{\"targets\": [{\"address\": \"10.0.0.1:80\", \"weight\": 1000001}]}",
