@@ -12,11 +12,14 @@ use crate::project::{Checked, Open, check};
 pub(crate) struct Job {
     pub(crate) input: Input,
     pub(crate) open: Open,
+    /// Revision of the texts.
+    pub(crate) revision: u64,
 }
 
 /// Result of a job. The error is a message.
 pub(crate) struct Outcome {
     pub(crate) input: Input,
+    pub(crate) revision: u64,
     pub(crate) checked: Result<Checked, String>,
 }
 
@@ -33,13 +36,25 @@ pub(crate) fn spawn(
     std::thread::Builder::new()
         .name("check".to_owned())
         .spawn(move || {
-            for Job { input, open } in taken {
+            for job in taken {
+                let Job {
+                    input,
+                    open,
+                    revision,
+                } = job;
                 let compile = || check(&input, &open, limits, now_s());
                 let checked = match catch_unwind(AssertUnwindSafe(compile)) {
                     Ok(checked) => checked.map_err(|error| format!("{error:#}")),
                     Err(_) => Err("the compiler failed; please report this".to_owned()),
                 };
-                if sent.send(Outcome { input, checked }).is_err() {
+                if sent
+                    .send(Outcome {
+                        input,
+                        revision,
+                        checked,
+                    })
+                    .is_err()
+                {
                     return;
                 }
             }

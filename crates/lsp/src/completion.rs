@@ -9,7 +9,6 @@ use lsp_types::{
 };
 use openapi::spec::objects::Type;
 
-use crate::names::SECTIONS;
 use crate::outline::{Entry, Kind, Outline};
 use crate::shapes::{self, FileKind, Place, type_text};
 use crate::text::{Encoding, Text};
@@ -147,7 +146,7 @@ impl Source<'_> {
 
     /// Names of a kind, of the document and of gateway.yaml.
     fn names(&self, kind: &str) -> Vec<Candidate> {
-        let Some((section, _)) = SECTIONS.iter().find(|(_, known)| *known == kind) else {
+        let Some((section, _)) = model::sections().find(|(_, known)| *known == kind) else {
             return Vec::new();
         };
         let own = match self.file {

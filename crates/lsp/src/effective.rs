@@ -4,6 +4,7 @@ use bundle::ir::Link;
 use diag::Span;
 use model::{Operation, Origin, Valued};
 use plan::security::describe;
+use policy::declared::Scalar;
 
 use crate::project::Checked;
 
@@ -57,13 +58,13 @@ pub(crate) fn table(checked: &Checked, operation: &Operation) -> String {
     }
     row(
         "timeout",
-        format!("{} ms", timeout_ms.value),
+        Scalar::Duration(timeout_ms.value).to_string(),
         &timeout_ms.origin,
     );
-    let size = |bytes: u64| format!("{bytes} bytes");
+    let size = |bytes| Scalar::Size(bytes).to_string();
     let max_body = max_body_bytes
         .value
-        .map_or_else(|| "unlimited".to_owned(), size);
+        .map_or_else(|| "no limit".to_owned(), size);
     row("max_body", max_body, &max_body_bytes.origin);
     let Valued { value, origin } = &operation.closes_streams;
     let streams = if *value { "close" } else { "keep" };

@@ -48,7 +48,8 @@ pub struct Options {
 /// # Errors
 /// Returns an error if the connection breaks or the client violates the protocol.
 pub fn serve(connection: &Connection, options: Options) -> anyhow::Result<()> {
-    let (id, params) = connection.initialize_start()?;
+    let started = connection.initialize_start();
+    let (id, params) = started.context("the client ended the session before `initialize`")?;
     let params: InitializeParams =
         serde_json::from_value(params).context("the parameters of `initialize` are not valid")?;
     let client = Client::of(&params);

@@ -9,15 +9,6 @@ use vocab::gateway;
 
 use crate::project::Checked;
 
-/// Keys of definitions, with the kind of their names in [`shape::Shape::Name`].
-pub(crate) const SECTIONS: [(&str, &str); 6] = [
-    ("policies", "a policy"),
-    ("upstreams", "an upstream"),
-    ("auth", "a verifier"),
-    ("listeners", "a listener"),
-    ("stores", "a store"),
-    ("plans", "a plan"),
-];
 /// Kind of the names of security schemes.
 const SCHEME: &str = "a security scheme";
 
@@ -89,7 +80,7 @@ fn of_api<'c>(checked: &'c Checked, api: &'c Api, index: usize, names: &mut Vec<
 }
 
 fn definitions<'c>(root: NodeRef<'c>, api: Option<usize>, names: &mut Vec<Name<'c>>) {
-    for (section, kind) in SECTIONS {
+    for (section, kind) in model::sections() {
         let entries = root.get(section).into_iter().flat_map(NodeRef::entries);
         names.extend(entries.map(|(entry, _)| Name {
             kind,

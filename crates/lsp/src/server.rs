@@ -56,9 +56,12 @@ pub(crate) struct Server<'c> {
 /// Project or document of the workspace.
 struct Project {
     input: Input,
-    checked: Option<Arc<Checked>>,
-    /// True if a text has changed since the last compilation began.
-    is_dirty: bool,
+    /// Number of changes of its texts.
+    revision: u64,
+    /// Last result, with the revision of its texts.
+    checked: Option<(u64, Arc<Checked>)>,
+    /// Revision of the last job for the checker. `None`: there was none.
+    sent: Option<u64>,
     /// Files for which the client has diagnostics.
     published: BTreeSet<PathBuf>,
 }
@@ -192,8 +195,9 @@ impl<'c> Server<'c> {
         let key = key_of(&input);
         self.projects.entry(key).or_insert(Project {
             input,
+            revision: 0,
             checked: None,
-            is_dirty: true,
+            sent: None,
             published: BTreeSet::new(),
         });
         self.quiet = after(QUIET);
@@ -202,7 +206,7 @@ impl<'c> Server<'c> {
     /// Marks the projects whose folder `has_changed` for compilation.
     fn mark_dirty(&mut self, has_changed: impl Fn(&Path) -> bool) {
         for project in self.projects.values_mut() {
-            project.is_dirty |= has_changed(project.input.folder());
+            project.revision += u64::from(has_changed(project.input.folder()));
         }
         self.quiet = after(QUIET);
     }
@@ -214,12 +218,13 @@ impl<'c> Server<'c> {
         if self.is_busy {
             return Ok(());
         }
-        let mut dirty = self.projects.values_mut().filter(|one| one.is_dirty);
-        if let Some(project) = dirty.next() {
-            project.is_dirty = false;
+        let mut changed = self.projects.values_mut().filter(|one| one.has_changed());
+        if let Some(project) = changed.next() {
+            project.sent = Some(project.revision);
             self.is_busy = true;
             self.jobs.send(Job {
                 input: project.input.clone(),
+                revision: project.revision,
                 open: self.open.clone(),
             })?;
         }
@@ -230,25 +235,32 @@ impl<'c> Server<'c> {
     fn checked(&mut self, outcome: Outcome) -> anyhow::Result<()> {
         self.is_busy = false;
         match outcome.checked {
-            Ok(checked) => self.publish(&outcome.input, checked)?,
+            Ok(checked) => self.publish(&outcome.input, outcome.revision, checked)?,
             Err(message) => self.notify::<ShowMessage>(ShowMessageParams {
                 typ: MessageType::ERROR,
                 message,
             })?,
         }
         // Edits since the beginning of the compilation wait until the editor is quiet.
-        if self.quiet.is_empty() && self.projects.values().any(|one| one.is_dirty) {
+        if self.quiet.is_empty() && self.projects.values().any(Project::has_changed) {
             self.quiet = after(QUIET);
         }
         Ok(())
     }
 
-    fn publish(&mut self, input: &Input, checked: Checked) -> anyhow::Result<()> {
+    fn publish(&mut self, input: &Input, revision: u64, checked: Checked) -> anyhow::Result<()> {
         let Some(project) = self.projects.get_mut(&key_of(input)) else {
             return Ok(());
         };
         let mut all = diagnostics::all(&checked, self.client.encoding);
-        project.checked = Some(Arc::new(checked));
+        // A request may have needed a newer result meanwhile.
+        if project
+            .checked
+            .as_ref()
+            .is_none_or(|(known, _)| *known < revision)
+        {
+            project.checked = Some((revision, Arc::new(checked)));
+        }
         let now: BTreeSet<PathBuf> = all.keys().cloned().collect();
         let files = project.published.union(&now).cloned().collect::<Vec<_>>();
         project.published = now;
@@ -268,22 +280,23 @@ impl<'c> Server<'c> {
         Ok(())
     }
 
-    /// Result of the compilation of a document's project with the current texts.
+    /// Result of the compilation of a document's project with the current texts. Spans of older
+    /// texts would lead to wrong places, and to wrong edits.
     fn fresh(&mut self, path: &Path) -> Result<Arc<Checked>, Failure> {
         let input = input_of(path, &self.open).ok_or_else(no_project)?;
-        let (limits, now_s) = (self.options.limits, self.options.now_s);
-        let known = self.projects.get(&key_of(&input));
-        let last = known
-            .filter(|one| !one.is_dirty)
-            .and_then(|one| one.checked.clone());
-        if let Some(checked) = last {
-            return Ok(checked);
+        let project = self.projects.get_mut(&key_of(&input));
+        let project = project.ok_or_else(no_project)?;
+        if let Some((revision, checked)) = &project.checked
+            && *revision == project.revision
+        {
+            return Ok(Arc::clone(checked));
         }
-        let checked = project::check(&input, &self.open, limits, now_s());
-        checked.map(Arc::new).map_err(|error| {
-            let message = format!("{error:#}");
-            (ErrorCode::RequestFailed, message)
-        })
+        let Options { limits, now_s } = self.options;
+        let checked = project::check(&project.input, &self.open, limits, now_s());
+        let checked = checked.map_err(|error| (ErrorCode::RequestFailed, format!("{error:#}")))?;
+        let checked = Arc::new(checked);
+        project.checked = Some((project.revision, Arc::clone(&checked)));
+        Ok(checked)
     }
 
     // --- Requests ---
@@ -318,18 +331,13 @@ impl<'c> Server<'c> {
         let Some(text) = self.open.get(&path) else {
             return Ok(Value::Null);
         };
-        let gateway = self.gateway(&path);
-        let known = gateway
-            .as_ref()
-            .map(|(folder, outline)| (&**folder, outline));
-        let Some(kind) = project::kind_of(&path, text.content(), known) else {
+        let Some((kind, gateway)) = self.kind(&path, text) else {
             return Ok(Value::Null);
         };
-        let outline = gateway.as_ref().map(|(_, outline)| outline);
         written(completion::complete(
             text,
             offset,
-            (kind, outline),
+            (kind, gateway.as_ref()),
             self.client.encoding,
         ))
     }
@@ -342,11 +350,9 @@ impl<'c> Server<'c> {
         let Some(text) = self.open.get(&path) else {
             return Ok(Value::Null);
         };
-        let gateway = self.gateway(&path);
-        let known = gateway
-            .as_ref()
-            .map(|(folder, outline)| (&**folder, outline));
-        let kind = project::kind_of(&path, text.content(), known).unwrap_or(FileKind::Document);
+        let kind = self
+            .kind(&path, text)
+            .map_or(FileKind::Document, |(kind, _)| kind);
         let shown = hover::hover(&checked, &path, (text.content(), offset), kind);
         written(shown.map(|value| Hover {
             contents: HoverContents::Markup(MarkupContent {
@@ -439,6 +445,16 @@ impl<'c> Server<'c> {
         Ok((path, offset))
     }
 
+    /// Kind of a document, and the outline of its project's gateway.yaml. `None` for a file that is
+    /// no part of a project.
+    fn kind(&self, path: &Path, text: &Text) -> Option<(FileKind, Option<Outline>)> {
+        let gateway = self.gateway(path);
+        let known = gateway.as_ref();
+        let known = known.map(|(folder, outline)| (&**folder, outline));
+        let kind = project::kind_of(path, text.content(), known)?;
+        Some((kind, gateway.map(|(_, outline)| outline)))
+    }
+
     /// Folder and outline of the gateway.yaml of a document's project.
     fn gateway(&self, path: &Path) -> Option<(PathBuf, Outline)> {
         let Input::Project(folder) = input_of(path, &self.open)? else {
@@ -446,7 +462,7 @@ impl<'c> Server<'c> {
         };
         let file = folder.join(GATEWAY_FILE);
         let on_disk = || {
-            let known = self.projects.get(&folder)?.checked.as_ref()?;
+            let (_, known) = self.projects.get(&folder)?.checked.as_ref()?;
             let id = known.file_at(&file)?;
             Some(known.text_of(id))
         };
@@ -487,6 +503,13 @@ impl<'c> Server<'c> {
     }
 }
 
+impl Project {
+    /// True if a text has changed since the last job for the checker.
+    fn has_changed(&self) -> bool {
+        self.sent != Some(self.revision)
+    }
+}
+
 /// Key of a project: its folder, or the path of its document.
 fn key_of(input: &Input) -> PathBuf {
     match input {
@@ -505,4 +528,46 @@ fn read<P: DeserializeOwned>(params: Value) -> Result<P, Failure> {
 
 fn written(result: impl serde::Serialize) -> Result<Value, Failure> {
     serde_json::to_value(result).map_err(|error| (ErrorCode::InternalError, error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+    use sources::syntax::Limits;
+
+    #[test]
+    fn result_of_older_texts_answers_no_request() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(GATEWAY_FILE);
+        let uri = uri_of(&path).unwrap();
+        let (connection, _editor) = Connection::memory();
+        let client = Client::of(&serde_json::from_value(json!({"capabilities": {}})).unwrap());
+        let options = Options {
+            limits: Limits::default(),
+            now_s: || 0,
+        };
+        let mut server = Server::new(&connection, client, options).unwrap();
+        let text = |server: &mut Server<'_>| {
+            let checked = server.fresh(&path).unwrap();
+            let file = checked.file_at(&path).unwrap();
+            checked.text_of(file).content().to_owned()
+        };
+        let document = json!({"uri": uri, "languageId": "yaml", "version": 1, "text": "a: 1\n"});
+        server.opened(serde_json::from_value(json!({"textDocument": document})).unwrap());
+        server.check_next().unwrap();
+        let outcome = server.outcomes.recv().unwrap();
+        server.checked(outcome).unwrap();
+        assert_eq!(text(&mut server), "a: 1\n");
+        // The checker has the job, but its result has not arrived.
+        let change = json!({
+            "textDocument": {"uri": uri, "version": 2}, "contentChanges": [{"text": "b: 2\n"}],
+        });
+        server.changed(serde_json::from_value(change).unwrap());
+        server.check_next().unwrap();
+        assert_eq!(text(&mut server), "b: 2\n");
+        let outcome = server.outcomes.recv().unwrap();
+        server.checked(outcome).unwrap();
+        assert_eq!(text(&mut server), "b: 2\n");
+    }
 }

@@ -81,7 +81,7 @@ use std::collections::BTreeMap;
 use openapi::spec::Spec;
 use sources::project::files::Document;
 
-pub use names::{AllNames, Kind};
+pub use names::{AllNames, Kind, sections};
 pub use settings::{Defaults, SecurityMode, Settings};
 
 /// Resolved project.

@@ -98,6 +98,11 @@ impl Kind {
     }
 }
 
+/// Keys under which names are defined, with the kind of the names in [`Shape::Name`].
+pub fn sections() -> impl Iterator<Item = (&'static str, &'static str)> {
+    KINDS.iter().map(|(kind, key)| (*key, kind.article()))
+}
+
 impl AllNames {
     /// Collects the names that gateway.yaml or a document's `x-gateway` defines.
     #[must_use]

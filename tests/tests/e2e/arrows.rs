@@ -161,7 +161,7 @@ fn every_arrow_points_one_way() {
         (
             "lsp",
             &[
-                "bundle", "diag", "model", "openapi", "plan", "sources", "vocab",
+                "bundle", "diag", "model", "openapi", "plan", "policy", "sources", "vocab",
             ],
         ),
         (
