@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 
 use diag::{NodeId, NodeRef};
-use openapi::spec::reference::{Resolver, reference};
+use openapi::spec::reference::{HOPS_MAX, Resolver, reference};
 
 /// Schemas by index.
 #[derive(Default)]
@@ -67,6 +67,18 @@ impl<'a> Graph<'a> {
     /// Schema at an index.
     pub(super) fn schema(&self, index: usize) -> &Schema<'a> {
         &self.schemas[index]
+    }
+
+    /// Index of the schema to which a schema only refers, such as a component. Other schemas are
+    /// their own target.
+    pub(super) fn target(&self, mut schema: usize) -> usize {
+        for _ in 0..HOPS_MAX {
+            match self.schemas[schema].inner[..] {
+                [(Step::Same, next)] if !self.schemas[schema].is_redacted => schema = next,
+                _ => break,
+            }
+        }
+        schema
     }
 
     /// Returns the index of a schema. Adds a new schema to `waiting`.

@@ -84,6 +84,7 @@ impl<'a> Redacted<'a> {
         let mut is_cut = false;
         let mut add = |message, media_types: &mut dyn Iterator<Item = &MediaType>| {
             let schemas = media_types.filter_map(|one| graph.known(one.schema?));
+            let schemas = schemas.map(|schema| graph.target(schema));
             let (places, is_first) = known.bodies(schemas.collect());
             is_cut |= places.is_cut && is_first;
             found.extend(places.all.iter().map(|place| RedactedValue {
