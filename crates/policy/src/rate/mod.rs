@@ -389,18 +389,17 @@ impl RateTable {
     /// is free.
     fn slot(&self, new: &NewKey, tag: u64, now: u64) -> Option<&Slot> {
         for attempt in 0..SPINS_MAX + YIELDS_MAX {
-            let mut free = None;
+            // First free slot of each group, and number of free slots.
+            let mut free = [None; 2];
+            let mut room = [0; 2];
             let mut busy = false;
-            for (at, slot) in self.candidates(tag) {
+            for (number, (at, slot)) in self.candidates(tag).enumerate() {
                 match slot.tag.load(Ordering::Acquire) {
                     found if found == tag => return Some(slot),
                     BUSY => busy = true,
-                    EMPTY if free.is_none() => free = Some((at, slot, EMPTY)),
-                    other
-                        if free.is_none()
-                            && slot.word.load(Ordering::Acquire) & TIME_MASK <= now =>
-                    {
-                        free = Some((at, slot, other))
+                    was if was == EMPTY || slot.word.load(Ordering::Acquire) & TIME_MASK <= now => {
+                        free[number / 4].get_or_insert((at, slot, was));
+                        room[number / 4] += 1;
                     }
                     _ => {}
                 }
@@ -414,6 +413,7 @@ impl RateTable {
                 continue;
             }
             let places = self.places(new.client);
+            let free = free[preferred_group(room)];
             let evicts = free.is_none();
             let (at, slot, was) = free
                 .or_else(|| self.of_larger_network(places, tag))
@@ -490,7 +490,9 @@ impl RateTable {
     /// 1/[`SHARE`] of the slots. Further candidates are keys of other limits with more than twice
     /// as many slots as the new key's limit. The key with the least usage is selected. A limit with
     /// more than 1/[`SHARE`] of the slots can only evict its own keys, and keys of limits with more
-    /// than twice as many slots. A client of a large network evicts no key of a smaller network.
+    /// than twice as many slots. A client of a large network evicts no key of a smaller network. A
+    /// key in the group that [`preferred_group`] returns is selected before keys with less usage in
+    /// the other group.
     #[cold]
     fn evictable(
         &self,
@@ -505,44 +507,64 @@ impl RateTable {
         let is_over = |owner| held(owner) > slots / SHARE;
         let own_only = is_over(owner);
         let large = (2 * held(owner)).max(slots / LARGE);
-        self.candidates(tag)
-            .filter_map(|(at, slot)| {
-                let was = slot.tag.load(Ordering::Acquire);
-                let network = Places::from_word(memory.networks[at].load(Ordering::Relaxed));
-                let counts = &memory.by_network;
-                if counts
-                    .excess(newcomer, network, self.network_floor())
-                    .is_some()
-                {
-                    return None;
+        // Number of the rule and usage of each key that may be evicted.
+        let usage = |at: usize, slot: &Slot| {
+            let network = Places::from_word(memory.networks[at].load(Ordering::Relaxed));
+            let counts = &memory.by_network;
+            if counts
+                .excess(newcomer, network, self.network_floor())
+                .is_some()
+            {
+                return None;
+            }
+            let holder = slot.owner.load(Ordering::Relaxed);
+            let pays = match own_only {
+                true => holder % OWNERS == owner,
+                false => is_over(holder),
+            };
+            let usage = match holder & (WINDOW | CALENDAR) {
+                0 => bucket::light_usage(slot, now),
+                CALENDAR => calendar::light_usage(slot),
+                _ => window::light_usage(slot),
+            };
+            let is_other = holder % OWNERS != owner;
+            match usage.filter(|_| pays) {
+                Some(usage) => Some((2, usage)),
+                None if is_other && held(holder) > large => {
+                    Some((3, slot.word.load(Ordering::Acquire) & TIME_MASK))
                 }
-                let holder = slot.owner.load(Ordering::Relaxed);
-                let pays = match own_only {
-                    true => holder % OWNERS == owner,
-                    false => is_over(holder),
-                };
-                let usage = match holder & (WINDOW | CALENDAR) {
-                    0 => bucket::light_usage(slot, now),
-                    CALENDAR => calendar::light_usage(slot),
-                    _ => window::light_usage(slot),
-                };
-                let is_other = holder % OWNERS != owner;
-                let usage = match usage.filter(|_| pays) {
-                    Some(usage) => (0, usage),
-                    None if is_other && held(holder) > large => {
-                        (1, slot.word.load(Ordering::Acquire) & TIME_MASK)
-                    }
-                    None => return None,
-                };
-                (was > BUSY).then_some((usage, at, slot, was))
+                None => None,
+            }
+        };
+        let evictable = || {
+            let candidates = self.candidates(tag).enumerate();
+            candidates.filter_map(|(number, (at, slot))| {
+                let was = slot.tag.load(Ordering::Acquire);
+                let (rule, usage) = usage(at, slot)?;
+                (was > BUSY).then_some((rule, number / 4, usage, (at, slot, was)))
             })
-            .min_by_key(|(usage, ..)| *usage)
-            .map(|(_, at, slot, was)| (at, slot, was))
+        };
+        let rule = evictable().map(|(rule, ..)| rule).min()?;
+        let mut room = [0; 2];
+        for (_, group, ..) in evictable().filter(|(own, ..)| *own == rule) {
+            room[group] += 1;
+        }
+        let preferred = preferred_group(room);
+        evictable()
+            .min_by_key(|(rule, group, usage, _)| (*rule, *group != preferred, *usage))
+            .map(|(.., found)| found)
     }
 
     fn held_by(&self, owner: u64) -> &AtomicU32 {
         &self.held[usize::try_from(owner % OWNERS).unwrap_or(0)]
     }
+}
+
+/// Index of the group in which a new key gets a slot, if the groups have `room` available slots. The
+/// first group is faster to find. If its last slot is left, the group with more slots is selected:
+/// a group without available slots makes keys use overflow counters while the table has room.
+const fn preferred_group(room: [u32; 2]) -> usize {
+    (room[0] < 2 && room[1] > room[0]) as usize
 }
 
 /// Number of a limit, by which its slots are counted.

@@ -4,9 +4,16 @@ use super::*;
 
 const SECOND: u64 = 1_000_000_000;
 
+/// Table with a fixed seed, so that the groups of the keys are the same in each run.
 fn table(keys: usize) -> RateTable {
-    RateTable::new(keys, RandomState::new())
+    table_with_seed(keys, 3)
 }
+
+fn table_with_seed(keys: usize, seed: u64) -> RateTable {
+    let seed = [seed, 4].map(AtomicU64::new);
+    RateTable::with(keys, Hasher::Saved(seed), TICK_NS)
+}
+
 fn quota(count: u64, period_ms: u64, burst: u64) -> Tokens {
     Tokens {
         algorithm: Algorithm::Bucket,
@@ -151,6 +158,25 @@ fn keys_without_a_slot_share_one_strict_counter() {
     let state = apart(tokens);
     let other = table.tag(state, &[b"other"]);
     assert!(table.take(state, other, tokens, 1, SECOND).admitted);
+}
+
+/// With two fifths of the slots used by keys that cannot be evicted, each new key has its own
+/// counter, whatever the seed: in an empty table, and in a table that a flood has filled.
+#[test]
+fn new_keys_have_slots_in_a_table_with_room() {
+    let tokens = quota(5, 3_600_000, 5);
+    for seed in 0..100 {
+        for flood in [0, 20_000u32] {
+            let table = table_with_seed(1_024, seed);
+            for key in 0..flood {
+                let tag = table.tag(StateId(1), &[b"flood", &key.to_le_bytes()]);
+                let _ = table.take(StateId(1), tag, tokens, 1, SECOND);
+            }
+            fill(&table, StateId(1), tokens, 200);
+            fill(&table, StateId(2), tokens, 200);
+            assert_eq!(table.overflowed(), 0, "seed {seed}, {flood} keys before");
+        }
+    }
 }
 
 #[test]
