@@ -18,7 +18,7 @@ use crate::trust::{Signers, Trust, When};
 pub struct Report {
     /// Digest of the statement.
     pub digest: Digest,
-    /// Role that the type of the statement requires of its signers. None for an unknown type.
+    /// Role that the type of the statement requires of its signers. `None` for an unknown type.
     pub role: Option<Role>,
     /// Envelope of the statement.
     pub envelope: Envelope,

@@ -23,11 +23,11 @@ use crate::trust::{Floors, Signers, When};
 /// State of a channel: the newest accepted record and revocation list.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Memory {
-    /// Newest accepted record whose signatures are still valid. None if there is no such record.
+    /// Newest accepted record whose signatures are still valid. `None` if there is no such record.
     pub record: Option<Pointer>,
     /// Newest accepted revocation list. Empty if there is none.
     pub revocations: Revocations,
-    /// Later `created` time of the record and the revocation list. None if there is neither.
+    /// Later `created` time of the record and the revocation list. `None` if there is neither.
     pub created: Option<Moment>,
     /// Highest serials of a record and of a revocation list that were stored but can no longer be
     /// read. Older records and lists are refused, because otherwise a damaged disk would permit a

@@ -35,7 +35,7 @@ pub struct Head {
     /// the record accepted before.
     pub accepted: Accepted,
     /// Reason why the store's newest revocation list was refused; the known list then stays in
-    /// force. None: the list was accepted.
+    /// force. `None`: the list was accepted.
     pub revocations_refused: Option<Refused>,
     /// Serials of skipped records, whose key was revoked after they were signed. At most the
     /// [`SKIPPED_MAX`] highest serials.

@@ -31,8 +31,8 @@ pub struct Entry {
     /// Owners and keys whose signatures were valid when the record was created, or the reason why
     /// the signatures do not suffice. `None` without a trust file.
     pub signed: Option<Result<Signers, Refused>>,
-    /// Origin of the bundle: the first readable build statement in the record's evidence. None: no
-    /// build statement is readable.
+    /// Origin of the bundle: the first readable build statement in the record's evidence. `None`:
+    /// no build statement is readable.
     pub build: Option<Build>,
 }
 

@@ -70,7 +70,7 @@ pub struct ApiPart {
 pub struct Parts {
     /// Encoded shared part of the gateway.
     pub shared: Vec<u8>,
-    /// Encoded consumers of `consumers_file`. None: the setting is absent.
+    /// Encoded consumers of `consumers_file`. `None`: the setting is absent.
     pub consumers: Option<Vec<u8>>,
     /// APIs of the gateway.
     pub apis: Vec<ApiPart>,
@@ -94,7 +94,7 @@ pub struct Bundle {
 pub struct Layers {
     /// Shared part of the gateway.
     pub shared: Descriptor,
-    /// Consumers of `consumers_file`. None: the setting is absent.
+    /// Consumers of `consumers_file`. `None`: the setting is absent.
     pub consumers: Option<Descriptor>,
     /// APIs, sorted by name.
     pub apis: Vec<ApiLayers>,

@@ -63,7 +63,7 @@ pub struct ImageManifest {
     pub config: Descriptor,
     /// Descriptors of the content blobs, in order.
     pub layers: Vec<Descriptor>,
-    /// Manifest about which this manifest is a statement. None: about no manifest. For people and
+    /// Manifest about which this manifest is a statement. `None`: about no manifest. For people and
     /// tools; serving never depends on it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subject: Option<Descriptor>,

@@ -42,11 +42,11 @@ pub struct Draft {
     pub reason: String,
     /// Current time, which becomes the signing time of the record.
     pub created: Moment,
-    /// Time at which the record expires. None: never.
+    /// Time at which the record expires. `None`: never.
     pub expires: Option<Moment>,
-    /// Digest of the approved plan. None: no plan.
+    /// Digest of the approved plan. `None`: no plan.
     pub plan: Option<Digest>,
-    /// Digest of the source artifact. None: no source artifact.
+    /// Digest of the source artifact. `None`: no source artifact.
     pub source: Option<Digest>,
     /// Digests of the statements that the record relies on.
     pub evidence: BTreeSet<Digest>,
@@ -55,7 +55,7 @@ pub struct Draft {
     pub merges: BTreeSet<Pointer>,
     /// Bundles to remove from the memory and disk of gateways.
     pub withdraw: BTreeSet<Digest>,
-    /// Handling of open tunnels whose authorisation the bundle changes. None: they stay open.
+    /// Handling of open tunnels whose authorisation the bundle changes. `None`: they stay open.
     pub streams: Option<Streams>,
 }
 

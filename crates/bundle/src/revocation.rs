@@ -163,7 +163,7 @@ pub(crate) struct Newest {
 }
 
 /// Position of the newest list of a store. With a trust file: of the newest list with valid
-/// signatures. None: the store has no such list.
+/// signatures. `None`: the store has no such list.
 ///
 /// # Errors
 /// The list cannot be read, or its signatures are not valid.

@@ -70,7 +70,7 @@ pub struct Blob {
 pub struct Runtime {
     /// Shared part of the gateway.
     pub shared: Blob,
-    /// Consumers of `consumers_file`. None: the setting is absent.
+    /// Consumers of `consumers_file`. `None`: the setting is absent.
     pub consumers: Option<Blob>,
     /// Behaviour of each API, sorted by name.
     pub apis: Vec<Blob>,

@@ -4,7 +4,7 @@
 ///
 /// The distance is Damerau–Levenshtein. Up to a third of the longer word may differ, at least one
 /// character, but never the whole word: `b` does not suggest `a`. Letter case and the choice of `-`
-/// or `_` are ignored. Returns None if two words are equally near, because an edit may use the
+/// or `_` are ignored. Returns `None` if two words are equally near, because an edit may use the
 /// result. A word with a colon never suggests a word without a colon, because a value may follow
 /// the colon.
 pub fn nearest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {

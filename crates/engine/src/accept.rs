@@ -53,7 +53,7 @@ impl Wish {
     }
 }
 
-/// Weight in a `q` parameter, in thousandths (RFC 9110 §12.4.2). None if `parameter` is not a `q`
+/// Weight in a `q` parameter, in thousandths (RFC 9110 §12.4.2). `None` if `parameter` is not a `q`
 /// parameter.
 fn weight(parameter: &str) -> Option<u32> {
     let (name, value) = parameter.split_once('=')?;

@@ -427,7 +427,7 @@ impl Use {
         }
     }
 
-    /// Creates a nonce for the client's next DPoP proof. None if the verifier requires no nonces.
+    /// Creates a nonce for the client's next DPoP proof. `None` if the verifier requires no nonces.
     fn fresh_nonce(&self, unix_s: u64) -> Option<HeaderValue> {
         match &self.check {
             Check::Token(verifier) => verifier.fresh_nonce(unix_s),
@@ -508,7 +508,7 @@ impl Use {
     }
 }
 
-/// Consumer that owns a credential. None if the credential is unknown, expired or revoked.
+/// Consumer that owns a credential. `None` if the credential is unknown, expired or revoked.
 fn known(
     owners: &FxHashMap<[u8; 32], Owner>,
     credential: &[u8],

@@ -199,7 +199,7 @@ fn reach(
 /// access rules.
 fn mark_other_access(listeners: &[Listener], apis: &[BuiltApi], mounts: &mut [Mount]) {
     // Digests of the access rules and of the validation that all operations of an API have, for
-    // each API. None if the operations differ, if a rule depends on the route, or if the API has
+    // each API. `None` if the operations differ, if a rule depends on the route, or if the API has
     // `internal` operations.
     let common: Vec<Option<(u128, u64)>> = apis
         .iter()

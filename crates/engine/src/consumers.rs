@@ -30,10 +30,10 @@ pub(crate) enum NotOwned {
 /// Consumer that owns a verified credential, and the expiry of its entry.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Owned {
-    /// Index of the consumer. None: no consumer owns the credential.
+    /// Index of the consumer. `None`: no consumer owns the credential.
     pub(crate) consumer: Option<u32>,
-    /// Earliest expiry of the consumer's entries for the credential (Unix time, seconds). None: no
-    /// entry expires.
+    /// Earliest expiry of the consumer's entries for the credential (Unix time, seconds). `None`:
+    /// no entry expires.
     not_after: Option<u64>,
 }
 

@@ -50,7 +50,7 @@ pub(crate) struct Owner {
 // === impl Credentials ===
 
 impl Credentials {
-    /// Creates the index of all consumers' credentials. None if two consumers share a credential.
+    /// Creates the index of all consumers' credentials. `None` if two consumers share a credential.
     pub(crate) fn index(consumers: &ir::Set<ir::Consumer>) -> Option<Self> {
         let mut index = Self::default();
         for (number, consumer) in (0u32..).zip(consumers) {

@@ -76,7 +76,7 @@ pub struct Decided<'s> {
     pub verdict: Verdict,
     /// Number of chain steps that ran. The filters of these steps also process the response.
     pub ran: usize,
-    /// Path that the gateway answers itself, such as that of a login. None for any other request.
+    /// Path that the gateway answers itself, such as that of a login. `None` for any other request.
     own: Option<&'s OwnPath>,
 }
 
@@ -116,7 +116,7 @@ pub struct Refusal {
     /// Label of the reason in metrics: the code, or a more specific reason for a refused
     /// credential.
     pub reason: &'static str,
-    /// Value of `Allow` in a 405 response. None for other responses.
+    /// Value of `Allow` in a 405 response. `None` for other responses.
     pub allow: Option<HeaderValue>,
 }
 
@@ -306,7 +306,7 @@ fn answered_by_gateway<'s>(
     decided(verdict, guards.len() + 1)
 }
 
-/// Verdict of a step that ends the chain or needs an effect. None if the chain continues.
+/// Verdict of a step that ends the chain or needs an effect. `None` if the chain continues.
 fn stopped(step: Step, cx: &Cx<'_>) -> Option<Verdict> {
     Some(match step {
         Step::Continue => return None,

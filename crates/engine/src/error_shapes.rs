@@ -8,9 +8,9 @@ use rustc_hash::FxHashMap;
 /// Custom response for one error.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ErrorShape {
-    /// Status. None: the default status of the error.
+    /// Status. `None`: the default status of the error.
     pub status: Option<StatusCode>,
-    /// Body and media type. None: the problem document.
+    /// Body and media type. `None`: the problem document.
     pub body: Option<(Bytes, HeaderValue)>,
 }
 

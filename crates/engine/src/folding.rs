@@ -77,8 +77,8 @@ fn decoded(text: &str) -> String {
     out
 }
 
-/// Character that the escapes at the beginning of a text encode in UTF-8, and their length in bytes.
-/// None if the text begins with another character, or if the escapes are not UTF-8.
+/// Character that the escapes at the beginning of a text encode in UTF-8, and their length in
+/// bytes. `None` if the text begins with another character, or if the escapes are not UTF-8.
 fn escaped(text: &str) -> Option<(char, usize)> {
     let mut bytes = [0; 4];
     for length in 0..bytes.len() {

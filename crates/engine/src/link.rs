@@ -51,7 +51,7 @@ struct Steps {
     breakers: Vec<Breaker>,
 }
 
-/// Name and filter of a policy. None for a parameter such as `retry`, which has no filter.
+/// Name and filter of a policy. `None` for a parameter such as `retry`, which has no filter.
 type NamedFilter = Option<(Arc<str>, Arc<Filter>)>;
 
 impl<'a> Linker<'a> {
@@ -472,8 +472,8 @@ fn known_origin(checked: &auth::Checked, shared: &Shared) -> Result<(), BuildErr
     unknown.map_or(Ok(()), |name| Err(BuildError::UnknownName(name)))
 }
 
-/// Index of the verifier that checks the token itself, for a verifier of proofs. None for any other
-/// verifier.
+/// Index of the verifier that checks the token itself, for a verifier of proofs. `None` for any
+/// other verifier.
 fn token_index(shared: &Shared, checked: &auth::Checked) -> Result<Option<usize>, BuildError> {
     let Some(name) = checked.token_verifier() else {
         return Ok(None);

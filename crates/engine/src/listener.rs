@@ -27,11 +27,11 @@ pub struct Listener {
     pub scheme: &'static str,
     /// True if the listener accepts HTTP/2 in addition to HTTP/1.1.
     pub http2: bool,
-    /// PROXY protocol settings. None: the peer is the client.
+    /// PROXY protocol settings. `None`: the peer is the client.
     pub proxy_protocol: Option<Arc<ProxyProtocol>>,
     /// Handling of repeated slashes in paths.
     pub slashes: Slashes,
-    /// Fields that carry the client's certificate to upstreams. None: the certificate is not
+    /// Fields that carry the client's certificate to upstreams. `None`: the certificate is not
     /// forwarded.
     pub certificate_fields: Option<CertificateFields>,
     pub(crate) hosts: HostTable,

@@ -40,7 +40,7 @@ enum Kind {
 }
 
 impl OwnPath {
-    /// Paths of a login on `host`. None: the paths apply to every host that no mount names.
+    /// Paths of a login on `host`. `None`: the paths apply to every host that no mount names.
     /// `guards` are the filters that run before the gateway answers.
     pub(crate) fn of(
         login: &Arc<TokenVerifier>,

@@ -20,7 +20,7 @@ pub(crate) fn is_present(path: &str) -> bool {
 }
 
 /// Path in which each overlong form is replaced: by the character if it is unreserved, otherwise by
-/// its percent-escape. None if the path has no overlong form.
+/// its percent-escape. `None` if the path has no overlong form.
 pub(crate) fn shortened(path: &str) -> Option<String> {
     if !is_present(path) {
         return None;
@@ -72,7 +72,7 @@ fn overlong(escapes: &[u8]) -> Option<(u8, usize)> {
     Some((character, length))
 }
 
-/// Byte that the percent-escape at this index encodes. None if there is none.
+/// Byte that the percent-escape at this index encodes. `None` if there is none.
 pub(crate) fn byte(escapes: &[u8], number: usize) -> Option<u8> {
     let escape = escapes.get(3 * number..3 * number + 3)?;
     let digit = |at: usize| char::from(escape[at]).to_digit(16);

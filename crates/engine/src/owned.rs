@@ -69,7 +69,7 @@ pub(crate) fn owned(base_path: &str, operations: &[Operation]) -> Box<[Owned]> {
 #[derive(PartialEq, Eq, Hash)]
 pub(crate) struct Requests<'a> {
     owns: Owns,
-    /// Method, conditions and priority. None for operations that serve undescribed requests.
+    /// Method, conditions and priority. `None` for operations that serve undescribed requests.
     described: Option<(&'a str, &'a [Condition], i32)>,
     is_prefix: bool,
     segments: Vec<UnnamedSegment<'a>>,

@@ -53,7 +53,7 @@ pub(crate) struct Cache<T: ?Sized>(FxHashMap<Key, Weak<T>>);
 // === impl Parts ===
 
 impl Parts {
-    /// API part that was built from the blob with this SHA-256. None if no snapshot uses it.
+    /// API part that was built from the blob with this SHA-256. `None` if no snapshot uses it.
     #[must_use]
     pub fn api(&self, digest: &[u8; 32]) -> Option<Arc<ApiPart>> {
         self.apis.get(digest)
@@ -69,7 +69,7 @@ impl Parts {
         Ok(part)
     }
 
-    /// Consumers with their index that were stored under this key. None if no snapshot uses them.
+    /// Consumers with their index that were stored under this key. `None` if no snapshot uses them.
     #[must_use]
     pub fn consumers(&self, key: &[u8; 32]) -> Option<Arc<Consumers>> {
         self.consumers.get(key)
@@ -89,7 +89,7 @@ impl Parts {
         Ok(consumers)
     }
 
-    /// Content of the document with this SHA-256. None if no snapshot uses it.
+    /// Content of the document with this SHA-256. `None` if no snapshot uses it.
     #[must_use]
     pub fn document(&self, digest: &[u8; 32]) -> Option<Arc<[u8]>> {
         self.documents.get(digest)

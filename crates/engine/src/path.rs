@@ -181,7 +181,7 @@ fn is_padded(segment: &str) -> bool {
             && BLANKS.iter().any(|blank| segment.ends_with(blank))
 }
 
-/// Merges each sequence of slashes into one. None if the path has no sequence of slashes.
+/// Merges each sequence of slashes into one. `None` if the path has no sequence of slashes.
 pub(crate) fn merge_slashes(path: &str) -> Option<String> {
     if !path.contains("//") {
         return None;
@@ -246,7 +246,7 @@ pub(crate) fn decode_unreserved(path: &str) -> Result<Cow<'_, str>, PathFault> {
     Ok(Cow::Owned(decoded))
 }
 
-/// Removes dot segments (RFC 3986 §5.2.4). None if the path has none.
+/// Removes dot segments (RFC 3986 §5.2.4). `None` if the path has none.
 pub(crate) fn remove_dot_segments(path: &str) -> Result<Option<String>, PathFault> {
     let segments = path[1..].split('/');
     if !segments

@@ -33,7 +33,7 @@ pub enum Header {
     Whole {
         /// Length of the header in bytes.
         length: usize,
-        /// Client named in the header. None if the header names no client (`UNKNOWN`, `LOCAL`, a
+        /// Client named in the header. `None` if the header names no client (`UNKNOWN`, `LOCAL`, a
         /// UNIX socket); the load balancer's own address is then used.
         client: Option<IpAddr>,
     },
@@ -178,8 +178,8 @@ fn v2_client(header: &[u8], family: u8) -> Option<Option<IpAddr>> {
     Some(client.map(|client| client.to_canonical()))
 }
 
-/// Checks the extensions after the addresses. None if an extension is truncated or the checksum is
-/// wrong (§2.2.3). Ignores all extensions except the checksum.
+/// Checks the extensions after the addresses. `None` if an extension is truncated or the checksum
+/// is wrong (§2.2.3). Ignores all extensions except the checksum.
 fn checked(header: &[u8], mut at: usize) -> Option<()> {
     let mut sum_at = None;
     while at < header.len() {

@@ -45,7 +45,7 @@ pub enum Ambiguity {
     Reading {
         /// Path that an upstream may serve.
         path: String,
-        /// Route that `path` matches (`KEY@MOUNT`). None if no route matches.
+        /// Route that `path` matches (`KEY@MOUNT`). `None` if no route matches.
         owner: Option<String>,
     },
     /// An upstream may interpret the path as another path of the same route. The chain sends the
@@ -67,9 +67,10 @@ pub enum Ambiguity {
     TooMany,
 }
 
-/// First reason in a request's path not to forward the request to `route`. None: the request may be
-/// forwarded. If all operations of the host have the same access rules (`Mount::has_other_access`),
-/// only paths that upstreams may interpret differently can have a reason.
+/// First reason in a request's path not to forward the request to `route`. `None`: the request may
+/// be forwarded. If all operations of the host have the same access rules
+/// (`Mount::has_other_access`), only paths that upstreams may interpret differently can have a
+/// reason.
 #[must_use]
 pub fn ambiguity(
     snapshot: &Snapshot,
@@ -98,7 +99,7 @@ struct Search<'a> {
     left: Cell<usize>,
 }
 
-/// Result of a search: the reason that was found. None: there is no reason. The error is
+/// Result of a search: the reason that was found. `None`: there is no reason. The error is
 /// [`Ambiguity::TooMany`].
 type SearchResult<T = Option<Ambiguity>> = Result<T, Ambiguity>;
 
@@ -123,8 +124,8 @@ impl Search<'_> {
         Ok(None)
     }
 
-    /// Reason not to forward the request if an upstream interprets its path as `path`. None: there
-    /// is no reason.
+    /// Reason not to forward the request if an upstream interprets its path as `path`. `None`:
+    /// there is no reason.
     fn reading(&self, path: String) -> SearchResult {
         let route = self.route;
         let owner = match self.find(&path)? {
@@ -162,7 +163,7 @@ impl Search<'_> {
     }
 
     /// Reason not to forward a request with this path: a path of another operation that differs
-    /// only in letter case or final slashes. None: there is no reason.
+    /// only in letter case or final slashes. `None`: there is no reason.
     fn other_spelling(&self, path: &str) -> SearchResult {
         match self.letter_case(path)? {
             None => self.final_slash(path),
@@ -173,7 +174,7 @@ impl Search<'_> {
     /// Searches for a path that differs from `path` only in letter case, and that belongs to an
     /// operation of the host with other access rules or to an `internal` operation. An upstream
     /// that compares paths case-insensitively could serve it. Returns [`Ambiguity::Reading`] with
-    /// this path, or None.
+    /// this path, or `None`.
     fn letter_case(&self, path: &str) -> SearchResult {
         // Search only on hosts with different access rules, and only if the path or a template has
         // upper-case letters.
@@ -197,7 +198,7 @@ impl Search<'_> {
 
     /// Removes the final slashes of `path`, or adds one. Returns [`Ambiguity::Reading`] if the new
     /// path belongs to an operation of the host with other access rules, or to an `internal`
-    /// operation. An upstream that ignores final slashes could serve it. None in any other case,
+    /// operation. An upstream that ignores final slashes could serve it. `None` in any other case,
     /// and if the template of the route consists of literals, because its author described exactly
     /// this path.
     fn final_slash(&self, path: &str) -> SearchResult {
@@ -372,7 +373,7 @@ fn has_dots(path: &str) -> bool {
     path.split('/').any(|segment| matches!(segment, "." | ".."))
 }
 
-/// Changes that an upstream may make to a path. Each function returns None if it changes nothing.
+/// Changes that an upstream may make to a path. Each function returns `None` if it changes nothing.
 /// Servers apply these changes in different orders, and a request may pass several servers.
 const STEPS: [fn(&str) -> Option<String>; 15] = [
     overlong::shortened,
@@ -455,7 +456,7 @@ fn cut(path: &str, escape: &str) -> Option<String> {
     })
 }
 
-/// Path with each segment trimmed by `trim`. None if nothing changes.
+/// Path with each segment trimmed by `trim`. `None` if nothing changes.
 fn trimmed(path: &str, trim: fn(&str) -> &str) -> Option<String> {
     let mut segments = path.split('/');
     if !segments.clone().any(|segment| trim(segment) != segment) {
@@ -488,13 +489,13 @@ fn without_final_dots(segment: &str) -> &str {
 }
 
 /// Path without its first segment, for a path that begins with `//`: WHATWG URL parsers interpret
-/// that segment as a host. None for other paths.
+/// that segment as a host. `None` for other paths.
 fn without_host(path: &str) -> Option<String> {
     let behind = path.strip_prefix("//")?;
     Some(behind.find('/').map_or("/", |at| &behind[at..]).to_owned())
 }
 
-/// Path in which `%25` is decoded if the result is another escape. `%2500` is unchanged. None if
+/// Path in which `%25` is decoded if the result is another escape. `%2500` is unchanged. `None` if
 /// nothing changes.
 fn decoded_again(path: &str) -> Option<String> {
     let mut text = String::with_capacity(path.len());

@@ -83,7 +83,7 @@ pub struct Treatment {
     pub upstream: u32,
     /// Timeout from the end of the request to the response head, in milliseconds.
     pub timeout_ms: u64,
-    /// Maximum length of a request body, in bytes. None: unlimited.
+    /// Maximum length of a request body, in bytes. `None`: unlimited.
     pub max_body_bytes: Option<u64>,
     /// Tokens that a request takes from each rate limit.
     pub(crate) cost: u64,
@@ -127,9 +127,9 @@ pub struct Treatment {
     /// Digest of the access rules: security, chain and validation. Treatments with the same rules
     /// have the same digest, also in other APIs of the snapshot. [`OPEN`]: there are no rules.
     pub(crate) access: u128,
-    /// Validation of the operation's responses. None: they are not validated.
+    /// Validation of the operation's responses. `None`: they are not validated.
     pub response_validation: Option<ResponseValidation>,
-    /// Retry settings of the operation or its chain. None: those of the upstream apply.
+    /// Retry settings of the operation or its chain. `None`: those of the upstream apply.
     pub retries: Option<retry::Checked>,
     /// Circuit breakers of the chain. They apply in addition to the upstream's breaker.
     pub breakers: Box<[Breaker]>,
@@ -148,7 +148,7 @@ impl Treatment {
 }
 
 impl ChainStep {
-    /// Filter of the step, if the filter processes every response. None for other steps.
+    /// Filter of the step, if the filter processes every response. `None` for other steps.
     pub(crate) fn decorator(&self) -> Option<&Filter> {
         match self {
             Self::Filter(_, filter) if filter.decorates() => Some(filter),
@@ -248,7 +248,7 @@ impl Snapshot {
         &self.project
     }
 
-    /// Custom response for an error: from the route's API, otherwise from the gateway. None: the
+    /// Custom response for an error: from the route's API, otherwise from the gateway. `None`: the
     /// default response.
     #[must_use]
     pub fn error_shape(&self, route: Option<&RouteRef<'_>>, reason: &str) -> Option<&ErrorShape> {
@@ -334,7 +334,7 @@ impl Snapshot {
         all.iter().map(|one| (route(one), one.lost)).collect()
     }
 
-    /// Host pattern that matches a request's host. None if no mount serves the host.
+    /// Host pattern that matches a request's host. `None` if no mount serves the host.
     #[must_use]
     pub fn host_pattern(&self, listener: usize, host: &str) -> Option<HostPattern> {
         self.listeners[listener].hosts.pattern(host)

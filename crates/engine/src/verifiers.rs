@@ -9,7 +9,7 @@ use policy::key_cell::KeyCell;
 /// Verifiers of a gateway by name. Token verifiers have their run-time form.
 pub(crate) struct Verifiers<'a> {
     all: &'a ir::Set<ir::Verifier>,
-    /// Run-time form of each token verifier, by the index of the verifier. None for verifiers of
+    /// Run-time form of each token verifier, by the index of the verifier. `None` for verifiers of
     /// other kinds.
     tokens: Vec<Option<Arc<TokenVerifier>>>,
 }

@@ -58,7 +58,7 @@ impl Body {
         self.ended
     }
 
-    /// Number of bytes of the body that have not been read. None if the length is unknown.
+    /// Number of bytes of the body that have not been read. `None` if the length is unknown.
     #[must_use]
     pub fn left(&self) -> Option<u64> {
         match self.state {

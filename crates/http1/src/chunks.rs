@@ -94,8 +94,8 @@ impl Chunks {
     }
 }
 
-/// Reads the line before a chunk's data and returns the size of the data in bytes. None if the line
-/// is incomplete.
+/// Reads the line before a chunk's data and returns the size of the data in bytes. `None` if the
+/// line is incomplete.
 fn line(read: &mut BytesMut) -> Result<Option<u64>, Malformed> {
     let Some(end) = memchr::memchr(b'\n', &read[..read.len().min(LINE_MAX)]) else {
         return if read.len() >= LINE_MAX {
@@ -131,7 +131,7 @@ fn line(read: &mut BytesMut) -> Result<Option<u64>, Malformed> {
     Ok(Some(size))
 }
 
-/// Reads the fields of the trailer section. None if the section is incomplete.
+/// Reads the fields of the trailer section. `None` if the section is incomplete.
 fn trailers(read: &mut BytesMut) -> Result<Option<HeaderMap>, Malformed> {
     if read.starts_with(b"\r\n") {
         read.advance(2);

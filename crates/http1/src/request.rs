@@ -59,7 +59,7 @@ pub enum Error {
     TargetTooLong,
 }
 
-/// Takes a head from the buffer. None if it is incomplete. `seen` is the number of bytes searched
+/// Takes a head from the buffer. `None` if it is incomplete. `seen` is the number of bytes searched
 /// by earlier calls, 0 for the first call. `spare` is an empty map, which is reused for the fields.
 ///
 /// # Errors
@@ -117,8 +117,8 @@ fn skip_empty_lines(read: &mut BytesMut) -> Result<(), Error> {
     }
 }
 
-/// Finds the end of the head and returns the head's length. None if the head is incomplete. `seen`
-/// is the number of bytes that were searched before.
+/// Finds the end of the head and returns the head's length. `None` if the head is incomplete.
+/// `seen` is the number of bytes that were searched before.
 fn end(read: &[u8], seen: &mut usize) -> Result<Option<usize>, Error> {
     for at in memchr::memchr_iter(b'\n', &read[*seen..]) {
         let at = *seen + at;

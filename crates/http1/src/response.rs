@@ -38,7 +38,7 @@ pub enum Error {
     TooLarge,
 }
 
-/// Takes a head of at most `bytes_max` bytes from the buffer. None if it is incomplete. `seen` is
+/// Takes a head of at most `bytes_max` bytes from the buffer. `None` if it is incomplete. `seen` is
 /// the number of bytes searched by earlier calls, 0 for the first call. `spare` is an empty map,
 /// which is reused for the fields. Lines may end in LF alone, because old servers send such lines.
 ///
@@ -108,8 +108,8 @@ pub fn parse(
     }))
 }
 
-/// Finds the end of the head and returns the head's length. None if the head is incomplete. Refuses
-/// bytes of another protocol early.
+/// Finds the end of the head and returns the head's length. `None` if the head is incomplete.
+/// Refuses bytes of another protocol early.
 fn end(read: &[u8], seen: &mut usize) -> Result<Option<usize>, Error> {
     let told = read.len().min(BEGINNING.len());
     if *seen < BEGINNING.len() && read[..told] != BEGINNING[..told] {
@@ -185,7 +185,7 @@ pub fn is_bodiless(method: &Method, status: StatusCode) -> bool {
 }
 
 /// Idle timeout that the peer announced, in seconds, from `Keep-Alive: timeout=N` (RFC 2068
-/// §19.7.1). None: not announced.
+/// §19.7.1). `None`: not announced.
 #[must_use]
 pub fn keep_alive_s(value: &HeaderValue) -> Option<u32> {
     let parameters = value.to_str().ok()?.split(',');

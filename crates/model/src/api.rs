@@ -32,7 +32,7 @@ pub(crate) struct Described {
     pub(crate) spec: Spec,
     /// Verifiers that the document defines.
     pub(crate) verifiers: Own,
-    /// Public form of the document, or the reason why it has none. None if the document is not
+    /// Public form of the document, or the reason why it has none. `None` if the document is not
     /// served.
     pub(crate) public: Option<Result<Public, String>>,
 }

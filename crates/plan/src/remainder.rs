@@ -48,10 +48,10 @@ struct Part<'a> {
     /// Operations that differ in this part, as references of the new side. Empty if the part
     /// belongs to no operation.
     operations: Vec<(String, &'a ir::Api, &'a ir::Operation)>,
-    /// Field in which the operations differ. None: the whole operation.
+    /// Field in which the operations differ. `None`: the whole operation.
     field: Option<Field>,
     /// Gateways that differ in this part only, with one API that names it. Their comparison takes
-    /// little time. None for a part named in no API.
+    /// little time. `None` for a part named in no API.
     near: Option<Box<dyn Fn() -> (Half, Half) + 'a>>,
     /// Gateways that differ in this part only.
     alone: Box<dyn Fn() -> (Half, Half) + 'a>,

@@ -213,7 +213,7 @@ impl Calendar {
         period.contains(unix_s).then_some(period)
     }
 
-    /// First second of a day. A clock change may skip midnight or repeat it. None if the time is
+    /// First second of a day. A clock change may skip midnight or repeat it. `None` if the time is
     /// out of range.
     fn begin_s(&self, day: Date) -> Option<i64> {
         let begin = day.to_zoned(self.zone.clone()).ok()?;

@@ -13,8 +13,8 @@ pub struct Cidr {
 }
 
 impl Cidr {
-    /// Creates a range. None if the prefix length exceeds the address length or a host bit is set.
-    /// A range of IPv4-mapped IPv6 addresses becomes an IPv4 range.
+    /// Creates a range. `None` if the prefix length exceeds the address length or a host bit is
+    /// set. A range of IPv4-mapped IPv6 addresses becomes an IPv4 range.
     #[must_use]
     pub fn new(address: IpAddr, prefix: u8) -> Option<Self> {
         if let (IpAddr::V4(address), true, 96..) =

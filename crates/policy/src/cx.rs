@@ -41,25 +41,25 @@ pub struct Cx<'a> {
     pub client: IpAddr,
     /// Counters of limits in this process.
     pub limits: &'a Limits,
-    /// Cache of verified tokens. None: no token is cached.
+    /// Cache of verified tokens. `None`: no token is cached.
     pub tokens: Option<&'a TokenCache>,
     /// Revoked credentials. The list applies to every bundle.
     pub revoked: &'a Revoked,
-    /// Id of the route, for limits keyed by route. None if the request matches no route.
+    /// Id of the route, for limits keyed by route. `None` if the request matches no route.
     pub route: Option<&'a RouteId>,
     /// Tokens that the request takes from rate limits: `cost` of its operation.
     pub cost: u64,
     /// Authenticated caller, set by authentication.
     pub principal: Option<Principal<'a>>,
-    /// Client certificates of the TLS handshake and of a trusted proxy. None if there are none.
+    /// Client certificates of the TLS handshake and of a trusted proxy. `None` if there are none.
     pub presented: Option<&'a PresentedCertificates>,
     /// Value of `Client-Cert` (RFC 9440) that a trusted proxy sent.
     pub client_cert: Option<HeaderValue>,
-    /// `Host` as the client wrote it, with its port. None if it is not known.
+    /// `Host` as the client wrote it, with its port. `None` if it is not known.
     pub authority: Option<&'a HeaderValue>,
-    /// Path and query as the client sent them. None if normalisation did not change them.
+    /// Path and query as the client sent them. `None` if normalisation did not change them.
     pub received: Option<&'a PathAndQuery>,
-    /// Content that the request's signature permits, set by authentication. None: any content.
+    /// Content that the request's signature permits, set by authentication. `None`: any content.
     pub content: Option<Content>,
     /// Scheme of the listener: `http` or `https`.
     pub scheme: &'static str,
@@ -103,7 +103,7 @@ pub struct Cx<'a> {
     pub stripped: usize,
     /// Path parameters as byte ranges of the path. Only set if a step of the chain uses them.
     pub parameters: Vec<(&'a str, Range<usize>)>,
-    /// Upstream that a `split` policy chose. None: the route's default upstream.
+    /// Upstream that a `split` policy chose. `None`: the route's default upstream.
     pub upstream: Option<&'a str>,
     /// Mirrors that receive a copy of the request.
     pub mirrors: Vec<Mirror<'a>>,
@@ -118,7 +118,7 @@ pub struct Cx<'a> {
     pub scans: Vec<&'a Scan>,
     /// Findings of the validation of the request, for the refusal and the log.
     pub invalid: Option<Arc<Invalid>>,
-    /// Outage of a limit's store: the store did not answer. None if every store answered.
+    /// Outage of a limit's store: the store did not answer. `None` if every store answered.
     pub store_outage: Option<StoreOutage<'a>>,
     /// Tokens to return to stores because a later limit refused the request.
     pub returned: Vec<Count>,
@@ -166,7 +166,7 @@ const CHARGES_MAX: usize = 8;
 /// them.
 #[derive(Clone, Debug)]
 pub struct Principal<'a> {
-    /// Name of the consumer. None if the credential belongs to no consumer.
+    /// Name of the consumer. `None` if the credential belongs to no consumer.
     pub consumer: Option<&'a str>,
     /// Name of the security scheme that the request satisfied.
     pub scheme: &'a str,
@@ -353,7 +353,7 @@ impl Revoked {
 pub struct AdmittingCredentials {
     first: Option<[u8; 32]>,
     more: Vec<[u8; 32]>,
-    /// Earliest expiry of the credentials (Unix time, seconds). None if none of them expires.
+    /// Earliest expiry of the credentials (Unix time, seconds). `None` if none of them expires.
     ends_s: Option<u64>,
 }
 
@@ -367,8 +367,8 @@ impl AdmittingCredentials {
         }
     }
 
-    /// Earliest time at which one of the credentials expires (Unix time, seconds). None if none of
-    /// them expires.
+    /// Earliest time at which one of the credentials expires (Unix time, seconds). `None` if none
+    /// of them expires.
     #[must_use]
     pub fn ends_s(&self) -> Option<u64> {
         self.ends_s
@@ -564,7 +564,7 @@ impl<'a> Cx<'a> {
         }
     }
 
-    /// Claim of the authenticated caller. None without a caller or without the claim.
+    /// Claim of the authenticated caller. `None` without a caller or without the claim.
     #[must_use]
     pub fn claim(&self, name: &str) -> Option<&str> {
         self.principal.as_ref()?.claim(name)

@@ -222,7 +222,7 @@ pub static WORDS: Form = Form {
     fits: |text| !text.trim().is_empty(),
 };
 
-/// Names in the braces of a path template. None if braces are unbalanced.
+/// Names in the braces of a path template. `None` if braces are unbalanced.
 #[must_use]
 pub fn parameters(text: &str) -> Option<Vec<&str>> {
     let mut names = Vec::new();

@@ -93,7 +93,8 @@ impl Part {
         }
     }
 
-    /// Name of the parameter, field or cookie. None for the body, the whole path and the whole query.
+    /// Name of the parameter, field or cookie. `None` for the body, the whole path and the whole
+    /// query.
     #[must_use]
     pub fn name(&self) -> Option<&str> {
         match self {

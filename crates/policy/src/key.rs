@@ -272,13 +272,13 @@ impl Reader {
     }
 }
 
-/// The only value of an iterator. None if there are no or several values.
+/// The only value of an iterator. `None` if there are no or several values.
 fn only<T>(mut values: impl Iterator<Item = T>) -> Option<T> {
     let first = values.next();
     first.filter(|_| values.next().is_none())
 }
 
-/// Decoded value of a query parameter. None if the parameter is absent or repeated, or if some
+/// Decoded value of a query parameter. `None` if the parameter is absent or repeated, or if some
 /// servers treat another parameter's name as equal. Servers could then use different values.
 fn only_parameter<'h>(head: &'h RequestHead, name: &str) -> Option<Cow<'h, [u8]>> {
     let query = head.query().unwrap_or_default();

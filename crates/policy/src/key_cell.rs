@@ -95,7 +95,7 @@ pub struct KeyReport {
     pub fetches: u64,
     /// Number of failed fetches.
     pub failures: u64,
-    /// Reason of the last failed fetch. None if a later fetch was successful.
+    /// Reason of the last failed fetch. `None` if a later fetch was successful.
     pub failure: Option<String>,
 }
 

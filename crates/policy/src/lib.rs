@@ -135,8 +135,8 @@ macro_rules! policies {
                 }
             }
 
-            /// Builds the filter. None for a parameter, and for a kind that cannot run; the engine
-            /// has refused bundles with such a kind.
+            /// Builds the filter. `None` for a parameter, and for a kind that cannot run; the
+            /// engine has refused bundles with such a kind.
             ///
             /// # Errors
             /// A secret cannot be resolved.
@@ -279,7 +279,7 @@ policies! {
 }
 
 impl Checked {
-    /// Phase in the chain. None for a parameter (`timeout`, `retry`), which applies to the whole
+    /// Phase in the chain. `None` for a parameter (`timeout`, `retry`), which applies to the whole
     /// exchange.
     #[must_use]
     pub fn phase(&self) -> Option<Phase> {
@@ -318,14 +318,14 @@ impl Checked {
         each!(self, policy => policy.rename_upstreams(name), _declared => ());
     }
 
-    /// Path template with which the policy replaces a request's path. None if the policy replaces
+    /// Path template with which the policy replaces a request's path. `None` if the policy replaces
     /// no path.
     #[must_use]
     pub fn path_text(&self) -> Option<&path_text::PathText> {
         each!(self, policy => policy.path_text(), _declared => None)
     }
 
-    /// Store of the counters. None if the counters are local.
+    /// Store of the counters. `None` if the counters are local.
     #[must_use]
     pub fn store(&self) -> Option<&store::Checked> {
         each!(self, policy => policy.store(), _declared => None)

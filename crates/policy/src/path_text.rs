@@ -23,7 +23,7 @@ enum Piece {
 pub struct MissingPathParameter;
 
 impl PathText {
-    /// Parses a template. None if braces are unbalanced or a literal is not allowed in a path.
+    /// Parses a template. `None` if braces are unbalanced or a literal is not allowed in a path.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let mut pieces = Vec::new();

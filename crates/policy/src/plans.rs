@@ -14,7 +14,7 @@ use crate::declared::{Scalar, Settings, Value};
 pub struct Plans(#[n(0)] Vec<String>);
 
 impl Plans {
-    /// Creates a set of plans. None if there are no names.
+    /// Creates a set of plans. `None` if there are no names.
     #[must_use]
     pub fn of(mut names: Vec<String>) -> Option<Self> {
         names.sort();

@@ -28,7 +28,7 @@ pub trait Policy {
     /// True for a policy that only sets a limit: without the policy, more requests pass.
     const IS_LIMIT: bool = false;
 
-    /// Phase in the chain. None for a parameter (`timeout`, `retry`), which applies to the whole
+    /// Phase in the chain. `None` for a parameter (`timeout`, `retry`), which applies to the whole
     /// exchange.
     fn phase(&self) -> Option<Phase>;
 
@@ -36,13 +36,13 @@ pub trait Policy {
     /// comparison in plans.
     fn settings(&self) -> Settings;
 
-    /// Builds the filter. None for a parameter (`timeout`, `retry`), which has no filter.
+    /// Builds the filter. `None` for a parameter (`timeout`, `retry`), which has no filter.
     ///
     /// # Errors
     /// A secret cannot be resolved.
     fn filter(&self, setting: &Setting<'_>) -> Result<Option<Self::Filter>, SecretUnavailable>;
 
-    /// Feature of [`Self::FEATURES`] that these settings need. None if they need no such feature.
+    /// Feature of [`Self::FEATURES`] that these settings need. `None` if they need no such feature.
     fn feature(&self) -> Option<&'static str> {
         None
     }
@@ -55,7 +55,7 @@ pub trait Policy {
     /// Replaces the name of each upstream by the result of `_name`.
     fn rename_upstreams(&mut self, _name: &dyn Fn(&str) -> String) {}
 
-    /// Path template with which the policy replaces a request's path. None if the policy replaces
+    /// Path template with which the policy replaces a request's path. `None` if the policy replaces
     /// no path.
     fn path_text(&self) -> Option<&PathText> {
         None
@@ -66,24 +66,24 @@ pub trait Policy {
         Vec::new()
     }
 
-    /// Store of the counters. None if the counters are local.
+    /// Store of the counters. `None` if the counters are local.
     fn store(&self) -> Option<&store::Checked> {
         None
     }
 
-    /// Store of the counters, to which gwc adds the settings of the store. None if the counters are
-    /// local.
+    /// Store of the counters, to which gwc adds the settings of the store. `None` if the counters
+    /// are local.
     fn store_mut(&mut self) -> Option<&mut store::Checked> {
         None
     }
 
-    /// Plans to which the limit applies. Outer None: the policy is not a limit. Inner None: the
+    /// Plans to which the limit applies. Outer `None`: the policy is not a limit. Inner `None`: the
     /// limit applies to all callers.
     fn plans_mut(&mut self) -> Option<&mut Option<Plans>> {
         None
     }
 
-    /// Key of the counters. None for a policy without counters.
+    /// Key of the counters. `None` for a policy without counters.
     fn key(&self) -> Option<&Key> {
         None
     }

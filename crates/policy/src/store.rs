@@ -28,7 +28,7 @@ pub struct Checked {
     /// Behaviour while the store does not answer.
     #[n(3)]
     pub on_outage: OnOutage,
-    /// Servers of the store. None: [`Topology::Single`].
+    /// Servers of the store. `None`: [`Topology::Single`].
     #[n(4)]
     pub topology: Option<Topology>,
 }
@@ -88,8 +88,8 @@ pub struct Count {
     pub key: [u8; 16],
     /// Quota of the limit.
     pub tokens: Tokens,
-    /// Time in milliseconds for which a gateway leases tokens from the store in advance. None: each
-    /// request calls the store.
+    /// Time in milliseconds for which a gateway leases tokens from the store in advance. `None`:
+    /// each request calls the store.
     pub lease_ms: Option<u64>,
     /// Number of tokens that the request takes. A negative number returns tokens.
     pub cost: i64,

@@ -13,7 +13,7 @@ pub struct Balance {
     /// Load-balancing algorithm.
     #[n(0)]
     pub lb: Lb,
-    /// Input of the hash. None for algorithms without a hash.
+    /// Input of the hash. `None` for algorithms without a hash.
     #[n(1)]
     pub hash_on: Option<HashOn>,
     /// True if hashing skips targets that have more than 1.25 times the average number of requests
@@ -21,7 +21,7 @@ pub struct Balance {
     #[n(2)]
     pub bounded_load: bool,
     /// Time in milliseconds in which the load of a new or recovered target grows to its full share.
-    /// None: immediately.
+    /// `None`: immediately.
     #[n(3)]
     pub slow_start_ms: Option<u64>,
 }
@@ -79,10 +79,10 @@ pub enum HashOn {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Health {
-    /// Active health checks. None: disabled.
+    /// Active health checks. `None`: disabled.
     #[n(0)]
     pub active: Option<Active>,
-    /// Outlier detection by the results of clients' requests. None: disabled.
+    /// Outlier detection by the results of clients' requests. `None`: disabled.
     #[n(1)]
     pub passive: Option<Passive>,
     /// Behaviour if no target is healthy.
@@ -113,7 +113,7 @@ pub struct Active {
     /// Path of the request.
     #[n(1)]
     pub path: String,
-    /// `Host` of the request. None: the target's host and port.
+    /// `Host` of the request. `None`: the target's host and port.
     #[n(2)]
     pub host: Option<String>,
     /// Additional request fields, sorted.
@@ -232,7 +232,7 @@ parameters! {
         /// Maximum length of a response head, in bytes.
         4 response_header_bytes: Bytes = 65_536 => "response_header_bytes";
         or none
-        /// Maximum number of concurrent retries, in addition to the retry budget. None: only the
+        /// Maximum number of concurrent retries, in addition to the retry budget. `None`: only the
         /// budget applies.
         3 retries: Count => "retries";
     }
@@ -300,7 +300,7 @@ impl Lb {
 
 impl HashOn {
     /// Parses `consumer`, `address`, `header:NAME`, `cookie:NAME`, `query:NAME` or `claim:NAME`.
-    /// None for anything else.
+    /// `None` for anything else.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         match text.split_once(':') {

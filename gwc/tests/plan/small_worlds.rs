@@ -135,7 +135,7 @@ fn token_type_and_lifetime_agree_with_every_token() {
         &["x"],
     ];
     const LIFETIMES_MS: [Option<u64>; 3] = [None, Some(3_600_000), Some(7_200_000)];
-    /// Lifetimes of tokens. None: the token has no `iat`.
+    /// Lifetimes of tokens. `None`: the token has no `iat`.
     const LASTING_MS: [Option<u64>; 4] = [None, Some(3_600_000), Some(7_200_000), Some(9_000_000)];
     const OWN_TYPES: [&str; 4] = ["", "jwt", "at+jwt", "x"];
     let settings = |types: &[&str], lifetime_ms: Option<u64>| {
@@ -257,7 +257,7 @@ fn introspection_agrees_with_every_answer() {
 #[test]
 fn signed_requests_agree_with_every_signature() {
     const ALGORITHMS: [&[&str]; 3] = [&[], &["hmac-sha512"], &["hmac-sha256", "hmac-sha512"]];
-    /// Time in milliseconds. None: the default.
+    /// Time in milliseconds. `None`: the default.
     const WINDOWS_MS: [Option<u64>; 3] = [None, Some(60_000), Some(300_000)];
     const OWN_ALGORITHMS: [&str; 2] = ["hmac-sha256", "hmac-sha512"];
     const AGES_MS: [u64; 3] = [60_000, 300_000, 300_001];

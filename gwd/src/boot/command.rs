@@ -399,7 +399,7 @@ fn key_set_text(set: &Value) -> String {
     format!("{} {keys}{age}{result}", text(set, "source"))
 }
 
-/// Text for a cache or table. None if it is empty.
+/// Text for a cache or table. `None` if it is empty.
 fn cache_text(cache: &Value) -> Option<String> {
     let number = |name: &str| cache[name].as_u64().unwrap_or(0);
     let entries = number("entries");

@@ -254,7 +254,7 @@ impl ClientFrames {
         }
     }
 
-    /// Length of a header block with all its frames, or None if it is incomplete.
+    /// Length of a header block with all its frames, or `None` if it is incomplete.
     fn block_length(&self, frame: Frame, rest: &[u8]) -> Result<Option<usize>, Reason> {
         let mut next = frame;
         let mut end = 0;
@@ -362,7 +362,7 @@ impl Frame {
     }
 
     /// Part of the header block in the payload of HEADERS, and true if the stream depends on
-    /// itself. None if the padding is too long.
+    /// itself. `None` if the padding is too long.
     fn fragment(self, payload: &[u8]) -> Option<(&[u8], bool)> {
         let (padding, payload) = match self.flags & PADDED != 0 {
             true => payload.split_first()?,

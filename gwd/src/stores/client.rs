@@ -57,7 +57,7 @@ pub(crate) struct Client {
     gateway: Box<str>,
 }
 
-/// Receiver of the calls of a new client with one server. None: a cluster.
+/// Receiver of the calls of a new client with one server. `None`: a cluster.
 pub(super) type Calls = Option<mpsc::Receiver<Question>>;
 
 /// State of a store, for the status and the metrics.

@@ -72,7 +72,7 @@ impl Routes {
         }
     }
 
-    /// Link of a key. None: no master has its slot.
+    /// Link of a key. `None`: no master has its slot.
     pub(super) fn link(&self, key: &str) -> Option<&Arc<Link>> {
         if self.slots.is_empty() {
             return self.links.first();

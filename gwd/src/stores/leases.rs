@@ -403,7 +403,7 @@ impl Lease {
     }
 }
 
-/// Length of a lease of a count request. None: the limit is exact.
+/// Length of a lease of a count request. `None`: the limit is exact.
 fn length(count: &Count) -> Option<Duration> {
     count.lease_ms.map(Duration::from_millis)
 }

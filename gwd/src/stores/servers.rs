@@ -15,7 +15,7 @@ pub(super) struct Url {
 }
 
 impl Url {
-    /// Parses `SCHEME://USER:PASSWORD@HOST,HOST/DB?QUERY`. None: the text is no such URL.
+    /// Parses `SCHEME://USER:PASSWORD@HOST,HOST/DB?QUERY`. `None`: the text is no such URL.
     pub(super) fn parse(text: &str) -> Option<Self> {
         let (scheme, rest) = text.split_once("://")?;
         let end = rest.find(['/', '?']).unwrap_or(rest.len());

@@ -49,7 +49,7 @@ pub struct Api {
     #[n(8)]
     #[cbor(skip_if = "Settings::is_empty")]
     pub errors: Settings,
-    /// Descriptions of the messages that operations validate. None if no operation validates
+    /// Descriptions of the messages that operations validate. `None` if no operation validates
     /// requests or responses.
     #[n(9)]
     pub messages: Option<Messages>,
@@ -182,7 +182,7 @@ pub struct Treatment {
     /// Timeout from the end of the request to the response head, in milliseconds.
     #[n(3)]
     pub timeout_ms: u64,
-    /// Maximum length of a request body, in bytes. None: unlimited.
+    /// Maximum length of a request body, in bytes. `None`: unlimited.
     #[n(4)]
     pub max_body_bytes: Option<u64>,
     /// Settings of the treatment that this version of gwd cannot run yet.
@@ -192,7 +192,7 @@ pub struct Treatment {
     #[n(6)]
     #[cbor(skip_if = "Forwarding::is_default")]
     pub forwarding: Forwarding,
-    /// Retry settings. None: those of a policy in the chain, else those of the upstream.
+    /// Retry settings. `None`: those of a policy in the chain, else those of the upstream.
     #[n(7)]
     pub retries: Option<retry::Checked>,
     /// Paths that are allowed although upstreams may interpret them differently.

@@ -46,7 +46,7 @@ pub struct ContractOperation {
     /// Path parameters in the order of the template, then all other parameters, sorted.
     #[n(2)]
     pub parameters: Vec<Parameter>,
-    /// Request body. None: the operation has none.
+    /// Request body. `None`: the operation has none.
     #[n(3)]
     pub body: Option<Body>,
     /// Responses sorted by status.

@@ -32,7 +32,7 @@ pub struct Dns {
     /// DNS name.
     #[n(0)]
     pub name: String,
-    /// Port of the addresses in A and AAAA records. None: the name has SRV records (RFC 2782),
+    /// Port of the addresses in A and AAAA records. `None`: the name has SRV records (RFC 2782),
     /// which contain ports, weights and priorities.
     #[n(1)]
     pub port: Option<u16>,

@@ -29,16 +29,16 @@ pub struct Forwarding {
     #[cbor(skip_if = "is_unsaid")]
     pub stream: bool,
     /// Rewrite of the request for the upstream. The rewrite, the split, the mirror and the
-    /// deprecation run as steps after the chain. None: no rewrite.
+    /// deprecation run as steps after the chain. `None`: no rewrite.
     #[n(3)]
     pub rewrite: Option<rewrite::Checked>,
-    /// Traffic split between upstreams. None: no split.
+    /// Traffic split between upstreams. `None`: no split.
     #[n(4)]
     pub split: Option<split::Checked>,
-    /// Upstream that receives copies of requests. None: no mirror.
+    /// Upstream that receives copies of requests. `None`: no mirror.
     #[n(5)]
     pub mirror: Option<mirror::Checked>,
-    /// Dates of the operation's deprecation and removal. None: not deprecated.
+    /// Dates of the operation's deprecation and removal. `None`: not deprecated.
     #[n(6)]
     pub deprecated: Option<deprecation::Checked>,
     /// Fields of [`OVERRIDE_FIELDS`] that the operation describes and that are therefore forwarded.
@@ -46,7 +46,7 @@ pub struct Forwarding {
     #[n(7)]
     #[cbor(skip_if = "Vec::is_empty")]
     pub override_fields: Vec<String>,
-    /// Tokens that a request takes from each rate limit of the chain. None: 1.
+    /// Tokens that a request takes from each rate limit of the chain. `None`: 1.
     #[n(8)]
     pub cost: Option<u32>,
     /// True if responses and WebSockets are ended when a credential of the request expires.
@@ -54,7 +54,7 @@ pub struct Forwarding {
     #[cbor(skip_if = "is_unsaid")]
     pub closes_streams: bool,
     /// Validation of requests and responses. Requests are validated before the transformations of
-    /// the chain. None: no validation.
+    /// the chain. `None`: no validation.
     #[n(10)]
     pub validate: Option<validate::Checked>,
     /// Locations of the parameters with `forward: false`, which the upstream does not receive.

@@ -153,7 +153,7 @@ const OWN: &[&str] = &[
     "upstream:zone",
 ];
 
-/// First feature of `needs` that this version cannot run. None if it can run all.
+/// First feature of `needs` that this version cannot run. `None` if it can run all.
 #[must_use]
 pub fn missing(needs: &[String]) -> Option<&str> {
     needs

@@ -36,7 +36,7 @@ pub struct Scheme {
 #[cbor(map)]
 pub struct Passes {
     /// Field that receives the name of the consumer, or the subject of the token if there is no
-    /// consumer. None: no field.
+    /// consumer. `None`: no field.
     #[n(0)]
     pub forward_as: Option<String>,
     /// Claims with the fields that receive them, sorted by claim. Field names are in lower case.

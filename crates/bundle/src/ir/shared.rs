@@ -98,18 +98,18 @@ pub struct Listener {
     /// prior knowledge without TLS.
     #[n(6)]
     pub http2: bool,
-    /// PROXY protocol settings. None: the peer is the client.
+    /// PROXY protocol settings. `None`: the peer is the client.
     #[n(7)]
     pub proxy_protocol: Option<ProxyProtocol>,
     /// True if repeated slashes in a path are merged into one, for matching and for forwarding.
     #[n(8)]
     #[cbor(skip_if = "is_unset")]
     pub merge_slashes: bool,
-    /// Fields that carry the client's certificate to upstreams. None: the certificate is not
+    /// Fields that carry the client's certificate to upstreams. `None`: the certificate is not
     /// forwarded.
     #[n(9)]
     pub forward_client_cert: Option<CertificateFields>,
-    /// Forwarding fields that the trusted proxies write. None: [`ForwardingField::USUAL`].
+    /// Forwarding fields that the trusted proxies write. `None`: [`ForwardingField::USUAL`].
     #[n(10)]
     pub forwarding_fields: Option<Vec<ForwardingField>>,
 }
@@ -292,8 +292,8 @@ pub struct Consumer {
     #[n(8)]
     #[cbor(skip_if = "Settings::is_empty")]
     pub metadata: Settings,
-    /// Name of the consumer's plan. The plan's policies apply to the consumer's requests. None: no
-    /// plan.
+    /// Name of the consumer's plan. The plan's policies apply to the consumer's requests. `None`:
+    /// no plan.
     #[n(9)]
     pub plan: Option<String>,
 }
@@ -308,7 +308,7 @@ pub struct Holder {
     /// Subject or client of the tokens.
     #[n(1)]
     pub name: HolderName,
-    /// Time from which the tokens are refused (Unix time, seconds). None: never.
+    /// Time from which the tokens are refused (Unix time, seconds). `None`: never.
     #[n(2)]
     pub not_after: Option<u64>,
 }
@@ -344,7 +344,7 @@ pub struct ConsumerCertificate {
     /// Fingerprint or name: `sha256 HEX`, `san NAME` or `subject NAME`.
     #[n(0)]
     pub name: String,
-    /// Time from which the certificate is refused (Unix time, seconds). None: never.
+    /// Time from which the certificate is refused (Unix time, seconds). `None`: never.
     #[n(1)]
     pub not_after: Option<u64>,
 }
@@ -358,7 +358,7 @@ pub struct Credential {
     #[n(0)]
     #[cbor(with = "minicbor::bytes")]
     pub sha256: [u8; 32],
-    /// Time from which the credential is refused (Unix time, seconds). None: never.
+    /// Time from which the credential is refused (Unix time, seconds). `None`: never.
     #[n(1)]
     pub not_after: Option<u64>,
     /// Slow hash of a password. `None` if [`Self::sha256`] is the hash of the credential itself.
@@ -450,7 +450,7 @@ impl Consumer {
 // === impl Listener ===
 
 impl Listener {
-    /// TLS settings. None for a listener without TLS.
+    /// TLS settings. `None` for a listener without TLS.
     #[must_use]
     pub fn tls(&self) -> Option<&ListenerTls> {
         match &self.protocol {

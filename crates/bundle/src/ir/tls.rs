@@ -18,7 +18,7 @@ pub struct ListenerTls {
     /// Minimum TLS version.
     #[n(1)]
     pub min_version: TlsVersion,
-    /// Client certificate settings. None: the listener requests no certificates.
+    /// Client certificate settings. `None`: the listener requests no certificates.
     #[n(2)]
     pub client_auth: Option<ClientAuth>,
 }
@@ -42,15 +42,15 @@ pub struct Certificate {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
 #[cbor(map)]
 pub struct UpstreamTls {
-    /// Server name for SNI (RFC 6066 §3), which the certificate must contain. None: the target's
+    /// Server name for SNI (RFC 6066 §3), which the certificate must contain. `None`: the target's
     /// host.
     #[n(0)]
     pub sni: Option<String>,
-    /// Trusted certificate authorities in PEM. None: the system's authorities.
+    /// Trusted certificate authorities in PEM. `None`: the system's authorities.
     #[n(1)]
     pub ca: Option<SecretRef>,
-    /// Client certificate that the gateway presents if the upstream requests one. None: the gateway
-    /// has no client certificate.
+    /// Client certificate that the gateway presents if the upstream requests one. `None`: the
+    /// gateway has no client certificate.
     #[n(2)]
     pub client_cert: Option<ClientCertificate>,
     /// True if authority, name and validity of the upstream's certificate are verified.
@@ -89,7 +89,7 @@ pub struct ClientAuth {
     /// Trusted certificate authorities in PEM.
     #[n(0)]
     pub ca: SecretRef,
-    /// Certificate revocation lists in PEM. None: revocation is not checked.
+    /// Certificate revocation lists in PEM. `None`: revocation is not checked.
     #[n(1)]
     pub crl: Option<SecretRef>,
     /// Mode: off, optional or required.

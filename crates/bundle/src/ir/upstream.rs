@@ -41,11 +41,11 @@ pub struct Upstream {
     /// Health checks and outlier detection.
     #[n(8)]
     pub health: Health,
-    /// Retry settings. Retry settings of an operation or of its chain take precedence. None: only
+    /// Retry settings. Retry settings of an operation or of its chain take precedence. `None`: only
     /// the retries that always apply, after failures of connections.
     #[n(9)]
     pub retries: Option<retry::Checked>,
-    /// Circuit-breaker settings. None: no circuit breaker.
+    /// Circuit-breaker settings. `None`: no circuit breaker.
     #[n(10)]
     pub circuit_breaker: Option<circuit_breaker::Checked>,
     /// Limits on concurrent requests, connections and retries.
@@ -54,16 +54,16 @@ pub struct Upstream {
     /// Protocol used towards the upstream.
     #[n(12)]
     pub protocol: UpstreamProtocol,
-    /// Source of discovered hosts. None: `targets` lists the hosts.
+    /// Source of discovered hosts. `None`: `targets` lists the hosts.
     #[n(14)]
     pub discovery: Option<Discovery>,
-    /// TLS settings for targets with TLS and for discovered hosts. None: TLS is not used.
+    /// TLS settings for targets with TLS and for discovered hosts. `None`: TLS is not used.
     #[n(13)]
     pub tls: Option<UpstreamTls>,
-    /// Version of the PROXY header that begins each connection. None: no header is sent.
+    /// Version of the PROXY header that begins each connection. `None`: no header is sent.
     #[n(15)]
     pub proxy_protocol: Option<ProxyVersion>,
-    /// Response fields in which URLs of the upstream are rewritten. None: responses are not
+    /// Response fields in which URLs of the upstream are rewritten. `None`: responses are not
     /// changed.
     #[n(16)]
     pub rewrite_responses: Option<RewriteResponses>,
@@ -248,7 +248,7 @@ impl Upstream {
 }
 
 impl Target {
-    /// Path of the target's UNIX socket. None for a host.
+    /// Path of the target's UNIX socket. `None` for a host.
     #[must_use]
     pub fn socket(&self) -> Option<&str> {
         self.host.starts_with('/').then_some(self.host.as_str())

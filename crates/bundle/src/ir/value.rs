@@ -42,7 +42,7 @@ pub enum Value {
 }
 
 impl Value {
-    /// Value of a key in a map. None if the key is absent or the value is not a map.
+    /// Value of a key in a map. `None` if the key is absent or the value is not a map.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&Self> {
         self.entries()

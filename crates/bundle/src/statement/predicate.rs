@@ -45,13 +45,13 @@ pub struct Build {
     pub builder: Builder,
     /// Format version of the bundle.
     pub format: u32,
-    /// Commit of the sources. None: the sources are not in Git.
+    /// Commit of the sources. `None`: the sources are not in Git.
     pub git: Option<Git>,
-    /// Environment for which the bundle was compiled. None: no environment.
+    /// Environment for which the bundle was compiled. `None`: no environment.
     pub environment: Option<String>,
     /// Project of the bundle.
     pub project: ProjectName,
-    /// Digest of the source artifact's manifest. None: no source artifact was published.
+    /// Digest of the source artifact's manifest. `None`: no source artifact was published.
     pub source: Option<Digest>,
 }
 
@@ -61,7 +61,7 @@ pub struct Build {
 pub struct Builder {
     /// Version of gwc.
     pub gwc: String,
-    /// Commit from which gwc was built. None: unknown.
+    /// Commit from which gwc was built. `None`: unknown.
     pub commit: Option<String>,
 }
 
@@ -87,7 +87,7 @@ pub struct Record {
     pub channel: ChannelName,
     /// Serial, which increases with each record. The first is 1.
     pub serial: u64,
-    /// Digest of the record before this one. None for the first.
+    /// Digest of the record before this one. `None` for the first.
     pub previous: Option<Digest>,
     /// Digests of the records of a fork that this record ends.
     pub merges: BTreeSet<Digest>,
@@ -99,16 +99,16 @@ pub struct Record {
     pub reason: String,
     /// Signing time of the record.
     pub created: Moment,
-    /// Time from which gwd refuses the record, unless gwd accepted it before. None: never.
+    /// Time from which gwd refuses the record, unless gwd accepted it before. `None`: never.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires: Option<Moment>,
-    /// Digest of the approved plan. None: no plan.
+    /// Digest of the approved plan. `None`: no plan.
     pub plan: Option<Digest>,
-    /// Digest of the source artifact's manifest. None: no source artifact.
+    /// Digest of the source artifact's manifest. `None`: no source artifact.
     pub source: Option<Digest>,
     /// Digests of the statements on which this record relies.
     pub evidence: BTreeSet<Digest>,
-    /// Newest revocation list at the time of signing. None before the first.
+    /// Newest revocation list at the time of signing. `None` before the first.
     pub revocations: Option<Pointer>,
     /// Bundles to remove from the memory and disk of gateways.
     pub withdraw: BTreeSet<Digest>,
@@ -159,7 +159,7 @@ pub struct Revoke {
     pub project: ProjectName,
     /// Serial, which increases with each list. The first is 1.
     pub serial: u64,
-    /// Digest of the list before this one. None for the first.
+    /// Digest of the list before this one. `None` for the first.
     pub previous: Option<Digest>,
     /// Signing time of the list.
     pub created: Moment,
@@ -180,7 +180,7 @@ pub struct Approve {
     pub project: ProjectName,
     /// Name of the channel.
     pub channel: ChannelName,
-    /// Newest record of the channel when the plan was made. None for a channel without records.
+    /// Newest record of the channel when the plan was made. `None` for a channel without records.
     pub base: Option<Base>,
     /// Digest of the plan.
     pub plan: Digest,

@@ -212,7 +212,7 @@ impl Trust {
         &self.keys
     }
 
-    /// Trusted key with this id. None if the trust file does not have it.
+    /// Trusted key with this id. `None` if the trust file does not have it.
     #[must_use]
     pub fn key(&self, id: &KeyId) -> Option<&TrustedKey> {
         self.keys.iter().find(|key| key.id == *id)

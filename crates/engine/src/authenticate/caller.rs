@@ -18,14 +18,14 @@ pub(super) struct VerifiedCredential {
     /// Time from which the credential is refused (Unix time, seconds). `u64::MAX` if it does not
     /// expire.
     pub(super) ends_s: u64,
-    /// Index of the consumer that owns the credential. None: no consumer owns it.
+    /// Index of the consumer that owns the credential. `None`: no consumer owns it.
     pub(super) consumer: Option<u32>,
     pub(super) token: Option<Arc<Identity>>,
-    /// DPoP proof with which the token was sent. None for a token without a proof.
+    /// DPoP proof with which the token was sent. `None` for a token without a proof.
     pub(super) proved: Option<ValidProof>,
-    /// Data of the request's signature. None if the credential is not a signature.
+    /// Data of the request's signature. `None` if the credential is not a signature.
     pub(super) signed: Option<Box<Signed>>,
-    /// Session of the browser. None if the credential is not a session.
+    /// Session of the browser. `None` if the credential is not a session.
     pub(super) session: Option<Arc<Opened>>,
 }
 
@@ -57,7 +57,7 @@ pub(super) struct Caller<'s> {
     pub(super) proved: Option<ValidProof>,
     /// Data of the request's signatures that are among the credentials.
     pub(super) signed: Vec<Signed>,
-    /// Session of the browser. None if none of the credentials is a session.
+    /// Session of the browser. `None` if none of the credentials is a session.
     pub(super) session: Option<Arc<Opened>>,
 }
 

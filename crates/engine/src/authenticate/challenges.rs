@@ -31,7 +31,7 @@ pub(super) struct Challenges {
 
 impl Challenges {
     /// Adds the challenges for one scheme of an alternative. `metadata` is the URL of the protected
-    /// resource's metadata (RFC 9728). None: the verifier names no URL.
+    /// resource's metadata (RFC 9728). `None`: the verifier names no URL.
     pub(super) fn add(
         &mut self,
         wanted: &ir::SchemeUse,

@@ -212,7 +212,7 @@ pub(super) struct Faults {
     pub(super) proof: Option<dpop::Reason>,
     pub(super) signature: Option<hmac_signature::Reason>,
     pub(super) login: Option<oidc::Reason>,
-    /// Nonce that the client must use in its next proof. None: no nonce is required.
+    /// Nonce that the client must use in its next proof. `None`: no nonce is required.
     pub(super) nonce: Option<HeaderValue>,
 }
 
@@ -248,7 +248,7 @@ impl Faults {
         }
     }
 
-    /// Reason of a refusal, for the log. None if there is no more specific reason.
+    /// Reason of a refusal, for the log. `None` if there is no more specific reason.
     pub(super) fn fault_of(&self, reject: &Reject) -> Option<Fault> {
         if reject.code == CERTIFICATE_INVALID.code {
             return self.certificate.map(Fault::Certificate);

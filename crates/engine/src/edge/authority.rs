@@ -51,7 +51,7 @@ pub(super) fn authority(
     Ok((authority, host))
 }
 
-/// Host of `uri-host[:port]`, in lower case and without a final dot. None if it is malformed.
+/// Host of `uri-host[:port]`, in lower case and without a final dot. `None` if it is malformed.
 pub(super) fn host_of(authority: &str) -> Option<Box<str>> {
     let (host, port) = match authority.strip_prefix('[') {
         Some(rest) => {

@@ -38,7 +38,7 @@ pub(crate) fn seen_url(
 /// Client's scheme, host and port from a trusted proxy. Malformed values count as absent.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Believed {
-    /// Scheme: `http` or `https`. None: not reported.
+    /// Scheme: `http` or `https`. `None`: not reported.
     pub(crate) proto: Option<&'static str>,
     pub(crate) host: Option<HeaderValue>,
     port: Option<u16>,
@@ -77,7 +77,7 @@ impl Believed {
     }
 
     /// Port that the proxy reported, otherwise the port that the reported host and scheme imply.
-    /// None if it reported neither.
+    /// `None` if it reported neither.
     pub(crate) fn port(&self) -> Option<u16> {
         let scheme = self.proto;
         let of_host = || {
@@ -121,7 +121,7 @@ fn is_authority(text: &str) -> bool {
 
 /// Names and values of the parameters of one element of `Forwarded` (RFC 7239 §4): the first
 /// element that has more than `for`, otherwise the first element. The trusted proxy nearest to the
-/// client wrote this element (`edge::forwarded`). None if the field is absent. Also None if any
+/// client wrote this element (`edge::forwarded`). `None` if the field is absent. Also `None` if any
 /// element is malformed, because an upstream may interpret the element differently.
 fn client_element(headers: &HeaderMap) -> Option<Vec<(String, String)>> {
     let mut first: Option<Vec<(String, String)>> = None;
@@ -178,7 +178,7 @@ fn pair(text: &str) -> Option<(String, String)> {
     is_valid.then(|| (name.to_owned(), value))
 }
 
-/// Text of a quoted string (RFC 9110 §5.6.4), or None if a quotation mark in it is not escaped.
+/// Text of a quoted string (RFC 9110 §5.6.4), or `None` if a quotation mark in it is not escaped.
 fn unquoted(inner: &str) -> Option<String> {
     let mut text = String::with_capacity(inner.len());
     let mut chars = inner.chars();

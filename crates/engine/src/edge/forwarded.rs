@@ -59,7 +59,7 @@ pub(super) fn client(headers: &HeaderMap, listener: &Listener, peer: IpAddr) -> 
 pub(crate) struct Hop<'h> {
     /// Text of the hop as in `X-Forwarded-For`.
     pub(crate) text: &'h str,
-    /// Address of the hop. None for an identifier such as `unknown`.
+    /// Address of the hop. `None` for an identifier such as `unknown`.
     pub(crate) address: Option<IpAddr>,
 }
 
@@ -194,7 +194,7 @@ pub(super) fn drop_unproven(headers: &mut HeaderMap, written: usize) {
     set(headers, &FORWARDED, &all);
 }
 
-/// Elements of a list field, over all its lines. None if there is at most one.
+/// Elements of a list field, over all its lines. `None` if there is at most one.
 fn elements(
     headers: &HeaderMap,
     name: &HeaderName,

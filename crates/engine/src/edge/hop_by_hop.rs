@@ -175,7 +175,7 @@ pub fn announce(headers: &mut HeaderMap, credentials: &[HeaderName]) {
     }
 }
 
-/// Copy of a `Trailer` value with only the names that are allowed in trailers. None if no name
+/// Copy of a `Trailer` value with only the names that are allowed in trailers. `None` if no name
 /// remains.
 #[must_use]
 pub fn announced(value: &HeaderValue, credentials: &[HeaderName]) -> Option<HeaderValue> {

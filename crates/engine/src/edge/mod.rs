@@ -74,16 +74,16 @@ pub struct Admitted {
     pub client: IpAddr,
     /// True if the peer is a trusted proxy.
     pub trusted: bool,
-    /// `X-Request-Id` of a trusted peer. None if it is absent or invalid.
+    /// `X-Request-Id` of a trusted peer. `None` if it is absent or invalid.
     pub request_id: Option<HeaderValue>,
-    /// Field `Client-Cert` (RFC 9440) of a trusted peer. None: the field is absent. Empty, and
+    /// Field `Client-Cert` (RFC 9440) of a trusted peer. `None`: the field is absent. Empty, and
     /// therefore invalid, if the field occurs several times.
     pub client_cert: Option<HeaderValue>,
     /// True if the client waits for `100 Continue` before it sends the body.
     pub expects_continue: bool,
     /// `Host` as the client wrote it, with its port.
     pub authority: HeaderValue,
-    /// Path and query as the client sent them. None if normalisation did not change them.
+    /// Path and query as the client sent them. `None` if normalisation did not change them.
     pub received: Option<PathAndQuery>,
     /// Client's version of HTTP.
     pub version: Version,
@@ -217,7 +217,7 @@ struct Swept {
     framed: bool,
     /// True if the request has `X-Request-Id`.
     identified: bool,
-    /// Value of `Client-Cert` that the peer is allowed to set. None: absent or not allowed.
+    /// Value of `Client-Cert` that the peer is allowed to set. `None`: absent or not allowed.
     client_cert: Option<HeaderValue>,
     lookalikes: u32,
 }
@@ -345,7 +345,7 @@ fn is_own(hop: &str) -> bool {
 }
 
 /// Value of `Via` for the client, from an upstream's response without entries of this gateway. The
-/// gateway adds no entry to responses. None if no entry remains.
+/// gateway adds no entry to responses. `None` if no entry remains.
 #[must_use]
 pub fn foreign_hops(via: &HeaderValue) -> Option<HeaderValue> {
     let Ok(text) = via.to_str() else {

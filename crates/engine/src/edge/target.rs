@@ -11,7 +11,7 @@ use crate::path::{Normal, Slashes, normalise_with};
 pub(super) struct Target {
     /// Target with a normalised path. It has the client's bytes if normalisation changes nothing.
     pub(super) normal: PathAndQuery,
-    /// Target as the client sent it. None if normalisation did not change it.
+    /// Target as the client sent it. `None` if normalisation did not change it.
     pub(super) received: Option<PathAndQuery>,
     /// True if common upstreams may interpret the path as another path.
     pub(super) is_ambiguous: bool,

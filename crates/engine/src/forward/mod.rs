@@ -30,7 +30,7 @@ pub struct Origin {
     pub version: Version,
     /// Id of the exchange.
     pub request_id: HeaderValue,
-    /// Fields that carry the client's certificate to the upstream. None: the certificate is not
+    /// Fields that carry the client's certificate to the upstream. `None`: the certificate is not
     /// forwarded.
     pub certificate: Option<Arc<[(HeaderName, HeaderValue)]>>,
 }
@@ -143,7 +143,7 @@ fn stripped<'s>(route: &RouteRef<'s>) -> &'s str {
 }
 
 /// Path of the request to the target: the target's own path, followed by the rewritten path or the
-/// rest of the request's path. None if the request's path is unchanged.
+/// rest of the request's path. `None` if the request's path is unchanged.
 fn path(head: &RequestHead, relay: Relay<'_, '_>) -> Option<PathAndQuery> {
     let Relay {
         route, target, cx, ..

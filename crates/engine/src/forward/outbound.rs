@@ -30,7 +30,7 @@ pub struct Outbound<'h> {
     /// The client's fields. A changed copy if the client or a policy set fields that the gateway
     /// sets.
     pub(super) headers: Cow<'h, HeaderMap>,
-    /// Forwarding fields to add. None if the gateway is not the first proxy.
+    /// Forwarding fields to add. `None` if the gateway is not the first proxy.
     pub(super) hop: Option<&'h ThisHop>,
     pub(super) added: AddedFields<'h>,
 }
@@ -38,7 +38,7 @@ pub struct Outbound<'h> {
 /// Fields that the gateway adds to a request.
 #[derive(Debug, Default)]
 pub(super) struct AddedFields<'h> {
-    /// Value of `X-Forwarded-Prefix`: the removed base path. None: not added.
+    /// Value of `X-Forwarded-Prefix`: the removed base path. `None`: not added.
     pub(super) prefix: Option<HeaderValue>,
     pub(super) via: Option<&'static HeaderValue>,
     pub(super) request_id: Option<&'h HeaderValue>,

@@ -67,7 +67,7 @@ pub fn returned(headers: &mut HeaderMap, head: &RequestHead, relay: Relay<'_, '_
     }
 }
 
-/// Replaces each value of a field for which `other` returns a new value. None from `other`: the
+/// Replaces each value of a field for which `other` returns a new value. `None` from `other`: the
 /// value stays.
 fn each(headers: &mut HeaderMap, name: &HeaderName, mut other: impl FnMut(&str) -> Option<String>) {
     let http::header::Entry::Occupied(mut entry) = headers.entry(name) else {
@@ -84,7 +84,8 @@ fn each(headers: &mut HeaderMap, name: &HeaderName, mut other: impl FnMut(&str) 
 }
 
 impl Places<'_> {
-    /// Rewrites a URL reference (RFC 3986 §4.1) for the client. None if the reference is unchanged.
+    /// Rewrites a URL reference (RFC 3986 §4.1) for the client. `None` if the reference is
+    /// unchanged.
     #[must_use]
     pub fn reference(&self, text: &str) -> Option<String> {
         // Control bytes and spaces are invalid in a reference, and browsers ignore some of them.
@@ -117,7 +118,7 @@ impl Places<'_> {
     }
 
     /// Path for the client that corresponds to a path of the target, with its query and fragment.
-    /// None if the path is not below the target's path.
+    /// `None` if the path is not below the target's path.
     fn below(&self, rest: &str) -> Option<String> {
         let end = rest.find(['?', '#']).unwrap_or(rest.len());
         let (path, behind) = rest.split_at(end);
@@ -131,7 +132,7 @@ impl Places<'_> {
         Some(format!("{}{slash}{below}{behind}", self.base))
     }
 
-    /// Rewrites a value of `Set-Cookie` (RFC 6265 §4.1) for the client. None if the value is
+    /// Rewrites a value of `Set-Cookie` (RFC 6265 §4.1) for the client. `None` if the value is
     /// unchanged.
     #[must_use]
     pub fn cookie(&self, text: &str) -> Option<String> {
@@ -164,7 +165,7 @@ impl Places<'_> {
 
     /// New value of a cookie's `Path` for the client: the base path, followed by the part of `path`
     /// below the target's path. If the cookie applies to the whole path of the target, nothing
-    /// follows. None if the attribute is unchanged.
+    /// follows. `None` if the attribute is unchanged.
     fn cookie_path(&self, path: &str) -> Option<String> {
         if !path.starts_with('/') {
             return None;
@@ -213,8 +214,8 @@ fn is_scheme(text: &str) -> bool {
         && bytes.all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
 }
 
-/// Rest of `path` after the prefix `above`: empty, or beginning with `/`. None if `path` is neither
-/// `above` nor below it. `above` has no final slash.
+/// Rest of `path` after the prefix `above`: empty, or beginning with `/`. `None` if `path` is
+/// neither `above` nor below it. `above` has no final slash.
 fn beneath<'t>(path: &'t str, above: &str) -> Option<&'t str> {
     let below = path.strip_prefix(above)?;
     (below.is_empty() || below.starts_with('/')).then_some(below)

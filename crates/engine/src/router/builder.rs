@@ -21,9 +21,10 @@ struct Branch {
     folded: Vec<(Box<str>, u32)>,
     patterns: Vec<(Pattern, u32)>,
     parameter: Option<u32>,
-    /// Leaf of the template that ends at this branch. None if no template ends here.
+    /// Leaf of the template that ends at this branch. `None` if no template ends here.
     end: Option<u32>,
-    /// Leaf of the prefix template that ends at this branch. None if no prefix template ends here.
+    /// Leaf of the prefix template that ends at this branch. `None` if no prefix template ends
+    /// here.
     rest: Option<u32>,
 }
 

@@ -16,7 +16,7 @@ pub struct Contender {
     pub mount: u32,
     /// The operation, as an index into the API's operations.
     pub operation: u32,
-    /// Reason why the route is not selected. None for the selected route.
+    /// Reason why the route is not selected. `None` for the selected route.
     pub lost: Option<Lost>,
 }
 
@@ -89,7 +89,7 @@ fn candidate<'t>(seen: &Seen<'t>, head: &RequestHead) -> Candidate<'t> {
     }
 }
 
-/// Reason why the request does not match the route. None if it matches.
+/// Reason why the request does not match the route. `None` if it matches.
 fn unfit(seen: &Seen<'_>, head: &RequestHead) -> Option<Lost> {
     let stands_in = head.method == Method::HEAD && *seen.method == Method::GET;
     if *seen.method != head.method && !stands_in {

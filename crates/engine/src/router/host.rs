@@ -120,7 +120,7 @@ impl HostTable {
         self.any.as_ref()
     }
 
-    /// Host pattern that [`Self::mounts`] selects. None if no mount serves the host.
+    /// Host pattern that [`Self::mounts`] selects. `None` if no mount serves the host.
     #[must_use]
     pub fn pattern(&self, host: &str) -> Option<HostPattern> {
         if self.exact.contains_key(host) {
@@ -211,7 +211,7 @@ impl MountTable {
     }
 }
 
-/// Splits a path after its first `depth` segments. None if it has fewer.
+/// Splits a path after its first `depth` segments. `None` if it has fewer.
 fn split_after(path: &str, depth: usize) -> Option<(&str, &str)> {
     if depth == 0 {
         return Some(path.split_at(0));

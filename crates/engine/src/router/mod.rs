@@ -93,9 +93,9 @@ pub fn methods(hosts: &HostTable, head: &RequestHead) -> Vec<Method> {
     table.map_or_else(Vec::new, |table| rest::methods(table, head.path()))
 }
 
-/// Paths that operations of the host describe and that differ from `path` only in letter case. None
-/// if there are too many, or if the search takes more than `left` steps. The search subtracts its
-/// steps from `left`.
+/// Paths that operations of the host describe and that differ from `path` only in letter case.
+/// `None` if there are too many, or if the search takes more than `left` steps. The search
+/// subtracts its steps from `left`.
 #[must_use]
 pub fn other_letter_cases(
     hosts: &HostTable,

@@ -25,9 +25,9 @@ pub(super) struct Node {
     pub(super) label: Label,
     /// Child for the node's literal, if the node has exactly one.
     pub(super) literal: Option<At>,
-    /// Child for a parameter. None if no template has a parameter here.
+    /// Child for a parameter. `None` if no template has a parameter here.
     pub(super) parameter: Option<At>,
-    /// First [`Arm`] of the template that ends at this node. None if no template ends here.
+    /// First [`Arm`] of the template that ends at this node. `None` if no template ends here.
     pub(super) end: Option<At>,
     /// Parts that few nodes have: several literals, patterns, prefix templates.
     pub(super) fork: Option<At>,
@@ -44,8 +44,8 @@ pub(super) struct Fork {
     pub(super) folded: Box<[(Box<str>, At)]>,
     /// Children by pattern, greatest first.
     pub(super) patterns: Box<[(Pattern, At)]>,
-    /// First [`Arm`] of the prefix template that ends at this node. None if no prefix template ends
-    /// here.
+    /// First [`Arm`] of the prefix template that ends at this node. `None` if no prefix template
+    /// ends here.
     pub(super) rest: Option<At>,
 }
 

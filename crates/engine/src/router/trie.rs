@@ -21,10 +21,10 @@ pub struct ApiRouter {
     briefs: Box<[Brief]>,
     uses_priority: bool,
     /// Index of the operation `API#undeclared`, which serves undeclared methods of the API's paths.
-    /// None if the API has none.
+    /// `None` if the API has none.
     undeclared: Option<u32>,
-    /// Index of the operation `API#unmatched`, which serves paths that no template matches. None if
-    /// the API has none.
+    /// Index of the operation `API#unmatched`, which serves paths that no template matches. `None`
+    /// if the API has none.
     unmatched: Option<u32>,
     /// Table of `internal` operations, which no client may call.
     hidden: Option<Box<Self>>,
@@ -315,7 +315,7 @@ enum Walk {
     Stop,
 }
 
-/// Path after its first slash, where the walk starts. None for an empty path.
+/// Path after its first slash, where the walk starts. `None` for an empty path.
 fn rest_of(below: &str) -> Option<&str> {
     below.strip_prefix('/')
 }
@@ -333,7 +333,7 @@ impl Brief {
 // === impl Trie ===
 
 impl Trie {
-    /// Index of a method in the table's list of methods. None if no operation has the method.
+    /// Index of a method in the table's list of methods. `None` if no operation has the method.
     fn method(&self, method: &Method) -> Option<u32> {
         let found = self.methods.iter().position(|own| own == method);
         found.map(|at| at as u32)

@@ -194,8 +194,8 @@ struct Table {
     routers: Vec<Arc<ApiRouter>>,
 }
 
-/// Builds the engine's table. None if two routes are identical; the engine must then refuse them as
-/// well.
+/// Builds the engine's table. `None` if two routes are identical; the engine must then refuse them
+/// as well.
 fn build(routes: &[Route], bases: &[&str]) -> Option<Table> {
     let same = |a: &Route, b: &Route| a.mount == b.mount && naive::identical(a, b);
     let twins = routes

@@ -43,7 +43,7 @@ pub struct Outcome {
     pub request: String,
     /// Differences. Empty: the test passed.
     pub failures: Vec<Failure>,
-    /// Decision about the request. None if the test has a mistake.
+    /// Decision about the request. `None` if the test has a mistake.
     pub answer: Option<Answer>,
 }
 

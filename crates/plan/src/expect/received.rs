@@ -25,7 +25,7 @@ pub struct Received {
     pub status: u16,
     /// Fields, with names in lower case.
     pub headers: Vec<(String, String)>,
-    /// `code` of the gateway's problem document. None: another body.
+    /// `code` of the gateway's problem document. `None`: another body.
     pub code: Option<String>,
 }
 

@@ -136,7 +136,7 @@ impl Checked {
         PROVIDES.contains(&self.need().as_str())
     }
 
-    /// Handling of tokens bound to certificates. None for a verifier that refuses them.
+    /// Handling of tokens bound to certificates. `None` for a verifier that refuses them.
     #[must_use]
     pub fn binding(&self) -> Option<Binding> {
         match self {
@@ -152,7 +152,7 @@ impl Checked {
         }
     }
 
-    /// Name of the verifier that checks the token itself. None unless this verifier checks proofs
+    /// Name of the verifier that checks the token itself. `None` unless this verifier checks proofs
     /// of possession (`dpop`).
     #[must_use]
     pub fn token_verifier(&self) -> Option<&str> {

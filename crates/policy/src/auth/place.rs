@@ -92,7 +92,7 @@ impl Place {
     }
 }
 
-/// Decodes the `user:password` of a Basic credential. None if the credential is malformed.
+/// Decodes the `user:password` of a Basic credential. `None` if the credential is malformed.
 #[must_use]
 pub fn decode_basic(token: &[u8], base64: impl Fn(&[u8]) -> Option<Vec<u8>>) -> Option<Vec<u8>> {
     let decoded = base64(token)?;

@@ -31,22 +31,22 @@ pub fn token_digest(token: &[u8]) -> Option<[u8; 32]> {
 pub struct TokenRequest<'r> {
     /// Time of the request (Unix time, seconds).
     pub unix_s: u64,
-    /// Cache of verified tokens. None: every token is verified.
+    /// Cache of verified tokens. `None`: every token is verified.
     pub cache: Option<&'r TokenCache>,
     /// Answers of other services, and results of computations, that verifiers need.
     pub answers: &'r Answers,
-    /// Client certificates of the TLS handshake and of a trusted proxy. None if there are none.
+    /// Client certificates of the TLS handshake and of a trusted proxy. `None` if there are none.
     pub presented: Option<&'r PresentedCertificates>,
     /// Value of `Client-Cert` (RFC 9440) that a trusted proxy sent.
     pub client_cert: Option<&'r [u8]>,
     /// Head with a normalised path.
     pub head: &'r RequestHead,
-    /// Function that returns the URL of the request as the client sees it. It returns None if the
+    /// Function that returns the URL of the request as the client sees it. It returns `None` if the
     /// URL is not known.
     pub url: &'r dyn Fn() -> Option<dpop::ClientUrl>,
-    /// Path and query as the client sent them. None if normalisation did not change them.
+    /// Path and query as the client sent them. `None` if normalisation did not change them.
     pub received: Option<&'r PathAndQuery>,
-    /// Function that normalises a path in the same way as the path of `head`. Returns None for an
+    /// Function that normalises a path in the same way as the path of `head`. Returns `None` for an
     /// invalid path.
     pub normalise: fn(&str) -> Option<String>,
 }
@@ -67,7 +67,7 @@ pub enum TokenVerifier {
 }
 
 impl TokenVerifier {
-    /// Builds the run-time verifier. None for kinds that check neither tokens nor signatures.
+    /// Builds the run-time verifier. `None` for kinds that check neither tokens nor signatures.
     /// `named` is the verifier that [`Checked::token_verifier`] names.
     ///
     /// # Errors
@@ -144,7 +144,7 @@ impl TokenVerifier {
         }
     }
 
-    /// Handling of tokens bound to certificates. None: such tokens are refused.
+    /// Handling of tokens bound to certificates. `None`: such tokens are refused.
     pub(in crate::auth) fn binding(&self) -> Option<binding::Binding> {
         match self {
             Self::Jwt(jwt) => jwt.binding(),
@@ -163,7 +163,7 @@ impl TokenVerifier {
         }
     }
 
-    /// Creates a nonce for a client. None if the verifier requires no nonces.
+    /// Creates a nonce for a client. `None` if the verifier requires no nonces.
     #[must_use]
     pub fn fresh_nonce(&self, unix_s: u64) -> Option<HeaderValue> {
         match self {
@@ -172,7 +172,7 @@ impl TokenVerifier {
         }
     }
 
-    /// The login, if the verifier checks sessions of browsers. None for another verifier.
+    /// The login, if the verifier checks sessions of browsers. `None` for another verifier.
     #[must_use]
     pub fn login(&self) -> Option<&oidc::Login> {
         match self {

@@ -217,7 +217,7 @@ impl Walk {
     }
 }
 
-/// Scalar in a node, interpreted by its shape. None if the node is not a scalar or does not fit.
+/// Scalar in a node, interpreted by its shape. `None` if the node is not a scalar or does not fit.
 fn scalar(node: NodeRef<'_>, shape: &Shape) -> Option<Scalar> {
     Some(match shape {
         Shape::Bool | Shape::True => Scalar::Flag(node.as_bool()?),

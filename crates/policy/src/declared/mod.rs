@@ -147,7 +147,7 @@ impl Settings {
         self.0.iter()
     }
 
-    /// Value of the setting at this path. None if there is no such setting.
+    /// Value of the setting at this path. `None` if there is no such setting.
     #[must_use]
     pub fn get(&self, path: &[&str]) -> Option<&Value> {
         let found = self.0.binary_search_by(|one| {
@@ -174,7 +174,7 @@ impl Settings {
         self.0.iter().filter(starts)
     }
 
-    /// String or name in the setting at this path. None if the setting is absent or has another
+    /// String or name in the setting at this path. `None` if the setting is absent or has another
     /// type.
     #[must_use]
     pub fn text(&self, path: &[&str]) -> Option<&str> {
@@ -184,7 +184,7 @@ impl Settings {
         }
     }
 
-    /// Boolean in the setting at this path. None if the setting is absent or has another type.
+    /// Boolean in the setting at this path. `None` if the setting is absent or has another type.
     #[must_use]
     pub fn flag(&self, path: &[&str]) -> Option<bool> {
         match self.get(path)? {
@@ -194,7 +194,7 @@ impl Settings {
     }
 
     /// Number in the setting at this path, in the unit of its type: a plain number, milliseconds,
-    /// bytes, or parts per million. None if the setting is absent or not a number.
+    /// bytes, or parts per million. `None` if the setting is absent or not a number.
     #[must_use]
     pub fn amount(&self, path: &[&str]) -> Option<u64> {
         match self.get(path)? {
@@ -231,7 +231,7 @@ impl Settings {
         Self::new(inner.collect())
     }
 
-    /// Strings in the setting at this path: the items of a list, or a single string. None if the
+    /// Strings in the setting at this path: the items of a list, or a single string. `None` if the
     /// setting is absent.
     #[must_use]
     pub fn texts(&self, path: &[&str]) -> Option<Vec<&str>> {
@@ -297,7 +297,7 @@ impl Scalar {
         Self::Rate(count / a, period_ms / a)
     }
 
-    /// Number in the scalar as a fraction, to compare values of the same unit. None if the scalar
+    /// Number in the scalar as a fraction, to compare values of the same unit. `None` if the scalar
     /// is not a number.
     #[must_use]
     pub fn amount(&self) -> Option<(u128, u128)> {

@@ -45,7 +45,7 @@ pub struct Checked {
     /// Roles, sorted. The caller must have at least one of them.
     #[n(3)]
     roles: Vec<String>,
-    /// Condition in CEL. None: no condition.
+    /// Condition in CEL. `None`: no condition.
     #[n(4)]
     expression: Option<String>,
 }

@@ -39,7 +39,7 @@ pub struct Checked {
     /// Allowed origins and origin patterns, sorted.
     #[n(0)]
     origins: Vec<String>,
-    /// Allowed methods in addition to GET, HEAD and POST, sorted. None: the methods that the API
+    /// Allowed methods in addition to GET, HEAD and POST, sorted. `None`: the methods that the API
     /// describes for the path.
     #[n(1)]
     methods: Option<Vec<String>>,
@@ -65,11 +65,11 @@ pub struct Checked {
 #[derive(Debug)]
 pub struct Filter {
     origins: Origins,
-    /// Value of `Access-Control-Allow-Methods`. None: the response allows the requested method.
+    /// Value of `Access-Control-Allow-Methods`. `None`: the response allows the requested method.
     methods: Option<HeaderValue>,
-    /// Value of `Access-Control-Allow-Headers`. None: only the fields that CORS always allows.
+    /// Value of `Access-Control-Allow-Headers`. `None`: only the fields that CORS always allows.
     headers: Option<Fields>,
-    /// Value of `Access-Control-Expose-Headers`. None: the field is not sent.
+    /// Value of `Access-Control-Expose-Headers`. `None`: the field is not sent.
     expose: Option<HeaderValue>,
     credentials: bool,
     max_age: Option<HeaderValue>,
@@ -110,7 +110,7 @@ const ALLOW_PRIVATE_NETWORK: HeaderName =
 /// The fields in a longer value are not allowed.
 const REQUESTED_BYTES_MAX: usize = 4_096;
 
-/// Method in `Access-Control-Request-Method`. None if the request is not a preflight (Fetch
+/// Method in `Access-Control-Request-Method`. `None` if the request is not a preflight (Fetch
 /// standard, *CORS-preflight request*).
 #[must_use]
 pub fn preflight(head: &RequestHead) -> Option<Method> {
@@ -359,7 +359,8 @@ fn is_field_list(text: &[u8]) -> bool {
 // === impl Origins ===
 
 impl Origins {
-    /// Origin of the request, if the policy allows it. None for a request with two `Origin` fields.
+    /// Origin of the request, if the policy allows it. `None` for a request with two `Origin`
+    /// fields.
     fn allowed<'h>(&self, headers: &'h HeaderMap) -> Option<&'h HeaderValue> {
         let mut origins = headers.get_all(ORIGIN).iter();
         let (origin, None) = (origins.next()?, origins.next()) else {

@@ -37,7 +37,7 @@ pub struct Checked {
     /// Origins whose pages may send unsafe requests, sorted.
     #[n(0)]
     origins: Vec<String>,
-    /// Handling of cross-site requests. None: [`Mode::Block`].
+    /// Handling of cross-site requests. `None`: [`Mode::Block`].
     #[n(1)]
     mode: Option<Mode>,
 }

@@ -109,7 +109,7 @@ pub struct Checked {
     /// True if requests are admitted while the service is unavailable (`on_outage: open`).
     #[n(6)]
     open: bool,
-    /// Time in milliseconds for which an admitting response is cached. None: responses are not
+    /// Time in milliseconds for which an admitting response is cached. `None`: responses are not
     /// cached.
     #[n(7)]
     cache_ms: Option<u64>,

@@ -35,16 +35,16 @@ use crate::step::{Reject, Run, Setting, Step};
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Checked {
-    /// Allowed ranges, sorted. None: all addresses, unless `allow_file` is set.
+    /// Allowed ranges, sorted. `None`: all addresses, unless `allow_file` is set.
     #[n(0)]
     allow: Option<Vec<Cidr>>,
     /// Denied ranges, sorted. They take precedence over allowed ranges.
     #[n(1)]
     deny: Vec<Cidr>,
-    /// File with more allowed ranges. None: no file.
+    /// File with more allowed ranges. `None`: no file.
     #[n(2)]
     allow_file: Option<SecretRef>,
-    /// File with more denied ranges. None: no file.
+    /// File with more denied ranges. `None`: no file.
     #[n(3)]
     deny_file: Option<SecretRef>,
 }

@@ -28,10 +28,10 @@ use crate::threat::{JsonLimits, REFUSED, Rule, Rules, Scan, XmlLimits};
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
 #[cbor(map)]
 pub struct Checked {
-    /// Limits on JSON. None: JSON is not scanned.
+    /// Limits on JSON. `None`: JSON is not scanned.
     #[n(0)]
     json: Option<JsonLimits>,
-    /// Limits on XML. None: XML is not scanned.
+    /// Limits on XML. `None`: XML is not scanned.
     #[n(1)]
     xml: Option<XmlLimits>,
     /// True if violations are only logged.

@@ -150,7 +150,7 @@ struct NewKey {
     /// Number of the key's limit (see [`owner`]).
     owner: u64,
     algorithm: Algorithm,
-    /// Client that sent the key. None if clients cannot invent keys of this kind.
+    /// Client that sent the key. `None` if clients cannot invent keys of this kind.
     client: Option<IpAddr>,
 }
 
@@ -385,8 +385,8 @@ impl RateTable {
             .find(|slot| slot.tag.load(Ordering::Acquire) == tag)
     }
 
-    /// Finds the slot of a key. If the key has none, claims a free slot for `new`. None if no slot
-    /// is free.
+    /// Finds the slot of a key. If the key has none, claims a free slot for `new`. `None` if no
+    /// slot is free.
     fn slot(&self, new: &NewKey, tag: u64, now: u64) -> Option<&Slot> {
         for attempt in 0..SPINS_MAX + YIELDS_MAX {
             // First free slot of each group, and number of free slots.
@@ -443,7 +443,8 @@ impl RateTable {
         None
     }
 
-    /// Indices of the counters for the networks of a client. [`Places::NONE`] if `client` is None.
+    /// Indices of the counters for the networks of a client. [`Places::NONE`] if `client` is
+    /// `None`.
     fn places(&self, client: Option<IpAddr>) -> Places {
         client.map_or(Places::NONE, |client| {
             let hash = |bytes: &[u8]| self.tag(StateId(0), &[b"network", bytes]);

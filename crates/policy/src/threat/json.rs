@@ -77,7 +77,7 @@ pub(super) struct Json {
     read: u64,
     /// True if at least one text is complete.
     found: bool,
-    /// Search for rules in names and strings. None: there are no rules.
+    /// Search for rules in names and strings. `None`: there are no rules.
     search: Option<Search>,
 }
 

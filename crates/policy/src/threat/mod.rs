@@ -33,7 +33,7 @@ pub static REFUSED: Reject = Reject {
 /// Maximum depth of arrays and objects, or of elements, if the policy does not set `depth`.
 pub const DEPTH_DEFAULT: u32 = 64;
 
-/// Limits on JSON bodies. A limit that is None does not apply.
+/// Limits on JSON bodies. A limit that is `None` does not apply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
 #[cbor(map)]
 pub struct JsonLimits {
@@ -57,7 +57,7 @@ pub struct JsonLimits {
     pub tokens: Option<u32>,
 }
 
-/// Limits on XML bodies. A limit that is None does not apply.
+/// Limits on XML bodies. A limit that is `None` does not apply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
 #[cbor(map)]
 pub struct XmlLimits {
@@ -90,11 +90,11 @@ pub struct Scan {
     pub policy: Arc<str>,
     /// True if the policy logs violations and does not refuse the request.
     pub logs: bool,
-    /// Limits on JSON. None: JSON is not scanned.
+    /// Limits on JSON. `None`: JSON is not scanned.
     pub json: Option<JsonLimits>,
-    /// Limits on XML. None: XML is not scanned.
+    /// Limits on XML. `None`: XML is not scanned.
     pub xml: Option<XmlLimits>,
-    /// Rules that look for injection. None: texts are not searched.
+    /// Rules that look for injection. `None`: texts are not searched.
     pub rules: Option<Arc<Rules>>,
 }
 
@@ -141,7 +141,7 @@ enum Format {
 // === impl Scan ===
 
 impl Scan {
-    /// Scanner for the body of a request with these header fields. None if the policy does not
+    /// Scanner for the body of a request with these header fields. `None` if the policy does not
     /// limit the body's format.
     #[must_use]
     pub fn scanner(&self, headers: &HeaderMap) -> Option<Scanner> {
@@ -160,8 +160,8 @@ impl Scan {
         is_scanned.then_some(Scanner(Kind::Hidden("has several media types")))
     }
 
-    /// Scanner for a body of one format. `described` is None if the media type is missing or
-    /// unreadable. Returns None if the policy does not limit the format.
+    /// Scanner for a body of one format. `described` is `None` if the media type is missing or
+    /// unreadable. Returns `None` if the policy does not limit the format.
     fn kind(&self, described: Option<Described>, headers: &HeaderMap) -> Option<Kind> {
         let Some((charset, format)) = described else {
             return Some(match is_coded(headers) {
@@ -290,8 +290,8 @@ fn is_coded(headers: &HeaderMap) -> bool {
 /// Subtypes of media types for XML, parts of documents included (RFC 7303 §9).
 const XML_TYPES: [&str; 4] = ["xml", "xml-dtd", "xml-external-parsed-entity", "xsl"];
 
-/// Format of a media type, and its `charset`. None if the value is not a media type, or has a
-/// charset twice. Also None for a list (`text/plain; a=b, text/json`), unless its first type is
+/// Format of a media type, and its `charset`. `None` if the value is not a media type, or has a
+/// charset twice. Also `None` for a list (`text/plain; a=b, text/json`), unless its first type is
 /// JSON or XML: servers differ in the item of the list that they use.
 fn format(value: &str) -> Option<Described> {
     let mut parts = value.split(';').map(str::trim);
@@ -376,8 +376,8 @@ mod tests {
         }
     }
 
-    /// Detail of the violation that a scan finds in a body, for the tests. None if the scan accepts
-    /// the body.
+    /// Detail of the violation that a scan finds in a body, for the tests. `None` if the scan
+    /// accepts the body.
     fn found(
         scan: &Scan,
         fields: &[(http::HeaderName, &'static str)],

@@ -101,7 +101,7 @@ pub(super) struct Xml {
     /// Number of bytes of the byte order mark that were read.
     start: u64,
     read: u64,
-    /// Search for rules in texts and values. None: there are no rules.
+    /// Search for rules in texts and values. `None`: there are no rules.
     search: Option<Search>,
 }
 

@@ -28,10 +28,10 @@ use crate::step::{Run, Setting, Step};
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Checked {
-    /// Maximum length of a request's body, in bytes. None: no limit.
+    /// Maximum length of a request's body, in bytes. `None`: no limit.
     #[n(0)]
     request_bytes: Option<u64>,
-    /// Maximum length of a response's body, in bytes. None: no limit.
+    /// Maximum length of a response's body, in bytes. `None`: no limit.
     #[n(1)]
     response_bytes: Option<u64>,
 }

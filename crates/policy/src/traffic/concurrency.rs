@@ -225,7 +225,7 @@ impl Run for Filter {
 #[derive(Clone, Copy)]
 struct CurrentLimit {
     permits: u64,
-    /// Estimate of an adaptive limit. None: the limit is fixed.
+    /// Estimate of an adaptive limit. `None`: the limit is fixed.
     estimate: Option<EstimateId>,
 }
 

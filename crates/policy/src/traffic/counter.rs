@@ -16,9 +16,9 @@ use crate::store::{Count, OnOutage, Store, StoreOutage, StoredCharge, UNAVAILABL
 pub(super) struct Counter {
     pub(super) state: StateId,
     pub(super) key: Reader,
-    /// Store of the counter. None: the counter is in this process.
+    /// Store of the counter. `None`: the counter is in this process.
     pub(super) store: Option<Arc<Store>>,
-    /// Time in milliseconds for which the gateway leases tokens from the store in advance. None:
+    /// Time in milliseconds for which the gateway leases tokens from the store in advance. `None`:
     /// each request calls the store.
     pub(super) lease_ms: Option<u64>,
     /// True if the counter is in the tables for quotas, false if it is in those for rate limits.

@@ -50,7 +50,7 @@ pub struct Checked {
     /// Key of the counter.
     #[n(2)]
     key: Key,
-    /// Handling of requests beyond the limit. None: [`Mode::Block`].
+    /// Handling of requests beyond the limit. `None`: [`Mode::Block`].
     #[n(3)]
     mode: Option<Mode>,
     /// Warning thresholds: used shares of the quota in parts per million, ascending. Responses have
@@ -67,7 +67,7 @@ pub struct Checked {
     #[n(7)]
     #[cbor(skip_if = "std::ops::Not::not")]
     x_ratelimit: bool,
-    /// Length of the leases in milliseconds (`sync: synced`). None: the limit is exact.
+    /// Length of the leases in milliseconds (`sync: synced`). `None`: the limit is exact.
     #[n(8)]
     lease_ms: Option<u64>,
 }

@@ -64,7 +64,7 @@ pub struct Checked {
     #[n(8)]
     #[cbor(skip_if = "std::ops::Not::not")]
     x_ratelimit: bool,
-    /// Length of the leases in milliseconds (`sync: synced`). None: the limit is exact.
+    /// Length of the leases in milliseconds (`sync: synced`). `None`: the limit is exact.
     #[n(9)]
     lease_ms: Option<u64>,
 }

@@ -49,7 +49,7 @@ pub struct Share {
     #[n(1)]
     pub weight: u32,
     /// Conditions: a request that satisfies all of them goes to this entry, regardless of weights.
-    /// None: the entry has a weight.
+    /// `None`: the entry has a weight.
     #[n(2)]
     pub when: Option<Vec<Condition>>,
     /// True if the weight is written in the configuration, and not a default.
@@ -188,7 +188,7 @@ impl Filter {
         self.per_request || cx.principal.as_ref().and_then(Principal::key).is_none()
     }
 
-    /// Selects the entry for a request. None if no conditions match and all weights are 0.
+    /// Selects the entry for a request. `None` if no conditions match and all weights are 0.
     fn share(&self, headers: &HeaderMap, query: Option<&str>, cx: &Cx<'_>) -> Option<&Share> {
         let fits = |share: &&Share| {
             let when = share.when.as_deref();

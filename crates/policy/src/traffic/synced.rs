@@ -72,7 +72,7 @@ pub(super) fn settings(lease_ms: Option<u64>, tokens: Tokens, settings: Settings
 }
 
 /// Tokens of a quota: with a rolling window of this length, or of a calendar quota if `window_ms`
-/// is None.
+/// is `None`.
 pub(super) fn tokens_of_quota(limit: u64, window_ms: Option<u64>) -> Tokens {
     Tokens {
         algorithm: match window_ms {
@@ -110,7 +110,7 @@ pub(super) mod author {
         "Time after which a gateway returns unused tokens to the store, with `sync: synced`. From 100ms to 1min. Default: 1s.",
     );
 
-    /// Reads the length of the leases of a limit, in milliseconds. None: the limit is exact.
+    /// Reads the length of the leases of a limit, in milliseconds. `None`: the limit is exact.
     pub(in crate::traffic) fn read(policy: NodeRef<'_>, sink: &mut Sink) -> Option<u64> {
         let given = |key: &str| policy.get(key).filter(|node| !node.is_null());
         let lease = given("lease");

@@ -29,7 +29,7 @@ pub struct Checked {
     /// First day of the deprecation, in days since 1970-01-01.
     #[n(0)]
     since_day: Option<u64>,
-    /// Last day on which the operation is served, in days since 1970-01-01. None: no last day.
+    /// Last day on which the operation is served, in days since 1970-01-01. `None`: no last day.
     #[n(1)]
     sunset_day: Option<u64>,
     /// URL of the documentation for clients.
@@ -43,7 +43,7 @@ pub struct Filter {
     deprecation: Option<HeaderValue>,
     sunset: Option<HeaderValue>,
     links: Vec<HeaderValue>,
-    /// Time from which the gateway answers 410 (Unix time, seconds). None: never.
+    /// Time from which the gateway answers 410 (Unix time, seconds). `None`: never.
     gone_s: Option<u64>,
 }
 

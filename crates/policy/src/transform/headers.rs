@@ -93,7 +93,7 @@ pub enum Edit<'a> {
 // === impl Checked ===
 
 impl Checked {
-    /// Edit of the request field with this name, in lower case. None if the policy does not edit
+    /// Edit of the request field with this name, in lower case. `None` if the policy does not edit
     /// the field.
     #[must_use]
     pub fn request_edit(&self, name: &str) -> Option<Edit<'_>> {

@@ -31,16 +31,16 @@ pub struct Checked {
     /// Status: 301, 302, 303, 307 or 308. Default: 308.
     #[n(0)]
     status: Option<u16>,
-    /// New scheme: `http` or `https`. None: unchanged.
+    /// New scheme: `http` or `https`. `None`: unchanged.
     #[n(1)]
     scheme: Option<String>,
-    /// New host name. None: unchanged.
+    /// New host name. `None`: unchanged.
     #[n(2)]
     host: Option<String>,
-    /// New port. None: unchanged, or the default port of a new scheme.
+    /// New port. `None`: unchanged, or the default port of a new scheme.
     #[n(3)]
     port: Option<u16>,
-    /// New path. None: unchanged.
+    /// New path. `None`: unchanged.
     #[n(4)]
     path: Option<PathText>,
     /// True if `Location` keeps the query of the request. Default: true.
@@ -133,7 +133,7 @@ impl Policy for Checked {
 }
 
 impl Filter {
-    /// Value of `Location`. None if the request's path lacks a parameter of the template.
+    /// Value of `Location`. `None` if the request's path lacks a parameter of the template.
     fn location(&self, head: &RequestHead, cx: &Cx<'_>) -> Option<HeaderValue> {
         let path = match &self.path {
             Some(text) => text.fill(head.path(), head.path(), cx).ok()?,

@@ -40,7 +40,7 @@ pub struct Checked {
     /// Fields with names in lower case, sorted.
     #[n(3)]
     headers: Vec<(String, String)>,
-    /// SHA-256 of the document of the bundle that is the body. None: the body is
+    /// SHA-256 of the document of the bundle that is the body. `None`: the body is
     /// [`Self::body`].
     #[n(4)]
     document: Option<DocumentDigest>,
@@ -60,7 +60,7 @@ pub struct DocumentDigest(
 pub struct Filter {
     reply: Reply,
     /// Response with status 304 for a request whose `If-None-Match` matches the document's entity
-    /// tag. None for a response without entity tag.
+    /// tag. `None` for a response without entity tag.
     not_modified: Option<Reply>,
 }
 
@@ -81,7 +81,8 @@ impl Checked {
         }
     }
 
-    /// SHA-256 of the document of the bundle that is the body. None if the body is not a document.
+    /// SHA-256 of the document of the bundle that is the body. `None` if the body is not a
+    /// document.
     #[must_use]
     pub fn document_digest(&self) -> Option<&[u8; 32]> {
         self.document.as_ref().map(|digest| &digest.0)

@@ -30,16 +30,16 @@ use crate::step::{Reject, Run, Setting, Step};
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Checked {
-    /// Path to append to the target's path. None: unchanged.
+    /// Path to append to the target's path. `None`: unchanged.
     #[n(0)]
     path: Option<PathText>,
-    /// Changes to the query. None: unchanged.
+    /// Changes to the query. `None`: unchanged.
     #[n(1)]
     query: Option<Query>,
-    /// New value of `Host` for the upstream. None: unchanged.
+    /// New value of `Host` for the upstream. `None`: unchanged.
     #[n(2)]
     host: Option<String>,
-    /// New method. None: unchanged.
+    /// New method. `None`: unchanged.
     #[n(3)]
     method: Option<String>,
 }

@@ -291,7 +291,7 @@ impl Folder {
         Ok(Some((Moment::from_unix_s(since.as_secs()), data.len())))
     }
 
-    /// Decodes the blob with this digest as a manifest. None if the blob is not a manifest that
+    /// Decodes the blob with this digest as a manifest. `None` if the blob is not a manifest that
     /// this crate wrote.
     fn sniff(&self, digest: &Digest) -> Result<Option<ImageManifest>, Refused> {
         let path = self.blob(digest);

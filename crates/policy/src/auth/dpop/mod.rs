@@ -72,7 +72,7 @@ pub struct Checked {
     /// True if proofs must contain a nonce that the gateway issued.
     #[n(3)]
     nonce: bool,
-    /// Secret for the hash of nonces. None: a random secret of the process.
+    /// Secret for the hash of nonces. `None`: a random secret of the process.
     #[n(4)]
     nonce_secret: Option<SecretRef>,
 }

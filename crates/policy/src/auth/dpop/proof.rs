@@ -69,7 +69,7 @@ impl<'p> Proof<'p> {
         text.ok_or(Reason::Malformed)
     }
 
-    /// Claim `nonce`. None if it is absent or not a string.
+    /// Claim `nonce`. `None` if it is absent or not a string.
     pub(super) fn nonce(&self) -> Option<&str> {
         self.token.claims.get("nonce").and_then(Json::as_text)
     }

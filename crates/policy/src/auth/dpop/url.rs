@@ -19,7 +19,7 @@ pub struct ClientUrl {
 
 impl ClientUrl {
     /// Creates a URL. `port` applies if `authority` contains no port. `path` must be normalised.
-    /// None for an invalid authority.
+    /// `None` for an invalid authority.
     #[must_use]
     pub fn new(
         scheme: &'static str,
@@ -68,8 +68,8 @@ impl ClientUrl {
     }
 }
 
-/// Splits an authority into the host in lower case and the port. None if it has user information or
-/// an invalid port.
+/// Splits an authority into the host in lower case and the port. `None` if it has user information
+/// or an invalid port.
 fn split(authority: &str) -> Option<(String, Option<u16>)> {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~[]:".contains(&byte);
     if authority.is_empty() || !authority.bytes().all(plain) {

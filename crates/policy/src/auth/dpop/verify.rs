@@ -81,7 +81,7 @@ impl Verifier {
         &self.token
     }
 
-    /// Creates a nonce for the client's next proof. None if the verifier requires no nonces.
+    /// Creates a nonce for the client's next proof. `None` if the verifier requires no nonces.
     #[must_use]
     pub fn fresh_nonce(&self, unix_s: u64) -> Option<HeaderValue> {
         let needs = self.settings.needs_nonce();

@@ -55,12 +55,12 @@ pub struct Message<'m> {
     pub(super) head: &'m RequestHead,
     /// Target as the client sent it.
     pub(super) target: &'m PathAndQuery,
-    /// URL of the request as the client sees it. None if it is not known.
+    /// URL of the request as the client sees it. `None` if it is not known.
     url: Option<ClientUrl>,
 }
 
 impl<'m> Message<'m> {
-    /// Creates the message of a request. `received` is the target before normalisation; None if
+    /// Creates the message of a request. `received` is the target before normalisation; `None` if
     /// normalisation did not change the target.
     #[must_use]
     pub fn new(
@@ -309,7 +309,7 @@ fn authority(url: &ClientUrl) -> String {
     }
 }
 
-/// Serialises the value of a structured field strictly (RFC 9421 §2.1.1). None if the type of the
+/// Serialises the value of a structured field strictly (RFC 9421 §2.1.1). `None` if the type of the
 /// field is unknown.
 fn structured(name: &str, value: &[u8]) -> Option<String> {
     if DICTIONARIES.contains(&name) {
@@ -324,7 +324,7 @@ fn structured(name: &str, value: &[u8]) -> Option<String> {
 }
 
 /// Re-encodes a name or value of a query (`application/x-www-form-urlencoded`) in the canonical
-/// form of RFC 9421 §2.2.8. None if the decoded text is not UTF-8.
+/// form of RFC 9421 §2.2.8. `None` if the decoded text is not UTF-8.
 fn encoded(text: &str) -> Option<String> {
     let decoded = crate::auth::place::decode(text);
     std::str::from_utf8(&decoded).ok()?;

@@ -12,15 +12,15 @@ use super::{Algorithm, Message, Reason};
 pub(super) struct Claim {
     /// Key id.
     pub(super) key_id: String,
-    /// Algorithm in the signature. None if the signature contains none.
+    /// Algorithm in the signature. `None` if the signature contains none.
     pub(super) algorithm: Option<Algorithm>,
     /// Time at which the signature was made (Unix time, milliseconds).
     pub(super) created_ms: u64,
-    /// Expiry in the signature (Unix time, seconds). None if the signature contains none.
+    /// Expiry in the signature (Unix time, seconds). `None` if the signature contains none.
     pub(super) expires_s: Option<u64>,
     /// Nonce of the signature. A key may use each nonce once.
     pub(super) nonce: Option<String>,
-    /// Digests of the content that the signature covers. None if the signature covers no content.
+    /// Digests of the content that the signature covers. `None` if the signature covers no content.
     pub(super) content: Option<Content>,
     /// Text that was signed.
     pub(super) text: Vec<u8>,
@@ -30,7 +30,7 @@ pub(super) struct Claim {
     pub(super) mac: Vec<u8>,
 }
 
-/// Value of a field that must not occur twice. None if the field is absent.
+/// Value of a field that must not occur twice. `None` if the field is absent.
 ///
 /// # Errors
 /// The field occurs twice, is longer than 8 KiB, or is not ASCII.
@@ -47,7 +47,7 @@ pub(super) fn unique<'h>(headers: &'h HeaderMap, name: &str) -> Result<Option<&'
     }
 }
 
-/// Value of a field: its lines, joined by commas. None if the field is absent.
+/// Value of a field: its lines, joined by commas. `None` if the field is absent.
 ///
 /// # Errors
 /// The value is not ASCII.

@@ -62,7 +62,7 @@ impl<'d> Input<'d> {
         found.ok_or(Reason::Key)
     }
 
-    /// Value of a signature parameter that is a string. None if the parameter is absent.
+    /// Value of a signature parameter that is a string. `None` if the parameter is absent.
     ///
     /// # Errors
     /// The parameter is not a string.
@@ -70,8 +70,8 @@ impl<'d> Input<'d> {
         text(self.list, name)
     }
 
-    /// Value of a signature parameter that is a time (Unix time, seconds). None if the parameter is
-    /// absent.
+    /// Value of a signature parameter that is a time (Unix time, seconds). `None` if the parameter
+    /// is absent.
     ///
     /// # Errors
     /// The value is not an integer, or is negative.

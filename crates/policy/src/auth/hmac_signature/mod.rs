@@ -317,7 +317,7 @@ impl Checked {
         self.style
     }
 
-    /// Value of `Accept-Signature` (RFC 9421 §5.1): the components that clients should sign. None
+    /// Value of `Accept-Signature` (RFC 9421 §5.1): the components that clients should sign. `None`
     /// for the styles `aliyun` and `tencent`.
     #[must_use]
     pub fn accept_signature(&self) -> Option<String> {

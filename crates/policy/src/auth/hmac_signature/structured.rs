@@ -19,7 +19,7 @@ pub(super) const BYTES_MAX: usize = 8 << 10;
 /// Maximum number of members, items and parameters of a field, counted together.
 const PARTS_MAX: usize = 256;
 
-/// Value of a field: its lines, joined by commas (RFC 9110 §5.3). None if the field is absent.
+/// Value of a field: its lines, joined by commas (RFC 9110 §5.3). `None` if the field is absent.
 pub(super) fn combined<'h>(headers: &'h HeaderMap, name: &str) -> Option<Cow<'h, [u8]>> {
     let mut lines = headers.get_all(name).iter().map(|line| line.as_bytes());
     let first = lines.next()?.trim_ascii();

@@ -46,10 +46,10 @@ struct Key {
 /// Data of a valid signature that the rest of the exchange needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Signed {
-    /// Nonce of the signature, to be stored so that it is not accepted again. None for a signature
-    /// without a nonce.
+    /// Nonce of the signature, to be stored so that it is not accepted again. `None` for a
+    /// signature without a nonce.
     pub used: Option<Used>,
-    /// Content that the signature allows. None: any content.
+    /// Content that the signature allows. `None`: any content.
     pub content: Option<Content>,
 }
 

@@ -76,13 +76,13 @@ pub struct Checked {
     groups_claim: Option<String>,
     #[n(14)]
     token_bytes: Option<u64>,
-    /// Handling of tokens bound to the client's certificate. None: such tokens are refused.
+    /// Handling of tokens bound to the client's certificate. `None`: such tokens are refused.
     #[n(15)]
     binding: Option<Binding>,
     /// URL of the metadata of the protected resource (RFC 9728), for challenges.
     #[n(16)]
     resource_metadata: Option<String>,
-    /// Settings of signed answers (RFC 9701). None: answers are unsigned JSON.
+    /// Settings of signed answers (RFC 9701). `None`: answers are unsigned JSON.
     #[n(17)]
     signed: Option<SignedAnswers>,
 }
@@ -94,7 +94,7 @@ pub struct SignedAnswers {
     /// Allowed algorithms of the signature, sorted.
     #[n(0)]
     algorithms: Vec<Algorithm>,
-    /// URL of the keys. None: the URL named in the issuer's metadata.
+    /// URL of the keys. `None`: the URL named in the issuer's metadata.
     #[n(1)]
     jwks_url: Option<String>,
 }
@@ -162,7 +162,7 @@ impl Checked {
         }
     }
 
-    /// Settings of the verifier of signed answers. None: answers are unsigned.
+    /// Settings of the verifier of signed answers. `None`: answers are unsigned.
     #[must_use]
     pub fn answers(&self) -> Option<jwt::Checked> {
         let signed = self.signed.as_ref()?;
@@ -177,24 +177,25 @@ impl Checked {
         ))
     }
 
-    /// Source of the keys of signed answers, which gwd fetches. None: answers are unsigned.
+    /// Source of the keys of signed answers, which gwd fetches. `None`: answers are unsigned.
     #[must_use]
     pub fn remote(&self) -> Option<Remote> {
         self.answers()?.remote()
     }
 
-    /// URL of the metadata of the protected resource (RFC 9728). None: challenges name no metadata.
+    /// URL of the metadata of the protected resource (RFC 9728). `None`: challenges name no
+    /// metadata.
     pub(in crate::auth) fn resource_metadata(&self) -> Option<&str> {
         self.resource_metadata.as_deref()
     }
 
-    /// Handling of tokens bound to the client's certificate. None: such tokens are refused.
+    /// Handling of tokens bound to the client's certificate. `None`: such tokens are refused.
     #[must_use]
     pub fn binding(&self) -> Option<Binding> {
         self.binding
     }
 
-    /// Issuer of the tokens. None: the answers may contain any issuer.
+    /// Issuer of the tokens. `None`: the answers may contain any issuer.
     #[must_use]
     pub fn issuer(&self) -> Option<&str> {
         self.issuer.as_deref()

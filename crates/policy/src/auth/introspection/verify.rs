@@ -37,7 +37,7 @@ pub struct Verifier {
     upstream: Arc<str>,
     target: PathAndQuery,
     secret: Arc<SecretCell>,
-    /// Verifier of signed answers. None: answers are unsigned.
+    /// Verifier of signed answers. `None`: answers are unsigned.
     answers: Option<Arc<jwt::Verifier>>,
     #[cfg(feature = "author")]
     takes_witnesses: bool,
@@ -78,7 +78,7 @@ impl Checked {
 }
 
 impl Verifier {
-    /// Handling of tokens bound to the client's certificate. None: such tokens are refused.
+    /// Handling of tokens bound to the client's certificate. `None`: such tokens are refused.
     pub(in crate::auth) fn binding(&self) -> Option<Binding> {
         self.settings.binding
     }
@@ -192,7 +192,7 @@ impl Verifier {
         ))
     }
 
-    /// Cell with the keys of signed answers. None if answers are unsigned.
+    /// Cell with the keys of signed answers. `None` if answers are unsigned.
     #[must_use]
     pub fn key_cell(&self) -> Option<&Arc<KeyCell>> {
         self.answers.as_ref().and_then(|answers| answers.key_cell())

@@ -90,8 +90,8 @@ struct Entry {
 }
 
 impl TokenCache {
-    /// Identity of a token that is cached and valid at `unix_s` (Unix time, seconds). None for any
-    /// other token.
+    /// Identity of a token that is cached and valid at `unix_s` (Unix time, seconds). `None` for
+    /// any other token.
     pub(in crate::auth) fn get(&self, key: &[u8; 32], unix_s: u64) -> Option<Arc<Identity>> {
         let valid = |entry: &&Entry| entry.valid_s.contains(&unix_s);
         let young = self.young.borrow();
@@ -184,7 +184,7 @@ impl TokenCache {
     }
 
     /// True if the signature of a token was found to be wrong in the last [`REFUSED_S`]. Call this
-    /// after [`Self::get`] returned None. If the result is true, the look-up counts as a hit.
+    /// after [`Self::get`] returned `None`. If the result is true, the look-up counts as a hit.
     pub(in crate::auth) fn is_refused(&self, key: &[u8; 32], unix_s: u64) -> bool {
         let refused = self.refused.borrow();
         let mut times = refused.iter().filter_map(|table| table.get(key));

@@ -10,21 +10,21 @@ use crate::claims::Claims;
 pub struct Identity {
     /// Claim `iss`. Empty for a certificate.
     pub issuer: Box<str>,
-    /// Claim `sub`. None if the credential has no subject.
+    /// Claim `sub`. `None` if the credential has no subject.
     pub subject: Option<Box<str>>,
     /// Claim `client_id`, otherwise `azp`: the client to which the token was issued (RFC 9068
-    /// §2.2). None without either claim.
+    /// §2.2). `None` without either claim.
     pub client: Option<Box<str>>,
-    /// Value of the claim that the setting `consumer_claim` names. None if the setting or the claim
-    /// is absent.
+    /// Value of the claim that the setting `consumer_claim` names. `None` if the setting or the
+    /// claim is absent.
     pub consumer: Option<Box<str>>,
     /// Bytes that identify the caller: issuer and subject, or issuer and client. The first byte is
-    /// NUL, so that the bytes differ from every consumer's name. None if the token has neither
+    /// NUL, so that the bytes differ from every consumer's name. `None` if the token has neither
     /// subject nor client.
     pub key: Option<Box<[u8]>>,
     /// All claims of the token or the endpoint's answer.
     pub all: Object,
-    /// Proofs that each request with the token must contain. None for a token without binding.
+    /// Proofs that each request with the token must contain. `None` for a token without binding.
     pub bound: Option<Confirmation>,
     /// Claims that have a single value.
     pub claims: Claims,

@@ -62,7 +62,7 @@ impl Object {
         Self(members)
     }
 
-    /// Value of the member with this name. None if the object has no such member.
+    /// Value of the member with this name. `None` if the object has no such member.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Json> {
         let found = self.0.binary_search_by(|(known, _)| (**known).cmp(name));
@@ -94,7 +94,7 @@ impl Json {
         }
     }
 
-    /// Content of a string. None for a value of another type.
+    /// Content of a string. `None` for a value of another type.
     #[must_use]
     pub fn as_text(&self) -> Option<&str> {
         match self {
@@ -103,7 +103,7 @@ impl Json {
         }
     }
 
-    /// Content of a string as a list of one item, or the items of a list of strings. None for
+    /// Content of a string as a list of one item, or the items of a list of strings. `None` for
     /// another value, or for a list with an item that is not a string.
     #[must_use]
     pub fn texts(&self) -> Option<Vec<&str>> {

@@ -17,7 +17,7 @@ pub struct PublicKey {
     /// Key id, `kid`.
     #[n(0)]
     pub kid: Option<String>,
-    /// Only algorithm for which the key may be used (`alg`). None: any algorithm for this kind of
+    /// Only algorithm for which the key may be used (`alg`). `None`: any algorithm for this kind of
     /// key.
     #[n(1)]
     pub algorithm: Option<Algorithm>,
@@ -113,8 +113,8 @@ impl PublicKey {
 }
 
 /// Index of the key for a token. With `kid`, this is the key with that id; otherwise the only key
-/// for the algorithm. `keys` contains each key's id, and true if the key is for the algorithm. None
-/// if no key or several keys qualify.
+/// for the algorithm. `keys` contains each key's id, and true if the key is for the algorithm.
+/// `None` if no key or several keys qualify.
 pub(super) fn choose<'k>(
     keys: impl Iterator<Item = (Option<&'k str>, bool)>,
     kid: Option<&str>,

@@ -91,10 +91,10 @@ pub struct Checked {
     /// `None`: the default.
     #[n(12)]
     stale_for_ms: Option<u64>,
-    /// Handling of tokens bound to the client's certificate. None: such tokens are refused.
+    /// Handling of tokens bound to the client's certificate. `None`: such tokens are refused.
     #[n(13)]
     binding: Option<Binding>,
-    /// URL of the metadata of the protected resource (RFC 9728), which challenges name. None:
+    /// URL of the metadata of the protected resource (RFC 9728), which challenges name. `None`:
     /// challenges name no metadata.
     #[n(14)]
     resource_metadata: Option<String>,
@@ -250,12 +250,13 @@ impl Checked {
         }
     }
 
-    /// URL of the metadata of the protected resource (RFC 9728). None: challenges name no metadata.
+    /// URL of the metadata of the protected resource (RFC 9728). `None`: challenges name no
+    /// metadata.
     pub(in crate::auth) fn resource_metadata(&self) -> Option<&str> {
         self.resource_metadata.as_deref()
     }
 
-    /// Handling of tokens bound to the client's certificate. None: such tokens are refused.
+    /// Handling of tokens bound to the client's certificate. `None`: such tokens are refused.
     #[must_use]
     pub fn binding(&self) -> Option<Binding> {
         self.binding
@@ -306,7 +307,7 @@ impl Checked {
         all.collect()
     }
 
-    /// Source from which gwd fetches keys. None for keys in the project and for shared secrets.
+    /// Source from which gwd fetches keys. `None` for keys in the project and for shared secrets.
     #[must_use]
     pub fn remote(&self) -> Option<Remote> {
         match &self.keys {

@@ -74,7 +74,7 @@ impl Key {
     }
 }
 
-/// Selects the key for a token by key id and algorithm. None if no key or several keys qualify.
+/// Selects the key for a token by key id and algorithm. `None` if no key or several keys qualify.
 pub(super) fn key_of<'k>(keys: &'k [Key], token: &Token<'_>) -> Option<&'k Key> {
     let fits = keys.iter().map(|key| {
         let kid = key.public.kid.as_deref();
@@ -111,8 +111,8 @@ fn point(x: &[u8], y: &[u8]) -> Vec<u8> {
     [&[4], x, y].concat()
 }
 
-/// Converts a key to the form of aws-lc-rs. None if the algorithm needs another kind of key, or if
-/// aws-lc-rs refuses the key.
+/// Converts a key to the form of aws-lc-rs. `None` if the algorithm needs another kind of key, or
+/// if aws-lc-rs refuses the key.
 fn parsed(material: &Material, algorithm: Algorithm) -> Option<ParsedPublicKey> {
     let parsed = match (material, algorithm) {
         (Material::Rsa(n, e), algorithm) => {

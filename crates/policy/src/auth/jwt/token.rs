@@ -79,7 +79,7 @@ pub fn parse(token: &[u8], bytes_max: u64) -> Result<Token<'_>, Reason> {
 }
 
 /// SHA-256 of the bytes that the signature of a token covers, which identifies the token in
-/// revocation lists. None if the token is malformed.
+/// revocation lists. `None` if the token is malformed.
 #[must_use]
 pub fn signed_part(token: &[u8]) -> Option<[u8; 32]> {
     let token = parse(token, u64::MAX).ok()?;

@@ -172,7 +172,7 @@ impl Checked {
 }
 
 impl Verifier {
-    /// Handling of tokens bound to the client's certificate. None: such tokens are refused.
+    /// Handling of tokens bound to the client's certificate. `None`: such tokens are refused.
     pub(in crate::auth) fn binding(&self) -> Option<Binding> {
         self.settings.binding
     }
@@ -300,7 +300,7 @@ impl Verifier {
         })
     }
 
-    /// Cell with the keys that gwd fetches for the verifier. None if gwd does not fetch the keys.
+    /// Cell with the keys that gwd fetches for the verifier. `None` if gwd does not fetch the keys.
     #[must_use]
     pub fn key_cell(&self) -> Option<&Arc<KeyCell>> {
         match &self.keys {
@@ -309,7 +309,7 @@ impl Verifier {
         }
     }
 
-    /// Keys in a cell. None if the last successful fetch was more than `stale_for` ago.
+    /// Keys in a cell. `None` if the last successful fetch was more than `stale_for` ago.
     fn usable(&self, cell: &KeyCell, unix_s: u64) -> Option<Arc<KeySet>> {
         let stale_for_ms = self.settings.stale_for_ms.unwrap_or(STALE_FOR_MS);
         let set = cell.set()?;
@@ -492,7 +492,7 @@ pub(in crate::auth) fn milliseconds(json: &Json) -> Result<u64, Reason> {
 }
 
 /// Value of a claim that is a name: a non-empty string without control characters of at most
-/// [`NAME_MAX`] bytes. None if the claim is absent. Fails for any other value.
+/// [`NAME_MAX`] bytes. `None` if the claim is absent. Fails for any other value.
 pub(in crate::auth) fn name(claims: &Object, claim: &str) -> Result<Option<Box<str>>, Reason> {
     let text = match claims.get(claim) {
         None | Some(Json::Null) => return Ok(None),

@@ -180,7 +180,7 @@ impl Certificate {
         &self.sans
     }
 
-    /// SPIFFE id. None if the certificate has none.
+    /// SPIFFE id. `None` if the certificate has none.
     #[must_use]
     pub fn spiffe(&self) -> Option<&str> {
         self.spiffe.as_deref()

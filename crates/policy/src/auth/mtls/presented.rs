@@ -24,7 +24,7 @@ pub struct PresentedCertificates {
 }
 
 impl PresentedCertificates {
-    /// Stores the certificate of the TLS handshake. `own` is this certificate in DER; None if the
+    /// Stores the certificate of the TLS handshake. `own` is this certificate in DER; `None` if the
     /// client sent none.
     #[must_use]
     pub fn new(own: Option<&[u8]>) -> Self {
@@ -44,7 +44,7 @@ impl PresentedCertificates {
     }
 
     /// Certificate from `source`. `field` is the value of `Client-Cert` that a trusted proxy sent.
-    /// None if there is no certificate.
+    /// `None` if there is no certificate.
     #[must_use]
     pub fn get(&self, source: Source, field: Option<&[u8]>) -> Option<Read> {
         #[cfg(feature = "author")]

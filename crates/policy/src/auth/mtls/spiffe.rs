@@ -70,7 +70,7 @@ pub fn both(one: &str, other: &str) -> Option<String> {
     Some(segments?.join("/"))
 }
 
-/// Path segments of an id or pattern. None if the trust domain is invalid or the path is empty.
+/// Path segments of an id or pattern. `None` if the trust domain is invalid or the path is empty.
 fn parts(text: &str) -> Option<Vec<&str>> {
     let rest = text.strip_prefix(SCHEME)?;
     let (domain, path) = rest.split_once('/')?;

@@ -96,7 +96,7 @@ fn unescaped(text: &str, separator: char) -> Vec<&str> {
     parts
 }
 
-/// Decodes an attribute value: removes escapes and surrounding spaces. None for an empty value or
+/// Decodes an attribute value: removes escapes and surrounding spaces. `None` for an empty value or
 /// an invalid escape.
 fn plain(value: &str) -> Option<Vec<u8>> {
     let value = value.trim_start_matches(' ').as_bytes();

@@ -70,7 +70,7 @@ pub struct Visit<'v> {
     pub unix_s: u64,
     /// Address of the client.
     pub client: IpAddr,
-    /// Path and query as the client sent them. None if normalisation did not change them.
+    /// Path and query as the client sent them. `None` if normalisation did not change them.
     pub received: Option<&'v PathAndQuery>,
     /// Answers of the provider that the login needed.
     pub answers: &'v Answers,
@@ -89,7 +89,7 @@ pub struct Visit<'v> {
 pub struct Opened {
     /// Random id of the session.
     pub id: [u8; 16],
-    /// Session to store in the cookie again. None if the session did not change.
+    /// Session to store in the cookie again. `None` if the session did not change.
     pub renewed: Option<Session>,
 }
 
@@ -214,8 +214,8 @@ impl Login {
         }
     }
 
-    /// Session in the cookies of a request, even if it has expired. None if there is no session or
-    /// the cookies cannot be decrypted.
+    /// Session in the cookies of a request, even if it has expired. `None` if there is no session
+    /// or the cookies cannot be decrypted.
     pub(super) fn session(&self, headers: &HeaderMap) -> Option<Session> {
         let sealed = seal::join(headers, self.settings.cookie())?;
         let keys = self.keys.value();
@@ -322,7 +322,7 @@ impl Login {
         }
     }
 
-    /// Metadata of the provider from an earlier fetch. None if there was no fetch, or if the
+    /// Metadata of the provider from an earlier fetch. `None` if there was no fetch, or if the
     /// metadata names another issuer.
     pub(super) fn known_metadata(&self) -> Option<Arc<KeySet>> {
         let set = self.provider.set()?;
@@ -411,8 +411,8 @@ impl Login {
         url
     }
 
-    /// Unfinished login with this `state` in the cookies of a request. None if there is none, or if
-    /// it has expired.
+    /// Unfinished login with this `state` in the cookies of a request. `None` if there is none, or
+    /// if it has expired.
     pub(super) fn pending(&self, head: &RequestHead, state: &str, unix_s: u64) -> Option<Pending> {
         let name = self.login_cookie(state);
         let mut values = crate::auth::place::cookie_values(&head.headers, &name);

@@ -95,7 +95,7 @@ pub struct Checked {
     cookie: Option<String>,
     #[n(17)]
     lifetime_ms: Option<u64>,
-    /// Maximum time between two requests of a session, in milliseconds. None: no such limit.
+    /// Maximum time between two requests of a session, in milliseconds. `None`: no such limit.
     #[n(18)]
     idle_ms: Option<u64>,
     /// True if the session's cookie has `SameSite=Strict`; false for `SameSite=Lax`.

@@ -21,7 +21,7 @@ pub(super) struct Metadata {
 }
 
 impl Metadata {
-    /// Provider's metadata in the content of a key cell. None if the cell contains keys.
+    /// Provider's metadata in the content of a key cell. `None` if the cell contains keys.
     pub(super) fn of(set: &KeySet) -> Option<&Self> {
         set.keys.downcast_ref()
     }
