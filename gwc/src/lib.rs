@@ -27,13 +27,14 @@ pub fn report_bugs() {
         let place = info
             .location()
             .map(|at| format!("{}:{}", at.file(), at.line()));
-        let said = info.payload().downcast_ref::<&str>().copied();
-        let said = said.or_else(|| info.payload().downcast_ref::<String>().map(String::as_str));
+        let message = info.payload().downcast_ref::<&str>().copied();
+        let message =
+            message.or_else(|| info.payload().downcast_ref::<String>().map(String::as_str));
         let _ = writeln!(
             std::io::stderr(),
             "gwc {} has a bug: {} (at {})\nPlease report it with the command and the files that led here.",
             env!("CARGO_PKG_VERSION"),
-            said.unwrap_or("no message"),
+            message.unwrap_or("no message"),
             place.as_deref().unwrap_or("an unknown place"),
         );
     }));

@@ -170,13 +170,13 @@ fn is_placeholder(key: &str, value: NodeRef<'_>) -> bool {
 fn entry(files: &Files, file: FileId, node: NodeRef<'_>) -> Option<Acknowledgement> {
     let fingerprint = node.get("fingerprint").and_then(NodeRef::as_str);
     let fingerprint = fingerprint.filter(|text| (vocab::gateway::FINGERPRINT.fits)(text))?;
-    let said = |key: &str| {
+    let text_of = |key: &str| {
         let value = node.get(key).filter(|value| !is_placeholder(key, *value))?;
         let text = value.scalar_text()?;
         (!text.trim().is_empty()).then(|| text.to_owned())
     };
-    let (reason, by) = (said("reason")?, said("by")?);
-    let (kind, operation) = (said("kind")?, said("operation")?);
+    let (reason, by) = (text_of("reason")?, text_of("by")?);
+    let (kind, operation) = (text_of("kind")?, text_of("operation")?);
     let until = match node.get("until") {
         None => None,
         Some(day) => {

@@ -71,7 +71,7 @@ pub(super) fn check_issuers(listed: &[(Span, &ir::Verifier)], sink: &mut Sink) {
         let shown = name.escape_debug();
         let issuer = match checked {
             auth::Checked::Jwt(jwt) => Some(jwt.issuer()),
-            auth::Checked::Introspection(asked) => asked.issuer(),
+            auth::Checked::Introspection(introspection) => introspection.issuer(),
             _ => {
                 let kind = checked.kind();
                 let message = format!("`{shown}` of kind `{kind}` cannot share a scheme");
@@ -188,12 +188,12 @@ pub(super) fn canonical(
         passes,
     };
     let settings = scheme.settings();
-    let told = if settings.is_empty() {
+    let suffix = if settings.is_empty() {
         String::new()
     } else {
         let digest = bundle::digest::Digest::of(&bundle::codec::encode(&settings));
         format!(", told {}", &digest.hex()[..8])
     };
-    scheme.name = format!("{at} by {mark}{by}{stripped}{told}");
+    scheme.name = format!("{at} by {mark}{by}{stripped}{suffix}");
     scheme
 }

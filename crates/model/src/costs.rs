@@ -19,9 +19,9 @@ pub(super) fn check(files: &Files, settings: &Settings, apis: &[Api], sink: &mut
             let Some(cost) = operation.forwarding.cost else {
                 continue;
             };
-            let mut told = BTreeSet::new();
+            let mut reported = BTreeSet::new();
             for (name, capacity) in limits(settings, api, operation) {
-                if u64::from(cost) > capacity && told.insert(name) {
+                if u64::from(cost) > capacity && reported.insert(name) {
                     report(files, api, operation, (cost, name, capacity), sink);
                 }
             }

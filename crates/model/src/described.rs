@@ -379,6 +379,6 @@ fn in_chain<'a>(
 /// Settings for the validation of messages. The key `validate` of the nearest level applies as a
 /// whole. If no level has the key, `default` applies, the value in gateway.yaml.
 fn validation(nearest: [Option<NodeRef<'_>>; 2], default: &validate::Checked) -> validate::Checked {
-    let said = nearest.into_iter().flatten().next();
-    said.map_or_else(|| default.clone(), validate::author::read)
+    let setting = nearest.into_iter().flatten().next();
+    setting.map_or_else(|| default.clone(), validate::author::read)
 }

@@ -35,15 +35,15 @@ pub(super) fn operation(nodes: &Nodes<'_>) -> Settings {
     for parameter in &operation.parameters {
         if let Some(id) = parameter.x_gateway {
             let key = format!("{} {}", parameter.place.name(), parameter.name.value);
-            let said = declared::later(tree.at(id), &Shape::Object(&PARAMETER));
-            all = all.with_below(&["parameters", &key], said);
+            let found = declared::later(tree.at(id), &Shape::Object(&PARAMETER));
+            all = all.with_below(&["parameters", &key], found);
         }
     }
     for response in &operation.responses {
         if let Some(id) = response.x_gateway {
             let key = response.status.value.to_ascii_lowercase();
-            let said = declared::later(tree.at(id), &Shape::Object(&RESPONSE));
-            all = all.with_below(&["responses", &key], said);
+            let found = declared::later(tree.at(id), &Shape::Object(&RESPONSE));
+            all = all.with_below(&["responses", &key], found);
         }
     }
     let servers = [&operation.servers, &item.servers, &spec.servers];
@@ -77,12 +77,12 @@ pub(super) fn api(tree: &Tree, spec: &Spec, entry: &ApiEntry) -> Settings {
         .filter(|(_, object)| std::ptr::eq(*object, &raw const SCHEMA));
     let mut schemas: Vec<Settings> = schemas
         .map(|(id, object)| declared::later(tree.at(*id), &Shape::Object(object)))
-        .filter(|said| !said.is_empty())
+        .filter(|found| !found.is_empty())
         .collect();
     schemas.sort();
     schemas.dedup();
-    for (index, said) in schemas.into_iter().enumerate() {
-        all = all.with_below(&["schemas", &format!("{index:03}")], said);
+    for (index, found) in schemas.into_iter().enumerate() {
+        all = all.with_below(&["schemas", &format!("{index:03}")], found);
     }
     all
 }

@@ -44,17 +44,19 @@ pub fn check(files: &Files, settings: &Settings, apis: &[Api], sink: &mut Sink) 
 fn calls_elsewhere(settings: &Settings, apis: &[Api], sink: &mut Sink) {
     let own = apis.iter().flat_map(|api| &api.policies);
     let policies = settings.policies.iter().chain(own);
-    let asked = policies.flat_map(|policy| {
+    let calls = policies.flat_map(|policy| {
         let upstreams = policy.value.checked.upstreams().into_iter();
         let origins = upstreams.filter(|name| endpoint::is_origin(name));
         origins.map(|origin| (policy.span, origin.to_owned()))
     });
     let verifiers = verifiers::all(settings, apis);
     let verifiers = verifiers.filter_map(|verifier| match &verifier.value.checked {
-        Checked::Introspection(asked) => Some((verifier.span, asked.url().to_owned())),
+        Checked::Introspection(introspection) => {
+            Some((verifier.span, introspection.url().to_owned()))
+        }
         _ => None,
     });
-    for (at, url) in asked.chain(verifiers) {
+    for (at, url) in calls.chain(verifiers) {
         let Some(Endpoint { host, port, .. }) = Endpoint::of(&url) else {
             continue;
         };

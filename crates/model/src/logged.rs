@@ -74,7 +74,7 @@ fn written<'t>(parameter: &Parameter, tree: &'t Tree) -> Option<(LogForm, NodeRe
 /// Reports `log` at parameters that the access log does not contain, at objects whose members are
 /// separate parameters, and with hashes of credentials.
 pub(super) fn check(files: &Files, apis: &[Api], sink: &mut Sink) {
-    let mut told: BTreeSet<Span> = BTreeSet::new();
+    let mut reported: BTreeSet<Span> = BTreeSet::new();
     for api in apis {
         let resolver = Resolver::new(files, &api.document);
         let operations = api.spec.paths.iter().flat_map(|item| &item.operations);
@@ -82,7 +82,7 @@ pub(super) fn check(files: &Files, apis: &[Api], sink: &mut Sink) {
             let Some((form, node)) = written(parameter, &files.tree) else {
                 continue;
             };
-            if told.insert(node.span()) {
+            if reported.insert(node.span()) {
                 report(parameter, (form, node.span()), &resolver, sink);
             }
         }

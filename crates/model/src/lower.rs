@@ -57,15 +57,15 @@ pub fn lower(files: &Files, model: &Model) -> Result<Lowered, NotASet> {
     });
     let lowered = parallel::map(model.apis.iter().collect(), |api| {
         let mut lowered = lower_api(api, somebody)?;
-        let (contract, said, at) = contract(files, api)?;
+        let (contract, texts, at) = contract(files, api)?;
         lowered.messages = ir::Messages::of(&contract, &validated(settings, api));
         let digest = digest(&bundle::codec::encode(&lowered));
-        Ok((lowered, digest, (contract, said, at)))
+        Ok((lowered, digest, (contract, texts, at)))
     });
     for one in lowered {
-        let (api, digest, (contract, said, at)) = one?;
+        let (api, digest, (contract, texts, at)) = one?;
         sites.insert(api.name.clone(), at);
-        prose.insert(api.name.clone(), said);
+        prose.insert(api.name.clone(), texts);
         refs.push(ir::ApiRef {
             name: api.name.clone(),
             digest,

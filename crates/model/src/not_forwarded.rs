@@ -43,7 +43,7 @@ fn forward_value<'t>(parameter: &Parameter, tree: &'t Tree) -> Option<NodeRef<'t
 /// Reports parameters that cannot be removed: parts of the path, whole queries, fields that frame
 /// the message, and objects whose members are sent as separate parameters.
 pub(super) fn check(files: &Files, apis: &[Api], sink: &mut Sink) {
-    let mut told: BTreeSet<Span> = BTreeSet::new();
+    let mut reported: BTreeSet<Span> = BTreeSet::new();
     for api in apis {
         let resolver = Resolver::new(files, &api.document);
         let operations = api.spec.paths.iter().flat_map(|item| &item.operations);
@@ -51,7 +51,7 @@ pub(super) fn check(files: &Files, apis: &[Api], sink: &mut Sink) {
             let Some(forward) = forward_value(parameter, &files.tree) else {
                 continue;
             };
-            if told.insert(forward.span()) {
+            if reported.insert(forward.span()) {
                 report(parameter, forward.span(), &resolver, sink);
             }
         }

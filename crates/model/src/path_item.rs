@@ -139,16 +139,16 @@ pub(super) fn styled<'a>(
 
 /// Returns the template with `case_insensitive` applied.
 pub(super) fn cased(template: ir::Template, extension: Option<NodeRef<'_>>) -> ir::Template {
-    let said = extension.and_then(|node| node.get("case_insensitive"));
-    match said.and_then(NodeRef::as_bool) {
+    let setting = extension.and_then(|node| node.get("case_insensitive"));
+    match setting.and_then(NodeRef::as_bool) {
         Some(true) => template.into_folded(),
         Some(false) | None => template,
     }
 }
 
 pub(super) fn trailing_slash(extension: Option<NodeRef<'_>>) -> ir::TrailingSlash {
-    let said = extension.and_then(|node| node.get("trailing_slash"));
-    match said.and_then(NodeRef::scalar_text) {
+    let setting = extension.and_then(|node| node.get("trailing_slash"));
+    match setting.and_then(NodeRef::scalar_text) {
         Some("redirect") => ir::TrailingSlash::Redirect,
         Some("ignore") => ir::TrailingSlash::Ignore,
         _ => ir::TrailingSlash::Strict,
@@ -165,8 +165,8 @@ pub(super) fn priority(extension: Option<NodeRef<'_>>) -> i32 {
 }
 
 /// Reads `streams`. `None` if the value is invalid, which was reported.
-pub(super) fn closes_streams(said: NodeRef<'_>) -> Option<bool> {
-    match said.scalar_text() {
+pub(super) fn closes_streams(setting: NodeRef<'_>) -> Option<bool> {
+    match setting.scalar_text() {
         Some("close") => Some(true),
         Some("keep") => Some(false),
         _ => None,
@@ -174,8 +174,8 @@ pub(super) fn closes_streams(said: NodeRef<'_>) -> Option<bool> {
 }
 
 /// Reads `path_readings`. `None` if the value is invalid, which was reported.
-pub(super) fn path_readings(said: NodeRef<'_>) -> Option<ir::PathReadings> {
-    match said.scalar_text() {
+pub(super) fn path_readings(setting: NodeRef<'_>) -> Option<ir::PathReadings> {
+    match setting.scalar_text() {
         Some("strict") => Some(ir::PathReadings::Strict),
         Some("keep") => Some(ir::PathReadings::Keep),
         _ => None,

@@ -17,11 +17,11 @@ use vocab::lints::READ_BEFORE_SET;
 
 /// Reports each combination of a reader and a field once.
 pub(super) fn check(files: &Files, settings: &Settings, apis: &[Api], sink: &mut Sink) {
-    let mut told: BTreeSet<(Span, String)> = BTreeSet::new();
+    let mut reported: BTreeSet<(Span, String)> = BTreeSet::new();
     for api in apis {
         for operation in &api.operations {
             for found in of_operation(files, (settings, api), operation) {
-                if told.insert((found.at, found.field.clone())) {
+                if reported.insert((found.at, found.field.clone())) {
                     report(api, &found, sink);
                 }
             }

@@ -24,13 +24,13 @@ pub(super) fn check(settings: &Settings, apis: &[Api], sink: &mut Sink) {
             of_upstream.extend(fields);
         }
     }
-    let mut told: BTreeSet<Span> = BTreeSet::new();
+    let mut reported: BTreeSet<Span> = BTreeSet::new();
     for api in apis {
         for operation in &api.operations {
             let fields = &written[operation.upstream.value.as_str()];
             for (name, span) in headers(api, operation) {
                 let reason = reason(api, fields, name);
-                if let Some(reason) = reason.filter(|_| told.insert(span)) {
+                if let Some(reason) = reason.filter(|_| reported.insert(span)) {
                     report((name, span), &reason, sink);
                 }
             }

@@ -61,9 +61,9 @@ fn source(settings: &Settings, api: &Api, scheme: &ir::Scheme) -> Option<mtls::S
 }
 
 fn has_certificates(listener: &ir::Listener, source: mtls::Source) -> bool {
-    let asked = listener.tls().and_then(|tls| tls.client_auth.as_ref());
+    let client_auth = listener.tls().and_then(|tls| tls.client_auth.as_ref());
     match source {
-        mtls::Source::Connection => asked.is_some_and(|one| one.mode != ClientAuthMode::Off),
+        mtls::Source::Connection => client_auth.is_some_and(|one| one.mode != ClientAuthMode::Off),
         mtls::Source::Field => !listener.trusted_proxies.is_empty(),
     }
 }

@@ -87,10 +87,10 @@ impl Rest {
 /// Resolves the operations for undescribed requests, at most one of each kind.
 pub(super) fn resolve(context: &Context<'_>, found: &mut Found, sink: &mut Sink) -> Vec<Rest> {
     let entry = context.entry;
-    let said = |key: &str, of_entry: &Option<Spanned<String>>| {
+    let fallback = |key: &str, of_entry: &Option<Spanned<String>>| {
         let of_root = context.extension.and_then(|node| node.get(key));
         let of_root = of_root.and_then(|node| Some((node.scalar_text()?.to_owned(), node.span())));
-        let of_entry = of_entry.clone().map(|said| (said.value, said.span));
+        let of_entry = of_entry.clone().map(|entry| (entry.value, entry.span));
         // gateway.yaml takes precedence over the document.
         let nearest = of_entry.into_iter().chain(of_root).next();
         nearest.filter(|(word, _)| word != DENY)
@@ -98,8 +98,8 @@ pub(super) fn resolve(context: &Context<'_>, found: &mut Found, sink: &mut Sink)
     let public = context.extension.and_then(|node| node.get("public"));
     let public = public.filter(|value| value.as_bool() == Some(true));
     let public = public.map(NodeRef::span);
-    let undeclared = said("undeclared_methods", &entry.undeclared_methods);
-    let unmatched = said("unmatched", &entry.unmatched);
+    let undeclared = fallback("undeclared_methods", &entry.undeclared_methods);
+    let unmatched = fallback("unmatched", &entry.unmatched);
     if let Some(public) = public
         && undeclared.is_none()
         && unmatched.is_none()
@@ -211,9 +211,9 @@ fn one(
 
 /// Owner of these operations: set by the document, else by the project. `None`: neither sets one.
 pub(super) fn owner(context: &Context<'_>) -> Option<String> {
-    let said = context.extension.and_then(|node| node.get("owner"));
-    let said = said.and_then(NodeRef::scalar_text).map(str::to_owned);
-    said.or_else(|| context.settings.owner.clone())
+    let owner = context.extension.and_then(|node| node.get("owner"));
+    let owner = owner.and_then(NodeRef::scalar_text).map(str::to_owned);
+    owner.or_else(|| context.settings.owner.clone())
 }
 
 /// Template that matches every path below the mount.
@@ -273,18 +273,18 @@ upstream compares paths byte for byte",
             round.report(api.operations.iter().chain(beside), sink);
         }
         // Report each source location only once.
-        let mut told: Vec<Span> = Vec::new();
+        let mut reported: Vec<Span> = Vec::new();
         let has_internal = api.operations.iter().any(|one| one.internal);
         for operation in api.operations.iter().filter(|one| !one.internal) {
             let keeps = !operation.path_readings.value.is_strict();
             let written = keeps && operation.path_readings.span().is_some();
             let prefix = operation.template.is_prefix();
-            let said = operation.path_readings.span().filter(|_| written);
-            let span = said.unwrap_or(operation.path_span);
+            let written_at = operation.path_readings.span().filter(|_| written);
+            let span = written_at.unwrap_or(operation.path_span);
             // A path template may also match the paths of internal operations, because the router
             // does not know them.
             let plain = !written && !prefix;
-            if plain && !has_internal || told.contains(&span) {
+            if plain && !has_internal || reported.contains(&span) {
                 continue;
             }
             let upstream = &operation.upstream.value;
@@ -323,7 +323,7 @@ compares paths byte for byte"
             };
             let others = api.operations.iter().filter(|other| concerned(other));
             if round.report(others, sink) {
-                told.push(span);
+                reported.push(span);
             }
         }
     }

@@ -36,7 +36,7 @@ pub fn check(files: &Files, apis: &[Api], sink: &mut Sink) {
     let table = Tables { apis, schemas };
     let mut meetings = Meetings::default();
     let mut fallen = BTreeSet::new();
-    let mut told: BTreeSet<(&str, &str)> = BTreeSet::new();
+    let mut reported: BTreeSet<(&str, &str)> = BTreeSet::new();
     let mut overlaps = Sink::default();
     for routes in tables(apis) {
         let templates: Vec<&Template> = routes.iter().map(|route| &route.template).collect();
@@ -57,7 +57,7 @@ pub fn check(files: &Files, apis: &[Api], sink: &mut Sink) {
             // Compare an operation at two mounts only once; overlapping mounts are reported below.
             // Skip pairs with a trailing-slash variant that cannot conflict.
             let judged = !(first.twin || second.twin) || differ(first, second);
-            if names.0 != names.1 && judged && told.insert(names) {
+            if names.0 != names.1 && judged && reported.insert(names) {
                 lookalike_conditions::of_two(first, second, sink);
                 table.compare_routes(first, second, &mut meetings, &mut overlaps);
             }

@@ -19,6 +19,7 @@ use super::settings::{self, SecurityMode, Settings};
 use super::unreachable_alternative;
 use super::verifiers::{Own, place};
 use openapi::spec::{Requirement, SchemeKind, Security, SecurityScheme, Version};
+use vocab::extension::SCHEME;
 use vocab::lints::{NO_VERIFIER, SCOPES_NOT_GIVEN, WRONG_KIND};
 
 /// Security schemes of a document, bound to verifiers.
@@ -469,9 +470,9 @@ fn bind_one(
         .and_then(NodeRef::as_bool)
         .unwrap_or(false);
     let passes = extension.map_or_else(Passes::default, |node| passes::read(node, sink));
-    let said = extension.map(|node| later(node, &shape::Shape::Object(&vocab::extension::SCHEME)));
+    let future = extension.map(|node| later(node, &shape::Shape::Object(&SCHEME)));
     let bound = |place, verify, named| {
-        let declared = said.clone().unwrap_or_default();
+        let declared = future.clone().unwrap_or_default();
         let scheme = canonical((place, verify, strip), declared, passes.clone());
         Bound::Checked(scheme, named)
     };

@@ -47,8 +47,9 @@ pub fn cost(settings: &Settings, apis: &[Api]) -> Cost {
             let refusals = refusals(settings, api, &of_operation(operation));
             let routes = api.mounts.len();
             cost.routes += routes;
-            let told: BTreeSet<&str> = upstreams.iter().chain(&refusals).copied().collect();
-            cost.series += routes * ((told.len() + 1) * HISTOGRAM + refusals.len());
+            let statuses_of_route: BTreeSet<&str> =
+                upstreams.iter().chain(&refusals).copied().collect();
+            cost.series += routes * ((statuses_of_route.len() + 1) * HISTOGRAM + refusals.len());
             let call = |status| {
                 (
                     operation.upstream.value.as_str(),
@@ -135,7 +136,7 @@ fn of_rest(rest: &Rest) -> LocalResponseSettings<'_> {
 fn refusals(
     settings: &Settings,
     api: &Api,
-    asked: &LocalResponseSettings<'_>,
+    response_settings: &LocalResponseSettings<'_>,
 ) -> BTreeSet<&'static str> {
     let kind = |link: &Link| {
         let (policies, name) = match link {
@@ -149,17 +150,17 @@ fn refusals(
     };
     // 400: an ambiguous path or condition.
     let mut statuses = BTreeSet::from(["400", "502", "503", "504"]);
-    if !asked.security.0.is_empty() {
+    if !response_settings.security.0.is_empty() {
         statuses.insert("401");
     }
-    let mut wanted = asked.security.uses();
+    let mut wanted = response_settings.security.uses();
     if wanted.any(|wanted| !wanted.scopes.is_empty() || !wanted.roles.is_empty()) {
         statuses.insert("403");
     }
-    if asked.max_body_bytes.is_some() {
+    if response_settings.max_body_bytes.is_some() {
         statuses.insert("413");
     }
-    for link in asked.chain {
+    for link in response_settings.chain {
         match kind(&link.value) {
             Some("rate_limit" | "quota") => {
                 statuses.insert("429");

@@ -209,11 +209,11 @@ fn operation(
     open::mark_patterns(&key, settings);
     // Both endpoints have the same access, so report it once.
     let mut unreported = Sink::default();
-    let told = match endpoint.name {
+    let receiver = match endpoint.name {
         DOCUMENT => &mut *sink,
         _ => &mut unreported,
     };
-    let security = access(context, (&key, span, public), found, told);
+    let security = access(context, (&key, span, public), found, receiver);
     let scopes = Scopes {
         own,
         root_defaults: extension.and_then(|node| node.get("defaults")),
@@ -394,6 +394,6 @@ pub(super) fn endpoints<'a>(
     settings: &'a Settings,
 ) -> Option<(Span, &'a Endpoints)> {
     let own = entry.serve_document.as_ref();
-    let said = own.or(settings.defaults.serve_document.as_ref())?;
-    Some((said.span, said.endpoints.as_ref()?))
+    let setting = own.or(settings.defaults.serve_document.as_ref())?;
+    Some((setting.span, setting.endpoints.as_ref()?))
 }

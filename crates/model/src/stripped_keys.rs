@@ -15,7 +15,7 @@ use vocab::lints::STRIPPED_KEY;
 /// Reports each upstream and limit that uses a removed credential, once, with the first API that
 /// removes the credential.
 pub(super) fn check(files: &Files, settings: &Settings, apis: &[Api], sink: &mut Sink) {
-    let mut told: BTreeSet<NodeId> = BTreeSet::new();
+    let mut reported: BTreeSet<NodeId> = BTreeSet::new();
     for api in apis {
         let stripped = api.schemes.iter().filter(|scheme| scheme.strip_credential);
         let stripped: Vec<&Place> = stripped.map(|scheme| &scheme.place).collect();
@@ -28,7 +28,7 @@ pub(super) fn check(files: &Files, settings: &Settings, apis: &[Api], sink: &mut
             // The value is one request property or a list of them.
             let parts = [key].into_iter().chain(key.items());
             let found = parts.into_iter().find(|part| is_stripped(*part, &stripped));
-            if let Some(part) = found.filter(|_| told.insert(id)) {
+            if let Some(part) = found.filter(|_| reported.insert(id)) {
                 report(api, part, sink);
             }
         }

@@ -125,7 +125,7 @@ fn schema_of(api: &Api, operation: &Operation, name: &str) -> Option<diag::NodeI
 pub(super) fn methods_that_fall_through(
     apis: &[Api],
     routes: &[Route<'_>],
-    told: &mut BTreeSet<String>,
+    reported: &mut BTreeSet<String>,
     sink: &mut Sink,
 ) {
     // Use one route for all methods of a template.
@@ -170,7 +170,7 @@ pub(super) fn methods_that_fall_through(
         }
     }
     for (api, mut all) in found {
-        if !told.insert(apis[api].name.clone()) {
+        if !reported.insert(apis[api].name.clone()) {
             continue;
         }
         all.sort_by_key(|(narrow, wide, method)| {

@@ -25,10 +25,10 @@ pub(super) fn check_any(settings: &Settings, apis: &[Api], sink: &mut Sink) {
         return;
     };
     for verifier in tokens {
-        let Checked::Introspection(asked) = &verifier.value.checked else {
+        let Checked::Introspection(introspection) = &verifier.value.checked else {
             continue;
         };
-        if asked.issuer().is_some() {
+        if introspection.issuer().is_some() {
             continue;
         }
         let message = format!(
@@ -50,7 +50,7 @@ pub(super) fn check(settings: &Settings, apis: &[Api], sink: &mut Sink) {
     for verifier in verifiers::all(settings, apis) {
         match &verifier.value.checked {
             Checked::Jwt(jwt) => issuers.push(jwt.issuer()),
-            Checked::Introspection(asked) => match asked.issuer() {
+            Checked::Introspection(introspection) => match introspection.issuer() {
                 Some(issuer) => issuers.push(issuer),
                 // The answers of an introspection endpoint may name any issuer.
                 None => return,

@@ -277,7 +277,9 @@ impl About {
     fn of(checked: &auth::Checked) -> Option<Self> {
         match checked {
             auth::Checked::Jwt(jwt) => jwt.remote().map(Self::Keys),
-            auth::Checked::Introspection(asked) => Endpoint::of(asked.url()).map(Self::Token),
+            auth::Checked::Introspection(introspection) => {
+                Endpoint::of(introspection.url()).map(Self::Token)
+            }
             auth::Checked::Oidc(login) => Some(Self::Login(login.remotes())),
             auth::Checked::ApiKey(_)
             | auth::Checked::Basic(_)

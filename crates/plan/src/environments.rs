@@ -232,13 +232,13 @@ fn added(name: &str, new: &Side, pairs: &[Pair]) -> Result<(Change, Vec<Change>)
         }
     }
     let id = new.bundle;
-    let mut told = format!("bundle {}", id.short());
+    let mut description = format!("bundle {}", id.short());
     for (found, how) in [
         (&wider, "which admits more than"),
         (&taken, "which removes, moves or relaxes parts of"),
     ] {
         if !found.most.is_empty() {
-            told.push_str(&format!(", {how} {}", found.summary()));
+            description.push_str(&format!(", {how} {}", found.summary()));
         }
     }
     wider.most.append(&mut taken.most);
@@ -254,7 +254,7 @@ fn added(name: &str, new: &Side, pairs: &[Pair]) -> Result<(Change, Vec<Change>)
         "environment-added",
         format!("environment {name}"),
         Value::Null,
-        told.into(),
+        description.into(),
     );
     change.stands_for = wider.into_keys().collect();
     change.bound = id.to_string();

@@ -38,11 +38,11 @@ pub fn render(report: &Report<'_>) -> String {
         .iter()
         .map(|(count, class)| format!("{count} {}", class.name()))
         .collect();
-    let said = match counts.is_empty() {
+    let summary = match counts.is_empty() {
         true => "no changes".to_owned(),
         false => counts.join(", "),
     };
-    let _ = writeln!(out, "Plan: {}: {said}", data(&report.compared()));
+    let _ = writeln!(out, "Plan: {}: {summary}", data(&report.compared()));
     for note in &report.plan.notes {
         let _ = writeln!(out, "::notice title=plan::{}", data(note));
     }

@@ -83,7 +83,7 @@ not record them.\n",
 
 fn head(report: &Report<'_>) -> String {
     let stopping = report.review.stopping(report.plan);
-    let said = match (report.plan.no_op, stopping.is_empty()) {
+    let verdict = match (report.plan.no_op, stopping.is_empty()) {
         (true, _) => "no changes",
         (false, true) => "changes",
         (false, false) => "blocked",
@@ -94,7 +94,7 @@ fn head(report: &Report<'_>) -> String {
     };
     // A later run searches for this marker to update the comment.
     let mut out = format!(
-        "<!-- gwc plan -->\n### Gateway plan: {said}\n\n{}{environment}\n",
+        "<!-- gwc plan -->\n### Gateway plan: {verdict}\n\n{}{environment}\n",
         code(&report.compared(), SPAN_MAX)
     );
     if report.plan.no_op {

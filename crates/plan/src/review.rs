@@ -232,11 +232,11 @@ impl Review {
     pub fn stopping(&self, plan: &Plan) -> Vec<String> {
         let tripped = self.tripped(plan);
         let stopping: BTreeSet<&String> = tripped.iter().flat_map(|(_, by)| by).collect();
-        let mut said = BTreeSet::new();
+        let mut listed = BTreeSet::new();
         plan.changes
             .iter()
             .map(|change| &change.fingerprint)
-            .filter(|fingerprint| stopping.contains(fingerprint) && said.insert(*fingerprint))
+            .filter(|fingerprint| stopping.contains(fingerprint) && listed.insert(*fingerprint))
             .cloned()
             .collect()
     }

@@ -72,10 +72,10 @@ pub(super) fn compare(old: &Rules, new: &Rules, plan: &mut Plan) {
         && (was.difference(is).any(|one| !excludes(&one))
             || is.difference(was).any(|one| excludes(&one)))
     {
-        let told = |all: &BTreeSet<String>| {
+        let shown = |all: &BTreeSet<String>| {
             (!all.is_empty()).then(|| Vec::from_iter(all.iter().cloned()).join(", "))
         };
-        push("tests-removed", "tests".into(), told(was), told(is));
+        push("tests-removed", "tests".into(), shown(was), shown(is));
     }
     if let (Some(was), Some(is)) = (&old.selection, &new.selection) {
         // Compare the selections of invariants that have the same text on both sides. A changed
@@ -125,9 +125,9 @@ pub(super) fn unknown(old: Digest, new: &Rules, plan: &mut Plan) {
 }
 
 fn rule(id: &'static str, subject: String, old: Option<String>, new: Option<String>) -> Change {
-    let told = |text: Option<String>| text.map_or(Value::Null, Value::from);
+    let json = |text: Option<String>| text.map_or(Value::Null, Value::from);
     let (section, class) = (Section::Rules, Class::Rules);
-    let mut change = Change::new(section, class, id, subject, told(old), told(new));
+    let mut change = Change::new(section, class, id, subject, json(old), json(new));
     change.why_none = Some(
         "the change affects only the rules for changes, which no request can \
         show",
@@ -154,9 +154,9 @@ fn added(before: &[Acknowledgement], after: &[Acknowledgement], changes: &[Chang
                 Some((_, day)) => format!(", until {day}"),
                 None => String::new(),
             };
-            let said = format!("{} {}{until}", about(&entry.kind), about(&entry.operation));
+            let acknowledged = format!("{} {}{until}", about(&entry.kind), about(&entry.operation));
             let subject = format!("acknowledgement {}", entry.fingerprint);
-            let mut change = rule("acknowledgement-added", subject, None, Some(said));
+            let mut change = rule("acknowledgement-added", subject, None, Some(acknowledged));
             let environments = entry.environments.iter().flatten();
             let environments: Vec<&str> = environments.map(String::as_str).collect();
             change.bound = environments.join("\n");

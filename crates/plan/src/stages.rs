@@ -37,9 +37,9 @@ impl Stages {
     #[must_use]
     pub fn line(&self) -> String {
         let stages = self.taken.iter();
-        let said: Vec<String> = stages
+        let durations: Vec<String> = stages
             .map(|(name, taken)| format!("{name} {:.3} s", taken.as_secs_f64()))
             .collect();
-        said.join(", ")
+        durations.join(", ")
     }
 }

@@ -119,15 +119,15 @@ pub(super) fn values(
         let short = short.filter(|short| *short != careful && ways.len() < WAYS_MAX);
         let mut more = Vec::new();
         for found in std::iter::once(careful).chain(short) {
-            more.extend(ways.iter().map(|way| {
-                let mut way = way.clone();
+            more.extend(ways.iter().map(|combination| {
+                let mut combination = combination.clone();
                 let list = if header {
-                    &mut way.headers
+                    &mut combination.headers
                 } else {
-                    &mut way.query
+                    &mut combination.query
                 };
                 list.extend(found.iter().map(|value| (name.to_owned(), value.clone())));
-                way
+                combination
             }));
         }
         ways = more;

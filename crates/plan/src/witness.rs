@@ -274,7 +274,7 @@ impl Draft {
         {
             return Some((None, Outcome::Closed));
         }
-        let said = oracle.ask(&question, |decided, _, _| {
+        let decision = oracle.ask(&question, |decided, _, _| {
             let route = decided.route.filter(|_| !is_ambiguous(decided));
             let owner = route.map(|route| route.id.as_str().to_owned());
             let outcome = match (&decided.verdict, &decided.route) {
@@ -315,7 +315,7 @@ impl Draft {
             };
             (owner, outcome)
         });
-        Some(said.unwrap_or_else(|reject| {
+        Some(decision.unwrap_or_else(|reject| {
             let status = oracle.snapshot().status_of(None, reject);
             (None, Outcome::Refused { status })
         }))

@@ -247,8 +247,8 @@ fn gate_verdicts(claimed: &Value) -> Option<String> {
             .filter_map(|change| change["fingerprint"].as_str())
             .collect();
         let by = gate["by"].as_array().into_iter().flatten();
-        let said: BTreeSet<&str> = by.filter_map(Value::as_str).collect();
-        said != follows || gate["tripped"] != !follows.is_empty()
+        let listed: BTreeSet<&str> = by.filter_map(Value::as_str).collect();
+        listed != follows || gate["tripped"] != !follows.is_empty()
     });
     wrong.map(|(name, _)| {
         format!(

@@ -225,8 +225,8 @@ fn each(
         });
     }
     let mut plan = environments::plan(&pairs)?;
-    let told: BTreeSet<String> = notes.into_iter().collect();
-    plan.notes.extend(told);
+    let distinct: BTreeSet<String> = notes.into_iter().collect();
+    plan.notes.extend(distinct);
     Ok((plan, subject))
 }
 

@@ -96,19 +96,23 @@ mod tests {
         let found: BTreeSet<_> = ending(&trust, NOW).iter().map(|key| key.id).collect();
         let expected = BTreeSet::from([keys[1].id, keys[3].id, keys[4].id]);
         assert_eq!(found, expected);
-        let told = |key: &TrustedKey| warning(key, NOW, None);
+        let warning_for = |key: &TrustedKey| warning(key, NOW, None);
         assert!(
-            told(&keys[1]).contains("expires in 30 days"),
+            warning_for(&keys[1]).contains("expires in 30 days"),
             "{}",
-            told(&keys[1])
+            warning_for(&keys[1])
         );
         assert!(
-            told(&keys[3]).contains("expires in 1 day ("),
+            warning_for(&keys[3]).contains("expires in 1 day ("),
             "{}",
-            told(&keys[3])
+            warning_for(&keys[3])
         );
-        assert!(told(&keys[4]).contains("has expired"), "{}", told(&keys[4]));
-        assert!(told(&keys[4]).contains("`gwc keygen release-2026`"));
+        assert!(
+            warning_for(&keys[4]).contains("has expired"),
+            "{}",
+            warning_for(&keys[4])
+        );
+        assert!(warning_for(&keys[4]).contains("`gwc keygen release-2026`"));
         let there = warning(&keys[4], NOW, Some(Path::new("my shop")));
         assert!(there.contains("`gwc --project 'my shop' keygen release-2026`"));
     }

@@ -34,14 +34,14 @@ pub(super) fn ask(
 ) -> anyhow::Result<BTreeSet<Pointer>> {
     let mut held = Vec::new();
     let mut lost = BTreeSet::new();
-    let mut told = Vec::new();
+    let mut lost_serials = Vec::new();
     for (name, status) in nodes.status() {
         let status = status.map_err(|error| unreachable(&name, &error))?;
         if let Some(other) = follows_another(&status, place) {
             return Err(Failure::usage(format!("--node {name}: this gateway {other}")).into());
         }
         if let Some(pointer) = accepted(&status).filter(|pointer| !has(entries, *pointer)) {
-            told.push(format!("{name} has accepted serial {}", pointer.serial));
+            lost_serials.push(format!("{name} has accepted serial {}", pointer.serial));
             lost.insert(pointer);
         }
         let list = status.all["revocations"].as_u64().unwrap_or(0);
@@ -63,7 +63,7 @@ pub(super) fn ask(
                  newer one. If the newer one is lost, `gwc apply --merge` with every gateway as \
                  --node writes a record that all of them accept",
                 place.channel,
-                told.join(", ")
+                lost_serials.join(", ")
             ),
         )
         .into());

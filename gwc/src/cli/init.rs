@@ -291,8 +291,10 @@ fn copied(file: &Path) -> anyhow::Result<Api> {
     files.widen();
     let mut sink = Sink::default();
     let Some((id, root)) = files.load(entry, Span::start_of(FileId(0)), &mut sink) else {
-        let said = sink.into_sorted();
-        let why = said.first().map_or("", |finding| finding.message.as_str());
+        let findings = sink.into_sorted();
+        let why = findings
+            .first()
+            .map_or("", |finding| finding.message.as_str());
         return Err(failed(&format!("cannot be read: {why}")).into());
     };
     let names_version = |key: &&str| files.tree.at(root).get(key).is_some();

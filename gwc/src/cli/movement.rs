@@ -222,7 +222,7 @@ pub(super) fn known(trust: &Trust, keys: &[PrivateKey]) -> String {
     let mut lines = String::new();
     for key in keys {
         let id = key.public().id();
-        let said = match trust.key(&id) {
+        let description = match trust.key(&id) {
             None => "is not in the trust file".to_owned(),
             Some(key) => {
                 let roles: Vec<&str> = key.roles.iter().map(|role| role.as_str()).collect();
@@ -240,7 +240,7 @@ pub(super) fn known(trust: &Trust, keys: &[PrivateKey]) -> String {
                 )
             }
         };
-        lines.push_str(&format!("\n  key {} {said}", &id.to_string()[..12]));
+        lines.push_str(&format!("\n  key {} {description}", &id.to_string()[..12]));
     }
     lines
 }

@@ -369,10 +369,10 @@ fn each(args: &Args, readings: &[ComparedEnvironment], context: &Context) -> any
                     .places
                     .last()
                     .context("the settings of this side were just read")?;
-                let (old, said) = base(place, args.at.trust.as_deref(), Subject::default())?;
-                its.channel = said.channel;
-                its.serial = said.serial;
-                its.record = said.record;
+                let (old, base_origin) = base(place, args.at.trust.as_deref(), Subject::default())?;
+                its.channel = base_origin.channel;
+                its.serial = base_origin.serial;
+                its.record = base_origin.record;
                 old
             }
         };

@@ -55,7 +55,7 @@ impl RollbackCheck {
             return Ok(Self::Broken(head.bundle, refused.to_string()));
         }
         let wanted = head.bundle.to_string();
-        let mut asked = 0;
+        let mut ready = 0;
         for (name, bundles) in nodes.bundles() {
             let bundles = bundles.map_err(|error| movement::unreachable(&name, &error))?;
             let known = bundles.all.iter().find(|known| known.bundle == wanted);
@@ -68,9 +68,9 @@ impl RollbackCheck {
                 let why = format!("the gateway {name} could not switch to it: {why}");
                 return Ok(Self::Broken(head.bundle, why));
             }
-            asked += 1;
+            ready += 1;
         }
-        Ok(Self::Ready(head.bundle, asked))
+        Ok(Self::Ready(head.bundle, ready))
     }
 
     /// Returns an error if a rollback to the running version would be impossible.
@@ -89,14 +89,17 @@ impl RollbackCheck {
     /// Describes the result in one line.
     pub(super) fn line(&self, advice: &Advice) -> String {
         match self {
-            Self::Ready(bundle, asked) => {
-                let said = match asked {
+            Self::Ready(bundle, ready) => {
+                let readiness = match ready {
                     0 => String::new(),
                     1 => ", and the gateway is ready for it".to_owned(),
                     n => format!(", and all {n} gateways are ready for it"),
                 };
                 let command = advice.command(&["rollback"]);
-                format!("rollback ready: {command}   (to {}{said})", bundle.short())
+                format!(
+                    "rollback ready: {command}   (to {}{readiness})",
+                    bundle.short()
+                )
             }
             Self::Nothing => "rollback: there is no earlier version to go back to".to_owned(),
             Self::Broken(bundle, why) => format!(

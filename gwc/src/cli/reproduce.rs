@@ -59,7 +59,7 @@ pub(super) fn run(
     } else {
         different(store.as_ref(), wanted, built)?
     };
-    let (said, result, differs) = match &outcome {
+    let (outcome_name, result, differs) = match &outcome {
         Outcome::Same => ("same", "ok", Vec::new()),
         Outcome::OtherCompiler(version) => (
             "different-compiler",
@@ -78,13 +78,13 @@ pub(super) fn run(
             result,
             json!({"bundle": id, "name": place.project, "store": place.store,
                    "operations": built.operations(),
-                   "reproduce": {"wanted": wanted, "outcome": said, "differs": differs, "install": install}}),
+                   "reproduce": {"wanted": wanted, "outcome": outcome_name, "differs": differs, "install": install}}),
         )),
         Format::Human => {
             let mut lines = vec![match &outcome {
                 Outcome::Same => format!("same: these sources build {id}"),
                 Outcome::OtherCompiler(_) | Outcome::Different(_) => {
-                    format!("{said}: these sources build\n  {id}, not\n  {wanted}")
+                    format!("{outcome_name}: these sources build\n  {id}, not\n  {wanted}")
                 }
             }];
             lines.extend(differs.iter().map(|line| format!("  {line}")));
@@ -256,14 +256,14 @@ fn list_differences(
     let keys: std::collections::BTreeSet<&String> = before.keys().chain(after.keys()).collect();
     let mut some = false;
     for key in keys {
-        let said = match (before.get(key), after.get(key)) {
+        let difference = match (before.get(key), after.get(key)) {
             (None, _) => "only in these sources",
             (_, None) => "missing in these sources",
             (Some(before), Some(after)) if before != after => "differs",
             (Some(_), Some(_)) => continue,
         };
         some = true;
-        lines.push(format!("{what}: {key}: {said}"));
+        lines.push(format!("{what}: {key}: {difference}"));
     }
     if !some {
         lines.push(format!(

@@ -149,30 +149,30 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let (list, list_said) = match is_known {
         true => {
             let list = known.serial();
-            let said = format!(
+            let message = format!(
                 "nothing to revoke: revocation list {list} already contains these \
                 entries"
             );
-            (list, said)
+            (list, message)
         }
         false => {
             let list = write(&place, &store, trust.as_ref(), added, &keys)?.serial;
             (list, format!("revocation list {list} is published"))
         }
     };
-    let mut said = vec![list_said];
+    let mut messages = vec![list_said];
     let mut serial = None;
     if let Some(rollback) = &rollback {
         let movement = movement(&place, trust.as_ref(), &keys, rollback);
         let pointer = roll_back(args, &movement, &store, (rollback, &plan), &advice)?;
         serial = Some(pointer.serial);
-        said.push(format!(
+        messages.push(format!(
             "channel {} is at serial {}, with the bundle {}",
             place.channel, pointer.serial, rollback.target
         ));
     }
     match args.format.format {
-        Format::Human => say::result(&said.join("\n")),
+        Format::Human => say::result(&messages.join("\n")),
         Format::Json => say::json(&say::document(
             "revoke/v1",
             "ok",

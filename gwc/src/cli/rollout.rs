@@ -53,11 +53,11 @@ impl WaitOption {
         progress::stage("waiting for the gateways");
         let began = Instant::now();
         loop {
-            let (said, late) = ask(nodes, wanted);
+            let (states, late) = ask(nodes, wanted);
             let is_over = began.elapsed() >= time || late.iter().all(|late| late.is_final);
             if late.is_empty() || is_over {
                 return WaitResult {
-                    nodes: said,
+                    nodes: states,
                     failure: failure(&late, time),
                 };
             }
@@ -79,7 +79,7 @@ struct Late {
 /// Reads the status of each gateway. Returns the states, and the gateways that do not run the
 /// bundle.
 fn ask(nodes: &Nodes, wanted: ExpectedRelease) -> (Vec<Value>, Vec<Late>) {
-    let (mut said, mut late) = (Vec::new(), Vec::new());
+    let (mut states, mut late) = (Vec::new(), Vec::new());
     for (name, status) in nodes.status() {
         match status {
             Err(error) => {
@@ -89,7 +89,7 @@ fn ask(nodes: &Nodes, wanted: ExpectedRelease) -> (Vec<Value>, Vec<Late>) {
                     is_lost: true,
                     is_final: false,
                 });
-                said.push(json!({"node": name, "bundle": null, "error": error}));
+                states.push(json!({"node": name, "bundle": null, "error": error}));
             }
             Ok(status) => {
                 if let Some((why, is_final)) = trouble(&status, wanted) {
@@ -99,14 +99,14 @@ fn ask(nodes: &Nodes, wanted: ExpectedRelease) -> (Vec<Value>, Vec<Late>) {
                         is_final,
                     });
                 }
-                said.push(
+                states.push(
                     json!({"node": name, "bundle": status.bundle, "serial": status.serial,
                     "hold": status.hold, "last_error": status.last_error}),
                 );
             }
         }
     }
-    (said, late)
+    (states, late)
 }
 
 /// Finds the reason why a gateway does not run the bundle. The flag is true if waiting is useless.

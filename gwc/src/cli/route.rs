@@ -129,8 +129,8 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     }
     let (mut question, others) = question(&wanted, args, (&oracle, side))?;
     if !args.credential.is_empty() {
-        let asked = route_request(args, side, &oracle, &question);
-        match carry(asked, &args.credential, &GivenCredentials::default()) {
+        let request = route_request(args, side, &oracle, &question);
+        match carry(request, &args.credential, &GivenCredentials::default()) {
             Ok(Some(carried)) => question = carried,
             Ok(None) => {
                 say::note("note: no operation matches the request, so `--credential` is ignored")

@@ -100,17 +100,17 @@ impl Context {
     pub(super) fn planned_in(&self, plan: Option<&Value>) -> anyhow::Result<Self> {
         let planned = plan.map(|plan| plan["environment"].as_str());
         let environment = match (planned, self.environment.as_deref()) {
-            (Some(planned), Some(said)) if planned != Some(said) => {
+            (Some(planned), Some(given)) if planned != Some(given) => {
                 let made = planned.map_or("without an environment".to_owned(), |name| {
                     format!("for the environment `{name}`")
                 });
                 return Err(Failure::usage(format!(
-                    "the plan was made {made}, but `--env {said}` was given"
+                    "the plan was made {made}, but `--env {given}` was given"
                 ))
                 .into());
             }
             (Some(planned), _) => planned,
-            (None, said) => said,
+            (None, given) => given,
         };
         Ok(Self {
             project: self.project.clone(),
@@ -169,13 +169,13 @@ impl Context {
     }
 }
 
-/// Returns sources for a comparison. Reports their errors under the name `said`. Fails if there are
+/// Returns sources for a comparison. Reports their errors under the name `version`. Fails if there are
 /// errors.
 pub(super) fn comparable(
     mut compiled: Compiled,
     purpose: Purpose,
     folder: &str,
-    said: &str,
+    version: &str,
 ) -> anyhow::Result<Compiled> {
     if compiled.lowered.is_some() {
         return Ok(compiled);
@@ -184,7 +184,7 @@ pub(super) fn comparable(
     if compiled.findings.is_empty()
         && let Some(mut needed) = environment_needed(&compiled, folder)
     {
-        needed.message = format!("{said}: {}", needed.message);
+        needed.message = format!("{version}: {}", needed.message);
         return Err(needed.into());
     }
     findings(&compiled, folder);
@@ -192,7 +192,7 @@ pub(super) fn comparable(
     Err(Failure::new(
         Exit::INPUT,
         "findings",
-        format!("{said}, has errors; the findings are above"),
+        format!("{version}, has errors; the findings are above"),
     )
     .into())
 }
@@ -243,13 +243,13 @@ fn environment_needed(compiled: &Compiled, folder: &str) -> Option<Failure> {
 
 /// Writes errors to standard error, with the number of warnings that `gwc lint` would also show.
 fn findings(compiled: &Compiled, folder: &str) {
-    let (told, others): (Vec<_>, Vec<_>) = compiled
+    let (errors, others): (Vec<_>, Vec<_>) = compiled
         .findings
         .iter()
         .cloned()
         .partition(|finding| finding.level == Level::Error);
-    if !told.is_empty() {
-        print_findings(&compiled.files, folder, &told);
+    if !errors.is_empty() {
+        print_findings(&compiled.files, folder, &errors);
     }
     let warnings = others
         .iter()
@@ -295,9 +295,9 @@ pub(super) fn json(value: &Value) {
 }
 
 /// Creates a JSON document with the common fields.
-pub(super) fn document(schema: &str, said: &str, rest: Value) -> Value {
+pub(super) fn document(schema: &str, result: &str, rest: Value) -> Value {
     let mut document =
-        json!({"schema": schema, "result": said, "tool": tool(), "environment": null});
+        json!({"schema": schema, "result": result, "tool": tool(), "environment": null});
     if let (Value::Object(document), Value::Object(rest)) = (&mut document, rest) {
         document.extend(rest);
     }

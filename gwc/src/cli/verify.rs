@@ -85,11 +85,11 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
 
 /// Channel whose records show when a build key was used.
 fn channel(args: &Args, sought: Sought<'_>) -> anyhow::Result<ChannelName> {
-    let said = args.at.channel.as_deref();
-    match Place::read(sought, None, said) {
+    let given = args.at.channel.as_deref();
+    match Place::read(sought, None, given) {
         Ok(place) => Ok(place.channel),
         Err(error) if sought.environment.is_some() => Err(error),
-        Err(_) => Ok(said.unwrap_or("prod").parse()?),
+        Err(_) => Ok(given.unwrap_or("prod").parse()?),
     }
 }
 

@@ -82,11 +82,11 @@ pub fn render(report: &Report<'_>, look: Look) -> String {
         .without_syntax_highlighting();
     let mut out = String::new();
     for finding in in_order(report) {
-        let said = MietteFinding::new(finding, report, look.around);
+        let rendered = MietteFinding::new(finding, report, look.around);
         // Writing to a `String` cannot fail. If miette cannot render a finding, show at least its
         // message.
-        if handler.render_report(&mut out, &said).is_err() {
-            out.push_str(&said.message);
+        if handler.render_report(&mut out, &rendered).is_err() {
+            out.push_str(&rendered.message);
         }
         out.push('\n');
     }

@@ -36,17 +36,17 @@ errors=\"0\">\n  <testsuite name=\"gwc lint\" tests=\"{tests}\" failures=\"{fail
             place.line,
         );
         let level = finding.level.name();
-        let said = escaped(&sentence(finding));
+        let message = escaped(&sentence(finding));
         let _ = if stops(&finding) {
             writeln!(
                 out,
-                "      <failure type=\"{level}\" message=\"{said}\">{}: {said}</failure>",
+                "      <failure type=\"{level}\" message=\"{message}\">{}: {message}</failure>",
                 escaped(&at)
             )
         } else {
             writeln!(
                 out,
-                "      <system-out>{}: {level}: {said}</system-out>",
+                "      <system-out>{}: {level}: {message}</system-out>",
                 escaped(&at)
             )
         };

@@ -141,15 +141,15 @@ impl Counts {
             (self.warn, "warning", "warnings"),
             (self.info, "info", "infos"),
         ];
-        let said: Vec<String> = words
+        let counts: Vec<String> = words
             .iter()
             .filter(|(count, _, _)| *count > 0)
             .map(|(count, one, many)| format!("{count} {}", if *count == 1 { one } else { many }))
             .collect();
-        if said.is_empty() {
+        if counts.is_empty() {
             return "nothing found".into();
         }
-        said.join(", ")
+        counts.join(", ")
     }
 }
 

@@ -196,8 +196,8 @@ impl Nodes {
     /// Requests the status of every gateway in parallel.
     #[must_use]
     pub fn status(&self) -> Vec<(String, anyhow::Result<Status>)> {
-        let asked = self.all("GET", "/v1/status");
-        asked
+        let answers = self.all("GET", "/v1/status");
+        answers
             .into_iter()
             .map(|(name, answer)| (name, answer.and_then(|bytes| read(&bytes))))
             .collect()
@@ -206,8 +206,8 @@ impl Nodes {
     /// Requests the resident and previous bundles of every gateway in parallel.
     #[must_use]
     pub fn bundles(&self) -> Vec<(String, anyhow::Result<Bundles>)> {
-        let asked = self.all("GET", "/v1/bundles");
-        asked
+        let answers = self.all("GET", "/v1/bundles");
+        answers
             .into_iter()
             .map(|(name, answer)| (name, answer.and_then(|bytes| read_bundles(&bytes))))
             .collect()

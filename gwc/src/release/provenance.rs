@@ -108,7 +108,7 @@ pub fn would_commit(path: &Path) -> bool {
 /// else the login name. Default: `unknown`.
 #[must_use]
 pub fn actor(root: &Path) -> String {
-    let said = std::env::var("GWC_ACTOR").ok();
+    let actor = std::env::var("GWC_ACTOR").ok();
     let config = match WorkTree::find(root) {
         Ok(tree) => tree.repository().config(),
         Err(_) => git2::Config::open_default(),
@@ -127,7 +127,8 @@ pub fn actor(root: &Path) -> String {
             .find_map(|name| std::env::var(name).ok());
         named.filter(|name| !name.is_empty())
     };
-    said.filter(|said| !said.trim().is_empty())
+    actor
+        .filter(|actor| !actor.trim().is_empty())
         .or_else(git)
         .or_else(user)
         .unwrap_or_else(|| "unknown".to_owned())

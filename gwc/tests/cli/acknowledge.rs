@@ -342,9 +342,12 @@ fn rollback_shows_gates_and_stops_only_on_request() {
         .with(0)
         .contains("acknowledged by tester: as it was");
     project.apply("closed again").with(0);
-    let said = back(&[]).with(0).out;
-    assert!(said.contains("Gates of gateway.yaml (`weaken`"), "{said}");
-    assert!(!said.contains("is tripped by"), "{said}");
+    let output = back(&[]).with(0).out;
+    assert!(
+        output.contains("Gates of gateway.yaml (`weaken`"),
+        "{output}"
+    );
+    assert!(!output.contains("is tripped by"), "{output}");
 }
 
 #[test]

@@ -138,16 +138,20 @@ fn printed_commands_have_known_options() {
 #[test]
 fn apply_without_nodes_says_that_none_was_queried() {
     let outer = elsewhere();
-    let said = apply(&outer, "6s");
-    assert!(said.out.contains("no gateway was queried"), "{}", said.out);
+    let applied = apply(&outer, "6s");
+    assert!(
+        applied.out.contains("no gateway was queried"),
+        "{}",
+        applied.out
+    );
 }
 
 #[test]
 fn printed_rollback_runs_as_it_is() {
     let outer = elsewhere();
     apply(&outer, "6s");
-    let said = apply(&outer, "7s");
-    let line = said
+    let applied = apply(&outer, "7s");
+    let line = applied
         .out
         .lines()
         .find_map(|line| line.strip_prefix("rollback ready: "));
@@ -163,8 +167,8 @@ fn printed_rollback_runs_as_it_is() {
     fs::rename(outer.file("the keys"), inside.join("keys")).expect("there is room");
     let history = ["history", "--store", "../a store", "--channel", "test"];
     apply_inside(&inside);
-    let said = run(command(&inside).args(history)).with(0).out;
-    let line = said
+    let applied = run(command(&inside).args(history)).with(0).out;
+    let line = applied
         .lines()
         .find_map(|line| line.split_once("  (gwc "))
         .expect("a way back")
@@ -207,8 +211,8 @@ fn printed_revocation_runs_as_it_is() {
         "--reason",
         "x",
     ];
-    let said = project.run(&back).with(0).out;
-    let line = said
+    let output = project.run(&back).with(0).out;
+    let line = output
         .lines()
         .find(|line| line.contains("gwc revoke --credential"));
     let line = line.expect("it is printed").trim();
@@ -221,10 +225,10 @@ fn printed_revocation_runs_as_it_is() {
 #[test]
 fn first_steps_that_init_prints_work() {
     let folder = tempfile::tempdir().expect("there is room");
-    let said = run(command(folder.path()).args(["init", "it's a shop"]))
+    let output = run(command(folder.path()).args(["init", "it's a shop"]))
         .with(0)
         .out;
-    let (_, steps) = said.split_once("Next:\n").expect("steps");
+    let (_, steps) = output.split_once("Next:\n").expect("steps");
     let (release, serve) = steps.split_once("  gwd run ").expect("gwd is started");
     let script = format!(
         "set -e\n{}",

@@ -215,8 +215,8 @@ impl Runner {
         let output = self.file("output");
         fs::write(&output, "").expect("there is room");
         for step in steps {
-            let said = fs::read_to_string(&output).expect("it is there");
-            let code = said.lines().find_map(|line| line.strip_prefix("code="));
+            let outputs = fs::read_to_string(&output).expect("it is there");
+            let code = outputs.lines().find_map(|line| line.strip_prefix("code="));
             let ended = run(Command::new("bash")
                 .args(["-e", "-o", "pipefail", "-c", step])
                 .current_dir(folder)
@@ -240,8 +240,8 @@ impl Runner {
 
     /// Reads the multi-line output `comment` of the last run.
     fn comment(&self) -> String {
-        let said = fs::read_to_string(self.file("output")).expect("it is there");
-        let (_, rest) = said.split_once("comment<<").expect("there is a comment");
+        let outputs = fs::read_to_string(self.file("output")).expect("it is there");
+        let (_, rest) = outputs.split_once("comment<<").expect("there is a comment");
         let (end, rest) = rest.split_once('\n').expect("it has lines");
         let (text, _) = rest.split_once(&format!("\n{end}\n")).expect("it ends");
         text.to_owned()

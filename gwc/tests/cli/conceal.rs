@@ -194,8 +194,8 @@ fn key_in_a_string_is_refused_with_its_place() {
         project.write(name, &text);
         refer(&project, "x", &format!("{{$ref: {name}}}"));
         let ended = hides(&project, BODY);
-        let said = format!("`{name}` has key material in line {line}");
-        assert!(ended[0].out.contains(&said), "{text}\n{}", ended[0].out);
+        let message = format!("`{name}` has key material in line {line}");
+        assert!(ended[0].out.contains(&message), "{text}\n{}", ended[0].out);
         assert_eq!(ended[4].code, 1, "{text}");
         // Git tracks the file now, so everyone can read it. Its text is still not shown.
         git(project.path(), &["add", "-f", name]);
@@ -245,8 +245,9 @@ fn plan_of_an_untracked_file_shows_no_values() {
             let ended = project.run(&[&["plan"], &against[..]].concat());
             let shown = ended.out.contains(SECRET) || ended.err.contains(SECRET);
             assert_eq!(shown, is_tracked, "{text}\n{format}: {ended:?}");
-            let said = format!("{}{}", ended.out, ended.err).contains("new.yaml is not tracked");
-            assert_eq!(said, !is_tracked, "{text}\n{format}: {ended:?}");
+            let is_reported =
+                format!("{}{}", ended.out, ended.err).contains("new.yaml is not tracked");
+            assert_eq!(is_reported, !is_tracked, "{text}\n{format}: {ended:?}");
         }
     };
     let number = "{type: integer, enum: [1, 2]}";
@@ -376,9 +377,9 @@ fn base_decides_which_files_are_ignored() {
                 is_ignored,
                 "{name}, {command:?}: {ended:?}"
             );
-            let said =
+            let is_reported =
                 ended.out.contains("untracked-source") || ended.err.contains("untracked-source");
-            assert_eq!(said, is_ignored, "{name}, {command:?}: {ended:?}");
+            assert_eq!(is_reported, is_ignored, "{name}, {command:?}: {ended:?}");
         }
         project.write("orders.yaml", &before);
     }

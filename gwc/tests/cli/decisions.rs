@@ -46,7 +46,7 @@ fn failures(project: &Project, request: &str, expect: &str) -> Vec<String> {
 fn each_property_passes_and_fails() {
     let project = tested("[]\n");
     let key = "headers: {X-Key: test}";
-    for (request, right, wrong, said) in [
+    for (request, right, wrong, expected) in [
         (
             "GET /orders",
             "decision: reject",
@@ -133,7 +133,7 @@ fn each_property_passes_and_fails() {
             "{request} {right}"
         );
         let found = failures(&project, request, wrong);
-        assert_eq!(found[0], said, "{request} {wrong}: {found:?}");
+        assert_eq!(found[0], expected, "{request} {wrong}: {found:?}");
     }
     let both = "headers: {Via: \"2*\"}, without: [Via]";
     let found = failures(
@@ -319,20 +319,20 @@ fn unknown_names_in_tests_list_the_known_ones() {
         .with(1)
         .contains("0 passed, 5 failed")
         .out;
-    for said in [
+    for expected in [
         "there is no operation `orders/listOrder`: one of `orders/addOrder`",
         "there is no consumer `acne`: only `acme` is known",
         "no security scheme `kee`: only `key` is known",
         "there is no listener `pubic`: only `public` is known",
         "no listener has the port of",
     ] {
-        assert!(out.contains(said), "{said}\n{out}");
+        assert!(out.contains(expected), "{expected}\n{out}");
     }
 }
 
 #[test]
 fn mistakes_in_a_test_file_have_a_place() {
-    for (text, said) in [
+    for (text, expected) in [
         (
             "- {name: a, request: GET /, expect: {decision: forwrd}}\n",
             "did you mean `forward`",
@@ -361,9 +361,9 @@ fn mistakes_in_a_test_file_have_a_place() {
         ("name: a\n", "a list"),
     ] {
         let project = tested(text);
-        let ended = project.run(&["lint"]).with(1).contains(said);
+        let ended = project.run(&["lint"]).with(1).contains(expected);
         assert!(ended.out.contains("tests/shop.yaml:"), "{}", ended.out);
-        project.run(&["test"]).with(1).contains(said);
+        project.run(&["test"]).with(1).contains(expected);
     }
     let project = tested("[]\n");
     project.edit("gateway.yaml", "tests/*.yaml", "test/*.yaml");
@@ -638,7 +638,7 @@ fn named_range_files_decide_about_an_address() {
     );
     project.run(&["test"]).with(1);
     project.run(&["test", "--range-file", both[0]]).with(0);
-    for (option, code, said) in [
+    for (option, code, expected) in [
         ("/run/allow", 64, "write PATH=FILE"),
         (
             "/run/other=allow.txt",
@@ -653,6 +653,6 @@ fn named_range_files_decide_about_an_address() {
         ),
     ] {
         let ended = project.run(&["route", "GET", "/orders", "--range-file", option]);
-        ended.with(code).contains(said);
+        ended.with(code).contains(expected);
     }
 }

@@ -112,7 +112,7 @@ fn release_goes_to_the_environments_channel() {
         .into_iter()
         .filter_map(|path| fs::read_to_string(path).ok())
         .collect();
-    let said = |name: &str| {
+    let has_statement_of = |name: &str| {
         use base64::Engine as _;
         let engine = base64::engine::general_purpose::STANDARD;
         let payloads = statements.iter().filter_map(|text| {
@@ -125,7 +125,7 @@ fn release_goes_to_the_environments_channel() {
             .filter_map(|payload| String::from_utf8(payload).ok())
             .any(|payload| payload.contains(&format!("\"environment\":\"{name}\"")))
     };
-    assert!(said("test") && said("prod"));
+    assert!(has_statement_of("test") && has_statement_of("prod"));
 }
 
 fn walk(folder: &std::path::Path) -> Vec<std::path::PathBuf> {

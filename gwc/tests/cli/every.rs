@@ -54,9 +54,9 @@ fn plan_without_env_compares_each_environment() {
         lines(&ended),
         ["relax rate-changed policy slow limit [prod]"]
     );
-    let said = ["plan", "--against", "git:main"];
+    let arguments = ["plan", "--against", "git:main"];
     project
-        .run(&said)
+        .run(&arguments)
         .with(0)
         .contains("policy slow limit (in prod)");
 }
@@ -74,8 +74,8 @@ fn change_of_every_environment_is_one_line() {
         weaken,
         ["weaken security-requirement-removed security [prod test]"]
     );
-    let said = ["plan", "--against", "git:main"];
-    let human = project.run(&said).with(1);
+    let arguments = ["plan", "--against", "git:main"];
+    let human = project.run(&arguments).with(1);
     assert!(!human.out.contains("(in "), "{}", human.out);
 }
 

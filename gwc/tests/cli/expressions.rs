@@ -18,7 +18,7 @@ fn mistake_in_an_expression_is_found_at_its_place() {
     let ended = project.run(&["lint", "--format", "json"]).with(1);
     let report = ended.json("lint/v1");
     let findings = report["findings"].as_array().expect("findings");
-    let told = |message: &str| {
+    let place_of = |message: &str| {
         let mut all = findings.iter();
         let found = all.find(|one| {
             one["name"] == "bad-expression"
@@ -44,11 +44,11 @@ fn mistake_in_an_expression_is_found_at_its_place() {
         )
     };
     assert_eq!(
-        told("`auth` has no field `grups`"),
+        place_of("`auth` has no field `grups`"),
         at("s.yaml", 9, 19, "did you mean `groups`?")
     );
     assert_eq!(
-        told("`exists` is not available"),
+        place_of("`exists` is not available"),
         at(
             "gateway.yaml",
             7,
@@ -57,7 +57,7 @@ fn mistake_in_an_expression_is_found_at_its_place() {
         )
     );
     assert_eq!(
-        told("a condition is needed here, not string"),
+        place_of("a condition is needed here, not string"),
         at("gateway.yaml", 8, 50, "write a comparison")
     );
 }

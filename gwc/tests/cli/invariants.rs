@@ -140,9 +140,9 @@ fn invariant_includes_upstreams_of_split_and_mirror() {
             &format!("{{timeout: 3s, {setting}}}"),
         );
         let ended = project.run(&["lint", "--format", "concise"]).with(1);
-        let said =
+        let expected =
             "`orders/listOrders` violates the invariant `no pay`: it uses the upstream `pay`";
-        assert!(ended.out.contains(said), "{setting}: {}", ended.out);
+        assert!(ended.out.contains(expected), "{setting}: {}", ended.out);
     }
 }
 
@@ -159,9 +159,9 @@ fn literals_of_a_path_are_normalised() {
         ));
         project.edit("orders.yaml", "  /orders:", &format!("  {template}:"));
         let ended = project.run(&["lint", "--format", "concise"]).with(1);
-        let said = "`orders/listOrders` violates the invariant `one`";
+        let expected = "`orders/listOrders` violates the invariant `one`";
         assert!(
-            ended.out.contains(said),
+            ended.out.contains(expected),
             "{template} {pattern}: {}",
             ended.out
         );
@@ -208,7 +208,7 @@ fn undescribed_requests_are_operations_too() {
 
 #[test]
 fn mistakes_and_empty_selections_are_findings() {
-    for (text, said, code) in [
+    for (text, expected, code) in [
         (
             "- {name: a, require: {auht: [x]}}\n",
             "did you mean `auth`",
@@ -235,7 +235,7 @@ fn mistakes_and_empty_selections_are_findings() {
         let ended = with_invariants(text)
             .run(&["lint"])
             .with(code)
-            .contains(said);
+            .contains(expected);
         assert!(ended.out.contains("[rules.yaml:"), "{}", ended.out);
     }
 }

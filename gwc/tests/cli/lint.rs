@@ -224,13 +224,16 @@ fn a_baseline_is_written_and_read() {
         ];
         run(command(folder).args(arguments)).with(0).out
     };
-    let told = github(&name, &format!("{name}/kept/b.json"), above);
+    let annotations = github(&name, &format!("{name}/kept/b.json"), above);
     assert!(
-        told.contains(&format!("file={name}/kept/b.json,")),
-        "{told}"
+        annotations.contains(&format!("file={name}/kept/b.json,")),
+        "{annotations}"
     );
-    let told = github("..", "b.json", &project.file("kept"));
-    assert!(told.contains("file=../kept/b.json,"), "{told}");
+    let annotations = github("..", "b.json", &project.file("kept"));
+    assert!(
+        annotations.contains("file=../kept/b.json,"),
+        "{annotations}"
+    );
     project
         .run(&["lint", "--baseline", "none.json"])
         .with(65)
@@ -297,8 +300,8 @@ fn style_rule_reports_only_if_enabled() {
         ended.with(0).out
     };
     assert!(!concise(&[]).contains("missing-contact"));
-    let asked = concise(&["--rule", "missing-contact=info"]);
-    assert!(asked.contains("info[GW0700]"), "{asked}");
+    let findings = concise(&["--rule", "missing-contact=info"]);
+    assert!(findings.contains("info[GW0700]"), "{findings}");
     project.edit(
         "gateway.yaml",
         "version: 1\n",
@@ -329,8 +332,8 @@ fn write_baseline_names_findings_it_cannot_contain() {
 #[test]
 fn lint_reports_the_number_of_metric_series() {
     let project = Project::bare();
-    let told = project.run(&["lint"]).with(0);
-    assert!(told.err.contains("metric series"), "{}", told.err);
+    let linted = project.run(&["lint"]).with(0);
+    assert!(linted.err.contains("metric series"), "{}", linted.err);
     let metrics = |project: &Project| {
         let ended = project.run(&["lint", "--format", "json"]).with(0);
         let metrics = ended.json("lint/v1")["metrics"].clone();
@@ -419,7 +422,7 @@ fn written_baseline_reports_its_number_of_findings() {
 fn report_option_with_two_documents_is_refused() {
     let project = Project::bare();
     let two = ["lint", "orders.yaml", "orders.yaml"];
-    for (more, told) in [
+    for (more, expected) in [
         (&["--format", "sarif"][..], "`--format sarif` takes one"),
         (&["--output", "json=x"], "`--output` takes one"),
         (&["--baseline", "b.json"], "`--baseline` takes one"),
@@ -431,7 +434,7 @@ fn report_option_with_two_documents_is_refused() {
         project
             .run(&[&two[..], more].concat())
             .with(64)
-            .contains(told);
+            .contains(expected);
     }
     std::fs::create_dir(project.file("specs")).expect("a folder");
     project

@@ -124,8 +124,8 @@ fn a_hold_stops_a_release() {
     apply(&project, &[&over[..], &["--wait", "0s"]].concat())
         .with(0)
         .contains("warning");
-    let asked = gateway.asked.lock().unwrap().join("\n");
-    assert!(asked.contains("POST /v1/notify"), "{asked}");
+    let requests = gateway.asked.lock().unwrap().join("\n");
+    assert!(requests.contains("POST /v1/notify"), "{requests}");
 }
 
 #[test]
@@ -143,8 +143,8 @@ fn release_in_between_makes_apply_fail() {
     let at = listener.local_addr().unwrap().to_string();
     // The gateway is queried after the plan is made; another release happens in between.
     let first = thread::spawn(move || {
-        let said = status("sha256:00");
-        for body in [bundles(&said), said] {
+        let fixed = status("sha256:00");
+        for body in [bundles(&fixed), fixed] {
             let (mut stream, _) = listener.accept().unwrap();
             let store = store.to_str().unwrap();
             copy.run(&["apply", "--key", "keys.pem", "--yes", "--store", store])
@@ -340,11 +340,11 @@ fn status_shows_the_troubles_of_each_gateway() {
     lost["found_by"] = json!([{"name": "lost.internal", "error": "no answer"}]);
     let main = upstream("main", json!([host("10.0.0.1:80"), dead, sick]));
     troubled.say("upstreams", json!([main, open, lost]));
-    let said = project
+    let output = project
         .run(&["status", "--node", &fine.at, "--node", &troubled.at])
         .with(0)
         .out;
-    let lines: Vec<&str> = said.lines().collect();
+    let lines: Vec<&str> = output.lines().collect();
     assert_eq!(
         lines[3..],
         [
@@ -354,7 +354,7 @@ fn status_shows_the_troubles_of_each_gateway() {
             "    upstream open: circuit open; policy fuse: circuit half-open",
             "    upstream lost: lost.internal not resolved: no answer",
         ],
-        "{said}"
+        "{output}"
     );
 }
 
@@ -383,10 +383,10 @@ fn drift_reports_gateways_and_sends_the_token() {
     };
     let ended = ask("drift", &[]).with(0);
     assert!(!ended.out.contains("s3cret") && !ended.err.contains("s3cret"));
-    let asked = one.asked.lock().unwrap().join("\n");
+    let requests = one.asked.lock().unwrap().join("\n");
     assert!(
-        asked.contains("authorization: Bearer s3cret-token"),
-        "{asked}"
+        requests.contains("authorization: Bearer s3cret-token"),
+        "{requests}"
     );
     two.say("bundle", json!("sha256:0123456789abcdef"));
     ask("drift", &[]).with(1).contains("0123456789ab");

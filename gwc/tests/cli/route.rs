@@ -586,9 +586,11 @@ fn note_names_listener_with_another_decision() {
         "gateway.yaml",
         format!("{GATEWAY}{listeners}").replace("{name: any}", "{name: any, listeners: [inner]}"),
     );
-    let told = "note: the listener `inner` is assumed, but `open` would decide differently; select one \
+    let expected = "note: the listener `inner` is assumed, but `open` would decide differently; select one \
          with --listener";
-    ask(&project, &["GET", "/orders"]).with(0).contains(told);
+    ask(&project, &["GET", "/orders"])
+        .with(0)
+        .contains(expected);
     // Two mounts are named `main`; a port or the name of a listener selects one of them.
     let main = ["GET", "/v1/orders", "-H", "host: api.shop.example"];
     let requests: [&[&str]; 3] = [

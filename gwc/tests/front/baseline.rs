@@ -32,8 +32,9 @@ fn left(baseline: &str, document: &str) -> Vec<String> {
     } = project::text(document);
     let mut sink = diag::Sink::default();
     let read = Baseline::read(&mut files, "baseline.json", baseline.to_owned(), &mut sink);
-    let said = read.expect("it is one").apply(&files, findings);
-    said.into_iter()
+    let remaining = read.expect("it is one").apply(&files, findings);
+    remaining
+        .into_iter()
         .map(|finding| format!("{}: {}", finding.lint.name, finding.message))
         .collect()
 }

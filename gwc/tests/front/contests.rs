@@ -285,7 +285,7 @@ fn contending_routes_agree_with_brute_force() {
                 .map(|(index, _)| index)
                 .unwrap_or_else(|| panic!("`{text}` is not a path\n{routes:#?}"))
         };
-        let mut said: Vec<(&str, BTreeSet<usize>)> = Vec::new();
+        let mut reported: Vec<(&str, BTreeSet<usize>)> = Vec::new();
         for finding in &compiled.findings {
             let name = finding.lint.name;
             if !["identical-route", "ambiguous-template", "never-wins"].contains(&name) {
@@ -293,7 +293,7 @@ fn contending_routes_agree_with_brute_force() {
             }
             let (one, other) = (index(finding.span), index(finding.related[0].0));
             // A route that can never win is reported once, whichever route wins.
-            said.push((
+            reported.push((
                 name,
                 match name {
                     "never-wins" => BTreeSet::from([one]),
@@ -321,10 +321,10 @@ fn contending_routes_agree_with_brute_force() {
         for (name, _) in &should {
             *said_of.entry(name).or_default() += 1;
         }
-        said.sort();
+        reported.sort();
         should.sort();
         should.dedup();
-        assert_eq!(said, should, "table {table}\n{routes:#?}");
+        assert_eq!(reported, should, "table {table}\n{routes:#?}");
     }
     assert!(
         said_of.len() == 3 && said_of.values().all(|count| *count >= 20),

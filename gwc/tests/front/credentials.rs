@@ -48,7 +48,7 @@ fn messages_of(rule: &str, gateway: &[(&str, &str)], document: &[(&str, &str)]) 
 
 #[test]
 fn preflight_that_refuses_a_credential_is_found() {
-    let told = |gateway: &[(&str, &str)], document: &[(&str, &str)]| {
+    let messages = |gateway: &[(&str, &str)], document: &[(&str, &str)]| {
         messages_of("credential-not-in-preflight", gateway, document)
     };
     let security = |to: &'static str| ("security: [{key: []}]", to);
@@ -57,18 +57,18 @@ fn preflight_that_refuses_a_credential_is_found() {
             "pages cannot send the credential of `a/a`: `web` does not allow `{field}`"
         )]
     };
-    assert_eq!(told(&[], &[]), one("x-key"));
+    assert_eq!(messages(&[], &[]), one("x-key"));
     assert_eq!(
-        told(&[], &[security("security: [{basic: []}]")]),
+        messages(&[], &[security("security: [{basic: []}]")]),
         one("authorization")
     );
     // Both credentials are required together.
     assert_eq!(
-        told(&[], &[security("security: [{cookie: [], key: []}]")]),
+        messages(&[], &[security("security: [{cookie: [], key: []}]")]),
         one("x-key")
     );
     for headers in ["[X-KEY]", "[\"*\"]"] {
-        assert_eq!(told(&[("[Content-Type]", headers)], &[]), [""; 0]);
+        assert_eq!(messages(&[("[Content-Type]", headers)], &[]), [""; 0]);
     }
     // Pages can send one of the alternatives.
     for security in [
@@ -77,24 +77,24 @@ fn preflight_that_refuses_a_credential_is_found() {
     ] {
         let public = ("x-gateway: {policies", "x-gateway: {public: true, policies");
         let document = [("security: [{key: []}]", security), public];
-        assert_eq!(told(&[], &document), [""; 0], "{security}");
+        assert_eq!(messages(&[], &document), [""; 0], "{security}");
     }
     // If several operations have the policy, the finding names all of them.
     let both = [("x-gateway: {upstream: v}", "x-gateway: {policies: [web]}")];
     assert_eq!(
-        told(&[], &both),
+        messages(&[], &both),
         ["pages cannot send the credential of `a/a`, `a/b`: `web` does not allow `x-key`"]
     );
     let internal = [(
         "{policies: [web, slow]}",
         "{internal: true, policies: [web, slow]}",
     )];
-    assert_eq!(told(&[], &internal), [""; 0]);
+    assert_eq!(messages(&[], &internal), [""; 0]);
 }
 
 #[test]
 fn policy_key_that_reads_a_stripped_field_is_found() {
-    let told = |gateway: &[(&str, &str)], document: &[(&str, &str)]| {
+    let messages = |gateway: &[(&str, &str)], document: &[(&str, &str)]| {
         messages_of("stripped-key", gateway, document)
     };
     let strip = ("{auth: keys}", "{auth: keys, strip_credential: true}");
@@ -103,26 +103,29 @@ fn policy_key_that_reads_a_stripped_field_is_found() {
             "`{key}` is a credential that `a` removes before it is read here"
         )]
     };
-    assert_eq!(told(&[], &[]), [""; 0]);
-    assert_eq!(told(&[], &[strip]), one("header:X-Key"));
+    assert_eq!(messages(&[], &[]), [""; 0]);
+    assert_eq!(messages(&[], &[strip]), one("header:X-Key"));
     let hash = |to: &'static str| ("header:X-Key", to);
     for other in ["consumer", "header:X-Other", "cookie:X-Key"] {
-        assert_eq!(told(&[hash(other)], &[strip]), [""; 0], "{other}");
+        assert_eq!(messages(&[hash(other)], &[strip]), [""; 0], "{other}");
     }
     let cookie = (
         "name: sid, x-gateway: {auth: keys}",
         "name: sid, x-gateway: {auth: keys, strip_credential: true}",
     );
-    assert_eq!(told(&[hash("cookie:sid")], &[cookie]), one("cookie:sid"));
+    assert_eq!(
+        messages(&[hash("cookie:sid")], &[cookie]),
+        one("cookie:sid")
+    );
     // No operation of this API uses the upstream.
     assert_eq!(
-        told(&[], &[strip, ("{upstream: v}", "{upstream: u}")]),
+        messages(&[], &[strip, ("{upstream: v}", "{upstream: u}")]),
         [""; 0]
     );
     // A rate limit that reads the field has the same finding.
     let limit = [hash("consumer"), ("key: consumer", "key: \"header:x-key\"")];
-    assert_eq!(told(&limit, &[strip]), one("header:x-key"));
-    assert_eq!(told(&limit, &[]), [""; 0]);
+    assert_eq!(messages(&limit, &[strip]), one("header:x-key"));
+    assert_eq!(messages(&limit, &[]), [""; 0]);
 }
 
 #[test]

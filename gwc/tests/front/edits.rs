@@ -174,7 +174,7 @@ fn watched(whole: bool, compile: impl FnOnce() -> Compiled) -> Result<Vec<&'stat
             cost: None,
             fail_on: diag::Level::Error,
         };
-        let said = concise::render(&report).len() + human::render(&report, Look::default()).len();
+        let length = concise::render(&report).len() + human::render(&report, Look::default()).len();
         let outside: Vec<String> = compiled
             .findings
             .iter()
@@ -183,7 +183,7 @@ fn watched(whole: bool, compile: impl FnOnce() -> Compiled) -> Result<Vec<&'stat
         let stuck = whole && compiled.lowered.is_none() && !compiled.has_errors();
         let names = compiled.findings.iter().map(|finding| finding.lint.name);
         let names: Vec<_> = names.collect();
-        (said, outside, stuck, names)
+        (length, outside, stuck, names)
     }));
     let took = start.elapsed();
     match run {

@@ -64,8 +64,9 @@ fn lines(compiled: &Compiled) -> Vec<String> {
             related.concat()
         )
     };
-    let told = compiled.findings.iter();
-    told.filter(|finding| finding.level > diag::Level::Info)
+    let findings = compiled.findings.iter();
+    findings
+        .filter(|finding| finding.level > diag::Level::Info)
         .map(line)
         .collect()
 }
@@ -466,11 +467,11 @@ fn wrong_variable_syntax_gets_a_suggestion() {
             ("prod.yaml", PATCH),
         ];
         let compiled = compile::project(Files::in_memory(files, Limits::default()), &Vec::new());
-        let told = compiled
+        let finding = compiled
             .findings
             .iter()
             .find(|finding| finding.lint.name == "bad-value");
-        let help = told
+        let help = finding
             .and_then(|finding| finding.help.clone())
             .unwrap_or_default();
         assert!(

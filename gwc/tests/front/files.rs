@@ -196,16 +196,16 @@ fn references_work_for_every_kind_and_notation() {
         let yaml = format!("a/b: {{c~d: {value}}}\n");
         let value: serde_json::Value = serde_yaml_ng::from_str(value).expect("it is YAML");
         let json = serde_json::json!({"a/b": {"c~d": value}}).to_string();
-        for way in WAYS {
+        for notation in WAYS {
             let document = format!(
-                "openapi: 3.1.0\ninfo: {{title: t, version: \"1\"}}\npaths: {{/h: {{get: {{operationId: here, responses: {{'200': {{description: ok}}}}}}}}}}\ncomponents: {{{kind}: {{X: {{$ref: '{way}'}}}}}}\n"
+                "openapi: 3.1.0\ninfo: {{title: t, version: \"1\"}}\npaths: {{/h: {{get: {{operationId: here, responses: {{'200': {{description: ok}}}}}}}}}}\ncomponents: {{{kind}: {{X: {{$ref: '{notation}'}}}}}}\n"
             );
             let linted = project::memory(&[
                 ("apis/openapi.yaml", &document),
                 ("apis/parts.yaml", &yaml),
                 ("common/parts.json", &json),
             ]);
-            assert_eq!(linted.lines(), "", "{kind} by {way}");
+            assert_eq!(linted.lines(), "", "{kind} by {notation}");
             // A target of the wrong kind is refused; the finding names both ends.
             if matches!(*kind, "schemas" | "examples") {
                 continue;
@@ -223,7 +223,7 @@ fn references_work_for_every_kind_and_notation() {
             let found: Vec<_> = found
                 .filter(|finding| finding.lint.name == "wrong-reference-kind")
                 .collect();
-            assert_eq!(found.len(), 1, "{kind} by {way}: {}", linted.lines());
+            assert_eq!(found.len(), 1, "{kind} by {notation}: {}", linted.lines());
             assert!(found[0].label.starts_with("referenced from here"), "{kind}");
             assert!(found[0].related[0].1.starts_with("defined here"), "{kind}");
         }

@@ -201,10 +201,10 @@ fn junit_and_checkstyle_are_well_formed() {
     let suite = tree
         .descendants()
         .find(|node| node.has_tag_name("testsuite"));
-    let said = suite
+    let failures = suite
         .and_then(|suite| suite.attribute("failures"))
         .map(str::to_owned);
-    assert_eq!(said, Some(count.to_string()));
+    assert_eq!(failures, Some(count.to_string()));
     let nothing = project::text("openapi: 3.0.3\ninfo: {title: t, version: \"1\"}\npaths: {}\n");
     let text = rendered(&nothing, "", "junit");
     let tree = roxmltree::Document::parse(&text).expect("it is XML");

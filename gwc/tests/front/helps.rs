@@ -48,7 +48,7 @@ fn changed(old: &str, new: &str) -> project::Linted {
 fn each_mistake_has_a_help_with_the_correction() {
     assert_eq!(changed("", "").lines(), "");
     let document = "openapi: 3.0.3";
-    for (old, new, told) in [
+    for (old, new, expected) in [
         ("version: 1\n", "version: 2\n", "help: write `1`"),
         (
             document,
@@ -173,7 +173,10 @@ fn each_mistake_has_a_help_with_the_correction() {
         ),
     ] {
         let lines = changed(old, new).lines();
-        assert!(lines.contains(told), "{new} should say {told}:\n{lines}");
+        assert!(
+            lines.contains(expected),
+            "{new} should say {expected}:\n{lines}"
+        );
         assert!(!lines.contains("\\'"), "{lines}");
     }
     let json = project::memory(&[("a.json", "{\"openapi\" \"3.0.3\"}")]).lines();

@@ -39,8 +39,8 @@ components:
 /// Document with these settings of the operation and of schemes.
 fn document(operation: &str, schemes: &[(&str, &str)]) -> String {
     let mut text = DOCUMENT.replace("SAID", operation);
-    for (name, said) in schemes {
-        text = text.replace(name, said);
+    for (name, definition) in schemes {
+        text = text.replace(name, definition);
     }
     for name in ["KEY", "TOKEN", "FOREIGN"] {
         text = text.replace(&format!(", {name}}}"), "}");

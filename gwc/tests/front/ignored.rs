@@ -261,8 +261,8 @@ fn outcome(compiled: &Compiled) -> (Option<String>, Vec<String>, String) {
             .id()
             .to_string()
     });
-    let said = compiled.findings.iter();
-    let said = said.map(|finding| {
+    let findings = compiled.findings.iter();
+    let findings = findings.map(|finding| {
         format!(
             "{:?} {} {}",
             finding.level, finding.lint.name, finding.message
@@ -285,7 +285,7 @@ fn outcome(compiled: &Compiled) -> (Option<String>, Vec<String>, String) {
             settings.lint.clone(),
         )
     });
-    (id, said.collect(), format!("{owners:?} {settings:?}"))
+    (id, findings.collect(), format!("{owners:?} {settings:?}"))
 }
 
 #[test]

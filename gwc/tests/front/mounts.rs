@@ -255,7 +255,7 @@ fn apis_at_several_mounts_agree_with_brute_force() {
             let index = usize::try_from(sources.position(span).line).expect("small") - 4;
             (number, index)
         };
-        let mut said = ExpectedFindings::new();
+        let mut reported = ExpectedFindings::new();
         let mut hidden = BTreeSet::new();
         for finding in &compiled.findings {
             match finding.lint.name {
@@ -266,12 +266,12 @@ fn apis_at_several_mounts_agree_with_brute_force() {
                 {
                     for pair in finding.related[1..].chunks(2) {
                         let pair = BTreeSet::from([route(pair[0].0), route(pair[1].0)]);
-                        said.insert((name, pair));
+                        reported.insert((name, pair));
                     }
                 }
                 name @ ("identical-route" | "ambiguous-template") => {
                     let pair = BTreeSet::from([route(finding.span), route(finding.related[0].0)]);
-                    said.insert((name, pair));
+                    reported.insert((name, pair));
                 }
                 "host-hides-mount" => {
                     let name = finding.message.rsplit('`').nth(1).expect("an API");
@@ -283,26 +283,26 @@ fn apis_at_several_mounts_agree_with_brute_force() {
         // A pair is reported once, with the worst finding in any of its tables.
         let (should, hiding) = expected(&apis, &paths);
         let by_pair =
-            |told: &ExpectedFindings| -> BTreeMap<BTreeSet<Route>, BTreeSet<&'static str>> {
+            |findings: &ExpectedFindings| -> BTreeMap<BTreeSet<Route>, BTreeSet<&'static str>> {
                 let mut map: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
-                for (name, pair) in told {
+                for (name, pair) in findings {
                     map.entry(pair.clone()).or_default().insert(*name);
                 }
                 map
             };
-        let (said, should) = (by_pair(&said), by_pair(&should));
+        let (reported, should) = (by_pair(&reported), by_pair(&should));
         for (pair, names) in &should {
-            let told = said.get(pair).unwrap_or_else(|| {
+            let reported_names = reported.get(pair).unwrap_or_else(|| {
                 panic!("table {table}: {pair:?} {names:?}\n{gateway}\n{documents:#?}")
             });
             assert!(
-                told.is_subset(names),
-                "table {table}: {told:?} {names:?}\n{gateway}"
+                reported_names.is_subset(names),
+                "table {table}: {reported_names:?} {names:?}\n{gateway}"
             );
             // `identical-route` is an error. A warning about the same pair must not replace it.
             if names.contains("identical-route") {
                 assert!(
-                    told.contains("identical-route"),
+                    reported_names.contains("identical-route"),
                     "table {table}: {pair:?}\n{gateway}\n{documents:#?}"
                 );
             }
@@ -311,9 +311,9 @@ fn apis_at_several_mounts_agree_with_brute_force() {
                 .for_each(|name| *seen.entry(name).or_default() += 1);
         }
         assert_eq!(
-            said.len(),
+            reported.len(),
             should.len(),
-            "table {table}: {said:?} {should:?}\n{gateway}\n{documents:#?}"
+            "table {table}: {reported:?} {should:?}\n{gateway}\n{documents:#?}"
         );
         assert_eq!(hidden, hiding, "table {table}\n{gateway}");
         *seen.entry("host-hides-mount").or_default() += hiding.len();

@@ -196,16 +196,16 @@ fn unmatched_allow_public_pattern_gets_a_suggestion() {
     let root = "security: [{key: []}]";
     let linted = found(required, root, ["", "", ""]);
     let lines = linted.lines();
-    let told: Vec<&str> = lines
+    let findings: Vec<&str> = lines
         .lines()
         .filter(|line| line.contains("GW0537"))
         .collect();
-    assert_eq!(told.len(), 2, "{lines}");
+    assert_eq!(findings.len(), 2, "{lines}");
     assert!(
-        told[0].contains("warn[GW0537]: no operation is called `shop/lisst`"),
+        findings[0].contains("warn[GW0537]: no operation is called `shop/lisst`"),
         "{lines}"
     );
-    assert!(told[1].contains("`nowhere/*`"), "{lines}");
+    assert!(findings[1].contains("`nowhere/*`"), "{lines}");
     let near = "defaults: {upstream: u, timeout: 5s}\nrequired: {allow_public: [shpo/a]}";
     let lines = found(near, root, ["", "x-gateway: {internal: true}, ", ""]).lines();
     // `shop/a` is the closest name; `shop/b` and `shop/c` differ in one letter more.

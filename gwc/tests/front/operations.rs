@@ -30,14 +30,14 @@ fn operation_id_of_two_paths_is_found_at_the_second() {
         };
         let compiled = compile::project(files(), &Vec::new());
         assert!(compiled.lowered.is_none());
-        let told: Vec<&str> = compiled
+        let reported: Vec<&str> = compiled
             .findings
             .iter()
             .filter(|finding| finding.lint.name == "duplicate-operation-id")
             .map(|finding| compiled.files.sources.text(finding.span))
             .collect();
         let post = document.contains("post");
-        assert_eq!(told, [if post { "one" } else { "/c" }], "{document}");
+        assert_eq!(reported, [if post { "one" } else { "/c" }], "{document}");
     }
     // Two paths that share a path item without operation ids have two operations.
     let shared = "get: {responses: {\"200\": {description: ok}}}";

@@ -61,9 +61,9 @@ fn every_rule_of_other_linters_has_a_row() {
     assert_eq!(SETS.len(), lists.len());
     for (set, list) in SETS.iter().zip(lists) {
         let theirs: BTreeSet<&str> = list.split_whitespace().collect();
-        let told: BTreeSet<&str> = set.rows.iter().map(|(rule, _, _)| *rule).collect();
-        assert_eq!(told, theirs, "{}", set.name);
-        assert_eq!(told.len(), set.rows.len(), "{}", set.name);
+        let mapped: BTreeSet<&str> = set.rows.iter().map(|(rule, _, _)| *rule).collect();
+        assert_eq!(mapped, theirs, "{}", set.name);
+        assert_eq!(mapped.len(), set.rows.len(), "{}", set.name);
     }
 }
 

@@ -44,13 +44,13 @@ components:
 ",
     );
     let lines = linted.lines();
-    for said in [
+    for expected in [
         "`gett` is not a method; help: did you mean `get`?",
         "did you mean `key`?",
         "does not exist; help: did you mean `Ok`?",
         "`any` is an unknown value; help: one of `array`, `boolean`",
     ] {
-        assert!(lines.contains(said), "{said}\n{lines}");
+        assert!(lines.contains(expected), "{expected}\n{lines}");
     }
 }
 

@@ -40,9 +40,9 @@ fn plain() -> String {
 
 #[track_caller]
 fn runs(compiled: &Compiled) -> &bundle::ir::Gateway {
-    let told: Vec<_> = compiled.findings.iter().map(|one| &one.message).collect();
+    let messages: Vec<_> = compiled.findings.iter().map(|one| &one.message).collect();
     let lowered = compiled.lowered.as_ref();
-    &lowered.unwrap_or_else(|| panic!("{told:?}")).gateway
+    &lowered.unwrap_or_else(|| panic!("{messages:?}")).gateway
 }
 
 /// Findings, except the one that no operation requires credentials.

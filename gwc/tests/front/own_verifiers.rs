@@ -64,9 +64,9 @@ fn plain() -> String {
 
 #[track_caller]
 fn runs(compiled: &Compiled) -> &bundle::ir::Gateway {
-    let told: Vec<_> = compiled.findings.iter().map(|one| &one.message).collect();
+    let messages: Vec<_> = compiled.findings.iter().map(|one| &one.message).collect();
     let lowered = compiled.lowered.as_ref();
-    &lowered.unwrap_or_else(|| panic!("{told:?}")).gateway
+    &lowered.unwrap_or_else(|| panic!("{messages:?}")).gateway
 }
 
 fn findings_of(compiled: &Compiled) -> Vec<(&str, &str)> {
@@ -292,7 +292,7 @@ fn verifiers_of_one_scheme_need_different_issuers() {
          same: {kind: jwt, issuer: \"https://idp.example\", audience: [t], algorithms: [ES256]}\n  \
          partner: {kind: jwt, issuer: \"https://partner.example\", audience: [s], algorithms: [ES256]}\n  \
          any: {kind: introspection, url: \"https://i.example/i\", client_id: c, client_secret: \"${env:GWS_I}\"}\n";
-    for (list, said) in [
+    for (list, expected) in [
         ("[idp, partner]", None),
         ("[idp]", None),
         (
@@ -324,6 +324,6 @@ fn verifiers_of_one_scheme_need_different_issuers() {
             .filter(|found| found.level == diag::Level::Error)
             .map(|found| found.message.as_str())
             .collect();
-        assert_eq!(errors, said.into_iter().collect::<Vec<_>>(), "{list}");
+        assert_eq!(errors, expected.into_iter().collect::<Vec<_>>(), "{list}");
     }
 }

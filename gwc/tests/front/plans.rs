@@ -40,9 +40,9 @@ required: {{allow_public: [\"a/open\"]}}
 }
 
 fn chain(compiled: &Compiled, key: &str) -> Vec<String> {
-    let told: Vec<_> = compiled.findings.iter().map(|one| &one.message).collect();
+    let messages: Vec<_> = compiled.findings.iter().map(|one| &one.message).collect();
     let lowered = compiled.lowered.as_ref();
-    let gateway = &lowered.unwrap_or_else(|| panic!("{told:?}")).gateway;
+    let gateway = &lowered.unwrap_or_else(|| panic!("{messages:?}")).gateway;
     let api = gateway.apis.get("a").unwrap();
     let operation = api.operations.get(key).unwrap();
     let links = api.treatments[operation.treatment as usize].chain.iter();
@@ -136,8 +136,8 @@ fn mistakes_in_plans_are_reported_at_their_place() {
         let compiled = project(plans, consumer, "set");
         let mut found = compiled.findings.iter();
         let found = found.find(|one| one.lint.name == lint && one.message == message);
-        let told: Vec<_> = compiled.findings.iter().map(|one| &one.message).collect();
-        let found = found.unwrap_or_else(|| panic!("{plans}: {told:?}"));
+        let messages: Vec<_> = compiled.findings.iter().map(|one| &one.message).collect();
+        let found = found.unwrap_or_else(|| panic!("{plans}: {messages:?}"));
         assert_eq!(compiled.files.sources.text(found.span), place);
     }
 }

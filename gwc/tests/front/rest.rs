@@ -42,8 +42,8 @@ fn wrong(gateway: &str, a: &str) -> Vec<String> {
         .collect()
 }
 
-fn root(said: &str) -> String {
-    A.replace("x-gateway: {}", &format!("x-gateway: {{{said}}}"))
+fn root(settings: &str) -> String {
+    A.replace("x-gateway: {}", &format!("x-gateway: {{{settings}}}"))
 }
 
 /// Key, kind of requests, upstream, and number of policies of each operation.
@@ -51,7 +51,7 @@ fn operations(gateway: &str, a: &str) -> Vec<(String, Owns, String, usize)> {
     let compiled = compiled(gateway, a);
     let lowered = compiled.lowered.as_ref().expect("it compiles");
     let api = lowered.gateway.apis.get("a").expect("the API");
-    let told = api.operations.iter().map(|operation| {
+    let operations = api.operations.iter().map(|operation| {
         let treatment = &api.treatments[operation.treatment as usize];
         let upstream = treatment.upstream.clone();
         (
@@ -61,7 +61,7 @@ fn operations(gateway: &str, a: &str) -> Vec<(String, Owns, String, usize)> {
             treatment.chain.len(),
         )
     });
-    told.collect()
+    operations.collect()
 }
 
 #[test]
@@ -128,11 +128,13 @@ fn internal_paths_are_listed_beside_unmatched() {
 
 #[test]
 fn unmatched_without_security_needs_public() {
-    let open = |said: &str| {
-        root(said).replace("security: [{key: []}]\n", "").replace(
-            "{operationId: get, ",
-            "{operationId: get, security: [{key: []}], ",
-        )
+    let open = |settings: &str| {
+        root(settings)
+            .replace("security: [{key: []}]\n", "")
+            .replace(
+                "{operationId: get, ",
+                "{operationId: get, security: [{key: []}], ",
+            )
     };
     let plain = gateway("a: {path: a.yaml}", "");
     let round = "way-round: `a#unmatched` may bypass the protection of 2 of the operations beside \
@@ -291,9 +293,9 @@ fn two_apis_cannot_own_equal_unmatched_requests() {
 }
 
 /// A document with protected operations, and an open path item with `said` in its `x-gateway`.
-fn beside(said: &str) -> String {
+fn beside(settings: &str) -> String {
     let open = format!(
-        "paths:\n  /open:\n    x-gateway: {{{said}}}\n    get: {{operationId: open, security: [], \
+        "paths:\n  /open:\n    x-gateway: {{{settings}}}\n    get: {{operationId: open, security: [], \
          x-gateway: {{public: true}}, responses: {{\"200\": {{description: fine}}}}}}\n  \
          /open/own: {{get: {{operationId: own, responses: {{\"200\": {{description: fine}}}}}}}}\n"
     );
@@ -349,9 +351,9 @@ fn path_readings_keep_bypasses_forward_auth() {
         "policies: {ask: {kind: forward_auth, upstream: v}}\ndefaults:",
     );
     let round = "way-round: `a/open` may bypass the decision of `v` about its path";
-    let document = |said: &str| {
+    let document = |settings: &str| {
         let open = format!(
-            "paths:\n  /open:\n    x-gateway: {{{said}}}\n    get: {{operationId: open, \
+            "paths:\n  /open:\n    x-gateway: {{{settings}}}\n    get: {{operationId: open, \
              responses: {{\"200\": {{description: fine}}}}}}\n"
         );
         A.replace("paths:\n", &open)
@@ -381,9 +383,9 @@ fn path_readings_keep_without_effect_is_found() {
          quick: {kind: authorize, expression: \"request.method == 'GET'\"}\ndefaults:",
     );
     let idle = "way-round: `keep` has no effect on `a/open`";
-    let document = |said: &str| {
+    let document = |settings: &str| {
         let open = format!(
-            "paths:\n  /open:\n    x-gateway: {{{said}}}\n    get: {{operationId: open, \
+            "paths:\n  /open:\n    x-gateway: {{{settings}}}\n    get: {{operationId: open, \
              responses: {{\"200\": {{description: fine}}}}}}\n"
         );
         A.replace("paths:\n", &open)
@@ -410,15 +412,15 @@ fn path_readings_keep_without_effect_is_found() {
 
 #[test]
 fn nearest_path_readings_setting_applies() {
-    let said = |gateway: &str, a: &str| -> Vec<(String, bool)> {
+    let kept_readings = |gateway: &str, a: &str| -> Vec<(String, bool)> {
         let compiled = compiled(gateway, a);
         let lowered = compiled.lowered.as_ref().expect("it compiles");
         let api = lowered.gateway.apis.get("a").expect("the API");
-        let told = api.operations.iter().map(|operation| {
+        let operations = api.operations.iter().map(|operation| {
             let treatment = &api.treatments[operation.treatment as usize];
             (operation.key.clone(), !treatment.path_readings.is_strict())
         });
-        told.collect()
+        operations.collect()
     };
     let keys = |keeps: [bool; 3]| -> Vec<(String, bool)> {
         let keys = ["a/get", "a/open", "a/own"].map(str::to_owned);
@@ -426,21 +428,27 @@ fn nearest_path_readings_setting_applies() {
     };
     let plain = gateway("a: {path: a.yaml}", "");
     let kept = plain.replace("timeout: 5s", "timeout: 5s, path_readings: keep");
-    assert_eq!(said(&plain, &beside("")), keys([false, false, false]));
-    assert_eq!(said(&kept, &beside("")), keys([true, true, true]));
+    assert_eq!(
+        kept_readings(&plain, &beside("")),
+        keys([false, false, false])
+    );
+    assert_eq!(kept_readings(&kept, &beside("")), keys([true, true, true]));
     let strict = "path_readings: strict";
-    assert_eq!(said(&kept, &beside(strict)), keys([true, false, true]));
+    assert_eq!(
+        kept_readings(&kept, &beside(strict)),
+        keys([true, false, true])
+    );
     let root = beside("path_readings: keep").replace(
         "x-gateway: {}\n",
         "x-gateway: {defaults: {path_readings: strict}}\n",
     );
-    assert_eq!(said(&kept, &root), keys([false, true, false]));
+    assert_eq!(kept_readings(&kept, &root), keys([false, true, false]));
     // A path that can itself be read as another path gets `keep`, unless the document sets another
     // value.
     let loose = beside("").replace("/open:", "\"/open;v=1\":");
-    assert_eq!(said(&plain, &loose), keys([false, true, false]));
+    assert_eq!(kept_readings(&plain, &loose), keys([false, true, false]));
     let loose = beside(strict).replace("/open:", "\"/open;v=1\":");
-    assert_eq!(said(&plain, &loose), keys([false, false, false]));
+    assert_eq!(kept_readings(&plain, &loose), keys([false, false, false]));
 }
 
 #[test]

@@ -165,7 +165,7 @@ fn overlap_findings_agree_with_brute_force() {
                 .to_owned()
         };
         let pair = |one: String, other: String| BTreeSet::from([one, other]);
-        let mut said: Vec<(String, BTreeSet<String>)> = compiled
+        let mut reported: Vec<(String, BTreeSet<String>)> = compiled
             .findings
             .iter()
             .filter(|finding| {
@@ -195,10 +195,10 @@ fn overlap_findings_agree_with_brute_force() {
                 }
             }
         }
-        said.sort();
+        reported.sort();
         should.sort();
-        if said != should {
-            wrong.push(format!("{routes:?}\n  said {said:?}\n  not {should:?}"));
+        if reported != should {
+            wrong.push(format!("{routes:?}\n  said {reported:?}\n  not {should:?}"));
         }
     }
     assert_eq!(kinds.len(), 3, "{kinds:?}");

@@ -114,7 +114,7 @@ fn credentials_are_reported_30_days_before_end() {
             "issuer: \"https://idp.example\", subject: s".to_owned(),
         ),
     ] {
-        for (end, said) in [
+        for (end, expected) in [
             // A credential is valid until the end of its last day, so this one ends in more than 30
             // days.
             ("2026-01-31", None),
@@ -135,14 +135,14 @@ fn credentials_are_reported_30_days_before_end() {
                 .find(|finding| finding.lint.name == "credential-ends");
             assert_eq!(
                 found.is_some(),
-                said.is_some(),
+                expected.is_some(),
                 "{list} {end}: {findings:?}"
             );
-            let (Some(found), Some((said, level))) = (found, said) else {
+            let (Some(found), Some((expected, level))) = (found, expected) else {
                 continue;
             };
             assert!(
-                found.message.contains(said),
+                found.message.contains(expected),
                 "{list} {end}: {}",
                 found.message
             );
@@ -161,7 +161,7 @@ fn signing_key_is_reported_30_days_before_end() {
     };
     // Unix time of 2026-01-01T00:00:00Z.
     let now_s = 1_767_225_600;
-    for (state, end, said) in [
+    for (state, end, expected) in [
         ("active", "2026-02-01T00:00:00Z", None),
         ("active", "2026-01-31T00:00:00Z", Some("expires in 30 days")),
         ("active", "2026-01-02T23:00:00Z", Some("expires in 1 day (")),
@@ -179,11 +179,15 @@ fn signing_key_is_reported_30_days_before_end() {
             .filter(|finding| finding.lint.name == "signing-key-ends")
             .map(|finding| finding.message.as_str())
             .collect();
-        assert_eq!(found.len(), usize::from(said.is_some()), "{end}: {found:?}");
+        assert_eq!(
+            found.len(),
+            usize::from(expected.is_some()),
+            "{end}: {found:?}"
+        );
         assert!(
             found
                 .iter()
-                .all(|found| found.contains(said.unwrap_or_default())),
+                .all(|found| found.contains(expected.unwrap_or_default())),
             "{end}: {found:?}"
         );
     }

@@ -22,9 +22,9 @@ fn project(servers: &str, paths: &str) -> Compiled {
 /// Destination of requests to each path: an upstream, or shares.
 #[track_caller]
 fn destinations(compiled: &Compiled) -> Vec<(String, String)> {
-    let told: Vec<_> = compiled.findings.iter().map(|one| &one.message).collect();
+    let messages: Vec<_> = compiled.findings.iter().map(|one| &one.message).collect();
     let lowered = compiled.lowered.as_ref();
-    let gateway = &lowered.unwrap_or_else(|| panic!("{told:?}")).gateway;
+    let gateway = &lowered.unwrap_or_else(|| panic!("{messages:?}")).gateway;
     let api = gateway.apis.get("api").expect("it is there");
     let all = api.operations.iter().map(|operation| {
         let treatment = &api.treatments[operation.treatment as usize];
@@ -122,7 +122,7 @@ fn contradictory_shares_of_servers_are_reported() {
     };
     let (a, b) = (to("a"), to("b"));
     let both = format!("{}, {}", part("a", 1), part("b", 1));
-    for (servers, paths, told) in [
+    for (servers, paths, expected) in [
         (
             "{url: /, x-gateway: {weight: 1}}".to_owned(),
             plain.clone(),
@@ -157,8 +157,8 @@ fn contradictory_shares_of_servers_are_reported() {
     ] {
         let compiled = project(&servers, &paths);
         let messages: Vec<&str> = compiled.findings.iter().map(|one| &*one.message).collect();
-        let found = messages.iter().filter(|message| message.contains(told));
-        assert_eq!(found.count(), 1, "{told}: {messages:#?}");
+        let found = messages.iter().filter(|message| message.contains(expected));
+        assert_eq!(found.count(), 1, "{expected}: {messages:#?}");
     }
 }
 

@@ -71,9 +71,9 @@ fn target_url_with_another_meaning_is_refused() {
 #[test]
 fn listener_with_a_wrong_address_is_one_finding() {
     let gateway = gateway("", FINE) + "listeners: {public: {address: \"localhost:8080\"}}\n";
-    let told = findings_of(&gateway);
-    let [(place, message)] = &told[..] else {
-        panic!("{told:?}");
+    let reported = findings_of(&gateway);
+    let [(place, message)] = &reported[..] else {
+        panic!("{reported:?}");
     };
     assert_eq!(place, "\"localhost:8080\"");
     assert!(message.starts_with("GW0104: "), "{message}");
@@ -113,10 +113,10 @@ fn any_address_of_this_machine_is_the_gateway_itself() {
         let text = gateway("", &format!("targets: {{a: {{url: \"http://{target}\"}}}}"));
         let text = format!("{text}listeners: {{public: {{address: \"{listener}\"}}}}\n");
         let found = findings_of(&text);
-        let told = found
+        let is_reported = found
             .iter()
             .any(|(_, message)| message.starts_with("GW0535"));
-        assert_eq!(told, is_loop, "{listener} {target}: {found:?}");
+        assert_eq!(is_reported, is_loop, "{listener} {target}: {found:?}");
     }
 }
 

@@ -104,13 +104,13 @@ fn real_documents_have_no_undeserved_errors() {
             .collect();
         let expected: Vec<_> = ERRORS.iter().filter(|row| row.0 == document).collect();
         let count: usize = expected.iter().map(|(_, _, count, _)| count).sum();
-        let said =
+        let line =
             |finding: &&diag::Diagnostic| format!("{}: {}", finding.lint.name, finding.message);
         assert_eq!(
             errors.len(),
             count,
             "{document}: {:#?}",
-            errors.iter().map(said).collect::<Vec<_>>()
+            errors.iter().map(line).collect::<Vec<_>>()
         );
         for (_, name, count, why) in expected {
             let found = errors.iter().filter(|finding| finding.lint.name == *name);

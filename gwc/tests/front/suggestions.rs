@@ -134,8 +134,8 @@ fn a_free_value_that_json_lacks_is_refused() {
     ] {
         let found = with_schema(&format!("{{{value}}}"));
         let expected = "expected a finite number, found `";
-        let told = found.iter().filter(|one| one.contains(expected));
-        assert_eq!(told.count(), 1, "{value}: {found:?}");
+        let matching = found.iter().filter(|one| one.contains(expected));
+        assert_eq!(matching.count(), 1, "{value}: {found:?}");
     }
     // In quotes, `.nan` is a string, which is a valid default.
     assert_eq!(with_schema("{default: '.nan'}"), Vec::<String>::new());

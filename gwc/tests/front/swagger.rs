@@ -260,7 +260,7 @@ fn swagger_mistakes_have_places_in_the_2_0_text() {
         assert!(SHOP.contains(old), "{old}");
         let linted = project::text(&SHOP.replacen(old, new, 1));
         let sources = &linted.files.sources;
-        let said: Vec<String> = linted
+        let reported: Vec<String> = linted
             .findings
             .iter()
             .map(|finding| {
@@ -272,8 +272,8 @@ fn swagger_mistakes_have_places_in_the_2_0_text() {
                 )
             })
             .collect();
-        if !said.iter().any(|said| said == expected) {
-            wrong.push(format!("{new}: not `{expected}` but {said:#?}"));
+        if !reported.iter().any(|reported| reported == expected) {
+            wrong.push(format!("{new}: not `{expected}` but {reported:#?}"));
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
@@ -398,11 +398,11 @@ fn findings_of(text: &str) -> Vec<(String, &'static str)> {
     let linted = project::text(&format!("{HEAD}{text}"));
     let findings = linted.findings.iter();
     let findings = findings.filter(|finding| finding.level >= diag::Level::Warn);
-    let told = findings.map(|finding| {
+    let lines = findings.map(|finding| {
         let at = linted.files.sources.text(finding.span).to_owned();
         (at, finding.lint.name)
     });
-    told.collect()
+    lines.collect()
 }
 
 #[test]

@@ -184,7 +184,7 @@ fn merge_keys_merge() {
 
 #[test]
 fn yaml_mistakes_are_reported_at_their_place() {
-    for (text, said) in [
+    for (text, expected) in [
         ("a: 1\nb: 2\na: 3\n", "duplicate-map-key 3:1"),
         ("&x {b: *x}\n", "cyclic-alias 1:8"),
         ("a: &x [1, [*x]]\n", "cyclic-alias 1:12"),
@@ -209,7 +209,7 @@ fn yaml_mistakes_are_reported_at_their_place() {
         ("a: b[1\n c: 2\n", "malformed-yaml 2:2"),
         ("a: 'ä\u{0}'\n", "not-text 1:6"),
     ] {
-        assert_eq!(yaml(text).finding_lines(), [said], "{text:?}");
+        assert_eq!(yaml(text).finding_lines(), [expected], "{text:?}");
     }
     let two = yaml("{a: 1, a: 2, b: 3, b: 4}");
     assert_eq!(

@@ -234,11 +234,11 @@ fn stops_at(word: &str, gateway: &Value, document: &Value) -> bool {
         ("api.yaml", document.as_str()),
     ];
     let compiled = model::compile::project(Files::in_memory(files, Limits::default()), &Vec::new());
-    let told = compiled.findings.iter().any(|finding| {
+    let is_reported = compiled.findings.iter().any(|finding| {
         let text = compiled.files.sources.text(finding.span);
         finding.lint.name == "not-available" && text.trim_matches('"') == word
     });
-    told && compiled.lowered.is_none()
+    is_reported && compiled.lowered.is_none()
 }
 
 #[test]

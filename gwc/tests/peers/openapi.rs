@@ -107,15 +107,15 @@ fn compare(path: &Path, theirs: &OpenAPI) -> Result<usize, String> {
     };
     let theirs = their_operations(theirs);
     let ours = our_operations(&files, &spec);
-    for (key, told) in &theirs {
+    for (key, their) in &theirs {
         let Some(ours) = ours.get(key) else {
             return Err(format!("we do not have {key:?}"));
         };
-        let same = ours.id == told.id
-            && ours.security == told.security
-            && (told.parameters.is_none() || ours.parameters == told.parameters);
+        let same = ours.id == their.id
+            && ours.security == their.security
+            && (their.parameters.is_none() || ours.parameters == their.parameters);
         if !same {
-            return Err(format!("{key:?}: ours {ours:?}, theirs {told:?}"));
+            return Err(format!("{key:?}: ours {ours:?}, theirs {their:?}"));
         }
     }
     // openapiv3 omits paths that are references.
@@ -177,7 +177,7 @@ fn our_operations(files: &Files, spec: &Spec) -> BTreeMap<Key, OperationFacts> {
                 names.collect()
             });
             let parameters = operation.parameters.iter();
-            let told = OperationFacts {
+            let facts = OperationFacts {
                 id: operation.operation_id.as_ref().map(|id| id.value.clone()),
                 parameters: Some(
                     parameters
@@ -187,7 +187,7 @@ fn our_operations(files: &Files, spec: &Spec) -> BTreeMap<Key, OperationFacts> {
                 security,
             };
             let method = operation.method.0.to_ascii_lowercase();
-            all.insert((item.template.value.clone(), method), told);
+            all.insert((item.template.value.clone(), method), facts);
         }
     }
     all
@@ -224,12 +224,12 @@ fn their_operations(document: &OpenAPI) -> BTreeMap<Key, OperationFacts> {
                     .map(|one| one.keys().cloned().collect())
                     .collect()
             });
-            let told = OperationFacts {
+            let facts = OperationFacts {
                 id: operation.operation_id.clone(),
                 parameters,
                 security,
             };
-            all.insert((path.clone(), method.to_owned()), told);
+            all.insert((path.clone(), method.to_owned()), facts);
         }
     }
     all

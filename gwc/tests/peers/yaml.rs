@@ -75,22 +75,22 @@ fn compare(shown: &str, text: &str) -> Result<usize, Vec<String>> {
     let mut failures = Vec::new();
     let mut equal = 0;
     for (name, events) in PEERS {
-        let known = |said: &str| {
+        let known = |failure: &str| {
             let mut cases = CORPUS.iter();
             cases.any(|(path, peer, begin, _)| {
-                shown.ends_with(path) && *peer == name && said.starts_with(begin)
+                shown.ends_with(path) && *peer == name && failure.starts_with(begin)
             })
         };
-        let said = match (&ours, events(text).and_then(|events| tree(&events))) {
+        let difference = match (&ours, events(text).and_then(|events| tree(&events))) {
             (Ok(ours), Ok(theirs)) => difference(ours, &theirs),
             (Ok(_), Err(error)) => Some(format!(": it refuses the text: {error}")),
             (Err(findings), Ok(_)) => Some(format!(": we find {findings:?}, it finds nothing")),
             (Err(_), Err(_)) => None,
         };
-        match said {
+        match difference {
             None => equal += 1,
-            Some(said) if known(&said) => {}
-            Some(said) => failures.push(format!("{shown}: {name} {said}")),
+            Some(difference) if known(&difference) => {}
+            Some(difference) => failures.push(format!("{shown}: {name} {difference}")),
         }
     }
     if failures.is_empty() {

@@ -441,28 +441,28 @@ fn the_order_of_requirements_agrees_with_every_caller() {
         100_000
     };
     let all = credentials();
-    let mut told: BTreeMap<String, usize> = BTreeMap::new();
+    let mut verdicts: BTreeMap<String, usize> = BTreeMap::new();
     let threads: Vec<_> = (0..4u64)
         .map(|seed| {
             let (all, shown) = (all.clone(), shown());
             std::thread::spawn(move || {
                 let mut dice = Dice::new(seed);
-                let mut told: BTreeMap<String, usize> = BTreeMap::new();
+                let mut verdicts: BTreeMap<String, usize> = BTreeMap::new();
                 for _ in 0..pairs / 4 {
-                    pair(&mut dice, (&all, &shown), &mut told);
+                    pair(&mut dice, (&all, &shown), &mut verdicts);
                 }
-                told
+                verdicts
             })
         })
         .collect();
     for thread in threads {
         for (verdict, count) in thread.join().expect("no panic") {
-            *told.entry(verdict).or_default() += count;
+            *verdicts.entry(verdict).or_default() += count;
         }
     }
     assert!(
-        told.values().all(|count| *count > pairs / 100) && told.len() == 4,
-        "{told:?}"
+        verdicts.values().all(|count| *count > pairs / 100) && verdicts.len() == 4,
+        "{verdicts:?}"
     );
 }
 
@@ -472,7 +472,7 @@ fn the_order_of_requirements_agrees_with_every_caller() {
 fn pair(
     dice: &mut Dice,
     (all, shown): (&[CallerCredential], &[CallerCredential]),
-    told: &mut BTreeMap<String, usize>,
+    verdicts: &mut BTreeMap<String, usize>,
 ) {
     let mut old_verifiers: Vec<Verifier> = (0..3).map(|_| verifier(dice)).collect();
     old_verifiers.extend([certificates(dice), certificates(dice)]);
@@ -492,19 +492,23 @@ fn pair(
     let verdict = built(&old, &old_verifiers).verdict(&built(&new, &new_verifiers));
     let (mut more, mut fewer) = (false, false);
     let telling = [0, 1].map(|place| -> Vec<&CallerCredential> {
-        let asked = asked_at(place, &old, &old_verifiers);
-        let asked: Vec<(&Verifier, [bool; 2])> = asked
+        let by_token = asked_at(place, &old, &old_verifiers);
+        let by_token: Vec<(&Verifier, [bool; 2])> = by_token
             .into_iter()
             .chain(asked_at(place, &new, &new_verifiers))
             .collect();
-        all.iter().filter(|held| is_telling(held, &asked)).collect()
+        all.iter()
+            .filter(|held| is_telling(held, &by_token))
+            .collect()
     });
-    let asked: Vec<(&Verifier, [bool; 2])> = asked_at(CERTIFICATE, &old, &old_verifiers)
+    let by_certificate: Vec<(&Verifier, [bool; 2])> = asked_at(CERTIFICATE, &old, &old_verifiers)
         .into_iter()
         .chain(asked_at(CERTIFICATE, &new, &new_verifiers))
         .collect();
-    let shown: Vec<&CallerCredential> =
-        shown.iter().filter(|held| is_shown(held, &asked)).collect();
+    let shown: Vec<&CallerCredential> = shown
+        .iter()
+        .filter(|held| is_shown(held, &by_certificate))
+        .collect();
     'all: for first in &telling[0] {
         for second in &telling[1] {
             for third in &shown {
@@ -531,7 +535,7 @@ fn pair(
         verdict, expected,
         "{old:?} {old_verifiers:?}\n{new:?} {new_verifiers:?}"
     );
-    *told.entry(format!("{verdict:?}")).or_default() += 1;
+    *verdicts.entry(format!("{verdict:?}")).or_default() += 1;
 }
 
 /// Verifiers that a requirement uses at a place. The booleans are true if it needs a scope, and a
@@ -554,31 +558,33 @@ fn asked_at<'v>(
 
 /// True if the credential has only properties that one of the requirements checks. Other properties
 /// make no difference.
-fn is_telling(held: &CallerCredential, asked: &[(&Verifier, [bool; 2])]) -> bool {
+fn is_telling(held: &CallerCredential, requirements: &[(&Verifier, [bool; 2])]) -> bool {
     let CallerCredential::Known(facts) = held else {
         return true;
     };
     let tokens = || {
-        asked.iter().filter_map(|(verifier, _)| match verifier {
-            Verifier::Key | Verifier::Certificate { .. } => None,
-            Verifier::Token {
-                keys,
-                issuer,
-                audience,
-                algorithms,
-                leeway_ms,
-                claim,
-                bindings,
-            } => Some((
-                keys, issuer, audience, algorithms, leeway_ms, claim, bindings,
-            )),
-        })
+        requirements
+            .iter()
+            .filter_map(|(verifier, _)| match verifier {
+                Verifier::Key | Verifier::Certificate { .. } => None,
+                Verifier::Token {
+                    keys,
+                    issuer,
+                    audience,
+                    algorithms,
+                    leeway_ms,
+                    claim,
+                    bindings,
+                } => Some((
+                    keys, issuer, audience, algorithms, leeway_ms, claim, bindings,
+                )),
+            })
     };
     let is_key = |(verifier, _): &(&Verifier, [bool; 2])| matches!(verifier, Verifier::Key);
     let no_token = tokens().next().is_none();
-    (!facts.key || asked.iter().any(is_key))
-        && (!facts.scope || asked.iter().any(|(_, [scope, _])| *scope))
-        && (!facts.role || asked.iter().any(|(_, [_, role])| *role))
+    (!facts.key || requirements.iter().any(is_key))
+        && (!facts.scope || requirements.iter().any(|(_, [scope, _])| *scope))
+        && (!facts.role || requirements.iter().any(|(_, [_, role])| *role))
         && (!facts.claim || tokens().any(|token| *token.5))
         && facts
             .keys
@@ -606,7 +612,7 @@ fn is_telling(held: &CallerCredential, asked: &[(&Verifier, [bool; 2])]) -> bool
 }
 
 /// True if the certificate has only properties that one of the requirements checks.
-fn is_shown(held: &CallerCredential, asked: &[(&Verifier, [bool; 2])]) -> bool {
+fn is_shown(held: &CallerCredential, requirements: &[(&Verifier, [bool; 2])]) -> bool {
     let CallerCredential::Certificate {
         of_connection,
         of_proxy,
@@ -617,14 +623,16 @@ fn is_shown(held: &CallerCredential, asked: &[(&Verifier, [bool; 2])]) -> bool {
         return true;
     };
     let certificates = || {
-        asked.iter().filter_map(|(verifier, _)| match verifier {
-            Verifier::Certificate {
-                from_proxy,
-                names,
-                ids,
-            } => Some((*from_proxy, names, ids)),
-            Verifier::Key | Verifier::Token { .. } => None,
-        })
+        requirements
+            .iter()
+            .filter_map(|(verifier, _)| match verifier {
+                Verifier::Certificate {
+                    from_proxy,
+                    names,
+                    ids,
+                } => Some((*from_proxy, names, ids)),
+                Verifier::Key | Verifier::Token { .. } => None,
+            })
     };
     (!of_connection || certificates().any(|one| !one.0))
         && (!of_proxy || certificates().any(|one| one.0))

@@ -67,7 +67,7 @@ fn changed_trusted_ranges_show_the_difference() {
             "{GATEWAY}listeners: {{public: {{address: \"127.0.0.1:8080\", trusted_proxies: [{proxies}]}}}}\n"
         )
     };
-    let told = |old: &str, new: &str| -> Vec<(String, String)> {
+    let changes_of = |old: &str, new: &str| -> Vec<(String, String)> {
         let plan = planned(&at(old), &at(new));
         let changes = plan.changes.iter();
         changes
@@ -81,15 +81,15 @@ fn changed_trusted_ranges_show_the_difference() {
     };
     let one = |class: &str, text: &str| vec![(class.to_owned(), text.to_owned())];
     assert_eq!(
-        told("10.0.0.0/9", "10.0.0.0/8"),
+        changes_of("10.0.0.0/9", "10.0.0.0/8"),
         one("weaken", "null \"10.128.0.0/9 of 10.0.0.0/8\"")
     );
     assert_eq!(
-        told("10.0.0.0/8", "10.0.0.0/9"),
+        changes_of("10.0.0.0/8", "10.0.0.0/9"),
         one("strengthen", "\"10.128.0.0/9 of 10.0.0.0/8\" null")
     );
     // IPv4 addresses in IPv6 notation are the same peers and give the same bundle.
-    assert_eq!(told("10.0.0.0/8", "\"::ffff:10.0.0.0/104\""), []);
+    assert_eq!(changes_of("10.0.0.0/8", "\"::ffff:10.0.0.0/104\""), []);
 }
 
 #[test]

@@ -115,7 +115,7 @@ impl Tally {
         let (was, is) = (Naive::new(&old, paths), Naive::new(&new, paths));
         let expected = differences(&was, &is, paths);
         let hides = |tables: &[Mounted]| tables.iter().any(|one| !one.hidden.is_empty());
-        let mut said: BTreeMap<Cell, Witness> = BTreeMap::new();
+        let mut shown_cells: BTreeMap<Cell, Witness> = BTreeMap::new();
         let mut unshown: BTreeSet<Cell> = BTreeSet::new();
         let moves = plan.changes.iter().filter(|change| {
             change.section == Section::Routing
@@ -128,7 +128,7 @@ impl Tally {
             let text = |value: &serde_json::Value| value.as_str().map(str::to_owned);
             let cell = (text(&change.old), text(&change.new));
             match &change.witness {
-                Some(witness) => drop(said.insert(cell, witness.clone())),
+                Some(witness) => drop(shown_cells.insert(cell, witness.clone())),
                 // All requests of the cell have the path of an internal operation in another letter
                 // case, which the gateway refuses in both versions.
                 None if hides(&old) || hides(&new) => {
@@ -143,7 +143,7 @@ impl Tally {
         }
         let keys = |cells: BTreeSet<&Cell>| cells.into_iter().cloned().collect::<Vec<_>>();
         assert_eq!(
-            keys(said.keys().chain(&unshown).collect()),
+            keys(shown_cells.keys().chain(&unshown).collect()),
             keys(expected.keys().collect()),
             "{}",
             shown()
@@ -156,9 +156,9 @@ impl Tally {
             .collect();
         assert_eq!(shadows, shadowed(&was, &is, paths), "{}", shown());
         self.shadows += shadows.len() as u64;
-        for (cell, witness) in &said {
-            let asked = (was.owner(witness), is.owner(witness));
-            assert_eq!(&asked, cell, "{witness:?}\n{}", shown());
+        for (cell, witness) in &shown_cells {
+            let owners = (was.owner(witness), is.owner(witness));
+            assert_eq!(&owners, cell, "{witness:?}\n{}", shown());
             let size = witness.method.len() + witness.url.len() - "http://".len()
                 + witness
                     .headers
@@ -177,7 +177,7 @@ impl Tally {
         }
         self.unshown += unshown
             .iter()
-            .filter(|cell| !said.contains_key(cell))
+            .filter(|cell| !shown_cells.contains_key(cell))
             .count() as u64;
         self.cells += expected.len() as u64;
         self.compared += 1;

@@ -100,9 +100,10 @@ fn copies_and_shares_are_bound() {
         are_bound("traffic-moved", (GATEWAY, DOCUMENT), (&new, DOCUMENT));
         are_bound("policies-changed", (GATEWAY, DOCUMENT), (&new, DOCUMENT));
     }
-    for said in ["mirror: {upstream: w}", "split: [{upstream: w}]"] {
-        let said = format!("{{operationId: listOrders, x-gateway: {{{said}}}, summary: List,");
-        let document = edit(DOCUMENT, LIST, &said);
+    for settings in ["mirror: {upstream: w}", "split: [{upstream: w}]"] {
+        let settings =
+            format!("{{operationId: listOrders, x-gateway: {{{settings}}}, summary: List,");
+        let document = edit(DOCUMENT, LIST, &settings);
         are_bound("traffic-moved", (GATEWAY, DOCUMENT), (GATEWAY, &document));
     }
 }

@@ -7,8 +7,9 @@ use crate::{DOCUMENT, GATEWAY, edit, lines, plan};
 
 /// Lines of a plan with this class.
 fn of(plan: &Plan, class: Class) -> Vec<String> {
-    let said = lines(plan).into_iter().zip(&plan.changes);
-    said.filter(|(_, change)| change.class == class)
+    let lines_of_changes = lines(plan).into_iter().zip(&plan.changes);
+    lines_of_changes
+        .filter(|(_, change)| change.class == class)
         .map(|(line, _)| line)
         .collect()
 }
@@ -58,10 +59,10 @@ fn renamed_api_hides_no_longer_timeout() {
 #[test]
 fn renamed_api_with_own_policy_hides_no_rate() {
     let own = |rate: &str, document: &str| {
-        let said = format!(
+        let section = format!(
             "x-gateway: {{policies: {{own: {{kind: rate_limit, limit: {rate}}}}}, defaults: {{policies: [own]}}}}\npaths:\n"
         );
-        edit(document, "paths:\n", &said)
+        edit(document, "paths:\n", &section)
     };
     let renamed = edit(GATEWAY, "apis: {a:", "apis: {b:");
     let plan = plan(
@@ -236,9 +237,9 @@ fn policy_that_comes_into_use_is_described() {
         .iter()
         .find(|change| change.id == "policies-changed")
         .expect("told");
-    let told = change.new.to_string();
+    let value = change.new.to_string();
     for part in ["canary: split", "127.0.0.1:9000", "127.0.0.1:9001"] {
-        assert!(told.contains(part), "{told}");
+        assert!(value.contains(part), "{value}");
     }
     let moved = of(&plan, Class::Moved);
     assert_eq!(moved.len(), 1, "{:?}", lines(&plan));
@@ -278,7 +279,7 @@ fn policy_that_diverts_requests_is_moved() {
 
 #[test]
 fn split_and_mirror_of_an_operation_are_moved() {
-    for (said, hosts) in [
+    for (settings, hosts) in [
         (
             "split: [{upstream: u, weight: 1}, {upstream: v, weight: 1}]",
             "127.0.0.1:9001",
@@ -286,7 +287,7 @@ fn split_and_mirror_of_an_operation_are_moved() {
         ("mirror: {upstream: v}", "127.0.0.1:9001"),
         ("rewrite: {path: /other}", "/other"),
     ] {
-        let to = format!("{{operationId: listOrders, x-gateway: {{{said}}}, summary: List,");
+        let to = format!("{{operationId: listOrders, x-gateway: {{{settings}}}, summary: List,");
         let plan = edited(&[], &[(LIST, &to)]);
         let mut moved = plan
             .changes
@@ -298,7 +299,7 @@ fn split_and_mirror_of_an_operation_are_moved() {
         assert!(named, "{:?}", lines(&plan));
         assert!(
             moved.any(|change| change.new.to_string().contains(hosts)),
-            "{said}: {:?}",
+            "{settings}: {:?}",
             plan.changes
         );
     }
@@ -356,11 +357,11 @@ fn sunset_that_was_over_and_ends_is_expose() {
     for new in [DOCUMENT, &later] {
         let mut plan = plan((GATEWAY, &old), (GATEWAY, new));
         plan.ended_by("2031-05-01");
-        let told = lines(&plan);
-        let exposed = told
+        let found = lines(&plan);
+        let exposed = found
             .iter()
             .any(|line| line == "security expose sunset-changed a/listOrders");
-        assert!(exposed, "{told:?}");
+        assert!(exposed, "{found:?}");
         assert_eq!(plan.tripped(&["expose".into()], &[]).len(), 1);
     }
 }

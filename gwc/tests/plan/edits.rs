@@ -613,9 +613,9 @@ fn path_readings_keep_is_weaken() {
     );
     let kept = edit(GATEWAY, "timeout: 5s}", "timeout: 5s, path_readings: keep}");
     let plan = plan((&kept, DOCUMENT), (GATEWAY, DOCUMENT));
-    let said = lines(&plan);
+    let found = lines(&plan);
     assert_eq!(
-        said,
+        found,
         [format!(
             "security strengthen path-readings-changed {}",
             all.join("+")

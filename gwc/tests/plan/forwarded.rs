@@ -58,12 +58,12 @@ fn added_requirement_may_forward_a_key() {
         "    pair:",
         "    raw: {type: apiKey, in: header, name: X-Key, x-gateway: {verify: upstream}}\n    pair:",
     );
-    let asked = edit(
+    let required = edit(
         &two,
         "security: [], x-gateway: {public: true},",
         "security: [{raw: []}],",
     );
-    let [forwards, backwards] = both("credential-", &two, &asked);
+    let [forwards, backwards] = both("credential-", &two, &required);
     for (lines, class) in [(forwards, "weaken"), (backwards, "strengthen")] {
         assert_eq!(lines.len(), 1, "{lines:?}");
         assert!(lines[0].contains(class), "{lines:?}");
@@ -78,14 +78,14 @@ fn place_that_comes_with_its_requirement_has_no_line() {
         "    pair:",
         "    token: {type: http, scheme: bearer, x-gateway: {auth: keys, strip_credential: true}}\n    pair:",
     );
-    let asked = edit(
+    let required = edit(
         &bearer,
         "security: [], x-gateway: {public: true},",
         "security: [{token: []}],",
     );
     // Operations that do not require the new scheme no longer forward its credentials, and are
     // reported.
-    let [forwards, backwards] = both("credential-", DOCUMENT, &asked);
+    let [forwards, backwards] = both("credential-", DOCUMENT, &required);
     for (lines, class) in [(forwards, "strengthen"), (backwards, "weaken")] {
         assert_eq!(lines.len(), 1, "{lines:?}");
         assert!(lines[0].contains(class), "{lines:?}");

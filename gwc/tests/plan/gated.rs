@@ -218,11 +218,11 @@ fn credential_that_is_forwarded_weakens() {
 #[test]
 fn further_retries_relax() {
     const LIST: &str = "{operationId: listOrders, summary: List,";
-    let with = |said: &str| {
+    let with = |settings: &str| {
         edit(
             DOCUMENT,
             LIST,
-            &format!("{{operationId: listOrders, x-gateway: {{{said}}}, summary: List,"),
+            &format!("{{operationId: listOrders, x-gateway: {{{settings}}}, summary: List,"),
         )
     };
     for (old, new) in [
@@ -522,12 +522,12 @@ fn planned_with(old: (&str, &str), new: (&str, &str)) -> Plan {
 
 #[test]
 fn acknowledged_exposure_binds_its_treatment() {
-    let with = |said: &str| {
+    let with = |settings: &str| {
         edit(
             DOCUMENT,
             "  /status:\n",
             &format!(
-                "  /fresh:\n    get: {{operationId: fresh, security: [], x-gateway: {{public: true{said}}}, responses: {{\"200\": {{description: fine}}}}}}\n  /status:\n"
+                "  /fresh:\n    get: {{operationId: fresh, security: [], x-gateway: {{public: true{settings}}}, responses: {{\"200\": {{description: fine}}}}}}\n  /status:\n"
             ),
         )
     };
@@ -536,21 +536,21 @@ fn acknowledged_exposure_binds_its_treatment() {
         "  w: {targets: {a: {url: \"http://127.0.0.1:9002\"}}}\n  v: {targets",
     );
     let other = gateway.replace(":9002", ":9003");
-    let fingerprint = |gateway: &str, said: &str| {
-        let plan = planned_with((GATEWAY, DOCUMENT), (gateway, &with(said)));
+    let fingerprint = |gateway: &str, settings: &str| {
+        let plan = planned_with((GATEWAY, DOCUMENT), (gateway, &with(settings)));
         let changes = plan.changes.into_iter();
         let mut changes = changes.filter(|change| change.id == "operation-exposed");
         changes.next().expect("it is told").fingerprint
     };
     let plain = fingerprint(&gateway, "");
     assert_eq!(plain, fingerprint(&gateway, ", timeout: 2s"));
-    for said in [
+    for settings in [
         ", rewrite: {path: /admin}",
         ", upstream: v",
         ", policies: [edge]",
         ", mirror: {upstream: v}",
     ] {
-        assert_ne!(plain, fingerprint(&gateway, said), "{said}");
+        assert_ne!(plain, fingerprint(&gateway, settings), "{settings}");
     }
     // The fingerprint depends on the address of a new upstream.
     let new = ", upstream: w";
@@ -577,9 +577,9 @@ fn split_with_shares_is_one_line() {
         assert_eq!(lines(&plan), ["policy moved traffic-moved a/listOrders"]);
         let change = &plan.changes[0];
         assert_eq!(change.subject, "split");
-        let told = format!("{} {}", change.old, change.new);
+        let values = format!("{} {}", change.old, change.new);
         for part in ["127.0.0.1:9000", "127.0.0.1:9001", "weight"] {
-            assert!(told.contains(part), "{told}");
+            assert!(values.contains(part), "{values}");
         }
     }
 }

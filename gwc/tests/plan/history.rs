@@ -100,7 +100,7 @@ fn judge(pair: &Path) -> BTreeMap<&'static str, usize> {
     });
     let plan = plan::compare(Some(&old), &new).expect("both sides build");
     assert_eq!(plan.bugs, Vec::<String>::new(), "{shown}");
-    let said = OperationLines::new(&plan, &old, &new);
+    let reported = OperationLines::new(&plan, &old, &new);
 
     // The plan must list exactly the routes that changed. A route that another operation had or has
     // is moved.
@@ -121,9 +121,9 @@ fn judge(pair: &Path) -> BTreeMap<&'static str, usize> {
         .filter(|one| known(&one["base"]) && known(&one["revision"]))
         .map(|one| erased(one["op"].as_str().unwrap_or_default()))
         .collect();
-    let routing = |class| said.of(Section::Routing, &[class]);
-    let from: BTreeSet<&String> = said.moves().map(|(old, _)| old).collect();
-    let to: BTreeSet<&String> = said.moves().map(|(_, new)| new).collect();
+    let routing = |class| reported.of(Section::Routing, &[class]);
+    let from: BTreeSet<&String> = reported.moves().map(|(old, _)| old).collect();
+    let to: BTreeSet<&String> = reported.moves().map(|(_, new)| new).collect();
     let served = routing(Class::Added);
     assert!(served.is_subset(&added), "{shown}: {served:?} {added:?}");
     assert!(
@@ -144,17 +144,17 @@ fn judge(pair: &Path) -> BTreeMap<&'static str, usize> {
         renamed.iter().all(|one| to.contains(one)),
         "{shown}: {renamed:?} {to:?}"
     );
-    for (old, new) in said.moves() {
+    for (old, new) in reported.moves() {
         let same = old == new && (renamed.contains(new) || !repeated.is_empty());
         let captured = added.contains(new) || removed.contains(old);
         assert!(same || captured, "{shown}: {old} -> {new}");
     }
 
     // Operations whose access became wider, narrower, or both.
-    let opened = said.of(Section::Security, &[Class::Weaken, Class::Incomparable]);
-    let closed = said.of(Section::Security, &[Class::Strengthen, Class::Incomparable]);
+    let opened = reported.of(Section::Security, &[Class::Weaken, Class::Incomparable]);
+    let closed = reported.of(Section::Security, &[Class::Strengthen, Class::Incomparable]);
     // With `security: upstream` the upstream checks scopes, so changed scopes have no access class.
-    let restated = said.of(Section::Policy, &[Class::Changed]);
+    let restated = reported.of(Section::Policy, &[Class::Changed]);
     let of_scopes = |fact: &str| !matches!(fact, "became_anonymous" | "became_authenticated");
     let mut counts = BTreeMap::new();
     for (fact, opens, closes) in [
@@ -244,8 +244,8 @@ impl<'p> OperationLines<'p> {
         for side in [old, new] {
             for api in &side.lowered.gateway.apis {
                 for operation in &api.operations {
-                    let said = erased(&format!("{} {}", operation.method, operation.template));
-                    paths.entry(operation.key.clone()).or_default().insert(said);
+                    let path = erased(&format!("{} {}", operation.method, operation.template));
+                    paths.entry(operation.key.clone()).or_default().insert(path);
                 }
             }
         }

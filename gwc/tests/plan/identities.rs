@@ -98,11 +98,11 @@ fn place_of_a_claim_is_its_line_in_the_scheme() {
 
 #[test]
 fn requirement_with_other_callers_is_one_line() {
-    let told = scheme(", forward_as: X-Caller");
+    let document = scheme(", forward_as: X-Caller");
     let (old, new) = (
-        told.clone(),
+        document.clone(),
         edit(
-            &told,
+            &document,
             "operationId: getOrder,",
             "operationId: getOrder, security: [{pair: []}],",
         ),
@@ -241,8 +241,8 @@ paths: {/open: {get: {operationId: open, x-gateway: {public: true, upstream: UPS
             let plan = plan::compare(Some(old), new).expect("both sides build");
             let line = format!("security {class} identity-field-changed ");
             let found = lines(&plan);
-            let mut told = found.iter().filter(|found| found.starts_with(&line));
-            let is_told = told.any(|found| found.contains("b/open"));
+            let mut matching = found.iter().filter(|found| found.starts_with(&line));
+            let is_told = matching.any(|found| found.contains("b/open"));
             assert_eq!(is_told, is_withheld, "{upstream}: {found:?}");
         }
     }

@@ -32,7 +32,7 @@ fn proxy_protocol_added_trusts_addresses_and_exposes() {
             &format!("listeners: {{public: {{address: \"127.0.0.1:8080\"{header}}}}}\nauth:"),
         )
     };
-    let told = |old: &str, new: &str| {
+    let lines_of = |old: &str, new: &str| {
         lines(&plan(
             (&listener(old), DOCUMENT),
             (&listener(new), DOCUMENT),
@@ -41,7 +41,7 @@ fn proxy_protocol_added_trusts_addresses_and_exposes() {
     let from = ", proxy_protocol: {from: [10.0.0.0/8]}";
     let setting = "listener-setting-changed listener public proxy_protocol.timeout";
     assert_eq!(
-        told("", from),
+        lines_of("", from),
         [
             "security weaken trusted-proxy-added listener public proxy_protocol.from",
             "routing removed peers-refused listener public proxy_protocol",
@@ -49,11 +49,11 @@ fn proxy_protocol_added_trusts_addresses_and_exposes() {
         ]
     );
     assert_eq!(
-        told(from, ", proxy_protocol: {from: [10.0.0.0/8], timeout: 5s}"),
+        lines_of(from, ", proxy_protocol: {from: [10.0.0.0/8], timeout: 5s}"),
         [format!("policy relax {setting}")]
     );
     assert_eq!(
-        told(from, ", proxy_protocol: {from: [10.0.0.0/9]}"),
+        lines_of(from, ", proxy_protocol: {from: [10.0.0.0/9]}"),
         [
             "security strengthen trusted-proxy-removed listener public proxy_protocol.from",
             "routing removed peers-refused listener public proxy_protocol",
@@ -90,8 +90,9 @@ fn proxy_protocol_added_trusts_addresses_and_exposes() {
 fn proxy_protocol_off_exposes_what_needs_a_key() {
     let closed = edit(DOCUMENT, "security: [], x-gateway: {public: true}, ", "");
     let listener = |header: &str| {
-        let said = format!("listeners: {{public: {{address: \"127.0.0.1:8080\"{header}}}}}\nauth:");
-        edit(GATEWAY, "auth:", &said)
+        let listeners =
+            format!("listeners: {{public: {{address: \"127.0.0.1:8080\"{header}}}}}\nauth:");
+        edit(GATEWAY, "auth:", &listeners)
     };
     let plan = plan(
         (&listener(", proxy_protocol: {from: [10.0.0.0/8]}"), &closed),
@@ -131,8 +132,8 @@ fn proxies_that_a_new_listener_trusts_weaken() {
 
 #[test]
 fn listener_that_merges_slashes_weakens() {
-    let with = |said: &str| {
-        let listeners = format!("listeners: {{public: {{address: \"127.0.0.1:0\"{said}}}}}\n");
+    let with = |settings: &str| {
+        let listeners = format!("listeners: {{public: {{address: \"127.0.0.1:0\"{settings}}}}}\n");
         format!("{GATEWAY}{listeners}")
     };
     let plan = plan(
@@ -173,7 +174,7 @@ fn each_key_of_a_listeners_tls_has_its_class() {
         );
         edit(GATEWAY, "auth:", &listener)
     };
-    let told = |old: &str, new: &str| {
+    let line_of = |old: &str, new: &str| {
         let lines = lines(&plan(
             (&listener(old), DOCUMENT),
             (&listener(new), DOCUMENT),
@@ -223,15 +224,15 @@ fn each_key_of_a_listeners_tls_has_its_class() {
             "security weaken client-auth-changed",
         ),
     ] {
-        let found = told(all, &all.replace(from, to));
+        let found = line_of(all, &all.replace(from, to));
         assert!(found.starts_with(line), "{key}: {found}");
         decided.push(format!("tls.{key}"));
     }
     let second = "}, b: {cert: \"${file:/t/c}\", key: \"${file:/t/k2}\"}}, min";
     let more = all.replace("}}, min", second);
-    assert!(told(all, &more).starts_with("security weaken listener-key-changed"));
-    assert!(told(&more, all).starts_with("security strengthen listener-key-changed"));
-    let renamed = told(all, &all.replace("main:", "other:"));
+    assert!(line_of(all, &more).starts_with("security weaken listener-key-changed"));
+    assert!(line_of(&more, all).starts_with("security strengthen listener-key-changed"));
+    let renamed = line_of(all, &all.replace("main:", "other:"));
     assert!(renamed.starts_with("policy changed "), "{renamed}");
     // The table is complete.
     let path = concat!(

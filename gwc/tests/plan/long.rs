@@ -54,14 +54,14 @@ fn impossible_path_is_reported_without_a_request() {
     ] {
         let document = with(&path);
         let fits = shortest <= target_bytes;
-        let told = unreachable(&document);
-        assert_eq!(told.len(), usize::from(!fits), "{shortest}");
-        if let [told] = &told[..] {
+        let reported = unreachable(&document);
+        assert_eq!(reported.len(), usize::from(!fits), "{shortest}");
+        if let [reported] = &reported[..] {
             let why = format!(
                 "its path has at least {shortest} bytes, and a request's target may have at most \
 16384"
             );
-            assert!(told.ends_with(&why), "{told}");
+            assert!(reported.ends_with(&why), "{reported}");
         }
         // `plan` itself checks that the witnesses are correct.
         let plan = plan((GATEWAY, DOCUMENT), (GATEWAY, &document));

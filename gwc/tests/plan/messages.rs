@@ -380,10 +380,10 @@ fn only_enforced_descriptions_have_lines() {
     }
     let log = GATEWAY.replace("block", "log");
     let found = plan((GATEWAY, DOCUMENT), (&log, &wider));
-    let told = checks(&found);
-    assert_eq!(told.len(), 1, "{told:?}");
+    let lines = checks(&found);
+    assert_eq!(lines.len(), 1, "{lines:?}");
     assert!(
-        told[0].starts_with("weaken request-validation-changed a/create+a/form+a/list+a/replace")
+        lines[0].starts_with("weaken request-validation-changed a/create+a/form+a/list+a/replace")
     );
     // A policy enforces the description, too.
     let by_policy = GATEWAY.replace(
@@ -450,13 +450,13 @@ fn open_parameter_disables_undeclared_params() {
         let old = undeclared(word);
         let new = edit(&old, "        - {name: limit", open);
         let found = plan((GATEWAY, &old), (GATEWAY, &new));
-        let told = checks(&found);
+        let lines = checks(&found);
         let witness = match word {
             "reject" => "GET /orders?x=  400 -> served",
             _ => "none",
         };
         assert_eq!(
-            told[0],
+            lines[0],
             format!("weaken undeclared-params-changed a/list undeclared_params: {witness}")
         );
         let change = found
@@ -481,19 +481,19 @@ fn open_parameter_disables_undeclared_params() {
         ]
     );
     let new = edit(DOCUMENT, "        - {name: limit", closed);
-    let told = checks(&plan((GATEWAY, DOCUMENT), (GATEWAY, &new)));
+    let lines = checks(&plan((GATEWAY, DOCUMENT), (GATEWAY, &new)));
     assert_eq!(
-        told,
+        lines,
         ["tighten request-check-narrowed a/list parameter query filter: none"]
     );
     // `reject` refuses with any mode of validation.
     let off = GATEWAY.replace("block", "off");
     let new = edit(&old, "        - {name: limit", closed);
-    let told = checks(&plan((&off, &old), (&off, &new)));
-    assert_eq!(told.len(), 1, "{told:?}");
+    let lines = checks(&plan((&off, &old), (&off, &new)));
+    assert_eq!(lines.len(), 1, "{lines:?}");
     assert!(
-        told[0].starts_with("relax request-check-widened a/list parameter query filter"),
-        "{told:?}"
+        lines[0].starts_with("relax request-check-widened a/list parameter query filter"),
+        "{lines:?}"
     );
 }
 

@@ -167,7 +167,7 @@ impl Naive {
     fn descriptions(&self) -> Vec<PathDescription> {
         let routes = self.routes.iter();
         let described = routes.filter(|route| route.owns == Owns::Described);
-        let mut said: Vec<PathDescription> = described
+        let mut descriptions: Vec<PathDescription> = described
             .map(|route| PathDescription {
                 host: route.host,
                 pieces: route.pieces.clone(),
@@ -190,7 +190,7 @@ impl Naive {
                 }
                 let prefix = hidden.template.is_prefix();
                 for pieces in [Some(pieces), (!prefix).then_some(twin)] {
-                    said.extend(pieces.map(|pieces| PathDescription {
+                    descriptions.extend(pieces.map(|pieces| PathDescription {
                         host: mounted.host,
                         pieces,
                         prefix,
@@ -200,7 +200,7 @@ impl Naive {
                 }
             }
         }
-        said
+        descriptions
     }
 
     /// Route of an API that gets undescribed requests of this kind.
@@ -227,11 +227,11 @@ impl Naive {
     /// description of the path receives the path's other methods. If no API describes the path, the
     /// API with the longest base path receives the request.
     fn rest_owners(&self, host: &str, path: &[&str]) -> [Option<usize>; 4] {
-        let said = self.said.iter().filter(|said| said.host == host);
-        let said: Vec<&PathDescription> = said
-            .filter(|said| path_holds(&said.pieces, said.prefix, path))
+        let described = self.said.iter().filter(|described| described.host == host);
+        let described: Vec<&PathDescription> = described
+            .filter(|described| path_holds(&described.pieces, described.prefix, path))
             .collect();
-        let best = said.iter().max_by(|a, b| {
+        let best = described.iter().max_by(|a, b| {
             compare_pieces((&a.pieces, a.prefix), (&b.pieces, b.prefix))
                 .then_with(|| a.passes.is_some().cmp(&b.passes.is_some()))
         });
@@ -250,7 +250,7 @@ impl Naive {
         };
         METHODS.map(|method| {
             let takes = |own: &str| own == method || method == "HEAD" && own == "GET";
-            let withheld = said.iter().any(|said| takes(&said.method));
+            let withheld = described.iter().any(|described| takes(&described.method));
             best.passes.filter(|_| !withheld)
         })
     }
@@ -275,7 +275,7 @@ impl Naive {
             .collect();
         let queries: Vec<&str> = query.strip_prefix("q=").into_iter().collect();
         let (_, patterns) = HOSTS.iter().find(|(known, _)| *known == host)?;
-        let asked = self.first_with_routes(*patterns)?;
+        let host_pattern = self.first_with_routes(*patterns)?;
         let method = METHODS
             .iter()
             .position(|method| *method == witness.method)?;
@@ -283,11 +283,11 @@ impl Naive {
             .iter()
             .map(|at| &self.routes[*at])
             .find(|route| {
-                route.host == asked
+                route.host == host_pattern
                     && path_holds(&route.pieces, route.prefix, &path)
                     && conditions_hold(&route.conditions, &fields, &queries)
             });
-        let rest = || self.rest_owners(asked, &path)[method].map(|at| &self.routes[at]);
+        let rest = || self.rest_owners(host_pattern, &path)[method].map(|at| &self.routes[at]);
         found.or_else(rest).map(|route| route.label.clone())
     }
 }
@@ -305,7 +305,7 @@ pub(crate) fn differences(old: &Naive, new: &Naive, paths: &Paths) -> BTreeMap<C
         if !named && host != "gateway" {
             continue;
         }
-        let asked = (
+        let host_patterns = (
             old.first_with_routes(patterns),
             new.first_with_routes(patterns),
         );
@@ -313,8 +313,8 @@ pub(crate) fn differences(old: &Naive, new: &Naive, paths: &Paths) -> BTreeMap<C
             for fields in FIELDS {
                 for queries in QUERIES {
                     let carried = (fields, queries);
-                    let was = owned(old, asked.0, method, carried, paths);
-                    let is = owned(new, asked.1, method, carried, paths);
+                    let was = owned(old, host_patterns.0, method, carried, paths);
+                    let is = owned(new, host_patterns.1, method, carried, paths);
                     let more: usize = fields
                         .iter()
                         .map(|value| "v".len() + value.len() + 4)
@@ -364,12 +364,12 @@ pub(crate) fn shadowed(
             continue;
         }
         let [before, after] = [old, new].map(|naive| {
-            let asked = naive.first_with_routes(patterns);
+            let host_pattern = naive.first_with_routes(patterns);
             let mut reached: BTreeMap<&str, bool> = BTreeMap::new();
             for route in naive
                 .routes
                 .iter()
-                .filter(|route| asked == Some(route.host))
+                .filter(|route| host_pattern == Some(route.host))
             {
                 if !route.twin && route.owns == Owns::Described {
                     reached.insert(&route.id, false);
@@ -378,7 +378,9 @@ pub(crate) fn shadowed(
             for method in 0..METHODS.len() {
                 for fields in FIELDS {
                     for queries in QUERIES {
-                        for (at, mine) in owned(naive, asked, method, (fields, queries), paths) {
+                        for (at, mine) in
+                            owned(naive, host_pattern, method, (fields, queries), paths)
+                        {
                             let route = at
                                 .map(|at| &naive.routes[at])
                                 .filter(|it| !it.twin && it.owns == Owns::Described);
@@ -409,7 +411,7 @@ pub(crate) fn shadowed(
 /// left out.
 fn owned(
     naive: &Naive,
-    asked: Option<&str>,
+    host_pattern: Option<&str>,
     method: usize,
     (fields, queries): (&[&str], &[&str]),
     paths: &Paths,
@@ -422,7 +424,8 @@ fn owned(
     let mut owned: Vec<(Option<usize>, Bits)> = Vec::new();
     for at in &naive.order[method] {
         let route = &naive.routes[*at];
-        if asked != Some(route.host) || !conditions_hold(&route.conditions, fields, queries) {
+        if host_pattern != Some(route.host) || !conditions_hold(&route.conditions, fields, queries)
+        {
             continue;
         }
         let mine: Bits = left.iter().zip(&route.paths).map(|(a, b)| a & b).collect();
@@ -431,7 +434,7 @@ fn owned(
             owned.push((Some(*at), mine));
         }
     }
-    let rest = asked.and_then(|host| naive.rest.get(host));
+    let rest = host_pattern.and_then(|host| naive.rest.get(host));
     for (at, bits) in rest.into_iter().flat_map(|rest| &rest[method]) {
         let mine: Bits = left.iter().zip(bits).map(|(a, b)| a & b).collect();
         left.iter_mut().zip(&mine).for_each(|(a, b)| *a &= !b);

@@ -106,8 +106,8 @@ fn four_thousand_overlapping_paths_are_compared() {
         let more = format!("@default and up to {} more", count / 2 - 1);
         let moved = plan.changes.iter().filter(|one| one.id == "owner-changed");
         for change in moved {
-            let told = [&change.old, &change.new].map(ToString::to_string);
-            assert!(told.iter().any(|text| text.contains(&more)), "{told:?}");
+            let values = [&change.old, &change.new].map(ToString::to_string);
+            assert!(values.iter().any(|text| text.contains(&more)), "{values:?}");
         }
         plan.steps
     });

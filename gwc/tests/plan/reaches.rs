@@ -95,11 +95,11 @@ fn reach_is_in_every_format() {
         subject: &subject,
         review: &review,
     };
-    let told = "reaches 5 operations: a/createOrder, a/deleteOrder, a/getOrder, …";
+    let expected = "reaches 5 operations: a/createOrder, a/deleteOrder, a/getOrder, …";
     let human = plan::human::render(&report, plan::human::Look::default());
-    assert!(human.contains(told), "{human}");
+    assert!(human.contains(expected), "{human}");
     let comment = plan::markdown::render(&report);
-    assert!(comment.contains(told), "{comment}");
+    assert!(comment.contains(expected), "{comment}");
     let document = plan::json::document(&report);
     let change = &document["changes"][0];
     assert_eq!(change["reaches"]["count"], 5, "{change:#}");

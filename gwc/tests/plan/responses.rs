@@ -247,10 +247,10 @@ fn fields_that_cors_replaces_are_no_access() {
         );
         edit(&gateway, EDGE, &self::edge(edge))
     };
-    let told =
+    let lines_of =
         |old: &str, new: &str| -> Vec<String> { lines(&plan((old, DOCUMENT), (new, DOCUMENT))) };
     let any = "remove: [Server], set: {Access-Control-Allow-Origin: \"*\"}";
-    let quiet = told(
+    let quiet = lines_of(
         &with("remove: [Server]", "https://a.example"),
         &with(any, "https://a.example"),
     );
@@ -258,7 +258,7 @@ fn fields_that_cors_replaces_are_no_access() {
         !quiet.iter().any(|line| line.contains("response-field")),
         "{quiet:?}"
     );
-    let wider = told(
+    let wider = lines_of(
         &with(any, "https://a.example"),
         &with(any, "https://*.example"),
     );

@@ -21,8 +21,12 @@ components:
     pair: {type: http, scheme: basic, x-gateway: {auth: staff}}
 "#;
 
-fn with(said: &str) -> String {
-    edit(DOCUMENT, "x-gateway: {}", &format!("x-gateway: {{{said}}}"))
+fn with(settings: &str) -> String {
+    edit(
+        DOCUMENT,
+        "x-gateway: {}",
+        &format!("x-gateway: {{{settings}}}"),
+    )
 }
 
 fn planned(old: &str, new: &str) -> Plan {
@@ -95,14 +99,14 @@ fn unmatched_that_is_open_to_everyone_weakens() {
         "security: []",
     );
     let described = "get: {operationId: list, ";
-    let asked = "get: {operationId: list, security: [{key: []}], ";
+    let secured = "get: {operationId: list, security: [{key: []}], ";
     let (open, closed) = (
-        edit(&open, described, asked),
-        edit(&with(""), described, asked),
+        edit(&open, described, secured),
+        edit(&with(""), described, secured),
     );
     let id = "get: {operationId: get, ";
-    let asked = "get: {operationId: get, security: [{key: []}], ";
-    let (open, closed) = (edit(&open, id, asked), edit(&closed, id, asked));
+    let secured = "get: {operationId: get, security: [{key: []}], ";
+    let (open, closed) = (edit(&open, id, secured), edit(&closed, id, secured));
     assert_eq!(
         lines(&planned(&closed, &open)),
         [
@@ -197,9 +201,9 @@ fn removed_description_moves_requests_to_unmatched() {
 #[test]
 fn unmatched_without_requests_has_a_line() {
     let id = "  /orders/{id}:\n";
-    let all = |said: &str| {
+    let all = |settings: &str| {
         edit(
-            &with(said),
+            &with(settings),
             id,
             &format!(
                 "  /:\n    x-gateway: {{match: prefix}}\n    get: {{operationId: all, responses: {{\"200\": {{description: fine}}}}}}\n{id}"

@@ -392,8 +392,11 @@ fn bound_of_comparisons_reached_is_reported() {
     );
     model::outbound::with_comparisons(0, || {
         let expected = "not compared with all protected operations for a bypass";
-        let said = found(GATEWAY, &document);
-        assert!(said.iter().any(|said| said.contains(expected)), "{said:?}");
+        let reported = found(GATEWAY, &document);
+        assert!(
+            reported.iter().any(|reported| reported.contains(expected)),
+            "{reported:?}"
+        );
         let plan = planned(sides.0, sides.1);
         let not_compared = lines(&plan)
             .into_iter()

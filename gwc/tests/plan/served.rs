@@ -69,6 +69,6 @@ fn settings_of_the_gateway_do_not_change_the_document() {
         "summary: Lists orders",
         "summary: Lists orders, x-gateway: {timeout: 3s}",
     );
-    let told = planned(("true", DOCUMENT), ("true", &other));
-    assert_eq!(told, ["policy tighten timeout-changed a/list"]);
+    let reported = planned(("true", DOCUMENT), ("true", &other));
+    assert_eq!(reported, ["policy tighten timeout-changed a/list"]);
 }

@@ -104,18 +104,18 @@ fn other_address_changes_a_condition() {
 
 #[test]
 fn fields_of_the_gateway_change_an_expression() {
-    let with = |said: &str| {
-        let said = format!("{{auth: keys{said}}}");
-        edit(DOCUMENT, "{auth: keys}", &said)
+    let with = |settings: &str| {
+        let scheme = format!("{{auth: keys{settings}}}");
+        edit(DOCUMENT, "{auth: keys}", &scheme)
     };
-    for (expression, said) in [
+    for (expression, settings) in [
         ("!('x-key' in request.headers)", ", strip_credential: true"),
         ("request.headers['x-deny'] != 'a'", ", forward_as: X-Deny"),
         ("size(request.headers) < 5", ", forward_as: X-Deny"),
     ] {
         let old = asking(expression);
         assert!(
-            weakens((&old, DOCUMENT), (&old, &with(said))),
+            weakens((&old, DOCUMENT), (&old, &with(settings))),
             "{expression}"
         );
     }

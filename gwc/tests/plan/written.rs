@@ -391,8 +391,8 @@ fn ten_thousand_changes_are_one_comment_with_its_head() {
         assert!(head.contains(&change.fingerprint));
     }
     assert!(head.contains("and 1800 more"), "{head}");
-    let told = comment.split("changes left out here").next().unwrap();
-    let left_out: usize = told
+    let before_note = comment.split("changes left out here").next().unwrap();
+    let left_out: usize = before_note
         .rsplit('_')
         .next()
         .unwrap()

@@ -487,13 +487,13 @@ fn in_others(
 
 /// Joins two lists of findings. Moves each finding to the source location that set its value.
 fn merge_findings(sink: Sink, elsewhere: Vec<Diagnostic>, origins: &Origins) -> Sink {
-    let mut told = Sink::default();
+    let mut merged = Sink::default();
     let here = sink.into_sorted().into_iter();
     let here = here.filter_map(|finding| origins.relocate(finding));
     for finding in here.chain(elsewhere) {
-        told.push(finding);
+        merged.push(finding);
     }
-    told
+    merged
 }
 
 /// Creates the result of a compilation whose first file cannot be read.

@@ -103,11 +103,11 @@ fn resolve(
     // names that it uses as used. After a failed overlay, other findings would only be
     // consequences.
     let mut unreported = Sink::default();
-    let told = match here && !overlay_failed {
+    let receiver = match here && !overlay_failed {
         true => &mut sink,
         false => &mut unreported,
     };
-    let api = described.map(|described| api::resolve(files, entry, described, settings, told));
+    let api = described.map(|described| api::resolve(files, entry, described, settings, receiver));
     let validates = |api: &Api| {
         let mut operations = api.operations.iter();
         operations.any(|operation| operation.validates())

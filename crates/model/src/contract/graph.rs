@@ -105,23 +105,23 @@ impl Graph {
     fn ends(&self) -> Vec<u32> {
         let mut ends: Vec<u32> = vec![u32::MAX; self.drafts.len()];
         for start in 0..self.drafts.len() {
-            let mut way = Vec::new();
+            let mut path = Vec::new();
             let mut at = start;
             let end = loop {
                 if ends[at] != u32::MAX {
                     break ends[at];
                 }
-                if let Some(first) = way.iter().position(|node| *node == at) {
-                    let least = way[first..].iter().min().copied().unwrap_or(at);
+                if let Some(first) = path.iter().position(|node| *node == at) {
+                    let least = path[first..].iter().min().copied().unwrap_or(at);
                     break u32::try_from(least).unwrap_or(u32::MAX);
                 }
                 let Draft::Same(other) = &self.drafts[at] else {
                     break u32::try_from(at).unwrap_or(u32::MAX);
                 };
-                way.push(at);
+                path.push(at);
                 at = *other as usize;
             };
-            way.into_iter().for_each(|node| ends[node] = end);
+            path.into_iter().for_each(|node| ends[node] = end);
             if ends[at] == u32::MAX {
                 ends[at] = end;
             }

@@ -137,7 +137,7 @@ impl Joint {
     fn json_within(
         &self,
         value: &Value,
-        way: &mut Vec<u32>,
+        ancestors: &mut Vec<u32>,
         count: &mut usize,
     ) -> serde_json::Value {
         match value {
@@ -151,21 +151,21 @@ impl Joint {
             Value::Text(text) => (**text).into(),
             Value::List(items) | Value::Set(items) => items
                 .iter()
-                .map(|item| self.json_within(item, way, count))
+                .map(|item| self.json_within(item, ancestors, count))
                 .collect(),
             Value::Map(entries) => entries
                 .iter()
-                .map(|(key, value)| (key.to_string(), self.json_within(value, way, count)))
+                .map(|(key, value)| (key.to_string(), self.json_within(value, ancestors, count)))
                 .collect::<serde_json::Map<_, _>>()
                 .into(),
             Value::Node(node) => {
                 *count += 1;
-                if way.contains(node) || *count > NODES_MAX {
+                if ancestors.contains(node) || *count > NODES_MAX {
                     return json!({"$recursive": self.digest(*node)});
                 }
-                way.push(*node);
-                let value = self.json_within(&self.nodes[*node as usize], way, count);
-                way.pop();
+                ancestors.push(*node);
+                let value = self.json_within(&self.nodes[*node as usize], ancestors, count);
+                ancestors.pop();
                 value
             }
         }

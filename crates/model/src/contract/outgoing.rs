@@ -31,12 +31,12 @@ impl Outgoing {
         parts: &mut Parts<'_, 'a>,
         key: &str,
         operation: NodeRef<'a>,
-        way: &mut Vec<NodeId>,
+        ancestors: &mut Vec<NodeId>,
     ) -> Result<(), ir::NotASet> {
-        if way.len() == DEPTH_MAX {
+        if ancestors.len() == DEPTH_MAX {
             return Ok(());
         }
-        way.push(operation.id());
+        ancestors.push(operation.id());
         for (name, callback) in parts.entries(parts.field(operation, "callbacks")) {
             for (expression, item) in parts.entries(Some(callback)) {
                 if expression.starts_with("x-") {
@@ -44,11 +44,11 @@ impl Outgoing {
                 }
                 for (method, called) in methods(parts, item) {
                     let key = format!("{key} callback {name} {} {expression}", method.0);
-                    self.push(parts, &key, item, called, way)?;
+                    self.push(parts, &key, item, called, ancestors)?;
                 }
             }
         }
-        way.pop();
+        ancestors.pop();
         Ok(())
     }
 
@@ -73,7 +73,7 @@ impl Outgoing {
         key: &str,
         item: NodeRef<'a>,
         called: NodeRef<'a>,
-        way: &mut Vec<NodeId>,
+        ancestors: &mut Vec<NodeId>,
     ) -> Result<(), ir::NotASet> {
         let own = written(parts, called);
         let mut all = written(parts, item);
@@ -93,7 +93,7 @@ impl Outgoing {
         let parameters = parts.parameters(&in_path, &all);
         let operation = parts.operation(key.to_owned(), parameters, called)?;
         self.operations.push(operation);
-        self.callbacks_at(parts, key, called, way)
+        self.callbacks_at(parts, key, called, ancestors)
     }
 }
 

@@ -130,9 +130,9 @@ impl<'r, 'a> Schemas<'r, 'a> {
 
     /// Follows a schema like [`Self::follow`], and collects the prose of all schemas on the path.
     fn follow_with_prose(&mut self, schema: NodeRef<'a>) -> (NodeRef<'a>, bool) {
-        let mut way = Vec::new();
-        let end = self.follow_telling(schema, &mut |schema| way.push(schema));
-        for schema in way {
+        let mut passed = Vec::new();
+        let end = self.follow_telling(schema, &mut |schema| passed.push(schema));
+        for schema in passed {
             // OpenAPI 3.0 ignores fields beside `$ref`.
             let alone = self.version == Version::V30 && reference(schema).is_some();
             if !alone && self.collected.insert(schema.id()) {

@@ -170,8 +170,13 @@ impl<'a> Outbound<'a> {
     /// Indexes the destinations of the operations for which `is_one` returns true.
     fn index(&self, is_one: impl Fn(&OutboundOperation<'_>) -> bool) -> Index<'_> {
         let mut index: Index<'_> = BTreeMap::new();
-        for (at, way) in self.0.iter().enumerate().filter(|(_, way)| is_one(way)) {
-            for end in &way.ends {
+        for (at, operation) in self
+            .0
+            .iter()
+            .enumerate()
+            .filter(|(_, operation)| is_one(operation))
+        {
+            for end in &operation.ends {
                 for path in &end.readings {
                     let key = (end.host.as_str(), path.first_literal());
                     let list = index.entry(key).or_default();
@@ -273,18 +278,18 @@ fn within_limit<R: Send>(
 pub fn survey(shared: &Shared<'_>, places: &[Place<'_>]) -> Survey {
     let outbound = Outbound::of(shared, places);
     let ways = &outbound.0;
-    let guarded = outbound.index(|way| !way.protection.is_none());
+    let guarded = outbound.index(|operation| !operation.protection.is_none());
     let served = (0..ways.len()).filter(|at| !ways[*at].place.is_internal);
     let key = |at: usize| ways[at].place.key.to_owned();
     let (found, not_compared) = within_limit(served.collect(), key, |at, allowance| {
-        let way = &ways[at];
+        let operation = &ways[at];
         let mut found = Vec::new();
-        for end in &way.ends {
+        for end in &operation.ends {
             for (other, its) in allowance.near(end, &guarded)? {
                 let protected = &ways[other];
-                if protected.place.key != way.place.key
-                    && reaches((way, end), (protected, its))
-                    && !way.protection.covers(&protected.protection)
+                if protected.place.key != operation.place.key
+                    && reaches((operation, end), (protected, its))
+                    && !operation.protection.covers(&protected.protection)
                 {
                     found.push((protected.place.key, end.reached()));
                 }
@@ -333,7 +338,7 @@ thread_local! {
 /// True if requests of one operation reach the destination of another operation, and the router
 /// does not separate the two operations.
 fn reaches(
-    (way, end): (&OutboundOperation<'_>, &End),
+    (operation, end): (&OutboundOperation<'_>, &End),
     (other, its): (&OutboundOperation<'_>, &End),
 ) -> bool {
     if !methods_meet(&end.method, &its.method) {
@@ -348,10 +353,10 @@ fn reaches(
     };
     // The router already separates the two operations by path and method, so only another spelling
     // of a path can be a bypass.
-    if are_routed((way, end), (other, its)) {
+    if are_routed((operation, end), (other, its)) {
         // The router does not know internal operations, so another operation may receive requests
         // for the path of an internal one. Another finding reports this inside one API.
-        let is_hidden = other.place.is_internal && other.place.api != way.place.api;
+        let is_hidden = other.place.is_internal && other.place.api != operation.place.api;
         if is_hidden && end.raw.meets(&its.raw) {
             return true;
         }
@@ -362,13 +367,14 @@ fn reaches(
 
 /// True if the router decides by path and method which of two operations sends a request.
 fn are_routed(
-    (way, end): (&OutboundOperation<'_>, &End),
+    (operation, end): (&OutboundOperation<'_>, &End),
     (other, its): (&OutboundOperation<'_>, &End),
 ) -> bool {
-    let keeps_method = |way: &OutboundOperation<'_>, end: &End| way.place.method == end.method;
+    let keeps_method =
+        |operation: &OutboundOperation<'_>, end: &End| operation.place.method == end.method;
     end.travels_like(its)
-        && is_beside(way.place.mount, other.place.mount)
-        && keeps_method(way, end)
+        && is_beside(operation.place.mount, other.place.mount)
+        && keeps_method(operation, end)
         && keeps_method(other, its)
 }
 

@@ -77,13 +77,13 @@ pub fn openings(
     is_within: IsWithin<'_>,
 ) -> Openings {
     let mut mappings: FxHashMap<(String, &str), Vec<usize>> = FxHashMap::default();
-    for (at, way) in old.0.iter().enumerate() {
-        let mapping = (way.place.inbound(), way.place.method);
+    for (at, operation) in old.0.iter().enumerate() {
+        let mapping = (operation.place.inbound(), operation.place.method);
         mappings.entry(mapping).or_default().push(at);
     }
     let mut reached: FxHashMap<[&str; 3], Vec<(usize, &End)>> = FxHashMap::default();
-    for (at, way) in new.0.iter().enumerate() {
-        for end in &way.ends {
+    for (at, operation) in new.0.iter().enumerate() {
+        for end in &operation.ends {
             reached.entry(end.key()).or_default().push((at, end));
         }
     }
@@ -92,12 +92,13 @@ pub fn openings(
         old,
         new,
         mappings,
-        guarded: new.index(|way| !way.protection.is_none() || way.place.has_checks),
+        guarded: new
+            .index(|operation| !operation.protection.is_none() || operation.place.has_checks),
         before: old.index(|_| true),
         hosts: old
             .0
             .iter()
-            .flat_map(|way| &way.place.mount.hosts)
+            .flat_map(|operation| &operation.place.mount.hosts)
             .map(String::as_str)
             .collect(),
         is_within,
@@ -133,10 +134,10 @@ struct Comparison<'c, 'a> {
 
 impl Comparison<'_, '_> {
     fn of(&self, at: usize, allowance: &mut Allowance) -> Result<Vec<Opening>, Exceeded> {
-        let way = &self.new.0[at];
+        let operation = &self.new.0[at];
         let mut found = Vec::new();
-        for end in &way.ends {
-            let kept = self.kept(way, end);
+        for end in &operation.ends {
+            let kept = self.kept(operation, end);
             let is_kept = |known: &usize| self.callers_within(at, (Side::Old, *known));
             if kept.iter().any(is_kept) {
                 continue;
@@ -171,12 +172,12 @@ impl Comparison<'_, '_> {
     }
 
     /// Operations of the old version that sent the same client requests to the same destination.
-    fn kept(&self, way: &OutboundOperation<'_>, end: &End) -> Vec<usize> {
-        let mapping = (way.place.inbound(), way.place.method);
+    fn kept(&self, operation: &OutboundOperation<'_>, end: &End) -> Vec<usize> {
+        let mapping = (operation.place.inbound(), operation.place.method);
         let known = self.mappings.get(&mapping).into_iter().flatten().copied();
         let is_kept = |at: &usize| {
             let old = &self.old.0[*at];
-            let mounts = (way.place.mount, old.place.mount);
+            let mounts = (operation.place.mount, old.place.mount);
             !(self.answers)(Side::Old, *at)
                 && (is_beside(mounts.0, mounts.1) || self.had_all_hosts(mounts))
                 && old.ends.iter().any(|its| its.is_same(end))
@@ -201,12 +202,12 @@ impl Comparison<'_, '_> {
         end: &End,
         allowance: &mut Allowance,
     ) -> Result<Vec<usize>, Exceeded> {
-        let way = &self.new.0[at];
+        let operation = &self.new.0[at];
         let near = allowance.near(end, &self.guarded)?.into_iter();
         let is_stricter = |(other, its): &(usize, &End)| {
             let protected = &self.new.0[*other];
-            protected.place.key != way.place.key
-                && reaches((way, end), (protected, its))
+            protected.place.key != operation.place.key
+                && reaches((operation, end), (protected, its))
                 && self.is_stricter(at, *other)
         };
         let mut beside: Vec<usize> = near.filter(is_stricter).map(|(other, _)| other).collect();
@@ -217,9 +218,9 @@ impl Comparison<'_, '_> {
     /// True if the operation at index `other` of the new version admits fewer callers than the
     /// operation at index `at`, or checks their requests more strictly.
     fn is_stricter(&self, at: usize, other: usize) -> bool {
-        let (way, protected) = (&self.new.0[at], &self.new.0[other]);
+        let (operation, protected) = (&self.new.0[at], &self.new.0[other]);
         let admits_more = || {
-            !way.protection.covers(&protected.protection)
+            !operation.protection.covers(&protected.protection)
                 && !self.callers_within(at, (Side::New, other))
         };
         let checks_less = || {
@@ -235,11 +236,11 @@ impl Comparison<'_, '_> {
         end: &End,
         allowance: &mut Allowance,
     ) -> Result<Vec<usize>, Exceeded> {
-        let way = &self.new.0[at];
+        let operation = &self.new.0[at];
         let near = allowance.near(end, &self.before)?.into_iter();
         let is_stricter = |(other, its): &(usize, &End)| {
             !(self.answers)(Side::Old, *other)
-                && reaches((way, end), (&self.old.0[*other], its))
+                && reaches((operation, end), (&self.old.0[*other], its))
                 && !(self.is_within)(Extent::Access, at, (Side::Old, *other))
                 && !self.has_successor((at, end), (*other, its))
         };
@@ -247,7 +248,7 @@ impl Comparison<'_, '_> {
         let order = |(other, its): &(usize, &End)| {
             let is_same = (
                 its.is_same(end),
-                self.old.0[*other].place.key == way.place.key,
+                self.old.0[*other].place.key == operation.place.key,
             );
             (std::cmp::Reverse(is_same), *other)
         };
@@ -260,11 +261,11 @@ impl Comparison<'_, '_> {
     /// same destination and no weaker access. The router must decide between the successor and the
     /// operation at index `at`.
     fn has_successor(&self, (at, end): (usize, &End), (old, its): (usize, &End)) -> bool {
-        let way = &self.new.0[at];
+        let operation = &self.new.0[at];
         let all = self.reached.get(&its.key()).into_iter().flatten();
         all.into_iter().any(|(other, other_end)| {
             *other != at
-                && are_routed((way, end), (&self.new.0[*other], other_end))
+                && are_routed((operation, end), (&self.new.0[*other], other_end))
                 && self.callers_within(*other, (Side::Old, old))
         })
     }
@@ -291,9 +292,11 @@ impl Comparison<'_, '_> {
             let mut is_first = true;
             for (other, its) in &near {
                 allowance.take()?;
-                let way = |at: usize| &self.old.0[at];
-                if are_routed((way(wide.0), wide.1), (way(*other), its))
-                    && its.raw.meets(&end.raw)
+                let old_operation = |at: usize| &self.old.0[at];
+                if are_routed(
+                    (old_operation(wide.0), wide.1),
+                    (old_operation(*other), its),
+                ) && its.raw.meets(&end.raw)
                     && !self.callers_within(at, (Side::Old, *other))
                     && !self.has_successor((at, end), (*other, its))
                 {

@@ -32,7 +32,7 @@ impl Protection {
         // Ignore schemes that the upstream checks, because the upstream checks them for every
         // operation.
         let is_checked = |scheme: &str| !scheme.contains(" by *upstream");
-        let asked = |alternative: &ir::Alternative| -> RequiredScopes {
+        let required = |alternative: &ir::Alternative| -> RequiredScopes {
             let uses = alternative.0.iter();
             let uses = uses.filter(|wanted| is_checked(&wanted.scheme));
             uses.flat_map(|wanted| {
@@ -45,7 +45,7 @@ impl Protection {
             .collect()
         };
         let mut alternatives: BTreeSet<RequiredScopes> =
-            place.security.0.iter().map(asked).collect();
+            place.security.0.iter().map(required).collect();
         if alternatives.is_empty() {
             alternatives.insert(RequiredScopes::new());
         }

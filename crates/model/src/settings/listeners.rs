@@ -164,14 +164,14 @@ fn proxy_protocol(node: Option<NodeRef<'_>>, trusted: &[ir::Cidr]) -> Option<ir:
 /// Protocol of a listener. Default: HTTP. `None` if its certificates are invalid, which the shape
 /// check reports.
 fn protocol(node: NodeRef<'_>) -> Option<ir::Protocol> {
-    let said = |node: NodeRef<'_>, key: &str| {
+    let text_of = |node: NodeRef<'_>, key: &str| {
         let value = node.get(key)?;
         value.scalar_text().map(str::to_owned)
     };
-    if said(node, "protocol").as_deref() != Some("https") {
+    if text_of(node, "protocol").as_deref() != Some("https") {
         return Some(ir::Protocol::Http);
     }
-    let secret = |node: NodeRef<'_>, key: &str| SecretRef::parse(&said(node, key)?).ok();
+    let secret = |node: NodeRef<'_>, key: &str| SecretRef::parse(&text_of(node, key)?).ok();
     let tls = node.get("tls")?;
     let certificates = tls.get("certificates")?.entries();
     let certificates = certificates.map(|(entry, node)| {
@@ -186,7 +186,7 @@ fn protocol(node: NodeRef<'_>) -> Option<ir::Protocol> {
         Some(client) => Some(ir::ClientAuth {
             ca: secret(client, "ca")?,
             crl: secret(client, "crl"),
-            mode: match said(client, "mode").as_deref() {
+            mode: match text_of(client, "mode").as_deref() {
                 Some("off") => ir::ClientAuthMode::Off,
                 Some("optional") => ir::ClientAuthMode::Optional,
                 _ => ir::ClientAuthMode::Required,
@@ -195,7 +195,7 @@ fn protocol(node: NodeRef<'_>) -> Option<ir::Protocol> {
     };
     Some(ir::Protocol::Https(ir::ListenerTls {
         certificates: ir::Set::new(certificates.collect::<Option<_>>()?).ok()?,
-        min_version: match said(tls, "min_version").as_deref() {
+        min_version: match text_of(tls, "min_version").as_deref() {
             Some("1.3") => ir::TlsVersion::V1_3,
             _ => ir::TlsVersion::V1_2,
         },

@@ -260,10 +260,10 @@ pub fn read(
     let apis = apis(root, &everywhere, &names, sink);
     let release = root.get("release");
     let text = |key: &str, default: &str| {
-        let said = release
+        let written = release
             .and_then(|release| release.get(key))
             .and_then(NodeRef::scalar_text);
-        said.unwrap_or(default).to_owned()
+        written.unwrap_or(default).to_owned()
     };
     if let Some(store) = release.and_then(|release| release.get("store"))
         && store.scalar_text().is_some_and(|text| text.contains("://"))
@@ -638,12 +638,12 @@ fn default_listeners(
     listeners: &[Defined<ir::Listener>],
     names: &AllNames,
 ) -> Vec<String> {
-    let said = root
+    let written = root
         .get("defaults")
         .and_then(|defaults| defaults.get("listeners"));
-    let mut chosen = name_list(said);
+    let mut chosen = name_list(written);
     chosen.retain(|name| names.kind(Kind::Listener).knows(&name.value));
-    if said.is_some() {
+    if written.is_some() {
         return chosen.into_iter().map(|name| name.value).collect();
     }
     // Also mark listeners with errors as used.

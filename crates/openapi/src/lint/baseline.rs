@@ -145,12 +145,12 @@ impl Baseline {
             let count = left.entry(&entry.fingerprint).or_default();
             *count = count.saturating_add(entry.count);
         }
-        let mut said: Vec<Diagnostic> = Vec::new();
+        let mut reported: Vec<Diagnostic> = Vec::new();
         for finding in findings {
             let print = fingerprint::structural(files, &finding);
             match left.get_mut(print.as_str()) {
                 Some(count) if *count > 0 && !is_hard(finding.lint) => *count -= 1,
-                Some(_) | None => said.push(finding),
+                Some(_) | None => reported.push(finding),
             }
         }
         for entry in &self.entries {
@@ -162,13 +162,13 @@ impl Baseline {
                     entry.file.escape_debug(),
                     if gone == 1 { "" } else { "s" }
                 );
-                said.push(
+                reported.push(
                     Diagnostic::new(&STALE, entry.span, message)
                         .help("`gwc lint --write-baseline` rewrites the file"),
                 );
             }
         }
-        said
+        reported
     }
 }
 
@@ -176,12 +176,12 @@ impl Baseline {
 #[must_use]
 pub fn written(files: &Files, findings: &[Diagnostic]) -> String {
     let mut entries: BTreeMap<(&str, &str, &str, String), usize> = BTreeMap::new();
-    let mut said: HashMap<String, &Diagnostic> = HashMap::new();
+    let mut first_of_print: HashMap<String, &Diagnostic> = HashMap::new();
     for finding in findings.iter().filter(|finding| !is_hard(finding.lint)) {
         let print = fingerprint::structural(files, finding);
         // Findings with equal fingerprints may differ in details. Use the details of the first
         // finding.
-        let first = *said.entry(print.clone()).or_insert(finding);
+        let first = *first_of_print.entry(print.clone()).or_insert(finding);
         let path = files.sources.file(first.span.file).path();
         *entries
             .entry((path, first.lint.code, first.message.as_str(), print))
@@ -190,7 +190,7 @@ pub fn written(files: &Files, findings: &[Diagnostic]) -> String {
     let entries: Vec<String> = entries
         .into_iter()
         .map(|((file, code, message, print), count)| {
-            let name = said[&print].lint.name;
+            let name = first_of_print[&print].lint.name;
             let text = |text: &str| json!(text).to_string();
             format!(
                 "    {{\n      \"file\": {},\n      \"code\": {},\n      \"name\": {},\n      \"message\": {},\n      \

@@ -23,14 +23,14 @@ impl Chosen {
             set.map(|(_, level)| *level)
         };
         let on = |rule: &&Rule| is_hard(rule.lint) || set(rule) != Some(None);
-        let asked = |rule: &&Rule| matches!(set(rule), Some(Some(_)));
+        let is_enabled = |rule: &&Rule| matches!(set(rule), Some(Some(_)));
         let mut chosen = Self {
             objects: [const { Vec::new() }; 64],
             keys: Vec::new(),
             specs: Vec::new(),
         };
         let rules = RULES.iter().filter(on);
-        for rule in rules.chain(TASTE.iter().filter(asked)) {
+        for rule in rules.chain(TASTE.iter().filter(is_enabled)) {
             match rule.check {
                 Check::Objects(objects, check) => {
                     for object in objects {

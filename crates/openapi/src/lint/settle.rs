@@ -38,10 +38,10 @@ pub fn findings_to_report(
     settling: ReportSettings<'_>,
 ) -> Vec<Diagnostic> {
     let allowed = Allowed::of(files);
-    let mut said = Sink::default();
+    let mut reported = Sink::default();
     for finding in sink.into_sorted() {
         if !allowed.silences(&finding) {
-            said.push(finding);
+            reported.push(finding);
         }
     }
     let judged = |lint: &Lint| {
@@ -54,14 +54,14 @@ pub fn findings_to_report(
     };
     for finding in allowed.unused(judged) {
         if !allowed.silences(&finding) {
-            said.push(finding);
+            reported.push(finding);
         }
     }
     let leveled = |finding: Diagnostic| match settling.level(finding.lint) {
         None => Some(finding),
         Some(level) => Some(finding.level(level?)),
     };
-    let findings = said.into_sorted().into_iter().filter_map(leveled);
+    let findings = reported.into_sorted().into_iter().filter_map(leveled);
     let findings = reach::merged(files, findings.collect());
     let mut findings: Vec<Diagnostic> = findings
         .into_iter()

@@ -251,9 +251,9 @@ impl<'n> View<'n, '_> {
 
     /// Credentials that an operation requires.
     fn security(&self, node: NodeRef<'n>) -> Markup {
-        let said = self.get(node, "security");
-        let said = said.or_else(|| self.get(self.root, "security"));
-        let alternatives: Vec<String> = said
+        let requirement = self.get(node, "security");
+        let requirement = requirement.or_else(|| self.get(self.root, "security"));
+        let alternatives: Vec<String> = requirement
             .into_iter()
             .flat_map(NodeRef::items)
             .map(|alternative| {

@@ -124,7 +124,7 @@ impl<'a> Resolver<'a> {
     /// Returns the end of the chain of references that begins at a node. The result of each node is
     /// cached.
     pub(crate) fn end(&self, node: NodeRef<'a>) -> End {
-        let mut way: Vec<NodeId> = Vec::new();
+        let mut passed: Vec<NodeId> = Vec::new();
         let mut on_way: HashSet<NodeId> = HashSet::new();
         let mut node = node;
         let mut end = loop {
@@ -137,14 +137,14 @@ impl<'a> Resolver<'a> {
             if !on_way.insert(node.id()) {
                 break End::Circle(node.id());
             }
-            way.push(node.id());
+            passed.push(node.id());
             match self.target(reference) {
                 Ok(target) => node = target,
                 Err(_) => break End::Broken,
             }
         };
         let mut ends = self.ends.borrow_mut();
-        for id in way.into_iter().rev() {
+        for id in passed.into_iter().rev() {
             if let End::Value(_, hops) = &mut end {
                 *hops += 1;
             }

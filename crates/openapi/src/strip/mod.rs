@@ -238,8 +238,8 @@ pub(crate) fn operations<'n>(item: NodeRef<'n>) -> Vec<MapEntry<'n>> {
 /// True if an operation is internal. To be safe, any value of `internal` except `false` and `null`
 /// counts, including variables and invalid values.
 fn is_internal(operation: NodeRef<'_>) -> bool {
-    let said = operation.get(KEY).and_then(|says| says.get("internal"));
-    said.is_some_and(|said| !said.is_null() && said.as_bool() != Some(false))
+    let internal = operation.get(KEY).and_then(|says| says.get("internal"));
+    internal.is_some_and(|internal| !internal.is_null() && internal.as_bool() != Some(false))
 }
 
 fn hide(

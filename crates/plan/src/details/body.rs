@@ -20,20 +20,20 @@ pub(super) fn compare(
     let (was, is) = (old.1.max_body_bytes, new.1.max_body_bytes);
     let amount = |limit: Option<u64>| limit.unwrap_or(u64::MAX);
     let grows = checks_longer(old, new);
-    let told = |limit: Option<u64>| {
-        let told = limit.map(|bytes| Scalar::Size(bytes).to_string());
-        Value::from(told.unwrap_or_else(|| "no limit".to_owned()))
+    let shown = |limit: Option<u64>| {
+        let text = limit.map(|bytes| Scalar::Size(bytes).to_string());
+        Value::from(text.unwrap_or_else(|| "no limit".to_owned()))
     };
     let line = |subject: &str, class, was, is| Line {
         class,
         id: "max-body-changed",
         subject: subject.to_owned(),
-        old: told(was),
-        new: told(is),
+        old: shown(was),
+        new: shown(is),
     };
     let (before, after) = (streams_unchecked(old), streams_unchecked(new));
     if before != after && checked(old).is_some() && checked(new).is_some() {
-        let told = |streams: bool| match streams {
+        let shown = |streams: bool| match streams {
             true => "multipart bodies above 8MiB are forwarded unchecked",
             false => "multipart bodies above 8MiB are refused",
         };
@@ -45,8 +45,8 @@ pub(super) fn compare(
             },
             id: "request-body-unchecked",
             subject: "checked body".to_owned(),
-            old: told(before).into(),
-            new: told(after).into(),
+            old: shown(before).into(),
+            new: shown(after).into(),
         });
     }
     if was != is {

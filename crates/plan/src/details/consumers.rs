@@ -124,10 +124,10 @@ pub(super) fn consumers(old: &ir::Gateway, new: &ir::Gateway, plan: &mut Plan) {
             );
         }
         let empty = Settings::default();
-        let told = |consumer: Option<&ir::Consumer>| {
+        let settings_of = |consumer: Option<&ir::Consumer>| {
             consumer.map_or_else(|| empty.clone(), ir::Consumer::settings)
         };
-        let (was, is) = (told(was), told(is));
+        let (was, is) = (settings_of(was), settings_of(is));
         let remains = !is_gone || is_unnamed || is_unlisted;
         rights(&subject, (&was, &is), (&admitting, remains), plan);
         let mut lines = Vec::new();
@@ -185,8 +185,8 @@ fn rights(
 ) {
     type Right = (String, String, Option<String>);
     let rights = |settings: &Settings| -> BTreeSet<Right> {
-        let asked = |one: &&Setting| ["groups", "claims"].contains(&one.path[0].as_str());
-        let told = settings.iter().filter(asked).flat_map(|one| {
+        let is_right = |one: &&Setting| ["groups", "claims"].contains(&one.path[0].as_str());
+        let rights = settings.iter().filter(is_right).flat_map(|one| {
             let values: Vec<String> = match &one.value {
                 Written::One(scalar) => vec![scalar.to_string()],
                 Written::Set(all) | Written::List(all) => {
@@ -198,7 +198,7 @@ fn rights(
             let right = move |value| (path.clone(), value, claim.clone());
             values.into_iter().map(right)
         });
-        told.collect()
+        rights.collect()
     };
     let (before, after) = (rights(old), rights(new));
     for (path, value, _) in after.difference(&before) {

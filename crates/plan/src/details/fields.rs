@@ -78,15 +78,15 @@ pub(super) fn settings(
     for one in new.iter() {
         paths.entry(&one.path).or_default().1 = Some(&one.value);
     }
-    let mut told: Vec<&[&str]> = Vec::new();
+    let mut reported: Vec<&[&str]> = Vec::new();
     for (path, (was, is)) in paths {
         if was == is {
             continue;
         }
         let row = table.row(path);
         if let Some(row) = row.filter(|row| matches!(row.direction, Shares)) {
-            if !told.contains(&row.path) {
-                told.push(row.path);
+            if !reported.contains(&row.path) {
+                reported.push(row.path);
                 lines.push(Line {
                     class: Class::Moved,
                     id: row.id.unwrap_or(table.id),

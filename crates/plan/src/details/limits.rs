@@ -91,8 +91,8 @@ impl<'a> Cells<'a> {
         let [was, is] = [0, 1].map(|side| self.counters(side));
         for (index, counter) in was.all.iter().enumerate() {
             for (cell, heir) in was.heirs(index, &is) {
-                let told = (&*counter.label, heir);
-                self.push((Class::Relax, "limit-split"), told, cell, plan);
+                let labels = (&*counter.label, heir);
+                self.push((Class::Relax, "limit-split"), labels, cell, plan);
             }
         }
         let mut restarted = BTreeSet::new();
@@ -124,8 +124,8 @@ impl<'a> Cells<'a> {
         }
         for (index, counter) in is.all.iter().enumerate() {
             for (cell, before) in is.heirs(index, &was) {
-                let told = (&*before.label, counter);
-                self.push((Class::Tighten, "limit-joined"), told, cell, plan);
+                let labels = (&*before.label, counter);
+                self.push((Class::Tighten, "limit-joined"), labels, cell, plan);
             }
         }
     }
@@ -138,8 +138,15 @@ impl<'a> Cells<'a> {
         plan: &mut Plan,
     ) {
         let OperationAt { api, operation, .. } = self.cells[cell][1];
-        let told = Value::from(new.label.as_str());
-        let mut change = Change::new(Section::Policy, class, id, "policies", old.into(), told);
+        let new_label = Value::from(new.label.as_str());
+        let mut change = Change::new(
+            Section::Policy,
+            class,
+            id,
+            "policies",
+            old.into(),
+            new_label,
+        );
         change.bound = policy_value(&new.policy.checked).to_string();
         plan.changes.push(change.of(reference(api, operation)));
     }

@@ -218,7 +218,7 @@ fn treatments(
 ) -> Vec<Line> {
     let mut lines = Vec::new();
     if was.timeout_ms != is.timeout_ms {
-        let told = |ms: u64| Value::from(Scalar::Duration(ms).to_string());
+        let shown = |ms: u64| Value::from(Scalar::Duration(ms).to_string());
         lines.push(Line {
             class: if is.timeout_ms > was.timeout_ms {
                 Class::Relax
@@ -227,8 +227,8 @@ fn treatments(
             },
             id: "timeout-changed",
             subject: "timeout".into(),
-            old: told(was.timeout_ms),
-            new: told(is.timeout_ms),
+            old: shown(was.timeout_ms),
+            new: shown(is.timeout_ms),
         });
     }
     body::compare((old, was), (new, is), &mut lines);
@@ -354,8 +354,8 @@ fn chain(
         let in_force = in_force((old, was), (new, is), &pairs);
         moved((&removed, (old, was)), (&added, (new, is)), in_force, lines);
         // Describe policies that only one chain contains. Give only the names of all others.
-        let told = |names: &[String], alone: &[&str], side: Of<'_>, own: &ir::Treatment| {
-            let told = names.iter().map(|name| {
+        let shown = |names: &[String], alone: &[&str], side: Of<'_>, own: &ir::Treatment| {
+            let entries = names.iter().map(|name| {
                 let known = definition(own, name, side);
                 let known = known.filter(|_| alone.contains(&name.as_str()));
                 known.map_or_else(
@@ -363,14 +363,14 @@ fn chain(
                     |(_, checked)| format!("{name}: {}", described(checked, side)),
                 )
             });
-            Value::from(told.collect::<Vec<_>>())
+            Value::from(entries.collect::<Vec<_>>())
         };
         lines.push(Line {
             class,
             id: "policies-changed",
             subject: "policies".into(),
-            old: told(&a, &gone, old, was),
-            new: told(&b, &come, new, is),
+            old: shown(&a, &gone, old, was),
+            new: shown(&b, &come, new, is),
         });
     }
     // Compare policies whose definition moved between gateway.yaml and the OpenAPI document. All
@@ -588,9 +588,9 @@ fn moved(
     };
     let (mut before, mut after) = (each(removed, old, was), each(added, new, is));
     if in_force.0 != in_force.1 {
-        let told = |texts: Vec<String>| Value::from(format!("in force: {}", texts.join("; ")));
-        before.push(told(in_force.0));
-        after.push(told(in_force.1));
+        let shown = |texts: Vec<String>| Value::from(format!("in force: {}", texts.join("; ")));
+        before.push(shown(in_force.0));
+        after.push(shown(in_force.1));
     }
     if !before.is_empty() || !after.is_empty() {
         lines.push(Line {

@@ -50,9 +50,9 @@ pub(super) fn compare(
         let subject = format!("{subject} errors.{reason}.content_type");
         let subject = subject.trim_start().to_owned();
         lines.retain(|line| line.subject != subject);
-        let told = |media_type: Option<&str>| media_type.map_or(Value::Null, Value::from);
+        let shown = |media_type: Option<&str>| media_type.map_or(Value::Null, Value::from);
         let (section, id) = (Section::Security, "response-field-changed");
-        let mut change = Change::new(section, class, id, subject, told(was), told(is));
+        let mut change = Change::new(section, class, id, subject, shown(was), shown(is));
         change.why_none = Some(IN_BROWSER);
         changes.push(change);
     }

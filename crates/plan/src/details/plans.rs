@@ -41,7 +41,7 @@ pub(super) fn plans(old: &ir::Gateway, new: &ir::Gateway, plan: &mut Plan) {
             [first, rest @ ..] => format!("consumer {first} and {} more plan", rest.len()),
             [] => continue,
         };
-        let told = |plan: Option<&str>, limits: &[&ir::Policy]| {
+        let shown = |plan: Option<&str>, limits: &[&ir::Policy]| {
             let Some(plan) = plan else { return Value::Null };
             let names: Vec<&str> = limits.iter().map(|one| one.name.as_str()).collect();
             format!("{plan}: {}", names.join(", ")).into()
@@ -51,8 +51,8 @@ pub(super) fn plans(old: &ir::Gateway, new: &ir::Gateway, plan: &mut Plan) {
             class,
             "consumer-plan-changed",
             subject,
-            told(plans[0], &was),
-            told(plans[1], &is),
+            shown(plans[0], &was),
+            shown(plans[1], &is),
         );
         change.bound = consumers.join(" ");
         plan.changes.push(change);

@@ -126,14 +126,14 @@ struct Known {
 }
 
 impl Known {
-    fn add(&mut self, shared: &ir::Shared, asked: &CalledService) {
-        let ends = hosts_of(shared, &asked.service).into_iter();
-        for end in ends.chain([asked.service.clone()]) {
-            if asked.answers {
+    fn add(&mut self, shared: &ir::Shared, called: &CalledService) {
+        let ends = hosts_of(shared, &called.service).into_iter();
+        for end in ends.chain([called.service.clone()]) {
+            if called.answers {
                 self.answer.insert(end.clone());
             }
             let places = self.places.entry(end).or_default();
-            places.extend(asked.places.iter().cloned());
+            places.extend(called.places.iter().cloned());
         }
     }
 
@@ -265,11 +265,11 @@ impl<'a> Askers<'a> {
             .flat_map(|api| api.operations.iter().map(move |one| (api, one)));
         let all = operations.filter_map(|(api, operation)| {
             let treatment = &api.treatments[operation.treatment as usize];
-            let mut asked = questions(treatment, api, &gateway.shared)
+            let mut services = questions(treatment, api, &gateway.shared)
                 .filter(|question| question.service() == service)
                 .peekable();
-            asked.peek()?;
-            let is_open = asked.any(forward_auth::Checked::is_open);
+            services.peek()?;
+            let is_open = services.any(forward_auth::Checked::is_open);
             Some((api, operation, is_open))
         });
         Self { all: all.collect() }
@@ -283,8 +283,8 @@ impl<'a> Askers<'a> {
             apis.any(|api| api.operations.get(key).is_some())
         };
         self.all.retain(|(_, operation, _)| {
-            let mut asked = before.all.iter();
-            asked.any(|(_, other, _)| other.key == operation.key) || !is_known(&operation.key)
+            let mut known = before.all.iter();
+            known.any(|(_, other, _)| other.key == operation.key) || !is_known(&operation.key)
         });
         self
     }

@@ -15,20 +15,20 @@ use crate::{Class, security};
 
 /// Compares the verifiers that both sides have, and reports added and removed ones.
 pub(super) fn verifiers(old: &ir::Gateway, new: &ir::Gateway, lines: &mut Vec<Line>) {
-    let asked = |gateway: &ir::Gateway| -> BTreeSet<String> {
+    let used_verifiers = |gateway: &ir::Gateway| -> BTreeSet<String> {
         let schemes = gateway.apis.iter().flat_map(|api| &api.schemes);
         schemes.filter_map(verifier).map(str::to_owned).collect()
     };
-    let (before, after) = (asked(old), asked(new));
+    let (before, after) = (used_verifiers(old), used_verifiers(new));
     for (name, was, is) in both(&old.shared.auth, &new.shared.auth) {
         let subject = format!("auth {name}");
-        let told = |verifier: &ir::Verifier| {
-            let mut told = all(&verifier.checked.settings());
-            told["kind"] = verifier.checked.kind().into();
-            told
+        let shown = |verifier: &ir::Verifier| {
+            let mut settings = all(&verifier.checked.settings());
+            settings["kind"] = verifier.checked.kind().into();
+            settings
         };
         let ids = ("verifier-added", "verifier-removed");
-        if comes_or_goes(&subject, (was.map(told), is.map(told)), ids, lines) {
+        if comes_or_goes(&subject, (was.map(shown), is.map(shown)), ids, lines) {
             continue;
         }
         let (Some(was), Some(is)) = (was, is) else {
@@ -39,8 +39,8 @@ pub(super) fn verifiers(old: &ir::Gateway, new: &ir::Gateway, lines: &mut Vec<Li
                 class: Class::Changed,
                 id: "verifier-changed",
                 subject,
-                old: told(was),
-                new: told(is),
+                old: shown(was),
+                new: shown(is),
             });
             continue;
         }

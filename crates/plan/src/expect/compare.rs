@@ -164,7 +164,7 @@ fn help(answer: &Answer, expected: &Expected, gateway: &Gateway) -> Option<Strin
             )
         })
     };
-    let said = match expected {
+    let advice = match expected {
         Expected::Operation(name) => {
             let operations = gateway.apis.iter().flat_map(|api| api.operations.iter());
             unknown(
@@ -193,5 +193,5 @@ fn help(answer: &Answer, expected: &Expected, gateway: &Gateway) -> Option<Strin
         | Expected::AnySent
         | Expected::AnyResponse => None,
     };
-    said.or_else(|| answer.why.clone())
+    advice.or_else(|| answer.why.clone())
 }

@@ -170,8 +170,8 @@ impl<'a> Runner<'a> {
             .collect();
         let credentials = credentials(case);
         if !credentials.is_empty() {
-            let asked = self.route_request(oracle, &question, &assumptions);
-            let carried = carry(asked, &credentials, &GivenCredentials::default());
+            let request = self.route_request(oracle, &question, &assumptions);
+            let carried = carry(request, &credentials, &GivenCredentials::default());
             question = carried.map_err(|why| why.to_string())?.unwrap_or(question);
         }
         Ok(answer(self.route_request(oracle, &question, &assumptions)))

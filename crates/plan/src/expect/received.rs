@@ -152,8 +152,8 @@ impl Runner<'_> {
         }
         let oracle = &self.plain;
         let question = self.question(case, line, oracle).map_err(Unsendable)?;
-        let asked = self.route_request(oracle, &question, &[]);
-        let carried = carry(asked, &super::credentials(case), given);
+        let request = self.route_request(oracle, &question, &[]);
+        let carried = carry(request, &super::credentials(case), given);
         let carried = carried.map_err(|why| Unsendable(why.to_string()))?;
         let Question {
             request,
@@ -214,10 +214,10 @@ mod tests {
         ];
         let span = Span::start_of(FileId(0));
         for (received, value, count) in cases {
-            let said = format!("{received:?} {value:?}");
+            let context = format!("{received:?} {value:?}");
             let compared = compare(received, &[Spanned { value, span }]);
-            assert_eq!(compared.failures.len(), count, "{said}");
-            assert_eq!(compared.unseen, 0, "{said}");
+            assert_eq!(compared.failures.len(), count, "{context}");
+            assert_eq!(compared.unseen, 0, "{context}");
         }
         for value in [
             Expected::Operation(text("a")),

@@ -164,11 +164,11 @@ pub(super) fn conditions(all: &[Condition]) -> String {
     if all.is_empty() {
         return "none".to_owned();
     }
-    let told: Vec<String> = all
+    let parts: Vec<String> = all
         .iter()
         .map(|one| format!("`{}`", condition(one)))
         .collect();
-    told.join(" and ")
+    parts.join(" and ")
 }
 
 fn condition(condition: &Condition) -> String {

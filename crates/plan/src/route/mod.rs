@@ -149,7 +149,7 @@ pub fn answer(route_request: RouteRequest<'_>) -> Answer {
         assumptions,
         ..
     } = route_request;
-    let said = oracle.decide_with(question, assumptions, |decided, admitted, cx| {
+    let answer = oracle.decide_with(question, assumptions, |decided, admitted, cx| {
         let consumer = cx
             .principal
             .as_ref()
@@ -185,7 +185,7 @@ pub fn answer(route_request: RouteRequest<'_>) -> Answer {
         }
         answer
     });
-    said.unwrap_or_else(|reject| refused_at_the_edge(route_request, reject))
+    answer.unwrap_or_else(|reject| refused_at_the_edge(route_request, reject))
 }
 
 /// Builds the answer with the decision, but without its explanation.

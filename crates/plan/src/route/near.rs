@@ -43,8 +43,8 @@ pub(super) fn misses(
     };
     let known = |route: &RouteRef<'_>| {
         let owner = answer.operation.iter();
-        let mut told = owner.chain(answer.candidates.iter().map(|one| &one.operation));
-        told.any(|one| one.key == route.operation.key && one.mount == *route.mount.name)
+        let mut shown = owner.chain(answer.candidates.iter().map(|one| &one.operation));
+        shown.any(|one| one.key == route.operation.key && one.mount == *route.mount.name)
     };
     let path: Vec<&str> = head.path().split('/').skip(1).collect();
     if path.len() > SEGMENTS_MAX {

@@ -192,7 +192,7 @@ pub(super) fn upstream(
         first.get_or_insert(head);
     }
     let split = last_split(route);
-    let mut told = Upstream {
+    let mut shown = Upstream {
         name: service.name.clone(),
         place: route_request
             .definition(&format!("upstream {}", service.name))
@@ -215,7 +215,7 @@ pub(super) fn upstream(
     if let Some(head) = first {
         // The request id of a trusted peer is forwarded unchanged.
         let is_kept = admitted.request_id.is_some();
-        told.differ(
+        shown.differ(
             &route_request.question.request.headers,
             &head.headers,
             &secrets,
@@ -223,7 +223,7 @@ pub(super) fn upstream(
         );
         let headers = head.headers.iter();
         let headers = headers.filter(|(name, _)| is_kept || *name != REQUEST_ID);
-        told.request = Some(Head {
+        shown.request = Some(Head {
             method: head.method.as_str().to_owned(),
             path: secrets.target(head.target.as_str()),
             headers: headers
@@ -231,7 +231,7 @@ pub(super) fn upstream(
                 .collect(),
         });
     }
-    told
+    shown
 }
 
 /// Last split of the chain. Earlier splits have no effect.

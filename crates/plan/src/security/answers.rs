@@ -208,8 +208,14 @@ pub(super) fn compare(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
         }
         let verdict = verdict(rule, &spelled.0, &spelled.1);
         let subject = format!("response header {name}");
-        let told = (before.shown(), after.shown());
-        super::one("answers", verdict, "response-field-changed", &subject, told)
+        let shown = (before.shown(), after.shown());
+        super::one(
+            "answers",
+            verdict,
+            "response-field-changed",
+            &subject,
+            shown,
+        )
     });
     differences.collect()
 }

@@ -26,10 +26,16 @@ pub(super) fn cors(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
         (before.is_none(), after.is_none()),
         ["cors-added", "cors-removed", "cors-changed"],
     );
-    let told = |settings: Option<&Settings>| {
+    let shown = |settings: Option<&Settings>| {
         settings.map_or_else(|| "the upstream's value".to_owned(), settings_told)
     };
-    super::one("browser", verdict, id, "cors", (told(before), told(after)))
+    super::one(
+        "browser",
+        verdict,
+        id,
+        "cors",
+        (shown(before), shown(after)),
+    )
 }
 
 /// True if `b` allows every cross-origin exchange that `a` allows.
@@ -93,7 +99,7 @@ pub(super) fn csrf(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
         (was.is_empty(), is.is_empty()),
         ["csrf-added", "csrf-removed", "csrf-changed"],
     );
-    let told = |policies: &[(&str, Settings)]| {
+    let shown = |policies: &[(&str, Settings)]| {
         let each = policies.iter().map(|(name, settings)| {
             format!("{name} {}", settings_told(settings))
                 .trim_end()
@@ -106,7 +112,7 @@ pub(super) fn csrf(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
             each.join(", and ")
         }
     };
-    super::one("csrf", verdict, id, "csrf", (told(&was), told(&is)))
+    super::one("csrf", verdict, id, "csrf", (shown(&was), shown(&is)))
 }
 
 /// Compares the pages of other origins whose requests two lists of `csrf` policies pass.

@@ -93,7 +93,7 @@ pub(super) fn compare(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
         ],
     );
     let bound = is.read(&was);
-    let mut found = super::one("claims", verdict, id, "authorize", (was.told, is.told));
+    let mut found = super::one("claims", verdict, id, "authorize", (was.text, is.text));
     for one in &mut found {
         one.bound.clone_from(&bound);
     }
@@ -102,7 +102,7 @@ pub(super) fn compare(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
 
 struct RequiredClaims {
     clauses: BTreeSet<Clause>,
-    told: String,
+    text: String,
 }
 
 impl RequiredClaims {
@@ -122,35 +122,38 @@ impl RequiredClaims {
         let forward = access.policies("forward_auth");
         let mut ended = Vec::new();
         for policy in access.chain() {
-            let Checked::ForwardAuth(asked) = &policy.checked else {
+            let Checked::ForwardAuth(forward_auth) = &policy.checked else {
                 continue;
             };
-            let question = Question::of(asked, &policy.checked.settings(), access);
-            if let Some(ms) = question.open_ms.filter(|ms| *ms < asked.timeout_ms()) {
+            let question = Question::of(forward_auth, &policy.checked.settings(), access);
+            if let Some(ms) = question
+                .open_ms
+                .filter(|ms| *ms < forward_auth.timeout_ms())
+            {
                 ended.push(format!("{} for {}", policy.name, Scalar::Duration(ms)));
             }
             clauses.insert(Clause::Answer(question));
         }
-        let told = authorize.iter().chain(&forward).map(|(name, settings)| {
+        let lines = authorize.iter().chain(&forward).map(|(name, settings)| {
             let settings = settings.iter();
             let settings =
                 settings.map(|one| format!(" {}: {}", one.path.join("."), value(&one.value)));
             format!("{name}{}", settings.collect::<String>())
         });
-        let mut told: Vec<String> = told.collect();
+        let mut lines: Vec<String> = lines.collect();
         if !ended.is_empty() {
-            told.push(format!("waits within the timeout: {}", ended.join(", ")));
+            lines.push(format!("waits within the timeout: {}", ended.join(", ")));
         }
         if !read.is_empty() {
             read.sort();
             read.dedup();
-            told.push(format!("where {}", read.join(", ")));
+            lines.push(format!("where {}", read.join(", ")));
         }
-        let told = match told.is_empty() {
+        let text = match lines.is_empty() {
             true => "nothing more".to_owned(),
-            false => told.join(", and "),
+            false => lines.join(", and "),
         };
-        Self { clauses, told }
+        Self { clauses, text }
     }
 
     /// Digest of all values that the expressions of both sides read.
@@ -165,7 +168,7 @@ impl RequiredClaims {
     }
 
     fn implies(&self, other: &Self) -> bool {
-        let implied = |asked: &Clause| self.clauses.iter().any(|own| own.implies(asked));
+        let implied = |required: &Clause| self.clauses.iter().any(|own| own.implies(required));
         other.clauses.iter().all(implied)
     }
 }
@@ -242,7 +245,7 @@ mod tests {
             authorized(&settings(written), |_| Reads::default(), &mut clauses);
             RequiredClaims {
                 clauses,
-                told: String::new(),
+                text: String::new(),
             }
         };
         let of = |written| {

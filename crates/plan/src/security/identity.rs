@@ -336,18 +336,18 @@ pub(super) fn compare(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
             ),
         };
         let subject = format!("request header {name}");
-        let told = match (was.shown(), is.shown()) {
+        let shown = match (was.shown(), is.shown()) {
             (before, after) if before == after => {
                 (was.shown_with_sources(), is.shown_with_sources())
             }
-            told => told,
+            shown => shown,
         };
         super::one(
             "identity",
             verdict,
             "identity-field-changed",
             &subject,
-            told,
+            shown,
         )
     });
     differences.collect()
@@ -407,8 +407,8 @@ fn certified(route: Route<'_>, verifier: &mtls::Checked) -> String {
     let by = match verifier.source() {
         mtls::Source::Connection => {
             let tls = listener.and_then(ir::Listener::tls);
-            let asked = tls.and_then(|tls| tls.client_auth.as_ref());
-            asked.map(|asked| Scalar::Secret(asked.ca.clone()).to_string())
+            let client_auth = tls.and_then(|tls| tls.client_auth.as_ref());
+            client_auth.map(|client_auth| Scalar::Secret(client_auth.ca.clone()).to_string())
         }
         mtls::Source::Field => {
             let proxies = listener.map(|one| one.trusted_proxies.iter());

@@ -28,9 +28,9 @@ pub(super) fn validation(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> 
         let [was, is] = [old, new].map(|access| Checks::of(access, side));
         let covers =
             |one: &Checks, other: &Checks| other.heads <= one.heads && other.bodies <= one.bodies;
-        let told = (was.describe(), is.describe());
+        let shown = (was.describe(), is.describe());
         let verdict = Verdict::of(covers(&was, &is), covers(&is, &was));
-        super::one("validation", verdict, id, subject, told)
+        super::one("validation", verdict, id, subject, shown)
     });
     each.collect()
 }
@@ -73,7 +73,7 @@ const UNDECLARED: [&str; 3] = ["allow", "strip", "reject"];
 /// Compares the handling of query parameters that the operation does not describe.
 pub(super) fn undeclared(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
     let (was, is) = (undeclared_of(old), undeclared_of(new));
-    let told = [(old, &was), (new, &is)].map(|(access, one)| match &one.open {
+    let shown = [(old, &was), (new, &is)].map(|(access, one)| match &one.open {
         Some(name) => format!(
             "{}, which has no effect because the parameter {name} accepts every name",
             UNDECLARED[written_undeclared(access)]
@@ -81,13 +81,13 @@ pub(super) fn undeclared(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> 
         None => UNDECLARED[one.rank].to_owned(),
     });
     let (was, is) = (was.rank, is.rank);
-    let told = told.into();
+    let shown = shown.into();
     super::one(
         "validation",
         Verdict::of(is <= was, was <= is),
         "undeclared-params-changed",
         "undeclared_params",
-        told,
+        shown,
     )
 }
 
@@ -169,11 +169,11 @@ pub(super) fn guards(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
             (was.names.is_empty(), is.names.is_empty()),
             ["guard-added", "guard-removed", "guard-changed"],
         );
-        let told = match id {
+        let shown = match id {
             "guard-changed" => (was.only_here(&is), is.only_here(&was)),
             _ => (was.describe(), is.describe()),
         };
-        let mut found = super::one("guards", verdict, id, kind, told);
+        let mut found = super::one("guards", verdict, id, kind, shown);
         for one in &mut found {
             one.why_none =
                 Some("only a request with a body beyond its limits would show the change");

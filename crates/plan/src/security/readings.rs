@@ -7,9 +7,12 @@ use super::{Access, Difference, Verdict};
 
 /// Compares `path_readings`. The value `keep` admits paths that `strict` refuses.
 pub(super) fn compare(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
-    let said = |access: &Access<'_>| access.route.map(|route| route.treatment.path_readings);
-    let (was, is) = (said(old).unwrap_or_default(), said(new).unwrap_or_default());
-    let word = |said: PathReadings| match said {
+    let readings_of = |access: &Access<'_>| access.route.map(|route| route.treatment.path_readings);
+    let (was, is) = (
+        readings_of(old).unwrap_or_default(),
+        readings_of(new).unwrap_or_default(),
+    );
+    let word = |readings: PathReadings| match readings {
         PathReadings::Strict => "strict".to_owned(),
         PathReadings::Keep => "keep".to_owned(),
     };

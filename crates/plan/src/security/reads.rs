@@ -140,12 +140,12 @@ impl Reads {
 /// Peers that assert the client's address at a listener.
 fn trusted(route: Route<'_>) -> String {
     let listener = route.gateway.shared.listeners.get(route.listener);
-    let [trusted, told] = gateway::trusted(listener);
+    let [trusted, by_header] = gateway::trusted(listener);
     let ranges =
         |all: &Addresses| -> Vec<String> { all.ranges().iter().map(ToString::to_string).collect() };
     let parts = [
         ("trusted_proxies", ranges(&trusted)),
-        ("proxy_protocol.from", ranges(&told)),
+        ("proxy_protocol.from", ranges(&by_header)),
     ];
     let parts = parts.into_iter().filter(|(_, ranges)| !ranges.is_empty());
     let parts: Vec<String> = parts

@@ -170,7 +170,7 @@ impl EnforcedDescriptions {
             was.as_ref().map(|(_, definition)| definition),
             is.as_ref().map(|(_, definition)| definition),
         );
-        let told = |side: &Option<(bool, ir::Value)>, text: Option<String>| match side {
+        let shown = |side: &Option<(bool, ir::Value)>, text: Option<String>| match side {
             None => Value::Null,
             Some((required, _)) => {
                 let need = if *required { "required" } else { "optional" };
@@ -180,7 +180,7 @@ impl EnforcedDescriptions {
                 }
             }
         };
-        let (old, new) = (told(was, texts.0), told(is, texts.1));
+        let (old, new) = (shown(was, texts.0), shown(is, texts.1));
         let is_response = difference.status.is_some();
         let of = |request: &'static str, response: &'static str| match is_response {
             true => response,

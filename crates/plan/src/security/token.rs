@@ -92,18 +92,18 @@ pub(super) fn of(
     now_s: u64,
 ) -> Option<String> {
     let facts = &held.requirements.has;
-    let asked = facts.iter().filter_map(|fact| fact.strip_prefix("asked "));
-    let asked: Vec<&str> = asked.collect();
+    let algorithms = facts.iter().filter_map(|fact| fact.strip_prefix("asked "));
+    let algorithms: Vec<&str> = algorithms.collect();
     let (algorithm, key, kid) = match held.one.get(SIGNING) {
         Some(signing) => {
             let mut words = signing.splitn(3, ' ');
             (words.next()?, words.next()?, words.next())
         }
-        None => ("none", *asked.first()?, None),
+        None => ("none", *algorithms.first()?, None),
     };
     let mut header = Map::new();
-    if !asked.is_empty() {
-        header.insert(witness::ASKED.to_owned(), json!(asked));
+    if !algorithms.is_empty() {
+        header.insert(witness::ASKED.to_owned(), json!(algorithms));
     }
     header.insert("alg".to_owned(), algorithm.into());
     let bound = held.one.get(BOUND).copied().and_then(Source::of);

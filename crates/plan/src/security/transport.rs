@@ -143,17 +143,23 @@ fn pair(role: &str, old: &ir::Upstream, new: &ir::Upstream) -> Vec<Difference> {
             // Without a certificate, the upstream no longer recognises the gateway.
             (_, None) => Verdict::Weaken,
         };
-        let told = (shown(before), shown(after));
+        let shown_values = (shown(before), shown(after));
         let subject = format!("{role} tls.client_cert");
-        found.extend(one("transport", verdict, id, &subject, told));
+        found.extend(one("transport", verdict, id, &subject, shown_values));
     }
     // With `sni`, the certificate must contain this name and not the host of the requests.
     let sni = |settings: &Settings| settings.text(&["tls", "sni"]).map(str::to_owned);
     let (before, after) = (sni(sides.0), sni(sides.1));
     if was == 2 && is == 2 && before != after && certified(old) != certified(new) {
         let subject = format!("{role} tls.sni");
-        let told = (shown(before), shown(after));
-        found.extend(one("transport", Verdict::Incomparable, id, &subject, told));
+        let shown_values = (shown(before), shown(after));
+        found.extend(one(
+            "transport",
+            Verdict::Incomparable,
+            id,
+            &subject,
+            shown_values,
+        ));
     }
     found
 }
@@ -234,22 +240,25 @@ const CLIENT_AUTH: Rank = Rank {
 /// Compares two versions of a listener's connection settings.
 pub(super) fn listener(old: &ir::Listener, new: &ir::Listener) -> Vec<Found> {
     let subject = format!("listener {}", new.name);
-    let said = |settings: &Settings, rank: &Rank, absent: &str| {
+    let value_or = |settings: &Settings, rank: &Rank, absent: &str| {
         settings.text(rank.path).unwrap_or(absent).to_owned()
     };
     let mode = |settings: &Settings| match settings.has(&["tls", "client_auth"]) {
-        true => said(settings, &CLIENT_AUTH, "required"),
+        true => value_or(settings, &CLIENT_AUTH, "required"),
         false => "off".to_owned(),
     };
     let (was, is) = (&old.settings(), &new.settings());
     let mut found = Vec::new();
-    let protocols = (said(was, &PROTOCOL, "http"), said(is, &PROTOCOL, "http"));
+    let protocols = (
+        value_or(was, &PROTOCOL, "http"),
+        value_or(is, &PROTOCOL, "http"),
+    );
     found.extend(ranked(&subject, &PROTOCOL, protocols));
     // If only one side has TLS, the change of protocol already reports it.
     if was.has(&["tls"]) && is.has(&["tls"]) {
         let versions = (
-            said(was, &MIN_VERSION, "1.2"),
-            said(is, &MIN_VERSION, "1.2"),
+            value_or(was, &MIN_VERSION, "1.2"),
+            value_or(is, &MIN_VERSION, "1.2"),
         );
         found.extend(ranked(&subject, &MIN_VERSION, versions));
         found.extend(keys(&subject, (old, new)));
@@ -279,13 +288,13 @@ fn keys(subject: &str, (old, new): (&ir::Listener, &ir::Listener)) -> Option<Fou
         (_, 0) => Class::Strengthen,
         (_, _) => Class::Incomparable,
     };
-    let told = |keys: BTreeSet<String>| Some(Vec::from_iter(keys).join(", "));
+    let shown = |keys: BTreeSet<String>| Some(Vec::from_iter(keys).join(", "));
     Some(Found {
         subject: format!("{subject} tls.certificates"),
         class,
         id: "listener-key-changed",
-        old: told(was),
-        new: told(is),
+        old: shown(was),
+        new: shown(is),
     })
 }
 
@@ -409,13 +418,13 @@ fn other(
     (old, new): (&Settings, &Settings),
 ) -> Option<Found> {
     let (was, is) = (old.get(path), new.get(path));
-    let said = |value: Option<&Value>| value.map(value_text);
+    let shown = |value: Option<&Value>| value.map(value_text);
     (was != is).then(|| Found {
         subject: format!("{subject} {}", path.join(".")),
         class: Class::Incomparable,
         id,
-        old: said(was),
-        new: said(is),
+        old: shown(was),
+        new: shown(is),
     })
 }
 

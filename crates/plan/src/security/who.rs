@@ -398,7 +398,7 @@ pub(super) fn compare(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
         (false, false) | (true, true) => "security-requirement-changed",
     };
     // Also show the verifier's settings that differ.
-    let said = |access: &Access<'_>, security: &Option<ir::Security>| -> Value {
+    let shown = |access: &Access<'_>, security: &Option<ir::Security>| -> Value {
         match security {
             None => NOBODY.into(),
             Some(_) if id == "verifier-changed" => access.verifiers().into(),
@@ -410,8 +410,8 @@ pub(super) fn compare(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
         verdict,
         id,
         subject: "security".into(),
-        old: said(old, &was),
-        new: said(new, &is),
+        old: shown(old, &was),
+        new: shown(new, &is),
         why_none: None,
         bound: String::new(),
     }]

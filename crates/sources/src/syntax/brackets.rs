@@ -14,12 +14,12 @@ pub(super) fn unclosed(
     at: usize,
     mut opened: impl Iterator<Item = usize>,
 ) -> Option<usize> {
-    let told = opened.find_map(|start| bracket(text, start));
-    let untold = text.get(read..at)?;
-    let next = untold.trim_start_matches(|c: char| c.is_whitespace() || ":-?,".contains(c));
+    let innermost = opened.find_map(|start| bracket(text, start));
+    let unread = text.get(read..at)?;
+    let next = unread.trim_start_matches(|c: char| c.is_whitespace() || ":-?,".contains(c));
     let begins = bracket(text, at - next.len()).is_some();
-    let untold = (told.is_some() || begins).then(|| pending(text, read, at));
-    let bracket = untold.flatten().or(told)?;
+    let unread = (innermost.is_some() || begins).then(|| pending(text, read, at));
+    let bracket = unread.flatten().or(innermost)?;
     let line_of = |at: usize| {
         let start = text[..at].rfind(['\n', '\r']).map_or(0, |end| end + 1);
         let line = &text[start..];

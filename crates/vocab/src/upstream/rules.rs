@@ -309,8 +309,8 @@ pub(super) fn protocols_have_their_scheme(node: NodeRef<'_>, sink: &mut Sink) {
 /// Reports `proxy_protocol` with HTTP/2: the header names one client, but an HTTP/2 connection
 /// carries requests of several clients.
 pub(super) fn one_client_has_a_connection(node: NodeRef<'_>, sink: &mut Sink) {
-    let told = node.entry("proxy_protocol");
-    let Some((entry, _)) = told.filter(|(_, version)| !version.is_null()) else {
+    let setting = node.entry("proxy_protocol");
+    let Some((entry, _)) = setting.filter(|(_, version)| !version.is_null()) else {
         return;
     };
     let protocol = node.get("protocol");

@@ -99,7 +99,7 @@ pub(super) fn of_revision(text: &str, context: &Context) -> anyhow::Result<What>
     }
     let project = context.input(None).ok();
     let near = match (&context.project, &project) {
-        (Some(said), _) if said.is_dir() => said.clone(),
+        (Some(folder), _) if folder.is_dir() => folder.clone(),
         (_, Some(input)) => input.folder().to_owned(),
         (_, None) => std::env::current_dir()?,
     };

@@ -414,7 +414,7 @@ fn read(
         files.write(GATEWAY_FILE, gateway_of(file, names, !repeated.is_empty()));
         files.write(UNNAMED_FILE, unnamed(repeated));
     }
-    let said = match which {
+    let version = match which {
         Which::Old => format!("the old side, {name}"),
         Which::New => format!("the new side, {name}"),
         Which::Only => name,
@@ -425,9 +425,9 @@ fn read(
         context.environment.as_deref(),
         purpose,
     )
-    .map_err(|unknown| Failure::usage(format!("{said}: {unknown}")))?;
-    let compiled = say::comparable(compiled, purpose, &shown, &said)?;
-    notes.extend(left_out(&compiled, &shown, &said));
+    .map_err(|unknown| Failure::usage(format!("{version}: {unknown}")))?;
+    let compiled = say::comparable(compiled, purpose, &shown, &version)?;
+    notes.extend(left_out(&compiled, &shown, &version));
     let mut side = side_of(compiled)?;
     if let (Some(_), Some(map)) = (&document, &mut side.source) {
         map.rules = None;
@@ -445,7 +445,7 @@ fn read(
 
 /// Describes the faulty parts of a version that the comparison leaves out. `None`: it leaves out
 /// nothing.
-fn left_out(compiled: &Compiled, folder: &str, said: &str) -> Option<String> {
+fn left_out(compiled: &Compiled, folder: &str, version: &str) -> Option<String> {
     if compiled.skipped.is_empty() {
         return None;
     }
@@ -468,7 +468,7 @@ fn left_out(compiled: &Compiled, folder: &str, said: &str) -> Option<String> {
         more => format!(" and {more} more"),
     };
     let text = format!(
-        "not compared, because {said}, has errors there: {}{more}",
+        "not compared, because {version}, has errors there: {}{more}",
         named.join("; ")
     );
     Some(diag::text::printable(&text))

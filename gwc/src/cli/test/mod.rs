@@ -158,8 +158,8 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     match args.format {
         Format::Human => say::result(&human::render(&results, args.coverage)),
         Format::Json => {
-            let said = if ok { "ok" } else { "blocked" };
-            say::json(&say::document("test/v1", said, json::document(&results)));
+            let result = if ok { "ok" } else { "blocked" };
+            say::json(&say::document("test/v1", result, json::document(&results)));
         }
         Format::Junit => say::result(&junit::render(&results)),
         Format::Tap => say::result(&tap::render(&results)),
@@ -307,14 +307,14 @@ fn lines(test: &TestResult<'_>) -> Vec<String> {
     let lines = failures
         .zip(&test.failures)
         .map(|((request, failure), place)| {
-            let said = match failure.what.is_empty() {
+            let explanation = match failure.what.is_empty() {
                 true => failure.actual.clone(),
                 false => format!(
                     "{}: expected {}, actual {}",
                     failure.what, failure.expected, failure.actual
                 ),
             };
-            format!("line {}: {request}: {said}", place.line)
+            format!("line {}: {request}: {explanation}", place.line)
         });
     lines.collect()
 }

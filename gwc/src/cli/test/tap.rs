@@ -9,11 +9,11 @@ use diag::text::printable;
 pub(super) fn render(results: &Results<'_>) -> String {
     let mut out = format!("TAP version 14\n1..{}\n", results.tests.len());
     for (number, test) in results.tests.iter().enumerate() {
-        let said = if test.failed() { "not ok" } else { "ok" };
+        let result = if test.failed() { "not ok" } else { "ok" };
         let name = printable(&test.case.name.value);
         // `#` begins a directive, `\` escapes.
         let name = name.replace('\\', "\\\\").replace('#', "\\#");
-        let _ = write!(out, "{said} {} - {name}", number + 1);
+        let _ = write!(out, "{result} {} - {name}", number + 1);
         if let Some(why) = &test.skipped {
             let _ = write!(out, " # SKIP {}", printable(why));
         }

@@ -155,16 +155,16 @@ impl Base {
 fn for_each_base(check: impl Fn(&Base) -> Vec<String> + Send + Sync) -> usize {
     let subjects = subjects();
     let all = subjects.len();
-    let told = parallel::map(subjects, |subject| {
+    let results = parallel::map(subjects, |subject| {
         let base = Base::of(&subject)?;
         Some(check(&base))
     });
-    let looked_at = told.iter().flatten().count();
+    let looked_at = results.iter().flatten().count();
     eprintln!(
         "{looked_at} documents; {} have errors as a project, or refer to each other",
         all - looked_at
     );
-    let wrong: Vec<String> = told.into_iter().flatten().flatten().collect();
+    let wrong: Vec<String> = results.into_iter().flatten().flatten().collect();
     assert!(
         wrong.is_empty(),
         "{} wrong:\n{}",

@@ -92,8 +92,8 @@ impl Case {
         line: impl Fn(&serde_json::Value) -> &'static str,
         operations: &[Operation],
     ) {
-        for (asked, alike) in self.new.alike(operations) {
-            self.expect_of(line(&asked), &alike);
+        for (requirement, alike) in self.new.alike(operations) {
+            self.expect_of(line(&requirement), &alike);
         }
     }
 
@@ -174,20 +174,20 @@ fn edit_of_each_kind_gives_its_lines_and_requests() {
     let full = prerequisite::is_full();
     let cases = cases(if full { 40 } else { 3 });
     let halves = cases.chunks(cases.len().div_ceil(2));
-    let (mut wrong, mut asked) = (Vec::new(), 0);
+    let (mut wrong, mut requests) = (Vec::new(), 0);
     std::thread::scope(|scope| {
         let judged = halves.map(|half| scope.spawn(move || half.iter().map(judge).collect()));
         let threads: Vec<std::thread::ScopedJoinHandle<'_, Vec<CaseResult>>> = judged.collect();
         for thread in threads {
             for (fault, witnesses) in thread.join().expect("no panic") {
                 wrong.extend(fault);
-                asked += witnesses;
+                requests += witnesses;
             }
         }
     });
-    println!("{} edits, {asked} witnesses", cases.len());
+    println!("{} edits, {requests} witnesses", cases.len());
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    assert!(asked >= cases.len() / 4, "only {asked} witnesses");
+    assert!(requests >= cases.len() / 4, "only {requests} witnesses");
 }
 
 /// Error in a plan if there is one, and the number of checked witnesses.
@@ -209,11 +209,11 @@ fn judge((name, seed, case): &(&'static str, u64, Case)) -> CaseResult {
     }
     found.sort();
     if !plan.bugs.is_empty() || found.iter().ne(expected) {
-        let told = format!(
+        let problem = format!(
             "{name} {seed}: {found:#?} instead of {:#?} {:?}",
             case.expected, plan.bugs
         );
-        return (Some(told), 0);
+        return (Some(problem), 0);
     }
     match witness::check(&plan, (&old, &new), case) {
         Ok(count) => (None, count),

@@ -203,10 +203,10 @@ impl Project {
     pub(crate) fn alike(&self, operations: &[Operation]) -> Vec<(Value, Vec<Operation>)> {
         let mut alike: Vec<(Value, Vec<Operation>)> = Vec::new();
         for operation in operations {
-            let asked = self.requirement(operation);
-            match alike.iter_mut().find(|(known, _)| known == asked) {
+            let requirement = self.requirement(operation);
+            match alike.iter_mut().find(|(known, _)| known == requirement) {
                 Some((_, known)) => known.push(operation.clone()),
-                None => alike.push((asked.clone(), vec![operation.clone()])),
+                None => alike.push((requirement.clone(), vec![operation.clone()])),
             }
         }
         alike

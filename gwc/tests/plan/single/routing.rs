@@ -352,7 +352,7 @@ fn affixes(case: &mut Case) -> (Operation, Operation) {
 
 /// Expects that operations which no caller could reach become reachable.
 fn exposed(case: &mut Case, operations: &[Operation]) {
-    let line = |asked: &Value| match asked.as_array().is_some_and(Vec::is_empty) {
+    let line = |requirement: &Value| match requirement.as_array().is_some_and(Vec::is_empty) {
         true => "security weaken operation-exposed security",
         false => "security expose operation-exposed security",
     };

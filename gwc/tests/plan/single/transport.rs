@@ -157,7 +157,7 @@ fn upstream_tls(case: &mut Case, change: impl Fn(&mut Value)) {
 }
 
 /// Sets the fields for the client's certificate at the only listener, before and after.
-fn client_certificate(case: &mut Case, old: Option<&str>, new: &str, said: &str) -> Option<()> {
+fn client_certificate(case: &mut Case, old: Option<&str>, new: &str, class: &str) -> Option<()> {
     tls(case, |_| ());
     // `pass` requires trusted proxies.
     case.both(|project| {
@@ -168,6 +168,6 @@ fn client_certificate(case: &mut Case, old: Option<&str>, new: &str, said: &str)
     }
     case.new.gateway["listeners"]["public"]["forward_client_cert"] = new.into();
     let subject = "listener public forward_client_cert";
-    case.expect(&format!("{said} client-cert-fields-changed {subject}"));
+    case.expect(&format!("{class} client-cert-fields-changed {subject}"));
     Some(())
 }

@@ -264,8 +264,8 @@ impl<'a> Walk<'_, 'a> {
             }
             // From 3.1 on, `summary` and `description` beside a `$ref` replace the texts of the
             // target. In a path item they have no effect on the gateway.
-            let told = matches!(&*entry.key, "summary" | "description");
-            let harmless = told && (lost || self.version >= Version::V31);
+            let is_prose = matches!(&*entry.key, "summary" | "description");
+            let harmless = is_prose && (lost || self.version >= Version::V31);
             if &*entry.key == "$ref" || harmless || entry.key.starts_with("x-") {
                 continue;
             }

@@ -25,7 +25,7 @@ pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
 }
 
 /// Maximum number of duplicates that are reported individually for each list. The rest are counted.
-const TOLD_MAX: usize = 20;
+const REPORTED_MAX: usize = 20;
 
 /// Reports scalars that occur more than once in a list whose items must be unique.
 pub(super) fn twice(
@@ -34,7 +34,7 @@ pub(super) fn twice(
     lint: &'static Lint,
     sink: &mut Sink,
 ) {
-    let mut told = 0;
+    let mut reported = 0;
     let mut rest: Option<(Span, usize)> = None;
     let mut first_of: HashMap<(&str, &str), Span> = HashMap::new();
     for (index, value) in list.items().enumerate() {
@@ -46,12 +46,12 @@ pub(super) fn twice(
             first_of.insert((value.kind_name(), text), value.span());
             continue;
         };
-        if told == TOLD_MAX {
+        if reported == REPORTED_MAX {
             let (_, count) = rest.get_or_insert((value.span(), 0));
             *count += 1;
             continue;
         }
-        told += 1;
+        reported += 1;
         let message = format!("`{}` occurs twice", text.escape_debug());
         let finding = Diagnostic::new(lint, value.span(), message).related(*first, "first here");
         sink.push(

@@ -100,10 +100,10 @@ mod tests {
         files.follow(&document);
         let mut sink = Sink::default();
         crate::check::document(&files, &document, &Chosen::default(), &mut sink);
-        let said = |finding: &diag::Diagnostic| {
+        let line = |finding: &diag::Diagnostic| {
             format!("{} {}", finding.lint.name, files.sources.text(finding.span))
         };
-        sink.findings().iter().map(said).collect()
+        sink.findings().iter().map(line).collect()
     }
 
     #[test]

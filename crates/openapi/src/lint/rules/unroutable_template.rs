@@ -32,7 +32,7 @@ pub(super) fn check(key: &str, place: &Place<'_, '_>, sink: &mut Sink) {
         sink.push(Diagnostic::new(&LINT, span, message).help(help));
     };
     let mut behind_parameter = false;
-    let (mut here, mut said) = (0, false);
+    let (mut here, mut is_reported) = (0, false);
     for part in template::parts(key) {
         let is_parameter = matches!(part, Part::Parameter { .. });
         match part {
@@ -44,7 +44,7 @@ pub(super) fn check(key: &str, place: &Place<'_, '_>, sink: &mut Sink) {
                         "two parameters with nothing between them cannot be told apart",
                         "put a literal between them, or make them one",
                     );
-                } else if here > PARAMETERS_MAX && !std::mem::replace(&mut said, true) {
+                } else if here > PARAMETERS_MAX && !std::mem::replace(&mut is_reported, true) {
                     say(
                         bytes,
                         "a segment may have at most 8 parameters",
@@ -54,7 +54,7 @@ pub(super) fn check(key: &str, place: &Place<'_, '_>, sink: &mut Sink) {
             }
             Part::Literal { text, start } => {
                 if text.contains('/') {
-                    (here, said) = (0, false);
+                    (here, is_reported) = (0, false);
                 }
                 for (at, _) in text.match_indices("%00") {
                     let at = start + at;

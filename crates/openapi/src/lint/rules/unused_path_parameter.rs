@@ -29,7 +29,7 @@ pub(super) fn check(whole: &Whole<'_, '_>, sink: &mut Sink) {
         let names: Vec<&str> = template::parameters(&key.value)
             .map(|(name, _)| name)
             .collect();
-        let mut said: Vec<Span> = Vec::new();
+        let mut reported: Vec<Span> = Vec::new();
         for parameter in path
             .operations
             .iter()
@@ -38,11 +38,11 @@ pub(super) fn check(whole: &Whole<'_, '_>, sink: &mut Sink) {
             let name = parameter.name.value.as_str();
             if parameter.place != In::Path
                 || names.contains(&name)
-                || said.contains(&parameter.span)
+                || reported.contains(&parameter.span)
             {
                 continue;
             }
-            said.push(parameter.span);
+            reported.push(parameter.span);
             // A shared parameter may be used in other paths, so report the reference in this path
             // item.
             let here = whole.resolver.node(parameter.node).span() == parameter.span;

@@ -66,8 +66,8 @@ struct Used<'r, 'a> {
 
 impl<'a> Used<'_, 'a> {
     fn has(&self, kind: &str, name: &str, node: NodeRef<'_>) -> bool {
-        let asked = kind == "securitySchemes" && self.schemes.contains(name);
-        asked || self.seen.contains(&node.id())
+        let is_required = kind == "securitySchemes" && self.schemes.contains(name);
+        is_required || self.seen.contains(&node.id())
     }
 
     /// Records the security schemes that a node's `security` requires.

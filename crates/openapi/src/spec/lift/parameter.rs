@@ -376,16 +376,16 @@ impl Lift<'_> {
         }
         let schema = self.nodes.map(schema);
         let encoding = (!encoding.is_empty()).then(|| self.nodes.map(encoding));
-        let said = self.media_types(consumes);
-        let mut said: Vec<(String, Span)> = said
+        let media_types = self.media_types(consumes);
+        let mut media_types: Vec<(String, Span)> = media_types
             .into_iter()
             .filter(|(name, _)| name == FORM && !is_file || name == MULTIPART)
             .collect();
-        if said.is_empty() {
-            said.push((if is_file { MULTIPART } else { FORM }.to_owned(), at));
+        if media_types.is_empty() {
+            media_types.push((if is_file { MULTIPART } else { FORM }.to_owned(), at));
         }
         let mut content = Map::new(at);
-        for (name, span) in said {
+        for (name, span) in media_types {
             let mut media = Map::new(span);
             media.put("schema", at, schema);
             if let Some(encoding) = encoding {

@@ -38,7 +38,7 @@ pub(super) fn circle<'a>(schemas: &Schemas<'_, 'a>, schema: NodeRef<'a>) -> Opti
         return None;
     }
     let mut circles = schemas.circles.borrow_mut();
-    let mut way: Vec<(NodeId, Span)> = Vec::new();
+    let mut path: Vec<(NodeId, Span)> = Vec::new();
     let mut at: HashMap<NodeId, usize> = HashMap::new();
     let mut node = schema;
     while circles.walked.insert(node.id()) {
@@ -46,13 +46,13 @@ pub(super) fn circle<'a>(schemas: &Schemas<'_, 'a>, schema: NodeRef<'a>) -> Opti
         let demand = demands(schemas, node)
             .into_iter()
             .find(|demand| demand.any.iter().all(endless))?;
-        at.insert(node.id(), way.len());
-        way.push((node.id(), demand.keyword));
+        at.insert(node.id(), path.len());
+        path.push((node.id(), demand.keyword));
         node = schemas.resolver.node(*demand.any.first()?);
     }
     // If the path met a schema of an earlier walk, its cycle is known already.
     if let Some(start) = at.get(&node.id()) {
-        let mut round = way.split_off(*start);
+        let mut round = path.split_off(*start);
         let place = |(id, _): &(NodeId, Span)| schemas.resolver.node(*id).span();
         let first = (0..round.len()).min_by_key(|index| place(&round[*index]))?;
         round.rotate_left(first);

@@ -178,8 +178,8 @@ mod tests {
             ("4.0", "2", true),
             ("1E+2", "1e1", true),
         ] {
-            let told = decimal(value).is_multiple_of(decimal(step));
-            assert_eq!(told, Some(fits), "{value} by {step}");
+            let is_multiple = decimal(value).is_multiple_of(decimal(step));
+            assert_eq!(is_multiple, Some(fits), "{value} by {step}");
         }
         assert!(decimal("1").is_multiple_of(decimal("0")).is_none());
     }
