@@ -24,7 +24,7 @@ use crate::limits::budget::Budgets;
 use crate::limits::fair::FairPermits;
 use crate::limits::permit_queue::PermitQueue;
 use crate::listen::spread::Loads;
-use crate::message::pace::Patience;
+use crate::message::pace::TimeLimits;
 use crate::runtime::clock::Clock;
 use crate::runtime::compute::Compute;
 use crate::runtime::program_log::{Audit, BY_ITSELF, OK};
@@ -98,7 +98,7 @@ pub(crate) struct Shared {
     /// milliseconds.
     pub(crate) websocket_drain_ms: u64,
     /// Limits on the time that peers may keep the gateway waiting.
-    pub(crate) patience: Patience,
+    pub(crate) time_limits: TimeLimits,
     pub(crate) limits: Limits,
     pub(crate) budgets: Arc<Budgets>,
     pub(crate) compute: Compute,
@@ -142,7 +142,7 @@ impl Shared {
             websocket_drain_ms: u64::try_from(settings.websocket_drain.as_millis())
                 .unwrap_or(u64::MAX),
             zone: settings.zone.as_deref().map(Box::from),
-            patience: settings.patience,
+            time_limits: settings.time_limits,
             limits: Limits::new(LIMIT_KEYS, std::hash::RandomState::new),
             compute: Compute::new(workers),
             stores: Stores::default(),

@@ -33,7 +33,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 
 /// Thread that writes the counters. Dropping this value writes them a last time and ends the
 /// thread.
-pub(crate) struct Keeper {
+pub(crate) struct QuotaWriter {
     common: Arc<Common>,
     thread: Option<JoinHandle<()>>,
 }
@@ -58,7 +58,7 @@ struct State {
 
 // === impl Keeper ===
 
-impl Keeper {
+impl QuotaWriter {
     /// Reads the counters of an earlier process and starts the thread. Must run before the first
     /// request.
     ///
@@ -103,7 +103,7 @@ impl Keeper {
     }
 }
 
-impl Drop for Keeper {
+impl Drop for QuotaWriter {
     fn drop(&mut self) {
         self.common.lock().stops = true;
         self.common.wake.notify_all();

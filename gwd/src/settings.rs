@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::discovery;
 use crate::limits::budget::Bounds;
-use crate::message::pace::Patience;
+use crate::message::pace::TimeLimits;
 use crate::telemetry::log_file::Rotation;
 
 /// Settings of a gateway process.
@@ -23,7 +23,7 @@ pub struct Settings {
     /// Limits of the process on connections, requests and memory.
     pub bounds: Bounds,
     /// Limits on the time that peers may keep the gateway waiting.
-    pub patience: Patience,
+    pub time_limits: TimeLimits,
     /// Maximum time that a WebSocket may continue after the Close frame that announces the stop.
     pub websocket_drain: Duration,
     /// Addresses, by listener name, that replace those of the bundle.

@@ -6,7 +6,7 @@ use std::ops::Range;
 use bundle::ir::Owns;
 use http::uri::PathAndQuery;
 use policy::RequestHead;
-use policy::logged::{LogForm, LoggedParameter, LoggedPlace};
+use policy::logged::{LogForm, LoggedLocation, LoggedParameter};
 
 use crate::{RouteRef, Snapshot};
 
@@ -28,7 +28,8 @@ impl RouteRef<'_> {
         let bound = template.bind(path, self.mount.base_path.len()).into_iter();
         bound.filter_map(|(name, range)| {
             let mut parameters = self.treatment.logged.iter();
-            let own = parameters.find(|one| one.place == LoggedPlace::Path && one.name == name)?;
+            let own =
+                parameters.find(|one| one.place == LoggedLocation::Path && one.name == name)?;
             (own.form != LogForm::Keep).then_some((range, own.form))
         })
     }
@@ -53,7 +54,7 @@ impl Snapshot {
     ) -> LoggedForms<'s> {
         if let Some(route) = route.filter(|route| route.operation.owns == Owns::Described) {
             let logged = &route.treatment.logged;
-            let in_path = logged.iter().any(|one| one.place == LoggedPlace::Path);
+            let in_path = logged.iter().any(|one| one.place == LoggedLocation::Path);
             return LoggedForms {
                 parameters: Cow::Borrowed(logged),
                 path: match in_path {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 
 use bundle::ir::{Segment, Template};
-use policy::logged::{LogForm, LoggedParameter, LoggedPlace};
+use policy::logged::{LogForm, LoggedLocation, LoggedParameter};
 
 /// Rules for requests that no operation describes. The path may still contain hidden values, because
 /// it may be another spelling of an operation's path (`/Users/a`, `//users/a`, `/users/a/x`), or be
@@ -33,7 +33,7 @@ impl UnknownPaths {
         if hidden.is_empty() {
             return None;
         }
-        let at = |place: LoggedPlace| hidden.iter().any(|one| one.place == place);
+        let at = |place: LoggedLocation| hidden.iter().any(|one| one.place == place);
         let literals = || {
             let segments = templates.flat_map(Template::segments);
             let own = segments.filter_map(|segment| match segment {
@@ -45,11 +45,11 @@ impl UnknownPaths {
         };
         let others = hidden
             .iter()
-            .filter(|one| !matches!(one.place, LoggedPlace::Path | LoggedPlace::Query));
+            .filter(|one| !matches!(one.place, LoggedLocation::Path | LoggedLocation::Query));
         Some(Self {
-            hides_query: at(LoggedPlace::Query),
+            hides_query: at(LoggedLocation::Query),
             others: others.map(|one| (*one).clone()).collect(),
-            literals: at(LoggedPlace::Path).then(literals),
+            literals: at(LoggedLocation::Path).then(literals),
         })
     }
 

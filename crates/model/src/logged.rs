@@ -6,7 +6,7 @@ use diag::shape::BAD_VALUE;
 use diag::{Diagnostic, NodeRef, Sink, Span, Tree};
 use openapi::spec::reference::Resolver;
 use openapi::spec::{self, In, Parameter};
-use policy::logged::{LogForm, LoggedParameter, LoggedPlace, is_secret_parameter};
+use policy::logged::{LogForm, LoggedLocation, LoggedParameter, is_secret_parameter};
 use sources::project::files::Files;
 
 use super::redacted::Redacted;
@@ -32,15 +32,15 @@ pub(super) fn parameters(
             .filter_map(move |(form, name)| Some((place?, form, name)))
     });
     let all = all.filter_map(|(place, form, name)| {
-        let is_hidden = place == LoggedPlace::Query && is_secret_parameter(name);
+        let is_hidden = place == LoggedLocation::Query && is_secret_parameter(name);
         let is_usual = match form {
             LogForm::Keep => !is_hidden,
             LogForm::Redact => is_hidden,
             LogForm::Hash => false,
         };
         let name = match place {
-            LoggedPlace::UserAgent => name.to_ascii_lowercase(),
-            LoggedPlace::Path | LoggedPlace::Query => name.to_owned(),
+            LoggedLocation::UserAgent => name.to_ascii_lowercase(),
+            LoggedLocation::Path | LoggedLocation::Query => name.to_owned(),
         };
         (!is_usual).then_some(LoggedParameter { place, name, form })
     });
@@ -48,12 +48,12 @@ pub(super) fn parameters(
 }
 
 /// Place of a parameter in the access log. `None` if the log does not contain the parameter.
-fn place(parameter: &Parameter) -> Option<LoggedPlace> {
+fn place(parameter: &Parameter) -> Option<LoggedLocation> {
     match parameter.place {
-        In::Path => Some(LoggedPlace::Path),
-        In::Query => Some(LoggedPlace::Query),
+        In::Path => Some(LoggedLocation::Path),
+        In::Query => Some(LoggedLocation::Query),
         In::Header if parameter.name.value.eq_ignore_ascii_case("user-agent") => {
-            Some(LoggedPlace::UserAgent)
+            Some(LoggedLocation::UserAgent)
         }
         In::Header | In::Cookie | In::Querystring => None,
     }
@@ -102,11 +102,15 @@ fn report(
             format!("the log does not contain `{name}`"),
             "remove `log`: the log has the path, the query and `User-Agent`, no other field and no cookie",
         ),
-        Some(LoggedPlace::Query) if not_forwarded::members_are_parameters(parameter, resolver) => (
-            format!("the members of `{name}` can be parameters of their own"),
-            not_forwarded::MEMBERS_HELP,
-        ),
-        Some(LoggedPlace::Query)
+        Some(LoggedLocation::Query)
+            if not_forwarded::members_are_parameters(parameter, resolver) =>
+        {
+            (
+                format!("the members of `{name}` can be parameters of their own"),
+                not_forwarded::MEMBERS_HELP,
+            )
+        }
+        Some(LoggedLocation::Query)
             if form == LogForm::Hash && is_secret_parameter(&parameter.name.value) =>
         {
             (
@@ -116,7 +120,7 @@ fn report(
                 "remove `log`, or write `log: keep` if it is no credential",
             )
         }
-        Some(LoggedPlace::Path | LoggedPlace::Query | LoggedPlace::UserAgent) => return,
+        Some(LoggedLocation::Path | LoggedLocation::Query | LoggedLocation::UserAgent) => return,
     };
     sink.push(Diagnostic::new(&BAD_VALUE, at, message).help(help));
 }

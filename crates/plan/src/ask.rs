@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bundle::ir::Gateway;
 use engine::edge::Admitted;
 use engine::{BuildError, ChainStep, Decided, Parts, Refusal, RouteRef, Snapshot, Verdict};
-use policy::ask::{Answer, Answered, Asker, Effect, Outage};
+use policy::ask::{Answer, Answered, CallKind, Effect, Outage};
 use policy::auth::{self, mtls};
 use policy::endpoint::Endpoint;
 use policy::invalid::{self, Invalid};
@@ -51,20 +51,20 @@ impl std::str::FromStr for Assumption {
 
 /// Names of the answers that a service can give to this kind of policy or verifier.
 #[must_use]
-pub fn words(asker: Asker) -> &'static [&'static str] {
-    match asker {
-        Asker::ForwardAuth => &["allow", "deny", "outage"],
-        Asker::Keys => &["valid", "forged", "outage"],
-        Asker::Introspection => &["active", "inactive", "outage"],
+pub fn words(kind: CallKind) -> &'static [&'static str] {
+    match kind {
+        CallKind::ForwardAuth => &["allow", "deny", "outage"],
+        CallKind::Keys => &["valid", "forged", "outage"],
+        CallKind::Introspection => &["active", "inactive", "outage"],
         // No assumption is possible: gwc cannot decrypt the cookies that cause this lookup.
-        Asker::Login => &[],
+        CallKind::Login => &[],
         // No assumption is allowed, because gwc computes the result itself.
-        Asker::Password => &[],
+        CallKind::Password => &[],
         // gwc assumes that no other request is in flight, so a permit is free.
-        Asker::Concurrency => &[],
+        CallKind::Concurrency => &[],
         // `outage` is the only assumption. Without it, the counters of the store are zero.
-        Asker::Store => &["outage"],
-        Asker::Validate => &["valid", "invalid", "outage"],
+        CallKind::Store => &["outage"],
+        CallKind::Validate => &["valid", "invalid", "outage"],
     }
 }
 
@@ -75,21 +75,20 @@ pub fn fault(gateway: &Gateway, assumption: &Assumption) -> Option<String> {
     let own = gateway.apis.iter().flat_map(|api| &api.policies);
     let policies = gateway.shared.policies.iter().chain(own);
     let policies = policies.filter_map(|policy| match &policy.checked {
-        Checked::ForwardAuth(_) => Some((policy.name.as_str(), Asker::ForwardAuth)),
-        Checked::Validate(_) => Some((policy.name.as_str(), Asker::Validate)),
-        other => other.store().map(|_| (policy.name.as_str(), Asker::Store)),
+        Checked::ForwardAuth(_) => Some((policy.name.as_str(), CallKind::ForwardAuth)),
+        Checked::Validate(_) => Some((policy.name.as_str(), CallKind::Validate)),
+        other => other
+            .store()
+            .map(|_| (policy.name.as_str(), CallKind::Store)),
     });
     let verifiers = gateway.shared.auth.iter();
     let verifiers = verifiers.filter_map(|verifier| {
-        Some((
-            verifier.name.as_str(),
-            About::of(&verifier.checked)?.asker(),
-        ))
+        Some((verifier.name.as_str(), About::of(&verifier.checked)?.kind()))
     });
     let fields = gateway.apis.iter().flat_map(|api| &api.treatments);
     let mut fields = fields.filter(|one| one.forwarding.validate.is_some());
-    let field = fields.next().map(|_| (FIELD, Asker::Validate));
-    let askers: Vec<(&str, Asker)> = policies.chain(verifiers).chain(field).collect();
+    let field = fields.next().map(|_| (FIELD, CallKind::Validate));
+    let askers: Vec<(&str, CallKind)> = policies.chain(verifiers).chain(field).collect();
     let Some((_, kind)) = askers.iter().find(|(name, _)| name == asker) else {
         let known = diag::suggest::one_of(askers.iter().map(|(name, _)| *name), 8);
         return Some(format!(
@@ -109,17 +108,17 @@ pub fn fault(gateway: &Gateway, assumption: &Assumption) -> Option<String> {
 
 /// Converts the name of an assumed answer on the command line, such as `allow`, to the answer.
 /// `None` for an unknown name.
-fn assumed(asker: Asker, word: &str) -> Option<Answer> {
+fn assumed(kind: CallKind, word: &str) -> Option<Answer> {
     let status = |status| Answer::Http(Arc::new(Answered::empty(status)));
-    match (asker, word) {
-        (Asker::ForwardAuth, "allow") => Some(status(http::StatusCode::OK)),
-        (Asker::ForwardAuth, "deny") => Some(status(http::StatusCode::FORBIDDEN)),
-        (Asker::Keys, "valid") => Some(status(http::StatusCode::OK)),
-        (Asker::Keys, "forged") => Some(status(http::StatusCode::UNAUTHORIZED)),
-        (Asker::Introspection, "active") => Some(status(http::StatusCode::OK)),
-        (Asker::Introspection, "inactive") => Some(status(http::StatusCode::UNAUTHORIZED)),
-        (Asker::Validate, "valid") => Some(Answer::Examined(Arc::default())),
-        (Asker::Validate, "invalid") => Some(Answer::Examined(Arc::new(Examined {
+    match (kind, word) {
+        (CallKind::ForwardAuth, "allow") => Some(status(http::StatusCode::OK)),
+        (CallKind::ForwardAuth, "deny") => Some(status(http::StatusCode::FORBIDDEN)),
+        (CallKind::Keys, "valid") => Some(status(http::StatusCode::OK)),
+        (CallKind::Keys, "forged") => Some(status(http::StatusCode::UNAUTHORIZED)),
+        (CallKind::Introspection, "active") => Some(status(http::StatusCode::OK)),
+        (CallKind::Introspection, "inactive") => Some(status(http::StatusCode::UNAUTHORIZED)),
+        (CallKind::Validate, "valid") => Some(Answer::Examined(Arc::default())),
+        (CallKind::Validate, "invalid") => Some(Answer::Examined(Arc::new(Examined {
             invalid: Some(Arc::new(Invalid {
                 reject: &invalid::REQUEST,
                 findings: Vec::new(),
@@ -128,14 +127,14 @@ fn assumed(asker: Asker, word: &str) -> Option<Answer> {
         }))),
         (_, "outage") => Some(Answer::Outage(Outage::Failed)),
         (
-            Asker::ForwardAuth
-            | Asker::Keys
-            | Asker::Introspection
-            | Asker::Login
-            | Asker::Password
-            | Asker::Store
-            | Asker::Validate
-            | Asker::Concurrency,
+            CallKind::ForwardAuth
+            | CallKind::Keys
+            | CallKind::Introspection
+            | CallKind::Login
+            | CallKind::Password
+            | CallKind::Store
+            | CallKind::Validate
+            | CallKind::Concurrency,
             _,
         ) => None,
     }
@@ -290,10 +289,10 @@ impl About {
         }
     }
 
-    fn asker(&self) -> Asker {
+    fn kind(&self) -> CallKind {
         match self {
-            Self::Keys(_) | Self::Login(_) => Asker::Keys,
-            Self::Token(_) => Asker::Introspection,
+            Self::Keys(_) | Self::Login(_) => CallKind::Keys,
+            Self::Token(_) => CallKind::Introspection,
         }
     }
 
@@ -394,11 +393,11 @@ impl Oracle {
         let verifiers: Vec<(String, About)> = asking.collect();
         let forged = verifiers.iter().map(|(asker, about)| Assumption {
             asker: asker.clone(),
-            answer: words(about.asker())[1].to_owned(),
+            answer: words(about.kind())[1].to_owned(),
         });
         let valid = validating(gateway).into_iter().map(|asker| Assumption {
             asker,
-            answer: words(Asker::Validate)[0].to_owned(),
+            answer: words(CallKind::Validate)[0].to_owned(),
         });
         Ok(Self {
             snapshot,
@@ -481,16 +480,16 @@ impl Oracle {
             let answer = match &**effect {
                 Effect::Password(check) => Some(computed(check)),
                 Effect::Store(count) => fitting
-                    .find_map(|one| assumed(Asker::Store, &one.answer))
+                    .find_map(|one| assumed(CallKind::Store, &one.answer))
                     .or_else(|| Some(counted(count))),
                 Effect::Message(check) => fitting
-                    .find_map(|one| assumed(Asker::Validate, &one.answer))
+                    .find_map(|one| assumed(CallKind::Validate, &one.answer))
                     .or_else(|| {
                         let message = (&admitted.head, question.body.as_deref());
                         examined(&self.snapshot, &decided, *check, message)
                     }),
                 Effect::Http(_) | Effect::Keys(_) | Effect::Permit(_) => {
-                    fitting.find_map(|one| assumed(effect.asker(), &one.answer))
+                    fitting.find_map(|one| assumed(effect.kind(), &one.answer))
                 }
             };
             let Some(answer) = answer else { break };

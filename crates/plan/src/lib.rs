@@ -164,7 +164,10 @@ fn meaning(old: Option<&Side>, new: &Side, plan: &mut Plan) -> Result<(), engine
     let renamed = old.and_then(|old| {
         let gateway = pairs::with_new_names(&old.lowered.gateway, &new.lowered.gateway)?;
         let contracts = old.lowered.contracts.clone();
-        Some(bare(old.bundle, remainder::Half { gateway, contracts }))
+        Some(bare(
+            old.bundle,
+            remainder::ComparedSide { gateway, contracts },
+        ))
     });
     described(old, renamed.as_ref().or(old), new, plan)?;
     let compared_all = !plan.missing.contains(&"schemas") && plan.too_large.is_empty();
@@ -183,7 +186,7 @@ fn meaning(old: Option<&Side>, new: &Side, plan: &mut Plan) -> Result<(), engine
         ));
         return Ok(());
     }
-    let compare = |before: remainder::Half, after: remainder::Half| {
+    let compare = |before: remainder::ComparedSide, after: remainder::ComparedSide| {
         let (before, after) = (bare(old.bundle, before), bare(new.bundle, after));
         let mut plan = Plan::of(Some(&before), &after);
         described(Some(&before), Some(&before), &after, &mut plan).ok()?;
@@ -215,7 +218,7 @@ fn described(
 }
 
 /// Creates a side without a source map, to compare one part of a gateway.
-fn bare(bundle: Digest, half: remainder::Half) -> Side {
+fn bare(bundle: Digest, half: remainder::ComparedSide) -> Side {
     Side {
         bundle,
         lowered: Lowered {

@@ -31,13 +31,13 @@ const NEAR_MAX: usize = 4_096;
 
 /// Gateway and contracts of one side, in a comparison of a single part.
 #[derive(Clone)]
-pub(super) struct Half {
+pub(super) struct ComparedSide {
     pub(super) gateway: ir::Gateway,
     pub(super) contracts: Set<ir::Contract>,
 }
 
 /// Function that compares two gateways. Returns `None` if they cannot be compared.
-pub(super) type Compare<'c> = &'c dyn Fn(Half, Half) -> Option<Vec<Change>>;
+pub(super) type Compare<'c> = &'c dyn Fn(ComparedSide, ComparedSide) -> Option<Vec<Change>>;
 
 /// Part that differs and is named in no change of the plan.
 struct Part<'a> {
@@ -52,9 +52,9 @@ struct Part<'a> {
     field: Option<Field>,
     /// Gateways that differ in this part only, with one API that names it. Their comparison takes
     /// little time. `None` for a part named in no API.
-    near: Option<Box<dyn Fn() -> (Half, Half) + 'a>>,
+    near: Option<Box<dyn Fn() -> (ComparedSide, ComparedSide) + 'a>>,
     /// Gateways that differ in this part only.
-    alone: Box<dyn Fn() -> (Half, Half) + 'a>,
+    alone: Box<dyn Fn() -> (ComparedSide, ComparedSide) + 'a>,
 }
 
 /// Returns a change for each difference that none of `changes` describes.
@@ -126,10 +126,10 @@ struct Sides<'a> {
     new: &'a Lowered,
     /// Old side with the added definitions of the new side, because parts of the new side may refer
     /// to them.
-    base: Half,
+    base: ComparedSide,
     /// Like `base`, but with only one operation of each treatment and without contracts. For parts
     /// that belong to no operation.
-    small: Half,
+    small: ComparedSide,
 }
 
 impl<'a> Sides<'a> {
@@ -147,8 +147,8 @@ impl<'a> Sides<'a> {
     /// Builds two gateways: `small`, and a copy of it after `change`.
     fn changed_definition<'s>(
         &'s self,
-        change: impl Fn(&mut Half) + 's,
-    ) -> Box<dyn Fn() -> (Half, Half) + 's> {
+        change: impl Fn(&mut ComparedSide) + 's,
+    ) -> Box<dyn Fn() -> (ComparedSide, ComparedSide) + 's> {
         Box::new(move || {
             let mut after = self.small.clone();
             change(&mut after);
@@ -160,11 +160,11 @@ impl<'a> Sides<'a> {
     fn changed_near<'s>(
         &'s self,
         api: Option<&'s ir::Api>,
-        change: impl Fn(&mut Half) + 's,
-    ) -> Option<Box<dyn Fn() -> (Half, Half) + 's>> {
+        change: impl Fn(&mut ComparedSide) + 's,
+    ) -> Option<Box<dyn Fn() -> (ComparedSide, ComparedSide) + 's>> {
         let api = self.small.gateway.apis.get(&api?.name)?;
         Some(Box::new(move || {
-            let before = Half {
+            let before = ComparedSide {
                 gateway: ir::Gateway {
                     shared: self.small.gateway.shared.clone(),
                     apis: Set::new(vec![api.clone()]).unwrap_or_default(),
@@ -181,8 +181,8 @@ impl<'a> Sides<'a> {
     fn definition_alone<'s>(
         &'s self,
         is_added: bool,
-        add: impl Fn(&mut Half) + 's,
-    ) -> Box<dyn Fn() -> (Half, Half) + 's> {
+        add: impl Fn(&mut ComparedSide) + 's,
+    ) -> Box<dyn Fn() -> (ComparedSide, ComparedSide) + 's> {
         Box::new(move || {
             let side = if is_added { self.old } else { self.new };
             let without = small(&side.gateway);
@@ -198,8 +198,8 @@ impl<'a> Sides<'a> {
     /// Builds two gateways: `base`, and a copy of it after `change`.
     fn changed<'s>(
         &'s self,
-        change: impl Fn(&mut Half) + 's,
-    ) -> Box<dyn Fn() -> (Half, Half) + 's> {
+        change: impl Fn(&mut ComparedSide) + 's,
+    ) -> Box<dyn Fn() -> (ComparedSide, ComparedSide) + 's> {
         Box::new(move || {
             let mut after = self.base.clone();
             change(&mut after);
@@ -213,8 +213,8 @@ impl<'a> Sides<'a> {
     fn alone<'s>(
         &'s self,
         is_added: bool,
-        add: impl Fn(&mut Half) + 's,
-    ) -> Box<dyn Fn() -> (Half, Half) + 's> {
+        add: impl Fn(&mut ComparedSide) + 's,
+    ) -> Box<dyn Fn() -> (ComparedSide, ComparedSide) + 's> {
         Box::new(move || {
             let without = half(if is_added { self.old } else { self.new });
             let mut with = without.clone();
@@ -228,7 +228,7 @@ impl<'a> Sides<'a> {
 }
 
 /// Adds the definitions that only `new` has.
-fn with_names(mut base: Half, new: &ir::Gateway) -> Half {
+fn with_names(mut base: ComparedSide, new: &ir::Gateway) -> ComparedSide {
     let is = &new.shared;
     let shared = &mut base.gateway.shared;
     add_new(&mut shared.listeners, &is.listeners);
@@ -248,7 +248,7 @@ fn with_names(mut base: Half, new: &ir::Gateway) -> Half {
 /// Gateway with the first operation of each treatment, without contracts. Other operations of the
 /// treatment would give the same lines about a definition, and a comparison with all operations of
 /// a large gateway takes long.
-fn small(gateway: &ir::Gateway) -> Half {
+fn small(gateway: &ir::Gateway) -> ComparedSide {
     let apis = gateway.apis.iter().map(|api| {
         let mut known = BTreeSet::new();
         let operations = api.operations.iter();
@@ -266,7 +266,7 @@ fn small(gateway: &ir::Gateway) -> Half {
             messages: api.messages.clone(),
         }
     });
-    Half {
+    ComparedSide {
         gateway: ir::Gateway {
             shared: gateway.shared.clone(),
             apis: Set::new(apis.collect()).unwrap_or_default(),
@@ -275,8 +275,8 @@ fn small(gateway: &ir::Gateway) -> Half {
     }
 }
 
-fn half(side: &Lowered) -> Half {
-    Half {
+fn half(side: &Lowered) -> ComparedSide {
+    ComparedSide {
         gateway: side.gateway.clone(),
         contracts: side.contracts.clone(),
     }
@@ -343,7 +343,7 @@ fn shared<'a>(sides: &'a Sides<'_>, index: &ChangeIndex<'_>, parts: &mut Vec<Par
                     continue;
                 }
                 let digests = [digest(&was), digest(&is)];
-                let put = move |half: &mut Half| {
+                let put = move |half: &mut ComparedSide| {
                     let item = is.or(was).cloned();
                     replace(&mut half.gateway.shared.$field, name, item);
                 };
@@ -482,7 +482,7 @@ fn api<'a>(sides: &'a Sides<'_>, (was, is): (&'a ir::Api, &'a ir::Api), parts: &
                 if $leaves_out(item) {
                     continue;
                 }
-                let put = move |half: &mut Half| {
+                let put = move |half: &mut ComparedSide| {
                     let one = is.or(was).cloned();
                     edit(&mut half.gateway.apis, name, |api| replace(&mut api.$field, item, one));
                 };
@@ -547,7 +547,7 @@ fn api<'a>(sides: &'a Sides<'_>, (was, is): (&'a ir::Api, &'a ir::Api), parts: &
 }
 
 /// Replaces the description of an API's messages.
-fn messages(half: &mut Half, is: &ir::Api, contract: Option<&ir::Contract>) {
+fn messages(half: &mut ComparedSide, is: &ir::Api, contract: Option<&ir::Contract>) {
     edit(&mut half.gateway.apis, &is.name, |api| {
         api.messages.clone_from(&is.messages);
     });

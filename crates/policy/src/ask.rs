@@ -45,7 +45,7 @@ pub enum Effect {
 
 /// Kind of policy or verifier that needs an answer before it can decide.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Asker {
+pub enum CallKind {
     /// Policy `forward_auth`.
     ForwardAuth,
     /// Verifier of JWTs whose key set gwd fetches.
@@ -69,7 +69,7 @@ pub struct Call {
     /// Id of the question that the response answers.
     pub id: AskId,
     /// Kind of policy or verifier that needs the response.
-    pub asker: Asker,
+    pub kind: CallKind,
     /// Name of the service, which is an upstream of the gateway.
     pub upstream: Arc<str>,
     /// Method of the request.
@@ -207,19 +207,19 @@ impl AskId {
             Remote::Issuer(_) => b"issuer",
             Remote::Provider(_) => b"provider",
         };
-        Self::new(Asker::Keys, &[kind, cell.source().url().as_bytes()])
+        Self::new(CallKind::Keys, &[kind, cell.source().url().as_bytes()])
     }
 
     /// Id of the question that checks a password.
     #[must_use]
     pub fn of_password(check: &password::Check) -> Self {
-        Self::new(Asker::Password, &[&check.name])
+        Self::new(CallKind::Password, &[&check.name])
     }
 
     /// Id of the question that counts a request in a store.
     #[must_use]
     pub fn of_count(count: &Count) -> Self {
-        Self::new(Asker::Store, &[&count.state.0.to_le_bytes(), &count.key])
+        Self::new(CallKind::Store, &[&count.state.0.to_le_bytes(), &count.key])
     }
 
     /// Id of the question that checks a request.
@@ -231,13 +231,13 @@ impl AskId {
             undeclared,
         } = check;
         let parts = [u8::from(schemas), u8::from(blocks), undeclared as u8];
-        Self::new(Asker::Validate, &[&parts])
+        Self::new(CallKind::Validate, &[&parts])
     }
 
     /// Id of the question that waits for a permit.
     #[must_use]
     pub fn of_wait(wait: &PermitWait) -> Self {
-        Self::new(Asker::Concurrency, &[&wait.tag.to_le_bytes()])
+        Self::new(CallKind::Concurrency, &[&wait.tag.to_le_bytes()])
     }
 
     /// Bytes of the id.
@@ -249,8 +249,8 @@ impl AskId {
     /// Creates an id. The hash includes the length of each part, so that different parts never give
     /// the same hash input.
     #[must_use]
-    pub fn new(asker: Asker, parts: &[&[u8]]) -> Self {
-        let mut hash = Sha256::new_with_prefix(asker.label());
+    pub fn new(kind: CallKind, parts: &[&[u8]]) -> Self {
+        let mut hash = Sha256::new_with_prefix(kind.label());
         for part in parts {
             hash.update((part.len() as u64).to_le_bytes());
             hash.update(part);
@@ -261,7 +261,7 @@ impl AskId {
 
 // === impl Asker ===
 
-impl Asker {
+impl CallKind {
     /// Label in metrics: the kind of policy or verifier.
     #[must_use]
     pub const fn label(self) -> &'static str {
@@ -283,14 +283,14 @@ impl Asker {
 impl Effect {
     /// Kind of policy or verifier that needs the result of this action.
     #[must_use]
-    pub fn asker(&self) -> Asker {
+    pub fn kind(&self) -> CallKind {
         match self {
-            Self::Http(call) => call.asker,
-            Self::Keys(_) => Asker::Keys,
-            Self::Password(_) => Asker::Password,
-            Self::Store(_) => Asker::Store,
-            Self::Message(_) => Asker::Validate,
-            Self::Permit(_) => Asker::Concurrency,
+            Self::Http(call) => call.kind,
+            Self::Keys(_) => CallKind::Keys,
+            Self::Password(_) => CallKind::Password,
+            Self::Store(_) => CallKind::Store,
+            Self::Message(_) => CallKind::Validate,
+            Self::Permit(_) => CallKind::Concurrency,
         }
     }
 
@@ -336,7 +336,7 @@ impl Call {
 impl fmt::Debug for Call {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Call")
-            .field("asker", &self.asker)
+            .field("kind", &self.kind)
             .field("upstream", &self.upstream)
             .finish_non_exhaustive()
     }
@@ -425,7 +425,7 @@ mod tests {
 
     #[test]
     fn different_parts_give_different_ids() {
-        let id = |parts: &[&[u8]]| AskId::new(Asker::ForwardAuth, parts);
+        let id = |parts: &[&[u8]]| AskId::new(CallKind::ForwardAuth, parts);
         assert_ne!(id(&[b"ab", b"c"]), id(&[b"a", b"bc"]));
         assert_ne!(id(&[b"ab"]), id(&[b"ab", b""]));
         assert_eq!(id(&[b"ab", b"c"]), id(&[b"ab", b"c"]));
@@ -433,7 +433,7 @@ mod tests {
 
     #[test]
     fn first_answer_to_a_question_is_kept() {
-        let id = AskId::new(Asker::ForwardAuth, &[b"a"]);
+        let id = AskId::new(CallKind::ForwardAuth, &[b"a"]);
         let mut answers = Answers::default();
         assert!(answers.get(&id).is_none());
         answers.add(id, Answer::Outage(Outage::Timeout));

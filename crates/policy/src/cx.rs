@@ -81,7 +81,7 @@ pub struct Cx<'a> {
     /// State of the last rate limit that counted the request, for the `RateLimit` response fields.
     pub rate: Option<RateNotice<'a>>,
     /// Quotas with a warning threshold that this request reached.
-    pub warned: Vec<Warned<'a>>,
+    pub warned: Vec<QuotaWarning<'a>>,
     /// State of the limit with the fewest remaining permits, among the concurrency limits of the
     /// request. For the response fields.
     pub leased: Option<LeaseNotice<'a>>,
@@ -95,7 +95,7 @@ pub struct Cx<'a> {
     /// True if a policy may replace the client's method by an unsafe method for the upstream.
     pub sends_unsafe: bool,
     /// Refusals by policies in log-only mode.
-    pub noted: Vec<Noted<'a>>,
+    pub noted: Vec<LoggedRefusal<'a>>,
     /// Hash of the request id. A policy that applies to a share of the requests selects them by
     /// this hash.
     pub draw: u64,
@@ -130,7 +130,7 @@ pub struct Cx<'a> {
 
 /// Refusal by a policy in log-only mode. The request is served, and the refusal is logged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Noted<'a> {
+pub struct LoggedRefusal<'a> {
     /// Name of the policy.
     pub policy: &'a str,
     /// The refusal.
@@ -139,7 +139,7 @@ pub struct Noted<'a> {
 
 /// A quota with a warning threshold that a request reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Warned<'a> {
+pub struct QuotaWarning<'a> {
     /// Name of the policy.
     pub policy: &'a str,
     /// Threshold: used share of the quota, in parts per million.

@@ -77,8 +77,8 @@ pub use changes::Changes;
 pub use cidr::Cidr;
 pub use claims::{Claims, NO_CLAIMS};
 pub use cx::{
-    AdmittingCredentials, Charge, ConcurrencyPermits, Cx, LeaseNotice, Limits, Noted, Page,
-    Principal, RateNotice, Revoked, RouteId, Warned,
+    AdmittingCredentials, Charge, ConcurrencyPermits, Cx, LeaseNotice, Limits, LoggedRefusal, Page,
+    Principal, QuotaWarning, RateNotice, Revoked, RouteId,
 };
 pub use head::{FieldNames, RequestHead, ResponseHead};
 pub use key::Key;

@@ -18,9 +18,9 @@ use super::systemd;
 use crate::admin::{Admin, Interface, Token};
 use crate::control::{Control, Ending, Event, Plan, StartError, Status, TrustSource};
 use crate::limits::descriptors;
-use crate::listen::handover::{self, Promise};
+use crate::listen::handover::{self, HandoverConnection};
 use crate::listen::inherited::InheritedSockets;
-use crate::node::{Node, Patience, Settings};
+use crate::node::{Node, Settings, TimeLimits};
 use crate::published::Shared;
 use crate::runtime::files::read_file;
 use crate::runtime::program_log::{self, Audit, Level, OK, event};
@@ -69,7 +69,7 @@ struct Running {
 struct Predecessor {
     /// Connection to the previous process, which waits until this process serves. `None`: no
     /// take-over.
-    promise: Option<Promise>,
+    promise: Option<HandoverConnection>,
     /// Lock of the state folder. `None`: this process takes the lock itself.
     lock: Option<File>,
     admin_socket: Option<OwnedFd>,
@@ -354,7 +354,7 @@ fn settings(resolved: &Resolved) -> Settings {
         workers: resolved.workers,
         access_log: resolved.access_log.clone(),
         bounds: resolved.bounds,
-        patience: Patience::OF_LISTENERS,
+        time_limits: TimeLimits::OF_LISTENERS,
         websocket_drain: resolved.websocket_drain,
         listen: resolved.listen.clone(),
         discovery: crate::discovery::Settings {

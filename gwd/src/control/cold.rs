@@ -29,7 +29,7 @@ use super::{
     Control, Event, LoggedTroubles, Plan, Status, TRUST_BYTES_MAX, TrustSource, advice, now,
 };
 use crate::node::Node;
-use crate::quotas::Keeper;
+use crate::quotas::QuotaWriter;
 use crate::runtime::files::read_file;
 use crate::runtime::program_log::{Level, event};
 
@@ -82,9 +82,9 @@ pub(crate) fn trust(plan: &Plan) -> Result<(Trust, Vec<u8>), StartError> {
 }
 
 /// Reads the counters of quotas, and starts the thread that saves them.
-fn keeper(plan: &Plan, node: &Node, state: &State) -> Result<Keeper, StartError> {
+fn keeper(plan: &Plan, node: &Node, state: &State) -> Result<QuotaWriter, StartError> {
     let lock = state.lock().try_clone_to_owned();
-    let keeper = lock.and_then(|lock| Keeper::start(&node.shared, &plan.state, lock));
+    let keeper = lock.and_then(|lock| QuotaWriter::start(&node.shared, &plan.state, lock));
     keeper.map_err(|error| {
         StartError::State(Refused::StateNotDurable {
             why: format!("`{}`: {error}", plan.state.display()),

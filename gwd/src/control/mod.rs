@@ -49,7 +49,7 @@ use serde_json::json;
 
 use crate::listen::handover::{self, Offer};
 use crate::node::{Node, Version};
-use crate::quotas::Keeper;
+use crate::quotas::QuotaWriter;
 use crate::runtime::program_log::{Audit, Level, OK, event};
 
 pub(crate) use cold::StartError;
@@ -505,7 +505,7 @@ impl Control {
         let lost = stores.iter().any(|store| !store.is_up);
         self.alarm("store-unreachable", lost);
         let quotas = self.node.quotas.as_ref();
-        let failing = quotas.is_some_and(Keeper::fails);
+        let failing = quotas.is_some_and(QuotaWriter::fails);
         self.alarm("quotas-not-saved", failing);
     }
 

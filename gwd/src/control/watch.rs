@@ -40,7 +40,7 @@ pub(super) struct Hint {
 /// Paths whose changes make the control thread read the store, the trust file and the secrets
 /// again.
 #[derive(Clone, Debug)]
-struct Matters {
+struct WatchedPaths {
     /// Folders of the store. Links are created in the last two (`channels/NAME`, `revocations`);
     /// the first two are watched because their subfolders may be created later.
     store: [PathBuf; 4],
@@ -59,17 +59,17 @@ impl Watcher {
     ) -> Option<Self> {
         // Make all paths absolute, because events contain absolute paths.
         let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-        let matters = Matters {
+        let watched = WatchedPaths {
             store: folders(&absolute(store), channel),
             trust: trust.map(absolute),
             secrets: absolute(secrets),
         };
-        let mut wanted: Vec<PathBuf> = matters.store.to_vec();
-        let trust_folder = matters.trust.as_deref().and_then(Path::parent);
+        let mut wanted: Vec<PathBuf> = watched.store.to_vec();
+        let trust_folder = watched.trust.as_deref().and_then(Path::parent);
         wanted.extend(trust_folder.map(Path::to_owned));
-        wanted.push(matters.secrets.clone());
+        wanted.push(watched.secrets.clone());
         let inner = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-            if event.is_ok_and(|event| matters.event(&event)) && hint.pending.set() {
+            if event.is_ok_and(|event| watched.event(&event)) && hint.pending.set() {
                 let _stopped = hint.events.send(Event::Look);
             }
         })
@@ -120,7 +120,7 @@ fn folders(store: &Path, channel: &ChannelName) -> [PathBuf; 4] {
     [store.to_owned(), channels, channel, revocations]
 }
 
-impl Matters {
+impl WatchedPaths {
     fn event(&self, event: &notify::Event) -> bool {
         // An event without a path means that the system has lost events.
         let somewhere = event.paths.is_empty() || event.need_rescan();
@@ -161,7 +161,7 @@ mod tests {
 
     #[test]
     fn events_of_irrelevant_files_are_ignored() {
-        let matters = Matters {
+        let watched = WatchedPaths {
             store: folders(Path::new("/s"), &"prod".parse().unwrap()),
             trust: Some("/t/trust.json".into()),
             secrets: "/run/secrets".into(),
@@ -187,14 +187,14 @@ mod tests {
             ("/run/secrets/..data", renamed, true),
         ] {
             let event = notify::Event::new(kind).add_path(path.into());
-            assert_eq!(matters.event(&event), looks, "{path} {kind:?}");
+            assert_eq!(watched.event(&event), looks, "{path} {kind:?}");
         }
         assert!(
-            matters.event(&notify::Event::new(EventKind::Any)),
+            watched.event(&notify::Event::new(EventKind::Any)),
             "events were lost"
         );
         let opened = notify::event::AccessKind::Any;
         let read = notify::Event::new(EventKind::Access(opened));
-        assert!(!matters.event(&read.add_path("/s/channels/prod/00000000000000000007".into())));
+        assert!(!watched.event(&read.add_path("/s/channels/prod/00000000000000000007".into())));
     }
 }

@@ -5,7 +5,7 @@
 //! Each upstream of each version in memory is a [`Follower`] of its sources. When the hosts of a
 //! source change, those of its followers are replaced; workers use them from the next request on.
 //!
-//! A new kind of source needs a variant of [`About`] and an arm in [`Asker::follow`].
+//! A new kind of source needs a variant of [`About`] and an arm in [`DiscoveryThread::follow`].
 
 pub(crate) mod dns;
 pub mod file;
@@ -139,7 +139,7 @@ impl Discovery {
         std::thread::Builder::new()
             .name("discovery".into())
             .spawn(move || {
-                let asker = Asker {
+                let asker = DiscoveryThread {
                     discovery: weak,
                     dns: Dns::new(dns),
                     slots: Semaphore::new(QUESTIONS_MAX),
@@ -306,7 +306,7 @@ fn log_effect(source: &Source, effect: &QueryEffect) {
 // === the discovery thread
 
 /// State of the discovery thread.
-struct Asker {
+struct DiscoveryThread {
     discovery: Weak<Discovery>,
     dns: Dns,
     slots: Semaphore,
@@ -319,7 +319,7 @@ struct Running(AbortHandle);
 
 /// Runs a task for each wanted source, and aborts the tasks of all other sources. Ends when the
 /// sender is dropped.
-async fn follow(mut wanted: watch::Receiver<Arc<[Arc<Source>]>>, asker: Rc<Asker>) {
+async fn follow(mut wanted: watch::Receiver<Arc<[Arc<Source>]>>, asker: Rc<DiscoveryThread>) {
     let _system = Running(tokio::task::spawn_local(watch_system(Rc::clone(&asker))).abort_handle());
     let mut running: HashMap<Question, Running> = HashMap::new();
     loop {
@@ -340,7 +340,7 @@ async fn follow(mut wanted: watch::Receiver<Arc<[Arc<Source>]>>, asker: Rc<Asker
 }
 
 /// Makes every source query again when the system's name resolution settings have changed.
-async fn watch_system(asker: Rc<Asker>) {
+async fn watch_system(asker: Rc<DiscoveryThread>) {
     loop {
         tokio::time::sleep(SYSTEM_TICK).await;
         if asker.dns.is_outdated() {
@@ -349,7 +349,7 @@ async fn watch_system(asker: Rc<Asker>) {
     }
 }
 
-impl Asker {
+impl DiscoveryThread {
     /// Queries a source repeatedly, or watches its file.
     async fn follow(self: Rc<Self>, source: Arc<Source>) {
         match &source.question.about {

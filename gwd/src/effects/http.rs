@@ -19,12 +19,12 @@ use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use http_body::Body as _;
 use policy::RequestHead;
-use policy::ask::{Answer, Answered, Asker, Call, Outage, Use};
+use policy::ask::{Answer, Answered, Call, CallKind, Outage, Use};
 use policy::traffic::circuit_breaker::Scope;
 use sha2::{Digest as _, Sha256};
 
 use crate::answers::joined::{Key, Turn};
-use crate::effects::Asking;
+use crate::effects::PendingDecision;
 use crate::message::body::RequestBody;
 use crate::message::failure::{Failure, Kind};
 use crate::message::sends::Sends;
@@ -49,9 +49,9 @@ const CONNECTS_MAX: usize = 3;
 /// Returns the answer of a service: a cached answer, that of an identical request in progress, or
 /// that of a new request. If the service does not answer, an expired answer is used if the policy
 /// allows it.
-pub(super) async fn ask(asking: &Asking<'_>, call: &Call, client: IpAddr) -> Answer {
+pub(super) async fn ask(asking: &PendingDecision<'_>, call: &Call, client: IpAddr) -> Answer {
     let (worker, view) = (asking.worker, asking.view);
-    let count = |outcome| worker.shard.count_policy_call(call.asker.label(), outcome);
+    let count = |outcome| worker.shard.count_policy_call(call.kind.label(), outcome);
     let now_ms = || worker.clock.now_ms();
     let Some(upstream) = view.current().loaded.snapshot.upstream(&call.upstream) else {
         // This cannot happen: the engine builds no filter whose upstream does not exist.
@@ -89,13 +89,13 @@ pub(super) async fn ask(asking: &Asking<'_>, call: &Call, client: IpAddr) -> Ans
 
 /// Sends a request to a service. Equal requests of other clients at the same time share the answer.
 async fn call_service(
-    asking: &Asking<'_>,
+    asking: &PendingDecision<'_>,
     call: &Call,
     client: IpAddr,
     (head, upstream, key): (&RequestHead, u32, Key),
 ) -> Answer {
     let (worker, view) = (asking.worker, asking.view);
-    let count = |outcome| worker.shard.count_policy_call(call.asker.label(), outcome);
+    let count = |outcome| worker.shard.count_policy_call(call.kind.label(), outcome);
     let joined = &worker.shared.joined;
     let joining = joined.join(key);
     // The timeout begins when the request to the service is sent. Before that, a client's request
@@ -134,7 +134,7 @@ async fn call_service(
         }
     };
     if let Some(lead) = lead {
-        lead.answered(Some(&answer).filter(|answer| is_for_all(call.asker, answer)));
+        lead.answered(Some(&answer).filter(|answer| is_for_all(call.kind, answer)));
     }
     answer
 }
@@ -149,15 +149,17 @@ fn key(call: &Call, head: &RequestHead, upstream: &ir::Upstream) -> Key {
 
 /// True if identical requests of other clients may use the answer, too. An answer of `forward_auth`
 /// with `Set-Cookie` is for one client only.
-fn is_for_all(asker: Asker, answer: &Answer) -> bool {
-    match (asker, answer) {
-        (Asker::ForwardAuth, Answer::Http(answered)) => !answered.headers.contains_key(SET_COOKIE),
+fn is_for_all(kind: CallKind, answer: &Answer) -> bool {
+    match (kind, answer) {
+        (CallKind::ForwardAuth, Answer::Http(answered)) => {
+            !answered.headers.contains_key(SET_COOKIE)
+        }
         (_, _) => true,
     }
 }
 
 /// Builds the head of the request to the service. `at_target` adds path and `Host` for each target.
-fn head(asking: &Asking<'_>, call: &Call) -> RequestHead {
+fn head(asking: &PendingDecision<'_>, call: &Call) -> RequestHead {
     let mut headers = call.headers.clone();
     if call.tells_client {
         forward::continued(&mut headers, &asking.hop, "");

@@ -17,14 +17,14 @@ use http::header::{ACCEPT, AGE, CACHE_CONTROL, CONTENT_TYPE, DATE, EXPIRES, USER
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use policy::RequestHead;
-use policy::ask::{Answer, Answered, AskId, Asker, Outage};
+use policy::ask::{Answer, Answered, AskId, CallKind, Outage};
 use policy::auth::jwt::discovery;
 use policy::endpoint::Endpoint;
 use policy::key_cell::{KeyCell, Remote};
 use serde_json::json;
 
 use crate::answers::joined::{Key, Lead, Turn};
-use crate::effects::Asking;
+use crate::effects::PendingDecision;
 use crate::effects::http::To;
 use crate::runtime::deadlines::{Slot, in_time};
 use crate::runtime::program_log::{Level, event};
@@ -39,7 +39,7 @@ const TYPE_BYTES_MAX: usize = 64;
 const TIMEOUT_MS: u64 = 5_000;
 
 /// Waits for a fetch of the keys that a request needs. Begins the fetch if none is in progress.
-pub(super) async fn ask(asking: &Asking<'_>, cell: &Arc<KeyCell>) -> Answer {
+pub(super) async fn ask(asking: &PendingDecision<'_>, cell: &Arc<KeyCell>) -> Answer {
     let (worker, view) = (asking.worker, asking.view);
     let joining = worker.shared.joined.join(key(cell));
     let deadline = asking.deadline;
@@ -61,7 +61,7 @@ pub(super) async fn ask(asking: &Asking<'_>, cell: &Arc<KeyCell>) -> Answer {
         Some(Turn::Answered(answer)) => {
             worker
                 .shard
-                .count_policy_call(Asker::Keys.label(), "joined");
+                .count_policy_call(CallKind::Keys.label(), "joined");
             return answer;
         }
         // The task that performed the fetch has ended without a result.
@@ -70,7 +70,7 @@ pub(super) async fn ask(asking: &Asking<'_>, cell: &Arc<KeyCell>) -> Answer {
     };
     worker
         .shard
-        .count_policy_call(Asker::Keys.label(), outcome.label());
+        .count_policy_call(CallKind::Keys.label(), outcome.label());
     Answer::Outage(outcome)
 }
 
@@ -124,7 +124,9 @@ async fn fetch(worker: &Rc<Worker>, view: &View, cell: &KeyCell, ends: Ends, lea
         Ok(()) => "answered",
         Err(outage) => outage.label(),
     };
-    worker.shard.count_policy_call(Asker::Keys.label(), outcome);
+    worker
+        .shard
+        .count_policy_call(CallKind::Keys.label(), outcome);
     lead.answered(Some(&Answer::Fetched));
 }
 

@@ -7,14 +7,14 @@ use bytes::Bytes;
 use engine::RouteRef;
 use http_body::Body as _;
 use policy::RequestHead;
-use policy::ask::{Answer, Asker, Outage};
+use policy::ask::{Answer, CallKind, Outage};
 use policy::invalid::{Finding, Invalid, REQUEST, TOO_LARGE};
 use policy::logged::{Message, redact_findings};
 use policy::validation::{BODY_BYTES_DEFAULT, BODY_BYTES_MAX, Check, Examined, Mode};
 use validator::{BodyKind, BodyUse, Described, Operation};
 
 use crate::answers::validators::{ApiValidators, Ready};
-use crate::effects::Asking;
+use crate::effects::PendingDecision;
 use crate::message::failure::Kind;
 use crate::message::incoming::Incoming;
 use crate::message::whole::{self, Whole};
@@ -33,14 +33,14 @@ const LONG_MS: u64 = 5_000;
 /// # Errors
 /// The failure to read the client's body. The request ends with this failure.
 pub(super) async fn ask(
-    asking: &Asking<'_>,
+    asking: &PendingDecision<'_>,
     route: &RouteRef<'_>,
     (check, body_max, client): (Check, u64, IpAddr),
     head: &RequestHead,
 ) -> Result<Answer, Kind> {
     let count = |outcome: &'static str| {
-        let asker = Asker::Validate.label();
-        asking.worker.shard.count_policy_call(asker, outcome);
+        let kind = CallKind::Validate.label();
+        asking.worker.shard.count_policy_call(kind, outcome);
     };
     let loaded = &asking.view.current().loaded;
     let limit = asking.worker.shared.validation_limit.of(&loaded.bundle);
@@ -117,7 +117,7 @@ enum Found {
 
 /// Validates parameters and body against their schemas.
 async fn schemas(
-    asking: &Asking<'_>,
+    asking: &PendingDecision<'_>,
     checking: &MessageValidation<'_>,
     (route, body_max): (&RouteRef<'_>, u64),
     described: &Described,

@@ -45,7 +45,7 @@ const OWN_MS: u64 = 15_000;
 
 /// Request whose policy chain needs an effect before it can decide, with everything that effects
 /// use.
-pub(crate) struct Asking<'a> {
+pub(crate) struct PendingDecision<'a> {
     pub(crate) worker: &'a Rc<Worker>,
     pub(crate) view: &'a Rc<View>,
     /// Deadline slot of the task that serves the request; it wakes the task when the deadline
@@ -63,7 +63,7 @@ pub(crate) struct Asking<'a> {
     pub(crate) authority: &'a HeaderValue,
 }
 
-impl Asking<'_> {
+impl PendingDecision<'_> {
     /// Starts the scans of `kind: threat` policies on the body, before another step reads it.
     fn scan(&self, scans: &mut Vec<&Scan>, head: &RequestHead) {
         if !scans.is_empty() {
@@ -87,7 +87,7 @@ impl Asking<'_> {
 /// Also returns the failure of the client's body, if the body failed. The request ends with this
 /// failure.
 pub(crate) async fn answer<'s>(
-    asking: Asking<'_>,
+    asking: PendingDecision<'_>,
     snapshot: &'s Snapshot,
     mut decided: Decided<'s>,
     head: &mut RequestHead,

@@ -8,12 +8,12 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use http::StatusCode;
-use policy::ask::{Answer, Answered, Asker, Keep, Kept, KindOf, Outage};
+use policy::ask::{Answer, Answered, CallKind, Keep, Kept, KindOf, Outage};
 use policy::password::Check;
 
 use crate::answers::joined::Turn;
 use crate::answers::passwords::Replaced;
-use crate::effects::Asking;
+use crate::effects::PendingDecision;
 use crate::runtime::deadlines::in_time;
 
 /// Maximum time for which a request waits for a check: 5s.
@@ -30,12 +30,12 @@ static KEEP: Keep = Keep {
 };
 
 /// Checks a password, or uses the result of an equal check.
-pub(super) async fn ask(asking: &Asking<'_>, check: &Check, client: IpAddr) -> Answer {
+pub(super) async fn ask(asking: &PendingDecision<'_>, check: &Check, client: IpAddr) -> Answer {
     let shared = &asking.worker.shared;
     let until_ms = shared.clock.now_ms() + TIMEOUT_MS;
     let count = |outcome| {
-        let asker = Asker::Password.label();
-        asking.worker.shard.count_policy_call(asker, outcome);
+        let kind = CallKind::Password.label();
+        asking.worker.shard.count_policy_call(kind, outcome);
     };
     let outage = |outage: Outage| {
         count(outage.label());

@@ -8,7 +8,7 @@ use std::future::poll_fn;
 use std::pin::pin;
 use std::task::Poll;
 
-use policy::ask::{Answer, Asker, Outage};
+use policy::ask::{Answer, CallKind, Outage};
 use policy::{Lease, PermitWait};
 
 use crate::limits::permit_queue::{Entered, Grant};
@@ -46,7 +46,7 @@ pub(super) async fn ask(
     };
     worker
         .shard
-        .count_policy_call(Asker::Concurrency.label(), outcome);
+        .count_policy_call(CallKind::Concurrency.label(), outcome);
     answer
 }
 

@@ -1,15 +1,15 @@
 //! Counting of requests in a store, for limits that a fleet shares.
 
-use policy::ask::{Answer, Asker, Outage};
+use policy::ask::{Answer, CallKind, Outage};
 use policy::store::Count;
 
-use crate::effects::Asking;
+use crate::effects::PendingDecision;
 use crate::runtime::deadlines::in_time;
 use crate::stores::{DEADLINE, NoAnswer};
 
 /// Counts a request in the store and waits for the answer, for at most [`DEADLINE`] from now. After
 /// a timeout, the counts of further requests fail at once until the store has answered a test call.
-pub(super) async fn ask(asking: &Asking<'_>, count: &Count) -> Answer {
+pub(super) async fn ask(asking: &PendingDecision<'_>, count: &Count) -> Answer {
     let shared = &asking.worker.shared;
     let client = shared.stores.client(&count.store, shared.clock.now_ms());
     let deadline_ms = u64::try_from(DEADLINE.as_millis()).unwrap_or(u64::MAX);
@@ -32,6 +32,6 @@ pub(super) async fn ask(asking: &Asking<'_>, count: &Count) -> Answer {
     asking
         .worker
         .shard
-        .count_policy_call(Asker::Store.label(), outcome);
+        .count_policy_call(CallKind::Store.label(), outcome);
     answer
 }

@@ -57,12 +57,12 @@ pub(crate) struct AcceptLoop {
 
 /// One socket of the address, with the task that accepts its connections.
 struct AcceptTask {
-    leave: Option<oneshot::Sender<Leave>>,
+    leave: Option<oneshot::Sender<StopListening>>,
     task: JoinHandle<()>,
 }
 
 /// Request to leave the address, that is, to stop listening there.
-struct Leave {
+struct StopListening {
     /// Maximum time until handshakes in progress are complete.
     handshakes: Duration,
     /// Dropped when the socket has stopped listening, which notifies the receiver.
@@ -101,7 +101,7 @@ impl AcceptLoop {
             .filter_map(|accepting| accepting.leave.take())
         {
             let done = done.clone();
-            let _ended = leave.send(Leave { handshakes, done });
+            let _ended = leave.send(StopListening { handshakes, done });
         }
     }
 
@@ -125,7 +125,7 @@ async fn serve(
     worker: Rc<impl Server>,
     socket: Arc<ListenSocket>,
     listener: TcpListener,
-    order: oneshot::Receiver<Leave>,
+    order: oneshot::Receiver<StopListening>,
 ) {
     let mut order = pin!(order);
     let leave = loop {
@@ -135,7 +135,7 @@ async fn serve(
             () = accept_one(&worker, &socket, &listener) => {}
         }
     };
-    let Ok(Leave { handshakes, done }) = leave else {
+    let Ok(StopListening { handshakes, done }) = leave else {
         return; // the worker ends
     };
     if let Err(error) = listen::begin_no_handshake(&listener) {

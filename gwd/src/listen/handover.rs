@@ -80,12 +80,12 @@ pub(crate) struct Taken {
     pub(crate) listeners: Vec<InheritedSockets>,
     pub(crate) lock: File,
     pub(crate) admin: Option<(String, OwnedFd)>,
-    pub(crate) promise: Promise,
+    pub(crate) promise: HandoverConnection,
 }
 
 /// Connection to the old process, which waits for the final message.
 #[derive(Debug)]
-pub(crate) struct Promise(UnixStream);
+pub(crate) struct HandoverConnection(UnixStream);
 
 // === the old process ===
 
@@ -209,11 +209,11 @@ pub(crate) fn ask(state: &Path) -> io::Result<Option<Taken>> {
         listeners,
         lock,
         admin,
-        promise: Promise(stream),
+        promise: HandoverConnection(stream),
     }))
 }
 
-impl Promise {
+impl HandoverConnection {
     /// Reports to the old process that this process accepts connections.
     pub(crate) fn keep(mut self) {
         if let Err(error) = self.0.write_all(READY) {

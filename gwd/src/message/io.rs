@@ -64,7 +64,7 @@ impl ClientIo {
             Transport::Tls(stream) => {
                 let (stream, session) = stream.get_mut();
                 let _nobody_listens = session.writer().write_all(bytes);
-                let _nobody_listens = session.write_tls(&mut AtOnce(stream));
+                let _nobody_listens = session.write_tls(&mut NonBlockingWriter(stream));
             }
         }
     }
@@ -74,7 +74,7 @@ impl ClientIo {
         if let Transport::Tls(stream) = &mut self.transport {
             let (stream, session) = stream.get_mut();
             session.send_close_notify();
-            let _nobody_listens = session.write_tls(&mut AtOnce(stream));
+            let _nobody_listens = session.write_tls(&mut NonBlockingWriter(stream));
         }
     }
 
@@ -112,9 +112,9 @@ impl ClientIo {
 }
 
 /// Writer that never waits: it fails instead.
-struct AtOnce<'s>(&'s TcpStream);
+struct NonBlockingWriter<'s>(&'s TcpStream);
 
-impl io::Write for AtOnce<'_> {
+impl io::Write for NonBlockingWriter<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.0.try_write(bytes)
     }

@@ -11,7 +11,7 @@ use bundle::ir::ListenerLimits;
 
 /// Time limits for clients, and for upstreams after the head of their response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Patience {
+pub struct TimeLimits {
     /// Initial time budget of a client: the maximum milliseconds for which it may keep the gateway
     /// waiting.
     pub grace_ms: u64,
@@ -52,7 +52,7 @@ pub(crate) struct Pace {
     since_ms: Option<u64>,
 }
 
-impl Patience {
+impl TimeLimits {
     /// Value without process limits on bodies, so that only the limits of the listeners apply.
     pub const OF_LISTENERS: Self = Self {
         grace_ms: u64::MAX,
@@ -86,9 +86,9 @@ impl Patience {
 }
 
 impl Pace {
-    pub(crate) fn new(patience: &Patience) -> Self {
+    pub(crate) fn new(time_limits: &TimeLimits) -> Self {
         Self {
-            left_ms: patience.grace_ms,
+            left_ms: time_limits.grace_ms,
             slow_ms: 0,
             since_ms: None,
         }
@@ -123,7 +123,7 @@ impl Pace {
 
     /// Ends the wait for the client: `bytes` were transferred, or (with 0) the gateway now waits
     /// for another party.
-    pub(crate) fn moved(&mut self, bytes: u64, now_ms: u64, patience: &Patience) {
+    pub(crate) fn moved(&mut self, bytes: u64, now_ms: u64, time_limits: &TimeLimits) {
         if let Some(since_ms) = self.since_ms.take() {
             let waited_ms = now_ms.saturating_sub(since_ms);
             self.left_ms = self.left_ms.saturating_sub(waited_ms);
@@ -131,11 +131,11 @@ impl Pace {
         }
         let swift_ms = bytes.saturating_mul(1_000) / SLOW_BYTES_PER_S;
         self.slow_ms = self.slow_ms.saturating_sub(swift_ms);
-        let earned_ms = bytes.saturating_mul(1_000) / patience.bytes_per_s.max(1);
+        let earned_ms = bytes.saturating_mul(1_000) / time_limits.bytes_per_s.max(1);
         self.left_ms = self
             .left_ms
             .saturating_add(earned_ms)
-            .min(patience.grace_ms);
+            .min(time_limits.grace_ms);
     }
 }
 
@@ -143,11 +143,11 @@ impl Pace {
 mod tests {
     use super::*;
 
-    const PATIENCE: Patience = Patience {
+    const PATIENCE: TimeLimits = TimeLimits {
         grace_ms: 10_000,
         bytes_per_s: 100,
         half_open_ms: 0,
-        ..Patience::DEFAULT
+        ..TimeLimits::DEFAULT
     };
 
     #[test]

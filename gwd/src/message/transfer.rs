@@ -11,7 +11,7 @@ use policy::threat::REFUSED;
 
 use crate::limits::inbox::UnreadBody;
 use crate::message::copies::Copies;
-use crate::message::pace::Patience;
+use crate::message::pace::TimeLimits;
 use crate::message::scanned::Found;
 use crate::message::sends::Sends;
 use crate::runtime::clock::Clock;
@@ -39,7 +39,7 @@ pub(crate) struct Transfer {
     pub(crate) deadline: Slot,
     pub(crate) clock: Clock,
     /// Time limits for a slow client.
-    pub(crate) patience: Patience,
+    pub(crate) time_limits: TimeLimits,
     phase: Cell<Phase>,
     /// True if the current request is gRPC.
     pub(crate) is_grpc: Cell<bool>,
@@ -87,14 +87,14 @@ impl Transfer {
     pub(crate) fn new(
         deadline: Slot,
         clock: Clock,
-        patience: Patience,
+        time_limits: TimeLimits,
         phase: Phase,
         unread: Option<UnreadBody>,
     ) -> Rc<Self> {
         Rc::new(Self {
             deadline,
             clock,
-            patience,
+            time_limits,
             phase: Cell::new(phase),
             is_grpc: Cell::new(false),
             endless: Cell::new(false),
@@ -166,7 +166,7 @@ impl Transfer {
 
     /// Maximum time in milliseconds without progress in a body that has no time budget.
     pub(crate) fn idle_ms(&self) -> u64 {
-        self.patience.stream_idle_ms
+        self.time_limits.stream_idle_ms
     }
 
     /// True if response data waits for the client.
@@ -213,7 +213,7 @@ impl Transfer {
             self.deadline.limit_again(limit);
         }
         let wait_ms = match self.phase.get() {
-            Phase::Body if self.response_waits() => self.patience.grace_ms,
+            Phase::Body if self.response_waits() => self.time_limits.grace_ms,
             Phase::Body => self.idle_ms(),
             Phase::Idle | Phase::Head | Phase::Exchange => timeout_ms,
         };

@@ -210,7 +210,7 @@ impl Upload {
             timeout_ms,
             gate,
             copies,
-            pace: Pace::new(&transfer.patience),
+            pace: Pace::new(&transfer.time_limits),
         };
         (Box::new(upload), progress)
     }
@@ -284,7 +284,7 @@ impl Upload {
         } else {
             let now_ms = self.transfer.clock.now_ms();
             let bytes = frame.data_ref().map_or(0, |data| data.len() as u64);
-            self.pace.moved(bytes, now_ms, &self.transfer.patience);
+            self.pace.moved(bytes, now_ms, &self.transfer.time_limits);
             if self.progress.is_slow.get() && !self.pace.is_slow() {
                 self.progress.is_no_longer_slow();
             }

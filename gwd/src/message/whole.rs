@@ -50,7 +50,7 @@ pub(crate) async fn read(
         trailers: None,
         buffered: Buffered::new(memory),
         bytes_max,
-        pace: Pace::new(&transfer.patience),
+        pace: Pace::new(&transfer.time_limits),
     };
     let read = poll_fn(|cx| gathering.poll(&mut body, transfer, cx)).await;
     let Gathering {
@@ -121,7 +121,7 @@ impl Gathering {
             let length = data.len() as u64;
             transfer.upload.count_early(length);
             let now_ms = transfer.clock.now_ms();
-            self.pace.moved(length, now_ms, &transfer.patience);
+            self.pace.moved(length, now_ms, &transfer.time_limits);
             self.bytes.extend_from_slice(&data);
             self.buffered.set(self.bytes.len() as u64);
             if self.bytes.len() as u64 > self.bytes_max {

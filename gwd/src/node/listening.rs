@@ -88,7 +88,7 @@ impl Node {
             bound.listening = false;
             bound.socket.mark_unused(now_ms);
             for index in 0..self.workers.len() {
-                self.command(index, Command::Leave(id, handshakes, done.clone()));
+                self.command(index, Command::StopListening(id, handshakes, done.clone()));
             }
         }
         left

@@ -24,7 +24,7 @@ use policy::{Revoked, Secrets};
 use serde_json::json;
 
 pub use crate::limits::budget::Bounds;
-pub use crate::message::pace::Patience;
+pub use crate::message::pace::TimeLimits;
 pub use crate::settings::{AccessLog, Settings};
 pub use crate::telemetry::log_file::Rotation;
 pub(crate) use refusal::refused;
@@ -38,10 +38,10 @@ use crate::listen::{self, Bound};
 use crate::metrics::registry::Registry;
 use crate::node::thread::{COMMANDS_MAX, Command};
 use crate::published::{Current, Live, Loaded, Shared};
-use crate::quotas::Keeper;
+use crate::quotas::QuotaWriter;
 use crate::runtime::clock::Clock;
 use crate::runtime::program_log::{Level, event};
-use crate::runtime::vital::Vital;
+use crate::runtime::vital::AbortOnPanic;
 use crate::telemetry::access_log::{self, Sink};
 use crate::telemetry::shard::Shard;
 use crate::tls;
@@ -86,7 +86,7 @@ pub struct Node {
     /// Certificates and CA certificates for clients of all versions.
     pub(crate) tls: tls::Store,
     /// Thread that saves the counters of quotas. `None` until the state folder is open.
-    pub(crate) quotas: Option<Keeper>,
+    pub(crate) quotas: Option<QuotaWriter>,
 }
 
 /// Key of a bound address: the configured address, and the listener's name if the system chooses
@@ -133,7 +133,7 @@ impl Node {
             std::thread::Builder::new()
                 .name(format!("worker-{index}"))
                 .spawn(move || {
-                    let _vital = Vital;
+                    let _vital = AbortOnPanic;
                     let shard = Shard::new(announce, &shared.process);
                     let parts = thread::Parts {
                         index,
@@ -573,7 +573,7 @@ impl Node {
 
     fn command(&self, index: usize, command: Command) {
         if self.workers[index].blocking_send(command).is_err() {
-            // A worker that panics ends the process; see [`Vital`].
+            // A worker that panics ends the process; see [`AbortOnPanic`].
             event(Level::Error, "a worker has ended", json!({"worker": index}));
         }
     }

@@ -38,7 +38,7 @@ pub(crate) enum Command {
     ),
     /// Allows no new handshakes at an address, accepts those in progress for the given time, then
     /// stops listening and drops the sender.
-    Leave(u32, Duration, std::sync::mpsc::Sender<()>),
+    StopListening(u32, Duration, std::sync::mpsc::Sender<()>),
     /// Stops accepting at an address without any change to its sockets, which another process uses
     /// as well.
     Abandon(u32),
@@ -98,7 +98,7 @@ impl Server for Worker {
     }
 
     fn half_open(&self) -> Duration {
-        Duration::from_millis(self.shared.patience.half_open_ms)
+        Duration::from_millis(self.shared.time_limits.half_open_ms)
     }
 
     fn now_ms(&self) -> u64 {
@@ -164,7 +164,7 @@ fn execute(command: Command, worker: &Rc<Worker>, accepting: &mut FxHashMap<u32,
                 .map(|begun| drop(accepting.insert(id, begun)));
             let _gone = done.send(begun);
         }
-        Command::Leave(id, handshakes, done) => {
+        Command::StopListening(id, handshakes, done) => {
             if let Some(accepting) = accepting.get_mut(&id) {
                 accepting.leave(handshakes, &done);
             }

@@ -27,7 +27,7 @@ use crate::listen::accept::LAST_EXCHANGE_MS;
 use crate::listen::spread::Weight;
 use crate::message::incoming::Incoming;
 use crate::message::io::{ClientIo, Transport};
-use crate::message::pace::Patience;
+use crate::message::pace::TimeLimits;
 use crate::proxy::download::ResponseBody;
 use crate::proxy::exchange::exchange;
 use crate::proxy::stream::Stream;
@@ -35,7 +35,7 @@ use crate::proxy::{http1, http2, respond};
 use crate::runtime::deadlines::Slot;
 use crate::telemetry::process::LimitedResource;
 use crate::tls::TlsListener;
-use crate::tls::accept::{self as tls, Lapse, Signing, TlsFacts};
+use crate::tls::accept::{self as tls, AdmissionLoss, Signing, TlsFacts};
 use crate::tls::peer_certificate::{Fields, PeerCertificate};
 use crate::upstream::proxy_header::Ends;
 use crate::worker::{Counted, Worker};
@@ -85,15 +85,15 @@ pub(crate) struct Conn {
 
 impl Conn {
     /// Time limits for a slow client.
-    pub(crate) fn patience(&self) -> Patience {
-        self.worker.shared.patience.with(&self.limits)
+    pub(crate) fn time_limits(&self) -> TimeLimits {
+        self.worker.shared.time_limits.with(&self.limits)
     }
 
     /// Reason why open responses and tunnels of the client must end: its certificate has expired,
     /// or new rules for client certificates refuse it. `None`: they may continue, or the client has
     /// no certificate. Has the worker wake the connection when the certificate must be verified
     /// again.
-    pub(crate) fn lapse(&self) -> Option<Lapse> {
+    pub(crate) fn lapse(&self) -> Option<AdmissionLoss> {
         let facts = self.tls.get()?;
         facts.certificate.as_ref()?;
         let worker = &self.worker;
@@ -116,7 +116,7 @@ pub(crate) struct ConnectionPermits {
 }
 
 /// Protocol that the client uses, as far as it was detected.
-enum Spoken {
+enum DetectedProtocol {
     Http1,
     Http2,
     /// No bytes arrived in time, or the client closed the connection.
@@ -229,17 +229,17 @@ pub(super) async fn serve(conn: Rc<Conn>, mut io: ClientIo, http2: bool) {
     let spoken = if http2 {
         Box::pin(find_out(&conn, &mut io)).await
     } else {
-        Spoken::Http1
+        DetectedProtocol::Http1
     };
     match spoken {
-        Spoken::Http1 => http1::serve(&conn, io).await,
-        Spoken::Http2 => Box::pin(http2::serve(&conn, io)).await,
-        Spoken::Nothing => {}
+        DetectedProtocol::Http1 => http1::serve(&conn, io).await,
+        DetectedProtocol::Http2 => Box::pin(http2::serve(&conn, io)).await,
+        DetectedProtocol::Nothing => {}
     }
 }
 
 /// Detects the protocol: reads until the received bytes equal the HTTP/2 preface or differ from it.
-async fn find_out(conn: &Rc<Conn>, io: &mut ClientIo) -> Spoken {
+async fn find_out(conn: &Rc<Conn>, io: &mut ClientIo) -> DetectedProtocol {
     let deadline = conn.worker.deadlines.slot();
     let now_ms = conn.worker.clock.now_ms();
     deadline.set(now_ms + conn.limits.idle_timeout_ms);
@@ -250,7 +250,7 @@ async fn find_out(conn: &Rc<Conn>, io: &mut ClientIo) -> Spoken {
         Poll::Pending => Poll::Pending,
     });
     if in_time(&deadline, heard).await != Some(true) {
-        return Spoken::Nothing;
+        return DetectedProtocol::Nothing;
     }
     let now_ms = conn.worker.clock.now_ms();
     deadline.set(now_ms + conn.limits.header_timeout_ms);
@@ -259,17 +259,17 @@ async fn find_out(conn: &Rc<Conn>, io: &mut ClientIo) -> Spoken {
         let mut rest = vec![0; PREFACE.len() - bytes.len()];
         match in_time(&deadline, io.read(&mut rest)).await {
             Some(Ok(read)) if read > 0 => bytes.extend_from_slice(&rest[..read]),
-            Some(_) => return Spoken::Nothing,
+            Some(_) => return DetectedProtocol::Nothing,
             None => {
                 conn.worker.shard.rejected_early("header_timeout");
-                return Spoken::Nothing;
+                return DetectedProtocol::Nothing;
             }
         }
     }
     let spoken = if bytes == PREFACE {
-        Spoken::Http2
+        DetectedProtocol::Http2
     } else {
-        Spoken::Http1
+        DetectedProtocol::Http1
     };
     io.put_back(Bytes::from(bytes));
     spoken

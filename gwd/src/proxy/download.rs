@@ -15,7 +15,7 @@ use crate::message::transfer::MESSAGE_MS_MIN;
 use crate::message::upload::Progress;
 use crate::proxy::grpc;
 use crate::proxy::record::Record;
-use crate::tls::accept::Lapse;
+use crate::tls::accept::AdmissionLoss;
 use crate::upstream::pool::Lease;
 use crate::upstream::transport::{self, CallError};
 
@@ -52,7 +52,7 @@ impl Download {
         record: Box<Record>,
         owes_status: bool,
     ) -> Box<Self> {
-        let pace = Pace::new(&record.stream().transfer.patience);
+        let pace = Pace::new(&record.stream().transfer.time_limits);
         Box::new(Self {
             incoming,
             pace,
@@ -174,7 +174,7 @@ impl Download {
         let stream = self.record.stream();
         let transfer = &stream.transfer;
         let now_ms = transfer.clock.now_ms();
-        self.pace.moved(0, now_ms, &transfer.patience);
+        self.pace.moved(0, now_ms, &transfer.time_limits);
         stream.response.slow_reading.ends();
         transfer.deadline.set(now_ms + transfer.idle_ms());
     }
@@ -189,7 +189,7 @@ impl Download {
         let stream = self.record.stream();
         let transfer = &stream.transfer;
         let now_ms = transfer.clock.now_ms();
-        self.pace.moved(bytes, now_ms, &transfer.patience);
+        self.pace.moved(bytes, now_ms, &transfer.time_limits);
         let until_ms = self.pace.waits(now_ms);
         let held = self.lease.as_ref().and_then(|lease| lease.held.as_ref());
         let in_flight = held.and_then(|held| held.in_flight.as_ref());
@@ -222,13 +222,13 @@ impl Download {
     /// Ends the body because the client's certificate has expired or new rules refuse it, as if a
     /// credential had ended.
     #[cold]
-    fn certificate_lapsed(&mut self, lapse: Lapse) -> Result<Frame<Bytes>, CallError> {
+    fn certificate_lapsed(&mut self, lapse: AdmissionLoss) -> Result<Frame<Bytes>, CallError> {
         self.lease = None;
         let last = self.owed(grpc::unauthenticated);
         self.over = true;
         match lapse {
-            Lapse::Expired => self.record.credential_expired(),
-            Lapse::Refused => self.record.credential_revoked(),
+            AdmissionLoss::Expired => self.record.credential_expired(),
+            AdmissionLoss::Refused => self.record.credential_revoked(),
         }
         self.record.finish();
         last.ok_or(CallError::Expired)

@@ -15,7 +15,7 @@ use http::request::Parts;
 use http::{HeaderValue, Request, Response};
 use policy::{Cx, Reject, RequestHead, ResponseHead, Revoked};
 
-use crate::effects::{self, Asking};
+use crate::effects::{self, PendingDecision};
 use crate::message::failure::{Failure, Kind};
 use crate::message::incoming::Incoming;
 use crate::message::websocket::Handshake;
@@ -230,7 +230,7 @@ async fn decide<'s>(
     cx.tokens = Some(&worker.tokens);
     let mut decided = engine::decide(version.snapshot(), version.listener, head, cx);
     if let (Verdict::Ask(_), Some(authority)) = (&decided.verdict, cx.authority) {
-        let asking = Asking {
+        let asking = PendingDecision {
             worker,
             view: &version.view,
             deadline: &stream.transfer.deadline,

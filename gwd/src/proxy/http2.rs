@@ -236,13 +236,13 @@ struct Open(Rc<Streams>);
 impl<'c> Watch<'c> {
     fn new(conn: &'c Conn) -> Self {
         let now_ms = conn.worker.clock.now_ms();
-        let age_max_ms = conn.patience().http2_age_max_ms;
+        let age_max_ms = conn.time_limits().http2_age_max_ms;
         let jitter_ms = conn.worker.random.next() % (age_max_ms / 5).max(1);
         let watch = Self {
             conn,
             deadline: conn.worker.deadlines.slot(),
             idle_since_ms: Some(now_ms),
-            pace: Pace::new(&conn.patience()),
+            pace: Pace::new(&conn.time_limits()),
             blocked_until_ms: None,
             old_at_ms: now_ms.saturating_add(age_max_ms - jitter_ms),
             told_ms: None,
@@ -289,8 +289,8 @@ impl<'c> Watch<'c> {
         let shared = &self.conn.worker.shared;
         let now_ms = shared.clock.now_ms();
         self.idle_since_ms = (!active).then(|| self.idle_since_ms.unwrap_or(now_ms));
-        let patience = self.conn.patience();
-        self.pace.moved(progress(), now_ms, &patience);
+        let time_limits = self.conn.time_limits();
+        self.pace.moved(progress(), now_ms, &time_limits);
         self.blocked_until_ms = blocked.then(|| self.pace.waits(now_ms));
         self.deadline.set(self.next_ms());
         let too_slow = self

@@ -385,7 +385,7 @@ impl Record {
         let transfer = &self.stream.transfer;
         let now_ms = self.head_ns / 1_000_000;
         transfer.limit_by_credential(now_ms);
-        let until_ms = now_ms + transfer.patience.grace_ms;
+        let until_ms = now_ms + transfer.time_limits.grace_ms;
         transfer.phase_begins(Phase::Body, until_ms);
     }
 

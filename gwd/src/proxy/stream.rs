@@ -58,7 +58,7 @@ impl Stream {
         let (deadline, clock) = (conn.worker.deadlines.slot(), conn.worker.clock);
         Rc::new(Self {
             conn: Rc::clone(conn),
-            transfer: Transfer::new(deadline, clock, conn.patience(), phase, reading),
+            transfer: Transfer::new(deadline, clock, conn.time_limits(), phase, reading),
             response: ResponseState::default(),
             tunnel: Agreed::default(),
             panicked: Cell::new(false),
@@ -119,7 +119,7 @@ impl Stream {
         self.transfer.deadline.no_limit();
         if self.single {
             // The client has this time to accept response data that is still buffered.
-            let until_ms = now_ms + self.transfer.patience.grace_ms;
+            let until_ms = now_ms + self.transfer.time_limits.grace_ms;
             self.transfer.phase_begins(Phase::Body, until_ms);
         } else {
             let idle_ms = self.limits.idle_timeout_ms;

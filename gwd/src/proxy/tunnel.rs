@@ -20,7 +20,7 @@ use crate::proxy::frames::{CLOSE_GOING_AWAY, CLOSE_POLICY, Frames, masked};
 use crate::proxy::record::Record;
 use crate::proxy::stream::Stream;
 use crate::runtime::deadlines::LimitOf;
-use crate::tls::accept::Lapse;
+use crate::tls::accept::AdmissionLoss;
 use crate::upstream::ExchangePermits;
 use crate::upstream::upgrade::Carrier;
 use crate::worker::Worker;
@@ -134,7 +134,7 @@ async fn carry(
     drop(answered);
     transfer.upload.count(up.bytes);
     let clock = worker.clock;
-    let idle_ms = worker.shared.patience.tunnel_idle_ms;
+    let idle_ms = worker.shared.time_limits.tunnel_idle_ms;
     transfer.limit_by_credential(clock.now_ms());
     transfer
         .deadline
@@ -207,7 +207,7 @@ impl Ending {
         let lapse = if self.revoked { None } else { stream.lapse() };
         if !self.revoked && (expired || lapse.is_some() || pass.is_revoked(worker)) {
             self.revoked = true;
-            self.expired = expired || lapse == Some(Lapse::Expired);
+            self.expired = expired || lapse == Some(AdmissionLoss::Expired);
             deadline.no_limit();
             let [a, b, c, d, ..] = worker.random.bytes();
             up.cut([a, b, c, d]);

@@ -13,17 +13,17 @@ use tokio::task::JoinHandle;
 use crate::runtime::program_log::{Level, event};
 
 /// Ends the process if it is dropped because of a panic.
-pub(crate) struct Vital;
+pub(crate) struct AbortOnPanic;
 
 /// Spawns a task whose panic ends the process.
 pub(crate) fn spawn_local(task: impl Future<Output = ()> + 'static) -> JoinHandle<()> {
     tokio::task::spawn_local(async move {
-        let _vital = Vital;
+        let _vital = AbortOnPanic;
         task.await;
     })
 }
 
-impl Drop for Vital {
+impl Drop for AbortOnPanic {
     fn drop(&mut self) {
         if std::thread::panicking() {
             event(

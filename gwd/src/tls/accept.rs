@@ -60,7 +60,7 @@ pub(crate) enum StillAdmitted {
 
 /// Reason why a client with a certificate is no longer admitted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Lapse {
+pub(crate) enum AdmissionLoss {
     /// The certificate has expired.
     Expired,
     /// The rules refuse the certificate.
@@ -94,12 +94,12 @@ impl TlsFacts {
 
     /// Reason why the client must no longer be served. `None`: it may be served, it presented no
     /// certificate, or the listener requests none.
-    pub(crate) fn lapse(&self, listener: &TlsListener, now_s: u64) -> Option<Lapse> {
+    pub(crate) fn lapse(&self, listener: &TlsListener, now_s: u64) -> Option<AdmissionLoss> {
         self.certificate.as_ref()?;
         listener.admission().verifier.as_ref()?;
         match (self.still_admitted(listener, now_s), self.expired.get()) {
-            (StillAdmitted::No, true) => Some(Lapse::Expired),
-            (StillAdmitted::No, false) => Some(Lapse::Refused),
+            (StillAdmitted::No, true) => Some(AdmissionLoss::Expired),
+            (StillAdmitted::No, false) => Some(AdmissionLoss::Refused),
             (StillAdmitted::Unchanged | StillAdmitted::Anew, _) => None,
         }
     }

@@ -215,7 +215,7 @@ impl ClientConfigs {
             }
             None => builder
                 .dangerous()
-                .with_custom_certificate_verifier(Arc::new(Anybody)),
+                .with_custom_certificate_verifier(Arc::new(AcceptAnyCertificate)),
         };
         let config = match &own {
             Some(own) => {
@@ -250,9 +250,9 @@ impl fmt::Debug for Connector {
 /// Verifier that accepts every certificate (`verify: false`). The peer must still prove that it has
 /// the private key.
 #[derive(Debug)]
-struct Anybody;
+struct AcceptAnyCertificate;
 
-impl ServerCertVerifier for Anybody {
+impl ServerCertVerifier for AcceptAnyCertificate {
     fn verify_server_cert(
         &self,
         _: &CertificateDer<'_>,

@@ -129,7 +129,7 @@ impl<'a> BodyReader<'a> {
         Self {
             transfer,
             leases,
-            pace: Pace::new(&transfer.patience),
+            pace: Pace::new(&transfer.time_limits),
             is_slow: false,
         }
     }
@@ -169,7 +169,7 @@ impl<'a> BodyReader<'a> {
     pub(super) fn moved(&mut self, data: &Bytes) {
         let transfer = self.transfer;
         let (length, now_ms) = (data.len() as u64, transfer.clock.now_ms());
-        self.pace.moved(length, now_ms, &transfer.patience);
+        self.pace.moved(length, now_ms, &transfer.time_limits);
         transfer.upload.count(length);
     }
 }

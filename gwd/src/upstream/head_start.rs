@@ -46,8 +46,8 @@ pub(super) async fn head_start(
     let Some(room) = Buffered::reserve(memory, 0) else {
         return Ok(HeadStart::Refused);
     };
-    let patience = &transfer.patience;
-    let mut pace = Pace::new(patience);
+    let time_limits = &transfer.time_limits;
+    let mut pace = Pace::new(time_limits);
     let mut begun = Vec::new();
     while begun.len() < HEAD_START_BYTES {
         let now_ms = calls.clock.now_ms();
@@ -73,7 +73,7 @@ pub(super) async fn head_start(
                 let Some(data) = frame.data_ref() else {
                     continue;
                 };
-                pace.moved(data.len() as u64, calls.clock.now_ms(), patience);
+                pace.moved(data.len() as u64, calls.clock.now_ms(), time_limits);
                 transfer.upload.count(data.len() as u64);
                 if (begun.len() + data.len()) as u64 > transfer.upload.bytes_max() {
                     return Err(Failure::new(Kind::TooLarge));

@@ -58,7 +58,7 @@ pub(crate) struct Switched {
 }
 
 /// Handshake with a target of an upstream.
-struct Asking<'a, 's> {
+struct UpgradeHandshake<'a, 's> {
     out: &'a Outgoing<'a, 's>,
     head: &'a RequestHead,
     target: usize,
@@ -86,7 +86,7 @@ pub(crate) async fn upgrade(
     let began_ms = record.begins(out.calls.clock.now_ns());
     let timeout_ms = out.route.treatment.timeout_ms;
     out.transfer.deadline.set(began_ms + timeout_ms);
-    let asking = Asking {
+    let asking = UpgradeHandshake {
         out,
         head,
         target,
@@ -99,7 +99,7 @@ pub(crate) async fn upgrade(
     }
 }
 
-impl Asking<'_, '_> {
+impl UpgradeHandshake<'_, '_> {
     /// Sends an upgrade. If it succeeds, the connection becomes the tunnel.
     async fn over_http1(self, opened: Opened, record: &mut CallRecord) -> Result<Upgrade, Failure> {
         let mut head = self.prepare();

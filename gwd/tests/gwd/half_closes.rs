@@ -82,7 +82,7 @@ fn the_same_over_tls_with_its_close_notify() {
     let mut shop = shop(upstream.address, ops());
     let authority = Authority::new("ca");
     let _certificate = with_certificate_of(&authority, &mut shop);
-    let served = serve_files(&shop, gwd::node::Patience::DEFAULT);
+    let served = serve_files(&shop, gwd::node::TimeLimits::DEFAULT);
     let session = authority.client("shop.example");
     let stream = TcpStream::connect(served.address).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();

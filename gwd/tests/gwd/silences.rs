@@ -7,7 +7,7 @@ use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use gwd::node::{AccessLog, Patience, Settings};
+use gwd::node::{AccessLog, Settings, TimeLimits};
 use h2::Reason;
 
 use crate::fixture::*;
@@ -19,11 +19,11 @@ use crate::websocket::{HANDSHAKE, agree, websocket};
 const REQUESTS: &str = "http_server_request_duration_seconds_count";
 const CALLS: &str = "gwd_upstream_connections";
 
-fn patience(stream_idle_ms: u64) -> Settings {
+fn time_limits(stream_idle_ms: u64) -> Settings {
     Settings {
-        patience: Patience {
+        time_limits: TimeLimits {
             stream_idle_ms,
-            ..Patience::DEFAULT
+            ..TimeLimits::DEFAULT
         },
         ..settings()
     }
@@ -76,7 +76,7 @@ fn silent_upstream_ends_its_response_midway() {
         let path = folder.path().join(name);
         let served = shop(upstream.address, ops()).serve_by(Settings {
             access_log: AccessLog::File(path.clone()),
-            ..patience(300)
+            ..time_limits(300)
         });
         let mut client = Client::connect(served.address);
         client.send(&format!("{request}host: h\r\n\r\n"));
@@ -107,7 +107,7 @@ fn silent_upstream_ends_its_response_midway() {
 #[test]
 fn close_delimited_body_cut_short_is_a_reset() {
     let upstream = silent("transfer-encoding: chunked\r\n", "5\r\nhello\r\n");
-    let served = shop(upstream.address, ops()).serve_by(patience(300));
+    let served = shop(upstream.address, ops()).serve_by(time_limits(300));
     let mut client = Client::connect(served.address);
     client.send("GET /a HTTP/1.0\r\nhost: h\r\n\r\n");
     client.head();
@@ -129,7 +129,7 @@ fn silent_upstream_resets_stream_or_ends_grpc_call() {
     let mut shop = http2(shop(upstream.address, ops()));
     shop.upstreams.push(service("grpc", &[grpc.address]));
     shop.ops.push(op("POST", "/grpc").upstream("grpc"));
-    let served = shop.serve_by(patience(300));
+    let served = shop.serve_by(time_limits(300));
     let mut client = Http2::connect(served.address);
     let begun = client.begin(to("GET", "/a"), None);
     let Err(error) = client.end(begun) else {
@@ -170,7 +170,7 @@ fn silent_http2_upstream_stream_is_reset_alone() {
             told.send(reason.unwrap()).unwrap();
         }
     });
-    let served = upstream.behind(ops()).serve_by(patience(300));
+    let served = upstream.behind(ops()).serve_by(time_limits(300));
     let mut client = Client::connect(served.address);
     client.send("GET /a HTTP/1.1\r\nhost: h\r\n\r\n");
     assert!(client.rest().ends_with("5\r\nhello\r\n"));
@@ -191,7 +191,7 @@ fn slow_upstream_with_regular_bytes_is_read_on() {
         }
         Then::Keep
     });
-    let served = shop(upstream.address, ops()).serve_by(patience(600));
+    let served = shop(upstream.address, ops()).serve_by(time_limits(600));
     assert_eq!(get(served.address, "/a").text(), "xxxxxxxxxx");
 }
 
@@ -199,7 +199,7 @@ fn slow_upstream_with_regular_bytes_is_read_on() {
 fn upload_that_the_upstream_ignores_is_its_failure() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let upstream = listener.local_addr().unwrap();
-    let served = shop(upstream, ops()).serve_by(patience(500));
+    let served = shop(upstream, ops()).serve_by(time_limits(500));
     let mut client = Client::connect(served.address);
     client.send("POST /a HTTP/1.1\r\nhost: h\r\ncontent-length: 1073741824\r\n\r\n");
     let mut writer = client.another();
@@ -231,9 +231,9 @@ fn told_of_ends() -> (Upstream, mpsc::Receiver<()>) {
 
 fn tunnel_idle(tunnel_idle_ms: u64) -> Settings {
     Settings {
-        patience: Patience {
+        time_limits: TimeLimits {
             tunnel_idle_ms,
-            ..Patience::DEFAULT
+            ..TimeLimits::DEFAULT
         },
         ..settings()
     }
@@ -293,9 +293,9 @@ fn silent_websocket_ends_in_both_directions() {
 
 fn aged(http2_age_max_ms: u64) -> Settings {
     Settings {
-        patience: Patience {
+        time_limits: TimeLimits {
             http2_age_max_ms,
-            ..Patience::DEFAULT
+            ..TimeLimits::DEFAULT
         },
         ..settings()
     }

@@ -9,18 +9,18 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bundle::digest::Digest;
-use gwd::node::{Node, Patience, Settings};
+use gwd::node::{Node, Settings, TimeLimits};
 use policy::{Form, SecretCell, SecretRef, SecretUnavailable, Secrets};
 use socket2::{SockFilter, SockRef};
 
 use crate::fixture::*;
 use crate::frames::*;
 
-const PATIENCE_OF_GWD: Patience = Patience {
+const PATIENCE_OF_GWD: TimeLimits = TimeLimits {
     grace_ms: 400,
     bytes_per_s: 2_000,
     half_open_ms: 2_000,
-    ..Patience::DEFAULT
+    ..TimeLimits::DEFAULT
 };
 const REJECTIONS: &str = "gwd_rejections_total";
 
@@ -30,9 +30,9 @@ fn serve(shop: &Shop) -> Served {
 }
 
 /// Serves a gateway with these timeouts, and secrets in files.
-pub(crate) fn serve_files(shop: &Shop, patience: Patience) -> Served {
+pub(crate) fn serve_files(shop: &Shop, time_limits: TimeLimits) -> Served {
     let mut node = Node::start(Settings {
-        patience,
+        time_limits,
         ..settings()
     })
     .unwrap();

@@ -314,7 +314,7 @@ fn decision_of(
                 snapshot.upstreams()[route.treatment.upstream as usize].name
             )
         }
-        Verdict::Ask(effect) => format!("asks {}", effect.asker().label()),
+        Verdict::Ask(effect) => format!("asks {}", effect.kind().label()),
         Verdict::Reply(reply) => format!(
             "{} {}",
             reply.status.as_u16(),

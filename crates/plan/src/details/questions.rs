@@ -252,12 +252,12 @@ pub(super) fn of_new(old: &ir::Gateway, new: &ir::Gateway, plan: &mut Plan) {
 }
 
 /// Operations of a gateway whose chains call a certain authorization service.
-struct Askers<'a> {
+struct CallingOperations<'a> {
     /// Operations that call the service. The flag is true for `on_outage: open`.
     all: Vec<(&'a ir::Api, &'a ir::Operation, bool)>,
 }
 
-impl<'a> Askers<'a> {
+impl<'a> CallingOperations<'a> {
     fn of(gateway: &'a ir::Gateway, service: &str) -> Self {
         let operations = gateway
             .apis
@@ -298,10 +298,10 @@ pub(super) fn decide(
     name: &str,
     lines: &mut Vec<Line>,
 ) -> Vec<Change> {
-    let before = Askers::of(old, name);
+    let before = CallingOperations::of(old, name);
     let askers = match before.all.is_empty() {
         true => before,
-        false => Askers::of(new, name).kept(old, &before),
+        false => CallingOperations::of(new, name).kept(old, &before),
     };
     let (Some(was), Some(is)) = (
         old.shared.upstreams.get(name),

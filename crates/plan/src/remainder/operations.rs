@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use bundle::ir::{self, Link};
 
-use super::{ChangeIndex, Half, Part, Sides, digest, edit, messages, replace};
+use super::{ChangeIndex, ComparedSide, Part, Sides, digest, edit, messages, replace};
 use crate::{Change, Section};
 use model::selection::without_names;
 
@@ -175,7 +175,7 @@ fn come_and_gone<'a>(
 }
 
 /// Adds an operation with this treatment to its API.
-fn put(half: &mut Half, (api, operation): Of<'_>, treatment: ir::Treatment) {
+fn put(half: &mut ComparedSide, (api, operation): Of<'_>, treatment: ir::Treatment) {
     edit(&mut half.gateway.apis, &api.name, |target| {
         let index = u32::try_from(target.treatments.len()).unwrap_or(u32::MAX);
         target.treatments.push(treatment);
@@ -266,7 +266,7 @@ impl Field {
     }
 
     /// Copies the field of an operation to the operation with the same key.
-    fn copy(self, half: &mut Half, (api, operation): Of<'_>) {
+    fn copy(self, half: &mut ComparedSide, (api, operation): Of<'_>) {
         let after = &api.treatments[operation.treatment as usize];
         let Some(target) = half.gateway.apis.get(&api.name) else {
             return;

@@ -21,7 +21,7 @@ use bundle::ir;
 use engine::readings::{self, Ambiguity};
 use engine::router::HostPattern;
 use engine::{Decided, RouteRef, Verdict};
-use policy::ask::{Asker, Effect};
+use policy::ask::{CallKind, Effect};
 use policy::key_cell::Remote;
 use policy::{Reject, RequestHead};
 
@@ -274,13 +274,13 @@ fn explain(
 fn depends(route_request: RouteRequest<'_>, effect: &Effect, decided: &Decided<'_>) -> String {
     let askers = route_request.oracle.asker_names(decided, effect);
     let asker = askers.first().copied().unwrap_or("authenticate");
-    let words = ask::words(effect.asker()).iter();
+    let words = ask::words(effect.kind()).iter();
     let words: Vec<String> = words
         .map(|word| format!("`--assume {asker}={word}`"))
         .collect();
     let words = words.join(", ");
     match effect {
-        Effect::Http(call) if call.asker == Asker::Introspection => format!(
+        Effect::Http(call) if call.kind == CallKind::Introspection => format!(
             "depends on the answer of `{}{}` about the token, as requested by `{asker}`; assume one of them: {words}",
             call.upstream, call.target
         ),

@@ -92,17 +92,19 @@ fn distance(path: &[&str], template: &Template) -> Option<(u32, String)> {
     for (index, (wanted, found)) in segments.iter().zip(path).enumerate() {
         let number = index + 1;
         let (cost, reason) = match apart(wanted, found) {
-            Apart::Matches => {
+            SegmentDifference::Matches => {
                 // A parameter matches any segment, so it does not indicate similarity.
                 same += u32::from(!matches!(wanted, Segment::Parameter(_)));
                 continue;
             }
-            Apart::Case => (
+            SegmentDifference::Case => (
                 1,
                 format!("segment {number} is `{wanted}`: the letter case differs"),
             ),
-            Apart::Alike => (2, format!("segment {number} is `{wanted}`, not `{found}`")),
-            Apart::Far => (4, format!("segment {number} is `{wanted}`, not `{found}`")),
+            SegmentDifference::Alike => {
+                (2, format!("segment {number} is `{wanted}`, not `{found}`"))
+            }
+            SegmentDifference::Far => (4, format!("segment {number} is `{wanted}`, not `{found}`")),
         };
         distance += cost;
         why.get_or_insert(reason);
@@ -141,30 +143,30 @@ fn distance(path: &[&str], template: &Template) -> Option<(u32, String)> {
 }
 
 /// Kind of difference between a segment of the path and a segment of the template.
-enum Apart {
+enum SegmentDifference {
     Matches,
     Case,
     Alike,
     Far,
 }
 
-fn apart(wanted: &Segment, found: &str) -> Apart {
+fn apart(wanted: &Segment, found: &str) -> SegmentDifference {
     match wanted {
-        Segment::Parameter(_) if !found.is_empty() => Apart::Matches,
-        Segment::Parameter(_) => Apart::Far,
-        Segment::Pattern(pattern) if pattern.matches(found) => Apart::Matches,
-        Segment::Pattern(_) => Apart::Alike,
-        Segment::Literal(text) if text == found => Apart::Matches,
+        Segment::Parameter(_) if !found.is_empty() => SegmentDifference::Matches,
+        Segment::Parameter(_) => SegmentDifference::Far,
+        Segment::Pattern(pattern) if pattern.matches(found) => SegmentDifference::Matches,
+        Segment::Pattern(_) => SegmentDifference::Alike,
+        Segment::Literal(text) if text == found => SegmentDifference::Matches,
         Segment::Folded(text) | Segment::Literal(text) if text.eq_ignore_ascii_case(found) => {
             match wanted {
-                Segment::Folded(_) => Apart::Matches,
-                _ => Apart::Case,
+                Segment::Folded(_) => SegmentDifference::Matches,
+                _ => SegmentDifference::Case,
             }
         }
         Segment::Folded(text) | Segment::Literal(text) => {
             match diag::suggest::nearest(found, [text.as_str()]) {
-                Some(_) => Apart::Alike,
-                None => Apart::Far,
+                Some(_) => SegmentDifference::Alike,
+                None => SegmentDifference::Far,
             }
         }
     }

@@ -6,7 +6,7 @@
 //! versions are incomparable.
 
 /// Setting that the access comparison omits.
-struct Beside {
+struct OmittedSetting {
     kind: &'static str,
     path: &'static [&'static str],
     /// Reason for the omission. Read by people who add a key.
@@ -17,12 +17,16 @@ struct Beside {
     reason: &'static str,
 }
 
-/// Shortens the rows of [`BESIDE`].
-const fn row(kind: &'static str, path: &'static [&'static str], reason: &'static str) -> Beside {
-    Beside { kind, path, reason }
+/// Shortens the rows of [`OMITTED`].
+const fn row(
+    kind: &'static str,
+    path: &'static [&'static str],
+    reason: &'static str,
+) -> OmittedSetting {
+    OmittedSetting { kind, path, reason }
 }
 
-static BESIDE: &[Beside] = &[
+static OMITTED: &[OmittedSetting] = &[
     row("basic", &["realm"], "shown to clients only"),
     row("jwt", &["token_bytes"], "a limit: `relax` or `tighten`"),
     row(
@@ -85,7 +89,7 @@ static BESIDE: &[Beside] = &[
 
 /// True if a setting of a verifier affects access, so that the access comparison covers it.
 pub(crate) fn asks_for(kind: &str, path: &[String]) -> bool {
-    !BESIDE
+    !OMITTED
         .iter()
         .any(|beside| beside.kind == kind && path == beside.path)
 }
@@ -101,7 +105,7 @@ mod tests {
     use policy::declared::{self, Scalar, Settings, Value};
 
     use super::super::verifier::CredentialRequirements;
-    use super::{BESIDE, asks_for};
+    use super::{OMITTED, asks_for};
 
     /// Settings that another setting needs in order to have an effect: kind of the verifier, key,
     /// and value.
@@ -204,7 +208,7 @@ mod tests {
                     wrong.push(format!("{kind} {}: decides nothing", path.join(".")));
                 }
             }
-            for beside in BESIDE.iter().filter(|one| one.kind == kind) {
+            for beside in OMITTED.iter().filter(|one| one.kind == kind) {
                 let is_there = all.iter().any(|path| path == beside.path);
                 if !is_there || beside.reason.is_empty() {
                     wrong.push(format!("{kind} {}: no such key", beside.path.join(".")));

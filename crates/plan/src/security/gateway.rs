@@ -89,17 +89,17 @@ fn is_of_documents(id: &str) -> bool {
 
 /// Range of peers whose `X-Forwarded-For` is trusted, with the name of the setting that trusts the
 /// range.
-type Believed = (&'static str, Cidr);
+type TrustedRange = (&'static str, Cidr);
 
 /// Compares the peers that may report client addresses. A new range within a trusted range is not a
 /// difference.
 fn proxies(old: Option<&ir::Listener>, new: Option<&ir::Listener>) -> Vec<Found> {
     let name = new.or(old).map_or("", Named::name);
-    let (before, after) = (believed(old), believed(new));
-    let set = |list: &[Believed]| Addresses::of(list.iter().map(|(_, range)| range));
+    let (before, after) = (trusted_ranges(old), trusted_ranges(new));
+    let set = |list: &[TrustedRange]| Addresses::of(list.iter().map(|(_, range)| range));
     let (all_before, all_after) = (set(&before), set(&after));
     let outside =
-        |(_, range): &&Believed, other: &Addresses| !Addresses::of([range]).is_within(other);
+        |(_, range): &&TrustedRange, other: &Addresses| !Addresses::of([range]).is_within(other);
     let subject = |key: &str| format!("listener {name} {key}");
     // Report only the part of a range that the other side does not trust.
     let told_part = |range: &Cidr, other: &Addresses| {
@@ -141,7 +141,7 @@ fn proxies(old: Option<&ir::Listener>, new: Option<&ir::Listener>) -> Vec<Found>
         });
     }
     found.extend(forwarding_fields(old, new));
-    let shown = |list: &[Believed]| {
+    let shown = |list: &[TrustedRange]| {
         let all = list.iter().map(|(key, range)| format!("{key} {range}"));
         Some(all.collect::<Vec<_>>().join(", "))
     };
@@ -277,14 +277,14 @@ pub(crate) fn peers(old: &ir::Listener, new: &ir::Listener) -> Option<Peers> {
 
 /// Peers whose `X-Forwarded-For` is trusted, and peers whose PROXY header is trusted.
 pub(super) fn trusted(listener: Option<&ir::Listener>) -> [Addresses; 2] {
-    let believed = believed(listener);
+    let ranges = trusted_ranges(listener);
     ["trusted_proxies", "proxy_protocol.from"].map(|key| {
-        let own = believed.iter().filter(|(other, _)| *other == key);
+        let own = ranges.iter().filter(|(other, _)| *other == key);
         Addresses::of(own.map(|(_, range)| range))
     })
 }
 
-fn believed(listener: Option<&ir::Listener>) -> Vec<Believed> {
+fn trusted_ranges(listener: Option<&ir::Listener>) -> Vec<TrustedRange> {
     let Some(listener) = listener else {
         return Vec::new();
     };

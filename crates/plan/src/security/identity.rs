@@ -159,10 +159,12 @@ enum Meaning {
 }
 
 impl Meaning {
-    fn of(name: &str, sides: [&Got; 2]) -> Self {
+    fn of(name: &str, sides: [&ReceivedField; 2]) -> Self {
         match () {
             () if GUARDS.contains(&name) || name.starts_with("sec-fetch-") => Self::Guards,
-            () if sides.into_iter().any(Got::is_trusted) || is_identity(name) => Self::Identity,
+            () if sides.into_iter().any(ReceivedField::is_trusted) || is_identity(name) => {
+                Self::Identity
+            }
             () if HARMLESS.contains(&name) => Self::Harmless,
             () => Self::Unknown,
         }
@@ -193,14 +195,14 @@ impl Written {
 
 /// Request field as an upstream receives it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Got {
+struct ReceivedField {
     /// True if the client's own value reaches the upstream.
     client: bool,
     /// Values that the gateway writes.
     values: BTreeSet<Written>,
 }
 
-impl Got {
+impl ReceivedField {
     /// Creates the state of a field that no policy changes.
     fn untouched(name: &str) -> Self {
         Self {
@@ -293,7 +295,7 @@ impl Got {
         }
     }
 
-    /// Like [`Got::shown`], with the authority or service of each value.
+    /// Like [`ReceivedField::shown`], with the authority or service of each value.
     fn shown_with_sources(&self) -> String {
         let parts = self.values.iter().map(|value| match value {
             Written::Policy(_) => value.shown(),
@@ -312,9 +314,11 @@ pub(super) fn compare(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
     let names: BTreeSet<&String> = was.keys().chain(is.keys()).collect();
     let asks_others = || old.who().verdict(new.who()) != Verdict::Equal;
     let differences = names.into_iter().flat_map(|name| {
-        let got = |side: &BTreeMap<String, Got>| {
+        let got = |side: &BTreeMap<String, ReceivedField>| {
             let known = side.get(name);
-            known.cloned().unwrap_or_else(|| Got::untouched(name))
+            known
+                .cloned()
+                .unwrap_or_else(|| ReceivedField::untouched(name))
         };
         let (was, is) = (got(&was), got(&is));
         // Callers with other credentials also have other properties. The line about the requirement
@@ -446,7 +450,7 @@ fn service(access: &Access<'_>, other: &Access<'_>, settings: &Settings) -> Stri
 }
 
 /// Request fields after all security schemes and policies of a chain, by name.
-fn fields(access: &Access<'_>, other: &Access<'_>) -> BTreeMap<String, Got> {
+fn fields(access: &Access<'_>, other: &Access<'_>) -> BTreeMap<String, ReceivedField> {
     fields_of(access, other, access.chain(), true)
 }
 
@@ -457,7 +461,7 @@ pub(super) fn read_by(access: &Access<'_>, policy: &str) -> BTreeMap<String, Str
     let reader = access.chain().find(|one| one.name == policy);
     let is_after_removals = reader.is_some_and(is_after_removals);
     let fields = fields_of(access, access, before, is_after_removals).into_iter();
-    let changed = fields.filter(|(name, got)| *got != Got::untouched(name));
+    let changed = fields.filter(|(name, got)| *got != ReceivedField::untouched(name));
     changed.map(|(name, got)| (name, got.shown())).collect()
 }
 
@@ -474,7 +478,7 @@ fn fields_of<'s>(
     other: &Access<'_>,
     steps: impl Iterator<Item = &'s ir::Policy>,
     removes: bool,
-) -> BTreeMap<String, Got> {
+) -> BTreeMap<String, ReceivedField> {
     let mut fields = Fields(BTreeMap::new());
     fields.authenticate(access);
     let mut is_removed = false;
@@ -497,12 +501,12 @@ fn fields_of<'s>(
 }
 
 /// Request fields that differ from those that the client sent, by name.
-struct Fields(BTreeMap<String, Got>);
+struct Fields(BTreeMap<String, ReceivedField>);
 
 impl Fields {
-    fn field(&mut self, name: &str) -> &mut Got {
+    fn field(&mut self, name: &str) -> &mut ReceivedField {
         let entry = self.0.entry(name.to_owned());
-        entry.or_insert_with(|| Got::untouched(name))
+        entry.or_insert_with(|| ReceivedField::untouched(name))
     }
 
     /// Applies `forward_as` and `claims_to_headers`. Removes the client's values of these fields

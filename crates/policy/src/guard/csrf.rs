@@ -21,7 +21,7 @@ use minicbor::{Decode, Encode};
 use crate::change_rows;
 use crate::changes::Changes;
 use crate::changes::Direction::Access;
-use crate::cx::{Cx, Noted};
+use crate::cx::{Cx, LoggedRefusal};
 use crate::declared::{Scalar, Settings, Value};
 use crate::head::RequestHead;
 use crate::phase::Phase;
@@ -137,7 +137,7 @@ impl Run for Filter {
         match (self.is_foreign(head, cx.sends_unsafe), self.logs) {
             (false, _) => Step::Continue,
             (true, true) => {
-                cx.noted.push(Noted {
+                cx.noted.push(LoggedRefusal {
                     policy: &self.name,
                     reject: &DENIED,
                 });

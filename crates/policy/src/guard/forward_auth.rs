@@ -24,12 +24,12 @@ use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use minicbor::{Decode, Encode};
 
-use crate::ask::{Answer, Answered, AskId, Asker, Call, Effect, Keep, Kept, KindOf, Outage};
+use crate::ask::{Answer, Answered, AskId, Call, CallKind, Effect, Keep, Kept, KindOf, Outage};
 use crate::change_rows;
 use crate::changes::Absent::Is;
 use crate::changes::Changes;
 use crate::changes::Direction::{Access, Holds, More};
-use crate::cx::{Cx, Noted};
+use crate::cx::{Cx, LoggedRefusal};
 use crate::declared::{Scalar, Settings, Value};
 use crate::endpoint;
 use crate::head::RequestHead;
@@ -222,7 +222,7 @@ impl Policy for Checked {
         Ok(Some(Filter {
             name: setting.name.into(),
             id: AskId::new(
-                Asker::ForwardAuth,
+                CallKind::ForwardAuth,
                 &[setting.name.as_bytes(), &setting.state.0.to_le_bytes()],
             ),
             upstream: self.upstream.as_str().into(),
@@ -316,7 +316,7 @@ impl Filter {
         }
         Call {
             id: self.id,
-            asker: Asker::ForwardAuth,
+            kind: CallKind::ForwardAuth,
             upstream: Arc::clone(&self.upstream),
             method: Method::GET,
             target: self.target.clone(),
@@ -367,7 +367,7 @@ impl Filter {
             return Step::Reject(&UNAVAILABLE);
         }
         self.pass(None, head);
-        cx.noted.push(Noted {
+        cx.noted.push(LoggedRefusal {
             policy: &self.name,
             reject: &UNAVAILABLE,
         });

@@ -15,7 +15,7 @@ use crate::change_rows;
 use crate::changes::Absent::NoLimit;
 use crate::changes::Changes;
 use crate::changes::Direction::{Each, More, Off};
-use crate::cx::{Cx, Noted};
+use crate::cx::{Cx, LoggedRefusal};
 use crate::declared::{Scalar, Settings, Value};
 use crate::head::RequestHead;
 use crate::phase::Phase;
@@ -127,7 +127,7 @@ impl Run for Filter {
                 cx.refund_quotas();
                 return Step::Reject(&REFUSED);
             }
-            cx.noted.push(Noted {
+            cx.noted.push(LoggedRefusal {
                 policy: &self.0.policy,
                 reject: &REFUSED,
             });

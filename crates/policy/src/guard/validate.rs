@@ -18,7 +18,7 @@ use crate::ask::{Answer, AskId, Effect};
 use crate::change_rows;
 use crate::changes::Changes;
 use crate::changes::Direction::Access;
-use crate::cx::{Cx, Noted};
+use crate::cx::{Cx, LoggedRefusal};
 use crate::declared::{Scalar, Settings, Value};
 use crate::head::RequestHead;
 use crate::invalid::{Invalid, UNAVAILABLE};
@@ -116,7 +116,7 @@ impl Filter {
     /// Records a refusal for the log. The request is served, because the policy only logs.
     fn note<'a>(&'a self, invalid: &Arc<Invalid>, cx: &mut Cx<'a>) {
         cx.invalid = Some(Arc::clone(invalid));
-        cx.noted.push(Noted {
+        cx.noted.push(LoggedRefusal {
             policy: &self.name,
             reject: invalid.reject,
         });
@@ -155,7 +155,7 @@ impl Run for Filter {
                     cx.refund_quotas();
                     return Step::Reject(&UNAVAILABLE);
                 }
-                cx.noted.push(Noted {
+                cx.noted.push(LoggedRefusal {
                     policy: &self.name,
                     reject: &UNAVAILABLE,
                 });

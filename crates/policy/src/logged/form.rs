@@ -19,7 +19,7 @@ pub const REDACTED: &str = "REDACTED";
 pub struct LoggedParameter {
     /// Location of the parameter.
     #[n(0)]
-    pub place: LoggedPlace,
+    pub place: LoggedLocation,
     /// Name of the parameter. The name of a field is in lower case.
     #[n(1)]
     pub name: String,
@@ -31,7 +31,7 @@ pub struct LoggedParameter {
 /// Location of a parameter whose value can occur in the access log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
 #[cbor(index_only)]
-pub enum LoggedPlace {
+pub enum LoggedLocation {
     /// Path parameter.
     #[n(0)]
     Path,
@@ -69,9 +69,9 @@ impl LoggedParameter {
     #[must_use]
     pub fn label(&self) -> (&'static str, &str) {
         let place = match self.place {
-            LoggedPlace::Path => "path",
-            LoggedPlace::Query => "query",
-            LoggedPlace::UserAgent => "header",
+            LoggedLocation::Path => "path",
+            LoggedLocation::Query => "query",
+            LoggedLocation::UserAgent => "header",
         };
         (place, &self.name)
     }

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::form::{LogForm, LoggedParameter, LoggedPlace};
+use super::form::{LogForm, LoggedLocation, LoggedParameter};
 use crate::auth::{decode_query, is_read_as, resembles};
 
 /// Query parameters that contain a credential in some APIs and are therefore never shown.
@@ -141,7 +141,7 @@ fn has_inner_name(name: &[u8], parameter: &str) -> bool {
 /// [`LogForm::Keep`] applies only to the exact name.
 fn own_form<'p>(name: &[u8], parameters: &'p [LoggedParameter]) -> Option<&'p LoggedParameter> {
     let queries = parameters.iter();
-    let queries = queries.filter(|one| one.place == LoggedPlace::Query);
+    let queries = queries.filter(|one| one.place == LoggedLocation::Query);
     let forms = queries.filter(|one| match one.form {
         LogForm::Keep => name == one.name.as_bytes(),
         LogForm::Redact | LogForm::Hash => is_named(name, one.name.as_bytes(), is_read_as),
@@ -173,7 +173,7 @@ fn secret_value<F>(pair: &str, form: impl Fn(&str) -> Option<F>) -> Option<(Rang
 #[cfg(test)]
 mod tests {
     use super::shown_query;
-    use crate::logged::{LogForm, LoggedParameter, LoggedPlace, REDACTED};
+    use crate::logged::{LogForm, LoggedLocation, LoggedParameter, REDACTED};
 
     #[test]
     fn secrets_in_queries_are_not_shown() {
@@ -204,12 +204,12 @@ mod tests {
     #[test]
     fn parameters_are_shown_in_their_own_form() {
         let parameter = |name: &str, form| LoggedParameter {
-            place: LoggedPlace::Query,
+            place: LoggedLocation::Query,
             name: name.to_owned(),
             form,
         };
         let in_path = LoggedParameter {
-            place: LoggedPlace::Path,
+            place: LoggedLocation::Path,
             ..parameter("q", LogForm::Redact)
         };
         let own = [

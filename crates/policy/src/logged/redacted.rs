@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use minicbor::{Decode, Encode};
 
-use super::form::{LogForm, LoggedParameter, LoggedPlace};
+use super::form::{LogForm, LoggedLocation, LoggedParameter};
 use super::query::is_named;
 use crate::auth::is_read_as;
 use crate::invalid::{Finding, Part};
@@ -119,9 +119,11 @@ pub fn redact_findings(
     let own = || redacted.iter().filter(|one| one.message == message);
     let hidden = logged.iter().filter(|one| one.form != LogForm::Keep);
     let hidden = hidden.filter_map(|one| match (message, one.place) {
-        (Message::Request, LoggedPlace::Path) => Some(RedactedParameter::Path(one.name.clone())),
-        (Message::Request, LoggedPlace::Query) => Some(RedactedParameter::Query(one.name.clone())),
-        (Message::Request, LoggedPlace::UserAgent) | (Message::Response, _) => None,
+        (Message::Request, LoggedLocation::Path) => Some(RedactedParameter::Path(one.name.clone())),
+        (Message::Request, LoggedLocation::Query) => {
+            Some(RedactedParameter::Query(one.name.clone()))
+        }
+        (Message::Request, LoggedLocation::UserAgent) | (Message::Response, _) => None,
     });
     let hidden: Vec<RedactedParameter> = match findings.is_empty() {
         true => Vec::new(),
@@ -248,7 +250,7 @@ mod tests {
             redacted(Message::Response, Header("x-who".to_owned())),
         ];
         let logged = [("a", LogForm::Hash), ("b", LogForm::Keep)].map(|(name, form)| {
-            let place = LoggedPlace::Query;
+            let place = LoggedLocation::Query;
             let name = name.to_owned();
             LoggedParameter { place, name, form }
         });

@@ -21,7 +21,7 @@ use crate::change_rows;
 use crate::changes::Absent::{Is, Unknown};
 use crate::changes::Changes;
 use crate::changes::Direction::{Callers, Each, Either, Less, More, Other};
-use crate::cx::{Cx, Noted, RateNotice, Warned};
+use crate::cx::{Cx, LoggedRefusal, QuotaWarning, RateNotice};
 use crate::declared::{Scalar, Settings, Value};
 use crate::guard::csrf::Mode;
 use crate::head::RequestHead;
@@ -346,7 +346,7 @@ impl Filter {
         let passed =
             |share: &&u32| used * 1_000_000 >= u128::from(self.limit) * u128::from(**share);
         if let Some(share) = self.warn.iter().rev().find(passed) {
-            cx.warned.push(Warned {
+            cx.warned.push(QuotaWarning {
                 policy: &self.name,
                 share_ppm: *share,
             });
@@ -357,7 +357,7 @@ impl Filter {
     /// exceeds the quota.
     fn noted<'a>(&'a self, admitted: bool, cx: &mut Cx<'a>) -> Step {
         if !admitted {
-            cx.noted.push(Noted {
+            cx.noted.push(LoggedRefusal {
                 policy: &self.name,
                 reject: &EXHAUSTED,
             });
@@ -368,9 +368,9 @@ impl Filter {
 
 /// Writes the thresholds that the request reached into `Quota-Warning`: a list of policy names as
 /// strings (RFC 9651), each with the used share in percent as the parameter `used`.
-pub fn write_warnings(warned: &[Warned<'_>], headers: &mut HeaderMap) {
+pub fn write_warnings(warned: &[QuotaWarning<'_>], headers: &mut HeaderMap) {
     let mut text = String::new();
-    for Warned { policy, share_ppm } in warned {
+    for QuotaWarning { policy, share_ppm } in warned {
         let comma = if text.is_empty() { "" } else { ", " };
         let used = Scalar::Share(*share_ppm).to_string();
         text = format!(
@@ -672,7 +672,7 @@ mod tests {
         assert_eq!(told[..5], [None, None, None, None, half]);
         assert_eq!(told[5..], [half, half, half, half, most, most]);
         let warned = [("a", 500_000), ("b", 905_000)]
-            .map(|(policy, share_ppm)| Warned { policy, share_ppm });
+            .map(|(policy, share_ppm)| QuotaWarning { policy, share_ppm });
         let mut headers = HeaderMap::new();
         write_warnings(&warned, &mut headers);
         assert_eq!(headers[WARNING], "\"a\";used=50, \"b\";used=90.5");

@@ -17,7 +17,7 @@ use crate::change_rows;
 use crate::changes::Absent::{Is, Unknown};
 use crate::changes::Changes;
 use crate::changes::Direction::{Callers, Each, Either, More, Other};
-use crate::cx::{Cx, Noted, RateNotice};
+use crate::cx::{Cx, LoggedRefusal, RateNotice};
 use crate::declared::{Scalar, Settings, Value};
 use crate::guard::csrf::Mode;
 use crate::head::RequestHead;
@@ -326,7 +326,7 @@ impl Filter {
     /// exceeds the limit. The response gets no fields about the limit.
     fn noted<'a>(&'a self, admitted: bool, cx: &mut Cx<'a>) -> Step {
         if !admitted {
-            cx.noted.push(Noted {
+            cx.noted.push(LoggedRefusal {
                 policy: &self.name,
                 reject: &LIMITED,
             });

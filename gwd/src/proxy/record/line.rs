@@ -7,7 +7,7 @@ use engine::Decided;
 use http::{HeaderMap, HeaderValue, Method, header};
 use policy::auth::Fault;
 use policy::invalid::Invalid;
-use policy::logged::{LogForm, LoggedParameter, LoggedPlace, REDACTED, shown_path};
+use policy::logged::{LogForm, LoggedLocation, LoggedParameter, REDACTED, shown_path};
 use policy::threat::REFUSED;
 use policy::{Cx, NoValue, Reject, RequestHead};
 
@@ -300,7 +300,7 @@ fn millis(out: &mut Vec<u8>, name: &str, ns: u64) {
 fn from_headers(out: &mut Vec<u8>, headers: &HeaderMap, parameters: &[LoggedParameter]) {
     if let Some(agent) = headers.get(header::USER_AGENT) {
         let mut own = parameters.iter();
-        let own = own.find(|one| one.place == LoggedPlace::UserAgent);
+        let own = own.find(|one| one.place == LoggedLocation::UserAgent);
         match own.map(|one| one.form) {
             None | Some(LogForm::Keep) => text(out, "user_agent", agent.as_bytes()),
             Some(form) => {

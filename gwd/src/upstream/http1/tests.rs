@@ -45,7 +45,7 @@ fn prepared(
 
 /// Outcome of a response.
 #[derive(Debug, PartialEq, Eq)]
-enum Got {
+enum ResponseOutcome {
     /// Complete response: status, body, number of trailers, and true if the connection can be
     /// reused.
     Whole(u16, String, usize, bool),
@@ -54,10 +54,10 @@ enum Got {
     Refused(String),
 }
 
-async fn got(connection: Box<Connection<DuplexStream>>, method: &str) -> Got {
+async fn got(connection: Box<Connection<DuplexStream>>, method: &str) -> ResponseOutcome {
     let mut answer = match prepared(connection, method).answer(None).await {
         Ok(answer) => answer,
-        Err(refused) => return Got::Refused(refused.error.to_string()),
+        Err(refused) => return ResponseOutcome::Refused(refused.error.to_string()),
     };
     let status = answer.status().as_u16();
     let (mut body, mut trailers) = (Vec::new(), 0);
@@ -67,17 +67,17 @@ async fn got(connection: Box<Connection<DuplexStream>>, method: &str) -> Got {
                 Ok(data) => body.extend_from_slice(&data),
                 Err(frame) => trailers += frame.into_trailers().unwrap().len(),
             },
-            Err(error) => return Got::Broken(status, error.to_string()),
+            Err(error) => return ResponseOutcome::Broken(status, error.to_string()),
         }
     }
     let body = String::from_utf8(body).unwrap();
     let again = answer.into_body().into_connection().is_some();
-    Got::Whole(status, body, trailers, again)
+    ResponseOutcome::Whole(status, body, trailers, again)
 }
 
 /// Sends a request to a peer that reads the head, writes `text` in pieces of `size` bytes, and
 /// closes the connection if `end` is true.
-async fn response_to(text: &str, size: usize, method: &str, end: bool) -> Got {
+async fn response_to(text: &str, size: usize, method: &str, end: bool) -> ResponseOutcome {
     let (near, mut far) = duplex(64);
     let text = text.as_bytes().to_vec();
     let peer = async move {
@@ -102,7 +102,7 @@ async fn response_to(text: &str, size: usize, method: &str, end: bool) -> Got {
     }
 }
 
-fn in_pieces(text: &str, method: &str, end: bool) -> Got {
+fn in_pieces(text: &str, method: &str, end: bool) -> ResponseOutcome {
     let whole = run(response_to(text, text.len().max(1), method, end));
     for size in [1, 2, 3, 7] {
         assert_eq!(
@@ -114,8 +114,8 @@ fn in_pieces(text: &str, method: &str, end: bool) -> Got {
     whole
 }
 
-fn whole(status: u16, body: &str, again: bool) -> Got {
-    Got::Whole(status, body.to_owned(), 0, again)
+fn whole(status: u16, body: &str, again: bool) -> ResponseOutcome {
+    ResponseOutcome::Whole(status, body.to_owned(), 0, again)
 }
 
 #[test]
@@ -136,7 +136,7 @@ fn responses_are_framed_as_rfc_9112_says() {
         ("GET", format!("{head}transfer-encoding: Chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n"), whole(200, "ok", true)),
         ("GET", format!("{head}transfer-encoding: chunked\r\n\r\n1;a=b\r\no\r\n01\r\nk\r\n000\r\n\r\n"), whole(200, "ok", true)),
         ("GET", format!("{head}transfer-encoding: chunked\r\n\r\n0\r\n\r\n"), whole(200, "", true)),
-        ("GET", format!("{head}transfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nx-sum: 1\r\nx-b: 2\r\nhost: h\r\n\r\n"), Got::Whole(200, "ok".into(), 2, true)),
+        ("GET", format!("{head}transfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nx-sum: 1\r\nx-b: 2\r\nhost: h\r\n\r\n"), ResponseOutcome::Whole(200, "ok".into(), 2, true)),
         ("GET", "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Hints\r\nlink: x\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok".into(), whole(200, "ok", true)),
         // Bytes after the response: the connection must not be reused.
         ("GET", format!("{head}content-length: 2\r\n\r\nokHTTP"), whole(200, "ok", false)),
@@ -144,7 +144,7 @@ fn responses_are_framed_as_rfc_9112_says() {
     for (method, text, expected) in cases {
         let got = match &expected {
             // In small pieces, the additional bytes may arrive after the response was read.
-            Got::Whole(_, _, _, false) if text.ends_with("HTTP") => {
+            ResponseOutcome::Whole(_, _, _, false) if text.ends_with("HTTP") => {
                 run(response_to(&text, text.len(), method, false))
             }
             _ => in_pieces(&text, method, false),
@@ -184,7 +184,7 @@ fn malformed_response_is_an_error() {
     ] {
         let got = run(response_to(&text, 4096, "GET", false));
         assert!(
-            matches!(got, Got::Refused(_)),
+            matches!(got, ResponseOutcome::Refused(_)),
             "{:?}: {got:?}",
             &text[..text.len().min(90)]
         );
@@ -203,7 +203,10 @@ fn malformed_response_is_an_error() {
     ] {
         let text = format!("{head}transfer-encoding: chunked\r\n\r\n{chunks}");
         let got = in_pieces(&text, "GET", false);
-        assert!(matches!(got, Got::Broken(200, _)), "{chunks:?}: {got:?}");
+        assert!(
+            matches!(got, ResponseOutcome::Broken(200, _)),
+            "{chunks:?}: {got:?}"
+        );
     }
     let long = format!(
         "{head}transfer-encoding: chunked\r\n\r\n2;{}",
@@ -211,13 +214,13 @@ fn malformed_response_is_an_error() {
     );
     assert!(matches!(
         run(response_to(&long, 4096, "GET", false)),
-        Got::Broken(200, _)
+        ResponseOutcome::Broken(200, _)
     ));
 }
 
 #[test]
 fn error_of_an_early_end_names_its_place() {
-    let refused = |text: &str| Got::Refused(text.to_owned());
+    let refused = |text: &str| ResponseOutcome::Refused(text.to_owned());
     let middle = "the connection was closed in the middle of the response";
     assert_eq!(
         in_pieces("", "GET", true),
@@ -229,7 +232,7 @@ fn error_of_an_early_end_names_its_place() {
         "transfer-encoding: chunked\r\n\r\n2\r\nok\r\n",
     ] {
         let got = in_pieces(&format!("HTTP/1.1 200 OK\r\n{body}"), "GET", true);
-        assert_eq!(got, Got::Broken(200, middle.to_owned()));
+        assert_eq!(got, ResponseOutcome::Broken(200, middle.to_owned()));
     }
 }
 

@@ -35,7 +35,7 @@ pub(crate) struct Tunnel {
 }
 
 /// PING in progress. Dropping this value returns the PING handle to the connection.
-struct Asking<'a> {
+struct PingInProgress<'a> {
     ping: Option<PingPong>,
     state: &'a State,
 }
@@ -111,7 +111,7 @@ impl State {
                 return;
             }
             let notified = self.settling.notified();
-            match Asking::begin(self) {
+            match PingInProgress::begin(self) {
                 Some(mut asking) => {
                     let ponged = poll_fn(|cx| asking.poll(cx)).await;
                     self.settled.set(true);
@@ -127,7 +127,7 @@ impl State {
 
 // === impl Asking ===
 
-impl<'a> Asking<'a> {
+impl<'a> PingInProgress<'a> {
     fn begin(state: &'a State) -> Option<Self> {
         let mut ping = state.ping.take()?;
         // Ignore an error: a PING that is already in progress serves the same purpose.
@@ -144,7 +144,7 @@ impl<'a> Asking<'a> {
     }
 }
 
-impl Drop for Asking<'_> {
+impl Drop for PingInProgress<'_> {
     fn drop(&mut self) {
         self.state.ping.replace(self.ping.take());
         self.state.settling.notify_waiters();

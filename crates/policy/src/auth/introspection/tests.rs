@@ -9,7 +9,7 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 
 use super::{Checked, Verifier};
-use crate::ask::{Answer, Answered, Answers, Asker, Call, Effect, Kept, Outage};
+use crate::ask::{Answer, Answered, Answers, Call, CallKind, Effect, Kept, Outage};
 use crate::auth::binding::tests::as_bearer;
 use crate::auth::jwt::{Identity, Reason, TokenCache, Verification};
 use crate::secret::{Form, SecretCell, SecretRef, SecretUnavailable, Secrets};
@@ -137,8 +137,8 @@ fn question_is_a_form_with_client_authentication() {
     let verifier = verifier(&checked());
     let call = question(&verifier, b"a.b-c_d~e+f/g=");
     assert_eq!(
-        (call.asker, &call.method),
-        (Asker::Introspection, &Method::POST)
+        (call.kind, &call.method),
+        (CallKind::Introspection, &Method::POST)
     );
     assert_eq!(&*call.upstream, "https://idp.example");
     assert_eq!(call.target.as_str(), "/in?tenant=a");

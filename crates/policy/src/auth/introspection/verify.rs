@@ -14,7 +14,7 @@ use zeroize::Zeroizing;
 use super::{
     ANSWER_BYTES_MAX, CACHE_INACTIVE_MS, CACHE_MS, Checked, STALE_FOR_MS, TIMEOUT_MS, response,
 };
-use crate::ask::{Answer, Answered, Answers, AskId, Asker, Call, Effect, Keep, KindOf};
+use crate::ask::{Answer, Answered, Answers, AskId, Call, CallKind, Effect, Keep, KindOf};
 use crate::auth::binding::{Binding, Confirmation};
 use crate::auth::jwt::identity::{key, single};
 use crate::auth::jwt::json::{self, Json, Object};
@@ -111,7 +111,7 @@ impl Verifier {
         if let Some(known) = cache.and_then(|cache| cache.get(&cached_as, unix_s)) {
             return Verification::Valid(known);
         }
-        let id = AskId::new(Asker::Introspection, &[&cached_as]);
+        let id = AskId::new(CallKind::Introspection, &[&cached_as]);
         let answered = match answers.get(&id) {
             None => return self.ask(id, token),
             Some(Answer::Http(answered)) => answered,
@@ -239,7 +239,7 @@ impl Verifier {
         let body = format!("token={}&token_type_hint=access_token", form(token));
         Verification::Ask(Box::new(Effect::Http(Box::new(Call {
             id,
-            asker: Asker::Introspection,
+            kind: CallKind::Introspection,
             upstream: Arc::clone(&self.upstream),
             method: Method::POST,
             target: self.target.clone(),

@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 use super::login::{Outcome, fields};
 use super::provider::Metadata;
 use super::{Login, Reason, Session, TIMEOUT_MS};
-use crate::ask::{Answer, Answered, Answers, AskId, Asker, Call, Effect, Keep, Kept, KindOf};
+use crate::ask::{Answer, Answered, Answers, AskId, Call, CallKind, Effect, Keep, Kept, KindOf};
 use crate::auth::introspection::form;
 use crate::auth::jwt::json::{self, Json, Object};
 use crate::auth::jwt::{Algorithm, Identity, Verification, parse};
@@ -89,7 +89,7 @@ impl Login {
     /// Id of the request that exchanges the code of a login for tokens. `state` identifies the
     /// login.
     pub(super) fn code_id(&self, state: &str) -> AskId {
-        AskId::new(Asker::Login, &[b"code", state.as_bytes()])
+        AskId::new(CallKind::Login, &[b"code", state.as_bytes()])
     }
 
     /// Creates the request that exchanges a code for tokens.
@@ -128,7 +128,10 @@ impl Login {
                 ..session
             });
         };
-        let id = AskId::new(Asker::Login, &[b"refresh", &session.id, token.as_bytes()]);
+        let id = AskId::new(
+            CallKind::Login,
+            &[b"refresh", &session.id, token.as_bytes()],
+        );
         let later = |session: Session| {
             Ok(Session {
                 refresh_s: Some(request.unix_s + RETRY_S),
@@ -316,7 +319,7 @@ impl Login {
         }
         Some(Call {
             id,
-            asker: Asker::Login,
+            kind: CallKind::Login,
             upstream: endpoint.origin.into(),
             method: Method::POST,
             target: PathAndQuery::try_from(endpoint.target).ok()?,
