@@ -38,7 +38,8 @@ static METHOD_NOT_ALLOWED: Reject = Reject {
     code: "method_not_allowed",
     title: "Method not allowed",
 };
-static PATH_AMBIGUOUS: Reject = Reject {
+/// Refusal of a request whose path the upstream could interpret as another path.
+pub static PATH_AMBIGUOUS: Reject = Reject {
     status: 400,
     code: "path_ambiguous",
     title: "The upstream could interpret the path as another path",

@@ -46,7 +46,8 @@ pub use authenticate::CREDENTIAL_EXPIRED;
 pub use build::build;
 pub use consumers::Consumers;
 pub use decide::{
-    CONDITION_AMBIGUOUS, Decided, Owner, Refusal, Verdict, decide, finish, owner, rejects, resume,
+    CONDITION_AMBIGUOUS, Decided, Owner, PATH_AMBIGUOUS, Refusal, Verdict, decide, finish, owner,
+    rejects, resume,
 };
 pub use error::BuildError;
 pub use error_shapes::ErrorShape;

@@ -50,13 +50,8 @@ pub fn lower(files: &Files, model: &Model) -> Result<Lowered, NotASet> {
     let mut refs = Vec::new();
     let mut prose = BTreeMap::new();
     let mut sites = BTreeMap::new();
-    let keeps = |readings: &Valued<ir::PathReadings>| !readings.value.is_strict();
-    let somebody = model.apis.iter().any(|api| {
-        let mut operations = api.operations.iter();
-        api.rest.iter().any(Rest::is_undescribed) || operations.any(|one| keeps(&one.path_readings))
-    });
     let lowered = parallel::map(model.apis.iter().collect(), |api| {
-        let mut lowered = lower_api(api, somebody)?;
+        let mut lowered = lower_api(api)?;
         let (contract, texts, at) = contract(files, api)?;
         lowered.messages = ir::Messages::of(&contract, &validated(settings, api));
         let digest = digest(&bundle::codec::encode(&lowered));
@@ -157,10 +152,9 @@ pub fn digest(bytes: &[u8]) -> [u8; 32] {
     sha2::Sha256::digest(bytes).into()
 }
 
-/// Lowers one API. `serves_undescribed` is true if an operation serves undescribed requests or
-/// ambiguous paths. Internal operations are then included, so that the operation for undescribed
-/// requests does not serve their requests.
-fn lower_api(api: &Api, serves_undescribed: bool) -> Result<ir::Api, NotASet> {
+/// Lowers one API. Internal operations are included as [`ir::Hidden`], so that no other operation
+/// serves their requests.
+fn lower_api(api: &Api) -> Result<ir::Api, NotASet> {
     let (internal, served): (Vec<&Operation>, Vec<&Operation>) = api
         .operations
         .iter()
@@ -187,11 +181,13 @@ fn lower_api(api: &Api, serves_undescribed: bool) -> Result<ir::Api, NotASet> {
             ..operation
         });
     }
-    let hidden = internal.into_iter().filter(|_| serves_undescribed);
-    let hidden: BTreeSet<ir::Hidden> = hidden
+    let hidden: BTreeSet<ir::Hidden> = internal
+        .into_iter()
         .map(|operation| ir::Hidden {
             method: operation.method.to_string(),
             template: operation.template.clone(),
+            conditions: operation.conditions.clone(),
+            priority: operation.priority,
         })
         .collect();
     Ok(ir::Api {

@@ -77,13 +77,6 @@ impl Endpoint {
     }
 }
 
-impl Rest {
-    /// True if the operation serves requests that the document does not describe.
-    pub(crate) fn is_undescribed(&self) -> bool {
-        self.endpoint.is_none()
-    }
-}
-
 /// Resolves the operations for undescribed requests, at most one of each kind.
 pub(super) fn resolve(context: &Context<'_>, found: &mut Found, sink: &mut Sink) -> Vec<Rest> {
     let entry = context.entry;
@@ -251,8 +244,7 @@ pub(super) fn clashes(apis: &[Api], sink: &mut Sink) {
 
 /// Reports operations whose checks a client can bypass with a path that the upstream understands
 /// differently. `unmatched` and `match: prefix` accept other spellings of described paths as well.
-/// `path_readings: keep` forwards paths that the upstream may read as other paths. Also reports
-/// operations whose template matches the path of an internal operation.
+/// `path_readings: keep` forwards paths that the upstream may read as other paths.
 pub(super) fn check_bypasses(apis: &[Api], sink: &mut Sink) {
     for (index, api) in apis.iter().enumerate() {
         let unmatched = api.rest.iter().find(|rest| rest.owns == Owns::Unmatched);
@@ -274,17 +266,13 @@ upstream compares paths byte for byte",
         }
         // Report each source location only once.
         let mut reported: Vec<Span> = Vec::new();
-        let has_internal = api.operations.iter().any(|one| one.internal);
         for operation in api.operations.iter().filter(|one| !one.internal) {
             let keeps = !operation.path_readings.value.is_strict();
             let written = keeps && operation.path_readings.span().is_some();
             let prefix = operation.template.is_prefix();
             let written_at = operation.path_readings.span().filter(|_| written);
             let span = written_at.unwrap_or(operation.path_span);
-            // A path template may also match the paths of internal operations, because the router
-            // does not know them.
-            let plain = !written && !prefix;
-            if plain && !has_internal || reported.contains(&span) {
+            if !(written || prefix) || reported.contains(&span) {
                 continue;
             }
             let upstream = &operation.upstream.value;
@@ -292,13 +280,11 @@ upstream compares paths byte for byte",
                 key: &operation.key,
                 span,
                 security: &operation.security.value,
-                where_others_are: match (written, prefix) {
-                    (true, _) => "beside it",
-                    (false, true) => "below it",
-                    (false, false) => "whose path its template matches",
+                where_others_are: match written {
+                    true => "beside it",
+                    false => "below it",
                 },
                 label: match written {
-                    _ if plain => format!("`{upstream}` gets the requests for that path"),
                     true => format!(
                         "`keep`: `{upstream}` gets paths that it may read as another path, such as `..%2fadmin`"
                     ),
@@ -306,20 +292,12 @@ upstream compares paths byte for byte",
                         "`{upstream}` gets every path below it that is written differently, such as `/a/` for `/a`"
                     ),
                 },
-                help: match plain {
-                    true => {
-                        "remove `internal` and write `security` there, or use another path for it"
-                    }
-                    false => {
-                        "write the same `security` at both, or make sure that the upstream \
-compares paths byte for byte"
-                    }
-                },
+                help: "write the same `security` at both, or make sure that the upstream compares \
+paths byte for byte",
             };
             let concerned = |other: &Operation| {
                 other.place.0 != operation.place.0
                     && (written || subset(&other.template, &operation.template))
-                    && (!plain || other.internal && other.method == operation.method)
             };
             let others = api.operations.iter().filter(|other| concerned(other));
             if round.report(others, sink) {

@@ -321,6 +321,18 @@ impl Draft {
         }))
     }
 
+    /// True if an engine refuses the request because of its path.
+    pub(super) fn is_path_refused(&self, oracle: &Oracle) -> bool {
+        let Some(question) = self.question(oracle) else {
+            return false;
+        };
+        let refused = oracle.ask(&question, |decided, _, _| match &decided.verdict {
+            Verdict::Reject(refusal) => refusal.reject.code == engine::PATH_AMBIGUOUS.code,
+            Verdict::Forward | Verdict::Reply(_) | Verdict::Ask(_) => false,
+        });
+        refused.unwrap_or(false)
+    }
+
     /// Builds the request, sent by the peer of the draft or by [`OUTSIDER`]. `None` if the gateway
     /// does not have the listener.
     fn question(&self, oracle: &Oracle) -> Option<Question> {

@@ -307,7 +307,9 @@ pub static OPERATION: Object = Object {
         F::optional(
             "internal",
             Bool,
-            "Compile the operation, but do not serve it.",
+            "Do not serve the operation. Its requests get 404, also if the template of another \
+operation matches them (`/users/{name}` for an internal `/users/admin`), unless that operation takes \
+precedence.",
         ),
         F::optional(
             "cost",

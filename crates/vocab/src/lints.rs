@@ -163,8 +163,7 @@ upstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}\ndefaults: {ups
     "`API#unmatched` and `match: prefix` receive every path that is not byte for byte one of the \
 described paths. Many upstreams normalise paths: to them `/a/` is `/a`. Then an \
 operation that is `internal`, or requires a credential that the other one does not require, can be \
-called without it. A template such as `/{x}` also gets the requests for the path of an `internal` \
-operation. `path_readings: keep` admits paths with `%2F`, `%5C`, `%25`, `;` or `//` that \
+called without it. `path_readings: keep` admits paths with `%2F`, `%5C`, `%25`, `;` or `//` that \
 an upstream may read as an undescribed path, or another one than the service of `forward_auth`. A `rewrite`, a stripped base path, the path of a \
 target, a `split` or a `mirror` can lead an operation to the path that a more protected operation \
 has at the same host. Credentials, `ip_filter`, `authorize`, `forward_auth` and required client \

@@ -104,7 +104,7 @@ fn unmatched_setting_of_gateway_yaml_has_precedence() {
 }
 
 #[test]
-fn internal_paths_are_listed_beside_unmatched() {
+fn internal_paths_are_listed() {
     let hidden = |apis: &str| -> Vec<Hidden> {
         let compiled = compiled(&gateway(apis, ""), A);
         let lowered = compiled.lowered.expect("it compiles");
@@ -116,14 +116,15 @@ fn internal_paths_are_listed_beside_unmatched() {
             .hidden
             .clone()
     };
-    assert_eq!(hidden("a: {path: a.yaml}"), []);
-    let [one] = &hidden("a: {path: a.yaml, unmatched: v}")[..] else {
-        panic!("one is hidden");
-    };
-    assert_eq!(
-        (one.method.as_str(), one.template.to_string().as_str()),
-        ("PUT", "/a/{x}")
-    );
+    for apis in ["a: {path: a.yaml}", "a: {path: a.yaml, unmatched: v}"] {
+        let [one] = &hidden(apis)[..] else {
+            panic!("one is hidden");
+        };
+        assert_eq!(
+            (one.method.as_str(), one.template.to_string().as_str()),
+            ("PUT", "/a/{x}")
+        );
+    }
 }
 
 #[test]
@@ -205,7 +206,7 @@ beside it"
 }
 
 #[test]
-fn internal_operation_of_another_api_is_reported() {
+fn internal_operation_of_another_api_is_no_way_round() {
     let document = "openapi: 3.1.0
 info: {title: t, version: \"1\"}
 security: [{}]
@@ -216,16 +217,12 @@ paths:
   /in:
     put: {operationId: hide, x-gateway: {internal: true}, responses: {\"200\": {description: fine}}}
 ";
-    let round = "way-round: `a/any` may bypass the protection of `b/hide` at the upstream";
-    for (mount, is_found) in [("/a", true), ("/b", false)] {
+    for mount in ["/a", "/b"] {
         let apis =
             format!("a: {{path: a.yaml}}, b: {{path: a.yaml, mount: {{base_path: {mount}}}}}");
         let all = wrong(&gateway(&apis, ""), document);
-        assert_eq!(
-            all.iter().any(|one| one == round),
-            is_found,
-            "{mount}: {all:?}"
-        );
+        let mut all = all.iter();
+        assert!(!all.any(|one| one.contains("b/hide")), "{mount}");
     }
 }
 
@@ -314,7 +311,7 @@ fn way_round_finds_a_prefix_above_protected_ones() {
 }
 
 #[test]
-fn way_round_finds_templates_with_internal_paths() {
+fn template_with_an_internal_path_is_no_way_round() {
     let plain = gateway("a: {path: a.yaml}", "");
     let with = |method: &str, internal: &str| {
         let own = format!(
@@ -324,14 +321,10 @@ fn way_round_finds_templates_with_internal_paths() {
         );
         wrong(&plain, &A.replace("paths:\n", &own))
     };
-    assert_eq!(
-        with("get", "true"),
-        [
-            "way-round: `a/any` may bypass the protection of 1 of the operations whose path its template matches"
-        ]
-    );
-    assert_eq!(with("post", "true"), [""; 0]);
-    assert_eq!(with("get", "false"), [""; 0]);
+    // The router does not serve the path of an internal operation by another template.
+    for (method, internal) in [("get", "true"), ("post", "true"), ("get", "false")] {
+        assert_eq!(with(method, internal), [""; 0], "{method} {internal}");
+    }
 }
 
 #[test]

@@ -68,14 +68,17 @@ fn ownership_of_requests_agrees_with_enumeration() {
     let shadows = sum(|tally| tally.shadows);
     let (cells, witnesses) = (sum(|tally| tally.cells), sum(|tally| tally.witnesses));
     let unshown = sum(|tally| tally.unshown);
+    let ambiguous = sum(|tally| tally.ambiguous);
     println!(
-        "{compared} pairs compared, {refused} with identical routes, {cells} cells, {witnesses} witnesses, {shadows} shadows"
+        "{compared} pairs compared, {refused} with identical routes, {cells} cells, {witnesses} witnesses, {shadows} shadows, {ambiguous} with `//` only"
     );
+    assert!(ambiguous * 100 < cells, "{ambiguous}");
     assert!(compared > count * 9 / 10, "{compared}");
     // The gateway refuses some witnesses as ambiguous: their path differs from the path of another
-    // operation in letter case or in the final slash only.
+    // operation in letter case or in the final slash only. Other cells are shown by a path with
+    // `//`.
     assert!(
-        cells > count * 2 && witnesses + unshown == cells && unshown * 400 < cells,
+        cells > count * 2 && witnesses + unshown == cells && unshown * 200 < cells,
         "{cells} {witnesses} {unshown}"
     );
 }
@@ -88,6 +91,8 @@ struct Tally {
     witnesses: u64,
     /// Cells without a witness.
     unshown: u64,
+    /// Cells whose requests have a path with `//`.
+    ambiguous: u64,
     shadows: u64,
 }
 
@@ -128,6 +133,13 @@ impl Tally {
             let text = |value: &serde_json::Value| value.as_str().map(str::to_owned);
             let cell = (text(&change.old), text(&change.new));
             match &change.witness {
+                // The enumeration has no such paths. Some cells have other requests as well.
+                Some(witness) if witness.url["http://".len()..].contains("//") => {
+                    match expected.contains_key(&cell) {
+                        true => drop(unshown.insert(cell)),
+                        false => self.ambiguous += 1,
+                    }
+                }
                 Some(witness) => drop(shown_cells.insert(cell, witness.clone())),
                 // All requests of the cell have the path of an internal operation in another letter
                 // case, which the gateway refuses in both versions.
@@ -148,13 +160,24 @@ impl Tally {
             "{}",
             shown()
         );
+        // The enumeration has no paths with `//`.
+        let doubled: BTreeSet<&str> = old
+            .iter()
+            .chain(&new)
+            .flat_map(|mounted| &mounted.operations)
+            .filter(|one| one.template.to_string().contains("//"))
+            .map(|one| one.key.as_str())
+            .collect();
         let shadows: BTreeSet<(&str, String)> = plan
             .changes
             .iter()
             .filter(|change| change.class == plan::Class::Shadowed)
             .map(|change| (change.id, change.operations[0].clone()))
+            .filter(|(_, key)| !doubled.contains(key.as_str()))
             .collect();
-        assert_eq!(shadows, shadowed(&was, &is, paths), "{}", shown());
+        let mut expected_shadows = shadowed(&was, &is, paths);
+        expected_shadows.retain(|(_, key)| !doubled.contains(key.as_str()));
+        assert_eq!(shadows, expected_shadows, "{}", shown());
         self.shadows += shadows.len() as u64;
         for (cell, witness) in &shown_cells {
             let owners = (was.owner(witness), is.owner(witness));
@@ -245,9 +268,18 @@ fn toggle(mounted: &mut Mounted, owns: Owns) {
 
 fn hidden(dice: &mut Dice) -> Vec<ir::Hidden> {
     let ir::Operation {
-        method, template, ..
+        method,
+        template,
+        conditions,
+        priority,
+        ..
     } = operation(dice, 0);
-    vec![ir::Hidden { method, template }]
+    vec![ir::Hidden {
+        method,
+        template,
+        conditions,
+        priority,
+    }]
 }
 
 fn operation(dice: &mut Dice, number: usize) -> ir::Operation {
@@ -467,11 +499,16 @@ fn printed(mounts: &[Mounted]) -> String {
     let mut text = String::new();
     for mounted in mounts {
         for hidden in &mounted.hidden {
-            let ir::Hidden { method, template } = hidden;
+            let ir::Hidden {
+                method,
+                template,
+                conditions,
+                priority,
+            } = hidden;
             let prefix = if template.is_prefix() { "/**" } else { "" };
             let folded = if template.is_folded() { " ~" } else { "" };
             text.push_str(&format!(
-                "{} hides {method} {}{template}{prefix}{folded}\n",
+                "{} hides {method} {}{template}{prefix}{folded} p{priority} {conditions:?}\n",
                 mounted.api, mounted.base
             ));
         }

@@ -3,6 +3,7 @@
 mod access;
 mod addresses;
 mod algebra;
+mod ambiguous;
 mod asked;
 mod bindings;
 mod cells;

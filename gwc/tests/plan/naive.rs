@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 
-use bundle::ir::{Condition, Owns, Segment, Test, TrailingSlash};
+use bundle::ir::{self, Condition, Owns, Segment, Test, TrailingSlash};
 use plan::Witness;
 
 use crate::algebra::{Cell, FIELDS, HOSTS, METHODS, Mounted, QUERIES, TEXTS};
@@ -82,13 +82,17 @@ struct Written {
     /// Index of the API's mount.
     mount: usize,
     owns: Owns,
+    /// True for an internal operation, whose requests nobody serves.
+    internal: bool,
 }
 
 impl Naive {
     pub(crate) fn new(mounts: &[Mounted], paths: &Paths) -> Self {
         let mut routes = Vec::new();
         for (mount, mounted) in mounts.iter().enumerate() {
-            for operation in &mounted.operations {
+            let served = mounted.operations.iter().map(|one| (one.clone(), false));
+            let internal = mounted.hidden.iter().map(|one| (internal(one), true));
+            for (operation, internal) in served.chain(internal) {
                 let mut write = |pieces: Vec<Segment>, twin: bool| {
                     let base = mounted.base.split('/').skip(1);
                     let base = base.map(|text| Segment::Literal(text.into()));
@@ -116,6 +120,7 @@ impl Naive {
                         paths: bits,
                         mount,
                         owns: operation.owns,
+                        internal,
                     });
                 };
                 let declared = operation.template.segments().to_vec();
@@ -166,7 +171,7 @@ impl Naive {
     /// Descriptions of paths by routes, and by hidden operations.
     fn descriptions(&self) -> Vec<PathDescription> {
         let routes = self.routes.iter();
-        let described = routes.filter(|route| route.owns == Owns::Described);
+        let described = routes.filter(|route| route.owns == Owns::Described && !route.internal);
         let mut descriptions: Vec<PathDescription> = described
             .map(|route| PathDescription {
                 host: route.host,
@@ -288,7 +293,22 @@ impl Naive {
                     && conditions_hold(&route.conditions, &fields, &queries)
             });
         let rest = || self.rest_owners(host_pattern, &path)[method].map(|at| &self.routes[at]);
-        found.or_else(rest).map(|route| route.label.clone())
+        let found = found.or_else(rest).filter(|route| !route.internal);
+        found.map(|route| route.label.clone())
+    }
+}
+
+/// Internal operation as an operation that ignores final slashes.
+fn internal(hidden: &ir::Hidden) -> ir::Operation {
+    ir::Operation {
+        key: String::new(),
+        method: hidden.method.clone(),
+        template: hidden.template.clone(),
+        conditions: hidden.conditions.clone(),
+        priority: hidden.priority,
+        treatment: 0,
+        trailing_slash: TrailingSlash::Ignore,
+        owns: Owns::Described,
     }
 }
 
@@ -371,7 +391,7 @@ pub(crate) fn shadowed(
                 .iter()
                 .filter(|route| host_pattern == Some(route.host))
             {
-                if !route.twin && route.owns == Owns::Described {
+                if !route.twin && route.owns == Owns::Described && !route.internal {
                     reached.insert(&route.id, false);
                 }
             }
@@ -431,7 +451,7 @@ fn owned(
         let mine: Bits = left.iter().zip(&route.paths).map(|(a, b)| a & b).collect();
         left.iter_mut().zip(&mine).for_each(|(a, b)| *a &= !b);
         if mine.iter().any(|word| *word != 0) {
-            owned.push((Some(*at), mine));
+            owned.push(((!route.internal).then_some(*at), mine));
         }
     }
     let rest = host_pattern.and_then(|host| naive.rest.get(host));
@@ -530,6 +550,7 @@ fn compare(a: &Written, b: &Written, method: &str) -> Ordering {
         .then_with(|| explicit(a).cmp(&explicit(b)))
         .then_with(|| b.twin.cmp(&a.twin))
         .then_with(|| compare_conditions(&a.conditions, &b.conditions))
+        .then_with(|| b.internal.cmp(&a.internal))
 }
 
 fn compare_paths(a: &Written, b: &Written) -> Ordering {

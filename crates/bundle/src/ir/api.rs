@@ -137,7 +137,8 @@ pub enum Owns {
 }
 
 /// Requests that an operation with `internal: true` describes, with and without a final slash. The
-/// gateway does not serve these requests.
+/// gateway does not serve these requests (404), unless an operation of higher precedence matches
+/// them.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
 #[cbor(map)]
 pub struct Hidden {
@@ -147,6 +148,19 @@ pub struct Hidden {
     /// The path template, normalised, below the mount.
     #[n(1)]
     pub template: Template,
+    /// Additional conditions of the operation (`match`), sorted.
+    #[n(2)]
+    #[cbor(skip_if = "Vec::is_empty")]
+    pub conditions: Vec<Condition>,
+    /// Priority of the operation, as [`Operation::priority`].
+    #[n(3)]
+    #[cbor(skip_if = "is_usual")]
+    pub priority: i32,
+}
+
+/// True for the default priority.
+fn is_usual(priority: &i32) -> bool {
+    *priority == 0
 }
 
 /// Handling of a path that differs from a template only by its final slash. An operation whose

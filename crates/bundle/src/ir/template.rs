@@ -301,6 +301,24 @@ impl fmt::Display for Template {
     }
 }
 
+impl Segment {
+    /// Segment without parameter names. Segments that are then equal match the same strings.
+    #[must_use]
+    pub fn erased(&self) -> Self {
+        match self {
+            Self::Parameter(_) => Self::Parameter(String::new()),
+            Self::Pattern(pattern) => {
+                let mut pattern = pattern.clone();
+                for (name, _) in &mut pattern.rest {
+                    name.clear();
+                }
+                Self::Pattern(pattern)
+            }
+            Self::Literal(_) | Self::Folded(_) => self.clone(),
+        }
+    }
+}
+
 impl fmt::Display for Segment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -4,10 +4,10 @@
 use http::Method;
 use policy::RequestHead;
 
+use super::Found;
 use super::host::{HostTable, MountEntry};
 use super::order::{self, Step};
 use super::trie::{Candidate, Seen};
-use super::{Found, rest};
 
 /// Route whose template matches the path of a request.
 #[derive(Debug)]
@@ -30,6 +30,8 @@ pub enum Lost {
     Condition(usize),
     /// The selected route takes precedence. Contains the criterion that decides.
     Beaten(Step),
+    /// An `internal` operation takes precedence. No route is selected.
+    Internal,
 }
 
 /// Routes whose template matches. First the selected route, then routes that match with a lower
@@ -49,6 +51,12 @@ pub fn contenders(hosts: &HostTable, head: &RequestHead) -> Vec<Contender> {
         let order = order::compare_owners((&b_entry.base_segments, b), (&a_entry.base_segments, a));
         a_lost.is_some().cmp(&b_lost.is_some()).then(order)
     });
+    let found = super::find(hosts, head);
+    if found == Found::Nothing {
+        for (.., lost) in &mut all {
+            *lost = lost.or(Some(Lost::Internal));
+        }
+    }
     let owner = all.first().filter(|(_, _, lost)| lost.is_none());
     let beaten = |entry: &MountEntry, one: &Candidate<'_>| {
         let (owners_entry, owner, _) = owner?;
@@ -62,7 +70,7 @@ pub fn contenders(hosts: &HostTable, head: &RequestHead) -> Vec<Contender> {
         lost: lost.or_else(|| beaten(entry, one)),
     });
     // If no operation describes the request, `API#undeclared` or `API#unmatched` may be selected.
-    let rest = match (owner, rest::of(table, head.path(), head)) {
+    let rest = match (owner, found) {
         (
             None,
             Found::Operation {
@@ -107,14 +115,15 @@ fn unfit(seen: &Seen<'_>, head: &RequestHead) -> Option<Lost> {
 mod tests {
     use std::sync::Arc;
 
-    use bundle::ir::{Condition, Operation, Owns, Set, Template, Test, TrailingSlash};
+    use bundle::ir::{Condition, Hidden, Operation, Owns, Set, Template, Test, TrailingSlash};
     use http::HeaderMap;
 
     use super::*;
     use crate::router::{ApiRouter, Found, find};
 
     /// Parses an operation: `METHOD /template` and options. `!N` is a priority, `?NAME=VALUE` a
-    /// condition, `~` allows any final slash, `*` makes the template a prefix.
+    /// condition, `~` allows any final slash, `*` makes the template a prefix. Ignores `-`, which
+    /// marks an internal operation.
     fn operation(text: &str) -> Operation {
         let mut words = text.split_whitespace();
         let (method, path) = (words.next().unwrap(), words.next().unwrap());
@@ -141,6 +150,7 @@ mod tests {
                         .conditions
                         .push(Condition::Query(name.to_owned(), test));
                 }
+                ("-", _) => {}
                 ("~", _) => operation.trailing_slash = TrailingSlash::Ignore,
                 _ => operation.template = operation.template.into_prefix(),
             }
@@ -155,8 +165,21 @@ mod tests {
         let mut hosts = HostTable::default();
         let mut keys: Vec<Vec<String>> = Vec::new();
         for (mount, (base, operations)) in (0..).zip(apis) {
-            let operations = operations.iter().map(|text| operation(text)).collect();
-            let router = Arc::new(ApiRouter::build(Set::new(operations).unwrap(), &[]).unwrap());
+            let (internal, served): (Vec<&str>, Vec<&str>) =
+                operations.iter().partition(|text| text.ends_with(" -"));
+            let operations = served.into_iter().map(operation).collect();
+            let hidden = internal.into_iter().map(|text| {
+                let one = operation(text);
+                Hidden {
+                    method: one.method,
+                    template: one.template,
+                    conditions: one.conditions,
+                    priority: one.priority,
+                }
+            });
+            let hidden: Vec<Hidden> = hidden.collect();
+            let router = ApiRouter::build(Set::new(operations).unwrap(), &hidden).unwrap();
+            let router = Arc::new(router);
             let named = router.operations().iter().map(|one| one.key.clone());
             keys.push(named.collect());
             hosts.add(None, base, mount, &router);
@@ -257,6 +280,34 @@ mod tests {
                 ],
             ),
             (&["GET /a"], "GET /b", &[]),
+            (
+                &["GET /a/{x}", "GET /{x}/b", "GET /a/b -"],
+                "HEAD /a/b",
+                &[
+                    ("GET /a/{x}", Some(Lost::Internal)),
+                    ("GET /{x}/b", Some(Lost::Internal)),
+                ],
+            ),
+            (
+                &["GET /a/{x} !1", "GET /a/b -"],
+                "GET /a/b",
+                &[("GET /a/{x} !1", None)],
+            ),
+            (
+                &[
+                    "GET /a/{x}",
+                    "GET /a/b ?y -",
+                    "GET /a/{y} -",
+                    "GET /a/{z} -",
+                ],
+                "GET /a/b",
+                &[("GET /a/{x}", None)],
+            ),
+            (
+                &["GET /a/{x}", "GET /a/b ?y -"],
+                "GET /a/b?y=1",
+                &[("GET /a/{x}", Some(Lost::Internal))],
+            ),
             (
                 &["POST /a ?x=2"],
                 "POST /a?x=1",

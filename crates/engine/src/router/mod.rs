@@ -37,7 +37,8 @@ pub enum Found {
         /// True if the operation has conditions.
         conditional: bool,
     },
-    /// No mount serves the host, or no template matches the path.
+    /// No mount serves the host, no template matches the path, or an `internal` operation takes
+    /// precedence over all operations that match the request.
     Nothing,
     /// A template and its method match, but the conditions fail.
     NoConditionMatched,
@@ -57,25 +58,17 @@ pub fn find_path(hosts: &HostTable, path: &str, head: &RequestHead) -> Found {
     let Some(table) = hosts.mounts(&head.host) else {
         return Found::Nothing;
     };
-    let mut best: Option<(&MountEntry, Candidate<'_>)> = None;
+    let mut best: Option<Placed<'_>> = None;
+    let mut internal: Option<Placed<'_>> = None;
     // Use `for_each`: with `next` of two nested iterators, a request takes 150 more instructions.
     table.below(path).for_each(|(entry, below)| {
-        let Some(candidate) = entry.router.find(below, head) else {
-            return;
-        };
-        let wins = match &best {
-            None => true,
-            Some((other, beaten)) => {
-                let ours = (&entry.base_segments[..], &candidate);
-                let theirs = (&other.base_segments[..], beaten);
-                order::compare_owners(ours, theirs).is_gt()
-            }
-        };
-        if wins {
-            best = Some((entry, candidate));
+        if let Some(hidden) = entry.router.hidden() {
+            keep_greatest(&mut internal, entry, hidden.find(below, head));
         }
+        keep_greatest(&mut best, entry, entry.router.find(below, head));
     });
     match best {
+        Some(served) if internal.is_some_and(|one| precedes(&one, &served)) => Found::Nothing,
         Some((entry, candidate)) => Found::Operation {
             mount: entry.mount,
             operation: candidate.index,
@@ -84,6 +77,29 @@ pub fn find_path(hosts: &HostTable, path: &str, head: &RequestHead) -> Found {
         },
         None => rest::of(table, path, head),
     }
+}
+
+/// Candidate of a mount.
+type Placed<'t> = (&'t MountEntry, Candidate<'t>);
+
+/// Replaces `best` by a candidate of higher precedence.
+fn keep_greatest<'t>(
+    best: &mut Option<Placed<'t>>,
+    entry: &'t MountEntry,
+    candidate: Option<Candidate<'t>>,
+) {
+    let Some(candidate) = candidate else { return };
+    let placed = (entry, candidate);
+    if best.as_ref().is_none_or(|other| precedes(&placed, other)) {
+        *best = Some(placed);
+    }
+}
+
+/// True if the first candidate takes precedence over the second one.
+fn precedes((entry, candidate): &Placed<'_>, (other, beaten): &Placed<'_>) -> bool {
+    let ours = (&entry.base_segments[..], candidate);
+    let theirs = (&other.base_segments[..], beaten);
+    order::compare_owners(ours, theirs).is_gt()
 }
 
 /// Methods of the operations that describe the request's path, sorted.

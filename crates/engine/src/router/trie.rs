@@ -4,9 +4,12 @@
 //! The first leaf whose method and conditions match is therefore the greatest candidate. The search
 //! ends there, unless the table has priorities. A request visits each node at most once.
 
-use bundle::ir::{Hidden, Operation, Owns, Set, TrailingSlash};
+use std::hash::Hash;
+
+use bundle::ir::{Hidden, Operation, Owns, Segment, Set, TrailingSlash};
 use http::Method;
 use policy::RequestHead;
+use rustc_hash::FxHashSet;
 
 use super::builder::Builder;
 use super::letter_case::LetterCases;
@@ -26,7 +29,8 @@ pub struct ApiRouter {
     /// Index of the operation `API#unmatched`, which serves paths that no template matches. `None`
     /// if the API has none.
     unmatched: Option<u32>,
-    /// Table of `internal` operations, which no client may call.
+    /// Table of `internal` operations, which no client may call. `None` if the API has
+    /// none.
     hidden: Option<Box<Self>>,
     /// Literals and patterns of the described and the `internal` operations.
     letter_cases: LetterCases,
@@ -91,16 +95,17 @@ impl ApiRouter {
         Ok(router)
     }
 
-    /// Builds the table of `internal` operations. If several match a request, the search may return
-    /// any of them.
+    /// Builds the table of `internal` operations. Operations that match the same requests count
+    /// once.
     fn of_hidden(hidden: &[Hidden]) -> Result<Self, RouteConflict> {
-        let numbered = hidden.iter().enumerate().map(|(number, one)| Operation {
+        let mut known = FxHashSet::default();
+        let others = hidden.iter().filter(|one| known.insert(requests_of(one)));
+        let numbered = others.enumerate().map(|(number, one)| Operation {
             key: number.to_string(),
             method: one.method.clone(),
             template: one.template.clone(),
-            conditions: Vec::new(),
-            // Give each operation a unique priority, so that equal templates do not conflict.
-            priority: i32::try_from(number).unwrap_or(i32::MAX),
+            conditions: one.conditions.clone(),
+            priority: one.priority,
             treatment: 0,
             trailing_slash: TrailingSlash::Ignore,
             owns: Owns::Described,
@@ -313,6 +318,18 @@ impl RouteConflict {
 enum Walk {
     On,
     Stop,
+}
+
+/// Properties that determine the requests of an `internal` operation, without parameter names.
+fn requests_of(one: &Hidden) -> impl Hash + Eq + use<> {
+    let segments = one.template.segments().iter().map(Segment::erased);
+    (
+        one.method.clone(),
+        segments.collect::<Vec<Segment>>(),
+        one.template.is_prefix(),
+        one.conditions.clone(),
+        one.priority,
+    )
 }
 
 /// Path after its first slash, where the walk starts. `None` for an empty path.

@@ -44,6 +44,8 @@ fn router(said: &[&str]) -> ApiRouter {
                     Some(method) => hidden.push(Hidden {
                         method: method.to_owned(),
                         template: operation("", method, path, Owns::Described).template,
+                        conditions: Vec::new(),
+                        priority: 0,
                     }),
                 }
             }
@@ -104,7 +106,16 @@ fn greatest_template_decides_about_the_rest() {
     let wide: &[Mounted<'_>] = &[("", &["GET /{x}", "+"]), ("", &["GET /a"])];
     let narrow: &[Mounted<'_>] = &[("", &["GET /{x}"]), ("", &["GET /a", "+"])];
     let prefix: &[Mounted<'_>] = &[("/b", &["GET /**", "+"]), ("", &["*"])];
+    let above: &[Mounted<'_>] = &[("", &["GET /b/{x}", "GET /c/in"]), ("/b", &["~GET /in"])];
+    let equal: &[Mounted<'_>] = &[("", &["GET /in", "~GET /{x}"]), ("", &["~GET /in"])];
     let cases: &[(&[Mounted<'_>], &str, &str)] = &[
+        // An internal operation precedes templates of its own and of other APIs.
+        (above, "GET /b/in", "404"),
+        (above, "GET /b/in/", "404"),
+        (above, "GET /b/out", " GET /b/{x}"),
+        // An operation that is served precedes an equal internal one.
+        (equal, "GET /in", " GET /in"),
+        (equal, "GET /out", "404"),
         (one, "GET /a/1", " GET /a/{x}"),
         (one, "HEAD /a/1", " GET /a/{x}"),
         (one, "PUT /a/1", " +"),

@@ -354,12 +354,6 @@ fn reaches(
     // The router already separates the two operations by path and method, so only another spelling
     // of a path can be a bypass.
     if are_routed((operation, end), (other, its)) {
-        // The router does not know internal operations, so another operation may receive requests
-        // for the path of an internal one. Another finding reports this inside one API.
-        let is_hidden = other.place.is_internal && other.place.api != operation.place.api;
-        if is_hidden && end.raw.meets(&its.raw) {
-            return true;
-        }
         return end.is_literal() && !end.raw.meets(&its.raw) && meet();
     }
     meet()

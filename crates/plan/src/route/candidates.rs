@@ -27,7 +27,7 @@ pub struct Candidate {
 }
 
 /// All kinds of reasons, for the schema.
-pub const KINDS: [&str; 9] = [
+pub const KINDS: [&str; 10] = [
     "method",
     "condition",
     "priority",
@@ -36,6 +36,7 @@ pub const KINDS: [&str; 9] = [
     "head",
     "slash",
     "conditions",
+    "internal",
     "host",
 ];
 
@@ -83,6 +84,12 @@ fn reason(
         (Lost::Condition(index), _) => {
             let condition = &route.operation.conditions[index];
             return ("condition", unmet(condition, head));
+        }
+        (Lost::Internal, _) => {
+            return (
+                "internal",
+                "an `internal` operation takes precedence, and it is not served".to_owned(),
+            );
         }
         (Lost::Beaten(step), _) => step,
     };

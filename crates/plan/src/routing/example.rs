@@ -147,11 +147,11 @@ impl<'a> Cells<'_, 'a> {
     fn addresses(&self, owners: [Owner; 2]) -> [Addresses; 2] {
         let before = match owners[0] {
             Owner::Route(route) => self.pairs.before(self.before(route)).addresses(),
-            Owner::Nobody | Owner::Anyone => Addresses::all(),
+            Owner::Nobody | Owner::Refused(_) | Owner::Anyone => Addresses::all(),
         };
         let after = match owners[1] {
             Owner::Route(route) => self.pairs.after(self.after(route)).addresses(),
-            Owner::Nobody | Owner::Anyone => Addresses::all(),
+            Owner::Nobody | Owner::Refused(_) | Owner::Anyone => Addresses::all(),
         };
         [before, after]
     }
@@ -255,7 +255,7 @@ impl<'a> Cells<'_, 'a> {
         };
         before.or_else(|| match owners[1] {
             Owner::Route(route) => of(self.sides.1, self.after(route)),
-            Owner::Nobody | Owner::Anyone => None,
+            Owner::Nobody | Owner::Refused(_) | Owner::Anyone => None,
         })
     }
 
@@ -321,20 +321,24 @@ impl<'a> Cells<'_, 'a> {
             asked.unwrap_or((None, Outcome::Nothing))
         });
         let new = if ids::falsifies() { old.clone() } else { new };
-        let mut owned = [before, after]
+        let owned = [before, after]
             .into_iter()
             .zip(cell.owners)
             .zip(self.tables);
-        let owned = owned.all(|((owns, owner), table)| match owner {
-            Owner::Anyone => true,
-            Owner::Nobody => owns.is_none(),
-            Owner::Route(route) => {
-                let route = &table.routes[route as usize];
-                // The gateway refuses to redirect to a path that could be read as a host
-                // (`//host`).
-                owns == Some(route.id()) || route.redirects() && owns.is_none()
-            }
-        });
+        let owned = owned
+            .enumerate()
+            .all(|(side, ((owns, owner), table))| match owner {
+                Owner::Anyone => true,
+                Owner::Nobody | Owner::Refused(_) => {
+                    owns.is_none() || self.engines.refuses_path(side, &draft)
+                }
+                Owner::Route(route) => {
+                    let route = &table.routes[route as usize];
+                    // The gateway refuses to redirect to a path that could be read as a host
+                    // (`//host`).
+                    owns == Some(route.id()) || route.redirects() && owns.is_none()
+                }
+            });
         Some((draft.shown(credentials, old, new), owned))
     }
 }

@@ -130,7 +130,7 @@ impl<'t> Index<'t> {
             Segment::Literal(text) => node.literals.child(text, fresh),
             Segment::Parameter(_) => *node.parameter.get_or_insert(fresh),
             Segment::Folded(_) | Segment::Pattern(_) => {
-                let erased = erased(segment);
+                let erased = segment.erased();
                 *known.entry((at, erased.clone())).or_insert_with(|| {
                     node.others.push((segment, fresh));
                     node.erased.push(erased);
@@ -281,7 +281,12 @@ impl Meeting<'_, '_> {
 
     /// Like [`Self::meet`], but cached for all templates with the same remaining segments.
     fn meet_known(&mut self, at: u32, rest: &[Segment], tied: Option<i32>) {
-        let key = (at, rest.iter().map(erased).collect(), self.prefix, tied);
+        let key = (
+            at,
+            rest.iter().map(Segment::erased).collect(),
+            self.prefix,
+            tied,
+        );
         let lock = || {
             let behind = &self.index.behind;
             behind.lock().unwrap_or_else(PoisonError::into_inner)
@@ -330,20 +335,4 @@ impl Meeting<'_, '_> {
 /// template of the search. False if `tied` is `None`.
 fn is_above(tied: Option<i32>, priority_min: i32) -> bool {
     tied.is_some_and(|priority| priority_min >= priority)
-}
-
-/// Removes the names of parameters from a segment. Segments that are then equal match the same
-/// strings.
-pub(super) fn erased(segment: &Segment) -> Segment {
-    match segment {
-        Segment::Parameter(_) => Segment::Parameter(String::new()),
-        Segment::Pattern(pattern) => {
-            let mut pattern = pattern.clone();
-            for (name, _) in &mut pattern.rest {
-                name.clear();
-            }
-            Segment::Pattern(pattern)
-        }
-        literal => literal.clone(),
-    }
 }

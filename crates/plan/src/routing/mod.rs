@@ -9,6 +9,7 @@
 
 mod automata;
 mod cell;
+mod engines;
 mod example;
 mod index;
 mod logins;
@@ -21,7 +22,7 @@ mod table;
 mod texts;
 
 use std::cmp::Reverse;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bundle::digest::Digest;
@@ -32,11 +33,11 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use super::details::{LimitedCells, Line, Of, are_compared, of_cell};
 use super::security::schemas::{self, EnforcedDescriptions};
 use super::security::{self, Access, Difference, describe};
-use super::witness::{Draft, RoleSets, with_witness};
-use super::{Change, Class, Outcome, Plan, Section, Side};
-use crate::ask::Oracle;
+use super::witness::Draft;
+use super::{Change, Class, Plan, Section, Side};
 use crate::gates::NOT_COMPARED;
 use cell::Cells;
+use engines::Engines;
 use index::{Entry, Index};
 use model::lower::Lowered;
 use search::{Found, Owner, Relation, STEPS_OF_CELL, STEPS_OF_PAIR, Table, smallest};
@@ -127,37 +128,6 @@ struct Identities {
     new: ir::IdentityFields,
 }
 
-/// Engines of both sides, which accept the credentials of witnesses.
-struct Engines {
-    old: Option<Oracle>,
-    new: Oracle,
-}
-
-impl Engines {
-    fn build(old: Option<&Side>, new: &Side) -> Result<Self, BuildError> {
-        let sides = || old.into_iter().chain([new]);
-        let sets = RoleSets::of(sides().map(|side| &side.lowered.gateway));
-        let build = |side: &Side| {
-            let gateway = with_witness(&side.lowered.gateway, &sets);
-            Oracle::build(&gateway, &side.bundle.to_string())
-        };
-        let mut built = parallel::map(sides().collect(), build).into_iter().rev();
-        let new = built.next().unwrap_or_else(|| build(new))?;
-        Ok(Self {
-            new,
-            old: built.next().transpose()?,
-        })
-    }
-
-    /// Outcomes of a request at both versions.
-    fn outcomes(&self, draft: &Draft) -> [Outcome; 2] {
-        [self.old.as_ref(), Some(&self.new)].map(|engine| {
-            let said = engine.and_then(|engine| draft.ask(engine));
-            said.map_or(Outcome::Nothing, |(_, outcome)| outcome)
-        })
-    }
-}
-
 /// Reason why paths were not compared: matching of patterns exceeds the step limit.
 const PATTERNS: &str = "comparing the patterns with several parameters in one segment takes too \
 many steps; use fewer of them, or separate the parameters by `/`";
@@ -207,8 +177,8 @@ struct Overlay<'a> {
 enum Task {
     /// Route on both sides whose requests are handled differently.
     Both(u32, u32),
-    /// Route on both sides that gains or loses requests because other routes changed: a route for
-    /// undescribed requests, or a route whose template matches the path of a changed login.
+    /// Route on both sides that may gain or lose requests because other routes changed: a route for
+    /// undescribed requests, or a route whose template overlaps one of [`bordering`].
     Rest(u32, u32),
     /// Route that only the new table has.
     New(u32),
@@ -256,7 +226,7 @@ impl<'a> Overlay<'a> {
             serving.iter().cloned().collect()
         };
         let (old_list, new_list) = (listed(&old_serving), listed(&new_serving));
-        let logins = Index::new(changed_logins(&old, &new));
+        let bordering = Index::new(bordering((&old, &old_signed), (&new, &new_signed)));
         let pairs = Pairs::new((was, is), &place.listener, identities);
         let mut tasks: Vec<Task> = Vec::new();
         let mut kept = Vec::new();
@@ -270,8 +240,8 @@ impl<'a> Overlay<'a> {
                         true => tasks.push(Task::Both(*before, at)),
                         false => kept.push((*before, at)),
                     }
-                    let meets_login = !logins.overlapping(&is.template).is_empty();
-                    if shifts && gets_rest(is) || meets_login {
+                    let may_shift = !bordering.overlapping(&is.template).is_empty();
+                    if shifts && gets_rest(is) || may_shift {
                         tasks.push(Task::Rest(*before, at));
                     }
                 }
@@ -325,6 +295,10 @@ impl<'a> Overlay<'a> {
         let mut old = Table::new(&self.old, &standing[0], self.new.len());
         let mut new = Table::new(&self.new, &standing[1], self.old.len());
         Table::compare_names([&mut old, &mut new]);
+        let handling =
+            [0, 1].map(|side| move |found: &Found| engines.handling(side, &self.place, found));
+        old.handling = Some(&handling[0]);
+        new.handling = Some(&handling[1]);
         let cells = Cells {
             place: &self.place,
             tables: [&old, &new],
@@ -395,17 +369,32 @@ impl Overlay<'_> {
     }
 }
 
-/// Paths of logins that only one side has, as entries of an index.
-fn changed_logins<'r>(
-    old: &'r [Route<'_>],
-    new: &'r [Route<'_>],
+/// Templates of routes that only one side has and whose requests another route may gain or lose
+/// although it is the same on both sides, as entries of an index: paths of logins, `internal`
+/// operations, and ambiguous templates, because the gateway may refuse their requests.
+fn bordering<'r>(
+    (old, old_signed): (&'r [Route<'_>], &'r [Signature]),
+    (new, new_signed): (&'r [Route<'_>], &'r [Signature]),
 ) -> impl Iterator<Item = Entry<'r>> {
-    let of = |routes: &'r [Route<'_>]| -> BTreeSet<&'r ir::Template> {
-        let logins = routes.iter().filter(|route| route.tier == Tier::Login);
-        logins.map(|route| &route.template).collect()
+    let of = |routes: &'r [Route<'_>], signed: &'r [Signature]| {
+        let all = routes.iter().zip(signed);
+        let bordering = all.filter(|(route, _)| match route.tier {
+            Tier::Login => true,
+            Tier::Described => !route.serves || route.is_ambiguous(),
+            Tier::Unmatched | Tier::Undeclared | Tier::Withheld => false,
+        });
+        let templates = bordering.map(|(route, signature)| (signature, &route.template));
+        templates.collect::<BTreeMap<&Signature, &ir::Template>>()
     };
-    let (was, is) = (of(old), of(new));
-    let changed: Vec<&ir::Template> = was.symmetric_difference(&is).copied().collect();
+    let (was, is) = (of(old, old_signed), of(new, new_signed));
+    let only = |own: &BTreeMap<&Signature, &'r ir::Template>, other: &BTreeMap<_, _>| {
+        let own = own
+            .iter()
+            .filter(|(signature, _)| !other.contains_key(*signature));
+        own.map(|(_, template)| *template).collect::<Vec<_>>()
+    };
+    let changed = only(&was, &is).into_iter().chain(only(&is, &was));
+    let changed: BTreeSet<&ir::Template> = changed.collect();
     (0u32..)
         .zip(changed)
         .map(|(at, template)| (at, template, 0))

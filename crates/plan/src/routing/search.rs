@@ -5,10 +5,12 @@
 //! shortest first. If a route of higher precedence matches a path, the path is excluded, unless the
 //! request can fail the conditions of that route.
 //!
-//! Upstreams may read a path in several ways. With `path_readings: strict`, such a path is served
-//! only if one route owns all readings, and at least one reading is unambiguous. Each change of
-//! such a path is then also a change of the unambiguous reading, so the search skips ambiguous
-//! paths. Only routes with `path_readings: keep` own ambiguous paths themselves.
+//! Upstreams may read a path in several ways. If no template has such a path, and with
+//! `path_readings: strict`, such a path is served only if one route owns all readings, and at least
+//! one reading is unambiguous. Each change of such a path is then also a change of the unambiguous
+//! reading. The search therefore looks for unambiguous paths first. It includes ambiguous paths if
+//! there are none, and if the template of an owner is ambiguous or an owner has `path_readings:
+//! keep`. The engine of each side decides whether it refuses such a path ([`Handling`]).
 
 use std::cmp::{Ordering, Reverse};
 use std::collections::{BTreeSet, BinaryHeap, HashSet};
@@ -49,8 +51,21 @@ pub(super) enum Relation {
     Ignored,
 }
 
+/// Handling of a path that upstreams may read in several ways, by the engine of one side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Handling {
+    /// The route that matches the path serves the request.
+    Served,
+    /// The gateway refuses the request because of its path (400 `path_ambiguous`).
+    Refused,
+    /// The listener changes the path before the routes are compared (`merge_slashes`).
+    Rewritten,
+}
+
+/// Function that returns the handling of a request with an ambiguous path by one side.
+pub(super) type HandlingOf<'t> = dyn Fn(&Found) -> Handling + Sync + 't;
+
 /// Routes of one side, with indexes of their templates.
-#[derive(Debug)]
 pub(super) struct Table<'t, 'a> {
     pub(super) routes: &'t [Route<'a>],
     pub(super) index: Index<'t>,
@@ -60,6 +75,10 @@ pub(super) struct Table<'t, 'a> {
     changed: Index<'t>,
     /// Index of the routes that match requests but do not serve them (answer 404).
     withheld: Index<'t>,
+    /// Index of the routes with ambiguous templates.
+    ambiguous: Index<'t>,
+    /// Handling of ambiguous paths by this side. `None`: every path is served.
+    pub(super) handling: Option<&'t HandlingOf<'t>>,
     /// True if at least one route has conditions on fields or parameters.
     pub(super) conditioned: bool,
     /// True if the conditions of both tables name parameters that some servers treat as the same
@@ -82,7 +101,7 @@ impl<'t, 'a> Table<'t, 'a> {
     pub(super) fn new(routes: &'t [Route<'a>], standing: &[Relation], others: usize) -> Self {
         let entry = |at: u32| -> Entry<'t> {
             let route = &routes[at as usize];
-            (at, &route.template, route.priority())
+            (at, &route.template, route.priority)
         };
         let all = 0..u32::try_from(routes.len()).expect("fewer than 2^32 routes");
         let index = |takes: &dyn Fn(&Route<'_>, Relation) -> bool| {
@@ -104,7 +123,9 @@ impl<'t, 'a> Table<'t, 'a> {
                 route.serves && !is_kept(route, standing) && standing != Relation::Ignored
             }),
             withheld: index(&|route, _| !route.serves),
-            conditioned: routes.iter().any(|route| !route.conditions().is_empty()),
+            ambiguous: index(&|route, _| route.is_ambiguous()),
+            handling: None,
+            conditioned: routes.iter().any(|route| !route.conditions.is_empty()),
             has_lookalikes: false,
             steps: Steps::default(),
             searches: Steps::new(allowance),
@@ -118,7 +139,7 @@ impl<'t, 'a> Table<'t, 'a> {
         let names: BTreeSet<&str> = pair
             .iter()
             .flat_map(|table| table.routes)
-            .flat_map(|route| route.conditions())
+            .flat_map(|route| route.conditions)
             .filter_map(|condition| match condition {
                 Condition::Query(name, _) => Some(name.as_str()),
                 Condition::Header(..) => None,
@@ -150,7 +171,7 @@ impl<'t, 'a> Table<'t, 'a> {
     pub(super) fn exchanging(&self, route: &Route<'_>) -> Vec<u32> {
         let mut routes = self.changed.overlapping(&route.template);
         if route.tier == Tier::Described {
-            let priority = route.priority();
+            let priority = route.priority;
             routes.extend(self.kept.overlapping_below(&route.template, priority));
             routes.sort_unstable();
         }
@@ -204,6 +225,19 @@ pub(super) enum Owner {
     Nobody,
     /// The route with this index.
     Route(u32),
+    /// The route with this index matches the request, and the gateway refuses the request because
+    /// of its path.
+    Refused(u32),
+}
+
+impl Owner {
+    /// Index of the route that matches the request. `None` for any route and for no route.
+    fn route(self) -> Option<u32> {
+        match self {
+            Self::Route(route) | Self::Refused(route) => Some(route),
+            Self::Anyone | Self::Nobody => None,
+        }
+    }
 }
 
 /// Method, path, fields and query parameters of a request, without listener and host.
@@ -226,35 +260,78 @@ pub(super) fn smallest(
     let (Some(side), Some(route)) = (side, owning(tables, owners).first().copied()) else {
         return bare;
     };
-    // A request also has no owner if its route serves no requests.
-    let withheld = tables[side].withheld.overlapping(&route.template);
-    let found = withheld.into_iter().filter_map(|at| {
+    let table = tables[side];
+    let with = |owner: Owner| {
         let mut owners = owners;
-        owners[side] = Owner::Route(at);
+        owners[side] = owner;
         smallest_of(tables, owners, sent)
-    });
-    found.chain(bare).min_by_key(Found::length)
+    };
+    // A request also has no owner if its route serves no requests.
+    let withheld = table.withheld.overlapping(&route.template).into_iter();
+    let found = withheld.map(Owner::Route).filter_map(with).chain(bare);
+    let found = found.min_by_key(|found| (engine::path::is_ambiguous(&found.path), found.length()));
+    if found.is_some() || table.handling.is_none() {
+        return found;
+    }
+    // It also has none if the gateway refuses its path.
+    let refusing = match route.is_ambiguous() {
+        true => &table.index,
+        false => &table.ambiguous,
+    };
+    let refusing = refusing.overlapping(&route.template).into_iter();
+    let serving = refusing.filter(|at| table.routes[*at as usize].serves);
+    let found = serving.map(Owner::Refused).filter_map(with);
+    found.min_by_key(Found::length)
 }
 
 /// Routes among the owners. Leaves out owners that are any route ([`Owner::Anyone`]) or none.
 fn owning<'s, 'a>(tables: [&'s Table<'_, 'a>; 2], owners: [Owner; 2]) -> Vec<&'s Route<'a>> {
     let routes = tables.into_iter().zip(owners);
-    let routes = routes.filter_map(|(table, owner)| match owner {
-        Owner::Route(route) => Some(&table.routes[route as usize]),
-        Owner::Anyone | Owner::Nobody => None,
+    let routes = routes.filter_map(|(table, owner)| {
+        let route = owner.route()?;
+        Some(&table.routes[route as usize])
     });
     routes.collect()
 }
 
 fn smallest_of(tables: [&Table<'_, '_>; 2], owners: [Owner; 2], sent: &Values) -> Option<Found> {
-    let owning = owning(tables, owners);
-    // The gateway answers a login only at its exact path, and not at other spellings of that path.
-    let keeps = owning
+    let is_refused = owners
         .iter()
-        .all(|route| route.tier != Tier::Login && !route.treatment().path_readings.is_strict());
+        .any(|owner| matches!(owner, Owner::Refused(_)));
+    let plain = (!is_refused).then(|| smallest_with((tables, owners), false, sent));
+    plain.flatten().or_else(|| {
+        let owning = owning(tables, owners);
+        may_be_ambiguous(tables, &owning)
+            .then(|| smallest_with((tables, owners), true, sent))
+            .flatten()
+    })
+}
+
+/// True if the requests of these routes may include ambiguous paths whose unambiguous readings do
+/// not change owner in the same way.
+fn may_be_ambiguous(tables: [&Table<'_, '_>; 2], owning: &[&Route<'_>]) -> bool {
+    // The gateway answers a login only at its exact path, and not at other spellings of that path.
+    if owning.iter().any(|route| route.tier == Tier::Login) {
+        return false;
+    }
+    let keeps = |route: &&Route<'_>| !route.treatment().path_readings.is_strict();
+    if tables.iter().all(|table| table.handling.is_none()) {
+        return owning.iter().all(keeps);
+    }
+    let mut owning = owning.iter();
+    owning.any(|route| keeps(route) || route.is_ambiguous())
+}
+
+/// Finds the smallest request with these owners. Includes ambiguous paths if `ambiguous` is true.
+fn smallest_with(
+    (tables, owners): ([&Table<'_, '_>; 2], [Owner; 2]),
+    ambiguous: bool,
+    sent: &Values,
+) -> Option<Found> {
+    let owning = owning(tables, owners);
     let search = |method| {
         let search = Search {
-            keeps,
+            ambiguous,
             tables,
             owners,
             owning: &owning,
@@ -308,9 +385,8 @@ struct Search<'s, 't, 'a> {
     owning: &'s [&'s Route<'a>],
     method: &'s str,
     sent: &'s Values,
-    /// True if all owning routes have `path_readings: keep`, and none of them is the path of a
-    /// login. The search then includes ambiguous paths.
-    keeps: bool,
+    /// True if the search includes ambiguous paths.
+    ambiguous: bool,
 }
 
 /// State of the search: a path prefix, and the routes that can still match.
@@ -385,7 +461,7 @@ impl<'s, 'a> Search<'s, '_, 'a> {
                 });
             }
             // A segment after an empty one makes the path ambiguous.
-            let ends_empty = !self.keeps && state.path.ends_with('/');
+            let ends_empty = !self.ambiguous && state.path.ends_with('/');
             let known = (state.nodes.clone(), state.against.clone());
             if !seen.insert((state.segments, ends_empty, known)) {
                 continue;
@@ -432,7 +508,7 @@ impl<'s, 'a> Search<'s, '_, 'a> {
                     to.sort_unstable();
                 }
                 let path = format!("{}/{text}", state.path);
-                if !self.keeps && engine::path::is_ambiguous(&path) {
+                if !self.ambiguous && engine::path::is_ambiguous(&path) {
                     return None;
                 }
                 self.entered(State {
@@ -454,7 +530,7 @@ impl<'s, 'a> Search<'s, '_, 'a> {
             for node in &state.nodes[side] {
                 for route in table.index.rests(*node) {
                     if self.is_against(side, *route) {
-                        if table.routes[*route as usize].conditions().is_empty()
+                        if table.routes[*route as usize].conditions.is_empty()
                             && !self.may_be_refused(side)
                         {
                             return None;
@@ -482,13 +558,23 @@ impl<'s, 'a> Search<'s, '_, 'a> {
         for (side, route) in &state.against {
             against[*side].push(&self.tables[*side].routes[*route as usize]);
         }
-        let avoided = against.iter().flatten().map(|route| route.conditions());
+        let avoided = against.iter().flatten().map(|route| route.conditions);
         let avoided: Vec<&[Condition]> = avoided.collect();
-        let wanted = self.owning.iter().flat_map(|route| route.conditions());
+        let wanted = self.owning.iter().flat_map(|route| route.conditions);
         let wanted: Vec<&Condition> = wanted.collect();
         let values = values(&wanted, self.sent, &avoided, |seen| {
             (0..2).all(|side| self.is_owned(side, &against[side], seen))
         })?;
+        if self.ambiguous && engine::path::is_ambiguous(&state.path) {
+            let found = Found {
+                method: self.method.to_owned(),
+                path: state.path.clone(),
+                values: values.clone(),
+            };
+            if !(0..2).all(|side| self.is_handled(side, &found)) {
+                return None;
+            }
+        }
         Some(State {
             length: state.path.len() + values.length(),
             end: Some(values),
@@ -496,20 +582,36 @@ impl<'s, 'a> Search<'s, '_, 'a> {
         })
     }
 
+    /// True if the engine of a side handles a request with an ambiguous path as its owner requires.
+    fn is_handled(&self, side: usize, found: &Found) -> bool {
+        let table = self.tables[side];
+        let Some(handling) = table.handling else {
+            return true;
+        };
+        match (handling(found), self.owners[side]) {
+            (Handling::Rewritten, _) => false,
+            (handling, Owner::Route(route)) => {
+                handling == Handling::Served || !table.routes[route as usize].serves
+            }
+            (handling, Owner::Refused(_)) => handling == Handling::Refused,
+            (Handling::Served | Handling::Refused, Owner::Anyone | Owner::Nobody) => true,
+        }
+    }
+
     /// True if the engine of a side assigns a request to the required owner. `against` are the
     /// routes of higher precedence that match its path and method.
     fn is_owned(&self, side: usize, against: &[&Route<'_>], seen: &Seen) -> bool {
-        let mut stronger = against.iter().filter(|one| seen.may_meet(one.conditions()));
+        let mut stronger = against.iter().filter(|one| seen.may_meet(one.conditions));
         match self.owners[side] {
             Owner::Anyone => true,
-            Owner::Route(owner) => {
-                let own = self.tables[side].routes[owner as usize].conditions();
+            Owner::Route(owner) | Owner::Refused(owner) => {
+                let own = self.tables[side].routes[owner as usize].conditions;
                 stronger.next().is_none() && seen.meets(own)
             }
             // The engine refuses an ambiguous request even if another route also matches it.
             Owner::Nobody => stronger
                 .max_by(|a, b| a.compare(b, self.method))
-                .is_none_or(|first| seen.is_ambiguous(first.conditions())),
+                .is_none_or(|first| seen.is_ambiguous(first.conditions)),
         }
     }
 
@@ -527,7 +629,7 @@ impl<'s, 'a> Search<'s, '_, 'a> {
         let stands = match self.owners[side] {
             Owner::Anyone => false,
             Owner::Nobody => true,
-            Owner::Route(owner) => {
+            Owner::Route(owner) | Owner::Refused(owner) => {
                 owner != route && rival.compare(&routes[owner as usize], self.method).is_gt()
             }
         };

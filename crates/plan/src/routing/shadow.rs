@@ -31,7 +31,11 @@ impl Cells<'_, '_> {
             match task {
                 Task::Gone(before) => drop(lost.insert(*before)),
                 Task::New(after) => drop(found.insert(*after)),
-                Task::Both(..) | Task::Rest(..) => {}
+                Task::Rest(before, after) => {
+                    lost.insert(*before);
+                    found.insert(*after);
+                }
+                Task::Both(..) => {}
             }
         }
         if lost.is_empty() && found.is_empty() {
@@ -110,5 +114,5 @@ fn declared<'r>(routes: &'r [Route<'_>]) -> FxHashMap<(&'r str, &'r str), u32> {
 
 /// True for the route of an operation at its declared path.
 fn is_declared(route: &Route<'_>) -> bool {
-    route.tier == Tier::Described && !route.twin
+    route.tier == Tier::Described && !route.twin && route.serves
 }

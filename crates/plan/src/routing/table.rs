@@ -8,7 +8,6 @@ use bundle::ir::{self, Segment, Template, TrailingSlash};
 use engine::router::{compare_conditions, compare_templates};
 use policy::auth::Checked;
 
-use super::index::erased;
 use crate::OperationRef;
 use crate::details::OperationAt;
 use model::lower::Lowered;
@@ -107,8 +106,12 @@ pub(super) struct Route<'a> {
     pub(super) twin: bool,
     /// Precedence tier of the route.
     pub(super) tier: Tier,
+    /// Conditions on the request besides method and path.
+    pub(super) conditions: &'a [ir::Condition],
+    /// Priority of the route. 0 for undescribed requests.
+    pub(super) priority: i32,
     /// True if the operation serves the requests of this route. False: the requests get 404, and
-    /// the routes for undescribed requests do not receive them.
+    /// routes of lower precedence do not receive them.
     pub(super) serves: bool,
 }
 
@@ -120,10 +123,9 @@ pub(super) enum Tier {
     Unmatched,
     /// Undeclared methods on a matching template. `API#undeclared` serves them, or they get 405.
     Undeclared,
-    /// Requests that match an operation that is not served, and requests that fail the conditions of
-    /// an operation. The answer is 404.
+    /// Requests that fail the conditions of an operation. The answer is 404.
     Withheld,
-    /// Requests that an operation describes.
+    /// Requests that an operation describes. If the operation is `internal`, the answer is 404.
     Described,
     /// Requests of a path that the gateway answers itself for a login.
     Login,
@@ -154,10 +156,12 @@ pub(super) fn routes<'a>(
         let rest = owners.iter().flat_map(|(api, mount)| rest(api, mount));
         let withheld: Vec<Route<'a>> = routes
             .iter()
-            .filter(|route| !route.operation.conditions.is_empty())
+            .filter(|route| !route.conditions.is_empty())
             .map(|route| Route {
                 operation: &NOBODY,
                 tier: Tier::Withheld,
+                conditions: &[],
+                priority: 0,
                 serves: false,
                 ..route.clone()
             })
@@ -205,6 +209,8 @@ fn of_logins<'a>(
                 template,
                 twin: false,
                 tier: Tier::Login,
+                conditions: &[],
+                priority: 0,
                 serves: false,
             });
         }
@@ -249,6 +255,8 @@ fn rest<'a>(api: &'a ir::Api, mount: &'a ir::Mount) -> Vec<Route<'a>> {
         template: template.behind(&mount.base_path),
         twin: false,
         tier,
+        conditions: &[],
+        priority: 0,
         serves: gets.is_some(),
     };
     let mut routes = vec![route(Tier::Unmatched, unmatched, everything())];
@@ -267,40 +275,59 @@ fn rest<'a>(api: &'a ir::Api, mount: &'a ir::Mount) -> Vec<Route<'a>> {
     for hidden in &api.hidden {
         for template in [Some(hidden.template.clone()), hidden.template.twin()] {
             let Some(template) = template else { continue };
-            routes.push(route(Tier::Undeclared, None, template.clone()));
-            routes.push(Route {
-                method: Some(&hidden.method),
-                ..route(Tier::Withheld, None, template)
-            });
+            routes.push(route(Tier::Undeclared, None, template));
         }
     }
     routes
 }
 
+/// Routes of the operations that the documents describe. Routes of `internal` operations serve no
+/// requests.
 fn described<'a>(owners: &[(&'a ir::Api, &'a ir::Mount)]) -> Vec<Route<'a>> {
     let of = |&(api, mount): &(&'a ir::Api, &'a ir::Mount)| {
         let all = api.operations.iter();
-        let all = all.filter(|operation| operation.owns.is_described());
-        all.flat_map(move |operation| {
-            let twins = operation.trailing_slash != TrailingSlash::Strict;
-            let twin = operation.template.twin().filter(|_| twins);
-            let declared = (operation.template.clone(), false);
-            let both = [Some(declared), twin.map(|twin| (twin, true))];
-            both.into_iter()
-                .flatten()
-                .map(move |(template, twin)| Route {
-                    api,
-                    mount,
-                    operation,
-                    method: Some(&operation.method),
-                    template: template.behind(&mount.base_path),
-                    twin,
-                    tier: Tier::Described,
-                    serves: true,
-                })
-        })
+        let served = all.filter(|operation| operation.owns.is_described());
+        let served = served.flat_map(move |operation| {
+            let has_twin = operation.trailing_slash != TrailingSlash::Strict;
+            let forms = forms(&operation.template, has_twin);
+            forms.map(move |(template, twin)| Route {
+                api,
+                mount,
+                operation,
+                method: Some(&operation.method),
+                template: template.behind(&mount.base_path),
+                twin,
+                tier: Tier::Described,
+                conditions: &operation.conditions,
+                priority: operation.priority,
+                serves: true,
+            })
+        });
+        let internal = api.hidden.iter().flat_map(move |hidden| {
+            forms(&hidden.template, true).map(move |(template, twin)| Route {
+                api,
+                mount,
+                operation: &NOBODY,
+                method: Some(&hidden.method),
+                template: template.behind(&mount.base_path),
+                twin,
+                tier: Tier::Described,
+                conditions: &hidden.conditions,
+                priority: hidden.priority,
+                serves: false,
+            })
+        });
+        served.chain(internal)
     };
     owners.iter().flat_map(of).collect()
+}
+
+/// Declared path of an operation and, if `has_twin`, the trailing-slash variant of that path.
+fn forms(template: &Template, has_twin: bool) -> impl Iterator<Item = (Template, bool)> + use<> {
+    let twin = template.twin().filter(|_| has_twin);
+    let declared = (template.clone(), false);
+    let forms = [Some(declared), twin.map(|twin| (twin, true))];
+    forms.into_iter().flatten()
 }
 
 impl<'a> Route<'a> {
@@ -318,29 +345,18 @@ impl Route<'_> {
     pub(super) fn signature(&self) -> Signature {
         Signature {
             tier: self.tier,
-            segments: self.template.segments().iter().map(erased).collect(),
+            segments: self
+                .template
+                .segments()
+                .iter()
+                .map(Segment::erased)
+                .collect(),
             prefix: self.template.is_prefix(),
             method: self.method.map(str::to_owned),
-            conditions: self.conditions().to_vec(),
-            priority: self.priority(),
+            conditions: self.conditions.to_vec(),
+            priority: self.priority,
             twin: self.twin,
             serves: self.serves,
-        }
-    }
-
-    /// Priority of the route. 0 for undescribed requests.
-    pub(super) fn priority(&self) -> i32 {
-        match self.tier {
-            Tier::Described => self.operation.priority,
-            Tier::Login | Tier::Withheld | Tier::Undeclared | Tier::Unmatched => 0,
-        }
-    }
-
-    /// Conditions on the request besides method and path.
-    pub(super) fn conditions(&self) -> &[ir::Condition] {
-        match self.tier {
-            Tier::Described => &self.operation.conditions,
-            Tier::Login | Tier::Withheld | Tier::Undeclared | Tier::Unmatched => &[],
         }
     }
 
@@ -382,22 +398,25 @@ impl Route<'_> {
     }
 
     /// Compares the precedence of two routes that match a request of this method: by tier,
-    /// priority, template, exact method, declared path before trailing-slash variant, conditions.
+    /// priority, template, exact method, declared path before trailing-slash variant, conditions,
+    /// an operation that is served before an `internal` one.
     pub(super) fn compare(&self, other: &Self, method: &str) -> Ordering {
         let tiers = self.tier.cmp(&other.tier);
         if tiers.is_ne() {
             return tiers;
         }
-        let (a, b) = (self.operation, other.operation);
         let templates = || compare_templates(&self.template, &other.template);
+        let has_method = |route: &Self| route.method == Some(method);
         match self.tier {
-            Tier::Described => a
+            Tier::Described => self
                 .priority
-                .cmp(&b.priority)
+                .cmp(&other.priority)
                 .then_with(templates)
-                .then_with(|| (a.method == method).cmp(&(b.method == method)))
+                .then_with(|| has_method(self).cmp(&has_method(other)))
                 .then_with(|| other.twin.cmp(&self.twin))
-                .then_with(|| compare_conditions(&a.conditions, &b.conditions)),
+                .then_with(|| compare_conditions(self.conditions, other.conditions))
+                // An operation that is served precedes an `internal` one with the same requests.
+                .then_with(|| self.serves.cmp(&other.serves)),
             // No operation serves the requests of these routes, so the order of the routes does not
             // matter.
             Tier::Withheld | Tier::Login => Ordering::Equal,
@@ -419,6 +438,14 @@ impl Route<'_> {
     /// True if the route only redirects to the declared path.
     pub(super) fn redirects(&self) -> bool {
         self.twin && self.operation.trailing_slash == TrailingSlash::Redirect
+    }
+
+    /// True if upstreams may read paths that the template matches in several ways because of its
+    /// literals.
+    pub(super) fn is_ambiguous(&self) -> bool {
+        // Case-insensitive literals are in lower case, but the check expects escapes in upper case.
+        let text = self.template.to_string().to_ascii_uppercase();
+        engine::path::is_ambiguous(&text)
     }
 
     /// Route id as in the engine: `KEY@MOUNT`.
