@@ -5,12 +5,12 @@
 //! shortest first. If a route of higher precedence matches a path, the path is excluded, unless the
 //! request can fail the conditions of that route.
 //!
-//! Upstreams may read a path in several ways. If no template has such a path, and with
-//! `path_readings: strict`, such a path is served only if one route owns all readings, and at least
-//! one reading is unambiguous. Each change of such a path is then also a change of the unambiguous
-//! reading. The search therefore looks for unambiguous paths first. It includes ambiguous paths if
-//! there are none, and if the template of an owner is ambiguous or an owner has `path_readings:
-//! keep`. The engine of each side decides whether it refuses such a path ([`Handling`]).
+//! Upstreams may read an ambiguous path in several ways. With `path_readings: strict`, the gateway
+//! serves such a path only if one route owns all readings, and at least one reading is unambiguous.
+//! A change of such a path is then also a change of the unambiguous reading. The search therefore
+//! looks for unambiguous paths first. If it finds none, it looks for ambiguous paths, but only if
+//! the template of an owner is ambiguous or an owner has `path_readings: keep`. The engine of each
+//! side decides whether it refuses such a path ([`Handling`]).
 
 use std::cmp::{Ordering, Reverse};
 use std::collections::{BTreeSet, BinaryHeap, HashSet};
