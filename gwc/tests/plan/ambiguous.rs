@@ -96,7 +96,7 @@ fn new_public_operation_with_an_ambiguous_path_opens() {
 }
 
 #[test]
-fn internal_operation_with_an_ambiguous_path_is_let_go() {
+fn ambiguous_path_of_an_internal_operation_opens() {
     let root = "unmatched: u";
     let kept = edit(GATEWAY, "defaults: {", "defaults: {path_readings: keep, ");
     for (gateway, path) in PATHS
@@ -111,7 +111,7 @@ fn internal_operation_with_an_ambiguous_path_is_let_go() {
 }
 
 #[test]
-fn protected_ambiguous_path_below_a_public_prefix_opens() {
+fn ambiguous_path_below_a_public_prefix_opens() {
     let prefix = "  /files:\n    x-gateway: {match: prefix}\n    get: {operationId: files, security: [{}], x-gateway: {public: true}, responses: {\"200\": {description: fine}}}\n";
     let beside =
         |document: &str| edit(document, "components:\n", &format!("{prefix}components:\n"));
