@@ -66,6 +66,6 @@ fn ending(item: NodeRef<'_>, (consumer, noun): (&str, &str), now_s: u64) -> Opti
             .help("remove it"),
         _ => finding
             .label(format!("{}", Moment::from_unix_s(end_s)))
-            .help("add the next one beside it, then remove this one"),
+            .help("add the next one, then remove this one"),
     })
 }

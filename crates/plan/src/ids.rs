@@ -39,10 +39,10 @@ are compared as strings.";
         "csrf-added" "Cross-site request forgery is refused (`csrf`).";
         "csrf-removed" "Cross-site request forgery is no longer refused (`csrf`).";
         "csrf-changed" "The `csrf` policy refuses more, fewer or different requests than before.";
-        "request-body-unchecked" "Validation (`block`) accepts bodies without the checks of before: the body, its media types or its schema are no longer described; the schema accepts every object, array or text; a further media type leaves open what another one checks; or a higher `max_body` admits multipart bodies that are too long to be checked.";
+        "request-body-unchecked" "Validation (`block`) no longer checks bodies that it checked before: the body, its media types or its schema are no longer described; the schema accepts every object, array or text; a further media type does not check what another one checks; or a higher `max_body` admits multipart bodies that are too long to be checked.";
         "request-validation-changed" "The mode of request validation differs: `block`, `log`, `off`.";
         "undeclared-params-changed" "Query parameters that an operation does not describe are handled otherwise: `allow`, `strip`, `reject`.";
-        "response-unchecked" "Validation (`block`) forwards responses without the checks of before: the status, its media types or its schema are no longer described; the schema accepts every object, array or text; or a further media type or status leaves open what another one checks.";
+        "response-unchecked" "Validation (`block`) no longer checks responses that it checked before: the status, its media types or its schema are no longer described; the schema accepts every object, array or text; or a further media type or status does not check what another one checks.";
         "response-validation-changed" "The mode of response validation differs: `block`, `log`, `off`.";
         "guard-added" "A policy on message content (`threat`, `graphql_guard`, `llm`) now checks \
             requests.";
@@ -66,7 +66,7 @@ are compared as strings.";
         "client-auth-changed" "The mode of client certificates differs: `required`, `optional`, `off`.";
         "client-authority-changed" "A listener accepts client certificates of other CAs.";
         "client-revocation-changed" "The revocation list of client certificates differs or is absent.";
-        "forwarding-fields-changed" "Other forwarding fields of trusted proxies are believed (`forwarding_fields`); `weaken` if a field is added: if the proxies do not write it, clients choose its value, such as their address.";
+        "forwarding-fields-changed" "gwd accepts other forwarding fields of trusted proxies (`forwarding_fields`); `weaken` if a field is added: if the proxies do not write it, clients choose its value, such as their address.";
         "trusted-proxy-added" "More peers are trusted proxies: they may assert any client address.";
         "trusted-proxy-removed" "Fewer peers are trusted proxies.";
         "client-address-changed" "A peer is no longer a trusted proxy, so that an address filter checks its clients by the peer's address; `weaken` if the filter admits the peer.";
@@ -82,7 +82,7 @@ are compared as strings.";
         "credential-added" "A new key or password is admitted.";
         "credential-prolonged" "A key or password is valid for longer.";
         "credential-shortened" "A key or password expires earlier.";
-        "credential-removed" "A key or password is no longer admitted. A certificate or a holder of tokens is `incomparable`, and `grant` if its entry had `not_after`: verifiers still admit it, as a caller without consumer.";
+        "credential-removed" "A key or password is no longer admitted. For a certificate or a holder of tokens the class is `incomparable` (`grant` if its entry had `not_after`), because verifiers still admit it, as a caller without consumer.";
     }
     Rules {
         "required-policy-dropped" "Documents may omit a policy that was required.";

@@ -144,8 +144,8 @@ impl Form {
         match self {
             Self::FieldValue => "one line that is not empty and can be a field's value",
             Self::Bytes => "there",
-            Self::Ranges => "a list of address ranges, one a line",
-            Self::SealingKeys => "one to eight keys of at least 32 bytes, one a line",
+            Self::Ranges => "a list of address ranges, one per line",
+            Self::SealingKeys => "one to eight keys of at least 32 bytes, one per line",
             Self::SharedSecret { .. } => {
                 "at least as long as the hash of its algorithm: 32, 48 or \
 64 bytes"

@@ -296,7 +296,7 @@ pub static OPERATION: Object = Object {
         F::optional(
             "match",
             Shape::Object(&conditions::SHAPE),
-            "Conditions on a request beside path and method.",
+            "Conditions on a request in addition to path and method.",
         ),
         F::optional(
             "deprecated",

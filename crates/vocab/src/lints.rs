@@ -491,7 +491,7 @@ certificates that it asks for, without effect."
 
     UPSTREAM_TLS "GW0540" "upstream-tls" Error
     "an upstream whose targets cannot use its protocol"
-    "HTTP/2 over TLS (`protocol: h2`) needs `https://` targets, HTTP/2 in the clear (`h2c`) \
+    "HTTP/2 over TLS (`protocol: h2`) needs `https://` targets, HTTP/2 in cleartext (`h2c`) \
 `http://` ones, and a target whose host name no certificate can carry needs `tls: {sni: NAME}` \
 with a name that a certificate can carry. Otherwise all requests to such a target fail."
     bad &[("gateway.yaml", "version: 1\nname: s\nupstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}, protocol: h2}}\n")];

@@ -111,8 +111,8 @@ fn explain_errors(format: Format) {
         Format::Human => {
             let mut page =
                 "Reasons of the gateway's own errors: keys of `errors` in gateway.yaml, \
-and `code` of problem\ndocuments, logs and metrics. `errors` of a document accepts those of \
-routes.\n"
+and `code` of problem\ndocuments, logs and metrics. `errors` of a document accepts only the \
+reasons of routes.\n"
                     .to_owned();
             for (of_route, title) in [(true, "Of routes:"), (false, "Before a route is selected:")]
             {

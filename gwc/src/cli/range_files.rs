@@ -65,7 +65,7 @@ fn ranges_in(file: &Path) -> anyhow::Result<policy::Addresses> {
     }
     let content = std::fs::read(file).map_err(cannot)?;
     ranges::parse(&content).ok_or_else(|| {
-        let message = format!("{shown} is not a list of address ranges, one a line");
+        let message = format!("{shown} is not a list of address ranges, one per line");
         failed("bad-ranges", message).into()
     })
 }

@@ -285,7 +285,7 @@ impl<'a> Rollback<'a> {
             Err(error) if model::exit::of(&error).0 == Exit::USAGE => return Err(error),
             Err(bug) => (
                 json!({}),
-                format!("warning: there is no plan: {bug:#}"),
+                format!("warning: the plan cannot be computed: {bug:#}"),
                 self.unplanned(review),
             ),
         };

@@ -1,4 +1,4 @@
-//! Handles an operator's request to limit the validation of requests until the next bundle.
+//! Override of request validation by an operator, until the next activation.
 
 use policy::validation::Mode;
 use serde_json::json;
@@ -7,10 +7,10 @@ use super::order::{self, ValidationOrder};
 use crate::published::Shared;
 use crate::runtime::program_log::{Audit, OK};
 
-/// Value of `mode` that ends the operator's limit on validation.
+/// Value of `mode` that ends the operator's override of validation.
 const RESTORE: &str = "restore";
 
-/// Sets or ends the limit on validation, and writes an audit line.
+/// Sets or ends the override of validation, and writes an audit line.
 ///
 /// # Errors
 /// If the body is invalid, or no bundle runs.
@@ -31,16 +31,13 @@ pub(super) fn order(shared: &Shared, body: &[u8], who: &str) -> Result<(), Strin
         Err(why) => Err(why.clone()),
     };
     match carried_out {
-        Ok(()) => audit.tell(
-            "the limit on the validation of requests was changed",
-            json!({}),
-        ),
+        Ok(()) => audit.tell("the override of request validation was changed", json!({})),
         Err(_) => Audit {
             result: "bad-request",
             ..audit
         }
         .tell(
-            "the limit on the validation of requests was not changed",
+            "the override of request validation was not changed",
             json!({}),
         ),
     }

@@ -8,7 +8,7 @@ use crate::limits::descriptors;
 use crate::limits::measure;
 use crate::node::Bounds;
 
-/// Minimum memory limit: 64 MiB. gwd itself needs some memory.
+/// Minimum memory limit: 64 MiB, because gwd itself needs a part of it.
 const MEMORY_BYTES_MIN: u64 = 64 << 20;
 /// Estimated memory of one idle connection in bytes, the kernel's part included.
 const BYTES_PER_CONNECTION: u64 = 8 << 10;
@@ -31,7 +31,7 @@ pub(super) fn of(ours: &RunOptions, file: &RunOptions) -> anyhow::Result<Bounds>
         None => measure::limit(),
     };
     if memory.is_some_and(|bytes| bytes < MEMORY_BYTES_MIN) && ours.memory.is_some() {
-        bail!("--memory: at least 64MiB, gwd itself needs some of it");
+        bail!("--memory: write 64MiB or more; gwd itself needs a part of it");
     }
     let connections = ours.connections.or(file.connections);
     let per_address = ours

@@ -646,7 +646,7 @@ after 30 s by default"
             (&["--store", "s", "--pre-stop", "soon"], "not a duration"),
             (&["--store", "s", "--workers", "0"], "at least 1"),
             (&["--store", "s", "--memory", "much"], "not a size"),
-            (&["--store", "s", "--memory", "1MiB"], "at least 64MiB"),
+            (&["--store", "s", "--memory", "1MiB"], "write 64MiB or more"),
             (&["--store", "s", "--requests", "0"], "at least 1"),
             (
                 &[

@@ -163,7 +163,7 @@ impl Values {
                 ),
                 (
                     "gwd_upstream_connect_failures_total",
-                    "Connections for requests that could not be opened.",
+                    "Failed attempts to open a connection for a request.",
                     self.missed,
                 ),
                 (

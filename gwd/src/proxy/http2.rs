@@ -326,7 +326,7 @@ where
 {
     fn execute(&self, task: F) {
         let Some(stream) = self.0.newcomer.take() else {
-            // This is hyper's own task, which transfers the data of an upgraded stream.
+            // Without a new stream, the task is hyper's own, for the data of an upgraded stream.
             let open = Open::new(&self.0);
             tokio::task::spawn_local(async move {
                 let _open = open;

@@ -24,7 +24,8 @@ use crate::limits::crowding::{SHARED_FROM, ShareUsed, exceeds_share};
 /// Number of counters of each width of network. All addresses that map to one counter share it.
 const COUNTERS: usize = 512;
 
-/// Counts of the exclusive and worn connections at one upstream, by client address and network.
+/// Counts of the exclusive connections, and of the connections that cancelled exchanges have worn
+/// out, at one upstream by client address and network.
 #[derive(Debug)]
 pub(crate) struct ConnectionShares {
     exclusive: NetworkCounts,

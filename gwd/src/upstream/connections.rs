@@ -20,8 +20,8 @@ use crate::telemetry::shard::PoolGauge;
 use crate::upstream::shared::State;
 
 /// Difference in waiting time, in milliseconds, above which a returning connection is closed: if
-/// the eldest waiter of the upstream has waited this much longer than the eldest waiter of the
-/// connection's pool, the eldest waiter gets the permit. Otherwise the connection stays in its
+/// the oldest waiter of the upstream has waited this much longer than the oldest waiter of the
+/// connection's pool, the oldest waiter gets the permit. Otherwise the connection stays in its
 /// pool, because moving a permit costs opening another connection.
 const PATIENCE_MS: u64 = 20;
 /// Interval at which a waiter looks for idle connections: 100ms. A connection may have become idle
@@ -201,10 +201,10 @@ impl Connections {
     /// Selects the waiter that gets a connection returning to `pool`.
     pub(crate) fn next(&self, pool: &Arc<PoolGauge>) -> Next {
         let mut queue = lock(&self.queue);
-        let Some(eldest) = queue.front() else {
+        let Some(oldest) = queue.front() else {
             return Next::Nobody;
         };
-        let last_ms = eldest.since_ms + PATIENCE_MS;
+        let last_ms = oldest.since_ms + PATIENCE_MS;
         let ours = |one: &Arc<Waiter>| one.pool.as_ref().is_some_and(|at| Arc::ptr_eq(at, pool));
         let ours = queue.iter().position(ours);
         let ours = ours.filter(|at| queue[*at].since_ms <= last_ms);
@@ -240,7 +240,7 @@ impl Connections {
         }
     }
 
-    /// Grants free permits to the waiters, the eldest first. A waiter whose maximum is reached does
+    /// Grants free permits to the waiters, the oldest first. A waiter whose maximum is reached does
     /// not hold up one with a greater maximum.
     fn call(&self, queue: &mut VecDeque<Arc<Waiter>>) {
         let mut at = 0;

@@ -84,10 +84,10 @@ impl Street {
         &self.state.connections.0
     }
 
-    /// Model of a permit that becomes free: the eldest waiter without a grant gets it.
+    /// Model of a permit that becomes free: the oldest waiter without a grant gets it.
     fn permit_is_free(&mut self) {
-        if let Some(eldest) = self.waits.iter_mut().find(|one| !one.called) {
-            eldest.called = true;
+        if let Some(oldest) = self.waits.iter_mut().find(|one| !one.called) {
+            oldest.called = true;
         }
     }
 
@@ -139,28 +139,28 @@ impl Street {
     }
 
     fn comes_back(&mut self, pool: usize, permit: ConnectionPermit) {
-        let eldest = self.waits.iter().find(|one| !one.called);
-        let eldest_ms = eldest.map(|one| one.since_ms);
+        let oldest = self.waits.iter().find(|one| !one.called);
+        let oldest_ms = oldest.map(|one| one.since_ms);
         let ours = |one: &&mut Waits| !one.called && one.pool == pool && !one.new;
         let ours = self.waits.iter_mut().find(ours);
-        match (self.state.connections.0.next(&self.pools[pool]), eldest_ms) {
+        match (self.state.connections.0.next(&self.pools[pool]), oldest_ms) {
             (Next::Nobody, None) => self.idle.push((pool, permit)),
-            (Next::Ours(waiter), Some(eldest_ms)) => {
+            (Next::Ours(waiter), Some(oldest_ms)) => {
                 let ours = ours.expect("the pool has a waiter");
                 assert!(
                     Arc::ptr_eq(&ours.waiter, &waiter),
-                    "the eldest waiter of the pool"
+                    "the oldest waiter of the pool"
                 );
                 assert!(
-                    ours.since_ms <= eldest_ms + 20,
+                    ours.since_ms <= oldest_ms + 20,
                     "no waiter has waited over 20 ms longer"
                 );
                 ours.called = true;
                 waiter.tell(Grant::Kept);
                 self.kept.push((waiter, pool, permit));
             }
-            (Next::Elsewhere, Some(eldest_ms)) => {
-                let late = ours.is_none_or(|one| one.since_ms > eldest_ms + 20);
+            (Next::Elsewhere, Some(oldest_ms)) => {
+                let late = ours.is_none_or(|one| one.since_ms > oldest_ms + 20);
                 assert!(late, "the connection should have stayed");
                 drop(permit);
                 self.permit_is_free();

@@ -47,7 +47,7 @@ impl Steps {
         for _ in 1..cost.descents {
             steps = steps.saturating_mul(depth.max(1));
         }
-        // Each value for which the filter is evaluated visits the whole document.
+        // The filter visits the whole document for each value for which it is evaluated.
         for _ in 0..cost.whole {
             steps = steps.saturating_mul(values.max(1));
         }

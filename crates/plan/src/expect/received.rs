@@ -99,7 +99,10 @@ fn difference(
             };
             let actual = match code {
                 Some(code) => format!("status {}, code `{code}`", received.status),
-                None => format!("status {}, no problem of the gateway", received.status),
+                None => format!(
+                    "status {}, without a problem document of the gateway",
+                    received.status
+                ),
             };
             Some((!matches).then(|| ("decision".to_owned(), wanted.clone(), actual)))
         }

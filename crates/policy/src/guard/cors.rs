@@ -422,7 +422,7 @@ pub mod author {
             Field::optional(
                 "methods",
                 Shape::Several(&Shape::Form(&forms::METHOD_OR_ANY)),
-                "Methods beside GET, HEAD and POST; `*` for all. Default: those of the path.",
+                "Methods in addition to GET, HEAD and POST; `*` for all. Default: those of the path.",
             ),
             Field::optional(
                 "headers",

@@ -446,7 +446,7 @@ pub mod author {
             Field::optional(
                 "request_headers",
                 Shape::List(&FIELD),
-                "Fields of the request that are passed to the service, beside method, host, path \
+                "Fields of the request that are passed to the service, in addition to method, host, path \
 and the client's address. Default: `Accept`, `Authorization`, `Cookie`.",
             ),
             Field::optional(

@@ -596,7 +596,7 @@ impl Slot {
     }
 }
 
-/// True if `word` can be that of a slot with the key `tag`: its tag bits match.
+/// True if the tag bits of a slot's `word` match those of the key `tag`.
 const fn is_of(word: u64, tag: u64) -> bool {
     word >> TIME_BITS == tag >> TIME_BITS
 }

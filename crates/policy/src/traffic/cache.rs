@@ -35,7 +35,7 @@ pub mod author {
             Field::optional(
                 "key",
                 Shape::Object(&KEY),
-                "Parts of the cache key beside host, path and `Vary`.",
+                "Parts of the cache key in addition to host, path and `Vary`.",
             ),
             Field::optional(
                 "stale_while_revalidate",

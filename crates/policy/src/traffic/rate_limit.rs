@@ -440,7 +440,7 @@ pub mod author {
     };
 
     /// Description of the key `x_ratelimit` in reference pages.
-    pub(in crate::traffic) const X_RATELIMIT_MEANING: &str = "Also send `X-RateLimit-Limit`, `X-RateLimit-Remaining` and `X-RateLimit-Reset` (seconds until the next request is admitted, 0: now) beside `RateLimit`. Default: `false`.";
+    pub(in crate::traffic) const X_RATELIMIT_MEANING: &str = "Send `X-RateLimit-Limit`, `X-RateLimit-Remaining` and `X-RateLimit-Reset` (seconds until the next request is admitted, 0: now) in addition to `RateLimit`. Default: `false`.";
 
     /// Reads a limit from a node that fits [`SHAPE`].
     pub fn check(node: NodeRef<'_>, sink: &mut Sink) -> Option<Checked> {

@@ -12,7 +12,7 @@ pub(super) static LINT: Lint = Lint {
     name: "malformed-schema-name",
     level: Level::Error,
     summary: "a malformed `$anchor` or `$id`",
-    explain: "An `$anchor` (and a `$dynamicAnchor`) begins with a letter or `_` and goes on with \
+    explain: "An `$anchor` (and a `$dynamicAnchor`) begins with a letter or `_`, followed by \
 letters, digits, `-`, `_` and `.`; an `$id` must not have a fragment (JSON Schema 2020-12 core \
 §8.2). No reference could name the schema by a malformed one.",
     bad: v31!("paths: {}\ncomponents: {schemas: {A: {$anchor: 1a, type: string}}}\n"),
@@ -34,7 +34,7 @@ pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
     for key in ["$anchor", "$dynamicAnchor"] {
         if let Some((value, text)) = written(key).filter(|(_, text)| !is_anchor(text)) {
             let help =
-                "it begins with a letter or `_` and goes on with letters, digits, `-`, `_` and `.`";
+                "it begins with a letter or `_`, followed by letters, digits, `-`, `_` and `.`";
             refuse(value, text, "cannot be an anchor", help);
         }
     }

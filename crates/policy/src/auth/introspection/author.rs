@@ -77,7 +77,7 @@ without introspection. Default: any.",
         Field::optional(
             "required_claims",
             Shape::Several(&Shape::Form(&forms::WORDS)),
-            "Members that an answer must have beside `active`.",
+            "Members that an answer must have in addition to `active`.",
         ),
         Field::optional(
             "consumer_claim",

@@ -84,7 +84,7 @@ pub static SHAPE: Object = Object {
         Field::optional(
             "required_claims",
             Shape::Several(&Shape::Form(&forms::WORDS)),
-            "Claims that a token must have beside `iss`, `aud` and `exp`.",
+            "Claims that a token must have in addition to `iss`, `aud` and `exp`.",
         ),
         Field::optional(
             "consumer_claim",

@@ -55,7 +55,7 @@ pub static SHAPE: Object = Object {
         Field::optional(
             "audience",
             Shape::Several(&Shape::Form(&forms::WORDS)),
-            "Values of `aud` that an ID token may have beside the client's id. Default: none.",
+            "Values of `aud` that an ID token may have in addition to the client's id. Default: none.",
         ),
         Field::optional(
             "algorithms",
@@ -80,7 +80,7 @@ pub static SHAPE: Object = Object {
         Field::optional(
             "required_claims",
             Shape::Several(&Shape::Form(&forms::WORDS)),
-            "Claims that an ID token must have beside `iss`, `sub`, `aud`, `exp` and `iat`.",
+            "Claims that an ID token must have in addition to `iss`, `sub`, `aud`, `exp` and `iat`.",
         ),
         Field::optional(
             "consumer_claim",
@@ -96,7 +96,7 @@ caller is not a consumer.",
         Field::optional(
             "bearer",
             Shape::Name("a verifier"),
-            "Verifier of tokens in `Authorization` that the schemes of the login accept beside sessions: a `jwt`, `introspection` or `dpop`. Default: sessions only.",
+            "Verifier of tokens in `Authorization` that the schemes of the login accept in addition to sessions: a `jwt`, `introspection` or `dpop`. Default: sessions only.",
         ),
         Field::required("session", Shape::Object(&SESSION), "Session settings."),
     ],
@@ -109,7 +109,7 @@ static SESSION: Object = Object {
         Field::required(
             "secret",
             Shape::Secret,
-            "Keys that seal the cookies, one a line, each of at least 32 bytes: the first seals, all of them open.",
+            "Keys that seal the cookies, one per line, each of at least 32 bytes. The first key seals cookies; every key opens the cookies that it sealed.",
         ),
         Field::optional(
             "cookie",
