@@ -95,7 +95,9 @@ pub(super) fn is_withheld(table: &MountTable, path: &str, head: &RequestHead) ->
     for (entry, below) in table.below(path) {
         if let Some(table) = entry.router.hidden() {
             table.matching(below, &mut |seen| {
+                let conditions = &seen.operation.conditions;
                 hidden |= takes(seen.method, &head.method)
+                    && policy::conditions::may_hold(conditions, &head.headers, head.query());
             });
         }
     }
