@@ -281,14 +281,24 @@ pub fn within(a: &Segment, b: &Segment) -> bool {
     matched(&word, &steps(b), Step::covered).is_some()
 }
 
+/// Steps of a segment's automaton. Its strings are normalised segments: the hexadecimal digits of an
+/// escape are in upper case (RFC 3986 §6.2.2.1), also those of a case-insensitive literal.
 pub fn steps(segment: &Segment) -> Vec<Step> {
     let literal = |text: &str, folded: bool, steps: &mut Vec<Step>| {
-        steps.extend(text.bytes().map(|byte| {
-            if folded && byte.is_ascii_alphabetic() {
-                Step::Letter(byte.to_ascii_lowercase())
-            } else {
+        let mut digits = 0;
+        steps.extend(text.bytes().map(|byte| match byte {
+            b'%' => {
+                digits = 2;
                 Step::Byte(byte)
             }
+            digit if digits > 0 => {
+                digits -= 1;
+                Step::Byte(digit.to_ascii_uppercase())
+            }
+            letter if folded && letter.is_ascii_alphabetic() => {
+                Step::Letter(letter.to_ascii_lowercase())
+            }
+            byte => Step::Byte(byte),
         }));
     };
     let mut all = Vec::new();

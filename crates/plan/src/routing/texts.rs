@@ -198,9 +198,36 @@ pub(super) fn fresh(is_taken: impl Fn(&str) -> bool) -> Option<String> {
     None
 }
 
-/// State of the search: positions in the required segments, positions in the other segments, and
-/// the string itself. The string is `None` once no literal begins with it.
-type State = (Positions, Positions, Option<String>);
+/// State of the search: positions in the required segments, positions in the other segments, the
+/// string itself, and the number of missing digits of its last escape. The string is `None` once no
+/// literal begins with it.
+type State = (Positions, Positions, Option<String>, usize);
+
+/// Number of digits that the last escape of a string lacks, if the others are complete.
+fn missing_digits(text: &str) -> usize {
+    match text.as_bytes() {
+        [.., b'%'] => 2,
+        [.., b'%', _] => 1,
+        _ => 0,
+    }
+}
+
+/// True if a byte can follow in a normalised path: escapes have two hexadecimal digits in upper
+/// case, and none of an unreserved character.
+fn continues(text: &str, byte: u8) -> bool {
+    let digit = |byte: u8| char::from(byte).to_digit(16);
+    match missing_digits(text) {
+        0 => true,
+        _ if byte.is_ascii_lowercase() || digit(byte).is_none() => false,
+        1 => {
+            let first = text.bytes().last().and_then(digit);
+            let value = first.zip(digit(byte)).map(|(high, low)| 16 * high + low);
+            let escaped = value.and_then(char::from_u32);
+            escaped.is_some_and(|c| !c.is_ascii_alphanumeric() && !"-._~".contains(c))
+        }
+        _ => true,
+    }
+}
 
 fn walk(musts: &[&Segment], rivals: &Rivals<'_>, left: &Steps) -> Vec<String> {
     let (automata, others) = (Automata::new(musts), Automata::new(&rivals.others));
@@ -214,14 +241,14 @@ fn walk(musts: &[&Segment], rivals: &Rivals<'_>, left: &Steps) -> Vec<String> {
     // The string may still become a literal, `.` or `..`, so keep track of it.
     let begun =
         |text: &str| (rivals.begins(text) || "..".starts_with(text)).then(|| text.to_owned());
-    let first: State = (automata.start(), others.start(), begun(""));
+    let first: State = (automata.start(), others.start(), begun(""), 0);
     let mut seen = FxHashSet::from_iter([first.clone()]);
     let mut waiting = VecDeque::from([(String::new(), first)]);
     // Smallest string for each set of other segments that also match it.
     let mut found: Vec<(Positions, String)> = Vec::new();
     let texts = |found: Vec<(Positions, String)>| found.into_iter().map(|(_, text)| text).collect();
-    while let Some((text, (at, along, literal))) = waiting.pop_front() {
-        let usable = !matches!(text.as_str(), "." | "..");
+    while let Some((text, (at, along, literal, missing))) = waiting.pop_front() {
+        let usable = missing == 0 && !matches!(text.as_str(), "." | "..");
         if automata.accept(&at) && usable && !rivals.contains(&text) {
             let matching = others.accepting(&along);
             if !left.take(found.len() + 1) {
@@ -237,7 +264,7 @@ fn walk(musts: &[&Segment], rivals: &Rivals<'_>, left: &Steps) -> Vec<String> {
         }
         // If no literal begins with the string, all bytes that no segment names are equivalent.
         let mut has_other = false;
-        for byte in &alphabet {
+        for byte in alphabet.iter().filter(|byte| continues(&text, **byte)) {
             if literal.is_none() && !is_named(*byte) && std::mem::replace(&mut has_other, true) {
                 continue;
             }
@@ -250,7 +277,8 @@ fn walk(musts: &[&Segment], rivals: &Rivals<'_>, left: &Steps) -> Vec<String> {
             }
             let longer = format!("{text}{}", char::from(*byte));
             let begun = literal.as_ref().and_then(|_| begun(&longer));
-            let state = (next, others.next(&along, *byte), begun);
+            let missing = missing_digits(&longer);
+            let state = (next, others.next(&along, *byte), begun, missing);
             if seen.insert(state.clone()) {
                 waiting.push_back((longer, state));
             }
@@ -312,6 +340,40 @@ mod tests {
                 *expected,
                 "{musts:?} {literals:?}"
             );
+        }
+    }
+
+    /// The strings are normalised: a case-insensitive segment keeps the digits of its escapes, and
+    /// no string ends within an escape.
+    #[test]
+    fn texts_have_whole_escapes_in_upper_case() {
+        let folded = |text: &str| {
+            let template = Template::parse(&format!("/{text}")).expect("a template");
+            template.into_folded().segments()[0].clone()
+        };
+        let literals: Vec<String> = ('0'..='9').chain('a'..='z').map(String::from).collect();
+        let mut known = Literals::default();
+        for text in &literals {
+            known.child(text, 0);
+        }
+        known.sort();
+        let [word, pattern, any] = ["Caf%C3%A9", "%C3%89{x}%C3%A9", "{x}"].map(folded);
+        let literal = segment("caf%C3%A9");
+        for (musts, others, expected) in [
+            (vec![&word], vec![], &["caf%C3%A9"][..]),
+            (vec![&word, &any], vec![&pattern], &["caf%C3%A9"]),
+            (vec![&word, &literal], vec![], &["caf%C3%A9"]),
+            (vec![&pattern], vec![&word], &["%C3%890%C3%A9"]),
+            (vec![&any], vec![&word], &["A"]),
+        ] {
+            let rivals = Rivals {
+                literals: vec![&known],
+                others,
+                ..Rivals::default()
+            };
+            let mut found = texts(&musts, &rivals, &Steps::default());
+            found.retain(|text| !literals.contains(text));
+            assert_eq!(found, expected, "{musts:?}");
         }
     }
 
