@@ -6,18 +6,20 @@
 //! it can serve at least one request with such a path, regardless of the requests that other
 //! operations serve.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bundle::ir::{self, Link, Segment};
 use diag::{Diagnostic, Sink, Span};
-use policy::Checked;
+use policy::endpoint::Endpoint;
 use policy::validation::Mode;
+use policy::{Checked, auth};
 
 use vocab::lints::{INVARIANT_WITHOUT_OPERATION, VIOLATED_INVARIANT};
 
 use crate::invariant_file::{Invariant, Require};
 use crate::wildcard::star;
-use crate::{Api, Settings, Valued};
+use crate::{Api, Settings, Valued, verifiers};
 
 /// Maximum number of findings about one invariant.
 const FINDINGS_MAX: usize = 20;
@@ -39,22 +41,36 @@ pub(crate) struct Subject<'a> {
     /// True if the key `validate` of the operation refuses requests that do not match its
     /// description.
     validates: bool,
-    pub(crate) upstreams: Vec<&'a str>,
+    /// Upstreams that receive requests, copies, authorization requests or tokens. The upstream of a
+    /// service that a policy or verifier names by a URL has the URL's origin as its name.
+    pub(crate) upstreams: Vec<Cow<'a, str>>,
     /// Servers (hosts and ports) of all upstreams, by the name of the upstream.
-    pub(crate) servers: &'a Servers<'a>,
+    pub(crate) servers: &'a Servers,
     timeout_ms: u64,
     max_body_bytes: Option<u64>,
 }
 
 /// Servers of upstreams, by the name of the upstream.
-pub(crate) type Servers<'a> = BTreeMap<&'a str, ir::Servers>;
+pub(crate) type Servers = BTreeMap<String, ir::Servers>;
 
-/// Servers of all upstreams of a project.
-pub(crate) fn servers<'a>(settings: &'a Settings, apis: &'a [Api]) -> Servers<'a> {
+/// Servers of all upstreams of a project, including those of services that policies and verifiers
+/// name by URLs.
+pub(crate) fn servers(settings: &Settings, apis: &[Api]) -> Servers {
     let own = apis.iter().flat_map(|api| &api.upstreams);
-    let all = settings.upstreams.iter().chain(own);
-    all.map(|one| (one.value.ir.name.as_str(), one.value.ir.servers()))
-        .collect()
+    let defined = settings.upstreams.iter().chain(own);
+    let defined = defined.map(|one| (one.value.ir.name.clone(), one.value.ir.servers()));
+    let own = apis.iter().flat_map(|api| &api.policies);
+    let policies = settings.policies.iter().chain(own);
+    let called = policies.flat_map(|one| one.value.checked.upstreams());
+    let called = called.map(str::to_owned);
+    let asked = verifiers::all(settings, apis).filter_map(|one| introspected(&one.value));
+    let origins = called.chain(asked).filter_map(|origin| {
+        let Endpoint { host, port, .. } = Endpoint::of(&origin)?;
+        let named = BTreeSet::from([ir::server(&host, port)]);
+        let can_be_any = false;
+        Some((origin, ir::Servers { named, can_be_any }))
+    });
+    defined.chain(origins).collect()
 }
 
 /// Reports each operation that violates an invariant, and invariants that select no operation.
@@ -126,7 +142,7 @@ fn report(
 pub(crate) fn subjects<'a>(
     settings: &'a Settings,
     api: &'a Api,
-    servers: &'a Servers<'a>,
+    servers: &'a Servers,
 ) -> Vec<Subject<'a>> {
     let described = api
         .operations
@@ -137,10 +153,15 @@ pub(crate) fn subjects<'a>(
             let item = api.spec.paths.get(path);
             let written = item.and_then(|item| item.operations.get(index));
             let tags = written.into_iter().flat_map(|written| &written.tags);
-            let mut upstreams = destinations(settings, api, &one.chain, &one.upstream.value);
+            let mut upstreams = destinations(
+                (settings, api),
+                (&one.chain, &one.security.value),
+                &one.upstream.value,
+            );
             let shares = one.forwarding.split.iter().flat_map(|split| split.shares());
-            upstreams.extend(shares.map(|share| share.upstream.as_str()));
-            upstreams.extend(one.forwarding.mirror.iter().map(|mirror| mirror.upstream()));
+            upstreams.extend(shares.map(|share| Cow::from(share.upstream.as_str())));
+            let mirror = one.forwarding.mirror.iter();
+            upstreams.extend(mirror.map(|mirror| Cow::from(mirror.upstream())));
             Subject {
                 api,
                 key: &one.key,
@@ -163,9 +184,13 @@ pub(crate) fn subjects<'a>(
             }
         });
     let rest = api.rest.iter().map(|one| {
-        let mut upstreams = destinations(settings, api, &one.chain, &one.upstream.value);
+        let mut upstreams = destinations(
+            (settings, api),
+            (&one.chain, &one.security.value),
+            &one.upstream.value,
+        );
         let shares = one.split.iter().flat_map(|split| split.shares());
-        upstreams.extend(shares.map(|share| share.upstream.as_str()));
+        upstreams.extend(shares.map(|share| Cow::from(share.upstream.as_str())));
         Subject {
             api,
             key: &one.key,
@@ -186,18 +211,46 @@ pub(crate) fn subjects<'a>(
     described.chain(rest).collect()
 }
 
-/// Upstreams to which the operation sends requests, copies of requests, or authorization requests.
+/// Upstreams to which the operation sends requests, copies of requests, authorization requests, or
+/// tokens (introspection). Key sets and the endpoints of logins are left out, because their requests
+/// contain nothing of the operation's requests.
 fn destinations<'a>(
-    settings: &'a Settings,
-    api: &'a Api,
-    chain: &'a [Valued<Link>],
+    (settings, api): (&'a Settings, &'a Api),
+    (chain, security): (&'a [Valued<Link>], &'a ir::Security),
     upstream: &'a str,
-) -> Vec<&'a str> {
+) -> Vec<Cow<'a, str>> {
     let steps = chain
         .iter()
         .filter_map(|link| policy(settings, api, &link.value));
     let steps = steps.flat_map(|policy| policy.checked.upstreams());
-    std::iter::once(upstream).chain(steps).collect()
+    let own = std::iter::once(upstream).chain(steps).map(Cow::from);
+    let schemes = security.uses().filter_map(|wanted| {
+        let mut all = api.schemes.iter();
+        all.find(|scheme| scheme.name == wanted.scheme)
+    });
+    let verifiers = schemes.filter_map(|scheme| verifiers::of_scheme(settings, api, scheme));
+    let asked = verifiers.filter_map(|verifier| {
+        let token = verifier.value.checked.token_verifier();
+        let token = token.and_then(|name| verifiers::named(settings, api, name));
+        introspected(&token.unwrap_or(verifier).value)
+    });
+    own.chain(asked.map(Cow::from)).collect()
+}
+
+/// Origin of the endpoint to which a verifier sends the tokens of requests. `None`: the verifier
+/// sends none.
+fn introspected(verifier: &ir::Verifier) -> Option<String> {
+    match &verifier.checked {
+        auth::Checked::Introspection(asked) => Endpoint::of(asked.url()).map(|one| one.origin),
+        auth::Checked::ApiKey(_)
+        | auth::Checked::Basic(_)
+        | auth::Checked::Jwt(_)
+        | auth::Checked::Mtls(_)
+        | auth::Checked::Dpop(_)
+        | auth::Checked::HmacSignature(_)
+        | auth::Checked::Oidc(_)
+        | auth::Checked::Declared(_) => None,
+    }
 }
 
 fn policy<'a>(settings: &'a Settings, api: &'a Api, link: &Link) -> Option<&'a ir::Policy> {
@@ -257,7 +310,7 @@ impl Invariant {
     /// True if the operation uses an upstream with one of the selected names, or an upstream with
     /// the same server. An upstream with another name therefore cannot bypass the invariant.
     pub(crate) fn fits_upstreams(&self, subject: &Subject<'_>) -> bool {
-        fits(&self.upstreams, &subject.upstreams)
+        fits(&self.upstreams, &subject.upstream_names())
             || same_server(subject, |name| any(&self.upstreams, name)).is_some()
     }
 
@@ -402,6 +455,11 @@ impl Invariant {
 // === impl Subject ===
 
 impl Subject<'_> {
+    /// Names of the upstreams.
+    fn upstream_names(&self) -> Vec<&str> {
+        self.upstreams.iter().map(Cow::as_ref).collect()
+    }
+
     /// Names of the listeners that serve the operation, sorted.
     pub(crate) fn listeners(&self) -> Vec<&str> {
         let mounts = self.api.mounts.iter();
@@ -457,7 +515,7 @@ impl Subject<'_> {
 /// Upstream of the operation that can reach the same server as a wanted upstream, and the name of
 /// the wanted upstream.
 fn same_server<'a>(
-    subject: &Subject<'a>,
+    subject: &'a Subject<'_>,
     is_wanted: impl Fn(&str) -> bool,
 ) -> Option<(&'a str, &'a str)> {
     let all = subject.servers;
@@ -465,10 +523,10 @@ fn same_server<'a>(
     wanted.find_map(|(other, its)| {
         let mut own = subject.upstreams.iter();
         let name = own.find(|name| {
-            let servers = all.get(**name);
+            let servers = all.get(name.as_ref());
             servers.is_some_and(|servers| !servers.named.is_disjoint(&its.named))
         })?;
-        Some((*name, *other))
+        Some((name.as_ref(), other.as_str()))
     })
 }
 

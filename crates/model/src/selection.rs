@@ -110,7 +110,7 @@ impl Selection {
     /// Adds an operation with the servers of its upstreams.
     fn add_upstreams(&mut self, subject: &Subject<'_>, of: &[&Invariant]) {
         let own = subject.upstreams.iter();
-        let own = own.filter_map(|name| subject.servers.get(name));
+        let own = own.filter_map(|name| subject.servers.get(name.as_ref()));
         let servers: BTreeSet<&String> = own.flat_map(|servers| &servers.named).collect();
         for request in requests(subject, |_| true) {
             for server in &servers {

@@ -561,3 +561,59 @@ fn other_name_of_a_server_evades_no_invariant() {
         assert!(count("https://PAY.example:8080/v1") > 0, "{selection}");
     }
 }
+
+#[test]
+fn urls_of_services_count_as_upstreams() {
+    const SCHEME: &str = "type: apiKey, in: header, name: X-Key, x-gateway: {auth: keys}";
+    let ask = "{kind: introspection, url: \"URL\", client_id: gw, client_secret: \"${env:GWS}\"}";
+    let proof = format!("{{kind: dpop, token: tokens}}, tokens: {ask}");
+    let bearer = "type: http, scheme: bearer, x-gateway: {auth: keys}";
+    for (from, to, scheme) in [
+        (
+            "mark: {",
+            "ask: {kind: forward_auth, url: \"URL\"}, mark: {",
+            SCHEME,
+        ),
+        ("{kind: api_key}", ask, bearer),
+        (
+            "{kind: api_key}",
+            &proof,
+            "type: http, scheme: dpop, x-gateway: {auth: keys}",
+        ),
+    ] {
+        for (selection, require) in [
+            ("{upstreams: [pay]}", "{unreachable: true}"),
+            (ALL, "{not_upstreams: [pay]}"),
+            (ALL, "{upstreams: [orders, \"https://other.*\"]}"),
+        ] {
+            let count = |url: &str| {
+                let rule = format!("- {{name: one, where: {selection}, require: {require}}}\n");
+                let project = with_invariants(&rule);
+                let pay = "upstreams: {pay: {targets: {a: {url: \"http://pay.example:8080\"}}}, ";
+                project.edit("gateway.yaml", "upstreams: {", pay);
+                project.edit("gateway.yaml", from, &to.replace("URL", url));
+                if to.contains("ask: {") {
+                    project.edit("gateway.yaml", "[mark]", "[mark, ask]");
+                } else {
+                    project.edit("gateway.yaml", "consumers:\n  acme: {keys: [{sha256: 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08}]}\n", "");
+                }
+                project.edit("orders.yaml", SCHEME, scheme);
+                let ended = project.run(&["lint", "--format", "concise"]);
+                let faults = ended.out.lines().filter(|line| line.contains("error"));
+                let (own, other): (Vec<&str>, Vec<&str>) =
+                    faults.partition(|line| line.contains("violates the invariant `one`"));
+                assert!(other.is_empty(), "{other:?}");
+                own.len()
+            };
+            assert_eq!(
+                count("https://other.example:8080/x"),
+                0,
+                "{to} {selection} {require}"
+            );
+            assert!(
+                count("https://PAY.example:8080/x") > 0,
+                "{to} {selection} {require}"
+            );
+        }
+    }
+}
