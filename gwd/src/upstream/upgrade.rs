@@ -28,6 +28,9 @@ use crate::upstream::socket::UpstreamSocket;
 use crate::upstream::transport::{self, Call, Incoming};
 use crate::upstream::{ExchangePermits, TargetSelection, TriedTargets};
 
+/// Reason of a failure: the response accepts the handshake, but not by the protocol.
+const INVALID: &str = "the upstream's response to the WebSocket handshake is not valid";
+
 /// Outcome of an upgrade request.
 pub(crate) enum Upgrade {
     /// The upstream has switched to WebSocket.
@@ -123,10 +126,7 @@ impl UpgradeHandshake<'_, '_> {
         }
         let (head, body) = (*response).into_parts();
         if !expected.is_met(&head.headers) {
-            return Err(Failure::because(
-                Kind::Protocol,
-                &"the upstream's response to the WebSocket handshake is not valid",
-            ));
+            return Err(Failure::because(Kind::Protocol, &INVALID));
         }
         let (socket, early) = body.into_switched().ok_or(Failure::new(Kind::Reset))?;
         Ok(self.switched(head.headers, Carrier::Socket(socket), early))
@@ -154,6 +154,7 @@ impl UpgradeHandshake<'_, '_> {
                 self.held.charge = lease.charge.take();
                 Ok(self.switched(head.headers, Carrier::Stream(stream), Bytes::new()))
             }
+            Answer::Invalid => Err(Failure::because(Kind::Protocol, &INVALID)),
             Answer::Declined(body) => {
                 let body = Incoming::Http2(body);
                 let response = Response::from_parts(head, body);

@@ -130,3 +130,42 @@ fn http2_upstream_without_websockets_is_reported() {
     assert!(client.head().starts_with("HTTP/1.1 101 "));
     assert!("hello".starts_with(&client.rest()));
 }
+
+/// An upstream that does not open a tunnel, but answers as to a GET, has not agreed to WebSocket.
+#[test]
+fn http2_response_with_an_end_is_no_tunnel() {
+    let counted = ("content-length", "5");
+    for (status, field, is_last) in [
+        (200, Some(counted), false),
+        (204, None, true),
+        (204, None, false),
+        (205, None, false),
+        (200, None, true),
+    ] {
+        let upstream = Http2Upstream::with(
+            with_tunnels(),
+            usize::MAX,
+            move |_, asked: ReceivedRequest| async move {
+                let (_request, mut respond) = asked;
+                let mut head = head(status);
+                if let Some((name, value)) = field {
+                    let value = http::HeaderValue::from_static(value);
+                    head.headers_mut().insert(name, value);
+                }
+                let mut stream = respond.send_response(head, is_last).unwrap();
+                if !is_last {
+                    pour(&mut stream, Bytes::from_static(b"hello")).await;
+                }
+            },
+        );
+        let served = upstream.behind(vec![op("GET", "/ws").websocket()]).serve();
+        let mut client = Client::connect(served.address);
+        client.send(HANDSHAKE);
+        let answer = client.answer();
+        assert_eq!(
+            (answer.status, answer.problem().as_str()),
+            (502, "upstream_protocol_error"),
+            "{status} {field:?} {is_last}"
+        );
+    }
+}

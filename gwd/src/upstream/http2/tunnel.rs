@@ -9,7 +9,8 @@ use std::task::{Context, Poll, ready};
 use bytes::{Buf as _, Bytes};
 use h2::ext::Protocol;
 use h2::{Ping, PingPong, Reason, RecvStream, SendStream};
-use http::{Method, Request, Response};
+use http::header::CONTENT_LENGTH;
+use http::{Method, Request, Response, StatusCode};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::{Call, Connection, Error, Exchange, Incoming, State, check_head, prepare};
@@ -19,6 +20,9 @@ use crate::message::body::RequestBody;
 /// Response to a request for a tunnel.
 pub(crate) enum Answer {
     Agreed(Tunnel),
+    /// The status is 2xx, but the stream is no tunnel: the response has a length, no content, or has
+    /// ended.
+    Invalid,
     Declined(Box<Incoming>),
 }
 
@@ -81,7 +85,14 @@ impl Connection {
         let response = answered.map_err(|error| call.exchange.state.judge(error))?;
         let exchange = call.exchange.again();
         let agreed = response.status().is_success();
+        let is_bounded = [StatusCode::NO_CONTENT, StatusCode::RESET_CONTENT]
+            .contains(&response.status())
+            || response.headers().contains_key(CONTENT_LENGTH);
         Ok(response.map(|receive| match agreed {
+            true if is_bounded || receive.is_end_stream() => {
+                send.send_reset(Reason::CANCEL);
+                Answer::Invalid
+            }
             true => Answer::Agreed(Tunnel::new(send, receive, exchange)),
             false => {
                 // Ignore an error: the stream may have ended already.
