@@ -40,7 +40,7 @@ use crate::upstream::proxy_header::Ends;
 use crate::upstream::send::{admit, admit_client, charge, report_connect};
 use crate::upstream::sharing::{Sharing, is_large};
 use crate::upstream::transport::{self, Incoming, Refused};
-use crate::upstream::{Service, TargetSelection, TriedTargets};
+use crate::upstream::{Service, TargetSelection, TriedTargets, is_cut_short};
 use crate::worker::{View, Worker};
 
 /// Maximum number of connections that are opened for one request to a service.
@@ -399,7 +399,10 @@ impl To<'_> {
     ) -> Result<Begun, Once> {
         let clock = self.worker.clock;
         let began_ns = clock.now_ns();
-        let is_late = self.is_late(since_ms, began_ns / 1_000_000);
+        // If the answer is then late, the failure counts against the limits of the upstream, not
+        // against the service.
+        let left_ms = self.until_ms.saturating_sub(began_ns / 1_000_000);
+        let is_late = is_cut_short(left_ms, self.until_ms.saturating_sub(since_ms));
         let host = &service.set.hosts[target];
         let _busy = host.busy();
         let settings = upstream.circuit_breaker.as_ref();
@@ -457,15 +460,6 @@ impl To<'_> {
             None if is_late => Err(Once::Outage(Outage::Overflow)),
             None => Err(Once::Outage(Outage::Timeout)),
         }
-    }
-
-    /// True if the wait for a connection, from `since_ms` to `sent_ms`, took at least a quarter of
-    /// the request's time. If the answer is then late, the failure counts against the limits of the
-    /// upstream, not against the service: clients can reach these limits while the service is
-    /// healthy.
-    fn is_late(&self, since_ms: u64, sent_ms: u64) -> bool {
-        let whole_ms = self.until_ms.saturating_sub(since_ms);
-        sent_ms.saturating_sub(since_ms).saturating_mul(4) >= whole_ms
     }
 }
 

@@ -330,12 +330,15 @@ impl<'s> Call<'_, 's> {
                 now_ms: self.seen_ns / 1_000_000,
             };
             let Some(target) = service.choose(&looking) else {
+                if self.tried.stop_avoiding() {
+                    continue;
+                }
                 // All targets were tried: start again, so that a retry may use a target a second
                 // time.
                 if std::mem::replace(&mut afresh, true) {
                     return Err(last.unwrap_or_else(|| service.no_target_failure()));
                 }
-                self.tried = TriedTargets::default();
+                self.tried.begin_round();
                 continue;
             };
             let pool = &service.pools[target];

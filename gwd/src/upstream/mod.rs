@@ -58,6 +58,13 @@ const UNREACHABLE_MS: u64 = 1_000;
 /// Maximum number of hosts that are tried for one request.
 const TRIED_MAX: usize = 16;
 
+/// True if an attempt begins with three quarters of its time or less, because of earlier attempts or
+/// of waiting for a connection. Clients can cause such waits while the host is healthy, so a timeout
+/// of the attempt says little about the host.
+pub(crate) fn is_cut_short(left_ms: u64, whole_ms: u64) -> bool {
+    left_ms.saturating_mul(4) <= whole_ms.saturating_mul(3)
+}
+
 /// Upstream on one worker, with its current hosts. Targets are indices into the host set.
 pub(crate) struct Service {
     pub(crate) common: Arc<Common>,
@@ -84,6 +91,9 @@ pub(crate) struct ExchangePermits {
 pub(crate) struct TriedTargets {
     targets: [u32; TRIED_MAX],
     count: usize,
+    /// Last target of a former round, in which all targets were tried. It is chosen only if there is
+    /// no other.
+    avoided: Option<u32>,
 }
 
 /// Inputs for the choice of a target.
@@ -282,7 +292,7 @@ impl ExchangePermits {
     }
 }
 
-// === impl Tried ===
+// === impl TriedTargets ===
 
 impl TriedTargets {
     pub(crate) fn is_empty(&self) -> bool {
@@ -306,8 +316,22 @@ impl TriedTargets {
         }
     }
 
+    /// Begins another round: all targets may be tried a second time, the last one only if there is
+    /// no other.
+    pub(crate) fn begin_round(&mut self) {
+        *self = Self {
+            avoided: self.targets[..self.count].last().copied(),
+            ..Self::default()
+        };
+    }
+
+    /// Allows the target that [`Self::begin_round`] excluded. False if no target is excluded.
+    pub(crate) fn stop_avoiding(&mut self) -> bool {
+        self.avoided.take().is_some()
+    }
+
     fn has(&self, target: usize) -> bool {
-        let tried = &self.targets[..self.count];
-        tried.iter().any(|one| *one as usize == target)
+        let mut tried = self.targets[..self.count].iter().chain(&self.avoided);
+        tried.any(|one| *one as usize == target)
     }
 }

@@ -269,7 +269,7 @@ impl<'a, 's> Call<'a, 's> {
                 timeout_ms: out.route.treatment.timeout_ms,
                 per_try_ms: retry.and_then(|retry| retry.times.per_try_ms),
                 until_ms: None,
-                hurried: false,
+                cut_short: false,
                 uploads: source.is_streamed(),
                 progress: source.progress(),
                 gate: None,

@@ -16,6 +16,7 @@ use crate::upstream::attempt::Reply;
 use crate::upstream::breaker_permits::sign;
 use crate::upstream::call_cx::CallCx;
 use crate::upstream::gathering::no_room_for_slow;
+use crate::upstream::is_cut_short;
 use crate::upstream::outlier::Sign;
 use crate::upstream::slow::{SlowShare, UploadCount};
 use crate::upstream::source::Source;
@@ -38,9 +39,8 @@ pub(super) struct Sending<'a> {
     /// Deadline of all attempts together, in milliseconds of the clock. With an upload, this time
     /// starts when the upload ends. `None` before that.
     pub(super) until_ms: Option<u64>,
-    /// True if less than half of the current attempt's time is left, because of earlier attempts or
-    /// of waiting for a connection.
-    pub(super) hurried: bool,
+    /// True if the current attempt began late; see [`is_cut_short`].
+    pub(super) cut_short: bool,
     /// True if the body is streamed.
     pub(super) uploads: bool,
     pub(super) progress: Option<Rc<Progress>>,
@@ -85,7 +85,7 @@ impl Sending<'_> {
     /// Sets the deadline of an attempt. Upload progress extends the deadline; the end of the upload
     /// sets it anew.
     pub(super) fn begin(&mut self, now_ms: u64) {
-        self.hurried = false;
+        self.cut_short = false;
         let at_ms = match (&self.progress, &self.gate) {
             (Some(_), Some(_)) => now_ms + CONTINUE_WAIT_MS.min(self.timeout_ms),
             (Some(progress), None) if !progress.done.get() => now_ms + self.transfer.idle_ms(),
@@ -94,7 +94,7 @@ impl Sending<'_> {
                 let whole_ms = self
                     .per_try_ms
                     .map_or(self.timeout_ms, |each_ms| each_ms.min(self.timeout_ms));
-                self.hurried = all_ms.saturating_sub(now_ms) < whole_ms / 2;
+                self.cut_short = is_cut_short(all_ms.saturating_sub(now_ms), whole_ms);
                 all_ms.min(now_ms.saturating_add(whole_ms))
             }
         };
@@ -207,7 +207,7 @@ impl Sending<'_> {
     /// Outcome of an attempt for outlier detection and circuit breakers. `None` if it says little
     /// about the host:
     ///
-    /// - a timeout of an attempt that had less than half of its time;
+    /// - a timeout of an attempt that began late ([`is_cut_short`]);
     /// - a failure or a 5xx status while the body is unfinished because of a slow client. Servers
     ///   limit the time of a body (`ReadTimeout`, `client_body_timeout`), so that a slow client can
     ///   cause this failure.
@@ -221,7 +221,7 @@ impl Sending<'_> {
     ) -> Option<Sign> {
         let sign = match outcome {
             Ok(reply) => Some(Sign::Status(reply.response.status().as_u16())),
-            Err(failure) if self.hurried && failure.kind == Kind::Timeout => None,
+            Err(failure) if self.cut_short && failure.kind == Kind::Timeout => None,
             Err(failure) => sign(failure.kind),
         };
         let is_result = |sign: &Sign| match sign {

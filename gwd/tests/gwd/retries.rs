@@ -55,6 +55,37 @@ fn failed_attempt_goes_to_another_host_with_count() {
     );
 }
 
+/// After all hosts were tried, a retry goes to a host other than the one that has just failed.
+#[test]
+fn retry_after_all_hosts_avoids_the_last_one() {
+    let order = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let host = |name: &'static str| {
+        let order = Arc::clone(&order);
+        Upstream::start(move |_, stream| {
+            use std::io::Write as _;
+            order.lock().unwrap().push(name);
+            let _gone = stream.write_all(b"HTTP/1.1 503 Told\r\ncontent-length: 0\r\n\r\n");
+            Then::Keep
+        })
+    };
+    let (a, b) = (host("a"), host("b"));
+    let mut shop = shop(a.address, vec![op("GET", "/a")]);
+    let mut main = service("main", &[a.address, b.address]);
+    main.retries = Some(retries(5, &[Condition::GatewayError]));
+    main.balance.lb = policy::upstream::Lb::Random;
+    shop.upstreams = vec![main];
+    let served = shop.serve();
+    for _ in 0..10 {
+        assert_eq!(get(served.address, "/a").status, 503);
+        let order = std::mem::take(&mut *order.lock().unwrap());
+        let is_other = |pair: &[&str]| pair[0] != pair[1];
+        assert!(
+            order.len() == 6 && order.windows(2).all(is_other),
+            "{order:?}"
+        );
+    }
+}
+
 #[test]
 fn retries_of_an_operation_override_its_upstream() {
     let status = Arc::new(AtomicUsize::new(500));
