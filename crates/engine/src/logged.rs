@@ -6,7 +6,7 @@ use std::ops::Range;
 use bundle::ir::Owns;
 use http::uri::PathAndQuery;
 use policy::RequestHead;
-use policy::logged::{LogForm, LoggedLocation, LoggedParameter};
+use policy::logged::{LogForm, LoggedLocation, LoggedParameter, user_information};
 
 use crate::{RouteRef, Snapshot};
 
@@ -64,10 +64,14 @@ impl Snapshot {
                 hides_query: false,
             };
         }
+        let mut path: Vec<_> = user_information(head.path()).collect();
         let Some(unknown) = &self.unknown_paths else {
-            return LoggedForms::default();
+            return LoggedForms {
+                path,
+                ..LoggedForms::default()
+            };
         };
-        let mut path = unknown.hidden_segments(head.path());
+        path.extend(unknown.hidden_segments(head.path()));
         if unknown.hides_paths() {
             let mut all = self.contenders(listener, head);
             if let Some(head) = without_final_slashes(head) {

@@ -133,7 +133,17 @@ fn credentials_never_reach_the_log() {
     get(served.address, "/query?shopkey=wrong-one&a=1");
     get(served.address, "/nothing?access_token=letmein");
     fetch(served.address, "GET", "/orders/1", "x-key: letmein\r\n");
-    lines(&path, 4);
+    // User information in targets that no operation describes.
+    for target in [
+        "/http://joe:letmein@h/x",
+        "http://joe:letmein@shop.example/nothing",
+        "/nothing/joe%3Aletmein%40h",
+        "/%00/joe:letmein@h",
+    ] {
+        let status = get(served.address, target).status;
+        assert!([400, 404].contains(&status), "{target}: {status}");
+    }
+    lines(&path, 8);
     let text = std::fs::read_to_string(&path).unwrap();
     assert!(
         !text.contains("letmein") && !text.contains("wrong-one"),

@@ -150,9 +150,40 @@ pub fn shown_path(
     shown
 }
 
+/// Parts of a path that may be the user information of a URL (`USER:PASSWORD@`): the text of a segment
+/// before its last `@`. Clients that use the gateway as a proxy, or build a URL twice, send it in a
+/// path that no operation describes.
+pub fn user_information(path: &str) -> impl Iterator<Item = (Range<usize>, LogForm)> {
+    let mut start = 0;
+    path.split('/').filter_map(move |segment| {
+        let from = start;
+        start += segment.len() + 1;
+        let length = segment.rfind('@').max(segment.rfind("%40"))?;
+        (length > 0).then_some((from..from + length, LogForm::Redact))
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn user_information_ends_at_the_last_at_sign() {
+        let hide = |_: LogForm, _: &str| REDACTED.to_owned();
+        for (path, expected) in [
+            ("/http://joe:secret@h/x", "/http://REDACTED@h/x"),
+            ("/https:/joe%3As%40cret%40h/x", "/https:/REDACTED%40h/x"),
+            ("//joe:p%40ss@h:80", "//REDACTED@h:80"),
+            ("/a:b@c@d/e@f", "/REDACTED@d/REDACTED@f"),
+            ("/@scope/name:x", "/@scope/name:x"),
+            ("/%40scope", "/%40scope"),
+            ("/", "/"),
+        ] {
+            let parts = user_information(path).collect();
+            let expected = expected.replace("REDACTED", REDACTED);
+            assert_eq!(shown_path(path, parts, hide), expected, "{path}");
+        }
+    }
 
     #[test]
     fn hashes_depend_on_key_and_decoded_value() {

@@ -4,7 +4,9 @@ mod form;
 mod query;
 mod redacted;
 
-pub use form::{HashKey, LogForm, LoggedLocation, LoggedParameter, REDACTED, shown_path};
+pub use form::{
+    HashKey, LogForm, LoggedLocation, LoggedParameter, REDACTED, shown_path, user_information,
+};
 pub use query::{is_secret_parameter, shown_query};
 pub use redacted::{
     ANY, Message, RedactedParameter, RedactedValue, redact_findings, segment, write_byte,

@@ -7,7 +7,9 @@ use engine::Decided;
 use http::{HeaderMap, HeaderValue, Method, header};
 use policy::auth::Fault;
 use policy::invalid::Invalid;
-use policy::logged::{LogForm, LoggedLocation, LoggedParameter, REDACTED, shown_path};
+use policy::logged::{
+    LogForm, LoggedLocation, LoggedParameter, REDACTED, shown_path, user_information,
+};
 use policy::threat::REFUSED;
 use policy::{Cx, NoValue, Reject, RequestHead};
 
@@ -98,7 +100,10 @@ impl Record {
             // in the path: redact the whole path.
             let view = self.stream.worker.current_view();
             let hides = view.is_some_and(|view| view.current().loaded.snapshot.hides_values());
-            let path = if hides { REDACTED } else { &*path };
+            let path = match hides {
+                true => REDACTED.to_owned(),
+                false => shown_path(&path, user_information(&path).collect(), hidden),
+            };
             text(out, "path", path.as_bytes());
         }
         number(out, "status", u64::from(self.status));
