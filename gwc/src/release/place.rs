@@ -213,6 +213,13 @@ fn store_folder(root: &Path, said: &str, argument: Option<&Path>) -> anyhow::Res
             ))
             .into());
         }
+        if is_git_folder(&part.as_os_str().to_string_lossy()) {
+            return Err(Failure::usage(format!(
+                "`release.store: {}` lies in a folder of Git; write another folder, or name it with --store",
+                said.escape_debug()
+            ))
+            .into());
+        }
         folder.push(part);
         if folder.is_symlink() {
             return Err(Failure::usage(format!(
@@ -224,6 +231,15 @@ fn store_folder(root: &Path, said: &str, argument: Option<&Path>) -> anyhow::Res
         }
     }
     Ok(root.join(said))
+}
+
+/// True if a file system may read this name as `.git`: also in another letter case, with dots and
+/// spaces at its end, as the short name of Windows, or with characters that HFS+ ignores.
+fn is_git_folder(name: &str) -> bool {
+    let seen = name.chars().filter(|c| !diag::text::is_invisible(*c));
+    let seen: String = seen.collect::<String>().to_ascii_lowercase();
+    let seen = seen.trim_end_matches([' ', '.']);
+    matches!(seen, ".git" | "git~1")
 }
 
 /// Opens the store at the folder on the command line, else at `release.store`.

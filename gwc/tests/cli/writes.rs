@@ -35,6 +35,32 @@ const APPLY: [&str; 6] = [
 ];
 
 #[test]
+fn store_in_a_folder_of_git_is_refused() {
+    let shop = Project::new();
+    let gateway = shop.read("gateway.yaml");
+    for store in [
+        ".git",
+        ".git/objects",
+        "a/.git/x",
+        ".GIT",
+        ".git.",
+        "git~1/x",
+        ".g\\u200cit",
+    ] {
+        let text = gateway.replace("store: releases", &format!("store: \"{store}\""));
+        shop.write("gateway.yaml", text);
+        for arguments in [&["build"][..], &APPLY, &["plan"], &["gc"], &["history"]] {
+            let ended = shop.run(arguments).with(64);
+            ended.contains("lies in a folder of Git");
+        }
+        assert!(!shop.file(".git").exists(), "{store}");
+    }
+    let text = gateway.replace("store: releases", "store: .github/releases");
+    shop.write("gateway.yaml", text);
+    shop.run(&["build"]).with(0);
+}
+
+#[test]
 fn store_outside_the_project_is_refused() {
     let outer = Project::empty();
     let shop = Project::new();
