@@ -179,3 +179,61 @@ fn other_files_are_named_and_leak_nothing_internal() {
         .with(1)
         .contains("refers to a part that is left out");
 }
+
+/// Names and descriptions of tags, and security schemes, of internal operations are not public.
+#[test]
+fn tags_and_schemes_of_internal_operations_are_left_out() {
+    let project = Project::bare();
+    project.write(
+        "api.yaml",
+        "openapi: 3.2.0
+info: {title: Orders, version: \"1\"}
+security: [{staff: []}]
+tags:
+- {name: orders, description: Everything about orders}
+- {name: admin, description: SECRET tools}
+- {name: all}
+- {name: open, parent: all}
+- {name: nobody}
+x-tagGroups:
+- {name: group, tags: [orders, admin]}
+paths:
+  /orders:
+    get: {tags: [orders, open], security: [{key: []}], responses: {}}
+    post: {tags: [admin, all], x-gateway: {internal: true}, responses: {}}
+components:
+  securitySchemes:
+    key: {type: apiKey, in: header, name: X-Key}
+    staff: {type: http, scheme: basic, description: SECRET realm}
+",
+    );
+    let public = project
+        .run(&["strip", "api.yaml", "--format", "json"])
+        .with(0)
+        .out;
+    let public: serde_json::Value = serde_json::from_str(&public).unwrap();
+    let names = |list: &serde_json::Value| -> Vec<String> {
+        let tags = list.as_array().unwrap().iter();
+        tags.map(|tag| tag["name"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    assert_eq!(names(&public["tags"]), ["orders", "all", "open", "nobody"]);
+    assert_eq!(
+        public["x-tagGroups"][0]["tags"],
+        serde_json::json!(["orders"])
+    );
+    assert!(public.get("security").is_none(), "{public}");
+    assert!(!public.to_string().contains("SECRET"), "{public}");
+    let yaml = project.run(&["strip", "api.yaml"]).with(0).out;
+    assert!(
+        !yaml.contains("SECRET") && !yaml.contains("admin"),
+        "{yaml}"
+    );
+    // Without an internal operation, everything stays.
+    project.edit("api.yaml", ", x-gateway: {internal: true}", "");
+    let all = project.run(&["strip", "api.yaml"]).with(0).out;
+    assert!(
+        all.contains("SECRET tools") && all.contains("SECRET realm"),
+        "{all}"
+    );
+}

@@ -1,11 +1,12 @@
 //! Public form of an OpenAPI document, without the settings of the gateway.
 //!
-//! `x-gateway` keys, `internal` operations, and components used only by these are left out. The
+//! `x-gateway` keys, `internal` operations, and components and tags used only by these are left out. The
 //! tree is not changed: [`Removed`] lists the entries to leave out, and [`mod@write`] writes all
 //! others.
 
 mod reach;
 mod swagger;
+mod unused;
 pub mod write;
 
 pub(crate) use reach::local as resolved;
@@ -24,10 +25,11 @@ const KEY: &str = "x-gateway";
 /// Prefix of extension keys that are private to the gateway.
 const PRIVATE: &str = "x-gateway-ext-";
 
-/// Map entries that are left out, by map and key.
+/// Map entries that are left out, by map and key, and list items that are left out.
 #[derive(Debug, Default)]
 pub struct Removed {
     entries: HashMap<NodeId, HashSet<Box<str>>>,
+    items: HashSet<NodeId>,
 }
 
 /// Result of [`strip`].
@@ -90,6 +92,7 @@ pub fn strip(files: &Files, document: &Document) -> Result<Stripped, Unfit> {
     for (map, key) in &marks.keys {
         removed.add(*map, key);
     }
+    unused::remove(root, &mut removed);
     reach::remove_unused(root, &outside, &mut removed);
     links(root, &marks.links, &mut removed);
     if let Some(reference) = reach::dangling(root, &removed) {
@@ -110,6 +113,16 @@ impl Removed {
 
     fn add(&mut self, map: NodeRef<'_>, key: &str) {
         self.entries.entry(map.id()).or_default().insert(key.into());
+    }
+
+    fn add_item(&mut self, item: NodeRef<'_>) {
+        self.items.insert(item.id());
+    }
+
+    /// Returns the items of a list that are kept.
+    pub fn items<'n>(&self, list: NodeRef<'n>) -> impl Iterator<Item = NodeRef<'n>> {
+        list.items()
+            .filter(move |item| !self.items.contains(&item.id()))
     }
 
     /// Returns the entries of a map that are kept.

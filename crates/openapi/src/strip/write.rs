@@ -53,7 +53,7 @@ impl<'r> Out<'r> {
     }
 
     fn has_entries(&self, node: NodeRef<'_>) -> bool {
-        self.removed.left(node).next().is_some() || node.items().next().is_some()
+        self.removed.left(node).next().is_some() || self.removed.items(node).next().is_some()
     }
 
     /// Writes a map or list on separate lines, the first of which has already been indented. Writes
@@ -74,7 +74,7 @@ impl<'r> Out<'r> {
             }
             Kind::List(_) if self.has_entries(node) => {
                 let mut first = true;
-                for item in node.items() {
+                for item in self.removed.items(node) {
                     if !std::mem::take(&mut first) {
                         self.line(indent)?;
                     }
@@ -129,7 +129,7 @@ impl<'r> Out<'r> {
             Kind::List(_) if self.has_entries(node) => {
                 self.add("[")?;
                 let mut first = true;
-                for item in node.items() {
+                for item in self.removed.items(node) {
                     if !std::mem::take(&mut first) {
                         self.add(",")?;
                     }
