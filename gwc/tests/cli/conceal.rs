@@ -526,3 +526,77 @@ fn untracked_link_is_no_trust_or_plan_file() {
         fs::rename(elsewhere.file(name), project.file(name)).expect("there is room");
     }
 }
+
+/// A plan compares and prints the entries of trust.json only if Git tracks the file, also behind a
+/// link.
+#[test]
+fn plan_of_an_untracked_trust_file_shows_no_values() {
+    let project = committed();
+    let trust = project.read("trust.json");
+    let mut changed: serde_json::Value = serde_json::from_str(&trust).expect("JSON");
+    changed["keys"][0]["owner"] = SECRET.into();
+    let changed = changed.to_string();
+    let is_shown = || {
+        let shown = ["human", "json", "markdown", "github"].map(|format| {
+            let ended = project.run(&["plan", "--against", "git:HEAD", "--format", format]);
+            ended.out.contains(SECRET) || ended.err.contains(SECRET)
+        });
+        shown.contains(&true)
+    };
+    project.write("trust.json", &changed);
+    assert!(is_shown(), "of a tracked file");
+    git(project.path(), &["rm", "-q", "--cached", "trust.json"]);
+    git(project.path(), &["commit", "-q", "-m", "no trust"]);
+    assert!(!is_shown(), "of an untracked file");
+    // A link to an untracked file, inside and outside the project; first untracked, then tracked.
+    let elsewhere = Project::empty();
+    elsewhere.write("trust.json", &changed);
+    project.write("other.json", &changed);
+    for target in [project.file("other.json"), elsewhere.file("trust.json")] {
+        fs::remove_file(project.file("trust.json")).expect("it is there");
+        std::os::unix::fs::symlink(&target, project.file("trust.json")).expect("room");
+        assert!(!is_shown(), "behind an untracked link");
+    }
+    fs::remove_file(project.file("trust.json")).expect("it is there");
+    std::os::unix::fs::symlink("other.json", project.file("trust.json")).expect("room");
+    git(project.path(), &["add", "trust.json"]);
+    git(project.path(), &["commit", "-q", "-m", "a link"]);
+    assert!(!is_shown(), "behind a tracked link");
+}
+
+#[test]
+fn results_of_an_untracked_test_file_have_no_text() {
+    let project = committed();
+    let gateway = project.read("gateway.yaml");
+    project.write("gateway.yaml", format!("{gateway}tests: [tests/*.yaml]\n"));
+    commit(&project, "tests");
+    fs::create_dir(project.file("tests")).expect("there is room");
+    project.write(
+        "tests/new.yaml",
+        format!(
+            "- {{name: {SECRET}, request: GET http://127.0.0.1:8080/{SECRET}, expect: {{operation: orders/{SECRET}}}}}\n\
+             - {{name: of {SECRET}, request: GET http://127.0.0.1:8080/{SECRET}, expect: {{sent: {{headers: {{x-{SECRET}: a}}}}}}}}\n"
+        ),
+    );
+    let run = |more: &[&str]| {
+        let formats = ["human", "json", "junit", "tap"];
+        formats.map(|format| {
+            project
+                .run(&[&["test", "--format", format], more].concat())
+                .with(1)
+        })
+    };
+    for ended in run(&[]) {
+        let shown = ended.out.contains(SECRET) || ended.err.contains(SECRET);
+        assert!(!shown, "{ended:?}");
+        assert!(ended.out.contains("tests/new.yaml"), "{ended:?}");
+    }
+    // A file that the user names, or that Git tracks, is shown.
+    for ended in run(&["tests/new.yaml"]) {
+        assert!(ended.out.contains(SECRET), "{ended:?}");
+    }
+    git(project.path(), &["add", "tests/new.yaml"]);
+    for ended in run(&[]) {
+        assert!(ended.out.contains(SECRET), "{ended:?}");
+    }
+}

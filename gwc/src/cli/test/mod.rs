@@ -2,11 +2,13 @@
 //! (`--against`), and compares the results with the expected ones.
 
 mod against;
+mod concealed;
 mod human;
 mod json;
 mod junit;
 mod tap;
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 use self::against::AgainstOptions;
@@ -100,7 +102,7 @@ struct Results<'a> {
 
 /// Test with its outcomes.
 struct TestResult<'a> {
-    case: &'a TestCase,
+    case: Cow<'a, TestCase>,
     place: Place,
     outcomes: Vec<Outcome>,
     /// Source locations of the failures, in the order of `outcomes`.
@@ -224,6 +226,11 @@ fn results<'a>(
         unseen: 0,
         folder,
     };
+    // A file that the command line names is shown.
+    let hidden = match args.files.is_empty() {
+        true => compiled.files.concealed(),
+        false => Vec::new(),
+    };
     for case in selected {
         let (outcomes, skipped) = match &against {
             None => (runner.run(case).map_err(bug)?, None),
@@ -239,13 +246,19 @@ fn results<'a>(
         }
         let at = |span: Span| Place::of(&compiled.files.sources, span);
         let failures = outcomes.iter().flat_map(|outcome| &outcome.failures);
-        results.tests.push(TestResult {
-            case,
+        let result = TestResult {
+            case: Cow::Borrowed(case),
             place: at(case.name.span),
             failures: failures.map(|failure| at(failure.span)).collect(),
             outcomes,
             skipped,
-        });
+        };
+        results
+            .tests
+            .push(match hidden.contains(&case.name.span.file) {
+                true => concealed::without_text(result),
+                false => result,
+            });
     }
     Ok(results)
 }
