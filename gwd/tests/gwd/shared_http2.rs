@@ -113,10 +113,11 @@ fn slow_readers_do_not_hold_up_other_responses() {
     eventually("all responses are under way", || {
         begun.load(Ordering::SeqCst) == readers.len()
     });
-    // The responses have used up the flow-control windows of nearly all streams.
-    let windows = f64::from(11 * (64 << 10));
+    // The responses have used up the flow-control windows of nearly all streams. The window of a
+    // stream is 64 KiB. Up to half of it may be uncounted, because the stream's window update is
+    // still pending.
     eventually("responses wait for their readers", || {
-        served.metric("gwd_buffered_bytes", &[]) >= windows
+        served.metric("gwd_buffered_bytes", &[]) > 11.0 * 3e4
     });
     for _ in 0..3 {
         assert_eq!(get(served.address, "/a").status, 200);

@@ -155,6 +155,36 @@ fn is_up(gwd: &Gateway) -> bool {
     gwd.metrics().sum("gwd_store_up", &["shared"]) == 1.0
 }
 
+/// Number of calls to the store that were late or failed, or that no gateway made because of a
+/// former one.
+fn outages(gateways: &[&Gateway]) -> f64 {
+    let of = |gwd: &&Gateway| {
+        let metrics = gwd.metrics();
+        let calls = |outcome| metrics.sum("gwd_policy_calls_total", &["kind=\"store\"", outcome]);
+        ["\"timeout\"", "\"failed\"", "\"circuit_open\""]
+            .map(calls)
+            .iter()
+            .sum::<f64>()
+    };
+    gateways.iter().map(of).sum()
+}
+
+/// Repeats a scenario until no call to the store is late while it runs. A call has 20 ms, which a
+/// busy machine can exceed. The scenario begins with an empty store.
+fn undisturbed<T>(gateways: &[&Gateway], server: &Server, mut run: impl FnMut() -> T) -> T {
+    wait::until("no call to the store is late", || {
+        for gwd in gateways {
+            wait::until("the store counts", || {
+                (ask(gwd).1.is_none() && is_up(gwd)).then_some(())
+            });
+        }
+        server.ask(&["FLUSHALL"]);
+        let before = outages(gateways);
+        let result = run();
+        (outages(gateways) == before).then_some(result)
+    })
+}
+
 fn admitted(gateways: &[&Gateway], each: usize) -> usize {
     std::thread::scope(|scope| {
         let asked = gateways
@@ -215,10 +245,9 @@ fn gateways_share_one_quota_exactly() {
         server.ask(&["FLUSHALL"]);
         let project = project(&upstream, limit, "closed");
         let gateways = [(); 3].map(|()| gateway(&project, &server));
-        server.ask(&["FLUSHALL"]);
-        let [a, b, c] = gateways.each_ref();
-        assert_eq!(admitted(&[a, b, c], 40), 60, "{limit}");
-        assert_eq!(ask(a), (429, None), "{limit}");
+        let all = gateways.each_ref();
+        let answers = undisturbed(&all, &server, || (admitted(&all, 40), ask(all[0])));
+        assert_eq!(answers, (60, (429, None)), "{limit}");
         let keys = server.ask(&["KEYS", "stores:{*"]);
         assert_eq!(keys.lines().count(), 1, "{keys}");
         let ttl: i64 = server.ask(&["TTL", &keys]).parse().expect("a time to live");
@@ -240,13 +269,14 @@ fn gateways_share_one_rate_at_twice_the_limit() {
         "closed",
     );
     let gateways = [(); 3].map(|()| gateway(&project, &server));
+    let before = outages(&gateways.each_ref());
     let (seconds, sent, admitted) = open_loop(&gateways, Duration::from_secs(4));
     let most = (100.0 * seconds).mul_add(1.01, 10.0);
     assert!(admitted <= most + 1.0, "{admitted} of {sent}, {most}");
-    // A slow machine cannot send more requests than the limit. Then only the upper bound is
-    // checked.
+    // A slow machine cannot send more requests than the limit, or some calls to the store are late,
+    // so that gateways refuse requests. Then only the upper bound is checked.
     let least = (100.0 * seconds) * 0.99 - 3.0;
-    if sent > 150.0 * seconds && gateways.iter().all(is_up) {
+    if sent > 150.0 * seconds && outages(&gateways.each_ref()) == before {
         assert!(admitted >= least, "{admitted} of {sent}, {least}");
     }
 }
@@ -382,18 +412,29 @@ fn refused_request_returns_its_tokens_to_the_store() {
     project.write("gateway.yaml", text);
     project.apply();
     let gwd = gateway(&project, &server);
-    server.ask(&["FLUSHALL"]);
-    let ask = |key: &str| {
-        gwd.ask(&format!("GET /a HTTP/1.1\nhost: h\nx-k: {key}"))
-            .status
-    };
-    assert_eq!(ask("a"), 200);
-    for _ in 0..5 {
-        assert_eq!(ask("a"), 429, "the rate limit");
-    }
-    wait::until("the tokens are returned", || {
-        let key = server.ask(&["KEYS", "stores:{*"]);
-        server.ask(&["GET", &key]).ends_with(":1").then_some(())
+    let mut round = 0;
+    let statuses = undisturbed(&[&gwd], &server, || {
+        round += 1;
+        let ask = |key: &str| {
+            let request = format!("GET /a HTTP/1.1\nhost: h\nx-k: {key}{round}");
+            gwd.ask(&request).status
+        };
+        let statuses = ["a"; 6].map(ask);
+        // Without a late call, the store has one token when the others are returned.
+        let before = outages(&[&gwd]);
+        wait::until("the tokens are returned", || {
+            let key = server.ask(&["KEYS", "stores:{*"]);
+            let is_returned = server.ask(&["GET", &key]).ends_with(":1");
+            (is_returned || statuses.contains(&503) || outages(&[&gwd]) > before).then_some(())
+        });
+        (statuses, ["b", "c", "d"].map(ask))
     });
-    assert_eq!([ask("b"), ask("c"), ask("d")], [200, 200, 429]);
+    let refused = 429;
+    assert_eq!(
+        statuses,
+        (
+            [200, refused, refused, refused, refused, refused],
+            [200, 200, refused]
+        )
+    );
 }

@@ -154,11 +154,15 @@ fn flushed_scripts_are_loaded_again() {
     let (upstream, server) = (Upstream::start(), Server::start(&[]));
     let project = project(&upstream, "kind: rate_limit, limit: 9/d", "closed");
     let gwd = gateway(&project, &server);
-    for _ in 0..3 {
-        server.ask(&["SCRIPT", "FLUSH"]);
-        assert_eq!(ask(&gwd), (200, None));
-    }
-    assert!(is_up(&gwd) && !gwd.log().contains("does not answer"));
+    // A script that the server does not know is no outage.
+    let answers = undisturbed(&[&gwd], &server, || {
+        [(); 3].map(|()| {
+            server.ask(&["SCRIPT", "FLUSH"]);
+            ask(&gwd)
+        })
+    });
+    assert_eq!(answers, [(); 3].map(|()| (200, None)));
+    assert!(is_up(&gwd));
 }
 
 #[test]
@@ -170,9 +174,8 @@ fn flushed_store_begins_again() {
     let project = project(&upstream, "kind: rate_limit, limit: 2/d", "closed");
     let gwd = gateway(&project, &server);
     for _ in 0..2 {
-        server.ask(&["FLUSHALL"]);
-        let statuses = [(); 3].map(|()| ask(&gwd));
-        assert_eq!(statuses, [(200, None), (200, None), (429, None)]);
+        let answers = undisturbed(&[&gwd], &server, || [(); 3].map(|()| ask(&gwd)));
+        assert_eq!(answers, [(200, None), (200, None), (429, None)]);
     }
 }
 
