@@ -81,6 +81,12 @@ pub enum Direction {
     /// Boolean setting, default `false`. `true` admits requests that are refused otherwise:
     /// enabling it is `weaken`.
     Opens,
+    /// Boolean setting, default `false`. `true` serves requests that are refused otherwise: enabling
+    /// it is `weaken`, and disabling it is `break`.
+    Serves,
+    /// Value on which clients depend, such as the status of an error response. Any change is
+    /// `break`.
+    Breaks,
     /// Set of values. Each additional value admits more requests. The field holds the set that
     /// applies if the setting is absent.
     Each(&'static [&'static str]),

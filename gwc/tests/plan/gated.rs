@@ -605,7 +605,7 @@ fn merged_slashes_and_tunnels_weaken() {
         )
     };
     for (more, classes) in [
-        (", websocket: true", ("weaken", "strengthen")),
+        (", websocket: true", ("weaken", "break")),
         (", stream: true", ("relax", "tighten")),
         (", streams: close", ("strengthen", "weaken")),
     ] {
@@ -615,6 +615,25 @@ fn merged_slashes_and_tunnels_weaken() {
             (GATEWAY, &old),
             (GATEWAY, &new),
             classes,
+        );
+    }
+}
+
+/// Clients handle the status of an error, for example 401 by a login.
+#[test]
+fn changed_status_of_errors_breaks_clients() {
+    let errors =
+        |status: &str| format!("errors: {{credential_missing: {{{status}}}}}\nupstreams:\n");
+    let with = |status: &str| edit(GATEWAY, "upstreams:\n", &errors(status));
+    for (old, new) in [
+        (with("status: 401"), with("status: 404")),
+        (with("body: x"), with("body: x, status: 403")),
+    ] {
+        both(
+            "gateway-setting-changed",
+            (&old, DOCUMENT),
+            (&new, DOCUMENT),
+            ("break", "break"),
         );
     }
 }

@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use policy::changes::Absent::{self, Is, NoLimit, Unknown};
 use policy::changes::Direction::{
-    Access, Callers, Each, Either, Hides, Holds, Less, More, MoreOrOff, Moves, Names, Off, On,
-    Opens, Other, Protects, Rewritten, Shares, Status, Until,
+    Access, Breaks, Callers, Each, Either, Hides, Holds, Less, More, MoreOrOff, Moves, Names, Off,
+    On, Opens, Other, Protects, Rewritten, Serves, Shares, Status, Until,
 };
 use policy::declared::{Scalar, Settings, Value as Written};
 use serde_json::Value;
@@ -126,6 +126,12 @@ pub(super) fn settings(
                 Class::Tighten => Class::Strengthen,
                 other => other,
             },
+            Serves => match flag(was, is) {
+                Class::Relax => Class::Weaken,
+                Class::Tighten => Class::Break,
+                other => other,
+            },
+            Breaks => Class::Break,
             Each(absent) => each(was, is, absent),
             Callers => match (was, is) {
                 (None, Some(_)) => Class::Relax,

@@ -8,8 +8,8 @@
 use policy::change_rows;
 use policy::changes::Absent::{Is, NoLimit, Unknown};
 use policy::changes::Direction::{
-    self, Access, Callers, Each, Either, Hides, Holds, Less, More, MoreOrOff, Moves, Names, Off,
-    On, Opens, Other, Protects, Rewritten, Shares, Status, Until,
+    self, Access, Breaks, Callers, Each, Either, Hides, Holds, Less, More, MoreOrOff, Moves, Names,
+    Off, On, Opens, Other, Protects, Rewritten, Serves, Shares, Status, Until,
 };
 use policy::changes::{Changes, Row};
 
@@ -132,7 +132,7 @@ pub(super) static OPERATION: Table = Table {
         "validate"."request": Access; "validate"."response": Access;
         "undeclared_params": Access;
         "cost": Less(Is(1)); "retries"."attempts": More(Is(1)); "idempotent": On;
-        "stream": On; "websocket": Opens; "streams": Protects; "override_fields"."*": Opens;
+        "stream": On; "websocket": Serves; "streams": Protects; "override_fields"."*": Opens;
         "parameters"."header"."*"."forward": Access; "parameters"."*"."*"."forward": Protects;
         "parameters"."*"."*"."log": Hides;
         "redact"."*": Protects;
@@ -155,6 +155,7 @@ pub(super) static API: Table = Table {
     rows: change_rows! {
         "schemas"."*"."limits"."depth": More(NoLimit); "schemas"."*"."limits"."items": More(NoLimit);
         "schemas"."*"."limits"."bytes": More(NoLimit);
+        "errors"."*"."status": Breaks;
     },
     groups: &[],
 };
@@ -162,7 +163,7 @@ pub(super) static API: Table = Table {
 /// Settings of the whole gateway.
 pub(super) static GATEWAY: Table = Table {
     id: "gateway-setting-changed",
-    rows: &[],
+    rows: change_rows! { "errors"."*"."status": Breaks; },
     groups: &[],
 };
 
@@ -188,10 +189,9 @@ impl Table {
             // A row also covers the keys below its path, unless it compares a single value.
             let length = match row.direction {
                 Access | Either | Moves | Other | Shares => row.path.len() <= path.len(),
-                More(_) | MoreOrOff(_) | Less(_) | Holds(_) | On | Off | Opens | Each(_)
-                | Protects | Hides | Names | Status | Rewritten | Until | Callers => {
-                    row.path.len() == path.len()
-                }
+                More(_) | MoreOrOff(_) | Less(_) | Holds(_) | On | Off | Opens | Serves
+                | Breaks | Each(_) | Protects | Hides | Names | Status | Rewritten | Until
+                | Callers => row.path.len() == path.len(),
             };
             length
                 && same
