@@ -11,6 +11,10 @@ const UNCLASSIFIED: &str = "unclassified";
 /// of any class, so it trips every gate.
 pub(crate) const NOT_COMPARED: &str = "paths-not-compared";
 
+/// Id of the line for a witness that does not show its change. Another line of the plan is then
+/// wrong, so it trips every gate.
+pub(crate) const SELF_CHECK: &str = "self-check-failed";
+
 impl Plan {
     /// Gates that the plan trips, each with the fingerprints of its unacknowledged changes.
     #[must_use]
@@ -36,7 +40,7 @@ impl Change {
         let stands_for = || self.stands_for.iter().any(|class| class.trips(gate));
         self.class.trips(gate)
             || stands_for()
-            || [UNCLASSIFIED, NOT_COMPARED].contains(&self.id)
+            || [UNCLASSIFIED, NOT_COMPARED, SELF_CHECK].contains(&self.id)
             || gate == model::rules::GATE && self.section == Section::Rules
     }
 }

@@ -122,6 +122,7 @@ pub fn compare(old: Option<&Side>, new: &Side) -> Result<Plan, engine::BuildErro
     if !same_meaning {
         plan.stages.end("equality");
         meaning(old, new, &mut plan)?;
+        plan.report_bugs();
     }
     plan.stages.end("details");
     match (old.map(|side| &side.source), &new.source) {
@@ -234,6 +235,24 @@ fn bare(bundle: Digest, half: remainder::ComparedSide) -> Side {
 }
 
 impl Plan {
+    /// Adds a line for each witness that does not show its change.
+    fn report_bugs(&mut self) {
+        let lines = self.bugs.iter().map(|bug| {
+            let mut change = Change::new(
+                Section::Security,
+                Class::Incomparable,
+                gates::SELF_CHECK,
+                "self-check",
+                serde_json::Value::Null,
+                bug.as_str().into(),
+            );
+            change.why_none = Some("this is a bug in gwc; report it");
+            change.bound = format!("{:?} {}", self.old.map(|old| old.to_string()), self.new);
+            change
+        });
+        self.changes.extend(lines);
+    }
+
     /// Creates a plan for two sides, without changes.
     fn of(old: Option<&Side>, new: &Side) -> Self {
         Self {

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use super::gates::SELF_CHECK;
 use super::{Plan, bound};
 use model::acknowledge::Acknowledgement;
 
@@ -225,6 +226,15 @@ impl Review {
     pub fn tripped(&self, plan: &Plan) -> Vec<(String, Vec<String>)> {
         let acknowledged: Vec<String> = self.acknowledged.keys().cloned().collect();
         plan.tripped(&self.gates, &acknowledged)
+    }
+
+    /// Messages about witnesses that do not show their change, without those that are acknowledged.
+    #[must_use]
+    pub fn unconfirmed<'p>(&self, plan: &'p Plan) -> Vec<&'p str> {
+        let lines = plan.changes.iter().filter(|change| {
+            change.id == SELF_CHECK && !self.acknowledged.contains_key(&change.fingerprint)
+        });
+        lines.filter_map(|change| change.new.as_str()).collect()
     }
 
     /// Fingerprints of the changes that block the release, in the order of the plan.

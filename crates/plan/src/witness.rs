@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use base64::Engine as _;
 use bundle::ir::{self, Gateway};
-use engine::Verdict;
+use engine::{ChainStep, Verdict};
 use policy::auth::mtls::Source;
 use policy::auth::{Checked, Place, dpop};
 use policy::declared::{Scalar, Settings, Value};
@@ -331,6 +331,31 @@ impl Draft {
             Verdict::Forward | Verdict::Reply(_) | Verdict::Ask(_) => false,
         });
         refused.unwrap_or(false)
+    }
+
+    /// True if a policy of the matched operation refuses the request, and not its security
+    /// requirement: a limit, or a check of something other than the caller.
+    pub(super) fn is_limited(&self, oracle: &Oracle) -> bool {
+        let asked = self.question(oracle).map(|question| {
+            oracle.ask(&question, |decided, _, _| {
+                let chain = decided.route.map(|route| &route.treatment.chain);
+                let last = decided.ran.checked_sub(1);
+                let step = chain.zip(last).and_then(|(chain, last)| chain.get(last));
+                matches!(decided.verdict, Verdict::Reject(_))
+                    && !is_ambiguous(decided)
+                    && matches!(step, Some(ChainStep::Filter(..)))
+            })
+        });
+        matches!(asked, Some(Ok(true)))
+    }
+
+    /// True if the listener refuses the request because of the size or number of its fields, or of
+    /// its target.
+    pub(super) fn is_too_large(&self, oracle: &Oracle) -> bool {
+        let asked = self
+            .question(oracle)
+            .map(|question| oracle.ask(&question, |_, _, _| ()));
+        matches!(asked, Some(Err(reject)) if matches!(reject.status, 414 | 431))
     }
 
     /// Builds the request, sent by the peer of the draft or by [`OUTSIDER`]. `None` if the gateway

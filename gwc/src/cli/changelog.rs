@@ -76,5 +76,6 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     for note in &plan.notes {
         say::note(note);
     }
+    super::plan::confirm(&plan, &review)?;
     Ok(Exit::OK)
 }

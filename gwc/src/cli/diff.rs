@@ -8,7 +8,7 @@ use clap::ValueEnum;
 use super::environments::{self, ComparedEnvironment};
 use super::limits::LimitOptions;
 use super::options::StoreOptions;
-use super::plan::compare;
+use super::plan::{compare, confirm};
 use super::progress;
 use super::review::PlanFormat;
 use super::say::{self, Context};
@@ -99,6 +99,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     if args.timings {
         say::note(&format!("timings: {}", stages.line()));
     }
+    confirm(&plan, &review)?;
     Ok(match args.fail_on {
         Some(what) if what.fails(&plan) => Exit::FINDINGS,
         Some(_) | None => Exit::OK,

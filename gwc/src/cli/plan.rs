@@ -23,7 +23,7 @@ use crate::release::{self, Place};
 use ::plan::environments::Pair;
 use ::plan::report::{Compared, Origin, Report, Subject};
 use ::plan::stages::Stages;
-use ::plan::{self, Class, Plan, Side, json};
+use ::plan::{self, Class, Plan, Review, Side, json};
 use model::compile::Compiled;
 use model::exit::{Exit, Failure};
 use model::rules::Rules;
@@ -145,6 +145,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     if args.timings {
         say::note(&format!("timings: {}", stages.line()));
     }
+    confirm(&plan, &review)?;
     let blocked = !review.tripped(&plan).is_empty();
     let changes = !plan.no_op || plan.count(Class::Rules) > 0;
     Ok(match (blocked, args.exit_code && changes) {
@@ -515,7 +516,7 @@ next change"
     }
 }
 
-/// Compares two versions. Fails if a witness does not show its change, which is a bug.
+/// Compares two versions.
 pub(super) fn compare(old: Option<&Side>, new: &Side) -> anyhow::Result<Plan> {
     checked_plan(plan::compare(old, new).map_err(|error| unbuilt(&error))?)
 }
@@ -529,19 +530,32 @@ pub(super) fn unbuilt(error: &engine::BuildError) -> Failure {
     )
 }
 
-/// Checks the witnesses of a plan, and classifies operations whose `sunset` has passed as of today.
+/// Returns an error if a witness does not show its change, and the line about it is not
+/// acknowledged. Call it after the plan is written: the plan names the other changes.
+pub(super) fn confirm(plan: &Plan, review: &Review) -> Result<(), Failure> {
+    match review.unconfirmed(plan).first() {
+        None => Ok(()),
+        Some(bug) => Err(unconfirmed(bug)),
+    }
+}
+
+/// Failure for a plan with a witness that does not show its change.
+pub(super) fn unconfirmed(bug: &str) -> Failure {
+    Failure::new(
+        Exit::BUG,
+        "bug",
+        format!(
+            "a line of the plan may be wrong or missing, which is a bug in gwc; report it; to go on, \
+acknowledge the line `self-check-failed`: {bug}"
+        ),
+    )
+}
+
+/// Classifies operations whose `sunset` has passed as of today.
 ///
 /// # Errors
-/// Returns an error if a witness does not show its change.
+/// Returns an error if a first release cannot be compared, because it has too many paths.
 pub(super) fn checked_plan(mut plan: Plan) -> anyhow::Result<Plan> {
-    if let Some(bug) = plan.bugs.first() {
-        return Err(Failure::new(
-            Exit::BUG,
-            "bug",
-            format!("the plan cannot be trusted, which is a bug in gwc; report it: {bug}"),
-        )
-        .into());
-    }
     match (plan.old, plan.too_large.first()) {
         (None, Some(problem)) => {
             return Err(Failure::new(Exit::INPUT, "too-large", problem.clone()).into());

@@ -22,6 +22,8 @@ pub(super) struct PlannedMove {
     pub(super) changes_rules: bool,
     /// Gates that block the move, each with the fingerprints of the changes that trip it.
     tripped: Vec<(String, Vec<String>)>,
+    /// First witness that does not show its change. `None` for a rollback, which it must not block.
+    unconfirmed: Option<String>,
     review: Review,
     folder: String,
 }
@@ -87,7 +89,10 @@ impl PlannedMove {
                 names.join(", ")
             ));
         }
+        let unconfirmed = review.unconfirmed(&plan).into_iter();
+        let mut unconfirmed = unconfirmed.filter(|_| stops == GateScope::Every);
         Ok(Self {
+            unconfirmed: unconfirmed.next().map(str::to_owned),
             json: json::document(&report),
             human,
             changes_rules: plan.count(Class::Rules) > 0,
@@ -109,6 +114,9 @@ impl PlannedMove {
 
     /// Returns an error if a gate blocks the move.
     pub(super) fn check_gates(&self) -> Result<(), Failure> {
+        if let Some(bug) = &self.unconfirmed {
+            return Err(plan::unconfirmed(bug));
+        }
         let gates: Vec<String> = self
             .tripped
             .iter()

@@ -1,7 +1,8 @@
 //! Single edits that change behaviour: exactly the expected class on exactly the expected
 //! operations.
 
-use plan::{Outcome, compare, ids};
+use model::acknowledge;
+use plan::{Outcome, Review, compare, ids};
 
 use crate::{DOCUMENT, GATEWAY, edit, lines, plan};
 
@@ -581,6 +582,22 @@ fn witness_without_a_difference_is_a_bug() {
             .iter()
             .all(|change| change.witness.is_none())
     );
+    // The plan names all changes, and a line about the failed check, which trips each gate until it
+    // is acknowledged.
+    assert_eq!(lines(&planted).len(), lines(&compared()).len() + 1);
+    let mut failed = planted.changes.iter();
+    let failed = failed.find(|change| change.id == "self-check-failed");
+    let failed = failed.expect("a line about the failed check");
+    let gates = ["relax".to_owned(), "move".to_owned()];
+    let acknowledged = std::slice::from_ref(&failed.fingerprint);
+    assert_eq!(planted.tripped(&gates, &[]).len(), 2);
+    assert_eq!(planted.tripped(&gates, acknowledged), []);
+    let acknowledgement = acknowledge::option(&format!("{}=reported", failed.fingerprint));
+    let acknowledgement = acknowledgement.expect("an acknowledgement");
+    for (given, unconfirmed) in [(vec![], 1), (vec![acknowledgement], 0)] {
+        let review = Review::new(&planted, Vec::new(), None, given, 0);
+        assert_eq!(review.unconfirmed(&planted).len(), unconfirmed);
+    }
 }
 
 #[test]

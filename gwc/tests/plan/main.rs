@@ -60,6 +60,7 @@ mod signatures;
 mod single;
 mod small_worlds;
 mod successors;
+mod unshown;
 mod variables;
 mod written;
 

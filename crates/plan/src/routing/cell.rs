@@ -422,7 +422,8 @@ impl<'a> Cells<'_, 'a> {
             true => self.differs(&cell, results),
             false => self.admitted_caller(&cell, &every, true, results),
         };
-        self.push(results, change, route, witness.clone(), NO_REQUEST);
+        let why_none = results.undecidable.unwrap_or(NO_REQUEST);
+        self.push(results, change, route, witness.clone(), why_none);
         // In a first release all operations are new, so only open ones get their own line. If a
         // policy refuses every caller, there is no access to report.
         if access.is_nobody() || self.sides.0.is_none() && !access.is_open() {
@@ -443,7 +444,7 @@ impl<'a> Cells<'_, 'a> {
         );
         let mut change = change;
         change.bound = before + &digest_of(self.sides.1, route) + &treated(self.sides, route);
-        self.push(results, change, route, witness, NO_REQUEST);
+        self.push(results, change, route, witness, why_none);
     }
 
     /// Reports requests that a route of the old side served and that are no longer served.

@@ -19,6 +19,22 @@ use model::lower::Lowered;
 /// Reason for a missing witness: the address filters refuse all addresses.
 const NO_ADDRESS: &str = "the address filters refuse every client address";
 
+/// Reason for a missing witness: a limit or check that has nothing to do with access refuses the
+/// example.
+const REFUSED: &str = "another policy refuses each example request";
+/// Reason for a missing witness: the engines do not confirm it.
+const UNCONFIRMED: &str = "the engines do not confirm the example, which is a bug in gwc";
+
+/// Request of a cell with its outcomes.
+struct Asked {
+    witness: Witness,
+    /// True if the engines select the operations that the cell expects.
+    owned: bool,
+    /// For each side, true if a policy of the operation refuses the request, and not the security
+    /// requirement.
+    refused: [bool; 2],
+}
+
 /// Side and route for which the credentials of a witness are built.
 struct Caller<'r, 'a> {
     route: &'r Route<'a>,
@@ -42,11 +58,13 @@ impl<'a> Cells<'_, 'a> {
         let caller = self.caller(cell.owners, opens, results)?;
         let security = &caller.route.treatment().security;
         let none = ir::Alternative::default();
+        let mut is_refused = false;
         for (index, tokens) in alternatives {
             let alternative = security.0.get(*index).unwrap_or(&none);
-            let Some((witness, owned)) = self.ask(cell, &caller, (alternative, *tokens)) else {
+            let Some(asked) = self.ask(cell, &caller, (alternative, *tokens)) else {
                 continue;
             };
+            let Asked { witness, owned, .. } = asked;
             let (inside, outside) = if opens {
                 (&witness.new, &witness.old)
             } else {
@@ -55,6 +73,10 @@ impl<'a> Cells<'_, 'a> {
             let served = |outcome: &Outcome| matches!(outcome, Outcome::Served { .. });
             if owned && served(inside) && !served(outside) {
                 return Some(witness);
+            }
+            if owned && asked.refused[usize::from(opens)] {
+                is_refused = true;
+                continue;
             }
             // The gateway refuses the path with 400 because of an escaped separator. Try the
             // credentials of the next alternative.
@@ -78,7 +100,11 @@ impl<'a> Cells<'_, 'a> {
             results
                 .bugs
                 .push(bug(&witness, &caller.route.operation.key));
+            results.undecidable = Some(UNCONFIRMED);
             return None;
+        }
+        if is_refused {
+            results.undecidable = Some(REFUSED);
         }
         None
     }
@@ -105,7 +131,7 @@ impl<'a> Cells<'_, 'a> {
             .iter()
             .chain(security.0.is_empty().then_some(&none));
         alternatives.into_iter().find_map(|alternative| {
-            let (witness, owned) = self.ask(cell, &caller, (alternative, None))?;
+            let Asked { witness, owned, .. } = self.ask(cell, &caller, (alternative, None))?;
             let (inside, outside) = match opens {
                 true => (&witness.new, &witness.old),
                 false => (&witness.old, &witness.new),
@@ -132,7 +158,7 @@ impl<'a> Cells<'_, 'a> {
             .iter()
             .chain(security.0.is_empty().then_some(&none));
         alternatives.into_iter().find_map(|alternative| {
-            let (witness, owned) = self.ask(cell, &caller, (alternative, None))?;
+            let Asked { witness, owned, .. } = self.ask(cell, &caller, (alternative, None))?;
             let (inside, outside) = match opens {
                 true => (&witness.new, &witness.old),
                 false => (&witness.old, &witness.new),
@@ -188,13 +214,15 @@ impl<'a> Cells<'_, 'a> {
             let caller = self.caller(cell.owners, opens, results)?;
             let security = &caller.route.treatment().security;
             for alternative in security.0.iter().chain([&none]) {
-                let Some((witness, owned)) = self.ask(cell, &caller, (alternative, None)) else {
+                let Some(asked) = self.ask(cell, &caller, (alternative, None)) else {
                     continue;
                 };
+                let Asked { witness, owned, .. } = asked;
                 if !owned {
                     results
                         .bugs
                         .push(bug(&witness, &caller.route.operation.key));
+                    results.undecidable = Some(UNCONFIRMED);
                     return None;
                 }
                 let served = |outcome: &Outcome| matches!(outcome, Outcome::Served { .. });
@@ -271,14 +299,14 @@ impl<'a> Cells<'_, 'a> {
     }
 
     /// Finds the smallest request of a cell with these credentials and evaluates it with the old
-    /// and the new engine. Returns the outcomes, and true if the engines select the operations
-    /// that the cell expects. `None` if no request of the cell can carry the credentials.
+    /// and the new engine. `None` if no request of the cell can carry the credentials, or if the
+    /// listener cannot receive it as it is.
     fn ask(
         &self,
         cell: &Cell,
         caller: &Caller<'_, 'a>,
         (alternative, tokens): (&ir::Alternative, Option<&Tokens>),
-    ) -> Option<(Witness, bool)> {
+    ) -> Option<Asked> {
         let auth = &caller.side.gateway.shared.auth;
         let schemes = &caller.route.api.schemes;
         let (sent, credentials) = credentials((alternative, tokens), schemes, auth);
@@ -315,7 +343,14 @@ impl<'a> Cells<'_, 'a> {
         if draft.target_bytes() as u64 > self.target_bytes_max() {
             return None;
         }
+        if self.merges_slashes() && draft.path.contains("//") {
+            return None;
+        }
         let engines = [self.engines.old.as_ref(), Some(&self.engines.new)];
+        let mut known = engines.into_iter().flatten();
+        if known.any(|engine| draft.is_too_large(engine)) {
+            return None;
+        }
         let [(before, old), (after, new)] = engines.map(|engine| {
             let asked = engine.and_then(|engine| draft.ask(engine));
             asked.unwrap_or((None, Outcome::Nothing))
@@ -339,7 +374,20 @@ impl<'a> Cells<'_, 'a> {
                     owns == Some(route.id()) || route.redirects() && owns.is_none()
                 }
             });
-        Some((draft.shown(credentials, old, new), owned))
+        let refused = engines.map(|engine| engine.is_some_and(|engine| draft.is_limited(engine)));
+        let witness = draft.shown(credentials, old, new);
+        Some(Asked {
+            witness,
+            owned,
+            refused,
+        })
+    }
+
+    /// True if the listener of either side merges slashes, so that it matches another path than the
+    /// request has.
+    fn merges_slashes(&self) -> bool {
+        let mut sides = self.sides.0.into_iter().chain([self.sides.1]);
+        sides.any(|side| self.place.merges_slashes(side))
     }
 }
 

@@ -199,8 +199,9 @@ impl<'a> Overlay<'a> {
         identities: &'a Identities,
     ) -> Self {
         let auth = |side: &'a Lowered| &side.gateway.shared.auth;
-        let old = routes(before, was.map(auth));
-        let new = routes(after, Some(auth(is)));
+        let merges = was.is_some_and(|was| place.merges_slashes(was));
+        let old = routes(before, was.map(auth), merges);
+        let new = routes(after, Some(auth(is)), place.merges_slashes(is));
         let signed = |routes: &[Route<'_>]| -> Vec<Signature> {
             parallel::map(routes.iter().collect(), |route: &Route<'_>| {
                 route.signature()
@@ -424,7 +425,6 @@ struct Pair {
     upstream: bool,
     /// Differences between the messages that the two sides accept. `None`: no difference.
     enforced: Option<EnforcedDescriptions>,
-
     /// Digest of the definitions to which the security requirements of both sides refer by name.
     asked: String,
 }

@@ -93,7 +93,8 @@ impl<'a> Changed<'a> {
         let places = places(&[side]).into_iter();
         for place in places.filter(|place| place.listener == self.name) {
             let owners = owners(side, &place);
-            let routes = routes(&owners, Some(&side.gateway.shared.auth));
+            let merges = place.merges_slashes(side);
+            let routes = routes(&owners, Some(&side.gateway.shared.auth), merges);
             let table = Table::alone(&routes);
             let serving = routes.iter().zip(0u32..);
             for (route, at) in serving.filter(|(route, _)| route.serves) {

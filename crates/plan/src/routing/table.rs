@@ -20,6 +20,14 @@ pub(super) struct Place {
     pub(super) host: String,
 }
 
+impl Place {
+    /// True if the listener merges slashes of paths before it matches them.
+    pub(super) fn merges_slashes(&self, side: &Lowered) -> bool {
+        let listener = side.gateway.shared.listeners.get(&self.listener);
+        listener.is_some_and(|listener| listener.merge_slashes)
+    }
+}
+
 /// Returns a place for each listener and each host pattern of both sides. Also returns, for each
 /// listener, a place with a host that no pattern matches: only mounts without hosts serve it.
 pub(super) fn places(sides: &[&Lowered]) -> BTreeSet<Place> {
@@ -144,12 +152,23 @@ pub(super) struct Signature {
     serves: bool,
 }
 
-/// Builds the routes at these mounts. `auth` has the verifiers of their gateway.
+/// Builds the routes at these mounts. `auth` has the verifiers of their gateway. If `merges`, the
+/// listener merges slashes, so that no request matches a template with an empty segment before
+/// another one.
 pub(super) fn routes<'a>(
     owners: &[(&'a ir::Api, &'a ir::Mount)],
     auth: Option<&ir::Set<ir::Verifier>>,
+    merges: bool,
 ) -> Vec<Route<'a>> {
     let mut routes = described(owners);
+    if merges {
+        routes.retain(|route| {
+            let segments = route.template.segments();
+            let before_last = segments.len().saturating_sub(1);
+            let empty = Segment::Literal(String::new());
+            !segments[..before_last].contains(&empty)
+        });
+    }
     let mut operations = owners.iter().flat_map(|(api, _)| &api.operations);
     // Routes that withhold requests matter only if an operation serves undescribed requests.
     if operations.any(|operation| !operation.owns.is_described()) {

@@ -233,6 +233,7 @@ const ELSEWHERE: &[(&str, Option<&str>)] = &[
     ("response-field-changed", Some("responses")),
     ("path-readings-changed", Some("edits")),
     ("paths-not-compared", Some("overlaps")),
+    ("self-check-failed", Some("edits")),
     ("way-round-added", Some("rounds")),
     ("way-round-not-compared", Some("rounds")),
     ("upstream-client-certificate-changed", Some("ordered")),
