@@ -51,6 +51,7 @@ fn no_input_makes_a_target_panic() {
                 | "statement"
                 | "host_file"
                 | "trust"
+                | "registry"
                 | "edge"
                 | "header_block"
                 | "proxy_header"

@@ -26,6 +26,8 @@ pub fn all() -> Vec<(&'static str, Value)> {
         ("test", test()),
         ("history", history()),
         ("gc", gc()),
+        ("push", copied("push")),
+        ("pull", copied("pull")),
         ("error", error()),
     ]);
     all
@@ -352,6 +354,16 @@ fn gc() -> Value {
         &["ok", "changes", "error"],
         json!({"store": text(), "dry_run": {"type": "boolean"}, "keep": {"type": "integer", "minimum": 1}, "kept": count(),
                "bundles": list(&digest()), "temporary": count(), "files": count(), "bytes": count()}),
+    )
+}
+
+/// Documents of `gwc push` and `gwc pull`.
+fn copied(name: &str) -> Value {
+    let copy = json!({"store": text(), "links": count(), "bundles": count(), "bytes": count()});
+    document(
+        name,
+        &["ok", "error"],
+        json!({"from": text(), "to": list(&object(&copy))}),
     )
 }
 

@@ -8,7 +8,7 @@
 //! | bundle files | [`oci`], [`manifest`], [`source`] |
 //! | signatures and trust | [`keys`], [`statement`], [`trust`] |
 //! | version that should run | [`channel`], [`revocation`] |
-//! | storage | [`store`] |
+//! | storage | [`store`], [`replicate`] |
 //! | operations of the programs | [`publish`] (gwc), [`follow`] (gwd), [`history`] (both) |
 //! | verification of bundles | [`verify`] |
 //! | checking with openssl | [`by_hand`] |
@@ -39,6 +39,7 @@ pub mod name;
 pub mod oci;
 pub mod publish;
 pub mod refused;
+pub mod replicate;
 pub mod revocation;
 pub mod source;
 pub mod statement;

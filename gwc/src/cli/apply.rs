@@ -10,7 +10,6 @@ use bundle::name::ChannelName;
 use bundle::publish;
 use bundle::refused::Refused;
 use bundle::statement::predicate::RecordKind;
-use bundle::store::folder::Folder;
 use bundle::store::memory::Memory;
 use bundle::store::{Chain, Store};
 use bundle::trust::{Trust, When};
@@ -31,7 +30,7 @@ use super::say::{self, Context, Format};
 use super::side::side_in;
 use crate::release::evidence::{self, BundleVerifier};
 use crate::release::nodes::Nodes;
-use crate::release::{self, Place, provenance};
+use crate::release::{self, Opened, Place, provenance};
 use ::plan::Side;
 use model::exit::Exit;
 
@@ -163,7 +162,7 @@ impl Apply<'_> {
     fn run(
         self,
         store: &dyn Store,
-        there: Option<&Folder>,
+        there: Option<&Opened>,
         (claimed, advice): (Option<&Value>, &Advice),
     ) -> anyhow::Result<Exit> {
         let (args, place, id) = (self.report.args, self.report.place, self.report.bundle);
@@ -320,7 +319,7 @@ fn sides(
 }
 
 struct Evidence<'a> {
-    store: &'a Folder,
+    store: &'a Opened,
     trust: Option<&'a Trust>,
     place: &'a Place,
     built: &'a BuiltProject,

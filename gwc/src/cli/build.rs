@@ -68,7 +68,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         Format::Json => say::json(&say::document(
             "build/v1",
             "ok",
-            json!({"environment": place.environment, "bundle": id, "name": place.project, "store": place.store,
+            json!({"environment": place.environment, "bundle": id, "name": place.project, "store": place.store.to_string(),
                    "operations": built.operations(), "bytes": built.bytes()}),
         )),
     }

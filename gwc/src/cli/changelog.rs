@@ -43,7 +43,7 @@ pub(super) struct Args {
     #[arg(long, default_value = "markdown")]
     format: Format,
     /// Store for bundle ids, instead of `release.store`
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR|oci://HOST/REPOSITORY")]
     store: Option<std::path::PathBuf>,
     #[command(flatten)]
     limits: LimitOptions,

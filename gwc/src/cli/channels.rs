@@ -6,13 +6,12 @@ use std::collections::BTreeSet;
 
 use bundle::channel;
 use bundle::name::ChannelName;
-use bundle::store::folder::Folder;
 use bundle::store::{Chain, Store as _};
 
 use super::options::StoreOptions;
 use super::say::Context;
 use super::side;
-use crate::release::Place;
+use crate::release::{Opened, Place};
 use sources::project::files::Files;
 
 /// Notes about channels of the store that have records of this project, but that no environment of
@@ -51,7 +50,7 @@ fn read(at: &StoreOptions, context: &Context) -> Option<Vec<String>> {
 }
 
 /// Note about a channel, if its newest record belongs to this project.
-fn note(name: &ChannelName, place: &Place, store: &Folder) -> Option<String> {
+fn note(name: &ChannelName, place: &Place, store: &Opened) -> Option<String> {
     let chain = Chain::Channel(name.clone());
     let serial = store.serials(&chain).ok()?.last().copied()?;
     let digest = store.link(&chain, serial).ok()??;

@@ -59,7 +59,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "WHAT")]
     fail_on: Option<FailOn>,
     /// Store for bundle ids, instead of `release.store`
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR|oci://HOST/REPOSITORY")]
     store: Option<std::path::PathBuf>,
     /// Print the duration of each stage on standard error
     #[arg(long)]

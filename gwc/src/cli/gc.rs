@@ -4,14 +4,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bundle::moment::Moment;
-use bundle::store::folder::Folder;
 use bundle::sweep::{self, Garbage, Kind};
 use serde_json::json;
 
 use super::options::{FormatOption, duration};
 use super::say::{self, Context, Format};
-use crate::release::{self, Place};
-use model::exit::Exit;
+use crate::release::{self, Opened, Place, StoreName};
+use model::exit::{Exit, Failure};
 
 #[derive(Debug, clap::Args)]
 #[command(
@@ -45,8 +44,17 @@ impl super::Arguments for Args {}
 
 pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let store = match &args.store {
-        Some(folder) => Folder::open(folder)?,
+        Some(name) => StoreName::parse(name)?.open()?,
         None => Place::read(context.sought(&context.root()?), None, None)?.open()?,
+    };
+    let store = match store {
+        Opened::Folder(folder) => folder,
+        Opened::Registry(_) => {
+            return Err(Failure::usage(
+                "gwc cannot remove bundles from a registry; remove their tags `b-ID` with the registry's own tools, and run its clean-up",
+            )
+            .into());
+        }
     };
     // Lock the store, so that no other program refers to a blob that is being removed. A dry run
     // does not need the lock.

@@ -8,6 +8,7 @@ mod changelog;
 mod channels;
 mod claim;
 mod completions;
+mod copy;
 mod diff;
 mod drift;
 mod environments;
@@ -30,7 +31,10 @@ mod options;
 mod plan;
 mod planned;
 mod progress;
+mod pull;
+mod push;
 mod range_files;
+mod registries;
 mod rehearsal;
 mod replace;
 mod replay;
@@ -61,6 +65,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Parser, Subcommand};
 
+use crate::release;
 use model::exit::{self, Exit};
 
 /// Compiles OpenAPI documents that carry `x-gateway` extensions into signed gateway bundles.
@@ -74,6 +79,8 @@ struct Cli {
     /// use the project without an environment
     #[arg(long, global = true, value_name = "NAME")]
     env: Option<String>,
+    #[command(flatten)]
+    registries: registries::RegistryOptions,
     #[command(subcommand)]
     command: Command,
 }
@@ -165,6 +172,10 @@ commands! {
     Revoke(revoke),
     /// Remove bundles that no channel's newer history needs
     Gc(gc),
+    /// Copy the project's store to other folders or registries
+    Push(push),
+    /// Copy another folder or registry to the project's store
+    Pull(pull),
     /// Change the trust file
     Trust(trust),
     /// Show which operation a request matches, and how the gateway handles it
@@ -218,6 +229,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
             return if help { Exit::OK } else { Exit::USAGE };
         }
     };
+    release::stores::set_registries(cli.registries.settings());
     let arguments = cli.command.arguments();
     let needless = match (&cli.project, &cli.env) {
         _ if arguments.reads_project() => None,

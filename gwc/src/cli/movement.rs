@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::say;
-use crate::release::{self, Place, provenance};
+use crate::release::{self, Opened, Place, provenance};
 use bundle::digest::Digest;
 use bundle::history::Entry;
 use bundle::keys::PrivateKey;
@@ -12,7 +12,6 @@ use bundle::publish::{self, Draft};
 use bundle::refused::Refused;
 use bundle::revocation;
 use bundle::statement::predicate::{Pointer, RecordKind, Role};
-use bundle::store::folder::Folder;
 use bundle::store::{Store, WriteError};
 use bundle::trust::{KeyState, Trust, When};
 use diag::text::printable;
@@ -71,7 +70,7 @@ impl Movement<'_> {
 
     /// Signs a record, verifies it as a gateway would, and moves the channel to it. Fails if
     /// another writer has moved the channel meanwhile.
-    pub(super) fn publish(&self, store: &Folder, target: Target) -> anyhow::Result<Pointer> {
+    pub(super) fn publish(&self, store: &Opened, target: Target) -> anyhow::Result<Pointer> {
         let base = self.head.map(|head| head.pointer);
         let keys: Vec<&PrivateKey> = self.keys.iter().collect();
         let prepared = publish::prepare(store, self.trust, self.draft(target), Some(base));
@@ -130,7 +129,7 @@ impl Movement<'_> {
                  right store, that it is mounted, and that it is not an older copy. Restore \
                  `revocations/{known:020}` and its blob from another copy of the store, or from \
                  the state folder of a gateway, then run the command again",
-                say::path(&self.place.store)
+                say::store(&self.place.store)
             ),
         ))
     }
@@ -158,7 +157,7 @@ impl Movement<'_> {
 refuse this record; check that `{}` is the right store, that it is mounted, and that it is not an \
 older copy (`gwc apply --merge --node URL` continues from the records that gateways have accepted)",
                 self.place.channel,
-                say::path(&self.place.store)
+                say::store(&self.place.store)
             ),
         ))
     }

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use bundle::digest::Digest;
 use bundle::keys::PrivateKey;
-use bundle::store::folder::Folder;
 use bundle::trust::Trust;
 
 use super::movement::RecordFields;
@@ -15,7 +14,7 @@ use super::progress;
 use super::say::{self, Context, Format};
 use crate::release::evidence::BundleVerifier;
 use crate::release::nodes::Nodes;
-use crate::release::{self, Place, key};
+use crate::release::{self, Opened, Place, key};
 use model::exit::{Exit, Failure};
 
 /// Maximum length of a reason, in characters.
@@ -24,8 +23,8 @@ const REASON_MAX: usize = 1_000;
 /// Options that select the store, the channel and the trust file.
 #[derive(Debug, clap::Args)]
 pub(super) struct StoreOptions {
-    /// The store's folder, instead of `release.store`
-    #[arg(long, value_name = "DIR")]
+    /// The store, instead of `release.store`: a folder, or a repository of a registry
+    #[arg(long, value_name = "DIR|oci://HOST/REPOSITORY")]
     pub(super) store: Option<PathBuf>,
     /// The channel, instead of `release.channel`
     #[arg(long, value_name = "NAME")]
@@ -134,7 +133,7 @@ impl RecordOptions {
     /// Converts the options to fields of a record that moves the channel to `target`.
     pub(super) fn record_fields(
         &self,
-        store: Option<&Folder>,
+        store: Option<&Opened>,
         target: Digest,
     ) -> anyhow::Result<RecordFields> {
         let nothing_there =

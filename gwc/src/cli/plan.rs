@@ -470,7 +470,7 @@ fn base(
     let Some(store) = place.open_if_there()? else {
         say::note_once(&format!(
             "note: there is no store at {}; if nothing was released yet, this is expected; otherwise name the store with --store or `release.store` of gateway.yaml",
-            say::path(&place.store)
+            say::store(&place.store)
         ));
         return Ok((None, subject));
     };

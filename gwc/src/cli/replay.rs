@@ -55,7 +55,7 @@ pub(super) struct Args {
     #[arg(long, default_value = "human")]
     format: Format,
     /// Store for bundle ids, instead of `release.store`
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR|oci://HOST/REPOSITORY")]
     store: Option<PathBuf>,
     #[command(flatten)]
     limits: LimitOptions,

@@ -10,14 +10,13 @@ use bundle::statement::Statement;
 use bundle::statement::predicate::Build;
 use bundle::statement::stored;
 use bundle::store::Store;
-use bundle::store::folder::Folder;
 use bundle::verify::Unverified;
 use serde_json::json;
 
 use super::build::BuiltProject;
 use super::say::{self, Format};
 use crate::release::provenance::VERSION;
-use crate::release::{self, Place};
+use crate::release::{self, Opened, Place};
 use model::exit::{Exit, Failure};
 use model::lower::Lowered;
 
@@ -48,7 +47,7 @@ pub(super) fn run(
                 "store-unreachable",
                 format!(
                     "there is no store at `{}` to look up `{text}`; pass the full id or --store",
-                    place.store.display()
+                    place.store
                 ),
             )
             .into());
@@ -76,7 +75,7 @@ pub(super) fn run(
         Format::Json => say::json(&say::document(
             "build/v1",
             result,
-            json!({"bundle": id, "name": place.project, "store": place.store,
+            json!({"bundle": id, "name": place.project, "store": place.store.to_string(),
                    "operations": built.operations(),
                    "reproduce": {"wanted": wanted, "outcome": outcome_name, "differs": differs, "install": install}}),
         )),
@@ -116,7 +115,7 @@ fn install(version: &str) -> String {
 }
 
 fn different(
-    store: Option<&Folder>,
+    store: Option<&Opened>,
     wanted: Digest,
     built: &BuiltProject,
 ) -> anyhow::Result<Outcome> {
@@ -133,7 +132,7 @@ fn different(
     let Ok(unverified) = Unverified::open(store, wanted) else {
         return Ok(Outcome::Different(vec![format!(
             "the store `{}` does not have that bundle, so it is unknown where the two differ",
-            store.root().display()
+            store.name()
         )]));
     };
     let full = unverified.load_full(store)?;

@@ -7,14 +7,13 @@ use bundle::digest::Digest;
 use bundle::publish::Revocation;
 use bundle::revocation;
 use bundle::statement::predicate::{Pointer, Revoke};
-use bundle::store::folder::Folder;
 use bundle::trust::Trust;
 use serde_json::{Value, json};
 
 use super::options::StoreOptions;
 use super::say::{self, Context, Format};
 use crate::release::evidence::BundleVerifier;
-use crate::release::{self, Place};
+use crate::release::{self, Opened, Place};
 use model::exit::{Exit, Failure};
 
 /// Newest revocation list of a store. `None` if the store has no list.
@@ -42,7 +41,7 @@ impl Known {
     /// Returns an error if a list cannot be read or, with a trust file, verified.
     pub(super) fn read(
         place: &Place,
-        store: &Folder,
+        store: &Opened,
         trust: Option<&Trust>,
     ) -> anyhow::Result<Self> {
         if let Some(trust) = trust {

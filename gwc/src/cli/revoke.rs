@@ -9,7 +9,6 @@ use bundle::keys::{KeyId, PrivateKey};
 use bundle::publish::{self, Revocation};
 use bundle::statement::Statement;
 use bundle::statement::predicate::{Pointer, Revoke, Role};
-use bundle::store::folder::Folder;
 use bundle::trust::{Trust, When};
 use policy::auth::token_digest;
 use serde_json::{Value, json};
@@ -21,7 +20,7 @@ use super::review::ReviewOptions;
 use super::revocations::{self, Known};
 use super::rollback::Rollback;
 use super::say::{self, Context, Format};
-use crate::release::{self, Place};
+use crate::release::{self, Opened, Place};
 use model::exit::{Exit, Failure};
 
 #[derive(Debug, clap::Args)]
@@ -215,7 +214,7 @@ impl<'a> Named<'a> {
 fn roll_back(
     args: &Args,
     movement: &Movement<'_>,
-    store: &Folder,
+    store: &Opened,
     (rollback, plan): (&Rollback<'_>, &Value),
     advice: &Advice,
 ) -> anyhow::Result<Pointer> {
@@ -236,7 +235,7 @@ fn roll_back(
 fn doubts(
     args: &Args,
     place: &Place,
-    store: &Folder,
+    store: &Opened,
     trust: Option<&Trust>,
     head: Option<&Entry>,
     (credentials, stolen): (&BTreeSet<Digest>, &BTreeSet<KeyId>),
@@ -390,7 +389,7 @@ fn check_keys(
 
 fn write(
     place: &Place,
-    store: &Folder,
+    store: &Opened,
     trust: Option<&Trust>,
     added: Revocation,
     keys: &[PrivateKey],

@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use bundle::digest::Digest;
 use bundle::history::Entry;
 use bundle::statement::predicate::RecordKind;
-use bundle::store::folder::Folder;
 use bundle::trust::Trust;
 use serde_json::json;
 
@@ -18,7 +17,7 @@ use super::rollout::{ExpectedRelease, WaitOption};
 use super::say::{self, Context, Format};
 use super::side::side_in;
 use crate::release::evidence::{self, BundleVerifier};
-use crate::release::{self, Place, back};
+use crate::release::{self, Opened, Place, back};
 use model::exit::{Exit, Failure};
 use model::lower::Lowered;
 
@@ -160,7 +159,7 @@ pub(super) struct Shown {
 /// Rollback whose target has been verified.
 pub(super) struct Rollback<'a> {
     place: &'a Place,
-    store: &'a Folder,
+    store: &'a Opened,
     /// Newest record of the channel.
     pub(super) head: Entry,
     entries: Vec<Entry>,
@@ -175,7 +174,7 @@ impl<'a> Rollback<'a> {
     /// Finds the target of the rollback, and checks that gateways would accept it.
     pub(super) fn new(
         place: &'a Place,
-        store: &'a Folder,
+        store: &'a Opened,
         trust: Option<&'a Trust>,
         (text, advice): (&str, &'a Advice),
     ) -> anyhow::Result<Self> {

@@ -74,7 +74,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "ID|FILE|git:REV")]
     bundle: Option<String>,
     /// The store, instead of `release.store`
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR|oci://HOST/REPOSITORY")]
     store: Option<std::path::PathBuf>,
     /// The sha256 of a credential that counts as revoked, beside those of the store's newest revocation
     /// list; may be given several times

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::lint::levels::levels;
 use super::{progress, terminal};
 use crate::output::{Report, human};
-use crate::release::{Sought, links};
+use crate::release::{Sought, StoreName, links};
 use model::compile::{self, Compiled, Input, Levels, Purpose};
 use model::exit::{ENVIRONMENT_NEEDED, Exit, Failure};
 use sources::project::files::Files;
@@ -315,6 +315,14 @@ pub(super) fn path(path: &Path) -> String {
     let inside = here.and_then(|here| Some(path.strip_prefix(here).ok()?.to_owned()));
     let shown = inside.filter(|inside| !inside.as_os_str().is_empty());
     diag::text::printable(&shown.as_deref().unwrap_or(path).to_string_lossy())
+}
+
+/// Name of a store for messages. Folders are relative to the current directory.
+pub(super) fn store(name: &StoreName) -> String {
+    match name {
+        StoreName::Folder(folder) => path(folder),
+        StoreName::Registry(address) => address.to_string(),
+    }
 }
 
 /// Path of the project folder relative to the current directory, with a final `/`. Empty if they

@@ -11,7 +11,6 @@ use bundle::statement::Statement;
 use bundle::statement::envelope::Envelope;
 use bundle::statement::predicate::{Build, Role};
 use bundle::statement::stored;
-use bundle::store::folder::Folder;
 use bundle::trust::{Trust, When};
 use bundle::verify::Unverified;
 use bundle::{source, store::memory::Memory};
@@ -22,7 +21,7 @@ use super::movement::refused;
 use super::options::{FormatOption, StoreOptions, keys};
 use super::replace::output;
 use super::say::{self, Context, Format};
-use crate::release::{self, provenance};
+use crate::release::{self, Opened, provenance};
 use model::exit::{Exit, Failure};
 
 #[derive(Debug, clap::Args)]
@@ -123,7 +122,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
 /// Returns the stored envelope about the same subject that has the most signatures. The command
 /// adds the new signature to this envelope.
 fn best(
-    store: &Folder,
+    store: &Opened,
     bundle: &Digest,
     statement: &Statement<Build>,
 ) -> anyhow::Result<Option<Envelope>> {
@@ -161,7 +160,7 @@ fn check(
 }
 
 fn write_file(
-    store: &Folder,
+    store: &Opened,
     bundle: Digest,
     source: Digest,
     built: &BuiltProject,

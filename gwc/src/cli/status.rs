@@ -1,7 +1,6 @@
 //! Command `gwc status`: shows the channel's bundle and the bundle of each gateway.
 
 use bundle::history::Entry;
-use bundle::store::folder::Folder;
 use serde_json::{Value, json};
 
 use super::expiry;
@@ -11,7 +10,7 @@ use super::options::{FormatOption, NodeOptions, StoreOptions};
 use super::progress;
 use super::say::{self, Context, Format};
 use super::troubles::troubles;
-use crate::release::{self, Place};
+use crate::release::{self, Opened, Place};
 use diag::text::printable;
 use model::exit::Exit;
 
@@ -214,7 +213,7 @@ fn document(
     document
 }
 
-fn human(place: &Place, store: &Folder, head: Option<&Entry>, rows: &[Row]) -> String {
+fn human(place: &Place, store: &Opened, head: Option<&Entry>, rows: &[Row]) -> String {
     let mut lines = vec![match head {
         None => place.without_head(store),
         Some(head) => format!(

@@ -6,12 +6,11 @@ use bundle::archive;
 use bundle::digest::Digest;
 use bundle::refused::Refused;
 use bundle::store::Store;
-use bundle::store::folder::Folder;
 use bundle::store::memory::Memory;
 
 use super::options::StoreOptions;
 use super::say::Context;
-use crate::release::{self, links};
+use crate::release::{self, Opened, StoreName, links};
 use model::exit::{Exit, Failure};
 
 /// Bundle, and the store or file that contains it.
@@ -21,7 +20,7 @@ pub(super) struct Target {
 }
 
 enum Kept {
-    Folder(Folder),
+    Store(Opened),
     File(Memory),
 }
 
@@ -46,12 +45,12 @@ impl Target {
             .into());
         }
         let store = match (&options.store, &options.channel) {
-            (Some(folder), None) => Folder::open(folder)?,
+            (Some(name), None) => StoreName::parse(name)?.open()?,
             _ => options.place(context)?.open()?,
         };
         Ok(Self {
             bundle: release::resolve_id(&store, text)?,
-            kept: Kept::Folder(store),
+            kept: Kept::Store(store),
         })
     }
 
@@ -76,7 +75,7 @@ impl Target {
             Err(refused) => return Err(input(refused.to_string()).into()),
             Ok(memory) => memory,
         };
-        match memory.bundles()[..] {
+        match memory.bundles()?[..] {
             [bundle] => Ok(Self {
                 bundle,
                 kept: Kept::File(memory),
@@ -90,7 +89,7 @@ impl Target {
 
     pub(super) fn store(&self) -> &dyn Store {
         match &self.kept {
-            Kept::Folder(folder) => folder,
+            Kept::Store(store) => store,
             Kept::File(memory) => memory,
         }
     }

@@ -1,9 +1,9 @@
 //! Lookup of a bundle in a store by its id or by a prefix of the id.
 
 use bundle::digest::Digest;
-use bundle::manifest::BUNDLE;
-use bundle::store::Blobs as _;
-use bundle::store::folder::Folder;
+use bundle::store::{Blobs as _, Store as _};
+
+use super::stores::Opened;
 
 use model::exit::{Exit, Failure};
 
@@ -17,7 +17,7 @@ const LISTED_MAX: usize = 10;
 /// # Errors
 /// Returns a usage error if the argument cannot be an id or is ambiguous, and an input error if the
 /// bundle is missing.
-pub fn resolve_id(store: &Folder, text: &str) -> anyhow::Result<Digest> {
+pub fn resolve_id(store: &Opened, text: &str) -> anyhow::Result<Digest> {
     let hex = text.strip_prefix("sha256:").unwrap_or(text);
     let digits = hex
         .bytes()
@@ -34,7 +34,7 @@ pub fn resolve_id(store: &Folder, text: &str) -> anyhow::Result<Digest> {
             "no-such-bundle",
             format!(
                 "the store `{}` has no bundle `{text}` (`gwc history` lists those that the channel named)",
-                store.root().display()
+                store.name()
             ),
         )
     };
@@ -43,14 +43,8 @@ pub fn resolve_id(store: &Folder, text: &str) -> anyhow::Result<Digest> {
         store.size(&digest)?.ok_or_else(missing)?;
         return Ok(digest);
     }
-    let found: Vec<Digest> = store
-        .manifests()?
-        .into_iter()
-        .filter(|(digest, manifest)| {
-            manifest.artifact_type == BUNDLE && digest.hex().starts_with(hex)
-        })
-        .map(|(digest, _)| digest)
-        .collect();
+    let mut found: Vec<Digest> = store.bundles()?;
+    found.retain(|digest| digest.hex().starts_with(hex));
     match found[..] {
         [] => Err(missing().into()),
         [digest] => Ok(digest),

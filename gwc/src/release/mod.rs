@@ -8,6 +8,7 @@
 //! | [`mod@side`] | content of a bundle, and its sources |
 //! | [`provenance`], [`evidence`] | origin of a bundle, and its verification |
 //! | [`key`] | signing keys |
+//! | [`stores`] | folders and registries |
 //! | [`nodes`] | admin interfaces of gateways |
 //! | [`clock`] | current time |
 
@@ -36,8 +37,10 @@ pub mod place;
 #[expect(clippy::disallowed_methods, reason = "variables name who releases")]
 pub mod provenance;
 pub mod side;
+pub mod stores;
 
 pub use clock::{now, today};
 pub use id::resolve_id;
 pub use place::{Place, Sought, open_store, trust};
 pub use side::{head, side, source_of};
+pub use stores::{Opened, StoreName};

@@ -6,7 +6,6 @@
 use std::path::{Component, Path, PathBuf};
 
 use bundle::name::{ChannelName, ProjectName};
-use bundle::store::folder::Folder;
 use bundle::store::{Chain, Store as _};
 use bundle::trust::Trust;
 use diag::{FileId, Sink, Span};
@@ -20,6 +19,8 @@ use sources::project::files::Files;
 use sources::project::{GATEWAY_FILE, TRUST_FILE};
 use sources::syntax::Limits;
 
+use super::stores::{Opened, StoreName};
+
 /// Release settings of a project, with its folder.
 #[derive(Clone, Debug)]
 pub struct Place {
@@ -27,8 +28,8 @@ pub struct Place {
     pub root: PathBuf,
     /// Project name.
     pub project: ProjectName,
-    /// Folder of the store.
-    pub store: PathBuf,
+    /// Name of the store.
+    pub store: StoreName,
     /// Release channel of the project.
     pub channel: ChannelName,
     /// Names of the enabled gates.
@@ -118,7 +119,7 @@ impl Place {
             project: project
                 .parse()
                 .map_err(|error| wrong("project", project, &error))?,
-            store: store_folder(root, &settings.store, store)?,
+            store: store_name(root, &settings.store, store)?,
             channel: channel
                 .parse()
                 .map_err(|error| wrong("channel", channel, &error))?,
@@ -132,26 +133,26 @@ impl Place {
     /// Opens the store. Fails if it does not exist.
     ///
     /// # Errors
-    /// Returns the errors of [`Folder::open`].
-    pub fn open(&self) -> anyhow::Result<Folder> {
-        Ok(Folder::open(&self.store)?)
+    /// Returns the errors of [`StoreName::open`].
+    pub fn open(&self) -> anyhow::Result<Opened> {
+        self.store.open()
     }
 
     /// Opens the store. `None` if it does not exist.
     ///
     /// # Errors
-    /// Returns the errors of [`Folder::open`].
-    pub fn open_if_there(&self) -> anyhow::Result<Option<Folder>> {
-        if self.store.join("oci-layout").exists() {
-            return self.open().map(Some);
+    /// Returns the errors of [`StoreName::open`].
+    pub fn open_if_there(&self) -> anyhow::Result<Option<Opened>> {
+        match self.store.exists() {
+            true => self.open().map(Some),
+            false => Ok(None),
         }
-        Ok(None)
     }
 
     /// Returns a warning if the channel has no record but the store has other channels: the name
     /// may be mistyped, and the first record would create the channel. `None` otherwise.
     #[must_use]
-    pub fn doubt(&self, store: &Folder) -> Option<String> {
+    pub fn doubt(&self, store: &Opened) -> Option<String> {
         let channels = store.channels().ok()?;
         let channel = self.channel.as_str();
         if channels.is_empty() || channels.iter().any(|known| known == channel) {
@@ -169,7 +170,7 @@ impl Place {
 
     /// Message about a channel without a head: it has no record, or no valid one.
     #[must_use]
-    pub fn without_head(&self, store: &Folder) -> String {
+    pub fn without_head(&self, store: &Opened) -> String {
         let chain = Chain::Channel(self.channel.clone());
         match store.serials(&chain).map_or(0, |serials| serials.len()) {
             0 => format!("channel {} has no record yet", self.channel),
@@ -185,24 +186,25 @@ another key",
     /// Opens the store. Creates it if it does not exist.
     ///
     /// # Errors
-    /// Returns the errors of [`Folder::create`].
-    pub fn create(&self) -> anyhow::Result<Folder> {
-        Ok(Folder::create(&self.store)?)
+    /// Returns the errors of [`StoreName::create`].
+    pub fn create(&self) -> anyhow::Result<Opened> {
+        self.store.create()
     }
 }
 
-/// Returns the folder of the store: the argument, relative to the current directory. Without an
-/// argument: `release.store`, which must be inside the project and without symbolic links.
-fn store_folder(root: &Path, said: &str, argument: Option<&Path>) -> anyhow::Result<PathBuf> {
-    let text = argument.map_or(said.into(), |path| path.to_string_lossy());
-    if text.contains("://") {
+/// Returns the name of the store: the argument, with folders relative to the current directory.
+/// Without an argument: `release.store`, which must be inside the project and without symbolic
+/// links.
+fn store_name(root: &Path, said: &str, argument: Option<&Path>) -> anyhow::Result<StoreName> {
+    if let Some(argument) = argument {
+        return StoreName::parse(argument);
+    }
+    if said.contains("://") {
         return Err(Failure::usage(format!(
-            "`{text}`: registries are not available in this version; name a folder"
+            "`release.store: {}` must be a folder; name a registry with --store oci://HOST/REPOSITORY",
+            said.escape_debug()
         ))
         .into());
-    }
-    if let Some(folder) = argument {
-        return Ok(folder.to_owned());
     }
     let mut folder = root.to_owned();
     for part in Path::new(said).components() {
@@ -230,7 +232,7 @@ fn store_folder(root: &Path, said: &str, argument: Option<&Path>) -> anyhow::Res
             .into());
         }
     }
-    Ok(root.join(said))
+    Ok(StoreName::Folder(root.join(said)))
 }
 
 /// True if a file system may read this name as `.git`: also in another letter case, with dots and
@@ -242,20 +244,16 @@ fn is_git_folder(name: &str) -> bool {
     matches!(seen, ".git" | "git~1")
 }
 
-/// Opens the store at the folder on the command line, else at `release.store`.
+/// Opens the store of the command line, else that of `release.store`.
 ///
 /// # Errors
-/// Returns the errors of [`Folder::open`].
+/// Returns the errors of [`StoreName::open`].
 pub fn open_store(
     root: &Path,
     settings: &Settings,
     argument: Option<&Path>,
-) -> anyhow::Result<Folder> {
-    Ok(Folder::open(&store_folder(
-        root,
-        &settings.store,
-        argument,
-    )?)?)
+) -> anyhow::Result<Opened> {
+    store_name(root, &settings.store, argument)?.open()
 }
 
 /// Reads the trust file: the file of the argument, which must exist, otherwise the project's.

@@ -7,6 +7,7 @@ mod book;
 mod build;
 mod changelog;
 mod conceal;
+mod copies;
 mod decisions;
 mod diff;
 mod environment;

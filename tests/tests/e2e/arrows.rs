@@ -130,6 +130,7 @@ fn every_arrow_points_one_way() {
         ("policy", &["diag"]),
         ("bundle", &["fault", "policy", "prerequisite"]),
         ("engine", &["policy", "bundle"]),
+        ("registry", &["bundle", "prerequisite"]),
         ("sources", &["bundle", "diag"]),
         ("vocab", &["diag", "policy"]),
         ("openapi", &["diag", "policy", "sources", "vocab"]),
@@ -179,6 +180,7 @@ fn every_arrow_points_one_way() {
                 "model",
                 "plan",
                 "prerequisite",
+                "registry",
             ],
         ),
         (
@@ -190,6 +192,7 @@ fn every_arrow_points_one_way() {
                 "bundle",
                 "engine",
                 "prerequisite",
+                "registry",
                 "validator",
             ],
         ),

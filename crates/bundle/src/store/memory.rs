@@ -1,6 +1,6 @@
 //! Store in memory, for archives, dry runs and tests.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::digest::Digest;
@@ -34,15 +34,6 @@ impl Memory {
     #[must_use]
     pub fn into_content(self) -> Content {
         self.0.into_inner().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Digests of all bundles in the store.
-    #[must_use]
-    pub fn bundles(&self) -> Vec<Digest> {
-        let content = self.content();
-        let blobs = content.blobs.iter();
-        let bundles = blobs.filter(|(_, bytes)| Manifest::decode(bytes).is_ok());
-        bundles.map(|(digest, _)| *digest).collect()
     }
 
     fn content(&self) -> MutexGuard<'_, Content> {
@@ -96,5 +87,22 @@ impl Store for Memory {
                 .is_ok_and(|manifest| manifest.subject.is_some_and(|s| s.digest == *subject))
         });
         Ok(about.map(|(digest, _)| *digest).collect())
+    }
+
+    fn channels(&self) -> Result<Vec<String>, Refused> {
+        let content = self.content();
+        let names = content.links.keys().filter_map(|(chain, _)| match chain {
+            Chain::Channel(name) => Some(name.to_string()),
+            Chain::Revocations => None,
+        });
+        let names: BTreeSet<String> = names.collect();
+        Ok(names.into_iter().collect())
+    }
+
+    fn bundles(&self) -> Result<Vec<Digest>, Refused> {
+        let content = self.content();
+        let blobs = content.blobs.iter();
+        let bundles = blobs.filter(|(_, bytes)| Manifest::decode(bytes).is_ok());
+        Ok(bundles.map(|(digest, _)| *digest).collect())
     }
 }

@@ -129,6 +129,18 @@ pub trait Store: Blobs {
     /// # Errors
     /// [`Refused::StoreUnreachable`].
     fn referrers(&self, subject: &Digest) -> Result<Vec<Digest>, Refused>;
+
+    /// Names of channels with records, sorted. The names are not verified.
+    ///
+    /// # Errors
+    /// [`Refused::StoreUnreachable`].
+    fn channels(&self) -> Result<Vec<String>, Refused>;
+
+    /// Digests of all bundles, which are not verified.
+    ///
+    /// # Errors
+    /// [`Refused::StoreUnreachable`].
+    fn bundles(&self) -> Result<Vec<Digest>, Refused>;
 }
 
 /// A chain of numbered links.

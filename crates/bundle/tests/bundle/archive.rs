@@ -32,7 +32,7 @@ fn bundle_with_statements_survives_the_round_trip() {
         "the same content, the same file"
     );
     let read = archive::read(&bytes).unwrap();
-    assert_eq!(read.bundles(), [one.id()]);
+    assert_eq!(read.bundles().unwrap(), [one.id()]);
     let unverified = Unverified::open(&read, one.id()).unwrap();
     unverified.load_full(&read).unwrap();
     assert_eq!(read.into_content(), content);

@@ -25,6 +25,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use serde::Deserialize;
 
 use crate::digest::Digest;
+use crate::manifest::BUNDLE;
 use crate::moment::Moment;
 use crate::oci::{ImageManifest, MANIFEST_BYTES_MAX};
 use crate::refused::Refused;
@@ -145,16 +146,6 @@ impl Folder {
     #[must_use]
     pub fn root(&self) -> &Path {
         &self.root
-    }
-
-    /// Names of channels with records, sorted. The names come from folders and are not verified.
-    ///
-    /// # Errors
-    /// [`Refused::StoreUnreachable`].
-    pub fn channels(&self) -> Result<Vec<String>, Refused> {
-        let mut channels = names(&self.root.join("channels"))?;
-        channels.sort_unstable();
-        Ok(channels)
     }
 
     /// Digests of all blobs, for clean-up and rebuilding.
@@ -280,6 +271,32 @@ impl Folder {
         files::sync(&self.blobs())
     }
 
+    /// Removes a link. Only for a copy of another store, from which the link was removed.
+    ///
+    /// # Errors
+    /// [`Refused::StoreUnreachable`].
+    pub fn unlink(&self, chain: &Chain, serial: u64) -> Result<(), Refused> {
+        let path = self.chain_folder(chain).join(file_name(serial));
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(unreachable(&path, &error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Number of bytes of all blobs.
+    ///
+    /// # Errors
+    /// [`Refused::StoreUnreachable`].
+    pub fn bytes(&self) -> Result<u64, Refused> {
+        let mut bytes = 0;
+        for digest in self.digests()? {
+            bytes += self.size(&digest)?.unwrap_or(0);
+        }
+        Ok(bytes)
+    }
+
     /// Reads the modification time and size of a file. `None` if the file does not exist.
     pub(crate) fn written(&self, path: &Path) -> Result<Option<(Moment, u64)>, Refused> {
         let data = match fs::metadata(path) {
@@ -391,6 +408,18 @@ impl Store for Folder {
             let about = manifest.subject.as_ref();
             about.is_some_and(|about| about.digest == *subject)
         });
+        Ok(manifests.into_keys().collect())
+    }
+
+    fn channels(&self) -> Result<Vec<String>, Refused> {
+        let mut channels = names(&self.root.join("channels"))?;
+        channels.sort_unstable();
+        Ok(channels)
+    }
+
+    fn bundles(&self) -> Result<Vec<Digest>, Refused> {
+        let mut manifests = self.manifests()?;
+        manifests.retain(|_, manifest| manifest.artifact_type == BUNDLE);
         Ok(manifests.into_keys().collect())
     }
 }

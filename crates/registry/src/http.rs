@@ -1,0 +1,382 @@
+//! HTTP/1.1 client with limits: sizes, deadlines, redirects.
+//!
+//! Built on hyper's connection-level client. A registry is untrusted: it may send endless bodies,
+//! or one byte a minute. Each answer therefore has a maximum size and a maximum time, both known
+//! before it is read.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{AUTHORIZATION, CONTENT_LENGTH, HOST, LOCATION, RETRY_AFTER, USER_AGENT};
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper_util::rt::TokioIo;
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+
+use crate::url::{Origin, Url};
+
+/// Maximum time for a TCP connection and its TLS handshake: 5s.
+const CONNECT: Duration = Duration::from_secs(5);
+/// Maximum time from the request to the head of its answer: 20s.
+const HEAD: Duration = Duration::from_secs(20);
+/// Maximum time between two pieces of a body: 10s.
+const PIECE: Duration = Duration::from_secs(10);
+/// Minimum rate of a body, in bytes per second, after [`BODY`].
+const RATE: u64 = 16 << 10;
+/// Time of a body in addition to that of its size at [`RATE`]: 20s.
+const BODY: Duration = Duration::from_secs(20);
+/// Maximum length of the head of an answer.
+const HEAD_BYTES_MAX: usize = 64 << 10;
+/// Maximum number of fields of an answer.
+const FIELDS_MAX: usize = 100;
+/// Maximum number of redirects of a request.
+const REDIRECTS_MAX: usize = 5;
+/// Maximum number of idle connections to one server.
+const IDLE_MAX: usize = 8;
+/// Maximum number of requests of a call that the registry answers with 429 or 503, or that fail
+/// without an answer.
+const ATTEMPTS_MAX: u32 = 4;
+/// Maximum wait before another attempt: 5s.
+const PAUSE_MAX: Duration = Duration::from_secs(5);
+/// First wait before another attempt: 100ms. It doubles with each attempt.
+const PAUSE_MIN: Duration = Duration::from_millis(100);
+/// Maximum length of a body that is read only to use its connection again.
+const DRAIN_BYTES_MAX: u64 = 64 << 10;
+
+/// Client with idle connections.
+pub(crate) struct Client {
+    tls: TlsConnector,
+    idle: Mutex<BTreeMap<Origin, Vec<Sender>>>,
+}
+
+type Sender = SendRequest<Full<Bytes>>;
+
+/// Request without its authorization.
+#[derive(Clone, Debug)]
+pub(crate) struct Call {
+    pub(crate) method: Method,
+    pub(crate) url: Url,
+    pub(crate) fields: HeaderMap,
+    pub(crate) body: Bytes,
+}
+
+/// Head of an answer, with the body still to read.
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) fields: HeaderMap,
+    /// URL that answered, after redirects.
+    pub(crate) url: Url,
+    body: Incoming,
+    sender: Sender,
+}
+
+/// Reason why there is no answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Failure {
+    /// The server cannot be reached, or the connection ended.
+    Network(String),
+    /// The server does not use TLS.
+    NotTls,
+    /// The answer is longer than permitted.
+    TooLong(u64),
+    /// The answer is not permitted, or the server refuses the request.
+    Answer(String),
+}
+
+/// Bytes of a body, and the reason why they are not all of it.
+pub(crate) struct Partial {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) failure: Option<Failure>,
+}
+
+impl Client {
+    pub(crate) fn new(tls: TlsConnector) -> Self {
+        Self {
+            tls,
+            idle: Mutex::default(),
+        }
+    }
+
+    /// Sends a request, with repeated attempts if the server is busy or the connection ends, and
+    /// follows redirects of GET and HEAD. `authorization` is sent to the first server only.
+    pub(crate) async fn send(
+        &self,
+        call: &Call,
+        authorization: Option<&HeaderValue>,
+    ) -> Result<Answer, Failure> {
+        let mut url = call.url.clone();
+        for _ in 0..=REDIRECTS_MAX {
+            let authorization = authorization.filter(|_| url.origin == call.url.origin);
+            let answer = self.attempts(call, &url, authorization).await?;
+            let follows = matches!(answer.status.as_u16(), 301 | 302 | 303 | 307 | 308)
+                && (call.method == Method::GET || call.method == Method::HEAD);
+            if !follows {
+                return Ok(answer);
+            }
+            let location = text(&answer.fields, LOCATION)
+                .ok_or_else(|| Failure::Answer("a redirect without a Location".to_owned()))?;
+            url = url
+                .join(&location)
+                .map_err(|why| Failure::Answer(format!("a redirect: {why}")))?;
+            self.finish(answer).await;
+        }
+        Err(Failure::Answer("too many redirects".to_owned()))
+    }
+
+    async fn attempts(
+        &self,
+        call: &Call,
+        url: &Url,
+        authorization: Option<&HeaderValue>,
+    ) -> Result<Answer, Failure> {
+        let mut pause = PAUSE_MIN;
+        for attempt in 1.. {
+            let last = attempt == ATTEMPTS_MAX;
+            match self.once(call, url, authorization).await {
+                Ok(answer) if !last && is_busy(answer.status) => {
+                    let seconds = text(&answer.fields, RETRY_AFTER);
+                    let seconds = seconds.and_then(|seconds| seconds.parse().ok());
+                    let wanted = seconds.map_or(pause, Duration::from_secs);
+                    self.finish(answer).await;
+                    tokio::time::sleep(wanted.min(PAUSE_MAX)).await;
+                }
+                Err(Failure::Network(_)) if !last => tokio::time::sleep(pause).await,
+                other => return other,
+            }
+            pause = pause.saturating_mul(2);
+        }
+        Err(Failure::Network("no answer".to_owned()))
+    }
+
+    async fn once(
+        &self,
+        call: &Call,
+        url: &Url,
+        authorization: Option<&HeaderValue>,
+    ) -> Result<Answer, Failure> {
+        // An idle connection may have ended: then use a new one at once.
+        if let Some(mut sender) = self.take(&url.origin)
+            && let Ok(Ok(answer)) = timeout(
+                HEAD,
+                sender.send_request(request(call, url, authorization)?),
+            )
+            .await
+        {
+            return Ok(received(answer, url, sender));
+        }
+        let mut sender = self.connect(&url.origin).await?;
+        let sent = sender.send_request(request(call, url, authorization)?);
+        match timeout(HEAD, sent).await {
+            Err(_) => Err(Failure::Network("no answer within 20 seconds".to_owned())),
+            Ok(Err(error)) => Err(Failure::Network(format!(
+                "no usable answer: {}",
+                deepest(&error)
+            ))),
+            Ok(Ok(answer)) => Ok(received(answer, url, sender)),
+        }
+    }
+
+    async fn connect(&self, origin: &Origin) -> Result<Sender, Failure> {
+        let connected = timeout(CONNECT, async {
+            let stream = TcpStream::connect((origin.host.as_str(), origin.port)).await;
+            let stream = stream.map_err(|error| Failure::Network(error.to_string()))?;
+            let _slower = stream.set_nodelay(true);
+            if !origin.tls {
+                return handshake(stream).await;
+            }
+            let name = ServerName::try_from(origin.host.clone())
+                .map_err(|error| Failure::Answer(error.to_string()))?;
+            match self.tls.connect(name, stream).await {
+                Ok(stream) => handshake(stream).await,
+                Err(error) => Err(failed_handshake(&error)),
+            }
+        });
+        match connected.await {
+            Ok(connected) => connected,
+            Err(_) => Err(Failure::Network(
+                "no connection within 5 seconds".to_owned(),
+            )),
+        }
+    }
+
+    fn take(&self, origin: &Origin) -> Option<Sender> {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let senders = idle.get_mut(origin)?;
+        loop {
+            let sender = senders.pop()?;
+            if !sender.is_closed() {
+                return Some(sender);
+            }
+        }
+    }
+
+    /// Keeps a connection for the next request.
+    fn put(&self, origin: &Origin, sender: Sender) {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let senders = idle.entry(origin.clone()).or_default();
+        if !sender.is_closed() && senders.len() < IDLE_MAX {
+            senders.push(sender);
+        }
+    }
+
+    /// Reads the body of an answer, at most `max` bytes.
+    pub(crate) async fn read(&self, answer: Answer, max: u64) -> Result<Vec<u8>, Failure> {
+        let Partial { bytes, failure } = self.read_partial(answer, max).await;
+        match failure {
+            None => Ok(bytes),
+            Some(failure) => Err(failure),
+        }
+    }
+
+    /// Reads the body of an answer, at most `max` bytes. Keeps the bytes that arrived before a
+    /// failure, so that the rest can be requested.
+    pub(crate) async fn read_partial(&self, answer: Answer, max: u64) -> Partial {
+        let Answer {
+            url,
+            mut body,
+            sender,
+            fields,
+            ..
+        } = answer;
+        let mut bytes = Vec::new();
+        let announced = text(&fields, CONTENT_LENGTH).and_then(|length| length.parse().ok());
+        if announced.is_some_and(|length: u64| length > max) {
+            let failure = Some(Failure::TooLong(max));
+            return Partial { bytes, failure };
+        }
+        let whole = BODY + Duration::from_secs(max / RATE);
+        let read = timeout(whole, async {
+            loop {
+                let piece = match timeout(PIECE, body.frame()).await {
+                    Err(_) => return Some(Failure::Network("the answer stalls".to_owned())),
+                    Ok(None) => return None,
+                    Ok(Some(Err(error))) => {
+                        let why = format!("the answer is cut off: {}", deepest(&error));
+                        return Some(Failure::Network(why));
+                    }
+                    Ok(Some(Ok(frame))) => frame.into_data().unwrap_or_default(),
+                };
+                if bytes.len() as u64 + piece.len() as u64 > max {
+                    return Some(Failure::TooLong(max));
+                }
+                bytes.extend_from_slice(&piece);
+            }
+        });
+        let failure = match read.await {
+            Ok(failure) => failure,
+            Err(_) => Some(Failure::Network("the answer is too slow".to_owned())),
+        };
+        if failure.is_none() {
+            self.put(&url.origin, sender);
+        }
+        Partial { bytes, failure }
+    }
+
+    /// Reads and ignores a short body, so that the connection can be used again.
+    pub(crate) async fn finish(&self, answer: Answer) {
+        let _longer = self.read(answer, DRAIN_BYTES_MAX).await;
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").finish_non_exhaustive()
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Network(why) | Self::Answer(why) => f.write_str(why),
+            Self::NotTls => f.write_str("the server does not use TLS"),
+            Self::TooLong(max) => write!(f, "an answer is longer than {max} bytes"),
+        }
+    }
+}
+
+/// Value of a field as text. `None` if it is absent or not ASCII.
+pub(crate) fn text(fields: &HeaderMap, name: http::HeaderName) -> Option<String> {
+    let value = fields.get(name)?;
+    value.to_str().ok().map(|value| value.trim().to_owned())
+}
+
+fn is_busy(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 429 | 503)
+}
+
+fn received(answer: http::Response<Incoming>, url: &Url, sender: Sender) -> Answer {
+    let (head, body) = answer.into_parts();
+    Answer {
+        status: head.status,
+        fields: head.headers,
+        url: url.clone(),
+        body,
+        sender,
+    }
+}
+
+fn request(
+    call: &Call,
+    url: &Url,
+    authorization: Option<&HeaderValue>,
+) -> Result<Request<Full<Bytes>>, Failure> {
+    const AGENT: HeaderValue = HeaderValue::from_static(concat!("gwc/", env!("CARGO_PKG_VERSION")));
+    let mut request = Request::new(Full::new(call.body.clone()));
+    *request.method_mut() = call.method.clone();
+    *request.uri_mut() = url.target.clone().into();
+    let fields = request.headers_mut();
+    *fields = call.fields.clone();
+    let host = HeaderValue::try_from(url.origin.authority());
+    fields.insert(
+        HOST,
+        host.map_err(|error| Failure::Answer(error.to_string()))?,
+    );
+    fields.insert(USER_AGENT, AGENT);
+    if let Some(authorization) = authorization {
+        fields.insert(AUTHORIZATION, authorization.clone());
+    }
+    Ok(request)
+}
+
+async fn handshake<S>(stream: S) -> Result<Sender, Failure>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let made = http1::Builder::new()
+        .max_buf_size(HEAD_BYTES_MAX)
+        .max_headers(FIELDS_MAX)
+        .handshake(TokioIo::new(stream))
+        .await;
+    let (sender, connection) = made.map_err(|error| Failure::Network(error.to_string()))?;
+    // The task ends with the connection. Its errors are those of the requests.
+    drop(tokio::spawn(connection));
+    Ok(sender)
+}
+
+fn failed_handshake(error: &io::Error) -> Failure {
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
+    match inner {
+        Some(rustls::Error::InvalidMessage(_)) => Failure::NotTls,
+        Some(inner) => Failure::Answer(format!("TLS: {inner}")),
+        None => Failure::Network(format!("TLS: {error}")),
+    }
+}
+
+/// Text of the innermost error, which tells the reason.
+fn deepest(error: &dyn std::error::Error) -> String {
+    let mut inner = error;
+    while let Some(source) = inner.source() {
+        inner = source;
+    }
+    inner.to_string()
+}

@@ -1,0 +1,335 @@
+//! Copy of a channel in a folder, from which gwd serves while the registry cannot be reached.
+//!
+//! The copy has the links of the channel and of the revocation lists, their statements, and the
+//! bundles of the newest record and of the records that gwd asks for. It is not verified: gwd
+//! verifies it like any store. A link that the registry no longer has is removed from the copy, so
+//! that the copy never shows more than the registry does.
+//!
+//! An interrupted copy continues with the missing blobs. Links are created after all other content,
+//! the newest first, so that a reader never sees an older record as the newest one.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use bundle::channel;
+use bundle::digest::Digest;
+use bundle::moment::Moment;
+use bundle::name::ChannelName;
+use bundle::oci::{Descriptor, EMPTY_BLOB, MANIFEST_BYTES_MAX};
+use bundle::refused::Refused;
+use bundle::source;
+use bundle::statement::stored;
+use bundle::store::folder::Folder;
+use bundle::store::{self, Batch, Chain, Link, Store as _, WriteError};
+use bundle::sweep;
+use bundle::verify::Unverified;
+
+use crate::store::{Registry, Seen};
+use crate::tags::Tag;
+
+/// Minimum number of newest records in a copy.
+const RECORDS: usize = 50;
+/// Maximum number of records that are copied at once.
+const RECORDS_MAX: usize = 20_000;
+/// Number of newest records whose bundles stay in the copy.
+const BUNDLES: usize = 3;
+/// Minimum age of contents that are removed from the copy: 1 hour.
+const YOUNG_S: u64 = 3_600;
+/// Size of the copy above which it is made anew: 2 GiB. The clean-up keeps it far smaller, unless
+/// the registry has statements that cannot be read.
+const COPY_BYTES_MAX: u64 = 2 << 30;
+
+/// Copy of a channel.
+#[derive(Debug)]
+pub struct Mirror {
+    registry: Registry,
+    root: PathBuf,
+    channel: ChannelName,
+    seen_channel: Seen,
+    seen_revocations: Seen,
+    /// False if the next call must compare all links.
+    is_complete: bool,
+    /// Records whose bundles were copied because gwd asked for them.
+    extra: BTreeSet<Digest>,
+}
+
+/// Extent of a comparison with the registry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extent {
+    /// Asks only whether the newest links have changed.
+    Heads,
+    /// Compares all links, also those whose writer did not finish.
+    Links,
+}
+
+/// Needs of the copy's reader.
+#[derive(Clone, Debug, Default)]
+pub struct Wanted {
+    /// Highest serial that the reader has accepted. 0: none. The records after it are copied, so
+    /// that the reader can check their chain.
+    pub since: u64,
+    /// Records whose bundles are needed in addition to that of the newest record.
+    pub records: BTreeSet<Digest>,
+}
+
+impl Mirror {
+    /// Creates a copy of a channel in a folder, or continues one.
+    #[must_use]
+    pub fn new(registry: Registry, root: &Path, channel: ChannelName) -> Self {
+        Self {
+            registry,
+            root: root.to_owned(),
+            channel,
+            seen_channel: Seen::default(),
+            seen_revocations: Seen::default(),
+            is_complete: false,
+            extra: BTreeSet::new(),
+        }
+    }
+
+    /// Updates the copy. Returns true if it has changed. `now` decides what is old enough to be
+    /// removed.
+    ///
+    /// # Errors
+    /// [`Refused::StoreUnreachable`] and other errors of reading the registry, and the errors of
+    /// writing the folder.
+    pub fn update(
+        &mut self,
+        extent: Extent,
+        wanted: &Wanted,
+        now: Moment,
+    ) -> Result<bool, WriteError> {
+        let channel = Chain::Channel(self.channel.clone());
+        let moved = self.registry.changed(&channel, &mut self.seen_channel)?;
+        let revoked = self
+            .registry
+            .changed(&Chain::Revocations, &mut self.seen_revocations)?;
+        let asks = !wanted.records.is_subset(&self.extra);
+        if self.is_complete && extent == Extent::Heads && !moved && !revoked && !asks {
+            return Ok(false);
+        }
+        self.is_complete = false;
+        let copy = self.open()?;
+        let copied = self.copy(&copy, &channel, wanted);
+        self.registry.forget();
+        let changed = copied?;
+        self.is_complete = true;
+        self.extra.clone_from(&wanted.records);
+        if changed {
+            self.clean_up(&copy, now)?;
+        }
+        Ok(changed)
+    }
+
+    /// Opens the folder of the copy. A folder that is not a store or is too large is made anew.
+    fn open(&self) -> Result<Folder, Refused> {
+        let opened = Folder::create(&self.root);
+        if let Ok(copy) = &opened
+            && copy.bytes()? <= COPY_BYTES_MAX
+        {
+            return opened;
+        }
+        match std::fs::remove_dir_all(&self.root) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(Refused::StoreUnreachable {
+                    why: format!("`{}`: {error}", self.root.display()),
+                })
+            }
+            _ => Folder::create(&self.root),
+        }
+    }
+
+    fn copy(&self, copy: &Folder, channel: &Chain, wanted: &Wanted) -> Result<bool, WriteError> {
+        let tags = self.registry.tags()?;
+        let serials = |chain: &Chain| -> BTreeSet<u64> {
+            let links = tags.iter().filter_map(|tag| match tag {
+                Tag::Link(of, serial) if of == chain => Some(*serial),
+                _ => None,
+            });
+            links.collect()
+        };
+        // Revocations take effect even if a bundle cannot be copied.
+        let lists = serials(&Chain::Revocations);
+        let missing = self.missing(copy, &Chain::Revocations, &lists)?;
+        let mut changed = self.copy_links(copy, &Chain::Revocations, &lists, &missing)?;
+
+        let records = serials(channel);
+        let newest = records.iter().rev().nth(RECORDS - 1).copied().unwrap_or(0);
+        let from = newest.min(wanted.since.max(1));
+        let shown: BTreeSet<u64> = records
+            .range(from..)
+            .rev()
+            .take(RECORDS_MAX)
+            .copied()
+            .collect();
+        let missing = self.missing(copy, channel, &shown)?;
+        for (_, digest) in &missing {
+            self.copy_record(copy, digest)?;
+        }
+        let head = match missing
+            .first()
+            .filter(|(serial, _)| shown.last() == Some(serial))
+        {
+            Some((_, digest)) => Some(*digest),
+            None => match shown.last() {
+                Some(serial) => copy.link(channel, *serial)?,
+                None => None,
+            },
+        };
+        for record in head.iter().chain(&wanted.records) {
+            changed |= self.copy_bundle(copy, record)?;
+        }
+        changed |= self.copy_links(copy, channel, &records, &missing)?;
+        Ok(changed)
+    }
+
+    /// Links of the registry that the copy does not have, newest first. The newest link is always
+    /// compared, because a tag can be moved.
+    fn missing(
+        &self,
+        copy: &Folder,
+        chain: &Chain,
+        serials: &BTreeSet<u64>,
+    ) -> Result<Vec<(u64, Digest)>, Refused> {
+        let known: BTreeSet<u64> = copy.serials(chain)?.into_iter().collect();
+        let mut missing = Vec::new();
+        for serial in serials.iter().rev() {
+            let is_newest = serials.last() == Some(serial);
+            if known.contains(serial) && !is_newest {
+                continue;
+            }
+            // A tag that is removed meanwhile is missing in the next list.
+            if let Some(digest) = self.registry.link(chain, *serial)?
+                && !copy
+                    .link(chain, *serial)
+                    .is_ok_and(|there| there == Some(digest))
+            {
+                missing.push((*serial, digest));
+            }
+        }
+        Ok(missing)
+    }
+
+    /// Creates the missing links with their statements, and removes links that the registry does
+    /// not have.
+    fn copy_links(
+        &self,
+        copy: &Folder,
+        chain: &Chain,
+        serials: &BTreeSet<u64>,
+        missing: &[(u64, Digest)],
+    ) -> Result<bool, WriteError> {
+        let mut changed = false;
+        for (serial, digest) in missing {
+            self.copy_statement(copy, digest)?;
+            copy.unlink(chain, *serial)?;
+            let link = Link {
+                chain: chain.clone(),
+                serial: *serial,
+                digest: *digest,
+            };
+            copy.commit(&Batch {
+                blobs: Vec::new(),
+                links: vec![link],
+            })?;
+            changed = true;
+        }
+        for serial in copy.serials(chain)? {
+            if !serials.contains(&serial) {
+                copy.unlink(chain, serial)?;
+                changed = true;
+            }
+        }
+        Ok(changed)
+    }
+
+    /// Copies a record with the statements that it relies on.
+    fn copy_record(&self, copy: &Folder, record: &Digest) -> Result<(), WriteError> {
+        self.copy_statement(copy, record)?;
+        // A record that cannot be read is refused by the reader of the copy.
+        let Ok(read) = channel::read(copy, record) else {
+            return Ok(());
+        };
+        for statement in &read.record.evidence {
+            self.copy_statement(copy, statement)?;
+        }
+        Ok(())
+    }
+
+    /// Copies the manifest of a statement and its envelope. Content that is not a statement is
+    /// copied without its layers; the reader of the copy refuses it.
+    fn copy_statement(&self, copy: &Folder, digest: &Digest) -> Result<(), WriteError> {
+        if stored::open(copy, digest).is_ok() {
+            return Ok(());
+        }
+        let manifest = store::read(&self.registry, digest, MANIFEST_BYTES_MAX)?;
+        if let Ok(layer) = stored::layer(&manifest) {
+            self.copy_blob(copy, &layer)?;
+        }
+        copy.commit(&Batch::of([EMPTY_BLOB, &manifest]))
+    }
+
+    /// Copies the bundle of a record and its source artifact. Returns true if anything was missing.
+    fn copy_bundle(&self, copy: &Folder, record: &Digest) -> Result<bool, WriteError> {
+        let Ok(read) = channel::read(copy, record) else {
+            return Ok(false);
+        };
+        let bundle = match Unverified::open(&self.registry, read.bundle) {
+            // The reader of the copy reports the reason.
+            Err(refused) if !matches!(refused, Refused::StoreUnreachable { .. }) => {
+                return Ok(false);
+            }
+            result => result?,
+        };
+        let mut changed = false;
+        let config = std::iter::once(bundle.config_blob());
+        for layer in bundle.layers().runtime().chain(config) {
+            changed |= self.copy_blob(copy, layer)?;
+        }
+        if store::read(copy, &read.bundle, MANIFEST_BYTES_MAX).is_err() {
+            copy.commit(&Batch::of([bundle.manifest()]))?;
+            changed = true;
+        }
+        if let Some(source) = read.record.source {
+            let copied = self.copy_source(copy, &source);
+            // Only explanations need the source: continue without a source that is missing.
+            if let Err(WriteError::Refused(refused @ Refused::StoreUnreachable { .. })) = copied {
+                return Err(refused.into());
+            }
+        }
+        Ok(changed)
+    }
+
+    fn copy_source(&self, copy: &Folder, digest: &Digest) -> Result<(), WriteError> {
+        let manifest = store::read(&self.registry, digest, MANIFEST_BYTES_MAX)?;
+        self.copy_blob(copy, &source::layer(&manifest)?)?;
+        copy.commit(&Batch::of([EMPTY_BLOB, &manifest]))
+    }
+
+    /// Copies a blob, unless the copy has it undamaged. Returns true if it was missing.
+    fn copy_blob(&self, copy: &Folder, descriptor: &Descriptor) -> Result<bool, WriteError> {
+        if store::read_exact(copy, descriptor).is_ok() {
+            return Ok(false);
+        }
+        let bytes = store::read_exact(&self.registry, descriptor)?;
+        copy.commit(&Batch::of([&bytes[..]]))?;
+        Ok(true)
+    }
+
+    /// Removes bundles of older records from the copy. A statement that cannot be read prevents
+    /// this; the size of the copy is limited anyway.
+    fn clean_up(&self, copy: &Folder, now: Moment) -> Result<(), Refused> {
+        let young_since = Moment::from_unix_s(now.unix_s().saturating_sub(YOUNG_S));
+        let _alone = copy.alone()?;
+        let found = sweep::retained(copy, BUNDLES).and_then(|mut kept| {
+            for record in &self.extra {
+                kept.extend(channel::read(copy, record).map(|read| read.bundle));
+            }
+            sweep::garbage(copy, &kept, young_since)
+        });
+        match found {
+            Ok(garbage) => sweep::remove(copy, &garbage),
+            Err(_) => Ok(()),
+        }
+    }
+}

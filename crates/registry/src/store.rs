@@ -1,0 +1,241 @@
+//! A store in a registry.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use bundle::digest::Digest;
+use bundle::manifest::BLOB_BYTES_MAX;
+use bundle::oci::{ImageManifest, MANIFEST_BYTES_MAX};
+use bundle::refused::Refused;
+use bundle::store::{Batch, Blobs, Chain, Store, WriteError};
+use tokio::runtime::Runtime;
+
+use crate::address::Address;
+use crate::repository::{Kind, Repository};
+use crate::settings::Settings;
+use crate::tags::{self, Tag};
+use crate::wire;
+
+/// Maximum size of the contents that are kept in memory: 64 MiB.
+const CACHE_BYTES_MAX: usize = 64 << 20;
+
+/// Store in a registry. Calls block until the registry has answered.
+pub struct Registry {
+    pub(crate) runtime: Runtime,
+    pub(crate) repository: Repository,
+    known: Mutex<Known>,
+}
+
+/// Knowledge from earlier answers.
+#[derive(Default)]
+struct Known {
+    /// Contents with a checked digest.
+    contents: BTreeMap<Digest, Vec<u8>>,
+    bytes: usize,
+    /// Digests that a manifest names as config or layer.
+    blobs: BTreeSet<Digest>,
+}
+
+/// State of a chain at the last poll.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Seen(Option<String>);
+
+impl Registry {
+    /// Opens a store. Sends no request.
+    ///
+    /// # Errors
+    /// [`Refused::StoreUnreachable`] if the CA certificates cannot be read.
+    pub fn open(address: Address, settings: &Settings) -> Result<Self, Refused> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| Refused::StoreUnreachable {
+                why: error.to_string(),
+            })?;
+        Ok(Self {
+            runtime,
+            repository: Repository::new(address, settings)?,
+            known: Mutex::default(),
+        })
+    }
+
+    /// Address of the store.
+    #[must_use]
+    pub const fn address(&self) -> &Address {
+        self.repository.address()
+    }
+
+    /// True if the newest link of a chain has changed since the last call with this `seen`. Costs
+    /// one short request.
+    ///
+    /// # Errors
+    /// [`Refused::StoreUnreachable`].
+    pub fn changed(&self, chain: &Chain, seen: &mut Seen) -> Result<bool, Refused> {
+        let tag = tags::head(chain)?;
+        self.runtime
+            .block_on(self.repository.changed(&tag, &mut seen.0))
+    }
+
+    /// Meanings of all tags.
+    ///
+    /// # Errors
+    /// [`Refused::StoreUnreachable`].
+    pub fn tags(&self) -> Result<Vec<Tag>, Refused> {
+        let all = self.runtime.block_on(self.repository.tags())?;
+        Ok(all.iter().filter_map(|tag| tags::parse(tag)).collect())
+    }
+
+    /// Releases the memory of contents that were read.
+    pub fn forget(&self) {
+        *self.known() = Known::default();
+    }
+
+    /// Reads the manifest with this tag, and returns its digest.
+    pub(crate) async fn tagged(&self, tag: &str) -> Result<Option<Digest>, Refused> {
+        let bytes = self.repository.manifest(tag, MANIFEST_BYTES_MAX).await?;
+        Ok(bytes.map(|bytes| {
+            let digest = Digest::of(&bytes);
+            self.learn(Kind::Manifest, digest, bytes);
+            digest
+        }))
+    }
+
+    /// Remembers a content whose digest was checked.
+    pub(crate) fn learn(&self, kind: Kind, digest: Digest, bytes: Vec<u8>) {
+        let mut known = self.known();
+        if kind == Kind::Manifest
+            && let Ok(manifest) = ImageManifest::decode("manifest", &bytes)
+        {
+            known.blobs.insert(manifest.config.digest);
+            let layers = manifest.layers.iter().map(|layer| layer.digest);
+            known.blobs.extend(layers);
+        }
+        if known.bytes + bytes.len() > CACHE_BYTES_MAX {
+            known.contents.clear();
+            known.bytes = 0;
+        }
+        if bytes.len() <= CACHE_BYTES_MAX {
+            known.bytes += bytes.len();
+            if let Some(replaced) = known.contents.insert(digest, bytes) {
+                known.bytes -= replaced.len();
+            }
+        }
+    }
+
+    /// Content that an earlier answer had.
+    pub(crate) fn remembered(&self, digest: &Digest) -> Option<Vec<u8>> {
+        self.known().contents.get(digest).cloned()
+    }
+
+    /// Kinds as which a digest may be stored, the likely one first.
+    fn kinds(&self, digest: &Digest) -> [Kind; 2] {
+        match self.known().blobs.contains(digest) {
+            true => [Kind::Blob, Kind::Manifest],
+            false => [Kind::Manifest, Kind::Blob],
+        }
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn content(&self, digest: &Digest, max: u64) -> Result<Option<Vec<u8>>, Refused> {
+        for kind in self.kinds(digest) {
+            let max = match kind {
+                Kind::Manifest => max.min(MANIFEST_BYTES_MAX),
+                Kind::Blob => max.min(BLOB_BYTES_MAX),
+            };
+            if let Some(bytes) = self.repository.content(kind, digest, max).await? {
+                if Digest::of(&bytes) == *digest {
+                    self.learn(kind, *digest, bytes.clone());
+                }
+                return Ok(Some(bytes));
+            }
+        }
+        Ok(None)
+    }
+
+    async fn content_size(&self, digest: &Digest) -> Result<Option<u64>, Refused> {
+        for kind in self.kinds(digest) {
+            let size = self.repository.size(kind, digest).await?;
+            if size.is_some() {
+                return Ok(size);
+            }
+        }
+        Ok(None)
+    }
+
+    async fn referrers_of(&self, subject: &Digest) -> Result<Vec<Digest>, Refused> {
+        if let Some(listed) = self.repository.listed_referrers(subject).await? {
+            return Ok(wire::digests(&listed));
+        }
+        let tag = tags::referrers(subject);
+        let index = self.repository.tagged_index(&tag).await?;
+        Ok(wire::digests(&index.unwrap_or_default()))
+    }
+}
+
+impl Blobs for Registry {
+    fn fetch(&self, digest: &Digest, bytes_max: u64) -> Result<Option<Vec<u8>>, Refused> {
+        if let Some(bytes) = self.remembered(digest) {
+            return Ok(Some(bytes));
+        }
+        self.runtime.block_on(self.content(digest, bytes_max))
+    }
+
+    fn size(&self, digest: &Digest) -> Result<Option<u64>, Refused> {
+        if let Some(bytes) = self.remembered(digest) {
+            return Ok(Some(bytes.len() as u64));
+        }
+        self.runtime.block_on(self.content_size(digest))
+    }
+}
+
+impl Store for Registry {
+    fn commit(&self, batch: &Batch<'_>) -> Result<(), WriteError> {
+        self.runtime.block_on(self.write(batch))
+    }
+
+    fn serials(&self, chain: &Chain) -> Result<Vec<u64>, Refused> {
+        tags::head(chain)?;
+        let links = self.tags()?.into_iter().filter_map(|tag| match tag {
+            Tag::Link(of, serial) if of == *chain => Some(serial),
+            _ => None,
+        });
+        let serials: BTreeSet<u64> = links.collect();
+        Ok(serials.into_iter().collect())
+    }
+
+    fn link(&self, chain: &Chain, serial: u64) -> Result<Option<Digest>, Refused> {
+        let tag = tags::link(chain, serial)?;
+        self.runtime.block_on(self.tagged(&tag))
+    }
+
+    fn referrers(&self, subject: &Digest) -> Result<Vec<Digest>, Refused> {
+        self.runtime.block_on(self.referrers_of(subject))
+    }
+
+    fn channels(&self) -> Result<Vec<String>, Refused> {
+        let names = self.tags()?.into_iter().filter_map(|tag| match tag {
+            Tag::Link(Chain::Channel(name), _) => Some(name.to_string()),
+            _ => None,
+        });
+        let names: BTreeSet<String> = names.collect();
+        Ok(names.into_iter().collect())
+    }
+
+    fn bundles(&self) -> Result<Vec<Digest>, Refused> {
+        let bundles = self.tags()?.into_iter().filter_map(|tag| match tag {
+            Tag::Bundle(id) => Some(id),
+            _ => None,
+        });
+        Ok(bundles.collect())
+    }
+}
+
+impl fmt::Debug for Registry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Registry").field(self.address()).finish()
+    }
+}

@@ -1,0 +1,250 @@
+//! The copy of a channel in a folder.
+
+use std::path::{Path, PathBuf};
+
+use bundle::channel;
+use bundle::moment::Moment;
+use bundle::publish::{self, Revocation};
+use bundle::refused::Refused;
+use bundle::store::folder::Folder;
+use bundle::store::{Blobs as _, Chain, Store as _, WriteError};
+use registry::mirror::{Extent, Mirror, Wanted};
+
+use crate::fixture::{self, NOON, bundle, prod, ship};
+use crate::server::Server;
+
+fn records() -> Chain {
+    Chain::Channel(prod())
+}
+
+/// Copy in a temporary folder.
+struct Copy {
+    folder: tempfile::TempDir,
+    mirror: Mirror,
+}
+
+impl Copy {
+    fn of(server: &Server) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mirror = Mirror::new(server.open(), &folder.path().join("copy"), prod());
+        Self { folder, mirror }
+    }
+
+    fn root(&self) -> PathBuf {
+        self.folder.path().join("copy")
+    }
+
+    fn store(&self) -> Folder {
+        Folder::open(&self.root()).unwrap()
+    }
+
+    fn update(&mut self, extent: Extent) -> Result<bool, WriteError> {
+        self.mirror.update(extent, &Wanted::default(), NOON)
+    }
+
+    fn serials(&self) -> Vec<u64> {
+        self.store().serials(&records()).unwrap()
+    }
+
+    fn has_bundle(&self, content: &str) -> bool {
+        let bundle = bundle(content);
+        let store = self.store();
+        let layers = bundle.layers().runtime().map(|layer| layer.digest);
+        let mut needed = layers.chain([bundle.id()]);
+        needed.all(|digest| store.size(&digest).unwrap().is_some())
+    }
+}
+
+fn remove_tag(server: &Server, tag: &str) {
+    let tags = "data/docker/registry/v2/repositories/shop/releases/_manifests/tags";
+    std::fs::remove_dir_all(server.path(tags).join(tag)).unwrap();
+}
+
+fn blobs(root: &Path) -> usize {
+    std::fs::read_dir(root.join("blobs/sha256"))
+        .unwrap()
+        .count()
+}
+
+#[test]
+fn copy_follows_the_channel() {
+    let Some(server) = Server::plain() else {
+        return;
+    };
+    let mut copy = Copy::of(&server);
+    assert_eq!(
+        copy.update(Extent::Links),
+        Ok(false),
+        "nothing is there yet"
+    );
+    assert!(copy.serials().is_empty());
+    let store = server.open();
+    let first = ship(&store, "one");
+    assert_eq!(copy.update(Extent::Heads), Ok(true));
+    assert_eq!(copy.serials(), [1]);
+    assert_eq!(copy.store().link(&records(), 1), Ok(Some(first.digest)));
+    assert!(copy.has_bundle("one"));
+    let contract = bundle("one").layers().apis[0].contract.digest;
+    assert_eq!(
+        copy.store().size(&contract),
+        Ok(None),
+        "gwd needs no contract"
+    );
+    assert_eq!(copy.update(Extent::Heads), Ok(false));
+    assert_eq!(copy.update(Extent::Links), Ok(false));
+
+    let second = ship(&store, "two");
+    let revocation = Revocation {
+        bundles: [bundle("one").id()].into(),
+        ..Revocation::default()
+    };
+    let rob = fixture::key("rob");
+    publish::revoke(
+        &store,
+        Some(&fixture::trust()),
+        fixture::project(),
+        revocation,
+        NOON,
+        &[&rob],
+    )
+    .unwrap();
+    assert_eq!(copy.update(Extent::Heads), Ok(true));
+    assert_eq!(copy.serials(), [1, 2]);
+    assert_eq!(copy.store().serials(&Chain::Revocations), Ok(vec![1]));
+    let read = channel::read(&copy.store(), &second.digest).unwrap();
+    assert_eq!(read.bundle, bundle("two").id());
+}
+
+#[test]
+fn links_without_a_head_tag_are_found() {
+    let Some(server) = Server::plain() else {
+        return;
+    };
+    let store = server.open();
+    ship(&store, "one");
+    let mut copy = Copy::of(&server);
+    copy.update(Extent::Links).unwrap();
+    // A writer that ended before it moved the head tag.
+    ship(&store, "two");
+    let tags = server.path("data/docker/registry/v2/repositories/shop/releases/_manifests/tags");
+    let link = |tag: &str| tags.join(tag).join("current/link");
+    let first = link("ch-prod-00000000000000000001");
+    std::fs::copy(first, link("ch-prod")).unwrap();
+    assert_eq!(copy.update(Extent::Heads), Ok(false));
+    assert_eq!(copy.update(Extent::Links), Ok(true));
+    assert_eq!(copy.serials(), [1, 2]);
+    assert!(copy.has_bundle("two"));
+}
+
+#[test]
+fn removed_links_are_removed_from_the_copy() {
+    let Some(server) = Server::plain() else {
+        return;
+    };
+    let store = server.open();
+    let first = ship(&store, "one");
+    ship(&store, "two");
+    let mut copy = Copy::of(&server);
+    copy.update(Extent::Links).unwrap();
+    // The head tag goes, too: otherwise the next writer finds the record through it.
+    remove_tag(&server, "ch-prod-00000000000000000002");
+    remove_tag(&server, "ch-prod");
+    assert_eq!(copy.update(Extent::Links), Ok(true));
+    assert_eq!(copy.serials(), [1]);
+    // The newest tag is moved to another statement.
+    let other = ship(&store, "other");
+    assert_eq!(other.serial, 2);
+    assert_eq!(copy.update(Extent::Links), Ok(true));
+    assert_eq!(copy.store().link(&records(), 2), Ok(Some(other.digest)));
+    assert_eq!(copy.store().link(&records(), 1), Ok(Some(first.digest)));
+}
+
+#[test]
+fn copy_outlives_the_registry_and_continues() {
+    let Some(mut server) = Server::secured() else {
+        return;
+    };
+    ship(&server.open(), "one");
+    let mut copy = Copy::of(&server);
+    copy.update(Extent::Links).unwrap();
+    ship(&server.open(), "two");
+    server.stop();
+    let failed = copy.update(Extent::Heads);
+    let unreachable = |result| {
+        matches!(
+            result,
+            Err(WriteError::Refused(Refused::StoreUnreachable { .. }))
+        )
+    };
+    assert!(unreachable(failed));
+    assert_eq!(copy.serials(), [1]);
+    assert!(copy.has_bundle("one"));
+    // A half of the blobs arrived before the registry ended.
+    server.restart();
+    copy.update(Extent::Heads).unwrap();
+    let two = bundle("two");
+    let layer = two.layers().shared.digest;
+    std::fs::remove_file(copy.root().join("blobs/sha256").join(layer.hex())).unwrap();
+    assert!(!copy.has_bundle("two"));
+    assert_eq!(copy.update(Extent::Links), Ok(true));
+    assert!(copy.has_bundle("two"));
+    // A damaged blob is replaced.
+    std::fs::write(
+        copy.root().join("blobs/sha256").join(layer.hex()),
+        "damaged",
+    )
+    .unwrap();
+    assert_eq!(copy.update(Extent::Links), Ok(true));
+    let bytes = copy.store().fetch(&layer, 1_000).unwrap().unwrap();
+    assert_eq!(bytes, b"shared two");
+}
+
+#[test]
+fn older_bundles_are_copied_on_request() {
+    let Some(server) = Server::plain() else {
+        return;
+    };
+    let store = server.open();
+    let first = ship(&store, "one");
+    for content in ["two", "three", "four", "five"] {
+        ship(&store, content);
+    }
+    let mut copy = Copy::of(&server);
+    copy.update(Extent::Links).unwrap();
+    assert_eq!(copy.serials(), [1, 2, 3, 4, 5]);
+    assert!(copy.has_bundle("five") && !copy.has_bundle("one"));
+    let wanted = Wanted {
+        since: 5,
+        records: [first.digest].into(),
+    };
+    assert_eq!(copy.mirror.update(Extent::Heads, &wanted, NOON), Ok(true));
+    assert!(copy.has_bundle("one"));
+    // The clock of the clean-up is far in the future, so all files are old.
+    let later = Moment::from_unix_s(99_000_000_000);
+    ship(&store, "six");
+    let before = blobs(&copy.root());
+    assert_eq!(copy.mirror.update(Extent::Heads, &wanted, later), Ok(true));
+    assert!(
+        copy.has_bundle("one") && copy.has_bundle("six"),
+        "wanted and newest"
+    );
+    ship(&store, "seven");
+    copy.mirror
+        .update(Extent::Heads, &Wanted::default(), later)
+        .unwrap();
+    assert!(!copy.has_bundle("one") && copy.has_bundle("seven"));
+    assert!(blobs(&copy.root()) <= before + 10);
+}
+
+#[test]
+fn a_strange_folder_is_made_anew() {
+    let Some(server) = Server::plain() else {
+        return;
+    };
+    ship(&server.open(), "one");
+    let mut copy = Copy::of(&server);
+    std::fs::create_dir(copy.root()).unwrap();
+    std::fs::write(copy.root().join("oci-layout"), "no layout").unwrap();
+    assert_eq!(copy.update(Extent::Links), Ok(true));
+    assert_eq!(copy.serials(), [1]);
+}

@@ -1,0 +1,108 @@
+//! Copies of channels between stores, for the commands `gwc push` and `gwc pull`.
+
+use std::path::PathBuf;
+
+use bundle::name::ChannelName;
+use bundle::replicate::{Copied, replicate};
+use bundle::store::{Store, WriteError};
+use serde_json::json;
+
+use super::options::FormatOption;
+use super::say::{self, Context, Format};
+use crate::release::{Place, StoreName};
+use model::exit::{Exit, Failure};
+
+/// Options of both commands.
+#[derive(Debug, clap::Args)]
+pub(super) struct CopyOptions {
+    /// The project's store, instead of `release.store`
+    #[arg(long, value_name = "DIR|oci://HOST/REPOSITORY")]
+    store: Option<PathBuf>,
+    /// Copy only this channel; may be given several times [default: all channels]
+    #[arg(long, value_name = "NAME")]
+    channel: Vec<String>,
+    #[command(flatten)]
+    format: FormatOption,
+}
+
+/// Result of the copy to one store.
+pub(super) struct Copy {
+    /// Name of the target.
+    pub(super) to: String,
+    pub(super) copied: Copied,
+}
+
+impl CopyOptions {
+    /// Store of the project.
+    pub(super) fn store(&self, context: &Context) -> anyhow::Result<StoreName> {
+        match &self.store {
+            Some(name) => StoreName::parse(name),
+            None => Ok(Place::read(context.sought(&context.root()?), None, None)?.store),
+        }
+    }
+
+    /// Copies the channels from one store to another.
+    pub(super) fn copy(&self, from: &dyn Store, to: &StoreName) -> anyhow::Result<Copy> {
+        let known = from.channels()?;
+        let mut channels: Vec<ChannelName> = Vec::new();
+        for name in &self.channel {
+            if !known.contains(name) {
+                let message = format!("the source has no channel `{}`", name.escape_debug());
+                return Err(Failure::new(Exit::INPUT, "no-such-channel", message).into());
+            }
+            channels.push(name.parse()?);
+        }
+        if self.channel.is_empty() {
+            // Other folders of a store are no channels.
+            channels.extend(known.iter().filter_map(|name| name.parse().ok()));
+        }
+        let target = to.create()?;
+        let copied = replicate(from, &target, &channels).map_err(|error| match error {
+            WriteError::Conflict { serial } => Failure::new(
+                Exit::STALE,
+                "conflict",
+                format!(
+                    "`{to}` has another record with serial {serial}, so nothing of this channel was copied; compare both stores with `gwc history --store`"
+                ),
+            )
+            .into(),
+            WriteError::Refused(refused) => anyhow::Error::from(refused),
+        })?;
+        Ok(Copy {
+            to: to.to_string(),
+            copied,
+        })
+    }
+
+    /// Prints the results.
+    pub(super) fn print(&self, schema: &str, from: &StoreName, copies: &[Copy]) {
+        match self.format.format {
+            Format::Human => {
+                let lines = copies.iter().map(|Copy { to, copied }| {
+                    let Copied {
+                        links,
+                        bundles,
+                        bytes,
+                    } = copied;
+                    match links {
+                        0 => format!("{to} has everything already"),
+                        _ => format!(
+                            "copied to {to}: {links} records and lists, {bundles} bundles, {bytes} bytes"
+                        ),
+                    }
+                });
+                say::result(&lines.collect::<Vec<_>>().join("\n"));
+            }
+            Format::Json => {
+                let copies = copies.iter().map(|Copy { to, copied }| {
+                    json!({"store": to, "links": copied.links, "bundles": copied.bundles, "bytes": copied.bytes})
+                });
+                say::json(&say::document(
+                    schema,
+                    "ok",
+                    json!({"from": from.to_string(), "to": copies.collect::<Vec<_>>()}),
+                ));
+            }
+        }
+    }
+}

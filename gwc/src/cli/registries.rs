@@ -1,0 +1,60 @@
+//! Options for stores in registries. All commands have them.
+
+use std::path::PathBuf;
+
+use registry::Settings;
+
+/// Credentials and certificates for a store at `oci://`.
+#[derive(Debug, clap::Args)]
+pub(super) struct RegistryOptions {
+    /// Folder with docker's config.json, for credentials of registries [default: $DOCKER_CONFIG or
+    /// ~/.docker]
+    #[arg(
+        long,
+        global = true,
+        env = "GWC_REGISTRY_CONFIG",
+        value_name = "DIR",
+        hide_short_help = true
+    )]
+    registry_config: Option<PathBuf>,
+    /// File with a token for the registry, instead of docker's credentials
+    #[arg(
+        long,
+        global = true,
+        env = "GWC_REGISTRY_TOKEN_FILE",
+        value_name = "FILE",
+        hide_short_help = true
+    )]
+    registry_token_file: Option<PathBuf>,
+    /// File with CA certificates in PEM for the registry, instead of the system's
+    #[arg(
+        long,
+        global = true,
+        env = "GWC_REGISTRY_CA_FILE",
+        value_name = "FILE",
+        hide_short_help = true
+    )]
+    registry_ca_file: Option<PathBuf>,
+    /// Use HTTP instead of HTTPS for the registry
+    #[arg(
+        long,
+        global = true,
+        env = "GWC_REGISTRY_PLAIN_HTTP",
+        hide_short_help = true
+    )]
+    registry_plain_http: bool,
+}
+
+impl RegistryOptions {
+    /// Settings of the connections to registries.
+    pub(super) fn settings(&self) -> Settings {
+        let variable = |name| std::env::var_os(name).map(PathBuf::from);
+        let usual = || Settings::docker_folder(variable("DOCKER_CONFIG"), variable("HOME"));
+        Settings {
+            docker: self.registry_config.clone().or_else(usual),
+            token_file: self.registry_token_file.clone(),
+            ca_file: self.registry_ca_file.clone(),
+            plain_http: self.registry_plain_http,
+        }
+    }
+}

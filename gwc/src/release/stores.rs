@@ -1,0 +1,173 @@
+//! Stores of releases: a folder, or a repository of a registry.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use bundle::digest::Digest;
+use bundle::refused::Refused;
+use bundle::store::folder::Folder;
+use bundle::store::{Batch, Blobs, Chain, Store, WriteError, Writing};
+use registry::{Address, Registry, Settings};
+
+use model::exit::Failure;
+
+/// Settings of the connections to registries, from the command line. They hold for all stores of a
+/// process.
+static REGISTRIES: OnceLock<Settings> = OnceLock::new();
+
+/// Name of a store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StoreName {
+    /// Path of a folder.
+    Folder(PathBuf),
+    /// Repository of a registry.
+    Registry(Address),
+}
+
+/// Open store.
+#[derive(Debug)]
+pub enum Opened {
+    /// Store in a folder.
+    Folder(Folder),
+    /// Store in a registry.
+    Registry(Box<Registry>),
+}
+
+/// Sets the settings of the connections to registries.
+pub fn set_registries(settings: Settings) {
+    // The first settings of the process stay, because a process has one command line.
+    let _first = REGISTRIES.set(settings);
+}
+
+impl StoreName {
+    /// Parses the name of a store on the command line.
+    ///
+    /// # Errors
+    /// Returns a usage error if the text is a URL but not the address of a repository.
+    pub fn parse(path: &Path) -> anyhow::Result<Self> {
+        let text = path.to_string_lossy();
+        if Address::is_one(&text) {
+            let address = text.parse::<Address>();
+            // The text may contain a password by mistake, so do not repeat it.
+            let address = address.map_err(|why| Failure::usage(format!("--store: {why}")))?;
+            return Ok(Self::Registry(address));
+        }
+        if text.contains("://") {
+            return Err(Failure::usage(
+                "--store: write a folder, or the address of a registry: oci://HOST[:PORT]/REPOSITORY",
+            )
+            .into());
+        }
+        Ok(Self::Folder(path.to_owned()))
+    }
+
+    /// Opens the store. Fails if it does not exist; a repository need not exist.
+    ///
+    /// # Errors
+    /// Returns the errors of [`Folder::open`] and [`Registry::open`].
+    pub fn open(&self) -> anyhow::Result<Opened> {
+        Ok(match self {
+            Self::Folder(folder) => Opened::Folder(Folder::open(folder)?),
+            Self::Registry(address) => Opened::registry(address)?,
+        })
+    }
+
+    /// Opens the store, and creates it if it does not exist.
+    ///
+    /// # Errors
+    /// Returns the errors of [`Folder::create`] and [`Registry::open`].
+    pub fn create(&self) -> anyhow::Result<Opened> {
+        Ok(match self {
+            Self::Folder(folder) => Opened::Folder(Folder::create(folder)?),
+            Self::Registry(address) => Opened::registry(address)?,
+        })
+    }
+
+    /// True if the store exists. A repository counts as existing, because it comes into being with
+    /// the first release.
+    #[must_use]
+    pub fn exists(&self) -> bool {
+        match self {
+            Self::Folder(folder) => folder.join("oci-layout").exists(),
+            Self::Registry(_) => true,
+        }
+    }
+}
+
+impl fmt::Display for StoreName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Folder(folder) => folder.display().fmt(f),
+            Self::Registry(address) => address.fmt(f),
+        }
+    }
+}
+
+impl Opened {
+    fn registry(address: &Address) -> Result<Self, Refused> {
+        let settings = REGISTRIES.get().cloned().unwrap_or_default();
+        let registry = Registry::open(address.clone(), &settings)?;
+        Ok(Self::Registry(Box::new(registry)))
+    }
+
+    /// Name of the store.
+    #[must_use]
+    pub fn name(&self) -> StoreName {
+        match self {
+            Self::Folder(folder) => StoreName::Folder(folder.root().to_owned()),
+            Self::Registry(registry) => StoreName::Registry(registry.address().clone()),
+        }
+    }
+
+    fn store(&self) -> &dyn Store {
+        match self {
+            Self::Folder(folder) => folder,
+            Self::Registry(registry) => &**registry,
+        }
+    }
+}
+
+impl Blobs for Opened {
+    fn fetch(&self, digest: &Digest, bytes_max: u64) -> Result<Option<Vec<u8>>, Refused> {
+        self.store().fetch(digest, bytes_max)
+    }
+
+    fn size(&self, digest: &Digest) -> Result<Option<u64>, Refused> {
+        self.store().size(digest)
+    }
+}
+
+impl Store for Opened {
+    fn commit(&self, batch: &Batch<'_>) -> Result<(), WriteError> {
+        self.store().commit(batch)
+    }
+
+    fn writing(&self) -> Result<Writing, Refused> {
+        self.store().writing()
+    }
+
+    fn refresh_index(&self) -> Result<(), Refused> {
+        self.store().refresh_index()
+    }
+
+    fn serials(&self, chain: &Chain) -> Result<Vec<u64>, Refused> {
+        self.store().serials(chain)
+    }
+
+    fn link(&self, chain: &Chain, serial: u64) -> Result<Option<Digest>, Refused> {
+        self.store().link(chain, serial)
+    }
+
+    fn referrers(&self, subject: &Digest) -> Result<Vec<Digest>, Refused> {
+        self.store().referrers(subject)
+    }
+
+    fn channels(&self) -> Result<Vec<String>, Refused> {
+        self.store().channels()
+    }
+
+    fn bundles(&self) -> Result<Vec<Digest>, Refused> {
+        self.store().bundles()
+    }
+}
