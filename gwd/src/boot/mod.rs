@@ -3,8 +3,10 @@
 mod access_log;
 mod bounds;
 mod command;
+mod examples;
 mod exit;
 mod options;
+mod registry;
 mod run;
 mod systemd;
 

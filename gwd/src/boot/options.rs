@@ -9,8 +9,10 @@ use anyhow::{Context as _, bail};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde::Deserialize;
 
-use super::{access_log, bounds};
+use super::examples::{CHECK_EXAMPLES, CLI_EXAMPLES, CLIENT_EXAMPLES, RUN_EXAMPLES};
+use super::{access_log, bounds, registry};
 use crate::admin::Interface;
+use crate::control::{Plan, RegistryPlan};
 use crate::runtime::log_format::LogFormat;
 
 /// Default address of the admin interface.
@@ -19,47 +21,6 @@ const ADMIN: &str = "127.0.0.1:9901";
 const FILE_BYTES_MAX: u64 = 1 << 20;
 /// Default state folder.
 const STATE: &str = "/var/lib/gwd";
-
-const RUN_EXAMPLES: &str = "Examples:
-  gwd run --store ./releases --trust trust.json --state \
-./state
-  gwd run --config /etc/gwd.toml --listen public=0.0.0.0:8080
-  GWD_STORE=/srv/releases \
-GWD_TRUST=/etc/gwd/trust.json gwd run --access-log stdout
-
-Exit codes: 0 clean stop; 4 no trust \
-file, or verification failed with nothing to fall back to;
-64 wrong usage; 65 an input cannot be \
-read; 69 the store cannot be reached; 70 a bug.";
-
-const CHECK_EXAMPLES: &str = "\
-Examples:
-  gwd check --store ./releases --trust trust.json --state ./state
-  gwd check --config /etc/gwd.toml --format json
-
-Exit codes: 0 it would run; 4 no trust file, or verification failed; 64 wrong usage; 65 an input
-cannot be read; 69 the store cannot be reached; 70 a bug.";
-
-const CLIENT_EXAMPLES: &str = "\
-Examples:
-  gwd status --admin unix:/run/gwd/admin.sock
-  gwd status --format json --admin-token-file token
-  GWD_ADMIN=unix:/run/gwd/admin.sock gwd status
-
-Exit codes: 0 done; 4 refused; 64 wrong usage; 65 a file cannot be read; 69 no gwd can be
-reached.";
-
-const CLI_EXAMPLES: &str = "Examples:
-  gwd run --store ./releases --trust trust.json --state \
-./state --admin unix:admin.sock
-  gwd status --admin unix:admin.sock         the running bundle, and \
-why a release was refused
-  gwd rollback --admin unix:admin.sock       back to the previous bundle, on \
-this node only
-
-Exit codes: 0 done; 4 refused; 64 wrong usage; 65 a file cannot be read; 69 no gwd, or \
-no store,
-can be reached; 70 a bug in gwd.";
 
 /// gwd runs signed bundles: it verifies a bundle, builds everything that the bundle needs, and
 /// switches to it without a dropped connection.
@@ -178,9 +139,25 @@ pub(super) struct RunOptions {
     #[arg(long, env = "GWD_CONFIG", value_name = "FILE")]
     #[serde(skip)]
     pub(super) config: Option<PathBuf>,
-    /// Store of bundles: a folder (an OCI image layout). Required.
-    #[arg(long, env = "GWD_STORE", value_name = "DIR")]
+    /// Store of bundles: a folder (an OCI image layout), or a repository of a registry. Required.
+    #[arg(long, env = "GWD_STORE", value_name = "DIR|oci://HOST/REPOSITORY")]
     store: Option<String>,
+    /// Interval at which a registry is asked for changes. [default: 15s]
+    #[arg(long, env = "GWD_REGISTRY_POLL", value_name = "DURATION")]
+    registry_poll: Option<String>,
+    /// Folder with docker's config.json, for credentials of the registry. [default: $DOCKER_CONFIG
+    /// or ~/.docker]
+    #[arg(long, env = "GWD_REGISTRY_CONFIG", value_name = "DIR")]
+    registry_config: Option<PathBuf>,
+    /// File with a token for the registry, instead of docker's credentials.
+    #[arg(long, env = "GWD_REGISTRY_TOKEN_FILE", value_name = "FILE")]
+    registry_token_file: Option<PathBuf>,
+    /// File with CA certificates in PEM for the registry, instead of the system's.
+    #[arg(long, env = "GWD_REGISTRY_CA_FILE", value_name = "FILE")]
+    registry_ca_file: Option<PathBuf>,
+    /// Use HTTP instead of HTTPS for the registry.
+    #[arg(long, env = "GWD_REGISTRY_PLAIN_HTTP", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    registry_plain_http: Option<bool>,
     /// The channel to follow. [default: prod]
     #[arg(long, env = "GWD_CHANNEL", value_name = "NAME")]
     channel: Option<String>,
@@ -344,7 +321,9 @@ pub(super) enum LogLevel {
 /// Options with every default filled in.
 #[derive(Clone, Debug)]
 pub(super) struct Resolved {
+    /// Folder of the store, or of the copy of a registry.
     pub(super) store: PathBuf,
+    pub(super) registry: Option<RegistryPlan>,
     pub(super) channel: String,
     pub(super) trust: Option<PathBuf>,
     pub(super) state: PathBuf,
@@ -368,6 +347,13 @@ pub(super) struct Resolved {
     pub(super) take_over: bool,
     pub(super) bounds: crate::node::Bounds,
     pub(super) insecure_allow_unsigned: bool,
+}
+
+/// Folders and registry of a node.
+struct Places {
+    store: PathBuf,
+    registry: Option<RegistryPlan>,
+    state: PathBuf,
 }
 
 /// Invalid or missing option, with the reason.
@@ -396,14 +382,8 @@ impl RunOptions {
     fn merged(&self, file: Self) -> anyhow::Result<Resolved> {
         let access_log = access_log::of(self, &file)?;
         let bounds = bounds::of(self, &file)?;
+        let places = self.places(&file)?;
         let ours = self.clone();
-        let store = ours
-            .store
-            .or(file.store)
-            .context("--store is needed: the folder that `gwc apply` publishes to")?;
-        if store.starts_with("oci://") {
-            bail!("--store: registries are not available yet; give a folder");
-        }
         let either = |ours: Vec<String>, file: Vec<String>| match ours.is_empty() {
             true => file,
             false => ours,
@@ -417,13 +397,14 @@ impl RunOptions {
             bail!("--workers: at least 1");
         }
         Ok(Resolved {
-            store: store.into(),
+            store: places.store,
+            registry: places.registry,
             channel: ours
                 .channel
                 .or(file.channel)
                 .unwrap_or_else(|| "prod".into()),
             trust: ours.trust.or(file.trust),
-            state: ours.state.or(file.state).unwrap_or_else(|| STATE.into()),
+            state: places.state,
             admin: interface(admin.as_deref())?,
             admin_token_file: ours.admin_token_file.or(file.admin_token_file),
             admin_hosts,
@@ -470,6 +451,38 @@ impl RunOptions {
                 .insecure_allow_unsigned
                 .or(file.insecure_allow_unsigned)
                 .unwrap_or(false),
+        })
+    }
+}
+
+impl RunOptions {
+    /// Store and state folder, with `file` for options that are not set.
+    fn places(&self, file: &Self) -> anyhow::Result<Places> {
+        let either =
+            |ours: &Option<PathBuf>, file: &Option<PathBuf>| ours.clone().or_else(|| file.clone());
+        let store = self.store.as_ref().or(file.store.as_ref());
+        let store = store
+            .context("--store is needed: the folder or registry that `gwc apply` publishes to")?;
+        let poll = self.registry_poll.clone().or(file.registry_poll.clone());
+        let poll = poll.map(|text| duration("--registry-poll", Some(text), 0));
+        let registry = registry::of(
+            store,
+            registry::Given {
+                poll: poll.transpose()?,
+                config: either(&self.registry_config, &file.registry_config),
+                token_file: either(&self.registry_token_file, &file.registry_token_file),
+                ca_file: either(&self.registry_ca_file, &file.registry_ca_file),
+                plain_http: self.registry_plain_http.or(file.registry_plain_http),
+            },
+        )?;
+        let state = either(&self.state, &file.state).unwrap_or_else(|| STATE.into());
+        Ok(Places {
+            store: match registry {
+                Some(_) => Plan::copy_folder(&state),
+                None => store.into(),
+            },
+            registry,
+            state,
         })
     }
 }
@@ -585,107 +598,5 @@ fn host_name() -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use clap::CommandFactory as _;
-
-    fn resolve(arguments: &[&str]) -> Result<Resolved, OptionsError> {
-        let all = ["gwd", "run"].iter().chain(arguments);
-        match Cli::try_parse_from(all).unwrap().command {
-            Command::Run(options) => options.resolve(),
-            other => panic!("{other:?}"),
-        }
-    }
-
-    #[test]
-    fn the_command_line_is_sound() {
-        Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn command_line_overrides_file_overrides_default() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("gwd.toml");
-        std::fs::write(
-            &path,
-            "store = \"/srv\"\nkeep = 7\nworkers = 3\nlisten = [\"public=127.0.0.1:80\"]\npre-stop = \"200ms\"\n",
-        )
-        .unwrap();
-        let config = path.to_str().unwrap();
-        let resolved = resolve(&["--config", config, "--workers", "2"]).unwrap();
-        assert_eq!(resolved.store, Path::new("/srv"));
-        assert_eq!((resolved.keep, resolved.workers), (7, 2));
-        assert_eq!(resolved.listen["public"], "127.0.0.1:80".parse().unwrap());
-        assert_eq!(resolved.pre_stop.as_millis(), 200);
-        assert_eq!(resolved.channel, "prod");
-        assert!(!resolved.insecure_allow_unsigned);
-        std::fs::write(&path, "stores = 1\n").unwrap();
-        let error = resolve(&["--config", config]).unwrap_err();
-        assert!(matches!(error, OptionsError::Input(why) if why.contains("stores")));
-    }
-
-    #[test]
-    fn drain_of_defaults_ends_within_30_seconds() {
-        let resolved = resolve(&["--store", "/srv"]).unwrap();
-        let drain = resolved.drain_timeout.max(resolved.websocket_drain);
-        let sum = resolved.pre_stop + drain;
-        assert!(
-            sum.as_secs() < 30,
-            "shutdown takes up to {sum:?}, but Kubernetes kills a pod \
-after 30 s by default"
-        );
-    }
-
-    #[test]
-    fn mistakes_are_told() {
-        for (arguments, told) in [
-            (&[][..], "--store is needed"),
-            (&["--store", "oci://x/y"], "not available yet"),
-            (&["--store", "s", "--listen", "public"], "NAME=IP:PORT"),
-            (&["--store", "s", "--admin", "nowhere"], "unix:PATH"),
-            (&["--store", "s", "--pre-stop", "soon"], "not a duration"),
-            (&["--store", "s", "--workers", "0"], "at least 1"),
-            (&["--store", "s", "--memory", "much"], "not a size"),
-            (&["--store", "s", "--memory", "1MiB"], "write 64MiB or more"),
-            (&["--store", "s", "--requests", "0"], "at least 1"),
-            (
-                &[
-                    "--store",
-                    "s",
-                    "--access-log",
-                    "l",
-                    "--access-log-size",
-                    "big",
-                ],
-                "not a size",
-            ),
-            (
-                &[
-                    "--store",
-                    "s",
-                    "--access-log",
-                    "stdout",
-                    "--access-log-size",
-                    "1MiB",
-                ],
-                "name the file",
-            ),
-            (
-                &[
-                    "--store",
-                    "s",
-                    "--access-log",
-                    "l",
-                    "--access-log-keep",
-                    "2",
-                ],
-                "--access-log-size",
-            ),
-        ] {
-            match resolve(arguments) {
-                Err(OptionsError::Usage(why)) => assert!(why.contains(told), "{why}"),
-                other => panic!("{other:?}"),
-            }
-        }
-    }
-}
+#[path = "options_tests.rs"]
+mod tests;

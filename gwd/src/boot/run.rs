@@ -383,6 +383,7 @@ fn plan(resolved: &Resolved) -> Result<Plan, (Exit, String)> {
     };
     Ok(Plan {
         store: resolved.store.clone(),
+        registry: resolved.registry.clone(),
         channel,
         trust,
         state: resolved.state.clone(),

@@ -249,6 +249,9 @@ impl Control {
     pub(super) fn refuse(&mut self, accepted: &Accepted, refused: &Refused) {
         let now_ms = self.now_ms();
         let bundle = accepted.bundle();
+        if let (Some(replica), Refused::BlobMissing { .. }) = (&self.replica, refused) {
+            replica.want(accepted.pointer().digest);
+        }
         self.refusals.add(bundle, refused.clone(), now_ms);
         self.count_activation("failed", &refused.reason());
         self.note_error(Some(bundle), refused);

@@ -15,7 +15,7 @@ use bundle::follow::{self, SkippedRecords};
 use bundle::name::ProjectName;
 use bundle::refused::{Blame, Refused};
 use bundle::store::folder::Folder;
-use bundle::store::{Chain, Store as _};
+use bundle::store::{Chain, Store};
 use bundle::trust::Trust;
 use serde_json::{Value, json};
 
@@ -26,7 +26,8 @@ use super::secrets;
 use super::state::{Ran, State};
 use super::watch::{Hint, Watcher};
 use super::{
-    Control, Event, LoggedTroubles, Plan, Status, TRUST_BYTES_MAX, TrustSource, advice, now,
+    Control, Event, LoggedTroubles, Plan, Replica, Status, TRUST_BYTES_MAX, TrustSource, advice,
+    now,
 };
 use crate::node::Node;
 use crate::quotas::QuotaWriter;
@@ -58,26 +59,47 @@ impl fmt::Display for StartError {
     }
 }
 
-/// Reads the trust file. If unsigned bundles are allowed, reads no file and takes the project's
-/// name from the store.
-pub(crate) fn trust(plan: &Plan) -> Result<(Trust, Vec<u8>), StartError> {
-    match &plan.trust {
-        TrustSource::File(path) => {
-            let bytes = read_file(path, TRUST_BYTES_MAX).map_err(|error| {
-                StartError::Untrusted(format!(
-                    "the trust file `{}` cannot be read: {error}; gwd needs one (`gwc keygen` and `gwc trust` make it)",
-                    path.display()
-                ))
-            })?;
-            let trust = Trust::parse(&bytes).map_err(|refused| {
-                StartError::Untrusted(format!("`{}`: {refused}", path.display()))
-            })?;
-            Ok((trust, bytes))
-        }
-        TrustSource::Nobody => {
-            let project = claimed_project(plan).map_err(StartError::Unreachable)?;
-            Ok((Trust::insecure_allow_unsigned(project), Vec::new()))
-        }
+/// Reads the trust file. `None` if unsigned bundles are allowed.
+fn trust(plan: &Plan) -> Result<Option<(Trust, Vec<u8>)>, StartError> {
+    let TrustSource::File(path) = &plan.trust else {
+        return Ok(None);
+    };
+    let bytes = read_file(path, TRUST_BYTES_MAX).map_err(|error| {
+        StartError::Untrusted(format!(
+            "the trust file `{}` cannot be read: {error}; gwd needs one (`gwc keygen` and `gwc trust` make it)",
+            path.display()
+        ))
+    })?;
+    let trust = Trust::parse(&bytes)
+        .map_err(|refused| StartError::Untrusted(format!("`{}`: {refused}", path.display())))?;
+    Ok(Some((trust, bytes)))
+}
+
+/// Trust in unsigned bundles of the project that the store names.
+fn insecure(plan: &Plan, store: &dyn Store) -> Result<(Trust, Vec<u8>), StartError> {
+    let project = claimed_project(plan, store).map_err(StartError::Unreachable)?;
+    Ok((Trust::insecure_allow_unsigned(project), Vec::new()))
+}
+
+/// Opens the state folder, with the lock that another process handed over if there is one.
+fn open_state(plan: &Plan, lock: Option<File>) -> Result<State, Refused> {
+    match lock {
+        Some(lock) => State::taken_over(&plan.state, lock),
+        None => State::open(&plan.state),
+    }
+}
+
+/// Trust in unsigned bundles of the project in the store's folder, or in the copy of a registry.
+fn insecure_in_folder(
+    plan: &Plan,
+    replica: Option<&Replica>,
+) -> Result<(Trust, Vec<u8>), StartError> {
+    match replica.and_then(Replica::error) {
+        Some(refused) => Err(StartError::Unreachable(refused)),
+        None => insecure(
+            plan,
+            &Folder::open(&plan.store).map_err(StartError::Unreachable)?,
+        ),
     }
 }
 
@@ -93,8 +115,7 @@ fn keeper(plan: &Plan, node: &Node, state: &State) -> Result<QuotaWriter, StartE
 }
 
 /// Reads the project name in the channel's newest record, without verifying the record.
-fn claimed_project(plan: &Plan) -> Result<ProjectName, Refused> {
-    let store = Folder::open(&plan.store)?;
+fn claimed_project(plan: &Plan, store: &dyn Store) -> Result<ProjectName, Refused> {
     let chain = Chain::Channel(plan.channel.clone());
     let newest = store.serials(&chain)?.pop();
     let digest = newest
@@ -104,7 +125,7 @@ fn claimed_project(plan: &Plan) -> Result<ProjectName, Refused> {
         .ok_or_else(|| Refused::StoreUnreachable {
             why: format!("channel `{}` has no record yet", plan.channel),
         })?;
-    Ok(channel::read(&store, &digest)?.record.project)
+    Ok(channel::read(store, &digest)?.record.project)
 }
 
 impl Control {
@@ -120,7 +141,15 @@ impl Control {
         events: Sender<Event>,
         status: Arc<ArcSwap<Status>>,
     ) -> Result<Self, StartError> {
-        let (trust, trust_bytes) = trust(&plan)?;
+        let trusted = trust(&plan)?;
+        let state = open_state(&plan, lock).map_err(StartError::State)?;
+        let replica = plan
+            .start_replica(events.clone())
+            .map_err(StartError::Unreachable)?;
+        let (trust, trust_bytes) = match trusted {
+            Some(trusted) => trusted,
+            None => insecure_in_folder(&plan, replica.as_ref())?,
+        };
         if trust.is_insecure() {
             event(
                 Level::Warn,
@@ -128,11 +157,6 @@ impl Control {
                 json!({"insecure_allow_unsigned": true}),
             );
         }
-        let state = match lock {
-            Some(lock) => State::taken_over(&plan.state, lock),
-            None => State::open(&plan.state),
-        };
-        let state = state.map_err(StartError::State)?;
         node.quotas = Some(keeper(&plan, &node, &state)?);
         let trust_file = match &plan.trust {
             TrustSource::File(path) => Some(path.as_path()),
@@ -179,6 +203,7 @@ impl Control {
             busy_since_ms: None,
             status,
             watcher,
+            replica,
             plan,
             node,
             trust,
@@ -323,7 +348,7 @@ impl Control {
                     "the channel has no record yet; waiting for the first release",
                     json!({
                         "channel": self.plan.channel.as_str(),
-                        "store": self.plan.store.display().to_string(),
+                        "store": self.plan.store_name(),
                         "channels_there": self.channels_there(),
                         "do": "release to this channel, or select an existing one with --channel",
                     }),
@@ -392,13 +417,18 @@ impl Control {
     /// # Errors
     /// The reason why nothing would run.
     pub(crate) fn check(plan: &Plan, mut node: Node) -> Result<Value, StartError> {
-        let (trust, _) = trust(plan)?;
+        let trusted = trust(plan)?;
+        let store = plan.open_store().map_err(StartError::Unreachable)?;
+        let store = &*store;
+        let (trust, _) = match trusted {
+            Some(trusted) => trusted,
+            None => insecure(plan, store)?,
+        };
         let context = Context {
             trust: &trust,
             channel: &plan.channel,
             now: now(),
         };
-        let store = Folder::open(&plan.store).map_err(StartError::Unreachable)?;
         let memory = match Folder::open(&plan.state) {
             Ok(state) => follow::remember(&state, &context).map_err(StartError::State)?,
             Err(_) => Memory::default(),
@@ -407,7 +437,7 @@ impl Control {
             Refused::StoreUnreachable { .. } => StartError::Unreachable(refused),
             other => StartError::Untrusted(format!("{other} ({})", other.reason())),
         };
-        let head = follow::head(&store, &context, &memory)
+        let head = follow::head(store, &context, &memory)
             .map_err(refused)?
             .ok_or_else(|| {
                 StartError::Unreachable(Refused::StoreUnreachable {
@@ -416,8 +446,8 @@ impl Control {
             })?;
         let accepted = head.accepted;
         let verified =
-            follow::bundle(&store, &context, &accepted, bundle::ir::provides()).map_err(refused)?;
-        let assembly = super::load::assembly(&verified, &store, node.parts()).map_err(refused)?;
+            follow::bundle(store, &context, &accepted, bundle::ir::provides()).map_err(refused)?;
+        let assembly = super::load::assembly(&verified, store, node.parts()).map_err(refused)?;
         let secrets =
             secrets::Registry::new(plan.secret_dir.clone(), plan.secret_env_prefix.clone());
         let version = node

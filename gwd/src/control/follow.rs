@@ -8,7 +8,7 @@ use bundle::refused::{Blame, Refused};
 use bundle::store::folder::Folder;
 use serde_json::json;
 
-use super::{Control, advice};
+use super::{Control, Replica, advice};
 use crate::runtime::program_log::{Level, event};
 
 impl Control {
@@ -55,6 +55,11 @@ impl Control {
             self.alarm("channel-replayed", replayed);
         }
         if self.logged.store.as_ref() == Some(&refused) {
+            // A read of a registry's copy can succeed and clear the error, although the registry
+            // cannot be reached.
+            if self.last_error.is_none() {
+                self.note_error(None, &refused);
+            }
             return;
         }
         event(
@@ -72,8 +77,15 @@ impl Control {
         self.logged.store = Some(refused);
     }
 
-    /// Reads the revocations and the channel's head from the store, and applies them.
+    /// Reads the revocations and the channel's head from the store, and applies them. For a
+    /// registry, reads the copy, and fails afterwards if the last update of the copy has failed.
     pub(super) fn follow(&mut self) -> Result<(), Refused> {
+        let followed = self.follow_store();
+        let failed = self.replica.as_ref().and_then(Replica::error);
+        followed.and(failed.map_or(Ok(()), Err))
+    }
+
+    fn follow_store(&mut self) -> Result<(), Refused> {
         self.run_held();
         let store = Folder::open(&self.plan.store)?;
         self.follow_revocations(&store);

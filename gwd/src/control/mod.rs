@@ -20,6 +20,7 @@ mod load;
 mod operator;
 mod read_schedule;
 mod refusals;
+mod replica;
 mod reverify;
 mod revoke;
 mod rollback_history;
@@ -31,9 +32,9 @@ mod watch;
 use std::collections::BTreeSet;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -43,6 +44,8 @@ use bundle::follow::SkippedRecords;
 use bundle::moment::Moment;
 use bundle::name::ChannelName;
 use bundle::refused::Refused;
+use bundle::store::Store;
+use bundle::store::folder::Folder;
 use bundle::trust::{KeyState, Scope, Trust, TrustedKey};
 use policy::SecretRef;
 use serde_json::json;
@@ -55,6 +58,8 @@ use crate::runtime::program_log::{Audit, Level, OK, event};
 pub(crate) use cold::StartError;
 use describe::Described;
 use refusals::Refusals;
+pub(crate) use replica::RegistryPlan;
+use replica::{CopyPlan, News};
 use state::{Ran, State};
 pub(crate) use status::Status;
 use watch::Watcher;
@@ -81,7 +86,10 @@ const KEPT_MAX: usize = 200;
 /// Settings of the control thread.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
+    /// Folder of the store. For a registry, the folder of its copy.
     pub(crate) store: PathBuf,
+    /// Registry whose channel is copied to `store`. `None`: the store is a folder.
+    pub(crate) registry: Option<RegistryPlan>,
     pub(crate) channel: ChannelName,
     pub(crate) trust: TrustSource,
     pub(crate) state: PathBuf,
@@ -99,6 +107,52 @@ pub(crate) enum TrustSource {
     Nobody,
 }
 
+/// Copy of a registry, with the answers of operators who wait for it.
+type Replica = replica::Replica<Answer>;
+
+impl Plan {
+    /// Folder of the copy of a registry, in this state folder.
+    pub(crate) fn copy_folder(state: &Path) -> PathBuf {
+        state.join(replica::FOLDER)
+    }
+
+    /// Opens the store itself, not its copy.
+    fn open_store(&self) -> Result<Box<dyn Store>, Refused> {
+        Ok(match &self.registry {
+            Some(registry) => Box::new(registry.open()?),
+            None => Box::new(Folder::open(&self.store)?),
+        })
+    }
+
+    /// Name of the store for people.
+    fn store_name(&self) -> String {
+        match &self.registry {
+            Some(registry) => registry.address.to_string(),
+            None => self.store.display().to_string(),
+        }
+    }
+
+    /// Starts the thread that copies the registry. `None`: the store is a folder.
+    fn start_replica(&self, events: Sender<Event>) -> Result<Option<Replica>, Refused> {
+        let Some(registry) = &self.registry else {
+            return Ok(None);
+        };
+        let plan = CopyPlan {
+            registry: registry.clone(),
+            channel: self.channel.clone(),
+            copy: self.store.clone(),
+            state: self.state.clone(),
+        };
+        let tell = move |news| {
+            let _stopped = events.send(match news {
+                News::Changed => Event::Look,
+                News::Copied(answer) => Event::Copied(answer),
+            });
+        };
+        Replica::start(plan, tell).map(Some)
+    }
+}
+
 /// Event that the control thread handles. Requests of operators and signals come before reads of
 /// the store.
 #[derive(Debug)]
@@ -107,6 +161,8 @@ pub(crate) enum Event {
     Look,
     /// Reads the store again, and sends the result to the operator who waits for it.
     Notified(Answer),
+    /// The copy of the registry was updated for the operator who waits for a read of the store.
+    Copied(Answer),
     /// Activates another bundle of this node.
     Switch {
         order: RequestedSwitch,
@@ -251,6 +307,8 @@ pub(crate) struct Control {
     reverify_due: bool,
     status: Arc<ArcSwap<Status>>,
     watcher: Option<Watcher>,
+    /// Copy of the registry. `None`: the store is a folder.
+    replica: Option<Replica>,
 }
 
 /// Counts how often keys found no free slot in the rate-limit tables.
@@ -294,7 +352,11 @@ impl Control {
             };
             match events.recv_timeout(Duration::from_millis(wait_ms)) {
                 Ok(Event::Look) => self.schedule.record_event(),
-                Ok(Event::Notified(answer)) => notified.push(answer),
+                Ok(Event::Notified(answer)) => match &self.replica {
+                    Some(replica) => replica.update_now(answer),
+                    None => notified.push(answer),
+                },
+                Ok(Event::Copied(answer)) => notified.push(answer),
                 Ok(Event::Switch { answer, .. } | Event::Resume { answer, .. })
                     if answer.is_closed() =>
                 {

@@ -19,6 +19,7 @@ use bundle::store::folder::Folder;
 use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
 
+use super::replica;
 use super::rollback_history::RollbackHistory;
 use crate::listen::handover;
 use crate::quotas;
@@ -38,8 +39,9 @@ const RUNS_MAX: usize = 100;
 const LOCK_PATIENCE: Duration = Duration::from_millis(300);
 /// Files that gwd stores in addition to the OCI layout. A folder without other files counts as
 /// empty.
-const OWN: [&str; 6] = [
+const OWN: [&str; 7] = [
     RAN,
+    replica::FOLDER,
     "channels",
     "revocations",
     handover::SOCKET,

@@ -10,7 +10,7 @@ use policy::key_cell::KeyCell;
 use serde_json::{Value, json};
 
 use super::describe::About;
-use super::{Control, TrustSource};
+use super::{Control, Replica, TrustSource};
 use crate::runtime::clock;
 use crate::runtime::program_log;
 
@@ -52,6 +52,8 @@ impl Control {
             bundles.replay_unprotected = !self.replay_protected;
             bundles.revocations_unprotected = !self.revocations_protected;
             bundles.alarms.clone_from(&self.alarms);
+            let replica = self.replica.as_ref();
+            bundles.registry_updated_unix_s = replica.map(Replica::updated_unix_s);
         }
         self.status.store(Arc::new(Status {
             status: self.status_json(),
@@ -126,6 +128,7 @@ impl Control {
             "broken_certificates": self.node.tls.broken(),
             "key_sets": self.key_sets().iter().map(|set| key_set(set)).collect::<Vec<_>>(),
             "stores": self.stores(),
+            "registry": self.replica.as_ref().map(Replica::status),
             "stale_secrets": stale.iter().map(ToString::to_string).collect::<Vec<_>>(),
             "refused": refused.collect::<Vec<_>>(),
             "last_error": last_error,

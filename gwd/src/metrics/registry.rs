@@ -62,6 +62,9 @@ pub(crate) struct Bundles {
     pub(crate) rollbacks: u64,
     /// Number of reads of the store.
     pub(crate) polls: u64,
+    /// Time (Unix time in seconds) of the last update of the registry's copy, 0 if it was never
+    /// updated. `None`: the store is a folder.
+    pub(crate) registry_updated_unix_s: Option<u64>,
     pub(crate) insecure: bool,
     pub(crate) replay_unprotected: bool,
     /// True if the store could withhold a revocation list without being noticed.

@@ -34,6 +34,7 @@ mod range_files;
 mod readings;
 mod real_documents;
 mod recipes;
+mod registries;
 mod reports;
 mod rest;
 mod returned;

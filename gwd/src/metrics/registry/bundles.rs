@@ -118,6 +118,13 @@ fn collect_state(bundles: &Bundles, live: i64, families: &mut Vec<proto::MetricF
         "Polls of the store.",
         &plain(bundles.polls as f64),
     ));
+    if let Some(updated) = bundles.registry_updated_unix_s {
+        families.push(gauges(
+            "gwd_registry_last_update_timestamp_seconds",
+            "Time of the last update from the registry; 0 if there was none.",
+            &plain(updated as f64),
+        ));
+    }
     families.push(gauges(
         "gwd_bundle_snapshots_live",
         "Snapshots in memory.",

@@ -1,0 +1,312 @@
+//! Copy of a registry in the state folder, updated by a thread of its own.
+//!
+//! The control thread reads the copy like any store in a folder, so that a slow or missing registry
+//! never delays requests of operators. The thread asks the registry for changes at an interval with
+//! jitter, at once after `gwd notify`, and less often while the registry cannot be reached, so that
+//! many nodes do not ask at the same moment when it returns.
+
+use std::collections::BTreeSet;
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher as _;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use bundle::digest::Digest;
+use bundle::moment::Moment;
+use bundle::name::ChannelName;
+use bundle::refused::Refused;
+use bundle::store::folder::Folder;
+use bundle::store::{Chain, Store as _, WriteError};
+use registry::mirror::{Extent, Mirror, Wanted};
+use registry::{Address, Registry, Settings};
+use serde_json::{Value, json};
+
+use crate::runtime::clock;
+
+/// Name of the copy's folder in the state folder.
+pub(super) const FOLDER: &str = "registry";
+/// File in the copy's folder with the time of the last successful update.
+const UPDATED: &str = "updated";
+/// Maximum wait of a start for the first update, if the node has something to start with: 3s.
+const FIRST: Duration = Duration::from_secs(3);
+/// Number of polls after which all links are compared, not only the newest ones.
+const COMPLETE_EVERY: u32 = 20;
+/// Maximum factor of the interval while the registry cannot be reached.
+const BACK_OFF_MAX: u32 = 8;
+/// Maximum number of records whose bundles the control thread has asked for.
+const WANTED_MAX: usize = 16;
+
+/// Registry to copy.
+#[derive(Clone, Debug)]
+pub(crate) struct RegistryPlan {
+    pub(crate) address: Address,
+    pub(crate) settings: Settings,
+    /// Interval at which the registry is asked for changes.
+    pub(crate) poll: Duration,
+}
+
+/// Copy to make: channel of a registry, folder of the copy, and the node's state folder.
+#[derive(Clone, Debug)]
+pub(super) struct CopyPlan {
+    pub(super) registry: RegistryPlan,
+    pub(super) channel: ChannelName,
+    pub(super) copy: PathBuf,
+    pub(super) state: PathBuf,
+}
+
+/// Message of the thread. `A` is the answer for an operator who waits.
+#[derive(Debug)]
+pub(super) enum News<A> {
+    /// The copy, or the reason why it cannot be updated, has changed.
+    Changed,
+    /// The copy was updated for this operator.
+    Copied(A),
+}
+
+/// Thread that updates the copy.
+#[derive(Debug)]
+pub(super) struct Replica<A> {
+    address: Address,
+    orders: Sender<Order<A>>,
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Debug)]
+enum Order<A> {
+    /// Update the copy now and tell it to the operator.
+    Now(A),
+    /// Update the copy soon, because it lacks a bundle.
+    Wanted,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Reason why the last update failed.
+    error: Option<Refused>,
+    /// Time of the last successful update, also of an earlier process. `None`: never.
+    updated: Option<Moment>,
+    /// Records whose bundles are needed.
+    wanted: BTreeSet<Digest>,
+}
+
+/// Data of the thread.
+struct Updater<T> {
+    plan: CopyPlan,
+    mirror: Mirror,
+    state: Arc<Mutex<State>>,
+    /// Sends news to the control thread.
+    tell: T,
+    failures: u32,
+}
+
+impl RegistryPlan {
+    /// Opens the registry itself. Sends no request.
+    pub(super) fn open(&self) -> Result<Registry, Refused> {
+        Registry::open(self.address.clone(), &self.settings)
+    }
+}
+
+impl<A: Send + 'static> Replica<A> {
+    /// Starts the thread, and waits for the first update. If the node has something to start with,
+    /// the wait is short. `tell` sends news to the control thread.
+    ///
+    /// # Errors
+    /// The CA certificates cannot be read.
+    pub(super) fn start(
+        plan: CopyPlan,
+        tell: impl Fn(News<A>) + Send + 'static,
+    ) -> Result<Self, Refused> {
+        let address = plan.registry.address.clone();
+        let mirror = Mirror::new(plan.registry.open()?, &plan.copy, plan.channel.clone());
+        let state = Arc::new(Mutex::new(State {
+            updated: read_updated(&plan.copy),
+            ..State::default()
+        }));
+        // A state folder that cannot be written has what a start needs, or the start fails.
+        let _read_only = Folder::create(&plan.copy);
+        let chain = Chain::Channel(plan.channel.clone());
+        let has_records = |folder: &PathBuf| {
+            let serials = Folder::open(folder).and_then(|folder| folder.serials(&chain));
+            serials.is_ok_and(|serials| !serials.is_empty())
+        };
+        let can_start = has_records(&plan.copy) || has_records(&plan.state);
+        let mut updater = Updater {
+            plan,
+            mirror,
+            state: Arc::clone(&state),
+            tell,
+            failures: 0,
+        };
+        let (orders, queue) = mpsc::channel();
+        let (first, updated) = mpsc::channel();
+        let started = thread::Builder::new()
+            .name("registry".to_owned())
+            .spawn(move || {
+                updater.update(Extent::Links);
+                let _late = first.send(());
+                updater.run(&queue);
+            });
+        started.map_err(|error| Refused::StoreUnreachable {
+            why: error.to_string(),
+        })?;
+        match can_start {
+            true => drop(updated.recv_timeout(FIRST)),
+            false => drop(updated.recv()),
+        }
+        Ok(Self {
+            address,
+            orders,
+            state,
+        })
+    }
+
+    /// Reason why the last update of the copy failed. `None`: it succeeded.
+    pub(super) fn error(&self) -> Option<Refused> {
+        self.lock().error.clone()
+    }
+
+    /// Updates the copy at once. Then the control thread gets [`News::Copied`] with this answer.
+    pub(super) fn update_now(&self, answer: A) {
+        let _stopped = self.orders.send(Order::Now(answer));
+    }
+
+    /// Requests the bundle of a record that is not the newest one. The registry's newest record may
+    /// be signed by a revoked key.
+    pub(super) fn want(&self, record: Digest) {
+        let mut state = self.lock();
+        if state.wanted.len() >= WANTED_MAX {
+            state.wanted.clear();
+        }
+        if state.wanted.insert(record) {
+            let _stopped = self.orders.send(Order::Wanted);
+        }
+    }
+
+    /// Part of the status: the registry, the age of the copy, and the last error.
+    pub(super) fn status(&self) -> Value {
+        let state = self.lock();
+        let age_s = state
+            .updated
+            .map(|updated| now().unix_s().saturating_sub(updated.unix_s()));
+        json!({
+            "address": self.address.to_string(),
+            "updated": state.updated.map(|at| at.to_string()),
+            "age_s": age_s,
+            "error": state.error.as_ref().map(ToString::to_string),
+        })
+    }
+
+    /// Time of the last successful update (Unix time in seconds). 0: never.
+    pub(super) fn updated_unix_s(&self) -> u64 {
+        self.lock().updated.map_or(0, Moment::unix_s)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<T> Updater<T> {
+    /// Updates the copy until the control thread ends.
+    fn run<A>(&mut self, orders: &Receiver<Order<A>>)
+    where
+        T: Fn(News<A>),
+    {
+        let mut polls: u32 = 0;
+        loop {
+            let (answer, extent) = match orders.recv_timeout(self.pause()) {
+                Ok(Order::Now(answer)) => (Some(answer), Extent::Links),
+                Ok(Order::Wanted) => (None, Extent::Heads),
+                Err(RecvTimeoutError::Timeout) => {
+                    polls = polls.wrapping_add(1);
+                    let extent = match polls.is_multiple_of(COMPLETE_EVERY) {
+                        true => Extent::Links,
+                        false => Extent::Heads,
+                    };
+                    (None, extent)
+                }
+                Err(RecvTimeoutError::Disconnected) => return,
+            };
+            let mut answers: Vec<A> = answer.into_iter().collect();
+            // One update answers all operators that wait.
+            while let Ok(order) = orders.try_recv() {
+                if let Order::Now(answer) = order {
+                    answers.push(answer);
+                }
+            }
+            let changed = self.update(extent);
+            if changed {
+                (self.tell)(News::Changed);
+            }
+            for answer in answers {
+                (self.tell)(News::Copied(answer));
+            }
+        }
+    }
+
+    /// Updates the copy once. Returns true if the control thread should read it, or the error.
+    fn update(&mut self, extent: Extent) -> bool {
+        let wanted = Wanted {
+            since: self.remembered(),
+            records: self.lock().wanted.clone(),
+        };
+        let updated = self.mirror.update(extent, &wanted, now());
+        let (changed, error) = match updated {
+            Ok(changed) => (changed, None),
+            Err(WriteError::Refused(refused)) => (false, Some(refused)),
+            Err(conflict @ WriteError::Conflict { .. }) => {
+                let why = conflict.to_string();
+                (false, Some(Refused::StoreUnreachable { why }))
+            }
+        };
+        self.failures = match error {
+            None => 0,
+            Some(_) => self.failures.saturating_add(1),
+        };
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let has_changed = changed || state.error != error;
+        if error.is_none() {
+            let at = now();
+            state.updated = Some(at);
+            // Only the age in the status depends on this file.
+            let file = self.plan.copy.join(UPDATED);
+            let _read_only = std::fs::write(file, at.unix_s().to_string());
+        }
+        state.error = error;
+        has_changed
+    }
+
+    /// Highest serial in the state folder. 0: none.
+    fn remembered(&self) -> u64 {
+        let chain = Chain::Channel(self.plan.channel.clone());
+        let serials = Folder::open(&self.plan.state).and_then(|folder| folder.serials(&chain));
+        serials
+            .ok()
+            .and_then(|all| all.last().copied())
+            .unwrap_or(0)
+    }
+
+    /// Wait before the next poll: the interval with a jitter of a quarter, longer after failures.
+    fn pause(&self) -> Duration {
+        let factor = 1 << self.failures.saturating_sub(1).min(BACK_OFF_MAX.ilog2());
+        let random = RandomState::new().hash_one(self.failures) % 512;
+        let percent = 75 + u32::try_from(random).unwrap_or(0) * 50 / 511;
+        self.plan.registry.poll.saturating_mul(factor) * percent / 100
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn now() -> Moment {
+    Moment::from_unix_s(clock::unix_s())
+}
+
+fn read_updated(folder: &Path) -> Option<Moment> {
+    let text = std::fs::read_to_string(folder.join(UPDATED)).ok()?;
+    text.trim().parse().ok().map(Moment::from_unix_s)
+}

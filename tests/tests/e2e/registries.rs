@@ -1,0 +1,354 @@
+//! Tests of a store in a registry: Debian's docker-registry with TLS and a password, from `gwc
+//! apply` to the responses of gateways.
+
+use std::io::ErrorKind;
+use std::net::TcpStream;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+
+use base64::Engine as _;
+use e2e::binaries;
+use e2e::gateway::{Gateway, Options};
+use e2e::project::{Ended, Project};
+use e2e::server::free_port;
+use e2e::wait;
+use serde_json::{Value, json};
+
+const DOCUMENT: &str = "\
+openapi: 3.1.0
+info: {title: which version answers, version: \"1\"}
+paths:
+  /version: {get: {operationId: version, x-gateway: {public: true, policies: [say]}, responses: {}}}
+";
+/// Password of `ann`, and the entry in the file of passwords (bcrypt).
+const PASSWORD: &str = "s3cret";
+const HTPASSWD: &str = "ann:$2y$04$nQArrjmnbAppqN1tpZdYKu2CwsWggQt1t3pXAWYOic5SGoRwP3Y/y\n";
+
+fn gateway(version: &str) -> String {
+    format!(
+        "version: 1\nname: shop\napis: {{s: {{path: openapi.yaml}}}}\n\
+         upstreams: {{u: {{targets: {{a: {{url: \"http://127.0.0.1:1\"}}}}}}}}\n\
+         policies: {{say: {{kind: respond, status: 200, body: {version}}}}}\n\
+         defaults: {{upstream: u}}\n"
+    )
+}
+
+/// docker-registry process on a free port.
+struct Registry {
+    child: Child,
+    port: u16,
+    folder: tempfile::TempDir,
+}
+
+impl Registry {
+    /// Starts a registry. `None` if it is not installed.
+    #[track_caller]
+    fn start() -> Option<Self> {
+        if !prerequisite::program("docker-registry") {
+            return None;
+        }
+        let folder = tempfile::tempdir().expect("a folder");
+        let port = free_port();
+        let at = |name: &str| folder.path().join(name).display().to_string();
+        let mut openssl = Command::new("openssl");
+        openssl
+            .args(["req", "-x509", "-newkey", "ec", "-pkeyopt"])
+            .args(["ec_paramgen_curve:P-256", "-nodes", "-days", "2"])
+            .args(["-subj", "/CN=registry", "-addext"])
+            .args(["basicConstraints=critical,CA:FALSE", "-addext"])
+            .args(["subjectAltName=DNS:localhost", "-keyout", &at("key.pem")])
+            .args(["-out", &at("cert.pem")]);
+        Ended::of(&mut openssl).succeeds();
+        let auth = base64::engine::general_purpose::STANDARD.encode(format!("ann:{PASSWORD}"));
+        let docker = json!({"auths": {(format!("localhost:{port}")): {"auth": auth}}});
+        for (name, content) in [
+            ("htpasswd", HTPASSWD.to_owned()),
+            ("config.json", docker.to_string()),
+            (
+                "config.yml",
+                format!(
+                    "version: 0.1\nstorage: {{filesystem: {{rootdirectory: {}}}}}\n\
+                     http: {{addr: \"127.0.0.1:{port}\", tls: {{certificate: {}, key: {}}}}}\n\
+                     auth: {{htpasswd: {{realm: r, path: {}}}}}\n",
+                    at("data"),
+                    at("cert.pem"),
+                    at("key.pem"),
+                    at("htpasswd")
+                ),
+            ),
+        ] {
+            std::fs::write(folder.path().join(name), content).expect("a file");
+        }
+        let config = folder.path().join("config.yml");
+        Some(Self {
+            child: Self::spawn(&config, port),
+            port,
+            folder,
+        })
+    }
+
+    fn spawn(config: &PathBuf, port: u16) -> Child {
+        let mut command = Command::new("docker-registry");
+        command.arg("serve").arg(config);
+        command.stdin(Stdio::null()).stdout(Stdio::null());
+        let child = command.stderr(Stdio::null()).spawn().expect("it starts");
+        wait::until("the registry listens", || {
+            TcpStream::connect(("127.0.0.1", port)).ok()
+        });
+        child
+    }
+
+    fn stop(&mut self) {
+        self.child.kill().expect("it is our child");
+        self.child.wait().expect("it ended");
+        let gone = TcpStream::connect(("127.0.0.1", self.port));
+        assert!(gone.is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused));
+    }
+
+    fn restart(&mut self) {
+        self.child = Self::spawn(&self.folder.path().join("config.yml"), self.port);
+    }
+
+    fn store(&self) -> String {
+        format!("oci://localhost:{}/shop/releases", self.port)
+    }
+
+    /// Options of gwc and gwd for this registry.
+    fn options(&self) -> [String; 4] {
+        let path = |name: &str| self.folder.path().join(name).display().to_string();
+        [
+            "--registry-config".to_owned(),
+            self.folder.path().display().to_string(),
+            "--registry-ca-file".to_owned(),
+            path("cert.pem"),
+        ]
+    }
+
+    /// Runs gwc with this store.
+    fn gwc(&self, project: &Project, arguments: &[&str]) -> Ended {
+        let mut command = project.command();
+        command.args(arguments).args(["--store", &self.store()]);
+        command.args(self.options());
+        Ended::of(&mut command)
+    }
+
+    /// Releases a version. Returns the bundle's id.
+    fn release(&self, project: &Project, version: &str) -> String {
+        project.write("gateway.yaml", gateway(version));
+        let apply = [
+            "apply",
+            "--key",
+            "keys/release.pem",
+            "--yes",
+            "--format",
+            "json",
+        ];
+        let applied = self.gwc(project, &apply).succeeds().json();
+        applied["bundle"].as_str().expect("an id").to_owned()
+    }
+
+    /// gwd that follows this store and asks it for changes after `poll`.
+    fn gateway(&self, project: &Project, poll: &str) -> Options {
+        let options = self.options();
+        let options: Vec<&str> = options.iter().map(String::as_str).collect();
+        Options::of(project)
+            .store(self.store().as_ref())
+            .arguments(&options)
+            .arguments(&["--registry-poll", poll])
+    }
+}
+
+impl Drop for Registry {
+    fn drop(&mut self) {
+        let _ended = self.child.kill();
+        let _status = self.child.wait();
+    }
+}
+
+/// Script of the tutorial in docs/registry.md and of its section about copies, with other ports.
+fn tutorial(registry: u16, ports: [u16; 2]) -> (String, String) {
+    let page = binaries::workspace().join("docs/registry.md");
+    let page = std::fs::read_to_string(page).expect("the page");
+    let section = |title: &str| {
+        let (_, behind) = page.split_once(title).expect("the section");
+        behind.split("\n## ").next().expect("its text").to_owned()
+    };
+    let blocks = |text: &str, language: &str| {
+        let fence = format!("```{language}\n");
+        let blocks = text.split(&fence).skip(1);
+        let blocks = blocks.map(|block| block.split("```").next().expect("it ends").to_owned());
+        blocks.collect::<Vec<_>>()
+    };
+    let tutorial = section("## Tutorial");
+    let [install, serve, release, gateways, change] = &blocks(&tutorial, "sh")[..] else {
+        panic!("other blocks than expected");
+    };
+    assert!(install.contains("docker-registry"));
+    let [copies] = &blocks(&section("## Copies"), "sh")[..] else {
+        panic!("one block of copies");
+    };
+    let wait = "for node in a b; do\n\
+         until gwd status --admin unix:$node.sock --timeout 1s; do sleep 0.1; done\n\
+         done\n";
+    let script = format!(
+        "trap 'kill $(jobs -p)' EXIT\n{serve}{release}{gateways}{wait}{change}{copies}\
+         gwd status --admin unix:a.sock --format json > a.json\n\
+         gwd status --admin unix:b.sock --format json > b.json\n"
+    );
+    let script = script
+        .replace("localhost:5000", &format!("localhost:{registry}"))
+        .replace("127.0.0.1:8081", &format!("127.0.0.1:{}", ports[0]))
+        .replace("127.0.0.1:8082", &format!("127.0.0.1:{}", ports[1]));
+    let config = blocks(&tutorial, "yaml").concat();
+    (
+        script,
+        config.replace("localhost:5000", &format!("localhost:{registry}")),
+    )
+}
+
+#[test]
+fn tutorial_releases_to_two_gateways() {
+    if !prerequisite::program("docker-registry") {
+        return;
+    }
+    let (script, config) = tutorial(free_port(), [free_port(), free_port()]);
+    let project = Project::new();
+    project.write("registry.yml", config);
+    project.write("openapi.yaml", DOCUMENT.replace(", policies: [say]", ""));
+    let programs = [binaries::gwc(), binaries::gwd()].map(|path| path.parent().expect("a folder"));
+    let path = std::env::var_os("PATH").expect("PATH");
+    let path = std::env::join_paths(
+        programs
+            .map(PathBuf::from)
+            .into_iter()
+            .chain(std::env::split_paths(&path)),
+    );
+    let mut command = Command::new("bash");
+    command.args(["-euc", &script]).current_dir(project.root());
+    command.env("PATH", path.expect("a path"));
+    Ended::of(&mut command).succeeds();
+    let status = |name: &str| -> Value {
+        serde_json::from_slice(&project.read(&format!("shop/{name}.json"))).expect("JSON")
+    };
+    let (a, b) = (status("a"), status("b"));
+    assert_eq!(a["serial"], 2, "{a:#}");
+    assert_eq!((&a["serial"], &a["bundle"]), (&b["serial"], &b["bundle"]));
+    // Both sources of `gwc pull` have the releases, so the folder has them, too.
+    let history = project
+        .command()
+        .current_dir(project.path("shop"))
+        .args(["history", "--format", "json"])
+        .output()
+        .expect("gwc runs");
+    let history: Value = serde_json::from_slice(&history.stdout).expect("JSON");
+    assert_eq!(history["records"].as_array().map(Vec::len), Some(2));
+}
+
+#[track_caller]
+fn answers(gateway: &Gateway, version: &str) {
+    assert_eq!(
+        gateway.ask("GET /version HTTP/1.1\nhost: h").text(),
+        version
+    );
+}
+
+#[test]
+fn a_release_reaches_gateways_through_a_registry() {
+    let Some(registry) = Registry::start() else {
+        return;
+    };
+    let project = Project::with(&gateway("v1"), DOCUMENT);
+    project.keygen();
+    let plan = ["plan", "--exit-code"];
+    registry.gwc(&project, &plan).exits(2);
+    let first = registry.release(&project, "v1");
+    registry.gwc(&project, &plan).succeeds();
+    let status = registry.gwc(&project, &["status", "--format", "json"]);
+    assert_eq!(status.succeeds().json()["bundle"], first);
+    registry.gwc(&project, &["verify", &first]).succeeds();
+    registry
+        .gwc(&project, &["verify", &first[7..15]])
+        .succeeds();
+    assert!(!project.path("releases").exists(), "no store in a folder");
+
+    let asked = registry.gateway(&project, "10m").start();
+    let polling = registry.gateway(&project, "200ms").start();
+    answers(&asked, "v1");
+    let second = registry.release(&project, "v2");
+    polling.wait_bundle(&second);
+    answers(&polling, "v2");
+    answers(&asked, "v1");
+    asked.notify();
+    answers(&asked, "v2");
+
+    let back = ["rollback", "--key", "keys/release.pem", "--yes"];
+    registry.gwc(&project, &back).succeeds();
+    asked.notify();
+    answers(&asked, "v1");
+    let history = registry.gwc(&project, &["history", "--format", "json"]);
+    let records = history.succeeds().json()["records"]
+        .as_array()
+        .map(Vec::len);
+    assert_eq!(records, Some(3));
+    let revoke = ["revoke", &second, "--key", "keys/release.pem", "--yes"];
+    registry.gwc(&project, &revoke).succeeds();
+    asked.notify();
+    assert_eq!(asked.status()["revocations"], 1);
+    asked.stops_clean();
+    polling.stops_clean();
+}
+
+#[test]
+fn gateways_outlive_their_registry() {
+    let Some(mut registry) = Registry::start() else {
+        return;
+    };
+    let project = Project::with(&gateway("v1"), DOCUMENT);
+    project.keygen();
+    let first = registry.release(&project, "v1");
+    let state = project.path("state");
+    let options = registry.gateway(&project, "10m").state(&state);
+    let mut running = options.start();
+    let second = registry.release(&project, "v2");
+    running.notify();
+    answers(&running, "v2");
+    let updated = "gwd_registry_last_update_timestamp_seconds";
+    assert!(running.metrics().sum(updated, &[]) > 1.6e9);
+    assert_eq!(running.status()["registry"]["error"], Value::Null);
+
+    registry.stop();
+    running.notify();
+    let status = running.status();
+    assert_eq!(status["registry"]["address"], registry.store());
+    assert!(status["registry"]["age_s"].is_u64(), "{status:#}");
+    assert_eq!(status["last_error"]["reason"], "store-unreachable");
+    answers(&running, "v2");
+    running.stop();
+
+    // A start without the registry, and a rollback on the node.
+    let restarted = options.start();
+    answers(&restarted, "v2");
+    let status = restarted.status();
+    assert!(status["registry"]["age_s"].is_u64(), "{status:#}");
+    let why = status["registry"]["error"].as_str().expect("an error");
+    assert!(!why.contains(PASSWORD), "{why}");
+    let back = restarted.admin_ask("POST", "/v1/rollback", &json!({}));
+    assert_eq!(back.status, 200, "{}", back.text());
+    assert_eq!(restarted.status()["bundle"], first);
+    answers(&restarted, "v1");
+
+    // A node without any copy cannot start.
+    let mut empty = registry.gateway(&project, "10m").spawn();
+    assert_eq!(empty.wait_end(), Some(69), "{}", empty.log());
+
+    registry.restart();
+    let third = registry.release(&project, "v3");
+    assert_ne!(third, second);
+    restarted.notify();
+    let status = restarted.status();
+    assert_eq!(status["bundle"], third);
+    assert_eq!(status["registry"]["error"], Value::Null);
+    answers(&restarted, "v3");
+    assert!(!restarted.log().contains(PASSWORD));
+    restarted.stops_clean();
+}
