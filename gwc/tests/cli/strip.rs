@@ -182,7 +182,7 @@ fn other_files_are_named_and_leak_nothing_internal() {
 
 /// Names and descriptions of tags, and security schemes, of internal operations are not public.
 #[test]
-fn tags_and_schemes_of_internal_operations_are_left_out() {
+fn tags_of_internal_operations_are_left_out() {
     let project = Project::bare();
     project.write(
         "api.yaml",

@@ -4,19 +4,23 @@
 //! tree is not changed: [`Removed`] lists the entries to leave out, and [`mod@write`] writes all
 //! others.
 
+mod entries;
 mod reach;
 mod swagger;
 mod unused;
 pub mod write;
 
+pub use entries::Removed;
+pub(crate) use entries::operations;
 pub(crate) use reach::local as resolved;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use diag::{FileId, NodeId, NodeRef};
 
 use crate::lint::allow;
-use crate::spec::objects::{DOCUMENT, LINK, OPERATION, Object, Others, PATH_ITEM, Type};
+use crate::spec::objects::{DOCUMENT, LINK, Object, Others, PATH_ITEM, Type};
+use entries::MapEntry;
 use sources::project::files::{Document, Files};
 
 /// Extension key of the gateway.
@@ -24,13 +28,6 @@ const KEY: &str = "x-gateway";
 
 /// Prefix of extension keys that are private to the gateway.
 const PRIVATE: &str = "x-gateway-ext-";
-
-/// Map entries that are left out, by map and key, and list items that are left out.
-#[derive(Debug, Default)]
-pub struct Removed {
-    entries: HashMap<NodeId, HashSet<Box<str>>>,
-    items: HashSet<NodeId>,
-}
 
 /// Result of [`strip`].
 #[derive(Debug, Default)]
@@ -102,39 +99,6 @@ pub fn strip(files: &Files, document: &Document) -> Result<Stripped, Unfit> {
     Ok(stripped)
 }
 
-impl Removed {
-    /// True if an entry is removed.
-    #[must_use]
-    pub fn has(&self, map: NodeId, key: &str) -> bool {
-        self.entries
-            .get(&map)
-            .is_some_and(|keys| keys.contains(key))
-    }
-
-    fn add(&mut self, map: NodeRef<'_>, key: &str) {
-        self.entries.entry(map.id()).or_default().insert(key.into());
-    }
-
-    fn add_item(&mut self, item: NodeRef<'_>) {
-        self.items.insert(item.id());
-    }
-
-    /// Returns the items of a list that are kept.
-    pub fn items<'n>(&self, list: NodeRef<'n>) -> impl Iterator<Item = NodeRef<'n>> {
-        list.items()
-            .filter(move |item| !self.items.contains(&item.id()))
-    }
-
-    /// Returns the entries of a map that are kept.
-    pub fn left<'n>(
-        &self,
-        map: NodeRef<'n>,
-    ) -> impl Iterator<Item = (&'n diag::tree::Entry, NodeRef<'n>)> {
-        map.entries()
-            .filter(move |(entry, _)| !self.has(map.id(), &entry.key))
-    }
-}
-
 /// Gateway keys, path items and links of a document, found by walking its objects.
 #[derive(Default)]
 struct Marks<'n> {
@@ -145,14 +109,6 @@ struct Marks<'n> {
     /// Links in document order.
     links: Vec<MapEntry<'n>>,
     seen: HashSet<(NodeId, usize)>,
-}
-
-/// Entry of a map, with the map.
-#[derive(Clone, Copy)]
-pub(crate) struct MapEntry<'n> {
-    pub(crate) map: NodeRef<'n>,
-    pub(crate) key: &'n str,
-    pub(crate) value: NodeRef<'n>,
 }
 
 /// True if a key is an extension key of the gateway, which the public form leaves out.
@@ -219,33 +175,6 @@ impl<'n> Marks<'n> {
             }
         }
     }
-}
-
-/// Returns the operations of a path item.
-pub(crate) fn operations<'n>(item: NodeRef<'n>) -> Vec<MapEntry<'n>> {
-    let is_method = |key: &str| {
-        PATH_ITEM.fields.iter().any(|field| {
-            field.key == key
-                && matches!(field.ty, Type::Object(object) if std::ptr::eq(object, &raw const OPERATION))
-        })
-    };
-    let own = item
-        .entries()
-        .filter(|(entry, _)| is_method(&entry.key))
-        .map(|(entry, value)| MapEntry {
-            map: item,
-            key: &entry.key,
-            value,
-        });
-    let more = item.get("additionalOperations");
-    let more = more.into_iter().flat_map(|map| {
-        map.entries().map(move |(entry, value)| MapEntry {
-            map,
-            key: &entry.key,
-            value,
-        })
-    });
-    own.chain(more).collect()
 }
 
 /// True if an operation is internal. To be safe, any value of `internal` except `false` and `null`

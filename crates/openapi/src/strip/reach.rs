@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use diag::{NodeId, NodeRef};
 
-use super::Removed;
+use super::entries::Removed;
 use sources::project::files::percent_decoded;
 
 /// Component: its kind (a key such as `schemas`, or a root key in Swagger 2.0) and its name.

@@ -3,7 +3,8 @@
 
 use diag::NodeRef;
 
-use super::{MapEntry, Marks, is_own};
+use super::entries::MapEntry;
+use super::{Marks, is_own};
 
 /// Keys whose values are maps from names to objects.
 const NAMES: [&str; 6] = [

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use diag::NodeRef;
 
-use super::{Removed, operations};
+use super::entries::{Removed, operations};
 
 /// Names of tags of operations.
 #[derive(Default)]

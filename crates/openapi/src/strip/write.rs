@@ -4,7 +4,7 @@
 use diag::NodeRef;
 use diag::tree::Kind;
 
-use super::Removed;
+use super::entries::Removed;
 
 /// Maximum size of a written document, in bytes. Aliases may expand to any size.
 pub const BYTES_MAX: usize = 64 << 20;

@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use policy::changes::Absent::{self, Is, NoLimit, Unknown};
 use policy::changes::Direction::{
-    Access, Breaks, Callers, Each, Either, Hides, Holds, Less, More, MoreOrOff, Moves, Names, Off,
-    On, Opens, Other, Protects, Rewritten, Serves, Shares, Status, Until,
+    self, Access, Breaks, Callers, Each, Either, Hides, Holds, Less, More, MoreOrOff, Moves, Names,
+    Off, On, Opens, Other, Protects, Rewritten, Serves, Shares, Status, Until,
 };
 use policy::declared::{Scalar, Settings, Value as Written};
 use serde_json::Value;
@@ -97,50 +97,9 @@ pub(super) fn settings(
             }
             continue;
         }
-        let class = match row.map_or(Other, |row| row.direction) {
-            Access => continue,
-            More(absent) => class(amount(was, absent), amount(is, absent)),
-            Less(absent) => class(amount(is, absent), amount(was, absent)),
-            Holds(absent) => match class(amount(was, absent), amount(is, absent)) {
-                Class::Relax => Class::Weaken,
-                Class::Tighten => Class::Strengthen,
-                other => other,
-            },
-            MoreOrOff(absent) => class(or_off(was, absent), or_off(is, absent)),
-            Protects => stronger(u8::from(was.is_some()), u8::from(is.is_some())),
-            Hides => stronger(hidden(was), hidden(is)),
-            Names => destination::of_names(was, is),
-            Rewritten => match destination::of_names(was, is) {
-                Class::Changed if has(was, "cookies") != has(is, "cookies") => Class::Incomparable,
-                class => class,
-            },
-            Until => {
-                let [was, is] = [was, is].map(|value| values(value, &[]).into_iter().next());
-                until(was.as_deref(), is.as_deref())
-            }
-            Status => destination::of_status(was, is),
-            On => flag(was, is),
-            Off => flag(is, was),
-            Opens => match flag(was, is) {
-                Class::Relax => Class::Weaken,
-                Class::Tighten => Class::Strengthen,
-                other => other,
-            },
-            Serves => match flag(was, is) {
-                Class::Relax => Class::Weaken,
-                Class::Tighten => Class::Break,
-                other => other,
-            },
-            Breaks => Class::Break,
-            Each(absent) => each(was, is, absent),
-            Callers => match (was, is) {
-                (None, Some(_)) => Class::Relax,
-                (Some(_), None) => Class::Tighten,
-                (Some(_), Some(_)) | (None, None) => Class::Changed,
-            },
-            Either => Class::Relax,
-            Moves | Shares => Class::Moved,
-            Other => Class::Changed,
+        let direction = row.map_or(Other, |row| row.direction);
+        let Some(class) = class_of(direction, was, is) else {
+            continue;
         };
         let id = match class {
             Class::Moved if row.is_some_and(|row| matches!(row.direction, Names | Status)) => {
@@ -156,6 +115,55 @@ pub(super) fn settings(
             new: shown(is),
         });
     }
+}
+
+/// Class of a changed setting. `None` if the comparison of access reports the setting.
+fn class_of(direction: Direction, was: Option<&Written>, is: Option<&Written>) -> Option<Class> {
+    Some(match direction {
+        Access => return None,
+        More(absent) => class(amount(was, absent), amount(is, absent)),
+        Less(absent) => class(amount(is, absent), amount(was, absent)),
+        Holds(absent) => match class(amount(was, absent), amount(is, absent)) {
+            Class::Relax => Class::Weaken,
+            Class::Tighten => Class::Strengthen,
+            other => other,
+        },
+        MoreOrOff(absent) => class(or_off(was, absent), or_off(is, absent)),
+        Protects => stronger(u8::from(was.is_some()), u8::from(is.is_some())),
+        Hides => stronger(hidden(was), hidden(is)),
+        Names => destination::of_names(was, is),
+        Rewritten => match destination::of_names(was, is) {
+            Class::Changed if has(was, "cookies") != has(is, "cookies") => Class::Incomparable,
+            class => class,
+        },
+        Until => {
+            let [was, is] = [was, is].map(|value| values(value, &[]).into_iter().next());
+            until(was.as_deref(), is.as_deref())
+        }
+        Status => destination::of_status(was, is),
+        On => flag(was, is),
+        Off => flag(is, was),
+        Opens => match flag(was, is) {
+            Class::Relax => Class::Weaken,
+            Class::Tighten => Class::Strengthen,
+            other => other,
+        },
+        Serves => match flag(was, is) {
+            Class::Relax => Class::Weaken,
+            Class::Tighten => Class::Break,
+            other => other,
+        },
+        Breaks => Class::Break,
+        Each(absent) => each(was, is, absent),
+        Callers => match (was, is) {
+            (None, Some(_)) => Class::Relax,
+            (Some(_), None) => Class::Tighten,
+            (Some(_), Some(_)) | (None, None) => Class::Changed,
+        },
+        Either => Class::Relax,
+        Moves | Shares => Class::Moved,
+        Other => Class::Changed,
+    })
 }
 
 /// Reports settings that are written differently but have the same meaning.
