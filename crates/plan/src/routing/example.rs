@@ -356,30 +356,35 @@ impl<'a> Cells<'_, 'a> {
             asked.unwrap_or((None, Outcome::Nothing))
         });
         let new = if ids::falsifies() { old.clone() } else { new };
-        let owned = [before, after]
-            .into_iter()
-            .zip(cell.owners)
-            .zip(self.tables);
-        let owned = owned
-            .enumerate()
-            .all(|(side, ((owns, owner), table))| match owner {
-                Owner::Anyone => true,
-                Owner::Nobody | Owner::Refused(_) => {
-                    owns.is_none() || self.engines.refuses_path(side, &draft)
-                }
-                Owner::Route(route) => {
-                    let route = &table.routes[route as usize];
-                    // The gateway refuses to redirect to a path that could be read as a host
-                    // (`//host`).
-                    owns == Some(route.id()) || route.redirects() && owns.is_none()
-                }
-            });
+        let owned = self.are_owners(cell.owners, [before, after], &draft);
         let refused = engines.map(|engine| engine.is_some_and(|engine| draft.is_limited(engine)));
         let witness = draft.shown(credentials, old, new);
         Some(Asked {
             witness,
             owned,
             refused,
+        })
+    }
+
+    /// True if both engines select the operations that a cell expects. `selected` are the routes
+    /// that they selected for the request.
+    fn are_owners(&self, owners: [Owner; 2], selected: [Option<String>; 2], draft: &Draft) -> bool {
+        let mut sides = selected
+            .into_iter()
+            .zip(owners)
+            .zip(self.tables)
+            .enumerate();
+        sides.all(|(side, ((selected, owner), table))| match owner {
+            Owner::Anyone => true,
+            Owner::Nobody | Owner::Refused(_) => {
+                selected.is_none() || self.engines.refuses_path(side, draft)
+            }
+            Owner::Route(route) => {
+                let route = &table.routes[route as usize];
+                // The gateway refuses to redirect to a path that could be read as a host
+                // (`//host`).
+                selected == Some(route.id()) || route.redirects() && selected.is_none()
+            }
         })
     }
 
