@@ -341,9 +341,13 @@ impl Draft {
                 let chain = decided.route.map(|route| &route.treatment.chain);
                 let last = decided.ran.checked_sub(1);
                 let step = chain.zip(last).and_then(|(chain, last)| chain.get(last));
-                matches!(decided.verdict, Verdict::Reject(_))
-                    && !is_ambiguous(decided)
-                    && matches!(step, Some(ChainStep::Filter(..)))
+                let is_of_policy = match &decided.verdict {
+                    Verdict::Reject(refusal) => {
+                        refusal.reject.code != engine::PATH_AMBIGUOUS.code && !is_ambiguous(decided)
+                    }
+                    Verdict::Forward | Verdict::Reply(_) | Verdict::Ask(_) => false,
+                };
+                is_of_policy && matches!(step, Some(ChainStep::Filter(..)))
             })
         });
         matches!(asked, Some(Ok(true)))

@@ -392,10 +392,14 @@ fn error_body_that_browsers_run_weakens() {
             classes,
         );
     }
-    // Plain text cannot be executed, and a content type without a body is not sent.
+    // Plain text cannot be executed, and a content type without a body is not sent. Another status
+    // breaks clients, whatever the body.
     let typed = errors("errors: {no_route: {status: 410, content_type: text/html}}\n");
-    for new in [&plain, &typed] {
-        let found = lines(&plan((GATEWAY, DOCUMENT), (new, DOCUMENT)));
+    let status = "policy break gateway-setting-changed errors.no_route.status";
+    for (new, breaks) in [(&plain, false), (&typed, true)] {
+        let mut found = lines(&plan((GATEWAY, DOCUMENT), (new, DOCUMENT)));
+        assert_eq!(found.iter().any(|line| line == status), breaks, "{found:?}");
+        found.retain(|line| line != status);
         assert!(
             found.iter().all(|line| line.starts_with("policy changed")),
             "{found:?}"
