@@ -111,7 +111,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
 
 /// Bundles that the gateways report as having run.
 struct Fleet {
-    asked: bool,
+    queried: bool,
     /// Bundles that have run, by gateway.
     ran: Vec<(String, Vec<Ran>)>,
     /// Gateways that did not respond, with the reason.
@@ -121,7 +121,7 @@ struct Fleet {
 impl Fleet {
     fn ask(nodes: &Nodes) -> Self {
         let mut fleet = Self {
-            asked: !nodes.is_empty(),
+            queried: !nodes.is_empty(),
             ran: Vec::new(),
             unreachable: Vec::new(),
         };
@@ -177,7 +177,7 @@ fn record(entry: &Entry, revoked: bool, fleet: &Fleet) -> Value {
     let ran = ran
         .iter()
         .map(|(node, ran)| json!({"node": node, "since": ran.since}));
-    let ran: Option<Vec<Value>> = fleet.asked.then(|| ran.collect());
+    let ran: Option<Vec<Value>> = fleet.queried.then(|| ran.collect());
     json!({
         "serial": entry.pointer.serial, "kind": record.kind.as_str(), "bundle": entry.bundle,
         "previous": record.previous, "record": entry.pointer.digest, "actor": record.actor,

@@ -195,30 +195,30 @@ another key",
 /// Returns the name of the store: the argument, with folders relative to the current directory.
 /// Without an argument: `release.store`, which must be inside the project and without symbolic
 /// links.
-fn store_name(root: &Path, said: &str, argument: Option<&Path>) -> anyhow::Result<StoreName> {
+fn store_name(root: &Path, store: &str, argument: Option<&Path>) -> anyhow::Result<StoreName> {
     if let Some(argument) = argument {
         return StoreName::parse(argument);
     }
-    if said.contains("://") {
+    if store.contains("://") {
         return Err(Failure::usage(format!(
             "`release.store: {}` must be a folder; name a registry with --store oci://HOST/REPOSITORY",
-            said.escape_debug()
+            store.escape_debug()
         ))
         .into());
     }
     let mut folder = root.to_owned();
-    for part in Path::new(said).components() {
+    for part in Path::new(store).components() {
         if !matches!(part, Component::Normal(_) | Component::CurDir) {
             return Err(Failure::usage(format!(
                 "`release.store: {}` lies outside the project; write a path inside it, or name the folder with --store",
-                said.escape_debug()
+                store.escape_debug()
             ))
             .into());
         }
         if is_git_folder(&part.as_os_str().to_string_lossy()) {
             return Err(Failure::usage(format!(
                 "`release.store: {}` lies in a folder of Git; write another folder, or name it with --store",
-                said.escape_debug()
+                store.escape_debug()
             ))
             .into());
         }
@@ -226,13 +226,13 @@ fn store_name(root: &Path, said: &str, argument: Option<&Path>) -> anyhow::Resul
         if folder.is_symlink() {
             return Err(Failure::usage(format!(
                 "`release.store: {}`: `{}` is a symbolic link, and gwc does not write through links; name the folder with --store",
-                said.escape_debug(),
+                store.escape_debug(),
                 folder.display()
             ))
             .into());
         }
     }
-    Ok(StoreName::Folder(root.join(said)))
+    Ok(StoreName::Folder(root.join(store)))
 }
 
 /// True if a file system may read this name as `.git`: also in another letter case, with dots and

@@ -14,7 +14,7 @@ use crate::project::Project;
 struct Gateway {
     at: String,
     says: Arc<Mutex<Value>>,
-    asked: Arc<Mutex<Vec<String>>>,
+    requests: Arc<Mutex<Vec<String>>>,
 }
 
 impl Gateway {
@@ -48,8 +48,8 @@ impl Gateway {
         S: Read + Write + Send + 'static,
     {
         let says = Arc::new(Mutex::new(says));
-        let asked = Arc::new(Mutex::new(Vec::new()));
-        let (say, remember) = (Arc::clone(&says), Arc::clone(&asked));
+        let requests = Arc::new(Mutex::new(Vec::new()));
+        let (say, remember) = (Arc::clone(&says), Arc::clone(&requests));
         thread::spawn(move || {
             while let Some((read, mut write)) = accept() {
                 let mut head = String::new();
@@ -74,7 +74,7 @@ impl Gateway {
                 );
             }
         });
-        Self { at, says, asked }
+        Self { at, says, requests }
     }
 
     fn say(&self, field: &str, value: Value) {
@@ -124,7 +124,7 @@ fn a_hold_stops_a_release() {
     apply(&project, &[&over[..], &["--wait", "0s"]].concat())
         .with(0)
         .contains("warning");
-    let requests = gateway.asked.lock().unwrap().join("\n");
+    let requests = gateway.requests.lock().unwrap().join("\n");
     assert!(requests.contains("POST /v1/notify"), "{requests}");
 }
 
@@ -383,7 +383,7 @@ fn drift_reports_gateways_and_sends_the_token() {
     };
     let ended = ask("drift", &[]).with(0);
     assert!(!ended.out.contains("s3cret") && !ended.err.contains("s3cret"));
-    let requests = one.asked.lock().unwrap().join("\n");
+    let requests = one.requests.lock().unwrap().join("\n");
     assert!(
         requests.contains("authorization: Bearer s3cret-token"),
         "{requests}"

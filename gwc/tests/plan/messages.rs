@@ -502,15 +502,15 @@ fn treatments_of_undescribed_names_are_ordered() {
     let words = ["allow", "strip", "reject"];
     for (weak, strict) in [(0, 1), (0, 2), (1, 2)] {
         let (weak, strict) = (undeclared(words[weak]), undeclared(words[strict]));
-        let told = checks(&plan((GATEWAY, &strict), (GATEWAY, &weak)));
+        let lines = checks(&plan((GATEWAY, &strict), (GATEWAY, &weak)));
         assert!(
-            told[0].starts_with("weaken undeclared-params-changed"),
-            "{told:?}"
+            lines[0].starts_with("weaken undeclared-params-changed"),
+            "{lines:?}"
         );
-        let told = checks(&plan((GATEWAY, &weak), (GATEWAY, &strict)));
+        let lines = checks(&plan((GATEWAY, &weak), (GATEWAY, &strict)));
         assert!(
-            told[0].starts_with("strengthen undeclared-params-changed"),
-            "{told:?}"
+            lines[0].starts_with("strengthen undeclared-params-changed"),
+            "{lines:?}"
         );
     }
 }

@@ -54,7 +54,7 @@ pub(crate) struct Naive {
     mounts: Vec<Mounted>,
     /// For each host pattern and method: operations for undescribed requests, with their paths.
     rest: BTreeMap<&'static str, [Vec<(usize, Bits)>; 4]>,
-    said: Vec<PathDescription>,
+    descriptions: Vec<PathDescription>,
 }
 
 /// Description of a path by an API.
@@ -154,12 +154,12 @@ impl Naive {
             routes,
             order,
             mounts: mounts.to_vec(),
-            said: Vec::new(),
+            descriptions: Vec::new(),
             rest: BTreeMap::new(),
         };
         let mut routes = naive.routes.iter();
         if routes.any(|route| route.owns != Owns::Described) {
-            naive.said = naive.descriptions();
+            naive.descriptions = naive.descriptions();
             for mounted in mounts {
                 let rest = naive.rest_of(mounted.host, paths);
                 naive.rest.insert(mounted.host, rest);
@@ -232,7 +232,10 @@ impl Naive {
     /// description of the path receives the path's other methods. If no API describes the path, the
     /// API with the longest base path receives the request.
     fn rest_owners(&self, host: &str, path: &[&str]) -> [Option<usize>; 4] {
-        let described = self.said.iter().filter(|described| described.host == host);
+        let described = self
+            .descriptions
+            .iter()
+            .filter(|described| described.host == host);
         let described: Vec<&PathDescription> = described
             .filter(|described| path_holds(&described.pieces, described.prefix, path))
             .collect();
