@@ -2,7 +2,7 @@
 //!
 //! The control thread reads the copy like any store in a folder, so that a slow or missing registry
 //! never delays requests of operators. The thread asks the registry for changes at an interval with
-//! jitter, at once after `gwd notify`, and less often while the registry cannot be reached, so that
+//! jitter, at once after `POST /v1/notify`, and less often while the registry cannot be reached, so that
 //! many nodes do not ask at the same moment when it returns.
 
 use std::collections::BTreeSet;
