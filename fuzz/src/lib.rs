@@ -19,6 +19,7 @@ use bundle::ir::{self, Template};
 use bundle::statement::Statement;
 use bundle::statement::envelope::Envelope;
 use bundle::statement::predicate::{Build, Record, Revoke};
+use bundle::store::Store as _;
 use bundle::trust::Trust;
 use bundle::verify::Unverified;
 use diag::{Sink, Sources, Tree};

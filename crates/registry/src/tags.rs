@@ -74,16 +74,18 @@ pub fn parse(tag: &str) -> Option<Tag> {
     if let Some(hex) = tag.strip_prefix(BUNDLE) {
         return Digest::from_hex(hex).ok().map(Tag::Bundle);
     }
-    let chain = |name: &str| match name.strip_prefix(CHANNEL) {
-        Some(channel) => channel.parse().ok().map(Chain::Channel),
-        None => (name == REVOCATIONS).then_some(Chain::Revocations),
+    let chain = |name: &str| {
+        let chain = match name.strip_prefix(CHANNEL) {
+            Some(channel) => Chain::Channel(channel.parse().ok()?),
+            None if name == REVOCATIONS => Chain::Revocations,
+            None => return None,
+        };
+        // A channel whose name ends like a serial has no tags.
+        head(&chain).is_ok().then_some(chain)
     };
     match split_serial(tag) {
         Some((name, serial)) => Some(Tag::Link(chain(name)?, serial)),
-        None => {
-            let chain = chain(tag)?;
-            head(&chain).is_ok().then_some(Tag::Head(chain))
-        }
+        None => chain(tag).map(Tag::Head),
     }
 }
 
@@ -135,6 +137,7 @@ mod tests {
             "rev-99999999999999999999",
             "b-00",
             "ch-prod-000000000000000000010",
+            "ch-prod-00000000000000000007-00000000000000000007",
             "",
             &referrers(&digest),
         ] {

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bundle::digest::Digest;
 use bundle::keys::PrivateKey;
+use bundle::refused::Refused;
 use bundle::trust::Trust;
 
 use super::movement::RecordFields;
@@ -81,6 +82,9 @@ impl StoreOptions {
 
     /// Returns the trust file without revoked keys. If there is no trust file, returns `None` and
     /// prints a warning that no signature was checked.
+    ///
+    /// # Errors
+    /// Fails if the store cannot be reached: its revocation list is then unknown.
     pub(super) fn trust(&self, place: &Place) -> anyhow::Result<Option<Trust>> {
         let Some(trust) = self.trust_of(&place.root)? else {
             say::note(
@@ -98,6 +102,7 @@ impl StoreOptions {
         };
         Ok(Some(match judge.without_revoked_keys() {
             Ok(left) => left,
+            Err(why @ Refused::StoreUnreachable { .. }) => return Err(why.into()),
             Err(refused) => {
                 say::note(&format!(
                     "warning: the store's revocation list is not trusted, so the keys on it are still accepted: {refused}"

@@ -120,6 +120,11 @@ fn commands_without_a_store_are_refused() {
         .run(&["build", "--store", "oci://127.0.0.1:9/shop"])
         .with(69)
         .contains("oci://127.0.0.1:9/shop");
+    // Without the store, its revocation list is unknown. No key is accepted with a warning only.
+    let released = Project::released();
+    let ended = released.run(&["history", "--store", "oci://127.0.0.1:9/shop"]);
+    let ended = ended.with(69);
+    assert!(!ended.err.contains("warning"), "{}", ended.err);
     // A folder with other content is not accepted as a store.
     std::fs::create_dir(project.file("busy")).unwrap();
     project.write("busy/letter.txt", "dear");
