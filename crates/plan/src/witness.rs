@@ -323,14 +323,23 @@ impl Draft {
 
     /// True if an engine refuses the request because of its path.
     pub(super) fn is_path_refused(&self, oracle: &Oracle) -> bool {
-        let Some(question) = self.question(oracle) else {
-            return false;
-        };
-        let refused = oracle.ask(&question, |decided, _, _| match &decided.verdict {
-            Verdict::Reject(refusal) => refusal.reject.code == engine::PATH_AMBIGUOUS.code,
-            Verdict::Forward | Verdict::Reply(_) | Verdict::Ask(_) => false,
+        self.path_refusal(oracle)
+            .is_some_and(|(_, is_refused)| is_refused)
+    }
+
+    /// Route that the request matches (`KEY@MOUNT`), and true if the engine refuses the request
+    /// because of its path. `None` if the request matches no route.
+    pub(super) fn path_refusal(&self, oracle: &Oracle) -> Option<(String, bool)> {
+        let question = self.question(oracle)?;
+        let decided = oracle.ask(&question, |decided, _, _| {
+            let is_refused = match &decided.verdict {
+                Verdict::Reject(refusal) => refusal.reject.code == engine::PATH_AMBIGUOUS.code,
+                Verdict::Forward | Verdict::Reply(_) | Verdict::Ask(_) => false,
+            };
+            let route = decided.route.as_ref()?;
+            Some((route.id.as_str().to_owned(), is_refused))
         });
-        refused.unwrap_or(false)
+        decided.ok().flatten()
     }
 
     /// True if a policy of the matched operation refuses the request, and not its security

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use bundle::digest::Digest;
 use bundle::ir::{self, Condition, Owns, Template, Test, TrailingSlash};
 use model::lower::Lowered;
-use plan::{self, Section, Side, Witness};
+use plan::{self, Outcome, Section, Side, Witness};
 use policy::StateId;
 
 use crate::dice::Dice;
@@ -73,6 +73,8 @@ fn ownership_of_requests_agrees_with_enumeration() {
         "{compared} pairs compared, {refused} with identical routes, {cells} cells, {witnesses} witnesses, {shadows} shadows, {ambiguous} with `//` only"
     );
     assert!(ambiguous * 100 < cells, "{ambiguous}");
+    let refused_paths = sum(|tally| tally.refused_paths);
+    assert!(refused_paths * 100 < cells, "{refused_paths}");
     assert!(compared > count * 9 / 10, "{compared}");
     // The gateway refuses some witnesses as ambiguous: their path differs from the path of another
     // operation in letter case or in the final slash only. Other cells are shown by a path with
@@ -94,6 +96,18 @@ struct Tally {
     /// Cells whose requests have a path with `//`.
     ambiguous: u64,
     shadows: u64,
+    /// Lines about requests that one side refuses because of another operation.
+    refused_paths: u64,
+}
+
+/// True if a side of a cell has no owner because the gateway refuses the path.
+fn is_path_refused(witness: &Witness, cell: &Cell) -> bool {
+    let refused = Outcome::Refused { status: 400 };
+    match cell {
+        (None, Some(_)) => witness.old == refused,
+        (Some(_), None) => witness.new == refused,
+        _ => false,
+    }
 }
 
 /// Owners of some requests before and after.
@@ -138,6 +152,18 @@ impl Tally {
                     match expected.contains_key(&cell) {
                         true => drop(unshown.insert(cell)),
                         false => self.ambiguous += 1,
+                    }
+                }
+                // An operation matches the request on both sides. One side refuses its path, because
+                // servers may read it as a path of another operation.
+                Some(witness)
+                    if is_path_refused(witness, &cell)
+                        && was.owner(witness).is_some()
+                        && is.owner(witness).is_some() =>
+                {
+                    match expected.contains_key(&cell) {
+                        true => drop(unshown.insert(cell)),
+                        false => self.refused_paths += 1,
                     }
                 }
                 Some(witness) => drop(shown_cells.insert(cell, witness.clone())),

@@ -46,6 +46,7 @@ mod reaches;
 mod redefined;
 mod refactor;
 mod refactorings;
+mod refusals;
 mod remainders;
 mod replaced;
 mod responses;

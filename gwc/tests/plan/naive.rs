@@ -564,6 +564,15 @@ fn compare_pieces(
     (a, a_prefix): (&[Segment], bool),
     (b, b_prefix): (&[Segment], bool),
 ) -> Ordering {
+    let letter_case = || {
+        let mut orders = a
+            .iter()
+            .zip(b)
+            .map(|(a, b)| exactness(a).cmp(&exactness(b)));
+        orders
+            .find(|order| order.is_ne())
+            .unwrap_or(Ordering::Equal)
+    };
     for at in 0..a.len().max(b.len()) {
         let order = match (a.get(at), b.get(at)) {
             (Some(a), Some(b)) => weight(a).cmp(&weight(b)),
@@ -574,7 +583,7 @@ fn compare_pieces(
             return order;
         }
     }
-    b_prefix.cmp(&a_prefix)
+    b_prefix.cmp(&a_prefix).then_with(letter_case)
 }
 
 type Weight = (
@@ -583,17 +592,25 @@ type Weight = (
     std::cmp::Reverse<usize>,
     usize,
     usize,
-    std::cmp::Reverse<(String, bool)>,
+    std::cmp::Reverse<String>,
 );
 
-/// Weight of a segment: literal, literal in any case, pattern, parameter. Patterns compare by
+/// Order of segments of equal weight: case-sensitive ones first, then lower bytes.
+fn exactness(piece: &Segment) -> std::cmp::Reverse<(bool, String)> {
+    std::cmp::Reverse(match piece {
+        Segment::Literal(_) | Segment::Parameter(_) => (false, String::new()),
+        Segment::Folded(_) => (true, String::new()),
+        Segment::Pattern(pattern) => (pattern.folded, pattern.erased()),
+    })
+}
+
+/// Weight of a segment, ignoring letter case: literal, pattern, parameter. Patterns compare by
 /// literal bytes, fewer parameters, head, tail, then bytes.
 fn weight(piece: &Segment) -> Weight {
     use std::cmp::Reverse;
-    let none = |kind| (kind, 0, Reverse(0), 0, 0, Reverse((String::new(), false)));
+    let none = |kind| (kind, 0, Reverse(0), 0, 0, Reverse(String::new()));
     match piece {
-        Segment::Literal(_) => none(3),
-        Segment::Folded(_) => none(2),
+        Segment::Literal(_) | Segment::Folded(_) => none(2),
         Segment::Parameter(_) => none(0),
         Segment::Pattern(pattern) => {
             let literals: Vec<&str> = std::iter::once(pattern.head.as_str())
@@ -605,7 +622,7 @@ fn weight(piece: &Segment) -> Weight {
                 Reverse(pattern.rest.len()),
                 pattern.head.len(),
                 literals.last().map_or(0, |literal| literal.len()),
-                Reverse((literals.join("{}"), pattern.folded)),
+                Reverse(literals.join("{}").to_ascii_lowercase()),
             )
         }
     }

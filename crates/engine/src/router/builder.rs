@@ -144,9 +144,11 @@ impl Builder {
         }
         for branch in &mut self.branches {
             branch.patterns.sort_by(|(a, _), (b, _)| {
-                order::compare_segments(&Segment::Pattern(b.clone()), &Segment::Pattern(a.clone()))
+                let (a, b) = (Segment::Pattern(a.clone()), Segment::Pattern(b.clone()));
+                order::compare_segments(&b, &a).then_with(|| order::compare_letter_case(&b, &a))
             });
         }
+        let has_letter_cases = self.branches.iter().any(Branch::has_letter_cases);
         let entered = self.entered();
         let mut places = vec![At::new(0); entered.len()];
         for (index, (branch, _)) in entered.iter().enumerate() {
@@ -166,6 +168,7 @@ impl Builder {
             nodes.map(|(branch, label)| layout.node(&self.branches[*branch as usize], label));
         Ok(Trie {
             nodes: nodes.collect(),
+            has_letter_cases,
             forks: layout.forks.into(),
             arms: layout.arms.into(),
             texts: layout.texts.into(),
@@ -272,6 +275,23 @@ impl Layout<'_> {
             });
         }
         first
+    }
+}
+
+// === impl Branch ===
+
+impl Branch {
+    /// True if two children may match the same segment and differ only in letter case. The template
+    /// of the first child is then not always the greatest one.
+    fn has_letter_cases(&self) -> bool {
+        let is_spelled = |(folded, _): &(Box<str>, u32)| {
+            let mut literals = self.literals.sorted().into_iter();
+            literals.any(|(text, _)| text.eq_ignore_ascii_case(folded))
+        };
+        let shape = |pattern: &Pattern| pattern.erased().to_ascii_lowercase();
+        let mut pairs = self.patterns.windows(2);
+        self.folded.iter().any(is_spelled)
+            || pairs.any(|pair| shape(&pair[0].0) == shape(&pair[1].0))
     }
 }
 

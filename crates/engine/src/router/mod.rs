@@ -16,7 +16,9 @@ mod unicode_case;
 
 pub use contender::{Contender, Lost, contenders};
 pub use host::{HostPattern, HostTable, MountEntry};
-pub use order::{Step, compare_conditions, compare_segments, compare_templates};
+pub use order::{
+    Step, compare_conditions, compare_letter_case, compare_segments, compare_templates,
+};
 pub use trie::{ApiRouter, Brief, Candidate, Seen};
 
 use http::Method;

@@ -3,51 +3,60 @@
 
 use std::cmp::Ordering;
 
-use bundle::ir::{Condition, Segment, Template, Test};
+use bundle::ir::{Condition, Pattern, Segment, Template, Test};
 
 use super::trie::Candidate;
 
-/// Compares two segments that match the same string. In descending order: literal, case-insensitive
+/// Compares two segments that match the same string, ignoring letter case. In descending order:
 /// literal, pattern, parameter.
 #[must_use]
 pub fn compare_segments(a: &Segment, b: &Segment) -> Ordering {
     let rank = |segment: &Segment| match segment {
-        Segment::Literal(_) => 3,
-        Segment::Folded(_) => 2,
+        Segment::Literal(_) | Segment::Folded(_) => 2,
         Segment::Pattern(_) => 1,
         Segment::Parameter(_) => 0,
     };
     rank(a).cmp(&rank(b)).then_with(|| match (a, b) {
         (Segment::Pattern(a), Segment::Pattern(b)) => {
             // The pattern with more literal bytes is greater, then the one with fewer parameters,
-            // then a longer literal at its beginning, then a longer literal at its end. Byte order
-            // decides last, so that the order is total.
-            let literals = |pattern: &bundle::ir::Pattern| {
-                pattern.head.len()
-                    + pattern
-                        .rest
-                        .iter()
-                        .map(|(_, text)| text.len())
-                        .sum::<usize>()
+            // then a longer literal at its beginning, then a longer literal at its end, then the
+            // lower byte order.
+            let literals = |pattern: &Pattern| {
+                let rest = pattern.rest.iter().map(|(_, text)| text.len());
+                pattern.head.len() + rest.sum::<usize>()
             };
-            let tail = |pattern: &bundle::ir::Pattern| {
-                pattern.rest.last().map_or(0, |(_, text)| text.len())
-            };
+            let tail = |pattern: &Pattern| pattern.rest.last().map_or(0, |(_, text)| text.len());
+            let lower = |pattern: &Pattern| pattern.erased().to_ascii_lowercase();
             literals(a)
                 .cmp(&literals(b))
                 .then_with(|| b.rest.len().cmp(&a.rest.len()))
                 .then_with(|| a.head.len().cmp(&b.head.len()))
                 .then_with(|| tail(a).cmp(&tail(b)))
-                .then_with(|| b.erased().cmp(&a.erased()))
-                .then_with(|| b.folded.cmp(&a.folded))
+                .then_with(|| lower(b).cmp(&lower(a)))
         }
-        // Two literals that match the same request are equal.
+        // Two literals that match the same string are equal if letter case is ignored.
+        _ => Ordering::Equal,
+    })
+}
+
+/// Compares two segments that [`compare_segments`] finds equal. A segment that compares letter case
+/// is greater than a case-insensitive one. Byte order decides last, so that the order is total.
+#[must_use]
+pub fn compare_letter_case(a: &Segment, b: &Segment) -> Ordering {
+    let is_folded = |segment: &Segment| match segment {
+        Segment::Folded(_) => true,
+        Segment::Pattern(pattern) => pattern.folded,
+        Segment::Literal(_) | Segment::Parameter(_) => false,
+    };
+    is_folded(b).cmp(&is_folded(a)).then_with(|| match (a, b) {
+        (Segment::Pattern(a), Segment::Pattern(b)) => b.erased().cmp(&a.erased()),
         _ => Ordering::Equal,
     })
 }
 
 /// Compares two templates that match the same path, segment by segment from the left. A template
-/// that ends with the path is greater than a prefix.
+/// that ends with the path is greater than a prefix. Letter case decides between templates that are
+/// otherwise equal.
 #[must_use]
 pub fn compare_templates(a: &Template, b: &Template) -> Ordering {
     let difference = segments_differ(
@@ -95,6 +104,9 @@ pub enum Step {
     Priority,
     /// Segment with this index. Index 0 is the first segment of the base path.
     Segment(usize),
+    /// Letter case: at the segment with this index, one template compares letter case and the other
+    /// one ignores it. The templates are otherwise equal.
+    LetterCase(usize),
     /// Length in segments: after this number of segments, one template ends as a prefix, and the
     /// other one continues or ends exactly.
     Prefix(usize),
@@ -161,22 +173,35 @@ fn based<'o>((base, candidate): Owner<'o>) -> impl Iterator<Item = &'o Segment> 
 }
 
 /// First segment from the left in which two paths differ, and the order of the paths. If both paths
-/// end at the same segment, an exact end is greater than a prefix. `None` if the paths are equal.
+/// end at the same segment, an exact end is greater than a prefix. Letter case decides between paths
+/// that are otherwise equal: otherwise `/users/{id}` would precede a case-insensitive `/users/me`.
+/// `None` if the paths are equal.
 fn segments_differ<'o>(
     (mut left, left_prefix): (impl Iterator<Item = &'o Segment>, bool),
     (mut right, right_prefix): (impl Iterator<Item = &'o Segment>, bool),
 ) -> Option<(Step, Ordering)> {
+    let mut letter_case = None;
     let mut index = 0;
     loop {
         let (step, decided) = match (left.next(), right.next()) {
-            (Some(a), Some(b)) => (Step::Segment(index), compare_segments(a, b)),
+            (Some(a), Some(b)) => {
+                let order = compare_segments(a, b);
+                if order.is_eq() && letter_case.is_none() {
+                    let by_case = compare_letter_case(a, b);
+                    letter_case = by_case
+                        .is_ne()
+                        .then_some((Step::LetterCase(index), by_case));
+                }
+                (Step::Segment(index), order)
+            }
             // The path with fewer segments is a prefix, because it matches the same request path.
             (Some(_), None) => (Step::Prefix(index), Ordering::Greater),
             (None, Some(_)) => (Step::Prefix(index), Ordering::Less),
             // Both end: an exact end is greater than a prefix.
             (None, None) => {
                 let decided = right_prefix.cmp(&left_prefix);
-                return decided.is_ne().then_some((Step::Prefix(index), decided));
+                let by_end = decided.is_ne().then_some((Step::Prefix(index), decided));
+                return by_end.or(letter_case);
             }
         };
         if decided.is_ne() {

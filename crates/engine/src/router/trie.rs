@@ -2,7 +2,8 @@
 //!
 //! The search is depth first: literal, then patterns in their order, then parameter, then prefix.
 //! The first leaf whose method and conditions match is therefore the greatest candidate. The search
-//! ends there, unless the table has priorities. A request visits each node at most once.
+//! ends there, unless the table has priorities, or segments that differ only in letter case. A
+//! request visits each node at most once.
 
 use std::hash::Hash;
 
@@ -14,6 +15,7 @@ use rustc_hash::FxHashSet;
 use super::builder::Builder;
 use super::letter_case::LetterCases;
 use super::nodes::{Arm, At, Fork, Node};
+use super::order;
 use super::unicode_case::UnicodeCases;
 
 /// Routing table of one API, for paths below its mounts.
@@ -68,6 +70,8 @@ pub struct Brief {
 pub(super) struct Trie {
     /// Nodes, the root first.
     pub(super) nodes: Box<[Node]>,
+    /// True if two children of a node may match the same segment and differ only in letter case.
+    pub(super) has_letter_cases: bool,
     pub(super) forks: Box<[Fork]>,
     pub(super) arms: Box<[Arm]>,
     pub(super) texts: Box<[u8]>,
@@ -221,17 +225,26 @@ impl ApiRouter {
             };
             if best
                 .as_ref()
-                .is_none_or(|best| candidate.priority > best.priority)
+                .is_none_or(|best| self.precedes(&candidate, best))
             {
                 best = Some(candidate);
             }
-            if self.uses_priority {
+            if self.uses_priority || self.trie.has_letter_cases {
                 Walk::On
             } else {
                 Walk::Stop
             }
         });
         best
+    }
+
+    /// True if a candidate takes precedence over one that the walk found before.
+    fn precedes(&self, candidate: &Candidate<'_>, best: &Candidate<'_>) -> bool {
+        match self.trie.has_letter_cases {
+            true => order::compare_owners((&[], candidate), (&[], best)).is_gt(),
+            // The walk visits templates in their order.
+            false => candidate.priority > best.priority,
+        }
     }
 
     /// Operation of a matching template for the request: one with the method `asked`, otherwise one

@@ -203,9 +203,17 @@ fn segment_holds(template: &str, text: &str) -> bool {
     }
 }
 
-/// Order of paths: literal > case-insensitive literal > pattern > parameter; exact end > prefix.
+/// Order of paths: literal > pattern > parameter; exact end > prefix. Among paths of the same form,
+/// case-sensitive segments are greater than case-insensitive ones.
 fn compare_paths(a: &Written, b: &Written) -> Ordering {
     let (left, right) = (&a.pieces, &b.pieces);
+    let letter_case = || {
+        let pairs = left.iter().zip(right);
+        let mut orders = pairs.map(|(a, b)| b.1.cmp(&a.1).then_with(|| b.0.cmp(&a.0)));
+        orders
+            .find(|order| order.is_ne())
+            .unwrap_or(Ordering::Equal)
+    };
     for index in 0..left.len().max(right.len()) {
         let order = match (left.get(index), right.get(index)) {
             (Some(a), Some(b)) => compare_segments(a, b),
@@ -219,17 +227,17 @@ fn compare_paths(a: &Written, b: &Written) -> Ordering {
             return order;
         }
     }
-    (!a.route.prefix).cmp(&!b.route.prefix)
+    let by_end = (!a.route.prefix).cmp(&!b.route.prefix);
+    by_end.then_with(letter_case)
 }
 
-fn compare_segments((a, a_folded): &(String, bool), (b, b_folded): &(String, bool)) -> Ordering {
-    let kind = |segment: &str, folded: bool| match segment {
+fn compare_segments((a, _): &(String, bool), (b, _): &(String, bool)) -> Ordering {
+    let kind = |segment: &str| match segment {
         "{}" => 0,
         _ if segment.contains("{}") => 1,
-        _ if folded => 2,
-        _ => 3,
+        _ => 2,
     };
-    let kinds = (kind(a, *a_folded), kind(b, *b_folded));
+    let kinds = (kind(a), kind(b));
     if kinds.0 != kinds.1 || kinds.0 != 1 {
         return kinds.0.cmp(&kinds.1);
     }
@@ -242,8 +250,7 @@ fn compare_segments((a, a_folded): &(String, bool), (b, b_folded): &(String, boo
         .then(parameters(b).cmp(&parameters(a)))
         .then(head(a).cmp(&head(b)))
         .then(tail(a).cmp(&tail(b)))
-        .then(b.cmp(a))
-        .then(b_folded.cmp(a_folded))
+        .then(b.to_ascii_lowercase().cmp(&a.to_ascii_lowercase()))
 }
 
 /// Order of conditions: more fields; more parameters; exact > longer prefix > presence, most

@@ -104,7 +104,7 @@ fn reason(
                 route.operation.priority, owner.operation.priority
             ),
         ),
-        Step::Segment(index) => {
+        Step::Segment(index) | Step::LetterCase(index) => {
             let (own, greater) = (segment(route, index), segment(owner, index));
             let number = index + 1;
             (

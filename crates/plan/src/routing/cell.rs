@@ -1,13 +1,14 @@
 //! Comparison of cells. A cell is a set of requests that one route handles on the old side and one
 //! route on the new side. Each change in a cell has a witness.
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use serde_json::Value;
 
+use super::digests::{digest_of, treated};
 use super::table::{has, owner};
 use super::{
     Engines, Found, Owner, Pair, Pairs, Place, Route, STEPS_OF_CELL, STEPS_OF_PAIR, Table, Task,
-    describe, digest_of, same, smallest, treated,
+    describe, same, smallest,
 };
 use crate::details::{Line, Of, ends, goes_elsewhere};
 use crate::security::schemas::{self, EnforcedLine};
@@ -56,6 +57,9 @@ pub(super) struct CellResults {
     /// Pairs of an old and a new route that serve the same requests. If there are many candidates,
     /// some pairs may serve no common request.
     pub(super) exchanged: Vec<(u32, u32)>,
+    /// Routes of the old side with requests that are no longer served, and routes of the new side
+    /// with requests that were not served before.
+    pub(super) served: [FxHashSet<u32>; 2],
     /// Further routes of each table that may have gained or lost requests.
     pub(super) others: [Vec<u32>; 2],
 }
@@ -66,6 +70,8 @@ pub(super) struct Cell {
     pub(super) owners: [Owner; 2],
     /// Smallest request of the cell, without credentials.
     pub(super) bare: Found,
+    /// True if only requests with the path of `bare` show the change.
+    pub(super) has_fixed_path: bool,
 }
 
 impl<'a> Cells<'_, 'a> {
@@ -392,11 +398,23 @@ impl<'a> Cells<'_, 'a> {
 
     /// Reports requests that a route of the new side serves and that were not served before.
     fn newly_served(&self, after: u32, results: &mut CellResults) {
-        let route = self.after(after);
         let owners = [Owner::Nobody, Owner::Route(after)];
-        let Some(cell) = self.cell(owners).filter(|_| !route.redirects()) else {
-            return;
-        };
+        let cell = self.cell(owners);
+        if let Some(cell) = cell.filter(|_| !self.after(after).redirects()) {
+            results.served[1].insert(after);
+            self.newly_served_in(&cell, (after, ""), results);
+        }
+    }
+
+    /// Reports the requests of a cell, which were not served before. `extra` becomes a part of the
+    /// fingerprint.
+    pub(super) fn newly_served_in(
+        &self,
+        cell: &Cell,
+        (after, extra): (u32, &str),
+        results: &mut CellResults,
+    ) {
+        let route = self.after(after);
         let known = self.sides.0.is_some_and(|side| has(side, route));
         let id = if known {
             "requests-added"
@@ -412,15 +430,15 @@ impl<'a> Cells<'_, 'a> {
             owner(route).into(),
         );
         let access = self.pairs.after(route);
-        let before = self.tables[0].requests_of(&route.operation.key);
+        let before = self.tables[0].requests_of(&route.operation.key) + extra;
         let mut change = change;
         change.access = Some(describe(&route.treatment().security));
         change.bound.clone_from(&before);
         let every = 0..route.treatment().security.0.len().max(1);
         let every: Vec<(usize, Option<&Tokens>)> = every.map(|index| (index, None)).collect();
         let witness = match access.is_nobody() {
-            true => self.differs(&cell, results),
-            false => self.admitted_caller(&cell, &every, true, results),
+            true => self.differs(cell, results),
+            false => self.admitted_caller(cell, &every, true, results),
         };
         let why_none = results.undecidable.unwrap_or(NO_REQUEST);
         self.push(results, change, route, witness.clone(), why_none);
@@ -449,11 +467,23 @@ impl<'a> Cells<'_, 'a> {
 
     /// Reports requests that a route of the old side served and that are no longer served.
     fn no_longer_served(&self, before: u32, results: &mut CellResults) {
-        let route = self.before(before);
         let owners = [Owner::Route(before), Owner::Nobody];
-        let Some(cell) = self.cell(owners).filter(|_| !route.redirects()) else {
-            return;
-        };
+        let cell = self.cell(owners);
+        if let Some(cell) = cell.filter(|_| !self.before(before).redirects()) {
+            results.served[0].insert(before);
+            self.no_longer_served_in(&cell, (before, ""), results);
+        }
+    }
+
+    /// Reports the requests of a cell, which are no longer served. `extra` becomes a part of the
+    /// fingerprint.
+    pub(super) fn no_longer_served_in(
+        &self,
+        cell: &Cell,
+        (before, extra): (u32, &str),
+        results: &mut CellResults,
+    ) {
+        let route = self.before(before);
         let id = if has(self.sides.1, route) {
             "requests-removed"
         } else {
@@ -469,12 +499,12 @@ impl<'a> Cells<'_, 'a> {
         );
         let mut change = change;
         change.access = Some(describe(&route.treatment().security));
-        change.bound = self.tables[1].requests_of(&route.operation.key);
+        change.bound = self.tables[1].requests_of(&route.operation.key) + extra;
         let every = 0..route.treatment().security.0.len().max(1);
         let every: Vec<(usize, Option<&Tokens>)> = every.map(|index| (index, None)).collect();
         let witness = match self.pairs.before(route).is_nobody() {
-            true => self.differs(&cell, results),
-            false => self.admitted_caller(&cell, &every, false, results),
+            true => self.differs(cell, results),
+            false => self.admitted_caller(cell, &every, false, results),
         };
         self.push(results, change, route, witness, NO_REQUEST);
     }
@@ -482,7 +512,11 @@ impl<'a> Cells<'_, 'a> {
     /// Returns the cell of requests with these owners. `None` if there are no such requests.
     fn cell(&self, owners: [Owner; 2]) -> Option<Cell> {
         let bare = smallest(self.tables, owners, &Values::default())?;
-        Some(Cell { owners, bare })
+        Some(Cell {
+            owners,
+            bare,
+            has_fixed_path: false,
+        })
     }
 
     /// Digests of the upstreams of two routes, for the fingerprint. Without the digests, an

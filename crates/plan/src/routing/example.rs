@@ -311,7 +311,8 @@ impl<'a> Cells<'_, 'a> {
         let schemes = &caller.route.api.schemes;
         let (sent, credentials) = credentials((alternative, tokens), schemes, auth);
         // Credentials affect ownership only through conditions of routes.
-        let found = if self.tables.iter().any(|table| table.conditioned) {
+        let is_conditioned = self.tables.iter().any(|table| table.conditioned);
+        let found = if is_conditioned && !cell.has_fixed_path {
             smallest(self.tables, cell.owners, &sent)?
         } else {
             cell.bare.clone()
@@ -343,9 +344,6 @@ impl<'a> Cells<'_, 'a> {
         if draft.target_bytes() as u64 > self.target_bytes_max() {
             return None;
         }
-        if self.merges_slashes() && draft.path.contains("//") {
-            return None;
-        }
         let engines = [self.engines.old.as_ref(), Some(&self.engines.new)];
         let mut known = engines.into_iter().flatten();
         if known.any(|engine| draft.is_too_large(engine)) {
@@ -356,7 +354,11 @@ impl<'a> Cells<'_, 'a> {
             asked.unwrap_or((None, Outcome::Nothing))
         });
         let new = if ids::falsifies() { old.clone() } else { new };
-        let owned = self.are_owners(cell.owners, [before, after], &draft);
+        let selected = [before, after];
+        if draft.path.contains("//") && self.is_merged(&selected) {
+            return None;
+        }
+        let owned = self.are_owners(cell.owners, selected, &draft);
         let refused = engines.map(|engine| engine.is_some_and(|engine| draft.is_limited(engine)));
         let witness = draft.shown(credentials, old, new);
         Some(Asked {
@@ -388,11 +390,13 @@ impl<'a> Cells<'_, 'a> {
         })
     }
 
-    /// True if the listener of either side merges slashes, so that it matches another path than the
-    /// request has.
-    fn merges_slashes(&self) -> bool {
-        let mut sides = self.sides.0.into_iter().chain([self.sides.1]);
-        sides.any(|side| self.place.merges_slashes(side))
+    /// True if a side selects a route for another path than the request has, because its listener
+    /// merges slashes.
+    fn is_merged(&self, selected: &[Option<String>; 2]) -> bool {
+        let sides = [self.sides.0, Some(self.sides.1)].into_iter().zip(selected);
+        let mut merging =
+            sides.filter(|(side, _)| side.is_some_and(|side| self.place.merges_slashes(side)));
+        merging.any(|(_, selected)| selected.is_some())
     }
 }
 

@@ -243,7 +243,8 @@ impl Meeting<'_, '_> {
                 }
                 for (other, child) in &node.others {
                     if matches(other, text) {
-                        self.meet_known(*child, rest, None);
+                        let is_literal = matches!(other, Segment::Folded(_));
+                        self.meet_known(*child, rest, tied.filter(|_| is_literal));
                     }
                 }
                 if let Some(child) = node.parameter.filter(|_| !text.is_empty()) {
@@ -251,12 +252,15 @@ impl Meeting<'_, '_> {
                 }
             }
             _ => {
-                // A literal takes precedence over any other kind of segment.
-                if !is_above(tied, node.least_of_literals) {
+                // A literal takes precedence over patterns and parameters. Its rank is that of a
+                // case-insensitive literal.
+                let is_literal = matches!(segment, Segment::Folded(_));
+                if is_literal || !is_above(tied, node.least_of_literals) {
                     for (text, child) in node.literals.iter() {
                         self.visited += 1;
-                        if !self.is_above(tied, child) && matches(segment, text) {
-                            self.meet(child, rest, None);
+                        let may_win = is_literal || !self.is_above(tied, child);
+                        if may_win && matches(segment, text) {
+                            self.meet(child, rest, tied.filter(|_| is_literal));
                         }
                     }
                 }

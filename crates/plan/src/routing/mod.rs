@@ -9,15 +9,19 @@
 
 mod automata;
 mod cell;
+mod digests;
 mod engines;
 mod example;
 mod index;
 mod logins;
 mod logouts;
 mod peers;
+mod refusals;
 mod round;
 mod search;
+mod settings;
 mod shadow;
+mod spellings;
 mod table;
 mod texts;
 
@@ -37,10 +41,12 @@ use super::witness::Draft;
 use super::{Change, Class, Plan, Section, Side};
 use crate::gates::NOT_COMPARED;
 use cell::Cells;
+use digests::digest_of;
 use engines::Engines;
 use index::{Entry, Index};
 use model::lower::Lowered;
 use search::{Found, Owner, Relation, STEPS_OF_CELL, STEPS_OF_PAIR, Table, smallest};
+use settings::{ChangedRoutes, Settings};
 use sources::parallel;
 use table::{Place, Route, Signature, Tier, owners, places, routes};
 
@@ -89,7 +95,7 @@ pub(super) fn compare(old: Option<&Side>, new: &Side, plan: &mut Plan) -> Result
         }
     }
     logouts.report(plan);
-    laid.retain(|overlay| !overlay.tasks.is_empty());
+    laid.retain(Overlay::is_changed);
     let listeners = peers::Changed::of(was, is);
     let logins = was.zip(logins.filter(|logins| !logins.is_empty()));
     if !laid.is_empty() || !listeners.is_empty() || logins.is_some() {
@@ -170,6 +176,7 @@ struct Overlay<'a> {
     tasks: Vec<Task>,
     /// Pairs of an old and a new route, by index, with the same requests and the same access.
     kept: Vec<(u32, u32)>,
+    changed: ChangedRoutes,
 }
 
 /// Route or pair of routes whose requests are compared.
@@ -214,15 +221,16 @@ impl<'a> Overlay<'a> {
             let serving = numbered.filter(|(_, at)| routes[*at as usize].serves);
             serving.collect()
         };
-        let signatures = |signed: &[Signature]| -> BTreeSet<Signature> {
-            let signed = signed.iter().cloned();
-            signed.collect()
-        };
+        let changed = [(&old_signed, &new_signed), (&new_signed, &old_signed)];
+        let changed: ChangedRoutes = changed.map(|(own, other)| {
+            let other: FxHashSet<&Signature> = other.iter().collect();
+            own.iter().map(|one| !other.contains(one)).collect()
+        });
         let (old_serving, new_serving) = (serving(&old, &old_signed), serving(&new, &new_signed));
         // Undescribed requests matter only if a route serves them.
         let gets_rest = |route: &Route<'_>| !route.operation.owns.is_described();
         let shifts = new.iter().any(|route| route.serves && gets_rest(route))
-            && signatures(&old_signed) != signatures(&new_signed);
+            && changed.iter().flatten().any(|is_changed| *is_changed);
         let listed = |serving: &[(Signature, u32)]| -> FxHashMap<Signature, u32> {
             serving.iter().cloned().collect()
         };
@@ -257,7 +265,20 @@ impl<'a> Overlay<'a> {
             new,
             tasks,
             kept,
+            changed,
         }
+    }
+
+    /// True if a route changed, if a route that serves no requests exists on one side only, or if
+    /// other settings of routes may change which requests are refused.
+    fn is_changed(&self) -> bool {
+        let mut settings = Settings::default();
+        let mut differ = |(before, after): &(u32, u32)| {
+            settings.differ(&self.old[*before as usize], &self.new[*after as usize])
+        };
+        !self.tasks.is_empty()
+            || self.changed.iter().flatten().any(|is_changed| *is_changed)
+            || self.kept.iter().any(&mut differ) && spellings::may_refuse([&self.old, &self.new])
     }
 
     /// Adds the cells of the routes that both sides have to the comparison of counters.
@@ -310,7 +331,11 @@ impl<'a> Overlay<'a> {
         let results = parallel::map(self.tasks.clone(), |task| cells.of(task));
         let mut moved = BTreeSet::new();
         let mut others = [FxHashSet::default(), FxHashSet::default()];
+        let mut served = [FxHashSet::default(), FxHashSet::default()];
         for results in results {
+            for (all, own) in served.iter_mut().zip(results.served) {
+                all.extend(own);
+            }
             plan.changes.extend(results.changes);
             plan.bugs.extend(results.bugs);
             moved.extend(results.moved);
@@ -323,6 +348,13 @@ impl<'a> Overlay<'a> {
                 all.extend(own);
             }
         }
+        if was.is_some() {
+            let pairs = (&*self.tasks, &*self.kept);
+            for results in cells.refusals(pairs, &self.changed, &served) {
+                plan.changes.extend(results.changes);
+                plan.bugs.extend(results.bugs);
+            }
+        }
         if !old.searches.are_spent() {
             let shadows = cells.shadows(&self.tasks, &moved, &others);
             plan.changes.extend(shadows);
@@ -331,27 +363,32 @@ impl<'a> Overlay<'a> {
         let reasons = [(&old.steps, PATTERNS), (&old.searches, OVERLAPS)];
         let spent = reasons.into_iter().find(|(steps, _)| steps.are_spent());
         if let Some((_, reason)) = spent {
-            let Place { listener, host, .. } = &self.place;
-            let place = format!("the listener `{listener}`, host `{host}`");
-            let paths = match reason {
-                PATTERNS => patterns(&[&self.old, &self.new]),
-                _ => String::new(),
-            };
-            let problem = format!("the paths of {place}{paths} cannot be compared: {reason}");
-            plan.too_large.push(problem);
             // Drop the results of this listener and host: they are incomplete, and depend on the
             // order in which threads used up the step limit.
             plan.changes.truncate(before.0);
             plan.bugs.truncate(before.1);
-            if let Some(old) = plan.old {
-                plan.changes
-                    .push(self.not_compared((old, plan.new), reason));
-            }
+            self.report_not_compared(reason, plan);
         }
     }
 }
 
 impl Overlay<'_> {
+    /// Reports that this listener and host were not compared.
+    fn report_not_compared(&self, reason: &'static str, plan: &mut Plan) {
+        let Place { listener, host, .. } = &self.place;
+        let place = format!("the listener `{listener}`, host `{host}`");
+        let paths = match reason {
+            PATTERNS => patterns(&[&self.old, &self.new]),
+            _ => String::new(),
+        };
+        let problem = format!("the paths of {place}{paths} cannot be compared: {reason}");
+        plan.too_large.push(problem);
+        if let Some(old) = plan.old {
+            plan.changes
+                .push(self.not_compared((old, plan.new), reason));
+        }
+    }
+
     /// Creates one line for all changes of this listener and host, which were not compared. The
     /// line may hide changes of any class. An acknowledgement covers only these two bundles.
     fn not_compared(&self, (old, new): (Digest, Digest), reason: &'static str) -> Change {
@@ -606,84 +643,4 @@ fn answer(side: &Lowered, route: &Route<'_>) -> Option<u16> {
 /// True if a policy of the route's chain refuses all requests.
 fn refuses(side: &Lowered, route: &Route<'_>) -> bool {
     answer(side, route).is_some_and(|status| status >= 400)
-}
-
-/// Digest of a route's security requirement: schemes with their places, and verifiers with all
-/// settings. With names alone, an acknowledgement would also cover a verifier with other keys.
-fn digest_of(side: &Lowered, route: &Route<'_>) -> String {
-    let security = &route.treatment().security;
-    let mut bytes = bundle::codec::encode(security);
-    let uses = security.0.iter().flat_map(|alternative| &alternative.0);
-    let schemes: BTreeSet<&str> = uses.map(|wanted| wanted.scheme.as_str()).collect();
-    let schemes = schemes
-        .into_iter()
-        .filter_map(|name| route.api.schemes.get(name));
-    let mut verifiers: Vec<&ir::Verifier> = Vec::new();
-    let auth = &side.gateway.shared.auth;
-    for scheme in schemes {
-        bytes.extend(bundle::codec::encode(scheme));
-        if let ir::Verify::Auth(name) = &scheme.verify {
-            verifiers.extend(auth.get(name));
-        }
-    }
-    let mut at = 0;
-    while let Some(verifier) = verifiers.get(at).copied() {
-        let written = bundle::codec::encode(verifier);
-        // A verifier may refer to another verifier by name. Search its text for names, which is
-        // much faster than comparing all ranges of its bytes.
-        let text = String::from_utf8_lossy(&written);
-        let names = |other: &&ir::Verifier| !other.name.is_empty() && text.contains(&other.name);
-        let named = auth.iter().filter(names);
-        for other in named {
-            if !verifiers.iter().any(|known| std::ptr::eq(*known, other)) {
-                verifiers.push(other);
-            }
-        }
-        bytes.extend(written);
-        at += 1;
-    }
-    Digest::of(&bytes).hex()
-}
-
-/// Policies of a chain in order.
-fn policies<'p>(
-    treatment: &'p ir::Treatment,
-    api: &'p ir::Api,
-    shared: &'p ir::Shared,
-) -> impl Iterator<Item = &'p ir::Policy> {
-    let links = treatment.chain.iter();
-    links.filter_map(|link| match link {
-        ir::Link::Authenticate => None,
-        ir::Link::Shared(name) => shared.policies.get(name),
-        ir::Link::Own(name) => api.policies.get(name),
-    })
-}
-
-/// Digest of the handling of a new operation's requests: policies, destinations and rewrites. An
-/// acknowledgement therefore does not cover a later version of the operation that admits more.
-/// Upstreams that the old side has are left out, because they are compared separately.
-fn treated((old, new): (Option<&Lowered>, &Lowered), route: &Route<'_>) -> String {
-    let treatment = route.treatment();
-    let shared = &new.gateway.shared;
-    let mut bytes = bundle::codec::encode(&treatment.chain);
-    for policy in policies(treatment, route.api, shared) {
-        bytes.extend(bundle::codec::encode(policy));
-    }
-    bytes.extend(treatment.upstream.as_bytes());
-    bytes.extend(bundle::codec::encode(&treatment.forwarding));
-    bytes.extend(bundle::codec::encode(&treatment.declared));
-    bytes.extend(bundle::codec::encode(&treatment.path_readings));
-    bytes.push(u8::from(route.mount.strip_base_path));
-    bytes.extend(format!("{:?}", treatment.max_body_bytes).into_bytes());
-    let known =
-        |name: &str| old.is_some_and(|old| old.gateway.shared.upstreams.get(name).is_some());
-    let policies = policies(treatment, route.api, shared);
-    let named: BTreeSet<&str> = policies.flat_map(|one| one.checked.upstreams()).collect();
-    let upstreams = std::iter::once(treatment.upstream.as_str());
-    let upstreams = upstreams.chain(treatment.forwarding.upstreams());
-    for name in upstreams.chain(named) {
-        let upstream = shared.upstreams.get(name).filter(|_| !known(name));
-        bytes.extend(upstream.map(bundle::codec::encode).unwrap_or_default());
-    }
-    Digest::of(&bytes).hex()
 }

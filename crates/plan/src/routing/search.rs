@@ -589,7 +589,9 @@ impl<'s, 'a> Search<'s, '_, 'a> {
             return true;
         };
         match (handling(found), self.owners[side]) {
-            (Handling::Rewritten, _) => false,
+            (Handling::Rewritten, Owner::Route(_) | Owner::Refused(_)) => false,
+            // The routes of this side do not match the path that the listener receives.
+            (Handling::Rewritten, Owner::Anyone | Owner::Nobody) => true,
             (handling, Owner::Route(route)) => {
                 handling == Handling::Served || !table.routes[route as usize].serves
             }
