@@ -109,22 +109,19 @@ impl Route {
     }
 
     /// Precedence of two templates that match the same path; the greater one wins. Segments are
-    /// compared from the left: a literal, a literal in any letter case, a pattern by its literal
-    /// bytes, a parameter. The end of a template ranks above the rest of a prefix.
-    fn rank(&self, template: &Template) -> Vec<(i32, usize, bool, bool)> {
+    /// compared from the left: a literal, a pattern by its literal bytes, a parameter. The end of a
+    /// template ranks above the rest of a prefix. Among equal templates, segments that compare
+    /// letter case rank above those that ignore it.
+    fn rank(&self, template: &Template) -> (Vec<(i32, usize, bool)>, Vec<bool>) {
         let piece = |piece: &&str| match *piece {
-            "*" => (0, 0, false, false),
-            text if text.contains('*') => (1, text.len(), text.starts_with('a'), !self.folded),
-            text if self.folded && !text.is_empty() => (2, 0, false, false),
-            _ => (3, 0, false, false),
+            "*" => (0, 0, false),
+            text if text.contains('*') => (1, text.len(), text.starts_with('a')),
+            _ => (2, 0, false),
         };
         let mut rank: Vec<_> = template.pieces.iter().map(piece).collect();
-        rank.push(if self.prefix {
-            (-2, 0, false, false)
-        } else {
-            (-1, 0, false, false)
-        });
-        rank
+        rank.push((if self.prefix { -2 } else { -1 }, 0, false));
+        let is_exact = |piece: &&str| !self.folded && !matches!(*piece, "*" | "");
+        (rank, template.pieces.iter().map(is_exact).collect())
     }
 
     fn key(&self, index: usize) -> String {
