@@ -32,6 +32,7 @@ mod login_paths;
 mod lookalike_conditions;
 pub mod lower;
 mod media_types;
+mod merged_paths;
 mod mixed_identity;
 mod names;
 mod not_forwarded;

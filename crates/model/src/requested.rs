@@ -68,7 +68,11 @@ fn has_certificates(listener: &ir::Listener, source: mtls::Source) -> bool {
     }
 }
 
-fn listeners<'m>(settings: &'m Settings, api: &'m Api) -> impl Iterator<Item = &'m ir::Listener> {
+/// Listeners that serve an API.
+pub(super) fn listeners<'m>(
+    settings: &'m Settings,
+    api: &'m Api,
+) -> impl Iterator<Item = &'m ir::Listener> {
     let names = api.mounts.iter().flat_map(|mount| &mount.value.listeners);
     names.filter_map(|name| {
         let mut listeners = settings.listeners.iter();

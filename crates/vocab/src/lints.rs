@@ -538,8 +538,8 @@ that receives it."
     UNREACHABLE "GW0603" "unreachable" Warn
     "an operation that no URL reaches"
     "No request can reach the operation: its method is never served (TRACE), its path cannot survive normalisation (a \
-segment `.` or `..`) or has more bytes than the target of a request may have (16 KiB), or other operations own all its \
-requests."
+segment `.` or `..`) or has more bytes than the target of a request may have (16 KiB), all its listeners merge slashes \
+(`merge_slashes`) and its path has `//`, or other operations own all its requests."
     bad open!("  /a: {trace: {responses: {\"200\": {description: fine}}}}\n");
     good open!("  /a: {get: {responses: {\"200\": {description: fine}}}}\n");
 

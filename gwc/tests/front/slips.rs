@@ -266,3 +266,28 @@ fn keys_without_a_value_are_found() {
     assert_eq!(level(&with("gates:\n")), diag::Level::Error);
     assert_eq!(level(&with("owner:\n")), diag::Level::Warn);
 }
+
+#[test]
+fn double_slash_below_merging_listeners_is_found() {
+    let listeners = |merging: [bool; 2]| {
+        let [a, b] = merging.map(|merges| format!("merge_slashes: {merges}"));
+        format!(
+            "{}listeners: {{a: {{address: \"127.0.0.1:8080\", {a}}}, b: {{address: \"127.0.0.1:8081\", {b}}}}}\n",
+            gateway("", FINE)
+        )
+    };
+    let document = |path: &str| DOCUMENT.replace("/a:", path);
+    let found = |merging, path| {
+        let found = findings_of_document(&listeners(merging), &document(path));
+        found
+            .into_iter()
+            .filter(|(_, message)| message.starts_with("GW0603"))
+            .count()
+    };
+    assert_eq!(found([true, true], "/a//b:"), 1);
+    assert_eq!(found([true, false], "/a//b:"), 0);
+    assert_eq!(found([false, false], "/a//b:"), 0);
+    for path in ["/a/b:", "/a/:", "/:"] {
+        assert_eq!(found([true, true], path), 0, "{path}");
+    }
+}

@@ -6,8 +6,8 @@ use diag::{NodeRef, Sink};
 use super::Purpose;
 use crate::settings::Settings;
 use crate::{
-    Api, costs, ended_credentials, invariants, limits, open, outbound, preflights, requested,
-    routes, series,
+    Api, costs, ended_credentials, invariants, limits, merged_paths, open, outbound, preflights,
+    requested, routes, series,
 };
 use crate::{
     logged, login_paths, mixed_identity, not_forwarded, read_before_set, removed_parameters,
@@ -46,6 +46,7 @@ impl Whole<'_> {
         limits::check(files, settings, apis, sink);
         preflights::check(settings, apis, sink);
         requested::check(settings, apis, sink);
+        merged_paths::check(settings, apis, sink);
         stripped_keys::check(files, settings, apis, sink);
         mixed_identity::check(settings, apis, sink);
         removed_parameters::check(settings, apis, sink);
