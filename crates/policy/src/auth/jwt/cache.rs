@@ -18,6 +18,8 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
+use rustc_hash::FxHashMap;
+
 use super::Identity;
 
 /// Maximum size of a cache, in bytes.
@@ -77,7 +79,7 @@ pub struct Growth {
 
 #[derive(Debug, Default)]
 struct Generation {
-    entries: BTreeMap<[u8; 32], Entry>,
+    entries: FxHashMap<[u8; 32], Entry>,
     bytes: usize,
 }
 
