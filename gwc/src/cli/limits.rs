@@ -52,6 +52,27 @@ impl LimitOptions {
     }
 }
 
+impl LimitOptions {
+    /// These options as arguments of another gwc process.
+    pub(super) fn arguments(&self) -> Vec<String> {
+        let bytes = self.max_file_size.map(|bytes| format!("{bytes}B"));
+        let counts = [
+            ("max-depth", self.max_depth),
+            ("max-values", self.max_values),
+            ("max-alias-values", self.max_alias_values),
+            ("max-files", self.max_files),
+            ("max-references", self.max_references),
+        ];
+        let counts = counts.into_iter();
+        let counts = counts.map(|(name, count)| (name, count.map(|count| count.to_string())));
+        [("base", self.base.clone()), ("max-file-size", bytes)]
+            .into_iter()
+            .chain(counts)
+            .filter_map(|(name, value)| Some(format!("--{name}={}", value?)))
+            .collect()
+    }
+}
+
 fn count<const MOST: usize>(text: &str) -> Result<usize, String> {
     let number = text.parse().ok();
     let number = number.filter(|number| (1..=MOST).contains(number));

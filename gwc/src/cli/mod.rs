@@ -46,6 +46,7 @@ mod rollback;
 mod rollout;
 mod route;
 mod rules;
+mod saves;
 mod say;
 mod schema;
 mod settle;
@@ -59,6 +60,7 @@ mod test;
 mod troubles;
 mod trust;
 mod verify;
+mod watch;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -182,6 +184,8 @@ commands! {
     Route(route),
     /// Run the project's tests: requests and the decisions that are expected
     Test(test),
+    /// Lint and plan after each save, and let a local gateway serve the result
+    Watch(watch),
     /// Print the public OpenAPI document, without the gateway's keys
     Strip(strip),
     /// Print a completion script for a shell

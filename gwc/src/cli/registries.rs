@@ -1,8 +1,11 @@
 //! Options for stores in registries. All commands have them.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use registry::Settings;
+
+use crate::release::stores;
 
 /// Credentials and certificates for a store at `oci://`.
 #[derive(Debug, clap::Args)]
@@ -57,4 +60,25 @@ impl RegistryOptions {
             plain_http: self.registry_plain_http,
         }
     }
+}
+
+/// Environment variables that give another gwc process the options of this one.
+pub(super) fn variables() -> Vec<(&'static str, OsString)> {
+    let Some(settings) = stores::registries() else {
+        return Vec::new();
+    };
+    let files = [
+        ("GWC_REGISTRY_CONFIG", &settings.docker),
+        ("GWC_REGISTRY_TOKEN_FILE", &settings.token_file),
+        ("GWC_REGISTRY_CA_FILE", &settings.ca_file),
+    ];
+    let files = files.into_iter().filter_map(|(name, file)| {
+        let file = file.as_ref()?;
+        Some((name, file.clone().into_os_string()))
+    });
+    let mut all: Vec<_> = files.collect();
+    if settings.plain_http {
+        all.push(("GWC_REGISTRY_PLAIN_HTTP", OsString::from("true")));
+    }
+    all
 }

@@ -40,6 +40,12 @@ pub fn set_registries(settings: Settings) {
     let _first = REGISTRIES.set(settings);
 }
 
+/// Settings of the connections to registries. `None` before they are set.
+#[must_use]
+pub fn registries() -> Option<&'static Settings> {
+    REGISTRIES.get()
+}
+
 impl StoreName {
     /// Parses the name of a store on the command line.
     ///

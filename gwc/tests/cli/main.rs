@@ -40,4 +40,5 @@ mod strip;
 mod terminal;
 mod usage;
 mod verify;
+mod watch;
 mod writes;

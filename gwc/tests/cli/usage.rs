@@ -142,7 +142,15 @@ fn short_beginning_of_an_id_is_refused() {
 }
 
 /// Commands whose output is a file of another format, and `trust`, which only has subcommands.
-const ARTEFACTS: [&str; 6] = ["schema", "strip", "completions", "man", "trust", "lsp"];
+const ARTEFACTS: [&str; 7] = [
+    "schema",
+    "strip",
+    "completions",
+    "man",
+    "trust",
+    "lsp",
+    "watch",
+];
 
 #[test]
 fn every_command_writes_json() {

@@ -55,4 +55,5 @@ mod trust;
 mod tutorials;
 mod upstream_settings;
 mod validation;
+mod watch;
 mod witnesses;

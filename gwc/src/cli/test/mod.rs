@@ -13,7 +13,9 @@ use std::path::{Path, PathBuf};
 
 use self::against::AgainstOptions;
 use super::limits::LimitOptions;
+use super::progress;
 use super::range_files::RangeOptions;
+use super::saves;
 use super::say::{self, Context};
 use super::side;
 use crate::release;
@@ -33,6 +35,7 @@ const EXAMPLES: &str = "Examples:
   gwc test --name 'anonymous*'          tests by name
   gwc test --from-examples              also the examples of the documents
   gwc test --coverage --min 80          fail if the tests reach less than 80 % of the operations
+  gwc test --watch                      again after each save
   gwc test --format junit > tests.xml   for CI
   gwc test --against http://127.0.0.1:8080 --credential key=env:SHOP_KEY
                                         what a running gateway does";
@@ -57,6 +60,9 @@ pub(super) struct Args {
     /// Fail if the tests reach less than this share of the operations, in percent
     #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(0..=100))]
     min: Option<u8>,
+    /// Run the tests again after each save
+    #[arg(long)]
+    watch: bool,
     /// Output format
     #[arg(long, default_value = "human")]
     format: Format,
@@ -138,6 +144,10 @@ impl Results<'_> {
 
 pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let root = context.root()?;
+    if args.watch {
+        progress::end();
+        return saves::repeat(&root);
+    }
     let mut compiled = context.compile_to_ask()?;
     let all = all_cases(args, &root, &mut compiled)?;
     let selected: Vec<&TestCase> = all
