@@ -57,6 +57,9 @@ const ADDRESS: &str = "127.0.0.1:8080";
 const SERVICE: &str = "http://127.0.0.1:9000";
 const GITIGNORE: &str = include_str!("scaffold/gitignore");
 const WORKFLOW: &str = include_str!("scaffold/workflow.yaml");
+const COMMENT_WORKFLOW: &str = include_str!("scaffold/comment_workflow.yaml");
+/// Script of the action in `deploy/github/comment`.
+const COMMENT: &str = include_str!("../../../deploy/github/comment/comment.py");
 const REVIEWED: &str =
     "# Changes that were reviewed and pass the gates: one line each, as `gwc plan` prints it.\n";
 const SAMPLE: &str = include_str!("scaffold/sample.yaml");
@@ -109,28 +112,7 @@ pub(super) fn run(args: &Args, _: &say::Context) -> anyhow::Result<Exit> {
             text: schema("tests")?,
         });
     }
-    files.extend([
-        New {
-            path: "schemas/gateway.schema.json".to_owned(),
-            text: schema("gateway")?,
-        },
-        New {
-            path: ".gitignore".to_owned(),
-            text: GITIGNORE.to_owned(),
-        },
-        New {
-            path: ".github/workflows/gateway.yaml".to_owned(),
-            text: WORKFLOW.to_owned(),
-        },
-        New {
-            path: "reviewed.yaml".to_owned(),
-            text: REVIEWED.to_owned(),
-        },
-        New {
-            path: "README.md".to_owned(),
-            text: readme(&name, &api.document),
-        },
-    ]);
+    files.extend(other_files(&name, &api.document)?);
     let (written, kept) = write(&args.dir, &files)?;
     let overlay = format!("apis/{}.gw.yaml", api.name);
     let is_ours = written.contains(&overlay.as_str());
@@ -178,6 +160,40 @@ pub(super) fn run(args: &Args, _: &say::Context) -> anyhow::Result<Exit> {
         ));
     }
     Ok(exit)
+}
+
+/// Files that do not depend on the document: schema, workflows, acknowledgements, README.
+fn other_files(name: &ProjectName, document: &str) -> anyhow::Result<Vec<New>> {
+    Ok(vec![
+        New {
+            path: "schemas/gateway.schema.json".to_owned(),
+            text: schema("gateway")?,
+        },
+        New {
+            path: ".gitignore".to_owned(),
+            text: GITIGNORE.to_owned(),
+        },
+        New {
+            path: ".github/workflows/gateway.yaml".to_owned(),
+            text: WORKFLOW.to_owned(),
+        },
+        New {
+            path: ".github/workflows/gateway-comment.yaml".to_owned(),
+            text: COMMENT_WORKFLOW.to_owned(),
+        },
+        New {
+            path: ".github/gateway/comment.py".to_owned(),
+            text: COMMENT.to_owned(),
+        },
+        New {
+            path: "reviewed.yaml".to_owned(),
+            text: REVIEWED.to_owned(),
+        },
+        New {
+            path: "README.md".to_owned(),
+            text: readme(name, document),
+        },
+    ])
 }
 
 /// Commands from the new project to a request that gwd serves. `sample` is the path of the request.

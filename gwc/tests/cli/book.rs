@@ -182,8 +182,7 @@ fn jobs(workflow: &str) -> Vec<(String, String)> {
     found
 }
 
-/// Folder with the environment of a CI runner: its tools, its temporary folder, and a replacement
-/// for `gh`.
+/// Folder with the environment of a CI runner: its tools and its temporary folder.
 struct Runner {
     folder: tempfile::TempDir,
 }
@@ -191,11 +190,6 @@ struct Runner {
 impl Runner {
     fn new() -> Self {
         let folder = tempfile::tempdir().expect("there is room");
-        let gh = folder.path().join("gh");
-        // Replacement for `gh pr comment NUMBER --repo REPOSITORY --body-file - …`.
-        let script = "#!/bin/sh\n[ \"$*\" = 'pr comment 7 --repo o/r --body-file - --edit-last --create-if-none' ] && cat > \"$RUNNER_TEMP/posted.md\"\n";
-        fs::write(&gh, script).expect("there is room");
-        fs::set_permissions(&gh, fs::Permissions::from_mode(0o755)).expect("it may be run");
         Self { folder }
     }
 
@@ -238,22 +232,29 @@ impl Runner {
         0
     }
 
-    /// Reads the multi-line output `comment` of the last run.
+    /// Reads the plan of the last run.
     fn comment(&self) -> String {
-        let outputs = fs::read_to_string(self.file("output")).expect("it is there");
-        let (_, rest) = outputs.split_once("comment<<").expect("there is a comment");
-        let (end, rest) = rest.split_once('\n').expect("it has lines");
-        let (text, _) = rest.split_once(&format!("\n{end}\n")).expect("it ends");
-        text.to_owned()
+        fs::read_to_string(self.file("gwc-plan/comment.md")).expect("it is there")
     }
 }
 
 /// Reads the workflow that `gwc init` writes.
 fn workflow() -> String {
+    written("workflows/gateway.yaml")
+}
+
+/// Reads a file below `.github` that `gwc init` writes.
+fn written(file: &str) -> String {
     let folder = tempfile::tempdir().expect("there is room");
     run(command(folder.path()).args(["init", "shop"])).with(0);
-    let workflow = folder.path().join("shop/.github/workflows/gateway.yaml");
-    fs::read_to_string(workflow).expect("init wrote it")
+    let file = folder.path().join("shop/.github").join(file);
+    fs::read_to_string(file).expect("init wrote it")
+}
+
+/// Reads a file of the actions in this repository.
+fn action(file: &str) -> String {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/github");
+    fs::read_to_string(Path::new(folder).join(file)).expect("it is there")
 }
 
 fn steps_of(workflow: &str, job: &str) -> Vec<String> {
@@ -263,25 +264,17 @@ fn steps_of(workflow: &str, job: &str) -> Vec<String> {
 }
 
 #[test]
-fn workflow_comments_before_its_gates_decide() {
-    let workflow = workflow();
-    let (check, comment) = (steps_of(&workflow, "check"), steps_of(&workflow, "comment"));
+fn workflow_plans_before_its_gates_decide() {
+    let check = steps_of(&workflow(), "check");
     let project = branch();
     git(
         project.path(),
         &["update-ref", "refs/remotes/origin/main", "main"],
     );
     let runner = Runner::new();
-    let post = |text: &str| {
-        // This job does not check out the repository.
-        let nowhere = tempfile::tempdir().expect("there is room");
-        let environment = [("PULL", "7"), ("REPOSITORY", "o/r"), ("COMMENT", text)];
-        assert_eq!(runner.run(nowhere.path(), &comment, &environment), 0);
-        fs::read_to_string(runner.file("posted.md")).expect("it was posted")
-    };
     let base = [("BASE", "refs/remotes/origin/main")];
     assert_eq!(runner.run(project.path(), &check, &base), 0);
-    let posted = post(&runner.comment());
+    let posted = runner.comment();
     assert!(posted.contains("### Gateway plan: changes"), "{posted}");
     project.edit(
         "orders.yaml",
@@ -289,7 +282,7 @@ fn workflow_comments_before_its_gates_decide() {
         "operationId: listOrders, security: [], x-gateway: {public: true},",
     );
     assert_eq!(runner.run(project.path(), &check, &base), 1);
-    let posted = post(&runner.comment());
+    let posted = runner.comment();
     assert!(posted.contains("### Gateway plan: blocked"), "{posted}");
     // The acknowledgement line in the comment lets the change pass.
     let line = posted
@@ -350,10 +343,16 @@ fn workflow_releases_main() {
         .contains("merged abc");
 }
 
-#[test]
-fn workflow_trusts_no_pull_request() {
-    let workflow = workflow();
-    for line in workflow.lines().filter(|line| line.contains("uses:")) {
+/// Step without the indentation of its first line.
+fn unindented(step: &str) -> String {
+    let column = step.len() - step.trim_start().len();
+    let lines = step.lines().map(|line| line.get(column..).unwrap_or(line));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// Checks that each action in a file has the hash of a commit.
+fn check_pins(text: &str) {
+    for line in text.lines().filter(|line| line.contains("uses:")) {
         let (_, pin) = line.split_once('@').expect("a version");
         let hash = pin.split(' ').next().unwrap_or_default();
         assert!(
@@ -361,32 +360,83 @@ fn workflow_trusts_no_pull_request() {
             "{line}"
         );
     }
+    // Texts of a pull request reach a shell only through variables.
+    for step in steps(text) {
+        assert!(!step.contains("${{"), "{step}");
+    }
+}
+
+#[test]
+fn workflow_trusts_no_pull_request() {
+    let workflow = workflow();
+    check_pins(&workflow);
     let jobs = jobs(&workflow);
     let names: Vec<&str> = jobs.iter().map(|(name, _)| name.as_str()).collect();
-    assert_eq!(names, ["check", "comment", "apply"]);
+    assert_eq!(names, ["check", "apply"]);
     for (name, text) in &jobs {
-        let checkouts = text.matches("actions/checkout@").count();
-        assert_eq!(
-            text.matches("persist-credentials: false").count(),
-            checkouts
-        );
-        // The job with write permission reads nothing of the pull request, and jobs that read it
-        // have no write permission.
-        assert_eq!(text.contains(": write"), name == "comment", "{name}");
-        assert_eq!(checkouts > 0, name != "comment", "{name}");
+        assert_eq!(text.matches("actions/checkout@").count(), 1);
+        assert_eq!(text.matches("persist-credentials: false").count(), 1);
+        // Jobs that read a pull request have no write permission.
+        assert!(!text.contains(": write"), "{name}");
         assert_eq!(text.contains("secrets."), name == "apply", "{name}");
         assert_eq!(
             text.contains("github.event_name == 'push'"),
             name == "apply"
         );
-        assert_eq!(text.contains("name: Get gwc"), name != "comment", "{name}");
-        // Texts of a pull request reach a shell only through variables.
         for step in steps(text) {
-            assert!(!step.contains("${{"), "{step}");
             assert!(!step.contains("> comment.md"), "{step}");
         }
     }
     assert!(workflow.contains("\npermissions: {}\n"), "{workflow}");
+}
+
+#[test]
+fn comment_workflow_runs_no_foreign_code() {
+    let workflow = written("workflows/gateway-comment.yaml");
+    check_pins(&workflow);
+    assert!(workflow.contains("\npermissions: {}\n"), "{workflow}");
+    let rights = workflow.lines().map(str::trim);
+    let rights: Vec<&str> = rights
+        .filter(|line| line.ends_with(": write") || line.ends_with(": read"))
+        .collect();
+    let least = ["actions: read", "contents: read", "pull-requests: write"];
+    assert_eq!(rights, least);
+    // Only files of the default branch are checked out, and only its script runs.
+    let of_default = "ref: ${{ github.event.repository.default_branch }}";
+    assert_eq!(workflow.matches("actions/checkout@").count(), 1);
+    assert_eq!(workflow.matches(of_default).count(), 1);
+    assert!(workflow.contains("persist-credentials: false"));
+    assert_eq!(
+        steps(&workflow),
+        [r#"python3 .github/gateway/comment.py "$RUNNER_TEMP/gwc-plan/comment.md""#]
+    );
+    assert!(workflow.contains("workflows: [gateway]"), "{workflow}");
+}
+
+#[test]
+fn actions_have_the_steps_of_the_workflows() {
+    let check = action("plan/action.yml");
+    check_pins(&check);
+    let own: Vec<String> = steps(&check).iter().map(|step| unindented(step)).collect();
+    let steps_of_workflow = steps_of(&workflow(), "check");
+    let expected: Vec<String> = steps_of_workflow
+        .iter()
+        .map(|step| unindented(step))
+        .collect();
+    assert_eq!(own, expected);
+    let upload = |text: &str| {
+        let (_, rest) = text.split_once("uses: actions/upload-artifact").unwrap();
+        let rest = rest.split("- name").next().unwrap();
+        rest.lines()
+            .map(|line| line.trim().to_owned())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(upload(&check), upload(&workflow()));
+    let comment = action("comment/action.yml");
+    check_pins(&comment);
+    assert!(comment.contains("default: gwc-plan"));
+    assert!(steps(&comment)[0].contains("$GITHUB_ACTION_PATH/comment.py"));
+    assert_eq!(action("comment/comment.py"), written("gateway/comment.py"));
 }
 
 #[test]

@@ -6,6 +6,7 @@ mod apply;
 mod book;
 mod build;
 mod changelog;
+mod comments;
 mod conceal;
 mod copies;
 mod decisions;

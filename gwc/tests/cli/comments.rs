@@ -1,0 +1,336 @@
+//! The script that posts a plan on GitHub, against a stand-in of GitHub's REST interface.
+
+use std::collections::VecDeque;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex};
+
+use serde_json::{Value, json};
+
+use crate::git::{commit, git};
+use crate::project::{Ended, Project, run};
+
+const MARKER: &str = "<!-- gwc plan -->";
+const BOT: &str = "github-actions[bot]";
+const TOKEN: &str = "token-of-the-job";
+
+/// Stand-in of GitHub: one repository `o/r` with pull requests and comments.
+#[derive(Default)]
+struct State {
+    pulls: Vec<Value>,
+    /// Comments on pull request 7.
+    comments: Vec<Value>,
+    /// Requests, as `METHOD PATH`.
+    requests: Vec<String>,
+    /// Heads of the next responses, instead of the usual ones.
+    failures: VecDeque<&'static str>,
+}
+
+struct Hub {
+    state: Arc<Mutex<State>>,
+    url: String,
+    folder: tempfile::TempDir,
+}
+
+impl Hub {
+    /// Starts the stand-in with pull request 7, whose head is the commit of the run.
+    fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let state = Arc::new(Mutex::new(State::default()));
+        let shared = Arc::clone(&state);
+        std::thread::spawn(move || {
+            for stream in listener.incoming().map_while(Result::ok) {
+                answer(&stream, &mut shared.lock().unwrap());
+            }
+        });
+        let folder = tempfile::tempdir().unwrap();
+        let hub = Self { state, url, folder };
+        hub.change(|state| state.pulls.push(pull(7, "abc", 2)));
+        hub
+    }
+
+    fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+        change(&mut self.state.lock().unwrap())
+    }
+
+    /// Runs the script about a text.
+    fn post(&self, text: &[u8]) -> Ended {
+        self.post_about(text, "pull_request")
+    }
+
+    fn post_about(&self, text: &[u8], event: &str) -> Ended {
+        let file = |name: &str| self.folder.path().join(name);
+        std::fs::write(file("comment.md"), text).unwrap();
+        let event = json!({"workflow_run": {
+            "event": event, "head_sha": "abc", "head_branch": "open",
+            "head_repository": {"id": 2, "owner": {"login": "ann"}},
+        }});
+        std::fs::write(file("event.json"), event.to_string()).unwrap();
+        let script = "../deploy/github/comment/comment.py";
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join(script);
+        run(Command::new("python3")
+            .arg("-B")
+            .arg(script)
+            .arg(file("comment.md"))
+            .env("GITHUB_API_URL", &self.url)
+            .env("GITHUB_REPOSITORY", "o/r")
+            .env("GITHUB_EVENT_PATH", file("event.json"))
+            .env("GH_TOKEN", TOKEN)
+            .env("GWC_RETRY_S", "0")
+            .env_remove("GWC_COMMENT_AUTHOR")
+            .stdin(Stdio::null()))
+    }
+
+    /// Posts a text, and returns the only comment of the bot.
+    fn posted(&self, text: &[u8]) -> String {
+        self.post(text).with(0);
+        self.change(|state| {
+            let mut own = state
+                .comments
+                .iter()
+                .filter(|one| one["user"]["login"] == BOT);
+            let body = own.next().unwrap()["body"].as_str().unwrap().to_owned();
+            assert!(own.next().is_none(), "one comment");
+            body
+        })
+    }
+
+    /// Requests since the last call that change something.
+    fn writes(&self) -> Vec<String> {
+        let all = self.change(|state| std::mem::take(&mut state.requests));
+        let writes = all.into_iter().filter(|one| !one.starts_with("GET "));
+        writes.collect()
+    }
+}
+
+/// Pull request with a number, the commit of its head, and the repository of its head.
+fn pull(number: u64, sha: &str, repository: u64) -> Value {
+    json!({"number": number, "head": {"sha": sha, "repo": {"id": repository}},
+           "base": {"repo": {"full_name": "o/r"}}})
+}
+
+/// Answers one request, as GitHub does.
+fn answer(stream: &TcpStream, state: &mut State) {
+    let mut reader = BufReader::new(stream);
+    let mut head = String::new();
+    while !head.ends_with("\r\n\r\n") && reader.read_line(&mut head).unwrap_or(0) > 0 {}
+    let lower = head.to_ascii_lowercase();
+    let length = lower.split("content-length: ").nth(1);
+    let length = length.and_then(|rest| rest.lines().next()?.parse().ok());
+    let mut body = vec![0; length.unwrap_or(0)];
+    reader.read_exact(&mut body).unwrap();
+    assert!(
+        head.contains(&format!("Authorization: Bearer {TOKEN}")),
+        "{head}"
+    );
+    let mut words = head.split(' ');
+    let (method, target) = (words.next().unwrap(), words.next().unwrap());
+    state.requests.push(format!("{method} {target}"));
+    let (status, answer) = match state.failures.pop_front() {
+        Some(status) if !status.is_empty() => (status, json!({"message": "::error::no"})),
+        _ => ("200 OK", result(state, method, target, &body)),
+    };
+    let answer = answer.to_string();
+    let length = answer.len();
+    let head =
+        format!("HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n");
+    let mut stream = stream;
+    let _gone = stream.write_all((head + &answer).as_bytes());
+}
+
+fn result(state: &mut State, method: &str, target: &str, body: &[u8]) -> Value {
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    let text = || serde_json::from_slice::<Value>(body).unwrap()["body"].clone();
+    let too_long = |text: &Value| text.as_str().unwrap().chars().count() > 65_536;
+    match (method, path.strip_prefix("/repos/o/r").unwrap()) {
+        ("GET", "/pulls") => {
+            assert!(query.contains("state=open&head=ann%3Aopen"), "{query}");
+            state.pulls.clone().into()
+        }
+        ("GET", "/issues/7/comments") => {
+            let number = query.split("&page=").nth(1).unwrap();
+            let page: usize = number.parse().unwrap();
+            let all = state.comments.chunks(100).nth(page - 1);
+            all.unwrap_or_default().to_vec().into()
+        }
+        ("POST", "/issues/7/comments") => {
+            let id = 1_000 + state.comments.len();
+            assert!(!too_long(&text()));
+            state
+                .comments
+                .push(json!({"id": id, "user": {"login": BOT}, "body": text()}));
+            json!({"id": id})
+        }
+        ("PATCH", path) => {
+            let id: u64 = path
+                .strip_prefix("/issues/comments/")
+                .unwrap()
+                .parse()
+                .unwrap();
+            assert!(!too_long(&text()));
+            let mut comments = state.comments.iter_mut();
+            comments.find(|one| one["id"] == id).unwrap()["body"] = text();
+            json!({"id": id})
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn first_comment_is_written_and_then_rewritten() {
+    if !prerequisite::program("python3") {
+        return;
+    }
+    let hub = Hub::start();
+    // Comments of others, of which one has the marker, fill the first pages.
+    let other = |id: u64| json!({"id": id, "user": {"login": "eve"}, "body": MARKER});
+    hub.change(|state| state.comments.extend((0..250).map(other)));
+    let text = |what: &str| format!("{MARKER}\n### Gateway plan: {what}\n");
+    assert_eq!(hub.posted(text("changes").as_bytes()), text("changes"));
+    assert_eq!(hub.writes(), ["POST /repos/o/r/issues/7/comments"]);
+    hub.change(|state| state.comments.extend((300..350).map(other)));
+    assert_eq!(hub.posted(text("blocked").as_bytes()), text("blocked"));
+    assert_eq!(hub.writes(), ["PATCH /repos/o/r/issues/comments/1250"]);
+    let ended = hub.post(text("blocked").as_bytes()).with(0);
+    assert_eq!(ended.out, "the comment on pull request 7 is up to date\n");
+    assert_eq!(hub.writes(), [""; 0]);
+}
+
+#[test]
+fn pull_request_is_found_by_its_commit() {
+    if !prerequisite::program("python3") {
+        return;
+    }
+    let hub = Hub::start();
+    // An older commit, another repository with such a branch, and a base elsewhere.
+    let mut elsewhere = pull(10, "abc", 2);
+    elsewhere["base"]["repo"]["full_name"] = json!("o/other");
+    let others = vec![pull(8, "abd", 2), pull(9, "abc", 3), elsewhere];
+    hub.change(|state| state.pulls = others);
+    hub.post(b"text").with(0).contains("nothing to post");
+    hub.post_about(b"text", "push")
+        .with(0)
+        .contains("not about a pull request");
+    hub.post(b" \n").with(0).contains("has no plan");
+    assert_eq!(hub.writes(), [""; 0]);
+    hub.change(|state| state.pulls.push(pull(7, "abc", 2)));
+    assert_eq!(hub.posted(b"text"), format!("{MARKER}\ntext"));
+}
+
+#[test]
+fn errors_of_github_are_repeated_or_reported() {
+    if !prerequisite::program("python3") {
+        return;
+    }
+    let reported = [
+        (
+            "403 Forbidden",
+            "GitHub answers 403: the job needs the permission `pull-requests: write`",
+        ),
+        ("404 Not Found", "GitHub answers 404"),
+        // The token goes to no other host.
+        (
+            "302 Found\r\nLocation: http://127.0.0.1:9/",
+            "GitHub answers 302",
+        ),
+    ];
+    for (status, message) in reported {
+        let hub = Hub::start();
+        // The third request writes the comment.
+        hub.change(|state| state.failures.extend(["", "", status]));
+        let ended = hub.post(b"text").with(1);
+        assert_eq!(ended.out, format!("the comment is not posted: {message}\n"));
+        assert_eq!(ended.err, "");
+        assert_eq!(hub.writes().len(), 1, "{status}");
+    }
+    let repeated = [
+        "500 Internal Server Error",
+        "502 Bad Gateway",
+        "429 Too Many Requests\r\nRetry-After: 0",
+        "403 Forbidden\r\nX-RateLimit-Remaining: 0",
+    ];
+    for status in repeated {
+        let hub = Hub::start();
+        hub.change(|state| state.failures.extend([status, "", "", status]));
+        assert_eq!(hub.posted(b"text"), format!("{MARKER}\ntext"));
+        assert_eq!(hub.writes().len(), 2, "{status}");
+    }
+    let hub = Hub::start();
+    hub.change(|state| state.failures.extend(["503 Service Unavailable"; 9]));
+    hub.post(b"text").with(1).contains("GitHub answers 503");
+    assert_eq!(hub.change(|state| state.requests.len()), 4);
+    let mut hub = Hub::start();
+    // Port 9 (discard) of this machine has no server.
+    hub.url = "http://127.0.0.1:9".to_owned();
+    hub.post(b"text")
+        .with(1)
+        .contains("GitHub cannot be reached");
+}
+
+#[test]
+fn comment_beyond_the_limit_is_cut() {
+    if !prerequisite::program("python3") {
+        return;
+    }
+    let hub = Hub::start();
+    let line = "- `a` 😀 is new\n".repeat(6_000);
+    let text = format!("{MARKER}\n<details><summary>x</summary>\n\n```yaml\n{line}```\n");
+    let posted = hub.posted(text.as_bytes());
+    let count = posted.chars().count();
+    assert!((60_000..=65_536).contains(&count), "{count}");
+    let end = "is new\n```\n\n</details>\n\n\n_The rest does not fit here: the job's log has the whole plan._\n";
+    assert!(posted.ends_with(end), "{}", &posted[posted.len() - 200..]);
+}
+
+#[test]
+fn markup_of_a_pull_request_is_disabled() {
+    if !prerequisite::program("python3") {
+        return;
+    }
+    let hub = Hub::start();
+    // The whole file is under the control of the pull request.
+    let text = "<script>a</script> <img src=x> @ann &#64;bob ![i](http://t/i) ``\n\u{1b}[31m\u{202e}\u{200b}\r::error::x\n\
+        `@in-code` \\`@ann` `\n`` @ann ``\n<details><summary>s</summary>\n[x](https://g/@a/b)\n\n```\n@fenced <b>\n````\n@ann\n";
+    let expected = "&lt;script>a&lt;/script> &lt;img src=x> @<!-- -->ann &amp;#64;bob !\\[i](http://t/i) &#96;&#96;\n[31m::error::x\n\
+        `@in-code` &#92;`@ann` &#96;\n`` @ann ``\n<details><summary>s</summary>\n[x](https://g/%40a/b)\n\n```\n@fenced <b>\n````\n@<!-- -->ann\n";
+    assert_eq!(hub.posted(text.as_bytes()), format!("{MARKER}\n{expected}"));
+    // Bytes that are no text become replacement characters.
+    assert_eq!(hub.posted(b"a\xff\x00b"), format!("{MARKER}\na\u{fffd}b"));
+}
+
+#[test]
+fn texts_of_documents_change_no_comment() {
+    if !prerequisite::program("python3") {
+        return;
+    }
+    let project = Project::bare();
+    git(project.path(), &["init", "-q", "-b", "main"]);
+    commit(&project, "one");
+    let hostile = "@everyone <img src=x onerror=alert(1)> ``` </details> `@ann` ::set-output name=a::b ::error::no \\e[31m \\u202e --> ![i](http://t/i) &#64;bob";
+    project.edit(
+        "orders.yaml",
+        "operationId: listOrders,",
+        &format!("operationId: listOrders, summary: \"{hostile}\", description: \"a\\n\\n```\\n{hostile}\\n\","),
+    );
+    project.edit(
+        "orders.yaml",
+        "/orders/{id}:",
+        "\"/orders/@ann/<b>/```/{id}\":",
+    );
+    let plan = project.run(&["plan", "--against", "git:main", "--format", "markdown"]);
+    let plan = plan.with(0).out;
+    assert!(plan.contains("@ann"), "{plan}");
+    let hub = Hub::start();
+    // gwc has put all texts into code, so that the script has nothing to disable.
+    assert_eq!(hub.posted(plan.as_bytes()), plan);
+    for text in ["\u{1b}", "\u{202e}", "\r"] {
+        assert!(!plan.contains(text), "{plan}");
+    }
+    // No line of a document begins a workflow command in the job's log.
+    assert!(!plan.lines().any(|line| line.trim_start().starts_with("::")));
+    let count = |tag: &str| plan.lines().filter(|line| line.starts_with(tag)).count();
+    assert_eq!(count("<details>"), count("</details>"), "{plan}");
+}
