@@ -60,6 +60,7 @@ mod services;
 mod signatures;
 mod single;
 mod small_worlds;
+mod spelled_worlds;
 mod successors;
 mod unshown;
 mod variables;

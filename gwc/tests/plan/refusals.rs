@@ -158,7 +158,15 @@ fn operation_with_a_refused_path_opens() {
         )
     };
     let (closed, open) = (of("security: [{key: []}]"), of(PUBLIC));
-    assert_opens(&closed, &open, ("Weaken", "/a;v/0"));
+    // `#unmatched` serves other letter cases then, too. One line has both operations.
+    let plan = planned((GATEWAY, GATEWAY), &closed, &open);
+    assert_eq!(lines(&plan, true), ["Weaken http://gateway/A;V/0"]);
+    let weaker = plan.changes.iter().filter(|one| one.class == Class::Weaken);
+    let operations: Vec<&String> = weaker.flat_map(|one| &one.operations).collect();
+    assert_eq!(operations, ["a#unmatched", "a/o0"]);
+    let plan = planned((GATEWAY, GATEWAY), &open, &closed);
+    let expected = ["/A;V/0", "/a;v/0"].map(|path| format!("Removed http://gateway{path}"));
+    assert_eq!(lines(&plan, false), expected);
 }
 
 #[test]

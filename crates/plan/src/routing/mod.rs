@@ -331,6 +331,7 @@ impl<'a> Overlay<'a> {
         let results = parallel::map(self.tasks.clone(), |task| cells.of(task));
         let mut moved = BTreeSet::new();
         let mut others = [FxHashSet::default(), FxHashSet::default()];
+        let mut exchanged = BTreeSet::new();
         let mut served = [FxHashSet::default(), FxHashSet::default()];
         for results in results {
             for (all, own) in served.iter_mut().zip(results.served) {
@@ -339,18 +340,19 @@ impl<'a> Overlay<'a> {
             plan.changes.extend(results.changes);
             plan.bugs.extend(results.bugs);
             moved.extend(results.moved);
-            if let Some(limited) = &mut limited {
-                for pair in results.exchanged {
-                    self.add(pair, limited);
+            for pair in &results.exchanged {
+                if let Some(limited) = &mut limited {
+                    self.add(*pair, limited);
                 }
             }
+            exchanged.extend(results.exchanged);
             for (all, own) in others.iter_mut().zip(results.others) {
                 all.extend(own);
             }
         }
         if was.is_some() {
             let pairs = (&*self.tasks, &*self.kept);
-            for results in cells.refusals(pairs, &self.changed, &served) {
+            for results in cells.refusals(pairs, &exchanged, &self.changed, &served) {
                 plan.changes.extend(results.changes);
                 plan.bugs.extend(results.bugs);
             }

@@ -5,6 +5,8 @@
 //! rules. A change of that other operation therefore opens or closes paths of operations that did
 //! not change. [`super::spellings`] proposes such paths, and the engines of both sides decide them.
 
+use std::collections::BTreeSet;
+
 use bundle::ir::{Condition, Template};
 use engine::path::is_ambiguous;
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -15,7 +17,8 @@ use super::index::Index;
 use super::search::STEPS_OF_CELL;
 use super::settings::{ChangedRoutes, Settings, address};
 use super::spellings::{
-    LetterCases, common_path, escaped_to, filled, is_read_in_other_ways, overlap, read_as,
+    LetterCases, ambiguous_paths, common_path, described, escaped_to, in_other_cases, is_of_rest,
+    is_read_in_other_ways, own_paths, read_as, with_below,
 };
 use super::table::{Route, Tier};
 use super::{Found, Owner, Task};
@@ -24,6 +27,9 @@ use crate::witness::Draft;
 
 /// Number of routes of each group with equal treatment that are tried as readings of a path.
 const TRIED_MAX: usize = 3;
+
+/// Maximum number of paths that are tried for a route.
+const PATHS_MAX: usize = 2_000;
 
 /// Route of a side that may cause refusals, by its index.
 #[derive(Clone, Copy, Debug)]
@@ -37,8 +43,12 @@ struct Cause {
 /// Routes that may cause refusals of requests of other routes.
 struct Causes {
     all: Vec<Cause>,
+    /// Spellings of the templates of all routes.
+    cases: LetterCases,
     /// Templates of the paths that a server may read as paths of a route, with the route.
     neighbours: Vec<(Cause, Template)>,
+    /// True if the template of a changed route has a segment that another one spells differently.
+    has_changed_spellings: bool,
     /// Representatives of the routes with equal treatment.
     groups: Vec<Cause>,
 }
@@ -53,12 +63,13 @@ struct Kept {
 }
 
 impl<'a> Cells<'_, 'a> {
-    /// Compares the refusals of the routes that both sides have. `tasks` and `kept` contain these
-    /// routes. `known` are the routes of each side whose newly served and no longer served requests
+    /// Compares the refusals of the routes that both sides have, and of requests that moved from one
+    /// route to another one (`exchanged`). `tasks` and `kept` contain the routes of both sides. `known` are the routes of each side whose newly served and no longer served requests
     /// are reported already.
     pub(super) fn refusals(
         &self,
         (tasks, kept): (&[Task], &[(u32, u32)]),
+        exchanged: &BTreeSet<(u32, u32)>,
         changed: &ChangedRoutes,
         known: &[FxHashSet<u32>; 2],
     ) -> Vec<CellResults> {
@@ -67,7 +78,7 @@ impl<'a> Cells<'_, 'a> {
             Task::Rest(..) | Task::New(_) | Task::Gone(_) => None,
         });
         let both: Vec<(u32, u32)> = both.collect();
-        let both = both.iter().map(|pair| (pair, true));
+        let both = both.iter().chain(exchanged).map(|pair| (pair, true));
         let mut settings = Settings::default();
         let kept = kept.iter().map(|pair| {
             let is_changed = settings.differ(self.before(pair.0), self.after(pair.1));
@@ -86,7 +97,12 @@ impl<'a> Cells<'_, 'a> {
         pairs.retain(|one| self.may_be_refused(*one, &causes));
         let entries = causes.neighbours.iter().zip(0u32..);
         let index = Index::new(entries.map(|((_, template), at)| (at, template, 0)));
-        parallel::map(pairs, |one| self.refusals_of(one, (&causes, &index), known))
+        let found = parallel::map(pairs, |one| self.refusals_of(one, (&causes, &index), known));
+        // Several pairs may have the same route.
+        let mut reported = FxHashSet::default();
+        let mut found: Vec<(usize, u32, CellResults)> = found.into_iter().flatten().collect();
+        found.retain(|(side, route, _)| reported.insert((*side, *route)));
+        found.into_iter().map(|(_, _, results)| results).collect()
     }
 
     fn causes(&self, pairs: &[Kept], changed: &ChangedRoutes) -> Causes {
@@ -115,9 +131,8 @@ impl<'a> Cells<'_, 'a> {
                 }
             }
         }
-        let templates = self.tables.iter().flat_map(|table| table.routes);
-        let described = templates.filter(|route| route.tier == Tier::Described);
-        let cases = LetterCases::of(described.map(|route| &route.template));
+        let tables = self.tables.map(|table| table.routes);
+        let cases = LetterCases::of(described(tables).map(|route| &route.template));
         let neighbours = all.iter().flat_map(|cause| {
             let route = self.cause(*cause);
             let templates = match route.tier {
@@ -126,9 +141,14 @@ impl<'a> Cells<'_, 'a> {
             };
             templates.into_iter().map(|template| (*cause, template))
         });
+        let neighbours: Vec<(Cause, Template)> = neighbours.collect();
+        let mut changed = all.iter().filter(|cause| cause.is_changed);
         Causes {
-            neighbours: neighbours.collect(),
+            has_changed_spellings: changed
+                .any(|cause| cases.has_spellings(&self.cause(*cause).template)),
+            neighbours,
             groups: self.groups(&all),
+            cases,
             all,
         }
     }
@@ -161,22 +181,28 @@ impl<'a> Cells<'_, 'a> {
 
     /// True if the gateway may refuse requests of the pair because of other routes.
     fn may_be_refused(&self, one: Kept, causes: &Causes) -> bool {
-        let routes = [self.before(one.before), self.after(one.after)];
-        !causes.neighbours.is_empty() || routes.iter().any(|route| is_read_in_other_ways(route))
+        let (was, is) = (self.before(one.before), self.after(one.after));
+        causes.cases.has_final_slash()
+            || is_of_rest(is)
+            || is_read_in_other_ways(was)
+            || is_read_in_other_ways(is)
+            || causes.cases.has_spellings(&is.template)
+            || causes.has_changed_spellings
     }
 
-    /// Compares the refusals of a route that both sides have.
+    /// Compares the refusals of a pair. Returns the side and the index of a route that serves
+    /// requests which the other side refuses, with the lines about them.
     fn refusals_of(
         &self,
         one: Kept,
         (causes, index): (&Causes, &Index<'_>),
         known: &[FxHashSet<u32>; 2],
-    ) -> CellResults {
-        let mut results = CellResults::default();
+    ) -> Vec<(usize, u32, CellResults)> {
+        let mut lines = Vec::new();
         let (was, is) = (self.before(one.before), self.after(one.after));
         // A redirect gives no access.
         if was.redirects() || is.redirects() {
-            return results;
+            return lines;
         }
         let mut is_done = [
             known[0].contains(&one.before),
@@ -194,7 +220,7 @@ impl<'a> Cells<'_, 'a> {
             tried.insert((path.clone(), conditions))
         });
         paths.sort_by_key(|(path, _)| (is_ambiguous(path), path.len()));
-        for (path, cause) in paths {
+        for (path, cause) in paths.into_iter().take(PATHS_MAX) {
             if is_done == [true, true] || !self.tables[0].searches.take(STEPS_OF_CELL) {
                 break;
             }
@@ -218,18 +244,21 @@ impl<'a> Cells<'_, 'a> {
                 bare: found,
                 has_fixed_path: true,
             };
-            match owners[0] {
+            let mut results = CellResults::default();
+            let (side, route) = match owners[0] {
                 Owner::Nobody => {
-                    is_done[1] = true;
                     self.newly_served_in(&cell, (one.after, &bound), &mut results);
+                    (1, one.after)
                 }
                 _ => {
-                    is_done[0] = true;
                     self.no_longer_served_in(&cell, (one.before, &bound), &mut results);
+                    (0, one.before)
                 }
-            }
+            };
+            is_done[side] = true;
+            lines.push((side, route, results));
         }
-        results
+        lines
     }
 
     /// Paths of a pair that differ from paths of other routes in letter case or in the final slash,
@@ -240,25 +269,42 @@ impl<'a> Cells<'_, 'a> {
         (causes, index): (&Causes, &Index<'_>),
     ) -> Vec<(String, Option<Cause>)> {
         let own = self.after(one.after);
-        if causes.neighbours.is_empty() {
-            return Vec::new();
-        }
-        let near = index.overlapping(&own.template).into_iter();
-        let near = near.map(|at| &causes.neighbours[at as usize]);
-        let near = near.filter(|(cause, _)| {
+        let (steps, cases) = (&self.tables[0].steps, &causes.cases);
+        let has_spellings = cases.has_spellings(&own.template);
+        // Requests for paths of these routes may have any letter case.
+        let other_cases = |path: &str| match is_of_rest(own) || own.template.is_folded() {
+            true => in_other_cases(path),
+            false => Vec::new(),
+        };
+        let own_paths = own_paths(&own.template).into_iter();
+        let own_paths = own_paths.flat_map(|path| {
+            let other_cases = other_cases(&path);
+            std::iter::once(path).chain(other_cases)
+        });
+        let mut paths: Vec<(String, Option<Cause>)> = own_paths.map(|path| (path, None)).collect();
+        for at in index.overlapping(&own.template) {
+            let (cause, template) = &causes.neighbours[at as usize];
             let other = self.cause(*cause);
-            (cause.is_changed || one.is_changed)
-                && other.meets(own)
-                // The cells of requests that both routes match are compared.
-                && !overlap(&own.template, &other.template)
-        });
-        let steps = &self.tables[0].steps;
-        let paths = near.filter_map(|(cause, template)| {
-            let preferred = &self.cause(*cause).template;
-            let path = common_path(&[&own.template, template], preferred, steps)?;
-            Some((path, Some(*cause)))
-        });
-        paths.collect()
+            let is_twin = template.segments().len() != other.template.segments().len();
+            // Cells cover the requests that both routes match.
+            let is_spelled = is_twin || has_spellings || cases.has_spellings(&other.template);
+            if !(cause.is_changed || one.is_changed)
+                || !other.meets(own)
+                || !(is_of_rest(own) || is_spelled)
+            {
+                continue;
+            }
+            let templates = [&own.template, template];
+            let Some(path) = common_path(&templates, &other.template, steps) else {
+                continue;
+            };
+            let other_cases = other_cases(&path);
+            let found = with_below(&own.template, path)
+                .into_iter()
+                .chain(other_cases);
+            paths.extend(found.map(|path| (path, Some(*cause))));
+        }
+        paths
     }
 
     /// Paths of a pair that servers may read as paths of other routes because of escapes, each with
@@ -266,7 +312,8 @@ impl<'a> Cells<'_, 'a> {
     fn escaped(&self, one: Kept, causes: &Causes) -> Vec<(String, Option<Cause>)> {
         let own = self.after(one.after);
         let steps = &self.tables[0].steps;
-        let mut paths = vec![(filled(&own.template, &FxHashMap::default()), None)];
+        let paths = ambiguous_paths(&own.template).into_iter();
+        let mut paths: Vec<(String, Option<Cause>)> = paths.map(|path| (path, None)).collect();
         let tried = causes.groups.iter();
         for cause in tried.filter(|cause| cause.is_changed || one.is_changed) {
             let other = self.cause(*cause);

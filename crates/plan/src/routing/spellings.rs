@@ -15,11 +15,11 @@ use super::texts::{Rivals, Steps, matches, texts};
 /// Text of a parameter whose value does not matter.
 const FILLER: &str = "0";
 
-/// Segments that the templates of both sides spell in several letter cases, by position in the path.
+/// Literals that the templates of both sides spell in several letter cases, and final slashes.
 #[derive(Debug, Default)]
 pub(super) struct LetterCases {
-    /// Spelling of each lower-case segment at each position. `None`: several spellings.
-    spellings: FxHashMap<(usize, String), Option<String>>,
+    /// Spelling of each literal, by its lower case. `None`: several spellings.
+    spellings: FxHashMap<String, Option<String>>,
     /// True if a template ends in a slash.
     has_final_slash: bool,
 }
@@ -31,15 +31,12 @@ impl LetterCases {
             let segments = template.segments();
             let ends_empty = segments.last() == Some(&Segment::Literal(String::new()));
             cases.has_final_slash |= ends_empty && segments.len() > 1;
-            for (at, segment) in segments.iter().enumerate() {
+            for segment in segments {
                 let Segment::Literal(text) = segment else {
                     continue;
                 };
-                let key = (at, text.to_ascii_lowercase());
-                let known = cases
-                    .spellings
-                    .entry(key)
-                    .or_insert_with(|| Some(text.clone()));
+                let spellings = cases.spellings.entry(text.to_ascii_lowercase());
+                let known = spellings.or_insert_with(|| Some(text.clone()));
                 if known.as_deref() != Some(text) {
                     *known = None;
                 }
@@ -48,37 +45,31 @@ impl LetterCases {
         cases
     }
 
-    /// Templates of the paths that a server may read as paths of `template`: in any letter case, if
-    /// another template spells a segment differently, and with another final slash.
-    pub(super) fn neighbours(&self, template: &Template) -> Vec<Template> {
-        let is_spelled = |(at, segment): (usize, &Segment)| match segment {
+    /// True if another template spells a segment of `template` in another letter case.
+    pub(super) fn has_spellings(&self, template: &Template) -> bool {
+        template.segments().iter().any(|segment| match segment {
             Segment::Literal(text) => {
-                let spelling = self.spellings.get(&(at, text.to_ascii_lowercase()));
+                let spelling = self.spellings.get(&text.to_ascii_lowercase());
                 spelling.is_some_and(Option::is_none)
             }
+            Segment::Folded(text) => self.spellings.contains_key(text),
             Segment::Pattern(pattern) => pattern.erased().bytes().any(|b| b.is_ascii_alphabetic()),
-            Segment::Folded(_) | Segment::Parameter(_) => false,
-        };
-        let mut segments = template.segments().iter().enumerate();
-        let own = segments.any(is_spelled).then(|| template.clone());
-        let twin = template.twin().filter(|_| self.has_final_slash);
-        own.into_iter()
-            .chain(twin)
-            .map(Template::into_folded)
-            .collect()
+            Segment::Parameter(_) => false,
+        })
     }
-}
 
-/// True if a path exists that both templates match.
-pub(super) fn overlap(a: &Template, b: &Template) -> bool {
-    let (left, right) = (a.segments(), b.segments());
-    let reaches = |one: &Template, length: usize| one.segments().len() >= length || one.is_prefix();
-    reaches(a, right.len())
-        && reaches(b, left.len())
-        && left
-            .iter()
-            .zip(right)
-            .all(|(a, b)| model::segment::overlap(a, b))
+    /// True if a template ends in a slash.
+    pub(super) fn has_final_slash(&self) -> bool {
+        self.has_final_slash
+    }
+
+    /// Templates of the paths that a server may read as paths of `template`: in any letter case, and
+    /// with another final slash if a template ends in one.
+    pub(super) fn neighbours(&self, template: &Template) -> Vec<Template> {
+        let twin = template.twin().filter(|_| self.has_final_slash);
+        let own = std::iter::once(template.clone());
+        own.chain(twin).map(Template::into_folded).collect()
+    }
 }
 
 /// Path that all `templates` match. Prefers the literals of `preferred`. `None` if there is no such
@@ -115,6 +106,62 @@ pub(super) fn common_path(
         path.push_str(&text);
     }
     Some(path)
+}
+
+/// Paths with the other letter case of all letters, and of the letters of one segment each. Only
+/// ASCII letters outside escapes change.
+pub(super) fn in_other_cases(path: &str) -> Vec<String> {
+    let segments: Vec<&str> = path.split('/').collect();
+    let one = |changed: usize| {
+        let mut segments: Vec<String> = segments.iter().map(|text| (*text).to_owned()).collect();
+        segments[changed] = in_other_case(&segments[changed]);
+        segments.join("/")
+    };
+    let all = std::iter::once(in_other_case(path));
+    let all = all.chain((0..segments.len()).map(one));
+    all.filter(|other| other != path).collect()
+}
+
+fn in_other_case(text: &str) -> String {
+    let mut other = String::with_capacity(text.len());
+    let mut escaped = 0_usize;
+    for c in text.chars() {
+        other.push(match c {
+            _ if escaped > 0 => c,
+            c if c.is_ascii_uppercase() => c.to_ascii_lowercase(),
+            c => c.to_ascii_uppercase(),
+        });
+        escaped = if c == '%' {
+            2
+        } else {
+            escaped.saturating_sub(1)
+        };
+    }
+    other
+}
+
+/// Path of a template, in which each parameter is [`FILLER`], and a path below a prefix.
+pub(super) fn own_paths(template: &Template) -> Vec<String> {
+    let path = filled(template, &FxHashMap::default());
+    with_below(template, path)
+}
+
+/// A path of a template, and a path below it if the template is a prefix.
+pub(super) fn with_below(template: &Template, path: String) -> Vec<String> {
+    let below = format!("{}/{FILLER}", path.trim_end_matches('/'));
+    let below = template.is_prefix().then_some(below);
+    std::iter::once(path).chain(below).collect()
+}
+
+/// Paths of a template whose first parameter has a value that servers read in several ways.
+pub(super) fn ambiguous_paths(template: &Template) -> Vec<String> {
+    let Some(name) = template.parameters().next() else {
+        return Vec::new();
+    };
+    let values = ["..;", "0%2F", "0;v", "0."].into_iter();
+    values
+        .map(|value| filled(template, &std::iter::once((name, value)).collect()))
+        .collect()
 }
 
 /// Paths of a route with an ambiguous template, of which one reading is a path that `other` matches.
@@ -191,10 +238,26 @@ pub(super) fn escaped_to(template: &Template, other: &str) -> Option<String> {
 /// True if the gateway may refuse requests of a route because of another route of these tables.
 pub(super) fn may_refuse(tables: [&[Route<'_>]; 2]) -> bool {
     let routes = || tables.into_iter().flatten();
-    let described = routes().filter(|route| route.tier == Tier::Described);
-    let cases = LetterCases::of(described.map(|route| &route.template));
-    routes()
-        .any(|route| is_read_in_other_ways(route) || !cases.neighbours(&route.template).is_empty())
+    let cases = LetterCases::of(described(tables).map(|route| &route.template));
+    cases.has_final_slash()
+        || routes().any(|route| {
+            is_read_in_other_ways(route)
+                || route.serves && is_of_rest(route)
+                || cases.has_spellings(&route.template)
+        })
+}
+
+/// Routes of operations that documents describe.
+pub(super) fn described<'r, 'a>(
+    tables: [&'r [Route<'a>]; 2],
+) -> impl Iterator<Item = &'r Route<'a>> + use<'r, 'a> {
+    let routes = tables.into_iter().flatten();
+    routes.filter(|route| route.tier == Tier::Described)
+}
+
+/// True if a route matches requests that no operation describes.
+pub(super) fn is_of_rest(route: &Route<'_>) -> bool {
+    matches!(route.tier, Tier::Unmatched | Tier::Undeclared)
 }
 
 /// True if servers may read paths of a route in other ways, and the gateway serves such paths.
@@ -247,14 +310,21 @@ mod tests {
     }
 
     #[test]
+    fn other_letter_cases_keep_escapes() {
+        let found = in_other_cases("/ab/%2Fc/1");
+        assert_eq!(found, ["/AB/%2FC/1", "/AB/%2Fc/1", "/ab/%2FC/1"]);
+    }
+
+    #[test]
     fn neighbours_differ_in_letter_case_or_final_slash() {
         let all = ["/users/{x}", "/Users/admin", "/orders/{id}"].map(template);
         let cases = LetterCases::of(all.iter());
-        let count = |text: &str| cases.neighbours(&template(text)).len();
-        assert_eq!((count("/Users/admin"), count("/orders/{id}")), (1, 0));
+        assert!(cases.has_spellings(&template("/users/{y}")));
+        assert!(!cases.has_spellings(&template("/orders/{id}")));
+        assert_eq!(cases.neighbours(&all[1]), [all[1].clone().into_folded()]);
         let all = ["/a/", "/{x}"].map(template);
         let cases = LetterCases::of(all.iter());
-        let neighbours = cases.neighbours(&template("/a/"));
-        assert_eq!(neighbours, [template("/a").into_folded()]);
+        let expected = ["/a/", "/a"].map(|text| template(text).into_folded());
+        assert_eq!(cases.neighbours(&template("/a/")), expected);
     }
 }
