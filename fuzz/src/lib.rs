@@ -31,7 +31,7 @@ use sources::project::files::Files;
 use sources::syntax::{self, Limits};
 
 pub use fields::{accept, forwarded, keep_alive, location, set_cookie};
-pub use front::{baseline, levels, number, pattern, schema, swagger, target};
+pub use front::{baseline, levels, number, outline, pattern, schema, swagger, target};
 pub use logs::log_line;
 pub use messages::{cookie, form_body, json_body, multipart_body, path_parameter, query};
 pub use scans::{threat_json, threat_xml};
@@ -386,6 +386,15 @@ pub fn targets() -> Vec<Target> {
     vec![
         ("yaml", yaml as fn(&[u8]), texts(&[rich, GATEWAY, DOCUMENT])),
         ("json", json, texts(&[json_text])),
+        (
+            "outline",
+            outline,
+            texts(&[
+                "\u{10}\0a: {b: [c, {d: 1}], \"e\": x}\nf:\n- g: |\n    h\n  i: 'j'\n",
+                "\u{20}\0{\"x-gateway\": {\"policies\": [\"a\", {\"kind\": \"rate_limit\", \"lim\n",
+                "\u{7}\0version: 1\npolicies:\n  a: {kind: rate_limit, ",
+            ]),
+        ),
         (
             "document",
             document,

@@ -45,6 +45,7 @@ fn no_input_makes_a_target_panic() {
             name,
             "yaml"
                 | "json"
+                | "outline"
                 | "template"
                 | "path"
                 | "bundle_open"

@@ -19,6 +19,15 @@ const ITEMS_MAX: usize = 1_000;
 /// Character at the cursor while the outline is read: a noncharacter, which no document contains.
 const MARK: char = '\u{FFFF}';
 
+/// Form of the texts to insert.
+#[derive(Clone, Copy)]
+enum Form {
+    Yaml,
+    Json,
+    /// JSON, in a list: an alternative of `security` needs its braces.
+    JsonItem,
+}
+
 /// Candidate for the text at the cursor.
 struct Candidate {
     label: String,
@@ -62,11 +71,17 @@ pub(crate) fn complete(
         .to_lowercase();
     let fits = |candidate: &Candidate| candidate.label.to_lowercase().contains(&prefix);
     let end = range.end - MARK.len_utf8();
+    let before = marked[..range.start].trim_end().chars().next_back();
+    let form = match (Outline::is_json(text.content()), before) {
+        (false, _) => Form::Yaml,
+        (true, Some('[')) => Form::JsonItem,
+        (true, _) => Form::Json,
+    };
     let range = text.range(range.start, end, encoding);
     let candidates = candidates.into_iter().filter(fits);
     candidates
         .take(ITEMS_MAX)
-        .map(|one| one.item(range))
+        .map(|one| one.item(range, form))
         .collect()
 }
 
@@ -291,7 +306,25 @@ fn word(text: &str, detail: &str) -> Candidate {
 }
 
 impl Candidate {
-    fn item(self, range: Range) -> CompletionItem {
+    /// Text to insert in this form.
+    fn text(&self, form: Form) -> String {
+        let quoted = || serde_json::Value::from(self.label.as_str()).to_string();
+        match (form, self.kind) {
+            (Form::Yaml, _) => self.insert.clone(),
+            (_, CompletionItemKind::PROPERTY) => format!("{}: ", quoted()),
+            (_, CompletionItemKind::VALUE) if ["true", "false"].contains(&&*self.label) => {
+                self.label.clone()
+            }
+            (Form::Json, _) if self.insert.ends_with(": []") => format!("{}: []", quoted()),
+            (Form::JsonItem, _) if self.insert.ends_with(": []") => {
+                format!("{{{}: []}}", quoted())
+            }
+            _ => quoted(),
+        }
+    }
+
+    fn item(self, range: Range, form: Form) -> CompletionItem {
+        let insert = self.text(form);
         let documentation = (!self.documentation.is_empty()).then_some(self.documentation);
         CompletionItem {
             label: self.label.clone(),
@@ -304,7 +337,7 @@ impl Candidate {
                 })
             }),
             filter_text: Some(self.label),
-            text_edit: Some(CompletionTextEdit::Edit(TextEdit::new(range, self.insert))),
+            text_edit: Some(CompletionTextEdit::Edit(TextEdit::new(range, insert))),
             ..CompletionItem::default()
         }
     }

@@ -43,6 +43,25 @@ pub struct Options {
     pub now_s: fn() -> u64,
 }
 
+/// Number of completions at a byte offset of a document, for the fuzz target of outlines. An offset
+/// inside a character counts as its start.
+#[cfg(feature = "test-hooks")]
+#[must_use]
+pub fn completions(text: &str, mut offset: usize) -> usize {
+    offset = offset.min(text.len());
+    while !text.is_char_boundary(offset) {
+        offset -= 1;
+    }
+    let text = text::Text::new(text.to_owned());
+    let gateway = outline::Outline::of(text.content());
+    let kinds = [shapes::FileKind::Gateway, shapes::FileKind::Document];
+    let all = kinds.map(|kind| {
+        let encoding = text::Encoding::Utf16;
+        completion::complete(&text, offset, (kind, Some(&gateway)), encoding).len()
+    });
+    all.iter().sum()
+}
+
 /// Serves a client until it ends the session.
 ///
 /// # Errors

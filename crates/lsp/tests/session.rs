@@ -279,6 +279,53 @@ fn keys_and_values_are_completed() {
 }
 
 #[test]
+fn json_documents_are_completed() {
+    let orders = r#"{"openapi": "3.1.0", "info": {"title": "Orders", "version": "1"},
+  "components": {"securitySchemes": {"key": {"type": "apiKey", "in": "header", "name": "X-Key"}}},
+  "paths": {
+    "/orders": {
+      "get": {
+        "operationId": "list",
+        HERE
+        "responses": {"200": {"description": "fine"}}
+      }
+    }
+  }
+}
+"#;
+    let mut client = Client::start(&[
+        (
+            "gateway.yaml",
+            &GATEWAY.replace("orders.yaml", "orders.json"),
+        ),
+        ("orders.json", &orders.replace("HERE\n", "\n")),
+    ]);
+    client.open("gateway.yaml");
+    client.open("orders.json");
+    let mut inserted = |typed: &str| -> Vec<String> {
+        let text = orders.replace("HERE", typed);
+        let answer = client.at("textDocument/completion", "orders.json", &text, &json!({}));
+        let items = answer.unwrap();
+        let items = items.as_array().cloned().unwrap_or_default();
+        let texts = items
+            .iter()
+            .map(|item| item["textEdit"]["newText"].as_str());
+        texts.map(|text| text.unwrap().to_owned()).collect()
+    };
+    assert_eq!(inserted("\"x-gateway\": {\"tim^"), ["\"timeout\": "]);
+    assert_eq!(inserted("\"x-gateway\": {\"tim^\"},"), ["\"timeout\": "]);
+    assert_eq!(
+        inserted("\"x-gateway\": {\"policies\": [\"per_client\", ^]},"),
+        ["\"per_client\"", "\"slow\""]
+    );
+    assert_eq!(inserted("\"deprecated\": ^,"), ["true", "false"]);
+    assert_eq!(inserted("sec^"), ["\"security\": "]);
+    assert_eq!(inserted("\"security\": [^],"), ["{\"key\": []}"]);
+    assert_eq!(inserted("\"security\": [{\"k^\"}],"), ["\"key\": []"]);
+    client.end();
+}
+
+#[test]
 fn hover_shows_settings_and_their_places() {
     let mut client = project();
     let mut hover = |name: &str, text: &str| {

@@ -1,8 +1,10 @@
-//! Outline of a YAML text: keys and list items with their nesting, also of a text that is being
+//! Outline of a YAML or JSON text: keys and list items with their nesting, also of a text that is being
 //! typed and has errors.
 //!
 //! The nesting of block collections follows from columns, that of flow collections from their
 //! brackets. The compiler's parser is exact, but has no result for a text with errors.
+
+mod json;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -50,6 +52,9 @@ struct Open {
 impl Outline {
     /// Reads the outline of a text.
     pub(crate) fn of(text: &str) -> Self {
+        if json::is_json(text) {
+            return json::read(text);
+        }
         let mut reader = Reader {
             text,
             outline: Self::default(),
@@ -60,6 +65,11 @@ impl Outline {
             at = reader.line(at);
         }
         reader.outline
+    }
+
+    /// True if a text is read as JSON, whose keys and strings have quotes.
+    pub(crate) fn is_json(text: &str) -> bool {
+        json::is_json(text)
     }
 
     pub(crate) fn entries(&self) -> &[Entry] {
@@ -94,6 +104,17 @@ impl Outline {
     /// Scalar value of a key, without quotes. `None` if it has none in its line.
     pub(crate) fn scalar(&self, entry: usize) -> Option<&str> {
         self.scalars.get(&entry).map(String::as_str)
+    }
+
+    fn push(&mut self, parent: Option<usize>, kind: Kind, at: Range<usize>) -> usize {
+        let value = at.end..at.end;
+        self.entries.push(Entry {
+            parent,
+            kind,
+            at,
+            value,
+        });
+        self.entries.len() - 1
     }
 
     /// Entry of a path of keys from the root.
@@ -289,14 +310,7 @@ impl Reader<'_> {
     }
 
     fn push(&mut self, parent: Option<usize>, kind: Kind, at: Range<usize>) -> usize {
-        let value = at.end..at.end;
-        self.outline.entries.push(Entry {
-            parent,
-            kind,
-            at,
-            value,
-        });
-        self.outline.entries.len() - 1
+        self.outline.push(parent, kind, at)
     }
 
     /// Sets the scalar value of a key.
@@ -379,7 +393,7 @@ mod tests {
     use super::*;
 
     /// Paths of all entries: keys, `-` for an item, and scalars in angle brackets.
-    fn paths(text: &str) -> Vec<String> {
+    pub(super) fn paths(text: &str) -> Vec<String> {
         let outline = Outline::of(text);
         let name = |at: usize| match &outline.entries[at].kind {
             Kind::Key(key) => key.clone(),
