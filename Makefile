@@ -62,7 +62,7 @@ check-arrows:
 # rust-toolchain.toml. A test whose tool is missing all the same is skipped; with CI=true it fails.
 TOOLS := curl:curl openssl:openssl git:git skopeo:skopeo h2load:nghttp2-client nginx:nginx node:nodejs \
 	valgrind:valgrind haproxy:haproxy testssl:testssl.sh npm:npm redis-server:redis-server \
-	javac:default-jdk-headless promtool:prometheus systemd-analyze:systemd objdump:binutils
+	docker-registry:docker-registry javac:default-jdk-headless promtool:prometheus systemd-analyze:systemd objdump:binutils
 # A browser under any of its names: the first is what Debian installs.
 BROWSERS := chromium chromium-browser google-chrome google-chrome-stable
 tools:
