@@ -115,6 +115,10 @@ impl Search<'_> {
             false => "",
         };
         let below = head.path().strip_prefix(base).unwrap_or(head.path());
+        // The upstream gets none of the base path, and so no ambiguous part of the path.
+        if below.is_empty() {
+            return Ok(None);
+        }
         for reading in readings(below)? {
             let found = self.reading(format!("{base}{reading}"))?;
             if found.is_some() {
@@ -197,8 +201,10 @@ impl Search<'_> {
     }
 
     /// Removes the final slashes of `path`, or adds one. Returns [`Ambiguity::Reading`] if the new
-    /// path belongs to an operation of the host with other access rules, or to an `internal`
-    /// operation. An upstream that ignores final slashes could serve it. `None` in any other case,
+    /// path belongs to an operation of the host with other access rules or to an `internal`
+    /// operation, or if described operations do not serve the request at the new path and no
+    /// described operation serves it at `path`. An upstream that ignores final slashes could serve
+    /// it. `None` in any other case,
     /// and if the template of the route consists of literals, because its author described exactly
     /// this path.
     fn final_slash(&self, path: &str) -> SearchResult {
@@ -224,12 +230,15 @@ impl Search<'_> {
             return Ok(found);
         }
         match self.find(&other)? {
-            Found::Operation { .. } => self.other_access(other),
-            _ if self.is_withheld(&other)? => Ok(Some(Ambiguity::Reading {
+            // Operations describe the new path. They may not serve this request.
+            Found::Operation { .. } | Found::NoConditionMatched | Found::MethodNotAllowed(_) => {
+                self.other_access(other)
+            }
+            Found::Nothing if self.is_withheld(&other)? => Ok(Some(Ambiguity::Reading {
                 path: other,
                 owner: None,
             })),
-            _ => Ok(None),
+            Found::Nothing => Ok(None),
         }
     }
 
