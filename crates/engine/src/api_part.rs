@@ -152,8 +152,8 @@ impl ApiPart {
         }
     }
 
-    /// Request fields in the conditions of the API's routes. The list applies to every operation,
-    /// because a condition may select among several operations.
+    /// Request fields in the conditions of the API's routes. They apply to the operations of all
+    /// APIs, because a condition may select among several of them.
     pub(crate) fn conditional_fields(&self) -> Vec<HeaderName> {
         let operations = self.router.operations().iter();
         let conditions = operations.flat_map(|operation| &operation.conditions);

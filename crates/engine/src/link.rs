@@ -1,8 +1,8 @@
 //! Linking of an API part to treatments at run time: names become filters, verifiers and indices.
 //!
 //! Treatments are cached by a digest of their inputs: the API's blob, the shared policies and
-//! verifiers that it names, the indices of its upstreams, and the identity fields of these
-//! upstreams. A change to a shared policy therefore relinks only the APIs that name it.
+//! verifiers that it names, the indices of its upstreams, the identity fields of these upstreams,
+//! and the fields in conditions of all routes. A change to a shared policy therefore relinks only the APIs that name it.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -40,6 +40,9 @@ pub(crate) struct Linker<'a> {
     verifier_keys: Vec<Key>,
     verifiers: Verifiers<'a>,
     identities: IdentityFields,
+    /// Fields in the conditions of the routes of all APIs, sorted. A request may match routes of
+    /// several APIs, so that a condition of one API decides about requests of another one.
+    conditional: Vec<HeaderName>,
 }
 
 /// Chain of a treatment, and the settings of its parameters: policies such as `retry`, which have
@@ -101,6 +104,7 @@ impl<'a> Linker<'a> {
             verifier_keys,
             verifiers: Verifiers::new(&shared.auth, tokens),
             identities: IdentityFields::of(shared, apis.iter().map(|api| api.identity_parts())),
+            conditional: conditional_fields(apis),
         })
     }
 
@@ -162,9 +166,8 @@ impl<'a> Linker<'a> {
             named_filter(policy, digest, inputs, &mut parts.filters)
         });
         let own = own.collect::<Result<Vec<_>, _>>()?;
-        let conditional = api.conditional_fields();
         let described = api.described_fields();
-        let known_fields = (&conditional[..], &described[..]);
+        let known_fields = (&self.conditional[..], &described[..]);
         let mut known: FxHashMap<Vec<u8>, u128> = FxHashMap::default();
         let treatments = api.treatments.iter();
         let treatments = treatments
@@ -213,6 +216,10 @@ impl<'a> Linker<'a> {
                 hash.update([0]);
             }
             hash.update([2]);
+        }
+        for field in &self.conditional {
+            hash.update(field);
+            hash.update([0]);
         }
         Ok(hash.finalize().into())
     }
@@ -540,6 +547,15 @@ struct Fields {
     read: Box<[Box<str>]>,
     /// Fields that trailers must not contain: first of the request, then of the response.
     edited: [Arc<[HeaderName]>; 2],
+}
+
+/// Fields in the conditions of the routes of all APIs, sorted.
+fn conditional_fields(apis: &[Arc<ApiPart>]) -> Vec<HeaderName> {
+    let fields = apis.iter().flat_map(|api| api.conditional_fields());
+    let mut fields: Vec<HeaderName> = fields.collect();
+    fields.sort_unstable_by(|one, other| one.as_str().cmp(other.as_str()));
+    fields.dedup();
+    fields
 }
 
 /// Collects the fields that credentials, the steps of a chain and the conditions of routes
