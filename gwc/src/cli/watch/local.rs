@@ -59,8 +59,13 @@ impl LocalReleases {
             not_after: now.plus_s(KEY_S),
             state: KeyState::Active,
         })?;
-        // The first serials are known, so that gwd does not warn about an unknown past.
-        let trust = trust.with_floors(place.channel.clone(), Floors::default())?;
+        // gwd starts after the first release. With its serial as the floor, gwd does not warn about
+        // an unknown past.
+        let floors = Floors {
+            min_serial: 1,
+            ..Floors::default()
+        };
+        let trust = trust.with_floors(place.channel.clone(), floors)?;
         let local = Self {
             place: Place {
                 store: StoreName::Folder(folder.path().join("store")),
