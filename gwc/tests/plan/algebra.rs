@@ -80,7 +80,7 @@ fn ownership_of_requests_agrees_with_enumeration() {
     // operation in letter case or in the final slash only. Other cells are shown by a path with
     // `//`.
     assert!(
-        cells > count * 2 && witnesses + unshown == cells && unshown * 200 < cells,
+        cells > count * 2 && witnesses + unshown == cells && unshown * 100 < cells,
         "{cells} {witnesses} {unshown}"
     );
 }
@@ -99,6 +99,9 @@ struct Tally {
     /// Lines about requests that one side refuses because of another operation.
     refused_paths: u64,
 }
+
+/// Method of no operation, which the plan tries and the enumeration does not.
+const UNKNOWN_METHOD: &str = "DELETE";
 
 /// True if a side of a cell has no owner because the gateway refuses the path.
 fn is_path_refused(witness: &Witness, cell: &Cell) -> bool {
@@ -158,8 +161,8 @@ impl Tally {
                 // servers may read it as a path of another operation.
                 Some(witness)
                     if is_path_refused(witness, &cell)
-                        && was.owner(witness).is_some()
-                        && is.owner(witness).is_some() =>
+                        && (witness.method == UNKNOWN_METHOD
+                            || was.owner(witness).is_some() && is.owner(witness).is_some()) =>
                 {
                     match expected.contains_key(&cell) {
                         true => drop(unshown.insert(cell)),

@@ -62,6 +62,7 @@ mod single;
 mod small_worlds;
 mod spelled_worlds;
 mod successors;
+mod unreadable;
 mod unshown;
 mod variables;
 mod written;

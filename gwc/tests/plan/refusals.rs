@@ -236,3 +236,59 @@ fn unrelated_operations_open_nothing() {
         assert_eq!(lines(&plan, true), Vec::<String>::new(), "{}", other.0);
     }
 }
+
+#[test]
+fn ambiguous_operation_without_an_example_opens() {
+    // The gateway refuses the shortest path, because a reading of it is internal.
+    let hidden = ("/pkg/0", "", INTERNAL);
+    let template = "/pkg%2F{x}";
+    let closed = document("", &[hidden, (template, "", KEY)]);
+    let open = document("", &[hidden, (template, "", PUBLIC)]);
+    let none = document("", &[hidden]);
+    for old in [&closed, &none] {
+        let plan = planned((GATEWAY, GATEWAY), old, &open);
+        assert!(stops(&plan, "weaken"), "{:#?}", plan.changes);
+    }
+}
+
+#[test]
+fn acknowledgement_covers_no_other_internal_path() {
+    let files = ("/files", "match: prefix", PUBLIC);
+    let paths = ["/files/a", "/files/b"].map(|path| (path, "", INTERNAL));
+    let all = document("", &[files, paths[0], paths[1]]);
+    let one = document("", &[files, paths[1]]);
+    let none = document("", &[files]);
+    let fingerprint = |old: &str, new: &str| {
+        let plan = planned((GATEWAY, GATEWAY), old, new);
+        let mut lines = plan.changes.into_iter();
+        let line = lines.find(|line| line.class == Class::Weaken);
+        line.expect("a line").fingerprint
+    };
+    let first = fingerprint(&all, &one);
+    assert_ne!(first, fingerprint(&one, &none));
+    assert_ne!(first, fingerprint(&all, &none));
+    // In the same way for paths that are refused.
+    let users = ("/users/{x}", "", PUBLIC);
+    let paths = ["/Users/a", "/Users/b"].map(|path| (path, "", INTERNAL));
+    let all = document("", &[users, paths[0], paths[1]]);
+    let one = document("", &[users, paths[1]]);
+    let none = document("", &[users]);
+    let first = fingerprint(&all, &one);
+    assert_ne!(first, fingerprint(&one, &none));
+    assert_ne!(first, fingerprint(&all, &none));
+}
+
+#[test]
+fn refused_head_requests_open() {
+    let users = ("/users/{x}", "", PUBLIC);
+    let head = |document: String| {
+        document.replace(
+            "/Users/admin\":\n    parameters: []\n    x-gateway: {}\n    get:",
+            "/Users/admin\":\n    parameters: []\n    x-gateway: {}\n    head:",
+        )
+    };
+    let closed = head(document("", &[users, ("/Users/admin", "", INTERNAL)]));
+    assert!(closed.contains("head:"), "{closed}");
+    let plan = planned((GATEWAY, GATEWAY), &closed, &document("", &[users]));
+    assert_eq!(lines(&plan, true), ["Weaken http://gateway/users/admin"]);
+}

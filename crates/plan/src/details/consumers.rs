@@ -185,7 +185,7 @@ fn rights(
 ) {
     type Right = (String, String, Option<String>);
     let rights = |settings: &Settings| -> BTreeSet<Right> {
-        let is_right = |one: &&Setting| ["groups", "claims"].contains(&one.path[0].as_str());
+        let is_right = |one: &&Setting| ["groups", "claims"].contains(&one.key());
         let rights = settings.iter().filter(is_right).flat_map(|one| {
             let values: Vec<String> = match &one.value {
                 Written::One(scalar) => vec![scalar.to_string()],

@@ -368,7 +368,7 @@ fn is_as_tight(old: &Counter<'_>, new: &Counter<'_>) -> bool {
 fn counts_same_callers(old: &Counter<'_>, new: &Counter<'_>) -> bool {
     let key = |counter: &Counter<'_>| {
         let settings = counter.policy.checked.settings();
-        let keys = settings.iter().filter(|one| one.path[0] == "key");
+        let keys = settings.iter().filter(|one| one.key() == "key");
         keys.map(|one| (one.path.clone(), one.value.clone()))
             .collect::<Vec<_>>()
     };

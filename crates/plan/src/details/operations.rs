@@ -97,7 +97,10 @@ fn upstreams(
     if let (Some(before), Some(after)) = sides {
         let subject = format!("upstream {} -> {}", was.upstream, is.upstream);
         // The routing comparison already reports the new destination.
-        let goes = |path: &[String]| ["targets", "dns", "file"].contains(&path[0].as_str());
+        let goes = |path: &[String]| {
+            path.first()
+                .is_some_and(|key| ["targets", "dns", "file"].contains(&key.as_str()))
+        };
         let numbers = |settings: &Settings| settings.clone().without(goes);
         fields::settings(
             &tables::UPSTREAM,
@@ -243,7 +246,8 @@ fn treatments(
         // The retries of the two sides have different sources. Compare their settings as if they
         // had the same source.
         let with = |settings: Settings, retries: &Retries<'_>| {
-            let settings = settings.without(|path| path[0] == "retries");
+            let settings =
+                settings.without(|path| path.first().is_some_and(|key| key == "retries"));
             match retries.settings() {
                 None => settings,
                 Some(all) if all.is_empty() => settings.with(&["retries"], Written::Empty),

@@ -127,7 +127,11 @@ fn are_explained((was, before): Of<'_>, (is, after): Of<'_>, changes: &[&Change]
         first == Some(key)
     };
     differing.peek().is_some()
-        && differing.all(|(path, _)| changes.iter().any(|change| describes(change, &path[0])))
+        && differing.all(|(path, _)| {
+            changes
+                .iter()
+                .any(|change| path.first().is_some_and(|key| describes(change, key)))
+        })
 }
 
 /// Adds the operations that exist in one version only and are named in no change.

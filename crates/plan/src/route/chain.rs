@@ -84,7 +84,8 @@ pub(super) fn admission(route_request: RouteRequest<'_>, outcome: Outcome) -> St
     let name = route_request.listener();
     let listener = route_request.gateway().shared.listeners.get(name);
     let settings = listener.map(crate::details::listener);
-    let limits = settings.map(|all| all.without(|path| path[0] != "limits"));
+    let limits =
+        settings.map(|all| all.without(|path| path.first().is_none_or(|key| key != "limits")));
     Step {
         phase: "admission",
         policy: name.to_owned(),

@@ -28,16 +28,16 @@ pub(super) fn left_out(here: Here<'_>) -> Vec<String> {
             },
         );
     let settings = here.treatment.declared.iter();
-    let settings = settings.map(|one| one.path[0].clone());
+    let settings = settings.map(|one| one.key().to_owned());
     let listener = shared.listeners.get(here.route_request.listener());
     let listener = listener.into_iter().flat_map(|one| {
         let keys = one.declared.iter();
-        keys.map(|setting| format!("listener {} {}", one.name, setting.path[0]))
+        keys.map(|setting| format!("listener {} {}", one.name, setting.key()))
     });
     let upstream = shared.upstreams.get(&here.treatment.upstream);
     let upstream = upstream.into_iter().flat_map(|one| {
         let keys = one.declared.iter();
-        keys.map(|setting| format!("upstream {} {}", one.name, setting.path[0]))
+        keys.map(|setting| format!("upstream {} {}", one.name, setting.key()))
     });
     let all = policies.chain(verifiers).chain(settings);
     let all: BTreeSet<String> = all.chain(listener).chain(upstream).collect();

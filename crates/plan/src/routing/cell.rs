@@ -5,6 +5,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use serde_json::Value;
 
 use super::digests::{digest_of, treated};
+use super::settings::ChangedRoutes;
 use super::table::{has, owner};
 use super::{
     Engines, Found, Owner, Pair, Pairs, Place, Route, STEPS_OF_CELL, STEPS_OF_PAIR, Table, Task,
@@ -41,6 +42,7 @@ pub(super) struct Cells<'c, 'a> {
     pub(super) sides: (Option<&'c Lowered>, &'c Lowered),
     pub(super) pairs: Pairs<'c>,
     pub(super) engines: &'c Engines,
+    pub(super) changed: &'c ChangedRoutes,
 }
 
 /// Results of comparing a set of cells: changes, errors, and moved routes.
@@ -62,6 +64,17 @@ pub(super) struct CellResults {
     pub(super) served: [FxHashSet<u32>; 2],
     /// Further routes of each table that may have gained or lost requests.
     pub(super) others: [Vec<u32>; 2],
+}
+
+/// Requests of a route that only its side serves, because the other side refuses their paths.
+pub(super) struct Refusals {
+    /// Side that serves the requests: 0 is the old side.
+    pub(super) side: usize,
+    /// Index of the route.
+    pub(super) route: u32,
+    /// Text that identifies the requests and their causes, for fingerprints.
+    pub(super) bound: String,
+    pub(super) results: CellResults,
 }
 
 /// Set of requests that a given route (or none) serves on the old side and a given route (or none)
@@ -177,9 +190,7 @@ impl<'a> Cells<'_, 'a> {
     fn served_by_both(&self, before: u32, after: u32, results: &mut CellResults) -> bool {
         let (was, is) = (self.before(before), self.after(after));
         let pair = self.pairs.of(was, is);
-        // Two routes that redirect give the same response.
-        let moved = was.id() != is.id() && !(was.redirects() && is.redirects());
-        if !moved && !pair.differs() {
+        if !is_moved(was, is) && !pair.differs() {
             results.exchanged.push((before, after));
             return true;
         }
@@ -189,6 +200,15 @@ impl<'a> Cells<'_, 'a> {
         let Some(cell) = searched.flatten().filter(|_| searches.take(STEPS_OF_CELL)) else {
             return false;
         };
+        self.compare_served(&cell, (before, after), results);
+        true
+    }
+
+    /// Compares the requests of a cell, which `before` served and `after` now serves.
+    fn compare_served(&self, cell: &Cell, (before, after): (u32, u32), results: &mut CellResults) {
+        let (was, is) = (self.before(before), self.after(after));
+        let pair = self.pairs.of(was, is);
+        let moved = is_moved(was, is);
         results.exchanged.push((before, after));
         if moved || was.signature() != is.signature() {
             results.moved.push((before, after));
@@ -203,12 +223,12 @@ impl<'a> Cells<'_, 'a> {
                 owner(is).into(),
             );
             change.bound = self.servers(was, is);
-            let witness = self.differs(&cell, results);
+            let witness = self.differs(cell, results);
             self.push(results, change, is, witness, NO_REQUEST);
         }
         if was.redirects() || is.redirects() {
             // The comparison of policies reports changed redirects.
-            return true;
+            return;
         }
         if pair.upstream {
             let mut change = Change::new(
@@ -220,7 +240,7 @@ impl<'a> Cells<'_, 'a> {
                 self.pairs.upstream_name(is).into(),
             );
             change.bound = self.servers(was, is);
-            let witness = self.differs(&cell, results);
+            let witness = self.differs(cell, results);
             self.push(
                 results,
                 change,
@@ -248,8 +268,8 @@ impl<'a> Cells<'_, 'a> {
             }
             self.push(results, change, is, None, NO_REQUEST);
         }
-        self.compare_access(&pair, &cell, (before, after), results);
-        self.messages(&pair, &cell, is, results);
+        self.compare_access(&pair, cell, (before, after), results);
+        self.messages(&pair, cell, is, results);
         if let Some(said) = &pair.restated {
             self.push(
                 results,
@@ -259,7 +279,6 @@ impl<'a> Cells<'_, 'a> {
                 "the same requests are admitted",
             );
         }
-        true
     }
 
     /// Adds the differences in access to the requests of a cell to `results`.
@@ -399,8 +418,9 @@ impl<'a> Cells<'_, 'a> {
     /// Reports requests that a route of the new side serves and that were not served before.
     fn newly_served(&self, after: u32, results: &mut CellResults) {
         let owners = [Owner::Nobody, Owner::Route(after)];
+        let route = self.after(after);
         let cell = self.cell(owners);
-        if let Some(cell) = cell.filter(|_| !self.after(after).redirects()) {
+        if let Some(cell) = cell.filter(|_| !route.redirects()) {
             results.served[1].insert(after);
             self.newly_served_in(&cell, (after, ""), results);
         }
@@ -431,6 +451,7 @@ impl<'a> Cells<'_, 'a> {
         );
         let access = self.pairs.after(route);
         let before = self.tables[0].requests_of(&route.operation.key) + extra;
+        let before = before + &self.changed_around(route);
         let mut change = change;
         change.access = Some(describe(&route.treatment().security));
         change.bound.clone_from(&before);
@@ -468,8 +489,9 @@ impl<'a> Cells<'_, 'a> {
     /// Reports requests that a route of the old side served and that are no longer served.
     fn no_longer_served(&self, before: u32, results: &mut CellResults) {
         let owners = [Owner::Route(before), Owner::Nobody];
+        let route = self.before(before);
         let cell = self.cell(owners);
-        if let Some(cell) = cell.filter(|_| !self.before(before).redirects()) {
+        if let Some(cell) = cell.filter(|_| !route.redirects()) {
             results.served[0].insert(before);
             self.no_longer_served_in(&cell, (before, ""), results);
         }
@@ -500,6 +522,7 @@ impl<'a> Cells<'_, 'a> {
         let mut change = change;
         change.access = Some(describe(&route.treatment().security));
         change.bound = self.tables[1].requests_of(&route.operation.key) + extra;
+        change.bound.push_str(&self.changed_around(route));
         let every = 0..route.treatment().security.0.len().max(1);
         let every: Vec<(usize, Option<&Tokens>)> = every.map(|index| (index, None)).collect();
         let witness = match self.pairs.before(route).is_nobody() {
@@ -507,6 +530,18 @@ impl<'a> Cells<'_, 'a> {
             false => self.admitted_caller(cell, &every, false, results),
         };
         self.push(results, change, route, witness, NO_REQUEST);
+    }
+
+    /// Routes at the requests of a template that serve none of them and that only one side has.
+    /// Requests that a route gains or loses because of them must be in its fingerprint.
+    fn changed_around(&self, route: &Route<'_>) -> String {
+        let mut texts = Vec::new();
+        for (table, changed) in self.tables.iter().zip(self.changed) {
+            let withheld = table.withheld_at(&route.template).into_iter();
+            let withheld = withheld.filter(|at| changed[*at as usize]);
+            texts.extend(withheld.map(|at| table.routes[at as usize].requests()));
+        }
+        texts.join("; ")
     }
 
     /// Returns the cell of requests with these owners. `None` if there are no such requests.
@@ -547,6 +582,11 @@ impl<'a> Cells<'_, 'a> {
         change.witness = witness;
         results.changes.push(change);
     }
+}
+
+/// True if requests go to another route. Two routes that redirect give the same response.
+fn is_moved(was: &Route<'_>, is: &Route<'_>) -> bool {
+    was.id() != is.id() && !(was.redirects() && is.redirects())
 }
 
 /// Creates a change for a requirement that admits the same callers in another form: another

@@ -3,7 +3,8 @@
 use engine::BuildError;
 use engine::path::Slashes;
 
-use super::search::{Found, Handling};
+use super::found::Found;
+use super::search::Handling;
 use super::table::Place;
 use crate::ask::Oracle;
 use crate::witness::{Draft, RoleSets, with_witness};
@@ -42,16 +43,7 @@ impl Engines {
 
     /// Handling of a request with an ambiguous path by a side: 0 is the old side, 1 the new side.
     pub(super) fn handling(&self, side: usize, place: &Place, found: &Found) -> Handling {
-        let draft = Draft {
-            listener: place.listener.clone(),
-            host: place.host.clone(),
-            method: found.method.clone(),
-            path: found.path.clone(),
-            values: found.values.clone(),
-            peer: None,
-            client: None,
-            body: None,
-        };
+        let draft = found.draft(place);
         let engine = [self.old.as_ref(), Some(&self.new)][side];
         engine.map_or(Handling::Served, |engine| handling(&draft, engine))
     }

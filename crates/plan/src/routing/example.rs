@@ -317,11 +317,11 @@ impl<'a> Cells<'_, 'a> {
         } else {
             cell.bare.clone()
         };
-        let mut values = found.values;
+        let mut values = found.values.clone();
         values.headers.extend(sent.headers);
         values.query.extend(sent.query);
         values.certificates = sent.certificates;
-        let mut path = found.path;
+        let mut path = found.path.clone();
         let mut body = None;
         if let Some(message) = &caller.message {
             let base = caller.route.mount.base_path.len();
@@ -331,14 +331,11 @@ impl<'a> Cells<'_, 'a> {
             body = Some(text.unwrap_or_default());
         }
         let draft = Draft {
-            listener: self.place.listener.clone(),
-            host: self.place.host.clone(),
-            method: found.method,
             path,
             values,
-            peer: None,
             client: caller.client,
             body,
+            ..found.draft(self.place)
         };
         // The listener refuses such a long target, so the outcome would show nothing.
         if draft.target_bytes() as u64 > self.target_bytes_max() {

@@ -12,6 +12,7 @@ mod cell;
 mod digests;
 mod engines;
 mod example;
+mod found;
 mod index;
 mod logins;
 mod logouts;
@@ -43,9 +44,10 @@ use crate::gates::NOT_COMPARED;
 use cell::Cells;
 use digests::digest_of;
 use engines::Engines;
+use found::Found;
 use index::{Entry, Index};
 use model::lower::Lowered;
-use search::{Found, Owner, Relation, STEPS_OF_CELL, STEPS_OF_PAIR, Table, smallest};
+use search::{Owner, Relation, STEPS_OF_CELL, STEPS_OF_PAIR, Table, smallest};
 use settings::{ChangedRoutes, Settings};
 use sources::parallel;
 use table::{Place, Route, Signature, Tier, owners, places, routes};
@@ -296,6 +298,21 @@ impl<'a> Overlay<'a> {
         }
     }
 
+    /// Relation of each route to the routes of the other side, for the searches.
+    fn relations(&self) -> [Vec<Relation>; 2] {
+        let mut relations = [&self.old, &self.new].map(|routes| vec![Relation::Kept; routes.len()]);
+        for task in &self.tasks {
+            match task {
+                Task::Gone(at) => relations[0][*at as usize] = Relation::Changed,
+                // Requests that move from a removed route to a new one are compared once, by the
+                // task of the new route.
+                Task::New(at) => relations[1][*at as usize] = Relation::Ignored,
+                Task::Both(..) | Task::Rest(..) => {}
+            }
+        }
+        relations
+    }
+
     fn compare(
         &self,
         (was, is): (Option<&Lowered>, &Lowered),
@@ -304,18 +321,9 @@ impl<'a> Overlay<'a> {
         plan: &mut Plan,
     ) {
         let before = (plan.changes.len(), plan.bugs.len());
-        let mut standing = [&self.old, &self.new].map(|routes| vec![Relation::Kept; routes.len()]);
-        for task in &self.tasks {
-            match task {
-                Task::Gone(at) => standing[0][*at as usize] = Relation::Changed,
-                // Requests that move from a removed route to a new one are compared once, by the
-                // task of the new route.
-                Task::New(at) => standing[1][*at as usize] = Relation::Ignored,
-                Task::Both(..) | Task::Rest(..) => {}
-            }
-        }
-        let mut old = Table::new(&self.old, &standing[0], self.new.len());
-        let mut new = Table::new(&self.new, &standing[1], self.old.len());
+        let relations = self.relations();
+        let mut old = Table::new(&self.old, &relations[0], self.new.len());
+        let mut new = Table::new(&self.new, &relations[1], self.old.len());
         Table::compare_names([&mut old, &mut new]);
         let handling =
             [0, 1].map(|side| move |found: &Found| engines.handling(side, &self.place, found));
@@ -327,6 +335,7 @@ impl<'a> Overlay<'a> {
             sides: (was, is),
             pairs: Pairs::new((was, is), &self.place.listener, identities),
             engines,
+            changed: &self.changed,
         };
         let results = parallel::map(self.tasks.clone(), |task| cells.of(task));
         let mut moved = BTreeSet::new();
@@ -334,12 +343,12 @@ impl<'a> Overlay<'a> {
         let mut exchanged = BTreeSet::new();
         let mut served = [FxHashSet::default(), FxHashSet::default()];
         for results in results {
-            for (all, own) in served.iter_mut().zip(results.served) {
-                all.extend(own);
-            }
             plan.changes.extend(results.changes);
             plan.bugs.extend(results.bugs);
             moved.extend(results.moved);
+            for (all, own) in served.iter_mut().zip(results.served) {
+                all.extend(own);
+            }
             for pair in &results.exchanged {
                 if let Some(limited) = &mut limited {
                     self.add(*pair, limited);
@@ -352,10 +361,8 @@ impl<'a> Overlay<'a> {
         }
         if was.is_some() {
             let pairs = (&*self.tasks, &*self.kept);
-            for results in cells.refusals(pairs, &exchanged, &self.changed, &served) {
-                plan.changes.extend(results.changes);
-                plan.bugs.extend(results.bugs);
-            }
+            let refusals = cells.refusals(pairs, &exchanged, &self.changed);
+            cells.report_refusals(refusals, &served, (before.0, plan));
         }
         if !old.searches.are_spent() {
             let shadows = cells.shadows(&self.tasks, &moved, &others);

@@ -12,7 +12,7 @@ use engine::path::is_ambiguous;
 use rustc_hash::{FxHashMap, FxHashSet};
 use sources::parallel;
 
-use super::cell::{Cell, CellResults, Cells};
+use super::cell::{Cell, CellResults, Cells, Refusals};
 use super::index::Index;
 use super::search::STEPS_OF_CELL;
 use super::settings::{ChangedRoutes, Settings, address};
@@ -21,9 +21,8 @@ use super::spellings::{
     is_read_in_other_ways, own_paths, read_as, with_below,
 };
 use super::table::{Route, Tier};
-use super::{Found, Owner, Task};
+use super::{Found, Owner, Plan, Task};
 use crate::values::{Values, values};
-use crate::witness::Draft;
 
 /// Number of routes of each group with equal treatment that are tried as readings of a path.
 const TRIED_MAX: usize = 3;
@@ -42,7 +41,8 @@ struct Cause {
 
 /// Routes that may cause refusals of requests of other routes.
 struct Causes {
-    all: Vec<Cause>,
+    /// True if a route changed.
+    is_changed: bool,
     /// Spellings of the templates of all routes.
     cases: LetterCases,
     /// Templates of the paths that a server may read as paths of a route, with the route.
@@ -64,15 +64,13 @@ struct Kept {
 
 impl<'a> Cells<'_, 'a> {
     /// Compares the refusals of the routes that both sides have, and of requests that moved from one
-    /// route to another one (`exchanged`). `tasks` and `kept` contain the routes of both sides. `known` are the routes of each side whose newly served and no longer served requests
-    /// are reported already.
+    /// route to another one (`exchanged`). `tasks` and `kept` contain the routes of both sides.
     pub(super) fn refusals(
         &self,
         (tasks, kept): (&[Task], &[(u32, u32)]),
         exchanged: &BTreeSet<(u32, u32)>,
         changed: &ChangedRoutes,
-        known: &[FxHashSet<u32>; 2],
-    ) -> Vec<CellResults> {
+    ) -> Vec<Refusals> {
         let both = tasks.iter().filter_map(|task| match task {
             Task::Both(before, after) => Some((*before, *after)),
             Task::Rest(..) | Task::New(_) | Task::Gone(_) => None,
@@ -91,18 +89,39 @@ impl<'a> Cells<'_, 'a> {
         });
         let mut pairs: Vec<Kept> = pairs.collect();
         let causes = self.causes(&pairs, changed);
-        if !causes.all.iter().any(|cause| cause.is_changed) {
+        if !causes.is_changed {
             return Vec::new();
         }
         pairs.retain(|one| self.may_be_refused(*one, &causes));
         let entries = causes.neighbours.iter().zip(0u32..);
         let index = Index::new(entries.map(|((_, template), at)| (at, template, 0)));
-        let found = parallel::map(pairs, |one| self.refusals_of(one, (&causes, &index), known));
+        let found = parallel::map(pairs, |one| self.refusals_of(one, (&causes, &index)));
         // Several pairs may have the same route.
         let mut reported = FxHashSet::default();
-        let mut found: Vec<(usize, u32, CellResults)> = found.into_iter().flatten().collect();
-        found.retain(|(side, route, _)| reported.insert((*side, *route)));
-        found.into_iter().map(|(_, _, results)| results).collect()
+        let mut found: Vec<Refusals> = found.into_iter().flatten().collect();
+        found.retain(|one| reported.insert((one.side, one.route)));
+        found
+    }
+
+    /// Adds the lines of refusals to a plan. If one of its lines from `first` on has another request
+    /// of the route (`served`), the acknowledgement of that line covers the refusals, too.
+    pub(super) fn report_refusals(
+        &self,
+        refusals: Vec<Refusals>,
+        served: &[FxHashSet<u32>; 2],
+        (first, plan): (usize, &mut Plan),
+    ) {
+        for one in refusals {
+            if served[one.side].contains(&one.route) {
+                let own = self.tables[one.side].routes[one.route as usize].reference();
+                let lines = plan.changes[first..].iter_mut();
+                let lines = lines.filter(|line| line.operation.as_ref() == Some(&own));
+                lines.for_each(|line| line.bound.push_str(&one.bound));
+            } else {
+                plan.changes.extend(one.results.changes);
+                plan.bugs.extend(one.results.bugs);
+            }
+        }
     }
 
     fn causes(&self, pairs: &[Kept], changed: &ChangedRoutes) -> Causes {
@@ -144,12 +163,12 @@ impl<'a> Cells<'_, 'a> {
         let neighbours: Vec<(Cause, Template)> = neighbours.collect();
         let mut changed = all.iter().filter(|cause| cause.is_changed);
         Causes {
+            is_changed: changed.clone().next().is_some(),
             has_changed_spellings: changed
                 .any(|cause| cases.has_spellings(&self.cause(*cause).template)),
             neighbours,
             groups: self.groups(&all),
             cases,
-            all,
         }
     }
 
@@ -190,24 +209,14 @@ impl<'a> Cells<'_, 'a> {
             || causes.has_changed_spellings
     }
 
-    /// Compares the refusals of a pair. Returns the side and the index of a route that serves
-    /// requests which the other side refuses, with the lines about them.
-    fn refusals_of(
-        &self,
-        one: Kept,
-        (causes, index): (&Causes, &Index<'_>),
-        known: &[FxHashSet<u32>; 2],
-    ) -> Vec<(usize, u32, CellResults)> {
+    /// Compares the refusals of a pair.
+    fn refusals_of(&self, one: Kept, (causes, index): (&Causes, &Index<'_>)) -> Vec<Refusals> {
         let mut lines = Vec::new();
         let (was, is) = (self.before(one.before), self.after(one.after));
         // A redirect gives no access.
         if was.redirects() || is.redirects() {
             return lines;
         }
-        let mut is_done = [
-            known[0].contains(&one.before),
-            known[1].contains(&one.after),
-        ];
         let mut paths = self.spelled(one, (causes, index));
         // A changed `path_readings` has its own line, which covers such paths.
         let readings = [was, is].map(|route| route.treatment().path_readings);
@@ -220,45 +229,76 @@ impl<'a> Cells<'_, 'a> {
             tried.insert((path.clone(), conditions))
         });
         paths.sort_by_key(|(path, _)| (is_ambiguous(path), path.len()));
-        for (path, cause) in paths.into_iter().take(PATHS_MAX) {
-            if is_done == [true, true] || !self.tables[0].searches.take(STEPS_OF_CELL) {
-                break;
+        if paths.len() > PATHS_MAX {
+            // Nothing is left out silently: the plan says that the host was not compared.
+            self.tables[0].searches.exhaust();
+            return lines;
+        }
+        let (mut opened, mut closed) = (Vec::new(), Vec::new());
+        for (path, cause) in paths {
+            if !self.tables[0].searches.take(STEPS_OF_CELL) {
+                return lines;
             }
-            let Some(found) = self.request(one, path, cause) else {
-                continue;
-            };
-            let [before, after] = self.path_refusals(one, &found);
-            let owners = match (before, after) {
-                (Some(true), Some(false)) if !is_done[1] => {
-                    [Owner::Nobody, Owner::Route(one.after)]
+            for found in self.requests(one, &path, cause) {
+                match self.path_refusals(one, &found) {
+                    [Some(true), Some(false)] => opened.push((found, cause)),
+                    [Some(false), Some(true)] => closed.push((found, cause)),
+                    _ => {}
                 }
-                (Some(false), Some(true)) if !is_done[0] => {
-                    [Owner::Route(one.before), Owner::Nobody]
-                }
-                _ => continue,
-            };
-            let bound = cause.map(|cause| self.cause(cause).requests());
-            let bound = format!("{} {}", found.path, bound.unwrap_or_default());
-            let cell = Cell {
-                owners,
-                bare: found,
-                has_fixed_path: true,
-            };
+            }
+        }
+        if let Some((cell, bound)) =
+            self.of_refusals(opened, [Owner::Nobody, Owner::Route(one.after)])
+        {
             let mut results = CellResults::default();
-            let (side, route) = match owners[0] {
-                Owner::Nobody => {
-                    self.newly_served_in(&cell, (one.after, &bound), &mut results);
-                    (1, one.after)
-                }
-                _ => {
-                    self.no_longer_served_in(&cell, (one.before, &bound), &mut results);
-                    (0, one.before)
-                }
-            };
-            is_done[side] = true;
-            lines.push((side, route, results));
+            self.newly_served_in(&cell, (one.after, &bound), &mut results);
+            lines.push(Refusals {
+                side: 1,
+                route: one.after,
+                bound,
+                results,
+            });
+        }
+        if let Some((cell, bound)) =
+            self.of_refusals(closed, [Owner::Route(one.before), Owner::Nobody])
+        {
+            let mut results = CellResults::default();
+            self.no_longer_served_in(&cell, (one.before, &bound), &mut results);
+            lines.push(Refusals {
+                side: 0,
+                route: one.before,
+                bound,
+                results,
+            });
         }
         lines
+    }
+
+    /// Cell of requests that one side refuses, and the text that identifies all of them and their
+    /// causes, for fingerprints. The first request stands for all. `None` if there are none.
+    fn of_refusals(
+        &self,
+        requests: Vec<(Found, Option<Cause>)>,
+        owners: [Owner; 2],
+    ) -> Option<(Cell, String)> {
+        let texts = requests.iter().map(|(found, cause)| {
+            let cause = cause.map(|cause| self.cause(cause).requests());
+            format!(
+                "{} {} {}",
+                found.method,
+                found.path,
+                cause.unwrap_or_default()
+            )
+        });
+        let texts: BTreeSet<String> = texts.collect();
+        let bound = Vec::from_iter(texts).join("; ");
+        let (bare, _) = requests.into_iter().next()?;
+        let cell = Cell {
+            owners,
+            bare,
+            has_fixed_path: true,
+        };
+        Some((cell, bound))
     }
 
     /// Paths of a pair that differ from paths of other routes in letter case or in the final slash,
@@ -340,9 +380,10 @@ impl<'a> Cells<'_, 'a> {
         paths
     }
 
-    /// Request of a pair with this path. It meets the conditions of the pair and, if possible, those
-    /// of the other route. `None` if the conditions cannot be met.
-    fn request(&self, one: Kept, path: String, cause: Option<Cause>) -> Option<Found> {
+    /// Requests of a pair with this path, one for each method that the pair and the other route have
+    /// in common: a GET operation also serves HEAD. The requests meet the conditions of the pair
+    /// and, if possible, those of the other route. Empty if the conditions cannot be met.
+    fn requests(&self, one: Kept, path: &str, cause: Option<Cause>) -> Vec<Found> {
         let own = self.after(one.after);
         let cause = cause.map(|cause| self.cause(cause));
         let conditions = |also: &'a [Condition]| {
@@ -352,28 +393,29 @@ impl<'a> Cells<'_, 'a> {
             })
         };
         let also = cause.map_or(&[][..], |cause| cause.conditions);
-        let values = conditions(also).or_else(|| conditions(&[]))?;
-        let method = own.method.or(cause.and_then(|cause| cause.method));
-        Some(Found {
-            method: method.unwrap_or("GET").to_owned(),
-            path,
-            values,
-        })
+        let Some(values) = conditions(also).or_else(|| conditions(&[])) else {
+            return Vec::new();
+        };
+        let named = [own.method, cause.and_then(|cause| cause.method)];
+        // `#undeclared` serves methods that no operation of the path has.
+        let others = ["GET", "HEAD", "DELETE"].map(Some);
+        let others = others.into_iter().filter(|_| own.method.is_none());
+        let methods = named.into_iter().chain(others).flatten();
+        let mut known = FxHashSet::default();
+        let methods = methods.filter(|method| own.takes(method) && known.insert(*method));
+        let methods: Vec<&str> = methods.collect();
+        let request = |method: &str| Found {
+            method: method.to_owned(),
+            path: path.to_owned(),
+            values: values.clone(),
+        };
+        methods.into_iter().map(request).collect()
     }
 
     /// For each side, true if the gateway refuses a request of a pair because of its path, and false
     /// if not. `None` if another route matches the request.
     fn path_refusals(&self, one: Kept, found: &Found) -> [Option<bool>; 2] {
-        let draft = Draft {
-            listener: self.place.listener.clone(),
-            host: self.place.host.clone(),
-            method: found.method.clone(),
-            path: found.path.clone(),
-            values: found.values.clone(),
-            peer: None,
-            client: None,
-            body: None,
-        };
+        let draft = found.draft(self.place);
         let owners = [self.before(one.before), self.after(one.after)];
         let engines = [self.engines.old.as_ref(), Some(&self.engines.new)];
         let mut sides = engines.into_iter().zip(owners).map(|(engine, owner)| {

@@ -17,14 +17,15 @@ use std::collections::{BTreeSet, BinaryHeap, HashSet};
 use std::sync::OnceLock;
 
 use bundle::digest::Digest;
-use bundle::ir::{Condition, Segment};
+use bundle::ir::{self, Condition, Segment};
 use policy::auth;
 
 use rustc_hash::FxHashMap;
 
+use super::found::Found;
 use super::index::{Entry, Index, ROOT};
 use super::table::{Route, Tier};
-use super::texts::{Rivals, Steps, texts};
+use super::texts::{Rivals, Steps, fresh, matches, texts};
 use crate::values::{Seen, Values, values};
 
 /// Step limit for all searches in two tables, to which [`STEPS_PER_ROUTE`] is added for each route.
@@ -93,6 +94,9 @@ pub(super) struct Table<'t, 'a> {
     of_operation: OnceLock<FxHashMap<&'t str, Vec<u32>>>,
     /// Digest of the requests of each route.
     digests: OnceLock<Vec<Digest>>,
+    /// Value of a parameter that no template of the two tables has as a literal. The first table's
+    /// value is used for both tables.
+    unnamed: OnceLock<String>,
 }
 
 impl<'t, 'a> Table<'t, 'a> {
@@ -131,6 +135,7 @@ impl<'t, 'a> Table<'t, 'a> {
             searches: Steps::new(allowance),
             of_operation: OnceLock::new(),
             digests: OnceLock::new(),
+            unnamed: OnceLock::new(),
         }
     }
 
@@ -177,6 +182,11 @@ impl<'t, 'a> Table<'t, 'a> {
         }
         routes.retain(|at| self.routes[*at as usize].meets(route));
         routes
+    }
+
+    /// Routes that match requests of this template but do not serve them.
+    pub(super) fn withheld_at(&self, template: &ir::Template) -> Vec<u32> {
+        self.withheld.overlapping(template)
     }
 
     /// Number of index nodes visited in searches for overlapping templates.
@@ -238,14 +248,6 @@ impl Owner {
             Self::Anyone | Self::Nobody => None,
         }
     }
-}
-
-/// Method, path, fields and query parameters of a request, without listener and host.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Found {
-    pub(super) method: String,
-    pub(super) path: String,
-    pub(super) values: Values,
 }
 
 /// Finds the smallest request that the tables assign to these owners. `None` if there is no such
@@ -373,12 +375,6 @@ fn every_method<'s>(tables: [&'s Table<'_, '_>; 2]) -> BTreeSet<&'s str> {
     methods
 }
 
-impl Found {
-    fn length(&self) -> usize {
-        self.method.len() + self.path.len() + self.values.length()
-    }
-}
-
 struct Search<'s, 't, 'a> {
     tables: [&'s Table<'t, 'a>; 2],
     owners: [Owner; 2],
@@ -462,7 +458,10 @@ impl<'s, 'a> Search<'s, '_, 'a> {
             }
             // A segment after an empty one makes the path ambiguous.
             let ends_empty = !self.ambiguous && state.path.ends_with('/');
-            let known = (state.nodes.clone(), state.against.clone());
+            // The engine decides about the text of an ambiguous path, so that paths with equal nodes
+            // may be handled in different ways.
+            let text = self.ambiguous.then(|| state.path.clone());
+            let known = (state.nodes.clone(), state.against.clone(), text);
             if !seen.insert((state.segments, ends_empty, known)) {
                 continue;
             }
@@ -497,30 +496,61 @@ impl<'s, 'a> Search<'s, '_, 'a> {
                 }
             }
         }
-        let next = texts(&musts, &rivals, &self.tables[0].steps)
-            .into_iter()
-            .filter_map(|text| {
-                let mut nodes = [Vec::new(), Vec::new()];
-                for ((table, from), to) in self.tables.iter().zip(&state.nodes).zip(&mut nodes) {
-                    for node in from {
-                        table.index.step(*node, &text, to);
-                    }
-                    to.sort_unstable();
+        let mut texts = texts(&musts, &rivals, &self.tables[0].steps);
+        if self.ambiguous {
+            texts.extend(self.unnamed(&musts));
+            texts.dedup();
+        }
+        let next = texts.into_iter().filter_map(|text| {
+            let mut nodes = [Vec::new(), Vec::new()];
+            for ((table, from), to) in self.tables.iter().zip(&state.nodes).zip(&mut nodes) {
+                for node in from {
+                    table.index.step(*node, &text, to);
                 }
-                let path = format!("{}/{text}", state.path);
-                if !self.ambiguous && engine::path::is_ambiguous(&path) {
-                    return None;
-                }
-                self.entered(State {
-                    length: path.len(),
-                    path,
-                    segments: state.segments + 1,
-                    nodes,
-                    against: state.against.clone(),
-                    end: None,
-                })
-            });
+                to.sort_unstable();
+            }
+            let path = format!("{}/{text}", state.path);
+            if !self.ambiguous && engine::path::is_ambiguous(&path) {
+                return None;
+            }
+            self.entered(State {
+                length: path.len(),
+                path,
+                segments: state.segments + 1,
+                nodes,
+                against: state.against.clone(),
+                end: None,
+            })
+        });
         next.collect()
+    }
+
+    /// Text for a segment with parameters whose values no template has as a literal, so that no
+    /// reading of the path belongs to another route by chance. `None` if no such text matches.
+    fn unnamed(&self, musts: &[&Segment]) -> Option<String> {
+        let value = self.tables[0].unnamed.get_or_init(|| {
+            let routes = self.tables.into_iter().flat_map(|table| table.routes);
+            let segments = routes.flat_map(|route| route.template.segments());
+            let literals = segments.filter_map(|segment| match segment {
+                Segment::Literal(text) | Segment::Folded(text) => Some(text.to_ascii_lowercase()),
+                Segment::Pattern(_) | Segment::Parameter(_) => None,
+            });
+            let literals: BTreeSet<String> = literals.collect();
+            fresh(|text| literals.contains(text)).unwrap_or_default()
+        });
+        let text = musts.iter().find_map(|must| match must {
+            Segment::Parameter(_) => Some(value.clone()),
+            Segment::Pattern(pattern) => {
+                let rest = pattern.rest.iter();
+                let rest = rest.map(|(_, text)| format!("{value}{text}"));
+                Some(pattern.head.clone() + &rest.collect::<String>())
+            }
+            Segment::Literal(_) | Segment::Folded(_) => None,
+        })?;
+        musts
+            .iter()
+            .all(|must| matches(must, &text))
+            .then_some(text)
     }
 
     /// Adds the routes of higher precedence that match every path with this prefix. `None` if one

@@ -1,5 +1,6 @@
 //! Comparison of the settings of routes that both sides have.
 
+use bundle::ir;
 use rustc_hash::FxHashMap;
 
 use super::table::Route;
@@ -15,7 +16,8 @@ pub(super) struct Settings {
 }
 
 impl Settings {
-    /// True if a route of both sides has other settings or other policies.
+    /// True if a route of both sides has other settings on which the refusals of ambiguous paths
+    /// depend: its security, policies, validation, upstream and `path_readings`.
     pub(super) fn differ(&mut self, was: &Route<'_>, is: &Route<'_>) -> bool {
         let mut differ = |addresses, compare: &dyn Fn() -> bool| {
             *self.known.entry(addresses).or_insert_with(compare)
@@ -23,7 +25,12 @@ impl Settings {
         let (before, after) = (was.treatment(), is.treatment());
         let treatments = (address(before), address(after));
         let apis = (address(was.api), address(is.api));
-        differ(treatments, &|| before != after)
+        let refusing = |one: &ir::Treatment| {
+            let validate = one.forwarding.validate.clone();
+            let names = (one.chain.clone(), one.upstream.clone());
+            (one.security.clone(), names, validate, one.path_readings)
+        };
+        differ(treatments, &|| refusing(before) != refusing(after))
             || differ(apis, &|| {
                 (&was.api.policies, &was.api.schemes) != (&is.api.policies, &is.api.schemes)
             })

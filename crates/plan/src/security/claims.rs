@@ -178,7 +178,9 @@ fn authorized(settings: &Settings, reads: impl Fn(&str) -> Reads, clauses: &mut 
         let path: Vec<&str> = one.path.iter().map(String::as_str).collect();
         let values = settings.texts(&path).unwrap_or_default();
         let values = values.into_iter().map(str::to_owned);
-        match path[0] {
+        match one.key() {
+            // No setting can be read.
+            "" => {}
             "scopes" => clauses.extend(values.map(Clause::Scope)),
             "expression" => clauses.extend(values.map(|source| {
                 let reads = reads(&source);

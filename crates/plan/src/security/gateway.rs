@@ -555,7 +555,7 @@ fn reaches(gateway: &ir::Gateway, api: &ir::Api, treatment: &ir::Treatment) -> V
         match policy.checked.kind() {
             "headers" => {
                 for (path, reference) in settings.secrets() {
-                    let flows = match path[0] == "request" {
+                    let flows = match path.first().is_some_and(|key| key == "request") {
                         true => &mut sent,
                         false => &mut answered,
                     };
@@ -613,7 +613,9 @@ fn proofs(gateway: &ir::Gateway, api: &ir::Api, treatment: &ir::Treatment) -> Ve
         let upstream = gateway.shared.upstreams.get(&end);
         let hosts = upstream.map_or_else(|| vec![end.clone()], hosts);
         let sent = settings.secrets();
-        for (path, reference) in sent.filter(|(path, _)| path[0] == "client_secret") {
+        for (path, reference) in
+            sent.filter(|(path, _)| path.first().is_some_and(|key| key == "client_secret"))
+        {
             let flow = (subject.clone(), path.join("."), reference.clone());
             let named = format!("upstream {end}");
             all.extend(

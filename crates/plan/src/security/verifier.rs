@@ -222,7 +222,7 @@ impl CredentialRequirements {
         }
         let source: Vec<String> = settings
             .iter()
-            .filter(|one| !known.contains(&one.path[0].as_str()))
+            .filter(|one| !known.contains(&one.key()))
             .filter(|one| kind != "oidc" || !SESSION_FACTS.contains(&one.path.join(".").as_str()))
             .filter(|one| asks_for(kind, &one.path))
             .map(|one| format!("{}={}", one.path.join("."), value_text(&one.value)))
@@ -293,7 +293,7 @@ impl Facts<'_, '_> {
     /// Adds the entries of a map as allowed values.
     fn one_of_map(&mut self, key: &'static str) {
         self.known.push(key);
-        let below = self.settings.iter().filter(|one| one.path[0] == key);
+        let below = self.settings.iter().filter(|one| one.key() == key);
         let values = below.map(|one| format!("{}={}", one.path.join("."), value_text(&one.value)));
         let values = values.collect();
         self.requirements.one_of_values(key, &values);

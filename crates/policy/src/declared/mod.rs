@@ -53,6 +53,14 @@ pub struct Setting {
     pub value: Value,
 }
 
+impl Setting {
+    /// First key of the path. Empty if the value is the whole map: a map without readable settings.
+    #[must_use]
+    pub fn key(&self) -> &str {
+        self.path.first().map_or("", String::as_str)
+    }
+}
+
 /// A value without nesting.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
 pub enum Value {

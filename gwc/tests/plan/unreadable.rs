@@ -1,0 +1,45 @@
+//! Policies of the old side none of whose settings can be read. The plan compares the rest.
+
+use model::compile::Purpose;
+use plan::compare;
+
+use crate::{DOCUMENT, GATEWAY, compiled, edit, side};
+
+#[test]
+fn policy_without_readable_settings_is_compared() {
+    for (broken, fixed) in [
+        (
+            "{kind: authorize, group: [g]}",
+            "{kind: authorize, groups: [g]}",
+        ),
+        ("{kind: rate_limit}", "{kind: rate_limit, limit: 5/s}"),
+        ("{kind: quota}", "{kind: quota, limit: 5, period: day}"),
+        ("{kind: concurrency}", "{kind: concurrency, limit: 5}"),
+        (
+            "{kind: headers}",
+            "{kind: headers, request: {remove: [X-A]}}",
+        ),
+        (
+            "{kind: ip_filter}",
+            "{kind: ip_filter, allow: [10.0.0.0/8]}",
+        ),
+    ] {
+        for name in ["edge", "other"] {
+            let gateway = |policy: &str, name: &str| {
+                let named = edit(GATEWAY, "[slow, edge]", &format!("[slow, {name}]"));
+                let own = format!("  {name}: {policy}\n");
+                edit(
+                    &named,
+                    "  edge: {kind: headers, response: {remove: [Server]}}\n",
+                    &own,
+                )
+            };
+            let (old, new) = (gateway(broken, "edge"), gateway(fixed, name));
+            let files = [("gateway.yaml", old.as_str()), ("api.yaml", DOCUMENT)];
+            let old = compiled(&files, Purpose::Past).expect("the rest compiles");
+            let new = side(&[("gateway.yaml", &new), ("api.yaml", DOCUMENT)]);
+            let plan = compare(Some(&old), &new).expect("both sides build");
+            assert_ne!(plan.changes.len(), 0, "{broken} {name}");
+        }
+    }
+}
