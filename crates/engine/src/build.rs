@@ -200,7 +200,7 @@ fn reach(
 fn mark_other_access(listeners: &[Listener], apis: &[BuiltApi], mounts: &mut [Mount]) {
     // Digests of the access rules and of the validation that all operations of an API have, for
     // each API. `None` if the operations differ, if a rule depends on the route, or if the API has
-    // `internal` operations.
+    // `internal` operations or operations for undescribed requests.
     let common: Vec<Option<(u128, u64)>> = apis
         .iter()
         .map(|api| {
@@ -208,7 +208,11 @@ fn mark_other_access(listeners: &[Listener], apis: &[BuiltApi], mounts: &mut [Mo
             let first = all.next()?;
             let mut checks = api.part.checks.iter().copied();
             let first_checks = checks.next().unwrap_or(0);
+            // `API#undeclared` and `API#unmatched` must not serve the path of an operation that
+            // rejects the request, in any spelling.
+            let has_rest = api.router.undeclared().or(api.router.unmatched()).is_some();
             let is_common = api.router.hidden().is_none()
+                && !has_rest
                 && !first.judges_route
                 && all.all(|one| one.access == first.access)
                 && checks.all(|one| one == first_checks);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bundle::ir::Segment;
 use rustc_hash::FxHashMap;
 
-use super::letter_case::{self, Others, TooMany};
+use super::letter_case::{self, OTHERS_MAX, Others, TooMany};
 use super::trie::ApiRouter;
 use crate::folding;
 
@@ -152,8 +152,8 @@ impl MountTable {
         self.bases.values().flatten().map(|entry| entry.mount)
     }
 
-    /// Paths that mounts of the host describe and that differ from `path` only in letter case. The
-    /// base path may differ as well. Allocates only if there are such paths, or if a part of `path`
+    /// Paths that operations of the host describe and that differ from `path` only in letter case,
+    /// and paths whose base path differs from that of `path` in letter case. Allocates only if there are such paths, or if a part of `path`
     /// is long.
     ///
     /// # Errors
@@ -174,19 +174,49 @@ impl MountTable {
                 let base = (&**spelling, **spelling != *base);
                 for entry in &self.bases[spelling] {
                     let cases = entry.router.letter_cases();
-                    cases.others(base, below, &mut others)?;
+                    cases.others(base, (below, false), &mut others)?;
                     let unicode = entry.router.unicode_cases();
                     for below in unicode.others(below, &mut others)? {
-                        cases.others((spelling, true), &below, &mut others)?;
+                        cases.others(base, (&below, true), &mut others)?;
                     }
                 }
             }
         }
-        others.into_paths()
+        let mut found = Vec::new();
+        for (path, is_moved) in others.into_paths() {
+            *left = left.checked_sub(self.lookup_steps(&path)).ok_or(TooMany)?;
+            if is_moved || self.is_described(&path) {
+                found.push(path);
+            }
+        }
+        match found.len() > OTHERS_MAX {
+            true => Err(TooMany),
+            false => Ok(found),
+        }
+    }
+
+    /// True if the template of an operation matches a path, with any method and conditions. The
+    /// operation may be `internal`.
+    fn is_described(&self, path: &str) -> bool {
+        let mut is_described = false;
+        for (entry, below) in self.below(path) {
+            let routers = [Some(&*entry.router), entry.router.hidden()];
+            for router in routers.into_iter().flatten() {
+                router.matching(below, &mut |_| is_described = true);
+            }
+        }
+        is_described
+    }
+
+    /// Upper bound of the steps of a look-up of a path. For each mount whose base path is a prefix
+    /// of the path, ignoring letter case: one step per segment, and one per 64 bytes of the path.
+    pub(super) fn lookup_steps(&self, path: &str) -> usize {
+        let segments = memchr::memchr_iter(b'/', path.as_bytes()).count();
+        (self.mounts_around(path) + 1) * (segments + path.len() / 64 + 1)
     }
 
     /// Number of mounts whose base path is a prefix of `path`, ignoring letter case.
-    pub(super) fn mounts_around(&self, path: &str) -> usize {
+    fn mounts_around(&self, path: &str) -> usize {
         let bases = self.depths.iter().filter_map(|depth| {
             let (base, _) = split_after(path, *depth)?;
             folding::with_folded(base, |folded| self.folded.get(folded))

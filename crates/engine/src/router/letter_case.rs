@@ -11,8 +11,8 @@ use std::ops::Range;
 use bundle::ir::{Pattern, Segment, Template};
 use rustc_hash::{FxHashMap, FxHashSet};
 
-/// Maximum number of paths in [`Others`].
-const OTHERS_MAX: usize = 64;
+/// Maximum number of paths that are searched for the operations of other letter cases.
+pub(super) const OTHERS_MAX: usize = 64;
 
 /// Maximum length of a text whose lower case needs no allocation, in bytes.
 const SHORT: usize = 64;
@@ -37,7 +37,8 @@ const BUILT_STEPS: usize = 8;
 /// Paths that differ from a given path only in letter case. The work of the search is limited.
 #[derive(Debug)]
 pub(super) struct Others<'l> {
-    paths: Vec<String>,
+    /// Paths, each with true if its base path differs from the request's.
+    paths: Vec<(String, bool)>,
     /// Number of steps that the search may still take.
     left: &'l mut usize,
 }
@@ -108,15 +109,17 @@ impl LetterCases {
     /// Adds to `others` the paths that equal `below` for a server that ignores letter case. Each
     /// segment is replaced by the literals and patterns that differ from it only in letter case.
     /// `below` is the path after the base path (empty or `/…`). `base` is the base path; `is_moved`
-    /// is true if the request spells it differently. The request's own path is not added.
+    /// is true if the request spells it differently. `is_other` is true if the request's path is not
+    /// `base` with `below`. The request's own path is not added.
     pub(super) fn others(
         &self,
         (base, is_moved): (&str, bool),
-        below: &str,
+        (below, is_other): (&str, bool),
         others: &mut Others<'_>,
     ) -> Result<(), TooMany> {
+        let is_other = is_other || is_moved;
         let mut segments = below.split('/').skip(1);
-        if !is_moved && !segments.any(|segment| self.has_other(segment)) {
+        if !is_other && !segments.any(|segment| self.has_other(segment)) {
             return Ok(());
         }
         let mut paths = vec![base.to_owned()];
@@ -131,10 +134,9 @@ impl LetterCases {
                 paths.extend(options.iter().map(|option| format!("{before}/{option}")));
             }
         }
-        let is_own = |path: &str| !is_moved && &path[base.len()..] == below;
-        others
-            .paths
-            .extend(paths.into_iter().filter(|path| !is_own(path)));
+        paths.retain(|path| is_other || &path[base.len()..] != below);
+        let paths = paths.into_iter().map(|path| (path, is_moved));
+        others.paths.extend(paths);
         Ok(())
     }
 
@@ -193,15 +195,16 @@ impl<'l> Others<'l> {
         Ok(())
     }
 
-    /// Paths that were found, without duplicates.
-    pub(super) fn into_paths(self) -> Result<Vec<String>, TooMany> {
-        let mut paths = self.paths;
-        let mut known = FxHashSet::default();
-        paths.retain(|path| known.insert(path.clone()));
-        match paths.len() > OTHERS_MAX {
-            true => Err(TooMany),
-            false => Ok(paths),
+    /// Paths that were found, without duplicates, each with true if its base path differs from the
+    /// request's.
+    pub(super) fn into_paths(self) -> Vec<(String, bool)> {
+        let mut known = FxHashMap::default();
+        for (path, is_moved) in self.paths {
+            *known.entry(path).or_default() |= is_moved;
         }
+        let mut paths = Vec::from_iter(known);
+        paths.sort_unstable();
+        paths
     }
 }
 
@@ -283,8 +286,14 @@ mod tests {
     fn others(cases: &LetterCases, path: &str) -> Option<Vec<String>> {
         let mut left = 10_000;
         let mut others = Others::new(&mut left);
-        cases.others(("", false), path, &mut others).ok()?;
-        others.into_paths().ok()
+        cases.others(("", false), (path, false), &mut others).ok()?;
+        Some(
+            others
+                .into_paths()
+                .into_iter()
+                .map(|(path, _)| path)
+                .collect(),
+        )
     }
 
     #[test]
@@ -312,7 +321,7 @@ mod tests {
             ),
             ("/cus_NffrFeUfNV2Hib/Other", &[]),
             // Two templates spell `users` differently.
-            ("/users/Me", &["/users/me", "/Users/Me", "/Users/me"]),
+            ("/users/Me", &["/Users/Me", "/Users/me", "/users/me"]),
             ("/users/me", &["/Users/me"]),
             ("/Other", &[]),
             ("/", &[]),
@@ -336,8 +345,11 @@ mod tests {
         ] {
             let mut left = 10_000;
             let mut others = Others::new(&mut left);
-            cases.others(("/b", true), below, &mut others).expect("few");
-            assert_eq!(others.into_paths().expect("few"), expected, "{below}");
+            cases
+                .others(("/b", true), (below, false), &mut others)
+                .expect("few");
+            let expected = expected.iter().map(|path| ((*path).to_owned(), true));
+            assert_eq!(others.into_paths(), Vec::from_iter(expected), "{below}");
         }
     }
 

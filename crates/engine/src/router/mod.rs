@@ -127,14 +127,11 @@ pub fn other_letter_cases(
     })
 }
 
-/// Upper bound of the steps of a look-up of a path. For each mount whose base path is a prefix of
-/// the path, ignoring letter case: one step per segment, and one per 64 bytes of the path.
+/// Upper bound of the steps of a look-up of a path.
 #[must_use]
 pub fn lookup_steps(hosts: &HostTable, path: &str, head: &RequestHead) -> usize {
-    let mounts = hosts.mounts(&head.host);
-    let mounts = mounts.map_or(0, |table| table.mounts_around(path));
-    let segments = memchr::memchr_iter(b'/', path.as_bytes()).count();
-    (mounts + 1) * (segments + path.len() / 64 + 1)
+    let table = hosts.mounts(&head.host);
+    table.map_or(1, |table| table.lookup_steps(path))
 }
 
 /// True if an `internal` operation matches the path and the method of the request.
