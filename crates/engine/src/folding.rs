@@ -31,7 +31,8 @@ pub(crate) fn with_folded<R>(text: &str, f: impl FnOnce(&str) -> R) -> R {
 
 /// Case-folded form of a text. Escapes of characters beyond ASCII are decoded, other escapes are
 /// kept.
-pub(crate) fn folded(text: &str) -> String {
+#[must_use]
+pub fn folded(text: &str) -> String {
     let text = match has_escaped_letters(text) {
         true => Cow::Owned(decoded(text)),
         false => Cow::Borrowed(text),

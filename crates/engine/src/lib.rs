@@ -9,6 +9,7 @@
 
 pub mod accept;
 pub mod edge;
+pub mod folding;
 pub mod forward;
 pub mod hpack;
 pub mod path;
@@ -25,7 +26,6 @@ mod credentials;
 mod decide;
 mod error;
 mod error_shapes;
-mod folding;
 pub mod guards;
 mod key;
 mod link;

@@ -252,7 +252,7 @@ impl Search<'_> {
             } => {
                 let mount = &self.snapshot.mounts[mount as usize];
                 let other = self.snapshot.route_at(mount, operation);
-                if other.treatment.access == OPEN || route.has_access_of(&other) {
+                if !has_other_access(route, &other) {
                     return Ok(None);
                 }
                 Some(other.id.as_str().to_owned())
@@ -298,9 +298,17 @@ fn is_same(route: &RouteRef<'_>, other: &RouteRef<'_>) -> bool {
     route.api_index == other.api_index && route.index_in_api == other.index_in_api
 }
 
+/// True if the gateway refuses a path of a route that differs from a path of `other` only in letter
+/// case or in the final slash: callers of the route may lack access to `other`.
+#[must_use]
+pub fn has_other_access(route: &RouteRef<'_>, other: &RouteRef<'_>) -> bool {
+    other.treatment.access != OPEN && !route.has_access_of(other)
+}
+
 /// True if an upstream may interpret the path as one of the route `other`: with `path_readings:
 /// keep`, if that route has the same API, upstream and access rules.
-fn is_equivalent(route: &RouteRef<'_>, other: &RouteRef<'_>) -> bool {
+#[must_use]
+pub fn is_equivalent(route: &RouteRef<'_>, other: &RouteRef<'_>) -> bool {
     let (own, others) = (route.treatment, other.treatment);
     let same_access = route.has_access_of(other) && own.upstream == others.upstream;
     keeps_others(route) && route.api_index == other.api_index && same_access
@@ -308,7 +316,8 @@ fn is_equivalent(route: &RouteRef<'_>, other: &RouteRef<'_>) -> bool {
 
 /// True with `path_readings: keep`, unless the chain sends the path to another service or a step of
 /// the chain decides by the path. Their decision would not apply to the path of another route.
-fn keeps_others(route: &RouteRef<'_>) -> bool {
+#[must_use]
+pub fn keeps_others(route: &RouteRef<'_>) -> bool {
     let treatment = route.treatment;
     let is_decisive = treatment.tells_path || treatment.judges_path;
     treatment.path_readings == PathReadings::Keep && !is_decisive

@@ -65,6 +65,7 @@ mod successors;
 mod unreadable;
 mod unshown;
 mod variables;
+mod wide_worlds;
 mod written;
 
 use gwc::assemble::assemble;

@@ -140,6 +140,17 @@ impl Template {
         self
     }
 
+    /// Prefix of the template with at most this number of segments. The template itself if it has
+    /// fewer.
+    #[must_use]
+    pub fn cut(mut self, segments: usize) -> Self {
+        if self.segments.len() > segments {
+            self.segments.truncate(segments);
+            self.prefix = true;
+        }
+        self
+    }
+
     /// Template with the final slash added or removed. `None` for a prefix, which matches both
     /// paths.
     #[must_use]

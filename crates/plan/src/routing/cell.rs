@@ -568,7 +568,7 @@ impl<'a> Cells<'_, 'a> {
         said.collect::<Vec<_>>().join("; ")
     }
 
-    fn push(
+    pub(super) fn push(
         &self,
         results: &mut CellResults,
         change: Change,

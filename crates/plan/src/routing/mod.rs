@@ -7,6 +7,7 @@
 //! route that is new, removed or changed. [`search`] finds the smallest request of a cell from the
 //! two tables alone, or finds that the cell is empty. Both engines then decide that request.
 
+mod affected;
 mod automata;
 mod cell;
 mod digests;
@@ -361,7 +362,7 @@ impl<'a> Overlay<'a> {
         }
         if was.is_some() {
             let pairs = (&*self.tasks, &*self.kept);
-            let refusals = cells.refusals(pairs, &exchanged, &self.changed);
+            let refusals = cells.refusals(pairs, (&exchanged, &served), &self.changed);
             cells.report_refusals(refusals, &served, (before.0, plan));
         }
         if !old.searches.are_spent() {

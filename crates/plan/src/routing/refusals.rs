@@ -12,6 +12,7 @@ use engine::path::is_ambiguous;
 use rustc_hash::{FxHashMap, FxHashSet};
 use sources::parallel;
 
+use super::affected::{Affected, Regions};
 use super::cell::{Cell, CellResults, Cells, Refusals};
 use super::index::Index;
 use super::search::STEPS_OF_CELL;
@@ -23,26 +24,28 @@ use super::spellings::{
 use super::table::{Route, Tier};
 use super::{Found, Owner, Plan, Task};
 use crate::values::{Values, values};
+use crate::{Change, Class, Section};
 
 /// Number of routes of each group with equal treatment that are tried as readings of a path.
 const TRIED_MAX: usize = 3;
+
+/// Reason for a missing witness: both sides refuse all paths that were tried.
+const NO_PATH: &str = "no example: both versions treat every path that was tried alike";
 
 /// Maximum number of paths that are tried for a route.
 const PATHS_MAX: usize = 2_000;
 
 /// Route of a side that may cause refusals, by its index.
 #[derive(Clone, Copy, Debug)]
-struct Cause {
-    side: usize,
-    at: u32,
+pub(super) struct Cause {
+    pub(super) side: usize,
+    pub(super) at: u32,
     /// True if the route exists on one side only or has another treatment on the other side.
-    is_changed: bool,
+    pub(super) is_changed: bool,
 }
 
 /// Routes that may cause refusals of requests of other routes.
 struct Causes {
-    /// True if a route changed.
-    is_changed: bool,
     /// Spellings of the templates of all routes.
     cases: LetterCases,
     /// Templates of the paths that a server may read as paths of a route, with the route.
@@ -51,15 +54,17 @@ struct Causes {
     has_changed_spellings: bool,
     /// Representatives of the routes with equal treatment.
     groups: Vec<Cause>,
+    /// Changed routes.
+    changed: Vec<Cause>,
 }
 
 /// Pair of routes that match the same requests on both sides.
 #[derive(Clone, Copy, Debug)]
-struct Kept {
-    before: u32,
-    after: u32,
+pub(super) struct Kept {
+    pub(super) before: u32,
+    pub(super) after: u32,
     /// True if the treatments differ.
-    is_changed: bool,
+    pub(super) is_changed: bool,
 }
 
 impl<'a> Cells<'_, 'a> {
@@ -68,7 +73,7 @@ impl<'a> Cells<'_, 'a> {
     pub(super) fn refusals(
         &self,
         (tasks, kept): (&[Task], &[(u32, u32)]),
-        exchanged: &BTreeSet<(u32, u32)>,
+        (exchanged, served): (&BTreeSet<(u32, u32)>, &[FxHashSet<u32>; 2]),
         changed: &ChangedRoutes,
     ) -> Vec<Refusals> {
         let both = tasks.iter().filter_map(|task| match task {
@@ -76,26 +81,38 @@ impl<'a> Cells<'_, 'a> {
             Task::Rest(..) | Task::New(_) | Task::Gone(_) => None,
         });
         let both: Vec<(u32, u32)> = both.collect();
-        let both = both.iter().chain(exchanged).map(|pair| (pair, true));
+        let changed_pairs = both.iter().chain(exchanged).map(|pair| (pair, true));
         let mut settings = Settings::default();
         let kept = kept.iter().map(|pair| {
             let is_changed = settings.differ(self.before(pair.0), self.after(pair.1));
             (pair, is_changed)
         });
-        let pairs = both.chain(kept).map(|((before, after), is_changed)| Kept {
-            before: *before,
-            after: *after,
-            is_changed,
-        });
-        let mut pairs: Vec<Kept> = pairs.collect();
+        let pairs = changed_pairs
+            .chain(kept)
+            .map(|((before, after), is_changed)| Kept {
+                before: *before,
+                after: *after,
+                is_changed,
+            });
+        let pairs: Vec<Kept> = pairs.collect();
         let causes = self.causes(&pairs, changed);
-        if !causes.is_changed {
+        if causes.changed.is_empty() {
             return Vec::new();
         }
-        pairs.retain(|one| self.may_be_refused(*one, &causes));
+        // The routes of both sides that serve the requests of changed routes.
+        let tasks = FxHashSet::from_iter(both.iter().copied());
+        let same = pairs.iter().map(|one| (one.before, one.after));
+        let same = same.filter(|pair| !tasks.contains(pair));
+        let exchanged = same.chain(exchanged.iter().copied()).collect();
+        let regions = Regions::of(self, causes.changed.clone(), &exchanged, served);
+        let affected = Affected::new(self, &regions);
+        let mut pairs = parallel::map(pairs, |one| (one, affected.opened(one)));
+        pairs.retain(|(one, opened)| !opened.is_empty() || self.may_be_refused(*one, &causes));
         let entries = causes.neighbours.iter().zip(0u32..);
         let index = Index::new(entries.map(|((_, template), at)| (at, template, 0)));
-        let found = parallel::map(pairs, |one| self.refusals_of(one, (&causes, &index)));
+        let found = parallel::map(pairs, |(one, opened)| {
+            self.refusals_of(one, &opened, (&causes, &index))
+        });
         // Several pairs may have the same route.
         let mut reported = FxHashSet::default();
         let mut found: Vec<Refusals> = found.into_iter().flatten().collect();
@@ -124,29 +141,30 @@ impl<'a> Cells<'_, 'a> {
         }
     }
 
-    fn causes(&self, pairs: &[Kept], changed: &ChangedRoutes) -> Causes {
-        let mut differs = changed.clone();
+    fn causes(&self, pairs: &[Kept], differs: &ChangedRoutes) -> Causes {
+        let mut differs = differs.clone();
         for one in pairs.iter().filter(|one| one.is_changed) {
             differs[0][one.before as usize] = true;
             differs[1][one.after as usize] = true;
         }
-        let mut all = Vec::new();
+        let (mut all, mut changed) = (Vec::new(), Vec::new());
         for (side, table) in self.tables.iter().enumerate() {
             for (route, at) in table.routes.iter().zip(0u32..) {
                 let is_changed = differs[side][at as usize];
+                let cause = Cause {
+                    side,
+                    at,
+                    is_changed,
+                };
                 // The other side has the same route.
                 let is_double = side == 0 && !is_changed;
-                let is_cause = match route.tier {
-                    Tier::Described => true,
-                    Tier::Unmatched | Tier::Undeclared => route.serves,
-                    Tier::Login | Tier::Withheld => false,
-                };
-                if is_cause && !is_double {
-                    all.push(Cause {
-                        side,
-                        at,
-                        is_changed,
-                    });
+                let is_handled = !matches!(route.tier, Tier::Login | Tier::Withheld);
+                let is_cause = route.serves || route.tier == Tier::Described;
+                if is_handled && is_cause && !is_double {
+                    all.push(cause);
+                }
+                if is_handled && is_changed {
+                    changed.push(cause);
                 }
             }
         }
@@ -161,11 +179,10 @@ impl<'a> Cells<'_, 'a> {
             templates.into_iter().map(|template| (*cause, template))
         });
         let neighbours: Vec<(Cause, Template)> = neighbours.collect();
-        let mut changed = all.iter().filter(|cause| cause.is_changed);
+        let mut templates = changed.iter().map(|cause| &self.cause(*cause).template);
         Causes {
-            is_changed: changed.clone().next().is_some(),
-            has_changed_spellings: changed
-                .any(|cause| cases.has_spellings(&self.cause(*cause).template)),
+            has_changed_spellings: templates.any(|template| cases.has_spellings(template)),
+            changed,
             neighbours,
             groups: self.groups(&all),
             cases,
@@ -194,7 +211,7 @@ impl<'a> Cells<'_, 'a> {
         chosen
     }
 
-    fn cause(&self, cause: Cause) -> &Route<'a> {
+    pub(super) fn cause(&self, cause: Cause) -> &Route<'a> {
         &self.tables[cause.side].routes[cause.at as usize]
     }
 
@@ -209,8 +226,13 @@ impl<'a> Cells<'_, 'a> {
             || causes.has_changed_spellings
     }
 
-    /// Compares the refusals of a pair.
-    fn refusals_of(&self, one: Kept, (causes, index): (&Causes, &Index<'_>)) -> Vec<Refusals> {
+    /// Compares the refusals of a pair. `affecting` are the routes whose change may open paths.
+    fn refusals_of(
+        &self,
+        one: Kept,
+        affecting: &[Cause],
+        (causes, index): (&Causes, &Index<'_>),
+    ) -> Vec<Refusals> {
         let mut lines = Vec::new();
         let (was, is) = (self.before(one.before), self.after(one.after));
         // A redirect gives no access.
@@ -247,17 +269,8 @@ impl<'a> Cells<'_, 'a> {
                 }
             }
         }
-        if let Some((cell, bound)) =
-            self.of_refusals(opened, [Owner::Nobody, Owner::Route(one.after)])
-        {
-            let mut results = CellResults::default();
-            self.newly_served_in(&cell, (one.after, &bound), &mut results);
-            lines.push(Refusals {
-                side: 1,
-                route: one.after,
-                bound,
-                results,
-            });
+        if let Some(refusals) = self.opened_paths(one, opened, affecting) {
+            lines.push(refusals);
         }
         if let Some((cell, bound)) =
             self.of_refusals(closed, [Owner::Route(one.before), Owner::Nobody])
@@ -272,6 +285,62 @@ impl<'a> Cells<'_, 'a> {
             });
         }
         lines
+    }
+
+    /// Line about requests that only the old side refuses: `opened` with its causes, and those
+    /// that the changes of `affecting` may open.
+    fn opened_paths(
+        &self,
+        one: Kept,
+        opened: Vec<(Found, Option<Cause>)>,
+        affecting: &[Cause],
+    ) -> Option<Refusals> {
+        let digests = [0, 1].map(|side| {
+            let own = affecting.iter().filter(|cause| cause.side == side);
+            let own: Vec<u32> = own.map(|cause| cause.at).collect();
+            self.tables[side].digest_of(&own).hex()
+        });
+        let texts = digests.concat();
+        let mut results = CellResults::default();
+        let bound = match self.of_refusals(opened, [Owner::Nobody, Owner::Route(one.after)]) {
+            Some((cell, bound)) => {
+                let bound = bound + &texts;
+                self.newly_served_in(&cell, (one.after, &bound), &mut results);
+                bound
+            }
+            None => {
+                let first = affecting.first()?;
+                let more = match affecting.len() - 1 {
+                    0 => String::new(),
+                    more => format!(" and {more} more"),
+                };
+                let old = format!("refused as paths of {}{more}", self.named(*first));
+                let mut change = Change::new(
+                    Section::Security,
+                    Class::Incomparable,
+                    "refused-paths-changed",
+                    "paths",
+                    old.into(),
+                    "may be served".into(),
+                );
+                change.bound.clone_from(&texts);
+                self.push(&mut results, change, self.after(one.after), None, NO_PATH);
+                texts
+            }
+        };
+        Some(Refusals {
+            side: 1,
+            route: one.after,
+            bound,
+            results,
+        })
+    }
+
+    /// Method and path of a route, for display.
+    fn named(&self, cause: Cause) -> String {
+        let route = self.cause(cause);
+        let method = route.method.unwrap_or("any method");
+        format!("`{method} {}`", route.template)
     }
 
     /// Cell of requests that one side refuses, and the text that identifies all of them and their

@@ -25,7 +25,7 @@ use rustc_hash::FxHashMap;
 use super::found::Found;
 use super::index::{Entry, Index, ROOT};
 use super::table::{Route, Tier};
-use super::texts::{Rivals, Steps, fresh, matches, texts};
+use super::texts::{Rivals, Steps, fresh, matches, texts, with_upper_escapes};
 use crate::values::{Seen, Values, values};
 
 /// Step limit for all searches in two tables, to which [`STEPS_PER_ROUTE`] is added for each route.
@@ -543,7 +543,8 @@ impl<'s, 'a> Search<'s, '_, 'a> {
             Segment::Pattern(pattern) => {
                 let rest = pattern.rest.iter();
                 let rest = rest.map(|(_, text)| format!("{value}{text}"));
-                Some(pattern.head.clone() + &rest.collect::<String>())
+                let text = pattern.head.clone() + &rest.collect::<String>();
+                Some(with_upper_escapes(&text))
             }
             Segment::Literal(_) | Segment::Folded(_) => None,
         })?;

@@ -10,7 +10,7 @@ use engine::readings::readings;
 use rustc_hash::FxHashMap;
 
 use super::table::{Route, Tier};
-use super::texts::{Rivals, Steps, matches, texts};
+use super::texts::{Rivals, Steps, matches, texts, with_upper_escapes};
 
 /// Text of a parameter whose value does not matter.
 const FILLER: &str = "0";
@@ -96,8 +96,9 @@ pub(super) fn common_path(
             _ => None,
         };
         let fits = |text: &&String| musts.iter().all(|must| matches(must, text));
-        let text = match preferred.filter(fits) {
-            Some(text) => text.clone(),
+        let preferred = preferred.map(|text| with_upper_escapes(text));
+        let text = match preferred.filter(|text| fits(&text)) {
+            Some(text) => text,
             None => texts(&musts, &Rivals::default(), steps)
                 .into_iter()
                 .next()?,
@@ -187,12 +188,17 @@ pub(super) fn read_as(route: &Route<'_>, other: &Template, steps: &Steps) -> Vec
 pub(super) fn filled(template: &Template, values: &FxHashMap<&str, &str>) -> String {
     let value = |name: &str| values.get(name).copied().unwrap_or(FILLER);
     let segments = template.segments().iter().map(|segment| match segment {
-        Segment::Literal(text) | Segment::Folded(text) => text.clone(),
+        Segment::Literal(text) => text.clone(),
+        Segment::Folded(text) => with_upper_escapes(text),
         Segment::Parameter(name) => value(name).to_owned(),
         Segment::Pattern(pattern) => {
+            let literal = |text: &str| match pattern.folded {
+                true => with_upper_escapes(text),
+                false => text.to_owned(),
+            };
             let rest = pattern.rest.iter();
-            let rest = rest.map(|(name, text)| format!("{}{text}", value(name)));
-            pattern.head.clone() + &rest.collect::<String>()
+            let rest = rest.map(|(name, text)| format!("{}{}", value(name), literal(text)));
+            literal(&pattern.head) + &rest.collect::<String>()
         }
     });
     let path: String = segments.map(|text| format!("/{text}")).collect();

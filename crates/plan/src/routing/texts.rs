@@ -179,6 +179,20 @@ pub(super) fn matches(segment: &Segment, text: &str) -> bool {
     }
 }
 
+/// Text with the hexadecimal digits of its escapes in upper case, as in normalised paths.
+/// Case-insensitive segments have them in lower case.
+pub(super) fn with_upper_escapes(text: &str) -> String {
+    let mut parts = text.split('%');
+    let mut upper = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let (digits, rest) = part.split_at_checked(2).unwrap_or((part, ""));
+        upper.push('%');
+        upper.push_str(&digits.to_ascii_uppercase());
+        upper.push_str(rest);
+    }
+    upper
+}
+
 /// Returns the smallest filler string that is not a literal. If `or_nothing` is true, also returns
 /// the empty string.
 fn fillers(or_nothing: bool, rivals: &Rivals<'_>) -> Vec<String> {

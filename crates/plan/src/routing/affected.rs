@@ -1,0 +1,445 @@
+//! Routes whose refused paths (400 `path_ambiguous`) a change of other routes may open.
+//!
+//! The gateway refuses a path that servers may read as a path of a route with other access rules.
+//! [`super::refusals`] proposes such paths and lets the engines decide them. This module is the
+//! check that no change is missed: it compares templates and access rules only, and so may name
+//! routes of which no path opens, but leaves out none of which a path opens.
+
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+
+use bundle::ir::{Segment, Template};
+use engine::{RouteRef, folding, readings};
+use rustc_hash::{FxHashMap, FxHashSet};
+use sources::parallel;
+
+use super::cell::Cells;
+use super::index::Index;
+use super::refusals::{Cause, Kept};
+use super::spellings::is_of_rest;
+use super::table::{Route, Tier};
+
+/// Handling of the requests of a [`Region`] by a side.
+#[derive(Clone, Copy, Debug)]
+enum Owner {
+    /// The route with this index serves them.
+    Route(u32),
+    /// An `internal` operation matches them.
+    Internal,
+    /// The path has operations, but none with the method (405).
+    Undeclared,
+    /// No route serves them.
+    Nobody,
+}
+
+/// Requests of a changed route, and their owners on both sides.
+#[derive(Debug)]
+pub(super) struct Region {
+    cause: Cause,
+    owners: [Vec<Owner>; 2],
+    /// Template of the route for servers that ignore letter case and final slashes.
+    template: Template,
+    /// True if described paths of the old side overlap the template of the route.
+    was_described: bool,
+    /// True if an operation with conditions on the old side may describe the path.
+    was_conditional: bool,
+    /// True if an operation of the new side describes all paths of the route.
+    is_described: bool,
+    /// True if the new side has a mount with the base path of the route.
+    is_mounted: bool,
+    /// True if an `internal` operation of the new side matches all requests of the route.
+    is_internal: bool,
+}
+
+/// Regions of the changed routes at a listener and host.
+pub(super) struct Regions {
+    all: Vec<Region>,
+}
+
+/// Search for the routes that changes of [`Regions`] affect.
+pub(super) struct Affected<'c, 'r, 'a> {
+    cells: &'c Cells<'r, 'a>,
+    regions: &'c Regions,
+    /// Index of the regions by template.
+    index: Index<'c>,
+    /// For each side, the routes of the engine by the index of the route in the table. `None` for
+    /// routes that serve no requests.
+    engines: [Vec<Option<RouteRef<'c>>>; 2],
+}
+
+/// Relation of a path to the other path that a server may read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reading {
+    /// The paths differ in letter case or in the final slash only.
+    Spelling,
+    /// The other path may be any path: the route keeps readings of its paths
+    /// (`path_readings: keep`).
+    Any,
+}
+
+/// Maximum number of segments of the templates in an index. A search takes time and memory
+/// quadratic in that number.
+const SEGMENTS_MAX: usize = 64;
+
+/// Template itself, or a prefix of it that has [`SEGMENTS_MAX`] segments.
+fn shortened(template: &Template) -> Cow<'_, Template> {
+    match template.segments().len() > SEGMENTS_MAX {
+        true => Cow::Owned(template.clone().cut(SEGMENTS_MAX)),
+        false => Cow::Borrowed(template),
+    }
+}
+
+/// Template that servers match if they ignore letter case and final slashes.
+fn loosened(template: &Template) -> Template {
+    let template = shortened(template)
+        .into_owned()
+        .map_literals(|text| folding::folded(&text));
+    let is_slash = |segment: &Segment| *segment == Segment::Literal(String::new());
+    let has_slash = template.segments().last().is_some_and(is_slash);
+    match template.twin().filter(|_| has_slash) {
+        Some(twin) => twin,
+        None => template,
+    }
+}
+
+/// True if `outer` matches all paths of `inner`. False if that is unknown.
+fn covers(outer: &Template, inner: &Template) -> bool {
+    let (own, others) = (outer.segments(), inner.segments());
+    let is_long_enough = match outer.is_prefix() {
+        true => own.len() <= others.len(),
+        false => own.len() == others.len() && !inner.is_prefix(),
+    };
+    let is_covered = |(own, other): (&Segment, &Segment)| match (own, other) {
+        (Segment::Parameter(_), Segment::Literal(text) | Segment::Folded(text)) => !text.is_empty(),
+        (Segment::Parameter(_), _) => true,
+        (own, other) => own.erased() == other.erased(),
+    };
+    is_long_enough && own.iter().zip(others).all(is_covered)
+}
+
+/// True if a server that ignores letter case may read paths of a route as paths of the other one,
+/// and, unless the route has exactly one path, a server that ignores final slashes.
+fn is_other_spelling(route: &Route<'_>, other: &Route<'_>) -> bool {
+    let is_literal =
+        |segment: &Segment| matches!(segment, Segment::Literal(_) | Segment::Folded(_));
+    let (own, others) = (&route.template, &other.template);
+    let has_one_path =
+        route.tier == Tier::Described && !own.is_prefix() && own.segments().iter().all(is_literal);
+    !has_one_path || others.is_prefix() || own.segments().len() == others.segments().len()
+}
+
+/// True if paths of a route may be paths of the mount of `other` in another letter case.
+fn has_other_base(other: &Route<'_>, route: &Route<'_>) -> bool {
+    let (base, own) = (&*other.mount.base_path, &*route.mount.base_path);
+    let is_below = own.strip_prefix(base);
+    if is_below.is_some_and(|rest| rest.is_empty() || rest.starts_with('/')) {
+        return false;
+    }
+    // The route matches the path in both letter cases, unless it has a literal there.
+    let segments = route.template.segments().iter();
+    let mut spelled = base.split('/').skip(1).zip(segments);
+    let is_other = |(text, segment): (&str, &Segment)| match segment {
+        Segment::Literal(own) => own != text,
+        Segment::Pattern(pattern) => !pattern.matches(text),
+        Segment::Folded(_) | Segment::Parameter(_) => false,
+    };
+    is_of_rest(route) || !route.conditions.is_empty() || spelled.any(is_other)
+}
+
+impl Regions {
+    /// Regions of the changed routes `causes`. `exchanged` contains the pairs of routes that serve
+    /// the same requests, `served` the routes of each side whose requests the other side does not
+    /// serve.
+    pub(super) fn of(
+        cells: &Cells<'_, '_>,
+        causes: Vec<Cause>,
+        exchanged: &BTreeSet<(u32, u32)>,
+        served: &[FxHashSet<u32>; 2],
+    ) -> Self {
+        let mut partners: [FxHashMap<u32, Vec<u32>>; 2] = Default::default();
+        for (before, after) in exchanged {
+            partners[0].entry(*before).or_default().push(*after);
+            partners[1].entry(*after).or_default().push(*before);
+        }
+        let templates = cells.tables.map(|table| {
+            let templates = table.routes.iter().map(|route| shortened(&route.template));
+            Vec::from_iter(templates)
+        });
+        let index = |takes: fn(&Route<'_>) -> bool| {
+            [0, 1].map(|side| {
+                let templates = templates[side].iter().map(|template| &**template);
+                let routes = cells.tables[side].routes.iter().zip(templates).zip(0u32..);
+                let taken = routes.filter(|((route, _), _)| takes(route));
+                Index::new(taken.map(|((_, template), at)| (at, template, 0)))
+            })
+        };
+        // Includes the routes of `internal` operations.
+        let described = index(|route| route.tier == Tier::Described);
+        let rest = index(|route| route.serves && is_of_rest(route));
+        let bases = cells.tables[1].routes.iter();
+        let bases: FxHashSet<&str> = bases.map(|route| &*route.mount.base_path).collect();
+        let region = |cause: Cause| {
+            let Cause { side, at, .. } = cause;
+            let route = cells.cause(cause);
+            let own = match route.serves {
+                true => Owner::Route(at),
+                false if route.tier == Tier::Undeclared => Owner::Undeclared,
+                false if route.tier == Tier::Unmatched => Owner::Nobody,
+                false => Owner::Internal,
+            };
+            let known = partners[side].get(&at);
+            let mut others: Vec<Owner> = match known {
+                Some(known) => known.iter().map(|other| Owner::Route(*other)).collect(),
+                None => Vec::new(),
+            };
+            if served[side].contains(&at) {
+                others.push(Owner::Nobody);
+            }
+            if is_of_rest(route) && known.is_none() {
+                let all = rest[1 - side]
+                    .overlapping(&shortened(&route.template))
+                    .into_iter();
+                others.extend(all.map(Owner::Route));
+                others.push(Owner::Nobody);
+            }
+            if others.is_empty() {
+                let all = cells.tables[1 - side].exchanging(route);
+                others.extend(all.into_iter().map(Owner::Route));
+                others.push(Owner::Nobody);
+            }
+            let before = described[0].overlapping(&shortened(&route.template));
+            let has_conditions = |at: &u32| !cells.before(*at).conditions.is_empty();
+            let around = described[1]
+                .overlapping(&shortened(&route.template))
+                .into_iter();
+            let around = around.map(|at| &cells.tables[1].routes[at as usize]);
+            let covering = around.filter(|other| covers(&other.template, &route.template));
+            let covering: Vec<&Route<'_>> = covering.collect();
+            let is_internal = |other: &&Route<'_>| {
+                !other.serves && other.conditions.is_empty() && other.meets(route)
+            };
+            Region {
+                cause,
+                owners: match side {
+                    0 => [vec![own], others],
+                    _ => [others, vec![own]],
+                },
+                template: loosened(&route.template),
+                was_described: !before.is_empty(),
+                was_conditional: before.iter().any(has_conditions),
+                is_mounted: bases.contains(&*route.mount.base_path),
+                is_described: !covering.is_empty(),
+                is_internal: covering.iter().any(is_internal),
+            }
+        };
+        Self {
+            all: parallel::map(causes, region),
+        }
+    }
+}
+
+impl<'c, 'r, 'a> Affected<'c, 'r, 'a> {
+    pub(super) fn new(cells: &'c Cells<'r, 'a>, regions: &'c Regions) -> Self {
+        let entries = regions.all.iter().zip(0u32..);
+        let index = Index::new(entries.map(|(region, at)| (at, &region.template, 0)));
+        let engines = [cells.engines.old.as_ref(), Some(&cells.engines.new)].map(|engine| {
+            let routes = engine
+                .into_iter()
+                .flat_map(|engine| engine.snapshot().routes());
+            routes.map(|route| (route.id.as_str(), route)).collect()
+        });
+        let engines: [FxHashMap<&str, RouteRef<'_>>; 2] = engines;
+        let engines = [0, 1].map(|side| {
+            let routes = cells.tables[side].routes.iter();
+            let of_engine = routes.map(|route| engines[side].get(&*route.id()).copied());
+            of_engine.collect()
+        });
+        Self {
+            cells,
+            regions,
+            index,
+            engines,
+        }
+    }
+
+    /// Changed routes that may open paths of a pair, which the old side refuses.
+    pub(super) fn opened(&self, one: Kept) -> Vec<Cause> {
+        let routes = [self.cells.before(one.before), self.cells.after(one.after)];
+        let mut alike = self.index.overlapping(&loosened(&routes[0].template));
+        if routes[0].template != routes[1].template {
+            let of_after = self.index.overlapping(&loosened(&routes[1].template));
+            alike.retain(|at| of_after.binary_search(at).is_ok());
+        }
+        let keeps = [(0, one.before), (1, one.after)].map(|(side, at)| self.keeps_others(side, at));
+        let all = &self.regions.all;
+        let mut found: BTreeSet<usize> = alike.into_iter().map(|at| at as usize).collect();
+        found.retain(|at| {
+            is_other_spelling(routes[1], self.cells.cause(all[*at].cause))
+                && self.opens(one, &all[*at], Reading::Spelling)
+        });
+        // Another setting has its own line, which covers all paths.
+        let readings = routes.map(|route| route.treatment().path_readings);
+        if keeps.contains(&true) && readings[0] == readings[1] {
+            let opened = (0..all.len()).filter(|at| {
+                self.reaches(one, &all[*at]) && self.opens(one, &all[*at], Reading::Any)
+            });
+            found.extend(opened);
+        }
+        let found = found.into_iter().map(|at| all[at].cause);
+        let is_own = |cause: &Cause| [one.before, one.after][cause.side] == cause.at;
+        found.filter(|cause| !is_own(cause)).collect()
+    }
+
+    /// True if servers may read paths of a pair as paths of a region because of escapes.
+    fn reaches(&self, one: Kept, region: &Region) -> bool {
+        let own = self.cells.after(one.after);
+        let is_fixed =
+            |segment: &Segment| matches!(segment, Segment::Literal(_) | Segment::Folded(_));
+        let has_choice = own.template.is_prefix()
+            || own.is_ambiguous()
+            || !own.template.segments().iter().all(is_fixed);
+        has_choice && (!own.mount.strip_base_path || self.is_below(own, region))
+    }
+
+    /// True if paths of a region may be below the base path of a route.
+    fn is_below(&self, own: &Route<'_>, region: &Region) -> bool {
+        let base = own.mount.base_path.split('/').skip(1);
+        let mut segments = region.template.segments().iter();
+        base.map(folding::folded).all(|text| match segments.next() {
+            Some(Segment::Literal(own) | Segment::Folded(own)) => *own == text,
+            Some(Segment::Parameter(_) | Segment::Pattern(_)) => true,
+            None => region.template.is_prefix(),
+        })
+    }
+
+    /// True if a path of a pair may open that a server may read as a path of the region.
+    fn opens(&self, one: Kept, region: &Region, reading: Reading) -> bool {
+        let cause = self.cells.cause(region.cause);
+        let own = self.cells.after(one.after);
+        let is_undescribed = cause.tier == Tier::Unmatched;
+        if reading == Reading::Spelling && is_undescribed && !has_other_base(cause, own) {
+            // Undescribed paths are read in another letter case only below another base path.
+            return false;
+        }
+        let has_owner = || own.conditions.is_empty() && covers(&own.template, &cause.template);
+        if is_of_rest(cause) && !is_of_rest(own) && has_owner() {
+            // The route itself, or one that precedes it, has the requests of the region.
+            return false;
+        }
+        let [befores, afters] = &region.owners;
+        // The pair gains the requests of the region, which has its own line.
+        let gains = |owner: &Owner| matches!(owner, Owner::Route(at) if *at == one.after);
+        if afters.iter().any(gains) {
+            return false;
+        }
+        (is_of_rest(own) || cause.meets(own))
+            && befores
+                .iter()
+                .any(|owner| self.refuses(one, *owner, region, reading))
+            && afters
+                .iter()
+                .any(|owner| self.admits(one, *owner, region, reading))
+    }
+
+    /// True if the old side may refuse paths of a pair because these requests have this owner.
+    fn refuses(&self, one: Kept, owner: Owner, region: &Region, reading: Reading) -> bool {
+        let own = self.cells.before(one.before);
+        let keeps = self.keeps_others(0, one.before);
+        let is_rest = is_of_rest(own) && !keeps;
+        match owner {
+            Owner::Internal => true,
+            Owner::Route(at) if !is_of_rest(own) && !self.cells.before(at).meets(own) => false,
+            Owner::Route(at) => {
+                let may_fail = !self.cells.before(at).conditions.is_empty();
+                may_fail && (is_rest || keeps) || self.is_refused(0, [one.before, at], reading)
+            }
+            Owner::Undeclared => is_rest,
+            Owner::Nobody => {
+                let cause = self.cells.cause(region.cause);
+                let is_other = is_of_rest(cause) && has_other_base(cause, own);
+                is_rest && (region.was_described || is_other) || keeps && region.was_conditional
+            }
+        }
+    }
+
+    /// True if the new side may serve paths of a pair although these requests have this owner.
+    fn admits(&self, one: Kept, owner: Owner, region: &Region, reading: Reading) -> bool {
+        let own = self.cells.after(one.after);
+        match owner {
+            Owner::Internal => false,
+            Owner::Route(at) if !is_of_rest(own) && !self.cells.after(at).meets(own) => false,
+            Owner::Route(at) => !self.is_refused(1, [one.after, at], reading),
+            Owner::Undeclared | Owner::Nobody => {
+                let cause = self.cells.cause(region.cause);
+                let is_other = region.is_mounted && has_other_base(cause, own);
+                match self.keeps_others(1, one.after) {
+                    true => !region.is_internal && self.is_below(own, region),
+                    // 405 and 404 of a described path, or 404 of another mount.
+                    false if is_of_rest(own) => {
+                        !matches!(owner, Owner::Undeclared) && !region.is_described && !is_other
+                    }
+                    false => !region.is_internal,
+                }
+            }
+        }
+    }
+
+    /// True if the engine of a side refuses paths of the first route that servers may read as paths
+    /// of the second one.
+    fn is_refused(&self, side: usize, routes: [u32; 2], reading: Reading) -> bool {
+        let [own, other] = routes.map(|at| self.engines[side][at as usize].as_ref());
+        let (Some(own), Some(other)) = (own, other) else {
+            return true;
+        };
+        match reading {
+            Reading::Spelling => readings::has_other_access(own, other),
+            Reading::Any => !readings::is_equivalent(own, other),
+        }
+    }
+
+    /// True if a side serves paths of a route that servers may read as other paths.
+    fn keeps_others(&self, side: usize, at: u32) -> bool {
+        let route = self.engines[side][at as usize].as_ref();
+        route.is_some_and(readings::keeps_others)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn template(text: &str) -> Template {
+        match text.strip_suffix('*') {
+            Some(prefix) => Template::parse(prefix).expect("a template").into_prefix(),
+            None => Template::parse(text).expect("a template"),
+        }
+    }
+
+    #[test]
+    fn loosened_templates_have_no_case_and_no_final_slash() {
+        for (text, expected) in [
+            ("/Users/{x}/", "/users/{x}"),
+            ("/%C3%89/a", "/é/a"),
+            ("/", "/"),
+            ("/A*", "/a/**"),
+        ] {
+            assert_eq!(loosened(&template(text)).to_string(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn covering_templates_match_all_paths() {
+        for (outer, inner, expected) in [
+            ("/{x}", "/a", true),
+            ("/{x}", "/", false),
+            ("/a*", "/a/{x}/b", true),
+            ("/a*", "/{x}/b", false),
+            ("/a", "/a*", false),
+            ("/{x}", "/{y}", true),
+            ("/a/{x}", "/a", false),
+        ] {
+            let found = covers(&template(outer), &template(inner));
+            assert_eq!(found, expected, "{outer} {inner}");
+        }
+    }
+}

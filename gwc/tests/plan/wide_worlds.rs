@@ -1,0 +1,239 @@
+//! Refused paths that open, against enumeration: in random pairs of projects with two APIs, both
+//! engines decide thousands of requests. If an operation serves a request that the gateway refused
+//! as `path_ambiguous` before, the plan must have a line about that operation.
+
+use engine::{PATH_AMBIGUOUS, Verdict};
+use plan::ask::{Oracle, Question};
+use plan::witness::AT_S;
+use plan::{Change, Class, Side};
+
+use crate::dice::Dice;
+use crate::{GATEWAY, Purpose, compiled, edit};
+
+const PATHS: [&str; 14] = [
+    "/a/{x}",
+    "/a/b",
+    "/A/b",
+    "/{x}/B",
+    "/a/b/",
+    "/É/{x}",
+    "/é/b",
+    "/{x}",
+    "/a%2F{x}",
+    "/a",
+    "/A-{x}",
+    "/b",
+    "/pkg/{x}/{y}",
+    "/pkg/a/b",
+];
+const SETTINGS: [&str; 9] = [
+    "",
+    "",
+    "",
+    "case_insensitive: true",
+    "path_readings: keep",
+    "path_readings: keep",
+    "match: prefix",
+    "trailing_slash: ignore",
+    "match: {headers: {X-V: {exact: \"1\"}}}",
+];
+const ACCESS: [&str; 3] = [
+    "security: [{}], x-gateway: {public: true}",
+    "tags: []",
+    "x-gateway: {internal: true}",
+];
+const METHODS: [&str; 4] = ["get", "get", "head", "delete"];
+const ROOTS: [&str; 5] = [
+    "",
+    "unmatched: u",
+    "unmatched: u, public: true",
+    "undeclared_methods: pass",
+    "undeclared_methods: pass, public: true",
+];
+const MOUNTS: [&str; 4] = [
+    "{base_path: /a}",
+    "{base_path: /B, strip_base_path: true}",
+    "{base_path: /v, strip_base_path: true}",
+    "{base_path: /v}",
+];
+const SEGMENTS: [&str; 19] = [
+    "a",
+    "A",
+    "b",
+    "B",
+    "x",
+    "v",
+    "",
+    "pkg",
+    "%C3%89",
+    "%C3%A9",
+    "a-x",
+    "b;v",
+    "a%2Fb",
+    "a%2FA",
+    "..%2Fa",
+    "..%2Fa%2Fb",
+    "..%2F..%2Fa",
+    "x%2F..%2Fb",
+    "..%2Fb",
+];
+
+/// Operation: path, method, settings and access.
+type Item = (&'static str, &'static str, &'static str, &'static str);
+
+#[derive(Clone, Debug)]
+struct Document {
+    items: Vec<Item>,
+    root: &'static str,
+}
+
+#[derive(Clone, Debug)]
+struct World {
+    documents: [Document; 2],
+    mount: &'static str,
+}
+
+fn item(dice: &mut Dice) -> Item {
+    (
+        dice.pick(&PATHS),
+        dice.pick(&METHODS),
+        dice.pick(&SETTINGS),
+        dice.pick(&ACCESS),
+    )
+}
+
+impl Document {
+    fn new(dice: &mut Dice, count: usize) -> Self {
+        let mut document = Self {
+            items: Vec::new(),
+            root: dice.pick(&ROOTS),
+        };
+        (0..count).for_each(|_| document.add(dice));
+        document
+    }
+
+    fn add(&mut self, dice: &mut Dice) {
+        let one = item(dice);
+        if self
+            .items
+            .iter()
+            .all(|other| (other.0, other.1) != (one.0, one.1))
+        {
+            self.items.push(one);
+        }
+    }
+
+    fn text(&self) -> String {
+        let security = match self.root.contains("public") {
+            true => "[{}]",
+            false => "[{key: []}]",
+        };
+        let mut text = format!(
+            "openapi: 3.1.0\ninfo: {{title: t, version: \"1\"}}\nx-gateway: {{{}}}\nsecurity: {security}\npaths:\n",
+            self.root
+        );
+        for path in PATHS {
+            let items: Vec<&Item> = self.items.iter().filter(|item| item.0 == path).collect();
+            if items.is_empty() {
+                continue;
+            }
+            let name = |name: &str| {
+                let parameter =
+                    format!("{{name: {name}, in: path, required: true, schema: {{type: string}}}}");
+                path.contains(&format!("{{{name}}}")).then_some(parameter)
+            };
+            let parameters: Vec<String> = ["x", "y"].into_iter().filter_map(name).collect();
+            // A condition is a setting of an operation, all others are settings of a path.
+            let is_condition = |settings: &str| settings.contains("headers");
+            let mut own = items.iter().map(|item| item.2);
+            let own = own.find(|settings| !is_condition(settings)).unwrap_or("");
+            text += &format!(
+                "  \"{path}\":\n    x-gateway: {{{own}}}\n    parameters: [{}]\n",
+                parameters.join(", ")
+            );
+            for (path, method, settings, access) in items {
+                let number = PATHS.iter().position(|one| one == path).unwrap_or(0);
+                let access = access.replace("tags: []", "security: [{key: []}]");
+                let own = match (is_condition(settings), access.contains("x-gateway")) {
+                    (false, _) => access,
+                    (_, true) => {
+                        access.replace("x-gateway: {", &format!("x-gateway: {{{settings}, "))
+                    }
+                    _ => format!("{access}, x-gateway: {{{settings}}}"),
+                };
+                text += &format!(
+                    "    {method}: {{operationId: {method}{number}, {own}, responses: {{\"200\": {{description: fine}}}}}}\n"
+                );
+            }
+        }
+        if self.items.is_empty() {
+            text = text.replace("paths:\n", "paths: {}\n");
+        }
+        text + "components:\n  securitySchemes:\n    key: {type: apiKey, in: header, name: X-Key, x-gateway: {auth: keys}}\n"
+    }
+}
+
+impl World {
+    fn new(dice: &mut Dice) -> Self {
+        let counts = [2 + dice.below(3), dice.below(3)];
+        Self {
+            documents: counts.map(|count| Document::new(dice, count)),
+            mount: dice.pick(&MOUNTS),
+        }
+    }
+
+    fn edited(&self, dice: &mut Dice) -> Self {
+        let mut world = self.clone();
+        for _ in 0..=dice.below(2) {
+            let document = &mut world.documents[dice.below(2)];
+            let at = dice.below(document.items.len().max(1));
+            match (dice.below(6), document.items.get_mut(at)) {
+                (0 | 1, Some(_)) => drop(document.items.remove(at)),
+                (2, _) => document.add(dice),
+                (3, Some(item)) => item.3 = dice.pick(&ACCESS),
+                (4, Some(item)) => item.2 = dice.pick(&SETTINGS),
+                _ => document.root = dice.pick(&ROOTS),
+            }
+        }
+        world
+    }
+
+    fn side(&self) -> Option<Side> {
+        let apis = format!(
+            "apis: {{a: {{path: api.yaml}}, b: {{path: b.yaml, mount: {}}}}}",
+            self.mount
+        );
+        let gateway = edit(GATEWAY, "apis: {a: {path: api.yaml}}", &apis);
+        let gateway = edit(&gateway, ", policies: [slow, edge]", "");
+        let [a, b] = self.documents.each_ref().map(Document::text);
+        let files = [
+            ("gateway.yaml", &*gateway),
+            ("api.yaml", &*a),
+            ("b.yaml", &*b),
+        ];
+        compiled(&files, Purpose::Run)
+            .map_err(|e| {
+                Some(compared)
+}
+
+#[test]
+fn opened_paths_have_lines_of_their_operations() {
+    let count: u64 = match std::env::var_os("GWC_TEST_FULL") {
+        Some(_) => 3_000,
+        None => 500,
+    };
+    let results: Vec<Compared> = (0..count).filter_map(compare).collect();
+    let sum = |of: fn(&Compared) -> usize| results.iter().map(of).sum::<usize>();
+    let (opened, missed) = (sum(|one| one.opened), sum(|one| one.missed.len()));
+    let (lines, unshown) = (sum(|one| one.lines), sum(|one| one.unshown));
+    println!(
+        "{} pairs compared, {opened} paths open, {missed} without a line; {lines} lines without an example, {unshown} of them without such a path",
+        results.len()
+    );
+    assert!(results.len() as u64 * 3 > count, "{}", results.len());
+    assert!(opened as u64 > count, "{opened}");
+    // The gateway also refuses paths with too many readings. That limit depends on the number of
+    // literals with the same letters.
+    let missed: Vec<&String> = results.iter().flat_map(|one| &one.missed).collect();
+    assert!(missed.len() * 2_000 < opened, "{missed:?}");
+}
