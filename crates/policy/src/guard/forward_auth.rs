@@ -291,6 +291,12 @@ impl Run for Filter {
         true
     }
 
+    /// The service decides by the path. It may admit a path that differs only in letter case from
+    /// the path of another operation, which it refuses.
+    fn depends_on_route(&self) -> bool {
+        true
+    }
+
     fn read_fields(&self) -> Vec<HeaderName> {
         self.request_headers.to_vec()
     }
