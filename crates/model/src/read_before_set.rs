@@ -103,8 +103,8 @@ fn of_operation(
     found
 }
 
-/// Names of the request fields that an expression reads.
-fn read(checked: &Checked) -> BTreeSet<String> {
+/// Names of the request fields that an expression reads, in lower case.
+pub(super) fn read(checked: &Checked) -> BTreeSet<String> {
     let settings = checked.settings();
     let expression = settings.text(&["expression"]).map(Expression::compile);
     let Some(Ok(expression)) = expression else {

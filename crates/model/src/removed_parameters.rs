@@ -2,16 +2,17 @@
 //! clients' requests and writes it itself. Only the gateway writes `X-Consumer-…`, and the fields
 //! of `forward_as`, `claims_to_headers` and `response_headers` of `forward_auth`, for every
 //! operation with the same upstream. Clients cannot send lookalikes (`X_Key`) of a credential field
-//! either.
+//! either, nor of a field that an expression or the service of `forward_auth` reads.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bundle::ir::Link;
+use bundle::ir::{self, Link};
 use diag::{Diagnostic, Sink, Span};
 use openapi::spec::In;
+use policy::Checked;
 use policy::auth::Place;
 
-use super::{Api, Operation, Settings};
+use super::{Api, Defined, Operation, Settings, read_before_set};
 use vocab::lints::REMOVED_PARAMETER;
 
 /// Reports each header parameter without effect once.
@@ -25,11 +26,19 @@ pub(super) fn check(settings: &Settings, apis: &[Api], sink: &mut Sink) {
         }
     }
     let mut reported: BTreeSet<Span> = BTreeSet::new();
+    let shared = fields_read(&settings.policies);
     for api in apis {
+        let own = fields_read(&api.policies);
         for operation in &api.operations {
             let fields = &written[operation.upstream.value.as_str()];
+            let read = operation.chain.iter().filter_map(|link| match &link.value {
+                Link::Authenticate => None,
+                Link::Shared(name) => shared.get(name.as_str()),
+                Link::Own(name) => own.get(name.as_str()),
+            });
+            let read: Vec<&str> = read.flatten().map(String::as_str).collect();
             for (name, span) in headers(api, operation) {
-                let reason = reason(api, fields, name);
+                let reason = reason(api, (fields, &read), name);
                 if let Some(reason) = reason.filter(|_| reported.insert(span)) {
                     report((name, span), &reason, sink);
                 }
@@ -76,17 +85,40 @@ fn identities(settings: &Settings, api: &Api, operation: &Operation) -> BTreeSet
     fields
 }
 
-/// Reason why clients cannot send a field. `None` if clients can send it.
-fn reason(api: &Api, identities: &BTreeSet<String>, name: &str) -> Option<String> {
+/// Fields that each expression and each service of `forward_auth` reads, in lower case, by the name
+/// of the policy.
+fn fields_read(policies: &[Defined<ir::Policy>]) -> BTreeMap<&str, BTreeSet<String>> {
+    let fields = |checked: &Checked| match checked {
+        Checked::ForwardAuth(question) => {
+            let sent = question.sent().into_iter();
+            sent.map(str::to_owned).collect()
+        }
+        _ => read_before_set::read(checked),
+    };
+    let policies = policies.iter().map(|policy| &policy.value);
+    policies
+        .map(|policy| (policy.name.as_str(), fields(&policy.checked)))
+        .collect()
+}
+
+/// Reason why clients cannot send a field: it is one of `identities`, or a lookalike of one, of a
+/// field that the chain reads (`read`) or of a credential field. `None` if clients can send it.
+fn reason(
+    api: &Api,
+    (identities, read): (&BTreeSet<String>, &[&str]),
+    name: &str,
+) -> Option<String> {
     let plain = |name: &str| name.to_ascii_lowercase().replace(['_', '.'], "-");
     let name = name.to_ascii_lowercase();
     if identities.contains(&name) || plain(&name).starts_with("x-consumer-") {
         return Some("the gateway sets this field to name the caller for the upstream".to_owned());
     }
     let is_spelling = |other: &str| name != other && plain(&name) == plain(other);
-    let other = identities.iter().find(|field| is_spelling(field));
+    let read = read.iter().filter(|_| !read.contains(&name.as_str()));
+    let mut fields = identities.iter().map(String::as_str).chain(read.copied());
+    let other = fields.find(|field| is_spelling(field));
     let credential = api.schemes.iter().find_map(|scheme| match &scheme.place {
-        Place::Header(field) => Some(field).filter(|field| is_spelling(field)),
+        Place::Header(field) => Some(field.as_str()).filter(|field| is_spelling(field)),
         _ => None,
     });
     let other = other.or(credential)?.escape_debug();

@@ -1,7 +1,7 @@
 //! Conditions on fields and query parameters of a request: `match` of an operation, and `when` of
 //! an entry of a split.
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderValue};
 use minicbor::{Decode, Encode};
 
 use crate::auth::{self, decode_query};
@@ -43,16 +43,17 @@ pub fn hold(conditions: &[Condition], headers: &HeaderMap, query: Option<&str>) 
 }
 
 /// True if at least one server may consider all conditions to hold. For each condition, servers may
-/// differ in three ways: they read another spelling of the parameter's name as that parameter, they
-/// decode escapes such as `%u0061`, or they also separate parameters at `;`.
+/// differ in four ways: they read another spelling of the parameter's name as that parameter, they
+/// decode escapes such as `%u0061`, they also separate parameters at `;`, or they join the lines of
+/// a field.
 ///
 /// If the result is true and that of [`hold`] is false, [`is_ambiguous`] is true. The gateway then
 /// refuses the request, which would otherwise reach an operation without these conditions.
 #[must_use]
 pub fn may_hold(conditions: &[Condition], headers: &HeaderMap, query: Option<&str>) -> bool {
-    conditions
-        .iter()
-        .all(|condition| holds(condition, headers, query) || holds_elsewhere(condition, query))
+    conditions.iter().all(|condition| {
+        holds(condition, headers, query) || holds_elsewhere(condition, headers, query)
+    })
 }
 
 /// True if one condition holds.
@@ -62,26 +63,43 @@ pub fn holds(condition: &Condition, headers: &HeaderMap, query: Option<&str>) ->
 }
 
 /// True if servers may evaluate a condition differently. Either a field or parameter is repeated
-/// and only some of its values satisfy the condition: servers use the first value, the last or all.
-/// Or a parameter has another spelling of the condition's name.
+/// and at least one of its values satisfies the condition: servers use the first value, the last,
+/// or all values as a list. Or a parameter has another spelling of the condition's name.
 #[must_use]
 pub fn is_ambiguous(conditions: &[Condition], headers: &HeaderMap, query: Option<&str>) -> bool {
     conditions.iter().any(|condition| {
-        let mut outcomes = outcomes(condition, headers, query);
-        let differ = outcomes
-            .next()
-            .is_some_and(|first| outcomes.any(|other| other != first));
-        differ
+        is_repeated(condition, headers, query)
             || has_lookalike(condition, query)
-            || !holds(condition, headers, query) && holds_elsewhere(condition, query)
+            || !holds(condition, headers, query) && holds_elsewhere(condition, headers, query)
     })
 }
 
+/// True if the field or parameter of a condition has several values and at least one of them
+/// satisfies the test of the value. A server that uses all values compares the list: `1, 1` is not
+/// `1`.
+fn is_repeated(condition: &Condition, headers: &HeaderMap, query: Option<&str>) -> bool {
+    let (Condition::Header(_, test) | Condition::Query(_, test)) = condition;
+    match test {
+        Test::Exact(_) | Test::Prefix(_) => {
+            let (mut values, mut passed) = (0, false);
+            for passes in outcomes(condition, headers, query) {
+                values += 1;
+                passed |= passes;
+            }
+            values > 1 && passed
+        }
+        Test::Present => false,
+    }
+}
+
 /// True if the condition holds for servers that also read another spelling of a parameter's name as
-/// the parameter, that decode escapes such as `%u0061`, or that separate parameters at `;`.
-fn holds_elsewhere(condition: &Condition, query: Option<&str>) -> bool {
-    let (Condition::Query(wanted, test), Some(query)) = (condition, query) else {
-        return false;
+/// the parameter, that decode escapes such as `%u0061`, that separate parameters at `;`, or that
+/// join the lines of a field.
+fn holds_elsewhere(condition: &Condition, headers: &HeaderMap, query: Option<&str>) -> bool {
+    let (wanted, test, query) = match (condition, query) {
+        (Condition::Header(name, test), _) => return holds_joined((name, test), headers),
+        (Condition::Query(_, _), None) => return false,
+        (Condition::Query(wanted, test), Some(query)) => (wanted, test, query),
     };
     query.split('&').any(|pair| {
         let is_list = pair.contains(';');
@@ -99,6 +117,14 @@ fn holds_elsewhere(condition: &Condition, query: Option<&str>) -> bool {
             auth::is_written_as(name, wanted) && passes_elsewhere()
         })
     })
+}
+
+/// True if a field has several lines that satisfy the test as one list (RFC 9110 §5.3).
+fn holds_joined((name, test): (&str, &Test), headers: &HeaderMap) -> bool {
+    let lines = headers.get_all(name).iter();
+    let lines: Vec<&[u8]> = lines.map(HeaderValue::as_bytes).collect();
+    let separators: [&[u8]; 2] = [b", ", b","];
+    lines.len() > 1 && separators.iter().any(|by| passes(test, &lines.join(*by)))
 }
 
 /// True if some servers treat another parameter of the query as the condition's parameter. See
@@ -302,6 +328,45 @@ pub mod author {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A line is one value, also if it is a list. Two lines are a list (RFC 9110 §5.3), which
+    /// servers read as its first item, its last item or the whole list.
+    #[test]
+    fn repeated_values_are_compared_as_servers_do() {
+        let exact = |text: &str| Test::Exact(text.into());
+        let prefix = |text: &str| Test::Prefix(text.into());
+        let none: &[&str] = &[];
+        // Test, lines, and the results of `hold`, `may_hold` and `is_ambiguous`.
+        for (test, lines, expected) in [
+            (exact("1"), none, [false, false, false]),
+            (exact("1"), &["1"], [true, true, false]),
+            (exact("1"), &["1, 0"], [false, false, false]),
+            (exact("1"), &["1, 1"], [false, false, false]),
+            (exact("1"), &["1", "0"], [true, true, true]),
+            (exact("1"), &["0", "1"], [true, true, true]),
+            (exact("1"), &["1", "1"], [true, true, true]),
+            (exact("1"), &["0", "2"], [false, false, false]),
+            (exact("1, 0"), &["1, 0"], [true, true, false]),
+            (exact("1, 0"), &["1", "0"], [false, true, true]),
+            (exact("1,0"), &["1", "0"], [false, true, true]),
+            (prefix("1"), &["1, 0"], [true, true, false]),
+            (prefix("1"), &["10", "11"], [true, true, true]),
+            (prefix("1, "), &["1", "0"], [false, true, true]),
+            (Test::Present, &["1", "0"], [true, true, false]),
+        ] {
+            let conditions = [Condition::Header("x-adm".into(), test)];
+            let mut headers = HeaderMap::new();
+            for line in lines {
+                headers.append("x-adm", HeaderValue::from_static(line));
+            }
+            let found = [
+                hold(&conditions, &headers, None),
+                may_hold(&conditions, &headers, None),
+                is_ambiguous(&conditions, &headers, None),
+            ];
+            assert_eq!(found, expected, "{conditions:?} {lines:?}");
+        }
+    }
 
     #[test]
     fn another_spelling_is_no_other_parameter() {

@@ -2,8 +2,10 @@
 
 use std::fmt;
 
+use bytes::Bytes;
+use http::header::COOKIE;
 use http::uri::PathAndQuery;
-use http::{HeaderMap, Method, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
 /// Request head after the checks of the edge: one host, no hop-by-hop fields, a normalised path.
 /// The same values are matched, authorised, logged and forwarded.
@@ -33,6 +35,24 @@ impl RequestHead {
     #[must_use]
     pub fn query(&self) -> Option<&str> {
         self.target.query()
+    }
+}
+
+/// Joins the lines of a field to one line, with `, ` (RFC 9110 §5.3), and those of `Cookie` with
+/// `; ` (RFC 9113 §8.2.3). Servers differ in the line that they use if a field has several.
+pub fn join_lines(headers: &mut HeaderMap, name: &HeaderName) {
+    let mut lines = headers.get_all(name).iter();
+    let (Some(first), Some(second)) = (lines.next(), lines.next()) else {
+        return;
+    };
+    let separator: &[u8] = if *name == COOKIE { b"; " } else { b", " };
+    let mut joined = first.as_bytes().to_vec();
+    for line in std::iter::once(second).chain(lines) {
+        joined.extend_from_slice(separator);
+        joined.extend_from_slice(line.as_bytes());
+    }
+    if let Ok(joined) = HeaderValue::from_maybe_shared(Bytes::from(joined)) {
+        headers.insert(name, joined);
     }
 }
 
@@ -78,9 +98,6 @@ impl fmt::Debug for ResponseHead {
 mod tests {
     use std::borrow::Cow;
     use std::fmt::Debug;
-
-    use bytes::Bytes;
-    use http::{HeaderName, HeaderValue};
 
     use super::*;
     use crate::ask::Answered;

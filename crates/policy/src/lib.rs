@@ -80,7 +80,7 @@ pub use cx::{
     AdmittingCredentials, Charge, ConcurrencyPermits, Cx, LeaseNotice, Limits, LoggedRefusal, Page,
     Principal, QuotaWarning, RateNotice, Revoked, RouteId,
 };
-pub use head::{FieldNames, RequestHead, ResponseHead};
+pub use head::{FieldNames, RequestHead, ResponseHead, join_lines};
 pub use key::Key;
 pub use leases::{KeySlot, Lease, Leases, PermitQueue, PermitWait, Taken};
 pub use no_value::NoValue;

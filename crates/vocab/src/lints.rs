@@ -317,7 +317,8 @@ each scheme, or claims such as `iss` beside it."
     "a header parameter that the gateway removes from requests"
     "Clients cannot send fields by which the gateway tells an upstream who calls: `X-Consumer-…`, and the fields of \
 `forward_as`, `claims_to_headers` and `response_headers` of `forward_auth`, on every operation with the same upstream. They also cannot \
-send other spellings (`X_Key`) of these and of credential fields, which some servers read alike. A description with such a parameter \
+send other spellings (`X_Key`) of these, of credential fields, and of fields that an `expression` or the service of `forward_auth` reads, \
+which some servers read alike. A description with such a parameter \
 promises something that the upstream never receives."
     bad announced!("x_caller");
     good announced!("X-Trace");

@@ -21,6 +21,7 @@ policies:
   fixed: {kind: headers, request: {set: {X-Role: guest}}}
   added: {kind: headers, request: {set: {X-Other: guest}}}
   staff: {kind: authorize, expression: \"request.headers['x-role'] == 'staff'\"}
+  sent: {kind: forward_auth, upstream: v, request_headers: [X-Tenant]}
 defaults: {upstream: u}
 ";
 
@@ -224,8 +225,17 @@ fn parameter_that_the_gateway_removes_is_found() {
         ("X-Role", "x-gateway: {policies: [ask]},", &[]),
         ("X-Consumer-Name", "", &[]),
         ("X.Key", "", &[]),
+        ("x_role", "x-gateway: {policies: [staff]},", &[]),
+        ("X_Tenant", "x-gateway: {policies: [sent]},", &[]),
     ] {
         assert_eq!(found(name, more, schemes), removes(name));
+    }
+    for (name, more) in [
+        ("X-Role", "x-gateway: {policies: [staff]},"),
+        ("X-Tenant", "x-gateway: {policies: [sent]},"),
+        ("X_Tenant", "x-gateway: {policies: [staff]},"),
+    ] {
+        assert_eq!(found(name, more, &[]), [""; 0], "{name}");
     }
     for (name, schemes) in [
         ("X-Caller", &[][..]),

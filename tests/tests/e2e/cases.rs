@@ -116,7 +116,8 @@ fn provider(seen: &Seen) -> Answer {
     };
     match (seen.target.as_str(), seen.header("x-user")) {
         ("/check", Some("alice")) => with("x-role", "role-of-alice", Answer::ok("")),
-        ("/check", Some("mallory")) => status(403),
+        ("/check", Some("carol")) => Answer::ok(""),
+        ("/check", Some("mallory" | "alice, mallory")) => status(403),
         ("/introspect", _) => {
             let form = String::from_utf8_lossy(&seen.body).into_owned();
             let token = form.split('&').find_map(|part| part.strip_prefix("token="));

@@ -51,7 +51,9 @@ pub(super) fn authority(
     Ok((authority, host))
 }
 
-/// Host of `uri-host[:port]`, in lower case and without a final dot. `None` if it is malformed.
+/// Host of `uri-host[:port]`, in lower case and without a final dot. `None` if it is malformed. A
+/// name with an empty label (`shop.test..`) is malformed: servers that strip all final dots would
+/// read it as another host of the gateway.
 pub(super) fn host_of(authority: &str) -> Option<Box<str>> {
     let (host, port) = match authority.strip_prefix('[') {
         Some(rest) => {
@@ -95,7 +97,8 @@ pub(super) fn host_of(authority: &str) -> Option<Box<str>> {
                     | b'='
             )
     };
-    let host_fine = !name.is_empty() && (name.starts_with('[') || name.bytes().all(valid));
+    let host_fine = name.starts_with('[')
+        || name.bytes().all(valid) && name.split('.').all(|label| !label.is_empty());
     (port_fine && host_fine).then(|| {
         let mut lower: Box<str> = name.into();
         lower.make_ascii_lowercase();

@@ -1,8 +1,7 @@
-//! Checks of message framing, and of fields that HTTP/2 splits into several lines (RFC 9112 §6, RFC
-//! 9113 §8).
+//! Checks of message framing, and of padded values in HTTP/2 (RFC 9112 §6, RFC 9113 §8).
 
 use http::Version;
-use http::header::{CONTENT_LENGTH, COOKIE, HeaderMap, HeaderValue, TRANSFER_ENCODING};
+use http::header::{CONTENT_LENGTH, HeaderMap, HeaderValue, TRANSFER_ENCODING};
 use policy::Reject;
 
 use crate::edge::FRAMING_INVALID;
@@ -38,20 +37,4 @@ pub(super) fn is_padded(value: &HeaderValue) -> bool {
     let blank = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
     let bytes = value.as_bytes();
     blank(bytes.first()) || blank(bytes.last())
-}
-
-/// Joins the lines of Cookie: HTTP/2 may split the field, HTTP/1.1 has one line (RFC 9113 §8.2.3).
-pub(super) fn join_cookies(headers: &mut HeaderMap) {
-    let mut lines = headers.get_all(COOKIE).iter();
-    let (Some(first), Some(second)) = (lines.next(), lines.next()) else {
-        return;
-    };
-    let mut joined = first.as_bytes().to_vec();
-    for line in std::iter::once(second).chain(lines) {
-        joined.extend_from_slice(b"; ");
-        joined.extend_from_slice(line.as_bytes());
-    }
-    if let Ok(joined) = HeaderValue::from_maybe_shared(bytes::Bytes::from(joined)) {
-        headers.insert(COOKIE, joined);
-    }
 }

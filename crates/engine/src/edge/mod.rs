@@ -23,13 +23,13 @@ use http::{Method, Version, request};
 pub use policy::managed::PROXY_FIELDS;
 pub(crate) use policy::managed::is_lookalike;
 use policy::managed::{Allowed, folds, is_hop_lookalike, is_managed};
-use policy::{Reject, RequestHead};
+use policy::{Reject, RequestHead, join_lines};
 
 use crate::edge::authority::authority;
 pub use crate::edge::forwarded::speaks_for_gateway;
 pub(crate) use crate::edge::forwarded::{Hop, hops, is_forwarded_valid, outside_quotes};
 use crate::edge::forwarded::{client, drop_fields_of_clients, drop_unproven};
-use crate::edge::framing::{framing, is_padded, join_cookies};
+use crate::edge::framing::{framing, is_padded};
 pub use crate::edge::hop_by_hop::nominated;
 use crate::edge::hop_by_hop::takes_trailers;
 pub use crate::edge::hop_by_hop::{announce, announced, reaches_chain, trailers};
@@ -146,7 +146,8 @@ pub fn admit(
     };
     let found = sweep(&mut headers, version, allowed)?;
     if version == Version::HTTP_2 {
-        join_cookies(&mut headers);
+        // HTTP/2 may split the field, HTTP/1.1 has one line (RFC 9113 §8.2.3).
+        join_lines(&mut headers, &header::COOKIE);
     }
     if found.framed {
         framing(&mut headers, version)?;

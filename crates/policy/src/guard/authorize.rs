@@ -21,7 +21,7 @@ use crate::changes::Direction::Access;
 use crate::cx::{Cx, Principal};
 use crate::declared::{Scalar, Settings, Value};
 use crate::guard::expression::Expression;
-use crate::head::RequestHead;
+use crate::head::{RequestHead, join_lines};
 use crate::no_value::NoValue;
 use crate::phase::Phase;
 use crate::policy::Policy;
@@ -63,7 +63,8 @@ pub struct Filter {
 /// Expression of an `authorize` policy at run time.
 #[derive(Debug)]
 enum Condition {
-    Compiled(Box<Expression>),
+    /// Expression, and the request fields that it reads.
+    Compiled(Box<Expression>, Box<[HeaderName]>),
     /// Expression that this version of gwd cannot compile, although gwc did. All requests are
     /// refused.
     Unreadable,
@@ -95,7 +96,7 @@ impl Checked {
     /// True if the expression reads the path of the request.
     pub fn depends_on_path(&self) -> bool {
         let expression = self.expression.as_deref().map(Condition::of);
-        matches!(expression, Some(Condition::Compiled(one)) if one.reads_path())
+        matches!(expression, Some(Condition::Compiled(one, _)) if one.reads_path())
     }
 }
 
@@ -164,14 +165,26 @@ impl Policy for Checked {
 impl Condition {
     fn of(source: &str) -> Self {
         match Expression::compile(source) {
-            Ok(expression) => Self::Compiled(Box::new(expression)),
+            Ok(expression) => {
+                let fields = expression.fields().into_iter();
+                let fields = fields.filter_map(|name| HeaderName::try_from(name).ok());
+                let fields = fields.collect();
+                Self::Compiled(Box::new(expression), fields)
+            }
             Err(_) => Self::Unreadable,
         }
     }
 
-    fn holds(&self, head: &RequestHead, cx: &Cx<'_>) -> Result<bool, NoValue> {
+    /// Evaluates the expression. First joins the lines of the fields that it reads, because the
+    /// expression reads all lines as one value, and an upstream could read only one of them.
+    fn holds(&self, head: &mut RequestHead, cx: &Cx<'_>) -> Result<bool, NoValue> {
         match self {
-            Self::Compiled(expression) => expression.holds(head, cx),
+            Self::Compiled(expression, fields) => {
+                for name in fields {
+                    join_lines(&mut head.headers, name);
+                }
+                expression.holds(head, cx)
+            }
             Self::Unreadable => Err(NoValue::Failed),
         }
     }
@@ -223,19 +236,14 @@ impl Filter {
 impl Run for Filter {
     fn read_fields(&self) -> Vec<HeaderName> {
         match &self.expression {
-            Some(Condition::Compiled(expression)) => {
-                let fields = expression.fields().into_iter();
-                fields
-                    .filter_map(|name| HeaderName::try_from(name).ok())
-                    .collect()
-            }
+            Some(Condition::Compiled(_, fields)) => fields.to_vec(),
             Some(Condition::Unreadable) | None => Vec::new(),
         }
     }
 
     fn depends_on_path(&self) -> bool {
         match &self.expression {
-            Some(Condition::Compiled(expression)) => expression.reads_path(),
+            Some(Condition::Compiled(expression, _)) => expression.reads_path(),
             // Every request is refused if the expression cannot be compiled, so the path has no
             // influence.
             Some(Condition::Unreadable) | None => false,
@@ -244,7 +252,7 @@ impl Run for Filter {
 
     fn depends_on_route(&self) -> bool {
         match &self.expression {
-            Some(Condition::Compiled(expression)) => expression.reads_route(),
+            Some(Condition::Compiled(expression, _)) => expression.reads_route(),
             Some(Condition::Unreadable) | None => false,
         }
     }
@@ -376,6 +384,8 @@ evaluation time has no limit. docs/expressions.md lists all variables and functi
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderValue;
+
     use super::*;
     use crate::claims::Claims;
     use crate::cx::tests::{filter, head, with_cx};
@@ -520,5 +530,28 @@ mod tests {
             let found = judged(expression, groups, with_caller);
             assert_eq!(found, expected, "{expression} {groups:?} {with_caller}");
         }
+    }
+
+    /// The upstream must get the value that the expression read.
+    #[test]
+    fn lines_that_an_expression_reads_become_one() {
+        let filter = filter(&Checked {
+            expression: Some("request.headers['x-role'] != 'admin'".to_owned()),
+            ..checked(&[], &[], &[], &[])
+        });
+        let mut head = head("/");
+        for (name, value) in [
+            ("x-role", "user"),
+            ("x-role", "admin"),
+            ("x-a", "1"),
+            ("x-a", "2"),
+        ] {
+            head.headers.append(name, HeaderValue::from_static(value));
+        }
+        let step = with_cx(|cx| filter.on_request(&mut head, cx));
+        assert!(matches!(step, Step::Continue), "{step:?}");
+        let lines: Vec<&HeaderValue> = head.headers.get_all("x-role").iter().collect();
+        assert_eq!(lines, ["user, admin"]);
+        assert_eq!(head.headers.get_all("x-a").iter().count(), 2);
     }
 }

@@ -32,7 +32,8 @@ use crate::changes::Direction::{Access, Holds, More};
 use crate::cx::{Cx, LoggedRefusal};
 use crate::declared::{Scalar, Settings, Value};
 use crate::endpoint;
-use crate::head::RequestHead;
+use crate::head::{RequestHead, join_lines};
+use crate::managed::alike;
 use crate::phase::Phase;
 use crate::policy::Policy;
 use crate::reject::Reject;
@@ -251,7 +252,14 @@ impl Policy for Checked {
 impl Run for Filter {
     fn on_request<'a>(&'a self, head: &mut RequestHead, cx: &mut Cx<'a>) -> Step {
         let answered = match cx.answers.get(&self.id) {
-            None => return Step::Ask(Box::new(Effect::Http(Box::new(self.call(head))))),
+            None => {
+                // Send the same single value to the service and to the upstream. Otherwise the
+                // service could check the first of two lines, and the upstream use the last.
+                for name in &self.request_headers {
+                    join_lines(&mut head.headers, name);
+                }
+                return Step::Ask(Box::new(Effect::Http(Box::new(self.call(head)))));
+            }
             Some(Answer::Http(answered)) => Arc::clone(answered),
             // The gateway refused the request to the service because of its own limit, or the
             // service because of its limit on heads. Refuse even with `on_outage: open`, because a
@@ -281,6 +289,16 @@ impl Run for Filter {
 
     fn tells_path(&self) -> bool {
         true
+    }
+
+    /// The service decides by the path. It may admit a path that differs only in letter case from
+    /// the path of another operation, which it refuses.
+    fn depends_on_route(&self) -> bool {
+        true
+    }
+
+    fn read_fields(&self) -> Vec<HeaderName> {
+        self.request_headers.to_vec()
     }
 
     fn edited_fields(&self) -> [Vec<HeaderName>; 2] {
@@ -341,7 +359,7 @@ impl Filter {
     fn pass(&self, answer: Option<&HeaderMap>, head: &mut RequestHead) {
         let is_ours = |other: &HeaderName| {
             let mut names = self.response_headers.iter();
-            names.any(|name| reads_as(other.as_str(), name.as_str()))
+            names.any(|name| alike(other.as_str().as_bytes(), name.as_str().as_bytes()))
         };
         if self.response_headers.is_empty() {
             return;
@@ -405,16 +423,6 @@ fn refusal(answered: &Answered) -> Reply {
         body: answered.body.clone(),
         refusal: Some(&DENIED),
     }
-}
-
-/// True if both names are equal for a server that replaces `_` and `.` by `-`.
-fn reads_as(other: &str, name: &str) -> bool {
-    let fold = |byte: u8| match byte {
-        b'_' | b'.' => b'-',
-        byte => byte,
-    };
-    let folded = other.bytes().map(fold).eq(name.bytes().map(fold));
-    other.len() == name.len() && folded
 }
 
 #[cfg(feature = "author")]

@@ -8,6 +8,7 @@ use cel::common::ast::operators as op;
 use cel::common::ast::{CallExpr, Expr, IdedExpr, LiteralValue, SelectExpr, SourceInfo};
 
 use super::Fault;
+use super::reads::{self, Unnamed};
 use super::types::{GLOBALS, MEMBERS, Named, Type, VARIABLES, WALKS};
 
 /// Converts the errors of the parser to errors of the expression.
@@ -68,6 +69,9 @@ pub(super) fn check(tree: &IdedExpr, places: &SourceInfo, source: &str) -> Vec<F
         let message = format!("the expression is of type {}, not bool", found.name());
         checker.fault(tree, message, help);
     }
+    if checker.faults.is_empty() {
+        checker.fields(tree);
+    }
     checker.faults
 }
 
@@ -107,6 +111,27 @@ impl Checker<'_> {
                 "compare their values one by one",
             ),
             Expr::Unspecified => self.fault(node, "a part of the expression is missing", ""),
+        }
+    }
+
+    /// Reports request fields whose names are not in the expression. The gateway removes the
+    /// lookalikes of fields that an expression names, so it must know the names.
+    fn fields(&mut self, tree: &IdedExpr) {
+        for read in reads::unnamed(tree) {
+            match read {
+                Unnamed::Name(node) => self.fault(
+                    node,
+                    "the name of a request field must be a literal",
+                    "write it in quotes: gwd removes lookalikes, such as `x_role`, only of the \
+fields that an expression names",
+                ),
+                Unnamed::Whole(node) => self.fault(
+                    node,
+                    "the name of a request field is missing here",
+                    "write `request.headers[\"NAME\"]`: gwd removes lookalikes only of the fields \
+that an expression names",
+                ),
+            };
         }
     }
 

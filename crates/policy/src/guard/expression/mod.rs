@@ -111,8 +111,8 @@ impl Expression {
         reads::of(&self.tree)
     }
 
-    /// Names of the request fields that the expression reads, in lower case. Excludes fields whose
-    /// names are computed by the expression.
+    /// Names of the request fields that the expression reads, in lower case. These are all fields,
+    /// because computed names are refused.
     #[must_use]
     pub fn fields(&self) -> BTreeSet<String> {
         let reads = self.reads().into_iter();

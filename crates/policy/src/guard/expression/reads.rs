@@ -61,6 +61,62 @@ fn path(node: &IdedExpr) -> Option<Vec<String>> {
     }
 }
 
+/// Read of request fields whose names the expression does not contain.
+pub(super) enum Unnamed<'t> {
+    /// Computed name, as in `request.headers["x-" + auth.subject]`.
+    Name(&'t IdedExpr),
+    /// `request.headers` or `request` as a value, as in `[request.headers][0]["x-a"]`.
+    Whole(&'t IdedExpr),
+}
+
+/// Reads of request fields whose names the expression does not contain. Excludes
+/// `size(request.headers)` and `has(request.headers)`, which read no field.
+pub(super) fn unnamed(tree: &IdedExpr) -> Vec<Unnamed<'_>> {
+    let mut all = Vec::new();
+    add_unnamed(tree, &mut all);
+    all
+}
+
+fn add_unnamed<'t>(node: &'t IdedExpr, all: &mut Vec<Unnamed<'t>>) {
+    if let Some(path) = path(node) {
+        let is_presence = matches!(&node.expr, Expr::Select(select) if select.test);
+        if !is_presence && is_whole(&path) {
+            all.push(Unnamed::Whole(node));
+        }
+        return;
+    }
+    let is_headers = |node: &IdedExpr| path(node).is_some_and(|path| path == HEADERS);
+    match &node.expr {
+        Expr::Call(call) => match (&*call.func_name, call.target.as_deref(), &call.args[..]) {
+            (op::INDEX, None, [map, name]) | (op::IN, None, [name, map]) if is_headers(map) => {
+                all.push(Unnamed::Name(name));
+                add_unnamed(name, all);
+            }
+            ("size", Some(map), []) | ("size", None, [map]) if is_headers(map) => {}
+            (_, target, args) => {
+                let operands = target.into_iter().chain(args);
+                operands.for_each(|operand| add_unnamed(operand, all));
+            }
+        },
+        Expr::Select(select) => add_unnamed(&select.operand, all),
+        Expr::List(list) => list.elements.iter().for_each(|one| add_unnamed(one, all)),
+        Expr::Unspecified
+        | Expr::Comprehension(_)
+        | Expr::Ident(_)
+        | Expr::Literal(_)
+        | Expr::Map(_)
+        | Expr::Struct(_) => {}
+    }
+}
+
+/// Path of the map of request fields.
+const HEADERS: [&str; 2] = ["request", "headers"];
+
+/// True for `request` and `request.headers`.
+fn is_whole(path: &[String]) -> bool {
+    path == &HEADERS[..1] || path == HEADERS
+}
+
 fn literal(node: &IdedExpr) -> Option<&str> {
     match &node.expr {
         Expr::Literal(LiteralValue::String(text)) => Some(text.inner()),
@@ -85,8 +141,8 @@ mod tests {
                 "request.headers.x-a request.query",
             ),
             (
-                "request.headers[route.operation].lowerAscii() in [auth.subject, route.mount]",
-                "auth.subject request.headers route.mount route.operation",
+                "request.query[route.operation].lowerAscii() in [auth.subject, route.mount]",
+                "auth.subject request.query route.mount route.operation",
             ),
             ("auth.claims.org['id'] == 'o'", "auth.claims.org.id"),
             ("'a' in auth.groups", "auth.groups.a"),

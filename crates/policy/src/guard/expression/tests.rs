@@ -121,6 +121,11 @@ fn expressions_hold_as_their_operators_say() {
         ("request.query.t == '1'", Err(NoValue::Ambiguous)),
         ("request.query.v == '1'", Err(NoValue::Ambiguous)),
         ("size(request.query) == 10", Ok(true)),
+        ("request.query['li' + 'mit'] == '5'", Ok(true)),
+        (
+            "size(request.headers) > 0 && has(request.headers)",
+            Ok(true),
+        ),
         ("auth.subject == 'alice'", Ok(true)),
         ("auth.issuer == 'https://idp.example'", Ok(true)),
         ("auth.consumer == 'acme'", Ok(true)),
@@ -205,6 +210,36 @@ fn mistakes_are_reported_at_their_place() {
     let mut wrong = Vec::new();
     for (source, part, message) in [
         ("reqest.path == '/'", "reqest", "no variable `reqest`"),
+        (
+            "request.headers['x-' + 'role'] == 'a'",
+            "'x-' + 'role'",
+            "must be a literal",
+        ),
+        (
+            "(true ? 'x-role' : 'x-user') in request.headers",
+            "true ? 'x-role' : 'x-user'",
+            "must be a literal",
+        ),
+        (
+            "request.headers[request.headers['x-a']] == 'a'",
+            "request.headers['x-a']",
+            "must be a literal",
+        ),
+        (
+            "[request.headers][0]['x-role'] == 'a'",
+            "request.headers",
+            "is missing here",
+        ),
+        (
+            "[request][0].headers['x-role'] == 'a'",
+            "request",
+            "is missing here",
+        ),
+        (
+            "(true ? request.headers : request.headers)['x-role'] == 'a'",
+            "request.headers",
+            "is missing here",
+        ),
         ("request.pth == '/'", "pth", "has no field `pth`"),
         (
             "auth.claims.a == 1 && auth.grups == 1",

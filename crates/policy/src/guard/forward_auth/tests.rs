@@ -95,6 +95,37 @@ fn question_tells_request_and_leaves_it_unchanged() {
     assert!(!format!("{call:?}").contains("Bearer"));
 }
 
+/// The upstream must see the same single value as the service, because servers differ in the line
+/// of a field that they use.
+#[test]
+fn repeated_field_is_one_for_service_and_upstream() {
+    let mut head = head("/");
+    for (name, value) in [
+        ("authorization", "Bearer t"),
+        ("authorization", "Bearer u"),
+        ("cookie", "a=b"),
+        ("cookie", "c=d"),
+        ("x-other", "1"),
+        ("x-other", "2"),
+    ] {
+        head.headers.append(
+            HeaderName::from_static(name),
+            HeaderValue::from_static(value),
+        );
+    }
+    let call = call_of(&filter(&checked(false)), &mut head);
+    for (name, joined) in [
+        ("authorization", "Bearer t, Bearer u"),
+        ("cookie", "a=b; c=d"),
+    ] {
+        for fields in [&call.headers, &head.headers] {
+            let lines: Vec<&HeaderValue> = fields.get_all(name).iter().collect();
+            assert_eq!(lines, [joined], "{name}");
+        }
+    }
+    assert_eq!(head.headers.get_all("x-other").iter().count(), 2);
+}
+
 #[test]
 fn admission_replaces_the_clients_fields() {
     let mut head = head("/");
