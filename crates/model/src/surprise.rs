@@ -1,6 +1,6 @@
 //! Findings about requests that an unexpected operation receives. Causes are overlapping templates
-//! that only the schemas of parameters distinguish, methods that only a wider template has, and
-//! hosts that hide a mount (semantics.md §1).
+//! with different parameter schemas, methods that only a wider template has, and hosts that hide a
+//! mount (semantics.md §1).
 
 use std::collections::{BTreeMap, BTreeSet};
 

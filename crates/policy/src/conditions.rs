@@ -77,8 +77,8 @@ pub fn is_ambiguous(conditions: &[Condition], headers: &HeaderMap, query: Option
     })
 }
 
-/// True if the condition holds for servers that also read another spelling of a parameter's name as
-/// the parameter, that decode escapes such as `%u0061`, or that separate parameters at `;`.
+/// True if the condition can hold at other servers. Such servers read other spellings of a
+/// parameter's name, decode escapes such as `%u0061`, or separate parameters at `;`.
 fn holds_elsewhere(condition: &Condition, query: Option<&str>) -> bool {
     let (Condition::Query(wanted, test), Some(query)) = (condition, query) else {
         return false;

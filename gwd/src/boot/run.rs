@@ -56,7 +56,7 @@ struct Running {
     admin: (Interface, OwnedFd),
     /// True once the process has begun to stop.
     draining: Arc<AtomicBool>,
-    /// Notified when another process has taken over.
+    /// Notification that another process has taken over the sockets (`--take-over`).
     left: Arc<Notify>,
     /// Number of signals to stop that this process has received.
     stops: Arc<AtomicU32>,
@@ -133,8 +133,8 @@ fn start(options: &RunOptions, resolved: &Resolved) -> Result<Running, Exit> {
             let admin = start_admin().map_err(|error| no_admin(&error, resolved))?;
             (start_control()?, admin)
         }
-        // Until this process is ready, the previous one serves the admin interface, and continues
-        // to do so if this process never becomes ready.
+        // Until this process is ready, the previous process serves the admin interface. If this
+        // process never becomes ready, the previous one continues.
         Some(promise) => {
             let control = start_control()?;
             let admin = start_admin();
@@ -370,7 +370,7 @@ fn plan(resolved: &Resolved) -> Result<Plan, (Exit, String)> {
         .parse()
         .map_err(|error| (Exit::Usage, format!("--channel: {error}")))?;
     let trust = match (&resolved.trust, resolved.insecure_allow_unsigned) {
-        (_, true) => TrustSource::Nobody,
+        (_, true) => TrustSource::Disabled,
         (Some(path), false) => TrustSource::File(path.clone()),
         (None, false) => {
             return Err((

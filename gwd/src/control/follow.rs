@@ -120,9 +120,9 @@ impl Control {
             self.end_hold("the channel names the running bundle");
             return Ok(());
         }
-        let held = self.awaited_hold();
+        let awaited = self.awaited_hold();
         self.refusals
-            .await_only(&held.into_iter().chain([bundle]).collect());
+            .await_only(&awaited.into_iter().chain([bundle]).collect());
         if self.refusals.waits(&bundle, self.now_ms()) {
             return Ok(());
         }

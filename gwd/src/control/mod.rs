@@ -104,7 +104,7 @@ pub(crate) struct Plan {
 pub(crate) enum TrustSource {
     File(PathBuf),
     /// No trusted keys (`--insecure-allow-unsigned`).
-    Nobody,
+    Disabled,
 }
 
 /// Copy of a registry, with the answers of operators who wait for it.
@@ -195,7 +195,7 @@ pub(crate) enum Switch {
     Rollback,
 }
 
-/// Bundle that an operator wants to run.
+/// Bundle that an operator selects.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Target {
     Bundle(Digest),
@@ -330,7 +330,7 @@ struct LoggedTroubles {
     /// Digest of the trust file, if the last read rejected it.
     trust: Option<Digest>,
     /// Serial of the channel's head, if a hold blocks it.
-    held: Option<u64>,
+    blocked_serial: Option<u64>,
 }
 
 impl Control {

@@ -305,9 +305,9 @@ impl Node {
         }
     }
 
-    /// Compiles validators of the new version for all operations whose validators the running
-    /// version has compiled, so that the first requests after the switch do not wait for them. Ends
-    /// after `limit`; requests compile the remaining validators.
+    /// Compiles validators of the new version for all operations with compiled validators in the
+    /// running version. The first requests after the switch then do not wait for them. Ends after
+    /// `limit`; requests compile the remaining validators.
     pub fn warm_validators(&self, version: &Version, limit: Duration) {
         let Some(current) = self.shared.current() else {
             return;

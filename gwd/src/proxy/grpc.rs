@@ -144,8 +144,8 @@ pub(crate) fn status_of(fields: &HeaderMap) -> Option<u32> {
 
 /// Adds a gRPC status to trailers that have none. Returns the status code.
 pub(crate) fn complete(trailers: &mut HeaderMap) -> u32 {
-    if let Some(told) = status_of(trailers) {
-        return told;
+    if let Some(status) = status_of(trailers) {
+        return status;
     }
     end_with(
         trailers,

@@ -72,8 +72,8 @@ pub(crate) fn monotonic_us() -> u64 {
 #[must_use]
 pub(crate) fn unix_s() -> u64 {
     #[cfg(debug_assertions)]
-    if let Some(told) = told_by_test() {
-        return told;
+    if let Some(now) = told_by_test() {
+        return now;
     }
     unix_ms() / 1_000
 }

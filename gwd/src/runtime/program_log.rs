@@ -1,7 +1,7 @@
 //! Program log: lines with a severity on standard error, one per event, as JSON or as text.
 //!
-//! Each message tells an operator on call the event, its bundle, its cause, and the action to take.
-//! Every change has an audit line.
+//! Each message has the event, its bundle, its cause, and the action for the operator. Every change
+//! has an audit line.
 //!
 //! Logging never blocks for long. If the log's reader stalls, lines are dropped and counted, and
 //! the number of dropped lines is logged once there is room again.

@@ -259,14 +259,14 @@ impl<'s> Call<'_, 's> {
         } = at;
         let outcome = match sent {
             Ok(Ok(response)) => {
-                lease.held = Some(ExchangePermits::busy(busy));
+                lease.permits = Some(ExchangePermits::busy(busy));
                 Ok(Reply {
                     response,
                     lease,
                     target,
                 })
             }
-            Ok(Err(refused)) => Err(self.sending.judged(&refused.error)),
+            Ok(Err(refused)) => Err(self.sending.failure_of(&refused.error)),
             Err(failure) => Err(failure),
         };
         let now_ns = self.look();

@@ -39,8 +39,9 @@ pub(crate) struct Checks {
     against: AtomicU32,
     /// Time at which the host became healthy again, for slow start.
     pub(crate) works_since_ms: AtomicU64,
-    /// Total number of passed checks. `failed`: of failed checks.
+    /// Total number of passed checks.
     pub(crate) passed: AtomicU64,
+    /// Total number of failed checks.
     pub(crate) failed: AtomicU64,
     /// Reason why the last check failed, or `None` if it passed.
     pub(crate) why: ArcSwapOption<String>,

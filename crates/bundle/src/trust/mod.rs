@@ -116,7 +116,7 @@ pub enum When {
     Ever,
 }
 
-/// Owners and keys whose signatures on a statement count.
+/// Owners and keys with accepted signatures on a statement.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Signers {
     /// Owners of the keys.
@@ -279,7 +279,7 @@ impl Trust {
         self
     }
 
-    /// Owners and keys whose signatures on this envelope count for the role, channel and time.
+    /// Owners and keys with accepted signatures on this envelope, for the role, channel and time.
     /// Fails if there are fewer owners than the threshold. Does not decode the payload.
     ///
     /// # Errors

@@ -302,9 +302,9 @@ fn check_rule(
                 .any(|finding| finding.level == Level::Error);
         }
     };
-    let said = there(keys);
+    let present = there(keys);
     let known = || suggest::one_of(keys.iter().copied(), keys.len());
-    if said.len() < least {
+    if present.len() < least {
         let finding = Diagnostic::new(
             &MISSING_KEY,
             node.span(),
@@ -313,8 +313,8 @@ fn check_rule(
         sink.push(finding.label("no such key is present"));
         return false;
     }
-    if let [(first, _), .., (last, _)] = said[..]
-        && said.len() > most
+    if let [(first, _), .., (last, _)] = present[..]
+        && present.len() > most
     {
         sink.push(
             Diagnostic::new(

@@ -8,7 +8,7 @@ use policy::auth::{Place, oidc};
 use policy::declared::{Scalar, Settings, Value as Written};
 
 use super::operations::{Line, Of};
-use super::things::comes_or_goes;
+use super::things::report_one_sided;
 use super::{all, fields, tables};
 use crate::pairs::both;
 use crate::{Class, security};
@@ -28,7 +28,7 @@ pub(super) fn verifiers(old: &ir::Gateway, new: &ir::Gateway, lines: &mut Vec<Li
             settings
         };
         let ids = ("verifier-added", "verifier-removed");
-        if comes_or_goes(&subject, (was.map(shown), is.map(shown)), ids, lines) {
+        if report_one_sided(&subject, (was.map(shown), is.map(shown)), ids, lines) {
             continue;
         }
         let (Some(was), Some(is)) = (was, is) else {

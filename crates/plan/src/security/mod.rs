@@ -242,7 +242,7 @@ pub(super) fn policies<'a>(
 
 /// Selects the id of a change by the presence of the value on both sides: added, removed or
 /// changed.
-fn comes_or_goes(
+fn presence_id(
     (was_absent, is_absent): (bool, bool),
     [added, removed, changed]: [&'static str; 3],
 ) -> &'static str {

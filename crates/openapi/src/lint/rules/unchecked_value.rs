@@ -35,7 +35,7 @@ level twice, each level doubles the work, for gwc and for every validator of req
 
 /// Reports all values that were not validated in one finding, after the document has been walked.
 pub(crate) fn say(schemas: &Schemas<'_, '_>, sink: &mut Sink) {
-    let Some((count, first)) = schemas.unjudged() else {
+    let Some((count, first)) = schemas.unvalidated() else {
         return;
     };
     let values = match count {

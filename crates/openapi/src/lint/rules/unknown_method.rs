@@ -11,8 +11,8 @@ pub(super) static LINT: Lint = Lint {
     name: "unknown-method",
     level: Level::Error,
     summary: "a path item's key that is not a method",
-    explain: "A path item's keys are the methods in lower case (`get`, `put`, `post`, `delete`, \
-`options`, `head`, `patch`, `trace`; from 3.2 on `query`) and a few fields. An operation under \
+    explain: "A path item's keys are a few fields and the methods in lower case: `get`, `put`, \
+`post`, `delete`, `options`, `head`, `patch`, `trace`; from 3.2 on `query`. An operation under \
 another key is never routed.",
     bad: v30!("paths:\n  /a:\n    GET: {responses: {'200': {description: ok}}}\n"),
     good: v30!("paths:\n  /a:\n    get: {responses: {'200': {description: ok}}}\n"),

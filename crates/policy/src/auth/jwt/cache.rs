@@ -33,8 +33,8 @@ const ENTRY_BYTES: usize = 128;
 /// fills. With fewer, the cache is crowded.
 const CROWDED_SHARE: usize = 4;
 
-/// Number of tokens whose verification is remembered while the cache is crowded. If it were near
-/// the number of cached tokens, alternating tokens would evict each other.
+/// Maximum number of verified tokens whose hash is stored while the cache is crowded. If it were
+/// near the number of cached tokens, alternating tokens would evict each other.
 const VERIFIED_MAX: usize = 1_024;
 
 /// Time for which a token with a wrong signature is refused without a verification, in seconds.
@@ -51,7 +51,7 @@ pub struct TokenCache {
     young: RefCell<Generation>,
     old: RefCell<Generation>,
     /// Tokens with a wrong signature, with the time of the verification (Unix time, seconds), in a
-    /// young and an old generation.
+    /// newer and an older generation.
     refused: RefCell<[BTreeMap<[u8; 32], u64>; 2]>,
     hits: Cell<u64>,
     misses: Cell<u64>,
