@@ -47,7 +47,7 @@ enum Cause {
     Unwritten,
     /// `security: []`: the list has no alternatives.
     NoAlternative,
-    /// One of the alternatives is `{}`, which requires no scheme.
+    /// Alternative `{}`, which requires no scheme.
     EmptyAlternative,
 }
 

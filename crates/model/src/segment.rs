@@ -9,12 +9,12 @@ use std::sync::LazyLock;
 
 use bundle::ir::{Pattern, Segment};
 
-/// One step of a segment's automaton.
+/// Step of a segment's automaton.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
     /// Exactly this byte.
     Byte(u8),
-    /// This letter in either case, stored in lower case.
+    /// Letter in either case, stored in lower case.
     Letter(u8),
     /// Any single byte.
     Any,

@@ -14,7 +14,7 @@ use model::source_map::Place;
 
 use crate::reach::Reach;
 
-/// One change. Equal changes of several operations are merged into one.
+/// Change in a plan. Equal changes of several operations are merged into one.
 #[derive(Clone, Debug)]
 pub struct Change {
     /// Section of the plan.
@@ -180,7 +180,7 @@ pub struct WitnessCredential {
 /// Outcome of a request at a gateway.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// There is no gateway on this side, as before a first release.
+    /// No gateway on this side, as before a first release.
     Nothing,
     /// The request is forwarded to the upstream of an operation, or a policy of the operation
     /// responds.

@@ -12,7 +12,7 @@ use policy::declared::Settings;
 use crate::pairs::both;
 use crate::{Change, Plan, Section, Side};
 
-/// One side of a comparison, with the source locations of its values.
+/// Side of a comparison, with the source locations of its values.
 struct View<'a> {
     map: &'a SourceMap,
     gateway: &'a ir::Gateway,

@@ -241,7 +241,7 @@ fn from_helper(name: &str, key: &str) -> Result<Credentials, String> {
         Ok(text) => text.map_err(|error| failed(&error))?,
     };
     if !status.success() {
-        // The helper's way to say that it has no credentials.
+        // Output of a helper without credentials.
         return match text.contains("credentials not found") {
             true => Ok(Credentials::Absent),
             false => Err(failed(&status)),

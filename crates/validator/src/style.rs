@@ -21,7 +21,7 @@ pub(crate) enum Style {
     DeepObject,
 }
 
-/// One interpretation of a text: the choices that an API description leaves open.
+/// Interpretation of a text: the choices that an API description leaves open.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Interpretation {
     /// True to read a text as a string if both a string and another type are allowed.

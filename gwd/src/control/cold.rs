@@ -40,8 +40,7 @@ const CHECKED_MAX: usize = 20;
 /// Reason why gwd does not start.
 #[derive(Debug)]
 pub(crate) enum StartError {
-    /// There is no trust file, or verification failed and there is no other bundle to run. Exit
-    /// code 4.
+    /// No trust file, or verification failed and no other bundle can run. Exit code 4.
     Untrusted(String),
     /// The state folder cannot be used. Exit code 65.
     State(Refused),

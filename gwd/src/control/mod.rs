@@ -342,7 +342,7 @@ impl Control {
         admin: Option<&(String, OwnedFd)>,
     ) -> (Node, Ending) {
         let mut tick_at_ms = self.now_ms() + TICK_MS;
-        // Operators that wait for a read of the store. One read answers all operators.
+        // Commands of operators that wait for a read of the store. One read answers all of them.
         let mut notified: Vec<Answer> = Vec::new();
         loop {
             let next_ms = self.next_poll_ms().min(tick_at_ms);

@@ -231,7 +231,7 @@ impl<T> Updater<T> {
                 Err(RecvTimeoutError::Disconnected) => return,
             };
             let mut answers: Vec<A> = answer.into_iter().collect();
-            // One update answers all operators that wait.
+            // One update answers all commands that wait.
             while let Ok(order) = orders.try_recv() {
                 if let Order::Now(answer) = order {
                     answers.push(answer);

@@ -242,8 +242,8 @@ impl Download {
         CallError::Panicked
     }
 
-    /// Removes trailer fields that clients must not see, and completes the gRPC status if it is
-    /// owed.
+    /// Removes trailer fields that clients must not receive, and adds the gRPC status if it is
+    /// missing.
     fn trailers(&mut self, trailers: &mut HeaderMap) {
         self.record.stream().response.strip(trailers);
         if self.owes_status {

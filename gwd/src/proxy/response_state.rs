@@ -122,7 +122,7 @@ impl ResponseState {
     }
 
     /// True if a response whose deadline has passed may continue: it is a stream, and only the
-    /// upstream is silent. Sets the next deadline.
+    /// upstream sends nothing. Sets the next deadline.
     fn may_be_silent(&self, transfer: &Transfer) -> bool {
         let now_ms = transfer.clock.now_ms();
         let waits = self.awaits_upstream(transfer);

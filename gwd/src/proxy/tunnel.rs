@@ -85,7 +85,7 @@ struct Ending {
     expired: bool,
 }
 
-/// One direction of a tunnel.
+/// Direction of a tunnel.
 struct Direction {
     /// Bytes that were read and not yet written.
     kept: Vec<u8>,

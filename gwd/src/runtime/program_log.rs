@@ -127,7 +127,8 @@ pub(crate) struct Audit<'a> {
 
 /// Value of [`Audit::result`] for a change that was made.
 pub(crate) const OK: &str = "ok";
-/// Value of [`Audit::who`] for a change that gwd makes on its own, for example when it ends a hold.
+/// Value of [`Audit::who`] for a change that gwd makes without a command, for example when it ends
+/// a hold.
 pub(crate) const BY_ITSELF: &str = "gwd";
 
 impl Audit<'_> {

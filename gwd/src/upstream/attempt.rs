@@ -1,5 +1,5 @@
-//! One attempt to send a request: chooses a target, takes or opens a connection, sends the request,
-//! and waits for the response head. [`send`](super::send) repeats attempts.
+//! Attempt to send a request: chooses a target, takes or opens a connection, sends the request, and
+//! waits for the response head. [`send`](super::send) repeats attempts.
 
 use std::cell::Cell;
 

@@ -239,7 +239,7 @@ impl PathReadings {
     }
 }
 
-/// One step of the chain of an operation.
+/// Step of the chain of an operation.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum Link {
     /// Checks the security requirement.

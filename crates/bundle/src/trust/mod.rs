@@ -68,12 +68,12 @@ pub struct TrustedKey {
     pub state: KeyState,
 }
 
-/// One channel, or all channels (`*`).
+/// Channels for which a key is trusted: one, or all (`*`).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Scope {
     /// All channels.
     All,
-    /// One channel.
+    /// Single channel.
     Channel(ChannelName),
 }
 
@@ -110,7 +110,8 @@ pub struct Thresholds {
 pub enum When {
     /// A new statement, received at this time: keys must be active and valid at this time.
     First(Moment),
-    /// A statement that was signed at this time and accepted before: retired keys also count.
+    /// A statement that was signed at this time and accepted before. Signatures of keys that were
+    /// retired since are valid.
     Past(Moment),
     /// An accepted statement whose date is not decoded yet: keys must only not be revoked.
     Ever,
@@ -298,7 +299,8 @@ impl Trust {
         Ok(signers)
     }
 
-    /// Like [`Trust::authorized_signers`], but without the threshold: at least one signature must count.
+    /// Like [`Trust::authorized_signers`], but without the threshold: one accepted signature is
+    /// sufficient.
     ///
     /// # Errors
     /// As [`Trust::authorized_signers`], except [`Refused::BelowThreshold`].

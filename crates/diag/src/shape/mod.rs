@@ -130,7 +130,7 @@ pub struct Field {
     pub key: &'static str,
     /// Type of the key's value.
     pub shape: Shape,
-    /// One sentence for the schema and the reference pages.
+    /// Description for the schema and the reference pages.
     pub doc: &'static str,
     /// Presence of the key: required, optional or not available.
     pub need: Need,

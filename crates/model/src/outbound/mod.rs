@@ -39,7 +39,7 @@ pub struct Shared<'a> {
     pub policies: BTreeMap<&'a str, &'a Checked>,
 }
 
-/// One operation at one mount.
+/// Operation at one mount.
 #[derive(Debug)]
 pub struct Place<'a> {
     /// Name of the API.

@@ -63,7 +63,7 @@ struct Route<'a> {
     identities: &'a ir::IdentityFields,
 }
 
-/// One difference between two [`Access`]es.
+/// Difference between two [`Access`]es.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Difference {
     /// Name of the component that found the difference: `who`, `from`, …

@@ -19,7 +19,7 @@ pub(super) struct Reads(BTreeMap<String, Value>);
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Value {
-    /// One value, or a description of all possible values.
+    /// Single value, or a description of all possible values.
     One(String),
     /// Possible values, one for each alternative of the security requirement.
     OneOf(BTreeSet<String>),
