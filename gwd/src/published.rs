@@ -203,7 +203,7 @@ impl Shared {
                 why: None,
                 result: OK,
             }
-            .tell("the activation ended the override of validation", json!({}));
+            .write("the activation ended the override of validation", json!({}));
         }
         let before = self.current.swap(Some(Arc::new(current)));
         self.epoch.store(epoch, Ordering::Release);

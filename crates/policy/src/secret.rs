@@ -140,7 +140,7 @@ impl Form {
 
     /// Description of the format, for messages.
     #[must_use]
-    pub const fn asks_for(self) -> &'static str {
+    pub const fn format_description(self) -> &'static str {
         match self {
             Self::FieldValue => "one line that is not empty and can be a field's value",
             Self::Bytes => "there",

@@ -224,7 +224,7 @@ impl Running {
     /// The exit code if systemd cannot be notified.
     fn serve(self, resolved: &Resolved) -> Result<Exit, Exit> {
         let (admin_at, admin_socket) = self.admin;
-        tell_serving(&self.status.load(), &admin_at, resolved);
+        log_serving(&self.status.load(), &admin_at, resolved);
         let shared = self.shared;
         systemd::watch(self.status, self.takes_over, move || shared.lives())
             .map_err(|error| unusable("systemd cannot be notified", &error))?;
@@ -262,7 +262,7 @@ impl Running {
     }
 }
 
-fn tell_serving(status: &Status, admin_at: &Interface, resolved: &Resolved) {
+fn log_serving(status: &Status, admin_at: &Interface, resolved: &Resolved) {
     event(
         Level::Info,
         if status.ready { "serving" } else { "not ready" },
@@ -510,7 +510,7 @@ fn hang_up(options: &RunOptions) {
                 why: None,
                 result: OK,
             }
-            .tell(
+            .write(
                 "SIGHUP: the log level was reloaded and the access log reopened",
                 json!({}),
             );

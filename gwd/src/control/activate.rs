@@ -88,7 +88,7 @@ impl Control {
             why: Some(&record.reason),
             result: OK,
         }
-        .tell(
+        .write(
             "a bundle was activated",
             json!({
                 "serial": serial,
@@ -208,7 +208,7 @@ impl Control {
             why: Some(&record.reason),
             result: OK,
         }
-        .tell(
+        .write(
             "a new record names the running bundle",
             json!({"serial": serial, "channel": self.plan.channel.as_str()}),
         );
@@ -264,7 +264,7 @@ impl Control {
             why: Some(&record.reason),
             result: &refused.reason(),
         }
-        .tell("activation failed", json!({"serial": record.serial}));
+        .write("activation failed", json!({"serial": record.serial}));
         let message = match self.running {
             Some(_) => "a bundle was refused; the current version keeps serving",
             None => "a bundle was refused; this node serves nothing yet",

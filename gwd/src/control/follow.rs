@@ -107,7 +107,7 @@ impl Control {
             if news {
                 self.remember(&store, &accepted);
             }
-            self.tell_held(&accepted);
+            self.log_held(&accepted);
             return Ok(());
         }
         if self.running.is_some_and(|running| running.bundle == bundle) {

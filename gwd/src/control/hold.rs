@@ -70,7 +70,7 @@ impl Control {
         }
     }
 
-    pub(super) fn tell_held(&mut self, accepted: &Accepted) {
+    pub(super) fn log_held(&mut self, accepted: &Accepted) {
         let serial = accepted.pointer().serial;
         if self.logged.blocked_serial == Some(serial) {
             return;
@@ -98,7 +98,7 @@ impl Control {
             why: Some(why),
             result: OK,
         }
-        .tell("the hold has ended", json!({"durable": self.durable}));
+        .write("the hold has ended", json!({"durable": self.durable}));
     }
 }
 

@@ -143,13 +143,13 @@ impl Plan {
             copy: self.store.clone(),
             state: self.state.clone(),
         };
-        let tell = move |news| {
+        let report = move |news| {
             let _stopped = events.send(match news {
                 News::Changed => Event::Look,
                 News::Copied(answer) => Event::Copied(answer),
             });
         };
-        Replica::start(plan, tell).map(Some)
+        Replica::start(plan, report).map(Some)
     }
 }
 
@@ -385,7 +385,7 @@ impl Control {
                         why: None,
                         result: OK,
                     }
-                    .tell("stopping", json!({}));
+                    .write("stopping", json!({}));
                     return (self.node, Ending::Stop);
                 }
                 Ok(Event::HandOver(stream)) => {
@@ -444,7 +444,7 @@ impl Control {
             why: None,
             result,
         }
-        .tell(
+        .write(
             match offered {
                 Ok(()) => "another process has taken over; this one drains its connections",
                 Err(_) => "another process failed to take over; this one keeps serving",

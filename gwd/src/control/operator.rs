@@ -50,7 +50,7 @@ impl Control {
             Ok(switched) => switched,
             Err(trouble) => {
                 let result = &*trouble.code;
-                Audit { result, ..audit }.tell(
+                Audit { result, ..audit }.write(
                     "an operator's command was refused",
                     json!({"sticky": order.sticky, "error": trouble.message}),
                 );
@@ -58,7 +58,7 @@ impl Control {
             }
         };
         let switch_us = took_ns / 1_000;
-        audit.tell(
+        audit.write(
             "an operator switched bundles",
             json!({"sticky": order.sticky, "durable": durable, "switch_us": switch_us}),
         );
@@ -241,7 +241,7 @@ impl Control {
             why: None,
             result: OK,
         }
-        .tell(
+        .write(
             "an operator ended the hold",
             json!({"durable": self.durable}),
         );

@@ -98,7 +98,7 @@ struct Updater<T> {
     mirror: Mirror,
     state: Arc<Mutex<State>>,
     /// Sends news to the control thread.
-    tell: T,
+    report: T,
     failures: u32,
 }
 
@@ -111,13 +111,13 @@ impl RegistryPlan {
 
 impl<A: Send + 'static> Replica<A> {
     /// Starts the thread, and waits for the first update. If the node has something to start with,
-    /// the wait is short. `tell` sends events to the control thread.
+    /// the wait is short. `report` sends events to the control thread.
     ///
     /// # Errors
     /// The CA certificates cannot be read.
     pub(super) fn start(
         plan: CopyPlan,
-        tell: impl Fn(News<A>) + Send + 'static,
+        report: impl Fn(News<A>) + Send + 'static,
     ) -> Result<Self, Refused> {
         let address = plan.registry.address.clone();
         let mirror = Mirror::new(plan.registry.open()?, &plan.copy, plan.channel.clone());
@@ -137,7 +137,7 @@ impl<A: Send + 'static> Replica<A> {
             plan,
             mirror,
             state: Arc::clone(&state),
-            tell,
+            report,
             failures: 0,
         };
         let (orders, queue) = mpsc::channel();
@@ -239,10 +239,10 @@ impl<T> Updater<T> {
             }
             let changed = self.update(extent);
             if changed {
-                (self.tell)(News::Changed);
+                (self.report)(News::Changed);
             }
             for answer in answers {
-                (self.tell)(News::Copied(answer));
+                (self.report)(News::Copied(answer));
             }
         }
     }

@@ -106,7 +106,7 @@ impl Inbox {
     pub(crate) fn turn_ends(&self) {
         match !self.fresh.replace(false) && self.unread.get() == 0 {
             true => self.kept.set(0),
-            false => self.kept.tell(),
+            false => self.kept.publish(),
         }
     }
 

@@ -98,7 +98,7 @@ impl Backlog {
     pub(super) fn turn_ends(&self, gathered: usize) {
         self.gathered.set(gathered as u64);
         self.inbox.turn_ends();
-        self.downloads.tell();
+        self.downloads.publish();
     }
 
     /// Wraps a response body so that its bytes are counted.

@@ -249,7 +249,7 @@ pub(crate) fn not_upgraded(
         "http_upgrade_failed",
         Some(request_id),
     );
-    made.headers.extend(websocket::told_beside(reject));
+    made.headers.extend(websocket::additional_field(reject));
     made
 }
 

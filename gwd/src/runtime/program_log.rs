@@ -133,7 +133,7 @@ pub(crate) const BY_ITSELF: &str = "gwd";
 
 impl Audit<'_> {
     /// Writes the line. `more` is added after the common fields.
-    pub(crate) fn tell(self, message: &str, more: Value) {
+    pub(crate) fn write(self, message: &str, more: Value) {
         let Self {
             what,
             who,

@@ -252,7 +252,7 @@ impl Connections {
                 at += 1;
                 continue;
             }
-            waiter.tell(Grant::Permit);
+            waiter.grant(Grant::Permit);
             queue.remove(at);
             self.count(queue);
         }
@@ -268,7 +268,7 @@ impl Connections {
 
 impl Waiter {
     /// Stores a grant for the waiter and wakes the waiter's task.
-    pub(crate) fn tell(&self, grant: Grant) {
+    pub(crate) fn grant(&self, grant: Grant) {
         let mut state = lock(&self.state);
         state.grant = Some(grant);
         if let Some(waker) = state.waker.take() {

@@ -156,7 +156,7 @@ impl Street {
                     "no waiter has waited over 20 ms longer"
                 );
                 ours.called = true;
-                waiter.tell(Grant::Kept);
+                waiter.grant(Grant::Kept);
                 self.kept.push((waiter, pool, permit));
             }
             (Next::Elsewhere, Some(oldest_ms)) => {

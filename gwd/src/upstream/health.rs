@@ -262,7 +262,7 @@ impl Prober {
     /// # Errors
     /// If the thread cannot be started.
     pub(crate) fn start(clock: Clock, states: Arc<States>) -> std::io::Result<Self> {
-        let (wanted, told) = watch::channel(Arc::<[Check]>::default());
+        let (wanted, changes) = watch::channel(Arc::<[Check]>::default());
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
@@ -271,7 +271,7 @@ impl Prober {
             .spawn(move || {
                 let local = tokio::task::LocalSet::new();
                 local.spawn_local(state_log::log_changes(states, clock));
-                local.block_on(&runtime, follow(told, clock));
+                local.block_on(&runtime, follow(changes, clock));
             })?;
         Ok(Self { wanted })
     }

@@ -267,7 +267,7 @@ fn scalar<T>(node: NodeRef<'_>, result: Result<T, Wrong>, sink: &mut Sink) -> bo
     match result {
         Ok(_) => true,
         Err(wrong) => {
-            say_wrong(node, &wrong, sink);
+            report_wrong(node, &wrong, sink);
             false
         }
     }
@@ -597,7 +597,7 @@ fn expectation(shape: &Shape) -> String {
     }
 }
 
-fn say_wrong(node: NodeRef<'_>, wrong: &Wrong, sink: &mut Sink) {
+fn report_wrong(node: NodeRef<'_>, wrong: &Wrong, sink: &mut Sink) {
     let lint = match wrong.kind {
         WrongKind::Type => &WRONG_TYPE,
         WrongKind::UnitMissing => &UNIT_MISSING,

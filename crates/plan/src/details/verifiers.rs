@@ -127,7 +127,7 @@ fn compare(
             let default = Written::One(Scalar::Duration(oidc::TIMEOUT_MS));
             settings = settings.with(&["timeout"], default);
         }
-        settings.without(|path| is_used && security::asks_for(kind, path))
+        settings.without(|path| is_used && security::is_access_setting(kind, path))
     };
     fields::settings(&tables::VERIFIER, subject, &rest(was), &rest(is), lines);
 }

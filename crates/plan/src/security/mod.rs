@@ -33,7 +33,7 @@ use policy::declared::{Scalar, Settings};
 use serde_json::Value;
 
 pub(crate) use answers::{executed, is_sending};
-pub(super) use beside::asks_for;
+pub(super) use beside::is_access_setting;
 pub use certificate::of_token as certificate_of;
 pub(crate) use identity::is_credential;
 pub use token::{AT_S, proof_of};

@@ -216,7 +216,7 @@ impl Pool {
             Next::Elsewhere => drop(idle),
             Next::Ours(waiter) => {
                 self.kept.borrow_mut().push((Arc::clone(&waiter), idle));
-                waiter.tell(Grant::Kept);
+                waiter.grant(Grant::Kept);
             }
             Next::Idle => {
                 self.gauge.idle(1);

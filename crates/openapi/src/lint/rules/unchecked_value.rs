@@ -34,7 +34,7 @@ level twice, each level doubles the work, for gwc and for every validator of req
 };
 
 /// Reports all values that were not validated in one finding, after the document has been walked.
-pub(crate) fn say(schemas: &Schemas<'_, '_>, sink: &mut Sink) {
+pub(crate) fn report(schemas: &Schemas<'_, '_>, sink: &mut Sink) {
     let Some((count, first)) = schemas.unvalidated() else {
         return;
     };

@@ -20,7 +20,7 @@ another key is never routed.",
 
 /// Reports an unknown key of a path item. Called by the structure check, which knows the valid
 /// fields.
-pub(crate) fn say(key: &str, span: Span, version: Version, sink: &mut Sink) {
+pub(crate) fn report(key: &str, span: Span, version: Version, sink: &mut Sink) {
     let lower = key.to_ascii_lowercase();
     let shown = key.escape_debug();
     let known = |name: &&str| Method::of_key(name, version).is_some();

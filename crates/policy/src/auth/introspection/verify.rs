@@ -132,7 +132,7 @@ impl Verifier {
         let (members, answer_ends_s) = match self.read(answered, unix_s, answers) {
             Ok((true, members, ends_s)) => (members, ends_s),
             Ok((false, ..)) => return Verification::Fault(Reason::Inactive),
-            Err(judged) => return *judged,
+            Err(verification) => return *verification,
         };
         let identity = match self.check(token, &members, unix_s) {
             Ok(identity) => Arc::new(identity),
