@@ -133,8 +133,8 @@ pub fn set_cookie(data: &[u8]) {
     }
 }
 
-/// Target for `Accept`. The result must not depend on the division into lines or on letter case,
-/// and a page is sent only if the client names a text type.
+/// Target for `Accept`. The result must not depend on the division into lines or on letter case. A
+/// page is sent only if the client names a text type.
 pub fn accept(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else {
         return;

@@ -1,9 +1,9 @@
 //! State that all threads share: the running version, and how it is replaced.
 //!
 //! The control thread publishes a [`Current`] and increments the epoch. Every worker compares the
-//! epoch at the start of each exchange and acknowledges a new one, so that no request accepted
-//! after the last acknowledgement uses the previous version. Each worker holds the version in a
-//! `worker::View`. When a worker drops its view, the control thread gets the version's `Arc`, so
+//! epoch at the start of each exchange and acknowledges a new one. A request accepted after the
+//! last acknowledgement therefore never uses the previous version. Each worker holds the version in
+//! a `worker::View`. When a worker drops its view, the control thread gets the version's `Arc`, so
 //! that a worker never frees a snapshot (data-plane.md §4).
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -203,7 +203,7 @@ impl Shared {
                 why: None,
                 result: OK,
             }
-            .tell("the activation ended the override of validation", json!({}));
+            .write("the activation ended the override of validation", json!({}));
         }
         let before = self.current.swap(Some(Arc::new(current)));
         self.epoch.store(epoch, Ordering::Release);

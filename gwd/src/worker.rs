@@ -48,7 +48,7 @@ pub(crate) struct Worker {
     pub(crate) log: access_log::Writer,
     /// Notified when the access log has lines to flush.
     pub(crate) log_waits: Notify,
-    /// This worker's permits of the process-wide limit on requests in progress.
+    /// Permits of this worker, from the process-wide limit on requests in progress.
     pub(crate) requests: LocalQuota,
     pub(crate) waiting: Waiting,
     /// Cache of tokens that this worker has verified.
@@ -311,7 +311,7 @@ impl View {
         listeners.get(socket as usize).copied().flatten()
     }
 
-    /// This worker's service for an upstream, with the current hosts.
+    /// Service of this worker for an upstream, with the current hosts.
     pub(crate) fn service(&self, worker: &Worker, upstream: u32) -> Rc<Service> {
         let known = &self.services[upstream as usize];
         if let Some(service) = &*known.borrow()

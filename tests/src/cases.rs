@@ -1,9 +1,9 @@
 //! Case files: text files with requests, the expected responses, and the expected requests to the
 //! upstream.
 //!
-//! Each folder under `tests/cases` is a project (`gateway.yaml` and its documents, in which
-//! `$UPSTREAM` stands for the address of a recording upstream, and `http://127.0.0.9:1` for that of
-//! other services) with case files `*.http`. A file contains cases:
+//! Each folder under `tests/cases` is a project (`gateway.yaml` and its documents) with case files
+//! `*.http`. In the project, `$UPSTREAM` stands for the address of a recording upstream, and
+//! `http://127.0.0.9:1` for that of other services. A file contains cases:
 //!
 //! ```text
 //! ### a literal beats a parameter

@@ -1,5 +1,5 @@
 //! Checks of names and doc comments: names of tests and titles of cases have at most
-//! [`CHARACTERS_MAX`] characters, and a paragraph of a doc comment begins with the thing that it
+//! [`CHARACTERS_MAX`] characters. A paragraph of a doc comment begins with the thing that it
 //! describes.
 
 use std::path::{Path, PathBuf};

@@ -24,9 +24,9 @@ pub struct Report {
     pub envelope: Envelope,
     /// Result of the check of each signature.
     pub signatures: Vec<SignatureReport>,
-    /// Owners and keys whose signatures count. Error: the reason why the signatures are not
-    /// sufficient.
-    pub judged: Result<Signers, Refused>,
+    /// Owners and keys with accepted signatures, or the reason of the refusal. Error: the reason
+    /// why the signatures are not sufficient.
+    pub signers: Result<Signers, Refused>,
 }
 
 /// Result of checking one signature: its key, the key's owner, and the check with openssl.
@@ -65,7 +65,7 @@ pub fn report(
 ) -> Result<Report, Refused> {
     let envelope = stored::open(blobs, &digest)?;
     let role = claimed_role(envelope.payload())?;
-    let judged = match role {
+    let signers = match role {
         Some(role) => trust.authorized_signers(&envelope, role, channel, when),
         None => Err(Refused::malformed("statement", "unknown statement type")),
     };
@@ -91,7 +91,7 @@ pub fn report(
         digest,
         role,
         signatures: signatures.collect(),
-        judged,
+        signers,
         envelope,
     })
 }

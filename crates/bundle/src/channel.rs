@@ -55,7 +55,7 @@ pub struct SignedRecord {
     pub bundle: Digest,
     /// The record.
     pub record: Record,
-    /// Owners and keys whose signatures count.
+    /// Owners and keys with accepted signatures.
     pub signers: Signers,
 }
 
@@ -93,7 +93,7 @@ impl Accepted {
         &self.record
     }
 
-    /// Owners and keys whose signatures on the record are valid and count.
+    /// Owners and keys with accepted signatures on the record.
     #[must_use]
     pub const fn signers(&self) -> &Signers {
         &self.signers
@@ -206,8 +206,8 @@ pub fn recall(
         .trust
         .clone()
         .with_revoked(&memory.revocations.keys());
-    let judged = &Context { trust, ..*context };
-    let signed = read_signed(blobs, judged, pointer, When::Ever)?;
+    let with_revoked = &Context { trust, ..*context };
+    let signed = read_signed(blobs, with_revoked, pointer, When::Ever)?;
     let expires = signed.record.expires;
     Ok(Accepted {
         pointer,

@@ -19,7 +19,7 @@ use crate::trust::{Signers, Trust, When};
 /// number of records that can be skipped is not limited.
 pub const SKIPPED_MAX: usize = 1_024;
 
-/// One record of a channel.
+/// Record of a channel in the history, with its signers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
     /// Position of the record in the chain.

@@ -72,7 +72,7 @@ names! {
     ProjectName = "project name", b"";
     /// Name of a channel, for example `prod`.
     ChannelName = "channel name", b"";
-    /// Feature that a bundle needs and that a gwd may have, for example `policy:headers`. May
+    /// Name of a feature that a bundle can require from gwd, for example `policy:headers`. May
     /// contain `:`, because it is never part of a file name.
     FeatureName = "feature name", b":";
 }

@@ -66,7 +66,7 @@ pub struct Revocation {
     pub bundles: BTreeSet<Digest>,
     /// SHA-256 of credentials that must never be admitted.
     pub credentials: BTreeSet<Digest>,
-    /// Keys whose signatures no longer count.
+    /// Revoked keys. Their signatures are refused.
     pub keys: BTreeSet<KeyId>,
 }
 

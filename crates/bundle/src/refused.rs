@@ -437,7 +437,7 @@ impl fmt::Display for Refused {
             Self::SecretUnusable { reference } => write!(
                 f,
                 "the value of secret `{reference}` has the wrong format: it must be {}",
-                policy::Form::FieldValue.asks_for()
+                policy::Form::FieldValue.format_description()
             ),
             Self::CertificateUnusable { what, why } => write!(f, "{what}: {why}"),
             Self::SecretMissing { reference } => write!(f, "secret `{reference}` is missing"),

@@ -30,8 +30,9 @@ pub struct Copied {
 /// Copies a chain of revocation lists and these channels.
 ///
 /// # Errors
-/// [`WriteError::Conflict`] if the target has another record or list with the same serial, or if
-/// another writer adds one meanwhile; errors of reading the source and of writing the target.
+/// - [`WriteError::Conflict`] if the target has another record or list with the same serial, or if
+///   another writer adds one meanwhile.
+/// - Errors of reading the source and of writing the target.
 pub fn replicate(
     from: &dyn Store,
     to: &dyn Store,

@@ -72,7 +72,7 @@ impl Revocations {
         list.is_some_and(|list| list.credentials.contains(sha256))
     }
 
-    /// Keys whose signatures no longer count.
+    /// Revoked keys. Their signatures are refused.
     #[must_use]
     pub fn keys(&self) -> BTreeSet<KeyId> {
         let list = self.list.as_ref();
@@ -201,7 +201,7 @@ pub(crate) fn find_head(store: &dyn Store, trust: Option<&Trust>) -> Result<Newe
                     skipped.insert(serial);
                     continue;
                 }
-                judged => judged?,
+                result => result?,
             };
         }
         let list: Revoke = Statement::decode(envelope.payload())?.predicate;

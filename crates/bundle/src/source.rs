@@ -1,4 +1,5 @@
-//! Source artifact: data that explains a bundle to people. No decision depends on it.
+//! Source artifact of a bundle: the origin of its parts in the source files. Messages and plans
+//! show it; no decision depends on it.
 //!
 //! The artifact is a manifest about the bundle with one blob, whose format only gwc knows: the
 //! resolved documents, and a map from routes and fields to files and lines. The build statement and

@@ -60,9 +60,9 @@ pub fn retained(folder: &Folder, records: usize) -> Result<BTreeSet<Digest>, Ref
     Ok(bundles)
 }
 
-/// Finds the files that may be removed. These are blobs stored before `young_since` that are not
-/// needed by a chain, by one of `bundles`, or by a bundle whose manifest was stored at
-/// `young_since` or later; and temporary files that are older than `young_since`.
+/// Finds the files that may be removed. Unused blobs stored before `young_since`, and temporary
+/// files older than `young_since`. A blob is in use if a chain, one of `bundles`, or a bundle with
+/// a manifest of `young_since` or later refers to it.
 ///
 /// The caller must hold [`Folder::alone`] until [`remove`] has returned, so that no writer is
 /// active.

@@ -243,8 +243,9 @@ impl Unverified {
                     ));
                 }
             }
-            let judged = trust.signers(&envelope, Role::Build, judgement.channel, judgement.when);
-            match judged {
+            let signers_of_build =
+                trust.signers(&envelope, Role::Build, judgement.channel, judgement.when);
+            match signers_of_build {
                 Err(error) => refused = refused.or(Some(error)),
                 Ok(signers) => {
                     builds.push(self.build(&envelope)?);
@@ -347,7 +348,7 @@ impl Verified {
         &self.builds
     }
 
-    /// Owners and keys whose signatures on build statements count.
+    /// Owners and keys with accepted signatures on build statements.
     #[must_use]
     pub const fn builders(&self) -> &Signers {
         &self.builders

@@ -36,7 +36,7 @@ pub struct Lint {
     pub name: &'static str,
     /// Default level.
     pub level: Level,
-    /// One line that describes the finding.
+    /// Summary of the finding, on one line.
     pub summary: &'static str,
     /// Text of `gwc explain`: description, reason, correction, how to silence the rule.
     pub explain: &'static str,

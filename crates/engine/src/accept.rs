@@ -11,14 +11,14 @@ const RANGES_MAX: usize = 32;
 /// `application/*` count as JSON. `text/*` counts as neither, because browsers name `text/html`.
 #[must_use]
 pub fn prefers_html(headers: &HeaderMap) -> bool {
-    let (mut html, mut json) = (Wish::default(), Wish::default());
+    let (mut html, mut json) = (Preference::default(), Preference::default());
     let lines = headers.get_all(ACCEPT).iter();
     let lines = lines.map(|line| line.to_str().unwrap_or_default());
     for range in lines.flat_map(|line| line.split(',')).take(RANGES_MAX) {
         let mut parts = range.split(';').map(str::trim);
         let name = parts.next().unwrap_or_default();
         let is = |other: &str| name.eq_ignore_ascii_case(other);
-        let (wish, exact) = if is("text/html") {
+        let (preference, exact) = if is("text/html") {
             (&mut html, 2)
         } else if is("application/problem+json") {
             (&mut json, 3)
@@ -31,7 +31,7 @@ pub fn prefers_html(headers: &HeaderMap) -> bool {
         } else {
             continue;
         };
-        wish.is(exact, parts.find_map(weight).unwrap_or(1_000));
+        preference.is(exact, parts.find_map(weight).unwrap_or(1_000));
     }
     html.weight > json.weight
 }
@@ -39,13 +39,13 @@ pub fn prefers_html(headers: &HeaderMap) -> bool {
 /// Weight of a media type in `Accept`. The most specific range that matches the type determines the
 /// weight.
 #[derive(Default)]
-struct Wish {
+struct Preference {
     exact: u8,
     /// Weight in thousandths: 0 to 1000.
     weight: u32,
 }
 
-impl Wish {
+impl Preference {
     fn is(&mut self, exact: u8, weight: u32) {
         if exact >= self.exact {
             *self = Self { exact, weight };

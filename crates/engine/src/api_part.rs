@@ -13,7 +13,7 @@ use sha2::{Digest as _, Sha256};
 use crate::error::{BuildError, refuse_missing};
 use crate::error_shapes::ErrorShapes;
 use crate::key::Key;
-use crate::owned;
+use crate::matched_requests;
 use crate::router::ApiRouter;
 
 /// API that was built from its blob. It refers to nothing outside the blob, so that all snapshots
@@ -43,7 +43,7 @@ pub struct ApiPart {
 pub(crate) struct PartMount {
     pub(crate) mount: ir::Mount,
     /// Sets of requests that the API's operations match at this mount.
-    pub(crate) owned: Box<[owned::Owned]>,
+    pub(crate) matched_requests: Box<[matched_requests::MatchedRequests]>,
 }
 
 /// Names of the shared policies, verifiers and upstreams that an API uses; sorted, without
@@ -98,7 +98,10 @@ impl ApiPart {
                 .into_vec()
                 .into_iter()
                 .map(|mount| PartMount {
-                    owned: owned::owned(&mount.base_path, operations),
+                    matched_requests: matched_requests::matched_requests(
+                        &mount.base_path,
+                        operations,
+                    ),
                     mount,
                 })
                 .collect(),

@@ -126,8 +126,8 @@ impl Requirement {
         &self.fields
     }
 
-    /// Login to whose provider a browser may be redirected instead of this refusal: the request has
-    /// no credential, or its session is not accepted. `None` for any other refusal.
+    /// Login with which a browser can replace this refusal, by a redirect to the provider: the
+    /// request has no credential, or its session is not accepted. `None` for any other refusal.
     pub(crate) fn login(&self, reject: &Reject) -> Option<&Login> {
         let is_unlogged = reject.code == MISSING.code || reject.code == SESSION_INVALID.code;
         self.login.as_ref().filter(|_| is_unlogged)?.login()
@@ -298,15 +298,16 @@ impl Requirement {
             return false;
         }
         let places = self.token_places.iter();
-        let held: Vec<&Place> = places
+        let present: Vec<&Place> = places
             .filter(|place| !matches!(place.find(head), FoundCredential::Absent))
             .collect();
-        let asks = |alternative: &[Use], place: &Place| {
+        let uses_token = |alternative: &[Use], place: &Place| {
             let mut uses = alternative.iter();
             uses.any(|one| matches!(one.check, Check::Token(_)) && one.place == *place)
         };
-        let takes_all = |alternative: &[Use]| held.iter().all(|place| asks(alternative, place));
-        held.len() > 1 && !self.alternatives.iter().any(|one| takes_all(one))
+        let takes_all =
+            |alternative: &[Use]| present.iter().all(|place| uses_token(alternative, place));
+        present.len() > 1 && !self.alternatives.iter().any(|one| takes_all(one))
     }
 }
 

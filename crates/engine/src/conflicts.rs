@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::api_part::{ApiPart, PartMount};
 use crate::error::BuildError;
-use crate::owned::{Owned, Requests};
+use crate::matched_requests::{MatchedRequests, Requests};
 
 /// Checks that no routes of two mounts match the same (listener, host, path, method, conditions).
 pub(crate) fn refuse<'a>(apis: impl Iterator<Item = &'a ApiPart>) -> Result<(), BuildError> {
@@ -38,17 +38,17 @@ pub(crate) fn refuse<'a>(apis: impl Iterator<Item = &'a ApiPart>) -> Result<(), 
 }
 
 fn refuse_among(mounts: &[(&ApiPart, &PartMount)], there: &[usize]) -> Result<(), BuildError> {
-    let mut routes: Vec<(u64, usize, u32, &Owned)> = Vec::new();
+    let mut routes: Vec<(u64, usize, u32, &MatchedRequests)> = Vec::new();
     for number in there {
-        let owned = mounts[*number].1.owned.iter();
-        routes.extend(owned.map(|one| (one.hash, *number, one.operation, one)));
+        let matched_requests = mounts[*number].1.matched_requests.iter();
+        routes.extend(matched_requests.map(|one| (one.hash, *number, one.operation, one)));
     }
     routes.sort_unstable_by_key(|(hash, number, operation, _)| (*hash, *number, *operation));
     let conflicts = routes.chunk_by(|a, b| a.0 == b.0).flat_map(|alike| {
         let pairs = alike.iter().enumerate();
         pairs.flat_map(|(at, a)| alike[at + 1..].iter().map(move |b| (a, b)))
     });
-    let requests = |(_, number, _, one): &(u64, usize, u32, &Owned)| {
+    let requests = |(_, number, _, one): &(u64, usize, u32, &MatchedRequests)| {
         let (api, part) = mounts[*number];
         Requests::of(&part.mount.base_path, api.router.operations(), one)
     };
@@ -61,7 +61,7 @@ fn refuse_among(mounts: &[(&ApiPart, &PartMount)], there: &[usize]) -> Result<()
     match first {
         None => Ok(()),
         Some((a, b)) => {
-            let id = |(_, number, operation, _): &(u64, usize, u32, &Owned)| {
+            let id = |(_, number, operation, _): &(u64, usize, u32, &MatchedRequests)| {
                 let (api, part) = mounts[*number];
                 let key = &api.router.operations()[*operation as usize].key;
                 format!("{key}@{}", part.mount.name)

@@ -29,7 +29,7 @@ pub(crate) enum NotOwned {
 
 /// Consumer that owns a verified credential, and the expiry of its entry.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Owned {
+pub(crate) struct CredentialOwner {
     /// Index of the consumer. `None`: no consumer owns the credential.
     pub(crate) consumer: Option<u32>,
     /// Earliest expiry of the consumer's entries for the credential (Unix time, seconds). `None`:
@@ -37,7 +37,7 @@ pub(crate) struct Owned {
     not_after: Option<u64>,
 }
 
-impl Owned {
+impl CredentialOwner {
     /// Adds a consumer's entry for the credential. `unix_s` is the current time (Unix time,
     /// seconds).
     ///
@@ -72,8 +72,8 @@ pub(crate) fn of_token(
     credentials: &Credentials,
     token: &Identity,
     unix_s: u64,
-) -> Result<Owned, NotOwned> {
-    let mut owned = Owned {
+) -> Result<CredentialOwner, NotOwned> {
+    let mut owned = CredentialOwner {
         consumer: named(consumers, token),
         not_after: None,
     };

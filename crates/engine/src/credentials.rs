@@ -26,8 +26,8 @@ pub(crate) struct Holders {
 #[derive(Debug, Default)]
 pub(crate) struct Passwords {
     pub(crate) users: FxHashMap<Box<str>, Vec<Password>>,
-    /// Hash that is checked for unknown user names, so that the check takes as long as for known
-    /// ones. `None` if no consumer has a password.
+    /// Hash for unknown user names. A check of this hash takes as long as a check for a known user
+    /// name. `None` if no consumer has a password.
     pub(crate) decoy: Option<Hash>,
 }
 

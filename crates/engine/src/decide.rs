@@ -13,7 +13,7 @@ use policy::traffic::{concurrency, quota, rate_limit};
 use policy::{Cx, NoValue, Reject, Reply, RequestHead, ResponseHead, Run, Step};
 
 use crate::authenticate::{self, Stop, login_refusal};
-use crate::edge::believed::seen_url;
+use crate::edge::reported_origin::client_url;
 use crate::edge::{TRACE_REFUSED, overrides};
 use crate::logins::{self, OwnPath};
 use crate::lookalikes;
@@ -82,9 +82,9 @@ pub struct Decided<'s> {
 }
 
 impl<'s> Decided<'s> {
-    /// Route whose settings apply to the access log. `None` for a request without a route, and for
-    /// one that is refused because its path may be that of another operation, whose hidden values
-    /// it may have.
+    /// Route whose settings apply to the access log. `None` for a request without a route. Also
+    /// `None` if the request is refused because another operation may have its path: the path may
+    /// then contain hidden values of that operation.
     #[must_use]
     pub fn logged_route(&self) -> Option<&RouteRef<'s>> {
         let is_ambiguous = matches!(
@@ -141,14 +141,14 @@ pub enum Owner<'s> {
 /// requests whose fields are not known completely, such as those of an access log.
 #[must_use]
 pub fn owner<'s>(snapshot: &'s Snapshot, listener: usize, head: &RequestHead) -> Owner<'s> {
-    let asked = &snapshot.listeners[listener];
-    if asked.own_path(head).is_some() {
+    let addressed = &snapshot.listeners[listener];
+    if addressed.own_path(head).is_some() {
         return Owner::Gateway;
     }
     if head.method == Method::TRACE {
         return Owner::Refused(&TRACE_REFUSED);
     }
-    match router::find(&asked.hosts, head) {
+    match router::find(&addressed.hosts, head) {
         Found::Operation {
             conditional: true, ..
         }
@@ -182,9 +182,9 @@ pub fn decide<'s>(
     head: &mut RequestHead,
     cx: &mut Cx<'s>,
 ) -> Decided<'s> {
-    let asked = &snapshot.listeners[listener];
-    if let Some(own) = asked.own_path(head) {
-        cx.scheme = asked.scheme;
+    let addressed = &snapshot.listeners[listener];
+    if let Some(own) = addressed.own_path(head) {
+        cx.scheme = addressed.scheme;
         return answered_by_gateway(own, head, cx, 0);
     }
     if head.method == Method::TRACE {
@@ -323,7 +323,7 @@ fn stopped(step: Step, cx: &Cx<'_>) -> Option<Verdict> {
 
 /// URL of a request as its client sees it.
 fn url_of(head: &RequestHead, cx: &Cx<'_>) -> Option<ClientUrl> {
-    seen_url(&head.headers, cx.scheme, cx.authority?, head.path())
+    client_url(&head.headers, cx.scheme, cx.authority?, head.path())
 }
 
 /// Converts the outcome of a login or logout step to a verdict. Stores the reason of a failure in
@@ -387,8 +387,8 @@ fn run<'s>(
                                 ran,
                             };
                         }
-                        // Keep the count of a limit by address that admitted the request, so that
-                        // the limit slows the guessing of credentials.
+                        // Do not refund a limit by address, so that it also limits the guessing of
+                        // credentials.
                         Verdict::Reject(Refusal {
                             reject,
                             reason: cx.fault.map_or(reject.code, Fault::metric),
@@ -453,15 +453,15 @@ fn strip_sessions(snapshot: &Snapshot, head: &mut RequestHead) {
     }
 }
 
-/// Finds the operation that a CORS preflight asks about, with the method in
+/// Finds the operation that a CORS preflight is for, with the method in
 /// `Access-Control-Request-Method` (semantics.md §1). `None` if the request is not a preflight, or
 /// the operation has no `cors`.
 fn of_preflight(snapshot: &Snapshot, listener: usize, head: &mut RequestHead) -> Option<Found> {
     if head.method != Method::OPTIONS {
         return None;
     }
-    let asked = cors::preflight(head)?;
-    let own = std::mem::replace(&mut head.method, asked);
+    let intended = cors::preflight(head)?;
+    let own = std::mem::replace(&mut head.method, intended);
     let found = router::find(&snapshot.listeners[listener].hosts, head);
     head.method = own;
     let Found::Operation {

@@ -1,8 +1,8 @@
 //! Guards of logins: policies that also run before the gateway answers the paths of an API's logins
 //! (`redirect_path`, `logout_path`).
 //!
-//! Guards are the address lists, the rate limits by address and the rules about paths and queries
-//! that all operations of the API have in common. Policies with equal settings count as the same
+//! Guards are policies that all operations of the API have in common: address lists, rate limits by
+//! address, and rules about paths and queries. Policies with equal settings count as the same
 //! policy, even if their names differ.
 
 use std::collections::BTreeMap;

@@ -1,8 +1,8 @@
 //! Linking of an API part to treatments at run time: names become filters, verifiers and indices.
 //!
-//! Treatments are cached by a digest of their inputs: the API's blob, the shared policies and
-//! verifiers that it names, the indices of its upstreams, the identity fields of these upstreams,
-//! and the fields in conditions of all routes. A change to a shared policy therefore relinks only the APIs that name it.
+//! Treatments are cached by a digest of their inputs. These are the API's blob, its shared policies
+//! and verifiers, the indices and identity fields of its upstreams, and the fields in conditions of
+//! all routes. A change to a shared policy therefore relinks only the APIs that name it.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -41,7 +41,7 @@ pub(crate) struct Linker<'a> {
     verifiers: Verifiers<'a>,
     identities: IdentityFields,
     /// Fields in the conditions of the routes of all APIs, sorted. A request may match routes of
-    /// several APIs, so that a condition of one API decides about requests of another one.
+    /// several APIs. A condition of one API can therefore decide about requests of another API.
     conditional: Vec<HeaderName>,
 }
 
@@ -558,8 +558,8 @@ fn conditional_fields(apis: &[Arc<ApiPart>]) -> Vec<HeaderName> {
     fields
 }
 
-/// Collects the fields that credentials, the steps of a chain and the conditions of routes
-/// (`conditional`) read or change, and those that validated operations describe (`described`).
+/// Collects the fields that credentials, steps of a chain and conditions of routes (`conditional`)
+/// read or change. Adds the fields that validated operations describe (`described`).
 fn fields(
     security: &Requirement,
     (chain, not_forwarded): (&[ChainStep], &[Place]),
@@ -574,8 +574,8 @@ fn fields(
             }
         }
     }
-    // Keep a field out of trailers, and its lookalikes away from the upstream, if the gateway
-    // decides by the field or the upstream must not receive it.
+    // If the gateway decides by a field, or the upstream must not receive it, remove the field from
+    // trailers and its lookalikes from requests.
     let mut read = conditional.to_vec();
     for step in chain {
         if let ChainStep::Filter(_, filter) = step {

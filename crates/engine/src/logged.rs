@@ -22,7 +22,8 @@ pub struct LoggedForms<'s> {
 }
 
 impl RouteRef<'_> {
-    /// Byte ranges of the path that the access log does not show, with their forms.
+    /// Byte ranges of the path that the access log does not show as they are, each with the form
+    /// that the log shows instead.
     fn hidden_parts(&self, path: &str) -> impl Iterator<Item = (Range<usize>, LogForm)> {
         let template = &self.operation.template;
         let bound = template.bind(path, self.mount.base_path.len()).into_iter();

@@ -178,7 +178,7 @@ pub struct Breaker {
     pub checked: circuit_breaker::Checked,
 }
 
-/// One step of a chain.
+/// Step of a chain.
 #[derive(Debug)]
 pub enum ChainStep {
     /// Checks the security requirement.

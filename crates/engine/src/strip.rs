@@ -64,8 +64,8 @@ pub(crate) fn strip(place: &Place, head: &mut RequestHead) {
 fn strip_authorization(headers: &mut HeaderMap, scheme: &str) {
     let is_meant = |value: &HeaderValue| {
         let mut words = value.as_bytes().split(u8::is_ascii_whitespace);
-        let said = words.next().unwrap_or_default();
-        said.eq_ignore_ascii_case(scheme.as_bytes())
+        let first_word = words.next().unwrap_or_default();
+        first_word.eq_ignore_ascii_case(scheme.as_bytes())
     };
     let values = headers.get_all(AUTHORIZATION);
     if !values.iter().any(is_meant) {

@@ -40,7 +40,8 @@ pub const POINTS: &[&str] = &[
     "activate.built",
     "activate.persisted",
     "activate.published",
-    // gwd: an exchange, after the decision on its request and after a piece of the response body
+    // gwd: an exchange, after the decision on its request, and after each piece of the response
+    // body
     "exchange.decided",
     "exchange.body",
     // gwd: a worker, at the start of its periodic tasks (once a second)

@@ -13,13 +13,13 @@ impl ContentLength {
     /// field.
     pub(crate) fn note(&mut self, value: &HeaderValue) -> Result<(), Malformed> {
         let digits = value.as_bytes();
-        let said = std::str::from_utf8(digits)
+        let length = std::str::from_utf8(digits)
             .ok()
             .filter(|_| !digits.is_empty() && digits.iter().all(u8::is_ascii_digit))
             .and_then(|text| text.parse::<u64>().ok())
             .ok_or(Malformed("a malformed Content-Length"))?;
-        match self.0.replace(said) {
-            Some(before) if before != said => Err(Malformed("two Content-Lengths")),
+        match self.0.replace(length) {
+            Some(before) if before != length => Err(Malformed("two Content-Lengths")),
             _ => Ok(()),
         }
     }

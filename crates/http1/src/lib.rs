@@ -10,8 +10,8 @@
 //!
 //! Requests and responses are parsed strictly. If the gateway and its peer disagreed about the end
 //! of a message, one client could get another client's message (request smuggling). A message has
-//! one length or one `chunked`, never both, and no folded lines; every line of a client ends in CR
-//! LF; heads, chunk lines and trailers have limits.
+//! one length or one `chunked`, never both, and no folded lines. Every line of a client ends in CR
+//! LF. Heads, chunk lines and trailers have limits.
 //!
 //! `httparse` splits the lines; `http` validates names, values and targets.
 

@@ -2,8 +2,7 @@
 //!
 //! The parser first searches for the end of the head, line by line, then parses the whole head at
 //! once. Bytes that arrive in pieces are therefore searched only once. A line that ends in LF alone
-//! is refused, because a proxy in front of the gateway might not treat it as a line end (RFC 9112
-//! §2.2).
+//! is refused: a proxy in front of the gateway might not treat LF as a line end (RFC 9112 §2.2).
 
 use std::mem::MaybeUninit;
 

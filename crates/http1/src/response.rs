@@ -111,8 +111,8 @@ pub fn parse(
 /// Finds the end of the head and returns the head's length. `None` if the head is incomplete.
 /// Refuses bytes of another protocol early.
 fn end(read: &[u8], seen: &mut usize) -> Result<Option<usize>, Error> {
-    let told = read.len().min(BEGINNING.len());
-    if *seen < BEGINNING.len() && read[..told] != BEGINNING[..told] {
+    let compared = read.len().min(BEGINNING.len());
+    if *seen < BEGINNING.len() && read[..compared] != BEGINNING[..compared] {
         return Err(NO_HEAD);
     }
     let from = seen.saturating_sub(2);

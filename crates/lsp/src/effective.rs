@@ -8,7 +8,7 @@ use policy::declared::Scalar;
 
 use crate::project::Checked;
 
-/// One line: access, upstream and policies of an operation.
+/// Summary of an operation on one line: access, upstream and policies.
 pub(crate) fn summary(operation: &Operation) -> String {
     let links = operation.chain.iter().map(|link| &link.value);
     let policies: Vec<&str> = links.filter_map(policy).collect();

@@ -48,7 +48,7 @@ pub(crate) struct Server<'c> {
     outcomes: Receiver<Outcome>,
     /// True while the checker has a job.
     is_busy: bool,
-    /// Fires when the editor has been quiet for [`QUIET`].
+    /// Timer that expires when the editor has sent no change for [`QUIET`].
     quiet: Receiver<std::time::Instant>,
     requests: i32,
 }
@@ -241,7 +241,8 @@ impl<'c> Server<'c> {
                 message,
             })?,
         }
-        // Edits since the beginning of the compilation wait until the editor is quiet.
+        // Edits since the beginning of the compilation wait until the editor sends no further
+        // change.
         if self.quiet.is_empty() && self.projects.values().any(Project::has_changed) {
             self.quiet = after(QUIET);
         }
@@ -472,7 +473,7 @@ impl<'c> Server<'c> {
 
     // --- Messages ---
 
-    /// Asks the client to report changes of files.
+    /// Requests reports about changed files from the client.
     fn watch_files(&mut self) -> anyhow::Result<()> {
         if !self.client.watches_files {
             return Ok(());

@@ -13,7 +13,7 @@ use super::alias::{self, Alias};
 use super::operation::{Context, Found, Subject, access, authenticated, check_path_texts};
 use super::path_item::{self, PathKey};
 use super::redacted::Redacted;
-use super::security::{Written, read_security};
+use super::security::{SecuritySource, read_security};
 use super::servers::Servers;
 use super::treatment::{Destination, Own, Scopes};
 use super::{Operation, Valued, later, logged, media_types, not_forwarded, open};
@@ -229,10 +229,10 @@ impl<'a> Described<'a> {
         let places = of_document.clone().map(|one| one.span);
         let places = of_extension.map(NodeRef::span).into_iter().chain(places);
         let written = match of_extension {
-            Some(node) => Some(Written::Extension(read_security(node))),
-            None => of_document.next().map(Written::Document),
+            Some(node) => Some(SecuritySource::Extension(read_security(node))),
+            None => of_document.next().map(SecuritySource::Document),
         };
-        let effective = written.as_ref().map(Written::span);
+        let effective = written.as_ref().map(SecuritySource::span);
         let public = self.get("public");
         let public = public.filter(|value| value.as_bool() == Some(true));
         let internal = self.get("internal").and_then(NodeRef::as_bool);
@@ -313,7 +313,7 @@ fn forwarding(
             ..ir::Forwarding::default()
         };
     };
-    let says = |key: &str| node.get(key).and_then(NodeRef::as_bool) == Some(true);
+    let is_true = |key: &str| node.get(key).and_then(NodeRef::as_bool) == Some(true);
     // Do not read invalid values. The shape check has reported them.
     let setting = |key: &str| {
         let field = OPERATION.fields.iter().find(|field| field.key == key)?;
@@ -325,9 +325,9 @@ fn forwarding(
         split: setting("split").and_then(|node| split::author::read(node, sink)),
         mirror: setting("mirror").and_then(|node| mirror::author::check(node, sink)),
         deprecated: setting("deprecated").and_then(|node| deprecation::author::check(node, sink)),
-        idempotent: says("idempotent"),
-        websocket: says("websocket"),
-        stream: says("stream"),
+        idempotent: is_true("idempotent"),
+        websocket: is_true("websocket"),
+        stream: is_true("stream"),
         // This field is set later, together with the other inherited settings.
         closes_streams: false,
         override_fields: Vec::new(),

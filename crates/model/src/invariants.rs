@@ -63,8 +63,9 @@ pub(crate) fn servers(settings: &Settings, apis: &[Api]) -> Servers {
     let policies = settings.policies.iter().chain(own);
     let called = policies.flat_map(|one| one.value.checked.upstreams());
     let called = called.map(str::to_owned);
-    let asked = verifiers::all(settings, apis).filter_map(|one| introspected(&one.value));
-    let origins = called.chain(asked).filter_map(|origin| {
+    let introspected_urls =
+        verifiers::all(settings, apis).filter_map(|one| introspected(&one.value));
+    let origins = called.chain(introspected_urls).filter_map(|origin| {
         let Endpoint { host, port, .. } = Endpoint::of(&origin)?;
         let named = BTreeSet::from([ir::server(&host, port)]);
         let can_be_any = false;
@@ -229,12 +230,12 @@ fn destinations<'a>(
         all.find(|scheme| scheme.name == wanted.scheme)
     });
     let verifiers = schemes.filter_map(|scheme| verifiers::of_scheme(settings, api, scheme));
-    let asked = verifiers.filter_map(|verifier| {
+    let introspection_upstreams = verifiers.filter_map(|verifier| {
         let token = verifier.value.checked.token_verifier();
         let token = token.and_then(|name| verifiers::named(settings, api, name));
         introspected(&token.unwrap_or(verifier).value)
     });
-    own.chain(asked.map(Cow::from)).collect()
+    own.chain(introspection_upstreams.map(Cow::from)).collect()
 }
 
 /// Origin of the endpoint to which a verifier sends the tokens of requests. `None`: the verifier
@@ -345,8 +346,8 @@ impl Invariant {
             && fits(&self.owners, &Vec::from_iter(subject.owner))
     }
 
-    /// True if the selection uses the path or the method of clients' requests, which can change
-    /// together with a `rewrite` or a base path while upstreams receive the same requests.
+    /// True if the selection uses the path or the method of clients' requests. These can change
+    /// together with a `rewrite` or a base path, while upstreams receive the same requests.
     pub(crate) fn selects_by_requests(&self) -> bool {
         self.path.is_some() || !self.methods.is_empty()
     }
@@ -490,7 +491,7 @@ impl Subject<'_> {
     /// First mount at which the operation can serve a request whose path matches this pattern.
     fn mount_of(&self, path: &str) -> Option<&ir::Mount> {
         let mut mounts = self.api.mounts.iter().map(|mount| &mount.value);
-        mounts.find(|mount| meets(path, &mount.base_path, self.template))
+        mounts.find(|mount| matches_path(path, &mount.base_path, self.template))
     }
 
     /// Example of a request that the operation can serve, for messages.
@@ -545,7 +546,7 @@ fn fits(patterns: &[String], names: &[&str]) -> bool {
 /// every path below the base path is possible. A template segment with literals and parameters
 /// counts as matching any segment. The result can therefore be wrongly true, but never wrongly
 /// false.
-fn meets(pattern: &str, base_path: &str, template: Option<&ir::Template>) -> bool {
+fn matches_path(pattern: &str, base_path: &str, template: Option<&ir::Template>) -> bool {
     let pattern: Vec<&str> = pattern.trim_start_matches('/').split('/').collect();
     let (open, pattern) = match pattern.split_last() {
         Some((&"**", before)) => (true, before),
@@ -624,18 +625,18 @@ mod tests {
             ("/**", "/v1", "/", true),
             ("/a/b", "", "/a/x{y}", true),
         ] {
-            let meets = meets(pattern, base, Some(&template(path)));
-            assert_eq!(meets, expected, "{pattern} {base} {path}");
+            let matches_path = matches_path(pattern, base, Some(&template(path)));
+            assert_eq!(matches_path, expected, "{pattern} {base} {path}");
         }
         let prefix = template("/files").into_prefix();
         let folded = template("/Admin").into_folded();
-        assert!(meets("/files/a/b", "", Some(&prefix)));
-        assert!(meets("/files/**", "", Some(&prefix)));
-        assert!(!meets("/file/**", "", Some(&prefix)));
-        assert!(meets("/ADMIN/**", "", Some(&folded)));
+        assert!(matches_path("/files/a/b", "", Some(&prefix)));
+        assert!(matches_path("/files/**", "", Some(&prefix)));
+        assert!(!matches_path("/file/**", "", Some(&prefix)));
+        assert!(matches_path("/ADMIN/**", "", Some(&folded)));
         // Undescribed requests have any path below the mount.
-        assert!(meets("/v1/admin", "/v1", None));
-        assert!(meets("/**", "/v1", None));
-        assert!(!meets("/v2/**", "/v1", None));
+        assert!(matches_path("/v1/admin", "/v1", None));
+        assert!(matches_path("/**", "/v1", None));
+        assert!(!matches_path("/v2/**", "/v1", None));
     }
 }

@@ -1,5 +1,5 @@
-//! Settings of documents that gwc knows but gwd does not support yet. Bundles contain them for
-//! comparisons (`gwc diff`); gwd ignores them.
+//! Settings of documents that are part of the vocabulary, but that gwd does not support yet.
+//! Bundles contain them for comparisons (`gwc diff`); gwd ignores them.
 
 use diag::Tree;
 use diag::shape::Shape;

@@ -7,7 +7,7 @@ use bundle::ir;
 use diag::{Diagnostic, Sink, Span, suggest};
 
 use super::Api;
-use super::security::Written;
+use super::security::SecuritySource;
 use super::settings::{ApiEntry, SecurityMode, Settings};
 use vocab::lints::{
     OPEN_OPERATION, OPEN_OPERATIONS, PUBLIC_NOT_ALLOWED, PUBLIC_WITHOUT_EFFECT,
@@ -24,7 +24,7 @@ pub(super) struct AccessSettings<'a> {
     /// Source location of the operation.
     pub(super) at: Span,
     /// Effective `security` and its source location. `None` if no `security` applies.
-    pub(super) written: Option<&'a Written<'a>>,
+    pub(super) written: Option<&'a SecuritySource<'a>>,
     /// Resolved security requirement.
     pub(super) security: &'a ir::Security,
     /// Source location of `public: true`. `None`: not set.
@@ -47,7 +47,7 @@ enum Cause {
     Unwritten,
     /// `security: []`: the list has no alternatives.
     NoAlternative,
-    /// One of the alternatives is `{}`, which requires no scheme.
+    /// Alternative `{}`, which requires no scheme.
     EmptyAlternative,
 }
 
@@ -182,7 +182,7 @@ intended",
 }
 
 /// Source location and cause by which an operation is open to everyone.
-fn opened_by(written: &Written<'_>) -> (Span, Cause) {
+fn opened_by(written: &SecuritySource<'_>) -> (Span, Cause) {
     let mut requirements = written.requirements().iter();
     let empty = requirements.find(|requirement| requirement.schemes.is_empty());
     match empty {

@@ -11,7 +11,7 @@ use super::alias::Alias;
 use super::open::{AccessSettings, Open};
 use super::redacted::Redacted;
 use super::required_auth;
-use super::security::{Schemes, Written};
+use super::security::{Schemes, SecuritySource};
 use super::settings::{ApiEntry, Settings};
 use super::treatment::Own;
 use super::{Origin, Valued};
@@ -49,7 +49,7 @@ pub(super) struct Subject<'a> {
     pub(super) key: &'a str,
     pub(super) at: Span,
     /// Effective `security`. `None` if no `security` applies.
-    pub(super) written: Option<Written<'a>>,
+    pub(super) written: Option<SecuritySource<'a>>,
     /// Source locations of the `security` that the effective one overrides, nearest first.
     pub(super) overrides: Vec<Span>,
     /// Source location of `public: true`. `None`: not set.
@@ -82,14 +82,14 @@ pub(super) fn access(
     };
     // If the requirement could not be read, access is unknown, and the mistake was reported.
     if readable && !subject.internal {
-        let judged = AccessSettings {
+        let access = AccessSettings {
             key: subject.key,
             at: subject.at,
             written: subject.written.as_ref(),
             security: &security.value,
             public: subject.public,
         };
-        found.open.check_operation(&judged, settings, sink);
+        found.open.check_operation(&access, settings, sink);
     }
     required_auth::check(
         &security.value,

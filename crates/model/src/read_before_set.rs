@@ -1,7 +1,7 @@
-//! Finding about decisions by a request field that the gateway itself writes later. An `authorize`
-//! expression or a condition of a route reads a field, and a later `forward_auth`, `headers` policy
-//! or `claims_to_headers` sets the same field for the upstream. The decision then depends on a
-//! value that the client can choose freely.
+//! Finding about decisions by a request field that the gateway itself writes later. The reader is
+//! an `authorize` expression or a condition of a route. The later writer is a `forward_auth`,
+//! `headers` policy or `claims_to_headers`. The decision then depends on a value that the client
+//! can choose freely.
 
 use std::collections::BTreeSet;
 

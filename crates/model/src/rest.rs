@@ -14,7 +14,7 @@ use policy::validation::Mode;
 use super::open;
 use super::operation::{Context, Found, Subject, access, authenticated, check_path_texts};
 use super::overlap::subset;
-use super::security::Written;
+use super::security::SecuritySource;
 use super::servers::Servers;
 use super::table::at_one_place;
 use super::treatment::{Destination, Scopes};
@@ -144,7 +144,7 @@ fn one(
     let subject = Subject {
         key: &key,
         at: span,
-        written: spec.security.as_ref().map(Written::Document),
+        written: spec.security.as_ref().map(SecuritySource::Document),
         overrides: Vec::new(),
         public,
         internal: false,
@@ -307,8 +307,8 @@ paths byte for byte",
     }
 }
 
-/// Operations of other APIs that have the same upstream as `unmatched` of the API with this index,
-/// and whose paths lie below a mount of this API.
+/// Operations of other APIs with paths below a mount of the API with this index, and with the same
+/// upstream as its `unmatched` operation.
 fn operations_below<'a>(
     (index, rest): (usize, &'a Rest),
     apis: &'a [Api],

@@ -56,8 +56,8 @@ pub fn check(files: &Files, apis: &[Api], sink: &mut Sink) {
             let names = (first.operation.key.as_str(), second.operation.key.as_str());
             // Compare an operation at two mounts only once; overlapping mounts are reported below.
             // Skip pairs with a trailing-slash variant that cannot conflict.
-            let judged = !(first.twin || second.twin) || differ(first, second);
-            if names.0 != names.1 && judged && reported.insert(names) {
+            let may_conflict = !(first.twin || second.twin) || differ(first, second);
+            if names.0 != names.1 && may_conflict && reported.insert(names) {
                 lookalike_conditions::of_two(first, second, sink);
                 table.compare_routes(first, second, &mut meetings, &mut overlaps);
             }
@@ -347,8 +347,8 @@ impl<'r, 'a> Tables<'r, 'a> {
         }
     }
 
-    /// Reports two overlapping routes whose common requests the winner receives and its parameter
-    /// schemas refuse, although some of them are valid for the loser.
+    /// Reports two overlapping routes if the winner gets requests that its parameter schemas
+    /// refuse, but that are valid for the loser.
     fn captured(&self, winner_route: &Route<'_>, loser_route: &Route<'_>, sink: &mut Sink) {
         let (winner, loser) = (winner_route.operation, loser_route.operation);
         // With blocking validation, the route that takes precedence refuses these requests. The

@@ -20,7 +20,8 @@ pub const GATE: &str = "rules";
 /// Id of the change that is reported if the rules of the old version are unknown.
 pub const UNKNOWN: &str = "rules-unknown";
 
-/// Rules of a project.
+/// Settings of a project for releases: gates, acknowledgements, lint levels, channel, store and
+/// trust file.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Rules {

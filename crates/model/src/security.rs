@@ -1,7 +1,7 @@
 //! Resolution of OpenAPI's `security`: binds schemes to verifiers. Alternatives keep their order.
 //!
-//! The bundle names a scheme by its effect (place, verifier, `strip_credential`) and not by its
-//! name in the document, because names under `components` are not behaviour.
+//! The bundle names a scheme by its effect: place, verifier and `strip_credential`. The name in the
+//! document is not used, because names under `components` do not change behaviour.
 
 use std::collections::BTreeMap;
 
@@ -88,18 +88,18 @@ impl Bound {
 }
 
 /// Source of the `security` of an operation.
-pub(super) enum Written<'a> {
+pub(super) enum SecuritySource<'a> {
     /// Key `security` of the document.
     Document(&'a Security),
     /// Key `security` of `x-gateway`.
     Extension(Security),
 }
 
-impl Written<'_> {
+impl SecuritySource<'_> {
     fn security(&self) -> &Security {
         match self {
-            Written::Document(security) => security,
-            Written::Extension(security) => security,
+            SecuritySource::Document(security) => security,
+            SecuritySource::Extension(security) => security,
         }
     }
 
@@ -215,7 +215,7 @@ impl Schemes {
     /// source location.
     pub(super) fn resolve(
         &self,
-        written: &Written<'_>,
+        written: &SecuritySource<'_>,
         used: &mut BTreeMap<String, ir::Scheme>,
         sink: &mut Sink,
     ) -> (ir::Security, bool) {
@@ -231,7 +231,7 @@ impl Schemes {
             for (name, scopes) in &requirement.schemes {
                 let Some(scheme) = self.by_name.get(&name.value) else {
                     // OpenAPI rules report mistakes in `security` of the document itself.
-                    if let Written::Extension(_) = written {
+                    if let SecuritySource::Extension(_) = written {
                         sink.push(
                             Diagnostic::new(
                                 &vocab::lints::UNKNOWN_AUTH,
@@ -615,7 +615,7 @@ mod tests {
             span: at(),
             schemes: names.iter().map(named).collect(),
         };
-        let written = Written::Extension(Security {
+        let written = SecuritySource::Extension(Security {
             span: at(),
             alternatives: alternatives.iter().map(requirement).collect(),
             readable: true,

@@ -9,12 +9,12 @@ use std::sync::LazyLock;
 
 use bundle::ir::{Pattern, Segment};
 
-/// One step of a segment's automaton.
+/// Step of a segment's automaton.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
     /// Exactly this byte.
     Byte(u8),
-    /// This letter in either case, stored in lower case.
+    /// Letter in either case, stored in lower case.
     Letter(u8),
     /// Any single byte.
     Any,
@@ -36,9 +36,9 @@ pub fn overlap(a: &Segment, b: &Segment) -> bool {
 
 /// True if two automata accept a common string, as for [`overlap`].
 ///
-/// Two segments with runs overlap if and only if the texts before their first runs are compatible
-/// (one begins with the other), and likewise the texts after their last runs. The runs of each
-/// segment match the middle of the other.
+/// Two segments with runs overlap if and only if two conditions hold. Of the texts before their
+/// first runs, one begins with the other; of the texts after their last runs, one ends with the
+/// other. The runs of each segment match the middle of the other.
 fn overlapping(a: &[Step], b: &[Step]) -> bool {
     #[cfg(test)]
     COMPARED.set(COMPARED.get() + 1);

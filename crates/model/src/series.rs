@@ -1,8 +1,8 @@
 //! Estimate of the number of metric time series that gwd exports for a project.
 //!
-//! The count follows the labels of gwd's metrics (operate.md): a duration histogram for each route
-//! and status, a gateway-time histogram for each route, a histogram for each method and status of
-//! an upstream, and counters of refusals and limits. Clients can add series with other methods or
+//! The count follows the labels of gwd's metrics (operate.md): histograms of durations for each
+//! route and status, of gateway time for each route, and for each method and status of an upstream.
+//! Others are counters of refusals and limits. Clients can add series with other methods or
 //! HTTP/1.0, so the count is approximate.
 
 use std::collections::BTreeSet;

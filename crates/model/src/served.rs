@@ -17,7 +17,7 @@ use policy::{Checked, Phase};
 use super::open::{self, AccessSettings};
 use super::operation::{Context, Found, authenticated, check_path_texts};
 use super::rest::{self, Endpoint, Rest};
-use super::security::Written;
+use super::security::SecuritySource;
 use super::servers::Servers;
 use super::settings::{ApiEntry, Endpoints, Settings, state_id};
 use super::table::at_one_place;
@@ -263,12 +263,12 @@ fn access(
     sink: &mut Sink,
 ) -> Valued<ir::Security> {
     let settings = context.settings;
-    let written = context.spec.security.as_ref().map(Written::Document);
+    let written = context.spec.security.as_ref().map(SecuritySource::Document);
     let written = written.filter(|_| public.is_none());
     let mut used = BTreeMap::new();
     let Some(written) = written else {
         let security = Valued::default(ir::Security::default(), "security");
-        let judged = AccessSettings {
+        let access = AccessSettings {
             key,
             at,
             written: None,
@@ -276,7 +276,7 @@ fn access(
             public,
         };
         match public {
-            Some(_) => found.open.check_operation(&judged, settings, sink),
+            Some(_) => found.open.check_operation(&access, settings, sink),
             None => report_unchecked(key, at, "its document's root has no `security`", sink),
         }
         required_auth::check(&security.value, &used, settings, at, key, sink);

@@ -1,6 +1,6 @@
 //! Findings about requests that an unexpected operation receives. Causes are overlapping templates
-//! that only the schemas of parameters distinguish, methods that only a wider template has, and
-//! hosts that hide a mount (semantics.md §1).
+//! with different parameter schemas, methods that only a wider template has, and hosts that hide a
+//! mount (semantics.md §1).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,7 +18,7 @@ use vocab::lints::{HOST_HIDES_MOUNT, METHOD_FALLS_THROUGH};
 /// Maximum number of hosts shown in one message.
 const SHOWN_MAX: usize = 5;
 
-/// One of two routes that match common requests.
+/// Either of two routes that match common requests.
 pub(super) struct Side<'s, 'r, 'a> {
     pub(super) route: &'s Route<'s>,
     pub(super) api: &'s Api,

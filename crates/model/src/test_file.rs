@@ -54,7 +54,7 @@ pub struct TestCase {
     pub expect: Vec<Spanned<Expected>>,
 }
 
-/// One expected property of a decision. In strings, `*` stands for any text.
+/// Expected property of a decision. In strings, `*` stands for any text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Expected {
     /// Outcome: one of [`vocab::test_file::DECISIONS`].

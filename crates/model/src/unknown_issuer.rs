@@ -20,8 +20,8 @@ pub(super) fn check_any(settings: &Settings, apis: &[Api], sink: &mut Sink) {
     });
     let tokens: Vec<_> = tokens.collect();
     let mut consumers = settings.consumers.iter();
-    let held = consumers.find(|consumer| !consumer.value.tokens.is_empty());
-    let Some(held) = held.filter(|_| tokens.len() > 1) else {
+    let with_tokens = consumers.find(|consumer| !consumer.value.tokens.is_empty());
+    let Some(with_tokens) = with_tokens.filter(|_| tokens.len() > 1) else {
         return;
     };
     for verifier in tokens {
@@ -38,7 +38,10 @@ pub(super) fn check_any(settings: &Settings, apis: &[Api], sink: &mut Sink) {
         sink.push(
             Diagnostic::new(&ANY_ISSUER, verifier.span, message)
                 .label("this verifier has no `issuer`")
-                .related(held.span, "consumers are identified by their issuer here")
+                .related(
+                    with_tokens.span,
+                    "consumers are identified by their issuer here",
+                )
                 .help("write the `issuer` of its tokens"),
         );
     }

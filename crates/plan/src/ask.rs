@@ -421,10 +421,10 @@ impl Oracle {
         &self.snapshot
     }
 
-    /// Decides a request, unless the listener refuses it. A token whose verifier calls another
-    /// service counts as forged, except the token of a witness. Without [`Question::body`], the
-    /// request counts as valid for its description. A decision that depends on any other answer
-    /// stays open ([`Verdict::Ask`]).
+    /// Decides a request, unless the listener refuses it. If the verifier of a token calls another
+    /// service, the token counts as forged, except the token of a witness. Without
+    /// [`Question::body`], the request counts as valid for its description. A decision that depends
+    /// on any other answer stays open ([`Verdict::Ask`]).
     ///
     /// # Errors
     /// Returns the refusal if the listener refuses the request.

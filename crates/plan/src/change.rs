@@ -14,7 +14,7 @@ use model::source_map::Place;
 
 use crate::reach::Reach;
 
-/// One change. Equal changes of several operations are merged into one.
+/// Change in a plan. Equal changes of several operations are merged into one.
 #[derive(Clone, Debug)]
 pub struct Change {
     /// Section of the plan.
@@ -57,8 +57,8 @@ pub struct Change {
     /// Part of the message that differs, for a change of a client contract. `None` for other
     /// changes.
     pub message: Option<Box<Message>>,
-    /// Credentials that the operation requires, for requests that are served only on one side.
-    /// `None` for all other changes.
+    /// Credentials that the operation requires. Only for requests that one side serves and the
+    /// other does not. `None` for all other changes.
     pub access: Option<String>,
     /// Request whose outcomes show the difference. `None`: no such request was built.
     pub witness: Option<Witness>,
@@ -87,7 +87,7 @@ pub struct Message {
     pub messages: usize,
 }
 
-/// One of the changes that are merged into one [`Change`].
+/// Change of one operation, merged with equal changes of other operations into one [`Change`].
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Member {
     /// Fingerprint of the merged change; it covers the environments of the plan line.
@@ -180,7 +180,7 @@ pub struct WitnessCredential {
 /// Outcome of a request at a gateway.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// There is no gateway on this side, as before a first release.
+    /// No gateway on this side, as before a first release.
     Nothing,
     /// The request is forwarded to the upstream of an operation, or a policy of the operation
     /// responds.

@@ -18,7 +18,7 @@ use serde_json::Value;
 use super::review::Named;
 use super::{Change, Class, Plan, Section, Side, compare, group};
 
-/// One environment, with its two sides.
+/// Environment, with its two sides.
 #[derive(Debug)]
 pub struct Pair {
     /// Name of the environment. Empty: the project without an environment.

@@ -32,13 +32,13 @@ struct Served {
 /// get the class of an addition.
 pub(super) fn summarize(plan: &mut Plan, gateway: &ir::Gateway) {
     let apis = gateway.apis.iter();
-    let asking: BTreeSet<&str> = apis
+    let with_credential: BTreeSet<&str> = apis
         .flat_map(|api| {
-            let asks = |operation: &&ir::Operation| {
+            let needs_credential = |operation: &&ir::Operation| {
                 let treatment = &api.treatments[operation.treatment as usize];
                 !treatment.security.admits_anyone()
             };
-            api.operations.iter().filter(asks)
+            api.operations.iter().filter(needs_credential)
         })
         .map(|operation| operation.key.as_str())
         .collect();
@@ -55,11 +55,11 @@ pub(super) fn summarize(plan: &mut Plan, gateway: &ir::Gateway) {
                 let listeners = change.places.iter().map(|place| place.listener.clone());
                 for listener in listeners.collect::<BTreeSet<_>>() {
                     let key = (operation.api.clone(), listener);
-                    let asks = asking.contains(operation.key.as_str());
+                    let needs_credential = with_credential.contains(operation.key.as_str());
                     served
                         .entry(key)
                         .or_default()
-                        .add(&operation, &change, asks);
+                        .add(&operation, &change, needs_credential);
                 }
             }
             None => rest.push(change),
@@ -71,7 +71,7 @@ pub(super) fn summarize(plan: &mut Plan, gateway: &ir::Gateway) {
 }
 
 impl Served {
-    fn add(&mut self, operation: &OperationRef, change: &Change, asks: bool) {
+    fn add(&mut self, operation: &OperationRef, change: &Change, needs_credential: bool) {
         self.all.insert(operation.key.clone(), operation.clone());
         self.places.extend(change.places.iter().cloned());
         let named = change.clone().named();
@@ -85,8 +85,8 @@ impl Served {
             return;
         }
         // A witness without a credential is clearer than one with a forged credential.
-        let is_first_open = !asks && self.open.is_empty();
-        let known = match asks {
+        let is_first_open = !needs_credential && self.open.is_empty();
+        let known = match needs_credential {
             false => &mut self.open,
             true => &mut self.unverified,
         };
@@ -94,7 +94,7 @@ impl Served {
         let size = |witness: &Witness| witness.url.len();
         let is_better = match (&self.witness, &change.witness) {
             _ if is_first_open => true,
-            _ if asks && !self.open.is_empty() => false,
+            _ if needs_credential && !self.open.is_empty() => false,
             (None, _) => true,
             (Some(_), None) => false,
             (Some(old), Some(new)) => size(new) < size(old),

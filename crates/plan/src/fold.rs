@@ -18,7 +18,7 @@ const NAMED_MAX: usize = 5;
 /// their source locations differ. Fewer operations have one line each.
 const MANY_MIN: usize = 4;
 
-/// One line of a plan.
+/// Line of a plan.
 #[derive(Clone, Debug)]
 pub struct Line<'a> {
     /// Changes of the line, at least one.

@@ -84,8 +84,8 @@ fn command(out: &mut String, report: &Report<'_>, change: &Change, kind: &str, s
     if let Some(witness) = &change.witness {
         message.push_str(&format!("; {}", sentence(witness)));
     }
-    if let Some(held) = report.environments_of(change) {
-        message.push_str(&format!(" ({held})"));
+    if let Some(environments) = report.environments_of(change) {
+        message.push_str(&format!(" ({environments})"));
     }
     if let Some(remark) = report.remark(change) {
         message.push_str(&format!(" ({remark})"));

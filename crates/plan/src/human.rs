@@ -107,14 +107,14 @@ fn line(out: &mut String, report: &Report<'_>, line: &Line<'_>, paint: Paint) {
         .remark(change)
         .map(|remark| format!(" ({remark})"))
         .unwrap_or_default();
-    let held = report
+    let environments = report
         .environments_of(change)
-        .map(|held| format!(" ({held})"));
+        .map(|environments| format!(" ({environments})"));
     let head = format!(
         "{symbol} {:<12} {}{}  {}{remark}",
         line.label,
         line.what,
-        held.unwrap_or_default(),
+        environments.unwrap_or_default(),
         paint.dim(&line.fingerprints())
     );
     out.push_str("  ");

@@ -40,21 +40,34 @@ are compared as strings.";
         "csrf-added" "Cross-site request forgery is refused (`csrf`).";
         "csrf-removed" "Cross-site request forgery is no longer refused (`csrf`).";
         "csrf-changed" "The `csrf` policy refuses more, fewer or different requests than before.";
-        "request-body-unchecked" "Validation (`block`) no longer checks bodies that it checked before: the body, its media types or its schema are no longer described; the schema accepts every object, array or text; a further media type does not check what another one checks; or a higher `max_body` admits multipart bodies that are too long to be checked.";
+        "request-body-unchecked" "Validation (`block`) no longer checks bodies that it checked \
+        before. The body, its media types or its schema are no longer described, or the schema \
+        accepts every object, array or text. Other causes: a further media type does not check \
+        what another one checks; a higher `max_body` admits multipart bodies that are too long to \
+        be checked.";
         "request-validation-changed" "The mode of request validation differs: `block`, `log`, `off`.";
         "undeclared-params-changed" "Query parameters that an operation does not describe are handled otherwise: `allow`, `strip`, `reject`.";
-        "response-unchecked" "Validation (`block`) no longer checks responses that it checked before: the status, its media types or its schema are no longer described; the schema accepts every object, array or text; or a further media type or status does not check what another one checks.";
+        "response-unchecked" "Validation (`block`) no longer checks responses that it checked \
+        before. The status, its media types or its schema are no longer described, or the schema \
+        accepts every object, array or text. Another cause: a further media type or status does \
+        not check what another one checks.";
         "response-validation-changed" "The mode of response validation differs: `block`, `log`, `off`.";
         "guard-added" "A policy on message content (`threat`, `graphql_guard`, `llm`) now checks \
             requests.";
         "guard-removed" "A policy on message content no longer checks requests.";
         "guard-changed" "A policy on message content admits other messages.";
         "identity-field-changed" "A request field that identifies the caller, contains a secret or restricts the request has another value at the upstream. Such fields: `Authorization`, `Cookie`, `X-User…`, those of `forward_as`, `claims_to_headers` and `response_headers`; `Origin`, `If-Match`, …. Also: a policy sets another fixed value of any field, or a client's field that was removed before now reaches the upstream.";
-        "response-field-changed" "A security-relevant response field has another value. Such fields open an operation to pages of other origins (`Access-Control-…`), set cookies, control caches, name other hosts or files (`Link`, `NEL`, `X-Sendfile`), or protect callers (`Strict-Transport-Security`, `Content-Security-Policy`, …). Also: an upstream's field that was removed before now reaches clients.";
+        "response-field-changed" "A security-relevant response field has another value. Such \
+        fields open an operation to pages of other origins (`Access-Control-…`), set cookies or \
+        control caches. Others name other hosts or files (`Link`, `NEL`, `X-Sendfile`), or protect \
+        callers (`Strict-Transport-Security`, `Content-Security-Policy`, …). Also: an upstream's \
+        field that was removed before now reaches clients.";
         "path-readings-changed" "Paths that an upstream may read as another path are admitted, or no longer are (`path_readings`).";
         "paths-not-compared" "Too many overlapping paths of a host change at once, so that gwc did not compare its routing and access. The line may stand for changes of every class and trips every gate. An acknowledgement covers only these two bundles.";
         "self-check-failed" "The engines of both versions do not confirm the example request of a change, which is a bug in gwc: a line of the plan may be wrong or missing. The line trips every gate, and `gwc plan`, `diff` and `apply` end with exit code 70 until it is acknowledged. An acknowledgement covers only these two bundles.";
-        "way-round-added" "An operation can now reach, at the upstream, the path of an operation with stricter access: by a rewrite, a base path, a target's path, a split or a mirror.";
+        "way-round-added" "An operation can now reach the path of an operation with stricter \
+        access at the upstream. Causes: a rewrite, a base path, a target's path, a split or a \
+        mirror.";
         "way-round-not-compared" "A changed operation was not compared with all protected operations, because the comparison of paths exceeded its limit. It may reach their paths at the upstream. An acknowledgement covers only these two bundles.";
         "upstream-transport-changed" "Requests go to an upstream with other TLS settings: names, CA certificates, verification.";
         "upstream-protocol-changed" "TLS towards an upstream is added or removed.";
@@ -71,7 +84,8 @@ are compared as strings.";
         "forwarding-fields-changed" "gwd accepts other forwarding fields of trusted proxies (`forwarding_fields`); `weaken` if a field is added: if the proxies do not write it, clients choose its value, such as their address.";
         "trusted-proxy-added" "More peers are trusted proxies: they may assert any client address.";
         "trusted-proxy-removed" "Fewer peers are trusted proxies.";
-        "client-address-changed" "A peer is no longer a trusted proxy, so that an address filter checks its clients by the peer's address; `weaken` if the filter admits the peer.";
+        "client-address-changed" "A peer is no longer a trusted proxy, so that an address filter \
+        checks its clients by the peer's address. `weaken` if the filter admits the peer.";
         "peers-admitted" "More peers may connect to a listener: it no longer requires a PROXY header of them.";
         "credential-forwarded" "The upstream now receives a credential.";
         "credentials-sent" "Another service, which decides about requests (`forward_auth`, `introspection`), now receives callers' credentials.";
@@ -79,12 +93,16 @@ are compared as strings.";
         "credential-stripped" "The upstream no longer receives a credential.";
         "consumer-plan-changed" "The limits that plans have for a consumer differ: it moved to another plan, or a plan has other policies. `relax` if a limit is gone or looser.";
         "consumer-right-added" "A consumer gains a claim or a group.";
-        "consumer-right-removed" "A consumer loses a claim or a group; `incomparable` if the claim of that name in a token or certificate applies instead, or an expression reads it.";
-        "secret-flow-added" "A secret is used in a new place; `weaken` if it leaves the gateway in a message: to another upstream, in another field.";
+        "consumer-right-removed" "A consumer loses a claim or a group. `incomparable` if the claim \
+        of that name in a token or certificate applies instead, or an expression reads it.";
+        "secret-flow-added" "A secret is used in a new place. `weaken` if the gateway sends it to \
+        another upstream or in another field.";
         "credential-added" "A new key or password is admitted.";
         "credential-prolonged" "A key or password is valid for longer.";
         "credential-shortened" "A key or password expires earlier.";
-        "credential-removed" "A key or password is no longer admitted. For a certificate or a holder of tokens the class is `incomparable` (`grant` if its entry had `not_after`), because verifiers still admit it, as a caller without consumer.";
+        "credential-removed" "A key or password is no longer admitted. For a certificate or a \
+        holder of tokens the class is `incomparable`, because verifiers still admit it, as a \
+        caller without consumer. If its entry had `not_after`, the class is `grant`.";
     }
     Rules {
         "required-policy-dropped" "Documents may omit a policy that was required.";
@@ -98,7 +116,9 @@ are compared as strings.";
         "invariant-added" "An invariant is added.";
         "invariant-changed" "An invariant selects other operations, or requires something else of them.";
         "invariant-removed" "An invariant is removed.";
-        "invariant-narrowed" "An unchanged invariant no longer selects requests: operations have other names (tags, owner, key, API, listener, upstream), or another path or method for the same request to the upstream.";
+        "invariant-narrowed" "An unchanged invariant no longer applies to some requests. Their \
+        operation has other names (tags, owner, key, API, listener, upstream), or another path or \
+        method for the same request to the upstream.";
         "acknowledge-file-changed" "Acknowledgements are in another file; those of RULES changes need `--ack`.";
         "acknowledgement-added" "An added acknowledgement names no change of this plan: it would admit a later change.";
         "lint-level-changed" "A lint rule has another level.";
@@ -109,11 +129,12 @@ are compared as strings.";
         "trust-changed" "The trust file trusts other keys, requires other numbers of owners, or accepts older serials.";
     }
     Routing {
-        "first-release" "No bundle is deployed: one line for an API's operations at a listener; \
-`expose` if for some of them the gateway checks no credential.";
+        "first-release" "The channel has no bundle yet. One line for the operations of an API at a \
+listener. `expose` if the gateway checks no credential for one of them.";
         "operation-added" "An operation is new and serves requests that were not served.";
         "operation-removed" "An operation is removed, and its requests are no longer served.";
-        "logout-path-removed" "The gateway no longer ends sessions at the path (`logout_path` of a login) on some hosts: it has another path, or none.";
+        "logout-path-removed" "`logout_path` of a login differs or is removed on some hosts: the \
+        gateway no longer ends sessions at the old path.";
         "requests-added" "An operation serves additional requests: another path, host, listener or method.";
         "requests-removed" "An operation no longer serves some of its requests, and no other operation does.";
         "owner-changed" "Another operation answers the requests.";
@@ -139,7 +160,7 @@ are compared as strings.";
         "response-check-changed" "Validation (`block`) refuses a different set of responses; gwc could not show that one version forwards all responses of the other.";
     }
     Policy {
-        "security-restated" "The same callers are admitted; names, order or what the upstream receives differ.";
+        "security-restated" "The same callers are admitted. Names, order or the fields for the upstream differ.";
         "setting-restated" "A setting is written differently, with the same effect.";
         "trusted-proxies-restated" "The same peers are trusted; the ranges are written differently.";
         "policies-changed" "Policies are added to an operation's chain, removed from it, or reordered.";
@@ -147,7 +168,8 @@ are compared as strings.";
         "limit-split" "Requests that one counter of a limit counted are now counted by several.";
         "limit-joined" "Requests that several counters of a limit counted are now counted by one.";
         "traffic-moved" "Requests, copies of them or clients are sent to another place (`split`, `mirror`, `rewrite`, `redirect`, `Location` of responses), or in other shares.";
-        "sunset-changed" "The last day of an operation differs; `removed` if the new day is past, `expose` if only the old day is past, else `relax` for a later day or none.";
+        "sunset-changed" "The last day of an operation differs. `removed` if the new day is past, \
+        `expose` if only the old day is past, else `relax` for a later day or none.";
         "policy-added" "A policy is new.";
         "policy-removed" "A policy is removed.";
         "policy-changed" "A setting of a policy differs.";
@@ -178,7 +200,8 @@ are compared as strings.";
         "listener-body-timeout-changed" "The maximum time that a client may pause within a body \
             differs.";
         "listener-min-rate-changed" "The minimum transfer rate of bodies differs.";
-        "listener-stream-idle-timeout-changed" "The maximum silence within a body differs.";
+        "listener-stream-idle-timeout-changed" "The maximum time without a byte in a body differs \
+        (`stream_idle_timeout`).";
         "connect-timeout-changed" "The connect timeout of an upstream differs.";
         "idle-timeout-changed" "The idle timeout of connections to an upstream differs.";
         "expose-bundle-changed" "Responses show the bundle's id (`weaken`), or no longer do.";

@@ -68,7 +68,7 @@ use crate::stages::Stages;
 use model::lower::Lowered;
 use model::source_map::SourceMap;
 
-/// One side of a comparison: a bundle with its sources.
+/// Side of a comparison: a bundle with its sources.
 #[derive(Debug)]
 pub struct Side {
     /// Digest of the bundle's manifest.

@@ -285,9 +285,9 @@ fn places(report: &Report<'_>, change: &Change) -> String {
 
 /// Environments of a change, preceded by a space. Empty if the change occurs in all environments.
 fn environments_text(report: &Report<'_>, change: &Change) -> String {
-    let held = report.environments_of(change);
-    held.map_or_else(String::new, |held| {
-        format!(" {}", code(&held, HEAD_SPAN_MAX))
+    let environments = report.environments_of(change);
+    environments.map_or_else(String::new, |environments| {
+        format!(" {}", code(&environments, HEAD_SPAN_MAX))
     })
 }
 

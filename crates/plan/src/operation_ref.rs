@@ -13,7 +13,7 @@ pub struct OperationRef {
     pub path: String,
     /// Name of the mount.
     pub mount: String,
-    /// One host at which the operation is served. Empty: any host.
+    /// Host at which the operation is served. If there are several: one of them. Empty: any host.
     pub host: String,
     /// Name of the API.
     pub api: String,

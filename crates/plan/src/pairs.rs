@@ -18,7 +18,7 @@ pub(crate) fn both<'s, T: ir::Named>(
 }
 
 /// Pairs the listeners of two sides. A removed and an added listener with the same address or the
-/// same mounts also form a pair, so that a new name cannot hide changed settings.
+/// same mounts also form a pair. A new name therefore cannot hide changed settings.
 pub(crate) fn listeners<'s>(
     old: &'s ir::Gateway,
     new: &'s ir::Gateway,

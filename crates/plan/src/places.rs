@@ -12,7 +12,7 @@ use policy::declared::Settings;
 use crate::pairs::both;
 use crate::{Change, Plan, Section, Side};
 
-/// One side of a comparison, with the source locations of its values.
+/// Side of a comparison, with the source locations of its values.
 struct View<'a> {
     map: &'a SourceMap,
     gateway: &'a ir::Gateway,
@@ -20,7 +20,7 @@ struct View<'a> {
 
 /// Operation of the old or the new side whose source locations are looked up.
 #[derive(Clone, Copy)]
-struct Of<'a> {
+struct OperationSide<'a> {
     map: &'a SourceMap,
     gateway: &'a ir::Gateway,
     api: &'a ir::Api,
@@ -157,11 +157,11 @@ impl<'a> View<'a> {
         is_part.then(|| defined(self.map, &format!("policy {name} {path}")))?
     }
 
-    fn operation(&self, key: &str) -> Option<Of<'a>> {
+    fn operation(&self, key: &str) -> Option<OperationSide<'a>> {
         let written = self.map.operations.get(key)?;
         let mut apis = self.gateway.apis.iter();
         let (api, operation) = apis.find_map(|api| Some((api, api.operations.get(key)?)))?;
-        Some(Of {
+        Some(OperationSide {
             map: self.map,
             gateway: self.gateway,
             api,
@@ -244,10 +244,10 @@ fn is_definition(subject: &str) -> bool {
 /// Name of a scheme in the document, with the scopes and roles that a requirement lists for it.
 type Required<'a> = (&'a str, [&'a [String]; 2]);
 
-impl<'a> Of<'a> {
+impl<'a> OperationSide<'a> {
     /// Source location of the definition or list that was edited. `None` if a field of the
     /// operation itself was edited.
-    fn edited(&self, other: &Of<'_>, change: &Change) -> Option<Place> {
+    fn edited(&self, other: &OperationSide<'_>, change: &Change) -> Option<Place> {
         match change.subject.split(' ').next() {
             _ if change.subject == "route"
                 || change.id == "operation-exposed"
@@ -285,7 +285,7 @@ impl<'a> Of<'a> {
 
     /// Source location of the setting that determines which requests an operation serves, if it
     /// differs.
-    fn routed(&self, other: &Of<'_>) -> Option<Place> {
+    fn routed(&self, other: &OperationSide<'_>) -> Option<Place> {
         let (own, its) = (self.operation, other.operation);
         if self.written.path != other.written.path
             && let Some(line) = self.written.lines.get("path")
@@ -318,7 +318,7 @@ impl<'a> Of<'a> {
     }
 
     /// Source location of the trusted proxies of the first listener where they differ.
-    fn trusting(&self, other: &Of<'_>) -> Option<&'a Place> {
+    fn trusting(&self, other: &OperationSide<'_>) -> Option<&'a Place> {
         let mut pairs = both(
             &self.gateway.shared.listeners,
             &other.gateway.shared.listeners,
@@ -339,7 +339,7 @@ impl<'a> Of<'a> {
 
     /// Source location of the scheme or verifier that differs, if both sides require the same
     /// schemes.
-    fn scheme(&self, other: &Of<'_>, change: &Change) -> Option<Place> {
+    fn scheme(&self, other: &OperationSide<'_>, change: &Change) -> Option<Place> {
         if self.requirements() != other.requirements() {
             return None;
         }
@@ -391,11 +391,11 @@ impl<'a> Of<'a> {
     }
 
     /// Source location of `forward_as` or of the claim of a scheme whose request field differs.
-    fn passed(&self, other: &Of<'_>, change: &Change) -> Option<&'a Place> {
+    fn passed(&self, other: &OperationSide<'_>, change: &Change) -> Option<&'a Place> {
         let is_meant = change.id == "identity-field-changed";
         let field = change.subject.strip_prefix("request header ");
         let field = field.filter(|_| is_meant)?;
-        let key = |side: &Of<'_>, scheme: &str| -> Option<String> {
+        let key = |side: &OperationSide<'_>, scheme: &str| -> Option<String> {
             let passes = &side.scheme_named(scheme)?.passes;
             let claim = passes.claims.iter().find(|(_, own)| own == field);
             let claim = claim.map(|(claim, _)| format!("claims_to_headers.{claim}"));
@@ -439,7 +439,7 @@ impl<'a> Of<'a> {
     }
 
     /// Source location of the setting that differs in a policy that both chains contain.
-    fn policy(&self, other: &Of<'_>, kinds: &[&str]) -> Option<&'a Place> {
+    fn policy(&self, other: &OperationSide<'_>, kinds: &[&str]) -> Option<&'a Place> {
         let mut chain = self.treatment.chain.iter();
         chain.find_map(|link| {
             let (subject, own) = self.linked(link)?;
@@ -470,7 +470,7 @@ impl<'a> Of<'a> {
     }
 
     /// Source location of the first difference in one of the lists of policies.
-    fn listed(&self, other: &Of<'_>, kinds: &[&str]) -> Option<Place> {
+    fn listed(&self, other: &OperationSide<'_>, kinds: &[&str]) -> Option<Place> {
         let lists = [
             (From::Required, "required.policies"),
             (From::Operation, ""),

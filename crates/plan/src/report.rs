@@ -48,7 +48,7 @@ pub struct Subject {
     pub links: Links,
 }
 
-/// One environment of a plan that compares several.
+/// Environment of a plan that compares several.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Compared {
     /// Name of the environment. `None` for the project without an environment.

@@ -345,7 +345,7 @@ impl Draft {
     /// True if a policy of the matched operation refuses the request, and not its security
     /// requirement: a limit, or a check of something other than the caller.
     pub(super) fn is_limited(&self, oracle: &Oracle) -> bool {
-        let asked = self.question(oracle).map(|question| {
+        let answer = self.question(oracle).map(|question| {
             oracle.ask(&question, |decided, _, _| {
                 let chain = decided.route.map(|route| &route.treatment.chain);
                 let last = decided.ran.checked_sub(1);
@@ -359,16 +359,16 @@ impl Draft {
                 is_of_policy && matches!(step, Some(ChainStep::Filter(..)))
             })
         });
-        matches!(asked, Some(Ok(true)))
+        matches!(answer, Some(Ok(true)))
     }
 
     /// True if the listener refuses the request because of the size or number of its fields, or of
     /// its target.
     pub(super) fn is_too_large(&self, oracle: &Oracle) -> bool {
-        let asked = self
+        let answer = self
             .question(oracle)
             .map(|question| oracle.ask(&question, |_, _, _| ()));
-        matches!(asked, Some(Err(reject)) if matches!(reject.status, 414 | 431))
+        matches!(answer, Some(Err(reject)) if matches!(reject.status, 414 | 431))
     }
 
     /// Builds the request, sent by the peer of the draft or by [`OUTSIDER`]. `None` if the gateway

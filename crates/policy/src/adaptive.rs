@@ -2,14 +2,14 @@
 //!
 //! The algorithm compares the median latency of a window with a long-term latency, as gradient2 of
 //! Netflix's concurrency-limits and Envoy's adaptive concurrency filter do. The median, which is
-//! also Envoy's default, does not follow the slow requests of one caller while the other requests
-//! are the majority of a window. A mean would.
+//! also Envoy's default, ignores the slow requests of one caller while other requests are the
+//! majority of a window. A mean would.
 //!
 //! - `gradient` = [`TOLERANCE`] × long-term latency ÷ latency of the window, within 0.5 and 1.
 //! - The new limit is `limit` × `gradient` + √`limit`, of which a window takes over
 //!   [`SMOOTHING`]. The root is the headroom: without it, the limit could never grow.
-//! - A window whose requests used less than half of the limit changes no limit, because its latency
-//!   says nothing about the limit.
+//! - A window with less than half of the limit in use changes no limit, because its latency does
+//!   not depend on the limit.
 //!
 //! The long-term latency falls within a minute and rises slowly, so that an overload of minutes does not
 //! become the norm. All workers share the estimates. Each key has its own, in a table of a fixed

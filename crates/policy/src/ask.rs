@@ -20,8 +20,8 @@ use crate::rate::Admission;
 use crate::store::Count;
 use crate::validation::{Check, Examined};
 
-/// Id of a question within one exchange: a hash of the policy or verifier that asks the question,
-/// and of the values that distinguish its questions.
+/// Id of a question within one exchange: a hash of the policy or verifier, and of the values that
+/// distinguish its questions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct AskId([u8; 32]);
 
@@ -99,11 +99,11 @@ pub struct Keep {
     /// Time in milliseconds for which an expired admitting answer may be used while the service is
     /// unavailable. 0: never.
     pub stale_ms: u64,
-    /// Function or verifier that tells an admitting answer from a refusing one.
+    /// Function or verifier that distinguishes admitting answers from refusing ones.
     pub kind: KindOf,
 }
 
-/// Function or verifier that tells an admitting answer from a refusing one.
+/// Function or verifier that distinguishes admitting answers from refusing ones.
 #[derive(Clone, Debug)]
 pub enum KindOf {
     /// For unsigned answers: function that returns the kind. `None`: the answer is unusable.

@@ -35,7 +35,7 @@ pub enum Unit {
 #[derive(Clone, PartialEq, Eq)]
 pub struct Zone(String);
 
-/// One period: from `start_min` up to, but not including, `end_min`, in minutes of Unix time.
+/// Period from `start_min` up to, but not including, `end_min`, in minutes of Unix time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Period {
     /// First minute of the period.

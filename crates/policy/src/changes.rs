@@ -49,8 +49,8 @@ pub enum Direction {
     /// Time for which a cached access decision stays valid: a greater value weakens access control.
     /// The field holds the value that applies if the setting is absent.
     Holds(Absent),
-    /// The value decides which callers share a limit. Neither value is tighter, so a change counts
-    /// as looser.
+    /// The value decides which callers share a limit. Setting without a tighter direction. Every
+    /// change counts as looser.
     Either,
     /// Like [`Self::More`]. The field is the default. The value 0 disables the check.
     MoreOrOff(u128),
@@ -105,7 +105,7 @@ pub enum Direction {
 /// Value that applies if a setting is absent.
 #[derive(Clone, Copy, Debug)]
 pub enum Absent {
-    /// This value, in milliseconds, bytes, parts per million or items.
+    /// Number in milliseconds, bytes, parts per million or items.
     Is(u128),
     /// No limit.
     NoLimit,

@@ -92,9 +92,9 @@ fn is_repeated(condition: &Condition, headers: &HeaderMap, query: Option<&str>) 
     }
 }
 
-/// True if the condition holds for servers that also read another spelling of a parameter's name as
-/// the parameter, that decode escapes such as `%u0061`, that separate parameters at `;`, or that
-/// join the lines of a field.
+/// True if the condition can hold at other servers. Such servers read other spellings of a
+/// parameter's name, decode escapes such as `%u0061`, separate parameters at `;`, or join the lines
+/// of a field.
 fn holds_elsewhere(condition: &Condition, headers: &HeaderMap, query: Option<&str>) -> bool {
     let (wanted, test, query) = match (condition, query) {
         (Condition::Header(name, test), _) => return holds_joined((name, test), headers),

@@ -232,8 +232,8 @@ impl Principal<'_> {
     }
 }
 
-/// Id of a route: `KEY@MOUNT`. The context has a reference to this type and not a `&str`, so that
-/// passing the id does not load its text into the CPU caches.
+/// Id of a route: `KEY@MOUNT`. The context refers to this type and not to a `&str`: passing the id
+/// does not load its text into the CPU caches.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct RouteId(Box<str>);
 
@@ -573,7 +573,8 @@ impl<'a> Cx<'a> {
     /// Stores the state of a rate limit for the response fields. The limit that refused the request
     /// takes precedence, then the limit with the fewest remaining tokens.
     pub fn rate_notice(&mut self, notice: RateNotice<'a>) {
-        let replaces = |told: RateNotice<'_>| notice.refused || notice.remaining < told.remaining;
+        let replaces =
+            |current: RateNotice<'_>| notice.refused || notice.remaining < current.remaining;
         if self.rate.is_none_or(replaces) {
             self.rate = Some(notice);
         }
@@ -603,10 +604,11 @@ impl<'a> Cx<'a> {
         self.refund_where(|is_quota| is_quota);
     }
 
-    /// Keeps the tokens that rate limits took so far, and those of quotas whose keys clients can
-    /// invent (addresses), even if a later limit refuses the request. Called after a request to
-    /// another service or a password check. Without it, a client whose requests a later limit
-    /// refuses could cause any number of these. Quotas of callers count served requests only.
+    /// Keeps the tokens that limits took so far, even if a later limit refuses the request. Applies
+    /// to rate limits, and to quotas with keys that clients can invent (addresses). Called after a
+    /// request to another service or a password check. Without this call, a client could cause any
+    /// number of calls by requests that a later limit refuses. Quotas of callers count served
+    /// requests only.
     pub fn keep_tokens(&mut self) {
         self.stored.retain(|one| one.quota && !one.anonymous);
         for slot in &mut self.charges {

@@ -16,9 +16,10 @@ use crate::phase::Phase;
 use crate::rate::RateTable;
 use crate::step::StateId;
 
-/// Counter key. If the named property is absent or occurs several times, or if a query parameter also
-/// occurs with another spelling of its name, the client's address is used instead. Servers differ in
-/// which of several values they use, so a client could otherwise choose its counter.
+/// Counter key. If the named property is absent or occurs several times, the key is the client's
+/// address. The same applies if a query parameter also occurs with another spelling of its name.
+/// Servers differ in which of several values they use, so a client could otherwise choose its
+/// counter.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
 pub enum Key {
     /// Authenticated consumer.

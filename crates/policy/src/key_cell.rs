@@ -43,7 +43,7 @@ pub enum Remote {
     Provider(String),
 }
 
-/// Parsed keys, in a type that only their verifier knows, and their number.
+/// Parsed keys, in a type that is private to their verifier, and their number.
 pub type Keys = (Arc<dyn Any + Send + Sync>, usize);
 
 /// Function that parses a key set. Its error is the reason why the set is not usable.

@@ -99,8 +99,8 @@ pub struct Lease {
 
 impl Leases {
     /// Acquires a permit for the key with hash `tag`. Returns the permit and the new count. `None`
-    /// if the key has reached `limit`, if other requests wait for its permits, or if no slot is
-    /// free because too many keys have requests in flight.
+    /// if the key has reached `limit`, or if other requests wait for its permits. Also `None` if no
+    /// slot is free: too many keys have requests in flight.
     pub fn take(self: &Arc<Self>, tag: u64, limit: u64) -> Option<(Lease, u64)> {
         match self.acquire(tag, limit, false) {
             Taken::Permit(lease, count) => Some((lease, count)),

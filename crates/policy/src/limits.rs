@@ -13,9 +13,9 @@ pub static CONTRADICTING_LIMITS: Lint = Lint {
     name: "contradicting-limits",
     level: Level::Warn,
     summary: "two limits, one of which makes the other ineffective",
-    explain: "Two settings contradict each other, so that one of them never has an effect: a \
-timeout of one attempt above that of all attempts, a retry budget that admits no retry, a list for \
-a condition that is not set, a minimum wait above the maximum.",
+    explain: "Two settings contradict each other, so that one of them never has an effect. \
+Examples: the timeout of one attempt is above that of all attempts, or a minimum wait is above the \
+maximum. Or a retry budget admits no retry, or a list belongs to a condition that is not set.",
     bad: &[(
         "gateway.yaml",
         "version: 1\nname: s\npolicies: {again: {kind: retry, backoff: {base: 2s, max: 1s}}}\n",

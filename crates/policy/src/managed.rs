@@ -1,6 +1,6 @@
-//! Names of request fields that a client must not set, because they belong to one connection or to
-//! the message's framing, or because only the gateway or a trusted proxy sets them. The edge removes
-//! the fields, and no condition can be on them.
+//! Names of request fields that a client must not set. They belong to one connection or to the
+//! message's framing, or only the gateway or a trusted proxy sets them. The edge removes the
+//! fields, and no condition can be on them.
 
 /// Prefix of forwarding fields. Some upstreams trust every field with this prefix
 /// (`X-Forwarded-Uri`, `X-Forwarded-User`, `X-Forwarded-Scheme`).
@@ -143,8 +143,8 @@ pub fn is_lookalike(other: &str, name: &str) -> bool {
     other != name && alike(other.as_bytes(), name.as_bytes())
 }
 
-/// Fields of a single connection (RFC 9110 §7.6.1) or of the message's framing and host, which the
-/// edge removes or checks before an operation is selected.
+/// Fields of a single connection (RFC 9110 §7.6.1), of the message's framing, and of its host. The
+/// edge removes or checks them before an operation is selected.
 pub const OF_CONNECTION: [&str; 13] = [
     "connection",
     "expect",

@@ -176,16 +176,16 @@ impl NetworkCounts {
     /// number must exceed `floor`, and be more than about twice the same number for the new key.
     #[must_use]
     pub fn excess(&self, holder: Places, new_key: Places, floor: u32) -> Option<u32> {
-        let (mut held, mut own) = (0, 0);
+        let (mut count, mut own) = (0, 0);
         for level in 0..LEVELS {
             let of_holder = self.counter(holder, level)?;
             let of_new_key = self.counter(new_key, level)?;
             if !std::ptr::eq(of_holder, of_new_key) {
-                held = held.max(of_holder.load(Ordering::Relaxed));
+                count = count.max(of_holder.load(Ordering::Relaxed));
                 own = own.max(of_new_key.load(Ordering::Relaxed));
             }
         }
-        (held > floor && held / 2 > own).then_some(held)
+        (count > floor && count / 2 > own).then_some(count)
     }
 
     fn each(&self, places: Places, change: impl Fn(&AtomicU32)) {

@@ -127,8 +127,8 @@ impl Form {
         }
     }
 
-    /// Maximum length of a value, in bytes. The certificate authorities of a system are about 220
-    /// KiB of PEM.
+    /// Maximum length of a value, in bytes. 1 MiB for certificates: all certificate authorities of
+    /// a system are about 220 KiB of PEM.
     #[must_use]
     pub const fn bytes_max(self) -> u64 {
         match self {
@@ -140,7 +140,7 @@ impl Form {
 
     /// Description of the format, for messages.
     #[must_use]
-    pub const fn asks_for(self) -> &'static str {
+    pub const fn format_description(self) -> &'static str {
         match self {
             Self::FieldValue => "one line that is not empty and can be a field's value",
             Self::Bytes => "there",

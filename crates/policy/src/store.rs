@@ -36,7 +36,7 @@ pub struct Checked {
 /// Servers of a store.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Encode, Decode)]
 pub enum Topology {
-    /// One server: that of the URL.
+    /// Single server, at the URL.
     #[n(0)]
     Single,
     /// Redis Cluster. The URL names some of its nodes.

@@ -372,7 +372,7 @@ fn failed_handshake(error: &io::Error) -> Failure {
     }
 }
 
-/// Text of the innermost error, which tells the reason.
+/// Text of the innermost error, which is the reason.
 fn deepest(error: &dyn std::error::Error) -> String {
     let mut inner = error;
     while let Some(source) = inner.source() {

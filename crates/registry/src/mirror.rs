@@ -1,12 +1,11 @@
 //! Copy of a channel in a folder, from which gwd serves while the registry cannot be reached.
 //!
-//! The copy has the links of the channel and of the revocation lists, their statements, and the
-//! bundles of the newest record and of the records that gwd asks for. It is not verified: gwd
-//! verifies it like any store. A link that the registry no longer has is removed from the copy, so
-//! that the copy never shows more than the registry does.
+//! The copy has the links of the channel and of the revocation lists, with their statements. Of the
+//! bundles, it has that of the newest record, and those that gwd requests. It is not verified: gwd
+//! verifies it like any store. A link that the registry no longer has is removed from the copy.
 //!
 //! An interrupted copy continues with the missing blobs. Links are created after all other content,
-//! the newest first, so that a reader never sees an older record as the newest one.
+//! the newest first. A reader therefore never finds an older record as the newest one.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -24,7 +23,7 @@ use bundle::store::{self, Batch, Chain, Link, Store as _, WriteError};
 use bundle::sweep;
 use bundle::verify::Unverified;
 
-use crate::store::{Registry, Seen};
+use crate::store::{ChainState, Registry};
 use crate::tags::Tag;
 
 /// Minimum number of newest records in a copy.
@@ -45,8 +44,8 @@ pub struct Mirror {
     registry: Registry,
     root: PathBuf,
     channel: ChannelName,
-    seen_channel: Seen,
-    seen_revocations: Seen,
+    seen_channel: ChainState,
+    seen_revocations: ChainState,
     /// False if the next call must compare all links.
     is_complete: bool,
     /// Records whose bundles were copied because gwd asked for them.
@@ -56,7 +55,7 @@ pub struct Mirror {
 /// Extent of a comparison with the registry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Extent {
-    /// Asks only whether the newest links have changed.
+    /// Check of the newest links only.
     Heads,
     /// Compares all links, also those whose writer did not finish.
     Links,
@@ -80,8 +79,8 @@ impl Mirror {
             registry,
             root: root.to_owned(),
             channel,
-            seen_channel: Seen::default(),
-            seen_revocations: Seen::default(),
+            seen_channel: ChainState::default(),
+            seen_revocations: ChainState::default(),
             is_complete: false,
             extra: BTreeSet::new(),
         }
@@ -104,8 +103,8 @@ impl Mirror {
         let revoked = self
             .registry
             .changed(&Chain::Revocations, &mut self.seen_revocations)?;
-        let asks = !wanted.records.is_subset(&self.extra);
-        if self.is_complete && extent == Extent::Heads && !moved && !revoked && !asks {
+        let needs_records = !wanted.records.is_subset(&self.extra);
+        if self.is_complete && extent == Extent::Heads && !moved && !revoked && !needs_records {
             return Ok(false);
         }
         self.is_complete = false;

@@ -396,15 +396,15 @@ impl Repository {
     async fn bad(&self, answer: Answer) -> Refused {
         let status = answer.status;
         let read = self.client.read(answer, ERROR_BYTES_MAX).await;
-        let said = read.ok().and_then(|bytes| wire::error(&bytes));
+        let detail = read.ok().and_then(|bytes| wire::error(&bytes));
         let why = match status.as_u16() {
             401 | 403 => "the registry refuses the credentials".to_owned(),
             404 => "the registry has no such repository".to_owned(),
             429 => "the registry refuses more requests for now".to_owned(),
             _ => format!("the registry answers {status}"),
         };
-        self.odd(&match said {
-            Some(said) => format!("{why} ({said})"),
+        self.odd(&match detail {
+            Some(detail) => format!("{why} ({detail})"),
             None => why,
         })
     }

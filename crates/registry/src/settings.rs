@@ -43,7 +43,7 @@ pub struct Settings {
 /// Credentials for a registry.
 pub(crate) enum Credentials {
     /// No credentials are configured.
-    Nobody,
+    Absent,
     /// User and password, sent to the registry or to its token endpoint.
     Password(Zeroizing<String>, Zeroizing<String>),
     /// Identity token (OAuth 2 refresh token), sent to the token endpoint only.
@@ -109,11 +109,11 @@ impl Settings {
             };
         }
         let Some(folder) = &self.docker else {
-            return Ok(Credentials::Nobody);
+            return Ok(Credentials::Absent);
         };
         let path = folder.join("config.json");
         let Some(text) = read(&path)? else {
-            return Ok(Credentials::Nobody);
+            return Ok(Credentials::Absent);
         };
         let config: DockerConfig = serde_json::from_str(&text)
             .map_err(|error| format!("`{}`: {}", path.display(), described(&error)))?;
@@ -149,7 +149,7 @@ impl DockerConfig {
                 let key = entry.map_or(authority.as_str(), |(key, _)| key);
                 from_helper(helper, key)
             }
-            None => Ok(Credentials::Nobody),
+            None => Ok(Credentials::Absent),
         }
     }
 }
@@ -189,7 +189,7 @@ impl Entry {
 impl fmt::Debug for Credentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Nobody => "Nobody",
+            Self::Absent => "Absent",
             Self::Password(..) => "Password(…)",
             Self::Identity(_) => "Identity(…)",
             Self::Token(_) => "Token(…)",
@@ -220,7 +220,7 @@ fn from_helper(name: &str, key: &str) -> Result<Credentials, String> {
         .spawn()
         .map_err(|error| failed(&error))?;
     if let Some(mut input) = child.stdin.take() {
-        // A helper that ends early closes its input; its exit status tells the reason.
+        // A helper that ends early closes its input. Its exit status is the reason.
         let _ended = writeln!(input, "{key}");
     }
     let (sender, receiver) = mpsc::channel();
@@ -241,9 +241,9 @@ fn from_helper(name: &str, key: &str) -> Result<Credentials, String> {
         Ok(text) => text.map_err(|error| failed(&error))?,
     };
     if !status.success() {
-        // The helper's way to say that it has no credentials.
+        // Output of a helper without credentials.
         return match text.contains("credentials not found") {
-            true => Ok(Credentials::Nobody),
+            true => Ok(Credentials::Absent),
             false => Err(failed(&status)),
         };
     }
@@ -313,13 +313,13 @@ mod tests {
             };
             assert_eq!((user.as_str(), password.as_str()), ("ann", "pa:ss"));
             let other = credentials(&config, "oci://r.example/a").unwrap();
-            assert!(matches!(other, Credentials::Nobody), "{key}");
+            assert!(matches!(other, Credentials::Absent), "{key}");
         }
         let identity = "{\"auths\":{\"r.example\":{\"auth\":\"\",\"identitytoken\":\"t\"}}}";
         let found = credentials(identity, "oci://r.example/a").unwrap();
         assert!(matches!(found, Credentials::Identity(_)));
         let none = Settings::default().credentials(&"oci://r.example/a".parse().unwrap());
-        assert!(matches!(none, Ok(Credentials::Nobody)));
+        assert!(matches!(none, Ok(Credentials::Absent)));
     }
 
     #[test]

@@ -39,7 +39,7 @@ struct Known {
 
 /// State of a chain at the last poll.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Seen(Option<String>);
+pub struct ChainState(Option<String>);
 
 impl Registry {
     /// Opens a store. Sends no request.
@@ -71,7 +71,7 @@ impl Registry {
     ///
     /// # Errors
     /// [`Refused::StoreUnreachable`].
-    pub fn changed(&self, chain: &Chain, seen: &mut Seen) -> Result<bool, Refused> {
+    pub fn changed(&self, chain: &Chain, seen: &mut ChainState) -> Result<bool, Refused> {
         let tag = tags::head(chain)?;
         self.runtime
             .block_on(self.repository.changed(&tag, &mut seen.0))
@@ -101,7 +101,7 @@ impl Registry {
         }))
     }
 
-    /// Remembers a content whose digest was checked.
+    /// Adds content with a checked digest to the cache.
     pub(crate) fn learn(&self, kind: Kind, digest: Digest, bytes: Vec<u8>) {
         let mut known = self.known();
         if kind == Kind::Manifest

@@ -80,7 +80,7 @@ pub fn parse(tag: &str) -> Option<Tag> {
             None if name == REVOCATIONS => Chain::Revocations,
             None => return None,
         };
-        // A channel whose name ends like a serial has no tags.
+        // A channel with a name that ends like a serial has no tags.
         head(&chain).is_ok().then_some(chain)
     };
     match split_serial(tag) {

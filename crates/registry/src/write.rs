@@ -3,9 +3,10 @@
 //! Order: blobs, manifests, then the tags of links, so that a tag never names missing content. No
 //! registry offers a compare-and-swap of tags. A writer therefore
 //!
-//! 1. writes the tag of a serial only if it is absent, and asks the registry to compare, too;
-//! 2. waits for [`SETTLE`], and checks that the tag still has its own record, which detects each
-//!    other writer that had checked before, unless that writer's request takes longer;
+//! 1. writes the tag of a serial only if it is absent, and requests this condition from the
+//!    registry, too;
+//! 2. waits for [`SETTLE`], and checks that the tag still has its own record. This detects another
+//!    writer that had checked before, unless its request takes longer;
 //! 3. checks the head tag, which shows a writer that was first and has finished; then restores that
 //!    writer's tag;
 //! 4. moves the head tag, and checks both tags again.

@@ -21,8 +21,8 @@ pub fn accepts_all(new: &Cone, old: &Cone) -> bool {
     found.iter().all(|one| one.relation == Relation::Wider)
 }
 
-/// Relation between the messages that a part of the new description accepts and the messages that
-/// the same part of the old description accepts.
+/// Relation between the messages that a part of the new description accepts and those that the part
+/// of the old description accepts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Relation {
     /// The new description accepts all messages that the old one accepts. The reverse was not
@@ -48,8 +48,8 @@ pub struct Difference {
     pub relation: Relation,
     /// True if the new description no longer checks what the old description checked in a body: it
     /// accepts every body of this media type, or every object, array or text. For the body as a
-    /// whole and for statuses: true if this is so for one of the media types, or if a further media
-    /// type or status does not check what the old description checked.
+    /// whole and for statuses: true if one of the media types accepts every body. Also true if a
+    /// further media type or status does not check what the old description checked.
     pub accepts_every_body: bool,
 }
 
@@ -128,8 +128,8 @@ pub fn differences(sides: [&Cone; 2], refuses_undescribed: [bool; 2]) -> Vec<Dif
 }
 
 /// True if a new list of media types ends a check of bodies that an old list makes. The new list
-/// checks the bodies of a type less, or has a further type that does not check what a type of the
-/// old list checks. The sender chooses the type, so that it can use this type for every body.
+/// checks the bodies of a type less. Or it has a further type that does not check what a type of
+/// the old list checks. The sender chooses the type, so that it can use this type for every body.
 pub(crate) fn lifts_check(
     [(old, was), (new, is)]: [(&Cone, &Set<MediaType>); 2],
     direction: Direction,

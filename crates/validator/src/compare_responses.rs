@@ -140,9 +140,8 @@ fn leaves_bodies_open((new, is): (&Cone, &Response), (old, was): (&Cone, &[Respo
 
 /// Compares two descriptions of the same response. Calls `add` for each header field and for the
 /// body or each media type of the body. The first boolean of the array is true if the new
-/// description was shown to accept all messages of the old one; the second, if the old one accepts
-/// all messages of the new one. The last argument is true if the new description no longer checks
-/// the body.
+/// description was shown to accept all messages of the old one. The second is true for the reverse.
+/// The last argument is true if the new description no longer checks the body.
 fn pair<'a>(
     [old, new]: [&'a Cone; 2],
     [was, is]: [&'a Response; 2],

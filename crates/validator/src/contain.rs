@@ -140,13 +140,13 @@ impl<'a> ContainmentCheck<'a> {
     /// discards its assumptions.
     fn tries(&mut self, wide: &'a Value, narrow: &'a Value) -> bool {
         let before = self.trail.len();
-        let held = self.holds(wide, narrow);
-        if !held {
+        let is_contained = self.holds(wide, narrow);
+        if !is_contained {
             for pair in self.trail.drain(before..) {
                 self.assumed.remove(&pair);
             }
         }
-        held
+        is_contained
     }
 
     fn holds_here(&mut self, wide: &'a Value, narrow: &'a Value) -> bool {
@@ -206,8 +206,8 @@ impl<'a> ContainmentCheck<'a> {
         })
     }
 
-    /// True if, for each value of the wide schema's `discriminator`, the schema selected on the
-    /// wide side accepts everything that the schema selected on the narrow side accepts.
+    /// True if this holds for each value of the wide schema's `discriminator`: the schema selected
+    /// on the wide side accepts everything that the schema selected on the narrow side accepts.
     fn selects_all(&mut self, wide: &'a Value, narrow: &'a Value) -> bool {
         let Some(selector) = wide.get("discriminator").map(|value| self.wide(value)) else {
             return true;
@@ -469,10 +469,10 @@ impl<'a> ContainmentCheck<'a> {
             return false;
         };
         let number = |name: &str| name == "number" || name == "integer";
-        let meets = |name: &&str| {
+        let is_allowed = |name: &&str| {
             others.contains(name) || number(name) && others.iter().any(|one| number(one))
         };
-        if !types.iter().any(meets) {
+        if !types.iter().any(is_allowed) {
             return true;
         }
         let object = BTreeSet::from(["object"]);

@@ -49,7 +49,7 @@ const COSTS_OF_STEP: u64 = 20;
 /// requires.
 const UNDESCRIBED_STEPS: u32 = 1_000_000;
 
-/// One of the two descriptions that are compared.
+/// Old or new description in a comparison.
 struct Side<'a> {
     cone: &'a Cone,
     search: &'a Search,

@@ -135,9 +135,8 @@ impl<'a> Lowering<'a> {
         items.iter().map(|item| self.schema(item, within)).collect()
     }
 
-    /// Converts the schemas of `allOf`, `anyOf` or `oneOf`. Each evaluation of such a schema adds
-    /// the size of the schema to the costs of the check, because all of them are evaluated for one
-    /// value.
+    /// Converts the schemas of `allOf`, `anyOf` or `oneOf`. Each evaluation of an alternative adds
+    /// its size to the costs of the check, because all alternatives are evaluated for one value.
     fn alternatives(&mut self, value: &'a Value, within: Option<u32>) -> Vec<Json> {
         let schemas = self.schemas(value, within);
         schemas.into_iter().map(steps::costly).collect()
@@ -473,36 +472,36 @@ impl<'a> Lowering<'a> {
     /// would not end.
     fn find_circles(&mut self) {
         #[derive(Clone, Copy, PartialEq)]
-        enum Seen {
+        enum Visit {
             No,
             Open,
             Done,
         }
         let count = u32::try_from(self.nodes.len()).unwrap_or(u32::MAX);
-        let mut seen = vec![Seen::No; self.nodes.len()];
+        let mut seen = vec![Visit::No; self.nodes.len()];
         for start in 0..count {
-            if seen[start as usize] != Seen::No {
+            if seen[start as usize] != Visit::No {
                 continue;
             }
-            seen[start as usize] = Seen::Open;
+            seen[start as usize] = Visit::Open;
             let mut path: Vec<(u32, std::vec::IntoIter<u32>)> =
                 vec![(start, self.beside(start).into_iter())];
             while let Some((node, edges)) = path.last_mut() {
                 let node = *node;
                 match edges.next() {
                     None => {
-                        seen[node as usize] = Seen::Done;
+                        seen[node as usize] = Visit::Done;
                         path.pop();
                     }
                     Some(next) => match seen.get(next as usize) {
-                        Some(Seen::Open) => {
+                        Some(Visit::Open) => {
                             self.circles.insert((node, next));
                         }
-                        Some(Seen::No) => {
-                            seen[next as usize] = Seen::Open;
+                        Some(Visit::No) => {
+                            seen[next as usize] = Visit::Open;
                             path.push((next, self.beside(next).into_iter()));
                         }
-                        Some(Seen::Done) | None => {}
+                        Some(Visit::Done) | None => {}
                     },
                 }
             }

@@ -191,8 +191,8 @@ fn has_escaped_charset(parameters: &str) -> bool {
     })
 }
 
-/// True if no boundary has a backslash, which some servers remove and others keep, and no value
-/// contains `boundary`, because PHP searches the whole field for this word.
+/// True if no boundary has a backslash, and no value contains `boundary`. Some servers remove
+/// backslashes and others keep them. PHP searches the whole field for `boundary`.
 fn has_one_boundary(parameters: &[ExactParameter<'_>]) -> bool {
     parameters.iter().all(|one| match &*one.name {
         "boundary" => !one.value.contains('\\'),

@@ -208,10 +208,12 @@ fn hides_name(parameter: &ExactParameter<'_>) -> bool {
 }
 
 /// Name of a form field. Browsers escape quotes as `%22`. `None` if servers read the text in
-/// different ways. Examples: a backslash, which some remove and others keep; a single quote outside
-/// of a quoted string, which PHP reads as a quote; an encoded word or a byte order mark, which some
-/// decode or remove; a `;`, at which `HTTP::Body` ends a name; a name that begins or ends with a
-/// byte that Netty removes.
+/// different ways. Examples:
+/// - a backslash, which some remove and others keep;
+/// - a single quote outside of a quoted string, which PHP reads as a quote;
+/// - an encoded word or a byte order mark, which some decode or remove;
+/// - a `;`, at which `HTTP::Body` ends a name;
+/// - a name that begins or ends with a byte that Netty removes.
 fn field_name<'t>(parameter: &ExactParameter<'t>) -> Option<Cow<'t, str>> {
     let text = parameter.value;
     let is_decoded = text.contains('\\') || text.contains(ENCODED_WORD);

@@ -93,8 +93,8 @@ impl<'n> Described<'n> {
     }
 
     /// Described name as in [`Self::read_as`], for a field of a query or form. Some servers also
-    /// remove a prefix (they read `model.a` or `model[a]` as `a`), or read a number after a dot as
-    /// an index (`a.0` as an element of `a`).
+    /// remove a prefix: they read `model.a` or `model[a]` as `a`. Some read a number after a dot as
+    /// an index: `a.0` as an element of `a`.
     pub(crate) fn read_in_field(&self, name: &str) -> Option<&'n str> {
         let known = |name: &str| self.plain.get(&plain(name)).copied();
         self.read_as(name).or_else(|| {

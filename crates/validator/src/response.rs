@@ -19,7 +19,7 @@ pub(crate) struct Response {
 /// Statuses that a response of the description covers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Statuses {
-    /// One status.
+    /// Single status code.
     One(u16),
     /// All statuses with this first digit, such as `4XX`.
     Class(u16),

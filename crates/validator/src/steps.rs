@@ -6,7 +6,7 @@
 //! steps than its size allows is refused.
 //!
 //! Schemas without recursion can also need much work: `allOf: [X, X]` on twenty levels evaluates X
-//! a million times, and the description of the errors of a list contains an error for each item,
+//! a million times. The description of the errors of a list contains an error for each item,
 //! alternative and required name. Each evaluation of a definition or of an alternative therefore
 //! adds its size to the costs of the check.
 
@@ -203,7 +203,7 @@ fn nodes(value: &Value) -> u64 {
     }
 }
 
-/// Adds the size of each definition to the costs of the check at each evaluation, and counts the
+/// Adds the size of each definition to the costs of the check at each evaluation. Also counts the
 /// evaluations of definitions in a cycle of references. The definition becomes the `then` of an
 /// `if` that counts, so that its evaluation ends at once when no steps are left.
 pub(crate) fn count(defs: &mut Map<String, Value>) {

@@ -21,7 +21,7 @@ pub(crate) enum Style {
     DeepObject,
 }
 
-/// One interpretation of a text: the choices that an API description leaves open.
+/// Interpretation of a text: the choices that an API description leaves open.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Interpretation {
     /// True to read a text as a string if both a string and another type are allowed.
@@ -33,7 +33,7 @@ pub(crate) struct Interpretation {
     pub(crate) encoded_delimiters: bool,
 }
 
-/// All interpretations of a text. The usual one is first.
+/// All eight interpretations of a text. The first is the one of most programs.
 pub(crate) const READINGS: [Interpretation; 8] = {
     let mut all = [Interpretation {
         as_text: false,

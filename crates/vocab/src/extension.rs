@@ -366,7 +366,8 @@ pub static SCHEME: Object = Object {
                 Kinds(policy::auth::KINDS),
             ]),
             "Verifier of the credential: a name, a definition for this scheme alone, or a list of \
-verifiers of tokens (`jwt`, `introspection`) with different issuers; the issuer of a token selects one of them.",
+verifiers of tokens (`jwt`, `introspection`) with different issuers. The issuer of a token selects \
+one of them.",
         ),
         F::optional(
             "forward_as",
@@ -407,7 +408,9 @@ pub static SCHEMA: Object = Object {
         F::optional(
             "redact",
             Bool,
-            "`true`: a parameter with this schema has `log: redact`, and findings of `validate` (in refusals and the log) end at the value in a body, without names from inside it. Default: `false`.",
+            "`true`: a parameter with this schema has `log: redact`. Findings of `validate` (in \
+            refusals and the log) about a value in a body end at this value, without names from \
+            inside it. Default: `false`.",
         ),
     ],
 };
@@ -475,8 +478,8 @@ fn check_operation(node: NodeRef<'_>, sink: &mut Sink) {
     if let (Some(each), Some((_, all))) = (each, entry("timeout")) {
         shared::check_tries(each, all, sink);
     }
-    let says = |key: &str| entry(key).filter(|(_, value)| value.as_bool() == Some(true));
-    if let (Some((internal, _)), Some((public, _))) = (says("internal"), says("public")) {
+    let is_true = |key: &str| entry(key).filter(|(_, value)| value.as_bool() == Some(true));
+    if let (Some((internal, _)), Some((public, _))) = (is_true("internal"), is_true("public")) {
         sink.push(
             Diagnostic::new(
                 &INTERNAL_AND_PUBLIC,

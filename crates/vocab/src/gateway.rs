@@ -42,7 +42,9 @@ static GATEWAY: Object = Object {
         F::optional(
             "apis_glob",
             List(&Text),
-            "OpenAPI documents by pattern, such as `apis/*.yaml`; each is an API with the name that its document gives it (`x-gateway: {api: NAME}`), else that of its file without the last extension.",
+            "OpenAPI documents by pattern, such as `apis/*.yaml`. Each is an API. Its name is that \
+            of the document (`x-gateway: {api: NAME}`), else that of the file without the last \
+            extension.",
         ),
         F::optional(
             "listeners",

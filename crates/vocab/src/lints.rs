@@ -67,15 +67,15 @@ policy is needed, or a verifier that cannot check the scheme's credential."
 
     UNUSED_DEFINITION "GW0506" "unused-definition" Warn
     "an unused definition"
-    "gateway.yaml or a document's root `x-gateway` contains a definition to which nothing refers. \
-Often the reference was forgotten, and with it a limit or a check is missing."
+    "gateway.yaml or a document's root `x-gateway` contains a definition to which nothing refers. If the reference \
+was forgotten, requests lack a limit or a check. Add the reference, or remove the definition."
     bad keyed!(LIMITED, "{}");
     good keyed!(LIMITED, "{policies: [slow]}");
 
     SHADOWED_NAME "GW0507" "shadowed-name" Error
     "a name in a document that gateway.yaml already defines"
     "Names are looked up in the document first, then in gateway.yaml. A document that defines a name again would \
-replace the operator's rule by its own, so it is an error."
+replace the operator's definition, so this is an error."
     bad &[
         ("gateway.yaml", LIMITED),
         ("api.yaml", "openapi: 3.1.0\ninfo: {title: t, version: \"1\"}\nx-gateway: {policies: {slow: {kind: rate_limit, limit: 9/s}}, defaults: {policies: [slow]}}\npaths: {}\n"),
@@ -160,15 +160,14 @@ upstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}\ndefaults: {ups
 
     WAY_ROUND "GW0542" "way-round" Warn
     "a possible bypass of an operation's security at an upstream that reads paths differently"
-    "`API#unmatched` and `match: prefix` receive every path that is not byte for byte one of the \
-described paths. Many upstreams normalise paths: to them `/a/` is `/a`. Then an \
-operation that is `internal`, or requires a credential that the other one does not require, can be \
-called without it. `path_readings: keep` admits paths with `%2F`, `%5C`, `%25`, `;` or `//` that \
-an upstream may read as an undescribed path, or another one than the service of `forward_auth`. A `rewrite`, a stripped base path, the path of a \
-target, a `split` or a `mirror` can lead an operation to the path that a more protected operation \
-has at the same host. Credentials, `ip_filter`, `authorize`, `forward_auth` and required client \
-certificates count as protection. Require the same credential at both, or make sure that the \
-upstream compares paths byte for byte, and silence this finding there."
+    "`API#unmatched` and `match: prefix` receive every path that is not byte for byte one of the described paths. \
+Many upstreams normalise paths: to them `/a/` is `/a`. Then an operation that is `internal`, or requires a \
+credential that the other one does not require, can be called without it. `path_readings: keep` admits paths with \
+`%2F`, `%5C`, `%25`, `;` or `//` that an upstream may read as an undescribed path, or another one than the service \
+of `forward_auth`. An operation can also reach the path of a more protected operation at the same host. Causes are a \
+`rewrite`, a stripped base path, the path of a target, a `split` or a `mirror`. Credentials, `ip_filter`, \
+`authorize`, `forward_auth` and required client certificates count as protection. Require the same credential at \
+both, or make sure that the upstream compares paths byte for byte, and silence this finding there."
     bad &[
         ("gateway.yaml", "version: 1\nname: s\napis: {a: {path: api.yaml, unmatched: u}}\nauth: {keys: {kind: api_key}}\nupstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}\ndefaults: {upstream: u}\n"),
         ("api.yaml", "openapi: 3.1.0\ninfo: {title: t, version: \"1\"}\nx-gateway: {public: true}\nsecurity: [{}]\npaths: {/a: {get: {security: [{key: []}], responses: {\"200\": {description: fine}}}}}\n\
@@ -290,10 +289,10 @@ target, and the limit counts by address. `consumer` is the owner of the credenti
 
     CERTIFICATE_NOT_REQUESTED "GW0547" "certificate-not-requested" Error
     "a client certificate that no listener of the API requests"
-    "A client sends its certificate only if the listener asks for it in the TLS handshake (`tls.client_auth` with the mode \
-`optional` or `required`). A verifier with `header: Client-Cert` reads it from a proxy instead, which the listener must trust \
-(`trusted_proxies`); so does one with `certificate_header`, which compares bound tokens with it. Without either no request \
-satisfies the scheme."
+    "A client sends its certificate only if the listener asks for it in the TLS handshake (`tls.client_auth` with \
+the mode `optional` or `required`). A verifier with `header: Client-Cert` reads it from a proxy instead, which the \
+listener must trust (`trusted_proxies`). A verifier with `certificate_header` does the same and compares bound \
+tokens with it. Without either no request satisfies the scheme."
     bad certified!("off");
     good certified!("optional");
 
@@ -315,11 +314,11 @@ each scheme, or claims such as `iss` beside it."
 
     REMOVED_PARAMETER "GW0553" "removed-parameter" Warn
     "a header parameter that the gateway removes from requests"
-    "Clients cannot send fields by which the gateway tells an upstream who calls: `X-Consumer-…`, and the fields of \
-`forward_as`, `claims_to_headers` and `response_headers` of `forward_auth`, on every operation with the same upstream. They also cannot \
-send other spellings (`X_Key`) of these, of credential fields, and of fields that an `expression` or the service of `forward_auth` reads, \
-which some servers read alike. A description with such a parameter \
-promises something that the upstream never receives."
+    "Clients cannot send the fields in which the gateway names the caller for an upstream: `X-Consumer-…`, and the \
+fields of `forward_as`, `claims_to_headers` and `response_headers` of `forward_auth`, on every operation with the \
+same upstream. They also cannot send other spellings (`X_Key`), which some servers read alike, of these fields, of \
+credential fields, and of fields that an `expression` or the service of `forward_auth` reads. The upstream never \
+receives such a parameter."
     bad announced!("x_caller");
     good announced!("X-Trace");
 
@@ -332,9 +331,9 @@ two issuers. If no verifier admits tokens of the issuer, no token matches the en
 
     ANY_ISSUER "GW0564" "any-issuer" Error
     "token introspection that can name the consumers of another verifier"
-    "Consumers with `tokens` are identified by the issuer of a token. The answer of an introspection endpoint contains its issuer \
-(`iss`). Without `issuer` gwd accepts any, so that this endpoint can name the consumers of every other verifier. Write the issuer \
-of its tokens."
+    "Consumers with `tokens` are identified by the issuer of a token. The answer of an introspection endpoint \
+contains its issuer (`iss`). Without `issuer` in the settings, gwd accepts any issuer: this endpoint can then name \
+the consumers of every other verifier. Write the issuer of the endpoint's tokens."
     bad asked!("");
     good asked!(", issuer: \"https://partner.example\"");
 
@@ -373,9 +372,10 @@ window), so a greater cost is always refused."
 
     VIOLATED_INVARIANT "GW0571" "violated-invariant" Error
     "an operation that violates an invariant of the project"
-    "The files under `invariants` of gateway.yaml have statements about all operations, such as \"everything under /admin needs the \
-verifier staff\". gwc checks each operation that can own such a request; nothing is sampled. Change the operation, or the \
-invariant: removing or changing an invariant is a change of the rules, which `gwc plan` shows and gates."
+    "The files under `invariants` of gateway.yaml contain requirements for operations, such as \"every operation \
+under /admin needs the verifier staff\". gwc checks every operation that can receive such a request. Correct the \
+operation, or the invariant. `gwc plan` shows a removed or changed invariant as a change of the project's rules, to \
+which gates apply."
     bad held_to!("{authenticated: true}");
     good held_to!("{kinds: [rate_limit]}");
 
@@ -449,9 +449,9 @@ describe statuses by class (`4XX`), or split the project."
 
     UPSTREAM_LOOP "GW0535" "upstream-loop" Error
     "an upstream that is the gateway itself"
-    "A target, the service of a `forward_auth` or the endpoint of an `introspection` has the address of one of the project's \
-listeners: the gateway would call itself, and each request would cause another one until a limit ends the loop. Often a \
-document's server, which is the gateway's own address, was taken for the service behind it."
+    "A target, the service of a `forward_auth` or the endpoint of an `introspection` has the address of one of the \
+project's listeners: the gateway would call itself, and each request would cause another one until a limit ends the \
+loop. Most often, a URL under `servers` of the document, which is the gateway's own address, was used as the target."
     bad &[("gateway.yaml", "version: 1\nname: s\nlisteners: {public: {address: \"0.0.0.0:8080\"}}\nupstreams: {u: {targets: {a: {url: \"http://localhost:8080\"}}}}\n")];
     good &[("gateway.yaml", "version: 1\nname: s\nlisteners: {public: {address: \"0.0.0.0:8080\"}}\nupstreams: {u: {targets: {a: {url: \"http://localhost:9000\"}}}}\n")];
 
@@ -464,8 +464,8 @@ Set `timeouts.request` at the upstream, or `timeout` at operations or in the def
 
     UNKNOWN_STORE "GW0531" "unknown-store" Error
     "an undefined store"
-    "`store` of a limit, a quota or a cache is `local` (each gateway counts or stores for itself), or the \
-name of an entry under `stores` of gateway.yaml, which a fleet shares."
+    "`store` of a limit, a quota or a cache is `local` or the name of an entry under `stores` of gateway.yaml. With \
+`local`, each gateway counts or stores for itself. A fleet shares a named store."
     bad &[("gateway.yaml", "version: 1\nname: s\npolicies: {slow: {kind: rate_limit, limit: 1/s, store: shraed}}\n")];
     good &[("gateway.yaml", "version: 1\nname: s\npolicies: {slow: {kind: rate_limit, limit: 1/s, store: local}}\n")];
 
@@ -485,41 +485,42 @@ credentials. One of the two is a mistake; with the wrong one, the operation coul
 
     LISTENER_TLS "GW0529" "listener-tls" Error
     "a listener whose protocol and certificates do not go together"
-    "`protocol: https` needs `tls` with certificates; `tls` beside `http` would leave its certificates, and the client \
-certificates that it asks for, without effect."
+    "`protocol: https` needs `tls` with certificates. Beside `http`, `tls` has no effect: neither its certificates \
+nor its rules for client certificates."
     bad &[("gateway.yaml", "version: 1\nname: s\nlisteners: {public: {address: \"127.0.0.1:8443\", protocol: https}}\n")];
     good &[("gateway.yaml", "version: 1\nname: s\nlisteners: {public: {address: \"127.0.0.1:8080\"}}\n")];
 
     UPSTREAM_TLS "GW0540" "upstream-tls" Error
     "an upstream whose targets cannot use its protocol"
-    "HTTP/2 over TLS (`protocol: h2`) needs `https://` targets, HTTP/2 in cleartext (`h2c`) \
-`http://` ones, and a target whose host name no certificate can carry needs `tls: {sni: NAME}` \
-with a name that a certificate can carry. Otherwise all requests to such a target fail."
+    "HTTP/2 over TLS (`protocol: h2`) needs `https://` targets. HTTP/2 in cleartext (`h2c`) needs `http://` targets. \
+If no certificate can contain the host name of a target, `tls: {sni: NAME}` with another name is needed. Otherwise \
+all requests to such a target fail."
     bad &[("gateway.yaml", "version: 1\nname: s\nupstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}, protocol: h2}}\n")];
     good &[("gateway.yaml", "version: 1\nname: s\nupstreams: {u: {targets: {a: {url: \"https://127.0.0.1:9000\"}}, protocol: h2}}\n")];
 
     UNUSED_UPSTREAM_TLS "GW0541" "unused-upstream-tls" Warn
     "TLS to an upstream that is never used"
-    "If no target has an `https` URL, the authority, the name and the client certificate under \
-`tls` have no effect; beside `verify: false`, `ca` has no effect. One of the two settings is a \
-mistake: the connection looks protected and is not."
+    "If no target has an `https` URL, the authority, the name and the client certificate under `tls` have no effect. \
+Beside `verify: false`, `ca` has no effect. One of the two settings is a mistake: the connection looks protected and \
+is not."
     bad &[("gateway.yaml", "version: 1\nname: s\nupstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}, tls: {ca: \"${file:/run/secrets/ca.pem}\"}}}\n")];
     good &[("gateway.yaml", "version: 1\nname: s\nupstreams: {u: {targets: {a: {url: \"https://127.0.0.1:9000\"}}, tls: {ca: \"${file:/run/secrets/ca.pem}\"}}}\n")];
 
     UNVERIFIED_UPSTREAM "GW0530" "unverified-upstream" Warn
     "an upstream whose certificate is not verified"
-    "`tls: {verify: false}` encrypts without verifying the peer: anybody on the network between the gateway and the \
-upstream can read and change everything, credentials too. Write the certificate of the upstream's CA in `ca` \
+    "`tls: {verify: false}` encrypts without verifying the peer. Anyone on the network between the \
+gateway and the upstream can read and change everything, credentials too. Write the certificate of \
+the upstream's CA in `ca` \
 instead."
     bad &[("gateway.yaml", "version: 1\nname: s\nupstreams: {u: {targets: {a: {url: \"https://127.0.0.1:9000\"}}, tls: {verify: false}}}\n")];
     good &[("gateway.yaml", "version: 1\nname: s\nupstreams: {u: {targets: {a: {url: \"https://127.0.0.1:9000\"}}, tls: {ca: \"${file:/run/secrets/ca.pem}\"}}}\n")];
 
     IDENTICAL_ROUTE "GW0601" "identical-route" Error
     "two operations that match exactly the same requests"
-    "Two operations have the same method, the same host and listener, and paths that are the same but for the names of \
-their parameters; both match the same requests. Give one another path, another method or a condition, or describe both \
-as one operation; an overlay with `remove: true` removes one from a document of another team. Where two APIs meet, \
-change the `base_path` or the `hosts` of a `mount`."
+    "Two operations have the same method, host and listener, and their paths differ only in the names of parameters. \
+Both match the same requests. Give one another path, another method or a condition, or describe both as one \
+operation. In a document of another team, an overlay with `remove: true` removes one. Where two APIs meet, change \
+the `base_path` or the `hosts` of a `mount`."
     bad open!("  /a/{x}: {get: {parameters: [{name: x, in: path, required: true, schema: {type: string}}], responses: {\"200\": {description: fine}}}}\n\
 \x20 /a/{y}: {get: {parameters: [{name: y, in: path, required: true, schema: {type: string}}], responses: {\"200\": {description: fine}}}}\n");
     good open!("  /a/{x}: {get: {parameters: [{name: x, in: path, required: true, schema: {type: string}}], responses: {\"200\": {description: fine}}}}\n\
@@ -538,9 +539,9 @@ that receives it."
 
     UNREACHABLE "GW0603" "unreachable" Warn
     "an operation that no URL reaches"
-    "No request can reach the operation: its method is never served (TRACE), its path cannot survive normalisation (a \
-segment `.` or `..`) or has more bytes than the target of a request may have (16 KiB), all its listeners merge slashes \
-(`merge_slashes`) and its path has `//`, or other operations own all its requests."
+    "No request can reach the operation. Either its method is never served (TRACE), or other operations match all \
+its requests. Or no normalised path matches its path: it has a segment `.` or `..`, or more than 16 KiB, or it has \
+`//` and all its listeners merge slashes (`merge_slashes`)."
     bad open!("  /a: {trace: {responses: {\"200\": {description: fine}}}}\n");
     good open!("  /a: {get: {responses: {\"200\": {description: fine}}}}\n");
 
@@ -588,10 +589,10 @@ components:\n  securitySchemes:\n    key: {type: apiKey, in: header, name: X-Key
 
     CAPTURED_BY_TEMPLATE "GW0607" "captured-by-template" Warn
     "requests that go to one template but are valid only for another one"
-    "Some requests match both templates. The order gives them to the one whose parameters refuse \
-them (by `enum`, `const`, `type`, `pattern`, lengths or the format `uuid`), while they are valid \
-for the other: schemas do not affect routing. Give one of them another path, or set `priority` at \
-the one that should win."
+    "Some requests match both templates. By the order of routes they go to the template whose parameters refuse \
+them, although they are valid for the other. Schemas do not affect routing: `enum`, `const`, `type`, `pattern`, \
+lengths and the format `uuid` are only checked later. Give one of them another path, or set `priority` at the one \
+that should win."
     bad open!("  /a/{x}/c: {get: {parameters: [{name: x, in: path, required: true, schema: {type: string}}], responses: {\"200\": {description: fine}}}}\n\
 \x20 /a/b/{y}: {get: {parameters: [{name: y, in: path, required: true, schema: {type: integer}}], responses: {\"200\": {description: fine}}}}\n");
     good open!("  /a/{x}/c: {get: {parameters: [{name: x, in: path, required: true, schema: {type: integer}}], responses: {\"200\": {description: fine}}}}\n\
@@ -607,9 +608,8 @@ such request."
 
     HOST_HIDES_MOUNT "GW0609" "host-hides-mount" Info
     "a mount without hosts, beside mounts with hosts"
-    "The host decides first. If a mount names a host, only the mounts of that host serve requests \
-to it; an API mounted for any host does not receive them. That is often intended; this finding \
-lists the hosts."
+    "The host decides first. If a mount names a host, only the mounts of that host serve requests to it. An API \
+mounted for any host does not receive them. That is often intended; this finding lists the hosts."
     bad &[
         ("gateway.yaml", "version: 1\nname: s\napis:\n  a: {path: api.yaml, mount: {hosts: [a.example]}}\n  b: {path: b.yaml}\nupstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}\ndefaults: {upstream: u, security: upstream}\n"),
         ("api.yaml", "openapi: 3.1.0\ninfo: {title: t, version: \"1\"}\npaths: {/a: {get: {responses: {\"200\": {description: fine}}}}}\n"),
@@ -666,9 +666,9 @@ share can only name what the paths of all of them have."
 
     CHANGED_MEDIA_TYPE "GW0821" "changed-media-type" Error
     "a media type that changes after the check of the body"
-    "`validate: {request: block}` and `kind: threat` check a body by its `Content-Type` and `Content-Encoding`. If a `headers` policy \
-changes one of these fields, the upstream reads the body as another type, so that a client can choose a type that is \
-checked less. Set `Content-Type` only to the one media type that the operation describes, together with \
+    "`validate: {request: block}` and `kind: threat` check a body by its `Content-Type` and `Content-Encoding`. If a \
+`headers` policy changes one of these fields, the upstream reads the body as another type. A client can then choose \
+a type with fewer checks. Set `Content-Type` only to the one media type that the operation describes, together with \
 `validate: {request: block}`, or leave both fields as they are."
     bad &[("gateway.yaml", "version: 1\nname: s\napis: {a: {path: api.yaml}}\nupstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}\npolicies: {typed: {kind: headers, request: {set: {Content-Type: application/json}}}}\ndefaults: {upstream: u, security: upstream, policies: [typed], validate: {request: block}}\n"),
         ("api.yaml", "openapi: 3.1.0\ninfo: {title: t, version: \"1\"}\npaths: {/a: {post: {requestBody: {content: {application/json: {schema: {type: object}}, text/plain: {schema: {type: string}}}}, responses: {\"200\": {description: fine}}}}}\n")];

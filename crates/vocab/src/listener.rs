@@ -242,12 +242,13 @@ fn forwarded_certificates_exist(node: NodeRef<'_>, sink: &mut Sink) {
     let Some((_, value)) = node.entry("forward_client_cert") else {
         return;
     };
-    let asks = node.get("tls").and_then(|tls| tls.get("client_auth"));
-    let asks = asks.is_some_and(|asks| !asks.is_null());
+    let requests_certificates = node.get("tls").and_then(|tls| tls.get("client_auth"));
+    let requests_certificates =
+        requests_certificates.is_some_and(|requests_certificates| !requests_certificates.is_null());
     let trusted = node.get("trusted_proxies");
     let trusts = trusted.is_some_and(|trusted| trusted.items().next().is_some());
     let (message, help) = match value.scalar_text() {
-        Some(word @ ("client_cert" | "xfcc")) if !asks => (
+        Some(word @ ("client_cert" | "xfcc")) if !requests_certificates => (
             format!("`{word}` has no effect: the listener requests no client certificates"),
             "write `tls: {client_auth: {ca: \"${file:PATH}\"}}` beside it",
         ),

@@ -36,7 +36,7 @@ macro_rules! reasons {
 reasons! {
     Route {
         "body_too_large" 413 "the body is larger than `max_body`, a `body_limit` or what `validate` reads";
-        "certificate_invalid" 401 "the client certificate is not valid here";
+        "certificate_invalid" 401 "the verifier of the operation does not accept the client certificate";
         "circuit_open" 503 "a circuit breaker is open";
         "concurrency_limited" 429 "a `concurrency` limit is reached";
         "concurrency_wait_ended" 503 "no permit of a `concurrency` limit became free within `wait`";
@@ -60,9 +60,9 @@ reasons! {
         "ip_denied" 403 "an `ip_filter` refuses the address";
         "keys_unavailable" 503 "the keys of the issuer cannot be fetched";
         "login_denied" 403 "the provider denies a login";
-        "login_failed" 400 "the response of a provider does not fit a login";
+        "login_failed" 400 "the response of a provider does not belong to a login of this client";
         "login_unavailable" 503 "the provider of a login does not answer";
-        "logout_cross_site" 403 "another site asks for a logout";
+        "logout_cross_site" 403 "another site requested a logout";
         "media_type_unsupported" 415 "the body has a media type that the operation does not describe (`validate`)";
         "no_healthy_upstream" 503 "no host of the upstream is available for the request";
         "not_authorized" 403 "an `authorize` policy refuses the caller";
@@ -103,12 +103,12 @@ reasons! {
         "connect_refused" 405 "CONNECT is not served";
         "expectation_failed" 417 "`Expect` has another value than `100-continue`";
         "field_invalid" 400 "a header field is not valid";
-        "framing_invalid" 400 "the message is framed ambiguously";
+        "framing_invalid" 400 "the length of the message is ambiguous";
         "headers_too_large" 431 "the head is larger than the listener's limits";
         "host_invalid" 400 "the request has not exactly one valid `Host`";
-        "loop_detected" 508 "the request passed this gateway too often";
+        "loop_detected" 508 "the request passed this gateway several times (a loop)";
         "method_not_allowed" 405 "the path exists, but not with this method";
-        "misdirected_request" 421 "the connection is for another host";
+        "misdirected_request" 421 "the certificate of the connection is for another host";
         "no_condition_matched" 404 "the path exists, but no `match` condition is met";
         "no_route" 404 "no operation has this path";
         "path_invalid" 400 "the path is not valid";

@@ -45,10 +45,10 @@ pub static UNCHECKED_ALTERNATIVE: Lint = Lint {
     level: Level::Warn,
     summary: "an alternative that only the upstream checks, beside one that the gateway checks",
     explain: "A request needs to satisfy one alternative of `security`. With `verify: upstream` \
-(also from `defaults.security: upstream`) the gateway checks only that a credential is present, so \
-any made-up value satisfies that alternative, and the verifier of the other one protects nothing. \
-Bind a verifier to the scheme (`x-gateway: {auth: NAME}`), leave the alternative out with \
-`security` in `x-gateway` of the operation or the document, or allow this finding if the upstream \
+(also from `defaults.security: upstream`) the gateway checks only that a credential is present. \
+Any made-up value satisfies that alternative, so the verifier of the other one protects nothing. \
+Bind a verifier to the scheme (`x-gateway: {auth: NAME}`), or leave the alternative out with \
+`security` in `x-gateway` of the operation or the document. Allow this finding if the upstream \
 checks the credential.",
     bad: either!("{verify: upstream}"),
     good: either!("{auth: staff}"),

@@ -63,8 +63,8 @@ pub static UNFIT_DOCUMENT: Lint = Lint {
     level: Level::Error,
     summary: "a document that cannot be served as it is",
     explain: "`serve_document` serves one JSON text without the settings of the gateway, of at \
-most 16 MiB. A document that refers to other files would have references that clients cannot \
-follow, and one whose references point to parts that `gwc strip` leaves out would be invalid. \
+most 16 MiB. Clients cannot follow references to other files. A reference to a part that `gwc \
+strip` leaves out would be invalid. \
 Write the parts into the document itself, or write `serve_document: false` at the API.",
     bad: serving!("{public: true}", "", "{\"200\": {$ref: \"b.yaml#/fine\"}}"),
     good: serving!("{public: true}", "", "{\"200\": {description: fine}}"),

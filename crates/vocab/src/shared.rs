@@ -55,7 +55,8 @@ static REDIS: Object = Object {
         F::optional(
             "cluster",
             Shape::Bool,
-            "Redis Cluster: `url` names one or more of its nodes, from which gwd learns the masters. Default: `false`.",
+            "Redis Cluster: `url` names one or more of its nodes, from which gwd reads the list of \
+            masters. Default: `false`.",
         ),
         F::optional(
             "sentinel",
@@ -80,7 +81,11 @@ static REDIS: Object = Object {
 pub(crate) const PATH_READINGS: Field = F::optional(
     "path_readings",
     Word(&["strict", "keep"]),
-    "Paths that an upstream may read as another path (with `%2F`, `%5C`, `%25`, `%3F`, `%23`, `;` or `//`, or a dot or blank at the end of a name). `strict`: 400 `path_ambiguous` unless every reading matches the same operation. `keep`: allow readings that match no operation, or operations with the same access. Default: `strict`; `keep` for a path that itself has one of these.",
+    "Paths that an upstream may read as another path. They have `%2F`, `%5C`, `%25`, `%3F`, `%23`, \
+    `;` or `//`, or a dot or blank at the end of a name. `strict`: 400 `path_ambiguous` unless \
+    every reading matches the same operation. `keep`: allow readings that match no operation, or \
+    operations with the same access. Default: `strict`; `keep` for a path that itself has one of \
+    these.",
 );
 
 /// Key `streams`: handling of open streams when the credential of their request expires.

@@ -71,7 +71,8 @@ static TEST: Object = Object {
         F::optional(
             "assume",
             Table(&Word(ANSWERS)),
-            "Answers of other services, by the name of the policy or verifier that asks. Default: none; the decision is then `depends`.",
+            "Answers of other services, by the name of the policy or verifier that calls the \
+            service. Default: none; the decision is then `depends`.",
         ),
         F::required(
             "expect",

@@ -330,8 +330,7 @@ struct Evidence<'a> {
 
 impl Evidence<'_> {
     /// Returns the build statements for the record. If the stored statements are not sufficient,
-    /// adds a statement that is signed by the build keys, or by the release keys if the trust file
-    /// allows this.
+    /// adds a statement. The build keys sign it, or the release keys if the trust file allows this.
     fn build_statements(&self) -> anyhow::Result<BTreeSet<Digest>> {
         let id = self.built.bundle.id();
         let Some(trust) = self.trust else {

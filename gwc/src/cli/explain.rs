@@ -1,5 +1,5 @@
-//! Command `gwc explain`: shows the explanation of a diagnostic, of a reason of the gateway's own
-//! errors, of a kind of change in plans, or of a check of client contracts.
+//! Command `gwc explain`: explains a diagnostic, a reason of the gateway's own errors, a kind of
+//! change in plans, or a check of client contracts.
 
 use diag::{Lint, suggest};
 use serde_json::{Value, json};

@@ -32,7 +32,7 @@ pub(super) fn ask(
     lists: u64,
     allowed: Allowed,
 ) -> anyhow::Result<BTreeSet<Pointer>> {
-    let mut held = Vec::new();
+    let mut on_hold = Vec::new();
     let mut lost = BTreeSet::new();
     let mut lost_serials = Vec::new();
     for (name, status) in nodes.status() {
@@ -49,7 +49,7 @@ pub(super) fn ask(
             return Err(lost_list(&name, list, lists));
         }
         if let Some(hold) = status.hold {
-            held.push(format!("{name}{}", self::hold(&hold)));
+            on_hold.push(format!("{name}{}", self::hold(&hold)));
         }
     }
     if !lost.is_empty() && !allowed.merge {
@@ -68,19 +68,19 @@ pub(super) fn ask(
         )
         .into());
     }
-    if !held.is_empty() && !allowed.over_hold {
+    if !on_hold.is_empty() && !allowed.over_hold {
         return Err(Failure::new(
             Exit::ROLLOUT,
             "held",
             format!(
                 "gateways are on hold after a manual rollback ({}); run `gwd resume` there, or \
 pass --over-hold",
-                held.join("; ")
+                on_hold.join("; ")
             ),
         )
         .into());
     }
-    for one in held {
+    for one in on_hold {
         say::note(&format!(
             "warning: proceeding although a gateway is on hold, {one}"
         ));

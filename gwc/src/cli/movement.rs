@@ -84,10 +84,10 @@ impl Movement<'_> {
         Ok(pointer)
     }
 
-    /// Refuses to move the channel if the store lacks the revocation list that the channel's newest
-    /// record names, or if the serial of its newest list is below the minimum in the trust file.
-    /// Gateways would refuse the new record, and a new gateway would admit revoked bundles and
-    /// credentials.
+    /// Refuses to move the channel if the store lacks the revocation list that the newest record
+    /// names. The same applies if the serial of the newest list is below the minimum in the trust
+    /// file. Gateways would refuse the new record, and a new gateway would admit revoked bundles
+    /// and credentials.
     fn check_lists(&self, store: &dyn Store, newest: Option<Pointer>) -> anyhow::Result<()> {
         let named = self.head.and_then(|head| head.record.revocations);
         let floor = self
@@ -244,7 +244,7 @@ pub(super) fn known(trust: &Trust, keys: &[PrivateKey]) -> String {
     lines
 }
 
-/// Converts the refusal of a statement or bundle to an error. `what` tells the user what to do. It
+/// Converts the refusal of a statement or bundle to an error. `what` is the advice for the user. It
 /// follows the reason in the message.
 pub(super) fn refused(refused: &Refused, what: &str) -> anyhow::Error {
     Failure::new(

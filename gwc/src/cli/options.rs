@@ -228,7 +228,7 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| "this is too long".to_owned())
 }
 
-/// Asks for confirmation. Without a terminal, `--yes` is required.
+/// Prompts for confirmation. Without a terminal, `--yes` is required.
 pub(super) fn confirm(yes: bool, question: &str) -> anyhow::Result<()> {
     if yes {
         return Ok(());

@@ -2,8 +2,8 @@
 //! overwrite a file that Git tracks, unless gwc wrote the file.
 //!
 //! A pull request can add symbolic links and files of any name. Therefore no component of a path
-//! inside a project or a work tree may be a link, and a file that Git tracks is overwritten only if
-//! gwc wrote it.
+//! inside a project or a work tree may be a link. A file that Git tracks is overwritten only if gwc
+//! wrote it.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};

@@ -368,13 +368,13 @@ fn check_keys(
         predicate: trial,
     };
     let envelope = publish::sign(&statement, &keys.iter().collect::<Vec<_>>())?;
-    let judged = left.authorized_signers(
+    let signers = left.authorized_signers(
         &envelope,
         Role::Revoke,
         Some(&place.channel),
         When::First(now),
     );
-    judged.map_err(|error| {
+    signers.map_err(|error| {
         refused(
             &error,
             &format!(

@@ -14,7 +14,7 @@ use super::side::{self, Read};
 use crate::release::{self, links};
 use ::plan::ask::{self, Assumption, Oracle, Question};
 use ::plan::report::Origin;
-use ::plan::route::request::{self, Written};
+use ::plan::route::request::{self, RequestText};
 use ::plan::route::{
     Answer, Credential, GivenCredentials, RouteRequest, answer, carry, human, json,
 };
@@ -348,7 +348,7 @@ fn question(
     args: &Args,
     (oracle, side): (&Oracle, &Side),
 ) -> anyhow::Result<(Question, Vec<usize>)> {
-    let written = Written {
+    let written = RequestText {
         method: &wanted.method,
         url: &wanted.url,
         headers: &wanted.headers,

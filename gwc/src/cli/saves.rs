@@ -93,7 +93,7 @@ impl Saves {
         self.sender.clone()
     }
 
-    /// Waits until files are saved and the editor is quiet, or until another event.
+    /// Waits until files are saved and no further change follows, or until another event.
     ///
     /// # Errors
     /// Returns an error if the project's folder is gone.

@@ -9,7 +9,7 @@ use super::limits::LimitOptions;
 use super::lint::outputs::spare_sources;
 use super::replace::{make_folder, replace};
 use super::say::{self, Context};
-use crate::strip::{self, Unfit, Written, write};
+use crate::strip::{self, SourceDocuments, Unfit, write};
 use diag::text::printable;
 use model::compile::Input;
 use model::exit::{Exit, Failure};
@@ -120,7 +120,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
 }
 
 /// Returns the public form of one document.
-fn document(args: &Args, written: &Written, index: usize) -> anyhow::Result<String> {
+fn document(args: &Args, written: &SourceDocuments, index: usize) -> anyhow::Result<String> {
     let (name, document) = &written.apis[index];
     let failed = |why: String| Failure::new(Exit::FINDINGS, "not-public", why);
     let stripped = strip::strip(&written.files, document).map_err(|unfit| match unfit {

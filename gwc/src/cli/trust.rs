@@ -62,7 +62,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         .trust
         .clone()
         .unwrap_or_else(|| place.root.join(TRUST_FILE));
-    // Also write minimum serials of zero. With these, a new gateway knows that no revocation list
+    // Also write minimum serials of zero. These state for a new gateway that no revocation list
     // exists yet.
     let changed = floors != before || !trust.has_floors(channel);
     if changed {

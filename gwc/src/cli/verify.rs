@@ -181,7 +181,7 @@ fn statement(report: &Report) -> Value {
         })
         .collect();
     json!({"statement": report.digest, "role": role(report), "signatures": signatures,
-           "enough": report.judged.is_ok(), "reason": report.judged.as_ref().err().map(Refused::reason)})
+           "enough": report.signers.is_ok(), "reason": report.signers.as_ref().err().map(Refused::reason)})
 }
 
 fn human(
@@ -196,12 +196,12 @@ fn human(
         Err(refused) => format!("NOT verified {bundle}\n  {}: {refused}", refused.reason()),
     }];
     for report in reports {
-        let judged = match &report.judged {
+        let signers = match &report.signers {
             Ok(_) => "enough".to_owned(),
             Err(refused) => format!("not enough: {refused}"),
         };
         lines.push(format!(
-            "  {} statement {}: {judged}",
+            "  {} statement {}: {signers}",
             role(report),
             report.digest.short()
         ));

@@ -213,8 +213,8 @@ impl Nodes {
             .collect()
     }
 
-    /// Asks every gateway to poll the store now. Ignores gateways that do not respond, because they
-    /// poll later anyway.
+    /// Requests an immediate poll of the store from every gateway. Ignores gateways that do not
+    /// respond, because they poll later anyway.
     pub fn notify(&self) {
         drop(self.all("POST", "/v1/notify"));
     }

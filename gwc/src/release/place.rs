@@ -1,7 +1,7 @@
 //! Release settings of a project: its store, channel and trust file.
 //!
-//! Only the needed parts of gateway.yaml are read, and no documents, because a rollback must work
-//! even if documents or other parts of gateway.yaml are broken.
+//! Only the needed parts of gateway.yaml are read, and no documents. A rollback must work even if
+//! documents or other parts of gateway.yaml are broken.
 
 use std::path::{Component, Path, PathBuf};
 

@@ -90,8 +90,8 @@ impl StoreName {
         })
     }
 
-    /// True if the store exists. A repository counts as existing, because it comes into being with
-    /// the first release.
+    /// True if the store exists. A repository counts as existing, because the first release creates
+    /// it.
     #[must_use]
     pub fn exists(&self) -> bool {
         match self {

@@ -3,4 +3,4 @@
 mod read;
 
 pub use openapi::strip::{Stripped, Unfit, strip, write};
-pub use read::{Written, written};
+pub use read::{SourceDocuments, written};

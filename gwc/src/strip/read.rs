@@ -11,7 +11,7 @@ use sources::project::files::{Document, Files};
 use sources::syntax::Limits;
 
 /// Documents of a project, or a single document.
-pub struct Written {
+pub struct SourceDocuments {
     /// Files with their texts.
     pub files: Files,
     /// Findings about reading the files and applying overlays.
@@ -30,7 +30,7 @@ pub fn written(
     limits: Limits,
     environment: Option<&str>,
     base: Option<&str>,
-) -> anyhow::Result<Written> {
+) -> anyhow::Result<SourceDocuments> {
     use anyhow::Context as _;
     let root = input.folder();
     let mut files = Files::open(root, limits)
@@ -88,7 +88,7 @@ pub fn written(
     }
     files.follow_all(apis.iter().map(|(_, document)| document));
     let findings = conceal::concealed(&files, sink.into_sorted());
-    Ok(Written {
+    Ok(SourceDocuments {
         files,
         findings,
         apis,

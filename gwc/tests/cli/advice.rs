@@ -23,8 +23,8 @@ fn paste(folder: &Path, line: &str) -> Ended {
         .env("NO_COLOR", "1"))
 }
 
-/// Creates a project in a folder with a space in its name, with its own store and channel, to be
-/// used from the folder around it.
+/// Creates a project with its own store and channel in a folder with a space in its name. Commands
+/// run in the folder around it.
 fn elsewhere() -> Project {
     let outer = Project::empty();
     let shop = Project::new();

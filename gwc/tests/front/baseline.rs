@@ -89,7 +89,9 @@ fn baseline_reports_one_more_equal_finding() {
     assert_eq!(left(&written(&double), &double), Vec::<String>::new());
     assert_eq!(
         left(&written(&double), &single),
-        ["stale-baseline: the baseline lists `unknown-keyword` in openapi.yaml 1 time too often"]
+        [
+            "stale-baseline: the baseline lists `unknown-keyword` in openapi.yaml 1 time more than it occurs"
+        ]
     );
 }
 

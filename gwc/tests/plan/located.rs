@@ -1,5 +1,5 @@
-//! Places of changes must be near the edited line in both versions, for edits of every kind of
-//! line, and for those of an environment's patch.
+//! Places of changes must be near the edited line in both versions. The tests edit every kind of
+//! line, also in an environment's patch.
 
 use model::compile::{self, Purpose};
 use model::source_map::SourceMap;

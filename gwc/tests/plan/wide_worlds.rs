@@ -2,6 +2,8 @@
 //! engines decide thousands of requests. If an operation serves a request that the gateway refused
 //! as `path_ambiguous` before, the plan must have a line about that operation.
 
+use std::collections::BTreeSet;
+
 use engine::{PATH_AMBIGUOUS, Verdict};
 use plan::ask::{Oracle, Question};
 use plan::witness::AT_S;
@@ -211,9 +213,127 @@ impl World {
             ("api.yaml", &*a),
             ("b.yaml", &*b),
         ];
-        compiled(&files, Purpose::Run)
-            .map_err(|e| {
-                Some(compared)
+        compiled(&files, Purpose::Run).ok()
+    }
+}
+
+/// Paths of up to four segments. Takes a part of the longer ones.
+fn paths(dice: &mut Dice) -> Vec<String> {
+    let mut all = vec!["/".to_owned()];
+    let mut last = vec![String::new()];
+    for tenths in [10, 10, 2, 1] {
+        let longer = last.iter().flat_map(|path| {
+            let below = SEGMENTS.iter();
+            below.map(move |segment| format!("{path}/{segment}"))
+        });
+        last = longer.filter(|_| dice.chance(tenths)).collect();
+        all.extend(last.iter().cloned());
+    }
+    all
+}
+
+/// Decision of an engine about a request.
+#[derive(Debug, PartialEq, Eq)]
+enum Decision {
+    /// The operation with this key serves the request, if its credentials suffice.
+    Serves(String),
+    /// The gateway refuses the path of the request.
+    RefusesPath,
+    Other,
+}
+
+fn decision(oracle: &Oracle, (method, path, has_field): (&str, &str, bool)) -> Decision {
+    let mut request = http::Request::builder()
+        .method(method)
+        .uri(path)
+        .header("host", "gateway");
+    if has_field {
+        request = request.header("x-v", "1");
+    }
+    let Ok(request) = request.body(()) else {
+        return Decision::Other;
+    };
+    let question = Question {
+        listener: 0,
+        request: request.into_parts().0,
+        peer: [192, 0, 2, 1].into(),
+        certificates: Vec::new(),
+        body: None,
+        unix_s: AT_S,
+    };
+    let decided = oracle.ask(&question, |decided, _, _| {
+        match (&decided.verdict, &decided.route) {
+            (Verdict::Reject(refusal), _) if refusal.reject.code == PATH_AMBIGUOUS.code => {
+                Decision::RefusesPath
+            }
+            (_, Some(route)) => Decision::Serves(route.operation.key.clone()),
+            _ => Decision::Other,
+        }
+    });
+    decided.unwrap_or(Decision::Other)
+}
+
+/// Result of the comparison of two worlds.
+#[derive(Debug, Default)]
+struct Compared {
+    /// Number of requests whose path only the old side refuses.
+    opened: usize,
+    /// Requests among them whose operation has no line.
+    missed: Vec<String>,
+    /// Number of lines about paths that may open.
+    lines: usize,
+    /// Number of these lines without such a request.
+    unshown: usize,
+}
+
+fn is_opening(change: &Change, key: &str) -> bool {
+    let mut keys = change.operations.iter();
+    let is_about = keys.any(|one| one.split('@').next() == Some(key));
+    let opens = matches!(
+        change.class,
+        Class::Weaken | Class::Expose | Class::Incomparable | Class::Moved
+    );
+    is_about && opens
+}
+
+/// Compares a pair of worlds. `None` if a world has errors.
+fn compare(seed: u64) -> Option<Compared> {
+    let mut dice = Dice::new(seed);
+    let old = World::new(&mut dice);
+    let new = old.edited(&mut dice);
+    let (before, after) = (old.side()?, new.side()?);
+    let build = |side: &Side| Oracle::build(&side.lowered.gateway, "b").ok();
+    let (was, is) = (build(&before)?, build(&after)?);
+    let plan = plan::compare(Some(&before), &after).expect("both sides build");
+    assert_eq!(plan.bugs, Vec::<String>::new(), "{seed} {old:?} {new:?}");
+    let mut compared = Compared::default();
+    let mut opened = BTreeSet::new();
+    for path in paths(&mut dice) {
+        let method = dice.pick(&["GET", "GET", "HEAD", "DELETE"]);
+        let request = (method, path.as_str(), dice.chance(3));
+        if decision(&was, request) != Decision::RefusesPath {
+            continue;
+        }
+        let Decision::Serves(key) = decision(&is, request) else {
+            continue;
+        };
+        compared.opened += 1;
+        if !plan.changes.iter().any(|change| is_opening(change, &key)) {
+            let missed = format!("seed {seed}: {request:?} of {key}");
+            compared.missed.push(missed);
+        }
+        opened.insert(key);
+    }
+    let lines = plan.changes.iter();
+    for line in lines.filter(|change| change.id == "refused-paths-changed") {
+        compared.lines += 1;
+        let mut keys = line
+            .operations
+            .iter()
+            .filter_map(|one| one.split('@').next());
+        compared.unshown += usize::from(!keys.any(|key| opened.contains(key)));
+    }
+    Some(compared)
 }
 
 #[test]

@@ -121,7 +121,7 @@ fn operation(route: &RouteRef<'_>, host: &str) -> Value {
 /// Steps of the policy chain with their outcomes, as JSON.
 fn chain(route: &RouteRef<'_>, decided: &Decided<'_>, cx: &Cx<'_>) -> Vec<Value> {
     let refused = matches!(decided.verdict, Verdict::Reject(_));
-    let asks = matches!(decided.verdict, Verdict::Ask(_));
+    let needs_effect = matches!(decided.verdict, Verdict::Ask(_));
     let steps = route.treatment.chain.iter().enumerate();
     let steps = steps.map(|(index, step)| {
         let (policy, kind) = match step {
@@ -133,7 +133,7 @@ fn chain(route: &RouteRef<'_>, decided: &Decided<'_>, cx: &Cx<'_>) -> Vec<Value>
         let outcome = match () {
             () if index >= decided.ran => "not-run",
             () if is_other_plan(step, cx) => "not-run",
-            () if asks && index + 1 == decided.ran => "depends",
+            () if needs_effect && index + 1 == decided.ran => "depends",
             () if refused && index + 1 == decided.ran => "refused",
             () => "passed",
         };

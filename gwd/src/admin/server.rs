@@ -557,7 +557,7 @@ fn log_refused_change(path: &str, via: Via, refusal: &Reply) {
             "no-admin-token"
         },
     }
-    .tell(
+    .write(
         "a change by an unauthenticated client was refused",
         json!({}),
     );
@@ -577,13 +577,13 @@ fn set_level(body: &[u8], who: &str) -> Reply {
     };
     let Some(level) = name.and_then(Level::parse) else {
         let result = "bad-request";
-        Audit { result, ..audit }.tell("the log level was not changed", json!({}));
+        Audit { result, ..audit }.write("the log level was not changed", json!({}));
         let why = read.err();
         let why = why.as_deref();
         return bad_request(why.unwrap_or("`level` is error, warn, info or debug"));
     };
     program_log::set_level(level);
-    audit.tell("the log level was set", json!({}));
+    audit.write("the log level was set", json!({}));
     json_reply(
         200,
         &json!({

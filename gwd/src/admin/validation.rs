@@ -31,12 +31,12 @@ pub(super) fn order(shared: &Shared, body: &[u8], who: &str) -> Result<(), Strin
         Err(why) => Err(why.clone()),
     };
     match carried_out {
-        Ok(()) => audit.tell("the override of request validation was changed", json!({})),
+        Ok(()) => audit.write("the override of request validation was changed", json!({})),
         Err(_) => Audit {
             result: "bad-request",
             ..audit
         }
-        .tell(
+        .write(
             "the override of request validation was not changed",
             json!({}),
         ),

@@ -4,8 +4,8 @@
 //!
 //! The first request with a question is the leader: it performs the lookup, and the others wait for
 //! its answer on their own workers. If the leader's client disconnects, the next request becomes
-//! the leader. Answers that admit and answers that refuse are cached separately, so that a flood of
-//! wrong credentials does not evict the answers for valid ones.
+//! the leader. Answers that admit and answers that refuse are cached separately. A flood of wrong
+//! credentials therefore does not evict the answers for valid credentials.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};

@@ -2,9 +2,10 @@
 //!
 //! Hashes use at most half of the threads for computations, so that TLS handshakes with RSA keys
 //! can continue. The other checks wait in a queue, which is limited in total and for each client
-//! address. If the queue is full, a new check replaces the newest waiting check of a larger network
-//! (IPv6 /64, /56 or /48, IPv4 address or /24). A flood of wrong passwords therefore delays only
-//! requests of its own network, even if each check comes from another address of that network.
+//! address. If the queue is full, a new check replaces the newest waiting check of a network with
+//! more checks. A network is IPv6 /64, /56 or /48, or IPv4 address or /24. A flood of wrong
+//! passwords therefore delays only requests of its own network, even if each check comes from
+//! another address of that network.
 
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -1,8 +1,8 @@
 //! Compiled validators of operations.
 //!
 //! A validator is compiled on the threads for computations when a request first needs it.
-//! Validators are shared by the digest of the description that they check, so that an unchanged
-//! description is not compiled again after a switch of versions.
+//! Validators are shared by the digest of their description. An unchanged description is therefore
+//! not compiled again after a switch of versions.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};

@@ -9,7 +9,7 @@ use crate::runtime::program_log::{Level, event};
 pub(super) enum Exit {
     /// Success.
     Done,
-    /// There is no trust file, or verification failed and there is no other bundle to run.
+    /// No trust file, or verification failed and no other bundle can run.
     Untrusted,
     /// Temporary failure; a retry may succeed.
     Unfinished,

@@ -56,7 +56,7 @@ struct Running {
     admin: (Interface, OwnedFd),
     /// True once the process has begun to stop.
     draining: Arc<AtomicBool>,
-    /// Notified when another process has taken over.
+    /// Notification that another process has taken over the sockets (`--take-over`).
     left: Arc<Notify>,
     /// Number of signals to stop that this process has received.
     stops: Arc<AtomicU32>,
@@ -133,8 +133,8 @@ fn start(options: &RunOptions, resolved: &Resolved) -> Result<Running, Exit> {
             let admin = start_admin().map_err(|error| no_admin(&error, resolved))?;
             (start_control()?, admin)
         }
-        // Until this process is ready, the previous one serves the admin interface, and continues
-        // to do so if this process never becomes ready.
+        // Until this process is ready, the previous process serves the admin interface. If this
+        // process never becomes ready, the previous one continues.
         Some(promise) => {
             let control = start_control()?;
             let admin = start_admin();
@@ -224,7 +224,7 @@ impl Running {
     /// The exit code if systemd cannot be notified.
     fn serve(self, resolved: &Resolved) -> Result<Exit, Exit> {
         let (admin_at, admin_socket) = self.admin;
-        tell_serving(&self.status.load(), &admin_at, resolved);
+        log_serving(&self.status.load(), &admin_at, resolved);
         let shared = self.shared;
         systemd::watch(self.status, self.takes_over, move || shared.lives())
             .map_err(|error| unusable("systemd cannot be notified", &error))?;
@@ -262,7 +262,7 @@ impl Running {
     }
 }
 
-fn tell_serving(status: &Status, admin_at: &Interface, resolved: &Resolved) {
+fn log_serving(status: &Status, admin_at: &Interface, resolved: &Resolved) {
     event(
         Level::Info,
         if status.ready { "serving" } else { "not ready" },
@@ -370,7 +370,7 @@ fn plan(resolved: &Resolved) -> Result<Plan, (Exit, String)> {
         .parse()
         .map_err(|error| (Exit::Usage, format!("--channel: {error}")))?;
     let trust = match (&resolved.trust, resolved.insecure_allow_unsigned) {
-        (_, true) => TrustSource::Nobody,
+        (_, true) => TrustSource::Disabled,
         (Some(path), false) => TrustSource::File(path.clone()),
         (None, false) => {
             return Err((
@@ -510,7 +510,7 @@ fn hang_up(options: &RunOptions) {
                 why: None,
                 result: OK,
             }
-            .tell(
+            .write(
                 "SIGHUP: the log level was reloaded and the access log reopened",
                 json!({}),
             );

@@ -88,7 +88,7 @@ impl Control {
             why: Some(&record.reason),
             result: OK,
         }
-        .tell(
+        .write(
             "a bundle was activated",
             json!({
                 "serial": serial,
@@ -101,8 +101,8 @@ impl Control {
     }
 
     /// Verifies, builds, binds and persists a bundle without effect on the running version. If the
-    /// bundle is going to run, `ran` is the history of bundles with this one; it is written in the
-    /// same transaction as the bundle.
+    /// bundle is going to run, `ran` is the history of bundles with this one. The history is
+    /// written in the same transaction as the bundle.
     pub(super) fn prepare(
         &mut self,
         from: &Folder,
@@ -208,7 +208,7 @@ impl Control {
             why: Some(&record.reason),
             result: OK,
         }
-        .tell(
+        .write(
             "a new record names the running bundle",
             json!({"serial": serial, "channel": self.plan.channel.as_str()}),
         );
@@ -264,7 +264,7 @@ impl Control {
             why: Some(&record.reason),
             result: &refused.reason(),
         }
-        .tell("activation failed", json!({"serial": record.serial}));
+        .write("activation failed", json!({"serial": record.serial}));
         let message = match self.running {
             Some(_) => "a bundle was refused; the current version keeps serving",
             None => "a bundle was refused; this node serves nothing yet",

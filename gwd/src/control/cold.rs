@@ -40,8 +40,7 @@ const CHECKED_MAX: usize = 20;
 /// Reason why gwd does not start.
 #[derive(Debug)]
 pub(crate) enum StartError {
-    /// There is no trust file, or verification failed and there is no other bundle to run. Exit
-    /// code 4.
+    /// No trust file, or verification failed and no other bundle can run. Exit code 4.
     Untrusted(String),
     /// The state folder cannot be used. Exit code 65.
     State(Refused),
@@ -153,14 +152,15 @@ impl Control {
         if trust.is_insecure() {
             event(
                 Level::Warn,
-                "INSECURE: unsigned bundles are allowed; anybody who can write to the store controls this gateway. Start with --trust instead of --insecure-allow-unsigned",
+                "INSECURE: unsigned bundles are allowed; anyone who can write to the store \
+                controls this gateway. Start with --trust instead of --insecure-allow-unsigned",
                 json!({"insecure_allow_unsigned": true}),
             );
         }
         node.quotas = Some(keeper(&plan, &node, &state)?);
         let trust_file = match &plan.trust {
             TrustSource::File(path) => Some(path.as_path()),
-            TrustSource::Nobody => None,
+            TrustSource::Disabled => None,
         };
         let secrets = &plan.secret_dir;
         let schedule = ReadSchedule::default();
@@ -221,14 +221,16 @@ impl Control {
         if !self.replay_protected {
             event(
                 Level::Warn,
-                "replay-unprotected: neither a state folder nor a floor in the trust file remembers the channel's serial",
+                "replay-unprotected: neither a state folder nor a floor in the trust file has the \
+                channel's last serial",
                 json!({"do": "keep the state folder, or write floors with `gwc trust floor`"}),
             );
         }
         if !self.revocations_protected {
             event(
                 Level::Warn,
-                "revocations-unprotected: the store could withhold a revocation list without this node noticing; a revoked credential may still be accepted",
+                "revocations-unprotected: the store could withhold a revocation list, which this \
+                node cannot detect; a revoked credential may still be accepted",
                 json!({
                     "known": self.memory.revocations.serial(),
                     "do": "write floors with `gwc trust floor` (0 is enough), or publish another record",
@@ -282,8 +284,8 @@ impl Control {
         Ok(())
     }
 
-    /// True if the state folder has two valid records. The store can then hide no revocation list,
-    /// because the later record names all lists that were published before it.
+    /// True if the state folder has two valid records. The later record names all earlier
+    /// revocation lists, so the store cannot withhold one of them unnoticed.
     fn remembers_two_records(&self) -> bool {
         let list = &self.memory.revocations;
         follow::stored_records(&self.state.layout, &self.context(), list, 2)

@@ -107,7 +107,7 @@ impl Control {
             if news {
                 self.remember(&store, &accepted);
             }
-            self.tell_held(&accepted);
+            self.log_held(&accepted);
             return Ok(());
         }
         if self.running.is_some_and(|running| running.bundle == bundle) {
@@ -120,9 +120,9 @@ impl Control {
             self.end_hold("the channel names the running bundle");
             return Ok(());
         }
-        let held = self.awaited_hold();
+        let awaited = self.awaited_hold();
         self.refusals
-            .await_only(&held.into_iter().chain([bundle]).collect());
+            .await_only(&awaited.into_iter().chain([bundle]).collect());
         if self.refusals.waits(&bundle, self.now_ms()) {
             return Ok(());
         }

@@ -31,18 +31,18 @@ impl Control {
     /// hold, because the operator's reason to leave the channel's bundle may still apply. A
     /// permanent failure ends the hold.
     pub(super) fn run_held(&mut self) {
-        let Some(held) = self.awaited_hold() else {
+        let Some(bundle) = self.awaited_hold() else {
             return;
         };
         let now_ms = self.now_ms();
-        if self.refusals.waits(&held, now_ms) {
+        if self.refusals.waits(&bundle, now_ms) {
             return;
         }
-        let Err(refused) = self.run_kept(held) else {
+        let Err(refused) = self.run_kept(bundle) else {
             return event(
                 Level::Info,
                 "the held bundle runs",
-                json!({"bundle": held.to_string()}),
+                json!({"bundle": bundle.to_string()}),
             );
         };
         let stays = passes(&refused);
@@ -54,28 +54,28 @@ impl Control {
                 "the held bundle cannot run; the channel's head is tried"
             },
             json!({
-                "bundle": held.to_string(),
+                "bundle": bundle.to_string(),
                 "reason": refused.reason(),
                 "error": refused.to_string(),
                 "do": if stays { "gwd tries again; `gwd resume` ends the hold" } else { advice(&refused) },
             }),
         );
         self.count_activation("failed", &refused.reason());
-        self.note_error(Some(held), &refused);
+        self.note_error(Some(bundle), &refused);
         if stays {
-            self.refusals.add(held, refused, now_ms);
+            self.refusals.add(bundle, refused, now_ms);
         } else {
-            self.refusals.forget(&held);
+            self.refusals.forget(&bundle);
             self.end_hold(&refused.reason());
         }
     }
 
-    pub(super) fn tell_held(&mut self, accepted: &Accepted) {
+    pub(super) fn log_held(&mut self, accepted: &Accepted) {
         let serial = accepted.pointer().serial;
-        if self.logged.held == Some(serial) {
+        if self.logged.blocked_serial == Some(serial) {
             return;
         }
-        self.logged.held = Some(serial);
+        self.logged.blocked_serial = Some(serial);
         event(
             Level::Warn,
             "the channel's head does not run, because this node is on hold; `gwd resume` ends the \
@@ -98,7 +98,7 @@ impl Control {
             why: Some(why),
             result: OK,
         }
-        .tell("the hold has ended", json!({"durable": self.durable}));
+        .write("the hold has ended", json!({"durable": self.durable}));
     }
 }
 

@@ -64,8 +64,8 @@ impl KeySets {
         Arc::clone(&entry.cell)
     }
 
-    /// Writes copies of the key sets that were fetched since the last call, and drops the key sets
-    /// of sources that no version has named for a while. `now_ms` is monotonic.
+    /// Writes copies of the key sets that were fetched since the last call. Drops the key sets of
+    /// sources that no version has named for a while. `now_ms` is monotonic.
     pub(crate) fn tidy(&self, now_ms: u64) {
         let mut cells = self.cells.borrow_mut();
         for entry in cells.values() {
@@ -132,7 +132,7 @@ fn path(folder: &Path, source: &Remote) -> PathBuf {
 }
 
 /// Content of a stored copy of a key set. The first line has the format, the digest of the rest and
-/// the time of the fetch; the second line has the source; the key set follows as it was received.
+/// the time of the fetch. The second line has the source. The key set follows as received.
 fn text(source: &Remote, set: &Bytes, fetched_s: u64) -> Vec<u8> {
     let rest = [format!("{fetched_s}\n{}\n", source.url()).as_bytes(), set].concat();
     let digest = Digest::of(&rest);

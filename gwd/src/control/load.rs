@@ -14,8 +14,8 @@ use policy::Documents;
 
 use crate::node::refused;
 
-/// Reads the blobs that gwd needs. A blob whose part is in memory is not read again, because its
-/// digest was checked when the part was built. Other blobs are checked by digest and decoded
+/// Reads the blobs that gwd needs. If the part of a blob is in memory, the blob is not read again:
+/// its digest was checked when the part was built. Other blobs are checked by digest and decoded
 /// strictly: a blob that this version does not fully understand is refused.
 ///
 /// # Errors

@@ -104,7 +104,7 @@ pub(crate) struct Plan {
 pub(crate) enum TrustSource {
     File(PathBuf),
     /// No trusted keys (`--insecure-allow-unsigned`).
-    Nobody,
+    Disabled,
 }
 
 /// Copy of a registry, with the answers of operators who wait for it.
@@ -143,13 +143,13 @@ impl Plan {
             copy: self.store.clone(),
             state: self.state.clone(),
         };
-        let tell = move |news| {
+        let report = move |news| {
             let _stopped = events.send(match news {
                 News::Changed => Event::Look,
                 News::Copied(answer) => Event::Copied(answer),
             });
         };
-        Replica::start(plan, tell).map(Some)
+        Replica::start(plan, report).map(Some)
     }
 }
 
@@ -195,7 +195,7 @@ pub(crate) enum Switch {
     Rollback,
 }
 
-/// Bundle that an operator wants to run.
+/// Bundle that an operator selects.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Target {
     Bundle(Digest),
@@ -330,7 +330,7 @@ struct LoggedTroubles {
     /// Digest of the trust file, if the last read rejected it.
     trust: Option<Digest>,
     /// Serial of the channel's head, if a hold blocks it.
-    held: Option<u64>,
+    blocked_serial: Option<u64>,
 }
 
 impl Control {
@@ -342,7 +342,7 @@ impl Control {
         admin: Option<&(String, OwnedFd)>,
     ) -> (Node, Ending) {
         let mut tick_at_ms = self.now_ms() + TICK_MS;
-        // Operators that wait for a read of the store. One read answers all operators.
+        // Commands of operators that wait for a read of the store. One read answers all of them.
         let mut notified: Vec<Answer> = Vec::new();
         loop {
             let next_ms = self.next_poll_ms().min(tick_at_ms);
@@ -385,7 +385,7 @@ impl Control {
                         why: None,
                         result: OK,
                     }
-                    .tell("stopping", json!({}));
+                    .write("stopping", json!({}));
                     return (self.node, Ending::Stop);
                 }
                 Ok(Event::HandOver(stream)) => {
@@ -444,7 +444,7 @@ impl Control {
             why: None,
             result,
         }
-        .tell(
+        .write(
             match offered {
                 Ok(()) => "another process has taken over; this one drains its connections",
                 Err(_) => "another process failed to take over; this one keeps serving",

@@ -50,7 +50,7 @@ impl Control {
             Ok(switched) => switched,
             Err(trouble) => {
                 let result = &*trouble.code;
-                Audit { result, ..audit }.tell(
+                Audit { result, ..audit }.write(
                     "an operator's command was refused",
                     json!({"sticky": order.sticky, "error": trouble.message}),
                 );
@@ -58,7 +58,7 @@ impl Control {
             }
         };
         let switch_us = took_ns / 1_000;
-        audit.tell(
+        audit.write(
             "an operator switched bundles",
             json!({"sticky": order.sticky, "durable": durable, "switch_us": switch_us}),
         );
@@ -108,7 +108,7 @@ impl Control {
         self.runs(resident);
         let durable = self.persist_ran();
         self.clean_up_due = true;
-        self.logged.held = None;
+        self.logged.blocked_serial = None;
         self.node.registry.bundles().rollbacks += 1;
         Ok(Switched { durable, took_ns })
     }
@@ -226,8 +226,8 @@ impl Control {
 
     /// Ends the hold and follows the channel at once.
     pub(super) fn resume(&mut self, who: &str) {
-        let held = self.ran.hold.take();
-        self.logged.held = None;
+        let hold = self.ran.hold.take();
+        self.logged.blocked_serial = None;
         self.persist_ran();
         if let Some(head) = &self.head {
             let id = head.bundle();
@@ -236,12 +236,12 @@ impl Control {
         Audit {
             what: "resume",
             who,
-            from: held.map(|hold| hold.to.to_string()),
+            from: hold.map(|hold| hold.to.to_string()),
             to: self.head.as_ref().map(|head| head.bundle().to_string()),
             why: None,
             result: OK,
         }
-        .tell(
+        .write(
             "an operator ended the hold",
             json!({"durable": self.durable}),
         );

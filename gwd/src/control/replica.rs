@@ -1,9 +1,9 @@
 //! Copy of a registry in the state folder, updated by a thread of its own.
 //!
 //! The control thread reads the copy like any store in a folder, so that a slow or missing registry
-//! never delays requests of operators. The thread asks the registry for changes at an interval with
-//! jitter, at once after `POST /v1/notify`, and less often while the registry cannot be reached, so that
-//! many nodes do not ask at the same moment when it returns.
+//! never delays requests of operators. The thread polls the registry for changes at an interval
+//! with jitter, and at once after `POST /v1/notify`. While the registry cannot be reached, the
+//! interval grows. The polls of many nodes therefore do not coincide when the registry returns.
 
 use std::collections::BTreeSet;
 use std::collections::hash_map::RandomState;
@@ -76,7 +76,7 @@ pub(super) struct Replica<A> {
 
 #[derive(Debug)]
 enum Order<A> {
-    /// Update the copy now and tell it to the operator.
+    /// Update the copy now and report the result to the operator.
     Now(A),
     /// Update the copy soon, because it lacks a bundle.
     Wanted,
@@ -98,7 +98,7 @@ struct Updater<T> {
     mirror: Mirror,
     state: Arc<Mutex<State>>,
     /// Sends news to the control thread.
-    tell: T,
+    report: T,
     failures: u32,
 }
 
@@ -111,13 +111,13 @@ impl RegistryPlan {
 
 impl<A: Send + 'static> Replica<A> {
     /// Starts the thread, and waits for the first update. If the node has something to start with,
-    /// the wait is short. `tell` sends news to the control thread.
+    /// the wait is short. `report` sends events to the control thread.
     ///
     /// # Errors
     /// The CA certificates cannot be read.
     pub(super) fn start(
         plan: CopyPlan,
-        tell: impl Fn(News<A>) + Send + 'static,
+        report: impl Fn(News<A>) + Send + 'static,
     ) -> Result<Self, Refused> {
         let address = plan.registry.address.clone();
         let mirror = Mirror::new(plan.registry.open()?, &plan.copy, plan.channel.clone());
@@ -137,7 +137,7 @@ impl<A: Send + 'static> Replica<A> {
             plan,
             mirror,
             state: Arc::clone(&state),
-            tell,
+            report,
             failures: 0,
         };
         let (orders, queue) = mpsc::channel();
@@ -231,7 +231,7 @@ impl<T> Updater<T> {
                 Err(RecvTimeoutError::Disconnected) => return,
             };
             let mut answers: Vec<A> = answer.into_iter().collect();
-            // One update answers all operators that wait.
+            // One update answers all commands that wait.
             while let Ok(order) = orders.try_recv() {
                 if let Order::Now(answer) = order {
                     answers.push(answer);
@@ -239,10 +239,10 @@ impl<T> Updater<T> {
             }
             let changed = self.update(extent);
             if changed {
-                (self.tell)(News::Changed);
+                (self.report)(News::Changed);
             }
             for answer in answers {
-                (self.tell)(News::Copied(answer));
+                (self.report)(News::Copied(answer));
             }
         }
     }

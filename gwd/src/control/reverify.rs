@@ -43,7 +43,7 @@ impl Control {
         match Trust::parse(&bytes) {
             Err(refused) if self.logged.trust != Some(fresh) => {
                 let result = &*refused.reason();
-                Audit { result, ..audit }.tell(
+                Audit { result, ..audit }.write(
                     "the changed trust file cannot be used; the previous one stays in force",
                     json!({"error": refused.to_string()}),
                 );
@@ -52,7 +52,7 @@ impl Control {
             }
             Err(_) => self.alarm("trust-unreadable", true),
             Ok(trust) => {
-                audit.tell("the trust file was read again", json!({}));
+                audit.write("the trust file was read again", json!({}));
                 self.logged.trust = None;
                 self.logged.store = None;
                 self.alarm("trust-unreadable", false);

@@ -58,7 +58,7 @@ impl Control {
             why: None,
             result: OK,
         }
-        .tell(
+        .write(
             "a revocation list is in force",
             json!({"serial": list.serial(), "durable": self.durable}),
         );

@@ -49,7 +49,7 @@ impl RollbackHistory {
 
     /// Updates the history after the channel activated a bundle. `records` are channel records up
     /// to the record of the bundle, oldest first. If one of them may be a rollback, they must reach
-    /// back at least to the oldest bundle of the history; otherwise the last record is sufficient.
+    /// back at least to the oldest bundle of the history. Otherwise the last record is sufficient.
     pub(crate) fn follow(&mut self, records: &[Moved]) {
         let Some(last) = records.last() else { return };
         if records

@@ -283,9 +283,9 @@ impl Secrets for Registry {
         Ok(Some(cell))
     }
 
-    /// Returns the cell that holds a secret's current value. If a version in memory uses the cell
-    /// already, the source is not read, so that a rollback works without the source. Otherwise the
-    /// source must exist. In both cases, the value must have the format `form`.
+    /// Returns the cell that holds a secret's current value. If a version in memory already uses
+    /// the cell, the source is not read. A rollback therefore works without the source. Otherwise
+    /// the source must exist. In both cases, the value must have the format `form`.
     fn cell(
         &self,
         reference: &SecretRef,

@@ -119,7 +119,7 @@ impl Control {
             "hold": hold,
             "replay_protected": self.replay_protected,
             "revocations_protected": self.revocations_protected,
-            "insecure_allow_unsigned": matches!(self.plan.trust, TrustSource::Nobody),
+            "insecure_allow_unsigned": matches!(self.plan.trust, TrustSource::Disabled),
             "revocations": self.memory.revocations.serial(),
             "provides": provides(),
             "needs": self.needs(),

@@ -232,8 +232,8 @@ async fn services(resolver: &TokioResolver, name: &str) -> Answer {
         }
         if all.is_empty() {
             match addresses(resolver, &srv.target.to_utf8()).await {
-                Ok((asked, for_ms)) => {
-                    all = asked;
+                Ok((addresses, for_ms)) => {
+                    all = addresses;
                     ttl_ms = ttl_ms.min(for_ms);
                 }
                 Err(Answer::Absent { .. }) => {}

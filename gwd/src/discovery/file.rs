@@ -31,7 +31,7 @@ pub(crate) type Stamp = (u64, u64, u64, i64, i64);
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Written {
+struct TargetsFile {
     targets: Vec<Target>,
 }
 
@@ -79,7 +79,7 @@ pub(crate) fn read(path: &Path) -> Answer {
 /// # Errors
 /// Position and reason of the error, without quoting the content.
 pub fn places(bytes: &[u8]) -> Result<Vec<Place>, String> {
-    let written: Written = serde_json::from_slice(bytes).map_err(|error| {
+    let written: TargetsFile = serde_json::from_slice(bytes).map_err(|error| {
         let (line, column) = (error.line(), error.column());
         let what = match error.classify() {
             serde_json::error::Category::Data => {

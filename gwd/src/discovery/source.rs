@@ -213,8 +213,8 @@ impl Source {
         }
     }
 
-    /// Limits the time until the next query, and shortens it at random by up to 10 %, so that
-    /// gateways that started together do not query at the same time.
+    /// Limits the time until the next query, and shortens it at random by up to 10 %. Gateways that
+    /// started together therefore query at different times.
     fn within(&self, wait_ms: u64, times: &Times, chance: u64) -> u64 {
         let most_ms = self.question.refresh_ms.unwrap_or(u64::MAX);
         let wait_ms = wait_ms.min(most_ms);

@@ -1,7 +1,7 @@
 //! Fetches of key sets: for requests that need an unknown key, and in the background before a set
 //! expires.
 //!
-//! At most one fetch from each source is in progress in the process; all requests that need a key
+//! At most one fetch from each source is in progress in the process. All requests that need a key
 //! from the source wait for the same fetch. The fetch is a task of its own with a timeout of its
 //! own. It continues if the request that started it ends, because the next fetch for an unknown key
 //! is allowed only 30 seconds later. After a failed fetch, the last valid set is used until it is

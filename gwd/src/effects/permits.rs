@@ -1,8 +1,8 @@
 //! Waiting for permits of `concurrency` policies.
 //!
-//! The wait ends when the request gets a permit, at the deadline, when a request of another network
-//! replaces this one in a full queue, and when the gateway begins to drain. A client that leaves
-//! drops the wait, which removes its entry at once.
+//! The wait ends with a permit, at the deadline, or when the gateway begins to drain. It also ends
+//! when a request of another network replaces this one in a full queue. A client that leaves drops
+//! the wait, which removes its entry at once.
 
 use std::future::poll_fn;
 use std::pin::pin;

@@ -102,8 +102,8 @@ impl Addresses {
     pub(crate) fn has(&self, address: IpAddr, most: Most) -> bool {
         levels(Networks::of(address)).any(|counted| {
             let shard = self.shard(counted);
-            let held = shard.get(&counted);
-            held.is_some_and(|held| *held >= most.at(counted.0))
+            let count = shard.get(&counted);
+            count.is_some_and(|count| *count >= most.at(counted.0))
         })
     }
 

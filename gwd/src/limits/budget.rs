@@ -352,8 +352,8 @@ impl Memory {
     /// Used bytes: the base, the estimate and the count together, or the measurement if that is
     /// larger.
     pub(crate) fn used(&self) -> u64 {
-        let held = self.base.load(Ordering::Relaxed) + self.used_bytes();
-        held.max(self.measured.load(Ordering::Relaxed))
+        let estimated = self.base.load(Ordering::Relaxed) + self.used_bytes();
+        estimated.max(self.measured.load(Ordering::Relaxed))
     }
 
     /// Estimated and buffered bytes of the process, without the base.

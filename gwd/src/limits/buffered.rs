@@ -49,7 +49,7 @@ impl Buffered {
     /// Sets the number of buffered bytes and reports it to the process.
     pub(crate) fn set(&self, bytes: u64) {
         self.bytes.set(bytes);
-        self.tell();
+        self.publish();
     }
 
     /// Adds buffered bytes. Reports them to the process if the unreported part reaches
@@ -57,7 +57,7 @@ impl Buffered {
     pub(crate) fn add(&self, bytes: usize) {
         self.bytes.set(self.bytes.get() + bytes as u64);
         if self.bytes.get() >= self.reported.get() + UNREPORTED_MAX {
-            self.tell();
+            self.publish();
         }
     }
 
@@ -67,12 +67,12 @@ impl Buffered {
         self.bytes
             .set(self.bytes.get().saturating_sub(bytes as u64));
         if self.bytes.get() < self.reported.get() {
-            self.tell();
+            self.publish();
         }
     }
 
     /// Reports the current number of bytes to the process.
-    pub(crate) fn tell(&self) {
+    pub(crate) fn publish(&self) {
         let (bytes, reported) = (self.bytes.get(), self.reported.replace(self.bytes.get()));
         if bytes > reported {
             self.memory.keeps(bytes - reported);
@@ -137,7 +137,7 @@ mod tests {
         let one = Buffered::new(&memory);
         one.add(300);
         assert_eq!((one.bytes(), memory.buffered()), (300, 0));
-        one.tell();
+        one.publish();
         assert_eq!(memory.buffered(), 300);
         one.sub(100);
         assert_eq!(memory.buffered(), 200, "a decrease is reported at once");
@@ -224,7 +224,7 @@ mod tests {
                     }
                     _ => {
                         if let Some((owner, keeps, reported)) = owners.get_mut(at) {
-                            owner.tell();
+                            owner.publish();
                             *reported = *keeps;
                         }
                     }

@@ -1,6 +1,6 @@
 //! Reserve of file descriptors (data-plane.md §10). Connections of clients and to upstreams leave
-//! some descriptors to the admin interface, the logs, the store and the state folder, so that an
-//! overloaded node can still be inspected and controlled.
+//! some descriptors to the admin interface, the logs, the store and the state folder. An overloaded
+//! node can therefore still be inspected and controlled.
 //!
 //! Descriptors are not counted: the system assigns the lowest free number, so that the number of a
 //! new descriptor shows how many are in use.

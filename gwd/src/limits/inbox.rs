@@ -66,7 +66,7 @@ pub(crate) struct Metered<I> {
     io: I,
     inbox: Rc<Inbox>,
     header: [u8; FRAME_HEADER_BYTES],
-    held: usize,
+    header_read: usize,
     /// Type of the current frame.
     kind: u8,
     /// Remaining bytes of the current frame's payload.
@@ -106,7 +106,7 @@ impl Inbox {
     pub(crate) fn turn_ends(&self) {
         match !self.fresh.replace(false) && self.unread.get() == 0 {
             true => self.kept.set(0),
-            false => self.kept.tell(),
+            false => self.kept.publish(),
         }
     }
 
@@ -212,7 +212,7 @@ impl<I> Metered<I> {
             io,
             inbox: Rc::clone(inbox),
             header: [0; FRAME_HEADER_BYTES],
-            held: 0,
+            header_read: 0,
             kind: DATA,
             left: 0,
             setting: [0; SETTING_BYTES],
@@ -232,12 +232,12 @@ impl<I> Metered<I> {
                 bytes = &bytes[here..];
                 continue;
             }
-            let here = (FRAME_HEADER_BYTES - self.held).min(bytes.len());
-            self.header[self.held..self.held + here].copy_from_slice(&bytes[..here]);
-            self.held += here;
+            let here = (FRAME_HEADER_BYTES - self.header_read).min(bytes.len());
+            self.header[self.header_read..self.header_read + here].copy_from_slice(&bytes[..here]);
+            self.header_read += here;
             bytes = &bytes[here..];
-            if self.held == FRAME_HEADER_BYTES {
-                self.held = 0;
+            if self.header_read == FRAME_HEADER_BYTES {
+                self.header_read = 0;
                 let [a, b, c, kind, flags, stream @ ..] = self.header;
                 self.left = u32::from_be_bytes([0, a, b, c]) as usize;
                 self.kind = kind;

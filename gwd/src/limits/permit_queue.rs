@@ -2,8 +2,8 @@
 //!
 //! Each key has a queue of its own, in which callers take turns. The number of waiting requests of
 //! the process is limited. If it is reached, a newcomer replaces the newest waiting request of a
-//! larger network. A flood of one caller therefore delays the requests of another caller by at most
-//! one permit, and does not lock them out of the queue.
+//! larger network. A flood of one caller therefore delays a request of another caller by at most
+//! one permit, and does not exclude it from the queue.
 
 use std::collections::HashMap;
 use std::net::IpAddr;

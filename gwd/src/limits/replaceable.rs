@@ -1,8 +1,8 @@
 //! Entries of clients in a queue. If the queue is full, a new entry may replace an existing one.
 //!
-//! The replaced entry is the newest one of the largest network, and only if that network has more
-//! than twice as many entries as the network of the new entry ([`NetworkCounts::excess`]). A flood
-//! from one network therefore replaces only its own entries.
+//! The replaced entry is the newest one of the network with the most entries. That network must
+//! have more than twice as many entries as the network of the new entry
+//! ([`NetworkCounts::excess`]). A flood from one network therefore replaces only its own entries.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher as _, RandomState};
@@ -79,7 +79,7 @@ impl<T> Replaceable<T> {
     /// `may_leave` is false are kept. `None` if there is no such entry.
     ///
     /// Searches all entries only if another network may have more than twice as many as this
-    /// client's network, so that requests of a flood cost no search.
+    /// client's network. Requests of a flood therefore cost no search.
     #[expect(
         clippy::iter_over_hash_type,
         reason = "the order of the entries does not matter: their numbers differ"

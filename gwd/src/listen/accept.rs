@@ -55,7 +55,7 @@ pub(crate) struct AcceptLoop {
     tasks: Vec<AcceptTask>,
 }
 
-/// One socket of the address, with the task that accepts its connections.
+/// Socket of the address, with the task that accepts its connections.
 struct AcceptTask {
     leave: Option<oneshot::Sender<StopListening>>,
     task: JoinHandle<()>,

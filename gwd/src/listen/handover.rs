@@ -1,11 +1,11 @@
 //! Replacing the process without losing a connection (data-plane.md §6).
 //!
-//! gwd serves `handover.sock` in its state folder. A new process with `--take-over` connects to it
-//! and receives every listening socket, the socket of the admin interface, and the lock of the
-//! state folder (SCM_RIGHTS). From then on the old process keeps serving its version and waits. The
-//! new process builds its version, uses the sockets, starts accepting and reports this. Only then
-//! does the old process stop accepting, without closing a socket, and drain. If an earlier step
-//! fails, the old process continues as before.
+//! gwd serves `handover.sock` in its state folder. A new process with `--take-over` connects to it.
+//! The process receives every listening socket, the socket of the admin interface, and the lock of
+//! the state folder (SCM_RIGHTS). From then on the old process keeps serving its version and waits.
+//! The new process builds its version, uses the sockets, starts accepting and reports this. Only
+//! then does the old process stop accepting, without closing a socket, and drain. If an earlier
+//! step fails, the old process continues as before.
 //!
 //! A message consists of its length in four bytes (big endian) and JSON text of that length. File
 //! descriptors are attached to its first byte. The lock is from `flock`: each copy of the
@@ -110,7 +110,7 @@ pub(crate) fn serve(
                     std::thread::sleep(Duration::from_millis(100));
                     continue;
                 };
-                if asks(&stream) && !take(stream) {
+                if is_requested(&stream) && !take(stream) {
                     return;
                 }
             }
@@ -119,7 +119,7 @@ pub(crate) fn serve(
 }
 
 /// True if the peer requests a handover and runs as the same user or as root.
-fn asks(mut stream: &UnixStream) -> bool {
+fn is_requested(mut stream: &UnixStream) -> bool {
     let ours = rustix::process::geteuid();
     let peer = rustix::net::sockopt::socket_peercred(stream);
     let known = peer.is_ok_and(|peer| peer.uid == ours || peer.uid.is_root());

@@ -41,10 +41,10 @@ impl InheritedSockets {
     pub(crate) fn suits(&self, name: &str, wanted: SocketAddr) -> bool {
         if wanted.port() == 0 {
             return self.name.as_deref() == Some(name)
-                && self.wanted.is_none_or(|asked| asked == wanted);
+                && self.wanted.is_none_or(|address| address == wanted);
         }
         match self.wanted {
-            Some(asked) => asked == wanted,
+            Some(address) => address == wanted,
             None => self.address == wanted || self.name.as_deref() == Some(name),
         }
     }

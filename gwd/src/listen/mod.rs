@@ -9,7 +9,7 @@
 //! Leaving an address loses no connection. First a socket filter drops SYNs, so that no handshake
 //! begins: clients retransmit the SYN and are refused later. Handshakes in progress are completed
 //! and accepted. Then the socket, with its queue empty, stops listening. Each worker does this for
-//! its own socket, so that it knows the socket's state if the address is used again.
+//! its own socket, so that the socket's state is known if the address is used again.
 
 pub(crate) mod accept;
 #[expect(

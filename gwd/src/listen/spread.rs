@@ -50,8 +50,8 @@ pub(crate) type Peers = Arc<[mpsc::Sender<TransferredConnection>]>;
 
 /// Creates a queue for each worker. Returns all senders and each worker's receiver.
 pub(crate) fn peers(workers: usize) -> (Peers, Vec<mpsc::Receiver<TransferredConnection>>) {
-    let (ways, ends): (Vec<_>, Vec<_>) = (0..workers).map(|_| mpsc::channel(HANDED_MAX)).unzip();
-    (ways.into(), ends)
+    let (senders, ends): (Vec<_>, Vec<_>) = (0..workers).map(|_| mpsc::channel(HANDED_MAX)).unzip();
+    (senders.into(), ends)
 }
 
 impl Loads {

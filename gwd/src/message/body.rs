@@ -34,7 +34,7 @@ pub(crate) struct Gate {
     waker: std::sync::Mutex<Option<Waker>>,
 }
 
-/// Error of an upload that ended early. The exchange knows the cause and describes it in the
+/// Error of an upload that ended early. The exchange has the cause and describes it in the
 /// response.
 #[derive(Debug)]
 pub(crate) struct IncompleteUpload;

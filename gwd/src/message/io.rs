@@ -70,7 +70,7 @@ impl ClientIo {
     }
 
     /// Sends a TLS `close_notify` alert if that is possible without waiting (RFC 9112 §9.8).
-    pub(crate) fn say_goodbye(&mut self) {
+    pub(crate) fn send_close_notify(&mut self) {
         if let Transport::Tls(stream) = &mut self.transport {
             let (stream, session) = stream.get_mut();
             session.send_close_notify();

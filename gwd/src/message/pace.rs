@@ -2,7 +2,7 @@
 //! middle of a message, either by sending a request's body slowly or by reading a response slowly.
 //! Any peer can do so by being silent.
 //!
-//! A timeout for silence is not enough for clients: one byte per minute would keep a connection, an
+//! An idle timeout is not enough for clients: one byte per minute would keep a connection, an
 //! exchange and an upstream busy indefinitely. Therefore a client has a time budget. Only time in
 //! which the gateway waits for the client is subtracted. Each byte that is transferred adds to the
 //! budget, up to the initial value.
@@ -26,8 +26,9 @@ pub struct TimeLimits {
     pub stream_idle_ms: u64,
     /// Maximum milliseconds without data in either direction of a WebSocket.
     pub tunnel_idle_ms: u64,
-    /// Milliseconds after which an HTTP/2 client gets GOAWAY, reduced at random by up to a fifth,
-    /// so that clients reconnect at different times and are spread over workers (data-plane.md §6).
+    /// Milliseconds after which an HTTP/2 client gets GOAWAY, reduced at random by up to a fifth.
+    /// Clients therefore reconnect at different times and are spread over workers (data-plane.md
+    /// §6).
     pub http2_age_max_ms: u64,
 }
 
@@ -72,9 +73,9 @@ impl TimeLimits {
         }
     }
 
-    /// Defaults: NGINX's `client_body_timeout` and `send_timeout`, the minimum rate of IIS and
-    /// Kestrel, two minutes for half-open connections, Envoy's `stream_idle_timeout`, an hour for
-    /// idle WebSockets (semantics.md §14), and half an hour for HTTP/2 connections.
+    /// Defaults: The defaults are NGINX's `client_body_timeout` and `send_timeout`, the minimum
+    /// rate of IIS and Kestrel, and Envoy's `stream_idle_timeout`. Half-open connections have two
+    /// minutes, idle WebSockets an hour (semantics.md §14), HTTP/2 connections half an hour.
     pub const DEFAULT: Self = Self {
         grace_ms: 60_000,
         bytes_per_s: 240,

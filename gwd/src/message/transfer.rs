@@ -180,8 +180,8 @@ impl Transfer {
         self.phase.get() == Phase::Exchange
     }
 
-    /// True if the client's upload has a time budget: the upstream has not responded, and the
-    /// request is neither gRPC nor of a streaming operation, in which silence is normal.
+    /// True if the client's upload has a time budget: the upstream has not responded, and pauses
+    /// are unusual: the request is neither gRPC nor of a streaming operation.
     pub(crate) fn is_upload_paced(&self) -> bool {
         self.awaits_upload() && !self.is_grpc.get() && !self.endless.get()
     }
@@ -196,7 +196,7 @@ impl Transfer {
     }
 
     /// Extends the deadline because the upload makes progress. If response data waits for the
-    /// client, the deadline depends on the time budget for reading it; the uploaded bytes are added
+    /// client, the deadline depends on the time budget for reading it. The uploaded bytes are added
     /// to that budget later.
     pub(crate) fn upload_moves(&self, bytes: u64, now_ms: u64) {
         let meanwhile = &self.upload.read_meanwhile;

@@ -164,7 +164,7 @@ impl Expected {
 
 /// Additional field of a rejection: `Sec-WebSocket-Version` if the status is 426. `None` for other
 /// statuses.
-pub(crate) fn told_beside(reject: &Reject) -> Option<(HeaderName, HeaderValue)> {
+pub(crate) fn additional_field(reject: &Reject) -> Option<(HeaderName, HeaderValue)> {
     (reject.status == 426).then_some((VERSION, HeaderValue::from_static("13")))
 }
 

@@ -305,9 +305,9 @@ impl Node {
         }
     }
 
-    /// Compiles validators of the new version for all operations whose validators the running
-    /// version has compiled, so that the first requests after the switch do not wait for them. Ends
-    /// after `limit`; requests compile the remaining validators.
+    /// Compiles validators of the new version for all operations with compiled validators in the
+    /// running version. The first requests after the switch then do not wait for them. Ends after
+    /// `limit`; requests compile the remaining validators.
     pub fn warm_validators(&self, version: &Version, limit: Duration) {
         let Some(current) = self.shared.current() else {
             return;
@@ -403,7 +403,7 @@ impl Node {
         self.prober.renew(|| self.shared.checks());
         self.begin_listening(&listener_of_socket);
         drop(self.leave_others(&listener_of_socket, HANDSHAKES));
-        self.tell_connections();
+        self.publish_connections();
         self.refresh_tls();
         self.empty_bin();
     }
@@ -448,7 +448,7 @@ impl Node {
             .flat_map(|version| &version.0.upstream_uids);
         let used: HashSet<u32> = routes.chain(upstreams).copied().collect();
         self.registry.retain(&used, self.shared.clock.now_ms());
-        self.tell_connections();
+        self.publish_connections();
     }
 
     /// Actual addresses of the running version's listeners, by name.
@@ -578,7 +578,7 @@ impl Node {
         }
     }
 
-    fn tell_connections(&self) {
+    fn publish_connections(&self) {
         let sockets = self.bound.iter().flatten();
         self.registry.bundles().connections = sockets
             .map(|(_, bound)| (bound.socket.name.to_string(), Arc::clone(&bound.socket)))

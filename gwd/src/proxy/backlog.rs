@@ -5,9 +5,9 @@
 //! hyper and h2 store this data. An [`Inbox`] counts uploads. Responses are counted by their
 //! pieces, which h2 drops when it has sent them or when their stream is reset.
 //!
-//! If the process buffers too much, gwd does not read from a connection with unread uploads, and
-//! adds no bytes to a response whose connection has unsent bytes. A connection without waiting data
-//! is not affected.
+//! If the process buffers too much, gwd does not read from a connection with unread uploads. It
+//! also adds no bytes to a response while its connection has unsent bytes. A connection without
+//! waiting data is not affected.
 
 use std::cell::RefCell;
 use std::net::IpAddr;
@@ -98,7 +98,7 @@ impl Backlog {
     pub(super) fn turn_ends(&self, gathered: usize) {
         self.gathered.set(gathered as u64);
         self.inbox.turn_ends();
-        self.downloads.tell();
+        self.downloads.publish();
     }
 
     /// Wraps a response body so that its bytes are counted.

@@ -41,7 +41,7 @@ use crate::upstream::proxy_header::Ends;
 use crate::worker::{Counted, Worker};
 
 /// Time after the start of a drain in which a connection may begin its first exchange or, over
-/// HTTP/1, one more: 1s. Over HTTP/1, only the next response can tell the client that the
+/// HTTP/1, one more: 1s. Over HTTP/1, only the next response can inform the client that the
 /// connection ends.
 const ONE_MORE_MS: u64 = 1_000;
 /// Maximum time for which a client may keep sending after the last response (30s), and maximum time
@@ -399,9 +399,9 @@ impl Conn {
         self.has_to_end(0)
     }
 
-    /// True if an idle HTTP/1 connection must be closed. While draining, it stays open for
-    /// [`ONE_MORE_MS`], because a request may already be on its way, and the client could not know
-    /// if that request was served.
+    /// True if an idle HTTP/1 connection must be closed. While draining, an idle connection stays
+    /// open for [`ONE_MORE_MS`], because a request may already be in transit. The client could not
+    /// determine if that request was served.
     pub(crate) fn idle_ends(&self) -> bool {
         self.has_to_end(ONE_MORE_MS)
     }

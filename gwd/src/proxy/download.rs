@@ -142,8 +142,8 @@ impl Download {
         }
     }
 
-    /// Ends the body early. If a gRPC status is owed, ends it with that status, otherwise with an
-    /// error.
+    /// Ends the body early. If a gRPC status must still be sent, ends it with that status,
+    /// otherwise with an error.
     fn breaks_off(
         &mut self,
         error: CallError,
@@ -157,10 +157,10 @@ impl Download {
             | CallError::TooLong
             | CallError::Panicked => grpc::broken_off,
         };
-        if let Some(told) = self.owed(status) {
+        if let Some(frame) = self.owed(status) {
             self.lease = None;
             self.record.upstream_broke(&error);
-            return Poll::Ready(Some(Ok(told)));
+            return Poll::Ready(Some(Ok(frame)));
         }
         // Over HTTP/2, an error discards data that was not flushed. Report the error at the next
         // poll, after the flush.
@@ -191,8 +191,8 @@ impl Download {
         let now_ms = transfer.clock.now_ms();
         self.pace.moved(bytes, now_ms, &transfer.time_limits);
         let until_ms = self.pace.waits(now_ms);
-        let held = self.lease.as_ref().and_then(|lease| lease.held.as_ref());
-        let in_flight = held.and_then(|held| held.in_flight.as_ref());
+        let permits = self.lease.as_ref().and_then(|lease| lease.permits.as_ref());
+        let in_flight = permits.and_then(|permits| permits.in_flight.as_ref());
         let reading = &stream.response.slow_reading;
         reading.waits(in_flight, until_ms);
         if reading.is_slow() && !self.pace.is_slow() {
@@ -207,8 +207,8 @@ impl Download {
         transfer.deadline.set(next_ms);
     }
 
-    /// Ends the body because a credential of the request has ended: with the gRPC status if it is
-    /// owed, otherwise with an error, so that the client does not take the body for complete.
+    /// Ends the body because a credential of the request has ended: with the gRPC status if none
+    /// was sent, otherwise with an error, so that the client does not take the body for complete.
     #[cold]
     fn credential_ended(&mut self) -> Result<Frame<Bytes>, CallError> {
         self.lease = None;
@@ -242,8 +242,8 @@ impl Download {
         CallError::Panicked
     }
 
-    /// Removes trailer fields that clients must not see, and completes the gRPC status if it is
-    /// owed.
+    /// Removes trailer fields that clients must not receive, and adds the gRPC status if it is
+    /// missing.
     fn trailers(&mut self, trailers: &mut HeaderMap) {
         self.record.stream().response.strip(trailers);
         if self.owes_status {
@@ -298,8 +298,8 @@ impl ResponseBody {
         }
     }
 
-    /// Sends available bytes of the request's body while the client reads nothing of the response,
-    /// because the client may send its whole body before it reads.
+    /// Sends available bytes of the request's body while the client reads nothing of the response:
+    /// the client may send its whole body before it reads.
     pub(crate) fn send_upload(&mut self, cx: &mut Context<'_>) {
         let Self::Download(download) = self else {
             return;

@@ -1,7 +1,7 @@
-//! One exchange, from the request head to the last byte of the response. A good place to start
-//! reading gwd.
+//! Processing of an exchange, from the request head to the last byte of the response. A good place
+//! to start reading gwd.
 //!
-//! The edge checks the head, the routing table finds the route, the route's chain decides, the
+//! The edge checks the head, the routing table finds the route, and the route's chain decides. The
 //! upstream responds, and the response phase of the chain runs. Then the body is streamed; the
 //! access record is written at the end of the body. The whole exchange uses the snapshot of the
 //! configuration that was current at its beginning.

@@ -76,7 +76,7 @@ pub(super) async fn forward(
     let has_content = !body.is_end_stream();
     let fault = handshake
         .as_ref()
-        .and_then(|wish| wish.fault(is_websocket, has_content));
+        .and_then(|handshake| handshake.fault(is_websocket, has_content));
     if let Some(reject) = fault {
         return respond::not_upgraded(reject, request_id, record);
     }

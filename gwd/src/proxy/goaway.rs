@@ -32,7 +32,7 @@ pub(super) struct GoAway<I> {
     code: u32,
     header: [u8; FRAME_HEADER_BYTES],
     /// Number of bytes of the current frame header that were written.
-    held: usize,
+    header_written: usize,
     /// Remaining bytes of the current payload.
     left: usize,
 }
@@ -45,7 +45,7 @@ impl<I> GoAway<I> {
             resets,
             code: 0,
             header: [0; FRAME_HEADER_BYTES],
-            held: 0,
+            header_written: 0,
             left: 0,
         }
     }
@@ -63,12 +63,13 @@ impl<I> GoAway<I> {
             if bytes.is_empty() {
                 return;
             }
-            let part = bytes.len().min(FRAME_HEADER_BYTES - self.held);
-            self.header[self.held..self.held + part].copy_from_slice(&bytes[..part]);
-            self.held += part;
+            let part = bytes.len().min(FRAME_HEADER_BYTES - self.header_written);
+            self.header[self.header_written..self.header_written + part]
+                .copy_from_slice(&bytes[..part]);
+            self.header_written += part;
             bytes = &bytes[part..];
-            if self.held == FRAME_HEADER_BYTES {
-                self.held = 0;
+            if self.header_written == FRAME_HEADER_BYTES {
+                self.header_written = 0;
                 self.left = payload_bytes(&self.header);
             }
         }
@@ -94,7 +95,7 @@ impl<I> GoAway<I> {
     /// Bytes to write. In a GOAWAY frame with an error code, the code is replaced by that of the
     /// client's error.
     fn with_code<'b>(&self, bytes: &'b [u8]) -> Cow<'b, [u8]> {
-        let (Some(reason), 0) = (self.ending.get(), self.held) else {
+        let (Some(reason), 0) = (self.ending.get(), self.header_written) else {
             return Cow::Borrowed(bytes);
         };
         let mut at = self.left;
@@ -184,16 +185,16 @@ mod tests {
         [&[0, 0, length, kind, 0, 0, 0, 0, 1], payload].concat()
     }
 
-    fn goodbye(code: u8) -> Vec<u8> {
+    fn goaway_frame(code: u8) -> Vec<u8> {
         frame(GOAWAY, &[0, 0, 0, 1, 0, 0, 0, code])
     }
 
     #[test]
     fn code_of_an_error_is_replaced_in_goaway_only() {
         // A payload that looks like a GOAWAY frame, and a GOAWAY frame without an error.
-        let before = [frame(0, &goodbye(6)), goodbye(0)].concat();
-        let sent = [&before[..], &goodbye(6)].concat();
-        let expected = [&before[..], &goodbye(9)].concat();
+        let before = [frame(0, &goaway_frame(6)), goaway_frame(0)].concat();
+        let sent = [&before[..], &goaway_frame(6)].concat();
+        let expected = [&before[..], &goaway_frame(9)].concat();
         for cut in [0, 3, 9, 20, before.len()] {
             let ending = Ending::default();
             let mut io = GoAway::new(Peer::default(), Rc::clone(&ending), Resets::default());
@@ -254,9 +255,9 @@ mod tests {
         let mut cx = Context::from_waker(Waker::noop());
         assert!(
             Pin::new(&mut io)
-                .poll_write(&mut cx, &goodbye(1))
+                .poll_write(&mut cx, &goaway_frame(1))
                 .is_ready()
         );
-        assert_eq!(io.io.0, goodbye(1));
+        assert_eq!(io.io.0, goaway_frame(1));
     }
 }

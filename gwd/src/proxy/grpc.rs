@@ -144,8 +144,8 @@ pub(crate) fn status_of(fields: &HeaderMap) -> Option<u32> {
 
 /// Adds a gRPC status to trailers that have none. Returns the status code.
 pub(crate) fn complete(trailers: &mut HeaderMap) -> u32 {
-    if let Some(told) = status_of(trailers) {
-        return told;
+    if let Some(status) = status_of(trailers) {
+        return status;
     }
     end_with(
         trailers,
@@ -170,7 +170,7 @@ pub(crate) fn broken_off() -> (Frame<Bytes>, u32) {
     (Frame::trailers(trailers), Code::Unavailable as u32)
 }
 
-/// Final frame for a call whose upstream was silent for longer than the idle timeout.
+/// Final frame for a call if the upstream sent nothing for longer than the idle timeout.
 pub(crate) fn fell_silent() -> (Frame<Bytes>, u32) {
     let mut trailers = HeaderMap::with_capacity(2);
     let text = "The service did not continue in time (upstream_timeout)";

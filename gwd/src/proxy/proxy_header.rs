@@ -51,21 +51,21 @@ pub(super) async fn read(
 async fn header(stream: &mut TcpStream) -> Result<Option<IpAddr>, Refused> {
     let mut bytes = Vec::with_capacity(LOOK_BYTES);
     loop {
-        let held = bytes.len();
+        let received = bytes.len();
         let gone = |_: io::Error| Refused::Gone {
-            said_nothing: held == 0,
+            said_nothing: received == 0,
         };
-        bytes.resize((held + LOOK_BYTES).min(HEADER_BYTES_MAX), 0);
-        let waiting = stream.peek(&mut bytes[held..]).await.map_err(gone)?;
+        bytes.resize((received + LOOK_BYTES).min(HEADER_BYTES_MAX), 0);
+        let waiting = stream.peek(&mut bytes[received..]).await.map_err(gone)?;
         if waiting == 0 {
             return Err(gone(io::ErrorKind::UnexpectedEof.into()));
         }
-        bytes.truncate(held + waiting);
+        bytes.truncate(received + waiting);
         let parsed = parse(&bytes)?;
         if let Header::Whole { length, .. } = parsed {
             bytes.truncate(length);
         }
-        let rest = &mut bytes[held..];
+        let rest = &mut bytes[received..];
         stream.read_exact(rest).await.map_err(gone)?;
         if let Header::Whole { client, .. } = parsed {
             return Ok(client);

@@ -1,8 +1,8 @@
 //! Record of an exchange: metrics and an access log line, written at the end of the response.
 //!
 //! The first part of the log line is written with the response head, while the snapshot is
-//! available, and the rest at the end of the response. A long response therefore does not keep a
-//! snapshot in memory.
+//! available. The rest is written at the end of the response. A long response therefore does not
+//! keep a snapshot in memory.
 
 mod line;
 

@@ -1,5 +1,5 @@
-//! Access log line for a request head that is malformed, ambiguous, too large, or incomplete at the
-//! timeout, and for an HTTP/2 connection that ends because of an error of the client.
+//! Access log line for a refused request head: malformed, ambiguous, too large, or incomplete at
+//! the timeout. Also for an HTTP/2 connection that ends because of an error of the client.
 
 use policy::Reject;
 

@@ -1,8 +1,9 @@
 //! Responses by the gateway, and heads of forwarded responses. All responses of exchanges are made
 //! here.
 //!
-//! Problem documents (RFC 9457) tell the client a stable reason, without internals. `Proxy-Status`
-//! (RFC 9209) states that the gateway made the response, and why. Internal causes are only logged.
+//! Problem documents (RFC 9457) have a stable reason for the client, without internals.
+//! `Proxy-Status` (RFC 9209) states that the gateway made the response, and why. Internal causes
+//! are only logged.
 
 use std::sync::Arc;
 
@@ -248,7 +249,7 @@ pub(crate) fn not_upgraded(
         "http_upgrade_failed",
         Some(request_id),
     );
-    made.headers.extend(websocket::told_beside(reject));
+    made.headers.extend(websocket::additional_field(reject));
     made
 }
 
@@ -566,7 +567,7 @@ fn tunnel(
         early,
         handshake,
         shown,
-        held,
+        permits,
         ..
     } = switched;
     let upgraded = handshake.agree(&mut headers);
@@ -577,7 +578,7 @@ fn tunnel(
         early,
         record,
         shown,
-        _held: held,
+        _permits: permits,
     };
     match upgraded {
         None => stream.tunnel.agree(tunnel),

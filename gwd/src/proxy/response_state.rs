@@ -30,7 +30,7 @@ pub(crate) struct ResponseState {
     pub(crate) past_deadline: Cell<bool>,
     /// True if a credential has expired that must end the response.
     pub(crate) credential_ended: Cell<bool>,
-    /// True if the silence of the upstream has exceeded the idle timeout.
+    /// True if the upstream has sent no byte within the idle timeout.
     pub(crate) upstream_timed_out: Cell<bool>,
     /// Maximum length of the body, in bytes. `None`: unlimited.
     bytes_max: Cell<Option<u64>>,
@@ -91,8 +91,8 @@ impl ResponseState {
         }
     }
 
-    /// True if a response whose deadline has passed must be dropped, because it may neither
-    /// continue nor end with an error.
+    /// True if the deadline of a response has passed and the response must be dropped. Such a
+    /// response may neither continue nor end with an error.
     pub(crate) fn is_given_up(&self, transfer: &Transfer, calls: &CallCx) -> bool {
         if self.credential_ended.get() {
             return true;
@@ -122,7 +122,7 @@ impl ResponseState {
     }
 
     /// True if a response whose deadline has passed may continue: it is a stream, and only the
-    /// upstream is silent. Sets the next deadline.
+    /// upstream sends nothing. Sets the next deadline.
     fn may_be_silent(&self, transfer: &Transfer) -> bool {
         let now_ms = transfer.clock.now_ms();
         let waits = self.awaits_upstream(transfer);

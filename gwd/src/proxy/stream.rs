@@ -95,8 +95,8 @@ impl Stream {
         self.transfer.deadline.set(until_ms);
     }
 
-    /// True if a response whose deadline has passed must be dropped, because it may neither
-    /// continue nor end with an error.
+    /// True if the deadline of a response has passed and the response must be dropped. Such a
+    /// response may neither continue nor end with an error.
     pub(crate) fn is_given_up(&self) -> bool {
         self.response.is_given_up(&self.transfer, &self.worker)
     }

@@ -48,7 +48,7 @@ pub(crate) struct Tunnel {
     /// Credentials with which the client was admitted. If one is revoked, the tunnel ends.
     pub(crate) shown: AdmittingCredentials,
     /// Permits that are returned at the end of the tunnel.
-    pub(crate) _held: ExchangePermits,
+    pub(crate) _permits: ExchangePermits,
 }
 
 /// Tunnel that an HTTP/1 connection runs after the response head is sent.
@@ -85,7 +85,7 @@ struct Ending {
     expired: bool,
 }
 
-/// One direction of a tunnel.
+/// Direction of a tunnel.
 struct Direction {
     /// Bytes that were read and not yet written.
     kept: Vec<u8>,
@@ -107,7 +107,7 @@ impl Tunnel {
             early: answered,
             record,
             shown,
-            _held,
+            _permits,
         } = self;
         let pass = Pass { shown, epoch: 0 };
         match upstream {
@@ -194,12 +194,13 @@ async fn carry(
 }
 
 impl Ending {
-    /// Starts to close the tunnel in three cases: the time for tunnels in a drain is over, a
-    /// credential has expired or was revoked, or the client's certificate has expired or new rules
-    /// refuse it.
+    /// Starts to close the tunnel in three cases: the time for tunnels in a drain is over; a
+    /// credential has expired or was revoked; the client's certificate has expired or is refused
+    /// now.
     fn look(&mut self, stream: &Stream, pass: &mut Pass, up: &mut Direction, down: &mut Direction) {
         let (worker, deadline) = (&stream.worker, &stream.transfer.deadline);
-        let goodbye = || deadline.set(worker.clock.now_ms() + worker.shared.websocket_drain_ms);
+        let limit_ending =
+            || deadline.set(worker.clock.now_ms() + worker.shared.websocket_drain_ms);
         // Read the clock only if the worker is draining and the tunnel is not ending.
         let draining = !self.leaving && worker.draining_ms().is_some();
         let ends = draining && worker.clock.now_ms() >= worker.tunnels_end_ms();
@@ -211,7 +212,7 @@ impl Ending {
             deadline.no_limit();
             let [a, b, c, d, ..] = worker.random.bytes();
             up.cut([a, b, c, d]);
-            goodbye();
+            limit_ending();
         }
         if (ends || self.revoked && !self.leaving) && down.frames.between() {
             self.leaving = true;
@@ -223,7 +224,7 @@ impl Ending {
             });
             down.read_ended = true;
             if !self.revoked {
-                goodbye();
+                limit_ending();
             }
         }
     }

@@ -72,14 +72,14 @@ pub(crate) fn monotonic_us() -> u64 {
 #[must_use]
 pub(crate) fn unix_s() -> u64 {
     #[cfg(debug_assertions)]
-    if let Some(told) = told_by_test() {
-        return told;
+    if let Some(now) = time_of_test() {
+        return now;
     }
     unix_ms() / 1_000
 }
 
 #[cfg(debug_assertions)]
-fn told_by_test() -> Option<u64> {
+fn time_of_test() -> Option<u64> {
     let path = std::env::var_os("GWD_TEST_CLOCK")?;
     std::fs::read_to_string(path).ok()?.trim().parse().ok()
 }

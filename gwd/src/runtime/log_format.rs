@@ -13,7 +13,7 @@ use crate::runtime::escapes::escape_hidden;
 #[serde(rename_all = "kebab-case")]
 #[repr(u8)]
 pub(crate) enum LogFormat {
-    /// One JSON object per line.
+    /// JSON, one object per line.
     Json = 0,
     /// Time, level, message, and the fields as `name=value`.
     Human = 1,

@@ -1,7 +1,7 @@
 //! Program log: lines with a severity on standard error, one per event, as JSON or as text.
 //!
-//! Each message tells an operator on call the event, its bundle, its cause, and the action to take.
-//! Every change has an audit line.
+//! Each message has the event, its bundle, its cause, and the action for the operator. Every change
+//! has an audit line.
 //!
 //! Logging never blocks for long. If the log's reader stalls, lines are dropped and counted, and
 //! the number of dropped lines is logged once there is room again.
@@ -127,12 +127,13 @@ pub(crate) struct Audit<'a> {
 
 /// Value of [`Audit::result`] for a change that was made.
 pub(crate) const OK: &str = "ok";
-/// Value of [`Audit::who`] for a change that gwd makes on its own, for example when it ends a hold.
+/// Value of [`Audit::who`] for a change that gwd makes without a command, for example when it ends
+/// a hold.
 pub(crate) const BY_ITSELF: &str = "gwd";
 
 impl Audit<'_> {
     /// Writes the line. `more` is added after the common fields.
-    pub(crate) fn tell(self, message: &str, more: Value) {
+    pub(crate) fn write(self, message: &str, more: Value) {
         let Self {
             what,
             who,

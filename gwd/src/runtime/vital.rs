@@ -1,9 +1,9 @@
 //! Vital parts of a worker: its thread, and the tasks that serve all of its connections.
 //!
-//! A panic in one exchange or connection ends only that exchange or connection. After a panic in a
-//! vital task, the process would seem to run, but would not accept connections or enforce
-//! deadlines, because tokio catches the panic of a task and continues. Therefore the process ends
-//! with exit code 70, and its supervisor restarts it.
+//! A panic in one exchange or connection ends only that exchange or connection. tokio catches the
+//! panic of a task and continues. After a panic in a vital task, the process would seem to run, but
+//! would not accept connections or enforce deadlines. Therefore the process ends with exit code 70,
+//! and its supervisor restarts it.
 
 use std::future::Future;
 

@@ -1,4 +1,4 @@
-//! One store: its servers, and the leases of its counters.
+//! Client of a store: connections to its servers, and the leases of its counters.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, Weak};
@@ -167,7 +167,7 @@ impl Client {
             call,
             until: Instant::now() + DEADLINE,
             answer,
-            slot: Slot::Owned,
+            slot: Slot::Stable,
             redirects: 0,
         })
     }
@@ -278,7 +278,7 @@ impl Client {
     async fn send_to(&self, node: &str, question: Question) -> Result<(), NoAnswer> {
         let routed = self.routed.notified();
         // A slot that is being moved still belongs to the first node.
-        if question.slot == Slot::Owned {
+        if question.slot == Slot::Stable {
             self.lost.notify_one();
         }
         let known = |client: &Self| {
@@ -377,8 +377,8 @@ async fn follow(client: Weak<Client>) {
     }
 }
 
-/// Reads the slots from the first node that answers. The masters with working links are asked
-/// first, then the other masters, then the nodes of the URL.
+/// Reads the slots from the first node that answers. Queries the masters with working links first,
+/// then the other masters, then the nodes of the URL.
 async fn slots(client: &Client) -> Result<Vec<Range>, String> {
     let url = client.url.value();
     let url = std::str::from_utf8(&url).map_err(|_| "the URL is not valid UTF-8".to_owned())?;

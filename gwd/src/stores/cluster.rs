@@ -89,7 +89,7 @@ impl Routes {
     }
 }
 
-/// Asks nodes in order for the masters of the slots.
+/// Queries nodes in order for the masters of the slots.
 ///
 /// # Errors
 /// The reason why the last node did not answer.

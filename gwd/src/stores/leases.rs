@@ -1,10 +1,10 @@
 //! Leases of limits with `sync: synced`: tokens that the gateway took from the store in advance.
 //!
 //! A lease belongs to one counter. While it has tokens, requests take them without a call of the
-//! store. When it has none, one request asks the store for more, and the others of the same counter
-//! wait for that answer. The first call takes only the tokens of the waiting requests. Later calls
-//! also take as many as were used in the lease so far or in the lease before, up to the share of
-//! this gateway, so that a counter with few requests takes nothing in advance.
+//! store. When it has none, one request calls the store for more. The other requests of the same
+//! counter wait for that answer. The first call takes only the tokens of the waiting requests.
+//! Later calls also take as many tokens as were used in this lease or in the lease before, up to
+//! the share of this gateway. A counter with few requests therefore takes nothing in advance.
 //!
 //! After a refusal, requests of the counter are refused without a call until the store can have
 //! tokens again. When a lease ends, its unused tokens are returned to the store. This module
@@ -88,9 +88,9 @@ struct Waiting {
 pub(super) enum Taken {
     /// The lease or an earlier refusal decides.
     Decided(Admission),
-    /// Another request asks the store. The answer comes over the channel.
+    /// Another request calls the store. The answer arrives over the channel.
     Joined(oneshot::Receiver<Admission>),
-    /// The caller asks the store for this number of tokens, and passes the answer to
+    /// The caller requests this number of tokens from the store, and passes the answer to
     /// [`Leases::complete`] or calls [`Leases::fail`].
     Ask(Wanted, oneshot::Receiver<Admission>),
     /// The table is full or closed. The request calls the store for itself.

@@ -310,7 +310,7 @@ async fn test(
     within: Duration,
 ) -> Result<(), String> {
     let test = Call::Test(link.test.clone());
-    let tested = timeout(within, test.run(connection, sha, Slot::Owned)).await;
+    let tested = timeout(within, test.run(connection, sha, Slot::Stable)).await;
     let tested = tested.map_err(|_| format!("no answer within {} ms", within.as_millis()))?;
     match tested {
         Ok(_) => Ok(()),
@@ -402,7 +402,7 @@ impl Question {
                 Some((node, _)) if self.redirects < REDIRECTS_MAX => {
                     let slot = match error.code() {
                         Some("ASK") => Slot::Importing,
-                        _ => Slot::Owned,
+                        _ => Slot::Stable,
                     };
                     self.redirect(node, slot).await;
                 }

@@ -127,7 +127,7 @@ impl Call {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Slot {
     /// The server has the slot.
-    Owned,
+    Stable,
     /// The server is taking the slot over from another one.
     Importing,
 }
@@ -138,7 +138,7 @@ async fn send(
     slot: Slot,
 ) -> Result<Answer, RedisError> {
     match slot {
-        Slot::Owned => command.query_async(connection).await,
+        Slot::Stable => command.query_async(connection).await,
         Slot::Importing => {
             let mut both = redis::pipe();
             both.cmd("ASKING").ignore().add_command(command.clone());

@@ -11,7 +11,7 @@ use super::servers::{Url, address};
 /// Maximum time for the answer of one sentinel, connection included: 500ms.
 const SENTINEL: Duration = Duration::from_millis(500);
 
-/// Asks the sentinels in order for the address of a master.
+/// Queries the sentinels in order for the address of a master.
 ///
 /// # Errors
 /// The reason why the last sentinel named no master.

@@ -180,7 +180,7 @@ pub(crate) struct Failed {
     pub(crate) stream: TcpStream,
 }
 
-/// Performs the handshake. The caller limits the time. `signing` tells the caller if the handshake
+/// Performs the handshake. The caller limits the time. `signing` shows the caller if the handshake
 /// waits for a signature; this time is not the client's delay.
 ///
 /// # Errors

@@ -182,8 +182,8 @@ impl Store {
         let mut admissions = self.admissions.borrow_mut();
         admissions.retain(|_, cell| Arc::strong_count(cell) > 1);
         let mut have_changed = false;
-        for (asked, cell) in &*admissions {
-            let mode = asked.as_ref().map(|one| one.mode);
+        for (client_auth, cell) in &*admissions {
+            let mode = client_auth.as_ref().map(|one| one.mode);
             let before = cell.now();
             cell.refresh("a CA certificate for clients", |values| {
                 Admission::load(mode, values)
@@ -325,8 +325,8 @@ impl TlsListener {
     }
 
     /// Current TLS server configuration. After the CA certificates for clients were replaced,
-    /// builds a new one with new session tickets, so that no session is resumed under other CA
-    /// certificates.
+    /// builds a new configuration with new session tickets. No session is then resumed under other
+    /// CA certificates.
     fn config(&self) -> (Arc<Admission>, Arc<ServerConfig>) {
         let now = self.admission.now();
         let made = self.config.load();

@@ -1,5 +1,5 @@
-//! One attempt to send a request: chooses a target, takes or opens a connection, sends the request,
-//! and waits for the response head. [`send`](super::send) repeats attempts.
+//! Attempt to send a request: chooses a target, takes or opens a connection, sends the request, and
+//! waits for the response head. [`send`](super::send) repeats attempts.
 
 use std::cell::Cell;
 
@@ -259,14 +259,14 @@ impl<'s> Call<'_, 's> {
         } = at;
         let outcome = match sent {
             Ok(Ok(response)) => {
-                lease.held = Some(ExchangePermits::busy(busy));
+                lease.permits = Some(ExchangePermits::busy(busy));
                 Ok(Reply {
                     response,
                     lease,
                     target,
                 })
             }
-            Ok(Err(refused)) => Err(self.sending.judged(&refused.error)),
+            Ok(Err(refused)) => Err(self.sending.failure_of(&refused.error)),
             Err(failure) => Err(failure),
         };
         let now_ns = self.look();

@@ -78,7 +78,7 @@ pub(crate) struct Permit<'a> {
     breaker: &'a Breaker,
     epoch: u64,
     probe: bool,
-    told: bool,
+    is_reported: bool,
 }
 
 /// Rejection by an open breaker. The breaker stays open for `wait_ms` milliseconds.
@@ -90,7 +90,7 @@ pub(crate) struct Open {
 /// Fields of the atomic integer that contains the breaker's state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct StateFields {
-    stand: CircuitState,
+    state: CircuitState,
     /// Number of transitions so far, modulo 2^16.
     epoch: u64,
     probes: u64,
@@ -124,7 +124,7 @@ impl Breaker {
             let raw = self.word.load(Ordering::Acquire);
             let word = StateFields::unpack(raw);
             let until_ms = self.until_ms.load(Ordering::Acquire);
-            let next = match word.stand {
+            let next = match word.state {
                 CircuitState::Closed => return Ok(self.permit(word.epoch, false)),
                 CircuitState::Open if now_ms < until_ms => return Err(open(until_ms - now_ms)),
                 CircuitState::Open => {
@@ -154,7 +154,7 @@ impl Breaker {
                 self.until_ms.store(expiry_ms, Ordering::Release);
             }
             if self.exchange(raw, next) {
-                if word.stand == CircuitState::Open {
+                if word.state == CircuitState::Open {
                     self.turned(CircuitState::HalfOpen);
                 }
                 if sends {
@@ -169,7 +169,7 @@ impl Breaker {
     pub(crate) fn admits(&self, numbers: &Numbers, now_ms: u64) -> bool {
         let word = StateFields::unpack(self.word.load(Ordering::Relaxed));
         let over = now_ms >= self.until_ms.load(Ordering::Relaxed);
-        match word.stand {
+        match word.state {
             CircuitState::Closed => true,
             CircuitState::Open => over,
             CircuitState::HalfOpen => over || word.has_room(probes_max(numbers)),
@@ -179,11 +179,11 @@ impl Breaker {
     /// Current circuit state. An open breaker counts as half open once its open time has passed,
     /// even if no request has arrived since.
     pub(crate) fn circuit_state(&self, now_ms: u64) -> CircuitState {
-        match StateFields::unpack(self.word.load(Ordering::Relaxed)).stand {
+        match StateFields::unpack(self.word.load(Ordering::Relaxed)).state {
             CircuitState::Open if now_ms >= self.until_ms.load(Ordering::Relaxed) => {
                 CircuitState::HalfOpen
             }
-            stand => stand,
+            state => state,
         }
     }
 
@@ -214,7 +214,7 @@ impl Breaker {
             breaker: self,
             epoch,
             probe,
-            told: false,
+            is_reported: false,
         }
     }
 
@@ -331,7 +331,7 @@ impl Permit<'_> {
         now_ms: u64,
         chance: u64,
     ) {
-        self.told = true;
+        self.is_reported = true;
         let slow = numbers.slow_ms.is_some_and(|slow_ms| took_ms > slow_ms);
         let failed = ended == Ended::Failed;
         let breaker = self.breaker;
@@ -342,7 +342,7 @@ impl Permit<'_> {
             if word.epoch != self.epoch {
                 return;
             }
-            let done = match word.stand {
+            let done = match word.state {
                 CircuitState::Open => return,
                 CircuitState::HalfOpen if failed || slow => {
                     breaker.open(raw, word, numbers, now_ms, chance)
@@ -400,13 +400,13 @@ impl Drop for Permit<'_> {
     /// Ends a probe without a result: the request was cancelled or never reached the upstream. It
     /// makes room for one more probe.
     fn drop(&mut self) {
-        if self.told || !self.probe {
+        if self.is_reported || !self.probe {
             return;
         }
         loop {
             let raw = self.breaker.word.load(Ordering::Acquire);
             let word = StateFields::unpack(raw);
-            if word.epoch != self.epoch || word.stand != CircuitState::HalfOpen {
+            if word.epoch != self.epoch || word.state != CircuitState::HalfOpen {
                 return;
             }
             let next = word.abandoned().probing(word.probes.saturating_sub(1));
@@ -420,9 +420,9 @@ impl Drop for Permit<'_> {
 // === impl StateFields ===
 
 impl StateFields {
-    fn new(stand: CircuitState, epoch: u64) -> Self {
+    fn new(state: CircuitState, epoch: u64) -> Self {
         Self {
-            stand,
+            state,
             epoch: epoch & EPOCH,
             probes: 0,
             successes: 0,
@@ -451,12 +451,12 @@ impl StateFields {
     /// Packs the fields. Bits: 2 for the state, 16 for the epoch, 12 for probes, 12 for successes,
     /// 20 for the count.
     fn pack(self) -> u64 {
-        let stand = match self.stand {
+        let state = match self.state {
             CircuitState::Closed => 0,
             CircuitState::Open => 1,
             CircuitState::HalfOpen => 2,
         };
-        stand
+        state
             | (self.epoch & EPOCH) << 2
             | (self.probes & FIELD) << 18
             | (self.successes & FIELD) << 30
@@ -465,7 +465,7 @@ impl StateFields {
 
     fn unpack(raw: u64) -> Self {
         Self {
-            stand: match raw & 3 {
+            state: match raw & 3 {
                 0 => CircuitState::Closed,
                 1 => CircuitState::Open,
                 _ => CircuitState::HalfOpen,

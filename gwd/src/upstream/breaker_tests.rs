@@ -264,7 +264,7 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
 /// Simple model of the breaker's rules.
 #[derive(Debug)]
 struct Model {
-    stand: CircuitState,
+    state: CircuitState,
     in_a_row: u64,
     trips: u32,
     until_ms: u64,
@@ -281,7 +281,7 @@ struct Model {
 impl Model {
     fn new() -> Self {
         Self {
-            stand: CircuitState::Closed,
+            state: CircuitState::Closed,
             in_a_row: 0,
             trips: 0,
             until_ms: 0,
@@ -293,8 +293,8 @@ impl Model {
         }
     }
 
-    fn turn(&mut self, stand: CircuitState) {
-        self.stand = stand;
+    fn turn(&mut self, state: CircuitState) {
+        self.state = state;
         self.in_a_row = 0;
         self.probes.clear();
         self.abandoned = 0;
@@ -309,7 +309,7 @@ impl Model {
     }
 
     fn begin(&mut self, now_ms: u64) -> Option<u64> {
-        match self.stand {
+        match self.state {
             CircuitState::Closed => {}
             CircuitState::Open if now_ms < self.until_ms => return None,
             CircuitState::HalfOpen
@@ -326,7 +326,7 @@ impl Model {
         }
         let number = self.next;
         self.next += 1;
-        if self.stand == CircuitState::HalfOpen {
+        if self.state == CircuitState::HalfOpen {
             self.probes.push(number);
         }
         Some(number)
@@ -337,7 +337,7 @@ impl Model {
             return;
         }
         self.probes.retain(|probe| *probe != number);
-        match (self.stand, ended) {
+        match (self.state, ended) {
             (CircuitState::HalfOpen, None) => self.abandoned += 1,
             (_, None) | (CircuitState::Open, _) => {}
             (CircuitState::Closed, Some(Ended::Alive)) => self.in_a_row = 0,
@@ -390,7 +390,7 @@ proptest! {
                 }
                 Event::Pass(ms) => now_ms += ms,
             }
-            prop_assert_eq!(breaker.circuit_state(0), model.stand);
+            prop_assert_eq!(breaker.circuit_state(0), model.state);
         }
         // In the end, the breaker must always close again.
         drop(out);

@@ -78,8 +78,8 @@ pub(crate) enum NoConnection {
     /// against the host, because it had at least [`TELLING_MS`], or half the connect timeout if
     /// that is less. Other requests that wait for a shared connection do not fail with it.
     Expired(Failure),
-    /// There was no attempt, or the attempt had too little time to count against the host.
-    Unasked(Failure),
+    /// No attempt, or an attempt with too little time to count as a failure of the host.
+    NotAttempted(Failure),
 }
 
 /// Gets a connection to a host, with the upstream's protocol. Opens a new connection, unless an
@@ -113,7 +113,7 @@ pub(crate) async fn connect(
         }
         match times.wait(pool.room.changed()).await {
             Some(Ok(())) => {}
-            Some(Err(failure)) => return Err(NoConnection::Unasked(failure)),
+            Some(Err(failure)) => return Err(NoConnection::NotAttempted(failure)),
             // Report the connection limit: the request that opens the shared connection probably
             // waits for a permit, too.
             None if !pool.has_permits(sharing) => return Err(none_free(pool)),
@@ -123,7 +123,7 @@ pub(crate) async fn connect(
                     pool.address
                 );
                 let failure = Failure::because(Kind::ConnectTimeout, &why);
-                return Err(NoConnection::Unasked(failure));
+                return Err(NoConnection::NotAttempted(failure));
             }
         }
     };
@@ -188,7 +188,7 @@ fn none_free(pool: &Pool) -> NoConnection {
     let why = format_args!(
         "all {most} connections of the upstream (`limits.connections`) were in use during the request's `timeout`"
     );
-    NoConnection::Unasked(Failure::because(Kind::Overflow, &why))
+    NoConnection::NotAttempted(Failure::because(Kind::Overflow, &why))
 }
 
 /// Opens a connection to a host. Only this request uses the connection.
@@ -237,7 +237,9 @@ async fn open_on(
             opened.socket.hold_permit(permit);
             Ok(opened)
         }
-        Some(Err(failure)) if failure.kind == Kind::Overflow => Err(NoConnection::Unasked(failure)),
+        Some(Err(failure)) if failure.kind == Kind::Overflow => {
+            Err(NoConnection::NotAttempted(failure))
+        }
         Some(Err(failure)) => Err(NoConnection::Failed(failure)),
         None if left_ms >= times.connect_ms => {
             let why = format_args!(
@@ -254,15 +256,15 @@ async fn open_on(
                 "connecting to {} took longer than the {left_ms} ms that the request had left (`timeout`)",
                 pool.address
             );
-            // The timeout does not count against the host if the request had to wait for a permit,
-            // or if little time was left for the attempt.
+            // The timeout is no failure of the host if the request had waited for a permit, or if
+            // little time was left for the attempt.
             let counts = left_ms >= TELLING_MS.min(times.connect_ms / 2);
             Err(match waited {
-                true => NoConnection::Unasked(Failure::because(Kind::Overflow, &why)),
+                true => NoConnection::NotAttempted(Failure::because(Kind::Overflow, &why)),
                 false if counts => {
                     NoConnection::Expired(Failure::because(Kind::ConnectTimeout, &why))
                 }
-                false => NoConnection::Unasked(Failure::because(Kind::ConnectTimeout, &why)),
+                false => NoConnection::NotAttempted(Failure::because(Kind::ConnectTimeout, &why)),
             })
         }
     }
@@ -366,7 +368,7 @@ impl From<NoConnection> for Failure {
     fn from(missed: NoConnection) -> Self {
         let (NoConnection::Failed(failure)
         | NoConnection::Expired(failure)
-        | NoConnection::Unasked(failure)) = missed;
+        | NoConnection::NotAttempted(failure)) = missed;
         failure
     }
 }

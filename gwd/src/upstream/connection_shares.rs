@@ -92,9 +92,9 @@ impl ConnectionShares {
         if open >= shared_connections(connections_max) {
             let places = self.places(client);
             let (exclusive, worn) = (self.exclusive.counts(places), self.worn.counts(places));
-            let held: [u32; LEVELS] =
+            let counts: [u32; LEVELS] =
                 std::array::from_fn(|level| exclusive[level].saturating_add(worn[level]));
-            if exceeds_share(held, connections_max) {
+            if exceeds_share(counts, connections_max) {
                 return Err(ShareUsed);
             }
         }
@@ -105,8 +105,8 @@ impl ConnectionShares {
         )))
     }
 
-    /// True if a client has worn out a quarter of the connections, or its network three eighths, but
-    /// at least one, while three quarters of the connections are open.
+    /// True while three quarters of the connections are open, if a client has worn out a quarter of
+    /// them (at least one). For its network, the share is three eighths.
     pub(crate) fn wears_out(&self, client: IpAddr, (open, connections_max): (u64, u64)) -> bool {
         if open < shared_connections(connections_max) {
             return false;

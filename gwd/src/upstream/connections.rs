@@ -21,8 +21,8 @@ use crate::upstream::shared::State;
 
 /// Difference in waiting time, in milliseconds, above which a returning connection is closed: if
 /// the oldest waiter of the upstream has waited this much longer than the oldest waiter of the
-/// connection's pool, the oldest waiter gets the permit. Otherwise the connection stays in its
-/// pool, because moving a permit costs opening another connection.
+/// connection's pool, it gets the permit. Otherwise the connection stays in its pool, because
+/// moving a permit costs opening another connection.
 const PATIENCE_MS: u64 = 20;
 /// Interval at which a waiter looks for idle connections: 100ms. A connection may have become idle
 /// just before the waiter joined the queue.
@@ -82,8 +82,8 @@ pub(crate) enum Grant {
 
 /// Waiter to serve when a connection returns to its pool.
 pub(crate) enum Next {
-    /// There is no waiter: the connection stays idle.
-    Nobody,
+    /// No waiter. The connection stays idle.
+    Idle,
     /// Waiter of the same pool. It was removed from the queue and must get the connection.
     Ours(Arc<Waiter>),
     /// Waiter of another pool, or one that needs a new connection: this connection must be closed.
@@ -153,7 +153,7 @@ impl Connections {
     }
 
     /// Adds a waiter to the queue. The caller must remove it with [`Self::leave`].
-    pub(crate) fn stand(
+    pub(crate) fn enqueue(
         &self,
         pool: Option<&Arc<PoolGauge>>,
         most: u64,
@@ -202,7 +202,7 @@ impl Connections {
     pub(crate) fn next(&self, pool: &Arc<PoolGauge>) -> Next {
         let mut queue = lock(&self.queue);
         let Some(oldest) = queue.front() else {
-            return Next::Nobody;
+            return Next::Idle;
         };
         let last_ms = oldest.since_ms + PATIENCE_MS;
         let ours = |one: &Arc<Waiter>| one.pool.as_ref().is_some_and(|at| Arc::ptr_eq(at, pool));
@@ -252,7 +252,7 @@ impl Connections {
                 at += 1;
                 continue;
             }
-            waiter.tell(Grant::Permit);
+            waiter.grant(Grant::Permit);
             queue.remove(at);
             self.count(queue);
         }
@@ -268,7 +268,7 @@ impl Connections {
 
 impl Waiter {
     /// Stores a grant for the waiter and wakes the waiter's task.
-    pub(crate) fn tell(&self, grant: Grant) {
+    pub(crate) fn grant(&self, grant: Grant) {
         let mut state = lock(&self.state);
         state.grant = Some(grant);
         if let Some(waker) = state.waker.take() {

@@ -126,7 +126,7 @@ impl Street {
             None => {
                 assert!(!free || waits, "a free permit is granted at once");
                 let own = (!new).then_some(&self.pools[pool]);
-                let waiter = self.connections().stand(own, self.most, self.now_ms);
+                let waiter = self.connections().enqueue(own, self.most, self.now_ms);
                 self.waits.push(Waits {
                     waiter,
                     pool,
@@ -144,7 +144,7 @@ impl Street {
         let ours = |one: &&mut Waits| !one.called && one.pool == pool && !one.new;
         let ours = self.waits.iter_mut().find(ours);
         match (self.state.connections.0.next(&self.pools[pool]), oldest_ms) {
-            (Next::Nobody, None) => self.idle.push((pool, permit)),
+            (Next::Idle, None) => self.idle.push((pool, permit)),
             (Next::Ours(waiter), Some(oldest_ms)) => {
                 let ours = ours.expect("the pool has a waiter");
                 assert!(
@@ -156,7 +156,7 @@ impl Street {
                     "no waiter has waited over 20 ms longer"
                 );
                 ours.called = true;
-                waiter.tell(Grant::Kept);
+                waiter.grant(Grant::Kept);
                 self.kept.push((waiter, pool, permit));
             }
             (Next::Elsewhere, Some(oldest_ms)) => {
@@ -165,7 +165,7 @@ impl Street {
                 drop(permit);
                 self.permit_is_free();
             }
-            (Next::Nobody, Some(_)) => panic!("there is a waiter"),
+            (Next::Idle, Some(_)) => panic!("there is a waiter"),
             (Next::Ours(_) | Next::Elsewhere, None) => panic!("there is no waiter"),
         }
     }
@@ -252,8 +252,8 @@ fn connection_stays_until_another_pool_waited_longer() {
         let (near, far) = (Arc::default(), Arc::default());
         let connections = &state.connections.0;
         let permit = state.permit(1).unwrap();
-        let _elsewhere = connections.stand(Some(&far), 1, 100);
-        let _ours = connections.stand(Some(&near), 1, 100 + later_ms);
+        let _elsewhere = connections.enqueue(Some(&far), 1, 100);
+        let _ours = connections.enqueue(Some(&near), 1, 100 + later_ms);
         let next = connections.next(&near);
         assert_eq!(matches!(next, Next::Ours(_)), stays, "{later_ms} ms later");
         drop(permit);
@@ -264,7 +264,7 @@ fn connection_stays_until_another_pool_waited_longer() {
 fn lowered_limit_admits_no_new_connection_above_it() {
     let state = Arc::new(State::new("u"));
     let permits: Vec<ConnectionPermit> = (0..3).map(|_| state.permit(3).unwrap()).collect();
-    let waiter = state.connections.0.stand(None, 1, 0);
+    let waiter = state.connections.0.enqueue(None, 1, 0);
     let mut permits = permits.into_iter();
     for _ in 0..2 {
         drop(permits.next());

@@ -1,8 +1,7 @@
 //! Reading of a request's body before the request is sent.
 //!
-//! A short body is received completely before the request is sent over HTTP/2, so that a client that
-//! sends it slowly or gives up has no effect on the connection, which others share
-//! ([`sharing`](super::sharing)).
+//! A short body is received completely before the request is sent over HTTP/2. A slow client, or
+//! one that disconnects, then has no effect on the shared connection ([`sharing`](super::sharing)).
 
 use std::future::poll_fn;
 use std::pin::Pin;

@@ -83,7 +83,7 @@ pub(super) async fn head_start(
                 }
                 begun.extend_from_slice(data);
                 room.add(data.len());
-                room.tell();
+                room.publish();
                 if let Some(copies) = &copies {
                     copies.take(data);
                 }

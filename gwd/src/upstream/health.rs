@@ -39,8 +39,9 @@ pub(crate) struct Checks {
     against: AtomicU32,
     /// Time at which the host became healthy again, for slow start.
     pub(crate) works_since_ms: AtomicU64,
-    /// Total number of passed checks. `failed`: of failed checks.
+    /// Total number of passed checks.
     pub(crate) passed: AtomicU64,
+    /// Total number of failed checks.
     pub(crate) failed: AtomicU64,
     /// Reason why the last check failed, or `None` if it passed.
     pub(crate) why: ArcSwapOption<String>,
@@ -261,7 +262,7 @@ impl Prober {
     /// # Errors
     /// If the thread cannot be started.
     pub(crate) fn start(clock: Clock, states: Arc<States>) -> std::io::Result<Self> {
-        let (wanted, told) = watch::channel(Arc::<[Check]>::default());
+        let (wanted, changes) = watch::channel(Arc::<[Check]>::default());
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
@@ -270,7 +271,7 @@ impl Prober {
             .spawn(move || {
                 let local = tokio::task::LocalSet::new();
                 local.spawn_local(state_log::log_changes(states, clock));
-                local.block_on(&runtime, follow(told, clock));
+                local.block_on(&runtime, follow(changes, clock));
             })?;
         Ok(Self { wanted })
     }

@@ -141,7 +141,7 @@ pub(crate) struct Lease {
     transport: Option<Transport>,
     /// Permits and counts that are returned at the end of the exchange. `None` until the response
     /// head has arrived.
-    pub(crate) held: Option<ExchangePermits>,
+    pub(crate) permits: Option<ExchangePermits>,
     /// Count of the connection for the client that uses it. `None`: the connection is not counted.
     pub(crate) charge: Option<ConnectionCharge>,
     pool: Rc<Pool>,
@@ -443,7 +443,7 @@ impl Pool {
         };
         Lease {
             transport: Some(transport),
-            held: None,
+            permits: None,
             charge: None,
             pool: Rc::clone(self),
             round,

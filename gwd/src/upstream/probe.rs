@@ -24,7 +24,7 @@ use crate::upstream::socket::UpstreamSocket;
 
 /// Maximum length of a response body that is read, in bytes.
 const ANSWER_BYTES_MAX: usize = 64 << 10;
-/// Uncompressed gRPC frame with an empty `HealthCheckRequest`, which asks about the whole server.
+/// Uncompressed gRPC frame with an empty `HealthCheckRequest`, which is for the whole server.
 const WHOLE_SERVER: [u8; 5] = [0; 5];
 /// Value of `HealthCheckResponse.ServingStatus` for a healthy server (`SERVING`).
 const SERVING: u64 = 1;

@@ -1,5 +1,5 @@
-//! PROXY protocol header, with which the gateway sends the client's address to an upstream before
-//! any other byte of a connection (the HAProxy project's `proxy-protocol.txt`, versions 1 and 2).
+//! PROXY protocol header: sends the client's address to an upstream before any other byte of a
+//! connection (the HAProxy project's `proxy-protocol.txt`, versions 1 and 2).
 //!
 //! The client address is the trusted one (semantics.md §6). Behind a proxy or a load balancer, the
 //! client's port is unknown, and 0 is sent. The destination is the address of the gateway to which

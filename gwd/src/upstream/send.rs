@@ -4,8 +4,8 @@
 //!
 //! Two kinds of retries are always enabled, because the failed attempt did no work (semantics.md
 //! §3). If no connection to a target can be opened, another target is tried. If a reused connection
-//! dies before the first byte of the response, the request is sent once more on another connection,
-//! if it can be sent again. All other retries need `retries` and count in the retry budget.
+//! closes before the first byte of the response, a repeatable request is sent once more on another
+//! connection. All other retries need `retries` and count in the retry budget.
 
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -136,8 +136,8 @@ pub(crate) fn admit(
 }
 
 /// Takes a permit for a client's request. While more than three quarters of the permits are in use,
-/// a client address gets none if it or its network has used up its share of them, or if it has its
-/// maximum of slow uploads and slowly read responses.
+/// an address gets none if it or its network has used up its share. The same applies to an address
+/// with its maximum of slow uploads and slowly read responses.
 pub(crate) fn admit_client(
     upstream: &ir::Upstream,
     service: &Service,
@@ -395,8 +395,8 @@ impl<'a, 's> Call<'a, 's> {
             mut lease,
             target,
         } = outcome?;
-        if let Some(held) = &mut lease.held {
-            held.in_flight = Some(in_flight);
+        if let Some(permits) = &mut lease.permits {
+            permits.in_flight = Some(in_flight);
         }
         record.head(response.status(), self.seen_ns);
         let relay = self.out.relay(target);
@@ -434,6 +434,6 @@ pub(crate) fn report_connect<T>(
             service.saw(upstream, target, Sign::Unreachable, calls, now_ms);
             breaker_permits::missed(upstream, &service.set.hosts[target], calls, now_ms);
         }
-        Err(NoConnection::Unasked(_)) => {}
+        Err(NoConnection::NotAttempted(_)) => {}
     }
 }

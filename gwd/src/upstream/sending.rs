@@ -243,7 +243,7 @@ impl Sending<'_> {
         !progress.done.get() && client_ms >= CLIENT_FAULT_MS && is_most
     }
 
-    pub(super) fn judged(&self, error: &CallError) -> Failure {
+    pub(super) fn failure_of(&self, error: &CallError) -> Failure {
         let Some(progress) = &self.progress else {
             return error.failure();
         };

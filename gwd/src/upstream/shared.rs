@@ -421,10 +421,10 @@ impl InFlight {
         self.state.requests.0.load(Ordering::Relaxed) > self.concurrent - room
     }
 
-    /// True if the requests of the client's address use more than a quarter of the permits, or those
-    /// of one of its networks more than three eighths. Only requests that began while at least half
-    /// of the permits were in use are counted. Always false below [`SHARED_FROM`] permits: one client
-    /// may use all permits of a small limit.
+    /// True if the client's address uses more than a quarter of the permits, or one of its networks
+    /// more than three eighths. Only requests that began while at least half of the permits were in
+    /// use are counted. Always false below [`SHARED_FROM`] permits: one client may use all permits
+    /// of a small limit.
     pub(super) fn exceeds_share(&self) -> bool {
         // The request itself is counted already.
         let exceeds = |places: Places| {

@@ -57,7 +57,7 @@ pub(crate) struct Switched {
     /// Credentials with which the client was admitted.
     pub(crate) shown: AdmittingCredentials,
     /// Permits that are returned when the tunnel ends.
-    pub(crate) held: ExchangePermits,
+    pub(crate) permits: ExchangePermits,
 }
 
 /// Handshake with a target of an upstream.
@@ -66,7 +66,7 @@ struct UpgradeHandshake<'a, 's> {
     head: &'a RequestHead,
     target: usize,
     handshake: Handshake,
-    held: ExchangePermits,
+    permits: ExchangePermits,
 }
 
 /// Connection to an upstream on which a handshake is made.
@@ -84,8 +84,8 @@ pub(crate) async fn upgrade(
 ) -> Result<Upgrade, Failure> {
     let in_flight = admit_client(out.upstream, out.service, out.cx.client, out.calls)?;
     let (connection, target) = find(out, head, record).await?;
-    let mut held = ExchangePermits::busy(out.service.set.hosts[target].busy());
-    held.in_flight = Some(in_flight);
+    let mut permits = ExchangePermits::busy(out.service.set.hosts[target].busy());
+    permits.in_flight = Some(in_flight);
     let began_ms = record.begins(out.calls.clock.now_ns());
     let timeout_ms = out.route.treatment.timeout_ms;
     out.transfer.deadline.set(began_ms + timeout_ms);
@@ -94,7 +94,7 @@ pub(crate) async fn upgrade(
         head,
         target,
         handshake,
-        held,
+        permits,
     };
     match connection {
         HandshakeConnection::Alone(opened) => asking.over_http1(opened, record).await,
@@ -151,7 +151,7 @@ impl UpgradeHandshake<'_, '_> {
         match answer {
             Answer::Agreed(stream) => {
                 expected.confirm_handshake(&mut head.headers);
-                self.held.charge = lease.charge.take();
+                self.permits.charge = lease.charge.take();
                 Ok(self.switched(head.headers, Carrier::Stream(stream), Bytes::new()))
             }
             Answer::Invalid => Err(Failure::because(Kind::Protocol, &INVALID)),
@@ -184,13 +184,13 @@ impl UpgradeHandshake<'_, '_> {
             early,
             handshake: self.handshake,
             shown: self.out.cx.shown.clone(),
-            held: self.held,
+            permits: self.permits,
         }))
     }
 
     fn declined(self, mut response: transport::Answer, mut lease: Lease) -> Upgrade {
         self.returned(response.headers_mut());
-        lease.held = Some(self.held);
+        lease.permits = Some(self.permits);
         Upgrade::Declined(Box::new(Answered {
             response,
             lease,

@@ -118,7 +118,8 @@ pub struct Operation {
     pub owns: Owns,
 }
 
-/// Kinds of requests of an API that an operation serves.
+/// Requests of an API that an operation serves: described ones, or those that no operation
+/// describes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
 #[cbor(index_only)]
 pub enum Owns {
@@ -180,7 +181,7 @@ pub enum TrailingSlash {
     Ignore,
 }
 
-/// Processing of a request whose operation is known: security, chain, upstream and limits.
+/// Settings for the requests of one operation: security, chain, upstream and limits.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Treatment {
@@ -238,7 +239,7 @@ impl PathReadings {
     }
 }
 
-/// One step of the chain of an operation.
+/// Step of the chain of an operation.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum Link {
     /// Checks the security requirement.

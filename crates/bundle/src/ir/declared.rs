@@ -37,7 +37,7 @@ impl Shared {
             let groups = (!one.groups.is_empty()).then(|| "consumer:groups".to_owned());
             let certified = !one.certificates.is_empty();
             let certified = certified.then(|| "consumer:certificates".to_owned());
-            let held = (!one.tokens.is_empty()).then(|| "consumer:tokens".to_owned());
+            let has_tokens = (!one.tokens.is_empty()).then(|| "consumer:tokens".to_owned());
             let noted = (!one.metadata.is_empty()).then(|| "consumer:metadata".to_owned());
             let planned = one.plan.as_ref().map(|_| "consumer:plan".to_owned());
             let is_slow = |credential: &Credential| credential.password.is_some();
@@ -45,7 +45,7 @@ impl Shared {
             let passwords = passwords.then(|| "consumer:argon2id".to_owned());
             of_settings("consumer", &one.declared)
                 .chain(certified)
-                .chain(held)
+                .chain(has_tokens)
                 .chain(noted)
                 .chain(planned)
                 .chain(claims)
@@ -199,14 +199,14 @@ impl Gateway {
         let listener = listener.and_then(|one| {
             // A request that gwc evaluates has a client certificate only if the operation uses
             // `mtls`. Without a certificate, the request cannot reach a listener that requires one.
-            let asks = |tls: &ListenerTls| {
-                let asked = tls.client_auth.as_ref();
-                asked.is_some_and(|asked| asked.mode == ClientAuthMode::Required)
+            let requires_certificate = |tls: &ListenerTls| {
+                let client_auth = tls.client_auth.as_ref();
+                client_auth.is_some_and(|client_auth| client_auth.mode == ClientAuthMode::Required)
             };
             let is_certified = |scheme: &Scheme| scheme.place == Place::Certificate;
             let certified = uses.filter_map(|wanted| api.schemes.get(&wanted.scheme));
-            let asked = one.tls().is_some_and(asks);
-            (asked && !certified.into_iter().any(is_certified)).then_some("tls")
+            let is_required = one.tls().is_some_and(requires_certificate);
+            (is_required && !certified.into_iter().any(is_certified)).then_some("tls")
         });
         policy
             .chain(verifier)

@@ -73,7 +73,7 @@ pub struct Forwarding {
 }
 
 /// Request fields with which frameworks override the path or the method. An upstream that evaluates
-/// such a field serves another operation than the one that the gateway authorised. Sorted.
+/// such a field can serve an operation that the gateway did not authorise. Sorted.
 pub const OVERRIDE_FIELDS: [&str; 9] = [
     "path-info",
     "script-name",
@@ -208,11 +208,11 @@ impl Forwarding {
         }
         for (key, checked) in self.steps() {
             // In an operation, the value of `split` is the list itself: there is no key `among`.
-            let said = match &checked {
+            let value = match &checked {
                 policy::Checked::Split(split) => split.list(),
                 other => other.settings(),
             };
-            settings = settings.with_below(&[key], said);
+            settings = settings.with_below(&[key], value);
         }
         settings
     }

@@ -32,8 +32,8 @@ pub struct IdentityFields {
     upstreams: BTreeMap<String, BTreeSet<String>>,
     /// Fields by the server that receives them ([`Servers`]).
     servers: BTreeMap<String, BTreeSet<String>>,
-    /// Identity fields that gwd sends to upstreams whose servers are discovered at run time. Such a
-    /// server may also be a server of any other upstream.
+    /// Identity fields that gwd sends to upstreams with discovered servers. A discovered server may
+    /// also be a server of any other upstream.
     anywhere: BTreeSet<String>,
 }
 

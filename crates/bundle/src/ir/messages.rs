@@ -31,8 +31,8 @@ pub struct ValidatedMessages {
 }
 
 impl Messages {
-    /// Extracts the descriptions of the messages that operations with these keys validate. `None`
-    /// if the contract has no such operation.
+    /// Extracts the descriptions of the requests and responses that the operations with these keys
+    /// validate. `None` if the contract has none of these operations.
     #[must_use]
     pub fn of(contract: &Contract, keys: &BTreeMap<&str, ValidatedMessages>) -> Option<Self> {
         let wanted = contract.operations.iter();

@@ -230,8 +230,8 @@ pub struct ListenerLimits {
     /// Maximum length of a request target, in bytes.
     #[n(5)]
     pub target_bytes: u64,
-    /// Maximum time to wait for the next bytes of a request body, or for the client to accept the
-    /// next bytes of a response, in milliseconds.
+    /// Maximum wait for the next bytes of a request body, in milliseconds. Also the maximum wait
+    /// until the client accepts the next bytes of a response.
     #[n(6)]
     pub body_timeout_ms: u64,
     /// Minimum rate of a body, in bytes per second. Each received byte extends the deadline, at

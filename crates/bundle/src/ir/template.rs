@@ -54,8 +54,8 @@ pub enum TemplateFaultKind {
     Brace,
     /// Empty parameter name: `{}`.
     EmptyName,
-    /// Two parameters without a literal between them: `{a}{b}`. It would be undefined where the
-    /// first parameter ends.
+    /// Two parameters without a literal between them: `{a}{b}`. The end of the first parameter is
+    /// then undefined.
     Adjacent,
     /// Two parameters with the same name.
     Repeated,

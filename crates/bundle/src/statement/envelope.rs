@@ -34,7 +34,7 @@ pub struct Envelope {
     signatures: Vec<Signature>,
 }
 
-/// One signature over the envelope's [`Envelope::signed_bytes`].
+/// Signature over the envelope's [`Envelope::signed_bytes`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Signature {
     /// Id of the signing key, as the envelope states it. Not trusted: verification tries every

@@ -167,7 +167,7 @@ pub struct Revoke {
     pub bundles: BTreeSet<Digest>,
     /// SHA-256 of credentials that are never admitted, with any bundle.
     pub credentials: BTreeSet<Digest>,
-    /// Keys whose signatures no longer count.
+    /// Revoked keys. Their signatures are refused.
     pub keys: BTreeSet<KeyId>,
 }
 
@@ -190,7 +190,8 @@ pub struct Approve {
     pub expires: Moment,
 }
 
-/// Record of a channel to which an approved change applies.
+/// Record of the channel before an approved change. An approval is valid only for a change of this
+/// record.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Base {

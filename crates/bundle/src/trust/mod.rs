@@ -68,12 +68,12 @@ pub struct TrustedKey {
     pub state: KeyState,
 }
 
-/// One channel, or all channels (`*`).
+/// Channels for which a key is trusted: one, or all (`*`).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Scope {
     /// All channels.
     All,
-    /// One channel.
+    /// Single channel.
     Channel(ChannelName),
 }
 
@@ -110,13 +110,14 @@ pub struct Thresholds {
 pub enum When {
     /// A new statement, received at this time: keys must be active and valid at this time.
     First(Moment),
-    /// A statement that was signed at this time and accepted before: retired keys also count.
+    /// A statement that was signed at this time and accepted before. Signatures of keys that were
+    /// retired since are valid.
     Past(Moment),
     /// An accepted statement whose date is not decoded yet: keys must only not be revoked.
     Ever,
 }
 
-/// Owners and keys whose signatures on a statement count.
+/// Owners and keys with accepted signatures on a statement.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Signers {
     /// Owners of the keys.
@@ -279,7 +280,7 @@ impl Trust {
         self
     }
 
-    /// Owners and keys whose signatures on this envelope count for the role, channel and time.
+    /// Owners and keys with accepted signatures on this envelope, for the role, channel and time.
     /// Fails if there are fewer owners than the threshold. Does not decode the payload.
     ///
     /// # Errors
@@ -298,7 +299,8 @@ impl Trust {
         Ok(signers)
     }
 
-    /// Like [`Trust::authorized_signers`], but without the threshold: at least one signature must count.
+    /// Like [`Trust::authorized_signers`], but without the threshold: one accepted signature is
+    /// sufficient.
     ///
     /// # Errors
     /// As [`Trust::authorized_signers`], except [`Refused::BelowThreshold`].

@@ -29,7 +29,7 @@ fn openssl_agrees() {
     let store = Memory::default();
     let statement = put(&store, &bundle("one"));
     let report = by_hand::report(&store, &trust(), None, statement, When::First(NOON)).unwrap();
-    assert!(report.judged.unwrap().owners.contains("ci"));
+    assert!(report.signers.unwrap().owners.contains("ci"));
     let [signature] = &report.signatures[..] else {
         panic!("one signature")
     };

@@ -267,7 +267,7 @@ fn scalar<T>(node: NodeRef<'_>, result: Result<T, Wrong>, sink: &mut Sink) -> bo
     match result {
         Ok(_) => true,
         Err(wrong) => {
-            say_wrong(node, &wrong, sink);
+            report_wrong(node, &wrong, sink);
             false
         }
     }
@@ -302,9 +302,9 @@ fn check_rule(
                 .any(|finding| finding.level == Level::Error);
         }
     };
-    let said = there(keys);
+    let present = there(keys);
     let known = || suggest::one_of(keys.iter().copied(), keys.len());
-    if said.len() < least {
+    if present.len() < least {
         let finding = Diagnostic::new(
             &MISSING_KEY,
             node.span(),
@@ -313,8 +313,8 @@ fn check_rule(
         sink.push(finding.label("no such key is present"));
         return false;
     }
-    if let [(first, _), .., (last, _)] = said[..]
-        && said.len() > most
+    if let [(first, _), .., (last, _)] = present[..]
+        && present.len() > most
     {
         sink.push(
             Diagnostic::new(
@@ -597,7 +597,7 @@ fn expectation(shape: &Shape) -> String {
     }
 }
 
-fn say_wrong(node: NodeRef<'_>, wrong: &Wrong, sink: &mut Sink) {
+fn report_wrong(node: NodeRef<'_>, wrong: &Wrong, sink: &mut Sink) {
     let lint = match wrong.kind {
         WrongKind::Type => &WRONG_TYPE,
         WrongKind::UnitMissing => &UNIT_MISSING,

@@ -56,8 +56,7 @@ pub static UNIT_MISSING: Lint = Lint {
     level: Level::Error,
     summary: "a bare number where a unit is needed",
     explain: "Durations, rates and sizes must have a unit: `250ms`, `10/s`, `1MiB`. A bare `30` \
-could be seconds to the writer and milliseconds to the reader, so it is an error that names the \
-units.",
+could mean seconds or milliseconds, so it is an error. The message names the units.",
     bad: &[(
         "gateway.yaml",
         "version: 1\nname: s\ndefaults: {timeout: 30}\n",
@@ -92,7 +91,7 @@ pub static EMPTY_KEY: Lint = Lint {
     level: Level::Warn,
     summary: "a key without a value",
     explain: "A key with nothing after its colon looks as if it were set, but has no effect. The \
-finding is an error for keys that keep callers or changes out: `not_after`, `until`, `gates`, \
+finding is an error for keys that restrict callers or changes: `not_after`, `until`, `gates`, \
 `required`, `allow_public`, `security`. Write a value, `null` if the built-in default is meant, or \
 remove the key.",
     bad: &[("gateway.yaml", "version: 1\nname: s\ngates:\n")],

@@ -63,7 +63,8 @@ pub enum Shape {
     /// A string that is a word of one of the two lists. This version cannot run the words of the
     /// second list.
     Partly(&'static [&'static str], &'static [&'static str]),
-    /// This word, or a name that is defined elsewhere. The second string is the name's kind.
+    /// The word in the first string, or a name that is defined elsewhere. The second string is the
+    /// kind of the name.
     WordOrName(&'static str, &'static str),
     /// A list of this shape.
     List(&'static Self),
@@ -129,7 +130,7 @@ pub struct Field {
     pub key: &'static str,
     /// Type of the key's value.
     pub shape: Shape,
-    /// One sentence for the schema and the reference pages.
+    /// Description for the schema and the reference pages.
     pub doc: &'static str,
     /// Presence of the key: required, optional or not available.
     pub need: Need,

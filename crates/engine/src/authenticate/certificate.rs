@@ -6,11 +6,11 @@ use policy::Cx;
 use policy::auth::{Fault, mtls};
 
 use super::{Check, Outcome, VerifiedCredential};
-use crate::consumers::{NotOwned, Owned};
+use crate::consumers::{CredentialOwner, NotOwned};
 use crate::credentials::Credentials;
 
 /// Outcome for a scheme whose credential is a client certificate. If the upstream checks the
-/// certificate, the gateway only requires that the client sent one that the TLS handshake verified.
+/// certificate, the gateway only requires a client certificate that the TLS handshake has verified.
 pub(super) fn outcome(check: &Check, cx: &Cx<'_>, credentials: &Credentials) -> Outcome {
     let checked = match check {
         Check::Certificate(checked) => Some(checked),
@@ -56,8 +56,8 @@ fn owner(
     certificate: &mtls::Certificate,
     cx: &Cx<'_>,
     credentials: &Credentials,
-) -> Result<Owned, NotOwned> {
-    let mut owned = Owned::default();
+) -> Result<CredentialOwner, NotOwned> {
+    let mut owned = CredentialOwner::default();
     if credentials.certificates.is_empty() {
         return Ok(owned);
     }

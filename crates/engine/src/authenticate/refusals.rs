@@ -217,8 +217,8 @@ pub(super) struct Faults {
 }
 
 impl Faults {
-    /// Records the reason why a credential is refused. Keeps the first reason, except
-    /// [`Reason::Issuer`] and [`mtls::Reason::Name`], which only mean that the credential may be
+    /// Records the reason why a credential is refused. Keeps the first reason that is not
+    /// [`Reason::Issuer`] or [`mtls::Reason::Name`]. These two only mean that the credential may be
     /// for another verifier. A verifier that could not check the token takes precedence over other
     /// reasons, because it might have accepted the token.
     pub(super) fn add(&mut self, fault: Fault) {

@@ -13,7 +13,7 @@ use policy::auth::jwt::{Identity, Reason, Verification};
 use policy::auth::oidc::{self, Opened};
 use policy::auth::{Fault, Place, TokenRequest, TokenVerifier};
 
-use crate::edge::believed::seen_url;
+use crate::edge::reported_origin::client_url;
 use crate::path::normalise;
 
 /// Cached result of verifying the last token. Several alternatives often require the same token.
@@ -69,7 +69,7 @@ impl<'s> Verified<'s> {
             presented: cx.presented,
             client_cert: cx.client_cert.as_ref().map(HeaderValue::as_bytes),
             head,
-            url: &|| seen_url(&head.headers, cx.scheme, cx.authority?, head.path()),
+            url: &|| client_url(&head.headers, cx.scheme, cx.authority?, head.path()),
             received: cx.received,
             normalise: |path| normalise(path).ok().map(Cow::into_owned),
         };

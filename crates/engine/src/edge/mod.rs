@@ -6,11 +6,11 @@
 //! set them, and a normalised path.
 
 mod authority;
-pub(crate) mod believed;
 mod forwarded;
 mod framing;
 mod hop_by_hop;
 pub(crate) mod overrides;
+pub(crate) mod reported_origin;
 mod target;
 mod trace;
 
@@ -144,7 +144,7 @@ pub fn admit(
         forwarding: trusted,
         certificate: trusted && listener.certificate_fields == Some(CertificateFields::Pass),
     };
-    let found = sweep(&mut headers, version, allowed)?;
+    let found = check_fields(&mut headers, version, allowed)?;
     if version == Version::HTTP_2 {
         // HTTP/2 may split the field, HTTP/1.1 has one line (RFC 9113 §8.2.3).
         join_lines(&mut headers, &header::COOKIE);
@@ -153,12 +153,12 @@ pub fn admit(
         framing(&mut headers, version)?;
     }
     let (authority, host) = authority(&uri, &headers, version)?;
-    let asked = uri.into_parts().path_and_query;
+    let requested = uri.into_parts().path_and_query;
     let Target {
         normal: target,
         received,
         is_ambiguous,
-    } = target(&method, asked, listener.slashes)?;
+    } = target(&method, requested, listener.slashes)?;
     let mut address = peer;
     if trusted {
         drop_fields_of_clients(&mut headers, &listener.forwarding_fields);
@@ -211,7 +211,7 @@ static TRACE: [HeaderName; 2] = [
     HeaderName::from_static("tracestate"),
 ];
 
-struct Swept {
+struct CheckedFields {
     expects_continue: bool,
     /// True if the framing needs a check: there are several `Content-Length` fields, or
     /// `Transfer-Encoding`.
@@ -225,11 +225,11 @@ struct Swept {
 
 /// Checks the fields in one pass. Removes hop-by-hop fields, and fields that only the gateway may
 /// set.
-fn sweep(
+fn check_fields(
     headers: &mut HeaderMap,
     version: Version,
     allowed: Allowed,
-) -> Result<Swept, &'static Reject> {
+) -> Result<CheckedFields, &'static Reject> {
     let mut doomed: Vec<HeaderName> = Vec::new();
     let mut expects_continue = false;
     let mut drop_trace = false;
@@ -311,7 +311,7 @@ fn sweep(
         (true, false) => drop(headers.remove(header::TRAILER)),
         (false, _) => {}
     }
-    Ok(Swept {
+    Ok(CheckedFields {
         expects_continue,
         framed: lengths > 1 || coded,
         identified,

@@ -1,12 +1,12 @@
 //! Rewriting of response fields: URLs and cookies of the upstream become URLs and cookies of the
 //! gateway.
 //!
-//! A service that is mounted below a base path, or that receives another `Host` than the client
-//! sent, writes URLs and cookies that do not work for the client. With `rewrite_responses` of the
-//! upstream, the removed base path is added again, and the upstream's own origin is removed from
-//! URLs (RFC 9110 §10.2.2). The client then resolves them against the URL that it requested, also
-//! behind other proxies. Compare `proxy_redirect`, `proxy_cookie_path` and `proxy_cookie_domain` of
-//! NGINX, and `ProxyPassReverse` of httpd.
+//! A service below a base path, or with another `Host` than the client's, writes URLs and cookies
+//! that do not work for the client. With `rewrite_responses` of the upstream, the removed base path
+//! is added again, and the upstream's own origin is removed from URLs (RFC 9110 §10.2.2). The
+//! client then resolves them against the URL that it requested, also behind other proxies. Compare
+//! `proxy_redirect`, `proxy_cookie_path` and `proxy_cookie_domain` of NGINX, and `ProxyPassReverse`
+//! of httpd.
 
 use std::str;
 
@@ -21,7 +21,7 @@ pub struct Places<'p> {
     /// Scheme of the request to the target.
     pub scheme: &'static str,
     /// `Host` in the request to the target.
-    pub asked: &'p str,
+    pub upstream_host: &'p str,
     /// Authority (host and port) of the target.
     pub own: &'p str,
     /// Base path of the target, without a final slash.
@@ -47,11 +47,11 @@ pub fn returned(headers: &mut HeaderMap, head: &RequestHead, relay: Relay<'_, '_
     let Some(rewrites) = upstream.rewrite_responses else {
         return;
     };
-    let asked = host(relay);
+    let upstream_host = host(relay);
     let own = target.authority();
     let places = Places {
         scheme: if target.tls { "https" } else { "http" },
-        asked: asked.to_str().unwrap_or_default(),
+        upstream_host: upstream_host.to_str().unwrap_or_default(),
         own: &own,
         path: &target.path,
         client: origin.hop.authority.to_str().unwrap_or_default(),
@@ -106,7 +106,8 @@ impl Places<'_> {
         };
         // Keep the scheme of a redirect from `http` to `https`.
         let upgrades = scheme.eq_ignore_ascii_case("https") && !self.encrypted && same(self.client);
-        let own = scheme.eq_ignore_ascii_case(self.scheme) && (same(self.asked) || same(self.own));
+        let own = scheme.eq_ignore_ascii_case(self.scheme)
+            && (same(self.upstream_host) || same(self.own));
         if own && !upgrades {
             return self.below(rest).map(shielded);
         }
@@ -187,7 +188,7 @@ impl Places<'_> {
     fn is_upstreams(&self, domain: &str) -> bool {
         let domain = domain.strip_prefix('.').unwrap_or(domain);
         let within = |authority: &str| is_within(host_of(authority), domain);
-        !within(self.client) && (within(self.asked) || within(self.own))
+        !within(self.client) && (within(self.upstream_host) || within(self.own))
     }
 }
 
@@ -267,7 +268,7 @@ mod tests {
     /// own authority as `Host`.
     const MOUNTED: Places<'static> = Places {
         scheme: "http",
-        asked: "orders.internal:8080",
+        upstream_host: "orders.internal:8080",
         own: "orders.internal:8080",
         path: "/v1",
         client: "api.example",
@@ -277,7 +278,7 @@ mod tests {
     /// Example: mount at the root. The target has no path and receives the client's `Host`.
     const PLAIN: Places<'static> = Places {
         scheme: "http",
-        asked: "api.example",
+        upstream_host: "api.example",
         own: "10.0.0.9",
         path: "",
         client: "api.example",

@@ -9,9 +9,9 @@ use std::net::IpAddr;
 
 use http::header::{FORWARDED, HeaderMap, HeaderName, HeaderValue};
 
-use crate::edge::believed::{Believed, is_token, port};
-use crate::edge::believed::{X_FORWARDED_HOST, X_FORWARDED_PORT};
-pub(super) use crate::edge::believed::{X_FORWARDED_PREFIX, X_FORWARDED_PROTO, proto};
+use crate::edge::reported_origin::{ReportedOrigin, is_token, port};
+use crate::edge::reported_origin::{X_FORWARDED_HOST, X_FORWARDED_PORT};
+pub(super) use crate::edge::reported_origin::{X_FORWARDED_PREFIX, X_FORWARDED_PROTO, proto};
 use crate::edge::{Hop, X_FORWARDED_FOR, hops};
 
 pub(super) static X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
@@ -72,16 +72,16 @@ fn owned(value: &HeaderValue) -> HeaderValue {
 
 /// Adds this hop to the forwarding fields. `prefix` is the base path that was removed, or empty.
 pub fn continued(headers: &mut HeaderMap, hop: &ThisHop, prefix: &str) {
-    let believed = Believed::of(headers);
+    let reported_origin = ReportedOrigin::of(headers);
     if headers.contains_key(&X_FORWARDED_FOR) || headers.contains_key(FORWARDED) {
-        continue_lines(headers, hop, &believed);
+        continue_lines(headers, hop, &reported_origin);
     } else {
         headers.insert(&X_FORWARDED_FOR, hop.address.clone());
         headers.insert(FORWARDED, hop.element.clone());
     }
-    let port = believed.port().map(HeaderValue::from);
-    let proto = believed.proto.map(HeaderValue::from_static);
-    let host = believed.host;
+    let port = reported_origin.port().map(HeaderValue::from);
+    let proto = reported_origin.proto.map(HeaderValue::from_static);
+    let host = reported_origin.host;
     headers.insert(&X_FORWARDED_PORT, port.unwrap_or_else(|| hop.port.clone()));
     headers.insert(
         &X_FORWARDED_PROTO,
@@ -121,10 +121,10 @@ fn drop_malformed(headers: &mut HeaderMap) {
 }
 
 /// Writes `X-Forwarded-For` and `Forwarded` with the earlier hops and this hop.
-fn continue_lines(headers: &mut HeaderMap, hop: &ThisHop, believed: &Believed) {
+fn continue_lines(headers: &mut HeaderMap, hop: &ThisHop, reported_origin: &ReportedOrigin) {
     let (addresses, elements) = {
         let hops = hops(headers);
-        let elements = elements(headers, &hops, hop, believed);
+        let elements = elements(headers, &hops, hop, reported_origin);
         (addresses(&hops, hop.peer), elements)
     };
     if let Ok(value) = HeaderValue::try_from(addresses) {
@@ -150,9 +150,14 @@ fn addresses(hops: &[Hop<'_>], peer: IpAddr) -> String {
 
 /// Value of `Forwarded` as one line. If only `X-Forwarded-For` has the earlier hops, they are
 /// converted.
-fn elements(headers: &HeaderMap, hops: &[Hop<'_>], this: &ThisHop, believed: &Believed) -> String {
+fn elements(
+    headers: &HeaderMap,
+    hops: &[Hop<'_>],
+    this: &ThisHop,
+    reported_origin: &ReportedOrigin,
+) -> String {
     let mut line = String::with_capacity(64);
-    if believed.forwarded_agrees {
+    if reported_origin.forwarded_agrees {
         for before in headers.get_all(FORWARDED) {
             line.push_str(before.to_str().unwrap_or_default());
             line.push_str(", ");
@@ -165,11 +170,11 @@ fn elements(headers: &HeaderMap, hops: &[Hop<'_>], this: &ThisHop, believed: &Be
                 None => line.push_str("unknown"),
             }
             if number == 0 {
-                if let Some(host) = &believed.host {
+                if let Some(host) = &reported_origin.host {
                     line.push_str(";host=");
                     host_value(&mut line, host);
                 }
-                if let Some(proto) = believed.proto {
+                if let Some(proto) = reported_origin.proto {
                     line.push_str(";proto=");
                     line.push_str(proto);
                 }

@@ -60,35 +60,35 @@ pub(super) fn coded_bytes(text: &[u8]) -> usize {
 pub(super) fn decode(encoded: &[u8], mut each: impl FnMut(u8)) -> Result<(), Invalid> {
     let mut input = encoded.iter();
     let mut bits: u64 = 0;
-    let mut held: u32 = 0;
+    let mut bit_count: u32 = 0;
     loop {
-        while held <= 56 {
+        while bit_count <= 56 {
             let Some(byte) = input.next() else {
                 break;
             };
             bits = bits << 8 | u64::from(*byte);
-            held += 8;
+            bit_count += 8;
         }
-        if held < SHORT_MAX {
-            return last(bits, held, each);
+        if bit_count < SHORT_MAX {
+            return last(bits, bit_count, each);
         }
-        let next = (bits >> (held - SHORT_MAX)) & 0xFF;
+        let next = (bits >> (bit_count - SHORT_MAX)) & 0xFF;
         let (byte, length) = CODE.short[next as usize];
         if length != 0 {
             each(byte);
-            held -= u32::from(length);
+            bit_count -= u32::from(length);
             continue;
         }
-        let (byte, length) = long(bits, held)?;
+        let (byte, length) = long(bits, bit_count)?;
         each(byte);
-        held -= length;
+        bit_count -= length;
     }
 }
 
 /// Decodes a code of more than 8 bits. Returns the byte and the length of its code.
-fn long(bits: u64, held: u32) -> Result<(u8, u32), Invalid> {
-    for length in SHORT_MAX + 1..=held.min(LENGTH_MAX) {
-        let code = (bits >> (held - length)) & ((1 << length) - 1);
+fn long(bits: u64, bit_count: u32) -> Result<(u8, u32), Invalid> {
+    for length in SHORT_MAX + 1..=bit_count.min(LENGTH_MAX) {
+        let code = (bits >> (bit_count - length)) & ((1 << length) - 1);
         let at = length as usize;
         let Some(offset) = code.checked_sub(u64::from(CODE.first[at])) else {
             continue;
@@ -103,21 +103,21 @@ fn long(bits: u64, held: u32) -> Result<(u8, u32), Invalid> {
 
 /// Decodes the last bits of a string: fewer than 8, which may end with padding. Padding consists of
 /// ones and has at most 7 bits.
-fn last(bits: u64, mut held: u32, mut each: impl FnMut(u8)) -> Result<(), Invalid> {
+fn last(bits: u64, mut bit_count: u32, mut each: impl FnMut(u8)) -> Result<(), Invalid> {
     loop {
-        let rest = bits & ((1 << held) - 1);
-        let ones = (1 << held) - 1;
+        let rest = bits & ((1 << bit_count) - 1);
+        let ones = (1 << bit_count) - 1;
         if rest == ones {
             return Ok(());
         }
-        let padded = (rest << (SHORT_MAX - held)) | ((1 << (SHORT_MAX - held)) - 1);
+        let padded = (rest << (SHORT_MAX - bit_count)) | ((1 << (SHORT_MAX - bit_count)) - 1);
         let (byte, length) = CODE.short[padded as usize];
         let length = u32::from(length);
-        if length == 0 || length > held {
+        if length == 0 || length > bit_count {
             return Err(Invalid);
         }
         each(byte);
-        held -= length;
+        bit_count -= length;
     }
 }
 

@@ -398,8 +398,9 @@ pub fn malformed(block: &[u8]) -> Vec<u8> {
     [block, MALFORMED].concat()
 }
 
-/// Writes a valid string literal of the given length in bytes, which begins with `first`. Shortens
-/// a string that is longer than the table: any string of such a length empties the table.
+/// Writes a valid HPACK string literal of `length` bytes that begins with `first`. A string longer
+/// than the table is shortened: the effect is the same, because every such string empties the
+/// table.
 fn write_value(block: &mut Vec<u8>, length: usize, first: u8) {
     let length = length.min(TABLE_BYTES);
     if length < 0x7F {

@@ -9,8 +9,8 @@ use vocab::lints;
 /// Purpose of a compilation. Default: [`Purpose::Run`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Purpose {
-    /// The result will run: every error prevents lowering, and so does a setting that gwd does not
-    /// support yet.
+    /// Build of a bundle that runs: every error prevents lowering, and so does a setting that gwd
+    /// does not support yet.
     #[default]
     Run,
     /// The result answers questions about requests (`gwc route`). Settings that gwd does not

@@ -1,5 +1,5 @@
-//! Errors that a comparison tolerates. Parts with such errors affect neither routing nor access;
-//! they are left out, and the rest is compared.
+//! Errors in sources that do not prevent a comparison (`gwc plan`). The parts with these errors
+//! affect neither routing nor access. The comparison leaves them out.
 //!
 //! In a document, these parts form the contract: parameters, bodies, responses, schemas and
 //! examples. A broken reference or an unknown value leaves only that part undefined. In

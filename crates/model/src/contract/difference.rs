@@ -34,7 +34,7 @@ pub struct Graphs {
     digests: RefCell<FxHashMap<u32, String>>,
 }
 
-/// One difference and its path.
+/// Difference between two nodes, and its path.
 struct Difference {
     path: String,
     old: Option<String>,

@@ -69,7 +69,7 @@ struct Parts<'r, 'a> {
 }
 
 /// Parameter in a document, with its location and name.
-struct Written<'a> {
+struct DocumentParameter<'a> {
     place: In,
     name: &'a str,
     node: NodeRef<'a>,
@@ -82,10 +82,10 @@ impl<'a> Parts<'_, 'a> {
         operation: &Operation,
     ) -> Result<ir::ContractOperation, ir::NotASet> {
         let written = &api.spec.paths[operation.place.0].operations[operation.place.1];
-        let parameters: Vec<Written<'_>> = written
+        let parameters: Vec<DocumentParameter<'_>> = written
             .parameters
             .iter()
-            .map(|parameter| Written {
+            .map(|parameter| DocumentParameter {
                 place: parameter.place,
                 name: &parameter.name.value,
                 node: self.resolver.node(parameter.node),
@@ -139,7 +139,11 @@ impl<'a> Parts<'_, 'a> {
 
     /// Builds the contracts of the path parameters in the order of the template, then the contracts
     /// of all other parameters, sorted.
-    fn parameters(&mut self, in_path: &[&str], written: &[Written<'a>]) -> Vec<ir::Parameter> {
+    fn parameters(
+        &mut self,
+        in_path: &[&str],
+        written: &[DocumentParameter<'a>],
+    ) -> Vec<ir::Parameter> {
         let mut all = Vec::with_capacity(written.len());
         for (at, name) in in_path.iter().enumerate() {
             let mut own = written.iter();

@@ -3,7 +3,7 @@
 use bundle::ir;
 use diag::{NodeId, NodeRef};
 
-use super::{Parts, Written};
+use super::{DocumentParameter, Parts};
 use openapi::spec::{In, Method, Version};
 
 /// Maximum depth of nested callbacks. Callbacks may refer to each other in a circle.
@@ -78,7 +78,8 @@ impl Outgoing {
         let own = written(parts, called);
         let mut all = written(parts, item);
         all.retain(|shared| {
-            let again = |own: &Written<'_>| own.place == shared.place && own.name == shared.name;
+            let again =
+                |own: &DocumentParameter<'_>| own.place == shared.place && own.name == shared.name;
             !own.iter().any(again)
         });
         all.extend(own);
@@ -109,7 +110,7 @@ fn methods<'a>(parts: &Parts<'_, 'a>, item: NodeRef<'a>) -> Vec<(Method, NodeRef
     own.chain(more).collect()
 }
 
-fn written<'a>(parts: &Parts<'_, 'a>, holder: NodeRef<'a>) -> Vec<Written<'a>> {
+fn written<'a>(parts: &Parts<'_, 'a>, holder: NodeRef<'a>) -> Vec<DocumentParameter<'a>> {
     let list = parts.field(holder, "parameters");
     let items = list.into_iter().flat_map(NodeRef::items);
     items
@@ -123,7 +124,7 @@ fn written<'a>(parts: &Parts<'_, 'a>, holder: NodeRef<'a>) -> Vec<Written<'a>> {
                 "querystring" => In::Querystring,
                 _ => return None,
             };
-            Some(Written {
+            Some(DocumentParameter {
                 place,
                 name: parts.field(node, "name")?.as_str()?,
                 node,

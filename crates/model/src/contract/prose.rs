@@ -2,9 +2,9 @@
 //! never contains prose.
 //!
 //! The source artifact contains the first characters of each text, and a digest if the text is
-//! longer. The prose of schemas is one set per API, because names of schemas have no meaning, and
-//! the same schema may be written once or many times. In prose and in contracts, a digest replaces
-//! each private key.
+//! longer. The prose of schemas is one set per API: names of schemas have no meaning, and the same
+//! schema may be written once or many times. In prose and in contracts, a digest replaces each
+//! private key.
 
 use std::collections::{BTreeMap, BTreeSet};
 

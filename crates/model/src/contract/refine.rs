@@ -6,8 +6,8 @@
 //! number of nodes before it, so splitting a block does not change the ranks of other blocks. Only
 //! blocks with an edge to a node whose rank changed are examined again (as in Larsson and
 //! Sadakane's suffix sorting, but on graphs). The first round that separates two nodes decides
-//! their order. This order depends only on what the two nodes can reach in that number of steps,
-//! not on other nodes or on repetitions in the source.
+//! their order. The order of two nodes depends only on the nodes that they reach in that number of
+//! steps. Other nodes and repetitions in the source have no effect.
 
 use std::cmp::Ordering;
 use std::hash::{Hash, Hasher};

@@ -155,19 +155,19 @@ impl<'r, 'a> Schemas<'r, 'a> {
         self.follow_telling(schema, &mut |_| {})
     }
 
-    /// Follows a schema like [`Self::follow`]. Also calls `tell` for every schema on the path,
+    /// Follows a schema like [`Self::follow`]. Also calls `visit` for every schema on the path,
     /// including the last.
     fn follow_telling(
         &self,
         schema: NodeRef<'a>,
-        tell: &mut impl FnMut(NodeRef<'a>),
+        visit: &mut impl FnMut(NodeRef<'a>),
     ) -> (NodeRef<'a>, bool) {
         let (mut at, mut referred) = (schema, false);
         for _ in 0..HOPS_MAX {
-            tell(at);
+            visit(at);
             let (target, by_reference) = self.referred(at);
             referred |= by_reference;
-            tell(target);
+            visit(target);
             let Some(inner) = self.wrapped(target) else {
                 return (target, referred);
             };

@@ -2,7 +2,7 @@
 //! part of a bundle.
 //!
 //! The contract merges equal schemas. This table has one entry (site) for each schema in the
-//! document, so that a report names the schema at the path in the message, and not another schema
+//! document. A report therefore names the schema at the path in the message, and not another schema
 //! with equal content.
 
 use std::collections::BTreeMap;

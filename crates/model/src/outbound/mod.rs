@@ -39,7 +39,7 @@ pub struct Shared<'a> {
     pub policies: BTreeMap<&'a str, &'a Checked>,
 }
 
-/// One operation at one mount.
+/// Operation at one mount.
 #[derive(Debug)]
 pub struct Place<'a> {
     /// Name of the API.
@@ -153,12 +153,12 @@ impl<'a> Outbound<'a> {
     /// Computes the destinations of operations.
     #[must_use]
     pub fn of(shared: &Shared<'_>, places: &'a [Place<'_>]) -> Self {
-        let ways = places.iter().map(|place| OutboundOperation {
+        let operations = places.iter().map(|place| OutboundOperation {
             place,
             protection: Protection::of(shared, place),
             ends: ends(shared, place),
         });
-        Self(ways.collect())
+        Self(operations.collect())
     }
 
     /// True if every listener of the operation at this index requires a client certificate.
@@ -277,16 +277,16 @@ fn within_limit<R: Send>(
 #[must_use]
 pub fn survey(shared: &Shared<'_>, places: &[Place<'_>]) -> Survey {
     let outbound = Outbound::of(shared, places);
-    let ways = &outbound.0;
+    let operations = &outbound.0;
     let guarded = outbound.index(|operation| !operation.protection.is_none());
-    let served = (0..ways.len()).filter(|at| !ways[*at].place.is_internal);
-    let key = |at: usize| ways[at].place.key.to_owned();
+    let served = (0..operations.len()).filter(|at| !operations[*at].place.is_internal);
+    let key = |at: usize| operations[at].place.key.to_owned();
     let (found, not_compared) = within_limit(served.collect(), key, |at, allowance| {
-        let operation = &ways[at];
+        let operation = &operations[at];
         let mut found = Vec::new();
         for end in &operation.ends {
             for (other, its) in allowance.near(end, &guarded)? {
-                let protected = &ways[other];
+                let protected = &operations[other];
                 if protected.place.key != operation.place.key
                     && reaches((operation, end), (protected, its))
                     && !operation.protection.covers(&protected.protection)
@@ -344,19 +344,19 @@ fn reaches(
     if !methods_meet(&end.method, &its.method) {
         return false;
     }
-    let meet = || {
+    let overlap = || {
         let mut pairs = end
             .readings
             .iter()
             .flat_map(|path| its.readings.iter().map(move |other| (path, other)));
-        pairs.any(|(path, other)| path.meets(other))
+        pairs.any(|(path, other)| path.overlaps(other))
     };
     // The router already separates the two operations by path and method, so only another spelling
     // of a path can be a bypass.
     if are_routed((operation, end), (other, its)) {
-        return end.is_literal() && !end.raw.meets(&its.raw) && meet();
+        return end.is_literal() && !end.raw.overlaps(&its.raw) && overlap();
     }
-    meet()
+    overlap()
 }
 
 /// True if the router decides by path and method which of two operations sends a request.

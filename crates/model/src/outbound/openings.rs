@@ -1,9 +1,9 @@
 //! Openings: requests to upstreams that a change opens to further callers. These callers could not
 //! reach the host, method and path through the old gateway, but can through the new one.
 //!
-//! The comparison of routes covers requests of clients. An operation that moves to another path,
-//! method, host or listener and still sends the same requests to its upstream is a new operation
-//! for clients, so only the upstream's view shows that its access became weaker.
+//! The comparison of routes covers requests of clients. An operation can move to another path,
+//! method, host or listener and still send the same requests to its upstream. For clients, it is
+//! then a new operation. Only the view of the upstream shows that access became weaker.
 
 use std::collections::BTreeSet;
 
@@ -36,8 +36,8 @@ pub enum Extent {
     Access,
 }
 
-/// Operation of the new version that reaches a method, host and path of an upstream with weaker
-/// access than another operation of the new version, or than the operations of the old version.
+/// Operation of the new version with weaker access to a method, host and path of an upstream.
+/// Another operation, or all operations of the old version, have stricter access.
 #[derive(Clone, Debug)]
 pub struct Opening {
     /// Index of the operation that gives the weaker access, among the operations of the new
@@ -104,9 +104,9 @@ pub fn openings(
         is_within,
         answers: &answers,
     };
-    let ways = (0..new.0.len()).filter(|at| !answers(Side::New, *at));
+    let candidates = (0..new.0.len()).filter(|at| !answers(Side::New, *at));
     let key = |at: usize| new.0[at].place.key.to_owned();
-    let (found, not_compared) = within_limit(ways.collect(), key, |at, allowance| {
+    let (found, not_compared) = within_limit(candidates.collect(), key, |at, allowance| {
         comparison.of(at, allowance)
     });
     Openings {
@@ -215,8 +215,8 @@ impl Comparison<'_, '_> {
         Ok(beside)
     }
 
-    /// True if the operation at index `other` of the new version admits fewer callers than the
-    /// operation at index `at`, or checks their requests more strictly.
+    /// True if the operation at index `other` of the new version is stricter than the operation at
+    /// index `at`: it admits fewer callers or checks their requests more.
     fn is_stricter(&self, at: usize, other: usize) -> bool {
         let (operation, protected) = (&self.new.0[at], &self.new.0[other]);
         let admits_more = || {
@@ -271,8 +271,8 @@ impl Comparison<'_, '_> {
     }
 
     /// True if an operation of the old version already gave the callers of the operation at `at`
-    /// access to the whole destination, and no stricter operation took precedence over it at the
-    /// destination.
+    /// access to the whole destination. No stricter operation may take precedence over that
+    /// operation at the destination.
     fn was_open(
         &self,
         extents: &[Extent],
@@ -296,7 +296,7 @@ impl Comparison<'_, '_> {
                 if are_routed(
                     (old_operation(wide.0), wide.1),
                     (old_operation(*other), its),
-                ) && its.raw.meets(&end.raw)
+                ) && its.raw.overlaps(&end.raw)
                     && !self.callers_within(at, (Side::Old, *other))
                     && !self.has_successor((at, end), (*other, its))
                 {

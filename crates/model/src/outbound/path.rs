@@ -74,9 +74,8 @@ pub(super) fn raw(text: &str) -> Path {
 }
 
 /// Returns the forms of a path that upstreams may derive from it. Escapes are decoded (escapes of
-/// slashes are decoded or kept), matrix parameters (`;…`) are removed, letters are in lower case,
-/// and a final slash or dot is removed. Slashes are merged either before or after dot segments are
-/// resolved.
+/// slashes are decoded or kept). Matrix parameters (`;…`) and a final slash or dot are removed.
+/// Letters are in lower case. Slashes are merged either before or after dot segments are resolved.
 pub(super) fn readings(text: &str) -> Vec<Path> {
     let mut all: BTreeSet<Path> = BTreeSet::new();
     let mut decoded = text.to_owned();
@@ -165,8 +164,8 @@ impl Path {
 
     /// True if at least one path matches both paths with parameters.
     #[must_use]
-    pub fn meets(&self, other: &Self) -> bool {
-        meet(&self.0, &other.0)
+    pub fn overlaps(&self, other: &Self) -> bool {
+        overlap(&self.0, &other.0)
     }
 
     /// True if this path certainly matches every path that the other path with parameters matches.
@@ -189,7 +188,7 @@ impl Path {
     }
 }
 
-fn meet(mut a: &[String], mut b: &[String]) -> bool {
+fn overlap(mut a: &[String], mut b: &[String]) -> bool {
     let is_rest = |path: &[String]| path.first().is_some_and(|first| first.contains(REST));
     // Use a loop and no recursion, because a path can have thousands of segments.
     loop {
@@ -249,16 +248,18 @@ mod tests {
             "/admin/users.",
             "/admin\\users",
         ] {
-            let meets = path(other)
-                .iter()
-                .any(|path| readings("/admin/users").iter().any(|own| own.meets(path)));
-            assert!(meets, "{other}");
+            let overlaps = path(other).iter().any(|path| {
+                readings("/admin/users")
+                    .iter()
+                    .any(|own| own.overlaps(path))
+            });
+            assert!(overlaps, "{other}");
         }
     }
 
     #[test]
     fn paths_meet_if_one_path_matches_both() {
-        let meet = |a: &str, b: &str| raw(&marked(a)).meets(&raw(&marked(b)));
+        let overlap = |a: &str, b: &str| raw(&marked(a)).overlaps(&raw(&marked(b)));
         for (a, b, expected) in [
             ("/a/{x}", "/a/b", true),
             ("/a/{x}", "/a", false),
@@ -270,8 +271,8 @@ mod tests {
             ("/a{x}", "/{y}b", true),
             ("/a{x}", "/b{y}", false),
         ] {
-            assert_eq!(meet(a, b), expected, "{a} {b}");
-            assert_eq!(meet(b, a), expected, "{b} {a}");
+            assert_eq!(overlap(a, b), expected, "{a} {b}");
+            assert_eq!(overlap(b, a), expected, "{b} {a}");
         }
     }
 }

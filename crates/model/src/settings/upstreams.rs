@@ -157,10 +157,10 @@ fn protocol(node: NodeRef<'_>) -> ir::UpstreamProtocol {
 /// rewritten.
 fn rewrite_responses(node: NodeRef<'_>) -> Option<ir::RewriteResponses> {
     let words = node.get("rewrite_responses")?;
-    let says = |word: &str| words.items().any(|item| item.scalar_text() == Some(word));
+    let lists = |word: &str| words.items().any(|item| item.scalar_text() == Some(word));
     let rewrites = ir::RewriteResponses {
-        location: says("location"),
-        cookies: says("cookies"),
+        location: lists("location"),
+        cookies: lists("cookies"),
     };
     (rewrites.location || rewrites.cookies).then_some(rewrites)
 }

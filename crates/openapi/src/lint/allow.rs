@@ -177,12 +177,12 @@ impl<'t> Allowed<'t> {
         silent
     }
 
-    /// Returns findings for names that silenced no finding. `judged` returns true for the rules
+    /// Returns findings for names that silenced no finding. `is_reported` returns true for the rules
     /// that ran. Names of rules that did not run are not reported.
-    pub(super) fn unused(&self, judged: impl Fn(&Lint) -> bool) -> Vec<Diagnostic> {
+    pub(super) fn unused(&self, is_reported: impl Fn(&Lint) -> bool) -> Vec<Diagnostic> {
         let names = self.sites.iter().flat_map(|site| &site.names);
         names
-            .filter(|name| !name.used.get() && judged(name.lint))
+            .filter(|name| !name.used.get() && is_reported(name.lint))
             .map(|name| {
                 Diagnostic::new(
                     &UNUSED,

@@ -157,7 +157,7 @@ impl Baseline {
             let gone = left.remove(entry.fingerprint.as_str()).unwrap_or(0);
             if gone > 0 {
                 let message = format!(
-                    "the baseline lists `{}` in {} {gone} time{} too often",
+                    "the baseline lists `{}` in {} {gone} time{} more than it occurs",
                     entry.name.escape_debug(),
                     entry.file.escape_debug(),
                     if gone == 1 { "" } else { "s" }

@@ -1,7 +1,7 @@
 //! Removal of secrets from findings: text of files that Git does not track, and private keys.
 //!
-//! The author of a pull request chooses which files are read, and a CI job may write credentials
-//! into files that Git neither tracks nor ignores. Findings in such a file show locations only.
+//! The author of a pull request chooses which files are read. A CI job may write credentials into
+//! files that Git neither tracks nor ignores. Findings in such a file show locations only.
 
 use diag::{Diagnostic, FileId};
 

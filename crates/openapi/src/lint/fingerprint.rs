@@ -1,6 +1,6 @@
 //! Fingerprints of findings, which do not change with most edits of the file. A fingerprint is a
-//! hash of the lint's code, the file's path, the quoted words of the message, and the path of names
-//! from the file's root to the value.
+//! hash of the lint's code, the file's path, the quoted words of the message, and the key path of
+//! the value.
 //!
 //! In that path, a list item is identified by a field (`name` and `in`, `$ref`, …) or by its own
 //! text, never by its index. A path template is reduced to its literals and empty braces. Therefore

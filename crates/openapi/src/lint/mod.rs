@@ -64,7 +64,7 @@ pub type OnKey = fn(&str, &Place<'_, '_>, &mut Sink);
 /// Check of a whole document.
 pub type OnSpec = fn(&Whole<'_, '_>, &mut Sink);
 
-/// Object or map entry that a rule checks.
+/// Object, or entry of a map, that a rule checks, with its context.
 pub struct Place<'r, 'a> {
     /// Node of the object, or the value of the entry.
     pub node: NodeRef<'a>,

@@ -10,9 +10,9 @@ use rustc_hash::FxHashSet;
 use crate::spec::reference::{Resolver, reference};
 use sources::project::files::Files;
 
-/// Sets the number of places that each finding affects. This is the number of references to the
-/// innermost shared value that contains the finding, or the number of places to which an overlay
-/// added the value.
+/// Sets the number of places that each finding affects. The number counts the references to the
+/// innermost shared value that contains the finding. For a value of an overlay, it counts the
+/// places to which the overlay added the value.
 pub(super) fn count(files: &Files, findings: &mut [Diagnostic]) {
     if findings.is_empty() {
         return;

@@ -44,7 +44,7 @@ pub fn findings_to_report(
             reported.push(finding);
         }
     }
-    let judged = |lint: &Lint| {
+    let is_reported = |lint: &Lint| {
         let off = match settling.level(lint) {
             Some(level) => level.is_none(),
             None => is_off_by_default(lint),
@@ -52,7 +52,7 @@ pub fn findings_to_report(
         let unsettled = settling.alone && needs_project(lint);
         !(off || unsettled)
     };
-    for finding in allowed.unused(judged) {
+    for finding in allowed.unused(is_reported) {
         if !allowed.silences(&finding) {
             reported.push(finding);
         }

@@ -37,8 +37,9 @@ pub static MALFORMED_OVERLAY: Lint = Lint {
     name: "malformed-overlay",
     level: Level::Error,
     summary: "an overlay that does not follow the Overlay specification",
-    explain: "An overlay is a map with `overlay: 1.0.0` (or 1.1.0), `info` with `title` and `version`, and a list of \
-`actions`, each with a `target` and an `update` or `remove: true`. Other fields begin with `x-`.",
+    explain: "An overlay is a map with `overlay: 1.0.0` (or 1.1.0), `info` with `title` and \
+`version`, and a list of `actions`. Each action has a `target`, and an `update` or `remove: true`. \
+Other fields begin with `x-`.",
     bad: overlay!("  - {target: $.info, updates: {title: new}, update: {title: new}}\n"),
     good: overlay!("  - {target: $.info, update: {title: new}}\n"),
 };

@@ -10,7 +10,7 @@ use super::target::{Path, Step};
 /// Selector of the plain part of a target.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Selector {
-    /// One member or item.
+    /// Step to one member of a map or one item of a list.
     One(Step),
     /// Every member or item.
     Every,

@@ -23,7 +23,7 @@ pub(super) fn actions(
     sink: &mut Sink,
 ) -> Vec<Action> {
     if !root.is_map() {
-        say(
+        report(
             root.span(),
             "an overlay must be a map with `overlay`, `info` and `actions`",
             sink,
@@ -52,21 +52,21 @@ pub(super) fn actions(
                 text(info, value, key, sink);
             }
         }
-        Some(info) => say(info.span(), "`info` must be a map", sink),
-        None => say(first_key(root), "the field `info` is missing", sink),
+        Some(info) => report(info.span(), "`info` must be a map", sink),
+        None => report(first_key(root), "the field `info` is missing", sink),
     }
     if let Some(value) = root.get("extends") {
         match value.as_str() {
             Some(text) => extends(value, text, document, sink),
-            None => say(value.span(), "`extends` is a URL", sink),
+            None => report(value.span(), "`extends` is a URL", sink),
         }
     }
     let Some(list) = root.get("actions") else {
-        say(first_key(root), "the field `actions` is missing", sink);
+        report(first_key(root), "the field `actions` is missing", sink);
         return Vec::new();
     };
     if list.items().len() == 0 {
-        say(
+        report(
             list.span(),
             "`actions` must be a list with at least one action",
             sink,
@@ -119,7 +119,7 @@ fn extends(value: NodeRef<'_>, text: &str, document: OverlayPaths<'_>, sink: &mu
 /// invalid.
 fn version(root: NodeRef<'_>, sink: &mut Sink) -> Option<bool> {
     let Some(field) = root.get("overlay") else {
-        say(
+        report(
             first_key(root),
             "this is not an overlay: the field `overlay` is missing",
             sink,
@@ -149,7 +149,7 @@ fn is_number(text: &str) -> bool {
 
 fn action(item: NodeRef<'_>, copies: bool, sink: &mut Sink) -> Option<Action> {
     if !item.is_map() {
-        say(item.span(), "an action must be a map with a `target`", sink);
+        report(item.span(), "an action must be a map with a `target`", sink);
         return None;
     }
     let known: &[&str] = if copies {
@@ -167,13 +167,13 @@ fn action(item: NodeRef<'_>, copies: bool, sink: &mut Sink) -> Option<Action> {
     if let Some(remove) = removes
         && remove.as_bool().is_none()
     {
-        say(remove.span(), "`remove` must be `true` or `false`", sink);
+        report(remove.span(), "`remove` must be `true` or `false`", sink);
         return None;
     }
     if let Some(copy) = item.get("copy").filter(|_| copies)
         && copy.as_str().is_none()
     {
-        say(copy.span(), "`copy` must be a JSONPath in a string", sink);
+        report(copy.span(), "`copy` must be a JSONPath in a string", sink);
         return None;
     }
     let copy = item.get("copy").filter(|_| copies);
@@ -223,8 +223,8 @@ fn action(item: NodeRef<'_>, copies: bool, sink: &mut Sink) -> Option<Action> {
 fn text(owner: NodeRef<'_>, value: Option<NodeRef<'_>>, key: &str, sink: &mut Sink) -> bool {
     match value {
         Some(value) if value.as_str().is_some() => return true,
-        Some(value) => say(value.span(), &format!("`{key}` is a string"), sink),
-        None => say(
+        Some(value) => report(value.span(), &format!("`{key}` is a string"), sink),
+        None => report(
             first_key(owner),
             &format!("the field `{key}` is missing"),
             sink,
@@ -249,7 +249,7 @@ fn keys(node: NodeRef<'_>, what: &str, known: &[&str], sink: &mut Sink) {
     }
 }
 
-fn say(span: Span, message: &str, sink: &mut Sink) {
+fn report(span: Span, message: &str, sink: &mut Sink) {
     sink.push(Diagnostic::new(&MALFORMED_OVERLAY, span, message));
 }
 

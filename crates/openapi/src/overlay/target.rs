@@ -2,7 +2,7 @@
 //!
 //! A target that consists of names, indexes and wildcards only is resolved in the tree ([`plain`]).
 //! serde_json_path evaluates all other targets on a JSON copy of the document. The copy is made for
-//! the first such target and then updated with each change, so that a file with a hundred filters
+//! the first such target and then updated with each change. A file with a hundred filters therefore
 //! converts a 4 MB document once. All targets together have a maximum number of steps ([`steps`]).
 //!
 //! [`steps`]: super::steps

@@ -180,7 +180,9 @@ impl<'n> Marks<'n> {
 /// True if an operation is internal. To be safe, any value of `internal` except `false` and `null`
 /// counts, including variables and invalid values.
 fn is_internal(operation: NodeRef<'_>) -> bool {
-    let internal = operation.get(KEY).and_then(|says| says.get("internal"));
+    let internal = operation
+        .get(KEY)
+        .and_then(|settings| settings.get("internal"));
     internal.is_some_and(|internal| !internal.is_null() && internal.as_bool() != Some(false))
 }
 

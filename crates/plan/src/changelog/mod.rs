@@ -38,7 +38,7 @@ pub struct ApiChanges {
     pub groups: Vec<(Kind, Vec<Entry>)>,
 }
 
-/// One change for clients. All texts are safe for display.
+/// Entry of a changelog: one change for clients. All texts are safe for display.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
     /// Id of the change, as in the plan.

@@ -1,7 +1,7 @@
 //! Pairs of operations that serve the same requests.
 //!
 //! Two operations form a pair if a mount serves both at the same hosts, with the same method and
-//! path template; names of path parameters, operations and APIs have no effect. Operations without
+//! path template. Names of path parameters, operations and APIs have no effect. Operations without
 //! such a pair are paired by key: a client then calls the operation at another method or path.
 
 use std::collections::{BTreeMap, BTreeSet};

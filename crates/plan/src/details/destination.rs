@@ -12,7 +12,7 @@ use policy::declared::{Settings, Value};
 use crate::Class;
 use crate::security::is_sending;
 
-/// One policy of a chain.
+/// Policy of a chain, as one step.
 pub(super) struct Step {
     pub(super) kind: String,
     pub(super) settings: Settings,

@@ -1,7 +1,7 @@
 //! Effects of removing a consumer whose callers are still admitted: by a token with
 //! `consumer_claim`, by a signature's key id, by a certificate, or by a token that the consumer
-//! listed. Each of them is then a caller without a consumer (data-plane.md). Limits with `key:
-//! consumer` count each such caller separately, and the upstream receives another name.
+//! listed. Each of these callers then has no consumer (data-plane.md). Limits with `key: consumer`
+//! count each such caller separately, and the upstream receives another name.
 
 use std::collections::BTreeSet;
 

@@ -280,8 +280,8 @@ enum Closeness {
     OtherCallers,
     /// Counts the same callers with a looser limit.
     SameCallers,
-    /// At least as tight for the same callers, or the same policy with other settings, which are
-    /// compared where the policy is defined.
+    /// The counter is at least as tight for the same callers. Or the policy is the same with other
+    /// settings: the comparison of policies reports these.
     Equal,
 }
 

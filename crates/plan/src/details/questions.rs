@@ -291,7 +291,7 @@ impl<'a> CallingOperations<'a> {
 }
 
 /// Reclassifies lines about upstreams of authorization services. Another host weakens access to the
-/// operations that call the service, and so does a setting that can cause an outage with
+/// operations that call the service. The same applies to a setting that can cause an outage with
 /// `on_outage: open`. The original line is kept if the upstream also receives client requests.
 pub(super) fn decide(
     (old, new): (&ir::Gateway, &ir::Gateway),

@@ -24,8 +24,9 @@ pub(super) fn schemes(
     let places: BTreeSet<&Place> = before.keys().chain(after.keys()).copied().collect();
     for place in places {
         let (was, is) = (before.get(place), after.get(place));
-        let is_asked = |seen: Option<&Seen>| seen.is_some_and(|seen| seen.is_asked);
-        if was.is_some() != is.is_some() && (is_asked(was) || is_asked(is)) {
+        let is_required =
+            |seen: Option<&CredentialHandling>| seen.is_some_and(|seen| seen.is_required);
+        if was.is_some() != is.is_some() && (is_required(was) || is_required(is)) {
             continue;
         }
         let was = was.copied().unwrap_or_default();
@@ -51,33 +52,35 @@ pub(super) fn schemes(
 
 /// Handling of a credential in the requests of one operation, for one field or parameter.
 #[derive(Clone, Copy, Default)]
-struct Seen {
+struct CredentialHandling {
     /// True if the operation requires a security scheme whose credential is in this field or
     /// parameter.
-    is_asked: bool,
+    is_required: bool,
     is_stripped: bool,
 }
 
 /// Handling of an API's credentials by an operation. Key: the place of the credential (field or
 /// parameter). If the operation requires schemes with this place, the gateway strips the credential
 /// if all of them strip it. Otherwise it strips the credential if any scheme of the API strips it.
-fn seen<'a>((api, treatment): (&'a ir::Api, &ir::Treatment)) -> BTreeMap<&'a Place, Seen> {
+fn seen<'a>(
+    (api, treatment): (&'a ir::Api, &ir::Treatment),
+) -> BTreeMap<&'a Place, CredentialHandling> {
     let uses = treatment
         .security
         .0
         .iter()
         .flat_map(|alternative| &alternative.0);
-    let mut seen: BTreeMap<&Place, Seen> = BTreeMap::new();
+    let mut seen: BTreeMap<&Place, CredentialHandling> = BTreeMap::new();
     for scheme in uses.filter_map(|wanted| api.schemes.get(&wanted.scheme)) {
-        let known = seen.entry(&scheme.place).or_insert(Seen {
-            is_asked: true,
+        let known = seen.entry(&scheme.place).or_insert(CredentialHandling {
+            is_required: true,
             is_stripped: true,
         });
         known.is_stripped &= scheme.strip_credential;
     }
     for scheme in &api.schemes {
         let known = seen.entry(&scheme.place).or_default();
-        known.is_stripped |= !known.is_asked && scheme.strip_credential;
+        known.is_stripped |= !known.is_required && scheme.strip_credential;
     }
     seen
 }

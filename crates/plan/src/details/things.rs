@@ -61,9 +61,9 @@ fn listener_lines(old: &ir::Gateway, new: &ir::Gateway) -> Vec<Line> {
         if let (Some(was), Some(is)) = (was, is) {
             if was.name != is.name {
                 let shown = (Some(was.name.as_str().into()), None);
-                comes_or_goes(&format!("listener {}", was.name), shown, ids, &mut lines);
+                report_one_sided(&format!("listener {}", was.name), shown, ids, &mut lines);
                 let shown = (None, Some(is.name.as_str().into()));
-                comes_or_goes(&format!("listener {}", is.name), shown, ids, &mut lines);
+                report_one_sided(&format!("listener {}", is.name), shown, ids, &mut lines);
             }
             fields::settings(
                 &tables::LISTENER,
@@ -74,7 +74,7 @@ fn listener_lines(old: &ir::Gateway, new: &ir::Gateway) -> Vec<Line> {
             );
         } else {
             let before = lines.len();
-            comes_or_goes(
+            report_one_sided(
                 &subject,
                 (was.map(address), is.map(address)),
                 ids,
@@ -448,7 +448,7 @@ fn policies(
             if !used.contains(name) {
                 let shown = |policy: &ir::Policy| policy_value(&policy.checked);
                 let ids = ("policy-added", "policy-removed");
-                comes_or_goes(&subject, (was.map(shown), is.map(shown)), ids, lines);
+                report_one_sided(&subject, (was.map(shown), is.map(shown)), ids, lines);
             }
             continue;
         };
@@ -507,7 +507,7 @@ fn thing(
     lines: &mut Vec<Line>,
 ) {
     let shown = (was.as_ref().map(all), is.as_ref().map(all));
-    if !comes_or_goes(subject, shown, ids, lines)
+    if !report_one_sided(subject, shown, ids, lines)
         && let (Some(was), Some(is)) = (was, is)
     {
         fields::settings(table, subject, &was, &is, lines);
@@ -515,7 +515,7 @@ fn thing(
 }
 
 /// Reports a definition that only one side has. Returns false if both sides have it.
-pub(super) fn comes_or_goes(
+pub(super) fn report_one_sided(
     subject: &str,
     (was, is): (Option<Value>, Option<Value>),
     (added, removed): (&'static str, &'static str),

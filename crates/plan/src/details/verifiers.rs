@@ -8,7 +8,7 @@ use policy::auth::{Place, oidc};
 use policy::declared::{Scalar, Settings, Value as Written};
 
 use super::operations::{Line, Of};
-use super::things::comes_or_goes;
+use super::things::report_one_sided;
 use super::{all, fields, tables};
 use crate::pairs::both;
 use crate::{Class, security};
@@ -28,7 +28,7 @@ pub(super) fn verifiers(old: &ir::Gateway, new: &ir::Gateway, lines: &mut Vec<Li
             settings
         };
         let ids = ("verifier-added", "verifier-removed");
-        if comes_or_goes(&subject, (was.map(shown), is.map(shown)), ids, lines) {
+        if report_one_sided(&subject, (was.map(shown), is.map(shown)), ids, lines) {
             continue;
         }
         let (Some(was), Some(is)) = (was, is) else {
@@ -127,7 +127,7 @@ fn compare(
             let default = Written::One(Scalar::Duration(oidc::TIMEOUT_MS));
             settings = settings.with(&["timeout"], default);
         }
-        settings.without(|path| is_used && security::asks_for(kind, path))
+        settings.without(|path| is_used && security::is_access_setting(kind, path))
     };
     fields::settings(&tables::VERIFIER, subject, &rest(was), &rest(is), lines);
 }

@@ -15,7 +15,7 @@ use model::test_file::TestCase;
 
 use crate::Side;
 use crate::ask::{self, Assumption, OUTSIDER, Oracle, Question, RangeFiles};
-use crate::route::request::{self, Written};
+use crate::route::request::{self, RequestText};
 use crate::route::{Answer, Credential, GivenCredentials, RouteRequest, answer, carry};
 use crate::witness;
 use engine::BuildError;
@@ -180,7 +180,7 @@ impl<'a> Runner<'a> {
     /// Reads a request line of a test, without credentials.
     fn question(&self, case: &TestCase, line: &str, oracle: &Oracle) -> Result<Question, String> {
         let (method, url) = line.split_once(' ').unwrap_or((line, "/"));
-        let written = Written {
+        let written = RequestText {
             method,
             url: url.trim_start(),
             headers: &case.headers,

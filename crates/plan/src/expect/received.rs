@@ -12,10 +12,10 @@ use super::{Failure, Runner};
 use crate::ask::Question;
 use crate::route::{GivenCredentials, carry};
 
-/// Prefix of the `code` in problem documents about failures of the upstream. The gateway had
-/// forwarded the request.
+/// Prefix of the `code` in problem documents about failures of the upstream. A request with such a
+/// code was forwarded.
 const UPSTREAM: &str = "upstream_";
-/// `code` of a request that no operation handles.
+/// `code` of the problem document for a request that no operation handles.
 const NO_ROUTE: &str = "no_route";
 
 /// Response of a running gateway.

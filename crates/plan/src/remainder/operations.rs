@@ -47,7 +47,7 @@ const FIELDS: [(Field, &str); 10] = [
 ];
 
 /// Operation with its API.
-type Of<'a> = (&'a ir::Api, &'a ir::Operation);
+type ApiOperation<'a> = (&'a ir::Api, &'a ir::Operation);
 
 /// Adds the fields of an API's operations that differ and are named in no change.
 pub(super) fn add<'a>(
@@ -56,14 +56,14 @@ pub(super) fn add<'a>(
     index: &ChangeIndex<'_>,
     parts: &mut Vec<Part<'a>>,
 ) {
-    let mut pairs: Vec<(Of<'a>, Of<'a>)> = Vec::new();
+    let mut pairs: Vec<(ApiOperation<'a>, ApiOperation<'a>)> = Vec::new();
     for operation in &is.operations {
         let before = was.operations.get(&operation.key);
         let pair = before.map(|before| ((was, before), (is, operation)));
         pairs.extend(pair.filter(|(before, after)| differ(*before, *after)));
     }
     for (field, subject) in FIELDS {
-        let differing: Vec<(Of<'a>, Of<'a>)> = pairs
+        let differing: Vec<(ApiOperation<'a>, ApiOperation<'a>)> = pairs
             .iter()
             .copied()
             .filter(|(before, after)| field.of(*before) != field.of(*after))
@@ -101,7 +101,7 @@ pub(super) fn add<'a>(
 }
 
 /// True if two versions of an operation differ in any field other than the index of the treatment.
-fn differ((was, before): Of<'_>, (is, after): Of<'_>) -> bool {
+fn differ((was, before): ApiOperation<'_>, (is, after): ApiOperation<'_>) -> bool {
     let [a, b] =
         [(was, before), (is, after)].map(|(api, one)| &api.treatments[one.treatment as usize]);
     let treatment = after.treatment;
@@ -113,7 +113,11 @@ fn differ((was, before): Of<'_>, (is, after): Of<'_>) -> bool {
 }
 
 /// True if changes of the operation describe each key of the settings that differs.
-fn are_explained((was, before): Of<'_>, (is, after): Of<'_>, changes: &[&Change]) -> bool {
+fn are_explained(
+    (was, before): ApiOperation<'_>,
+    (is, after): ApiOperation<'_>,
+    changes: &[&Change],
+) -> bool {
     let [a, b] = [(was, before), (is, after)].map(|(api, one)| {
         let treatment = &api.treatments[one.treatment as usize];
         let settings = treatment.settings();
@@ -179,7 +183,7 @@ fn come_and_gone<'a>(
 }
 
 /// Adds an operation with this treatment to its API.
-fn put(half: &mut ComparedSide, (api, operation): Of<'_>, treatment: ir::Treatment) {
+fn put(half: &mut ComparedSide, (api, operation): ApiOperation<'_>, treatment: ir::Treatment) {
     edit(&mut half.gateway.apis, &api.name, |target| {
         let index = u32::try_from(target.treatments.len()).unwrap_or(u32::MAX);
         target.treatments.push(treatment);
@@ -194,7 +198,7 @@ fn put(half: &mut ComparedSide, (api, operation): Of<'_>, treatment: ir::Treatme
 
 impl Field {
     /// Value of the field, for comparison.
-    fn of(self, (api, operation): Of<'_>) -> String {
+    fn of(self, (api, operation): ApiOperation<'_>) -> String {
         let ir::Treatment {
             security,
             chain,
@@ -270,7 +274,7 @@ impl Field {
     }
 
     /// Copies the field of an operation to the operation with the same key.
-    fn copy(self, half: &mut ComparedSide, (api, operation): Of<'_>) {
+    fn copy(self, half: &mut ComparedSide, (api, operation): ApiOperation<'_>) {
         let after = &api.treatments[operation.treatment as usize];
         let Some(target) = half.gateway.apis.get(&api.name) else {
             return;

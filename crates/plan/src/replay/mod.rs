@@ -127,8 +127,8 @@ pub struct Replay {
     groups: Vec<Group>,
     /// Index in `groups`, by effect and by the owners on both sides.
     by_owners: HashMap<(Effect, [String; 2]), usize>,
-    /// Index in `groups` by the hash of a request. The hash has a random key, so that nobody can
-    /// write a log with collisions.
+    /// Index in `groups` by the hash of a request. The hash has a random key, so that no author of
+    /// a log can write a log with collisions.
     known: HashMap<u64, usize>,
     hashing: RandomState,
     unread: u64,
@@ -360,9 +360,9 @@ fn name(found: &Found<'_>) -> String {
     }
 }
 
-/// Classes of the lines about each operation. Lines of the section Routing are left out, because
-/// the replay decides routing for each request, and lines of the section Docs, because they change
-/// no request.
+/// Classes of the lines about each operation. Leaves out lines of the section Routing, because the
+/// replay decides routing for each request. Leaves out lines of the section Docs, because they
+/// change no request.
 fn lines(plan: &Plan) -> HashMap<String, BTreeSet<Class>> {
     let mut lines: HashMap<String, BTreeSet<Class>> = HashMap::new();
     for change in &plan.changes {

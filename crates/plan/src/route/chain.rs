@@ -13,7 +13,7 @@ use super::{Here, RouteRequest};
 use crate::security;
 use model::source_map::{FieldSource, From, Place};
 
-/// One step of the chain.
+/// Step of the chain.
 #[derive(Clone, Debug)]
 pub struct Step {
     /// Phase of the step.

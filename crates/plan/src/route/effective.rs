@@ -9,7 +9,7 @@ use super::candidates::conditions;
 use crate::{details, security};
 use model::source_map::{FieldSource, Place};
 
-/// One effective setting.
+/// Effective setting.
 #[derive(Clone, Debug)]
 pub struct Field {
     /// Name of the setting: a key of `x-gateway`, or the kind and name of a definition followed by

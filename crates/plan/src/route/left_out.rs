@@ -1,5 +1,5 @@
-//! Parts of an operation that gwc knows but gwd does not support yet. Answers list these parts and
-//! otherwise ignore them.
+//! Parts of an operation that are part of the vocabulary, but that gwd does not support yet.
+//! Answers list these parts and otherwise ignore them.
 
 use std::collections::BTreeSet;
 

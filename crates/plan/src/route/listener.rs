@@ -100,7 +100,7 @@ fn speaks(listener: &Listener, scheme: &str) -> bool {
     }
 }
 
-/// Note about a URL whose scheme does not match the protocol of its listener.
+/// Note about a URL if its scheme does not match the protocol of the listener.
 fn remark(listener: &Listener, others: &[&Listener], scheme: &str) -> Option<String> {
     let name = &listener.name;
     if speaks(listener, scheme) {

@@ -8,7 +8,7 @@ use super::listener;
 
 /// Request as written by a user.
 #[derive(Clone, Copy, Debug)]
-pub struct Written<'a> {
+pub struct RequestText<'a> {
     /// HTTP method.
     pub method: &'a str,
     /// URL, or only a path.
@@ -37,7 +37,7 @@ pub struct ReceivedHead {
 /// # Errors
 /// Returns a message if the method, the URL, a field or the listener is invalid.
 pub fn read(
-    written: Written<'_>,
+    written: RequestText<'_>,
     gateway: &ir::Gateway,
     snapshot: &Snapshot,
 ) -> Result<ReceivedHead, String> {

@@ -47,8 +47,8 @@ pub(super) struct Region {
     is_described: bool,
     /// True if the new side has a mount with the base path of the route.
     is_mounted: bool,
-    /// True if an `internal` operation of the new side matches all requests of the route.
-    is_internal: bool,
+    /// Methods of the `internal` operations of the new side that match all paths of the route.
+    internal: Vec<String>,
 }
 
 /// Regions of the changed routes at a listener and host.
@@ -215,9 +215,9 @@ impl Regions {
             let around = around.map(|at| &cells.tables[1].routes[at as usize]);
             let covering = around.filter(|other| covers(&other.template, &route.template));
             let covering: Vec<&Route<'_>> = covering.collect();
-            let is_internal = |other: &&Route<'_>| {
-                !other.serves && other.conditions.is_empty() && other.meets(route)
-            };
+            let internal = covering.iter();
+            let internal = internal.filter(|other| !other.serves && other.conditions.is_empty());
+            let internal = internal.filter_map(|other| other.method.map(str::to_owned));
             Region {
                 cause,
                 owners: match side {
@@ -229,7 +229,7 @@ impl Regions {
                 was_conditional: before.iter().any(has_conditions),
                 is_mounted: bases.contains(&*route.mount.base_path),
                 is_described: !covering.is_empty(),
-                is_internal: covering.iter().any(is_internal),
+                internal: internal.collect(),
             }
         };
         Self {
@@ -372,13 +372,18 @@ impl<'c, 'r, 'a> Affected<'c, 'r, 'a> {
             Owner::Undeclared | Owner::Nobody => {
                 let cause = self.cells.cause(region.cause);
                 let is_other = region.is_mounted && has_other_base(cause, own);
+                let mut internal = region.internal.iter().map(String::as_str);
+                let is_internal = internal.any(|internal| {
+                    let get = own.method == Some("HEAD") && internal == "GET";
+                    own.method == Some(internal) || get
+                });
                 match self.keeps_others(1, one.after) {
-                    true => !region.is_internal && self.is_below(own, region),
+                    true => !is_internal && self.is_below(own, region),
                     // 405 and 404 of a described path, or 404 of another mount.
                     false if is_of_rest(own) => {
                         !matches!(owner, Owner::Undeclared) && !region.is_described && !is_other
                     }
-                    false => !region.is_internal,
+                    false => !is_internal,
                 }
             }
         }

@@ -36,7 +36,7 @@ enum Rule {
     Separates,
     /// Like [`Rule::Protects`]. Compared only if a credential is required.
     Withholds(fn(&str) -> u64),
-    /// Media type of the body. One that browsers execute admits more than all others.
+    /// Media type of the body. A media type that browsers execute admits more than all others.
     Runs,
     /// The upstream's own value admits more than a missing field, because it may disclose
     /// information.
@@ -177,7 +177,7 @@ impl Sent {
 /// Compares the response fields of two chains. Returns at most one difference per field.
 pub(super) fn compare(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
     let (was, is) = (sent(old), sent(new));
-    let is_protected = asks(old) && asks(new);
+    let is_protected = requires_credential(old) && requires_credential(new);
     let names: BTreeSet<&String> = was.fields.keys().chain(is.fields.keys()).collect();
     let differences = names.into_iter().flat_map(|name| {
         // Fields that redirect clients are compared as destinations.
@@ -221,7 +221,7 @@ pub(super) fn compare(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
 }
 
 /// True if every alternative of a route's security requirement needs a credential.
-fn asks(access: &Access<'_>) -> bool {
+fn requires_credential(access: &Access<'_>) -> bool {
     let security = access.route.map(|route| &route.treatment.security.0);
     security.is_some_and(|all| !all.is_empty() && all.iter().all(|one| !one.0.is_empty()))
 }
@@ -515,8 +515,8 @@ pub(crate) fn executed(old: Option<&str>, new: Option<&str>) -> Verdict {
 }
 
 /// True for a media type that browsers execute: pages, scripts, and images with scripts. Browsers
-/// use the last type of a list, and determine the type by the body if the value is none (WHATWG MIME
-/// Sniffing §5.1 and §7).
+/// use the last type of a list. If the value is not a type, they determine the type from the body
+/// (WHATWG MIME Sniffing §5.1 and §7).
 fn is_run(value: &str) -> bool {
     value.split(',').any(|one| {
         let kind = one.split(';').next().unwrap_or_default();

@@ -88,7 +88,7 @@ static OMITTED: &[OmittedSetting] = &[
 ];
 
 /// True if a setting of a verifier affects access, so that the access comparison covers it.
-pub(crate) fn asks_for(kind: &str, path: &[String]) -> bool {
+pub(crate) fn is_access_setting(kind: &str, path: &[String]) -> bool {
     !OMITTED
         .iter()
         .any(|beside| beside.kind == kind && path == beside.path)
@@ -105,7 +105,7 @@ mod tests {
     use policy::declared::{self, Scalar, Settings, Value};
 
     use super::super::verifier::CredentialRequirements;
-    use super::{OMITTED, asks_for};
+    use super::{OMITTED, is_access_setting};
 
     /// Settings that another setting needs in order to have an effect: kind of the verifier, key,
     /// and value.
@@ -204,7 +204,7 @@ mod tests {
                     }
                 }
                 let is_compared = seen.len() > 1;
-                if !is_compared && asks_for(kind, path) {
+                if !is_compared && is_access_setting(kind, path) {
                     wrong.push(format!("{kind} {}: decides nothing", path.join(".")));
                 }
             }

@@ -22,7 +22,7 @@ pub(super) fn cors(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
         (Some(_), None) => Verdict::Incomparable,
         (before, after) => Verdict::of(within(before, after), within(after, before)),
     };
-    let id = super::comes_or_goes(
+    let id = super::presence_id(
         (before.is_none(), after.is_none()),
         ["cors-added", "cors-removed", "cors-changed"],
     );
@@ -95,7 +95,7 @@ fn covers(wider: &str, origin: &str) -> bool {
 pub(super) fn csrf(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
     let (was, is) = (old.policies("csrf"), new.policies("csrf"));
     let verdict = csrf_verdict(&was, &is);
-    let id = super::comes_or_goes(
+    let id = super::presence_id(
         (was.is_empty(), is.is_empty()),
         ["csrf-added", "csrf-removed", "csrf-changed"],
     );
@@ -175,7 +175,7 @@ mod tests {
     ];
 
     /// Origins, methods, and credentials flag of a `cors` policy in a test.
-    type Written = (Vec<&'static str>, Option<Vec<&'static str>>, bool);
+    type CorsSettings = (Vec<&'static str>, Option<Vec<&'static str>>, bool);
 
     fn allows(pattern: &str, page: &str) -> bool {
         match pattern {
@@ -191,7 +191,7 @@ mod tests {
     #[test]
     fn cors_order_agrees_with_every_exchange() {
         let text = |text: &str| Scalar::Text(text.to_owned());
-        let mut all: Vec<Written> = Vec::new();
+        let mut all: Vec<CorsSettings> = Vec::new();
         for bits in 1u32..32 {
             let origins: Vec<&'static str> = (0..5)
                 .filter(|bit| bits & (1 << bit) != 0)
@@ -215,13 +215,15 @@ mod tests {
                     .fold(all, |all, methods| all.with(&["methods"], set(methods)))
             })
             .collect();
-        let admits =
-            |(origins, methods, credentials): &Written, page: &str, method: &str, with: bool| {
-                let methods = methods.as_ref().unwrap();
-                origins.iter().any(|pattern| allows(pattern, page))
-                    && (method == "GET" || methods.contains(&method) || methods.contains(&"*"))
-                    && (!with || *credentials)
-            };
+        let admits = |(origins, methods, credentials): &CorsSettings,
+                      page: &str,
+                      method: &str,
+                      with: bool| {
+            let methods = methods.as_ref().unwrap();
+            origins.iter().any(|pattern| allows(pattern, page))
+                && (method == "GET" || methods.contains(&method) || methods.contains(&"*"))
+                && (!with || *credentials)
+        };
         for (a, own) in all.iter().zip(&settings) {
             for (b, other) in all.iter().zip(&settings) {
                 let mut expected = true;

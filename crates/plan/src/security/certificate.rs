@@ -27,13 +27,13 @@ pub fn of_token(token: &str) -> Option<(Source, String)> {
 
 /// True if the certificate of a caller comes from `source`. A certificate that only the upstream
 /// checks comes from the connection.
-pub(super) fn is_from(held: &HypotheticalCredential<'_>, source: Source) -> bool {
+pub(super) fn is_from(credential: &HypotheticalCredential<'_>, source: Source) -> bool {
     let field = format!("header={}", Source::Field.name());
-    let mut sources = held.requirements.sources.iter();
+    let mut sources = credential.requirements.sources.iter();
     match source {
         Source::Field => sources.any(|one| one.contains(&field)),
         Source::Connection => {
-            held.requirements.sources.is_empty() || sources.any(|one| !one.contains(&field))
+            credential.requirements.sources.is_empty() || sources.any(|one| !one.contains(&field))
         }
     }
 }
@@ -49,10 +49,10 @@ pub(super) fn is_one_of(fact: &str, value: &str, allowed: &BTreeSet<String>) -> 
 }
 
 /// Certificate with exactly the properties of a credential, in the form of [`witness::text`].
-pub(super) fn of(held: &HypotheticalCredential<'_>) -> String {
-    let names = held.some.iter().filter(|(fact, _)| *fact == "sans");
+pub(super) fn of(credential: &HypotheticalCredential<'_>) -> String {
+    let names = credential.some.iter().filter(|(fact, _)| *fact == "sans");
     let names = names.map(|(_, name)| ("san", *name));
-    let one = |kind: &'static str, fact| held.one.get(fact).map(|name| (kind, *name));
+    let one = |kind: &'static str, fact| credential.one.get(fact).map(|name| (kind, *name));
     let id = one("spiffe", SPIFFE);
     witness::text(names.chain(id).chain(one("subject", "subjects")))
 }

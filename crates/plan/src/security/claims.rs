@@ -35,7 +35,7 @@ struct Question {
     /// decision may differ.
     sent: BTreeSet<String>,
     /// Timeout in milliseconds after which all callers are admitted because the service does not
-    /// answer. `None` if a failure admits nobody.
+    /// answer. `None` if a failure admits no caller.
     open_ms: Option<u64>,
 }
 
@@ -84,7 +84,7 @@ impl Question {
 pub(super) fn compare(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
     let (was, is) = (RequiredClaims::of(old), RequiredClaims::of(new));
     let verdict = Verdict::of(was.implies(&is), is.implies(&was));
-    let id = super::comes_or_goes(
+    let id = super::presence_id(
         (was.clauses.is_empty(), is.clauses.is_empty()),
         [
             "authorization-added",
@@ -205,11 +205,11 @@ mod tests {
     const HELD: [&[&str]; 4] = LISTS;
 
     /// Keys: scopes, groups, claim `tier`, roles. The numbers are indexes of [`LISTS`].
-    type Written = [usize; 4];
+    type ListIndexes = [usize; 4];
 
     const PATHS: [&[&str]; 4] = [&["scopes"], &["groups"], &["claims", "tier"], &["roles"]];
 
-    fn settings(written: Written) -> Settings {
+    fn settings(written: ListIndexes) -> Settings {
         let mut settings = Settings::default();
         for (path, list) in PATHS.iter().zip(written) {
             let texts = LISTS[list]
@@ -224,11 +224,11 @@ mod tests {
     }
 
     /// True if the policy admits a caller: all scopes, and one of each other list.
-    fn admits(written: Written, held: Written) -> bool {
-        let mut keys = written.iter().zip(held).enumerate();
-        keys.all(|(key, (list, held))| {
-            let (list, held) = (LISTS[*list], HELD[held]);
-            let has = |text: &&str| held.contains(text);
+    fn admits(written: ListIndexes, caller: ListIndexes) -> bool {
+        let mut keys = written.iter().zip(caller).enumerate();
+        keys.all(|(key, (list, caller))| {
+            let (list, caller) = (LISTS[*list], HELD[caller]);
+            let has = |text: &&str| caller.contains(text);
             match key {
                 0 => list.iter().all(&has),
                 _ => list.is_empty() || list.iter().any(has),
@@ -236,13 +236,13 @@ mod tests {
         })
     }
 
-    fn every() -> impl Iterator<Item = Written> {
+    fn every() -> impl Iterator<Item = ListIndexes> {
         (0..256).map(|number| [number & 3, number >> 2 & 3, number >> 4 & 3, number >> 6])
     }
 
     #[test]
     fn authorize_order_agrees_with_every_caller() {
-        let required = |written: Written| {
+        let required = |written: ListIndexes| {
             let mut clauses = BTreeSet::new();
             authorized(&settings(written), |_| Reads::default(), &mut clauses);
             RequiredClaims {
@@ -251,10 +251,10 @@ mod tests {
             }
         };
         let of = |written| {
-            let admitted: Vec<bool> = every().map(|held| admits(written, held)).collect();
+            let admitted: Vec<bool> = every().map(|caller| admits(written, caller)).collect();
             (written, required(written), admitted)
         };
-        let all: Vec<(Written, RequiredClaims, Vec<bool>)> = every().map(of).collect();
+        let all: Vec<(ListIndexes, RequiredClaims, Vec<bool>)> = every().map(of).collect();
         for (a, own, admitted) in &all {
             for (b, other, wider) in &all {
                 let expected = admitted.iter().zip(wider).all(|(own, other)| own <= other);

@@ -25,7 +25,7 @@ pub(super) fn compare(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
         true => Verdict::Equal,
         false => verdict(&was, &is, &all),
     };
-    let id = super::comes_or_goes(
+    let id = super::presence_id(
         (was.is_empty(), is.is_empty()),
         [
             "address-filter-added",
@@ -157,13 +157,13 @@ mod tests {
 
     /// Filter in a test: lists, and true for each file that it names.
     #[derive(Clone, Copy, Debug)]
-    struct Written {
+    struct TestFilter {
         allow: Option<u32>,
         deny: Option<u32>,
         files: [bool; 2],
     }
 
-    impl Written {
+    impl TestFilter {
         fn settings(self) -> Settings {
             let list = |parts: u32| {
                 let parts = PARTS
@@ -204,17 +204,17 @@ mod tests {
 
     #[test]
     fn address_order_agrees_with_every_address() {
-        let mut all: Vec<Written> = Vec::new();
+        let mut all: Vec<TestFilter> = Vec::new();
         for allow in ALLOWED {
             for deny in DENIED {
                 for files in 0..4 {
                     let files = [files & 1 == 1, files & 2 == 2];
-                    all.push(Written { allow, deny, files });
+                    all.push(TestFilter { allow, deny, files });
                 }
             }
         }
         let contents = || (0..=EVERY).flat_map(|one| (0..=EVERY).map(move |two| [one, two]));
-        let of = |written: &Written| {
+        let of = |written: &TestFilter| {
             let admitted: Vec<u32> = contents().map(|content| written.admits(content)).collect();
             (*written, [("f", written.settings())], admitted)
         };

@@ -183,8 +183,8 @@ fn forwarding_fields(old: Option<&ir::Listener>, new: Option<&ir::Listener>) -> 
 /// Maximum number of address ranges that are listed if only a part of a range changed.
 const PARTS_MAX: usize = 8;
 
-/// Reports operations whose address filter now checks the address of a proxy instead of the client,
-/// because the proxy is no longer trusted. A filter that admits the proxy then admits all clients
+/// Reports operations with an address filter that now checks the address of a proxy instead of the
+/// client's. The proxy is no longer trusted. A filter that admits the proxy then admits all clients
 /// that connect through it.
 fn own_addresses(gateway: &ir::Gateway, old: &ir::Listener, new: &ir::Listener, plan: &mut Plan) {
     let (before, after) = (trusted(Some(old)), trusted(Some(new)));

@@ -1,9 +1,8 @@
 //! Comparison of request fields as an upstream receives them: after the security schemes of the
 //! API, `forward_auth` and `headers` have changed the fields. A field has the client's own value,
-//! or values that the gateway writes. A value of a policy counts as one that no client can send if
-//! the field identifies the caller, or if a missing value admits more ([`GUARDS`]). In other
-//! fields, a client may have sent the same value, so only fixed values are compared with each
-//! other.
+//! or values that the gateway writes. Clients cannot send the value of a policy in a field that
+//! identifies the caller, or in one whose absence admits more ([`GUARDS`]). In other fields, a
+//! client may have sent the same value, so only fixed values are compared with each other.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -86,9 +85,9 @@ const CREDENTIAL: &[&str] = &[
 ];
 
 /// Fields with which clients restrict their own requests: the page that sends a request, a
-/// precondition (RFC 9110 §13, RFC 4918 §10), a digest (RFC 9530), a signature (RFC 9421) or a mark
-/// that other pages cannot set (cross-site request forgery). If an
-/// upstream no longer receives such a field, it may admit requests that it refused before.
+/// precondition (RFC 9110 §13, RFC 4918 §10), a digest (RFC 9530) or a signature (RFC 9421). Also
+/// fields against cross-site request forgery, which other pages cannot set. If an upstream no
+/// longer receives such a field, it may admit requests that it refused before.
 const GUARDS: &[&str] = &[
     "content-digest",
     "content-md5",
@@ -150,9 +149,9 @@ fn is_managed(name: &str) -> bool {
 enum Meaning {
     /// The field identifies the caller, or contains a secret.
     Identity,
-    /// One of [`GUARDS`].
+    /// Field of [`GUARDS`].
     Guards,
-    /// One of [`HARMLESS`]: only the client's own value is compared.
+    /// Field of [`HARMLESS`]: only the client's own value is compared.
     Harmless,
     /// Any other field.
     Unknown,
@@ -173,7 +172,7 @@ impl Meaning {
 
 /// Value that the gateway writes in a request field.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Written {
+enum WrittenValue {
     /// Value in a `headers` policy.
     Policy(String),
     /// Property of the verified caller: its name or a claim. The second string is an authority that
@@ -183,7 +182,7 @@ enum Written {
     Answer(String),
 }
 
-impl Written {
+impl WrittenValue {
     fn shown(&self) -> String {
         match self {
             Self::Policy(value) => value.clone(),
@@ -199,7 +198,7 @@ struct ReceivedField {
     /// True if the client's own value reaches the upstream.
     client: bool,
     /// Values that the gateway writes.
-    values: BTreeSet<Written>,
+    values: BTreeSet<WrittenValue>,
 }
 
 impl ReceivedField {
@@ -218,8 +217,8 @@ impl ReceivedField {
     }
 
     /// True if every caller who can determine a value of this field can also determine it in
-    /// `other`. If the client's own value reaches the upstream, it can be any property of a caller,
-    /// and with `answers` also any field of a service's response. A policy's value is the same for
+    /// `other`. A client's own value at the upstream can be any property of a caller. With
+    /// `answers` it can also be any field of a service's response. A policy's value is the same for
     /// all callers; it counts as a value that clients can send if `meaning` allows that. If `other`
     /// does not admit the callers of an authority, only the property is compared, because the line
     /// about the requirement reports those callers.
@@ -229,15 +228,15 @@ impl ReceivedField {
         admitted: &BTreeSet<String>,
         (meaning, answers): (Meaning, bool),
     ) -> bool {
-        let is_open = |value: &Written| match value {
-            Written::Policy(_) => meaning == Meaning::Unknown,
-            Written::Caller(..) => true,
-            Written::Answer(_) => answers,
+        let is_open = |value: &WrittenValue| match value {
+            WrittenValue::Policy(_) => meaning == Meaning::Unknown,
+            WrittenValue::Caller(..) => true,
+            WrittenValue::Answer(_) => answers,
         };
-        let is_there = |value: &Written| match value {
-            Written::Caller(property, by) if !admitted.contains(by) => {
+        let is_there = |value: &WrittenValue| match value {
+            WrittenValue::Caller(property, by) if !admitted.contains(by) => {
                 let mut values = other.values.iter();
-                values.any(|other| matches!(other, Written::Caller(its, _) if its == property))
+                values.any(|other| matches!(other, WrittenValue::Caller(its, _) if its == property))
             }
             value => other.values.contains(value),
         };
@@ -258,8 +257,8 @@ impl ReceivedField {
         !self.client && self.values.is_empty()
     }
 
-    /// True if the client's own value of this field reaches the upstream, but does not in `other`,
-    /// because a policy removes it or sets another value there.
+    /// True if the client's own value of this field reaches the upstream, but not in `other`, where
+    /// a policy removes it or sets another value.
     fn admits_more_than(&self, other: &Self) -> bool {
         self.client && !other.client
     }
@@ -267,24 +266,24 @@ impl ReceivedField {
     /// True if the gateway writes a secret or a property of the caller to this field.
     fn is_trusted(&self) -> bool {
         self.values.iter().any(|value| match value {
-            Written::Policy(value) => value.starts_with("${"),
-            Written::Caller(..) | Written::Answer(_) => true,
+            WrittenValue::Policy(value) => value.starts_with("${"),
+            WrittenValue::Caller(..) | WrittenValue::Answer(_) => true,
         })
     }
 
-    /// True if the gateway writes only properties of the verified caller to the field, and the
-    /// other side admits no callers for whom the same authorities assert these properties.
+    /// True if the gateway writes only properties of the verified caller to the field. None may be
+    /// from an authority of the other side (`admitted`).
     fn is_of_caller(&self, admitted: &BTreeSet<String>) -> bool {
         let mut values = self.values.iter();
-        let is_other = |value: &Written| match value {
-            Written::Caller(_, by) => !admitted.contains(by),
-            Written::Policy(_) | Written::Answer(_) => false,
+        let is_other = |value: &WrittenValue| match value {
+            WrittenValue::Caller(_, by) => !admitted.contains(by),
+            WrittenValue::Policy(_) | WrittenValue::Answer(_) => false,
         };
         !self.client && values.all(is_other)
     }
 
     fn shown(&self) -> String {
-        let parts: BTreeSet<String> = self.values.iter().map(Written::shown).collect();
+        let parts: BTreeSet<String> = self.values.iter().map(WrittenValue::shown).collect();
         let mut parts: Vec<String> = parts.into_iter().collect();
         if self.client {
             parts.push("the client's value".to_owned());
@@ -298,8 +297,10 @@ impl ReceivedField {
     /// Like [`ReceivedField::shown`], with the authority or service of each value.
     fn shown_with_sources(&self) -> String {
         let parts = self.values.iter().map(|value| match value {
-            Written::Policy(_) => value.shown(),
-            Written::Caller(_, by) | Written::Answer(by) => format!("{} by {by}", value.shown()),
+            WrittenValue::Policy(_) => value.shown(),
+            WrittenValue::Caller(_, by) | WrittenValue::Answer(by) => {
+                format!("{} by {by}", value.shown())
+            }
         });
         let client = self.client.then(|| "the client's value".to_owned());
         parts.chain(client).collect::<Vec<_>>().join(" and ")
@@ -510,8 +511,8 @@ impl Fields {
     }
 
     /// Applies `forward_as` and `claims_to_headers`. Removes the client's values of these fields
-    /// for every scheme of the API, and of the identity fields that other operations write for the
-    /// same upstreams. The schemes that the operation requires then write new values.
+    /// for every scheme of the API. Also removes the identity fields that other operations write
+    /// for the same upstreams. The schemes that the operation requires then write new values.
     fn authenticate(&mut self, access: &Access<'_>) {
         let Some(route) = access.route else {
             return;
@@ -537,7 +538,7 @@ impl Fields {
             };
             let mut write = |name: &String, property: &str| {
                 let by = authorities(route, scheme).into_iter();
-                let values = by.map(|by| Written::Caller(property.to_owned(), by));
+                let values = by.map(|by| WrittenValue::Caller(property.to_owned(), by));
                 self.field(name).values.extend(values);
             };
             if let Some(name) = &scheme.passes.forward_as {
@@ -555,7 +556,9 @@ impl Fields {
         for name in settings.texts(&["response_headers"]).unwrap_or_default() {
             let field = self.field(name);
             field.clear();
-            field.values.insert(Written::Answer(service.to_owned()));
+            field
+                .values
+                .insert(WrittenValue::Answer(service.to_owned()));
         }
     }
 
@@ -580,7 +583,7 @@ impl Fields {
             if is_set {
                 field.clear();
             }
-            field.values.insert(Written::Policy(value_text(value)));
+            field.values.insert(WrittenValue::Policy(value_text(value)));
         }
     }
 }

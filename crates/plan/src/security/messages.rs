@@ -165,7 +165,7 @@ pub(super) fn guards(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
         let (was, is) = (Guard::of(old, kind), Guard::of(new, kind));
         let parts = (&was.parts, &is.parts);
         let verdict = Verdict::of(parts.1.is_subset(parts.0), parts.0.is_subset(parts.1));
-        let id = super::comes_or_goes(
+        let id = super::presence_id(
             (was.names.is_empty(), is.names.is_empty()),
             ["guard-added", "guard-removed", "guard-changed"],
         );

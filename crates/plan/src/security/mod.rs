@@ -33,7 +33,7 @@ use policy::declared::{Scalar, Settings};
 use serde_json::Value;
 
 pub(crate) use answers::{executed, is_sending};
-pub(super) use beside::asks_for;
+pub(super) use beside::is_access_setting;
 pub use certificate::of_token as certificate_of;
 pub(crate) use identity::is_credential;
 pub use token::{AT_S, proof_of};
@@ -63,7 +63,7 @@ struct Route<'a> {
     identities: &'a ir::IdentityFields,
 }
 
-/// One difference between two [`Access`]es.
+/// Difference between two [`Access`]es.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Difference {
     /// Name of the component that found the difference: `who`, `from`, …
@@ -242,7 +242,7 @@ pub(super) fn policies<'a>(
 
 /// Selects the id of a change by the presence of the value on both sides: added, removed or
 /// changed.
-fn comes_or_goes(
+fn presence_id(
     (was_absent, is_absent): (bool, bool),
     [added, removed, changed]: [&'static str; 3],
 ) -> &'static str {

@@ -19,25 +19,26 @@ pub(super) struct Reads(BTreeMap<String, Value>);
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Value {
-    /// One value, or a description of all possible values.
+    /// Single value, or a description of all possible values.
     One(String),
     /// Possible values, one for each alternative of the security requirement.
     OneOf(BTreeSet<String>),
     /// For each credential: the name of its consumer, and the value for this consumer. The
     /// comparison of consumers reports a new value for the same consumer.
-    Of(BTreeMap<String, (String, String)>),
+    PerCredential(BTreeMap<String, (String, String)>),
 }
 
 impl Value {
-    /// True if a request for which the expression reads this value in one version can also read it
-    /// in the other version, whose value is `other`.
+    /// True if `other`, the value in the other version, includes this value.
     fn is_within(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::OneOf(own), Self::OneOf(theirs)) => own.is_subset(theirs),
-            (Self::Of(own), Self::Of(theirs)) => own.iter().all(|(credential, (name, value))| {
-                let known = theirs.get(credential);
-                known.is_none_or(|(other, was)| name == other || value == was)
-            }),
+            (Self::PerCredential(own), Self::PerCredential(theirs)) => {
+                own.iter().all(|(credential, (name, value))| {
+                    let known = theirs.get(credential);
+                    known.is_none_or(|(other, was)| name == other || value == was)
+                })
+            }
             (own, other) => own == other,
         }
     }
@@ -98,7 +99,7 @@ impl Reads {
                 if is("auth", field) {
                     let name = path.join(".");
                     let of = |one: &ir::Consumer| of_consumer(one, field, key);
-                    add(&name, Value::Of(by_credential(route, of)));
+                    add(&name, Value::PerCredential(by_credential(route, of)));
                 }
             }
         }
@@ -125,7 +126,7 @@ impl Reads {
                     let values: Vec<&str> = values.iter().map(String::as_str).collect();
                     values.join(" or ")
                 }
-                Value::Of(credentials) => {
+                Value::PerCredential(credentials) => {
                     let names = credentials.values().map(|(name, _)| name.as_str());
                     let names: BTreeSet<&str> = names.collect();
                     Vec::from_iter(names).join(" or ")

@@ -25,11 +25,11 @@ pub(super) const COMPONENT: &str = "components ";
 
 /// Builds a signature with exactly the required properties. `None` if no required verifier checks
 /// signatures.
-pub(super) fn of(held: &HypotheticalCredential<'_>) -> Option<String> {
-    let key = held.one.get(SECRETS)?.strip_prefix("secrets.")?;
-    let algorithm = held.one.get(ALGORITHMS)?;
-    let window_ms = held.requirements.at_most.get(WINDOW).copied();
-    let facts = held
+pub(super) fn of(credential: &HypotheticalCredential<'_>) -> Option<String> {
+    let key = credential.one.get(SECRETS)?.strip_prefix("secrets.")?;
+    let algorithm = credential.one.get(ALGORITHMS)?;
+    let window_ms = credential.requirements.at_most.get(WINDOW).copied();
+    let facts = credential
         .requirements
         .has
         .iter()

@@ -1,9 +1,10 @@
 //! Canonical spelling of response field values, so that values with the same meaning for clients
 //! are equal.
 //!
-//! Each field is compared as its specification defines: ignoring case (X-Frame-Options in HTML,
-//! *The X-Frame-Options header*; Referrer-Policy; RFC 6797; RFC 9111), as a set of directives or
-//! members, or byte by byte (structured fields and Cross-Origin-Resource-Policy).
+//! Each field is compared as its specification defines: without letter case (X-Frame-Options in
+//! HTML, *The X-Frame-Options header*; Referrer-Policy; RFC 6797; RFC 9111), or as a set of
+//! directives or members. Structured fields and Cross-Origin-Resource-Policy are compared byte by
+//! byte.
 
 /// Returns the canonical spelling of a field's value: values with the same meaning have the same
 /// spelling. The field name is in lower case.

@@ -87,14 +87,14 @@ pub(super) fn header_of(token: &str) -> Option<Value> {
 /// endpoint. A bound token is bound to the certificate that `certificate` returns for its source,
 /// in the form of [`policy::auth::mtls::witness::text`].
 pub(super) fn of(
-    held: &HypotheticalCredential<'_>,
+    given: &HypotheticalCredential<'_>,
     certificate: impl FnOnce(Source) -> String,
     now_s: u64,
 ) -> Option<String> {
-    let facts = &held.requirements.has;
+    let facts = &given.requirements.has;
     let algorithms = facts.iter().filter_map(|fact| fact.strip_prefix("asked "));
     let algorithms: Vec<&str> = algorithms.collect();
-    let (algorithm, key, kid) = match held.one.get(SIGNING) {
+    let (algorithm, key, kid) = match given.one.get(SIGNING) {
         Some(signing) => {
             let mut words = signing.splitn(3, ' ');
             (words.next()?, words.next()?, words.next())
@@ -106,9 +106,9 @@ pub(super) fn of(
         header.insert(witness::ASKED.to_owned(), json!(algorithms));
     }
     header.insert("alg".to_owned(), algorithm.into());
-    let bound = held.one.get(BOUND).copied().and_then(Source::of);
-    let proof = held.one.get(PROOF_ALGORITHMS).map(|algorithm| {
-        let window_ms = held.requirements.at_most.get(PROOF_WINDOW).copied();
+    let bound = given.one.get(BOUND).copied().and_then(Source::of);
+    let proof = given.one.get(PROOF_ALGORITHMS).map(|algorithm| {
+        let window_ms = given.requirements.at_most.get(PROOF_WINDOW).copied();
         let has_nonce = facts.contains(PROOF_NONCE);
         dpop::witness::text(algorithm, window_ms.unwrap_or(0), has_nonce)
     });
@@ -123,7 +123,7 @@ pub(super) fn of(
         header.insert(witness::BOUND.to_owned(), bound);
     }
     header.extend(kid.map(|kid| ("kid".to_owned(), kid.into())));
-    let typ = held.one.get("types").filter(|typ| !typ.is_empty());
+    let typ = given.one.get("types").filter(|typ| !typ.is_empty());
     header.extend(typ.map(|typ| ("typ".to_owned(), (*typ).into())));
     let required = facts.iter().filter_map(|fact| fact.strip_prefix("claim "));
     let mut claims: Map<String, Value> = required
@@ -143,14 +143,14 @@ pub(super) fn of(
     if !roles.is_empty() {
         claims.insert(ROLES.to_owned(), json!(roles));
     }
-    let audiences = held.some.iter().filter(|(fact, _)| *fact == "audience");
+    let audiences = given.some.iter().filter(|(fact, _)| *fact == "audience");
     let audiences: BTreeSet<&str> = audiences.map(|(_, value)| *value).collect();
-    let issuer = held.one.get("issuer");
+    let issuer = given.one.get("issuer");
     claims.extend(issuer.map(|issuer| ("iss".to_owned(), (*issuer).into())));
     claims.insert("aud".to_owned(), json!(audiences));
     // Use the latest allowed expiry and the longest allowed lifetime, so that the token is valid as
     // long as possible.
-    let most = |fact| held.requirements.at_most.get(fact).copied();
+    let most = |fact| given.requirements.at_most.get(fact).copied();
     let ends_ms = now_s * 1000 + 1 - most("leeway").unwrap_or(0);
     claims.insert("exp".to_owned(), seconds(ends_ms)?);
     if claims.contains_key("nbf") {

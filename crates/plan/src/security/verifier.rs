@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::beside::asks_for;
+use super::beside::is_access_setting;
 use super::{certificate, signature, token};
 use bundle::ir;
 use policy::auth::jwt::{Algorithm, Signing};
@@ -224,7 +224,7 @@ impl CredentialRequirements {
             .iter()
             .filter(|one| !known.contains(&one.key()))
             .filter(|one| kind != "oidc" || !SESSION_FACTS.contains(&one.path.join(".").as_str()))
-            .filter(|one| asks_for(kind, &one.path))
+            .filter(|one| is_access_setting(kind, &one.path))
             .map(|one| format!("{}={}", one.path.join("."), value_text(&one.value)))
             .collect();
         self.sources.insert(format!("{kind} {}", source.join(" ")));

@@ -3,8 +3,8 @@
 //! A requirement is a list of alternatives, of which one must hold. Each alternative is a set of
 //! facts about the caller: a credential is present in a field or parameter; it is valid for a
 //! source; it has an issuer, audiences and scopes. A valid credential is also present, and a scope
-//! implies a valid credential. `D ≤ D′` (D admits no more callers than D′) if and only if, for each
-//! alternative of D, an alternative of D′ admits every caller who has exactly its facts. If an
+//! implies a valid credential. `D ≤ D′` (D admits no more callers than D′) under one condition: for
+//! each alternative of D, an alternative of D′ admits every caller who has exactly its facts. If an
 //! alternative allows several issuers or algorithms, each is compared separately, so that the order
 //! is exact.
 
@@ -224,7 +224,7 @@ impl Alternative {
                 wider.places.iter().all(|(place, requirements)| {
                     caller
                         .get(place)
-                        .is_some_and(|held| held.satisfies(requirements))
+                        .is_some_and(|credential| credential.satisfies(requirements))
                 })
             })
         });
@@ -366,13 +366,13 @@ pub fn tokens(
 fn made(caller: &BTreeMap<&Place, HypotheticalCredential<'_>>, now_s: u64) -> Tokens {
     let own = caller.get(&Place::Certificate);
     let of_source = |source| {
-        let own = own.filter(|held| certificate::is_from(held, source));
+        let own = own.filter(|credential| certificate::is_from(credential, source));
         own.map_or_else(|| certificate::ANY.to_owned(), certificate::of)
     };
-    let made = caller.iter().filter_map(|(place, held)| {
+    let made = caller.iter().filter_map(|(place, credential)| {
         let text = match place {
-            Place::Certificate => certificate::of(held),
-            _ => signature::of(held).or_else(|| token::of(held, of_source, now_s))?,
+            Place::Certificate => certificate::of(credential),
+            _ => signature::of(credential).or_else(|| token::of(credential, of_source, now_s))?,
         };
         Some(((*place).clone(), text))
     });

@@ -1,4 +1,4 @@
-//! API keys of consumers. The gateway knows only their sha256.
+//! API keys of consumers. The gateway stores only their SHA-256.
 //!
 //! ```yaml
 //! auth: {keys: {kind: api_key}}

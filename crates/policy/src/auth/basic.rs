@@ -1,4 +1,4 @@
-//! User names with passwords (RFC 7617). The gateway knows only hashes.
+//! User names with passwords (RFC 7617). The gateway stores only hashes.
 //!
 //! ```yaml
 //! auth: {staff: {kind: basic, realm: museum}}

@@ -91,7 +91,9 @@ impl Checked {
     pub fn need(&self) -> String {
         let need = format!("auth:{}", self.kind());
         match self {
-            Self::Introspection(asked) if asked.remote().is_some() => format!("{need}:signed"),
+            Self::Introspection(introspection) if introspection.remote().is_some() => {
+                format!("{need}:signed")
+            }
             Self::Jwt(jwt) => match jwt.keys() {
                 jwt::KeySource::Url(_) => format!("{need}:jwks_url"),
                 jwt::KeySource::Discovered => format!("{need}:discovery"),
@@ -119,7 +121,7 @@ impl Checked {
     pub fn resource_metadata(&self) -> Option<&str> {
         match self {
             Self::Jwt(jwt) => jwt.resource_metadata(),
-            Self::Introspection(asked) => asked.resource_metadata(),
+            Self::Introspection(introspection) => introspection.resource_metadata(),
             Self::ApiKey(_)
             | Self::Basic(_)
             | Self::Mtls(_)
@@ -141,7 +143,7 @@ impl Checked {
     pub fn binding(&self) -> Option<Binding> {
         match self {
             Self::Jwt(jwt) => jwt.binding(),
-            Self::Introspection(asked) => asked.binding(),
+            Self::Introspection(introspection) => introspection.binding(),
             Self::ApiKey(_)
             | Self::Basic(_)
             | Self::Mtls(_)
@@ -195,9 +197,10 @@ impl Checked {
                 .and_then(|remote| of(remote.url()))
                 .into_iter()
                 .collect(),
-            Self::Introspection(asked) => {
-                let keys = asked.remote().and_then(|remote| of(remote.url()));
-                let all: BTreeSet<String> = of(asked.url()).into_iter().chain(keys).collect();
+            Self::Introspection(introspection) => {
+                let keys = introspection.remote().and_then(|remote| of(remote.url()));
+                let all: BTreeSet<String> =
+                    of(introspection.url()).into_iter().chain(keys).collect();
                 all.into_iter().collect()
             }
             Self::Oidc(login) => login.origins(),
@@ -248,7 +251,7 @@ impl Checked {
             Self::ApiKey(_) => declared::Settings::default(),
             Self::Basic(basic) => basic.settings(),
             Self::Jwt(jwt) => jwt.settings(),
-            Self::Introspection(asked) => asked.settings(),
+            Self::Introspection(introspection) => introspection.settings(),
             Self::Mtls(mtls) => mtls.settings(),
             Self::Dpop(dpop) => dpop.settings(),
             Self::HmacSignature(signed) => signed.settings(),

@@ -25,9 +25,9 @@ const MARKS: [&[u8]; 3] = [b"?", b"!", "\u{feff}".as_bytes()];
 /// Calls `known` with each name that common servers may understand for the percent-decoded `name`,
 /// until `known` returns a value. Returns this value.
 ///
-/// The names are: `name` up to its first NUL, without white space around it; then, for `?[a][b]`
-/// and similar names, the part outside brackets or in the first brackets (`a`), alone and with the
-/// parts that follow it (`a[b]`). Names are given as written: `known` decides which characters it
+/// The names are: `name` up to its first NUL, without white space around it. For `?[a][b]` and
+/// similar names, also the part outside brackets or in the first brackets: alone (`a`), and with
+/// the parts after it (`a[b]`). Names are given as written: `known` decides which characters it
 /// compares as equal.
 pub fn compared_forms<T>(name: &[u8], mut known: impl FnMut(&[u8]) -> Option<T>) -> Option<T> {
     let end = name.iter().position(|byte| *byte == 0);

@@ -79,9 +79,9 @@ impl TokenVerifier {
     ) -> Result<Option<Self>, SecretUnavailable> {
         Ok(match (checked, named) {
             (Checked::Jwt(jwt), _) => Some(Self::Jwt(Box::new(jwt.verifier(secrets)?))),
-            (Checked::Introspection(asked), _) => {
-                Some(Self::Introspection(Box::new(asked.verifier(secrets)?)))
-            }
+            (Checked::Introspection(introspection), _) => Some(Self::Introspection(Box::new(
+                introspection.verifier(secrets)?,
+            ))),
             (Checked::Dpop(dpop), Some(token)) => {
                 let verifier = dpop.verifier(Arc::clone(token), secrets)?;
                 Some(Self::Dpop(Box::new(verifier)))
@@ -119,7 +119,7 @@ impl TokenVerifier {
                     Err(reason) => Verification::Fault(reason),
                 }
             }
-            judged => judged,
+            other => other,
         }
     }
 
@@ -137,7 +137,9 @@ impl TokenVerifier {
         } = *request;
         match self {
             Self::Jwt(jwt) => jwt.verify_or_ask(token, unix_s, cache, answers),
-            Self::Introspection(asked) => asked.judge(token, unix_s, cache, answers),
+            Self::Introspection(introspection) => {
+                introspection.judge(token, unix_s, cache, answers)
+            }
             Self::Dpop(dpop) => dpop.token().verify_unbound(token, request),
             Self::Signature(signed) => signed.verify(token, request),
             Self::Login(login) => login.verify_session(token, request),
@@ -148,7 +150,7 @@ impl TokenVerifier {
     pub(in crate::auth) fn binding(&self) -> Option<binding::Binding> {
         match self {
             Self::Jwt(jwt) => jwt.binding(),
-            Self::Introspection(asked) => asked.binding(),
+            Self::Introspection(introspection) => introspection.binding(),
             Self::Dpop(dpop) => dpop.token().binding(),
             Self::Signature(_) | Self::Login(_) => None,
         }
@@ -186,7 +188,7 @@ impl TokenVerifier {
     pub fn key_cells(&self) -> Vec<&Arc<KeyCell>> {
         match self {
             Self::Jwt(jwt) => jwt.key_cell().into_iter().collect(),
-            Self::Introspection(asked) => asked.key_cell().into_iter().collect(),
+            Self::Introspection(introspection) => introspection.key_cell().into_iter().collect(),
             Self::Signature(_) => Vec::new(),
             Self::Dpop(dpop) => dpop.token().key_cells(),
             Self::Login(login) => login.key_cells().collect(),

@@ -117,9 +117,9 @@ pub fn preflight(head: &RequestHead) -> Option<Method> {
     if head.method != Method::OPTIONS || !head.headers.contains_key(ORIGIN) {
         return None;
     }
-    let mut asked = head.headers.get_all(ACCESS_CONTROL_REQUEST_METHOD).iter();
-    let method = Method::from_bytes(asked.next()?.as_bytes()).ok()?;
-    asked.next().is_none().then_some(method)
+    let mut methods = head.headers.get_all(ACCESS_CONTROL_REQUEST_METHOD).iter();
+    let method = Method::from_bytes(methods.next()?.as_bytes()).ok()?;
+    methods.next().is_none().then_some(method)
 }
 
 // === impl Checked ===
@@ -234,11 +234,11 @@ impl Filter {
     /// fields.
     fn answer(&self, head: &RequestHead) -> Reply {
         let mut headers = HeaderMap::new();
-        let asked = [
+        let preflight_fields = [
             ACCESS_CONTROL_REQUEST_METHOD,
             ACCESS_CONTROL_REQUEST_HEADERS,
         ];
-        for name in [ORIGIN].into_iter().chain(asked) {
+        for name in [ORIGIN].into_iter().chain(preflight_fields) {
             headers.append(VARY, HeaderValue::from(name));
         }
         if let Some(origin) = self.origins.allowed(&head.headers) {
@@ -256,7 +256,7 @@ impl Filter {
                 && head
                     .headers
                     .get(REQUEST_PRIVATE_NETWORK)
-                    .is_some_and(|asked| asked == "true");
+                    .is_some_and(|value| value == "true");
             let fields = [
                 (ACCESS_CONTROL_ALLOW_METHODS, methods),
                 (ACCESS_CONTROL_ALLOW_HEADERS, fields),

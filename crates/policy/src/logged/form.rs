@@ -112,7 +112,7 @@ impl HashKey {
 
     /// Replaces a value by `hash:` and the first 16 hexadecimal digits of the HMAC-SHA-256 of the
     /// percent-decoded value. Equal values have equal hashes in one process. Without the key,
-    /// nobody can check a guess of the value against the hash.
+    /// a guess of the value cannot be checked against the hash.
     #[must_use]
     pub fn hash(&self, value: &str) -> String {
         let tag = hmac::sign(&self.0, &decode_query(value));

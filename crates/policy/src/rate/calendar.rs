@@ -1,11 +1,11 @@
 //! Counter of requests in a calendar period, which ends at a boundary of the wall clock.
 //!
-//! The end of the period (in minutes of Unix time) and the count are in one integer, so that one
-//! compare-and-swap counts a request, even at a boundary. The other integer of the slot contains
-//! the end of the period as a time in ticks.
+//! The end of the period (in minutes of Unix time) and the count are in one integer. One
+//! compare-and-swap therefore counts a request, even at a boundary. The other integer of the slot
+//! contains the end of the period as a time in ticks.
 //!
 //! A period is over once its end has passed. If the wall clock is set back over a boundary, the
-//! counter stays in the later period, so that callers do not get the limit of a period twice.
+//! counter stays in the later period. Callers therefore do not get the limit of a period twice.
 
 use std::sync::atomic::Ordering;
 
@@ -115,7 +115,7 @@ pub(super) fn take(
         }
         // First reserve the slot until the end of the period, then count.
         let until = (time & !TIME_MASK) | ends & TIME_MASK;
-        let held = time == until
+        let is_reserved = time == until
             || slot
                 .word
                 .compare_exchange(time, until, Ordering::AcqRel, Ordering::Acquire)
@@ -124,7 +124,7 @@ pub(super) fn take(
             used: after,
             ..count
         };
-        let counted = held
+        let counted = is_reserved
             && slot
                 .counts
                 .compare_exchange(word, next.word(), Ordering::AcqRel, Ordering::Acquire)

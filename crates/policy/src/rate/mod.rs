@@ -11,15 +11,15 @@
 //! 1. A key that a client of a larger network created. The network has more than 1/1024 of the
 //!    slots, and more than twice as many as the network of the new key's client.
 //! 2. A key with at most one used token, of a limit that has more than a quarter of the slots.
-//! 3. A key of another limit that has more than 1/64 of the slots, and more than twice as many as
-//!    the limit of the new key.
+//! 3. A key of another limit. That limit has more than 1/64 of the slots, and more than twice as
+//!    many as the limit of the new key.
 //!
 //! The counter of an evicted key restarts at 0. With rule 2, the limit therefore admits at most one
-//! token too much. Because of rule 1, a client with an IPv6 /48 takes no slots from other clients,
-//! although each of its 65,536 /64 networks is a separate key. Because of rule 3, a flood of one
-//! limit's keys takes no slots from other limits. If no rule applies, the new key uses an overflow
-//! counter. Several keys of a limit share an overflow counter, so it refuses requests earlier than
-//! separate counters would.
+//! token too much. Because of rule 1, a client with an IPv6 /48 takes no slots from other clients.
+//! Each of its 65,536 /64 networks is a separate key. Because of rule 3, a flood of one limit's
+//! keys takes no slots from other limits. If no rule applies, the new key uses an overflow counter.
+//! Several keys of a limit share an overflow counter, so it refuses requests earlier than separate
+//! counters would.
 
 mod bucket;
 mod calendar;
@@ -96,7 +96,7 @@ pub struct RateTable {
     /// tables that are saved.
     changed: AtomicBool,
     /// Number of used slots of each limit. The index is the result of [`owner`].
-    held: Box<[AtomicU32]>,
+    used_slots: Box<[AtomicU32]>,
     /// Overflow counters for keys without a slot. Each limit selects its own, so that a limit with
     /// a slow rate does not refuse callers of other limits.
     overflow: [Slot; 3 * OVERFLOWS],
@@ -224,7 +224,7 @@ impl RateTable {
             hasher,
             tick_ns,
             changed: AtomicBool::new(false),
-            held: (0..OWNERS).map(|_| AtomicU32::new(0)).collect(),
+            used_slots: (0..OWNERS).map(|_| AtomicU32::new(0)).collect(),
             overflow: [const { Slot::empty() }; 3 * OVERFLOWS],
             overflowed: AtomicU64::new(0),
             evicted: AtomicU64::new(0),
@@ -490,10 +490,10 @@ impl RateTable {
     /// its key. Candidates are keys with at most one used token, of limits with more than
     /// 1/[`SHARE`] of the slots. Further candidates are keys of other limits with more than twice
     /// as many slots as the new key's limit. The key with the least usage is selected. A limit with
-    /// more than 1/[`SHARE`] of the slots can only evict its own keys, and keys of limits with more
-    /// than twice as many slots. A client of a large network evicts no key of a smaller network. A
-    /// key in the group that [`preferred_group`] returns is selected before keys with less usage in
-    /// the other group.
+    /// more than 1/[`SHARE`] of the slots can evict only two kinds of keys: its own, and those of
+    /// limits with more than twice as many slots. A client of a large network evicts no key of a
+    /// smaller network. A key in the group that [`preferred_group`] returns is selected before keys
+    /// with less usage in the other group.
     #[cold]
     fn evictable(
         &self,
@@ -504,10 +504,10 @@ impl RateTable {
     ) -> Option<(usize, &Slot, u64)> {
         let memory = self.memory();
         let slots = self.count * 4;
-        let held = |owner| self.held_by(owner).load(Ordering::Relaxed) as usize;
-        let is_over = |owner| held(owner) > slots / SHARE;
+        let used_slots = |owner| self.held_by(owner).load(Ordering::Relaxed) as usize;
+        let is_over = |owner| used_slots(owner) > slots / SHARE;
         let own_only = is_over(owner);
-        let large = (2 * held(owner)).max(slots / LARGE);
+        let large = (2 * used_slots(owner)).max(slots / LARGE);
         // Number of the rule and usage of each key that may be evicted.
         let usage = |at: usize, slot: &Slot| {
             let network = Places::from_word(memory.networks[at].load(Ordering::Relaxed));
@@ -531,7 +531,7 @@ impl RateTable {
             let is_other = holder % OWNERS != owner;
             match usage.filter(|_| pays) {
                 Some(usage) => Some((2, usage)),
-                None if is_other && held(holder) > large => {
+                None if is_other && used_slots(holder) > large => {
                     Some((3, slot.word.load(Ordering::Acquire) & TIME_MASK))
                 }
                 None => None,
@@ -557,7 +557,7 @@ impl RateTable {
     }
 
     fn held_by(&self, owner: u64) -> &AtomicU32 {
-        &self.held[usize::try_from(owner % OWNERS).unwrap_or(0)]
+        &self.used_slots[usize::try_from(owner % OWNERS).unwrap_or(0)]
     }
 }
 

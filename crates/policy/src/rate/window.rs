@@ -80,14 +80,14 @@ pub(super) fn take(
     let mut word = slot.counts.load(Ordering::Acquire);
     let mut is_over = slot.word.load(Ordering::Acquire) & TIME_MASK <= now;
     // First reserve the slot until the end of the next window, then count.
-    let held = |word: u64| {
+    let reserved = |word: u64| {
         let later = (word & TIME_MASK).max(end);
         is_of(word, tag).then_some((word & !TIME_MASK) | later)
     };
     // Another key owns the slot now. Decide as for a new key, and do not charge the owner.
     let ours = slot
         .word
-        .fetch_update(Ordering::AcqRel, Ordering::Acquire, held)
+        .fetch_update(Ordering::AcqRel, Ordering::Acquire, reserved)
         .is_ok();
     let number = number & NUMBER_MASK;
     loop {

@@ -144,17 +144,17 @@ pub mod author {
             Field::optional(
                 "consecutive_failures",
                 Shape::Integer(1, 100_000),
-                "Consecutive failures that open the breaker. Default: they are not counted.",
+                "Consecutive failures that open the breaker. Default: disabled.",
             ),
             Field::optional(
                 "failure_ratio",
                 Shape::Percent,
-                "Share of failures within `window` that opens the breaker. Default: the share is not compared.",
+                "Share of failures within `window` that opens the breaker. Default: disabled.",
             ),
             Field::optional(
                 "slow_calls",
                 Shape::Object(&SLOW),
-                "Share of slow responses within `window` that opens the breaker. Default: the share is not compared.",
+                "Share of slow responses within `window` that opens the breaker. Default: disabled.",
             ),
             Field::optional(
                 "window",
@@ -164,7 +164,7 @@ pub mod author {
             Field::optional(
                 "min_requests",
                 Shape::Integer(1, 1 << 24),
-                "Minimum requests within `window` for a ratio to count. Default: 20.",
+                "Minimum requests within `window` before a ratio applies. Default: 20.",
             ),
             Field::optional(
                 "open",

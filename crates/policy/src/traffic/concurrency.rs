@@ -307,7 +307,7 @@ impl Filter {
         };
         if cx
             .leased
-            .is_none_or(|told| count.is_none() || notice.remaining < told.remaining)
+            .is_none_or(|current| count.is_none() || notice.remaining < current.remaining)
         {
             cx.leased = Some(notice);
         }

@@ -33,7 +33,7 @@ pub(super) enum Taken {
     Uncounted,
     /// The store does not answer, and the policy refuses requests in this case.
     Refused(&'static Reject),
-    /// The store must first answer. The step asks it.
+    /// The store must answer first. The step requests the answer.
     Ask(Step),
 }
 

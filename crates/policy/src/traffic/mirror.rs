@@ -6,7 +6,7 @@
 //! ```
 //! A copy never delays the request and never makes it fail. It is sent separately; the number of
 //! concurrent copies is limited. A body of more than 64 KiB and up to `max_body` is streamed to the
-//! mirror; the copy is aborted if the mirror reads more slowly than the client sends. A chain may
+//! mirror. The copy is aborted if the mirror reads more slowly than the client sends. A chain may
 //! have several mirrors. A metric counts copies by result.
 
 use minicbor::{Decode, Encode};

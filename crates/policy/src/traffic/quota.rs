@@ -422,7 +422,8 @@ pub mod author {
             Field::optional(
                 "window",
                 Shape::Timeout,
-                "Rolling period instead of `period`: at most `limit` requests in any such time. Maximum: 366d, and a `limit` of 16777215.",
+                "Rolling period instead of `period`: at most `limit` requests in any time of this \
+                length. Maximum: 366d. Maximum of `limit` with `window`: 16777215.",
             ),
             Field::optional(
                 "time_zone",

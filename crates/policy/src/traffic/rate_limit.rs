@@ -338,9 +338,9 @@ impl Filter {
 /// Setting that adds the fields `X-RateLimit-*` to responses.
 pub(super) const X_RATELIMIT: &str = "x_ratelimit";
 
-/// Writes the state of a rate limit into the response fields `RateLimit-Policy` and `RateLimit`,
-/// into the older fields `X-RateLimit-*` if the policy has `x_ratelimit`, and into `Retry-After` if
-/// the request was refused.
+/// Writes the state of a rate limit into the response fields `RateLimit-Policy` and `RateLimit`.
+/// With `x_ratelimit`, also writes the older fields `X-RateLimit-*`. If the request was refused,
+/// also writes `Retry-After`.
 pub fn write_fields(notice: &RateNotice<'_>, headers: &mut HeaderMap) {
     let RateNotice {
         policy,

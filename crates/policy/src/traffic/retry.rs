@@ -322,10 +322,10 @@ pub mod author {
             ("headers", "retriable-headers"),
         ] {
             let on = node.get("on").into_iter().flat_map(NodeRef::items);
-            let asked = on
+            let is_listed = on
                 .filter_map(NodeRef::scalar_text)
                 .any(|word| word == condition);
-            if let Some((entry, _)) = node.entry(list).filter(|_| !asked) {
+            if let Some((entry, _)) = node.entry(list).filter(|_| !is_listed) {
                 sink.push(
                     Diagnostic::new(
                         &CONTRADICTING_LIMITS,

@@ -100,7 +100,9 @@ pub(super) mod author {
     pub(in crate::traffic) const SYNC: Field = Field::optional(
         "sync",
         Shape::Word(&["exact", SYNCED]),
-        "Use of the store. `exact`: each request calls it. `synced`: each gateway takes tokens in advance (a lease) and decides from them; the gateways together exceed the limit by at most their leases, which have the tokens of one `lease`. Default: `exact`.",
+        "Use of the store. `exact`: each request calls it. `synced`: each gateway takes tokens in \
+        advance (a lease) and decides from them. The gateways together exceed the limit by at most \
+        their leases, which have the tokens of one `lease`. Default: `exact`.",
     );
 
     /// Key `lease`.

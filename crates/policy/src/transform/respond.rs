@@ -349,7 +349,7 @@ pub mod author {
 mod tests {
     use super::*;
 
-    fn asks(method: Method, fields: &[&str]) -> bool {
+    fn matches_tag(method: Method, fields: &[&str]) -> bool {
         let digest = DocumentDigest([0xab; 32]);
         let mut headers = HeaderMap::new();
         for field in fields {
@@ -369,13 +369,13 @@ mod tests {
     fn known_entity_tag_is_not_modified() {
         let tag = format!("\"{}\"", "ab".repeat(16));
         let weak = format!("W/{tag}");
-        assert!(asks(Method::GET, &[&tag]));
-        assert!(asks(Method::HEAD, &[&weak]));
-        assert!(asks(Method::GET, &["*"]));
-        assert!(asks(Method::GET, &[&format!("\"x\" ,\t{tag}")]));
-        assert!(asks(Method::GET, &["\"x\"", &tag]));
-        assert!(!asks(Method::POST, &[&tag]));
-        assert!(!asks(Method::GET, &[]));
-        assert!(!asks(Method::GET, &["\"x\"", &"ab".repeat(16)]));
+        assert!(matches_tag(Method::GET, &[&tag]));
+        assert!(matches_tag(Method::HEAD, &[&weak]));
+        assert!(matches_tag(Method::GET, &["*"]));
+        assert!(matches_tag(Method::GET, &[&format!("\"x\" ,\t{tag}")]));
+        assert!(matches_tag(Method::GET, &["\"x\"", &tag]));
+        assert!(!matches_tag(Method::POST, &[&tag]));
+        assert!(!matches_tag(Method::GET, &[]));
+        assert!(!matches_tag(Method::GET, &["\"x\"", &"ab".repeat(16)]));
     }
 }

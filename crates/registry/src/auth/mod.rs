@@ -57,7 +57,8 @@ impl Authorization {
     /// Answers the challenges of a registry: gets a new value for the field `Authorization`.
     ///
     /// # Errors
-    /// The registry asks for something else, or the token endpoint refuses the credentials.
+    /// The registry requires another kind of credential, or the token endpoint refuses the
+    /// credentials.
     pub(crate) async fn renew(
         &self,
         client: &Client,
@@ -97,7 +98,7 @@ impl Authorization {
             (None, Credentials::Password(user, password)) if !challenges.is_empty() => {
                 basic(&user, &password)?
             }
-            (None, Credentials::Nobody) => {
+            (None, Credentials::Absent) => {
                 return Err(Failure::Answer(format!(
                     "the registry needs credentials, and the configuration of docker has none for `{}`",
                     self.address.authority()

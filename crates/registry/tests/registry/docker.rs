@@ -7,7 +7,7 @@ use bundle::manifest::BLOB_BYTES_MAX;
 use bundle::publish;
 use bundle::refused::Refused;
 use bundle::store::{self, Blobs as _, Chain, Store as _, WriteError};
-use registry::store::Seen;
+use registry::store::ChainState;
 use registry::tags::Tag;
 use registry::{Registry, Settings};
 
@@ -133,7 +133,7 @@ fn polls_notice_a_new_head_only() {
         return;
     };
     let store = server.open();
-    let mut seen = Seen::default();
+    let mut seen = ChainState::default();
     assert_eq!(store.changed(&channel(), &mut seen), Ok(false));
     ship(&store, "one");
     assert_eq!(store.changed(&channel(), &mut seen), Ok(true));

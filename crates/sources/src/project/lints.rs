@@ -122,8 +122,9 @@ pub static UNTRACKED_SOURCE: Lint = Lint {
     summary: "a reference to a file that is not a source of the project",
     explain: "The folder of a project also contains files that must not be published: private keys, tokens, \
 build products. Names in gateway.yaml, in overlays and in documents (`$ref`) can therefore refer \
-only to sources: files that end in `.yaml`, `.yml` or `.json`, whose path has no name that begins \
-with `.`, that Git tracks or does not ignore, and that hold a map or a list. With `--base git:REV` \
+only to sources. A source ends in `.yaml`, `.yml` or `.json`, and its path has no name that begins \
+with `.`. Git tracks it or does not ignore it, and it contains a map or a list. With `--base \
+git:REV` \
 the ignore rules of that revision hold as well. Files of submodules and of nested repositories are \
 not sources, because a review of this repository does not show their changes. A file with key \
 material (PEM, a private JWK) is refused whatever its name. Nothing of a refused file is printed \

@@ -1,12 +1,16 @@
 //! Files that sources may refer to. References in gateway.yaml, documents and overlays can reach
 //! other sources of the project, and no other files in its folder.
 //!
-//! The author of a pull request chooses every name that is read, and the folder of a CI job also
+//! The author of a pull request chooses every name that is read. The folder of a CI job also
 //! contains private keys, tokens and build products. A source must therefore satisfy all of these
-//! conditions: it has a YAML or JSON extension; it is not hidden; Git tracks it or does not ignore
-//! it; it contains no key material (see [`super::key_material`]); it is a map or a list; it belongs
-//! to the project's repository and not to a nested repository. Only the check for key material
-//! applies to files named on the command line, because the user can read these files anyway.
+//! conditions:
+//! - It has a YAML or JSON extension, and is not hidden.
+//! - Git tracks it or does not ignore it.
+//! - It contains no key material (see [`super::key_material`]), and is a map or a list.
+//! - It belongs to the project's repository and not to a nested repository.
+//!
+//! Only the check for key material applies to files named on the command line, because the user can
+//! read these files anyway.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};

@@ -421,8 +421,8 @@ pub fn uncommitted<'a>(
         .filter(|path| counts(path))
         .collect();
     let index = repository.index()?;
-    // If the index contains a folder above the file as an entry, that folder is a submodule or a
-    // symbolic link, and the file does not belong to this repository.
+    // An entry of the index for a folder above the file is a submodule or a symbolic link. The file
+    // then does not belong to this repository.
     let known = |path: &Path| {
         let mut paths = path.ancestors();
         paths.any(|path| !path.as_os_str().is_empty() && index.get_path(path, 0).is_some())

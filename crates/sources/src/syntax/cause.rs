@@ -28,7 +28,7 @@ pub(super) struct Cause {
     pub(super) related: Option<(usize, usize, &'static str)>,
 }
 
-/// One line of the text, without its line break.
+/// Line of the text, without its line break.
 #[derive(Clone, Copy)]
 struct Line<'a> {
     start: usize,

@@ -27,8 +27,8 @@ pub static MALFORMED_YAML: Lint = Lint {
     level: Level::Error,
     summary: "text that is not well-formed YAML",
     explain: "The file breaks a rule of YAML 1.2, so nothing after that place can be read. The \
-usual causes are inconsistent indentation, a string with `: ` or ` #` in it that is not in quotes, \
-and a bracket or quote that is not closed. The finding is at the mistake if it is known, otherwise \
+usual causes are inconsistent indentation, an unquoted string with `: ` or ` #`, and a bracket or \
+quote without its end. The finding is at the mistake if it is known, otherwise \
 at the place where the parser stopped.",
     bad: v30!("paths:\n  /a:\n    get:\n      tags: [a, b\n      responses: {}\n"),
     good: v30!(
@@ -86,7 +86,7 @@ pub static TOO_LARGE: Lint = Lint {
     level: Level::Error,
     summary: "a file or a project beyond a limit",
     explain: "A file may have 64 MiB (`--max-file-size`), 20 million values (`--max-values`) and \
-200 levels of lists and maps (`--max-depth`); a run reads 100,000 files (`--max-files`), a \
+200 levels of lists and maps (`--max-depth`). A run reads at most 100,000 files (`--max-files`). A \
 document may have 10 million references (`--max-references`). Hand-written descriptions stay far \
 below; generated ones can be split over several files.",
     bad: v30!(
@@ -175,8 +175,8 @@ pub static BAD_MERGE_KEY: Lint = Lint {
     name: "bad-merge-key",
     level: Level::Error,
     summary: "a merge key with something that is not a map",
-    explain: "`<<: *name` copies the keys of a map, or of each map of a list, that are not there \
-yet. Write a key that is really called `<<` in quotes.",
+    explain: "`<<: *name` copies keys from another map, or from each map of a list. Keys that the \
+map already has are not replaced. To use `<<` as an ordinary key, put it in quotes.",
     bad: v30!("paths: {}\nx-note: {<<: 1}\n"),
     good: v30!("x-common: &common {a: 1}\npaths: {}\nx-note: {<<: *common, b: 2}\n"),
 };

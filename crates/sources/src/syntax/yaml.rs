@@ -235,8 +235,8 @@ impl Builder<'_> {
         Ok(())
     }
 
-    /// Removes the final line break that the parser adds to a block scalar at the end of the file
-    /// if the text has none (YAML 1.2.2 §8.1.1.2, `b-chomped-last`).
+    /// Removes the final line break that the parser adds to a block scalar at the end of a file
+    /// without one (YAML 1.2.2 §8.1.1.2, `b-chomped-last`).
     fn without_break_at_end<'s>(&self, text: &'s str, style: ScalarStyle, end: usize) -> &'s str {
         let is_block = matches!(style, ScalarStyle::Literal | ScalarStyle::Folded);
         if !is_block || end < self.text.len() {

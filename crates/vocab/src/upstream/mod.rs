@@ -302,17 +302,18 @@ static PASSIVE: Object = Object {
         F::optional(
             "consecutive_gateway_failures",
             Integer(1, 100_000),
-            "Consecutive 502, 503, 504 and broken connections that eject a target. Default: these count only for `consecutive_5xx`.",
+            "Consecutive 502, 503, 504 and broken connections that eject a target. They also count \
+            for `consecutive_5xx`. Default: disabled.",
         ),
         F::optional(
             "failure_ratio",
             Percent,
-            "Share of failures within `interval` that ejects a target. Default: the share is not compared.",
+            "Share of failures within `interval` that ejects a target. Default: disabled.",
         ),
         F::optional(
             "min_requests",
             Integer(1, 1 << 24),
-            "Minimum requests within `interval` for the share to count. Default: 50.",
+            "Minimum requests within `interval` before `failure_ratio` applies. Default: 50.",
         ),
         F::optional(
             "interval",
@@ -342,7 +343,8 @@ static PASSIVE: Object = Object {
         F::optional(
             "consecutive_local_failures",
             Integer(1, 100_000),
-            "Consecutive failed and broken connections that eject a target. If set, they do not count as failing statuses. Default: they count for `consecutive_5xx`.",
+            "Consecutive failed and broken connections that eject a target. If set, they do not \
+            count for `consecutive_5xx`. Default: disabled.",
         ),
         F::optional(
             "success_rate",

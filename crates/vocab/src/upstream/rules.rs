@@ -338,7 +338,7 @@ pub(super) fn warn_unverified(node: NodeRef<'_>, sink: &mut Sink) {
         Diagnostic::new(
             &UNVERIFIED_UPSTREAM,
             verify.span(),
-            "anybody on the network can impersonate this upstream",
+            "anyone on the network can impersonate this upstream",
         )
         .help("remove it, and write the certificate of the CA that issues the upstream's certificate in `ca`"),
     );

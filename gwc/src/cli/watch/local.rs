@@ -1,5 +1,5 @@
-//! Store of the local gateway: a temporary folder with a store, a key and a trust file of its own,
-//! so that nothing reaches the project's store, and no key of the project is needed.
+//! Temporary folder of the local gateway, with a store, a key and a trust file of its own. Nothing
+//! reaches the project's store, and no key of the project is needed.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

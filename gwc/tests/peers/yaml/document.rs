@@ -1,6 +1,6 @@
 //! Generator of random YAML documents: block and flow style, every style of scalar, anchors,
-//! aliases, merge keys, comments, CRLF, byte order marks, allowed tabs, wide characters, all forms
-//! of numbers in the YAML 1.2 core schema, and unusual keys.
+//! aliases, merge keys, comments, and CRLF. Also byte order marks, allowed tabs, wide characters,
+//! all forms of numbers in the YAML 1.2 core schema, and unusual keys.
 
 use crate::random::Random;
 

@@ -33,7 +33,7 @@ pub(crate) enum Style {
 
 const CORE: &str = "tag:yaml.org,2002:";
 
-/// Events of libyaml. The port panics if the text ends inside a block scalar; therefore a missing
+/// Events of libyaml. The port panics if the text ends inside a block scalar. Therefore a missing
 /// line feed is added and removed from the result again, as libyaml does.
 pub(crate) fn libyaml(text: &str) -> Result<Vec<Event>, String> {
     let ends = text.ends_with(['\n', '\r']);

@@ -1,5 +1,5 @@
-//! Changes of real documents. Refactorings give the same id and an empty plan; changes of prose
-//! give the same id and only DOCS lines; other changes give the stated class. `GWC_TEST_FULL=1`
+//! Changes of real documents. Refactorings give the same id and an empty plan. Changes of prose
+//! give the same id and only DOCS lines. Other changes give the stated class. `GWC_TEST_FULL=1`
 //! applies every kind to every document.
 
 mod kinds;

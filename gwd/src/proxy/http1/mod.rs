@@ -54,7 +54,7 @@ pub(crate) async fn serve(conn: &Rc<Conn>, mut io: ClientIo) {
     let stream = Stream::of_connection(conn);
     loop {
         if !parked(&stream, &io).await {
-            return io.say_goodbye();
+            return io.send_close_notify();
         }
         let Some(share) = room(conn, HTTP1_BYTES, &stream.transfer.deadline).await else {
             return;

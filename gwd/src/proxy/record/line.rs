@@ -1,7 +1,7 @@
 //! Access log line of an exchange.
 //!
-//! The first part is written with the request head, the second with the decision of the chain, and
-//! the rest at the end of the response.
+//! The first part is written with the request head, the second with the decision of the chain. The
+//! rest is written at the end of the response.
 
 use engine::Decided;
 use http::{HeaderMap, HeaderValue, Method, header};

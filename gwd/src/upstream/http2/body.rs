@@ -112,10 +112,9 @@ impl Incoming {
         }
     }
 
-    /// Treats a reset with NO_ERROR as the end of the response if the request was still being sent
-    /// and the upstream had ended the response before: the upstream does not need the rest of the
-    /// request (RFC 9113 §8.1). Returns `None` in this case; any other reset is an error of the
-    /// response.
+    /// Treats a reset with NO_ERROR as the end of the response if the upstream had ended the
+    /// response before. It does not need the rest of the request (RFC 9113 §8.1). Returns `None` in
+    /// this case; any other reset is an error of the response.
     fn ended_by(&self, error: h2::Error) -> Option<Result<Frame<Bytes>, Error>> {
         let is_unneeded = error.is_remote()
             && error.is_reset()

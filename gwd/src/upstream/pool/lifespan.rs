@@ -1,7 +1,7 @@
 //! Estimate of how long a host keeps an idle connection open.
 //!
 //! A request is lost if the host closes the connection at the moment at which it is sent. Therefore
-//! two limits apply: a recently used connection may carry any request; a connection that has been
+//! two limits apply: a recently used connection may carry any request. A connection that has been
 //! idle for longer may only carry a request that can be sent again. If the host announces
 //! `Keep-Alive: timeout=N` (RFC 2068 §19.7.1), the estimate is N minus one second, but at least
 //! half of N. If the host closes a connection earlier than estimated, the time is halved; it

@@ -67,12 +67,16 @@ impl Pools {
 impl Pool {
     /// Gets a permit to open a connection, or an existing connection. Waits if the upstream has
     /// reached its connection limit.
-    pub(crate) async fn permit(self: &Rc<Self>, wish: Acceptable, sharing: Sharing) -> Acquired {
+    pub(crate) async fn permit(
+        self: &Rc<Self>,
+        acceptable: Acceptable,
+        sharing: Sharing,
+    ) -> Acquired {
         let most = self.most_of(sharing);
         if let Some(permit) = self.state.permit(most) {
             return self.new_connection(permit, sharing, false);
         }
-        if wish != Acceptable::Own && self.shares() {
+        if acceptable != Acceptable::Own && self.shares() {
             // An HTTP/2 connection cannot move between workers. Therefore each worker may have one
             // shared and one exclusive connection even beyond the limit, similar to Envoy. A shared
             // one that accepts no exchange (GOAWAY) does not count: it serves those that it has.
@@ -89,13 +93,13 @@ impl Pool {
         }
         // With PROXY protocol, a connection carries one request and never returns to the pool:
         // accept only a new connection.
-        let wish = match self.proxy {
+        let acceptable = match self.proxy {
             Some(_) => Acceptable::Own,
             None if sharing == Sharing::Exclusive && self.shares() => Acceptable::Own,
-            None => wish,
+            None => acceptable,
         };
         loop {
-            let queued = Queued::stand(self, wish, most);
+            let queued = Queued::enqueue(self, acceptable, most);
             let grant = self.state.connections.0.granted(&queued.waiter).await;
             let permit = self.state.permit_of(grant);
             let kept = self.take_kept(&queued.waiter);
@@ -212,9 +216,9 @@ impl Pool {
             Next::Elsewhere => drop(idle),
             Next::Ours(waiter) => {
                 self.kept.borrow_mut().push((Arc::clone(&waiter), idle));
-                waiter.tell(Grant::Kept);
+                waiter.grant(Grant::Kept);
             }
-            Next::Nobody => {
+            Next::Idle => {
                 self.gauge.idle(1);
                 self.idle.borrow_mut().push(idle);
             }
@@ -255,10 +259,10 @@ impl Pool {
 // === impl Queued ===
 
 impl<'p> Queued<'p> {
-    fn stand(pool: &'p Pool, wish: Acceptable, most: u64) -> Self {
-        let own = (wish == Acceptable::Any).then_some(&pool.gauge);
+    fn enqueue(pool: &'p Pool, acceptable: Acceptable, most: u64) -> Self {
+        let own = (acceptable == Acceptable::Any).then_some(&pool.gauge);
         let now_ms = pool.clock.now_ms();
-        let waiter = pool.state.connections.0.stand(own, most, now_ms);
+        let waiter = pool.state.connections.0.enqueue(own, most, now_ms);
         Self { pool, waiter }
     }
 }

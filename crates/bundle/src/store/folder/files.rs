@@ -10,7 +10,7 @@ use rustix::io::Errno;
 use crate::refused::Refused;
 
 /// Opens a regular file without waiting, and creates it if `flags` contains `CREATE`. Checks the
-/// kind of file before opening, because opening a device can have effects, and again afterwards,
+/// kind of file before opening, because opening a device can have effects. Checks again afterwards,
 /// because another process may have replaced the file by a FIFO.
 ///
 /// With `NOFOLLOW`, also refuses a symbolic link, which could name a file outside the store.

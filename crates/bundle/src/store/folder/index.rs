@@ -90,7 +90,7 @@ impl Index {
 const INDEX_BYTES_MAX: u64 = 256 << 20;
 
 /// Fails if the index of a layout names manifests that gwc did not write. Each release rewrites the
-/// index, so foreign images would lose their names. Accepts a damaged index.
+/// index, which would remove the names of images that gwc did not write. Accepts a damaged index.
 pub(super) fn check_own(root: &Path) -> Result<(), Refused> {
     #[derive(Deserialize)]
     struct Known {

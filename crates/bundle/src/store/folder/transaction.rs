@@ -7,7 +7,7 @@
 //! sync their folders at the same time                  wait 3
 //! ```
 //! A link is therefore never durable before its target. After an interruption at any point, every
-//! link in the store has its target, but the last links and files of the batch may be missing. A
+//! link in the store has its target. Only the last links and files of the batch may be missing. A
 //! batch without blobs has two waits.
 
 use std::collections::BTreeSet;

@@ -29,9 +29,9 @@ fn unreadable_elements_do_not_hide_others() {
         let admitted = admit(parts, &listener, peer).unwrap();
         assert_eq!(admitted.client.to_string(), expected);
         let headers = &admitted.head.headers;
-        let believed = believed::Believed::of(headers);
+        let reported_origin = reported_origin::ReportedOrigin::of(headers);
         assert_eq!(headers["x-forwarded-host"], "b", "{expected}");
-        assert_eq!(believed.host.unwrap(), "b", "{expected}");
+        assert_eq!(reported_origin.host.unwrap(), "b", "{expected}");
     }
 }
 
@@ -81,7 +81,7 @@ fn elements_of_the_client_are_not_trusted() {
     for (fields, expected) in cases {
         let admitted = admitted_from_proxy(&[&[("host", "h")], fields].concat());
         let headers = &admitted.head.headers;
-        let found = believed::Believed::of(headers);
+        let found = reported_origin::ReportedOrigin::of(headers);
         let host = found
             .host
             .as_ref()
@@ -180,9 +180,12 @@ fn fields_that_the_proxies_do_not_write_are_removed() {
     ] {
         let admitted = admitted_by(written, &fields);
         assert_eq!(admitted.client.to_string(), client);
-        let believed = believed::Believed::of(&admitted.head.headers);
-        let believed = believed.host.as_ref();
-        assert_eq!(believed.map_or("-", |host| host.to_str().unwrap()), host);
+        let reported_origin = reported_origin::ReportedOrigin::of(&admitted.head.headers);
+        let reported_origin = reported_origin.host.as_ref();
+        assert_eq!(
+            reported_origin.map_or("-", |host| host.to_str().unwrap()),
+            host
+        );
         assert_eq!(left(&admitted).join(" "), names);
         // Without the fields of the proxies, the peer is the client.
         let without = |name: &str| written.iter().all(|field| field.name() != name);

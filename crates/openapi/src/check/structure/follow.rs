@@ -19,7 +19,7 @@ impl<'a> Walk<'_, 'a> {
         } = waiting;
         let target = match self.resolver.target(text) {
             Ok(target) => target,
-            Err(fault) => return self.say_fault(text, &fault),
+            Err(fault) => return self.report_fault(text, &fault),
         };
         self.report(target.span().file);
         if self.is_endless(holder) {
@@ -57,12 +57,12 @@ impl<'a> Walk<'_, 'a> {
             End::Broken => false,
             End::Value(_, hops) if hops <= HOPS_MAX => false,
             End::Value(..) => {
-                self.say_long(holder);
+                self.report_long(holder);
                 true
             }
             End::Circle(member) => {
                 if self.cycles.insert(member) {
-                    self.say_cycle(self.resolver.node(member));
+                    self.report_cycle(self.resolver.node(member));
                 }
                 true
             }
@@ -70,7 +70,7 @@ impl<'a> Walk<'_, 'a> {
     }
 
     /// Reports chains of references that are too long, once for the whole document.
-    fn say_long(&mut self, holder: NodeRef<'a>) {
+    fn report_long(&mut self, holder: NodeRef<'a>) {
         if std::mem::replace(&mut self.long, true) {
             return;
         }
@@ -82,7 +82,7 @@ impl<'a> Walk<'_, 'a> {
         ));
     }
 
-    fn say_cycle(&mut self, member: NodeRef<'a>) {
+    fn report_cycle(&mut self, member: NodeRef<'a>) {
         let next = |node: &NodeRef<'a>| self.resolver.target(reference(*node)?).ok();
         let others = std::iter::successors(next(&member), next);
         let others = others.take_while(|node| node.id() != member.id());
@@ -127,7 +127,7 @@ impl<'a> Walk<'_, 'a> {
         );
     }
 
-    fn say_fault(&mut self, text: NodeRef<'a>, fault: &Fault) {
+    fn report_fault(&mut self, text: NodeRef<'a>, fault: &Fault) {
         let written = text.as_str().unwrap_or_default();
         let correction = || slip::correction(written, self.resolver.root());
         let shown = written.escape_debug();
@@ -182,7 +182,7 @@ impl<'a> Walk<'_, 'a> {
     }
 
     /// Reports, in one finding, all references where OpenAPI does not allow a reference.
-    pub(super) fn say_unusual(&mut self) {
+    pub(super) fn report_unusual(&mut self) {
         let Some(first) = self.unusual.iter().min().copied() else {
             return;
         };

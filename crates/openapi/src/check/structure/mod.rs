@@ -74,9 +74,9 @@ pub(super) fn check(
         walk.follow(waiting);
         next += 1;
     }
-    walk.say_unusual();
+    walk.report_unusual();
     let extensions = walk.extensions;
-    unchecked_value::say(&schemas, sink);
+    unchecked_value::report(&schemas, sink);
     extensions
 }
 
@@ -326,8 +326,8 @@ impl<'a> Walk<'_, 'a> {
                 && !matches!(object.others, Others::Map(Keys::Free | Keys::Component, _))
             {
                 self.extension(key, entry.key_span, object);
-                if let Some(says) = object.gateway.filter(|_| key == "x-gateway") {
-                    self.extensions.push((value.id(), says));
+                if let Some(object_shape) = object.gateway.filter(|_| key == "x-gateway") {
+                    self.extensions.push((value.id(), object_shape));
                 }
                 if key == allow::KEY {
                     allow::check(value, self.sink);
@@ -343,10 +343,10 @@ impl<'a> Walk<'_, 'a> {
                         self.value(value, ty, entry.key_span);
                     }
                     Others::Keywords if self.version >= Version::V31 => {
-                        unknown::say_misspelt(self, (key, entry.key_span, value), object);
+                        unknown::report_misspelt(self, (key, entry.key_span, value), object);
                     }
                     Others::Keywords | Others::None => {
-                        unknown::say(self, node, key, object);
+                        unknown::report(self, node, key, object);
                     }
                 }
             }

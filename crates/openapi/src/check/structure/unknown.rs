@@ -126,12 +126,12 @@ const IN_30: &[(&[&str], &str)] = &[
 ];
 
 /// Reports a key that is not a field of an object.
-pub(super) fn say(walk: &mut Walk<'_, '_>, node: NodeRef<'_>, key: &str, object: &Object) {
+pub(super) fn report(walk: &mut Walk<'_, '_>, node: NodeRef<'_>, key: &str, object: &Object) {
     let Some((entry, value)) = node.entry(key) else {
         return;
     };
     if object.bit == PATH_ITEM.bit {
-        return unknown_method::say(key, entry.key_span, walk.version, walk.sink);
+        return unknown_method::report(key, entry.key_span, walk.version, walk.sink);
     }
     if let Some(finding) = unsplit(walk, (key, entry.key_span, value), object) {
         return walk.sink.push(finding);
@@ -154,9 +154,9 @@ pub(super) fn say(walk: &mut Walk<'_, '_>, node: NodeRef<'_>, key: &str, object:
     });
 }
 
-/// Warns about a keyword that differs little from a known one. From 3.1 on, schemas may contain any
-/// keyword, so no other unknown keyword is reported.
-pub(super) fn say_misspelt(
+/// Warns about a keyword that differs from a known one in one or two letters. From 3.1 on, schemas
+/// may contain any keyword, so no other unknown keyword is reported.
+pub(super) fn report_misspelt(
     walk: &mut Walk<'_, '_>,
     (key, span, value): (&str, Span, NodeRef<'_>),
     object: &Object,

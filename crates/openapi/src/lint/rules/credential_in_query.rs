@@ -11,7 +11,8 @@ pub(super) static LINT: Lint = Lint {
     name: "credential-in-query",
     level: Level::Warn,
     summary: "a credential in the URL",
-    explain: "URLs end up in access logs, in histories and in `Referer` headers, and so would the key. A header is hardly more work for clients.",
+    explain: "URLs are stored in access logs, browser histories and `Referer` headers, and the key \
+    with them. Use a header field instead.",
     bad: v30!(
         "paths: {}\ncomponents: {securitySchemes: {s: {type: apiKey, in: query, name: key}}}\n"
     ),

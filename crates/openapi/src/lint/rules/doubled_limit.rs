@@ -12,9 +12,9 @@ pub(super) static LINT: Lint = Lint {
     name: "doubled-limit",
     level: Level::Warn,
     summary: "two limits on the same side of a number",
-    explain: "From 3.1 on `exclusiveMinimum` is a number of its own: beside `minimum` (or \
-`exclusiveMaximum` beside `maximum`) only the stricter of the two counts, and a reader has to work \
-out which.",
+    explain: "From 3.1 on `exclusiveMinimum` is a number of its own. Beside `minimum`, only the \
+stricter of the two applies. The same holds for `exclusiveMaximum` beside `maximum`. Keep the \
+stricter one.",
     bad: v31!(
         "paths: {}\ncomponents: {schemas: {A: {type: integer, minimum: 1, exclusiveMinimum: 0}}}\n"
     ),

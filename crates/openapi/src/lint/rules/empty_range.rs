@@ -11,9 +11,9 @@ pub(super) static LINT: Lint = Lint {
     name: "empty-range",
     level: Level::Warn,
     summary: "a schema whose minimum is above its maximum",
-    explain: "`minLength` above `maxLength` (or `minItems`, `minProperties`, `minContains`, \
-`minimum`, `exclusiveMinimum` above their counterparts) leaves no valid value, so a request that \
-is validated against it is always refused.",
+    explain: "`minLength` above `maxLength` leaves no valid value, so validation refuses every \
+request. The same holds for `minItems`, `minProperties`, `minContains`, `minimum` and \
+`exclusiveMinimum` with their counterparts.",
     bad: v30!(
         "paths: {}\ncomponents: {schemas: {A: {type: string, minLength: 5, maxLength: 2}}}\n"
     ),

@@ -12,8 +12,9 @@ pub(super) static LINT: Lint = Lint {
     name: "ignored-header-parameter",
     level: Level::Warn,
     summary: "a header that OpenAPI ignores",
-    explain: "`Accept`, `Content-Type` and `Authorization` are described by `content` and `security`; OpenAPI says that parameters of \
-these names are ignored, and so is `Content-Type` among the headers of a response or an encoding.",
+    explain: "`content` and `security` describe `Accept`, `Content-Type` and `Authorization`. \
+OpenAPI says that parameters of these names are ignored. `Content-Type` among the headers of a \
+response or an encoding is ignored, too.",
     bad: v30!(
         "paths: {}\ncomponents: {parameters: {P: {name: Content-Type, in: header, schema: {type: string}}}}\n"
     ),

@@ -14,9 +14,9 @@ pub(crate) static LINT: Lint = Lint {
     summary: "a name with an invisible character",
     explain: "People compare names when they review: operation ids, paths, parameters, tags, \
 security schemes, scopes, and the keys of gateway.yaml and of `x-gateway`. Two names that differ \
-only in a zero-width space (U+200B), a soft hyphen (U+00AD), a no-break space (U+00A0), a \
-character that turns the writing direction or another invisible or blank one look the same. Such a \
-name is refused. Other strings may have such characters; plans show them escaped.",
+only in an invisible or blank character look the same, so such a name is refused. Examples: a \
+zero-width space (U+200B), a soft hyphen (U+00AD), a no-break space (U+00A0), a character that \
+changes the writing direction. Other strings may have such characters; plans show them escaped.",
     bad: v30!(
         "paths:\n  /a:\n    get: {operationId: \"list\\u200b\", responses: {'200': {description: ok}}}\n"
     ),

@@ -13,7 +13,8 @@ pub(super) static LINT: Lint = Lint {
     level: Level::Warn,
     summary: "a keyword that JSON Schema 2020-12 does not have any more",
     explain: "Schemas of OpenAPI 3.1 and later are JSON Schema 2020-12, which may have any keyword and ignores those that it does not know. \
-`additionalItems`, `dependencies` and `$recursiveRef` of earlier drafts are among them: what they say is not checked.",
+`additionalItems`, `dependencies` and `$recursiveRef` of earlier drafts are among the ignored \
+ones: they check nothing.",
     bad: v31!(
         "paths: {}\ncomponents: {schemas: {A: {type: object, dependencies: {a: [b]}, properties: {a: {}, b: {}}}}}\n"
     ),

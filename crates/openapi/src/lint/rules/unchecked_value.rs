@@ -34,8 +34,8 @@ level twice, each level doubles the work, for gwc and for every validator of req
 };
 
 /// Reports all values that were not validated in one finding, after the document has been walked.
-pub(crate) fn say(schemas: &Schemas<'_, '_>, sink: &mut Sink) {
-    let Some((count, first)) = schemas.unjudged() else {
+pub(crate) fn report(schemas: &Schemas<'_, '_>, sink: &mut Sink) {
+    let Some((count, first)) = schemas.unvalidated() else {
         return;
     };
     let values = match count {

@@ -12,8 +12,8 @@ pub(super) static LINT: Lint = Lint {
     name: "undefined-server-variable",
     level: Level::Warn,
     summary: "a variable of a server's URL that is not defined, or whose default is not allowed",
-    explain: "Each name in a server URL's braces needs an entry in `variables`, and a variable's \
-`default` must be one of its `enum`, if it has an `enum`.",
+    explain: "Each name in a server URL's braces needs an entry in `variables`. If a variable has \
+an `enum`, its `default` must be one of these values.",
     bad: v30!("paths: {}\nservers: [{url: 'https://{host}/v1'}]\n"),
     good: v30!(
         "paths: {}\nservers: [{url: 'https://{host}/v1', variables: {host: {default: a.example}}}]\n"

@@ -13,7 +13,8 @@ pub(super) static LINT: Lint = Lint {
     name: "unknown-link-operation",
     level: Level::Warn,
     summary: "a link to an operation that does not exist",
-    explain: "`operationId` of a link is the id of an operation of the same document; `operationRef` is a reference to an operation \
+    explain: "`operationId` of a link is the id of an operation of the same document. \
+`operationRef` is a reference to an operation \
 (`#/paths/~1orders/get`), in this document or in another file. URLs are not fetched. Links do not change what the gateway does, but clients follow \
 them.",
     bad: v30!("paths: {}\ncomponents: {links: {L: {operationId: gone}}}\n"),

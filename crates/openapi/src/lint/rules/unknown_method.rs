@@ -11,8 +11,8 @@ pub(super) static LINT: Lint = Lint {
     name: "unknown-method",
     level: Level::Error,
     summary: "a path item's key that is not a method",
-    explain: "A path item's keys are the methods in lower case (`get`, `put`, `post`, `delete`, \
-`options`, `head`, `patch`, `trace`; from 3.2 on `query`) and a few fields. An operation under \
+    explain: "A path item's keys are a few fields and the methods in lower case: `get`, `put`, \
+`post`, `delete`, `options`, `head`, `patch`, `trace`; from 3.2 on `query`. An operation under \
 another key is never routed.",
     bad: v30!("paths:\n  /a:\n    GET: {responses: {'200': {description: ok}}}\n"),
     good: v30!("paths:\n  /a:\n    get: {responses: {'200': {description: ok}}}\n"),
@@ -20,7 +20,7 @@ another key is never routed.",
 
 /// Reports an unknown key of a path item. Called by the structure check, which knows the valid
 /// fields.
-pub(crate) fn say(key: &str, span: Span, version: Version, sink: &mut Sink) {
+pub(crate) fn report(key: &str, span: Span, version: Version, sink: &mut Sink) {
     let lower = key.to_ascii_lowercase();
     let shown = key.escape_debug();
     let known = |name: &&str| Method::of_key(name, version).is_some();

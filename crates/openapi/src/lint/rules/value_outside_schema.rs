@@ -13,9 +13,9 @@ pub(super) static LINT: Lint = Lint {
     name: "value-outside-schema",
     level: Level::Warn,
     summary: "a `default` or `enum` value that its schema refuses",
-    explain: "If the `default` is not valid (not one of the `enum`, above the `maximum`, not \
-matching the `pattern`), a request that omits the field implies a value that would be refused if \
-it were sent. An `enum` value that another keyword refuses can never be sent. Values of another \
+    explain: "A `default` can be invalid: not one of the `enum`, above the `maximum`, not matching \
+the `pattern`. A request that omits the field then implies a value that validation would refuse. \
+An `enum` value that another keyword refuses can never be sent. Values of another \
 type are reported by `value-of-other-type`.",
     bad: v30!("paths: {}\ncomponents: {schemas: {A: {type: string, enum: [a, b], default: c}}}\n"),
     good: v30!("paths: {}\ncomponents: {schemas: {A: {type: string, enum: [a, b], default: b}}}\n"),

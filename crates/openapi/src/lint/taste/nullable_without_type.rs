@@ -12,7 +12,7 @@ pub(super) static LINT: Lint = Lint {
     name: "nullable-without-type",
     level: Level::Warn,
     summary: "`nullable` without a `type` beside it",
-    explain: "OpenAPI 3.0.3 says that `nullable` adds null to the `type` beside it; without a \
+    explain: "OpenAPI 3.0.3 says that `nullable` adds null to the `type` beside it. Without a \
 `type` it has no effect, though most tools, gwc among them, accept null.",
     bad: v30!("paths: {}\ncomponents: {schemas: {A: {nullable: true}}}\n"),
     good: v30!("paths: {}\ncomponents: {schemas: {A: {type: string, nullable: true}}}\n"),

@@ -11,7 +11,8 @@ pub(super) static LINT: Lint = Lint {
     name: "unsorted-tags",
     level: Level::Warn,
     summary: "tags that are not in alphabetical order",
-    explain: "Many generators show groups in the order of `tags`; without another order, the alphabet makes them easy to find.",
+    explain: "Many generators show groups of operations in the order of `tags`. In alphabetical \
+    order, readers find a group easily.",
     bad: v30!("paths: {}\ntags: [{name: b}, {name: a}]\n"),
     good: v30!("paths: {}\ntags: [{name: a}, {name: b}]\n"),
 };

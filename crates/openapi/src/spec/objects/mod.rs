@@ -55,12 +55,12 @@ pub enum Type {
     Positive,
     /// A non-negative integer.
     Count,
-    /// One of these strings.
+    /// String that is one of those listed.
     Word(&'static [&'static str]),
-    /// One of these strings, in 3.0 only. From 3.1 on the field accepts [`Type::Words`] and `null`;
-    /// a separate rule reports such values in 3.0.
+    /// String that is one of those listed, in 3.0 only. From 3.1 on the field accepts
+    /// [`Type::Words`] and `null`; a separate rule reports such values in 3.0.
     WordOf30(&'static [&'static str]),
-    /// One of these strings, or a list of them.
+    /// String that is one of those listed, or a list of such strings.
     Words(&'static [&'static str]),
     /// A list of this type.
     List(&'static Self),
@@ -241,8 +241,8 @@ impl Object {
         self
     }
 
-    const fn gateway(mut self, says: &'static shape::Object) -> Self {
-        self.gateway = Some(says);
+    const fn gateway(mut self, object: &'static shape::Object) -> Self {
+        self.gateway = Some(object);
         self
     }
 }

@@ -82,10 +82,10 @@ impl<'a> Run<'_, '_, 'a> {
         let one_way = |name: &str| {
             let property = schema.get("properties").and_then(|all| all.get(name));
             let property = property.and_then(|property| self.schemas.resolver.resolve(property));
-            let says = |key| property.and_then(|property| property.get(key)?.as_bool());
+            let flag = |key| property.and_then(|property| property.get(key)?.as_bool());
             // The property is required only in requests or only in responses (OpenAPI 3.0.3
             // §4.7.24.2). The direction of an example is often unknown.
-            says("readOnly") == Some(true) || says("writeOnly") == Some(true)
+            flag("readOnly") == Some(true) || flag("writeOnly") == Some(true)
         };
         let missing = names
             .items()

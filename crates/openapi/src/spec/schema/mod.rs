@@ -1,8 +1,8 @@
 //! Schemas as written in a document: validation of values, support for patterns, and detection of
 //! schemas that no finite value satisfies.
 //!
-//! Schemas are evaluated in place and on demand, not compiled: a document has about a thousand
-//! schemas that refer to each other but only a few examples, and the dialect of 3.0 is not JSON
+//! Schemas are evaluated in place and on demand, not compiled. A document has about a thousand
+//! schemas that refer to each other, but only a few examples. The dialect of 3.0 is not JSON
 //! Schema. Undecidable cases (a broken reference, a pattern that needs backtracking, too many
 //! steps) give [`Verdict::Unknown`] and no finding.
 
@@ -53,7 +53,7 @@ pub struct Schemas<'r, 'a> {
     value_steps_left: Cell<u32>,
     /// Number of values that were not validated because they need too many steps, and the span of
     /// the first such value.
-    unjudged: Cell<(usize, Option<Span>)>,
+    unvalidated: Cell<(usize, Option<Span>)>,
 }
 
 /// Result of validating a value against a schema.
@@ -91,7 +91,7 @@ impl<'r, 'a> Schemas<'r, 'a> {
             circles: RefCell::default(),
             steps_left: Cell::new(STEPS_MAX),
             value_steps_left: Cell::new(0),
-            unjudged: Cell::default(),
+            unvalidated: Cell::default(),
         }
     }
 
@@ -109,9 +109,9 @@ impl<'r, 'a> Schemas<'r, 'a> {
             .set((left / SHARE).max(VALUE_STEPS_MIN).min(left));
         let verdict = evaluate::validate(self, schema, value);
         if self.exhausted() {
-            let (count, first) = self.unjudged.get();
+            let (count, first) = self.unvalidated.get();
             let first = first.or(Some(first_key(value)));
-            self.unjudged.set((count + 1, first));
+            self.unvalidated.set((count + 1, first));
         }
         verdict
     }
@@ -163,8 +163,8 @@ impl<'r, 'a> Schemas<'r, 'a> {
     /// Returns the number of values that were not validated because they need too many steps, and
     /// the span of the first such value. `None` if all values were validated.
     #[must_use]
-    pub fn unjudged(&self) -> Option<(usize, Span)> {
-        let (count, first) = self.unjudged.get();
+    pub fn unvalidated(&self) -> Option<(usize, Span)> {
+        let (count, first) = self.unvalidated.get();
         first.map(|first| (count, first))
     }
 

@@ -9,7 +9,7 @@ use super::evaluate::{Fit, Run};
 
 /// Parts of a value that have been evaluated.
 #[derive(Default)]
-struct Seen<'a> {
+struct EvaluatedParts<'a> {
     names: HashSet<&'a str>,
     items: HashSet<usize>,
     /// True if all parts of the value are evaluated.
@@ -28,7 +28,7 @@ impl<'a> Run<'_, '_, 'a> {
         let Some((entry, _)) = schema.entry("unevaluatedProperties") else {
             return Fit::Yes;
         };
-        let mut seen = Seen::default();
+        let mut seen = EvaluatedParts::default();
         self.look(schema, value, &mut seen, true);
         let mut fit = Fit::Yes;
         for (property, part) in value.entries() {
@@ -50,7 +50,7 @@ impl<'a> Run<'_, '_, 'a> {
         argument: NodeRef<'a>,
         value: NodeRef<'a>,
     ) -> Fit {
-        let mut seen = Seen::default();
+        let mut seen = EvaluatedParts::default();
         self.look(schema, value, &mut seen, true);
         let mut fit = Fit::Yes;
         for (index, item) in value.items().enumerate() {
@@ -72,7 +72,7 @@ impl<'a> Run<'_, '_, 'a> {
         &mut self,
         schema: NodeRef<'a>,
         value: NodeRef<'a>,
-        seen: &mut Seen<'a>,
+        seen: &mut EvaluatedParts<'a>,
         outermost: bool,
     ) {
         if !self.schemas.take_step() || seen.all {
@@ -143,7 +143,12 @@ impl<'a> Run<'_, '_, 'a> {
 
     /// Collects the evaluated parts if the schema is valid for the value. A failed schema evaluates
     /// nothing.
-    fn look_if_valid(&mut self, schema: NodeRef<'a>, value: NodeRef<'a>, seen: &mut Seen<'a>) {
+    fn look_if_valid(
+        &mut self,
+        schema: NodeRef<'a>,
+        value: NodeRef<'a>,
+        seen: &mut EvaluatedParts<'a>,
+    ) {
         match self.quietly(schema, value) {
             Fit::Yes => self.look(schema, value, seen, false),
             Fit::Maybe => seen.unknown = true,

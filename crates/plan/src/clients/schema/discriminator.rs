@@ -33,7 +33,7 @@ pub(super) fn compare(pair: &mut Pair<'_>) {
                 pair.push(KEY, what, Effect::Changed, String::new(), values);
             }
             Some((_, was)) => {
-                // Report the change only if another value of the discriminator selects the new
+                // Report the change only if another value selects one of the two schemas: the new
                 // schema in the old mapping, or the old schema in the new mapping.
                 let other = |all: &[(Box<str>, Value)], of: &Value| {
                     all.iter()

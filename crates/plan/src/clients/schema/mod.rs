@@ -50,7 +50,7 @@ pub(super) enum Effect {
     Changed,
 }
 
-/// One difference between two schemas.
+/// Difference between two schemas.
 #[derive(Clone, Debug)]
 pub(super) struct Finding {
     pub(super) id: &'static str,

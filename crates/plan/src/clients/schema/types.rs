@@ -80,8 +80,8 @@ fn old_is_text(names: Option<&BTreeSet<&str>>) -> bool {
     names.is_some_and(|names| names.contains("string"))
 }
 
-/// True if the new schema of a parameter is a list, and a list with one item is serialised like a
-/// value of the old schema.
+/// True if the new schema of a parameter is a list that serialises one item like a value of the old
+/// schema.
 fn is_list_of(pair: &Pair<'_>, names: Option<&BTreeSet<&str>>) -> bool {
     if pair.role.part != Part::FormParameter || pair.role.is_inner {
         return false;

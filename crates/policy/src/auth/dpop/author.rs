@@ -44,7 +44,8 @@ pub static SHAPE: Object = Object {
         Field::optional(
             "nonce_secret",
             Shape::Secret,
-            "With `nonce`: secret of at least 32 bytes from which nonces are made, so that the gateways of a fleet accept each other's. Default: a random secret per process.",
+            "With `nonce`: secret of at least 32 bytes for nonces. Gateways with the same secret \
+            accept each other's nonces. Default: a random secret per process.",
         ),
     ],
     rules: &[Rule::Holds(check_whole)],

@@ -144,7 +144,7 @@ impl Verifier {
     ) -> Verification {
         let identity = match self.token.verify_unbound(token, request) {
             Verification::Valid(identity) => identity,
-            judged => return judged,
+            other => return other,
         };
         let bound = identity.bound.as_ref();
         if bound.and_then(|bound| bound.key.as_ref()) != Some(key) {

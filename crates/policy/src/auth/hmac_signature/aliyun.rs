@@ -9,9 +9,9 @@
 //! | `X-Ca-Signature-Headers` | names of the signed fields, separated by commas |
 //! | `X-Ca-Signature` | the MAC in base64 |
 //!
-//! The signed text has a line each for the method, `Accept`, `Content-MD5`, `Content-Type` and `Date`,
-//! a line `NAME:VALUE` for each field of `X-Ca-Signature-Headers`, sorted by name, and the path with
-//! the sorted query parameters.
+//! The signed text has lines for the method, `Accept`, `Content-MD5`, `Content-Type` and `Date`.
+//! Then follows a line `NAME:VALUE` for each field of `X-Ca-Signature-Headers`, sorted by name. The
+//! last line is the path with the sorted query parameters.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

@@ -4,10 +4,10 @@
 //! X-Date: Fri, 15 Jan 2027 08:00:00 GMT
 //! Authorization: hmac id="KEYID", algorithm="hmac-sha256", headers="x-date", signature="BASE64"
 //! ```
-//! The signed text has a line `NAME: VALUE` for each field of `headers`, then a line each for the
-//! method, `Accept`, `Content-Type` and `Content-MD5`, then the path with the sorted query parameters.
-//! The format has no nonce, so each signature is accepted once. Tencent's signatures of key pairs
-//! cover neither method nor path; this verifier refuses them.
+//! The signed text has a line `NAME: VALUE` for each field of `headers`. Then follow lines for the
+//! method, `Accept`, `Content-Type` and `Content-MD5`. The last line is the path with the sorted
+//! query parameters. The format has no nonce, so each signature is accepted once. Tencent's
+//! signatures of key pairs cover neither method nor path; this verifier refuses them.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

@@ -110,9 +110,9 @@ fn kept(active: bool) -> Kept {
 /// (RFC 9449 §6.2). The binding is checked later. Some endpoints also answer about refresh tokens
 /// and identity tokens (RFC 7662 §2.1), which must not count as access tokens.
 pub(super) fn is_access_token(members: &Object) -> bool {
-    let says = |name: &str, words: &[&str]| {
-        let said = members.get(name).map(Json::as_text);
-        said.map(|text| {
+    let is_one_of = |name: &str, words: &[&str]| {
+        let value = members.get(name).map(Json::as_text);
+        value.map(|text| {
             text.is_some_and(|text| words.iter().any(|word| text.eq_ignore_ascii_case(word)))
         })
     };
@@ -123,8 +123,8 @@ pub(super) fn is_access_token(members: &Object) -> bool {
     } else {
         &["bearer"]
     };
-    let is_bearer = says("token_type", types).unwrap_or(true);
-    let is_used = says("token_use", &["access", "access_token"]).unwrap_or(true);
-    let is_other = says("typ", &["refresh", "offline", "id", "logout"]).unwrap_or(false);
+    let is_bearer = is_one_of("token_type", types).unwrap_or(true);
+    let is_used = is_one_of("token_use", &["access", "access_token"]).unwrap_or(true);
+    let is_other = is_one_of("typ", &["refresh", "offline", "id", "logout"]).unwrap_or(false);
     is_bearer && is_used && !is_other
 }

@@ -104,7 +104,7 @@ impl Verifier {
         }
         #[cfg(feature = "author")]
         if let Some(members) = self.witnessed(token) {
-            return judged(self.check(token, &members, unix_s));
+            return verification(self.check(token, &members, unix_s));
         }
         let cached_as = Sha256::new_with_prefix(self.id).chain_update(token);
         let cached_as: [u8; 32] = cached_as.finalize().into();
@@ -127,12 +127,12 @@ impl Verifier {
         };
         #[cfg(feature = "author")]
         if self.takes_witnesses && answered.body.is_empty() {
-            return judged(self.assumed(answered, token, unix_s));
+            return verification(self.assumed(answered, token, unix_s));
         }
         let (members, answer_ends_s) = match self.read(answered, unix_s, answers) {
             Ok((true, members, ends_s)) => (members, ends_s),
             Ok((false, ..)) => return Verification::Fault(Reason::Inactive),
-            Err(judged) => return *judged,
+            Err(verification) => return *verification,
         };
         let identity = match self.check(token, &members, unix_s) {
             Ok(identity) => Arc::new(identity),
@@ -178,10 +178,10 @@ impl Verifier {
         };
         let text = response::signed_text(answered).ok_or_else(unusable)?;
         let claims = verifier.judge_answer(text, unix_s, answers);
-        let claims = claims.map_err(|judged| match *judged {
+        let claims = claims.map_err(|verification| match *verification {
             // Replace other reasons: they are about tokens, but the endpoint is at fault here.
             Verification::Fault(reason) if reason != Reason::Keys => unusable(),
-            _ => judged,
+            _ => verification,
         })?;
         let (active, members) = response::read_claims(&claims, answered).ok_or_else(unusable)?;
         let ends_ms = claims.get("exp").and_then(|ends| milliseconds(ends).ok());
@@ -354,7 +354,7 @@ impl Verifier {
 }
 
 #[cfg(feature = "author")]
-fn judged(result: Result<Identity, Reason>) -> Verification {
+fn verification(result: Result<Identity, Reason>) -> Verification {
     match result {
         Ok(identity) => Verification::Valid(Arc::new(identity)),
         Err(reason) => Verification::Fault(reason),

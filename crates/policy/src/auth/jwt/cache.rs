@@ -33,8 +33,8 @@ const ENTRY_BYTES: usize = 128;
 /// fills. With fewer, the cache is crowded.
 const CROWDED_SHARE: usize = 4;
 
-/// Number of tokens whose verification is remembered while the cache is crowded. If it were near
-/// the number of cached tokens, alternating tokens would evict each other.
+/// Maximum number of verified tokens whose hash is stored while the cache is crowded. If it were
+/// near the number of cached tokens, alternating tokens would evict each other.
 const VERIFIED_MAX: usize = 1_024;
 
 /// Time for which a token with a wrong signature is refused without a verification, in seconds.
@@ -43,15 +43,15 @@ const REFUSED_S: u64 = 10;
 /// Maximum number of tokens in one generation of the table of wrong signatures.
 const REFUSED_MAX: usize = 4_096;
 
-/// Identities of valid tokens by the hash of token and verifier, in two generations. When the young
-/// generation is full, it replaces the old one. This removes the tokens that were not used since
+/// Identities of valid tokens by the hash of token and verifier, in two generations. When the newer
+/// generation is full, it replaces the older one. This removes the tokens that were not used since
 /// the last replacement.
 #[derive(Debug, Default)]
 pub struct TokenCache {
     young: RefCell<Generation>,
     old: RefCell<Generation>,
     /// Tokens with a wrong signature, with the time of the verification (Unix time, seconds), in a
-    /// young and an old generation.
+    /// newer and an older generation.
     refused: RefCell<[BTreeMap<[u8; 32], u64>; 2]>,
     hits: Cell<u64>,
     misses: Cell<u64>,
@@ -154,8 +154,8 @@ impl TokenCache {
         }
     }
 
-    /// Finds an entry of the old generation that is valid at `unix_s` (Unix time, seconds). Moves
-    /// it to the young generation, unless the cache is crowded and the young generation is full:
+    /// Finds an entry of the older generation that is valid at `unix_s` (Unix time, seconds). Moves
+    /// it to the newer generation, unless the cache is crowded and the newer generation is full:
     /// the moved entry would then displace others that are used as often.
     fn find_old(&self, key: &[u8; 32], unix_s: u64) -> Option<Entry> {
         let mut old = self.old.borrow_mut();

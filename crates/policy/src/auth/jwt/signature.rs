@@ -23,7 +23,7 @@ use super::token::Token;
 /// A public key, prepared for the verification of signatures.
 pub(super) struct Key {
     public: PublicKey,
-    /// One verifier for each algorithm with which the key can be used.
+    /// Verifiers of the key, one for each algorithm with which the key can be used.
     verifiers: Box<[Parsed]>,
 }
 

@@ -71,7 +71,7 @@ reasons! {
     Lifetime "lifetime";
     /// A claim is absent or malformed.
     Claims "claims";
-    /// There are no usable keys: no fetch was successful, or the keys are older than `stale_for`.
+    /// No usable keys: no fetch was successful, or the keys are older than `stale_for`.
     Keys "keys_unavailable";
     /// The request does not prove that it has the certificate or key to which the token is bound.
     /// Or the token lacks the required binding.

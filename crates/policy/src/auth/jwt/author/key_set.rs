@@ -28,8 +28,8 @@ pub static BAD_KEY: Lint = Lint {
     level: Level::Error,
     summary: "a key of a key set is private, weak or cannot be read",
     explain: "A verifier needs public keys only. Every reader of the project knows a private key \
-in it, so such a key must be replaced. RSA keys need 2048 bits (RFC 7518 §3.3), points must be on \
-their curve, and two keys of one kind need two key ids, because a token says by `kid` which one \
+in it, so such a key must be replaced. RSA keys need 2048 bits (RFC 7518 §3.3), and points must be \
+on their curve. Two keys of one kind need two key ids, because `kid` of a token names the key that \
 signed it.",
     bad: &[(
         "gateway.yaml",
@@ -47,9 +47,9 @@ pub static ALGORITHM_WITHOUT_KEY: Lint = Lint {
     name: "algorithm-without-key",
     level: Level::Error,
     summary: "an algorithm is allowed that no key of the set can check",
-    explain: "Tokens of this algorithm are refused, whoever signed them. RS and PS algorithms need an RSA key, ES256 a \
-key of the curve P-256, ES384 one of P-384, EdDSA one of Ed25519; a key with `alg` checks that algorithm only, and a \
-key for encryption (`use: enc`) checks none.",
+    explain: "Tokens of this algorithm are refused, whoever signed them. RS and PS algorithms need \
+an RSA key, ES256 a key of the curve P-256, ES384 one of P-384, EdDSA one of Ed25519. A key with \
+`alg` checks that algorithm only. A key for encryption (`use: enc`) checks none.",
     bad: &[(
         "gateway.yaml",
         "version: 1\nname: s\nauth: {idp: {kind: jwt, issuer: a, audience: [b], algorithms: [EdDSA, ES256], jwks: {keys: [{kty: OKP, crv: Ed25519, x: 11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo}]}}}\n",

@@ -16,7 +16,7 @@ enum UnnamedSegment<'a> {
 
 /// Set of requests that an operation matches at a mount.
 #[derive(Debug)]
-pub(crate) struct Owned {
+pub(crate) struct MatchedRequests {
     /// Hash of [`Requests`] for this set.
     pub(crate) hash: u64,
     pub(crate) operation: u32,
@@ -29,7 +29,10 @@ pub(crate) struct Owned {
 }
 
 /// Sets of requests that an API's operations match at a base path.
-pub(crate) fn owned(base_path: &str, operations: &[Operation]) -> Box<[Owned]> {
+pub(crate) fn matched_requests(
+    base_path: &str,
+    operations: &[Operation],
+) -> Box<[MatchedRequests]> {
     let places = (0u32..).zip(operations).flat_map(|(operation, one)| {
         let described = |at: u32, twin: bool| (operation, at, twin);
         match one.owns {
@@ -48,20 +51,20 @@ pub(crate) fn owned(base_path: &str, operations: &[Operation]) -> Box<[Owned]> {
             }
         }
     });
-    let owned = places.map(|(operation, at, twin)| {
-        let mut owned = Owned {
+    let matched_requests = places.map(|(operation, at, twin)| {
+        let mut matched_requests = MatchedRequests {
             hash: 0,
             operation,
             at,
             twin,
         };
-        let requests = Requests::of(base_path, operations, &owned);
+        let requests = Requests::of(base_path, operations, &matched_requests);
         let mut hasher = FxHasher::default();
         requests.hash(&mut hasher);
-        owned.hash = hasher.finish();
-        owned
+        matched_requests.hash = hasher.finish();
+        matched_requests
     });
-    owned.collect()
+    matched_requests.collect()
 }
 
 /// Description of a set of requests. Equal values describe the same requests. Excludes the
@@ -76,7 +79,11 @@ pub(crate) struct Requests<'a> {
 }
 
 impl<'a> Requests<'a> {
-    pub(crate) fn of(base_path: &'a str, operations: &'a [Operation], owned: &Owned) -> Self {
+    pub(crate) fn of(
+        base_path: &'a str,
+        operations: &'a [Operation],
+        matched_requests: &MatchedRequests,
+    ) -> Self {
         let Operation {
             method,
             conditions,
@@ -86,14 +93,14 @@ impl<'a> Requests<'a> {
             key: _,
             treatment: _,
             trailing_slash: _,
-        } = &operations[owned.operation as usize];
+        } = &operations[matched_requests.operation as usize];
         let described = (method.as_str(), conditions.as_slice(), *priority);
-        let template = &operations[owned.at as usize].template;
+        let template = &operations[matched_requests.at as usize].template;
         Self {
             owns: *owns,
             described: owns.is_described().then_some(described),
             is_prefix: template.is_prefix(),
-            segments: erased(base_path, template, owned.twin),
+            segments: erased(base_path, template, matched_requests.twin),
         }
     }
 }

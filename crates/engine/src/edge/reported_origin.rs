@@ -15,16 +15,16 @@ pub(crate) static X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-for
 /// URL of a request as its client sees it. `scheme` and `authority` are those of the connection to
 /// the gateway; `path` is the normalised path.
 #[must_use]
-pub(crate) fn seen_url(
+pub(crate) fn client_url(
     headers: &HeaderMap,
     scheme: &'static str,
     authority: &HeaderValue,
     path: &str,
 ) -> Option<ClientUrl> {
-    let believed = Believed::of(headers);
-    let scheme = believed.proto.unwrap_or(scheme);
-    let port = believed.port();
-    let authority = believed.host.as_ref().unwrap_or(authority);
+    let reported_origin = ReportedOrigin::of(headers);
+    let scheme = reported_origin.proto.unwrap_or(scheme);
+    let port = reported_origin.port();
+    let authority = reported_origin.host.as_ref().unwrap_or(authority);
     let prefix = first(headers, &X_FORWARDED_PREFIX).filter(|prefix| prefix.starts_with('/'));
     let prefix = prefix.map_or("", |prefix| prefix.trim_end_matches('/'));
     ClientUrl::new(
@@ -37,7 +37,7 @@ pub(crate) fn seen_url(
 
 /// Client's scheme, host and port from a trusted proxy. Malformed values count as absent.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Believed {
+pub(crate) struct ReportedOrigin {
     /// Scheme: `http` or `https`. `None`: not reported.
     pub(crate) proto: Option<&'static str>,
     pub(crate) host: Option<HeaderValue>,
@@ -46,7 +46,7 @@ pub(crate) struct Believed {
     pub(crate) forwarded_agrees: bool,
 }
 
-impl Believed {
+impl ReportedOrigin {
     /// Reads the forwarding fields. The edge has removed those that trusted proxies do not write
     /// (`forwarding_fields`).
     pub(crate) fn of(headers: &HeaderMap) -> Self {
@@ -71,8 +71,8 @@ impl Believed {
                 .and_then(|port| port.parse().ok())
                 .filter(|port| *port > 0),
             forwarded_agrees: forwarded.is_some()
-                && forwarded_proto.is_none_or(|told| Some(told) == proto)
-                && forwarded_host.is_none_or(|told| Some(told) == host),
+                && forwarded_proto.is_none_or(|reported| Some(reported) == proto)
+                && forwarded_host.is_none_or(|reported| Some(reported) == host),
         }
     }
 
