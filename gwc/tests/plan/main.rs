@@ -2,6 +2,7 @@
 
 mod access;
 mod addresses;
+mod affected;
 mod algebra;
 mod ambiguous;
 mod asked;

@@ -3,7 +3,8 @@
 //! The gateway refuses a path that servers may read as a path of a route with other access rules.
 //! [`super::refusals`] proposes such paths and lets the engines decide them. This module is the
 //! check that no change is missed: it compares templates and access rules only, and so may name
-//! routes of which no path opens, but leaves out none of which a path opens.
+//! routes of which no path opens. Only paths of routes that are no longer served count: if another
+//! route serves them with wider access, that route has its own line.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -13,9 +14,8 @@ use engine::{RouteRef, folding, readings};
 use rustc_hash::{FxHashMap, FxHashSet};
 use sources::parallel;
 
-use super::cell::Cells;
+use super::cell::{Cause, Cells, Kept};
 use super::index::Index;
-use super::refusals::{Cause, Kept};
 use super::spellings::is_of_rest;
 use super::table::{Route, Tier};
 
@@ -146,6 +146,28 @@ fn has_other_base(other: &Route<'_>, route: &Route<'_>) -> bool {
     is_of_rest(route) || !route.conditions.is_empty() || spelled.any(is_other)
 }
 
+impl Owner {
+    /// Owner of the requests of a route, which has this index.
+    fn of(route: &Route<'_>, at: u32) -> Self {
+        match route.tier {
+            _ if route.serves => Self::Route(at),
+            Tier::Undeclared => Self::Undeclared,
+            Tier::Unmatched => Self::Nobody,
+            Tier::Described | Tier::Withheld | Tier::Login => Self::Internal,
+        }
+    }
+}
+
+/// For each route of a side, the routes of the other side that serve its requests.
+fn partners(exchanged: impl Iterator<Item = (u32, u32)>) -> [FxHashMap<u32, Vec<u32>>; 2] {
+    let mut partners: [FxHashMap<u32, Vec<u32>>; 2] = Default::default();
+    for (before, after) in exchanged {
+        partners[0].entry(before).or_default().push(after);
+        partners[1].entry(after).or_default().push(before);
+    }
+    partners
+}
+
 impl Regions {
     /// Regions of the changed routes `causes`. `exchanged` contains the pairs of routes that serve
     /// the same requests, `served` the routes of each side whose requests the other side does not
@@ -153,14 +175,10 @@ impl Regions {
     pub(super) fn of(
         cells: &Cells<'_, '_>,
         causes: Vec<Cause>,
-        exchanged: &BTreeSet<(u32, u32)>,
+        exchanged: impl Iterator<Item = (u32, u32)>,
         served: &[FxHashSet<u32>; 2],
     ) -> Self {
-        let mut partners: [FxHashMap<u32, Vec<u32>>; 2] = Default::default();
-        for (before, after) in exchanged {
-            partners[0].entry(*before).or_default().push(*after);
-            partners[1].entry(*after).or_default().push(*before);
-        }
+        let partners = partners(exchanged);
         let templates = cells.tables.map(|table| {
             let templates = table.routes.iter().map(|route| shortened(&route.template));
             Vec::from_iter(templates)
@@ -181,37 +199,24 @@ impl Regions {
         let region = |cause: Cause| {
             let Cause { side, at, .. } = cause;
             let route = cells.cause(cause);
-            let own = match route.serves {
-                true => Owner::Route(at),
-                false if route.tier == Tier::Undeclared => Owner::Undeclared,
-                false if route.tier == Tier::Unmatched => Owner::Nobody,
-                false => Owner::Internal,
-            };
-            let known = partners[side].get(&at);
-            let mut others: Vec<Owner> = match known {
-                Some(known) => known.iter().map(|other| Owner::Route(*other)).collect(),
-                None => Vec::new(),
-            };
+            let known = partners[side].get(&at).map_or(&[][..], Vec::as_slice);
+            let mut others: Vec<Owner> = known.iter().map(|at| Owner::Route(*at)).collect();
             if served[side].contains(&at) {
                 others.push(Owner::Nobody);
             }
-            if is_of_rest(route) && known.is_none() {
-                let all = rest[1 - side]
-                    .overlapping(&shortened(&route.template))
-                    .into_iter();
-                others.extend(all.map(Owner::Route));
-                others.push(Owner::Nobody);
-            }
-            if others.is_empty() {
-                let all = cells.tables[1 - side].exchanging(route);
+            let template = shortened(&route.template);
+            let unknown = match is_of_rest(route) && known.is_empty() {
+                true => Some(rest[1 - side].overlapping(&template)),
+                false if others.is_empty() => Some(cells.tables[1 - side].exchanging(route)),
+                false => None,
+            };
+            if let Some(all) = unknown {
                 others.extend(all.into_iter().map(Owner::Route));
                 others.push(Owner::Nobody);
             }
-            let before = described[0].overlapping(&shortened(&route.template));
+            let before = described[0].overlapping(&template);
             let has_conditions = |at: &u32| !cells.before(*at).conditions.is_empty();
-            let around = described[1]
-                .overlapping(&shortened(&route.template))
-                .into_iter();
+            let around = described[1].overlapping(&template).into_iter();
             let around = around.map(|at| &cells.tables[1].routes[at as usize]);
             let covering = around.filter(|other| covers(&other.template, &route.template));
             let covering: Vec<&Route<'_>> = covering.collect();
@@ -221,8 +226,8 @@ impl Regions {
             Region {
                 cause,
                 owners: match side {
-                    0 => [vec![own], others],
-                    _ => [others, vec![own]],
+                    0 => [vec![Owner::of(route, at)], others],
+                    _ => [others, vec![Owner::of(route, at)]],
                 },
                 template: loosened(&route.template),
                 was_described: !before.is_empty(),
@@ -336,9 +341,7 @@ impl<'c, 'r, 'a> Affected<'c, 'r, 'a> {
             && befores
                 .iter()
                 .any(|owner| self.refuses(one, *owner, region, reading))
-            && afters
-                .iter()
-                .any(|owner| self.admits(one, *owner, region, reading))
+            && afters.iter().any(|owner| self.admits(one, *owner, region))
     }
 
     /// True if the old side may refuse paths of a pair because these requests have this owner.
@@ -351,7 +354,7 @@ impl<'c, 'r, 'a> Affected<'c, 'r, 'a> {
             Owner::Route(at) if !is_of_rest(own) && !self.cells.before(at).meets(own) => false,
             Owner::Route(at) => {
                 let may_fail = !self.cells.before(at).conditions.is_empty();
-                may_fail && (is_rest || keeps) || self.is_refused(0, [one.before, at], reading)
+                may_fail && (is_rest || keeps) || self.is_refused([one.before, at], reading)
             }
             Owner::Undeclared => is_rest,
             Owner::Nobody => {
@@ -362,13 +365,12 @@ impl<'c, 'r, 'a> Affected<'c, 'r, 'a> {
         }
     }
 
-    /// True if the new side may serve paths of a pair although these requests have this owner.
-    fn admits(&self, one: Kept, owner: Owner, region: &Region, reading: Reading) -> bool {
+    /// True if the new side may serve paths of a pair because no route serves these requests.
+    fn admits(&self, one: Kept, owner: Owner, region: &Region) -> bool {
         let own = self.cells.after(one.after);
         match owner {
-            Owner::Internal => false,
-            Owner::Route(at) if !is_of_rest(own) && !self.cells.after(at).meets(own) => false,
-            Owner::Route(at) => !self.is_refused(1, [one.after, at], reading),
+            // A route that admits the callers of the pair to its own paths has its own line.
+            Owner::Internal | Owner::Route(_) => false,
             Owner::Undeclared | Owner::Nobody => {
                 let cause = self.cells.cause(region.cause);
                 let is_other = region.is_mounted && has_other_base(cause, own);
@@ -389,10 +391,10 @@ impl<'c, 'r, 'a> Affected<'c, 'r, 'a> {
         }
     }
 
-    /// True if the engine of a side refuses paths of the first route that servers may read as paths
-    /// of the second one.
-    fn is_refused(&self, side: usize, routes: [u32; 2], reading: Reading) -> bool {
-        let [own, other] = routes.map(|at| self.engines[side][at as usize].as_ref());
+    /// True if the old side refuses paths of the first route that servers may read as paths of the
+    /// second one.
+    fn is_refused(&self, routes: [u32; 2], reading: Reading) -> bool {
+        let [own, other] = routes.map(|at| self.engines[0][at as usize].as_ref());
         let (Some(own), Some(other)) = (own, other) else {
             return true;
         };

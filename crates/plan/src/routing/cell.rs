@@ -77,6 +77,24 @@ pub(super) struct Refusals {
     pub(super) results: CellResults,
 }
 
+/// Route of a side that may cause refusals, by its index.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Cause {
+    pub(super) side: usize,
+    pub(super) at: u32,
+    /// True if the route exists on one side only or has another treatment on the other side.
+    pub(super) is_changed: bool,
+}
+
+/// Pair of routes that match the same requests on both sides.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Kept {
+    pub(super) before: u32,
+    pub(super) after: u32,
+    /// True if the treatments differ.
+    pub(super) is_changed: bool,
+}
+
 /// Set of requests that a given route (or none) serves on the old side and a given route (or none)
 /// serves on the new side. Never empty.
 pub(super) struct Cell {
@@ -126,6 +144,11 @@ impl<'a> Cells<'_, 'a> {
     /// Route of the new side with this index.
     pub(super) fn after(&self, at: u32) -> &Route<'a> {
         &self.tables[1].routes[at as usize]
+    }
+
+    /// Route that may cause refusals.
+    pub(super) fn cause(&self, cause: Cause) -> &Route<'a> {
+        &self.tables[cause.side].routes[cause.at as usize]
     }
 
     /// Compares the requests that `route` serves on one side and a route of table `side` serves on

@@ -13,7 +13,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use sources::parallel;
 
 use super::affected::{Affected, Regions};
-use super::cell::{Cell, CellResults, Cells, Refusals};
+use super::cell::{Cause, Cell, CellResults, Cells, Kept, Refusals};
 use super::index::Index;
 use super::search::STEPS_OF_CELL;
 use super::settings::{ChangedRoutes, Settings, address};
@@ -21,7 +21,7 @@ use super::spellings::{
     LetterCases, ambiguous_paths, common_path, described, escaped_to, in_other_cases, is_of_rest,
     is_read_in_other_ways, own_paths, read_as, with_below,
 };
-use super::table::{Route, Tier};
+use super::table::Tier;
 use super::{Found, Owner, Plan, Task};
 use crate::values::{Values, values};
 use crate::{Change, Class, Section};
@@ -35,15 +35,6 @@ const NO_PATH: &str = "no example: both versions treat every path that was tried
 /// Maximum number of paths that are tried for a route.
 const PATHS_MAX: usize = 2_000;
 
-/// Route of a side that may cause refusals, by its index.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Cause {
-    pub(super) side: usize,
-    pub(super) at: u32,
-    /// True if the route exists on one side only or has another treatment on the other side.
-    pub(super) is_changed: bool,
-}
-
 /// Routes that may cause refusals of requests of other routes.
 struct Causes {
     /// Spellings of the templates of all routes.
@@ -56,15 +47,6 @@ struct Causes {
     groups: Vec<Cause>,
     /// Changed routes.
     changed: Vec<Cause>,
-}
-
-/// Pair of routes that match the same requests on both sides.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Kept {
-    pub(super) before: u32,
-    pub(super) after: u32,
-    /// True if the treatments differ.
-    pub(super) is_changed: bool,
 }
 
 impl<'a> Cells<'_, 'a> {
@@ -102,11 +84,17 @@ impl<'a> Cells<'_, 'a> {
         // The routes of both sides that serve the requests of changed routes.
         let tasks = FxHashSet::from_iter(both.iter().copied());
         let same = pairs.iter().map(|one| (one.before, one.after));
-        let same = same.filter(|pair| !tasks.contains(pair));
-        let exchanged = same.chain(exchanged.iter().copied()).collect();
-        let regions = Regions::of(self, causes.changed.clone(), &exchanged, served);
+        let same = same.filter(|pair| !tasks.contains(pair) && !exchanged.contains(pair));
+        let partners = same.chain(exchanged.iter().copied());
+        let regions = Regions::of(self, causes.changed.clone(), partners, served);
         let affected = Affected::new(self, &regions);
-        let mut pairs = parallel::map(pairs, |one| (one, affected.opened(one)));
+        let mut pairs = parallel::map(pairs, |one| {
+            // Requests that go to another route have lines of their own.
+            let pair = (one.before, one.after);
+            let is_moved = exchanged.contains(&pair) && !tasks.contains(&pair);
+            let opened = (!is_moved).then(|| affected.opened(one));
+            (one, opened.unwrap_or_default())
+        });
         pairs.retain(|(one, opened)| !opened.is_empty() || self.may_be_refused(*one, &causes));
         let entries = causes.neighbours.iter().zip(0u32..);
         let index = Index::new(entries.map(|((_, template), at)| (at, template, 0)));
@@ -209,10 +197,6 @@ impl<'a> Cells<'_, 'a> {
             }
         }
         chosen
-    }
-
-    pub(super) fn cause(&self, cause: Cause) -> &Route<'a> {
-        &self.tables[cause.side].routes[cause.at as usize]
     }
 
     /// True if the gateway may refuse requests of the pair because of other routes.

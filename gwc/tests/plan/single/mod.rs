@@ -223,6 +223,7 @@ fn judge((name, seed, case): &(&'static str, u64, Case)) -> CaseResult {
 
 /// Kinds of lines that no edit here causes, with the file of `tests/plan` that tests them.
 const ELSEWHERE: &[(&str, Option<&str>)] = &[
+    ("refused-paths-changed", Some("affected")),
     ("address-filter-added", None),
     ("authorization-added", None),
     ("cors-added", None),

@@ -1,0 +1,172 @@
+//! Operations whose refused paths (400 `path_ambiguous`) a change of another operation opens. Each
+//! has a line of a class that stops the release, with or without an example.
+
+use plan::{Class, Plan};
+
+use crate::{GATEWAY, edit, plan};
+
+const PUBLIC: &str = "security: [{}], x-gateway: {public: true}";
+const INTERNAL: &str = "x-gateway: {internal: true}";
+const KEY: &str = "tags: []";
+
+/// Operation: method, path, settings of the path item, settings of the operation.
+type Operation = (&'static str, &'static str, &'static str, &'static str);
+
+/// Document of operations. Each path has the settings of its first operation.
+fn document(root: &str, operations: &[Operation]) -> String {
+    let mut paths: Vec<&str> = operations.iter().map(|one| one.1).collect();
+    paths.dedup();
+    let item = |path: &&str| {
+        let own = || operations.iter().filter(|one| one.1 == *path);
+        let names = path.split(['{', '}']).skip(1).step_by(2);
+        let parameters = names.map(|name| {
+            format!("{{name: {name}, in: path, required: true, schema: {{type: string}}}}")
+        });
+        let parameters = Vec::from_iter(parameters).join(", ");
+        let settings = own().next().map_or("", |one| one.2);
+        let methods = own().map(|(method, _, _, operation)| {
+            format!(
+                "    {method}: {{{operation}, responses: {{\"200\": {{description: fine}}}}}}\n"
+            )
+        });
+        let methods = methods.collect::<String>();
+        format!(
+            "  \"{path}\":\n    parameters: [{parameters}]\n    x-gateway: {{{settings}}}\n{methods}"
+        )
+    };
+    let security = match root.contains("public") {
+        true => "[{}]",
+        false => "[{key: []}]",
+    };
+    format!(
+        "openapi: 3.1.0\ninfo: {{title: t, version: \"1\"}}\nx-gateway: {{{root}}}\nsecurity: {security}\npaths:\n{}components:\n  securitySchemes:\n    key: {{type: apiKey, in: header, name: X-Key, x-gateway: {{auth: keys}}}}\n",
+        paths
+            .iter()
+            .map(item)
+            .collect::<String>()
+            .replace(KEY, "security: [{key: []}]")
+    )
+}
+
+/// True if the plan has a line about an operation of this path that stops a release.
+fn opens(plan: &Plan, path: &str) -> bool {
+    plan.changes.iter().any(|change| {
+        let class = matches!(
+            change.class,
+            Class::Weaken | Class::Expose | Class::Incomparable
+        );
+        let mut places = change.places.iter();
+        class && places.any(|place| place.template == path)
+    })
+}
+
+/// Removes the last operation, and expects a line about the path of the first one.
+fn assert_opens(gateway: &str, root: &str, operations: &[Operation]) {
+    let new = document(root, &operations[..operations.len() - 1]);
+    let old = document(root, operations);
+    let plan = plan((gateway, &old), (gateway, &new));
+    assert_eq!(plan.bugs, Vec::<String>::new());
+    let path = operations[0].1;
+    assert!(opens(&plan, path), "{path} {:#?}", plan.changes);
+    // Without the removal, nothing changes.
+    let plan = crate::plan((gateway, &old), (gateway, &old));
+    assert!(plan.changes.is_empty(), "{:#?}", plan.changes);
+}
+
+#[test]
+fn letter_case_beyond_ascii_opens() {
+    for access in [KEY, INTERNAL] {
+        assert_opens(
+            GATEWAY,
+            "",
+            &[
+                ("get", "/%C3%89/{n}", "", PUBLIC),
+                ("get", "/%C3%A9/admin", "", access),
+            ],
+        );
+    }
+}
+
+#[test]
+fn reading_below_a_stripped_base_path_opens() {
+    let mount = "apis: {a: {path: api.yaml, mount: {base_path: /v1, strip_base_path: true}}}";
+    let gateway = edit(GATEWAY, "apis: {a: {path: api.yaml}}", mount);
+    let operations = [
+        ("get", "/pkg/{n}", "path_readings: keep", PUBLIC),
+        ("get", "/admin", "", KEY),
+    ];
+    let new = document("", &operations[..1]);
+    let old = document("", &operations);
+    let plan = plan((&gateway, &old), (&gateway, &new));
+    assert!(opens(&plan, "/v1/pkg/{n}"), "{:#?}", plan.changes);
+}
+
+#[test]
+fn one_of_many_removed_operations_opens() {
+    let mut operations = vec![("get", "/pkg/{n}", "path_readings: keep", PUBLIC)];
+    operations.extend(["/s1", "/s2", "/s3", "/zadmin"].map(|path| ("get", path, "", KEY)));
+    assert_opens(GATEWAY, "", &operations);
+}
+
+#[test]
+fn path_that_another_operation_masks_opens() {
+    assert_opens(
+        GATEWAY,
+        "",
+        &[
+            ("get", "/pkg/{n}/{m}", "path_readings: keep", PUBLIC),
+            ("get", "/pkg/x/admin/{n}/{m}", "", KEY),
+            ("get", "/pkg/x/admin/y", "", KEY),
+        ],
+    );
+}
+
+#[test]
+fn head_of_another_operation_opens() {
+    assert_opens(
+        GATEWAY,
+        "",
+        &[
+            ("get", "/users/{n}", "", PUBLIC),
+            ("head", "/Users/admin", "", KEY),
+        ],
+    );
+}
+
+#[test]
+fn undeclared_methods_of_a_removed_path_open() {
+    assert_opens(
+        GATEWAY,
+        "undeclared_methods: pass, public: true",
+        &[("get", "/A", "", KEY), ("get", "/a", "", PUBLIC)],
+    );
+}
+
+#[test]
+fn prefix_with_an_escape_opens() {
+    assert_opens(
+        GATEWAY,
+        "",
+        &[
+            ("get", "/@scope%2Fpkg", "match: prefix", PUBLIC),
+            ("get", "/@scope/pkg/admin", "", INTERNAL),
+        ],
+    );
+}
+
+#[test]
+fn acknowledged_line_covers_no_further_operation() {
+    let public = ("get", "/%C3%89/{n}", "", PUBLIC);
+    let [one, two] = ["/%C3%A9/one", "/%C3%A9/two"].map(|path| ("get", path, "", INTERNAL));
+    let documents = [&[public, one, two][..], &[public, two], &[public]];
+    let [all, second, none] = documents.map(|operations| document("", operations));
+    let fingerprints = |old: &str, new: &str| {
+        let plan = plan((GATEWAY, old), (GATEWAY, new));
+        let lines = plan.changes.into_iter();
+        let lines = lines.filter(|line| line.id == "refused-paths-changed");
+        Vec::from_iter(lines.map(|line| line.fingerprint))
+    };
+    let (first, later) = (fingerprints(&all, &second), fingerprints(&second, &none));
+    assert_eq!((first.len(), later.len()), (1, 1));
+    assert_ne!(first, later);
+}
