@@ -1,18 +1,20 @@
 //! Lookalike fields: request fields whose names a server may confuse with the name of a field that
 //! the gateway checks. CGI maps `X-User` and `x_user` to the same variable (RFC 3875 §4.1.18), and
-//! some servers treat `.` in the same way (CVE-2026-88011).
+//! some servers treat `.` (CVE-2026-88011) or every character but letters and digits in the same way
+//! (lighttpd).
 
 use http::header::{HeaderMap, HeaderName};
 
 use crate::edge::is_lookalike;
 
-/// True if another name can be a lookalike of this name, which contains `-`, `_` or `.`.
+/// True if another name can be a lookalike of this name: it contains `-`, or a character that
+/// servers fold to `-`.
 pub(crate) fn has_spellings(name: &str) -> bool {
-    name.contains(['-', '_', '.'])
+    name.bytes().any(|byte| !byte.is_ascii_alphanumeric())
 }
 
-/// Removes lookalikes: fields whose names differ from a name in `names` only by `_` or `.` instead
-/// of `-`. Returns the number of removed names.
+/// Removes lookalikes: fields whose names differ from a name in `names` only by another character
+/// instead of `-`. Returns the number of removed names.
 pub(crate) fn strip(names: &[Box<str>], headers: &mut HeaderMap) -> u32 {
     let is_doomed = |other: &str| {
         names.iter().any(|name| is_lookalike(other, name))

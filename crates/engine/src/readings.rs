@@ -180,24 +180,29 @@ impl Search<'_> {
     /// that compares paths case-insensitively could serve it. Returns [`Ambiguity::Reading`] with
     /// this path, or `None`.
     fn letter_case(&self, path: &str) -> SearchResult {
-        // Search only on hosts with different access rules, and only if the path or a template has
-        // upper-case letters.
-        let mount = self.route.mount;
-        let has_upper = || mount.has_upper || path.bytes().any(|byte| byte.is_ascii_uppercase());
-        if !mount.has_other_access || !has_upper() {
-            return Ok(None);
-        }
-        self.spend(path, LETTER_CASE_COST)?;
-        let mut left = self.left.get();
-        let others = router::other_letter_cases(self.hosts, path, self.head, &mut left);
-        self.left.set(left);
-        for path in others.ok_or(Ambiguity::TooMany)? {
+        for path in self.other_letter_cases(path)? {
             let found = self.other_access(path)?;
             if found.is_some() {
                 return Ok(found);
             }
         }
         Ok(None)
+    }
+
+    /// Paths that operations of the host describe and that differ from `path` only in letter case.
+    /// Empty on hosts whose operations have the same access rules.
+    fn other_letter_cases(&self, path: &str) -> SearchResult<Vec<String>> {
+        // Search only if the path or a template has upper-case letters.
+        let mount = self.route.mount;
+        let has_upper = || mount.has_upper || path.bytes().any(|byte| byte.is_ascii_uppercase());
+        if !mount.has_other_access || !has_upper() {
+            return Ok(Vec::new());
+        }
+        self.spend(path, LETTER_CASE_COST)?;
+        let mut left = self.left.get();
+        let others = router::other_letter_cases(self.hosts, path, self.head, &mut left);
+        self.left.set(left);
+        others.ok_or(Ambiguity::TooMany)
     }
 
     /// Removes the final slashes of `path`, or adds one. Returns [`Ambiguity::Reading`] if the new
@@ -225,9 +230,21 @@ impl Search<'_> {
             true => bare.to_owned(),
             false => format!("{path}/"),
         };
-        let found = self.letter_case(&other)?;
-        if found.is_some() {
-            return Ok(found);
+        // A prefix also matches the path with a final slash, but does not describe it.
+        let is_described = |path: &str| -> SearchResult<bool> {
+            self.spend(path, 1)?;
+            Ok(has_slash || router::ends_in_slash(self.hosts, path, self.head))
+        };
+        for path in self.other_letter_cases(&other)? {
+            if is_described(&path)? {
+                let found = self.other_access(path)?;
+                if found.is_some() {
+                    return Ok(found);
+                }
+            }
+        }
+        if !is_described(&other)? {
+            return Ok(None);
         }
         match self.find(&other)? {
             // Operations describe the new path. They may not serve this request.

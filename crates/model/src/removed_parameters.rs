@@ -108,7 +108,7 @@ fn reason(
     (identities, read): (&BTreeSet<String>, &[&str]),
     name: &str,
 ) -> Option<String> {
-    let plain = |name: &str| name.to_ascii_lowercase().replace(['_', '.'], "-");
+    let plain = policy::managed::plain;
     let name = name.to_ascii_lowercase();
     if identities.contains(&name) || plain(&name).starts_with("x-consumer-") {
         return Some("the gateway sets this field to name the caller for the upstream".to_owned());

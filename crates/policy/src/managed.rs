@@ -59,8 +59,8 @@ pub struct Allowed {
 }
 
 /// True for a field that the peer must not set, because only the gateway or a trusted proxy may.
-/// Includes lookalikes with `_` or `.` for `-`, which some servers do not distinguish
-/// (CVE-2026-88011).
+/// Includes lookalikes with another character for `-`, such as `_`, `.` or `~`, which some servers
+/// do not distinguish (CVE-2026-88011).
 #[must_use]
 pub fn is_managed(name: &str, allowed: Allowed) -> bool {
     // Fast path: the first bytes exclude most names.
@@ -77,7 +77,7 @@ pub fn is_managed(name: &str, allowed: Allowed) -> bool {
     let folds = folds(name);
     let folded;
     let plain = if folds {
-        folded = name.replace(['_', '.'], "-");
+        folded = plain(name);
         folded.as_str()
     } else {
         name
@@ -100,7 +100,7 @@ pub fn is_forwarding(name: &str) -> bool {
     is_one && !CERTIFICATE.contains(&name)
 }
 
-/// True for a lookalike with `_` or `.` of a field that frames the message or belongs to the
+/// True for a lookalike of a field that frames the message or belongs to the
 /// connection. A server that treats both as equal would see another end of the message.
 #[must_use]
 pub fn is_hop_lookalike(name: &str) -> bool {
@@ -118,7 +118,8 @@ pub fn is_hop_lookalike(name: &str) -> bool {
     is_lookalike(name, known)
 }
 
-/// True if two names are equal when `_` and `.` are read as `-`, as some servers do.
+/// True if two names are equal when all characters but letters and digits are read as `-`, as some
+/// servers do.
 #[must_use]
 pub fn alike(one: &[u8], other: &[u8]) -> bool {
     let plain = |byte: u8| if is_folded(byte) { b'-' } else { byte };
@@ -126,18 +127,27 @@ pub fn alike(one: &[u8], other: &[u8]) -> bool {
     one.len() == other.len() && pairs.all(|(a, b)| plain(*a) == plain(*b))
 }
 
-/// True if a name contains `_` or `.`, which some servers fold to `-`.
+/// Name of a request field in lower case, as servers read it that do not distinguish lookalikes
+/// ([`alike`]).
+#[must_use]
+pub fn plain(name: &str) -> String {
+    name.to_ascii_lowercase()
+        .replace(|c: char| c.is_ascii_punctuation(), "-")
+}
+
+/// True if a name contains a character that some servers fold to `-`.
 #[must_use]
 pub fn folds(name: &str) -> bool {
     name.bytes().any(is_folded)
 }
 
-/// True for a byte that some servers treat as `-` in field names: `_` or `.`.
+/// True for a byte that some servers treat as `-` in field names. lighttpd does so for all bytes
+/// that are neither letters nor digits (`X~User`), others for `_` and `.`.
 fn is_folded(byte: u8) -> bool {
-    matches!(byte, b'_' | b'.')
+    byte != b'-' && !byte.is_ascii_alphanumeric()
 }
 
-/// True if `other` differs from `name` but equals it when `_` and `.` are read as `-`.
+/// True if `other` differs from `name`, and some servers do not distinguish them ([`alike`]).
 #[must_use]
 pub fn is_lookalike(other: &str, name: &str) -> bool {
     other != name && alike(other.as_bytes(), name.as_bytes())

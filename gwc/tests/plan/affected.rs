@@ -155,6 +155,50 @@ fn prefix_with_an_escape_opens() {
 }
 
 #[test]
+fn prefix_beside_another_prefix_opens() {
+    // `/A/b` of the first operation was refused, because servers may read it as `/a/b`.
+    assert_opens(
+        GATEWAY,
+        "",
+        &[
+            ("get", "/{x}", "match: prefix", PUBLIC),
+            ("get", "/a/{x}", "match: prefix", PUBLIC),
+            ("get", "/z", "", KEY),
+            ("get", "/a/b", "", INTERNAL),
+        ],
+    );
+    assert_opens(
+        GATEWAY,
+        "",
+        &[
+            ("get", "/{x}/{y}", "", PUBLIC),
+            ("get", "/z", "", KEY),
+            ("get", "/a%2F{x}", "match: prefix", INTERNAL),
+        ],
+    );
+}
+
+#[test]
+fn acknowledged_readings_cover_no_removal() {
+    let operations = |readings: &'static str| {
+        [
+            ("get", "/pkg/{x}", readings, PUBLIC),
+            ("get", "/z", "", KEY),
+            ("get", "/admin", "", KEY),
+        ]
+    };
+    let old = document("", &operations(""));
+    let keeps = operations("path_readings: keep");
+    let kinds = |new: &str| -> Vec<&str> {
+        let plan = plan((GATEWAY, &old), (GATEWAY, new));
+        plan.changes.iter().map(|change| change.id).collect()
+    };
+    assert_eq!(kinds(&document("", &keeps)), ["path-readings-changed"]);
+    let removed = kinds(&document("", &keeps[..2]));
+    assert!(removed.contains(&"refused-paths-changed"), "{removed:?}");
+}
+
+#[test]
 fn acknowledged_line_covers_no_further_operation() {
     let public = ("get", "/%C3%89/{n}", "", PUBLIC);
     let [one, two] = ["/%C3%A9/one", "/%C3%A9/two"].map(|path| ("get", path, "", INTERNAL));

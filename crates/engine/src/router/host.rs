@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use bundle::ir::Segment;
+use bundle::ir::{Segment, Template};
 use rustc_hash::FxHashMap;
 
 use super::letter_case::{self, OTHERS_MAX, Others, TooMany};
@@ -153,8 +153,8 @@ impl MountTable {
     }
 
     /// Paths that operations of the host describe and that differ from `path` only in letter case,
-    /// and paths whose base path differs from that of `path` in letter case. Allocates only if there are such paths, or if a part of `path`
-    /// is long.
+    /// and paths whose base path differs from that of `path` in letter case. Allocates only if there
+    /// are such paths, or if a part of `path` is long.
     ///
     /// # Errors
     /// There are too many such paths, or the search takes more than `left` steps. The search
@@ -183,10 +183,10 @@ impl MountTable {
             }
         }
         let mut found = Vec::new();
-        for (path, is_moved) in others.into_paths() {
-            *left = left.checked_sub(self.lookup_steps(&path)).ok_or(TooMany)?;
-            if is_moved || self.is_described(&path) {
-                found.push(path);
+        for (other, is_moved) in others.into_paths() {
+            *left = left.checked_sub(self.lookup_steps(&other)).ok_or(TooMany)?;
+            if is_moved || self.is_spelled(&other, path) {
+                found.push(other);
             }
         }
         match found.len() > OTHERS_MAX {
@@ -195,17 +195,45 @@ impl MountTable {
         }
     }
 
-    /// True if the template of an operation matches a path, with any method and conditions. The
-    /// operation may be `internal`.
-    fn is_described(&self, path: &str) -> bool {
-        let mut is_described = false;
+    /// True if the template of an operation matches `path` and spells the segments that differ from
+    /// those of `own` in a literal. The operation may have any method and conditions, and may be
+    /// `internal`.
+    fn is_spelled(&self, path: &str, own: &str) -> bool {
+        let depth = |text: &str| memchr::memchr_iter(b'/', text.as_bytes()).count();
+        self.matches_any(path, |template, below| {
+            let own = own.split('/').skip(1 + depth(path) - depth(below));
+            let mut segments = template.segments().iter();
+            let mut pairs = below.split('/').skip(1).zip(own);
+            pairs.all(|(text, own)| {
+                let segment = segments.next();
+                let is_value = matches!(segment, None | Some(Segment::Parameter(_)));
+                text == own || !is_value
+            })
+        })
+    }
+
+    /// True if the template of an operation matches a path and ends in a slash. The operation may
+    /// have any method and conditions, and may be `internal`.
+    pub(super) fn ends_in_slash(&self, path: &str) -> bool {
+        self.matches_any(path, |template, _| {
+            let last = template.segments().last();
+            matches!(last, Some(Segment::Literal(text)) if text.is_empty())
+        })
+    }
+
+    /// True if an operation's template matches a path and passes the test. The test gets the part
+    /// of the path below the base path.
+    fn matches_any(&self, path: &str, passes: impl Fn(&Template, &str) -> bool) -> bool {
+        let mut found = false;
         for (entry, below) in self.below(path) {
             let routers = [Some(&*entry.router), entry.router.hidden()];
             for router in routers.into_iter().flatten() {
-                router.matching(below, &mut |_| is_described = true);
+                router.matching(below, &mut |seen| {
+                    found |= passes(&seen.operation.template, below);
+                });
             }
         }
-        is_described
+        found
     }
 
     /// Upper bound of the steps of a look-up of a path. For each mount whose base path is a prefix

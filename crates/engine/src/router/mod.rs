@@ -127,6 +127,14 @@ pub fn other_letter_cases(
     })
 }
 
+/// True if the template of an operation of the host matches a path and ends in a slash. The
+/// operation may have any method and conditions, and may be `internal`.
+#[must_use]
+pub fn ends_in_slash(hosts: &HostTable, path: &str, head: &RequestHead) -> bool {
+    let table = hosts.mounts(&head.host);
+    table.is_some_and(|table| table.ends_in_slash(path))
+}
+
 /// Upper bound of the steps of a look-up of a path.
 #[must_use]
 pub fn lookup_steps(hosts: &HostTable, path: &str, head: &RequestHead) -> usize {

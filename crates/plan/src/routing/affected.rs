@@ -37,6 +37,9 @@ enum Owner {
 pub(super) struct Region {
     cause: Cause,
     owners: [Vec<Owner>; 2],
+    /// True if the owners are those of the compared requests. False if they are all routes that may
+    /// match some.
+    is_exact: bool,
     /// Template of the route for servers that ignore letter case and final slashes.
     template: Template,
     /// True if described paths of the old side overlap the template of the route.
@@ -210,6 +213,7 @@ impl Regions {
                 false if others.is_empty() => Some(cells.tables[1 - side].exchanging(route)),
                 false => None,
             };
+            let is_exact = unknown.is_none();
             if let Some(all) = unknown {
                 others.extend(all.into_iter().map(Owner::Route));
                 others.push(Owner::Nobody);
@@ -229,6 +233,7 @@ impl Regions {
                     0 => [vec![Owner::of(route, at)], others],
                     _ => [others, vec![Owner::of(route, at)]],
                 },
+                is_exact,
                 template: loosened(&route.template),
                 was_described: !before.is_empty(),
                 was_conditional: before.iter().any(has_conditions),
@@ -282,9 +287,7 @@ impl<'c, 'r, 'a> Affected<'c, 'r, 'a> {
             is_other_spelling(routes[1], self.cells.cause(all[*at].cause))
                 && self.opens(one, &all[*at], Reading::Spelling)
         });
-        // Another setting has its own line, which covers all paths.
-        let readings = routes.map(|route| route.treatment().path_readings);
-        if keeps.contains(&true) && readings[0] == readings[1] {
+        if keeps.contains(&true) {
             let opened = (0..all.len()).filter(|at| {
                 self.reaches(one, &all[*at]) && self.opens(one, &all[*at], Reading::Any)
             });
@@ -334,7 +337,7 @@ impl<'c, 'r, 'a> Affected<'c, 'r, 'a> {
         let [befores, afters] = &region.owners;
         // The pair gains the requests of the region, which has its own line.
         let gains = |owner: &Owner| matches!(owner, Owner::Route(at) if *at == one.after);
-        if afters.iter().any(gains) {
+        if region.is_exact && afters.iter().any(gains) {
             return false;
         }
         (is_of_rest(own) || cause.meets(own))
@@ -428,7 +431,7 @@ mod tests {
             ("/Users/{x}/", "/users/{x}"),
             ("/%C3%89/a", "/é/a"),
             ("/", "/"),
-            ("/A*", "/a/**"),
+            ("/A*", "/a"),
         ] {
             assert_eq!(loosened(&template(text)).to_string(), expected, "{text}");
         }

@@ -235,11 +235,8 @@ impl<'a> Cells<'_, 'a> {
             tried.insert((path.clone(), conditions))
         });
         paths.sort_by_key(|(path, _)| (is_ambiguous(path), path.len()));
-        if paths.len() > PATHS_MAX {
-            // Nothing is left out silently: the plan says that the host was not compared.
-            self.tables[0].searches.exhaust();
-            return lines;
-        }
+        // `affecting` covers the causes of the paths that are left out.
+        paths.truncate(PATHS_MAX);
         let (mut opened, mut closed) = (Vec::new(), Vec::new());
         for (path, cause) in paths {
             if !self.tables[0].searches.take(STEPS_OF_CELL) {

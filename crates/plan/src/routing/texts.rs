@@ -48,11 +48,6 @@ impl Steps {
         taken.is_ok_and(|left| left > count)
     }
 
-    /// Uses up the budget, so that the result counts as incomplete.
-    pub(super) fn exhaust(&self) {
-        self.left.store(0, Relaxed);
-    }
-
     /// True if the budget is used up, so that results may be incomplete.
     pub(super) fn are_spent(&self) -> bool {
         self.left.load(Relaxed) == 0

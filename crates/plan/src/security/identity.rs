@@ -11,6 +11,7 @@ use engine::edge::PROXY_FIELDS;
 use policy::Phase;
 use policy::auth::{self, Place, mtls};
 use policy::declared::{Scalar, Settings, Value};
+use policy::managed::{self, Allowed};
 
 use super::verifier::value_text;
 use super::{Access, Difference, Route, Verdict, gateway, token};
@@ -202,10 +203,15 @@ struct ReceivedField {
 }
 
 impl ReceivedField {
-    /// Creates the state of a field that no policy changes.
-    fn untouched(name: &str) -> Self {
+    /// Creates the state of a field that no policy changes. `trusts`: the listener forwards fields
+    /// of trusted proxies.
+    fn untouched(name: &str, trusts: bool) -> Self {
+        let is_removed = match trusts {
+            true => is_managed(name) || name.starts_with("x-consumer-"),
+            false => managed::is_managed(name, Allowed::default()),
+        };
         Self {
-            client: !is_managed(name) && !name.starts_with("x-consumer-"),
+            client: !is_removed && !managed::is_hop_lookalike(name),
             values: BTreeSet::new(),
         }
     }
@@ -315,13 +321,13 @@ pub(super) fn compare(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
     let names: BTreeSet<&String> = was.keys().chain(is.keys()).collect();
     let asks_others = || old.who().verdict(new.who()) != Verdict::Equal;
     let differences = names.into_iter().flat_map(|name| {
-        let got = |side: &BTreeMap<String, ReceivedField>| {
+        let got = |side: &BTreeMap<String, ReceivedField>, access: &Access<'_>| {
             let known = side.get(name);
             known
                 .cloned()
-                .unwrap_or_else(|| ReceivedField::untouched(name))
+                .unwrap_or_else(|| ReceivedField::untouched(name, trusts(access)))
         };
-        let (was, is) = (got(&was), got(&is));
+        let (was, is) = (got(&was, old), got(&is, new));
         // Callers with other credentials also have other properties. The line about the requirement
         // reports this.
         let is_gained = was.values.is_empty() != is.values.is_empty();
@@ -462,7 +468,8 @@ pub(super) fn read_by(access: &Access<'_>, policy: &str) -> BTreeMap<String, Str
     let reader = access.chain().find(|one| one.name == policy);
     let is_after_removals = reader.is_some_and(is_after_removals);
     let fields = fields_of(access, access, before, is_after_removals).into_iter();
-    let changed = fields.filter(|(name, got)| *got != ReceivedField::untouched(name));
+    let changed =
+        fields.filter(|(name, got)| *got != ReceivedField::untouched(name, trusts(access)));
     changed.map(|(name, got)| (name, got.shown())).collect()
 }
 
@@ -480,7 +487,10 @@ fn fields_of<'s>(
     steps: impl Iterator<Item = &'s ir::Policy>,
     removes: bool,
 ) -> BTreeMap<String, ReceivedField> {
-    let mut fields = Fields(BTreeMap::new());
+    let mut fields = Fields {
+        by_name: BTreeMap::new(),
+        trusts: trusts(access),
+    };
     fields.authenticate(access);
     let mut is_removed = false;
     for policy in steps {
@@ -498,16 +508,29 @@ fn fields_of<'s>(
     if removes && !is_removed {
         fields.remove_parameters(access);
     }
-    fields.0
+    fields.by_name
 }
 
 /// Request fields that differ from those that the client sent, by name.
-struct Fields(BTreeMap<String, ReceivedField>);
+struct Fields {
+    by_name: BTreeMap<String, ReceivedField>,
+    /// True if the listener forwards fields of trusted proxies.
+    trusts: bool,
+}
+
+/// True if the listener of a route has trusted proxies, so that it forwards fields that they set.
+fn trusts(access: &Access<'_>) -> bool {
+    let listener = access.route.and_then(|route| {
+        let listeners = &route.gateway.shared.listeners;
+        listeners.get(route.listener)
+    });
+    listener.is_some_and(|listener| !listener.trusted_proxies.is_empty())
+}
 
 impl Fields {
     fn field(&mut self, name: &str) -> &mut ReceivedField {
-        let entry = self.0.entry(name.to_owned());
-        entry.or_insert_with(|| ReceivedField::untouched(name))
+        let entry = self.by_name.entry(name.to_owned());
+        entry.or_insert_with(|| ReceivedField::untouched(name, self.trusts))
     }
 
     /// Applies `forward_as` and `claims_to_headers`. Removes the client's values of these fields
@@ -609,7 +632,7 @@ pub(crate) fn is_credential(name: &str) -> bool {
 }
 
 fn is_identity(name: &str) -> bool {
-    let name = name.to_ascii_lowercase().replace(['_', '.'], "-");
+    let name = policy::managed::plain(name);
     let mut parts = name.split('-');
     ir::OVERRIDE_FIELDS.contains(&&*name) || parts.any(|part| PARTS.contains(&part))
 }
