@@ -298,6 +298,84 @@ fn a_release_reaches_gateways_through_a_registry() {
     polling.stops_clean();
 }
 
+/// Line `registry` of `gwd status`.
+#[track_caller]
+fn registry_line(gateway: &Gateway) -> String {
+    let mut command = Command::new(binaries::gwd());
+    let admin = format!("unix:{}", gateway.admin().display());
+    command.args(["status", "--admin", &admin]);
+    let text = Ended::of(&mut command).succeeds().stdout.clone();
+    let mut lines = text.lines();
+    let line = lines.find_map(|line| line.strip_prefix("registry   "));
+    line.unwrap_or_else(|| panic!("no line `registry`:\n{text}"))
+        .to_owned()
+}
+
+#[test]
+fn status_shows_the_registry_and_its_last_poll() {
+    let Some(mut registry) = Registry::start() else {
+        return;
+    };
+    let project = Project::with(&gateway("v1"), DOCUMENT);
+    project.keygen();
+    let first = registry.release(&project, "v1");
+    let state = project.path("state");
+    let options = registry.gateway(&project, "10m").state(&state);
+    let mut running = options.start();
+    let at = format!("{} channel prod, ", registry.store());
+    let (ok, failed) = ("result=\"ok\"", "result=\"failed\"");
+    let polls = |gateway: &Gateway, result| {
+        let metrics = gateway.metrics();
+        metrics.sum("gwd_registry_polls_total", &[result])
+    };
+
+    let shown = running.status()["registry"].clone();
+    assert_eq!(shown["host"], format!("localhost:{}", registry.port));
+    assert_eq!(shown["repository"], "shop/releases");
+    assert_eq!(shown["channel"], "prod");
+    assert_eq!(shown["newest"]["serial"], 1, "{shown:#}");
+    assert_eq!(shown["newest"]["bundle"], first);
+    let record = running.status()["accepted"]["record"].clone();
+    assert_eq!(shown["newest"]["digest"], record);
+    assert!(shown["polled"].is_string() && shown["polled_age_s"].is_u64());
+    let line = registry_line(&running);
+    let rest = line.strip_prefix(&format!("{at}polled ")).expect(&line);
+    let newest = format!(" ago: serial 1, bundle {first}");
+    assert!(rest.ends_with(&newest), "{line}");
+    assert_eq!((polls(&running, ok), polls(&running, failed)), (1.0, 0.0));
+
+    // The registry is gone: the reason, and the record of the last update.
+    let updated = shown["updated"].clone();
+    registry.stop();
+    running.notify();
+    let shown = running.status()["registry"].clone();
+    assert_eq!(shown["updated"], updated, "{shown:#}");
+    assert_eq!(shown["newest"]["bundle"], first);
+    assert!(shown["polled_age_s"].as_u64() <= shown["age_s"].as_u64());
+    let why = shown["error"].as_str().expect("an error");
+    let line = registry_line(&running);
+    let rest = line
+        .strip_prefix(&format!("{at}POLL FAILED "))
+        .expect(&line);
+    assert!(rest.contains(why) && rest.ends_with(&newest), "{line}");
+    assert!(rest.contains("; last update "), "{line}");
+    assert_eq!((polls(&running, ok), polls(&running, failed)), (1.0, 1.0));
+    running.stop();
+
+    // A new process shows the update of the earlier one.
+    let restarted = options.start();
+    let shown = restarted.status()["registry"].clone();
+    assert_eq!(
+        (&shown["updated"], &shown["newest"]["bundle"]),
+        (&updated, &first.into())
+    );
+    assert_eq!(
+        (polls(&restarted, ok), polls(&restarted, failed)),
+        (0.0, 1.0)
+    );
+    restarted.stops_clean();
+}
+
 #[test]
 fn gateways_outlive_their_registry() {
     let Some(mut registry) = Registry::start() else {
