@@ -376,6 +376,83 @@ fn status_shows_the_registry_and_its_last_poll() {
     restarted.stops_clean();
 }
 
+/// Folder with the credential helper `docker-credential-fake`, and a `PATH` that begins with it.
+struct Helper {
+    folder: tempfile::TempDir,
+    path: String,
+}
+
+impl Helper {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = std::env::var("PATH").expect("PATH");
+        let path = format!("{}:{path}", folder.path().display());
+        Self { folder, path }
+    }
+
+    /// Writes the shell script of the helper.
+    fn write(&self, script: &str) {
+        // A file that was open for writing here may be busy in a process of another test: install
+        // a copy.
+        let source = self.folder.path().join("source");
+        std::fs::write(&source, format!("#!/bin/sh\n{script}\n")).expect("a file");
+        let mut install = Command::new("install");
+        install.args(["-m", "755"]).arg(&source);
+        install.arg(self.folder.path().join("docker-credential-fake"));
+        Ended::of(&mut install).succeeds();
+    }
+}
+
+#[test]
+fn credential_helpers_log_in_at_a_registry() {
+    let Some(registry) = Registry::start() else {
+        return;
+    };
+    let project = Project::with(&gateway("v1"), DOCUMENT);
+    project.keygen();
+    registry.release(&project, "v1");
+    let helper = Helper::new();
+    let gwc = || {
+        let mut command = project.command();
+        command.args(["status", "--store", &registry.store()]);
+        command.args(registry.options()).env("PATH", &helper.path);
+        Ended::of(&mut command)
+    };
+    let gwd = || {
+        registry
+            .gateway(&project, "10m")
+            .variable("PATH", &helper.path)
+    };
+    let authority = format!("localhost:{}", registry.port);
+    let works = format!(
+        "read key; [ \"$1 $key\" = 'get {authority}' ] || exit 9\n\
+         echo '{{\"Username\":\"ann\",\"Secret\":\"{PASSWORD}\"}}'"
+    );
+    for config in [
+        json!({"credHelpers": {(authority.clone()): "fake"}}),
+        json!({"auths": {(authority): {}}, "credsStore": "fake"}),
+    ] {
+        let file = registry.folder.path().join("config.json");
+        std::fs::write(file, config.to_string()).expect("a file");
+        helper.write(&works);
+        gwc().succeeds();
+        let running = gwd().start();
+        answers(&running, "v1");
+        running.stops_clean();
+
+        // Nothing that a failing helper writes is in messages and logs.
+        helper.write(&format!("echo {PASSWORD}; echo {PASSWORD} >&2; exit 3"));
+        let why = "the credential helper `docker-credential-fake`: exit status: 3";
+        let failed = gwc();
+        let shown = format!("{}{}", failed.exits(69).stdout, failed.stderr);
+        assert!(shown.contains(why) && !shown.contains(PASSWORD), "{shown}");
+        let mut ended = gwd().spawn();
+        assert_eq!(ended.wait_end(), Some(69));
+        let log = ended.log();
+        assert!(log.contains(why) && !log.contains(PASSWORD), "{log}");
+    }
+}
+
 #[test]
 fn gateways_outlive_their_registry() {
     let Some(mut registry) = Registry::start() else {
