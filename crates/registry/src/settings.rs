@@ -4,14 +4,13 @@
 //! its credential helpers, its entry for the registry, its credential store, in this order. They
 //! are read again when the registry refuses them.
 
+mod helper;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::File;
-use std::io::{Read as _, Write as _};
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::sync::mpsc;
-use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -20,10 +19,8 @@ use zeroize::Zeroizing;
 
 use crate::address::Address;
 
-/// Maximum length of a file with credentials, and of the answer of a credential helper.
+/// Maximum length of a file with credentials.
 const FILE_BYTES_MAX: u64 = 1 << 20;
-/// Time for a credential helper: 10s.
-const HELPER_PATIENCE: Duration = Duration::from_secs(10);
 /// User that stands for an identity token in answers of credential helpers.
 const TOKEN_USER: &str = "<token>";
 
@@ -67,13 +64,6 @@ struct Entry {
     username: Option<Secret>,
     password: Option<Secret>,
     identitytoken: Option<Secret>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Helped {
-    username: Secret,
-    secret: Secret,
 }
 
 /// Text that is overwritten when it is dropped.
@@ -133,8 +123,10 @@ impl Settings {
 impl DockerConfig {
     fn credentials(&self, address: &Address, path: &Path) -> Result<Credentials, String> {
         let authority = address.authority();
-        let is_ours = |key: &str| host_of(key) == authority;
-        let helper = self.cred_helpers.iter().find(|(key, _)| is_ours(key));
+        let is_ours = |key: &str| host_of(key).eq_ignore_ascii_case(&authority);
+        let mut helpers = self.cred_helpers.iter();
+        // An empty name switches a helper off.
+        let helper = helpers.find(|(key, helper)| is_ours(key) && !helper.is_empty());
         if let Some((key, helper)) = helper {
             return from_helper(helper, key);
         }
@@ -145,11 +137,11 @@ impl DockerConfig {
             return Ok(found);
         }
         match &self.creds_store {
-            Some(helper) => {
+            Some(helper) if !helper.is_empty() => {
                 let key = entry.map_or(authority.as_str(), |(key, _)| key);
                 from_helper(helper, key)
             }
-            None => Ok(Credentials::Absent),
+            _ => Ok(Credentials::Absent),
         }
     }
 }
@@ -204,54 +196,15 @@ fn host_of(key: &str) -> &str {
     key.split('/').next().unwrap_or(key)
 }
 
-/// Runs a credential helper (`docker-credential-NAME get`).
+/// Credentials of a credential helper for a registry.
 fn from_helper(name: &str, key: &str) -> Result<Credentials, String> {
-    let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
-    if name.is_empty() || !name.bytes().all(is_name) {
-        return Err("the configuration of docker names an invalid credential helper".to_owned());
-    }
-    let program = format!("docker-credential-{name}");
-    let failed = |why: &dyn fmt::Display| format!("the credential helper `{program}`: {why}");
-    let mut child = Command::new(&program)
-        .arg("get")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .map_err(|error| failed(&error))?;
-    if let Some(mut input) = child.stdin.take() {
-        // A helper that ends early closes its input. Its exit status is the reason.
-        let _ended = writeln!(input, "{key}");
-    }
-    let (sender, receiver) = mpsc::channel();
-    if let Some(output) = child.stdout.take() {
-        std::thread::spawn(move || {
-            let mut text = Zeroizing::new(String::new());
-            let read = output.take(FILE_BYTES_MAX).read_to_string(&mut text);
-            let _late = sender.send(read.map(|_| text));
-        });
-    }
-    let read = receiver.recv_timeout(HELPER_PATIENCE);
-    if read.is_err() {
-        let _ended = child.kill();
-    }
-    let status = child.wait().map_err(|error| failed(&error))?;
-    let text = match read {
-        Err(_) => return Err(failed(&"no answer within 10 seconds")),
-        Ok(text) => text.map_err(|error| failed(&error))?,
+    let Some(answer) = helper::ask(name, key)? else {
+        return Ok(Credentials::Absent);
     };
-    if !status.success() {
-        // Output of a helper without credentials.
-        return match text.contains("credentials not found") {
-            true => Ok(Credentials::Absent),
-            false => Err(failed(&status)),
-        };
-    }
-    let helped: Helped = serde_json::from_str(&text).map_err(|error| failed(&described(&error)))?;
-    let Helped {
+    let helper::Answer {
         username: Secret(user),
         secret: Secret(secret),
-    } = helped;
+    } = answer;
     Ok(match user.as_str() {
         TOKEN_USER => Credentials::Identity(secret),
         _ => Credentials::Password(user, secret),
@@ -320,6 +273,21 @@ mod tests {
         assert!(matches!(found, Credentials::Identity(_)));
         let none = Settings::default().credentials(&"oci://r.example/a".parse().unwrap());
         assert!(matches!(none, Ok(Credentials::Absent)));
+    }
+
+    #[test]
+    fn empty_helper_names_leave_the_entry_in_auths() {
+        let auth = STANDARD.encode("ann:pass");
+        let auths = format!("\"auths\":{{\"R.example\":{{\"auth\":\"{auth}\"}}}}");
+        for more in [
+            "\"credHelpers\":{\"r.example\":\"\"}",
+            "\"credsStore\":\"\"",
+        ] {
+            let found = credentials(&format!("{{{auths},{more}}}"), "oci://r.example/a");
+            assert!(matches!(found, Ok(Credentials::Password(..))), "{more}");
+            let none = credentials(&format!("{{{more}}}"), "oci://r.example/a");
+            assert!(matches!(none, Ok(Credentials::Absent)), "{more}");
+        }
     }
 
     #[test]

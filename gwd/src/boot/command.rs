@@ -291,6 +291,9 @@ fn status_text(status: &Value) -> String {
     for set in status["key_sets"].as_array().into_iter().flatten() {
         line("key set", &key_set_text(set));
     }
+    if status["registry"].is_object() {
+        line("registry", &registry_text(&status["registry"]));
+    }
     for store in status["stores"].as_array().into_iter().flatten() {
         line("store", &store_text(store));
     }
@@ -301,6 +304,44 @@ fn status_text(status: &Value) -> String {
     }
     warning_lines(status, &mut line);
     out
+}
+
+/// Registry of the store: address, channel, last poll with its result, and age of the copy.
+fn registry_text(registry: &Value) -> String {
+    let newest = &registry["newest"];
+    let newest = match (newest["serial"].as_u64(), newest["bundle"].as_str()) {
+        (Some(serial), Some(bundle)) => format!("serial {serial}, bundle {bundle}"),
+        (Some(serial), None) => {
+            let record = text(newest, "digest");
+            format!("serial {serial}, record {record}, which cannot be read")
+        }
+        (None, _) => "the channel has no record".to_owned(),
+    };
+    let ago = |key: &str| {
+        let age = registry[key].as_u64().map(age_text);
+        age.map(|age| format!("{age} ago"))
+    };
+    let copy = match ago("age_s") {
+        Some(updated) => format!("last update {updated}: {newest}"),
+        None => "no update yet".to_owned(),
+    };
+    let result = match (ago("polled_age_s"), registry["error"].as_str()) {
+        (None, _) => format!("not polled since the start; {copy}"),
+        (Some(polled), Some(why)) => format!("POLL FAILED {polled}: {why}; {copy}"),
+        (Some(polled), None) => format!("polled {polled}: {newest}"),
+    };
+    let (address, channel) = (text(registry, "address"), text(registry, "channel"));
+    format!("{address} channel {channel}, {result}")
+}
+
+/// Age in seconds, minutes, hours or days: the largest unit of which it has at least two.
+fn age_text(seconds: u64) -> String {
+    match seconds {
+        0..120 => format!("{seconds}s"),
+        120..7_200 => format!("{}m", seconds / 60),
+        7_200..172_800 => format!("{}h", seconds / 3_600),
+        _ => format!("{}d", seconds / 86_400),
+    }
 }
 
 /// Name and state of a store, with the gateways that share it by leases.

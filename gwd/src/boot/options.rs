@@ -39,7 +39,8 @@ pub(super) enum Command {
     /// Verify and build the bundle that would run, and print what it would serve; bind no address.
     #[command(after_help = CHECK_EXAMPLES)]
     Check(RunOptions),
-    /// Show the bundle that a running gwd serves.
+    /// Show the bundle that a running gwd serves, and the state of its registry, upstreams, key sets
+    /// and stores.
     #[command(after_help = CLIENT_EXAMPLES)]
     Status(ClientOptions),
     /// List the bundles of a running gwd.

@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use bundle::channel;
 use bundle::digest::Digest;
 use bundle::moment::Moment;
 use bundle::name::ChannelName;
@@ -70,6 +71,7 @@ pub(super) enum News<A> {
 #[derive(Debug)]
 pub(super) struct Replica<A> {
     address: Address,
+    channel: ChannelName,
     orders: Sender<Order<A>>,
     state: Arc<Mutex<State>>,
 }
@@ -86,10 +88,27 @@ enum Order<A> {
 struct State {
     /// Reason why the last update failed.
     error: Option<Refused>,
+    /// End of the last update, also of a failed one. `None`: none has ended since the start.
+    polled: Option<Moment>,
     /// Time of the last successful update, also of an earlier process. `None`: never.
     updated: Option<Moment>,
+    /// Newest record after the last successful update. `None`: the channel had none.
+    newest: Option<NewestRecord>,
+    /// Number of successful updates since the start.
+    succeeded: u64,
+    /// Number of failed updates since the start.
+    failed: u64,
     /// Records whose bundles are needed.
     wanted: BTreeSet<Digest>,
+}
+
+/// Newest record of a copy. Its signatures are not checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct NewestRecord {
+    serial: u64,
+    digest: Digest,
+    /// Bundle that the record names. `None`: the record cannot be read.
+    bundle: Option<Digest>,
 }
 
 /// Data of the thread.
@@ -120,9 +139,11 @@ impl<A: Send + 'static> Replica<A> {
         report: impl Fn(News<A>) + Send + 'static,
     ) -> Result<Self, Refused> {
         let address = plan.registry.address.clone();
+        let channel = plan.channel.clone();
         let mirror = Mirror::new(plan.registry.open()?, &plan.copy, plan.channel.clone());
         let state = Arc::new(Mutex::new(State {
             updated: read_updated(&plan.copy),
+            newest: read_newest(&plan),
             ..State::default()
         }));
         // A state folder that cannot be written has what a start needs, or the start fails.
@@ -158,6 +179,7 @@ impl<A: Send + 'static> Replica<A> {
         }
         Ok(Self {
             address,
+            channel,
             orders,
             state,
         })
@@ -185,18 +207,36 @@ impl<A: Send + 'static> Replica<A> {
         }
     }
 
-    /// Part of the status: the registry, the age of the copy, and the last error.
+    /// Part of the status: the registry, the last poll and its result, and the age of the copy.
     pub(super) fn status(&self) -> Value {
         let state = self.lock();
-        let age_s = state
-            .updated
-            .map(|updated| now().unix_s().saturating_sub(updated.unix_s()));
+        let now_s = now().unix_s();
+        let age_s = |at: Option<Moment>| at.map(|at| now_s.saturating_sub(at.unix_s()));
+        let newest = state.newest.map(|newest| {
+            json!({
+                "serial": newest.serial,
+                "digest": newest.digest.to_string(),
+                "bundle": newest.bundle.map(|bundle| bundle.to_string()),
+            })
+        });
         json!({
             "address": self.address.to_string(),
-            "updated": state.updated.map(|at| at.to_string()),
-            "age_s": age_s,
+            "host": self.address.authority(),
+            "repository": self.address.repository(),
+            "channel": self.channel.as_str(),
+            "polled": state.polled.map(|at| at.to_string()),
+            "polled_age_s": age_s(state.polled),
             "error": state.error.as_ref().map(ToString::to_string),
+            "updated": state.updated.map(|at| at.to_string()),
+            "age_s": age_s(state.updated),
+            "newest": newest,
         })
+    }
+
+    /// Numbers of updates since the start, by result.
+    pub(super) fn polls(&self) -> [(&'static str, u64); 2] {
+        let state = self.lock();
+        [("ok", state.succeeded), ("failed", state.failed)]
     }
 
     /// Time of the last successful update (Unix time in seconds). 0: never.
@@ -266,11 +306,20 @@ impl<T> Updater<T> {
             None => 0,
             Some(_) => self.failures.saturating_add(1),
         };
+        let newest = match error {
+            None => read_newest(&self.plan),
+            Some(_) => None,
+        };
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let has_changed = changed || state.error != error;
-        if error.is_none() {
-            let at = now();
+        let at = now();
+        state.polled = Some(at);
+        if error.is_some() {
+            state.failed += 1;
+        } else {
+            state.succeeded += 1;
             state.updated = Some(at);
+            state.newest = newest;
             // Only the age in the status depends on this file.
             let file = self.plan.copy.join(UPDATED);
             let _read_only = std::fs::write(file, at.unix_s().to_string());
@@ -309,4 +358,19 @@ fn now() -> Moment {
 fn read_updated(folder: &Path) -> Option<Moment> {
     let text = std::fs::read_to_string(folder.join(UPDATED)).ok()?;
     text.trim().parse().ok().map(Moment::from_unix_s)
+}
+
+/// Reads the newest record of the channel in the copy. `None`: there is none, or the copy cannot be
+/// read.
+fn read_newest(plan: &CopyPlan) -> Option<NewestRecord> {
+    let copy = Folder::open(&plan.copy).ok()?;
+    let chain = Chain::Channel(plan.channel.clone());
+    let serial = copy.serials(&chain).ok()?.last().copied()?;
+    let digest = copy.link(&chain, serial).ok()??;
+    let bundle = channel::read(&copy, &digest).ok().map(|read| read.bundle);
+    Some(NewestRecord {
+        serial,
+        digest,
+        bundle,
+    })
 }

@@ -54,6 +54,7 @@ impl Control {
             bundles.alarms.clone_from(&self.alarms);
             let replica = self.replica.as_ref();
             bundles.registry_updated_unix_s = replica.map(Replica::updated_unix_s);
+            bundles.registry_polls = replica.map(Replica::polls);
         }
         self.status.store(Arc::new(Status {
             status: self.status_json(),

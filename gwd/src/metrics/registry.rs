@@ -65,6 +65,8 @@ pub(crate) struct Bundles {
     /// Time (Unix time in seconds) of the last update of the registry's copy, 0 if it was never
     /// updated. `None`: the store is a folder.
     pub(crate) registry_updated_unix_s: Option<u64>,
+    /// Numbers of polls of the registry, by result. `None`: the store is a folder.
+    pub(crate) registry_polls: Option<[(&'static str, u64); 2]>,
     pub(crate) insecure: bool,
     pub(crate) replay_unprotected: bool,
     /// True if the store could withhold a revocation list without being noticed.

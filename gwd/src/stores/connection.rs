@@ -14,7 +14,7 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio::task::{AbortHandle, spawn_local};
 use tokio_rustls::TlsConnector;
 
-use super::replies::Bounded;
+use super::replies::{Bounded, Bounds};
 
 /// Connection to a store. Dropping it closes the connection.
 pub(super) struct Connection {
@@ -30,18 +30,22 @@ impl Drop for Connection {
 }
 
 impl Connection {
-    /// Connects to the store of a URL.
+    /// Connects to the store of a URL. The connection fails at a reply that exceeds the bounds.
     ///
     /// # Errors
     /// The URL is no URL of a store, or the connection, the TLS handshake or the authentication
     /// failed.
-    pub(super) async fn open(url: &str, config: AsyncConnectionConfig) -> Result<Self, RedisError> {
+    pub(super) async fn open(
+        url: &str,
+        config: AsyncConnectionConfig,
+        bounds: Bounds,
+    ) -> Result<Self, RedisError> {
         let info = url.into_connection_info()?;
         let settings = info.redis_settings();
         match info.addr() {
             ConnectionAddr::Tcp(host, port) => {
                 let stream = tcp(host, *port).await?;
-                Self::over(stream, settings, config).await
+                Self::over(Bounded::new(stream, bounds), settings, config).await
             }
             ConnectionAddr::TcpTls { insecure: true, .. } => {
                 Err(io::Error::other("TLS without verification is not supported").into())
@@ -51,25 +55,24 @@ impl Connection {
                 let connector = TlsConnector::from(Arc::new(tls()?));
                 let stream = tcp(host, *port).await?;
                 let stream = connector.connect(name, stream).await?;
-                Self::over(stream, settings, config).await
+                Self::over(Bounded::new(stream, bounds), settings, config).await
             }
             ConnectionAddr::Unix(path) => {
                 let stream = UnixStream::connect(path).await?;
-                Self::over(stream, settings, config).await
+                Self::over(Bounded::new(stream, bounds), settings, config).await
             }
             _ => Err(io::Error::other("this kind of address is not supported").into()),
         }
     }
 
     async fn over<S>(
-        stream: S,
+        stream: Bounded<S>,
         settings: &RedisConnectionInfo,
         config: AsyncConnectionConfig,
     ) -> Result<Self, RedisError>
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
-        let stream = Bounded::new(stream);
         let (commands, driver) =
             MultiplexedConnection::new_with_config(settings, stream, config).await?;
         let driver = spawn_local(driver).abort_handle();
@@ -148,7 +151,7 @@ mod tests {
                 let config = AsyncConnectionConfig::new()
                     .set_response_timeout(Some(Duration::from_secs(60)));
                 let ping = async {
-                    let mut one = Connection::open(&url, config).await?;
+                    let mut one = Connection::open(&url, config, Bounds::COMMANDS).await?;
                     redis::cmd("PING")
                         .query_async::<String>(&mut one.commands)
                         .await

@@ -15,6 +15,7 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::connection::{Connection, reason};
 use super::leases::{CounterId, Granted, Wanted};
+use super::replies::Bounds;
 use super::script::{Call, Slot, load};
 use super::sentinel;
 use super::servers::Url;
@@ -276,17 +277,18 @@ async fn connect(link: &Link) -> Result<(Connection, String), String> {
     let url = link.url.value();
     let url = std::str::from_utf8(&url).map_err(|_| "the URL is not valid UTF-8".to_owned())?;
     let config = AsyncConnectionConfig::new().set_response_timeout(Some(CONNECT));
+    let url = match &link.server {
+        Server::Only => url.trim().to_owned(),
+        Server::Node(address) => several(url)?.at(address),
+        Server::Master(name) => {
+            let url = several(url)?;
+            // Each sentinel has a timeout of its own, so that the last one is queried, too.
+            let address = sentinel::master(&url, name).await?;
+            url.at(&address)
+        }
+    };
     let connected = async {
-        let url = match &link.server {
-            Server::Only => url.trim().to_owned(),
-            Server::Node(address) => several(url)?.at(address),
-            Server::Master(name) => {
-                let url = several(url)?;
-                let address = sentinel::master(&url, name).await?;
-                url.at(&address)
-            }
-        };
-        let opened = Connection::open(&url, config).await;
+        let opened = Connection::open(&url, config, Bounds::COMMANDS).await;
         opened.map_err(|error| reason(&error))
     };
     let in_time = timeout(CONNECT, connected).await;

@@ -10,12 +10,31 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// Maximum number of bytes of a reply: 64 KiB.
-const REPLY_BYTES_MAX: u64 = 64 << 10;
-/// Maximum number of values of a list or map in a reply.
-const VALUES_MAX: u64 = 1_024;
+/// Bounds of one reply.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bounds {
+    /// Maximum number of bytes.
+    bytes_max: u64,
+    /// Maximum number of values of a list or map.
+    values_max: u64,
+}
+
 /// Maximum number of bytes of a line that announces a length, with its type byte.
 const LENGTH_BYTES_MAX: usize = 24;
+
+impl Bounds {
+    /// Replies to counting commands and to sentinels: 64 KiB, 1,024 values.
+    pub(super) const COMMANDS: Self = Self {
+        bytes_max: 64 << 10,
+        values_max: 1_024,
+    };
+    /// Replies to `CLUSTER SLOTS`: 4 MiB, 16,384 values. Each of the 16,384 slots can be a range of
+    /// its own, with a master and a replica.
+    pub(super) const SLOTS: Self = Self {
+        bytes_max: 4 << 20,
+        values_max: 16_384,
+    };
+}
 
 /// I/O of a connection to a store. Reading fails if a reply exceeds the bounds.
 pub(super) struct Bounded<S> {
@@ -24,10 +43,10 @@ pub(super) struct Bounded<S> {
 }
 
 impl<S> Bounded<S> {
-    pub(super) fn new(stream: S) -> Self {
+    pub(super) const fn new(stream: S, bounds: Bounds) -> Self {
         Self {
             stream,
-            replies: Replies::default(),
+            replies: Replies::new(bounds),
         }
     }
 }
@@ -67,8 +86,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Bounded<S> {
 }
 
 /// Position in a sequence of replies.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Replies {
+    bounds: Bounds,
     /// Number of bytes of the current reply so far.
     bytes: u64,
     /// Number of values that are still missing in the current reply. 0 between two replies.
@@ -81,11 +101,20 @@ struct Replies {
 }
 
 impl Replies {
+    const fn new(bounds: Bounds) -> Self {
+        Self {
+            bounds,
+            bytes: 0,
+            values: 0,
+            string: 0,
+            line: Vec::new(),
+        }
+    }
+
     /// Updates the position in the replies for received bytes.
     ///
     /// # Errors
-    /// A reply is longer than [`REPLY_BYTES_MAX`], has a list of more than [`VALUES_MAX`] values,
-    /// or a length that is not a number.
+    /// A reply exceeds the bounds, or has a length that is not a number.
     fn read(&mut self, mut bytes: &[u8]) -> io::Result<()> {
         while let [first, rest @ ..] = bytes {
             if self.values == 0 {
@@ -115,7 +144,7 @@ impl Replies {
 
     fn count(&mut self, bytes: u64) -> io::Result<()> {
         self.bytes += bytes;
-        match self.bytes > REPLY_BYTES_MAX {
+        match self.bytes > self.bounds.bytes_max {
             true => Err(refused("a reply is too long")),
             false => Ok(()),
         }
@@ -134,7 +163,7 @@ impl Replies {
         let values = match kind {
             b'$' | b'=' | b'!' => {
                 match u64::try_from(length()?) {
-                    Ok(bytes) if bytes > REPLY_BYTES_MAX => {
+                    Ok(bytes) if bytes > self.bounds.bytes_max => {
                         return Err(refused("a reply is too long"));
                     }
                     Ok(bytes) => {
@@ -154,7 +183,7 @@ impl Replies {
                 .saturating_add(1),
             _ => 0,
         };
-        if values > VALUES_MAX {
+        if values > self.bounds.values_max {
             return Err(refused("a reply has too many values"));
         }
         self.values += values;
@@ -173,9 +202,9 @@ mod tests {
 
     /// Reads the bytes at once and one by one. Both results must be equal.
     fn read(bytes: &[u8]) -> Result<u64, String> {
-        let mut whole = Replies::default();
+        let mut whole = Replies::new(Bounds::COMMANDS);
         let all = whole.read(bytes).map(|()| whole.values);
-        let mut single = Replies::default();
+        let mut single = Replies::new(Bounds::COMMANDS);
         let mut each = bytes.iter().map(|byte| single.read(&[*byte]));
         let each = each.find(Result::is_err).unwrap_or(Ok(()));
         let each = each.map(|()| single.values);

@@ -6,6 +6,7 @@ use redis::{AsyncConnectionConfig, RedisError};
 use tokio::time::timeout;
 
 use super::connection::{Connection, reason};
+use super::replies::Bounds;
 use super::servers::{Url, address};
 
 /// Maximum time for the answer of one sentinel, connection included: 500ms.
@@ -30,7 +31,7 @@ pub(super) async fn master(url: &Url, name: &str) -> Result<String, String> {
 
 async fn ask(url: &str, name: &str) -> Result<Option<(String, u16)>, RedisError> {
     let config = AsyncConnectionConfig::new().set_response_timeout(Some(SENTINEL));
-    let mut connection = Connection::open(url, config).await?;
+    let mut connection = Connection::open(url, config, Bounds::COMMANDS).await?;
     let mut ask = redis::cmd("SENTINEL");
     ask.arg("GET-MASTER-ADDR-BY-NAME").arg(name);
     ask.query_async(&mut connection.commands).await

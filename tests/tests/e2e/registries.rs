@@ -298,6 +298,161 @@ fn a_release_reaches_gateways_through_a_registry() {
     polling.stops_clean();
 }
 
+/// Line `registry` of `gwd status`.
+#[track_caller]
+fn registry_line(gateway: &Gateway) -> String {
+    let mut command = Command::new(binaries::gwd());
+    let admin = format!("unix:{}", gateway.admin().display());
+    command.args(["status", "--admin", &admin]);
+    let text = Ended::of(&mut command).succeeds().stdout.clone();
+    let mut lines = text.lines();
+    let line = lines.find_map(|line| line.strip_prefix("registry   "));
+    line.unwrap_or_else(|| panic!("no line `registry`:\n{text}"))
+        .to_owned()
+}
+
+#[test]
+fn status_shows_the_registry_and_its_last_poll() {
+    let Some(mut registry) = Registry::start() else {
+        return;
+    };
+    let project = Project::with(&gateway("v1"), DOCUMENT);
+    project.keygen();
+    let first = registry.release(&project, "v1");
+    let state = project.path("state");
+    let options = registry.gateway(&project, "10m").state(&state);
+    let mut running = options.start();
+    let at = format!("{} channel prod, ", registry.store());
+    let (ok, failed) = ("result=\"ok\"", "result=\"failed\"");
+    let polls = |gateway: &Gateway, result| {
+        let metrics = gateway.metrics();
+        metrics.sum("gwd_registry_polls_total", &[result])
+    };
+
+    let shown = running.status()["registry"].clone();
+    assert_eq!(shown["host"], format!("localhost:{}", registry.port));
+    assert_eq!(shown["repository"], "shop/releases");
+    assert_eq!(shown["channel"], "prod");
+    assert_eq!(shown["newest"]["serial"], 1, "{shown:#}");
+    assert_eq!(shown["newest"]["bundle"], first);
+    let record = running.status()["accepted"]["record"].clone();
+    assert_eq!(shown["newest"]["digest"], record);
+    assert!(shown["polled"].is_string() && shown["polled_age_s"].is_u64());
+    let line = registry_line(&running);
+    let rest = line.strip_prefix(&format!("{at}polled ")).expect(&line);
+    let newest = format!(" ago: serial 1, bundle {first}");
+    assert!(rest.ends_with(&newest), "{line}");
+    assert_eq!((polls(&running, ok), polls(&running, failed)), (1.0, 0.0));
+
+    // The registry is gone: the reason, and the record of the last update.
+    let updated = shown["updated"].clone();
+    registry.stop();
+    running.notify();
+    let shown = running.status()["registry"].clone();
+    assert_eq!(shown["updated"], updated, "{shown:#}");
+    assert_eq!(shown["newest"]["bundle"], first);
+    assert!(shown["polled_age_s"].as_u64() <= shown["age_s"].as_u64());
+    let why = shown["error"].as_str().expect("an error");
+    let line = registry_line(&running);
+    let rest = line
+        .strip_prefix(&format!("{at}POLL FAILED "))
+        .expect(&line);
+    assert!(rest.contains(why) && rest.ends_with(&newest), "{line}");
+    assert!(rest.contains("; last update "), "{line}");
+    assert_eq!((polls(&running, ok), polls(&running, failed)), (1.0, 1.0));
+    running.stop();
+
+    // A new process shows the update of the earlier one.
+    let restarted = options.start();
+    let shown = restarted.status()["registry"].clone();
+    assert_eq!(
+        (&shown["updated"], &shown["newest"]["bundle"]),
+        (&updated, &first.into())
+    );
+    assert_eq!(
+        (polls(&restarted, ok), polls(&restarted, failed)),
+        (0.0, 1.0)
+    );
+    restarted.stops_clean();
+}
+
+/// Folder with the credential helper `docker-credential-fake`, and a `PATH` that begins with it.
+struct Helper {
+    folder: tempfile::TempDir,
+    path: String,
+}
+
+impl Helper {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = std::env::var("PATH").expect("PATH");
+        let path = format!("{}:{path}", folder.path().display());
+        Self { folder, path }
+    }
+
+    /// Writes the shell script of the helper.
+    fn write(&self, script: &str) {
+        // A file that was open for writing here may be busy in a process of another test: install
+        // a copy.
+        let source = self.folder.path().join("source");
+        std::fs::write(&source, format!("#!/bin/sh\n{script}\n")).expect("a file");
+        let mut install = Command::new("install");
+        install.args(["-m", "755"]).arg(&source);
+        install.arg(self.folder.path().join("docker-credential-fake"));
+        Ended::of(&mut install).succeeds();
+    }
+}
+
+#[test]
+fn credential_helpers_log_in_at_a_registry() {
+    let Some(registry) = Registry::start() else {
+        return;
+    };
+    let project = Project::with(&gateway("v1"), DOCUMENT);
+    project.keygen();
+    registry.release(&project, "v1");
+    let helper = Helper::new();
+    let gwc = || {
+        let mut command = project.command();
+        command.args(["status", "--store", &registry.store()]);
+        command.args(registry.options()).env("PATH", &helper.path);
+        Ended::of(&mut command)
+    };
+    let gwd = || {
+        registry
+            .gateway(&project, "10m")
+            .variable("PATH", &helper.path)
+    };
+    let authority = format!("localhost:{}", registry.port);
+    let works = format!(
+        "read key; [ \"$1 $key\" = 'get {authority}' ] || exit 9\n\
+         echo '{{\"Username\":\"ann\",\"Secret\":\"{PASSWORD}\"}}'"
+    );
+    for config in [
+        json!({"credHelpers": {(authority.clone()): "fake"}}),
+        json!({"auths": {(authority): {}}, "credsStore": "fake"}),
+    ] {
+        let file = registry.folder.path().join("config.json");
+        std::fs::write(file, config.to_string()).expect("a file");
+        helper.write(&works);
+        gwc().succeeds();
+        let running = gwd().start();
+        answers(&running, "v1");
+        running.stops_clean();
+
+        // Nothing that a failing helper writes is in messages and logs.
+        helper.write(&format!("echo {PASSWORD}; echo {PASSWORD} >&2; exit 3"));
+        let why = "the credential helper `docker-credential-fake`: exit status: 3";
+        let failed = gwc();
+        let shown = format!("{}{}", failed.exits(69).stdout, failed.stderr);
+        assert!(shown.contains(why) && !shown.contains(PASSWORD), "{shown}");
+        let mut ended = gwd().spawn();
+        assert_eq!(ended.wait_end(), Some(69));
+        let log = ended.log();
+        assert!(log.contains(why) && !log.contains(PASSWORD), "{log}");
+    }
+}
+
 #[test]
 fn gateways_outlive_their_registry() {
     let Some(mut registry) = Registry::start() else {

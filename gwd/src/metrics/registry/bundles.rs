@@ -125,6 +125,17 @@ fn collect_state(bundles: &Bundles, live: i64, families: &mut Vec<proto::MetricF
             &plain(updated as f64),
         ));
     }
+    if let Some(polls) = bundles.registry_polls {
+        let polls = polls.into_iter().map(|(result, count)| {
+            let labels = vec![("result", result.to_owned())];
+            (labels, count as f64)
+        });
+        families.push(counters(
+            "gwd_registry_polls_total",
+            "Polls of the registry, by result.",
+            &polls.collect(),
+        ));
+    }
     families.push(gauges(
         "gwd_bundle_snapshots_live",
         "Snapshots in memory.",

@@ -276,6 +276,33 @@ fn sentinel(port: u16, command: &[&str]) -> String {
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
 
+/// Each silent sentinel costs two timeouts, without and with the password.
+#[test]
+fn silent_sentinels_do_not_hide_the_next() {
+    if is_missing() {
+        return;
+    }
+    let (upstream, watched) = (Upstream::start(), Watched::start());
+    // These sockets accept connections, but never answer.
+    let silent = [0; 3].map(|port| TcpListener::bind(("127.0.0.1", port)).expect("a port"));
+    let hosts = silent.each_ref().map(|one| {
+        let address = one.local_addr().expect("an address");
+        address.to_string()
+    });
+    let url = watched
+        .url()
+        .replace('@', &format!("@{},", hosts.join(",")));
+    let project = project(
+        &upstream,
+        "kind: quota, limit: 100000, period: month",
+        "closed, sentinel: shop",
+    );
+    let gwd = Options::of(&project).variable("GWS_STORE", &url).start();
+    wait::until("the store counts", || {
+        (ask(&gwd).1.is_none() && is_up(&gwd)).then_some(())
+    });
+}
+
 #[test]
 fn sentinels_name_the_master_after_a_failover() {
     if is_missing() {
