@@ -632,7 +632,7 @@ pub(crate) fn is_credential(name: &str) -> bool {
 }
 
 fn is_identity(name: &str) -> bool {
-    let name = policy::managed::plain(name);
+    let name = managed::plain(name);
     let mut parts = name.split('-');
     ir::OVERRIDE_FIELDS.contains(&&*name) || parts.any(|part| PARTS.contains(&part))
 }
