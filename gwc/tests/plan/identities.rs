@@ -31,6 +31,22 @@ fn scheme_that_no_longer_names_the_caller_weakens() {
             ", claims_to_headers: {tier: X-Tier}",
             ("weaken", "strengthen"),
         ),
+        // Clients cannot set these fields, so the upstream newly receives them.
+        (
+            "",
+            ", forward_as: X-Forwarded-User",
+            ("incomparable", "incomparable"),
+        ),
+        (
+            "",
+            ", claims_to_headers: {tier: Client-Cert}",
+            ("incomparable", "incomparable"),
+        ),
+        (
+            "",
+            ", forward_as: X_Consumer_Id",
+            ("incomparable", "incomparable"),
+        ),
         // The field contains another property of the caller.
         (
             ", claims_to_headers: {tier: X-Who}",
