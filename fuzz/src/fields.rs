@@ -13,7 +13,7 @@ use http1::response::keep_alive_s;
 const PLACES: [Places<'static>; 3] = [
     Places {
         scheme: "http",
-        asked: "orders.internal:8080",
+        upstream_host: "orders.internal:8080",
         own: "orders.internal:8080",
         path: "/v1",
         client: "api.example",
@@ -22,7 +22,7 @@ const PLACES: [Places<'static>; 3] = [
     },
     Places {
         scheme: "http",
-        asked: "api.example",
+        upstream_host: "api.example",
         own: "10.0.0.9",
         path: "",
         client: "api.example",
@@ -31,7 +31,7 @@ const PLACES: [Places<'static>; 3] = [
     },
     Places {
         scheme: "https",
-        asked: "[::1]:8443",
+        upstream_host: "[::1]:8443",
         own: "[::1]:8443",
         path: "/v1",
         client: "localhost:80",
