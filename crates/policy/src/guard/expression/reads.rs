@@ -19,22 +19,26 @@ fn add(node: &IdedExpr, all: &mut BTreeSet<Vec<String>>) {
         all.insert(path);
         return;
     }
+    operands(node).into_iter().for_each(|child| add(child, all));
+}
+
+/// Subexpressions of a node.
+fn operands(node: &IdedExpr) -> Vec<&IdedExpr> {
     match &node.expr {
-        Expr::Call(call) => {
-            let target = call.target.as_deref();
-            target
-                .into_iter()
-                .chain(&call.args)
-                .for_each(|child| add(child, all));
-        }
-        Expr::Select(select) => add(&select.operand, all),
-        Expr::List(list) => list.elements.iter().for_each(|child| add(child, all)),
+        Expr::Call(call) => call
+            .target
+            .as_deref()
+            .into_iter()
+            .chain(&call.args)
+            .collect(),
+        Expr::Select(select) => vec![&select.operand],
+        Expr::List(list) => list.elements.iter().collect(),
         Expr::Unspecified
         | Expr::Comprehension(_)
         | Expr::Ident(_)
         | Expr::Literal(_)
         | Expr::Map(_)
-        | Expr::Struct(_) => {}
+        | Expr::Struct(_) => Vec::new(),
     }
 }
 
@@ -86,27 +90,20 @@ fn add_unnamed<'t>(node: &'t IdedExpr, all: &mut Vec<Unnamed<'t>>) {
         return;
     }
     let is_headers = |node: &IdedExpr| path(node).is_some_and(|path| path == HEADERS);
-    match &node.expr {
-        Expr::Call(call) => match (&*call.func_name, call.target.as_deref(), &call.args[..]) {
+    if let Expr::Call(call) = &node.expr {
+        match (&*call.func_name, call.target.as_deref(), &call.args[..]) {
             (op::INDEX, None, [map, name]) | (op::IN, None, [name, map]) if is_headers(map) => {
                 all.push(Unnamed::Name(name));
                 add_unnamed(name, all);
+                return;
             }
-            ("size", Some(map), []) | ("size", None, [map]) if is_headers(map) => {}
-            (_, target, args) => {
-                let operands = target.into_iter().chain(args);
-                operands.for_each(|operand| add_unnamed(operand, all));
-            }
-        },
-        Expr::Select(select) => add_unnamed(&select.operand, all),
-        Expr::List(list) => list.elements.iter().for_each(|one| add_unnamed(one, all)),
-        Expr::Unspecified
-        | Expr::Comprehension(_)
-        | Expr::Ident(_)
-        | Expr::Literal(_)
-        | Expr::Map(_)
-        | Expr::Struct(_) => {}
+            ("size", Some(map), []) | ("size", None, [map]) if is_headers(map) => return,
+            _ => {}
+        }
     }
+    operands(node)
+        .into_iter()
+        .for_each(|child| add_unnamed(child, all));
 }
 
 /// Path of the map of request fields.
