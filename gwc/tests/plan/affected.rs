@@ -214,3 +214,21 @@ fn acknowledged_line_covers_no_further_operation() {
     assert_eq!((first.len(), later.len()), (1, 1));
     assert_ne!(first, later);
 }
+
+#[test]
+fn acknowledged_line_covers_all_former_operations() {
+    let public = ("get", "/x/{n}", "", PUBLIC);
+    let moved = ("get", "/x/a", "", PUBLIC);
+    let [one, two] = ["/X/a", "/X/b"].map(|path| ("get", path, "", INTERNAL));
+    let old = document("", &[public, moved, one, two]);
+    // `/x/a` was refused as a path of `moved`, and `/x/b` as one of `public`.
+    let fingerprints = |operations: &[Operation]| {
+        let plan = plan((GATEWAY, &old), (GATEWAY, &document("", operations)));
+        let lines = plan.changes.into_iter();
+        let lines = lines.filter(|line| matches!(line.class, Class::Weaken | Class::Expose));
+        Vec::from_iter(lines.map(|line| line.fingerprint))
+    };
+    let (first, both) = (fingerprints(&[public, two]), fingerprints(&[public]));
+    assert!(!first.is_empty() && !both.is_empty());
+    assert_ne!(first, both);
+}

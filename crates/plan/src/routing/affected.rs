@@ -120,14 +120,19 @@ fn covers(outer: &Template, inner: &Template) -> bool {
     is_long_enough && own.iter().zip(others).all(is_covered)
 }
 
+/// True if a template consists of literals and is no prefix.
+fn is_fixed(template: &Template) -> bool {
+    let mut segments = template.segments().iter();
+    let is_literal =
+        |segment: &Segment| matches!(segment, Segment::Literal(_) | Segment::Folded(_));
+    !template.is_prefix() && segments.all(is_literal)
+}
+
 /// True if a server that ignores letter case may read paths of a route as paths of the other one,
 /// and, unless the route has exactly one path, a server that ignores final slashes.
 fn is_other_spelling(route: &Route<'_>, other: &Route<'_>) -> bool {
-    let is_literal =
-        |segment: &Segment| matches!(segment, Segment::Literal(_) | Segment::Folded(_));
     let (own, others) = (&route.template, &other.template);
-    let has_one_path =
-        route.tier == Tier::Described && !own.is_prefix() && own.segments().iter().all(is_literal);
+    let has_one_path = route.tier == Tier::Described && is_fixed(own);
     !has_one_path || others.is_prefix() || own.segments().len() == others.segments().len()
 }
 
@@ -301,11 +306,7 @@ impl<'c, 'r, 'a> Affected<'c, 'r, 'a> {
     /// True if servers may read paths of a pair as paths of a region because of escapes.
     fn reaches(&self, one: Kept, region: &Region) -> bool {
         let own = self.cells.after(one.after);
-        let is_fixed =
-            |segment: &Segment| matches!(segment, Segment::Literal(_) | Segment::Folded(_));
-        let has_choice = own.template.is_prefix()
-            || own.is_ambiguous()
-            || !own.template.segments().iter().all(is_fixed);
+        let has_choice = own.is_ambiguous() || !is_fixed(&own.template);
         has_choice && (!own.mount.strip_base_path || self.is_below(own, region))
     }
 
@@ -417,13 +418,7 @@ impl<'c, 'r, 'a> Affected<'c, 'r, 'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn template(text: &str) -> Template {
-        match text.strip_suffix('*') {
-            Some(prefix) => Template::parse(prefix).expect("a template").into_prefix(),
-            None => Template::parse(text).expect("a template"),
-        }
-    }
+    use crate::routing::spellings::tests::template;
 
     #[test]
     fn loosened_templates_have_no_case_and_no_final_slash() {

@@ -95,6 +95,16 @@ pub(super) struct Kept {
     pub(super) is_changed: bool,
 }
 
+impl Refusals {
+    /// Adds the text of further requests to the fingerprints.
+    pub(super) fn extend(&mut self, bound: &str) {
+        self.bound.push_str(bound);
+        for change in &mut self.results.changes {
+            change.bound.push_str(bound);
+        }
+    }
+}
+
 /// Set of requests that a given route (or none) serves on the old side and a given route (or none)
 /// serves on the new side. Never empty.
 pub(super) struct Cell {

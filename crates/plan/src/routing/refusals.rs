@@ -5,7 +5,8 @@
 //! rules. A change of that other operation therefore opens or closes paths of operations that did
 //! not change. [`super::spellings`] proposes such paths, and the engines of both sides decide them.
 
-use std::collections::BTreeSet;
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bundle::ir::{Condition, Template};
 use engine::path::is_ambiguous;
@@ -101,11 +102,15 @@ impl<'a> Cells<'_, 'a> {
         let found = parallel::map(pairs, |(one, opened)| {
             self.refusals_of(one, &opened, (&causes, &index))
         });
-        // Several pairs may have the same route.
-        let mut reported = FxHashSet::default();
-        let mut found: Vec<Refusals> = found.into_iter().flatten().collect();
-        found.retain(|one| reported.insert((one.side, one.route)));
-        found
+        let mut by_route: BTreeMap<(usize, u32), Refusals> = BTreeMap::new();
+        for one in found.into_iter().flatten() {
+            match by_route.entry((one.side, one.route)) {
+                Entry::Vacant(entry) => drop(entry.insert(one)),
+                // Several pairs may have the same route. The acknowledgement covers all of them.
+                Entry::Occupied(mut entry) => entry.get_mut().extend(&one.bound),
+            }
+        }
+        by_route.into_values().collect()
     }
 
     /// Adds the lines of refusals to a plan. If one of its lines from `first` on has another request
@@ -235,7 +240,7 @@ impl<'a> Cells<'_, 'a> {
             tried.insert((path.clone(), conditions))
         });
         paths.sort_by_key(|(path, _)| (is_ambiguous(path), path.len()));
-        // `affecting` covers the causes of the paths that are left out.
+        // `affecting` covers the openings of the paths that are left out.
         paths.truncate(PATHS_MAX);
         let (mut opened, mut closed) = (Vec::new(), Vec::new());
         for (path, cause) in paths {

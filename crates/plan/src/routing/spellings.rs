@@ -272,10 +272,11 @@ pub(super) fn is_read_in_other_ways(route: &Route<'_>) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    fn template(text: &str) -> Template {
+    /// Template of a path. A final `*` makes it a prefix.
+    pub(in crate::routing) fn template(text: &str) -> Template {
         match text.strip_suffix('*') {
             Some(prefix) => Template::parse(prefix).expect("a template").into_prefix(),
             None => Template::parse(text).expect("a template"),
