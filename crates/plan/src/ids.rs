@@ -25,7 +25,7 @@ kinds! {
         "security-requirement-removed" "Requests that required a credential no longer require one.";
         "security-requirement-added" "Requests that required no credential now require one.";
         "security-requirement-changed" "Other credentials, verifiers or scopes are required; the class says whether access is wider.";
-        "refused-paths-changed" "The gateway refused paths of an operation, because servers may read them as paths of another operation (`path_ambiguous`). That other operation changed, so that the gateway may serve such paths.";
+        "refused-paths-changed" "The gateway refused paths of an operation, because servers may read them as paths of another operation (`path_ambiguous`). That other operation changed, so that the gateway may serve such paths. Often none opens. Keep the path of the other operation as `internal: true` if the upstream still serves it; otherwise acknowledge the line.";
         "operation-exposed" "Requests that were not served are now served; `weaken` if they need no credential.";
         "address-filter-added" "An address filter (`ip_filter`) applies now.";
         "address-filter-removed" "No address filter (`ip_filter`) applies any more.";

@@ -94,6 +94,8 @@ pub(super) struct Table<'t, 'a> {
     of_operation: OnceLock<FxHashMap<&'t str, Vec<u32>>>,
     /// Digest of the requests of each route.
     digests: OnceLock<Vec<Digest>>,
+    /// Methods that the routes name.
+    methods: OnceLock<BTreeSet<&'t str>>,
     /// Value of a parameter that no template of the two tables has as a literal. The first table's
     /// value is used for both tables.
     unnamed: OnceLock<String>,
@@ -135,6 +137,7 @@ impl<'t, 'a> Table<'t, 'a> {
             searches: Steps::new(allowance),
             of_operation: OnceLock::new(),
             digests: OnceLock::new(),
+            methods: OnceLock::new(),
             unnamed: OnceLock::new(),
         }
     }
@@ -182,6 +185,12 @@ impl<'t, 'a> Table<'t, 'a> {
         }
         routes.retain(|at| self.routes[*at as usize].meets(route));
         routes
+    }
+
+    /// Methods that the routes name.
+    fn methods(&self) -> &BTreeSet<&'t str> {
+        let named = || self.routes.iter().filter_map(|route| route.method);
+        self.methods.get_or_init(|| named().collect())
     }
 
     /// Routes that match requests of this template but do not serve them.
@@ -361,8 +370,8 @@ fn smallest_with(
 /// Methods named in at least one route, and one method named in no route. Leaves out methods that
 /// are never served.
 fn every_method<'s>(tables: [&'s Table<'_, '_>; 2]) -> BTreeSet<&'s str> {
-    let routes = tables.into_iter().flat_map(|table| table.routes);
-    let mut methods: BTreeSet<&str> = routes.filter_map(|route| route.method).collect();
+    let named = tables.into_iter().flat_map(Table::methods);
+    let mut methods: BTreeSet<&str> = named.copied().collect();
     if methods.contains("GET") {
         methods.insert("HEAD");
     }
