@@ -215,14 +215,20 @@ impl Allowance {
         let mut seen = BTreeSet::new();
         let mut near = Vec::new();
         for path in &end.readings {
-            let literal = path.first_literal();
-            let lists = index
-                .range((end.host.as_str(), None)..)
-                .take_while(|((host, _), _)| *host == end.host);
-            let lists = lists.filter(|((_, first), _)| {
-                literal.is_none() || first.is_none() || *first == literal
-            });
-            for (at, other) in lists.flat_map(|(_, list)| list) {
+            let host = end.host.as_str();
+            let lists: Vec<_> = match path.first_literal() {
+                // Paths that begin with any segment, and those that begin with this one.
+                Some(first) => [None, Some(first)]
+                    .into_iter()
+                    .filter_map(|first| index.get(&(host, first)))
+                    .collect(),
+                None => index
+                    .range((host, None)..)
+                    .take_while(|((other, _), _)| *other == host)
+                    .map(|(_, list)| list)
+                    .collect(),
+            };
+            for (at, other) in lists.into_iter().flatten() {
                 self.take()?;
                 if seen.insert((*at, std::ptr::from_ref(*other))) {
                     near.push((*at, *other));
