@@ -213,42 +213,37 @@ fn silent_connections_do_not_block_the_admin_api() {
     let _closed = last.read_to_end(&mut rest);
 }
 
-/// A client sends many requests for `/metrics` at once and reads all responses. Health checks are
-/// answered between them.
+/// A client sends requests for `/metrics` without a pause and reads all responses. Health checks
+/// are answered between them.
 #[test]
 fn pipelined_metrics_do_not_delay_health_checks() {
     use std::io::Write as _;
-    use std::sync::atomic::{AtomicUsize, Ordering};
-    const REQUESTS: usize = 4_000;
+    use std::sync::atomic::{AtomicBool, Ordering};
     let upstream = Upstream::saying("ok");
     let world = World::new();
     world.release(&numbered(&upstream, 1));
     let gwd = world.start();
     let mut stream = TcpStream::connect(gwd.admin).unwrap();
     let mut reader = stream.try_clone().unwrap();
-    let done = AtomicUsize::new(0);
+    let answered = AtomicBool::new(false);
     std::thread::scope(|scope| {
         scope.spawn(|| {
-            let requests = "GET /metrics HTTP/1.1\r\nhost: admin\r\n\r\n".repeat(REQUESTS);
-            let _closed = stream.write_all(requests.as_bytes());
+            let requests = "GET /metrics HTTP/1.1\r\nhost: admin\r\n\r\n".repeat(100);
+            while stream.write_all(requests.as_bytes()).is_ok() {}
         });
         scope.spawn(|| {
-            let (mut piece, mut last) = (vec![0; 1 << 20], Vec::new());
-            while let Ok(length @ 1..) = reader.read(&mut piece) {
-                last.extend_from_slice(&piece[..length]);
-                let heads = last.windows(9).filter(|bytes| bytes == b"HTTP/1.1 ");
-                done.fetch_add(heads.count(), Ordering::Relaxed);
-                last.drain(..last.len().saturating_sub(8));
+            let mut piece = vec![0; 1 << 20];
+            while let Ok(1..) = reader.read(&mut piece) {
+                answered.store(true, Ordering::Relaxed);
             }
         });
-        eventually("the responses have begun", || {
-            done.load(Ordering::Relaxed) > 0
-        });
+        let responses = || answered.swap(false, Ordering::Relaxed);
+        eventually("the responses have begun", responses);
         for path in ["/livez", "/readyz", "/startupz"].repeat(5) {
             assert_eq!(gwd.open(path).status, 200);
         }
-        let before = done.load(Ordering::Relaxed);
-        assert!(before < REQUESTS, "all {before} responses came first");
+        answered.store(false, Ordering::Relaxed);
+        eventually("further responses arrive", responses);
         gwd.signal(Signal::KILL);
     });
 }
