@@ -328,15 +328,17 @@ impl Draft {
     }
 
     /// Route that the request matches (`KEY@MOUNT`), and true if the engine refuses the request
-    /// because of its path. `None` if the request matches no route.
+    /// because of its path. `None` if the request matches no route, or if the router redirects it
+    /// to the declared path.
     pub(super) fn path_refusal(&self, oracle: &Oracle) -> Option<(String, bool)> {
         let question = self.question(oracle)?;
         let decided = oracle.ask(&question, |decided, _, _| {
+            let route = decided.route.as_ref()?;
             let is_refused = match &decided.verdict {
                 Verdict::Reject(refusal) => refusal.reject.code == engine::PATH_AMBIGUOUS.code,
+                Verdict::Reply(_) if decided.ran == 0 && redirects(route) => return None,
                 Verdict::Forward | Verdict::Reply(_) | Verdict::Ask(_) => false,
             };
-            let route = decided.route.as_ref()?;
             Some((route.id.as_str().to_owned(), is_refused))
         });
         decided.ok().flatten()

@@ -221,7 +221,8 @@ fn acknowledged_line_covers_all_former_operations() {
     let moved = ("get", "/x/a", "", PUBLIC);
     let [one, two] = ["/X/a", "/X/b"].map(|path| ("get", path, "", INTERNAL));
     let old = document("", &[public, moved, one, two]);
-    // `/x/a` was refused as a path of `moved`, and `/x/b` as one of `public`.
+    // The gateway of the old side refuses `/x/a` (operation `moved`) and `/x/b` (operation
+    // `public`): servers that ignore letter case read them as the internal `/X/a` and `/X/b`.
     let fingerprints = |operations: &[Operation]| {
         let plan = plan((GATEWAY, &old), (GATEWAY, &document("", operations)));
         let lines = plan.changes.into_iter();
@@ -231,4 +232,26 @@ fn acknowledged_line_covers_all_former_operations() {
     let (first, both) = (fingerprints(&[public, two]), fingerprints(&[public]));
     assert!(!first.is_empty() && !both.is_empty());
     assert_ne!(first, both);
+}
+
+/// An operation that redirected a path now matches it as a prefix, and the gateway refuses the path
+/// because servers that ignore letter case read it as another operation's.
+#[test]
+fn redirected_path_that_is_refused_is_no_bug() {
+    for (path, other, settings) in [
+        ("/a/b/", "/{x}/B", "match: prefix"),
+        (
+            "/a%2Fb/Admin",
+            "/{p}-{q}/admin",
+            "match: prefix, trailing_slash: ignore",
+        ),
+    ] {
+        let [old, new] = ["trailing_slash: redirect", settings].map(|settings| {
+            document("", &[("get", path, settings, PUBLIC), ("get", other, "", KEY)])
+        });
+        for [old, new] in [[&old, &new], [&new, &old]] {
+            let plan = plan((GATEWAY, old), (GATEWAY, new));
+            assert_eq!(plan.bugs, Vec::<String>::new());
+        }
+    }
 }

@@ -28,7 +28,8 @@ const PATHS: [&str; 14] = [
     "/pkg/{x}/{y}",
     "/pkg/a/b",
 ];
-const SETTINGS: [&str; 9] = [
+const SETTINGS: [&str; 14] = [
+    "",
     "",
     "",
     "",
@@ -36,7 +37,11 @@ const SETTINGS: [&str; 9] = [
     "path_readings: keep",
     "path_readings: keep",
     "match: prefix",
+    "match: prefix, path_readings: keep",
+    "match: prefix, case_insensitive: true",
     "trailing_slash: ignore",
+    "trailing_slash: redirect",
+    "trailing_slash: redirect, case_insensitive: true",
     "match: {headers: {X-V: {exact: \"1\"}}}",
 ];
 const ACCESS: [&str; 3] = [
