@@ -247,11 +247,31 @@ fn redirected_path_that_is_refused_is_no_bug() {
         ),
     ] {
         let [old, new] = ["trailing_slash: redirect", settings].map(|settings| {
-            document("", &[("get", path, settings, PUBLIC), ("get", other, "", KEY)])
+            document(
+                "",
+                &[("get", path, settings, PUBLIC), ("get", other, "", KEY)],
+            )
         });
         for [old, new] in [[&old, &new], [&new, &old]] {
             let plan = plan((GATEWAY, old), (GATEWAY, new));
             assert_eq!(plan.bugs, Vec::<String>::new());
         }
+    }
+}
+
+/// The gateway serves `/a%2Fb/c` only: servers read other paths as paths of the internal operation
+/// or of no operation of the method. The search tries none that is served.
+#[test]
+fn opening_without_an_example_has_lines() {
+    let keep = "match: prefix, path_readings: keep";
+    let (path, prefix) = ("/a%2F{x}", "match: prefix");
+    let internal = ("get", "/a/b", prefix, INTERNAL);
+    let below = ("delete", "/a/b/", "", KEY);
+    let text = |own: &[Operation]| document("unmatched: u", &[own, &[internal, below]].concat());
+    let public = text(&[("delete", path, keep, PUBLIC)]);
+    for old in [text(&[]), text(&[("delete", path, keep, KEY)])] {
+        let plan = plan((GATEWAY, &old), (GATEWAY, &public));
+        assert_eq!(plan.bugs, Vec::<String>::new());
+        assert!(opens(&plan, path), "{:#?}", plan.changes);
     }
 }

@@ -75,6 +75,8 @@ fn ownership_of_requests_agrees_with_enumeration() {
     assert!(ambiguous * 100 < cells, "{ambiguous}");
     let refused_paths = sum(|tally| tally.refused_paths);
     assert!(refused_paths * 50 < cells, "{refused_paths}");
+    let untried = sum(|tally| tally.untried);
+    assert!(untried * 50 < cells, "{untried}");
     let longer = sum(|tally| tally.longer);
     assert!(longer * 50 < cells, "{longer}");
     assert!(compared > count * 9 / 10, "{compared}");
@@ -102,6 +104,8 @@ struct Tally {
     longer: u64,
     /// Lines about requests that one side refuses because of another operation.
     refused_paths: u64,
+    /// Lines about added operations without a served path.
+    untried: u64,
 }
 
 /// Method of no operation, which the plan tries and the enumeration does not.
@@ -119,6 +123,9 @@ fn is_path_refused(witness: &Witness, cell: &Cell) -> bool {
 
 /// Owners of some requests before and after.
 pub(crate) type Cell = (Option<String>, Option<String>);
+
+/// Reason for a missing witness of an operation whose paths servers read in several ways.
+const NO_PATH: &str = "no example: the gateway refuses the paths that gwc tried";
 
 impl Tally {
     fn compare(&mut self, seed: u64, paths: &Paths) {
@@ -179,6 +186,8 @@ impl Tally {
                     }
                 }
                 Some(witness) => drop(shown_cells.insert(cell, witness.clone())),
+                // The gateway refuses all paths of the operation that the plan tried.
+                None if change.why_none == Some(NO_PATH) => self.untried += 1,
                 // Both versions refuse all requests of the cell, because servers may read their paths
                 // as paths of another operation.
                 None if refuses(&old) || refuses(&new) => {

@@ -28,7 +28,7 @@ const PATHS: [&str; 14] = [
     "/pkg/{x}/{y}",
     "/pkg/a/b",
 ];
-const SETTINGS: [&str; 14] = [
+const SETTINGS: [&str; 16] = [
     "",
     "",
     "",
@@ -42,6 +42,8 @@ const SETTINGS: [&str; 14] = [
     "trailing_slash: ignore",
     "trailing_slash: redirect",
     "trailing_slash: redirect, case_insensitive: true",
+    "priority: 3",
+    "priority: 3, match: prefix",
     "match: {headers: {X-V: {exact: \"1\"}}}",
 ];
 const ACCESS: [&str; 3] = [

@@ -1,11 +1,13 @@
 //! Comparison of cells. A cell is a set of requests that one route handles on the old side and one
 //! route on the new side. Each change in a cell has a witness.
 
+use bundle::ir::Segment;
 use rustc_hash::{FxHashMap, FxHashSet};
 use serde_json::Value;
 
 use super::digests::{digest_of, treated};
 use super::settings::ChangedRoutes;
+use super::spellings::is_read_in_other_ways;
 use super::table::{has, owner};
 use super::{
     Engines, Found, Owner, Pair, Pairs, Place, Route, STEPS_OF_CELL, STEPS_OF_PAIR, Table, Task,
@@ -35,6 +37,9 @@ const TOO_MANY_STEPS: &str = "no example: the search for a message ended at its 
 /// Reason for a missing witness: no request is handled differently because of the change.
 const NO_REQUEST: &str = "no request is handled differently because of the change";
 
+/// Reason for a missing witness: the gateway refused each ambiguous path that the search tried.
+const NO_PATH: &str = "no example: the gateway refuses the paths that gwc tried";
+
 /// Comparison of the cells (sets of requests) at one listener and host.
 pub(super) struct Cells<'c, 'a> {
     pub(super) place: &'c Place,
@@ -62,6 +67,9 @@ pub(super) struct CellResults {
     /// Routes of the old side with requests that are no longer served, and routes of the new side
     /// with requests that were not served before.
     pub(super) served: [FxHashSet<u32>; 2],
+    /// Pairs of routes with the same requests for which the search found no example, although they
+    /// may serve some.
+    pub(super) missed: Vec<(u32, u32)>,
     /// Further routes of each table that may have gained or lost requests.
     pub(super) others: [Vec<u32>; 2],
 }
@@ -129,7 +137,7 @@ impl<'a> Cells<'_, 'a> {
                 let route = self.after(after);
                 let others = self.tables[0].exchanging(route);
                 self.exchanged(0, (after, &others), &mut results);
-                self.newly_served(after, &mut results);
+                self.newly_served((after, true), &mut results);
             }
             Task::Gone(before) => {
                 let route = self.before(before);
@@ -139,7 +147,7 @@ impl<'a> Cells<'_, 'a> {
                 self.no_longer_served(before, &mut results);
             }
             Task::Rest(before, after) => {
-                self.newly_served(after, &mut results);
+                self.newly_served((after, false), &mut results);
                 self.no_longer_served(before, &mut results);
             }
         }
@@ -301,7 +309,7 @@ impl<'a> Cells<'_, 'a> {
             }
             self.push(results, change, is, None, NO_REQUEST);
         }
-        self.compare_access(&pair, cell, (before, after), results);
+        self.compare_access(&pair, Some(cell), (before, after), results);
         self.messages(&pair, cell, is, results);
         if let Some(said) = &pair.restated {
             self.push(
@@ -314,11 +322,12 @@ impl<'a> Cells<'_, 'a> {
         }
     }
 
-    /// Adds the differences in access to the requests of a cell to `results`.
+    /// Adds the differences in access to the requests of a cell to `results`. Without a cell, the
+    /// lines have no witness.
     fn compare_access(
         &self,
         pair: &Pair,
-        cell: &Cell,
+        cell: Option<&Cell>,
         (before, after): (u32, u32),
         results: &mut CellResults,
     ) {
@@ -352,6 +361,10 @@ impl<'a> Cells<'_, 'a> {
             if id == "operation-exposed" {
                 change.bound.push_str(&treated(self.sides, is));
             }
+            let Some(cell) = cell else {
+                self.push(results, change, is, None, NO_PATH);
+                continue;
+            };
             let mut witness = None;
             if difference.component == "who" && difference.why_none.is_none() {
                 let (old_who, new_who) = (self.pairs.before(was), self.pairs.after(is));
@@ -416,6 +429,9 @@ impl<'a> Cells<'_, 'a> {
     /// serves no request on one side, because other routes take precedence.
     fn unreached(&self, before: u32, after: u32, results: &mut CellResults) {
         let (was, is) = (self.before(before), self.after(after));
+        if may_be_missed(was) || may_be_missed(is) {
+            results.missed.push((before, after));
+        }
         let said = (
             describe(&was.treatment().security),
             describe(&is.treatment().security),
@@ -448,22 +464,43 @@ impl<'a> Cells<'_, 'a> {
         }
     }
 
-    /// Reports requests that a route of the new side serves and that were not served before.
-    fn newly_served(&self, after: u32, results: &mut CellResults) {
+    /// Reports differences in access of a pair of routes for which the search found no example.
+    /// Leaves out pairs about whose operation another line reports an opening.
+    pub(super) fn missed(&self, (before, after): (u32, u32), known: &[Change]) -> CellResults {
+        let mut results = CellResults::default();
+        let (was, is) = (self.before(before), self.after(after));
+        let own = is.reference();
+        let opens = |change: &Change| {
+            let opening = [Class::Weaken, Class::Expose, Class::Incomparable];
+            opening.contains(&change.class) && change.operation.as_ref() == Some(&own)
+        };
+        if !known.iter().any(opens) {
+            let pair = self.pairs.of(was, is);
+            self.compare_access(&pair, None, (before, after), &mut results);
+        }
+        results
+    }
+
+    /// Reports requests that a route of the new side serves and that were not served before. `is_new`
+    /// is true if the old side has no route with the same requests.
+    fn newly_served(&self, (after, is_new): (u32, bool), results: &mut CellResults) {
         let owners = [Owner::Nobody, Owner::Route(after)];
         let route = self.after(after);
+        if route.redirects() {
+            return;
+        }
         let cell = self.cell(owners);
-        if let Some(cell) = cell.filter(|_| !route.redirects()) {
+        if cell.is_some() || is_new && may_be_missed(route) {
             results.served[1].insert(after);
-            self.newly_served_in(&cell, (after, ""), results);
+            self.newly_served_in(cell.as_ref(), (after, ""), results);
         }
     }
 
-    /// Reports the requests of a cell, which were not served before. `extra` becomes a part of the
-    /// fingerprint.
+    /// Reports the requests of a cell, which were not served before. Without a cell, the lines have
+    /// no witness. `extra` becomes a part of the fingerprint.
     pub(super) fn newly_served_in(
         &self,
-        cell: &Cell,
+        cell: Option<&Cell>,
         (after, extra): (u32, &str),
         results: &mut CellResults,
     ) {
@@ -490,11 +527,15 @@ impl<'a> Cells<'_, 'a> {
         change.bound.clone_from(&before);
         let every = 0..route.treatment().security.0.len().max(1);
         let every: Vec<(usize, Option<&Tokens>)> = every.map(|index| (index, None)).collect();
-        let witness = match access.is_nobody() {
+        let witness = cell.and_then(|cell| match access.is_nobody() {
             true => self.differs(cell, results),
             false => self.admitted_caller(cell, &every, true, results),
+        });
+        let why_none = match cell {
+            Some(_) => NO_REQUEST,
+            None => NO_PATH,
         };
-        let why_none = results.undecidable.unwrap_or(NO_REQUEST);
+        let why_none = results.undecidable.unwrap_or(why_none);
         self.push(results, change, route, witness.clone(), why_none);
         // In a first release all operations are new, so only open ones get their own line. If a
         // policy refuses every caller, there is no access to report.
@@ -620,6 +661,15 @@ impl<'a> Cells<'_, 'a> {
 /// True if requests go to another route. Two routes that redirect give the same response.
 fn is_moved(was: &Route<'_>, is: &Route<'_>) -> bool {
     was.id() != is.id() && !(was.redirects() && is.redirects())
+}
+
+/// True if the search may find no example for requests of a route, although it serves some: servers
+/// read its paths in several ways, and the engine decides each text.
+fn may_be_missed(route: &Route<'_>) -> bool {
+    let mut segments = route.template.segments().iter();
+    let has_one_path =
+        !route.template.is_prefix() && segments.all(|one| matches!(one, Segment::Literal(_)));
+    is_read_in_other_ways(route) && !has_one_path
 }
 
 /// Creates a change for a requirement that admits the same callers in another form: another

@@ -341,7 +341,7 @@ impl<'a> Overlay<'a> {
         let results = parallel::map(self.tasks.clone(), |task| cells.of(task));
         let mut moved = BTreeSet::new();
         let mut others = [FxHashSet::default(), FxHashSet::default()];
-        let mut exchanged = BTreeSet::new();
+        let (mut exchanged, mut missed) = (BTreeSet::new(), Vec::new());
         let mut served = [FxHashSet::default(), FxHashSet::default()];
         for results in results {
             plan.changes.extend(results.changes);
@@ -356,6 +356,7 @@ impl<'a> Overlay<'a> {
                 }
             }
             exchanged.extend(results.exchanged);
+            missed.extend(results.missed);
             for (all, own) in others.iter_mut().zip(results.others) {
                 all.extend(own);
             }
@@ -364,6 +365,10 @@ impl<'a> Overlay<'a> {
             let pairs = (&*self.tasks, &*self.kept);
             let refusals = cells.refusals(pairs, (&exchanged, &served), &self.changed);
             cells.report_refusals(refusals, &served, (before.0, plan));
+        }
+        for pair in missed {
+            let results = cells.missed(pair, &plan.changes[before.0..]);
+            plan.changes.extend(results.changes);
         }
         if !old.searches.are_spent() {
             let shadows = cells.shadows(&self.tasks, &moved, &others);

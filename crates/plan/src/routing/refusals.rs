@@ -291,7 +291,7 @@ impl<'a> Cells<'_, 'a> {
         let bound = match self.of_refusals(opened, [Owner::Nobody, Owner::Route(one.after)]) {
             Some((cell, bound)) => {
                 let bound = bound + &texts;
-                self.newly_served_in(&cell, (one.after, &bound), &mut results);
+                self.newly_served_in(Some(&cell), (one.after, &bound), &mut results);
                 bound
             }
             None => {
