@@ -81,8 +81,8 @@ pub fn forwarded(data: &[u8]) {
     assert_eq!(twice.len(), once.len() + 1);
 }
 
-/// Target for `Location`. After rewriting, the client must not be sent to a host to which the
-/// service did not send it.
+/// Target for `Location`. The rewritten value must have no authority, or the authority of the
+/// service's value. A client is then never redirected to a host that the service did not name.
 pub fn location(data: &[u8]) {
     let Some((places, text)) = at_places(data) else {
         return;
@@ -133,8 +133,8 @@ pub fn set_cookie(data: &[u8]) {
     }
 }
 
-/// Target for `Accept`. The result must not depend on the division into lines or on letter case. A
-/// page is sent only if the client names a text type.
+/// Target for `Accept`. The result must not depend on the division into lines or on letter case.
+/// HTML is preferred only if the client names a text type.
 pub fn accept(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else {
         return;

@@ -1,7 +1,7 @@
 //! Fuzz targets for every parser of external input.
 //!
-//! Each function accepts arbitrary bytes. It must return. If the input was parsed and is encoded
-//! again, parsing that must give the same result.
+//! Each function accepts arbitrary bytes. It must return. If a function parses the input and
+//! encodes the result, parsing the encoded bytes must give the same result.
 
 mod fields;
 mod front;
@@ -70,8 +70,8 @@ pub fn yaml(data: &[u8]) {
     tree("a.yaml", data);
 }
 
-/// Target for JSON. Each text that our parser accepts without a finding, serde_json must accept,
-/// too.
+/// Target for JSON. serde_json must also accept each text that the project's parser accepts without
+/// a finding.
 pub fn json(data: &[u8]) {
     if tree("a.json", data) {
         let text = data.strip_prefix(b"\xef\xbb\xbf").unwrap_or(data);
@@ -105,8 +105,8 @@ paths: {\"/a/{b}\": {get: {operationId: x, parameters: [{name: b, in: path, requ
 ";
 const OVERLAY: &str = "overlay: 1.0.0\ninfo: {title: t, version: \"1\"}\nactions: [{target: $.info, update: {x-a: 1}}]\n";
 
-/// For a project that compiles: builds the engine, encodes and decodes the bundle, and decides
-/// requests.
+/// Compiles a project. If the project compiles, builds the bundle and the engine, encodes and
+/// decodes each API, and decides a request.
 fn compiled(files: [(&str, &[u8]); 3]) {
     let files = Files::in_memory(files.map(|(path, bytes)| (path, bytes.to_vec())), limits());
     let Compiled {
@@ -237,7 +237,7 @@ pub fn host_file(data: &[u8]) {
 }
 
 /// Fuzz target for files with the counters of quotas. Each file must have only one encoding, and a
-/// table must accept any words.
+/// table must accept any integers as slots.
 pub fn quota_file(data: &[u8]) {
     if let Ok(saved) = policy::saved::decode(data) {
         assert!(saved.is_empty() || policy::saved::encode(&saved) == data);

@@ -158,7 +158,7 @@ pub fn multipart_body(data: &[u8]) {
     );
 }
 
-/// Target for JSON bodies. What serde_json refuses is refused here, too.
+/// Target for JSON bodies. The check must also refuse each body that serde_json refuses.
 pub fn json_body(data: &[u8]) {
     let findings = body("application/json", data);
     let read = serde_json::from_slice::<serde_json::Value>(data);

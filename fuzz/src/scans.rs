@@ -25,7 +25,8 @@ const SCAN: fn() -> Scan = || Scan {
     rules: None,
 };
 
-/// True if a scan accepts the body. The result must be the same for single bytes.
+/// True if a scan accepts the body. Checks that a scan of single bytes has the same result as a
+/// scan of the whole body.
 fn accepts(media_type: &'static str, data: &[u8]) -> bool {
     let value = HeaderValue::from_static(media_type);
     let headers = HeaderMap::from_iter([(CONTENT_TYPE, value)]);
@@ -68,7 +69,7 @@ fn depth(value: &serde_json::Value) -> usize {
     }
 }
 
-/// Target for XML: what the scan accepts has neither a document type nor a NUL.
+/// Target for XML: a body that the scan accepts has neither a document type nor a NUL.
 pub fn threat_xml(data: &[u8]) {
     if accepts("text/xml", data) {
         assert!(!data.contains(&0));

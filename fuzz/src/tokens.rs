@@ -91,8 +91,8 @@ pub fn client_cert(data: &[u8]) {
     }
 }
 
-/// Target for signatures of requests: a target on the first line, then the fields. No value of the
-/// request may add a line to the text that is signed.
+/// Fuzz target for HTTP message signatures (RFC 9421). Input: a request target on the first line,
+/// then one header field per line. No value of the request may add a line to the signature base.
 pub fn signature(data: &[u8]) {
     let mut lines = data.split(|byte| *byte == b'\n');
     let target = lines.next().and_then(|line| PathAndQuery::try_from(line).ok());

@@ -33,8 +33,8 @@ pub fn proxy_header(data: &[u8]) {
 }
 
 /// Fuzz target for HTTP/2 header blocks on one connection. Each block follows a byte with its
-/// length. Checks that the block which replaces a malformed one is well-formed and leads to the
-/// same table.
+/// length. Checks that the block which replaces a malformed block is well-formed, and changes the
+/// dynamic table in the same way.
 pub fn header_block(data: &[u8]) {
     let (mut client, mut library) = (Inspector::new(), Inspector::new());
     let mut rest = data;

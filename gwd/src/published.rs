@@ -39,8 +39,8 @@ use crate::upstream::hosts::Common;
 /// Time after which a worker that has sent no heartbeat counts as stalled: 15s. Workers send a
 /// heartbeat once a second.
 const STALLED_MS: u64 = 15_000;
-/// Maximum number of rate-limit keys that each of the two tables can count at the same time:
-/// 262,144.
+/// Approximate maximum number of keys that each table of rate limits or quotas can count at the
+/// same time: 262,144.
 const LIMIT_KEYS: usize = 1 << 18;
 
 /// Snapshot with data that exists only in this process: metric ids, TLS settings, host states and

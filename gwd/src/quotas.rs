@@ -138,7 +138,8 @@ impl Common {
         }
     }
 
-    /// Writes the counters if one of them has changed. Returns the length of the file in bytes.
+    /// Writes the counters if one of them has changed. Returns the length of the file in bytes, or
+    /// 0 if no counter has changed.
     fn write(&self) -> usize {
         let tables = self.shared.limits.tables(true);
         let changed = tables.map(policy::RateTable::take_changed);

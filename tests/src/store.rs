@@ -84,8 +84,8 @@ impl Store {
             .collect()
     }
 
-    /// Adds a forged record: the project's newest record with a changed envelope. All digests are
-    /// adjusted.
+    /// Adds a forged record: the project's newest record with a changed envelope. All digests match
+    /// the changed content.
     pub fn forge(&self, project: &Project, change: impl Fn(&mut Value)) {
         let from = project.path("releases");
         let channel = from.join("channels/prod");

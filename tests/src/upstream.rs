@@ -39,7 +39,7 @@ pub struct Answer {
     pub body: Vec<u8>,
     /// Delay before the head is sent.
     pub delay: Duration,
-    /// True if the response never ends: `body` is its first chunk, and no other one follows.
+    /// True if the response never ends: `body` is its first chunk, and no further chunk follows.
     pub is_endless: bool,
 }
 

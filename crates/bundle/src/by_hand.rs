@@ -1,5 +1,5 @@
-//! Report on one statement, with files and commands with which an operator can check its signatures
-//! with `openssl` alone.
+//! Report on the signatures of one statement. It contains the files and shell commands that an
+//! operator needs to check each signature with `openssl` alone.
 //!
 //! `gwc verify` writes the files and prints the commands; a test runs the commands.
 
@@ -24,8 +24,8 @@ pub struct Report {
     pub envelope: Envelope,
     /// Result of the check of each signature.
     pub signatures: Vec<SignatureReport>,
-    /// Owners and keys with accepted signatures, or the reason of the refusal. Error: the reason
-    /// why the signatures are not sufficient.
+    /// Owners and keys with accepted signatures. Error: the reason why the signatures are not
+    /// sufficient.
     pub signers: Result<Signers, Refused>,
 }
 

@@ -27,7 +27,8 @@ pub struct Memory {
     pub record: Option<Pointer>,
     /// Newest accepted revocation list. Empty if there is none.
     pub revocations: Revocations,
-    /// Later `created` time of the record and the revocation list. `None` if there is neither.
+    /// Signing time (`created`) of the record or of the revocation list, whichever is later. `None`
+    /// if there is neither.
     pub created: Option<Moment>,
     /// Highest serials of a record and of a revocation list that were stored but can no longer be
     /// read. Older records and lists are refused, because otherwise a damaged disk would permit a
@@ -369,8 +370,9 @@ fn newer_list(
     }
 }
 
-/// Checks that a verified record is a successor of the newest accepted record: reads its
-/// predecessors until one names the accepted record as its predecessor or in `merges`.
+/// Checks that a verified record is a successor of the newest accepted record. Reads the
+/// predecessors of the verified record until one names the accepted record, as its predecessor or
+/// in `merges`.
 fn check_chain(blobs: &dyn Blobs, known: Pointer, signed: &SignedRecord) -> Result<(), Refused> {
     let forked = Refused::Forked {
         serial: signed.pointer.serial,

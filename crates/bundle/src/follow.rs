@@ -299,8 +299,8 @@ pub fn bundle(
     Err(first)
 }
 
-/// Blobs and links that a restart needs and that are not yet in the state folder: the bundle
-/// without contracts, statements, the revocation list, records and links.
+/// Blobs and links that a restart needs and that are not yet in the state folder. These are the
+/// bundle (without its contracts), statements, the revocation list, records and links.
 ///
 /// # Errors
 /// The reason why a blob cannot be read from `from`; [`Refused::StateNotDurable`] if the state

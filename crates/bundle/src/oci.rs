@@ -63,8 +63,8 @@ pub struct ImageManifest {
     pub config: Descriptor,
     /// Descriptors of the content blobs, in order.
     pub layers: Vec<Descriptor>,
-    /// Manifest about which this manifest is a statement. `None`: about no manifest. For people and
-    /// tools; serving never depends on it.
+    /// Manifest that this manifest is about (`subject` in OCI), such as the bundle of a statement.
+    /// `None`: no subject. For people and tools; serving never depends on it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subject: Option<Descriptor>,
     /// Key-value pairs for tools.

@@ -111,8 +111,8 @@ fn put_link(
         digest,
     });
     store.commit(&batch)?;
-    // The record is committed, so an error of the index is not an error of this call. The next
-    // writer rebuilds the index.
+    // Ignore an error of the index, because the record is already committed. The next writer
+    // rebuilds the index.
     let _derived = store.refresh_index();
     Ok(Pointer { digest, serial })
 }
@@ -315,7 +315,7 @@ pub fn revoke(
 
 /// Lowest serial above the head that is not in `skipped`. Links above the head exist only if a key
 /// was stolen: they are records that the key signed before it was revoked. If another writer adds a
-/// link after the head was read, creating a link with its serial fails as a conflict.
+/// link after the head was read, creating a link with the same serial fails as a conflict.
 fn free_serial(head: Option<Pointer>, skipped: &BTreeSet<u64>) -> Result<u64, Refused> {
     let mut serial = head.map_or(0, |pointer| pointer.serial) + 1;
     while skipped.contains(&serial) {

@@ -60,8 +60,8 @@ pub enum Refused {
     BadSignature,
     /// The statement or record is unsigned, or signed only by keys that are not in the trust file.
     UnknownKey,
-    /// The statement or record is signed by a key that is not trusted for the required role. Or the
-    /// statement is of another role.
+    /// The statement or record is signed by a key that is not trusted for the required role, or the
+    /// statement has another role.
     WrongRole {
         /// Required role.
         wanted: &'static str,

@@ -60,9 +60,10 @@ pub fn retained(folder: &Folder, records: usize) -> Result<BTreeSet<Digest>, Ref
     Ok(bundles)
 }
 
-/// Finds the files that may be removed. Unused blobs stored before `young_since`, and temporary
-/// files older than `young_since`. A blob is in use if a chain, one of `bundles`, or a bundle with
-/// a manifest of `young_since` or later refers to it.
+/// Finds the files that may be removed: unused blobs and temporary files that were written before
+/// `young_since`. A blob is in use if a chain or one of `bundles` needs it, or a manifest that was
+/// written at or after `young_since`. A manifest about one of these bundles or manifests is in use
+/// as well.
 ///
 /// The caller must hold [`Folder::alone`] until [`remove`] has returned, so that no writer is
 /// active.

@@ -77,7 +77,8 @@ pub fn printable(text: &str) -> String {
     out
 }
 
-/// Replaces an invisible character by a single visible one, for excerpts in which columns count.
+/// Replaces an invisible character by exactly one visible character, so that the columns of an
+/// excerpt do not change.
 #[must_use]
 pub fn visible(c: char) -> char {
     match c {

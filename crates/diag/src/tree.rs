@@ -124,7 +124,8 @@ impl Tree {
         }
     }
 
-    /// Extends the table `blocks` up to the block before the one that begins with the id `base`.
+    /// Extends the table `blocks` so that its next entry is the block that begins with the id
+    /// `base`.
     fn reach(&mut self, base: u32) {
         let blocks = base as usize / BLOCK - self.first;
         assert!(self.blocks.len() <= blocks, "parts are added in order");

@@ -32,9 +32,9 @@ pub struct ApiPart {
     pub(crate) names: Names,
     pub(crate) errors: ErrorShapes,
     pub(crate) messages: Option<ir::Messages>,
-    /// Digests of the parts of requests that are validated, without path parameters; one for each
-    /// operation in the order of the routing table. 0 if nothing is validated. Empty if the API
-    /// validates nothing.
+    /// For each operation, in the order of the routing table: digest of the descriptions of its
+    /// validated parameters (without path parameters) and body. 0 for an operation that validates
+    /// nothing. Empty if the API validates nothing.
     pub(crate) checks: Box<[u64]>,
 }
 
@@ -155,8 +155,8 @@ impl ApiPart {
         }
     }
 
-    /// Request fields in the conditions of the API's routes. They apply to the operations of all
-    /// APIs, because a condition may select among several of them.
+    /// Request fields in the conditions of the API's routes. A condition of one API can decide
+    /// about requests of another API, because a request can match routes of several APIs.
     pub(crate) fn conditional_fields(&self) -> Vec<HeaderName> {
         let operations = self.router.operations().iter();
         let conditions = operations.flat_map(|operation| &operation.conditions);
@@ -212,8 +212,8 @@ impl ApiPart {
     }
 }
 
-/// Digests of the parts of requests that are validated ([`ApiPart::checks`]). The digest of the
-/// blob is part of them, because the indices of schemas differ between APIs.
+/// Computes [`ApiPart::checks`]. Each of these digests covers the digest of the API's blob, because
+/// the indices of schemas differ between APIs.
 fn checks(
     operations: &[ir::Operation],
     messages: Option<&ir::Messages>,

@@ -126,8 +126,8 @@ impl Requirement {
         &self.fields
     }
 
-    /// Login with which a browser can replace this refusal, by a redirect to the provider: the
-    /// request has no credential, or its session is not accepted. `None` for any other refusal.
+    /// Login to whose provider a browser is redirected instead of this refusal. `None` unless the
+    /// request has no credential or its session is not accepted.
     pub(crate) fn login(&self, reject: &Reject) -> Option<&Login> {
         let is_unlogged = reject.code == MISSING.code || reject.code == SESSION_INVALID.code;
         self.login.as_ref().filter(|_| is_unlogged)?.login()

@@ -198,9 +198,9 @@ fn reach(
 /// Sets [`Mount::has_other_access`] for the mounts on whose hosts the operations have different
 /// access rules.
 fn mark_other_access(listeners: &[Listener], apis: &[BuiltApi], mounts: &mut [Mount]) {
-    // Digests of the access rules and of the validation that all operations of an API have, for
-    // each API. `None` if the operations differ, if a rule depends on the route, or if the API has
-    // `internal` operations or operations for undescribed requests.
+    // For each API: the digests of the access rules and of the validation, if these are the same
+    // for all operations. `None` if the operations differ, if a rule depends on the route, or if
+    // the API has `internal` operations or operations for undescribed requests.
     let common: Vec<Option<(u128, u64)>> = apis
         .iter()
         .map(|api| {

@@ -387,8 +387,8 @@ fn run<'s>(
                                 ran,
                             };
                         }
-                        // Do not refund a limit by address, so that it also limits the guessing of
-                        // credentials.
+                        // Do not refund the tokens of rate limits by address. These limits then
+                        // also apply to clients that guess credentials.
                         Verdict::Reject(Refusal {
                             reject,
                             reason: cx.fault.map_or(reject.code, Fault::metric),
@@ -432,9 +432,9 @@ fn run<'s>(
     }
 }
 
-/// True if a server may interpret the rewritten path as a path outside the authorised one. Reason:
-/// a path parameter that filled only part of a segment, such as `..`, can be a whole segment of the
-/// new path. An escape in the parameter may also end the path or divide it.
+/// True if a server may interpret the rewritten path as a path outside the authorised one. A path
+/// parameter that was only part of a segment can become a whole segment of the new path, for
+/// example `..`. An escape in the parameter may also end the path or divide it.
 fn leaves_path(route: &RouteRef<'_>, head: &RequestHead, cx: &Cx<'_>) -> bool {
     let rewritten = cx.rewritten.as_ref().and_then(|one| one.path.as_deref());
     let unread = head.path().get(cx.stripped..).unwrap_or_default();

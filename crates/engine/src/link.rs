@@ -45,8 +45,7 @@ pub(crate) struct Linker<'a> {
     conditional: Vec<HeaderName>,
 }
 
-/// Chain of a treatment, and the settings of its parameters: policies such as `retry`, which have
-/// no filter.
+/// Chain of a treatment, and the settings of the policies that have no filter, such as `retry`.
 struct Steps {
     chain: Vec<ChainStep>,
     retries: Option<retry::Checked>,
@@ -54,7 +53,7 @@ struct Steps {
     breakers: Vec<Breaker>,
 }
 
-/// Name and filter of a policy. `None` for a parameter such as `retry`, which has no filter.
+/// Name and filter of a policy. `None` for a policy without a filter, such as `retry`.
 type NamedFilter = Option<(Arc<str>, Arc<Filter>)>;
 
 impl<'a> Linker<'a> {
@@ -339,7 +338,8 @@ impl<'a> Linker<'a> {
                 chain.append(&mut removals);
             }
             match &policy.checked {
-                // The operation's own setting wins over policies, and the last policy over others.
+                // The setting of the operation takes precedence over policies. Among policies, the
+                // last one takes precedence.
                 Checked::Retry(retry) if treatment.retries.is_none() => {
                     retries = Some(retry.clone());
                 }

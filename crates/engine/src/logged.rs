@@ -43,9 +43,10 @@ impl Snapshot {
         self.unknown_paths.is_some()
     }
 
-    /// Forms of the values of a request. The path of a request that no operation describes may be
-    /// another spelling of a path with hidden values: only its segments that are literals of some
-    /// operation are shown, except those that an operation with this path hides.
+    /// Forms of the values of a request. If no operation describes the request, its path may be
+    /// another spelling of a path with hidden values. If any operation hides path values, the log
+    /// then shows only segments that are literals of an operation's path. Also hides values that an
+    /// operation whose template matches the path hides.
     #[must_use]
     pub fn logged_forms<'s>(
         &'s self,

@@ -84,8 +84,8 @@ impl OwnPath {
         self.host == other.host && self.path == other.path && Arc::ptr_eq(&self.login, &other.login)
     }
 
-    /// Finds the path and host of a request among `all`. `None` if the gateway does not answer the
-    /// request itself.
+    /// Finds the entry of `all` with the path and the host pattern of a request. `None` if the
+    /// gateway does not answer the request itself.
     pub(crate) fn find<'o>(
         all: &'o [Self],
         hosts: &HostTable,

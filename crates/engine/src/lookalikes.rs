@@ -1,7 +1,7 @@
 //! Lookalike fields: request fields whose names a server may confuse with the name of a field that
-//! the gateway checks. CGI maps `X-User` and `x_user` to the same variable (RFC 3875 §4.1.18), and
-//! some servers treat `.` (CVE-2026-88011) or every character but letters and digits in the same way
-//! (lighttpd).
+//! the gateway checks. CGI maps `X-User` and `x_user` to the same variable (RFC 3875 §4.1.18). Some
+//! servers also do this with `.` (CVE-2026-88011), or with every character except letters and
+//! digits (lighttpd).
 
 use http::header::{HeaderMap, HeaderName};
 
@@ -20,7 +20,7 @@ pub(crate) fn strip(names: &[Box<str>], headers: &mut HeaderMap) -> u32 {
         names.iter().any(|name| is_lookalike(other, name))
             && names.iter().all(|name| **name != *other)
     };
-    // Most requests have no such field, so this fast path allocates nothing.
+    // Most requests have no lookalike. An empty `Vec` allocates nothing.
     let doomed = headers.keys().filter(|other| is_doomed(other.as_str()));
     let doomed: Vec<HeaderName> = doomed.cloned().collect();
     for other in &doomed {

@@ -48,8 +48,8 @@ pub enum Ambiguity {
         /// Route that `path` matches (`KEY@MOUNT`). `None` if no route matches.
         owner: Option<String>,
     },
-    /// An upstream may interpret the path as another path of the same route. The chain sends the
-    /// path to another service, which may interpret it differently from the upstream.
+    /// An upstream may interpret the path as another path of the same route. The chain also sends
+    /// the path to another service. The upstream and the service may interpret it differently.
     Service {
         /// Path as which the service or an upstream may interpret the request's path.
         path: String,
@@ -69,8 +69,7 @@ pub enum Ambiguity {
 
 /// First reason in a request's path not to forward the request to `route`. `None`: the request may
 /// be forwarded. If all operations of the host have the same access rules
-/// (`Mount::has_other_access`), only paths that upstreams may interpret differently can have a
-/// reason.
+/// (`Mount::has_other_access` is false), only ambiguous paths can have a reason.
 #[must_use]
 pub fn ambiguity(
     snapshot: &Snapshot,
@@ -115,7 +114,8 @@ impl Search<'_> {
             false => "",
         };
         let below = head.path().strip_prefix(base).unwrap_or(head.path());
-        // The upstream gets none of the base path, and so no ambiguous part of the path.
+        // The whole path is the base path, which is removed. The upstream receives no ambiguous
+        // part of it.
         if below.is_empty() {
             return Ok(None);
         }
@@ -205,13 +205,13 @@ impl Search<'_> {
         others.ok_or(Ambiguity::TooMany)
     }
 
-    /// Removes the final slashes of `path`, or adds one. Returns [`Ambiguity::Reading`] if the new
-    /// path belongs to an operation of the host with other access rules or to an `internal`
-    /// operation, or if described operations do not serve the request at the new path and no
-    /// described operation serves it at `path`. An upstream that ignores final slashes could serve
-    /// it. `None` in any other case,
-    /// and if the template of the route consists of literals, because its author described exactly
-    /// this path.
+    /// Checks `path` without its final slashes, or with one if it has none. An upstream that
+    /// ignores final slashes could serve this other path. Returns [`Ambiguity::Reading`] if the
+    /// other path belongs to an operation of the host with other access rules or to an `internal`
+    /// operation. Also returns it if operations describe the other path but do not serve the
+    /// request there, and no described operation serves the request at `path`. Returns `None` in
+    /// any other case. Also returns `None` if the template of the route consists of literals,
+    /// because its author described exactly this path.
     fn final_slash(&self, path: &str) -> SearchResult {
         let (route, mount) = (self.route, self.route.mount);
         let bare = path.trim_end_matches('/');
@@ -322,8 +322,9 @@ pub fn has_other_access(route: &RouteRef<'_>, other: &RouteRef<'_>) -> bool {
     other.treatment.access != OPEN && !route.has_access_of(other)
 }
 
-/// True if an upstream may interpret the path as one of the route `other`: with `path_readings:
-/// keep`, if that route has the same API, upstream and access rules.
+/// True if the gateway permits that an upstream interprets a path of `route` as a path of `other`.
+/// This requires `path_readings: keep`, and that both routes have the same API, upstream and access
+/// rules.
 #[must_use]
 pub fn is_equivalent(route: &RouteRef<'_>, other: &RouteRef<'_>) -> bool {
     let (own, others) = (route.treatment, other.treatment);

@@ -68,8 +68,10 @@ pub struct Mount {
     /// operation.
     pub(crate) has_other_access: bool,
     /// True if a path or base path that a host of the mount describes has an upper-case letter.
+    /// Always false if `has_other_access` is false.
     pub(crate) has_upper: bool,
-    /// True if a path that a host of the mount describes ends in a slash.
+    /// True if a path that a host of the mount describes ends in a slash. Always false if
+    /// `has_other_access` is false.
     pub(crate) has_final_slash: bool,
 }
 
@@ -101,9 +103,11 @@ pub struct Treatment {
     pub(crate) override_fields: Box<[String]>,
     /// Locations of the parameters that the upstream does not receive.
     pub(crate) not_forwarded: Box<[Place]>,
-    /// Parameters whose values the access log does not show in the default form.
+    /// Parameters that the access log shows in another form than the default: kept, redacted or
+    /// hashed.
     pub logged: Box<[LoggedParameter]>,
-    /// Values of bodies that the findings of validation do not describe (`redact`).
+    /// Locations of redacted values (`redact`) in bodies and parameters. The findings of validation
+    /// do not describe these values.
     pub redacted: Box<[RedactedValue]>,
     /// Fields that select the route, or by which a step of the chain decides, if their names can
     /// have lookalikes.
@@ -257,7 +261,8 @@ impl Snapshot {
         own.or_else(|| self.errors.get(reason))
     }
 
-    /// Status that the client gets for a refusal: of the custom response if it sets one.
+    /// Status that the client receives for a refusal: the status that the custom response sets,
+    /// otherwise the status of `reject`.
     #[must_use]
     pub fn status_of(&self, route: Option<&RouteRef<'_>>, reject: &Reject) -> u16 {
         let shape = self.error_shape(route, reject.code);

@@ -13,8 +13,8 @@ use crate::text::Encoding;
 /// Kind of the action that applies all edits of a file.
 pub(crate) const FIX_ALL: CodeActionKind = CodeActionKind::SOURCE_FIX_ALL;
 
-/// Actions for the findings of a file that touch `range`, a range of byte offsets, and one for all
-/// findings of the file with edits.
+/// Code actions of a file: one for each finding with edits whose span touches `range` (byte
+/// offsets), and one that applies the edits of all findings of the file.
 pub(crate) fn actions(
     checked: &Checked,
     path: &Path,

@@ -17,9 +17,10 @@ pub(crate) struct Client {
     pub(crate) encoding: Encoding,
     /// Folders of the workspace.
     pub(crate) folders: Vec<PathBuf>,
-    /// True if the client reports changes of files on request.
+    /// True if the server can register for `workspace/didChangeWatchedFiles` (dynamic
+    /// registration).
     pub(crate) watches_files: bool,
-    /// True if the client reads code lenses again on request.
+    /// True if the client supports `workspace/codeLens/refresh`.
     pub(crate) refreshes_lenses: bool,
 }
 

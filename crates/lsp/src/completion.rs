@@ -16,7 +16,8 @@ use crate::text::{Encoding, Text};
 /// Maximum number of items of an answer. The client asks again after the next character.
 const ITEMS_MAX: usize = 1_000;
 
-/// Character at the cursor while the outline is read: a noncharacter, which no document contains.
+/// Character that marks the cursor. It is inserted into the text before the outline is read. It is
+/// a noncharacter, which no document contains.
 const MARK: char = '\u{FFFF}';
 
 /// Form of the texts to insert.
@@ -24,7 +25,8 @@ const MARK: char = '\u{FFFF}';
 enum Form {
     Yaml,
     Json,
-    /// JSON, in a list: an alternative of `security` needs its braces.
+    /// JSON, first item of a list. An alternative of `security` is inserted with braces: `{"NAME":
+    /// []}`.
     JsonItem,
 }
 
@@ -93,8 +95,8 @@ struct Source<'o> {
 }
 
 impl Source<'_> {
-    /// Candidates for a scalar that can be a key, the item of a list or a value in a line of its
-    /// own.
+    /// Candidates for a key, or for a scalar without a key: an incomplete key, the value of a list
+    /// item, or a value on a separate line.
     fn at_scalar(&self, at: usize, entry: &Entry) -> Vec<Candidate> {
         let path = self.path_to(entry.parent);
         let places = shapes::at(self.file, self.outline, &path);
@@ -159,7 +161,7 @@ impl Source<'_> {
         }
     }
 
-    /// Names of a kind, of the document and of gateway.yaml.
+    /// Names of a kind that the document or gateway.yaml defines.
     fn names(&self, kind: &str) -> Vec<Candidate> {
         let Some((section, _)) = model::sections().find(|(_, known)| *known == kind) else {
             return Vec::new();
@@ -232,7 +234,7 @@ impl Source<'_> {
     }
 }
 
-/// Keys that a map can have besides those that it has.
+/// Keys that can be added to a map. `known` contains the keys that the map already has.
 fn keys(place: Place, kind: Option<&str>, known: &BTreeSet<&str>) -> Vec<Candidate> {
     let key = |label: &str, insert: String, detail: String, documentation: &str| Candidate {
         label: label.to_owned(),

@@ -16,7 +16,7 @@ use crate::uri::uri_of;
 /// Name of the server as the source of diagnostics.
 pub(crate) const SOURCE: &str = "gwc";
 
-/// Converter of spans, with the texts of the files that it has used.
+/// Converter from spans to positions of the protocol. Caches the texts of the files.
 pub(crate) struct Spans<'c> {
     checked: &'c Checked,
     texts: BTreeMap<FileId, Text>,

@@ -28,7 +28,7 @@ pub(crate) fn definition(
     Spans::new(checked, encoding).location(target)
 }
 
-/// Start of a span, which may have thousands of lines.
+/// Reduces a span to its start, because the span may have thousands of lines.
 fn first_line(span: Span) -> Span {
     Span {
         end: span.start,
@@ -120,7 +120,7 @@ pub(crate) fn rename(
     }
 }
 
-/// Span of a name without its quotes. `None` if the source has the name with escapes.
+/// Span of a name without its quotes. `None` if the source text writes the name with escapes.
 fn inner(checked: &Checked, span: Span, name: &str) -> Option<Span> {
     let at = checked.text(span).find(name)?;
     Some(span.slice(at, at + name.len()))

@@ -23,8 +23,9 @@ pub(crate) struct Checked {
     folder: PathBuf,
 }
 
-/// Finds the project of a document: that of the nearest gateway.yaml in its folder or above, or the
-/// document alone. `None` for a file without a project that is no OpenAPI document.
+/// Finds the project of a document: the project of the nearest gateway.yaml in the document's
+/// folder or above it, otherwise the document alone. `None` for a file that has no project and is
+/// not an OpenAPI document that is open in the editor.
 pub(crate) fn input_of(path: &Path, open: &Open) -> Option<Input> {
     let folders = path.ancestors().skip(1);
     let mut projects = folders.filter(|folder| {

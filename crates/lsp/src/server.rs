@@ -446,8 +446,8 @@ impl<'c> Server<'c> {
         Ok((path, offset))
     }
 
-    /// Kind of a document, and the outline of its project's gateway.yaml. `None` for a file that is
-    /// no part of a project.
+    /// Kind of a document, and the outline of its project's gateway.yaml. `None` for a file that
+    /// does not belong to a project.
     fn kind(&self, path: &Path, text: &Text) -> Option<(FileKind, Option<Outline>)> {
         let gateway = self.gateway(path);
         let known = gateway.as_ref();

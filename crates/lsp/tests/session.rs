@@ -154,8 +154,8 @@ impl Client {
         );
     }
 
-    /// Sends a request about the position of the first `^` in `text`, which the file has without
-    /// it.
+    /// Changes the file to `text` without its first `^`, and sends a request about the position of
+    /// this `^`.
     fn at(&mut self, method: &str, name: &str, text: &str, more: &Value) -> Result<Value, String> {
         let (before, after) = text.split_once('^').expect("a cursor");
         self.change(name, &format!("{before}{after}"));
@@ -196,7 +196,7 @@ fn project() -> Client {
     client
 }
 
-/// Text of a file with a cursor before the first `found`.
+/// Inserts `^`, the mark of the cursor, before the first occurrence of `found` in `text`.
 fn cursor(text: &str, found: &str) -> String {
     text.replacen(found, &format!("^{found}"), 1)
 }

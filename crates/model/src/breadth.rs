@@ -282,8 +282,8 @@ mod tests {
     fn nodes_of_different_paths_are_not_added_up() {
         let many: Vec<String> = (0..1_000).map(|one| format!("/p{one}/{{id}}/x")).collect();
         assert_eq!(widest_of(&many), None);
-        // Each `/x{n}` has a different literal below it, so a path visits the nodes of only one of
-        // them.
+        // The second segments of all templates are different literals, so a path visits the nodes
+        // of only one template below the first segment.
         let apart = (0..40).flat_map(|one| {
             [
                 format!("/x/{one}/a/b/c"),

@@ -15,9 +15,9 @@ use super::treatment::Own;
 /// Header fields that determine how a body is parsed.
 const FIELDS: [&str; 2] = ["content-type", "content-encoding"];
 
-/// Reports the policies of a chain that change `Content-Type` or `Content-Encoding`, if the body is
-/// checked by these fields. `validation` is the mode in which `body` is validated. `span` is the
-/// place of the finding if the policy has no place in the source.
+/// Reports the policies of a chain that change `Content-Type` or `Content-Encoding`, if a check of
+/// the body depends on these fields. `validation` is the mode in which `body` is validated. The
+/// finding is at `span` if the policy has no source location.
 pub(super) fn check(
     chain: &[Valued<Link>],
     own: &Own<'_>,
@@ -35,8 +35,8 @@ pub(super) fn check(
     if !validates && !scans {
         return;
     }
-    // Validation refuses requests of any other type. A policy that sets this type therefore changes
-    // only parameters of the type.
+    // If the operation has one media type, validation refuses requests of any other type. A policy
+    // that sets this media type therefore changes only its parameters.
     let only = match types {
         [one] if validates => Some(essence(&one.name.value)),
         _ => None,

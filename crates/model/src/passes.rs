@@ -1,5 +1,6 @@
-//! Forwarding of a security scheme's credential to the upstream: as request fields with the
-//! caller's identity (`forward_as`, `claims_to_headers`), or not at all (`strip_credential`).
+//! Keys of a security scheme that determine what the upstream receives about the caller.
+//! `forward_as` and `claims_to_headers` add request fields with the caller's identity.
+//! `strip_credential` removes the credential.
 
 use bundle::ir::Passes;
 use diag::shape;

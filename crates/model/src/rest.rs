@@ -329,7 +329,7 @@ fn operations_below<'a>(
     operations.filter(|operation| operation.upstream.value == rest.upstream.value)
 }
 
-/// Operation with which clients can bypass the checks of other operations.
+/// Operation through which clients can bypass the checks of other operations.
 struct Round<'m> {
     key: &'m str,
     span: Span,

@@ -76,7 +76,7 @@ impl Rules {
             Some(level) => level.name().to_owned(),
             None => "off".to_owned(),
         };
-        // Plans print these values, so a file that Git does not track has none.
+        // Ignore a trust file that Git does not track, because plans print its values.
         let bytes = compiled.files.tracked_bytes(TRUST_FILE);
         let (trust, floors) = bytes.map_or_else(Default::default, |bytes| trust(&bytes));
         Self {

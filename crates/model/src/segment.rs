@@ -36,9 +36,10 @@ pub fn overlap(a: &Segment, b: &Segment) -> bool {
 
 /// True if two automata accept a common string, as for [`overlap`].
 ///
-/// Two segments with runs overlap if and only if two conditions hold. Of the texts before their
-/// first runs, one begins with the other; of the texts after their last runs, one ends with the
-/// other. The runs of each segment match the middle of the other.
+/// Two segments with runs overlap if and only if two conditions hold. Of the two texts before the
+/// first runs, one is a prefix of the other. Of the two texts after the last runs, one is a suffix
+/// of the other. The middle parts need no comparison, because the runs of each segment match the
+/// middle part of the other.
 fn overlapping(a: &[Step], b: &[Step]) -> bool {
     #[cfg(test)]
     COMPARED.set(COMPARED.get() + 1);

@@ -1,9 +1,9 @@
 //! Estimate of the number of metric time series that gwd exports for a project.
 //!
-//! The count follows the labels of gwd's metrics (operate.md): histograms of durations for each
-//! route and status, of gateway time for each route, and for each method and status of an upstream.
-//! Others are counters of refusals and limits. Clients can add series with other methods or
-//! HTTP/1.0, so the count is approximate.
+//! The count follows the labels of gwd's metrics (operate.md): histograms of request durations by
+//! route and status, of gateway time by route, and of upstream calls by upstream, method and
+//! status. The other series are counters of refusals and limits. Clients can add series with other
+//! methods or HTTP/1.0, so the count is approximate.
 
 use std::collections::BTreeSet;
 

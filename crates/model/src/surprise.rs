@@ -25,14 +25,15 @@ pub(super) struct Side<'s, 'r, 'a> {
     pub(super) schemas: &'s Schemas<'r, 'a>,
 }
 
-/// Validity of the requests that match both of two templates, by the schemas of the parameters.
+/// Routes for which a request that matches both of two templates may be valid, according to the
+/// parameter schemas.
 pub(super) enum Overlap {
     /// A request that matches both templates may be valid for both routes.
     Ambiguous,
-    /// No request is valid for both routes. Some requests that match both templates may be valid
-    /// for the route without precedence.
+    /// No request is valid for both routes. A request that matches both templates may be valid for
+    /// the route of lower precedence.
     Captured,
-    /// No request that matches both templates can be valid for the route without precedence.
+    /// No request that matches both templates can be valid for the route of lower precedence.
     Silent,
 }
 
@@ -52,8 +53,8 @@ impl Side<'_, '_, '_> {
         self.route.template.segments()
     }
 
-    /// True if the parameters of this route may have the literals of `other` in the same segments
-    /// as values.
+    /// True if each literal of `other` may be a value of this route's parameter in the same
+    /// segment.
     fn takes_the_literals_of(&self, other: &Self) -> bool {
         self.segments()
             .iter()
@@ -93,7 +94,8 @@ impl Side<'_, '_, '_> {
         })
     }
 
-    /// All values that a parameter may have, if its schema lists them.
+    /// All values that a parameter may have, if its schema lists them in `enum` or `const`.
+    /// Otherwise `None`.
     fn values(&self, name: &str) -> Option<Vec<String>> {
         let schema = schema_of(self.api, self.route.operation, name)?;
         let resolver = self.schemas.resolver();

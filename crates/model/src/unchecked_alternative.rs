@@ -11,7 +11,8 @@ use super::Api;
 use super::open::named;
 use vocab::security_lints::UNCHECKED_ALTERNATIVE;
 
-/// Reports each alternative that only the upstream checks, once, with the operations that it opens.
+/// Reports each alternative that only the upstream checks, once, with the operations whose
+/// requirement contains it.
 pub(super) fn check(apis: &[Api], sink: &mut Sink) {
     for api in apis {
         let mut opened: BTreeMap<&Alternative, Vec<(String, Span)>> = BTreeMap::new();

@@ -1,5 +1,6 @@
-//! Checks of the tokens of consumers (`tokens`): entries whose issuer no verifier accepts, and
-//! verifiers without an expected issuer, whose provider can name the consumers of other providers.
+//! Findings about `tokens` of consumers. First: entries whose issuer no verifier accepts. Second:
+//! introspection verifiers without `issuer`. Their endpoint can report the issuer of another
+//! verifier, and so identify that issuer's consumers.
 
 use diag::{Diagnostic, Sink, suggest};
 use policy::auth::Checked;
@@ -7,7 +8,8 @@ use policy::auth::Checked;
 use super::{Api, Settings, verifiers};
 use vocab::lints::{ANY_ISSUER, UNKNOWN_ISSUER};
 
-/// Reports verifiers whose provider can name the consumers of other providers.
+/// Reports introspection verifiers without `issuer`, if the project has other token verifiers and a
+/// consumer with `tokens`.
 pub(super) fn check_any(settings: &Settings, apis: &[Api], sink: &mut Sink) {
     let tokens = verifiers::all(settings, apis).filter(|verifier| match verifier.value.checked {
         Checked::Jwt(_) | Checked::Oidc(_) | Checked::Introspection(_) => true,

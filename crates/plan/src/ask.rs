@@ -253,14 +253,14 @@ pub struct Oracle {
     revoked: Revoked,
     /// Verifiers that call another service, by name.
     verifiers: Vec<(String, About)>,
-    /// Default answers, for verifiers and policies without an assumption of the caller: every token
-    /// is forged, and every message valid.
+    /// Assumed answers for verifiers and policies if the caller gives none: every token is forged,
+    /// and every message is valid.
     usual: Vec<Assumption>,
     /// Number of entries of `usual` that are about tokens. These entries come first.
     about_tokens: usize,
 }
 
-/// Request that a verifier sends to another service in gwd.
+/// Request to another service that gwd sends for a verifier.
 enum About {
     /// Request for the keys of this source.
     Keys(Remote),
@@ -423,8 +423,9 @@ impl Oracle {
 
     /// Decides a request, unless the listener refuses it. If the verifier of a token calls another
     /// service, the token counts as forged, except the token of a witness. Without
-    /// [`Question::body`], the request counts as valid for its description. A decision that depends
-    /// on any other answer stays open ([`Verdict::Ask`]).
+    /// [`Question::body`], the request counts as valid for its description. Passwords are checked,
+    /// and the counters of stores are zero. A decision that depends on any other answer stays open
+    /// ([`Verdict::Ask`]).
     ///
     /// # Errors
     /// Returns the refusal if the listener refuses the request.
@@ -502,8 +503,7 @@ impl Oracle {
         Ok(see(&decided, admitted, &cx))
     }
 
-    /// Names of the policy, or of the verifiers, that need the answer of another service to an
-    /// effect (lookup).
+    /// Names of the policy or the verifiers that need the result of an effect.
     #[must_use]
     pub fn asker_names<'o>(&'o self, decided: &'o Decided<'_>, effect: &Effect) -> Vec<&'o str> {
         let step = |route: &'o RouteRef<'_>| {

@@ -90,7 +90,8 @@ pub struct Message {
 /// Change of one operation, merged with equal changes of other operations into one [`Change`].
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Member {
-    /// Fingerprint of the merged change; it covers the environments of the plan line.
+    /// Fingerprint of this operation's change. The environments of the plan line are part of the
+    /// fingerprint.
     pub fingerprint: String,
     /// Fingerprint of the merged change without the environments.
     pub base: String,
@@ -139,7 +140,7 @@ pub struct Witness {
     pub credentials: Vec<WitnessCredential>,
     /// Name of the listener that receives the request.
     pub listener: String,
-    /// Address of the peer, if the outcome depends on it. Default: an address that is in no
+    /// Address of the peer, if the outcome depends on it. `None`: an address that is in no
     /// configured list.
     pub peer: Option<std::net::IpAddr>,
     /// Body of the request. `None`: no body.
@@ -166,7 +167,7 @@ impl Witness {
 pub struct WitnessCredential {
     /// Name of the security scheme in the bundle.
     pub scheme: String,
-    /// `valid`, or `forged` if only the presence of the credential is checked.
+    /// State of the credential: `valid`, or `forged` if only its presence is checked.
     pub state: &'static str,
     /// Scopes of the credential.
     pub scopes: Vec<String>,

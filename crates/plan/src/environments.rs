@@ -204,8 +204,8 @@ fn added(name: &str, new: &Side, pairs: &[Pair]) -> Result<(Change, Vec<Change>)
     let stopped = |plan: &Plan| -> usize { TAKEN_OVER.map(|class| plan.count(class)).iter().sum() };
     let nearest = plans.iter().min_by_key(|(_, plan)| stopped(plan));
     let base = plans.iter().find(|(pair, _)| pair.environment.is_empty());
-    // The project without an environment shares its channel with an environment and is never
-    // released.
+    // Exclude the project without an environment: if it has the channel of an environment, it is
+    // never released.
     let is_named = |pair: &Pair| !pair.environment.is_empty() && is_taken_over(pair, new);
     let mut heirs: Vec<&(&Pair, Plan)> = Vec::new();
     heirs.extend(plans.iter().filter(|(pair, _)| is_named(pair)));
@@ -325,8 +325,8 @@ fn channel(side: &Side) -> Option<&str> {
 }
 
 /// Returns the project without an environment if it replaces a removed environment: it has the same
-/// channel, or no environment remains. Its regular comparison does not contain the gates and
-/// requirements of the removed environment's patch.
+/// channel, or no environment remains. The regular comparison of this project does not contain the
+/// gates and requirements of the removed environment's patch.
 fn heir<'p>(old: &Side, pairs: &'p [Pair]) -> Option<&'p Side> {
     let base = pairs.iter().find(|pair| pair.environment.is_empty());
     let base = base?.new.as_ref()?;

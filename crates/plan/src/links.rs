@@ -35,7 +35,7 @@ impl SourceLink<'_> {
     }
 }
 
-/// Source locations of the old and the new value, if known. Equal locations are one.
+/// Source locations of the old and the new value, if known. Equal locations give one entry.
 #[must_use]
 pub fn located(change: &Change) -> Vec<SourceLink<'_>> {
     let of = |word, side, place| SourceLink { word, side, place };

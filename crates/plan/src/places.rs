@@ -283,8 +283,8 @@ impl<'a> OperationSide<'a> {
         policy.or_else(|| self.listed(other, kinds))
     }
 
-    /// Source location of the setting that determines which requests an operation serves, if it
-    /// differs.
+    /// Source location of the first differing setting that determines which requests the operation
+    /// serves. `None` if no such setting differs, or its location is unknown.
     fn routed(&self, other: &OperationSide<'_>) -> Option<Place> {
         let (own, its) = (self.operation, other.operation);
         if self.written.path != other.written.path

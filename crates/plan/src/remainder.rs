@@ -25,8 +25,7 @@ const UNCLASSIFIED: &str = "unclassified";
 /// [`UNCLASSIFIED`], without a comparison.
 const ALONE_MAX: usize = 64;
 
-/// Maximum number of changed parts of gateway.yaml whose effect is compared part by part, for one
-/// API.
+/// Maximum number of parts that are first compared in gateways with a single API ([`Part::near`]).
 const NEAR_MAX: usize = 4_096;
 
 /// Gateway and contracts of one side, in a comparison of a single part.
@@ -50,8 +49,8 @@ struct Part<'a> {
     operations: Vec<(String, &'a ir::Api, &'a ir::Operation)>,
     /// Field in which the operations differ. `None`: the whole operation.
     field: Option<Field>,
-    /// Gateways that differ in this part only, with one API that names it. Their comparison takes
-    /// little time. `None` for a part named in no API.
+    /// Builds gateways that differ in this part only, and that contain only one API, which names
+    /// the part. Their comparison takes little time. `None` for a part that no API names.
     near: Option<Box<dyn Fn() -> (ComparedSide, ComparedSide) + 'a>>,
     /// Gateways that differ in this part only.
     alone: Box<dyn Fn() -> (ComparedSide, ComparedSide) + 'a>,
@@ -156,7 +155,7 @@ impl<'a> Sides<'a> {
         })
     }
 
-    /// Like [`Self::changed_definition`], with the first API that names the definition only.
+    /// Like [`Self::changed_definition`], but the gateways contain only `api`.
     fn changed_near<'s>(
         &'s self,
         api: Option<&'s ir::Api>,
@@ -495,7 +494,8 @@ fn api<'a>(sides: &'a Sides<'_>, (was, is): (&'a ir::Api, &'a ir::Api), parts: &
             }
         )*};
     }
-    // A scheme is named by its content: if an operation requires it, the operation differs.
+    // Leave out schemes that operations require. The name of a scheme describes its content, so the
+    // requirements of these operations differ.
     let used = [schemes(was), schemes(is)];
     definitions! {
         mounts "mount" |item: &str| was.mounts.get(item).is_none() || is.mounts.get(item).is_none();

@@ -136,7 +136,8 @@ fn rule(id: &'static str, subject: String, old: Option<String>, new: Option<Stri
 }
 
 /// New acknowledgements that match no change of this plan. They would let a later change pass
-/// without review. An acknowledgement may match the change that adds another acknowledgement.
+/// without review. Leaves out an acknowledgement that matches the change for another added
+/// acknowledgement.
 fn added(before: &[Acknowledgement], after: &[Acknowledgement], changes: &[Change]) -> Vec<Change> {
     let known: BTreeSet<(&str, Option<u64>)> = before.iter().map(key).collect();
     let members = changes.iter().flat_map(|change| &change.members);

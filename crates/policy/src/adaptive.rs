@@ -6,14 +6,15 @@
 //! majority of a window. A mean would.
 //!
 //! - `gradient` = [`TOLERANCE`] × long-term latency ÷ latency of the window, within 0.5 and 1.
-//! - The new limit is `limit` × `gradient` + √`limit`, of which a window takes over
-//!   [`SMOOTHING`]. The root is the headroom: without it, the limit could never grow.
+//! - The target is `limit` × `gradient` + √`limit`. Each window moves the limit towards the target
+//!   by the fraction [`SMOOTHING`] of the difference. The root is the headroom: without it, the
+//!   limit could never grow.
 //! - A window with less than half of the limit in use changes no limit, because its latency does
 //!   not depend on the limit.
 //!
-//! The long-term latency falls within a minute and rises slowly, so that an overload of minutes does not
-//! become the norm. All workers share the estimates. Each key has its own, in a table of a fixed
-//! size.
+//! The long-term latency falls within a minute and rises slowly, so that an overload of minutes
+//! does not become the norm. All workers share the estimates. Each key has its own estimate, in a
+//! table of a fixed size.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -38,7 +39,7 @@ const BUCKETS_PER_OCTAVE: usize = 4;
 const BUCKETS: usize = 2 + 24 * BUCKETS_PER_OCTAVE;
 /// Initial limit of a new estimate. The range of the limit applies to it, too.
 const FIRST: f64 = 20.0;
-/// Ratio of a window's latency to the long-term latency up to which the limit grows.
+/// Ratio of a window's latency to the long-term latency up to which `gradient` is 1.
 const TOLERANCE: f64 = 1.5;
 /// Weight of the new limit when a window updates the limit: an exponential moving average.
 const SMOOTHING: f64 = 0.2;
@@ -179,7 +180,8 @@ impl Estimates {
 // === impl Estimate ===
 
 impl Estimate {
-    /// Takes a free slot, or one that has not been used for [`UNUSED_NS`].
+    /// Takes the slot if it is free or has not been used for [`UNUSED_NS`]. Returns false if the
+    /// slot is in use, or another worker took it first.
     fn claim(&self, tag: u64, now_ns: u64) -> bool {
         let before = self.tag.load(Ordering::Relaxed);
         let unused_ns = now_ns.saturating_sub(self.used_ns.load(Ordering::Relaxed));

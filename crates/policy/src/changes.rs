@@ -49,8 +49,8 @@ pub enum Direction {
     /// Time for which a cached access decision stays valid: a greater value weakens access control.
     /// The field holds the value that applies if the setting is absent.
     Holds(Absent),
-    /// The value decides which callers share a limit. Setting without a tighter direction. Every
-    /// change counts as looser.
+    /// The value decides which callers share a limit. Every change counts as looser, because
+    /// neither direction is tighter.
     Either,
     /// Like [`Self::More`]. The field is the default. The value 0 disables the check.
     MoreOrOff(u128),

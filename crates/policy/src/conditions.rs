@@ -42,10 +42,9 @@ pub fn hold(conditions: &[Condition], headers: &HeaderMap, query: Option<&str>) 
         .all(|condition| holds(condition, headers, query))
 }
 
-/// True if at least one server may consider all conditions to hold. For each condition, servers may
-/// differ in four ways: they read another spelling of the parameter's name as that parameter, they
-/// decode escapes such as `%u0061`, they also separate parameters at `;`, or they join the lines of
-/// a field.
+/// True if at least one server may consider all conditions to hold. A server may read another
+/// spelling of the parameter's name as that parameter, or decode escapes such as `%u0061`. It may
+/// also separate parameters at `;`, or join the lines of a field.
 ///
 /// If the result is true and that of [`hold`] is false, [`is_ambiguous`] is true. The gateway then
 /// refuses the request, which would otherwise reach an operation without these conditions.
@@ -64,7 +63,8 @@ pub fn holds(condition: &Condition, headers: &HeaderMap, query: Option<&str>) ->
 
 /// True if servers may evaluate a condition differently. Either a field or parameter is repeated
 /// and at least one of its values satisfies the condition: servers use the first value, the last,
-/// or all values as a list. Or a parameter has another spelling of the condition's name.
+/// or all values as a list. Or a parameter has another spelling of the condition's name. Or the
+/// condition holds only for servers that read the request in another way (see [`may_hold`]).
 #[must_use]
 pub fn is_ambiguous(conditions: &[Condition], headers: &HeaderMap, query: Option<&str>) -> bool {
     conditions.iter().any(|condition| {

@@ -78,7 +78,8 @@ pub struct Cx<'a> {
     /// Number of fields that were removed because some servers confuse their names with the names
     /// of fields that decide about access.
     pub lookalikes: u32,
-    /// State of the last rate limit that counted the request, for the `RateLimit` response fields.
+    /// State of the rate limit or quota that refused the request, otherwise of the one with the
+    /// fewest remaining tokens. For the `RateLimit` response fields.
     pub rate: Option<RateNotice<'a>>,
     /// Quotas with a warning threshold that this request reached.
     pub warned: Vec<QuotaWarning<'a>>,
@@ -232,8 +233,8 @@ impl Principal<'_> {
     }
 }
 
-/// Id of a route: `KEY@MOUNT`. The context refers to this type and not to a `&str`: passing the id
-/// does not load its text into the CPU caches.
+/// Id of a route: `KEY@MOUNT`. The context contains a reference to this type instead of a `&str`.
+/// Setting the reference does not read the address and length of the text from memory.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct RouteId(Box<str>);
 
@@ -475,8 +476,8 @@ impl ConcurrencyPermits {
         self.all().any(Lease::is_only)
     }
 
-    /// True if the client is slow, and a limit of 1 has refused another request because the client
-    /// holds the only permit.
+    /// True if the client is slow and holds the only permit, and another request was refused
+    /// because of this or waits for the permit.
     #[must_use]
     pub fn are_wanted(&self) -> bool {
         self.all().any(Lease::is_wanted)
@@ -598,17 +599,17 @@ impl<'a> Cx<'a> {
     }
 
     /// Returns the tokens that quotas took for this request, because a check refuses it. Rate
-    /// limits keep their tokens, so that a client cannot make any number of attempts to guess a
-    /// value that the check compares.
+    /// limits keep their tokens, so that they limit a client's attempts to guess a value that the
+    /// check compares.
     pub fn refund_quotas(&mut self) {
         self.refund_where(|is_quota| is_quota);
     }
 
     /// Keeps the tokens that limits took so far, even if a later limit refuses the request. Applies
     /// to rate limits, and to quotas with keys that clients can invent (addresses). Called after a
-    /// request to another service or a password check. Without this call, a client could cause any
-    /// number of calls by requests that a later limit refuses. Quotas of callers count served
-    /// requests only.
+    /// request to another service or a password check. Without this call, a client could cause an
+    /// unlimited number of calls and checks with requests that a later limit refuses. Quotas of
+    /// callers count served requests only.
     pub fn keep_tokens(&mut self) {
         self.stored.retain(|one| one.quota && !one.anonymous);
         for slot in &mut self.charges {

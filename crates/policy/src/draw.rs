@@ -1,8 +1,8 @@
 //! Deterministic pseudo-random numbers, for splits and for the selection of mirrored requests.
 //!
 //! Policies use no randomness. A number is computed from the policy's name and the caller, or from
-//! the policy's name and the request id if there is no caller. Two policies therefore select
-//! different requests.
+//! the policy's name and the request id if there is no caller. Two policies with different names
+//! therefore select requests independently of each other.
 
 use crate::cx::{Cx, Principal};
 

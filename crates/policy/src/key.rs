@@ -148,8 +148,8 @@ impl Reader {
         }
     }
 
-    /// Reads the key from a request. Returns true if clients can invent the key, which then belongs
-    /// to the second table of `tables`, and the hash of the key.
+    /// Reads the key from a request. Returns a flag and the hash of the key. The flag is true if
+    /// clients can invent the key; the key then belongs to the second table of `tables`.
     pub(crate) fn read(
         &self,
         state: StateId,
@@ -210,7 +210,7 @@ impl Reader {
 
 impl Reader {
     /// Reads the key from a request as a shortened SHA-256 for stores, which is equal in every
-    /// gateway. Also returns true if clients can invent the key.
+    /// gateway. The returned boolean is true if clients can invent the key.
     pub(crate) fn digest(&self, head: &RequestHead, cx: &Cx<'_>) -> (bool, [u8; 16]) {
         let mut hash = Sha256::new();
         let invented = self.hash(head, cx, &mut hash);

@@ -149,8 +149,8 @@ impl KeyCell {
         fetched_s == 0 || unix_s >= fetched_s + pause_s || unix_s < fetched_s
     }
 
-    /// True if a background fetch is due. Only one caller gets true: afterwards the fetch is not
-    /// due until it has ended or timed out.
+    /// True if a background fetch is due. The fetch is then not due again for 30s, unless it ends
+    /// earlier and sets another time.
     #[must_use]
     pub fn take_due(&self, unix_s: u64) -> bool {
         let is_due = self.is_due(unix_s);

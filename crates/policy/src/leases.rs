@@ -30,11 +30,12 @@ const KEY_MASK: u64 = !(COUNT_MASK | AWAITED);
 /// only permit of the key.
 const WANTED: u32 = 1 << 31;
 
-/// Queue of the requests that wait for permits. It has a lock, which it holds while it calls
-/// [`Leases::take_or_await`], [`Leases::release`], [`Leases::has_permit`], [`Leases::take_awaited`]
-/// and [`Leases::end_wait`].
+/// Queue of the requests that wait for permits. An implementation has a lock, and holds the lock
+/// while it calls [`Leases::take_or_await`], [`Leases::release`], [`Leases::has_permit`],
+/// [`Leases::take_awaited`] and [`Leases::end_wait`].
 pub trait PermitQueue: fmt::Debug + Send + Sync {
-    /// Releases a permit of a key for which requests wait, and passes it on.
+    /// Releases a permit of a key for which requests wait, and gives free permits of the key to
+    /// waiting requests.
     fn pass_on(&self, leases: &Arc<Leases>, slot: KeySlot);
 }
 
@@ -93,7 +94,8 @@ pub struct Lease {
     limit: u64,
     /// True if the permit counts towards the maximum of slow clients.
     is_slow: Cell<bool>,
-    /// Estimate that the latency of the request changes, if the limit is adaptive.
+    /// Estimate of an adaptive limit, which the latency of this request updates. `None` if the
+    /// limit is fixed.
     estimate: Option<EstimateId>,
 }
 

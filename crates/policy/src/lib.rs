@@ -299,7 +299,7 @@ impl Checked {
         let feature = each!(self, policy => policy.feature(), _declared => None);
         match (feature, self) {
             (Some(feature), _) => feature.to_owned(),
-            // This version can run the kind, but not one of the settings.
+            // This version can run the kind, but does not support one of its settings.
             (None, Self::Declared(_)) if provides().any(|one| one == format!("policy:{kind}")) => {
                 format!("policy:{kind}:later")
             }

@@ -127,8 +127,8 @@ pub fn alike(one: &[u8], other: &[u8]) -> bool {
     one.len() == other.len() && pairs.all(|(a, b)| plain(*a) == plain(*b))
 }
 
-/// Name of a request field in lower case, as servers read it that do not distinguish lookalikes
-/// ([`alike`]).
+/// Form of a request field's name that is equal for all its lookalikes ([`alike`]): lower case,
+/// with `-` in place of each punctuation character.
 #[must_use]
 pub fn plain(name: &str) -> String {
     name.to_ascii_lowercase()

@@ -173,7 +173,8 @@ impl NetworkCounts {
     /// Decides if an entry with a new key may replace an existing entry (the holder), because the
     /// holder's networks have many more entries. `None`: it may not. Otherwise returns the number
     /// of entries in the largest of the holder's networks that do not contain the new key. The
-    /// number must exceed `floor`, and be more than about twice the same number for the new key.
+    /// number must exceed `floor`, and be more than about twice the corresponding number of the new
+    /// key: the entries in the largest of its networks that do not contain the holder.
     #[must_use]
     pub fn excess(&self, holder: Places, new_key: Places, floor: u32) -> Option<u32> {
         let (mut count, mut own) = (0, 0);

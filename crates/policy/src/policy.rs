@@ -12,8 +12,8 @@ use crate::secret::{SecretRef, SecretUnavailable};
 use crate::step::{Run, Setting};
 use crate::store;
 
-/// Properties of a kind of policy, implemented by its `Checked` type. Each default method is for
-/// kinds of policies that do not have the property.
+/// Properties of a kind of policy, implemented by its `Checked` type. The default of each method is
+/// for kinds that do not have the property.
 pub trait Policy {
     /// Run-time filter. [`Never`] for a parameter (`timeout`, `retry`), which has no filter.
     type Filter: Run + Debug;

@@ -37,10 +37,10 @@ pub enum Lb {
     /// Random by weight.
     #[n(1)]
     Random,
-    /// The one with fewer requests in flight of two random targets (power of two choices).
+    /// Of two random targets, the target with fewer requests in flight (power of two choices).
     #[n(2)]
     LeastRequest,
-    /// The one with the lower latency of two random targets, by a peak-sensitive moving average
+    /// Of two random targets, the target with the lower latency by a peak-sensitive moving average
     /// (peak EWMA).
     #[n(3)]
     PeakEwma,
@@ -131,7 +131,7 @@ pub struct Active {
     /// Handling of a target before the first result of its check.
     #[n(7)]
     pub unchecked: Unchecked,
-    /// True if a success ends an ejection by outlier detection.
+    /// True if a successful health check ends an ejection by outlier detection.
     #[n(8)]
     pub ends_ejections: bool,
 }

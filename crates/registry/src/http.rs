@@ -31,9 +31,10 @@ const CONNECT: Duration = Duration::from_secs(5);
 const HEAD: Duration = Duration::from_secs(20);
 /// Maximum time between two pieces of a body: 10s.
 const PIECE: Duration = Duration::from_secs(10);
-/// Minimum rate of a body, in bytes per second, after [`BODY`].
+/// Minimum rate of a body, in bytes per second. The maximum time for a body of maximum length is
+/// its length divided by this rate, plus [`BODY`].
 const RATE: u64 = 16 << 10;
-/// Time of a body in addition to that of its size at [`RATE`]: 20s.
+/// Part of the maximum time for a body that does not depend on its maximum length: 20s.
 const BODY: Duration = Duration::from_secs(20);
 /// Maximum length of the head of an answer.
 const HEAD_BYTES_MAX: usize = 64 << 10;
@@ -43,8 +44,8 @@ const FIELDS_MAX: usize = 100;
 const REDIRECTS_MAX: usize = 5;
 /// Maximum number of idle connections to one server.
 const IDLE_MAX: usize = 8;
-/// Maximum number of requests of a call that the registry answers with 429 or 503, or that fail
-/// without an answer.
+/// Maximum number of attempts of a request. The client repeats a request after status 429 or 503,
+/// or if the request fails without an answer.
 const ATTEMPTS_MAX: u32 = 4;
 /// Maximum wait before another attempt: 5s.
 const PAUSE_MAX: Duration = Duration::from_secs(5);
@@ -93,7 +94,7 @@ pub(crate) enum Failure {
     Answer(String),
 }
 
-/// Bytes of a body, and the reason why they are not all of it.
+/// Received bytes of a body, and the failure if the body is incomplete.
 pub(crate) struct Partial {
     pub(crate) bytes: Vec<u8>,
     pub(crate) failure: Option<Failure>,
@@ -358,7 +359,8 @@ where
         .handshake(TokioIo::new(stream))
         .await;
     let (sender, connection) = made.map_err(|error| Failure::Network(error.to_string()))?;
-    // The task ends with the connection. Its errors are those of the requests.
+    // The task ends with the connection. Ignore its errors, because the requests on the connection
+    // report them.
     drop(tokio::spawn(connection));
     Ok(sender)
 }

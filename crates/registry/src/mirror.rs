@@ -1,8 +1,9 @@
 //! Copy of a channel in a folder, from which gwd serves while the registry cannot be reached.
 //!
-//! The copy has the links of the channel and of the revocation lists, with their statements. Of the
-//! bundles, it has that of the newest record, and those that gwd requests. It is not verified: gwd
-//! verifies it like any store. A link that the registry no longer has is removed from the copy.
+//! The copy has the links of the channel and of the revocation lists, with their statements. It has
+//! only the bundle of the newest record and the bundles that gwd requests. The copy is not verified
+//! when it is written: gwd verifies it like any store. A link that the registry no longer has is
+//! removed from the copy.
 //!
 //! An interrupted copy continues with the missing blobs. Links are created after all other content,
 //! the newest first. A reader therefore never finds an older record as the newest one.
@@ -268,7 +269,8 @@ impl Mirror {
         copy.commit(&Batch::of([EMPTY_BLOB, &manifest]))
     }
 
-    /// Copies the bundle of a record and its source artifact. Returns true if anything was missing.
+    /// Copies the bundle of a record and its source artifact. Returns true if a part of the bundle
+    /// was missing.
     fn copy_bundle(&self, copy: &Folder, record: &Digest) -> Result<bool, WriteError> {
         let Ok(read) = channel::read(copy, record) else {
             return Ok(false);

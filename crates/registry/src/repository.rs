@@ -23,7 +23,8 @@ use crate::wire::{
 
 /// Number of tags that are requested in one page.
 const PAGE: usize = 1_000;
-/// Maximum number of requests for one blob, each for the rest after an interruption.
+/// Maximum number of requests for one blob. After an interruption, the next request continues with
+/// the missing bytes.
 const RESUMES_MAX: u32 = 8;
 
 /// Repository of a registry.
@@ -219,7 +220,8 @@ impl Repository {
         }
     }
 
-    /// Manifests about a manifest, as the registry lists them. `None` if it lists none itself.
+    /// Manifests about a manifest, as the registry lists them. `None` if the registry does not
+    /// support such lists.
     pub(crate) async fn listed_referrers(
         &self,
         subject: &Digest,

@@ -8,7 +8,8 @@
 //! | `b-HEX` | bundle with this id |
 //! | `sha256-HEX` | index of the manifests about a manifest, if the registry does not list them |
 //!
-//! The serial tags are the truth. The head tags are hints.
+//! The tags with a serial are authoritative. The tags of newest links (`ch-CHANNEL`, `rev`) may be
+//! out of date.
 
 use bundle::digest::Digest;
 use bundle::json::INTEGER_MAX;
@@ -89,7 +90,7 @@ pub fn parse(tag: &str) -> Option<Tag> {
     }
 }
 
-/// A channel's head tag must not look like the tag of another channel's link.
+/// Refuses a channel whose head tag would look like the tag of another channel's link.
 fn check_channel(name: &ChannelName) -> Result<(), Refused> {
     let digits = |text: &str| text.len() == DIGITS && text.bytes().all(|b| b.is_ascii_digit());
     let text = name.as_str();

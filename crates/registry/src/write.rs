@@ -6,9 +6,10 @@
 //! 1. writes the tag of a serial only if it is absent, and requests this condition from the
 //!    registry, too;
 //! 2. waits for [`SETTLE`], and checks that the tag still has its own record. This detects another
-//!    writer that had checked before, unless its request takes longer;
-//! 3. checks the head tag, which shows a writer that was first and has finished; then restores that
-//!    writer's tag;
+//!    writer that also found the tag absent, unless that writer's request arrives after the check;
+//! 3. checks the head tag. If the head tag names another record with the same serial, another
+//!    writer has finished first. This writer then restores that writer's tag of the serial, and
+//!    fails;
 //! 4. moves the head tag, and checks both tags again.
 //!
 //! If two writers pass all checks, one record is no longer named by a tag. Its hash chain shows
@@ -177,7 +178,8 @@ impl Registry {
         let head = tags::head(&link.chain)?;
         if let Some(newest) = self.tagged(&head).await? {
             match self.serial_of(&link.chain, &newest).await? {
-                // Another writer has finished first, and this one has replaced its tag.
+                // Another writer has finished first, and this writer has replaced that writer's tag
+                // of the serial.
                 Some(other) if other == link.serial && newest != link.digest => {
                     let theirs = self.remembered(&newest).unwrap_or_default();
                     let tag = tags::link(&link.chain, link.serial)?;

@@ -1,6 +1,6 @@
-//! Alternatives of `oneOf` and `anyOf` in comparisons: pairs the alternatives of two lists that
-//! have equal hashes, and decides if a property has different values in all alternatives of a list.
-//! Both take linear time, because lists may have thousands of members.
+//! Alternatives of `oneOf` and `anyOf` in comparisons. Pairs alternatives with equal hashes from
+//! two lists, and decides if a property has different values in all alternatives of a list. Each
+//! operation takes linear time, because a list may have thousands of members.
 
 use std::collections::BTreeSet;
 use std::hash::{Hash, Hasher};

@@ -4,7 +4,8 @@
 //! could not be shown. Schemas are compared keyword by keyword. While a pair of schemas is
 //! compared, its containment is assumed (coinduction), so that the comparison of recursive schemas
 //! ends. If containment of a pair was not shown, the pair is not compared again, even under other
-//! assumptions. These would not help: an assumption that holds can be shown where it is needed.
+//! assumptions. Other assumptions would not help: if an assumption is true, the comparison can show
+//! it where it needs it.
 
 use std::cell::OnceCell;
 use std::cmp::Ordering;
@@ -33,11 +34,12 @@ pub(crate) struct ContainmentCheck<'a> {
     /// accepts.
     wide: &'a [Value],
     narrow: &'a [Value],
-    /// Properties of each description that messages need not have, although they are required.
+    /// Properties of the wide description that messages need not have, although they are required.
+    /// `narrow_one_way` is the same for the narrow description.
     wide_one_way: OnceCell<FxHashSet<&'a str>>,
     narrow_one_way: OnceCell<FxHashSet<&'a str>>,
-    /// Pairs of nodes that are being compared, for which containment is assumed, and pairs for
-    /// which it was shown under that assumption.
+    /// Pairs of nodes for which containment is assumed: pairs that are being compared, and pairs
+    /// whose containment was shown under such an assumption.
     assumed: FxHashSet<(u32, u32)>,
     /// Members of `assumed`, in the order in which they were added.
     trail: Vec<(u32, u32)>,
@@ -363,7 +365,8 @@ impl<'a> ContainmentCheck<'a> {
                 alternatives.any(|own| self.each_is_chosen(choices, self.narrow(own).items()))
                     || choices.iter().any(|choice| self.tries(choice, narrow))
             }
-            // For any other keyword, containment is shown only if it is equal in both versions.
+            // For any other keyword, containment is shown only if the keyword is equal in both
+            // schemas, or has narrower limits in the narrow schema.
             _ => own.is_some_and(|own| self.is_as_narrow(key, value, own)),
         }
     }
@@ -381,8 +384,8 @@ impl<'a> ContainmentCheck<'a> {
         })
     }
 
-    /// True if `wide` accepts all values that `narrow`, or a single member of the `allOf` of
-    /// `narrow`, accepts.
+    /// True if `wide` was shown to accept all values of `narrow`, of a single member of its
+    /// `allOf`, or of its `$ref`.
     fn some_part_holds(&mut self, wide: &'a Value, narrow: &'a Value) -> bool {
         if self.tries(wide, narrow) {
             return true;

@@ -27,8 +27,9 @@ pub(crate) struct MediaType {
 }
 
 impl MediaType {
-    /// Parses a media type or range. `None` if the text has no subtype, contains a parameter twice,
-    /// or is a list, or if its charset has a backslash.
+    /// Parses a media type or range. `None` if the text has no subtype or is a list. Also `None` if
+    /// servers differ in the parameters that they read: a duplicate parameter, a form of RFC 2231,
+    /// `boundary` in another parameter, or a backslash in the charset.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let (essence, after) = text.split_once(';').unwrap_or((text, ""));
         let essence = essence.trim().to_ascii_lowercase();

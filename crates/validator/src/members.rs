@@ -238,9 +238,9 @@ fn compiled(pattern: &str, left: &SchemaBudget) -> Option<Validator> {
     options.build(&schema).ok()
 }
 
-/// Calls `found` for each object of a JSON value with an undescribed member whose name differs from
-/// a described one only in letter case. The arguments are the JSON pointer of the object and the
-/// name in the schema. Ends if a call returns true.
+/// Calls `found` for each object in a JSON value that has a member with a wrong name. The name is
+/// not in the schema, but differs from a name in the schema only in letter case. The arguments are
+/// the JSON pointer of the object and the name in the schema. Ends if a call returns true.
 pub(crate) fn in_other_case(
     value: &Json,
     members: &Members,

@@ -46,9 +46,8 @@ pub(crate) fn read<'b>(bytes: &'b [u8], boundary: &str) -> Result<Vec<Part<'b>>,
     let mut parts = Vec::new();
     loop {
         if let Some(after) = rest.strip_prefix(b"--") {
-            // Refuse text after the last delimiter, which a server that finds another boundary
-            // would read as parts as well.
-            // Some clients send empty lines.
+            // Refuse text after the last delimiter: a server that finds another boundary would read
+            // it as parts. Allow empty lines, because some clients send them.
             let mut lines = after.chunks(2);
             return match lines.all(|line| line == b"\r\n") {
                 true => Ok(parts),

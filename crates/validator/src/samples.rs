@@ -5,8 +5,8 @@
 //! decide if a value shows the difference.
 //!
 //! The number of values of schemas that refer to each other is exponential. The search therefore
-//! has a budget of steps, and computes the values of a place once for each nesting. It adds one
-//! level of nesting after the other, so that it finds small values first.
+//! has a budget of steps, and computes the values of a place once for each nesting. It increases
+//! the nesting by one level at a time, so that it finds small values first.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;

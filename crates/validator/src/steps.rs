@@ -26,15 +26,15 @@ pub(crate) const COST: &str = "x-gwd-cost";
 const STEPS_MIN: u64 = 2_000;
 /// Additional steps allowed for each JSON value in the checked value, including the value itself.
 const STEPS_PER_NODE: u64 = 16;
-/// Maximum number of steps of a check, for values with any number of JSON values inside.
+/// Maximum number of steps of a check, regardless of the size of the value.
 const STEPS_MAX: u64 = 4_000_000;
 
 /// Costs allowed for a check of any value. [`COSTS_PER_NODE`] is added for each JSON value.
 const COSTS_MIN: u64 = 2_000_000;
 /// Additional costs allowed for each JSON value in the checked value, including the value itself.
 const COSTS_PER_NODE: u64 = 1_000;
-/// Maximum costs of a check, for values with any number of JSON values inside. Such a check takes
-/// about a second.
+/// Maximum costs of a check, regardless of the size of the value. Such a check takes about a
+/// second.
 const COSTS_MAX: u64 = 50_000_000;
 /// Maximum costs of a description of errors. Each unit allows at most about one error, which takes
 /// 500 bytes.
@@ -248,8 +248,8 @@ fn circular<'d>(edges: &Edges<'d>) -> BTreeSet<&'d str> {
     };
     let (mut outgoing, mut incoming) = (count(edges), count(&from));
     let mut inside: BTreeSet<&str> = edges.keys().copied().collect();
-    // Remove definitions without a reference from or to the remaining ones, until all remaining
-    // ones have both.
+    // Repeatedly remove each definition that has no reference to a remaining definition, or to
+    // which no remaining definition refers.
     let mut waiting: Vec<&str> = edges
         .keys()
         .copied()

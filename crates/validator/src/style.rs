@@ -33,7 +33,7 @@ pub(crate) struct Interpretation {
     pub(crate) encoded_delimiters: bool,
 }
 
-/// All eight interpretations of a text. The first is the one of most programs.
+/// All eight interpretations of a text. The first is the interpretation that most programs use.
 pub(crate) const READINGS: [Interpretation; 8] = {
     let mut all = [Interpretation {
         as_text: false,

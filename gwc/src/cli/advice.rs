@@ -17,9 +17,10 @@ pub(super) struct Advice {
 }
 
 impl Advice {
-    /// Creates the options that suggested commands share with the current run: project, store,
-    /// channel and signing keys. Without `keys`, suggested commands name the only key in the
-    /// project's folder, otherwise `env:GWC_KEY`.
+    /// Creates the options that suggested commands share with the current run: project,
+    /// environment, signing keys, store, trust file and channel. Without `keys`, suggested commands
+    /// name the only private key in the project's folder `keys`. If there is no such key, they name
+    /// `env:GWC_KEY`.
     pub(super) fn new(context: &Context, at: &StoreOptions, root: &Path, keys: &[String]) -> Self {
         let mut whole = Vec::new();
         if let Some(project) = &context.project {
@@ -65,7 +66,8 @@ pub(super) fn in_project(project: Option<&Path>, words: &[&str]) -> String {
     format!("gwc{} {}", whole.unwrap_or_default(), words.join(" "))
 }
 
-/// Finds the private key in the project's folder, if there is exactly one, and returns its path.
+/// Finds the private key in the project's folder `keys` and returns its path, quoted for a shell.
+/// `None` unless there is exactly one private key.
 fn usual_key(root: &Path) -> Option<String> {
     let entries = std::fs::read_dir(root.join(KEYS)).ok()?;
     let mut keys: Vec<PathBuf> = entries

@@ -16,7 +16,8 @@ pub(super) struct ComparedEnvironment {
     pub(super) old: bool,
     /// True if the new version has the environment.
     pub(super) new: bool,
-    /// True if the old version is read only for comparison with a new environment.
+    /// True if the old version of this environment is read only as the counterpart of a new
+    /// environment. Reports do not list such an environment.
     pub(super) is_beside: bool,
 }
 

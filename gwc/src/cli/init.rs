@@ -196,7 +196,8 @@ fn other_files(name: &ProjectName, document: &str) -> anyhow::Result<Vec<New>> {
     ])
 }
 
-/// Commands from the new project to a request that gwd serves. `sample` is the path of the request.
+/// Text for the user with the next commands: from `gwc lint` to a `curl` request that gwd serves.
+/// `sample` is the path of the request.
 fn next(sample: &str) -> String {
     let steps = [
         ("gwc lint", ""),

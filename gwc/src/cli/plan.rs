@@ -178,8 +178,8 @@ fn replays(args: &Args, pairs: &[Pair], plan: &Plan) -> anyhow::Result<Vec<Strin
     Ok(sentences)
 }
 
-/// Returns a context with the ignore rules of the revision of `--against`: it reads no file that
-/// this revision ignores and does not contain.
+/// Returns the context with the ignore rules of the `--against` revision in addition to its own.
+/// Commands then read no file that this revision ignores and does not contain.
 fn with_base(args: &Args, mut context: Context) -> Context {
     let revision = args
         .against
@@ -551,7 +551,8 @@ acknowledge the line `self-check-failed`: {bug}"
     )
 }
 
-/// Classifies operations whose `sunset` has passed as of today.
+/// Applies sunsets as of today: sets the classes of `sunset` changes (see `Plan::ended_by`). Also
+/// moves the problems of comparisons that were too large to the notes.
 ///
 /// # Errors
 /// Returns an error if a first release cannot be compared, because it has too many paths.

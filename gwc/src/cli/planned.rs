@@ -22,7 +22,8 @@ pub(super) struct PlannedMove {
     pub(super) changes_rules: bool,
     /// Gates that block the move, each with the fingerprints of the changes that trip it.
     tripped: Vec<(String, Vec<String>)>,
-    /// First witness that does not show its change. `None` for a rollback, which it must not block.
+    /// First witness that does not show its change. `None` for a rollback, because a failed witness
+    /// must not block a rollback.
     unconfirmed: Option<String>,
     review: Review,
     folder: String,

@@ -14,8 +14,9 @@ use crate::release::links;
 
 #[derive(Debug, Default, clap::Args)]
 pub(super) struct RangeOptions {
-    /// Ranges in a file of `allow_file` or `deny_file`: its path on the gateway (or `env:NAME`),
-    /// and a file here; without it, a file admits every address; may be given several times
+    /// Local copy (FILE) of a file that `allow_file` or `deny_file` names (PATH, the path on the
+    /// gateway, or `env:NAME`); a file without a copy admits every address; may be given several
+    /// times
     #[arg(long, value_name = "PATH=FILE")]
     range_file: Vec<String>,
 }

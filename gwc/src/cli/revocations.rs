@@ -1,5 +1,5 @@
-//! Signed revocation list of a store. `gwc revoke --list` prints it, `gwc revoke` finds entries
-//! that are already on it, and `gwc route` refuses its credentials.
+//! Signed revocation list of a store. `gwc revoke --list` prints the list, `gwc revoke` finds
+//! entries that are already on the list, and `gwc route` refuses the credentials on the list.
 
 use std::collections::BTreeSet;
 
@@ -60,7 +60,7 @@ impl Known {
         self.0.as_ref().map_or(0, |(pointer, _)| pointer.serial)
     }
 
-    /// Entries of a revocation that are not on the list.
+    /// Returns the entries of `wanted` that are not on the list.
     pub(super) fn lacks(&self, wanted: &Revocation) -> Revocation {
         let mut left = wanted.clone();
         if let Some((_, list)) = &self.0 {

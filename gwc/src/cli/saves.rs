@@ -19,11 +19,12 @@ use model::exit::Exit;
 
 use super::{registries, say};
 
-/// Time without a further save after which saves count as one: 100ms.
+/// Time without a further save after which the collected saves are reported as one event: 100ms.
 const QUIET: Duration = Duration::from_millis(100);
 /// Maximum time for which saves are collected: 1s.
 const COLLECTING: Duration = Duration::from_secs(1);
-/// Maximum number of watched folders. The system limits the folders of a user.
+/// Maximum number of watched folders. The system limits the number of folders that a user may
+/// watch.
 const FOLDERS_MAX: usize = 2_000;
 /// Folders of installed and compiled files, which have no sources of a gateway.
 const PASSED_OVER: [&str; 2] = ["node_modules", "target"];
@@ -124,7 +125,8 @@ impl Saves {
         }
     }
 
-    /// Waits a moment for an event that is no save. Saves are kept for [`Self::next`].
+    /// Waits for one message, at most for `time`. Returns its event; `None` if the message is a
+    /// save or no message arrives. Saves are kept for [`Self::next`].
     pub(super) fn other_within(&mut self, time: Duration) -> Option<Event> {
         match self.messages.recv_timeout(time) {
             Ok(Message::Other(event)) => Some(event),
@@ -152,7 +154,8 @@ impl Saves {
         say::result(&format!("\n--- saved: {first}{more}"));
     }
 
-    /// True if a file may be a source: its extension, or a folder, which may have sources.
+    /// True if a path may be a source or contain one: a `.gitignore`, a file with the extension of
+    /// a source, or a folder that is not watched yet.
     fn is_source(&self, path: &Path) -> bool {
         let name = path.file_name().unwrap_or_default();
         if name == ".gitignore" {
@@ -184,8 +187,9 @@ impl Saves {
     }
 }
 
-/// Command that runs this program again with another command, and with the options that all
-/// commands have. Each run has its own memory, and a bug in it does not end this process.
+/// Returns a process command that runs this program again with the options that all commands have.
+/// The caller adds the name of the gwc command. Each run has its own memory, and a bug in it does
+/// not end this process.
 ///
 /// # Errors
 /// Returns an error if the path of this program is unknown.
@@ -222,7 +226,8 @@ pub(super) fn repeat(root: &Path) -> anyhow::Result<Exit> {
     }
 }
 
-/// Sends the signals that end the command, with their exit codes.
+/// Starts a thread that waits for SIGINT, SIGTERM or SIGHUP, and sends an event with the exit code
+/// for the signal.
 fn await_signals(sender: Sender<Message>) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

@@ -68,7 +68,8 @@ impl StoreName {
         Ok(Self::Folder(path.to_owned()))
     }
 
-    /// Opens the store. Fails if it does not exist; a repository need not exist.
+    /// Opens the store. Fails if a folder does not exist. A repository of a registry need not
+    /// exist.
     ///
     /// # Errors
     /// Returns the errors of [`Folder::open`] and [`Registry::open`].

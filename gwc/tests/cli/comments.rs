@@ -185,7 +185,7 @@ fn first_comment_is_written_and_then_rewritten() {
         return;
     }
     let hub = Hub::start();
-    // Comments of others, of which one has the marker, fill the first pages.
+    // Comments of another user that also have the marker fill the first pages.
     let other = |id: u64| json!({"id": id, "user": {"login": "eve"}, "body": MARKER});
     hub.change(|state| state.comments.extend((0..250).map(other)));
     let text = |what: &str| format!("{MARKER}\n### Gateway plan: {what}\n");
@@ -205,7 +205,8 @@ fn pull_request_is_found_by_its_commit() {
         return;
     }
     let hub = Hub::start();
-    // An older commit, another repository with such a branch, and a base elsewhere.
+    // Pull requests that do not match the run: 8 has another head commit, 9 has its head in another
+    // repository, and 10 has its base in another repository.
     let mut elsewhere = pull(10, "abc", 2);
     elsewhere["base"]["repo"]["full_name"] = json!("o/other");
     let others = vec![pull(8, "abd", 2), pull(9, "abc", 3), elsewhere];
@@ -324,7 +325,8 @@ fn texts_of_documents_change_no_comment() {
     let plan = plan.with(0).out;
     assert!(plan.contains("@ann"), "{plan}");
     let hub = Hub::start();
-    // gwc has put all texts into code, so that the script has nothing to disable.
+    // gwc has already put all texts of the project into Markdown code, so the script does not
+    // change the plan.
     assert_eq!(hub.posted(plan.as_bytes()), plan);
     for text in ["\u{1b}", "\u{202e}", "\r"] {
         assert!(!plan.contains(text), "{plan}");

@@ -160,7 +160,7 @@ fn new_environment_that_opens_trips_until_acked() {
     );
     let ack = format!("{}=seen", change["fingerprint"].as_str().expect("digits"));
     plan(&project, &["--ack", &ack]).with(0);
-    // A changed meaning of the environment needs a new acknowledgement.
+    // If the patch of the environment changes, the change needs a new acknowledgement.
     project.edit("open.yaml", "10.0.0.0/8", "0.0.0.0/0");
     plan(&project, &["--ack", &ack]).with(1);
 }

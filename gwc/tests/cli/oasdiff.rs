@@ -82,7 +82,8 @@ fn differences(case: &Case, found: &BTreeMap<Finding, Vec<usize>>) -> BTreeSet<S
     let mut out = BTreeSet::new();
     for ((level, id), count) in &case.expected {
         let records = found.get(&(level.clone(), id.clone()));
-        // One record about a shared component stands for all its messages.
+        // A change of a shared component is one record, whose number counts all messages that use
+        // the component.
         let records = records.map_or(&[][..], |records| records);
         let messages: usize = records.iter().sum();
         if case.exact && records.len() > *count || messages < *count {

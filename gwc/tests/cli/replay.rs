@@ -80,7 +80,7 @@ fn counts(ended: &Ended) -> [u64; 8] {
     ]
 }
 
-/// Targets with their expected effects, each requested as often as its position from 1 on.
+/// Request targets. The log contains the first target once, the second one twice, and so on.
 const TARGETS: [&str; 7] = [
     "/gone",
     "/new",

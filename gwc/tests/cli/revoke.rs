@@ -71,7 +71,8 @@ fn revoked_signing_key_invalidates_its_records() {
     project.apply("again").with(4).contains("revoked");
     let history = project.run(&["history"]).with(0).out;
     assert!(!history.contains("by the thief"), "{history}");
-    // Recovery: publish a record above the attacker's, signed with a key that is still valid.
+    // Recovery: publish a record with a higher serial than the attacker's, signed with a key that
+    // is still valid.
     project
         .run(&[
             "apply",

@@ -274,8 +274,8 @@ fn plan_without_source_artifacts_lists_them_missing() {
     assert_eq!(plan["changes"][0]["class"], "tighten");
 }
 
-/// The API of `paths: {}` takes the requests below its mount from the other API. A rollback removes
-/// it.
+/// An added API with `paths: {}` takes the requests below its mount from the other API. The reverse
+/// comparison, as for a rollback, removes the added API.
 #[test]
 fn api_without_operations_is_added_and_removed() {
     let project = Project::bare();

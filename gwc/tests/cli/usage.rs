@@ -120,7 +120,8 @@ fn commands_without_a_store_are_refused() {
         .run(&["build", "--store", "oci://127.0.0.1:9/shop"])
         .with(69)
         .contains("oci://127.0.0.1:9/shop");
-    // Without the store, its revocation list is unknown. No key is accepted with a warning only.
+    // If the store cannot be reached, its revocation list is unknown. The command then fails,
+    // instead of accepting the keys with a warning.
     let released = Project::released();
     let ended = released.run(&["history", "--store", "oci://127.0.0.1:9/shop"]);
     let ended = ended.with(69);
@@ -197,7 +198,8 @@ fn every_command_writes_json() {
             .unwrap_or_else(|error| panic!("{run:?}: {error}: {} {}", ended.out, ended.err));
         let schema = value["schema"].as_str().unwrap_or_default();
         let value = ended.json(schema);
-        // `drift` and others have the answers of the reached gateways beside the error.
+        // If they fail, `drift` and some other commands output the responses of the reached
+        // gateways in addition to `error`.
         let is_error = value["result"] == "error";
         assert_eq!(is_error, value["error"].is_object(), "{run:?}: {value}");
     }

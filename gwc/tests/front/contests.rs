@@ -215,8 +215,9 @@ fn expected(left: &Alone<'_>, right: &Alone<'_>) -> Option<&'static str> {
     for (lesser, greater) in [(left, right), (right, left)] {
         let covered = lesser.templates.iter().all(|(own_twin, own)| {
             greater.templates.iter().any(|(twin, other)| {
-                // With a condition, one route matches fewer requests than the other on the same
-                // paths.
+                // If only one of the routes has a condition, compare only the requests with the
+                // field that the condition needs. Each path has two requests: without the field and
+                // with it.
                 let same_path = match lesser.route.conditional == greater.route.conditional {
                     true => own == other,
                     false => own
@@ -329,7 +330,8 @@ fn contending_routes_agree_with_brute_force() {
     );
 }
 
-/// Checks that the label names a request which both routes match, and the route that gets it.
+/// Checks a label: both routes match the request in the label, and the route that the label calls
+/// the winner receives this request.
 fn winner_is_right(routes: &[Route], (a, b): (usize, usize), label: &str) {
     let mut quoted = label.split('`').skip(1).step_by(2);
     let (request, key) = (

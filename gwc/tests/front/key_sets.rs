@@ -200,7 +200,8 @@ fn algorithm_lacks_a_key_if_the_only_key_is_unused() {
         assert_eq!(found, ["algorithm-without-key", "unused-key"], "{keys}");
         assert_eq!(taken, [""; 0]);
     }
-    // An unreadable key may be the one with the missing algorithm.
+    // The set has a key that cannot be read. It may be the key for the algorithm, so gwc does not
+    // report a missing key.
     let (found, _) = judged("RS256", "{kty: RSA, n: AAAA, e: AQAB}");
     assert_eq!(found, ["bad-key"]);
 }

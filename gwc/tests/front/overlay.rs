@@ -231,7 +231,8 @@ fn overlaid_11(actions: &str) -> project::Linted {
 
 #[test]
 fn later_edit_of_a_copy_leaves_its_source_unchanged() {
-    // `/b` is changed first, so that the copied value is one that could be changed in place.
+    // Change `/b` before the copy. gwc can edit a value in place that an earlier action has
+    // changed; an edit of the copy must not change `/b`, nor the reverse.
     let linted = overlaid_11(
         "- {target: \"$.paths['/b'].get\", update: {tags: [one]}}
 - {target: $.paths, update: {/c: {}}}
@@ -388,7 +389,8 @@ fn growth_is_bounded() {
     );
 }
 
-/// Findings about a document with a map and a list of 60,000 entries below `x-t`, after actions.
+/// Applies actions to a document that has a map and a list of 60,000 entries each below `x-t`.
+/// Returns the number of entries afterwards, and the names of the findings except `no-…`.
 fn with_many(actions: &str) -> (usize, Vec<&'static str>) {
     let entries = (0..60_000).map(|at| format!("\"k{at:05}\": {{\"v\": {at}}}"));
     let items = (0..60_000).map(|at| format!("{{\"v\": {at}}}"));

@@ -182,8 +182,8 @@ fn read(path: &Path) -> Option<Value> {
     serde_yaml_ng::from_str(&text).ok()
 }
 
-/// True if the document has no place for named schemas, so that a schema of the hidden operation
-/// would dangle.
+/// True if the document has no map of named schemas. The test cannot add the schema of the hidden
+/// operation to such a document.
 fn unnamed(document: &Value) -> bool {
     let place = if document.get("swagger").is_some() {
         "/definitions"

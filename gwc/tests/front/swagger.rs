@@ -429,7 +429,7 @@ fn unconvertible_swagger_parameters_are_reported() {
         expected.extend(more.map(|text| (text.to_owned(), "unresolved-reference")));
         assert_eq!(found, expected, "{parameters}");
     }
-    // An invalid parameter of the path item that the operation replaces.
+    // The path item has an invalid parameter, and the operation replaces this parameter.
     let replaced = operation(body).replace(
         "    post:",
         &format!("    parameters: [{broken}]\n    post:"),

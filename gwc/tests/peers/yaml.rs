@@ -28,7 +28,8 @@ const CORPUS: &[(&str, &str, &str, &str)] = &[(
     "a `}` of a flow map stands in its key's column; libyaml and what people publish allow it",
 )];
 
-/// Texts that another parser is known to read wrongly, with its result.
+/// Texts that another parser is known to read wrongly: parser, text, correct value as JSON, and
+/// explanation of the error.
 #[rustfmt::skip]
 const WRONG: &[(&str, &str, &str, &str)] = &[
     ("saphyr", "\"\\ud83d\\ude00\"", "\"😀\"", "refuses an escaped surrogate pair, which JSON writes (RFC 8259 §7) and YAML takes over"),

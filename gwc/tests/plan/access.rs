@@ -32,7 +32,7 @@ const IDS: [&str; 7] = [
     "spiffe://t/x/y",
     "spiffe://t/a/x/y/z",
 ];
-/// Index of the place of a client certificate, after two fields.
+/// Index of the credential place `client certificate`. The two places before it are request fields.
 const CERTIFICATE: usize = 2;
 /// Bindings that a verifier accepts: none, to the certificate of the connection or of a proxy.
 const BINDINGS: [&[&str]; 5] = [

@@ -183,7 +183,8 @@ fn files_of_ranges_hold_for_every_content() {
             assert_eq!(classes.is_empty(), expected.is_empty(), "{old}\n{new}");
         }
     }
-    // A filter that a file alone decides is added and removed like any other.
+    // An `ip_filter` that gets its ranges only from a file is reported as added, like any other
+    // filter.
     let plan = planned(GATEWAY, &with(deny_a));
     let added = plan
         .changes

@@ -1,5 +1,6 @@
-//! Operations whose refused paths (400 `path_ambiguous`) a change of another operation opens. Each
-//! has a line of a class that stops the release, with or without an example.
+//! Operations with paths that the old side refuses (400 `path_ambiguous`) because of another
+//! operation. A change of the other operation can open such a path. The plan then has a line that
+//! stops the release, with or without an example.
 
 use plan::{Class, Plan};
 

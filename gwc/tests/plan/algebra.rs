@@ -100,7 +100,8 @@ struct Tally {
     /// Cells whose requests have a path with `//`.
     ambiguous: u64,
     shadows: u64,
-    /// Witnesses that are longer than the shortest request of their cell, which the gateway refuses.
+    /// Number of witnesses that are longer than the shortest request of their cell, because the
+    /// gateway refuses the shorter requests.
     longer: u64,
     /// Lines about requests that one side refuses because of another operation.
     refused_paths: u64,
@@ -108,7 +109,8 @@ struct Tally {
     untried: u64,
 }
 
-/// Method of no operation, which the plan tries and the enumeration does not.
+/// Method that no operation has. The plan tries requests with this method; the enumeration does
+/// not.
 const UNKNOWN_METHOD: &str = "DELETE";
 
 /// True if a side of a cell has no owner because the gateway refuses the path.
@@ -147,7 +149,8 @@ impl Tally {
         assert_eq!(plan.bugs, Vec::<String>::new(), "{}", shown());
         let (was, is) = (Naive::new(&old, paths), Naive::new(&new, paths));
         let expected = differences(&was, &is, paths);
-        // The gateway refuses paths of such tables because of other operations.
+        // True if the gateway may refuse a path of a table because of another operation: the table
+        // has a hidden operation, or an operation for requests that no document describes.
         let refuses = |tables: &[Mounted]| {
             let rest = |one: &ir::Operation| one.owns != Owns::Described;
             let mut tables = tables.iter();
@@ -166,7 +169,8 @@ impl Tally {
             let text = |value: &serde_json::Value| value.as_str().map(str::to_owned);
             let cell = (text(&change.old), text(&change.new));
             match &change.witness {
-                // The enumeration has no such paths. Some cells have other requests as well.
+                // The enumeration contains no paths with `//`. Some cells also contain requests
+                // without `//`.
                 Some(witness) if witness.url["http://".len()..].contains("//") => {
                     match expected.contains_key(&cell) {
                         true => drop(unshown.insert(cell)),
@@ -296,7 +300,8 @@ fn gateway(dice: &mut Dice) -> Vec<Mounted> {
     mounts
 }
 
-/// Adds or removes the operation of an API that gets undescribed requests.
+/// Adds an operation for undescribed requests of the kind `owns` to a mount. If the mount has such
+/// an operation, removes it instead.
 fn toggle(mounted: &mut Mounted, owns: Owns) {
     let count = mounted.operations.len();
     mounted.operations.retain(|one| one.owns != owns);

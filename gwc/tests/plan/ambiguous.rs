@@ -80,7 +80,8 @@ const PATHS: [&str; 5] = [
 
 #[test]
 fn new_public_operation_with_an_ambiguous_path_opens() {
-    // With `unmatched`, a reading of the path belongs to an operation with other access rules.
+    // Do not use `unmatched` here: a reading of the path would then belong to an operation with
+    // other access rules.
     for root in ["", "undeclared_methods: pass"] {
         for path in PATHS {
             let plan = planned(&without(root), &with(root, (path, PUBLIC)));

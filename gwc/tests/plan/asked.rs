@@ -18,7 +18,8 @@ fn gateway(url: &str, secret: &str, more: &str) -> String {
     )
 }
 
-/// Document with a scheme `token` at this place, which one operation requires besides its key.
+/// Document with the security scheme `token`, which has the keys `scheme` and is verified by
+/// `intro`. The operation `getOrder` has the security requirement `requirement`.
 fn document(scheme: &str, requirement: &str) -> String {
     let document = edit(
         DOCUMENT,

@@ -290,7 +290,8 @@ fn callbacks_and_webhooks_are_compared() {
             r#"error response-property-type-changed a/create+a/list+a/one response 200 body.lines[].count type: "integer" -> "string""#,
         ]
     );
-    // Three responses, the body of the callback and that of the webhook.
+    // The second change affects five messages: three responses, the body of the callback and the
+    // body of the webhook.
     let plan = changed("count: {type: integer}", "count: {type: string}");
     let messages = |change: &plan::Change| change.message.as_ref().map(|one| one.messages);
     let counts: Vec<_> = plan.changes.iter().map(messages).collect();

@@ -79,7 +79,8 @@ fn renamed_api_hides_no_split_counter() {
     split((&two(), DOCUMENT), (&gateway, DOCUMENT), &[], &[]);
 }
 
-/// Document with a policy of its own in each chain.
+/// Document that defines these policies itself. `names` is the default list of policies of its
+/// operations.
 fn own(policies: &str, names: &str) -> String {
     let keys =
         format!("x-gateway: {{policies: {{{policies}}}, defaults: {{policies: [{names}]}}}}");

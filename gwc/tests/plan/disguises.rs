@@ -1,5 +1,6 @@
-//! Changed numbers and settings under disguises: another name of the API, operation, parameter,
-//! policy or upstream, or another place of the policies, hides no gated class.
+//! Changes of numbers and settings, combined with a renaming (API, operation, parameter, policies,
+//! upstream) or another place of the policies. Such a combination must have every class with a gate
+//! that the change has alone.
 
 use std::collections::BTreeSet;
 
@@ -119,7 +120,8 @@ fn sides((at, old, new): (At, &str, &str)) -> [Files; 2] {
 
 const POLICIES: [&str; 6] = ["r", "q", "c", "bl", "ip", "th"];
 
-/// Changes names and places in a project, and nothing else.
+/// Renames one kind of item in a project, or moves the list of policies, as `disguise` says.
+/// Changes nothing else.
 fn disguised((gateway, document): Files, disguise: &str) -> Files {
     let list = POLICIES.join(", ");
     let (mut gateway, mut document) = (gateway, document);

@@ -106,7 +106,8 @@ fn changed_descriptions_of_responses_have_lines() {
             "application/json: {schema: {type: object}}",
             "weaken response-unchecked response 200 body application/json",
         ),
-        // The upstream chooses the type, so that it can send every body.
+        // The upstream chooses the content type. With a content type that is not checked, it can
+        // send any body.
         (
             "application/json: {schema: {$ref",
             "text/plain: {}\n            application/json: {schema: {$ref",
@@ -128,7 +129,7 @@ fn changed_descriptions_of_responses_have_lines() {
     }
 }
 
-/// The upstream chooses the status as it chooses the type.
+/// The upstream chooses the status of a response, just as it chooses the content type.
 #[test]
 fn status_with_fewer_checks_is_weaker() {
     let (weaken, relax) = ("weaken response-unchecked", "relax response-check-widened");

@@ -1,4 +1,5 @@
-//! First releases: without a deployed version, a plan has no alarms.
+//! First releases: without a deployed version, a plan has one line for each API, and no line about
+//! weaker protection.
 
 use plan::compare;
 

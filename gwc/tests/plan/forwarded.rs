@@ -1,4 +1,5 @@
-//! Credentials, and fields that override path or method, that upstreams start or stop to receive.
+//! Changes after which an upstream newly receives, or no longer receives, credentials or fields
+//! that override the path or method.
 
 use crate::{DOCUMENT, GATEWAY, edit, lines, plan};
 
@@ -93,7 +94,8 @@ fn place_that_comes_with_its_requirement_has_no_line() {
     }
 }
 
-/// The document with a parameter of `listOrders`, and with `forward: false` at it.
+/// Two documents with this parameter of `listOrders`: without and with `forward: false` at the
+/// parameter.
 fn with_parameter(parameter: &str) -> [String; 2] {
     let with = |forward: &str| {
         let parameters = format!(

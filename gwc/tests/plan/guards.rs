@@ -52,7 +52,8 @@ fn part_that_another_policy_checks_is_no_change() {
         classes(&["json: {depth: 4}, xml: {depth: 4}"], &[json, xml]),
         [""; 0]
     );
-    // A greater limit is reported where the policy is defined.
+    // No line about guards: the plan reports a greater limit as a change of the policy's
+    // definition.
     assert_eq!(classes(&[json], &["json: {depth: 9}"]), [""; 0]);
     let logged = "xml: {depth: 4}, mode: log";
     assert_eq!(classes(&[json, xml], &[json, logged]), ["security weaken"]);

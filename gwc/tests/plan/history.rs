@@ -102,8 +102,8 @@ fn judge(pair: &Path) -> BTreeMap<&'static str, usize> {
     assert_eq!(plan.bugs, Vec::<String>::new(), "{shown}");
     let reported = OperationLines::new(&plan, &old, &new);
 
-    // The plan must list exactly the routes that changed. A route that another operation had or has
-    // is moved.
+    // The plan must list exactly the routes that changed. An added route that another operation had
+    // before, or a removed route that another operation has now, is reported as moved.
     let listed = |key: &str| -> BTreeSet<String> {
         let list = facts[key].as_array();
         list.into_iter()

@@ -65,7 +65,8 @@ fn removed_holder_stays_admitted_alone() {
         "policy relax limit-key-changed policy each key, consumer acme",
     ];
     assert_eq!(planned(ACME, "[]"), kept);
-    // The entry ends with the year 2026; without the entry the tokens are admitted.
+    // The last valid day of the entry is 2027-01-01. Without the entry, its tokens are admitted
+    // after that day, too.
     let found = planned("[{issuer: i, subject: late, not_after: 2027-01-01}]", "[]");
     let granted = "security grant credential-removed consumer ends".to_owned();
     assert!(found.contains(&granted), "{found:?}");

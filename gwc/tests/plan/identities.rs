@@ -31,7 +31,8 @@ fn scheme_that_no_longer_names_the_caller_weakens() {
             ", claims_to_headers: {tier: X-Tier}",
             ("weaken", "strengthen"),
         ),
-        // Clients cannot set these fields, so the upstream newly receives them.
+        // Clients cannot set these fields. Without the setting, the upstream therefore does not
+        // receive them.
         (
             "",
             ", forward_as: X-Forwarded-User",

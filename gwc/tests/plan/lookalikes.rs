@@ -26,8 +26,8 @@ fn other_spellings_of_a_parameter_are_no_cells() {
             let found = all.next().and_then(|change| change.witness.clone());
             found.unwrap_or_else(|| panic!("{old} {new}: {id} without a witness"))
         };
-        // Requests with the old name were served, and those with the new name are: the others are
-        // refused as ambiguous.
+        // The old side serves requests with the old name, the new side serves requests with the new
+        // name. Each side refuses the other spelling as ambiguous.
         let (added, removed) = (found("requests-added"), found("requests-removed"));
         assert_ne!(added.url, removed.url);
         assert_eq!(found("operation-exposed").url, added.url);

@@ -54,8 +54,8 @@ fn callers(from: &str, to: &str) -> Vec<String> {
 
 #[test]
 fn certificate_without_entry_is_still_admitted() {
-    // The entry ends with the year 2026; without the entry the certificate is admitted as long as
-    // it is valid.
+    // The last valid day of the entry is 2027-01-01. Without the entry, the certificate is admitted
+    // as long as it is valid.
     let entry = "  acme: {certificates: [{san: a.test, not_after: 2027-01-01}]}\n";
     let removed = "security grant credential-removed consumer acme";
     let looser = "policy relax limit-key-changed policy each key, consumer acme";

@@ -218,7 +218,8 @@ fn widened_and_narrowed_checks_have_witnesses() {
     }
 }
 
-/// Clients choose the type. Each row adds a type beside a JSON body with a checked property.
+/// Each row compares a smaller limit of a schema (`x-gateway.limits`) with a larger one or none.
+/// The larger limit relaxes the check, and the reverse change tightens it.
 #[test]
 fn limits_of_schemas_are_compared() {
     let note = "note: {type: string, format: uuid}";

@@ -30,8 +30,8 @@ impl Paths {
                 }
             }
         }
-        // A path with an empty inner segment belongs to the path with `/` for `//`, or is refused,
-        // so it has no owner of its own.
+        // Leave out paths with an empty inner segment: the gateway treats `//` as `/`, or refuses
+        // the path, so such a path has no owner of its own.
         all.retain(|path| {
             path[..path.len() - 1]
                 .iter()
@@ -371,8 +371,8 @@ pub(crate) fn differences(old: &Naive, new: &Naive, paths: &Paths) -> BTreeMap<C
     cells
 }
 
-/// Operations that exist in both versions, but at one of the hosts receive requests for their
-/// declared path in only one version. Each has the id of the expected change.
+/// Finds operations of both versions that, at one of the hosts, receive requests for their declared
+/// path in only one version. Each operation is paired with the id of the expected change.
 pub(crate) fn shadowed(
     old: &Naive,
     new: &Naive,

@@ -72,8 +72,8 @@ fn names(number: usize, operation: &mut Operation) {
     }
 }
 
-/// Moves operations from `/{p}/kN` to `/{p}/xN`. Routes of higher precedence keep the requests of
-/// both.
+/// Moves operations from `/{p}/kN` to `/{p}/xN`. The routes `/kN/{p}` have higher precedence and
+/// keep all their requests.
 fn lesser_paths(_: usize, operation: &mut Operation) {
     if operation.path.starts_with("/{") {
         operation.path = operation.path.replace('k', "x");
@@ -136,7 +136,7 @@ fn overlapping_paths_take_linear_steps() {
 #[test]
 fn moved_overlapping_paths_have_a_line_for_each_pair() {
     // There are 20 operations of each kind. Each `/kN/{p}` loses `/kN/kM` to every `/{p}/kM`, and
-    // each `/xN/{p}` takes `/xN/kM` from it.
+    // each `/xN/{p}` takes `/xN/kM` from every `/{p}/kM`.
     let moved = |plan: &Plan| plan.count(Class::Moved);
     assert_eq!(moved(&plan(40, greater_paths)), 2 * 20 * 20);
     // `/kN/{p}` owns `/kN/xM` before and after, and `/{p}/kM` never owned `/kN/kM`.
@@ -163,8 +163,8 @@ fn overlapping_paths_that_all_move_are_one_line() {
         let is_left = |by: &String| *by == line.fingerprint;
         assert!(!left.iter().any(|(_, by)| by.iter().any(is_left)), "{gate}");
     }
-    // The plan has no change of this place, because such changes would depend on the order of
-    // threads.
+    // The plan lists no changes for the paths of this listener and host. A partial list would
+    // depend on the order of threads.
     assert_eq!(plan.count(Class::Moved), 0);
     let [problem] = &plan.too_large[..] else {
         panic!("{:?}", plan.too_large);

@@ -158,7 +158,8 @@ fn operation_with_a_refused_path_opens() {
         )
     };
     let (closed, open) = (of("security: [{key: []}]"), of(PUBLIC));
-    // `#unmatched` serves other letter cases then, too. One line has both operations.
+    // On the open side, `#unmatched` also serves the path in other letter cases. One line names
+    // both operations.
     let plan = planned((GATEWAY, GATEWAY), &closed, &open);
     assert_eq!(lines(&plan, true), ["Weaken http://gateway/A;V/0"]);
     let weaker = plan.changes.iter().filter(|one| one.class == Class::Weaken);
@@ -193,7 +194,7 @@ fn stricter_operation_admits_what_was_refused() {
     let old = document("", &[("/users/admin", "", PUBLIC), other]);
     let new = document("", &[("/users/admin", "", KEY), other]);
     let plan = planned((GATEWAY, GATEWAY), &old, &new);
-    // One line has both operations, with the request of the first one.
+    // One line names both operations, and its witness is a request for the first one.
     assert_eq!(lines(&plan, true), ["Expose http://gateway/Users/admin"]);
 }
 

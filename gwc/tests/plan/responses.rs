@@ -1,5 +1,5 @@
-//! Response fields that policies write: fields that open responses to pages, fields that protect
-//! callers, and redirects.
+//! Response fields that policies write: CORS fields that let web pages read responses, fields that
+//! protect callers, and redirects.
 
 use crate::gated::{both, gateway};
 use crate::{DOCUMENT, GATEWAY, edit, lines, plan};

@@ -1,5 +1,5 @@
-//! Order of verifiers in small worlds: every pair of requirements of one or two verifiers of one
-//! credential, with every credential that their settings distinguish. `access` compares random
+//! Order of verifiers, tested exhaustively: every pair of requirements of one or two verifiers of
+//! one credential, with every credential that their settings distinguish. `access` compares random
 //! requirements with more settings.
 
 use bundle::ir::{self, Set};

@@ -200,11 +200,12 @@ fn serving(oracle: &Oracle, path: &str) -> Option<String> {
 struct Compared {
     /// Number of requests that only one side serves.
     differing: usize,
-    /// True if such a request with an ambiguous path has no line.
+    /// True if only one side serves a request with an ambiguous path, and the plan has no line that
+    /// could be about this request.
     has_ambiguous_gap: bool,
 }
 
-/// Compares a pair of worlds. `None` if a world has errors.
+/// Compares a random pair of projects. `None` if one of them has errors.
 fn compare(seed: u64) -> Option<Compared> {
     let mut dice = Dice::new(seed);
     let old = world(&mut dice);
@@ -232,12 +233,14 @@ fn compare(seed: u64) -> Option<Compared> {
         let owners = (serving(&was, &path), serving(&is, &path));
         let has_line = match &owners {
             (None, Some(_)) => opens,
-            // If a neighbour is opened, requests in other letter cases may be closed.
+            // A line that opens another operation is sufficient, too: the gateway may then refuse
+            // requests for its path in other letter cases.
             (Some(_), None) => closes || opens,
             _ => continue,
         };
         compared.differing += 1;
-        // The line about `merge_slashes` covers paths with `//`, except those of a template.
+        // The line about `merge_slashes` covers paths with `//`, unless the operation whose
+        // template contains `//` serves them.
         let is_doubled = [&owners.0, &owners.1]
             .iter()
             .any(|owner| owner.as_deref() == Some(DOUBLED));

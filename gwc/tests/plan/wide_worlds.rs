@@ -302,7 +302,8 @@ fn is_opening(change: &Change, key: &str) -> bool {
             | Class::Expose
             | Class::Incomparable
             | Class::Moved
-            // A protected operation serves paths of operations with the same access.
+            // A stricter operation can open paths, too: the gateway serves a path with several
+            // readings if all their operations have the same access.
             | Class::Strengthen
     );
     is_about && opens
@@ -317,7 +318,7 @@ fn is_of_access(change: &Change) -> bool {
     )
 }
 
-/// Compares a pair of worlds. `None` if a world has errors.
+/// Compares a random pair of projects. `None` if one of them has errors.
 fn compare(seed: u64) -> Option<Compared> {
     let mut dice = Dice::new(seed);
     let old = World::new(&mut dice);

@@ -262,10 +262,11 @@ impl Admin {
         writing
     }
 
-    /// True if the request has exactly one `Host` field (HTTP/1.0: at most one), and all hosts that
-    /// it names are allowed. Allowed hosts are IP addresses, `localhost` and the configured names;
-    /// with the token, any host. This protects against DNS rebinding: a web page can make its own
-    /// host name resolve to this interface, but cannot name an allowed host.
+    /// True if the request has at most one `Host` field and names only allowed hosts, in this field
+    /// and in its target. HTTP/1.1 requests must name a host. Allowed hosts are IP addresses,
+    /// `localhost` and the configured names; with the token, any host. This protects against DNS
+    /// rebinding: a web page can make its own host name resolve to this interface, but cannot name
+    /// an allowed host.
     fn is_for_us(&self, request: &Request<Incoming>) -> bool {
         let is_ours = |authority: &Authority| {
             let host = authority.host();

@@ -101,8 +101,8 @@ impl Control {
     }
 
     /// Verifies, builds, binds and persists a bundle without effect on the running version. If the
-    /// bundle is going to run, `ran` is the history of bundles with this one. The history is
-    /// written in the same transaction as the bundle.
+    /// bundle is going to run, `ran` is the history of bundles, including this one; otherwise
+    /// `None`. The history is written in the same transaction as the bundle.
     pub(super) fn prepare(
         &mut self,
         from: &Folder,

@@ -74,7 +74,8 @@ fn trust(plan: &Plan) -> Result<Option<(Trust, Vec<u8>)>, StartError> {
     Ok(Some((trust, bytes)))
 }
 
-/// Trust in unsigned bundles of the project that the store names.
+/// Returns a trust that accepts unsigned bundles of one project: the project that the channel's
+/// newest record names.
 fn insecure(plan: &Plan, store: &dyn Store) -> Result<(Trust, Vec<u8>), StartError> {
     let project = claimed_project(plan, store).map_err(StartError::Unreachable)?;
     Ok((Trust::insecure_allow_unsigned(project), Vec::new()))
@@ -88,7 +89,8 @@ fn open_state(plan: &Plan, lock: Option<File>) -> Result<State, Refused> {
     }
 }
 
-/// Trust in unsigned bundles of the project in the store's folder, or in the copy of a registry.
+/// Calls [`insecure`] for the store's folder or, for a registry, the folder of its copy. Fails if
+/// the last update of the copy failed.
 fn insecure_in_folder(
     plan: &Plan,
     replica: Option<&Replica>,
@@ -413,11 +415,10 @@ impl Control {
         }
     }
 
-    /// Implements `gwd check`: verifies and builds the bundle that would run, without binding or
-    /// writing anything.
+    /// Implements `gwd check`: verifies and builds the bundle of the channel's head, without
+    /// binding or writing anything. Ignores holds and the last good bundle.
     ///
-    /// # Errors
-    /// The reason why nothing would run.
+    /// # Errors The reason why this bundle cannot run.
     pub(crate) fn check(plan: &Plan, mut node: Node) -> Result<Value, StartError> {
         let trusted = trust(plan)?;
         let store = plan.open_store().map_err(StartError::Unreachable)?;

@@ -189,8 +189,8 @@ impl Control {
         }
     }
 
-    /// Removes bundles from the state folder that are neither recent nor running nor in memory.
-    /// Bundles that must not be started are removed at any age.
+    /// Removes bundles from the state folder, except recent ones, those in the history of running
+    /// bundles, and those in memory. Bundles that must not be started are removed at any age.
     pub(super) fn clean_up(&self) {
         let layout = &self.state.layout;
         let banned = self.all_banned();

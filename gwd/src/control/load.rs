@@ -14,9 +14,9 @@ use policy::Documents;
 
 use crate::node::refused;
 
-/// Reads the blobs that gwd needs. If the part of a blob is in memory, the blob is not read again:
-/// its digest was checked when the part was built. Other blobs are checked by digest and decoded
-/// strictly: a blob that this version does not fully understand is refused.
+/// Reads the blobs that gwd needs. If the part that was built from a blob is still in memory, the
+/// blob is not read again: its digest was checked when the part was built. Other blobs are checked
+/// by digest and decoded strictly: a blob that this version does not fully understand is refused.
 ///
 /// # Errors
 /// The errors of [`Verified::load_layer`]; [`Refused::Malformed`] with the name of the blob; the

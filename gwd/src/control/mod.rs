@@ -107,7 +107,8 @@ pub(crate) enum TrustSource {
     Disabled,
 }
 
-/// Copy of a registry, with the answers of operators who wait for it.
+/// Copy of a registry. An operator who waits for an update of the copy gets the result through an
+/// [`Answer`].
 type Replica = replica::Replica<Answer>;
 
 impl Plan {

@@ -58,7 +58,8 @@ pub(super) struct CopyPlan {
     pub(super) state: PathBuf,
 }
 
-/// Message of the thread. `A` is the answer for an operator who waits.
+/// Message from the thread that updates the copy to the control thread. `A` is the sender with
+/// which a waiting operator is answered.
 #[derive(Debug)]
 pub(super) enum News<A> {
     /// The copy, or the reason why it cannot be updated, has changed.
@@ -146,7 +147,8 @@ impl<A: Send + 'static> Replica<A> {
             newest: read_newest(&plan),
             ..State::default()
         }));
-        // A state folder that cannot be written has what a start needs, or the start fails.
+        // Ignore an error, for example on a read-only file system: the folder may already contain
+        // everything that a start needs. Otherwise the start fails later.
         let _read_only = Folder::create(&plan.copy);
         let chain = Chain::Channel(plan.channel.clone());
         let has_records = |folder: &PathBuf| {

@@ -150,7 +150,7 @@ impl Source {
         now_ms.saturating_sub(told_ms.unwrap_or(self.since_ms))
     }
 
-    /// Records that the last answer is still valid, unless it was a failure.
+    /// Records that the last answer is still valid, if it contained hosts.
     pub(crate) fn confirmed(&self, now_ms: u64) {
         let mut known = self.lock();
         if known.why.is_none() {

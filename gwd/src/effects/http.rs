@@ -399,8 +399,8 @@ impl To<'_> {
     ) -> Result<Begun, Once> {
         let clock = self.worker.clock;
         let began_ns = clock.now_ns();
-        // If the answer is then late, the failure counts against the limits of the upstream, not
-        // against the service.
+        // `is_late` is true if this attempt begins with three quarters of its time or less. Its
+        // timeout then counts as a reached limit of the upstream, not as an outage of the service.
         let left_ms = self.until_ms.saturating_sub(began_ns / 1_000_000);
         let is_late = is_cut_short(left_ms, self.until_ms.saturating_sub(since_ms));
         let host = &service.set.hosts[target];

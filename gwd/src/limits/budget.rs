@@ -47,8 +47,8 @@ const BATCH_MAX: u64 = 64;
 /// other workers.
 const BATCHES_MIN: u64 = 16;
 /// Maximum number of slow uploads and slowly read responses of one client address, over all
-/// upstreams. The same maximum applies to unfinished uploads of the address that began while
-/// unfinished uploads held half of their upstream's request permits.
+/// upstreams. The same maximum applies separately to unfinished uploads of the address. An upload
+/// counts only if it begins while unfinished uploads hold half of its upstream's request permits.
 pub(crate) const SLOW_PER_ADDRESS: u32 = 64;
 /// Maximum number of unfinished uploads of one client address over all upstreams. Uploads beyond
 /// [`SLOW_PER_ADDRESS`] are admitted only after the beginning of their body has arrived.

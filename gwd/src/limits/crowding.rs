@@ -1,11 +1,11 @@
 //! Requests in progress by client address, counted while most permits of the process are in use.
 //!
-//! One address must not use up `--requests`, and neither must one wide network (IPv6 /56 or /48, IPv4
-//! /24), which is often one client. A request is counted if it begins while more than half of the
-//! permits are in use. The rules apply while more than three quarters of the permits are in use. An
-//! address with counted requests on more than a quarter of the permits gets no further permit. The
-//! same applies to a network with more than three eighths. Below half, a request costs one
-//! comparison.
+//! One address must not use up `--requests`, and neither must one wide network (IPv6 /56 or /48,
+//! IPv4 /24), which is often one client. A request is counted if it begins while more than half of
+//! the permits are in use. The rules apply while more than three quarters of the permits are in
+//! use. An address whose counted requests hold at least a quarter of the permits gets no further
+//! permit. The same applies to a network whose counted requests hold at least three eighths. Below
+//! half, a request costs one comparison.
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::net::IpAddr;

@@ -132,7 +132,8 @@ mod tests {
         };
         assert!(poll(late.as_mut()).is_pending());
         drop(held);
-        // The other address is next, although five requests of the first one wait longer.
+        // The other address is next, although the remaining requests of the first address have
+        // waited longer.
         let Poll::Ready(Some(held)) = poll(late.as_mut()) else {
             panic!("the other address")
         };

@@ -18,9 +18,9 @@
 //!
 //! The owner of a limited amount holds a permit; dropping the permit returns the amount. Memory has
 //! three thresholds, in percent of its limit. Above 80 % (or if buffers alone use 30 %), nothing is
-//! read that would have to be buffered. Above 95 %, new requests and connections are refused. Above
-//! 70 %, idle connections release memory if other connections wait for it. A connection without
-//! waiting data is not affected.
+//! read that would have to be buffered. An active connection without buffered data is not affected.
+//! Above 95 %, new requests and connections are refused. Above 70 %, idle connections release
+//! memory if other connections wait for it.
 
 pub(crate) mod addresses;
 pub(crate) mod budget;

@@ -46,7 +46,7 @@ struct Entry {
     grant: oneshot::Sender<Grant>,
 }
 
-/// Permit of a request that waited, and the number of permits of the key in use.
+/// Permit that a request got, at once or after a wait, and the number of permits of the key in use.
 pub(crate) type Grant = (Lease, u64);
 
 /// Entry of a request in the queue. Dropping this value removes the entry at once.
@@ -338,7 +338,7 @@ mod tests {
         let all = Fixture::new();
         let _held = all.permit(&wait(1, 1, [10, 0, 0, 1]));
         let mut first = all.waits(&wait(1, 1, [10, 0, 0, 2]));
-        // The next version of the gateway has the limit 3.
+        // The policy in the next bundle has the limit 3.
         let mut second = all.waits(&wait(1, 3, [10, 0, 0, 3]));
         let counts = [&mut first, &mut second].map(|place| granted(place).map(|(_, count)| count));
         assert_eq!(counts, [Some(2), Some(3)]);

@@ -28,7 +28,7 @@ trait Queue<T>: Default {
     /// Removes entries in the order of turns, up to and including the first one for which `waits`
     /// is true. Returns this entry; `None` if there is none.
     fn pop(&mut self, waits: &impl Fn(&T) -> bool) -> Option<T>;
-    /// Removes the first entry at the end of `path` for which `is` is true.
+    /// Removes the first entry for which `is` is true from the queue of the last network of `path`.
     fn remove(&mut self, path: &[Network], is: &impl Fn(&T) -> bool);
     fn is_empty(&self) -> bool;
 }

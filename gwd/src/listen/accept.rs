@@ -70,7 +70,7 @@ struct StopListening {
 }
 
 impl AcceptLoop {
-    /// Listens and accepts.
+    /// Starts listening on each of the sockets, and starts a task that accepts its connections.
     ///
     /// # Errors
     /// If the socket cannot listen because no file descriptors are left.

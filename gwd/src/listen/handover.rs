@@ -33,8 +33,8 @@ use crate::runtime::program_log::{Level, event};
 
 /// Name, in the state folder, of the UNIX socket over which gwd hands over.
 pub(crate) const SOCKET: &str = "handover.sock";
-/// Message with which the new process requests the handover. [`READY`] is its final message, once
-/// it accepts connections.
+/// Message with which the new process requests the handover. The new process sends [`READY`] as its
+/// final message, once it accepts connections.
 const ASK: &[u8; 8] = b"gwd/1 on";
 const READY: &[u8; 8] = b"gwd/1 ok";
 /// Maximum time for the new process to verify, build and accept connections: 60s.

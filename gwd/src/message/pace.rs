@@ -73,9 +73,10 @@ impl TimeLimits {
         }
     }
 
-    /// Defaults: The defaults are NGINX's `client_body_timeout` and `send_timeout`, the minimum
-    /// rate of IIS and Kestrel, and Envoy's `stream_idle_timeout`. Half-open connections have two
-    /// minutes, idle WebSockets an hour (semantics.md §14), HTTP/2 connections half an hour.
+    /// Default time limits. They are the defaults of NGINX's `client_body_timeout` and
+    /// `send_timeout`, of the minimum rate of IIS and Kestrel, and of Envoy's
+    /// `stream_idle_timeout`. Half-open connections have two minutes, idle WebSockets an hour
+    /// (semantics.md §14), HTTP/2 connections half an hour.
     pub const DEFAULT: Self = Self {
         grace_ms: 60_000,
         bytes_per_s: 240,

@@ -171,7 +171,7 @@ impl Tee {
 // === impl Reader ===
 
 impl Reader {
-    /// Reads the next part. A reader that was replaced by a later one gets the error [`None`].
+    /// Reads the next part. A reader that was replaced by a later one gets `Err(None)`.
     pub(crate) fn poll_part(
         &mut self,
         cx: &mut Context<'_>,

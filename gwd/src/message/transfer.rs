@@ -17,8 +17,8 @@ use crate::message::sends::Sends;
 use crate::runtime::clock::Clock;
 use crate::runtime::deadlines::{Limit, LimitOf, Slot};
 
-/// Minimum time for the body of a request, and for its response, if a credential of the request
-/// expires or its client's certificate lapses meanwhile: 1s. Ordinary messages are complete within this time.
+/// Minimum time for a request body, and for its response, even if a credential or the client's
+/// certificate becomes invalid earlier: 1s. Ordinary messages are complete within this time.
 pub(crate) const MESSAGE_MS_MIN: u64 = 1_000;
 
 /// Phase of an exchange, which determines what the deadline means.
@@ -180,8 +180,9 @@ impl Transfer {
         self.phase.get() == Phase::Exchange
     }
 
-    /// True if the client's upload has a time budget: the upstream has not responded, and pauses
-    /// are unusual: the request is neither gRPC nor of a streaming operation.
+    /// True if the client's upload has a time budget: the upstream has not responded, and the
+    /// request is neither gRPC nor of a streaming operation. Uploads of gRPC and streaming
+    /// operations may pause.
     pub(crate) fn is_upload_paced(&self) -> bool {
         self.awaits_upload() && !self.is_grpc.get() && !self.endless.get()
     }

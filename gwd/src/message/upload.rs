@@ -55,7 +55,7 @@ pub(crate) struct Progress {
     /// [`Self::awaits_since_ms`] began.
     awaited_ms: Cell<u64>,
     /// Start of the current wait for the client, in milliseconds of the clock. `None` if the upload
-    /// does not wait, or once the upstream has responded.
+    /// does not wait. A wait that begins after the upstream has responded is not recorded.
     awaits_since_ms: Cell<Option<u64>>,
     /// True if the body exceeds the size limit.
     pub(crate) too_large: Cell<bool>,

@@ -56,8 +56,8 @@ pub(crate) struct Expected {
 
 impl Handshake {
     /// Takes the handshake from a request, if there is one. An extended CONNECT becomes the
-    /// equivalent GET, so that routing and policies treat both forms alike. The edge removes the
-    /// upgrade fields.
+    /// equivalent GET, so that routing and policies treat both forms alike. The upgrade fields stay
+    /// in the request; `engine::edge` removes them.
     pub(crate) fn take(parts: &mut request::Parts) -> Option<Self> {
         if parts.version == Version::HTTP_2 {
             let protocol = parts.extensions.get::<Protocol>()?;

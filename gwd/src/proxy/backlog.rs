@@ -37,8 +37,8 @@ pub(crate) struct Backlog {
     pub(super) inbox: Rc<Inbox>,
     downloads: Buffered,
     gathered: Buffered,
-    /// Position in the queue of connections that wait for memory, while reading is paused. `None`:
-    /// reading is not paused.
+    /// Last entry of this connection in the queue of connections that wait for memory. `None`:
+    /// reading has never been paused.
     place: RefCell<Option<Rc<Place>>>,
 }
 

@@ -3,7 +3,7 @@
 //!
 //! [`ClientStreams`] distinguishes trailers from new requests. It detects frames on streams that
 //! the client has closed, and leaves all other checks to h2. It stores the streams whose request
-//! body has not ended, and one bit for each of the last 64 streams.
+//! body has not ended, and three bits for each of the last 64 streams: opened, reset and continued.
 
 use engine::hpack::Part;
 use h2::Reason;

@@ -155,8 +155,9 @@ pub(super) async fn serve_tls(conn: Rc<Conn>, stream: TcpStream, tls_listener: A
     }
 }
 
-/// Maximum time that a handshake may wait for its client while others wait for a permit: 1s. A
-/// client that stalls its handshake keeps the permit.
+/// Maximum time that a handshake may wait for its client while others wait for a permit: 1s.
+/// Without this limit, a client that stalls its handshake would keep its permit until the handshake
+/// times out.
 const PRESSED_MS: u64 = 1_000;
 
 /// Performs the TLS handshake after the client has sent its first byte. Returns `None` on failure.
@@ -365,9 +366,9 @@ impl Conn {
         self.tls.get()?.certificate.as_ref()?.fields(fields?)
     }
 
-    /// Certificates that the connection presents. `forwarded`: true if a trusted proxy may have
-    /// sent the client's certificate in a field. `None` if there is neither a certificate of the
-    /// connection nor a forwarded one.
+    /// Certificates that the client presents. `forwarded`: true if a trusted proxy may have sent
+    /// the client's certificate in a field. `None` if the client has no certificate in its TLS
+    /// connection and `forwarded` is false.
     pub(crate) fn presented(&self, forwarded: bool) -> Option<&PresentedCertificates> {
         let tls = self.tls.get();
         let own = tls.and_then(|facts| facts.certificate.as_ref());

@@ -101,8 +101,8 @@ pub(crate) async fn exchange(
 pub(crate) struct Version {
     /// Newest version, whose revocation list applies to all exchanges.
     newest: Rc<View>,
-    /// Version that has the listener of the connection: the newest one, or the last one that named
-    /// its address.
+    /// Version whose listener accepts the connection: the newest version, or the last one with the
+    /// connection's listening address if the newest has removed that address.
     pub(super) view: Rc<View>,
     /// Index of the listener in `view`.
     pub(super) listener: usize,
@@ -145,8 +145,8 @@ impl Version {
         listeners[self.listener].as_deref()
     }
 
-    /// Completes a response: the errors of an invalid message, the body of a refusal in the shape
-    /// that the client wants, and the response phase of the chain.
+    /// Completes a response. Adds the findings of an invalid message, formats the body of a problem
+    /// for the project and the client, and runs the response phase of the chain.
     fn conclude<'s>(
         &'s self,
         stream: &Stream,
@@ -254,9 +254,9 @@ async fn decide<'s>(
 
 /// True if the request may be served on its connection under the current rules of the listener.
 /// False if the rules for client certificates no longer admit the client, or its certificate has
-/// expired. After another change of the rules (TLS or not, balancers), the connection may serve one
-/// more request. After any change, marks the connection as outdated: it ends after this exchange, so
-/// that the client reconnects under the current rules.
+/// expired. After another change of the rules (TLS enabled or disabled, other PROXY protocol
+/// senders), the connection may serve one more request. After any change, marks the connection as
+/// outdated: it ends after this exchange, so that the client reconnects under the current rules.
 fn still_admitted(
     stream: &Stream,
     tls_listener: Option<&TlsListener>,

@@ -9,16 +9,18 @@ use crate::runtime::clock::Clock;
 
 /// Maximum burst of control frames, as in Envoy's limit of queued control frames.
 const CONTROL_BURST: u32 = 1_000;
-/// Control frames per second that refill the budget; processing them takes about 100 µs.
+/// Number of control frames that are added to the budget each second. Processing that many frames
+/// takes about 100 µs.
 const CONTROL_PER_S: u64 = 1_000;
-/// Control frames that each request adds to the budget, for its priority, window updates and end.
+/// Number of control frames that are added to the budget for each request: its priority, window
+/// updates and end.
 const CONTROL_PER_REQUEST: u32 = 4;
 /// Number of sent bytes that add one control frame to the budget. A client that reads in small
 /// pieces also sends window updates in small steps.
 const BYTES_PER_CONTROL: usize = 256;
 /// Number of streams that a client may reset in a burst.
 const RESET_BURST: u32 = 500;
-/// Number of requests that refill the budget by one reset: beyond the burst, a client may reset at
+/// Number of requests that add one reset to the budget: beyond the burst, a client may reset at
 /// most every other stream (compare Envoy's `premature_reset_total_stream_count`).
 const RESET_COST: u32 = 2;
 /// Resets per second that refill the budget.

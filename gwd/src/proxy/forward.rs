@@ -164,8 +164,8 @@ impl Forwarding<'_, '_> {
         if self.stream.response.is_limited() && self.stream.response.is_too_long(length()) {
             return Err(Failure::new(Kind::ResponseTooLarge));
         }
-        // A document does not describe gRPC messages. The request's media type alone proves
-        // nothing: a client chooses it.
+        // Do not validate gRPC messages: an OpenAPI document does not describe them. The client
+        // chooses the request's media type, so check the media type of the response as well.
         let is_grpc = out.transfer.is_grpc.get() && is_grpc(answered.response.headers());
         if let Some((validation, mode)) = validation.filter(|_| !is_grpc) {
             let subject = (route, validation, mode);

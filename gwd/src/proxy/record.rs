@@ -46,8 +46,8 @@ pub(crate) struct Record {
     ended: bool,
     /// True while the request counts as being in progress.
     in_flight: bool,
-    /// Count of the request for its client's address. `None`: at most half of the process's permits
-    /// were in use when the request began.
+    /// Count of the request for its client's address. `None`: the request is not counted. At most
+    /// half of the process's permits were in use when it began, or the limit on requests is small.
     of_crowd: Option<CountedRequest>,
     route: u32,
     status: u16,
@@ -471,8 +471,9 @@ impl Record {
         self.stream.exchange_ended(now_ns / 1_000_000);
     }
 
-    /// Processing time of the gateway in nanoseconds: the time until the request is sent, without
-    /// the time to get a connection, and the time from the upstream's head to the response's head.
+    /// Processing time of the gateway in nanoseconds: the time before the request is sent, plus the
+    /// time between the upstream's response head and the gateway's response head. Waits for a
+    /// connection and for the upstream's body do not count.
     fn overhead_ns(&self, now_ns: u64) -> u64 {
         let head_ns = if self.head_ns > 0 {
             self.head_ns

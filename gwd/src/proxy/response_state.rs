@@ -91,8 +91,8 @@ impl ResponseState {
         }
     }
 
-    /// True if the deadline of a response has passed and the response must be dropped. Such a
-    /// response may neither continue nor end with an error.
+    /// True if a response whose deadline has passed must be dropped, because it may neither
+    /// continue nor end with an error or a gRPC status.
     pub(crate) fn is_given_up(&self, transfer: &Transfer, calls: &CallCx) -> bool {
         if self.credential_ended.get() {
             return true;
@@ -121,8 +121,8 @@ impl ResponseState {
         has_room
     }
 
-    /// True if a response whose deadline has passed may continue: it is a stream, and only the
-    /// upstream sends nothing. Sets the next deadline.
+    /// True if a response whose deadline has passed may continue: it is a stream, the client has
+    /// read all bytes, and the upstream is silent. Sets the next deadline.
     fn may_be_silent(&self, transfer: &Transfer) -> bool {
         let now_ms = transfer.clock.now_ms();
         let waits = self.awaits_upstream(transfer);

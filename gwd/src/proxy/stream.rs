@@ -87,16 +87,16 @@ impl Stream {
         self.response.exchange_begins();
     }
 
-    /// Restarts the time after which the connection is parked, because the bytes that woke it may
-    /// not begin a request.
+    /// Sets the time at which the connection is parked again. The bytes that woke the connection
+    /// are not always the start of a request.
     pub(crate) fn watch_quiet(&self) {
         let park_ms = self.worker.clock.now_ms() + self.park_ms();
         let until_ms = park_ms.min(self.idle_until_ms.get());
         self.transfer.deadline.set(until_ms);
     }
 
-    /// True if the deadline of a response has passed and the response must be dropped. Such a
-    /// response may neither continue nor end with an error.
+    /// True if a response whose deadline has passed must be dropped, because it may neither
+    /// continue nor end with an error or a gRPC status.
     pub(crate) fn is_given_up(&self) -> bool {
         self.response.is_given_up(&self.transfer, &self.worker)
     }

@@ -61,7 +61,8 @@ impl Agreed {
         self.0.set(Some(Box::new(tunnel)));
     }
 
-    /// Takes the tunnel, because the connection runs it or ends. `None`: no tunnel was agreed on.
+    /// Takes the tunnel out of the connection, which then runs the tunnel or ends. `None`: no
+    /// tunnel was agreed on.
     pub(crate) fn take(&self) -> Option<Box<Tunnel>> {
         self.0.take()
     }

@@ -271,8 +271,9 @@ pub(crate) async fn in_time<T>(deadline: &Slot, future: impl Future<Output = T>)
 /// waits: the limit causes no outage, marks no host as failed, and is not shared with other
 /// requests.
 ///
-/// The caller pins the steps: a future that is passed by value is stored and copied twice. This
-/// future is most of an exchange (8,800 instructions of each request over HTTP/2).
+/// The caller pins `steps`, because a future that is passed by value is stored and copied twice.
+/// This future contains most of an exchange: passing it by value would cost about 8,600
+/// instructions per request over HTTP/2.
 pub(crate) async fn within_limit<F: Future>(
     deadline: &Slot,
     mut steps: Pin<&mut F>,

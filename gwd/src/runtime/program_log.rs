@@ -19,7 +19,8 @@ use crate::runtime::log_format::LogFormat;
 /// Maximum wait for room for a line: 20ms, in nanoseconds. After a line was dropped, later lines do
 /// not wait.
 const PATIENCE_NS: i64 = 20_000_000;
-/// Maximum bytes that a writable pipe accepts without blocking (`PIPE_BUF`).
+/// Maximum bytes of one write. A pipe that `poll` reports as writable accepts this number without
+/// blocking (`PIPE_BUF`).
 const PIECE_BYTES: usize = 4_096;
 
 /// State of the program log's output: dropped lines, and an incomplete last line.

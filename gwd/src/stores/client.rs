@@ -273,11 +273,12 @@ impl Client {
         self.routed.notify_waiters();
     }
 
-    /// Sends a call to another node of the cluster, which has the slot of its key. If the node is
-    /// not known, waits until the slots were read again.
+    /// Sends a call to another node of the cluster, which has the slot of the call's key. If the
+    /// node is not known, waits until the slots were read again.
     async fn send_to(&self, node: &str, question: Question) -> Result<(), NoAnswer> {
         let routed = self.routed.notified();
-        // A slot that is being moved still belongs to the first node.
+        // Read the slots again after MOVED only. After ASK, the slot still belongs to the node that
+        // redirected the call.
         if question.slot == Slot::Stable {
             self.lost.notify_one();
         }

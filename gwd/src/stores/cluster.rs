@@ -20,7 +20,8 @@ use super::servers::{Url, address};
 const SLOTS: u16 = 16_384;
 /// Maximum number of masters. Further masters are ignored; their slots have no link.
 const MASTERS_MAX: usize = 1_000;
-/// Number of hash tags among which each master has one: far more than slots.
+/// Number of hash tags to try in order to find one for each master. It is far greater than the
+/// number of slots, so that each master gets a tag.
 const TAGS: u32 = 1 << 20;
 /// Maximum time for the answer of one node about the slots, connection included: 500ms.
 const NODE: Duration = Duration::from_millis(500);
@@ -142,7 +143,7 @@ async fn ask(url: &str, node: &str) -> Result<Vec<Range>, RedisError> {
 }
 
 /// Reads a range of `CLUSTER SLOTS`: first slot, last slot, master, replicas. `answering` is the
-/// host of the node that answered: a node without a known host has an empty one.
+/// host of the node that answered. It replaces an empty host in the range.
 fn read(range: &Value, answering: &str) -> Option<Range> {
     let Value::Array(parts) = range else {
         return None;

@@ -158,7 +158,8 @@ mod tests {
                 };
                 assert!(ping.await.is_err(), "{reply:?}");
             });
-            // The buffers of both sockets take a few megabytes without the client reading them.
+            // The socket buffers of both sides hold a few megabytes even if the client reads
+            // nothing.
             let sent = served.join().unwrap();
             assert!(sent < 64 << 20, "{reply:?}: {sent} bytes");
         }

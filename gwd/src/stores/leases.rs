@@ -50,16 +50,17 @@ pub(super) struct CounterId {
 
 /// Lease of one counter: tokens that this gateway took from the store in advance.
 struct Lease {
-    /// A count request of the counter, for the calls that take and return tokens.
+    /// First count request of the counter. Calls that take and return tokens are derived from it.
     count: Count,
     /// Number of tokens of the lease that are not used yet.
     left: u64,
     /// Time at which the lease ends and unused tokens are returned.
     ends: Instant,
-    /// Number of the window in which the store counted the tokens. 0 for other algorithms.
+    /// Number of the window in which the store counted the tokens. 0 for algorithms without
+    /// windows.
     window: u64,
-    /// Tokens left in the store after the last call. `wait_ends` is the end of the wait that this
-    /// call returned.
+    /// Number of tokens left in the store after the last call. `wait_ends`: end of the wait time
+    /// that the store returned for that call.
     stored: u64,
     wait_ends: Instant,
     /// Number of tokens that were used in this lease. `used_before`: in the previous lease.
@@ -102,7 +103,8 @@ pub(super) enum Taken {
 /// Number of tokens to take from the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Wanted {
-    /// Minimum number of tokens. With fewer, none of the waiting requests can be admitted.
+    /// Minimum number of tokens: the lowest cost of a waiting request. With fewer tokens, none of
+    /// them can be admitted.
     pub(super) least: u64,
     /// Maximum number of tokens, including those in advance.
     pub(super) most: u64,
@@ -114,7 +116,8 @@ pub(super) struct Granted {
     pub(super) admission: Admission,
     /// Number of tokens that were taken.
     pub(super) tokens: u64,
-    /// Number of the window in which they were counted. 0 for other algorithms.
+    /// Number of the window in which the store counted the tokens. 0 for algorithms without
+    /// windows.
     pub(super) window: u64,
 }
 
@@ -281,7 +284,8 @@ impl Leases {
         self.gateways.store(gateways, Ordering::Relaxed);
     }
 
-    /// Largest number of tokens of a counter that this gateway may have in advance.
+    /// Maximum number of tokens of a counter that this gateway may take in advance: its share of
+    /// the fleet's leases. 0 if the number of gateways is unknown.
     fn share(&self, count: &Count) -> u64 {
         let leased = count.tokens.leased_by_fleet(count.lease_ms.unwrap_or(0));
         leased.checked_div(self.gateways()).unwrap_or(0)
@@ -403,7 +407,8 @@ impl Lease {
     }
 }
 
-/// Length of a lease of a count request. `None`: the limit is exact.
+/// Duration of a lease for a count request. `None`: the limit is exact and takes no tokens in
+/// advance.
 fn length(count: &Count) -> Option<Duration> {
     count.lease_ms.map(Duration::from_millis)
 }

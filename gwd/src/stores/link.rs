@@ -94,7 +94,7 @@ pub(super) trait Caller: Send + Sync {
     /// Records the number of gateways that use leases.
     fn set_gateways(&self, gateways: u64);
 
-    /// Sends a call to another node of the cluster, which has the slot of its key.
+    /// Sends a call to another node of the cluster, which has the slot of the call's key.
     fn redirect<'c>(&'c self, node: &'c str, question: Question) -> Redirected<'c>;
 
     /// Passes the answer of the store to the lease of a counter.
@@ -190,8 +190,8 @@ impl Link {
     }
 
     /// Marks the server as suspect after a late answer, and starts the test. Opens the circuit
-    /// breaker if the answer before was late, too: a server that is always slow must cost the
-    /// deadline only for its first answers, although each test call is answered.
+    /// breaker if the previous answer was late, too. Otherwise a server that is always slow, but
+    /// answers its test calls, would delay all requests until the deadline.
     pub(super) fn suspect(&self) {
         if self.is_up() && self.is_doubted.swap(false, Ordering::AcqRel) {
             self.fail(LATE);
@@ -239,8 +239,8 @@ impl Link {
     }
 }
 
-/// Serves the calls of a link until the link is dropped. `lost` is notified when the circuit
-/// breaker opens.
+/// Serves the calls of a link until the link is dropped. `lost` is notified each time that the
+/// connection ends or cannot be opened.
 pub(super) async fn serve(
     link: Weak<Link>,
     mut questions: mpsc::Receiver<Question>,
@@ -272,7 +272,7 @@ pub(super) async fn serve(
     }
 }
 
-/// Connects, loads the script and tests that it can write.
+/// Connects, loads the script, and tests that the script can write.
 async fn connect(link: &Link) -> Result<(Connection, String), String> {
     let url = link.url.value();
     let url = std::str::from_utf8(&url).map_err(|_| "the URL is not valid UTF-8".to_owned())?;

@@ -222,8 +222,9 @@ pub(crate) fn hidden(form: LogForm, value: &str) -> String {
     }
 }
 
-/// Appends a query as a JSON string, with the values of credentials redacted. `secret` has the
-/// parameters of the bundle's schemes, `parameters` those of the operation with a form of their own.
+/// Appends a query as a JSON string, with the values of credentials redacted. `secret`: query
+/// parameters of the bundle's security schemes. `parameters`: parameters of the operation that have
+/// their own log form.
 pub(crate) fn write_query(
     query: &str,
     secret: &[Box<str>],

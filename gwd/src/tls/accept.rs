@@ -39,8 +39,8 @@ pub(crate) struct TlsFacts {
     /// Last comparison with newer admission rules: these rules, and true if they admit the client.
     /// `None`: the rules have not changed.
     pub(super) compared: RefCell<Option<(Arc<Admission>, bool)>>,
-    /// Time after which the client's certificate is verified again, because it or another one that the
-    /// client sent has ended, as Unix time in seconds. `u64::MAX` without a certificate.
+    /// Unix time in seconds after which the client's certificate is verified again: the earliest
+    /// expiry of the certificates that the client sent. `u64::MAX` without a certificate.
     verify_after_s: Cell<u64>,
     /// True once the client's certificate has expired.
     expired: Cell<bool>,
@@ -53,8 +53,8 @@ pub(crate) enum StillAdmitted {
     Unchanged,
     /// The rules differ, and admit the client's certificate as well.
     Anew,
-    /// The rules no longer admit the client's certificate, or the lack of one, or the certificate has
-    /// expired.
+    /// The client is no longer admitted: its certificate has expired, the rules refuse the
+    /// certificate, or they require one that the client did not present.
     No,
 }
 
@@ -69,9 +69,9 @@ pub(crate) enum AdmissionLoss {
 
 impl TlsFacts {
     /// Compares the listener's admission rules with those under which the client was accepted. The
-    /// certificate is verified once for the same rules, and again when a certificate of its chain may
-    /// have expired: TLS verifies none for a resumed session (RFC 8446 §4.6.1). `now_s` is the Unix
-    /// time in seconds.
+    /// certificate is verified once for each change of the rules, and again when a certificate of
+    /// its chain may have expired. TLS verifies no certificate when a session is resumed (RFC 8446
+    /// §4.6.1). `now_s` is the Unix time in seconds.
     pub(crate) fn still_admitted(&self, listener: &TlsListener, now_s: u64) -> StillAdmitted {
         if self.has_expired(now_s) {
             return StillAdmitted::No;

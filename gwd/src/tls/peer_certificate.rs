@@ -54,8 +54,8 @@ impl PeerCertificate {
         (&self.own, &self.others)
     }
 
-    /// Earliest end of the certificates that the client sent and that are valid at `now_s`, in seconds
-    /// of Unix time. `u64::MAX` if there is none.
+    /// Earliest expiry of the client's certificates that are valid at `now_s`, as Unix time in
+    /// seconds. `u64::MAX` if no certificate is valid.
     pub(super) fn first_end_s(&self, now_s: u64) -> u64 {
         let all = std::iter::once(&self.own).chain(&self.others);
         let ends = all.map(|shown| match X509Certificate::from_der(shown) {

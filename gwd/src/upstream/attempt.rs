@@ -117,9 +117,9 @@ impl<'s> Call<'_, 's> {
     }
 
     /// Outcome of an attempt for outlier detection and circuit breakers, from [`Sending::sign`].
-    /// `None` also if a connection broke after a large head, or while it carried only this
-    /// exchange. Clients can cause this failure, because servers close a connection whose client
-    /// exceeds a limit.
+    /// Also `None` if the connection broke after a large request head was sent, or while the
+    /// connection carried only this exchange. Clients can cause this failure, because servers close
+    /// a connection whose client exceeds a limit.
     fn sign(&self, outcome: &Result<Reply, Failure>, took_ns: u64, now_ns: u64) -> Option<Sign> {
         let sign = self.sending.sign(outcome, took_ns, now_ns)?;
         let is_of_client = sign == Sign::Broken && (self.is_exclusive || is_large(self.head));
@@ -185,7 +185,7 @@ impl<'s> Call<'_, 's> {
         self.ended(sent, at, began_ms)
     }
 
-    /// Use of a connection to a target by this request.
+    /// Sharing mode of a connection to a target for this request.
     fn sharing(&self, target: usize, sends: Sends) -> Sharing {
         let pool = &self.out.service.pools[target];
         pool.sharing(self.head, sends, Some(self.out.cx.client))

@@ -165,7 +165,7 @@ impl Breaker {
         }
     }
 
-    /// True if a request would be admitted now. Takes no permit.
+    /// True if a request whose body is complete would be admitted now. Takes no permit.
     pub(crate) fn admits(&self, numbers: &Numbers, now_ms: u64) -> bool {
         let word = StateFields::unpack(self.word.load(Ordering::Relaxed));
         let over = now_ms >= self.until_ms.load(Ordering::Relaxed);
@@ -397,8 +397,8 @@ impl Permit<'_> {
 }
 
 impl Drop for Permit<'_> {
-    /// Ends a probe without a result: the request was cancelled or never reached the upstream. It
-    /// makes room for one more probe.
+    /// Ends a probe without a result: the request was cancelled or never reached the upstream.
+    /// Raises the maximum of concurrent probes by one.
     fn drop(&mut self) {
         if self.is_reported || !self.probe {
             return;

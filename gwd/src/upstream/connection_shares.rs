@@ -3,13 +3,14 @@
 //! Over HTTP/1.1 each request has a connection, so that a share of the requests is a share of the
 //! connections. Over HTTP/2 a client holds a connection in two ways: by an exchange that has the
 //! connection for itself ([`Sharing::Exclusive`]), and by wearing out a shared connection, that is,
-//! by cancelling many exchanges on it. A worn connection gets no new exchanges, but stays open for
-//! those in progress. Both are counted here by client address and network.
+//! by cancelling many exchanges on it. A worn connection stays open for the exchanges in progress,
+//! but gets no new ones while the upstream's limit admits another connection. Exclusive and worn
+//! connections are counted here by client address and network.
 //!
 //! While the upstream has at least three quarters of its `limits.connections` open:
-//! - a client whose worn connections exceed its share no longer shares connections with others
-//!   ([`ConnectionShares::wears_out`]), whatever the limit;
-//! - a client whose exclusive and worn connections exceed its share gets no further exclusive
+//! - a client whose worn connections have reached its share no longer shares connections with
+//!   others ([`ConnectionShares::wears_out`]), whatever the limit;
+//! - a client whose exclusive and worn connections have reached its share gets no further exclusive
 //!   exchange, if the limit is at least [`SHARED_FROM`].
 
 use std::hash::{BuildHasher as _, RandomState};
@@ -21,7 +22,8 @@ use policy::network::{LEVELS, NetworkCounts, Networks, Places};
 
 use crate::limits::crowding::{SHARED_FROM, ShareUsed, exceeds_share};
 
-/// Number of counters of each width of network. All addresses that map to one counter share it.
+/// Number of counters for each network size (IPv6 /64, /56 and /48; IPv4 address and /24).
+/// Addresses whose hashes select the same counter are counted together.
 const COUNTERS: usize = 512;
 
 /// Counts of the exclusive connections, and of the connections that cancelled exchanges have worn
@@ -75,12 +77,12 @@ impl ConnectionShares {
         ConnectionCharge::new(self, Holding::Worn, client)
     }
 
-    /// Counts the connection that only one exchange may use for the client of this exchange. `open`
-    /// of at most `connections_max` connections are open. `None` while less than half of them are
-    /// open, or if the limit is less than [`SHARED_FROM`].
+    /// Counts an exclusive connection (one exchange at a time) for the client of its exchange.
+    /// `open`: number of open connections of the upstream. `None` while `open` is less than half of
+    /// `connections_max`, or if `connections_max` is less than [`SHARED_FROM`].
     ///
-    /// # Errors
-    /// If the client has used up its share, while three quarters of the connections are open.
+    /// # Errors If the client has used up its share, and at least three quarters of
+    /// `connections_max` are open.
     pub(crate) fn charge_exclusive(
         self: &Arc<Self>,
         client: IpAddr,
@@ -105,8 +107,9 @@ impl ConnectionShares {
         )))
     }
 
-    /// True while three quarters of the connections are open, if a client has worn out a quarter of
-    /// them (at least one). For its network, the share is three eighths.
+    /// True if at least three quarters of `connections_max` are open, and the client has worn out a
+    /// quarter of `connections_max` (at least one). Also if the client's network has worn out three
+    /// eighths (at least two).
     pub(crate) fn wears_out(&self, client: IpAddr, (open, connections_max): (u64, u64)) -> bool {
         if open < shared_connections(connections_max) {
             return false;

@@ -36,7 +36,7 @@ pub(super) enum BufferedBody {
     Part(Incoming),
 }
 
-/// Reader of a body whose request waits. The client must keep the minimum pace.
+/// Reader of a request's body before the request is sent. The client must keep the minimum pace.
 pub(super) struct BodyReader<'a> {
     transfer: &'a Transfer,
     leases: &'a policy::ConcurrencyPermits,
@@ -45,8 +45,8 @@ pub(super) struct BodyReader<'a> {
 }
 
 /// Reads the beginning of a body of unknown length: what has arrived, and at least
-/// [`AWAITED_BYTES`]. A client's next piece of a gRPC call or of an operation with `stream: true` may
-/// depend on the response, so that these are not awaited.
+/// [`AWAITED_BYTES`]. For a gRPC call or an operation with `stream: true`, reads only what has
+/// arrived, because the client's next piece may depend on the response.
 pub(super) async fn read_beginning(
     mut body: Incoming,
     transfer: &Transfer,
@@ -114,8 +114,8 @@ async fn arrived(body: &mut Incoming) -> Option<Option<Result<Frame<Bytes>, Brok
     .await
 }
 
-/// Failure of a slow upload if the `concurrency` policy of its key has no permit for another slow
-/// client.
+/// Failure of a slow upload if a `concurrency` policy has no permit for another slow client with
+/// the same key.
 pub(super) fn no_room_for_slow() -> Failure {
     let why = "the concurrency limit has no permit for another slow client";
     Failure::because(Kind::UploadStalled, &why)

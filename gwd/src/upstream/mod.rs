@@ -211,7 +211,7 @@ impl Service {
     }
 
     /// Targets in the gateway's zone, if at least half of them may be used. `None` if fewer may be
-    /// used, which could not handle the load of the zone.
+    /// used, because these could not handle the load of the zone.
     fn near(&self, may: impl Fn(usize) -> bool) -> Option<&[bool]> {
         let near = self.near.as_deref()?;
         let ours = || (0..near.len()).filter(|at| near[*at]);

@@ -34,8 +34,8 @@ pub(crate) struct Tally {
     /// Number of requests in the interval. [`Self::good`] counts the successful ones.
     total: AtomicU32,
     good: AtomicU32,
-    /// Ejection count, which multiplies the time of the next ejection. Reduced by one in each
-    /// interval without an ejection.
+    /// Ejection count, which multiplies the time of the next ejection. Reduced by one at the end of
+    /// each interval, unless the host is ejected at that time.
     ejections: AtomicU32,
     /// Total number of ejections, by [`Why`].
     pub(crate) ejected: [AtomicU64; WHYS.len()],
@@ -261,8 +261,8 @@ impl Watch<'_> {
 }
 
 /// Counts an outcome. Returns the number of consecutive failures including this one, or 0 if it is
-/// not a failure. A success resets the counter if `counts` is true; otherwise the counter stays
-/// unchanged.
+/// not a failure. A success resets the counter if `counts` is true, and leaves it unchanged if
+/// `counts` is false.
 fn count(cell: &AtomicU32, failed: bool, counts: bool) -> u32 {
     if failed {
         return cell.fetch_add(1, Ordering::Relaxed) + 1;
@@ -438,8 +438,8 @@ mod tests {
         }
     }
 
-    /// An interval without an ejection shortens the next ejection of the host. An interval that
-    /// ends during an ejection does not.
+    /// An interval at whose end the host is not ejected shortens the host's next ejection. An
+    /// interval that ends during an ejection does not.
     #[test]
     fn interval_in_service_shortens_the_next_ejection() {
         let ejected_for_ms = |times_of_host_1: &[u64], time_of_host_0: Option<u64>| {

@@ -101,7 +101,7 @@ pub(crate) struct Pool {
     idle: RefCell<Vec<Idle>>,
     /// Connections that returned from an exchange and are each reserved for a waiter.
     kept: RefCell<Vec<(Arc<Waiter>, Idle)>>,
-    /// HTTP/2 connections. The first one that an exchange may use is used.
+    /// HTTP/2 connections. An exchange uses the first one that has room for it.
     shared: RefCell<Vec<Shared>>,
     /// Number of shared connections that were opened so far.
     made: Cell<u64>,
@@ -230,9 +230,9 @@ impl Pools {
 // === impl Pool ===
 
 impl Pool {
-    /// Takes a shared HTTP/2 connection with room for the exchange, otherwise the connection that
-    /// became idle last. `repeatable`: true if the request may be sent again in case the connection
-    /// is dead. `None`: no such connection.
+    /// Leases an open HTTP/2 connection of this `sharing` with room for the exchange, otherwise the
+    /// connection that became idle last. `repeatable`: true if the request may be sent again in
+    /// case the connection is dead. `None`: no such connection.
     pub(crate) fn checkout(
         self: &Rc<Self>,
         sharing: Sharing,
@@ -281,8 +281,8 @@ impl Pool {
         }
     }
 
-    /// Use of a connection to the host by an exchange. A client that has worn out too many
-    /// connections shares none with others.
+    /// Sharing mode of a connection to the host for an exchange. A client that has worn out too
+    /// many HTTP/2 connections gets exclusive ones.
     pub(crate) fn sharing(
         &self,
         head: &RequestHead,
@@ -342,7 +342,7 @@ impl Pool {
     }
 
     /// Removes connections from the pool if certificates or CA certificates have been replaced
-    /// since they were opened. Their exchanges continue.
+    /// since they were opened. Exchanges on these connections continue.
     fn leave_behind(&self) {
         let Some(tls) = &self.tls else { return };
         let round = tls.round();
@@ -354,8 +354,9 @@ impl Pool {
         }
     }
 
-    /// Leases an open HTTP/2 connection that has room for another exchange. Only connections of the
-    /// same `sharing` with a number above `behind` are considered. `None`: there is none.
+    /// Leases an open HTTP/2 connection that has room for another exchange. Considers only
+    /// connections of this `sharing` that were opened after the connection with the number
+    /// `behind`. `None`: there is no such connection.
     pub(crate) fn share(self: &Rc<Self>, sharing: Sharing, behind: u64) -> Option<Lease> {
         self.leave_behind();
         let mut shared = self.shared.borrow_mut();

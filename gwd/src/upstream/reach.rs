@@ -14,7 +14,7 @@ use crate::message::failure::{Failure, Kind};
 pub(crate) struct Reach {
     /// Number of consecutive failed attempts.
     failures: AtomicU32,
-    /// Time of the first of these failed attempts, in milliseconds of the clock.
+    /// Time of the first of the consecutive failed attempts, in milliseconds of the clock.
     since_ms: AtomicU64,
     /// Total number of failed attempts.
     pub(crate) missed: AtomicU64,

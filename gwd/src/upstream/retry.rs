@@ -118,8 +118,8 @@ pub(super) enum Before {
 }
 
 impl Before {
-    /// Failure to report instead of `failure`, if a retry found no host or an open breaker: it
-    /// names the outcome of the previous attempt, which is the cause.
+    /// Failure to report for a retry that ended with `failure`. If the retry found no host or an
+    /// open breaker, the result names the outcome of the previous attempt, which is the cause.
     pub(super) fn instead_of(&self, failure: Failure) -> Failure {
         match (failure.kind, self) {
             (Kind::CircuitOpen(_) | Kind::NoTarget, Self::Failed(before)) => before.clone(),

@@ -82,8 +82,8 @@ impl Sending<'_> {
         RequestBody::Upload(upload)
     }
 
-    /// Sets the deadline of an attempt. Upload progress extends the deadline; the end of the upload
-    /// sets it anew.
+    /// Sets the deadline of an attempt. Progress of the upload extends the deadline. The end of the
+    /// upload sets a new deadline.
     pub(super) fn begin(&mut self, now_ms: u64) {
         self.cut_short = false;
         let at_ms = match (&self.progress, &self.gate) {
@@ -101,8 +101,8 @@ impl Sending<'_> {
         self.transfer.deadline.set(at_ms);
     }
 
-    /// Time until which the request may wait for a connection. Before an upload, the complete
-    /// timeout is available.
+    /// Time until which the request may wait for a connection, in milliseconds of the clock. As
+    /// long as an upload is not complete, the whole timeout is available from `now_ms`.
     pub(super) fn ends_ms(&mut self, now_ms: u64) -> u64 {
         let done = self.progress.as_ref().is_some_and(|one| one.done.get());
         match self.uploads && !done {

@@ -35,8 +35,8 @@ pub(crate) struct States {
     states: Mutex<HashMap<StateId, Weak<State>>>,
 }
 
-/// Number of counters of requests by client address, and by network of each width. While the
-/// upstream is crowded, all addresses that map to one counter share its permits.
+/// Number of request counters for each network size (IPv6 /64, /56 and /48; IPv4 address and /24).
+/// Addresses whose hashes select the same counter have one common share of the permits.
 const ADDRESSES: usize = 512;
 /// Minimum of `limits.requests` for which the share of each client address is limited.
 const SHARED_FROM: u64 = 128;
@@ -51,7 +51,7 @@ pub(crate) struct State {
     /// Requests in progress, including retries and the waits before them.
     pub(crate) requests: CacheAligned<AtomicU64>,
     /// Requests in progress that began while more than half of the permits were used, by client
-    /// address and network. An address has the counters that its hashes select.
+    /// address and network. The hashes of an address and its networks select the counters.
     crowding: NetworkCounts,
     /// Key of the hashes that select counters in `crowding`, so that clients cannot choose their
     /// counter.

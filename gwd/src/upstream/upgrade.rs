@@ -28,7 +28,7 @@ use crate::upstream::socket::UpstreamSocket;
 use crate::upstream::transport::{self, Call, Incoming};
 use crate::upstream::{ExchangePermits, TargetSelection, TriedTargets};
 
-/// Reason of a failure: the response accepts the handshake, but not by the protocol.
+/// Reason of a failure: the response accepts the handshake, but violates the protocol.
 const INVALID: &str = "the upstream's response to the WebSocket handshake is not valid";
 
 /// Outcome of an upgrade request.

@@ -15,13 +15,13 @@ use crate::upstream_tls::behind;
 /// Fields of a call that may take 100 ms.
 const CALL: &str = "content-type: application/grpc\r\ngrpc-timeout: 100m\r\n";
 
-/// Status and reason of a call that ended at its deadline.
+/// True if a call ended at its deadline: gRPC status 4 with the reason `grpc_deadline_exceeded`.
 fn is_late(answer: &Answer) -> bool {
     let message = answer.field("grpc-message").concat();
     answer.field("grpc-status") == ["4"] && message.contains("grpc_deadline_exceeded")
 }
 
-/// Opens the circuit breaker of the first upstream at the first failure.
+/// Configures the circuit breaker of the first upstream to open at the first failure.
 fn fragile(shop: &mut Shop) {
     let mut fuse = circuit_breaker::Checked::of(&Settings::default());
     fuse.numbers.consecutive_failures = Some(1);
@@ -162,8 +162,8 @@ fn address_keeps_no_more_than_its_share_of_requests() {
     eventually("requests above the share are refused", || {
         served.metric("gwd_overload_shed_total", &refused) > 0.0
     });
-    // The remaining requests hold three quarters of the permits, and at most one more batch that a
-    // worker has taken.
+    // The other requests hold three quarters of the permits. A worker takes permits in batches, so
+    // that the number may be higher by one batch.
     eventually("the other requests are held", || {
         (80.0..=97.0).contains(&served.metric("http_server_active_requests", &[]))
     });

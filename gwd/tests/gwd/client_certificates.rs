@@ -1,4 +1,4 @@
-//! Client certificates that expire or are taken back while their clients are connected.
+//! Client certificates that expire or are revoked while their clients are connected.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};

@@ -1,5 +1,5 @@
-//! Limits on concurrent requests (`concurrency`): requests that get a permit, the end of a permit,
-//! and the response to refused requests.
+//! Limits on concurrent requests (`concurrency`): requests that get a permit, the time at which a
+//! permit is returned, and the response to refused requests.
 
 use std::sync::mpsc;
 
@@ -318,7 +318,8 @@ fn slow_client_keeps_a_limit_that_nobody_wants() {
     assert!(client.head().starts_with("HTTP/1.1 200"));
 }
 
-/// Serves `GET /a` and `GET /quick` with a limit of one request by route, for which others wait.
+/// Serves `GET /a` and `GET /quick` with a limit of one concurrent request per route. Further
+/// requests wait for a permit for at most `wait_ms`.
 fn serve_patiently(upstream: &Upstream, wait_ms: u64) -> Served {
     let ops = ["/a", "/quick"].map(|path| op("GET", path).policy("few"));
     let mut shop = shop(upstream.address, ops.into());

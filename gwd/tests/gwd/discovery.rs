@@ -253,8 +253,8 @@ fn nonexistent_name_counts_after_repetition() {
 fn answer_too_large_for_a_datagram_uses_tcp() {
     let hosts = hosts(1);
     let server = NameServer::start();
-    // The gateway chooses the first host at random. The only host that listens is at none of these
-    // 200 addresses, so every choice gives the same status.
+    // The gateway chooses the first host at random. None of these 200 addresses has a host that
+    // listens, so every choice gives the same status.
     let many: Vec<Record> = (2..=201).map(v4).collect();
     server.set_reply(NAME, A, Reply::Truncated(many, 60));
     let shop = found(NAME, Some(hosts[0].address.port()));

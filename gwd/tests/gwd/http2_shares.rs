@@ -8,7 +8,8 @@ use crate::fixture::*;
 use crate::http2_upstream::{Http2Upstream, ReceivedRequest, head, ok, whole};
 use crate::shared_http2::{fuse, reader};
 
-/// Source address of a client that is not the usual one of tests, and in no network with it.
+/// Source address of a second client, which is in no common network with the usual client address
+/// of tests.
 const OTHER_CLIENT: [u8; 4] = [127, 0, 2, 1];
 
 #[test]
@@ -49,8 +50,9 @@ fn worn_connections_refuse_no_other_client() {
         drop(gone);
         eventually("the request ends", || waiting.load(Ordering::SeqCst) == 0);
     }
-    // Three of the four connections are worn (many cancelled exchanges) and in use. The fourth one
-    // is reserved for exclusive exchanges.
+    // Three of the four connections are in use and worn: on each, a request was cancelled before
+    // the upstream had sent anything after that request. The fourth one is reserved for exclusive
+    // exchanges.
     assert_eq!(upstream.connections.load(Ordering::SeqCst), 3);
     let other = || {
         let mut client = Client::connect_from(OTHER_CLIENT, served.address);

@@ -93,7 +93,8 @@ fn part_in_memory_is_used_for_its_own_digest_only() {
     let first = street(&upstream, &[]);
     let one = world.release(&first);
     let gwd = world.start();
-    // The shared blob names the changed API, but the bundle contains the API that is in memory.
+    // The shared blob of this bundle names the digest of the changed API, but the bundle contains
+    // the unchanged API, which is in memory.
     let mut mixed = street(&upstream, &[7]);
     mixed.apis = first.apis;
     let two = world.release(&mixed);

@@ -9,7 +9,8 @@ use bundle::ir;
 use crate::fixture::*;
 use crate::websocket::{HANDSHAKE, accept_of};
 
-/// A mount at `/shop`. The upstream's paths begin with `/v1` instead, and its host is its own name.
+/// A mount at `/shop`. The upstream receives paths that begin with `/v1` instead, and its own host
+/// name in `Host`.
 fn mounted(upstream: &Upstream, location: bool, cookies: bool) -> Shop {
     let ops = vec![op("GET", "/login"), op("GET", "/ws").websocket()];
     let mut shop = shop(upstream.address, ops);

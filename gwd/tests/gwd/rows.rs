@@ -93,7 +93,8 @@ pub(crate) fn understood(address: SocketAddr, bytes: &str) -> String {
         let status = answer.get(2..5).unwrap_or("?");
         let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
         if status == "200" {
-            // The response body may be chunked for only one of the two servers.
+            // One of the two servers may send a chunked body: find the line with the request
+            // between the chunk-size lines.
             let request = body
                 .lines()
                 .find(|line| line.contains('/') || line.contains('*'));

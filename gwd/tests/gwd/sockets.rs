@@ -301,7 +301,8 @@ fn address_of_no_resident_version_is_released() {
     });
 }
 
-/// True if connections are refused. While only handshakes are stopped, there is no answer at all.
+/// True if connections are refused. False while the socket still listens and only drops new
+/// handshakes, because the client then gets no answer.
 fn is_gone(address: SocketAddr) -> bool {
     TcpStream::connect_timeout(&address, Duration::from_millis(50))
         .is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused)

@@ -74,8 +74,8 @@ fn ejected_host_stays_ejected_over_a_switch() {
 
 #[test]
 fn no_usable_host_is_503_or_tries_all_as_configured() {
-    // Connections to both hosts fail. With failing statuses instead, the last host would not be
-    // ejected.
+    // Connections to both hosts fail, so that both are ejected. If the hosts answered with failing
+    // statuses, the last host would not be ejected.
     let one = dead();
     let other = SocketAddr::from(([127, 0, 0, 2], one.port()));
     for (all_unhealthy, expected) in [(AllUnhealthy::Fail, 503), (AllUnhealthy::Spread, 502)] {

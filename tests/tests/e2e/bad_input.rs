@@ -262,7 +262,7 @@ fn references_that_go_round() {
     assert!(!ended.stdout.contains("reference-cycle"), "{ended}");
 }
 
-/// 24 paths of one segment with six parameters. Many strings match several of them.
+/// 24 paths of one segment with six parameters. Many strings match several of these paths.
 fn paths_of_six_parameters(suffix: &str) -> String {
     let mut text = String::from("openapi: 3.1.0\ninfo: {title: t, version: \"1\"}\npaths:\n");
     for number in 0..24 {

@@ -98,9 +98,9 @@ const SECRETS: &str = "secrets";
 /// URL in the files of a feature that the test replaces by the URL of [`provider`].
 const PROVIDER: &str = "http://127.0.0.9:1";
 
-/// Services that features use besides the upstream. `/check` answers requests of `forward_auth` for
-/// the user in `X-User`. `/introspect` answers according to the first word of the token (RFC 7662).
-/// The service also has the metadata of an OpenID provider.
+/// Services that features use besides the upstream. `/check` answers requests of `forward_auth`
+/// according to the user in `X-User`. `/introspect` answers according to the first word of the
+/// token (RFC 7662). The service also has the metadata of an OpenID provider.
 fn provider(seen: &Seen) -> Answer {
     let json = |value: Value| Answer {
         headers: vec![("content-type".to_owned(), "application/json".to_owned())],

@@ -356,7 +356,8 @@ fn of_many_applies_each_wins_a_serial_or_is_told() {
     audit(&project).check_index(&store);
 }
 
-/// The bundle of the interrupted `gwc apply` is old, and no retained record names it.
+/// The clean-up keeps the bundle of a `gwc apply` in progress, although the bundle is old and no
+/// retained record names it.
 #[test]
 fn clean_up_keeps_what_an_apply_will_link() {
     for point in [

@@ -41,7 +41,8 @@ fn released() -> Project {
 /// Fault point, and the passes at which the program is killed there.
 type Points = &'static [(&'static str, &'static [u32])];
 
-/// Four transactions: bundle, source artifact, build statement, and record with its link.
+/// Fault points of `gwc apply`, which makes four transactions: bundle, source artifact, build
+/// statement, and record with its link.
 const APPLY: Points = &[
     ("store.temporary.created", &[1, 4, 8]),
     ("store.temporary.written", &[1, 8]),
@@ -65,7 +66,7 @@ const GC: Points = &[
     ("store.index.renamed", &[1]),
 ];
 
-/// A bundle is built once at the start, and once when it is released.
+/// Fault points of gwd, which builds one bundle at its start and one after a release.
 const GWD: Points = &[
     ("store.temporary.created", &[1, 4, 8]),
     ("store.temporary.written", &[1, 6]),

@@ -176,8 +176,8 @@ fn paths_of_no_operation_show_literals_only() {
 
 #[test]
 fn undescribed_requests_show_literals_only() {
-    // The template of another operation matches all paths of two segments, and an upstream gets all
-    // others. `all` is also a literal, which the second template hides as a value.
+    // `POST /{a}/{b}` matches all paths of two segments. The upstream `main` gets the requests that
+    // no operation describes. In the last case, the first `orders` is a value of `{name}`.
     let open = r#"
   /{a}/{b}:
     post:

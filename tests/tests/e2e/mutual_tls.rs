@@ -56,7 +56,8 @@ fn tutorial_admits_workloads_by_spiffe_id() {
     assert!(route(&[]).contains("credential_missing"), "{}", route(&[]));
     let valid = route(&["--credential", "mesh=valid"]);
     assert!(valid.contains("forwarded to `shop`"), "{valid}");
-    // Use the test's folder and service instead of the page's.
+    // Replace the secrets folder, the upstream URL and the port of docs/mutual-tls.md by those of
+    // the test.
     let upstream = Upstream::start();
     let secrets = folder.path().display().to_string();
     let text = String::from_utf8(project.read("gateway.yaml")).expect("text");

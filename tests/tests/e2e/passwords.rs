@@ -139,7 +139,8 @@ fn passwords_are_remembered_for_a_while() {
         (scene.policy_calls("kept") >= 2.0).then_some(())
     });
     assert_eq!(scene.policy_calls("answered"), 1.0);
-    // The second hash is computed after the first. Each result is cached.
+    // The first login with a wrong password computes both hashes of `alice`. Later logins use the
+    // cached results.
     for _ in 0..3 {
         assert_eq!(scene.login("alice:no").0, 401);
     }

@@ -15,7 +15,7 @@ paths:
   /allowed: {get: {operationId: allowed, security: [], x-gateway: {public: true, policies: [known]}, responses: {"200": {description: ok}}}}
 "#;
 
-/// Replaces a file in the way of the program that maintains it.
+/// Replaces a file by a rename, as a program that maintains the file does.
 fn replace(folder: &Path, name: &str, content: &str) {
     let new = folder.join("new");
     std::fs::write(&new, content).expect("it is written");

@@ -165,7 +165,8 @@ impl Drop for Registry {
     }
 }
 
-/// Script of the tutorial in docs/registry.md and of its section about copies, with other ports.
+/// Script of the tutorial in docs/registry.md and of the page's section about copies, and the YAML
+/// files of the tutorial. Their ports are replaced.
 fn tutorial(registry: u16, ports: [u16; 2]) -> (String, String) {
     let page = binaries::workspace().join("docs/registry.md");
     let page = std::fs::read_to_string(page).expect("the page");
@@ -344,7 +345,8 @@ fn status_shows_the_registry_and_its_last_poll() {
     assert!(rest.ends_with(&newest), "{line}");
     assert_eq!((polls(&running, ok), polls(&running, failed)), (1.0, 0.0));
 
-    // The registry is gone: the reason, and the record of the last update.
+    // After the registry has stopped, the status shows the reason of the failed poll, and still the
+    // record of the last update.
     let updated = shown["updated"].clone();
     registry.stop();
     running.notify();
@@ -362,7 +364,7 @@ fn status_shows_the_registry_and_its_last_poll() {
     assert_eq!((polls(&running, ok), polls(&running, failed)), (1.0, 1.0));
     running.stop();
 
-    // A new process shows the update of the earlier one.
+    // After a restart, the status shows the last update of the earlier process.
     let restarted = options.start();
     let shown = restarted.status()["registry"].clone();
     assert_eq!(
@@ -392,8 +394,8 @@ impl Helper {
 
     /// Writes the shell script of the helper.
     fn write(&self, script: &str) {
-        // A file that was open for writing here may be busy in a process of another test: install
-        // a copy.
+        // Install a copy: a child process of another test may still have this file open for
+        // writing, so that it could not be executed.
         let source = self.folder.path().join("source");
         std::fs::write(&source, format!("#!/bin/sh\n{script}\n")).expect("a file");
         let mut install = Command::new("install");
@@ -480,7 +482,7 @@ fn gateways_outlive_their_registry() {
     answers(&running, "v2");
     running.stop();
 
-    // A start without the registry, and a rollback on the node.
+    // gwd starts, and rolls back on the node, without the registry.
     let restarted = options.start();
     answers(&restarted, "v2");
     let status = restarted.status();

@@ -129,7 +129,7 @@ fn known_document_is_not_sent_again() {
         let known = ask(&gateway, &format!("{method} /one/openapi.json"), &fields);
         assert_eq!((known.status, known.text().as_str()), (304, ""));
         assert_eq!(known.header("etag"), Some(etag.as_str()));
-        // A length would be that of the 200 (RFC 9110 §8.6).
+        // A `Content-Length` would have to be the length of the 200 (RFC 9110 §8.6).
         assert_eq!(known.header("content-length"), None);
     }
     let other = format!("{KEY}If-None-Match: \"x\"\r\n");

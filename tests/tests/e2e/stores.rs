@@ -155,8 +155,8 @@ fn is_up(gwd: &Gateway) -> bool {
     gwd.metrics().sum("gwd_store_up", &["shared"]) == 1.0
 }
 
-/// Number of calls to the store that were late or failed, or that no gateway made because of a
-/// former one.
+/// Number of calls to the store that were late, failed, or were not made because the circuit
+/// breaker was open.
 fn outages(gateways: &[&Gateway]) -> f64 {
     let of = |gwd: &&Gateway| {
         let metrics = gwd.metrics();
@@ -255,8 +255,9 @@ fn gateways_share_one_quota_exactly() {
     }
 }
 
-/// Three gateways together receive twice as many requests as the limit allows. Together they admit
-/// the rate and the burst, within 1 % and the requests of one interval.
+/// Three gateways together receive twice as many requests as the limit allows. The number of
+/// admitted requests is at least the rate, and at most the rate plus the burst. The tolerance is 1
+/// % and the requests of one interval.
 #[test]
 fn gateways_share_one_rate_at_twice_the_limit() {
     if is_missing() {
@@ -384,8 +385,8 @@ fn one_late_answer_opens_no_circuit() {
         wait::until("the store counts again", || {
             (ask(&gwd).1.is_none() && is_up(&gwd)).then_some(())
         });
-        // Each call of redis-cli opens one connection: the call in `connections`, and the one that
-        // pauses the server.
+        // The two new connections are those of redis-cli: one for the call in `connections`, one
+        // for the call that pauses the server.
         let is_tested = late.is_some()
             && timeouts() > before
             && connections() == opened + 2
@@ -420,7 +421,8 @@ fn refused_request_returns_its_tokens_to_the_store() {
             gwd.ask(&request).status
         };
         let statuses = ["a"; 6].map(ask);
-        // Without a late call, the store has one token when the others are returned.
+        // Without a late call, the store has counted one token after the refused requests have
+        // returned theirs.
         let before = outages(&[&gwd]);
         wait::until("the tokens are returned", || {
             let key = server.ask(&["KEYS", "stores:{*"]);

@@ -18,7 +18,8 @@ const BUNDLES: usize = 4;
 const CLIENTS: usize = 4;
 /// Maximum growth of the memory that the allocator keeps under the same load, in bytes.
 const ALLOCATORS: u64 = 8 << 20;
-/// Number of switches after which one switch is made by a release in the channel.
+/// Interval of switches by the channel: each 50th switch moves the channel, all others use the
+/// admin interface.
 const BY_CHANNEL: usize = 50;
 
 const DOCUMENT: &str = "\
@@ -110,7 +111,8 @@ fn switching_under_load_loses_and_mixes_nothing() {
         seen
     });
 
-    // Each version text belongs to one bundle id, and all of them must occur.
+    // Each response must have a bundle id and the version text of that bundle. Every bundle must
+    // have answered.
     let expected: Vec<(String, String)> = bundles
         .iter()
         .enumerate()

@@ -111,7 +111,8 @@ fn saves_are_linted_planned_and_served() {
     let mut session = Session::start(&project);
     session.until("Plan: bundle");
     let address = session.serving("version 1 ");
-    // A listener that others could reach is at a loopback address.
+    // `gwc watch` binds the listener to a loopback address, although its configured address is
+    // 0.0.0.0.
     assert!(address.ip().is_loopback(), "{address}");
     assert_eq!(status(address, "/orders"), 502);
     assert_eq!(status(address, "/baskets"), 404);
@@ -133,12 +134,12 @@ fn saves_are_linted_planned_and_served() {
     assert_eq!(status(address, "/orders"), 404);
     assert_eq!(status(address, "/baskets"), 502);
 
-    // A save without a change of meaning is the same version.
+    // A save that does not change the meaning creates no new version.
     project.write("gateway.yaml", format!("{GATEWAY}# a comment\n"));
     session.until("saved: gateway.yaml");
     session.serving("version 2 ");
 
-    // The end of gwc is the end of gwd, and of its files.
+    // When gwc ends, gwd ends as well, and the temporary files of gwd are removed.
     signal("-TERM", &session.child.id().to_string());
     let ended = session.child.wait().expect("gwc is our child");
     assert_eq!(ended.code(), Some(143));

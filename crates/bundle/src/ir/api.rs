@@ -210,7 +210,7 @@ pub struct Treatment {
     /// Retry settings. `None`: those of a policy in the chain, else those of the upstream.
     #[n(7)]
     pub retries: Option<retry::Checked>,
-    /// Paths that are allowed although upstreams may interpret them differently.
+    /// Rule for paths that upstreams may interpret as other paths.
     #[n(8)]
     #[cbor(skip_if = "PathReadings::is_strict")]
     pub path_readings: PathReadings,

@@ -1,5 +1,6 @@
-//! Settings that this version knows but cannot run. The module lists the features that they
-//! require, finds requests whose decision they make unknown, and copies the gateway without them.
+//! Settings that this version knows but cannot run. This module lists the features that these
+//! settings require, and copies the gateway without them. It also finds the requests for which gwc
+//! cannot determine the decision of the gateway.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;

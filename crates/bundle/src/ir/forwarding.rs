@@ -62,11 +62,13 @@ pub struct Forwarding {
     #[n(11)]
     #[cbor(skip_if = "Vec::is_empty")]
     pub not_forwarded: Vec<Place>,
-    /// Parameters whose values the access log does not show in the default form. Sorted.
+    /// Parameters that the access log shows in another form than the default: kept, redacted or
+    /// hashed. Sorted.
     #[n(12)]
     #[cbor(skip_if = "Vec::is_empty")]
     pub logged: Vec<LoggedParameter>,
-    /// Values of bodies that the findings of validation do not describe (`redact`). Sorted.
+    /// Locations of redacted values (`redact`) in bodies and parameters. The findings of validation
+    /// do not describe these values. Sorted.
     #[n(13)]
     #[cbor(skip_if = "Vec::is_empty")]
     pub redacted: Vec<RedactedValue>,

@@ -53,7 +53,8 @@ pub struct Shared {
     #[n(10)]
     #[cbor(skip_if = "Settings::is_empty")]
     pub errors: Settings,
-    /// Documents that gwd serves, sorted. The layers of the documents have the same order.
+    /// Documents that gwd serves, sorted. The bundle has one layer for each document, in the same
+    /// order.
     #[n(11)]
     #[cbor(skip_if = "Vec::is_empty")]
     pub documents: Vec<DocumentDigest>,
@@ -114,8 +115,8 @@ pub struct Listener {
     pub forwarding_fields: Option<Vec<ForwardingField>>,
 }
 
-/// Field in which a trusted proxy reports the client and its request. If a proxy does not write a
-/// field, it forwards the client's field unchanged.
+/// Field in which a trusted proxy reports the client and its request. A proxy that does not write a
+/// field forwards the field of the client unchanged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
 #[cbor(index_only)]
 pub enum ForwardingField {

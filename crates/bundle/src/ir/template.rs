@@ -151,8 +151,8 @@ impl Template {
         self
     }
 
-    /// Template with the final slash added or removed. `None` for a prefix, which matches both
-    /// paths.
+    /// Template with the final slash added or removed. `None` for a prefix, which matches paths
+    /// with and without a final slash.
     #[must_use]
     pub fn twin(&self) -> Option<Self> {
         if self.prefix {

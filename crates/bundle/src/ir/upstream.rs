@@ -154,9 +154,9 @@ pub struct Target {
     pub tls: bool,
 }
 
-/// Number of HTTP/2 connections from which on only exclusive exchanges may open more to an
-/// upstream: three quarters of its `limits.connections`. Exchanges that share a connection use the
-/// open ones instead.
+/// Maximum number of connections to an HTTP/2 upstream that exchanges on shared connections may
+/// open: three quarters of `limits.connections`. The last quarter is for exclusive exchanges, which
+/// cannot use an open connection.
 #[must_use]
 pub const fn shared_connections(connections: u64) -> u64 {
     connections - connections / 4

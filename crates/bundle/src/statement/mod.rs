@@ -1,8 +1,8 @@
 //! Signed statements: in-toto statements (v1) in DSSE envelopes.
 //!
-//! A statement contains its role: that a bundle was built, is approved, or should run. A signature
-//! counts for that role only. Manifests are not signed directly, because a signature of a manifest
-//! would not state a role. release.md §2.
+//! A statement contains its role: build, release, revoke or approve. A signature is valid for that
+//! role only. Manifests are not signed directly, because a signature of a manifest would not state
+//! a role. release.md §2.
 //!
 //! Verification first checks the signatures over the received bytes (`Trust::authorized_signers`), and only then
 //! decodes the payload ([`Statement::decode`]).

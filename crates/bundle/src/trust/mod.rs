@@ -113,7 +113,8 @@ pub enum When {
     /// A statement that was signed at this time and accepted before. Signatures of keys that were
     /// retired since are valid.
     Past(Moment),
-    /// An accepted statement whose date is not decoded yet: keys must only not be revoked.
+    /// An accepted statement whose date is not decoded yet. The validity period of keys is not
+    /// checked, but revoked keys are refused.
     Ever,
 }
 

@@ -1,4 +1,4 @@
-//! Recovery after a stolen key, after the end of a key, and after a restart.
+//! Tests of recovery after a stolen key, after the expiry of a key, and after a restart.
 
 use bundle::channel::Context;
 use bundle::digest::Digest;
@@ -346,7 +346,8 @@ fn list_vouched_by_a_record_outlives_its_retired_key() {
         },
         &nothing(),
     );
-    // The record is not skipped for an older one, because its own key is valid.
+    // The record is refused and not skipped: its own key is valid, and only the key of its
+    // revocation list is revoked.
     assert_eq!(refused.unwrap_err().reason(), "revocations-untrusted");
 }
 

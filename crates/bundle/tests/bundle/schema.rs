@@ -1,4 +1,5 @@
-//! The published schema equals the one in the code, and covers what the parser accepts.
+//! Tests of the published JSON Schema: it equals the schema in the code, and has exactly the keys
+//! of a trust file.
 
 use bundle::statement::predicate::Role;
 use bundle::trust::schema;

@@ -1,4 +1,4 @@
-//! Envelopes and payloads: one encoding, one role, any set of signers.
+//! Tests of envelopes and payloads: canonical encoding, separation of roles, and several signers.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

@@ -3,7 +3,7 @@
 //! A [`Shape`] has four uses. [`check`] finds unknown keys, wrong types, missing units and parts
 //! that are not available yet. [`names`] finds references to other definitions. [`json_schema`]
 //! writes the schema for editors. The tables of the reference pages use the same texts. After the
-//! check, typed code reads a node with the same readers ([`crate::read`]).
+//! check, typed code reads a node with the readers that the check uses ([`crate::read`]).
 
 mod check;
 mod date;
@@ -134,8 +134,8 @@ pub struct Field {
     pub doc: &'static str,
     /// Presence of the key: required, optional or not available.
     pub need: Need,
-    /// True if the key restricts access, or the changes that a plan lets pass. Such a key without a
-    /// value is an error.
+    /// True if the key restricts access to the gateway, or restricts the changes that a plan
+    /// permits. Such a key without a value is an error.
     pub is_guard: bool,
 }
 

@@ -50,8 +50,8 @@ pub(super) fn outcome(check: &Check, cx: &Cx<'_>, credentials: &Credentials) -> 
     }
 }
 
-/// Consumer that lists the certificate by its fingerprint or by one of its names. No consumer need
-/// list it.
+/// Consumer that lists the certificate by its fingerprint or by one of its names. If no consumer
+/// lists the certificate, the result has no consumer and no error.
 fn owner(
     certificate: &mtls::Certificate,
     cx: &Cx<'_>,

@@ -267,8 +267,8 @@ impl Faults {
     }
 
     pub(super) fn reject(&self) -> Option<&'static Reject> {
-        // A verifier that expects another issuer recorded this reason. Another verifier accepted
-        // the token, and recorded why the caller is not admitted.
+        // `Reason::Issuer` comes from a verifier that expects another issuer. Ignore it if another
+        // verifier accepted the token and recorded why the caller is not admitted.
         let is_other = self.unscoped || self.unroled || self.conflict;
         let is_foreign = self.token == Some(Reason::Issuer) && is_other;
         match self {

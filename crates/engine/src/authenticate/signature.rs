@@ -24,8 +24,8 @@ pub(super) fn add(known: &mut Option<Reason>, reason: Reason) {
     }
 }
 
-/// Stores the nonces of an admitted request. Fails if one was used before. Returns the content that
-/// all its signatures allow.
+/// Stores the nonces of an admitted request. Fails if one was used before. Returns the request
+/// content that all signatures permit. `None`: no signature restricts the content.
 pub(super) fn admit(caller: &Caller<'_>, cx: &Cx<'_>) -> Result<Option<Content>, Reason> {
     let mut content: Option<Content> = None;
     for signed in &caller.signed {

@@ -10,8 +10,8 @@ use policy::managed::alike;
 use crate::edge::X_FORWARDED_FOR;
 use crate::listener::Listener;
 
-/// Forwarding fields other than the address lists, which trusted proxies may write as lists with
-/// one element per hop.
+/// Forwarding fields other than the address lists. Trusted proxies may write these fields as lists
+/// with one element per hop.
 const BESIDE_ADDRESSES: [HeaderName; 4] = [
     HeaderName::from_static("x-forwarded-host"),
     HeaderName::from_static("x-forwarded-port"),
@@ -170,8 +170,8 @@ pub(super) fn drop_fields_of_clients(headers: &mut HeaderMap, written: &[Forward
 
 /// Removes the elements that no trusted proxy wrote from list fields. A proxy that appends to a
 /// list keeps the elements that the client sent. `written` is the number of elements at the end
-/// that trusted proxies wrote. In earlier elements of `Forwarded`, the parameter `for` stays, as in
-/// `X-Forwarded-For`.
+/// that trusted proxies wrote. In earlier elements of `Forwarded`, only the parameter `for` is
+/// kept, because `X-Forwarded-For` keeps the earlier addresses as well.
 pub(super) fn drop_unproven(headers: &mut HeaderMap, written: usize) {
     for name in BESIDE_ADDRESSES {
         let Some(all) = elements(headers, &name, list) else {

@@ -87,8 +87,8 @@ pub struct Admitted {
     pub received: Option<PathAndQuery>,
     /// Client's version of HTTP.
     pub version: Version,
-    /// Number of removed lookalike fields, whose names some servers would treat as those of fields
-    /// that are reserved for the gateway.
+    /// Number of removed lookalike fields. Some servers would read such a field as another field,
+    /// which only the gateway may set.
     pub lookalikes: u32,
 }
 
@@ -146,7 +146,7 @@ pub fn admit(
     };
     let found = check_fields(&mut headers, version, allowed)?;
     if version == Version::HTTP_2 {
-        // HTTP/2 may split the field, HTTP/1.1 has one line (RFC 9113 §8.2.3).
+        // HTTP/2 allows several `cookie` lines, HTTP/1.1 only one (RFC 9113 §8.2.3).
         join_lines(&mut headers, &header::COOKIE);
     }
     if found.framed {
@@ -266,7 +266,7 @@ fn check_fields(
                 }
                 expects_continue = true;
             }
-            // Entries of all `Via` lines count together: other gateways may add lines of their own.
+            // Count the entries of all lines together: other gateways may add separate lines.
             "via" => {
                 seen += times_seen(value);
                 if seen > VIA_MAX {
@@ -345,8 +345,8 @@ fn is_own(hop: &str) -> bool {
     name.is_some_and(|name| name.eq_ignore_ascii_case(PSEUDONYM))
 }
 
-/// Value of `Via` for the client, from an upstream's response without entries of this gateway. The
-/// gateway adds no entry to responses. `None` if no entry remains.
+/// Copy of the `Via` value of an upstream's response, without the entries of this gateway. The
+/// client receives this copy. The gateway adds no entry to responses. `None` if no entry remains.
 #[must_use]
 pub fn foreign_hops(via: &HeaderValue) -> Option<HeaderValue> {
     let Ok(text) = via.to_str() else {

@@ -195,9 +195,9 @@ impl MountTable {
         }
     }
 
-    /// True if the template of an operation matches `path` and spells the segments that differ from
-    /// those of `own` in a literal. The operation may have any method and conditions, and may be
-    /// `internal`.
+    /// True if the template of an operation matches `path`, and has a literal or a pattern at each
+    /// segment in which `path` differs from `own`. The operation may have any method and
+    /// conditions, and may be `internal`.
     fn is_spelled(&self, path: &str, own: &str) -> bool {
         let depth = |text: &str| memchr::memchr_iter(b'/', text.as_bytes()).count();
         self.matches_any(path, |template, below| {

@@ -11,7 +11,8 @@ use std::ops::Range;
 use bundle::ir::{Pattern, Segment, Template};
 use rustc_hash::{FxHashMap, FxHashSet};
 
-/// Maximum number of paths that are searched for the operations of other letter cases.
+/// Maximum number of other paths (paths that differ from the request's only in letter case) for one
+/// request. If there are more, the search fails.
 pub(super) const OTHERS_MAX: usize = 64;
 
 /// Maximum length of a text whose lower case needs no allocation, in bytes.
@@ -109,8 +110,8 @@ impl LetterCases {
     /// Adds to `others` the paths that equal `below` for a server that ignores letter case. Each
     /// segment is replaced by the literals and patterns that differ from it only in letter case.
     /// `below` is the path after the base path (empty or `/…`). `base` is the base path; `is_moved`
-    /// is true if the request spells it differently. `is_other` is true if the request's path is not
-    /// `base` with `below`. The request's own path is not added.
+    /// is true if the request spells it differently. `is_other` is true if `below` is not spelled
+    /// as in the request. The request's own path is not added.
     pub(super) fn others(
         &self,
         (base, is_moved): (&str, bool),

@@ -18,8 +18,8 @@ pub fn compare_segments(a: &Segment, b: &Segment) -> Ordering {
     };
     rank(a).cmp(&rank(b)).then_with(|| match (a, b) {
         (Segment::Pattern(a), Segment::Pattern(b)) => {
-            // The pattern with more literal bytes is greater, then the one with fewer parameters,
-            // then a longer literal at its beginning, then a longer literal at its end, then the
+            // The greater pattern has, by the first criterion that differs: more literal bytes;
+            // fewer parameters; a longer literal at its beginning; a longer literal at its end; the
             // lower byte order.
             let literals = |pattern: &Pattern| {
                 let rest = pattern.rest.iter().map(|(_, text)| text.len());

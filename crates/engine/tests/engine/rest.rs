@@ -109,11 +109,12 @@ fn greatest_template_decides_about_the_rest() {
     let above: &[Mounted<'_>] = &[("", &["GET /b/{x}", "GET /c/in"]), ("/b", &["~GET /in"])];
     let equal: &[Mounted<'_>] = &[("", &["GET /in", "~GET /{x}"]), ("", &["~GET /in"])];
     let cases: &[(&[Mounted<'_>], &str, &str)] = &[
-        // An internal operation precedes templates of its own and of other APIs.
+        // An internal operation takes precedence over less specific templates of the same API and
+        // of other APIs.
         (above, "GET /b/in", "404"),
         (above, "GET /b/in/", "404"),
         (above, "GET /b/out", " GET /b/{x}"),
-        // An operation that is served precedes an equal internal one.
+        // A served operation takes precedence over an internal operation with the same template.
         (equal, "GET /in", " GET /in"),
         (equal, "GET /out", "404"),
         (one, "GET /a/1", " GET /a/{x}"),

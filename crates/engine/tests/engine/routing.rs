@@ -188,7 +188,8 @@ fn literals_of_any_length_and_number_are_told_apart() {
     assert_eq!(answer(&format!("/{long}o")), Answer::Nothing);
 }
 
-/// Routing table of the engine, with the router of each mount for the operations' keys.
+/// Routing table of the engine. `routers` contains the router of each mount, in which the test
+/// looks up the keys of operations.
 struct Table {
     hosts: HostTable,
     routers: Vec<Arc<ApiRouter>>,

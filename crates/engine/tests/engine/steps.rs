@@ -49,8 +49,8 @@ fn snapshot() -> Snapshot {
     engine::build(&assembly, "sha256:00", &NoSecrets, &mut parts).unwrap()
 }
 
-/// Sends a request through the chain. Returns true if it is forwarded, and true if its response has
-/// the field.
+/// Sends a request through the chain. The first boolean is true if the request is forwarded, the
+/// second if the response has the field.
 fn exchange(snapshot: &Snapshot, authorization: Option<&str>) -> (bool, bool) {
     let limits = Limits::new(1, std::hash::RandomState::new);
     let revoked = Revoked::default();

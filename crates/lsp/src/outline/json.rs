@@ -1,5 +1,6 @@
-//! Outline of a JSON text (RFC 8259), also of one that is being typed: a string without an end ends
-//! with its line, and brackets without an end contain the rest of the text.
+//! Outline of a JSON text (RFC 8259). The text may be incomplete, because the user is typing it. An
+//! unterminated string ends at the end of its line, and an unclosed bracket contains the rest of
+//! the text.
 
 use std::ops::Range;
 

@@ -1,5 +1,5 @@
-//! Outline of a YAML or JSON text: keys and list items with their nesting, also of a text that is being
-//! typed and has errors.
+//! Outline of a YAML or JSON text: keys and list items with their nesting. The text may be
+//! incomplete or have errors, because the user is typing it.
 //!
 //! The nesting of block collections follows from columns, that of flow collections from their
 //! brackets. The compiler's parser is exact, but has no result for a text with errors.
@@ -39,7 +39,7 @@ pub(crate) enum Kind {
     Key(String),
     /// Item of a list.
     Item,
-    /// Scalar of its own: an item's value, or a key that is not complete.
+    /// Scalar without a key: the value of a list item, or an incomplete key.
     Scalar(String),
 }
 
@@ -165,7 +165,7 @@ impl Reader<'_> {
     }
 
     /// Reads a key with its value, a scalar or a flow collection. Returns the start of the next
-    /// unread line if that is not the next one.
+    /// unread line. `None`: the line after this one.
     fn content(&mut self, at: usize, column: usize, line_end: usize) -> Option<usize> {
         let rest = self.text[at..line_end].trim_end();
         if rest.starts_with(['{', '[']) {

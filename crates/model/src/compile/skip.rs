@@ -3,10 +3,11 @@
 //!
 //! In a document, these parts form the contract: parameters, bodies, responses, schemas and
 //! examples. A broken reference or an unknown value leaves only that part undefined. In
-//! gateway.yaml, these parts are the numbers of upstreams and listeners, which then have their
-//! defaults. In `defaults` and `x-gateway`, they are limits and unknown keys. For a policy, the
-//! settings that can be read are compared. An error in any other part (`security`, paths, servers,
-//! keys of `x-gateway` that decide access or routing) fails the comparison.
+//! gateway.yaml, these parts are the limits of listeners, and the timeouts, limits, retries,
+//! circuit breakers and health checks of upstreams. They then have their defaults. In `defaults`
+//! and `x-gateway`, they are limits and unknown keys. For a policy, the settings that can be read
+//! are compared. An error in any other part (`security`, paths, servers, keys of `x-gateway` that
+//! decide access or routing) fails the comparison.
 
 use diag::{Diagnostic, NodeRef, Span};
 use rustc_hash::FxHashSet;
@@ -38,7 +39,8 @@ const OF_SETTINGS: [&str; 5] = [
     "unit-missing",
 ];
 
-/// Keys of upstreams and listeners that contain only numbers.
+/// Keys of upstreams and listeners that decide neither access nor routing, such as limits and
+/// timeouts.
 const NUMBERS: [(&str, &[&str]); 2] = [
     (
         "upstreams",
@@ -83,8 +85,8 @@ const DECIDES: [&str; 4] = [
     "servers",
 ];
 
-/// True if a finding affects only a part that can be left out, such as a part of a contract or a
-/// number.
+/// True if a finding affects only a part that can be left out: a part of a contract, or a limit of
+/// an upstream.
 #[must_use]
 pub fn is_of_contract(files: &Files, finding: &Diagnostic) -> bool {
     let mut one = vec![finding.clone()];
@@ -114,7 +116,7 @@ pub(super) fn skipped(files: &Files, findings: &mut Vec<Diagnostic>) -> Vec<Diag
     skipped
 }
 
-/// Spans of the values in gateway.yaml that contain only numbers.
+/// Spans of the values of the keys [`NUMBERS`] in gateway.yaml, such as the limits of a listener.
 fn numbers(files: &Files) -> Vec<Span> {
     let all = files.sources.iter();
     let mut all = all.filter(|(_, source)| source.path() == GATEWAY_FILE);

@@ -47,8 +47,8 @@ impl End {
         self.key() == other.key()
     }
 
-    /// True if both destinations map request paths in the same way, so that different request paths
-    /// do not become equal.
+    /// True if both destinations change request paths in the same way. Different request paths then
+    /// stay different at the upstream.
     pub(super) fn travels_like(&self, other: &Self) -> bool {
         self.offset.is_some() && self.offset == other.offset
     }

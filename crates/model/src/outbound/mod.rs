@@ -97,7 +97,8 @@ pub struct Survey {
 pub struct Bypass {
     /// Keys of the bypassed operations.
     pub keys: BTreeSet<String>,
-    /// Methods, hosts and paths at which the operation bypasses them.
+    /// Methods, hosts and paths at upstreams through which the operation bypasses the operations in
+    /// `keys`.
     pub reached: BTreeSet<String>,
 }
 

@@ -37,7 +37,8 @@ pub enum Extent {
 }
 
 /// Operation of the new version with weaker access to a method, host and path of an upstream.
-/// Another operation, or all operations of the old version, have stricter access.
+/// Another operation of the new version, or the operations of the old version that reached the same
+/// requests, have stricter access.
 #[derive(Clone, Debug)]
 pub struct Opening {
     /// Index of the operation that gives the weaker access, among the operations of the new
@@ -143,7 +144,8 @@ impl Comparison<'_, '_> {
                 continue;
             }
             let beside = self.beside(at, end, allowance)?;
-            // The comparison of routes covers client requests that keep their destination.
+            // Skip client requests that had this destination in the old version, because the
+            // comparison of routes covers them.
             let before = match beside.is_empty() && kept.is_empty() {
                 true => self.before(at, end, allowance)?,
                 false => Vec::new(),

@@ -1,4 +1,5 @@
-//! Graph of the schemas of a document, limited to those that lead to redacted values.
+//! Graph of the schemas of a document. Edges lead only to schemas that are redacted or lead to
+//! redacted schemas.
 //!
 //! The graph is built once per document, in one pass over its schemas, and shared by all operations.
 
@@ -14,7 +15,7 @@ pub(super) struct Graph<'a> {
     indexes: HashMap<NodeId, usize>,
 }
 
-/// Schema that leads to a redacted value. The graph contains no inner schemas for other schemas.
+/// Schema of the document. `inner` is empty if the schema leads to no redacted value.
 #[derive(Default)]
 pub(super) struct Schema<'a> {
     /// True if values with this schema are redacted.

@@ -146,7 +146,8 @@ impl<'a> Known<'a> {
         self.is_redacted(schema_of(parameter))
     }
 
-    /// Redacted values of a body that has the given schemas, and true for the first body with them.
+    /// Redacted values of a body that has the given schemas. The boolean is true at the first call
+    /// with these schemas.
     fn bodies(&self, schemas: Vec<usize>) -> (Rc<BodyPlaces>, bool) {
         if let Some(known) = self.bodies.borrow().get(&schemas) {
             return (Rc::clone(known), false);

@@ -151,7 +151,7 @@ pub struct Upstream {
 pub struct Required {
     /// Names of policies that every chain contains.
     pub policies: Vec<Spanned<String>>,
-    /// Names of verifiers of which every non-public operation must use one.
+    /// Names of verifiers. Every non-public operation must use at least one of them.
     pub auth: Vec<Spanned<String>>,
     /// Patterns of the operation keys that may be public. `None`: all.
     pub allow_public: Option<Vec<Pattern>>,
@@ -361,8 +361,9 @@ pub(crate) fn errors(node: NodeRef<'_>) -> Declared {
     written.unwrap_or_default()
 }
 
-/// True if a key of gateway.yaml applies to the gateway as a whole. False for keys of an API, a
-/// listener, an upstream or an operation, and for keys of the project (such as gates and tests).
+/// True if a key of gateway.yaml is a setting of the whole gateway: a key under `defaults`, except
+/// `validate`. False for keys of an API, a listener, an upstream or an operation, and for keys of
+/// the project (such as gates and tests).
 fn is_gateways(path: &[String]) -> bool {
     match path.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["defaults", key, ..] => key != "validate",
@@ -455,8 +456,8 @@ pub(crate) fn policies(
         };
         let shape = shape::Shape::Kinds(policy::KINDS);
         let is_known = || policy::KINDS.iter().any(|variant| variant.kind == kind);
-        // Do not call `checked` on a value with errors, which the shape check has reported. An old
-        // version is compared by the settings that can be read.
+        // Do not call `checked` on a value with errors, which the shape check has reported. Keep
+        // its readable settings, so that a plan can compare them.
         let checked = match shape::check(value, &shape, &mut Sink::default()) {
             true => checked(kind, value, sink),
             false if is_known() => Some(policy::Checked::Declared(declared_kind(

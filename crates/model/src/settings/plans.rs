@@ -1,7 +1,8 @@
 //! Key `plans`: a plan is a named set of limits for consumers.
 //!
-//! Each policy that a plan names is copied with the names of its plans. The copies are in every
-//! chain with authentication, after the operation's own limits, and have separate counters.
+//! Each policy that a plan names is copied. The copy contains the names of all plans that name the
+//! policy. The copies are in every chain with authentication, after the operation's own limits, and
+//! have separate counters.
 
 use std::collections::BTreeMap;
 

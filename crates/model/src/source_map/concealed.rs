@@ -25,7 +25,7 @@ struct Hidden {
 }
 
 impl ConcealedTexts {
-    /// Collects the texts of a project that must not be shown.
+    /// Collects the project texts that plans must not show.
     pub(super) fn of(files: &Files) -> Self {
         let concealed = files.concealed();
         let mut all = Self::default();

@@ -184,6 +184,7 @@ impl<'c> Setters<'c> {
     }
 
     /// Level that added a policy to the chain. `span` is the source location of the policy's name.
+    /// `None` if no list of policies contains this location.
     fn who(&self, span: Span, nodes: &Nodes<'c>) -> Option<From> {
         let named = |names: &[diag::Spanned<String>]| names.iter().any(|name| name.span == span);
         let listed = |node: Option<NodeRef<'c>>| {
@@ -213,8 +214,8 @@ impl<'c> Setters<'c> {
         }
     }
 
-    /// Creates the source of a field from spans, the nearest first. Adds source locations in
-    /// environments.
+    /// Creates the source of a field from spans, the nearest first. If a variable or a patch of an
+    /// environment supplies the value at a span, also adds the location of the original value.
     fn written(&self, spans: &[Span]) -> FieldSource {
         let places = spans.iter().flat_map(|span| self.behind(*span));
         let mut places = places.map(|span| Place::of(&self.compiled.files.sources, span));

@@ -98,7 +98,8 @@ pub struct OperationSource {
     /// Tags of the operation.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tags: Vec<String>,
-    /// Texts of its parts, by subject (`response 200 description`), shortened as in [`ApiProse`].
+    /// Texts of the operation's parts, by subject (`response 200 description`), shortened as in
+    /// [`ApiProse`].
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub prose: BTreeMap<String, String>,
     /// Line number of each text, by subject, and of the path, under the subject `path`. Only texts
@@ -110,7 +111,8 @@ pub struct OperationSource {
 /// Fields, each with the source location that set it.
 pub type Fields = BTreeMap<String, FieldSource>;
 
-/// Source location of a field's value, and the source locations that it overrides.
+/// Source of a field's value: its location and the locations of the values that it overrides, or
+/// the name of a built-in default.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum FieldSource {
@@ -118,7 +120,7 @@ pub enum FieldSource {
     Written {
         /// Location in the source.
         place: Place,
-        /// Source locations of the values that it overrides, nearest first.
+        /// Source locations of the values that this value overrides, nearest first.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         overrides: Vec<Place>,
         /// For a policy, the level that added it to the chain. `None` for other values.

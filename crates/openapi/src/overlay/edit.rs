@@ -10,8 +10,8 @@ use super::target::Step;
 /// Maximum depth of a document after an overlay was applied.
 pub(super) const DEPTH_MAX: usize = 200;
 /// Maximum number of values that one overlay may add or copy. A value that is added at several
-/// places counts once per place. Otherwise, actions with wildcards over values that other wildcards
-/// added could make the document grow without bound.
+/// places counts once per place. Without this limit, actions with wildcards over values that other
+/// wildcards added could make the document grow without bound.
 const CHANGES_MAX: usize = 1_000_000;
 
 /// Document being changed.

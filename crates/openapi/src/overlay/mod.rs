@@ -179,7 +179,8 @@ fn merge(
 }
 
 /// Creates the finding for a target that selects values of different types, such as a map and a
-/// list. One update cannot apply to all of them (Overlay 1.1 §4.4.3).
+/// list. One update cannot apply to all of them (Overlay 1.1 §4.4.3). `None` if all selected values
+/// are maps, all are lists, or all are scalars.
 fn mixed(paths: &[Path], target: NodeId, edited: &mut EditedDocument<'_>) -> Option<Diagnostic> {
     let mut nodes = paths.iter();
     let mut nodes = std::iter::from_fn(|| {

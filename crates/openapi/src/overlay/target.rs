@@ -35,7 +35,7 @@ const DESCENTS_MAX: usize = 2;
 /// can select the same value, which multiplies the cost of the next list.
 const LISTS_MAX: usize = 4;
 
-/// Maximum number up to which the values of a document are counted.
+/// Number at which counting of the values of a document stops.
 const VALUES_MAX: usize = 100_000_000;
 
 /// Evaluator of targets. Makes a JSON copy of the document when a target first needs it.
@@ -188,7 +188,7 @@ with `-` or `/` in brackets and quotes"),
     }
 }
 
-/// Reports a target that exceeds the maximum number of steps.
+/// Reports a target that exceeds the maximum number of steps. Always returns `None`.
 fn too_many(span: Span, text: &str, sink: &mut Sink) -> Option<Vec<Path>> {
     sink.push(
         Diagnostic::new(

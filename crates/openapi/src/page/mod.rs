@@ -365,8 +365,9 @@ impl<'n> View<'n, '_> {
         Some(html! { @for one in &all { (one) } })
     }
 
-    /// Renders a schema as JSON, with a link for each reference to a named schema. A schema that is
-    /// only a reference is only a link.
+    /// Renders a schema as JSON, with a link for each reference to a named schema. A schema that
+    /// consists only of a reference is rendered as a link. `None` if the schema or the page becomes
+    /// too large.
     fn schema(&self, schema: NodeRef<'n>) -> Option<Markup> {
         if let Some(name) = self.name(schema.get("$ref").and_then(NodeRef::as_str))
             && schema.entries().len() == 1

@@ -279,7 +279,8 @@ impl<'a> Resolver<'a> {
     }
 
     /// Resolves a Swagger 2.0 pointer such as `definitions/Pet` in the document that was converted
-    /// to 3.0.
+    /// to 3.0. `None` if the document is not a Swagger 2.0 document, or the pointer names none of
+    /// the sections in [`MOVED`].
     fn moved(&self, file: FileId, pointer: &str, hops: usize) -> Option<Result<NodeId, Fault>> {
         let raw = self.node(self.files.root(self.document.file)?);
         let (part, rest) = pointer.split_once('/')?;

@@ -231,7 +231,8 @@ impl<'n> Uses<'n, '_> {
     }
 
     /// Returns the component into which a reference points (`#/components/schemas/A/properties/b`).
-    /// Ignores the file name, so that references from other files count.
+    /// Ignores the file name, so that references from other files count. `None` if the reference
+    /// points to no component.
     fn name_of(&self, reference: &str) -> Option<Name<'n>> {
         let (_, pointer) = reference.split_once('#')?;
         let parts = pointer_parts(pointer)?;

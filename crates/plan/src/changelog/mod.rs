@@ -255,8 +255,8 @@ fn without_subject(change: &Change) -> Values {
     }
 }
 
-/// Former and new method and paths of an operation that moved. `None` if they are the same, so that
-/// only hosts or listeners differ, which can be internal.
+/// Former and new method and paths of an operation that moved. `None` if only hosts or listeners
+/// differ, because these may be internal.
 fn movement(line: &fold::Line<'_>) -> Option<Values> {
     let [was, is] = line.changes[..] else {
         return None;

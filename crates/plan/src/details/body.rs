@@ -1,5 +1,6 @@
-//! Comparison of the maximum lengths of request bodies. A limit also determines how much of a body
-//! `validate` reads, so that a limit can admit bodies that were too long to be checked.
+//! Comparison of the maximum lengths of request bodies. The limits also determine the length up to
+//! which `validate` checks bodies. A greater limit can therefore admit bodies that were too long to
+//! be checked.
 
 use bundle::ir;
 use policy::Checked;

@@ -208,9 +208,10 @@ impl<'a> Counters<'a> {
     /// Cells of the counter at `index`, each with its candidates: counters of the same kind on the
     /// other side that may count the requests of the cell.
     ///
-    /// A counter whose name another counter of the cell already has on this side continues that
-    /// counter. It is a candidate only if it is at least as tight as the counter at `index`. Cells
-    /// without candidates are left out: another line reports that they have lost their limit.
+    /// If another counter of the cell on this side has the name of a candidate, the candidate is
+    /// the successor of that other counter. It is then a candidate here only if it is at least as
+    /// tight as the counter at `index`. Cells without candidates are left out: another line reports
+    /// that they have lost their limit.
     fn candidates(&self, index: usize, other: &Self) -> Vec<(usize, Vec<usize>)> {
         let counter = &self.all[index];
         let mut known: FxHashMap<*const ir::Policy, bool> = FxHashMap::default();
@@ -235,8 +236,9 @@ impl<'a> Counters<'a> {
         cells.collect()
     }
 
-    /// Cells of a counter that its successor on the other side does not count. Each cell has the
-    /// candidate that counts it. Empty if one counter takes over all cells.
+    /// Returns the cells of a counter that its successor on the other side does not count. Each
+    /// cell comes with the best candidate that counts its requests. Empty if the successor counts
+    /// all cells.
     ///
     /// The successor is the best candidate by these criteria, in this order: the closest match
     /// ([`Closeness`]), not [`eclipsed`], the most cells, the same name.
@@ -280,8 +282,8 @@ enum Closeness {
     OtherCallers,
     /// Counts the same callers with a looser limit.
     SameCallers,
-    /// The counter is at least as tight for the same callers. Or the policy is the same with other
-    /// settings: the comparison of policies reports these.
+    /// The counter is at least as tight for the same callers. Or both policies have the same name:
+    /// the comparison of policies reports their changed settings.
     Equal,
 }
 

@@ -290,9 +290,10 @@ impl<'a> CallingOperations<'a> {
     }
 }
 
-/// Reclassifies lines about upstreams of authorization services. Another host weakens access to the
-/// operations that call the service. The same applies to a setting that can cause an outage with
-/// `on_outage: open`. The original line is kept if the upstream also receives client requests.
+/// Converts lines about the upstream of an authorization service to `weaken` changes of the
+/// operations that call the service. Converts lines about another host. For operations with
+/// `on_outage: open`, also converts lines about settings that can cause an outage. The original
+/// line is kept if the upstream also receives client requests.
 pub(super) fn decide(
     (old, new): (&ir::Gateway, &ir::Gateway),
     name: &str,

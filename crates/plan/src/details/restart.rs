@@ -38,8 +38,8 @@ fn window_ms(settings: &Settings) -> u128 {
     }
 }
 
-/// Time in which an exhausted rate limit recovers, in milliseconds: the time for the burst,
-/// otherwise the period of the rate.
+/// Time in which an exhausted rate limit recovers, in milliseconds: the time to refill `burst`
+/// requests or, without `burst`, the period of the rate.
 fn refill_ms(settings: &Settings) -> u128 {
     let Some(Value::One(Scalar::Rate(count, period_ms))) = settings.get(&["limit"]) else {
         return u128::MAX;

@@ -73,8 +73,8 @@ pub(super) static LISTENER: Table = Table {
     groups: &[],
 };
 
-/// Settings of an upstream. Without `consecutive_local_failures`, failed connections count for
-/// `consecutive_5xx`, so that both have the same default.
+/// Settings of an upstream. If `consecutive_local_failures` is not set, failed connections count
+/// for `consecutive_5xx`. The table therefore gives both keys the default of `consecutive_5xx`, 5.
 pub(super) static UPSTREAM: Table = Table {
     id: "upstream-setting-changed",
     rows: change_rows! {

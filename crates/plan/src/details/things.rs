@@ -90,8 +90,8 @@ fn listener_lines(old: &ir::Gateway, new: &ir::Gateway) -> Vec<Line> {
     lines
 }
 
-/// Sets the classes that depend on the values of a line. Returns the subjects whose addresses both
-/// gain and lose clients.
+/// Sets the class of each line whose class depends on its old and new value. Returns the subjects
+/// of address changes that let new clients connect and exclude clients of the old address.
 fn classify_listener_lines(lines: &mut [Line]) -> BTreeSet<String> {
     let mut both_ways = BTreeSet::new();
     for line in lines {

@@ -24,7 +24,8 @@ pub struct Coverage {
     pub operations: Share,
     /// Path templates with the name of their API.
     pub templates: Share,
-    /// Alternatives of `security` that admitted a request: `OPERATION by SCHEME and SCHEME`.
+    /// Alternatives of `security`, as `OPERATION by SCHEME and SCHEME`. Reached: the alternative
+    /// admitted a request.
     pub alternatives: Share,
     /// Names of policies that operations use.
     pub policies: Share,

@@ -38,7 +38,7 @@ pub struct Comparison {
     pub unseen: usize,
 }
 
-/// Property that a test sets and a client cannot set, and the reason why the test is not sent.
+/// Reason why the request of a test is not sent, such as a property that a client cannot set.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unsendable(pub String);
 

@@ -10,7 +10,7 @@ use super::{Answer, RouteRequest, pattern_text};
 
 /// Maximum number of templates that are reported.
 const NEAR_MAX: usize = 5;
-/// Distance from a path at which a template no longer counts as similar.
+/// Maximum distance from a path at which a template counts as similar.
 const DISTANCE_MAX: u32 = 3;
 /// Maximum length of a path that is compared, in segments.
 const SEGMENTS_MAX: usize = 64;

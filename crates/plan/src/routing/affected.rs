@@ -1,10 +1,12 @@
-//! Routes whose refused paths (400 `path_ambiguous`) a change of other routes may open.
+//! Routes with paths that the old side refuses (400 `path_ambiguous`) and that the new side may
+//! serve because other routes changed.
 //!
 //! The gateway refuses a path that servers may read as a path of a route with other access rules.
-//! [`super::refusals`] proposes such paths and lets the engines decide them. This module is the
-//! check that no change is missed: it compares templates and access rules only, and so may name
-//! routes of which no path opens. Only paths of routes that are no longer served count: if another
-//! route serves them with wider access, that route has its own line.
+//! [`super::refusals`] proposes such paths and lets the engines decide them. This module ensures
+//! that no such route is missed. It compares only templates and access rules, and may therefore
+//! return routes without such a path. A changed route counts only if no route of the new side
+//! serves some of its requests. If another route serves them with wider access, that route has its
+//! own line.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -37,8 +39,8 @@ enum Owner {
 pub(super) struct Region {
     cause: Cause,
     owners: [Vec<Owner>; 2],
-    /// True if the owners are those of the compared requests. False if they are all routes that may
-    /// match some.
+    /// True if `owners` contains the owners that the comparison of requests found. False if it
+    /// contains all routes that may match some of the requests.
     is_exact: bool,
     /// Template of the route for servers that ignore letter case and final slashes.
     template: Template,
@@ -128,8 +130,9 @@ fn is_fixed(template: &Template) -> bool {
     !template.is_prefix() && segments.all(is_literal)
 }
 
-/// True if a server that ignores letter case may read paths of a route as paths of the other one,
-/// and, unless the route has exactly one path, a server that ignores final slashes.
+/// True if a server may read paths of `route` as paths of `other`, given that their [`loosened`]
+/// templates overlap. The server ignores letter case. It also ignores final slashes, unless `route`
+/// has exactly one path.
 fn is_other_spelling(route: &Route<'_>, other: &Route<'_>) -> bool {
     let (own, others) = (&route.template, &other.template);
     let has_one_path = route.tier == Tier::Described && is_fixed(own);
@@ -143,7 +146,7 @@ fn has_other_base(other: &Route<'_>, route: &Route<'_>) -> bool {
     if is_below.is_some_and(|rest| rest.is_empty() || rest.starts_with('/')) {
         return false;
     }
-    // The route matches the path in both letter cases, unless it has a literal there.
+    // In each segment, a parameter matches both letter cases, and a literal matches only its own.
     let segments = route.template.segments().iter();
     let mut spelled = base.split('/').skip(1).zip(segments);
     let is_other = |(text, segment): (&str, &Segment)| match segment {
@@ -155,7 +158,7 @@ fn has_other_base(other: &Route<'_>, route: &Route<'_>) -> bool {
 }
 
 impl Owner {
-    /// Owner of the requests of a route, which has this index.
+    /// Owner of the requests that `route` matches. `at` is the index of the route.
     fn of(route: &Route<'_>, at: u32) -> Self {
         match route.tier {
             _ if route.serves => Self::Route(at),
@@ -277,7 +280,8 @@ impl<'c, 'r, 'a> Affected<'c, 'r, 'a> {
         }
     }
 
-    /// Changed routes that may open paths of a pair, which the old side refuses.
+    /// Changed routes because of which the new side may serve paths of a pair that the old side
+    /// refuses.
     pub(super) fn opened(&self, one: Kept) -> Vec<Cause> {
         let routes = [self.cells.before(one.before), self.cells.after(one.after)];
         let mut alike = self.index.overlapping(&loosened(&routes[0].template));
@@ -321,22 +325,25 @@ impl<'c, 'r, 'a> Affected<'c, 'r, 'a> {
         })
     }
 
-    /// True if a path of a pair may open that a server may read as a path of the region.
+    /// True if the new side may serve a path of the pair that the old side refuses. The old side
+    /// refuses it because a server may read it as a path of the region.
     fn opens(&self, one: Kept, region: &Region, reading: Reading) -> bool {
         let cause = self.cells.cause(region.cause);
         let own = self.cells.after(one.after);
         let is_undescribed = cause.tier == Tier::Unmatched;
         if reading == Reading::Spelling && is_undescribed && !has_other_base(cause, own) {
-            // Undescribed paths are read in another letter case only below another base path.
+            // In another letter case, a path of `own` is an undescribed path of `cause` only below
+            // another base path.
             return false;
         }
         let has_owner = || own.conditions.is_empty() && covers(&own.template, &cause.template);
         if is_of_rest(cause) && !is_of_rest(own) && has_owner() {
-            // The route itself, or one that precedes it, has the requests of the region.
+            // `own`, or a route that takes precedence over `own`, serves the requests of the
+            // region.
             return false;
         }
         let [befores, afters] = &region.owners;
-        // The pair gains the requests of the region, which has its own line.
+        // The new route of the pair serves requests of the region. Another line reports this.
         let gains = |owner: &Owner| matches!(owner, Owner::Route(at) if *at == one.after);
         if region.is_exact && afters.iter().any(gains) {
             return false;
@@ -348,7 +355,8 @@ impl<'c, 'r, 'a> Affected<'c, 'r, 'a> {
             && afters.iter().any(|owner| self.admits(one, *owner, region))
     }
 
-    /// True if the old side may refuse paths of a pair because these requests have this owner.
+    /// True if the old side may refuse paths of a pair because `owner` has the requests of the
+    /// region.
     fn refuses(&self, one: Kept, owner: Owner, region: &Region, reading: Reading) -> bool {
         let own = self.cells.before(one.before);
         let keeps = self.keeps_others(0, one.before);
@@ -369,11 +377,13 @@ impl<'c, 'r, 'a> Affected<'c, 'r, 'a> {
         }
     }
 
-    /// True if the new side may serve paths of a pair because no route serves these requests.
+    /// True if the new side may serve paths of a pair because no route serves the requests of the
+    /// region.
     fn admits(&self, one: Kept, owner: Owner, region: &Region) -> bool {
         let own = self.cells.after(one.after);
         match owner {
-            // A route that admits the callers of the pair to its own paths has its own line.
+            // If a route of the new side admits more callers to the requests of the region, another
+            // line reports it.
             Owner::Internal | Owner::Route(_) => false,
             Owner::Undeclared | Owner::Nobody => {
                 let cause = self.cells.cause(region.cause);
@@ -385,7 +395,8 @@ impl<'c, 'r, 'a> Affected<'c, 'r, 'a> {
                 });
                 match self.keeps_others(1, one.after) {
                     true => !is_internal && self.is_below(own, region),
-                    // 405 and 404 of a described path, or 404 of another mount.
+                    // The new side still refuses an undescribed path if the region is 405 or 404 of
+                    // a described path, or 404 of another mount.
                     false if is_of_rest(own) => {
                         !matches!(owner, Owner::Undeclared) && !region.is_described && !is_other
                     }

@@ -70,7 +70,8 @@ pub(super) struct CellResults {
     /// Pairs of routes with the same requests for which the search found no example, although they
     /// may serve some.
     pub(super) missed: Vec<(u32, u32)>,
-    /// Further routes of each table that may have gained or lost requests.
+    /// Routes of each table that were compared only through another route of their group, and that
+    /// may have gained or lost requests.
     pub(super) others: [Vec<u32>; 2],
 }
 
@@ -141,7 +142,8 @@ impl<'a> Cells<'_, 'a> {
             }
             Task::Gone(before) => {
                 let route = self.before(before);
-                // The task of the new route compares the requests that moved to it from this route.
+                // The task of a new route compares the requests that moved from this route to the
+                // new one.
                 let others = self.tables[1].exchanging(route);
                 self.exchanged(1, (before, &others), &mut results);
                 self.no_longer_served(before, &mut results);
@@ -324,7 +326,7 @@ impl<'a> Cells<'_, 'a> {
 
     /// Adds the differences in access to the requests of a cell to `results`. Without a cell, the
     /// lines have no witness.
-    fn compare_access(
+    pub(super) fn compare_access(
         &self,
         pair: &Pair,
         cell: Option<&Cell>,
@@ -464,23 +466,6 @@ impl<'a> Cells<'_, 'a> {
         }
     }
 
-    /// Reports differences in access of a pair of routes for which the search found no example.
-    /// Leaves out pairs about whose operation another line reports an opening.
-    pub(super) fn missed(&self, (before, after): (u32, u32), known: &[Change]) -> CellResults {
-        let mut results = CellResults::default();
-        let (was, is) = (self.before(before), self.after(after));
-        let own = is.reference();
-        let opens = |change: &Change| {
-            let opening = [Class::Weaken, Class::Expose, Class::Incomparable];
-            opening.contains(&change.class) && change.operation.as_ref() == Some(&own)
-        };
-        if !known.iter().any(opens) {
-            let pair = self.pairs.of(was, is);
-            self.compare_access(&pair, None, (before, after), &mut results);
-        }
-        results
-    }
-
     /// Reports requests that a route of the new side serves and that were not served before. `is_new`
     /// is true if the old side has no route with the same requests.
     fn newly_served(&self, (after, is_new): (u32, bool), results: &mut CellResults) {
@@ -606,8 +591,9 @@ impl<'a> Cells<'_, 'a> {
         self.push(results, change, route, witness, NO_REQUEST);
     }
 
-    /// Routes at the requests of a template that serve none of them and that only one side has.
-    /// Requests that a route gains or loses because of them must be in its fingerprint.
+    /// Text that identifies the routes that only one side has and that match requests of a template
+    /// without serving them. Such a route can make other routes gain or lose requests, so the text
+    /// must be part of their fingerprints.
     fn changed_around(&self, route: &Route<'_>) -> String {
         let mut texts = Vec::new();
         for (table, changed) in self.tables.iter().zip(self.changed) {

@@ -39,7 +39,7 @@ struct Asked {
 struct Caller<'r, 'a> {
     route: &'r Route<'a>,
     side: &'r Lowered,
-    /// Address of the client, if an address filter decides. Default: [`OUTSIDER`].
+    /// Address of the client, if an address filter decides. `None`: [`OUTSIDER`].
     client: Option<IpAddr>,
     /// Parameters and body of the request, if their check decides.
     message: Option<Example>,

@@ -252,8 +252,8 @@ impl Meeting<'_, '_> {
                 }
             }
             _ => {
-                // A literal takes precedence over patterns and parameters. Its rank is that of a
-                // case-insensitive literal.
+                // A literal of the node takes precedence over patterns and parameters. It has the
+                // same rank as a case-insensitive literal.
                 let is_literal = matches!(segment, Segment::Folded(_));
                 if is_literal || !is_above(tied, node.least_of_literals) {
                     for (text, child) in node.literals.iter() {

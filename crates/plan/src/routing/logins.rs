@@ -47,8 +47,8 @@ struct Changed {
     guards: [Vec<String>; 2],
 }
 
-/// Paths of logins whose guards differ between the sides. Each path has the first listener and
-/// host, and all hosts.
+/// Paths of logins whose guards differ between the sides. The value of each path contains the first
+/// listener and host at which the guards differ, and the names of all such listeners and hosts.
 #[derive(Default)]
 pub(super) struct Logins<'a> {
     known: [Guards<'a>; 2],

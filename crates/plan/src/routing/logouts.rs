@@ -12,7 +12,8 @@ use crate::{Change, Class, Plan, Section};
 /// Mounts of one listener and host, each with its API.
 type Owners<'o, 'a> = &'o [(&'a ir::Api, &'a ir::Mount)];
 
-/// Logout paths that hosts lose: the old path and the new ones, each with the hosts.
+/// Logout paths that hosts lose. Key: the old path, and the new logout paths of the host. Value:
+/// the hosts.
 #[derive(Debug, Default)]
 pub(super) struct Lost(BTreeMap<(String, Vec<String>), BTreeSet<String>>);
 

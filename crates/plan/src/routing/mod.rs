@@ -1,11 +1,12 @@
 //! Exact comparison of routing: which route handles which requests before and after a release, and
 //! which callers may send these requests.
 //!
-//! The requests of a listener and host are divided into cells, each with one owner (the route that
-//! handles it) in the old table and one in the new table. Between two routes that are the same in
-//! both tables, no requests change owner. Each cell with two different owners therefore involves a
-//! route that is new, removed or changed. [`search`] finds the smallest request of a cell from the
-//! two tables alone, or finds that the cell is empty. Both engines then decide that request.
+//! The requests of a listener and host are divided into cells. The owner of a request is the route
+//! that handles it. All requests of a cell have the same owner in the old table, and the same owner
+//! in the new table. Between two routes that are the same in both tables, no requests change owner.
+//! Each cell with two different owners therefore involves a route that is new, removed or changed.
+//! [`search`] finds the smallest request of a cell from the two tables alone, or finds that the
+//! cell is empty. Both engines then decide that request.
 
 mod affected;
 mod automata;
@@ -26,6 +27,7 @@ mod shadow;
 mod spellings;
 mod table;
 mod texts;
+mod unshown;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -422,9 +424,9 @@ impl Overlay<'_> {
     }
 }
 
-/// Templates of routes that only one side has and whose requests another route may gain or lose
-/// although it is the same on both sides, as entries of an index: paths of logins, `internal`
-/// operations, and ambiguous templates, because the gateway may refuse their requests.
+/// Templates of certain routes that only one side has, as entries of an index. These are paths of
+/// logins, `internal` operations, and ambiguous templates, for which the gateway may refuse
+/// requests. Because of such a route, an unchanged route may gain or lose requests.
 fn bordering<'r>(
     (old, old_signed): (&'r [Route<'_>], &'r [Signature]),
     (new, new_signed): (&'r [Route<'_>], &'r [Signature]),

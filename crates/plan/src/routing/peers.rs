@@ -1,5 +1,5 @@
-//! Comparison of the peers that may connect to a listener: peers that the listener requires to send
-//! a PROXY header, and peers of which it accepts one.
+//! Comparison of the peers that may connect to a listener: all peers or, with `proxy_protocol`,
+//! only the peers in `proxy_protocol.from`.
 
 use bundle::ir;
 

@@ -2,8 +2,9 @@
 //! `path_ambiguous`), while the same operation would serve them on both sides.
 //!
 //! The gateway refuses a path if a server may read it as a path of an operation with other access
-//! rules. A change of that other operation therefore opens or closes paths of operations that did
-//! not change. [`super::spellings`] proposes such paths, and the engines of both sides decide them.
+//! rules. A change of that other operation can therefore make the gateway serve or refuse paths of
+//! operations that did not change. [`super::spellings`] proposes such paths, and the engines of
+//! both sides decide them.
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
@@ -42,7 +43,8 @@ struct Causes {
     cases: LetterCases,
     /// Templates of the paths that a server may read as paths of a route, with the route.
     neighbours: Vec<(Cause, Template)>,
-    /// True if the template of a changed route has a segment that another one spells differently.
+    /// True if the template of a changed route has a segment that another template spells in
+    /// another letter case.
     has_changed_spellings: bool,
     /// Representatives of the routes with equal treatment.
     groups: Vec<Cause>,
@@ -82,7 +84,8 @@ impl<'a> Cells<'_, 'a> {
         if causes.changed.is_empty() {
             return Vec::new();
         }
-        // The routes of both sides that serve the requests of changed routes.
+        // Collect pairs of an old and a new route that serve the same requests: pairs in `kept`,
+        // and pairs between which requests moved.
         let tasks = FxHashSet::from_iter(both.iter().copied());
         let same = pairs.iter().map(|one| (one.before, one.after));
         let same = same.filter(|pair| !tasks.contains(pair) && !exchanged.contains(pair));
@@ -106,15 +109,17 @@ impl<'a> Cells<'_, 'a> {
         for one in found.into_iter().flatten() {
             match by_route.entry((one.side, one.route)) {
                 Entry::Vacant(entry) => drop(entry.insert(one)),
-                // Several pairs may have the same route. The acknowledgement covers all of them.
+                // Several pairs may contain the same route. Add the text of each pair to the
+                // fingerprints of the route's changes.
                 Entry::Occupied(mut entry) => entry.get_mut().extend(&one.bound),
             }
         }
         by_route.into_values().collect()
     }
 
-    /// Adds the lines of refusals to a plan. If one of its lines from `first` on has another request
-    /// of the route (`served`), the acknowledgement of that line covers the refusals, too.
+    /// Adds the lines of refusals to a plan. If `served` contains the route, other lines from index
+    /// `first` on already report its requests. The text of the refusals then only becomes part of
+    /// the fingerprints of these lines.
     pub(super) fn report_refusals(
         &self,
         refusals: Vec<Refusals>,
@@ -215,7 +220,8 @@ impl<'a> Cells<'_, 'a> {
             || causes.has_changed_spellings
     }
 
-    /// Compares the refusals of a pair. `affecting` are the routes whose change may open paths.
+    /// Compares the refusals of a pair. `affecting` contains the changed routes because of which
+    /// the new side may serve paths that the old side refuses.
     fn refusals_of(
         &self,
         one: Kept,
@@ -229,7 +235,8 @@ impl<'a> Cells<'_, 'a> {
             return lines;
         }
         let mut paths = self.spelled(one, (causes, index));
-        // A changed `path_readings` has its own line, which covers such paths.
+        // The line about a changed `path_readings` covers paths with escapes, unless the template
+        // itself is ambiguous.
         let readings = [was, is].map(|route| route.treatment().path_readings);
         if is_read_in_other_ways(is) && (readings[0] == readings[1] || is.is_ambiguous()) {
             paths.extend(self.escaped(one, causes));
@@ -240,7 +247,8 @@ impl<'a> Cells<'_, 'a> {
             tried.insert((path.clone(), conditions))
         });
         paths.sort_by_key(|(path, _)| (is_ambiguous(path), path.len()));
-        // `affecting` covers the openings of the paths that are left out.
+        // For the paths that are left out, `affecting` contains the routes that may change their
+        // refusal.
         paths.truncate(PATHS_MAX);
         let (mut opened, mut closed) = (Vec::new(), Vec::new());
         for (path, cause) in paths {
@@ -273,8 +281,8 @@ impl<'a> Cells<'_, 'a> {
         lines
     }
 
-    /// Line about requests that only the old side refuses: `opened` with its causes, and those
-    /// that the changes of `affecting` may open.
+    /// Line about requests that only the old side refuses: those in `opened`, and those that the
+    /// new side may serve because the routes in `affecting` changed.
     fn opened_paths(
         &self,
         one: Kept,
@@ -330,7 +338,8 @@ impl<'a> Cells<'_, 'a> {
     }
 
     /// Cell of requests that one side refuses, and the text that identifies all of them and their
-    /// causes, for fingerprints. The first request stands for all. `None` if there are none.
+    /// causes, for fingerprints. The cell contains only the first request, as an example. `None` if
+    /// `requests` is empty.
     fn of_refusals(
         &self,
         requests: Vec<(Found, Option<Cause>)>,
@@ -435,8 +444,8 @@ impl<'a> Cells<'_, 'a> {
         paths
     }
 
-    /// Requests of a pair with this path, one for each method that the pair and the other route have
-    /// in common: a GET operation also serves HEAD. The requests meet the conditions of the pair
+    /// Requests of a pair with this path, one for each method of the two routes that the route of
+    /// the pair serves. A GET route also serves HEAD. The requests meet the conditions of the pair
     /// and, if possible, those of the other route. Empty if the conditions cannot be met.
     fn requests(&self, one: Kept, path: &str, cause: Option<Cause>) -> Vec<Found> {
         let own = self.after(one.after);

@@ -1,6 +1,6 @@
-//! Requests to upstreams that a change opens to more callers ([`model::outbound::openings`]): an
-//! operation newly reaches the upstream path of another operation with stricter access, or replaces
-//! such an operation.
+//! Requests to upstreams that more callers can cause after a change
+//! ([`model::outbound::openings`]). An operation newly reaches the upstream path of another
+//! operation with stricter access, or replaces such an operation.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
@@ -34,8 +34,8 @@ const NAMED_MAX: usize = 3;
 /// Old operation and its successor: the new operation that sends the same requests to the upstream.
 pub(crate) type Successor<'a> = (OperationAt<'a>, OperationAt<'a>);
 
-/// Reports the requests to upstreams that the new side opens to more callers. Returns the operations
-/// that replace others at their upstream.
+/// Reports the requests to upstreams that more callers can cause on the new side. Returns the
+/// operations that replace others at their upstream.
 pub(crate) fn compare<'a>(
     old: &'a ir::Gateway,
     new: &'a ir::Gateway,
@@ -83,8 +83,8 @@ fn have_same_callers(old: &ir::Gateway, new: &ir::Gateway) -> bool {
     was.policies == is.policies && was.auth == is.auth && was.consumers == is.consumers
 }
 
-/// Key of a comparison of two operations: its extent, true if the operations' keys differ, and the
-/// memory addresses of both accesses ([`Accesses::identity`]).
+/// Key of a comparison of two operations: its extent, true if [`are_compared`] is false for them,
+/// and the memory addresses of both accesses ([`Accesses::identity`]).
 type Compared = (Extent, bool, [usize; 4]);
 
 /// Operations of both sides at their mounts, in the order of [`of_gateway`], and comparisons of
@@ -162,7 +162,8 @@ impl<'a, 'o> Accesses<'a, 'o> {
         }
         let [a, b] =
             [(side, before), (Side::New, after)].map(|(side, one)| self.identity(side, one));
-        // The limits and settings of operations with the same key are compared elsewhere.
+        // If `are_compared` is true, another comparison covers the limits and settings of the two
+        // operations.
         let is_other = !are_compared((before.api, before.operation), (after.api, after.operation));
         let key = (extent, is_other, [a.0, a.1, b.0, b.1]);
         let known = || self.known.lock().unwrap_or_else(PoisonError::into_inner);
@@ -351,8 +352,9 @@ impl<'a, 'o> Accesses<'a, 'o> {
         lines
     }
 
-    /// Reports the changed operations among these keys. Their upstream paths were not compared, so
-    /// that they may reach the path of a more protected operation.
+    /// Reports the changed operations among these keys. The upstream paths of these operations were
+    /// not compared, so an operation may reach the upstream path of another operation with stricter
+    /// access.
     fn not_compared(&self, keys: &BTreeSet<&str>, plan: &mut Plan) {
         let mut before: FxHashMap<&str, Vec<OperationAt<'a>>> = FxHashMap::default();
         for one in &self.places[0] {

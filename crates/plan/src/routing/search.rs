@@ -82,8 +82,8 @@ pub(super) struct Table<'t, 'a> {
     pub(super) handling: Option<&'t HandlingOf<'t>>,
     /// True if at least one route has conditions on fields or parameters.
     pub(super) conditioned: bool,
-    /// True if the conditions of both tables name parameters that some servers treat as the same
-    /// parameter.
+    /// True if the conditions of the two tables name different query parameters that some servers
+    /// treat as the same parameter.
     pub(super) has_lookalikes: bool,
     /// Number of remaining steps for matching patterns. The first table's number is used for both
     /// tables.
@@ -277,14 +277,14 @@ pub(super) fn smallest(
         owners[side] = owner;
         smallest_of(tables, owners, sent)
     };
-    // A request also has no owner if its route serves no requests.
+    // A request also has no owner if it matches a route that serves no requests.
     let withheld = table.withheld.overlapping(&route.template).into_iter();
     let found = withheld.map(Owner::Route).filter_map(with).chain(bare);
     let found = found.min_by_key(|found| (engine::path::is_ambiguous(&found.path), found.length()));
     if found.is_some() || table.handling.is_none() {
         return found;
     }
-    // It also has none if the gateway refuses its path.
+    // A request also has no owner if the gateway refuses its path.
     let refusing = match route.is_ambiguous() {
         true => &table.index,
         false => &table.ambiguous,
@@ -664,7 +664,7 @@ impl<'s, 'a> Search<'s, '_, 'a> {
     }
 
     /// True if a route takes precedence over the required owner, so that the request must not match
-    /// it.
+    /// the route.
     fn is_against(&self, side: usize, route: u32) -> bool {
         let routes = self.tables[side].routes;
         let rival = &routes[route as usize];

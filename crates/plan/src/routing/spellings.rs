@@ -15,7 +15,7 @@ use super::texts::{Rivals, Steps, matches, texts, with_upper_escapes};
 /// Text of a parameter whose value does not matter.
 const FILLER: &str = "0";
 
-/// Literals that the templates of both sides spell in several letter cases, and final slashes.
+/// Spellings of the literals in the templates of both sides, and the presence of a final slash.
 #[derive(Debug, Default)]
 pub(super) struct LetterCases {
     /// Spelling of each literal, by its lower case. `None`: several spellings.
@@ -45,7 +45,8 @@ impl LetterCases {
         cases
     }
 
-    /// True if another template spells a segment of `template` in another letter case.
+    /// True if another template spells, or may spell, a segment of `template` in another letter
+    /// case.
     pub(super) fn has_spellings(&self, template: &Template) -> bool {
         template.segments().iter().any(|segment| match segment {
             Segment::Literal(text) => {
@@ -63,8 +64,8 @@ impl LetterCases {
         self.has_final_slash
     }
 
-    /// Templates of the paths that a server may read as paths of `template`: in any letter case, and
-    /// with another final slash if a template ends in one.
+    /// Templates of the paths that a server may read as paths of `template`: the case-insensitive
+    /// template and, if any template ends in a slash, its trailing-slash variant.
     pub(super) fn neighbours(&self, template: &Template) -> Vec<Template> {
         let twin = template.twin().filter(|_| self.has_final_slash);
         let own = std::iter::once(template.clone());
@@ -109,8 +110,8 @@ pub(super) fn common_path(
     Some(path)
 }
 
-/// Paths with the other letter case of all letters, and of the letters of one segment each. Only
-/// ASCII letters outside escapes change.
+/// Returns the path with the case of all letters swapped, and one path for each segment with only
+/// the letters of that segment swapped. Only ASCII letters outside escapes change.
 pub(super) fn in_other_cases(path: &str) -> Vec<String> {
     let segments: Vec<&str> = path.split('/').collect();
     let one = |changed: usize| {
@@ -141,7 +142,8 @@ fn in_other_case(text: &str) -> String {
     other
 }
 
-/// Path of a template, in which each parameter is [`FILLER`], and a path below a prefix.
+/// Path of a template in which each parameter is [`FILLER`]. For a prefix template, also a path
+/// below the prefix.
 pub(super) fn own_paths(template: &Template) -> Vec<String> {
     let path = filled(template, &FxHashMap::default());
     with_below(template, path)
@@ -208,9 +210,9 @@ pub(super) fn filled(template: &Template, values: &FxHashMap<&str, &str>) -> Str
     }
 }
 
-/// Path of `template` that a server reads as `other` if it decodes escaped separators: the value of
-/// a parameter, or the part below a prefix, leads to the root and then to `other`. `None` if the
-/// template has neither a parameter nor a part below a prefix.
+/// Path of `template` that a server reads as `other` if the server decodes escaped separators. The
+/// value of a parameter, or the part below a prefix, contains `..%2F` up to the root, and then
+/// `other`. `None` if the template has neither a parameter nor a part below a prefix.
 pub(super) fn escaped_to(template: &Template, other: &str) -> Option<String> {
     let segments = template.segments();
     let parameter = segments

@@ -226,8 +226,8 @@ fn missing_digits(text: &str) -> usize {
     }
 }
 
-/// True if a byte can follow in a normalised path: escapes have two hexadecimal digits in upper
-/// case, and none of an unreserved character.
+/// True if a byte can follow `text` in a normalised path. Escapes have two hexadecimal digits in
+/// upper case, and do not encode unreserved characters.
 fn continues(text: &str, byte: u8) -> bool {
     let digit = |byte: u8| char::from(byte).to_digit(16);
     match missing_digits(text) {

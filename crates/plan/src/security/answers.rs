@@ -293,8 +293,9 @@ fn rank(sent: &Sent, strength: Option<u64>) -> (u8, u64) {
 }
 
 /// Compares sets of values whose additional members admit more. The upstream's own values are
-/// unknown: values of the gateway in addition to them, or in their place, count as opening. If the
-/// upstream's values reach clients again, the direction is unknown.
+/// unknown. Their removal admits less, and their replacement by values of the gateway counts as
+/// admitting more. If they newly reach clients, the new side admits more, unless the gateway also
+/// drops own values: then the verdict is [`Verdict::Incomparable`].
 fn opened(was: &Sent, is: &Sent, before: &BTreeSet<String>, after: &BTreeSet<String>) -> Verdict {
     let within = |a: &BTreeSet<String>, b: &BTreeSet<String>| b.contains("*") || a.is_subset(b);
     let (fewer, more) = (within(before, after), within(after, before));

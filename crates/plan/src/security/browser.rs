@@ -115,7 +115,7 @@ pub(super) fn csrf(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
     super::one("csrf", verdict, id, "csrf", (shown(&was), shown(&is)))
 }
 
-/// Compares the pages of other origins whose requests two lists of `csrf` policies pass.
+/// Compares two lists of `csrf` policies by the other origins whose requests they pass.
 fn csrf_verdict(was: &[(&str, Settings)], is: &[(&str, Settings)]) -> Verdict {
     let (before, after) = (passed_pages(was), passed_pages(is));
     let within = |own: &[PassedPages; 2], wider: &[PassedPages; 2]| {
@@ -239,7 +239,8 @@ mod tests {
             }
         }
     }
-    /// `csrf` policy in a test: true if it only logs, and one bit for each listed page.
+    /// `csrf` policy in a test: true if its mode is `log`, and a bit mask of the origins in
+    /// [`LISTED`] that it trusts.
     type Check = (bool, u8);
 
     const LISTED: [&str; 2] = ["https://a.org", "https://b.org"];

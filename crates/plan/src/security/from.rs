@@ -141,7 +141,8 @@ mod tests {
     use super::*;
     use policy::declared::{Scalar, Value};
 
-    /// Parts of all addresses. A set of them is a number with one bit for each.
+    /// Ranges into which a test divides all addresses. A set of ranges is a number with one bit for
+    /// each range.
     const PARTS: [&str; 5] = [
         "0.0.0.0/2",
         "64.0.0.0/2",
@@ -155,7 +156,8 @@ mod tests {
     const ALLOWED: [Option<u32>; 3] = [None, Some(0b1), Some(0b10011)];
     const DENIED: [Option<u32>; 3] = [None, Some(0b10), Some(0b1100)];
 
-    /// Filter in a test: lists, and true for each file that it names.
+    /// Filter in a test: the lists `allow` and `deny`, and for `allow_file` and `deny_file`, true
+    /// if the filter names the file.
     #[derive(Clone, Copy, Debug)]
     struct TestFilter {
         allow: Option<u32>,
@@ -190,7 +192,7 @@ mod tests {
                 })
         }
 
-        /// Parts of [`PARTS`] that the filter admits if the files have this content.
+        /// Ranges of [`PARTS`] that the filter admits if the files contain the ranges in `content`.
         fn admits(self, content: [u32; 2]) -> u32 {
             let file = |index: usize| self.files[index].then_some(content[index]);
             let allowed = match (self.allow, file(0)) {

@@ -157,7 +157,8 @@ fn proxies(old: Option<&ir::Listener>, new: Option<&ir::Listener>) -> Vec<Found>
     found
 }
 
-/// Compares the forwarding fields that the gateway accepts from trusted proxies.
+/// Compares the forwarding fields that the gateway accepts from trusted proxies. `None` if they are
+/// equal, or a side has no trusted proxies.
 fn forwarding_fields(old: Option<&ir::Listener>, new: Option<&ir::Listener>) -> Option<Found> {
     let (old, new) = (old?, new?);
     let (before, after) = (old.forwarding_fields(), new.forwarding_fields());
@@ -255,8 +256,8 @@ pub(crate) struct Peers {
     pub(crate) new: String,
 }
 
-/// Compares the peers that may connect to a listener: all peers, or only those that send a PROXY
-/// header.
+/// Compares the peers that may connect to a listener: all peers or, with `proxy_protocol`, only the
+/// peers in `proxy_protocol.from`.
 pub(crate) fn peers(old: &ir::Listener, new: &ir::Listener) -> Option<Peers> {
     let admitted = |listener: &ir::Listener| match &listener.proxy_protocol {
         None => (Addresses::all(), "every peer".to_owned()),

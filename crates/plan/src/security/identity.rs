@@ -1,8 +1,9 @@
 //! Comparison of request fields as an upstream receives them: after the security schemes of the
 //! API, `forward_auth` and `headers` have changed the fields. A field has the client's own value,
-//! or values that the gateway writes. Clients cannot send the value of a policy in a field that
-//! identifies the caller, or in one whose absence admits more ([`GUARDS`]). In other fields, a
-//! client may have sent the same value, so only fixed values are compared with each other.
+//! or values that the gateway writes. In two kinds of fields, the comparison assumes that clients
+//! cannot send the value of a policy. These are fields that identify the caller, and fields whose
+//! absence admits more ([`GUARDS`]). In other fields, a client may have sent the same value, so
+//! only fixed values are compared with each other.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -223,11 +224,11 @@ impl ReceivedField {
     }
 
     /// True if every caller who can determine a value of this field can also determine it in
-    /// `other`. A client's own value at the upstream can be any property of a caller. With
-    /// `answers` it can also be any field of a service's response. A policy's value is the same for
-    /// all callers; it counts as a value that clients can send if `meaning` allows that. If `other`
-    /// does not admit the callers of an authority, only the property is compared, because the line
-    /// about the requirement reports those callers.
+    /// `other`. A client's own value at the upstream can be any property of a caller. If `answers`
+    /// is true, it can also be any field of a service's response. A policy's value is the same for
+    /// all callers. It counts as a value that clients can send only if `meaning` is
+    /// [`Meaning::Unknown`]. If `admitted` does not contain the authority of a property, only the
+    /// property is compared: the line about the requirement reports the callers of that authority.
     fn is_within(
         &self,
         other: &Self,
@@ -277,8 +278,8 @@ impl ReceivedField {
         })
     }
 
-    /// True if the gateway writes only properties of the verified caller to the field. None may be
-    /// from an authority of the other side (`admitted`).
+    /// True if the gateway writes only properties of the verified caller to the field. False if an
+    /// authority of the other side (`admitted`) asserts one of these properties.
     fn is_of_caller(&self, admitted: &BTreeSet<String>) -> bool {
         let mut values = self.values.iter();
         let is_other = |value: &WrittenValue| match value {

@@ -130,8 +130,8 @@ pub(crate) fn enforced(old: &Access<'_>, new: &Access<'_>) -> Option<EnforcedDes
     })
 }
 
-/// Example request with a query parameter that only one side describes or accepts. The flag is true
-/// if that is the new side.
+/// Example request with an undescribed query parameter, if only one side refuses such parameters.
+/// The flag is true if the new side accepts the request. `None` if no such request is found.
 pub(crate) fn undescribed(old: &Access<'_>, new: &Access<'_>) -> Option<(Example, bool)> {
     let (was, is) = (undeclared_of(old).refuses(), undeclared_of(new).refuses());
     let (refusing, opens) = match (was, is) {

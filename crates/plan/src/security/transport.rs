@@ -68,8 +68,8 @@ pub(super) fn compare(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
     for role in ROLES {
         let (mut was, is) = (used(old, role), used(new, role));
         if was.is_empty() && role == "mirror" {
-            // For the first mirror of an operation, compare its connection with the connection of
-            // the requests.
+            // If the operation had no mirror before, compare the connection to the new mirror with
+            // the connection to the upstream.
             was = used(old, "upstream");
         }
         let get = |access: &Access<'_>, name: &String| -> Option<ir::Upstream> {

@@ -25,7 +25,7 @@ const LASTING: &[&str] = &[
     SESSION_IDLE,
 ];
 
-/// Names of the requirements that limit how long the session of a browser lasts.
+/// Name of the requirement on the maximum lifetime of a browser session.
 const SESSION_LIFETIME: &str = "session lifetime";
 const SESSION_IDLE: &str = "session idle";
 
@@ -35,7 +35,7 @@ const SESSION_FACTS: &[&str] = &["session.lifetime", "session.idle", "session.sa
 /// Name of the requirement that browsers do not send the session's cookie with cross-site requests.
 const SAME_SITE: &str = "same-site strict";
 
-/// Prefix of the requirement that a login never requested a required scope.
+/// Prefix of the requirement for a required scope that the login does not request.
 const UNREQUESTED: &str = "unrequested ";
 
 /// Prefix of the requirements that refuse answers of an introspection endpoint: answers signed with

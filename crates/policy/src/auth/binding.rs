@@ -49,7 +49,8 @@ pub struct Binding {
 pub struct Confirmation {
     /// SHA-256 that the client's certificate in DER must have.
     pub certificate: Option<[u8; 32]>,
-    /// SHA-256 thumbprint that the client's public key must have (RFC 7638).
+    /// SHA-256 thumbprint that the client's public key must have (RFC 7638). `None`: no proof of
+    /// possession of a key is required.
     pub key: Option<[u8; 32]>,
 }
 

@@ -99,7 +99,7 @@ impl Checked {
                 jwt::KeySource::Discovered => format!("{need}:discovery"),
                 jwt::KeySource::Set(_) | jwt::KeySource::Secret(_) => need,
             },
-            // This version can run the kind, but not one of the settings.
+            // This version can run the kind, but does not support one of its settings.
             Self::Declared(_) if PROVIDES.contains(&need.as_str()) => format!("{need}:later"),
             _ => need,
         }

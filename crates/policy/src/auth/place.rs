@@ -37,7 +37,7 @@ pub enum FoundCredential<'h> {
     Absent,
     /// Exactly one credential. A credential from the query is percent-decoded.
     One(Cow<'h, [u8]>),
-    /// More than one. The gateway does not know which of them the upstream would use.
+    /// More than one credential. The gateway does not know which of them the upstream would use.
     Several,
 }
 
@@ -81,8 +81,8 @@ impl Place {
     }
 
     /// Removes this credential from a query. `None` if the query does not contain the credential.
-    /// Also removes parameters whose names some servers treat as the same name, and parameters
-    /// after `;`, which some servers use as a separator.
+    /// Also removes parameters whose names some servers treat as the same name. A `;` separates
+    /// parameters like `&`, because some servers do so.
     #[must_use]
     pub fn strip_query(&self, query: &str) -> Option<String> {
         let Self::Query(wanted) = self else {

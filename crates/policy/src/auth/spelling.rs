@@ -73,9 +73,9 @@ pub fn readings(name: &[u8]) -> Vec<Vec<u8>> {
     all
 }
 
-/// True if some server finds a parameter `wanted` in a query that others do not find: its name has
-/// another spelling, or it follows a `;`, which only some servers use as a separator. Also true if
-/// servers read another value of the parameter, because it has an escape such as `%u0061`.
+/// True if only some servers find a parameter `wanted` in a query. The parameter's name has another
+/// spelling, or it follows a `;`, which only some servers use as a separator. Also true if servers
+/// read another value of the parameter, because it has an escape such as `%u0061`.
 #[must_use]
 pub fn has_lookalike(query: &str, wanted: &str) -> bool {
     query.split('&').any(|pair| {

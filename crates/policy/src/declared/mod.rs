@@ -54,7 +54,8 @@ pub struct Setting {
 }
 
 impl Setting {
-    /// First key of the path. Empty if the value is the whole map: a map without readable settings.
+    /// First key of the path. Empty if the path is empty: the value is then the whole map, which
+    /// has no readable settings.
     #[must_use]
     pub fn key(&self) -> &str {
         self.path.first().map_or("", String::as_str)

@@ -175,8 +175,8 @@ impl Condition {
         }
     }
 
-    /// Evaluates the expression. First joins the lines of the fields that it reads, because the
-    /// expression reads all lines as one value, and an upstream could read only one of them.
+    /// Evaluates the expression. First joins the lines of each field that the expression reads. The
+    /// expression reads all lines as one value, but an upstream could read only one line.
     fn holds(&self, head: &mut RequestHead, cx: &Cx<'_>) -> Result<bool, NoValue> {
         match self {
             Self::Compiled(expression, fields) => {

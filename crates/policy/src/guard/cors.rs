@@ -8,8 +8,9 @@
 //! with 204 before authentication, because browsers send them without credentials. Every other
 //! response to an allowed origin, including error responses, gets the CORS fields, so that the page
 //! can read it. CORS fields of the upstream are replaced. `Access-Control-Allow-Origin` repeats the
-//! request's origin; `*` is never combined with credentials. A request of another origin is served
-//! without the CORS fields. The browser then does not let the page read the response.
+//! request's origin, or is `*` if the policy allows all origins; `*` is never combined with
+//! credentials. A request of another origin is served without the CORS fields. The browser then
+//! does not let the page read the response.
 
 use bytes::Bytes;
 use http::header::{

@@ -5,11 +5,10 @@
 //!   ask: {kind: forward_auth, upstream: identity, path: /check, response_headers: [X-User], timeout: 200ms}
 //! ```
 //! The gateway sends the service a GET without a body, like the requests of Traefik's ForwardAuth
-//! and NGINX's `auth_request`. It has the client's fields that `request_headers` lists, the
-//! forwarding fields that upstreams get (`X-Forwarded-For`, `-Proto`, `-Host`, `-Port`,
-//! `Forwarded`), and the client's method and path with query. The last two are in
-//! `X-Forwarded-Method` and `X-Forwarded-Uri`, and again in `X-Original-Method` and
-//! `X-Original-URI`.
+//! and NGINX's `auth_request`. The GET has the client's fields that `request_headers` lists, and
+//! the forwarding fields that upstreams get (`X-Forwarded-For`, `-Proto`, `-Host`, `-Port`,
+//! `Forwarded`). `X-Forwarded-Method` and `X-Original-Method` contain the client's method.
+//! `X-Forwarded-Uri` and `X-Original-URI` contain the client's path with query.
 //!
 //! | Answer | The request |
 //! |---|---|

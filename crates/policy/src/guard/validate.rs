@@ -4,7 +4,7 @@
 //! policies:
 //!   strict: {kind: validate, request: block, response: log}
 //! ```
-//! The step returns [`Effect::Message`] and lets gwd make the check, because it needs the schemas
+//! The step returns [`Effect::Message`], so that gwd makes the check: the check needs the schemas
 //! of the operation and the whole body. Several `validate` steps of a chain share one check. The
 //! key `validate` of an operation adds a step, too. The step checks requests only: gwd checks a
 //! response before the response phase of the chain, in the strictest `response` mode of the

@@ -34,9 +34,9 @@ pub fn is_secret_parameter(name: &str) -> bool {
 }
 
 /// True if `is_equal` is true for `wanted` and a decoded name, or for the parts of `wanted` and
-/// consecutive parts of the name. Parts count because servers that bind parameters to objects treat
-/// `model[email]` and `model.email` as the member `email`, and `a[filter][id]` as that of
-/// `filter[id]`. Control characters are ignored, and the name is also compared up to the first
+/// consecutive parts of the name. Parts are compared because some servers bind parameters to
+/// objects. They read `model[email]` and `model.email` as the member `email`, and `a[filter][id]`
+/// as `filter[id]`. Control characters are ignored, and the name is also compared up to the first
 /// one, because servers remove them or end the name there.
 pub(super) fn is_named(
     name: &[u8],
@@ -146,7 +146,8 @@ fn own_form<'p>(name: &[u8], parameters: &'p [LoggedParameter]) -> Option<&'p Lo
         LogForm::Keep => name == one.name.as_bytes(),
         LogForm::Redact | LogForm::Hash => is_named(name, one.name.as_bytes(), is_read_as),
     });
-    // Do not show a value that one parameter hides because another parameter has the exact name.
+    // If several parameters match, use the form that hides most, even if the parameter with the
+    // exact name shows the value.
     forms.min_by_key(|one| match one.form {
         LogForm::Redact => 0,
         LogForm::Hash => 1,
@@ -155,8 +156,8 @@ fn own_form<'p>(name: &[u8], parameters: &'p [LoggedParameter]) -> Option<&'p Lo
 }
 
 /// Byte range of the first name with a form in `pair`, and the form. `pair` is a part of the query
-/// between `&`. The value ends at its end, also after `;`, because only some servers separate
-/// parameters at `;`.
+/// between `&`. The value of the name extends to the end of `pair` even if it contains `;`, because
+/// only some servers separate parameters at `;`.
 fn secret_value<F>(pair: &str, form: impl Fn(&str) -> Option<F>) -> Option<(Range<usize>, F)> {
     let mut start = 0;
     for part in pair.split(';') {

@@ -15,11 +15,11 @@
 //!    many as the limit of the new key.
 //!
 //! The counter of an evicted key restarts at 0. With rule 2, the limit therefore admits at most one
-//! token too much. Because of rule 1, a client with an IPv6 /48 takes no slots from other clients.
-//! Each of its 65,536 /64 networks is a separate key. Because of rule 3, a flood of one limit's
-//! keys takes no slots from other limits. If no rule applies, the new key uses an overflow counter.
-//! Several keys of a limit share an overflow counter, so it refuses requests earlier than separate
-//! counters would.
+//! token too much. A client with an IPv6 /48 controls 65,536 /64 networks, each of which is a
+//! separate key. Because of rule 1, such a client takes no slots from other clients. Because of
+//! rule 3, a flood of one limit's keys takes no slots from other limits. If no rule applies, the
+//! new key uses an overflow counter. Several keys of a limit share an overflow counter, so it
+//! refuses requests earlier than separate counters would.
 
 mod bucket;
 mod calendar;
@@ -97,8 +97,8 @@ pub struct RateTable {
     changed: AtomicBool,
     /// Number of used slots of each limit. The index is the result of [`owner`].
     used_slots: Box<[AtomicU32]>,
-    /// Overflow counters for keys without a slot. Each limit selects its own, so that a limit with
-    /// a slow rate does not refuse callers of other limits.
+    /// Overflow counters for keys without a slot. A hash of the limit selects the counter. A limit
+    /// with a slow rate therefore seldom refuses callers of other limits.
     overflow: [Slot; 3 * OVERFLOWS],
     overflowed: AtomicU64,
     evicted: AtomicU64,
@@ -140,8 +140,8 @@ struct Slot {
     /// Ticks per token of a [`bucket`], or the packed counts of a [`window`] or a [`calendar`]
     /// period. 0 for a new key.
     counts: AtomicU64,
-    /// Number of the limit that uses the slot (see [`owner`]). For a [`window`], the higher bits
-    /// are its period.
+    /// Index of the limit that uses the slot (see [`owner`]), and a flag for the algorithm
+    /// ([`WINDOW`], [`CALENDAR`]). For a [`window`], the higher bits are its period.
     owner: AtomicU64,
 }
 
@@ -385,8 +385,9 @@ impl RateTable {
             .find(|slot| slot.tag.load(Ordering::Acquire) == tag)
     }
 
-    /// Finds the slot of a key. If the key has none, claims a free slot for `new`. `None` if no
-    /// slot is free.
+    /// Finds the slot of a key. If the key has none, claims a free slot for `new`, or the slot of a
+    /// key that `new` may evict. `None` if there is no such slot, or if other threads keep claiming
+    /// slots.
     fn slot(&self, new: &NewKey, tag: u64, now: u64) -> Option<&Slot> {
         for attempt in 0..SPINS_MAX + YIELDS_MAX {
             // First free slot of each group, and number of free slots.
@@ -488,12 +489,12 @@ impl RateTable {
 
     /// Slot that a new key may evict (rules 2 and 3 of the module), with its index and the tag of
     /// its key. Candidates are keys with at most one used token, of limits with more than
-    /// 1/[`SHARE`] of the slots. Further candidates are keys of other limits with more than twice
-    /// as many slots as the new key's limit. The key with the least usage is selected. A limit with
-    /// more than 1/[`SHARE`] of the slots can evict only two kinds of keys: its own, and those of
-    /// limits with more than twice as many slots. A client of a large network evicts no key of a
-    /// smaller network. A key in the group that [`preferred_group`] returns is selected before keys
-    /// with less usage in the other group.
+    /// 1/[`SHARE`] of the slots. Further candidates are keys of other limits with more than
+    /// 1/[`LARGE`] of the slots, and more than twice as many slots as the new key's limit. The key
+    /// with the least usage is selected. A limit with more than 1/[`SHARE`] of the slots can evict
+    /// only two kinds of keys: its own, and those of limits with more than twice as many slots. A
+    /// client of a large network evicts no key of a smaller network. A key in the group that
+    /// [`preferred_group`] returns is selected before keys with less usage in the other group.
     #[cold]
     fn evictable(
         &self,
@@ -561,14 +562,15 @@ impl RateTable {
     }
 }
 
-/// Index of the group in which a new key gets a slot, if the groups have `room` available slots. The
-/// first group is faster to find. If its last slot is left, the group with more slots is selected:
-/// a group without available slots makes keys use overflow counters while the table has room.
+/// Index of the group in which a new key gets a slot. `room` is the number of available slots of
+/// each group. The first group is preferred, because it is faster to find. If it has at most one
+/// available slot and the second group has more, the second group is selected. A full group would
+/// make keys use overflow counters although the table has room.
 const fn preferred_group(room: [u32; 2]) -> usize {
     (room[0] < 2 && room[1] > room[0]) as usize
 }
 
-/// Number of a limit, by which its slots are counted.
+/// Index of a limit in [`RateTable::used_slots`]. Limits with the same index share a count.
 const fn owner(state: StateId) -> u64 {
     state.0 % OWNERS
 }

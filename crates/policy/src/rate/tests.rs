@@ -160,8 +160,8 @@ fn keys_without_a_slot_share_one_strict_counter() {
     assert!(table.take(state, other, tokens, 1, SECOND).admitted);
 }
 
-/// With two fifths of the slots used by keys that cannot be evicted, each new key has its own
-/// counter, whatever the seed: in an empty table, and in a table that a flood has filled.
+/// Checks that keys which cannot be evicted all get a slot of their own if they use two fifths of
+/// the slots. The table is empty before, or a flood of keys has filled it. Repeated with 100 seeds.
 #[test]
 fn new_keys_have_slots_in_a_table_with_room() {
     let tokens = quota(5, 3_600_000, 5);
@@ -219,8 +219,9 @@ fn flood_of_new_keys_evicts_no_other_limit() {
     }
 }
 
-/// A flood of keys with two used tokens each, of one limit or of several, takes no slots from the
-/// keys of other limits: new clients of these have their own counters.
+/// Checks that a flood of keys with two used tokens each takes no slots from the keys of other
+/// limits. The flooded keys are of one limit or of several. New clients of the other limits get
+/// their own counters.
 #[test]
 fn flood_of_used_keys_takes_no_slots_of_other_limits() {
     for flooded in [1, 4] {

@@ -13,7 +13,8 @@ use super::{Admission, Slot, TIME_MASK, Tokens, is_of};
 const COUNT_BITS: u32 = 24;
 /// Largest count of a window.
 pub(super) const COUNT_MAX: u64 = (1 << COUNT_BITS) - 1;
-/// Position of the period in [`Slot::owner`], above the number of the limit.
+/// Position of the lowest bit of the period in [`Slot::owner`]. The bits below are the index of the
+/// limit.
 const PERIOD_SHIFT: u32 = 10;
 const PERIOD_MASK: u64 = TIME_MASK >> 3;
 const NUMBER_MASK: u64 = (1 << (64 - 2 * COUNT_BITS)) - 1;

@@ -12,8 +12,8 @@
 //! without `Retry-After`, because the time of the next free permit is unknown.
 //!
 //! With `wait`, a request above the limit waits in the queue of its key. In a queue, callers take
-//! turns: consumers, subjects of tokens, or otherwise client addresses and their networks. It gets
-//! 503 if no permit was free within `wait`, and 429 if the queue is full.
+//! turns: consumers, subjects of tokens, or otherwise client addresses and their networks. The
+//! request gets 503 if no permit was free within `wait`, and 429 if the queue is full.
 //!
 //! With `algorithm: adaptive`, the limit of each route follows the latency of the upstream, between
 //! `min_limit` and `limit`.
@@ -283,8 +283,8 @@ impl Filter {
         Step::Continue
     }
 
-    /// Refuses a request that got no permit. Returns the tokens that it took to rate limits and
-    /// quotas.
+    /// Refuses a request that got no permit. Gives the tokens that the request took from rate
+    /// limits and quotas back to them.
     fn refused<'a>(
         &'a self,
         reject: &'static Reject,

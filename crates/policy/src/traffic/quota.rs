@@ -8,8 +8,9 @@
 //! A refused request gets 429 with `Retry-After` (RFC 9110 §10.2.3): the time to the end of the
 //! period. Responses have the fields of draft-ietf-httpapi-ratelimit-headers, and `Quota-Warning`
 //! beyond a threshold of `warn`. A request is counted before it is forwarded. If a later limit of
-//! the chain refuses the request, the count is undone. Exception: clients can invent the key (an
-//! address, a field), and another service was called or a password was checked in between.
+//! the chain refuses the request, the count is undone. The count is kept if two conditions hold:
+//! clients can invent the key (an address, a field), and another service was called or a password
+//! was checked in between.
 //!
 //! The counters follow the wall clock and survive a restart, unlike those of `rate_limit`.
 
@@ -131,8 +132,8 @@ const PLANS: &str = "policy:quota:plans";
 /// [`PLANS`].
 const X_FIELDS: &str = "policy:quota:x_ratelimit";
 
-/// Feature that a gateway needs for limits with leases, or whose store has several servers. A gwd with this feature also has
-/// [`X_FIELDS`].
+/// Feature that a gateway needs for limits with leases, and for limits whose store has several
+/// servers. A gwd with this feature also has [`X_FIELDS`].
 const SYNCED: &str = "policy:quota:synced";
 
 impl Policy for Checked {

@@ -142,8 +142,8 @@ const PLANS: &str = "policy:rate_limit:plans";
 /// [`PLANS`].
 const X_FIELDS: &str = "policy:rate_limit:x_ratelimit";
 
-/// Feature that a gateway needs for limits with leases, or whose store has several servers. A gwd with this feature also has
-/// [`X_FIELDS`].
+/// Feature that a gateway needs for limits with leases, and for limits whose store has several
+/// servers. A gwd with this feature also has [`X_FIELDS`].
 const SYNCED: &str = "policy:rate_limit:synced";
 
 impl Policy for Checked {

@@ -195,7 +195,8 @@ fn matches(head: &RequestHead, etag: Option<&HeaderValue>) -> bool {
         return false;
     }
     let values = head.headers.get_all(IF_NONE_MATCH).into_iter();
-    // Tags of documents contain no comma, so no part of another tag equals one.
+    // Splitting at commas is safe: the tag of a document contains no comma, so only a whole tag can
+    // equal it.
     let mut tags = values.flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
     tags.any(|tag| {
         let tag = tag.trim_ascii();

@@ -87,8 +87,9 @@ impl<'a> Reader<'a> {
             let name = self.token()?;
             self.skip(&[' ', '\t']);
             let Some(rest) = self.rest.strip_prefix('=') else {
-                // The name is the scheme of the next challenge. Schemes of challenges follow a
-                // comma, so that a single word cannot be read twice.
+                // The name is the scheme of the next challenge. A new challenge must follow a
+                // comma: otherwise a word without `=` could be read both as a parameter and as a
+                // scheme.
                 self.rest = before;
                 let follows = before.trim_start_matches([' ', '\t']).starts_with(',');
                 return follows.then_some(found);

@@ -48,7 +48,8 @@ impl Authorization {
         }
     }
 
-    /// Value of the field `Authorization`. `None`: the registry has asked for none yet.
+    /// Value of the field `Authorization`. `None`: the registry has not requested authentication
+    /// yet.
     pub(crate) fn value(&self, access: Access) -> Option<HeaderValue> {
         let current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
         current[access as usize].clone()

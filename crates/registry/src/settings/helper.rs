@@ -55,7 +55,8 @@ fn run(program: &OsStr, key: &str, patience: Duration) -> Result<Option<Answer>,
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
-        // A group of its own, so that its children can be killed, too.
+        // Start the helper in its own process group, so that its child processes can be killed,
+        // too.
         .process_group(0)
         .spawn()
         .map_err(|error| match error.kind() {
@@ -154,8 +155,8 @@ mod tests {
     fn helper(script: &str) -> tempfile::TempDir {
         let folder = tempfile::tempdir().unwrap();
         let program = folder.path().join("helper");
-        // Another test may start a program while a file is open for writing, which then cannot be
-        // run (ETXTBSY): copy a file that is closed.
+        // Do not write the program from this process: a child process of another test could inherit
+        // the open file, and the program could then not be run (ETXTBSY). `cp` creates it instead.
         let text = folder.path().join("text");
         std::fs::write(
             &text,

@@ -74,7 +74,8 @@ fn statements_are_listed_under_their_bundle() {
     let store = server.open();
     let statements = publish::build_statements(&store, &one.id());
     assert_eq!(statements, Ok(vec![statement]));
-    // docker-registry lists no referrers itself, so the tag of the specification does.
+    // docker-registry does not support the referrers API, so the store must write the referrers tag
+    // of the specification.
     let tags = std::fs::read_dir(
         server.path("data/docker/registry/v2/repositories/shop/releases/_manifests/tags"),
     );
@@ -111,7 +112,7 @@ fn second_writer_of_a_serial_gets_a_conflict() {
         server.open().link(&channel(), 1),
         Ok(Some(published.digest))
     );
-    // At the same time: at most one succeeds, and its record is the one that remains.
+    // Two writers at the same time: at most one succeeds, and its record remains.
     let (first, second) = (statement(&ann, "ann"), statement(&bob, "bob"));
     let results = std::thread::scope(|scope| {
         let ann = scope.spawn(|| publish::publish(&ann, &first));
@@ -161,8 +162,8 @@ fn only_changed_blobs_are_stored_again() {
     let before = uploads();
     put(&server.open(), &bundle("one"));
     assert_eq!(uploads(), before);
-    // Shared blob, behaviour, contract, document, manifest, and the statement with its envelope and
-    // its index. Consumers and config stay.
+    // New blobs: shared blob, behaviour, contract, document, manifest, and the statement with its
+    // envelope and its index. The blobs of consumers and config are unchanged.
     put(&server.open(), &bundle("two"));
     assert_eq!(uploads() - before, 8);
 }

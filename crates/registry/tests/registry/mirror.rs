@@ -146,7 +146,7 @@ fn removed_links_are_removed_from_the_copy() {
     ship(&store, "two");
     let mut copy = Copy::of(&server);
     copy.update(Extent::Links).unwrap();
-    // The head tag goes, too: otherwise the next writer finds the record through it.
+    // Also remove the head tag: otherwise the next writer finds the record through the head tag.
     remove_tag(&server, "ch-prod-00000000000000000002");
     remove_tag(&server, "ch-prod");
     assert_eq!(copy.update(Extent::Links), Ok(true));
@@ -179,7 +179,7 @@ fn copy_outlives_the_registry_and_continues() {
     assert!(unreachable(failed));
     assert_eq!(copy.serials(), [1]);
     assert!(copy.has_bundle("one"));
-    // A half of the blobs arrived before the registry ended.
+    // Simulate an interrupted copy: remove a blob from the folder after the copy.
     server.restart();
     copy.update(Extent::Heads).unwrap();
     let two = bundle("two");

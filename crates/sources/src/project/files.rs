@@ -301,7 +301,8 @@ impl Files {
     }
 
     /// Lists the files below a folder, sorted, as paths relative to the root. Empty if the folder
-    /// does not exist. Leaves out hidden files and does not follow symbolic links.
+    /// does not exist. Leaves out hidden files, files that Git ignores and nested repositories, and
+    /// does not follow symbolic links.
     ///
     /// # Errors
     /// Returns an error if the folder is outside the project, unreadable, or has too many files.

@@ -2,8 +2,9 @@
 //! text that cannot be inside the brackets.
 
 /// Returns the innermost bracket that is still open where the parser failed. `None` unless the
-/// failing line is below the bracket's line and not indented deeper. Only then did the author
-/// consider the list or map finished; otherwise the mistake is inside the brackets.
+/// failing line is below the bracket's line and not indented deeper. Such a line shows that the
+/// author regarded the list or map as finished. In all other cases the mistake is inside the
+/// brackets.
 ///
 /// `at` is where the parser failed. `opened` yields the starts of the open lists and maps, the
 /// innermost first. `read` is the end of the parser's last event; the parser looks further ahead

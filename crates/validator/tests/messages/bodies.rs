@@ -378,7 +378,7 @@ fn members_in_other_letter_cases_are_found() {
     }
 }
 
-/// Each keyword that describes members of a value, or of values below it.
+/// Checks each keyword that describes members of a value, or of a value inside it.
 #[test]
 fn members_of_all_keywords_are_found_in_other_cases() {
     let adm = json!({"properties": {"adm": {"enum": [false]}}});

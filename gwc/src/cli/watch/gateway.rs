@@ -81,8 +81,8 @@ impl GatewayOptions {
         found.ok_or_else(|| missing("there is no gwd beside gwc or in PATH".to_owned()))
     }
 
-    /// Options `--listen` for a gateway: those of the command line, and a loopback address for
-    /// each other listener that is not at one.
+    /// Options `--listen` for a gateway: those of the command line, and for each other listener
+    /// with a non-loopback address, the loopback address with the same port.
     pub(super) fn listen(&self, gateway: &Gateway) -> Vec<String> {
         let mut all = self.listen.clone();
         for listener in &gateway.shared.listeners {
@@ -162,7 +162,8 @@ impl LocalGateway {
         self.listen == listen && self.exit().is_none()
     }
 
-    /// Waits until the gateway serves a version or refuses it. Saves wait meanwhile.
+    /// Waits until the gateway serves a version or refuses it. Saves in the meantime are kept for
+    /// the next round.
     pub(super) fn activate(
         &mut self,
         version: Version,

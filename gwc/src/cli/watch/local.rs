@@ -59,8 +59,8 @@ impl LocalReleases {
             not_after: now.plus_s(KEY_S),
             state: KeyState::Active,
         })?;
-        // gwd starts after the first release. With its serial as the floor, gwd does not warn about
-        // an unknown past.
+        // gwd starts after the first release. With the serial of that release (1) as the minimum,
+        // gwd detects replays from the start and logs no warning `replay-unprotected`.
         let floors = Floors {
             min_serial: 1,
             ..Floors::default()

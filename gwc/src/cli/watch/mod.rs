@@ -128,7 +128,8 @@ impl Session<'_> {
         if let Some(channel) = &at.channel {
             plan.args(["--channel", channel]);
         }
-        // The plan informs: a tripped gate or an unreachable store does not prevent serving.
+        // The plan is only information for the user: a tripped gate or an unreachable store does
+        // not prevent serving.
         if plan.status()?.code().is_none() {
             return Ok(None);
         }
@@ -148,7 +149,8 @@ impl Session<'_> {
         Ok(command)
     }
 
-    /// Releases the project for the local gateway, and waits until it serves it.
+    /// Releases the project for the local gateway, and waits until the gateway serves the release
+    /// or refuses it.
     fn serve(&mut self) -> anyhow::Result<Option<u8>> {
         let built = BuiltProject::of(self.context)?;
         let place = built.place(self.root, None, self.args.at.channel.as_deref())?;
@@ -193,7 +195,8 @@ impl Session<'_> {
         Ok(None)
     }
 
-    /// Reports that these sources are not served, and the version that is.
+    /// Reports that these sources are not served, with the reason, and which version the gateway
+    /// still serves.
     fn keep(&self, why: &str) {
         let keeps = match self.serving {
             Some(version) => format!(

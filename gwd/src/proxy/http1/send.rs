@@ -207,7 +207,8 @@ impl Framing {
     ) -> Self {
         if is_bodiless(&traits.method, status) {
             return Self::Bodiless(match body {
-                // A 304 has no body here, but its length would be that of the 200 (RFC 9110 §8.6).
+                // Add no `Content-Length` to a 304, which has no body here: the value would have to
+                // be the length of the 200 (RFC 9110 §8.6).
                 ResponseBody::Own(bytes, _)
                     if may_tell_length(status)
                         && status != StatusCode::NOT_MODIFIED

@@ -65,7 +65,7 @@ pub(crate) enum Error {
     Incomplete,
     /// Reading from the connection or writing to it failed.
     Io(io::Error),
-    /// The upstream sent something that is not a response, or not one that may be forwarded.
+    /// The upstream sent something that is no response, or a response that must not be forwarded.
     Invalid(&'static str),
     /// The response head exceeds its maximum length.
     HeadTooLarge,

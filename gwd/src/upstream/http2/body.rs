@@ -14,8 +14,8 @@ use crate::limits::inbox::{UnreadBody, Watch};
 pub(crate) struct Incoming {
     stream: RecvStream,
     upload: Option<Upload>,
-    /// Shows that the response has ended. `None` if the request was complete before the response
-    /// began.
+    /// Records if the upstream has ended the response, because h2 does not report it after a reset.
+    /// `None` if the request was complete before the response began.
     watch: Option<Watch>,
     /// Error that ended the upload and that was not reported yet. `None`: no error.
     broken: Option<Error>,
@@ -112,9 +112,9 @@ impl Incoming {
         }
     }
 
-    /// Treats a reset with NO_ERROR as the end of the response if the upstream had ended the
-    /// response before. It does not need the rest of the request (RFC 9113 §8.1). Returns `None` in
-    /// this case; any other reset is an error of the response.
+    /// Returns `None`, the end of the response, for a reset with NO_ERROR if the upstream had ended
+    /// the response before. The upstream then does not need the rest of the request (RFC 9113
+    /// §8.1). Any other error is an error of the response.
     fn ended_by(&self, error: h2::Error) -> Option<Result<Frame<Bytes>, Error>> {
         let is_unneeded = error.is_remote()
             && error.is_reset()

@@ -11,8 +11,8 @@ use std::rc::Rc;
 
 use super::State;
 
-/// Number of cancelled exchanges after which a connection is worn: 16. Servers end a connection on
-/// which many streams are reset (Netty: 200 in 30 s), with all its exchanges.
+/// Number of cancelled exchanges after which a connection is worn: 16. Servers end a connection,
+/// with all its exchanges, if many of its streams are reset (Netty: 200 in 30 s).
 const RESETS_MAX: u32 = 16;
 
 /// Exchange on a connection; counted until this value is dropped.
@@ -39,7 +39,8 @@ impl Exchange {
     }
 
     /// Counts an exchange that ends before its response is complete. After [`RESETS_MAX`] of them
-    /// the connection is worn: it gets no new exchanges.
+    /// the connection is worn: it gets new exchanges only if the upstream has reached its
+    /// connection limit.
     pub(super) fn count_cancelled(&self) {
         let resets = &self.state.resets;
         resets.set(resets.get() + 1);

@@ -45,15 +45,17 @@ use crate::upstream::pool::room::{OpenConnection, Room};
 use crate::upstream::sharing::FIELD_OVERHEAD;
 use crate::upstream::socket::UpstreamSocket;
 
-/// Receive window of a stream, in bytes: the bytes of a response that wait for a slow client. As
-/// many as over HTTP/1.1, so that a client with many streams takes no more memory.
+/// Receive window of a stream, in bytes. It bounds the bytes of a response that wait for a slow
+/// client. The value is the same as over HTTP/1.1, so that a client with many streams takes no more
+/// memory.
 const STREAM_WINDOW: u32 = 64 << 10;
-/// Receive window of the connection, in bytes: the largest one. With a smaller one, responses that
-/// wait for their clients would hold up all others of the connection (nghttpx has the same default).
+/// Receive window of the connection, in bytes: the protocol's maximum. With a smaller window,
+/// responses that wait for slow clients would block all other responses of the connection (nghttpx
+/// has the same default).
 const CONNECTION_WINDOW: u32 = i32::MAX as u32;
-/// Maximum bytes of unread responses that are counted for a connection: about the windows of all
-/// streams of a usual maximum. The bytes of abandoned responses are counted until the connection has
-/// no unread response, so that the count needs a bound.
+/// Maximum bytes of unread responses that are counted for a connection: the windows of 128 streams,
+/// a usual maximum. The bytes of abandoned responses are counted until the connection has no unread
+/// response, so that the count needs a bound.
 const UNREAD_COUNTED: u32 = 8 << 20;
 /// Maximum bytes of a request that are buffered while the stream's window is closed.
 const SEND_BUFFER: usize = 64 << 10;
@@ -106,8 +108,9 @@ struct State {
     active: Cell<usize>,
     /// True once the connection gets no more exchanges.
     retired: Cell<bool>,
-    /// True once the server may end the connection, for example after many cancelled exchanges. It
-    /// gets further exchanges only if the upstream has reached its connection limit.
+    /// True once the server may end the connection, for example after many cancelled exchanges.
+    /// Such a connection gets further exchanges only if the upstream has reached its connection
+    /// limit.
     is_worn: Cell<bool>,
     /// True once the connection must be closed together with its exchanges.
     aborted: Cell<bool>,
@@ -120,7 +123,7 @@ struct State {
     resets: Cell<u32>,
     /// Number of bodies that wait for flow-control window.
     stalled: Cell<usize>,
-    /// Number of events on any stream, which show that the peer is alive.
+    /// Number of events on all streams, which show that the peer is alive.
     signs: Cell<u64>,
     task: RefCell<Option<Waker>>,
     /// TLS error that ended the connection.
@@ -153,7 +156,7 @@ pub(crate) enum Error {
     NoTunnels,
     /// The request was not sent, because the connection accepts no more requests.
     Unsent(h2::Error),
-    /// The upstream sent something that is not a response that may be forwarded.
+    /// The upstream sent something that is no response, or a response that must not be forwarded.
     Invalid(&'static str),
     /// The request's body ended early.
     Upload,
@@ -247,7 +250,7 @@ impl Connection {
         }
     }
 
-    /// Handle whose exchange is for a client, or for the gateway itself.
+    /// Sets the client of the next exchange. `None`: the exchange is of the gateway itself.
     pub(crate) fn for_client(self, client: Option<IpAddr>) -> Self {
         Self { client, ..self }
     }
@@ -377,7 +380,8 @@ impl Connection {
 struct Call {
     response: ResponseFuture,
     upload: Option<Upload>,
-    /// Shows that the response has ended while the request is unfinished.
+    /// Records if the upstream has ended the response while the request is unfinished. `None` if
+    /// the head is the whole request.
     watch: Option<Watch>,
     /// Value of `State::signs` when the call began.
     signs: u64,
@@ -575,8 +579,9 @@ impl State {
         !self.aborted.get() && (error.is_reset() || error.reason().is_none() && !error.is_io())
     }
 
-    /// Retires the connection if the error affects the connection. The connection is worn if the peer
-    /// is overloaded by it. Replaces an I/O error by the TLS error that caused it.
+    /// Updates the state of the connection after an error. Retires the connection unless the error
+    /// affects only one stream. Marks the connection as worn if it overloads the peer. Replaces an
+    /// I/O error by the TLS error that caused it.
     fn judge(&self, error: Error) -> Error {
         if let Error::Http2(error) | Error::Unsent(error) = &error
             && !self.is_fine(error)
@@ -636,8 +641,8 @@ impl Error {
     }
 
     /// True if the peer reset the stream because the connection costs it too much (RFC 9113 §7,
-    /// ENHANCE_YOUR_CALM). Node.js does so once unread responses of a connection have 10 MB, whichever
-    /// clients do not read them.
+    /// ENHANCE_YOUR_CALM). Node.js does so once the unread responses of a connection reach 10 MB,
+    /// regardless of which clients do not read.
     fn is_of_overload(&self) -> bool {
         matches!(self, Self::Http2(error) if error.is_reset()
             && error.is_remote()

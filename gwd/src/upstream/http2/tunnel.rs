@@ -20,8 +20,8 @@ use crate::message::body::RequestBody;
 /// Response to a request for a tunnel.
 pub(crate) enum Answer {
     Agreed(Tunnel),
-    /// The status is 2xx, but the stream is no tunnel: the response has a length, no content, or has
-    /// ended.
+    /// The status is 2xx, but the stream is no tunnel: the response has `Content-Length`, has the
+    /// status 204 or 205, or has ended.
     Invalid,
     Declined(Box<Incoming>),
 }

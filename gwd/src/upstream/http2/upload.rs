@@ -1,13 +1,13 @@
 //! Sending of a request's body on an HTTP/2 stream, as far as flow control allows.
 //!
-//! Small pieces of a body are gathered into frames of [`FRAME_MIN`] bytes. Servers end a connection,
-//! with the exchanges of other clients on it, if it has many small DATA frames (Tomcat's
-//! `overheadDataThreshold` is 1024 bytes; NGINX: "http2 flood detected"). Pieces of gRPC calls and of
-//! operations with `stream: true` are sent at once.
+//! Small pieces of a body are gathered into frames of [`FRAME_MIN`] bytes. Servers end a connection
+//! with many small DATA frames, and thus the exchanges of other clients on it (Tomcat's
+//! `overheadDataThreshold` is 1024 bytes; NGINX: "http2 flood detected"). Pieces of gRPC calls and
+//! of operations with `stream: true` are sent at once.
 //!
-//! Trailers are discarded unless the operation has `stream: true` (RFC 9110 §6.5.1 allows that). NGINX
-//! ends the connection if it gets any, and the frame before them does not end the stream, so that it
-//! counts as small.
+//! Trailers are discarded unless the operation has `stream: true` (RFC 9110 §6.5.1 allows that).
+//! NGINX ends a connection on which it receives trailers. In addition, the DATA frame before the
+//! trailers does not end the stream, so that servers may count this frame as a small one.
 
 use std::net::IpAddr;
 use std::pin::Pin;
@@ -48,8 +48,8 @@ pub(super) struct Upload {
     stalled: Option<Stalled>,
 }
 
-/// Body that waits for flow-control window on a shared connection. It is counted at its connection, and
-/// charged to its client like a worn connection, until this value is dropped.
+/// Body that waits for flow-control window on a shared connection. Until this value is dropped, the
+/// body is counted for its connection, and the connection is charged to the client like a worn one.
 struct Stalled {
     connection: Rc<State>,
     _charge: Option<ConnectionCharge>,
@@ -150,8 +150,8 @@ impl Upload {
         }
     }
 
-    /// Resets the stream of a body that is not complete. The connection is then worn and gets no
-    /// new exchanges, because servers end a connection on which many uploads are reset.
+    /// Resets the stream of a body that is not complete. Also marks the connection as worn, because
+    /// servers end a connection on which many uploads are reset.
     fn cancel(&mut self) {
         self.connection.wear_out(self.client);
         self.stream.send_reset(Reason::CANCEL);

@@ -79,7 +79,8 @@ impl Pool {
         if acceptable != Acceptable::Own && self.shares() {
             // An HTTP/2 connection cannot move between workers. Therefore each worker may have one
             // shared and one exclusive connection even beyond the limit, similar to Envoy. A shared
-            // one that accepts no exchange (GOAWAY) does not count: it serves those that it has.
+            // connection that accepts no more exchanges (GOAWAY) does not count, although its
+            // exchanges in progress continue.
             let is_first = match sharing {
                 Sharing::Shared => match self.crowd().await {
                     Some(lease) => return Acquired::Kept(lease),
@@ -138,7 +139,8 @@ impl Pool {
         })
     }
 
-    /// True if the upstream has fewer connections than an exchange of this use may open.
+    /// True if the upstream has fewer open connections than the maximum for exchanges of this
+    /// `sharing`.
     pub(crate) fn has_permits(&self, sharing: Sharing) -> bool {
         self.state.connections.0.open() < self.most_of(sharing)
     }
@@ -148,8 +150,9 @@ impl Pool {
         self.connections_max.get()
     }
 
-    /// Maximum connections of the upstream for a request of this use. Over HTTP/2 the last quarter is
-    /// for exclusive exchanges, which cannot use an open connection instead.
+    /// Number of open connections of the upstream at which an exchange of this `sharing` may open
+    /// no further one. Over HTTP/2 the last quarter is for exclusive exchanges, which cannot use an
+    /// open connection instead.
     fn most_of(&self, sharing: Sharing) -> u64 {
         let most = self.connections_max.get();
         match sharing {
@@ -159,8 +162,8 @@ impl Pool {
     }
 
     /// Waits for a free stream of a shared connection and leases that connection. `None` if there
-    /// is no shared connection. The request's time limit ends the wait. The wait comes before the
-    /// exchange, because it says nothing about the host.
+    /// is no shared connection. The request's time limit ends the wait. The wait is not part of the
+    /// exchange, because its duration says nothing about the host.
     async fn crowd(self: &Rc<Self>) -> Option<Lease> {
         loop {
             let (lease, is_free) = self.least_busy()?;
@@ -231,8 +234,8 @@ impl Pool {
         Some(kept.swap_remove(at).1)
     }
 
-    /// Closes up to `lacking` idle connections, the longest idle first. Returns the number of
-    /// closed connections.
+    /// Closes up to `lacking` idle connections: first the HTTP/1 connections, the longest idle
+    /// first, then HTTP/2 connections without exchanges. Returns the number of closed connections.
     pub(super) fn give_way(&self, lacking: u64) -> u64 {
         let lacking = usize::try_from(lacking).unwrap_or(usize::MAX);
         let (mut doomed, mut unused) = (Vec::new(), Vec::new());

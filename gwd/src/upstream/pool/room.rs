@@ -33,7 +33,7 @@ pub(crate) struct Room {
     /// Number of open connections that several exchanges share, including those that get no further
     /// exchanges.
     shared: Cell<usize>,
-    /// Number of open HTTP/2 connections of one exchange at a time.
+    /// Number of open HTTP/2 connections that carry only one exchange at a time.
     exclusive: Cell<usize>,
     changed: Notify,
 }
@@ -101,7 +101,8 @@ impl Room {
         }
     }
 
-    /// True if an HTTP/2 connection of one exchange at a time is open or being opened.
+    /// True if an HTTP/2 connection that carries only one exchange at a time is open or being
+    /// opened.
     pub(super) fn has_exclusive(&self) -> bool {
         self.exclusive.get() > 0
     }

@@ -37,7 +37,7 @@ fn tutorial_logs_a_browser_in() {
         .stdout
         .clone();
     assert!(told.contains("credential_missing"), "{told}");
-    // Use the test's provider and application instead of the page's.
+    // Replace the provider and the application of the tutorial by those of the test.
     let upstream = Upstream::start();
     let secrets = [("oidc", SECRET), ("session-keys", KEY)];
     let mut text = String::from_utf8(project.read("gateway.yaml")).expect("text");

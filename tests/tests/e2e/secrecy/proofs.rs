@@ -164,7 +164,8 @@ fn secrets_of_proofs_and_bodies_are_seen_nowhere() {
         (get("/certified", std::slice::from_ref(&certificate)), 200),
         (get("/certified", std::slice::from_ref(&other)), 401),
         (get("/certified", &[format!("client-cert: :{MARK}:")]), 401),
-        // `sent` ends each head with an empty line, which JSON may end with.
+        // `sent` appends CR LF CR LF to each request. Here these four bytes belong to the body,
+        // because JSON may end with white space.
         (post(r#"{"pin": "PLANTED-pin"}"#), 400),
         // Values are secret. The report may contain names of members.
         (post(r#"{"other": "PLANTED-value"}"#), 400),

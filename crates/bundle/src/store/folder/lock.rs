@@ -1,5 +1,5 @@
-//! Locks of a folder store: one that writers share and clean-up holds exclusively, and an exclusive
-//! one for the index.
+//! Locks of a folder store. Writers hold the first lock shared, and clean-up holds it exclusively.
+//! The second lock is for the index and always exclusive.
 //!
 //! Locks are kernel locks (`flock`), which are released when their process ends. Waiting is
 //! limited, so that a stopped process that holds a lock does not block all others forever.

@@ -271,7 +271,8 @@ impl Folder {
         files::sync(&self.blobs())
     }
 
-    /// Removes a link. Only for a copy of another store, from which the link was removed.
+    /// Removes a link, if it exists. Use it only in a copy of another store, if the other store
+    /// does not have this link.
     ///
     /// # Errors
     /// [`Refused::StoreUnreachable`].

@@ -81,9 +81,9 @@ pub(super) fn check(
 }
 
 /// Object types that each node was checked against. The key is the number of a block of [`BLOCK`]
-/// nodes; each node of the block has a bit set of [`Object::bit`]. Blocks save memory, because the
-/// tree may contain two hundred documents, and the check of one document visits only a part of the
-/// tree.
+/// nodes. The value contains one bit mask for each node, with the bit [`Object::bit`] set for each
+/// object type. Blocks save memory, because the tree may contain two hundred documents, and the
+/// check of one document visits only a part of the tree.
 type Kinds = FxHashMap<u32, Box<[u64; BLOCK]>>;
 
 /// Type that the target of a `$dynamicRef` must have: a schema.

@@ -5,7 +5,7 @@ use bundle::ir::Value;
 use super::{Effect, Pair};
 use crate::checks::Level;
 
-/// Keyword, its name in ids, and whether it is a lower bound.
+/// Keywords of bounds: the keyword, its name in ids of checks, and true for a lower bound.
 const BOUNDS: [(&str, &str, bool); 10] = [
     ("maximum", "max", false),
     ("exclusiveMaximum", "exclusive-max", false),
@@ -82,8 +82,9 @@ pub(super) fn change(
     }
 }
 
-/// Value of a bound. In OpenAPI 3.0, a boolean `exclusiveMinimum` or `exclusiveMaximum` makes the
-/// bound exclusive.
+/// Value of a bound. `None` if the schema does not set the bound. With `exclusiveMinimum: true`
+/// (OpenAPI 3.0), the value of `minimum` counts as the value of `exclusiveMinimum`. The same
+/// applies to `exclusiveMaximum` and `maximum`.
 fn bound(schema: &Value, keyword: &str) -> Option<Value> {
     let is_flag = |key| schema.get(key) == Some(&Value::Bool(true));
     match keyword {

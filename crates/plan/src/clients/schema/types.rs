@@ -7,7 +7,8 @@ use model::contract::joint::Joint;
 
 use super::{Effect, Pair, Part};
 
-/// Types of a schema without `null`, and whether it admits `null`. `None`: any type.
+/// Types that a schema admits. `names`: all types except `null`, or `None` for any type.
+/// `admits_null`: true if the schema admits `null`.
 struct Types<'a> {
     names: Option<BTreeSet<&'a str>>,
     admits_null: bool,

@@ -1,6 +1,6 @@
 //! Unsigned substitutes for DPoP proofs. gwc uses them in the example requests of plans. A
 //! substitute is a text with the properties that a verifier checks. gwd is built without the
-//! feature `author` and never accepts it.
+//! feature `author` and never accepts a substitute.
 
 use http::HeaderValue;
 use sha2::{Digest as _, Sha256};

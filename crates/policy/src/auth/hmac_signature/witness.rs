@@ -1,6 +1,6 @@
 //! Substitutes for signatures, without a MAC. gwc uses them in the example requests of plans. A
 //! substitute is a text with the properties that a verifier checks. gwd is built without the
-//! feature `author` and never accepts it.
+//! feature `author` and never accepts a substitute.
 //!
 //! ```text
 //! witness hmac-sha256 KEYID=${env:NAME} 300000 nonce digest @method @path

@@ -179,7 +179,8 @@ impl Verifier {
         let text = response::signed_text(answered).ok_or_else(unusable)?;
         let claims = verifier.judge_answer(text, unix_s, answers);
         let claims = claims.map_err(|verification| match *verification {
-            // Replace other reasons: they are about tokens, but the endpoint is at fault here.
+            // Replace any other reason of the verifier by `Unusable`: the endpoint sent a bad
+            // answer, and the client's token may be valid.
             Verification::Fault(reason) if reason != Reason::Keys => unusable(),
             _ => verification,
         })?;

@@ -29,12 +29,14 @@ const BYTES_MAX: usize = 8 << 20;
 /// the map.
 const ENTRY_BYTES: usize = 128;
 
-/// Fraction (1 in this number) of entries that must be found again while the young generation
-/// fills. With fewer, the cache is crowded.
+/// Divisor that decides if the cache is crowded, each time the young generation is full. The cache
+/// is crowded if it found fewer entries since that generation was empty than 1/`CROWDED_SHARE` of
+/// the generation's entries.
 const CROWDED_SHARE: usize = 4;
 
-/// Maximum number of verified tokens whose hash is stored while the cache is crowded. If it were
-/// near the number of cached tokens, alternating tokens would evict each other.
+/// Maximum number of verified tokens whose hash is stored while the cache is crowded. Must be far
+/// below the number of cached tokens: otherwise tokens that recur in turn count as repeated, and
+/// evict each other from the cache.
 const VERIFIED_MAX: usize = 1_024;
 
 /// Time for which a token with a wrong signature is refused without a verification, in seconds.
@@ -61,7 +63,7 @@ pub struct TokenCache {
     /// Tokens that were verified last: a part of each token's hash, indexed by another part of the
     /// hash. Empty until the cache is crowded.
     verified: RefCell<Vec<u32>>,
-    /// Size at the last report, and number of entries removed since then.
+    /// Number of entries and estimated size in bytes at the last report.
     reported: Cell<(usize, usize)>,
     evicted: Cell<u64>,
 }
@@ -129,8 +131,8 @@ impl TokenCache {
         self.insert(key, entry);
     }
 
-    /// Caches an identity like [`Self::keep`]. While the cache is crowded, does so only if there is
-    /// room, or if the token is among the last [`VERIFIED_MAX`] verified ones.
+    /// Caches an identity like [`Self::keep`]. If the cache is crowded and has no room, caches only
+    /// a token that is among the last [`VERIFIED_MAX`] verified tokens.
     pub(in crate::auth) fn keep_repeated(
         &self,
         key: [u8; 32],
@@ -155,8 +157,8 @@ impl TokenCache {
     }
 
     /// Finds an entry of the older generation that is valid at `unix_s` (Unix time, seconds). Moves
-    /// it to the newer generation, unless the cache is crowded and the newer generation is full:
-    /// the moved entry would then displace others that are used as often.
+    /// the entry to the newer generation, unless the cache is crowded and the newer generation is
+    /// full. The moved entry would then evict entries that are used as often.
     fn find_old(&self, key: &[u8; 32], unix_s: u64) -> Option<Entry> {
         let mut old = self.old.borrow_mut();
         let entry = old.entries.get(key)?.clone();

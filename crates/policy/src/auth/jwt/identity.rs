@@ -98,8 +98,8 @@ impl Identity {
     }
 }
 
-/// Creates the bytes of [`Identity::key`]. The length of the issuer precedes the issuer, so that it
-/// cannot run into the name.
+/// Creates the bytes of [`Identity::key`]. The length of the issuer precedes the issuer, so that
+/// two different pairs of issuer and name never have the same bytes.
 pub(in crate::auth) fn key(
     issuer: &str,
     subject: Option<&str>,

@@ -44,7 +44,8 @@ const fn with_ends(first: u8, middle: u8, last: u8) -> [u8; 32] {
     bytes
 }
 
-/// A key of a JWK set, read by any parser.
+/// Access to the members of a key in a JWK set. Implemented for the parser of project files and the
+/// parser of fetched sets.
 pub(in crate::auth) trait Jwk {
     /// Value of a member that is a string.
     fn text(&self, name: &str) -> Option<&str>;

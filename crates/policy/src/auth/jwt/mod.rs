@@ -100,8 +100,8 @@ pub struct Checked {
     resource_metadata: Option<String>,
 }
 
-/// Header parameters that a token may have to be accepted, and the key that then verifies its
-/// signature.
+/// Combination of header parameters that the verifier accepts in a token, and the key that verifies
+/// the token's signature.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Signing {
     /// Header parameter `alg`.

@@ -19,7 +19,8 @@ pub const BOUND: &str = "bound";
 /// Name of a header parameter of example tokens. Its value is the proof of possession.
 pub const PROOF: &str = "proof";
 
-/// Substitute for a signature with the key of this name, as named by [`super::Signing`].
+/// Substitute for a signature in an example token: the SHA-256 of a text that contains `key`. `key`
+/// is the name in [`super::Signing`].
 #[must_use]
 pub fn signature(key: &str) -> [u8; 32] {
     Sha256::digest(format!("signed by {key}")).into()

@@ -42,8 +42,8 @@ const STATE_PREFIX: usize = 8;
 /// Browser login through one OpenID provider, at run time.
 pub struct Login {
     pub(super) settings: Checked,
-    /// Hash of the issuer, the client id and the cookie's name. An encrypted cookie is valid only
-    /// for the login with the same hash.
+    /// Hash of the settings that decide which users get a session (see `Checked::owner`). An
+    /// encrypted cookie is valid only for the login with the same hash.
     owner: [u8; 32],
     pub(super) client_secret: Arc<SecretCell>,
     keys: Arc<SecretCell>,

@@ -10,7 +10,8 @@ use super::reads;
 enum Effect {
     Admits,
     Refuses,
-    /// If the subexpression is true, the result may be either, as for the condition of `?:`.
+    /// The subexpression does not determine the result: if it is true, the result may be true or
+    /// false, as for the condition of `?:`.
     Either,
 }
 

@@ -146,7 +146,7 @@ fn signed_answers_of_the_table_are_judged() {
             TYPE,
             unusable,
         ),
-        // An answer without the object, or with the object's members at the top level.
+        // An answer without `token_introspection`, or with its members at the top level.
         (
             with(r#""token_introspection":ACTIVE"#, r#""active":true"#),
             "p",

@@ -127,8 +127,8 @@ pub fn read(set: NodeRef<'_>, verifier: NodeRef<'_>, sink: &mut Sink) -> Vec<Pub
             }
         }
     }
-    // Do not report missing keys if a key of the set could not be read, because it could be the
-    // missing one.
+    // Do not report missing keys if a key of the set could not be read: that key may be the missing
+    // one.
     let all_read = sink.findings()[before..]
         .iter()
         .all(|finding| finding.lint.name != BAD_KEY.name);
