@@ -25,7 +25,7 @@ kinds! {
         "security-requirement-removed" "Requests that required a credential no longer require one.";
         "security-requirement-added" "Requests that required no credential now require one.";
         "security-requirement-changed" "Other credentials, verifiers or scopes are required; the class says whether access is wider.";
-        "refused-paths-changed" "The gateway refused paths of an operation, because servers may read them as paths of another operation (`path_ambiguous`). That other operation changed, so that the gateway may serve such paths. Often none opens. Keep the path of the other operation as `internal: true` if the upstream still serves it; otherwise acknowledge the line.";
+        "refused-paths-changed" "The gateway refused paths of an operation, because servers may read them as paths of another operation (`path_ambiguous`). That other operation changed, so that the gateway may serve such paths. Often the gateway serves none of them. Keep the path of the other operation as `internal: true` if the upstream still serves it; otherwise acknowledge the line.";
         "operation-exposed" "Requests that were not served are now served; `weaken` if they need no credential.";
         "address-filter-added" "An address filter (`ip_filter`) applies now.";
         "address-filter-removed" "No address filter (`ip_filter`) applies any more.";
@@ -64,7 +64,7 @@ are compared as strings.";
         field that was removed before now reaches clients.";
         "path-readings-changed" "Paths that an upstream may read as another path are admitted, or no longer are (`path_readings`).";
         "paths-not-compared" "Too many overlapping paths of a host change at once, so that gwc did not compare its routing and access. The line may stand for changes of every class and trips every gate. An acknowledgement covers only these two bundles.";
-        "self-check-failed" "The engines of both versions do not confirm the example request of a change, which is a bug in gwc: a line of the plan may be wrong or missing. The line trips every gate, and `gwc plan`, `diff` and `apply` end with exit code 70 until it is acknowledged. An acknowledgement covers only these two bundles.";
+        "self-check-failed" "The engines of both versions do not confirm the witness of a change, which is a bug in gwc: a line of the plan may be wrong or missing. The line trips every gate, and `gwc plan`, `diff` and `apply` end with exit code 70 until it is acknowledged. An acknowledgement covers only these two bundles.";
         "way-round-added" "An operation can now reach the path of an operation with stricter \
         access at the upstream. Causes: a rewrite, a base path, a target's path, a split or a \
         mirror.";

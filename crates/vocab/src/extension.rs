@@ -163,7 +163,7 @@ pub static SERVER: Object = Object {
         F::optional(
             "upstream",
             Name("an upstream"),
-            "Upstream behind the server. Only the nearest `servers` list applies: the operation's, else the path's, else the document's. Its precedence is that of `upstream` in the `x-gateway` beside it.",
+            "Upstream behind the server. Only the nearest `servers` list applies: the operation's, else the path's, else the document's. The key has the effect of `x-gateway: {upstream: …}` at the level of this list.",
         ),
         F::optional(
             "weight",
@@ -217,7 +217,7 @@ to this path; `ignore`, the same path. A described path takes precedence.",
         F::optional(
             "alias_of",
             Text,
-            "Key under `paths` that this path only documents, with the same security. This path is not served by itself.",
+            "Another path of this document, whose operations serve the requests. This path is documentation only; its `security` must equal that of the other path.",
         ),
     ],
 };

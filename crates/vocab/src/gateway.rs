@@ -435,7 +435,7 @@ static HOLDER: Object = Object {
             "issuer",
             Form(&forms::WORDS),
             "Issuer of the tokens, as in the verifier: `issuer` of a `jwt`, `iss` of an \
-introspection's answer (its `url` if the answer has none). Compared byte by byte.",
+introspection's response (its `url` if the response has none). Compared byte by byte.",
         ),
         F::optional(
             "subject",

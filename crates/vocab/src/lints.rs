@@ -331,9 +331,10 @@ two issuers. If no verifier admits tokens of the issuer, no token matches the en
 
     ANY_ISSUER "GW0564" "any-issuer" Error
     "token introspection that can name the consumers of another verifier"
-    "Consumers with `tokens` are identified by the issuer of a token. The answer of an introspection endpoint \
-contains its issuer (`iss`). Without `issuer` in the settings, gwd accepts any issuer: this endpoint can then name \
-the consumers of every other verifier. Write the issuer of the endpoint's tokens."
+    "Consumers with `tokens` are identified by the issuer of a token. The response of an \
+introspection endpoint contains its issuer (`iss`). Without `issuer` in the settings, gwd accepts \
+any issuer: this endpoint can then name the consumers of every other verifier. Write the issuer of \
+the endpoint's tokens."
     bad asked!("");
     good asked!(", issuer: \"https://partner.example\"");
 

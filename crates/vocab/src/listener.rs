@@ -182,13 +182,13 @@ static LIMITS: Object = Object {
         F::optional(
             "body_timeout",
             Timeout,
-            "Maximum wait for more of a request's body, or for the client to read more of a response. Default: 60s.",
+            "Maximum total time for which a client may delay a message: while it sends a body or reads a response. `min_rate` reduces the measured delay. Default: 60s.",
         ),
         F::optional(
             "min_rate",
             Size,
-            "Minimum rate of bodies, in bytes per second. Each byte extends the time limit, up to \
-`body_timeout`. Default: 240B.",
+            "Bytes that reduce the measured delay of a client (`body_timeout`) by one second: the \
+minimum rate of bodies in the long run. Default: 240B.",
         ),
         F::optional(
             "stream_idle_timeout",

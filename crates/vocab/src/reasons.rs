@@ -40,7 +40,7 @@ reasons! {
         "circuit_open" 503 "a circuit breaker is open";
         "concurrency_limited" 429 "a `concurrency` limit is reached";
         "concurrency_wait_ended" 503 "no permit of a `concurrency` limit became free within `wait`";
-        "condition_ambiguous" 400 "a field or parameter that selects the operation has several values";
+        "condition_ambiguous" 400 "a field or parameter that selects the operation has several values, or the parameter has another spelling";
         "content_digest_mismatch" 400 "the body is not the one that was signed";
         "credential_ambiguous" 400 "the request has more than one credential at one place";
         "credential_conflict" 401 "the credentials belong to different callers";
@@ -60,7 +60,7 @@ reasons! {
         "ip_denied" 403 "an `ip_filter` refuses the address";
         "keys_unavailable" 503 "the keys of the issuer cannot be fetched";
         "login_denied" 403 "the provider denies a login";
-        "login_failed" 400 "the response of a provider does not belong to a login of this client";
+        "login_failed" 400 "a login failed; `login_fault` in the access log has the reason";
         "login_unavailable" 503 "the provider of a login does not answer";
         "logout_cross_site" 403 "another site requested a logout";
         "media_type_unsupported" 415 "the body has a media type that the operation does not describe (`validate`)";
@@ -76,7 +76,7 @@ reasons! {
         "request_invalid" 400 "the request does not match the description of its operation (`validate`)";
         "request_timeout" 408 "the body did not arrive in time";
         "response_invalid" 502 "the response does not match the description of its operation (`validate`)";
-        "response_too_large" 502 "the response is larger than a `body_limit`";
+        "response_too_large" 502 "the response is larger than a `body_limit` or what `validate` reads";
         "rewrite_failed" 500 "a `rewrite` gives no valid path";
         "session_invalid" 401 "the session has ended, or its cookie is not valid";
         "signature_invalid" 401 "the signature of the request is not valid";

@@ -81,11 +81,11 @@ static REDIS: Object = Object {
 pub(crate) const PATH_READINGS: Field = F::optional(
     "path_readings",
     Word(&["strict", "keep"]),
-    "Paths that an upstream may read as another path. They have `%2F`, `%5C`, `%25`, `%3F`, `%23`, \
-    `;` or `//`, or a dot or blank at the end of a name. `strict`: 400 `path_ambiguous` unless \
-    every reading matches the same operation. `keep`: allow readings that match no operation, or \
-    operations with the same access. Default: `strict`; `keep` for a path that itself has one of \
-    these.",
+    "Paths that an upstream may read as another path, for instance because of `%2F`, `%5C`, `;` or \
+    `//` (complete list: docs/paths.md). `strict`: 400 `path_ambiguous` unless every reading \
+    matches the same operation. `keep`: allow readings that match no operation, or an operation of \
+    the same API with the same access rules and upstream. Default: `strict`; `keep` for a path \
+    that itself has `;`, `//` or such an escape.",
 );
 
 /// Key `streams`: handling of open streams when the credential of their request expires.

@@ -459,13 +459,13 @@ and the client's address. Default: `Accept`, `Authorization`, `Cookie`.",
             Field::optional(
                 "response_headers",
                 Shape::List(&FIELD),
-                "Fields of the answer that are passed to the upstream; fields of these names are \
+                "Fields of the response that are passed to the upstream; fields of these names are \
 removed from the client's request.",
             ),
             Field::optional(
                 "timeout",
                 Shape::Timeout,
-                "Maximum time for an answer. Default: 1s.",
+                "Maximum time for a response. Default: 1s.",
             ),
             Field::optional(
                 "on_outage",
@@ -475,7 +475,7 @@ removed from the client's request.",
             Field::optional(
                 "cache",
                 Shape::Duration,
-                "Lifetime of a positive answer in the cache, for equal requests. Maximum: 1h. Default: answers are not cached.",
+                "Lifetime of a positive response in the cache, for equal requests. Maximum: 1h. Default: responses are not cached.",
             ),
         ],
         rules: &[

@@ -24,7 +24,7 @@ pub mod author {
             Field::optional(
                 "complexity",
                 COUNT,
-                "Maximum number of fields, each multiplied by its lists.",
+                "Maximum number of fields in a query; a field inside a list counts once for each requested item.",
             ),
             Field::optional("tokens", COUNT, "Maximum number of tokens in a query."),
             Field::optional(

@@ -373,7 +373,7 @@ pub mod author {
             Field::optional(
                 "key",
                 key::author::SHAPE,
-                "Key of the limit: `route`, `consumer`, `address`, `header:NAME`, `cookie:NAME`, `query:NAME` or `claim:NAME`, or a list of them, which form one key. A request without it, or with several values of it, counts by its address. Default: `route`.",
+                "Key of the limit: `route`, `consumer`, `address`, `header:NAME`, `cookie:NAME`, `query:NAME` or `claim:NAME`, or a list of them, which form one key. A request that lacks the key, or has several values for it, counts by the client's address. Default: `route`.",
             ),
             Field::optional(
                 "algorithm",

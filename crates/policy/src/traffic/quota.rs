@@ -439,7 +439,7 @@ pub mod author {
             Field::optional(
                 "anonymous",
                 Shape::Word(&["address"]),
-                "Key of a request without the property in `key`: the client's address.",
+                "Key of a request that has no value for `key`. The only value, `address`, is the default: the client's address.",
             ),
             Field::optional(
                 "warn",

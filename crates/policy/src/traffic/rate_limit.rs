@@ -411,12 +411,12 @@ pub mod author {
             Field::optional(
                 "key",
                 key::author::SHAPE,
-                "Key of the limit: `consumer`, `address`, `route`, `header:NAME`, `cookie:NAME`, `query:NAME` or `claim:NAME`, or a list of them, which form one key. A request without it, or with several values of it, counts by its address. Default: `consumer`.",
+                "Key of the limit: `consumer`, `address`, `route`, `header:NAME`, `cookie:NAME`, `query:NAME` or `claim:NAME`, or a list of them, which form one key. A request that lacks the key, or has several values for it, counts by the client's address. Default: `consumer`.",
             ),
             Field::optional(
                 "anonymous",
                 Shape::Word(&["address"]),
-                "Key of a request without the property in `key`: the client's address.",
+                "Key of a request that has no value for `key`. The only value, `address`, is the default: the client's address.",
             ),
             Field::optional(
                 "algorithm",

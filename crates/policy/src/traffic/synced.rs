@@ -101,8 +101,8 @@ pub(super) mod author {
         "sync",
         Shape::Word(&["exact", SYNCED]),
         "Use of the store. `exact`: each request calls it. `synced`: each gateway takes tokens in \
-        advance (a lease) and decides from them. The gateways together exceed the limit by at most \
-        their leases, which have the tokens of one `lease`. Default: `exact`.",
+        advance (a lease) and decides from them. Beyond the limit, the gateways together admit at \
+        most the tokens of one `lease`; a quota with `period` is never exceeded. Default: `exact`.",
     );
 
     /// Key `lease`.

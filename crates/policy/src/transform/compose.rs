@@ -21,13 +21,13 @@ pub mod author {
 
     /// The keys of `kind: compose`.
     pub static SHAPE: Object = Object {
-        what: "an answer from several calls",
+        what: "a response from several calls",
         fields: &[
             Field::required("calls", Shape::Map(&Shape::Object(&CALL)), "Calls by name."),
             Field::required(
                 "body",
                 Shape::Form(&forms::WORDS),
-                "Template of the response, over the answers of the calls.",
+                "Template of the response, over the responses of the calls.",
             ),
             Field::optional(
                 "timeout",
@@ -59,7 +59,7 @@ pub mod author {
             Field::optional(
                 "after",
                 Shape::List(&Shape::Text),
-                "Calls whose answers this call needs.",
+                "Calls whose responses this call needs.",
             ),
             Field::optional("timeout", Shape::Timeout, "Maximum time of the call."),
             Field::optional(

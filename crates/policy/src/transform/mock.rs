@@ -15,7 +15,7 @@ pub mod author {
 
     /// The keys of `kind: mock` and of the field `mock`.
     pub static SHAPE: Object = Object {
-        what: "an answer from the examples",
+        what: "a response from the examples",
         fields: &[
             Field::optional(
                 "status",

@@ -235,7 +235,7 @@ pub mod author {
 
     /// The keys of `kind: respond`.
     pub static SHAPE: Object = Object {
-        what: "an answer made by the gateway",
+        what: "a response made by the gateway",
         rules: &[],
         fields: &[
             Field::optional(

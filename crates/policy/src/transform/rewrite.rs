@@ -291,7 +291,7 @@ pub mod author {
                     method.span(),
                     format!("a request cannot be rewritten to `{text}`"),
                 )
-                .help("write a method whose answers have a body: `GET`, `POST`, `PUT`, …"),
+                .help("write a method whose responses have a body: `GET`, `POST`, `PUT`, …"),
             );
         }
     }

@@ -297,13 +297,14 @@ static PASSIVE: Object = Object {
         F::optional(
             "consecutive_5xx",
             Integer(1, 100_000),
-            "Consecutive failing statuses that eject a target. Default: 5.",
+            "Consecutive 5xx responses that eject a target. Timeouts, and failed and broken connections, count as well, unless `consecutive_local_failures` is set. Default: 5.",
         ),
         F::optional(
             "consecutive_gateway_failures",
             Integer(1, 100_000),
-            "Consecutive 502, 503, 504 and broken connections that eject a target. They also count \
-            for `consecutive_5xx`. Default: disabled.",
+            "Consecutive 502, 503 and 504 that eject a target. Timeouts, and failed and broken \
+            connections, count as well, unless `consecutive_local_failures` is set. All of these \
+            also count for `consecutive_5xx`. Default: disabled.",
         ),
         F::optional(
             "failure_ratio",
@@ -343,8 +344,9 @@ static PASSIVE: Object = Object {
         F::optional(
             "consecutive_local_failures",
             Integer(1, 100_000),
-            "Consecutive failed and broken connections that eject a target. If set, they do not \
-            count for `consecutive_5xx`. Default: disabled.",
+            "Consecutive timeouts, and failed and broken connections, that eject a target. If set, \
+            they do not count for `consecutive_5xx` and `consecutive_gateway_failures`. Default: \
+            disabled.",
         ),
         F::optional(
             "success_rate",

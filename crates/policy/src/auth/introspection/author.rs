@@ -47,27 +47,27 @@ without introspection. Default: any.",
         Field::optional(
             "timeout",
             Shape::Timeout,
-            "Maximum time for an answer. Default: 2s.",
+            "Maximum time for a response. Default: 2s.",
         ),
         Field::optional(
             "cache",
             Shape::Duration,
-            "Lifetime of the answer `active` in the cache, at most until the token expires. Range: up to 1h. Default: 60s.",
+            "Lifetime of the response `active` in the cache, at most until the token expires. Range: up to 1h. Default: 60s.",
         ),
         Field::optional(
             "cache_inactive",
             Shape::Duration,
-            "Lifetime of the answer `inactive` in the cache. Range: up to 1h. Default: 5s.",
+            "Lifetime of the response `inactive` in the cache. Range: up to 1h. Default: 5s.",
         ),
         Field::optional(
             "on_outage",
             Shape::Word(&["closed", "cached"]),
-            "Behaviour while the endpoint does not answer: `closed` refuses, `cached` uses known answers. Default: `closed`.",
+            "Behaviour while the endpoint does not answer: `closed` refuses, `cached` uses known responses. Default: `closed`.",
         ),
         Field::optional(
             "stale_for",
             Shape::Timeout,
-            "With `on_outage: cached`: time for which the last answer `active` stays in use, at most until the token expires. Default: 10m.",
+            "With `on_outage: cached`: time for which the last response `active` stays in use, at most until the token expires. Default: 10m.",
         ),
         Field::optional(
             "token_bytes",
@@ -77,13 +77,13 @@ without introspection. Default: any.",
         Field::optional(
             "required_claims",
             Shape::Several(&Shape::Form(&forms::WORDS)),
-            "Members that an answer must have in addition to `active`.",
+            "Members that a response must have in addition to `active`.",
         ),
         Field::optional(
             "consumer_claim",
             Shape::Form(&forms::WORDS),
-            "Member with the name of the consumer that the token belongs to. Default: none, the \
-caller is not a consumer.",
+            "Member with the name of the consumer that the token belongs to. Default: none; only \
+`tokens` of consumers then select the consumer.",
         ),
         Field::optional(
             "scope_claim",
@@ -103,7 +103,7 @@ caller is not a consumer.",
         Field::optional(
             "signed",
             Shape::Several(&Shape::Word(Algorithm::NAMES)),
-            "Algorithms that answers must be signed with (RFC 9701); `issuer` is needed then. Default: answers are unsigned.",
+            "Algorithms that responses must be signed with (RFC 9701); `issuer` is needed then. Default: responses are unsigned.",
         ),
         Field::optional(
             "jwks_url",
@@ -130,14 +130,14 @@ fn check_signed(node: NodeRef<'_>, sink: &mut Sink) {
     for algorithm in signed.items() {
         let text = algorithm.scalar_text().unwrap_or_default();
         if text.starts_with("HS") {
-            let message = "answers are checked with the issuer's public keys";
+            let message = "responses are checked with the issuer's public keys";
             let finding = Diagnostic::new(&BAD_VALUE, algorithm.span(), message);
             sink.push(finding.help("list an algorithm of key pairs, such as `ES256` or `RS256`"));
         }
     }
     let issuer = get("issuer").and_then(NodeRef::scalar_text);
     let Some(issuer) = issuer else {
-        let message = "signed answers need `issuer`, which they must name";
+        let message = "signed responses need `issuer`, which they must name";
         let finding = Diagnostic::new(&MISSING_KEY, signed.span(), message);
         sink.push(finding.help("add `issuer`: the value of `iss`"));
         return;
@@ -167,7 +167,7 @@ fn check_amounts(node: NodeRef<'_>, sink: &mut Sink) {
         };
         refuse(
             get(key).filter(is_long),
-            "an answer can be cached for at most one hour",
+            "a response can be cached for at most one hour",
             "write at most `1h`: a revoked token is accepted for this time",
         );
     }

@@ -89,8 +89,8 @@ pub static SHAPE: Object = Object {
         Field::optional(
             "consumer_claim",
             Shape::Form(&forms::WORDS),
-            "Claim with the name of the consumer that the token belongs to. Default: none, the \
-caller is not a consumer.",
+            "Claim with the name of the consumer that the token belongs to. Default: none; only \
+`tokens` of consumers then select the consumer.",
         ),
         Field::optional(
             "scope_claim",

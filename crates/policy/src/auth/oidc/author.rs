@@ -75,7 +75,7 @@ pub static SHAPE: Object = Object {
         Field::optional(
             "timeout",
             Shape::Timeout,
-            "Maximum time for an answer of the token endpoint. Default: 5s.",
+            "Maximum time for a response of the token endpoint. Default: 5s.",
         ),
         Field::optional(
             "required_claims",
@@ -85,8 +85,8 @@ pub static SHAPE: Object = Object {
         Field::optional(
             "consumer_claim",
             Shape::Form(&forms::WORDS),
-            "Claim with the name of the consumer that the session belongs to. Default: none, the \
-caller is not a consumer.",
+            "Claim with the name of the consumer that the session belongs to. Default: none; only \
+`tokens` of consumers then select the consumer.",
         ),
         Field::optional(
             "groups_claim",
