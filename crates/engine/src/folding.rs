@@ -1,8 +1,9 @@
-//! Case folding of paths: the text that servers compare if they ignore letter case.
+//! Folding of paths: the text that servers compare after they have decoded the path, if they
+//! ignore letter case.
 //!
-//! ASP.NET Core, Spring and Windows compare all letters of Unicode, after they have decoded the
-//! path: they treat `%C3%89t%C3%A9` (`Été`) as `%C3%A9t%C3%A9` (`été`), and the Kelvin sign
-//! (U+212A) as `k`.
+//! Most servers decode paths before they select a handler: they treat `/%40me` as `/@me`. ASP.NET
+//! Core, Spring and Windows also compare all letters of Unicode: they treat `%C3%89t%C3%A9` (`Été`)
+//! as `%C3%A9t%C3%A9` (`été`), and the Kelvin sign (U+212A) as `k`.
 
 use std::borrow::Cow;
 
@@ -11,10 +12,10 @@ use crate::overlong;
 /// Maximum length of a text that is folded without an allocation, in bytes.
 const SHORT: usize = 64;
 
-/// Calls `f` with the case-folded form of a text. Only long texts, and those with escapes of
-/// characters beyond ASCII, allocate.
+/// Calls `f` with the folded form of a text. Only long texts, and those with escapes that are
+/// decoded, allocate.
 pub(crate) fn with_folded<R>(text: &str, f: impl FnOnce(&str) -> R) -> R {
-    if has_escaped_letters(text) {
+    if has_escapes(text) {
         return f(&folded(text));
     }
     let mut short = [0; SHORT];
@@ -29,14 +30,10 @@ pub(crate) fn with_folded<R>(text: &str, f: impl FnOnce(&str) -> R) -> R {
     }
 }
 
-/// Case-folded form of a text. Escapes of characters beyond ASCII are decoded, other escapes are
-/// kept.
+/// Folded form of a text: decoded (see [`decoded`]), and without differences of letter case.
 #[must_use]
 pub fn folded(text: &str) -> String {
-    let text = match has_escaped_letters(text) {
-        true => Cow::Owned(decoded(text)),
-        false => Cow::Borrowed(text),
-    };
+    let text = decoded(text);
     if text.is_ascii() {
         return text.to_ascii_lowercase();
     }
@@ -48,34 +45,43 @@ pub fn folded(text: &str) -> String {
     lower.filter(|c| *c != '\u{307}').collect()
 }
 
-/// True if a text has escapes of bytes beyond ASCII.
-pub(crate) fn has_escaped_letters(text: &str) -> bool {
+/// True if a text has escapes that [`decoded`] decodes. May be true for invalid escapes.
+pub(crate) fn has_escapes(text: &str) -> bool {
     let bytes = text.as_bytes();
     let mut escapes = memchr::memchr_iter(b'%', bytes);
-    escapes.any(|at| {
-        matches!(
-            bytes.get(at + 1),
-            Some(b'8'..=b'9' | b'A'..=b'F' | b'a'..=b'f')
-        )
+    escapes.any(|at| match bytes.get(at + 1..at + 3) {
+        Some(b"25" | [b'2', b'F' | b'f'] | b"3F" | b"3f" | b"23" | [b'5', b'C' | b'c']) => false,
+        Some([b'2'..=b'9' | b'A'..=b'F' | b'a'..=b'f', _]) => true,
+        _ => false,
     })
 }
 
-/// Text with decoded escapes of characters beyond ASCII. Escapes that are not UTF-8 are kept.
-fn decoded(text: &str) -> String {
+/// Text with decoded escapes of characters beyond ASCII and of printable ASCII characters. Keeps
+/// the escapes of `/`, `\`, `%`, `?` and `#`, which change the meaning of a path if they are
+/// decoded, of control characters, and those that are not UTF-8.
+#[must_use]
+pub fn decoded(text: &str) -> Cow<'_, str> {
+    if !has_escapes(text) {
+        return Cow::Borrowed(text);
+    }
+    let is_decoded = |c: char| match c {
+        '/' | '\\' | '%' | '?' | '#' => false,
+        c => !c.is_ascii_control(),
+    };
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(at) = rest.find('%') {
         out.push_str(&rest[..at]);
         rest = &rest[at..];
         let (character, length) = match escaped(rest) {
-            Some((c, length)) if !c.is_ascii() => (c, length),
+            Some((c, length)) if is_decoded(c) => (c, length),
             _ => ('%', 1),
         };
         out.push(character);
         rest = &rest[length..];
     }
     out.push_str(rest);
-    out
+    Cow::Owned(out)
 }
 
 /// Character that the escapes at the beginning of a text encode in UTF-8, and their length in
@@ -96,7 +102,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn letters_of_unicode_are_folded() {
+    fn escapes_and_letters_are_folded() {
         for (text, expected) in [
             ("Admin", "admin"),
             ("%C3%89T%C3%A9", "\u{e9}t\u{e9}"),
@@ -105,8 +111,10 @@ mod tests {
             ("u%C5%BFer%C4%B0d", "userid"),
             ("%C4%B1", "i"),
             ("%F0%90%90%80", "\u{10428}"),
-            ("A%2FB%20", "a%2fb%20"),
-            ("%C3%28%FF", "%c3%28%ff"),
+            ("A%2FB%20", "a%2fb "),
+            ("%40Me%3A", "@me:"),
+            ("%2f%5C%25%3F%23%0A", "%2f%5c%25%3f%23%0a"),
+            ("%C3%28%FF", "%c3(%ff"),
             ("%", "%"),
             ("%C", "%c"),
         ] {

@@ -46,7 +46,7 @@ pub fn normalise(path: &str) -> Result<Cow<'_, str>, PathFault> {
 }
 
 /// Normalises a path. Decodes escaped unreserved characters, writes other escapes in upper case,
-/// merges slashes if `slashes` is `Merge`, then resolves dot segments (RFC 3986 §6.2.2). `%2F`,
+/// escapes `"`, `<`, `>` and the backtick, which RFC 3986 does not allow in a path, merges slashes if `slashes` is `Merge`, then resolves dot segments (RFC 3986 §6.2.2). `%2F`,
 /// `%5C` and `%25` stay escaped, so that no segment is split and nothing is decoded twice.
 ///
 /// # Errors
@@ -62,7 +62,8 @@ pub fn normalise_with(path: &str, slashes: Slashes) -> Result<Normal<'_>, PathFa
     for &byte in path.as_bytes() {
         match byte {
             0..=0x1F | 0x7F.. | b'\\' | b'#' => return Err(PathFault::Byte),
-            b'%' => plain = false,
+            // Literals of templates have these characters as escapes.
+            b'%' | b'"' | b'<' | b'>' | b'`' => plain = false,
             b';' => odd = true,
             b'/' if before == b'/' => doubled = true,
             b'/' if before == b'.' => odd = true,
@@ -80,6 +81,10 @@ pub fn normalise_with(path: &str, slashes: Slashes) -> Result<Normal<'_>, PathFa
         });
     }
     let decoded = decode_unreserved(path)?;
+    let decoded = match decoded.contains(['"', '<', '>', '`']) {
+        true => Cow::Owned(escape_delimiters(&decoded)),
+        false => decoded,
+    };
     let merged = match merges {
         true => merge_slashes(&decoded).map_or(decoded, Cow::Owned),
         false => decoded,
@@ -215,6 +220,18 @@ pub fn normalise_literal(text: &str) -> String {
     }
 }
 
+/// Path with escapes of `"`, `<`, `>` and the backtick.
+fn escape_delimiters(path: &str) -> String {
+    let mut escaped = String::with_capacity(path.len() + 8);
+    for character in path.chars() {
+        match character {
+            '"' | '<' | '>' | '`' => escaped.push_str(&format!("%{:02X}", u32::from(character))),
+            _ => escaped.push(character),
+        }
+    }
+    escaped
+}
+
 pub(crate) fn decode_unreserved(path: &str) -> Result<Cow<'_, str>, PathFault> {
     let bytes = path.as_bytes();
     let Some(first) = bytes.iter().position(|b| *b == b'%') else {
@@ -310,6 +327,7 @@ mod tests {
         let cases = [
             ("/", Ok("/")),
             ("/a/b", Ok("/a/b")),
+            ("/\"<`>", Ok("/%22%3C%60%3E")),
             ("/a//b", Ok("/a//b")),
             ("/%41%2d%7E", Ok("/A-~")),
             ("/%c3%a9", Ok("/%C3%A9")),

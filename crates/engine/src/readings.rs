@@ -192,9 +192,9 @@ impl Search<'_> {
     /// Paths that operations of the host describe and that differ from `path` only in letter case.
     /// Empty on hosts whose operations have the same access rules.
     fn other_letter_cases(&self, path: &str) -> SearchResult<Vec<String>> {
-        // Search only if the path or a template has upper-case letters.
+        // Search only if the path or a template has upper-case letters or escapes.
         let mount = self.route.mount;
-        let has_upper = || mount.has_upper || path.bytes().any(|byte| byte.is_ascii_uppercase());
+        let has_upper = || mount.has_upper || router::has_upper(path);
         if !mount.has_other_access || !has_upper() {
             return Ok(Vec::new());
         }
@@ -210,8 +210,8 @@ impl Search<'_> {
     /// other path belongs to an operation of the host with other access rules or to an `internal`
     /// operation. Also returns it if operations describe the other path but do not serve the
     /// request there, and no described operation serves the request at `path`. Returns `None` in
-    /// any other case. Also returns `None` if the template of the route consists of literals,
-    /// because its author described exactly this path.
+    /// any other case. If the template of the route consists of literals, its author described
+    /// exactly this path: only other letter cases of the other path count.
     fn final_slash(&self, path: &str) -> SearchResult {
         let (route, mount) = (self.route, self.route.mount);
         let bare = path.trim_end_matches('/');
@@ -223,9 +223,8 @@ impl Search<'_> {
         let mut segments = template.segments().iter();
         let is_literal =
             segments.all(|segment| matches!(segment, Segment::Literal(_) | Segment::Folded(_)));
-        if is_literal && route.operation.owns.is_described() && !template.is_prefix() {
-            return Ok(None);
-        }
+        let has_one_path =
+            is_literal && route.operation.owns.is_described() && !template.is_prefix();
         let other = match has_slash {
             true => bare.to_owned(),
             false => format!("{path}/"),
@@ -243,7 +242,7 @@ impl Search<'_> {
                 }
             }
         }
-        if !is_described(&other)? {
+        if has_one_path || !is_described(&other)? {
             return Ok(None);
         }
         match self.find(&other)? {
@@ -411,7 +410,7 @@ fn has_dots(path: &str) -> bool {
 
 /// Changes that an upstream may make to a path. Each function returns `None` if it changes nothing.
 /// Servers apply these changes in different orders, and a request may pass several servers.
-const STEPS: [fn(&str) -> Option<String>; 15] = [
+const STEPS: [fn(&str) -> Option<String>; 16] = [
     overlong::shortened,
     |path| replaced(path, "%2F", "/"),
     |path| replaced(path, "%5C", "/"),
@@ -427,6 +426,7 @@ const STEPS: [fn(&str) -> Option<String>; 15] = [
     |path| trimmed(path, without_blanks_behind),
     |path| trimmed(path, without_final_dots),
     without_host,
+    without_host_behind_slashes,
     path::merge_slashes,
 ];
 
@@ -524,10 +524,17 @@ fn without_final_dots(segment: &str) -> &str {
     }
 }
 
-/// Path without its first segment, for a path that begins with `//`: WHATWG URL parsers interpret
-/// that segment as a host. `None` for other paths.
+/// Path without its first segment, for a path that begins with `//`: URL parsers interpret that
+/// segment as a host (RFC 3986 §3.2). `None` for other paths.
 fn without_host(path: &str) -> Option<String> {
     let behind = path.strip_prefix("//")?;
+    Some(behind.find('/').map_or("/", |at| &behind[at..]).to_owned())
+}
+
+/// Path without its first non-empty segment, for a path that begins with three or more slashes.
+/// WHATWG URL parsers skip all of them and interpret that segment as a host. `None` for other paths.
+fn without_host_behind_slashes(path: &str) -> Option<String> {
+    let behind = path.strip_prefix("///")?.trim_start_matches('/');
     Some(behind.find('/').map_or("/", |at| &behind[at..]).to_owned())
 }
 
@@ -611,6 +618,7 @@ mod tests {
             ),
             ("//a", &["/", "/a"]),
             ("//a/b", &["/a/b", "/b"]),
+            ("///a/b", &["/a/b", "/b"]),
             ("/a//../b", &["/a/b", "/b"]),
             ("/a;x=1/b", &["/a/b"]),
             ("/a;x=/../b", &["/b"]),

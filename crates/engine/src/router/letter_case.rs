@@ -6,10 +6,13 @@
 //! would serve the path of another operation, possibly of another API. The router itself compares
 //! literals exactly (RFC 3986 §6.2.2.1).
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use bundle::ir::{Pattern, Segment, Template};
 use rustc_hash::{FxHashMap, FxHashSet};
+
+use crate::folding::{folded, has_escapes};
 
 /// Maximum number of other paths (paths that differ from the request's only in letter case) for one
 /// request. If there are more, the search fails.
@@ -24,11 +27,18 @@ const SHORT: usize = 64;
 pub(super) struct LetterCases {
     /// Literals by their lower case.
     literals: FxHashMap<Box<str>, Vec<Box<str>>>,
-    /// Case-sensitive patterns with letters, without duplicates.
-    patterns: Vec<Pattern>,
+    /// Patterns whose literals have several spellings, without duplicates.
+    patterns: Vec<SpelledPattern>,
     has_upper: bool,
     has_final_slash: bool,
     has_root: bool,
+}
+
+/// Pattern of a template, and the same pattern with folded literals ([`folded`]).
+#[derive(Debug)]
+struct SpelledPattern {
+    own: Pattern,
+    folded: Pattern,
 }
 
 /// Number of steps that are charged for building a path, for each 64 bytes. Building allocates,
@@ -66,15 +76,15 @@ impl LetterCases {
         });
         for segment in templates.flat_map(Template::segments) {
             match segment {
-                Segment::Literal(text) => cases.add(text),
-                Segment::Pattern(pattern) if !pattern.folded => {
-                    let text = pattern.erased();
-                    if has_letter(&text) && known.insert(text) {
+                Segment::Literal(text) | Segment::Folded(text) => cases.add(text),
+                Segment::Pattern(pattern) => {
+                    let is_spelled = literals(pattern).any(has_spellings);
+                    if is_spelled && known.insert((pattern.erased(), pattern.folded)) {
                         cases.has_upper |= literals(pattern).any(has_upper);
-                        cases.patterns.push(pattern.clone());
+                        cases.patterns.push(SpelledPattern::new(pattern));
                     }
                 }
-                Segment::Pattern(_) | Segment::Folded(_) | Segment::Parameter(_) => {}
+                Segment::Parameter(_) => {}
             }
         }
         cases.has_final_slash = ends_in_slash;
@@ -148,33 +158,75 @@ impl LetterCases {
         let literals = literals.into_iter().flatten().map(ToString::to_string);
         let mut all = vec![segment.to_owned()];
         all.extend(literals.filter(|literal| *literal != *segment));
+        let read = decoded_segment(segment);
         for pattern in &self.patterns {
-            let mut text = segment.to_owned();
-            let matches = places(pattern, segment, &mut |range, literal| {
-                text.replace_range(range, literal);
-            });
-            if matches && !all.contains(&text) {
+            if let Some(text) = pattern.spelled(&read)
+                && !all.contains(&text)
+            {
                 all.push(text);
             }
         }
         all
     }
 
-    /// True if a literal or a pattern differs from a segment only in letter case. Does not allocate
-    /// unless the segment is long.
+    /// True if a literal or a pattern differs from a segment only in letter case or escapes. Does
+    /// not allocate unless the segment is long or has escapes.
     fn has_other(&self, segment: &str) -> bool {
         let spelled = |lower: &str| {
             let spellings = self.literals.get(lower);
             spellings.is_some_and(|all| all.iter().any(|one| **one != *segment))
         };
-        with_lower(segment, spelled)
-            || self.patterns.iter().any(|pattern| {
-                let mut differs = false;
-                let matches = places(pattern, segment, &mut |range, literal| {
-                    differs |= segment[range] != *literal;
-                });
-                matches && differs
-            })
+        with_lower(segment, spelled) || {
+            let read = decoded_segment(segment);
+            let mut patterns = self.patterns.iter();
+            patterns.any(|pattern| pattern.is_other(&read, segment))
+        }
+    }
+}
+
+// === impl SpelledPattern ===
+
+impl SpelledPattern {
+    fn new(pattern: &Pattern) -> Self {
+        let rest = pattern.rest.iter();
+        let folded = Pattern {
+            head: folded(&pattern.head),
+            rest: rest
+                .map(|(name, literal)| (name.clone(), folded(literal)))
+                .collect(),
+            folded: true,
+        };
+        Self {
+            own: pattern.clone(),
+            folded,
+        }
+    }
+
+    /// Segment with the literals of the pattern, if a decoded segment matches it in any letter
+    /// case.
+    fn spelled(&self, read: &str) -> Option<String> {
+        let mut text = String::with_capacity(read.len());
+        let mut end = 0;
+        let mut own = literals(&self.own);
+        let matches = places(&self.folded, read, &mut |range, _| {
+            text.push_str(&read[end..range.start]);
+            text.push_str(own.next().unwrap_or_default());
+            end = range.end;
+        });
+        matches.then_some(text)
+    }
+
+    /// True if the segment, which is `read` after decoding, matches the pattern in another spelling.
+    fn is_other(&self, read: &str, segment: &str) -> bool {
+        if read.len() != segment.len() {
+            return self.spelled(read).is_some_and(|text| text != *segment);
+        }
+        let mut differs = false;
+        let mut own = literals(&self.own);
+        let matches = places(&self.folded, read, &mut |range, _| {
+            differs |= own.next() != Some(&read[range]);
+        });
+        matches && differs
     }
 }
 
@@ -223,9 +275,25 @@ pub(super) fn with_lower<R>(text: &str, f: impl FnOnce(&str) -> R) -> R {
     }
 }
 
-/// True if a text has an upper-case ASCII letter.
-pub(super) fn has_upper(text: &str) -> bool {
-    text.bytes().any(|byte| byte.is_ascii_uppercase())
+/// Segment that is decoded and folded if it has escapes, otherwise the segment itself.
+fn decoded_segment(segment: &str) -> Cow<'_, str> {
+    match has_escapes(segment) {
+        true => Cow::Owned(folded(segment)),
+        false => Cow::Borrowed(segment),
+    }
+}
+
+/// True if a text has an upper-case ASCII letter or an escape.
+pub(crate) fn has_upper(text: &str) -> bool {
+    text.bytes()
+        .any(|byte| byte.is_ascii_uppercase() || byte == b'%')
+}
+
+/// True if requests may spell a literal of a pattern differently: if it has letters, or characters
+/// that requests may escape.
+fn has_spellings(literal: &str) -> bool {
+    let is_fixed = |byte: u8| byte.is_ascii_digit() || matches!(byte, b'-' | b'.' | b'_' | b'~');
+    !literal.bytes().all(is_fixed)
 }
 
 fn has_letter(text: &str) -> bool {

@@ -1,11 +1,11 @@
-//! Finds the described paths that differ from a request's path in the case of non-ASCII letters.
-//! The module `letter_case` finds the paths that differ in ASCII letters only.
+//! Finds the described paths that differ from a request's path in escapes or in the case of
+//! non-ASCII letters. The module `letter_case` finds the paths that differ in ASCII letters only.
 
 use bundle::ir::{Segment, Template};
 use rustc_hash::FxHashMap;
 
 use super::letter_case::{Others, TooMany};
-use crate::folding::{folded, has_escaped_letters, with_folded};
+use crate::folding::{folded, has_escapes, with_folded};
 
 /// Maximum number of paths that one search returns.
 const PATHS_MAX: usize = 64;
@@ -15,7 +15,7 @@ const PATHS_MAX: usize = 64;
 #[derive(Debug, Default)]
 pub(super) struct UnicodeCases {
     literals: FxHashMap<Box<str>, Vec<Box<str>>>,
-    /// True if a literal has letters beyond ASCII.
+    /// True if a literal has escapes.
     has_escaped: bool,
 }
 
@@ -27,7 +27,7 @@ impl UnicodeCases {
             let (Segment::Literal(text) | Segment::Folded(text)) = segment else {
                 continue;
             };
-            cases.has_escaped |= has_escaped_letters(text);
+            cases.has_escaped |= has_escapes(text);
             let spellings = cases.literals.entry(folded(text).into()).or_default();
             if !spellings.iter().any(|known| **known == **text) {
                 spellings.push(text.as_str().into());
@@ -36,8 +36,8 @@ impl UnicodeCases {
         cases
     }
 
-    /// Paths below the base path that differ from `below` in letter case. Empty if neither the path
-    /// nor a literal has letters beyond ASCII.
+    /// Paths below the base path that differ from `below` in escapes or letter case. Empty if neither
+    /// the path nor a literal has escapes.
     ///
     /// # Errors
     /// There are more than [`PATHS_MAX`] paths, or the search has no steps left.
@@ -46,7 +46,7 @@ impl UnicodeCases {
         below: &str,
         others: &mut Others<'_>,
     ) -> Result<Vec<String>, TooMany> {
-        if !self.has_escaped && !has_escaped_letters(below) {
+        if !self.has_escaped && !has_escapes(below) {
             return Ok(Vec::new());
         }
         let mut paths = vec![String::new()];
@@ -74,8 +74,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn letters_beyond_ascii_have_other_cases() {
-        let templates = ["/{page}", "/%C3%A9t%C3%A9", "/keys", "/Stra%C3%9Fe/{x}"];
+    fn escapes_and_letters_have_other_spellings() {
+        let templates = [
+            "/{page}",
+            "/%C3%A9t%C3%A9",
+            "/keys",
+            "/Stra%C3%9Fe/{x}",
+            "/@me",
+            "/a%22b",
+        ];
         let templates = templates.map(|text| Template::parse(text).expect("a template"));
         let cases = UnicodeCases::of(templates.iter());
         for (path, expected) in [
@@ -85,6 +92,10 @@ mod tests {
             ("/STRASSE/%C3%89", &["/Stra%C3%9Fe/%C3%89"]),
             ("/%C3%A0t%C3%A9", &[]),
             ("/keys", &[]),
+            ("/%40me", &["/@me"]),
+            ("/@me", &[]),
+            ("/A%22b", &["/a%22b"]),
+            ("/a%2Fb", &[]),
             ("/", &[]),
         ] {
             let found = cases.others(path, &mut Others::new(&mut 10_000));

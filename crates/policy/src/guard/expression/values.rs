@@ -17,6 +17,7 @@ use regex::Regex;
 use crate::auth::jwt::json::{Json, Object};
 use crate::auth::{decode_query, has_lookalike};
 use crate::cx::{Cx, Principal, RouteId};
+use crate::escapes;
 use crate::head::RequestHead;
 
 /// Function name in errors from reading a value.
@@ -247,7 +248,10 @@ impl<'s> Node<'s> {
         Ok(match self {
             Self::Request(head, client) => match name {
                 "method" => Some(text(head.method.as_str())),
-                "path" => Some(text(head.path())),
+                "path" => {
+                    let path = escapes::printable(head.path()).into_owned();
+                    Some(CowVal::owned(CelString::from(path)))
+                }
                 "host" => Some(text(&head.host)),
                 "headers" => Some(CowVal::owned(Self::Headers(&head.headers))),
                 "query" => Some(CowVal::owned(Self::Query(head.query().unwrap_or_default()))),

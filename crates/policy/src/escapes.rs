@@ -1,0 +1,52 @@
+//! Percent-escapes of paths (RFC 3986 §2.1).
+
+use std::borrow::Cow;
+
+/// Path with decoded escapes of printable ASCII characters: most servers decode them before they
+/// select a handler. Keeps the escapes of `/`, `\`, `%`, `?` and `#`, which change the meaning of a
+/// path if they are decoded, and of all other bytes. `path` is normalised.
+#[must_use]
+pub(crate) fn printable(path: &str) -> Cow<'_, str> {
+    if !path.contains('%') {
+        return Cow::Borrowed(path);
+    }
+    let mut text = String::with_capacity(path.len());
+    let mut rest = path;
+    while let Some(at) = rest.find('%') {
+        text.push_str(&rest[..at]);
+        rest = &rest[at..];
+        let byte = rest
+            .get(1..3)
+            .and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        let decoded = byte.filter(|byte| match byte {
+            b'/' | b'\\' | b'%' | b'?' | b'#' => false,
+            byte => matches!(byte, b' '..=b'~'),
+        });
+        let (character, length) = match decoded {
+            Some(byte) => (char::from(byte), 3),
+            None => ('%', 1),
+        };
+        text.push(character);
+        rest = &rest[length..];
+    }
+    text.push_str(rest);
+    Cow::Owned(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn printable_characters_are_decoded() {
+        for (path, expected) in [
+            ("/a", "/a"),
+            ("/%40a%20b%3A", "/@a b:"),
+            ("/a%2Fb%5Cc%25d%3Fe%23", "/a%2Fb%5Cc%25d%3Fe%23"),
+            ("/%C3%A9%0A%7F", "/%C3%A9%0A%7F"),
+            ("/%4", "/%4"),
+        ] {
+            assert_eq!(printable(path), expected, "{path}");
+        }
+    }
+}
