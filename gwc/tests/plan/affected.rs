@@ -276,3 +276,78 @@ fn opening_without_an_example_has_lines() {
         assert!(opens(&plan, path), "{:#?}", plan.changes);
     }
 }
+
+/// A removal opens a path of an operation that changes at the same time.
+#[test]
+fn path_of_an_edited_operation_opens() {
+    const CONDITION: &str =
+        "security: [{}], x-gateway: {public: true, match: {headers: {X-V: {exact: \"1\"}}}}";
+    let internal = ("get", "/%C3%A9/admin", "", INTERNAL);
+    let own = |path, settings, access| ("get", path, settings, access);
+    let plain = own("/%C3%89/{n}", "", PUBLIC);
+    for (before, after) in [
+        (plain, own("/%C3%89/{n}", "priority: 3", PUBLIC)),
+        (own("/%C3%89/{n}", "priority: 3", PUBLIC), plain),
+        (plain, own("/%C3%89/{n}", "", CONDITION)),
+        (
+            own("/%C3%89", "match: prefix", PUBLIC),
+            own("/%C3%89/{n}", "", PUBLIC),
+        ),
+        (plain, own("/%C3%89/a{n}", "", PUBLIC)),
+    ] {
+        let [old, new] = [document("", &[before, internal]), document("", &[after])];
+        let plan = plan((GATEWAY, &old), (GATEWAY, &new));
+        assert_eq!(plan.bugs, Vec::<String>::new());
+        assert!(
+            opens(&plan, after.1),
+            "{before:?} {after:?} {:#?}",
+            plan.changes
+        );
+    }
+}
+
+/// The acknowledgement of an opening does not cover a removal that opens further paths.
+#[test]
+fn acknowledged_edit_covers_no_removal() {
+    let internal = ("get", "/%C3%A9/admin", "", INTERNAL);
+    let [plain, prefix] = [("/%C3%89/{n}", ""), ("/%C3%89", "match: prefix")]
+        .map(|(path, settings)| ("get", path, settings, PUBLIC));
+    let old = document("", &[plain, internal]);
+    let fingerprints = |operations: &[Operation]| {
+        let plan = plan((GATEWAY, &old), (GATEWAY, &document("", operations)));
+        let lines = plan.changes.into_iter();
+        let lines = lines.filter(|line| line.class == Class::Weaken);
+        Vec::from_iter(lines.map(|line| line.fingerprint))
+    };
+    let (kept, removed) = (fingerprints(&[prefix, internal]), fingerprints(&[prefix]));
+    assert_eq!((kept.len(), removed.len()), (1, 1));
+    assert_ne!(kept, removed);
+}
+
+/// The gateway refuses `/a/b` because servers may read it as `/A/b` of `/{p}/{q}`, a path that only
+/// an operation of another method spells.
+#[test]
+fn removal_of_another_method_opens() {
+    for access in [INTERNAL, KEY] {
+        assert_opens(
+            GATEWAY,
+            "",
+            &[
+                ("get", "/a/{y}", "", PUBLIC),
+                ("get", "/{p}/{q}", "", KEY),
+                ("delete", "/A/b", "", access),
+            ],
+        );
+    }
+    for access in [INTERNAL, PUBLIC] {
+        assert_opens(
+            GATEWAY,
+            "",
+            &[
+                ("get", "/{x}/{y}", "", PUBLIC),
+                ("get", "/{x}", "match: prefix", KEY),
+                ("delete", "/a/b/", "", access),
+            ],
+        );
+    }
+}

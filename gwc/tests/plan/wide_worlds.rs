@@ -12,7 +12,7 @@ use plan::{Change, Class, Side};
 use crate::dice::Dice;
 use crate::{GATEWAY, Purpose, compiled, edit};
 
-const PATHS: [&str; 14] = [
+const PATHS: [&str; 17] = [
     "/a/{x}",
     "/a/b",
     "/A/b",
@@ -27,6 +27,9 @@ const PATHS: [&str; 14] = [
     "/b",
     "/pkg/{x}/{y}",
     "/pkg/a/b",
+    "/@b",
+    "/a/{x}:b",
+    "/a%3Ab",
 ];
 const SETTINGS: [&str; 16] = [
     "",
@@ -65,7 +68,7 @@ const MOUNTS: [&str; 4] = [
     "{base_path: /v, strip_base_path: true}",
     "{base_path: /v}",
 ];
-const SEGMENTS: [&str; 19] = [
+const SEGMENTS: [&str; 22] = [
     "a",
     "A",
     "b",
@@ -85,6 +88,9 @@ const SEGMENTS: [&str; 19] = [
     "..%2F..%2Fa",
     "x%2F..%2Fb",
     "..%2Fb",
+    "%40b",
+    "a:b",
+    "x%3AB",
 ];
 
 /// Operation: path, method, settings and access.
@@ -301,7 +307,6 @@ fn is_opening(change: &Change, key: &str) -> bool {
         Class::Weaken
             | Class::Expose
             | Class::Incomparable
-            | Class::Moved
             // A stricter operation can open paths, too: the gateway serves a path with several
             // readings if all their operations have the same access.
             | Class::Strengthen

@@ -52,6 +52,10 @@ pub(super) struct Region {
     is_described: bool,
     /// True if the new side has a mount with the base path of the route.
     is_mounted: bool,
+    /// Routes of the old side that overlap the template of the route, if no operation of the new
+    /// side has that template. Servers may then read a path as one of these routes, but no operation
+    /// spells that path.
+    unspelled: Vec<u32>,
     /// Methods of the `internal` operations of the new side that match all paths of the route.
     internal: Vec<String>,
 }
@@ -205,6 +209,9 @@ impl Regions {
         // Includes the routes of `internal` operations.
         let described = index(|route| route.tier == Tier::Described);
         let rest = index(|route| route.serves && is_of_rest(route));
+        let spelled = cells.tables[1].routes.iter();
+        let spelled = spelled.filter(|route| route.tier == Tier::Described);
+        let spelled: FxHashSet<String> = spelled.map(|route| route.template.to_string()).collect();
         let bases = cells.tables[1].routes.iter();
         let bases: FxHashSet<&str> = bases.map(|route| &*route.mount.base_path).collect();
         let region = |cause: Cause| {
@@ -226,6 +233,13 @@ impl Regions {
                 others.extend(all.into_iter().map(Owner::Route));
                 others.push(Owner::Nobody);
             }
+            let is_unspelled = side == 0
+                && route.tier == Tier::Described
+                && !spelled.contains(&route.template.to_string());
+            let unspelled = match is_unspelled {
+                true => cells.tables[0].index.overlapping(&route.template),
+                false => Vec::new(),
+            };
             let before = described[0].overlapping(&template);
             let has_conditions = |at: &u32| !cells.before(*at).conditions.is_empty();
             let around = described[1].overlapping(&template).into_iter();
@@ -243,6 +257,7 @@ impl Regions {
                 },
                 is_exact,
                 template: loosened(&route.template),
+                unspelled,
                 was_described: !before.is_empty(),
                 was_conditional: before.iter().any(has_conditions),
                 is_mounted: bases.contains(&*route.mount.base_path),
@@ -348,11 +363,26 @@ impl<'c, 'r, 'a> Affected<'c, 'r, 'a> {
         if region.is_exact && afters.iter().any(gains) {
             return false;
         }
+        if reading == Reading::Spelling && self.has_unspelled(one, region) {
+            return true;
+        }
         (is_of_rest(own) || cause.meets(own))
             && befores
                 .iter()
                 .any(|owner| self.refuses(one, *owner, region, reading))
             && afters.iter().any(|owner| self.admits(one, *owner, region))
+    }
+
+    /// True if the old side refuses paths of a pair that servers may read as paths of another route,
+    /// and only the operation of the region, which may have another method, spells these paths.
+    fn has_unspelled(&self, one: Kept, region: &Region) -> bool {
+        let own = self.cells.before(one.before);
+        let mut others = region.unspelled.iter();
+        others.any(|at| {
+            let other = self.cells.before(*at);
+            let is_other = *at != one.before && (is_of_rest(other) || other.meets(own));
+            is_other && (!other.serves || self.is_refused([one.before, *at], Reading::Spelling))
+        })
     }
 
     /// True if the old side may refuse paths of a pair because `owner` has the requests of the

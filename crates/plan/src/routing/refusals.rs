@@ -93,11 +93,8 @@ impl<'a> Cells<'_, 'a> {
         let regions = Regions::of(self, causes.changed.clone(), partners, served);
         let affected = Affected::new(self, &regions);
         let mut pairs = parallel::map(pairs, |one| {
-            // Requests that go to another route have lines of their own.
-            let pair = (one.before, one.after);
-            let is_moved = exchanged.contains(&pair) && !tasks.contains(&pair);
-            let opened = (!is_moved).then(|| affected.opened(one));
-            (one, opened.unwrap_or_default())
+            let opened = affected.opened(one);
+            (one, opened)
         });
         pairs.retain(|(one, opened)| !opened.is_empty() || self.may_be_refused(*one, &causes));
         let entries = causes.neighbours.iter().zip(0u32..);
