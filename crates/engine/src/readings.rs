@@ -321,6 +321,14 @@ pub fn has_other_access(route: &RouteRef<'_>, other: &RouteRef<'_>) -> bool {
     other.treatment.access != OPEN && !route.has_access_of(other)
 }
 
+/// True if the gateway may refuse a path of a route because it differs from a path of another
+/// operation only in letter case, escapes or the final slash. False if all operations of the host
+/// have the same access rules.
+#[must_use]
+pub fn compares_spellings(route: &RouteRef<'_>) -> bool {
+    route.mount.has_other_access
+}
+
 /// True if the gateway permits that an upstream interprets a path of `route` as a path of `other`.
 /// This requires `path_readings: keep`, and that both routes have the same API, upstream and access
 /// rules.

@@ -10,6 +10,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
+use std::hash::Hash;
 
 use bundle::ir::{Segment, Template};
 use engine::{RouteRef, folding, readings};
@@ -20,6 +21,7 @@ use super::cell::{Cause, Cells, Kept};
 use super::index::Index;
 use super::spellings::is_of_rest;
 use super::table::{Route, Tier};
+use super::{Same, same};
 
 /// Handling of the requests of a [`Region`] by a side.
 #[derive(Clone, Copy, Debug)]
@@ -52,8 +54,8 @@ pub(super) struct Region {
     is_described: bool,
     /// True if the new side has a mount with the base path of the route.
     is_mounted: bool,
-    /// Routes of the old side that overlap the template of the route, if no operation of the new
-    /// side has that template. Servers may then read a path as one of these routes, but no operation
+    /// Routes of the old side that overlap the template of the route, one for each [`effect`], if no
+    /// operation of the new side has that template. Servers may then read a path as one of these routes, but no operation
     /// spells that path.
     unspelled: Vec<u32>,
     /// Methods of the `internal` operations of the new side that match all paths of the route.
@@ -183,6 +185,65 @@ fn partners(exchanged: impl Iterator<Item = (u32, u32)>) -> [FxHashMap<u32, Vec<
     partners
 }
 
+/// Properties of an old route that decide whether it can be the owner of another reading of a path:
+/// treatment, method, mount, and for routes with conditions the route itself.
+type Effect<'r> = (Same, Option<&'r str>, &'r str, bool, bool, Option<u32>);
+
+fn effect<'c>(cells: &'c Cells<'_, '_>, at: u32) -> Effect<'c> {
+    let route = cells.before(at);
+    let own = (!route.conditions.is_empty()).then_some(at);
+    let same = cells.sides.0.map_or((0, 0, 0), |side| same(side, route));
+    (
+        same,
+        route.method,
+        &route.mount.name,
+        route.serves,
+        is_of_rest(route),
+        own,
+    )
+}
+
+/// First item of each group with the same key.
+fn first_of_each<K: Eq + Hash>(all: Vec<u32>, key: impl Fn(u32) -> K) -> Vec<u32> {
+    let mut known = FxHashSet::default();
+    let mut all = all;
+    all.retain(|at| known.insert(key(*at)));
+    all
+}
+
+/// Pairs of routes between which requests moved. Of the pairs with one new route, one is asked for
+/// each [`effect`] of the old routes.
+pub(super) struct Alike {
+    /// Number of the [`effect`] of each old route.
+    effects: Vec<u32>,
+    known: FxHashSet<(u32, u32)>,
+}
+
+impl Alike {
+    pub(super) fn new(cells: &Cells<'_, '_>) -> Self {
+        let mut numbers = FxHashMap::default();
+        let routes = cells.tables[0].routes.iter().zip(0u32..);
+        let number = routes.map(|(_, at)| {
+            let next = u32::try_from(numbers.len()).unwrap_or(u32::MAX);
+            *numbers.entry(effect(cells, at)).or_insert(next)
+        });
+        Self {
+            effects: number.collect(),
+            known: FxHashSet::default(),
+        }
+    }
+
+    /// True if the pair is the first of its kind. Pairs of one operation are never alike.
+    pub(super) fn is_first(&mut self, cells: &Cells<'_, '_>, one: Kept) -> bool {
+        let (was, is) = (cells.before(one.before), cells.after(one.after));
+        let is_own = was.operation.key == is.operation.key && was.mount.name == is.mount.name;
+        is_own
+            || self
+                .known
+                .insert((one.after, self.effects[one.before as usize]))
+    }
+}
+
 impl Regions {
     /// Regions of the changed routes `causes`. `exchanged` contains the pairs of routes that serve
     /// the same requests, `served` the routes of each side whose requests the other side does not
@@ -240,6 +301,7 @@ impl Regions {
                 true => cells.tables[0].index.overlapping(&route.template),
                 false => Vec::new(),
             };
+            let unspelled = first_of_each(unspelled, |at| effect(cells, at));
             let before = described[0].overlapping(&template);
             let has_conditions = |at: &u32| !cells.before(*at).conditions.is_empty();
             let around = described[1].overlapping(&template).into_iter();
@@ -297,12 +359,22 @@ impl<'c, 'r, 'a> Affected<'c, 'r, 'a> {
 
     /// Changed routes because of which the new side may serve paths of a pair that the old side
     /// refuses.
-    pub(super) fn opened(&self, one: Kept) -> Vec<Cause> {
+    /// With `is_alike`, also those that may open paths of another old route and the same new route,
+    /// because the pair stands for all pairs of [`Alike`].
+    pub(super) fn opened(&self, one: Kept, is_alike: bool) -> Vec<Cause> {
         let routes = [self.cells.before(one.before), self.cells.after(one.after)];
-        let mut alike = self.index.overlapping(&loosened(&routes[0].template));
-        if routes[0].template != routes[1].template {
-            let of_after = self.index.overlapping(&loosened(&routes[1].template));
-            alike.retain(|at| of_after.binary_search(at).is_ok());
+        let mut alike = Vec::new();
+        let own = self.engines[0][one.before as usize].as_ref();
+        if own.is_none_or(readings::compares_spellings) {
+            alike = self.index.overlapping(&loosened(&routes[1].template));
+            if !is_alike && routes[0].template != routes[1].template {
+                let of_before = self.index.overlapping(&loosened(&routes[0].template));
+                alike.retain(|at| of_before.binary_search(at).is_ok());
+            }
+        }
+        // The pairs of moved requests may be many. If the limit is exceeded, nothing is compared.
+        if is_alike && !self.cells.tables[0].searches.take(alike.len()) {
+            return Vec::new();
         }
         let keeps = [(0, one.before), (1, one.after)].map(|(side, at)| self.keeps_others(side, at));
         let all = &self.regions.all;

@@ -14,7 +14,7 @@ use engine::path::is_ambiguous;
 use rustc_hash::{FxHashMap, FxHashSet};
 use sources::parallel;
 
-use super::affected::{Affected, Regions};
+use super::affected::{Affected, Alike, Regions};
 use super::cell::{Cause, Cell, CellResults, Cells, Kept, Refusals};
 use super::index::Index;
 use super::search::STEPS_OF_CELL;
@@ -92,9 +92,17 @@ impl<'a> Cells<'_, 'a> {
         let partners = same.chain(exchanged.iter().copied());
         let regions = Regions::of(self, causes.changed.clone(), partners, served);
         let affected = Affected::new(self, &regions);
-        let mut pairs = parallel::map(pairs, |one| {
-            let opened = affected.opened(one);
-            (one, opened)
+        let mut alike = Alike::new(self);
+        let asked = pairs.into_iter().map(|one| {
+            let pair = (one.before, one.after);
+            let is_moved = exchanged.contains(&pair) && !tasks.contains(&pair);
+            let is_asked = !is_moved || alike.is_first(self, one);
+            (one, is_moved, is_asked)
+        });
+        let asked: Vec<(Kept, bool, bool)> = asked.collect();
+        let mut pairs = parallel::map(asked, |(one, is_moved, is_asked)| {
+            let opened = is_asked.then(|| affected.opened(one, is_moved));
+            (one, opened.unwrap_or_default())
         });
         pairs.retain(|(one, opened)| !opened.is_empty() || self.may_be_refused(*one, &causes));
         let entries = causes.neighbours.iter().zip(0u32..);
