@@ -279,6 +279,8 @@ fn decision(oracle: &Oracle, (method, path, has_field): (&str, &str, bool)) -> D
             (Verdict::Reject(refusal), _) if refusal.reject.code == PATH_AMBIGUOUS.code => {
                 Decision::RefusesPath
             }
+            // A redirect gives no access.
+            (Verdict::Reply(_), _) => Decision::Other,
             (_, Some(route)) => Decision::Serves(route.operation.key.clone()),
             _ => Decision::Other,
         }
@@ -380,8 +382,9 @@ fn opened_paths_have_lines_of_their_operations() {
     );
     assert!(results.len() as u64 * 3 > count, "{}", results.len());
     assert!(opened as u64 > count, "{opened}");
-    // The gateway also refuses paths with too many readings. That limit depends on the number of
-    // literals with the same letters.
+    // Requests that move between operations with the same access have a line of the class `moved`
+    // only. The gateway also refuses paths with too many readings, and other letter cases of base
+    // paths: both depend on the literals of other operations.
     let missed: Vec<&String> = results.iter().flat_map(|one| &one.missed).collect();
-    assert!(missed.len() * 2_000 < opened, "{missed:?}");
+    assert!(missed.len() * 1_000 < opened, "{missed:?}");
 }

@@ -100,14 +100,18 @@ fn shortened(template: &Template) -> Cow<'_, Template> {
     }
 }
 
+/// True if all paths of a template end in a slash.
+fn ends_in_slash(template: &Template) -> bool {
+    let is_slash = |segment: &Segment| *segment == Segment::Literal(String::new());
+    template.segments().last().is_some_and(is_slash)
+}
+
 /// Template that servers match if they ignore letter case and final slashes.
 fn loosened(template: &Template) -> Template {
     let template = shortened(template)
         .into_owned()
         .map_literals(|text| folding::folded(&text));
-    let is_slash = |segment: &Segment| *segment == Segment::Literal(String::new());
-    let has_slash = template.segments().last().is_some_and(is_slash);
-    match template.twin().filter(|_| has_slash) {
+    match template.twin().filter(|_| ends_in_slash(&template)) {
         Some(twin) => twin,
         None => template,
     }
@@ -296,6 +300,7 @@ impl Regions {
             }
             let is_unspelled = side == 0
                 && route.tier == Tier::Described
+                && ends_in_slash(&route.template) == ends_in_slash(&route.operation.template)
                 && !spelled.contains(&route.template.to_string());
             let unspelled = match is_unspelled {
                 true => cells.tables[0].index.overlapping(&route.template),
