@@ -11,6 +11,7 @@ use policy::threat::REFUSED;
 
 use crate::limits::inbox::UnreadBody;
 use crate::message::copies::Copies;
+use crate::message::item_reports::ItemReports;
 use crate::message::pace::TimeLimits;
 use crate::message::scanned::Found;
 use crate::message::sends::Sends;
@@ -55,6 +56,8 @@ pub(crate) struct Transfer {
     limit_after_upload: Cell<Option<Limit>>,
     /// State of the request's body.
     pub(crate) upload: UploadState,
+    /// Results of the checks of items in the bodies of request and response.
+    pub(crate) items: ItemReports,
 }
 
 /// State of the current request's body.
@@ -111,6 +114,7 @@ impl Transfer {
                 found: RefCell::default(),
                 unread,
             },
+            items: ItemReports::default(),
         })
     }
 
@@ -137,6 +141,7 @@ impl Transfer {
         self.upload.read_early.set(0);
         self.upload.read_meanwhile.set(0);
         self.upload.found.borrow_mut().clear();
+        self.items.clear();
     }
 
     /// Sets the time at which the request's credentials end, and with them the request's body and

@@ -155,6 +155,7 @@ impl Download {
             | CallError::Http2(_)
             | CallError::Expired
             | CallError::TooLong
+            | CallError::Item(_)
             | CallError::Panicked => grpc::broken_off,
         };
         if let Some(frame) = self.owed(status) {
