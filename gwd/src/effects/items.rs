@@ -170,6 +170,13 @@ impl ItemCheck for ItemValidation {
         })
     }
 
+    fn hold(&mut self, bytes: u64) {
+        match self.message {
+            Message::Request => self.transfer.upload.hold(bytes),
+            Message::Response => self.transfer.response_held.set(true),
+        }
+    }
+
     fn skip(&mut self, why: Unchecked) -> Result<(), ItemRefusal> {
         if why == Unchecked::NoMemory {
             return self.without_result(Outage::Overflow);

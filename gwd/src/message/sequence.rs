@@ -53,6 +53,9 @@ pub(crate) trait ItemCheck {
     /// Polls the check that has begun.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ItemRefusal>>;
 
+    /// Records that `bytes` of an incomplete item were received, and do not pass before its end.
+    fn hold(&mut self, bytes: u64);
+
     /// Decides about an item that cannot be checked.
     fn skip(&mut self, why: Unchecked) -> Result<(), ItemRefusal>;
 
@@ -300,7 +303,10 @@ impl<B: Body<Data = Bytes> + Unpin> SequenceBody<B> {
         self.item.extend_from_slice(bytes);
         self.buffered.set(self.item.len() as u64);
         match self.holds {
-            true => self.part.truncate(self.done),
+            true => {
+                self.part.truncate(self.done);
+                self.check.hold(length as u64);
+            }
             false => self.done += length,
         }
     }

@@ -36,6 +36,10 @@ paths:
       operationId: events
       x-gateway: {stream: true}
       responses: &events {"200": {description: ok, content: {text/event-stream: {itemSchema: {$ref: "#/components/schemas/Event"}}}}}
+  /plain:
+    get:
+      operationId: plain
+      responses: *events
   /seen:
     get:
       operationId: seen
@@ -62,11 +66,16 @@ struct Scene {
 
 impl Scene {
     fn new() -> Self {
+        Self::with("")
+    }
+
+    /// Starts a gateway with limits at its listener.
+    fn with(limits: &str) -> Self {
         let upstream = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = upstream.local_addr().expect("an address");
         let gateway = format!(
             "version: 1\nname: s\napis: {{s: {{path: openapi.yaml}}}}\n\
-             listeners: {{public: {{address: \"127.0.0.1:8080\"}}}}\n\
+             listeners: {{public: {{address: \"127.0.0.1:8080\"{limits}}}}}\n\
              upstreams: {{main: {{targets: {{a: {{url: \"http://{address}\"}}}}}}}}\n\
              defaults: {{upstream: main, security: upstream, validate: {{request: block, response: block}}}}\n\
              release: {{store: releases, channel: prod}}\n",
@@ -80,6 +89,7 @@ impl Scene {
             "POST /logged",
             "POST /records",
             "GET /events",
+            "GET /plain",
             "GET /seen",
         ] {
             // Compiling a validator may take longer than a request waits for it.
@@ -231,8 +241,8 @@ fn good_lines_pass_before_the_upload_ends() {
     let labels = ["policy=\"validate\"", "reason=\"request_invalid\""];
     wait::until("two rejections", || {
         let refused = scene.gateway.metrics().sum("gwd_rejections_total", &labels);
-        // `Scene::new` has five more.
-        (refused >= 7.0).then_some(())
+        // `Scene::new` has six more.
+        (refused >= 8.0).then_some(())
     });
     scene.gateway.stops_clean();
 }
@@ -470,6 +480,35 @@ fn operator_limits_the_check_of_open_streams() {
     client.send(chunk("2\n").as_bytes()).expect("sent");
     assert_eq!(client.read_response(false).expect("a response").status, 400);
     assert_eq!(upstream.read_to_end(), "");
+    scene.gateway.stops_clean();
+}
+
+/// The parts of an incomplete item count as progress of the sender.
+#[test]
+fn slow_item_restarts_the_timeouts() {
+    const PARTS: usize = 8;
+    let scene = Scene::with(", limits: {body_timeout: 1s, stream_idle_timeout: 1s}");
+    let part = "x".repeat(200);
+    let pause = Duration::from_millis(400);
+    let (mut client, mut upstream) = stream(&scene, "/plain");
+    upstream.send(&chunk("data: {\"id\": 1, \"x\": \""));
+    for _ in 0..PARTS {
+        std::thread::sleep(pause);
+        upstream.send(&chunk(&part));
+    }
+    upstream.send(&(chunk("\"}\n\n") + "0\r\n\r\n"));
+    client.read_until("0\r\n\r\n");
+    let mut client = scene.begin("POST /lines", LINES, &chunk("{\"id\": 1, \"x\": \""));
+    for _ in 0..PARTS {
+        std::thread::sleep(pause);
+        client.send(chunk(&part).as_bytes()).expect("sent");
+    }
+    let end = chunk("\"}\n") + "0\r\n\r\n";
+    client.send(end.as_bytes()).expect("sent");
+    let mut upstream = scene.accept();
+    upstream.read_until("0\r\n\r\n");
+    upstream.send(OK);
+    assert_eq!(client.read_response(false).expect("a response").status, 200);
     scene.gateway.stops_clean();
 }
 
