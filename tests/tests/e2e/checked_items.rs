@@ -3,6 +3,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use e2e::client::Connection;
@@ -113,12 +114,20 @@ impl Scene {
         client
     }
 
-    /// Accepts the next connection of the gateway and reads the head of its request.
+    /// Accepts the next connection of the gateway with a request, and reads the head. A request
+    /// that is refused early can leave a connection without bytes.
     fn accept(&self) -> Peer {
-        let (stream, _) = self.upstream.accept().expect("a connection");
+        let begun = |stream: &TcpStream| stream.peek(&mut [0]).expect("bytes in time") > 0;
+        let mut connections = std::iter::repeat_with(|| self.upstream.accept());
+        let stream = connections.find_map(|connection| {
+            let (stream, _) = connection.expect("a connection");
+            begun(&stream).then_some(stream)
+        });
+        let stream = stream.expect("a request");
         stream.set_read_timeout(Some(wait::PATIENCE)).expect("set");
         let mut peer = Peer {
             stream,
+            head: String::new(),
             text: String::new(),
         };
         // The first bytes of the body may follow the head.
@@ -126,7 +135,7 @@ impl Scene {
             peer.fill();
         }
         let head = peer.text.find("\r\n\r\n").unwrap_or_default();
-        peer.text.drain(..head + 4);
+        peer.head = peer.text.drain(..head + 4).collect();
         peer
     }
 
@@ -151,6 +160,8 @@ impl Scene {
 /// Connection of the gateway to the upstream, or a streamed response at the client.
 struct Peer {
     stream: TcpStream,
+    /// Head of the request, at the upstream.
+    head: String,
     /// Bytes received since the last call of [`Self::read_until`].
     text: String,
 }
@@ -337,6 +348,7 @@ fn stream(scene: &Scene, path: &str) -> (Peer, Peer) {
     stream.set_read_timeout(Some(wait::PATIENCE)).expect("set");
     let mut client = Peer {
         stream,
+        head: String::new(),
         text: String::new(),
     };
     client.send(&format!("GET {path} HTTP/1.1\r\nhost: h\r\n\r\n"));
@@ -413,6 +425,7 @@ fn long_items_are_checked_up_to_a_limit() {
             let (stream, _) = upstream.accept().expect("a connection");
             let mut peer = Peer {
                 stream,
+                head: String::new(),
                 text: String::new(),
             };
             let mut bytes = vec![0; 65_536];
@@ -480,6 +493,71 @@ fn operator_limits_the_check_of_open_streams() {
     client.send(chunk("2\n").as_bytes()).expect("sent");
     assert_eq!(client.read_response(false).expect("a response").status, 400);
     assert_eq!(upstream.read_to_end(), "");
+    scene.gateway.stops_clean();
+}
+
+#[test]
+fn items_of_http2_messages_are_checked() {
+    let scene = Scene::with(", http2: true");
+    let url = |path: &str| format!("http://{}{path}", scene.gateway.address());
+    let curl = |arguments: &[&str]| {
+        let mut curl = Command::new("curl");
+        curl.args(["--silent", "--http2-prior-knowledge", "--max-time", "20"]);
+        curl.args(["--write-out", " %{http_version} %{http_code}"]);
+        let curl = curl.args(arguments).stdout(Stdio::piped());
+        curl.spawn().expect("curl runs")
+    };
+    let ends = |curl: Child| {
+        let output = curl.wait_with_output().expect("curl ends");
+        let text = String::from_utf8(output.stdout).expect("a text");
+        (output.status.success(), text)
+    };
+    let lines = ["--header", "content-type: application/x-ndjson"];
+    let uploads = |body: &str| {
+        let body = ["--data-binary", body, &url("/lines")];
+        curl(&[&lines[..], &body[..]].concat())
+    };
+    let good = uploads("{\"id\":1}\n{\"id\":2}");
+    let mut upstream = scene.accept();
+    upstream.read_until("{\"id\":2}");
+    upstream.send(OK);
+    assert_eq!(ends(good), (true, "ok 2 200".to_owned()));
+    let (is_complete, refused) = ends(uploads("{\"id\":1}\n{\"id\":\"x\"}"));
+    assert!(is_complete && refused.ends_with(" 2 400"), "{refused}");
+    assert!(refused.contains("\"pointer\":\"#/1/id\""), "{refused}");
+    for (event, expected) in [("data: 2\n\n", false), ("data: {\"id\":2}\n\n", true)] {
+        let client = curl(&[&url("/events")]);
+        // The head of the refused upload may have been sent.
+        let requests = std::iter::repeat_with(|| scene.accept());
+        let mut requests = requests.skip_while(|one| !one.head.starts_with("GET"));
+        let mut upstream = requests.next().expect("a request");
+        upstream.send(STREAM);
+        upstream.send(&(chunk("data: {\"id\":1}\n\n") + &chunk(event) + "0\r\n\r\n"));
+        let (is_complete, received) = ends(client);
+        assert_eq!(is_complete, expected, "{received}");
+        // curl may discard what it has received before the reset.
+        assert_eq!(received.contains(event), expected, "{received}");
+    }
+    scene.gateway.stops_clean();
+}
+
+#[test]
+fn bytes_of_an_incomplete_item_are_counted() {
+    let scene = Scene::new();
+    let buffered = || scene.gateway.metrics().sum("gwd_buffered_bytes", &[]);
+    let before = buffered();
+    let item = format!("{{\"id\":1,\"x\":\"{}", "y".repeat(900_000));
+    for path in ["/lines", "/logged"] {
+        let client = scene.begin(&format!("POST {path}"), LINES, &chunk(&item));
+        let _upstream = scene.accept();
+        wait::until("bytes that are held", || {
+            (buffered() - before >= 900_000.0).then_some(())
+        });
+        drop(client);
+        wait::until("bytes that were released", || {
+            (buffered() - before < 100_000.0).then_some(())
+        });
+    }
     scene.gateway.stops_clean();
 }
 
