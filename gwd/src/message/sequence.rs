@@ -92,6 +92,8 @@ pub(crate) struct SequenceBody<B> {
     passing: Option<Bytes>,
     trailers: Option<HeaderMap>,
     end: End,
+    /// True if all frames of the body were read, trailers included.
+    is_read: bool,
     refused: Option<ItemRefusal>,
     /// Number of bytes of items that may still be checked before other tasks run.
     turn: usize,
@@ -112,7 +114,7 @@ enum Current {
 enum End {
     /// The body has further parts.
     No,
-    /// All parts were read.
+    /// All bytes were read.
     Read,
     /// The last item is complete.
     Split,
@@ -154,6 +156,7 @@ impl<B: Body<Data = Bytes> + Unpin> SequenceBody<B> {
             passing: None,
             trailers: None,
             end: End::No,
+            is_read: false,
             refused: None,
             turn: TURN_BYTES,
         }
@@ -181,18 +184,18 @@ impl<B: Body<Data = Bytes> + Unpin> SequenceBody<B> {
                 Progress::Refused(refusal) => {
                     return Poll::Ready(Some(Err(SequenceError::Refused(refusal))));
                 }
-                Progress::Done if self.end == End::Checked => {
+                Progress::Done if self.end == End::Checked && self.is_read => {
                     return Poll::Ready(self.trailers.take().map(|all| Ok(Frame::trailers(all))));
                 }
                 Progress::Done => {}
             }
-            if self.rest.is_end_stream() {
-                self.end = End::Read;
-                continue;
-            }
-            let frame = match ready!(Pin::new(&mut self.rest).poll_frame(cx)) {
+            let frame = match self.rest.is_end_stream() {
+                true => None,
+                false => ready!(Pin::new(&mut self.rest).poll_frame(cx)),
+            };
+            let frame = match frame {
                 None => {
-                    self.end = End::Read;
+                    self.ends();
                     continue;
                 }
                 Some(Err(error)) => return Poll::Ready(Some(Err(SequenceError::Body(error)))),
@@ -201,7 +204,7 @@ impl<B: Body<Data = Bytes> + Unpin> SequenceBody<B> {
             match frame.into_data() {
                 Err(frame) => {
                     self.trailers = frame.into_trailers().ok();
-                    self.end = End::Read;
+                    self.ends();
                 }
                 Ok(data) if self.holds => self.begin(data),
                 Ok(data) => {
@@ -212,10 +215,20 @@ impl<B: Body<Data = Bytes> + Unpin> SequenceBody<B> {
                     if !is_last {
                         return Poll::Ready(Some(Ok(Frame::data(data))));
                     }
+                    // Trailers may follow.
+                    self.is_read = self.rest.is_end_stream();
                     self.end = End::Read;
                     self.passing = Some(data);
                 }
             }
+        }
+    }
+
+    /// Ends the body after its last part.
+    fn ends(&mut self) {
+        self.is_read = true;
+        if self.end == End::No {
+            self.end = End::Read;
         }
     }
 
@@ -386,6 +399,7 @@ impl<B: Body<Data = Bytes> + Unpin> SequenceBody<B> {
 
     pub(crate) fn is_end_stream(&self) -> bool {
         self.end == End::Checked
+            && self.is_read
             && self.refused.is_none()
             && self.passing.is_none()
             && self.trailers.is_none()
