@@ -640,8 +640,7 @@ path in the message follows the prefix of the mount."
     NOT_VALIDATED "GW0613" "not-validated" Warn
     "a part of a validated operation that gwd does not check"
     "`validate` checks JSON, text, forms, multipart bodies and parameters ([validation](validation.md)). Of sequences \
-such as `application/x-ndjson`, it checks each item by `itemSchema` (OpenAPI 3.2). Bodies of other media types, and \
-sequences without `itemSchema`, are forwarded unchecked (info). Parts of a schema that gwd does not enforce, such as \
+such as `application/x-ndjson`, it checks each item by `itemSchema` (OpenAPI 3.2). Bodies of other media types, and sequences without `itemSchema`, are forwarded unchecked (info). Parts of a schema that gwd does not enforce, such as \
 `$dynamicRef`, accept every value (warning). A description that does not compile as JSON Schema is an error: gwd \
 would refuse each request."
     bad &[
