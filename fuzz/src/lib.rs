@@ -8,6 +8,7 @@ mod front;
 mod logs;
 mod messages;
 mod scans;
+mod sequences;
 mod tokens;
 mod wire;
 
@@ -34,6 +35,7 @@ pub use fields::{accept, forwarded, keep_alive, location, set_cookie};
 pub use front::{baseline, levels, number, outline, pattern, schema, swagger, target};
 pub use logs::log_line;
 pub use messages::{cookie, form_body, json_body, multipart_body, path_parameter, query};
+pub use sequences::sequence;
 pub use scans::{threat_json, threat_xml};
 pub use tokens::{client_cert, signature, token};
 pub use wire::{header_block, http1_requests, http1_responses, proxy_header};
@@ -509,6 +511,15 @@ pub fn targets() -> Vec<Target> {
             texts(&[
                 r#"{"a": 1, "b": [1, 2.5e3, null]}"#,
                 r#"{"a": 1, "\u0061": 2}"#,
+            ]),
+        ),
+        (
+            "sequence",
+            sequence,
+            texts(&[
+                "03{\"a\": 1}\r\n\n[2]\n3",
+                "15\u{1e}{\"a\":\n[1]}\n\u{1e}12\n\u{1e}\u{1e}\"\\\"\"",
+                "27\u{feff}: x\r\n\r\nevent: a\rdata: {}\r\rid:1\nretry: 5\ndata: [1]\n\n",
             ]),
         ),
         (

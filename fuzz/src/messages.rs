@@ -175,7 +175,7 @@ fn body(media_type: &str, data: &[u8]) -> Option<usize> {
             check_findings(findings);
             Some(count)
         }
-        Ok(BodyUse::Pass) => None,
+        Ok(BodyUse::Split(_) | BodyUse::Pass) => None,
         Err((_, finding)) => {
             check_findings(vec![finding]);
             None

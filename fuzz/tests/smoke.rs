@@ -71,6 +71,7 @@ fn no_input_makes_a_target_panic() {
                 | "form_body"
                 | "multipart_body"
                 | "json_body"
+                | "sequence"
                 | "threat_json"
                 | "threat_xml"
         );

@@ -88,6 +88,17 @@ fn broken(operation: &Operation, why: &str, sink: &mut Sink) {
     );
 }
 
+const ITEMS_HELP: &str = "write the schema of each item as `itemSchema` (OpenAPI 3.2)";
+
+/// True if a media type has a schema that gwd does not check. `is_read`: true if gwd checks the
+/// `schema` of the type.
+fn is_unread(one: &ir::MediaType, is_read: bool) -> bool {
+    match one.definition.get("itemSchema") {
+        Some(_) => !validator::is_split(&one.name),
+        None => one.definition.get("schema").is_some() && !is_read,
+    }
+}
+
 /// Maximum length of a multipart body that gwd checks, in bytes: 8 MiB.
 const CHECKED_BYTES_MAX: u64 = 8 << 20;
 
@@ -95,8 +106,7 @@ const CHECKED_BYTES_MAX: u64 = 8 << 20;
 fn unread(operation: &Operation, described: &ir::ContractOperation, sink: &mut Sink) {
     for response in &described.responses {
         for one in &response.media_types {
-            if one.definition.get("schema").is_some() && !validator::is_read_in_responses(&one.name)
-            {
+            if is_unread(one, validator::is_read_in_responses(&one.name)) {
                 let message = format!(
                     "responses {} of the type `{}` of `{}` are not checked",
                     response.status, one.name, operation.key
@@ -104,7 +114,10 @@ fn unread(operation: &Operation, described: &ir::ContractOperation, sink: &mut S
                 sink.push(
                     Diagnostic::new(&NOT_VALIDATED, operation.span, message)
                         .level(Level::Info)
-                        .help("gwd checks JSON, text and forms; streams and other types pass unchecked"),
+                        .help(match validator::is_split(&one.name) {
+                            true => ITEMS_HELP,
+                            false => "gwd checks JSON, text and forms; streams and other types pass unchecked",
+                        }),
                 );
             }
         }
@@ -129,7 +142,7 @@ fn unread(operation: &Operation, described: &ir::ContractOperation, sink: &mut S
                     .help("the upstream must check them; with `max_body: 8MiB` longer ones are refused"),
             );
         }
-        if one.definition.get("schema").is_some() && !validator::is_read(&one.name) {
+        if is_unread(one, validator::is_read(&one.name)) {
             let message = format!(
                 "bodies of the type `{}` of `{}` are not checked",
                 one.name, operation.key
@@ -137,7 +150,10 @@ fn unread(operation: &Operation, described: &ir::ContractOperation, sink: &mut S
             sink.push(
                 Diagnostic::new(&NOT_VALIDATED, operation.span, message)
                     .level(Level::Info)
-                    .help("gwd checks JSON, text, forms and multipart bodies; the upstream must check others"),
+                    .help(match validator::is_split(&one.name) {
+                        true => ITEMS_HELP,
+                        false => "gwd checks JSON, text, forms and multipart bodies; the upstream must check others",
+                    }),
             );
         }
     }

@@ -189,6 +189,9 @@ fn examined(
             match described.operation.body_use(&head.headers, no_body) {
                 Ok(BodyUse::Pass) => {}
                 Ok(BodyUse::Read(kind)) => findings = described.operation.body(&kind, body?),
+                Ok(BodyUse::Split(kind)) => {
+                    findings = described.operation.sequence(&kind, body?);
+                }
                 // The result depends on the body, which is unknown.
                 Err(_) if no_body && body.is_none() => return None,
                 Err((refusal, finding)) => {

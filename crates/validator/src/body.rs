@@ -5,6 +5,7 @@ use policy::invalid::{Finding, Part};
 
 use crate::compile::{Uncompilable, ValidatorBuilder};
 use crate::form::{self, Encodings};
+use crate::items::ItemSchema;
 use crate::kinds::Kinds;
 use crate::media::{Form, MediaType};
 use crate::members::Members;
@@ -23,6 +24,8 @@ pub(crate) struct TypedBody {
     pub(crate) media_type: MediaType,
     pub(crate) form: Form,
     pub(crate) schema: Option<Schema>,
+    /// Check of each item of a sequence. `None` for other bodies, and without an `itemSchema`.
+    pub(crate) items: Option<ItemSchema>,
     kinds: Kinds,
     members: Members,
     encodings: Encodings,
@@ -51,7 +54,9 @@ impl Body {
                 continue;
             };
             let form = media_type.form();
-            let schema = one.definition.get("schema").filter(|_| form != Form::Other);
+            let items = ItemSchema::of(&media_type, &one.definition, compiling)?;
+            let is_whole = form != Form::Other && items.is_none();
+            let schema = one.definition.get("schema").filter(|_| is_whole);
             types.push(TypedBody {
                 schema: schema
                     .map(|schema| compiling.validator(schema))
@@ -63,6 +68,7 @@ impl Body {
                     .map(|schema| compiling.members(schema))
                     .unwrap_or_default(),
                 encodings: Encodings::of(&one.definition),
+                items,
                 media_type,
                 form,
             });

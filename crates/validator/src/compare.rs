@@ -11,7 +11,7 @@ use crate::cone::Cone;
 use crate::contain::{ANY, ContainmentCheck};
 use crate::lower::Direction;
 use crate::media;
-use crate::open::{extent, is_read, leaves_open};
+use crate::open::{CheckedSchema, checked_schema, extent, leaves_open};
 use crate::parameters::{is_ignored, part_of};
 
 /// True if each request that matches `old` was shown to match `new`.
@@ -283,15 +283,23 @@ impl<'a> ContainmentCheck<'a> {
         wide: Option<&'a MediaType>,
         narrow: &'a MediaType,
     ) -> bool {
-        if !is_read(&narrow.name, self.direction()) {
+        let direction = self.direction();
+        let Some((wide, schema)) =
+            wide.and_then(|wide| Some((wide, checked_schema(wide, direction)?)))
+        else {
             return true;
-        }
-        let wide = wide.map_or(&ANY, |wide| &wide.definition);
-        let holds = match (wide.get("schema"), narrow.definition.get("schema")) {
-            (None, _) => return true,
-            (Some(schema), None) => self.is_any(schema),
-            (Some(wide), Some(narrow)) => self.holds(wide, narrow),
         };
+        let holds = match (schema, checked_schema(narrow, direction)) {
+            (CheckedSchema::Whole(schema), None) => self.is_any(schema),
+            (CheckedSchema::Whole(wide), Some(CheckedSchema::Whole(narrow))) => {
+                self.holds(wide, narrow)
+            }
+            (CheckedSchema::Items(wide), Some(CheckedSchema::Items(narrow))) => {
+                return self.with_content().holds(wide, narrow);
+            }
+            _ => return false,
+        };
+        let wide = &wide.definition;
         holds
             && match (wide.get("encoding"), narrow.definition.get("encoding")) {
                 (None, None) => true,

@@ -2,7 +2,9 @@
 
 use bundle::ir::Value;
 use jsonschema::Draft;
+use serde_json::Value as Json;
 
+use crate::content::{self, Content, Contents};
 use crate::format;
 use crate::kinds::Kinds;
 use crate::limits::{self, Limits};
@@ -50,6 +52,26 @@ impl<'a> ValidatorBuilder<'a> {
     /// Compiles the validator of a schema.
     pub(crate) fn validator(&mut self, schema: &'a Value) -> Result<Schema, Uncompilable> {
         let document = self.lowering.document(schema);
+        self.compiled(&document, Contents::default())
+    }
+
+    /// Compiles the validator of a schema of values whose texts can contain JSON. `describe`
+    /// converts an error of this JSON to a pointer and a text. Also returns true if the schema
+    /// describes such texts.
+    pub(crate) fn validator_with_content(
+        &mut self,
+        schema: &'a Value,
+        describe: content::Describe,
+    ) -> Result<(Schema, bool), Uncompilable> {
+        let (document, inner) = self.lowering.document_with_content(schema);
+        let inner = inner.into_iter().map(|schema| self.validator(schema));
+        let inner: Vec<Schema> = inner.collect::<Result<_, _>>()?;
+        let has_content = !inner.is_empty();
+        let schema = self.compiled(&document, Contents::new(inner, describe))?;
+        Ok((schema, has_content))
+    }
+
+    fn compiled(&mut self, document: &Json, contents: Contents) -> Result<Schema, Uncompilable> {
         // This is an estimate: compiled keywords and the texts in errors need several times the
         // memory of the schema's text.
         self.bytes += 6 * document.to_string().len() as u64;
@@ -61,6 +83,9 @@ impl<'a> ValidatorBuilder<'a> {
             .with_keyword(limits::KEYWORD, |_, limits, _| {
                 Ok(Box::new(Limits::of(limits)))
             })
+            .with_keyword(content::KEYWORD, move |_, index, _| {
+                Ok(Box::new(Content::of(index, &contents)))
+            })
             .with_keyword(steps::COST, |_, cost, _| {
                 Ok(Box::new(steps::Cost::of(cost)))
             });
@@ -69,7 +94,7 @@ impl<'a> ValidatorBuilder<'a> {
                 options = options.with_format(one.name, check);
             }
         }
-        let built = options.build(&document);
+        let built = options.build(document);
         let built = built.map_err(|error| Uncompilable {
             why: format!("{}: {error}", error.schema_path()),
         })?;

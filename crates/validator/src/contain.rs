@@ -16,9 +16,11 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::choices::{Likenesses, have_distinct_values};
 use crate::cone::Cone;
+use crate::content;
 use crate::format;
 use crate::limits;
 use crate::lower::{Direction, one_way, resolved};
+use crate::order::compared;
 
 /// Maximum number of compared pairs of schemas.
 const STEPS_MAX: u32 = 100_000;
@@ -51,6 +53,8 @@ pub(crate) struct ContainmentCheck<'a> {
     disjoint: FxHashMap<usize, bool>,
     steps: u32,
     depth: u32,
+    /// True if JSON inside of texts is compared (`contentSchema`), as in the items of sequences.
+    reads_content: bool,
 }
 
 /// Schema that accepts everything.
@@ -63,14 +67,18 @@ impl<'a> ContainmentCheck<'a> {
 
     /// Creates a comparison of messages of this direction: requests or responses.
     pub(crate) fn in_direction(wide: &'a Cone, narrow: &'a Cone, direction: Direction) -> Self {
+        Self::of_tables(direction, &wide.schemas, &narrow.schemas)
+    }
+
+    fn of_tables(direction: Direction, wide: &'a [Value], narrow: &'a [Value]) -> Self {
         Self {
             direction,
             not_required: match direction {
                 Direction::Request => "readOnly",
                 Direction::Response => "writeOnly",
             },
-            wide: &wide.schemas,
-            narrow: &narrow.schemas,
+            wide,
+            narrow,
             wide_one_way: OnceCell::new(),
             narrow_one_way: OnceCell::new(),
             assumed: FxHashSet::default(),
@@ -80,6 +88,15 @@ impl<'a> ContainmentCheck<'a> {
             disjoint: FxHashMap::default(),
             steps: 0,
             depth: 0,
+            reads_content: false,
+        }
+    }
+
+    /// Creates a comparison of the same descriptions that also compares JSON inside of texts.
+    pub(crate) fn with_content(&self) -> Self {
+        Self {
+            reads_content: true,
+            ..Self::of_tables(self.direction, self.wide, self.narrow)
         }
     }
 
@@ -103,10 +120,16 @@ impl<'a> ContainmentCheck<'a> {
                 let entries = entries.iter();
                 let mut asserted =
                     entries.filter(|(key, value)| is_assertion(key, self.wide(value)));
-                asserted.next().is_none()
+                asserted.next().is_none() && self.content(self.wide, schema).is_none()
             }
             _ => false,
         }
+    }
+
+    /// Schema of the JSON inside of a text with this schema, if it is compared.
+    fn content(&self, table: &'a [Value], schema: &'a Value) -> Option<&'a Value> {
+        let schema = resolved(table, schema);
+        content::schema(table, schema).filter(|_| self.reads_content)
     }
 
     /// True if `wide` was shown to accept all values of `narrow`.
@@ -171,7 +194,14 @@ impl<'a> ContainmentCheck<'a> {
                 return false;
             }
         }
-        true
+        match (
+            self.content(self.wide, wide),
+            self.content(self.narrow, narrow),
+        ) {
+            (None, _) => true,
+            (Some(_), None) => false,
+            (Some(wide), Some(narrow)) => self.holds(wide, narrow),
+        }
     }
 
     /// True if a schema without `nullable` accepts `null`: its `type` and `enum`, if present, allow
@@ -665,31 +695,5 @@ pub(crate) fn names<'a>(table: &'a [Value], value: &'a Value) -> BTreeSet<&'a st
     match resolved(table, value) {
         Value::List(items) | Value::Set(items) => items.iter().filter_map(text).collect(),
         value => text(value).into_iter().collect(),
-    }
-}
-
-/// Largest integer up to which `f64` represents every integer: 2^53.
-const EXACT_MAX: i64 = 1 << 53;
-
-/// Order of two numbers. `None` if the order is not certain.
-fn compared(one: &Value, other: &Value) -> Option<Ordering> {
-    let number = |value: &Value| -> Option<f64> {
-        match value {
-            #[expect(clippy::cast_precision_loss, reason = "the integer is exact in f64")]
-            Value::Integer(value) if (-EXACT_MAX..=EXACT_MAX).contains(value) => {
-                Some(*value as f64)
-            }
-            Value::Decimal(text) => text.parse().ok(),
-            _ => None,
-        }
-    };
-    match (one, other) {
-        (Value::Integer(one), Value::Integer(other)) => Some(one.cmp(other)),
-        (one, other) if one == other => Some(Ordering::Equal),
-        (one, other) => {
-            let order = number(one)?.partial_cmp(&number(other)?)?;
-            // Decimals with different texts may become the same floating-point number.
-            (order != Ordering::Equal).then_some(order)
-        }
     }
 }

@@ -9,7 +9,7 @@ use serde_json::{Map, Value as Json};
 
 use crate::compare::Difference;
 use crate::cone::Cone;
-use crate::media::{Form, MediaType};
+use crate::media::{self, Form, MediaType, SequenceFormat};
 use crate::operation::{BodyUse, Operation};
 use crate::parameters::{Head, is_ignored, part_of, written_style};
 use crate::samples::{Schema, Search};
@@ -173,6 +173,10 @@ impl<'a> Side<'a> {
                 let body = example.body.as_ref().map_or("", |(_, body)| body);
                 self.operation.body(&kind, body.as_bytes()).is_empty()
             }
+            Ok(BodyUse::Split(kind)) => {
+                let body = example.body.as_ref().map_or("", |(_, body)| body);
+                self.operation.sequence(&kind, body.as_bytes()).is_empty()
+            }
         }
     }
 
@@ -190,7 +194,10 @@ impl<'a> Side<'a> {
     fn body_schema(&self, media_type: &str) -> Option<Schema<'a>> {
         let body = self.cone.operation.body.as_ref()?;
         let one = body.media_types.get(media_type)?;
-        Some((&self.cone.schemas, one.definition.get("schema")?))
+        let items = one.definition.get("itemSchema");
+        let items = items.filter(|_| media::is_split(media_type));
+        let schema = items.or_else(|| one.definition.get("schema"));
+        Some((&self.cone.schemas, schema?))
     }
 
     /// Smallest request that is meant to match this side's description, with values that satisfy
@@ -408,7 +415,21 @@ fn body_of(name: &str, value: &Json) -> Option<(String, String)> {
     let named = name.replace('*', "x");
     let none = Map::new();
     let members = value.as_object().unwrap_or(&none);
-    Some(match MediaType::parse(name)?.form() {
+    let media_type = MediaType::parse(name)?;
+    match media_type.sequence() {
+        Some(SequenceFormat::Lines) => return Some((named, format!("{value}\n"))),
+        Some(SequenceFormat::Records) => return Some((named, format!("\x1e{value}\n"))),
+        Some(SequenceFormat::Events) if value.is_object() => {
+            let lines = members.iter().flat_map(|(name, value)| {
+                let text = scalar(value);
+                let lines = text.split('\n').map(|line| format!("{name}: {line}\n"));
+                lines.collect::<Vec<_>>()
+            });
+            return Some((named, lines.collect::<String>() + "\n"));
+        }
+        Some(SequenceFormat::Events) | None => {}
+    }
+    Some(match media_type.form() {
         Form::Json => (named, value.to_string()),
         Form::Text => (named, scalar(value)),
         Form::Urlencoded => {

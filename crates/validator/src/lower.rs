@@ -12,6 +12,7 @@ use jsonschema::PatternOptions;
 use rustc_hash::{FxHashMap, FxHashSet};
 use serde_json::{Map, Value as Json, json};
 
+use crate::content;
 use crate::format;
 use crate::limits;
 use crate::steps;
@@ -61,6 +62,9 @@ pub(crate) struct Lowering<'a> {
     /// Schemas of the document under construction.
     defs: BTreeMap<u32, Json>,
     waiting: Vec<u32>,
+    /// Schemas of the content of texts, in the order of their keywords in the document. `None`:
+    /// content of texts is not checked.
+    contents: Option<Vec<&'a Value>>,
     pub(crate) lost: BTreeSet<Lost>,
 }
 
@@ -74,6 +78,7 @@ impl<'a> Lowering<'a> {
             circles: BTreeSet::new(),
             defs: BTreeMap::new(),
             waiting: Vec::new(),
+            contents: None,
             lost: BTreeSet::new(),
         };
         lowering.find_circles();
@@ -106,6 +111,15 @@ impl<'a> Lowering<'a> {
             "$defs": defs,
             "allOf": [root],
         })
+    }
+
+    /// Builds the JSON Schema document for a schema of values whose texts can contain JSON
+    /// (`contentSchema`). Also returns the schemas of this JSON: the keyword [`content::KEYWORD`]
+    /// has the index of such a schema.
+    pub(crate) fn document_with_content(&mut self, schema: &'a Value) -> (Json, Vec<&'a Value>) {
+        self.contents = Some(Vec::new());
+        let document = self.document(schema);
+        (document, self.contents.take().unwrap_or_default())
     }
 
     /// Converts the schema of a value. `within` is the node that contains the edge to the schema,
@@ -181,6 +195,12 @@ impl<'a> Lowering<'a> {
             out.remove("unevaluatedProperties");
         }
         self.exclusive_flags(entries, &mut out);
+        if let Some(contents) = &mut self.contents
+            && let Some(schema) = content::schema(self.nodes, value)
+        {
+            out.insert(content::KEYWORD.into(), contents.len().into());
+            contents.push(schema);
+        }
         match find(entries, "nullable").map(|value| self.resolve(value)) {
             Some(Value::Bool(true)) => nullable(out),
             _ => Json::Object(out),

@@ -15,6 +15,17 @@ pub(crate) enum Form {
     Other,
 }
 
+/// Format of a sequence whose items are checked while they pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SequenceFormat {
+    /// A JSON value in each line.
+    Lines,
+    /// JSON text sequence (RFC 7464).
+    Records,
+    /// Event stream (WHATWG HTML §9.2).
+    Events,
+}
+
 /// Media type in lower case, with its parameters sorted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct MediaType {
@@ -106,6 +117,17 @@ impl MediaType {
         known.contains(&&*self.essence) || self.essence.ends_with("+json-seq")
     }
 
+    /// Format of the items of a sequence. `None` for other types, and for `multipart/mixed`.
+    pub(crate) fn sequence(&self) -> Option<SequenceFormat> {
+        match &*self.essence {
+            "application/jsonl" | "application/x-ndjson" => Some(SequenceFormat::Lines),
+            "text/event-stream" => Some(SequenceFormat::Events),
+            "application/json-seq" => Some(SequenceFormat::Records),
+            other if other.ends_with("+json-seq") => Some(SequenceFormat::Records),
+            _ => None,
+        }
+    }
+
     /// Format of bodies of this type.
     pub(crate) fn form(&self) -> Form {
         match &*self.essence {
@@ -156,6 +178,13 @@ pub fn is_read(name: &str) -> bool {
 pub fn is_read_in_responses(name: &str) -> bool {
     let parsed = MediaType::parse(name);
     parsed.is_some_and(|one| one.form() != Form::Other && !one.is_sequence())
+}
+
+/// True if the items of bodies of a media type are checked while they pass, if the description has
+/// an `itemSchema`.
+#[must_use]
+pub fn is_split(name: &str) -> bool {
+    MediaType::parse(name).is_some_and(|one| one.sequence().is_some())
 }
 
 /// True if bodies of a media type of a description are forms or multipart bodies.

@@ -67,13 +67,38 @@ pub(crate) fn is_read(name: &str, direction: Direction) -> bool {
     }
 }
 
+/// Schema by which bodies of a media type are checked.
+#[derive(Clone, Copy)]
+pub(crate) enum CheckedSchema<'a> {
+    /// Schema of the whole body.
+    Whole(&'a Value),
+    /// Schema of each item of a sequence.
+    Items(&'a Value),
+}
+
+/// Schema by which bodies of a media type are checked. `None` if they are not checked.
+pub(crate) fn checked_schema(one: &MediaType, direction: Direction) -> Option<CheckedSchema<'_>> {
+    let items = one.definition.get("itemSchema");
+    if let Some(items) = items.filter(|_| media::is_split(&one.name)) {
+        return Some(CheckedSchema::Items(items));
+    }
+    let whole = one.definition.get("schema");
+    let whole = whole.filter(|_| is_read(&one.name, direction));
+    whole.map(CheckedSchema::Whole)
+}
+
 /// Extent of the checks of bodies of a media type.
 pub(crate) fn extent(cone: &Cone, media_type: &MediaType, direction: Direction) -> Extent {
-    match media_type.definition.get("schema") {
-        Some(schema) if is_read(&media_type.name, direction) => {
+    match checked_schema(media_type, direction) {
+        Some(CheckedSchema::Whole(schema)) => {
             Reader::new(cone).extent(schema, Place::of(&media_type.name))
         }
-        _ => Extent::Nothing,
+        // The format of the items is checked in any case.
+        Some(CheckedSchema::Items(schema)) => {
+            let items = Reader::new(cone).extent(schema, Place::Json);
+            items.max(Extent::Kind)
+        }
+        None => Extent::Nothing,
     }
 }
 
@@ -89,13 +114,18 @@ pub(crate) fn leaves_open(
     if before == Extent::Nothing {
         return false;
     }
-    let [wide, narrow] = [was, added].map(|one| one.definition.get("schema").unwrap_or(&ANY));
+    let [(wide, was_in), (narrow, place)] =
+        [was, added].map(|one| match checked_schema(one, direction) {
+            Some(CheckedSchema::Whole(schema)) => (schema, Place::of(&one.name)),
+            Some(CheckedSchema::Items(schema)) => (schema, Place::Json),
+            None => (&ANY, Place::of(&one.name)),
+        });
     let is_contained = || ContainmentCheck::in_direction(old, new, direction).holds(wide, narrow);
     if after > Extent::Nothing && is_contained() {
         return false;
     }
-    let checked = Reader::new(old).checked(wide, Place::of(&was.name));
-    let (mut reader, place) = (Reader::new(new), Place::of(&added.name));
+    let checked = Reader::new(old).checked(wide, was_in);
+    let mut reader = Reader::new(new);
     let mut checked = checked.into_iter();
     after < before || checked.any(|(name, extent)| reader.property(narrow, place, name) < extent)
 }

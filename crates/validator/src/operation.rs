@@ -24,7 +24,7 @@ const NAME_CHARS_MAX: usize = 64;
 /// Compiled validators of an operation's messages.
 pub struct Operation {
     parameters: Vec<Parameter>,
-    body: Option<Body>,
+    pub(crate) body: Option<Body>,
     pub(crate) responses: Vec<Response>,
     bytes: u64,
     lost: Vec<Lost>,
@@ -37,6 +37,9 @@ pub enum BodyUse {
     Pass,
     /// The whole body is read and checked by [`Operation::body`].
     Read(BodyKind),
+    /// The body is a sequence. [`Operation::splitter`] finds its items, and [`Operation::item`]
+    /// checks each of them.
+    Split(BodyKind),
 }
 
 impl Operation {
@@ -141,7 +144,7 @@ impl Operation {
         }
         let refused = |detail: &str| Err((&MEDIA_TYPE, of_header("content-type", detail)));
         let mut types = headers.get_all(CONTENT_TYPE).iter();
-        let mut boundary = None;
+        let (mut boundary, mut is_utf8) = (None, true);
         let index = match (types.next(), types.next()) {
             (None, _) if body.types.len() == 1 => 0,
             (None, _) if body.types.is_empty() => return Ok(BodyUse::Pass),
@@ -159,7 +162,8 @@ impl Operation {
                     parsed.form(),
                     Form::Json | Form::Urlencoded | Form::Multipart
                 );
-                if is_form && !parsed.is_utf8() {
+                is_utf8 = parsed.is_utf8();
+                if is_form && !is_utf8 {
                     return refused("must have the charset UTF-8");
                 }
                 boundary = parsed.boundary().map(Box::from);
@@ -172,8 +176,12 @@ impl Operation {
                 }
             }
         };
-        if body.types[index].schema.is_none() {
+        let is_split = body.types[index].items.is_some();
+        if body.types[index].schema.is_none() && !is_split {
             return Ok(BodyUse::Pass);
+        }
+        if is_split && !is_utf8 {
+            return refused("must have the charset UTF-8");
         }
         let coded = headers.get_all(CONTENT_ENCODING).iter();
         let mut coded = coded.filter(|value| !value.as_bytes().eq_ignore_ascii_case(b"identity"));
@@ -181,11 +189,15 @@ impl Operation {
             let finding = of_header("content-encoding", "must be `identity`");
             return Err((&MEDIA_TYPE, finding));
         }
-        Ok(BodyUse::Read(BodyKind {
+        let kind = BodyKind {
             response: None,
             index,
             boundary,
-        }))
+        };
+        Ok(match is_split {
+            true => BodyUse::Split(kind),
+            false => BodyUse::Read(kind),
+        })
     }
 
     /// True if a body of this kind may be streamed when it is too long to be checked: multipart

@@ -36,6 +36,9 @@ pub enum ResponseUse {
     Pass,
     /// Status and header fields match. The whole body is read and checked by `Operation::body`.
     Read(BodyKind),
+    /// Status and header fields match. The body is a sequence. `Operation::splitter` finds its
+    /// items, and `Operation::item` checks each of them.
+    Split(BodyKind),
 }
 
 impl Response {
@@ -94,13 +97,15 @@ impl Response {
         let given = given.as_ref().unwrap_or(&one.media_type);
         // A range such as `*/*` may describe JSON. The media type of the response determines how
         // the body is read.
+        let is_split = one.items.is_some();
         let is_readable = one.schema.is_some() && one.form == given.form() && !given.is_sequence();
-        if !is_readable {
+        if !is_readable && !is_split {
             return Ok(ResponseUse::Undescribed);
         }
         if !given.is_utf8() {
             return match one.form {
                 Form::Json => fault("must have the charset UTF-8"),
+                _ if is_split => fault("must have the charset UTF-8"),
                 _ => Ok(ResponseUse::Undescribed),
             };
         }
@@ -109,11 +114,15 @@ impl Response {
         if coded.next().is_some() {
             return Err(of_header("content-encoding", "must be `identity`"));
         }
-        Ok(ResponseUse::Read(BodyKind {
+        let kind = BodyKind {
             response: Some(response),
             index,
             boundary: given.boundary().map(Box::from),
-        }))
+        };
+        Ok(match is_split {
+            true => ResponseUse::Split(kind),
+            false => ResponseUse::Read(kind),
+        })
     }
 }
 

@@ -5,10 +5,29 @@ use policy::invalid::{Finding, Part};
 
 use crate::operation::Operation;
 use crate::parameters::{self, Head};
-use crate::response::ResponseUse;
+use crate::response::{Response, ResponseUse};
 use crate::words;
 
 impl Operation {
+    /// True if the description of a response with this status has a sequence whose items are
+    /// checked.
+    #[must_use]
+    pub fn splits_response(&self, status: StatusCode) -> bool {
+        let described = self.described(status);
+        described.is_some_and(|(_, one)| one.body.types.iter().any(|one| one.items.is_some()))
+    }
+
+    /// Description of responses with this status, with its index.
+    fn described(&self, status: StatusCode) -> Option<(usize, &Response)> {
+        let described = self.responses.iter().enumerate();
+        let described = described.filter_map(|(index, one)| {
+            let rank = one.statuses.rank(status.as_u16())?;
+            Some((rank, index, one))
+        });
+        let best = described.max_by_key(|(rank, ..)| *rank);
+        best.map(|(_, index, one)| (index, one))
+    }
+
     /// Checks status and header fields of a response. `is_checked` returns false for the name of a
     /// field that the gateway sets or removes. `has_body` is false for a response without content
     /// (RFC 9110 §6.4.1).
@@ -24,12 +43,7 @@ impl Operation {
         headers: &HeaderMap,
         (has_body, is_checked): (bool, impl Fn(&HeaderName) -> bool),
     ) -> Result<ResponseUse, Vec<Finding>> {
-        let described = self.responses.iter().enumerate();
-        let described = described.filter_map(|(index, one)| {
-            let rank = one.statuses.rank(status.as_u16())?;
-            Some((rank, index, one))
-        });
-        let Some((_, index, response)) = described.max_by_key(|(rank, ..)| *rank) else {
+        let Some((index, response)) = self.described(status) else {
             if self.responses.is_empty() || !status.is_success() {
                 return Ok(ResponseUse::Undescribed);
             }

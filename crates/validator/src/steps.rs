@@ -48,6 +48,8 @@ thread_local! {
     static COSTS_LEFT: Cell<u64> = const { Cell::new(0) };
     /// Costs of all checks of this thread.
     static COSTS: Cell<u64> = const { Cell::new(0) };
+    /// Number of JSON values that are checked in addition to those in the checked value.
+    static FURTHER_NODES: Cell<u64> = const { Cell::new(0) };
 }
 
 /// Costs of all checks of this thread so far, for callers that check many values. Wraps around.
@@ -123,6 +125,14 @@ pub(crate) fn unbounded<T>(check: impl FnOnce() -> T) -> T {
     bounded(u64::MAX, u64::MAX, check).expect("no bound")
 }
 
+/// Runs checks of a value with a text that contains the JSON value `content`, which is checked, too.
+pub(crate) fn with_content<T>(content: &Value, check: impl FnOnce() -> T) -> T {
+    FURTHER_NODES.set(nodes(content));
+    let result = check();
+    FURTHER_NODES.set(0);
+    result
+}
+
 /// Runs a check of a value that contains `nodes` JSON values. `None` if the check needs too many
 /// steps or costs too much, because its result is then wrong.
 fn within<T>(nodes: u64, check: impl FnOnce() -> T) -> Option<T> {
@@ -173,7 +183,18 @@ impl Schema {
 
     /// True if a value matches. `None` if the check takes too many steps or costs too much.
     pub(crate) fn is_valid(&self, value: &Value) -> Option<bool> {
-        within(nodes(value), || self.0.is_valid(value))
+        let nodes = nodes(value) + FURTHER_NODES.get();
+        within(nodes, || self.0.is_valid(value))
+    }
+
+    /// True if a value matches, as a part of the check of another value.
+    pub(crate) fn is_valid_inside(&self, value: &Value) -> bool {
+        self.0.is_valid(value)
+    }
+
+    /// First error of a value that does not match, as a part of the check of another value.
+    pub(crate) fn error_inside<'v>(&self, value: &'v Value) -> Option<ValidationError<'v>> {
+        self.0.validate(value).err()
     }
 
     /// Errors of a value that does not match: all errors, or only the first one if all errors cost
@@ -183,7 +204,7 @@ impl Schema {
         value: &Value,
         read: impl Fn(&mut dyn Iterator<Item = ValidationError<'_>>) -> T,
     ) -> T {
-        let nodes = nodes(value);
+        let nodes = nodes(value) + FURTHER_NODES.get();
         // `iter_errors` collects the errors of all items and alternatives before it returns the
         // first. If that costs too much, `validate` finds only the first error.
         let all = || read(&mut self.0.iter_errors(value));

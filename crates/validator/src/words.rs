@@ -8,6 +8,7 @@ use policy::invalid::{Finding, Part};
 use policy::logged::write_byte;
 use serde_json::Value;
 
+use crate::content;
 use crate::limits;
 use crate::members::{self, Members};
 use crate::steps::Schema;
@@ -140,8 +141,28 @@ fn add(error: &ValidationError<'_>, part: &Part, findings: &mut Vec<Finding>) {
                 );
             }
         }
+        Kind::Custom { keyword, message } if keyword == content::KEYWORD => {
+            let (pointer, detail) = content::parts(message);
+            push(&format!("{at}{pointer}"), detail.to_owned());
+        }
         kind => push(at, describe(kind)),
     }
+}
+
+/// Pointer and text of an error inside a value. Names the first unexpected property.
+pub(crate) fn described(error: &ValidationError<'_>) -> (String, String) {
+    let mut found = Vec::new();
+    add(error, &Part::Body, &mut found);
+    let detail = found.into_iter().next().map(|one| one.detail);
+    let mut pointer = error.instance_path().as_str().to_owned();
+    if let Kind::AdditionalProperties { unexpected } | Kind::UnevaluatedProperties { unexpected } =
+        error.kind()
+        && let Some(name) = unexpected.first()
+    {
+        pointer.push('/');
+        pointer.push_str(&name.replace('~', "~0").replace('/', "~1"));
+    }
+    (pointer, detail.unwrap_or_else(|| NO_MATCH.to_owned()))
 }
 
 /// Text of a finding that describes an error of the JSON Schema library.

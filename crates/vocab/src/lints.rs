@@ -639,17 +639,17 @@ path in the message follows the prefix of the mount."
 
     NOT_VALIDATED "GW0613" "not-validated" Warn
     "a part of a validated operation that gwd does not check"
-    "`validate` checks JSON, text, forms, multipart bodies and parameters ([validation](validation.md)). Bodies of other \
-media types are forwarded unchecked (info). Parts of a schema that gwd does not enforce, such as \
+    "`validate` checks JSON, text, forms, multipart bodies and parameters ([validation](validation.md)). Of sequences \
+such as `application/x-ndjson`, it checks each item by `itemSchema` (OpenAPI 3.2). Bodies of other media types, and sequences without `itemSchema`, are forwarded unchecked (info). Parts of a schema that gwd does not enforce, such as \
 `$dynamicRef`, accept every value (warning). A description that does not compile as JSON Schema is an error: gwd \
 would refuse each request."
     bad &[
         ("gateway.yaml", VALIDATED),
-        ("api.yaml", "openapi: 3.1.0\ninfo: {title: t, version: \"1\"}\npaths: {/a: {post: {requestBody: {content: {application/xml: {schema: {type: object}}}}, responses: {\"200\": {description: fine}}}}}\n"),
+        ("api.yaml", "openapi: 3.1.0\ninfo: {title: t, version: \"1\"}\npaths: {/a: {post: {requestBody: {content: {application/xml: {schema: {type: object}}, application/x-ndjson: {schema: {type: array}}}}, responses: {\"200\": {description: fine}}}}}\n"),
     ];
     good &[
         ("gateway.yaml", VALIDATED),
-        ("api.yaml", "openapi: 3.1.0\ninfo: {title: t, version: \"1\"}\npaths: {/a: {post: {requestBody: {content: {application/json: {schema: {type: object}}}}, responses: {\"200\": {description: fine}}}}}\n"),
+        ("api.yaml", "openapi: 3.2.0\ninfo: {title: t, version: \"1\"}\npaths: {/a: {post: {requestBody: {content: {application/json: {schema: {type: object}}, application/x-ndjson: {itemSchema: {type: object}}}}, responses: {\"200\": {description: fine}}}}}\n"),
     ];
 
     UNFILLED_PATH "GW0820" "unfilled-path" Error

@@ -56,6 +56,7 @@ mod retries;
 mod reviewed;
 mod roles;
 mod rounds;
+mod sequences;
 mod served;
 mod services;
 mod signatures;

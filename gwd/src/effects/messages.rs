@@ -1,8 +1,10 @@
 //! Validation of requests against the description of their operation.
 
 use std::net::IpAddr;
+use std::rc::Rc;
 use std::sync::Arc;
 
+use bundle::digest::Digest;
 use bytes::Bytes;
 use engine::RouteRef;
 use http_body::Body as _;
@@ -15,8 +17,11 @@ use validator::{BodyKind, BodyUse, Described, Operation};
 
 use crate::answers::validators::{ApiValidators, Ready};
 use crate::effects::PendingDecision;
+use crate::effects::items::{ItemState, ItemValidation};
 use crate::message::failure::Kind;
 use crate::message::incoming::Incoming;
+use crate::message::sequence::SequenceBody;
+use crate::message::transfer::Transfer;
 use crate::message::whole::{self, Whole};
 use crate::runtime::deadlines::{Slot, in_time};
 use crate::worker::Worker;
@@ -35,7 +40,8 @@ const LONG_MS: u64 = 5_000;
 pub(super) async fn ask(
     asking: &PendingDecision<'_>,
     route: &RouteRef<'_>,
-    (check, body_max, client): (Check, u64, IpAddr),
+    (check, policy): (Check, Arc<str>),
+    (body_max, client): (u64, IpAddr),
     head: &RequestHead,
 ) -> Result<Answer, Kind> {
     let count = |outcome: &'static str| {
@@ -57,6 +63,10 @@ pub(super) async fn ask(
         count("off");
         return Ok(Answer::Examined(Arc::default()));
     }
+    let mode = match check.blocks {
+        true => Mode::Block,
+        false => Mode::Log,
+    };
     let check = Check {
         blocks: check.blocks && limit.is_none(),
         ..check
@@ -67,6 +77,7 @@ pub(super) async fn ask(
     };
     let checking = MessageValidation {
         worker: asking.worker,
+        bundle: &loaded.bundle,
         deadline: asking.deadline,
         client,
     };
@@ -88,13 +99,14 @@ pub(super) async fn ask(
         let found = schemas(
             asking,
             &checking,
-            (route, body_max),
+            (route, body_max, (policy, mode)),
             described,
             (check, head, &examined),
         );
         let found = found.await?;
         match found {
             Found::Nothing => count("valid"),
+            Found::Streamed => {}
             Found::Unchecked => count("unchecked"),
             Found::Outage(why) => return Ok(outage(why)),
             Found::Invalid(invalid) => {
@@ -109,6 +121,8 @@ pub(super) async fn ask(
 /// Result of validating parameters and body.
 enum Found {
     Nothing,
+    /// The items of the body are checked while it is streamed.
+    Streamed,
     /// The body was too long to be checked, and it is streamed.
     Unchecked,
     Outage(Outage),
@@ -119,7 +133,7 @@ enum Found {
 async fn schemas(
     asking: &PendingDecision<'_>,
     checking: &MessageValidation<'_>,
-    (route, body_max): (&RouteRef<'_>, u64),
+    (route, body_max, step): (&RouteRef<'_>, u64, (Arc<str>, Mode)),
     described: &Described,
     (check, head, examined): (Check, &RequestHead, &Examined),
 ) -> Result<Found, Kind> {
@@ -138,6 +152,12 @@ async fn schemas(
     let body = std::mem::replace(&mut **asking.body.borrow_mut(), Incoming::Empty);
     let kind = match operation.body_use(&head.headers, body.is_end_stream()) {
         Ok(BodyUse::Read(kind)) => kind,
+        Ok(BodyUse::Split(kind)) => {
+            let message = (operation, kind, Message::Request);
+            let body = checking.sequence(body, message, step, (route, asking.transfer));
+            **asking.body.borrow_mut() = Incoming::Sequence(Box::new(body));
+            return Ok(Found::Streamed);
+        }
         Ok(BodyUse::Pass) => {
             **asking.body.borrow_mut() = body;
             return Ok(Found::Nothing);
@@ -192,7 +212,9 @@ async fn schemas(
 
 /// Resources and limits for validating a request or response of an exchange.
 pub(crate) struct MessageValidation<'a> {
-    pub(crate) worker: &'a Worker,
+    pub(crate) worker: &'a Rc<Worker>,
+    /// Bundle of the exchange.
+    pub(crate) bundle: &'a Digest,
     /// Deadline slot of the task that serves the exchange; it wakes the task when the deadline
     /// passes.
     pub(crate) deadline: &'a Slot,
@@ -226,6 +248,35 @@ impl MessageValidation<'_> {
             Some(Ready::Undescribed) => Ok(None),
             Some(Ready::Unusable) | None => Err(Outage::Failed),
         }
+    }
+
+    /// Body whose items are checked while it is read. `step`: name and mode of the policy.
+    pub(crate) fn sequence<B: http_body::Body<Data = Bytes> + Unpin>(
+        &self,
+        body: B,
+        (operation, kind, message): (&Arc<Operation>, BodyKind, Message),
+        (policy, mode): (Arc<str>, Mode),
+        (route, transfer): (&RouteRef<'_>, &Rc<Transfer>),
+    ) -> SequenceBody<B> {
+        let splitter = operation.splitter(&kind);
+        let redacted = route.treatment.redacted.iter();
+        let redacted = redacted.filter(|one| one.message == message && one.parameter.is_none());
+        let check = ItemValidation {
+            worker: Rc::clone(self.worker),
+            transfer: Rc::clone(transfer),
+            operation: Arc::clone(operation),
+            kind,
+            client: self.client,
+            policy,
+            mode,
+            message,
+            bundle: *self.bundle,
+            redacted: redacted.cloned().collect(),
+            state: ItemState::default(),
+        };
+        let splitter = splitter.expect("the body is a sequence");
+        let checks = (Box::new(check) as Box<_>, mode == Mode::Block);
+        SequenceBody::new(body, splitter, checks, &self.worker.budgets.memory)
     }
 
     /// Validates a body: a short body on this worker, a long one on a thread for computations.

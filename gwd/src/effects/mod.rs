@@ -6,6 +6,7 @@
 //! answer never run this code.
 
 mod http;
+pub(crate) mod items;
 #[expect(
     clippy::disallowed_methods,
     reason = "key sets without a date begin now"
@@ -24,7 +25,7 @@ use std::sync::Arc;
 
 use ::http::HeaderValue;
 use engine::forward::ThisHop;
-use engine::{Decided, Snapshot, Verdict, resume};
+use engine::{ChainStep, Decided, RouteRef, Snapshot, Verdict, resume};
 use policy::ask::{Answer, Effect, Outage};
 use policy::threat::Scan;
 use policy::{Cx, RequestHead};
@@ -75,6 +76,14 @@ impl PendingDecision<'_> {
     }
 }
 
+/// Name of the step of the chain that needs an effect: the last one that ran.
+fn asking_step(route: &RouteRef<'_>, ran: usize) -> Arc<str> {
+    match route.treatment.chain.get(ran.wrapping_sub(1)) {
+        Some(ChainStep::Filter(name, _)) => Arc::clone(name),
+        _ => "authenticate".into(),
+    }
+}
+
 /// Performs the effects that a request's chain needs, until the chain has decided. If the time
 /// limit of the request passes first, the verdict remains [`Verdict::Ask`].
 ///
@@ -121,7 +130,9 @@ pub(crate) async fn answer<'s>(
                     Effect::Message(check) => match &decided.route {
                         Some(route) => {
                             asking.scan(&mut cx.scans, head);
-                            messages::ask(&asking, route, (*check, body_max, client), head).await?
+                            let policy = asking_step(route, decided.ran);
+                            let step = (*check, policy);
+                            messages::ask(&asking, route, step, (body_max, client), head).await?
                         }
                         None => Answer::Outage(Outage::Failed),
                     },

@@ -3,10 +3,11 @@
 use std::fmt;
 use std::io;
 
-use policy::invalid::{RESPONSE, UNAVAILABLE};
+use policy::invalid::{REQUEST, RESPONSE, UNAVAILABLE};
 use policy::threat::REFUSED;
 
 use crate::message::incoming::{Broken, Http1BodyError};
+use crate::message::sequence::ItemRefusal;
 
 /// Cause of a failure: the client, the upstream or the gateway (`error_origin` in the access log).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -53,7 +54,9 @@ pub(crate) enum Kind {
     ResponseTooLarge,
     /// The response does not match its OpenAPI description.
     ResponseInvalid,
-    /// The response cannot be validated now: too little memory, no validator, or no result in time.
+    /// An item of the request's body does not match its OpenAPI description.
+    RequestInvalid,
+    /// The message cannot be validated now: too little memory, no validator, or no result in time.
     ValidatorUnavailable,
     /// The fields of the request are larger than the upstream accepts.
     HeadTooLarge,
@@ -106,6 +109,20 @@ const UPLOAD_STALLED: Info = (
     "The request's body did not arrive in time",
     Blame::Client,
 );
+const REQUEST_INVALID: Info = (
+    REQUEST.status,
+    REQUEST.code,
+    "http_request_denied",
+    REQUEST.title,
+    Blame::Gateway,
+);
+const RESPONSE_INVALID: Info = (
+    RESPONSE.status,
+    RESPONSE.code,
+    "http_protocol_error",
+    RESPONSE.title,
+    Blame::Upstream,
+);
 
 impl Kind {
     /// Kind of the failure to read a client's body. An HTTP/1.1 body that ends early is
@@ -117,6 +134,9 @@ impl Kind {
             Broken::Http1(_) => return Self::ClientBody,
             Broken::Content => return Self::ContentDigest,
             Broken::Refused => return Self::ThreatDetected,
+            Broken::Item(ItemRefusal::Invalid) => return Self::RequestInvalid,
+            Broken::Item(ItemRefusal::TooLong) => return Self::TooLarge,
+            Broken::Item(ItemRefusal::Unavailable) => return Self::ValidatorUnavailable,
             Broken::Http2(error) => error,
         };
         let mut source = std::error::Error::source(error);
@@ -236,13 +256,8 @@ impl Kind {
                 "The service's response is too large",
                 Blame::Upstream,
             ),
-            Self::ResponseInvalid => (
-                RESPONSE.status,
-                RESPONSE.code,
-                "http_protocol_error",
-                RESPONSE.title,
-                Blame::Upstream,
-            ),
+            Self::RequestInvalid => REQUEST_INVALID,
+            Self::ResponseInvalid => RESPONSE_INVALID,
             Self::ValidatorUnavailable => (
                 UNAVAILABLE.status,
                 UNAVAILABLE.code,

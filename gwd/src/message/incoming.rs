@@ -11,6 +11,7 @@ use http_body::{Body, Frame, SizeHint};
 use crate::message::hashed::Hashed;
 use crate::message::kept::PrefixedBody;
 use crate::message::scanned::Scanned;
+use crate::message::sequence::{ItemRefusal, SequenceBody, SequenceError};
 
 /// Request body that a client sends.
 pub(crate) enum Incoming {
@@ -24,6 +25,8 @@ pub(crate) enum Incoming {
     Scanned(Box<Scanned>),
     /// Body of which a part was read earlier.
     Buffered(Box<PrefixedBody<Self>>),
+    /// Sequence whose items are checked while it is read.
+    Sequence(Box<SequenceBody<Self>>),
 }
 
 /// Body over HTTP/1. It is read from the buffers of its connection.
@@ -81,6 +84,7 @@ impl Incoming {
             Self::Hashed(body) => body.has_begun(),
             Self::Scanned(body) => body.has_begun(),
             Self::Buffered(_) => true,
+            Self::Sequence(body) => body.rest().has_begun(),
         }
     }
 }
@@ -94,6 +98,8 @@ pub(crate) enum Broken {
     Content,
     /// A scan of a `kind: threat` policy refuses the body.
     Refused,
+    /// The check of an item of the body (`validate`) refuses it.
+    Item(ItemRefusal),
 }
 
 /// Reason why reading a body over HTTP/1 failed.
@@ -164,6 +170,10 @@ impl Body for Incoming {
             Self::Hashed(body) => body.poll(cx),
             Self::Scanned(body) => body.poll(cx),
             Self::Buffered(body) => body.poll(cx),
+            Self::Sequence(body) => body.poll(cx).map_err(|error| match error {
+                SequenceError::Body(error) => error,
+                SequenceError::Refused(refusal) => Broken::Item(refusal),
+            }),
         }
     }
 
@@ -175,6 +185,7 @@ impl Body for Incoming {
             Self::Hashed(body) => body.is_end_stream(),
             Self::Scanned(body) => body.is_end_stream(),
             Self::Buffered(body) => body.is_end_stream(),
+            Self::Sequence(body) => body.is_end_stream(),
         }
     }
 
@@ -186,6 +197,7 @@ impl Body for Incoming {
             Self::Hashed(body) => body.size_hint(),
             Self::Scanned(body) => body.size_hint(),
             Self::Buffered(body) => body.size_hint(),
+            Self::Sequence(body) => body.size_hint(),
         }
     }
 }
@@ -197,6 +209,7 @@ impl fmt::Display for Broken {
             Self::Http2(error) => error.fmt(f),
             Self::Content => f.write_str("the content is not the one that was signed"),
             Self::Refused => f.write_str("the structure of the body is not accepted"),
+            Self::Item(_) => f.write_str("an item of the body is not accepted"),
         }
     }
 }

@@ -11,6 +11,7 @@ use policy::threat::REFUSED;
 
 use crate::limits::inbox::UnreadBody;
 use crate::message::copies::Copies;
+use crate::message::item_reports::ItemReports;
 use crate::message::pace::TimeLimits;
 use crate::message::scanned::Found;
 use crate::message::sends::Sends;
@@ -53,8 +54,13 @@ pub(crate) struct Transfer {
     /// Time limit of the request before the expiry of its credentials limited the upload. Restored
     /// when the upload ends. `None` if the expiry does not limit an upload.
     limit_after_upload: Cell<Option<Limit>>,
+    /// True if bytes of the response have arrived that do not pass yet, because their item is
+    /// incomplete. They restart the idle timeout of the upstream.
+    pub(crate) response_held: Cell<bool>,
     /// State of the request's body.
     pub(crate) upload: UploadState,
+    /// Results of the checks of items in the bodies of request and response.
+    pub(crate) items: ItemReports,
 }
 
 /// State of the current request's body.
@@ -73,6 +79,9 @@ pub(crate) struct UploadState {
     /// Number of bytes, among [`Self::read`], that arrived while response data waited for the
     /// client, since the last call of [`Self::take_read_meanwhile`].
     read_meanwhile: Cell<u64>,
+    /// Number of bytes that were received and do not pass yet, since the last call of
+    /// [`Self::take_held`].
+    held: Cell<u64>,
     /// Violations that scans of the body found.
     found: RefCell<Vec<Found>>,
     /// Count of body bytes that have arrived and were not read. `None` over HTTP/1.
@@ -101,6 +110,7 @@ impl Transfer {
             upstream_silent: Cell::new(false),
             credential_ends_ms: Cell::new(u64::MAX),
             limit_after_upload: Cell::new(None),
+            response_held: Cell::new(false),
             upload: UploadState {
                 bytes_max: Cell::new(u64::MAX),
                 copies: Cell::new(None),
@@ -108,9 +118,11 @@ impl Transfer {
                 read: Cell::new(0),
                 read_early: Cell::new(0),
                 read_meanwhile: Cell::new(0),
+                held: Cell::new(0),
                 found: RefCell::default(),
                 unread,
             },
+            items: ItemReports::default(),
         })
     }
 
@@ -133,10 +145,13 @@ impl Transfer {
         self.upstream_silent.set(false);
         self.credential_ends_ms.set(u64::MAX);
         self.limit_after_upload.set(None);
+        self.response_held.set(false);
+        self.upload.held.set(0);
         self.upload.read.set(0);
         self.upload.read_early.set(0);
         self.upload.read_meanwhile.set(0);
         self.upload.found.borrow_mut().clear();
+        self.items.clear();
     }
 
     /// Sets the time at which the request's credentials end, and with them the request's body and
@@ -277,6 +292,16 @@ impl UploadState {
                 detail: found.violation.detail.clone(),
             }],
         }))
+    }
+
+    /// Counts bytes that were received and do not pass yet, because their item is incomplete.
+    pub(crate) fn hold(&self, bytes: u64) {
+        self.held.set(self.held.get() + bytes);
+    }
+
+    /// Number of bytes that [`Self::hold`] has counted since the last call.
+    pub(crate) fn take_held(&self) -> u64 {
+        self.held.take()
     }
 
     /// Counts bytes that were read before the upload. The upload reads them again.

@@ -244,6 +244,10 @@ impl Upload {
         let mut frame = match polled {
             Poll::Pending => {
                 self.transfer.upload.is_through();
+                let held = self.transfer.upload.take_held();
+                if held > 0 {
+                    self.moves(held);
+                }
                 self.waits();
                 return Poll::Pending;
             }
@@ -282,15 +286,19 @@ impl Upload {
         if self.incoming.is_end_stream() {
             self.end();
         } else {
-            let now_ms = self.transfer.clock.now_ms();
-            let bytes = frame.data_ref().map_or(0, |data| data.len() as u64);
-            self.pace.moved(bytes, now_ms, &self.transfer.time_limits);
-            if self.progress.is_slow.get() && !self.pace.is_slow() {
-                self.progress.is_no_longer_slow();
-            }
-            self.transfer.upload_moves(bytes, now_ms);
+            self.moves(frame.data_ref().map_or(0, |data| data.len() as u64));
         }
         Poll::Ready(Some(Ok(frame)))
+    }
+
+    /// Adds to the client's time budget, because bytes of the body have arrived.
+    fn moves(&mut self, bytes: u64) {
+        let now_ms = self.transfer.clock.now_ms();
+        self.pace.moved(bytes, now_ms, &self.transfer.time_limits);
+        if self.progress.is_slow.get() && !self.pace.is_slow() {
+            self.progress.is_no_longer_slow();
+        }
+        self.transfer.upload_moves(bytes, now_ms);
     }
 
     /// Sets the deadline for the client's next bytes, or the earlier time at which the upload

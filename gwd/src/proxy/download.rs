@@ -105,7 +105,8 @@ impl Download {
                     let idle_ms = stream.transfer.idle_ms();
                     return self.breaks_off(CallError::Silent { idle_ms }, cx);
                 }
-                if !was_silent {
+                let has_held = stream.transfer.response_held.take();
+                if !was_silent || has_held {
                     self.waits_for_upstream();
                 }
                 Poll::Pending
@@ -155,6 +156,7 @@ impl Download {
             | CallError::Http2(_)
             | CallError::Expired
             | CallError::TooLong
+            | CallError::Item(_)
             | CallError::Panicked => grpc::broken_off,
         };
         if let Some(frame) = self.owed(status) {

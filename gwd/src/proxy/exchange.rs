@@ -155,7 +155,9 @@ impl Version {
         request_id: HeaderValue,
     ) {
         let snapshot = self.snapshot();
-        if let Some(found) = stream.transfer.upload.refusal() {
+        let transfer = &stream.transfer;
+        let refusal = || transfer.items.refusal();
+        if let Some(found) = transfer.upload.refusal().or_else(refusal) {
             cx.invalid = Some(found);
         }
         if let Some(invalid) = &cx.invalid {

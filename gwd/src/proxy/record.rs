@@ -19,6 +19,7 @@ use policy::{Cx, Filter, Reject, RequestHead};
 use crate::limits::crowding::{CountedRequest, ShareUsed};
 use crate::message::failure::{Blame, Failure, Kind};
 use crate::message::incoming::Incoming;
+use crate::message::sequence::ItemRefusal;
 use crate::message::transfer::Phase;
 use crate::proxy::exchange::Version;
 use crate::proxy::grpc;
@@ -353,15 +354,26 @@ impl Record {
     pub(crate) fn upstream_broke(&mut self, error: &CallError) {
         self.reason = match error {
             CallError::Silent { .. } => Kind::Timeout.info().reason,
-            CallError::TooLong => Kind::ResponseTooLarge.info().reason,
+            CallError::TooLong | CallError::Item(ItemRefusal::TooLong) => {
+                Kind::ResponseTooLarge.info().reason
+            }
+            CallError::Item(ItemRefusal::Invalid) => Kind::ResponseInvalid.info().reason,
+            CallError::Item(ItemRefusal::Unavailable) => Kind::ValidatorUnavailable.info().reason,
             CallError::Http1(_)
             | CallError::Http2(_)
             | CallError::Panicked
             | CallError::Expired => Kind::Reset.info().reason,
         };
-        self.blame = Blame::Upstream;
+        self.blame = match error {
+            CallError::Item(ItemRefusal::Unavailable) => Blame::Gateway,
+            _ => Blame::Upstream,
+        };
         if let Some(line) = &mut self.line {
-            line.why = Some(error.to_string().into());
+            let reports = self.stream.transfer.items.all();
+            let found = reports.iter().find(|one| one.is_response() && !one.logs);
+            let found = found.map(|report| report.invalid.summary());
+            let found = found.filter(|found| !found.is_empty());
+            line.why = Some(found.unwrap_or_else(|| error.to_string()).into());
         }
         self.finish();
     }
@@ -414,6 +426,14 @@ impl Record {
                 policy: Arc::clone(&found.policy),
                 reason: REFUSED.code,
                 logged: found.logs,
+            });
+        }
+        for report in &*self.stream.transfer.items.all() {
+            worker.shard.rejected(RejectionKey {
+                route: self.route,
+                policy: Arc::clone(&report.policy),
+                reason: report.invalid.reject.code,
+                logged: report.logs,
             });
         }
         let bytes = BodyBytes {

@@ -355,6 +355,7 @@ pub(crate) fn failed(
             | Kind::ClientBody
             | Kind::ContentDigest
             | Kind::ThreatDetected
+            | Kind::RequestInvalid
             | Kind::ClientGone
             | Kind::UploadStalled
     );

@@ -82,17 +82,21 @@ pub(super) async fn response(
     record: &mut Record,
 ) -> Result<Answered, Failure> {
     let worker = &forwarding.stream.worker;
-    let verdict = check(forwarding, (route, mode), method, &mut answered, record).await?;
+    let subject = (route, validation, mode);
+    let verdict = check(forwarding, subject, method, &mut answered, record).await?;
     let outcome = match &verdict {
         Verdict::Valid => "valid",
         Verdict::Unchecked => "unchecked",
         Verdict::Undescribed => "undescribed",
         Verdict::Invalid(_) => "invalid",
         Verdict::Outage(why) => why.label(),
+        Verdict::Streamed => return Ok(answered),
     };
     worker.shard.count_policy_call(CALL_KIND, outcome);
     let (reject, kind, findings) = match verdict {
-        Verdict::Valid | Verdict::Unchecked | Verdict::Undescribed => return Ok(answered),
+        Verdict::Valid | Verdict::Unchecked | Verdict::Undescribed | Verdict::Streamed => {
+            return Ok(answered);
+        }
         Verdict::Outage(_) => (&UNAVAILABLE, Kind::ValidatorUnavailable, Vec::new()),
         Verdict::Invalid(mut findings) => {
             let hidden = (&*route.treatment.redacted, &*route.treatment.logged);
@@ -128,6 +132,8 @@ pub(super) async fn response(
 /// Result of validating a response.
 enum Verdict {
     Valid,
+    /// The items of the body are checked while it is streamed. Their check counts the outcome.
+    Streamed,
     /// The body was too long to be checked, and it is streamed.
     Unchecked,
     /// The description has nothing to check the response against.
@@ -138,7 +144,7 @@ enum Verdict {
 
 async fn check(
     forwarding: &Forwarding<'_, '_>,
-    (route, mode): (&RouteRef<'_>, Mode),
+    (route, validation, mode): (&RouteRef<'_>, &ResponseValidation, Mode),
     method: &Method,
     answered: &mut Answered,
     record: &mut Record,
@@ -150,6 +156,7 @@ async fn check(
     };
     let checking = MessageValidation {
         worker: &stream.worker,
+        bundle: &loaded.bundle,
         deadline: &stream.transfer.deadline,
         client: forwarding.cx.client,
     };
@@ -166,12 +173,23 @@ async fn check(
     let response = &mut answered.response;
     let status = response.status();
     let has_body = *method != Method::HEAD
-        && !matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
-        && !stream.transfer.endless.get();
+        && !matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
     let operation = &described.operation;
+    let is_endless = stream.transfer.endless.get();
+    let has_body = has_body && (!is_endless || operation.splits_response(status));
     let used = operation.response(status, response.headers(), (has_body, is_checked));
     let kind = match used {
+        // A body that may never end is not read.
+        Ok(ResponseUse::Read(_)) if is_endless => return Ok(Verdict::Valid),
         Ok(ResponseUse::Read(kind)) => kind,
+        Ok(ResponseUse::Split(kind)) => {
+            let body = std::mem::replace(response.body_mut(), Incoming::Gone);
+            let message = (operation, kind, Message::Response);
+            let step = (Arc::clone(&validation.policy), validation.mode);
+            let body = checking.sequence(body, message, step, (route, &stream.transfer));
+            *response.body_mut() = Incoming::Sequence(Box::new(body));
+            return Ok(Verdict::Streamed);
+        }
         Ok(ResponseUse::Pass) => return Ok(Verdict::Valid),
         Ok(ResponseUse::Undescribed) => return Ok(Verdict::Undescribed),
         Err(findings) => return Ok(Verdict::Invalid(findings)),

@@ -14,6 +14,7 @@ use http_body::{Body, Frame, SizeHint};
 use crate::message::body::{Gate, RequestBody};
 use crate::message::failure::{self, Failure, Kind};
 use crate::message::kept::PrefixedBody;
+use crate::message::sequence::{ITEM_BYTES_MAX, ItemRefusal, SequenceBody, SequenceError};
 use crate::upstream::connections::ConnectionPermit;
 use crate::upstream::pool::queue::Acceptable;
 use crate::upstream::socket::UpstreamSocket;
@@ -66,6 +67,8 @@ pub(crate) enum CallError {
     Expired,
     /// The response's body is longer than the operation allows.
     TooLong,
+    /// The check of an item of the response's body (`validate`) refuses it.
+    Item(ItemRefusal),
     /// The gateway panicked because of a bug.
     Panicked,
 }
@@ -76,6 +79,8 @@ pub(crate) enum Incoming {
     Http2(Box<http2::Incoming>),
     /// Body whose beginning was read earlier.
     Prefixed(Box<PrefixedBody<Self>>),
+    /// Sequence whose items are checked while it is read.
+    Sequence(Box<SequenceBody<Self>>),
     /// The body has ended or was abandoned, and no longer owns the connection.
     Gone,
 }
@@ -168,7 +173,11 @@ impl CallError {
         match self {
             Self::Http1(error) => matches!(error, http1::Error::Closed | http1::Error::Io(_)),
             Self::Http2(error) => error.is_stale(),
-            Self::Silent { .. } | Self::Expired | Self::TooLong | Self::Panicked => false,
+            Self::Silent { .. }
+            | Self::Expired
+            | Self::TooLong
+            | Self::Item(_)
+            | Self::Panicked => false,
         }
     }
 
@@ -182,6 +191,7 @@ impl CallError {
             | Self::Silent { .. }
             | Self::Expired
             | Self::TooLong
+            | Self::Item(_)
             | Self::Panicked => Acceptable::Unused,
         }
     }
@@ -213,6 +223,7 @@ impl CallError {
             | Self::Silent { .. }
             | Self::Expired
             | Self::TooLong
+            | Self::Item(_)
             | Self::Panicked => None,
         }
     }
@@ -224,7 +235,11 @@ impl CallError {
                 matches!(error, http1::Error::Invalid(_) | http1::Error::HeadTooLarge)
             }
             Self::Http2(error) => error.is_protocol(),
-            Self::Silent { .. } | Self::Expired | Self::TooLong | Self::Panicked => false,
+            Self::Silent { .. }
+            | Self::Expired
+            | Self::TooLong
+            | Self::Item(_)
+            | Self::Panicked => false,
         }
     }
 
@@ -235,6 +250,7 @@ impl CallError {
             | Self::Silent { .. }
             | Self::Expired
             | Self::TooLong
+            | Self::Item(_)
             | Self::Panicked => false,
             Self::Http2(error) => error.is_unprocessed(),
         }
@@ -249,6 +265,11 @@ impl fmt::Display for CallError {
             Self::Silent { idle_ms } => write!(f, "no byte of the body arrived for {idle_ms} ms"),
             Self::Expired => f.write_str("a credential of the request has expired"),
             Self::TooLong => f.write_str("the body is longer than the operation allows"),
+            Self::Item(ItemRefusal::Invalid) => f.write_str("an item does not match"),
+            Self::Item(ItemRefusal::TooLong) => {
+                write!(f, "an item is longer than {ITEM_BYTES_MAX} bytes")
+            }
+            Self::Item(ItemRefusal::Unavailable) => f.write_str("an item cannot be checked now"),
             Self::Panicked => f.write_str("a bug in gwd"),
         }
     }
@@ -265,6 +286,7 @@ impl Incoming {
         match std::mem::replace(self, Self::Gone) {
             Self::Http1(body) => body.into_connection().map(Transport::Http1),
             Self::Prefixed(mut kept) => kept.rest().take_transport(),
+            Self::Sequence(mut body) => body.rest().take_transport(),
             Self::Http2(_) | Self::Gone => None,
         }
     }
@@ -275,6 +297,7 @@ impl Incoming {
             Self::Http1(body) => body.send_upload(cx),
             Self::Http2(body) => body.send_upload(cx),
             Self::Prefixed(kept) => kept.rest().send_upload(cx),
+            Self::Sequence(body) => body.rest().send_upload(cx),
             Self::Gone => {}
         }
     }
@@ -284,7 +307,7 @@ impl Incoming {
     pub(crate) fn into_switched(self) -> Option<(UpstreamSocket, Bytes)> {
         match self {
             Self::Http1(body) => Some(body.into_switched().into_parts()),
-            Self::Http2(_) | Self::Prefixed(_) | Self::Gone => None,
+            Self::Http2(_) | Self::Prefixed(_) | Self::Sequence(_) | Self::Gone => None,
         }
     }
 }
@@ -305,6 +328,10 @@ impl Body for Incoming {
                 .poll_frame(cx)
                 .map(|frame| frame.map(|frame| frame.map_err(CallError::Http2))),
             Self::Prefixed(kept) => kept.poll(cx),
+            Self::Sequence(body) => body.poll(cx).map_err(|error| match error {
+                SequenceError::Body(error) => error,
+                SequenceError::Refused(refusal) => CallError::Item(refusal),
+            }),
             Self::Gone => Poll::Ready(None),
         }
     }
@@ -314,6 +341,7 @@ impl Body for Incoming {
             Self::Http1(body) => body.is_end_stream(),
             Self::Http2(body) => body.is_end_stream(),
             Self::Prefixed(kept) => kept.is_end_stream(),
+            Self::Sequence(body) => body.is_end_stream(),
             Self::Gone => true,
         }
     }
@@ -323,6 +351,7 @@ impl Body for Incoming {
             Self::Http1(body) => body.size_hint(),
             Self::Http2(body) => body.size_hint(),
             Self::Prefixed(kept) => kept.size_hint(),
+            Self::Sequence(body) => body.size_hint(),
             Self::Gone => SizeHint::with_exact(0),
         }
     }

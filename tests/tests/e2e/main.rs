@@ -7,6 +7,7 @@ mod balancers;
 mod browsers;
 mod cases;
 mod certificates;
+mod checked_items;
 mod checked_responses;
 mod client_certificates;
 mod dependencies;

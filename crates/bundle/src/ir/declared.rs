@@ -11,8 +11,8 @@ use policy::{Checked, auth};
 use policy::auth::Place;
 
 use super::{
-    Api, ClientAuthMode, Credential, Gateway, Link, Listener, ListenerTls, Owns, Policy, Scheme,
-    Set, Shared, Treatment, Upstream, Verify,
+    Api, ClientAuthMode, Credential, Gateway, Link, Listener, ListenerTls, Messages, Owns, Policy,
+    Scheme, Set, Shared, Treatment, Upstream, Verify,
 };
 
 impl Shared {
@@ -100,12 +100,15 @@ impl Api {
             .into_iter()
             .find_map(|schema| schema.get("x-limits"));
         let limits = limits.map(|_| "schema:limits".to_owned());
+        let splits = self.messages.as_ref().is_some_and(Messages::has_items);
+        let items = splits.then(|| "media_type:item_schema".to_owned());
         policies
             .chain(treatments)
             .chain(schemes)
             .chain(own)
             .chain(rest)
             .chain(limits)
+            .chain(items)
     }
 }
 

@@ -74,6 +74,20 @@ impl Messages {
         })
     }
 
+    /// True if an operation has a sequence with an `itemSchema`. Parts of multipart bodies are not
+    /// checked by one.
+    #[must_use]
+    pub fn has_items(&self) -> bool {
+        let mut types = self.operations.iter().flat_map(|operation| {
+            let body = operation.body.iter().flat_map(|body| &body.media_types);
+            let responses = operation.responses.iter();
+            body.chain(responses.flat_map(|response| &response.media_types))
+        });
+        types.any(|one| {
+            one.definition.get("itemSchema").is_some() && !one.name.starts_with("multipart/")
+        })
+    }
+
     /// True if every node index in operations and nodes is valid.
     #[must_use]
     pub fn is_closed(&self) -> bool {

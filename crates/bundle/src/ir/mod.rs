@@ -108,6 +108,7 @@ const OWN: &[&str] = &[
     "listener:merge_slashes",
     "listener:proxy_protocol",
     "listener:tls",
+    "media_type:item_schema",
     "operation:cost",
     "operation:deprecated",
     "operation:idempotent",

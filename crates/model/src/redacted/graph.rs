@@ -143,7 +143,8 @@ fn inner<'a>(resolver: &Resolver<'a>, schema: NodeRef<'a>) -> Vec<(Step<'a>, Nod
     all.extend(targets.map(|target| (Step::Same, target)));
     for (entry, value) in schema.entries() {
         match &*entry.key {
-            "not" | "if" | "then" | "else" => all.push((Step::Same, value)),
+            // JSON inside a text has the pointers of the text.
+            "not" | "if" | "then" | "else" | "contentSchema" => all.push((Step::Same, value)),
             "allOf" | "anyOf" | "oneOf" => all.extend(value.items().map(|one| (Step::Same, one))),
             "dependentSchemas" => all.extend(value.entries().map(|(_, one)| (Step::Same, one))),
             "properties" => {

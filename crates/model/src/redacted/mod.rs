@@ -33,8 +33,11 @@ struct Known<'a> {
     /// Declarations of parameters that were already reported.
     reported: RefCell<BTreeSet<Span>>,
     /// Redacted values of bodies, by the schemas of the body.
-    bodies: RefCell<HashMap<Vec<usize>, Rc<BodyPlaces>>>,
+    bodies: RefCell<HashMap<BodySchemas, Rc<BodyPlaces>>>,
 }
+
+/// Schemas of a body: those of the whole body, and those of the items of a sequence.
+type BodySchemas = [Vec<usize>; 2];
 
 /// Redacted values of a body.
 struct BodyPlaces {
@@ -83,9 +86,13 @@ impl<'a> Redacted<'a> {
         let mut found = BTreeSet::new();
         let mut is_cut = false;
         let mut add = |message, media_types: &mut dyn Iterator<Item = &MediaType>| {
-            let schemas = media_types.filter_map(|one| graph.known(one.schema?));
-            let schemas = schemas.map(|schema| graph.target(schema));
-            let (places, is_first) = known.bodies(schemas.collect());
+            let target = |schema| Some(graph.target(graph.known(schema?)?));
+            let (mut whole, mut items) = (Vec::new(), Vec::new());
+            for one in media_types {
+                whole.extend(target(one.schema));
+                items.extend(target(one.item_schema));
+            }
+            let (places, is_first) = known.bodies([whole, items]);
             is_cut |= places.is_cut && is_first;
             found.extend(places.all.iter().map(|place| RedactedValue {
                 message,
@@ -148,11 +155,14 @@ impl<'a> Known<'a> {
 
     /// Redacted values of a body that has the given schemas. The boolean is true at the first call
     /// with these schemas.
-    fn bodies(&self, schemas: Vec<usize>) -> (Rc<BodyPlaces>, bool) {
+    fn bodies(&self, schemas: BodySchemas) -> (Rc<BodyPlaces>, bool) {
         if let Some(known) = self.bodies.borrow().get(&schemas) {
             return (Rc::clone(known), false);
         }
-        let places = Places::of(&self.graph, schemas.iter().copied());
+        let [whole, items] = &schemas;
+        let whole = whole.iter().map(|schema| (Step::Same, *schema));
+        let items = items.iter().map(|schema| (Step::Any, *schema));
+        let places = Places::of(&self.graph, whole.chain(items));
         let places = Rc::new(BodyPlaces {
             all: places.all.iter().map(|steps| pointer(steps)).collect(),
             is_cut: places.is_cut,
@@ -168,6 +178,7 @@ impl<'a> Known<'a> {
 
     fn places(&self, parameter: &Parameter) -> Places<'a> {
         let schema = schema_of(parameter).and_then(|schema| self.graph.known(schema));
+        let schema = schema.map(|schema| (Step::Same, schema));
         Places::of(&self.graph, schema.into_iter())
     }
 
@@ -216,7 +227,7 @@ impl<'a> Known<'a> {
 /// Schemas of the bodies and parameters of an operation.
 fn schemas(operation: &Operation) -> impl Iterator<Item = NodeId> {
     let bodies = requests(operation).chain(responses(operation));
-    let bodies = bodies.filter_map(|one| one.schema);
+    let bodies = bodies.flat_map(|one| one.schema.into_iter().chain(one.item_schema));
     bodies.chain(operation.parameters.iter().filter_map(schema_of))
 }
 

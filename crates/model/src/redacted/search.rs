@@ -46,8 +46,9 @@ struct Value<'a> {
 }
 
 impl<'a> Places<'a> {
-    /// Redacted values in a value that has the given schemas, outer values first.
-    pub(super) fn of(graph: &Graph<'a>, schemas: impl Iterator<Item = usize>) -> Self {
+    /// Redacted values in a value, outer values first. `schemas`: its schemas, each with the step
+    /// from the value to the value that the schema describes.
+    pub(super) fn of(graph: &Graph<'a>, schemas: impl Iterator<Item = (Step<'a>, usize)>) -> Self {
         let root = Value {
             within: None,
             is_redacted: false,
@@ -62,8 +63,9 @@ impl<'a> Places<'a> {
             steps: 0,
             is_cut: false,
         };
-        for schema in schemas {
-            search.meet(0, schema);
+        for (step, schema) in schemas {
+            let value = search.value(0, step);
+            search.meet(value, schema);
         }
         let mut at = 0;
         while let Some((value, schema)) = search.queue.get(at).copied() {
@@ -178,7 +180,7 @@ mod tests {
     const MEMBERS: [&str; 8] = ["a", "b", "c", "d", "e", "f", "g", "h"];
 
     fn places(graph: &Graph<'_>, schemas: &[usize]) -> Vec<String> {
-        let places = Places::of(graph, schemas.iter().copied());
+        let places = Places::of(graph, schemas.iter().map(|one| (Step::Same, *one)));
         assert!(!places.is_cut);
         places.all.iter().map(|steps| pointer(steps)).collect()
     }
@@ -225,7 +227,7 @@ mod tests {
         let graph = Graph::with(schemas);
         let mut steps = 0;
         for root in 0..50 {
-            let places = Places::of(&graph, std::iter::once(root));
+            let places = Places::of(&graph, std::iter::once((Step::Same, root)));
             assert!(places.is_cut);
             assert!(places.all.len() <= PLACES_MAX, "{}", places.all.len());
             steps += places.steps;
@@ -240,7 +242,8 @@ mod tests {
             .map(|next| (false, vec![(Step::Member("a"), next)]))
             .collect();
         schemas.push((true, vec![]));
-        let places = Places::of(&Graph::with(schemas), std::iter::once(0));
+        let root = std::iter::once((Step::Same, 0));
+        let places = Places::of(&Graph::with(schemas), root);
         assert!(places.is_cut);
         assert!(places.steps < STEPS_MAX + count, "{}", places.steps);
         assert_eq!(places.all.len(), 1);

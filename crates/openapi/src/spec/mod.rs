@@ -244,6 +244,8 @@ pub struct MediaType {
     pub name: Spanned<String>,
     /// Schema of the media type.
     pub schema: Option<NodeId>,
+    /// Schema of each item of a sequence (OpenAPI 3.2).
+    pub item_schema: Option<NodeId>,
     /// Node of the media type object.
     pub node: NodeId,
 }

@@ -273,6 +273,7 @@ impl<'a> Reader<'a> {
             .map(|(name, node)| MediaType {
                 name,
                 schema: node.get("schema").map(NodeRef::id),
+                item_schema: node.get("itemSchema").map(NodeRef::id),
                 node: node.id(),
             })
             .collect()

@@ -22,6 +22,7 @@ fn media_type_and_presence_decide_about_the_body() {
         match operation.body_use(&headers, is_empty) {
             Ok(BodyUse::Pass) => 0,
             Ok(BodyUse::Read(_)) => 200,
+            Ok(BodyUse::Split(_)) => 201,
             Err((reject, _)) => reject.status,
         }
     };

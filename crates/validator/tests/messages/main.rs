@@ -4,6 +4,7 @@ mod bodies;
 mod bounds;
 mod cones;
 mod parameters;
+mod sequences;
 
 use bundle::ir::{Body, ContractOperation, MediaType, Parameter, ParameterPlace, Set, Value};
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -93,6 +94,7 @@ fn read(operation: &Operation, media_type: &str, body: &[u8]) -> Vec<String> {
     let headers = HeaderMap::from_iter([(HeaderName::from_static("content-type"), value)]);
     match operation.body_use(&headers, false) {
         Ok(BodyUse::Read(kind)) => finding_lines(&operation.body(&kind, body)),
+        Ok(BodyUse::Split(kind)) => finding_lines(&operation.sequence(&kind, body)),
         Ok(BodyUse::Pass) => Vec::new(),
         Err((reject, finding)) => vec![format!(
             "{} {}",

@@ -14,6 +14,7 @@ use policy::threat::REFUSED;
 use policy::{Cx, NoValue, Reject, RequestHead};
 
 use super::Record;
+use crate::message::item_reports::ItemReport;
 use crate::message::scanned::Found;
 use crate::proxy::exchange::Version;
 use crate::runtime::clock::write_timestamp;
@@ -112,6 +113,9 @@ impl Record {
         }
         let found = self.stream.transfer.upload.all_found();
         noted.extend(found.iter().filter(|one| one.logs).map(|_| REFUSED.code));
+        let reports = self.stream.transfer.items.all();
+        let logged = reports.iter().filter(|one| one.logs);
+        noted.extend(logged.map(|one| one.invalid.reject.code));
         if !noted.is_empty() {
             text(out, "would_refuse", noted.join(" ").as_bytes());
         }
@@ -125,6 +129,7 @@ impl Record {
             );
             text(out, "threat", all.collect::<Vec<_>>().join("; ").as_bytes());
         }
+        items(out, &reports);
         text(out, "error_origin", self.blame.as_str().as_bytes());
         if !self.reason.is_empty() {
             text(out, "reason", self.reason.as_bytes());
@@ -230,6 +235,25 @@ fn caller(out: &mut Vec<u8>, cx: &Cx<'_>) {
     ] {
         if let Some(value) = value {
             text(out, key, value.as_bytes());
+        }
+    }
+}
+
+/// Appends the first findings about items of sequences, and the number of items that have findings.
+fn items(out: &mut Vec<u8>, reports: &[ItemReport]) {
+    for (is_response, findings, count) in [
+        (false, "invalid", "invalid_items"),
+        (true, "invalid_response", "invalid_response_items"),
+    ] {
+        let of_message = || {
+            let own = reports
+                .iter()
+                .filter(|one| one.is_response() == is_response);
+            own.filter(|one| !one.invalid.findings.is_empty())
+        };
+        if let Some(first) = of_message().next() {
+            text(out, findings, first.invalid.summary().as_bytes());
+            number(out, count, of_message().map(|one| one.items).sum());
         }
     }
 }

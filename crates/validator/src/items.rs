@@ -1,0 +1,129 @@
+//! Check of the items of a sequence by the `itemSchema` of its media type (OpenAPI 3.2).
+//!
+//! An item is a JSON value in its line or record, or an event. An event is an object with the
+//! members `data`, `event` and `id`, which are texts, and `retry`, which is a number. It has the
+//! members that the block of the stream has. As for receivers (WHATWG HTML §9.2.6), a block without
+//! `data` is no event, and other fields and comments are ignored.
+
+use bundle::ir::Value;
+use policy::invalid::{Finding, Part};
+use serde_json::{Map, Value as Json};
+
+use crate::compile::{Uncompilable, ValidatorBuilder};
+use crate::media::{MediaType, SequenceFormat};
+use crate::members::Members;
+use crate::splitter::{SEPARATOR, is_blank};
+use crate::steps::Schema;
+use crate::{content, json, words};
+
+/// Validator of the items of a sequence.
+pub(crate) struct ItemSchema {
+    pub(crate) format: SequenceFormat,
+    schema: Schema,
+    members: Members,
+    /// True if the schema describes JSON inside the `data` of an event.
+    has_content: bool,
+}
+
+impl ItemSchema {
+    /// Compiles the `itemSchema` of a media type. `None` if it has none, or if its format is not
+    /// known.
+    pub(crate) fn of<'a>(
+        media_type: &MediaType,
+        definition: &'a Value,
+        compiling: &mut ValidatorBuilder<'a>,
+    ) -> Result<Option<Self>, Uncompilable> {
+        let (Some(format), Some(schema)) = (media_type.sequence(), definition.get("itemSchema"))
+        else {
+            return Ok(None);
+        };
+        let members = compiling.members(schema);
+        let (schema, has_content) = match format {
+            SequenceFormat::Events => compiling.validator_with_content(schema, words::described)?,
+            SequenceFormat::Lines | SequenceFormat::Records => {
+                (compiling.validator(schema)?, false)
+            }
+        };
+        Ok(Some(Self {
+            format,
+            schema,
+            members,
+            has_content,
+        }))
+    }
+
+    /// Checks the bytes of an item. `None` if they are no item.
+    pub(crate) fn check(&self, bytes: &[u8]) -> Option<Vec<Finding>> {
+        let value = match self.format {
+            SequenceFormat::Lines => json::read(bytes),
+            SequenceFormat::Records => record(bytes).transpose()?,
+            SequenceFormat::Events => event(bytes).transpose()?,
+        };
+        let value = match value {
+            Ok(value) => value,
+            Err(fault) => return Some(vec![words::finding(Part::Body, "", fault)]),
+        };
+        let mut findings = Vec::new();
+        let mut check = || {
+            let schema = (&self.schema, &self.members);
+            words::check(schema, &value, &Part::Body, &mut findings);
+        };
+        match value.get("data") {
+            Some(Json::String(text)) if self.has_content => {
+                content::with_text(text, json::read, check);
+            }
+            _ => check(),
+        }
+        Some(findings)
+    }
+}
+
+/// JSON value of a record of a JSON text sequence. `None` for an empty record.
+fn record(bytes: &[u8]) -> Result<Option<Json>, &'static str> {
+    let Some(text) = bytes.strip_prefix(&[SEPARATOR]) else {
+        return Err("must begin with a record separator");
+    };
+    if text.iter().all(|byte| is_blank(*byte)) {
+        return Ok(None);
+    }
+    let value = json::read(text)?;
+    // Without white space, a number may be the beginning of a longer one (RFC 7464 §2.4).
+    let has_own_end = value.is_string() || value.is_array() || value.is_object();
+    match has_own_end || text.last().is_some_and(|byte| is_blank(*byte)) {
+        true => Ok(Some(value)),
+        false => Err("must end with a line feed"),
+    }
+}
+
+/// Object of a block of an event stream. `None` for a block without `data`.
+fn event(bytes: &[u8]) -> Result<Option<Json>, &'static str> {
+    let text = std::str::from_utf8(bytes).map_err(|_| "is not UTF-8")?;
+    let mut members = Map::new();
+    let mut data: Option<String> = None;
+    // Empty lines, such as those between CR and LF, have no field.
+    for line in text.split(['\r', '\n']) {
+        let (name, value) = line.split_once(':').unwrap_or((line, ""));
+        let value = value.strip_prefix(' ').unwrap_or(value);
+        match name {
+            "data" => match &mut data {
+                None => data = Some(value.to_owned()),
+                Some(data) => {
+                    data.push('\n');
+                    data.push_str(value);
+                }
+            },
+            "event" => drop(members.insert("event".to_owned(), value.into())),
+            "id" if !value.contains('\0') => drop(members.insert("id".to_owned(), value.into())),
+            "retry" if value.bytes().all(|byte| byte.is_ascii_digit()) => {
+                if let Ok(ms) = value.parse::<u64>() {
+                    members.insert("retry".to_owned(), ms.into());
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(data.map(|data| {
+        members.insert("data".to_owned(), data.into());
+        members.into()
+    }))
+}
