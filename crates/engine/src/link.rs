@@ -338,8 +338,7 @@ impl<'a> Linker<'a> {
                 chain.append(&mut removals);
             }
             match &policy.checked {
-                // The setting of the operation takes precedence over policies. Among policies, the
-                // last one takes precedence.
+                // The setting of the operation has precedence, then that of the last policy.
                 Checked::Retry(retry) if treatment.retries.is_none() => {
                     retries = Some(retry.clone());
                 }

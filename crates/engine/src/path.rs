@@ -200,6 +200,20 @@ pub(crate) fn merge_slashes(path: &str) -> Option<String> {
     Some(merged)
 }
 
+/// Path without its first segment, for a path that begins with `//`: URL parsers interpret that
+/// segment as a host (RFC 3986 §3.2). `None` for other paths.
+pub(crate) fn without_host(path: &str) -> Option<String> {
+    let behind = path.strip_prefix("//")?;
+    Some(behind.find('/').map_or("/", |at| &behind[at..]).to_owned())
+}
+
+/// Path without its first non-empty segment, for a path that begins with three or more slashes.
+/// WHATWG URL parsers skip all of them and interpret that segment as a host. `None` for other paths.
+pub(crate) fn without_host_behind_slashes(path: &str) -> Option<String> {
+    let behind = path.strip_prefix("///")?.trim_start_matches('/');
+    Some(behind.find('/').map_or("/", |at| &behind[at..]).to_owned())
+}
+
 /// Normalises a literal of a template in the same way as [`normalise`] does request paths. Also
 /// escapes characters that are not allowed in a path.
 #[must_use]

@@ -433,8 +433,8 @@ const STEPS: [fn(&str) -> Option<String>; 16] = [
     |path| trimmed(path, without_blanks_before),
     |path| trimmed(path, without_blanks_behind),
     |path| trimmed(path, without_final_dots),
-    without_host,
-    without_host_behind_slashes,
+    path::without_host,
+    path::without_host_behind_slashes,
     path::merge_slashes,
 ];
 
@@ -530,20 +530,6 @@ fn without_final_dots(segment: &str) -> &str {
         "." | ".." => segment,
         _ => segment.trim_end_matches('.'),
     }
-}
-
-/// Path without its first segment, for a path that begins with `//`: URL parsers interpret that
-/// segment as a host (RFC 3986 §3.2). `None` for other paths.
-fn without_host(path: &str) -> Option<String> {
-    let behind = path.strip_prefix("//")?;
-    Some(behind.find('/').map_or("/", |at| &behind[at..]).to_owned())
-}
-
-/// Path without its first non-empty segment, for a path that begins with three or more slashes.
-/// WHATWG URL parsers skip all of them and interpret that segment as a host. `None` for other paths.
-fn without_host_behind_slashes(path: &str) -> Option<String> {
-    let behind = path.strip_prefix("///")?.trim_start_matches('/');
-    Some(behind.find('/').map_or("/", |at| &behind[at..]).to_owned())
 }
 
 /// Path in which `%25` is decoded if the result is another escape. `%2500` is unchanged. `None` if
