@@ -494,8 +494,7 @@ fn api<'a>(sides: &'a Sides<'_>, (was, is): (&'a ir::Api, &'a ir::Api), parts: &
             }
         )*};
     }
-    // Leave out schemes that operations require. The name of a scheme describes its content, so the
-    // requirements of these operations differ.
+    // If an operation requires a changed scheme, the operation differs by its digest.
     let used = [schemes(was), schemes(is)];
     definitions! {
         mounts "mount" |item: &str| was.mounts.get(item).is_none() || is.mounts.get(item).is_none();

@@ -395,8 +395,7 @@ impl<'a> ContainmentCheck<'a> {
                 alternatives.any(|own| self.each_is_chosen(choices, self.narrow(own).items()))
                     || choices.iter().any(|choice| self.tries(choice, narrow))
             }
-            // For any other keyword, containment is shown only if the keyword is equal in both
-            // schemas, or has narrower limits in the narrow schema.
+            // Any other keyword must be equal, or have narrower limits in the narrow schema.
             _ => own.is_some_and(|own| self.is_as_narrow(key, value, own)),
         }
     }

@@ -207,6 +207,18 @@ fn effect<'c>(cells: &'c Cells<'_, '_>, at: u32) -> Effect<'c> {
     )
 }
 
+/// See [`Region::unspelled`]. `spelled` contains the templates of the new side.
+fn unspelled(cells: &Cells<'_, '_>, route: &Route<'_>, spelled: &FxHashSet<String>) -> Vec<u32> {
+    let is_unspelled = route.tier == Tier::Described
+        && ends_in_slash(&route.template) == ends_in_slash(&route.operation.template)
+        && !spelled.contains(&route.template.to_string());
+    if !is_unspelled {
+        return Vec::new();
+    }
+    let all = cells.tables[0].index.overlapping(&route.template);
+    first_of_each(all, |at| effect(cells, at))
+}
+
 /// First item of each group with the same key.
 fn first_of_each<K: Eq + Hash>(all: Vec<u32>, key: impl Fn(u32) -> K) -> Vec<u32> {
     let mut known = FxHashSet::default();
@@ -298,15 +310,10 @@ impl Regions {
                 others.extend(all.into_iter().map(Owner::Route));
                 others.push(Owner::Nobody);
             }
-            let is_unspelled = side == 0
-                && route.tier == Tier::Described
-                && ends_in_slash(&route.template) == ends_in_slash(&route.operation.template)
-                && !spelled.contains(&route.template.to_string());
-            let unspelled = match is_unspelled {
-                true => cells.tables[0].index.overlapping(&route.template),
-                false => Vec::new(),
+            let unspelled = match side {
+                0 => unspelled(cells, route, &spelled),
+                _ => Vec::new(),
             };
-            let unspelled = first_of_each(unspelled, |at| effect(cells, at));
             let before = described[0].overlapping(&template);
             let has_conditions = |at: &u32| !cells.before(*at).conditions.is_empty();
             let around = described[1].overlapping(&template).into_iter();
