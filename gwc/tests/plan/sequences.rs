@@ -61,8 +61,8 @@ fn changed_item_schemas_have_lines() {
         (
             "            itemSchema: {type: object, required: [id], properties: {id: {type: integer, maximum: 9}}}\n",
             "            schema: {type: array}\n",
-            "weaken request-body-unchecked body application/x-ndjson: null\\n",
-            "tighten request-check-narrowed body application/x-ndjson: null\\n",
+            "weaken request-body-unchecked body application/x-ndjson: []\\n",
+            "tighten request-check-narrowed body application/x-ndjson: []\\n",
         ),
         (
             "enum: [a, b]",
