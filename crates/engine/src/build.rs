@@ -67,7 +67,7 @@ pub fn build(
                 first_route: routes,
                 first_in_api: routes - first_of_api,
                 has_other_access: false,
-                has_upper: false,
+                has_upper_or_escape: false,
                 has_final_slash: false,
             });
             let more = u32::try_from(api.router.operations().len()).ok();
@@ -234,7 +234,7 @@ fn mark_other_access(listeners: &[Listener], apis: &[BuiltApi], mounts: &mut [Mo
         for mount in table.indices() {
             let mount = &mut mounts[mount as usize];
             mount.has_other_access = true;
-            mount.has_upper |= table.has_upper();
+            mount.has_upper_or_escape |= table.has_upper_or_escape();
             mount.has_final_slash |= table.has_final_slash();
         }
     }

@@ -7,6 +7,8 @@
 
 use std::borrow::Cow;
 
+use policy::escapes::is_decoded;
+
 use crate::overlong;
 
 /// Maximum length of a text that is folded without an allocation, in bytes.
@@ -45,38 +47,30 @@ pub fn folded(text: &str) -> String {
     lower.filter(|c| *c != '\u{307}').collect()
 }
 
-/// True if a text has escapes that [`decoded`] decodes. May be true for invalid escapes.
+/// True if a text has escapes that [`decoded`] may decode.
 pub(crate) fn has_escapes(text: &str) -> bool {
     let bytes = text.as_bytes();
     let mut escapes = memchr::memchr_iter(b'%', bytes);
-    escapes.any(|at| match bytes.get(at + 1..at + 3) {
-        Some(b"25" | [b'2', b'F' | b'f'] | b"3F" | b"3f" | b"23" | [b'5', b'C' | b'c']) => false,
-        Some([b'2'..=b'9' | b'A'..=b'F' | b'a'..=b'f', _]) => true,
-        _ => false,
+    escapes.any(|at| {
+        let byte = overlong::byte(&bytes[at..], 0);
+        byte.is_some_and(|byte| !byte.is_ascii() || is_decoded(byte))
     })
 }
 
-/// Text with decoded escapes of characters beyond ASCII and of printable ASCII characters. Keeps
-/// the escapes of `/`, `\`, `%`, `?` and `#`, which change the meaning of a path if they are
-/// decoded, of control characters, and those that are not UTF-8.
-#[must_use]
-pub fn decoded(text: &str) -> Cow<'_, str> {
+/// Text with decoded escapes of characters beyond ASCII and of those of [`is_decoded`]. Keeps other
+/// escapes, and those that are not UTF-8.
+fn decoded(text: &str) -> Cow<'_, str> {
     if !has_escapes(text) {
         return Cow::Borrowed(text);
     }
-    let is_decoded = |c: char| match c {
-        '/' | '\\' | '%' | '?' | '#' => false,
-        c => !c.is_ascii_control(),
-    };
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(at) = rest.find('%') {
         out.push_str(&rest[..at]);
         rest = &rest[at..];
-        let (character, length) = match escaped(rest) {
-            Some((c, length)) if is_decoded(c) => (c, length),
-            _ => ('%', 1),
-        };
+        let character = escaped(rest);
+        let is_kept = |c: char| u8::try_from(c).is_ok_and(|c| c.is_ascii() && !is_decoded(c));
+        let (character, length) = character.filter(|(c, _)| !is_kept(*c)).unwrap_or(('%', 1));
         out.push(character);
         rest = &rest[length..];
     }

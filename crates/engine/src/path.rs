@@ -82,7 +82,7 @@ pub fn normalise_with(path: &str, slashes: Slashes) -> Result<Normal<'_>, PathFa
     }
     let decoded = decode_unreserved(path)?;
     let decoded = match decoded.contains(['"', '<', '>', '`']) {
-        true => Cow::Owned(escape_delimiters(&decoded)),
+        true => Cow::Owned(escaped(&decoded)),
         false => decoded,
     };
     let merged = match merges {
@@ -203,30 +203,26 @@ pub(crate) fn merge_slashes(path: &str) -> Option<String> {
 /// Path without its first segment, for a path that begins with `//`: URL parsers interpret that
 /// segment as a host (RFC 3986 §3.2). `None` for other paths.
 pub(crate) fn without_host(path: &str) -> Option<String> {
-    let behind = path.strip_prefix("//")?;
-    Some(behind.find('/').map_or("/", |at| &behind[at..]).to_owned())
+    path.strip_prefix("//").map(behind_name)
 }
 
 /// Path without its first non-empty segment, for a path that begins with three or more slashes.
 /// WHATWG URL parsers skip all of them and interpret that segment as a host. `None` for other paths.
 pub(crate) fn without_host_behind_slashes(path: &str) -> Option<String> {
-    let behind = path.strip_prefix("///")?.trim_start_matches('/');
-    Some(behind.find('/').map_or("/", |at| &behind[at..]).to_owned())
+    let behind = path.strip_prefix("///")?;
+    Some(behind_name(behind.trim_start_matches('/')))
+}
+
+/// Path behind the name at the beginning of a text. `/` if nothing follows.
+fn behind_name(text: &str) -> String {
+    text.find('/').map_or("/", |at| &text[at..]).to_owned()
 }
 
 /// Normalises a literal of a template in the same way as [`normalise`] does request paths. Also
 /// escapes characters that are not allowed in a path.
 #[must_use]
 pub fn normalise_literal(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        match byte {
-            0..=0x20 | 0x7F.. | b'\\' | b'#' | b'?' | b'"' | b'<' | b'>' | b'`' => {
-                escaped.push_str(&format!("%{byte:02X}"))
-            }
-            _ => escaped.push(char::from(byte)),
-        }
-    }
+    let escaped = escaped(text);
     match decode_unreserved(&escaped) {
         Ok(decoded) => decoded.into_owned(),
         // A stray `%` in a template is a literal percent sign.
@@ -234,13 +230,15 @@ pub fn normalise_literal(text: &str) -> String {
     }
 }
 
-/// Path with escapes of `"`, `<`, `>` and the backtick.
-fn escape_delimiters(path: &str) -> String {
-    let mut escaped = String::with_capacity(path.len() + 8);
-    for character in path.chars() {
-        match character {
-            '"' | '<' | '>' | '`' => escaped.push_str(&format!("%{:02X}", u32::from(character))),
-            _ => escaped.push(character),
+/// Text in which the bytes that RFC 3986 does not allow in a path are escaped.
+fn escaped(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            0..=0x20 | 0x7F.. | b'\\' | b'#' | b'?' | b'"' | b'<' | b'>' | b'`' => {
+                escaped.push_str(&format!("%{byte:02X}"))
+            }
+            _ => escaped.push(char::from(byte)),
         }
     }
     escaped

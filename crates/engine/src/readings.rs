@@ -194,8 +194,8 @@ impl Search<'_> {
     fn other_letter_cases(&self, path: &str) -> SearchResult<Vec<String>> {
         // Search only if the path or a template has upper-case letters or escapes.
         let mount = self.route.mount;
-        let has_upper = || mount.has_upper || router::has_upper(path);
-        if !mount.has_other_access || !has_upper() {
+        let has_upper_or_escape = || mount.has_upper_or_escape || router::has_upper_or_escape(path);
+        if !mount.has_other_access || !has_upper_or_escape() {
             return Ok(Vec::new());
         }
         self.spend(path, LETTER_CASE_COST)?;

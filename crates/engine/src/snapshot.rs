@@ -67,9 +67,9 @@ pub struct Mount {
     /// True if a host of the mount has operations with different access rules, or an `internal`
     /// operation.
     pub(crate) has_other_access: bool,
-    /// True if a path or base path that a host of the mount describes has an upper-case letter.
-    /// Always false if `has_other_access` is false.
-    pub(crate) has_upper: bool,
+    /// True if a path or base path that a host of the mount describes has an upper-case letter
+    /// or an escape. Always false if `has_other_access` is false.
+    pub(crate) has_upper_or_escape: bool,
     /// True if a path that a host of the mount describes ends in a slash. Always false if
     /// `has_other_access` is false.
     pub(crate) has_final_slash: bool,

@@ -2,9 +2,15 @@
 
 use std::borrow::Cow;
 
-/// Path with decoded escapes of printable ASCII characters: most servers decode them before they
-/// select a handler. Keeps the escapes of `/`, `\`, `%`, `?` and `#`, which change the meaning of a
-/// path if they are decoded, and of all other bytes. `path` is normalised.
+/// True if gwd compares an escape of this byte like the byte itself: a printable character of ASCII,
+/// apart from `/`, `\`, `%`, `?` and `#`, which change the meaning of a path if they are decoded.
+#[must_use]
+pub fn is_decoded(byte: u8) -> bool {
+    matches!(byte, b' '..=b'~') && !matches!(byte, b'/' | b'\\' | b'%' | b'?' | b'#')
+}
+
+/// Path with decoded escapes of the characters of [`is_decoded`]: most servers decode them before
+/// they select a handler. Keeps all other escapes. `path` is normalised.
 #[must_use]
 pub(crate) fn printable(path: &str) -> Cow<'_, str> {
     if !path.contains('%') {
@@ -15,14 +21,9 @@ pub(crate) fn printable(path: &str) -> Cow<'_, str> {
     while let Some(at) = rest.find('%') {
         text.push_str(&rest[..at]);
         rest = &rest[at..];
-        let byte = rest
-            .get(1..3)
-            .and_then(|digits| u8::from_str_radix(digits, 16).ok());
-        let decoded = byte.filter(|byte| match byte {
-            b'/' | b'\\' | b'%' | b'?' | b'#' => false,
-            byte => matches!(byte, b' '..=b'~'),
-        });
-        let (character, length) = match decoded {
+        let digits = rest.get(1..3);
+        let byte = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        let (character, length) = match byte.filter(|byte| is_decoded(*byte)) {
             Some(byte) => (char::from(byte), 3),
             None => ('%', 1),
         };

@@ -27,7 +27,7 @@ mod cx;
 pub mod declared;
 pub mod draw;
 pub mod endpoint;
-mod escapes;
+pub mod escapes;
 #[cfg(feature = "author")]
 pub mod forms;
 mod head;

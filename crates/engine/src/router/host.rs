@@ -39,8 +39,8 @@ pub struct MountTable {
     bases: FxHashMap<Box<str>, Vec<MountEntry>>,
     /// Base paths by their lower-case form.
     folded: FxHashMap<Box<str>, Vec<Box<str>>>,
-    /// True if a base path or a template has an upper-case letter.
-    has_upper: bool,
+    /// True if a base path or a template has an upper-case letter or an escape.
+    has_upper_or_escape: bool,
     /// True if a template ends in a slash.
     has_final_slash: bool,
 }
@@ -85,7 +85,8 @@ impl HostTable {
             base_segments: segments,
             router: Arc::clone(router),
         };
-        table.has_upper |= letter_case::has_upper(base_path) || router.letter_cases().has_upper();
+        table.has_upper_or_escape |= letter_case::has_upper_or_escape(base_path)
+            || router.letter_cases().has_upper_or_escape();
         table.has_final_slash |= router.letter_cases().has_final_slash(base_path);
         let spellings = table.folded.entry(folding::folded(base_path).into());
         let spellings = spellings.or_default();
@@ -137,9 +138,9 @@ impl HostTable {
 }
 
 impl MountTable {
-    /// True if a base path or a template has an upper-case letter.
-    pub(crate) fn has_upper(&self) -> bool {
-        self.has_upper
+    /// True if a base path or a template has an upper-case letter or an escape.
+    pub(crate) fn has_upper_or_escape(&self) -> bool {
+        self.has_upper_or_escape
     }
 
     /// True if a template ends in a slash.

@@ -29,7 +29,7 @@ pub(super) struct LetterCases {
     literals: FxHashMap<Box<str>, Vec<Box<str>>>,
     /// Patterns whose literals have several spellings, without duplicates.
     patterns: Vec<SpelledPattern>,
-    has_upper: bool,
+    has_upper_or_escape: bool,
     has_final_slash: bool,
     has_root: bool,
 }
@@ -80,7 +80,7 @@ impl LetterCases {
                 Segment::Pattern(pattern) => {
                     let is_spelled = literals(pattern).any(has_spellings);
                     if is_spelled && known.insert((pattern.erased(), pattern.folded)) {
-                        cases.has_upper |= literals(pattern).any(has_upper);
+                        cases.has_upper_or_escape |= literals(pattern).any(has_upper_or_escape);
                         cases.patterns.push(SpelledPattern::new(pattern));
                     }
                 }
@@ -93,10 +93,10 @@ impl LetterCases {
     }
 
     fn add(&mut self, literal: &str) {
+        self.has_upper_or_escape |= has_upper_or_escape(literal);
         if !has_letter(literal) {
             return;
         }
-        self.has_upper |= has_upper(literal);
         let spellings = self
             .literals
             .entry(literal.to_ascii_lowercase().into())
@@ -112,9 +112,9 @@ impl LetterCases {
         self.has_final_slash || self.has_root && !base_path.is_empty()
     }
 
-    /// True if a literal or a pattern has an upper-case letter.
-    pub(super) fn has_upper(&self) -> bool {
-        self.has_upper
+    /// True if a literal or a pattern has an upper-case letter or an escape.
+    pub(super) fn has_upper_or_escape(&self) -> bool {
+        self.has_upper_or_escape
     }
 
     /// Adds to `others` the paths that equal `below` for a server that ignores letter case. Each
@@ -218,7 +218,7 @@ impl SpelledPattern {
 
     /// True if the segment, which is `read` after decoding, matches the pattern in another spelling.
     fn is_other(&self, read: &str, segment: &str) -> bool {
-        if read.len() != segment.len() {
+        if *read != *segment {
             return self.spelled(read).is_some_and(|text| text != *segment);
         }
         let mut differs = false;
@@ -284,7 +284,7 @@ fn decoded_segment(segment: &str) -> Cow<'_, str> {
 }
 
 /// True if a text has an upper-case ASCII letter or an escape.
-pub(crate) fn has_upper(text: &str) -> bool {
+pub(crate) fn has_upper_or_escape(text: &str) -> bool {
     text.bytes()
         .any(|byte| byte.is_ascii_uppercase() || byte == b'%')
 }
