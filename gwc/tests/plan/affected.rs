@@ -2,7 +2,7 @@
 //! operation. A change of the other operation can open such a path. The plan then has a line that
 //! stops the release, with or without an example.
 
-use plan::{Class, Plan};
+use plan::{Change, Class, Plan};
 
 use crate::{GATEWAY, edit, plan};
 
@@ -59,6 +59,13 @@ fn opens(plan: &Plan, path: &str) -> bool {
         let mut places = change.places.iter();
         class && places.any(|place| place.template == path)
     })
+}
+
+/// Fingerprints of the lines of a plan that pass the test.
+fn fingerprints(old: &str, new: &str, passes: impl Fn(&Change) -> bool) -> Vec<String> {
+    let plan = plan((GATEWAY, old), (GATEWAY, new));
+    let lines = plan.changes.into_iter().filter(passes);
+    lines.map(|line| line.fingerprint).collect()
 }
 
 /// Removes the last operation, and expects a line about the path of the first one.
@@ -205,12 +212,8 @@ fn acknowledged_line_covers_no_further_operation() {
     let [one, two] = ["/%C3%A9/one", "/%C3%A9/two"].map(|path| ("get", path, "", INTERNAL));
     let documents = [&[public, one, two][..], &[public, two], &[public]];
     let [all, second, none] = documents.map(|operations| document("", operations));
-    let fingerprints = |old: &str, new: &str| {
-        let plan = plan((GATEWAY, old), (GATEWAY, new));
-        let lines = plan.changes.into_iter();
-        let lines = lines.filter(|line| line.id == "refused-paths-changed");
-        Vec::from_iter(lines.map(|line| line.fingerprint))
-    };
+    let fingerprints =
+        |old: &str, new: &str| fingerprints(old, new, |line| line.id == "refused-paths-changed");
     let (first, later) = (fingerprints(&all, &second), fingerprints(&second, &none));
     assert_eq!((first.len(), later.len()), (1, 1));
     assert_ne!(first, later);
@@ -225,10 +228,10 @@ fn acknowledged_line_covers_all_former_operations() {
     // The gateway of the old side refuses `/x/a` (operation `moved`) and `/x/b` (operation
     // `public`): servers that ignore letter case read them as the internal `/X/a` and `/X/b`.
     let fingerprints = |operations: &[Operation]| {
-        let plan = plan((GATEWAY, &old), (GATEWAY, &document("", operations)));
-        let lines = plan.changes.into_iter();
-        let lines = lines.filter(|line| matches!(line.class, Class::Weaken | Class::Expose));
-        Vec::from_iter(lines.map(|line| line.fingerprint))
+        let new = document("", operations);
+        fingerprints(&old, &new, |line| {
+            matches!(line.class, Class::Weaken | Class::Expose)
+        })
     };
     let (first, both) = (fingerprints(&[public, two]), fingerprints(&[public]));
     assert!(!first.is_empty() && !both.is_empty());
@@ -314,10 +317,8 @@ fn acknowledged_edit_covers_no_removal() {
         .map(|(path, settings)| ("get", path, settings, PUBLIC));
     let old = document("", &[plain, internal]);
     let fingerprints = |operations: &[Operation]| {
-        let plan = plan((GATEWAY, &old), (GATEWAY, &document("", operations)));
-        let lines = plan.changes.into_iter();
-        let lines = lines.filter(|line| line.class == Class::Weaken);
-        Vec::from_iter(lines.map(|line| line.fingerprint))
+        let new = document("", operations);
+        fingerprints(&old, &new, |line| line.class == Class::Weaken)
     };
     let (kept, removed) = (fingerprints(&[prefix, internal]), fingerprints(&[prefix]));
     assert_eq!((kept.len(), removed.len()), (1, 1));

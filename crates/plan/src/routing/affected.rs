@@ -207,11 +207,16 @@ fn effect<'c>(cells: &'c Cells<'_, '_>, at: u32) -> Effect<'c> {
     )
 }
 
-/// See [`Region::unspelled`]. `spelled` contains the templates of the new side.
-fn unspelled(cells: &Cells<'_, '_>, route: &Route<'_>, spelled: &FxHashSet<String>) -> Vec<u32> {
+/// See [`Region::unspelled`]. `around` contains the described routes of the new side that overlap the
+/// template of the route.
+fn unspelled<'r>(
+    cells: &Cells<'_, '_>,
+    route: &Route<'_>,
+    mut around: impl Iterator<Item = &'r Route<'r>>,
+) -> Vec<u32> {
     let is_unspelled = route.tier == Tier::Described
         && ends_in_slash(&route.template) == ends_in_slash(&route.operation.template)
-        && !spelled.contains(&route.template.to_string());
+        && !around.any(|other| other.template == route.template);
     if !is_unspelled {
         return Vec::new();
     }
@@ -286,9 +291,6 @@ impl Regions {
         // Includes the routes of `internal` operations.
         let described = index(|route| route.tier == Tier::Described);
         let rest = index(|route| route.serves && is_of_rest(route));
-        let spelled = cells.tables[1].routes.iter();
-        let spelled = spelled.filter(|route| route.tier == Tier::Described);
-        let spelled: FxHashSet<String> = spelled.map(|route| route.template.to_string()).collect();
         let bases = cells.tables[1].routes.iter();
         let bases: FxHashSet<&str> = bases.map(|route| &*route.mount.base_path).collect();
         let region = |cause: Cause| {
@@ -310,15 +312,15 @@ impl Regions {
                 others.extend(all.into_iter().map(Owner::Route));
                 others.push(Owner::Nobody);
             }
-            let unspelled = match side {
-                0 => unspelled(cells, route, &spelled),
-                _ => Vec::new(),
-            };
             let before = described[0].overlapping(&template);
             let has_conditions = |at: &u32| !cells.before(*at).conditions.is_empty();
-            let around = described[1].overlapping(&template).into_iter();
-            let around = around.map(|at| &cells.tables[1].routes[at as usize]);
-            let covering = around.filter(|other| covers(&other.template, &route.template));
+            let around = described[1].overlapping(&template);
+            let around = || around.iter().map(|at| cells.after(*at));
+            let unspelled = match side {
+                0 => unspelled(cells, route, around()),
+                _ => Vec::new(),
+            };
+            let covering = around().filter(|other| covers(&other.template, &route.template));
             let covering: Vec<&Route<'_>> = covering.collect();
             let internal = covering.iter();
             let internal = internal.filter(|other| !other.serves && other.conditions.is_empty());

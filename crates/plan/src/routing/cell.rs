@@ -38,7 +38,7 @@ const TOO_MANY_STEPS: &str = "no example: the search for a message ended at its 
 const NO_REQUEST: &str = "no request is handled differently because of the change";
 
 /// Reason for a missing witness: the gateway refused each ambiguous path that the search tried.
-const NO_PATH: &str = "no example: the gateway refuses the paths that gwc tried";
+const REFUSED_PATHS: &str = "no example: the gateway refuses the paths that gwc tried";
 
 /// Comparison of the cells (sets of requests) at one listener and host.
 pub(super) struct Cells<'c, 'a> {
@@ -364,7 +364,7 @@ impl<'a> Cells<'_, 'a> {
                 change.bound.push_str(&treated(self.sides, is));
             }
             let Some(cell) = cell else {
-                self.push(results, change, is, None, NO_PATH);
+                self.push(results, change, is, None, REFUSED_PATHS);
                 continue;
             };
             let mut witness = None;
@@ -518,7 +518,7 @@ impl<'a> Cells<'_, 'a> {
         });
         let why_none = match cell {
             Some(_) => NO_REQUEST,
-            None => NO_PATH,
+            None => REFUSED_PATHS,
         };
         let why_none = results.undecidable.unwrap_or(why_none);
         self.push(results, change, route, witness.clone(), why_none);

@@ -97,11 +97,11 @@ impl<'a> Cells<'_, 'a> {
             let pair = (one.before, one.after);
             let is_moved = exchanged.contains(&pair) && !tasks.contains(&pair);
             let is_asked = !is_moved || alike.is_first(self, one);
-            (one, is_moved, is_asked)
+            (one, is_asked.then_some(is_moved))
         });
-        let asked: Vec<(Kept, bool, bool)> = asked.collect();
-        let mut pairs = parallel::map(asked, |(one, is_moved, is_asked)| {
-            let opened = is_asked.then(|| affected.opened(one, is_moved));
+        let asked: Vec<(Kept, Option<bool>)> = asked.collect();
+        let mut pairs = parallel::map(asked, |(one, is_moved)| {
+            let opened = is_moved.map(|is_moved| affected.opened(one, is_moved));
             (one, opened.unwrap_or_default())
         });
         pairs.retain(|(one, opened)| !opened.is_empty() || self.may_be_refused(*one, &causes));
