@@ -50,15 +50,22 @@ impl<B: Body<Data = Bytes> + Unpin> PrefixedBody<B> {
     }
 
     pub(crate) fn size_hint(&self) -> SizeHint {
-        let kept = self.bytes.as_ref().map_or(0, Bytes::len) as u64;
-        let rest = self.rest.size_hint();
-        match rest.exact().filter(|_| self.trailers.is_none()) {
-            Some(left) => SizeHint::with_exact(left + kept),
-            None => {
-                let mut hint = SizeHint::new();
-                hint.set_lower(rest.lower() + kept);
-                hint
-            }
+        let kept = self.bytes.as_ref().map_or(0, Bytes::len);
+        with_kept(&self.rest, kept, self.trailers.is_some())
+    }
+}
+
+/// Length of a body of which `kept` bytes were read before. The length of a body with trailers is
+/// not exact.
+pub(crate) fn with_kept<B: Body>(rest: &B, kept: usize, has_trailers: bool) -> SizeHint {
+    let kept = kept as u64;
+    let rest = rest.size_hint();
+    match rest.exact().filter(|_| !has_trailers) {
+        Some(left) => SizeHint::with_exact(left + kept),
+        None => {
+            let mut hint = SizeHint::new();
+            hint.set_lower(rest.lower() + kept);
+            hint
         }
     }
 }

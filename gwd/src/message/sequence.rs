@@ -17,6 +17,7 @@ use validator::{Piece, Splitter};
 
 use crate::limits::budget::Memory;
 use crate::limits::buffered::Buffered;
+use crate::message::kept::with_kept;
 
 /// Maximum length of an item that is checked: 1 MiB.
 pub(crate) const ITEM_BYTES_MAX: usize = 1 << 20;
@@ -336,26 +337,25 @@ impl<B: Body<Data = Bytes> + Unpin> SequenceBody<B> {
             }
             return;
         }
-        let range = self.done..self.done + length;
-        let (item, current) = match self.item.is_empty() {
-            true => (self.part.slice(range), Current::Part(length)),
-            false => {
-                self.item.extend_from_slice(&self.part[range]);
-                match self.holds {
-                    true => self.part.advance(length),
-                    false => self.done += length,
-                }
-                let item = self.take_item();
-                (item.clone(), Current::Joined(item))
+        let end = self.part.slice(self.done..self.done + length);
+        let is_joined = !self.item.is_empty();
+        let item = match is_joined {
+            true => {
+                self.item.extend_from_slice(&end);
+                self.take_item()
             }
+            false => end,
         };
-        let current = match current {
-            Current::Part(length) if !self.holds => {
+        let current = match (self.holds, is_joined) {
+            (false, _) => {
                 self.done += length;
                 Current::Passed
             }
-            Current::Joined(_) if !self.holds => Current::Passed,
-            current => current,
+            (true, true) => {
+                self.part.advance(length);
+                Current::Joined(item.clone())
+            }
+            (true, false) => Current::Part(length),
         };
         self.turn = self.turn.saturating_sub(item.len().max(TURN_BYTES_MIN));
         match self.check.begin(&item) {
@@ -415,15 +415,7 @@ impl<B: Body<Data = Bytes> + Unpin> SequenceBody<B> {
             true => self.part.len() + self.item.len() + running,
             false => 0,
         };
-        let kept = (held + self.passing.as_ref().map_or(0, Bytes::len)) as u64;
-        let rest = self.rest.size_hint();
-        match rest.exact().filter(|_| self.trailers.is_none()) {
-            Some(left) => SizeHint::with_exact(left + kept),
-            None => {
-                let mut hint = SizeHint::new();
-                hint.set_lower(rest.lower() + kept);
-                hint
-            }
-        }
+        let kept = held + self.passing.as_ref().map_or(0, Bytes::len);
+        with_kept(&self.rest, kept, self.trailers.is_some())
     }
 }
