@@ -66,10 +66,10 @@ pub(crate) fn with_text<T>(
     check: impl FnOnce() -> T,
 ) -> T {
     let value = read(text.as_bytes());
-    let sized = value.as_ref().unwrap_or(&Json::Null).clone();
+    let nodes = value.as_ref().map_or(1, steps::nodes);
     let text = text.to_owned();
     PARSED.set(Some(Parsed { text, value }));
-    let result = steps::with_content(&sized, check);
+    let result = steps::with_content(nodes, check);
     PARSED.set(None);
     result
 }

@@ -125,9 +125,10 @@ pub(crate) fn unbounded<T>(check: impl FnOnce() -> T) -> T {
     bounded(u64::MAX, u64::MAX, check).expect("no bound")
 }
 
-/// Runs checks of a value with a text that contains the JSON value `content`, which is checked, too.
-pub(crate) fn with_content<T>(content: &Value, check: impl FnOnce() -> T) -> T {
-    FURTHER_NODES.set(nodes(content));
+/// Runs checks of a value with a text that contains JSON. The JSON is checked, too, and contains
+/// `nodes` JSON values.
+pub(crate) fn with_content<T>(nodes: u64, check: impl FnOnce() -> T) -> T {
+    FURTHER_NODES.set(nodes);
     let result = check();
     FURTHER_NODES.set(0);
     result
@@ -216,7 +217,7 @@ impl Schema {
 }
 
 /// Number of JSON values in a value, including the value itself.
-fn nodes(value: &Value) -> u64 {
+pub(crate) fn nodes(value: &Value) -> u64 {
     1 + match value {
         Value::Array(items) => items.iter().map(nodes).sum(),
         Value::Object(members) => members.values().map(nodes).sum(),
