@@ -140,7 +140,9 @@ impl Open {
         .help("add `security` to them, or write `x-gateway: {public: true}` if that is intended");
         let finding = match alone {
             true => finding.label("no credential is required here"),
-            false => finding.label("`security: upstream` requires only declared credentials"),
+            false => finding.label(
+                "under `security: upstream`, only operations with `security` require a credential",
+            ),
         };
         Some(named(finding, &operations))
     }

@@ -65,7 +65,8 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let input = context.input(args.path.as_deref())?;
     if let (Input::Document(_), Some(api)) = (&input, &args.api) {
         return Err(Failure::usage(format!(
-            "--api {}: one document has no APIs; name a project",
+            "`--api {}` needs a project, but the input is a single OpenAPI document; give the \
+             folder of a project, or leave out `--api`",
             printable(api)
         ))
         .into());

@@ -73,7 +73,7 @@ pub static NOT_TEXT: Lint = Lint {
     name: "not-text",
     level: Level::Error,
     summary: "bytes that are not UTF-8 text",
-    explain: "Sources must be UTF-8 without NUL bytes. The first byte that is not is shown. Files \
+    explain: "Sources must be UTF-8 without NUL bytes. The finding shows the first byte that breaks this rule. Files \
 in Latin-1 or UTF-16 can be converted with `iconv`.",
     bad: v30!("paths: {}\nx-note: \"a\u{0}b\"\n"),
     good: v30!("paths: {}\nx-note: \"ab\"\n"),

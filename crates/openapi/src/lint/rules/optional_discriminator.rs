@@ -38,7 +38,7 @@ pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
         return;
     }
     let shown = text.escape_debug();
-    let message = format!("nothing requires the property `{shown}`");
+    let message = format!("the discriminator's property `{shown}` is not required");
     sink.push(Diagnostic::new(&LINT, name.span(), message).help(format!(
         "add `{shown}` to `required`, of the schema or of each alternative"
     )));
