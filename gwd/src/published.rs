@@ -104,7 +104,7 @@ pub(crate) struct Shared {
     pub(crate) compute: Compute,
     /// Connections to the stores that hold counters for a fleet of gateways.
     pub(crate) stores: Stores,
-    /// Lookups at other services: those in progress, and their cached answers.
+    /// Lookups at other services that are in progress, and cached answers of earlier lookups.
     pub(crate) joined: SharedLookups,
     /// Password checks that are in progress.
     pub(crate) passwords: Passwords,

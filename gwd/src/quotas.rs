@@ -56,7 +56,7 @@ struct State {
     paused: bool,
 }
 
-// === impl Keeper ===
+// === impl QuotaWriter ===
 
 impl QuotaWriter {
     /// Reads the counters of an earlier process and starts the thread. Must run before the first

@@ -259,7 +259,7 @@ impl AskId {
     }
 }
 
-// === impl Asker ===
+// === impl CallKind ===
 
 impl CallKind {
     /// Label in metrics: the kind of policy or verifier.

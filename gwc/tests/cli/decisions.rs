@@ -626,7 +626,8 @@ fn named_range_files_decide_about_an_address() {
         answer["reason"].as_str().unwrap_or_default().to_owned()
     };
     let both = ["/run/allow=allow.txt", "env:GWS_DENY=deny.txt"];
-    // An unknown file admits everybody, so that the missing credential decides.
+    // Without `--range-file`, gwc assumes that the files admit every address. The request is then
+    // refused because it has no credential.
     assert_eq!(reason("203.0.113.9", &[]), "credential_missing");
     assert_eq!(reason("203.0.113.9", &both), "ip_denied");
     assert_eq!(reason("192.0.2.7", &both), "credential_missing");

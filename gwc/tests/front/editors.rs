@@ -336,8 +336,8 @@ fn patch_schema_accepts_parts_and_nulls_only() {
 fn schema_describes_keys_and_their_availability() {
     let all = schema("gateway");
     assert!(all.to_string().contains("not available yet"));
-    // The description of the key must not repeat that of its value, which editors would show
-    // instead.
+    // The schema of the value has no description: editors would show it instead of the
+    // description of the key.
     let defaults = &all["properties"]["defaults"];
     assert_eq!(defaults["description"], "Defaults for every operation.");
     assert!(defaults["anyOf"][0]["properties"].is_object());

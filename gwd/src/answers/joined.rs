@@ -25,7 +25,7 @@ const RETRY_MS: u64 = 5_000;
 /// Hash of everything that determines the answer to a question.
 pub(crate) type Key = [u8; 32];
 
-/// Lookups at other services that are in progress (*questions*), and their cached answers.
+/// Lookups at other services that are in progress (*questions*), and cached answers of earlier ones.
 #[derive(Debug, Default)]
 pub(crate) struct SharedLookups {
     flights: Mutex<HashMap<Key, Arc<Flight>>>,
@@ -103,7 +103,7 @@ struct Entry {
     bytes: usize,
 }
 
-// === impl Joined ===
+// === impl SharedLookups ===
 
 impl SharedLookups {
     /// Cached answer to a question, if it is fresh, or if it is expired but may still be used

@@ -17,7 +17,7 @@ use crate::runtime::compute::Compute;
 /// Maximum estimated memory of validators that no version uses: 32 MiB.
 const UNUSED_BYTES_MAX: u64 = 32 << 20;
 
-/// Validators of operations, for all versions of the process.
+/// Compiled validators of operations. All configuration versions in the process's memory share them.
 #[derive(Default)]
 pub(crate) struct Validators {
     /// Validators of APIs, by the digest of the API's blob.

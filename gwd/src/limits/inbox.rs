@@ -181,7 +181,7 @@ impl UnreadBody {
     }
 
     /// Records that the body has no more unread bytes, because it was read or abandoned.
-    pub(crate) fn is_through(&self) {
+    pub(crate) fn mark_consumed(&self) {
         if !self.unread.replace(false) {
             return;
         }
@@ -200,7 +200,7 @@ impl UnreadBody {
 
 impl Drop for UnreadBody {
     fn drop(&mut self) {
-        self.is_through();
+        self.mark_consumed();
     }
 }
 
@@ -386,7 +386,7 @@ mod tests {
             1_000,
             "all unread bytes may belong to the other body"
         );
-        other.is_through();
+        other.mark_consumed();
         assert_eq!(memory.buffered(), 0);
         // The new bytes may belong to the body that has just been read. The count is reset only
         // after a poll of the connection without new bytes.

@@ -335,9 +335,9 @@ impl UploadState {
     }
 
     /// Records that all received bytes of the body have been read, or that the rest is discarded.
-    pub(crate) fn is_through(&self) {
+    pub(crate) fn mark_consumed(&self) {
         if let Some(unread) = &self.unread {
-            unread.is_through();
+            unread.mark_consumed();
         }
     }
 

@@ -117,7 +117,7 @@ impl Progress {
         }
     }
 
-    fn is_no_longer_slow(&self) {
+    fn mark_no_longer_slow(&self) {
         self.is_slow.set(false);
         drop(self.slow.take());
     }
@@ -243,7 +243,7 @@ impl Upload {
         }
         let mut frame = match polled {
             Poll::Pending => {
-                self.transfer.upload.is_through();
+                self.transfer.upload.mark_consumed();
                 let held = self.transfer.upload.take_held();
                 if held > 0 {
                     self.moves(held);
@@ -296,7 +296,7 @@ impl Upload {
         let now_ms = self.transfer.clock.now_ms();
         self.pace.moved(bytes, now_ms, &self.transfer.time_limits);
         if self.progress.is_slow.get() && !self.pace.is_slow() {
-            self.progress.is_no_longer_slow();
+            self.progress.mark_no_longer_slow();
         }
         self.transfer.upload_moves(bytes, now_ms);
     }
@@ -331,7 +331,7 @@ impl Upload {
         if self.progress.done.replace(true) {
             return;
         }
-        self.progress.is_no_longer_slow();
+        self.progress.mark_no_longer_slow();
         if let Some(count) = &*self.progress.count.borrow() {
             count.finished();
         }
@@ -356,6 +356,6 @@ impl Upload {
 impl Drop for Upload {
     /// Records that the rest of the body is discarded and no longer counts as unread.
     fn drop(&mut self) {
-        self.transfer.upload.is_through();
+        self.transfer.upload.mark_consumed();
     }
 }

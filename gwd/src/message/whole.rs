@@ -97,7 +97,7 @@ impl Gathering {
                 return Poll::Ready(Ok(End::Whole));
             }
             let Poll::Ready(frame) = Pin::new(&mut *body).poll_frame(cx) else {
-                transfer.upload.is_through();
+                transfer.upload.mark_consumed();
                 let was_waiting = self.pace.until_ms().is_some();
                 let until_ms = self.pace.waits(transfer.clock.now_ms());
                 transfer.deadline.set(until_ms);

@@ -189,7 +189,7 @@ impl Taken {
     }
 }
 
-// === impl Arrived ===
+// === impl AcceptedConnection ===
 
 impl AcceptedConnection {
     /// Reads the PROXY header and serves the client named in the header. A peer without a valid

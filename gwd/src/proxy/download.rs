@@ -42,7 +42,7 @@ pub(crate) struct Download {
     over: bool,
 }
 
-// === impl ResponseBody ===
+// === impl Download ===
 
 impl Download {
     pub(crate) fn new(
@@ -198,7 +198,7 @@ impl Download {
         let reading = &stream.response.slow_reading;
         reading.waits(in_flight, until_ms);
         if reading.is_slow() && !self.pace.is_slow() {
-            reading.is_fast();
+            reading.mark_fast();
         }
         // End the wait earlier if the client may become slow before the deadline, so that the
         // client is counted as slow.
@@ -287,6 +287,8 @@ impl Download {
         self.record.finish_at(now_ns);
     }
 }
+
+// === impl ResponseBody ===
 
 impl ResponseBody {
     /// True if the request is still being sent while the response has not ended.

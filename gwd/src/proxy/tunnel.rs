@@ -151,7 +151,7 @@ async fn carry(
         let up_ended = up.poll(cx, &mut client, &mut upstream);
         transfer.upload.count(up.bytes - before.0);
         if up.kept.is_empty() {
-            transfer.upload.is_through();
+            transfer.upload.mark_consumed();
         }
         let down_ended = down.poll(cx, &mut upstream, &mut client);
         let up_failed = matches!(up_ended, Poll::Ready(Err(_)));

@@ -362,7 +362,7 @@ impl Times<'_> {
     }
 }
 
-// === impl Missed ===
+// === impl NoConnection ===
 
 impl From<NoConnection> for Failure {
     fn from(missed: NoConnection) -> Self {

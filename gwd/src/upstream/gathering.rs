@@ -70,7 +70,7 @@ pub(super) async fn read_beginning(
             },
         };
         let Some(frame) = frame else {
-            transfer.upload.is_through();
+            transfer.upload.mark_consumed();
             return Ok(BufferedBody::Whole(room.hold(begun)));
         };
         let frame = frame.map_err(|error| Failure::because(Kind::of_client(&error), &error))?;
@@ -89,7 +89,7 @@ pub(super) async fn read_beginning(
             return Err(Failure::new(Kind::TooLarge));
         }
         if begun.is_empty() && body.is_end_stream() {
-            transfer.upload.is_through();
+            transfer.upload.mark_consumed();
             return Ok(BufferedBody::Whole(data));
         }
         begun.extend_from_slice(&data);
@@ -121,7 +121,7 @@ pub(super) fn no_room_for_slow() -> Failure {
     Failure::because(Kind::UploadStalled, &why)
 }
 
-// === impl Reading ===
+// === impl BodyReader ===
 
 impl<'a> BodyReader<'a> {
     pub(super) fn new(transfer: &'a Transfer, leases: &'a policy::ConcurrencyPermits) -> Self {

@@ -63,7 +63,7 @@ pub(super) async fn head_start(
                 if let Some(copies) = copies {
                     copies.send();
                 }
-                transfer.upload.is_through();
+                transfer.upload.mark_consumed();
                 return Ok(HeadStart::Whole(Source::Kept(room.hold(begun))));
             }
             Some(Some(Err(error))) => {
@@ -91,7 +91,7 @@ pub(super) async fn head_start(
                     if let Some(copies) = copies {
                         copies.send();
                     }
-                    transfer.upload.is_through();
+                    transfer.upload.mark_consumed();
                     return Ok(HeadStart::Whole(Source::Kept(room.hold(begun))));
                 }
             }

@@ -62,7 +62,7 @@ impl Reach {
     }
 }
 
-// === impl Unreached ===
+// === impl FailureSeries ===
 
 impl FailureSeries {
     /// Reason of the last failure: a description with the address, if there is one.

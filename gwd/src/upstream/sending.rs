@@ -173,7 +173,7 @@ impl Sending<'_> {
         if !self.leases.become_slow() {
             return Err(no_room_for_slow());
         }
-        self.count.is_slow();
+        self.count.mark_slow();
         let check_ms = self.leases.may_be_wanted().then_some(now_ms + SLOW_MS);
         progress.goes_on_slowly(Box::new(permit), check_ms);
         transfer

@@ -161,7 +161,7 @@ impl SlowReading {
     }
 
     /// Ends the count, because the client reads fast enough.
-    pub(crate) fn is_fast(&self) {
+    pub(crate) fn mark_fast(&self) {
         self.is_slow.set(false);
         drop(self.permit.take());
         self.leases.borrow().become_fast();
@@ -174,7 +174,7 @@ impl SlowReading {
             return;
         }
         drop(self.reader.take());
-        self.is_fast();
+        self.mark_fast();
     }
 
     /// Releases the permits of `concurrency` policies, because the exchange has ended.
@@ -241,7 +241,7 @@ impl UploadCount {
 
     /// Marks the upload as slow. From now on only [`SlowShare`] limits the uploads of its client
     /// address.
-    pub(crate) fn is_slow(&self) {
+    pub(crate) fn mark_slow(&self) {
         let Some(count) = &self.0 else { return };
         if let Some(unfinished) = &mut *count.borrow_mut() {
             unfinished.of_address = None;
@@ -311,7 +311,7 @@ mod tests {
         assert_eq!(second.len(), 4, "another address may use a quarter, too");
         second.iter().for_each(UploadCount::finished);
         assert!(begin(1, 16).is_none());
-        first[11].is_slow();
+        first[11].mark_slow();
         assert!(
             begin(1, 16).is_some(),
             "a slow upload no longer counts for its address"

@@ -173,6 +173,6 @@ async fn keep(
     if let Some(copies) = copies {
         copies.send();
     }
-    transfer.upload.is_through();
+    transfer.upload.mark_consumed();
     Ok(room.hold(whole))
 }

@@ -69,7 +69,8 @@ fn look(state: &State, now_ms: u64, lines: &mut Vec<Line>) {
 fn reach(host: &Host, now_ms: u64, facts: &dyn Fn() -> Value, lines: &mut Vec<Line>) {
     let wrong = host.reach.wrong(now_ms);
     match (
-        host.logged.has_changed(UNREACHED, wrong.is_some(), now_ms),
+        host.logged
+            .record_change(UNREACHED, wrong.is_some(), now_ms),
         wrong,
     ) {
         (true, Some(wrong)) => {
@@ -87,7 +88,10 @@ fn reach(host: &Host, now_ms: u64, facts: &dyn Fn() -> Value, lines: &mut Vec<Li
 
 fn ejection(host: &Host, now_ms: u64, facts: &dyn Fn() -> Value, lines: &mut Vec<Line>) {
     let left_ms = host.ejection_left_ms(now_ms);
-    if !host.logged.has_changed(EJECTED, left_ms.is_some(), now_ms) {
+    if !host
+        .logged
+        .record_change(EJECTED, left_ms.is_some(), now_ms)
+    {
         return;
     }
     let mut facts = facts();
@@ -110,7 +114,7 @@ fn circuit(
     lines: &mut Vec<Line>,
 ) {
     let open = breaker.circuit_state(now_ms) != CircuitState::Closed;
-    if !logged.has_changed(CIRCUIT, open, now_ms) {
+    if !logged.record_change(CIRCUIT, open, now_ms) {
         return;
     }
     let mut facts = facts();
@@ -130,7 +134,7 @@ fn circuit(
 impl LoggedStates {
     /// Returns true if a state differs from the last logged state and may be logged again, and then
     /// stores it as logged.
-    fn has_changed(&self, what: usize, holds: bool, now_ms: u64) -> bool {
+    fn record_change(&self, what: usize, holds: bool, now_ms: u64) -> bool {
         let mut turns = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let turn = &mut turns[what];
         let quiet = |at_ms: u64| now_ms < at_ms + QUIET_MS;
@@ -154,13 +158,13 @@ mod tests {
         let logged = LoggedStates::default();
         let holds = |at: u64| at % 2 == 1;
         let logged_at: Vec<u64> = (0..40)
-            .filter(|at| logged.has_changed(EJECTED, holds(*at), at * 1_000))
+            .filter(|at| logged.record_change(EJECTED, holds(*at), at * 1_000))
             .collect();
         assert_eq!(logged_at, [1, 12, 23, 34]);
         assert!(
-            logged.has_changed(CIRCUIT, true, 40_000),
+            logged.record_change(CIRCUIT, true, 40_000),
             "each state is logged separately"
         );
-        assert!(!logged.has_changed(CIRCUIT, true, 90_000));
+        assert!(!logged.record_change(CIRCUIT, true, 90_000));
     }
 }

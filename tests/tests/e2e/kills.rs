@@ -291,7 +291,7 @@ fn gwd_may_be_killed_anywhere() {
         gateway.wait_ready_or_end();
         project.write("gateway.yaml", self::gateway(n + 2));
         project.apply();
-        // gwd detects the new link by itself.
+        // gwd finds the new channel record without a notification from gwc.
         match kill {
             Kill::At(_) => assert_eq!(gateway.wait_end(), None, "{kill:?}"),
             Kill::After(part) => std::thread::sleep(Duration::from_micros(60 * part)),

@@ -85,7 +85,8 @@ pub struct Difference {
     pub bound: String,
 }
 
-/// Name of a component, and its comparison of two routes.
+/// Aspect of access that a plan compares (callers, validation, transport, …): its name, and the
+/// function that compares it between two routes.
 type Component = (
     &'static str,
     fn(&Access<'_>, &Access<'_>) -> Vec<Difference>,

@@ -25,7 +25,7 @@ pub(super) fn take(slot: &Slot, tag: u64, tokens: Tokens, cost: u64, now: u64) -
     let taken = interval.saturating_mul(cost);
     let mut word = slot.word.load(Ordering::Acquire);
     loop {
-        // Another key owns the slot now. Decide as for a new key, and do not charge the owner.
+        // If another key owns the slot now, decide as for a new key, and do not charge the owner.
         let ours = is_of(word, tag);
         let ahead = if ours {
             (word & TIME_MASK).saturating_sub(now)

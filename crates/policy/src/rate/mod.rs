@@ -509,7 +509,8 @@ impl RateTable {
         let is_over = |owner| used_slots(owner) > slots / SHARE;
         let own_only = is_over(owner);
         let large = (2 * used_slots(owner)).max(slots / LARGE);
-        // Number of the rule and usage of each key that may be evicted.
+        // Returns the rule (2 or 3) by which the key of a slot may be evicted, and the usage of the
+        // key. `None` if the key must stay.
         let usage = |at: usize, slot: &Slot| {
             let network = Places::from_word(memory.networks[at].load(Ordering::Relaxed));
             let counts = &memory.by_network;

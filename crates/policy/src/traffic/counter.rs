@@ -33,7 +33,8 @@ pub(super) enum Taken {
     Uncounted,
     /// The store does not answer, and the policy refuses requests in this case.
     Refused(&'static Reject),
-    /// The store must answer first. The step requests the answer.
+    /// The request is not counted yet, because the store has not answered. The filter returns this
+    /// step and runs again with the answer.
     Ask(Step),
 }
 

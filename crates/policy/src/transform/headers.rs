@@ -265,8 +265,8 @@ impl Prepared {
         for (name, source) in &self.set {
             match source.value() {
                 Some(value) => drop(headers.insert(name.clone(), value)),
-                // The cell contains only valid field values. If one were invalid, do not forward
-                // the client's value instead.
+                // A secret always has a valid field value. If it had none, remove the field, so
+                // that the original value is not forwarded.
                 None => drop(headers.remove(name)),
             }
         }

@@ -207,7 +207,8 @@ impl Dice {
         texts[self.below(texts.len())]
     }
 
-    /// Field of a request, in any representation. `entries`: number of entries in the table.
+    /// Encodes a random header field in a random HPACK representation. `entries`: number of entries
+    /// in the dynamic table.
     fn field(&mut self, entries: usize) -> Vec<u8> {
         let long = &[b'l'; 120][..];
         let names: [&[u8]; 9] = [

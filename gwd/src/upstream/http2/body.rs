@@ -80,7 +80,7 @@ impl Incoming {
         while !self.trailing {
             let polled = self.stream.poll_data(cx);
             if polled.is_pending() {
-                self.reading.is_through();
+                self.reading.mark_consumed();
             }
             match ready!(polled) {
                 // Skip empty frames, which a peer may send before the end of the stream.

@@ -136,7 +136,7 @@ impl State {
     }
 }
 
-// === impl Asking ===
+// === impl PingInProgress ===
 
 impl<'a> PingInProgress<'a> {
     fn begin(state: &'a State) -> Option<Self> {
@@ -188,7 +188,7 @@ impl AsyncRead for Tunnel {
         while this.came.is_empty() && !this.receive_ended {
             let polled = this.receive.poll_data(cx);
             if polled.is_pending() {
-                this.reading.is_through();
+                this.reading.mark_consumed();
             }
             match ready!(polled) {
                 Some(Ok(data)) => {

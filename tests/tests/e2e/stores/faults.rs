@@ -69,7 +69,7 @@ fn acts_as_written(breaks: impl Fn(&Server, &Proxy), mends: impl Fn(&Server, &Pr
         breaks(&server, &proxy);
         wait::until("the circuit opens", || {
             let _asked = ask(&gwd);
-            // A suspect store counts as not up.
+            // Read the log: `gwd_store_up` is 0 before the circuit breaker opens.
             gwd.log().contains("a store does not answer").then_some(())
         });
         let told = Some(format!("\"shared\";verdict={on_outage}"));

@@ -143,7 +143,7 @@ impl TokenCache {
         let is_free = |generation: &RefCell<Generation>| {
             generation.borrow().bytes + ENTRY_BYTES + bytes <= BYTES_MAX / 2
         };
-        if !self.is_crowded.get() || is_free(&self.young) || self.is_repeated(&key) {
+        if !self.is_crowded.get() || is_free(&self.young) || self.record_verified(&key) {
             self.keep(key, identity, bytes, valid_s);
         } else if is_free(&self.old) {
             let (identity, bytes) = (Arc::clone(identity), ENTRY_BYTES + bytes);
@@ -176,7 +176,7 @@ impl TokenCache {
     }
 
     /// True if a token was among the last verified ones. Records the token as verified in any case.
-    fn is_repeated(&self, key: &[u8; 32]) -> bool {
+    fn record_verified(&self, key: &[u8; 32]) -> bool {
         let part = |at: usize| {
             let bytes = key[at..at + 4].try_into().expect("four bytes");
             u32::from_le_bytes(bytes)

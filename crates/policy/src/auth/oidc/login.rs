@@ -308,7 +308,8 @@ impl Login {
     /// Metadata of the provider.
     ///
     /// # Errors
-    /// A fetch of the metadata, or [`Reason::Unavailable`].
+    /// [`Outcome::Ask`] if the metadata must be fetched first. [`Reason::Unavailable`] if a fetch gave
+    /// no metadata, or must not be made now.
     pub(super) fn metadata(&self, visit: &Visit<'_>) -> Result<Arc<KeySet>, Outcome> {
         if let Some(set) = self.known_metadata() {
             return Ok(set);
