@@ -249,6 +249,13 @@ impl Sending<'_> {
         };
         match progress.client_failed.get() {
             _ if progress.too_large.get() => Failure::new(Kind::TooLarge),
+            // The gateway ended the body. The error would say that the client did.
+            Some(
+                kind @ (Kind::RequestInvalid
+                | Kind::ValidatorUnavailable
+                | Kind::ThreatDetected
+                | Kind::ContentDigest),
+            ) => Failure::new(kind),
             Some(kind) => Failure::because(kind, error),
             None => error.failure(),
         }

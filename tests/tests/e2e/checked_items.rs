@@ -249,6 +249,8 @@ fn good_lines_pass_before_the_upload_ends() {
         line["invalid"], "body #/2/id must be of type integer",
         "{line}"
     );
+    // The client did not end the body early.
+    assert_eq!(line["reason_detail"], Value::Null, "{line}");
     let labels = ["policy=\"validate\"", "reason=\"request_invalid\""];
     wait::until("two rejections", || {
         let refused = scene.gateway.metrics().sum("gwd_rejections_total", &labels);
