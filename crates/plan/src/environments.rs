@@ -9,6 +9,9 @@
 //! can therefore not bypass gates. The rules of a new environment are compared with the rules of
 //! the project without an environment, and of each environment that it may replace. The project
 //! without an environment is compared with each removed environment that it replaces.
+//!
+//! An existing environment that takes the channel of another one is also compared with that one:
+//! its next release replaces the bundle of the gateways that follow the channel.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -94,6 +97,19 @@ pub fn compare_each(pairs: &[Pair]) -> Result<Option<Plan>, BuildError> {
             (Some(_), Some(_)) | (None, None) => continue,
         }
         whole.no_op = false;
+    }
+    for pair in pairs {
+        let (Some(old), Some(new)) = (&pair.old, &pair.new) else {
+            continue;
+        };
+        if pair.environment.is_empty() && is_idle(new, pairs) {
+            continue;
+        }
+        for before in replaced_at_channel(old, new, pairs) {
+            let plan = compare(Some(before), new)?;
+            whole.no_op &= plan.no_op;
+            whole.add_changes(plan.changes, &pair.environment, &mut known);
+        }
     }
     whole.bind();
     group::sort(&mut whole.changes);
@@ -318,8 +334,28 @@ fn is_taken_over(pair: &Pair, new: &Side) -> bool {
     pair.new.is_none() && !pair.is_beside || before.is_some() && before == channel(new)
 }
 
+/// Returns the sides that an existing environment replaces, because its new channel was theirs. The
+/// project without an environment counts only if no other environment had the channel: otherwise
+/// it was never released.
+fn replaced_at_channel<'p>(old: &Side, new: &Side, pairs: &'p [Pair]) -> Vec<&'p Side> {
+    if channel(new).is_none() || channel(old) == channel(new) {
+        return Vec::new();
+    }
+    let had_channel = pairs.iter().filter_map(|pair| {
+        let before = pair.old.as_ref()?;
+        (channel(before) == channel(new)).then_some((pair.environment.is_empty(), before))
+    });
+    let had_channel: Vec<(bool, &Side)> = had_channel.collect();
+    let are_bare = had_channel.iter().all(|(is_bare, _)| *is_bare);
+    let replaced = had_channel
+        .into_iter()
+        .filter(|(is_bare, _)| are_bare || !is_bare);
+    replaced.map(|(_, before)| before).collect()
+}
+
 /// Release channel of a side. `None` if its rules are unknown.
-fn channel(side: &Side) -> Option<&str> {
+#[must_use]
+pub fn channel(side: &Side) -> Option<&str> {
     let rules = side.source.as_ref()?.rules.as_ref()?;
     Some(&rules.channel)
 }
@@ -330,14 +366,21 @@ fn channel(side: &Side) -> Option<&str> {
 fn heir<'p>(old: &Side, pairs: &'p [Pair]) -> Option<&'p Side> {
     let base = pairs.iter().find(|pair| pair.environment.is_empty());
     let base = base?.new.as_ref()?;
-    let named = pairs.iter().filter(|pair| !pair.environment.is_empty());
-    let mut named = named.filter_map(|pair| pair.new.as_ref()).peekable();
-    let is_last = named.peek().is_none();
-    // A project without an environment whose channel belongs to a named environment is never
-    // released.
-    let is_idle = named.any(|side| channel(side) == channel(base));
+    let is_last = named(pairs).next().is_none();
     let is_same = channel(old).is_some() && channel(old) == channel(base);
-    (!is_idle && (is_last || is_same)).then_some(base)
+    (!is_idle(base, pairs) && (is_last || is_same)).then_some(base)
+}
+
+/// True if the project without an environment is never released: its channel belongs to a named
+/// environment.
+fn is_idle(base: &Side, pairs: &[Pair]) -> bool {
+    named(pairs).any(|side| channel(side) == channel(base))
+}
+
+/// New sides of the named environments.
+fn named(pairs: &[Pair]) -> impl Iterator<Item = &Side> {
+    let named = pairs.iter().filter(|pair| !pair.environment.is_empty());
+    named.filter_map(|pair| pair.new.as_ref())
 }
 
 fn removed(name: &str, old: &Side) -> Change {

@@ -8,7 +8,7 @@ use clap::ValueEnum;
 use super::environments::{self, ComparedEnvironment};
 use super::limits::LimitOptions;
 use super::options::StoreOptions;
-use super::plan::{compare, confirm};
+use super::plan::confirm;
 use super::progress;
 use super::review::PlanFormat;
 use super::say::{self, Context};
@@ -16,15 +16,15 @@ use super::side::{self, Named, Which};
 use ::plan::environments::Pair;
 use ::plan::report::{Report, Subject};
 use ::plan::stages::Stages;
-use ::plan::{Class, Plan, Review, Side};
+use ::plan::{Plan, Review, Side};
 use model::exit::Exit;
 
 /// Class of changes that ends `gwc diff` with 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum FailOn {
-    /// A refused request may now be admitted
+    /// A refused request may now be admitted (gates weaken, expose and grant)
     Weaken,
-    /// Clients that follow the old contract fail
+    /// Clients that follow the old contract fail (gates break and remove)
     Break,
     /// Anything at all
     Any,
@@ -171,9 +171,19 @@ fn one(
         Named::find(versions.new, context)?,
     );
     let (old, new) = side::both(named, at, context)?;
-    let environment = context.environment.as_deref().unwrap_or_default();
+    let sides = (&old.side, &new.side);
+    let mut pairs = environments::replaced_at_channel(versions.old, sides, at, context)?;
     progress::stage("comparing");
-    let mut plan = compare(Some(&old.side), &new.side)?.in_environment(environment);
+    pairs.insert(
+        0,
+        Pair {
+            environment: context.environment.clone().unwrap_or_default(),
+            old: Some(old.side),
+            new: Some(new.side),
+            is_beside: false,
+        },
+    );
+    let mut plan = environments::plan(&pairs)?;
     plan.notes.extend(old.notes.into_iter().chain(new.notes));
     let subject = Subject {
         environment: context.environment.clone(),
@@ -233,12 +243,12 @@ fn each(
 
 impl FailOn {
     fn fails(self, plan: &Plan) -> bool {
-        match self {
-            Self::Weaken => [Class::Weaken, Class::Incomparable]
-                .iter()
-                .any(|class| plan.count(*class) > 0),
-            Self::Break => plan.count(Class::Break) + plan.count(Class::Removed) > 0,
-            Self::Any => !plan.changes.is_empty(),
-        }
+        let gates = match self {
+            Self::Weaken => ["weaken", "expose", "grant"].as_slice(),
+            Self::Break => ["break", "remove"].as_slice(),
+            Self::Any => return !plan.changes.is_empty(),
+        };
+        let gates: Vec<String> = gates.iter().map(|gate| (*gate).to_owned()).collect();
+        !plan.tripped(&gates, &[]).is_empty()
     }
 }

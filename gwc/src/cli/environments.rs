@@ -2,8 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use super::options::StoreOptions;
 use super::say::Context;
-use ::plan::environments::{Pair, compare_each};
+use super::side::{self, Which};
+use ::plan::environments::{Pair, channel, compare_each};
 use ::plan::report::Compared;
 use ::plan::{Plan, Side};
 use model::exit;
@@ -89,6 +91,39 @@ impl ComparedEnvironment {
             ..Compared::default()
         }
     }
+}
+
+/// Reads the other environments of the old version whose channel the new version takes. A plan with
+/// `--env` compares the new version with them, too. `text`: the old version, as the command line
+/// names it.
+///
+/// # Errors
+/// Returns an error if an environment of the old version cannot be read.
+pub(super) fn replaced_at_channel(
+    text: &str,
+    (old, new): (&Side, &Side),
+    at: &StoreOptions,
+    context: &Context,
+) -> anyhow::Result<Vec<Pair>> {
+    if channel(new).is_none() || channel(old) == channel(new) {
+        return Ok(Vec::new());
+    }
+    let known = side::environments(text, context)?.unwrap_or_default();
+    let mut pairs = Vec::new();
+    for reading in ComparedEnvironment::every(&known, &[]).unwrap_or_default() {
+        let context = &reading.context(context);
+        let read = reading.side(side::alone(text, Which::Old, at, context))?;
+        let old = read.map(|read| read.side);
+        if let Some(old) = old.filter(|old| channel(old) == channel(new)) {
+            pairs.push(Pair {
+                environment: reading.name,
+                old: Some(old),
+                new: None,
+                is_beside: true,
+            });
+        }
+    }
+    Ok(pairs)
 }
 
 /// Computes the plan of several environments. Fails if a witness does not show its change, which is

@@ -234,9 +234,12 @@ fn one(args: &Args, context: &Context) -> anyhow::Result<Sides> {
     {
         return of_new_environment(text, &known, (new, place, subject), args, context);
     }
+    let mut pairs = Vec::new();
     let (old, subject, mut notes) = match &args.against {
         Some(text) => {
             let read = side::against(text, Some(&new), &args.at, context)?;
+            let sides = (&read.side, &new);
+            pairs = environments::replaced_at_channel(text, sides, &args.at, context)?;
             let subject = Subject {
                 old: read.origin,
                 ..subject
@@ -254,13 +257,17 @@ fn one(args: &Args, context: &Context) -> anyhow::Result<Sides> {
             others.join(", ")
         ));
     }
-    Ok(Sides {
-        pairs: vec![Pair {
+    pairs.insert(
+        0,
+        Pair {
             environment: place.environment.clone().unwrap_or_default(),
             old,
             new: Some(new),
             is_beside: false,
-        }],
+        },
+    );
+    Ok(Sides {
+        pairs,
         places: vec![place],
         subject,
         notes,

@@ -109,6 +109,26 @@ fn diff_fails_on_the_class_of_its_option() {
         "operationId: listOrders, security: [], x-gateway: {public: true},",
     );
     fail("weaken").with(1).contains("weaken");
+    fail("break").with(0);
+    // A listener that others reach exposes its operations, and weakens no access.
+    fs::copy(
+        project.file("orders.yaml"),
+        project.file("elsewhere/orders.yaml"),
+    )
+    .unwrap();
+    let listener = |address: &str| {
+        format!("name: shop\nlisteners: {{public: {{address: \"{address}:8080\"}}}}\n")
+    };
+    project.edit("gateway.yaml", "name: shop\n", &listener("127.0.0.1"));
+    fs::copy(
+        project.file("gateway.yaml"),
+        project.file("elsewhere/gateway.yaml"),
+    )
+    .unwrap();
+    fail("weaken").with(0);
+    project.edit("gateway.yaml", "127.0.0.1:8080", "0.0.0.0:8080");
+    fail("weaken").with(1).contains("expose");
+    fail("break").with(0);
     project.run(&["diff", "elsewhere", "."]).with(0);
     project.run(&["diff", "elsewhere"]).with(64);
     fail("breaks").with(64);

@@ -1,4 +1,5 @@
-//! Environments that a project loses: the project without an environment takes their place.
+//! Environments that replace another one: the project without an environment, if the project loses
+//! its environments, and an environment that takes the channel of another one.
 
 use model::compile::{self, Purpose};
 use model::source_map::SourceMap;
@@ -77,4 +78,85 @@ fn removed_environment_without_settings_is_one_line() {
         lines(&plan),
         ["routing removed environment-removed environment prod"]
     );
+}
+
+/// Plan of environments with the rates and channels of the old version, and new channels. The
+/// project without an environment is the first one.
+fn with_channels(environments: &[(&str, &str, &str, &str)]) -> Plan {
+    let of = |rate: &str, channel: &str| {
+        let gateway = GATEWAY.replace("limit: 10/s", &format!("limit: {rate}"));
+        side(
+            &format!("{gateway}release: {{channel: {channel}}}\n"),
+            "",
+            None,
+        )
+    };
+    let pairs = environments.iter().map(|(name, rate, old, new)| Pair {
+        environment: (*name).to_owned(),
+        old: Some(of(rate, old)),
+        new: (!new.is_empty()).then(|| of(rate, new)),
+        is_beside: name.starts_with('-'),
+    });
+    let pairs: Vec<Pair> = pairs.collect();
+    compare_each(&pairs).expect("it builds").expect("a plan")
+}
+
+/// Environments of the line about a relaxed rate. `None` without such a line.
+fn relaxed(plan: &Plan) -> Option<Vec<String>> {
+    let line = plan.changes.iter().find(|one| one.id == "rate-changed")?;
+    assert_eq!(line.class.name(), "relax");
+    Some(line.environments.iter().cloned().collect())
+}
+
+#[test]
+fn environment_that_takes_a_channel_is_compared() {
+    let swapped = with_channels(&[
+        ("prod", "10/s", "prod", "test"),
+        ("test", "99/s", "test", "prod"),
+    ]);
+    assert_eq!(relaxed(&swapped), Some(vec!["test".to_owned()]));
+    assert!(!swapped.tripped(&["relax".into()], &[]).is_empty());
+    assert!(!swapped.no_op);
+    // The taken environment is read for this comparison only, as with `--env test`.
+    let beside = with_channels(&[
+        ("test", "99/s", "test", "prod"),
+        ("-prod", "10/s", "prod", ""),
+    ]);
+    assert_eq!(relaxed(&beside), Some(vec!["test".to_owned()]));
+    let own = with_channels(&[
+        ("prod", "10/s", "prod", "prod"),
+        ("test", "99/s", "test", "trial"),
+    ]);
+    assert_eq!(relaxed(&own), None);
+}
+
+#[test]
+fn project_that_takes_a_channel_is_compared() {
+    let taken = [
+        ("", "99/s", "none", "prod"),
+        ("prod", "10/s", "prod", "new"),
+    ];
+    assert_eq!(relaxed(&with_channels(&taken)), Some(vec![String::new()]));
+    // The channel still belongs to the environment.
+    let idle = [
+        ("", "99/s", "none", "prod"),
+        ("prod", "10/s", "prod", "prod"),
+    ];
+    assert_eq!(relaxed(&with_channels(&idle)), None);
+    // Only the project without an environment had the channel.
+    let bare = [
+        ("", "10/s", "prod", "new"),
+        ("test", "99/s", "test", "prod"),
+    ];
+    assert_eq!(
+        relaxed(&with_channels(&bare)),
+        Some(vec!["test".to_owned()])
+    );
+    // An environment of the same channel was released, not the project.
+    let both = [
+        ("", "10/s", "prod", "new"),
+        ("prod", "99/s", "prod", "new"),
+        ("test", "99/s", "test", "prod"),
+    ];
+    assert_eq!(relaxed(&with_channels(&both)), None);
 }
