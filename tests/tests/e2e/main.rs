@@ -20,6 +20,7 @@ mod forward_auth;
 mod grpc_peers;
 mod identity_provider;
 mod introspection;
+mod judged_traffic;
 mod key_sets;
 mod kills;
 mod logged;
