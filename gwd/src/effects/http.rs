@@ -38,6 +38,7 @@ use crate::upstream::pool::Lease;
 use crate::upstream::pool::queue::Acceptable;
 use crate::upstream::proxy_header::Ends;
 use crate::upstream::send::{admit, admit_client, charge, report_connect};
+use crate::upstream::shared::InFlight;
 use crate::upstream::sharing::{Sharing, is_large};
 use crate::upstream::transport::{self, Incoming, Refused};
 use crate::upstream::{Service, TargetSelection, TriedTargets, is_cut_short};
@@ -201,14 +202,51 @@ pub(super) struct To<'a> {
 }
 
 /// Response whose head has arrived and whose body has not been read.
-struct Begun {
-    response: transport::Answer,
-    lease: Lease,
+pub(super) struct Begun {
+    pub(super) response: transport::Answer,
+    pub(super) lease: Lease,
 }
+
+/// Function that creates the body of a request for each attempt to send it.
+type NewBody<'a> = &'a dyn Fn() -> RequestBody;
 
 impl To<'_> {
     /// Sends a request and reads the whole response.
     pub(super) async fn send(&self, head: &RequestHead, body: &Bytes) -> Result<Answered, Outage> {
+        let body = || match body.is_empty() {
+            true => RequestBody::Empty,
+            false => RequestBody::Whole(body.clone()),
+        };
+        let status = |answered: &Answered| answered.status;
+        let (answered, _in_flight) = self.admitted(head, &body, Self::whole, status).await?;
+        Ok(answered)
+    }
+
+    /// Sends a request whose body is not complete, and waits for the head of the response. The
+    /// returned permit counts the request until it is dropped.
+    pub(super) async fn open(
+        &self,
+        head: &RequestHead,
+        body: NewBody<'_>,
+    ) -> Result<(Begun, InFlight), Outage> {
+        let status = |begun: &Begun| begun.response.status();
+        self.admitted(head, body, Self::begin, status).await
+    }
+
+    /// Sends a request within the limits and circuit breakers of the upstream, and counts it.
+    async fn admitted<T>(
+        &self,
+        head: &RequestHead,
+        body: NewBody<'_>,
+        exchange: impl AsyncFnOnce(
+            &Self,
+            &RequestHead,
+            NewBody<'_>,
+            &ir::Upstream,
+            &Service,
+        ) -> Result<T, Outage>,
+        status: impl Fn(&T) -> StatusCode,
+    ) -> Result<(T, InFlight), Outage> {
         let loaded = &self.view.current().loaded;
         let upstream = &loaded.snapshot.upstreams()[self.upstream as usize];
         let service = self.view.service(self.worker, self.upstream);
@@ -217,7 +255,7 @@ impl To<'_> {
             Some(client) => admit_client(upstream, &service, client, self.worker),
             None => admit(upstream, &service, None),
         };
-        let _in_flight = in_flight.map_err(|_| Outage::Overflow)?;
+        let in_flight = in_flight.map_err(|_| Outage::Overflow)?;
         let settings = upstream.circuit_breaker.as_ref();
         let settings = settings.filter(|settings| settings.scope == Scope::Upstream);
         let breaker = &service.common.state.breaker;
@@ -225,10 +263,11 @@ impl To<'_> {
             .map(|settings| breaker.admit(&settings.numbers, began_ns / 1_000_000, false))
             .transpose();
         let permit = permit.map_err(|_| Outage::CircuitOpen)?;
-        let outcome = self.whole(head, body, upstream, &service).await;
+        let outcome = exchange(self, head, body, upstream, &service).await;
+        let answered = outcome.as_ref().map(&status).map_err(|outage| *outage);
         let now_ns = self.worker.clock.now_ns();
         let took_ns = now_ns - began_ns;
-        if let (Some(permit), Some(settings), Some(sign)) = (permit, settings, sign(&outcome)) {
+        if let (Some(permit), Some(settings), Some(sign)) = (permit, settings, sign(answered)) {
             breaker_permits::report(
                 permit,
                 &settings.numbers,
@@ -242,18 +281,18 @@ impl To<'_> {
             CallKey {
                 upstream: loaded.upstream_uids[self.upstream as usize],
                 method: method_index(&head.method),
-                status: outcome.as_ref().map_or(0, |one| one.status.as_u16()),
-                error: Label(outcome.as_ref().err().map_or("", |one| one.label())),
+                status: answered.map_or(0, |status| status.as_u16()),
+                error: Label(answered.err().map_or("", Outage::label)),
             },
             took_ns,
         );
-        outcome
+        outcome.map(|outcome| (outcome, in_flight))
     }
 
     async fn whole(
         &self,
         head: &RequestHead,
-        body: &Bytes,
+        body: NewBody<'_>,
         upstream: &ir::Upstream,
         service: &Service,
     ) -> Result<Answered, Outage> {
@@ -306,7 +345,7 @@ impl To<'_> {
     async fn begin(
         &self,
         head: &RequestHead,
-        body: &Bytes,
+        body: NewBody<'_>,
         upstream: &ir::Upstream,
         service: &Service,
     ) -> Result<Begun, Outage> {
@@ -392,7 +431,7 @@ impl To<'_> {
     async fn once(
         &self,
         head: &RequestHead,
-        body: &Bytes,
+        body: NewBody<'_>,
         (upstream, service): (&ir::Upstream, &Service),
         target: usize,
         (mut lease, since_ms): (Lease, u64),
@@ -416,10 +455,7 @@ impl To<'_> {
         let head = at_target(head, upstream, &service.set.endpoints[target].target);
         let call = transport::Call {
             head: &mut Outbound::whole(&head),
-            body: match body.is_empty() {
-                true => RequestBody::Empty,
-                false => RequestBody::Whole(body.clone()),
-            },
+            body: body(),
             fields: HeaderMap::new(),
             client: self.client,
         };
@@ -473,9 +509,9 @@ enum Once {
 
 /// Result that the upstream's circuit breaker counts for a request to a service. `None` if the
 /// breaker does not count the request.
-fn sign(outcome: &Result<Answered, Outage>) -> Option<Sign> {
+fn sign(outcome: Result<StatusCode, Outage>) -> Option<Sign> {
     match outcome {
-        Ok(answered) => Some(Sign::Status(answered.status.as_u16())),
+        Ok(status) => Some(Sign::Status(status.as_u16())),
         Err(Outage::Timeout) => Some(Sign::TimedOut),
         Err(Outage::Failed | Outage::TooLarge) => Some(Sign::Broken),
         Err(Outage::Overflow | Outage::CircuitOpen | Outage::LargeHead) => None,

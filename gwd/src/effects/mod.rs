@@ -5,6 +5,7 @@
 //! answer in the context, and continues the chain with the same step. Requests whose chain needs no
 //! answer never run this code.
 
+mod conversation;
 mod http;
 pub(crate) mod items;
 #[expect(
@@ -16,6 +17,7 @@ pub(crate) mod messages;
 pub(crate) mod mirror;
 mod passwords;
 mod permits;
+pub(crate) mod process;
 mod store;
 
 use std::cell::RefCell;
@@ -27,10 +29,13 @@ use ::http::HeaderValue;
 use engine::forward::ThisHop;
 use engine::{ChainStep, Decided, RouteRef, Snapshot, Verdict, resume};
 use policy::ask::{Answer, Effect, Outage};
+use policy::auth::hmac_signature::Content;
 use policy::threat::Scan;
 use policy::{Cx, RequestHead};
 
+use crate::effects::process::Processors;
 use crate::message::failure::Kind;
+use crate::message::hashed::Hashed;
 use crate::message::incoming::Incoming;
 use crate::message::scanned::Scanned;
 use crate::message::transfer::Transfer;
@@ -62,6 +67,10 @@ pub(crate) struct PendingDecision<'a> {
     pub(crate) hop: Arc<ThisHop>,
     /// Host of the request as the client wrote it.
     pub(crate) authority: &'a HeaderValue,
+    /// Scheme of the listener: `http` or `https`.
+    pub(crate) scheme: &'static str,
+    /// Conversations with external processors that continue with the response.
+    pub(crate) processors: &'a Processors,
 }
 
 impl PendingDecision<'_> {
@@ -73,6 +82,17 @@ impl PendingDecision<'_> {
             *body = Scanned::of(incoming, scans, &head.headers, self.transfer);
             scans.clear();
         }
+    }
+
+    /// Begins the comparison of the body with the content that the client signed, before another
+    /// step reads or replaces the body.
+    fn compare(&self, content: &mut Option<Content>) -> Result<(), Kind> {
+        if let Some(content) = content.take() {
+            let body = &mut **self.body.borrow_mut();
+            let incoming = std::mem::replace(body, Incoming::Empty);
+            *body = Hashed::of(incoming, content).map_err(|_| Kind::ContentDigest)?;
+        }
+        Ok(())
     }
 }
 
@@ -110,7 +130,7 @@ pub(crate) async fn answer<'s>(
             .map_or(OWN_MS, |route| route.treatment.timeout_ms);
         let ends_ms = clock.now_ms().saturating_add(route_ms);
         let ends_ms = match &**effect {
-            Effect::Message(_) | Effect::Permit(_) => u64::MAX,
+            Effect::Message(_) | Effect::Permit(_) | Effect::Process(..) => u64::MAX,
             Effect::Http(_) | Effect::Keys(_) | Effect::Password(_) | Effect::Store(_) => ends_ms,
         };
         let limit = asking.deadline.limit(ends_ms, LimitOf::Operation);
@@ -127,6 +147,15 @@ pub(crate) async fn answer<'s>(
                     Effect::Permit(wait) => {
                         permits::ask(asking.worker, asking.deadline, wait, &mut permit).await
                     }
+                    Effect::Process(_, processing) => match &decided.route {
+                        Some(route) => {
+                            asking.scan(&mut cx.scans, head);
+                            asking.compare(&mut cx.content)?;
+                            let limits = (body_max, client);
+                            process::ask(&asking, route, processing, limits, head).await?
+                        }
+                        None => Answer::Outage(Outage::Failed),
+                    },
                     Effect::Message(check) => match &decided.route {
                         Some(route) => {
                             asking.scan(&mut cx.scans, head);
@@ -154,7 +183,13 @@ pub(crate) async fn answer<'s>(
                 break;
             }
         };
-        if matches!(&**effect, Effect::Http(_) | Effect::Password(_)) {
+        let is_call = |effect: &Effect| {
+            matches!(
+                effect,
+                Effect::Http(_) | Effect::Password(_) | Effect::Process(..)
+            )
+        };
+        if is_call(effect) {
             cx.keep_tokens();
         }
         cx.answers.add(effect.id(), answer);

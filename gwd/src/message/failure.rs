@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 
+use policy::guard::ext_proc;
 use policy::invalid::{REQUEST, RESPONSE, UNAVAILABLE};
 use policy::threat::REFUSED;
 
@@ -58,6 +59,8 @@ pub(crate) enum Kind {
     RequestInvalid,
     /// The message cannot be validated now: too little memory, no validator, or no result in time.
     ValidatorUnavailable,
+    /// An external processor does not answer about the response.
+    ProcessorUnavailable,
     /// The fields of the request are larger than the upstream accepts.
     HeadTooLarge,
     /// The request body is larger than the operation allows.
@@ -263,6 +266,13 @@ impl Kind {
                 UNAVAILABLE.code,
                 "proxy_internal_error",
                 UNAVAILABLE.title,
+                Blame::Gateway,
+            ),
+            Self::ProcessorUnavailable => (
+                ext_proc::UNAVAILABLE.status,
+                ext_proc::UNAVAILABLE.code,
+                "proxy_internal_error",
+                ext_proc::UNAVAILABLE.title,
                 Blame::Gateway,
             ),
             Self::HeadTooLarge => HEAD_TOO_LARGE,

@@ -11,6 +11,7 @@ use policy::validation::Mode;
 use policy::{Cx, RequestHead};
 
 use crate::effects::mirror::{self, MirroredRequest};
+use crate::effects::process::Processors;
 use crate::message::failure::{Failure, Kind};
 use crate::message::hashed::Hashed;
 use crate::message::incoming::Incoming;
@@ -21,7 +22,7 @@ use crate::proxy::grpc::is_grpc;
 use crate::proxy::record::Record;
 use crate::proxy::respond::{self, OutgoingResponse};
 use crate::proxy::stream::Stream;
-use crate::proxy::validated;
+use crate::proxy::{processed, validated};
 use crate::runtime::deadlines::{LimitOf, within_limit};
 use crate::upstream::send::{Outgoing, send};
 use crate::upstream::upgrade::{Upgrade, upgrade};
@@ -39,6 +40,8 @@ pub(super) struct Forwarding<'a, 's> {
     /// True if the client waits for 100 (Continue).
     pub(super) expects_continue: bool,
     pub(super) request_id: &'a HeaderValue,
+    /// Conversations with external processors that continue with the response.
+    pub(super) processors: &'a Processors,
 }
 
 /// Sends the request to its upstream and returns the response, or the response to a failure.
@@ -173,7 +176,12 @@ impl Forwarding<'_, '_> {
             // The future is boxed, because few responses are validated.
             answered = Box::pin(check).await?;
         }
-        respond::forwarded(answered)
+        let made = respond::forwarded(answered)?;
+        match self.processors.is_empty() {
+            true => Ok(made),
+            // The future is boxed, because few responses are processed.
+            false => Box::pin(processed::response(self, made, record)).await,
+        }
     }
 
     /// Sets the operation's limits on the bodies of request and response, and announces trailers of

@@ -15,6 +15,7 @@ mod discovery;
 mod ending_streams;
 mod examples;
 mod expressions;
+mod ext_proc;
 mod faults;
 mod forward_auth;
 mod grpc_peers;
