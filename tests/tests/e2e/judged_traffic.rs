@@ -14,7 +14,7 @@ use e2e::openapi::{Credential, Document};
 use e2e::peers;
 use e2e::project::Project;
 use e2e::upstream::Upstream;
-use e2e::{binaries, corpus};
+use e2e::{binaries, corpus, wait};
 use serde_json::Value;
 
 use crate::real_documents::{twins, without_blocks};
@@ -228,9 +228,13 @@ fn send_all(
                     };
                     let operation = request["operation"].as_str().expect("a key");
                     let text = text(request, &credentials[operation]);
-                    connection.send(text.as_bytes()).expect("gwd reads");
                     let to_head = request["method"] == "HEAD";
-                    let response = connection.read_response(to_head).expect("gwd answers");
+                    // The first request of an operation is 503 if its validator takes too long.
+                    let response = wait::until("the validator is compiled", || {
+                        connection.send(text.as_bytes()).expect("gwd reads");
+                        let response = connection.read_response(to_head).expect("gwd answers");
+                        (response.status != 503).then_some(response)
+                    });
                     let is_valid = request["wrong"].is_null();
                     if (response.status == 200) != is_valid {
                         let mut all = wrong.lock().expect("no client failed");
