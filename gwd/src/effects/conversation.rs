@@ -17,15 +17,15 @@ use policy::ask::Outage;
 use policy::processing::Processing;
 use policy::processing::wire::{self, Answer};
 
-use crate::effects::PendingDecision;
-use crate::effects::http::To;
+use crate::effects::call::To;
 use crate::message::body::RequestBody;
 use crate::message::queue::MessageQueue;
 use crate::runtime::deadlines::{Slot, in_time};
 use crate::upstream::pool::Lease;
+use crate::upstream::proxy_header::Ends;
 use crate::upstream::shared::InFlight;
 use crate::upstream::transport::Incoming;
-use crate::worker::Worker;
+use crate::worker::{View, Worker};
 
 /// Maximum number of messages without a decision before one with a decision.
 const EMPTY_MAX: usize = 4;
@@ -33,6 +33,18 @@ const EMPTY_MAX: usize = 4;
 const END_MS: u64 = 1_000;
 /// Maximum bytes that are read after the last message.
 const END_BYTES_MAX: usize = 64 << 10;
+
+/// Resources of the exchange for which a stream is opened.
+pub(super) struct Caller<'a> {
+    pub(super) worker: &'a Rc<Worker>,
+    pub(super) view: &'a Rc<View>,
+    /// Deadline slot of the task that serves the request.
+    pub(super) deadline: &'a Slot,
+    /// Addresses of the client's connection.
+    pub(super) ends: Ends,
+    /// Address of the client.
+    pub(super) client: IpAddr,
+}
 
 /// Stream to a processor, for one exchange.
 pub(crate) struct Conversation {
@@ -50,11 +62,11 @@ impl Conversation {
     /// Opens a stream with the first message, and waits for the answer to it. The answer is `None`
     /// if the processor ends the stream without one and without an error.
     pub(super) async fn open(
-        asking: &PendingDecision<'_>,
-        (processing, client): (&Arc<Processing>, IpAddr),
+        caller: &Caller<'_>,
+        processing: &Arc<Processing>,
         (first, is_last): (Bytes, bool),
     ) -> Result<(Self, Option<Answer>), Outage> {
-        let (worker, view) = (asking.worker, asking.view);
+        let (worker, view) = (caller.worker, caller.view);
         let upstream = view
             .current()
             .loaded
@@ -67,9 +79,9 @@ impl Conversation {
             worker,
             view,
             upstream,
-            client: Some(client),
-            deadline: asking.deadline,
-            ends: asking.ends,
+            client: Some(caller.client),
+            deadline: caller.deadline,
+            ends: caller.ends,
             until_ms: now_ms.saturating_add(processing.timeout_ms),
             body_bytes_max: 0,
         };
@@ -89,7 +101,7 @@ impl Conversation {
             _held: (begun.lease, in_flight),
         };
         // The time limit of the first message began before the stream was opened.
-        let answer = conversation.answer(asking.deadline, now_ms).await?;
+        let answer = conversation.answer(caller.deadline, now_ms).await?;
         Ok((conversation, answer))
     }
 

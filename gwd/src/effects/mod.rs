@@ -5,6 +5,7 @@
 //! answer in the context, and continues the chain with the same step. Requests whose chain needs no
 //! answer never run this code.
 
+mod call;
 mod conversation;
 mod http;
 pub(crate) mod items;
@@ -30,10 +31,12 @@ use engine::forward::ThisHop;
 use engine::{ChainStep, Decided, RouteRef, Snapshot, Verdict, resume};
 use policy::ask::{Answer, Effect, Outage};
 use policy::auth::hmac_signature::Content;
+use policy::processing::Processing;
 use policy::threat::Scan;
 use policy::{Cx, RequestHead};
 
-use crate::effects::process::Processors;
+use crate::effects::conversation::Caller;
+use crate::effects::process::{Processors, Question};
 use crate::message::failure::Kind;
 use crate::message::hashed::Hashed;
 use crate::message::incoming::Incoming;
@@ -84,6 +87,40 @@ impl PendingDecision<'_> {
         }
     }
 
+    /// Asks an external processor about the request.
+    async fn process(
+        &self,
+        route: Option<&RouteRef<'_>>,
+        processing: &Arc<Processing>,
+        head: &RequestHead,
+        cx: &mut Cx<'_>,
+    ) -> Result<Answer, Kind> {
+        let Some(route) = route else {
+            return Ok(Answer::Outage(Outage::Failed));
+        };
+        self.scan(&mut cx.scans, head);
+        self.compare(&mut cx.content)?;
+        let question = Question {
+            caller: Caller {
+                worker: self.worker,
+                view: self.view,
+                deadline: self.deadline,
+                ends: self.ends,
+                client: cx.client,
+            },
+            processing,
+            route,
+            transfer: self.transfer,
+            body: &self.body,
+            body_max: cx.body_limits.request,
+            hop: &self.hop,
+            authority: self.authority,
+            scheme: self.scheme,
+            processors: self.processors,
+        };
+        question.ask(head).await
+    }
+
     /// Begins the comparison of the body with the content that the client signed, before another
     /// step reads or replaces the body.
     fn compare(&self, content: &mut Option<Content>) -> Result<(), Kind> {
@@ -94,6 +131,15 @@ impl PendingDecision<'_> {
         }
         Ok(())
     }
+}
+
+/// True for an effect that must stay limited even if a later step refuses the request
+/// ([`Cx::keep_tokens`]).
+fn is_costly(effect: &Effect) -> bool {
+    matches!(
+        effect,
+        Effect::Http(_) | Effect::Password(_) | Effect::Process(..)
+    )
 }
 
 /// Name of the step of the chain that needs an effect: the last one that ran.
@@ -147,15 +193,10 @@ pub(crate) async fn answer<'s>(
                     Effect::Permit(wait) => {
                         permits::ask(asking.worker, asking.deadline, wait, &mut permit).await
                     }
-                    Effect::Process(_, processing) => match &decided.route {
-                        Some(route) => {
-                            asking.scan(&mut cx.scans, head);
-                            asking.compare(&mut cx.content)?;
-                            let limits = (body_max, client);
-                            process::ask(&asking, route, processing, limits, head).await?
-                        }
-                        None => Answer::Outage(Outage::Failed),
-                    },
+                    Effect::Process(_, processing) => {
+                        let route = decided.route.as_ref();
+                        asking.process(route, processing, head, cx).await?
+                    }
                     Effect::Message(check) => match &decided.route {
                         Some(route) => {
                             asking.scan(&mut cx.scans, head);
@@ -183,13 +224,7 @@ pub(crate) async fn answer<'s>(
                 break;
             }
         };
-        let is_call = |effect: &Effect| {
-            matches!(
-                effect,
-                Effect::Http(_) | Effect::Password(_) | Effect::Process(..)
-            )
-        };
-        if is_call(effect) {
+        if is_costly(effect) {
             cx.keep_tokens();
         }
         cx.answers.add(effect.id(), answer);

@@ -6,13 +6,13 @@
 //! message it ends its side of the stream.
 
 use std::cell::RefCell;
-use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use engine::forward::ThisHop;
 use engine::{RouteRef, edge, forward};
-use http::{HeaderMap, HeaderName, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use http_body::Body as _;
 use policy::ask::{Answer, CallKind, Outage};
 use policy::guard::ext_proc::DENIED;
@@ -22,11 +22,11 @@ use policy::processing::{
 };
 use policy::{Reply, RequestHead};
 
-use crate::effects::PendingDecision;
-use crate::effects::conversation::Conversation;
+use crate::effects::conversation::{Caller, Conversation};
 use crate::message::failure::Kind;
 use crate::message::incoming::Incoming;
 use crate::message::kept::PrefixedBody;
+use crate::message::transfer::Transfer;
 use crate::message::whole::{self, Whole};
 use crate::runtime::deadlines::Slot;
 use crate::worker::Worker;
@@ -64,54 +64,29 @@ pub(crate) enum ResponseVerdict {
     Unavailable(Outage),
 }
 
-/// Asks a processor about a request.
-///
-/// # Errors
-/// The failure to read the client's body. The request ends with this failure.
-pub(super) async fn ask(
-    asking: &PendingDecision<'_>,
-    route: &RouteRef<'_>,
-    processing: &Arc<Processing>,
-    (body_max, client): (u64, IpAddr),
-    head: &RequestHead,
-) -> Result<Answer, Kind> {
-    let question = Question {
-        asking,
-        route,
-        processing,
-        body_max,
-        client,
-    };
-    let answered = question.request(head).await?;
-    let count = |outcome| count(asking.worker, outcome);
-    Ok(match answered {
-        Ok(processed) => {
-            count(match &processed {
-                Processed::Continue(_) => "answered",
-                Processed::Reply(_) => "replied",
-                Processed::TooLarge => "too_large",
-            });
-            Answer::Processed(Arc::new(processed))
-        }
-        Err(outage) => {
-            count(outage.label());
-            Answer::Outage(outage)
-        }
-    })
-}
-
 fn count(worker: &Worker, outcome: &'static str) {
     let kind = CallKind::ExtProc.label();
     worker.shard.count_policy_call(kind, outcome);
 }
 
-/// Question about a request.
-struct Question<'q, 'a> {
-    asking: &'q PendingDecision<'a>,
-    route: &'q RouteRef<'q>,
-    processing: &'q Arc<Processing>,
-    body_max: u64,
-    client: IpAddr,
+/// Question about a request, with everything that it uses.
+pub(super) struct Question<'q, 'a> {
+    pub(super) caller: Caller<'q>,
+    pub(super) processing: &'q Arc<Processing>,
+    pub(super) route: &'q RouteRef<'q>,
+    /// State that the request's body shares with the response.
+    pub(super) transfer: &'q Rc<Transfer>,
+    pub(super) body: &'q RefCell<&'a mut Incoming>,
+    /// Limit of the chain on the length of the body, in bytes.
+    pub(super) body_max: u64,
+    /// Forwarding fields of the client's connection.
+    pub(super) hop: &'q ThisHop,
+    /// Host of the request as the client wrote it.
+    pub(super) authority: &'q HeaderValue,
+    /// Scheme of the listener: `http` or `https`.
+    pub(super) scheme: &'static str,
+    /// Conversations that continue with the response.
+    pub(super) processors: &'q Processors,
 }
 
 /// Result of the answer to one message.
@@ -127,15 +102,37 @@ enum Next {
 }
 
 impl Question<'_, '_> {
+    /// Asks the processor about the request, and counts the outcome.
+    ///
+    /// # Errors
+    /// The failure to read the client's body. The request ends with this failure.
+    pub(super) async fn ask(&self, head: &RequestHead) -> Result<Answer, Kind> {
+        let count = |outcome| count(self.caller.worker, outcome);
+        Ok(match self.request(head).await? {
+            Ok(processed) => {
+                count(match &processed {
+                    Processed::Continue(_) => "answered",
+                    Processed::Reply(_) => "replied",
+                    Processed::TooLarge => "too_large",
+                });
+                Answer::Processed(Arc::new(processed))
+            }
+            Err(outage) => {
+                count(outage.label());
+                Answer::Outage(outage)
+            }
+        })
+    }
+
     /// Sends the parts of the request, and returns the combined answer.
     async fn request(&self, head: &RequestHead) -> Result<Result<Processed, Outage>, Kind> {
-        let worker = self.asking.worker;
-        let has_body = !self.asking.body.borrow().is_end_stream();
+        let worker = self.caller.worker;
+        let has_body = !self.body.borrow().is_end_stream();
         let sends_body = has_body && self.processing.body_bytes_max.is_some();
         let is_last = !sends_body && !self.processing.has_response;
         let first = (self.head_message(head, !has_body), is_last);
-        let to = (self.processing, self.client);
-        let (mut conversation, answer) = match Conversation::open(self.asking, to, first).await {
+        let opened = Conversation::open(&self.caller, self.processing, first);
+        let (mut conversation, answer) = match opened.await {
             Ok(opened) => opened,
             Err(outage) => return Ok(Err(outage)),
         };
@@ -162,12 +159,12 @@ impl Question<'_, '_> {
         };
         if let Some(body) = new_body {
             let body = PrefixedBody::new(&body, None, Incoming::Empty);
-            **self.asking.body.borrow_mut() = Incoming::Buffered(Box::new(body));
+            **self.body.borrow_mut() = Incoming::Buffered(Box::new(body));
             // Changes of the processor apply after the removal of the fields of the old content.
             changes.splice(0..0, of_new_content());
         }
         match self.processing.has_response && conversation.is_open() {
-            true => self.asking.processors.0.borrow_mut().push(conversation),
+            true => self.processors.0.borrow_mut().push(conversation),
             false => conversation.finish(worker),
         }
         Ok(Ok(Processed::Continue(changes.into())))
@@ -184,7 +181,7 @@ impl Question<'_, '_> {
             Whole::Longer => return Ok(Ok(Next::TooLarge)),
             Whole::NoMemory => return Ok(Err(Outage::Overflow)),
         };
-        let worker = self.asking.worker;
+        let worker = self.caller.worker;
         // The message is a copy of the body.
         let length = body.len() as u64 + wire::MESSAGE_BYTES_MAX as u64;
         let Some(_memory) = worker.budgets.memory.take(length) else {
@@ -192,7 +189,7 @@ impl Question<'_, '_> {
         };
         conversation.send(wire::request_body(body), !self.processing.has_response);
         let now_ms = worker.clock.now_ms();
-        let answer = conversation.answer(self.asking.deadline, now_ms).await;
+        let answer = conversation.answer(self.caller.deadline, now_ms).await;
         Ok(answer.and_then(|answer| self.next(answer, Part::RequestBody, changes)))
     }
 
@@ -221,11 +218,11 @@ impl Question<'_, '_> {
                 headers
             }
         };
-        forward::continued(&mut headers, &self.asking.hop, "");
+        forward::continued(&mut headers, self.hop, "");
         let pseudo: [(&str, &[u8]); 4] = [
             (":method", head.method.as_str().as_bytes()),
-            (":scheme", self.asking.scheme.as_bytes()),
-            (":authority", self.asking.authority.as_bytes()),
+            (":scheme", self.scheme.as_bytes()),
+            (":authority", self.authority.as_bytes()),
             (":path", head.target.as_str().as_bytes()),
         ];
         let is_buffered = self.processing.body_bytes_max.is_some();
@@ -239,7 +236,7 @@ impl Question<'_, '_> {
         part: Part,
         changes: &mut Vec<Change>,
     ) -> Result<Next, Outage> {
-        let worker = self.asking.worker;
+        let worker = self.caller.worker;
         let Some(answer) = answer else {
             return Ok(Next::Done(None));
         };
@@ -269,10 +266,10 @@ impl Question<'_, '_> {
         let of_route = self.route.treatment.max_body_bytes.unwrap_or(u64::MAX);
         let bytes_max = own.unwrap_or(DISCARDED_BYTES_MAX);
         let bytes_max = bytes_max.min(of_route).min(self.body_max);
-        let body = std::mem::replace(&mut **self.asking.body.borrow_mut(), Incoming::Empty);
-        let memory = &self.asking.worker.budgets.memory;
-        let (body, read) = whole::read(body, bytes_max, self.asking.transfer, memory).await;
-        **self.asking.body.borrow_mut() = body;
+        let body = std::mem::replace(&mut **self.body.borrow_mut(), Incoming::Empty);
+        let memory = &self.caller.worker.budgets.memory;
+        let (body, read) = whole::read(body, bytes_max, self.transfer, memory).await;
+        **self.body.borrow_mut() = body;
         read
     }
 }
