@@ -17,7 +17,6 @@ mod html;
 pub(crate) mod http1;
 mod http2;
 pub(crate) mod problem;
-mod processed;
 mod proxy_header;
 pub(crate) mod record;
 pub(crate) mod refused;
