@@ -130,4 +130,5 @@ bench: dist
 	GWC=$(CURDIR)/target/bin-dist/gwc GWD=$(CURDIR)/target/bin-dist/gwd bench/peers
 	GWC=$(CURDIR)/target/bin-dist/gwc GWD=$(CURDIR)/target/bin-dist/gwd bench/scenarios
 	GWC=$(CURDIR)/target/bin-dist/gwc GWD=$(CURDIR)/target/bin-dist/gwd bench/access
+	GWC=$(CURDIR)/target/bin-dist/gwc GWD=$(CURDIR)/target/bin-dist/gwd bench/limits
 	GWC=$(CURDIR)/target/bin-dist/gwc GWD=$(CURDIR)/target/bin-dist/gwd bench/instructions

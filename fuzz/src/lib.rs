@@ -7,6 +7,7 @@ mod fields;
 mod front;
 mod logs;
 mod messages;
+mod processors;
 mod scans;
 mod sequences;
 mod tokens;
@@ -36,6 +37,7 @@ pub use front::{baseline, levels, number, outline, pattern, schema, swagger, tar
 pub use logs::log_line;
 pub use messages::{cookie, form_body, json_body, multipart_body, path_parameter, query};
 pub use sequences::sequence;
+pub use processors::processor;
 pub use scans::{threat_json, threat_xml};
 pub use tokens::{client_cert, signature, token};
 pub use wire::{header_block, http1_requests, http1_responses, proxy_header};
@@ -456,6 +458,7 @@ pub fn targets() -> Vec<Target> {
         ),
         ("header_block", header_block, wire::header_blocks()),
         ("proxy_header", proxy_header, wire::proxy_headers()),
+        ("processor", processor, processors::samples()),
         ("location", location, fields::locations()),
         ("set_cookie", set_cookie, fields::cookies()),
         ("token", token, tokens::samples()),

@@ -56,6 +56,7 @@ fn no_input_makes_a_target_panic() {
                 | "edge"
                 | "header_block"
                 | "proxy_header"
+                | "processor"
                 | "location"
                 | "set_cookie"
                 | "token"

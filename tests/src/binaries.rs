@@ -57,7 +57,8 @@ fn find(name: &str, variable: &str) -> PathBuf {
 }
 
 /// Target folder of Cargo. The running test is in `TARGET/PROFILE/deps`.
-pub(crate) fn target() -> PathBuf {
+#[must_use]
+pub fn target() -> PathBuf {
     let own = std::env::current_exe().expect("a test knows where it lies");
     own.ancestors()
         .nth(3)

@@ -41,7 +41,7 @@ impl Peer {
     /// `requirements.txt`. `None` if Python or a package is missing.
     #[must_use]
     pub fn python(script: &str, arguments: &[impl AsRef<OsStr>]) -> Option<Self> {
-        let folder = packages("python", &["requirements.txt"])?;
+        let folder = python_packages()?;
         let mut python = Command::new("python3");
         python.arg(scripts().join(script)).args(arguments);
         Self::start(python.env("PYTHONPATH", folder))
@@ -107,6 +107,12 @@ impl Drop for Peer {
 #[must_use]
 pub fn servers() -> Option<PathBuf> {
     packages("servers", &["servers.txt", "paths_origin.go"])
+}
+
+/// Folder with the packages of `requirements.txt`. `None` unless exactly these are installed.
+#[must_use]
+pub fn python_packages() -> Option<PathBuf> {
+    packages("python", &["requirements.txt"])
 }
 
 /// Folder of Debian's embedded Tomcat. `None` if it is not installed.

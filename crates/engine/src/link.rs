@@ -230,6 +230,27 @@ impl<'a> Linker<'a> {
         self.identities.withheld(self.shared, parts, treatment)
     }
 
+    /// Identity fields of the upstreams of a treatment whose chain has an external processor.
+    fn identity_fields(
+        &self,
+        api: &ApiPart,
+        treatment: &ir::Treatment,
+        (chain, withheld): (&[ChainStep], &BTreeSet<String>),
+    ) -> Box<[HeaderName]> {
+        let is_processor = |step: &ChainStep| match step {
+            ChainStep::Filter(_, filter) => matches!(**filter, Filter::ExtProc(_)),
+            ChainStep::Authenticate | ChainStep::Strip | ChainStep::KeepBack => false,
+        };
+        if !chain.iter().any(is_processor) {
+            return Box::default();
+        }
+        let written = ir::written_identity(self.shared, api.identity_parts(), treatment);
+        let names = written.union(withheld);
+        names
+            .filter_map(|name| HeaderName::try_from(name.as_str()).ok())
+            .collect()
+    }
+
     fn treatment(
         &self,
         treatment: &ir::Treatment,
@@ -264,6 +285,7 @@ impl<'a> Linker<'a> {
         };
         Ok(Treatment {
             decorates: chain.iter().any(|step| step.decorator().is_some()),
+            identity_fields: self.identity_fields(api, treatment, (&chain, &withheld)),
             read_fields: read,
             request_fields,
             response_fields,

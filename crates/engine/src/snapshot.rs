@@ -114,6 +114,9 @@ pub struct Treatment {
     pub(crate) read_fields: Box<[Box<str>]>,
     /// True if a step of the chain processes every response, refusals included.
     pub(crate) decorates: bool,
+    /// Fields in which upstreams of the operation receive the caller's identity. An external
+    /// processor must not change them. Empty if the chain has no processor.
+    pub identity_fields: Box<[HeaderName]>,
     pub(crate) request_fields: Arc<[HeaderName]>,
     pub(crate) response_fields: Arc<[HeaderName]>,
     /// True if a step of the chain may send an unsafe method to the upstream.

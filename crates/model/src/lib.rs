@@ -44,6 +44,7 @@ mod passes;
 mod path_item;
 pub mod place;
 mod preflights;
+mod processors;
 mod read_before_set;
 mod redacted;
 mod removed_parameters;

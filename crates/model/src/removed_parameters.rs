@@ -85,13 +85,17 @@ fn identities(settings: &Settings, api: &Api, operation: &Operation) -> BTreeSet
     fields
 }
 
-/// Fields that each expression and each service of `forward_auth` reads, in lower case, by the name
+/// Fields that each expression, each service of `forward_auth` and each processor of `ext_proc` reads, in lower case, by the name
 /// of the policy.
 fn fields_read(policies: &[Defined<ir::Policy>]) -> BTreeMap<&str, BTreeSet<String>> {
     let fields = |checked: &Checked| match checked {
         Checked::ForwardAuth(question) => {
             let sent = question.sent().into_iter();
             sent.map(str::to_owned).collect()
+        }
+        Checked::ExtProc(processor) => {
+            let sent = processor.sent().unwrap_or_default().iter();
+            sent.cloned().collect()
         }
         _ => read_before_set::read(checked),
     };

@@ -165,7 +165,7 @@ fn refusals(
             Some("rate_limit" | "quota") => {
                 statuses.insert("429");
             }
-            Some("ip_filter" | "authorize" | "csrf" | "forward_auth") => {
+            Some("ip_filter" | "authorize" | "csrf" | "forward_auth" | "ext_proc") => {
                 statuses.insert("403");
             }
             _ => {}

@@ -11,15 +11,17 @@ use engine::{BuildError, ChainStep, Decided, Parts, Refusal, RouteRef, Snapshot,
 use policy::ask::{Answer, Answered, CallKind, Effect, Outage};
 use policy::auth::{self, mtls};
 use policy::endpoint::Endpoint;
+use policy::guard::ext_proc;
 use policy::invalid::{self, Invalid};
 use policy::key_cell::Remote;
 use policy::password;
+use policy::processing::Processed;
 use policy::ranges::RangesCell;
 use policy::threat;
 use policy::validation::{Check, Examined};
 use policy::{
-    Addresses, Checked, Cx, Form, Limits, Policy as _, Reject, RequestHead, Revoked, SecretCell,
-    SecretRef, SecretUnavailable, Secrets,
+    Addresses, Checked, Cx, Form, Limits, Policy as _, Reject, Reply, RequestHead, Revoked,
+    SecretCell, SecretRef, SecretUnavailable, Secrets,
 };
 use validator::{BodyUse, Cone, Credentials, Described};
 
@@ -53,7 +55,7 @@ impl std::str::FromStr for Assumption {
 #[must_use]
 pub fn words(kind: CallKind) -> &'static [&'static str] {
     match kind {
-        CallKind::ForwardAuth => &["allow", "deny", "outage"],
+        CallKind::ForwardAuth | CallKind::ExtProc => &["allow", "deny", "outage"],
         CallKind::Keys => &["valid", "forged", "outage"],
         CallKind::Introspection => &["active", "inactive", "outage"],
         // No assumption is possible: gwc cannot decrypt the cookies that cause this lookup.
@@ -76,6 +78,7 @@ pub fn fault(gateway: &Gateway, assumption: &Assumption) -> Option<String> {
     let policies = gateway.shared.policies.iter().chain(own);
     let policies = policies.filter_map(|policy| match &policy.checked {
         Checked::ForwardAuth(_) => Some((policy.name.as_str(), CallKind::ForwardAuth)),
+        Checked::ExtProc(_) => Some((policy.name.as_str(), CallKind::ExtProc)),
         Checked::Validate(_) => Some((policy.name.as_str(), CallKind::Validate)),
         other => other
             .store()
@@ -110,9 +113,17 @@ pub fn fault(gateway: &Gateway, assumption: &Assumption) -> Option<String> {
 /// `None` for an unknown name.
 fn assumed(kind: CallKind, word: &str) -> Option<Answer> {
     let status = |status| Answer::Http(Arc::new(Answered::empty(status)));
+    let processed = |processed| Answer::Processed(Arc::new(processed));
     match (kind, word) {
         (CallKind::ForwardAuth, "allow") => Some(status(http::StatusCode::OK)),
         (CallKind::ForwardAuth, "deny") => Some(status(http::StatusCode::FORBIDDEN)),
+        (CallKind::ExtProc, "allow") => Some(processed(Processed::Continue(Box::default()))),
+        (CallKind::ExtProc, "deny") => Some(processed(Processed::Reply(Reply {
+            status: http::StatusCode::FORBIDDEN,
+            headers: http::HeaderMap::new(),
+            body: Default::default(),
+            refusal: Some(&ext_proc::DENIED),
+        }))),
         (CallKind::Keys, "valid") => Some(status(http::StatusCode::OK)),
         (CallKind::Keys, "forged") => Some(status(http::StatusCode::UNAUTHORIZED)),
         (CallKind::Introspection, "active") => Some(status(http::StatusCode::OK)),
@@ -134,7 +145,8 @@ fn assumed(kind: CallKind, word: &str) -> Option<Answer> {
             | CallKind::Password
             | CallKind::Store
             | CallKind::Validate
-            | CallKind::Concurrency,
+            | CallKind::Concurrency
+            | CallKind::ExtProc,
             _,
         ) => None,
     }
@@ -492,7 +504,7 @@ impl Oracle {
                         let message = (&admitted.head, question.body.as_deref());
                         examined(&self.snapshot, &decided, *check, message)
                     }),
-                Effect::Http(_) | Effect::Keys(_) | Effect::Permit(_) => {
+                Effect::Http(_) | Effect::Keys(_) | Effect::Permit(_) | Effect::Process(..) => {
                     fitting.find_map(|one| assumed(effect.kind(), &one.answer))
                 }
             };
@@ -514,7 +526,10 @@ impl Oracle {
             chain.get(decided.ran.checked_sub(1)?)
         };
         match (effect, decided.route.as_ref().and_then(step)) {
-            (Effect::Http(_) | Effect::Message(_), Some(ChainStep::Filter(name, _))) => {
+            (
+                Effect::Http(_) | Effect::Message(_) | Effect::Process(..),
+                Some(ChainStep::Filter(name, _)),
+            ) => {
                 vec![name]
             }
             (effect, _) => {

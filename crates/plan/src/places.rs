@@ -203,13 +203,13 @@ fn mount<'m>(map: &'m SourceMap, own: &ir::Api, other: &ir::Api) -> Option<&'m P
 fn kinds(id: &str) -> &'static [&'static str] {
     let kinds: &[(&str, &[&str])] = &[
         ("address-filter-", &["ip_filter"]),
-        ("authorization-", &["authorize", "forward_auth"]),
+        ("authorization-", &["authorize", "forward_auth", "ext_proc"]),
         ("cors-", &["cors"]),
         ("csrf-", &["csrf"]),
         ("guard-", &["threat", "graphql_guard", "llm"]),
         ("identity-field-", &["headers", "forward_auth"]),
-        ("credentials-sent", &["forward_auth"]),
-        ("service-asked", &["forward_auth"]),
+        ("credentials-sent", &["forward_auth", "ext_proc"]),
+        ("service-asked", &["forward_auth", "ext_proc"]),
         ("response-field-", &["headers", "respond"]),
         ("request-validation-", &["validate"]),
         ("response-validation-", &["validate"]),

@@ -16,6 +16,7 @@ use sha2::{Digest as _, Sha256};
 use crate::key_cell::{KeyCell, Remote};
 use crate::leases::PermitWait;
 use crate::password;
+use crate::processing::{Processed, Processing};
 use crate::rate::Admission;
 use crate::store::Count;
 use crate::validation::{Check, Examined};
@@ -41,6 +42,8 @@ pub enum Effect {
     Message(Check),
     /// Wait for a permit of a `concurrency` policy.
     Permit(Box<PermitWait>),
+    /// Conversation with an external processor about the request. The id is that of the question.
+    Process(AskId, Arc<Processing>),
 }
 
 /// Kind of policy or verifier that needs an answer before it can decide.
@@ -62,6 +65,8 @@ pub enum CallKind {
     Validate,
     /// Policy `concurrency`.
     Concurrency,
+    /// Policy `ext_proc`.
+    ExtProc,
 }
 
 /// Request to a service whose response decides about the client's request.
@@ -157,6 +162,8 @@ pub enum Answer {
     /// The request got a concurrency permit, which is in the context. Contains the number of
     /// permits of the key that are in use.
     Permit(u64),
+    /// An external processor has answered about the request.
+    Processed(Arc<Processed>),
     /// The question could not be answered.
     Outage(Outage),
 }
@@ -274,6 +281,7 @@ impl CallKind {
             Self::Store => "store",
             Self::Validate => "validate",
             Self::Concurrency => "concurrency",
+            Self::ExtProc => "ext_proc",
         }
     }
 }
@@ -291,6 +299,7 @@ impl Effect {
             Self::Store(_) => CallKind::Store,
             Self::Message(_) => CallKind::Validate,
             Self::Permit(_) => CallKind::Concurrency,
+            Self::Process(..) => CallKind::ExtProc,
         }
     }
 
@@ -304,6 +313,7 @@ impl Effect {
             Self::Store(count) => AskId::of_count(count),
             Self::Message(check) => AskId::of_check(*check),
             Self::Permit(wait) => AskId::of_wait(wait),
+            Self::Process(id, _) => *id,
         }
     }
 }

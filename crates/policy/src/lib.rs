@@ -50,6 +50,7 @@ pub mod path_text;
 mod phase;
 pub mod plans;
 mod policy;
+pub mod processing;
 pub mod ranges;
 mod rate;
 mod reject;
@@ -274,6 +275,7 @@ policies! {
     16 "validate"         Validate       guard::validate;
     17 "body_limit"       BodyLimit      traffic::body_limit;
     18 "threat"           Threat         guard::threat;
+    19 "ext_proc"         ExtProc        guard::ext_proc;
     100 "timeout"         Timeout        traffic::timeout;
     102 "retry"           Retry          traffic::retry;
     103 "circuit_breaker" CircuitBreaker traffic::circuit_breaker;
@@ -395,6 +397,7 @@ mod author {
     pub const LINTS: &[&Lint] = &[
         &guard::cors::author::WILDCARD_WITH_CREDENTIALS,
         &guard::authorize::author::BAD_EXPRESSION,
+        &guard::ext_proc::author::WITHOUT_HTTP2,
         &limits::CONTRADICTING_LIMITS,
         &crate::auth::jwt::author::ALGORITHM_MISMATCH,
         &crate::auth::jwt::author::ALGORITHM_WITHOUT_KEY,

@@ -85,15 +85,16 @@ impl Body {
 
     /// Checks a whole body of a described media type.
     pub(crate) fn check(&self, kind: &BodyKind, bytes: &[u8]) -> Vec<Finding> {
-        if bytes.is_empty() && self.required {
-            return vec![of_body("must be present")];
-        }
         let mut findings = Vec::new();
         let Some(one) = self.types.get(kind.index) else {
             return findings;
         };
+        // An empty body is a form without fields.
+        if bytes.is_empty() && self.required && one.form != Form::Urlencoded {
+            return vec![of_body("must be present")];
+        }
         // A body of a request may be absent. A response of a described type has a body.
-        let is_absent = bytes.is_empty() && kind.response.is_none();
+        let is_absent = bytes.is_empty() && kind.response.is_none() && !self.required;
         let Some(schema) = one.schema.as_ref().filter(|_| !is_absent) else {
             return findings;
         };

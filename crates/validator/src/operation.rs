@@ -137,10 +137,12 @@ impl Operation {
             return Ok(BodyUse::Pass);
         };
         if is_empty {
-            return match body.required {
-                true => Err((&REQUEST, of_body("must be present"))),
-                false => Ok(BodyUse::Pass),
-            };
+            match body.required {
+                // A form without fields is an empty body.
+                true if is_form(headers) => {}
+                true => return Err((&REQUEST, of_body("must be present"))),
+                false => return Ok(BodyUse::Pass),
+            }
         }
         let refused = |detail: &str| Err((&MEDIA_TYPE, of_header("content-type", detail)));
         let mut types = headers.get_all(CONTENT_TYPE).iter();
@@ -243,4 +245,13 @@ impl fmt::Debug for Operation {
             .field("bytes", &self.bytes)
             .finish_non_exhaustive()
     }
+}
+
+/// True if the media type of a request is that of a form without files.
+fn is_form(headers: &HeaderMap) -> bool {
+    let value = headers
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok());
+    let media_type = value.and_then(MediaType::parse);
+    media_type.is_some_and(|media_type| media_type.form() == Form::Urlencoded)
 }

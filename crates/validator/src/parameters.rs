@@ -195,13 +195,21 @@ impl Parameter {
     /// True if a field of the query belongs to the parameter.
     fn owns(&self, name: &str) -> bool {
         match () {
-            () if self.style == Style::DeepObject => style::brackets(name, &self.name).is_some(),
+            () if self.style == Style::DeepObject => {
+                self.is_plain(name) || style::brackets(name, &self.name).is_some()
+            }
             () if self.spreads() => {
                 let mut named = self.kinds.properties.iter();
                 named.any(|(known, _)| **known == *name)
             }
             () => *name == *self.name || self.is_list(name),
         }
+    }
+
+    /// True if a field with this name is a scalar value of the parameter. The style `deepObject`
+    /// does not describe scalars. Clients write them without brackets, if the schema allows them.
+    fn is_plain(&self, name: &str) -> bool {
+        self.kinds.has_scalars() && *name == *self.name
     }
 
     /// True if a field with this name is an item of the parameter's array. Some clients write
@@ -237,6 +245,9 @@ impl Parameter {
     fn describes(&self, name: &str) -> bool {
         if self.style != Style::DeepObject {
             return self.owns(name) && !self.is_list(name);
+        }
+        if self.is_plain(name) {
+            return true;
         }
         let Some(names) = style::brackets(name, &self.name) else {
             return false;
@@ -305,6 +316,17 @@ impl Parameter {
         words::check_readings((schema, &self.members), values, &self.part(), findings);
     }
 
+    /// Checks a scalar value of a parameter in the style `deepObject`.
+    fn check_scalar(&self, values: &[&str], findings: &mut Vec<Finding>) {
+        self.check(findings, |structure, reading| match (structure, values) {
+            (Structure::Scalar, [value]) => {
+                let kinds = (structure, &self.kinds);
+                style::whole(value, (Style::Form, true), &self.name, kinds, reading)
+            }
+            _ => None,
+        });
+    }
+
     /// Checks the query fields or the cookies that belong to the parameter.
     fn check_fields(&self, all: &[Field<'_>], findings: &mut Vec<Finding>) {
         let own = || all.iter().filter(|field| self.owns(&field.name));
@@ -326,6 +348,10 @@ impl Parameter {
                 (Some(field), None) => self.check_content(field.value, form, findings),
                 _ => findings.push(words::finding(self.part(), "", "must be present once")),
             };
+        }
+        if self.style == Style::DeepObject && own().any(|field| self.is_plain(&field.name)) {
+            let values: Vec<&str> = own().map(|field| field.value).collect();
+            return self.check_scalar(&values, findings);
         }
         if self.style == Style::DeepObject {
             return self.check(findings, |structure, reading| {

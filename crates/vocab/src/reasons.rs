@@ -52,6 +52,8 @@ reasons! {
         "dpop_nonce_required" 401 "the proof of possession needs a nonce of the gateway";
         "dpop_proof_invalid" 401 "the proof of possession is not valid";
         "dpop_proofs_full" 503 "the gateway cannot record another proof of possession";
+        "ext_proc_body_too_large" 413 "the body is larger than `max_body` of an `ext_proc` policy";
+        "ext_proc_unavailable" 503 "the processor of `ext_proc` does not answer";
         "forward_auth_unavailable" 503 "the service of `forward_auth` does not answer";
         "grpc_deadline_exceeded" 504 "the deadline of a gRPC call has passed";
         "insufficient_role" 403 "the caller lacks a role that `security` requires";

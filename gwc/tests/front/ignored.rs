@@ -65,7 +65,7 @@ upstreams:
     host_header: upstream
     rewrite_responses: [location, cookies]
   v: {targets: {x: {url: "https://127.0.0.1:9002"}}, tls: {sni: v.test, ca: "${file:/run/ca2.pem}", client_cert: {cert: "${file:/run/cert2.pem}", key: "${file:/run/key2.pem}"}, verify: true}}
-  w: {dns: {name: w.test, port: 9004, refresh: 10s}}
+  w: {dns: {name: w.test, port: 9004, refresh: 10s}, protocol: h2c}
   z: {file: {path: /run/hosts.json}}
 auth:
   keys: {kind: api_key}
@@ -126,6 +126,7 @@ policies:
   narrow: {kind: body_limit, request: 74KiB, response: 75KiB}
   strict: {kind: validate, request: block, response: off}
   waf: {kind: threat, mode: log, json: {depth: 77, keys: 78, items: 79, key_bytes: 80KiB, string_bytes: 81KiB, tokens: 82}, xml: {depth: 83, children: 84, attributes: 85, name_bytes: 86KiB, text_bytes: 87KiB, tokens: 88}, rules: [lookup]}
+  inspect: {kind: ext_proc, upstream: w, request_headers: [X-W], request_body: buffered, max_body: 90KiB, response: headers, timeout: 701ms, on_outage: open}
   leaving: {kind: deprecation, since: 2026-01-01, sunset: 2031-11-11, link: "https://a.test/v2"}
 required: {policies: [must], auth: [keys, people, asked], allow_public: ["a/open", "b/*", "named/*"]}
 defaults: {upstream: u, listeners: [first, second], policies: [slow, fleet, monthly, rolling], timeout: 10s, max_body: 2MiB, validate: {request: log, response: off}, security: enforce, expose_bundle: true, path_readings: keep, serve_document: false}
@@ -168,7 +169,7 @@ paths:
       responses: {"200": {description: fine}}
   /away:
     x-gateway: {+policies: [away]}
-    get: {operationId: away, x-gateway: {+policies: [canary, shadow, inner, moved, leaving, office, web, forms, clerks, asks, names, strict, narrow, waf, measured], idempotent: true, cost: 2, websocket: true, stream: true, streams: close}, responses: {"200": {description: fine}}}
+    get: {operationId: away, x-gateway: {+policies: [canary, shadow, inner, moved, leaving, office, web, forms, clerks, asks, names, strict, narrow, waf, inspect, measured], idempotent: true, cost: 2, websocket: true, stream: true, streams: close}, responses: {"200": {description: fine}}}
   /own: {get: {operationId: own, x-gateway: {policies: [own]}, responses: {"200": {description: fine}}}}
   /open: {get: {operationId: open, security: [], x-gateway: {public: true}, responses: {"200": {description: fine}}}}
   /login: {get: {operationId: login, security: [{login: [], key: []}], responses: {"200": {description: fine}}}}

@@ -41,6 +41,7 @@ mod overlaps;
 mod own_upstreams;
 mod own_verifiers;
 mod plans;
+mod processors;
 mod proofs;
 mod random_places;
 mod reaches;

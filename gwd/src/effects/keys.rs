@@ -25,7 +25,7 @@ use serde_json::json;
 
 use crate::answers::joined::{Key, Lead, Turn};
 use crate::effects::PendingDecision;
-use crate::effects::http::To;
+use crate::effects::call::To;
 use crate::runtime::deadlines::{Slot, in_time};
 use crate::runtime::program_log::{Level, event};
 use crate::upstream::proxy_header::Ends;

@@ -5,6 +5,8 @@
 //! answer in the context, and continues the chain with the same step. Requests whose chain needs no
 //! answer never run this code.
 
+mod call;
+mod conversation;
 mod http;
 pub(crate) mod items;
 #[expect(
@@ -16,6 +18,7 @@ pub(crate) mod messages;
 pub(crate) mod mirror;
 mod passwords;
 mod permits;
+pub(crate) mod process;
 mod store;
 
 use std::cell::RefCell;
@@ -27,10 +30,15 @@ use ::http::HeaderValue;
 use engine::forward::ThisHop;
 use engine::{ChainStep, Decided, RouteRef, Snapshot, Verdict, resume};
 use policy::ask::{Answer, Effect, Outage};
+use policy::auth::hmac_signature::Content;
+use policy::processing::Processing;
 use policy::threat::Scan;
 use policy::{Cx, RequestHead};
 
+use crate::effects::conversation::Caller;
+use crate::effects::process::{Processors, Question};
 use crate::message::failure::Kind;
+use crate::message::hashed::Hashed;
 use crate::message::incoming::Incoming;
 use crate::message::scanned::Scanned;
 use crate::message::transfer::Transfer;
@@ -62,6 +70,10 @@ pub(crate) struct PendingDecision<'a> {
     pub(crate) hop: Arc<ThisHop>,
     /// Host of the request as the client wrote it.
     pub(crate) authority: &'a HeaderValue,
+    /// Scheme of the listener: `http` or `https`.
+    pub(crate) scheme: &'static str,
+    /// Conversations with external processors that continue with the response.
+    pub(crate) processors: &'a Processors,
 }
 
 impl PendingDecision<'_> {
@@ -74,6 +86,60 @@ impl PendingDecision<'_> {
             scans.clear();
         }
     }
+
+    /// Asks an external processor about the request.
+    async fn process(
+        &self,
+        route: Option<&RouteRef<'_>>,
+        processing: &Arc<Processing>,
+        head: &RequestHead,
+        cx: &mut Cx<'_>,
+    ) -> Result<Answer, Kind> {
+        let Some(route) = route else {
+            return Ok(Answer::Outage(Outage::Failed));
+        };
+        self.scan(&mut cx.scans, head);
+        self.compare(&mut cx.content)?;
+        let question = Question {
+            caller: Caller {
+                worker: self.worker,
+                view: self.view,
+                deadline: self.deadline,
+                ends: self.ends,
+                client: cx.client,
+            },
+            processing,
+            route,
+            transfer: self.transfer,
+            body: &self.body,
+            body_max: cx.body_limits.request,
+            hop: &self.hop,
+            authority: self.authority,
+            scheme: self.scheme,
+            processors: self.processors,
+        };
+        question.ask(head).await
+    }
+
+    /// Begins the comparison of the body with the content that the client signed, before another
+    /// step reads or replaces the body.
+    fn compare(&self, content: &mut Option<Content>) -> Result<(), Kind> {
+        if let Some(content) = content.take() {
+            let body = &mut **self.body.borrow_mut();
+            let incoming = std::mem::replace(body, Incoming::Empty);
+            *body = Hashed::of(incoming, content).map_err(|_| Kind::ContentDigest)?;
+        }
+        Ok(())
+    }
+}
+
+/// True for an effect that must stay limited even if a later step refuses the request
+/// ([`Cx::keep_tokens`]).
+fn is_costly(effect: &Effect) -> bool {
+    matches!(
+        effect,
+        Effect::Http(_) | Effect::Password(_) | Effect::Process(..)
+    )
 }
 
 /// Name of the step of the chain that needs an effect: the last one that ran.
@@ -110,7 +176,7 @@ pub(crate) async fn answer<'s>(
             .map_or(OWN_MS, |route| route.treatment.timeout_ms);
         let ends_ms = clock.now_ms().saturating_add(route_ms);
         let ends_ms = match &**effect {
-            Effect::Message(_) | Effect::Permit(_) => u64::MAX,
+            Effect::Message(_) | Effect::Permit(_) | Effect::Process(..) => u64::MAX,
             Effect::Http(_) | Effect::Keys(_) | Effect::Password(_) | Effect::Store(_) => ends_ms,
         };
         let limit = asking.deadline.limit(ends_ms, LimitOf::Operation);
@@ -126,6 +192,10 @@ pub(crate) async fn answer<'s>(
                     Effect::Store(count) => store::ask(&asking, count).await,
                     Effect::Permit(wait) => {
                         permits::ask(asking.worker, asking.deadline, wait, &mut permit).await
+                    }
+                    Effect::Process(_, processing) => {
+                        let route = decided.route.as_ref();
+                        asking.process(route, processing, head, cx).await?
                     }
                     Effect::Message(check) => match &decided.route {
                         Some(route) => {
@@ -154,7 +224,7 @@ pub(crate) async fn answer<'s>(
                 break;
             }
         };
-        if matches!(&**effect, Effect::Http(_) | Effect::Password(_)) {
+        if is_costly(effect) {
             cx.keep_tokens();
         }
         cx.answers.add(effect.id(), answer);

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
 use crate::message::flow::Flow;
+use crate::message::queue::MessageQueue;
 use crate::message::sends::Sends;
 use crate::message::upload::Upload;
 
@@ -25,6 +26,8 @@ pub(crate) enum RequestBody {
     Copy(Option<Bytes>),
     /// Copy of another request's body, streamed to a mirror as it arrives.
     Flow(Rc<Flow>),
+    /// Messages of the gateway itself, each of which is sent at once.
+    Messages(Rc<MessageQueue>),
 }
 
 /// Blocks an upload until the upstream sends 100 (Continue) (RFC 9110 §10.1.1).
@@ -52,6 +55,7 @@ impl RequestBody {
         match self {
             Self::Upload(upload) => upload.sends(),
             Self::Flow(_) => Sends::Upload,
+            Self::Messages(_) => Sends::Pieces,
             Self::Empty | Self::Whole(_) | Self::Copy(_) => Sends::Nothing,
         }
     }
@@ -74,6 +78,9 @@ impl Body for RequestBody {
             Self::Flow(flow) => flow
                 .poll(cx)
                 .map(|next| next.map(|next| next.map(Frame::data).map_err(|_| IncompleteUpload))),
+            Self::Messages(queue) => queue
+                .poll(cx)
+                .map(|next| next.map(|data| Ok(Frame::data(data)))),
         }
     }
 
@@ -84,6 +91,7 @@ impl Body for RequestBody {
             Self::Upload(upload) => upload.is_end_stream(),
             Self::Copy(bytes) => bytes.is_none(),
             Self::Flow(flow) => flow.is_end(),
+            Self::Messages(queue) => queue.is_end(),
         }
     }
 
@@ -96,6 +104,7 @@ impl Body for RequestBody {
                 SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
             }
             Self::Flow(flow) => flow.left().map_or_else(SizeHint::new, SizeHint::with_exact),
+            Self::Messages(_) => SizeHint::new(),
         }
     }
 }

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::io;
 
+use policy::Reject;
+use policy::guard::ext_proc;
 use policy::invalid::{REQUEST, RESPONSE, UNAVAILABLE};
 use policy::threat::REFUSED;
 
@@ -58,6 +60,8 @@ pub(crate) enum Kind {
     RequestInvalid,
     /// The message cannot be validated now: too little memory, no validator, or no result in time.
     ValidatorUnavailable,
+    /// An external processor does not answer about the response.
+    ProcessorUnavailable,
     /// The fields of the request are larger than the upstream accepts.
     HeadTooLarge,
     /// The request body is larger than the operation allows.
@@ -94,6 +98,16 @@ pub(crate) struct FailureInfo {
 
 /// Values of [`FailureInfo`], in the order of its fields.
 type Info = (u16, &'static str, &'static str, &'static str, Blame);
+
+/// Description of a refusal because of a service that the gateway itself needs.
+const fn internal(reject: &Reject) -> Info {
+    let Reject {
+        status,
+        code,
+        title,
+    } = *reject;
+    (status, code, "proxy_internal_error", title, Blame::Gateway)
+}
 
 const HEAD_TOO_LARGE: Info = (
     431,
@@ -258,13 +272,8 @@ impl Kind {
             ),
             Self::RequestInvalid => REQUEST_INVALID,
             Self::ResponseInvalid => RESPONSE_INVALID,
-            Self::ValidatorUnavailable => (
-                UNAVAILABLE.status,
-                UNAVAILABLE.code,
-                "proxy_internal_error",
-                UNAVAILABLE.title,
-                Blame::Gateway,
-            ),
+            Self::ValidatorUnavailable => internal(&UNAVAILABLE),
+            Self::ProcessorUnavailable => internal(&ext_proc::UNAVAILABLE),
             Self::HeadTooLarge => HEAD_TOO_LARGE,
             Self::TooLarge => (
                 413,

@@ -12,6 +12,7 @@ pub(crate) mod io;
 pub(crate) mod item_reports;
 pub(crate) mod kept;
 pub(crate) mod pace;
+pub(crate) mod queue;
 pub(crate) mod scanned;
 pub(crate) mod sends;
 pub(crate) mod sequence;

@@ -15,6 +15,7 @@ use http::request::Parts;
 use http::{HeaderValue, Request, Response};
 use policy::{Cx, Reject, RequestHead, ResponseHead, Revoked};
 
+use crate::effects::process::Processors;
 use crate::effects::{self, PendingDecision};
 use crate::message::failure::{Failure, Kind};
 use crate::message::incoming::Incoming;
@@ -64,7 +65,8 @@ pub(crate) async fn exchange(
     let (head, authority) = admitted.describe(&mut cx);
     cx.presented = stream.presented(cx.client_cert.is_some());
     let mut failed = None;
-    let receives = (&mut body, &mut failed);
+    let processors = Processors::default();
+    let receives = (&mut body, &mut failed, &processors);
     let decided = decide(stream, &version, (head, receives), &mut cx).await;
     record.decided(&version, head, &decided, &mut cx, &request_id);
     let _passed = fault::point("exchange.decided");
@@ -88,10 +90,12 @@ pub(crate) async fn exchange(
                 http_version,
                 expects_continue,
                 request_id: &request_id,
+                processors: &processors,
             };
             forward(&forwarding, head, body, handshake, &mut record).await
         }
     };
+    processors.finish(&stream.worker);
 
     version.conclude(stream, (&decided, head, &mut cx), &mut made, request_id);
     respond::send(made, record)
@@ -220,12 +224,15 @@ fn context<'s>(
     cx
 }
 
+/// Body of a request, place for the failure to read it, and conversations with processors.
+type Received<'a> = (&'a mut Incoming, &'a mut Option<Kind>, &'a Processors);
+
 /// Finds the route and runs its chain, with the answers of other services that the chain needs. If
 /// a step cannot read the client's body, stores the failure in `failed`.
 async fn decide<'s>(
     stream: &'s Stream,
     version: &'s Version,
-    (head, (body, failed)): (&mut RequestHead, (&mut Incoming, &mut Option<Kind>)),
+    (head, (body, failed, processors)): (&mut RequestHead, Received<'_>),
     cx: &mut Cx<'s>,
 ) -> Decided<'s> {
     let worker = &stream.worker;
@@ -241,6 +248,8 @@ async fn decide<'s>(
             ends: stream.ends(cx.client),
             hop: stream.hop(authority),
             authority,
+            scheme: cx.scheme,
+            processors,
         };
         // The future is boxed, because few requests need an answer of another service, and every
         // request would otherwise carry this state.

@@ -11,6 +11,7 @@ use policy::validation::Mode;
 use policy::{Cx, RequestHead};
 
 use crate::effects::mirror::{self, MirroredRequest};
+use crate::effects::process::{Processors, ResponseVerdict};
 use crate::message::failure::{Failure, Kind};
 use crate::message::hashed::Hashed;
 use crate::message::incoming::Incoming;
@@ -19,7 +20,7 @@ use crate::message::websocket::Handshake;
 use crate::proxy::exchange::Version;
 use crate::proxy::grpc::is_grpc;
 use crate::proxy::record::Record;
-use crate::proxy::respond::{self, OutgoingResponse};
+use crate::proxy::respond::{self, OutgoingBody, OutgoingResponse};
 use crate::proxy::stream::Stream;
 use crate::proxy::validated;
 use crate::runtime::deadlines::{LimitOf, within_limit};
@@ -39,6 +40,8 @@ pub(super) struct Forwarding<'a, 's> {
     /// True if the client waits for 100 (Continue).
     pub(super) expects_continue: bool,
     pub(super) request_id: &'a HeaderValue,
+    /// Conversations with external processors that continue with the response.
+    pub(super) processors: &'a Processors,
 }
 
 /// Sends the request to its upstream and returns the response, or the response to a failure.
@@ -173,7 +176,59 @@ impl Forwarding<'_, '_> {
             // The future is boxed, because few responses are validated.
             answered = Box::pin(check).await?;
         }
-        respond::forwarded(answered)
+        let made = respond::forwarded(answered)?;
+        match self.processors.is_empty() {
+            true => Ok(made),
+            // The future is boxed, because few responses are processed.
+            false => Box::pin(self.process(made, record)).await,
+        }
+    }
+
+    /// Lets the external processors of the exchange inspect the head of the upstream's response,
+    /// before the response phase of the chain. Responses of the gateway itself and upgraded
+    /// connections are not processed.
+    ///
+    /// # Errors
+    /// A processor is unavailable, and its policy refuses responses then.
+    async fn process(
+        &self,
+        mut made: OutgoingResponse,
+        record: &mut Record,
+    ) -> Result<OutgoingResponse, Failure> {
+        let tasks = (&self.stream.worker, &self.stream.transfer.deadline);
+        let ends = match &made.body {
+            OutgoingBody::Upstream(answered) => answered.response.body().is_end_stream(),
+            OutgoingBody::Own(body) => body.is_empty(),
+            OutgoingBody::Tunnel(_) => true,
+        };
+        let processors = self.processors;
+        let verdict = processors.response(tasks, made.status, &mut made.headers, ends);
+        // Replacing the body drops the upstream's response, which closes its connection or resets
+        // its stream unless it has ended.
+        match verdict.await {
+            ResponseVerdict::Continue { body, unavailable } => {
+                for policy in unavailable {
+                    record.response_unprocessed(policy);
+                }
+                if let Some(body) = body {
+                    made.body = OutgoingBody::Own(body);
+                }
+            }
+            ResponseVerdict::Reply(policy, reply) => {
+                match reply.refusal {
+                    Some(reject) => record.refused(reject, reject.code, policy),
+                    None => record.answered_by_gateway(reply.status),
+                }
+                made.status = reply.status;
+                made.headers = reply.headers;
+                made.body = OutgoingBody::Own(reply.body);
+            }
+            ResponseVerdict::Unavailable(outage) => {
+                let kind = Kind::ProcessorUnavailable;
+                return Err(Failure::because(kind, &outage.label()));
+            }
+        }
+        Ok(made)
     }
 
     /// Sets the operation's limits on the bodies of request and response, and announces trailers of

@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use engine::{ChainStep, Decided, Verdict};
 use http::{HeaderValue, Request, StatusCode, Version as HttpVersion};
+use policy::guard::ext_proc;
 use policy::invalid::Invalid;
 use policy::threat::REFUSED;
 use policy::{Cx, Filter, Reject, RequestHead};
@@ -297,6 +298,17 @@ impl Record {
         if let Some(line) = self.line.as_mut().filter(|_| !refuses) {
             line.response_noted(reject, invalid);
         }
+    }
+
+    /// Records that a response passed although the processor of a policy is unavailable
+    /// (`on_outage: open`).
+    pub(crate) fn response_unprocessed(&self, policy: Arc<str>) {
+        self.stream.worker.shard.rejected(RejectionKey {
+            route: self.route,
+            policy,
+            reason: ext_proc::UNAVAILABLE.code,
+            logged: true,
+        });
     }
 
     /// Records that the gateway has waited for the upstream's body from `began_ns` until now,

@@ -85,14 +85,14 @@ fn xero_accounting() {
 
 /// Location of a GET operation: the line of its path and its own line, from 1.
 #[derive(Clone, Copy)]
-struct Get {
+pub(crate) struct Get {
     path: usize,
-    get: usize,
+    pub(crate) get: usize,
 }
 
 /// Pairs of GET operations whose templates differ only in parameter names, in the order of the
 /// second operation.
-fn twins(text: &str) -> Vec<(Get, Get)> {
+pub(crate) fn twins(text: &str) -> Vec<(Get, Get)> {
     let mut seen: BTreeMap<String, Get> = BTreeMap::new();
     let mut pairs = Vec::new();
     let mut template = String::new();
@@ -120,7 +120,7 @@ fn twins(text: &str) -> Vec<(Get, Get)> {
 }
 
 /// YAML text without the blocks that begin at these lines.
-fn without_blocks(text: &str, starts: &[usize]) -> String {
+pub(crate) fn without_blocks(text: &str, starts: &[usize]) -> String {
     let indent = |line: &str| line.len() - line.trim_start().len();
     let mut kept = String::new();
     let mut skipping = None;

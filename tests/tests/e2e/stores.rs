@@ -12,6 +12,8 @@ use e2e::project::Project;
 use e2e::upstream::Upstream;
 use e2e::wait;
 
+use crate::tls_peers::Certificates;
+
 mod faults;
 mod synced;
 mod topologies;
@@ -33,31 +35,85 @@ fn free_port() -> u16 {
     })
 }
 
+/// Protocol below that of Redis: arguments of its programs.
+#[derive(Clone, Default)]
+struct Security {
+    /// Lines of a configuration file of redis-server. Empty: cleartext.
+    server: Vec<[String; 2]>,
+    /// Arguments of redis-cli.
+    client: Vec<String>,
+}
+
+impl Security {
+    /// TLS with a certificate for 127.0.0.1.
+    fn tls(certificates: &Certificates) -> Self {
+        certificates.issue("redis", "redis", "IP:127.0.0.1");
+        let path = |name| certificates.path(name).display().to_string();
+        let lines = [
+            ("tls-cert-file", path("redis.pem")),
+            ("tls-key-file", path("redis.key")),
+            ("tls-ca-cert-file", path("ca.pem")),
+            ("tls-auth-clients", "no".to_owned()),
+            ("tls-replication", "yes".to_owned()),
+            ("tls-cluster", "yes".to_owned()),
+        ];
+        Self {
+            server: lines.map(|(key, value)| [key.to_owned(), value]).to_vec(),
+            client: vec!["--tls".to_owned(), "--cacert".to_owned(), path("ca.pem")],
+        }
+    }
+
+    fn scheme(&self) -> &'static str {
+        match self.server.is_empty() {
+            true => "redis",
+            false => "rediss",
+        }
+    }
+
+    /// Lines of a configuration file, with the port.
+    fn lines(&self, port: u16) -> Vec<[String; 2]> {
+        let own = |key: &str, port: u16| [key.to_owned(), port.to_string()];
+        match self.server.is_empty() {
+            true => vec![own("port", port)],
+            false => [&[own("port", 0), own("tls-port", port)], &self.server[..]].concat(),
+        }
+    }
+}
+
 /// redis-server process on a free port, with a password.
 struct Server {
     child: Child,
     port: u16,
     folder: tempfile::TempDir,
+    security: Security,
 }
 
 impl Server {
     fn start(more: &[&str]) -> Self {
+        Self::start_with(&Security::default(), more)
+    }
+
+    fn start_with(security: &Security, more: &[&str]) -> Self {
         let port = free_port();
         let folder = tempfile::tempdir().expect("a folder");
-        let child = Self::spawn(port, folder.path(), more);
+        let child = Self::spawn((port, security), folder.path(), more);
         let server = Self {
             child,
             port,
             folder,
+            security: security.clone(),
         };
         server.wait_ready();
         server
     }
 
-    fn spawn(port: u16, folder: &Path, more: &[&str]) -> Child {
+    fn spawn((port, security): (u16, &Security), folder: &Path, more: &[&str]) -> Child {
         let mut command = Command::new("redis-server");
+        for [key, value] in security.lines(port) {
+            command.args([format!("--{key}"), value]);
+        }
         command
-            .args(["--bind", "127.0.0.1", "--port", &port.to_string()])
+            .args(["--bind", "127.0.0.1"])
             .args(["--save", "", "--requirepass", "s3cret", "--dir"])
             .arg(folder)
             .args(more)
@@ -69,7 +125,7 @@ impl Server {
     /// Starts the server again, on the same port and without the former data.
     fn restart(&mut self) {
         self.kill();
-        self.child = Self::spawn(self.port, self.folder.path(), &[]);
+        self.child = Self::spawn((self.port, &self.security), self.folder.path(), &[]);
         self.wait_ready();
     }
 
@@ -88,6 +144,7 @@ impl Server {
         let output = Command::new("redis-cli")
             .args(["--no-auth-warning", "-a", "s3cret", "-p"])
             .arg(self.port.to_string())
+            .args(&self.security.client)
             .args(command)
             .output()
             .expect("redis-cli can be run");

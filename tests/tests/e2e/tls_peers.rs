@@ -34,28 +34,37 @@ impl Certificates {
         let ca = ["-subj", "/CN=ca", "-keyout", "ca.key", "-out", "ca.pem"];
         certificates.openssl(&[&subject[..], &ca].concat());
         for (name, host) in [("server", "orders.internal"), ("client", "gateway")] {
-            let (key, cert) = (format!("{name}.key"), format!("{name}.pem"));
-            let (subject_is, alternative) =
-                (format!("/CN={host}"), format!("subjectAltName=DNS:{host}"));
-            let own = [
-                "-subj",
-                &subject_is,
-                "-addext",
-                &alternative,
-                "-addext",
-                "basicConstraints=CA:FALSE",
-                "-CA",
-                "ca.pem",
-                "-CAkey",
-                "ca.key",
-                "-keyout",
-                &key,
-                "-out",
-                &cert,
-            ];
-            certificates.openssl(&[&subject[..], &own].concat());
+            certificates.issue(name, host, &format!("DNS:{host}"));
         }
         certificates
+    }
+
+    /// Creates the certificate `NAME.pem` with the key `NAME.key`, for a common name and an
+    /// alternative name.
+    pub(crate) fn issue(&self, name: &str, common: &str, alternative: &str) {
+        let (key, cert) = (format!("{name}.key"), format!("{name}.pem"));
+        let subject = format!("/CN={common}");
+        let alternative = format!("subjectAltName={alternative}");
+        let new = [
+            "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2",
+        ];
+        let own = [
+            "-subj",
+            &subject,
+            "-addext",
+            &alternative,
+            "-addext",
+            "basicConstraints=CA:FALSE",
+            "-CA",
+            "ca.pem",
+            "-CAkey",
+            "ca.key",
+            "-keyout",
+            &key,
+            "-out",
+            &cert,
+        ];
+        self.openssl(&[&new[..], &own].concat());
     }
 
     fn openssl(&self, arguments: &[&str]) {

@@ -177,6 +177,7 @@ impl Gateway {
             Checked::Authorize(_) => Some("authorize"),
             // Another service makes the decision.
             Checked::ForwardAuth(_) => Some("forward_auth"),
+            Checked::ExtProc(_) => Some("ext_proc"),
             _ => None,
         });
         let uses = treatment

@@ -108,6 +108,16 @@ impl IdentityFields {
     }
 }
 
+/// Identity fields that the gateway itself writes into a treatment's requests, in lower case.
+#[must_use]
+pub fn written_identity(
+    shared: &Shared,
+    api: IdentityParts<'_>,
+    treatment: &Treatment,
+) -> BTreeSet<String> {
+    written(shared, api, treatment)
+}
+
 /// Policies of a treatment's chain.
 fn policies<'a>(
     shared: &'a Shared,
@@ -154,7 +164,8 @@ fn upstreams<'a>(
     treatment: &'a Treatment,
 ) -> BTreeSet<&'a str> {
     let policies = policies(shared, api, treatment);
-    let policies = policies.filter(|checked| checked.kind() != "forward_auth");
+    let policies =
+        policies.filter(|checked| !matches!(checked.kind(), "forward_auth" | "ext_proc"));
     let named = policies.flat_map(Checked::upstreams);
     let own = std::iter::once(treatment.upstream.as_str());
     own.chain(treatment.forwarding.upstreams())

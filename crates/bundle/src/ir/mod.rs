@@ -30,7 +30,7 @@ pub use contract::{
 };
 pub use discovery::{Discovery, Dns, HostFile};
 pub use forwarding::{Forwarding, OVERRIDE_FIELDS};
-pub use identity::{IdentityFields, IdentityParts};
+pub use identity::{IdentityFields, IdentityParts, written_identity};
 pub use messages::{Messages, ValidatedMessages};
 pub use policy::Cidr;
 pub use proxy_protocol::ProxyProtocol;

@@ -82,7 +82,8 @@ fn password_result(check: Check, cx: &Cx<'_>) -> Result<bool, NotChecked> {
             | Answer::Fetched
             | Answer::Counted(_)
             | Answer::Examined(_)
-            | Answer::Permit(_),
+            | Answer::Permit(_)
+            | Answer::Processed(_),
         ) => Err(NotChecked::Outage),
     }
 }

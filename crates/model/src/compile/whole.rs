@@ -7,7 +7,7 @@ use super::Purpose;
 use crate::settings::Settings;
 use crate::{
     Api, costs, ended_credentials, invariants, limits, merged_paths, open, outbound, preflights,
-    requested, routes, series,
+    processors, requested, routes, series,
 };
 use crate::{
     logged, login_paths, mixed_identity, not_forwarded, read_before_set, removed_parameters,
@@ -45,6 +45,7 @@ impl Whole<'_> {
         outbound::lint::check(settings, apis, sink);
         limits::check(files, settings, apis, sink);
         preflights::check(settings, apis, sink);
+        processors::check(settings, apis, sink);
         requested::check(settings, apis, sink);
         merged_paths::check(settings, apis, sink);
         stripped_keys::check(files, settings, apis, sink);

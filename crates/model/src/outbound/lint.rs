@@ -108,7 +108,7 @@ fn shared<'a>(settings: &'a Settings, apis: &'a [Api]) -> Shared<'a> {
     }
 }
 
-/// Reports `path_readings: keep` on operations with `forward_auth`, because the service must
+/// Reports `path_readings: keep` on operations with `forward_auth` or `ext_proc`, because the service must
 /// interpret paths exactly like the upstream. Also reports it on operations whose `authorize`
 /// expression reads the path, because `keep` has no effect there.
 fn services(shared: &Shared<'_>, apis: &[Api], sink: &mut Sink) {
@@ -141,6 +141,7 @@ operations",
             }
             let mut services = policies.into_iter().filter_map(|policy| match policy {
                 Checked::ForwardAuth(question) => Some(question.service()),
+                Checked::ExtProc(processor) => Some(processor.service()),
                 _ => None,
             });
             let Some(service) = services.next().filter(|_| !reported.contains(&span)) else {

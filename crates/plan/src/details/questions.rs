@@ -1,5 +1,5 @@
-//! Services that decide about access: authorization services (`forward_auth`) and endpoints of
-//! token introspection. This module compares the credentials that they receive, and the upstreams
+//! Services that decide about access: authorization services (`forward_auth`), external processors
+//! (`ext_proc`) and endpoints of token introspection. This module compares the credentials that they receive, and the upstreams
 //! of authorization services. The host that answers these requests decides about access. With
 //! `on_outage: open`, anyone who can cause an outage gains access as well.
 
@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use bundle::ir;
 use policy::Checked;
 use policy::auth::Place;
-use policy::guard::forward_auth;
+use policy::guard::{ext_proc, forward_auth};
 use serde_json::Value;
 
 use super::operations::{Line, Of, RemovedOperations};
@@ -28,19 +28,56 @@ pub(super) const ASKED: &str = "service-asked";
 const DECIDED_ELSEWHERE: &str =
     "no example: the answer of another service decides about the request";
 
-/// `forward_auth` policies of a chain, in the order of the chain.
+/// Policy that sends requests to a service, which decides about them.
+#[derive(Clone, Copy)]
+enum Question<'a> {
+    ForwardAuth(&'a forward_auth::Checked),
+    ExtProc(&'a ext_proc::Checked),
+}
+
+impl<'a> Question<'a> {
+    /// Name of the upstream of the service.
+    fn service(self) -> &'a str {
+        match self {
+            Self::ForwardAuth(question) => question.service(),
+            Self::ExtProc(processor) => processor.service(),
+        }
+    }
+
+    /// Names of the request fields that the service receives, in lower case. `None`: all fields.
+    fn sent(self) -> Option<Vec<&'a str>> {
+        match self {
+            Self::ForwardAuth(question) => Some(question.sent()),
+            Self::ExtProc(processor) => {
+                let names = processor.sent()?.iter();
+                Some(names.map(String::as_str).collect())
+            }
+        }
+    }
+
+    /// True if requests are admitted while the service is unavailable (`on_outage: open`).
+    fn is_open(self) -> bool {
+        match self {
+            Self::ForwardAuth(question) => question.is_open(),
+            Self::ExtProc(processor) => processor.is_open(),
+        }
+    }
+}
+
+/// `forward_auth` and `ext_proc` policies of a chain, in the order of the chain.
 fn questions<'a>(
     treatment: &'a ir::Treatment,
     api: &'a ir::Api,
     shared: &'a ir::Shared,
-) -> impl Iterator<Item = &'a forward_auth::Checked> {
+) -> impl Iterator<Item = Question<'a>> {
     let policies = treatment.chain.iter().filter_map(|link| match link {
         ir::Link::Authenticate => None,
         ir::Link::Shared(name) => shared.policies.get(name),
         ir::Link::Own(name) => api.policies.get(name),
     });
     policies.filter_map(|policy| match &policy.checked {
-        Checked::ForwardAuth(question) => Some(question),
+        Checked::ForwardAuth(question) => Some(Question::ForwardAuth(question)),
+        Checked::ExtProc(processor) => Some(Question::ExtProc(processor)),
         _ => None,
     })
 }
@@ -83,17 +120,26 @@ fn called_services(side: Of<'_>, treatment: &ir::Treatment) -> Vec<CalledService
         schemes.any(|scheme| matches!(&scheme.place, Place::Header(place) if place == name))
     };
     let decided = questions(treatment, side.api, side.shared).map(|question| {
-        let fields = question.sent().into_iter();
-        let fields = fields.filter(|name| is_credential(name) || is_place(name));
-        // The service receives the query in `X-Forwarded-Uri`.
+        let fields: Vec<String> = match question.sent() {
+            Some(names) => {
+                let names = names.into_iter();
+                let names = names.filter(|name| is_credential(name) || is_place(name));
+                names.map(str::to_owned).collect()
+            }
+            None => {
+                let places = side.api.schemes.iter().map(|scheme| &scheme.place);
+                let places = places
+                    .filter(|place| matches!(place, Place::Header(_) | Place::Authorization(_)));
+                let always = ["authorization", "cookie"].map(str::to_owned);
+                places.map(place).chain(always).collect()
+            }
+        };
+        // The service receives the query in `X-Forwarded-Uri` or `:path`.
         let queries = required.iter().map(|scheme| &scheme.place);
         let queries = queries.filter(|place| matches!(place, Place::Query(_)));
         CalledService {
             service: question.service().to_owned(),
-            places: fields
-                .map(str::to_owned)
-                .chain(queries.map(place))
-                .collect(),
+            places: fields.into_iter().chain(queries.map(place)).collect(),
             answers: true,
         }
     });
@@ -269,7 +315,7 @@ impl<'a> CallingOperations<'a> {
                 .filter(|question| question.service() == service)
                 .peekable();
             services.peek()?;
-            let is_open = services.any(forward_auth::Checked::is_open);
+            let is_open = services.any(Question::is_open);
             Some((api, operation, is_open))
         });
         Self { all: all.collect() }
@@ -416,7 +462,9 @@ fn gets_requests(gateway: &ir::Gateway, name: &str) -> bool {
                     ir::Link::Shared(name) => gateway.shared.policies.get(name),
                     ir::Link::Own(name) => api.policies.get(name),
                 };
-                let policy = policy.filter(|one| one.checked.kind() != "forward_auth");
+                let is_asked =
+                    |one: &&ir::Policy| matches!(one.checked.kind(), "forward_auth" | "ext_proc");
+                let policy = policy.filter(|one| !is_asked(one));
                 policy.is_some_and(|one| one.checked.upstreams().contains(&name))
             })
     })

@@ -288,6 +288,10 @@ fn depends(route_request: RouteRequest<'_>, effect: &Effect, decided: &Decided<'
             "depends on the answer of `{}` to `{asker}`; assume one of them: {words}",
             call.upstream
         ),
+        Effect::Process(_, processing) => format!(
+            "depends on the answer of `{}` to `{asker}`; assume one of them: {words}",
+            processing.upstream
+        ),
         Effect::Password(_) => "depends on the result of the password check".to_owned(),
         Effect::Message(_) => {
             format!(

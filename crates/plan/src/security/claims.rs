@@ -1,4 +1,4 @@
-//! Conditions on callers besides credentials: `authorize` and `forward_auth`.
+//! Conditions on callers besides credentials: `authorize`, `forward_auth` and `ext_proc`.
 //!
 //! All conditions must hold. A condition is a scope, a list of which one item suffices, or opaque
 //! (an expression, another service). Opaque conditions can only be equal or different. Two
@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use policy::Checked;
 use policy::declared::{Scalar, Settings};
-use policy::guard::forward_auth;
+use policy::guard::{ext_proc, forward_auth};
 
 use super::reads::Reads;
 use super::{Access, Difference, Verdict, verifier::value_text as value};
@@ -26,12 +26,12 @@ enum Clause {
     Answer(Question),
 }
 
-/// Request of a `forward_auth` policy to its service.
+/// Request of a `forward_auth` or `ext_proc` policy to its service.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Question {
     /// Identity of the service. Fields of its response are compared as request fields.
     service: String,
-    /// Request fields that the service receives and by which it decides. If the fields differ, the
+    /// Parts of the messages that the service receives and by which it decides. If they differ, the
     /// decision may differ.
     sent: BTreeSet<String>,
     /// Timeout in milliseconds after which all callers are admitted because the service does not
@@ -64,6 +64,26 @@ impl Question {
             open_ms: question
                 .is_open()
                 .then(|| question.timeout_ms().min(access.deadline_ms())),
+        }
+    }
+
+    fn of_processor(processor: &ext_proc::Checked, access: &Access<'_>) -> Self {
+        let mut sent: BTreeSet<String> = match processor.sent() {
+            Some(names) => names.iter().cloned().collect(),
+            None => ["*".to_owned()].into(),
+        };
+        let parts = [
+            (processor.reads_body(), "request body"),
+            (processor.reads_response(), "response headers"),
+        ];
+        let parts = parts.into_iter().filter(|(is_sent, _)| *is_sent);
+        sent.extend(parts.map(|(_, part)| part.to_owned()));
+        Self {
+            service: format!("ext_proc {}", processor.service()),
+            sent,
+            open_ms: processor
+                .is_open()
+                .then(|| processor.timeout_ms().min(access.deadline_ms())),
         }
     }
 
@@ -119,17 +139,19 @@ impl RequiredClaims {
                 read.extend(reads.descriptions());
             }
         }
-        let forward = access.policies("forward_auth");
+        let mut forward = access.policies("forward_auth");
+        forward.extend(access.policies("ext_proc"));
         let mut ended = Vec::new();
         for policy in access.chain() {
-            let Checked::ForwardAuth(forward_auth) = &policy.checked else {
-                continue;
+            let settings = policy.checked.settings();
+            let (question, timeout_ms) = match &policy.checked {
+                Checked::ForwardAuth(one) => {
+                    (Question::of(one, &settings, access), one.timeout_ms())
+                }
+                Checked::ExtProc(one) => (Question::of_processor(one, access), one.timeout_ms()),
+                _ => continue,
             };
-            let question = Question::of(forward_auth, &policy.checked.settings(), access);
-            if let Some(ms) = question
-                .open_ms
-                .filter(|ms| *ms < forward_auth.timeout_ms())
-            {
+            if let Some(ms) = question.open_ms.filter(|ms| *ms < timeout_ms) {
                 ended.push(format!("{} for {}", policy.name, Scalar::Duration(ms)));
             }
             clauses.insert(Clause::Answer(question));

@@ -202,9 +202,10 @@ fn own_addresses(gateway: &ir::Gateway, old: &ir::Listener, new: &ir::Listener, 
                 continue;
             };
             let access = Access::of(gateway, (api, mount), operation, &new.name, &identities);
-            // A `forward_auth` service receives the address and decides by rules that are not known
+            // A service of `forward_auth` or `ext_proc` receives the address and decides by rules that are not known
             // here.
-            let asks = !access.policies("forward_auth").is_empty();
+            let asks = ["forward_auth", "ext_proc"];
+            let asks = asks.iter().any(|kind| !access.policies(kind).is_empty());
             let filtered = access.filtered();
             let filtered = filtered.filter(|filtered| !Addresses::all().is_within(filtered));
             let admitted = filtered

@@ -157,7 +157,7 @@ pub(super) fn cannot_run(word: &str) -> &'static str {
             match word {
                 "authorize" => "only a caller with these claims, groups or scopes would show the \
                     change",
-                "forward_auth" => "no example: the answer of another service decides about the request",
+                "forward_auth" | "ext_proc" => "no example: the answer of another service decides about the request",
                 "tls" => "only a client with a certificate would show the change",
                 $($word => concat!("this version cannot run `", $word, "`"),)*
                 _ => "gwc cannot run every policy of this operation",

@@ -17,7 +17,13 @@ use crate::Class;
 pub(crate) const UNSHOWN: &str = "no request can show what happens on a connection";
 
 /// Roles in which an operation uses upstreams. They are the subjects of the lines in a plan.
-const ROLES: [&str; 4] = ["upstream", "mirror", "forward_auth", "introspection"];
+const ROLES: [&str; 5] = [
+    "upstream",
+    "mirror",
+    "forward_auth",
+    "ext_proc",
+    "introspection",
+];
 
 /// Names of the upstreams that a route uses in a role. The upstreams of a split have the role
 /// `upstream`.

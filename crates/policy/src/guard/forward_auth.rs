@@ -271,7 +271,8 @@ impl Run for Filter {
                 | Answer::Fetched
                 | Answer::Counted(_)
                 | Answer::Examined(_)
-                | Answer::Permit(_),
+                | Answer::Permit(_)
+                | Answer::Processed(_),
             ) => {
                 return self.outage(head, cx);
             }

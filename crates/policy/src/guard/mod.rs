@@ -4,6 +4,7 @@ pub mod authorize;
 pub mod cors;
 pub mod csrf;
 pub mod expression;
+pub mod ext_proc;
 pub mod forward_auth;
 pub mod graphql_guard;
 pub mod ip_filter;

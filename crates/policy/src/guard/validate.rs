@@ -149,7 +149,8 @@ impl Run for Filter {
                 | Answer::Http(_)
                 | Answer::Fetched
                 | Answer::Counted(_)
-                | Answer::Permit(_),
+                | Answer::Permit(_)
+                | Answer::Processed(_),
             ) => {
                 if request == Mode::Block || undeclared != Undeclared::Allow {
                     cx.refund_quotas();

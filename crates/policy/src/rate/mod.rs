@@ -605,4 +605,6 @@ const fn is_of(word: u64, tag: u64) -> bool {
 }
 
 #[cfg(test)]
+mod cost;
+#[cfg(test)]
 mod tests;

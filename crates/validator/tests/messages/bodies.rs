@@ -505,3 +505,23 @@ fn members_of_forms_in_dot_notation_are_found() {
         assert_eq!(found.len(), usize::from(finds), "{body} {found:?}");
     }
 }
+
+#[test]
+fn empty_body_is_a_form_without_fields() {
+    let content = json!({
+        "application/x-www-form-urlencoded": {"schema": {"type": "object", "properties": {"a": {"type": "string"}}}},
+        "application/json": {"schema": {"type": "object"}},
+    });
+    let operation = operation(&Json::Null, &content, &[]);
+    let is_refused = |media_type: &'static str| {
+        let value = HeaderValue::from_static(media_type);
+        let headers = HeaderMap::from_iter([(HeaderName::from_static("content-type"), value)]);
+        match operation.body_use(&headers, true) {
+            Ok(BodyUse::Read(kind)) => !operation.body(&kind, b"").is_empty(),
+            Ok(_) => panic!("the body is not read"),
+            Err(_) => true,
+        }
+    };
+    assert!(!is_refused("application/x-www-form-urlencoded"));
+    assert!(is_refused("application/json"));
+}

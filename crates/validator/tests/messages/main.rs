@@ -3,6 +3,7 @@
 mod bodies;
 mod bounds;
 mod cones;
+mod cost;
 mod parameters;
 mod sequences;
 

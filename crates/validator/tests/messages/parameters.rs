@@ -502,3 +502,31 @@ fn other_spellings_of_described_names_are_found() {
         );
     }
 }
+
+/// Stripe describes numbers and objects of one parameter in the style `deepObject`.
+#[test]
+fn scalars_of_deep_objects_have_no_brackets() {
+    let range = json!({"type": "object", "properties": {"gt": {"type": "integer"}}});
+    let schema = json!({"anyOf": [range, {"type": "integer"}]});
+    let parameter = json!({
+        "in": "query", "name": "created", "style": "deepObject", "explode": true, "schema": schema,
+    });
+    for (query, is_valid) in [
+        ("created=7", true),
+        ("created%5Bgt%5D=7", true),
+        ("created=x", false),
+        ("created=7&created=8", false),
+        ("created=7&created%5Bgt%5D=7", false),
+    ] {
+        assert_eq!(
+            of_parameter(&parameter, query).is_empty(),
+            is_valid,
+            "{query}"
+        );
+    }
+    let closed = json!({"type": "object", "properties": {"gt": {"type": "integer"}}});
+    let parameter = json!({
+        "in": "query", "name": "created", "style": "deepObject", "explode": true, "schema": closed,
+    });
+    assert!(!of_parameter(&parameter, "created=7").is_empty());
+}

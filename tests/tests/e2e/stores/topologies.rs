@@ -22,7 +22,12 @@ struct Cluster(Vec<Server>);
 
 impl Cluster {
     fn start() -> Self {
-        let nodes: Vec<Server> = (0..6).map(|_| Server::start(&NODE)).collect();
+        Self::start_with(&Security::default())
+    }
+
+    fn start_with(security: &Security) -> Self {
+        let nodes = (0..6).map(|_| Server::start_with(security, &NODE));
+        let nodes: Vec<Server> = nodes.collect();
         let addresses = nodes.iter().map(|node| format!("127.0.0.1:{}", node.port));
         let addresses: Vec<String> = addresses.collect();
         let mut create = vec!["--cluster", "create"];
@@ -50,7 +55,11 @@ impl Cluster {
         let [a, b, ..] = &self.0[..] else {
             unreachable!("six nodes")
         };
-        format!("redis://:s3cret@127.0.0.1:{},127.0.0.1:{}", a.port, b.port)
+        let scheme = a.security.scheme();
+        format!(
+            "{scheme}://:s3cret@127.0.0.1:{},127.0.0.1:{}",
+            a.port, b.port
+        )
     }
 
     /// Finds the index of the master that has a key.
@@ -61,6 +70,14 @@ impl Cluster {
         };
         self.0.iter().position(has).expect("a master has the key")
     }
+}
+
+/// Starts a gateway with the URL of a store.
+fn started(project: &Project, url: &str, variables: &[(&str, &str)]) -> Gateway {
+    let options = Options::of(project).variable("GWS_STORE", url);
+    let variables = variables.iter();
+    let add = |options: Options, (name, value): &(&str, &str)| options.variable(name, value);
+    variables.fold(options, add).start()
 }
 
 /// Waits until the replicas of a master have all its data.
@@ -96,16 +113,28 @@ fn keys(server: &Server) -> Vec<String> {
 
 #[test]
 fn cluster_keeps_deciding_after_a_lost_master() {
-    if is_missing() {
-        return;
+    if !is_missing() {
+        lose_master(Cluster::start(), &[]);
     }
+}
+
+#[test]
+fn encrypted_cluster_keeps_deciding() {
+    if !is_missing() {
+        let certificates = Certificates::new();
+        let cluster = Cluster::start_with(&Security::tls(&certificates));
+        let ca = certificates.path("ca.pem").display().to_string();
+        lose_master(cluster, &[("SSL_CERT_FILE", &ca)]);
+    }
+}
+
+/// Kills a master of a cluster. `variables`: environment of the gateway.
+fn lose_master(mut cluster: Cluster, variables: &[(&str, &str)]) {
     const CLIENTS: usize = 24;
-    let (upstream, mut cluster) = (Upstream::start(), Cluster::start());
+    let upstream = Upstream::start();
     let limit = "kind: quota, limit: 100000, period: month, key: \"header:x-client\"";
     let project = project(&upstream, limit, "closed, cluster: true");
-    let gwd = Options::of(&project)
-        .variable("GWS_STORE", &cluster.url())
-        .start();
+    let gwd = started(&project, &cluster.url(), variables);
     wait::until("all masters count", || {
         let all = (0..CLIENTS).all(|client| ask_as(&gwd, client).1.is_none());
         (all && is_up(&gwd)).then_some(())
@@ -195,6 +224,7 @@ fn cluster_keeps_deciding_while_slots_move() {
 
 /// Redis Sentinel: a master with a replica, and three sentinels.
 struct Watched {
+    security: Security,
     master: Server,
     replica: Server,
     sentinels: Vec<(Child, u16)>,
@@ -203,14 +233,22 @@ struct Watched {
 
 impl Watched {
     fn start() -> Self {
-        let master = Server::start(&["--masterauth", "s3cret"]);
+        Self::start_with(&Security::default())
+    }
+
+    fn start_with(security: &Security) -> Self {
+        let master = Server::start_with(security, &["--masterauth", "s3cret"]);
         let port = master.port.to_string();
-        let replica = Server::start(&["--masterauth", "s3cret", "--replicaof", "127.0.0.1", &port]);
+        let follows = ["--masterauth", "s3cret", "--replicaof", "127.0.0.1", &port];
+        let replica = Server::start_with(security, &follows);
         let folder = tempfile::tempdir().expect("a folder");
         let sentinels = (0..3).map(|number| {
             let own = free_port();
             let dir = folder.path().display();
-            let mut text = format!("port {own}\nbind 127.0.0.1\ndir {dir}\n");
+            let mut text = format!("bind 127.0.0.1\ndir {dir}\n");
+            for [key, value] in security.lines(own) {
+                let _ = writeln!(text, "{key} {value}");
+            }
             for line in [
                 &format!("monitor shop 127.0.0.1 {port} 2"),
                 "auth-pass shop s3cret",
@@ -231,13 +269,14 @@ impl Watched {
         });
         let watched = Self {
             sentinels: sentinels.collect(),
+            security: security.clone(),
             master,
             replica,
             _folder: folder,
         };
         for (_, port) in &watched.sentinels {
             wait::until("the sentinel knows the others", || {
-                let known = sentinel(*port, &["SENTINEL", "MASTER", "shop"]);
+                let known = sentinel(security, *port, &["SENTINEL", "MASTER", "shop"]);
                 let lines: Vec<&str> = known.lines().collect();
                 let value = |name| {
                     let at = lines.iter().position(|line| *line == name)?;
@@ -254,7 +293,8 @@ impl Watched {
     fn url(&self) -> String {
         let hosts = self.sentinels.iter();
         let hosts: Vec<String> = hosts.map(|(_, port)| format!("127.0.0.1:{port}")).collect();
-        format!("redis://:s3cret@{}/0", hosts.join(","))
+        let scheme = self.security.scheme();
+        format!("{scheme}://:s3cret@{}/0", hosts.join(","))
     }
 }
 
@@ -267,9 +307,10 @@ impl Drop for Watched {
     }
 }
 
-fn sentinel(port: u16, command: &[&str]) -> String {
+fn sentinel(security: &Security, port: u16, command: &[&str]) -> String {
     let output = Command::new("redis-cli")
         .args(["-p", &port.to_string()])
+        .args(&security.client)
         .args(command)
         .output()
         .expect("redis-cli can be run");
@@ -305,15 +346,27 @@ fn silent_sentinels_do_not_hide_the_next() {
 
 #[test]
 fn sentinels_name_the_master_after_a_failover() {
-    if is_missing() {
-        return;
+    if !is_missing() {
+        fail_over(Watched::start(), &[]);
     }
-    let (upstream, mut watched) = (Upstream::start(), Watched::start());
+}
+
+#[test]
+fn encrypted_sentinels_name_the_master() {
+    if !is_missing() {
+        let certificates = Certificates::new();
+        let watched = Watched::start_with(&Security::tls(&certificates));
+        let ca = certificates.path("ca.pem").display().to_string();
+        fail_over(watched, &[("SSL_CERT_FILE", &ca)]);
+    }
+}
+
+/// Kills the master. `variables`: environment of the gateway.
+fn fail_over(mut watched: Watched, variables: &[(&str, &str)]) {
+    let upstream = Upstream::start();
     let limit = "kind: quota, limit: 100000, period: month";
     let project = project(&upstream, limit, "closed, sentinel: shop");
-    let gwd = Options::of(&project)
-        .variable("GWS_STORE", &watched.url())
-        .start();
+    let gwd = started(&project, &watched.url(), variables);
     wait::until("the store counts", || {
         (ask(&gwd).1.is_none() && is_up(&gwd)).then_some(())
     });

@@ -120,7 +120,8 @@ impl Verifier {
                 | Answer::Fetched
                 | Answer::Counted(_)
                 | Answer::Examined(_)
-                | Answer::Permit(_),
+                | Answer::Permit(_)
+                | Answer::Processed(_),
             ) => {
                 return Verification::Fault(Reason::Introspection);
             }

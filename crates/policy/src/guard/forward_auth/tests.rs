@@ -217,7 +217,8 @@ fn only_admissions_without_cookies_are_kept() {
         | Answer::Fetched
         | Answer::Counted(_)
         | Answer::Examined(_)
-        | Answer::Permit(_) => None,
+        | Answer::Permit(_)
+        | Answer::Processed(_) => None,
     };
     assert_eq!(kept(status(200, &[])), Some(Kept::Admits));
     assert_eq!(kept(status(200, &[("set-cookie", "s=1")])), None);

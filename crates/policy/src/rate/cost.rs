@@ -1,0 +1,72 @@
+//! Time of a decision by a local counter, and memory of the table, for docs/performance.md
+//! (`bench/limits`). Run with `--nocapture`.
+
+use std::sync::Barrier;
+use std::time::{Duration, Instant};
+
+use super::*;
+
+/// Decisions of a thread in one round.
+const DECISIONS: u64 = 1_000_000;
+const ROUNDS: usize = 5;
+/// Keys of the second half of the rows.
+const KEYS: u64 = 1_000_000;
+
+/// Shortest time of a decision in several rounds.
+fn decision(tokens: Tokens, threads: u64, keys: u64) -> Duration {
+    let seed = [3, 4].map(AtomicU64::new);
+    let table = RateTable::with(2 * KEYS as usize, Hasher::Saved(seed), TICK_NS);
+    table.warm();
+    let tags: Vec<u64> = (0..keys)
+        .map(|key| table.tag(StateId(7), &[&key.to_le_bytes()]))
+        .collect();
+    let barrier = Barrier::new(threads as usize);
+    let run = |thread: u64| {
+        let mut best = Duration::MAX;
+        for _ in 0..ROUNDS {
+            barrier.wait();
+            let began = Instant::now();
+            for number in 0..DECISIONS {
+                // A step that has no common factor with the number of keys reaches each of them.
+                let at = (number * 7_919 + thread) % keys;
+                let now_ns = 1_000_000_000 + number;
+                let tag = tags[at as usize];
+                std::hint::black_box(table.take(StateId(7), tag, tokens, 1, now_ns));
+            }
+            best = best.min(began.elapsed());
+        }
+        best / u32::try_from(DECISIONS).expect("few decisions")
+    };
+    std::thread::scope(|scope| {
+        let threads = (0..threads).map(|thread| scope.spawn(move || run(thread)));
+        let threads: Vec<_> = threads.collect();
+        let times = threads.into_iter().map(|thread| thread.join());
+        times
+            .map(|time| time.expect("a time"))
+            .max()
+            .expect("a thread")
+    })
+}
+
+#[test]
+fn time_of_a_decision_is_printed() {
+    println!("| limit | threads | keys | decision |");
+    for (name, algorithm) in [
+        ("token bucket", Algorithm::Bucket),
+        ("sliding window", Algorithm::Window),
+        ("quota of a calendar period", Algorithm::Calendar(1_000)),
+    ] {
+        let tokens = Tokens {
+            algorithm,
+            count: 1 << 20,
+            period_ms: 60_000,
+            burst: 1 << 20,
+        };
+        for threads in [1, 2] {
+            for keys in [1, KEYS] {
+                let time = decision(tokens, threads, keys);
+                println!("| {name} | {threads} | {keys} | {time:?} |");
+            }
+        }
+    }
+}
