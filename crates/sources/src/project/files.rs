@@ -9,15 +9,15 @@
 use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 
-use diag::{Diagnostic, FileId, NodeId, Sink, SourceFile, Sources, Span, Tree};
+use diag::{FileId, NodeId, Sink, Sources, Span, Tree};
 
 use super::disk::{Content, Disk, Folder};
-use super::key_material;
 pub use super::refusal::Refusal;
+use super::GATEWAY_FILE;
+use super::parsed::{Loaded, Text};
 use super::revision::Revision;
-use super::{GATEWAY_FILE, LINT_KEY};
 use crate::parallel;
-use crate::syntax::{self, Limits, lints};
+use crate::syntax::{self, Limits};
 
 /// Maximum number of files and folders that a pattern is matched against.
 pub(super) const LISTED_MAX: usize = 100_000;
@@ -45,44 +45,6 @@ pub struct Files {
 
 /// Texts that replace the texts of files on disk, by path.
 pub type Texts = BTreeMap<String, String>;
-
-#[derive(Default)]
-struct Loaded {
-    root: Option<NodeId>,
-    findings: Vec<Diagnostic>,
-    /// Paths or URLs of other files to which the file refers, decoded and sorted.
-    names: Vec<String>,
-    /// True if the file contains `x-gateway-lint`.
-    allows: bool,
-    /// True if a schema in the file has `$id`, `$anchor` or `$dynamicAnchor`.
-    identifies: bool,
-    /// True if the files that this file refers to have been loaded as well.
-    followed: bool,
-    /// Files that this file refers to, except unreadable ones.
-    refers: Vec<FileId>,
-    /// True if Git does not track the file.
-    is_untracked: bool,
-    /// Spans of strings and maps that contain key material.
-    keys: Vec<Span>,
-}
-
-/// Text of a file before parsing.
-struct Text {
-    source: SourceFile,
-    /// Offset of the first byte that is not valid UTF-8. `None` if all are valid.
-    not_text: Option<usize>,
-    is_tracked: bool,
-}
-
-/// File that was parsed by a parallel task, not yet part of [`Files`].
-struct Parsed {
-    source: SourceFile,
-    tree: Tree,
-    loaded: Loaded,
-    /// Reason why the file is refused after parsing. A refused file has an empty text. `None`: the
-    /// file is accepted.
-    refused: Option<Refusal>,
-}
 
 /// OpenAPI document after its overlays have been applied.
 #[derive(Clone, Debug)]
@@ -467,117 +429,6 @@ impl Files {
         }
         reached
     }
-}
-
-impl Text {
-    fn new(path: String, content: Content) -> Self {
-        let Content { bytes, is_tracked } = content;
-        let (text, not_text) = match String::from_utf8(bytes) {
-            Ok(text) => (text, None),
-            Err(error) => {
-                let at = error.utf8_error().valid_up_to();
-                let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
-                (text, Some(at))
-            }
-        };
-        Self {
-            source: SourceFile::new(path, text),
-            not_text,
-            is_tracked,
-        }
-    }
-
-    fn parse(self, file: FileId, first: NodeId, limits: Limits) -> Parsed {
-        let Self {
-            source,
-            not_text,
-            is_tracked,
-        } = self;
-        let mut sink = Sink::default();
-        let mut tree = Tree::part(first, source.text().len() / TYPICAL_NODE_BYTES);
-        let root = if let Some(at) = not_text {
-            sink.push(not_utf8(file, at));
-            None
-        } else {
-            syntax::parse(file, &source, &mut tree, &limits, &mut sink)
-        };
-        let keys = key_material::in_strings(&tree);
-        if let Some(key) = keys.first().filter(|_| !is_tracked) {
-            let line = key_material::line_of(source.text().as_bytes(), key.start as usize);
-            return Parsed::refused(source.path(), first, Refusal::Key { line });
-        }
-        key_material::report(&keys, &mut sink);
-        let mut names: Vec<String> = Vec::new();
-        let mut name = |text: &str| {
-            if !text.starts_with('#') {
-                let name = text.split('#').next().unwrap_or_default();
-                names.push(percent_decoded(name).unwrap_or_else(|| name.to_owned()));
-            }
-        };
-        let (mut allows, mut identifies) = (false, false);
-        for node in tree.nodes() {
-            for (entry, value) in node.entries() {
-                match &*entry.key {
-                    "$ref" | "$dynamicRef" | "operationRef" => {
-                        value.as_str().into_iter().for_each(&mut name)
-                    }
-                    "mapping" if node.get("propertyName").is_some() => {
-                        // `mapping` of a discriminator: each value may name a file with a schema.
-                        let mapped = value.entries().filter_map(|(_, value)| value.as_str());
-                        mapped.for_each(&mut name);
-                    }
-                    "$id" | "$anchor" | "$dynamicAnchor" => identifies = true,
-                    LINT_KEY => allows = true,
-                    _ => {}
-                }
-            }
-        }
-        names.sort_unstable();
-        names.dedup();
-        Parsed {
-            source,
-            tree,
-            loaded: Loaded {
-                root,
-                findings: sink.into_sorted(),
-                names,
-                allows,
-                identifies,
-                followed: false,
-                refers: Vec::new(),
-                is_untracked: !is_tracked,
-                keys,
-            },
-            refused: None,
-        }
-    }
-}
-
-// === impl Parsed ===
-
-impl Parsed {
-    /// Creates the result for a refused file. It contains no text of the file.
-    fn refused(path: &str, first: NodeId, refused: Refusal) -> Self {
-        Self {
-            source: SourceFile::new(path.to_owned(), String::new()),
-            tree: Tree::part(first, 0),
-            loaded: Loaded::default(),
-            refused: Some(refused),
-        }
-    }
-}
-
-/// Typical number of text bytes per node in handwritten files. Used to reserve memory.
-const TYPICAL_NODE_BYTES: usize = 12;
-
-fn not_utf8(file: FileId, at: usize) -> Diagnostic {
-    // Invalid bytes were replaced by U+FFFD, which has three bytes.
-    Diagnostic::new(
-        &lints::NOT_TEXT,
-        Span::new(file, at, at + '\u{fffd}'.len_utf8()),
-        format!("byte {at} of the file is not UTF-8"),
-    )
-    .help("save the file as UTF-8")
 }
 
 /// Returns the folder of a relative path, without a final `/`.

@@ -11,6 +11,7 @@ mod disk;
 pub mod files;
 mod key_material;
 pub mod lints;
+mod parsed;
 mod reach;
 mod refusal;
 #[expect(

@@ -1,0 +1,161 @@
+//! Parsing of one file, apart from the other files of the project, so that files can be parsed in
+//! parallel.
+
+use diag::{Diagnostic, FileId, NodeId, Sink, SourceFile, Span, Tree};
+
+use super::disk::Content;
+use super::files::percent_decoded;
+use super::refusal::Refusal;
+use super::{LINT_KEY, key_material};
+use crate::syntax::{self, Limits, lints};
+
+/// Properties of a file that was read.
+#[derive(Default)]
+pub(super) struct Loaded {
+    pub(super) root: Option<NodeId>,
+    pub(super) findings: Vec<Diagnostic>,
+    /// Paths or URLs of other files to which the file refers, decoded and sorted.
+    pub(super) names: Vec<String>,
+    /// True if the file contains `x-gateway-lint`.
+    pub(super) allows: bool,
+    /// True if a schema in the file has `$id`, `$anchor` or `$dynamicAnchor`.
+    pub(super) identifies: bool,
+    /// True if the files that this file refers to have been loaded as well.
+    pub(super) followed: bool,
+    /// Files that this file refers to, except unreadable ones.
+    pub(super) refers: Vec<FileId>,
+    /// True if Git does not track the file.
+    pub(super) is_untracked: bool,
+    /// Spans of strings and maps that contain key material.
+    pub(super) keys: Vec<Span>,
+}
+
+/// Text of a file before parsing.
+pub(super) struct Text {
+    pub(super) source: SourceFile,
+    /// Offset of the first byte that is not valid UTF-8. `None` if all are valid.
+    pub(super) not_text: Option<usize>,
+    pub(super) is_tracked: bool,
+}
+
+/// File that was parsed by a parallel task, not yet part of [`Files`].
+pub(super) struct Parsed {
+    pub(super) source: SourceFile,
+    pub(super) tree: Tree,
+    pub(super) loaded: Loaded,
+    /// Reason why the file is refused after parsing. A refused file has an empty text. `None`: the
+    /// file is accepted.
+    pub(super) refused: Option<Refusal>,
+}
+
+impl Text {
+    pub(super) fn new(path: String, content: Content) -> Self {
+        let Content { bytes, is_tracked } = content;
+        let (text, not_text) = match String::from_utf8(bytes) {
+            Ok(text) => (text, None),
+            Err(error) => {
+                let at = error.utf8_error().valid_up_to();
+                let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
+                (text, Some(at))
+            }
+        };
+        Self {
+            source: SourceFile::new(path, text),
+            not_text,
+            is_tracked,
+        }
+    }
+
+    pub(super) fn parse(self, file: FileId, first: NodeId, limits: Limits) -> Parsed {
+        let Self {
+            source,
+            not_text,
+            is_tracked,
+        } = self;
+        let mut sink = Sink::default();
+        let mut tree = Tree::part(first, source.text().len() / TYPICAL_NODE_BYTES);
+        let root = if let Some(at) = not_text {
+            sink.push(not_utf8(file, at));
+            None
+        } else {
+            syntax::parse(file, &source, &mut tree, &limits, &mut sink)
+        };
+        let keys = key_material::in_strings(&tree);
+        if let Some(key) = keys.first().filter(|_| !is_tracked) {
+            let line = key_material::line_of(source.text().as_bytes(), key.start as usize);
+            return Parsed::refused(source.path(), first, Refusal::Key { line });
+        }
+        key_material::report(&keys, &mut sink);
+        let mut names: Vec<String> = Vec::new();
+        let mut name = |text: &str| {
+            if !text.starts_with('#') {
+                let name = text.split('#').next().unwrap_or_default();
+                names.push(percent_decoded(name).unwrap_or_else(|| name.to_owned()));
+            }
+        };
+        let (mut allows, mut identifies) = (false, false);
+        for node in tree.nodes() {
+            for (entry, value) in node.entries() {
+                match &*entry.key {
+                    "$ref" | "$dynamicRef" | "operationRef" => {
+                        value.as_str().into_iter().for_each(&mut name)
+                    }
+                    "mapping" if node.get("propertyName").is_some() => {
+                        // `mapping` of a discriminator: each value may name a file with a schema.
+                        let mapped = value.entries().filter_map(|(_, value)| value.as_str());
+                        mapped.for_each(&mut name);
+                    }
+                    "$id" | "$anchor" | "$dynamicAnchor" => identifies = true,
+                    LINT_KEY => allows = true,
+                    _ => {}
+                }
+            }
+        }
+        names.sort_unstable();
+        names.dedup();
+        Parsed {
+            source,
+            tree,
+            loaded: Loaded {
+                root,
+                findings: sink.into_sorted(),
+                names,
+                allows,
+                identifies,
+                followed: false,
+                refers: Vec::new(),
+                is_untracked: !is_tracked,
+                keys,
+            },
+            refused: None,
+        }
+    }
+}
+
+// === impl Parsed ===
+
+impl Parsed {
+    /// Creates the result for a refused file. It contains no text of the file.
+    fn refused(path: &str, first: NodeId, refused: Refusal) -> Self {
+        Self {
+            source: SourceFile::new(path.to_owned(), String::new()),
+            tree: Tree::part(first, 0),
+            loaded: Loaded::default(),
+            refused: Some(refused),
+        }
+    }
+}
+
+/// Typical number of text bytes per node in handwritten files. Used to reserve memory.
+const TYPICAL_NODE_BYTES: usize = 12;
+
+fn not_utf8(file: FileId, at: usize) -> Diagnostic {
+    // Invalid bytes were replaced by U+FFFD, which has three bytes.
+    Diagnostic::new(
+        &lints::NOT_TEXT,
+        Span::new(file, at, at + '\u{fffd}'.len_utf8()),
+        format!("byte {at} of the file is not UTF-8"),
+    )
+    .help("save the file as UTF-8")
+}
+
