@@ -8,13 +8,15 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
+use std::sync::Arc;
 
 use diag::{FileId, NodeId, Sink, Sources, Span, Tree};
 
-use super::disk::{Content, Disk, Folder};
-pub use super::refusal::Refusal;
 use super::GATEWAY_FILE;
+use super::disk::{Disk, Folder};
 use super::parsed::{Loaded, Text};
+use super::parses::{Parses, Place};
+pub use super::refusal::Refusal;
 use super::revision::Revision;
 use crate::parallel;
 use crate::syntax::{self, Limits};
@@ -34,6 +36,8 @@ pub struct Files {
     by_path: BTreeMap<String, Result<FileId, Refusal>>,
     documents: Vec<Document>,
     instead: Texts,
+    /// Parsed files of an earlier compilation. `None`: parse every file.
+    parses: Option<Arc<Parses>>,
     /// Paths named on the command line.
     named: HashSet<String>,
     /// Number of folders above the root that references may reach.
@@ -44,7 +48,7 @@ pub struct Files {
 }
 
 /// Texts that replace the texts of files on disk, by path.
-pub type Texts = BTreeMap<String, String>;
+pub type Texts = BTreeMap<String, Arc<str>>;
 
 /// OpenAPI document after its overlays have been applied.
 #[derive(Clone, Debug)]
@@ -105,7 +109,7 @@ impl Files {
     /// Replaces the text of a file for this run; the file on disk is not changed. Has no effect on
     /// a file that was already read.
     pub fn write(&mut self, path: &str, text: String) {
-        self.instead.insert(path.to_owned(), text);
+        self.instead.insert(path.to_owned(), text.into());
     }
 
     fn new(disk: Disk, limits: Limits) -> Self {
@@ -118,10 +122,16 @@ impl Files {
             by_path: BTreeMap::new(),
             documents: Vec::new(),
             instead: Texts::new(),
+            parses: None,
             named: HashSet::new(),
             up_max: 0,
             judged_at_s: 0,
         }
+    }
+
+    /// Takes files with equal or similar texts from an earlier compilation.
+    pub fn set_parses(&mut self, parses: Arc<Parses>) {
+        self.parses = Some(parses);
     }
 
     /// Lets references reach the whole work tree that contains the folder. Used for a document that
@@ -209,14 +219,13 @@ impl Files {
         let (disk, instead, limits) = (&self.disk, &self.instead, self.limits);
         let named = &self.named;
         let texts = parallel::map(paths, |path| {
-            let read = match instead.get(&path) {
-                Some(text) => Ok(Content {
-                    bytes: text.clone().into_bytes(),
-                    is_tracked: true,
-                }),
-                None => disk.source(&path, named.contains(&path), limits.bytes_max),
+            let text = match instead.get(&path) {
+                Some(text) => Ok(Text::of_editor(path.clone(), Arc::clone(text))),
+                None => {
+                    let content = disk.source(&path, named.contains(&path), limits.bytes_max);
+                    content.map(|content| Text::new(path.clone(), content))
+                }
             };
-            let text = read.map(|content| Text::new(path.clone(), content));
             (path, text)
         });
         let mut placed = Vec::new();
@@ -234,8 +243,9 @@ impl Files {
             });
             self.by_path.insert(path, result);
         }
+        let parses = self.parses.as_deref();
         let parsed = parallel::map(placed, |(file, text, first)| {
-            text.parse(file, first, limits)
+            text.parse(Place { file, first }, limits, parses)
         });
         for one in parsed {
             if let (Some(refused), path) = (&one.refused, one.source.path()) {
@@ -344,6 +354,7 @@ impl Files {
                 let up_max = self.up_max;
                 let paths = loaded
                     .names
+                    .files
                     .iter()
                     .filter_map(|name| join_within(folder, name, up_max).ok());
                 named.extend(paths.map(|path| (file, path)));
@@ -398,14 +409,14 @@ impl Files {
     #[must_use]
     pub fn allows(&self, file: FileId) -> bool {
         let loaded = self.loaded.get(file.0 as usize);
-        loaded.is_some_and(|loaded| loaded.allows)
+        loaded.is_some_and(|loaded| loaded.names.allows)
     }
 
     /// True if a schema in a file has `$id`, `$anchor` or `$dynamicAnchor`.
     #[must_use]
     pub fn identifies(&self, file: FileId) -> bool {
         let loaded = self.loaded.get(file.0 as usize);
-        loaded.is_some_and(|loaded| loaded.identifies)
+        loaded.is_some_and(|loaded| loaded.names.identifies)
     }
 
     /// Returns the files that a document refers to, directly or indirectly, the document first.

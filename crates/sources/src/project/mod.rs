@@ -12,6 +12,7 @@ pub mod files;
 mod key_material;
 pub mod lints;
 mod parsed;
+pub mod parses;
 mod reach;
 mod refusal;
 #[expect(

@@ -1,10 +1,13 @@
 //! Parsing of one file, apart from the other files of the project, so that files can be parsed in
 //! parallel.
 
+use std::sync::Arc;
+
 use diag::{Diagnostic, FileId, NodeId, Sink, SourceFile, Span, Tree};
 
 use super::disk::Content;
 use super::files::percent_decoded;
+use super::parses::{Kept, Parses, Place};
 use super::refusal::Refusal;
 use super::{LINT_KEY, key_material};
 use crate::syntax::{self, Limits, lints};
@@ -14,12 +17,7 @@ use crate::syntax::{self, Limits, lints};
 pub(super) struct Loaded {
     pub(super) root: Option<NodeId>,
     pub(super) findings: Vec<Diagnostic>,
-    /// Paths or URLs of other files to which the file refers, decoded and sorted.
-    pub(super) names: Vec<String>,
-    /// True if the file contains `x-gateway-lint`.
-    pub(super) allows: bool,
-    /// True if a schema in the file has `$id`, `$anchor` or `$dynamicAnchor`.
-    pub(super) identifies: bool,
+    pub(super) names: Names,
     /// True if the files that this file refers to have been loaded as well.
     pub(super) followed: bool,
     /// Files that this file refers to, except unreadable ones.
@@ -28,6 +26,17 @@ pub(super) struct Loaded {
     pub(super) is_untracked: bool,
     /// Spans of strings and maps that contain key material.
     pub(super) keys: Vec<Span>,
+}
+
+/// Names in a file that concern other files or rules.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Names {
+    /// Paths or URLs of other files to which the file refers, decoded and sorted.
+    pub(super) files: Vec<String>,
+    /// True if the file contains `x-gateway-lint`.
+    pub(super) allows: bool,
+    /// True if a schema in the file has `$id`, `$anchor` or `$dynamicAnchor`.
+    pub(super) identifies: bool,
 }
 
 /// Text of a file before parsing.
@@ -66,7 +75,25 @@ impl Text {
         }
     }
 
-    pub(super) fn parse(self, file: FileId, first: NodeId, limits: Limits) -> Parsed {
+    /// Text that replaces a file on disk. It counts as tracked.
+    pub(super) fn of_editor(path: String, text: Arc<str>) -> Self {
+        Self {
+            source: SourceFile::new(path, text),
+            not_text: None,
+            is_tracked: true,
+        }
+    }
+
+    /// Parses the text, or takes the nodes of the last compilation from `parses`.
+    pub(super) fn parse(self, place: Place, limits: Limits, parses: Option<&Parses>) -> Parsed {
+        let Place { file, first } = place;
+        let path = self.source.path();
+        let known = parses.filter(|_| self.not_text.is_none());
+        let known =
+            known.and_then(|all| all.parsed(path, self.source.shared_text(), place, &limits));
+        if let Some((tree, root, names)) = known {
+            return self.parsed_before(tree, root, names);
+        }
         let Self {
             source,
             not_text,
@@ -74,11 +101,12 @@ impl Text {
         } = self;
         let mut sink = Sink::default();
         let mut tree = Tree::part(first, source.text().len() / TYPICAL_NODE_BYTES);
-        let root = if let Some(at) = not_text {
+        let (root, is_shared) = if let Some(at) = not_text {
             sink.push(not_utf8(file, at));
-            None
+            (None, false)
         } else {
-            syntax::parse(file, &source, &mut tree, &limits, &mut sink)
+            let parsed = syntax::read(file, &source, &mut tree, &limits, &mut sink);
+            (parsed.root, parsed.is_shared)
         };
         let keys = key_material::in_strings(&tree);
         if let Some(key) = keys.first().filter(|_| !is_tracked) {
@@ -86,6 +114,59 @@ impl Text {
             return Parsed::refused(source.path(), first, Refusal::Key { line });
         }
         key_material::report(&keys, &mut sink);
+        let names = Names::of(&tree);
+        if let (Some(parses), Some(root), []) = (parses, root, sink.findings()) {
+            parses.keep(
+                source.path(),
+                Kept {
+                    text: Arc::clone(source.shared_text()),
+                    file,
+                    first,
+                    root,
+                    nodes: tree.clone().into_nodes_of_part(),
+                    is_shared,
+                    names: names.clone(),
+                    spare: None,
+                    is_edited: false,
+                },
+            );
+        }
+        Parsed {
+            source,
+            tree,
+            loaded: Loaded {
+                root,
+                findings: sink.into_sorted(),
+                names,
+                followed: false,
+                refers: Vec::new(),
+                is_untracked: !is_tracked,
+                keys,
+            },
+            refused: None,
+        }
+    }
+
+    fn parsed_before(self, tree: Tree, root: NodeId, names: Names) -> Parsed {
+        Parsed {
+            source: self.source,
+            tree,
+            loaded: Loaded {
+                root: Some(root),
+                names,
+                is_untracked: !self.is_tracked,
+                ..Loaded::default()
+            },
+            refused: None,
+        }
+    }
+}
+
+// === impl Names ===
+
+impl Names {
+    /// Collects the names in a file's nodes.
+    pub(super) fn of(tree: &Tree) -> Self {
         let mut names: Vec<String> = Vec::new();
         let mut name = |text: &str| {
             if !text.starts_with('#') {
@@ -113,21 +194,10 @@ impl Text {
         }
         names.sort_unstable();
         names.dedup();
-        Parsed {
-            source,
-            tree,
-            loaded: Loaded {
-                root,
-                findings: sink.into_sorted(),
-                names,
-                allows,
-                identifies,
-                followed: false,
-                refers: Vec::new(),
-                is_untracked: !is_tracked,
-                keys,
-            },
-            refused: None,
+        Self {
+            files: names,
+            allows,
+            identifies,
         }
     }
 }
@@ -158,4 +228,3 @@ fn not_utf8(file: FileId, at: usize) -> Diagnostic {
     )
     .help("save the file as UTF-8")
 }
-
