@@ -28,6 +28,9 @@ const SHARE: usize = 4;
 /// Length of the pieces in which texts are compared, in bytes.
 const PIECE: usize = 4096;
 
+/// Line breaks of YAML. A carriage return alone is one, too.
+const LINE_BREAKS: [char; 2] = ['\n', '\r'];
+
 /// Nodes of one file, as [`Tree::part`] numbers them: `nodes[i]` has the id `first + i`, and
 /// children precede their parents. No node has two parents.
 pub(crate) struct Known<'n> {
@@ -315,7 +318,7 @@ fn regions(
             .any(|mark| line.starts_with(mark))
     };
     let inner = text.get(new.clone()).filter(|_| is_fit)?;
-    (!inner.contains('\0') && !inner.lines().any(marks_document)).then_some((old, new))
+    (!inner.contains('\0') && !inner.split(LINE_BREAKS).any(marks_document)).then_some((old, new))
 }
 
 /// Start of the first line after an offset that is neither empty nor a comment. An offset at the
