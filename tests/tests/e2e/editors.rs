@@ -126,6 +126,6 @@ fn session_of_a_client_library_is_served() {
     );
     let lenses = editor.ask("codeLens", "get:", &none);
     let title = lenses[0]["command"]["title"].as_str().unwrap_or_default();
-    assert!(title.contains("policies: per_client, slow"), "{lenses}");
+    assert!(title.contains("policies: per_client → slow"), "{lenses}");
     assert_eq!(editor.peer.ask(&json!({"end": true}))["code"], 0);
 }
