@@ -63,7 +63,7 @@ pub(crate) fn spawn(
                 }
                 // The editor has its answer and does not wait for this.
                 if let Some(checked) = files {
-                    parses.prepare(&checked.compiled.files);
+                    parses.prepare(&checked.compiled.files.sources);
                 }
             }
         })?;

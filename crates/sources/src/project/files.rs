@@ -16,6 +16,7 @@ use super::GATEWAY_FILE;
 use super::disk::{Disk, Folder};
 use super::parsed::{Loaded, Text};
 use super::parses::{Parses, Place};
+pub use super::percent::percent_decoded;
 pub use super::refusal::Refusal;
 use super::revision::Revision;
 use crate::parallel;
@@ -223,7 +224,8 @@ impl Files {
                 Some(text) => Ok(Text::of_editor(path.clone(), Arc::clone(text))),
                 None => {
                     let content = disk.source(&path, named.contains(&path), limits.bytes_max);
-                    content.map(|content| Text::new(path.clone(), content))
+                    content
+                        .map(|content| Text::new(path.clone(), content.bytes, content.is_tracked))
                 }
             };
             (path, text)
@@ -496,26 +498,6 @@ fn is_url(text: &str) -> bool {
     scheme || text.starts_with("//")
 }
 
-/// Decodes the percent escapes of a string. `None` if an escape is malformed or the result is not
-/// UTF-8.
-#[must_use]
-pub fn percent_decoded(text: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((byte, tail)) = rest.split_first() {
-        rest = tail;
-        if *byte != b'%' {
-            bytes.push(*byte);
-            continue;
-        }
-        let digit = |at: usize| char::from(*tail.get(at)?).to_digit(16);
-        let code = digit(0)? << 4 | digit(1)?;
-        bytes.push(u8::try_from(code).ok()?);
-        rest = tail.get(2..)?;
-    }
-    String::from_utf8(bytes).ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -539,14 +521,6 @@ mod tests {
         assert_eq!(join("", r"\\host\share"), Err(Refusal::Outside));
         for url in ["https://h/a", "file:///a", "//h/a", "urn:x"] {
             assert_eq!(join("", url), Err(Refusal::Remote), "{url}");
-        }
-    }
-
-    #[test]
-    fn percent_escapes_are_decoded() {
-        assert_eq!(percent_decoded("a%20b%2Fc").as_deref(), Some("a b/c"));
-        for bad in ["%", "%2", "%zz", "%ff", "a%2"] {
-            assert_eq!(percent_decoded(bad), None, "{bad}");
         }
     }
 }

@@ -13,6 +13,7 @@ mod key_material;
 pub mod lints;
 mod parsed;
 pub mod parses;
+mod percent;
 mod reach;
 mod refusal;
 #[expect(

@@ -5,11 +5,9 @@ use std::sync::Arc;
 
 use diag::{Diagnostic, FileId, NodeId, Sink, SourceFile, Span, Tree};
 
-use super::disk::Content;
-use super::files::percent_decoded;
-use super::parses::{Kept, Parses, Place};
+use super::key_material;
+use super::parses::{Kept, Names, Parses, Place};
 use super::refusal::Refusal;
-use super::{LINT_KEY, key_material};
 use crate::syntax::{self, Limits, lints};
 
 /// Properties of a file that was read.
@@ -26,17 +24,6 @@ pub(super) struct Loaded {
     pub(super) is_untracked: bool,
     /// Spans of strings and maps that contain key material.
     pub(super) keys: Vec<Span>,
-}
-
-/// Names in a file that concern other files or rules.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Names {
-    /// Paths or URLs of other files to which the file refers, decoded and sorted.
-    pub(super) files: Vec<String>,
-    /// True if the file contains `x-gateway-lint`.
-    pub(super) allows: bool,
-    /// True if a schema in the file has `$id`, `$anchor` or `$dynamicAnchor`.
-    pub(super) identifies: bool,
 }
 
 /// Text of a file before parsing.
@@ -58,8 +45,7 @@ pub(super) struct Parsed {
 }
 
 impl Text {
-    pub(super) fn new(path: String, content: Content) -> Self {
-        let Content { bytes, is_tracked } = content;
+    pub(super) fn new(path: String, bytes: Vec<u8>, is_tracked: bool) -> Self {
         let (text, not_text) = match String::from_utf8(bytes) {
             Ok(text) => (text, None),
             Err(error) => {
@@ -158,46 +144,6 @@ impl Text {
                 ..Loaded::default()
             },
             refused: None,
-        }
-    }
-}
-
-// === impl Names ===
-
-impl Names {
-    /// Collects the names in a file's nodes.
-    pub(super) fn of(tree: &Tree) -> Self {
-        let mut names: Vec<String> = Vec::new();
-        let mut name = |text: &str| {
-            if !text.starts_with('#') {
-                let name = text.split('#').next().unwrap_or_default();
-                names.push(percent_decoded(name).unwrap_or_else(|| name.to_owned()));
-            }
-        };
-        let (mut allows, mut identifies) = (false, false);
-        for node in tree.nodes() {
-            for (entry, value) in node.entries() {
-                match &*entry.key {
-                    "$ref" | "$dynamicRef" | "operationRef" => {
-                        value.as_str().into_iter().for_each(&mut name)
-                    }
-                    "mapping" if node.get("propertyName").is_some() => {
-                        // `mapping` of a discriminator: each value may name a file with a schema.
-                        let mapped = value.entries().filter_map(|(_, value)| value.as_str());
-                        mapped.for_each(&mut name);
-                    }
-                    "$id" | "$anchor" | "$dynamicAnchor" => identifies = true,
-                    LINT_KEY => allows = true,
-                    _ => {}
-                }
-            }
-        }
-        names.sort_unstable();
-        names.dedup();
-        Self {
-            files: names,
-            allows,
-            identifies,
         }
     }
 }

@@ -8,11 +8,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use diag::tree::Node;
-use diag::{FileId, Kind, NodeId, Tree};
+use diag::{FileId, Kind, NodeId, Sources, Tree};
 
-use super::files::Files;
-use super::key_material;
-use super::parsed::Names;
+use super::percent::percent_decoded;
+use super::{LINT_KEY, key_material};
 use crate::syntax::Limits;
 use crate::syntax::splice::{Known, Splice};
 
@@ -38,6 +37,17 @@ pub(super) struct Kept {
     pub(super) spare: Option<Vec<Node>>,
     /// True if the text has changed since the file was first read.
     pub(super) is_edited: bool,
+}
+
+/// Names in a file that concern other files or rules.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Names {
+    /// Paths or URLs of other files to which the file refers, decoded and sorted.
+    pub(super) files: Vec<String>,
+    /// True if the file contains `x-gateway-lint`.
+    pub(super) allows: bool,
+    /// True if a schema in the file has `$id`, `$anchor` or `$dynamicAnchor`.
+    pub(super) identifies: bool,
 }
 
 /// Place of a file in a compilation.
@@ -81,9 +91,9 @@ impl Parses {
     }
 
     /// Prepares the next change of the files that have been edited. Takes time, so call it when
-    /// nothing waits. Forgets files that `used`, the last compilation, did not read.
-    pub fn prepare(&self, used: &Files) {
-        let paths: BTreeSet<&str> = used.sources.iter().map(|(_, file)| file.path()).collect();
+    /// nothing waits. Forgets files that the last compilation did not read.
+    pub fn prepare(&self, read: &Sources) {
+        let paths: BTreeSet<&str> = read.iter().map(|(_, file)| file.path()).collect();
         let mut edited = Vec::new();
         {
             let mut files = self.lock();
@@ -163,5 +173,45 @@ impl Kept {
     fn own_nodes(&mut self) -> Vec<Node> {
         let spare = self.spare.take();
         spare.unwrap_or_else(|| (*self.nodes).clone())
+    }
+}
+
+// === impl Names ===
+
+impl Names {
+    /// Collects the names in a file's nodes.
+    pub(super) fn of(tree: &Tree) -> Self {
+        let mut names: Vec<String> = Vec::new();
+        let mut name = |text: &str| {
+            if !text.starts_with('#') {
+                let name = text.split('#').next().unwrap_or_default();
+                names.push(percent_decoded(name).unwrap_or_else(|| name.to_owned()));
+            }
+        };
+        let (mut allows, mut identifies) = (false, false);
+        for node in tree.nodes() {
+            for (entry, value) in node.entries() {
+                match &*entry.key {
+                    "$ref" | "$dynamicRef" | "operationRef" => {
+                        value.as_str().into_iter().for_each(&mut name)
+                    }
+                    "mapping" if node.get("propertyName").is_some() => {
+                        // `mapping` of a discriminator: each value may name a file with a schema.
+                        let mapped = value.entries().filter_map(|(_, value)| value.as_str());
+                        mapped.for_each(&mut name);
+                    }
+                    "$id" | "$anchor" | "$dynamicAnchor" => identifies = true,
+                    LINT_KEY => allows = true,
+                    _ => {}
+                }
+            }
+        }
+        names.sort_unstable();
+        names.dedup();
+        Self {
+            files: names,
+            allows,
+            identifies,
+        }
     }
 }

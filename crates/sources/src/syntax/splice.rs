@@ -86,9 +86,8 @@ impl Splice {
         }
         let mut tried = 0;
         for candidate in candidates(known, &change).into_iter().rev() {
-            let (old, new) = match regions(known, &candidate, &change, text) {
-                Some(regions) => regions,
-                None => continue,
+            let Some((old, new)) = regions(known, &candidate, &change, text) else {
+                continue;
             };
             tried += old.len() + new.len();
             if tried > text.len() / SHARE + PIECE {
