@@ -252,7 +252,7 @@ impl<'c> Server<'c> {
         let is_slow = self.slow.try_recv().is_ok();
         self.wait = if is_slow { QUIET } else { Duration::ZERO };
         match outcome.checked {
-            Ok(checked) => self.publish(&outcome.input, outcome.revision, checked)?,
+            Ok(checked) => self.publish(&outcome.input, outcome.revision, &checked)?,
             Err(message) => self.notify::<ShowMessage>(ShowMessageParams {
                 typ: MessageType::ERROR,
                 message,
@@ -270,18 +270,18 @@ impl<'c> Server<'c> {
         &mut self,
         input: &Input,
         revision: u64,
-        checked: Arc<Checked>,
+        checked: &Arc<Checked>,
     ) -> anyhow::Result<()> {
         let Some(project) = self.projects.get_mut(&key_of(input)) else {
             return Ok(());
         };
-        let mut all = diagnostics::all(&checked, self.client.encoding);
+        let mut all = diagnostics::all(checked, self.client.encoding);
         // A request may have needed a newer result meanwhile.
         let known = project.checked.as_ref();
         let is_newer = known.is_none_or(|(known, _)| *known < revision);
         // Memory of the older result is freed after the notifications.
         let _older = is_newer
-            .then(|| project.checked.replace((revision, Arc::clone(&checked))))
+            .then(|| project.checked.replace((revision, Arc::clone(checked))))
             .flatten();
         let now: BTreeSet<PathBuf> = all.keys().cloned().collect();
         // An open document gets its diagnostics even if there are none, so that clients know that it
