@@ -124,6 +124,7 @@ bench: dist
 	GWC=$(CURDIR)/target/bin-dist/gwc bench/compile
 	GWC=$(CURDIR)/target/bin-dist/gwc bench/plan
 	GWC=$(CURDIR)/target/bin-dist/gwc bench/replay
+	GWC=$(CURDIR)/target/bin-dist/gwc bench/typing
 	GWC=$(CURDIR)/target/bin-dist/gwc GWD=$(CURDIR)/target/bin-dist/gwd bench/activation
 	GWC=$(CURDIR)/target/bin-dist/gwc GWD=$(CURDIR)/target/bin-dist/gwd bench/switch
 	GWC=$(CURDIR)/target/bin-dist/gwc GWD=$(CURDIR)/target/bin-dist/gwd bench/start

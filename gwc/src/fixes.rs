@@ -44,7 +44,7 @@ pub fn apply_fixes(look: impl Fn(&Texts) -> anyhow::Result<Compiled>) -> anyhow:
     for round in 0.. {
         let texts = changes
             .iter()
-            .map(|(path, change)| (path.clone(), change.new.clone()))
+            .map(|(path, change)| (path.clone(), change.new.as_str().into()))
             .collect();
         let compiled = look(&texts)?;
         let chosen = chosen(&compiled);

@@ -1,5 +1,7 @@
 //! Texts of the files that a command reads, with conversion of byte offsets to lines and columns.
 
+use std::sync::Arc;
+
 use crate::span::{FileId, Span};
 
 /// All files of one run, in the order in which they were read.
@@ -11,7 +13,7 @@ pub struct Sources {
 /// Text of one file with an index of its lines.
 pub struct SourceFile {
     path: String,
-    text: String,
+    text: Arc<str>,
     /// Byte offset of the start of each line. The first is 0.
     lines: Vec<u32>,
     /// Number of characters before each block of [`BLOCK`] bytes. With these numbers, the column of
@@ -40,8 +42,8 @@ pub struct Position {
 
 impl Sources {
     /// Adds a file. Messages show `path` (relative to the project, with `/`).
-    pub fn add(&mut self, path: impl Into<String>, text: impl Into<String>) -> FileId {
-        self.take(SourceFile::new(path.into(), text.into()))
+    pub fn add(&mut self, path: impl Into<String>, text: impl Into<Arc<str>>) -> FileId {
+        self.take(SourceFile::new(path.into(), text))
     }
 
     /// Adds a file whose line index is already built.
@@ -95,14 +97,15 @@ impl Sources {
 impl SourceFile {
     /// Creates a file. Messages show `path`.
     #[must_use]
-    pub fn new(path: String, text: String) -> Self {
+    pub fn new(path: String, text: impl Into<Arc<str>>) -> Self {
+        let text = text.into();
         let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
         let mut lines = vec![0u32];
         let mut blocks = vec![0u32];
         let mut characters = 0;
         for (index, block) in text.as_bytes().chunks(BLOCK).enumerate() {
-            let starts = block.iter().enumerate().filter(|(_, byte)| **byte == b'\n');
-            lines.extend(starts.map(|(at, _)| number(index * BLOCK + at + 1)));
+            let starts = memchr::memchr_iter(b'\n', block);
+            lines.extend(starts.map(|at| number(index * BLOCK + at + 1)));
             characters += scalar_values(block);
             blocks.push(number(characters));
         }
@@ -124,6 +127,12 @@ impl SourceFile {
     /// Text of the whole file.
     #[must_use]
     pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Text of the whole file, which other files and threads can share.
+    #[must_use]
+    pub fn shared_text(&self) -> &Arc<str> {
         &self.text
     }
 

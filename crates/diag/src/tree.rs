@@ -10,6 +10,8 @@
 //! added to the arena ([`Tree::take`]). Files can therefore be read in parallel, and ids do not
 //! depend on the order in which the files are finished.
 
+use std::sync::Arc;
+
 use crate::span::Span;
 
 /// Id of a node in a [`Tree`].
@@ -36,7 +38,8 @@ pub struct Tree {
 #[derive(Clone)]
 struct Segment {
     base: u32,
-    nodes: Vec<Node>,
+    /// Trees of several compilations share the nodes of a file that has not changed.
+    nodes: Arc<Vec<Node>>,
 }
 
 /// Value and its source location.
@@ -95,12 +98,33 @@ impl Tree {
         Self {
             segments: vec![Segment {
                 base: first.0,
-                nodes: Vec::with_capacity(expected),
+                nodes: Arc::new(Vec::with_capacity(expected)),
             }],
             blocks: Vec::new(),
             first: first.0 as usize / BLOCK,
             next: first.0,
         }
+    }
+
+    /// Creates a tree for one file from its nodes. `first` is the id of the first node, reserved by
+    /// [`Tree::set_aside`].
+    #[must_use]
+    pub fn of_nodes(first: NodeId, nodes: Arc<Vec<Node>>) -> Self {
+        let base = first.0;
+        let count = u32::try_from(nodes.len()).expect("fewer than 2^32 nodes");
+        Self {
+            blocks: vec![0; nodes.len().div_ceil(BLOCK)],
+            first: base as usize / BLOCK,
+            next: base.checked_add(count).expect("fewer than 2^32 nodes"),
+            segments: vec![Segment { base, nodes }],
+        }
+    }
+
+    /// Nodes of a tree that [`Tree::part`] created, in the order of their ids.
+    #[must_use]
+    pub fn into_nodes_of_part(mut self) -> Arc<Vec<Node>> {
+        let segment = self.segments.pop();
+        segment.map(|segment| segment.nodes).unwrap_or_default()
     }
 
     /// Reserves `count` consecutive ids for the nodes of one file, and returns the first id. `None`
@@ -146,11 +170,11 @@ impl Tree {
             self.next = base;
             self.segments.push(Segment {
                 base,
-                nodes: Vec::new(),
+                nodes: Arc::default(),
             });
             return self.push(span, kind);
         };
-        segment.nodes.push(Node { span, kind });
+        Arc::make_mut(&mut segment.nodes).push(Node { span, kind });
         if (id as usize).is_multiple_of(BLOCK) {
             let index = u32::try_from(self.segments.len() - 1).expect("fewer than 2^32 files");
             self.blocks.push(index);
@@ -175,7 +199,7 @@ impl Tree {
     pub fn nodes(&self) -> impl Iterator<Item = NodeRef<'_>> {
         self.segments.iter().flat_map(|segment| {
             let ids = (segment.base..).map(NodeId);
-            ids.zip(&segment.nodes).map(|(id, _)| self.at(id))
+            ids.zip(&*segment.nodes).map(|(id, _)| self.at(id))
         })
     }
 
@@ -183,7 +207,7 @@ impl Tree {
     pub fn node_mut(&mut self, id: NodeId) -> &mut Node {
         let segment = self.blocks[id.0 as usize / BLOCK - self.first];
         let segment = &mut self.segments[segment as usize];
-        &mut segment.nodes[(id.0 - segment.base) as usize]
+        &mut Arc::make_mut(&mut segment.nodes)[(id.0 - segment.base) as usize]
     }
 
     /// Returns a node for reading.
@@ -373,6 +397,23 @@ mod tests {
         let mut ids: Vec<u32> = tree.nodes().map(|node| node.id().0).collect();
         ids.dedup();
         assert!(ids.is_sorted() && ids.len() == 1003);
+    }
+
+    #[test]
+    fn nodes_of_a_part_make_an_equal_part() {
+        let mut tree = Tree::default();
+        let first = tree.set_aside(600).unwrap();
+        let mut part = Tree::part(first, 0);
+        let ids: Vec<NodeId> = (0..513).map(|_| number(&mut part, "1")).collect();
+        let again = Tree::of_nodes(first, part.clone().into_nodes_of_part());
+        assert_eq!(
+            (again.len(), again.blocks.len()),
+            (part.len(), part.blocks.len())
+        );
+        tree.take(again);
+        assert_eq!(tree.at(ids[512]).scalar_text(), Some("1"));
+        tree.node_mut(ids[0]).kind = Kind::Null;
+        assert_eq!(part.at(ids[0]).scalar_text(), Some("1"));
     }
 
     #[test]

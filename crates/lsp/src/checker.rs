@@ -1,9 +1,11 @@
 //! Thread that compiles projects, so that edits and completions do not wait for it.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use model::compile::Input;
+use sources::project::parses::Parses;
 use sources::syntax::Limits;
 
 use crate::project::{Checked, Open, check};
@@ -14,13 +16,15 @@ pub(crate) struct Job {
     pub(crate) open: Open,
     /// Revision of the texts.
     pub(crate) revision: u64,
+    /// Parsed files of the project.
+    pub(crate) parses: Arc<Parses>,
 }
 
 /// Result of a job. The error is a message.
 pub(crate) struct Outcome {
     pub(crate) input: Input,
     pub(crate) revision: u64,
-    pub(crate) checked: Result<Checked, String>,
+    pub(crate) checked: Result<Arc<Checked>, String>,
 }
 
 /// Starts the thread. It ends when the sender of jobs is dropped.
@@ -41,21 +45,25 @@ pub(crate) fn spawn(
                     input,
                     open,
                     revision,
+                    parses,
                 } = job;
-                let compile = || check(&input, &open, limits, now_s());
+                let compile = || check(&input, &open, (limits, now_s()), &parses);
                 let checked = match catch_unwind(AssertUnwindSafe(compile)) {
-                    Ok(checked) => checked.map_err(|error| format!("{error:#}")),
+                    Ok(checked) => checked.map(Arc::new).map_err(|error| format!("{error:#}")),
                     Err(_) => Err("the compiler failed; please report this".to_owned()),
                 };
-                if sent
-                    .send(Outcome {
-                        input,
-                        revision,
-                        checked,
-                    })
-                    .is_err()
-                {
+                let files = checked.as_ref().ok().cloned();
+                let outcome = Outcome {
+                    input,
+                    revision,
+                    checked,
+                };
+                if sent.send(outcome).is_err() {
                     return;
+                }
+                // The editor has its answer and does not wait for this.
+                if let Some(checked) = files {
+                    parses.prepare(&checked.compiled.files.sources);
                 }
             }
         })?;

@@ -22,6 +22,8 @@ pub(crate) struct Client {
     pub(crate) watches_files: bool,
     /// True if the client supports `workspace/codeLens/refresh`.
     pub(crate) refreshes_lenses: bool,
+    /// True if diagnostics may have the version of their document.
+    pub(crate) has_versions: bool,
 }
 
 impl Client {
@@ -31,6 +33,8 @@ impl Client {
         let encodings = general.and_then(|general| general.position_encodings.as_deref());
         let workspace = params.capabilities.workspace.as_ref();
         let watched = workspace.and_then(|workspace| workspace.did_change_watched_files);
+        let document = params.capabilities.text_document.as_ref();
+        let published = document.and_then(|document| document.publish_diagnostics.as_ref());
         let lens = workspace.and_then(|workspace| workspace.code_lens.as_ref());
         let folders = params.workspace_folders.iter().flatten();
         let mut folders: Vec<PathBuf> = folders.filter_map(|one| path_of(&one.uri)).collect();
@@ -44,6 +48,7 @@ impl Client {
             encoding: Encoding::of(encodings),
             folders,
             watches_files: watched.is_some_and(|one| one.dynamic_registration == Some(true)),
+            has_versions: published.is_some_and(|one| one.version_support == Some(true)),
             refreshes_lenses: lens.is_some_and(|one| one.refresh_support == Some(true)),
         }
     }

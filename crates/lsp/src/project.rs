@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use diag::{FileId, NodeRef, Span};
-use model::compile::{self, Compiled, Input, Options};
+use model::compile::{self, Compiled, Input, Options, Purpose};
 use sources::project::GATEWAY_FILE;
 use sources::project::files::Texts;
+use sources::project::parses::Parses;
 use sources::syntax::Limits;
 
 use crate::outline::Outline;
@@ -21,6 +23,8 @@ pub(crate) type Open = BTreeMap<PathBuf, Text>;
 pub(crate) struct Checked {
     pub(crate) compiled: Compiled,
     folder: PathBuf,
+    /// Texts of the editor that were compiled.
+    open: Open,
 }
 
 /// Finds the project of a document: the project of the nearest gateway.yaml in the document's
@@ -57,29 +61,36 @@ pub(crate) fn is_openapi(text: &str) -> bool {
     has("openapi") || has("swagger")
 }
 
-/// Compiles a project or document with the texts that are open in the editor.
+/// Compiles a project or document with the texts that are open in the editor. `parses` has the
+/// files of the last compilation.
 ///
 /// # Errors
 /// Returns an error if the folder cannot be read.
 pub(crate) fn check(
     input: &Input,
     open: &Open,
-    limits: Limits,
-    now_s: u64,
+    (limits, now_s): (Limits, u64),
+    parses: &Arc<Parses>,
 ) -> anyhow::Result<Checked> {
     let folder = input.folder().to_owned();
     let texts: Texts = open
         .iter()
-        .filter_map(|(path, text)| Some((relative(&folder, path)?, text.content().to_owned())))
+        .filter_map(|(path, text)| Some((relative(&folder, path)?, text.shared())))
         .collect();
     let options = Options {
         limits,
         now_s,
         texts,
+        parses: Some(Arc::clone(parses)),
+        purpose: Purpose::Findings,
         ..Options::default()
     };
     let compiled = compile::everywhere(input, &options)?;
-    Ok(Checked { compiled, folder })
+    Ok(Checked {
+        compiled,
+        folder,
+        open: open.clone(),
+    })
 }
 
 /// Path relative to a folder, as the compiler names files.
@@ -103,7 +114,27 @@ impl Checked {
 
     /// Text of a file as it was compiled.
     pub(crate) fn text_of(&self, file: FileId) -> Text {
-        Text::new(self.compiled.files.sources.file(file).text().to_owned())
+        let source = self.compiled.files.sources.file(file);
+        let open = self.open.get(&self.path_of(file));
+        let same = open.filter(|text| Arc::ptr_eq(&text.shared(), source.shared_text()));
+        let read = || Text::new(Arc::clone(source.shared_text()));
+        same.cloned().unwrap_or_else(read)
+    }
+
+    /// Files of the project that are open in the editor.
+    pub(crate) fn open_files(&self) -> impl Iterator<Item = PathBuf> {
+        let all = self
+            .compiled
+            .files
+            .sources
+            .iter()
+            .map(|(id, _)| self.path_of(id));
+        all.filter(|path| self.open.contains_key(path))
+    }
+
+    /// Version of an open document that was compiled. `None` for a file on disk.
+    pub(crate) fn version_of(&self, path: &Path) -> Option<i32> {
+        self.open.get(path)?.version()
     }
 
     /// Text of a span.

@@ -24,6 +24,7 @@ use model::compile::Input;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use sources::project::GATEWAY_FILE;
+use sources::project::parses::Parses;
 
 use crate::checker::{self, Job, Outcome};
 use crate::client::Client;
@@ -34,7 +35,8 @@ use crate::text::Text;
 use crate::uri::{path_of, uri_of};
 use crate::{Options, actions, completion, diagnostics, hover, lens, navigation};
 
-/// Time without edits after which projects are compiled.
+/// Time without edits after which slow projects are compiled. Slow is a project whose compilation
+/// takes longer than this time. Other projects are compiled after each edit.
 const QUIET: Duration = Duration::from_millis(100);
 
 /// State of the server.
@@ -48,8 +50,12 @@ pub(crate) struct Server<'c> {
     outcomes: Receiver<Outcome>,
     /// True while the checker has a job.
     is_busy: bool,
-    /// Timer that expires when the editor has sent no change for [`QUIET`].
+    /// Timer that expires when projects with changed texts are to be compiled.
     quiet: Receiver<std::time::Instant>,
+    /// Timer that expires [`QUIET`] after the start of a compilation.
+    slow: Receiver<std::time::Instant>,
+    /// Time without edits before the next compilation.
+    wait: Duration,
     requests: i32,
 }
 
@@ -60,6 +66,8 @@ struct Project {
     revision: u64,
     /// Last result, with the revision of its texts.
     checked: Option<(u64, Arc<Checked>)>,
+    /// Parsed files of the last compilation.
+    parses: Arc<Parses>,
     /// Revision of the last job for the checker. `None`: there was none.
     sent: Option<u64>,
     /// Files for which the client has diagnostics.
@@ -90,6 +98,8 @@ impl<'c> Server<'c> {
             outcomes,
             is_busy: false,
             quiet: never(),
+            slow: never(),
+            wait: Duration::ZERO,
             requests: 0,
         };
         for folder in server.client.folders.clone() {
@@ -158,7 +168,8 @@ impl<'c> Server<'c> {
         let Some(path) = path_of(&params.text_document.uri) else {
             return;
         };
-        let text = Text::new(params.text_document.text);
+        let mut text = Text::new(params.text_document.text);
+        text.set_version(params.text_document.version);
         self.open.insert(path.clone(), text);
         if let Some(input) = input_of(&path, &self.open) {
             self.add(input);
@@ -176,6 +187,7 @@ impl<'c> Server<'c> {
             for change in params.content_changes {
                 text.change(change, encoding);
             }
+            text.set_version(params.text_document.version);
         }
         if let Some(input) = input_of(&path, &self.open) {
             self.add(input);
@@ -197,10 +209,11 @@ impl<'c> Server<'c> {
             input,
             revision: 0,
             checked: None,
+            parses: Arc::default(),
             sent: None,
             published: BTreeSet::new(),
         });
-        self.quiet = after(QUIET);
+        self.quiet = after(self.wait);
     }
 
     /// Marks the projects whose folder `has_changed` for compilation.
@@ -208,7 +221,7 @@ impl<'c> Server<'c> {
         for project in self.projects.values_mut() {
             project.revision += u64::from(has_changed(project.input.folder()));
         }
-        self.quiet = after(QUIET);
+        self.quiet = after(self.wait);
     }
 
     // --- Compilations ---
@@ -222,10 +235,12 @@ impl<'c> Server<'c> {
         if let Some(project) = changed.next() {
             project.sent = Some(project.revision);
             self.is_busy = true;
+            self.slow = after(QUIET);
             self.jobs.send(Job {
                 input: project.input.clone(),
                 revision: project.revision,
                 open: self.open.clone(),
+                parses: Arc::clone(&project.parses),
             })?;
         }
         Ok(())
@@ -234,8 +249,10 @@ impl<'c> Server<'c> {
     /// Publishes the result of a compilation, and starts the next one.
     fn checked(&mut self, outcome: Outcome) -> anyhow::Result<()> {
         self.is_busy = false;
+        let is_slow = self.slow.try_recv().is_ok();
+        self.wait = if is_slow { QUIET } else { Duration::ZERO };
         match outcome.checked {
-            Ok(checked) => self.publish(&outcome.input, outcome.revision, checked)?,
+            Ok(checked) => self.publish(&outcome.input, outcome.revision, &checked)?,
             Err(message) => self.notify::<ShowMessage>(ShowMessageParams {
                 typ: MessageType::ERROR,
                 message,
@@ -244,31 +261,40 @@ impl<'c> Server<'c> {
         // Edits since the beginning of the compilation wait until the editor sends no further
         // change.
         if self.quiet.is_empty() && self.projects.values().any(Project::has_changed) {
-            self.quiet = after(QUIET);
+            self.quiet = after(self.wait);
         }
         Ok(())
     }
 
-    fn publish(&mut self, input: &Input, revision: u64, checked: Checked) -> anyhow::Result<()> {
+    fn publish(
+        &mut self,
+        input: &Input,
+        revision: u64,
+        checked: &Arc<Checked>,
+    ) -> anyhow::Result<()> {
         let Some(project) = self.projects.get_mut(&key_of(input)) else {
             return Ok(());
         };
-        let mut all = diagnostics::all(&checked, self.client.encoding);
+        let mut all = diagnostics::all(checked, self.client.encoding);
         // A request may have needed a newer result meanwhile.
-        if project
-            .checked
-            .as_ref()
-            .is_none_or(|(known, _)| *known < revision)
-        {
-            project.checked = Some((revision, Arc::new(checked)));
-        }
+        let known = project.checked.as_ref();
+        let is_newer = known.is_none_or(|(known, _)| *known < revision);
+        // Memory of the older result is freed after the notifications.
+        let _older = is_newer
+            .then(|| project.checked.replace((revision, Arc::clone(checked))))
+            .flatten();
         let now: BTreeSet<PathBuf> = all.keys().cloned().collect();
-        let files = project.published.union(&now).cloned().collect::<Vec<_>>();
+        // An open document gets its diagnostics even if there are none, so that clients know that it
+        // was checked.
+        let open = checked.open_files();
+        let files: BTreeSet<PathBuf> = project.published.union(&now).cloned().chain(open).collect();
         project.published = now;
         for path in files {
             if let Some(uri) = uri_of(&path) {
                 let diagnostics = all.remove(&path).unwrap_or_default();
-                let params = PublishDiagnosticsParams::new(uri, diagnostics, None);
+                let version = checked.version_of(&path);
+                let version = version.filter(|_| self.client.has_versions);
+                let params = PublishDiagnosticsParams::new(uri, diagnostics, version);
                 self.notify::<PublishDiagnostics>(params)?;
             }
         }
@@ -293,7 +319,8 @@ impl<'c> Server<'c> {
             return Ok(Arc::clone(checked));
         }
         let Options { limits, now_s } = self.options;
-        let checked = project::check(&project.input, &self.open, limits, now_s());
+        let limits = (limits, now_s());
+        let checked = project::check(&project.input, &self.open, limits, &project.parses);
         let checked = checked.map_err(|error| (ErrorCode::RequestFailed, format!("{error:#}")))?;
         let checked = Arc::new(checked);
         project.checked = Some((project.revision, Arc::clone(&checked)));

@@ -1,5 +1,7 @@
 //! Texts of documents, with conversion between byte offsets and positions of the protocol.
 
+use std::sync::Arc;
+
 use lsp_types::{Position, PositionEncodingKind, Range, TextDocumentContentChangeEvent};
 
 /// Unit of the columns in positions.
@@ -11,12 +13,14 @@ pub(crate) enum Encoding {
     Utf16,
 }
 
-/// Text of a document with an index of its lines.
+/// Text of a document with an index of its lines. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Text {
-    content: String,
+    content: Arc<str>,
     /// Byte offset of the start of each line. The first is 0.
-    lines: Vec<usize>,
+    lines: Arc<Vec<usize>>,
+    /// Version of the document in the editor. `None` for a file on disk.
+    version: Option<i32>,
 }
 
 impl Encoding {
@@ -44,15 +48,31 @@ impl Encoding {
 }
 
 impl Text {
-    pub(crate) fn new(content: String) -> Self {
-        let ends = content
-            .bytes()
-            .enumerate()
-            .filter(|(_, byte)| *byte == b'\n');
+    pub(crate) fn new(content: impl Into<Arc<str>>) -> Self {
+        let content = content.into();
         let lines = std::iter::once(0)
-            .chain(ends.map(|(at, _)| at + 1))
+            .chain(starts_of_lines(&content))
             .collect();
-        Self { content, lines }
+        Self {
+            lines: Arc::new(lines),
+            content,
+            version: None,
+        }
+    }
+
+    /// Sets the version of the document in the editor.
+    pub(crate) fn set_version(&mut self, version: i32) {
+        self.version = Some(version);
+    }
+
+    /// Version of the document in the editor. `None` for a file on disk.
+    pub(crate) fn version(&self) -> Option<i32> {
+        self.version
+    }
+
+    /// The whole text, for other threads.
+    pub(crate) fn shared(&self) -> Arc<str> {
+        Arc::clone(&self.content)
     }
 
     /// The whole text.
@@ -98,15 +118,31 @@ impl Text {
     /// Applies a change of the editor.
     pub(crate) fn change(&mut self, change: TextDocumentContentChangeEvent, encoding: Encoding) {
         let Some(range) = change.range else {
+            let version = self.version;
             *self = Self::new(change.text);
+            self.version = version;
             return;
         };
         let start = self.offset(range.start, encoding);
         let end = self.offset(range.end, encoding).max(start);
-        let mut content = std::mem::take(&mut self.content);
-        content.replace_range(start..end, &change.text);
-        *self = Self::new(content);
+        let (before, after) = (&self.content[..start], &self.content[end..]);
+        let content: Arc<str> = [before, &change.text, after].concat().into();
+        let lines = Arc::make_mut(&mut self.lines);
+        // Lines that begin in the replaced range are replaced. Later ones move.
+        let first = lines.partition_point(|line| *line <= start);
+        let last = lines.partition_point(|line| *line <= end);
+        for line in &mut lines[last..] {
+            *line = *line - end + start + change.text.len();
+        }
+        let new = starts_of_lines(&change.text).map(|line| start + line);
+        lines.splice(first..last, new);
+        self.content = content;
     }
+}
+
+/// Starts of all lines but the first.
+fn starts_of_lines(text: &str) -> impl Iterator<Item = usize> {
+    text.match_indices('\n').map(|(at, _)| at + 1)
 }
 
 #[cfg(test)]
@@ -138,10 +174,17 @@ mod tests {
                 text: new.to_owned(),
             };
             text.change(change, Encoding::Utf16);
+            assert_eq!(text.lines, Text::new(text.content()).lines);
             text.content().to_owned()
         };
         let range = Range::new(Position::new(0, 1), Position::new(1, 1));
         assert_eq!(change(Some(range), "X\n"), "oX\nwo\n");
+        let range = Range::new(Position::new(1, 1), Position::new(1, 2));
+        assert_eq!(change(Some(range), "1\n2\r\n3"), "oX\nw1\n2\r\n3\n");
+        let range = Range::new(Position::new(2, 0), Position::new(4, 0));
+        assert_eq!(change(Some(range), ""), "oX\nw1\n");
+        let range = Range::new(Position::new(2, 0), Position::new(2, 0));
+        assert_eq!(change(Some(range), "4\n"), "oX\nw1\n4\n");
         assert_eq!(change(None, "new"), "new");
     }
 }

@@ -9,6 +9,7 @@ mod asked;
 mod bindings;
 mod cells;
 mod certificates;
+mod checks;
 mod chosen;
 mod contracts;
 mod counters;

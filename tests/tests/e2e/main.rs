@@ -12,6 +12,7 @@ mod checked_responses;
 mod client_certificates;
 mod dependencies;
 mod discovery;
+mod editors;
 mod ending_streams;
 mod examples;
 mod expressions;

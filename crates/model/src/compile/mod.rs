@@ -8,6 +8,7 @@ mod whole;
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use diag::shape::is_name;
 use diag::{Diagnostic, Level, NodeId, NodeRef, Sink, Span};
@@ -28,6 +29,7 @@ use openapi::spec::Spec;
 use openapi::spec::lift::lift;
 use sources::project::GATEWAY_FILE;
 use sources::project::files::{Document, Files, Texts};
+use sources::project::parses::Parses;
 use sources::syntax::Limits;
 use vocab::lints;
 
@@ -71,7 +73,8 @@ pub struct Compiled {
     pub findings: Vec<Diagnostic>,
     /// The project, as far as it could be read. `None`: gateway.yaml has no readable settings.
     pub model: Option<Model>,
-    /// Configuration for the bundle. `None` if a finding prevents lowering ([`Purpose::stops`]), or
+    /// Configuration for the bundle. `None` for [`Purpose::Findings`], if a finding prevents lowering
+    /// ([`Purpose::stops`]), or
     /// if no environment is chosen and a variable has a value only in an environment.
     pub lowered: Option<Lowered>,
     /// First variable that is used, and the source location of its first use, if no environment is
@@ -150,7 +153,7 @@ name them, as in `gwc lint {0}/openapi.yaml`",
 }
 
 /// Options of a compilation.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Options<'o> {
     /// Limits on files.
     pub limits: Limits,
@@ -165,6 +168,8 @@ pub struct Options<'o> {
     pub now_s: u64,
     /// Texts that replace files on disk.
     pub texts: Texts,
+    /// Parsed files of an earlier compilation of the same folder. `None`: parse every file.
+    pub parses: Option<Arc<Parses>>,
     /// Purpose of the compilation. Default: [`Purpose::Run`].
     pub purpose: Purpose,
 }
@@ -187,6 +192,9 @@ pub fn compile(input: &Input, options: Options<'_>) -> anyhow::Result<Compiled> 
         .with_context(|| format!("cannot read the folder {}", root.display()))?;
     if let Some(base) = options.base {
         files.set_base(base);
+    }
+    if let Some(parses) = options.parses {
+        files.set_parses(parses);
     }
     files.set_check_time(options.now_s);
     match (input, options.environment) {
@@ -352,7 +360,7 @@ pub fn project_for(
     let model = Model { settings, apis };
     let open_variable = variables.open().map(|(name, span)| (name.to_owned(), span));
     let clean = !findings.iter().any(|finding| purpose.stops(finding));
-    let lowered = (clean && open_variable.is_none())
+    let lowered = (clean && open_variable.is_none() && purpose.lowers())
         .then(|| lower::lower(&files, &model).expect("duplicate names are findings"));
     Ok(Compiled {
         files,

@@ -25,6 +25,8 @@ pub enum Purpose {
     Past,
     /// Like `Past`, for a document without its project.
     PastAlone,
+    /// Only the findings and the model are needed. Nothing is lowered.
+    Findings,
 }
 
 impl Purpose {
@@ -34,13 +36,19 @@ impl Purpose {
         let wrong = finding.level == Level::Error && !is_later(finding.lint);
         let open = wrong && is_hard(finding.lint);
         match self {
-            Self::Run => wrong || is_later(finding.lint),
+            Self::Run | Self::Findings => wrong || is_later(finding.lint),
             Self::Ask => wrong,
             Self::Compare => open,
             Self::CompareAlone => open && !is_of_project(finding.lint),
             Self::Past => open && !has_meaning(finding.lint),
             Self::PastAlone => open && !is_of_project(finding.lint) && !has_meaning(finding.lint),
         }
+    }
+
+    /// True if the result contains the configuration for a bundle.
+    #[must_use]
+    pub(super) fn lowers(self) -> bool {
+        self != Self::Findings
     }
 
     /// True if the result omits the invalid parts of a contract.

@@ -2,10 +2,8 @@
 //! the number of references to the component. A mistake that an overlay's wildcard adds to many
 //! objects is reported once, with the number of objects.
 
-use std::collections::{HashMap, HashSet};
-
-use diag::{Diagnostic, Span};
-use rustc_hash::FxHashSet;
+use diag::{Diagnostic, NodeRef, Span};
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::spec::reference::{Resolver, reference};
 use sources::project::files::Files;
@@ -59,14 +57,14 @@ pub(super) fn merged(files: &Files, findings: Vec<Diagnostic>) -> Vec<Diagnostic
 /// Targets of references and values that overlays added, sorted by span, each with its number of
 /// places.
 fn targets(files: &Files) -> Vec<(Span, usize)> {
-    let mut counts: HashMap<Span, usize> = HashMap::new();
-    let mut counted = HashSet::new();
+    let mut counts: FxHashMap<Span, usize> = FxHashMap::default();
+    let mut counted = FxHashSet::default();
     for document in files.documents() {
         let resolver = Resolver::new(files, document);
         let mut seen = FxHashSet::default();
         let mut waiting = vec![resolver.root()];
         while let Some(node) = waiting.pop() {
-            if !(node.is_map() || node.is_list()) || !seen.insert(node.id()) {
+            if !seen.insert(node.id()) {
                 continue;
             }
             if let Some(text) = reference(node)
@@ -76,7 +74,7 @@ fn targets(files: &Files) -> Vec<(Span, usize)> {
                 if counted.insert((text.span(), target.span())) {
                     *counts.entry(target.span()).or_default() += 1;
                 }
-                waiting.push(target);
+                waiting.extend(Some(target).filter(|target| has_parts(*target)));
             }
             // A value that an overlay added is one node, even if it occurs at many places of the
             // document.
@@ -97,17 +95,21 @@ fn targets(files: &Files) -> Vec<(Span, usize)> {
                 } else if put_in(value_at) {
                     *counts.entry(value_at).or_default() += 1;
                 }
-                waiting.push(value);
+                waiting.extend(Some(value).filter(|value| has_parts(*value)));
             }
             for item in node.items() {
                 if put_in(item.span()) {
                     *counts.entry(item.span()).or_default() += 1;
                 }
-                waiting.push(item);
+                waiting.extend(Some(item).filter(|item| has_parts(*item)));
             }
         }
     }
     let mut targets: Vec<(Span, usize)> = counts.into_iter().collect();
     targets.sort_unstable();
     targets
+}
+
+fn has_parts(node: NodeRef<'_>) -> bool {
+    node.is_map() || node.is_list()
 }

@@ -10,6 +10,7 @@ use std::collections::{HashMap, HashSet};
 
 use diag::suggest;
 use diag::{FileId, NodeId, NodeRef};
+use rustc_hash::FxHashMap;
 
 use super::identity::Identities;
 use super::lift::MOVED;
@@ -29,7 +30,7 @@ pub struct Resolver<'a> {
     document: &'a Document,
     found: RefCell<Found<'a>>,
     /// End of the chain of references that begins at each node.
-    ends: RefCell<HashMap<NodeId, End>>,
+    ends: RefCell<FxHashMap<NodeId, End>>,
     /// Entries of large maps by key.
     indexes: RefCell<HashMap<NodeId, HashMap<&'a str, NodeId>>>,
     identities: OnceCell<Identities<'a>>,
@@ -126,6 +127,9 @@ impl<'a> Resolver<'a> {
     pub(crate) fn end(&self, node: NodeRef<'a>) -> End {
         let mut passed: Vec<NodeId> = Vec::new();
         let mut on_way: HashSet<NodeId> = HashSet::new();
+        if reference(node).is_none() {
+            return End::Value(node.id(), 0);
+        }
         let mut node = node;
         let mut end = loop {
             if let Some(known) = self.ends.borrow().get(&node.id()) {

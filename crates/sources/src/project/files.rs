@@ -8,16 +8,19 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
+use std::sync::Arc;
 
-use diag::{Diagnostic, FileId, NodeId, Sink, SourceFile, Sources, Span, Tree};
+use diag::{FileId, NodeId, Sink, Sources, Span, Tree};
 
-use super::disk::{Content, Disk, Folder};
-use super::key_material;
+use super::GATEWAY_FILE;
+use super::disk::{Disk, Folder};
+use super::parsed::{Loaded, Text};
+use super::parses::{Parses, Place};
+pub use super::percent::percent_decoded;
 pub use super::refusal::Refusal;
 use super::revision::Revision;
-use super::{GATEWAY_FILE, LINT_KEY};
 use crate::parallel;
-use crate::syntax::{self, Limits, lints};
+use crate::syntax::{self, Limits};
 
 /// Maximum number of files and folders that a pattern is matched against.
 pub(super) const LISTED_MAX: usize = 100_000;
@@ -34,6 +37,8 @@ pub struct Files {
     by_path: BTreeMap<String, Result<FileId, Refusal>>,
     documents: Vec<Document>,
     instead: Texts,
+    /// Parsed files of an earlier compilation. `None`: parse every file.
+    parses: Option<Arc<Parses>>,
     /// Paths named on the command line.
     named: HashSet<String>,
     /// Number of folders above the root that references may reach.
@@ -44,45 +49,7 @@ pub struct Files {
 }
 
 /// Texts that replace the texts of files on disk, by path.
-pub type Texts = BTreeMap<String, String>;
-
-#[derive(Default)]
-struct Loaded {
-    root: Option<NodeId>,
-    findings: Vec<Diagnostic>,
-    /// Paths or URLs of other files to which the file refers, decoded and sorted.
-    names: Vec<String>,
-    /// True if the file contains `x-gateway-lint`.
-    allows: bool,
-    /// True if a schema in the file has `$id`, `$anchor` or `$dynamicAnchor`.
-    identifies: bool,
-    /// True if the files that this file refers to have been loaded as well.
-    followed: bool,
-    /// Files that this file refers to, except unreadable ones.
-    refers: Vec<FileId>,
-    /// True if Git does not track the file.
-    is_untracked: bool,
-    /// Spans of strings and maps that contain key material.
-    keys: Vec<Span>,
-}
-
-/// Text of a file before parsing.
-struct Text {
-    source: SourceFile,
-    /// Offset of the first byte that is not valid UTF-8. `None` if all are valid.
-    not_text: Option<usize>,
-    is_tracked: bool,
-}
-
-/// File that was parsed by a parallel task, not yet part of [`Files`].
-struct Parsed {
-    source: SourceFile,
-    tree: Tree,
-    loaded: Loaded,
-    /// Reason why the file is refused after parsing. A refused file has an empty text. `None`: the
-    /// file is accepted.
-    refused: Option<Refusal>,
-}
+pub type Texts = BTreeMap<String, Arc<str>>;
 
 /// OpenAPI document after its overlays have been applied.
 #[derive(Clone, Debug)]
@@ -143,7 +110,7 @@ impl Files {
     /// Replaces the text of a file for this run; the file on disk is not changed. Has no effect on
     /// a file that was already read.
     pub fn write(&mut self, path: &str, text: String) {
-        self.instead.insert(path.to_owned(), text);
+        self.instead.insert(path.to_owned(), text.into());
     }
 
     fn new(disk: Disk, limits: Limits) -> Self {
@@ -156,10 +123,16 @@ impl Files {
             by_path: BTreeMap::new(),
             documents: Vec::new(),
             instead: Texts::new(),
+            parses: None,
             named: HashSet::new(),
             up_max: 0,
             judged_at_s: 0,
         }
+    }
+
+    /// Takes files with equal or similar texts from an earlier compilation.
+    pub fn set_parses(&mut self, parses: Arc<Parses>) {
+        self.parses = Some(parses);
     }
 
     /// Lets references reach the whole work tree that contains the folder. Used for a document that
@@ -247,14 +220,14 @@ impl Files {
         let (disk, instead, limits) = (&self.disk, &self.instead, self.limits);
         let named = &self.named;
         let texts = parallel::map(paths, |path| {
-            let read = match instead.get(&path) {
-                Some(text) => Ok(Content {
-                    bytes: text.clone().into_bytes(),
-                    is_tracked: true,
-                }),
-                None => disk.source(&path, named.contains(&path), limits.bytes_max),
+            let text = match instead.get(&path) {
+                Some(text) => Ok(Text::of_editor(path.clone(), Arc::clone(text))),
+                None => {
+                    let content = disk.source(&path, named.contains(&path), limits.bytes_max);
+                    content
+                        .map(|content| Text::new(path.clone(), content.bytes, content.is_tracked))
+                }
             };
-            let text = read.map(|content| Text::new(path.clone(), content));
             (path, text)
         });
         let mut placed = Vec::new();
@@ -272,8 +245,9 @@ impl Files {
             });
             self.by_path.insert(path, result);
         }
+        let parses = self.parses.as_deref();
         let parsed = parallel::map(placed, |(file, text, first)| {
-            text.parse(file, first, limits)
+            text.parse(Place { file, first }, limits, parses)
         });
         for one in parsed {
             if let (Some(refused), path) = (&one.refused, one.source.path()) {
@@ -382,6 +356,7 @@ impl Files {
                 let up_max = self.up_max;
                 let paths = loaded
                     .names
+                    .files
                     .iter()
                     .filter_map(|name| join_within(folder, name, up_max).ok());
                 named.extend(paths.map(|path| (file, path)));
@@ -436,14 +411,14 @@ impl Files {
     #[must_use]
     pub fn allows(&self, file: FileId) -> bool {
         let loaded = self.loaded.get(file.0 as usize);
-        loaded.is_some_and(|loaded| loaded.allows)
+        loaded.is_some_and(|loaded| loaded.names.allows)
     }
 
     /// True if a schema in a file has `$id`, `$anchor` or `$dynamicAnchor`.
     #[must_use]
     pub fn identifies(&self, file: FileId) -> bool {
         let loaded = self.loaded.get(file.0 as usize);
-        loaded.is_some_and(|loaded| loaded.identifies)
+        loaded.is_some_and(|loaded| loaded.names.identifies)
     }
 
     /// Returns the files that a document refers to, directly or indirectly, the document first.
@@ -467,117 +442,6 @@ impl Files {
         }
         reached
     }
-}
-
-impl Text {
-    fn new(path: String, content: Content) -> Self {
-        let Content { bytes, is_tracked } = content;
-        let (text, not_text) = match String::from_utf8(bytes) {
-            Ok(text) => (text, None),
-            Err(error) => {
-                let at = error.utf8_error().valid_up_to();
-                let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
-                (text, Some(at))
-            }
-        };
-        Self {
-            source: SourceFile::new(path, text),
-            not_text,
-            is_tracked,
-        }
-    }
-
-    fn parse(self, file: FileId, first: NodeId, limits: Limits) -> Parsed {
-        let Self {
-            source,
-            not_text,
-            is_tracked,
-        } = self;
-        let mut sink = Sink::default();
-        let mut tree = Tree::part(first, source.text().len() / TYPICAL_NODE_BYTES);
-        let root = if let Some(at) = not_text {
-            sink.push(not_utf8(file, at));
-            None
-        } else {
-            syntax::parse(file, &source, &mut tree, &limits, &mut sink)
-        };
-        let keys = key_material::in_strings(&tree);
-        if let Some(key) = keys.first().filter(|_| !is_tracked) {
-            let line = key_material::line_of(source.text().as_bytes(), key.start as usize);
-            return Parsed::refused(source.path(), first, Refusal::Key { line });
-        }
-        key_material::report(&keys, &mut sink);
-        let mut names: Vec<String> = Vec::new();
-        let mut name = |text: &str| {
-            if !text.starts_with('#') {
-                let name = text.split('#').next().unwrap_or_default();
-                names.push(percent_decoded(name).unwrap_or_else(|| name.to_owned()));
-            }
-        };
-        let (mut allows, mut identifies) = (false, false);
-        for node in tree.nodes() {
-            for (entry, value) in node.entries() {
-                match &*entry.key {
-                    "$ref" | "$dynamicRef" | "operationRef" => {
-                        value.as_str().into_iter().for_each(&mut name)
-                    }
-                    "mapping" if node.get("propertyName").is_some() => {
-                        // `mapping` of a discriminator: each value may name a file with a schema.
-                        let mapped = value.entries().filter_map(|(_, value)| value.as_str());
-                        mapped.for_each(&mut name);
-                    }
-                    "$id" | "$anchor" | "$dynamicAnchor" => identifies = true,
-                    LINT_KEY => allows = true,
-                    _ => {}
-                }
-            }
-        }
-        names.sort_unstable();
-        names.dedup();
-        Parsed {
-            source,
-            tree,
-            loaded: Loaded {
-                root,
-                findings: sink.into_sorted(),
-                names,
-                allows,
-                identifies,
-                followed: false,
-                refers: Vec::new(),
-                is_untracked: !is_tracked,
-                keys,
-            },
-            refused: None,
-        }
-    }
-}
-
-// === impl Parsed ===
-
-impl Parsed {
-    /// Creates the result for a refused file. It contains no text of the file.
-    fn refused(path: &str, first: NodeId, refused: Refusal) -> Self {
-        Self {
-            source: SourceFile::new(path.to_owned(), String::new()),
-            tree: Tree::part(first, 0),
-            loaded: Loaded::default(),
-            refused: Some(refused),
-        }
-    }
-}
-
-/// Typical number of text bytes per node in handwritten files. Used to reserve memory.
-const TYPICAL_NODE_BYTES: usize = 12;
-
-fn not_utf8(file: FileId, at: usize) -> Diagnostic {
-    // Invalid bytes were replaced by U+FFFD, which has three bytes.
-    Diagnostic::new(
-        &lints::NOT_TEXT,
-        Span::new(file, at, at + '\u{fffd}'.len_utf8()),
-        format!("byte {at} of the file is not UTF-8"),
-    )
-    .help("save the file as UTF-8")
 }
 
 /// Returns the folder of a relative path, without a final `/`.
@@ -634,26 +498,6 @@ fn is_url(text: &str) -> bool {
     scheme || text.starts_with("//")
 }
 
-/// Decodes the percent escapes of a string. `None` if an escape is malformed or the result is not
-/// UTF-8.
-#[must_use]
-pub fn percent_decoded(text: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((byte, tail)) = rest.split_first() {
-        rest = tail;
-        if *byte != b'%' {
-            bytes.push(*byte);
-            continue;
-        }
-        let digit = |at: usize| char::from(*tail.get(at)?).to_digit(16);
-        let code = digit(0)? << 4 | digit(1)?;
-        bytes.push(u8::try_from(code).ok()?);
-        rest = tail.get(2..)?;
-    }
-    String::from_utf8(bytes).ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -677,14 +521,6 @@ mod tests {
         assert_eq!(join("", r"\\host\share"), Err(Refusal::Outside));
         for url in ["https://h/a", "file:///a", "//h/a", "urn:x"] {
             assert_eq!(join("", url), Err(Refusal::Remote), "{url}");
-        }
-    }
-
-    #[test]
-    fn percent_escapes_are_decoded() {
-        assert_eq!(percent_decoded("a%20b%2Fc").as_deref(), Some("a b/c"));
-        for bad in ["%", "%2", "%zz", "%ff", "a%2"] {
-            assert_eq!(percent_decoded(bad), None, "{bad}");
         }
     }
 }

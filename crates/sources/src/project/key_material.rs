@@ -48,14 +48,16 @@ pub(super) fn line_of(bytes: &[u8], at: usize) -> usize {
 
 /// Spans of strings that contain a private key and of maps that are private JWKs, sorted.
 pub(super) fn in_strings(tree: &Tree) -> Vec<Span> {
-    let is_key = |node: &NodeRef<'_>| match node.as_str() {
-        Some(text) => text.len() >= RUN_MIN && holds_private_key(text),
-        None => is_jwk(*node),
-    };
-    let mut spans: Vec<Span> = tree.nodes().filter(is_key).map(NodeRef::span).collect();
+    let keys = tree.nodes().filter(|node| is_key(*node));
+    let mut spans: Vec<Span> = keys.map(NodeRef::span).collect();
     spans.sort_unstable();
     spans.dedup();
     spans
+}
+
+/// True if one of these nodes is key material.
+pub(super) fn is_any<'t>(mut nodes: impl Iterator<Item = NodeRef<'t>>) -> bool {
+    nodes.any(is_key)
 }
 
 /// Reports key material in the strings of a file.
@@ -65,6 +67,14 @@ pub(super) fn report(keys: &[Span], sink: &mut Sink) {
             .label("not shown")
             .help("write a placeholder (`...`) between the first and the last line of the key; replace the key wherever it is in use");
         sink.push(finding);
+    }
+}
+
+/// True for a string with a private key, and for a map that is a private JWK.
+fn is_key(node: NodeRef<'_>) -> bool {
+    match node.as_str() {
+        Some(text) => text.len() >= RUN_MIN && holds_private_key(text),
+        None => is_jwk(node),
     }
 }
 

@@ -11,6 +11,9 @@ mod disk;
 pub mod files;
 mod key_material;
 pub mod lints;
+mod parsed;
+pub mod parses;
+mod percent;
 mod reach;
 mod refusal;
 #[expect(

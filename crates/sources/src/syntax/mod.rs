@@ -13,6 +13,7 @@ pub mod lints;
 #[expect(clippy::disallowed_types, reason = "the map is only looked up")]
 mod map;
 mod scalar;
+pub(crate) mod splice;
 pub mod yaml;
 
 /// Limits on files and documents.
@@ -89,6 +90,17 @@ pub fn parse(
     limits: &Limits,
     sink: &mut Sink,
 ) -> Option<NodeId> {
+    read(file, source, tree, limits, sink).root
+}
+
+/// Parses the text of a file into the tree; see [`parse`].
+pub(crate) fn read(
+    file: FileId,
+    source: &SourceFile,
+    tree: &mut Tree,
+    limits: &Limits,
+    sink: &mut Sink,
+) -> yaml::Parsed {
     let text = source.text();
     if text.len() > limits.bytes_max {
         let message = format!(
@@ -98,7 +110,7 @@ pub fn parse(
         );
         let finding = Diagnostic::new(&lints::TOO_LARGE, Span::start_of(file), message);
         sink.push(finding.help(MORE_BYTES));
-        return None;
+        return yaml::Parsed::default();
     }
     if let Some(at) = text.bytes().position(|byte| byte == 0) {
         sink.push(
@@ -109,10 +121,13 @@ pub fn parse(
             )
             .help("save it as UTF-8 text"),
         );
-        return None;
+        return yaml::Parsed::default();
     }
     match Notation::of_path(source.path()) {
-        Notation::Json => json::parse(file, text, tree, limits, sink),
-        Notation::Yaml => yaml::parse(file, text, tree, limits, sink),
+        Notation::Json => yaml::Parsed {
+            root: json::parse(file, text, tree, limits, sink),
+            is_shared: false,
+        },
+        Notation::Yaml => yaml::read(file, text, tree, limits, sink),
     }
 }

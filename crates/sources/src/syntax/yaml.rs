@@ -16,6 +16,15 @@ use super::lints::{
 };
 use super::{Limits, MORE_ALIAS_VALUES, MORE_DEPTH, MORE_VALUES, map, scalar};
 
+/// Result of parsing a text.
+#[derive(Default)]
+pub(crate) struct Parsed {
+    /// Root node. `None` if the text is malformed.
+    pub(crate) root: Option<NodeId>,
+    /// True if the text has anchors, aliases or merge keys: a node may have several parents.
+    pub(crate) is_shared: bool,
+}
+
 /// Parses a YAML text. The root of an empty document is null.
 pub fn parse(
     file: FileId,
@@ -24,6 +33,17 @@ pub fn parse(
     limits: &Limits,
     sink: &mut Sink,
 ) -> Option<NodeId> {
+    read(file, text, tree, limits, sink).root
+}
+
+/// Parses a YAML text. The root of an empty document is null.
+pub(super) fn read(
+    file: FileId,
+    text: &str,
+    tree: &mut Tree,
+    limits: &Limits,
+    sink: &mut Sink,
+) -> Parsed {
     let options = granit_parser::options! {
         emit_comments: false,
         emit_unresolved_aliases: true,
@@ -46,6 +66,7 @@ pub fn parse(
         documents: 0,
         written: 0,
         unfolded: 0,
+        is_shared: false,
     };
     for event in Parser::new_from_str_with_options(text, options) {
         let step = match event {
@@ -61,14 +82,17 @@ pub fn parse(
             }
         };
         if step.is_err() {
-            return None;
+            return Parsed::default();
         }
     }
     if builder.root.is_none() {
         let span = Span::new(file, text.len(), text.len());
         builder.root = Some(builder.tree.push(span, Kind::Null));
     }
-    builder.root
+    Parsed {
+        root: builder.root,
+        is_shared: builder.is_shared,
+    }
 }
 
 /// Error: parsing stopped, and a finding was reported.
@@ -95,6 +119,8 @@ struct Builder<'a> {
     written: usize,
     /// Number of nodes that aliases and merge keys add.
     unfolded: usize,
+    /// True if the text has anchors, aliases or merge keys.
+    is_shared: bool,
 }
 
 /// List or map whose end has not been read.
@@ -209,6 +235,7 @@ impl Builder<'_> {
         };
         if self.wants_key() {
             let merges = text == "<<" && style == ScalarStyle::Plain;
+            self.is_shared |= merges;
             if anchor != 0 {
                 let node = self.push(span, kind)?;
                 self.anchor_done(anchor, node, 1, 0);
@@ -478,6 +505,7 @@ quotes"),
         if anchor == 0 {
             return;
         }
+        self.is_shared = true;
         if self.anchors.len() <= anchor {
             self.anchors.resize(anchor + 1, None);
         }

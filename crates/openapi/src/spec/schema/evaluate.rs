@@ -236,7 +236,9 @@ impl<'a> Run<'_, '_, 'a> {
         argument: NodeRef<'a>,
         value: NodeRef<'a>,
     ) -> Fit {
-        let fits = argument.items().any(|item| self.schemas.equal(item, value));
+        // A value of the `enum` itself needs no comparisons.
+        let is_own = argument.items().any(|item| item.id() == value.id());
+        let fits = is_own || argument.items().any(|item| self.schemas.equal(item, value));
         self.check(fits, value, entry, || {
             let texts = argument.items().filter_map(NodeRef::scalar_text);
             format!("this is not in the `enum`: {}", suggest::one_of(texts, 8))

@@ -6,9 +6,8 @@
 //! if each of its demands has a finite value. The schemas with finite values are the least fixed
 //! point over all reachable schemas.
 
-use std::collections::{HashMap, HashSet};
-
 use diag::{NodeId, NodeRef, Span};
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::{Schemas, number};
 use crate::spec::Version;
@@ -26,9 +25,9 @@ struct Demand {
 /// and each schema is walked once.
 #[derive(Default)]
 pub(super) struct Circles {
-    walked: HashSet<NodeId>,
+    walked: FxHashSet<NodeId>,
     /// Cycles, by their first schema in the source. The cycle begins with that schema.
-    by_first: HashMap<NodeId, Vec<Span>>,
+    by_first: FxHashMap<NodeId, Vec<Span>>,
 }
 
 /// Implements [`Schemas::endless`]. Returns a cycle only for its first schema in the source, so
@@ -39,7 +38,7 @@ pub(super) fn circle<'a>(schemas: &Schemas<'_, 'a>, schema: NodeRef<'a>) -> Opti
     }
     let mut circles = schemas.circles.borrow_mut();
     let mut path: Vec<(NodeId, Span)> = Vec::new();
-    let mut at: HashMap<NodeId, usize> = HashMap::new();
+    let mut at: FxHashMap<NodeId, usize> = FxHashMap::default();
     let mut node = schema;
     while circles.walked.insert(node.id()) {
         let endless = |id: &NodeId| schemas.finite.borrow().get(id) == Some(&false);
@@ -66,7 +65,12 @@ fn is_finite<'a>(schemas: &Schemas<'_, 'a>, schema: NodeRef<'a>) -> bool {
     if let Some(known) = schemas.finite.borrow().get(&schema.id()) {
         return *known;
     }
-    let mut reached: HashMap<NodeId, Vec<Demand>> = HashMap::new();
+    // Most schemas demand nothing.
+    if demands(schemas, schema).is_empty() {
+        schemas.finite.borrow_mut().insert(schema.id(), true);
+        return true;
+    }
+    let mut reached: FxHashMap<NodeId, Vec<Demand>> = FxHashMap::default();
     let mut order: Vec<NodeId> = Vec::new();
     let mut waiting = vec![schema.id()];
     while let Some(id) = waiting.pop() {
@@ -78,13 +82,13 @@ fn is_finite<'a>(schemas: &Schemas<'_, 'a>, schema: NodeRef<'a>) -> bool {
         reached.insert(id, found);
         order.push(id);
     }
-    let mut demanded_by: HashMap<NodeId, Vec<NodeId>> = HashMap::new();
+    let mut demanded_by: FxHashMap<NodeId, Vec<NodeId>> = FxHashMap::default();
     for id in &order {
         for part in reached[id].iter().flat_map(|demand| &demand.any) {
             demanded_by.entry(*part).or_default().push(*id);
         }
     }
-    let mut finite: HashSet<NodeId> = HashSet::new();
+    let mut finite: FxHashSet<NodeId> = FxHashSet::default();
     let mut waiting = order.clone();
     while let Some(id) = waiting.pop() {
         let known = schemas.finite.borrow();

@@ -11,6 +11,7 @@ use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
 use diag::{NodeId, NodeRef, Span};
+use rustc_hash::FxHashMap;
 
 use super::Version;
 use super::first_key;
@@ -44,7 +45,7 @@ pub struct Schemas<'r, 'a> {
     resolver: &'r Resolver<'a>,
     version: Version,
     patterns: RefCell<HashMap<&'a str, Rc<Pattern>>>,
-    finite: RefCell<HashMap<NodeId, bool>>,
+    finite: RefCell<FxHashMap<NodeId, bool>>,
     /// For each schema, the schemas whose `allOf` refers to it. Built when first needed.
     combined: OnceCell<HashMap<NodeId, Vec<NodeRef<'a>>>>,
     circles: RefCell<finite::Circles>,

@@ -1,6 +1,9 @@
 //! Sessions of a client with the server: each feature on a project with two files.
 
+mod random;
+
 use std::path::Path;
+use std::rc::Rc;
 
 use lsp_server::{Connection, Message, Notification, Request, RequestId, Response};
 use lsp_types::Uri;
@@ -39,9 +42,11 @@ paths:
 struct Client {
     connection: Connection,
     server: std::thread::JoinHandle<anyhow::Result<()>>,
-    folder: tempfile::TempDir,
+    folder: Rc<tempfile::TempDir>,
     /// Latest diagnostics by URI.
     diagnostics: std::collections::BTreeMap<String, Value>,
+    /// Versions of the documents with the latest diagnostics, by URI.
+    versions: std::collections::BTreeMap<String, i64>,
     requests: i32,
 }
 
@@ -51,6 +56,10 @@ impl Client {
         for (name, text) in files {
             std::fs::write(folder.path().join(name), text).unwrap();
         }
+        Self::start_in(Rc::new(folder))
+    }
+
+    fn start_in(folder: Rc<tempfile::TempDir>) -> Self {
         let (server, connection) = Connection::memory();
         let options = lsp::Options {
             limits: sources::syntax::Limits::default(),
@@ -62,12 +71,16 @@ impl Client {
             server,
             folder,
             diagnostics: std::collections::BTreeMap::new(),
+            versions: std::collections::BTreeMap::new(),
             requests: 0,
         };
         let root = client.uri("");
         let answer = client.ask(
             "initialize",
-            &json!({"capabilities": {}, "workspaceFolders": [{"uri": root, "name": "w"}]}),
+            &json!({
+                "capabilities": {"textDocument": {"publishDiagnostics": {"versionSupport": true}}},
+                "workspaceFolders": [{"uri": root, "name": "w"}],
+            }),
         );
         assert_eq!(answer["capabilities"]["positionEncoding"], "utf-16");
         client.notify("initialized", &json!({}));
@@ -118,6 +131,11 @@ impl Client {
             Message::Notification(Notification { method, params }) => {
                 assert_eq!(method, "textDocument/publishDiagnostics", "{params}");
                 let uri = params["uri"].as_str().unwrap().to_owned();
+                self.versions.extend(
+                    params["version"]
+                        .as_i64()
+                        .map(|version| (uri.clone(), version)),
+                );
                 self.diagnostics.insert(uri, params["diagnostics"].clone());
                 None
             }
@@ -141,6 +159,10 @@ impl Client {
 
     fn open(&self, name: &str) {
         let text = std::fs::read_to_string(self.folder.path().join(name)).unwrap();
+        self.open_text(name, &text);
+    }
+
+    fn open_text(&self, name: &str, text: &str) {
         self.notify(
             "textDocument/didOpen",
             &json!({"textDocument": {"uri": self.uri(name), "languageId": "yaml", "version": 1, "text": text}}),
