@@ -85,6 +85,9 @@ pub struct Message {
     pub keyword: String,
     /// Number of messages that contain the value: bodies, parameters and headers of operations.
     pub messages: usize,
+    /// Parts of messages with their media types, keywords and alternatives that lead to the value.
+    /// Two changes with equal paths differ here. Part of the fingerprint, never shown.
+    pub within: String,
 }
 
 /// Change of one operation, merged with equal changes of other operations into one [`Change`].
@@ -285,12 +288,18 @@ impl Change {
                 format!("{} {hosts} {} {}", at.listener, at.template, at.requests)
             })
             .collect();
+        // The subject of a change of a message may end with a label for readers, which depends on
+        // the other lines of the plan.
+        let subject = match &self.message {
+            Some(message) => &format!("{} {}\n{}", message.path, message.keyword, message.within),
+            None => &self.subject,
+        };
         let text = format!(
             "{}\n{}\n{}\n{}\n{}\n{}\n{}\n{}",
             self.class.name(),
             self.id,
             self.operations.join(" "),
-            self.subject,
+            subject,
             digest(&self.old),
             digest(&self.new),
             places.join("\n"),

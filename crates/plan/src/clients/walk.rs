@@ -1,7 +1,7 @@
 //! Walk over the pairs of schemas of all operations. A pair of schemas is compared once, even if
 //! many operations reach it.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bundle::ir;
 use model::contract::joint::Joint;
@@ -24,6 +24,8 @@ pub(super) struct Record {
     pub(super) messages: usize,
     /// Path to the schema of the value, from a part of a message.
     pub(super) schema_path: SchemaPath,
+    /// Parts of messages that contain the value, with the keys of their operations.
+    pub(super) parts: BTreeSet<(String, String)>,
 }
 
 /// Path from a part of an operation's message (such as its body) to a schema.
@@ -48,6 +50,7 @@ struct ContainingMessages {
     schema_path: SchemaPath,
     operations: Vec<String>,
     messages: usize,
+    parts: BTreeSet<(String, String)>,
 }
 
 /// Pair of schemas that was reached in one message.
@@ -146,6 +149,7 @@ impl<'j> Walk<'j> {
             operations: owner.map(str::to_owned).into_iter().collect(),
             messages: 1,
             schema_path: SchemaPath::default(),
+            parts: BTreeSet::new(),
         });
     }
 
@@ -156,6 +160,7 @@ impl<'j> Walk<'j> {
                 path: format!("{}{path}", compared.within),
                 operations: compared.key.map(str::to_owned).into_iter().collect(),
                 messages: 1,
+                parts: BTreeSet::from([compared.part(&part)]),
                 schema_path: compared.schema_path(part, Vec::new()),
             });
         }
@@ -194,6 +199,7 @@ impl<'j> Walk<'j> {
                 let reached = self.reached.entry(pair).or_default();
                 reached.operations.extend(compared.key.map(str::to_owned));
                 reached.messages += 1;
+                reached.parts.insert(compared.part(&root.part));
                 if reached
                     .path
                     .as_ref()
@@ -248,6 +254,7 @@ impl<'j> Walk<'j> {
                     operations: reached.operations.clone(),
                     messages: reached.messages,
                     schema_path: reached.schema_path.clone(),
+                    parts: reached.parts.clone(),
                 };
                 match known.get(&key) {
                     Some(same) => self.records[*same].merge(record),
@@ -272,6 +279,7 @@ impl Record {
         self.finding.level = self.finding.level.max(other.finding.level);
         self.operations.extend(other.operations);
         self.messages += other.messages;
+        self.parts.extend(other.parts);
         if (other.path.len(), &other.path) < (self.path.len(), &self.path) {
             self.path = other.path;
             self.schema_path = other.schema_path;
@@ -280,6 +288,12 @@ impl Record {
 }
 
 impl Compared<'_> {
+    /// Key of the operation, and name of a part of its messages.
+    fn part(&self, part: &str) -> (String, String) {
+        let [_, key] = self.keys;
+        (key.to_owned(), format!("{}{part}", self.within))
+    }
+
     fn schema_path(&self, part: String, steps: Vec<(String, u32, u32)>) -> SchemaPath {
         SchemaPath {
             keys: self.keys.map(str::to_owned),
