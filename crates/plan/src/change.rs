@@ -88,6 +88,47 @@ pub struct Message {
     /// Parts of messages with their media types, keywords and alternatives that lead to the value.
     /// Two changes with equal paths differ here. Part of the fingerprint, never shown.
     pub within: String,
+    /// How it was decided if the difference breaks clients. `None`: the check alone decides.
+    pub decision: Option<Decision>,
+    /// Value at [`Self::path`] that one side accepts and the other refuses: the old side accepts it
+    /// in a request, the new side in a response. `None`: no such value is known.
+    pub witness: Option<Value>,
+}
+
+impl Message {
+    /// Sentence about the value that shows a break. `None` without such a value.
+    #[must_use]
+    pub fn example(&self) -> Option<String> {
+        let value = self.witness.as_ref()?;
+        let sides = match self.direction {
+            "response" => "new answers may have it, the old contract excludes it",
+            _ => "valid before, refused now",
+        };
+        Some(format!("{value} ({sides})"))
+    }
+}
+
+/// How it was decided if a difference breaks clients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// Containment was proved: all messages of clients that follow the old contract still match.
+    Proved,
+    /// A value was found that shows the break.
+    Refuted,
+    /// Neither was shown. The keyword decides.
+    Undecided,
+}
+
+impl Decision {
+    /// Name in plans.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Proved => "proved",
+            Self::Refuted => "refuted",
+            Self::Undecided => "undecided",
+        }
+    }
 }
 
 /// Change of one operation, merged with equal changes of other operations into one [`Change`].

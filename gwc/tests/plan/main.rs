@@ -34,6 +34,7 @@ mod logins;
 mod long;
 mod lookalikes;
 mod loosened;
+mod meaning;
 mod messages;
 mod naive;
 mod ordered;

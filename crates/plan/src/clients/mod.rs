@@ -6,6 +6,7 @@
 //! schema once.
 
 mod labels;
+mod meaning;
 mod messages;
 mod operations;
 mod schema;
@@ -68,7 +69,8 @@ fn of_apis(
     }
     let before = plan.changes.len();
     let joint = Joint::new(old, new);
-    let mut walk = Walk::new(&joint);
+    let class = |node| joint.rank(node);
+    let mut walk = Walk::new(&joint, &class);
     for (was, is) in pairs.between(&old.name, &new.name) {
         let (Some(was), Some(is)) = (old.operations.get(was), new.operations.get(is)) else {
             continue;
@@ -240,6 +242,8 @@ fn change(record: Record, api: &str, gateway: &ir::Gateway, within: Within) -> C
         keyword: finding.keyword.to_owned(),
         messages,
         within: within.text,
+        decision: finding.decision,
+        witness: finding.witness,
     }));
     // Operations of two APIs may have equal keys, and webhooks have none.
     change.bound = format!("{api}\n{}", within.bound);

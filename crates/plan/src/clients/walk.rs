@@ -8,6 +8,7 @@ use model::contract::joint::Joint;
 use rustc_hash::{FxHashMap, FxHashSet};
 use serde_json::Value as Json;
 
+use super::meaning::{self, Judge};
 use super::messages::{self, Parts, Root};
 use super::schema::{self, Finding, Local, Role};
 use crate::checks;
@@ -51,6 +52,9 @@ struct ContainingMessages {
     operations: Vec<String>,
     messages: usize,
     parts: BTreeSet<(String, String)>,
+    /// True if the pair is reached in a message without an outer pair that was shown to break no
+    /// client.
+    breaks: bool,
 }
 
 /// Pair of schemas that was reached in one message.
@@ -82,12 +86,18 @@ pub(super) struct Walk<'j> {
     reached: BTreeMap<usize, ContainingMessages>,
     /// Differences outside schemas.
     records: Vec<Record>,
+    judge: Judge<'j>,
+    /// Results of [`Self::is_harmless`].
+    harmless: FxHashMap<usize, bool>,
 }
 
 impl<'j> Walk<'j> {
-    pub(super) fn new(joint: &'j Joint) -> Self {
+    /// `class` is [`Joint::rank`].
+    pub(super) fn new(joint: &'j Joint, class: &'j dyn Fn(u32) -> u32) -> Self {
         Self {
             joint,
+            judge: Judge::new(joint, class),
+            harmless: FxHashMap::default(),
             numbers: FxHashMap::default(),
             pairs: Vec::new(),
             reached: BTreeMap::new(),
@@ -142,6 +152,8 @@ impl<'j> Walk<'j> {
             keyword: "",
             old,
             new,
+            decision: None,
+            witness: None,
         };
         self.records.push(Record {
             finding,
@@ -172,6 +184,7 @@ impl<'j> Walk<'j> {
     /// Visits all pairs of schemas of a message, in order of their depth.
     fn message(&mut self, compared: &Compared<'_>, root: &Root) {
         let first = self.number((root.pair.0, root.pair.1, root.role));
+        let breaking = self.breaking(first);
         let mut seen: FxHashSet<usize> = FxHashSet::from_iter([first]);
         let start = format!("{}{}", compared.within, root.path);
         let mut visits = vec![Visit {
@@ -199,6 +212,7 @@ impl<'j> Walk<'j> {
                 let reached = self.reached.entry(pair).or_default();
                 reached.operations.extend(compared.key.map(str::to_owned));
                 reached.messages += 1;
+                reached.breaks |= breaking.contains(&pair);
                 reached.parts.insert(compared.part(&root.part));
                 if reached
                     .path
@@ -218,6 +232,34 @@ impl<'j> Walk<'j> {
         }
     }
 
+    /// Pairs that are reached from a pair, but not through a pair that was shown to break no client.
+    fn breaking(&mut self, first: usize) -> FxHashSet<usize> {
+        let mut found = FxHashSet::default();
+        let mut waiting = vec![first];
+        while let Some(pair) = waiting.pop() {
+            if self.is_harmless(pair) || !found.insert(pair) {
+                continue;
+            }
+            for child in 0..self.pairs[pair].1.children.len() {
+                let inner = &self.pairs[pair].1.children[child];
+                let next = self.number((inner.pair.0, inner.pair.1, inner.role));
+                waiting.push(next);
+            }
+        }
+        found
+    }
+
+    /// True if a pair was shown to break no client.
+    fn is_harmless(&mut self, pair: usize) -> bool {
+        if let Some(known) = self.harmless.get(&pair) {
+            return *known;
+        }
+        let ((old, new), local) = &self.pairs[pair];
+        let is_harmless = self.judge.is_harmless((*old, *new), local.role);
+        self.harmless.insert(pair, is_harmless);
+        is_harmless
+    }
+
     /// Returns the index of a pair of schemas in a role. Compares the pair if it is new.
     fn number(&mut self, (old, new, role): Node) -> usize {
         let node = (self.joint.rank(old), self.joint.rank(new), role);
@@ -226,7 +268,8 @@ impl<'j> Walk<'j> {
         }
         let at = self.pairs.len();
         self.numbers.insert(node, at);
-        let local = schema::compare(self.joint, (old, new), role);
+        let mut local = schema::compare(self.joint, (old, new), role);
+        self.judge.judge((old, new), role, &mut local);
         self.pairs.push(((old, new), local));
         at
     }
@@ -239,7 +282,10 @@ impl<'j> Walk<'j> {
         for (at, reached) in std::mem::take(&mut self.reached) {
             let ((old, new), local) = &mut self.pairs[at];
             let ranks = (self.joint.rank(*old), self.joint.rank(*new));
-            for finding in std::mem::take(&mut local.findings) {
+            for mut finding in std::mem::take(&mut local.findings) {
+                if !reached.breaks {
+                    meaning::lower(&mut finding);
+                }
                 let values = (finding.old.to_string(), finding.new.to_string());
                 let key = (
                     ranks,
@@ -276,7 +322,9 @@ impl<'j> Walk<'j> {
 impl Record {
     /// Merges an equal difference into this one: adds its messages, and keeps the shorter path.
     fn merge(&mut self, other: Self) {
-        self.finding.level = self.finding.level.max(other.finding.level);
+        if other.finding.level > self.finding.level {
+            self.finding = other.finding;
+        }
         self.operations.extend(other.operations);
         self.messages += other.messages;
         self.parts.extend(other.parts);
