@@ -88,7 +88,7 @@ pub struct Message {
     /// Parts of messages with their media types, keywords and alternatives that lead to the value.
     /// Two changes with equal paths differ here. Part of the fingerprint, never shown.
     pub within: String,
-    /// How it was decided if the difference breaks clients. `None`: the check alone decides.
+    /// Decision if the difference breaks clients. `None`: the check alone decides.
     pub decision: Option<Decision>,
     /// Value at [`Self::path`] that one side accepts and the other refuses: the old side accepts it
     /// in a request, the new side in a response. `None`: no such value is known.
@@ -108,7 +108,7 @@ impl Message {
     }
 }
 
-/// How it was decided if a difference breaks clients.
+/// Decision if a difference breaks clients, and how it was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decision {
     /// Containment was proved: all messages of clients that follow the old contract still match.
@@ -120,7 +120,7 @@ pub enum Decision {
 }
 
 impl Decision {
-    /// Name in plans.
+    /// Name of the decision in plans.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {

@@ -3,9 +3,7 @@
 
 use bundle::ir::Value;
 
-use super::schema::map;
-
-/// What a schema's rewrite depends on outside of the schema.
+/// Surroundings of a schema on which its rewrite depends.
 pub(super) struct Surroundings<'g> {
     /// Value of a node.
     pub(super) at: &'g dyn Fn(u32) -> Option<&'g Value>,
@@ -69,7 +67,10 @@ pub(super) fn rewritten(schema: &Value, around: &Surroundings<'_>) -> Rewritten 
         return Rewritten::Same(only);
     }
     match changed {
-        true => Rewritten::To(map(kept)),
+        true => {
+            kept.sort_by(|a, b| a.0.cmp(&b.0));
+            Rewritten::To(Value::Map(kept))
+        }
         false => Rewritten::No,
     }
 }

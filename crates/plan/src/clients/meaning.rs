@@ -126,27 +126,39 @@ impl<'j> Judge<'j> {
             finding.decision = Some(decision);
             finding.witness.clone_from(&witness);
         }
-        // A row that says only that a keyword differs becomes the row of the break.
+        if let Some(check) = id.and_then(checks::of) {
+            self.report(pair, local, check, (decision, witness));
+        }
+    }
+
+    /// Adds the row of a break that no keyword shows. A row that says only that a keyword differs
+    /// becomes this row.
+    fn report(
+        &self,
+        (old, new): (u32, u32),
+        local: &mut Local,
+        check: &'static checks::Check,
+        (decision, witness): (Decision, Option<serde_json::Value>),
+    ) {
         let mut rows = local.findings.iter_mut();
         let vague = rows.find(|one| is_checked(one) && one.id.ends_with("-schema-changed"));
-        if let (Some(check), Some(row)) = (id.and_then(checks::of), vague) {
+        if let Some(row) = vague {
             row.id = check.id;
             row.level = check.level;
             row.decision = Some(decision);
             row.witness = witness;
-        } else if let Some(check) = id.and_then(checks::of) {
-            let (old, new) = pair;
-            local.findings.push(Finding {
-                id: check.id,
-                level: check.level,
-                at: String::new(),
-                keyword: "schema",
-                old: self.joint.json(&Value::Node(old)),
-                new: self.joint.json(&Value::Node(new)),
-                decision: Some(decision),
-                witness,
-            });
+            return;
         }
+        local.findings.push(Finding {
+            id: check.id,
+            level: check.level,
+            at: String::new(),
+            keyword: "schema",
+            old: self.joint.json(&Value::Node(old)),
+            new: self.joint.json(&Value::Node(new)),
+            decision: Some(decision),
+            witness,
+        });
     }
 }
 

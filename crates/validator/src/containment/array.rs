@@ -2,12 +2,10 @@
 
 use bundle::ir::Value;
 
-use super::leaf::{Leaf, Way};
-use super::solve::{Fact, Solver};
-use super::value::length;
+use super::question::{Fact, Leaf, Solve, Way, length};
 
 /// Schemas of the first items. A list in `items` is the form of older dialects.
-fn prefix<'a>(solver: &Solver<'a>, schema: &'a Value) -> &'a [Value] {
+fn prefix<'a>(solver: &dyn Solve<'a>, schema: &'a Value) -> &'a [Value] {
     let list = schema
         .get("prefixItems")
         .map(|list| solver.at(list).items());
@@ -18,7 +16,7 @@ fn prefix<'a>(solver: &Solver<'a>, schema: &'a Value) -> &'a [Value] {
 }
 
 /// Schema of the items after the first ones.
-fn rest<'a>(schema: &'a Value) -> Option<&'a Value> {
+fn rest(schema: &Value) -> Option<&Value> {
     schema
         .get("items")
         .filter(|items| !matches!(items, Value::List(_)))
@@ -26,7 +24,7 @@ fn rest<'a>(schema: &'a Value) -> Option<&'a Value> {
 
 /// Ways in which an array does not satisfy a keyword.
 pub(super) fn facts<'a>(
-    solver: &Solver<'a>,
+    solver: &dyn Solve<'a>,
     schema: &'a Value,
     (key, value): (&'a str, &'a Value),
 ) -> Vec<Option<Way<'a>>> {
@@ -59,7 +57,7 @@ pub(super) fn facts<'a>(
 }
 
 /// True if no array is left.
-pub(super) fn is_empty<'a>(leaf: &Leaf<'_, 'a>, solver: &mut Solver<'a>) -> bool {
+pub(super) fn is_empty<'a>(leaf: &Leaf<'_, 'a>, solver: &mut dyn Solve<'a>) -> bool {
     let (least, mut most) = leaf.lengths(["minItems", "maxItems"]);
     let longest = leaf
         .flat
@@ -67,7 +65,7 @@ pub(super) fn is_empty<'a>(leaf: &Leaf<'_, 'a>, solver: &mut Solver<'a>) -> bool
         .map(|schema| prefix(solver, schema).len())
         .max();
     let longest = longest.unwrap_or(0);
-    let item = |solver: &Solver<'a>, at: usize| -> Vec<&'a Value> {
+    let item = |solver: &dyn Solve<'a>, at: usize| -> Vec<&'a Value> {
         let flat = leaf.flat.iter();
         let each = flat.filter_map(|schema| match prefix(solver, schema).get(at) {
             Some(item) => Some(item),

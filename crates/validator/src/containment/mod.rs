@@ -12,6 +12,7 @@ mod leaf;
 mod number;
 mod object;
 mod pool;
+mod question;
 mod solve;
 mod value;
 
@@ -21,6 +22,7 @@ use bundle::ir::Value;
 use rustc_hash::{FxHashMap, FxHashSet};
 use serde_json::Value as Json;
 
+use self::question::Solve as _;
 use self::solve::Solver;
 use crate::compile::ValidatorBuilder;
 use crate::lower::{Direction, one_way};
@@ -215,7 +217,7 @@ mod tests {
                 json!({"type": ["string", "integer"]}),
             ),
             (json!({"type": "boolean"}), json!({"enum": [true, false]})),
-            (json!({"type": "number", "multipleOf": 1}), number.clone()),
+            (json!({"type": "number", "multipleOf": 1}), number),
             (
                 json!({"type": "integer", "minimum": 1}),
                 json!({"type": "integer", "exclusiveMinimum": 0}),

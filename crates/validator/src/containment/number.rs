@@ -2,8 +2,7 @@
 
 use bundle::ir::Value;
 
-use super::leaf::{Leaf, Way};
-use super::solve::Fact;
+use super::question::{Fact, Leaf, Way};
 
 /// Decimal places of the numbers that are compared exactly. Other numbers prove nothing.
 const PLACES: i64 = 12;
@@ -114,11 +113,7 @@ pub(super) fn is_empty(leaf: &Leaf<'_, '_>) -> bool {
             }
             Fact::NotInteger => multiples.push(ONE),
             Fact::Not("multipleOf", value) => multiples.extend(exact(value)),
-            Fact::Not("format", value) => {
-                if not_format(leaf, value, &interval) {
-                    return true;
-                }
-            }
+            Fact::Not("format", value) if not_format(leaf, value, &interval) => return true,
             _ => {}
         }
     }

@@ -4,8 +4,7 @@ use std::collections::BTreeSet;
 
 use bundle::ir::Value;
 
-use super::leaf::{Leaf, Way};
-use super::solve::{Fact, Kind, Solver};
+use super::question::{Fact, Kind, Leaf, Solve, Way};
 use super::value::{admits, is_found};
 use crate::lower::{Direction, is_one_way};
 
@@ -26,7 +25,7 @@ const APPLIED: [&str; 9] = [
 ];
 
 /// Schema of the properties that no other keyword describes.
-fn rest<'a>(schema: &'a Value) -> Option<&'a Value> {
+fn rest(schema: &Value) -> Option<&Value> {
     let closed = || {
         let is_alone = !APPLIED.iter().any(|key| schema.get(key).is_some());
         schema.get("unevaluatedProperties").filter(|_| is_alone)
@@ -34,17 +33,17 @@ fn rest<'a>(schema: &'a Value) -> Option<&'a Value> {
     schema.get("additionalProperties").or_else(closed)
 }
 
-fn entries<'a>(solver: &Solver<'a>, schema: &'a Value, key: &str) -> &'a [(Box<str>, Value)] {
+fn entries<'a>(solver: &dyn Solve<'a>, schema: &'a Value, key: &str) -> &'a [(Box<str>, Value)] {
     let map = schema.get(key).map(|map| solver.at(map));
     map.map_or(&[], Value::entries)
 }
 
-fn property<'a>(solver: &Solver<'a>, schema: &'a Value, name: &str) -> Option<&'a Value> {
+fn property<'a>(solver: &dyn Solve<'a>, schema: &'a Value, name: &str) -> Option<&'a Value> {
     let mut all = entries(solver, schema, "properties").iter();
     all.find(|(key, _)| **key == *name).map(|(_, value)| value)
 }
 
-fn texts<'a>(solver: &Solver<'a>, value: &'a Value) -> Vec<&'a str> {
+fn texts<'a>(solver: &dyn Solve<'a>, value: &'a Value) -> Vec<&'a str> {
     let items = solver.at(value).items().iter();
     let texts = items.filter_map(|item| match item {
         Value::Text(text) => Some(&**text),
@@ -54,17 +53,17 @@ fn texts<'a>(solver: &Solver<'a>, value: &'a Value) -> Vec<&'a str> {
 }
 
 /// True for a property that messages of this direction do not contain.
-fn is_absent<'a>(solver: &Solver<'a>, schema: &'a Value) -> bool {
-    let keyword = match solver.direction {
+fn is_absent<'a>(solver: &dyn Solve<'a>, schema: &'a Value) -> bool {
+    let keyword = match solver.direction() {
         Direction::Request => "readOnly",
         Direction::Response => "writeOnly",
     };
-    is_one_way(solver.nodes, schema, keyword, 0)
+    is_one_way(solver.nodes(), schema, keyword, 0)
 }
 
 /// Ways in which an object does not satisfy a keyword.
 pub(super) fn facts<'a>(
-    solver: &Solver<'a>,
+    solver: &dyn Solve<'a>,
     schema: &'a Value,
     (key, value): (&'a str, &'a Value),
 ) -> Vec<Option<Way<'a>>> {
@@ -128,7 +127,7 @@ struct Object<'l, 'a> {
 impl<'a> Object<'_, 'a> {
     /// Schemas that the value of a property matches. If it is not certain that a pattern matches the
     /// name, the result has fewer schemas.
-    fn of_name(&self, solver: &Solver<'a>, name: &str) -> Vec<&'a Value> {
+    fn of_name(&self, solver: &dyn Solve<'a>, name: &str) -> Vec<&'a Value> {
         let mut all = Vec::new();
         for schema in self.flat {
             let mut is_described = false;
@@ -154,7 +153,7 @@ impl<'a> Object<'_, 'a> {
     }
 
     /// Schemas of a property that `properties` does not name, and whose name these patterns match.
-    fn of_patterns(&self, solver: &Solver<'a>, matched: &BTreeSet<&'a str>) -> Vec<&'a Value> {
+    fn of_patterns(&self, solver: &dyn Solve<'a>, matched: &BTreeSet<&'a str>) -> Vec<&'a Value> {
         let mut all = Vec::new();
         for schema in self.flat {
             let own = entries(solver, schema, "patternProperties").iter();
@@ -169,7 +168,7 @@ impl<'a> Object<'_, 'a> {
     }
 
     /// Names in `properties`.
-    fn names(&self, solver: &Solver<'a>) -> BTreeSet<&'a str> {
+    fn names(&self, solver: &dyn Solve<'a>) -> BTreeSet<&'a str> {
         let flat = self.flat.iter();
         let all = flat.flat_map(|schema| entries(solver, schema, "properties"));
         all.map(|(name, _)| &**name).collect()
@@ -179,7 +178,7 @@ impl<'a> Object<'_, 'a> {
     /// `counts` tells from the patterns that its name matches if it counts.
     fn has_no_other(
         &self,
-        solver: &mut Solver<'a>,
+        solver: &mut dyn Solve<'a>,
         more: &[&'a str],
         schema: &'a Value,
         counts: impl Fn(&BTreeSet<&'a str>) -> bool,
@@ -197,7 +196,7 @@ impl<'a> Object<'_, 'a> {
 }
 
 /// True if no object is left.
-pub(super) fn is_empty<'a>(leaf: &Leaf<'_, 'a>, solver: &mut Solver<'a>) -> bool {
+pub(super) fn is_empty<'a>(leaf: &Leaf<'_, 'a>, solver: &mut dyn Solve<'a>) -> bool {
     let flat = leaf.flat.iter();
     let patterns = flat.flat_map(|schema| entries(solver, schema, "patternProperties"));
     let object = Object {
@@ -206,7 +205,7 @@ pub(super) fn is_empty<'a>(leaf: &Leaf<'_, 'a>, solver: &mut Solver<'a>) -> bool
     };
     let flat = leaf.flat.iter().filter_map(|schema| schema.get("required"));
     let mut needed: BTreeSet<&'a str> = flat.flat_map(|names| texts(solver, names)).collect();
-    let absent = |solver: &Solver<'a>, name: &str| {
+    let absent = |solver: &dyn Solve<'a>, name: &str| {
         let mut flat = leaf.flat.iter();
         flat.any(|schema| property(solver, schema, name).is_some_and(|own| is_absent(solver, own)))
     };
@@ -220,7 +219,7 @@ pub(super) fn is_empty<'a>(leaf: &Leaf<'_, 'a>, solver: &mut Solver<'a>) -> bool
     if leaf.facts.iter().any(is_present) {
         return true;
     }
-    let is_undescribed = |solver: &Solver<'a>, name: &str| {
+    let is_undescribed = |solver: &dyn Solve<'a>, name: &str| {
         let mut flat = leaf.flat.iter();
         !flat.any(|schema| {
             let mut patterns = entries(solver, schema, "patternProperties").iter();
@@ -230,7 +229,7 @@ pub(super) fn is_empty<'a>(leaf: &Leaf<'_, 'a>, solver: &mut Solver<'a>) -> bool
                 || schema.get("dependentSchemas").is_some()
         })
     };
-    let closed = solver.is_described && !leaf.is_partial;
+    let closed = solver.is_described() && !leaf.is_partial;
     let is_nowhere = |fact: &Fact<'a>| match fact {
         Fact::Property(name, _) => closed && !has_required(name) && is_undescribed(solver, name),
         _ => false,
@@ -278,7 +277,7 @@ pub(super) fn is_empty<'a>(leaf: &Leaf<'_, 'a>, solver: &mut Solver<'a>) -> bool
 }
 
 /// True if the object has no property outside of `properties`.
-fn is_closed<'a>(leaf: &Leaf<'_, 'a>, solver: &Solver<'a>) -> bool {
+fn is_closed<'a>(leaf: &Leaf<'_, 'a>, solver: &dyn Solve<'a>) -> bool {
     leaf.flat.iter().any(|schema| {
         entries(solver, schema, "patternProperties").is_empty()
             && rest(schema).is_some_and(|rest| *solver.at(rest) == Value::Bool(false))
@@ -286,7 +285,7 @@ fn is_closed<'a>(leaf: &Leaf<'_, 'a>, solver: &Solver<'a>) -> bool {
 }
 
 /// True if `propertyNames` refuses a name.
-fn is_no_name<'a>(leaf: &Leaf<'_, 'a>, solver: &Solver<'a>, name: &str) -> bool {
+fn is_no_name<'a>(leaf: &Leaf<'_, 'a>, solver: &dyn Solve<'a>, name: &str) -> bool {
     let names = leaf
         .flat
         .iter()
@@ -294,13 +293,13 @@ fn is_no_name<'a>(leaf: &Leaf<'_, 'a>, solver: &Solver<'a>, name: &str) -> bool 
     let value = Value::Text(name.into());
     names
         .into_iter()
-        .any(|schema| admits(solver.nodes, schema, &value, 0) == Some(false))
+        .any(|schema| admits(solver.nodes(), schema, &value, 0) == Some(false))
 }
 
 /// True if no object has what a fact says.
 fn is_impossible<'a>(
     leaf: &Leaf<'_, 'a>,
-    solver: &mut Solver<'a>,
+    solver: &mut dyn Solve<'a>,
     (object, fact): (&Object<'_, 'a>, &Fact<'a>),
 ) -> bool {
     match fact {
@@ -339,7 +338,7 @@ fn is_impossible<'a>(
             let flat: Vec<&'a Value> = flat.collect();
             let is_admitted = |name: &&str| {
                 let name = Value::Text((**name).into());
-                admits(solver.nodes, schema, &name, 0) == Some(true)
+                admits(solver.nodes(), schema, &name, 0) == Some(true)
             };
             is_closed(leaf, solver) && object.names(solver).iter().all(is_admitted)
                 || solver.is_empty_of(Kind::String, &flat, &[schema])

@@ -6,7 +6,8 @@ use std::collections::BTreeSet;
 use bundle::ir::Value;
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::leaf::Leaf;
+use super::leaf;
+use super::question::{Fact, Kind, Leaf, Solve};
 use super::value::admits;
 use crate::choices::have_distinct_values;
 use crate::lower::{Direction, resolved};
@@ -20,15 +21,6 @@ const PAIRS_MAX: usize = 12;
 
 /// Schemas by their numbers: those that match a value, and those that do not.
 type Key = (Vec<u64>, Vec<u64>);
-
-/// Types of values. Values of other types are checked one by one: `null`, `true` and `false`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
-    Number,
-    String,
-    Array,
-    Object,
-}
 
 /// State of proofs.
 pub(super) struct Solver<'a> {
@@ -72,37 +64,12 @@ struct Branch<'a> {
     is_partial: bool,
 }
 
-/// What a value matches and does not match in one of several cases.
+/// Facts, schemas that match and schemas that do not, in one of several cases.
 #[derive(Clone, Default)]
 struct Part<'a> {
     pos: Vec<&'a Value>,
     neg: Vec<&'a Value>,
     facts: Vec<Fact<'a>>,
-}
-
-/// Keyword that a value of the current type does not satisfy.
-#[derive(Clone, Debug)]
-pub(super) enum Fact<'a> {
-    NotInteger,
-    /// Keyword of a bound, a length, a pattern or a format, with its value.
-    Not(&'a str, &'a Value),
-    /// Below the bound, or above it, or equal to it.
-    Outside(&'a str, &'a Value, bool),
-    /// An item from this index on does not match.
-    Item(usize, Option<usize>, &'a Value),
-    /// No item matches `contains`.
-    NoneContained(&'a Value),
-    NotUnique,
-    Missing(&'a str),
-    Has(&'a str),
-    Property(&'a str, &'a Value),
-    /// A property that `properties` and `patternProperties` of this schema do not describe does not
-    /// match.
-    Additional(&'a Value, &'a Value),
-    /// A property whose name matches the pattern does not match.
-    Patterned(&'a str, &'a Value),
-    /// The name of a property does not match.
-    Name(&'a Value),
 }
 
 impl<'a> Solver<'a> {
@@ -141,54 +108,9 @@ impl<'a> Solver<'a> {
         }
     }
 
-    pub(super) fn at(&self, value: &'a Value) -> &'a Value {
-        resolved(self.nodes, value)
-    }
-
     pub(super) fn take(&mut self) -> bool {
         self.steps = self.steps.saturating_sub(1);
         self.steps > 0
-    }
-
-    /// True if no value matches all schemas of `pos` and none of `neg`. False: not shown.
-    pub(super) fn is_empty(&mut self, pos: &[&'a Value], neg: &[&'a Value]) -> bool {
-        let ids = |solver: &Self, all: &[&'a Value]| -> Vec<u64> {
-            let ids: BTreeSet<u64> = all.iter().map(|one| solver.id(one)).collect();
-            ids.into_iter().collect()
-        };
-        let key = (ids(self, pos), ids(self, neg));
-        let is_assumed =
-            |(one, other): (&u64, &u64)| one == other || self.assumed.contains(&(*one, *other));
-        let mut pairs = key
-            .0
-            .iter()
-            .flat_map(|one| key.1.iter().map(move |other| (one, other)));
-        if pairs.any(is_assumed) {
-            return true;
-        }
-        if let Some(known) = self.known.get(&key) {
-            return *known;
-        }
-        if let Some(depth) = self.open.get(&key) {
-            self.low = self.low.min(*depth);
-            return true;
-        }
-        if !self.take() || self.depth >= DEPTH_MAX {
-            return false;
-        }
-        self.open.insert(key.clone(), self.depth);
-        let before = std::mem::replace(&mut self.low, u32::MAX);
-        self.depth += 1;
-        let is_empty = self.is_empty_here(pos, neg);
-        self.depth -= 1;
-        self.open.remove(&key);
-        let depends = self.low < self.depth;
-        if !(is_empty && depends) {
-            self.known.insert(key, is_empty);
-        }
-        let own = if depends { self.low } else { u32::MAX };
-        self.low = before.min(own);
-        is_empty
     }
 
     fn is_empty_here(&mut self, pos: &[&'a Value], neg: &[&'a Value]) -> bool {
@@ -208,17 +130,6 @@ impl<'a> Solver<'a> {
         let admits = |schema: &&'a Value| admits(self.nodes, schema, value, 0);
         pos.iter().any(|schema| admits(schema) == Some(false))
             || neg.iter().any(|schema| admits(schema) == Some(true))
-    }
-
-    /// True if no value of this type matches.
-    pub(super) fn is_empty_of(&mut self, kind: Kind, pos: &[&'a Value], neg: &[&'a Value]) -> bool {
-        let mut branch = Branch::default();
-        let part = Part {
-            pos: pos.to_vec(),
-            neg: neg.to_vec(),
-            facts: Vec::new(),
-        };
-        !self.add(kind, &mut branch, part) || self.closes(kind, branch)
     }
 
     /// Adds schemas to a branch. False: no value of this type matches.
@@ -343,12 +254,12 @@ impl<'a> Solver<'a> {
                 !self.add(kind, &mut branch, part) || self.closes(kind, branch)
             });
         }
-        Leaf {
+        let leaf = Leaf {
             flat: &branch.flat,
             facts: &branch.facts,
             is_partial: branch.is_partial,
-        }
-        .is_empty(self, kind)
+        };
+        leaf::is_empty(&leaf, self, kind)
     }
 
     /// Values that `enum` or `const` lists.
@@ -415,7 +326,7 @@ impl<'a> Solver<'a> {
                 }
             }
             _ => {
-                let facts = super::leaf::facts(self, kind, schema, (key, value));
+                let facts = leaf::facts(self, kind, schema, (key, value));
                 for one in facts {
                     match one {
                         Some((pos, neg, own)) => {
@@ -447,6 +358,74 @@ impl<'a> Solver<'a> {
                 ways.extend(others.map(|other| Part::of(&[one, other], &[])));
             }
         }
+    }
+}
+
+impl<'a> Solve<'a> for Solver<'a> {
+    fn nodes(&self) -> &'a [Value] {
+        self.nodes
+    }
+
+    fn direction(&self) -> Direction {
+        self.direction
+    }
+
+    fn is_described(&self) -> bool {
+        self.is_described
+    }
+
+    fn at(&self, value: &'a Value) -> &'a Value {
+        resolved(self.nodes, value)
+    }
+
+    fn is_empty(&mut self, pos: &[&'a Value], neg: &[&'a Value]) -> bool {
+        let ids = |solver: &Self, all: &[&'a Value]| -> Vec<u64> {
+            let ids: BTreeSet<u64> = all.iter().map(|one| solver.id(one)).collect();
+            ids.into_iter().collect()
+        };
+        let key = (ids(self, pos), ids(self, neg));
+        let is_assumed =
+            |(one, other): (&u64, &u64)| one == other || self.assumed.contains(&(*one, *other));
+        let mut pairs = key
+            .0
+            .iter()
+            .flat_map(|one| key.1.iter().map(move |other| (one, other)));
+        if pairs.any(is_assumed) {
+            return true;
+        }
+        if let Some(known) = self.known.get(&key) {
+            return *known;
+        }
+        if let Some(depth) = self.open.get(&key) {
+            self.low = self.low.min(*depth);
+            return true;
+        }
+        if !self.take() || self.depth >= DEPTH_MAX {
+            return false;
+        }
+        self.open.insert(key.clone(), self.depth);
+        let before = std::mem::replace(&mut self.low, u32::MAX);
+        self.depth += 1;
+        let is_empty = self.is_empty_here(pos, neg);
+        self.depth -= 1;
+        self.open.remove(&key);
+        let depends = self.low < self.depth;
+        if !(is_empty && depends) {
+            self.known.insert(key, is_empty);
+        }
+        let own = if depends { self.low } else { u32::MAX };
+        self.low = before.min(own);
+        is_empty
+    }
+
+    fn is_empty_of(&mut self, kind: Kind, pos: &[&'a Value], neg: &[&'a Value]) -> bool {
+        let mut branch = Branch::default();
+        let part = Part {
+            pos: pos.to_vec(),
+            neg: neg.to_vec(),
+            facts: Vec::new(),
+        };
+        !self.add(kind, &mut branch, part) || self.closes(kind, branch)
     }
 }
 

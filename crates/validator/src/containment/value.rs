@@ -8,6 +8,7 @@ use rustc_hash::FxHashMap;
 use serde_json::{Value as Json, json};
 
 use super::number::exact;
+use super::question::length;
 use crate::contain::names;
 use crate::format;
 use crate::lower::{patterns, resolved};
@@ -16,14 +17,6 @@ use crate::lower::{patterns, resolved};
 const DEPTH_MAX: u32 = 32;
 /// Maximum number of compiled patterns that are kept.
 const PATTERNS_MAX: usize = 4_096;
-
-/// Length or number of items. `None` for any other value.
-pub(super) fn length(value: &Value) -> Option<u64> {
-    match value {
-        Value::Integer(value) => u64::try_from(*value).ok(),
-        _ => None,
-    }
-}
 
 /// True if a pattern is found in a text. `None` if the pattern cannot be enforced.
 pub(super) fn is_found(pattern: &str, text: &str) -> Option<bool> {

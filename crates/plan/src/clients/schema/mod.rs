@@ -65,7 +65,7 @@ pub(super) struct Finding {
     pub(super) keyword: &'static str,
     pub(super) old: Json,
     pub(super) new: Json,
-    /// How it was decided if the difference breaks clients. `None`: the check alone decides.
+    /// Decision if the difference breaks clients. `None`: the check alone decides.
     pub(super) decision: Option<Decision>,
     /// Value that one side accepts and the other refuses.
     pub(super) witness: Option<Json>,
