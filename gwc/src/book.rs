@@ -92,6 +92,19 @@ clients receive their bodies.\n\n\
 `gates: [break]` in gateway.yaml, or `gwc plan --gate break`, stops at `break` and `removed` until\n\
 each line is acknowledged; `gwc diff A B --fail-on break` ends with 1. A value that is not part of\n\
 the message (`readOnly` in requests, `writeOnly` in responses) has the level `info`.\n\n\
+## Meaning before keywords\n\nA keyword alone does not show a break: `oneOf` and `anyOf` of different types mean the same. gwc\n\
+therefore compares the values that both schemas accept. Requests break if the old schema accepts a\n\
+value that the new one refuses, responses if the new schema accepts one that the old one refuses.\n\
+`message.verdict` in JSON has the result:\n\n\
+| `message.verdict` | Meaning |\n|---|---|\n\
+| `proved` | no value shows a break: a check of level `error` has the level `info` |\n\
+| `refuted` | `message.witness` is such a value. gwd's validators have checked it |\n\
+| `undecided` | neither was found in the allowed steps: the level of the check stands |\n\
+| null | the check is not about accepted values, or its level is not `error` |\n\n\
+The witness is a value at `message.path`. If both schemas accept the same values, no check is\n\
+reported. A break that no check shows is `request-schema-narrowed` or `response-schema-widened`.\n\
+Parameters, headers and bodies other than JSON are sent as text: a proof counts, a witness does not.\n\
+Formats without a check in gwd (such as `email`) are equal to themselves only.\n\n\
 ## Checks\n\nIds and levels are those of [oasdiff](https://github.com/oasdiff/oasdiff), and a few of gwc.\n\
 `request-schema-…` and `response-schema-…` stand for keywords without a check of their own.\n\n\
 | Id | Level | Change |\n|---|---|---|\n",

@@ -159,6 +159,7 @@ fn plan() -> Value {
     }));
     let message = closed(&json!({
         "direction": {"enum": ["request", "response", "none"]}, "path": text(), "keyword": text(), "count": {"type": "integer", "minimum": 1},
+        "verdict": {"enum": ["proved", "refuted", "undecided", null]}, "witness": {},
     }));
     let reaches = closed(&json!({
         "count": {"type": "integer", "minimum": 1}, "operations": {"type": "array", "maxItems": 100, "items": text()},

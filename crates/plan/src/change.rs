@@ -85,6 +85,50 @@ pub struct Message {
     pub keyword: String,
     /// Number of messages that contain the value: bodies, parameters and headers of operations.
     pub messages: usize,
+    /// Parts of messages with their media types, keywords and alternatives that lead to the value.
+    /// Two changes with equal paths differ here. Part of the fingerprint, never shown.
+    pub within: String,
+    /// Decision if the difference breaks clients. `None`: the check alone decides.
+    pub decision: Option<Decision>,
+    /// Value at [`Self::path`] that one side accepts and the other refuses: the old side accepts it
+    /// in a request, the new side in a response. `None`: no such value is known.
+    pub witness: Option<Value>,
+}
+
+impl Message {
+    /// Sentence about the value that shows a break. `None` without such a value.
+    #[must_use]
+    pub fn example(&self) -> Option<String> {
+        let value = self.witness.as_ref()?;
+        let sides = match self.direction {
+            "response" => "new answers may have it, the old contract excludes it",
+            _ => "valid before, refused now",
+        };
+        Some(format!("{value} ({sides})"))
+    }
+}
+
+/// Decision if a difference breaks clients, and how it was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// Containment was proved: all messages of clients that follow the old contract still match.
+    Proved,
+    /// A value was found that shows the break.
+    Refuted,
+    /// Neither was shown. The keyword decides.
+    Undecided,
+}
+
+impl Decision {
+    /// Name of the decision in plans.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Proved => "proved",
+            Self::Refuted => "refuted",
+            Self::Undecided => "undecided",
+        }
+    }
 }
 
 /// Change of one operation, merged with equal changes of other operations into one [`Change`].
@@ -285,12 +329,18 @@ impl Change {
                 format!("{} {hosts} {} {}", at.listener, at.template, at.requests)
             })
             .collect();
+        // The subject of a change of a message may end with a label for readers, which depends on
+        // the other lines of the plan.
+        let subject = match &self.message {
+            Some(message) => &format!("{} {}\n{}", message.path, message.keyword, message.within),
+            None => &self.subject,
+        };
         let text = format!(
             "{}\n{}\n{}\n{}\n{}\n{}\n{}\n{}",
             self.class.name(),
             self.id,
             self.operations.join(" "),
-            self.subject,
+            subject,
             digest(&self.old),
             digest(&self.new),
             places.join("\n"),

@@ -14,6 +14,7 @@ type Key = (
     String,
     String,
     String,
+    String,
     Option<String>,
 );
 
@@ -32,6 +33,10 @@ pub(super) fn group(changes: Vec<Change>) -> Vec<Change> {
             change.subject.clone(),
             change.old.to_string(),
             change.new.to_string(),
+            change
+                .message
+                .as_ref()
+                .map_or_else(String::new, |message| message.within.clone()),
             operation.filter(|_| by_operation).cloned(),
         );
         // Changes without an operation are never merged.

@@ -181,6 +181,9 @@ fn line(report: &Report<'_>, one: &Line<'_>) -> Markup {
             @if let Some(witness) = &change.witness {
                 details { summary { "Witness" } p { (sentence(witness)) } }
             }
+            @if let Some(example) = change.message.as_ref().and_then(|message| message.example()) {
+                details { summary { "Example" } p { (printable(&example)) } }
+            }
         }
     }
 }

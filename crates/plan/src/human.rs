@@ -146,6 +146,13 @@ fn line(out: &mut String, report: &Report<'_>, line: &Line<'_>, paint: Paint) {
     }) {
         out.push_str(&format!("      witness: {}\n", sentence(witness)));
     }
+    if let Some(example) = change
+        .message
+        .as_ref()
+        .and_then(|message| message.example())
+    {
+        out.push_str(&format!("      for example {}\n", printable(&example)));
+    }
 }
 
 fn missing(out: &mut String, report: &Report<'_>) {

@@ -54,8 +54,8 @@ pub use reach::Reach;
 pub use review::Review;
 
 pub use change::{
-    Change, Member, Message, OperationLine, Outcome, RequestPlace, Witness, WitnessCredential,
-    bound, short,
+    Change, Decision, Member, Message, OperationLine, Outcome, RequestPlace, Witness,
+    WitnessCredential, bound, short,
 };
 pub use class::{Class, Section};
 pub use operation_ref::OperationRef;

@@ -267,6 +267,16 @@ fn line(report: &Report<'_>, one: &Line<'_>) -> String {
             code(&sentence(witness), WITNESS_MAX)
         ));
     }
+    if let Some(example) = change
+        .message
+        .as_ref()
+        .and_then(|message| message.example())
+    {
+        line.push_str(&format!(
+            "  - for example {}\n",
+            code(&example, WITNESS_MAX)
+        ));
+    }
     line
 }
 

@@ -16,6 +16,7 @@ pub mod compare_responses;
 mod compile;
 mod cone;
 mod contain;
+pub mod containment;
 mod content;
 pub mod example;
 mod form;

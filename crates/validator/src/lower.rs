@@ -590,7 +590,7 @@ pub(crate) fn one_way(nodes: &[Value], direction: Direction) -> FxHashSet<&str> 
     one_way.map(|(name, _)| &**name).collect()
 }
 
-fn is_one_way(nodes: &[Value], schema: &Value, keyword: &str, depth: usize) -> bool {
+pub(crate) fn is_one_way(nodes: &[Value], schema: &Value, keyword: &str, depth: usize) -> bool {
     let schema = resolved(nodes, schema);
     if schema.get(keyword) == Some(&Value::Bool(true)) {
         return true;

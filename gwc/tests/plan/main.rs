@@ -35,6 +35,7 @@ mod logins;
 mod long;
 mod lookalikes;
 mod loosened;
+mod meaning;
 mod messages;
 mod naive;
 mod ordered;

@@ -6,14 +6,23 @@ use std::collections::VecDeque;
 use bundle::ir::Value;
 use rustc_hash::FxHashMap;
 
+use super::normal::{Rewritten, Surroundings, rewritten};
 use super::refine::{classes, sets_of};
+
+/// Maximum number of rounds of [`Graph::simplify`]. Each round reaches one more level of wrappers.
+const ROUNDS_MAX: usize = 16;
 
 /// Nodes under construction, indexed by the ids that [`Graph::reserve`] returns.
 #[derive(Default)]
 pub(super) struct Graph {
     drafts: Vec<Draft>,
-    /// First node of each value. Later nodes with an equal value refer to it.
+    /// First node of each literal. Later nodes with an equal value refer to it.
     known: FxHashMap<Value, u32>,
+    /// The same for schemas. A schema never shares its node with a literal, because
+    /// [`Self::simplify`] rewrites it.
+    known_schemas: FxHashMap<Value, u32>,
+    /// Nodes that are schemas.
+    schemas: Vec<u32>,
 }
 
 enum Draft {
@@ -41,7 +50,17 @@ impl Graph {
         id
     }
 
-    /// Sets the value of a node.
+    /// Sets the value of a node that is a schema.
+    pub(super) fn fill_schema(&mut self, id: u32, value: Value) {
+        let first = *self.known_schemas.entry(value.clone()).or_insert(id);
+        self.drafts[id as usize] = match first == id {
+            true => Draft::Node(value),
+            false => Draft::Same(first),
+        };
+        self.schemas.push(id);
+    }
+
+    /// Sets the value of a node that is a literal.
     pub(super) fn fill(&mut self, id: u32, value: Value) {
         let first = *self.known.entry(value.clone()).or_insert(id);
         self.drafts[id as usize] = if first == id {
@@ -66,6 +85,41 @@ impl Graph {
             }
         }
         id
+    }
+
+    /// Rewrites all schemas to their normal form. Must be called when all nodes have values.
+    pub(super) fn simplify(&mut self) {
+        for _ in 0..ROUNDS_MAX {
+            let values = self.schemas.iter().filter_map(|id| self.value(*id));
+            let has = |key: &str| values.clone().any(|value| value.get(key).is_some());
+            let around = Surroundings {
+                at: &|node| self.value(self.find(node)),
+                counts_properties: has("unevaluatedProperties"),
+                counts_items: has("unevaluatedItems"),
+            };
+            let rewrites = self.schemas.iter().filter_map(|id| {
+                let draft = match rewritten(self.value(*id)?, &around) {
+                    Rewritten::No => return None,
+                    Rewritten::To(value) => Draft::Node(value),
+                    Rewritten::Same(other) => Draft::Same(other),
+                };
+                Some((*id, draft))
+            });
+            let rewrites: Vec<(u32, Draft)> = rewrites.collect();
+            if rewrites.is_empty() {
+                break;
+            }
+            for (id, draft) in rewrites {
+                self.drafts[id as usize] = draft;
+            }
+        }
+    }
+
+    fn value(&self, id: u32) -> Option<&Value> {
+        match &self.drafts[id as usize] {
+            Draft::Node(value) => Some(value),
+            Draft::Open | Draft::Same(_) => None,
+        }
     }
 
     /// Returns the canonical form of everything reachable from `roots`.

@@ -8,6 +8,7 @@ pub mod difference;
 mod graph;
 pub mod joint;
 mod limits;
+mod normal;
 mod number;
 mod outgoing;
 pub mod prose;
@@ -360,6 +361,7 @@ impl<'a> Parts<'_, 'a> {
         for operation in contract.all() {
             operation.each_value(&mut |value| value.each_node(&mut |node| roots.push(node)));
         }
+        self.schemas.graph.simplify();
         let canonical = self.schemas.graph.canonical(&roots);
         contract
             .renumber(&mut |node| canonical.number[node as usize].expect("each root was visited"));

@@ -223,7 +223,7 @@ impl<'r, 'a> Schemas<'r, 'a> {
     fn read_inside(&mut self, schema: NodeRef<'a>, id: u32) {
         if !schema.is_map() || self.resolver.files().is_key(schema.span()) {
             let value = self.literal(schema);
-            self.graph.fill(id, value);
+            self.graph.fill_schema(id, value);
             return;
         }
         let mut entries: Vec<(Box<str>, Value)> = Vec::with_capacity(schema.entries().len());
@@ -252,7 +252,7 @@ impl<'r, 'a> Schemas<'r, 'a> {
             self.graph.same(id, other);
             return;
         }
-        self.graph.fill(id, Value::Map(entries));
+        self.graph.fill_schema(id, Value::Map(entries));
     }
 
     /// Node of the target of a `$ref` that has other keywords beside it. If the target does not
@@ -299,7 +299,11 @@ impl<'r, 'a> Schemas<'r, 'a> {
                 map(each.collect())
             }
             KeywordKind::Literals if value.is_list() => {
-                set(value.items().map(|item| self.literal(item)).collect())
+                let items = value.items();
+                let mut items: Vec<Value> = items.map(|item| self.literal(item)).collect();
+                items.sort_unstable();
+                items.dedup();
+                Value::Set(items)
             }
             KeywordKind::Discriminator if value.is_map() => self.discriminator(schema, value),
             KeywordKind::Dynamic if value.as_str().is_some() => {

@@ -103,6 +103,8 @@ impl Messages<'_> {
             keyword,
             old,
             new,
+            decision: None,
+            witness: None,
         };
         let part = self.part.clone();
         self.parts.findings.push((path.to_owned(), part, finding));
@@ -115,6 +117,8 @@ impl Messages<'_> {
             part,
             is_inner: false,
             is_absent: false,
+            is_opaque: false,
+            is_text: part != Part::Body,
         }
     }
 
@@ -385,6 +389,10 @@ impl Messages<'_> {
         start: &str,
         role: Role,
     ) {
+        let role = Role {
+            is_text: !name.contains("json"),
+            ..role
+        };
         self.part = format!("{path} {name}");
         let (old, new) = match (old, new) {
             (None, None) => return,
@@ -446,6 +454,8 @@ impl Messages<'_> {
             part: Part::Body,
             is_inner: false,
             is_absent: false,
+            is_opaque: false,
+            is_text: false,
         };
         for (name, was, is) in both(&old.media_types, &new.media_types) {
             let path = format!("{path} body");

@@ -5,6 +5,8 @@
 //! parts of one pair, [`schema`] the schemas, [`walk`] follows pairs of schemas and counts a shared
 //! schema once.
 
+mod labels;
+mod meaning;
 mod messages;
 mod operations;
 mod schema;
@@ -67,7 +69,8 @@ fn of_apis(
     }
     let before = plan.changes.len();
     let joint = Joint::new(old, new);
-    let mut walk = Walk::new(&joint);
+    let class = |node| joint.rank(node);
+    let mut walk = Walk::new(&joint, &class);
     for (was, is) in pairs.between(&old.name, &new.name) {
         let (Some(was), Some(is)) = (old.operations.get(was), new.operations.get(is)) else {
             continue;
@@ -79,12 +82,15 @@ fn of_apis(
     }
     let gateway = &sides.1.gateway;
     let sites = (sides.0.sites.get(&old.name), sides.1.sites.get(&new.name));
+    let first = plan.changes.len();
     for record in walk.finish() {
         let places = places(&record, sites);
-        let mut change = change(record, &new.name, gateway);
+        let within = within(&record, &joint);
+        let mut change = change(record, &new.name, gateway, within);
         (change.source_old, change.source_new) = places;
         plan.changes.push(change);
     }
+    labels::add(&mut plan.changes[first..]);
     let same_operations = old.operations.len() == new.operations.len()
         && new.operations.iter().all(|operation| {
             let mut all = pairs.between(&old.name, &new.name);
@@ -166,13 +172,45 @@ fn places(
     (place(old, 0), place(new, 1))
 }
 
-fn change(record: Record, api: &str, gateway: &ir::Gateway) -> Change {
+/// Text that tells a difference apart from others with the same path: the parts of the messages with
+/// their media types, and the keywords and alternatives that lead to the schema. An alternative is
+/// named by the digest of its old schema.
+fn within(record: &Record, joint: &Joint) -> Within {
+    let mut steps = String::new();
+    for (at, old, _) in &record.schema_path.steps {
+        steps.push_str(at);
+        if matches!(&**at, "oneOf" | "anyOf" | "allOf") {
+            steps.push(' ');
+            steps.push_str(&joint.digest(*old));
+        }
+        steps.push('\n');
+    }
+    let names: BTreeSet<&str> = record.parts.iter().map(|(_, part)| &**part).collect();
+    let names: Vec<&str> = names.into_iter().collect();
+    let all = record.parts.iter();
+    let all: Vec<String> = all.map(|(key, part)| format!("{key} {part}")).collect();
+    Within {
+        text: format!("{}\n\n{steps}", names.join("\n")),
+        bound: all.join("\n"),
+    }
+}
+
+/// Result of [`within`].
+struct Within {
+    /// Parts without operations, keywords and alternatives.
+    text: String,
+    /// Parts with the keys of their operations.
+    bound: String,
+}
+
+fn change(record: Record, api: &str, gateway: &ir::Gateway, within: Within) -> Change {
     let Record {
         finding,
         path,
         operations,
         messages,
         schema_path: _,
+        parts: _,
     } = record;
     let path = format!("{path}{}", finding.at);
     let subject = match finding.keyword {
@@ -203,7 +241,12 @@ fn change(record: Record, api: &str, gateway: &ir::Gateway) -> Change {
         path,
         keyword: finding.keyword.to_owned(),
         messages,
+        within: within.text,
+        decision: finding.decision,
+        witness: finding.witness,
     }));
+    // Operations of two APIs may have equal keys, and webhooks have none.
+    change.bound = format!("{api}\n{}", within.bound);
     change
 }
 

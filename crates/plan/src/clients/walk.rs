@@ -1,13 +1,14 @@
 //! Walk over the pairs of schemas of all operations. A pair of schemas is compared once, even if
 //! many operations reach it.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bundle::ir;
 use model::contract::joint::Joint;
 use rustc_hash::{FxHashMap, FxHashSet};
 use serde_json::Value as Json;
 
+use super::meaning::{self, Judge};
 use super::messages::{self, Parts, Root};
 use super::schema::{self, Finding, Local, Role};
 use crate::checks;
@@ -24,6 +25,8 @@ pub(super) struct Record {
     pub(super) messages: usize,
     /// Path to the schema of the value, from a part of a message.
     pub(super) schema_path: SchemaPath,
+    /// Parts of messages that contain the value, with the keys of their operations.
+    pub(super) parts: BTreeSet<(String, String)>,
 }
 
 /// Path from a part of an operation's message (such as its body) to a schema.
@@ -48,6 +51,10 @@ struct ContainingMessages {
     schema_path: SchemaPath,
     operations: Vec<String>,
     messages: usize,
+    parts: BTreeSet<(String, String)>,
+    /// True if the pair is reached in a message without an outer pair that was shown to break no
+    /// client.
+    breaks: bool,
 }
 
 /// Pair of schemas that was reached in one message.
@@ -79,12 +86,18 @@ pub(super) struct Walk<'j> {
     reached: BTreeMap<usize, ContainingMessages>,
     /// Differences outside schemas.
     records: Vec<Record>,
+    judge: Judge<'j>,
+    /// Results of [`Self::is_harmless`].
+    harmless: FxHashMap<usize, bool>,
 }
 
 impl<'j> Walk<'j> {
-    pub(super) fn new(joint: &'j Joint) -> Self {
+    /// `class` is [`Joint::rank`].
+    pub(super) fn new(joint: &'j Joint, class: &'j dyn Fn(u32) -> u32) -> Self {
         Self {
             joint,
+            judge: Judge::new(joint, class),
+            harmless: FxHashMap::default(),
             numbers: FxHashMap::default(),
             pairs: Vec::new(),
             reached: BTreeMap::new(),
@@ -139,6 +152,8 @@ impl<'j> Walk<'j> {
             keyword: "",
             old,
             new,
+            decision: None,
+            witness: None,
         };
         self.records.push(Record {
             finding,
@@ -146,6 +161,7 @@ impl<'j> Walk<'j> {
             operations: owner.map(str::to_owned).into_iter().collect(),
             messages: 1,
             schema_path: SchemaPath::default(),
+            parts: BTreeSet::new(),
         });
     }
 
@@ -156,6 +172,7 @@ impl<'j> Walk<'j> {
                 path: format!("{}{path}", compared.within),
                 operations: compared.key.map(str::to_owned).into_iter().collect(),
                 messages: 1,
+                parts: BTreeSet::from([compared.part(&part)]),
                 schema_path: compared.schema_path(part, Vec::new()),
             });
         }
@@ -167,6 +184,7 @@ impl<'j> Walk<'j> {
     /// Visits all pairs of schemas of a message, in order of their depth.
     fn message(&mut self, compared: &Compared<'_>, root: &Root) {
         let first = self.number((root.pair.0, root.pair.1, root.role));
+        let breaking = self.breaking(first);
         let mut seen: FxHashSet<usize> = FxHashSet::from_iter([first]);
         let start = format!("{}{}", compared.within, root.path);
         let mut visits = vec![Visit {
@@ -194,6 +212,8 @@ impl<'j> Walk<'j> {
                 let reached = self.reached.entry(pair).or_default();
                 reached.operations.extend(compared.key.map(str::to_owned));
                 reached.messages += 1;
+                reached.breaks |= breaking.contains(&pair);
+                reached.parts.insert(compared.part(&root.part));
                 if reached
                     .path
                     .as_ref()
@@ -212,6 +232,34 @@ impl<'j> Walk<'j> {
         }
     }
 
+    /// Pairs that are reached from a pair, but not through a pair that was shown to break no client.
+    fn breaking(&mut self, first: usize) -> FxHashSet<usize> {
+        let mut found = FxHashSet::default();
+        let mut waiting = vec![first];
+        while let Some(pair) = waiting.pop() {
+            if self.is_harmless(pair) || !found.insert(pair) {
+                continue;
+            }
+            for child in 0..self.pairs[pair].1.children.len() {
+                let inner = &self.pairs[pair].1.children[child];
+                let next = self.number((inner.pair.0, inner.pair.1, inner.role));
+                waiting.push(next);
+            }
+        }
+        found
+    }
+
+    /// True if a pair was shown to break no client.
+    fn is_harmless(&mut self, pair: usize) -> bool {
+        if let Some(known) = self.harmless.get(&pair) {
+            return *known;
+        }
+        let ((old, new), local) = &self.pairs[pair];
+        let is_harmless = self.judge.is_harmless((*old, *new), local.role);
+        self.harmless.insert(pair, is_harmless);
+        is_harmless
+    }
+
     /// Returns the index of a pair of schemas in a role. Compares the pair if it is new.
     fn number(&mut self, (old, new, role): Node) -> usize {
         let node = (self.joint.rank(old), self.joint.rank(new), role);
@@ -220,7 +268,8 @@ impl<'j> Walk<'j> {
         }
         let at = self.pairs.len();
         self.numbers.insert(node, at);
-        let local = schema::compare(self.joint, (old, new), role);
+        let mut local = schema::compare(self.joint, (old, new), role);
+        self.judge.judge((old, new), role, &mut local);
         self.pairs.push(((old, new), local));
         at
     }
@@ -233,7 +282,10 @@ impl<'j> Walk<'j> {
         for (at, reached) in std::mem::take(&mut self.reached) {
             let ((old, new), local) = &mut self.pairs[at];
             let ranks = (self.joint.rank(*old), self.joint.rank(*new));
-            for finding in std::mem::take(&mut local.findings) {
+            for mut finding in std::mem::take(&mut local.findings) {
+                if !reached.breaks {
+                    meaning::lower(&mut finding);
+                }
                 let values = (finding.old.to_string(), finding.new.to_string());
                 let key = (
                     ranks,
@@ -248,6 +300,7 @@ impl<'j> Walk<'j> {
                     operations: reached.operations.clone(),
                     messages: reached.messages,
                     schema_path: reached.schema_path.clone(),
+                    parts: reached.parts.clone(),
                 };
                 match known.get(&key) {
                     Some(same) => self.records[*same].merge(record),
@@ -269,9 +322,12 @@ impl<'j> Walk<'j> {
 impl Record {
     /// Merges an equal difference into this one: adds its messages, and keeps the shorter path.
     fn merge(&mut self, other: Self) {
-        self.finding.level = self.finding.level.max(other.finding.level);
+        if other.finding.level > self.finding.level {
+            self.finding = other.finding;
+        }
         self.operations.extend(other.operations);
         self.messages += other.messages;
+        self.parts.extend(other.parts);
         if (other.path.len(), &other.path) < (self.path.len(), &self.path) {
             self.path = other.path;
             self.schema_path = other.schema_path;
@@ -280,6 +336,12 @@ impl Record {
 }
 
 impl Compared<'_> {
+    /// Key of the operation, and name of a part of its messages.
+    fn part(&self, part: &str) -> (String, String) {
+        let [_, key] = self.keys;
+        (key.to_owned(), format!("{}{part}", self.within))
+    }
+
     fn schema_path(&self, part: String, steps: Vec<(String, u32, u32)>) -> SchemaPath {
         SchemaPath {
             keys: self.keys.map(str::to_owned),

@@ -3,6 +3,7 @@
 //! applies every kind to every document.
 
 mod kinds;
+mod spellings;
 mod tree;
 mod walk;
 

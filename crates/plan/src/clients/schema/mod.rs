@@ -16,6 +16,7 @@ use bundle::ir::Value;
 use model::contract::joint::Joint;
 use serde_json::Value as Json;
 
+use crate::change::Decision;
 use crate::checks::{self, Level};
 
 /// Part of a message that a schema describes.
@@ -40,6 +41,10 @@ pub(super) struct Role {
     /// True in a request if clients do not send the value (`readOnly`), and in a response if they
     /// do not receive it (`writeOnly`).
     pub(super) is_absent: bool,
+    /// True inside `not` and `if`: a narrower schema there makes the outer one wider.
+    pub(super) is_opaque: bool,
+    /// True if the value is sent as text, so that its JSON form is a matter of interpretation.
+    pub(super) is_text: bool,
 }
 
 /// Effect of a difference on the set of matching messages.
@@ -60,6 +65,10 @@ pub(super) struct Finding {
     pub(super) keyword: &'static str,
     pub(super) old: Json,
     pub(super) new: Json,
+    /// Decision if the difference breaks clients. `None`: the check alone decides.
+    pub(super) decision: Option<Decision>,
+    /// Value that one side accepts and the other refuses.
+    pub(super) witness: Option<Json>,
 }
 
 /// Pair of inner schemas at the same position inside an old and a new schema.
@@ -74,8 +83,9 @@ pub(super) struct Child {
 }
 
 /// Result of comparing one pair of schemas: its differences, and the inner pairs to compare next.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Local {
+    pub(super) role: Role,
     pub(super) findings: Vec<Finding>,
     pub(super) children: Vec<Child>,
 }
@@ -100,7 +110,11 @@ pub(super) fn compare(joint: &Joint, (old, new): (u32, u32), role: Role) -> Loca
         old: &old,
         new: &new,
         role,
-        local: Local::default(),
+        local: Local {
+            role,
+            findings: Vec::new(),
+            children: Vec::new(),
+        },
     };
     if let (Value::Bool(_), _) | (_, Value::Bool(_)) = (pair.old, pair.new) {
         others::boolean(&mut pair);
@@ -228,6 +242,8 @@ impl Pair<'_> {
             keyword,
             old,
             new,
+            decision: None,
+            witness: None,
         });
     }
 
@@ -257,12 +273,9 @@ impl Pair<'_> {
     fn inner(&mut self, keyword: &str, step: &str) {
         let (old, new) = (self.old, self.new);
         if let (Some(old), Some(new)) = (old.get(keyword), new.get(keyword)) {
-            self.child(
-                keyword.to_owned(),
-                step.to_owned(),
-                (old, new),
-                self.role.inner(),
-            );
+            let mut role = self.role.inner();
+            role.is_opaque |= matches!(keyword, "not" | "if");
+            self.child(keyword.to_owned(), step.to_owned(), (old, new), role);
         }
     }
 

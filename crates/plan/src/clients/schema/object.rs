@@ -191,6 +191,8 @@ fn push(
         keyword,
         old,
         new,
+        decision: None,
+        witness: None,
     });
 }
 

@@ -1,0 +1,131 @@
+//! Arrays: items by index, lengths, `contains` and `uniqueItems`.
+
+use bundle::ir::Value;
+
+use super::question::{Fact, Leaf, Solve, Way, length};
+
+/// Schemas of the first items. A list in `items` is the form of older dialects.
+fn prefix<'a>(solver: &dyn Solve<'a>, schema: &'a Value) -> &'a [Value] {
+    let list = schema
+        .get("prefixItems")
+        .map(|list| solver.at(list).items());
+    let items = schema
+        .get("items")
+        .filter(|items| matches!(items, Value::List(_)));
+    list.or(items.map(Value::items)).unwrap_or_default()
+}
+
+/// Schema of the items after the first ones.
+fn rest(schema: &Value) -> Option<&Value> {
+    schema
+        .get("items")
+        .filter(|items| !matches!(items, Value::List(_)))
+}
+
+/// Ways in which an array does not satisfy a keyword.
+pub(super) fn facts<'a>(
+    solver: &dyn Solve<'a>,
+    schema: &'a Value,
+    (key, value): (&'a str, &'a Value),
+) -> Vec<Option<Way<'a>>> {
+    let one = |fact| Some((Vec::new(), Vec::new(), vec![fact]));
+    match key {
+        "prefixItems" | "items" if matches!(value, Value::List(_)) => {
+            let items = value.items().iter().enumerate();
+            items
+                .map(|(at, item)| one(Fact::Item(at, Some(at), item)))
+                .collect()
+        }
+        "items" => vec![one(Fact::Item(prefix(solver, schema).len(), None, value))],
+        "uniqueItems" => vec![one(Fact::NotUnique)],
+        "contains" => {
+            let least = schema.get("minContains").map(length);
+            let mut ways = Vec::new();
+            match least {
+                Some(Some(0)) => {}
+                None | Some(Some(1)) => ways.push(one(Fact::NoneContained(value))),
+                Some(_) => ways.push(None),
+            }
+            if schema.get("maxContains").is_some() {
+                ways.push(None);
+            }
+            ways
+        }
+        "prefixItems" | "unevaluatedItems" => vec![None],
+        _ => Vec::new(),
+    }
+}
+
+/// True if no array is left.
+pub(super) fn is_empty<'a>(leaf: &Leaf<'_, 'a>, solver: &mut dyn Solve<'a>) -> bool {
+    let (least, mut most) = leaf.lengths(["minItems", "maxItems"]);
+    let longest = leaf
+        .flat
+        .iter()
+        .map(|schema| prefix(solver, schema).len())
+        .max();
+    let longest = longest.unwrap_or(0);
+    let item = |solver: &dyn Solve<'a>, at: usize| -> Vec<&'a Value> {
+        let flat = leaf.flat.iter();
+        let each = flat.filter_map(|schema| match prefix(solver, schema).get(at) {
+            Some(item) => Some(item),
+            None => rest(schema),
+        });
+        each.collect()
+    };
+    let none = leaf.facts.iter().filter_map(|fact| match fact {
+        Fact::NoneContained(schema) => Some(*schema),
+        _ => None,
+    });
+    let none: Vec<&'a Value> = none.collect();
+    // An array is at most as long as the first index without any item.
+    let lengths = usize::try_from(least)
+        .unwrap_or(usize::MAX)
+        .min(longest + 1);
+    let needed = leaf.facts.iter().filter_map(|fact| match fact {
+        Fact::Item(from, _, _) => Some(from + 1),
+        _ => None,
+    });
+    let needed = needed.max().unwrap_or(0).min(longest + 1).max(lengths);
+    for at in 0..needed {
+        let items = item(solver, at);
+        if (at as u64) < most && !items.is_empty() && solver.is_empty(&items, &none) {
+            most = at as u64;
+        }
+    }
+    if least > most {
+        return true;
+    }
+    let contained = leaf.flat.iter().filter(|schema| {
+        let least = schema.get("minContains").map(length);
+        least.is_none_or(|least| least.is_some_and(|least| least > 0))
+    });
+    let contained: Vec<&'a Value> = contained
+        .filter_map(|schema| schema.get("contains"))
+        .collect();
+    for schema in contained {
+        let lacks = (0..=longest).all(|at| {
+            let mut items = item(solver, at);
+            items.push(schema);
+            at as u64 >= most || solver.is_empty(&items, &none)
+        });
+        if lacks {
+            return true;
+        }
+    }
+    leaf.facts.iter().any(|fact| match fact {
+        Fact::NotUnique => {
+            let mut flat = leaf.flat.iter();
+            most < 2 || flat.any(|schema| schema.get("uniqueItems") == Some(&Value::Bool(true)))
+        }
+        Fact::Item(from, to, schema) => {
+            let last = to.unwrap_or_else(|| longest.max(*from));
+            (*from..=last).all(|at| {
+                let mut others = none.clone();
+                others.push(schema);
+                at as u64 >= most || solver.is_empty(&item(solver, at), &others)
+            })
+        }
+        _ => false,
+    })
+}

@@ -1,0 +1,363 @@
+//! Containment of schemas with three verdicts: proved, refuted with a value, or undecided.
+//!
+//! [`solve`] proves that no value matches the narrow schema and does not match the wide one. If it
+//! finds no proof, sample values of both schemas are checked with the validators that gwd runs. A
+//! value that the narrow schema accepts and the wide one refuses is a refutation. [`crate::compare`]
+//! does not use this module: it compares two descriptions that gwd enforces, and needs no values.
+
+mod array;
+#[cfg(test)]
+mod brute;
+mod leaf;
+mod number;
+mod object;
+mod pool;
+mod question;
+mod solve;
+mod value;
+
+use std::cell::OnceCell;
+
+use bundle::ir::Value;
+use rustc_hash::{FxHashMap, FxHashSet};
+use serde_json::Value as Json;
+
+use self::question::Solve as _;
+use self::solve::Solver;
+use crate::compile::ValidatorBuilder;
+use crate::lower::{Direction, one_way};
+use crate::samples::Search;
+use crate::steps::Schema;
+
+/// Maximum number of steps of one proof.
+const STEPS_MAX: u32 = 4_000;
+/// Steps of the search for sample values of one pair.
+const SEARCH_STEPS: u32 = 6_000;
+/// Maximum number of sample values of one pair that are checked.
+const VALUES_MAX: usize = 2_000;
+
+/// Relation of a narrow and a wide schema.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Verdict {
+    /// The wide schema accepts all values that the narrow one accepts.
+    Contained,
+    /// The narrow schema accepts this value, and the wide one refuses it.
+    Refuted(Json),
+    /// Neither was shown.
+    Undecided,
+}
+
+/// Comparisons of the schemas of one table, with the results that they share.
+pub struct Containment<'a> {
+    solver: Solver<'a>,
+    /// Remaining steps of all proofs.
+    left: u32,
+    /// Remaining searches for values.
+    searches: u32,
+    /// Properties that messages of this direction do not contain.
+    absent: OnceCell<FxHashSet<&'a str>>,
+    validators: FxHashMap<u64, Option<Schema>>,
+}
+
+impl<'a> Containment<'a> {
+    /// Creates comparisons of messages of this direction. `class` returns equal numbers for schemas
+    /// that accept the same values. `steps` is the maximum number of steps of all proofs, and
+    /// `searches` of searches for values.
+    #[must_use]
+    pub fn new(
+        nodes: &'a [Value],
+        class: &'a dyn Fn(u32) -> u32,
+        direction: Direction,
+        (steps, searches): (u32, u32),
+    ) -> Self {
+        Self {
+            solver: Solver::new(nodes, class, direction),
+            left: steps,
+            searches,
+            absent: OnceCell::new(),
+            validators: FxHashMap::default(),
+        }
+    }
+
+    /// Takes for granted that values have only properties that the narrow schema describes. A new
+    /// optional property in the wide schema then refuses nothing.
+    #[must_use]
+    pub fn described(mut self) -> Self {
+        self.solver.is_described = true;
+        self
+    }
+
+    /// True if the wide schema was shown to accept all values of the narrow one. The containment of
+    /// the pairs in `assumed` (narrow, wide) is taken for granted.
+    pub fn is_contained(
+        &mut self,
+        (narrow, wide): (&'a Value, &'a Value),
+        assumed: &[(&'a Value, &'a Value)],
+    ) -> bool {
+        let ids =
+            |(one, other): &(&'a Value, &'a Value)| (self.solver.id(one), self.solver.id(other));
+        let mut pairs: FxHashSet<(u64, u64)> = assumed.iter().map(ids).collect();
+        // The pair itself may be among its inner pairs. There it is assumed in any case, because a
+        // proof of the outer pair is one of the inner pair.
+        pairs.remove(&ids(&(narrow, wide)));
+        let known = match pairs.is_empty() {
+            true => None,
+            false => Some(std::mem::take(&mut self.solver.known)),
+        };
+        self.solver.assumed = pairs;
+        let steps = self.left.min(STEPS_MAX);
+        self.solver.steps = steps;
+        let is_contained = self.solver.is_empty(&[narrow], &[wide]);
+        self.left -= steps - self.solver.steps;
+        self.solver.assumed.clear();
+        if let Some(known) = known {
+            self.solver.known = known;
+        }
+        is_contained
+    }
+
+    /// The smallest value found that the narrow schema accepts and the wide one refuses.
+    pub fn witness(&mut self, narrow: &'a Value, wide: &'a Value) -> Option<Json> {
+        self.searches = self.searches.checked_sub(1)?;
+        let nodes = self.solver.nodes;
+        let search = Search::new(SEARCH_STEPS);
+        let mut values = search.values(Some((nodes, narrow)), Some((nodes, wide)));
+        values.extend(pool::values(nodes, [narrow, wide]));
+        values.sort_by_cached_key(|value| {
+            let text = value.to_string();
+            (text.len(), text)
+        });
+        values.dedup();
+        values.truncate(VALUES_MAX);
+        self.compile(narrow);
+        self.compile(wide);
+        let sides = [narrow, wide];
+        let (id, other) = (self.solver.id(narrow), self.solver.id(wide));
+        let narrow = self.validators.get(&id)?.as_ref()?;
+        let wide = self.validators.get(&other)?.as_ref()?;
+        let direction = self.solver.direction;
+        let absent = self.absent.get_or_init(|| one_way(nodes, direction));
+        let others = match self.solver.is_described {
+            true => pool::names(nodes, sides),
+            false => FxHashSet::default(),
+        };
+        let shows = |value: &Json| {
+            !has_name(value, absent)
+                && !has_name(value, &others)
+                && narrow.is_valid(value) == Some(true)
+                && wide.is_valid(value) == Some(false)
+        };
+        values.into_iter().find(shows)
+    }
+
+    /// Compares two schemas.
+    pub fn decide(&mut self, narrow: &'a Value, wide: &'a Value) -> Verdict {
+        if self.is_contained((narrow, wide), &[]) {
+            return Verdict::Contained;
+        }
+        self.witness(narrow, wide)
+            .map_or(Verdict::Undecided, Verdict::Refuted)
+    }
+
+    /// Compiles the validator of a schema. A schema with a part that cannot be enforced has none,
+    /// because its validator accepts values that the schema refuses.
+    fn compile(&mut self, schema: &'a Value) {
+        let id = self.solver.id(schema);
+        if self.validators.contains_key(&id) {
+            return;
+        }
+        let mut builder = ValidatorBuilder::new(self.solver.nodes, self.solver.direction);
+        let compiled = builder.validator(schema).ok();
+        let is_whole = builder.lost().is_empty();
+        self.validators.insert(id, compiled.filter(|_| is_whole));
+    }
+}
+
+/// True if a value contains a property with one of these names.
+fn has_name(value: &Json, names: &FxHashSet<&str>) -> bool {
+    match value {
+        Json::Array(items) => items.iter().any(|item| has_name(item, names)),
+        Json::Object(members) => members
+            .iter()
+            .any(|(name, value)| names.contains(&**name) || has_name(value, names)),
+        Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::brute::node;
+    use super::*;
+
+    fn decide_in(direction: Direction, narrow: &Json, wide: &Json) -> Verdict {
+        let mut table = Vec::new();
+        let edges = (node(&mut table, narrow), node(&mut table, wide));
+        let class = |node: u32| node;
+        let mut containment = Containment::new(&table, &class, direction, (100_000, 10));
+        containment.decide(&edges.0, &edges.1)
+    }
+
+    fn decide(narrow: &Json, wide: &Json) -> Verdict {
+        decide_in(Direction::Request, narrow, wide)
+    }
+
+    #[test]
+    fn equal_schemas_in_other_words_are_contained() {
+        let (text, number) = (json!({"type": "string"}), json!({"type": "integer"}));
+        let object = |name: &str| json!({"type": "object", "properties": {name: text}});
+        for (one, other) in [
+            (
+                json!({"oneOf": [text, number]}),
+                json!({"anyOf": [text, number]}),
+            ),
+            (
+                json!({"anyOf": [text, number]}),
+                json!({"type": ["string", "integer"]}),
+            ),
+            (json!({"type": "boolean"}), json!({"enum": [true, false]})),
+            (json!({"type": "number", "multipleOf": 1}), number),
+            (
+                json!({"type": "integer", "minimum": 1}),
+                json!({"type": "integer", "exclusiveMinimum": 0}),
+            ),
+            (
+                json!({"allOf": [object("a"), object("b")]}),
+                json!({"type": "object", "properties": {"a": text, "b": text}}),
+            ),
+            (json!({"not": {"not": text}}), text.clone()),
+            (
+                json!({"oneOf": [{"const": "x"}, {"const": "y"}]}),
+                json!({"enum": ["x", "y"]}),
+            ),
+            (
+                json!({"type": "object", "properties": {"a": text}, "additionalProperties": false}),
+                json!({"type": "object", "properties": {"a": text}, "unevaluatedProperties": false}),
+            ),
+            (
+                json!({"type": "object", "required": ["a"], "minProperties": 1}),
+                json!({"type": "object", "required": ["a"]}),
+            ),
+        ] {
+            assert_eq!(decide(&one, &other), Verdict::Contained, "{one} in {other}");
+            assert_eq!(decide(&other, &one), Verdict::Contained, "{other} in {one}");
+        }
+    }
+
+    #[test]
+    fn refutation_has_the_smallest_value() {
+        let object =
+            |inner: Json| json!({"type": "object", "required": ["a"], "properties": {"a": inner}});
+        for (narrow, wide, value) in [
+            (
+                json!({"not": {"enum": ["p"]}}),
+                json!({"not": {"enum": ["p", "q"]}}),
+                json!("q"),
+            ),
+            (
+                object(json!({"type": "integer", "maximum": 9})),
+                object(json!({"type": "integer", "maximum": 8})),
+                json!({"a": 9}),
+            ),
+            (json!({"type": "object"}), object(json!({})), json!({})),
+        ] {
+            assert_eq!(decide(&narrow, &wide), Verdict::Refuted(value), "{narrow}");
+        }
+    }
+
+    #[test]
+    fn formats_without_a_check_prove_nothing() {
+        let format = |name: &str| json!({"type": "string", "format": name});
+        let other = decide(&format("email"), &format("uri"));
+        assert_eq!(other, Verdict::Undecided);
+        assert_eq!(
+            decide(&format("email"), &format("email")),
+            Verdict::Contained
+        );
+        let number = |name: &str| json!({"type": "integer", "format": name});
+        assert_eq!(
+            decide(&number("int32"), &number("int64")),
+            Verdict::Contained
+        );
+        assert!(matches!(
+            decide(&number("int64"), &number("int32")),
+            Verdict::Refuted(_)
+        ));
+    }
+
+    #[test]
+    fn properties_of_the_other_direction_are_absent() {
+        let object = |most: u8| {
+            let id = json!({"type": "string", "readOnly": true, "maxLength": most});
+            json!({"type": "object", "required": ["id"], "properties": {"id": id}})
+        };
+        let (narrow, wide) = (object(9), object(8));
+        assert_eq!(decide(&narrow, &wide), Verdict::Contained);
+        let answer = decide_in(Direction::Response, &narrow, &wide);
+        assert!(matches!(answer, Verdict::Refuted(_)), "{answer:?}");
+    }
+
+    /// List with a number at each node: `{v, next}`.
+    fn list(at: u32, most: i64) -> Value {
+        let map = |entries: Vec<(&str, Value)>| {
+            Value::Map(
+                entries
+                    .into_iter()
+                    .map(|(key, value)| (key.into(), value))
+                    .collect(),
+            )
+        };
+        let value = map(vec![
+            ("maximum", Value::Integer(most)),
+            ("type", Value::Text("integer".into())),
+        ]);
+        map(vec![
+            (
+                "properties",
+                map(vec![("next", Value::Node(at)), ("v", value)]),
+            ),
+            ("type", Value::Text("object".into())),
+        ])
+    }
+
+    #[test]
+    fn recursive_schemas_are_decided() {
+        let table = [list(0, 5), list(2, 9), list(3, 9), list(1, 9), list(4, 4)];
+        let class = |node: u32| node;
+        let mut containment = Containment::new(&table, &class, Direction::Request, (100_000, 10));
+        // A list of three kinds of nodes with the same meaning.
+        assert_eq!(containment.decide(&table[0], &table[1]), Verdict::Contained);
+        assert_eq!(containment.decide(&table[2], &table[1]), Verdict::Contained);
+        let wider = containment.decide(&table[0], &table[4]);
+        assert_eq!(wider, Verdict::Refuted(json!({"v": 5})));
+        // A list that has no end has no value.
+        let endless = |at: u32| {
+            let Value::Map(mut entries) = list(at, 1) else {
+                unreachable!("a map")
+            };
+            let required = Value::Set(vec![Value::Text("next".into())]);
+            entries.insert(1, ("required".into(), required));
+            Value::Map(entries)
+        };
+        let table = [endless(0), Value::Bool(false)];
+        let mut containment = Containment::new(&table, &class, Direction::Request, (100_000, 10));
+        assert_eq!(containment.decide(&table[0], &table[1]), Verdict::Contained);
+    }
+
+    #[test]
+    fn inner_pairs_are_taken_for_granted() {
+        let table = [list(0, 5), list(1, 4), Value::Map(Vec::new())];
+        let class = |node: u32| node;
+        let mut containment = Containment::new(&table, &class, Direction::Request, (100_000, 10));
+        let inner = |at: usize| {
+            let properties = table[at].get("properties").expect("properties");
+            properties.get("v").expect("v")
+        };
+        let pair = (&table[0], &table[1]);
+        assert!(!containment.is_contained(pair, &[]));
+        assert!(containment.is_contained(pair, &[(inner(0), inner(1))]));
+        assert!(!containment.is_contained(pair, &[(inner(1), inner(0)), pair]));
+        assert!(!containment.is_contained(pair, &[]));
+    }
+}

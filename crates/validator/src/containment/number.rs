@@ -1,0 +1,217 @@
+//! Numbers: exact intervals and multiples.
+
+use bundle::ir::Value;
+
+use super::question::{Fact, Leaf, Way};
+
+/// Decimal places of the numbers that are compared exactly. Other numbers prove nothing.
+const PLACES: i64 = 12;
+/// The number 1.
+const ONE: i128 = 1_000_000_000_000;
+/// Maximum number of values of an interval that are tried one by one.
+const TRIED_MAX: i128 = 256;
+
+/// Exact value, times [`ONE`]. `None` if the number has too many digits.
+pub(super) fn exact(value: &Value) -> Option<i128> {
+    match value {
+        Value::Integer(value) => Some(i128::from(*value) * ONE),
+        Value::Decimal(text) => {
+            let (digits, power) = text.split_once('e').unwrap_or((text, "0"));
+            let power: i64 = power.parse().ok()?;
+            let digits: i128 = digits.parse().ok()?;
+            let scale = power.checked_add(PLACES)?;
+            let scale = u32::try_from(scale).ok().filter(|scale| *scale <= 30)?;
+            digits.checked_mul(10_i128.checked_pow(scale)?)
+        }
+        _ => None,
+    }
+}
+
+/// True for `exclusiveMinimum: true` and `exclusiveMaximum: true` (OpenAPI 3.0), flags of `minimum`
+/// and `maximum`.
+fn is_flagged(schema: &Value, key: &str) -> bool {
+    let flag = match key {
+        "minimum" => "exclusiveMinimum",
+        _ => "exclusiveMaximum",
+    };
+    schema.get(flag) == Some(&Value::Bool(true))
+}
+
+/// Ways in which a number does not satisfy a keyword.
+pub(super) fn facts<'a>(
+    schema: &'a Value,
+    (key, value): (&'a str, &'a Value),
+) -> Vec<Option<Way<'a>>> {
+    if let Value::Bool(_) = value {
+        return Vec::new();
+    }
+    let fact = match key {
+        "multipleOf" => Fact::Not(key, value),
+        "minimum" | "maximum" => Fact::Outside(key, value, is_flagged(schema, key)),
+        _ => Fact::Outside(key, value, true),
+    };
+    vec![Some((Vec::new(), Vec::new(), vec![fact]))]
+}
+
+/// Numbers between two bounds. A bound that is `true` is excluded.
+struct Interval {
+    low: Option<(i128, bool)>,
+    high: Option<(i128, bool)>,
+}
+
+impl Interval {
+    fn at_least(&mut self, bound: (i128, bool)) {
+        self.low = Some(self.low.map_or(bound, |own| own.max(bound)));
+    }
+
+    fn at_most(&mut self, (bound, excluded): (i128, bool)) {
+        let stricter = |(own, own_excluded): (i128, bool)| match own.cmp(&bound) {
+            std::cmp::Ordering::Less => (own, own_excluded),
+            std::cmp::Ordering::Equal => (own, own_excluded || excluded),
+            std::cmp::Ordering::Greater => (bound, excluded),
+        };
+        self.high = Some(self.high.map_or((bound, excluded), stricter));
+    }
+
+    fn contains(&self, value: i128) -> bool {
+        let above = self
+            .low
+            .is_none_or(|(low, out)| value > low || value == low && !out);
+        above
+            && self
+                .high
+                .is_none_or(|(high, out)| value < high || value == high && !out)
+    }
+
+    fn is_empty(&self) -> bool {
+        match (self.low, self.high) {
+            (Some((low, a)), Some((high, b))) => low > high || low == high && (a || b),
+            _ => false,
+        }
+    }
+}
+
+/// True if no number is left.
+pub(super) fn is_empty(leaf: &Leaf<'_, '_>) -> bool {
+    let mut interval = Interval {
+        low: None,
+        high: None,
+    };
+    let mut step: Option<i128> = None;
+    for schema in leaf.flat {
+        positive(schema, &mut interval, &mut step);
+    }
+    let mut multiples = Vec::new();
+    for fact in leaf.facts {
+        match fact {
+            Fact::Outside(key, value, excluded) => {
+                let Some(bound) = exact(value) else { continue };
+                match *key {
+                    "minimum" | "exclusiveMinimum" => interval.at_most((bound, !excluded)),
+                    _ => interval.at_least((bound, !excluded)),
+                }
+            }
+            Fact::NotInteger => multiples.push(ONE),
+            Fact::Not("multipleOf", value) => multiples.extend(exact(value)),
+            Fact::Not("format", value) if not_format(leaf, value, &interval) => return true,
+            _ => {}
+        }
+    }
+    interval.is_empty() || has_none(&interval, step, &multiples)
+}
+
+/// Narrows an interval, and the number of which all values are multiples, by the keywords of a
+/// schema.
+fn positive(schema: &Value, interval: &mut Interval, step: &mut Option<i128>) {
+    let bound = |key: &str| schema.get(key).and_then(exact);
+    for (key, is_low) in [("minimum", true), ("maximum", false)] {
+        if let Some(value) = bound(key) {
+            let bound = (value, is_flagged(schema, key));
+            if is_low {
+                interval.at_least(bound);
+            } else {
+                interval.at_most(bound);
+            }
+        }
+    }
+    if let Some(value) = bound("exclusiveMinimum") {
+        interval.at_least((value, true));
+    }
+    if let Some(value) = bound("exclusiveMaximum") {
+        interval.at_most((value, true));
+    }
+    if let Some(Value::Text(name)) = schema.get("format")
+        && let Some([least, most]) = crate::format::bounds(name)
+    {
+        interval.at_least((i128::from(least) * ONE, false));
+        interval.at_most((i128::from(most) * ONE, false));
+    }
+    let is_integer = schema.get("type").is_some_and(|types| {
+        let names = crate::contain::names(&[], types);
+        names.contains("integer") && !names.contains("number")
+    });
+    for own in [is_integer.then_some(ONE), bound("multipleOf")]
+        .into_iter()
+        .flatten()
+    {
+        if own > 0 {
+            *step = match *step {
+                None => Some(own),
+                Some(known) => (known / gcd(known, own)).checked_mul(own).or(Some(known)),
+            };
+        }
+    }
+}
+
+/// True if no number of the schemas is outside of a format.
+fn not_format(leaf: &Leaf<'_, '_>, format: &Value, interval: &Interval) -> bool {
+    let Value::Text(name) = format else {
+        return false;
+    };
+    let has = |name: &str| {
+        let mut all = leaf.flat.iter();
+        all.any(|schema| matches!(schema.get("format"), Some(Value::Text(own)) if **own == *name))
+    };
+    if has(name) || **name == *"double" && has("float") {
+        return true;
+    }
+    let Some([least, most]) = crate::format::bounds(name) else {
+        return false;
+    };
+    let bounds = [least, most].map(|bound| i128::from(bound) * ONE);
+    let above = interval.low.is_some_and(|(low, _)| low >= bounds[0]);
+    above && interval.high.is_some_and(|(high, _)| high <= bounds[1])
+}
+
+/// True if each number of the interval that is a multiple of `step` is also a multiple of one of
+/// `multiples`.
+fn has_none(interval: &Interval, step: Option<i128>, multiples: &[i128]) -> bool {
+    let is_multiple = |value: i128| multiples.iter().any(|one| *one > 0 && value % one == 0);
+    let Some(step) = step else {
+        return match (interval.low, interval.high) {
+            // One number.
+            (Some((low, false)), Some((high, false))) if low == high => is_multiple(low),
+            _ => false,
+        };
+    };
+    if multiples.iter().any(|one| *one > 0 && step % one == 0) {
+        return true;
+    }
+    let (Some((low, _)), Some((high, _))) = (interval.low, interval.high) else {
+        return false;
+    };
+    let first = low.div_euclid(step);
+    let last = high.div_euclid(step);
+    last - first < TRIED_MAX
+        && (first..=last).all(|count| {
+            let value = count * step;
+            !interval.contains(value) || is_multiple(value)
+        })
+}
+
+fn gcd(mut one: i128, mut other: i128) -> i128 {
+    while other != 0 {
+        (one, other) = (other, one % other);
+    }
+    one.max(1)
+}

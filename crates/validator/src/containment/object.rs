@@ -1,0 +1,348 @@
+//! Objects: properties by name, names by pattern, and their numbers.
+
+use std::collections::BTreeSet;
+
+use bundle::ir::Value;
+
+use super::question::{Fact, Kind, Leaf, Solve, Way};
+use super::value::{admits, is_found};
+use crate::lower::{Direction, is_one_way};
+
+/// Maximum number of patterns of names that are combined.
+const PATTERNS_MAX: usize = 4;
+
+/// Keywords beside which `unevaluatedProperties` means more than `additionalProperties`.
+const APPLIED: [&str; 9] = [
+    "allOf",
+    "anyOf",
+    "oneOf",
+    "not",
+    "if",
+    "then",
+    "else",
+    "$ref",
+    "dependentSchemas",
+];
+
+/// Schema of the properties that no other keyword describes.
+fn rest(schema: &Value) -> Option<&Value> {
+    let closed = || {
+        let is_alone = !APPLIED.iter().any(|key| schema.get(key).is_some());
+        schema.get("unevaluatedProperties").filter(|_| is_alone)
+    };
+    schema.get("additionalProperties").or_else(closed)
+}
+
+fn entries<'a>(solver: &dyn Solve<'a>, schema: &'a Value, key: &str) -> &'a [(Box<str>, Value)] {
+    let map = schema.get(key).map(|map| solver.at(map));
+    map.map_or(&[], Value::entries)
+}
+
+fn property<'a>(solver: &dyn Solve<'a>, schema: &'a Value, name: &str) -> Option<&'a Value> {
+    let mut all = entries(solver, schema, "properties").iter();
+    all.find(|(key, _)| **key == *name).map(|(_, value)| value)
+}
+
+fn texts<'a>(solver: &dyn Solve<'a>, value: &'a Value) -> Vec<&'a str> {
+    let items = solver.at(value).items().iter();
+    let texts = items.filter_map(|item| match item {
+        Value::Text(text) => Some(&**text),
+        _ => None,
+    });
+    texts.collect()
+}
+
+/// True for a property that messages of this direction do not contain.
+fn is_absent<'a>(solver: &dyn Solve<'a>, schema: &'a Value) -> bool {
+    let keyword = match solver.direction() {
+        Direction::Request => "readOnly",
+        Direction::Response => "writeOnly",
+    };
+    is_one_way(solver.nodes(), schema, keyword, 0)
+}
+
+/// Ways in which an object does not satisfy a keyword.
+pub(super) fn facts<'a>(
+    solver: &dyn Solve<'a>,
+    schema: &'a Value,
+    (key, value): (&'a str, &'a Value),
+) -> Vec<Option<Way<'a>>> {
+    let one = |facts| Some((Vec::new(), Vec::new(), facts));
+    let is_absent_here = |name: &str| {
+        let own = property(solver, schema, name);
+        own.is_some_and(|own| is_absent(solver, own))
+    };
+    match key {
+        "required" => {
+            let names = texts(solver, value).into_iter();
+            let names = names.filter(|name| !is_absent_here(name));
+            names.map(|name| one(vec![Fact::Missing(name)])).collect()
+        }
+        "properties" => {
+            let all = solver.at(value).entries().iter();
+            let all = all.filter(|(_, schema)| !is_absent(solver, schema));
+            all.map(|(name, schema)| one(vec![Fact::Property(name, schema)]))
+                .collect()
+        }
+        "patternProperties" => {
+            let all = solver.at(value).entries().iter();
+            all.map(|(text, schema)| one(vec![Fact::Patterned(text, schema)]))
+                .collect()
+        }
+        "additionalProperties" => vec![one(vec![Fact::Additional(schema, value)])],
+        // Every property is evaluated.
+        "unevaluatedProperties" if schema.get("additionalProperties").is_some() => Vec::new(),
+        "unevaluatedProperties" => match rest(schema) {
+            Some(rest) if std::ptr::eq(rest, value) => {
+                vec![one(vec![Fact::Additional(schema, value)])]
+            }
+            _ => vec![None],
+        },
+        "propertyNames" => vec![one(vec![Fact::Name(value)])],
+        "dependentRequired" => {
+            let all = solver.at(value).entries().iter();
+            let pairs = all.flat_map(|(name, needed)| {
+                let needed = texts(solver, needed).into_iter();
+                needed.map(move |other| one(vec![Fact::Has(name), Fact::Missing(other)]))
+            });
+            pairs.collect()
+        }
+        "dependentSchemas" => {
+            let all = solver.at(value).entries().iter();
+            let ways =
+                all.map(|(name, schema)| Some((Vec::new(), vec![schema], vec![Fact::Has(name)])));
+            ways.collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// Object whose schemas match.
+struct Object<'l, 'a> {
+    flat: &'l [&'a Value],
+    /// Patterns of names in `patternProperties` of the schemas.
+    patterns: BTreeSet<&'a str>,
+}
+
+impl<'a> Object<'_, 'a> {
+    /// Schemas that the value of a property matches. If it is not certain that a pattern matches the
+    /// name, the result has fewer schemas.
+    fn of_name(&self, solver: &dyn Solve<'a>, name: &str) -> Vec<&'a Value> {
+        let mut all = Vec::new();
+        for schema in self.flat {
+            let mut is_described = false;
+            if let Some(own) = property(solver, schema, name) {
+                all.push(own);
+                is_described = true;
+            }
+            for (pattern, own) in entries(solver, schema, "patternProperties") {
+                match is_found(pattern, name) {
+                    Some(false) => {}
+                    Some(true) => {
+                        all.push(own);
+                        is_described = true;
+                    }
+                    None => is_described = true,
+                }
+            }
+            if !is_described {
+                all.extend(rest(schema));
+            }
+        }
+        all
+    }
+
+    /// Schemas of a property that `properties` does not name, and whose name these patterns match.
+    fn of_patterns(&self, solver: &dyn Solve<'a>, matched: &BTreeSet<&'a str>) -> Vec<&'a Value> {
+        let mut all = Vec::new();
+        for schema in self.flat {
+            let own = entries(solver, schema, "patternProperties").iter();
+            let own = own.filter(|(text, _)| matched.contains(&**text));
+            let own: Vec<&'a Value> = own.map(|(_, schema)| schema).collect();
+            match own.is_empty() {
+                true => all.extend(rest(schema)),
+                false => all.extend(own),
+            }
+        }
+        all
+    }
+
+    /// Names in `properties`.
+    fn names(&self, solver: &dyn Solve<'a>) -> BTreeSet<&'a str> {
+        let flat = self.flat.iter();
+        let all = flat.flat_map(|schema| entries(solver, schema, "properties"));
+        all.map(|(name, _)| &**name).collect()
+    }
+
+    /// True if no property outside of `properties` has a value that does not match `schema`.
+    /// `counts` tells from the patterns that its name matches if it counts.
+    fn has_no_other(
+        &self,
+        solver: &mut dyn Solve<'a>,
+        more: &[&'a str],
+        schema: &'a Value,
+        counts: impl Fn(&BTreeSet<&'a str>) -> bool,
+    ) -> bool {
+        let mut texts: Vec<&'a str> = self.patterns.iter().copied().collect();
+        texts.extend(more.iter().filter(|text| !self.patterns.contains(*text)));
+        texts.len() <= PATTERNS_MAX
+            && (0..1_usize << texts.len()).all(|chosen| {
+                let matched = texts.iter().enumerate();
+                let matched = matched.filter(|(at, _)| chosen & (1 << at) != 0);
+                let matched: BTreeSet<&'a str> = matched.map(|(_, text)| *text).collect();
+                !counts(&matched) || solver.is_empty(&self.of_patterns(solver, &matched), &[schema])
+            })
+    }
+}
+
+/// True if no object is left.
+pub(super) fn is_empty<'a>(leaf: &Leaf<'_, 'a>, solver: &mut dyn Solve<'a>) -> bool {
+    let flat = leaf.flat.iter();
+    let patterns = flat.flat_map(|schema| entries(solver, schema, "patternProperties"));
+    let object = Object {
+        flat: leaf.flat,
+        patterns: patterns.map(|(text, _)| &**text).collect(),
+    };
+    let flat = leaf.flat.iter().filter_map(|schema| schema.get("required"));
+    let mut needed: BTreeSet<&'a str> = flat.flat_map(|names| texts(solver, names)).collect();
+    let absent = |solver: &dyn Solve<'a>, name: &str| {
+        let mut flat = leaf.flat.iter();
+        flat.any(|schema| property(solver, schema, name).is_some_and(|own| is_absent(solver, own)))
+    };
+    needed.retain(|name| !absent(solver, name));
+    let has_required = |name: &str| needed.contains(name);
+    let is_present = |fact: &Fact<'a>| match fact {
+        // Messages of this direction need not have a property that is absent.
+        Fact::Missing(name) => has_required(name) || absent(solver, name),
+        _ => false,
+    };
+    if leaf.facts.iter().any(is_present) {
+        return true;
+    }
+    let is_undescribed = |solver: &dyn Solve<'a>, name: &str| {
+        let mut flat = leaf.flat.iter();
+        !flat.any(|schema| {
+            let mut patterns = entries(solver, schema, "patternProperties").iter();
+            property(solver, schema, name).is_some()
+                || patterns.any(|(text, _)| is_found(text, name) != Some(false))
+                || rest(schema).is_some()
+                || schema.get("dependentSchemas").is_some()
+        })
+    };
+    let closed = solver.is_described() && !leaf.is_partial;
+    let is_nowhere = |fact: &Fact<'a>| match fact {
+        Fact::Property(name, _) => closed && !has_required(name) && is_undescribed(solver, name),
+        _ => false,
+    };
+    if leaf.facts.iter().any(is_nowhere) {
+        return true;
+    }
+    let mut present = needed;
+    for fact in leaf.facts {
+        if let Fact::Has(name) | Fact::Property(name, _) = fact {
+            present.insert(name);
+        }
+    }
+    let missing = |fact: &Fact<'a>| matches!(fact, Fact::Missing(name) if present.contains(name));
+    let (least, most) = leaf.lengths(["minProperties", "maxProperties"]);
+    if least > most || present.len() as u64 > most || leaf.facts.iter().any(missing) {
+        return true;
+    }
+    for name in &present {
+        let others = leaf.facts.iter().filter_map(|fact| match fact {
+            Fact::Property(own, schema) if own == name => Some(*schema),
+            _ => None,
+        });
+        let others: Vec<&'a Value> = others.collect();
+        let gone = !others.is_empty() && absent(solver, name);
+        let own = object.of_name(solver, name);
+        if gone || solver.is_empty(&own, &others) || is_no_name(leaf, solver, name) {
+            return true;
+        }
+    }
+    if least > present.len() as u64 && is_closed(leaf, solver) {
+        let names = object.names(solver);
+        let mut possible = 0;
+        for name in names {
+            let own = object.of_name(solver, name);
+            possible += u64::from(!solver.is_empty(&own, &[]));
+        }
+        if possible < least {
+            return true;
+        }
+    }
+    leaf.facts
+        .iter()
+        .any(|fact| is_impossible(leaf, solver, (&object, fact)))
+}
+
+/// True if the object has no property outside of `properties`.
+fn is_closed<'a>(leaf: &Leaf<'_, 'a>, solver: &dyn Solve<'a>) -> bool {
+    leaf.flat.iter().any(|schema| {
+        entries(solver, schema, "patternProperties").is_empty()
+            && rest(schema).is_some_and(|rest| *solver.at(rest) == Value::Bool(false))
+    })
+}
+
+/// True if `propertyNames` refuses a name.
+fn is_no_name<'a>(leaf: &Leaf<'_, 'a>, solver: &dyn Solve<'a>, name: &str) -> bool {
+    let names = leaf
+        .flat
+        .iter()
+        .filter_map(|schema| schema.get("propertyNames"));
+    let value = Value::Text(name.into());
+    names
+        .into_iter()
+        .any(|schema| admits(solver.nodes(), schema, &value, 0) == Some(false))
+}
+
+/// True if no object has what a fact says.
+fn is_impossible<'a>(
+    leaf: &Leaf<'_, 'a>,
+    solver: &mut dyn Solve<'a>,
+    (object, fact): (&Object<'_, 'a>, &Fact<'a>),
+) -> bool {
+    match fact {
+        Fact::Additional(of, schema) => {
+            let own = entries(solver, of, "patternProperties").iter();
+            let own: Vec<&'a str> = own.map(|(text, _)| &**text).collect();
+            let names = object.names(solver).into_iter();
+            let names = names.filter(|name| {
+                let is_described = property(solver, of, name).is_some();
+                let is_patterned = own.iter().any(|text| is_found(text, name) == Some(true));
+                !is_described && !is_patterned
+            });
+            let names: Vec<&'a str> = names.collect();
+            names.into_iter().all(|name| {
+                let values = object.of_name(solver, name);
+                values.iter().any(|own| is_absent(solver, own))
+                    || is_no_name(leaf, solver, name)
+                    || solver.is_empty(&values, &[schema])
+            }) && object.has_no_other(solver, &own, schema, |matched| {
+                own.iter().all(|text| !matched.contains(text))
+            })
+        }
+        Fact::Patterned(text, schema) => {
+            let names = object.names(solver).into_iter();
+            let names: Vec<&'a str> = names
+                .filter(|name| is_found(text, name) != Some(false))
+                .collect();
+            names.into_iter().all(|name| {
+                let values = object.of_name(solver, name);
+                values.iter().any(|own| is_absent(solver, own))
+                    || solver.is_empty(&values, &[schema])
+            }) && object.has_no_other(solver, &[*text], schema, |matched| matched.contains(text))
+        }
+        Fact::Name(schema) => {
+            let flat = leaf.flat.iter().filter_map(|own| own.get("propertyNames"));
+            let flat: Vec<&'a Value> = flat.collect();
+            let is_admitted = |name: &&str| {
+                let name = Value::Text((**name).into());
+                admits(solver.nodes(), schema, &name, 0) == Some(true)
+            };
+            is_closed(leaf, solver) && object.names(solver).iter().all(is_admitted)
+                || solver.is_empty_of(Kind::String, &flat, &[schema])
+        }
+        _ => false,
+    }
+}

@@ -1,0 +1,193 @@
+//! Small values built from the literals, bounds and names in two schemas, also inside `not` and
+//! `if`, where [`crate::samples`] does not look.
+
+use std::collections::BTreeSet;
+
+use bundle::ir::Value;
+use rustc_hash::FxHashSet;
+use serde_json::{Value as Json, json};
+
+use crate::lower::resolved;
+
+/// Maximum number of schemas that are read.
+const SCHEMAS_MAX: usize = 64;
+/// Maximum number of scalars.
+const SCALARS_MAX: usize = 20;
+/// Maximum number of names of properties.
+const NAMES_MAX: usize = 6;
+/// Maximum length of a generated string.
+const LENGTH_MAX: i64 = 64;
+
+/// Literals and names in schemas.
+#[derive(Default)]
+struct Pool {
+    scalars: Vec<Json>,
+    names: BTreeSet<String>,
+}
+
+/// Values that may show a difference of two schemas.
+pub(super) fn values(nodes: &[Value], schemas: [&Value; 2]) -> Vec<Json> {
+    let mut pool = Pool::default();
+    for scalar in [
+        json!(""),
+        json!(0),
+        json!(null),
+        json!(true),
+        json!(1.5),
+        json!("a"),
+    ] {
+        pool.add(scalar);
+    }
+    for schema in schemas {
+        pool.read(nodes, schema);
+    }
+    let Pool { mut scalars, names } = pool;
+    scalars.truncate(SCALARS_MAX);
+    let names: Vec<String> = names.into_iter().take(NAMES_MAX).collect();
+    let mut all = scalars.clone();
+    all.extend([json!([]), json!({})]);
+    for one in &scalars {
+        all.push(json!([one]));
+        all.extend(names.iter().map(|name| json!({name: one})));
+        all.extend(scalars.iter().map(|other| json!([one, other])));
+    }
+    for (at, name) in names.iter().enumerate() {
+        for other in &names[at + 1..] {
+            for one in &scalars {
+                all.extend(
+                    scalars
+                        .iter()
+                        .take(8)
+                        .map(|two| json!({name: one, other: two})),
+                );
+            }
+        }
+    }
+    all
+}
+
+/// Names of properties that only the second schema describes.
+pub(super) fn names<'a>(nodes: &'a [Value], [narrow, wide]: [&'a Value; 2]) -> FxHashSet<&'a str> {
+    let of = |schema: &'a Value| -> FxHashSet<&'a str> {
+        let mut found = FxHashSet::default();
+        let mut seen: FxHashSet<u32> = FxHashSet::default();
+        let mut waiting = vec![schema];
+        while let Some(schema) = waiting.pop() {
+            for (key, value) in resolved(nodes, schema).entries() {
+                let value = resolved(nodes, value);
+                match &**key {
+                    "properties" => found.extend(value.entries().iter().map(|(name, _)| &**name)),
+                    "required" => {
+                        found.extend(value.items().iter().filter_map(|name| match name {
+                            Value::Text(name) => Some(&**name),
+                            _ => None,
+                        }))
+                    }
+                    // Any name may be described.
+                    "patternProperties" | "additionalProperties"
+                        if *value != Value::Bool(false) =>
+                    {
+                        return FxHashSet::from_iter([""]);
+                    }
+                    _ => {}
+                }
+                value.each_node(&mut |node| {
+                    if seen.insert(node) {
+                        waiting.extend(nodes.get(node as usize));
+                    }
+                });
+            }
+        }
+        found
+    };
+    let own = of(narrow);
+    match own.contains("") {
+        true => FxHashSet::default(),
+        false => of(wide).difference(&own).copied().collect(),
+    }
+}
+
+impl Pool {
+    fn add(&mut self, value: Json) {
+        if !self.scalars.contains(&value) {
+            self.scalars.push(value);
+        }
+    }
+
+    /// Reads a schema and the schemas that it reaches.
+    fn read(&mut self, nodes: &[Value], schema: &Value) {
+        let mut seen: FxHashSet<u32> = FxHashSet::default();
+        let mut waiting = vec![schema];
+        let mut count = 0;
+        while let Some(schema) = waiting.pop() {
+            count += 1;
+            if count > SCHEMAS_MAX {
+                break;
+            }
+            for (key, value) in resolved(nodes, schema).entries() {
+                self.keyword(nodes, key, resolved(nodes, value));
+                value.each_node(&mut |node| {
+                    if seen.insert(node)
+                        && let Some(inner) = nodes.get(node as usize)
+                    {
+                        waiting.push(inner);
+                    }
+                });
+            }
+        }
+    }
+
+    fn keyword(&mut self, nodes: &[Value], key: &str, value: &Value) {
+        match (key, value) {
+            ("const", value) => self.literal(nodes, value),
+            ("enum", values) => {
+                for value in values.items() {
+                    self.literal(nodes, value);
+                }
+            }
+            ("required", names) => {
+                for name in names.items() {
+                    if let Value::Text(name) = resolved(nodes, name) {
+                        self.names.insert(name.to_string());
+                    }
+                }
+            }
+            ("properties" | "dependentRequired" | "dependentSchemas", Value::Map(entries)) => {
+                self.names
+                    .extend(entries.iter().map(|(name, _)| name.to_string()));
+            }
+            ("patternProperties", Value::Map(entries)) => {
+                // A pattern such as `^x-` is found in its own text.
+                let texts = entries
+                    .iter()
+                    .map(|(text, _)| text.trim_matches(['^', '$']));
+                self.names.extend(texts.map(str::to_owned));
+            }
+            ("minLength" | "maxLength", Value::Integer(length)) if *length <= LENGTH_MAX => {
+                for length in [*length - 1, *length, *length + 1] {
+                    self.add("a".repeat(usize::try_from(length).unwrap_or(0)).into());
+                }
+            }
+            (
+                "minimum" | "maximum" | "exclusiveMinimum" | "exclusiveMaximum" | "multipleOf",
+                Value::Integer(bound),
+            ) => {
+                for bound in [bound.saturating_sub(1), *bound, bound.saturating_add(1)] {
+                    self.add(bound.into());
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn literal(&mut self, nodes: &[Value], value: &Value) {
+        match resolved(nodes, value) {
+            Value::Null => self.add(Json::Null),
+            Value::Bool(value) => self.add((*value).into()),
+            Value::Integer(value) => self.add((*value).into()),
+            Value::Text(text) => self.add((**text).into()),
+            Value::Decimal(_) | Value::List(_) | Value::Set(_) | Value::Map(_) | Value::Node(_) => {
+            }
+        }
+    }
+}

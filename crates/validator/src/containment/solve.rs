@@ -1,0 +1,451 @@
+//! Proof that no value matches some schemas and none of others: the search through the alternatives
+//! that a value has. Every step keeps a superset of the values, so that a proof is certain.
+
+use std::collections::BTreeSet;
+
+use bundle::ir::Value;
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use super::leaf;
+use super::question::{Fact, Kind, Leaf, Solve};
+use super::value::admits;
+use crate::choices::have_distinct_values;
+use crate::lower::{Direction, resolved};
+
+/// Maximum nesting of schemas in one proof.
+const DEPTH_MAX: u32 = 48;
+/// Maximum nesting of the cases of one proof.
+const NESTED_MAX: u32 = 256;
+/// Maximum number of members of `oneOf` whose pairs are compared.
+const PAIRS_MAX: usize = 12;
+
+/// Schemas by their numbers: those that match a value, and those that do not.
+type Key = (Vec<u64>, Vec<u64>);
+
+/// State of proofs.
+pub(super) struct Solver<'a> {
+    pub(super) nodes: &'a [Value],
+    /// Class of each node. Nodes of one class accept the same values.
+    rank: &'a dyn Fn(u32) -> u32,
+    pub(super) direction: Direction,
+    /// True if values have no property that a matching schema does not describe, but for
+    /// `additionalProperties` and the like of the other schema.
+    pub(super) is_described: bool,
+    /// Pairs of a narrow and a wide schema whose containment is assumed.
+    pub(super) assumed: FxHashSet<(u64, u64)>,
+    /// Results that depend on no open question.
+    pub(super) known: FxHashMap<Key, bool>,
+    /// Questions that are being answered, with their depth. A value that answers the same question
+    /// again contains a smaller one, so that the answer is assumed to be "no value".
+    open: FxHashMap<Key, u32>,
+    /// Smallest depth of an open question on which the current result depends.
+    low: u32,
+    depth: u32,
+    /// Nesting of [`Self::closes`].
+    nested: u32,
+    /// Remaining steps.
+    pub(super) steps: u32,
+}
+
+/// Values under consideration: what they match, and what is still to be decided.
+#[derive(Clone, Default)]
+struct Branch<'a> {
+    /// Schemas that match, whose combining keywords were read.
+    flat: Vec<&'a Value>,
+    seen: FxHashSet<u64>,
+    /// Lists of alternatives of which one matches.
+    choices: Vec<Vec<Part<'a>>>,
+    /// Schemas that do not match.
+    neg: Vec<&'a Value>,
+    /// All schemas that do not match, including those that were read.
+    all_neg: Vec<&'a Value>,
+    facts: Vec<Fact<'a>>,
+    /// True if alternatives were left out, so that more properties may be described.
+    is_partial: bool,
+}
+
+/// Facts, schemas that match and schemas that do not, in one of several cases.
+#[derive(Clone, Default)]
+struct Part<'a> {
+    pos: Vec<&'a Value>,
+    neg: Vec<&'a Value>,
+    facts: Vec<Fact<'a>>,
+}
+
+impl<'a> Solver<'a> {
+    pub(super) fn new(
+        nodes: &'a [Value],
+        rank: &'a dyn Fn(u32) -> u32,
+        direction: Direction,
+    ) -> Self {
+        Self {
+            nodes,
+            rank,
+            direction,
+            is_described: false,
+            assumed: FxHashSet::default(),
+            known: FxHashMap::default(),
+            open: FxHashMap::default(),
+            low: u32::MAX,
+            depth: 0,
+            nested: 0,
+            steps: 0,
+        }
+    }
+
+    /// Number of a schema: equal for schemas of one class.
+    pub(super) fn id(&self, schema: &'a Value) -> u64 {
+        if let Value::Node(node) = schema {
+            return (self.rank)(*node).into();
+        }
+        // A node itself, and not an edge to it.
+        let address = std::ptr::from_ref(schema) as usize;
+        let offset = address.wrapping_sub(self.nodes.as_ptr() as usize);
+        let node = offset / size_of::<Value>();
+        match u32::try_from(node) {
+            Ok(node) if (node as usize) < self.nodes.len() => (self.rank)(node).into(),
+            _ => address as u64 | 1 << 63,
+        }
+    }
+
+    pub(super) fn take(&mut self) -> bool {
+        self.steps = self.steps.saturating_sub(1);
+        self.steps > 0
+    }
+
+    fn is_empty_here(&mut self, pos: &[&'a Value], neg: &[&'a Value]) -> bool {
+        static FEW: [Value; 3] = [Value::Null, Value::Bool(true), Value::Bool(false)];
+        let mut few = FEW.iter();
+        if !few.all(|value| self.is_excluded(pos, neg, value)) {
+            return false;
+        }
+        let kinds = [Kind::Number, Kind::String, Kind::Array, Kind::Object];
+        kinds
+            .into_iter()
+            .all(|kind| self.is_empty_of(kind, pos, neg))
+    }
+
+    /// True if a value was shown not to match `pos`, or to match one of `neg`.
+    fn is_excluded(&self, pos: &[&'a Value], neg: &[&'a Value], value: &Value) -> bool {
+        let admits = |schema: &&'a Value| admits(self.nodes, schema, value, 0);
+        pos.iter().any(|schema| admits(schema) == Some(false))
+            || neg.iter().any(|schema| admits(schema) == Some(true))
+    }
+
+    /// Adds schemas to a branch. False: no value of this type matches.
+    fn add(&mut self, kind: Kind, branch: &mut Branch<'a>, part: Part<'a>) -> bool {
+        for schema in part.neg {
+            branch.neg.push(schema);
+            branch.all_neg.push(schema);
+        }
+        branch.facts.extend(part.facts);
+        let mut waiting = part.pos;
+        while let Some(schema) = waiting.pop() {
+            if !branch.seen.insert(self.id(schema)) {
+                continue;
+            }
+            let schema = self.at(schema);
+            if *schema == Value::Bool(false) || self.excludes(kind, schema) {
+                return false;
+            }
+            branch.flat.push(schema);
+            for (key, value) in schema.entries() {
+                match &**key {
+                    "allOf" => waiting.extend(self.at(value).items()),
+                    "$ref" if matches!(value, Value::Node(_)) => waiting.push(value),
+                    "anyOf" | "oneOf" => {
+                        let members = self.at(value).items().iter();
+                        let members = members.filter(|one| !self.excludes(kind, self.at(one)));
+                        let parts = members.map(|one| Part::of(&[one], &[]));
+                        branch.choices.push(parts.collect());
+                    }
+                    "not" => {
+                        branch.neg.push(value);
+                        branch.all_neg.push(value);
+                    }
+                    "if" => {
+                        let of = |key| schema.get(key).into_iter().collect::<Vec<_>>();
+                        let then = Part::of(&[&[value][..], &of("then")].concat(), &[]);
+                        branch
+                            .choices
+                            .push(vec![then, Part::of(&of("else"), &[value])]);
+                    }
+                    _ => {}
+                }
+            }
+        }
+        true
+    }
+
+    /// True if a schema has types, and this type is not among them.
+    fn excludes(&self, kind: Kind, schema: &'a Value) -> bool {
+        match schema {
+            Value::Bool(value) => !value,
+            _ => schema.get("type").is_some_and(|types| {
+                let names = crate::contain::names(self.nodes, types);
+                let has = |name: &str| names.contains(name);
+                !match kind {
+                    Kind::Number => has("number") || has("integer"),
+                    Kind::String => has("string"),
+                    Kind::Array => has("array"),
+                    Kind::Object => has("object"),
+                }
+            }),
+        }
+    }
+
+    /// True if no value of this type is in the branch.
+    fn closes(&mut self, kind: Kind, branch: Branch<'a>) -> bool {
+        if !self.take() || self.nested >= NESTED_MAX {
+            return false;
+        }
+        self.nested += 1;
+        let closes = self.closes_here(kind, branch);
+        self.nested -= 1;
+        closes
+    }
+
+    fn closes_here(&mut self, kind: Kind, mut branch: Branch<'a>) -> bool {
+        if let Some(values) = branch.flat.iter().find_map(|schema| self.listed(schema)) {
+            let (pos, neg) = (&branch.flat, &branch.all_neg);
+            return values
+                .into_iter()
+                .all(|value| !is_of(kind, self.at(value)) || self.is_excluded(pos, neg, value));
+        }
+        if let Some(choice) = branch.choices.pop() {
+            // Without the alternatives there are more values, so that this is a proof, too.
+            if !branch.neg.is_empty() {
+                let partial = Branch {
+                    is_partial: true,
+                    ..branch.clone()
+                };
+                if self.closes(kind, partial) {
+                    return true;
+                }
+            }
+            return choice.into_iter().all(|part| {
+                let mut branch = branch.clone();
+                !self.add(kind, &mut branch, part) || self.closes(kind, branch)
+            });
+        }
+        if branch.neg.len() > 1 && branch.facts.is_empty() {
+            for one in branch.neg.clone() {
+                let alone = Branch {
+                    neg: vec![one],
+                    ..branch.clone()
+                };
+                if self.closes(kind, alone) {
+                    return true;
+                }
+            }
+        }
+        if let Some(schema) = branch.neg.pop() {
+            let same = self.id(schema);
+            if branch.seen.contains(&same)
+                || branch
+                    .seen
+                    .iter()
+                    .any(|one| self.assumed.contains(&(*one, same)))
+            {
+                return true;
+            }
+            return self.ways(kind, schema).into_iter().all(|part| {
+                let mut branch = branch.clone();
+                !self.add(kind, &mut branch, part) || self.closes(kind, branch)
+            });
+        }
+        let leaf = Leaf {
+            flat: &branch.flat,
+            facts: &branch.facts,
+            is_partial: branch.is_partial,
+        };
+        leaf::is_empty(&leaf, self, kind)
+    }
+
+    /// Values that `enum` or `const` lists.
+    fn listed(&self, schema: &'a Value) -> Option<Vec<&'a Value>> {
+        match (schema.get("const"), schema.get("enum")) {
+            (Some(value), _) => Some(vec![value]),
+            (None, Some(values)) => Some(self.at(values).items().iter().collect()),
+            (None, None) => None,
+        }
+    }
+
+    /// Ways in which a value of this type does not match a schema. Together they cover all such
+    /// values.
+    fn ways(&mut self, kind: Kind, schema: &'a Value) -> Vec<Part<'a>> {
+        let schema = self.at(schema);
+        if *schema == Value::Bool(false) || self.excludes(kind, schema) {
+            return vec![Part::default()];
+        }
+        let mut ways = Vec::new();
+        for (key, value) in schema.entries() {
+            self.way(kind, schema, (key, value), &mut ways);
+        }
+        ways
+    }
+
+    fn way(
+        &mut self,
+        kind: Kind,
+        schema: &'a Value,
+        (key, value): (&'a str, &'a Value),
+        ways: &mut Vec<Part<'a>>,
+    ) {
+        let fact = |fact| Part {
+            facts: vec![fact],
+            ..Part::default()
+        };
+        match key {
+            "allOf" => {
+                let members = self.at(value).items().iter();
+                ways.extend(members.map(|one| Part::of(&[], &[one])));
+            }
+            "$ref" if matches!(value, Value::Node(_)) => ways.push(Part::of(&[], &[value])),
+            "anyOf" | "oneOf" => {
+                let members: Vec<&'a Value> = self.at(value).items().iter().collect();
+                ways.push(Part::of(&[], &members));
+                if key == "oneOf" {
+                    self.overlaps(schema, value, ways);
+                }
+            }
+            "not" => ways.push(Part::of(&[value], &[])),
+            "if" => {
+                if let Some(then) = schema.get("then") {
+                    ways.push(Part::of(&[value], &[then]));
+                }
+                if let Some(other) = schema.get("else") {
+                    ways.push(Part::of(&[], &[value, other]));
+                }
+            }
+            "enum" | "const" | "$ref" | "$dynamicRef" | "x-limits" | "dependencies"
+            | "additionalItems" => ways.push(Part::default()),
+            "type" if kind == Kind::Number => {
+                if !crate::contain::names(self.nodes, value).contains("number") {
+                    ways.push(fact(Fact::NotInteger));
+                }
+            }
+            _ => {
+                let facts = leaf::facts(self, kind, schema, (key, value));
+                for one in facts {
+                    match one {
+                        Some((pos, neg, own)) => {
+                            let mut part = Part::of(&pos, &neg);
+                            part.facts = own;
+                            ways.push(part);
+                        }
+                        None => ways.push(Part::default()),
+                    }
+                }
+            }
+        }
+    }
+
+    /// Adds the values that match two members of `oneOf`.
+    fn overlaps(&self, schema: &'a Value, value: &'a Value, ways: &mut Vec<Part<'a>>) {
+        let members = self.at(value).items();
+        if schema.get("discriminator").is_some() {
+            // The value of the discriminator selects the member.
+            ways.push(Part::default());
+        } else if members.len() > PAIRS_MAX {
+            let none = FxHashSet::default();
+            if !have_distinct_values(self.nodes, members, &none) {
+                ways.push(Part::default());
+            }
+        } else {
+            for (at, one) in members.iter().enumerate() {
+                let others = members[at + 1..].iter();
+                ways.extend(others.map(|other| Part::of(&[one, other], &[])));
+            }
+        }
+    }
+}
+
+impl<'a> Solve<'a> for Solver<'a> {
+    fn nodes(&self) -> &'a [Value] {
+        self.nodes
+    }
+
+    fn direction(&self) -> Direction {
+        self.direction
+    }
+
+    fn is_described(&self) -> bool {
+        self.is_described
+    }
+
+    fn at(&self, value: &'a Value) -> &'a Value {
+        resolved(self.nodes, value)
+    }
+
+    fn is_empty(&mut self, pos: &[&'a Value], neg: &[&'a Value]) -> bool {
+        let ids = |solver: &Self, all: &[&'a Value]| -> Vec<u64> {
+            let ids: BTreeSet<u64> = all.iter().map(|one| solver.id(one)).collect();
+            ids.into_iter().collect()
+        };
+        let key = (ids(self, pos), ids(self, neg));
+        let is_assumed =
+            |(one, other): (&u64, &u64)| one == other || self.assumed.contains(&(*one, *other));
+        let mut pairs = key
+            .0
+            .iter()
+            .flat_map(|one| key.1.iter().map(move |other| (one, other)));
+        if pairs.any(is_assumed) {
+            return true;
+        }
+        if let Some(known) = self.known.get(&key) {
+            return *known;
+        }
+        if let Some(depth) = self.open.get(&key) {
+            self.low = self.low.min(*depth);
+            return true;
+        }
+        if !self.take() || self.depth >= DEPTH_MAX {
+            return false;
+        }
+        self.open.insert(key.clone(), self.depth);
+        let before = std::mem::replace(&mut self.low, u32::MAX);
+        self.depth += 1;
+        let is_empty = self.is_empty_here(pos, neg);
+        self.depth -= 1;
+        self.open.remove(&key);
+        let depends = self.low < self.depth;
+        if !(is_empty && depends) {
+            self.known.insert(key, is_empty);
+        }
+        let own = if depends { self.low } else { u32::MAX };
+        self.low = before.min(own);
+        is_empty
+    }
+
+    fn is_empty_of(&mut self, kind: Kind, pos: &[&'a Value], neg: &[&'a Value]) -> bool {
+        let mut branch = Branch::default();
+        let part = Part {
+            pos: pos.to_vec(),
+            neg: neg.to_vec(),
+            facts: Vec::new(),
+        };
+        !self.add(kind, &mut branch, part) || self.closes(kind, branch)
+    }
+}
+
+impl<'a> Part<'a> {
+    fn of(pos: &[&'a Value], neg: &[&'a Value]) -> Self {
+        Self {
+            pos: pos.to_vec(),
+            neg: neg.to_vec(),
+            facts: Vec::new(),
+        }
+    }
+}
+
+/// True if a literal has this type.
+fn is_of(kind: Kind, value: &Value) -> bool {
+    match value {
+        Value::Integer(_) | Value::Decimal(_) => kind == Kind::Number,
+        Value::Text(_) => kind == Kind::String,
+        Value::List(_) | Value::Set(_) => kind == Kind::Array,
+        Value::Map(_) => kind == Kind::Object,
+        Value::Null | Value::Bool(_) | Value::Node(_) => false,
+    }
+}

@@ -1,0 +1,211 @@
+//! Single values against schemas: exact where the answer is certain.
+
+use std::cell::RefCell;
+
+use bundle::ir::Value;
+use jsonschema::{Draft, Validator};
+use rustc_hash::FxHashMap;
+use serde_json::{Value as Json, json};
+
+use super::number::exact;
+use super::question::length;
+use crate::contain::names;
+use crate::format;
+use crate::lower::{patterns, resolved};
+
+/// Maximum nesting of schemas for one value.
+const DEPTH_MAX: u32 = 32;
+/// Maximum number of compiled patterns that are kept.
+const PATTERNS_MAX: usize = 4_096;
+
+/// True if a pattern is found in a text. `None` if the pattern cannot be enforced.
+pub(super) fn is_found(pattern: &str, text: &str) -> Option<bool> {
+    thread_local! {
+        static KNOWN: RefCell<FxHashMap<Box<str>, Option<Validator>>> = RefCell::default();
+    }
+    KNOWN.with_borrow_mut(|known| {
+        if known.len() > PATTERNS_MAX {
+            known.clear();
+        }
+        let compiled = known.entry(pattern.into()).or_insert_with(|| {
+            let options = jsonschema::options().with_draft(Draft::Draft202012);
+            let options = options.with_pattern_options(patterns());
+            options.build(&json!({"pattern": pattern})).ok()
+        });
+        let compiled = compiled.as_ref()?;
+        Some(compiled.is_valid(&Json::from(text)))
+    })
+}
+
+/// True if a schema admits a literal value. `None` if the answer is not certain.
+pub(super) fn admits<'a>(
+    nodes: &'a [Value],
+    schema: &'a Value,
+    value: &Value,
+    depth: u32,
+) -> Option<bool> {
+    let schema = resolved(nodes, schema);
+    let value = match value {
+        Value::Node(node) => nodes.get(*node as usize)?,
+        value => value,
+    };
+    let entries = match schema {
+        Value::Bool(admits) => return Some(*admits),
+        Value::Map(entries) => entries,
+        _ => return None,
+    };
+    if depth > DEPTH_MAX {
+        return None;
+    }
+    if *value == Value::Null && schema.get("nullable") == Some(&Value::Bool(true)) {
+        return Some(true);
+    }
+    let mut is_certain = true;
+    for (key, argument) in entries {
+        match keyword(nodes, schema, (key, argument), value, depth) {
+            Some(true) => {}
+            Some(false) => return Some(false),
+            None => is_certain = false,
+        }
+    }
+    is_certain.then_some(true)
+}
+
+fn keyword<'a>(
+    nodes: &'a [Value],
+    schema: &'a Value,
+    (key, argument): (&str, &'a Value),
+    value: &Value,
+    depth: u32,
+) -> Option<bool> {
+    let admits = |schema: &'a Value| admits(nodes, schema, value, depth + 1);
+    let members = || resolved(nodes, argument).items().iter();
+    match key {
+        "type" => {
+            let names = names(nodes, argument);
+            let has = |name: &str| names.contains(name);
+            Some(match value {
+                Value::Null => has("null"),
+                Value::Bool(_) => has("boolean"),
+                Value::Integer(_) => has("integer") || has("number"),
+                Value::Decimal(_) => match exact(value) {
+                    Some(number) if number % exact(&Value::Integer(1))? == 0 => {
+                        has("integer") || has("number")
+                    }
+                    Some(_) => has("number"),
+                    None => return has("number").then_some(true),
+                },
+                Value::Text(_) => has("string"),
+                Value::List(_) | Value::Set(_) => has("array"),
+                Value::Map(_) => has("object"),
+                Value::Node(_) => return None,
+            })
+        }
+        "const" => is_equal(nodes, argument, value),
+        "enum" => any(members().map(|one| is_equal(nodes, one, value))),
+        "allOf" => all(members().map(admits)),
+        "$ref" if matches!(argument, Value::Node(_)) => admits(argument),
+        "anyOf" => any(members().map(admits)),
+        "oneOf" if schema.get("discriminator").is_some() => None,
+        "oneOf" => {
+            let found: Option<Vec<bool>> = members().map(admits).collect();
+            Some(found?.into_iter().filter(|one| *one).count() == 1)
+        }
+        "not" => admits(argument).map(|admits| !admits),
+        "if" => {
+            let branch = if admits(argument)? { "then" } else { "else" };
+            schema.get(branch).map_or(Some(true), admits)
+        }
+        "x-limits" | "$ref" | "$dynamicRef" | "dependencies" => None,
+        _ => of_type(nodes, schema, (key, argument), value),
+    }
+}
+
+/// Keywords that have an effect on values of one type only.
+fn of_type<'a>(
+    nodes: &'a [Value],
+    schema: &'a Value,
+    (key, argument): (&str, &'a Value),
+    value: &Value,
+) -> Option<bool> {
+    let argument = resolved(nodes, argument);
+    match value {
+        Value::Integer(_) | Value::Decimal(_) => {
+            let number = || exact(value);
+            let bound = || exact(argument);
+            let flagged = |key: &str| schema.get(key) == Some(&Value::Bool(true));
+            match key {
+                "minimum" if flagged("exclusiveMinimum") => Some(number()? > bound()?),
+                "maximum" if flagged("exclusiveMaximum") => Some(number()? < bound()?),
+                "exclusiveMinimum" | "exclusiveMaximum" if matches!(argument, Value::Bool(_)) => {
+                    Some(true)
+                }
+                "minimum" => Some(number()? >= bound()?),
+                "maximum" => Some(number()? <= bound()?),
+                "exclusiveMinimum" => Some(number()? > bound()?),
+                "exclusiveMaximum" => Some(number()? < bound()?),
+                "multipleOf" => Some(number()? % bound().filter(|bound| *bound > 0)? == 0),
+                "format" => match argument {
+                    Value::Text(name) if format::of_strings(name) => Some(true),
+                    _ => None,
+                },
+                _ => Some(true),
+            }
+        }
+        Value::Text(text) => {
+            let count = || text.chars().count() as u64;
+            match key {
+                "minLength" => Some(count() >= length(argument)?),
+                "maxLength" => Some(count() <= length(argument)?),
+                "pattern" => match argument {
+                    Value::Text(pattern) => is_found(pattern, text),
+                    _ => None,
+                },
+                "format" => {
+                    let Value::Text(name) = argument else {
+                        return None;
+                    };
+                    let all = format::FORMATS.iter();
+                    let check = all
+                        .filter(|one| one.name == &**name)
+                        .find_map(|one| one.check);
+                    check.map(|check| check(text))
+                }
+                _ => Some(true),
+            }
+        }
+        Value::List(_) | Value::Set(_) | Value::Map(_) => match key {
+            "deprecated" | "default" | "readOnly" | "writeOnly" | "nullable" | "xml" => Some(true),
+            _ => None,
+        },
+        Value::Null | Value::Bool(_) | Value::Node(_) => Some(true),
+    }
+}
+
+fn is_equal(nodes: &[Value], one: &Value, other: &Value) -> Option<bool> {
+    let one = resolved(nodes, one);
+    match (one, other) {
+        (Value::List(_) | Value::Set(_), Value::List(_) | Value::Set(_))
+        | (Value::Map(_), Value::Map(_)) => (one == other).then_some(true),
+        (Value::Decimal(_), Value::Integer(_) | Value::Decimal(_))
+        | (Value::Integer(_), Value::Decimal(_)) => Some(exact(one)? == exact(other)?),
+        _ => Some(one == other),
+    }
+}
+
+/// True if all are certainly true, false if one is certainly false.
+fn all(items: impl Iterator<Item = Option<bool>>) -> Option<bool> {
+    let mut is_certain = true;
+    for item in items {
+        match item {
+            Some(false) => return Some(false),
+            Some(true) => {}
+            None => is_certain = false,
+        }
+    }
+    is_certain.then_some(true)
+}
+
+fn any(items: impl Iterator<Item = Option<bool>>) -> Option<bool> {
+    all(items.map(|item| item.map(|item| !item))).map(|all| !all)
+}

@@ -1,0 +1,280 @@
+//! Breaks of clients are decided by meaning: containment of schemas, before keywords.
+
+use plan::{Change, Class, Decision, Plan, compare};
+
+use crate::side;
+
+const GATEWAY: &str = "version: 1
+name: shop
+apis: {a: {path: api.yaml}}
+upstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}
+defaults: {upstream: u, security: upstream}
+";
+
+/// Plan between two schemas of the property `a` of a body.
+fn between(way: &str, old: &str, new: &str) -> Plan {
+    let document = |schema: &str| {
+        let content =
+            format!("content: {{application/json: {{schema: {{properties: {{a: {schema}}}}}}}}}");
+        let (request, response) = match way {
+            "request" => (format!("requestBody: {{{content}}}, "), String::new()),
+            _ => (String::new(), format!(", {content}")),
+        };
+        format!(
+            "openapi: 3.1.0
+info: {{title: t, version: \"1\"}}
+paths:
+  /x: {{post: {{operationId: x, {request}responses: {{\"200\": {{description: d{response}}}}}}}}}
+"
+        )
+    };
+    let side = |schema: &str| side(&[("gateway.yaml", GATEWAY), ("api.yaml", &document(schema))]);
+    compare(Some(&side(old)), &side(new)).expect("both sides build")
+}
+
+fn breaks(plan: &Plan) -> Vec<&Change> {
+    let changes = plan.changes.iter();
+    changes
+        .filter(|change| change.class == Class::Break)
+        .collect()
+}
+
+/// Pairs of schemas with the same meaning.
+const EQUAL: &[(&str, &str)] = &[
+    (
+        "{oneOf: [{type: string}, {type: integer}]}",
+        "{anyOf: [{type: string}, {type: integer}]}",
+    ),
+    (
+        "{anyOf: [{type: string}, {type: integer}]}",
+        "{type: [string, integer]}",
+    ),
+    (
+        "{anyOf: [{type: string}, {type: 'null'}]}",
+        "{type: [string, 'null']}",
+    ),
+    (
+        "{anyOf: [{type: string}, {type: string, maxLength: 3}]}",
+        "{type: string}",
+    ),
+    (
+        "{allOf: [{properties: {x: {type: string}}}, {required: [x]}]}",
+        "{properties: {x: {type: string}}, required: [x]}",
+    ),
+    (
+        "{allOf: [{allOf: [{minimum: 1}, {maximum: 5}]}, {type: integer}]}",
+        "{type: integer, minimum: 1, maximum: 5}",
+    ),
+    ("{type: boolean}", "{enum: [true, false]}"),
+    ("{type: integer, multipleOf: 1}", "{type: integer}"),
+    (
+        "{type: integer, minimum: 1}",
+        "{type: integer, exclusiveMinimum: 0}",
+    ),
+    ("{type: string, not: {type: integer}}", "{type: string}"),
+    ("{not: {not: {type: string}}}", "{type: string}"),
+    ("{oneOf: [{const: x}, {const: y}]}", "{enum: [x, y]}"),
+    ("{type: string, enum: [x, y]}", "{enum: [x, y]}"),
+    ("{type: integer, maxLength: 4}", "{type: integer}"),
+    (
+        "{type: object, required: [x], minProperties: 1}",
+        "{type: object, required: [x]}",
+    ),
+    ("{type: array, prefixItems: [{}]}", "{type: array}"),
+    (
+        "{type: object, required: [x], dependentRequired: {y: [x]}}",
+        "{type: object, required: [x]}",
+    ),
+    (
+        "{type: object, patternProperties: {'^x': {}}}",
+        "{type: object}",
+    ),
+    (
+        "{type: object, propertyNames: {type: string}}",
+        "{type: object}",
+    ),
+];
+
+#[test]
+fn equal_meaning_breaks_nothing() {
+    let mut wrong = String::new();
+    for (one, other) in EQUAL {
+        for way in ["request", "response"] {
+            for (old, new) in [(one, other), (other, one)] {
+                let plan = between(way, old, new);
+                let ids: Vec<_> = plan.changes.iter().map(|change| change.id).collect();
+                let info = plan.changes.iter().all(|change| change.level() != "error");
+                if !info {
+                    wrong.push_str(&format!("{way} {old} -> {new}: {ids:?}\n"));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong}");
+}
+
+/// Direction, old and new schema, and the smallest value of the property that shows the break.
+const BREAKS: &[(&str, &str, &str, &str)] = &[
+    (
+        "request",
+        "{not: {enum: [p]}}",
+        "{not: {enum: [p, q]}}",
+        "\"q\"",
+    ),
+    (
+        "response",
+        "{not: {enum: [p, q]}}",
+        "{not: {enum: [p]}}",
+        "\"q\"",
+    ),
+    (
+        "request",
+        "{type: object, not: {required: [x, y]}}",
+        "{type: object, not: {required: [x]}}",
+        "",
+    ),
+    (
+        "request",
+        "{enum: [x, y]}",
+        "{enum: [x, y], const: x}",
+        "\"y\"",
+    ),
+    (
+        "request",
+        "{type: string}",
+        "{oneOf: [{type: string, enum: [q]}, {type: integer}]}",
+        "\"\"",
+    ),
+    (
+        "request",
+        "{type: string}",
+        "{type: [string, integer], enum: [x, 1]}",
+        "\"\"",
+    ),
+    (
+        "request",
+        "{oneOf: [{type: integer}]}",
+        "{oneOf: [{type: integer}, {type: number}]}",
+        "0",
+    ),
+    (
+        "response",
+        "{type: object, required: [id]}",
+        "{type: object, properties: {id: {type: string}}}",
+        "{}",
+    ),
+    (
+        "request",
+        "{type: object, patternProperties: {'^x-': {type: string}}, additionalProperties: false}",
+        "{type: object, additionalProperties: false}",
+        "",
+    ),
+    (
+        "request",
+        "{type: array, contains: {enum: [1]}, minContains: 0, maxContains: 1}",
+        "{type: array, contains: {enum: [1, 2]}, minContains: 0, maxContains: 1}",
+        "",
+    ),
+    (
+        "request",
+        "{type: object, additionalProperties: {type: integer}}",
+        "{type: object, properties: {x: {type: string}}, additionalProperties: {type: integer}}",
+        "",
+    ),
+    (
+        "request",
+        "{type: array, prefixItems: [{type: string}]}",
+        "{type: array, prefixItems: [{type: string}, {type: integer}]}",
+        "",
+    ),
+    (
+        "response",
+        "{type: object, properties: {x: {type: string}}, additionalProperties: false}",
+        "{type: object, properties: {x: {type: string}, y: {type: string}}, additionalProperties: false}",
+        "",
+    ),
+    (
+        "request",
+        "{type: string, maxLength: 9}",
+        "{type: string, maxLength: 8}",
+        "\"000000000\"",
+    ),
+    (
+        "response",
+        "{type: integer, maximum: 8}",
+        "{type: integer}",
+        "9",
+    ),
+];
+
+#[test]
+fn breaks_have_a_witness() {
+    let mut wrong = String::new();
+    for (way, old, new, value) in BREAKS {
+        let plan = between(way, old, new);
+        let found = breaks(&plan);
+        let first = found.first().and_then(|change| change.message.as_ref());
+        let witness = first.and_then(|message| message.witness.as_ref());
+        let text = witness.map(|value| value.to_string());
+        let is_right = match (&text, value.is_empty()) {
+            (Some(text), false) => text == value,
+            (Some(_), true) => true,
+            (None, is_empty) => is_empty && !found.is_empty(),
+        };
+        if !is_right {
+            let ids: Vec<_> = plan
+                .changes
+                .iter()
+                .map(|change| (change.id, change.level()))
+                .collect();
+            wrong.push_str(&format!("{way} {old} -> {new}: {text:?} {ids:?}\n"));
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong}");
+}
+
+#[test]
+fn covered_change_inside_breaks_nothing() {
+    // The second alternative covers the values that the first one loses.
+    let plan = between(
+        "request",
+        "{anyOf: [{type: string, maxLength: 9}, {type: string}]}",
+        "{anyOf: [{type: string, maxLength: 5}, {type: string}]}",
+    );
+    assert!(breaks(&plan).is_empty());
+    // The break is inside, and the outer keyword is only another spelling.
+    let plan = between(
+        "request",
+        "{allOf: [{properties: {x: {type: string}}}, {required: [x]}]}",
+        "{properties: {x: {type: string, maxLength: 5}}, required: [x]}",
+    );
+    assert!(!breaks(&plan).is_empty());
+}
+
+#[test]
+fn undecided_break_has_its_check() {
+    let plan = between(
+        "request",
+        "{type: string, format: email}",
+        "{type: string, format: uri}",
+    );
+    let found = breaks(&plan);
+    let message = found[0].message.as_ref().expect("a message");
+    assert_eq!(found[0].id, "request-property-type-changed");
+    assert_eq!(message.decision, Some(Decision::Undecided));
+    assert_eq!(message.witness, None);
+}
+
+#[test]
+fn property_described_by_one_side_only_breaks_nothing() {
+    // Clients send and read no property that the old contract does not describe.
+    let (without, with) = (
+        "{type: object}",
+        "{type: object, properties: {x: {type: string}}}",
+    );
+    for (way, old, new) in [("request", without, with), ("response", with, without)] {
+        let plan = between(way, old, new);
+        let found: Vec<_> = breaks(&plan).iter().map(|change| change.id).collect();
+        assert!(found.is_empty(), "{way}: {found:?}");
+    }
+}
