@@ -6,6 +6,9 @@ use serde_json::Value;
 
 use crate::{Plan, Witness};
 
+/// Reason for a missing witness.
+const WHY_NONE: &str = "it would show text of a file that Git does not track";
+
 /// Replaces text from concealed files in all lines of a plan by a placeholder. Fingerprints do not
 /// change.
 pub(super) fn conceal(plan: &mut Plan, concealed: &ConcealedTexts) {
@@ -23,6 +26,15 @@ pub(super) fn conceal(plan: &mut Plan, concealed: &ConcealedTexts) {
         {
             message.path = hint(path);
         }
+        // A value that shows a break can contain literals of the schemas.
+        if let Some(message) = &mut change.message
+            && let Some(witness) = message.witness.take()
+        {
+            match without(concealed, witness.clone()) == witness {
+                true => message.witness = Some(witness),
+                false => change.why_none = Some(WHY_NONE),
+            }
+        }
         for member in &mut change.members {
             if let Some(path) = concealed.shown_by(&member.about) {
                 member.about = hint(path);
@@ -34,7 +46,7 @@ pub(super) fn conceal(plan: &mut Plan, concealed: &ConcealedTexts) {
             && is_shown(concealed, witness)
         {
             change.witness = None;
-            change.why_none = Some("it would show text of a file that Git does not track");
+            change.why_none = Some(WHY_NONE);
         }
     }
 }
