@@ -59,7 +59,7 @@ pub(crate) fn has_escapes(text: &str) -> bool {
 
 /// Text with decoded escapes of characters beyond ASCII and of those of [`is_decoded`]. Keeps other
 /// escapes, and those that are not UTF-8.
-fn decoded(text: &str) -> Cow<'_, str> {
+pub(crate) fn decoded(text: &str) -> Cow<'_, str> {
     if !has_escapes(text) {
         return Cow::Borrowed(text);
     }

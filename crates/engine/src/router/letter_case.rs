@@ -12,7 +12,7 @@ use std::ops::Range;
 use bundle::ir::{Pattern, Segment, Template};
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use crate::folding::{folded, has_escapes};
+use crate::folding::{decoded, folded};
 
 /// Maximum number of other paths (paths that differ from the request's only in letter case) for one
 /// request. If there are more, the search fails.
@@ -158,12 +158,13 @@ impl LetterCases {
         let literals = literals.into_iter().flatten().map(ToString::to_string);
         let mut all = vec![segment.to_owned()];
         all.extend(literals.filter(|literal| *literal != *segment));
-        let read = decoded_segment(segment);
-        for pattern in &self.patterns {
-            if let Some(text) = pattern.spelled(&read)
-                && !all.contains(&text)
-            {
-                all.push(text);
+        for read in readings(segment) {
+            for pattern in &self.patterns {
+                if let Some(text) = pattern.spelled(&read)
+                    && !all.contains(&text)
+                {
+                    all.push(text);
+                }
             }
         }
         all
@@ -176,11 +177,11 @@ impl LetterCases {
             let spellings = self.literals.get(lower);
             spellings.is_some_and(|all| all.iter().any(|one| **one != *segment))
         };
-        with_lower(segment, spelled) || {
-            let read = decoded_segment(segment);
-            let mut patterns = self.patterns.iter();
-            patterns.any(|pattern| pattern.is_other(&read, segment))
-        }
+        with_lower(segment, spelled)
+            || readings(segment).any(|read| {
+                let mut patterns = self.patterns.iter();
+                patterns.any(|pattern| pattern.is_other(&read, segment))
+            })
     }
 }
 
@@ -275,12 +276,12 @@ pub(super) fn with_lower<R>(text: &str, f: impl FnOnce(&str) -> R) -> R {
     }
 }
 
-/// Segment that is decoded and folded if it has escapes, otherwise the segment itself.
-fn decoded_segment(segment: &str) -> Cow<'_, str> {
-    match has_escapes(segment) {
-        true => Cow::Owned(folded(segment)),
-        false => Cow::Borrowed(segment),
-    }
+/// Texts of a segment that are compared with patterns: the decoded segment, whose letters a
+/// parameter keeps, and the folded segment if it has letters beyond ASCII.
+fn readings(segment: &str) -> impl Iterator<Item = Cow<'_, str>> {
+    let decoded = decoded(segment);
+    let folded = (!decoded.is_ascii()).then(|| Cow::Owned(folded(segment)));
+    std::iter::once(decoded).chain(folded)
 }
 
 /// True if a text has an upper-case ASCII letter or an escape.
