@@ -24,7 +24,7 @@ use sha2::{Digest, Sha256};
 use crate::consumers::{self, Consumer, NotOwned};
 use crate::credentials::{Credentials, Owner};
 use crate::lookalikes;
-use crate::strip::{overlap, strip};
+use crate::strip::{Stripped, overlap, strip};
 use caller::{Caller, VerifiedCredential, remember};
 use challenges::Challenges;
 use passes::Passes;
@@ -61,7 +61,7 @@ pub(crate) struct Requirement {
     /// caller's identity.
     fields: Arc<[HeaderName]>,
     /// Locations from which credentials are removed before forwarding, for all schemes of the API.
-    stripped: Box<[Place]>,
+    stripped: Stripped,
     /// Login to which browsers without a session are redirected. `None` if no session alone
     /// satisfies the requirement, or if requests without a credential are admitted.
     login: Option<Arc<TokenVerifier>>,
@@ -321,7 +321,7 @@ impl Requirement {
 
     /// True if requests of the API can have credentials or identity fields that must be stripped.
     pub(crate) fn strips(&self) -> bool {
-        !self.stripped.is_empty()
+        self.stripped.places().next().is_some()
     }
 
     /// Strips the API's credentials from a request of a public operation. Returns the number of
@@ -331,12 +331,23 @@ impl Requirement {
         self.take_lookalikes(&mut head.headers)
     }
 
-    /// Strips the API's credentials. Keeps those that the satisfied alternative forwards to the
-    /// upstream.
+    /// Strips the API's credentials and the client's values of identity fields. Keeps the
+    /// credentials that the satisfied alternative forwards to the upstream. In an identity field,
+    /// only a credential that the gateway has verified is kept: everybody can make up one that the
+    /// upstream verifies.
     fn strip(&self, satisfied: &[Use], head: &mut RequestHead) {
-        for place in &self.stripped {
+        let is_verified = |wanted: &Use| !matches!(wanted.check, Check::PresenceOnly);
+        let is_kept = |place: &Place, may_keep: &dyn Fn(&Use) -> bool| {
             let mut kept = satisfied.iter().filter(|wanted| !wanted.strip);
-            if !kept.any(|wanted| overlap(&wanted.place, place)) {
+            kept.any(|wanted| may_keep(wanted) && overlap(&wanted.place, place))
+        };
+        for place in &self.stripped.credentials {
+            if !is_kept(place, &|_| true) {
+                strip(place, head);
+            }
+        }
+        for place in &self.stripped.identities {
+            if !is_kept(place, &is_verified) {
                 strip(place, head);
             }
         }

@@ -12,22 +12,38 @@ use policy::RequestHead;
 use policy::auth::hmac_signature::aliyun;
 use policy::auth::{Place, dpop, hmac_signature};
 
-/// Locations of an API's schemes with `strip_credential`, and the identity fields for upstreams,
-/// without duplicates. `withheld` are identity fields that other operations write for the same
-/// upstreams.
-pub(crate) fn stripped_places(
-    schemes: &ir::Set<ir::Scheme>,
-    withheld: &BTreeSet<String>,
-) -> Box<[Place]> {
-    let stripped = schemes.iter().filter(|scheme| scheme.strip_credential);
-    let mut places: Vec<Place> = stripped.map(|scheme| scheme.place.clone()).collect();
-    let fields = schemes.iter().flat_map(|scheme| scheme.passes.fields());
-    let fields = fields.map(str::to_owned).chain(withheld.iter().cloned());
-    places.extend(fields.map(Place::Header));
-    places.retain(|place| *place != Place::Certificate);
-    places.sort_unstable();
-    places.dedup();
-    places.into()
+/// Locations that are removed from requests before they are forwarded, without duplicates.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Stripped {
+    /// Locations of an API's schemes with `strip_credential`.
+    pub(crate) credentials: Box<[Place]>,
+    /// Identity fields for upstreams, which only the gateway may write.
+    pub(crate) identities: Box<[Place]>,
+}
+
+impl Stripped {
+    /// Collects the locations of an API. `withheld` are identity fields that other operations write
+    /// for the same upstreams.
+    pub(crate) fn of(schemes: &ir::Set<ir::Scheme>, withheld: &BTreeSet<String>) -> Self {
+        let stripped = schemes.iter().filter(|scheme| scheme.strip_credential);
+        let credentials = stripped.map(|scheme| scheme.place.clone());
+        let fields = schemes.iter().flat_map(|scheme| scheme.passes.fields());
+        let fields = fields.map(str::to_owned).chain(withheld.iter().cloned());
+        Self {
+            credentials: distinct(credentials.filter(|place| *place != Place::Certificate)),
+            identities: distinct(fields.map(Place::Header)),
+        }
+    }
+
+    /// All locations.
+    pub(crate) fn places(&self) -> impl Iterator<Item = &Place> {
+        self.credentials.iter().chain(&self.identities)
+    }
+}
+
+fn distinct(places: impl Iterator<Item = Place>) -> Box<[Place]> {
+    let places: BTreeSet<Place> = places.collect();
+    places.into_iter().collect()
 }
 
 /// True if removing the credentials at one location also removes those at the other location.

@@ -11,7 +11,7 @@ use super::challenges::Challenges;
 use super::passes::Passes;
 use super::{Check, Requirement, Use, signature};
 use crate::lookalikes;
-use crate::strip::stripped_places;
+use crate::strip::Stripped;
 use crate::verifiers::Verifiers;
 
 impl Requirement {
@@ -30,9 +30,9 @@ impl Requirement {
         let mut challenges = Challenges::default();
         let mut token_places: Vec<Place> = Vec::new();
         let mut folding: Vec<Box<str>> = Vec::new();
-        let stripped = stripped_places(schemes, withheld);
+        let stripped = Stripped::of(schemes, withheld);
         let mut fields: Vec<HeaderName> = Vec::new();
-        for place in &stripped {
+        for place in stripped.places() {
             add_field(&mut fields, place);
             add_folding(&mut folding, place);
         }

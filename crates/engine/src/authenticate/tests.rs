@@ -206,6 +206,16 @@ fn requirement(
     schemes: &[(&str, Place, Option<&str>, bool)],
     alternatives: &[&[&str]],
 ) -> Requirement {
+    requirement_beside(schemes, alternatives, &[])
+}
+
+/// Requirement of an operation, beside operations that write these identity fields for the same
+/// upstream.
+fn requirement_beside(
+    schemes: &[(&str, Place, Option<&str>, bool)],
+    alternatives: &[&[&str]],
+    withheld: &[&str],
+) -> Requirement {
     let scheme = |(name, place, auth, strip): &(&str, Place, Option<&str>, bool)| ir::Scheme {
         name: (*name).into(),
         place: place.clone(),
@@ -231,7 +241,7 @@ fn requirement(
         &ir::Security(alternatives.iter().map(uses).collect()),
         &schemes,
         &verifiers(),
-        &BTreeSet::new(),
+        &withheld.iter().map(|name| (*name).to_owned()).collect(),
     )
     .unwrap()
 }
@@ -393,6 +403,23 @@ fn credential_of_an_unsatisfied_part_is_stripped() {
     let requirement = requirement(&schemes, &[&["one", "two"], &[]]);
     assert_eq!(left(&requirement, &[("x-one", "a")]), [""; 0]);
     assert_eq!(left(&requirement, &[("x-two", "a")]), ["x-two: a"]);
+}
+
+#[test]
+fn identity_field_is_no_place_of_unverified_credentials() {
+    let who = || Place::Header("x-who".into());
+    let fields = [("x-who", "admin")];
+    for alternatives in [&[&["own"] as &[&str]] as &[&[&str]], &[&["own"], &[]]] {
+        let schemes = [("own", who(), None, false)];
+        let own = requirement_beside(&schemes, alternatives, &["x-who"]);
+        assert_eq!(left(&own, &fields), [""; 0]);
+        // No other operation writes the field for the upstream.
+        let alone = requirement(&schemes, alternatives);
+        assert_eq!(left(&alone, &fields), ["x-who: admin"]);
+    }
+    let whole = [("whole", Place::Authorization("bearer".into()), None, false)];
+    let whole = requirement_beside(&whole, &[&["whole"]], &["authorization"]);
+    assert_eq!(left(&whole, &[("authorization", "Bearer a")]), [""; 0]);
 }
 
 #[test]
