@@ -117,10 +117,13 @@ fn authorization<'h>(headers: &'h HeaderMap, scheme: &str) -> FoundCredential<'h
         return FoundCredential::Several;
     }
     let bytes = value.as_bytes();
-    let split = bytes.iter().position(|b| *b == b' ').unwrap_or(bytes.len());
+    // The scheme is a token (RFC 9110 §5.6.2), which any other character ends. Lenient servers read
+    // `Bearer<tab>TOKEN` as the scheme `Bearer`, so that it must not count as absent.
+    let ends = |byte: &u8| !is_token(*byte);
+    let split = bytes.iter().position(ends).unwrap_or(bytes.len());
     let (found, rest) = bytes.split_at(split);
-    // The scheme is followed by spaces only (RFC 9110 §11.4: 1*SP). A tab is a part of the
-    // credential.
+    // The scheme is followed by spaces only (RFC 9110 §11.4: 1*SP). Another character is a part of
+    // the credential, which no verifier accepts.
     let spaces = rest.iter().take_while(|b| **b == b' ').count();
     let token = rest[spaces..].trim_ascii_end();
     if found.eq_ignore_ascii_case(scheme.as_bytes()) && !token.is_empty() {
@@ -128,6 +131,11 @@ fn authorization<'h>(headers: &'h HeaderMap, scheme: &str) -> FoundCredential<'h
     } else {
         FoundCredential::Absent
     }
+}
+
+/// True for the characters of tokens (RFC 9110 §5.6.2).
+fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 pub(crate) fn query_values<'h>(query: &'h str, name: &str) -> impl Iterator<Item = Cow<'h, [u8]>> {
@@ -366,7 +374,10 @@ mod tests {
         for (value, expected) in [
             ("Bearer   tok", "tok"),
             ("Bearer \ttok", "\ttok"),
-            ("Bearer\ttok", "absent"),
+            ("Bearer\ttok", "\ttok"),
+            ("Bearer,tok", ",tok"),
+            ("Bearer=tok", "=tok"),
+            ("Bearers tok", "absent"),
         ] {
             let request = head("/p", &[("authorization", value)]);
             assert_eq!(found_at(&bearer, &request), expected, "{value:?}");
