@@ -216,3 +216,27 @@ fn outage_that_can_be_forced_weakens_with_open() {
         assert_eq!(lines.len(), 2, "{lines:?}");
     }
 }
+
+#[test]
+fn source_of_a_field_that_a_service_reads_counts() {
+    // The second service decides by a field that the first one writes.
+    let with = |chain: &str| {
+        let named = gateway("", ", response_headers: [X-User]");
+        let reader =
+            "  who: {kind: forward_auth, upstream: auth, path: /who, request_headers: [X-User]}\n";
+        let named = edit(&named, "policies:\n", &format!("policies:\n{reader}"));
+        edit(&named, "[slow, ask, edge]", chain)
+    };
+    let (after, before) = (
+        with("[slow, ask, who, edge]"),
+        with("[slow, who, ask, edge]"),
+    );
+    for (old, new) in [(&after, &before), (&before, &after)] {
+        let plan = plan((old, DOCUMENT), (new, DOCUMENT));
+        let mut changes = plan.changes.iter();
+        let line = changes.find(|change| change.id == "authorization-changed");
+        let line = line.unwrap_or_else(|| panic!("{:?}", lines(&plan)));
+        assert_eq!(line.class.name(), "incomparable");
+        assert!(!plan.tripped(&["weaken".into()], &[]).is_empty());
+    }
+}

@@ -4,14 +4,14 @@
 //! (an expression, another service). Opaque conditions can only be equal or different. Two
 //! expressions are equal if they have the same text and read the same values of the configuration.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use policy::Checked;
 use policy::declared::{Scalar, Settings};
 use policy::guard::{ext_proc, forward_auth};
 
 use super::reads::Reads;
-use super::{Access, Difference, Verdict, verifier::value_text as value};
+use super::{Access, Difference, Verdict, identity, verifier::value_text as value};
 
 /// Condition on a caller.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -31,9 +31,10 @@ enum Clause {
 struct Question {
     /// Identity of the service. Fields of its response are compared as request fields.
     service: String,
-    /// Parts of the messages that the service receives and by which it decides. If they differ, the
-    /// decision may differ.
-    sent: BTreeSet<String>,
+    /// Parts of the messages that the service receives and by which it decides, such as request
+    /// fields. A field has its source if that is not the client. If the parts or their sources
+    /// differ, the decision may differ.
+    sent: BTreeMap<String, Option<String>>,
     /// Timeout in milliseconds after which all callers are admitted because the service does not
     /// answer. `None` if a failure admits no caller.
     open_ms: Option<u64>,
@@ -55,29 +56,32 @@ impl Clause {
 }
 
 impl Question {
-    fn of(question: &forward_auth::Checked, settings: &Settings, access: &Access<'_>) -> Self {
+    fn of(
+        question: &forward_auth::Checked,
+        (name, settings): (&str, &Settings),
+        access: &Access<'_>,
+    ) -> Self {
         let text = |key| settings.text(&[key]).unwrap_or_default();
-        let sent = question.sent().into_iter().map(str::to_owned);
+        let sent = fields_sent(access, name, Some(question.sent()));
         Self {
             service: [text("url"), text("upstream"), text("path")].join(" "),
-            sent: sent.collect(),
+            sent,
             open_ms: question
                 .is_open()
                 .then(|| question.timeout_ms().min(access.deadline_ms())),
         }
     }
 
-    fn of_processor(processor: &ext_proc::Checked, access: &Access<'_>) -> Self {
-        let mut sent: BTreeSet<String> = match processor.sent() {
-            Some(names) => names.iter().cloned().collect(),
-            None => ["*".to_owned()].into(),
-        };
+    fn of_processor(processor: &ext_proc::Checked, name: &str, access: &Access<'_>) -> Self {
+        let names = processor.sent();
+        let names = names.map(|names| names.iter().map(String::as_str).collect());
+        let mut sent = fields_sent(access, name, names);
         let parts = [
             (processor.reads_body(), "request body"),
             (processor.reads_response(), "response headers"),
         ];
         let parts = parts.into_iter().filter(|(is_sent, _)| *is_sent);
-        sent.extend(parts.map(|(_, part)| part.to_owned()));
+        sent.extend(parts.map(|(_, part)| (part.to_owned(), None)));
         Self {
             service: format!("ext_proc {}", processor.service()),
             sent,
@@ -97,6 +101,28 @@ impl Question {
             (Some(own), Some(theirs)) => own >= theirs,
         };
         self.service == other.service && self.sent == other.sent && is_within
+    }
+}
+
+/// Request fields that the service of a policy receives, each with its source if that is not the
+/// client. `names`: names of the fields; `None` for all fields.
+fn fields_sent(
+    access: &Access<'_>,
+    policy: &str,
+    names: Option<Vec<&str>>,
+) -> BTreeMap<String, Option<String>> {
+    let mut sources = identity::read_by(access, policy);
+    match names {
+        Some(names) => {
+            let sent = names.into_iter();
+            sent.map(|name| (name.to_owned(), sources.remove(name)))
+                .collect()
+        }
+        None => {
+            let written = sources.into_iter();
+            let written = written.map(|(name, source)| (name, Some(source)));
+            written.chain([("*".to_owned(), None)]).collect()
+        }
     }
 }
 
@@ -145,15 +171,22 @@ impl RequiredClaims {
         for policy in access.chain() {
             let settings = policy.checked.settings();
             let (question, timeout_ms) = match &policy.checked {
-                Checked::ForwardAuth(one) => {
-                    (Question::of(one, &settings, access), one.timeout_ms())
-                }
-                Checked::ExtProc(one) => (Question::of_processor(one, access), one.timeout_ms()),
+                Checked::ForwardAuth(one) => (
+                    Question::of(one, (&policy.name, &settings), access),
+                    one.timeout_ms(),
+                ),
+                Checked::ExtProc(one) => (
+                    Question::of_processor(one, &policy.name, access),
+                    one.timeout_ms(),
+                ),
                 _ => continue,
             };
             if let Some(ms) = question.open_ms.filter(|ms| *ms < timeout_ms) {
                 ended.push(format!("{} for {}", policy.name, Scalar::Duration(ms)));
             }
+            let written = question.sent.iter();
+            let written = written.filter_map(|(name, source)| Some((name, source.as_ref()?)));
+            read.extend(written.map(|(name, source)| format!("{name} is {source}")));
             clauses.insert(Clause::Answer(question));
         }
         let lines = authorize.iter().chain(&forward).map(|(name, settings)| {
