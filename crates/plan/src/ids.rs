@@ -178,6 +178,7 @@ listener. `expose` if the gateway checks no credential for one of them.";
         "policy-restarted" "A policy's counters restart, because its state has another name; `relax` if the limit counts for more than a minute.";
         "rate-changed" "A rate differs.";
         "burst-changed" "A burst differs.";
+        "window-limit-changed" "The number of requests that a sliding window admits in any period differs.";
         "timeout-changed" "A timeout differs.";
         "max-body-changed" "The maximum body size differs.";
         "priority-changed" "A route's priority differs; its effect is under ROUTING.";

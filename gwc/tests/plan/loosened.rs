@@ -590,3 +590,46 @@ fn review_of_an_environment_covers_no_other() {
     assert!(goes(&all, &[option(&all)]));
     assert!(!goes(&prod, &[option(&all)]));
 }
+
+#[test]
+fn requests_of_a_sliding_window_count_as_its_rate() {
+    // The old and the new limit, and the classes of its lines.
+    for (old, new, expected) in [
+        ("5/s", "5/s", &[][..]),
+        ("5/s", "300/min", &["relax window-limit-changed"]),
+        ("300/min", "18000/h", &["relax window-limit-changed"]),
+        ("300/min", "5/s", &["tighten window-limit-changed"]),
+        (
+            "5/s",
+            "17999/h",
+            &["tighten rate-changed", "relax window-limit-changed"],
+        ),
+        ("5/s", "5/min", &["tighten rate-changed"]),
+        (
+            "5/s",
+            "6/s",
+            &["relax rate-changed", "relax window-limit-changed"],
+        ),
+    ] {
+        let of = |limit: &str| {
+            let slow = format!("limit: {limit}, algorithm: sliding_window");
+            edit(&edit(GATEWAY, "limit: 10/s", &slow), ", burst: 5", "")
+        };
+        let plan = plan((&of(old), DOCUMENT), (&of(new), DOCUMENT));
+        let lines = plan.changes.iter();
+        let lines = lines.filter(|change| change.id.ends_with("-changed"));
+        let mut found: Vec<String> = lines
+            .map(|change| format!("{} {}", change.class.name(), change.id))
+            .collect();
+        found.sort();
+        let mut expected: Vec<&str> = expected.to_vec();
+        expected.sort_unstable();
+        assert_eq!(found, expected, "{old} {new}");
+        let relaxes = expected.iter().any(|line| line.starts_with("relax"));
+        assert_eq!(
+            plan.tripped(&["relax".into()], &[]).is_empty(),
+            !relaxes,
+            "{old} {new}"
+        );
+    }
+}

@@ -38,14 +38,15 @@ fn window_ms(settings: &Settings) -> u128 {
     }
 }
 
-/// Time in which an exhausted rate limit recovers, in milliseconds: the time to refill `burst`
-/// requests or, without `burst`, the period of the rate.
+/// Time in which an exhausted rate limit recovers, in milliseconds: the time in which the rate
+/// admits `burst` requests or, for a sliding window, the requests of a period.
 fn refill_ms(settings: &Settings) -> u128 {
     let Some(Value::One(Scalar::Rate(count, period_ms))) = settings.get(&["limit"]) else {
         return u128::MAX;
     };
     let (count, period_ms) = (u128::from(*count), u128::from(*period_ms));
-    match settings.amount(&["burst"]) {
+    let at_once = ["burst", "period_requests"].map(|name| settings.amount(&[name]));
+    match at_once.into_iter().flatten().next() {
         Some(burst) => u128::from(burst).saturating_mul(period_ms) / count.max(1),
         None => period_ms,
     }

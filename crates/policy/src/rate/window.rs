@@ -42,6 +42,24 @@ impl Counts {
         self.number << (2 * COUNT_BITS) | count(self.before) << COUNT_BITS | count(self.current)
     }
 
+    fn none(number: u64) -> Self {
+        Self {
+            number,
+            before: 0,
+            current: 0,
+        }
+    }
+
+    /// Counts after a change of the limit's period: all counted requests belong to the current
+    /// window.
+    fn converted(self, number: u64, limit: u64) -> Self {
+        Self {
+            number,
+            before: 0,
+            current: (self.before + self.current).min(limit),
+        }
+    }
+
     /// Moves the counts to the window `number`. The count of the window directly before it becomes
     /// the earlier count; older counts are dropped.
     fn at(self, number: u64) -> Self {
@@ -93,27 +111,22 @@ pub(super) fn take(
     let number = number & NUMBER_MASK;
     loop {
         let period_before = period_of(slot);
-        let counts = match Counts::of(word) {
-            _ if !ours || is_over || word == 0 => Counts {
-                number,
-                before: 0,
-                current: 0,
-            },
-            // After a change of the limit's period, all counted requests belong to the current
-            // window.
-            counts if period_before != 0 && period_before != period => Counts {
-                number,
-                before: 0,
-                current: (counts.before + counts.current).min(limit),
-            },
-            counts => counts.at(number),
+        let has_counts = ours && !is_over && word != 0;
+        let is_converted = has_counts && period_before != 0 && period_before != period;
+        let counts = match has_counts {
+            false => Counts::none(number),
+            true if is_converted => Counts::of(word).converted(number, limit),
+            true => Counts::of(word).at(number),
         };
         let admission = admit(counts, limit, cost, period, now % period);
-        if !admission.admitted || !ours {
+        // Store converted counts even if the request is refused. Otherwise every refused request
+        // would move them to its own window, and they would never leave the window.
+        if !ours || !admission.admitted && !is_converted {
             return admission;
         }
+        let counted = if admission.admitted { cost } else { 0 };
         let next = Counts {
-            current: counts.current + cost,
+            current: counts.current + counted,
             ..counts
         };
         let counted = slot.counts.compare_exchange_weak(
@@ -126,6 +139,9 @@ pub(super) fn take(
             Ok(_) => {
                 if period_before != period {
                     set_period(slot, period);
+                }
+                if is_converted {
+                    shorten(slot, tag, end + period);
                 }
                 return admission;
             }
@@ -150,6 +166,18 @@ fn set_period(slot: &Slot, period: u64) {
     let _ = slot
         .owner
         .fetch_update(Ordering::AcqRel, Ordering::Acquire, with);
+}
+
+/// Limits the time at which both windows end. After the change to a shorter period, the time is
+/// still that of the longer one.
+fn shorten(slot: &Slot, tag: u64, end: u64) {
+    let earlier = |word: u64| {
+        let time = (word & TIME_MASK).min(end);
+        is_of(word, tag).then_some((word & !TIME_MASK) | time)
+    };
+    let _ = slot
+        .word
+        .fetch_update(Ordering::AcqRel, Ordering::Acquire, earlier);
 }
 
 /// Decides on `cost` requests that arrive `elapsed` ticks after the start of the current window.
@@ -356,6 +384,35 @@ mod tests {
         assert_eq!(left, 1);
         let minute = table.take(STATE, tag, window(10, 60_000), 1, 100 * SECOND);
         assert_eq!((minute.admitted, minute.remaining), (true, 2));
+    }
+
+    #[test]
+    fn counts_of_a_longer_period_leave_the_window() {
+        // A caller that used more than the new limit is refused for at most two new periods.
+        for (longer, shorter) in [
+            (window(600, 60_000), window(5, 1_000)),
+            (window(600, 7 * 86_400_000), window(5, 1_000)),
+            (window(17_999, 3_600_000), window(300, 60_000)),
+        ] {
+            let (table, tag) = table();
+            let now = 30 * 86_400 * SECOND;
+            for _ in 0..400 {
+                assert!(table.take(STATE, tag, longer, 1, now).admitted);
+            }
+            let period = shorter.period_ms * 1_000_000;
+            for at in 0..10 {
+                let refused = table.take(STATE, tag, shorter, 1, now + at * period / 10);
+                assert!(!refused.admitted, "{at}");
+                assert!(refused.wait_ticks <= 2 * shorter.period_ms * 10_000, "{at}");
+            }
+            let later = now + 2 * period;
+            let admitted = (0..400).filter(|_| table.take(STATE, tag, shorter, 1, later).admitted);
+            assert_eq!(admitted.count() as u64, shorter.count);
+            // Window numbers repeat after 65,536 windows of the new period.
+            let idle = later + 65_536 * period;
+            let admitted = (0..400).filter(|_| table.take(STATE, tag, shorter, 1, idle).admitted);
+            assert_eq!(admitted.count() as u64, shorter.count);
+        }
     }
 
     #[test]

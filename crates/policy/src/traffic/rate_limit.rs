@@ -152,6 +152,7 @@ impl Policy for Checked {
     const CHANGES: Changes = Changes::new(change_rows! {
         "limit" as "rate-changed": More(Unknown);
         "burst" as "burst-changed": More(Unknown);
+        "period_requests" as "window-limit-changed": More(Unknown);
         "key" as "limit-key-changed": Either;
         "algorithm": Either;
         "mode": Each(&[]);
@@ -183,9 +184,13 @@ impl Policy for Checked {
                 Value::One(Scalar::rate(self.count, self.period_ms)),
             )
             .with(&["key"], self.key.setting());
-        if self.algorithm != Some(Algorithm::SlidingWindow) {
-            settings = settings.with(&["burst"], Value::One(Scalar::Number(burst)));
-        }
+        // A sliding window admits all requests of a period at once. `5/s` and `300/min` are the same
+        // rate, but not the same limit.
+        let at_once = match self.algorithm {
+            Some(Algorithm::SlidingWindow) => "period_requests",
+            Some(Algorithm::Leaky) | None => "burst",
+        };
+        settings = settings.with(&[at_once], Value::One(Scalar::Number(burst)));
         if let Some(algorithm) = self.algorithm {
             settings = settings.with(&["algorithm"], word(algorithm.word()));
         }
