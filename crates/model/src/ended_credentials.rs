@@ -40,32 +40,49 @@ pub(super) fn check(files: &Files, settings: &Settings, sink: &mut Sink) {
 fn ending(item: NodeRef<'_>, (consumer, noun): (&str, &str), now_s: u64) -> Option<Diagnostic> {
     let at = item.get("not_after")?;
     let end_s = shape::read_date(at.scalar_text()?)?;
-    if end_s > now_s.saturating_add(SOON_S) {
-        return None;
-    }
+    let remaining = Remaining::of(end_s, now_s)?;
     let consumer = consumer.escape_debug();
-    let (message, level) = match end_s.checked_sub(now_s) {
-        None | Some(0) => (
-            format!("this {noun} of `{consumer}` has ended"),
-            Level::Warn,
-        ),
-        Some(left_s) => {
-            let ends = match left_s / DAY_S {
-                0 => "within a day".to_owned(),
-                1 => "in 1 day".to_owned(),
-                days => format!("in {days} days"),
-            };
-            let message = format!("this {noun} of `{consumer}` ends {ends}");
-            (message, Level::Info)
-        }
-    };
-    let finding = Diagnostic::new(&CREDENTIAL_ENDS, at.span(), message).level(level);
-    Some(match level {
-        Level::Warn => finding
+    let message = format!("this {noun} of `{consumer}` {remaining}");
+    let finding = Diagnostic::new(&CREDENTIAL_ENDS, at.span(), message);
+    Some(match remaining {
+        Remaining::None => finding
             .label("gwd refuses it from then on")
             .help("remove it"),
-        _ => finding
+        Remaining::Days(_) => finding
+            .level(Level::Info)
             .label(format!("{}", Moment::from_unix_s(end_s)))
             .help("add the next one, then remove this one"),
     })
+}
+
+/// Time until the end of a credential or key that has ended or ends within 30 days. As text: the
+/// end of a sentence about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Remaining {
+    /// The end has passed.
+    None,
+    /// Number of whole days that remain.
+    Days(u64),
+}
+
+impl Remaining {
+    /// `None` if more than 30 days remain.
+    pub(super) fn of(end_s: u64, now_s: u64) -> Option<Self> {
+        let is_near = end_s <= now_s.saturating_add(SOON_S);
+        is_near.then(|| match end_s.checked_sub(now_s) {
+            None | Some(0) => Self::None,
+            Some(left_s) => Self::Days(left_s / DAY_S),
+        })
+    }
+}
+
+impl std::fmt::Display for Remaining {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::None => f.write_str("has ended"),
+            Self::Days(0) => f.write_str("ends within a day"),
+            Self::Days(1) => f.write_str("ends in 1 day"),
+            Self::Days(days) => write!(f, "ends in {days} days"),
+        }
+    }
 }

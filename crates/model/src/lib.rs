@@ -9,6 +9,7 @@
 pub mod acknowledge;
 mod alias;
 mod allow_public;
+mod any_audience;
 pub mod api;
 mod bound_schemes;
 mod breadth;
@@ -18,6 +19,7 @@ pub mod contract;
 mod costs;
 mod described;
 mod ended_credentials;
+mod ended_keys;
 pub mod environment;
 pub mod examples;
 pub mod exit;

@@ -14,7 +14,7 @@ use policy::auth::{self, Place};
 use policy::declared::{self, Scalar};
 
 use super::settings::{Settings, name_in, verifier, verifiers};
-use super::{Api, Defined};
+use super::{Api, Defined, ended_keys};
 use openapi::spec::{In, SchemeKind, Spec};
 use sources::project::files::{Files, Refusal};
 
@@ -227,9 +227,12 @@ fn described(place: &Place) -> String {
     shown.collect()
 }
 
-/// Adds the content of its `jwks_file` to a verifier.
+/// Adds the content of its `jwks_file` to a verifier. Reports keys of the verifier that end.
 pub(crate) fn add_keys(files: &mut Files, one: &mut Defined<ir::Verifier>, sink: &mut Sink) {
     let Some(node) = one.node else { return };
+    if let Some(set) = files.tree.at(node).get("jwks") {
+        ended_keys::check(set, files.check_time_s(), sink);
+    }
     let written = files.tree.at(node).get("jwks_file");
     let written = written.and_then(|node| Some((node.scalar_text()?.to_owned(), node.span())));
     let Some((path, span)) = written else { return };
@@ -249,6 +252,7 @@ pub(crate) fn add_keys(files: &mut Files, one: &mut Defined<ir::Verifier>, sink:
         auth::Checked::Jwt(jwt) => {
             if let Some((_, set)) = files.load(&path, span, sink) {
                 let (set, node) = (files.tree.at(set), files.tree.at(node));
+                ended_keys::check(set, files.check_time_s(), sink);
                 jwt.set_keys(auth::jwt::author::read_keys(set, node, sink));
             }
         }

@@ -19,6 +19,7 @@ pub mod served_lints;
 pub mod shared;
 pub mod test_file;
 pub mod upstream;
+pub mod verifier_lints;
 
 use diag::shape::{json_schema, merge_patch};
 use serde_json::{Value, json};

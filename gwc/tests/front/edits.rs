@@ -111,7 +111,7 @@ fn edited(text: &str, dice: &mut Dice) -> (String, String) {
 /// Compiles a document of 2,900 files, one of them with another text.
 fn compiled_in(root: &Path, document: &str, path: &str, text: &str) -> Compiled {
     let options = Options {
-        texts: [(path.to_owned(), text.to_owned())].into(),
+        texts: [(path.to_owned(), text.into())].into(),
         ..Options::default()
     };
     compile::compile(&Input::Document(root.join(document)), options).expect("the folder is there")

@@ -151,6 +151,107 @@ fn credentials_are_reported_30_days_before_end() {
     }
 }
 
+/// Self-signed certificate of an Ed25519 key, which ends at [`CERTIFICATE_END_S`].
+const CERTIFICATE: &str = "MIIBLDCB36ADAgECAhQVR9V0IxtPo1AkU7KM084js/p6BTAFBgMrZXAwDDEKMAgGA1UEAwwBYTAeFw0yNjExMjYwOTAwMzdaFw0yNjEyMjYwOTAwMzdaMAwxCjAIBgNVBAMMAWEwKjAFBgMrZXADIQALgFu6rCL0ftqR9kgSuOpxIiGE9AtUqwSK100lnabh7qNTMFEwHQYDVR0OBBYEFMZmrg67QHpgeZrdHOeslOEny81+MB8GA1UdIwQYMBaAFMZmrg67QHpgeZrdHOeslOEny81+MA8GA1UdEwEB/wQFMAMBAf8wBQYDK2VwA0EAf5QutjBhDfcuK7G38tCRuqmsPiNPsNbzg3ghfqayzBAbTZ0ozp6F4GPxJu00J2dQpckYqomv7Vlw9CzBOi4xCw==";
+const CERTIFICATE_END_S: u64 = 1798275637;
+
+#[test]
+fn keys_of_key_sets_are_reported_before_end() {
+    let members = "kty: OKP, crv: Ed25519, x: C4Bbuqwi9H7akfZIErjqcSIhhPQLVKsEitdNJZ2m4e4";
+    let by_certificate = format!("x5c: [\"{CERTIFICATE}\"]");
+    let day_s = 86_400;
+    for (end, now_s, expected) in [
+        ("exp: 5000000", 5_000_000 - 31 * day_s, None),
+        (
+            "exp: 5000000",
+            5_000_000 - 30 * day_s,
+            Some(("ends in 30 days", diag::Level::Info)),
+        ),
+        (
+            "exp: 5000000",
+            5_000_000 - 1,
+            Some(("ends within a day", diag::Level::Info)),
+        ),
+        (
+            "exp: 5000000",
+            5_000_000,
+            Some(("has ended", diag::Level::Warn)),
+        ),
+        (&by_certificate, CERTIFICATE_END_S - 31 * day_s, None),
+        (
+            &by_certificate,
+            CERTIFICATE_END_S,
+            Some(("has ended", diag::Level::Warn)),
+        ),
+        // The earlier end counts.
+        (
+            &format!("exp: 9, {by_certificate}"),
+            10,
+            Some(("has ended", diag::Level::Warn)),
+        ),
+        ("x5c: [AAAA]", 5_000_000, None),
+    ] {
+        let set = format!("{{keys: [{{{members}, {end}}}]}}");
+        let settings = "kind: jwt, issuer: a, audience: [b], algorithms: [EdDSA]";
+        let inline = format!("version: 1\nname: s\nauth: {{idp: {{{settings}, jwks: {set}}}}}\n");
+        let in_file =
+            format!("version: 1\nname: s\nauth: {{idp: {{{settings}, jwks_file: k.yaml}}}}\n");
+        for gateway in [inline, in_file] {
+            let texts = [("gateway.yaml", gateway.as_str()), ("k.yaml", &set)];
+            let mut files = Files::in_memory(texts, Limits::default());
+            files.set_check_time(now_s);
+            let findings = model::compile::project(files, &Vec::new()).findings;
+            let mut found = findings
+                .iter()
+                .filter(|found| found.lint.name == "key-ends");
+            let first = found.next();
+            assert!(found.next().is_none(), "{end}");
+            let first = first.map(|found| (found.message.as_str(), found.level));
+            let expected = expected.map(|(end, level)| (format!("this key {end}"), level));
+            let expected = expected
+                .as_ref()
+                .map(|(text, level)| (text.as_str(), *level));
+            assert_eq!(first, expected, "{end} at {now_s}: {findings:?}");
+        }
+    }
+}
+
+#[test]
+fn verifiers_need_an_audience_and_a_source_of_keys() {
+    for (settings, expected) in [
+        ("issuer: \"https://a.example\"", "`audience`"),
+        (
+            "issuer: a.example, audience: [b]",
+            "the keys of `a.example` cannot be found",
+        ),
+        (
+            "issuer: \"http://a.example\", audience: [b]",
+            "cannot be found: `issuer` must be an `https` URL",
+        ),
+        (
+            "issuer: \"https://a.example/?t=1\", audience: [b]",
+            "must be an `https` URL without a query",
+        ),
+    ] {
+        let text = format!(
+            "version: 1\nname: s\nauth: {{idp: {{kind: jwt, {settings}, algorithms: [ES256]}}}}\n"
+        );
+        let files = Files::in_memory([("gateway.yaml", text.as_str())], Limits::default());
+        let findings = model::compile::project(files, &Vec::new()).findings;
+        let mut errors = findings
+            .iter()
+            .filter(|found| found.level == diag::Level::Error);
+        let error = errors.next().expect("an error");
+        assert!(
+            error.message.contains(expected),
+            "{settings}: {}",
+            error.message
+        );
+        assert_eq!(error.lint.name, "missing-key", "{settings}");
+        assert!(errors.next().is_none(), "{settings}: {findings:?}");
+    }
+}
+
 #[test]
 fn signing_key_is_reported_30_days_before_end() {
     let gateway = "version: 1\nname: s\n";

@@ -171,6 +171,7 @@ pub const ALL: &[&[&Lint]] = &[
     vocab::lints::LINTS,
     vocab::condition_lints::LINTS,
     vocab::security_lints::LINTS,
+    vocab::verifier_lints::LINTS,
     vocab::served_lints::LINTS,
     vocab::redaction_lints::LINTS,
 ];

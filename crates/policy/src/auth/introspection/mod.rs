@@ -201,6 +201,12 @@ impl Checked {
         self.issuer.as_deref()
     }
 
+    /// True if a token must name one of certain audiences.
+    #[must_use]
+    pub fn has_audience(&self) -> bool {
+        !self.audience.is_empty()
+    }
+
     /// URL of the introspection endpoint.
     #[must_use]
     pub fn url(&self) -> &str {

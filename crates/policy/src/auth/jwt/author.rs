@@ -2,7 +2,9 @@
 
 mod key_set;
 
-pub use key_set::{ALGORITHM_WITHOUT_KEY, BAD_KEY, UNUSED_KEY, read as read_keys};
+pub use key_set::{
+    ALGORITHM_WITHOUT_KEY, BAD_KEY, UNUSED_KEY, end_s as key_end_s, read as read_keys,
+};
 
 use diag::shape::{BAD_VALUE, Field, MISSING_KEY, Object, Rule, Shape};
 use diag::{Diagnostic, Level, Lint, NodeRef, Sink, read};

@@ -1,6 +1,9 @@
 //! Reader of a JWK set in a project (RFC 7517, RFC 7518 §6, RFC 8037 §2).
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use diag::{Diagnostic, Level, Lint, NodeRef, Sink};
+use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use crate::auth::jwt::algorithm::Algorithm;
 use crate::auth::jwt::jwk::{Jwk, KEYS_MAX, Wrong, is_for_encryption, key};
@@ -78,6 +81,23 @@ from the set.",
         "version: 1\nname: s\nauth: {idp: {kind: jwt, issuer: a, audience: [b], algorithms: [EdDSA], jwks: {keys: [{kty: OKP, crv: Ed25519, x: 11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo}]}}}\n",
     )],
 };
+
+/// End of a key, in seconds since 1970: that of the certificate that it names first (`x5c`, RFC 7517
+/// §4.7), or its `exp` (OpenID Federation 1.0), whichever is earlier. `None` if the key has
+/// neither.
+#[must_use]
+pub fn end_s(key: NodeRef<'_>) -> Option<u64> {
+    let chain = key.get("x5c").into_iter().flat_map(NodeRef::items);
+    let certificate = chain.filter_map(NodeRef::scalar_text).next();
+    let certificate = certificate.and_then(|text| STANDARD.decode(text).ok());
+    let certificate = certificate.and_then(|der| {
+        let (_, certificate) = X509Certificate::from_der(&der).ok()?;
+        u64::try_from(certificate.validity().not_after.timestamp()).ok()
+    });
+    let exp = key.get("exp").and_then(NodeRef::scalar_text);
+    let exp = exp.and_then(|text| text.parse().ok());
+    certificate.into_iter().chain(exp).min()
+}
 
 /// Reads the keys of `set` that the algorithms of `verifier` use, sorted.
 pub fn read(set: NodeRef<'_>, verifier: NodeRef<'_>, sink: &mut Sink) -> Vec<PublicKey> {

@@ -1,0 +1,70 @@
+//! Rules about the settings of verifiers that the project may choose, but rarely wants: GW0566 and
+//! GW0567.
+
+use diag::{Level, Lint};
+
+/// Lints in the order of their codes.
+pub const LINTS: &[&Lint] = &[&KEY_ENDS, &ANY_AUDIENCE];
+
+/// Sample project: a verifier with one public key, which has these further members.
+macro_rules! key {
+    ($members:literal) => {
+        &[(
+            "gateway.yaml",
+            concat!(
+                "version: 1\nname: s\n\
+auth: {idp: {kind: jwt, issuer: a, audience: [b], algorithms: [EdDSA], jwks: {keys: [{kty: OKP, crv: Ed25519, \
+x: 11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo",
+                $members,
+                "}]}}}\n"
+            ),
+        )]
+    };
+}
+
+/// Sample project: an introspection verifier with these further settings.
+macro_rules! introspection {
+    ($settings:literal) => {
+        &[(
+            "gateway.yaml",
+            concat!(
+                "version: 1\nname: s\n\
+auth: {partner: {kind: introspection, url: \"https://partner.example/ask\", issuer: \"https://partner.example\", \
+client_id: g, client_secret: \"${env:GWS_A}\"",
+                $settings,
+                "}}\n"
+            ),
+        )]
+    };
+}
+
+/// A key of a key set in the project that has ended, or ends soon.
+pub static KEY_ENDS: Lint = Lint {
+    code: "GW0566",
+    name: "key-ends",
+    level: Level::Warn,
+    summary: "a key of a key set that has ended, or ends within 30 days",
+    explain: "A key of `jwks` or `jwks_file` ends with its certificate (the first one of `x5c`, \
+RFC 7517 §4.7) or at its `exp` (OpenID Federation 1.0). gwd uses the key after that time, because \
+a key set in the project is valid until the project changes. The provider signs with another key \
+by then, whose tokens gwd refuses. A key that has ended is a warning, one that ends within 30 days \
+is of level `info`. `gwc lint` compares with the day on which it runs. Add the provider's next \
+key, or let gwd fetch the keys (`jwks_url`, or `issuer` alone).",
+    bad: key!(", exp: 700000"),
+    good: key!(", exp: 32500000000"),
+};
+
+/// An introspection verifier that admits tokens for any audience.
+pub static ANY_AUDIENCE: Lint = Lint {
+    code: "GW0567",
+    name: "any-audience",
+    level: Level::Warn,
+    summary: "token introspection without `audience`",
+    explain: "The endpoint reports a token as active for whatever resource it was issued. Without \
+`audience` gwd admits all of them: a token for another service opens this one, too, and that \
+service can use the tokens that its callers give it (RFC 9700 §2.3, RFC 7662 §4). Write the \
+values of `aud` that stand for these APIs. If the endpoint itself answers `active` only for \
+tokens of these APIs, as RFC 7662 §2.2 allows, allow this finding.",
+    bad: introspection!(""),
+    good: introspection!(", audience: [orders]"),
+};
