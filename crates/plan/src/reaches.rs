@@ -62,39 +62,45 @@ type Users<'a> = BTreeMap<Used<'a>, BTreeSet<String>>;
 
 /// Adds the operations that a change reaches to each change of a definition.
 pub(super) fn add(plan: &mut Plan, old: Option<&Side>, new: &Side) {
-    let is_meant = |change: &&mut Change| change.operations.is_empty();
-    let subjects: Vec<String> = plan
-        .changes
-        .iter_mut()
-        .filter(is_meant)
-        .map(|change| change.subject.clone())
-        .collect();
-    let mut users: Users<'_> = subjects
-        .iter()
-        .flat_map(|subject| Used::of(subject))
-        .map(|used| (used, BTreeSet::new()))
-        .collect();
-    if users.is_empty() {
-        return;
-    }
-    for side in old.into_iter().chain([new]) {
-        collect(&side.lowered.gateway, &mut users);
-    }
-    let changes = plan.changes.iter_mut().filter(is_meant);
-    for (change, subject) in changes.zip(&subjects) {
-        let all = Used::of(subject);
-        let keys: BTreeSet<&String> = all
-            .iter()
-            .filter_map(|used| users.get(used))
-            .flatten()
-            .collect();
+    let reached = of_changes(&plan.changes, old, new);
+    for (change, keys) in plan.changes.iter_mut().zip(reached) {
         if !keys.is_empty() {
             change.reaches = Some(Reach {
                 count: keys.len(),
-                operations: keys.into_iter().take(LISTED_MAX).cloned().collect(),
+                operations: keys.into_iter().take(LISTED_MAX).collect(),
             });
         }
     }
+}
+
+/// Keys of all operations that each change of a definition reaches. Empty for a change of
+/// operations.
+pub(crate) fn of_changes(
+    changes: &[Change],
+    old: Option<&Side>,
+    new: &Side,
+) -> Vec<BTreeSet<String>> {
+    fn used(change: &Change) -> Vec<Used<'_>> {
+        match change.operations.is_empty() {
+            true => Used::of(&change.subject),
+            false => Vec::new(),
+        }
+    }
+    let mut users = Users::new();
+    for one in changes.iter().flat_map(used) {
+        users.entry(one).or_default();
+    }
+    if !users.is_empty() {
+        for side in old.into_iter().chain([new]) {
+            collect(&side.lowered.gateway, &mut users);
+        }
+    }
+    let reached = changes.iter().map(|change| {
+        let used = used(change).into_iter();
+        let keys = used.filter_map(|used| users.get(&used)).flatten();
+        keys.cloned().collect()
+    });
+    reached.collect()
 }
 
 /// Adds the operations of a gateway to the definitions that they use.

@@ -176,6 +176,23 @@ fn groups_have_owners_and_classes() {
 }
 
 #[test]
+fn each_operation_of_a_changed_definition_changes() {
+    let project = Project::empty();
+    let paths: Vec<String> = (0..150).map(|at| format!("/p{at}")).collect();
+    let names: Vec<&str> = paths.iter().map(String::as_str).collect();
+    for (folder, port) in [("old", "9000"), ("new", "9009")] {
+        std::fs::create_dir(project.file(folder)).unwrap();
+        let gateway = GATEWAY.replace(":9000", &format!(":{port}"));
+        project.write(&format!("{folder}/gateway.yaml"), gateway);
+        project.write(&format!("{folder}/a.yaml"), document(&names));
+    }
+    let log: String = names.iter().map(|path| of_gwd(path) + "\n").collect();
+    project.write("gwd.log", log);
+    let counts = counts(&replay(&project, "gwd.log", &[]));
+    assert_eq!(counts, [150, 0, 0, 0, 0, 150, 0, 0]);
+}
+
+#[test]
 fn plan_counts_the_requests_of_a_log() {
     let project = compared();
     project.write("new/gwd.log", log(of_gwd));

@@ -20,7 +20,7 @@ use http::header::HOST;
 use http::{Method, Request, Uri};
 
 use super::ask::{OUTSIDER, Oracle};
-use super::{Class, Plan, Section, Side};
+use super::{Class, Plan, Section, Side, reaches};
 use log_line::LoggedRequest;
 use sample::At;
 
@@ -157,7 +157,7 @@ impl Replay {
         let oracle = |side: &Side| Oracle::build(&side.lowered.gateway, &side.bundle.to_string());
         Ok(Self {
             sides: [oracle(old)?, oracle(new)?],
-            lines: lines(plan),
+            lines: lines(plan, &reaches::of_changes(&plan.changes, Some(old), new)),
             listener: listener.map(str::to_owned),
             host: host.to_owned(),
             credentials: sample::credentials([old, new]),
@@ -360,19 +360,19 @@ fn name(found: &Found<'_>) -> String {
     }
 }
 
-/// Classes of the lines about each operation. Leaves out lines of the section Routing, because the
+/// Classes of the lines about each operation. `reached`: all operations that each change of a
+/// definition reaches. Leaves out lines of the section Routing, because the
 /// replay decides routing for each request. Leaves out lines of the section Docs, because they
 /// change no request.
-fn lines(plan: &Plan) -> HashMap<String, BTreeSet<Class>> {
+fn lines(plan: &Plan, reached: &[BTreeSet<String>]) -> HashMap<String, BTreeSet<Class>> {
     let mut lines: HashMap<String, BTreeSet<Class>> = HashMap::new();
-    for change in &plan.changes {
+    for (change, reached) in plan.changes.iter().zip(reached) {
         if matches!(
             change.section,
             Section::Routing | Section::Docs | Section::Rules
         ) {
             continue;
         }
-        let reached = change.reaches.iter().flat_map(|reach| &reach.operations);
         for key in change.operations.iter().chain(reached) {
             lines.entry(key.clone()).or_default().insert(change.class);
         }
