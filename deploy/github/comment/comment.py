@@ -39,6 +39,9 @@ RETRY_AFTER_MAX_S = 60
 CUT = "\n\n_The rest does not fit here: the job's log has the whole plan._\n"
 # Tags that gwc writes. GitHub itself removes scripts and styles.
 TAGS = re.compile(r"<(?!/?(?:details|summary|sub|br|b|code)>|!-- gwc plan -->)", re.IGNORECASE)
+# Beginning of an HTML block (CommonMark 4.6), also inside a list or a quotation. Up to the next
+# empty line, such a block has no code spans.
+BLOCK = re.compile(r"[\s>*+\-\d.)]*<(?:/?(?:details|summary|sub|br|b|code)>|!--)", re.IGNORECASE)
 LINK = re.compile(r"\]\(https?://[^\s()<>]*\)")
 
 
@@ -156,9 +159,14 @@ def shown(text):
     text = "".join(c for c in text if c == "\n" or unicodedata.category(c) not in ("Cc", "Cf", "Co", "Cs"))
     text = text.replace("\u2028", "").replace("\u2029", "")
     text = text if text.startswith(MARKER) else f"{MARKER}\n{text}"
-    lines, fence, before, left = [], None, "", CHARS_MAX
+    lines, fence, before, left, is_html = [], None, "", CHARS_MAX, False
     for line in text.split("\n"):
-        if fence:
+        is_html = bool(line.strip()) and (is_html or bool(BLOCK.match(line))) and not fence
+        if line == MARKER:
+            is_html = False
+        elif is_html:
+            line = without_markup(line)
+        elif fence:
             fence = None if re.fullmatch(f" {{0,3}}{fence}`*[ \t]*", line) else fence
         elif before.strip() == "" and (opened := re.fullmatch(r"(`{3,})[a-z]*", line)):
             fence = opened[1]
@@ -185,14 +193,19 @@ def outside_of_code(line):
     kept = []
     for index, part in enumerate(parts):
         if index % 3 == 0:
-            # An entity could spell a mention, and a single backtick could pair with another line's.
-            part = TAGS.sub("&lt;", part.replace("&", "&amp;")).replace("`", "&#96;")
-            part = LINK.sub(lambda link: link[0].replace("@", "%40"), part)
-            part = part.replace("@", "@<!-- -->").replace("![", "!\\[")
-            part = part[:-1] + "&#92;" if part.endswith("\\") else part
+            part = without_markup(part)
         if index % 3 != 2:
             kept.append(part)
     return "".join(kept)
+
+
+def without_markup(text):
+    """Text outside of code spans, with mentions, images and unknown tags disabled."""
+    # An entity could spell a mention, and a single backtick could pair with another line's.
+    text = TAGS.sub("&lt;", text.replace("&", "&amp;")).replace("`", "&#96;")
+    text = LINK.sub(lambda link: link[0].replace("@", "%40"), text)
+    text = text.replace("@", "@<!-- -->").replace("![", "!\\[")
+    return text[:-1] + "&#92;" if text.endswith("\\") else text
 
 
 def main():

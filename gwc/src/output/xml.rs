@@ -1,6 +1,7 @@
 //! Escaping of texts in XML 1.0.
 
-/// Escapes an attribute value or element text. Line ends become character references. Characters
+/// Escapes an attribute value or element text. Line ends become character references. Invisible
+/// characters, such as those that change the direction of text, are written as `\u{…}`. Characters
 /// that XML 1.0 forbids even in escaped form are removed.
 pub(crate) fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
@@ -15,6 +16,7 @@ pub(crate) fn escaped(text: &str) -> String {
             '\n' => out.push_str("&#10;"),
             '\r' => out.push_str("&#13;"),
             '\0'..='\u{1f}' | '\u{7f}'..='\u{9f}' | '\u{fffe}' | '\u{ffff}' => {}
+            c if diag::text::is_invisible(c) => out.extend(c.escape_unicode()),
             c => out.push(c),
         }
     }
@@ -32,5 +34,6 @@ mod tests {
             "&lt;a b=&quot;c&quot;&gt;&amp;&apos;&#10;]]&gt;"
         );
         assert_eq!(escaped("漢字 é 🦀"), "漢字 é 🦀");
+        assert_eq!(escaped("a\u{202e}b"), "a\\u{202e}b");
     }
 }

@@ -298,6 +298,14 @@ fn markup_of_a_pull_request_is_disabled() {
     let expected = "&lt;script>a&lt;/script> &lt;img src=x> @<!-- -->ann &amp;#64;bob !\\[i](http://t/i) &#96;&#96;\n[31m::error::x\n\
         `@in-code` &#92;`@ann` &#96;\n`` @ann ``\n<details><summary>s</summary>\n[x](https://g/%40a/b)\n\n```\n@fenced <b>\n````\n@<!-- -->ann\n";
     assert_eq!(hub.posted(text.as_bytes()), format!("{MARKER}\n{expected}"));
+    // An HTML block has no code spans, up to an empty line.
+    let block = "<details>`<img src=x>` `@ann`\n`@bob`\n\n`@code`\n\n> <sub>`@ann`\n\n<!-- gwc plan --> `<h1>`\n`@ann`\n";
+    let expected = "<details>&#96;&lt;img src=x>&#96; &#96;@<!-- -->ann&#96;\n&#96;@<!-- -->bob&#96;\n\n`@code`\n\n\
+        > <sub>&#96;@<!-- -->ann&#96;\n\n<!-- gwc plan --> &#96;&lt;h1>&#96;\n&#96;@<!-- -->ann&#96;\n";
+    assert_eq!(
+        hub.posted(block.as_bytes()),
+        format!("{MARKER}\n{expected}")
+    );
     // Bytes that are no text become replacement characters.
     assert_eq!(hub.posted(b"a\xff\x00b"), format!("{MARKER}\na\u{fffd}b"));
 }
