@@ -190,8 +190,12 @@ impl Tally {
                     }
                 }
                 Some(witness) => drop(shown_cells.insert(cell, witness.clone())),
-                // The gateway refuses all paths of the operation that the plan tried.
-                None if change.why_none == Some(NO_PATH) => self.untried += 1,
+                // The gateway refuses all paths of the operation that the plan tried. The cell is
+                // shown by this line, without an example.
+                None if change.why_none == Some(NO_PATH) => match expected.contains_key(&cell) {
+                    true => drop(unshown.insert(cell)),
+                    false => self.untried += 1,
+                },
                 // Both versions refuse all requests of the cell, because servers may read their paths
                 // as paths of another operation.
                 None if refuses(&old) || refuses(&new) => {

@@ -301,8 +301,10 @@ fn expectation_with_a_present_body_does_not_wait() {
     let fields = [("expect", "100-continue"), ("content-length", "5")];
     let head = frames::frame(HEADERS, END_HEADERS, 1, &frames::request("POST", &fields));
     raw.send(&[head, frames::frame(DATA, END, 1, b"hello")].concat());
-    let answered = std::iter::from_fn(|| raw.next()).find(|frame| frame.kind == HEADERS);
-    assert_eq!(answered.map(|frame| frame.status()), Some(200));
+    // A 100 (Continue) may precede the response, if gwd reads the head before the body.
+    let is_final = |frame: &frames::Frame| frame.kind == HEADERS && frame.status() == 200;
+    let answered = std::iter::from_fn(|| raw.next()).find(is_final);
+    assert!(answered.is_some());
     assert!(began.elapsed() < Duration::from_millis(900), "over HTTP/2");
 }
 
