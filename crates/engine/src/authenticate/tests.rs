@@ -406,7 +406,7 @@ fn credential_of_an_unsatisfied_part_is_stripped() {
 }
 
 #[test]
-fn identity_field_is_no_place_of_unverified_credentials() {
+fn identity_field_holds_no_unverified_credential() {
     let who = || Place::Header("x-who".into());
     let fields = [("x-who", "admin")];
     for alternatives in [&[&["own"] as &[&str]] as &[&[&str]], &[&["own"], &[]]] {
