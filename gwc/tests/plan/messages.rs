@@ -175,7 +175,7 @@ fn widened_and_narrowed_checks_have_witnesses() {
         (
             "required: [a], ",
             "",
-            "relax request-check-widened a/form body application/x-www-form-urlencoded: POST /forms content-type: application/x-www-form-urlencoded x= 400 -> served",
+            "relax request-check-widened a/form body application/x-www-form-urlencoded: POST /forms content-type: application/x-www-form-urlencoded  400 -> served",
         ),
         (
             "b: {type: string, maxLength: 2}",

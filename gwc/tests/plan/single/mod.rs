@@ -283,6 +283,7 @@ const ELSEWHERE: &[(&str, Option<&str>)] = &[
     ("sunset-changed", Some("cells")),
     ("document-changed", Some("served")),
     ("policy-redefined", Some("edits")),
+    ("window-limit-changed", Some("loosened")),
     ("operation-setting-changed", Some("declared")),
     ("consumer-changed", None),
     ("listener-headers-changed", None),
