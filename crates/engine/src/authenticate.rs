@@ -337,17 +337,15 @@ impl Requirement {
     /// upstream verifies.
     fn strip(&self, satisfied: &[Use], head: &mut RequestHead) {
         let is_verified = |wanted: &Use| !matches!(wanted.check, Check::PresenceOnly);
-        let is_kept = |place: &Place, may_keep: &dyn Fn(&Use) -> bool| {
-            let mut kept = satisfied.iter().filter(|wanted| !wanted.strip);
-            kept.any(|wanted| may_keep(wanted) && overlap(&wanted.place, place))
-        };
+        let keeps = |wanted: &Use, place: &Place| !wanted.strip && overlap(&wanted.place, place);
         for place in &self.stripped.credentials {
-            if !is_kept(place, &|_| true) {
+            if !satisfied.iter().any(|wanted| keeps(wanted, place)) {
                 strip(place, head);
             }
         }
         for place in &self.stripped.identities {
-            if !is_kept(place, &is_verified) {
+            let mut verified = satisfied.iter().filter(|wanted| is_verified(wanted));
+            if !verified.any(|wanted| keeps(wanted, place)) {
                 strip(place, head);
             }
         }
