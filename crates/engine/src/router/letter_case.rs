@@ -177,11 +177,11 @@ impl LetterCases {
             let spellings = self.literals.get(lower);
             spellings.is_some_and(|all| all.iter().any(|one| **one != *segment))
         };
-        with_lower(segment, spelled)
-            || readings(segment).any(|read| {
-                let mut patterns = self.patterns.iter();
-                patterns.any(|pattern| pattern.is_other(&read, segment))
-            })
+        let matches = |read: Cow<'_, str>| {
+            let mut patterns = self.patterns.iter();
+            patterns.any(|pattern| pattern.is_other(&read, segment))
+        };
+        with_lower(segment, spelled) || !self.patterns.is_empty() && readings(segment).any(matches)
     }
 }
 
