@@ -38,6 +38,14 @@ impl RequestHead {
     }
 }
 
+/// Names of fields. Leaves out texts that are no names; gwc refuses them.
+pub(crate) fn field_names<'n>(names: impl IntoIterator<Item = &'n str>) -> Box<[HeaderName]> {
+    let names = names.into_iter();
+    names
+        .filter_map(|name| HeaderName::try_from(name).ok())
+        .collect()
+}
+
 /// Joins the lines of a field to one line, with `, ` (RFC 9110 §5.3), and those of `Cookie` with
 /// `; ` (RFC 9113 §8.2.3). Servers differ in the line that they use if a field has several.
 pub fn join_lines(headers: &mut HeaderMap, name: &HeaderName) {

@@ -39,6 +39,16 @@ pub const PROXY_FIELDS: [&str; 29] = [
     "x-scheme",
     "x-url-scheme",
 ];
+/// Fields to which each hop adds itself (RFC 7239, `X-Forwarded-*`). A request of the gateway itself
+/// continues them, so that a service sees the same hops as the upstream.
+pub const HOPS: [&str; 5] = [
+    "forwarded",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-port",
+    "x-forwarded-proto",
+];
+
 /// Prefix of the fields that identify the consumer. Only the gateway sets them.
 const IDENTITY: &str = "x-consumer-";
 

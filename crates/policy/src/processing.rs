@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use crate::managed::{alike, is_hop_lookalike, is_removed};
+use crate::managed::{OF_CONNECTION, alike, is_hop_lookalike, is_removed};
 use crate::reply::Reply;
 
 /// Question to an external processor: the parts of an exchange that it receives, and its limits.
@@ -74,19 +74,6 @@ const OF_CONTENT: [&str; 6] = [
     "repr-digest",
 ];
 
-/// Fields of a response that a processor must not change, because they frame the message or belong
-/// to the connection.
-const OF_RESPONSE_FRAMING: [&str; 8] = [
-    "connection",
-    "content-length",
-    "keep-alive",
-    "proxy-connection",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-];
-
 // === impl Change ===
 
 impl Change {
@@ -133,11 +120,12 @@ pub fn may_change_request(name: &HeaderName, identity: &[HeaderName]) -> bool {
         && !identity.iter().any(is_identity)
 }
 
-/// True if a processor may change this field of a response, as far as framing and the connection are
-/// concerned.
+/// True if a processor may change this field of a response: it neither frames the message nor
+/// belongs to the connection.
 #[must_use]
 pub fn may_change_response(name: &HeaderName) -> bool {
-    !OF_RESPONSE_FRAMING.contains(&name.as_str()) && !is_hop_lookalike(name.as_str())
+    let name = name.as_str();
+    name != "content-length" && !OF_CONNECTION.contains(&name) && !is_hop_lookalike(name)
 }
 
 /// Changes that remove the fields of the previous content, for a message with another content.
@@ -208,7 +196,17 @@ mod tests {
         for text in ["authorization", "content-type", "x-users", "x-waf-score"] {
             assert!(may_change_request(&name(text), &identity), "{text}");
         }
-        for text in ["connection", "content-length", "transfer_encoding"] {
+        for text in [
+            "connection",
+            "content-length",
+            "keep-alive",
+            "proxy-connection",
+            "te",
+            "trailer",
+            "transfer-encoding",
+            "transfer_encoding",
+            "upgrade",
+        ] {
             assert!(!may_change_response(&name(text)), "{text}");
         }
         assert!(may_change_response(&name("set-cookie")));

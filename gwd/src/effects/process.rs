@@ -16,6 +16,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use http_body::Body as _;
 use policy::ask::{Answer, CallKind, Outage};
 use policy::guard::ext_proc::DENIED;
+use policy::managed::HOPS;
 use policy::processing::wire::{self, Edit, Part};
 use policy::processing::{
     Change, Processed, Processing, apply, may_change_request, may_change_response, of_new_content,
@@ -35,15 +36,6 @@ use crate::worker::Worker;
 const IGNORED: &str = "ignored_change";
 /// Length of the request's body that is read to be discarded if the policy sends no body, in bytes.
 const DISCARDED_BYTES_MAX: u64 = 1 << 20;
-
-/// Fields that describe the earlier hops of a request.
-const FORWARDING: [&str; 5] = [
-    "forwarded",
-    "x-forwarded-for",
-    "x-forwarded-host",
-    "x-forwarded-port",
-    "x-forwarded-proto",
-];
 
 /// Conversations of an exchange that continue with the response.
 #[derive(Default)]
@@ -209,8 +201,8 @@ impl Question<'_, '_> {
             None => head.headers.clone(),
             Some(names) => {
                 let mut headers = HeaderMap::new();
-                let forwarding = FORWARDING.map(HeaderName::from_static);
-                for name in names.iter().chain(&forwarding) {
+                let hops = HOPS.map(HeaderName::from_static);
+                for name in names.iter().chain(&hops) {
                     for value in head.headers.get_all(name) {
                         headers.append(name, value.clone());
                     }

@@ -32,7 +32,7 @@ use crate::changes::Changes;
 use crate::changes::Direction::{Access, More};
 use crate::cx::{Cx, LoggedRefusal};
 use crate::declared::{Scalar, Settings, Value};
-use crate::head::RequestHead;
+use crate::head::{RequestHead, field_names};
 use crate::phase::Phase;
 use crate::policy::Policy;
 use crate::processing::{self, Processed, Processing};
@@ -185,12 +185,8 @@ impl Policy for Checked {
     }
 
     fn filter(&self, setting: &Setting<'_>) -> Result<Option<Filter>, SecretUnavailable> {
-        let names = self.request_headers.as_ref().map(|names| {
-            let names = names.iter();
-            names
-                .filter_map(|name| HeaderName::try_from(name.as_str()).ok())
-                .collect()
-        });
+        let names = self.request_headers.as_ref();
+        let names = names.map(|names| field_names(names.iter().map(String::as_str)));
         let processing = Processing {
             policy: setting.name.into(),
             upstream: self.upstream.as_str().into(),

@@ -31,8 +31,8 @@ use crate::changes::Direction::{Access, Holds, More};
 use crate::cx::{Cx, LoggedRefusal};
 use crate::declared::{Scalar, Settings, Value};
 use crate::endpoint;
-use crate::head::{RequestHead, join_lines};
-use crate::managed::alike;
+use crate::head::{RequestHead, field_names, join_lines};
+use crate::managed::{HOPS, alike};
 use crate::phase::Phase;
 use crate::policy::Policy;
 use crate::reject::Reject;
@@ -61,15 +61,6 @@ static PASSED_BACK: [HeaderName; 10] = [
     header::SET_COOKIE,
     header::VARY,
     header::WWW_AUTHENTICATE,
-];
-
-/// Fields that describe the earlier hops of a request.
-static FORWARDING: [&str; 5] = [
-    "forwarded",
-    "x-forwarded-for",
-    "x-forwarded-host",
-    "x-forwarded-port",
-    "x-forwarded-proto",
 ];
 
 static UNAVAILABLE: Reject = Reject {
@@ -208,16 +199,6 @@ impl Policy for Checked {
     }
 
     fn filter(&self, setting: &Setting<'_>) -> Result<Option<Filter>, SecretUnavailable> {
-        let names = |names: &[String]| {
-            let names = names.iter();
-            names
-                .filter_map(|name| HeaderName::try_from(name.as_str()).ok())
-                .collect()
-        };
-        let request_headers = match &self.request_headers {
-            Some(written) => names(written),
-            None => names(&REQUEST_HEADERS.map(str::to_owned)),
-        };
         let target = PathAndQuery::try_from(self.target.as_str());
         Ok(Some(Filter {
             name: setting.name.into(),
@@ -227,8 +208,8 @@ impl Policy for Checked {
             ),
             upstream: self.upstream.as_str().into(),
             target: target.unwrap_or(PathAndQuery::from_static("/")),
-            request_headers,
-            response_headers: names(&self.response_headers),
+            request_headers: field_names(self.sent()),
+            response_headers: field_names(self.response_headers.iter().map(String::as_str)),
             timeout_ms: self.timeout_ms(),
             open: self.open,
             cache_ms: self.cache_ms.unwrap_or(0),
@@ -314,7 +295,7 @@ impl Filter {
                 headers.append(name, value.clone());
             }
         }
-        for name in FORWARDING {
+        for name in HOPS {
             for value in head.headers.get_all(name) {
                 headers.append(HeaderName::from_static(name), value.clone());
             }
