@@ -42,6 +42,7 @@ mod ordered;
 mod overlaps;
 mod own_upstreams;
 mod own_verifiers;
+mod paired;
 mod plans;
 mod processors;
 mod proofs;
