@@ -163,7 +163,7 @@ impl<'j> Messages<'j> {
             match (&old, &new, slots) {
                 (Some((_, was)), Some((_, is)), _) => {
                     let path = format!("path {}", is.name);
-                    if was.name != is.name && !same_names {
+                    if paths.is_same && was.name != is.name && !same_names {
                         let values = (was.name.clone().into(), is.name.clone().into());
                         self.push("path-parameter-renamed", &path, "name", values);
                     }
