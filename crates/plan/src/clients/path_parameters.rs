@@ -142,9 +142,7 @@ fn slots(templates: &[Template; 2], parameters: [&[ir::Parameter]; 2]) -> Slots 
 
 /// True if a path parameter may have a text as its value. `None` if the answer is not certain.
 pub(super) fn admits(joint: &Joint, definition: &Value, text: &str) -> Option<bool> {
-    let Some(schema) = definition.get("schema") else {
-        return None;
-    };
+    let schema = definition.get("schema")?;
     // The text may be a list or an object.
     if text.contains([',', '=', ';', '.']) {
         return None;
