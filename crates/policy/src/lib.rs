@@ -57,6 +57,7 @@ mod reject;
 mod reply;
 pub mod rewritten;
 mod secret;
+pub mod signature;
 pub mod state;
 mod step;
 pub mod store;

@@ -143,9 +143,20 @@ impl SharedLookups {
     /// Caches an answer that has just arrived, if answers of its kind are cached. A refusing answer
     /// replaces an admitting one to the same question.
     pub(crate) fn keep(&self, key: Key, keep: &Keep, answer: &Arc<Answered>, now_ms: u64) {
-        let Use::Keep(kind) = keep.use_of(answer) else {
-            return;
-        };
+        if let Use::Keep(kind) = keep.use_of(answer) {
+            self.keep_as(kind, key, keep, answer, now_ms);
+        }
+    }
+
+    /// Caches an answer like [`Self::keep`], whose kind is known.
+    pub(crate) fn keep_as(
+        &self,
+        kind: Kept,
+        key: Key,
+        keep: &Keep,
+        answer: &Arc<Answered>,
+        now_ms: u64,
+    ) {
         let store = match kind {
             Kept::Admits => &self.admitted,
             Kept::Refuses => {

@@ -6,6 +6,7 @@
 //! answer never run this code.
 
 mod call;
+mod checks;
 mod conversation;
 mod http;
 pub(crate) mod items;
@@ -16,7 +17,6 @@ pub(crate) mod items;
 mod keys;
 pub(crate) mod messages;
 pub(crate) mod mirror;
-mod passwords;
 mod permits;
 pub(crate) mod process;
 mod store;
@@ -138,7 +138,7 @@ impl PendingDecision<'_> {
 fn is_costly(effect: &Effect) -> bool {
     matches!(
         effect,
-        Effect::Http(_) | Effect::Password(_) | Effect::Process(..)
+        Effect::Http(_) | Effect::Password(_) | Effect::Signature(_) | Effect::Process(..)
     )
 }
 
@@ -177,7 +177,11 @@ pub(crate) async fn answer<'s>(
         let ends_ms = clock.now_ms().saturating_add(route_ms);
         let ends_ms = match &**effect {
             Effect::Message(_) | Effect::Permit(_) | Effect::Process(..) => u64::MAX,
-            Effect::Http(_) | Effect::Keys(_) | Effect::Password(_) | Effect::Store(_) => ends_ms,
+            Effect::Http(_)
+            | Effect::Keys(_)
+            | Effect::Password(_)
+            | Effect::Signature(_)
+            | Effect::Store(_) => ends_ms,
         };
         let limit = asking.deadline.limit(ends_ms, LimitOf::Operation);
         let client = cx.client;
@@ -188,7 +192,8 @@ pub(crate) async fn answer<'s>(
                 Ok(match &**effect {
                     Effect::Http(call) => http::ask(&asking, call, client).await,
                     Effect::Keys(cell) => keys::ask(&asking, cell).await,
-                    Effect::Password(check) => passwords::ask(&asking, check, client).await,
+                    Effect::Password(check) => checks::password(&asking, check, client).await,
+                    Effect::Signature(check) => checks::signature(&asking, check, client).await,
                     Effect::Store(count) => store::ask(&asking, count).await,
                     Effect::Permit(wait) => {
                         permits::ask(asking.worker, asking.deadline, wait, &mut permit).await

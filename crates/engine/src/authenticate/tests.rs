@@ -436,3 +436,26 @@ fn field_of_the_satisfied_scheme_is_kept_whole() {
     assert_eq!(left(&requirement, &both), expected);
     assert_eq!(left(&requirement, &both[1..]), ["cookie: a=1; sid=2"]);
 }
+
+#[test]
+fn unverified_signature_is_503_and_not_invalid() {
+    use policy::auth::Fault;
+    use policy::auth::{dpop, jwt};
+    for (first, unverified) in [
+        (
+            Fault::Token(jwt::Reason::Signature),
+            Fault::Token(jwt::Reason::Unverified),
+        ),
+        (
+            Fault::Token(jwt::Reason::Issuer),
+            Fault::Proof(dpop::Reason::Unverified),
+        ),
+    ] {
+        let mut faults = refusals::Faults::default();
+        faults.add(first);
+        faults.add(unverified);
+        let reject = faults.reject().unwrap();
+        assert_eq!(reject.status, 503);
+        assert_eq!(reject.code, "signature_check_unavailable");
+    }
+}

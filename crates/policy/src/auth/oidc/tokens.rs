@@ -18,7 +18,7 @@ use super::{Login, Reason, Session, TIMEOUT_MS};
 use crate::ask::{Answer, Answered, Answers, AskId, Call, CallKind, Effect, Keep, Kept, KindOf};
 use crate::auth::introspection::form;
 use crate::auth::jwt::json::{self, Json, Object};
-use crate::auth::jwt::{Algorithm, Identity, Verification, parse};
+use crate::auth::jwt::{self, Algorithm, Identity, Verification, parse};
 use crate::auth::token::TokenRequest;
 use crate::endpoint::Endpoint;
 
@@ -257,7 +257,7 @@ impl Login {
         let identity = match verification {
             Verification::Valid(identity) => identity,
             Verification::Ask(effect) => return Err(Outcome::Ask(effect)),
-            Verification::Fault(crate::auth::jwt::Reason::Keys) => {
+            Verification::Fault(jwt::Reason::Keys | jwt::Reason::Unverified) => {
                 return fault(Reason::Unavailable);
             }
             _ => return fault(Reason::IdToken),
