@@ -30,6 +30,7 @@ pub mod endpoint;
 pub mod escapes;
 #[cfg(feature = "author")]
 pub mod forms;
+pub mod generation;
 mod head;
 pub mod invalid;
 mod key;

@@ -81,7 +81,7 @@ async fn ask(
     let key = kind.queue.key_of(id);
     if let Some(kept) = shared.joined.cached(&key, kind.keep, shared.clock.now_ms()) {
         count("kept");
-        return Answer::Http(kept);
+        return Answer::Http(kept.answer);
     }
     let Some(mut place) = kind.queue.enter(client) else {
         return outage(Outage::Overflow);
@@ -123,7 +123,9 @@ async fn ask(
         false => StatusCode::FORBIDDEN,
     }));
     let now_ms = shared.clock.now_ms();
-    shared.joined.keep(key, kind.keep, &answered, now_ms);
+    shared
+        .joined
+        .keep((key, client), kind.keep, &answered, now_ms);
     let answer = Answer::Http(answered);
     if let Some(lead) = lead {
         lead.answered(Some(&answer));

@@ -21,8 +21,13 @@ use crate::runtime::deadlines::in_time;
 
 /// Returns the answer of a service: a cached answer, that of an identical request in progress, or
 /// that of a new request. If the service does not answer, an expired answer is used if the policy
-/// allows it.
-pub(super) async fn ask(asking: &PendingDecision<'_>, call: &Call, client: IpAddr) -> Answer {
+/// allows it; `is_stale` is then true.
+pub(super) async fn ask(
+    asking: &PendingDecision<'_>,
+    call: &Call,
+    client: IpAddr,
+    is_stale: &mut bool,
+) -> Answer {
     let (worker, view) = (asking.worker, asking.view);
     let count = |outcome| worker.shard.count_policy_call(call.kind.label(), outcome);
     let now_ms = || worker.clock.now_ms();
@@ -40,7 +45,8 @@ pub(super) async fn ask(asking: &PendingDecision<'_>, call: &Call, client: IpAdd
     let joined = &worker.shared.joined;
     if let Some(kept) = joined.cached(&key, &call.keep, now_ms()) {
         count("kept");
-        return Answer::Http(kept);
+        *is_stale = kept.is_stale;
+        return Answer::Http(kept.answer);
     }
     let answer = call_service(asking, call, client, (&head, upstream, key)).await;
     // Clients can use up the limit of the gateway's own requests, so reaching it must not count as
@@ -57,6 +63,7 @@ pub(super) async fn ask(asking: &PendingDecision<'_>, call: &Call, client: IpAdd
     match joined.stale(&key, &call.keep, now_ms()) {
         Some(old) => {
             count("stale");
+            *is_stale = true;
             Answer::Http(old)
         }
         None => answer,
@@ -103,7 +110,7 @@ async fn call_service(
             let answered = Arc::new(answered);
             if let Use::Keep(kind) = use_of(asking, call, &answered).await {
                 let now_ms = worker.clock.now_ms();
-                joined.keep_as(kind, key, &call.keep, &answered, now_ms);
+                joined.keep_as(kind, (key, client), &call.keep, &answered, now_ms);
             }
             Answer::Http(answered)
         }

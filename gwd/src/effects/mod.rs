@@ -142,6 +142,18 @@ fn is_costly(effect: &Effect) -> bool {
     )
 }
 
+/// True for an effect that the operation's `timeout` does not limit.
+fn has_own_limit(effect: &Effect) -> bool {
+    match effect {
+        Effect::Message(_) | Effect::Permit(_) | Effect::Process(..) => true,
+        Effect::Http(_)
+        | Effect::Keys(_)
+        | Effect::Password(_)
+        | Effect::Signature(_)
+        | Effect::Store(_) => false,
+    }
+}
+
 /// Name of the step of the chain that needs an effect: the last one that ran.
 fn asking_step(route: &RouteRef<'_>, ran: usize) -> Arc<str> {
     match route.treatment.chain.get(ran.wrapping_sub(1)) {
@@ -174,23 +186,18 @@ pub(crate) async fn answer<'s>(
         let route_ms = decided
             .route
             .map_or(OWN_MS, |route| route.treatment.timeout_ms);
-        let ends_ms = clock.now_ms().saturating_add(route_ms);
-        let ends_ms = match &**effect {
-            Effect::Message(_) | Effect::Permit(_) | Effect::Process(..) => u64::MAX,
-            Effect::Http(_)
-            | Effect::Keys(_)
-            | Effect::Password(_)
-            | Effect::Signature(_)
-            | Effect::Store(_) => ends_ms,
+        let ends_ms = match has_own_limit(effect) {
+            true => u64::MAX,
+            false => clock.now_ms().saturating_add(route_ms),
         };
         let limit = asking.deadline.limit(ends_ms, LimitOf::Operation);
         let client = cx.client;
         let body_max = cx.body_limits.request;
-        let mut permit = None;
+        let (mut permit, mut is_stale) = (None, false);
         let answered = {
             let answering = pin!(async {
                 Ok(match &**effect {
-                    Effect::Http(call) => http::ask(&asking, call, client).await,
+                    Effect::Http(call) => http::ask(&asking, call, client, &mut is_stale).await,
                     Effect::Keys(cell) => keys::ask(&asking, cell).await,
                     Effect::Password(check) => checks::password(&asking, check, client).await,
                     Effect::Signature(check) => checks::signature(&asking, check, client).await,
@@ -229,6 +236,9 @@ pub(crate) async fn answer<'s>(
                 break;
             }
         };
+        if is_stale {
+            cx.stale_answer.get_or_insert(effect.kind().label());
+        }
         if is_costly(effect) {
             cx.keep_tokens();
         }

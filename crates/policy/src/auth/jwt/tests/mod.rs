@@ -495,6 +495,41 @@ fn crowded_cache_keeps_repeated_tokens_only() {
 }
 
 #[test]
+fn tokens_of_one_caller_evict_no_other_caller() {
+    let cache = TokenCache::default();
+    let identity = |subject: &str| {
+        let claims = PLAIN.replace("u-1", subject);
+        let whole = token([r#"{"alg":"ES256","kid":"p"}"#, &claims, "p", "-"]);
+        Arc::new(verifier("keys").verify(&whole, NOW_S).unwrap())
+    };
+    let (alice, flood) = (identity("alice"), identity("flood"));
+    let keep = |number: u32, identity: &Arc<Identity>| {
+        cache.keep_repeated(cache_key(number), identity, 8192, NOW_S..identity.ends_s);
+    };
+    (0..100).for_each(|number| keep(number, &alice));
+    (1_000..5_000).for_each(|number| {
+        keep(number, &flood);
+        // Each token is verified twice, so that a crowded cache accepts it.
+        keep(number, &flood);
+        cache.refuse(cache_key(10_000 + number), NOW_S);
+    });
+    assert!((0..100).all(|number| cache.get(&cache_key(number), NOW_S).is_some()));
+    assert!(cache.bytes() <= 8 << 20);
+    // A caller that comes later finds room.
+    let bob = identity("bob");
+    (6_000..6_100).for_each(|number| {
+        keep(number, &bob);
+        keep(number, &bob);
+    });
+    (7_000..9_000).for_each(|number| {
+        keep(number, &flood);
+        keep(number, &flood);
+    });
+    let found = (6_000..6_100).filter(|number| cache.get(&cache_key(*number), NOW_S).is_some());
+    assert_eq!(found.count(), 100);
+}
+
+#[test]
 fn room_of_tokens_that_moved_is_used() {
     let cache = TokenCache::default();
     let whole = token([r#"{"alg":"ES256","kid":"p"}"#, PLAIN, "p", "-"]);
