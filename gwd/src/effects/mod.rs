@@ -46,7 +46,7 @@ use crate::runtime::deadlines::{LimitOf, Slot, within_limit};
 use crate::upstream::proxy_header::Ends;
 use crate::worker::{View, Worker};
 
-pub(crate) use keys::refresh as refresh_keys;
+pub(crate) use keys::{fetch_all as fetch_keys, refresh as refresh_keys};
 
 /// Time limit of an effect for a request without a route, for example for a path that the gateway
 /// answers itself, in milliseconds: 15s, the default of `timeout`.
