@@ -321,7 +321,7 @@ impl Node {
         if new.is_empty() {
             return;
         }
-        let (done, ended) = std::sync::mpsc::channel();
+        let (done, ended) = mpsc::channel();
         let loaded = Arc::clone(&version.0);
         self.command(0, Command::FetchKeys(loaded, new.clone(), done));
         // The worker drops the sender after the last fetch.
