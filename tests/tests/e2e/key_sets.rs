@@ -396,7 +396,7 @@ fn fetch_outlives_the_request_that_began_it() {
     let scene = Scene::by_url(&provider.upstream.url());
     // The fetch before the start fails, so that a request begins the next one.
     let gateway = scene.start();
-    provider.upstream.take();
+    let _before = provider.upstream.take();
     let set = set(&[("a", &key)]);
     provider.answers(move |_| Answer {
         delay: Duration::from_millis(500),
@@ -423,7 +423,7 @@ fn requests_of_all_workers_wait_for_one_fetch() {
     let scene = Scene::by_url(&provider.upstream.url());
     // The fetch before the start fails, so that a request begins the next one.
     let gateway = scene.start();
-    provider.upstream.take();
+    let _before = provider.upstream.take();
     let (now, peak, set) = (Arc::clone(&at_once), Arc::clone(&most), set(&[("a", &key)]));
     provider.answers(move |_| {
         peak.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);

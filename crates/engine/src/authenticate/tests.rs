@@ -439,19 +439,18 @@ fn field_of_the_satisfied_scheme_is_kept_whole() {
 
 #[test]
 fn unverified_signature_is_503_and_not_invalid() {
-    use policy::auth::Fault;
-    use policy::auth::{dpop, jwt};
+    use policy::auth::{Fault, dpop};
     for (first, unverified) in [
         (
-            Fault::Token(jwt::Reason::Signature),
-            Fault::Token(jwt::Reason::Unverified),
+            Fault::Token(Reason::Signature),
+            Fault::Token(Reason::Unverified),
         ),
         (
-            Fault::Token(jwt::Reason::Issuer),
+            Fault::Token(Reason::Issuer),
             Fault::Proof(dpop::Reason::Unverified),
         ),
     ] {
-        let mut faults = refusals::Faults::default();
+        let mut faults = Faults::default();
         faults.add(first);
         faults.add(unverified);
         let reject = faults.reject().unwrap();

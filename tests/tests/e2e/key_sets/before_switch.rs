@@ -107,7 +107,7 @@ fn damaged_copy_is_logged_and_fetched_again() {
     let last = bytes.len() - 3;
     bytes[last] ^= 1;
     std::fs::write(&copy, bytes).expect("the copy can be written");
-    provider.upstream.take();
+    let _before = provider.upstream.take();
     let gateway = scene.start();
     let log = gateway.log();
     let line = log
