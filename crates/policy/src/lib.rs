@@ -86,7 +86,7 @@ pub use cx::{
 };
 pub use head::{FieldNames, RequestHead, ResponseHead, join_lines};
 pub use key::Key;
-pub use leases::{KeySlot, Lease, Leases, PermitQueue, PermitWait, Taken};
+pub use leases::{AcquireResult, KeySlot, Lease, Leases, PermitQueue, PermitWait};
 pub use no_value::NoValue;
 pub use phase::Phase;
 pub use policy::{Never, Policy};
@@ -173,8 +173,8 @@ macro_rules! policies {
                 match self { $(Self::$variant(filter) => filter.depends_on_route(),)* }
             }
 
-            fn tells_path(&self) -> bool {
-                match self { $(Self::$variant(filter) => filter.tells_path(),)* }
+            fn sends_path_to_service(&self) -> bool {
+                match self { $(Self::$variant(filter) => filter.sends_path_to_service(),)* }
             }
 
             fn edited_fields(&self) -> [Vec<http::HeaderName>; 2] {

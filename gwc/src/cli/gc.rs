@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::options::{FormatOption, duration};
 use super::say::{self, Context, Format};
-use crate::release::{self, Opened, Place, StoreName};
+use crate::release::{self, AnyStore, Place, StoreName};
 use model::exit::{Exit, Failure};
 
 #[derive(Debug, clap::Args)]
@@ -48,8 +48,8 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         None => Place::read(context.sought(&context.root()?), None, None)?.open()?,
     };
     let store = match store {
-        Opened::Folder(folder) => folder,
-        Opened::Registry(_) => {
+        AnyStore::Folder(folder) => folder,
+        AnyStore::Registry(_) => {
             return Err(Failure::usage(
                 "gwc cannot remove bundles from a registry; remove their tags `b-ID` with the registry's own tools, and run its clean-up",
             )
@@ -58,7 +58,9 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     };
     // Lock the store, so that no other program refers to a blob that is being removed. A dry run
     // does not need the lock.
-    let _alone = (!args.dry_run).then(|| store.alone()).transpose()?;
+    let _alone = (!args.dry_run)
+        .then(|| store.lock_exclusive())
+        .transpose()?;
     let young_since = release::now()
         .unix_s()
         .saturating_sub(args.older_than.as_secs());

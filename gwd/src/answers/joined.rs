@@ -11,7 +11,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use policy::ask::{Answer, Answered, Keep, Kept, Use};
+use policy::ask::{Answer, AnswerKind, Answered, Keep, Use};
 use policy::generation;
 use tokio::sync::{Mutex as Gate, OwnedMutexGuard as Leading};
 
@@ -116,7 +116,7 @@ impl SharedLookups {
     /// shorter times also applies to answers that were cached before. `None`: the service must be
     /// asked.
     pub(crate) fn cached(&self, key: &Key, keep: &Keep, now_ms: u64) -> Option<Cached> {
-        let get = |kind: Kept, store: &Mutex<Store>| {
+        let get = |kind: AnswerKind, store: &Mutex<Store>| {
             let (time_ms, stale_ms) = (keep.times_ms[kind as usize], stale_ms(keep, kind));
             let is_within = |entry: &Entry, ms| now_ms < entry.since_ms.saturating_add(ms);
             let serves = |entry: &Entry| {
@@ -130,7 +130,7 @@ impl SharedLookups {
                 is_stale: now_ms >= since_ms.saturating_add(time_ms),
             })
         };
-        get(Kept::Admits, &self.admitted).or_else(|| get(Kept::Refuses, &self.refused))
+        get(AnswerKind::Admits, &self.admitted).or_else(|| get(AnswerKind::Refuses, &self.refused))
     }
 
     /// Sizes of the cached answers that admit, and of those that refuse.
@@ -169,15 +169,15 @@ impl SharedLookups {
     /// Caches an answer like [`Self::keep`], whose kind is known.
     pub(crate) fn keep_as(
         &self,
-        kind: Kept,
+        kind: AnswerKind,
         (key, client): (Key, IpAddr),
         keep: &Keep,
         answer: &Arc<Answered>,
         now_ms: u64,
     ) {
         let store = match kind {
-            Kept::Admits => &self.admitted,
-            Kept::Refuses => {
+            AnswerKind::Admits => &self.admitted,
+            AnswerKind::Refuses => {
                 locked(&self.admitted).remove(&key);
                 &self.refused
             }
@@ -251,10 +251,10 @@ impl Lead {
 }
 
 /// Time for which an expired answer of a kind may be used in an outage, in milliseconds.
-fn stale_ms(keep: &Keep, kind: Kept) -> u64 {
+fn stale_ms(keep: &Keep, kind: AnswerKind) -> u64 {
     match kind {
-        Kept::Admits => keep.stale_ms,
-        Kept::Refuses => 0,
+        AnswerKind::Admits => keep.stale_ms,
+        AnswerKind::Refuses => 0,
     }
 }
 
@@ -414,8 +414,8 @@ mod tests {
             times_ms,
             stale_ms,
             kind: KindOf::Unsigned(|answer| match answer.body.is_empty() {
-                true => Some(Kept::Refuses),
-                false => Some(Kept::Admits),
+                true => Some(AnswerKind::Refuses),
+                false => Some(AnswerKind::Admits),
             }),
         }
     }

@@ -93,7 +93,7 @@ impl Conn {
     /// or new rules for client certificates refuse it. `None`: they may continue, or the client has
     /// no certificate. Has the worker wake the connection when the certificate must be verified
     /// again.
-    pub(crate) fn lapse(&self) -> Option<AdmissionLoss> {
+    pub(crate) fn admission_loss(&self) -> Option<AdmissionLoss> {
         let facts = self.tls.get()?;
         facts.certificate.as_ref()?;
         let worker = &self.worker;
@@ -101,9 +101,9 @@ impl Conn {
         let (view, listener) = worker.view_at(&newest, &self.socket)?;
         let tls_listener = view.current().loaded.tls_listeners[listener].as_deref()?;
         let now_s = worker.unix_ms(worker.clock.now_ms() * 1_000_000) / 1_000;
-        let lapse = facts.lapse(tls_listener, now_s);
+        let admission_loss = facts.admission_loss(tls_listener, now_s);
         worker.wake_after(facts.verify_after_s());
-        lapse
+        admission_loss
     }
 }
 
@@ -124,7 +124,7 @@ enum DetectedProtocol {
 }
 
 /// Waits for memory for an active connection. `None` if the deadline passes first.
-pub(crate) async fn room(conn: &Conn, bytes: u64, deadline: &Slot) -> Option<Share> {
+pub(crate) async fn wait_for_memory(conn: &Conn, bytes: u64, deadline: &Slot) -> Option<Share> {
     let (mut place, mut waits) = (None, None);
     let memory = &conn.worker.budgets.memory;
     let waited = poll_fn(|cx| match memory.take(bytes) {
@@ -176,7 +176,7 @@ async fn handshake(
     let stream = io.into_tcp()?;
     let until_ms = now_ms() + tls::HANDSHAKE_MS;
     deadline.set(until_ms);
-    let share = room(conn, HANDSHAKE_BYTES, &deadline).await?;
+    let share = wait_for_memory(conn, HANDSHAKE_BYTES, &deadline).await?;
     let turns = &worker.budgets.handshakes;
     let Some(turn) = in_time(&deadline, turns.take(conn.peer)).await else {
         worker.shard.process.shed(LimitedResource::Handshakes);

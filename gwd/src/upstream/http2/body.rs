@@ -60,8 +60,8 @@ impl Incoming {
             return Poll::Ready(None);
         }
         let polled = ready!(self.poll_stream(cx));
-        self.exchange.state.sign();
-        let polled = polled.map(|frame| frame.map_err(|error| self.exchange.state.judge(error)));
+        self.exchange.state.record_event();
+        let polled = polled.map(|frame| frame.map_err(|error| self.exchange.state.on_error(error)));
         self.ended |= !matches!(&polled, Some(Ok(frame)) if frame.is_data());
         Poll::Ready(polled)
     }
@@ -86,7 +86,7 @@ impl Incoming {
                 // Skip empty frames, which a peer may send before the end of the stream.
                 Some(Ok(data)) if data.is_empty() && !self.stream.is_end_stream() => {}
                 Some(Ok(data)) => {
-                    self.reading.took(data.len());
+                    self.reading.subtract_read(data.len());
                     self.owed += data.len();
                     self.give_back();
                     return Poll::Ready(Some(Ok(Frame::data(data))));

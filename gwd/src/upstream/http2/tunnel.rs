@@ -19,7 +19,7 @@ use crate::message::body::RequestBody;
 
 /// Response to a request for a tunnel.
 pub(crate) enum Answer {
-    Agreed(Tunnel),
+    Tunnel(Tunnel),
     /// The status is 2xx, but the stream is no tunnel: the response has `Content-Length`, has the
     /// status 204 or 205, or has ended.
     Invalid,
@@ -74,7 +74,7 @@ impl Connection {
             response,
             upload: None,
             watch: None,
-            signs: exchange.state.signs.get(),
+            events: exchange.state.events.get(),
             interim: 0,
             _reading: UnreadBody::new(&exchange.state.inbox),
             exchange,
@@ -82,7 +82,7 @@ impl Connection {
         };
         let answered = poll_fn(|cx| call.poll(None, cx)).await;
         call.answered = true;
-        let response = answered.map_err(|error| call.exchange.state.judge(error))?;
+        let response = answered.map_err(|error| call.exchange.state.on_error(error))?;
         let exchange = call.exchange.again();
         let agreed = response.status().is_success();
         let is_bounded = [StatusCode::NO_CONTENT, StatusCode::RESET_CONTENT]
@@ -93,7 +93,7 @@ impl Connection {
                 send.send_reset(Reason::CANCEL);
                 Answer::Invalid
             }
-            true => Answer::Agreed(Tunnel::new(send, receive, exchange)),
+            true => Answer::Tunnel(Tunnel::new(send, receive, exchange)),
             false => {
                 // Ignore an error: the stream may have ended already.
                 let _gone = send.send_data(Bytes::new(), true);
@@ -192,8 +192,8 @@ impl AsyncRead for Tunnel {
             }
             match ready!(polled) {
                 Some(Ok(data)) => {
-                    this.exchange.state.sign();
-                    this.reading.took(data.len());
+                    this.exchange.state.record_event();
+                    this.reading.subtract_read(data.len());
                     this.came = data;
                 }
                 // Ignore NO_ERROR: after the end of its data, the upstream may report that it
