@@ -43,6 +43,7 @@ mod overlaps;
 mod own_upstreams;
 mod own_verifiers;
 mod plans;
+mod principals;
 mod processors;
 mod proofs;
 mod random_places;
