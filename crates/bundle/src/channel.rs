@@ -136,7 +136,7 @@ pub fn accept(
     memory: &Memory,
     candidate: Pointer,
 ) -> Result<Accepted, Refused> {
-    accept_beside(blobs, context, memory, candidate, 0)
+    accept_with_store_list(blobs, context, memory, candidate, 0)
 }
 
 /// Like [`accept`], for a record from a store whose newest revocation list has the serial `list`.
@@ -146,7 +146,7 @@ pub fn accept(
 ///
 /// # Errors
 /// As [`accept`].
-pub fn accept_beside(
+pub fn accept_with_store_list(
     blobs: &dyn Blobs,
     context: &Context<'_>,
     memory: &Memory,
@@ -357,7 +357,7 @@ fn newer_list(
         None => Ok(known.clone()),
         Some(pointer) if pointer.serial < known.serial() => Ok(known.clone()),
         Some(pointer) => {
-            let list = revocation::accept_vouched(blobs, context, known, pointer);
+            let list = revocation::accept_named_by_record(blobs, context, known, pointer);
             list.map_err(|refused| match refused {
                 // Report another reason, because the revoked key signed the list and not the
                 // record. Otherwise the record would be skipped, and an older one used.

@@ -26,7 +26,7 @@ use crate::verify::{Unverified, VerificationCriteria, Verified};
 
 /// Maximum number of digests in [`SkippedRecords`] (32 bytes each). Further records are not
 /// remembered, so they are checked again on each poll.
-const PASSED_MAX: usize = 1 << 16;
+const SKIPPED_RECORDS_MAX: usize = 1 << 16;
 
 /// Result of reading a channel in a store: the newest record that can be accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -185,7 +185,7 @@ pub fn head(
     head_past(store, context, memory, &mut SkippedRecords::default())
 }
 
-/// Like [`head`], for repeated polls. Does not check records in `passed` again.
+/// Like [`head`], for repeated polls. Does not check records in `skipped_records` again.
 ///
 /// # Errors
 /// As [`head`].
@@ -193,14 +193,14 @@ pub fn head_past(
     store: &dyn Store,
     context: &Context<'_>,
     memory: &Memory,
-    passed: &mut SkippedRecords,
+    skipped_records: &mut SkippedRecords,
 ) -> Result<Option<Head>, Refused> {
     let chain = Chain::Channel(context.channel.clone());
     let serials = store.serials(&chain)?;
     let list = shown_list(store, context, &memory.revocations)?;
     let mut skipped = Vec::new();
-    let mut skip = |serial, digest, passed: &mut SkippedRecords| {
-        passed.add(digest);
+    let mut skip = |serial, digest, skipped_records: &mut SkippedRecords| {
+        skipped_records.add(digest);
         if skipped.len() < SKIPPED_MAX {
             skipped.push(serial);
         }
@@ -210,18 +210,18 @@ pub fn head_past(
         let Some(digest) = store.link(&chain, serial)? else {
             continue;
         };
-        if passed.has(&digest) {
-            skip(serial, digest, passed);
+        if skipped_records.has(&digest) {
+            skip(serial, digest, skipped_records);
             continue;
         }
         let pointer = Pointer { digest, serial };
-        match channel::accept_beside(store, context, memory, pointer, list) {
-            Err(Refused::RevokedKey) => skip(serial, digest, passed),
+        match channel::accept_with_store_list(store, context, memory, pointer, list) {
+            Err(Refused::RevokedKey) => skip(serial, digest, skipped_records),
             Err(refused) => return Err(refused),
             Ok(accepted) => {
                 let (accepted, revocations_refused) = with_newest_list(store, context, accepted);
                 match accepted {
-                    Err(Refused::RevokedKey) => skip(serial, digest, passed),
+                    Err(Refused::RevokedKey) => skip(serial, digest, skipped_records),
                     Err(refused) => return Err(refused),
                     Ok(accepted) => {
                         return Ok(Some(Head {
@@ -261,14 +261,14 @@ pub fn bundle(
     let unverified = Unverified::open(blobs, id)?;
     unverified.config().check_needs(features)?;
     let record = accepted.record();
-    let judgement = VerificationCriteria {
+    let criteria = VerificationCriteria {
         trust: context.trust,
         channel: Some(context.channel),
         evidence: &record.evidence,
         revocations: accepted.revocations(),
         when: When::Past(record.created),
     };
-    let first = match unverified.clone().verify(blobs, &judgement) {
+    let first = match unverified.clone().verify(blobs, &criteria) {
         Err(refused) if is_about_time(&refused) => refused,
         result => return result,
     };
@@ -284,12 +284,12 @@ pub fn bundle(
             break;
         }
         if older.bundle == id {
-            let judgement = VerificationCriteria {
+            let criteria = VerificationCriteria {
                 evidence: &older.record.evidence,
                 when: When::Past(older.record.created),
-                ..judgement
+                ..criteria
             };
-            if let Ok(verified) = unverified.clone().verify(blobs, &judgement) {
+            if let Ok(verified) = unverified.clone().verify(blobs, &criteria) {
                 return Ok(verified);
             }
         }
@@ -321,7 +321,7 @@ pub fn to_keep(
     for digest in &accepted.record().evidence {
         copy.statement(digest)?;
     }
-    copy.witnesses(accepted, verified)?;
+    copy.add_records_for_build_keys(accepted, verified)?;
     copy.record(accepted)?;
     copy.into_batch()
 }
@@ -407,7 +407,7 @@ impl SkippedRecords {
     }
 
     fn add(&mut self, record: Digest) {
-        if self.0.len() < PASSED_MAX {
+        if self.0.len() < SKIPPED_RECORDS_MAX {
             self.0.insert(record);
         }
     }
@@ -601,7 +601,11 @@ impl<'a> Copy<'a> {
     /// Adds older records if the build keys have expired since the bundle was built: all records
     /// back to one that was created while the keys were valid. A restart needs these records to
     /// verify the bundle.
-    fn witnesses(&mut self, accepted: &Accepted, verified: &Verified) -> Result<(), Refused> {
+    fn add_records_for_build_keys(
+        &mut self,
+        accepted: &Accepted,
+        verified: &Verified,
+    ) -> Result<(), Refused> {
         let mut created = accepted.record().created;
         let mut previous = accepted.record().previous;
         while verified.when() != When::Past(created) {

@@ -100,7 +100,7 @@ pub fn accept(
 ///
 /// # Errors
 /// As [`accept`].
-pub fn accept_vouched(
+pub fn accept_named_by_record(
     blobs: &dyn Blobs,
     context: &Context<'_>,
     known: &Revocations,

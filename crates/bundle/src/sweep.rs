@@ -65,8 +65,8 @@ pub fn retained(folder: &Folder, records: usize) -> Result<BTreeSet<Digest>, Ref
 /// written at or after `young_since`. A manifest about one of these bundles or manifests is in use
 /// as well.
 ///
-/// The caller must hold [`Folder::alone`] until [`remove`] has returned, so that no writer is
-/// active.
+/// The caller must hold [`Folder::lock_exclusive`] until [`remove`] has returned, so
+/// that no writer is active.
 ///
 /// # Errors
 /// A link, a record or a list cannot be read.

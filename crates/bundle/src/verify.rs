@@ -152,23 +152,23 @@ impl Unverified {
     pub fn verify(
         self,
         blobs: &dyn Blobs,
-        judgement: &VerificationCriteria<'_>,
+        criteria: &VerificationCriteria<'_>,
     ) -> Result<Verified, Refused> {
-        let project = judgement.trust.project();
+        let project = criteria.trust.project();
         if self.config.project != *project {
             return Err(Refused::WrongProject {
                 expected: project.clone(),
             });
         }
-        if judgement.revocations.has_bundle(&self.id) {
+        if criteria.revocations.has_bundle(&self.id) {
             return Err(Refused::Revoked { bundle: self.id });
         }
-        let (builds, builders) = self.builds(blobs, judgement)?;
+        let (builds, builders) = self.builds(blobs, criteria)?;
         Ok(Verified {
             bundle: self,
             builds,
             builders,
-            when: judgement.when,
+            when: criteria.when,
         })
     }
 
@@ -209,27 +209,27 @@ impl Unverified {
     fn builds(
         &self,
         blobs: &dyn Blobs,
-        judgement: &VerificationCriteria<'_>,
+        criteria: &VerificationCriteria<'_>,
     ) -> Result<(Vec<Build>, Signers), Refused> {
-        if judgement.evidence.len() > EVIDENCE_MAX {
+        if criteria.evidence.len() > EVIDENCE_MAX {
             return Err(Refused::TooLarge {
                 what: "number of statements in evidence",
                 limit: EVIDENCE_MAX as u64,
             });
         }
-        let trust = &judgement
+        let trust = &criteria
             .trust
             .clone()
-            .with_revoked(&judgement.revocations.keys());
+            .with_revoked(&criteria.revocations.keys());
         let mut builds = Vec::new();
         let mut builders = Signers::default();
         let mut refused = None;
-        for digest in judgement.evidence {
+        for digest in criteria.evidence {
             let envelope = stored::open(blobs, digest)?;
             match claimed_role(envelope.payload())? {
                 Some(Role::Build) => {}
                 Some(Role::Approve) => {
-                    check_approval(&envelope, trust, judgement, self.id)?;
+                    check_approval(&envelope, trust, criteria, self.id)?;
                     continue;
                 }
                 Some(Role::Release | Role::Revoke) => {
@@ -244,7 +244,7 @@ impl Unverified {
                 }
             }
             let signers_of_build =
-                trust.signers(&envelope, Role::Build, judgement.channel, judgement.when);
+                trust.signers(&envelope, Role::Build, criteria.channel, criteria.when);
             match signers_of_build {
                 Err(error) => refused = refused.or(Some(error)),
                 Ok(signers) => {
@@ -283,10 +283,10 @@ impl Unverified {
 fn check_approval(
     envelope: &Envelope,
     trust: &Trust,
-    judgement: &VerificationCriteria<'_>,
+    criteria: &VerificationCriteria<'_>,
     id: Digest,
 ) -> Result<(), Refused> {
-    trust.authorized_signers(envelope, Role::Approve, judgement.channel, judgement.when)?;
+    trust.authorized_signers(envelope, Role::Approve, criteria.channel, criteria.when)?;
     let statement = Statement::<Approve>::decode(envelope.payload())?;
     statement.check_subject(&id)?;
     if statement.predicate.project != *trust.project() {
@@ -294,7 +294,7 @@ fn check_approval(
             expected: trust.project().clone(),
         });
     }
-    match judgement.channel {
+    match criteria.channel {
         Some(channel) if statement.predicate.channel != *channel => Err(Refused::WrongChannel {
             expected: channel.clone(),
         }),

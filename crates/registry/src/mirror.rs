@@ -321,7 +321,7 @@ impl Mirror {
     /// this; the size of the copy is limited anyway.
     fn clean_up(&self, copy: &Folder, now: Moment) -> Result<(), Refused> {
         let young_since = Moment::from_unix_s(now.unix_s().saturating_sub(YOUNG_S));
-        let _alone = copy.alone()?;
+        let _alone = copy.lock_exclusive()?;
         let found = sweep::retained(copy, BUNDLES).and_then(|mut kept| {
             for record in &self.extra {
                 kept.extend(channel::read(copy, record).map(|read| read.bundle));

@@ -58,7 +58,9 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     };
     // Lock the store, so that no other program refers to a blob that is being removed. A dry run
     // does not need the lock.
-    let _alone = (!args.dry_run).then(|| store.alone()).transpose()?;
+    let _alone = (!args.dry_run)
+        .then(|| store.lock_exclusive())
+        .transpose()?;
     let young_since = release::now()
         .unix_s()
         .saturating_sub(args.older_than.as_secs());

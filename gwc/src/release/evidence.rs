@@ -69,14 +69,14 @@ impl BundleVerifier<'_> {
         evidence: &BTreeSet<Digest>,
         when: When,
     ) -> Result<Verified, Refused> {
-        let judgement = VerificationCriteria {
+        let criteria = VerificationCriteria {
             trust: self.trust,
             channel: Some(self.channel),
             evidence,
             revocations: &self.revocations()?,
             when,
         };
-        Unverified::open(self.store, bundle)?.verify(self.store, &judgement)
+        Unverified::open(self.store, bundle)?.verify(self.store, &criteria)
     }
 }
 

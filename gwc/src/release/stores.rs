@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 use bundle::digest::Digest;
 use bundle::refused::Refused;
 use bundle::store::folder::Folder;
-use bundle::store::{Batch, Blobs, Chain, Store, WriteError, Writing};
+use bundle::store::{Batch, Blobs, Chain, Store, WriteError, WriterGuard};
 use registry::{Address, Registry, Settings};
 
 use model::exit::Failure;
@@ -150,7 +150,7 @@ impl Store for Opened {
         self.store().commit(batch)
     }
 
-    fn writing(&self) -> Result<Writing, Refused> {
+    fn writing(&self) -> Result<WriterGuard, Refused> {
         self.store().writing()
     }
 

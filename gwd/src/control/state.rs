@@ -324,7 +324,7 @@ impl Lock {
 
 fn layout(root: &Path) -> Result<Folder, Refused> {
     let layout = Folder::create_beside(root, &OWN);
-    let layout = layout.map(|layout| layout.with_patience(LOCK_PATIENCE));
+    let layout = layout.map(|layout| layout.with_lock_timeout(LOCK_PATIENCE));
     layout.map_err(|refused| Refused::StateNotDurable {
         why: refused.to_string(),
     })

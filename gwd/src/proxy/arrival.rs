@@ -80,7 +80,7 @@ fn begin(
     };
     let (peer, port) = (peer.ip().to_canonical(), peer.port());
     let header = taken.header.clone();
-    if header.as_ref().is_some_and(|header| !header.believes(peer)) {
+    if header.as_ref().is_some_and(|header| !header.trusts(peer)) {
         return proxy_header::Refused::Untrusted.count(worker);
     }
     let share = match share(worker, before, &taken.limits) {

@@ -281,7 +281,7 @@ fn still_admitted(
     };
     let same_sender = match (stream.balancer, &listener.proxy_protocol) {
         (None, None) => true,
-        (Some(balancer), Some(header)) => header.believes(balancer),
+        (Some(balancer), Some(header)) => header.trusts(balancer),
         (Some(_), None) | (None, Some(_)) => false,
     };
     let is_same = same_tls && same_sender;

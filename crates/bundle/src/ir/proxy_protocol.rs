@@ -24,7 +24,7 @@ pub struct ProxyProtocol {
 impl ProxyProtocol {
     /// True if the peer may connect, so that its PROXY header is trusted.
     #[must_use]
-    pub fn believes(&self, peer: IpAddr) -> bool {
+    pub fn trusts(&self, peer: IpAddr) -> bool {
         self.from.iter().any(|range| range.contains(peer))
     }
 

@@ -58,7 +58,7 @@ pub struct Link {
 
 /// Guard of an active writer. Clean-up waits until all guards are dropped.
 #[derive(Debug, Default)]
-pub struct Writing {
+pub struct WriterGuard {
     _lock: Option<Box<dyn fmt::Debug + Send>>,
 }
 
@@ -76,8 +76,8 @@ pub trait Store: Blobs {
     ///
     /// # Errors
     /// [`Refused::StoreUnreachable`], also if a clean-up takes too long.
-    fn writing(&self) -> Result<Writing, Refused> {
-        Ok(Writing::default())
+    fn writing(&self) -> Result<WriterGuard, Refused> {
+        Ok(WriterGuard::default())
     }
 
     /// Rewrites outdated files for people and tools, such as the `index.json` of a folder.
@@ -209,7 +209,7 @@ impl<'a> Batch<'a> {
     }
 }
 
-impl Writing {
+impl WriterGuard {
     /// Creates a guard that holds `lock` until it is dropped.
     #[must_use]
     pub fn new(lock: impl fmt::Debug + Send + 'static) -> Self {

@@ -368,7 +368,7 @@ fn revocation_lists_only_grow() {
         (known(two), with(None), 2, Ok(())),
         (known(two), with(None), 1, refused("revocations-withheld")),
     ] {
-        let accepted = channel::accept_beside(store, &context, &memory, candidate, shown);
+        let accepted = channel::accept_with_store_list(store, &context, &memory, candidate, shown);
         let lists = accepted.as_ref().map(|it| it.revocations().serial()).ok();
         assert_eq!(lists, expected.is_ok().then_some(2));
         let reason = accepted.map(drop).map_err(|it| it.reason().into_owned());

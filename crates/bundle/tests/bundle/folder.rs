@@ -382,12 +382,16 @@ fn clean_up_and_writers_wait_for_each_other() {
     let store = Folder::create(root.path()).unwrap();
     let (one, two) = (store.writing().unwrap(), store.writing().unwrap());
     std::thread::scope(|scope| {
-        let alone = scope.spawn(|| store.alone().map(|_lock| std::time::Instant::now()));
+        let locking = scope.spawn(|| {
+            store
+                .lock_exclusive()
+                .map(|_lock| std::time::Instant::now())
+        });
         drop(one);
         std::thread::sleep(std::time::Duration::from_millis(50));
         let released = std::time::Instant::now();
         drop(two);
-        assert!(alone.join().unwrap().unwrap() >= released);
+        assert!(locking.join().unwrap().unwrap() >= released);
     });
     store.writing().unwrap();
 }

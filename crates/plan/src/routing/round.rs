@@ -148,8 +148,8 @@ impl<'a, 'o> Accesses<'a, 'o> {
         chain.any(|policy| matches!(policy.checked, policy::Checked::Respond(_)))
     }
 
-    /// True if the operation at index `way` of the new side gives no more access than the operation
-    /// at index `other` of `side`.
+    /// True if the operation at index `way` of the new side gives no more access than the
+    /// operation at index `other` of `side`.
     fn is_within(&self, extent: Extent, way: usize, (side, other): (Side, usize)) -> bool {
         let needs_certificate = self.outbound[number(side)].requires_certificate(other);
         if needs_certificate && !self.outbound[1].requires_certificate(way) {

@@ -155,7 +155,7 @@ fn remove_old(store: &Opened) -> anyhow::Result<()> {
     let Opened::Folder(folder) = store else {
         return Ok(());
     };
-    let _alone = folder.alone()?;
+    let _alone = folder.lock_exclusive()?;
     let kept = sweep::retained(folder, VERSIONS_KEPT)?;
     let garbage = sweep::garbage(folder, &kept, release::now())?;
     sweep::remove(folder, &garbage)?;

@@ -16,7 +16,7 @@ use crate::refused::Refused;
 use super::files::{open_regular, unreachable};
 
 /// Default maximum wait for a lock: 10 seconds.
-pub(super) const PATIENCE: Duration = Duration::from_secs(10);
+pub(super) const LOCK_TIMEOUT: Duration = Duration::from_secs(10);
 /// Pause between two attempts to take a lock: 10 milliseconds.
 const PAUSE: Duration = Duration::from_millis(10);
 
@@ -37,12 +37,12 @@ pub(super) enum Hold {
 
 impl Lock {
     /// Acquires a lock. `who` describes the program that may hold the lock, for the error message.
-    /// `patience` is the maximum wait.
+    /// `lock_timeout` is the maximum wait.
     pub(super) fn take(
         path: &Path,
         hold: Hold,
         who: &str,
-        patience: Duration,
+        lock_timeout: Duration,
     ) -> Result<Self, Refused> {
         let file = match open_regular(path, OFlags::WRONLY | OFlags::CREATE | OFlags::NOFOLLOW) {
             Err(error) if error.kind() == ErrorKind::InvalidInput => {
@@ -50,7 +50,7 @@ impl Lock {
             }
             result => result.map_err(|error| unreachable(path, &error))?,
         };
-        let tries = patience.as_millis().div_ceil(PAUSE.as_millis());
+        let tries = lock_timeout.as_millis().div_ceil(PAUSE.as_millis());
         for _ in 0..tries.max(1) {
             let tried = match hold {
                 Hold::Shared => file.try_lock_shared(),
@@ -64,7 +64,7 @@ impl Lock {
         }
         Err(Refused::StoreUnreachable {
             why: format!(
-                "{who} has held the lock `{}` for more than {patience:?}; try again later",
+                "{who} has held the lock `{}` for more than {lock_timeout:?}; try again later",
                 path.display(),
             ),
         })

@@ -30,9 +30,9 @@ use crate::moment::Moment;
 use crate::oci::{ImageManifest, MANIFEST_BYTES_MAX};
 use crate::refused::Refused;
 
-use super::{Batch, Blobs, Chain, Store, WriteError, Writing};
+use super::{Batch, Blobs, Chain, Store, WriteError, WriterGuard};
 use files::{make_below, make_root, names, read_limited, unreachable};
-use lock::{Hold, PATIENCE};
+use lock::{Hold, LOCK_TIMEOUT};
 
 pub(crate) use index::{Index, Links};
 pub use lock::Lock;
@@ -49,7 +49,7 @@ const MANIFEST_BEGINS: &[u8] =
 pub struct Folder {
     root: PathBuf,
     /// Maximum wait for a lock.
-    patience: Duration,
+    lock_timeout: Duration,
 }
 
 /// Prefix of the names of temporary files. Temporary files of a killed writer are harmless, and the
@@ -131,14 +131,14 @@ impl Folder {
     fn at(root: &Path) -> Self {
         Self {
             root: root.to_owned(),
-            patience: PATIENCE,
+            lock_timeout: LOCK_TIMEOUT,
         }
     }
 
     /// Sets the maximum wait for a lock of the folder. For callers that must not block for long.
     #[must_use]
-    pub fn with_patience(mut self, patience: Duration) -> Self {
-        self.patience = patience;
+    pub fn with_lock_timeout(mut self, lock_timeout: Duration) -> Self {
+        self.lock_timeout = lock_timeout;
         self
     }
 
@@ -222,12 +222,12 @@ impl Folder {
     ///
     /// # Errors
     /// [`Refused::StoreUnreachable`] if a writer holds the lock for too long.
-    pub fn alone(&self) -> Result<Lock, Refused> {
+    pub fn lock_exclusive(&self) -> Result<Lock, Refused> {
         Lock::take(
             &self.store_lock(),
             Hold::Alone,
             "another process that writes to the store",
-            self.patience,
+            self.lock_timeout,
         )
     }
 
@@ -367,17 +367,17 @@ impl Store for Folder {
         transaction::commit(self, batch, &[])
     }
 
-    fn writing(&self) -> Result<Writing, Refused> {
+    fn writing(&self) -> Result<WriterGuard, Refused> {
         let who = "a clean-up (`gwc gc`)";
-        let lock = Lock::take(&self.store_lock(), Hold::Shared, who, self.patience);
-        lock.map(Writing::new)
+        let lock = Lock::take(&self.store_lock(), Hold::Shared, who, self.lock_timeout);
+        lock.map(WriterGuard::new)
     }
 
     /// Rewrites `index.json` without syncing it to disk. After a power failure, the next writer
     /// rebuilds it.
     fn refresh_index(&self) -> Result<(), Refused> {
         let lock = self.root.join("index.lock");
-        let _lock = Lock::take(&lock, Hold::Alone, "another writer", self.patience)?;
+        let _lock = Lock::take(&lock, Hold::Alone, "another writer", self.lock_timeout)?;
         let index = Index::of(&self.manifests()?, &self.links()?).encode();
         let path = self.root.join("index.json");
         if read_limited(&path, u64::MAX)?.as_ref() == Some(&index) {

@@ -43,11 +43,11 @@ pub(super) fn commit(
     let blobs = write_blobs(folder, blobs)?;
     let links = write_links(folder, links)?;
     let files = write_files(folder, files)?;
-    let all = blobs.iter().chain(&files).map(|placed| &placed.waiting);
-    let all: Vec<&Waiting> = all
-        .chain(links.iter().map(|(_, link)| &link.waiting))
+    let all = blobs.iter().chain(&files).map(|placed| &placed.temporary);
+    let all: Vec<&TemporaryFile> = all
+        .chain(links.iter().map(|(_, link)| &link.temporary))
         .collect();
-    together(&all, |waiting| waiting.sync())?;
+    together(&all, |temporary| temporary.sync())?;
 
     for blob in blobs {
         blob.rename()?;
@@ -77,10 +77,10 @@ pub(super) fn commit(
 }
 
 /// Writes temporary files for the blobs that are missing or damaged.
-fn write_blobs(folder: &Folder, blobs: &[impl AsRef<[u8]>]) -> Result<Vec<Placed>, Refused> {
+fn write_blobs(folder: &Folder, blobs: &[impl AsRef<[u8]>]) -> Result<Vec<PendingFile>, Refused> {
     let place = folder.blobs();
     let mut seen = BTreeSet::new();
-    let mut waiting = Vec::new();
+    let mut temporary = Vec::new();
     for bytes in blobs {
         let bytes = bytes.as_ref();
         let digest = Digest::of(bytes);
@@ -89,18 +89,18 @@ fn write_blobs(folder: &Folder, blobs: &[impl AsRef<[u8]>]) -> Result<Vec<Placed
             Ok(read_limited(&path, bytes.len() as u64)?.as_deref() == Some(bytes))
         };
         if seen.insert(digest) && !there()? {
-            let file = Waiting::write(&place, bytes)?;
-            waiting.push(Placed {
-                waiting: file,
+            let file = TemporaryFile::write(&place, bytes)?;
+            temporary.push(PendingFile {
+                temporary: file,
                 path,
             });
         }
     }
-    Ok(waiting)
+    Ok(temporary)
 }
 
-fn write_links(folder: &Folder, links: &[Link]) -> Result<Vec<(u64, Placed)>, Refused> {
-    let mut waiting = Vec::new();
+fn write_links(folder: &Folder, links: &[Link]) -> Result<Vec<(u64, PendingFile)>, Refused> {
+    let mut temporary = Vec::new();
     for link in links {
         let Link {
             chain,
@@ -109,54 +109,54 @@ fn write_links(folder: &Folder, links: &[Link]) -> Result<Vec<(u64, Placed)>, Re
         } = link;
         let place = folder.chain_folder(chain);
         make_below(folder.root(), &place)?;
-        let file = Waiting::write(&place, format!("{digest}\n").as_bytes())?;
+        let file = TemporaryFile::write(&place, format!("{digest}\n").as_bytes())?;
         let path = place.join(file_name(*serial));
-        waiting.push((
+        temporary.push((
             *serial,
-            Placed {
-                waiting: file,
+            PendingFile {
+                temporary: file,
                 path,
             },
         ));
     }
-    Ok(waiting)
+    Ok(temporary)
 }
 
-fn write_files(folder: &Folder, files: &[(&str, &[u8])]) -> Result<Vec<Placed>, Refused> {
-    let mut waiting = Vec::new();
+fn write_files(folder: &Folder, files: &[(&str, &[u8])]) -> Result<Vec<PendingFile>, Refused> {
+    let mut temporary = Vec::new();
     for (name, bytes) in files {
-        let file = Waiting::write(folder.root(), bytes)?;
+        let file = TemporaryFile::write(folder.root(), bytes)?;
         let path = folder.root().join(name);
-        waiting.push(Placed {
-            waiting: file,
+        temporary.push(PendingFile {
+            temporary: file,
             path,
         });
     }
-    Ok(waiting)
+    Ok(temporary)
 }
 
 /// A temporary file and its final path.
-struct Placed {
-    waiting: Waiting,
+struct PendingFile {
+    temporary: TemporaryFile,
     path: PathBuf,
 }
 
-impl Placed {
+impl PendingFile {
     /// Renames the file to its final path, and replaces any file there.
     fn rename(self) -> Result<(), Refused> {
-        let Self { waiting, path } = self;
-        fs::rename(&waiting.path, &path).map_err(|error| unreachable(&path, &error))
+        let Self { temporary, path } = self;
+        fs::rename(&temporary.path, &path).map_err(|error| unreachable(&path, &error))
     }
 
     /// Links the file to its final path. Fails if the path exists, so that only one of two writers
     /// succeeds.
     fn link(self, serial: u64) -> Result<(), WriteError> {
-        let Self { waiting, path } = self;
+        let Self { temporary, path } = self;
         let due = fault::point("store.link.due");
-        match due.and_then(|()| fs::hard_link(&waiting.path, &path)) {
+        match due.and_then(|()| fs::hard_link(&temporary.path, &path)) {
             // A network file system may repeat a request that has succeeded. It then reports that
             // the file exists.
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && waiting.is_linked() => {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && temporary.is_linked() => {
                 Ok(())
             }
             result => result.map_err(|error| not_linked(&path, serial, &error)),
@@ -184,11 +184,11 @@ fn no_links(path: &Path, error: &io::Error) -> Refused {
 
 /// Replaces a derived file in the root folder. Does not sync.
 pub(super) fn replace_derived(path: &Path, bytes: &[u8]) -> Result<(), Refused> {
-    let waiting = Waiting::write(folder_of(path), bytes)?;
+    let temporary = TemporaryFile::write(folder_of(path), bytes)?;
     passed(path, fault::point("store.index.written"))?;
     let path = path.to_owned();
-    Placed {
-        waiting,
+    PendingFile {
+        temporary,
         path: path.clone(),
     }
     .rename()?;
@@ -197,32 +197,32 @@ pub(super) fn replace_derived(path: &Path, bytes: &[u8]) -> Result<(), Refused> 
 
 /// Creates a file and syncs it, unless the file exists.
 pub(super) fn create(path: &Path, bytes: &[u8]) -> Result<(), Refused> {
-    let waiting = Waiting::write(folder_of(path), bytes)?;
-    waiting.sync()?;
-    match fs::hard_link(&waiting.path, path) {
+    let temporary = TemporaryFile::write(folder_of(path), bytes)?;
+    temporary.sync()?;
+    match fs::hard_link(&temporary.path, path) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
         result => result.map_err(|error| match not_linked(path, 0, &error) {
             WriteError::Refused(refused) => refused,
             WriteError::Conflict { .. } => unreachable(path, &error),
         })?,
     }
-    drop(waiting);
+    drop(temporary);
     sync(folder_of(path))
 }
 
 /// Temporary file in the folder of its final path. The temporary name is removed on drop.
-struct Waiting {
+struct TemporaryFile {
     file: File,
     path: PathBuf,
 }
 
-impl Waiting {
+impl TemporaryFile {
     fn write(folder: &Path, bytes: &[u8]) -> Result<Self, Refused> {
-        let mut waiting = Self::create(folder)?;
+        let mut temporary = Self::create(folder)?;
         let written = fault::point("store.temporary.created");
-        let written = written.and_then(|()| waiting.file.write_all(bytes));
-        passed(&waiting.path, written)?;
-        Ok(waiting)
+        let written = written.and_then(|()| temporary.file.write_all(bytes));
+        passed(&temporary.path, written)?;
+        Ok(temporary)
     }
 
     /// Creates a temporary file with an unused name. The name contains the process id and a count,
@@ -254,7 +254,7 @@ impl Waiting {
     }
 }
 
-impl Drop for Waiting {
+impl Drop for TemporaryFile {
     fn drop(&mut self) {
         let _renamed_away = fs::remove_file(&self.path);
     }
