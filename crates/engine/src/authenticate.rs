@@ -103,9 +103,9 @@ enum Outcome {
     /// gwd could not check the password, for example because too many password checks are waiting.
     Unchecked,
     /// The token is valid, but lacks a required scope.
-    Unscoped,
+    ScopeMissing,
     /// The credential is valid, but its owner lacks a required role.
-    Unroled,
+    RoleMissing,
     Several,
 }
 
@@ -239,7 +239,7 @@ impl Requirement {
                 let outcome = wanted.outcome(head, cx, owners, verified);
                 is_valid |= matches!(
                     outcome,
-                    Outcome::Satisfied(_) | Outcome::Unscoped | Outcome::Unroled
+                    Outcome::Satisfied(_) | Outcome::ScopeMissing | Outcome::RoleMissing
                 );
                 faults.note(outcome, || wanted.fresh_nonce(cx.unix_s))?;
             }
@@ -446,8 +446,8 @@ impl Faults {
             }
             Outcome::Disputed => self.conflict = true,
             Outcome::Unchecked => self.unchecked = true,
-            Outcome::Unscoped => self.unscoped = true,
-            Outcome::Unroled => self.unroled = true,
+            Outcome::ScopeMissing => self.scope_missing = true,
+            Outcome::RoleMissing => self.role_missing = true,
             Outcome::Several => return Err(Stop::Reject(&AMBIGUOUS)),
             Outcome::Ask(effect) => return Err(Stop::Ask(effect)),
         }
@@ -483,7 +483,7 @@ impl Use {
     ) -> Outcome {
         match self.checked(head, cx, owners, verified) {
             Outcome::Satisfied(Some(known)) if !known.has_roles(&self.roles, owners.1) => {
-                Outcome::Unroled
+                Outcome::RoleMissing
             }
             outcome => outcome,
         }
@@ -520,7 +520,7 @@ impl Use {
                 return match verified.verify((verifier, &self.place), &credential, head, cx) {
                     Err(NotValid::Fault(fault)) => Outcome::Fault(fault),
                     Err(NotValid::Ask(effect)) => Outcome::Ask(effect),
-                    Ok(bearer) if !bearer.token.has_scopes(&self.scopes) => Outcome::Unscoped,
+                    Ok(bearer) if !bearer.token.has_scopes(&self.scopes) => Outcome::ScopeMissing,
                     Ok(Bearer {
                         token,
                         proved,

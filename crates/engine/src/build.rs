@@ -213,7 +213,7 @@ fn mark_other_access(listeners: &[Listener], apis: &[BuiltApi], mounts: &mut [Mo
             let has_rest = api.router.undeclared().or(api.router.unmatched()).is_some();
             let is_common = api.router.hidden().is_none()
                 && !has_rest
-                && !first.judges_route
+                && !first.depends_on_route
                 && all.all(|one| one.access == first.access)
                 && checks.all(|one| one == first_checks);
             is_common.then_some((first.access, first_checks))

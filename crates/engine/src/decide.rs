@@ -402,7 +402,7 @@ fn run<'s>(
                 strip_sessions(snapshot, head);
                 continue;
             }
-            ChainStep::KeepBack => {
+            ChainStep::RemoveParameters => {
                 for place in &treatment.not_forwarded {
                     strip(place, head);
                 }
@@ -437,11 +437,11 @@ fn run<'s>(
 /// example `..`. An escape in the parameter may also end the path or divide it.
 fn leaves_path(route: &RouteRef<'_>, head: &RequestHead, cx: &Cx<'_>) -> bool {
     let rewritten = cx.rewritten.as_ref().and_then(|one| one.path.as_deref());
-    let unread = head.path().get(cx.stripped..).unwrap_or_default();
+    let original = head.path().get(cx.stripped..).unwrap_or_default();
     let strict = route.treatment.path_readings.is_strict();
     rewritten.is_some_and(|path| {
         normalise(path).as_deref() != Ok(path)
-            || is_ambiguous(path) && readings::leave_rewrite(path, unread, strict)
+            || is_ambiguous(path) && readings::can_deviate(path, original, strict)
     })
 }
 
@@ -519,7 +519,7 @@ pub fn finish<'s>(
         let (ran, skipped) = route.treatment.chain.split_at(decided.ran);
         for step in ran.iter().rev() {
             match step {
-                ChainStep::Authenticate | ChainStep::Strip | ChainStep::KeepBack => {}
+                ChainStep::Authenticate | ChainStep::Strip | ChainStep::RemoveParameters => {}
                 ChainStep::Filter(_, filter) => filter.on_response(response, cx),
             }
         }

@@ -239,7 +239,7 @@ impl<'a> Linker<'a> {
     ) -> Box<[HeaderName]> {
         let is_processor = |step: &ChainStep| match step {
             ChainStep::Filter(_, filter) => matches!(**filter, Filter::ExtProc(_)),
-            ChainStep::Authenticate | ChainStep::Strip | ChainStep::KeepBack => false,
+            ChainStep::Authenticate | ChainStep::Strip | ChainStep::RemoveParameters => false,
         };
         if !chain.iter().any(is_processor) {
             return Box::default();
@@ -279,7 +279,7 @@ impl<'a> Linker<'a> {
         );
         let is_any = |is: fn(&Filter) -> bool| {
             chain.iter().any(|step| match step {
-                ChainStep::Authenticate | ChainStep::Strip | ChainStep::KeepBack => false,
+                ChainStep::Authenticate | ChainStep::Strip | ChainStep::RemoveParameters => false,
                 ChainStep::Filter(_, filter) => is(filter),
             })
         };
@@ -291,9 +291,9 @@ impl<'a> Linker<'a> {
             response_fields,
             sends_unsafe: is_any(Filter::sends_unsafe),
             reads_path: is_any(Filter::reads_path),
-            tells_path: is_any(Filter::tells_path),
-            judges_path: is_any(Filter::depends_on_path),
-            judges_route: is_any(Filter::depends_on_route),
+            sends_path: is_any(Filter::sends_path_to_service),
+            depends_on_path: is_any(Filter::depends_on_path),
+            depends_on_route: is_any(Filter::depends_on_route),
             path_readings: treatment.path_readings,
             access,
             security,
@@ -444,7 +444,7 @@ impl<'a> Linker<'a> {
 /// upstream.
 fn removals(treatment: &ir::Treatment, strips: bool) -> Vec<ChainStep> {
     let keeps_back = !treatment.forwarding.not_forwarded.is_empty();
-    let keeps_back = keeps_back.then_some(ChainStep::KeepBack);
+    let keeps_back = keeps_back.then_some(ChainStep::RemoveParameters);
     let strips = strips.then_some(ChainStep::Strip);
     strips.into_iter().chain(keeps_back).collect()
 }

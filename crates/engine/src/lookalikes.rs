@@ -16,15 +16,15 @@ pub(crate) fn has_spellings(name: &str) -> bool {
 /// Removes lookalikes: fields whose names differ from a name in `names` only by another character
 /// instead of `-`. Returns the number of removed names.
 pub(crate) fn strip(names: &[Box<str>], headers: &mut HeaderMap) -> u32 {
-    let is_doomed = |other: &str| {
+    let is_removed = |other: &str| {
         names.iter().any(|name| is_lookalike(other, name))
             && names.iter().all(|name| **name != *other)
     };
     // Most requests have no lookalike. An empty `Vec` allocates nothing.
-    let doomed = headers.keys().filter(|other| is_doomed(other.as_str()));
-    let doomed: Vec<HeaderName> = doomed.cloned().collect();
-    for other in &doomed {
+    let removed = headers.keys().filter(|other| is_removed(other.as_str()));
+    let removed: Vec<HeaderName> = removed.cloned().collect();
+    for other in &removed {
         headers.remove(other);
     }
-    u32::try_from(doomed.len()).unwrap_or(u32::MAX)
+    u32::try_from(removed.len()).unwrap_or(u32::MAX)
 }

@@ -139,9 +139,9 @@ impl Search<'_> {
                 let mount = &self.snapshot.mounts[mount as usize];
                 let other = self.snapshot.route_at(mount, operation);
                 if is_same(route, &other) {
-                    return match route.treatment.judges_path {
+                    return match route.treatment.depends_on_path {
                         true => Ok(Some(Ambiguity::Decision { path })),
-                        false if is_told(route) => Ok(Some(Ambiguity::Service { path })),
+                        false if forbids_others(route) => Ok(Some(Ambiguity::Service { path })),
                         false => self.other_spelling(&path),
                     };
                 }
@@ -373,35 +373,35 @@ pub fn is_equivalent(route: &RouteRef<'_>, other: &RouteRef<'_>) -> bool {
 #[must_use]
 pub fn keeps_others(route: &RouteRef<'_>) -> bool {
     let treatment = route.treatment;
-    let is_decisive = treatment.tells_path || treatment.judges_path;
+    let is_decisive = treatment.sends_path || treatment.depends_on_path;
     treatment.path_readings == PathReadings::Keep && !is_decisive
 }
 
 /// True if an upstream must not interpret the path differently, even as a path of the same route,
 /// because the chain sends the path to another service. False with `path_readings: keep`: the
 /// service is then assumed to interpret paths like the upstream.
-fn is_told(route: &RouteRef<'_>) -> bool {
-    route.treatment.tells_path && route.treatment.path_readings.is_strict()
+fn forbids_others(route: &RouteRef<'_>) -> bool {
+    route.treatment.sends_path && route.treatment.path_readings.is_strict()
 }
 
 /// True if an upstream may interpret a rewritten path as a path that the rewrite never produces.
-/// `unread` is the path before the rewrite. All interpretations of `unread` belong to the same
+/// `original` is the path before the rewrite. All interpretations of `original` belong to the same
 /// route.
 ///
-/// A rewrite that only adds a prefix to `unread` keeps its interpretations. After any other
+/// A rewrite that only adds a prefix to `original` keeps its interpretations. After any other
 /// rewrite, every interpretation must begin and end with the segments of `path` around the
 /// ambiguous ones, and contain the unambiguous ones between them. If `strict`, it must also have as
 /// many segments as `path`. No interpretation may have dot segments, which could lead out of the
 /// path.
 #[must_use]
-pub fn leave_rewrite(path: &str, unread: &str, strict: bool) -> bool {
+pub fn can_deviate(path: &str, original: &str, strict: bool) -> bool {
     let Ok(texts) = spellings(path) else {
         return true;
     };
     if texts.iter().any(|text| has_dots(text)) {
         return true;
     }
-    let is_extended = path.strip_suffix(unread);
+    let is_extended = path.strip_suffix(original);
     if is_extended.is_some_and(|before| !path::is_ambiguous(before)) {
         return false;
     }

@@ -17,7 +17,7 @@ use crate::authenticate::Requirement;
 use crate::consumers::Consumers;
 use crate::error_shapes::{ErrorShape, ErrorShapes};
 use crate::listener::Listener;
-use crate::router::{self, ApiRouter, Contender, HostPattern, Lost};
+use crate::router::{self, ApiRouter, Contender, HostPattern, RejectReason};
 use crate::unknown_paths::UnknownPaths;
 
 /// A gateway that is ready to serve. All workers share it behind an `Arc`.
@@ -124,11 +124,11 @@ pub struct Treatment {
     /// True if a step of the chain uses path parameters.
     pub(crate) reads_path: bool,
     /// True if a step of the chain sends the path to another service.
-    pub(crate) tells_path: bool,
+    pub(crate) sends_path: bool,
     /// True if the decision of a step of the chain depends on the path of the request.
-    pub(crate) judges_path: bool,
+    pub(crate) depends_on_path: bool,
     /// True if the decision of a step of the chain depends on the route of the request.
-    pub(crate) judges_route: bool,
+    pub(crate) depends_on_route: bool,
     /// `path_readings`: handling of paths that an upstream may interpret as another path.
     pub(crate) path_readings: PathReadings,
     /// Digest of the access rules: security, chain and validation. Treatments with the same rules
@@ -159,7 +159,7 @@ impl ChainStep {
     pub(crate) fn decorator(&self) -> Option<&Filter> {
         match self {
             Self::Filter(_, filter) if filter.decorates() => Some(filter),
-            Self::Filter(..) | Self::Authenticate | Self::Strip | Self::KeepBack => None,
+            Self::Filter(..) | Self::Authenticate | Self::Strip | Self::RemoveParameters => None,
         }
     }
 }
@@ -193,7 +193,7 @@ pub enum ChainStep {
     /// Removes credentials of schemes with `strip_credential`. Used if the operation is public.
     Strip,
     /// Removes the parameters that the upstream does not receive (`forward: false`).
-    KeepBack,
+    RemoveParameters,
     /// Runs a policy, given by name and filter. Chains that name the same policy share the filter.
     Filter(Arc<str>, Arc<Filter>),
 }
@@ -224,7 +224,7 @@ impl RouteRef<'_> {
     pub(crate) fn has_access_of(&self, other: &Self) -> bool {
         let same = (self.api_index, self.index_in_api) == (other.api_index, other.index_in_api);
         let access = |route: &Self| (route.treatment.access, route.checks);
-        same || access(self) == access(other) && !self.treatment.judges_route
+        same || access(self) == access(other) && !self.treatment.depends_on_route
     }
 
     /// Index of the operation in [`ApiPart::operations`].
@@ -333,13 +333,15 @@ impl Snapshot {
         &self,
         listener: usize,
         head: &RequestHead,
-    ) -> Vec<(RouteRef<'_>, Option<Lost>)> {
+    ) -> Vec<(RouteRef<'_>, Option<RejectReason>)> {
         let all = router::contenders(&self.listeners[listener].hosts, head);
         let route = |one: &Contender| {
             let mount = &self.mounts[one.mount as usize];
             self.route_at(mount, one.operation)
         };
-        all.iter().map(|one| (route(one), one.lost)).collect()
+        all.iter()
+            .map(|one| (route(one), one.reject_reason))
+            .collect()
     }
 
     /// Host pattern that matches a request's host. `None` if no mount serves the host.

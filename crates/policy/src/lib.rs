@@ -171,8 +171,8 @@ macro_rules! policies {
                 match self { $(Self::$variant(filter) => filter.depends_on_route(),)* }
             }
 
-            fn tells_path(&self) -> bool {
-                match self { $(Self::$variant(filter) => filter.tells_path(),)* }
+            fn sends_path_to_service(&self) -> bool {
+                match self { $(Self::$variant(filter) => filter.sends_path_to_service(),)* }
             }
 
             fn edited_fields(&self) -> [Vec<http::HeaderName>; 2] {

@@ -76,7 +76,7 @@ pub trait Run {
 
     /// True if the filter sends the path of the request to another service, which may interpret it
     /// differently from the upstream.
-    fn tells_path(&self) -> bool {
+    fn sends_path_to_service(&self) -> bool {
         false
     }
 

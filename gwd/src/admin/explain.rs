@@ -127,7 +127,7 @@ fn chain(route: &RouteRef<'_>, decided: &Decided<'_>, cx: &Cx<'_>) -> Vec<Value>
         let (policy, kind) = match step {
             ChainStep::Authenticate => ("authenticate", "authenticate"),
             ChainStep::Strip => ("strip_credential", "authenticate"),
-            ChainStep::KeepBack => ("forward", "parameters"),
+            ChainStep::RemoveParameters => ("forward", "parameters"),
             ChainStep::Filter(name, filter) => (&**name, filter.kind()),
         };
         let outcome = match () {

@@ -296,7 +296,7 @@ fn reply(worker: &Worker, status: StatusCode, edit: Edit) -> Reply {
 
 fn may_change_of_response(change: &Change) -> bool {
     let name = change.name();
-    may_change_response(name) && !edge::speaks_for_gateway(name.as_str())
+    may_change_response(name) && !edge::is_reserved_for_gateway(name.as_str())
 }
 
 // === impl Processors ===

@@ -145,7 +145,7 @@ fn refusing_step(decided: &Decided<'_>) -> Arc<str> {
         .and_then(|route| route.treatment.chain.get(decided.ran.checked_sub(1)?));
     match last {
         Some(ChainStep::Filter(name, _)) => Arc::clone(name),
-        Some(ChainStep::Authenticate | ChainStep::Strip | ChainStep::KeepBack) => {
+        Some(ChainStep::Authenticate | ChainStep::Strip | ChainStep::RemoveParameters) => {
             NAMES.with(|names| Arc::clone(&names[1]))
         }
         None if decided.is_own() => NAMES.with(|names| Arc::clone(&names[1])),
@@ -202,15 +202,15 @@ pub(crate) fn forwarded(mut answered: Answered) -> Result<OutgoingResponse, Fail
 fn remove_gateway_fields(headers: &mut HeaderMap) {
     if !headers
         .keys()
-        .any(|name| edge::speaks_for_gateway(name.as_str()))
+        .any(|name| edge::is_reserved_for_gateway(name.as_str()))
     {
         return;
     }
     let names = headers.keys().cloned();
-    let doomed: Vec<HeaderName> = names
-        .filter(|name| edge::speaks_for_gateway(name.as_str()))
+    let removed: Vec<HeaderName> = names
+        .filter(|name| edge::is_reserved_for_gateway(name.as_str()))
         .collect();
-    for name in doomed {
+    for name in removed {
         headers.remove(name);
     }
 }
@@ -274,7 +274,7 @@ fn check_framing(headers: &HeaderMap, version: Version) -> Result<(), Failure> {
 /// there is one.
 fn strip(headers: &mut HeaderMap) -> Option<HeaderValue> {
     let mut keep_alive = None;
-    let mut doomed: Vec<HeaderName> = Vec::new();
+    let mut removed: Vec<HeaderName> = Vec::new();
     let mut announced = false;
     let mut vias: Vec<Option<HeaderValue>> = Vec::new();
     for (name, value) in headers.iter() {
@@ -287,17 +287,17 @@ fn strip(headers: &mut HeaderMap) -> Option<HeaderValue> {
         }
         match name.as_str() {
             "connection" => {
-                doomed.push(CONNECTION);
-                edge::nominated(value, &mut doomed);
+                removed.push(CONNECTION);
+                edge::nominated(value, &mut removed);
             }
             "trailer" => announced = true,
             "via" => vias.push(edge::foreign_hops(value)),
             "keep-alive" => {
                 keep_alive = Some(value.clone());
-                doomed.push(name.clone());
+                removed.push(name.clone());
             }
             "proxy-connection" | "proxy-authenticate" | "server" | "te" | "transfer-encoding"
-            | "upgrade" => doomed.push(name.clone()),
+            | "upgrade" => removed.push(name.clone()),
             _ => {}
         }
     }
@@ -311,7 +311,7 @@ fn strip(headers: &mut HeaderMap) -> Option<HeaderValue> {
             headers.append(VIA, value);
         }
     }
-    for name in doomed {
+    for name in removed {
         headers.remove(name);
     }
     keep_alive

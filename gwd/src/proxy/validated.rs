@@ -168,7 +168,7 @@ async fn check(
     let edited = route.treatment.response_fields_not_in_trailers();
     let is_checked = |name: &HeaderName| {
         let is_added = ADDED.iter().any(|added| name.as_str().starts_with(added));
-        !is_added && !edited.contains(name) && !edge::speaks_for_gateway(name.as_str())
+        !is_added && !edited.contains(name) && !edge::is_reserved_for_gateway(name.as_str())
     };
     let response = &mut answered.response;
     let status = response.status();

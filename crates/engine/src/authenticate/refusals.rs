@@ -205,8 +205,8 @@ pub(super) struct Faults {
     pub(super) invalid: bool,
     pub(super) unchecked: bool,
     pub(super) conflict: bool,
-    pub(super) unscoped: bool,
-    pub(super) unroled: bool,
+    pub(super) scope_missing: bool,
+    pub(super) role_missing: bool,
     pub(super) token: Option<Reason>,
     pub(super) certificate: Option<mtls::Reason>,
     pub(super) proof: Option<dpop::Reason>,
@@ -269,7 +269,7 @@ impl Faults {
     pub(super) fn reject(&self) -> Option<&'static Reject> {
         // `Reason::Issuer` comes from a verifier that expects another issuer. Ignore it if another
         // verifier accepted the token and recorded why the caller is not admitted.
-        let is_other = self.unscoped || self.unroled || self.conflict;
+        let is_other = self.scope_missing || self.role_missing || self.conflict;
         let is_foreign = self.token == Some(Reason::Issuer) && is_other;
         match self {
             Self {
@@ -303,8 +303,13 @@ impl Faults {
                 ..
             } => Some(&CERTIFICATE_INVALID),
             Self { conflict: true, .. } => Some(&CONFLICT),
-            Self { unscoped: true, .. } => Some(&SCOPE_MISSING),
-            Self { unroled: true, .. } => Some(&ROLE_MISSING),
+            Self {
+                scope_missing: true,
+                ..
+            } => Some(&SCOPE_MISSING),
+            Self {
+                role_missing: true, ..
+            } => Some(&ROLE_MISSING),
             _ => None,
         }
     }

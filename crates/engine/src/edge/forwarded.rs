@@ -21,7 +21,7 @@ const BESIDE_ADDRESSES: [HeaderName; 4] = [
 /// True for a response field that only the gateway may set, including lookalikes with `_` or `.`
 /// for `-`. An upstream must not be able to forge these fields.
 #[must_use]
-pub fn speaks_for_gateway(name: &str) -> bool {
+pub fn is_reserved_for_gateway(name: &str) -> bool {
     // Fast path: the first byte excludes most names.
     if !matches!(name.as_bytes().first(), Some(b'x' | b'p')) {
         return false;

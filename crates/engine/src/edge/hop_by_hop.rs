@@ -5,13 +5,13 @@ use http::header::{Entry, HeaderMap, HeaderName, HeaderValue, TRAILER};
 use policy::managed::{Allowed, CERTIFICATE, is_managed};
 use policy::managed::{is_forwarding, is_hop_lookalike, is_lookalike};
 
-use crate::edge::forwarded::speaks_for_gateway;
+use crate::edge::forwarded::is_reserved_for_gateway;
 use crate::edge::overrides::is_override;
 
-/// Adds the fields that a `Connection` value names to `doomed` (fields to remove), except known
+/// Adds the fields that a `Connection` value names to `removed` (fields to remove), except known
 /// end-to-end fields (RFC 9110 §7.6.1, CVE-2024-45410). Otherwise a client could remove a field
 /// before a check uses it, or forge its address behind a proxy that forwards `Connection`.
-pub fn nominated(value: &HeaderValue, doomed: &mut Vec<HeaderName>) {
+pub fn nominated(value: &HeaderValue, removed: &mut Vec<HeaderName>) {
     for token in value
         .as_bytes()
         .split(|b| *b == b',')
@@ -23,7 +23,7 @@ pub fn nominated(value: &HeaderValue, doomed: &mut Vec<HeaderName>) {
         let text = name.as_str();
         let handled = matches!(text, "close" | "keep-alive" | "te" | "transfer-encoding");
         if !handled && !is_end_to_end(text) {
-            doomed.push(name);
+            removed.push(name);
         }
     }
 }
@@ -113,7 +113,7 @@ fn may_trail(name: &str) -> bool {
         && !routing
         && (of_body || !is_end_to_end(name))
         && !is_managed(name, Allowed::default())
-        && !speaks_for_gateway(name)
+        && !is_reserved_for_gateway(name)
 }
 
 /// True if the edge never removes or changes a request field of this name, from any peer.
@@ -146,9 +146,9 @@ pub fn reaches_chain(name: &str) -> bool {
 
 /// Removes fields that are not allowed in trailers, and the fields in `credentials`.
 pub fn trailers(trailers: &mut HeaderMap, credentials: &[HeaderName]) {
-    let doomed = trailers.keys().filter(|name| !passes(name, credentials));
-    let doomed: Vec<HeaderName> = doomed.cloned().collect();
-    for name in doomed {
+    let removed = trailers.keys().filter(|name| !passes(name, credentials));
+    let removed: Vec<HeaderName> = removed.cloned().collect();
+    for name in removed {
         trailers.remove(name);
     }
 }

@@ -26,7 +26,7 @@ use policy::managed::{Allowed, folds, is_hop_lookalike, is_managed};
 use policy::{Reject, RequestHead, join_lines};
 
 use crate::edge::authority::authority;
-pub use crate::edge::forwarded::speaks_for_gateway;
+pub use crate::edge::forwarded::is_reserved_for_gateway;
 pub(crate) use crate::edge::forwarded::{Hop, hops, is_forwarded_valid, outside_quotes};
 use crate::edge::forwarded::{client, drop_fields_of_clients, drop_unproven};
 use crate::edge::framing::{framing, is_padded};
@@ -230,7 +230,7 @@ fn check_fields(
     version: Version,
     allowed: Allowed,
 ) -> Result<CheckedFields, &'static Reject> {
-    let mut doomed: Vec<HeaderName> = Vec::new();
+    let mut removed: Vec<HeaderName> = Vec::new();
     let mut expects_continue = false;
     let mut drop_trace = false;
     let mut traced = false;
@@ -246,7 +246,7 @@ fn check_fields(
         match name.as_str() {
             "connection" => {
                 connected = true;
-                nominated(value, &mut doomed);
+                nominated(value, &mut removed);
             }
             "content-length" => lengths += 1,
             "transfer-encoding" => coded = true,
@@ -257,7 +257,7 @@ fn check_fields(
             | "proxy-connection"
             | "proxy-authenticate"
             | "proxy-authorization"
-            | "upgrade" => doomed.push(name.clone()),
+            | "upgrade" => removed.push(name.clone()),
             "trailer" => announces = true,
             "te" => te = te.max(Some(takes_trailers(value))),
             "expect" => {
@@ -284,27 +284,27 @@ fn check_fields(
                 let kept = is_first.then(|| value.clone());
                 client_cert = Some(kept.unwrap_or(HeaderValue::from_static("")));
                 if !allowed.certificate {
-                    doomed.push(name.clone());
+                    removed.push(name.clone());
                 }
             }
             text if is_managed(text, allowed) => {
                 lookalikes += u32::from(folds(text));
-                doomed.push(name.clone());
+                removed.push(name.clone());
             }
             text if is_hop_lookalike(text) => {
                 lookalikes += 1;
-                doomed.push(name.clone());
+                removed.push(name.clone());
             }
             _ => {}
         }
     }
     if connected {
-        doomed.push(header::CONNECTION);
+        removed.push(header::CONNECTION);
     }
     if drop_trace {
-        doomed.extend_from_slice(&TRACE);
+        removed.extend_from_slice(&TRACE);
     }
-    remove(headers, doomed, te);
+    remove(headers, removed, te);
     match (announces, coded || version == Version::HTTP_2) {
         (true, true) => announce(headers, &[]),
         // Over HTTP/1, only a chunked body can have trailers.
@@ -320,16 +320,16 @@ fn check_fields(
     })
 }
 
-/// Removes the fields in `doomed`, which are not forwarded. `te`: true if `TE` allows trailers;
+/// Removes the fields in `removed`, which are not forwarded. `te`: true if `TE` allows trailers;
 /// `None` if the request has no `TE`.
-fn remove(headers: &mut HeaderMap, mut doomed: Vec<HeaderName>, te: Option<bool>) {
+fn remove(headers: &mut HeaderMap, mut removed: Vec<HeaderName>, te: Option<bool>) {
     match te {
         // Forward no other value of `TE`, because transfer codings apply to this connection only.
         Some(true) => drop(headers.insert(header::TE, HeaderValue::from_static("trailers"))),
-        Some(false) => doomed.push(header::TE),
+        Some(false) => removed.push(header::TE),
         None => {}
     }
-    for name in doomed {
+    for name in removed {
         headers.remove(name);
     }
 }

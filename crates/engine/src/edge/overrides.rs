@@ -10,16 +10,16 @@ use crate::edge::is_lookalike;
 /// Removes override fields that the operation does not declare, including lookalikes with `_` or
 /// `.` for `-`. Returns the number of removed names.
 pub(crate) fn strip(headers: &mut HeaderMap, declared: &[String]) -> u32 {
-    let doomed = |name: &&HeaderName| {
+    let removed = |name: &&HeaderName| {
         let name = name.as_str();
         is_override(name) && !declared.iter().any(|one| one == name)
     };
     // Most requests have no such field. An empty `Vec` allocates nothing.
-    let doomed: Vec<HeaderName> = headers.keys().filter(doomed).cloned().collect();
-    for name in &doomed {
+    let removed: Vec<HeaderName> = headers.keys().filter(removed).cloned().collect();
+    for name in &removed {
         headers.remove(name);
     }
-    u32::try_from(doomed.len()).unwrap_or(u32::MAX)
+    u32::try_from(removed.len()).unwrap_or(u32::MAX)
 }
 
 /// True for a field that overrides the path or method, or a lookalike of one.

@@ -67,11 +67,11 @@ pub fn outbound<'h>(head: &'h RequestHead, relay: Relay<'h, '_>) -> Outbound<'h>
         certificate: origin.certificate.as_deref().unwrap_or_default(),
         closing: false,
     };
-    let anew = head.headers.keys().any(outbound::is_said_here);
+    let anew = head.headers.keys().any(outbound::is_set_by_gateway);
     let (headers, hop) = if anew {
         let mut headers = head.headers.clone();
         continued(&mut headers, &origin.hop, prefix);
-        outbound::take_out(&mut headers, &added);
+        outbound::remove_gateway_fields(&mut headers, &added);
         (Cow::Owned(headers), None)
     } else {
         if !prefix.is_empty() {

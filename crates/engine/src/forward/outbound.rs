@@ -131,7 +131,7 @@ impl<'h> Outbound<'h> {
 }
 
 /// True for a field that the gateway sets itself on requests to upstreams.
-pub(super) fn is_said_here(name: &HeaderName) -> bool {
+pub(super) fn is_set_by_gateway(name: &HeaderName) -> bool {
     let text = name.as_str().as_bytes();
     match text.first() {
         Some(b'x') => {
@@ -147,7 +147,7 @@ pub(super) fn is_said_here(name: &HeaderName) -> bool {
 }
 
 /// Removes the fields that the gateway sets itself on every request to an upstream.
-pub(super) fn take_out(headers: &mut HeaderMap, added: &AddedFields<'_>) {
+pub(super) fn remove_gateway_fields(headers: &mut HeaderMap, added: &AddedFields<'_>) {
     headers.remove(&X_REQUEST_ID);
     if added.consumer.is_some() {
         headers.remove(&X_CONSUMER_NAME);
@@ -184,7 +184,7 @@ mod tests {
                 consumer: has_consumer.then(|| HeaderValue::from_static("alice")),
                 ..AddedFields::default()
             };
-            take_out(&mut headers, &added);
+            remove_gateway_fields(&mut headers, &added);
             assert!(!headers.contains_key(&X_REQUEST_ID));
             let names = headers.get_all(&X_CONSUMER_NAME).iter().count();
             assert_eq!(names, left, "a caller without a name keeps the policy's");

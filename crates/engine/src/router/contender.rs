@@ -17,19 +17,19 @@ pub struct Contender {
     /// The operation, as an index into the API's operations.
     pub operation: u32,
     /// Reason why the route is not selected. `None` for the selected route.
-    pub lost: Option<Lost>,
+    pub reject_reason: Option<RejectReason>,
 }
 
 /// Reason why a route whose template matches is not selected for a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Lost {
+pub enum RejectReason {
     /// The route has another method.
     Method,
     /// A condition of the route does not hold. Contains the index of the first condition that
     /// fails.
     Condition(usize),
     /// The selected route takes precedence. Contains the criterion that decides.
-    Beaten(Step),
+    LowerPrecedence(Step),
     /// An `internal` operation takes precedence. No route is selected.
     Internal,
 }
@@ -41,33 +41,35 @@ pub fn contenders(hosts: &HostTable, head: &RequestHead) -> Vec<Contender> {
     let Some(table) = hosts.mounts(&head.host) else {
         return Vec::new();
     };
-    let mut all: Vec<(&MountEntry, Candidate<'_>, Option<Lost>)> = Vec::new();
+    let mut all: Vec<(&MountEntry, Candidate<'_>, Option<RejectReason>)> = Vec::new();
     for (entry, below) in table.below(head.path()) {
         entry.router.matching(below, &mut |seen| {
             all.push((entry, candidate(seen, head), unfit(seen, head)));
         });
     }
-    all.sort_by(|(a_entry, a, a_lost), (b_entry, b, b_lost)| {
+    all.sort_by(|(a_entry, a, a_reason), (b_entry, b, b_reason)| {
         let order = order::compare_owners((&b_entry.base_segments, b), (&a_entry.base_segments, a));
-        a_lost.is_some().cmp(&b_lost.is_some()).then(order)
+        a_reason.is_some().cmp(&b_reason.is_some()).then(order)
     });
     let found = super::find(hosts, head);
     if found == Found::Nothing {
-        for (.., lost) in &mut all {
-            *lost = lost.or(Some(Lost::Internal));
+        for (.., reject_reason) in &mut all {
+            *reject_reason = reject_reason.or(Some(RejectReason::Internal));
         }
     }
-    let owner = all.first().filter(|(_, _, lost)| lost.is_none());
-    let beaten = |entry: &MountEntry, one: &Candidate<'_>| {
+    let owner = all
+        .first()
+        .filter(|(_, _, reject_reason)| reject_reason.is_none());
+    let lower_precedence = |entry: &MountEntry, one: &Candidate<'_>| {
         let (owners_entry, owner, _) = owner?;
         let owner = (&owners_entry.base_segments[..], owner);
         let (step, _) = order::owners_differ(owner, (&entry.base_segments, one))?;
-        Some(Lost::Beaten(step))
+        Some(RejectReason::LowerPrecedence(step))
     };
-    let told = all.iter().map(|(entry, one, lost)| Contender {
+    let matching = all.iter().map(|(entry, one, reject_reason)| Contender {
         mount: entry.mount,
         operation: one.index,
-        lost: lost.or_else(|| beaten(entry, one)),
+        reject_reason: reject_reason.or_else(|| lower_precedence(entry, one)),
     });
     // If no operation describes the request, `API#undeclared` or `API#unmatched` may be selected.
     let rest = match (owner, found) {
@@ -79,11 +81,11 @@ pub fn contenders(hosts: &HostTable, head: &RequestHead) -> Vec<Contender> {
         ) => Some(Contender {
             mount,
             operation,
-            lost: None,
+            reject_reason: None,
         }),
         _ => None,
     };
-    rest.into_iter().chain(told).collect()
+    rest.into_iter().chain(matching).collect()
 }
 
 /// Operations that are selected for a request with another path among the operations of their group
@@ -104,7 +106,7 @@ pub fn selected_by_group(
         entry.router.matching(below, &mut |seen| {
             let matches = match unfit(seen, head) {
                 None => true,
-                Some(Lost::Condition(_)) => false,
+                Some(RejectReason::Condition(_)) => false,
                 Some(_) => return,
             };
             let (own, one) = (
@@ -138,17 +140,17 @@ fn candidate<'t>(seen: &Seen<'t>, head: &RequestHead) -> Candidate<'t> {
 }
 
 /// Reason why the request does not match the route. `None` if it matches.
-fn unfit(seen: &Seen<'_>, head: &RequestHead) -> Option<Lost> {
+fn unfit(seen: &Seen<'_>, head: &RequestHead) -> Option<RejectReason> {
     let stands_in = head.method == Method::HEAD && *seen.method == Method::GET;
     if *seen.method != head.method && !stands_in {
-        return Some(Lost::Method);
+        return Some(RejectReason::Method);
     }
     let mut conditions = seen.operation.conditions.iter();
     let fails = |condition| {
         let one = std::slice::from_ref(condition);
         !policy::conditions::may_hold(one, &head.headers, head.query())
     };
-    conditions.position(fails).map(Lost::Condition)
+    conditions.position(fails).map(RejectReason::Condition)
 }
 
 #[cfg(test)]
@@ -201,7 +203,10 @@ mod tests {
 
     /// Contenders of a request with their reasons, the selected one first. `apis` lists operations
     /// by base path.
-    fn contenders_of(apis: &[(&str, &[&str])], request: &str) -> Vec<(String, Option<Lost>)> {
+    fn contenders_of(
+        apis: &[(&str, &[&str])],
+        request: &str,
+    ) -> Vec<(String, Option<RejectReason>)> {
         let mut hosts = HostTable::default();
         let mut keys: Vec<Vec<String>> = Vec::new();
         for (mount, (base, operations)) in (0..).zip(apis) {
@@ -240,28 +245,34 @@ mod tests {
             } => Some((mount, operation)),
             _ => None,
         };
-        let first = all.first().filter(|one| one.lost.is_none());
+        let first = all.first().filter(|one| one.reject_reason.is_none());
         assert_eq!(
             first.map(|one| (one.mount, one.operation)),
             owner,
             "{request}"
         );
         let key = |one: &Contender| keys[one.mount as usize][one.operation as usize].clone();
-        all.iter().map(|one| (key(one), one.lost)).collect()
+        all.iter()
+            .map(|one| (key(one), one.reject_reason))
+            .collect()
     }
 
     #[test]
     fn contender_names_the_criterion_that_decides() {
-        use Lost::{Beaten, Condition, Method};
+        use RejectReason::{Condition, LowerPrecedence, Method};
         use Step::{Conditions, Prefix, Priority, Segment, Slash};
-        type Case<'a> = (&'a [&'a str], &'a str, &'a [(&'a str, Option<Lost>)]);
+        type Case<'a> = (
+            &'a [&'a str],
+            &'a str,
+            &'a [(&'a str, Option<RejectReason>)],
+        );
         let cases: &[Case<'_>] = &[
             (
                 &["GET /a/{id}", "GET /a/latest", "POST /a/latest"],
                 "GET /a/latest",
                 &[
                     ("GET /a/latest", None),
-                    ("GET /a/{id}", Some(Beaten(Segment(1)))),
+                    ("GET /a/{id}", Some(LowerPrecedence(Segment(1)))),
                     ("POST /a/latest", Some(Method)),
                 ],
             ),
@@ -270,7 +281,7 @@ mod tests {
                 "GET /a/latest",
                 &[
                     ("GET /a/{id} !5", None),
-                    ("GET /a/latest", Some(Beaten(Priority))),
+                    ("GET /a/latest", Some(LowerPrecedence(Priority))),
                 ],
             ),
             (
@@ -278,8 +289,8 @@ mod tests {
                 "GET /a?x=1",
                 &[
                     ("GET /a ?x=1", None),
-                    ("GET /a ?x", Some(Beaten(Conditions))),
-                    ("GET /a", Some(Beaten(Conditions))),
+                    ("GET /a ?x", Some(LowerPrecedence(Conditions))),
+                    ("GET /a", Some(LowerPrecedence(Conditions))),
                     ("GET /a ?y", Some(Condition(0))),
                 ],
             ),
@@ -288,8 +299,8 @@ mod tests {
                 "GET /a/",
                 &[
                     ("GET /a/", None),
-                    ("GET /a ~", Some(Beaten(Slash))),
-                    ("GET /{x}/", Some(Beaten(Segment(0)))),
+                    ("GET /a ~", Some(LowerPrecedence(Slash))),
+                    ("GET /{x}/", Some(LowerPrecedence(Segment(0)))),
                 ],
             ),
             (
@@ -297,8 +308,8 @@ mod tests {
                 "HEAD /a",
                 &[
                     ("HEAD /a", None),
-                    ("GET /a", Some(Beaten(Step::Method))),
-                    ("HEAD /{x}", Some(Beaten(Segment(0)))),
+                    ("GET /a", Some(LowerPrecedence(Step::Method))),
+                    ("HEAD /{x}", Some(LowerPrecedence(Segment(0)))),
                 ],
             ),
             (
@@ -306,8 +317,8 @@ mod tests {
                 "GET /a/b",
                 &[
                     ("GET /a/{b}", None),
-                    ("GET /a *", Some(Beaten(Prefix(1)))),
-                    ("GET /{a}/b", Some(Beaten(Segment(0)))),
+                    ("GET /a *", Some(LowerPrecedence(Prefix(1)))),
+                    ("GET /{a}/b", Some(LowerPrecedence(Segment(0)))),
                 ],
             ),
             (
@@ -315,8 +326,8 @@ mod tests {
                 "GET /x.json",
                 &[
                     ("GET /{a}.json", None),
-                    ("GET /{a}.{b}", Some(Beaten(Segment(0)))),
-                    ("GET /{a}", Some(Beaten(Segment(0)))),
+                    ("GET /{a}.{b}", Some(LowerPrecedence(Segment(0)))),
+                    ("GET /{a}", Some(LowerPrecedence(Segment(0)))),
                 ],
             ),
             (&["GET /a"], "GET /b", &[]),
@@ -324,8 +335,8 @@ mod tests {
                 &["GET /a/{x}", "GET /{x}/b", "GET /a/b -"],
                 "HEAD /a/b",
                 &[
-                    ("GET /a/{x}", Some(Lost::Internal)),
-                    ("GET /{x}/b", Some(Lost::Internal)),
+                    ("GET /a/{x}", Some(RejectReason::Internal)),
+                    ("GET /{x}/b", Some(RejectReason::Internal)),
                 ],
             ),
             (
@@ -346,7 +357,7 @@ mod tests {
             (
                 &["GET /a/{x}", "GET /a/b ?y -"],
                 "GET /a/b?y=1",
-                &[("GET /a/{x}", Some(Lost::Internal))],
+                &[("GET /a/{x}", Some(RejectReason::Internal))],
             ),
             (
                 &["POST /a ?x=2"],
@@ -355,9 +366,9 @@ mod tests {
             ),
         ];
         for (operations, request, expected) in cases {
-            let expected: Vec<(String, Option<Lost>)> = expected
+            let expected: Vec<(String, Option<RejectReason>)> = expected
                 .iter()
-                .map(|(key, lost)| ((*key).to_owned(), *lost))
+                .map(|(key, reject_reason)| ((*key).to_owned(), *reject_reason))
                 .collect();
             assert_eq!(
                 contenders_of(&[("", operations)], request),
@@ -374,7 +385,7 @@ mod tests {
             ("GET /{b}".to_owned(), None),
             (
                 "GET /{a}/b".to_owned(),
-                Some(Lost::Beaten(Step::Segment(0))),
+                Some(RejectReason::LowerPrecedence(Step::Segment(0))),
             ),
         ];
         assert_eq!(contenders_of(apis, "GET /x/b"), expected);

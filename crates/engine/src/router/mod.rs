@@ -14,7 +14,7 @@ mod rest;
 mod trie;
 mod unicode_case;
 
-pub use contender::{Contender, Lost, contenders, selected_by_group};
+pub use contender::{Contender, RejectReason, contenders, selected_by_group};
 pub use host::{HostPattern, HostTable, MountEntry};
 pub(crate) use letter_case::has_upper_or_escape;
 pub use order::{
@@ -61,8 +61,8 @@ pub fn find_path(hosts: &HostTable, path: &str, head: &RequestHead) -> Found {
     let Some(table) = hosts.mounts(&head.host) else {
         return Found::Nothing;
     };
-    let mut best: Option<Placed<'_>> = None;
-    let mut internal: Option<Placed<'_>> = None;
+    let mut best: Option<MountedCandidate<'_>> = None;
+    let mut internal: Option<MountedCandidate<'_>> = None;
     // Use `for_each`: with `next` of two nested iterators, a request takes 150 more instructions.
     table.below(path).for_each(|(entry, below)| {
         if let Some(hidden) = entry.router.hidden() {
@@ -83,11 +83,11 @@ pub fn find_path(hosts: &HostTable, path: &str, head: &RequestHead) -> Found {
 }
 
 /// Candidate of a mount.
-type Placed<'t> = (&'t MountEntry, Candidate<'t>);
+type MountedCandidate<'t> = (&'t MountEntry, Candidate<'t>);
 
 /// Replaces `best` by a candidate of higher precedence.
 fn keep_greatest<'t>(
-    best: &mut Option<Placed<'t>>,
+    best: &mut Option<MountedCandidate<'t>>,
     entry: &'t MountEntry,
     candidate: Option<Candidate<'t>>,
 ) {
@@ -99,9 +99,12 @@ fn keep_greatest<'t>(
 }
 
 /// True if the first candidate takes precedence over the second one.
-fn precedes((entry, candidate): &Placed<'_>, (other, beaten): &Placed<'_>) -> bool {
+fn precedes(
+    (entry, candidate): &MountedCandidate<'_>,
+    (other, other_candidate): &MountedCandidate<'_>,
+) -> bool {
     let ours = (&entry.base_segments[..], candidate);
-    let theirs = (&other.base_segments[..], beaten);
+    let theirs = (&other.base_segments[..], other_candidate);
     order::compare_owners(ours, theirs).is_gt()
 }
 

@@ -159,17 +159,20 @@ impl<'t> Described<'t> {
             explicit: true,
             conditional: false,
         };
-        let wins = self.greatest.as_ref().is_none_or(|(other, beaten, known)| {
-            let ours = (&entry.base_segments[..], &candidate);
-            let theirs = (&other.base_segments[..], beaten);
-            match order::compare_paths(ours, theirs) {
-                Ordering::Greater => true,
-                // If two documents describe the same path, prefer the one with an operation for
-                // undeclared methods.
-                Ordering::Equal => known.is_none() && undeclared.is_some(),
-                Ordering::Less => false,
-            }
-        });
+        let wins = self
+            .greatest
+            .as_ref()
+            .is_none_or(|(other, other_candidate, known)| {
+                let ours = (&entry.base_segments[..], &candidate);
+                let theirs = (&other.base_segments[..], other_candidate);
+                match order::compare_paths(ours, theirs) {
+                    Ordering::Greater => true,
+                    // If two documents describe the same path, prefer the one with an operation for
+                    // undeclared methods.
+                    Ordering::Equal => known.is_none() && undeclared.is_some(),
+                    Ordering::Less => false,
+                }
+            });
         if wins {
             self.greatest = Some((entry, candidate, undeclared));
         }

@@ -73,7 +73,7 @@ fn answer(mounts: &[Mounted<'_>], request: &str) -> String {
     };
     let found = router::find(&hosts, &head);
     let first = contenders(&hosts, &head).into_iter().next();
-    let owner = first.filter(|one| one.lost.is_none());
+    let owner = first.filter(|one| one.reject_reason.is_none());
     let told = owner.map(|one| (one.mount, one.operation));
     match found {
         Found::Operation {

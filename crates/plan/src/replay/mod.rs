@@ -14,7 +14,7 @@ mod sample;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{BuildHasher as _, RandomState};
 
-use engine::router::Lost;
+use engine::router::RejectReason;
 use engine::{BuildError, Owner, RouteRef};
 use http::header::HOST;
 use http::{Method, Request, Uri};
@@ -268,7 +268,7 @@ impl Replay {
         let contenders = snapshot.contenders(listener, head);
         let mut fitting = contenders
             .iter()
-            .filter(|(_, lost)| !matches!(lost, Some(Lost::Method)));
+            .filter(|(_, reason)| !matches!(reason, Some(RejectReason::Method)));
         if fitting.any(|(route, _)| !route.operation.conditions.is_empty()) {
             return Some(Found::Conditional);
         }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use bundle::ir::{Condition, Segment, Test};
-use engine::router::{HostPattern, Lost, Step};
+use engine::router::{HostPattern, RejectReason, Step};
 use engine::{Decided, RouteRef};
 use policy::RequestHead;
 use policy::auth::decode_query;
@@ -23,7 +23,7 @@ pub struct Candidate {
     /// Kind of the reason, one of [`KINDS`].
     pub by: &'static str,
     /// Reason why the route is not selected.
-    pub lost: String,
+    pub reject_reason: String,
 }
 
 /// All kinds of reasons, for the schema.
@@ -50,12 +50,12 @@ pub(super) fn candidates(
     let snapshot = route_request.oracle.snapshot();
     let all = snapshot.contenders(route_request.question.listener, head);
     let owner = decided.route.as_ref();
-    let losers = all.iter().filter_map(|(route, lost)| {
-        let (by, lost) = reason((*lost)?, route, owner, head);
+    let losers = all.iter().filter_map(|(route, reject_reason)| {
+        let (by, reject_reason) = reason((*reject_reason)?, route, owner, head);
         Some(Candidate {
             operation: route_request.operation(route),
             by,
-            lost,
+            reject_reason,
         })
     });
     let mut candidates: Vec<Candidate> = losers.collect();
@@ -69,29 +69,29 @@ pub(super) fn candidates(
 
 /// Returns the kind and the text of the reason why a candidate is not selected.
 fn reason(
-    lost: Lost,
+    reject_reason: RejectReason,
     route: &RouteRef<'_>,
     owner: Option<&RouteRef<'_>>,
     head: &RequestHead,
 ) -> (&'static str, String) {
-    let step = match (lost, owner) {
-        (Lost::Method, _) => {
+    let step = match (reject_reason, owner) {
+        (RejectReason::Method, _) => {
             return (
                 "method",
                 format!("its method is {}", route.operation.method),
             );
         }
-        (Lost::Condition(index), _) => {
+        (RejectReason::Condition(index), _) => {
             let condition = &route.operation.conditions[index];
             return ("condition", unmet(condition, head));
         }
-        (Lost::Internal, _) => {
+        (RejectReason::Internal, _) => {
             return (
                 "internal",
                 "an `internal` operation takes precedence, and it is not served".to_owned(),
             );
         }
-        (Lost::Beaten(step), _) => step,
+        (RejectReason::LowerPrecedence(step), _) => step,
     };
     let Some(owner) = owner else {
         return ("conditions", "another route comes first".to_owned());
@@ -258,7 +258,7 @@ fn elsewhere(route_request: RouteRequest<'_>, nobody: bool, head: &RequestHead) 
             continue;
         }
         let asked_host = route_request.host();
-        let lost = match (
+        let reject_reason = match (
             pattern_text(&pattern),
             owner.as_ref().and_then(pattern_text),
         ) {
@@ -280,7 +280,7 @@ fn elsewhere(route_request: RouteRequest<'_>, nobody: bool, head: &RequestHead) 
                 ..operation
             },
             by: "host",
-            lost,
+            reject_reason,
         });
     }
     found

@@ -104,7 +104,8 @@ pub(super) fn steps(here: Here<'_>, decided: &Decided<'_>) -> Vec<Step> {
     // Outcomes of the engine are numbered by step. A step that removes credentials or parameters
     // does not belong to a policy.
     let run = here.route.treatment.chain.iter().zip(1..);
-    let mut run = run.filter(|(step, _)| !matches!(step, ChainStep::Strip | ChainStep::KeepBack));
+    let mut run =
+        run.filter(|(step, _)| !matches!(step, ChainStep::Strip | ChainStep::RemoveParameters));
     let mut number = || run.next().map_or(usize::MAX, |(_, number)| number);
     let snapshot = here.route_request.oracle.snapshot();
     let is_cors =

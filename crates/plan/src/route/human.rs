@@ -218,7 +218,11 @@ impl Renderer<'_> {
 }
 
 fn candidate(candidate: &Candidate) -> String {
-    format!("{}: {}", named(&candidate.operation), candidate.lost)
+    format!(
+        "{}: {}",
+        named(&candidate.operation),
+        candidate.reject_reason
+    )
 }
 
 fn named(operation: &Operation) -> String {

@@ -54,7 +54,7 @@ fn candidate(candidate: &Candidate) -> Value {
     json!({
         "operation": operation(&candidate.operation),
         "by": candidate.by,
-        "lost": candidate.lost,
+        "lost": candidate.reject_reason,
     })
 }
 

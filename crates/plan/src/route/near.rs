@@ -66,10 +66,10 @@ pub(super) fn misses(
     found.sort_by(|a, b| a.0.cmp(&b.0).then_with(|| a.1.id.cmp(b.1.id)));
     let nearest = found.into_iter().take(NEAR_MAX);
     nearest
-        .map(|(_, route, lost)| Candidate {
+        .map(|(_, route, reject_reason)| Candidate {
             operation: route_request.operation(&route),
             by: "template",
-            lost,
+            reject_reason,
         })
         .collect()
 }

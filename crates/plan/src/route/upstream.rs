@@ -242,7 +242,7 @@ fn last_split<'a>(route: &RouteRef<'a>) -> Option<&'a split::Filter> {
             policy::Filter::Split(split) => Some(split),
             _ => None,
         },
-        ChainStep::Authenticate | ChainStep::Strip | ChainStep::KeepBack => None,
+        ChainStep::Authenticate | ChainStep::Strip | ChainStep::RemoveParameters => None,
     })
 }
 

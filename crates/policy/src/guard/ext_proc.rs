@@ -255,7 +255,7 @@ impl Run for Filter {
         }
     }
 
-    fn tells_path(&self) -> bool {
+    fn sends_path_to_service(&self) -> bool {
         true
     }
 

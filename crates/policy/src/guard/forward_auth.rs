@@ -268,7 +268,7 @@ impl Run for Filter {
         }
     }
 
-    fn tells_path(&self) -> bool {
+    fn sends_path_to_service(&self) -> bool {
         true
     }
 
@@ -345,13 +345,13 @@ impl Filter {
         if self.response_headers.is_empty() {
             return;
         }
-        let doomed: Vec<HeaderName> = head
+        let removed: Vec<HeaderName> = head
             .headers
             .keys()
             .filter(|one| is_ours(one))
             .cloned()
             .collect();
-        for name in doomed {
+        for name in removed {
             head.headers.remove(name);
         }
         for name in &self.response_headers {
