@@ -190,13 +190,13 @@ fn check(
     let Found {
         used,
         open,
-        homeless,
+        no_upstream,
         aliases,
     } = found;
     let written = spec.paths.iter().map(|item| item.operations.len());
     open.report(entry, written.sum::<usize>() + rest, settings, sink);
     alias::check(&aliases, spec, operations, sink);
-    report_homeless(&homeless, entry, settings, sink);
+    report_no_upstream(&no_upstream, entry, settings, sink);
     check_servers(spec, entry, sink);
     servers::check(&files.tree, spec, sink);
     used
@@ -250,19 +250,19 @@ fn check_extensions(
 
 /// Reports all operations without an upstream in one finding, because one line in gateway.yaml
 /// fixes all of them. An undefined default upstream is already reported.
-fn report_homeless(
-    homeless: &[(String, Span)],
+fn report_no_upstream(
+    no_upstream: &[(String, Span)],
     entry: &ApiEntry,
     settings: &Settings,
     sink: &mut Sink,
 ) {
-    let Some((first, at)) = homeless
+    let Some((first, at)) = no_upstream
         .first()
         .filter(|_| !settings.defaults.upstream_unknown)
     else {
         return;
     };
-    let message = match homeless.len() {
+    let message = match no_upstream.len() {
         1 => format!("`{first}` has no upstream"),
         count => format!("{count} operations of `{}` have no upstream", entry.name),
     };

@@ -102,7 +102,7 @@ fn one(
     } = match destination {
         Ok(Some(destination)) => destination,
         Ok(None) => {
-            found.homeless.push((described.key, operation.key_span));
+            found.no_upstream.push((described.key, operation.key_span));
             return None;
         }
         // The undefined name was reported.

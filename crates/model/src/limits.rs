@@ -27,21 +27,21 @@ pub fn check(files: &Files, settings: &Settings, apis: &[Api], sink: &mut Sink) 
         let timeouts = users.iter().map(|operation| &operation.timeout_ms);
         let timeouts = timeouts.chain(rest.map(|rest| &rest.timeout_ms));
         let node = upstream.node.map(|id| files.tree.at(id));
-        timeout_holds(upstream, timeouts, sink);
+        report_unused_timeout(upstream, timeouts, sink);
         if !settings.defaults.timeout_unread {
             report_unbounded(upstream, node, &users, sink);
         }
         if let Some(node) = node {
-            leads_elsewhere(upstream, node, settings, sink);
+            report_target_is_listener(upstream, node, settings, sink);
         }
     }
-    calls_elsewhere(settings, apis, sink);
+    report_calls_to_self(settings, apis, sink);
 }
 
 /// Reports policies (`forward_auth`) and verifiers (`introspection`) whose requests go to this
 /// gateway itself. URLs of key sets are left out, because gwd fetches a key set once for many
 /// requests.
-fn calls_elsewhere(settings: &Settings, apis: &[Api], sink: &mut Sink) {
+fn report_calls_to_self(settings: &Settings, apis: &[Api], sink: &mut Sink) {
     let own = apis.iter().flat_map(|api| &api.policies);
     let policies = settings.policies.iter().chain(own);
     let calls = policies.flat_map(|policy| {
@@ -68,7 +68,7 @@ fn calls_elsewhere(settings: &Settings, apis: &[Api], sink: &mut Sink) {
 
 /// Reports a timeout of an upstream that never takes effect, because the timeouts of all operations
 /// that use the upstream are shorter.
-fn timeout_holds<'m>(
+fn report_unused_timeout<'m>(
     upstream: &Defined<Upstream>,
     timeouts: impl Iterator<Item = &'m Valued<u64>>,
     sink: &mut Sink,
@@ -122,7 +122,7 @@ fn report_unbounded(
 
 /// Reports a target whose address is a listener of this gateway: the gateway would send requests to
 /// itself.
-fn leads_elsewhere(
+fn report_target_is_listener(
     upstream: &Defined<Upstream>,
     node: NodeRef<'_>,
     settings: &Settings,

@@ -40,7 +40,7 @@ pub(super) struct Found {
     pub(super) used: BTreeMap<String, ir::Scheme>,
     pub(super) open: Open,
     /// Operations without an upstream, each with its key and source location.
-    pub(super) homeless: Vec<(String, Span)>,
+    pub(super) no_upstream: Vec<(String, Span)>,
     pub(super) aliases: Vec<Alias>,
 }
 

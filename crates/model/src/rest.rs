@@ -175,7 +175,7 @@ fn one(
                 upstream
             }
             None => {
-                found.homeless.push((key, span));
+                found.no_upstream.push((key, span));
                 return None;
             }
         },
@@ -249,7 +249,7 @@ pub(super) fn check_bypasses(apis: &[Api], sink: &mut Sink) {
     for (index, api) in apis.iter().enumerate() {
         let unmatched = api.rest.iter().find(|rest| rest.owns == Owns::Unmatched);
         if let Some(rest) = unmatched {
-            let round = Round {
+            let source = BypassSource {
                 key: &rest.key,
                 span: rest.span,
                 security: &rest.security.value,
@@ -262,7 +262,7 @@ pub(super) fn check_bypasses(apis: &[Api], sink: &mut Sink) {
 upstream compares paths byte for byte",
             };
             let beside = operations_below((index, rest), apis);
-            round.report(api.operations.iter().chain(beside), sink);
+            source.report(api.operations.iter().chain(beside), sink);
         }
         // Report each source location only once.
         let mut reported: Vec<Span> = Vec::new();
@@ -276,7 +276,7 @@ upstream compares paths byte for byte",
                 continue;
             }
             let upstream = &operation.upstream.value;
-            let round = Round {
+            let source = BypassSource {
                 key: &operation.key,
                 span,
                 security: &operation.security.value,
@@ -300,7 +300,7 @@ paths byte for byte",
                     && (written || subset(&other.template, &operation.template))
             };
             let others = api.operations.iter().filter(|other| concerned(other));
-            if round.report(others, sink) {
+            if source.report(others, sink) {
                 reported.push(span);
             }
         }
@@ -330,7 +330,7 @@ fn operations_below<'a>(
 }
 
 /// Operation through which clients can bypass the checks of other operations.
-struct Round<'m> {
+struct BypassSource<'m> {
     key: &'m str,
     span: Span,
     security: &'m ir::Security,
@@ -339,7 +339,7 @@ struct Round<'m> {
     help: &'static str,
 }
 
-impl Round<'_> {
+impl BypassSource<'_> {
     /// Reports the operations in `others` whose checks clients can bypass with this operation:
     /// internal operations, and operations that require a credential and have another `security`.
     /// Returns false if there are no such operations.

@@ -227,7 +227,7 @@ fn operation(
         None => match operations.first() {
             Some(operation) => operation.upstream.clone(),
             None => {
-                found.homeless.push((key, span));
+                found.no_upstream.push((key, span));
                 return None;
             }
         },

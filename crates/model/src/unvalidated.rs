@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bundle::ir;
 use diag::{Diagnostic, Level, Sink};
-use validator::{Cone, Lost};
+use validator::{Cone, NotEnforced};
 
 use crate::contract::contract;
 use crate::lower::validated;
@@ -47,9 +47,11 @@ fn one(files: &Files, settings: &Settings, api: &Api, sink: &mut Sink) {
             continue;
         };
         let cone = Cone::of(described, &messages.schemas);
-        let outcome = compiled.entry(cone.digest).or_insert_with(|| lost(&cone));
+        let outcome = compiled
+            .entry(cone.digest)
+            .or_insert_with(|| unenforced_keywords(&cone));
         match outcome {
-            Ok(lost) => lost.iter().for_each(|lost| partial(operation, lost, sink)),
+            Ok(keywords) => (keywords.iter()).for_each(|keyword| partial(operation, keyword, sink)),
             Err(why) => broken(operation, why, sink),
         }
         unread(operation, described, sink);
@@ -58,19 +60,22 @@ fn one(files: &Files, settings: &Settings, api: &Api, sink: &mut Sink) {
 
 /// Keywords and parts of the schemas that are not enforced. Patterns are reported at their own
 /// source location.
-fn lost(cone: &Cone) -> Result<BTreeSet<String>, String> {
+fn unenforced_keywords(cone: &Cone) -> Result<BTreeSet<String>, String> {
     let operation = validator::Operation::compile(cone).map_err(|error| error.why)?;
-    let lost = operation.lost().iter().filter_map(|lost| match lost {
-        Lost::Pattern(_) => None,
-        Lost::DynamicRef => Some("a `$dynamicRef`"),
-        Lost::Circle => Some("a schema that contains itself at the same place"),
-    });
-    Ok(lost.map(str::to_owned).collect())
+    let keywords = operation
+        .not_enforced()
+        .iter()
+        .filter_map(|part| match part {
+            NotEnforced::Pattern(_) => None,
+            NotEnforced::DynamicRef => Some("a `$dynamicRef`"),
+            NotEnforced::Cycle => Some("a schema that contains itself at the same place"),
+        });
+    Ok(keywords.map(str::to_owned).collect())
 }
 
-fn partial(operation: &Operation, lost: &str, sink: &mut Sink) {
+fn partial(operation: &Operation, keyword: &str, sink: &mut Sink) {
     let message = format!(
-        "{lost} in the schemas of `{}` is not enforced",
+        "{keyword} in the schemas of `{}` is not enforced",
         operation.key
     );
     sink.push(

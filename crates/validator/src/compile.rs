@@ -8,7 +8,7 @@ use crate::content::{self, Content, Contents};
 use crate::format;
 use crate::kinds::Kinds;
 use crate::limits::{self, Limits};
-use crate::lower::{Direction, Lost, Lowering, patterns};
+use crate::lower::{Direction, Lowering, NotEnforced, patterns};
 use crate::members::Members;
 use crate::steps::{self, Schema};
 
@@ -45,8 +45,8 @@ impl<'a> ValidatorBuilder<'a> {
     }
 
     /// Parts of the schemas that are not enforced.
-    pub(crate) fn lost(self) -> Vec<Lost> {
-        self.lowering.lost.into_iter().collect()
+    pub(crate) fn not_enforced(self) -> Vec<NotEnforced> {
+        self.lowering.not_enforced.into_iter().collect()
     }
 
     /// Compiles the validator of a schema.

@@ -48,7 +48,7 @@ mod words;
 pub use body::BodyKind;
 pub use compile::Uncompilable;
 pub use cone::Cone;
-pub use lower::{Direction, Lost};
+pub use lower::{Direction, NotEnforced};
 pub use media::{is_read, is_read_in_responses, is_split};
 pub use operation::{BodyUse, Operation};
 pub use parameters::{Head, describes_every_name};

@@ -29,13 +29,13 @@ pub enum Direction {
 
 /// Part of a schema that is not enforced.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Lost {
+pub enum NotEnforced {
     /// A regular expression that is too large, or that needs look-around or back references.
     Pattern(Box<str>),
     /// A `$dynamicRef`.
     DynamicRef,
     /// A schema that contains itself for the same value, without a step into the value.
-    Circle,
+    Cycle,
 }
 
 /// Maximum size of a compiled regular expression, in bytes.
@@ -58,14 +58,14 @@ pub(crate) struct Lowering<'a> {
     /// For each node: true if its converted schema accepts more values than the original schema.
     loose: Vec<bool>,
     /// Edges that form a cycle of schemas for the same value.
-    circles: BTreeSet<(u32, u32)>,
+    cycles: BTreeSet<(u32, u32)>,
     /// Schemas of the document under construction.
     defs: BTreeMap<u32, Json>,
     waiting: Vec<u32>,
     /// Schemas of the content of texts, in the order of their keywords in the document. `None`:
     /// content of texts is not checked.
     contents: Option<Vec<&'a Value>>,
-    pub(crate) lost: BTreeSet<Lost>,
+    pub(crate) not_enforced: BTreeSet<NotEnforced>,
 }
 
 impl<'a> Lowering<'a> {
@@ -75,13 +75,13 @@ impl<'a> Lowering<'a> {
             one_way: one_way(nodes, direction),
             patterns: FxHashMap::default(),
             loose: vec![false; nodes.len()],
-            circles: BTreeSet::new(),
+            cycles: BTreeSet::new(),
             defs: BTreeMap::new(),
             waiting: Vec::new(),
             contents: None,
-            lost: BTreeSet::new(),
+            not_enforced: BTreeSet::new(),
         };
-        lowering.find_circles();
+        lowering.find_cycles();
         lowering.find_loose();
         lowering
     }
@@ -127,8 +127,8 @@ impl<'a> Lowering<'a> {
     fn schema(&mut self, value: &'a Value, within: Option<u32>) -> Json {
         match value {
             Value::Node(node) => {
-                if within.is_some_and(|from| self.circles.contains(&(from, *node))) {
-                    self.lost.insert(Lost::Circle);
+                if within.is_some_and(|from| self.cycles.contains(&(from, *node))) {
+                    self.not_enforced.insert(NotEnforced::Cycle);
                     return Json::Bool(true);
                 }
                 if let Value::Bool(value) = self.node(*node) {
@@ -354,7 +354,7 @@ impl<'a> Lowering<'a> {
                 add(out, schema);
             }
             "$dynamicRef" => {
-                self.lost.insert(Lost::DynamicRef);
+                self.not_enforced.insert(NotEnforced::DynamicRef);
             }
             _ => {}
         }
@@ -458,7 +458,8 @@ impl<'a> Lowering<'a> {
         });
         let fits = *known;
         if !fits {
-            self.lost.insert(Lost::Pattern(pattern.into()));
+            self.not_enforced
+                .insert(NotEnforced::Pattern(pattern.into()));
         }
         fits
     }
@@ -490,7 +491,7 @@ impl<'a> Lowering<'a> {
 
     /// Finds the edges that form a cycle of schemas for the same value. Evaluating such a cycle
     /// would not end.
-    fn find_circles(&mut self) {
+    fn find_cycles(&mut self) {
         #[derive(Clone, Copy, PartialEq)]
         enum Visit {
             No,
@@ -515,7 +516,7 @@ impl<'a> Lowering<'a> {
                     }
                     Some(next) => match seen.get(next as usize) {
                         Some(Visit::Open) => {
-                            self.circles.insert((node, next));
+                            self.cycles.insert((node, next));
                         }
                         Some(Visit::No) => {
                             seen[next as usize] = Visit::Open;
@@ -551,7 +552,7 @@ impl<'a> Lowering<'a> {
                 _ => false,
             });
             let number = u32::try_from(index).unwrap_or(u32::MAX);
-            let closes = self.circles.range((number, 0)..=(number, u32::MAX));
+            let closes = self.cycles.range((number, 0)..=(number, u32::MAX));
             self.loose[index] = own || closes.count() > 0;
         }
         loop {

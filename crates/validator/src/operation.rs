@@ -12,7 +12,7 @@ use policy::invalid::{Finding, MEDIA_TYPE, Part, REQUEST};
 use crate::body::{Body, BodyKind, of_body, of_header};
 use crate::compile::{Uncompilable, ValidatorBuilder};
 use crate::cone::Cone;
-use crate::lower::{Direction, Lost};
+use crate::lower::{Direction, NotEnforced};
 use crate::media::{Form, MediaType};
 use crate::parameters::{self, Head, Parameter};
 use crate::response::Response;
@@ -27,7 +27,7 @@ pub struct Operation {
     pub(crate) body: Option<Body>,
     pub(crate) responses: Vec<Response>,
     bytes: u64,
-    lost: Vec<Lost>,
+    not_enforced: Vec<NotEnforced>,
 }
 
 /// Action for the body of a message, known after its head.
@@ -65,16 +65,16 @@ impl Operation {
         let responses = responses.map(|written| Response::new(written, &mut of_responses));
         let responses = responses.collect::<Result<Vec<_>, _>>()?;
         let bytes = compiling.bytes + of_responses.bytes;
-        let mut lost = compiling.lost();
-        lost.extend(of_responses.lost());
-        lost.sort();
-        lost.dedup();
+        let mut not_enforced = compiling.not_enforced();
+        not_enforced.extend(of_responses.not_enforced());
+        not_enforced.sort();
+        not_enforced.dedup();
         Ok(Self {
             parameters,
             body,
             responses,
             bytes,
-            lost,
+            not_enforced,
         })
     }
 
@@ -86,8 +86,8 @@ impl Operation {
 
     /// Parts of the schemas that are not enforced.
     #[must_use]
-    pub fn lost(&self) -> &[Lost] {
-        &self.lost
+    pub fn not_enforced(&self) -> &[NotEnforced] {
+        &self.not_enforced
     }
 
     /// Checks the parameters of a request.

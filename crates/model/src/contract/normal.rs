@@ -37,7 +37,7 @@ pub(super) fn rewritten(schema: &Value, around: &Surroundings<'_>) -> Rewritten 
     let mut changed = false;
     let mut kept: Entries = Vec::with_capacity(entries.len());
     for (key, value) in entries {
-        if is_silent(key, value, &has, around) {
+        if has_no_effect(key, value, &has, around) {
             changed = true;
             continue;
         }
@@ -89,7 +89,7 @@ fn wrapped(key: &str, value: &Value) -> Option<u32> {
 }
 
 /// True if a keyword with this value has no effect.
-fn is_silent(
+fn has_no_effect(
     key: &str,
     value: &Value,
     has: &dyn Fn(&str) -> bool,

@@ -131,7 +131,7 @@ impl<'r, 'a> Schemas<'r, 'a> {
     /// Follows a schema like [`Self::follow`], and collects the prose of all schemas on the path.
     fn follow_with_prose(&mut self, schema: NodeRef<'a>) -> (NodeRef<'a>, bool) {
         let mut passed = Vec::new();
-        let end = self.follow_telling(schema, &mut |schema| passed.push(schema));
+        let end = self.follow_with(schema, &mut |schema| passed.push(schema));
         for schema in passed {
             // OpenAPI 3.0 ignores fields beside `$ref`.
             let alone = self.version == Version::V30 && reference(schema).is_some();
@@ -152,12 +152,12 @@ impl<'r, 'a> Schemas<'r, 'a> {
     /// Follows a schema that consists only of a reference, or of an `allOf` with one schema, until
     /// another schema is reached. The boolean is true if a reference was followed.
     fn follow(&self, schema: NodeRef<'a>) -> (NodeRef<'a>, bool) {
-        self.follow_telling(schema, &mut |_| {})
+        self.follow_with(schema, &mut |_| {})
     }
 
     /// Follows a schema like [`Self::follow`]. Also calls `visit` for every schema on the path,
     /// including the last.
-    fn follow_telling(
+    fn follow_with(
         &self,
         schema: NodeRef<'a>,
         visit: &mut impl FnMut(NodeRef<'a>),
@@ -201,7 +201,7 @@ impl<'r, 'a> Schemas<'r, 'a> {
         };
         let mut others = schema.entries().filter(|(entry, _)| &*entry.key != "allOf");
         others
-            .all(|(entry, value)| is_silent(keyword_kind(&entry.key), value))
+            .all(|(entry, value)| has_no_effect(keyword_kind(&entry.key), value))
             .then_some(inner)
     }
 
@@ -209,7 +209,7 @@ impl<'r, 'a> Schemas<'r, 'a> {
     /// keywords beside `$ref`.
     fn is_reference(&self, schema: NodeRef<'a>) -> bool {
         let counts = |(entry, value): (&diag::tree::Entry, NodeRef<'a>)| {
-            &*entry.key != "$ref" && !is_silent(keyword_kind(&entry.key), value)
+            &*entry.key != "$ref" && !has_no_effect(keyword_kind(&entry.key), value)
         };
         self.version == Version::V30 || !schema.entries().any(counts)
     }
@@ -229,7 +229,7 @@ impl<'r, 'a> Schemas<'r, 'a> {
         let mut entries: Vec<(Box<str>, Value)> = Vec::with_capacity(schema.entries().len());
         for (entry, value) in schema.entries() {
             let kind = keyword_kind(&entry.key);
-            if is_silent(kind, value) {
+            if has_no_effect(kind, value) {
                 continue;
             }
             self.sites.step(&entry.key, None);
@@ -515,7 +515,7 @@ impl<'r, 'a> Schemas<'r, 'a> {
 }
 
 /// True if a keyword with this value has no effect, so that it is left out.
-fn is_silent(kind: KeywordKind, value: NodeRef<'_>) -> bool {
+fn has_no_effect(kind: KeywordKind, value: NodeRef<'_>) -> bool {
     match kind {
         KeywordKind::Prose => true,
         KeywordKind::Gateway => limits::of(value).entries().is_empty(),

@@ -49,7 +49,7 @@ impl End {
 
     /// True if both destinations change request paths in the same way. Different request paths then
     /// stay different at the upstream.
-    pub(super) fn travels_like(&self, other: &Self) -> bool {
+    pub(super) fn has_same_path_mapping(&self, other: &Self) -> bool {
         self.offset.is_some() && self.offset == other.offset
     }
 }

@@ -36,17 +36,17 @@ pub(crate) fn check(settings: &Settings, apis: &[Api], sink: &mut Sink) {
             .help("give protected operations literal first segments, or an upstream of their own");
         sink.push(finding);
     }
-    for (key, round) in survey.rounds {
-        let (Some(span), Some(first)) = (spans.get(key.as_str()), round.keys.first()) else {
+    for (key, bypass) in survey.bypasses {
+        let (Some(span), Some(first)) = (spans.get(key.as_str()), bypass.keys.first()) else {
             continue;
         };
-        let reached: Vec<&str> = round.reached.iter().map(String::as_str).take(3).collect();
+        let reached: Vec<&str> = bypass.reached.iter().map(String::as_str).take(3).collect();
         let mut finding = Diagnostic::new(
             &WAY_ROUND,
             *span,
             format!(
                 "`{key}` may bypass the protection of {} at the upstream",
-                match round.keys.len() {
+                match bypass.keys.len() {
                     1 => format!("`{first}`"),
                     more => format!("{more} operations"),
                 }
@@ -57,7 +57,7 @@ pub(crate) fn check(settings: &Settings, apis: &[Api], sink: &mut Sink) {
             "require the same credentials and policies at both, or send its requests to another \
 path or upstream",
         );
-        for other in round.keys.iter().take(3) {
+        for other in bypass.keys.iter().take(3) {
             if let Some(span) = spans.get(other.as_str()) {
                 finding = finding.related(
                     *span,

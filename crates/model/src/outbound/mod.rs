@@ -87,7 +87,7 @@ struct OutboundOperation<'a> {
 #[derive(Debug, Default)]
 pub struct Survey {
     /// Bypasses, by the key of the less protected operation.
-    pub rounds: BTreeMap<String, Bypass>,
+    pub bypasses: BTreeMap<String, Bypass>,
     /// Operations that could not be compared with all protected ones.
     pub not_compared: NotCompared,
 }
@@ -304,16 +304,16 @@ pub fn survey(shared: &Shared<'_>, places: &[Place<'_>]) -> Survey {
         }
         Ok(found)
     });
-    let mut rounds: BTreeMap<String, Bypass> = BTreeMap::new();
+    let mut bypasses: BTreeMap<String, Bypass> = BTreeMap::new();
     for (at, found) in found {
         for (protected, reached) in found {
-            let round = rounds.entry(key(at)).or_default();
-            round.keys.insert(protected.to_owned());
-            round.reached.insert(reached);
+            let bypass = bypasses.entry(key(at)).or_default();
+            bypass.keys.insert(protected.to_owned());
+            bypass.reached.insert(reached);
         }
     }
     Survey {
-        rounds,
+        bypasses,
         not_compared,
     }
 }
@@ -373,7 +373,7 @@ fn are_routed(
 ) -> bool {
     let keeps_method =
         |operation: &OutboundOperation<'_>, end: &End| operation.place.method == end.method;
-    end.travels_like(its)
+    end.has_same_path_mapping(its)
         && is_beside(operation.place.mount, other.place.mount)
         && keeps_method(operation, end)
         && keeps_method(other, its)

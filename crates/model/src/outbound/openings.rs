@@ -43,7 +43,7 @@ pub enum Extent {
 pub struct Opening {
     /// Index of the operation that gives the weaker access, among the operations of the new
     /// version.
-    pub way: usize,
+    pub operation: usize,
     /// Method, host and path at the upstream.
     pub reached: String,
     /// Indices of the operations of the new version that reach the same requests and have stricter
@@ -160,7 +160,7 @@ impl Comparison<'_, '_> {
                 continue;
             }
             found.push(Opening {
-                way: at,
+                operation: at,
                 reached: end.reached(),
                 beside,
                 before,

@@ -122,7 +122,7 @@ impl<'c> Setters<'c> {
             if let Link::Shared(name) | Link::Own(name) = &link.value {
                 let mut source = self.field(&link.origin);
                 if let FieldSource::Written { from, .. } = &mut source {
-                    *from = link.span().and_then(|span| self.who(span, nodes));
+                    *from = link.span().and_then(|span| self.policy_level(span, nodes));
                 }
                 fields.insert(format!("policies/{name}"), source);
             }
@@ -185,7 +185,7 @@ impl<'c> Setters<'c> {
 
     /// Level that added a policy to the chain. `span` is the source location of the policy's name.
     /// `None` if no list of policies contains this location.
-    fn who(&self, span: Span, nodes: &Nodes<'c>) -> Option<From> {
+    fn policy_level(&self, span: Span, nodes: &Nodes<'c>) -> Option<From> {
         let named = |names: &[diag::Spanned<String>]| names.iter().any(|name| name.span == span);
         let listed = |node: Option<NodeRef<'c>>| {
             let lists = ["policies", "+policies"].map(|key| node.and_then(|node| node.get(key)));

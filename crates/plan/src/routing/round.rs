@@ -50,7 +50,7 @@ pub(crate) fn compare<'a>(
         .map(|(shared, places)| Outbound::of(shared, places));
     let accesses = Accesses::new(sides, [&was, &is]);
     let answers = |side, at| accesses.answers(side, at);
-    let is_within = |extent, way, other| accesses.is_within(extent, way, other);
+    let is_within = |extent, operation, other| accesses.is_within(extent, operation, other);
     let found = openings((&was, &is), answers, &is_within);
     plan.notes.extend(found.not_compared.gap());
     accesses.not_compared(&found.not_compared.keys().collect(), plan);
@@ -148,14 +148,14 @@ impl<'a, 'o> Accesses<'a, 'o> {
         chain.any(|policy| matches!(policy.checked, policy::Checked::Respond(_)))
     }
 
-    /// True if the operation at index `way` of the new side gives no more access than the
+    /// True if the operation at index `operation` of the new side gives no more access than the
     /// operation at index `other` of `side`.
-    fn is_within(&self, extent: Extent, way: usize, (side, other): (Side, usize)) -> bool {
+    fn is_within(&self, extent: Extent, operation: usize, (side, other): (Side, usize)) -> bool {
         let needs_certificate = self.outbound[number(side)].requires_certificate(other);
-        if needs_certificate && !self.outbound[1].requires_certificate(way) {
+        if needs_certificate && !self.outbound[1].requires_certificate(operation) {
             return false;
         }
-        let (before, after) = (self.at(side, other), self.at(Side::New, way));
+        let (before, after) = (self.at(side, other), self.at(Side::New, operation));
         let has_same_names = side == Side::New || self.have_same_callers;
         if has_same_names && is_same(before, after) {
             return true;
@@ -207,11 +207,11 @@ impl<'a, 'o> Accesses<'a, 'o> {
     fn bypasses(&self, openings: &[Opening], plan: &mut Plan) {
         let mut of_operation: BTreeMap<&str, Vec<&Opening>> = BTreeMap::new();
         for opening in openings.iter().filter(|one| !one.beside.is_empty()) {
-            let key = &self.at(Side::New, opening.way).operation.key;
+            let key = &self.at(Side::New, opening.operation).operation.key;
             of_operation.entry(key).or_default().push(opening);
         }
         for openings in of_operation.into_values() {
-            let one = self.at(Side::New, openings[0].way);
+            let one = self.at(Side::New, openings[0].operation);
             let protected = openings.iter().flat_map(|one| &one.beside);
             let protected: Vec<&str> = self.keys(Side::New, protected);
             let reached: BTreeSet<&str> = openings.iter().map(|one| one.reached.as_str()).collect();
@@ -253,7 +253,10 @@ impl<'a, 'o> Accesses<'a, 'o> {
             let Some(first) = opening.before.first() else {
                 continue;
             };
-            let (before, after) = (self.at(Side::Old, *first), self.at(Side::New, opening.way));
+            let (before, after) = (
+                self.at(Side::Old, *first),
+                self.at(Side::New, opening.operation),
+            );
             pairs.push((before, after));
             let keys = self.keys(Side::Old, &opening.before);
             let named = keys.iter().take(NAMED_MAX).copied().collect::<Vec<_>>();
@@ -263,7 +266,7 @@ impl<'a, 'o> Accesses<'a, 'o> {
             };
             let reached = format!("of {}, before: {}{more}", opening.reached, named.join(", "));
             let bound = format!("{}; {}; {}", keys.join(" "), digest(before), digest(after));
-            let is_at = (*first, opening.way);
+            let is_at = (*first, opening.operation);
             for mut change in self.lines(is_at, (before, after)) {
                 change.subject = format!("{} {reached}", change.subject);
                 change.bound.push_str(&bound);

@@ -40,16 +40,16 @@ pub(super) fn facts<'a>(
         "uniqueItems" => vec![one(Fact::NotUnique)],
         "contains" => {
             let least = schema.get("minContains").map(length);
-            let mut ways = Vec::new();
+            let mut mismatches = Vec::new();
             match least {
                 Some(Some(0)) => {}
-                None | Some(Some(1)) => ways.push(one(Fact::NoneContained(value))),
-                Some(_) => ways.push(None),
+                None | Some(Some(1)) => mismatches.push(one(Fact::NoneContained(value))),
+                Some(_) => mismatches.push(None),
             }
             if schema.get("maxContains").is_some() {
-                ways.push(None);
+                mismatches.push(None);
             }
-            ways
+            mismatches
         }
         "prefixItems" | "unevaluatedItems" => vec![None],
         _ => Vec::new(),

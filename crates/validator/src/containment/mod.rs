@@ -168,7 +168,7 @@ impl<'a> Containment<'a> {
         }
         let mut builder = ValidatorBuilder::new(self.solver.nodes, self.solver.direction);
         let compiled = builder.validator(schema).ok();
-        let is_whole = builder.lost().is_empty();
+        let is_whole = builder.not_enforced().is_empty();
         self.validators.insert(id, compiled.filter(|_| is_whole));
     }
 }

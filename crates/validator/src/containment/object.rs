@@ -109,9 +109,9 @@ pub(super) fn facts<'a>(
         }
         "dependentSchemas" => {
             let all = solver.at(value).entries().iter();
-            let ways =
+            let mismatches =
                 all.map(|(name, schema)| Some((Vec::new(), vec![schema], vec![Fact::Has(name)])));
-            ways.collect()
+            mismatches.collect()
         }
         _ => Vec::new(),
     }

@@ -249,7 +249,7 @@ impl<'a> Solver<'a> {
             {
                 return true;
             }
-            return self.ways(kind, schema).into_iter().all(|part| {
+            return self.mismatches(kind, schema).into_iter().all(|part| {
                 let mut branch = branch.clone();
                 !self.add(kind, &mut branch, part) || self.closes(kind, branch)
             });
@@ -273,24 +273,24 @@ impl<'a> Solver<'a> {
 
     /// Ways in which a value of this type does not match a schema. Together they cover all such
     /// values.
-    fn ways(&mut self, kind: Kind, schema: &'a Value) -> Vec<Part<'a>> {
+    fn mismatches(&mut self, kind: Kind, schema: &'a Value) -> Vec<Part<'a>> {
         let schema = self.at(schema);
         if *schema == Value::Bool(false) || self.excludes(kind, schema) {
             return vec![Part::default()];
         }
-        let mut ways = Vec::new();
+        let mut mismatches = Vec::new();
         for (key, value) in schema.entries() {
-            self.way(kind, schema, (key, value), &mut ways);
+            self.add_mismatches(kind, schema, (key, value), &mut mismatches);
         }
-        ways
+        mismatches
     }
 
-    fn way(
+    fn add_mismatches(
         &mut self,
         kind: Kind,
         schema: &'a Value,
         (key, value): (&'a str, &'a Value),
-        ways: &mut Vec<Part<'a>>,
+        mismatches: &mut Vec<Part<'a>>,
     ) {
         let fact = |fact| Part {
             facts: vec![fact],
@@ -299,30 +299,30 @@ impl<'a> Solver<'a> {
         match key {
             "allOf" => {
                 let members = self.at(value).items().iter();
-                ways.extend(members.map(|one| Part::of(&[], &[one])));
+                mismatches.extend(members.map(|one| Part::of(&[], &[one])));
             }
-            "$ref" if matches!(value, Value::Node(_)) => ways.push(Part::of(&[], &[value])),
+            "$ref" if matches!(value, Value::Node(_)) => mismatches.push(Part::of(&[], &[value])),
             "anyOf" | "oneOf" => {
                 let members: Vec<&'a Value> = self.at(value).items().iter().collect();
-                ways.push(Part::of(&[], &members));
+                mismatches.push(Part::of(&[], &members));
                 if key == "oneOf" {
-                    self.overlaps(schema, value, ways);
+                    self.overlaps(schema, value, mismatches);
                 }
             }
-            "not" => ways.push(Part::of(&[value], &[])),
+            "not" => mismatches.push(Part::of(&[value], &[])),
             "if" => {
                 if let Some(then) = schema.get("then") {
-                    ways.push(Part::of(&[value], &[then]));
+                    mismatches.push(Part::of(&[value], &[then]));
                 }
                 if let Some(other) = schema.get("else") {
-                    ways.push(Part::of(&[], &[value, other]));
+                    mismatches.push(Part::of(&[], &[value, other]));
                 }
             }
             "enum" | "const" | "$ref" | "$dynamicRef" | "x-limits" | "dependencies"
-            | "additionalItems" => ways.push(Part::default()),
+            | "additionalItems" => mismatches.push(Part::default()),
             "type" if kind == Kind::Number => {
                 if !crate::contain::names(self.nodes, value).contains("number") {
-                    ways.push(fact(Fact::NotInteger));
+                    mismatches.push(fact(Fact::NotInteger));
                 }
             }
             _ => {
@@ -332,9 +332,9 @@ impl<'a> Solver<'a> {
                         Some((pos, neg, own)) => {
                             let mut part = Part::of(&pos, &neg);
                             part.facts = own;
-                            ways.push(part);
+                            mismatches.push(part);
                         }
-                        None => ways.push(Part::default()),
+                        None => mismatches.push(Part::default()),
                     }
                 }
             }
@@ -342,20 +342,20 @@ impl<'a> Solver<'a> {
     }
 
     /// Adds the values that match two members of `oneOf`.
-    fn overlaps(&self, schema: &'a Value, value: &'a Value, ways: &mut Vec<Part<'a>>) {
+    fn overlaps(&self, schema: &'a Value, value: &'a Value, mismatches: &mut Vec<Part<'a>>) {
         let members = self.at(value).items();
         if schema.get("discriminator").is_some() {
             // The value of the discriminator selects the member.
-            ways.push(Part::default());
+            mismatches.push(Part::default());
         } else if members.len() > PAIRS_MAX {
             let none = FxHashSet::default();
             if !have_distinct_values(self.nodes, members, &none) {
-                ways.push(Part::default());
+                mismatches.push(Part::default());
             }
         } else {
             for (at, one) in members.iter().enumerate() {
                 let others = members[at + 1..].iter();
-                ways.extend(others.map(|other| Part::of(&[one, other], &[])));
+                mismatches.extend(others.map(|other| Part::of(&[one, other], &[])));
             }
         }
     }

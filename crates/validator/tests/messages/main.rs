@@ -10,7 +10,7 @@ mod sequences;
 use bundle::ir::{Body, ContractOperation, MediaType, Parameter, ParameterPlace, Set, Value};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Value as Json, json};
-use validator::{BodyUse, Cone, Head, Lost, Operation};
+use validator::{BodyUse, Cone, Head, NotEnforced, Operation};
 
 /// Converts JSON to a value of a contract.
 fn value(json: &Json) -> Value {
@@ -282,5 +282,5 @@ fn unsupported_patterns_and_circles_accept_more() {
         assert_eq!(found.is_empty(), valid, "{schema} {body} {found:?}");
     }
     let lossy = operation(&Json::Null, &content, &nodes(&json!({"not": {"node": 1}})));
-    assert_eq!(lossy.lost(), [Lost::Pattern(look.into())]);
+    assert_eq!(lossy.not_enforced(), [NotEnforced::Pattern(look.into())]);
 }
