@@ -125,7 +125,7 @@ impl<'t> EditedDocument<'t> {
                 if CLOSED_LISTS.contains(&name) {
                     return Err(self.appends(name, target, update));
                 }
-                let own = self.own(path)?;
+                let own = self.copy_shared(path)?;
                 if let Kind::List(items) = &mut self.tree.node_mut(own).kind {
                     items.push(update);
                 }
@@ -143,14 +143,14 @@ impl<'t> EditedDocument<'t> {
             _ => true,
         };
         if !whole {
-            let own = self.own(path)?;
+            let own = self.copy_shared(path)?;
             return self.merge_into(name, own, update);
         }
         let Some((last, parents)) = path.split_last() else {
             self.root = update;
             return Ok(());
         };
-        let parent = self.own(parents)?;
+        let parent = self.copy_shared(parents)?;
         self.replace(parent, last, update);
         Ok(())
     }
@@ -182,7 +182,7 @@ impl<'t> EditedDocument<'t> {
                     };
                     match (self.at(here).kind(), self.at(entry.value).kind()) {
                         (Kind::Map(_), Kind::Map(_)) | (Kind::List(_), Kind::List(_)) => {
-                            let copy = self.own_child(own, &step, here)?;
+                            let copy = self.copy_shared_child(own, &step, here)?;
                             self.merge_into(&entry.key, copy, entry.value)?;
                         }
                         (Kind::Map(_) | Kind::List(_), _) | (_, Kind::Map(_) | Kind::List(_))
@@ -208,7 +208,7 @@ impl<'t> EditedDocument<'t> {
 
     /// Removes members of a map, or items of a list.
     pub(super) fn remove(&mut self, parent: &[Step], steps: &BTreeSet<Step>) {
-        let Ok(own) = self.own(parent) else {
+        let Ok(own) = self.copy_shared(parent) else {
             return;
         };
         self.positions.remove(&own);
@@ -234,7 +234,7 @@ impl<'t> EditedDocument<'t> {
 
     /// Copies the node at a path and all nodes above it. Does not copy nodes that only this
     /// document uses.
-    fn own(&mut self, path: &[Step]) -> Result<NodeId, Wrong> {
+    fn copy_shared(&mut self, path: &[Step]) -> Result<NodeId, Wrong> {
         if !self.own.contains(&self.root) {
             self.root = self.copy(self.root)?;
         }
@@ -243,12 +243,17 @@ impl<'t> EditedDocument<'t> {
             let Some(next) = self.child(node, step) else {
                 return Ok(node);
             };
-            node = self.own_child(node, step, next)?;
+            node = self.copy_shared_child(node, step, next)?;
         }
         Ok(node)
     }
 
-    fn own_child(&mut self, parent: NodeId, step: &Step, node: NodeId) -> Result<NodeId, Wrong> {
+    fn copy_shared_child(
+        &mut self,
+        parent: NodeId,
+        step: &Step,
+        node: NodeId,
+    ) -> Result<NodeId, Wrong> {
         if self.own.contains(&node) {
             return Ok(node);
         }

@@ -71,7 +71,7 @@ struct Lift<'f> {
     /// Document before the conversion.
     document: Document,
     /// Lifted nodes, by source node and target type.
-    lifted: HashMap<(NodeId, As), NodeId>,
+    lifted: HashMap<(NodeId, TargetType), NodeId>,
     /// Path items being resolved, to detect circular references.
     busy: HashSet<NodeId>,
     sink: &'f mut Sink,
@@ -79,7 +79,7 @@ struct Lift<'f> {
 
 /// Target type of a lifted node. The same source node may be lifted to several types.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum As {
+enum TargetType {
     Schema,
     Header,
     Parameter,
@@ -250,7 +250,12 @@ impl Lift<'_> {
     }
 
     /// Lifts a node. A node is lifted at most once per target type, and the result is reused.
-    fn once(&mut self, node: NodeId, what: As, lift: impl FnOnce(&mut Self) -> NodeId) -> NodeId {
+    fn once(
+        &mut self,
+        node: NodeId,
+        what: TargetType,
+        lift: impl FnOnce(&mut Self) -> NodeId,
+    ) -> NodeId {
         if let Some(known) = self.lifted.get(&(node, what)) {
             return *known;
         }

@@ -3,7 +3,7 @@
 use diag::{Kind, NodeId};
 
 use super::nodes::Map;
-use super::parameter::Taken;
+use super::parameter::GroupedParameters;
 use super::{Lift, MediaTypes};
 
 const METHODS: &[&str] = &["get", "put", "post", "delete", "options", "head", "patch"];
@@ -43,10 +43,10 @@ impl Lift<'_> {
             return node;
         }
         let mut lifted = Map::new(self.nodes.span(item));
-        let mut shared = Taken::default();
+        let mut shared = GroupedParameters::default();
         if let Some(entry) = self.nodes.entry(item, "parameters") {
             match self.parameters(entry.value) {
-                Some(taken) => shared = taken,
+                Some(grouped) => shared = grouped,
                 None => lifted.keep(&entry),
             }
             if !shared.parameters.is_empty() {
@@ -72,7 +72,7 @@ impl Lift<'_> {
     fn operation(
         &mut self,
         node: NodeId,
-        shared: &Taken,
+        shared: &GroupedParameters,
         consumes: MediaTypes,
         produces: MediaTypes,
     ) -> NodeId {
@@ -85,7 +85,7 @@ impl Lift<'_> {
         let consumes = self.nodes.get(operation, "consumes").or(consumes);
         let produces = self.nodes.get(operation, "produces").or(produces);
         let mut lifted = Map::new(self.nodes.span(operation));
-        let mut own = Taken::default();
+        let mut own = GroupedParameters::default();
         for entry in self.nodes.entries(operation) {
             match &*entry.key {
                 "consumes" | "produces" => {}
@@ -97,8 +97,8 @@ impl Lift<'_> {
                 }
                 "parameters" => match self.parameters(entry.value) {
                     None => lifted.keep(&entry),
-                    Some(taken) => {
-                        own = taken;
+                    Some(grouped) => {
+                        own = grouped;
                         if !own.parameters.is_empty() {
                             let at = self.nodes.span(entry.value);
                             let list = self.nodes.push(at, Kind::List(own.parameters.clone()));

@@ -6,7 +6,7 @@ use diag::tree::Entry;
 use diag::{Diagnostic, Kind, NodeId, Span, suggest};
 
 use super::nodes::Map;
-use super::{As, Lift, MEDIA_TYPE_DEFAULT, MediaTypes};
+use super::{Lift, MEDIA_TYPE_DEFAULT, MediaTypes, TargetType};
 use crate::spec::lints::{MISSING_FIELD, SEVERAL_BODIES, UNKNOWN_VALUE, UNRESOLVED_REFERENCE};
 use crate::spec::reference::{Fault, Resolver, reference};
 
@@ -37,7 +37,7 @@ const OF_SCHEMA: &[&str] = &[
 
 /// Parameters of one list, grouped by their counterpart in OpenAPI 3.0: parameter or request body.
 #[derive(Default)]
-pub(super) struct Taken {
+pub(super) struct GroupedParameters {
     /// Parameters that are still parameters in 3.0, already lifted. `body` and `form` are not
     /// lifted yet.
     pub(super) parameters: Vec<NodeId>,
@@ -47,42 +47,42 @@ pub(super) struct Taken {
 
 impl Lift<'_> {
     /// Groups the parameters of a list. `None` if the value is not a list.
-    pub(super) fn parameters(&mut self, list: NodeId) -> Option<Taken> {
+    pub(super) fn parameters(&mut self, list: NodeId) -> Option<GroupedParameters> {
         let list = self.resolved(list, "parameters")?;
         if !self.nodes.files.tree.at(list).is_list() {
             return None;
         }
-        let mut taken = Taken::default();
+        let mut grouped = GroupedParameters::default();
         for item in self.nodes.items(list) {
             let Some(node) = self
                 .resolved(item, "parameters")
                 .filter(|node| self.nodes.is_map(*node))
             else {
                 // The structure check reports the broken reference.
-                taken.parameters.push(item);
+                grouped.parameters.push(item);
                 continue;
             };
             match self.nodes.string_of(node, "in").as_deref() {
                 Some("body") => {
-                    if let Some(other) = taken.body.or(taken.form.first().copied()) {
+                    if let Some(other) = grouped.body.or(grouped.form.first().copied()) {
                         self.second_body(node, other);
                     }
-                    taken.body = taken.body.or(Some(node));
+                    grouped.body = grouped.body.or(Some(node));
                 }
                 Some("formData") => {
-                    if let Some(other) = taken.body {
+                    if let Some(other) = grouped.body {
                         self.second_body(node, other);
                     }
-                    taken.form.push(node);
+                    grouped.form.push(node);
                 }
                 Some(place) if !PLACES.contains(&place) => self.unknown_place(node, place),
                 _ => {
                     let parameter = self.parameter(node);
-                    taken.parameters.push(parameter);
+                    grouped.parameters.push(parameter);
                 }
             }
         }
-        Some(taken)
+        Some(grouped)
     }
 
     /// Converts a shared parameter in the root of a Swagger 2.0 document to a parameter or a
@@ -133,7 +133,7 @@ impl Lift<'_> {
         if !self.nodes.is_map(node) {
             return node;
         }
-        self.once(node, As::Parameter, |lift| {
+        self.once(node, TargetType::Parameter, |lift| {
             let mut lifted = Map::new(lift.nodes.span(node));
             let place = lift.nodes.string_of(node, "in").unwrap_or_default();
             for entry in lift.nodes.entries(node) {
@@ -222,8 +222,8 @@ impl Lift<'_> {
     /// (`shared`) describe.
     pub(super) fn body(
         &mut self,
-        own: &Taken,
-        shared: &Taken,
+        own: &GroupedParameters,
+        shared: &GroupedParameters,
         consumes: MediaTypes,
     ) -> Option<(Span, NodeId)> {
         if own.body.is_some() || !own.form.is_empty() {

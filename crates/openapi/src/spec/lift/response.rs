@@ -3,7 +3,7 @@
 use diag::{NodeId, Span};
 
 use super::nodes::Map;
-use super::{As, Lift, MediaTypes};
+use super::{Lift, MediaTypes, TargetType};
 
 impl Lift<'_> {
     /// Lifts a response. A reference is replaced by its target.
@@ -14,7 +14,7 @@ impl Lift<'_> {
         else {
             return node;
         };
-        self.once(response, As::Response(produces), |lift| {
+        self.once(response, TargetType::Response(produces), |lift| {
             let mut lifted = Map::new(lift.nodes.span(response));
             let mut schema = None;
             let mut examples = None;
@@ -89,7 +89,7 @@ impl Lift<'_> {
         if !self.nodes.is_map(node) {
             return node;
         }
-        self.once(node, As::Header, |lift| {
+        self.once(node, TargetType::Header, |lift| {
             let mut lifted = Map::new(lift.nodes.span(node));
             for entry in lift.nodes.entries(node) {
                 if &*entry.key == "description" || entry.key.starts_with("x-") {

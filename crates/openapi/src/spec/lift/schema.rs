@@ -3,7 +3,7 @@
 use diag::{Diagnostic, Kind, Level, NodeId};
 
 use super::nodes::Map;
-use super::{As, Lift};
+use super::{Lift, TargetType};
 use crate::spec::lints::UNKNOWN_VALUE;
 
 /// Maximum depth of nested schemas that are lifted. The reader of documents refuses deeper nesting.
@@ -19,7 +19,7 @@ impl Lift<'_> {
         if !self.nodes.is_map(node) || depth > DEPTH_MAX {
             return node;
         }
-        if let Some(known) = self.lifted.get(&(node, As::Schema)) {
+        if let Some(known) = self.lifted.get(&(node, TargetType::Schema)) {
             return *known;
         }
         if depth > 0 {
@@ -79,7 +79,7 @@ impl Lift<'_> {
         } else {
             node
         };
-        self.lifted.insert((node, As::Schema), result);
+        self.lifted.insert((node, TargetType::Schema), result);
         result
     }
 
