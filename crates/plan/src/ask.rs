@@ -86,7 +86,10 @@ pub fn fault(gateway: &Gateway, assumption: &Assumption) -> Option<String> {
     });
     let verifiers = gateway.shared.auth.iter();
     let verifiers = verifiers.filter_map(|verifier| {
-        Some((verifier.name.as_str(), About::of(&verifier.checked)?.kind()))
+        Some((
+            verifier.name.as_str(),
+            VerifierCall::of(&verifier.checked)?.kind(),
+        ))
     });
     let fields = gateway.apis.iter().flat_map(|api| &api.treatments);
     let mut fields = fields.filter(|one| one.forwarding.validate.is_some());
@@ -267,7 +270,7 @@ pub struct Oracle {
     snapshot: Snapshot,
     revoked: Revoked,
     /// Verifiers that call another service, by name.
-    verifiers: Vec<(String, About)>,
+    verifiers: Vec<(String, VerifierCall)>,
     /// Assumed answers for verifiers and policies if the caller gives none: every token is forged,
     /// and every message is valid.
     usual: Vec<Assumption>,
@@ -276,7 +279,7 @@ pub struct Oracle {
 }
 
 /// Request to another service that gwd sends for a verifier.
-enum About {
+enum VerifierCall {
     /// Request for the keys of this source.
     Keys(Remote),
     /// Requests for the metadata and the keys of a login.
@@ -285,7 +288,7 @@ enum About {
     Token(Endpoint),
 }
 
-impl About {
+impl VerifierCall {
     /// Request that a verifier sends to another service. `None` for a verifier without such
     /// requests.
     fn of(checked: &auth::Checked) -> Option<Self> {
@@ -312,7 +315,7 @@ impl About {
     }
 
     /// True if an effect of the chain is the request that this value describes.
-    fn is(&self, effect: &Effect) -> bool {
+    fn matches(&self, effect: &Effect) -> bool {
         match (self, effect) {
             (Self::Keys(source), Effect::Keys(cell)) => source == cell.source(),
             (Self::Login(sources), Effect::Keys(cell)) => sources.contains(cell.source()),
@@ -404,8 +407,9 @@ impl Oracle {
         let assembly = parts.assemble(&gateway.runnable())?;
         let snapshot = engine::build(&assembly, bundle, &NoSecrets(ranges), &mut parts)?;
         let verifiers = gateway.shared.auth.iter();
-        let asking = verifiers.filter_map(|one| Some((one.name.clone(), About::of(&one.checked)?)));
-        let verifiers: Vec<(String, About)> = asking.collect();
+        let asking =
+            verifiers.filter_map(|one| Some((one.name.clone(), VerifierCall::of(&one.checked)?)));
+        let verifiers: Vec<(String, VerifierCall)> = asking.collect();
         let forged = verifiers.iter().map(|(asker, about)| Assumption {
             asker: asker.clone(),
             answer: words(about.kind())[1].to_owned(),
@@ -533,7 +537,7 @@ impl Oracle {
                 vec![name]
             }
             (effect, _) => {
-                let same = self.verifiers.iter().filter(|(_, one)| one.is(effect));
+                let same = self.verifiers.iter().filter(|(_, one)| one.matches(effect));
                 same.map(|(name, _)| name.as_str()).collect()
             }
         }

@@ -46,7 +46,7 @@ const OPENING: [Class; 4] = [
 ];
 
 /// Gated classes that are compared only if one environment replaces another.
-const TAKEN_OVER: [Class; 3] = [Class::Removed, Class::Moved, Class::Relax];
+const REPLACEMENT_CLASSES: [Class; 3] = [Class::Removed, Class::Moved, Class::Relax];
 
 /// Compares every environment. If no environment has an old side, returns the plan of a first
 /// release. `None` if there is no new side.
@@ -89,8 +89,8 @@ pub fn compare_each(pairs: &[Pair]) -> Result<Option<Plan>, BuildError> {
             (Some(_), None) if pair.is_beside => continue,
             (Some(old), None) => {
                 whole.changes.push(removed(&pair.environment, old));
-                if let Some(heir) = heir(old, pairs) {
-                    let plan = compare(Some(old), heir)?;
+                if let Some(replacement) = replacement(old, pairs) {
+                    let plan = compare(Some(old), replacement)?;
                     whole.add_changes(plan.changes, "", &mut known);
                 }
             }
@@ -209,7 +209,7 @@ impl Plan {
 /// is the most severe of two groups: classes that admit more callers than some existing
 /// environment, and gated differences from the environments that it may replace.
 fn added(name: &str, new: &Side, pairs: &[Pair]) -> Result<(Change, Vec<Change>), BuildError> {
-    let (mut wider, mut taken) = (Found::default(), Found::default());
+    let (mut wider, mut differences) = (Found::default(), Found::default());
     let mut plans: Vec<(&Pair, Plan)> = Vec::new();
     for pair in pairs {
         let Some(old) = &pair.old else { continue };
@@ -217,19 +217,24 @@ fn added(name: &str, new: &Side, pairs: &[Pair]) -> Result<(Change, Vec<Change>)
         wider.add(&plan, &OPENING, &pair.environment);
         plans.push((pair, plan));
     }
-    let stopped = |plan: &Plan| -> usize { TAKEN_OVER.map(|class| plan.count(class)).iter().sum() };
+    let stopped = |plan: &Plan| -> usize {
+        REPLACEMENT_CLASSES
+            .map(|class| plan.count(class))
+            .iter()
+            .sum()
+    };
     let nearest = plans.iter().min_by_key(|(_, plan)| stopped(plan));
     let base = plans.iter().find(|(pair, _)| pair.environment.is_empty());
     // Exclude the project without an environment: if it has the channel of an environment, it is
     // never released.
-    let is_named = |pair: &Pair| !pair.environment.is_empty() && is_taken_over(pair, new);
-    let mut heirs: Vec<&(&Pair, Plan)> = Vec::new();
-    heirs.extend(plans.iter().filter(|(pair, _)| is_named(pair)));
-    if heirs.is_empty() {
-        heirs.extend(base.or(nearest));
+    let is_named = |pair: &Pair| !pair.environment.is_empty() && is_replaced(pair, new);
+    let mut replaced: Vec<&(&Pair, Plan)> = Vec::new();
+    replaced.extend(plans.iter().filter(|(pair, _)| is_named(pair)));
+    if replaced.is_empty() {
+        replaced.extend(base.or(nearest));
     }
-    for (pair, plan) in &heirs {
-        taken.add(plan, &TAKEN_OVER, &pair.environment);
+    for (pair, plan) in &replaced {
+        differences.add(plan, &REPLACEMENT_CLASSES, &pair.environment);
     }
     // A new environment always has its own channel and store, so these differences are not
     // reported.
@@ -238,11 +243,11 @@ fn added(name: &str, new: &Side, pairs: &[Pair]) -> Result<(Change, Vec<Change>)
             && !["channel-changed", "environment-changed", "rules-unknown"].contains(&change.id)
     };
     let mut rules: Vec<Change> = Vec::new();
-    let against = heirs.iter().copied().chain(base.or(nearest));
+    let against = replaced.iter().copied().chain(base.or(nearest));
     for change in against.flat_map(|(_, plan)| plan.changes.iter().filter(is_own)) {
         // A rule that a replaced environment already has is not new, even if the project without an
         // environment lacks it.
-        let is_known = is_addition(change) && !heirs.iter().all(|(_, plan)| has(plan, change));
+        let is_known = is_addition(change) && !replaced.iter().all(|(_, plan)| has(plan, change));
         if !is_known && !rules.iter().any(|one| is_same(one, change)) {
             rules.push(change.clone());
         }
@@ -251,13 +256,13 @@ fn added(name: &str, new: &Side, pairs: &[Pair]) -> Result<(Change, Vec<Change>)
     let mut description = format!("bundle {}", id.short());
     for (found, how) in [
         (&wider, "which admits more than"),
-        (&taken, "which removes, moves or relaxes parts of"),
+        (&differences, "which removes, moves or relaxes parts of"),
     ] {
         if !found.most.is_empty() {
             description.push_str(&format!(", {how} {}", found.summary()));
         }
     }
-    wider.most.append(&mut taken.most);
+    wider.most.append(&mut differences.most);
     let wider = wider.most;
     let class = wider.keys().next().copied().unwrap_or(Class::Added);
     let section = match wider.is_empty() {
@@ -328,7 +333,7 @@ impl Found {
 
 /// True if a new environment may replace an existing one: the existing one is removed, or both have
 /// the same channel.
-fn is_taken_over(pair: &Pair, new: &Side) -> bool {
+fn is_replaced(pair: &Pair, new: &Side) -> bool {
     let Some(old) = &pair.old else { return false };
     let before = channel(old);
     pair.new.is_none() && !pair.is_beside || before.is_some() && before == channel(new)
@@ -366,7 +371,7 @@ pub fn channel(side: &Side) -> Option<(&str, &str)> {
 /// Returns the project without an environment if it replaces a removed environment: it has the same
 /// channel, or no environment remains. The regular comparison of this project does not contain the
 /// gates and requirements of the removed environment's patch.
-fn heir<'p>(old: &Side, pairs: &'p [Pair]) -> Option<&'p Side> {
+fn replacement<'p>(old: &Side, pairs: &'p [Pair]) -> Option<&'p Side> {
     let base = pairs.iter().find(|pair| pair.environment.is_empty());
     let base = base?.new.as_ref()?;
     let is_last = named(pairs).next().is_none();

@@ -9,13 +9,13 @@ use policy::declared::Scalar;
 use policy::validation::{BODY_BYTES_DEFAULT, BODY_BYTES_MAX, Mode};
 use serde_json::Value;
 
-use super::operations::{Line, Of, definition, named};
+use super::operations::{ApiSide, Line, definition, named};
 use crate::Class;
 
 /// Reports a change of `max_body`, and a change of the length up to which bodies are checked.
 pub(super) fn compare(
-    old: (Of<'_>, &ir::Treatment),
-    new: (Of<'_>, &ir::Treatment),
+    old: (ApiSide<'_>, &ir::Treatment),
+    new: (ApiSide<'_>, &ir::Treatment),
     lines: &mut Vec<Line>,
 ) {
     let (was, is) = (old.1.max_body_bytes, new.1.max_body_bytes);
@@ -64,8 +64,8 @@ pub(super) fn compare(
 /// Lengths in bytes up to which the old and the new side check bodies, if the new length is
 /// greater. `None` otherwise. Each side refuses bodies above its length.
 fn checks_longer(
-    old: (Of<'_>, &ir::Treatment),
-    new: (Of<'_>, &ir::Treatment),
+    old: (ApiSide<'_>, &ir::Treatment),
+    new: (ApiSide<'_>, &ir::Treatment),
 ) -> Option<(u64, u64)> {
     let (was, is) = (checked(old)?, checked(new)?);
     (is > was).then_some((was, is))
@@ -73,7 +73,7 @@ fn checks_longer(
 
 /// True if multipart bodies that are too long to be checked are forwarded: `max_body` allows them,
 /// and an operation with the treatment describes a multipart body.
-fn streams_unchecked((side, treatment): (Of<'_>, &ir::Treatment)) -> bool {
+fn streams_unchecked((side, treatment): (ApiSide<'_>, &ir::Treatment)) -> bool {
     let api = side.api;
     let has_multipart = |operation: &ir::Operation| {
         let messages = api.messages.as_ref();
@@ -94,7 +94,7 @@ fn streams_unchecked((side, treatment): (Of<'_>, &ir::Treatment)) -> bool {
 
 /// Length up to which an operation checks bodies, in bytes. `None` if the operation refuses no body
 /// because of its content.
-fn checked((side, treatment): (Of<'_>, &ir::Treatment)) -> Option<u64> {
+fn checked((side, treatment): (ApiSide<'_>, &ir::Treatment)) -> Option<u64> {
     let is_block = |mode: Mode| mode == Mode::Block;
     let own = treatment.forwarding.validate.as_ref();
     let mut blocks = own.is_some_and(|checked| is_block(checked.request));

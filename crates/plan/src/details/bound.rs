@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use bundle::ir::{self, Link};
 
-use super::operations::Of;
+use super::operations::ApiSide;
 use crate::{Class, security};
 
 /// True if a change of this class and id is about the destination of requests.
@@ -15,7 +15,7 @@ pub(crate) fn goes_elsewhere(class: Class, id: &str) -> bool {
 
 /// Digest of the upstreams to which the policies and settings of an operation's treatment send
 /// requests or copies of requests.
-pub(crate) fn ends(side: Of<'_>, treatment: &ir::Treatment) -> String {
+pub(crate) fn ends(side: ApiSide<'_>, treatment: &ir::Treatment) -> String {
     let policies = treatment.chain.iter().filter_map(|link| match link {
         Link::Authenticate => None,
         Link::Shared(name) => side.shared.policies.get(name),

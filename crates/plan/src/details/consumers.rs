@@ -220,7 +220,7 @@ fn rights(
             let name = claim.as_deref().unwrap_or_default();
             admitting.by_certificate && OF_CERTIFICATES.contains(&name)
         };
-        let heir = match is_hidden {
+        let fallback = match is_hidden {
             false if admitting.has_tokens => Some("the token's own claim"),
             false if is_certified() => Some("the certificate's own claim"),
             _ => None,
@@ -230,16 +230,16 @@ fn rights(
         let subject = format!("{subject} {path}");
         let mut change = Change::new(
             Section::Security,
-            match heir.is_some() || is_read {
+            match fallback.is_some() || is_read {
                 true => Class::Incomparable,
                 false => Class::Strengthen,
             },
             "consumer-right-removed",
             subject,
             value.as_str().into(),
-            heir.map_or(Value::Null, Value::from),
+            fallback.map_or(Value::Null, Value::from),
         );
-        change.why_none = match heir {
+        change.why_none = match fallback {
             Some(_) => Some(OF_TOKENS),
             None => is_read.then_some(OF_EXPRESSIONS),
         };

@@ -90,32 +90,34 @@ impl<'a> Cells<'a> {
     pub(crate) fn compare(&self, plan: &mut Plan) {
         let [was, is] = [0, 1].map(|side| self.counters(side));
         for (index, counter) in was.all.iter().enumerate() {
-            for (cell, heir) in was.heirs(index, &is) {
-                let labels = (&*counter.label, heir);
+            for (cell, successor) in was.uncounted_cells(index, &is) {
+                let labels = (&*counter.label, successor);
                 self.push((Class::Relax, "limit-split"), labels, cell, plan);
             }
         }
         let mut restarted = BTreeSet::new();
         for (index, counter) in was.all.iter().enumerate() {
-            let heirs = was.candidates(index, &is);
-            let heirs: BTreeSet<usize> = heirs.into_iter().flat_map(|(_, all)| all).collect();
-            let heirs: Vec<&Counter<'_>> = heirs.into_iter().map(|at| &is.all[at]).collect();
-            let same_route = |heir: &Counter<'_>| heir.route == counter.route;
-            let is_known = heirs
-                .iter()
-                .any(|heir| heir.policy.state == counter.policy.state && same_route(heir));
+            let successors = was.candidates(index, &is);
+            let successors: BTreeSet<usize> =
+                successors.into_iter().flat_map(|(_, all)| all).collect();
+            let successors: Vec<&Counter<'_>> =
+                successors.into_iter().map(|at| &is.all[at]).collect();
+            let same_route = |successor: &Counter<'_>| successor.route == counter.route;
+            let is_known = successors.iter().any(|successor| {
+                successor.policy.state == counter.policy.state && same_route(successor)
+            });
             // Policies with the same name are compared where they are defined.
-            let other = heirs
+            let other = successors
                 .into_iter()
-                .filter(|heir| heir.name != counter.name || !same_route(heir));
-            let class = |heir: &Counter<'_>| restart::class(&heir.policy.checked);
-            for heir in other.filter(|_| !is_known && !is_concurrency(counter)) {
-                if restarted.insert((&counter.name, &heir.name)) {
+                .filter(|successor| successor.name != counter.name || !same_route(successor));
+            let class = |successor: &Counter<'_>| restart::class(&successor.policy.checked);
+            for successor in other.filter(|_| !is_known && !is_concurrency(counter)) {
+                if restarted.insert((&counter.name, &successor.name)) {
                     plan.changes.push(Change::new(
                         Section::Policy,
-                        class(heir),
+                        class(successor),
                         restart::RESTARTED,
-                        format!("policy {} -> {}", counter.label, heir.label),
+                        format!("policy {} -> {}", counter.label, successor.label),
                         "its counters".into(),
                         "new counters".into(),
                     ));
@@ -123,7 +125,7 @@ impl<'a> Cells<'a> {
             }
         }
         for (index, counter) in is.all.iter().enumerate() {
-            for (cell, before) in is.heirs(index, &was) {
+            for (cell, before) in is.uncounted_cells(index, &was) {
                 let labels = (&*before.label, counter);
                 self.push((Class::Tighten, "limit-joined"), labels, cell, plan);
             }
@@ -241,8 +243,8 @@ impl<'a> Counters<'a> {
     /// all cells.
     ///
     /// The successor is the best candidate by these criteria, in this order: the closest match
-    /// ([`Closeness`]), not [`eclipsed`], the most cells, the same name.
-    fn heirs<'o>(&self, index: usize, other: &'o Self) -> Vec<(usize, &'o Counter<'a>)> {
+    /// ([`Closeness`]), not [`looser_candidates`], the most cells, the same name.
+    fn uncounted_cells<'o>(&self, index: usize, other: &'o Self) -> Vec<(usize, &'o Counter<'a>)> {
         let counter = &self.all[index];
         let cells = self.candidates(index, other);
         let mut shares: BTreeMap<usize, usize> = BTreeMap::new();
@@ -251,25 +253,28 @@ impl<'a> Counters<'a> {
         }
         let mut ranks: FxHashMap<*const ir::Policy, Closeness> = FxHashMap::default();
         for at in shares.keys() {
-            let heir = &other.all[*at];
-            let rank = ranks.entry(std::ptr::from_ref(heir.policy));
-            rank.or_insert_with(|| Closeness::of(counter, heir));
+            let successor = &other.all[*at];
+            let rank = ranks.entry(std::ptr::from_ref(successor.policy));
+            rank.or_insert_with(|| Closeness::of(counter, successor));
         }
         let rank = |at: usize| ranks[&std::ptr::from_ref(other.all[at].policy)];
-        let eclipsed = eclipsed(&cells, other, &rank);
+        let looser = looser_candidates(&cells, other, &rank);
         let order = |at: usize| {
-            let heir = &other.all[at];
-            let is_same = (heir.label == counter.label, is_same_name(counter, heir));
-            let is_eclipsed = eclipsed.contains(&std::ptr::from_ref(heir.policy));
-            (rank(at), !is_eclipsed, shares[&at], is_same, Reverse(at))
+            let successor = &other.all[at];
+            let is_same = (
+                successor.label == counter.label,
+                is_same_name(counter, successor),
+            );
+            let is_looser = looser.contains(&std::ptr::from_ref(successor.policy));
+            (rank(at), !is_looser, shares[&at], is_same, Reverse(at))
         };
         let Some(kept) = shares.keys().copied().max_by_key(|at| order(*at)) else {
             return Vec::new();
         };
         let left = cells.iter().filter(|(_, all)| !all.contains(&kept));
         let left = left.filter_map(|(cell, all)| {
-            let heir = all.iter().copied().max_by_key(|at| order(*at))?;
-            Some((*cell, &other.all[heir]))
+            let successor = all.iter().copied().max_by_key(|at| order(*at))?;
+            Some((*cell, &other.all[successor]))
         });
         left.collect()
     }
@@ -288,11 +293,11 @@ enum Closeness {
 }
 
 impl Closeness {
-    fn of(counter: &Counter<'_>, heir: &Counter<'_>) -> Self {
-        if is_same_name(counter, heir) || is_as_tight(counter, heir) {
+    fn of(counter: &Counter<'_>, successor: &Counter<'_>) -> Self {
+        if is_same_name(counter, successor) || is_as_tight(counter, successor) {
             return Self::Equal;
         }
-        match counts_same_callers(counter, heir) {
+        match counts_same_callers(counter, successor) {
             true => Self::SameCallers,
             false => Self::OtherCallers,
         }
@@ -301,14 +306,14 @@ impl Closeness {
 
 /// Candidates that are looser than another candidate of the same cell with the same closeness. Does
 /// not compare policies of [`Closeness::Equal`].
-fn eclipsed(
+fn looser_candidates(
     cells: &[(usize, Vec<usize>)],
     other: &Counters<'_>,
     rank: &impl Fn(usize) -> Closeness,
 ) -> FxHashSet<*const ir::Policy> {
     let address = |at: usize| std::ptr::from_ref(other.all[at].policy);
     let mut known = FxHashSet::default();
-    let mut eclipsed = FxHashSet::default();
+    let mut looser = FxHashSet::default();
     for (_, all) in cells {
         for (one, by) in all.iter().flat_map(|one| all.iter().map(|by| (*one, *by))) {
             if rank(one) == Closeness::Equal
@@ -320,11 +325,11 @@ fn eclipsed(
             }
             let (one, by) = (&other.all[one], &other.all[by]);
             if is_as_tight(one, by) && !is_as_tight(by, one) {
-                eclipsed.insert(std::ptr::from_ref(one.policy));
+                looser.insert(std::ptr::from_ref(one.policy));
             }
         }
     }
-    eclipsed
+    looser
 }
 
 /// True if a policy counts requests and refuses those beyond its limit.

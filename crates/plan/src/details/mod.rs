@@ -4,6 +4,7 @@
 mod body;
 mod bound;
 mod consumers;
+mod definitions;
 mod destination;
 mod fields;
 mod freed;
@@ -16,15 +17,14 @@ mod questions;
 mod restart;
 mod schemes;
 mod tables;
-mod things;
 mod verifiers;
 
 use serde_json::Value;
 
 pub(super) use self::bound::{ends, goes_elsewhere};
+pub(crate) use self::definitions::{listener, upstream};
 pub(super) use self::limits::{Cells as LimitedCells, OperationAt};
-pub(super) use self::operations::{Line, Of, are_compared, of_cell};
-pub(crate) use self::things::{listener, upstream};
+pub(super) use self::operations::{ApiSide, Line, are_compared, of_cell};
 use super::{Change, Plan, Section, security};
 use model::lower::Lowered;
 
@@ -38,19 +38,19 @@ pub(super) fn compare(old: Option<&Lowered>, new: &Lowered, plan: &mut Plan) {
     let (was, is) = (&before.shared, &new.gateway.shared);
     consumers::consumers(before, &new.gateway, plan);
     plans::plans(before, &new.gateway, plan);
-    things::shared(before, &new.gateway, plan);
+    definitions::shared(before, &new.gateway, plan);
     for api in &new.gateway.apis {
         let Some(before) = before.apis.get(&api.name) else {
             continue;
         };
         let (before, after) = (
-            Of {
+            ApiSide {
                 api: before,
                 shared: was,
             },
-            Of { api, shared: is },
+            ApiSide { api, shared: is },
         );
-        things::api(before, after, plan);
+        definitions::api(before, after, plan);
         operations::operations(before, after, plan);
     }
     questions::of_new(before, &new.gateway, plan);
@@ -60,7 +60,7 @@ pub(super) fn compare(old: Option<&Lowered>, new: &Lowered, plan: &mut Plan) {
 /// Reports settings that are written differently but have the same meaning. Called if there is no
 /// other difference.
 pub(super) fn restated(old: &Lowered, new: &Lowered, plan: &mut Plan) {
-    things::restated(&old.gateway, &new.gateway, plan);
+    definitions::restated(&old.gateway, &new.gateway, plan);
 }
 
 /// Adds lines that concern no operation to the plan.

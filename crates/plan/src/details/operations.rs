@@ -28,7 +28,9 @@ impl Line {
     pub(crate) fn section(&self) -> Section {
         match self.class {
             Class::Weaken | Class::Incomparable | Class::Strengthen => Section::Security,
-            _ if [questions::SENT, questions::ASKED].contains(&self.id) => Section::Security,
+            _ if [questions::SENT, questions::SERVICE_CALLED].contains(&self.id) => {
+                Section::Security
+            }
             _ => Section::Policy,
         }
     }
@@ -36,7 +38,7 @@ impl Line {
 
 /// API on one side of a comparison, and the definitions of gateway.yaml on that side.
 #[derive(Clone, Copy)]
-pub(crate) struct Of<'a> {
+pub(crate) struct ApiSide<'a> {
     pub(crate) api: &'a ir::Api,
     pub(crate) shared: &'a ir::Shared,
 }
@@ -57,8 +59,8 @@ pub(crate) fn are_compared(
 /// Compares the handling of requests that moved from one operation to another. The operations' keys
 /// may differ.
 pub(crate) fn of_cell(
-    (old, was): (Of<'_>, &ir::Treatment),
-    (new, is): (Of<'_>, &ir::Treatment),
+    (old, was): (ApiSide<'_>, &ir::Treatment),
+    (new, is): (ApiSide<'_>, &ir::Treatment),
 ) -> Vec<Line> {
     let mut lines = treatments((old, was), (new, is));
     if old.api.name != new.api.name {
@@ -85,14 +87,14 @@ pub(crate) fn of_cell(
 /// Compares the upstreams that receive the same requests, even if the names of the upstreams
 /// differ.
 fn upstreams(
-    (old, was): (Of<'_>, &ir::Treatment),
-    (new, is): (Of<'_>, &ir::Treatment),
+    (old, was): (ApiSide<'_>, &ir::Treatment),
+    (new, is): (ApiSide<'_>, &ir::Treatment),
     lines: &mut Vec<Line>,
 ) {
     if was.upstream == is.upstream {
         return;
     }
-    let settings = |side: Of<'_>, name: &str| side.shared.upstreams.get(name).map(upstream);
+    let settings = |side: ApiSide<'_>, name: &str| side.shared.upstreams.get(name).map(upstream);
     let sides = (settings(old, &was.upstream), settings(new, &is.upstream));
     if let (Some(before), Some(after)) = sides {
         let subject = format!("upstream {} -> {}", was.upstream, is.upstream);
@@ -114,7 +116,7 @@ fn upstreams(
 
 /// Compares the effective settings of operations. Each pair of treatments is compared once, even if
 /// many operations share it.
-pub(super) fn operations(old: Of<'_>, new: Of<'_>, plan: &mut Plan) {
+pub(super) fn operations(old: ApiSide<'_>, new: ApiSide<'_>, plan: &mut Plan) {
     let mut known: HashMap<(u32, u32), (Vec<Line>, [String; 2])> = HashMap::new();
     let renamed = RemovedOperations::of(old.api, new.api);
     for operation in &new.api.operations {
@@ -216,8 +218,8 @@ fn slash(slash: ir::TrailingSlash) -> &'static str {
 }
 
 fn treatments(
-    (old, was): (Of<'_>, &ir::Treatment),
-    (new, is): (Of<'_>, &ir::Treatment),
+    (old, was): (ApiSide<'_>, &ir::Treatment),
+    (new, is): (ApiSide<'_>, &ir::Treatment),
 ) -> Vec<Line> {
     let mut lines = Vec::new();
     if was.timeout_ms != is.timeout_ms {
@@ -274,7 +276,7 @@ enum Retries<'a> {
 
 /// Effective retry settings of an operation: its own settings, otherwise the settings of the last
 /// retry policy in its chain, otherwise the settings of its upstream.
-fn retries<'a>(treatment: &'a ir::Treatment, side: Of<'a>) -> Retries<'a> {
+fn retries<'a>(treatment: &'a ir::Treatment, side: ApiSide<'a>) -> Retries<'a> {
     if let Some(own) = &treatment.retries {
         return Retries::Own(own);
     }
@@ -320,8 +322,8 @@ impl Retries<'_> {
 
 /// Compares two chains: added, removed and reordered policies.
 fn chain(
-    (old, was): (Of<'_>, &ir::Treatment),
-    (new, is): (Of<'_>, &ir::Treatment),
+    (old, was): (ApiSide<'_>, &ir::Treatment),
+    (new, is): (ApiSide<'_>, &ir::Treatment),
     lines: &mut Vec<Line>,
 ) {
     let names = |treatment: &ir::Treatment| -> Vec<String> {
@@ -358,7 +360,7 @@ fn chain(
         let in_force = in_force((old, was), (new, is), &pairs);
         moved((&removed, (old, was)), (&added, (new, is)), in_force, lines);
         // Describe policies that only one chain contains. Give only the names of all others.
-        let shown = |names: &[String], alone: &[&str], side: Of<'_>, own: &ir::Treatment| {
+        let shown = |names: &[String], alone: &[&str], side: ApiSide<'_>, own: &ir::Treatment| {
             let entries = names.iter().map(|name| {
                 let known = definition(own, name, side);
                 let known = known.filter(|_| alone.contains(&name.as_str()));
@@ -401,10 +403,10 @@ fn chain(
 /// Definitions, as text, of the policies that only one of the two chains contains. Empty if both
 /// chains contain the same policies.
 fn policies_of_one_side(
-    (old, was): (Of<'_>, &ir::Treatment),
-    (new, is): (Of<'_>, &ir::Treatment),
+    (old, was): (ApiSide<'_>, &ir::Treatment),
+    (new, is): (ApiSide<'_>, &ir::Treatment),
 ) -> String {
-    let only = |names: Vec<&str>, own: &ir::Treatment, side: Of<'_>| {
+    let only = |names: Vec<&str>, own: &ir::Treatment, side: ApiSide<'_>| {
         let defined = names.into_iter().filter_map(|name| {
             let (_, checked) = definition(own, name, side)?;
             Some(format!("{name} {}", policy_value(checked)))
@@ -420,8 +422,8 @@ fn policies_of_one_side(
 
 /// Names of policies that the other chain does not contain, or contains with another kind.
 fn alone<'t>(
-    (side, own): (Of<'_>, &'t ir::Treatment),
-    (other_side, other): (Of<'_>, &ir::Treatment),
+    (side, own): (ApiSide<'_>, &'t ir::Treatment),
+    (other_side, other): (ApiSide<'_>, &ir::Treatment),
 ) -> Vec<&'t str> {
     let names = own.chain.iter().filter_map(named);
     let is_in_both = |name: &str| {
@@ -434,8 +436,8 @@ fn alone<'t>(
 /// Compares each removed policy with an added policy of the same kind, setting by setting, as if
 /// the policy were renamed. Adds the names of these pairs to `pairs`. Returns all others.
 fn renamed<'n>(
-    (removed, (old, was)): (&[&'n String], (Of<'_>, &ir::Treatment)),
-    (added, (new, is)): (&[&'n String], (Of<'_>, &ir::Treatment)),
+    (removed, (old, was)): (&[&'n String], (ApiSide<'_>, &ir::Treatment)),
+    (added, (new, is)): (&[&'n String], (ApiSide<'_>, &ir::Treatment)),
     pairs: &mut Vec<(&'n str, &'n str)>,
     lines: &mut Vec<Line>,
 ) -> (Vec<&'n String>, Vec<&'n String>) {
@@ -492,7 +494,7 @@ pub(super) fn named(link: &Link) -> Option<&str> {
 pub(super) fn definition<'s>(
     treatment: &ir::Treatment,
     name: &str,
-    side: Of<'s>,
+    side: ApiSide<'s>,
 ) -> Option<(&'static str, &'s Checked)> {
     let mut chain = treatment.chain.iter();
     let link = chain.find(|link| named(link) == Some(name))?;
@@ -505,15 +507,18 @@ pub(super) fn definition<'s>(
 }
 
 /// Kind of a policy in a chain.
-fn kind_of<'s>(treatment: &ir::Treatment, name: &str, side: Of<'s>) -> Option<&'s str> {
+fn kind_of<'s>(treatment: &ir::Treatment, name: &str, side: ApiSide<'s>) -> Option<&'s str> {
     definition(treatment, name, side).map(|(_, checked)| checked.kind())
 }
 
 /// Names of policies of a chain, with the side and the treatment (effective settings) of the chain.
-type ChainPolicies<'n, 's> = (&'n [&'n String], (Of<'s>, &'s ir::Treatment));
+type ChainPolicies<'n, 's> = (&'n [&'n String], (ApiSide<'s>, &'s ir::Treatment));
 
 /// True if the other chain has no limit that is as tight as one of these limits.
-fn lacks((names, (from, own)): ChainPolicies<'_, '_>, other: (Of<'_>, &ir::Treatment)) -> bool {
+fn lacks(
+    (names, (from, own)): ChainPolicies<'_, '_>,
+    other: (ApiSide<'_>, &ir::Treatment),
+) -> bool {
     let mut names = names.iter();
     names.any(|name| is_looser(definition(own, name, from), other))
 }
@@ -522,7 +527,7 @@ fn lacks((names, (from, own)): ChainPolicies<'_, '_>, other: (Of<'_>, &ir::Treat
 /// callers that is at least as tight.
 fn is_looser(
     limit: Option<(&'static str, &Checked)>,
-    (side, treatment): (Of<'_>, &ir::Treatment),
+    (side, treatment): (ApiSide<'_>, &ir::Treatment),
 ) -> bool {
     let enforced = |checked: &Checked| checked.settings().text(&["mode"]) != Some("log");
     let is_limit = |checked: &Checked| policy::is_limit(checked.kind()) && enforced(checked);
@@ -544,11 +549,11 @@ fn is_looser(
 /// Effective destinations of two chains. For a policy that both chains contain, even under another
 /// name, both results use its old settings: changes of these settings are reported with the policy.
 fn in_force(
-    (old, was): (Of<'_>, &ir::Treatment),
-    (new, is): (Of<'_>, &ir::Treatment),
+    (old, was): (ApiSide<'_>, &ir::Treatment),
+    (new, is): (ApiSide<'_>, &ir::Treatment),
     pairs: &[(&str, &str)],
 ) -> (Vec<String>, Vec<String>) {
-    let step = |checked: &Checked, side: Of<'_>| destination::Step {
+    let step = |checked: &Checked, side: ApiSide<'_>| destination::Step {
         kind: checked.kind().to_owned(),
         settings: checked.settings(),
         description: described(checked, side),
@@ -581,7 +586,7 @@ fn moved(
     in_force: (Vec<String>, Vec<String>),
     lines: &mut Vec<Line>,
 ) {
-    let each = |names: &[&String], side: Of<'_>, treatment: &ir::Treatment| -> Vec<Value> {
+    let each = |names: &[&String], side: ApiSide<'_>, treatment: &ir::Treatment| -> Vec<Value> {
         let names = names.iter();
         let described = names.filter_map(|name| {
             let (_, checked) = definition(treatment, name, side)?;
@@ -606,7 +611,7 @@ fn moved(
         });
     }
     // Sunset date that a `deprecation` policy of the chain sets.
-    let sunset = |names: &[&String], side: Of<'_>, treatment: &ir::Treatment| {
+    let sunset = |names: &[&String], side: ApiSide<'_>, treatment: &ir::Treatment| {
         let mut names = names.iter();
         names.find_map(|name| {
             let (_, checked) = definition(treatment, name, side)?;
@@ -631,7 +636,7 @@ fn moved(
 }
 
 /// One-line description of a policy: its kind, its settings, and the hosts of its upstreams.
-fn described(checked: &Checked, side: Of<'_>) -> String {
+fn described(checked: &Checked, side: ApiSide<'_>) -> String {
     let settings = checked.settings();
     let settings = settings.iter().map(|one| {
         let value = match fields::shown(Some(&one.value)) {
@@ -653,7 +658,7 @@ fn described(checked: &Checked, side: Of<'_>) -> String {
 }
 
 /// Hosts of an upstream, in parentheses. Empty if the upstream does not exist.
-fn hosts(name: &str, side: Of<'_>) -> String {
+fn hosts(name: &str, side: ApiSide<'_>) -> String {
     let upstream = side.shared.upstreams.get(name);
     let hosts = upstream.map(crate::security::gateway::hosts);
     match hosts.unwrap_or_default() {
@@ -663,7 +668,7 @@ fn hosts(name: &str, side: Of<'_>) -> String {
 }
 
 /// Appends the hosts of named upstreams to a line about a destination.
-fn resolve(line: &mut Line, old: Of<'_>, new: Of<'_>) {
+fn resolve(line: &mut Line, old: ApiSide<'_>, new: ApiSide<'_>) {
     let ends = |key| line.subject.ends_with(key);
     if line.class != Class::Moved || !(ends("upstream") || ends("split") || ends("among")) {
         return;

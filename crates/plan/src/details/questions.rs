@@ -11,7 +11,7 @@ use policy::auth::Place;
 use policy::guard::{ext_proc, forward_auth};
 use serde_json::Value;
 
-use super::operations::{Line, Of, RemovedOperations};
+use super::operations::{ApiSide, Line, RemovedOperations};
 use super::{fields, tables};
 use crate::pairs::reference;
 use crate::security::gateway::hosts;
@@ -22,7 +22,7 @@ use crate::{Change, Class, Plan, Section};
 pub(super) const SENT: &str = "credentials-sent";
 
 /// Id of a line about a service whose responses clients newly receive.
-pub(super) const ASKED: &str = "service-asked";
+pub(super) const SERVICE_CALLED: &str = "service-asked";
 
 /// Reason for a missing witness: another service makes the decision.
 const DECIDED_ELSEWHERE: &str =
@@ -93,7 +93,7 @@ struct CalledService {
 }
 
 /// Services that an operation calls, in the order of the calls.
-fn called_services(side: Of<'_>, treatment: &ir::Treatment) -> Vec<CalledService> {
+fn called_services(side: ApiSide<'_>, treatment: &ir::Treatment) -> Vec<CalledService> {
     let wanted = treatment.security.0.iter();
     let wanted = wanted.flat_map(|alternative| &alternative.0);
     let required: Vec<&ir::Scheme> = wanted
@@ -187,7 +187,7 @@ impl Known {
     fn of(gateway: &ir::Gateway) -> Self {
         let mut known = Self::default();
         for api in &gateway.apis {
-            let side = Of {
+            let side = ApiSide {
                 api,
                 shared: &gateway.shared,
             };
@@ -204,7 +204,7 @@ impl Known {
 
     /// Reports hosts that newly receive credentials, otherwise hosts whose responses clients newly
     /// receive.
-    fn compare(&self, (new, is): (Of<'_>, &ir::Treatment), lines: &mut Vec<Line>) {
+    fn compare(&self, (new, is): (ApiSide<'_>, &ir::Treatment), lines: &mut Vec<Line>) {
         let shown = |names: &BTreeSet<String>| match names.is_empty() {
             true => Value::Null,
             false => names.iter().cloned().collect::<Vec<_>>().join(", ").into(),
@@ -232,7 +232,7 @@ impl Known {
             } else if answers && !ends.iter().any(|end| self.answer.contains(*end)) {
                 lines.push(Line {
                     class: Class::Moved,
-                    id: ASKED,
+                    id: SERVICE_CALLED,
                     subject: format!("answers of {host}"),
                     old: Value::Null,
                     new: service.into(),
@@ -245,8 +245,8 @@ impl Known {
 /// Reports credentials that another service newly receives, and services whose responses clients
 /// newly receive. Changed hosts of an upstream that both sides use are reported with the upstream.
 pub(super) fn credentials(
-    (old, was): (Of<'_>, &ir::Treatment),
-    new: (Of<'_>, &ir::Treatment),
+    (old, was): (ApiSide<'_>, &ir::Treatment),
+    new: (ApiSide<'_>, &ir::Treatment),
     lines: &mut Vec<Line>,
 ) {
     let mut known = Known::default();
@@ -262,7 +262,7 @@ pub(super) fn of_new(old: &ir::Gateway, new: &ir::Gateway, plan: &mut Plan) {
     for api in &new.apis {
         let before = old.apis.get(&api.name);
         let renamed = before.map(|before| (before, RemovedOperations::of(before, api)));
-        let side = Of {
+        let side = ApiSide {
             api,
             shared: &new.shared,
         };
@@ -285,11 +285,11 @@ pub(super) fn of_new(old: &ir::Gateway, new: &ir::Gateway, plan: &mut Plan) {
                     line.new,
                 )
                 .of(reference(api, operation));
-                let is_told = |other: &Change| {
+                let is_reported = |other: &Change| {
                     let is_same = other.id == change.id && other.subject == change.subject;
                     is_same && other.operations == change.operations
                 };
-                if !plan.changes.iter().any(is_told) {
+                if !plan.changes.iter().any(is_reported) {
                     plan.changes.push(change);
                 }
             }

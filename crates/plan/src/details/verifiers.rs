@@ -7,8 +7,8 @@ use bundle::ir;
 use policy::auth::{Place, oidc};
 use policy::declared::{Scalar, Settings, Value as Written};
 
-use super::operations::{Line, Of};
-use super::things::report_one_sided;
+use super::definitions::report_one_sided;
+use super::operations::{ApiSide, Line};
 use super::{all, fields, tables};
 use crate::pairs::both;
 use crate::{Class, security};
@@ -52,8 +52,8 @@ pub(super) fn verifiers(old: &ir::Gateway, new: &ir::Gateway, lines: &mut Vec<Li
 /// Compares each new verifier of an operation with the old one that it replaces: a verifier of the
 /// same kind and another name that checked the credential at the same place.
 pub(super) fn replaced(
-    (old, was): (Of<'_>, &ir::Treatment),
-    (new, is): (Of<'_>, &ir::Treatment),
+    (old, was): (ApiSide<'_>, &ir::Treatment),
+    (new, is): (ApiSide<'_>, &ir::Treatment),
     lines: &mut Vec<Line>,
 ) {
     let (before, after) = (by_place(old, was), by_place(new, is));
@@ -82,7 +82,7 @@ pub(super) fn replaced(
 /// Verifiers of the credentials that an operation accepts, by the field or parameter of the
 /// credential. Includes the token verifiers to which other verifiers refer.
 fn by_place<'a>(
-    of: Of<'a>,
+    of: ApiSide<'a>,
     treatment: &ir::Treatment,
 ) -> BTreeMap<&'a Place, Vec<&'a ir::Verifier>> {
     let alternatives = treatment.security.0.iter();

@@ -97,7 +97,7 @@ pub(super) fn add<'a>(
             }),
         });
     }
-    come_and_gone(sides, (was, is), index, parts);
+    add_one_sided_operations(sides, (was, is), index, parts);
 }
 
 /// True if two versions of an operation differ in any field other than the index of the treatment.
@@ -139,7 +139,7 @@ fn are_explained(
 }
 
 /// Adds the operations that exist in one version only and are named in no change.
-fn come_and_gone<'a>(
+fn add_one_sided_operations<'a>(
     sides: &'a Sides<'_>,
     (was, is): (&'a ir::Api, &'a ir::Api),
     index: &ChangeIndex<'_>,

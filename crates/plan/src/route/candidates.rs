@@ -222,7 +222,11 @@ fn unmet(wanted: &Condition, head: &RequestHead) -> String {
 /// Routes at other hosts that the user may have meant. These would match if the mount of the
 /// request's host did not exist. If no route is selected, also the routes that match at another
 /// host.
-fn elsewhere(route_request: RouteRequest<'_>, nobody: bool, head: &RequestHead) -> Vec<Candidate> {
+fn elsewhere(
+    route_request: RouteRequest<'_>,
+    has_no_route: bool,
+    head: &RequestHead,
+) -> Vec<Candidate> {
     let snapshot = route_request.oracle.snapshot();
     let listener = route_request.question.listener;
     let owner = snapshot.host_pattern(listener, &head.host);
@@ -230,7 +234,7 @@ fn elsewhere(route_request: RouteRequest<'_>, nobody: bool, head: &RequestHead) 
         .into_iter()
         .filter(|pattern| Some(pattern) != owner.as_ref());
     let others = others.filter(|pattern| {
-        nobody
+        has_no_route
             || match pattern {
                 HostPattern::Any => owner.is_some(),
                 HostPattern::Wildcard(name) => names(name, &head.host),
@@ -312,7 +316,7 @@ fn patterns(route_request: RouteRequest<'_>) -> Vec<HostPattern> {
 }
 
 /// Reason why no route is selected. `None` if the list of candidates already shows the reason.
-pub(super) fn why_nobody(
+pub(super) fn no_route_reason(
     route_request: RouteRequest<'_>,
     head: &RequestHead,
     answer: &Answer,

@@ -78,7 +78,7 @@ pub fn listener_of<'l>(
         (
             port(listener).is_none(),
             !is_there,
-            !speaks(listener, scheme),
+            !serves_scheme(listener, scheme),
         )
     };
     here.sort_by_key(|listener| rank(listener));
@@ -93,7 +93,7 @@ pub fn listener_of<'l>(
 }
 
 /// True if the protocol of a listener (HTTP or HTTPS) matches the scheme of a URL.
-fn speaks(listener: &Listener, scheme: &str) -> bool {
+fn serves_scheme(listener: &Listener, scheme: &str) -> bool {
     match listener.protocol {
         Protocol::Http => scheme == "http",
         Protocol::Https(_) => scheme == "https",
@@ -103,10 +103,10 @@ fn speaks(listener: &Listener, scheme: &str) -> bool {
 /// Note about a URL if its scheme does not match the protocol of the listener.
 fn remark(listener: &Listener, others: &[&Listener], scheme: &str) -> Option<String> {
     let name = &listener.name;
-    if speaks(listener, scheme) {
+    if serves_scheme(listener, scheme) {
         return None;
     }
-    let others = others.iter().find(|other| speaks(other, scheme));
+    let others = others.iter().find(|other| serves_scheme(other, scheme));
     Some(match (&listener.protocol, others) {
         (_, Some(other)) => format!(
             "the listener `{name}` does not serve {scheme}, `{}` does",

@@ -167,7 +167,7 @@ pub fn answer(route_request: RouteRequest<'_>) -> Answer {
             answer.near = near::misses(route_request, &admitted.head, &answer);
         }
         if answer.operation.is_none() {
-            answer.why = candidates::why_nobody(route_request, &admitted.head, &answer);
+            answer.why = candidates::no_route_reason(route_request, &admitted.head, &answer);
         }
         if let Some(route) = &decided.route {
             explain(route_request, decided, (route, &admitted.head), &mut answer);
@@ -196,8 +196,8 @@ fn decision(route_request: RouteRequest<'_>, decided: &Decided<'_>) -> Answer {
         Verdict::Reply(reply) => (Decision::Respond, Some(reply.status.as_u16()), None),
         Verdict::Reject(refusal) => {
             let Reject { status, code, .. } = *refusal.reject;
-            let nobody = decided.route.is_none() && status == 404;
-            let decision = if nobody {
+            let has_no_route = decided.route.is_none() && status == 404;
+            let decision = if has_no_route {
                 Decision::None
             } else {
                 Decision::Reject

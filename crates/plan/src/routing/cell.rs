@@ -13,7 +13,7 @@ use super::{
     Engines, Found, Owner, Pair, Pairs, Place, Route, STEPS_OF_CELL, STEPS_OF_PAIR, Table, Task,
     describe, same, smallest,
 };
-use crate::details::{Line, Of, ends, goes_elsewhere};
+use crate::details::{ApiSide, Line, ends, goes_elsewhere};
 use crate::security::schemas::{self, EnforcedLine};
 use crate::security::{NOBODY, Tokens, Verdict};
 use crate::values::Values;
@@ -303,7 +303,7 @@ impl<'a> Cells<'_, 'a> {
             } = line;
             let mut change = Change::new(section, class, id, subject, old, new);
             if goes_elsewhere(class, id) {
-                let side = Of {
+                let side = ApiSide {
                     api: is.api,
                     shared: &self.sides.1.gateway.shared,
                 };
@@ -358,7 +358,7 @@ impl<'a> Cells<'_, 'a> {
             change.bound = was.requests();
             change.bound.push_str(&difference.bound);
             if difference.component == "who" {
-                change.bound.push_str(&pair.asked);
+                change.bound.push_str(&pair.requirements_digest);
             }
             if id == "operation-exposed" {
                 change.bound.push_str(&treated(self.sides, is));

@@ -11,7 +11,7 @@ use rustc_hash::FxHashMap;
 
 use super::table::{NOBODY, Place};
 use crate::ask::OUTSIDER;
-use crate::details::{Line, Of, of_cell};
+use crate::details::{ApiSide, Line, of_cell};
 use crate::security::{Access, Difference, Verdict, differences};
 use crate::values::Values;
 use crate::witness::Draft;
@@ -131,11 +131,11 @@ impl<'a> Logins<'a> {
                     .push(of_difference(changed, one, witness, &bound));
             }
             let (before, after) = (
-                Of {
+                ApiSide {
                     api: &old,
                     shared: &was.gateway.shared,
                 },
-                Of {
+                ApiSide {
                     api: &new,
                     shared: &is.gateway.shared,
                 },

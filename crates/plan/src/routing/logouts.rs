@@ -15,9 +15,9 @@ type Owners<'o, 'a> = &'o [(&'a ir::Api, &'a ir::Mount)];
 /// Logout paths that hosts lose. Key: the old path, and the new logout paths of the host. Value:
 /// the hosts.
 #[derive(Debug, Default)]
-pub(super) struct Lost(BTreeMap<(String, Vec<String>), BTreeSet<String>>);
+pub(super) struct LostLogoutPaths(BTreeMap<(String, Vec<String>), BTreeSet<String>>);
 
-impl Lost {
+impl LostLogoutPaths {
     /// Adds the logout paths that a host loses. Adds none if the new side serves no requests of the
     /// host.
     pub(super) fn add(

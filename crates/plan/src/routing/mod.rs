@@ -38,7 +38,7 @@ use bundle::ir;
 use engine::BuildError;
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::details::{LimitedCells, Line, Of, are_compared, of_cell};
+use super::details::{ApiSide, LimitedCells, Line, are_compared, of_cell};
 use super::security::schemas::{self, EnforcedDescriptions};
 use super::security::{self, Access, Difference, describe};
 use super::witness::Draft;
@@ -69,7 +69,7 @@ pub(super) fn compare(old: Option<&Side>, new: &Side, plan: &mut Plan) -> Result
     };
     let mut results = BTreeSet::new();
     let mut laid = Vec::new();
-    let mut logouts = logouts::Lost::default();
+    let mut logouts = logouts::LostLogoutPaths::default();
     let mut logins = was.map(|was| logins::Logins::new(&was.gateway, &is.gateway));
     let sides: Vec<&Lowered> = was.into_iter().chain([is]).collect();
     for place in places(&sides) {
@@ -480,7 +480,7 @@ struct Pair {
     /// Differences between the messages that the two sides accept. `None`: no difference.
     enforced: Option<EnforcedDescriptions>,
     /// Digest of the definitions to which the security requirements of both sides refer by name.
-    asked: String,
+    requirements_digest: String,
 }
 
 impl Pair {
@@ -519,15 +519,15 @@ impl<'a> Pairs<'a> {
         let sides = (self.before(before), self.after(after));
         let access = security::differences(&sides.0, &sides.1);
         let said = (describe(&was.security), describe(&is.security));
-        let asked = access
+        let is_who_changed = access
             .iter()
             .any(|difference| difference.component == "who");
         let pair = Arc::new(Pair {
-            restated: (!asked && said.0 != said.1).then_some(said),
+            restated: (!is_who_changed && said.0 != said.1).then_some(said),
             upstream: self.upstream_name(before) != self.upstream_name(after),
             enforced: schemas::enforced(&sides.0, &sides.1),
 
-            asked: [self.sides.0, Some(self.sides.1)]
+            requirements_digest: [self.sides.0, Some(self.sides.1)]
                 .into_iter()
                 .zip([before, after])
                 .map(|(side, route)| side.map_or_else(String::new, |side| digest_of(side, route)))
@@ -548,11 +548,11 @@ impl<'a> Pairs<'a> {
         if known {
             return Vec::new();
         }
-        let old = Of {
+        let old = ApiSide {
             api: before.api,
             shared: &was.gateway.shared,
         };
-        let new = Of {
+        let new = ApiSide {
             api: after.api,
             shared: &self.sides.1.gateway.shared,
         };

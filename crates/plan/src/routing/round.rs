@@ -11,7 +11,7 @@ use model::outbound::{Extent, Opening, Outbound, Side, of_gateway, openings};
 use rustc_hash::FxHashMap;
 use serde_json::Value;
 
-use crate::details::{Line, Of, OperationAt, are_compared, of_cell};
+use crate::details::{ApiSide, Line, OperationAt, are_compared, of_cell};
 use crate::pairs::reference;
 use crate::security::{
     Access, Difference, Verdict, defined, differences, differences_of_callers,
@@ -344,7 +344,7 @@ impl<'a, 'o> Accesses<'a, 'o> {
     /// Limits and settings by which an operation of the new side admits more than another one.
     fn looser(&self, (side, before): (Side, OperationAt<'a>), after: OperationAt<'a>) -> Vec<Line> {
         let of = |side: Side, one: OperationAt<'a>| {
-            let of = Of {
+            let of = ApiSide {
                 api: one.api,
                 shared: &self.gateways[number(side)].shared,
             };

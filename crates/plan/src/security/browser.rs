@@ -27,7 +27,7 @@ pub(super) fn cors(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
         ["cors-added", "cors-removed", "cors-changed"],
     );
     let shown = |settings: Option<&Settings>| {
-        settings.map_or_else(|| "the upstream's value".to_owned(), settings_told)
+        settings.map_or_else(|| "the upstream's value".to_owned(), settings_text)
     };
     super::one(
         "browser",
@@ -101,7 +101,7 @@ pub(super) fn csrf(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
     );
     let shown = |policies: &[(&str, Settings)]| {
         let each = policies.iter().map(|(name, settings)| {
-            format!("{name} {}", settings_told(settings))
+            format!("{name} {}", settings_text(settings))
                 .trim_end()
                 .to_owned()
         });
@@ -146,7 +146,7 @@ fn passed_pages(policies: &[(&str, Settings)]) -> [PassedPages; 2] {
     })
 }
 
-fn settings_told(settings: &Settings) -> String {
+fn settings_text(settings: &Settings) -> String {
     let settings = settings.iter();
     let settings = settings.map(|one| format!("{}: {}", one.path.join("."), value(&one.value)));
     settings.collect::<Vec<_>>().join(", ")

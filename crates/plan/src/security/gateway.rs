@@ -102,7 +102,7 @@ fn proxies(old: Option<&ir::Listener>, new: Option<&ir::Listener>) -> Vec<Found>
         |(_, range): &&TrustedRange, other: &Addresses| !Addresses::of([range]).is_within(other);
     let subject = |key: &str| format!("listener {name} {key}");
     // Report only the part of a range that the other side does not trust.
-    let told_part = |range: &Cidr, other: &Addresses| {
+    let changed_part = |range: &Cidr, other: &Addresses| {
         let part = Addresses::of([range]).without(other).ranges();
         match part.as_slice() {
             [one] if one == range => range.to_string(),
@@ -124,7 +124,7 @@ fn proxies(old: Option<&ir::Listener>, new: Option<&ir::Listener>) -> Vec<Found>
             class: Class::Weaken,
             id: "trusted-proxy-added",
             old: None,
-            new: Some(told_part(range, &all_before)),
+            new: Some(changed_part(range, &all_before)),
         });
     }
     // Another comparison reports a removed listener, so do not report the ranges that it trusted.
@@ -136,7 +136,7 @@ fn proxies(old: Option<&ir::Listener>, new: Option<&ir::Listener>) -> Vec<Found>
             subject: subject(key),
             class: Class::Strengthen,
             id: "trusted-proxy-removed",
-            old: Some(told_part(range, &all_after)),
+            old: Some(changed_part(range, &all_after)),
             new: None,
         });
     }

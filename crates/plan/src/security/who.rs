@@ -464,7 +464,7 @@ pub fn describe(security: &ir::Security) -> String {
             1 => with("role ", &wanted.roles),
             _ => with("roles ", &wanted.roles),
         };
-        format!("{}{scopes}{roles}", who_checks(&wanted.scheme))
+        format!("{}{scopes}{roles}", without_forwarding_note(&wanted.scheme))
     };
     let alternative = |alternative: &ir::Alternative| match alternative.0.as_slice() {
         [] => "anyone without a credential".to_owned(),
@@ -480,7 +480,7 @@ pub fn describe(security: &ir::Security) -> String {
 
 /// Text of a scheme without its note about forwarded credentials, which follows `, `. Another line
 /// reports forwarding.
-fn who_checks(scheme: &str) -> &str {
+fn without_forwarding_note(scheme: &str) -> &str {
     let by = scheme.rfind(" by ").unwrap_or(0);
     let end = scheme[by..].find(", ").map_or(scheme.len(), |at| by + at);
     &scheme[..end]
@@ -610,12 +610,15 @@ mod tests {
     #[test]
     fn scheme_name_is_shown_without_forwarding() {
         assert_eq!(
-            who_checks("header x-key by keys, stripped"),
+            without_forwarding_note("header x-key by keys, stripped"),
             "header x-key by keys"
         );
-        assert_eq!(who_checks("query a, b by keys"), "query a, b by keys");
         assert_eq!(
-            who_checks("query a by b, c by keys, stripped"),
+            without_forwarding_note("query a, b by keys"),
+            "query a, b by keys"
+        );
+        assert_eq!(
+            without_forwarding_note("query a by b, c by keys, stripped"),
             "query a by b, c by keys"
         );
     }

@@ -7,7 +7,7 @@ use bundle::ir;
 use policy::declared::{Scalar, Settings, Value as Written};
 use serde_json::Value;
 
-use super::operations::{Line, Of, named, policy_value};
+use super::operations::{ApiSide, Line, named, policy_value};
 use super::tables::{self, Table};
 use super::{all, fields, pages, push, questions, restart, verifiers};
 use crate::pairs::{both, listeners};
@@ -130,7 +130,7 @@ fn shared_upstreams((old, new): (&ir::Gateway, &ir::Gateway), plan: &mut Plan) {
     for (name, was, is) in both(&old.shared.upstreams, &new.shared.upstreams) {
         let (was, is) = (was.map(upstream), is.map(upstream));
         let mut own = Vec::new();
-        thing(
+        compare_definition(
             &tables::UPSTREAM,
             &format!("upstream {name}"),
             (was, is),
@@ -361,7 +361,7 @@ pub(super) fn restated(old: &ir::Gateway, new: &ir::Gateway, plan: &mut Plan) {
 }
 
 /// Reports the changes of one API, except the changes of its operations.
-pub(super) fn api(old: Of<'_>, new: Of<'_>, plan: &mut Plan) {
+pub(super) fn api(old: ApiSide<'_>, new: ApiSide<'_>, plan: &mut Plan) {
     let mut lines = Vec::new();
     let (was, is) = (old.api, new.api);
     let own = |api: &ir::Api| -> BTreeSet<String> {
@@ -499,7 +499,7 @@ fn used(gateway: &ir::Gateway) -> BTreeSet<String> {
     chains.filter_map(named).map(str::to_owned).collect()
 }
 
-fn thing(
+fn compare_definition(
     table: &Table,
     subject: &str,
     (was, is): (Option<Settings>, Option<Settings>),
