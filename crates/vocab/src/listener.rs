@@ -62,8 +62,8 @@ pub static LISTENER: Object = Object {
     ],
     rules: &[
         Rule::Holds(tls_goes_with_https),
-        Rule::Holds(headers_have_senders),
-        Rule::Holds(forwarding_fields_have_writers),
+        Rule::Holds(check_proxy_protocol_sources),
+        Rule::Holds(check_forwarding_sources),
         Rule::Holds(one_field_names_the_client),
         Rule::Holds(forwarded_certificates_exist),
     ],
@@ -262,7 +262,7 @@ fn forwarded_certificates_exist(node: NodeRef<'_>, sink: &mut Sink) {
 }
 
 /// Reports `forwarding_fields` without `trusted_proxies`: gwd removes the fields of other peers.
-fn forwarding_fields_have_writers(node: NodeRef<'_>, sink: &mut Sink) {
+fn check_forwarding_sources(node: NodeRef<'_>, sink: &mut Sink) {
     let Some((entry, value)) = node.entry("forwarding_fields") else {
         return;
     };
@@ -305,7 +305,7 @@ fn one_field_names_the_client(node: NodeRef<'_>, sink: &mut Sink) {
 
 /// Reports `proxy_protocol` without trusted senders. Without them, any peer could claim any client
 /// address.
-fn headers_have_senders(node: NodeRef<'_>, sink: &mut Sink) {
+fn check_proxy_protocol_sources(node: NodeRef<'_>, sink: &mut Sink) {
     let Some((entry, value)) = node.entry("proxy_protocol") else {
         return;
     };

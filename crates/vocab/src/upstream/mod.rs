@@ -11,9 +11,9 @@ mod rules;
 
 use super::listener::CERTIFICATE;
 use rules::{
-    asks_for_what_is_there, asks_what_its_kind_asks, checks_end_before_the_next,
-    connects_before_the_answer, ejections_can_grow, hash_goes_with_lb, heads_fit,
-    one_client_has_a_connection, protocols_have_their_scheme, tls_has_targets,
+    check_connect_timeout, check_dns_discovery, check_proxy_protocol_http1,
+    check_response_header_bytes, check_unused_health_keys, checks_end_before_the_next,
+    ejections_can_grow, hash_goes_with_lb, protocols_have_their_scheme, tls_has_targets,
     tries_fit_into_the_timeout, warn_unverified,
 };
 
@@ -119,7 +119,7 @@ connection then carries one request, so this needs `protocol: h1`. Health checks
         Rule::Holds(tries_fit_into_the_timeout),
         Rule::Holds(tls_has_targets),
         Rule::Holds(protocols_have_their_scheme),
-        Rule::Holds(one_client_has_a_connection),
+        Rule::Holds(check_proxy_protocol_http1),
     ],
 };
 
@@ -164,7 +164,7 @@ static DNS: Object = Object {
             "Maximum lifetime of an answer. Range: `1s`–`5m`. Default: the TTL of the answer, within this range.",
         ),
     ],
-    rules: &[Rule::Holds(asks_for_what_is_there)],
+    rules: &[Rule::Holds(check_dns_discovery)],
 };
 
 static FILE: Object = Object {
@@ -196,7 +196,7 @@ static TIMEOUTS: Object = Object {
             "Maximum idle time of a connection. Default: 60s.",
         ),
     ],
-    rules: &[Rule::Holds(connects_before_the_answer)],
+    rules: &[Rule::Holds(check_connect_timeout)],
 };
 
 static HEALTH: Object = Object {
@@ -287,7 +287,7 @@ static ACTIVE: Object = Object {
     ],
     rules: &[
         Rule::Holds(checks_end_before_the_next),
-        Rule::Holds(asks_what_its_kind_asks),
+        Rule::Holds(check_unused_health_keys),
     ],
 };
 
@@ -410,7 +410,7 @@ excluded. While all are in use, requests wait within their `timeout`; then 503 \
             "Maximum size of a response's head; a larger one is 502 `upstream_protocol_error`. Open HTTP/2 connections keep their limit after a change. Range: `1KiB`–`1MiB`. Default: 64KiB.",
         ),
     ],
-    rules: &[Rule::Holds(heads_fit)],
+    rules: &[Rule::Holds(check_response_header_bytes)],
 };
 
 static TLS: Object = Object {

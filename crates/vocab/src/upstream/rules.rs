@@ -50,7 +50,7 @@ pub(super) fn tries_fit_into_the_timeout(node: NodeRef<'_>, sink: &mut Sink) {
 
 /// Checks DNS discovery: `name` is not an IP address, a name with SRV records has no `port`, and
 /// `refresh` is 1s to 5m.
-pub(super) fn asks_for_what_is_there(node: NodeRef<'_>, sink: &mut Sink) {
+pub(super) fn check_dns_discovery(node: NodeRef<'_>, sink: &mut Sink) {
     let name = node.get("name").and_then(NodeRef::scalar_text);
     let labels = name.unwrap_or_default().trim_end_matches('.');
     if let Some(name) = node.get("name")
@@ -92,7 +92,7 @@ pub(super) fn asks_for_what_is_there(node: NodeRef<'_>, sink: &mut Sink) {
 }
 
 /// Reports a `connect` timeout that is longer than the `request` timeout.
-pub(super) fn connects_before_the_answer(node: NodeRef<'_>, sink: &mut Sink) {
+pub(super) fn check_connect_timeout(node: NodeRef<'_>, sink: &mut Sink) {
     let written = |key| {
         let (entry, value) = node.entry(key)?;
         Some((entry.key_span, read::duration_ms(value).ok()?))
@@ -113,7 +113,7 @@ pub(super) fn connects_before_the_answer(node: NodeRef<'_>, sink: &mut Sink) {
 
 /// Checks that `response_header_bytes` is 1 KiB to 1 MiB: large enough for a status line and a few
 /// fields, small enough to buffer in memory.
-pub(super) fn heads_fit(node: NodeRef<'_>, sink: &mut Sink) {
+pub(super) fn check_response_header_bytes(node: NodeRef<'_>, sink: &mut Sink) {
     let size = node.get("response_header_bytes");
     let Some(size) = size.filter(|size| !size.is_null()) else {
         return;
@@ -150,7 +150,7 @@ pub(super) fn checks_end_before_the_next(node: NodeRef<'_>, sink: &mut Sink) {
 
 /// Reports keys that a health check of this kind does not use: a TCP check sends no request, and
 /// the request of a gRPC check is fixed. Also checks `headers`.
-pub(super) fn asks_what_its_kind_asks(node: NodeRef<'_>, sink: &mut Sink) {
+pub(super) fn check_unused_health_keys(node: NodeRef<'_>, sink: &mut Sink) {
     let kind = node.get("kind").and_then(NodeRef::scalar_text);
     let (strange, asks): (&[&str], _) = match kind {
         Some("tcp") => (
@@ -308,7 +308,7 @@ pub(super) fn protocols_have_their_scheme(node: NodeRef<'_>, sink: &mut Sink) {
 
 /// Reports `proxy_protocol` with HTTP/2: the header names one client, but an HTTP/2 connection
 /// carries requests of several clients.
-pub(super) fn one_client_has_a_connection(node: NodeRef<'_>, sink: &mut Sink) {
+pub(super) fn check_proxy_protocol_http1(node: NodeRef<'_>, sink: &mut Sink) {
     let setting = node.entry("proxy_protocol");
     let Some((entry, _)) = setting.filter(|(_, version)| !version.is_null()) else {
         return;
