@@ -279,10 +279,10 @@ impl Requirement {
         if let Some(renewed) = caller.session.as_ref().and_then(|it| it.renewed.as_ref())
             && let Some(login) = alternative.iter().find_map(Use::login)
         {
-            login.renew(renewed, &mut cx.visit());
+            login.renew(renewed, &mut cx.login_context());
         }
         cx.principal = caller.principal(consumers);
-        cx.shown = shown;
+        cx.admitting_credentials = shown;
         self.strip(alternative, head);
         if let Some(principal) = &cx.principal {
             pass(alternative, &caller, principal, head);

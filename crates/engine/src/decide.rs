@@ -538,7 +538,7 @@ pub fn finish<'s>(
     if !cx.warned.is_empty() {
         quota::write_warnings(&cx.warned, &mut response.headers);
     }
-    if let Some(notice) = &cx.leased {
+    if let Some(notice) = &cx.concurrency_notice {
         concurrency::write_fields(notice, &mut response.headers);
     }
     if let Some(nonce) = cx.nonce.take() {

@@ -118,8 +118,8 @@ impl OwnPath {
         }
         Ok(match (self.login.login(), url) {
             (Some(login), Some(url)) => match self.kind {
-                Kind::Redirect => login.complete(head, &mut cx.visit()),
-                Kind::Logout => login.end(head, url, &mut cx.visit()),
+                Kind::Redirect => login.complete(head, &mut cx.login_context()),
+                Kind::Logout => login.end(head, url, &mut cx.login_context()),
             },
             _ => Outcome::Fault(Reason::State),
         })
@@ -137,5 +137,5 @@ pub(crate) fn redirect(
 ) -> Option<Outcome> {
     let login = login.filter(|_| is_navigation(head))?;
     let url = url(cx)?;
-    Some(login.begin(head, &url, reject, &mut cx.visit()))
+    Some(login.begin(head, &url, reject, &mut cx.login_context()))
 }

@@ -112,7 +112,7 @@ pub struct Keep {
 #[derive(Clone, Debug)]
 pub enum KindOf {
     /// For unsigned answers: function that returns the kind. `None`: the answer is unusable.
-    Unsigned(fn(&Answered) -> Option<Kept>),
+    Unsigned(fn(&Answered) -> Option<AnswerKind>),
     /// For signed answers: verifier of the signature.
     Signed(Arc<dyn AnswerVerifier>),
 }
@@ -129,7 +129,7 @@ pub trait AnswerVerifier: fmt::Debug + Send + Sync {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Use {
     /// The answer is cached under this kind.
-    Keep(Kept),
+    Keep(AnswerKind),
     /// The answer is not cached. Only the requests that wait for it use it, because its signature
     /// is not verified yet, or because it expires before its cache time.
     Once,
@@ -141,7 +141,7 @@ pub enum Use {
 /// Kind of a cached answer. Refusing answers have a separate cache, so that wrong credentials do
 /// not evict valid ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kept {
+pub enum AnswerKind {
     /// Answer that admits the request.
     Admits,
     /// Answer that refuses the request.

@@ -13,7 +13,7 @@ use crate::ask::Answers;
 use crate::auth::hmac_signature::Content;
 use crate::auth::jwt::{Identity, TokenCache};
 use crate::auth::mtls::PresentedCertificates;
-use crate::auth::oidc::Visit;
+use crate::auth::oidc::LoginContext;
 use crate::auth::{Fault, Replays};
 use crate::body_limits::BodyLimits;
 use crate::claims::Claims;
@@ -74,7 +74,7 @@ pub struct Cx<'a> {
     /// this. Set by `authorize`.
     pub expression_fault: Option<NoValue>,
     /// Hashes and expiry of the credentials that admitted the request, set by authentication.
-    pub shown: AdmittingCredentials,
+    pub admitting_credentials: AdmittingCredentials,
     /// Number of fields that were removed because some servers confuse their names with the names
     /// of fields that decide about access.
     pub lookalikes: u32,
@@ -85,9 +85,9 @@ pub struct Cx<'a> {
     pub warned: Vec<QuotaWarning<'a>>,
     /// State of the limit with the fewest remaining permits, among the concurrency limits of the
     /// request. For the response fields.
-    pub leased: Option<LeaseNotice<'a>>,
+    pub concurrency_notice: Option<LeaseNotice<'a>>,
     /// Concurrency permits of the request, released when its response has ended.
-    pub leases: ConcurrencyPermits,
+    pub permits: ConcurrencyPermits,
     /// CORS access of the page that sent the request, set by `cors`.
     pub page: Page,
     /// True if the request is a CORS preflight. The route is then that of the method in
@@ -524,12 +524,12 @@ impl<'a> Cx<'a> {
             cookies: Vec::new(),
             fault: None,
             expression_fault: None,
-            shown: AdmittingCredentials::default(),
+            admitting_credentials: AdmittingCredentials::default(),
             lookalikes: 0,
             rate: None,
             warned: Vec::new(),
-            leased: None,
-            leases: ConcurrencyPermits::default(),
+            concurrency_notice: None,
+            permits: ConcurrencyPermits::default(),
             page: Page::Foreign,
             preflight: false,
             sends_unsafe: false,
@@ -552,8 +552,8 @@ impl<'a> Cx<'a> {
     }
 
     /// Context for one step of a browser's login (OpenID Connect).
-    pub fn visit(&mut self) -> Visit<'_> {
-        Visit {
+    pub fn login_context(&mut self) -> LoginContext<'_> {
+        LoginContext {
             unix_s: self.unix_s,
             client: self.client,
             received: self.received,

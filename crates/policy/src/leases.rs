@@ -62,7 +62,7 @@ pub struct PermitWait {
 
 /// Result of [`Leases::take_or_await`].
 #[derive(Debug)]
-pub enum Taken {
+pub enum AcquireResult {
     /// The permit, and the number of permits of the key that are now in use.
     Permit(Lease, u64),
     /// All permits are in use. The next released permit goes to the queue of waiting requests.
@@ -105,8 +105,8 @@ impl Leases {
     /// slot is free: too many keys have requests in flight.
     pub fn take(self: &Arc<Self>, tag: u64, limit: u64) -> Option<(Lease, u64)> {
         match self.acquire(tag, limit, false) {
-            Taken::Permit(lease, count) => Some((lease, count)),
-            Taken::Awaited(_) | Taken::NoSlot => None,
+            AcquireResult::Permit(lease, count) => Some((lease, count)),
+            AcquireResult::Awaited(_) | AcquireResult::NoSlot => None,
         }
     }
 
@@ -134,7 +134,7 @@ impl Leases {
         tag: u64,
         limit: u64,
         queue: impl FnOnce() -> Arc<dyn PermitQueue>,
-    ) -> Taken {
+    ) -> AcquireResult {
         self.queue.get_or_init(queue);
         self.acquire(tag, limit, true)
     }
@@ -182,7 +182,7 @@ impl Leases {
 
     /// Acquires a permit. If none is free and `awaits` is true, sets the flag [`AWAITED`] of the
     /// key; the caller must then hold the lock of the queue.
-    fn acquire(self: &Arc<Self>, tag: u64, limit: u64, awaits: bool) -> Taken {
+    fn acquire(self: &Arc<Self>, tag: u64, limit: u64, awaits: bool) -> AcquireResult {
         let slots = self.slots();
         // The lower bits select the slot, the upper bits identify the key.
         let first = usize::try_from(tag & (SLOTS as u64 - 1)).unwrap_or(0);
@@ -208,21 +208,21 @@ impl Leases {
                 let count = word & COUNT_MASK;
                 if word & AWAITED != 0 || count >= limit.min(COUNT_MASK) {
                     if awaits && has_other(at) {
-                        return Taken::NoSlot;
+                        return AcquireResult::NoSlot;
                     }
                     if awaits && !exchange(&slots[at], word, word | AWAITED) {
                         continue 'again;
                     }
                     self.mark_wanted(at, limit);
-                    return Taken::Awaited(KeySlot(at));
+                    return AcquireResult::Awaited(KeySlot(at));
                 }
                 if !exchange(&slots[at], word, word + 1) {
                     continue 'again;
                 }
-                return Taken::Permit(self.lease(at, limit), count + 1);
+                return AcquireResult::Permit(self.lease(at, limit), count + 1);
             }
             let Some(at) = free.filter(|_| limit != 0) else {
-                return Taken::NoSlot;
+                return AcquireResult::NoSlot;
             };
             if !exchange(&slots[at], 0, key | 1) {
                 continue;
@@ -234,7 +234,7 @@ impl Leases {
                 drop(taken);
                 continue;
             }
-            return Taken::Permit(taken, 1);
+            return AcquireResult::Permit(taken, 1);
         }
     }
 

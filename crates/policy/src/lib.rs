@@ -84,7 +84,7 @@ pub use cx::{
 };
 pub use head::{FieldNames, RequestHead, ResponseHead, join_lines};
 pub use key::Key;
-pub use leases::{KeySlot, Lease, Leases, PermitQueue, PermitWait, Taken};
+pub use leases::{AcquireResult, KeySlot, Lease, Leases, PermitQueue, PermitWait};
 pub use no_value::NoValue;
 pub use phase::Phase;
 pub use policy::{Never, Policy};

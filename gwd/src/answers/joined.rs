@@ -10,7 +10,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use policy::ask::{Answer, Answered, Keep, Kept, Use};
+use policy::ask::{Answer, AnswerKind, Answered, Keep, Use};
 use tokio::sync::{Mutex as Gate, OwnedMutexGuard as Leading};
 
 /// Maximum total size of the cached answers that admit, and of those that refuse, in bytes: 8 MiB
@@ -111,7 +111,7 @@ impl SharedLookups {
     /// shorter times also applies to answers that were cached before. `None`: the service must be
     /// asked.
     pub(crate) fn cached(&self, key: &Key, keep: &Keep, now_ms: u64) -> Option<Arc<Answered>> {
-        let get = |kind: Kept, store: &Mutex<Store>| {
+        let get = |kind: AnswerKind, store: &Mutex<Store>| {
             let (time_ms, stale_ms) = (keep.times_ms[kind as usize], stale_ms(keep, kind));
             let is_within = |entry: &Entry, ms| now_ms < entry.since_ms.saturating_add(ms);
             let serves = |entry: &Entry| {
@@ -119,7 +119,7 @@ impl SharedLookups {
             };
             (time_ms.max(stale_ms) > 0).then(|| locked(store).get(key, now_ms, serves))?
         };
-        get(Kept::Admits, &self.admitted).or_else(|| get(Kept::Refuses, &self.refused))
+        get(AnswerKind::Admits, &self.admitted).or_else(|| get(AnswerKind::Refuses, &self.refused))
     }
 
     /// Sizes of the cached answers that admit, and of those that refuse.
@@ -147,8 +147,8 @@ impl SharedLookups {
             return;
         };
         let store = match kind {
-            Kept::Admits => &self.admitted,
-            Kept::Refuses => {
+            AnswerKind::Admits => &self.admitted,
+            AnswerKind::Refuses => {
                 locked(&self.admitted).remove(&key);
                 &self.refused
             }
@@ -222,10 +222,10 @@ impl Lead {
 }
 
 /// Time for which an expired answer of a kind may be used in an outage, in milliseconds.
-fn stale_ms(keep: &Keep, kind: Kept) -> u64 {
+fn stale_ms(keep: &Keep, kind: AnswerKind) -> u64 {
     match kind {
-        Kept::Admits => keep.stale_ms,
-        Kept::Refuses => 0,
+        AnswerKind::Admits => keep.stale_ms,
+        AnswerKind::Refuses => 0,
     }
 }
 
@@ -379,8 +379,8 @@ mod tests {
             times_ms,
             stale_ms,
             kind: KindOf::Unsigned(|answer| match answer.body.is_empty() {
-                true => Some(Kept::Refuses),
-                false => Some(Kept::Admits),
+                true => Some(AnswerKind::Refuses),
+                false => Some(AnswerKind::Admits),
             }),
         }
     }

@@ -215,7 +215,7 @@ pub(crate) async fn answer<'s>(
         };
         asking.deadline.limit_again(limit);
         if let Some(permit) = permit {
-            cx.leases.add(permit);
+            cx.permits.add(permit);
         }
         let answer = match answer {
             Ok(answer) => answer,

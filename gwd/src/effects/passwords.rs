@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use http::StatusCode;
-use policy::ask::{Answer, Answered, CallKind, Keep, Kept, KindOf, Outage};
+use policy::ask::{Answer, AnswerKind, Answered, CallKind, Keep, KindOf, Outage};
 use policy::password::Check;
 
 use crate::answers::joined::Turn;
@@ -24,8 +24,8 @@ static KEEP: Keep = Keep {
     times_ms: [300_000, 10_000],
     stale_ms: 0,
     kind: KindOf::Unsigned(|answered| match answered.status {
-        StatusCode::OK => Some(Kept::Admits),
-        _ => Some(Kept::Refuses),
+        StatusCode::OK => Some(AnswerKind::Admits),
+        _ => Some(AnswerKind::Refuses),
     }),
 };
 

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use policy::{KeySlot, Lease, Leases, PermitWait, Taken};
+use policy::{AcquireResult, KeySlot, Lease, Leases, PermitWait};
 use tokio::sync::oneshot;
 
 use crate::limits::replaceable::Replaceable;
@@ -89,9 +89,9 @@ impl PermitQueue {
         let mut state = self.state();
         let queue = || Arc::clone(self) as Arc<dyn policy::PermitQueue>;
         let slot = match leases.take_or_await(wait.tag, wait.limit, queue) {
-            Taken::Permit(lease, count) => return Entered::Permit((lease, count)),
-            Taken::NoSlot => return Entered::Full,
-            Taken::Awaited(slot) => slot,
+            AcquireResult::Permit(lease, count) => return Entered::Permit((lease, count)),
+            AcquireResult::NoSlot => return Entered::Full,
+            AcquireResult::Awaited(slot) => slot,
         };
         let Some((number, granted)) = state.add(slot, wait, leases) else {
             state.end_if_empty(slot, leases);

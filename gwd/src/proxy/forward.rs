@@ -261,7 +261,7 @@ impl Forwarding<'_, '_> {
         self.stream.response.withhold(withheld);
         transfer.endless.set(treatment.stream);
         if treatment.closes_streams
-            && let Some(ends_s) = self.cx.shown.ends_s()
+            && let Some(ends_s) = self.cx.admitting_credentials.ends_s()
         {
             let left_ms = ends_s.saturating_mul(1_000);
             let left_ms = left_ms.saturating_sub(record.unix_ms());

@@ -172,7 +172,7 @@ impl Record {
         cx: &mut Cx<'_>,
         request_id: &HeaderValue,
     ) {
-        self.leases = std::mem::take(&mut cx.leases);
+        self.leases = std::mem::take(&mut cx.permits);
         let current = version.view.current();
         let loaded = &current.loaded;
         self.coarse_status = loaded.coarse_status;

@@ -183,7 +183,7 @@ impl UpgradeHandshake<'_, '_> {
             carrier,
             early,
             handshake: self.handshake,
-            shown: self.out.cx.shown.clone(),
+            shown: self.out.cx.admitting_credentials.clone(),
             permits: self.permits,
         }))
     }

@@ -6,7 +6,7 @@ use policy::auth::Refused;
 use policy::auth::dpop::{self, ValidProof};
 use policy::auth::hmac_signature::Signed;
 use policy::auth::jwt::Identity;
-use policy::auth::oidc::Opened;
+use policy::auth::oidc::RequestSession;
 use policy::guard::authorize::ROLES;
 use policy::{Cx, NO_CLAIMS, Principal};
 
@@ -26,7 +26,7 @@ pub(super) struct VerifiedCredential {
     /// Data of the request's signature. `None` if the credential is not a signature.
     pub(super) signed: Option<Box<Signed>>,
     /// Session of the browser. `None` if the credential is not a session.
-    pub(super) session: Option<Arc<Opened>>,
+    pub(super) session: Option<Arc<RequestSession>>,
 }
 
 impl VerifiedCredential {
@@ -63,7 +63,7 @@ pub(super) struct Caller<'s> {
     /// Data of the request's signatures that are among the credentials.
     pub(super) signed: Vec<Signed>,
     /// Session of the browser. `None` if none of the credentials is a session.
-    pub(super) session: Option<Arc<Opened>>,
+    pub(super) session: Option<Arc<RequestSession>>,
 }
 
 impl<'s> Caller<'s> {

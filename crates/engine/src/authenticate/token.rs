@@ -10,7 +10,7 @@ use policy::ask::Effect;
 use policy::auth::dpop::ValidProof;
 use policy::auth::hmac_signature::{self, Signed};
 use policy::auth::jwt::{Identity, Reason, Verification};
-use policy::auth::oidc::{self, Opened};
+use policy::auth::oidc::{self, RequestSession};
 use policy::auth::{Fault, Place, TokenRequest, TokenVerifier};
 
 use crate::edge::reported_origin::client_url;
@@ -28,7 +28,7 @@ pub(super) struct Bearer {
     pub(super) token: Arc<Identity>,
     pub(super) proved: Option<ValidProof>,
     pub(super) signed: Option<Box<Signed>>,
-    pub(super) session: Option<Arc<Opened>>,
+    pub(super) session: Option<Arc<RequestSession>>,
 }
 
 impl Bearer {
@@ -90,7 +90,7 @@ impl<'s> Verified<'s> {
                     ..Bearer::of(token)
                 }),
             },
-            Verification::Unlogged(reason) => Err(Fault::Login(reason)),
+            Verification::NoSession(reason) => Err(Fault::Login(reason)),
             Verification::Valid(token) => Ok(Bearer::of(token)),
             Verification::ValidProof(token, proved) => Ok(Bearer {
                 proved: Some(proved),
@@ -111,7 +111,7 @@ impl<'s> Verified<'s> {
 }
 
 /// Reason why an open session has ended: its ID token is revoked, or its user logged out.
-fn ended(token: &Identity, opened: &Opened, cx: &Cx<'_>) -> Option<oidc::Reason> {
+fn ended(token: &Identity, opened: &RequestSession, cx: &Cx<'_>) -> Option<oidc::Reason> {
     if is_revoked(token, cx) {
         return Some(oidc::Reason::Revoked);
     }

@@ -23,7 +23,9 @@ use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use minicbor::{Decode, Encode};
 
-use crate::ask::{Answer, Answered, AskId, Call, CallKind, Effect, Keep, Kept, KindOf, Outage};
+use crate::ask::{
+    Answer, AnswerKind, Answered, AskId, Call, CallKind, Effect, Keep, KindOf, Outage,
+};
 use crate::change_rows;
 use crate::changes::Absent::Is;
 use crate::changes::Changes;
@@ -329,7 +331,7 @@ impl Filter {
                 stale_ms: 0,
                 kind: KindOf::Unsigned(|answered| {
                     let sets = answered.headers.contains_key(header::SET_COOKIE);
-                    (answered.status.is_success() && !sets).then_some(Kept::Admits)
+                    (answered.status.is_success() && !sets).then_some(AnswerKind::Admits)
                 }),
             },
         }

@@ -247,14 +247,14 @@ pub mod author {
         ],
         rules: &[
             Rule::AnyOf(&["allow", "deny", "allow_file", "deny_file"]),
-            Rule::Holds(apart),
+            Rule::Holds(check_overlap),
         ],
     };
 
     static RANGE: Shape = Shape::Form(&forms::RANGE);
 
     /// Reports a range that is in both `allow` and `deny`.
-    fn apart(node: NodeRef<'_>, sink: &mut Sink) {
+    fn check_overlap(node: NodeRef<'_>, sink: &mut Sink) {
         let items = |key: &str| {
             node.get(key)
                 .into_iter()

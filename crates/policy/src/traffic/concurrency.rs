@@ -279,7 +279,7 @@ impl Filter {
         cx: &mut Cx<'a>,
     ) -> Step {
         self.notice(Some(count), limit, cx);
-        cx.leases.add(lease.with_estimate(limit.estimate));
+        cx.permits.add(lease.with_estimate(limit.estimate));
         Step::Continue
     }
 
@@ -306,10 +306,10 @@ impl Filter {
             remaining: limit.saturating_sub(count.unwrap_or(limit)),
         };
         if cx
-            .leased
+            .concurrency_notice
             .is_none_or(|current| count.is_none() || notice.remaining < current.remaining)
         {
-            cx.leased = Some(notice);
+            cx.concurrency_notice = Some(notice);
         }
     }
 }
@@ -480,7 +480,7 @@ mod tests {
             with_cx(|cx| {
                 (
                     matches!(few.on_request(&mut head("/"), cx), Step::Continue),
-                    std::mem::take(&mut cx.leases),
+                    std::mem::take(&mut cx.permits),
                 )
             })
         };
@@ -523,8 +523,8 @@ mod tests {
                     },
                     Step::Reply(_) => "reply",
                 };
-                let left = cx.leased.map(|notice| notice.remaining);
-                (said, left, std::mem::take(&mut cx.leases))
+                let left = cx.concurrency_notice.map(|notice| notice.remaining);
+                (said, left, std::mem::take(&mut cx.permits))
             })
         };
         let (said, left, held) = ask(None);
@@ -559,12 +559,12 @@ mod tests {
             let mut cx = crate::traffic::rate_limit::tests::cx(&limits, "10.0.0.1");
             let step = few.on_request(&mut head("/"), &mut cx);
             assert_eq!(matches!(step, Step::Continue), admitted <= 20, "{admitted}");
-            let notice = cx.leased.unwrap();
+            let notice = cx.concurrency_notice.unwrap();
             assert_eq!(
                 (notice.limit, notice.remaining),
                 (20, 20 - admitted.min(20))
             );
-            held.push(std::mem::take(&mut cx.leases));
+            held.push(std::mem::take(&mut cx.permits));
         }
         // Observe twenty requests in flight with a rising latency.
         for window in 1..100u64 {
@@ -638,7 +638,7 @@ mod tests {
                 let step = limit.on_request(&mut head("/"), &mut cx);
                 assert!(matches!(step, Step::Continue));
             }
-            let notice = cx.leased.unwrap();
+            let notice = cx.concurrency_notice.unwrap();
             let tightest = if first < second { "few" } else { "two" };
             assert_eq!((notice.policy, notice.remaining), (tightest, 1));
         }

@@ -26,9 +26,9 @@ pub(super) struct Counter {
 }
 
 /// Result of counting a request against a limit.
-pub(super) enum Taken {
+pub(super) enum CountResult {
     /// The request was counted. The first field says if the limit allows it.
-    Counted(Admission, Charged),
+    Counted(Admission, ChargeRecord),
     /// The store does not answer. The request is admitted without being counted.
     Uncounted,
     /// The store does not answer, and the policy refuses requests in this case.
@@ -39,7 +39,7 @@ pub(super) enum Taken {
 }
 
 /// Result of a request to a store to count a request of a client.
-enum Counted {
+enum StoreDecision {
     /// The store decided.
     Decided(Admission),
     /// The store does not answer. Contains the configured behaviour for this case.
@@ -47,7 +47,7 @@ enum Counted {
 }
 
 /// Record of the tokens that were taken from a counter, for a later refund.
-pub(super) enum Charged {
+pub(super) enum ChargeRecord {
     Here(Charge),
     Stored(StoredCharge),
 }
@@ -60,7 +60,7 @@ impl Counter {
         now_ns: u64,
         head: &RequestHead,
         cx: &mut Cx<'a>,
-    ) -> Taken {
+    ) -> CountResult {
         if let Some(store) = &self.store {
             let (anonymous, key) = self.key.digest(head, cx);
             let count = Count {
@@ -72,18 +72,20 @@ impl Counter {
                 cost: i64::try_from(cx.cost).unwrap_or(i64::MAX),
             };
             match ask(store, &count, cx) {
-                Err(effect) => return Taken::Ask(Step::Ask(effect)),
-                Ok(Counted::Decided(admission)) => {
+                Err(effect) => return CountResult::Ask(Step::Ask(effect)),
+                Ok(StoreDecision::Decided(admission)) => {
                     let charge = StoredCharge {
                         quota: self.quota,
                         anonymous,
                         count,
                     };
-                    return Taken::Counted(admission, Charged::Stored(charge));
+                    return CountResult::Counted(admission, ChargeRecord::Stored(charge));
                 }
-                Ok(Counted::Unanswered(OnOutage::Open)) => return Taken::Uncounted,
-                Ok(Counted::Unanswered(OnOutage::Closed)) => return Taken::Refused(&UNAVAILABLE),
-                Ok(Counted::Unanswered(OnOutage::Local)) => {}
+                Ok(StoreDecision::Unanswered(OnOutage::Open)) => return CountResult::Uncounted,
+                Ok(StoreDecision::Unanswered(OnOutage::Closed)) => {
+                    return CountResult::Refused(&UNAVAILABLE);
+                }
+                Ok(StoreDecision::Unanswered(OnOutage::Local)) => {}
             }
         }
         let tables = cx.limits.tables(self.quota);
@@ -99,11 +101,11 @@ impl Counter {
             tokens,
             cost: cx.cost,
         };
-        Taken::Counted(admission, Charged::Here(charge))
+        CountResult::Counted(admission, ChargeRecord::Here(charge))
     }
 }
 
-impl Charged {
+impl ChargeRecord {
     /// Records the tokens in the context, so that they can be returned if a later limit refuses the
     /// request.
     pub(super) fn record(self, cx: &mut Cx<'_>) {
@@ -118,16 +120,16 @@ impl Charged {
 ///
 /// # Errors
 /// The request to the store, if the context has no answer yet.
-fn ask<'a>(store: &'a Store, count: &Count, cx: &mut Cx<'a>) -> Result<Counted, Box<Effect>> {
+fn ask<'a>(store: &'a Store, count: &Count, cx: &mut Cx<'a>) -> Result<StoreDecision, Box<Effect>> {
     match cx.answers.get(&AskId::of_count(count)) {
         None => Err(Box::new(Effect::Store(Box::new(count.clone())))),
-        Some(Answer::Counted(admission)) => Ok(Counted::Decided(*admission)),
+        Some(Answer::Counted(admission)) => Ok(StoreDecision::Decided(*admission)),
         Some(_) => {
             cx.store_outage = Some(StoreOutage {
                 store: &store.name,
                 on_outage: store.on_outage,
             });
-            Ok(Counted::Unanswered(store.on_outage))
+            Ok(StoreDecision::Unanswered(store.on_outage))
         }
     }
 }

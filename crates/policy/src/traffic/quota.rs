@@ -34,7 +34,7 @@ use crate::rate::{Algorithm, Tokens};
 use crate::secret::{SecretRef, SecretUnavailable};
 use crate::step::{Reject, Run, Setting, Step};
 use crate::store;
-use crate::traffic::counter::{Counter, Taken};
+use crate::traffic::counter::{CountResult, Counter};
 use crate::traffic::rate_limit::X_RATELIMIT;
 use crate::traffic::synced;
 
@@ -284,13 +284,13 @@ impl Run for Filter {
         let tokens = self.tokens(cx.unix_s);
         let now_ns = cx.unix_s.saturating_mul(1_000_000_000);
         let (admission, charged) = match self.counter.take(tokens, now_ns, head, cx) {
-            Taken::Counted(admission, charged) => (admission, charged),
-            Taken::Ask(step) => return step,
-            Taken::Refused(reject) if !self.logs => {
+            CountResult::Counted(admission, charged) => (admission, charged),
+            CountResult::Ask(step) => return step,
+            CountResult::Refused(reject) if !self.logs => {
                 cx.refund();
                 return Step::Reject(reject);
             }
-            Taken::Uncounted | Taken::Refused(_) => return Step::Continue,
+            CountResult::Uncounted | CountResult::Refused(_) => return Step::Continue,
         };
         self.warn(admission.remaining, cx);
         if self.logs {

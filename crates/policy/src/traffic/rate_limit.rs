@@ -29,7 +29,7 @@ use crate::rate::{self, Tokens};
 use crate::secret::{SecretRef, SecretUnavailable};
 use crate::step::{Reject, Run, Setting, Step};
 use crate::store;
-use crate::traffic::counter::{Counter, Taken};
+use crate::traffic::counter::{CountResult, Counter};
 use crate::traffic::synced;
 
 /// A rate limit, in the bundle.
@@ -292,13 +292,13 @@ impl Run for Filter {
         }
         let taken = self.counter.take(self.tokens, cx.now_ns, head, cx);
         let (admission, charged) = match taken {
-            Taken::Counted(admission, charged) => (admission, charged),
-            Taken::Ask(step) => return step,
-            Taken::Refused(reject) if !self.logs => {
+            CountResult::Counted(admission, charged) => (admission, charged),
+            CountResult::Ask(step) => return step,
+            CountResult::Refused(reject) if !self.logs => {
                 cx.refund();
                 return Step::Reject(reject);
             }
-            Taken::Uncounted | Taken::Refused(_) => return Step::Continue,
+            CountResult::Uncounted | CountResult::Refused(_) => return Step::Continue,
         };
         if self.logs {
             return self.noted(admission.admitted, cx);

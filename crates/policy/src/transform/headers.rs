@@ -241,19 +241,20 @@ impl Prepared {
     /// Removes fields whose names equal the name of a removed or set field if `_` and `.` are read
     /// as `-`. Some servers do not distinguish these names (CVE-2026-88011).
     fn remove_lookalikes(&self, headers: &mut HeaderMap) {
-        let is_odd = |name: &&HeaderName| {
+        let has_folded_byte = |name: &&HeaderName| {
             name.as_str()
                 .bytes()
                 .any(|byte| matches!(byte, b'_' | b'.'))
         };
         // Return early, because most requests have no such field.
-        if !headers.keys().any(|name| is_odd(&name)) {
+        if !headers.keys().any(|name| has_folded_byte(&name)) {
             return;
         }
-        let odd = headers.keys().filter(is_odd);
-        let doomed = odd.filter(|odd| self.names().any(|name| name != *odd && reads_as(odd, name)));
-        let doomed: Vec<HeaderName> = doomed.cloned().collect();
-        for name in &doomed {
+        let odd = headers.keys().filter(has_folded_byte);
+        let removed_lookalikes =
+            odd.filter(|odd| self.names().any(|name| name != *odd && reads_as(odd, name)));
+        let removed_lookalikes: Vec<HeaderName> = removed_lookalikes.cloned().collect();
+        for name in &removed_lookalikes {
             headers.remove(name);
         }
     }

@@ -137,7 +137,7 @@ fn label(judged: &Verification) -> String {
         Verification::Unproved(reason) => reason.label().to_owned(),
         Verification::Ask(_) => "ask".to_owned(),
         Verification::Signed(..) | Verification::Unsigned(_) => panic!("no signature of a request"),
-        Verification::Session(..) | Verification::Unlogged(_) => panic!("no session of a browser"),
+        Verification::Session(..) | Verification::NoSession(_) => panic!("no session of a browser"),
     }
 }
 

@@ -13,7 +13,7 @@
 use http::StatusCode;
 use http::header::CONTENT_TYPE;
 
-use crate::ask::{AnswerVerifier, Answered, Kept, Use};
+use crate::ask::{AnswerKind, AnswerVerifier, Answered, Use};
 use crate::auth::jwt::json::{self, Json, Object};
 use crate::auth::jwt::verify::milliseconds;
 use crate::auth::jwt::{self, ANSWER_TYPE};
@@ -69,7 +69,7 @@ fn with_state(members: Object) -> Option<(bool, Object)> {
 
 /// Kind under which an answer is cached: admitting if the token is active, otherwise refusing.
 /// `None` for an unusable response.
-pub(super) fn kind(answered: &Answered) -> Option<Kept> {
+pub(super) fn kind(answered: &Answered) -> Option<AnswerKind> {
     read(answered).map(|(active, _)| kept(active))
 }
 
@@ -99,10 +99,10 @@ impl AnswerVerifier for jwt::Verifier {
     }
 }
 
-fn kept(active: bool) -> Kept {
+fn kept(active: bool) -> AnswerKind {
     match active {
-        true => Kept::Admits,
-        false => Kept::Refuses,
+        true => AnswerKind::Admits,
+        false => AnswerKind::Refuses,
     }
 }
 

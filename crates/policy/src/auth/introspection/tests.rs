@@ -9,7 +9,7 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 
 use super::{Checked, Verifier};
-use crate::ask::{Answer, Answered, Answers, Call, CallKind, Effect, Kept, Outage};
+use crate::ask::{Answer, AnswerKind, Answered, Answers, Call, CallKind, Effect, Outage};
 use crate::auth::binding::tests::as_bearer;
 use crate::auth::jwt::{Identity, Reason, TokenCache, Verification};
 use crate::secret::{Form, SecretCell, SecretRef, SecretUnavailable, Secrets};
@@ -121,9 +121,9 @@ fn every_answer_of_the_table_is_judged() {
         let found = found.map_or_else(Reason::label, |()| "ok");
         assert_eq!(found, expected, "{row}");
         let expected = match expected {
-            "inactive" => Some(Kept::Refuses),
+            "inactive" => Some(AnswerKind::Refuses),
             "introspection_unusable" => None,
-            _ => Some(Kept::Admits),
+            _ => Some(AnswerKind::Admits),
         };
         assert_eq!(kept, expected, "{row}");
         tried += 1;

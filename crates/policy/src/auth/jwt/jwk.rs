@@ -57,7 +57,7 @@ pub(in crate::auth) trait Jwk {
 
 /// Reason why a key is not used.
 #[derive(Debug, PartialEq, Eq)]
-pub(in crate::auth) enum Wrong {
+pub(in crate::auth) enum KeyError {
     /// The key is invalid, private or weak. The second field is a help text for the author of the
     /// key.
     Bad(String, &'static str),
@@ -118,9 +118,9 @@ pub(in crate::auth) fn is_for_encryption(key: &impl Jwk) -> bool {
 ///
 /// # Errors
 /// The reason why the key is not used.
-pub(in crate::auth) fn key(node: &impl Jwk) -> Result<PublicKey, Wrong> {
+pub(in crate::auth) fn key(node: &impl Jwk) -> Result<PublicKey, KeyError> {
     if let Some(private) = PRIVATE.iter().find(|name| node.has(name)) {
-        return Err(Wrong::Bad(
+        return Err(KeyError::Bad(
             format!("`{private}` is the private part of a key"),
             "replace the key everywhere, and write its public members only",
         ));
@@ -136,12 +136,12 @@ pub(in crate::auth) fn key(node: &impl Jwk) -> Result<PublicKey, Wrong> {
                 format!(" with `crv` `{}`", curve.escape_debug())
             });
             let kty = kty.escape_debug();
-            return Err(Wrong::Unknown(format!(
+            return Err(KeyError::Unknown(format!(
                 "`kty` `{kty}`{curve} is not a known kind of key"
             )));
         }
         (None, _) => {
-            return Err(Wrong::Bad(
+            return Err(KeyError::Bad(
                 "this is not a key: it has no `kty`".to_owned(),
                 "write a JWK (RFC 7517 §4)",
             ));
@@ -153,7 +153,7 @@ pub(in crate::auth) fn key(node: &impl Jwk) -> Result<PublicKey, Wrong> {
             Some(algorithm) if algorithm.family() == material.family() => Some(algorithm),
             _ => {
                 let name = name.escape_debug();
-                return Err(Wrong::Unknown(format!(
+                return Err(KeyError::Unknown(format!(
                     "the key's type does not support `alg: {name}`"
                 )));
             }
@@ -166,18 +166,18 @@ pub(in crate::auth) fn key(node: &impl Jwk) -> Result<PublicKey, Wrong> {
     })
 }
 
-fn number(node: &impl Jwk, name: &str) -> Result<Vec<u8>, Wrong> {
+fn number(node: &impl Jwk, name: &str) -> Result<Vec<u8>, KeyError> {
     let text = node.text(name);
     let bytes = text.and_then(|text| URL_SAFE_NO_PAD.decode(text).ok());
     bytes.ok_or_else(|| {
-        Wrong::Bad(
+        KeyError::Bad(
             format!("`{name}` is not base64url without padding"),
             "write a JWK (RFC 7518 §6)",
         )
     })
 }
 
-fn rsa(node: &impl Jwk) -> Result<Material, Wrong> {
+fn rsa(node: &impl Jwk) -> Result<Material, KeyError> {
     let plain = |bytes: Vec<u8>| {
         let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
         bytes[zeros..].to_vec()
@@ -186,7 +186,7 @@ fn rsa(node: &impl Jwk) -> Result<Material, Wrong> {
     let bits =
         (n.len() * 8).saturating_sub(n.first().map_or(0, |top| top.leading_zeros() as usize));
     if !(2048..=8192).contains(&bits) {
-        return Err(Wrong::Bad(
+        return Err(KeyError::Bad(
             format!("an RSA key of {bits} bits"),
             "use a key of 2048 to 8192 bits (RFC 7518 §3.3)",
         ));
@@ -196,14 +196,14 @@ fn rsa(node: &impl Jwk) -> Result<Material, Wrong> {
             .fold(0u32, |rest, byte| (rest << 8 | u32::from(*byte)) % divisor)
     };
     if (2..1000).any(|divisor| remainder(divisor) == 0) {
-        return Err(Wrong::Bad(
+        return Err(KeyError::Bad(
             "the modulus has a small factor".to_owned(),
             "make a new key: this one can be broken",
         ));
     }
     let fits = e.len() <= 4 && e != [1] && e.last().is_some_and(|last| last % 2 == 1);
     if !fits {
-        return Err(Wrong::Bad(
+        return Err(KeyError::Bad(
             "the exponent is not odd, or is not in 3 to 2^32".to_owned(),
             "make a new key with the exponent 65537",
         ));
@@ -211,9 +211,9 @@ fn rsa(node: &impl Jwk) -> Result<Material, Wrong> {
     Ok(Material::Rsa(n, e))
 }
 
-fn point(node: &impl Jwk, family: Family, bytes: usize) -> Result<Material, Wrong> {
+fn point(node: &impl Jwk, family: Family, bytes: usize) -> Result<Material, KeyError> {
     let off = || {
-        Wrong::Bad(
+        KeyError::Bad(
             "the key is not a point on its curve".to_owned(),
             "copy the public members (`x`, and `y` of an EC key) unchanged from the issuer",
         )
@@ -226,7 +226,7 @@ fn point(node: &impl Jwk, family: Family, bytes: usize) -> Result<Material, Wron
         let mut unsigned: [u8; 32] = x.as_slice().try_into().map_err(|_| off())?;
         unsigned[31] &= 0x7f;
         if SMALL_ORDER.contains(&unsigned) {
-            return Err(Wrong::Bad(
+            return Err(KeyError::Bad(
                 "the key is a point of small order".to_owned(),
                 "generate a new key: anyone can forge signatures for this key",
             ));

@@ -130,9 +130,9 @@ pub enum Verification {
     /// The signature of the request is refused.
     Unsigned(hmac_signature::Reason),
     /// The session of the browser is valid.
-    Session(Arc<Identity>, Box<oidc::Opened>),
+    Session(Arc<Identity>, Box<oidc::RequestSession>),
     /// The session of the browser is refused.
-    Unlogged(oidc::Reason),
+    NoSession(oidc::Reason),
 }
 
 impl std::fmt::Debug for Verifier {

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use http::header::HeaderValue;
 use sha2::{Digest as _, Sha256};
 
-use super::login::{Outcome, Visit};
+use super::login::{LoginContext, Outcome};
 use super::provider::Metadata;
 use super::session::Pending;
 use super::{Login, Reason, reply};
@@ -18,7 +18,7 @@ use crate::head::RequestHead;
 impl Login {
     /// Ends a login with the response of the provider. On success, the browser gets a new session
     /// and a redirect to the page that it requested first.
-    pub fn complete(&self, head: &RequestHead, visit: &mut Visit<'_>) -> Outcome {
+    pub fn complete(&self, head: &RequestHead, context: &mut LoginContext<'_>) -> Outcome {
         let one = |name: &str| match Place::Query(name.to_owned()).find(head) {
             FoundCredential::Absent => Some(None),
             FoundCredential::One(value) => String::from_utf8(value.into_owned()).ok().map(Some),
@@ -27,17 +27,17 @@ impl Login {
         let Some(Some(state)) = one("state") else {
             return Outcome::Fault(Reason::State);
         };
-        let Some(pending) = self.pending(head, &state, visit.unix_s) else {
+        let Some(pending) = self.pending(head, &state, context.unix_s) else {
             return Outcome::Fault(Reason::State);
         };
         let outcome = match (one("iss"), one("error"), one("code")) {
             (Some(issuer), Some(error), Some(code)) => {
-                self.respond(&pending, [issuer, error, code], visit)
+                self.respond(&pending, [issuer, error, code], context)
             }
             _ => Outcome::Fault(Reason::Code),
         };
         if !matches!(outcome, Outcome::Ask(_)) {
-            self.remove_login(&state, visit);
+            self.remove_login(&state, context);
         }
         outcome
     }
@@ -46,9 +46,9 @@ impl Login {
         &self,
         pending: &Pending,
         [issuer, error, code]: [Option<String>; 3],
-        visit: &mut Visit<'_>,
+        context: &mut LoginContext<'_>,
     ) -> Outcome {
-        let set = match self.metadata(visit) {
+        let set = match self.metadata(context) {
             Ok(set) => set,
             Err(outcome) => return outcome,
         };
@@ -71,11 +71,11 @@ impl Login {
             return Outcome::Fault(Reason::Code);
         };
         let id = self.code_id(&pending.state);
-        let answered = match visit.answers.get(&id) {
+        let answered = match context.answers.get(&id) {
             Some(Answer::Http(answered)) => answered.clone(),
             Some(_) => return Outcome::Fault(Reason::Unavailable),
             None => {
-                if let Err(reason) = remember(pending, visit) {
+                if let Err(reason) = remember(pending, context) {
                     return Outcome::Fault(reason);
                 }
                 let grant = [
@@ -86,12 +86,12 @@ impl Login {
                 return self.ask_code(id, metadata, grant);
             }
         };
-        let login = (pending.nonce.as_str(), self.new_id(visit));
-        let session = match self.begun(&answered, login, (visit.unix_s, visit.answers)) {
+        let login = (pending.nonce.as_str(), self.new_id(context));
+        let session = match self.begun(&answered, login, (context.unix_s, context.answers)) {
             Ok(session) => session,
             Err(outcome) => return outcome,
         };
-        let cookies: Vec<HeaderValue> = match self.cookies(&session, visit) {
+        let cookies: Vec<HeaderValue> = match self.cookies(&session, context) {
             Ok(cookies) => cookies,
             Err(reason) => return Outcome::Fault(reason),
         };
@@ -101,7 +101,7 @@ impl Login {
         };
         match reply {
             Some(reply) => {
-                visit.cookies.extend(cookies);
+                context.cookies.extend(cookies);
                 Outcome::Reply(reply)
             }
             None => Outcome::Fault(Reason::State),
@@ -114,17 +114,17 @@ impl Login {
 /// If the table of used responses is full, accepts the response without storing it. Otherwise an
 /// attacker could fill the table with forged responses and block all logins. Accepting it is safe,
 /// because the provider accepts each code only once (RFC 6749 §4.1.2).
-fn remember(pending: &Pending, visit: &Visit<'_>) -> Result<(), Reason> {
+fn remember(pending: &Pending, context: &LoginContext<'_>) -> Result<(), Reason> {
     let mut used = [0; 16];
     used.copy_from_slice(&Sha256::digest(&pending.state)[..16]);
     // Identify an IPv6 client by its /64 prefix, because a client controls the rest of its address.
-    let client = match visit.client.to_canonical() {
+    let client = match context.client.to_canonical() {
         IpAddr::V4(v4) => v4.octets().to_vec(),
         IpAddr::V6(v6) => v6.octets()[..8].to_vec(),
     };
-    match visit
+    match context
         .logins
-        .remember(used, &client, visit.unix_s, pending.ends_s)
+        .remember(used, &client, context.unix_s, pending.ends_s)
     {
         Ok(()) | Err(Refused::Full) => Ok(()),
         Err(Refused::Replayed) => Err(Reason::Replayed),
@@ -152,7 +152,7 @@ mod tests {
                 ends_s: 600,
             };
             let mut cookies = Vec::new();
-            let visit = Visit {
+            let context = LoginContext {
                 unix_s: 1,
                 client: [192, 0, 2, 1].into(),
                 received: None,
@@ -162,7 +162,7 @@ mod tests {
                 unique: &Unique::new(RandomState::new),
                 cookies: &mut cookies,
             };
-            remember(&pending, &visit)
+            remember(&pending, &context)
         };
         let full = Replays::with_room(0);
         assert!(used(&full).is_ok() && used(&full).is_ok());

@@ -65,7 +65,7 @@ pub enum Outcome {
 }
 
 /// Request of a browser, and the process state that a login reads and writes.
-pub struct Visit<'v> {
+pub struct LoginContext<'v> {
     /// Time of the request (Unix time, seconds).
     pub unix_s: u64,
     /// Address of the client.
@@ -86,7 +86,7 @@ pub struct Visit<'v> {
 
 /// Session of a request.
 #[derive(Debug)]
-pub struct Opened {
+pub struct RequestSession {
     /// Random id of the session.
     pub id: [u8; 16],
     /// Session to store in the cookie again. `None` if the session did not change.
@@ -171,7 +171,7 @@ impl Login {
         }
         let _ = cookie;
         let Some(session) = self.session(&request.head.headers) else {
-            return jwt::Verification::Unlogged(Reason::Sealed);
+            return jwt::Verification::NoSession(Reason::Sealed);
         };
         match self.current(session, request) {
             Ok((session, renewed)) => {
@@ -180,18 +180,18 @@ impl Login {
                     .id_tokens
                     .identity_of(session.id_token.as_bytes(), ends_s);
                 let Ok(mut identity) = identity else {
-                    return jwt::Verification::Unlogged(Reason::Sealed);
+                    return jwt::Verification::NoSession(Reason::Sealed);
                 };
                 identity.scopes = words(&session.scope);
-                let opened = Opened {
+                let opened = RequestSession {
                     id: session.id,
                     renewed: renewed.then_some(session),
                 };
                 jwt::Verification::Session(Arc::new(identity), Box::new(opened))
             }
-            Err(Outcome::Fault(reason)) => jwt::Verification::Unlogged(reason),
+            Err(Outcome::Fault(reason)) => jwt::Verification::NoSession(reason),
             Err(Outcome::Ask(effect)) => jwt::Verification::Ask(effect),
-            Err(Outcome::Reply(_)) => jwt::Verification::Unlogged(Reason::Sealed),
+            Err(Outcome::Reply(_)) => jwt::Verification::NoSession(Reason::Sealed),
         }
     }
 
@@ -203,13 +203,13 @@ impl Login {
         } = *request;
         match self.id_tokens.verify_or_ask(cookie, unix_s, None, answers) {
             jwt::Verification::Valid(identity) => {
-                let opened = Opened {
+                let opened = RequestSession {
                     id: [0; 16],
                     renewed: None,
                 };
                 jwt::Verification::Session(identity, Box::new(opened))
             }
-            jwt::Verification::Fault(_) => jwt::Verification::Unlogged(Reason::Sealed),
+            jwt::Verification::Fault(_) => jwt::Verification::NoSession(Reason::Sealed),
             other => other,
         }
     }
@@ -256,9 +256,9 @@ impl Login {
     }
 
     /// Adds the cookies of a changed session to the response.
-    pub fn renew(&self, session: &Session, visit: &mut Visit<'_>) {
-        if let Ok(cookies) = self.cookies(session, visit) {
-            visit.cookies.extend(cookies);
+    pub fn renew(&self, session: &Session, context: &mut LoginContext<'_>) {
+        if let Ok(cookies) = self.cookies(session, context) {
+            context.cookies.extend(cookies);
         }
     }
 
@@ -266,14 +266,14 @@ impl Login {
     pub(super) fn cookies(
         &self,
         session: &Session,
-        visit: &Visit<'_>,
+        context: &LoginContext<'_>,
     ) -> Result<Vec<HeaderValue>, Reason> {
         let ends_s = session.began_s + self.settings.lifetime_s();
-        let lifetime_s = ends_s.saturating_sub(visit.unix_s);
+        let lifetime_s = ends_s.saturating_sub(context.unix_s);
         let keys = self.keys.value();
         let text = Zeroizing::new(session.encoded());
         let sealed = self.sealer(&keys);
-        let sealed = sealed.seal(Use::Session, &visit.unique.next(), &text);
+        let sealed = sealed.seal(Use::Session, &context.unique.next(), &text);
         let values = sealed.as_deref().and_then(seal::split);
         let values = values.ok_or(Reason::TooLarge)?;
         let cookies = values.iter().enumerate().map(|(index, value)| {
@@ -310,12 +310,12 @@ impl Login {
     /// # Errors
     /// [`Outcome::Ask`] if the metadata must be fetched first. [`Reason::Unavailable`] if a fetch gave
     /// no metadata, or must not be made now.
-    pub(super) fn metadata(&self, visit: &Visit<'_>) -> Result<Arc<KeySet>, Outcome> {
+    pub(super) fn metadata(&self, context: &LoginContext<'_>) -> Result<Arc<KeySet>, Outcome> {
         if let Some(set) = self.known_metadata() {
             return Ok(set);
         }
-        match visit.answers.get(&AskId::of_keys(&self.provider)) {
-            None if self.provider.may_fetch(visit.unix_s) => {
+        match context.answers.get(&AskId::of_keys(&self.provider)) {
+            None if self.provider.may_fetch(context.unix_s) => {
                 let effect = Effect::Keys(Arc::clone(&self.provider));
                 Err(Outcome::Ask(Box::new(effect)))
             }
@@ -339,12 +339,12 @@ impl Login {
         head: &RequestHead,
         url: &ClientUrl,
         refusal: &'static Reject,
-        visit: &mut Visit<'_>,
+        context: &mut LoginContext<'_>,
     ) -> Outcome {
-        let set = match self.metadata(visit) {
+        let set = match self.metadata(context) {
             Ok(set) => set,
             #[cfg(feature = "author")]
-            Err(_) if self.takes_witnesses && self.is_assumed(visit) => {
+            Err(_) if self.takes_witnesses && self.is_assumed(context) => {
                 return match reply::redirect(&self.settings.issuer, Some(refusal)) {
                     Some(reply) => Outcome::Reply(reply),
                     None => Outcome::Fault(Reason::Unavailable),
@@ -355,10 +355,10 @@ impl Login {
         let Some(metadata) = Metadata::of(&set) else {
             return Outcome::Fault(Reason::Unavailable);
         };
-        let (unique, keys) = (visit.unique.next(), self.keys.value());
+        let (unique, keys) = (context.unique.next(), self.keys.value());
         let sealer = self.sealer(&keys);
         let random = |purpose| URL_SAFE_NO_PAD.encode(sealer.random(&unique, purpose));
-        let received = visit
+        let received = context
             .received
             .map_or(head.target.as_str(), |one| one.as_str());
         let prefix = url.path.strip_suffix(head.path()).unwrap_or_default();
@@ -368,11 +368,11 @@ impl Login {
             verifier: random("code verifier"),
             redirect_uri: format!("{}{prefix}{}", url.origin(), self.settings.redirect_path),
             target: own_path(&format!("{prefix}{received}")).to_owned(),
-            ends_s: visit.unix_s + LOGIN_S,
+            ends_s: context.unix_s + LOGIN_S,
         };
         let location = self.authorization(&metadata.authorization, &pending);
         let text = Zeroizing::new(minicbor::to_vec(&pending).unwrap_or_default());
-        let sealed = sealer.seal(Use::Login, &visit.unique.next(), &text);
+        let sealed = sealer.seal(Use::Login, &context.unique.next(), &text);
         let name = self.login_cookie(&pending.state);
         let lax = SameSite::Lax;
         let cookie = sealed.and_then(|sealed| reply::cookie(&name, &sealed, LOGIN_S, lax));
@@ -380,15 +380,15 @@ impl Login {
         else {
             return Outcome::Fault(Reason::Unavailable);
         };
-        self.remove_old_logins(head, visit);
-        visit.cookies.push(cookie);
+        self.remove_old_logins(head, context);
+        context.cookies.push(cookie);
         Outcome::Reply(reply)
     }
 
     /// True if gwc assumes that the provider's metadata is available.
     #[cfg(feature = "author")]
-    fn is_assumed(&self, visit: &Visit<'_>) -> bool {
-        let answer = visit.answers.get(&AskId::of_keys(&self.provider));
+    fn is_assumed(&self, context: &LoginContext<'_>) -> bool {
+        let answer = context.answers.get(&AskId::of_keys(&self.provider));
         matches!(answer, Some(crate::ask::Answer::Http(one)) if one.status.is_success())
     }
 
@@ -429,9 +429,9 @@ impl Login {
     }
 
     /// Removes the cookie of a login that has ended.
-    pub(super) fn remove_login(&self, state: &str, visit: &mut Visit<'_>) {
+    pub(super) fn remove_login(&self, state: &str, context: &mut LoginContext<'_>) {
         let name = self.login_cookie(state);
-        visit
+        context
             .cookies
             .extend(reply::cookie(&name, "", 0, SameSite::Lax));
     }
@@ -442,7 +442,7 @@ impl Login {
     }
 
     /// Removes the cookies of unfinished logins if the browser has [`LOGINS_MAX`] or more.
-    fn remove_old_logins(&self, head: &RequestHead, visit: &mut Visit<'_>) {
+    fn remove_old_logins(&self, head: &RequestHead, context: &mut LoginContext<'_>) {
         let prefix = self.login_cookie("");
         let open = || {
             let names = cookie_names(&head.headers);
@@ -453,7 +453,7 @@ impl Login {
         }
         for name in open().take(2 * LOGINS_MAX) {
             if let Ok(name) = std::str::from_utf8(name) {
-                visit
+                context
                     .cookies
                     .extend(reply::cookie(name, "", 0, SameSite::Lax));
             }
@@ -461,9 +461,9 @@ impl Login {
     }
 
     /// Random id of a new session.
-    pub(super) fn new_id(&self, visit: &Visit<'_>) -> [u8; 16] {
+    pub(super) fn new_id(&self, context: &LoginContext<'_>) -> [u8; 16] {
         let keys = self.keys.value();
-        let random = self.sealer(&keys).random(&visit.unique.next(), "id");
+        let random = self.sealer(&keys).random(&context.unique.next(), "id");
         let mut id = [0; 16];
         id.copy_from_slice(&random[..16]);
         id

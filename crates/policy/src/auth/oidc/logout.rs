@@ -3,7 +3,7 @@
 
 use http::header::{HeaderName, ORIGIN, REFERER};
 
-use super::login::{Outcome, Visit, fields};
+use super::login::{LoginContext, Outcome, fields};
 use super::provider::Metadata;
 use super::{Login, Reason, Session, reply};
 use crate::auth::dpop::ClientUrl;
@@ -15,7 +15,12 @@ const HINT_BYTES_MAX: usize = 4_096;
 impl Login {
     /// Ends the session of a browser. `url` is the URL of the request as the browser sees it. The
     /// cookies are removed also if the provider is unavailable.
-    pub fn end(&self, head: &RequestHead, url: &ClientUrl, visit: &mut Visit<'_>) -> Outcome {
+    pub fn end(
+        &self,
+        head: &RequestHead,
+        url: &ClientUrl,
+        context: &mut LoginContext<'_>,
+    ) -> Outcome {
         if is_foreign(head, url) {
             return Outcome::Fault(Reason::CrossSite);
         }
@@ -25,7 +30,7 @@ impl Login {
         let session = self.session(&head.headers);
         let at_provider = match &session {
             None => None,
-            Some(session) => match self.metadata(visit) {
+            Some(session) => match self.metadata(context) {
                 Ok(set) => Metadata::of(&set).and_then(|metadata| {
                     let back = after.as_ref().map(|path| format!("{}{path}", url.origin()));
                     self.provider_logout(metadata.end_session.as_deref()?, session, back.as_deref())
@@ -34,14 +39,14 @@ impl Login {
                 Err(_) => None,
             },
         };
-        visit.cookies.extend(self.removed(&head.headers));
+        context.cookies.extend(self.removed(&head.headers));
         if let Some(session) = session {
             let ends_s = session.began_s + self.settings.lifetime_s();
             let user = self.user(&session);
             // If the table of ended sessions is full, the session ends only in the browser.
-            let _ = visit
+            let _ = context
                 .ended
-                .remember(session.id, &user, visit.unix_s, ends_s);
+                .remember(session.id, &user, context.unix_s, ends_s);
         }
         let location = at_provider.or(after);
         let reply = location.and_then(|location| reply::redirect(&location, None));

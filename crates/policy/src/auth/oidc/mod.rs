@@ -31,7 +31,7 @@ mod session;
 mod tests;
 mod tokens;
 
-pub use login::{Login, Opened, Outcome, Visit, is_navigation};
+pub use login::{Login, LoginContext, Outcome, RequestSession, is_navigation};
 pub use reasons::Reason;
 pub use session::Session;
 

@@ -15,7 +15,9 @@ use zeroize::Zeroizing;
 use super::login::{Outcome, fields};
 use super::provider::Metadata;
 use super::{Login, Reason, Session, TIMEOUT_MS};
-use crate::ask::{Answer, Answered, Answers, AskId, Call, CallKind, Effect, Keep, Kept, KindOf};
+use crate::ask::{
+    Answer, AnswerKind, Answered, Answers, AskId, Call, CallKind, Effect, Keep, KindOf,
+};
 use crate::auth::introspection::form;
 use crate::auth::jwt::json::{self, Json, Object};
 use crate::auth::jwt::{Algorithm, Identity, Verification, parse};
@@ -77,10 +79,10 @@ impl Tokens {
 }
 
 /// Kind under which an answer of the token endpoint is cached. `None` for an unusable answer.
-fn kind(answered: &Answered) -> Option<Kept> {
+fn kind(answered: &Answered) -> Option<AnswerKind> {
     match answered.status.as_u16() {
-        200 => Tokens::read(answered).map(|_| Kept::Admits),
-        400 | 401 => Some(Kept::Refuses),
+        200 => Tokens::read(answered).map(|_| AnswerKind::Admits),
+        400 | 401 => Some(AnswerKind::Refuses),
         _ => None,
     }
 }

@@ -220,7 +220,7 @@ fn only_admissions_without_cookies_are_kept() {
         | Answer::Permit(_)
         | Answer::Processed(_) => None,
     };
-    assert_eq!(kept(status(200, &[])), Some(Kept::Admits));
+    assert_eq!(kept(status(200, &[])), Some(AnswerKind::Admits));
     assert_eq!(kept(status(200, &[("set-cookie", "s=1")])), None);
     assert_eq!(kept(status(401, &[])), None);
     assert_eq!(kept(status(302, &[])), None);

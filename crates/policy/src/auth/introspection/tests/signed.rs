@@ -218,8 +218,8 @@ fn only_verified_answers_are_cached() {
     }
     let keys = fetched::set("a", &PAIRS.p256);
     cell.fetched(&keys, NOW_S, None, 0).unwrap();
-    assert_eq!(use_of(HEAD, CLAIMS, "p"), Use::Keep(Kept::Admits));
-    assert_eq!(use_of(HEAD, &inactive, "p"), Use::Keep(Kept::Refuses));
+    assert_eq!(use_of(HEAD, CLAIMS, "p"), Use::Keep(AnswerKind::Admits));
+    assert_eq!(use_of(HEAD, &inactive, "p"), Use::Keep(AnswerKind::Refuses));
     for claims in [CLAIMS, &inactive] {
         assert_eq!(use_of(HEAD, claims, "foreign"), Use::Unusable);
         let unknown_key = HEAD.replace("\"a\"", "\"b\"");
@@ -227,7 +227,7 @@ fn only_verified_answers_are_cached() {
     }
     // Default of `cache`: 60 seconds.
     let ending = |ends: &str| with("\"iat\"", &format!("\"exp\":{ends},\"iat\""));
-    let is_kept = |ends| use_of(HEAD, &ending(ends), "p") == Use::Keep(Kept::Admits);
+    let is_kept = |ends| use_of(HEAD, &ending(ends), "p") == Use::Keep(AnswerKind::Admits);
     assert!(is_kept("1800000060") && !is_kept("1800000059"));
     assert_eq!(use_of(HEAD, &ending("1799999940"), "p"), Use::Unusable);
     assert_eq!(use_of(HEAD, &with("gate way", "other"), "p"), Use::Unusable);

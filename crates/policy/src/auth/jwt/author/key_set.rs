@@ -6,7 +6,7 @@ use diag::{Diagnostic, Level, Lint, NodeRef, Sink};
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use crate::auth::jwt::algorithm::Algorithm;
-use crate::auth::jwt::jwk::{Jwk, KEYS_MAX, Wrong, is_for_encryption, key};
+use crate::auth::jwt::jwk::{Jwk, KEYS_MAX, KeyError, is_for_encryption, key};
 use crate::auth::jwt::keys::PublicKey;
 
 impl Jwk for NodeRef<'_> {
@@ -122,8 +122,8 @@ pub fn read(set: NodeRef<'_>, verifier: NodeRef<'_>, sink: &mut Sink) -> Vec<Pub
             continue;
         }
         match key(&node) {
-            Err(Wrong::Bad(message, help)) => sink.push(bad(node, &message, help)),
-            Err(Wrong::Unknown(message)) => sink.push(unused(message)),
+            Err(KeyError::Bad(message, help)) => sink.push(bad(node, &message, help)),
+            Err(KeyError::Unknown(message)) => sink.push(unused(message)),
             Ok(key) if !algorithms.iter().any(|algorithm| key.fits(*algorithm)) => {
                 sink.push(unused("no allowed algorithm uses this key".to_owned()));
             }
