@@ -64,7 +64,7 @@ pub enum Extent {
 
 /// Needs of the copy's reader.
 #[derive(Clone, Debug, Default)]
-pub struct Wanted {
+pub struct ReaderNeeds {
     /// Highest serial that the reader has accepted. 0: none. The records after it are copied, so
     /// that the reader can check their chain.
     pub since: u64,
@@ -96,7 +96,7 @@ impl Mirror {
     pub fn update(
         &mut self,
         extent: Extent,
-        wanted: &Wanted,
+        wanted: &ReaderNeeds,
         now: Moment,
     ) -> Result<bool, WriteError> {
         let channel = Chain::Channel(self.channel.clone());
@@ -139,7 +139,12 @@ impl Mirror {
         }
     }
 
-    fn copy(&self, copy: &Folder, channel: &Chain, wanted: &Wanted) -> Result<bool, WriteError> {
+    fn copy(
+        &self,
+        copy: &Folder,
+        channel: &Chain,
+        wanted: &ReaderNeeds,
+    ) -> Result<bool, WriteError> {
         let tags = self.registry.tags()?;
         let serials = |chain: &Chain| -> BTreeSet<u64> {
             let links = tags.iter().filter_map(|tag| match tag {

@@ -21,7 +21,7 @@ use bundle::name::ChannelName;
 use bundle::refused::Refused;
 use bundle::store::folder::Folder;
 use bundle::store::{Chain, Store as _, WriteError};
-use registry::mirror::{Extent, Mirror, Wanted};
+use registry::mirror::{Extent, Mirror, ReaderNeeds};
 use registry::{Address, Registry, Settings};
 use serde_json::{Value, json};
 
@@ -291,7 +291,7 @@ impl<T> Updater<T> {
 
     /// Updates the copy once. Returns true if the control thread should read it, or the error.
     fn update(&mut self, extent: Extent) -> bool {
-        let wanted = Wanted {
+        let wanted = ReaderNeeds {
             since: self.remembered(),
             records: self.lock().wanted.clone(),
         };

@@ -22,7 +22,7 @@ use super::{Secret, described};
 /// Maximum size of the answer: 1 MiB.
 const ANSWER_BYTES_MAX: u64 = 1 << 20;
 /// Maximum time for the answer and the end of the helper: 10s.
-const PATIENCE: Duration = Duration::from_secs(10);
+const HELPER_TIMEOUT: Duration = Duration::from_secs(10);
 /// Text in the output of a failed helper that has no credentials for the registry.
 const NOT_FOUND: &str = "credentials not found";
 
@@ -45,11 +45,11 @@ pub(super) fn ask(name: &str, key: &str) -> Result<Option<Answer>, String> {
         return Err("the configuration of docker names an invalid credential helper".to_owned());
     }
     let program = format!("docker-credential-{name}");
-    run(program.as_ref(), key, PATIENCE)
+    run(program.as_ref(), key, HELPER_TIMEOUT)
         .map_err(|why| format!("the credential helper `{program}`: {why}"))
 }
 
-fn run(program: &OsStr, key: &str, patience: Duration) -> Result<Option<Answer>, String> {
+fn run(program: &OsStr, key: &str, timeout: Duration) -> Result<Option<Answer>, String> {
     let mut child = Command::new(program)
         .arg("get")
         .stdin(Stdio::piped())
@@ -64,7 +64,7 @@ fn run(program: &OsStr, key: &str, patience: Duration) -> Result<Option<Answer>,
             _ => error.to_string(),
         })?;
     let group = Pid::from_child(&child);
-    let answered = exchange(&mut child, group, key, patience);
+    let answered = exchange(&mut child, group, key, timeout);
     if answered.is_err() {
         // The child is not reaped yet, so the id is still that of its group.
         let _ended = kill_process_group(group, Signal::KILL);
@@ -91,7 +91,7 @@ fn exchange(
     child: &mut Child,
     helper: Pid,
     key: &str,
-    patience: Duration,
+    timeout: Duration,
 ) -> Result<Zeroizing<String>, String> {
     let (input, output) = (child.stdin.take(), child.stdout.take());
     let line = format!("{key}\n");
@@ -115,8 +115,8 @@ fn exchange(
         };
         let _late = sender.send(answered());
     });
-    let answered = receiver.recv_timeout(patience);
-    answered.map_err(|_| format!("no answer within {}", Seconds(patience)))?
+    let answered = receiver.recv_timeout(timeout);
+    answered.map_err(|_| format!("no answer within {}", Seconds(timeout)))?
 }
 
 /// Waits until a child has ended, without reaping it.
@@ -169,15 +169,15 @@ mod tests {
         folder
     }
 
-    fn answer(folder: &Path, key: &str, patience: Duration) -> Result<Option<Answer>, String> {
-        run(folder.join("helper").as_os_str(), key, patience)
+    fn answer(folder: &Path, key: &str, timeout: Duration) -> Result<Option<Answer>, String> {
+        run(folder.join("helper").as_os_str(), key, timeout)
     }
 
     /// Error of a helper. It has no secret.
     #[track_caller]
-    fn error(script: &str, patience: Duration) -> String {
+    fn error(script: &str, timeout: Duration) -> String {
         let folder = helper(script);
-        let Err(why) = answer(folder.path(), "r.example", patience) else {
+        let Err(why) = answer(folder.path(), "r.example", timeout) else {
             panic!("no error: {script}");
         };
         assert!(!why.contains(SECRET), "{why}");
@@ -190,7 +190,7 @@ mod tests {
             "read key; echo \"$1\" > command\n\
              echo \"{\\\"ServerURL\\\":\\\"$key\\\",\\\"Username\\\":\\\"ann\\\",\\\"Secret\\\":\\\"for $key\\\"}\"",
         );
-        let answered = answer(folder.path(), "r.example:5000", PATIENCE);
+        let answered = answer(folder.path(), "r.example:5000", HELPER_TIMEOUT);
         let answered = answered.unwrap().unwrap();
         assert_eq!(*answered.username.0, "ann");
         assert_eq!(*answered.secret.0, "for r.example:5000");
@@ -201,7 +201,7 @@ mod tests {
     #[test]
     fn helper_without_credentials_gives_none() {
         let folder = helper("echo 'credentials not found in native keychain'; exit 1");
-        let answered = answer(folder.path(), "r.example", PATIENCE);
+        let answered = answer(folder.path(), "r.example", HELPER_TIMEOUT);
         assert!(matches!(answered, Ok(None)));
     }
 
@@ -231,11 +231,11 @@ mod tests {
                 "longer than 1 MiB",
             ),
         ] {
-            let error = error(script, PATIENCE);
+            let error = error(script, HELPER_TIMEOUT);
             assert!(error.contains(why), "{script}: {error}");
         }
         let folder = tempfile::tempdir().unwrap();
-        let Err(why) = answer(folder.path(), "r.example", PATIENCE) else {
+        let Err(why) = answer(folder.path(), "r.example", HELPER_TIMEOUT) else {
             panic!("there is no helper");
         };
         assert_eq!(why, "there is no such program in `PATH`");
@@ -243,7 +243,7 @@ mod tests {
 
     #[test]
     fn helper_that_does_not_end_is_killed() {
-        let patience = Duration::from_millis(300);
+        let timeout = Duration::from_millis(300);
         for script in [
             "sleep 1000",
             "read key; echo s3cret; exec sleep 1000",
@@ -259,13 +259,13 @@ mod tests {
             let flags = OFlags::RDONLY | OFlags::NONBLOCK;
             let alive = rustix::fs::open(&alive, flags, Mode::empty()).unwrap();
             let began = Instant::now();
-            let Err(why) = answer(folder.path(), "r.example", patience) else {
+            let Err(why) = answer(folder.path(), "r.example", timeout) else {
                 panic!("no error: {script}");
             };
             assert_eq!(why, "no answer within 0.3 seconds", "{script}");
             // The pipe ends with the last process that has it open.
             while rustix::io::read(&alive, &mut [0; 1]) == Err(Errno::AGAIN) {
-                assert!(began.elapsed() < PATIENCE, "still runs: {script}");
+                assert!(began.elapsed() < HELPER_TIMEOUT, "still runs: {script}");
                 std::thread::yield_now();
             }
         }
@@ -279,7 +279,7 @@ mod tests {
         let answered = answer(folder.path(), &key, Duration::from_millis(300));
         assert!(answered.is_err_and(|why| why.starts_with("no answer")));
         let folder = helper("echo '{\"Username\":\"u\",\"Secret\":\"s\"}'");
-        let answered = answer(folder.path(), &key, PATIENCE);
+        let answered = answer(folder.path(), &key, HELPER_TIMEOUT);
         assert!(answered.is_ok_and(|answer| answer.is_some()));
     }
 }

@@ -8,7 +8,7 @@ use bundle::publish::{self, Revocation};
 use bundle::refused::Refused;
 use bundle::store::folder::Folder;
 use bundle::store::{Blobs as _, Chain, Store as _, WriteError};
-use registry::mirror::{Extent, Mirror, Wanted};
+use registry::mirror::{Extent, Mirror, ReaderNeeds};
 
 use crate::fixture::{self, NOON, bundle, prod, ship};
 use crate::server::Server;
@@ -39,7 +39,7 @@ impl Copy {
     }
 
     fn update(&mut self, extent: Extent) -> Result<bool, WriteError> {
-        self.mirror.update(extent, &Wanted::default(), NOON)
+        self.mirror.update(extent, &ReaderNeeds::default(), NOON)
     }
 
     fn serials(&self) -> Vec<u64> {
@@ -213,7 +213,7 @@ fn older_bundles_are_copied_on_request() {
     copy.update(Extent::Links).unwrap();
     assert_eq!(copy.serials(), [1, 2, 3, 4, 5]);
     assert!(copy.has_bundle("five") && !copy.has_bundle("one"));
-    let wanted = Wanted {
+    let wanted = ReaderNeeds {
         since: 5,
         records: [first.digest].into(),
     };
@@ -230,7 +230,7 @@ fn older_bundles_are_copied_on_request() {
     );
     ship(&store, "seven");
     copy.mirror
-        .update(Extent::Heads, &Wanted::default(), later)
+        .update(Extent::Heads, &ReaderNeeds::default(), later)
         .unwrap();
     assert!(!copy.has_bundle("one") && copy.has_bundle("seven"));
     assert!(blobs(&copy.root()) <= before + 10);
