@@ -49,7 +49,7 @@ pub struct SkippedRecords(BTreeSet<Digest>);
 
 /// Accepted and refused records in a state folder.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Kept {
+pub struct FolderRecords {
     /// Accepted records, newest first.
     pub accepted: Vec<Accepted>,
     /// Serials of refused records, newest first, with the reasons.
@@ -136,13 +136,13 @@ pub fn stored_records(
     context: &Context<'_>,
     revocations: &Revocations,
     limit: usize,
-) -> Result<Kept, Refused> {
+) -> Result<FolderRecords, Refused> {
     let memory = Memory {
         revocations: revocations.clone(),
         ..Memory::default()
     };
     let chain = Chain::Channel(context.channel.clone());
-    let mut kept = Kept::default();
+    let mut kept = FolderRecords::default();
     for serial in state.serials(&chain)?.into_iter().rev() {
         match recall(state, context, &memory, serial)? {
             Some(Ok(accepted)) => kept.accepted.push(accepted),

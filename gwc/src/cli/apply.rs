@@ -30,7 +30,7 @@ use super::say::{self, Context, Format};
 use super::side::side_in;
 use crate::release::evidence::{self, BundleVerifier};
 use crate::release::nodes::Nodes;
-use crate::release::{self, Opened, Place, provenance};
+use crate::release::{self, AnyStore, Place, provenance};
 use ::plan::Side;
 use model::exit::Exit;
 
@@ -166,7 +166,7 @@ impl Apply<'_> {
     fn run(
         self,
         store: &dyn Store,
-        there: Option<&Opened>,
+        there: Option<&AnyStore>,
         (claimed, advice): (Option<&Value>, &Advice),
     ) -> anyhow::Result<Exit> {
         let (args, place, id) = (self.report.args, self.report.place, self.report.bundle);
@@ -324,7 +324,7 @@ fn sides(
 }
 
 struct Evidence<'a> {
-    store: &'a Opened,
+    store: &'a AnyStore,
     trust: Option<&'a Trust>,
     place: &'a Place,
     built: &'a BuiltProject,

@@ -11,7 +11,7 @@ use bundle::store::{Chain, Store as _};
 use super::options::StoreOptions;
 use super::say::Context;
 use super::side;
-use crate::release::{Opened, Place};
+use crate::release::{AnyStore, Place};
 use sources::project::files::Files;
 
 /// Notes about channels of the store that have records of this project, but that no environment of
@@ -50,7 +50,7 @@ fn read(at: &StoreOptions, context: &Context) -> Option<Vec<String>> {
 }
 
 /// Note about a channel, if its newest record belongs to this project.
-fn note(name: &ChannelName, place: &Place, store: &Opened) -> Option<String> {
+fn note(name: &ChannelName, place: &Place, store: &AnyStore) -> Option<String> {
     let chain = Chain::Channel(name.clone());
     let serial = store.serials(&chain).ok()?.last().copied()?;
     let digest = store.link(&chain, serial).ok()??;

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::options::{FormatOption, duration};
 use super::say::{self, Context, Format};
-use crate::release::{self, Opened, Place, StoreName};
+use crate::release::{self, AnyStore, Place, StoreName};
 use model::exit::{Exit, Failure};
 
 #[derive(Debug, clap::Args)]
@@ -48,8 +48,8 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         None => Place::read(context.sought(&context.root()?), None, None)?.open()?,
     };
     let store = match store {
-        Opened::Folder(folder) => folder,
-        Opened::Registry(_) => {
+        AnyStore::Folder(folder) => folder,
+        AnyStore::Registry(_) => {
             return Err(Failure::usage(
                 "gwc cannot remove bundles from a registry; remove their tags `b-ID` with the registry's own tools, and run its clean-up",
             )

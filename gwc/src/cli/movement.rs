@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::say;
-use crate::release::{self, Opened, Place, provenance};
+use crate::release::{self, AnyStore, Place, provenance};
 use bundle::digest::Digest;
 use bundle::history::Entry;
 use bundle::keys::PrivateKey;
@@ -102,7 +102,7 @@ impl Movement<'_> {
 
     /// Signs a record, verifies it as a gateway would, and moves the channel to it. Fails if
     /// another writer has moved the channel meanwhile.
-    pub(super) fn publish(&self, store: &Opened, target: Target) -> anyhow::Result<Pointer> {
+    pub(super) fn publish(&self, store: &AnyStore, target: Target) -> anyhow::Result<Pointer> {
         let base = self.head.map(|head| head.pointer);
         let keys: Vec<&PrivateKey> = self.keys.iter().collect();
         let prepared = publish::prepare(store, self.trust, self.draft(target), Some(base));

@@ -15,7 +15,7 @@ use super::progress;
 use super::say::{self, Context, Format};
 use crate::release::evidence::BundleVerifier;
 use crate::release::nodes::Nodes;
-use crate::release::{self, Opened, Place, key};
+use crate::release::{self, AnyStore, Place, key};
 use model::exit::{Exit, Failure};
 
 /// Maximum length of a reason, in characters.
@@ -138,7 +138,7 @@ impl RecordOptions {
     /// Converts the options to fields of a record that moves the channel to `target`.
     pub(super) fn record_fields(
         &self,
-        store: Option<&Opened>,
+        store: Option<&AnyStore>,
         target: Digest,
     ) -> anyhow::Result<RecordFields> {
         let nothing_there =

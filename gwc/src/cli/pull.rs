@@ -6,7 +6,7 @@ use bundle::refused::Refused;
 
 use super::copy::CopyOptions;
 use super::say::{self, Context};
-use crate::release::{Opened, StoreName};
+use crate::release::{AnyStore, StoreName};
 use bundle::store::Store as _;
 use model::exit::Exit;
 
@@ -42,7 +42,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
 }
 
 /// First source that can be reached.
-fn first(sources: &[StoreName]) -> anyhow::Result<(&StoreName, Opened)> {
+fn first(sources: &[StoreName]) -> anyhow::Result<(&StoreName, AnyStore)> {
     let mut last = None;
     for name in sources {
         let opened = name.open().and_then(|source| {

@@ -16,7 +16,7 @@ use serde_json::json;
 use super::build::BuiltProject;
 use super::say::{self, Format};
 use crate::release::provenance::VERSION;
-use crate::release::{self, Opened, Place};
+use crate::release::{self, AnyStore, Place};
 use model::exit::{Exit, Failure};
 use model::lower::Lowered;
 
@@ -115,7 +115,7 @@ fn install(version: &str) -> String {
 }
 
 fn different(
-    store: Option<&Opened>,
+    store: Option<&AnyStore>,
     wanted: Digest,
     built: &BuiltProject,
 ) -> anyhow::Result<Outcome> {

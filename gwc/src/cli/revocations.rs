@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::options::StoreOptions;
 use super::say::{self, Context, Format};
 use crate::release::evidence::BundleVerifier;
-use crate::release::{self, Opened, Place};
+use crate::release::{self, AnyStore, Place};
 use model::exit::{Exit, Failure};
 
 /// Newest revocation list of a store. `None` if the store has no list.
@@ -41,7 +41,7 @@ impl Known {
     /// Returns an error if a list cannot be read or, with a trust file, verified.
     pub(super) fn read(
         place: &Place,
-        store: &Opened,
+        store: &AnyStore,
         trust: Option<&Trust>,
     ) -> anyhow::Result<Self> {
         if let Some(trust) = trust {

@@ -20,7 +20,7 @@ use super::review::ReviewOptions;
 use super::revocations::{self, Known};
 use super::rollback::Rollback;
 use super::say::{self, Context, Format};
-use crate::release::{self, Opened, Place};
+use crate::release::{self, AnyStore, Place};
 use model::exit::{Exit, Failure};
 
 #[derive(Debug, clap::Args)]
@@ -214,7 +214,7 @@ impl<'a> Named<'a> {
 fn roll_back(
     args: &Args,
     movement: &Movement<'_>,
-    store: &Opened,
+    store: &AnyStore,
     (rollback, plan): (&Rollback<'_>, &Value),
     advice: &Advice,
 ) -> anyhow::Result<Pointer> {
@@ -235,7 +235,7 @@ fn roll_back(
 fn doubts(
     args: &Args,
     place: &Place,
-    store: &Opened,
+    store: &AnyStore,
     trust: Option<&Trust>,
     head: Option<&Entry>,
     (credentials, stolen): (&BTreeSet<Digest>, &BTreeSet<KeyId>),
@@ -389,7 +389,7 @@ fn check_keys(
 
 fn write(
     place: &Place,
-    store: &Opened,
+    store: &AnyStore,
     trust: Option<&Trust>,
     added: Revocation,
     keys: &[PrivateKey],

@@ -17,7 +17,7 @@ use super::rollout::{ExpectedRelease, WaitOption};
 use super::say::{self, Context, Format};
 use super::side::side_in;
 use crate::release::evidence::{self, BundleVerifier};
-use crate::release::{self, Opened, Place, back};
+use crate::release::{self, AnyStore, Place, back};
 use model::exit::{Exit, Failure};
 use model::lower::Lowered;
 
@@ -159,7 +159,7 @@ pub(super) struct Shown {
 /// Rollback whose target has been verified.
 pub(super) struct Rollback<'a> {
     place: &'a Place,
-    store: &'a Opened,
+    store: &'a AnyStore,
     /// Newest record of the channel.
     pub(super) head: Entry,
     entries: Vec<Entry>,
@@ -174,7 +174,7 @@ impl<'a> Rollback<'a> {
     /// Finds the target of the rollback, and checks that gateways would accept it.
     pub(super) fn new(
         place: &'a Place,
-        store: &'a Opened,
+        store: &'a AnyStore,
         trust: Option<&'a Trust>,
         (text, advice): (&str, &'a Advice),
     ) -> anyhow::Result<Self> {

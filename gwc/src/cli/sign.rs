@@ -21,7 +21,7 @@ use super::movement::refused;
 use super::options::{FormatOption, StoreOptions, keys};
 use super::replace::output;
 use super::say::{self, Context, Format};
-use crate::release::{self, Opened, provenance};
+use crate::release::{self, AnyStore, provenance};
 use model::exit::{Exit, Failure};
 
 #[derive(Debug, clap::Args)]
@@ -122,7 +122,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
 /// Returns the stored envelope about the same subject that has the most signatures. The command
 /// adds the new signature to this envelope.
 fn best(
-    store: &Opened,
+    store: &AnyStore,
     bundle: &Digest,
     statement: &Statement<Build>,
 ) -> anyhow::Result<Option<Envelope>> {
@@ -160,7 +160,7 @@ fn check(
 }
 
 fn write_file(
-    store: &Opened,
+    store: &AnyStore,
     bundle: Digest,
     source: Digest,
     built: &BuiltProject,

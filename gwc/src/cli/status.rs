@@ -10,7 +10,7 @@ use super::options::{FormatOption, NodeOptions, StoreOptions};
 use super::progress;
 use super::say::{self, Context, Format};
 use super::troubles::troubles;
-use crate::release::{self, Opened, Place};
+use crate::release::{self, AnyStore, Place};
 use diag::text::printable;
 use model::exit::Exit;
 
@@ -213,7 +213,7 @@ fn document(
     document
 }
 
-fn human(place: &Place, store: &Opened, head: Option<&Entry>, rows: &[Row]) -> String {
+fn human(place: &Place, store: &AnyStore, head: Option<&Entry>, rows: &[Row]) -> String {
     let mut lines = vec![match head {
         None => place.without_head(store),
         Some(head) => format!(

@@ -10,17 +10,17 @@ use bundle::store::memory::Memory;
 
 use super::options::StoreOptions;
 use super::say::Context;
-use crate::release::{self, Opened, StoreName, links};
+use crate::release::{self, AnyStore, StoreName, links};
 use model::exit::{Exit, Failure};
 
 /// Bundle, and the store or file that contains it.
 pub(super) struct Target {
     pub(super) bundle: Digest,
-    kept: Kept,
+    kept: BundleSource,
 }
 
-enum Kept {
-    Store(Opened),
+enum BundleSource {
+    Store(AnyStore),
     File(Memory),
 }
 
@@ -50,7 +50,7 @@ impl Target {
         };
         Ok(Self {
             bundle: release::resolve_id(&store, text)?,
-            kept: Kept::Store(store),
+            kept: BundleSource::Store(store),
         })
     }
 
@@ -78,7 +78,7 @@ impl Target {
         match memory.bundles()?[..] {
             [bundle] => Ok(Self {
                 bundle,
-                kept: Kept::File(memory),
+                kept: BundleSource::File(memory),
             }),
             [] => Err(input("the file contains no bundle".to_owned()).into()),
             _ => Err(
@@ -89,8 +89,8 @@ impl Target {
 
     pub(super) fn store(&self) -> &dyn Store {
         match &self.kept {
-            Kept::Store(store) => store,
-            Kept::File(memory) => memory,
+            BundleSource::Store(store) => store,
+            BundleSource::File(memory) => memory,
         }
     }
 }

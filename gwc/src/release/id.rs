@@ -3,7 +3,7 @@
 use bundle::digest::Digest;
 use bundle::store::{Blobs as _, Store as _};
 
-use super::stores::Opened;
+use super::stores::AnyStore;
 
 use model::exit::{Exit, Failure};
 
@@ -17,7 +17,7 @@ const LISTED_MAX: usize = 10;
 /// # Errors
 /// Returns a usage error if the argument cannot be an id or is ambiguous, and an input error if the
 /// bundle is missing.
-pub fn resolve_id(store: &Opened, text: &str) -> anyhow::Result<Digest> {
+pub fn resolve_id(store: &AnyStore, text: &str) -> anyhow::Result<Digest> {
     let hex = text.strip_prefix("sha256:").unwrap_or(text);
     let digits = hex
         .bytes()

@@ -43,4 +43,4 @@ pub use clock::{now, today};
 pub use id::resolve_id;
 pub use place::{Place, Sought, open_store, trust};
 pub use side::{head, side, source_of};
-pub use stores::{Opened, StoreName};
+pub use stores::{AnyStore, StoreName};

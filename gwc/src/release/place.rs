@@ -19,7 +19,7 @@ use sources::project::files::Files;
 use sources::project::{GATEWAY_FILE, TRUST_FILE};
 use sources::syntax::Limits;
 
-use super::stores::{Opened, StoreName};
+use super::stores::{AnyStore, StoreName};
 
 /// Release settings of a project, with its folder.
 #[derive(Clone, Debug)]
@@ -134,7 +134,7 @@ impl Place {
     ///
     /// # Errors
     /// Returns the errors of [`StoreName::open`].
-    pub fn open(&self) -> anyhow::Result<Opened> {
+    pub fn open(&self) -> anyhow::Result<AnyStore> {
         self.store.open()
     }
 
@@ -142,7 +142,7 @@ impl Place {
     ///
     /// # Errors
     /// Returns the errors of [`StoreName::open`].
-    pub fn open_if_there(&self) -> anyhow::Result<Option<Opened>> {
+    pub fn open_if_there(&self) -> anyhow::Result<Option<AnyStore>> {
         match self.store.exists() {
             true => self.open().map(Some),
             false => Ok(None),
@@ -152,7 +152,7 @@ impl Place {
     /// Returns a warning if the channel has no record but the store has other channels: the name
     /// may be mistyped, and the first record would create the channel. `None` otherwise.
     #[must_use]
-    pub fn doubt(&self, store: &Opened) -> Option<String> {
+    pub fn doubt(&self, store: &AnyStore) -> Option<String> {
         let channels = store.channels().ok()?;
         let channel = self.channel.as_str();
         if channels.is_empty() || channels.iter().any(|known| known == channel) {
@@ -170,7 +170,7 @@ impl Place {
 
     /// Message about a channel without a head: it has no record, or no valid one.
     #[must_use]
-    pub fn without_head(&self, store: &Opened) -> String {
+    pub fn without_head(&self, store: &AnyStore) -> String {
         let chain = Chain::Channel(self.channel.clone());
         match store.serials(&chain).map_or(0, |serials| serials.len()) {
             0 => format!("channel {} has no record yet", self.channel),
@@ -187,7 +187,7 @@ another key",
     ///
     /// # Errors
     /// Returns the errors of [`StoreName::create`].
-    pub fn create(&self) -> anyhow::Result<Opened> {
+    pub fn create(&self) -> anyhow::Result<AnyStore> {
         self.store.create()
     }
 }
@@ -252,7 +252,7 @@ pub fn open_store(
     root: &Path,
     settings: &Settings,
     argument: Option<&Path>,
-) -> anyhow::Result<Opened> {
+) -> anyhow::Result<AnyStore> {
     store_name(root, &settings.store, argument)?.open()
 }
 

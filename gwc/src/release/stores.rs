@@ -27,7 +27,7 @@ pub enum StoreName {
 
 /// Open store.
 #[derive(Debug)]
-pub enum Opened {
+pub enum AnyStore {
     /// Store in a folder.
     Folder(Folder),
     /// Store in a registry.
@@ -73,10 +73,10 @@ impl StoreName {
     ///
     /// # Errors
     /// Returns the errors of [`Folder::open`] and [`Registry::open`].
-    pub fn open(&self) -> anyhow::Result<Opened> {
+    pub fn open(&self) -> anyhow::Result<AnyStore> {
         Ok(match self {
-            Self::Folder(folder) => Opened::Folder(Folder::open(folder)?),
-            Self::Registry(address) => Opened::registry(address)?,
+            Self::Folder(folder) => AnyStore::Folder(Folder::open(folder)?),
+            Self::Registry(address) => AnyStore::registry(address)?,
         })
     }
 
@@ -84,10 +84,10 @@ impl StoreName {
     ///
     /// # Errors
     /// Returns the errors of [`Folder::create`] and [`Registry::open`].
-    pub fn create(&self) -> anyhow::Result<Opened> {
+    pub fn create(&self) -> anyhow::Result<AnyStore> {
         Ok(match self {
-            Self::Folder(folder) => Opened::Folder(Folder::create(folder)?),
-            Self::Registry(address) => Opened::registry(address)?,
+            Self::Folder(folder) => AnyStore::Folder(Folder::create(folder)?),
+            Self::Registry(address) => AnyStore::registry(address)?,
         })
     }
 
@@ -111,7 +111,7 @@ impl fmt::Display for StoreName {
     }
 }
 
-impl Opened {
+impl AnyStore {
     fn registry(address: &Address) -> Result<Self, Refused> {
         let settings = REGISTRIES.get().cloned().unwrap_or_default();
         let registry = Registry::open(address.clone(), &settings)?;
@@ -135,7 +135,7 @@ impl Opened {
     }
 }
 
-impl Blobs for Opened {
+impl Blobs for AnyStore {
     fn fetch(&self, digest: &Digest, bytes_max: u64) -> Result<Option<Vec<u8>>, Refused> {
         self.store().fetch(digest, bytes_max)
     }
@@ -145,7 +145,7 @@ impl Blobs for Opened {
     }
 }
 
-impl Store for Opened {
+impl Store for AnyStore {
     fn commit(&self, batch: &Batch<'_>) -> Result<(), WriteError> {
         self.store().commit(batch)
     }

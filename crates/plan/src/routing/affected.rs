@@ -17,7 +17,7 @@ use engine::{RouteRef, folding, readings};
 use rustc_hash::{FxHashMap, FxHashSet};
 use sources::parallel;
 
-use super::cell::{Cause, Cells, Kept};
+use super::cell::{Cause, Cells, RoutePair};
 use super::index::Index;
 use super::spellings::is_of_rest;
 use super::table::{Route, Tier};
@@ -255,7 +255,7 @@ impl Alike {
     }
 
     /// True if the pair is the first of its kind. Pairs of one operation are never alike.
-    pub(super) fn is_first(&mut self, cells: &Cells<'_, '_>, one: Kept) -> bool {
+    pub(super) fn is_first(&mut self, cells: &Cells<'_, '_>, one: RoutePair) -> bool {
         let (was, is) = (cells.before(one.before), cells.after(one.after));
         let is_own = was.operation.key == is.operation.key && was.mount.name == is.mount.name;
         is_own
@@ -375,7 +375,7 @@ impl<'c, 'r, 'a> Affected<'c, 'r, 'a> {
     /// refuses.
     /// With `is_alike`, also those that may open paths of another old route and the same new route,
     /// because the pair stands for all pairs of [`Alike`].
-    pub(super) fn opened(&self, one: Kept, is_alike: bool) -> Vec<Cause> {
+    pub(super) fn opened(&self, one: RoutePair, is_alike: bool) -> Vec<Cause> {
         let routes = [self.cells.before(one.before), self.cells.after(one.after)];
         let mut alike = Vec::new();
         let own = self.engines[0][one.before as usize].as_ref();
@@ -409,7 +409,7 @@ impl<'c, 'r, 'a> Affected<'c, 'r, 'a> {
     }
 
     /// True if servers may read paths of a pair as paths of a region because of escapes.
-    fn reaches(&self, one: Kept, region: &Region) -> bool {
+    fn reaches(&self, one: RoutePair, region: &Region) -> bool {
         let own = self.cells.after(one.after);
         let has_choice = own.is_ambiguous() || !is_fixed(&own.template);
         has_choice && (!own.mount.strip_base_path || self.is_below(own, region))
@@ -428,7 +428,7 @@ impl<'c, 'r, 'a> Affected<'c, 'r, 'a> {
 
     /// True if the new side may serve a path of the pair that the old side refuses. The old side
     /// refuses it because a server may read it as a path of the region.
-    fn opens(&self, one: Kept, region: &Region, reading: Reading) -> bool {
+    fn opens(&self, one: RoutePair, region: &Region, reading: Reading) -> bool {
         let cause = self.cells.cause(region.cause);
         let own = self.cells.after(one.after);
         let is_undescribed = cause.tier == Tier::Unmatched;
@@ -461,7 +461,7 @@ impl<'c, 'r, 'a> Affected<'c, 'r, 'a> {
 
     /// True if the old side refuses paths of a pair that servers may read as paths of another route,
     /// and only the operation of the region, which may have another method, spells these paths.
-    fn has_unspelled(&self, one: Kept, region: &Region) -> bool {
+    fn has_unspelled(&self, one: RoutePair, region: &Region) -> bool {
         let own = self.cells.before(one.before);
         let mut others = region.unspelled.iter();
         others.any(|at| {
@@ -473,7 +473,7 @@ impl<'c, 'r, 'a> Affected<'c, 'r, 'a> {
 
     /// True if the old side may refuse paths of a pair because `owner` has the requests of the
     /// region.
-    fn refuses(&self, one: Kept, owner: Owner, region: &Region, reading: Reading) -> bool {
+    fn refuses(&self, one: RoutePair, owner: Owner, region: &Region, reading: Reading) -> bool {
         let own = self.cells.before(one.before);
         let keeps = self.keeps_others(0, one.before);
         let is_rest = is_of_rest(own) && !keeps;
@@ -495,7 +495,7 @@ impl<'c, 'r, 'a> Affected<'c, 'r, 'a> {
 
     /// True if the new side may serve paths of a pair because no route serves the requests of the
     /// region.
-    fn admits(&self, one: Kept, owner: Owner, region: &Region) -> bool {
+    fn admits(&self, one: RoutePair, owner: Owner, region: &Region) -> bool {
         let own = self.cells.after(one.after);
         match owner {
             // If a route of the new side admits more callers to the requests of the region, another

@@ -97,7 +97,7 @@ pub(super) struct Cause {
 
 /// Pair of routes that match the same requests on both sides.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Kept {
+pub(super) struct RoutePair {
     pub(super) before: u32,
     pub(super) after: u32,
     /// True if the treatments differ.

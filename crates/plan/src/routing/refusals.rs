@@ -15,7 +15,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use sources::parallel;
 
 use super::affected::{Affected, Alike, Regions};
-use super::cell::{Cause, Cell, CellResults, Cells, Kept, Refusals};
+use super::cell::{Cause, Cell, CellResults, Cells, Refusals, RoutePair};
 use super::index::Index;
 use super::search::STEPS_OF_CELL;
 use super::settings::{ChangedRoutes, Settings, address};
@@ -74,12 +74,12 @@ impl<'a> Cells<'_, 'a> {
         });
         let pairs = changed_pairs
             .chain(kept)
-            .map(|((before, after), is_changed)| Kept {
+            .map(|((before, after), is_changed)| RoutePair {
                 before: *before,
                 after: *after,
                 is_changed,
             });
-        let pairs: Vec<Kept> = pairs.collect();
+        let pairs: Vec<RoutePair> = pairs.collect();
         let causes = self.causes(&pairs, changed);
         if causes.changed.is_empty() {
             return Vec::new();
@@ -99,7 +99,7 @@ impl<'a> Cells<'_, 'a> {
             let is_asked = !is_moved || alike.is_first(self, one);
             (one, is_asked.then_some(is_moved))
         });
-        let asked: Vec<(Kept, Option<bool>)> = asked.collect();
+        let asked: Vec<(RoutePair, Option<bool>)> = asked.collect();
         let mut pairs = parallel::map(asked, |(one, is_moved)| {
             let opened = is_moved.map(|is_moved| affected.opened(one, is_moved));
             (one, opened.unwrap_or_default())
@@ -144,7 +144,7 @@ impl<'a> Cells<'_, 'a> {
         }
     }
 
-    fn causes(&self, pairs: &[Kept], differs: &ChangedRoutes) -> Causes {
+    fn causes(&self, pairs: &[RoutePair], differs: &ChangedRoutes) -> Causes {
         let mut differs = differs.clone();
         for one in pairs.iter().filter(|one| one.is_changed) {
             differs[0][one.before as usize] = true;
@@ -215,7 +215,7 @@ impl<'a> Cells<'_, 'a> {
     }
 
     /// True if the gateway may refuse requests of the pair because of other routes.
-    fn may_be_refused(&self, one: Kept, causes: &Causes) -> bool {
+    fn may_be_refused(&self, one: RoutePair, causes: &Causes) -> bool {
         let (was, is) = (self.before(one.before), self.after(one.after));
         causes.cases.has_final_slash()
             || is_of_rest(is)
@@ -229,7 +229,7 @@ impl<'a> Cells<'_, 'a> {
     /// the new side may serve paths that the old side refuses.
     fn refusals_of(
         &self,
-        one: Kept,
+        one: RoutePair,
         affecting: &[Cause],
         (causes, index): (&Causes, &Index<'_>),
     ) -> Vec<Refusals> {
@@ -290,7 +290,7 @@ impl<'a> Cells<'_, 'a> {
     /// new side may serve because the routes in `affecting` changed.
     fn opened_paths(
         &self,
-        one: Kept,
+        one: RoutePair,
         opened: Vec<(Found, Option<Cause>)>,
         affecting: &[Cause],
     ) -> Option<Refusals> {
@@ -374,7 +374,7 @@ impl<'a> Cells<'_, 'a> {
     /// each with the other route.
     fn spelled(
         &self,
-        one: Kept,
+        one: RoutePair,
         (causes, index): (&Causes, &Index<'_>),
     ) -> Vec<(String, Option<Cause>)> {
         let own = self.after(one.after);
@@ -418,7 +418,7 @@ impl<'a> Cells<'_, 'a> {
 
     /// Paths of a pair that servers may read as paths of other routes because of escapes, each with
     /// the other route.
-    fn escaped(&self, one: Kept, causes: &Causes) -> Vec<(String, Option<Cause>)> {
+    fn escaped(&self, one: RoutePair, causes: &Causes) -> Vec<(String, Option<Cause>)> {
         let own = self.after(one.after);
         let steps = &self.tables[0].steps;
         let paths = ambiguous_paths(&own.template).into_iter();
@@ -452,7 +452,7 @@ impl<'a> Cells<'_, 'a> {
     /// Requests of a pair with this path, one for each method of the two routes that the route of
     /// the pair serves. A GET route also serves HEAD. The requests meet the conditions of the pair
     /// and, if possible, those of the other route. Empty if the conditions cannot be met.
-    fn requests(&self, one: Kept, path: &str, cause: Option<Cause>) -> Vec<Found> {
+    fn requests(&self, one: RoutePair, path: &str, cause: Option<Cause>) -> Vec<Found> {
         let own = self.after(one.after);
         let cause = cause.map(|cause| self.cause(cause));
         let conditions = |also: &'a [Condition]| {
@@ -483,7 +483,7 @@ impl<'a> Cells<'_, 'a> {
 
     /// For each side, true if the gateway refuses a request of a pair because of its path, and false
     /// if not. `None` if another route matches the request.
-    fn path_refusals(&self, one: Kept, found: &Found) -> [Option<bool>; 2] {
+    fn path_refusals(&self, one: RoutePair, found: &Found) -> [Option<bool>; 2] {
         let draft = found.draft(self.place);
         let owners = [self.before(one.before), self.after(one.after)];
         let engines = [self.engines.old.as_ref(), Some(&self.engines.new)];

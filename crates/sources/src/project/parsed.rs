@@ -6,7 +6,7 @@ use std::sync::Arc;
 use diag::{Diagnostic, FileId, NodeId, Sink, SourceFile, Span, Tree};
 
 use super::key_material;
-use super::parses::{Kept, Names, Parses, Place};
+use super::parses::{Names, ParsedFile, Parses, Place};
 use super::refusal::Refusal;
 use crate::syntax::{self, Limits, lints};
 
@@ -104,7 +104,7 @@ impl Text {
         if let (Some(parses), Some(root), []) = (parses, root, sink.findings()) {
             parses.keep(
                 source.path(),
-                Kept {
+                ParsedFile {
                     text: Arc::clone(source.shared_text()),
                     file,
                     first,

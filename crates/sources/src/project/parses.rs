@@ -18,11 +18,11 @@ use crate::syntax::splice::{Known, Splice};
 /// Parsed files by path. Threads share it.
 #[derive(Default)]
 pub struct Parses {
-    files: Mutex<BTreeMap<String, Kept>>,
+    files: Mutex<BTreeMap<String, ParsedFile>>,
 }
 
 /// Parsed file without findings about its text.
-pub(super) struct Kept {
+pub(super) struct ParsedFile {
     pub(super) text: Arc<str>,
     pub(super) file: FileId,
     /// Id of the first node. `nodes[i]` has the id `first + i`.
@@ -84,7 +84,7 @@ impl Parses {
     }
 
     /// Keeps a file that was parsed.
-    pub(super) fn keep(&self, path: &str, mut kept: Kept) {
+    pub(super) fn keep(&self, path: &str, mut kept: ParsedFile) {
         let mut files = self.lock();
         kept.is_edited = files.contains_key(path);
         files.insert(path.to_owned(), kept);
@@ -113,12 +113,12 @@ impl Parses {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Kept>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, ParsedFile>> {
         self.files.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Kept {
+impl ParsedFile {
     /// Gives the nodes the ids and the file of another compilation.
     fn move_to(&mut self, place: Place) {
         let Place { file, first } = place;

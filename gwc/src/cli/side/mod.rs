@@ -80,7 +80,7 @@ struct Names {
 }
 
 /// Side whose files were opened but not compiled.
-struct Opened {
+struct OpenSide {
     name: String,
     /// Sources of the side. `None` for a bundle.
     sources: Option<Sources>,
@@ -131,7 +131,7 @@ pub(super) fn both(
         project: "document".to_owned(),
         api: "api".to_owned(),
     };
-    let read = |opened: Opened, which: Which, names: &Names| {
+    let read = |opened: OpenSide, which: Which, names: &Names| {
         read(opened, which, at, context, (names, &repeated))
     };
     match (old.is_document(), new.is_document()) {
@@ -209,7 +209,7 @@ pub(super) fn declared(files: &mut Files) -> Vec<String> {
     all.map(|environment| environment.name).collect()
 }
 
-impl Opened {
+impl OpenSide {
     fn is_document(&self) -> bool {
         let sources = self.sources.as_ref();
         sources.is_some_and(|sources| sources.document.is_some())
@@ -219,7 +219,7 @@ impl Opened {
 /// Returns the operationIds that several operations of a document share. Such operations are
 /// identified by method and path, like those without an id. Such ids occur in practice and must not
 /// prevent a comparison.
-fn repeated_ids(opened: &mut Opened) -> BTreeSet<String> {
+fn repeated_ids(opened: &mut OpenSide) -> BTreeSet<String> {
     let Some(sources) = &mut opened.sources else {
         return BTreeSet::new();
     };
@@ -308,11 +308,11 @@ pub(super) fn note_uncommitted(folder: &Path, map: &SourceMap) -> Vec<String> {
     files
 }
 
-fn open(named: Named, context: &Context) -> anyhow::Result<Opened> {
+fn open(named: Named, context: &Context) -> anyhow::Result<OpenSide> {
     let Named { name, what } = named;
     let (place, document) = match what {
         What::Bundle => {
-            return Ok(Opened {
+            return Ok(OpenSide {
                 name,
                 sources: None,
             });
@@ -365,20 +365,20 @@ fn open(named: Named, context: &Context) -> anyhow::Result<Opened> {
             files: Files::of_revision(revision, context.limits),
         },
     };
-    Ok(Opened {
+    Ok(OpenSide {
         name,
         sources: Some(sources),
     })
 }
 
 fn read(
-    opened: Opened,
+    opened: OpenSide,
     which: Which,
     at: &StoreOptions,
     context: &Context,
     (names, repeated): (&Names, &BTreeSet<String>),
 ) -> anyhow::Result<Read> {
-    let Opened { name, sources } = opened;
+    let OpenSide { name, sources } = opened;
     let mut origin = Origin {
         name: Some(name.clone()),
         ..Origin::default()

@@ -16,7 +16,7 @@ use tempfile::TempDir;
 
 use super::super::build::BuiltProject;
 use super::super::movement::{Movement, RecordFields, Target};
-use crate::release::{self, Opened, Place, StoreName, provenance};
+use crate::release::{self, AnyStore, Place, StoreName, provenance};
 
 /// Validity of the key: a year, which no session exceeds.
 const KEY_S: u64 = 365 * 86_400;
@@ -151,8 +151,8 @@ impl LocalReleases {
 }
 
 /// Removes the bundles of old versions, so that a long session takes no further space.
-fn remove_old(store: &Opened) -> anyhow::Result<()> {
-    let Opened::Folder(folder) = store else {
+fn remove_old(store: &AnyStore) -> anyhow::Result<()> {
+    let AnyStore::Folder(folder) = store else {
         return Ok(());
     };
     let _alone = folder.lock_exclusive()?;
