@@ -9,7 +9,7 @@ use super::advice::Advice;
 use super::movement::short;
 use super::options::{FormatOption, NodeOptions, StoreOptions};
 use super::say::{self, Context, Format};
-use crate::release::nodes::{Nodes, Ran};
+use crate::release::nodes::{Nodes, PastRun};
 use crate::release::{back, evidence::BundleVerifier};
 use diag::text::printable;
 use model::exit::{Exit, Failure};
@@ -113,7 +113,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
 struct Fleet {
     queried: bool,
     /// Bundles that have run, by gateway.
-    ran: Vec<(String, Vec<Ran>)>,
+    ran: Vec<(String, Vec<PastRun>)>,
     /// Gateways that did not respond, with the reason.
     unreachable: Vec<String>,
 }
@@ -135,7 +135,7 @@ impl Fleet {
     }
 
     /// Returns the gateways that ran the bundle of a record, with the time of activation.
-    fn of(&self, entry: &Entry) -> Vec<(&str, &Ran)> {
+    fn of(&self, entry: &Entry) -> Vec<(&str, &PastRun)> {
         let bundle = entry.bundle.to_string();
         let serial = Some(entry.pointer.serial);
         let all = self

@@ -10,9 +10,9 @@ use serde_json::json;
 
 use super::advice::for_shell;
 use super::options::FormatOption;
+use super::repairs::{self, ProjectRepairs};
 use super::replace::replace;
 use super::say::{self, Format};
-use super::settle::{self, ProjectRepairs};
 use model::Model;
 use model::compile::{self, Input};
 use model::exit::{Exit, Failure};
@@ -118,7 +118,7 @@ pub(super) fn run(args: &Args, _: &say::Context) -> anyhow::Result<Exit> {
     let is_ours = written.contains(&overlay.as_str());
     let Checked {
         exit,
-        settled,
+        repairs,
         open,
         sample,
     } = check(&args.dir, &files, &overlay, is_ours)?;
@@ -141,8 +141,8 @@ pub(super) fn run(args: &Args, _: &say::Context) -> anyhow::Result<Exit> {
                 Some(".") => String::new(),
                 _ => format!("\n  cd {}", for_shell(&args.dir.to_string_lossy())),
             };
-            if !settled.is_empty() {
-                lines.push(settled.summary());
+            if !repairs.is_empty() {
+                lines.push(repairs.summary());
             }
             lines.push(match exit == Exit::OK {
                 true => format!("project `{name}` is ready. Next:{enter}\n{}", next(&sample)),
@@ -498,31 +498,31 @@ const ROUNDS_MAX: usize = 20;
 /// Result of linting the new project.
 struct Checked {
     exit: Exit,
-    settled: ProjectRepairs,
+    repairs: ProjectRepairs,
     /// Decisions that are left to the user.
     open: Vec<String>,
     /// Path of a request that shows the running gateway.
     sample: String,
 }
 
-/// Lints the new project. If `settles` is true, errors of the given document are handled in
+/// Lints the new project. If `may_repair` is true, errors of the given document are handled in
 /// gateway.yaml and in the overlay as far as possible.
-fn check(folder: &Path, files: &[New], overlay: &str, settles: bool) -> anyhow::Result<Checked> {
+fn check(folder: &Path, files: &[New], overlay: &str, may_repair: bool) -> anyhow::Result<Checked> {
     let input = Input::Project(folder.to_owned());
     let text = |path: &str| {
         let file = files.iter().find(|file| file.path == path);
         file.map_or(String::new(), |file| file.text.clone())
     };
     let (gateway, actions) = (text(GATEWAY_FILE), text(overlay));
-    let mut settled = ProjectRepairs::default();
+    let mut repairs = ProjectRepairs::default();
     let mut compiled = compile::compile(&input, compile::Options::default())?;
     for _ in 0..ROUNDS_MAX {
-        if !settles || !compiled.has_errors() || !settled.take(&compiled) {
+        if !may_repair || !compiled.has_errors() || !repairs.add_decisions(&compiled) {
             break;
         }
         let texts = [
-            (GATEWAY_FILE, gateway.clone() + &settled.lint()),
-            (overlay, actions.clone() + &settled.actions()),
+            (GATEWAY_FILE, gateway.clone() + &repairs.lint()),
+            (overlay, actions.clone() + &repairs.actions()),
         ];
         for (path, text) in texts {
             replace(&folder.join(path), text.as_bytes())?;
@@ -538,8 +538,8 @@ fn check(folder: &Path, files: &[New], overlay: &str, settles: bool) -> anyhow::
     };
     Ok(Checked {
         exit,
-        settled,
-        open: settle::open(&compiled),
+        repairs,
+        open: repairs::open(&compiled),
         sample: sample(compiled.model.as_ref()),
     })
 }

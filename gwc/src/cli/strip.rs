@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use clap::ValueEnum;
 
 use super::limits::LimitOptions;
-use super::lint::outputs::spare_sources;
+use super::lint::outputs::refuse_source;
 use super::replace::{make_folder, replace};
 use super::say::{self, Context};
 use crate::strip::{self, SourceDocuments, Unfit, write};
@@ -112,7 +112,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
             None => say::result(&text),
             Some(folder) => {
                 let path = folder.join(args.format.file(&written.apis[index].0));
-                spare_sources("-o", &path, &input, &written.files)?;
+                refuse_source("-o", &path, &input, &written.files)?;
                 save(&path, &text)?;
             }
         }

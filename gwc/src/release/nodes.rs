@@ -19,7 +19,7 @@ use tokio::net::{TcpStream, UnixStream};
 use model::exit::{Exit, Failure};
 
 /// Timeout for the response of one gateway: 5s.
-const PATIENCE: Duration = Duration::from_secs(5);
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Maximum size of a response, in bytes.
 const ANSWER_BYTES_MAX: usize = 4 << 20;
 
@@ -71,7 +71,7 @@ pub struct Bundles {
     /// All bundles on the gateway.
     pub all: Vec<NodeBundle>,
     /// Bundles that have run, newest first.
-    pub ran: Vec<Ran>,
+    pub ran: Vec<PastRun>,
 }
 
 /// Bundle on a gateway.
@@ -87,7 +87,7 @@ pub struct NodeBundle {
 
 /// Bundle that has run on a gateway.
 #[derive(Clone, Debug)]
-pub struct Ran {
+pub struct PastRun {
     /// Id of the bundle.
     pub bundle: String,
     /// Serial of the record that activated the bundle.
@@ -225,11 +225,14 @@ impl Nodes {
         path: &'static str,
     ) -> Vec<(String, anyhow::Result<Bytes>)> {
         let ask = |node: Node, token: Option<String>| async move {
-            tokio::time::timeout(PATIENCE, call(&node, token.as_deref(), method, path))
-                .await
-                .unwrap_or_else(|_| {
-                    bail!("no answer within {} seconds", PATIENCE.as_secs());
-                })
+            tokio::time::timeout(
+                RESPONSE_TIMEOUT,
+                call(&node, token.as_deref(), method, path),
+            )
+            .await
+            .unwrap_or_else(|_| {
+                bail!("no answer within {} seconds", RESPONSE_TIMEOUT.as_secs());
+            })
         };
         self.runtime.block_on(async {
             let mut waiting = Vec::new();
@@ -341,7 +344,7 @@ fn read_bundles(bytes: &[u8]) -> anyhow::Result<Bundles> {
             .collect(),
         ran: list("ran")
             .filter_map(|ran| {
-                Some(Ran {
+                Some(PastRun {
                     bundle: text(&ran["bundle"])?,
                     serial: ran["serial"].as_u64(),
                     since: text(&ran["since"]),

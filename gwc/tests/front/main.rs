@@ -17,7 +17,7 @@ mod helps;
 mod hostile;
 mod identities;
 mod ignored;
-mod judged;
+mod json_schema_suite;
 mod key_sets;
 mod loops;
 mod mounts;

@@ -1,6 +1,6 @@
 //! Requests, links and limits that the author of a change chooses, although the change looks stricter.
 
-use crate::gated::{UPSTREAM, both, gateway, upstream};
+use crate::gates::{UPSTREAM, both, gateway, upstream};
 use crate::{DOCUMENT, GATEWAY, edit};
 
 #[test]

@@ -2,7 +2,7 @@
 //! `claims_to_headers`), from the response of an authorization service (`response_headers`), and
 //! from claims of consumers.
 
-use crate::gated::both;
+use crate::gates::both;
 use crate::{DOCUMENT, GATEWAY, edit, lines, plan, side};
 
 const KEY: &str = "name: X-Key, x-gateway: {auth: keys}";

@@ -1,6 +1,6 @@
 //! Effective destinations: the policies of a chain that decide where requests and clients are sent.
 
-use crate::gated::{UPSTREAM, both, gateway, upstream};
+use crate::gates::{UPSTREAM, both, gateway, upstream};
 use crate::{DOCUMENT, GATEWAY, edit, lines, plan};
 
 const EDGE: &str = "edge: {kind: headers, response: {remove: [Server]}}";

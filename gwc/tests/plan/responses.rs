@@ -1,7 +1,7 @@
 //! Response fields that policies write: CORS fields that let web pages read responses, fields that
 //! protect callers, and redirects.
 
-use crate::gated::{both, gateway};
+use crate::gates::{both, gateway};
 use crate::{DOCUMENT, GATEWAY, edit, lines, plan};
 
 const EDGE: &str = "edge: {kind: headers, response: {remove: [Server]}}";

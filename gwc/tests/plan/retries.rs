@@ -1,6 +1,6 @@
 //! Retries, circuit breakers and health checks that are added, removed or changed.
 
-use crate::gated::{UPSTREAM, both, gateway, upstream};
+use crate::gates::{UPSTREAM, both, gateway, upstream};
 use crate::{DOCUMENT, GATEWAY, edit};
 
 const AGAIN: &str = "again: {kind: retry, attempts: 3, on: [5xx]}";

@@ -127,8 +127,8 @@ for each (`--format human`, `concise`, `jsonl` and `github` take several)"
             let targets = outputs.iter().map(|output| ("--output", &output.file));
             let baseline = args.write_baseline.iter();
             for (option, file) in targets.chain(baseline.map(|file| ("--write-baseline", file))) {
-                outputs::spare_sources(option, file, &input, &compiled.files)?;
-                outputs::spare_baseline(option, file, args.baseline.as_deref())?;
+                outputs::refuse_source(option, file, &input, &compiled.files)?;
+                outputs::refuse_baseline(option, file, args.baseline.as_deref())?;
             }
             set_aside(args, &input, &mut compiled)?;
             Ok(compiled)
@@ -244,7 +244,7 @@ fn fix(
 fn set_aside(args: &Args, input: &Input, compiled: &mut Compiled) -> anyhow::Result<()> {
     let mut path = args.baseline.as_ref();
     if let Some(file) = &args.write_baseline {
-        outputs::spare_others(file)?;
+        outputs::refuse_foreign_file(file)?;
         let text = baseline::written(&compiled.files, &compiled.findings);
         replace::replace(file, text.as_bytes())
             .map_err(|error| Failure::new(Exit::INPUT, "baseline", format!("{error:#}")))?;

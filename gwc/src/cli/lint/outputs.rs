@@ -48,7 +48,7 @@ pub(super) fn outputs(texts: &[String]) -> anyhow::Result<Vec<Output>> {
 
 /// Refuses to write a report to a file that this run has read as a source. Otherwise a typo could
 /// replace a source with a report.
-pub(in crate::cli) fn spare_sources(
+pub(in crate::cli) fn refuse_source(
     option: &str,
     file: &Path,
     input: &Input,
@@ -67,7 +67,7 @@ pub(in crate::cli) fn spare_sources(
 
 /// Refuses to write a report to the baseline file. Only a new baseline may overwrite a baseline
 /// file.
-pub(super) fn spare_baseline(
+pub(super) fn refuse_baseline(
     option: &str,
     file: &Path,
     baseline: Option<&Path>,
@@ -88,7 +88,7 @@ fn would_replace(option: &str, file: &Path) -> anyhow::Error {
 }
 
 /// Refuses to write a baseline to an existing file that is not a baseline.
-pub(super) fn spare_others(file: &Path) -> anyhow::Result<()> {
+pub(super) fn refuse_foreign_file(file: &Path) -> anyhow::Result<()> {
     // A file that cannot be opened, a pipe or a device has no content that could be lost.
     let Ok(there) = std::fs::metadata(file) else {
         return Ok(());

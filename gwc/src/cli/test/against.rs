@@ -30,7 +30,7 @@ use super::super::say;
 use crate::release::links;
 
 /// Timeout of one request: 10s.
-const PATIENCE: Duration = Duration::from_secs(10);
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Maximum size of a problem document that is read, in bytes.
 const PROBLEM_BYTES_MAX: usize = 64 << 10;
 /// Maximum size of a file with CA certificates or a credential, in bytes.
@@ -245,7 +245,8 @@ impl Against {
             let message = format!("no connection to {}: {why}", self.url.escape_debug());
             Failure::new(Exit::UNREACHABLE, "no-connection", message)
         };
-        let connected = tokio::time::timeout(PATIENCE, TcpStream::connect(&self.address)).await;
+        let connected =
+            tokio::time::timeout(RESPONSE_TIMEOUT, TcpStream::connect(&self.address)).await;
         let stream = connected
             .map_err(|_| unreachable(&"it takes longer than 10 seconds"))?
             .map_err(|error| unreachable(&error))?;
@@ -259,7 +260,7 @@ impl Against {
             let stream = stream.map_err(|error| unreachable(&error))?;
             Ok(answer(stream, request).await)
         };
-        match tokio::time::timeout(PATIENCE, answered).await {
+        match tokio::time::timeout(RESPONSE_TIMEOUT, answered).await {
             Ok(answered) => Ok(answered?.map_err(|error: anyhow::Error| format!("{error:#}"))),
             Err(_) => Ok(Err("no response within 10 seconds".to_owned())),
         }

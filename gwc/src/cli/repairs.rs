@@ -55,7 +55,7 @@ enum Step<'t> {
 impl ProjectRepairs {
     /// Decides how to handle the errors of a compiled project. Returns true if there is a new
     /// decision.
-    pub(super) fn take(&mut self, compiled: &Compiled) -> bool {
+    pub(super) fn add_decisions(&mut self, compiled: &Compiled) -> bool {
         let mut decided = false;
         let mut parts = Vec::new();
         for finding in compiled.findings.iter().filter(is_error) {

@@ -6,7 +6,7 @@ use model::acknowledge::Acknowledgement;
 use plan::environments::{Pair, compare_each};
 use plan::{Plan, Review};
 
-use crate::gated::{both, gateway};
+use crate::gates::{both, gateway};
 use crate::{DOCUMENT, GATEWAY, edit, lines, plan, side};
 
 const CALLERS: &str = r#"version: 1
