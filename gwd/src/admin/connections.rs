@@ -85,7 +85,7 @@ impl Connection {
     }
 
     /// Waits until this connection must be closed, so that a new one can be admitted.
-    pub(super) async fn is_shed(&self) {
+    pub(super) async fn wait_until_closed(&self) {
         self.shed.notified().await;
     }
 }

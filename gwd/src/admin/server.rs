@@ -197,7 +197,7 @@ impl Admin {
             tokio::select! {
                 // A client that closes early is not an error.
                 _broken_off = serving => {}
-                () = connection.is_shed() => {}
+                () = connection.wait_until_closed() => {}
             }
         });
     }

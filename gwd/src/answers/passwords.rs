@@ -44,7 +44,7 @@ struct Entry {
 }
 
 /// Entry of a request in the queue. Dropping this value removes the entry.
-pub(crate) struct Place<'p> {
+pub(crate) struct QueueEntry<'p> {
     passwords: &'p Passwords,
     number: u64,
     replaced: oneshot::Receiver<()>,
@@ -87,7 +87,7 @@ impl Passwords {
     /// network with the most checks. That network must have more than twice as many checks as the
     /// client's network. `None` if there is no such network, or if the client address has the
     /// maximum of checks.
-    pub(crate) fn enter(&self, client: IpAddr) -> Option<Place<'_>> {
+    pub(crate) fn enter(&self, client: IpAddr) -> Option<QueueEntry<'_>> {
         let waiting = &mut *locked(&self.waiting);
         let places = waiting.places(client);
         if waiting.of_client(places) >= WAITING_OF_ONE_MAX {
@@ -102,7 +102,7 @@ impl Passwords {
             replaced: Some(sender),
         };
         let number = waiting.add(places, entry);
-        Some(Place {
+        Some(QueueEntry {
             passwords: self,
             number,
             replaced,
@@ -112,7 +112,7 @@ impl Passwords {
 
 // === impl Place ===
 
-impl Place<'_> {
+impl QueueEntry<'_> {
     /// Waits for `result`, or until a check of another network replaces this one.
     ///
     /// # Errors
@@ -129,7 +129,7 @@ impl Place<'_> {
     ///
     /// # Errors
     /// [`Replaced`] if another check has already replaced this one.
-    pub(crate) fn begins(&self) -> Result<(), Replaced> {
+    pub(crate) fn mark_started(&self) -> Result<(), Replaced> {
         let mut waiting = locked(&self.passwords.waiting);
         let entry = waiting.get_mut(self.number).ok_or(Replaced)?;
         entry.replaced = None;
@@ -137,7 +137,7 @@ impl Place<'_> {
     }
 }
 
-impl Drop for Place<'_> {
+impl Drop for QueueEntry<'_> {
     fn drop(&mut self) {
         locked(&self.passwords.waiting).remove(self.number);
     }
@@ -156,7 +156,7 @@ mod tests {
     }
 
     /// True if another check has replaced this one.
-    fn is_replaced(place: &mut Place<'_>) -> bool {
+    fn is_replaced(place: &mut QueueEntry<'_>) -> bool {
         use oneshot::error::TryRecvError;
         place.replaced.try_recv() == Err(TryRecvError::Closed)
     }
@@ -164,7 +164,7 @@ mod tests {
     #[test]
     fn line_is_bounded_in_all_and_for_each_address() {
         let passwords = Passwords::new(4);
-        let mut places: Vec<Place<'_>> = Vec::new();
+        let mut places: Vec<QueueEntry<'_>> = Vec::new();
         let own = std::iter::from_fn(|| passwords.enter(of("2001:db8::1")));
         places.extend(own);
         assert_eq!(places.len(), WAITING_OF_ONE_MAX as usize);
@@ -188,13 +188,13 @@ mod tests {
             .collect();
         let flood = clients.map(|client| passwords.enter(client).unwrap());
         let mut flood: Vec<_> = flood.take(WAITING_MAX - victims.len()).collect();
-        let begun = flood[3].begins();
+        let begun = flood[3].mark_started();
         assert_eq!(begun, Ok(()));
         let others = (0..80u8).map(|number| passwords.enter(IpAddr::from([203, number, 113, 9])));
         let others: Vec<_> = others.flatten().collect();
-        let last = flood[WAITING_MAX - 3].begins();
+        let last = flood[WAITING_MAX - 3].mark_started();
         assert_eq!(last, Err(Replaced), "the last one left");
-        assert_eq!(flood[0].begins(), Ok(()));
+        assert_eq!(flood[0].mark_started(), Ok(()));
         let gone = flood.iter_mut().map(is_replaced).filter(|gone| *gone);
         // A network shares counters with the flood with a probability of 1 in 8,192. The two checks
         // in progress have dropped their senders, but keep their entries.

@@ -180,9 +180,9 @@ impl Unsent for Copy {
                 CopiedBody::Flow(flow) => {
                     let body = RequestBody::Flow(Rc::clone(&flow));
                     let outcome = self.exchange(body, &flow.deadline, None).await;
-                    let given_up = flow.given_up();
+                    let abandoned = flow.abandoned();
                     flow.give_up(outcome);
-                    given_up.unwrap_or(outcome)
+                    abandoned.unwrap_or(outcome)
                 }
             };
             self.sender.count(self.upstream, outcome);

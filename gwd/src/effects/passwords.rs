@@ -69,7 +69,7 @@ pub(super) async fn ask(asking: &PendingDecision<'_>, check: &Check, client: IpA
         Some(Ok(None)) | None => return outage(Outage::Timeout),
         Some(Err(Replaced)) => return outage(Outage::Overflow),
     };
-    if place.begins() == Err(Replaced) {
+    if place.mark_started() == Err(Replaced) {
         return outage(Outage::Overflow);
     }
     let check = check.clone();

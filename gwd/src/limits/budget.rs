@@ -115,7 +115,7 @@ pub(crate) struct LocalQuota {
 pub(crate) struct Memory {
     max: u64,
     /// Sum of the estimated memory of all active connections, in bytes.
-    reckoned: Arc<Budget>,
+    estimated: Arc<Budget>,
     /// Buffered bytes in the process beyond the estimate.
     buffered: Arc<Budget>,
     /// Measured bytes of the process at a time without active connections and buffered data.
@@ -277,7 +277,7 @@ impl Memory {
     pub(crate) fn of(max: u64) -> Arc<Self> {
         Arc::new(Self {
             max,
-            reckoned: Budget::of(u64::MAX),
+            estimated: Budget::of(u64::MAX),
             buffered: Budget::of(u64::MAX),
             base: AtomicU64::new(0),
             measured: AtomicU64::new(0),
@@ -293,7 +293,7 @@ impl Memory {
     /// Takes memory for an active connection. `None` while more than [`HIGH`] percent of the memory
     /// limit are used: the connection must wait.
     pub(crate) fn take(&self, bytes: u64) -> Option<Share> {
-        let share = self.reckoned.take_below(bytes, u64::MAX)?;
+        let share = self.estimated.take_below(bytes, u64::MAX)?;
         (!self.is_above(HIGH)).then_some(share)
     }
 
@@ -317,7 +317,7 @@ impl Memory {
 
     /// True if no more data may be buffered: buffers use more than [`WAITING`] percent of the
     /// memory limit, or memory use is above [`HIGH`] percent.
-    pub(crate) fn holds_up(&self) -> bool {
+    pub(crate) fn is_buffering_paused(&self) -> bool {
         self.max != u64::MAX && self.buffered.used() > self.max / 100 * WAITING || self.is_high()
     }
 
@@ -358,7 +358,7 @@ impl Memory {
 
     /// Estimated and buffered bytes of the process, without the base.
     fn used_bytes(&self) -> u64 {
-        self.reckoned.used() + self.buffered.used()
+        self.estimated.used() + self.buffered.used()
     }
 
     fn is_above(&self, percent: u64) -> bool {

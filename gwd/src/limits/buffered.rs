@@ -43,7 +43,7 @@ impl Buffered {
     pub(crate) fn reserve(memory: &Arc<Memory>, bytes: u64) -> Option<Self> {
         let buffered = Self::new(memory);
         buffered.set(bytes);
-        (!memory.holds_up()).then_some(buffered)
+        (!memory.is_buffering_paused()).then_some(buffered)
     }
 
     /// Sets the number of buffered bytes and reports it to the process.
@@ -94,7 +94,7 @@ impl Buffered {
 
     /// True if more data may be buffered in the process.
     pub(crate) fn may_grow(&self) -> bool {
-        !self.memory.holds_up()
+        !self.memory.is_buffering_paused()
     }
 
     /// Number of bytes that this owner buffers.
@@ -105,7 +105,7 @@ impl Buffered {
     /// True if more data has to wait: this owner has buffered data, and the process may not buffer
     /// more.
     pub(crate) fn must_wait(&self) -> bool {
-        self.bytes.get() > 0 && self.memory.holds_up()
+        self.bytes.get() > 0 && self.memory.is_buffering_paused()
     }
 }
 

@@ -119,15 +119,15 @@ mod tests {
         let Poll::Ready(Some(held)) = poll(first.as_mut()) else {
             panic!("a free permit")
         };
-        let mut crowd: Vec<_> = (0..5).map(|_| Box::pin(permits.take(many))).collect();
-        for one in &mut crowd {
+        let mut waiters: Vec<_> = (0..5).map(|_| Box::pin(permits.take(many))).collect();
+        for one in &mut waiters {
             assert!(poll(one.as_mut()).is_pending());
         }
         let mut late = pin!(permits.take(other));
         assert!(poll(late.as_mut()).is_pending());
         assert!(permits.are_awaited());
         drop(held);
-        let Poll::Ready(Some(held)) = poll(crowd[0].as_mut()) else {
+        let Poll::Ready(Some(held)) = poll(waiters[0].as_mut()) else {
             panic!("the first waiter")
         };
         assert!(poll(late.as_mut()).is_pending());
@@ -138,9 +138,9 @@ mod tests {
             panic!("the other address")
         };
         // Requests that were dropped while waiting are skipped.
-        crowd.drain(1..4);
+        waiters.drain(1..4);
         drop(held);
-        assert!(matches!(poll(crowd[1].as_mut()), Poll::Ready(Some(_))));
+        assert!(matches!(poll(waiters[1].as_mut()), Poll::Ready(Some(_))));
     }
 
     #[test]

@@ -36,7 +36,7 @@ pub(crate) struct Inbox {
     window: u64,
     /// Number of message bodies that may have unread bytes on this connection.
     unread: Cell<usize>,
-    /// True if bytes have arrived since the last call of [`Inbox::turn_ends`].
+    /// True if bytes have arrived since the last call of [`Inbox::after_poll`].
     fresh: Cell<bool>,
     /// SETTINGS_MAX_HEADER_LIST_SIZE of the peer: `None` until its first SETTINGS frame,
     /// [`u32::MAX`] if that frame does not contain the setting.
@@ -91,7 +91,7 @@ impl Inbox {
     }
 
     /// Adds received bytes. The count does not exceed the window.
-    pub(crate) fn came(&self, bytes: u64) {
+    pub(crate) fn add_received(&self, bytes: u64) {
         if bytes == 0 {
             return;
         }
@@ -103,7 +103,7 @@ impl Inbox {
 
     /// Reports the count of unread bytes to the process, after a poll of the connection. Sets the
     /// count to zero if no body can have unread bytes and nothing arrived during this poll.
-    pub(crate) fn turn_ends(&self) {
+    pub(crate) fn after_poll(&self) {
         match !self.fresh.replace(false) && self.unread.get() == 0 {
             true => self.kept.set(0),
             false => self.kept.publish(),
@@ -173,7 +173,7 @@ impl UnreadBody {
     }
 
     /// Subtracts bytes that were read from the body. The body may have more unread bytes.
-    pub(crate) fn took(&self, bytes: usize) {
+    pub(crate) fn subtract_read(&self, bytes: usize) {
         if !self.unread.replace(true) {
             self.inbox.unread.set(self.inbox.unread.get() + 1);
         }
@@ -246,7 +246,7 @@ impl<I> Metered<I> {
                         .ended(u32::from_be_bytes(stream) & (u32::MAX >> 1));
                 }
                 match kind {
-                    DATA => self.inbox.came(self.left as u64),
+                    DATA => self.inbox.add_received(self.left as u64),
                     SETTINGS => {
                         self.setting_held = 0;
                         let known = self.inbox.header_list_max.get();
@@ -334,9 +334,9 @@ mod tests {
             let reading = UnreadBody::new(&inbox);
             let mut metered = Metered::new((), &inbox);
             frames.chunks(size).for_each(|piece| metered.follow(piece));
-            inbox.turn_ends();
+            inbox.after_poll();
             assert_eq!(memory.buffered(), 133, "in pieces of {size}");
-            reading.took(100);
+            reading.subtract_read(100);
             assert_eq!(memory.buffered(), 33);
             drop(reading);
             assert_eq!(memory.buffered(), 0);
@@ -376,9 +376,9 @@ mod tests {
         let memory = Memory::of(u64::MAX);
         let inbox = Inbox::new(&memory, 1_000);
         let (one, other) = (UnreadBody::new(&inbox), UnreadBody::new(&inbox));
-        inbox.came(700);
-        inbox.came(700);
-        inbox.turn_ends();
+        inbox.add_received(700);
+        inbox.add_received(700);
+        inbox.after_poll();
         assert_eq!(memory.buffered(), 1_000);
         drop(one);
         assert_eq!(
@@ -390,15 +390,15 @@ mod tests {
         assert_eq!(memory.buffered(), 0);
         // The new bytes may belong to the body that has just been read. The count is reset only
         // after a poll of the connection without new bytes.
-        inbox.came(10);
-        inbox.turn_ends();
+        inbox.add_received(10);
+        inbox.after_poll();
         assert_eq!(memory.buffered(), 10);
-        inbox.turn_ends();
+        inbox.after_poll();
         assert_eq!(memory.buffered(), 0);
-        other.took(5);
-        inbox.came(10);
-        inbox.turn_ends();
-        inbox.turn_ends();
+        other.subtract_read(5);
+        inbox.add_received(10);
+        inbox.after_poll();
+        inbox.after_poll();
         assert_eq!(memory.buffered(), 10);
     }
 }

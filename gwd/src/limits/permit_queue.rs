@@ -50,7 +50,7 @@ struct Entry {
 pub(crate) type Grant = (Lease, u64);
 
 /// Entry of a request in the queue. Dropping this value removes the entry at once.
-pub(crate) struct Place<'q> {
+pub(crate) struct QueueEntry<'q> {
     queue: &'q PermitQueue,
     leases: Arc<Leases>,
     number: u64,
@@ -62,7 +62,7 @@ pub(crate) enum Entered<'q> {
     /// A permit was free.
     Permit(Grant),
     /// No permit was free: the request waits with this entry.
-    Waits(Place<'q>),
+    Waits(QueueEntry<'q>),
     /// The queue is full, and no waiting request may be replaced: refuse the request.
     Full,
 }
@@ -100,7 +100,7 @@ impl PermitQueue {
         drop(state);
         // A newer version may have raised the limit while requests waited.
         self.grant(leases, slot);
-        Entered::Waits(Place {
+        Entered::Waits(QueueEntry {
             queue: self,
             leases: Arc::clone(leases),
             number,
@@ -218,14 +218,14 @@ impl State {
 
 // === impl Place ===
 
-impl Place<'_> {
+impl QueueEntry<'_> {
     /// Waits for the permit. `None` if a request of another network has replaced this one.
     pub(crate) async fn permit(&mut self) -> Option<Grant> {
         (&mut self.granted).await.ok()
     }
 }
 
-impl Drop for Place<'_> {
+impl Drop for QueueEntry<'_> {
     fn drop(&mut self) {
         self.queue.state().remove(self.number, &self.leases);
     }
@@ -260,7 +260,7 @@ mod tests {
             }
         }
 
-        fn waits(&self, wait: &PermitWait) -> Place<'_> {
+        fn waits(&self, wait: &PermitWait) -> QueueEntry<'_> {
             match self.queue.enter(&self.leases, wait) {
                 Entered::Waits(place) => place,
                 Entered::Permit(_) => panic!("a permit was free"),
@@ -283,7 +283,7 @@ mod tests {
     }
 
     /// Takes the permit of a request, if it was granted.
-    fn granted(place: &mut Place<'_>) -> Option<Grant> {
+    fn granted(place: &mut QueueEntry<'_>) -> Option<Grant> {
         place.granted.try_recv().ok()
     }
 
@@ -292,23 +292,23 @@ mod tests {
         let all = Fixture::new();
         let (many, other) = ([192, 0, 2, 1], [198, 51, 100, 1]);
         let held = all.permit(&wait(1, 1, many));
-        let mut crowd: Vec<_> = (0..3).map(|_| all.waits(&wait(1, 1, many))).collect();
+        let mut waiters: Vec<_> = (0..3).map(|_| all.waits(&wait(1, 1, many))).collect();
         let mut late = all.waits(&wait(1, 1, other));
         assert_eq!(all.queue.waiting(), 4);
         // A request that arrives while others wait does not overtake them.
         assert!(all.leases.take(1 << 40, 1).is_none());
         drop(held);
         assert!(all.leases.take(1 << 40, 1).is_none());
-        let (first, count) = granted(&mut crowd[0]).unwrap();
+        let (first, count) = granted(&mut waiters[0]).unwrap();
         assert_eq!((count, all.queue.waiting()), (1, 3));
         drop(first);
         let (second, _) = granted(&mut late).unwrap();
-        assert!(crowd.iter_mut().all(|place| granted(place).is_none()));
+        assert!(waiters.iter_mut().all(|place| granted(place).is_none()));
         // A request that has left the queue gets no permit.
-        crowd.remove(1);
+        waiters.remove(1);
         assert_eq!(all.queue.waiting(), 1);
         drop(second);
-        assert!(granted(&mut crowd[1]).is_some());
+        assert!(granted(&mut waiters[1]).is_some());
         assert!(all.leases.take(1 << 40, 1).is_some(), "no request waits");
     }
 

@@ -81,7 +81,7 @@ impl Copies {
         self.received_bytes.set(received_bytes);
         self.flows
             .borrow_mut()
-            .retain(|flow| flow.goes_on(received_bytes));
+            .retain(|flow| flow.check_max_body(received_bytes));
         let too_large = |copy: &mut Box<dyn Unsent>| received_bytes > copy.max_body_bytes();
         for copy in self.waiting.borrow_mut().extract_if(.., too_large) {
             copy.give_up("too_large");
@@ -116,7 +116,7 @@ impl Copies {
     /// of this function resets the condition.
     pub(crate) fn must_yield(&self) -> bool {
         let flows = self.flows.borrow();
-        flows.iter().any(|flow| flow.take_wants_turn())
+        flows.iter().any(|flow| flow.take_must_yield())
     }
 
     /// Completes the copies at the end of the body: sends the buffered copies and ends the streamed

@@ -25,8 +25,8 @@ pub(crate) struct Flow {
     /// True once the client has sent the whole body.
     ended: Cell<bool>,
     /// Label of the outcome in the metrics, if the copy was abandoned. `None`: it continues.
-    given_up: Cell<Option<&'static str>>,
-    wants_turn: Cell<bool>,
+    abandoned: Cell<Option<&'static str>>,
+    must_yield: Cell<bool>,
     waker: RefCell<Option<Waker>>,
     /// Deadline of the task that sends the copy.
     pub(crate) deadline: Slot,
@@ -47,8 +47,8 @@ impl Flow {
             queue: RefCell::default(),
             kept: Buffered::new(memory),
             ended: Cell::new(false),
-            given_up: Cell::new(None),
-            wants_turn: Cell::new(false),
+            abandoned: Cell::new(None),
+            must_yield: Cell::new(false),
             waker: RefCell::default(),
             deadline,
         })
@@ -56,8 +56,8 @@ impl Flow {
 
     /// True if more than a quarter of [`KEPT_BYTES_MAX`] was buffered after the last push. Later
     /// calls return false until the next push.
-    pub(super) fn take_wants_turn(&self) -> bool {
-        self.wants_turn.replace(false)
+    pub(super) fn take_must_yield(&self) -> bool {
+        self.must_yield.replace(false)
     }
 
     /// True once the client has sent the whole body.
@@ -66,27 +66,27 @@ impl Flow {
     }
 
     /// Label of the outcome in the metrics, if the copy was abandoned. `None`: it continues.
-    pub(crate) fn given_up(&self) -> Option<&'static str> {
-        self.given_up.get()
+    pub(crate) fn abandoned(&self) -> Option<&'static str> {
+        self.abandoned.get()
     }
 
-    /// Abandons the copy if the body, with `came` bytes so far, is too large. True if the copy
+    /// Abandons the copy if the body, with `received` bytes so far, is too large. True if the copy
     /// continues.
-    pub(super) fn goes_on(&self, came: u64) -> bool {
-        if came > self.max_body_bytes {
+    pub(super) fn check_max_body(&self, received: u64) -> bool {
+        if received > self.max_body_bytes {
             self.give_up("too_large");
         }
-        self.given_up.get().is_none()
+        self.abandoned.get().is_none()
     }
 
     /// Adds data of the body. Abandons the copy if too much data waits for the mirror.
     pub(super) fn push(&self, data: Bytes) {
-        if self.given_up.get().is_some() || data.is_empty() {
+        if self.abandoned.get().is_some() || data.is_empty() {
             return;
         }
         self.kept.add(data.len());
         self.queue.borrow_mut().push_back(data);
-        self.wants_turn.set(self.kept.bytes() > KEPT_BYTES_MAX / 4);
+        self.must_yield.set(self.kept.bytes() > KEPT_BYTES_MAX / 4);
         match self.kept.bytes() > KEPT_BYTES_MAX || !self.kept.may_grow() {
             true => self.give_up("overflow"),
             false => self.wake(),
@@ -103,8 +103,8 @@ impl Flow {
 
     /// Abandons the copy. Only the first outcome is recorded.
     pub(crate) fn give_up(&self, outcome: &'static str) {
-        if self.given_up.get().is_none() {
-            self.given_up.set(Some(outcome));
+        if self.abandoned.get().is_none() {
+            self.abandoned.set(Some(outcome));
         }
         self.queue.borrow_mut().clear();
         self.kept.set(0);
@@ -119,7 +119,7 @@ impl Flow {
     /// # Errors
     /// If the copy was abandoned.
     pub(crate) fn poll(&self, cx: &Context<'_>) -> Poll<Option<Result<Bytes, CopyAbandoned>>> {
-        if self.given_up.get().is_some() {
+        if self.abandoned.get().is_some() {
             return Poll::Ready(Some(Err(CopyAbandoned)));
         }
         let next = self.queue.borrow_mut().pop_front();
@@ -141,7 +141,7 @@ impl Flow {
 
     /// True if the mirror has taken the complete body.
     pub(crate) fn is_end(&self) -> bool {
-        self.ended.get() && self.given_up.get().is_none() && self.queue.borrow().is_empty()
+        self.ended.get() && self.abandoned.get().is_none() && self.queue.borrow().is_empty()
     }
 
     /// Number of bytes that the mirror has not taken, if known.

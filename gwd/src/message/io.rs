@@ -56,7 +56,7 @@ impl ClientIo {
 
     /// Writes as many bytes as the socket accepts without waiting. Used for the last bytes before
     /// the connection is closed.
-    pub(crate) fn last_word(&mut self, bytes: &[u8]) {
+    pub(crate) fn try_write(&mut self, bytes: &[u8]) {
         match &mut self.transport {
             Transport::Tcp(stream) => {
                 let _nobody_listens = stream.try_write(bytes);

@@ -25,7 +25,7 @@ pub(crate) struct Tee {
     kept: RefCell<Vec<u8>>,
     room: Buffered,
     bytes_max: u64,
-    given_up: Cell<bool>,
+    abandoned: Cell<bool>,
     ended: Cell<bool>,
     /// Number of the attempt that may read. Readers of earlier attempts get an error.
     reader: Cell<u32>,
@@ -69,7 +69,7 @@ impl Tee {
             kept: RefCell::default(),
             room,
             bytes_max,
-            given_up: Cell::new(false),
+            abandoned: Cell::new(false),
             ended: Cell::new(false),
             reader: Cell::new(0),
             expects_continue: Cell::new(expects_continue),
@@ -91,7 +91,7 @@ impl Tee {
             kept: RefCell::new(kept),
             room,
             bytes_max,
-            given_up: Cell::new(false),
+            abandoned: Cell::new(false),
             ended: Cell::new(false),
             reader: Cell::new(0),
             expects_continue: Cell::new(false),
@@ -112,7 +112,7 @@ impl Tee {
 
     /// True if a retry can send the body again; false once the copy was dropped.
     pub(crate) fn is_repeatable(&self) -> bool {
-        !self.given_up.get()
+        !self.abandoned.get()
     }
 
     /// Complete body, or `None` if it has not ended or the copy was dropped.
@@ -146,7 +146,7 @@ impl Tee {
     }
 
     fn keep(&self, frame: &Frame<Bytes>) {
-        if self.given_up.get() {
+        if self.abandoned.get() {
             return;
         }
         let mut kept = self.kept.borrow_mut();
@@ -160,7 +160,7 @@ impl Tee {
                 self.room.add(data.len());
             }
             None => {
-                self.given_up.set(true);
+                self.abandoned.set(true);
                 *kept = Vec::new();
                 self.room.set(0);
             }
@@ -193,7 +193,7 @@ impl Reader {
                 return Poll::Ready(None);
             }
             Poll::Ready(Some(Err(error))) => {
-                tee.given_up.set(true);
+                tee.abandoned.set(true);
                 return Poll::Ready(Some(Err(Some(error))));
             }
             Poll::Ready(Some(Ok(frame))) => frame,

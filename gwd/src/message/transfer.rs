@@ -325,7 +325,7 @@ impl UploadState {
     fn count_new(&self, bytes: u64) {
         self.read.set(self.read.get() + bytes);
         if let Some(unread) = &self.unread {
-            unread.took(usize::try_from(bytes).unwrap_or(usize::MAX));
+            unread.subtract_read(usize::try_from(bytes).unwrap_or(usize::MAX));
         }
     }
 

@@ -127,8 +127,8 @@ async fn serve(parts: Parts) {
     vital::spawn_local(sweep(Rc::clone(&worker)));
     vital::spawn_local(watch_lag(Rc::clone(&worker)));
     vital::spawn_local(flush_log(Rc::clone(&worker)));
-    vital::spawn_local(give_back(Rc::clone(&worker)));
-    vital::spawn_local(give_room(Rc::clone(&worker)));
+    vital::spawn_local(return_memory(Rc::clone(&worker)));
+    vital::spawn_local(wake_memory_waiters(Rc::clone(&worker)));
     vital::spawn_local(close_idle_for_waiters(Rc::clone(&worker)));
     vital::spawn_local({
         let worker = Rc::clone(&worker);
@@ -211,7 +211,7 @@ async fn watch_lag(worker: Rc<Worker>) {
 
 /// While connections wait for memory, wakes some of them periodically: memory may have become
 /// available in the meantime.
-async fn give_room(worker: Rc<Worker>) {
+async fn wake_memory_waiters(worker: Rc<Worker>) {
     loop {
         worker.waiting.somebody.notified().await;
         while !worker.waiting.is_empty() {
@@ -232,12 +232,12 @@ async fn close_idle_for_waiters(worker: Rc<Worker>) {
 }
 
 /// Returns unused memory to the system after many idle connections have released their buffers.
-async fn give_back(worker: Rc<Worker>) {
+async fn return_memory(worker: Rc<Worker>) {
     loop {
         worker.many_parked.notified().await;
         tokio::time::sleep(PARKED_TICK).await;
         worker.none_parked();
-        memory::give_back(); // takes about a millisecond
+        memory::return_memory(); // takes about a millisecond
     }
 }
 

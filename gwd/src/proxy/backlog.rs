@@ -20,7 +20,7 @@ use http_body::{Body, Frame, SizeHint};
 
 use crate::limits::buffered::Buffered;
 use crate::limits::inbox::Inbox;
-use crate::limits::waiting::Place;
+use crate::limits::waiting::QueueEntry;
 use crate::proxy::connection::Conn;
 use crate::proxy::download::ResponseBody;
 use crate::proxy::stream::Stream;
@@ -39,14 +39,14 @@ pub(crate) struct Backlog {
     gathered: Buffered,
     /// Last entry of this connection in the queue of connections that wait for memory. `None`:
     /// reading has never been paused.
-    place: RefCell<Option<Rc<Place>>>,
+    place: RefCell<Option<Rc<QueueEntry>>>,
 }
 
 /// Response body whose bytes are counted until the client has taken them.
 pub(super) struct Sending {
     body: BodyOwner,
     backlog: Rc<Backlog>,
-    place: Option<Rc<Place>>,
+    place: Option<Rc<QueueEntry>>,
 }
 
 /// Response body, owned by hyper alone or shared with the stream.
@@ -95,9 +95,9 @@ impl Backlog {
 
     /// Updates the counts after the connection was polled. `gathered` is the number of bytes that
     /// are collected and not written.
-    pub(super) fn turn_ends(&self, gathered: usize) {
+    pub(super) fn after_poll(&self, gathered: usize) {
         self.gathered.set(gathered as u64);
-        self.inbox.turn_ends();
+        self.inbox.after_poll();
         self.downloads.publish();
     }
 

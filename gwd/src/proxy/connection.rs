@@ -124,7 +124,7 @@ enum DetectedProtocol {
 }
 
 /// Waits for memory for an active connection. `None` if the deadline passes first.
-pub(crate) async fn room(conn: &Conn, bytes: u64, deadline: &Slot) -> Option<Share> {
+pub(crate) async fn wait_for_memory(conn: &Conn, bytes: u64, deadline: &Slot) -> Option<Share> {
     let (mut place, mut waits) = (None, None);
     let memory = &conn.worker.budgets.memory;
     let waited = poll_fn(|cx| match memory.take(bytes) {
@@ -176,7 +176,7 @@ async fn handshake(
     let stream = io.into_tcp()?;
     let until_ms = now_ms() + tls::HANDSHAKE_MS;
     deadline.set(until_ms);
-    let share = room(conn, HANDSHAKE_BYTES, &deadline).await?;
+    let share = wait_for_memory(conn, HANDSHAKE_BYTES, &deadline).await?;
     let turns = &worker.budgets.handshakes;
     let Some(turn) = in_time(&deadline, turns.take(conn.peer)).await else {
         worker.shard.process.shed(LimitedResource::Handshakes);

@@ -149,7 +149,7 @@ impl Read for InspectedIo {
                         this.release();
                     }
                     let received = std::mem::take(&mut this.frames.data);
-                    this.backlog.inbox.came(received);
+                    this.backlog.inbox.add_received(received);
                     if !buffer.filled().is_empty() {
                         return Poll::Ready(Ok(()));
                     }

@@ -27,7 +27,7 @@ use crate::message::io::ClientIo;
 use crate::message::pace::Pace;
 use crate::message::transfer::Phase;
 use crate::proxy::backlog::{Backlog, Sending};
-use crate::proxy::connection::{Conn, NoTimer, answer, linger, room};
+use crate::proxy::connection::{Conn, NoTimer, answer, linger, wait_for_memory};
 use crate::proxy::goaway::{Ending, GoAway, Resets};
 use crate::proxy::guarded::InspectedIo;
 use crate::proxy::refused::log_refused_connection;
@@ -60,7 +60,7 @@ const GOODBYE_MS: u64 = 5_000;
 pub(crate) async fn serve(conn: &Rc<Conn>, io: ClientIo) {
     let deadline = conn.worker.deadlines.slot();
     deadline.set(conn.worker.clock.now_ms() + conn.limits.idle_timeout_ms);
-    let Some(_share) = room(conn, HTTP2_BYTES, &deadline).await else {
+    let Some(_share) = wait_for_memory(conn, HTTP2_BYTES, &deadline).await else {
         return;
     };
     drop(deadline);
@@ -113,7 +113,7 @@ pub(crate) async fn serve(conn: &Rc<Conn>, io: ClientIo) {
         let drained = drain.poll(cx);
         let refused = drain.look(|guarded| guarded.take_refused(&resets.take()));
         refused.into_iter().for_each(|head| head.record(conn));
-        backlog.turn_ends(drain.waiting() + drain.look(|guarded| guarded.held_bytes()));
+        backlog.after_poll(drain.waiting() + drain.look(|guarded| guarded.held_bytes()));
         if let Poll::Ready(done) = done {
             return Poll::Ready(done.err());
         }

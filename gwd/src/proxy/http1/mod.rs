@@ -23,7 +23,7 @@ use crate::listen::ListenSocket;
 use crate::message::incoming::Incoming;
 use crate::message::io::ClientIo;
 use crate::message::transfer::Phase;
-use crate::proxy::connection::{Conn, answer, linger, room};
+use crate::proxy::connection::{Conn, answer, linger, wait_for_memory};
 use crate::proxy::refused::log_refused_head;
 use crate::proxy::stream::Stream;
 use send::{RequestTraits, Then};
@@ -56,7 +56,8 @@ pub(crate) async fn serve(conn: &Rc<Conn>, mut io: ClientIo) {
         if !parked(&stream, &io).await {
             return io.send_close_notify();
         }
-        let Some(share) = room(conn, HTTP1_BYTES, &stream.transfer.deadline).await else {
+        let Some(share) = wait_for_memory(conn, HTTP1_BYTES, &stream.transfer.deadline).await
+        else {
             return;
         };
         let wire = Wire::new(io, &stream);
@@ -195,7 +196,7 @@ async fn finish(stream: &Stream, end: End, mut io: ClientIo, unread: &[u8]) {
         End::Refused(reject) => {
             stream.worker.shard.rejected_early(reject.code);
             log_refused_head(stream, reject, unread);
-            io.last_word(&early::response(reject));
+            io.try_write(&early::response(reject));
         }
         End::Over => {
             if let Some(tunnel) = tunnel {

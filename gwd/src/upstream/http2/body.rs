@@ -86,7 +86,7 @@ impl Incoming {
                 // Skip empty frames, which a peer may send before the end of the stream.
                 Some(Ok(data)) if data.is_empty() && !self.stream.is_end_stream() => {}
                 Some(Ok(data)) => {
-                    self.reading.took(data.len());
+                    self.reading.subtract_read(data.len());
                     self.owed += data.len();
                     self.give_back();
                     return Poll::Ready(Some(Ok(Frame::data(data))));

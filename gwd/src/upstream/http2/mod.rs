@@ -214,7 +214,7 @@ impl Connection {
                 let done = std::pin::Pin::new(&mut connection).poll(cx);
                 let drained = drain.poll(cx);
                 watched.blocked.set(drained.is_pending());
-                watched.inbox.turn_ends();
+                watched.inbox.after_poll();
                 if let Poll::Ready(Err(_)) = &done {
                     // Get the TLS error from the session: h2 keeps only the text of an I/O error.
                     let failure = drain.look(|io| io.inner_mut().tls_failure());

@@ -193,7 +193,7 @@ impl AsyncRead for Tunnel {
             match ready!(polled) {
                 Some(Ok(data)) => {
                     this.exchange.state.sign();
-                    this.reading.took(data.len());
+                    this.reading.subtract_read(data.len());
                     this.came = data;
                 }
                 // Ignore NO_ERROR: after the end of its data, the upstream may report that it
