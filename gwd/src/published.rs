@@ -27,7 +27,7 @@ use crate::listen::spread::Loads;
 use crate::message::pace::TimeLimits;
 use crate::runtime::clock::Clock;
 use crate::runtime::compute::Compute;
-use crate::runtime::program_log::{Audit, BY_ITSELF, OK};
+use crate::runtime::program_log::{ACTOR_GWD, Audit, OK};
 use crate::settings::Settings;
 use crate::stores::Stores;
 use crate::telemetry::process::Counters;
@@ -124,7 +124,7 @@ pub(crate) struct Shared {
     /// Time of each worker's last heartbeat, in milliseconds of the clock.
     beats: Box<[AtomicU64]>,
     waiting: ArcSwapOption<Thread>,
-    bin: mpsc::Sender<Arc<Current>>,
+    unused_versions: mpsc::Sender<Arc<Current>>,
     pub(crate) live: Arc<AtomicI64>,
     pub(crate) process: Arc<Counters>,
 }
@@ -135,7 +135,7 @@ impl Shared {
         workers: usize,
         settings: &Settings,
     ) -> (Arc<Self>, mpsc::Receiver<Arc<Current>>) {
-        let (bin, thrown) = mpsc::channel();
+        let (unused_versions, thrown) = mpsc::channel();
         let shared = Self {
             clock,
             node: settings.name.as_str().into(),
@@ -161,7 +161,7 @@ impl Shared {
                 .map(|_| AtomicU64::new(clock.now_ms()))
                 .collect(),
             waiting: ArcSwapOption::empty(),
-            bin,
+            unused_versions,
             live: Arc::default(),
             process: Arc::default(),
         };
@@ -197,7 +197,7 @@ impl Shared {
         if let Some(mode) = self.validation_limit.lift_unless(&current.loaded.bundle) {
             Audit {
                 what: "validation",
-                who: BY_ITSELF,
+                who: ACTOR_GWD,
                 from: Some(mode.word().to_owned()),
                 to: Some("restore".to_owned()),
                 why: None,
@@ -250,7 +250,7 @@ impl Shared {
     pub(crate) fn discard(&self, current: Arc<Current>) {
         // Ignore an error: it means that the control thread has ended, because the process stops.
         // This thread then frees the version.
-        let _ending = self.bin.send(current);
+        let _ending = self.unused_versions.send(current);
     }
 }
 

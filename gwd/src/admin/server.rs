@@ -30,7 +30,7 @@ use zeroize::Zeroizing;
 use super::connections::{Connection, Connections};
 use super::slow_readers::InTime;
 use super::{explain, order, upstreams, validation};
-use crate::control::{Event, Status, Switch, Trouble};
+use crate::control::{Event, OperatorError, Status, Switch};
 use crate::listen::unix_socket;
 use crate::metrics::caches;
 use crate::metrics::registry::Registry;
@@ -438,7 +438,7 @@ impl Admin {
     /// Sends a request to the control thread and waits for the response.
     async fn ask(
         &self,
-        event: impl FnOnce(oneshot::Sender<Result<Value, Trouble>>) -> Event,
+        event: impl FnOnce(oneshot::Sender<Result<Value, OperatorError>>) -> Event,
     ) -> Reply {
         // Yield, so that the connection is polled once more: if the client has disconnected, this
         // future is dropped.
@@ -449,12 +449,7 @@ impl Admin {
         }
         match answered.await {
             Ok(Ok(status)) => json_reply(200, &status),
-            Ok(Err(trouble)) => failure(
-                trouble.status,
-                &trouble.code,
-                &trouble.message,
-                trouble.exit,
-            ),
+            Ok(Err(error)) => failure(error.status, &error.code, &error.message, error.exit),
             Err(_) => stopping(),
         }
     }

@@ -85,7 +85,7 @@ pub(super) fn watch(
         .name("systemd".into())
         .spawn(move || {
             while !status.load().ready {
-                feed(&lives);
+                notify_watchdog(&lives);
                 std::thread::sleep(READY_TICK);
             }
             match takes_over {
@@ -93,7 +93,7 @@ pub(super) fn watch(
                 false => notify("READY=1"),
             }
             while let Some(interval) = interval {
-                feed(&lives);
+                notify_watchdog(&lives);
                 std::thread::sleep(interval);
             }
         })?;
@@ -102,7 +102,7 @@ pub(super) fn watch(
 
 /// Notifies systemd's watchdog if no worker is stalled. Without this notification, systemd restarts
 /// the process.
-fn feed(lives: &impl Fn() -> bool) {
+fn notify_watchdog(lives: &impl Fn() -> bool) {
     if lives() {
         notify("WATCHDOG=1");
     }

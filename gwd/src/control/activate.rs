@@ -13,7 +13,7 @@ use bundle::store::folder::Folder;
 use serde_json::json;
 
 use super::rollback_history::{Moved, Step};
-use super::state::Ran;
+use super::state::RunHistory;
 use super::{Control, Resident, Running, advice, load, now, secrets};
 use crate::runtime::program_log::{Audit, Level, OK, event};
 
@@ -41,7 +41,7 @@ impl Control {
         let mut ran = self.ran.clone();
         ran.hold = None;
         ran.rollbacks.follow(&self.moves(from, accepted));
-        ran.runs(bundle, serial, now());
+        ran.record_run(bundle, serial, now());
         let was_resident = self.resident(&bundle).is_some();
         if was_resident {
             // The channel's record must survive a restart: refuse the activation if the record
@@ -62,7 +62,7 @@ impl Control {
         let _published = fault::point("activate.published");
         self.ran = ran;
         self.last_error = None;
-        self.runs(version);
+        self.add_running(version);
         // After one record is remembered, older records are detected as replays.
         self.replay_protected |= self.memory.record.is_some();
         self.alarm("state-damaged", false);
@@ -107,7 +107,7 @@ impl Control {
         &mut self,
         from: &Folder,
         accepted: &Accepted,
-        ran: Option<&Ran>,
+        ran: Option<&RunHistory>,
     ) -> Result<Resident, Refused> {
         if let Some(refused) = self.banned(&accepted.bundle()) {
             return Err(refused);
@@ -123,7 +123,7 @@ impl Control {
             (Some(_), RecordKind::Rollback) => Duration::ZERO,
             (Some(_), RecordKind::Release | RecordKind::Pin) => HOSTS,
         };
-        self.node.find_hosts(&version, limit);
+        self.node.wait_for_hosts(&version, limit);
         let limit = match accepted.record().kind {
             RecordKind::Rollback => WARM_ROLLBACK,
             RecordKind::Release | RecordKind::Pin => WARM,
@@ -142,7 +142,7 @@ impl Control {
             version,
             accepted: accepted.clone(),
             secrets: secrets::references(&assembly),
-            vouched_for: true,
+            is_signed_by_trusted_key: true,
         })
     }
 
@@ -193,8 +193,8 @@ impl Control {
             self.ran.rollbacks.follow(&moves);
             resident.accepted = accepted.clone();
             self.node.publish(&resident.version, serial);
-            self.ran.runs(bundle, serial, now());
-            self.runs(resident);
+            self.ran.record_run(bundle, serial, now());
+            self.add_running(resident);
         }
         self.replay_protected |= self.memory.record.is_some();
         self.remember(store, accepted);
@@ -216,7 +216,7 @@ impl Control {
 
     /// Records that a version runs. It becomes the newest version in memory, and the oldest ones
     /// beyond the limit are dropped.
-    pub(super) fn runs(&mut self, resident: Resident) {
+    pub(super) fn add_running(&mut self, resident: Resident) {
         let bundle = resident.version.bundle();
         let serial = resident.accepted.pointer().serial;
         let was = self.running.filter(|running| running.bundle == bundle);
@@ -228,7 +228,7 @@ impl Control {
         });
         self.describe_running(&resident.accepted);
         self.residents
-            .retain(|known| known.version.bundle() != bundle && known.vouched_for);
+            .retain(|known| known.version.bundle() != bundle && known.is_signed_by_trusted_key);
         self.residents.insert(0, resident);
         self.residents.truncate(self.plan.keep.max(1));
         // The previous version may be revoked or withdrawn: drop it, now that it no longer runs.

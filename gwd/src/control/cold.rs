@@ -23,7 +23,7 @@ use super::describe::Described;
 use super::read_schedule::ReadSchedule;
 use super::refusals::Refusals;
 use super::secrets;
-use super::state::{Ran, State};
+use super::state::{RunHistory, State};
 use super::watch::{Hint, Watcher};
 use super::{
     Control, Event, LoggedTroubles, Plan, Replica, Status, TRUST_BYTES_MAX, TrustSource, advice,
@@ -178,7 +178,7 @@ impl Control {
                 plan.secret_env_prefix.clone(),
             )
             .with_copies(&plan.state),
-            ran: Ran::default(),
+            ran: RunHistory::default(),
             durable: state.writable(),
             state,
             memory: Memory::default(),
@@ -196,7 +196,7 @@ impl Control {
             alarms: Vec::new(),
             polled_at_ms: 0,
             schedule,
-            crowded_limits: super::CrowdedLimits::default(),
+            full_tables: super::FullTables::default(),
             tidy_at_ms: 0,
             sources_due: Vec::new(),
             warmed: None,
@@ -382,7 +382,7 @@ impl Control {
         let resident = self.prepare(&layout, &accepted, None)?;
         self.node
             .publish(&resident.version, accepted.pointer().serial);
-        self.runs(resident);
+        self.add_running(resident);
         self.count_activation("ok", "");
         Ok(())
     }

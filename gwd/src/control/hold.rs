@@ -7,7 +7,7 @@ use bundle::refused::Refused;
 use serde_json::json;
 
 use super::{Control, advice};
-use crate::runtime::program_log::{Audit, BY_ITSELF, Level, OK, event};
+use crate::runtime::program_log::{ACTOR_GWD, Audit, Level, OK, event};
 
 impl Control {
     /// True if a hold blocks the activation of this record. A hold has no effect if the held bundle
@@ -45,7 +45,7 @@ impl Control {
                 json!({"bundle": bundle.to_string()}),
             );
         };
-        let stays = passes(&refused);
+        let stays = is_temporary(&refused);
         event(
             Level::Error,
             if stays {
@@ -92,7 +92,7 @@ impl Control {
         self.persist_ran();
         Audit {
             what: "hold-ended",
-            who: BY_ITSELF,
+            who: ACTOR_GWD,
             from: Some(hold.to.to_string()),
             to: self.running.map(|running| running.bundle.to_string()),
             why: Some(why),
@@ -104,7 +104,7 @@ impl Control {
 
 /// True if the reason of the refusal can pass without an operator, so that the held bundle can run
 /// later. A damaged or missing copy in the state folder cannot.
-const fn passes(refused: &Refused) -> bool {
+const fn is_temporary(refused: &Refused) -> bool {
     let damaged = matches!(
         refused,
         Refused::BadDigest { .. } | Refused::BlobMissing { .. } | Refused::ChainIncomplete { .. }

@@ -16,7 +16,7 @@ use bundle::store::{Blobs, Chain, Store as _, WriteError};
 use bundle::sweep;
 use serde_json::json;
 
-use super::state::Ran;
+use super::state::RunHistory;
 use super::{Control, now};
 use crate::node::Version;
 use crate::runtime::program_log::{Level, event};
@@ -109,7 +109,7 @@ impl Control {
         let record = self.memory.record.map(|pointer| (channel, pointer));
         let list = self.memory.revocations.pointer();
         let list = list.map(|pointer| (Chain::Revocations, pointer));
-        let mut whole = self.ran == Ran::default() || self.state.has_ran();
+        let mut whole = self.ran == RunHistory::default() || self.state.has_ran();
         for (chain, pointer) in record.into_iter().chain(list) {
             whole &= layout.link(&chain, pointer.serial)? == Some(pointer.digest);
         }
@@ -219,7 +219,7 @@ impl Control {
 
     /// Frees unused data periodically, and soon after the versions in memory have changed.
     pub(super) fn tidy(&mut self) {
-        self.node.empty_bin();
+        self.node.free_unused_versions();
         let now_ms = self.now_ms();
         if now_ms < self.tidy_at_ms {
             return;

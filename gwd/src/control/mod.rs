@@ -60,7 +60,7 @@ use describe::Described;
 use refusals::Refusals;
 pub(crate) use replica::RegistryPlan;
 use replica::{CopyPlan, News};
-use state::{Ran, State};
+use state::{RunHistory, State};
 pub(crate) use status::Status;
 use watch::Watcher;
 
@@ -207,11 +207,11 @@ pub(crate) enum Target {
 }
 
 /// Sender for the answer to an operator.
-pub(crate) type Answer = tokio::sync::oneshot::Sender<Result<serde_json::Value, Trouble>>;
+pub(crate) type Answer = tokio::sync::oneshot::Sender<Result<serde_json::Value, OperatorError>>;
 
 /// Failure of an operator's request.
 #[derive(Clone, Debug)]
-pub(crate) struct Trouble {
+pub(crate) struct OperatorError {
     /// Status code of the HTTP response.
     pub(crate) status: u16,
     pub(crate) code: String,
@@ -231,7 +231,7 @@ struct Resident {
     secrets: BTreeSet<SecretRef>,
     /// True if a trusted signature covers the version. Without such a signature, the version can
     /// keep running, but cannot be started again.
-    vouched_for: bool,
+    is_signed_by_trusted_key: bool,
 }
 
 /// The running bundle, with the serial of its record and the start time.
@@ -261,7 +261,7 @@ pub(crate) struct Control {
     trust: Trust,
     trust_bytes: Vec<u8>,
     state: State,
-    ran: Ran,
+    ran: RunHistory,
     memory: Memory,
     /// True if the state folder has everything that a restart needs. False after a failed write,
     /// which is retried.
@@ -292,7 +292,7 @@ pub(crate) struct Control {
     alarms: Vec<&'static str>,
     polled_at_ms: u64,
     schedule: read_schedule::ReadSchedule,
-    crowded_limits: CrowdedLimits,
+    full_tables: FullTables,
     tidy_at_ms: u64,
     /// True if the state folder may contain unused bundles.
     clean_up_due: bool,
@@ -314,7 +314,7 @@ pub(crate) struct Control {
 
 /// Counts how often keys found no free slot in the rate-limit tables.
 #[derive(Debug, Default)]
-struct CrowdedLimits {
+struct FullTables {
     /// Number of keys without a free slot, as of the last check.
     count: u64,
     /// Time at which the count last grew, or `None` if it has not grown since the start.
@@ -555,7 +555,7 @@ impl Control {
         let tables = limits.all();
         let counts = tables.map(|(_, table)| table.overflowed() + table.evicted());
         let (count, now_ms) = (counts.iter().sum(), self.now_ms());
-        let crowded = &mut self.crowded_limits;
+        let crowded = &mut self.full_tables;
         if std::mem::replace(&mut crowded.count, count) != count {
             crowded.grew_ms = Some(now_ms);
         }

@@ -12,7 +12,9 @@ use serde_json::json;
 
 use super::rollback_history::Step;
 use super::state::Hold;
-use super::{Control, KEPT_MAX, RequestedSwitch, Resident, Switch, Target, Trouble, advice, now};
+use super::{
+    Control, KEPT_MAX, OperatorError, RequestedSwitch, Resident, Switch, Target, advice, now,
+};
 use crate::runtime::program_log::{Audit, OK};
 
 /// Result of an operator's switch to another bundle.
@@ -31,7 +33,7 @@ impl Control {
         &mut self,
         order: &RequestedSwitch,
         who: &str,
-    ) -> Result<serde_json::Value, Trouble> {
+    ) -> Result<serde_json::Value, OperatorError> {
         let was = self.running.map(|running| running.bundle.to_string());
         let target = self.target(&order.to);
         let result = target.clone().and_then(|to| self.switch(to, order.sticky));
@@ -48,13 +50,13 @@ impl Control {
         };
         let Switched { durable, took_ns } = match result {
             Ok(switched) => switched,
-            Err(trouble) => {
-                let result = &*trouble.code;
+            Err(error) => {
+                let result = &*error.code;
                 Audit { result, ..audit }.write(
                     "an operator's command was refused",
-                    json!({"sticky": order.sticky, "error": trouble.message}),
+                    json!({"sticky": order.sticky, "error": error.message}),
                 );
-                return Err(trouble);
+                return Err(error);
             }
         };
         let switch_us = took_ns / 1_000;
@@ -71,9 +73,9 @@ impl Control {
         Ok(status)
     }
 
-    fn switch(&mut self, target: Digest, sticky: bool) -> Result<Switched, Trouble> {
+    fn switch(&mut self, target: Digest, sticky: bool) -> Result<Switched, OperatorError> {
         let began_ns = self.node.shared.clock.now_ns();
-        let refused = |refused: Refused| Trouble::refused(&refused);
+        let refused = |refused: Refused| OperatorError::refused(&refused);
         if let Some(banned) = self.banned(&target) {
             return Err(refused(banned));
         }
@@ -104,8 +106,8 @@ impl Control {
             bundle: target,
             serial,
         });
-        self.ran.runs(target, serial, now());
-        self.runs(resident);
+        self.ran.record_run(target, serial, now());
+        self.add_running(resident);
         let durable = self.persist_ran();
         self.clean_up_due = true;
         self.logged.blocked_serial = None;
@@ -113,12 +115,12 @@ impl Control {
         Ok(Switched { durable, took_ns })
     }
 
-    fn target(&self, to: &Target) -> Result<Digest, Trouble> {
+    fn target(&self, to: &Target) -> Result<Digest, OperatorError> {
         match to {
             Target::Bundle(id) => Ok(*id),
             Target::Prefix(prefix) => self.only_one(prefix),
             Target::Back(steps) => self.back(*steps).ok_or_else(|| {
-                Trouble::no_such(
+                OperatorError::no_such(
                     409,
                     "nothing-before",
                     "this node has no earlier version to go back to; name one of `gwd versions`",
@@ -138,7 +140,7 @@ impl Control {
 
     /// Finds the bundle on this node whose id begins with the prefix. Fails unless there is exactly
     /// one.
-    fn only_one(&self, prefix: &str) -> Result<Digest, Trouble> {
+    fn only_one(&self, prefix: &str) -> Result<Digest, OperatorError> {
         let list = &self.memory.revocations;
         let kept = follow::stored_records(&self.state.layout, &self.context(), list, KEPT_MAX)
             .unwrap_or_default()
@@ -154,14 +156,14 @@ impl Control {
         let mut found = here.iter();
         match (found.next(), found.next()) {
             (Some(only), None) => Ok(*only),
-            (None, _) => Err(Trouble::no_such(
+            (None, _) => Err(OperatorError::no_such(
                 404,
                 "bundle-not-here",
                 &format!("no bundle on this node begins with `{prefix}`; see `gwd versions`"),
             )),
             (Some(_), Some(_)) => {
                 let ids: Vec<String> = here.iter().map(Digest::to_string).collect();
-                Err(Trouble::no_such(
+                Err(OperatorError::no_such(
                     409,
                     "ambiguous",
                     &format!(
@@ -174,15 +176,15 @@ impl Control {
     }
 
     /// Reads the newest valid record for a bundle that is in the state folder but not in memory.
-    fn stored_record(&self, target: &Digest) -> Result<Accepted, Trouble> {
-        let refused = |refused: Refused| Trouble::refused(&refused);
+    fn stored_record(&self, target: &Digest) -> Result<Accepted, OperatorError> {
+        let refused = |refused: Refused| OperatorError::refused(&refused);
         if let Some(accepted) = self.kept_record(target).map_err(refused)? {
             return Ok(accepted);
         }
         if let Some(why) = self.why_not_kept(target) {
             return Err(refused(why));
         }
-        Err(Trouble::no_such(
+        Err(OperatorError::no_such(
             404,
             "bundle-not-here",
             &format!(
@@ -259,7 +261,7 @@ impl std::fmt::Display for Target {
     }
 }
 
-impl Trouble {
+impl OperatorError {
     /// Error for a bundle that is not on this node.
     fn no_such(status: u16, code: &str, message: &str) -> Self {
         Self {

@@ -159,7 +159,7 @@ impl Control {
                 Err(Refused::Revoked { .. }) => true,
                 Err(refused) => !is_verdict(&refused),
             };
-            known.vouched_for = counts;
+            known.is_signed_by_trusted_key = counts;
             if runs {
                 self.alarm("running-untrusted", !counts);
             } else if !counts {

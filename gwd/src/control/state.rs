@@ -26,21 +26,21 @@ use crate::quotas;
 use crate::runtime::files::{UNLINKED, read_file};
 
 /// File with the history of running bundles and the hold.
-const RAN: &str = "gwd.json";
-/// Maximum length of [`RAN`], in bytes.
+const HISTORY_FILE: &str = "gwd.json";
+/// Maximum length of [`HISTORY_FILE`], in bytes.
 const RAN_BYTES_MAX: u64 = 1 << 20;
-/// Maximum number of bundles in [`Ran::ran`].
+/// Maximum number of bundles in [`RunHistory::ran`].
 const RAN_MAX: usize = 20;
-/// Maximum number of activations in [`Ran::runs`].
+/// Maximum number of activations in [`RunHistory::runs`].
 const RUNS_MAX: usize = 100;
 
 /// Maximum wait for the lock on the folder's index: 300ms. The wait is short because releases and
 /// rollbacks must not stall.
-const LOCK_PATIENCE: Duration = Duration::from_millis(300);
+const LOCK_TIMEOUT: Duration = Duration::from_millis(300);
 /// Files that gwd stores in addition to the OCI layout. A folder without other files counts as
 /// empty.
 const OWN: [&str; 7] = [
-    RAN,
+    HISTORY_FILE,
     replica::FOLDER,
     "channels",
     "revocations",
@@ -73,7 +73,7 @@ type Identity = (u64, u64);
 /// Content of `gwd.json`: history of running bundles, and the hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Ran {
+pub(crate) struct RunHistory {
     /// Bundles that ran, newest first.
     pub(crate) ran: Vec<Digest>,
     pub(crate) hold: Option<Hold>,
@@ -200,10 +200,12 @@ impl State {
     /// # Errors
     /// [`Refused::StateNotDurable`] if the file cannot be read, [`Refused::Malformed`] if it is
     /// damaged.
-    pub(crate) fn ran(&self) -> Result<Ran, Refused> {
+    pub(crate) fn ran(&self) -> Result<RunHistory, Refused> {
         let path = self.path();
         let bytes = match read_file(&path, RAN_BYTES_MAX) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Ran::default()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Ok(RunHistory::default());
+            }
             result => result.map_err(|error| unusable(&path, &error))?,
         };
         serde_json::from_slice(&bytes).map_err(|error| Refused::Malformed {
@@ -216,7 +218,7 @@ impl State {
     ///
     /// # Errors
     /// The errors of [`State::commit`].
-    pub(crate) fn write(&self, ran: &Ran) -> Result<(), Refused> {
+    pub(crate) fn write(&self, ran: &RunHistory) -> Result<(), Refused> {
         self.commit(&Batch::default(), Some(ran))
     }
 
@@ -224,17 +226,21 @@ impl State {
     ///
     /// # Errors
     /// [`Refused::StateNotDurable`]; [`Refused::Forked`] if a different record has the same serial.
-    pub(crate) fn commit(&self, batch: &Batch<'_>, ran: Option<&Ran>) -> Result<(), Refused> {
+    pub(crate) fn commit(
+        &self,
+        batch: &Batch<'_>,
+        ran: Option<&RunHistory>,
+    ) -> Result<(), Refused> {
         self.check()?;
         let text = ran.map(serde_json::to_vec).transpose();
         let text = text.expect("digests, numbers and booleans always have a JSON form");
-        let file = text.as_ref().map(|text| (RAN, text.as_slice()));
+        let file = text.as_ref().map(|text| (HISTORY_FILE, text.as_slice()));
         let written = self.layout.commit_with(batch, file.as_slice());
         written.map_err(super::keep::not_durable)
     }
 
     fn path(&self) -> PathBuf {
-        self.layout.root().join(RAN)
+        self.layout.root().join(HISTORY_FILE)
     }
 }
 
@@ -324,7 +330,7 @@ impl Lock {
 
 fn layout(root: &Path) -> Result<Folder, Refused> {
     let layout = Folder::create_beside(root, &OWN);
-    let layout = layout.map(|layout| layout.with_lock_timeout(LOCK_PATIENCE));
+    let layout = layout.map(|layout| layout.with_lock_timeout(LOCK_TIMEOUT));
     layout.map_err(|refused| Refused::StateNotDurable {
         why: refused.to_string(),
     })
@@ -351,7 +357,7 @@ fn reason(error: &serde_json::Error) -> &'static str {
     }
 }
 
-impl Ran {
+impl RunHistory {
     /// Bundle that ran last, or `None` if no bundle ran.
     pub(crate) fn last(&self) -> Option<Digest> {
         self.ran.first().copied()
@@ -359,7 +365,7 @@ impl Ran {
 
     /// Records that a bundle runs under the record with this serial. A restart with the same bundle
     /// and serial is not recorded as another run.
-    pub(crate) fn runs(&mut self, bundle: Digest, serial: u64, since: Moment) {
+    pub(crate) fn record_run(&mut self, bundle: Digest, serial: u64, since: Moment) {
         self.ran.retain(|known| *known != bundle);
         self.ran.insert(0, bundle);
         self.ran.truncate(RAN_MAX);
@@ -401,9 +407,9 @@ mod tests {
         assert!(again.to_string().contains("another gwd"), "{again}");
         let (one, two) = (Digest::of(b"1"), Digest::of(b"2"));
         let mut ran = state.ran().unwrap();
-        assert_eq!(ran, Ran::default());
+        assert_eq!(ran, RunHistory::default());
         for (serial, bundle) in [(1, one), (2, two), (3, one)] {
-            ran.runs(bundle, serial, Moment::EPOCH.plus_s(serial));
+            ran.record_run(bundle, serial, Moment::EPOCH.plus_s(serial));
         }
         ran.hold = Some(Hold {
             from: two,
@@ -419,7 +425,7 @@ mod tests {
         let serials: Vec<u64> = ran.runs.iter().map(|run| run.serial).collect();
         assert_eq!(serials, [3, 2, 1]);
         for serial in 4..200 {
-            ran.runs(one, serial, Moment::EPOCH);
+            ran.record_run(one, serial, Moment::EPOCH);
         }
         assert_eq!((ran.runs.len(), ran.runs[0].serial), (RUNS_MAX, 199));
         // Damage must be reported: an operator must not conclude that no bundle ever ran.

@@ -89,7 +89,7 @@ struct SourceState {
     has_answer: bool,
     /// Time of the last answer that changed or confirmed the hosts, in milliseconds of the clock.
     /// `None`: no such answer yet.
-    told_ms: Option<u64>,
+    answered_ms: Option<u64>,
     /// Time since which all answers have reported no hosts, in milliseconds of the clock. `None`:
     /// the last answer was not "no hosts". A failed query resets it.
     absent_since_ms: Option<u64>,
@@ -146,15 +146,15 @@ impl Source {
     /// Age of the hosts in milliseconds: time since they were last confirmed or, without any
     /// answer, since the source was created.
     pub(crate) fn age_ms(&self, now_ms: u64) -> u64 {
-        let told_ms = self.lock().told_ms;
-        now_ms.saturating_sub(told_ms.unwrap_or(self.since_ms))
+        let answered_ms = self.lock().answered_ms;
+        now_ms.saturating_sub(answered_ms.unwrap_or(self.since_ms))
     }
 
     /// Records that the last answer is still valid, if it contained hosts.
     pub(crate) fn confirmed(&self, now_ms: u64) {
         let mut known = self.lock();
         if known.why.is_none() {
-            known.told_ms = Some(now_ms);
+            known.answered_ms = Some(now_ms);
         }
     }
 
@@ -175,11 +175,11 @@ impl Source {
             Answer::Found { places, ttl_ms } => {
                 self.answers.found.fetch_add(1, Ordering::Relaxed);
                 known.places = in_order(places);
-                known.told_ms = Some(now_ms);
+                known.answered_ms = Some(now_ms);
                 known.absent_since_ms = None;
                 known.failures = 0;
                 known.why = None;
-                self.within(ttl_ms.min(times.ttl_most_ms), times, chance)
+                self.within(ttl_ms.min(times.ttl_max_ms), times, chance)
             }
             Answer::Absent { why } => {
                 self.answers.absent.fetch_add(1, Ordering::Relaxed);
@@ -189,11 +189,11 @@ impl Source {
                 let ends_ms = since_ms + times.absent_ms;
                 if now_ms >= ends_ms && !known.places.is_empty() {
                     known.places = Arc::default();
-                    known.told_ms = Some(now_ms);
+                    known.answered_ms = Some(now_ms);
                 }
-                let wait_ms = self.within(times.failed_most_ms, times, chance);
+                let wait_ms = self.within(times.failed_max_ms, times, chance);
                 match ends_ms.checked_sub(now_ms) {
-                    Some(left_ms) if left_ms > 0 => wait_ms.min(left_ms).max(times.ttl_least_ms),
+                    Some(left_ms) if left_ms > 0 => wait_ms.min(left_ms).max(times.ttl_min_ms),
                     _ => wait_ms,
                 }
             }
@@ -201,9 +201,9 @@ impl Source {
                 self.answers.failed.fetch_add(1, Ordering::Relaxed);
                 known.why = Some(why.into());
                 known.absent_since_ms = None;
-                let doubled = times.ttl_least_ms << known.failures.min(16);
+                let doubled = times.ttl_min_ms << known.failures.min(16);
                 known.failures = known.failures.saturating_add(1);
-                self.within(doubled.min(times.failed_most_ms), times, chance)
+                self.within(doubled.min(times.failed_max_ms), times, chance)
             }
         };
         QueryEffect {
@@ -219,7 +219,7 @@ impl Source {
         let most_ms = self.question.refresh_ms.unwrap_or(u64::MAX);
         let wait_ms = wait_ms.min(most_ms);
         let early_ms = chance % (wait_ms / 10 + 1);
-        (wait_ms - early_ms).max(times.ttl_least_ms)
+        (wait_ms - early_ms).max(times.ttl_min_ms)
     }
 
     fn lock(&self) -> MutexGuard<'_, SourceState> {

@@ -38,7 +38,7 @@ pub(crate) const SOCKET: &str = "handover.sock";
 const ASK: &[u8; 8] = b"gwd/1 on";
 const READY: &[u8; 8] = b"gwd/1 ok";
 /// Maximum time for the new process to verify, build and accept connections: 60s.
-const PATIENCE: Duration = Duration::from_secs(60);
+const READ_TIMEOUT: Duration = Duration::from_secs(60);
 /// Maximum time to receive or send one message: 5s.
 const PROMPT: Duration = Duration::from_secs(5);
 /// Maximum descriptors in one message. The kernel's limit is 253.
@@ -76,7 +76,7 @@ pub(crate) struct Offer<'a> {
 
 /// Sockets and lock that the new process received.
 #[derive(Debug)]
-pub(crate) struct Taken {
+pub(crate) struct ReceivedSockets {
     pub(crate) listeners: Vec<InheritedSockets>,
     pub(crate) lock: File,
     pub(crate) admin: Option<(String, OwnedFd)>,
@@ -152,7 +152,7 @@ pub(crate) fn offer(mut stream: &UnixStream, offer: &Offer<'_>) -> io::Result<()
     }
     send(stream, &Message::State, &[offer.lock])?;
     send(stream, &Message::End, &[])?;
-    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_read_timeout(Some(READ_TIMEOUT))?;
     let mut reply = [0; READY.len()];
     stream.read_exact(&mut reply)?;
     if &reply != READY {
@@ -167,7 +167,7 @@ pub(crate) fn offer(mut stream: &UnixStream, offer: &Offer<'_>) -> io::Result<()
 ///
 /// # Errors
 /// If the other process does not hand over.
-pub(crate) fn ask(state: &Path) -> io::Result<Option<Taken>> {
+pub(crate) fn ask(state: &Path) -> io::Result<Option<ReceivedSockets>> {
     let mut stream = match UnixStream::connect(state.join(SOCKET)) {
         Ok(stream) => stream,
         Err(error) => match error.kind() {
@@ -176,7 +176,7 @@ pub(crate) fn ask(state: &Path) -> io::Result<Option<Taken>> {
         },
     };
     // Wait long enough: the control thread of the old process may be busy.
-    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_read_timeout(Some(READ_TIMEOUT))?;
     stream.write_all(ASK)?;
     let (mut listeners, mut lock, mut admin) = (Vec::<InheritedSockets>::new(), None, None);
     loop {
@@ -205,7 +205,7 @@ pub(crate) fn ask(state: &Path) -> io::Result<Option<Taken>> {
         }
     }
     let lock = lock.ok_or_else(|| io::Error::other("the state folder's lock was not passed on"))?;
-    Ok(Some(Taken {
+    Ok(Some(ReceivedSockets {
         listeners,
         lock,
         admin,

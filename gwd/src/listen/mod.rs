@@ -249,7 +249,7 @@ mod tests {
     use std::io::{Read as _, Write as _};
     use std::net::TcpStream;
 
-    const PATIENCE: Duration = Duration::from_secs(120);
+    const TCP_TIMEOUT: Duration = Duration::from_secs(120);
 
     #[test]
     fn busy_address_is_refused_and_a_stopped_one_kept() {
@@ -267,7 +267,7 @@ mod tests {
         }
         handles
             .iter()
-            .for_each(|handle| listen(handle, PATIENCE).unwrap());
+            .for_each(|handle| listen(handle, TCP_TIMEOUT).unwrap());
         TcpStream::connect(address).unwrap();
         handles.iter().for_each(stop);
         assert!(TcpStream::connect(address).is_err(), "stopped");
@@ -277,7 +277,7 @@ mod tests {
         );
         handles
             .iter()
-            .for_each(|handle| listen(handle, PATIENCE).unwrap());
+            .for_each(|handle| listen(handle, TCP_TIMEOUT).unwrap());
         TcpStream::connect(address).expect("the address listens again");
     }
 
@@ -286,7 +286,7 @@ mod tests {
         let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
         let bound = bind(0, "a", any, 1, false).unwrap();
         let handle = &bound.handles(1).unwrap()[0][0];
-        listen(handle, PATIENCE).unwrap();
+        listen(handle, TCP_TIMEOUT).unwrap();
         let mut waiting = TcpStream::connect(bound.address).unwrap();
         begin_no_handshake(handle).unwrap();
         let patience = Duration::from_millis(100);
@@ -298,7 +298,7 @@ mod tests {
         accepted.set_nonblocking(false).unwrap();
         accepted.read_exact(&mut read).unwrap();
         assert_eq!(&read, b"hello", "accepted connections are not filtered");
-        listen(handle, PATIENCE).unwrap();
+        listen(handle, TCP_TIMEOUT).unwrap();
         TcpStream::connect(bound.address).expect("new handshakes are allowed again");
     }
 
@@ -307,13 +307,13 @@ mod tests {
         let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
         let bound = bind(0, "a", any, 1, false).unwrap();
         let handle = &bound.handles(1).unwrap()[0][0];
-        listen(handle, PATIENCE).unwrap();
+        listen(handle, TCP_TIMEOUT).unwrap();
         let _client = TcpStream::connect(bound.address).unwrap();
         let (accepted, _) = handle.accept().unwrap();
         let socket = SockRef::from(&accepted);
         assert!(socket.keepalive().unwrap());
-        assert_eq!(socket.tcp_keepalive_time().unwrap(), PATIENCE / 2);
-        assert_eq!(socket.tcp_keepalive_interval().unwrap(), PATIENCE / 8);
-        assert_eq!(socket.tcp_user_timeout().unwrap(), Some(PATIENCE));
+        assert_eq!(socket.tcp_keepalive_time().unwrap(), TCP_TIMEOUT / 2);
+        assert_eq!(socket.tcp_keepalive_interval().unwrap(), TCP_TIMEOUT / 8);
+        assert_eq!(socket.tcp_user_timeout().unwrap(), Some(TCP_TIMEOUT));
     }
 }

@@ -58,10 +58,10 @@ pub(crate) trait Http1Connection {
 /// Body over HTTP/2. Its next frame may have been read already.
 pub(crate) struct Http2Body {
     body: hyper::body::Incoming,
-    next: Option<Box<Taken>>,
+    next: Option<Box<FrameResult>>,
 }
 
-type Taken = Result<Frame<Bytes>, hyper::Error>;
+type FrameResult = Result<Frame<Bytes>, hyper::Error>;
 
 impl Incoming {
     /// Creates the body of an HTTP/1 request. `number`: number of the request on its connection.
@@ -127,7 +127,7 @@ impl Http2Body {
         self.next.is_some()
     }
 
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Taken>> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<FrameResult>> {
         match self.next.take() {
             Some(next) => Poll::Ready(Some(*next)),
             None => Pin::new(&mut self.body).poll_frame(cx),

@@ -145,7 +145,7 @@ impl Pace {
 mod tests {
     use super::*;
 
-    const PATIENCE: TimeLimits = TimeLimits {
+    const LIMITS: TimeLimits = TimeLimits {
         grace_ms: 10_000,
         bytes_per_s: 100,
         half_open_ms: 0,
@@ -154,16 +154,16 @@ mod tests {
 
     #[test]
     fn waiting_spends_the_budget_and_bytes_restore_it() {
-        let mut pace = Pace::new(&PATIENCE);
+        let mut pace = Pace::new(&LIMITS);
         assert_eq!(pace.waits(1_000), 11_000);
         assert_eq!(pace.waits(4_000), 11_000, "the wait began at 1 s");
-        pace.moved(200, 5_000, &PATIENCE);
+        pace.moved(200, 5_000, &LIMITS);
         assert_eq!(
             pace.waits(5_000),
             5_000 + 8_000,
             "4 s waited, 2 s added by 200 bytes"
         );
-        pace.moved(1 << 40, 5_000, &PATIENCE);
+        pace.moved(1 << 40, 5_000, &LIMITS);
         assert_eq!(
             pace.waits(5_000),
             15_000,
@@ -174,10 +174,10 @@ mod tests {
     #[test]
     fn trickle_ends_and_minimum_rate_does_not() {
         let lives_s = |bytes: u64| {
-            let mut pace = Pace::new(&PATIENCE);
+            let mut pace = Pace::new(&LIMITS);
             (0..1_000).find(|second| {
                 let until_ms = pace.waits(second * 1_000);
-                pace.moved(bytes, (second + 1) * 1_000, &PATIENCE);
+                pace.moved(bytes, (second + 1) * 1_000, &LIMITS);
                 until_ms <= (second + 1) * 1_000
             })
         };
@@ -189,31 +189,31 @@ mod tests {
     #[test]
     fn upload_above_min_rate_is_slow_until_it_delivers() {
         let seconds = |bytes: u64| {
-            let mut pace = Pace::new(&PATIENCE);
+            let mut pace = Pace::new(&LIMITS);
             (0..100).find(|second| {
                 pace.waits(second * 1_000);
-                pace.moved(bytes, (second + 1) * 1_000, &PATIENCE);
+                pace.moved(bytes, (second + 1) * 1_000, &LIMITS);
                 pace.is_slow()
             })
         };
-        assert_eq!(seconds(PATIENCE.bytes_per_s), Some(1));
+        assert_eq!(seconds(LIMITS.bytes_per_s), Some(1));
         assert_eq!(seconds(SLOW_BYTES_PER_S / 2), Some(1));
         assert_eq!(seconds(SLOW_BYTES_PER_S), None);
-        let mut pace = Pace::new(&PATIENCE);
+        let mut pace = Pace::new(&LIMITS);
         pace.waits(0);
         assert_eq!(pace.slow_at_ms(), SLOW_MS);
-        pace.moved(1, 9_000, &PATIENCE);
+        pace.moved(1, 9_000, &LIMITS);
         assert!(pace.is_slow());
-        pace.moved(SLOW_BYTES_PER_S * 3 / 2, 9_000, &PATIENCE);
+        pace.moved(SLOW_BYTES_PER_S * 3 / 2, 9_000, &LIMITS);
         assert!(!pace.is_slow(), "old waiting time does not count");
     }
 
     #[test]
     fn waiting_for_another_party_spends_no_budget() {
-        let mut pace = Pace::new(&PATIENCE);
+        let mut pace = Pace::new(&LIMITS);
         for at in 0..100 {
             pace.waits(at * 60_000);
-            pace.moved(0, at * 60_000, &PATIENCE);
+            pace.moved(0, at * 60_000, &LIMITS);
             assert_eq!(pace.until_ms(), None);
         }
         assert_eq!(pace.waits(0), 10_000);

@@ -80,7 +80,7 @@ pub struct Node {
     bound: Vec<Option<(AddressKey, Bound)>>,
     /// Inherited sockets that no listener uses yet.
     inherited: Vec<InheritedSockets>,
-    bin: mpsc::Receiver<Arc<Current>>,
+    unused_versions: mpsc::Receiver<Arc<Current>>,
     epoch: u64,
     revoked: Arc<Revoked>,
     /// Certificates and CA certificates for clients of all versions.
@@ -106,7 +106,7 @@ impl Node {
     /// If threads cannot be started or the access log cannot be opened.
     pub fn start(settings: Settings) -> io::Result<Self> {
         let count = settings.workers.max(1);
-        let (shared, bin) = Shared::new(Clock::new(), count, &settings);
+        let (shared, unused_versions) = Shared::new(Clock::new(), count, &settings);
         let sink = match &settings.access_log {
             AccessLog::Off => Sink::Off,
             AccessLog::Stdout => Sink::Stdout,
@@ -166,7 +166,7 @@ impl Node {
             route_uids: HashMap::new(),
             bound: Vec::new(),
             inherited: Vec::new(),
-            bin,
+            unused_versions,
             epoch: 0,
             revoked: Arc::default(),
             tls: tls::Store::default(),
@@ -293,7 +293,7 @@ impl Node {
 
     /// Waits until all sources of a version's hosts have an answer, at most for `limit`. Requests
     /// to upstreams without known hosts fail until there is an answer.
-    pub fn find_hosts(&self, version: &Version, limit: Duration) {
+    pub fn wait_for_hosts(&self, version: &Version, limit: Duration) {
         let sources = version.0.commons.iter().flat_map(|common| common.sources());
         let open = self.discovery.wait(&sources.collect::<Vec<_>>(), limit);
         if open > 0 {
@@ -405,7 +405,7 @@ impl Node {
         drop(self.leave_others(&listener_of_socket, HANDSHAKES));
         self.publish_connections();
         self.refresh_tls();
-        self.empty_bin();
+        self.free_unused_versions();
     }
 
     /// Replaces the set of revoked credentials, for every version.
@@ -419,7 +419,7 @@ impl Node {
     /// Frees unused versions, closes addresses that no version in memory names, and removes the
     /// metrics of names that have been unused for a long time. Called every few seconds.
     pub fn tidy(&mut self, residents: &[Version]) {
-        self.empty_bin();
+        self.free_unused_versions();
         let wanted: Vec<AddressKey> = residents
             .iter()
             .flat_map(|version| version.0.snapshot.listeners())
@@ -470,7 +470,7 @@ impl Node {
     /// Number of snapshots in memory, including those that a request still uses.
     #[must_use]
     pub fn snapshots_live(&self) -> i64 {
-        self.empty_bin();
+        self.free_unused_versions();
         self.shared.live.load(Ordering::Relaxed)
     }
 
@@ -586,8 +586,8 @@ impl Node {
     }
 
     /// Frees the versions that workers no longer use and have sent to the control thread.
-    pub(crate) fn empty_bin(&self) {
-        while self.bin.try_recv().is_ok() {}
+    pub(crate) fn free_unused_versions(&self) {
+        while self.unused_versions.try_recv().is_ok() {}
     }
 }
 

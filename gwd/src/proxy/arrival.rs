@@ -75,17 +75,17 @@ fn begin(
 ) {
     let before = socket.connections.fetch_add(1, Ordering::Relaxed);
     let counted = Counted(Arc::clone(socket));
-    let Some(taken) = taken(worker, socket) else {
+    let Some(listener_settings) = listener_settings(worker, socket) else {
         return;
     };
     let (peer, port) = (peer.ip().to_canonical(), peer.port());
-    let header = taken.header.clone();
+    let header = listener_settings.header.clone();
     if header.as_ref().is_some_and(|header| !header.trusts(peer)) {
         return proxy_header::Refused::Untrusted.count(worker);
     }
-    let share = match share(worker, before, &taken.limits) {
+    let share = match share(worker, before, &listener_settings.limits) {
         Ok(share) => share,
-        Err(lacking) => return taken.shed(worker, &stream, lacking),
+        Err(lacking) => return listener_settings.shed(worker, &stream, lacking),
     };
     // Disable Nagle's algorithm, which would delay small responses. Ignore an error: without the
     // option, responses are only delayed.
@@ -95,7 +95,7 @@ fn begin(
         stream,
         peer,
         port,
-        taken,
+        listener_settings,
         counted,
         share,
         weight,
@@ -115,14 +115,14 @@ struct AcceptedConnection {
     /// Address of the direct peer: the client or a balancer.
     peer: IpAddr,
     port: u16,
-    taken: Taken,
+    listener_settings: ListenerSettings,
     counted: Counted,
     share: Share,
     weight: Weight,
 }
 
 /// Listener settings that a new connection uses.
-struct Taken {
+struct ListenerSettings {
     limits: ListenerLimits,
     /// TLS settings, or `None` for a listener without TLS.
     tls_listener: Option<Arc<TlsListener>>,
@@ -132,13 +132,13 @@ struct Taken {
     header: Option<Arc<ProxyProtocol>>,
 }
 
-fn taken(worker: &Worker, socket: &ListenSocket) -> Option<Taken> {
+fn listener_settings(worker: &Worker, socket: &ListenSocket) -> Option<ListenerSettings> {
     let newest = worker.view()?;
     let (view, listener) = worker.view_at(&newest, socket)?;
     let loaded = &view.current().loaded;
     let tls_listener = loaded.tls_listeners[listener].clone();
     let listener = &loaded.snapshot.listeners()[listener];
-    Some(Taken {
+    Some(ListenerSettings {
         tls_listener,
         limits: listener.limits.clone(),
         http2: listener.http2,
@@ -178,7 +178,7 @@ fn share(
 
 // === impl Taken ===
 
-impl Taken {
+impl ListenerSettings {
     /// Counts a connection that is closed at a limit. Without TLS, the client gets a 503 response
     /// first.
     fn shed(&self, worker: &Worker, stream: &TcpStream, lacking: LimitedResource) {
@@ -213,7 +213,7 @@ impl AcceptedConnection {
             stream,
             peer: _,
             port,
-            taken,
+            listener_settings,
             counted,
             share,
             weight,
@@ -221,7 +221,13 @@ impl AcceptedConnection {
         let of_address = match worker.budgets.addresses.take(client) {
             Some(of_address) => of_address,
             None if is_trusted_proxy(&worker, &counted.0, client) => OfAddress::unbounded(),
-            None => return taken.shed(&worker, &stream, LimitedResource::ConnectionsPerAddress),
+            None => {
+                return listener_settings.shed(
+                    &worker,
+                    &stream,
+                    LimitedResource::ConnectionsPerAddress,
+                );
+            }
         };
         let conn = Rc::new(Conn {
             socket: Arc::clone(&counted.0),
@@ -231,7 +237,7 @@ impl AcceptedConnection {
             // broken.
             came_to: stream.local_addr().unwrap_or(NOWHERE),
             balancer,
-            limits: taken.limits,
+            limits: listener_settings.limits,
             tls: OnceCell::new(),
             outdated: Cell::new(false),
             fresh: Cell::new(true),
@@ -245,11 +251,11 @@ impl AcceptedConnection {
             },
             worker,
         });
-        match taken.tls_listener {
+        match listener_settings.tls_listener {
             Some(tls_listener) => tokio::task::spawn_local(serve_tls(conn, stream, tls_listener)),
             None => {
                 let io = ClientIo::new(Transport::Tcp(stream));
-                tokio::task::spawn_local(serve(conn, io, taken.http2))
+                tokio::task::spawn_local(serve(conn, io, listener_settings.http2))
             }
         };
     }

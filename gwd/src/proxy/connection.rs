@@ -93,7 +93,7 @@ impl Conn {
     /// or new rules for client certificates refuse it. `None`: they may continue, or the client has
     /// no certificate. Has the worker wake the connection when the certificate must be verified
     /// again.
-    pub(crate) fn lapse(&self) -> Option<AdmissionLoss> {
+    pub(crate) fn admission_loss(&self) -> Option<AdmissionLoss> {
         let facts = self.tls.get()?;
         facts.certificate.as_ref()?;
         let worker = &self.worker;
@@ -101,9 +101,9 @@ impl Conn {
         let (view, listener) = worker.view_at(&newest, &self.socket)?;
         let tls_listener = view.current().loaded.tls_listeners[listener].as_deref()?;
         let now_s = worker.unix_ms(worker.clock.now_ms() * 1_000_000) / 1_000;
-        let lapse = facts.lapse(tls_listener, now_s);
+        let admission_loss = facts.admission_loss(tls_listener, now_s);
         worker.wake_after(facts.verify_after_s());
-        lapse
+        admission_loss
     }
 }
 

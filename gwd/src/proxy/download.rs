@@ -79,9 +79,9 @@ impl Download {
         if self.record.stream().response.credential_ended.get() {
             return Poll::Ready(Some(self.credential_ended()));
         }
-        if let Some(lapse) = self.record.stream().lapse() {
+        if let Some(admission_loss) = self.record.stream().admission_loss() {
             if self.record.has_lasted(MESSAGE_MS_MIN) {
-                return Poll::Ready(Some(self.certificate_lapsed(lapse)));
+                return Poll::Ready(Some(self.certificate_lapsed(admission_loss)));
             }
             // The response is younger than [`MESSAGE_MS_MIN`]: check the certificate again at the
             // worker's next tick.
@@ -224,11 +224,14 @@ impl Download {
     /// Ends the body because the client's certificate has expired or new rules refuse it, as if a
     /// credential had ended.
     #[cold]
-    fn certificate_lapsed(&mut self, lapse: AdmissionLoss) -> Result<Frame<Bytes>, CallError> {
+    fn certificate_lapsed(
+        &mut self,
+        admission_loss: AdmissionLoss,
+    ) -> Result<Frame<Bytes>, CallError> {
         self.lease = None;
         let last = self.owed(grpc::unauthenticated);
         self.over = true;
-        match lapse {
+        match admission_loss {
             AdmissionLoss::Expired => self.record.credential_expired(),
             AdmissionLoss::Refused => self.record.credential_revoked(),
         }

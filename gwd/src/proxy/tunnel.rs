@@ -206,10 +206,14 @@ impl Ending {
         let draining = !self.leaving && worker.draining_ms().is_some();
         let ends = draining && worker.clock.now_ms() >= worker.tunnels_end_ms();
         let expired = deadline.limit_expired() == Some(LimitOf::Credential);
-        let lapse = if self.revoked { None } else { stream.lapse() };
-        if !self.revoked && (expired || lapse.is_some() || pass.is_revoked(worker)) {
+        let admission_loss = if self.revoked {
+            None
+        } else {
+            stream.admission_loss()
+        };
+        if !self.revoked && (expired || admission_loss.is_some() || pass.is_revoked(worker)) {
             self.revoked = true;
-            self.expired = expired || lapse == Some(AdmissionLoss::Expired);
+            self.expired = expired || admission_loss == Some(AdmissionLoss::Expired);
             deadline.no_limit();
             let [a, b, c, d, ..] = worker.random.bytes();
             up.cut([a, b, c, d]);

@@ -18,23 +18,23 @@ use crate::runtime::log_format::LogFormat;
 
 /// Maximum wait for room for a line: 20ms, in nanoseconds. After a line was dropped, later lines do
 /// not wait.
-const PATIENCE_NS: i64 = 20_000_000;
+const WAIT_MAX_NS: i64 = 20_000_000;
 /// Maximum bytes of one write. A pipe that `poll` reports as writable accepts this number without
 /// blocking (`PIPE_BUF`).
 const PIECE_BYTES: usize = 4_096;
 
 /// State of the program log's output: dropped lines, and an incomplete last line.
-static OUTLET: Mutex<Outlet> = Mutex::new(Outlet {
-    untold: 0,
-    torn: false,
+static LOG_OUTPUT: Mutex<LogOutput> = Mutex::new(LogOutput {
+    dropped: 0,
+    is_last_incomplete: false,
 });
 static DROPPED: AtomicU64 = AtomicU64::new(0);
 
-struct Outlet {
+struct LogOutput {
     /// Number of lines dropped since the last line that was written.
-    untold: u64,
+    dropped: u64,
     /// True if the last line was written only partially.
-    torn: bool,
+    is_last_incomplete: bool,
 }
 
 /// Number of lines dropped since the start.
@@ -113,7 +113,7 @@ pub(crate) fn event(level: Level, message: &str, fields: Value) {
 pub(crate) struct Audit<'a> {
     /// Kind of change. docs/operate.md lists all kinds.
     pub(crate) what: &'static str,
-    /// Signer of the record, client of the admin interface, sender of the signal, or [`BY_ITSELF`].
+    /// Signer of the record, client of the admin interface, sender of the signal, or [`ACTOR_GWD`].
     pub(crate) who: &'a str,
     /// Previous value: the id of a bundle, a log level, the serial of a list, or the digest of a
     /// file. `None`: there was none.
@@ -130,7 +130,7 @@ pub(crate) struct Audit<'a> {
 pub(crate) const OK: &str = "ok";
 /// Value of [`Audit::who`] for a change that gwd makes without a command, for example when it ends
 /// a hold.
-pub(crate) const BY_ITSELF: &str = "gwd";
+pub(crate) const ACTOR_GWD: &str = "gwd";
 
 impl Audit<'_> {
     /// Writes the line. `more` is added after the common fields.
@@ -156,8 +156,8 @@ impl Audit<'_> {
 }
 
 fn write(level: &str, message: &str, fields: Value) {
-    let mut outlet = OUTLET.lock().unwrap_or_else(PoisonError::into_inner);
-    let lost = outlet.untold;
+    let mut output = LOG_OUTPUT.lock().unwrap_or_else(PoisonError::into_inner);
+    let lost = output.dropped;
     if lost > 0 {
         let fields =
             json!({"lines": lost, "do": "check the program that reads gwd's standard error"});
@@ -166,49 +166,53 @@ fn write(level: &str, message: &str, fields: Value) {
             "lines of this log were dropped: the reader is too slow",
             fields,
         );
-        if !outlet.put(&notice) {
-            outlet.drop_one();
+        if !output.put(&notice) {
+            output.drop_one();
             return;
         }
-        outlet.untold = 0;
+        output.dropped = 0;
     }
-    if !outlet.put(&line(level, message, fields)) {
-        outlet.drop_one();
+    if !output.put(&line(level, message, fields)) {
+        output.drop_one();
     }
 }
 
-impl Outlet {
+impl LogOutput {
     fn drop_one(&mut self) {
-        self.untold += 1;
+        self.dropped += 1;
         DROPPED.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Writes a line. Returns true if it was written completely.
     fn put(&mut self, line: &[u8]) -> bool {
-        let patience_ns = if self.untold > 0 { 0 } else { PATIENCE_NS };
-        let end = if self.torn { &b"\n"[..] } else { b"" };
+        let wait_ns = if self.dropped > 0 { 0 } else { WAIT_MAX_NS };
+        let end = if self.is_last_incomplete {
+            &b"\n"[..]
+        } else {
+            b""
+        };
         let pieces = line.chunks(PIECE_BYTES);
         for piece in std::iter::once(end)
             .chain(pieces)
             .filter(|piece| !piece.is_empty())
         {
-            if !has_room(patience_ns) || io::stderr().write_all(piece).is_err() {
+            if !has_room(wait_ns) || io::stderr().write_all(piece).is_err() {
                 return false;
             }
-            self.torn = true;
+            self.is_last_incomplete = true;
         }
-        self.torn = false;
+        self.is_last_incomplete = false;
         true
     }
 }
 
-/// True if standard error accepts a piece within `patience_ns`.
-fn has_room(patience_ns: i64) -> bool {
+/// True if standard error accepts a piece within `wait_ns`.
+fn has_room(wait_ns: i64) -> bool {
     let stderr = io::stderr();
     let mut polled = [PollFd::new(&stderr, PollFlags::OUT)];
     let patience = Timespec {
         tv_sec: 0,
-        tv_nsec: patience_ns,
+        tv_nsec: wait_ns,
     };
     while poll(&mut polled, Some(&patience)) == Err(Errno::INTR) {}
     polled[0].revents().contains(PollFlags::OUT)

@@ -25,7 +25,7 @@ pub(crate) struct LogFile {
     file: File,
     rotation: Option<Rotation>,
     /// True if the last line in the file is incomplete.
-    torn: bool,
+    is_last_incomplete: bool,
 }
 
 impl LogFile {
@@ -38,7 +38,7 @@ impl LogFile {
             path: path.to_owned(),
             file: append(path)?,
             rotation,
-            torn: false,
+            is_last_incomplete: false,
         })
     }
 
@@ -47,7 +47,7 @@ impl LogFile {
         if let Ok(fresh) = append(&self.path) {
             // If the file was not moved, the path still names the same file, whose last line may be
             // incomplete.
-            self.torn &= identity(fresh.metadata()) == identity(self.file.metadata());
+            self.is_last_incomplete &= identity(fresh.metadata()) == identity(self.file.metadata());
             self.file = fresh;
         }
     }
@@ -59,10 +59,10 @@ impl LogFile {
             self.reopen();
         }
         self.rotate(lines.len() as u64);
-        if self.torn && self.file.write_all(b"\n").is_err() {
+        if self.is_last_incomplete && self.file.write_all(b"\n").is_err() {
             return count(lines);
         }
-        self.torn = false;
+        self.is_last_incomplete = false;
         let mut left = lines;
         while !left.is_empty() {
             match self.file.write(left) {
@@ -73,7 +73,7 @@ impl LogFile {
             }
         }
         let written = &lines[..lines.len() - left.len()];
-        self.torn = written.last().is_some_and(|byte| *byte != b'\n');
+        self.is_last_incomplete = written.last().is_some_and(|byte| *byte != b'\n');
         count(left)
     }
 
@@ -202,7 +202,7 @@ mod tests {
             path: path.into(),
             file: File::from(OwnedFd::from(writer)),
             rotation: None,
-            torn: false,
+            is_last_incomplete: false,
         };
         let line = format!("{}\n", "z".repeat(99));
         let lost = log.write(line.repeat(1_000).as_bytes());

@@ -52,7 +52,7 @@ pub(crate) enum StillAdmitted {
     /// The rules are the same.
     Unchanged,
     /// The rules differ, and admit the client's certificate as well.
-    Anew,
+    AdmittedByNewRules,
     /// The client is no longer admitted: its certificate has expired, the rules refuse the
     /// certificate, or they require one that the client did not present.
     No,
@@ -87,20 +87,24 @@ impl TlsFacts {
         let is_admitted = known.map_or_else(|| self.is_admitted_by(&now), |(_, result)| *result);
         *compared = Some((now, is_admitted));
         match is_admitted {
-            true => StillAdmitted::Anew,
+            true => StillAdmitted::AdmittedByNewRules,
             false => StillAdmitted::No,
         }
     }
 
     /// Reason why the client must no longer be served. `None`: it may be served, it presented no
     /// certificate, or the listener requests none.
-    pub(crate) fn lapse(&self, listener: &TlsListener, now_s: u64) -> Option<AdmissionLoss> {
+    pub(crate) fn admission_loss(
+        &self,
+        listener: &TlsListener,
+        now_s: u64,
+    ) -> Option<AdmissionLoss> {
         self.certificate.as_ref()?;
         listener.admission().verifier.as_ref()?;
         match (self.still_admitted(listener, now_s), self.expired.get()) {
             (StillAdmitted::No, true) => Some(AdmissionLoss::Expired),
             (StillAdmitted::No, false) => Some(AdmissionLoss::Refused),
-            (StillAdmitted::Unchanged | StillAdmitted::Anew, _) => None,
+            (StillAdmitted::Unchanged | StillAdmitted::AdmittedByNewRules, _) => None,
         }
     }
 
@@ -255,7 +259,7 @@ async fn hello(stream: TcpStream) -> Result<(Accepted, TcpStream), Failed> {
             Err((error, mut alert)) => {
                 let mut alert_bytes = Vec::new();
                 let _whole = alert.write_all(&mut alert_bytes);
-                return Err(Failed::telling(&error, &alert_bytes, stream).await);
+                return Err(Failed::send_alert(&error, &alert_bytes, stream).await);
             }
         }
         if stream.readable().await.is_err() {
@@ -291,7 +295,9 @@ async fn signed_elsewhere(
             // `accept_with` creates a session; replace it with the one that was processed already.
             Ok(acceptor.accept_with(stream, |session| *session = connection))
         }
-        Some(Err((error, alert_bytes))) => Err(Failed::telling(&error, &alert_bytes, stream).await),
+        Some(Err((error, alert_bytes))) => {
+            Err(Failed::send_alert(&error, &alert_bytes, stream).await)
+        }
         None => Err(Failed {
             outcome: OVERLOADED,
             stream,
@@ -318,7 +324,7 @@ impl Failed {
     }
 
     /// Sends the alert that describes the error to the client.
-    async fn telling(error: &rustls::Error, alert_bytes: &[u8], mut stream: TcpStream) -> Self {
+    async fn send_alert(error: &rustls::Error, alert_bytes: &[u8], mut stream: TcpStream) -> Self {
         let _gone = stream.write_all(alert_bytes).await;
         Self::because(Some(error), stream)
     }

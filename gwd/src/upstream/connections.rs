@@ -23,7 +23,7 @@ use crate::upstream::shared::State;
 /// the oldest waiter of the upstream has waited this much longer than the oldest waiter of the
 /// connection's pool, it gets the permit. Otherwise the connection stays in its pool, because
 /// moving a permit costs opening another connection.
-const PATIENCE_MS: u64 = 20;
+const WAIT_DIFFERENCE_MS: u64 = 20;
 /// Interval at which a waiter looks for idle connections: 100ms. A connection may have become idle
 /// just before the waiter joined the queue.
 pub(crate) const LOOK_AGAIN: Duration = Duration::from_millis(100);
@@ -204,7 +204,7 @@ impl Connections {
         let Some(oldest) = queue.front() else {
             return Next::Idle;
         };
-        let last_ms = oldest.since_ms + PATIENCE_MS;
+        let last_ms = oldest.since_ms + WAIT_DIFFERENCE_MS;
         let ours = |one: &Arc<Waiter>| one.pool.as_ref().is_some_and(|at| Arc::ptr_eq(at, pool));
         let ours = queue.iter().position(ours);
         let ours = ours.filter(|at| queue[*at].since_ms <= last_ms);

@@ -65,9 +65,9 @@ fn found(name: &str, port: Option<u16>) -> Shop {
 /// Time limits that are a hundredth of the defaults.
 fn fast() -> Times {
     Times {
-        ttl_least_ms: 10,
-        ttl_most_ms: 3_000,
-        failed_most_ms: 100,
+        ttl_min_ms: 10,
+        ttl_max_ms: 3_000,
+        failed_max_ms: 100,
         absent_ms: 300,
     }
 }
@@ -271,14 +271,14 @@ fn ttl_of_a_week_or_0_is_bounded() {
         (
             7 * 86_400,
             Times {
-                ttl_most_ms: 50,
+                ttl_max_ms: 50,
                 ..fast()
             },
         ),
         (
             0,
             Times {
-                ttl_least_ms: 50,
+                ttl_min_ms: 50,
                 ..fast()
             },
         ),
@@ -421,7 +421,7 @@ fn unanswered_name_at_start_delays_no_other() {
     let mut node = gwd::node::Node::start(settings_with(&server, fast())).unwrap();
     let version = shop.build(&mut node, Digest::of(b"one"));
     let began = std::time::Instant::now();
-    node.find_hosts(&version, Duration::from_millis(50));
+    node.wait_for_hosts(&version, Duration::from_millis(50));
     assert!(began.elapsed() >= Duration::from_millis(50));
     node.bind(&version).unwrap();
     node.publish(&version, 1);
@@ -534,7 +534,7 @@ fn versions_with_one_source_share_its_answers() {
     server.set_reply(NAME, A, Reply::Silence);
     shop.upstreams[0].connect_timeout_ms = 1_000;
     let version = shop.build(&mut served.node, Digest::of(b"two"));
-    served.node.find_hosts(&version, Duration::ZERO);
+    served.node.wait_for_hosts(&version, Duration::ZERO);
     served.node.publish(&version, 2);
     assert_eq!(get(served.address, "/a").text(), "1");
     assert_eq!(server.query_counts(NAME, A).0, 1);
