@@ -55,7 +55,7 @@ pub(crate) async fn exchange(
         Ok(admitted) => admitted,
         Err(reject) => return respond::refused_at_edge(reject, &version.view, record),
     };
-    if record.joins_crowd(admitted.client).is_err() {
+    if record.count_for_address(admitted.client).is_err() {
         let unserved = UnservedReason::Overloaded(LimitedResource::RequestsPerAddress);
         return respond::unserved(unserved, record);
     }

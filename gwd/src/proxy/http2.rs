@@ -106,7 +106,7 @@ pub(crate) async fn serve(conn: &Rc<Conn>, io: ClientIo) {
     let mut watch = Watch::new(conn);
     let error = poll_fn(|cx| {
         watch.deadline.register(cx.waker());
-        if watch.asks_to_end() {
+        if watch.begin_goaway() {
             Pin::new(&mut http).graceful_shutdown();
         }
         let done = Pin::new(&mut http).poll(cx);
@@ -214,7 +214,7 @@ struct Watch<'c> {
     /// gets GOAWAY.
     old_at_ms: u64,
     /// Time at which GOAWAY was sent, in milliseconds of the clock. `None` before that.
-    told_ms: Option<u64>,
+    goaway_sent_ms: Option<u64>,
 }
 
 /// Executor that runs each stream in a task and watches the stream's deadline.
@@ -245,7 +245,7 @@ impl<'c> Watch<'c> {
             pace: Pace::new(&conn.time_limits()),
             blocked_until_ms: None,
             old_at_ms: now_ms.saturating_add(age_max_ms - jitter_ms),
-            told_ms: None,
+            goaway_sent_ms: None,
         };
         watch.deadline.set(watch.next_ms());
         watch
@@ -253,8 +253,8 @@ impl<'c> Watch<'c> {
 
     /// True if GOAWAY must be sent now, because the connection is idle, too old, or must end. True
     /// only once per connection.
-    fn asks_to_end(&mut self) -> bool {
-        if self.told_ms.is_some() {
+    fn begin_goaway(&mut self) -> bool {
+        if self.goaway_sent_ms.is_some() {
             return false;
         }
         let expired = self.deadline.expired();
@@ -273,7 +273,7 @@ impl<'c> Watch<'c> {
         let ends =
             self.conn.ending() || now_ms >= self.old_at_ms || self.idle_since_ms.is_some_and(idle);
         if ends {
-            self.told_ms = Some(now_ms);
+            self.goaway_sent_ms = Some(now_ms);
             self.deadline.set(self.next_ms());
         }
         ends
@@ -297,21 +297,21 @@ impl<'c> Watch<'c> {
             .blocked_until_ms
             .is_some_and(|until_ms| now_ms >= until_ms);
         let is_overdue = self
-            .told_ms
-            .is_some_and(|told_ms| now_ms >= told_ms + GOODBYE_MS);
+            .goaway_sent_ms
+            .is_some_and(|goaway_sent_ms| now_ms >= goaway_sent_ms + GOODBYE_MS);
         too_slow || !active && is_overdue
     }
 
     /// Time at which the connection must be checked again, in milliseconds of the clock.
     fn next_ms(&self) -> u64 {
         let mut next_ms = u64::MAX;
-        if self.told_ms.is_none() {
+        if self.goaway_sent_ms.is_none() {
             next_ms = self.old_at_ms;
             if let Some(since_ms) = self.idle_since_ms {
                 next_ms = next_ms.min(since_ms + self.conn.limits.idle_timeout_ms);
             }
-        } else if let (Some(told_ms), Some(_)) = (self.told_ms, self.idle_since_ms) {
-            next_ms = told_ms + GOODBYE_MS;
+        } else if let (Some(goaway_sent_ms), Some(_)) = (self.goaway_sent_ms, self.idle_since_ms) {
+            next_ms = goaway_sent_ms + GOODBYE_MS;
         }
         if let Some(until_ms) = self.blocked_until_ms {
             next_ms = next_ms.min(until_ms);

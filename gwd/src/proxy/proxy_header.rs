@@ -29,8 +29,8 @@ pub(super) enum Refused {
     Invalid,
     /// The header did not arrive in time.
     TimedOut,
-    /// The peer closed the connection. `said_nothing`: true if the peer sent no byte.
-    Gone { said_nothing: bool },
+    /// The peer closed the connection. `without_data`: true if the peer sent no byte.
+    Closed { without_data: bool },
 }
 
 /// Reads a PROXY header and returns the client's address. `None` if the balancer made the
@@ -52,8 +52,8 @@ async fn header(stream: &mut TcpStream) -> Result<Option<IpAddr>, Refused> {
     let mut bytes = Vec::with_capacity(LOOK_BYTES);
     loop {
         let received = bytes.len();
-        let gone = |_: io::Error| Refused::Gone {
-            said_nothing: received == 0,
+        let gone = |_: io::Error| Refused::Closed {
+            without_data: received == 0,
         };
         bytes.resize((received + LOOK_BYTES).min(HEADER_BYTES_MAX), 0);
         let waiting = stream.peek(&mut bytes[received..]).await.map_err(gone)?;
@@ -83,11 +83,11 @@ impl Refused {
             Self::Untrusted => "proxy_header_untrusted",
             Self::Absent => "proxy_header_missing",
             Self::Invalid
-            | Self::Gone {
-                said_nothing: false,
+            | Self::Closed {
+                without_data: false,
             } => "proxy_header_invalid",
             Self::TimedOut => "proxy_header_timeout",
-            Self::Gone { said_nothing: true } => return,
+            Self::Closed { without_data: true } => return,
         };
         worker.shard.rejected_early(reason);
     }

@@ -50,7 +50,7 @@ pub(crate) struct Record {
     in_flight: bool,
     /// Count of the request for its client's address. `None`: the request is not counted. At most
     /// half of the process's permits were in use when it began, or the limit on requests is small.
-    of_crowd: Option<CountedRequest>,
+    address_count: Option<CountedRequest>,
     route: u32,
     status: u16,
     reason: &'static str,
@@ -88,7 +88,7 @@ impl Record {
             coarse_status: false,
             ended: false,
             in_flight: worker.requests.begin(),
-            of_crowd: None,
+            address_count: None,
             route: UNMATCHED,
             status: 0,
             reason: "",
@@ -123,15 +123,15 @@ impl Record {
 
     /// Counts the request for its client's address while most permits of the process are in use.
     /// Fails if the address has used up its share of the permits.
-    pub(crate) fn joins_crowd(&mut self, client: IpAddr) -> Result<(), ShareUsed> {
-        self.of_crowd = self.stream.worker.budgets.crowding.begin(client)?;
+    pub(crate) fn count_for_address(&mut self, client: IpAddr) -> Result<(), ShareUsed> {
+        self.address_count = self.stream.worker.budgets.crowding.begin(client)?;
         Ok(())
     }
 
     /// Counts the exchange as a tunnel from here on: it stays a connection, but is no longer a
     /// request in progress.
-    pub(crate) fn leaves_flight(&mut self) {
-        self.of_crowd = None;
+    pub(crate) fn end_in_flight(&mut self) {
+        self.address_count = None;
         if std::mem::take(&mut self.in_flight) {
             self.stream.worker.requests.end();
         }
@@ -543,7 +543,7 @@ impl Drop for Record {
     /// Ends the record of an exchange that was dropped, because the client closed the connection or
     /// the exchange panicked.
     fn drop(&mut self) {
-        self.leaves_flight();
+        self.end_in_flight();
         if self.ended {
             return;
         }

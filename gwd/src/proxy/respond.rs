@@ -573,7 +573,7 @@ fn tunnel(
     } = switched;
     let upgraded = handshake.agree(&mut headers);
     let stream = record.stream_rc();
-    record.leaves_flight();
+    record.end_in_flight();
     let tunnel = Tunnel {
         upstream: carrier,
         early,

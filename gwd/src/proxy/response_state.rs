@@ -16,7 +16,7 @@ use crate::upstream::call_cx::CallCx;
 use crate::upstream::slow::SlowReading;
 
 /// Maximum time to send the end of a response after its deadline: 1s.
-const LAST_WORD_MS: u64 = 1_000;
+const FINAL_SEND_MS: u64 = 1_000;
 
 /// State of the current response: reasons to end it early, its limits, and slow reading by the
 /// client.
@@ -97,16 +97,16 @@ impl ResponseState {
         if self.credential_ended.get() {
             return true;
         }
-        !self.may_tell_credential(transfer)
-            && !self.may_read_slowly(transfer, calls)
-            && !self.may_be_silent(transfer)
-            && !self.may_tell_deadline(transfer)
-            && !self.may_tell_silence(transfer)
+        !self.begin_credential_end(transfer)
+            && !self.extend_for_slow_reader(transfer, calls)
+            && !self.extend_for_silence(transfer)
+            && !self.begin_deadline_end(transfer)
+            && !self.begin_idle_end(transfer)
     }
 
     /// True if a client that reads the response slowly may continue reading. Sets the next
     /// deadline.
-    fn may_read_slowly(&self, transfer: &Transfer, calls: &CallCx) -> bool {
+    fn extend_for_slow_reader(&self, transfer: &Transfer, calls: &CallCx) -> bool {
         let now_ms = transfer.clock.now_ms();
         let until_ms = self.slow_reading.until_ms();
         let passed = now_ms >= until_ms || transfer.deadline.limit_passed(now_ms);
@@ -123,7 +123,7 @@ impl ResponseState {
 
     /// True if a response whose deadline has passed may continue: it is a stream, the client has
     /// read all bytes, and the upstream is silent. Sets the next deadline.
-    fn may_be_silent(&self, transfer: &Transfer) -> bool {
+    fn extend_for_silence(&self, transfer: &Transfer) -> bool {
         let now_ms = transfer.clock.now_ms();
         let waits = self.awaits_upstream(transfer);
         let stays = transfer.endless.get() && waits && !transfer.deadline.limit_passed(now_ms);
@@ -134,36 +134,36 @@ impl ResponseState {
     }
 
     /// True if the upstream has just exceeded the idle timeout. The response then ends with an
-    /// error, for which it gets [`LAST_WORD_MS`].
-    fn may_tell_silence(&self, transfer: &Transfer) -> bool {
+    /// error, for which it gets [`FINAL_SEND_MS`].
+    fn begin_idle_end(&self, transfer: &Transfer) -> bool {
         let waits = self.awaits_upstream(transfer);
         let tells = waits && !self.upstream_timed_out.replace(waits);
         if tells {
-            last_word(transfer);
+            allow_final_send(transfer);
         }
         tells
     }
 
     /// True if the deadline of a gRPC call has passed during its response. The call then ends with
-    /// a status, for which it gets [`LAST_WORD_MS`].
-    fn may_tell_deadline(&self, transfer: &Transfer) -> bool {
+    /// a status, for which it gets [`FINAL_SEND_MS`].
+    fn begin_deadline_end(&self, transfer: &Transfer) -> bool {
         let now_ms = transfer.clock.now_ms();
         let passed = transfer.is_grpc.get() && transfer.deadline.limit_passed(now_ms);
         if passed {
             self.past_deadline.set(true);
-            last_word(transfer);
+            allow_final_send(transfer);
         }
         passed
     }
 
     /// True if a credential that must end the response has just expired. The response then ends
-    /// with an error or a gRPC status, for which it gets [`LAST_WORD_MS`].
-    fn may_tell_credential(&self, transfer: &Transfer) -> bool {
+    /// with an error or a gRPC status, for which it gets [`FINAL_SEND_MS`].
+    fn begin_credential_end(&self, transfer: &Transfer) -> bool {
         let limit = transfer.deadline.passed_limit(transfer.clock.now_ms());
         let ended = limit == Some(LimitOf::Credential);
         if ended {
             self.credential_ended.set(true);
-            last_word(transfer);
+            allow_final_send(transfer);
         }
         ended
     }
@@ -175,8 +175,8 @@ impl ResponseState {
 }
 
 /// Sets the deadline for the end of a response.
-fn last_word(transfer: &Transfer) {
+fn allow_final_send(transfer: &Transfer) {
     let now_ms = transfer.clock.now_ms();
     transfer.deadline.no_limit();
-    transfer.deadline.set(now_ms + LAST_WORD_MS);
+    transfer.deadline.set(now_ms + FINAL_SEND_MS);
 }

@@ -53,9 +53,9 @@ pub(crate) struct Tunnel {
 
 /// Tunnel that an HTTP/1 connection runs after the response head is sent.
 #[derive(Default)]
-pub(crate) struct Agreed(Cell<Option<Box<Tunnel>>>);
+pub(crate) struct PendingTunnel(Cell<Option<Box<Tunnel>>>);
 
-impl Agreed {
+impl PendingTunnel {
     /// Sets the tunnel that the connection becomes.
     pub(crate) fn agree(&self, tunnel: Tunnel) {
         self.0.set(Some(Box::new(tunnel)));
@@ -69,7 +69,7 @@ impl Agreed {
 }
 
 /// Credentials with which the client was admitted, and the version at which they were last checked.
-struct Pass {
+struct CheckedCredentials {
     shown: AdmittingCredentials,
     /// Epoch of the configuration at the last check.
     epoch: u64,
@@ -110,10 +110,14 @@ impl Tunnel {
             shown,
             _permits,
         } = self;
-        let pass = Pass { shown, epoch: 0 };
+        let checked = CheckedCredentials { shown, epoch: 0 };
         match upstream {
-            Carrier::Socket(socket) => carry(client, socket, early, answered, record, pass).await,
-            Carrier::Stream(stream) => carry(client, stream, early, answered, record, pass).await,
+            Carrier::Socket(socket) => {
+                carry(client, socket, early, answered, record, checked).await
+            }
+            Carrier::Stream(stream) => {
+                carry(client, stream, early, answered, record, checked).await
+            }
         }
     }
 }
@@ -125,7 +129,7 @@ async fn carry(
     early: &[u8],
     answered: bytes::Bytes,
     mut record: Box<Record>,
-    mut pass: Pass,
+    mut checked: CheckedCredentials,
 ) {
     let stream = record.stream_rc();
     let (transfer, worker) = (&stream.transfer, &stream.worker);
@@ -144,7 +148,7 @@ async fn carry(
     poll_fn(|cx| {
         transfer.deadline.register(cx.waker());
         let before = (up.bytes, down.bytes, up.ended, down.ended);
-        ending.look(&stream, &mut pass, &mut up, &mut down);
+        ending.check_end(&stream, &mut checked, &mut up, &mut down);
         let Ending {
             leaving, revoked, ..
         } = ending;
@@ -198,7 +202,13 @@ impl Ending {
     /// Starts to close the tunnel in three cases: the time for tunnels in a drain is over; a
     /// credential has expired or was revoked; the client's certificate has expired or is refused
     /// now.
-    fn look(&mut self, stream: &Stream, pass: &mut Pass, up: &mut Direction, down: &mut Direction) {
+    fn check_end(
+        &mut self,
+        stream: &Stream,
+        checked: &mut CheckedCredentials,
+        up: &mut Direction,
+        down: &mut Direction,
+    ) {
         let (worker, deadline) = (&stream.worker, &stream.transfer.deadline);
         let limit_ending =
             || deadline.set(worker.clock.now_ms() + worker.shared.websocket_drain_ms);
@@ -211,7 +221,7 @@ impl Ending {
         } else {
             stream.admission_loss()
         };
-        if !self.revoked && (expired || admission_loss.is_some() || pass.is_revoked(worker)) {
+        if !self.revoked && (expired || admission_loss.is_some() || checked.is_revoked(worker)) {
             self.revoked = true;
             self.expired = expired || admission_loss == Some(AdmissionLoss::Expired);
             deadline.no_limit();
@@ -259,7 +269,7 @@ fn with_scratch<T>(lend: impl FnOnce(&mut [u8]) -> T) -> T {
     done
 }
 
-impl Pass {
+impl CheckedCredentials {
     /// True if one of the client's credentials was revoked. Checked once for each version and
     /// revocation list.
     fn is_revoked(&mut self, worker: &Worker) -> bool {

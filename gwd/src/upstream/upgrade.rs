@@ -149,7 +149,7 @@ impl UpgradeHandshake<'_, '_> {
         record.head(response.status(), self.out.calls.clock.now_ns());
         let (mut head, answer) = response.into_parts();
         match answer {
-            Answer::Agreed(stream) => {
+            Answer::Tunnel(stream) => {
                 expected.confirm_handshake(&mut head.headers);
                 self.permits.charge = lease.charge.take();
                 Ok(self.switched(head.headers, Carrier::Stream(stream), Bytes::new()))

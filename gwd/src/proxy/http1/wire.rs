@@ -53,7 +53,7 @@ struct State {
     /// True if the client announced the current request as its last one.
     is_last: bool,
     /// True once the client has closed its sending side after its last request.
-    said_all: bool,
+    is_half_closed: bool,
     /// True while the client waits for 100 (Continue).
     owes_continue: bool,
     /// True if the request body is invalid or ended early, so that nothing can be read after it.
@@ -76,7 +76,7 @@ impl Wire {
                 number: 0,
                 body: Body::none(),
                 is_last: false,
-                said_all: false,
+                is_half_closed: false,
                 owes_continue: false,
                 broken: false,
                 out: Vec::new(),
@@ -138,7 +138,7 @@ impl Wire {
     /// otherwise.
     pub(super) fn has_gone(&self, cx: &mut Context<'_>) -> bool {
         let state = &mut *self.state.borrow_mut();
-        if state.said_all {
+        if state.is_half_closed {
             return self.stream.transfer.endless.get();
         }
         while state.body.is_ended() && state.read.len() < AHEAD_MAX {
@@ -146,7 +146,7 @@ impl Wire {
                 Poll::Pending => return false,
                 Poll::Ready(Ok(1..)) => {}
                 Poll::Ready(Ok(0)) if state.is_last => {
-                    state.said_all = true;
+                    state.is_half_closed = true;
                     return self.stream.transfer.endless.get();
                 }
                 Poll::Ready(Ok(0) | Err(_)) => return true,

@@ -19,7 +19,7 @@ use crate::message::body::RequestBody;
 
 /// Response to a request for a tunnel.
 pub(crate) enum Answer {
-    Agreed(Tunnel),
+    Tunnel(Tunnel),
     /// The status is 2xx, but the stream is no tunnel: the response has `Content-Length`, has the
     /// status 204 or 205, or has ended.
     Invalid,
@@ -93,7 +93,7 @@ impl Connection {
                 send.send_reset(Reason::CANCEL);
                 Answer::Invalid
             }
-            true => Answer::Agreed(Tunnel::new(send, receive, exchange)),
+            true => Answer::Tunnel(Tunnel::new(send, receive, exchange)),
             false => {
                 // Ignore an error: the stream may have ended already.
                 let _gone = send.send_data(Bytes::new(), true);
