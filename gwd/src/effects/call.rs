@@ -28,7 +28,7 @@ use crate::telemetry::shard::{CallKey, Label, method_index};
 use crate::upstream::affinity::Affinity;
 use crate::upstream::breaker_permits;
 use crate::upstream::connect::{Times, connect};
-use crate::upstream::outlier::Sign;
+use crate::upstream::outlier::HealthSignal;
 use crate::upstream::pool::Lease;
 use crate::upstream::pool::queue::Acceptable;
 use crate::upstream::proxy_header::Ends;
@@ -131,11 +131,13 @@ impl To<'_> {
         let answered = outcome.as_ref().map(&status).map_err(|outage| *outage);
         let now_ns = self.worker.clock.now_ns();
         let took_ns = now_ns - began_ns;
-        if let (Some(permit), Some(settings), Some(sign)) = (permit, settings, sign(answered)) {
+        if let (Some(permit), Some(settings), Some(signal)) =
+            (permit, settings, health_signal(answered))
+        {
             breaker_permits::report(
                 permit,
                 &settings.numbers,
-                sign,
+                signal,
                 took_ns,
                 now_ns,
                 self.worker,
@@ -326,21 +328,21 @@ impl To<'_> {
         self.deadline.set(self.until_ms);
         let answered = in_time(self.deadline, lease.begin(call).answer(None)).await;
         let now_ns = clock.now_ns();
-        let sign = match &answered {
-            Some(Ok(response)) => Some(Sign::Status(response.status().as_u16())),
-            Some(Err(_)) => (!is_large(&head)).then_some(Sign::Broken),
-            None => (!is_late).then_some(Sign::TimedOut),
+        let signal = match &answered {
+            Some(Ok(response)) => Some(HealthSignal::Status(response.status().as_u16())),
+            Some(Err(_)) => (!is_large(&head)).then_some(HealthSignal::Broken),
+            None => (!is_late).then_some(HealthSignal::TimedOut),
         };
         let stale = |refused: &Refused| refused.error.is_stale() && lease.is_used();
         let is_stale = matches!(&answered, Some(Err(refused)) if stale(refused));
-        if let Some(sign) = sign.filter(|_| !is_stale) {
-            service.saw(upstream, target, sign, self.worker, now_ns / 1_000_000);
+        if let Some(signal) = signal.filter(|_| !is_stale) {
+            service.saw(upstream, target, signal, self.worker, now_ns / 1_000_000);
             if let (Some(permit), Some(settings)) = (permit, settings) {
                 let took_ns = now_ns - began_ns;
                 breaker_permits::report(
                     permit,
                     &settings.numbers,
-                    sign,
+                    signal,
                     took_ns,
                     now_ns,
                     self.worker,
@@ -353,7 +355,7 @@ impl To<'_> {
                 Ok(Begun { response, lease })
             }
             Some(Err(refused)) if refused.error.is_stale() => {
-                lease.died(began_ns / 1_000_000, now_ns / 1_000_000);
+                lease.record_broken(began_ns / 1_000_000, now_ns / 1_000_000);
                 Err(Once::Stale)
             }
             Some(Err(_)) => Err(Once::Outage(broken(&head))),
@@ -373,11 +375,11 @@ enum Once {
 
 /// Result that the upstream's circuit breaker counts for a request to a service. `None` if the
 /// breaker does not count the request.
-fn sign(outcome: Result<StatusCode, Outage>) -> Option<Sign> {
+fn health_signal(outcome: Result<StatusCode, Outage>) -> Option<HealthSignal> {
     match outcome {
-        Ok(status) => Some(Sign::Status(status.as_u16())),
-        Err(Outage::Timeout) => Some(Sign::TimedOut),
-        Err(Outage::Failed | Outage::TooLarge) => Some(Sign::Broken),
+        Ok(status) => Some(HealthSignal::Status(status.as_u16())),
+        Err(Outage::Timeout) => Some(HealthSignal::TimedOut),
+        Err(Outage::Failed | Outage::TooLarge) => Some(HealthSignal::Broken),
         Err(Outage::Overflow | Outage::CircuitOpen | Outage::LargeHead) => None,
     }
 }

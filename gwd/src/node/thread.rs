@@ -227,7 +227,7 @@ async fn wake_memory_waiters(worker: Rc<Worker>) {
 async fn close_idle_for_waiters(worker: Rc<Worker>) {
     loop {
         worker.pools.wanted.notified().await;
-        worker.pools.give_way();
+        worker.pools.close_idle();
     }
 }
 

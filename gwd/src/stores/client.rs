@@ -12,7 +12,7 @@ use tokio::task::spawn_local;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::cluster::{self, Range, Routes};
-use super::leases::{CounterId, Granted, Leases, Taken, Unused, Wanted};
+use super::leases::{CounterId, Leases, StoreAnswer, TakeResult, TokenRange, Unused};
 use super::link::{
     self, Answer, Caller, DEADLINE, LeaseCall, Link, NoAnswer, QUEUE_MAX, Question, Redirected,
     Server,
@@ -176,15 +176,15 @@ impl Client {
     pub(crate) async fn count(self: &Arc<Self>, count: &Count) -> Result<Counted, NoAnswer> {
         let counted = |admission, outcome| Counted { admission, outcome };
         let (outcome, answered) = match self.leases.take(count, Instant::now()) {
-            Taken::Decided(admission) => return Ok(counted(admission, "leased")),
-            Taken::Overflow => return Err(NoAnswer::Full),
-            Taken::Joined(answered) => ("joined", answered),
-            Taken::Ask(wanted, answered) => {
+            TakeResult::Decided(admission) => return Ok(counted(admission, "leased")),
+            TakeResult::Overflow => return Err(NoAnswer::Full),
+            TakeResult::Joined(answered) => ("joined", answered),
+            TakeResult::Ask(wanted, answered) => {
                 self.leased.notify_one();
                 self.lease(count, wanted)?;
                 ("answered", answered)
             }
-            Taken::NoLease => {
+            TakeResult::NoLease => {
                 let (answer, answered) = oneshot::channel();
                 self.send(Call::Count(count.clone()), Answer::One(answer))?;
                 ("answered", answered)
@@ -195,14 +195,14 @@ impl Client {
     }
 
     /// Sends a call that takes tokens for a lease from the store.
-    fn lease(self: &Arc<Self>, count: &Count, wanted: Wanted) -> Result<(), NoAnswer> {
+    fn lease(self: &Arc<Self>, count: &Count, wanted: TokenRange) -> Result<(), NoAnswer> {
         let lease = LeaseCall::new(Arc::<Self>::clone(self), CounterId::of(count), wanted);
         let count = Count {
-            cost: i64::try_from(wanted.most).unwrap_or(i64::MAX),
+            cost: i64::try_from(wanted.max_tokens).unwrap_or(i64::MAX),
             ..count.clone()
         };
-        let least = wanted.least;
-        self.send(Call::Lease { count, least }, Answer::Lease(lease))
+        let min_tokens = wanted.min_tokens;
+        self.send(Call::Lease { count, min_tokens }, Answer::Lease(lease))
     }
 
     /// Returns tokens of a request that a later limit refused. The tokens are lost if the store
@@ -320,7 +320,7 @@ impl Caller for Client {
         Box::pin(self.send_to(node, question))
     }
 
-    fn complete_lease(self: Arc<Self>, id: &CounterId, wanted: Wanted, granted: Granted) {
+    fn complete_lease(self: Arc<Self>, id: &CounterId, wanted: TokenRange, granted: StoreAnswer) {
         let now = Instant::now();
         let (next, unused) = self.leases.complete(id, wanted, granted, now);
         for unused in unused {

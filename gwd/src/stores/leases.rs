@@ -86,14 +86,14 @@ struct Waiting {
 }
 
 /// Result of taking the tokens of a request from a lease.
-pub(super) enum Taken {
+pub(super) enum TakeResult {
     /// The lease or an earlier refusal decides.
     Decided(Admission),
     /// Another request calls the store. The answer arrives over the channel.
     Joined(oneshot::Receiver<Admission>),
     /// The caller requests this number of tokens from the store, and passes the answer to
     /// [`Leases::complete`] or calls [`Leases::fail`].
-    Ask(Wanted, oneshot::Receiver<Admission>),
+    Ask(TokenRange, oneshot::Receiver<Admission>),
     /// The table is full or closed. The request calls the store for itself.
     NoLease,
     /// Too many requests wait for the tokens of the counter.
@@ -102,17 +102,17 @@ pub(super) enum Taken {
 
 /// Number of tokens to take from the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Wanted {
+pub(super) struct TokenRange {
     /// Minimum number of tokens: the lowest cost of a waiting request. With fewer tokens, none of
     /// them can be admitted.
-    pub(super) least: u64,
+    pub(super) min_tokens: u64,
     /// Maximum number of tokens, including those in advance.
-    pub(super) most: u64,
+    pub(super) max_tokens: u64,
 }
 
 /// Answer of the store to a call that takes tokens.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Granted {
+pub(super) struct StoreAnswer {
     pub(super) admission: Admission,
     /// Number of tokens that were taken.
     pub(super) tokens: u64,
@@ -142,41 +142,41 @@ impl Leases {
     }
 
     /// Takes the tokens of a request from the lease of its counter.
-    pub(super) fn take(&self, count: &Count, now: Instant) -> Taken {
+    pub(super) fn take(&self, count: &Count, now: Instant) -> TakeResult {
         let (Some(length), Ok(cost)) = (length(count), u64::try_from(count.cost)) else {
-            return Taken::NoLease;
+            return TakeResult::NoLease;
         };
         if self.closed.load(Ordering::Acquire) {
-            return Taken::NoLease;
+            return TakeResult::NoLease;
         }
         let id = CounterId::of(count);
         let mut shard = self.shard(&id);
         let is_full = shard.len() >= LEASES_MAX / SHARDS;
         let lease = match shard.entry(id) {
             Entry::Occupied(known) => known.into_mut(),
-            Entry::Vacant(_) if is_full => return Taken::NoLease,
+            Entry::Vacant(_) if is_full => return TakeResult::NoLease,
             Entry::Vacant(free) => free.insert(Lease::new(count.clone(), now + length, now)),
         };
         // The unused tokens of an ended lease stay until the next sweep returns them.
         if now < lease.ends && lease.left >= cost {
             lease.left -= cost;
             lease.used += cost;
-            return Taken::Decided(lease.admission(true, now));
+            return TakeResult::Decided(lease.admission(true, now));
         }
         let refusal = lease.refusal.filter(|refusal| now < refusal.ends);
         if refusal.is_some_and(|refusal| cost >= refusal.cost) {
-            return Taken::Decided(lease.admission(false, now));
+            return TakeResult::Decided(lease.admission(false, now));
         }
         if lease.waiting.len() >= WAITING_MAX {
-            return Taken::Overflow;
+            return TakeResult::Overflow;
         }
         let (answer, answered) = oneshot::channel();
         lease.waiting.push(Waiting { cost, answer });
         if lease.is_asked {
-            return Taken::Joined(answered);
+            return TakeResult::Joined(answered);
         }
         lease.is_asked = true;
-        Taken::Ask(lease.wanted(self.share(&lease.count)), answered)
+        TakeResult::Ask(lease.wanted(self.share(&lease.count)), answered)
     }
 
     /// Distributes the answer of the store to the requests that wait for it. Returns the number of
@@ -184,10 +184,10 @@ impl Leases {
     pub(super) fn complete(
         &self,
         id: &CounterId,
-        wanted: Wanted,
-        granted: Granted,
+        wanted: TokenRange,
+        granted: StoreAnswer,
         now: Instant,
-    ) -> (Option<(Count, Wanted)>, Vec<Unused>) {
+    ) -> (Option<(Count, TokenRange)>, Vec<Unused>) {
         let mut shard = self.shard(id);
         let Some(lease) = shard.get_mut(id) else {
             return (None, Vec::new());
@@ -203,7 +203,7 @@ impl Leases {
         lease.wait_ends = now + Duration::from_nanos(granted.admission.wait_ticks * 100);
         lease.refusal = match granted.admission.admitted {
             true => None,
-            false => Some(lease.refusal(wanted.least, now)),
+            false => Some(lease.refusal(wanted.min_tokens, now)),
         };
         lease.serve(now);
         if self.closed.load(Ordering::Acquire) {
@@ -348,12 +348,12 @@ impl Lease {
 
     /// Number of tokens to take from the store: those that the waiting requests need, and those to
     /// take in advance.
-    fn wanted(&self, share: u64) -> Wanted {
+    fn wanted(&self, share: u64) -> TokenRange {
         let costs = self.waiting.iter().map(|waiting| waiting.cost);
         let needed: u64 = costs.clone().sum();
-        Wanted {
-            least: costs.min().unwrap_or(0),
-            most: needed.saturating_add(share.min(self.used.max(self.used_before))),
+        TokenRange {
+            min_tokens: costs.min().unwrap_or(0),
+            max_tokens: needed.saturating_add(share.min(self.used.max(self.used_before))),
         }
     }
 

@@ -14,7 +14,7 @@ use tokio::task::spawn_local;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::connection::{Connection, reason};
-use super::leases::{CounterId, Granted, Wanted};
+use super::leases::{CounterId, StoreAnswer, TokenRange};
 use super::replies::Bounds;
 use super::script::{Call, Slot, load};
 use super::sentinel;
@@ -98,7 +98,7 @@ pub(super) trait Caller: Send + Sync {
     fn redirect<'c>(&'c self, node: &'c str, question: Question) -> Redirected<'c>;
 
     /// Passes the answer of the store to the lease of a counter.
-    fn complete_lease(self: Arc<Self>, id: &CounterId, wanted: Wanted, granted: Granted);
+    fn complete_lease(self: Arc<Self>, id: &CounterId, wanted: TokenRange, granted: StoreAnswer);
 
     /// Ends the wait of the requests for a counter's lease, because the call to the store got no
     /// answer.
@@ -131,7 +131,7 @@ pub(super) enum Answer {
 pub(super) struct LeaseCall {
     client: Arc<dyn Caller>,
     id: CounterId,
-    wanted: Wanted,
+    wanted: TokenRange,
     is_done: bool,
 }
 
@@ -208,7 +208,7 @@ impl Link {
     }
 
     /// Ends the suspicion after a successful test call. False if the circuit breaker is open.
-    fn cleared(&self) -> bool {
+    fn clear_suspicion(&self) -> bool {
         let (before, now) = (Ordering::AcqRel, Ordering::Acquire);
         self.is_doubted.store(true, Ordering::Release);
         let cleared = self.state.compare_exchange(SUSPECT, UP, before, now);
@@ -359,7 +359,7 @@ async fn is_well(link: &Link, connection: &MultiplexedConnection, sha: &str) -> 
         _ => return false,
     }
     match test(link, &mut connection.clone(), sha, SUSPICION).await {
-        Ok(()) => link.cleared(),
+        Ok(()) => link.clear_suspicion(),
         Err(why) => {
             link.fail(&why);
             false
@@ -426,7 +426,7 @@ impl Question {
 // === impl LeaseCall ===
 
 impl LeaseCall {
-    pub(super) fn new(client: Arc<dyn Caller>, id: CounterId, wanted: Wanted) -> Self {
+    pub(super) fn new(client: Arc<dyn Caller>, id: CounterId, wanted: TokenRange) -> Self {
         Self {
             client,
             id,
@@ -436,7 +436,7 @@ impl LeaseCall {
     }
 
     /// Passes the answer of the store to the lease.
-    fn complete(mut self, granted: Granted) {
+    fn complete(mut self, granted: StoreAnswer) {
         self.is_done = true;
         let client = Arc::clone(&self.client);
         client.complete_lease(&self.id, self.wanted, granted);

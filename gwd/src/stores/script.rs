@@ -7,7 +7,7 @@ use policy::{Admission, Algorithm, Tokens};
 use redis::aio::ConnectionLike;
 use redis::{Cmd, RedisError};
 
-use super::leases::Granted;
+use super::leases::StoreAnswer;
 
 /// Script that counts a request in the store.
 const SCRIPT: &str = include_str!("count.lua");
@@ -26,8 +26,8 @@ pub(super) enum Call {
     Test(Box<str>),
     /// Count request.
     Count(Count),
-    /// Count request that takes at least `least` tokens, and at most the request's cost.
-    Lease { count: Count, least: u64 },
+    /// Count request that takes at least `min_tokens` tokens, and at most the request's cost.
+    Lease { count: Count, min_tokens: u64 },
     /// Return of the tokens of a lease. `window` is the window in which they were counted.
     Return { count: Count, window: u64 },
     /// Announcement of a gateway that uses leases, for a time.
@@ -66,7 +66,7 @@ impl Call {
         connection: &mut impl ConnectionLike,
         sha: &str,
         slot: Slot,
-    ) -> Result<Granted, RedisError> {
+    ) -> Result<StoreAnswer, RedisError> {
         let command = self.command(sha);
         let mut answered = send(&command, connection, slot).await;
         if let Err(error) = &answered
@@ -76,7 +76,7 @@ impl Call {
             answered = send(&command, connection, slot).await;
         }
         let (admitted, remaining, wait_us, tokens, window) = answered?;
-        Ok(Granted {
+        Ok(StoreAnswer {
             admission: Admission {
                 admitted: admitted == 1,
                 remaining,
@@ -106,9 +106,9 @@ impl Call {
         match self {
             Self::Test(_) => count_args(&mut call, TEST, 1),
             Self::Count(count) => count_args(&mut call, count.tokens, count.cost),
-            Self::Lease { count, least } => {
+            Self::Lease { count, min_tokens } => {
                 count_args(&mut call, count.tokens, count.cost);
-                call.arg(*least);
+                call.arg(*min_tokens);
             }
             Self::Return { count, window } => {
                 count_args(&mut call, count.tokens, count.cost);

@@ -15,7 +15,7 @@ use crate::upstream::breaker::Permit;
 use crate::upstream::breaker_permits::{BreakerPermits, circuit_open, report};
 use crate::upstream::call_record::CallRecord;
 use crate::upstream::connect::{Times, connect};
-use crate::upstream::outlier::Sign;
+use crate::upstream::outlier::HealthSignal;
 use crate::upstream::pool::Lease;
 use crate::upstream::pool::queue::Acceptable;
 use crate::upstream::send::{Outgoing, charge, report_connect};
@@ -91,7 +91,7 @@ impl<'s> Call<'_, 's> {
     }
 
     /// Reads the clock, in nanoseconds.
-    pub(super) fn look(&mut self) -> u64 {
+    pub(super) fn read_clock(&mut self) -> u64 {
         self.seen_ns = self.out.calls.clock.now_ns();
         self.seen_ns
     }
@@ -104,26 +104,32 @@ impl<'s> Call<'_, 's> {
     ) -> Result<Reply, Failure> {
         let began_ns = self.seen_ns;
         let sends = source.is_streamed();
-        let fuses = BreakerPermits::admit(self.out, began_ns / 1_000_000, sends)?;
+        let breaker_permits = BreakerPermits::admit(self.out, began_ns / 1_000_000, sends)?;
         let outcome = self.at_a_target(source, record).await;
         let now_ns = match &outcome {
             Ok(_) => self.seen_ns,
-            Err(_) => self.look(),
+            Err(_) => self.read_clock(),
         };
-        let sign = self.sign(&outcome, now_ns.saturating_sub(began_ns), now_ns);
+        let signal = self.health_signal(&outcome, now_ns.saturating_sub(began_ns), now_ns);
         let took_ns = self.sending.awaited_upstream_ns(began_ns, now_ns);
-        fuses.record_result(sign, took_ns, now_ns, self.out);
+        breaker_permits.record_result(signal, took_ns, now_ns, self.out);
         outcome
     }
 
-    /// Outcome of an attempt for outlier detection and circuit breakers, from [`Sending::sign`].
-    /// Also `None` if the connection broke after a large request head was sent, or while the
-    /// connection carried only this exchange. Clients can cause this failure, because servers close
-    /// a connection whose client exceeds a limit.
-    fn sign(&self, outcome: &Result<Reply, Failure>, took_ns: u64, now_ns: u64) -> Option<Sign> {
-        let sign = self.sending.sign(outcome, took_ns, now_ns)?;
-        let is_of_client = sign == Sign::Broken && (self.is_exclusive || is_large(self.head));
-        (!is_of_client).then_some(sign)
+    /// Outcome of an attempt for outlier detection and circuit breakers, from
+    /// [`Sending::health_signal`]. Also `None` if the connection broke after a large request
+    /// head was sent, or while the connection carried only this exchange. Clients can cause this
+    /// failure, because servers close a connection whose client exceeds a limit.
+    fn health_signal(
+        &self,
+        outcome: &Result<Reply, Failure>,
+        took_ns: u64,
+        now_ns: u64,
+    ) -> Option<HealthSignal> {
+        let signal = self.sending.health_signal(outcome, took_ns, now_ns)?;
+        let is_of_client =
+            signal == HealthSignal::Broken && (self.is_exclusive || is_large(self.head));
+        (!is_of_client).then_some(signal)
     }
 
     /// Gets a connection, sends the request and waits for the response head.
@@ -159,19 +165,19 @@ impl<'s> Call<'_, 's> {
         let mut sent = self.once(target, &mut at.lease, body).await;
         if let Ok(Err(refused)) = sent {
             let Refused { error, unsent } = *refused;
-            let died = error.is_stale();
-            if died {
-                at.lease.died(began_ms, self.now_ms());
+            let is_stale = error.is_stale();
+            if is_stale {
+                at.lease.record_broken(began_ms, self.now_ms());
             }
             // No byte was sent, or the request is repeatable: send it once more, on another
             // connection.
             let body = match (spare, unsent) {
                 (Some(spare), _)
-                    if spare.is_repeatable() && (error.is_unprocessed() || died && again) =>
+                    if spare.is_repeatable() && (error.is_unprocessed() || is_stale && again) =>
                 {
                     Some(self.sending.body(spare.again()))
                 }
-                (None, unsent) if reused && died => unsent,
+                (None, unsent) if reused && is_stale => unsent,
                 _ => None,
             };
             sent = match body {
@@ -269,22 +275,22 @@ impl<'s> Call<'_, 's> {
             Ok(Err(refused)) => Err(self.sending.failure_of(&refused.error)),
             Err(failure) => Err(failure),
         };
-        let now_ns = self.look();
+        let now_ns = self.read_clock();
         let lasted_ns = now_ns.saturating_sub(began_ms * 1_000_000);
-        let sign = self.sign(&outcome, lasted_ns, now_ns);
+        let signal = self.health_signal(&outcome, lasted_ns, now_ns);
         let took_ns = self
             .sending
             .awaited_upstream_ns(began_ms * 1_000_000, now_ns);
-        let Some(sign) = sign else { return outcome };
+        let Some(signal) = signal else { return outcome };
         let (service, upstream, calls) = (self.out.service, self.out.upstream, self.out.calls);
-        service.saw(upstream, target, sign, calls, now_ns / 1_000_000);
+        service.saw(upstream, target, signal, calls, now_ns / 1_000_000);
         service.observe(target, took_ns, now_ns);
         let is_timeout = |failure: &Failure| matches!(failure.kind, Kind::Timeout);
         if outcome.as_ref().err().is_none_or(is_timeout) {
             self.out.leases.observe(took_ns, now_ns);
         }
         if let (Some(permit), Some(settings)) = (permit, self.breaker_settings()) {
-            report(permit, &settings.numbers, sign, took_ns, now_ns, calls);
+            report(permit, &settings.numbers, signal, took_ns, now_ns, calls);
         }
         outcome
     }
@@ -357,7 +363,7 @@ impl<'s> Call<'_, 's> {
             record.connect_begins(self.out.calls.clock.now_ns());
             let opened = self.connect(target, (Acceptable::Any, sharing)).await;
             record.connect_ends(self.out.calls.clock.now_ns(), self.dialled_ns);
-            self.look();
+            self.read_clock();
             match opened {
                 Ok(mut lease) => {
                     lease.charge = charge;

@@ -7,21 +7,21 @@ use policy::traffic::circuit_breaker::{Numbers, Scope};
 use crate::message::failure::{Failure, Kind};
 use crate::upstream::breaker::{Breaker, CircuitState, Ended, Open, Permit};
 use crate::upstream::call_cx::CallCx;
-use crate::upstream::outlier::Sign;
+use crate::upstream::outlier::HealthSignal;
 use crate::upstream::send::Outgoing;
 use crate::upstream::shared::Host;
 
 /// Result that breakers and outlier detection count for a failure. `None` if the failure is not the
 /// upstream's fault.
-pub(super) fn sign(kind: Kind) -> Option<Sign> {
+pub(super) fn health_signal(kind: Kind) -> Option<HealthSignal> {
     match kind {
-        Kind::Reset | Kind::Refused | Kind::Protocol => Some(Sign::Broken),
+        Kind::Reset | Kind::Refused | Kind::Protocol => Some(HealthSignal::Broken),
         Kind::ConnectFailed
         | Kind::TlsCertificate
         | Kind::TlsAlert(_)
         | Kind::TlsProtocol
-        | Kind::NameUnknown => Some(Sign::Unreachable),
-        Kind::Timeout | Kind::ConnectTimeout => Some(Sign::TimedOut),
+        | Kind::NameUnknown => Some(HealthSignal::Unreachable),
+        Kind::Timeout | Kind::ConnectTimeout => Some(HealthSignal::TimedOut),
         _ => None,
     }
 }
@@ -29,14 +29,17 @@ pub(super) fn sign(kind: Kind) -> Option<Sign> {
 pub(crate) fn report(
     permit: Permit<'_>,
     numbers: &Numbers,
-    sign: Sign,
+    signal: HealthSignal,
     took_ns: u64,
     now_ns: u64,
     calls: &CallCx,
 ) {
-    let ended = match sign {
-        Sign::Status(status) if status < 500 => Ended::Alive,
-        Sign::Status(_) | Sign::Unreachable | Sign::Broken | Sign::TimedOut => Ended::Failed,
+    let ended = match signal {
+        HealthSignal::Status(status) if status < 500 => Ended::Alive,
+        HealthSignal::Status(_)
+        | HealthSignal::Unreachable
+        | HealthSignal::Broken
+        | HealthSignal::TimedOut => Ended::Failed,
     };
     let chance = match ended {
         Ended::Alive => 0,
@@ -55,7 +58,12 @@ pub(super) fn circuit_open(open: Open) -> Failure {
 
 /// Reports a failed connection attempt to the target's own breaker. Requests take a permit of that
 /// breaker only after they have a connection, so a permit is taken here.
-pub(super) fn missed(upstream: &ir::Upstream, host: &Host, calls: &CallCx, now_ms: u64) {
+pub(super) fn record_connect_failure(
+    upstream: &ir::Upstream,
+    host: &Host,
+    calls: &CallCx,
+    now_ms: u64,
+) {
     let settings = upstream.circuit_breaker.as_ref();
     let Some(settings) = settings.filter(|settings| settings.scope == Scope::Target) else {
         return;
@@ -136,14 +144,14 @@ impl<'s> BreakerPermits<'s> {
 
     pub(super) fn record_result(
         self,
-        sign: Option<Sign>,
+        signal: Option<HealthSignal>,
         took_ns: u64,
         now_ns: u64,
         out: &Outgoing<'_, '_>,
     ) {
-        let Some(sign) = sign else { return };
+        let Some(signal) = signal else { return };
         for (permit, numbers) in self.0 {
-            report(permit, numbers, sign, took_ns, now_ns, out.calls);
+            report(permit, numbers, signal, took_ns, now_ns, out.calls);
         }
     }
 }

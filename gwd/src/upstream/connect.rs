@@ -50,7 +50,7 @@ pub(crate) struct Dial<'a> {
 }
 
 /// New connection to a host.
-pub(crate) struct Opened {
+pub(crate) struct NewConnection {
     pub(crate) socket: UpstreamSocket,
     /// True if the connection uses HTTP/2, either negotiated or by prior knowledge.
     pub(crate) http2: bool,
@@ -156,7 +156,7 @@ async fn connect_on(
         Some(Acquired::Kept(lease)) => return Ok(lease),
         None => return Err(none_free(pool)),
     };
-    let Opened {
+    let NewConnection {
         socket,
         http2,
         round,
@@ -197,7 +197,7 @@ pub(crate) async fn open(
     ends: Ends,
     offer: Offer,
     times: &Times<'_>,
-) -> Result<Opened, NoConnection> {
+) -> Result<NewConnection, NoConnection> {
     match times
         .wait(pool.permit(Acceptable::Own, Sharing::Exclusive))
         .await
@@ -218,7 +218,7 @@ async fn open_on(
     ends: Ends,
     offer: Offer,
     times: &Times<'_>,
-) -> Result<Opened, NoConnection> {
+) -> Result<NewConnection, NoConnection> {
     let dialled = dial(Dial {
         address: &pool.address,
         name: &pool.name,
@@ -271,7 +271,7 @@ async fn open_on(
 }
 
 /// Opens a connection to a host, with TLS if it is configured. The caller limits the time.
-pub(crate) async fn dial(to: Dial<'_>) -> Result<Opened, Failure> {
+pub(crate) async fn dial(to: Dial<'_>) -> Result<NewConnection, Failure> {
     let Dial {
         address,
         name,
@@ -288,7 +288,7 @@ pub(crate) async fn dial(to: Dial<'_>) -> Result<Opened, Failure> {
         let why = format!("connecting to {address}: {error}");
         Failure::because(Kind::ConnectFailed, &why)
     };
-    let plain = |wire: Wire| Opened {
+    let plain = |wire: Wire| NewConnection {
         socket: wire.into(),
         // Without TLS there is no negotiation, so that HTTP/2 requires prior knowledge.
         http2: offer == Offer::Http2,
@@ -334,7 +334,7 @@ pub(crate) async fn dial(to: Dial<'_>) -> Result<Opened, Failure> {
         let why = format!("TLS with {address}: the host did not select HTTP/2 (ALPN)");
         return Err(Failure::because(Kind::TlsProtocol, &why));
     }
-    Ok(Opened {
+    Ok(NewConnection {
         socket: Wire::Tls(stream).into(),
         http2,
         round,

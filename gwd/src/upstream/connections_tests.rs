@@ -188,9 +188,9 @@ impl Street {
 
     fn leave(&mut self, at: usize) {
         let waits = self.waits.remove(at);
-        let unheard = self.connections().leave(&waits.waiter);
-        assert_eq!(unheard.is_some(), waits.called);
-        let Some(word) = unheard else { return };
+        let unused_grant = self.connections().leave(&waits.waiter);
+        assert_eq!(unused_grant.is_some(), waits.called);
+        let Some(word) = unused_grant else { return };
         match self.state.permit_of(word) {
             Some(permit) => {
                 drop(permit);

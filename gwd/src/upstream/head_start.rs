@@ -98,5 +98,5 @@ pub(super) async fn head_start(
         }
     }
     let tee = Tee::begun(body, begun, room, bytes_max, copies);
-    Ok(HeadStart::Delivers(Source::Teed(tee)))
+    Ok(HeadStart::Delivers(Source::CopiedStream(tee)))
 }

@@ -64,17 +64,17 @@ pub(crate) struct Common {
 #[derive(Debug)]
 struct Target {
     target: ir::Target,
-    place: At,
+    place: TargetPlace,
 }
 
 #[derive(Debug)]
-enum At {
+enum TargetPlace {
     Address(Address),
-    Found(Arc<Source>),
+    Discovered(Arc<Source>),
 }
 
 /// Address of a target, or of one of the hosts that it resolves to.
-struct Spot {
+struct ResolvedHost {
     priority: u16,
     address: Address,
     weight: u32,
@@ -97,11 +97,15 @@ impl Common {
         breakers: Box<[(StateId, Arc<ChainBreaker>)]>,
         discovery: &Discovery,
     ) -> Self {
-        let found = |about, refresh_ms| At::Found(discovery.source(Question { about, refresh_ms }));
+        let found = |about, refresh_ms| {
+            TargetPlace::Discovered(discovery.source(Question { about, refresh_ms }))
+        };
         let written = upstream.targets.iter().map(|target| Target {
             place: match (target.socket(), target.host.parse()) {
-                (Some(path), _) => At::Address(Address::Unix(Path::new(path).into())),
-                (None, Ok(address)) => At::Address(SocketAddr::new(address, target.port).into()),
+                (Some(path), _) => TargetPlace::Address(Address::Unix(Path::new(path).into())),
+                (None, Ok(address)) => {
+                    TargetPlace::Address(SocketAddr::new(address, target.port).into())
+                }
                 (None, Err(_)) => {
                     let (name, port) = (target.host.as_str().into(), target.port);
                     found(About::Addresses { name, port }, None)
@@ -146,8 +150,8 @@ impl Common {
         self.targets
             .iter()
             .filter_map(|target| match &target.place {
-                At::Address(_) => None,
-                At::Found(source) => Some(source),
+                TargetPlace::Address(_) => None,
+                TargetPlace::Discovered(source) => Some(source),
             })
     }
 
@@ -180,16 +184,17 @@ impl Common {
     }
 
     fn members(&self) -> Vec<Member> {
-        let found: Vec<Vec<Spot>> = self.targets.iter().map(Target::spots).collect();
+        let found: Vec<Vec<ResolvedHost>> =
+            self.targets.iter().map(Target::resolved_hosts).collect();
         let weights = self.targets.iter().map(|target| target.target.weight);
         let groups: Vec<(u32, usize)> = weights.zip(found.iter().map(Vec::len)).collect();
         let shares = share_out(&groups);
         let all = self.targets.iter().zip(found).zip(shares);
-        let all = all.flat_map(|((target, spots), share)| {
+        let all = all.flat_map(|((target, resolved_hosts), share)| {
             let weighs = target.weighs();
             let share = (!weighs).then_some(share);
-            let member = |spot: &Spot| target.member(spot, share);
-            spots.iter().map(member).collect::<Vec<_>>()
+            let member = |resolved: &ResolvedHost| target.member(resolved, share);
+            resolved_hosts.iter().map(member).collect::<Vec<_>>()
         });
         let mut all: Vec<Member> = all.collect();
         all.sort_by_key(|member| member.priority);
@@ -217,15 +222,17 @@ impl Drop for Common {
 }
 
 impl Target {
-    fn spots(&self) -> Vec<Spot> {
+    fn resolved_hosts(&self) -> Vec<ResolvedHost> {
         match &self.place {
-            At::Address(address) => vec![Spot {
+            TargetPlace::Address(address) => vec![ResolvedHost {
                 priority: 0,
                 address: address.clone(),
                 weight: 1,
                 zone: None,
             }],
-            At::Found(source) => source.places().iter().map(Spot::of).collect(),
+            TargetPlace::Discovered(source) => {
+                source.places().iter().map(ResolvedHost::of).collect()
+            }
         }
     }
 
@@ -234,34 +241,34 @@ impl Target {
     /// targets.
     fn weighs(&self) -> bool {
         match &self.place {
-            At::Address(_) => false,
-            At::Found(source) => source.question.about.has_weights(),
+            TargetPlace::Address(_) => false,
+            TargetPlace::Discovered(source) => source.question.about.has_weights(),
         }
     }
 
-    fn member(&self, spot: &Spot, share: Option<u32>) -> Member {
+    fn member(&self, resolved: &ResolvedHost, share: Option<u32>) -> Member {
         let mut target = self.target.clone();
-        target.port = spot.address.port();
-        target.weight = share.unwrap_or(spot.weight);
-        if let Some(zone) = &spot.zone {
+        target.port = resolved.address.port();
+        target.weight = share.unwrap_or(resolved.weight);
+        if let Some(zone) = &resolved.zone {
             target.zone = Some(zone.to_string());
         }
         if target.host.is_empty()
-            && let Address::Inet(address) = spot.address
+            && let Address::Inet(address) = resolved.address
         {
             target.host = address.ip().to_string();
         }
         Member {
-            priority: spot.priority,
+            priority: resolved.priority,
             endpoint: Endpoint {
-                address: spot.address.clone(),
+                address: resolved.address.clone(),
                 target,
             },
         }
     }
 }
 
-impl Spot {
+impl ResolvedHost {
     fn of(place: &Place) -> Self {
         Self {
             priority: place.priority,

@@ -49,7 +49,7 @@ use crate::upstream::balance::{Balance, Choice};
 use crate::upstream::call_cx::CallCx;
 use crate::upstream::connection_shares::ConnectionCharge;
 use crate::upstream::hosts::{Common, Endpoint, HostSet};
-use crate::upstream::outlier::{Sign, Watch};
+use crate::upstream::outlier::{HealthSignal, Watch};
 use crate::upstream::pool::{Pool, PooledUpstream};
 use crate::upstream::shared::{Busy, InFlight};
 
@@ -229,9 +229,9 @@ impl Service {
     }
 
     /// Records a failed connection attempt to a target.
-    pub(crate) fn missed(&self, target: usize, failure: &Failure, now_ms: u64) {
+    pub(crate) fn record_connect_failure(&self, target: usize, failure: &Failure, now_ms: u64) {
         let host = &self.set.hosts[target];
-        host.reach.missed(failure, now_ms);
+        host.reach.record_connect_failure(failure, now_ms);
         let until_ms = now_ms + UNREACHABLE_MS;
         host.unreachable_until_ms.store(until_ms, Ordering::Relaxed);
     }
@@ -241,7 +241,7 @@ impl Service {
         &self,
         upstream: &ir::Upstream,
         target: usize,
-        sign: Sign,
+        signal: HealthSignal,
         calls: &CallCx,
         now_ms: u64,
     ) {
@@ -259,7 +259,7 @@ impl Service {
                 _ => calls.random.next(),
             },
         };
-        watch.saw(&self.set.hosts[target], sign);
+        watch.saw(&self.set.hosts[target], signal);
     }
 
     /// Records the response time of a target.

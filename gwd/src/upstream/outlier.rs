@@ -43,7 +43,7 @@ pub(crate) struct Tally {
 
 /// Outcome of a request to a host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Sign {
+pub(crate) enum HealthSignal {
     /// The host responded with this status.
     Status(u16),
     /// No connection could be opened.
@@ -105,8 +105,8 @@ impl Tally {
 
 impl Watch<'_> {
     /// Counts the outcome of a request to a host. Ejects the host if a limit is reached.
-    pub(crate) fn saw(&self, host: &Host, sign: Sign) {
-        self.count(host, sign);
+    pub(crate) fn saw(&self, host: &Host, signal: HealthSignal) {
+        self.count(host, signal);
         self.close_interval();
     }
 
@@ -121,15 +121,18 @@ impl Watch<'_> {
         })
     }
 
-    fn count(&self, host: &Host, sign: Sign) {
+    fn count(&self, host: &Host, signal: HealthSignal) {
         let passive = self.passive;
         let apart = passive.consecutive_local_failures;
         // If local failures are not counted separately, they count as status 503 or 504.
-        let (status, local) = match (sign, apart) {
-            (Sign::Status(status), _) => (Some(status), false),
-            (Sign::Unreachable | Sign::Broken | Sign::TimedOut, Some(_)) => (None, true),
-            (Sign::Unreachable | Sign::Broken, None) => (Some(503), false),
-            (Sign::TimedOut, None) => (Some(504), false),
+        let (status, local) = match (signal, apart) {
+            (HealthSignal::Status(status), _) => (Some(status), false),
+            (
+                HealthSignal::Unreachable | HealthSignal::Broken | HealthSignal::TimedOut,
+                Some(_),
+            ) => (None, true),
+            (HealthSignal::Unreachable | HealthSignal::Broken, None) => (Some(503), false),
+            (HealthSignal::TimedOut, None) => (Some(504), false),
         };
         let tally = &host.tally;
         let server_error = status.is_some_and(|status| status >= 500);
@@ -155,7 +158,11 @@ impl Watch<'_> {
         if !server_error && !local {
             tally.good.fetch_add(1, Ordering::Relaxed);
         }
-        let unreachable = count(&tally.unreachable, sign == Sign::Unreachable, true);
+        let unreachable = count(
+            &tally.unreachable,
+            signal == HealthSignal::Unreachable,
+            true,
+        );
         for (count, limit, why) in in_a_row {
             let Some(limit) = limit.filter(|limit| count > 0 && u64::from(count) >= *limit) else {
                 continue;
@@ -301,7 +308,7 @@ mod tests {
             }
         }
 
-        fn saw(&self, host: usize, sign: Sign, now_ms: u64) {
+        fn saw(&self, host: usize, signal: HealthSignal, now_ms: u64) {
             let watch = Watch {
                 state: &self.state,
                 hosts: &self.hosts,
@@ -310,7 +317,7 @@ mod tests {
                 now_ms,
                 chance: 0,
             };
-            watch.saw(&self.hosts[host], sign);
+            watch.saw(&self.hosts[host], signal);
         }
 
         fn out(&self, now_ms: u64) -> Vec<usize> {
@@ -376,14 +383,14 @@ mod tests {
         for field in alone(&numbers) {
             let is_out = |now_ms| field.hosts[0].is_ejected(now_ms);
             let mut now_ms = 1;
-            for sign in [
-                Sign::Status(500),
-                Sign::Status(503),
-                Sign::TimedOut,
-                Sign::Broken,
+            for signal in [
+                HealthSignal::Status(500),
+                HealthSignal::Status(503),
+                HealthSignal::TimedOut,
+                HealthSignal::Broken,
             ] {
                 for _ in 0..100 {
-                    field.saw(0, sign, now_ms);
+                    field.saw(0, signal, now_ms);
                     now_ms += 1_000;
                 }
             }
@@ -394,13 +401,13 @@ mod tests {
             ..Passive::default()
         }) {
             for _ in 0..4 {
-                field.saw(0, Sign::Unreachable, 1);
+                field.saw(0, HealthSignal::Unreachable, 1);
             }
-            field.saw(0, Sign::Status(500), 1);
-            field.saw(0, Sign::Unreachable, 1);
+            field.saw(0, HealthSignal::Status(500), 1);
+            field.saw(0, HealthSignal::Unreachable, 1);
             assert!(!field.hosts[0].is_ejected(1), "a response resets the count");
             for _ in 0..4 {
-                field.saw(0, Sign::Unreachable, 1);
+                field.saw(0, HealthSignal::Unreachable, 1);
             }
             assert!(field.hosts[0].is_ejected(1));
         }
@@ -410,10 +417,10 @@ mod tests {
     fn five_server_errors_eject_until_the_time_is_over() {
         let field = Field::of(2, Passive::default());
         for status in [500, 503, 500, 500, 200, 500, 500, 500, 500] {
-            field.saw(0, Sign::Status(status), 1);
+            field.saw(0, HealthSignal::Status(status), 1);
         }
         assert_eq!(field.out(1), [0; 0], "a success resets the count");
-        field.saw(0, Sign::Status(500), 1);
+        field.saw(0, HealthSignal::Status(500), 1);
         assert_eq!(field.out(1), [0]);
         assert_eq!(field.out(30_000), [0]);
         assert_eq!(field.out(30_001), [0; 0]);
@@ -425,7 +432,7 @@ mod tests {
         let mut now_ms = 1;
         for seconds in [30, 60, 90] {
             for _ in 0..5 {
-                field.saw(0, Sign::Status(500), now_ms);
+                field.saw(0, HealthSignal::Status(500), now_ms);
             }
             assert_eq!(field.out(now_ms + seconds * 1_000 - 1), [0]);
             assert_eq!(field.out(now_ms + seconds * 1_000), [0; 0]);
@@ -445,18 +452,18 @@ mod tests {
         let ejected_for_ms = |times_of_host_1: &[u64], time_of_host_0: Option<u64>| {
             let field = Field::of(2, Passive::default());
             for _ in 0..5 {
-                field.saw(0, Sign::Status(500), 1);
+                field.saw(0, HealthSignal::Status(500), 1);
             }
             for now_ms in times_of_host_1 {
-                field.saw(1, Sign::Status(200), *now_ms);
+                field.saw(1, HealthSignal::Status(200), *now_ms);
             }
             if let Some(now_ms) = time_of_host_0 {
-                field.saw(0, Sign::Status(200), now_ms);
+                field.saw(0, HealthSignal::Status(200), now_ms);
             }
             let ends = &field.state.interval_ends_ms;
             ends.store(u64::MAX, Ordering::Relaxed);
             for _ in 0..5 {
-                field.saw(0, Sign::Status(500), 40_000);
+                field.saw(0, HealthSignal::Status(500), 40_000);
             }
             field.hosts[0].ejected_until_ms.load(Ordering::Relaxed) - 40_000
         };
@@ -469,14 +476,14 @@ mod tests {
         let field = Field::of(20, Passive::default());
         for host in 0..20 {
             for _ in 0..5 {
-                field.saw(host, Sign::Status(500), 1);
+                field.saw(host, HealthSignal::Status(500), 1);
             }
         }
         assert_eq!(field.out(1), [0, 1], "10 % of 20");
         let field = Field::of(3, Passive::default());
         for host in 0..3 {
             for _ in 0..5 {
-                field.saw(host, Sign::Broken, 1);
+                field.saw(host, HealthSignal::Broken, 1);
             }
         }
         assert_eq!(field.out(1), [0], "one host may always be ejected");
@@ -490,11 +497,11 @@ mod tests {
         };
         let field = Field::of(2, passive);
         for _ in 0..4 {
-            field.saw(0, Sign::Status(500), 1);
+            field.saw(0, HealthSignal::Status(500), 1);
         }
-        field.saw(0, Sign::Broken, 1);
+        field.saw(0, HealthSignal::Broken, 1);
         assert_eq!(field.out(1), [0; 0]);
-        field.saw(0, Sign::TimedOut, 1);
+        field.saw(0, HealthSignal::TimedOut, 1);
         assert_eq!(field.out(1), [0]);
         assert_eq!(
             field.hosts[0].tally.ejected[Why::ConsecutiveLocalFailures as usize]
@@ -510,11 +517,11 @@ mod tests {
             ..Passive::default()
         };
         let field = Field::of(2, passive);
-        field.saw(0, Sign::Status(502), 1);
-        field.saw(0, Sign::Status(500), 1);
-        field.saw(0, Sign::Status(504), 1);
+        field.saw(0, HealthSignal::Status(502), 1);
+        field.saw(0, HealthSignal::Status(500), 1);
+        field.saw(0, HealthSignal::Status(504), 1);
         assert_eq!(field.out(1), [0; 0]);
-        field.saw(0, Sign::TimedOut, 1);
+        field.saw(0, HealthSignal::TimedOut, 1);
         assert_eq!(field.out(1), [0]);
     }
 
@@ -524,10 +531,14 @@ mod tests {
             for (host, failures) in failures.iter().enumerate() {
                 let failed = number % 100 < *failures && number % 2 == 0;
                 let failed = failed || (*failures > 50 && number % 2 == 1 && number < *failures);
-                field.saw(host, Sign::Status(if failed { 500 } else { 200 }), 1);
+                field.saw(
+                    host,
+                    HealthSignal::Status(if failed { 500 } else { 200 }),
+                    1,
+                );
             }
         }
-        field.saw(0, Sign::Status(200), 10_001);
+        field.saw(0, HealthSignal::Status(200), 10_001);
     }
 
     #[test]

@@ -464,7 +464,7 @@ impl Pool {
         self.lifespan.sweep(now_ms);
         // Close connections above the limit, which may have been lowered.
         let open = self.state.connections.0.open();
-        self.give_way(open.saturating_sub(self.connections_max.get()));
+        self.close_idle(open.saturating_sub(self.connections_max.get()));
         let mut shared = self.shared.borrow_mut();
         shared.retain(|one| one.connection.sweep(now_ms, limit_ms));
         self.idle.borrow_mut().retain_mut(|idle| {
@@ -505,9 +505,11 @@ impl Lease {
 
     /// Records that the connection ended without a response to the request that was sent at
     /// `began_ms`.
-    pub(crate) fn died(&self, began_ms: u64, now_ms: u64) {
+    pub(crate) fn record_broken(&self, began_ms: u64, now_ms: u64) {
         let took_ms = now_ms.saturating_sub(began_ms);
-        self.pool.lifespan.died(self.rested_ms, took_ms, now_ms);
+        self.pool
+            .lifespan
+            .record_broken(self.rested_ms, took_ms, now_ms);
     }
 
     /// Begins a request. From now on the request and its response own the connection.

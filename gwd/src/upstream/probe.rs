@@ -17,7 +17,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use policy::upstream::{Active, ActiveKind};
 
 use crate::tls::connector::{Connector, Offer};
-use crate::upstream::connect::{Dial, Opened, Purpose, dial};
+use crate::upstream::connect::{Dial, NewConnection, Purpose, dial};
 use crate::upstream::hosts::Endpoint;
 use crate::upstream::proxy_header::header;
 use crate::upstream::socket::UpstreamSocket;
@@ -76,7 +76,7 @@ pub(crate) async fn ask(active: &Active, connection: ProbeConnection<'_>) -> Res
 
 async fn http(
     active: &Active,
-    opened: Opened,
+    opened: NewConnection,
     connection: &ProbeConnection<'_>,
 ) -> Result<(), String> {
     let host = active.host.as_deref().unwrap_or(connection.authority);
@@ -134,7 +134,7 @@ async fn check_response(active: &Active, answer: Response<Incoming>) -> Result<(
 
 async fn grpc(
     active: &Active,
-    opened: Opened,
+    opened: NewConnection,
     connection: &ProbeConnection<'_>,
 ) -> Result<(), String> {
     let host = active.host.as_deref().unwrap_or(connection.authority);

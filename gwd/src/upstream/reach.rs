@@ -34,7 +34,7 @@ pub(crate) struct FailureSeries {
 
 impl Reach {
     /// Records a failed attempt.
-    pub(crate) fn missed(&self, failure: &Failure, now_ms: u64) {
+    pub(crate) fn record_connect_failure(&self, failure: &Failure, now_ms: u64) {
         if self.failures.fetch_add(1, Ordering::Relaxed) == 0 {
             self.since_ms.store(now_ms, Ordering::Relaxed);
         }
@@ -104,14 +104,14 @@ mod tests {
         let reach = Reach::default();
         assert!(reach.wrong(5).is_none());
         let refused = Failure::because(Kind::ConnectFailed, &"connecting to [::1]:9: refused");
-        reach.missed(&refused, 1_000);
-        reach.missed(&Failure::new(Kind::ConnectTimeout), 2_000);
+        reach.record_connect_failure(&refused, 1_000);
+        reach.record_connect_failure(&Failure::new(Kind::ConnectTimeout), 2_000);
         let wrong = reach.wrong(4_000).unwrap();
         assert_eq!((wrong.attempts, wrong.for_ms), (2, 3_000));
         assert_eq!(wrong.why(), "upstream_connect_timeout");
         reach.reached();
         assert!(reach.wrong(5_000).is_none());
-        reach.missed(&refused, 9_000);
+        reach.record_connect_failure(&refused, 9_000);
         let wrong = reach.wrong(9_500).unwrap();
         assert_eq!((wrong.attempts, wrong.for_ms), (1, 500));
         assert_eq!(wrong.why(), "connecting to [::1]:9: refused");

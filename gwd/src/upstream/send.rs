@@ -35,7 +35,7 @@ use crate::upstream::call_record::CallRecord;
 use crate::upstream::connect::NoConnection;
 use crate::upstream::connection_shares::ConnectionCharge;
 use crate::upstream::head_start::{HeadStart, head_start};
-use crate::upstream::outlier::Sign;
+use crate::upstream::outlier::HealthSignal;
 use crate::upstream::pool::{Lease, Pool};
 use crate::upstream::proxy_header::Ends;
 use crate::upstream::retry::{self, Again};
@@ -258,7 +258,7 @@ impl<'a, 's> Call<'a, 's> {
         let seen_ns = match source {
             // Nothing was awaited since the request head arrived: reuse the time of its arrival.
             Source::None if out.cx.answers.is_empty() => out.cx.now_ns,
-            Source::None | Source::Kept(_) | Source::Teed(_) | Source::Stream { .. } => {
+            Source::None | Source::Kept(_) | Source::CopiedStream(_) | Source::Stream { .. } => {
                 out.calls.clock.now_ns()
             }
         };
@@ -353,7 +353,7 @@ impl<'a, 's> Call<'a, 's> {
             };
             record.retried(&self.out.calls.shard, why);
             self.wait(wait_ms).await;
-            self.look();
+            self.read_clock();
         }
     }
 
@@ -430,9 +430,14 @@ pub(crate) fn report_connect<T>(
     match opened {
         Ok(_) => service.reached(target),
         Err(NoConnection::Failed(failure) | NoConnection::Expired(failure)) => {
-            service.missed(target, failure, now_ms);
-            service.saw(upstream, target, Sign::Unreachable, calls, now_ms);
-            breaker_permits::missed(upstream, &service.set.hosts[target], calls, now_ms);
+            service.record_connect_failure(target, failure, now_ms);
+            service.saw(upstream, target, HealthSignal::Unreachable, calls, now_ms);
+            breaker_permits::record_connect_failure(
+                upstream,
+                &service.set.hosts[target],
+                calls,
+                now_ms,
+            );
         }
         Err(NoConnection::NotAttempted(_)) => {}
     }

@@ -13,11 +13,11 @@ use crate::message::upload::{Progress, Upload};
 use crate::runtime::deadlines::in_time;
 use crate::telemetry::process::LimitedResource;
 use crate::upstream::attempt::Reply;
-use crate::upstream::breaker_permits::sign;
+use crate::upstream::breaker_permits::health_signal;
 use crate::upstream::call_cx::CallCx;
 use crate::upstream::gathering::no_room_for_slow;
 use crate::upstream::is_cut_short;
-use crate::upstream::outlier::Sign;
+use crate::upstream::outlier::HealthSignal;
 use crate::upstream::slow::{SlowShare, UploadCount};
 use crate::upstream::source::Source;
 use crate::upstream::transport::{self, Begun, CallError, Refused};
@@ -65,7 +65,7 @@ impl Sending<'_> {
                 self.progress = Some(Progress::done());
                 return RequestBody::Whole(bytes.clone());
             }
-            Source::Teed(tee) => tee.take_expects_continue(),
+            Source::CopiedStream(tee) => tee.take_expects_continue(),
             Source::Stream {
                 expects_continue, ..
             } => *expects_continue,
@@ -74,7 +74,7 @@ impl Sending<'_> {
         let gate = self.gate.clone();
         let (upload, progress) = match source {
             Source::Stream { body, .. } => Upload::new(body, self.transfer, self.timeout_ms, gate),
-            Source::Teed(tee) => Upload::kept(&tee, self.transfer, self.timeout_ms, gate),
+            Source::CopiedStream(tee) => Upload::kept(&tee, self.transfer, self.timeout_ms, gate),
             Source::None | Source::Kept(_) => unreachable!("returned above"),
         };
         progress.counted_by(self.count.of_upload());
@@ -213,23 +213,23 @@ impl Sending<'_> {
     ///   cause this failure.
     ///
     /// `took_ns`: time since the attempt began, in nanoseconds; `now_ns`: time of the clock.
-    pub(super) fn sign(
+    pub(super) fn health_signal(
         &self,
         outcome: &Result<Reply, Failure>,
         took_ns: u64,
         now_ns: u64,
-    ) -> Option<Sign> {
-        let sign = match outcome {
-            Ok(reply) => Some(Sign::Status(reply.response.status().as_u16())),
+    ) -> Option<HealthSignal> {
+        let signal = match outcome {
+            Ok(reply) => Some(HealthSignal::Status(reply.response.status().as_u16())),
             Err(failure) if self.cut_short && failure.kind == Kind::Timeout => None,
-            Err(failure) => sign(failure.kind),
+            Err(failure) => health_signal(failure.kind),
         };
-        let is_result = |sign: &Sign| match sign {
-            Sign::Status(status) => *status < 500,
-            Sign::Unreachable => true,
-            Sign::Broken | Sign::TimedOut => false,
+        let is_result = |signal: &HealthSignal| match signal {
+            HealthSignal::Status(status) => *status < 500,
+            HealthSignal::Unreachable => true,
+            HealthSignal::Broken | HealthSignal::TimedOut => false,
         };
-        sign.filter(|sign| is_result(sign) || !self.is_slow_client(took_ns, now_ns))
+        signal.filter(|signal| is_result(signal) || !self.is_slow_client(took_ns, now_ns))
     }
 
     /// True if the body is unfinished, and at least half of the attempt's time was a wait for the

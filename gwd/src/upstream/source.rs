@@ -23,7 +23,7 @@ pub(super) enum Source {
     /// Body that was received completely and is kept for retries.
     Kept(Bytes),
     /// Body that is streamed, with a copy for retries as long as the copy fits.
-    Teed(Rc<Tee>),
+    CopiedStream(Rc<Tee>),
     /// Body that is streamed without a copy, and can be sent only once.
     Stream {
         body: Incoming,
@@ -84,7 +84,7 @@ impl Source {
         }
         let copies = transfer.upload.take_copies();
         match Tee::new(body, memory, most, expects_continue, copies) {
-            Ok(tee) => Ok(Self::Teed(tee)),
+            Ok(tee) => Ok(Self::CopiedStream(tee)),
             Err((body, copies)) => {
                 transfer.upload.copy_to(copies);
                 Ok(Self::Stream {
@@ -104,7 +104,7 @@ impl Source {
         match self {
             Self::None | Self::Kept(_) => None,
             Self::Stream { body, .. } => Some((body, 0, transfer.upload.take_copies())),
-            Self::Teed(tee) => Rc::into_inner(tee).map(Tee::into_streamed),
+            Self::CopiedStream(tee) => Rc::into_inner(tee).map(Tee::into_streamed),
         }
     }
 
@@ -113,9 +113,9 @@ impl Source {
     pub(super) fn again(&self) -> Self {
         match self {
             Self::Kept(bytes) => Self::Kept(bytes.clone()),
-            Self::Teed(tee) => match tee.whole() {
+            Self::CopiedStream(tee) => match tee.whole() {
                 Some(bytes) => Self::Kept(bytes),
-                None => Self::Teed(Rc::clone(tee)),
+                None => Self::CopiedStream(Rc::clone(tee)),
             },
             Self::None | Self::Stream { .. } => Self::None,
         }
@@ -125,7 +125,7 @@ impl Source {
     pub(super) fn is_repeatable(&self) -> bool {
         match self {
             Self::None | Self::Kept(_) => true,
-            Self::Teed(tee) => tee.is_repeatable() && tee.kept_bytes() <= tee.bytes_max(),
+            Self::CopiedStream(tee) => tee.is_repeatable() && tee.kept_bytes() <= tee.bytes_max(),
             Self::Stream { .. } => false,
         }
     }
@@ -134,13 +134,13 @@ impl Source {
     pub(super) fn sends(&self, transfer: &Transfer) -> Sends {
         match self {
             Self::None | Self::Kept(_) => Sends::Nothing,
-            Self::Teed(_) | Self::Stream { .. } => transfer.sends(),
+            Self::CopiedStream(_) | Self::Stream { .. } => transfer.sends(),
         }
     }
 
     /// True if the body is streamed.
     pub(super) const fn is_streamed(&self) -> bool {
-        matches!(self, Self::Teed(_) | Self::Stream { .. })
+        matches!(self, Self::CopiedStream(_) | Self::Stream { .. })
     }
 
     /// Progress of a body that was received completely; `None` for other bodies.

@@ -18,7 +18,7 @@ use crate::message::websocket::Handshake;
 use crate::runtime::deadlines::in_time;
 use crate::tls::connector::Offer;
 use crate::upstream::call_record::CallRecord;
-use crate::upstream::connect::{Opened, Times, connect, open};
+use crate::upstream::connect::{NewConnection, Times, connect, open};
 use crate::upstream::http2;
 use crate::upstream::http2::Answer;
 use crate::upstream::pool::Lease;
@@ -71,7 +71,7 @@ struct UpgradeHandshake<'a, 's> {
 
 /// Connection to an upstream on which a handshake is made.
 enum HandshakeConnection {
-    Alone(Opened),
+    Alone(NewConnection),
     Shared(Lease),
 }
 
@@ -104,7 +104,11 @@ pub(crate) async fn upgrade(
 
 impl UpgradeHandshake<'_, '_> {
     /// Sends an upgrade. If it succeeds, the connection becomes the tunnel.
-    async fn over_http1(self, opened: Opened, record: &mut CallRecord) -> Result<Upgrade, Failure> {
+    async fn over_http1(
+        self,
+        opened: NewConnection,
+        record: &mut CallRecord,
+    ) -> Result<Upgrade, Failure> {
         let mut head = self.prepare();
         let (calls, deadline) = (self.out.calls, &self.out.transfer.deadline);
         let random = calls.random.bytes();

@@ -40,8 +40,8 @@ fn leases() -> Leases {
     leases
 }
 
-fn granted(admitted: bool, tokens: u64) -> Granted {
-    Granted {
+fn granted(admitted: bool, tokens: u64) -> StoreAnswer {
+    StoreAnswer {
         admission: Admission {
             admitted,
             remaining: 10,
@@ -56,20 +56,21 @@ fn granted(admitted: bool, tokens: u64) -> Granted {
 /// of tokens that the lease asks for.
 fn ask(leases: &Leases, cost: i64, now: Instant) -> u64 {
     let count = count(cost);
-    let Taken::Ask(wanted, mut answered) = leases.take(&count, now) else {
+    let TakeResult::Ask(wanted, mut answered) = leases.take(&count, now) else {
         panic!("the lease has tokens");
     };
-    let answer = granted(true, wanted.most);
+    let answer = granted(true, wanted.max_tokens);
     let (next, unused) = leases.complete(&CounterId::of(&count), wanted, answer, now);
     assert!(next.is_none() && unused.is_empty());
     assert!(answered.try_recv().expect("an answer").admitted);
-    wanted.most
+    wanted.max_tokens
 }
 
 /// Number of requests that the lease admits without a call.
 fn admitted(leases: &Leases, now: Instant) -> u64 {
     let decided = std::iter::repeat_with(|| leases.take(&count(1), now));
-    let decided = decided.take_while(|taken| matches!(taken, Taken::Decided(one) if one.admitted));
+    let decided =
+        decided.take_while(|taken| matches!(taken, TakeResult::Decided(one) if one.admitted));
     decided.fold(0, |sum, _| sum + 1)
 }
 
@@ -93,7 +94,10 @@ fn unknown_number_of_gateways_takes_nothing_ahead() {
     let (leases, now) = (Leases::new(), Instant::now());
     for _ in 0..9 {
         assert_eq!(ask(&leases, 3, now), 3);
-        assert!(!matches!(leases.take(&count(1), now), Taken::Decided(_)));
+        assert!(!matches!(
+            leases.take(&count(1), now),
+            TakeResult::Decided(_)
+        ));
         leases.fail(&CounterId::of(&count(1)));
     }
 }
@@ -102,20 +106,32 @@ fn unknown_number_of_gateways_takes_nothing_ahead() {
 fn waiting_requests_share_one_call() {
     let (leases, now) = (leases(), Instant::now());
     let id = CounterId::of(&count(1));
-    let Taken::Ask(wanted, mut first) = leases.take(&count(2), now) else {
+    let TakeResult::Ask(wanted, mut first) = leases.take(&count(2), now) else {
         panic!("no call");
     };
     let mut joined: Vec<_> = [3, 1, 5]
         .map(|cost| match leases.take(&count(cost), now) {
-            Taken::Joined(answered) => answered,
+            TakeResult::Joined(answered) => answered,
             _ => panic!("a second call"),
         })
         .into();
-    assert_eq!(wanted, Wanted { least: 2, most: 2 });
+    assert_eq!(
+        wanted,
+        TokenRange {
+            min_tokens: 2,
+            max_tokens: 2
+        }
+    );
     let (next, _) = leases.complete(&id, wanted, granted(true, 2), now);
     assert!(first.try_recv().expect("an answer").admitted);
     let (_, wanted) = next.expect("the others wait");
-    assert_eq!(wanted, Wanted { least: 1, most: 11 });
+    assert_eq!(
+        wanted,
+        TokenRange {
+            min_tokens: 1,
+            max_tokens: 11
+        }
+    );
     // The store grants only a part of the tokens: admit requests in order while the tokens are
     // sufficient.
     let (next, _) = leases.complete(&id, wanted, granted(true, 4), now);
@@ -131,7 +147,7 @@ fn waiting_requests_share_one_call() {
 fn refusal_holds_for_its_time_and_cost() {
     let (leases, now) = (leases(), Instant::now());
     let id = CounterId::of(&count(1));
-    let Taken::Ask(wanted, _answered) = leases.take(&count(4), now) else {
+    let TakeResult::Ask(wanted, _answered) = leases.take(&count(4), now) else {
         panic!("no call");
     };
     leases.complete(&id, wanted, granted(false, 0), now);
@@ -139,7 +155,7 @@ fn refusal_holds_for_its_time_and_cost() {
         let taken = leases.take(&count(cost), now + Duration::from_millis(after_ms));
         leases.fail(&id);
         match taken {
-            Taken::Decided(admission) => Some(admission.admitted),
+            TakeResult::Decided(admission) => Some(admission.admitted),
             _ => None,
         }
     };
@@ -162,7 +178,7 @@ fn unused_tokens_are_returned_once() {
         costs.collect::<Vec<_>>()
     };
     let later = now + LEASE;
-    assert!(matches!(leases.take(&count(1), later), Taken::Ask(..)));
+    assert!(matches!(leases.take(&count(1), later), TakeResult::Ask(..)));
     leases.fail(&CounterId::of(&count(1)));
     assert!(!leases.put_back(&count(5), later));
     assert_eq!(returned(leases.sweep(later)), [-6]);
@@ -170,7 +186,7 @@ fn unused_tokens_are_returned_once() {
     // The first call of the next lease takes as many tokens in advance as the previous lease used.
     assert_eq!(ask(&leases, 1, later), 17);
     assert_eq!(returned(leases.close()), [-16]);
-    assert!(matches!(leases.take(&count(1), later), Taken::NoLease));
+    assert!(matches!(leases.take(&count(1), later), TakeResult::NoLease));
 }
 
 #[test]
@@ -191,6 +207,6 @@ fn full_table_counts_exactly() {
         count.state = StateId(state);
         let taken = leases.take(&count, now);
         let is_full = state == (LEASES_MAX / SHARDS) as u64;
-        assert_eq!(matches!(taken, Taken::NoLease), is_full, "{state}");
+        assert_eq!(matches!(taken, TakeResult::NoLease), is_full, "{state}");
     }
 }

@@ -60,8 +60,8 @@ impl Incoming {
             return Poll::Ready(None);
         }
         let polled = ready!(self.poll_stream(cx));
-        self.exchange.state.sign();
-        let polled = polled.map(|frame| frame.map_err(|error| self.exchange.state.judge(error)));
+        self.exchange.state.record_event();
+        let polled = polled.map(|frame| frame.map_err(|error| self.exchange.state.on_error(error)));
         self.ended |= !matches!(&polled, Some(Ok(frame)) if frame.is_data());
         Poll::Ready(polled)
     }

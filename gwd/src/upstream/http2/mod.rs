@@ -124,7 +124,7 @@ struct State {
     /// Number of bodies that wait for flow-control window.
     stalled: Cell<usize>,
     /// Number of events on all streams, which show that the peer is alive.
-    signs: Cell<u64>,
+    events: Cell<u64>,
     task: RefCell<Option<Waker>>,
     /// TLS error that ended the connection.
     tls: RefCell<Option<rustls::Error>>,
@@ -353,7 +353,8 @@ impl Connection {
         let (response, stream) = match send.send_request(head, ended) {
             Ok(sent) => sent,
             Err(error) => {
-                exchange.state.retired.set(!exchange.state.is_fine(&error));
+                let state = &exchange.state;
+                state.retired.set(!state.is_stream_error(&error));
                 return Err(Refused::of(Error::Unsent(error)));
             }
         };
@@ -361,7 +362,7 @@ impl Connection {
             response,
             watch: (!ended).then(|| Watch::new(&exchange.state.inbox, stream.stream_id().as_u32())),
             upload: (!ended).then(|| Upload::new(stream, body, &exchange)),
-            signs: exchange.state.signs.get(),
+            events: exchange.state.events.get(),
             interim: 0,
             _reading: UnreadBody::new(&exchange.state.inbox),
             exchange,
@@ -369,7 +370,8 @@ impl Connection {
         };
         let answered = poll_fn(|cx| call.poll(gate, cx)).await;
         call.answered = true;
-        let response = answered.map_err(|error| Refused::of(call.exchange.state.judge(error)))?;
+        let response =
+            answered.map_err(|error| Refused::of(call.exchange.state.on_error(error)))?;
         let upload = call.upload.take().zip(call.watch.take());
         let exchange = call.exchange.again();
         Ok(response.map(|stream| Incoming::new(stream, upload, exchange)))
@@ -383,8 +385,8 @@ struct Call {
     /// Records if the upstream has ended the response while the request is unfinished. `None` if
     /// the head is the whole request.
     watch: Option<Watch>,
-    /// Value of `State::signs` when the call began.
-    signs: u64,
+    /// Value of `State::events` when the call began.
+    events: u64,
     interim: usize,
     /// Counts unread bytes of the response's body, which may arrive together with the head.
     _reading: UnreadBody,
@@ -406,7 +408,7 @@ impl Call {
         }
         while let Poll::Ready(Some(interim)) = self.response.poll_informational(cx) {
             self.interim += 1;
-            self.exchange.state.sign();
+            self.exchange.state.record_event();
             if interim.map_err(Error::Http2)?.status() == StatusCode::CONTINUE
                 && let Some(gate) = gate
             {
@@ -419,7 +421,7 @@ impl Call {
             }
         }
         let response = ready!(std::pin::Pin::new(&mut self.response).poll(cx));
-        self.exchange.state.sign();
+        self.exchange.state.record_event();
         let mut response = response.map_err(Error::Http2)?;
         // Do not forward the upstream's HTTP version.
         *response.version_mut() = Version::HTTP_11;
@@ -436,7 +438,7 @@ impl Drop for Call {
             return;
         }
         self.exchange.count_cancelled();
-        if self.exchange.state.signs.get() == self.signs {
+        if self.exchange.state.events.get() == self.events {
             self.exchange.wear_out();
         }
     }
@@ -547,7 +549,7 @@ impl State {
             idle_since_ms: Cell::new(None),
             resets: Cell::new(0),
             stalled: Cell::new(0),
-            signs: Cell::new(0),
+            events: Cell::new(0),
             task: RefCell::new(None),
             tls: RefCell::new(None),
             ping: RefCell::new(ping),
@@ -570,21 +572,21 @@ impl State {
         }
     }
 
-    fn sign(&self) {
-        self.signs.set(self.signs.get().wrapping_add(1));
+    fn record_event(&self) {
+        self.events.set(self.events.get().wrapping_add(1));
     }
 
     /// True if an error affects only one stream, and the connection remains usable.
-    fn is_fine(&self, error: &h2::Error) -> bool {
+    fn is_stream_error(&self, error: &h2::Error) -> bool {
         !self.aborted.get() && (error.is_reset() || error.reason().is_none() && !error.is_io())
     }
 
     /// Updates the state of the connection after an error. Retires the connection unless the error
     /// affects only one stream. Marks the connection as worn if it overloads the peer. Replaces an
     /// I/O error by the TLS error that caused it.
-    fn judge(&self, error: Error) -> Error {
+    fn on_error(&self, error: Error) -> Error {
         if let Error::Http2(error) | Error::Unsent(error) = &error
-            && !self.is_fine(error)
+            && !self.is_stream_error(error)
         {
             self.retired.set(true);
         }

@@ -74,7 +74,7 @@ impl Connection {
             response,
             upload: None,
             watch: None,
-            signs: exchange.state.signs.get(),
+            events: exchange.state.events.get(),
             interim: 0,
             _reading: UnreadBody::new(&exchange.state.inbox),
             exchange,
@@ -82,7 +82,7 @@ impl Connection {
         };
         let answered = poll_fn(|cx| call.poll(None, cx)).await;
         call.answered = true;
-        let response = answered.map_err(|error| call.exchange.state.judge(error))?;
+        let response = answered.map_err(|error| call.exchange.state.on_error(error))?;
         let exchange = call.exchange.again();
         let agreed = response.status().is_success();
         let is_bounded = [StatusCode::NO_CONTENT, StatusCode::RESET_CONTENT]
@@ -192,7 +192,7 @@ impl AsyncRead for Tunnel {
             }
             match ready!(polled) {
                 Some(Ok(data)) => {
-                    this.exchange.state.sign();
+                    this.exchange.state.record_event();
                     this.reading.subtract_read(data.len());
                     this.came = data;
                 }

@@ -37,7 +37,7 @@ const IDLE_MIN_MS: u64 = 1_000;
 pub(super) struct Lifespan {
     /// Usable part of the `Keep-Alive` timeout in the last response, or `None` if the response had
     /// none.
-    told_ms: Cell<Option<u64>>,
+    keep_alive_ms: Cell<Option<u64>>,
     halved: Cell<u32>,
     /// Time at which the estimate was last halved or doubled.
     changed_ms: Cell<u64>,
@@ -47,13 +47,13 @@ impl Lifespan {
     /// Maximum idle time, in milliseconds, of a connection for a request that can be sent again.
     /// `limit_ms` is the upstream's idle timeout.
     pub(super) fn idle_ms(&self, limit_ms: u64) -> u64 {
-        let whole_ms = self.told_ms.get().unwrap_or(limit_ms).min(limit_ms);
+        let whole_ms = self.keep_alive_ms.get().unwrap_or(limit_ms).min(limit_ms);
         (whole_ms >> self.halved.get()).max(IDLE_MIN_MS.min(whole_ms))
     }
 
     /// Maximum idle time, in milliseconds, of a connection for a request that cannot be sent again.
     pub(super) fn fresh_ms(&self, limit_ms: u64) -> u64 {
-        let fresh_ms = self.told_ms.get().unwrap_or(FRESH_MS);
+        let fresh_ms = self.keep_alive_ms.get().unwrap_or(FRESH_MS);
         fresh_ms.min(self.idle_ms(limit_ms))
     }
 
@@ -63,23 +63,23 @@ impl Lifespan {
         let seconds = keep_alive
             .and_then(keep_alive_s)
             .filter(|seconds| *seconds > 0);
-        let told_ms = seconds.map(|seconds| {
+        let keep_alive_ms = seconds.map(|seconds| {
             let all_ms = u64::from(seconds) * 1_000;
             all_ms - (all_ms / 2).min(1_000)
         });
-        self.told_ms.set(told_ms);
+        self.keep_alive_ms.set(keep_alive_ms);
     }
 
     /// Records that a connection ended without a response. Halves the estimate if the connection
     /// was probably closed while idle. `rested_ms`: idle time before the request. `took_ms`: time
     /// since the request was sent.
-    pub(super) fn died(&self, rested_ms: u64, took_ms: u64, now_ms: u64) {
+    pub(super) fn record_broken(&self, rested_ms: u64, took_ms: u64, now_ms: u64) {
         if rested_ms >= RESTED_MIN_MS && took_ms < STALE_WITHIN_MS {
-            self.went_stale(now_ms);
+            self.halve_estimate(now_ms);
         }
     }
 
-    fn went_stale(&self, now_ms: u64) {
+    fn halve_estimate(&self, now_ms: u64) {
         let since_ms = now_ms.saturating_sub(self.changed_ms.get());
         if self.halved.get() == 0 || since_ms >= HALVED_EACH_MS {
             self.halved.set((self.halved.get() + 1).min(HALVED_MAX));
@@ -139,12 +139,12 @@ mod tests {
             lifespan.sweep(now_ms);
             lifespan.idle_ms(60_000)
         };
-        lifespan.went_stale(100_000);
+        lifespan.halve_estimate(100_000);
         assert_eq!(at(100_000), 30_000);
         // Connections that are closed at the same time count once.
-        lifespan.went_stale(100_900);
+        lifespan.halve_estimate(100_900);
         assert_eq!(at(100_900), 30_000);
-        lifespan.went_stale(101_000);
+        lifespan.halve_estimate(101_000);
         assert_eq!(at(101_000), 15_000);
         assert_eq!(at(160_999), 15_000);
         assert_eq!(at(161_000), 30_000);
@@ -152,7 +152,7 @@ mod tests {
         assert_eq!(at(221_000), 60_000);
         assert_eq!(at(400_000), 60_000);
         for seconds in 0..100 {
-            lifespan.went_stale(500_000 + seconds * 1_000);
+            lifespan.halve_estimate(500_000 + seconds * 1_000);
         }
         let left = (at(600_000), lifespan.fresh_ms(60_000));
         assert_eq!(left, (1_000, 1_000), "the time is never below one second");
@@ -171,7 +171,7 @@ mod tests {
             (30_000, 250, 60_000),
         ] {
             let lifespan = Lifespan::default();
-            lifespan.died(rested_ms, took_ms, 100_000);
+            lifespan.record_broken(rested_ms, took_ms, 100_000);
             assert_eq!(lifespan.idle_ms(60_000), idle_ms, "{rested_ms} {took_ms}");
         }
     }

@@ -48,7 +48,7 @@ struct Queued<'p> {
 
 impl Pools {
     /// Closes idle connections of upstreams with waiters, at most one per waiter.
-    pub(crate) fn give_way(&self) {
+    pub(crate) fn close_idle(&self) {
         let mut lacking = FxHashMap::default();
         #[expect(
             clippy::iter_over_hash_type,
@@ -57,7 +57,7 @@ impl Pools {
         for (key, pool) in &*self.by_key.borrow() {
             let lacking = lacking.entry(key.0);
             let lacking = lacking.or_insert_with(|| pool.state.connections.0.waiting());
-            *lacking -= pool.give_way(*lacking);
+            *lacking -= pool.close_idle(*lacking);
         }
     }
 }
@@ -72,7 +72,7 @@ impl Pool {
         acceptable: Acceptable,
         sharing: Sharing,
     ) -> Acquired {
-        let most = self.most_of(sharing);
+        let most = self.connections_max_for(sharing);
         if let Some(permit) = self.state.permit(most) {
             return self.new_connection(permit, sharing, false);
         }
@@ -82,7 +82,7 @@ impl Pool {
             // connection that accepts no more exchanges (GOAWAY) does not count, although its
             // exchanges in progress continue.
             let is_first = match sharing {
-                Sharing::Shared => match self.crowd().await {
+                Sharing::Shared => match self.wait_for_stream().await {
                     Some(lease) => return Acquired::Kept(lease),
                     None => true,
                 },
@@ -142,7 +142,7 @@ impl Pool {
     /// True if the upstream has fewer open connections than the maximum for exchanges of this
     /// `sharing`.
     pub(crate) fn has_permits(&self, sharing: Sharing) -> bool {
-        self.state.connections.0.open() < self.most_of(sharing)
+        self.state.connections.0.open() < self.connections_max_for(sharing)
     }
 
     /// Maximum connections of the upstream.
@@ -153,7 +153,7 @@ impl Pool {
     /// Number of open connections of the upstream at which an exchange of this `sharing` may open
     /// no further one. Over HTTP/2 the last quarter is for exclusive exchanges, which cannot use an
     /// open connection instead.
-    fn most_of(&self, sharing: Sharing) -> u64 {
+    fn connections_max_for(&self, sharing: Sharing) -> u64 {
         let most = self.connections_max.get();
         match sharing {
             Sharing::Shared if self.shares() => shared_connections(most),
@@ -164,7 +164,7 @@ impl Pool {
     /// Waits for a free stream of a shared connection and leases that connection. `None` if there
     /// is no shared connection. The request's time limit ends the wait. The wait is not part of the
     /// exchange, because its duration says nothing about the host.
-    async fn crowd(self: &Rc<Self>) -> Option<Lease> {
+    async fn wait_for_stream(self: &Rc<Self>) -> Option<Lease> {
         loop {
             let (lease, is_free) = self.least_busy()?;
             if is_free {
@@ -203,7 +203,7 @@ impl Pool {
             return;
         }
         if self.state.connections.0.are_awaited() {
-            return self.hand_on(idle);
+            return self.offer_to_waiter(idle);
         }
         self.gauge.idle(1);
         self.idle.borrow_mut().push(idle);
@@ -211,7 +211,7 @@ impl Pool {
 
     /// Hands a connection over to the next waiter. Closes it if that waiter cannot use it.
     #[cold]
-    fn hand_on(&self, mut idle: Idle) {
+    fn offer_to_waiter(&self, mut idle: Idle) {
         if !idle.transport.is_ready() {
             return;
         }
@@ -236,26 +236,26 @@ impl Pool {
 
     /// Closes up to `lacking` idle connections: first the HTTP/1 connections, the longest idle
     /// first, then HTTP/2 connections without exchanges. Returns the number of closed connections.
-    pub(super) fn give_way(&self, lacking: u64) -> u64 {
+    pub(super) fn close_idle(&self, lacking: u64) -> u64 {
         let lacking = usize::try_from(lacking).unwrap_or(usize::MAX);
-        let (mut doomed, mut unused) = (Vec::new(), Vec::new());
+        let (mut closing, mut unused) = (Vec::new(), Vec::new());
         {
             let mut idle = self.idle.borrow_mut();
             let count = lacking.min(idle.len());
-            doomed.extend(idle.drain(..count));
+            closing.extend(idle.drain(..count));
             let mut shared = self.shared.borrow_mut();
-            while doomed.len() + unused.len() < lacking
+            while closing.len() + unused.len() < lacking
                 && let Some(at) = shared.iter().position(|one| one.connection.active() == 0)
             {
                 unused.push(shared.swap_remove(at));
             }
         }
-        for _ in &doomed {
+        for _ in &closing {
             self.gauge.idle(-1);
         }
         // The connections are dropped at the end of this function, when nothing is borrowed any
         // more. Waiters can therefore take their permits at once.
-        (doomed.len() + unused.len()) as u64
+        (closing.len() + unused.len()) as u64
     }
 }
 
@@ -272,9 +272,9 @@ impl<'p> Queued<'p> {
 
 impl Drop for Queued<'_> {
     fn drop(&mut self) {
-        let unheard = self.pool.state.connections.0.leave(&self.waiter);
+        let unused_grant = self.pool.state.connections.0.leave(&self.waiter);
         // Drop a permit that was granted meanwhile: the next waiter gets it.
-        drop(unheard.and_then(|grant| self.pool.state.permit_of(grant)));
+        drop(unused_grant.and_then(|grant| self.pool.state.permit_of(grant)));
         if let Some(idle) = self.pool.take_kept(&self.waiter) {
             self.pool.keep(idle);
         }
