@@ -170,7 +170,7 @@ impl Options {
 impl Gateway {
     /// Waits until gwd is ready, and reads the ports of its listeners.
     pub fn wait_ready(&mut self) {
-        let ready = wait::within(wait::PATIENCE, || {
+        let ready = wait::within(wait::WAIT_MAX, || {
             if let Ok(Some(status)) = self.child.try_wait() {
                 panic!("gwd ended with {status} instead of serving\n{}", self.log());
             }

@@ -57,7 +57,7 @@ impl Server {
         nginx.arg("-c").arg(at("nginx.conf")).arg("-p").arg(folder);
         let server = Self::start(&mut nginx)?;
         let listens = || TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok();
-        wait::within(wait::PATIENCE, || listens().then_some(()));
+        wait::within(wait::WAIT_MAX, || listens().then_some(()));
         Some(server)
     }
 }

@@ -3,17 +3,17 @@
 use std::time::{Duration, Instant};
 
 /// Time limit of a wait: 20s. Generous, because a wait ends as soon as its event occurs.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub const WAIT_MAX: Duration = Duration::from_secs(20);
 const PAUSE: Duration = Duration::from_millis(5);
 
-/// Polls until `ask` returns a value. Panics with `what` after [`PATIENCE`].
+/// Polls until `ask` returns a value. Panics with `what` after [`WAIT_MAX`].
 pub fn until<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
-    within(PATIENCE, &mut ask).unwrap_or_else(|| panic!("waited {PATIENCE:?} in vain: {what}"))
+    within(WAIT_MAX, &mut ask).unwrap_or_else(|| panic!("waited {WAIT_MAX:?} in vain: {what}"))
 }
 
-/// Polls until `ask` returns a value. Returns `None` after `patience`.
-pub fn within<T>(patience: Duration, mut ask: impl FnMut() -> Option<T>) -> Option<T> {
-    let end = Instant::now() + patience;
+/// Polls until `ask` returns a value. Returns `None` after `timeout`.
+pub fn within<T>(timeout: Duration, mut ask: impl FnMut() -> Option<T>) -> Option<T> {
+    let end = Instant::now() + timeout;
     loop {
         if let Some(answer) = ask() {
             return Some(answer);

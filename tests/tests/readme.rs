@@ -226,7 +226,7 @@ impl<'r> Served<'r> {
         let mut child = reader.shell(&script, "gateway");
         let admin = option(command, "--admin").and_then(|at| at.strip_prefix("unix:"));
         let admin = reader.folder().join(admin.expect("a unix socket"));
-        let address = wait::within(wait::PATIENCE, || {
+        let address = wait::within(wait::WAIT_MAX, || {
             if let Ok(Some(status)) = child.try_wait() {
                 panic!("gwd ended with {status}\n{}", reader.output_of("gateway"));
             }
@@ -261,7 +261,7 @@ impl<'r> Served<'r> {
         let pid = self.child.id().to_string();
         let sent = Command::new("kill").args(["-TERM", &pid]).status();
         assert!(sent.is_ok_and(|sent| sent.success()), "kill -TERM {pid}");
-        let ended = wait::within(wait::PATIENCE, || {
+        let ended = wait::within(wait::WAIT_MAX, || {
             self.child.try_wait().expect("it is our child")
         });
         assert!(

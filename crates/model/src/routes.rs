@@ -404,8 +404,8 @@ fn never_wins(lesser: &Route<'_>, greater: &Route<'_>) -> bool {
         greater.iter().any(|(other, twin)| {
             // A declared path takes precedence over the trailing-slash variant of another path,
             // regardless of priorities.
-            let beaten = *twin && !own_twin && subset(other, own);
-            subset(own, other) && !beaten
+            let is_other_preferred = *twin && !own_twin && subset(other, own);
+            subset(own, other) && !is_other_preferred
         })
     })
 }

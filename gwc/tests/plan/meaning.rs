@@ -12,11 +12,11 @@ defaults: {upstream: u, security: upstream}
 ";
 
 /// Plan between two schemas of the property `a` of a body.
-fn between(way: &str, old: &str, new: &str) -> Plan {
+fn between(direction: &str, old: &str, new: &str) -> Plan {
     let document = |schema: &str| {
         let content =
             format!("content: {{application/json: {{schema: {{properties: {{a: {schema}}}}}}}}}");
-        let (request, response) = match way {
+        let (request, response) = match direction {
             "request" => (format!("requestBody: {{{content}}}, "), String::new()),
             _ => (String::new(), format!(", {content}")),
         };
@@ -99,13 +99,13 @@ const EQUAL: &[(&str, &str)] = &[
 fn equal_meaning_breaks_nothing() {
     let mut wrong = String::new();
     for (one, other) in EQUAL {
-        for way in ["request", "response"] {
+        for direction in ["request", "response"] {
             for (old, new) in [(one, other), (other, one)] {
-                let plan = between(way, old, new);
+                let plan = between(direction, old, new);
                 let ids: Vec<_> = plan.changes.iter().map(|change| change.id).collect();
                 let info = plan.changes.iter().all(|change| change.level() != "error");
                 if !info {
-                    wrong.push_str(&format!("{way} {old} -> {new}: {ids:?}\n"));
+                    wrong.push_str(&format!("{direction} {old} -> {new}: {ids:?}\n"));
                 }
             }
         }
@@ -210,8 +210,8 @@ const BREAKS: &[(&str, &str, &str, &str)] = &[
 #[test]
 fn breaks_have_a_witness() {
     let mut wrong = String::new();
-    for (way, old, new, value) in BREAKS {
-        let plan = between(way, old, new);
+    for (direction, old, new, value) in BREAKS {
+        let plan = between(direction, old, new);
         let found = breaks(&plan);
         let first = found.first().and_then(|change| change.message.as_ref());
         let witness = first.and_then(|message| message.witness.as_ref());
@@ -227,7 +227,7 @@ fn breaks_have_a_witness() {
                 .iter()
                 .map(|change| (change.id, change.level()))
                 .collect();
-            wrong.push_str(&format!("{way} {old} -> {new}: {text:?} {ids:?}\n"));
+            wrong.push_str(&format!("{direction} {old} -> {new}: {text:?} {ids:?}\n"));
         }
     }
     assert!(wrong.is_empty(), "{wrong}");
@@ -272,9 +272,9 @@ fn property_described_by_one_side_only_breaks_nothing() {
         "{type: object}",
         "{type: object, properties: {x: {type: string}}}",
     );
-    for (way, old, new) in [("request", without, with), ("response", with, without)] {
-        let plan = between(way, old, new);
+    for (direction, old, new) in [("request", without, with), ("response", with, without)] {
+        let plan = between(direction, old, new);
         let found: Vec<_> = breaks(&plan).iter().map(|change| change.id).collect();
-        assert!(found.is_empty(), "{way}: {found:?}");
+        assert!(found.is_empty(), "{direction}: {found:?}");
     }
 }

@@ -467,9 +467,9 @@ impl Signals {
         let _stopping = self.events.send(Event::Stop {
             who: who.to_owned(),
         });
-        let patience = if first { self.stop_max } else { AT_ONCE };
+        let timeout = if first { self.stop_max } else { AT_ONCE };
         tokio::spawn(async move {
-            tokio::time::sleep(patience).await;
+            tokio::time::sleep(timeout).await;
             end_undrained(who, code);
         });
     }

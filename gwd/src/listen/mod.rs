@@ -289,8 +289,8 @@ mod tests {
         listen(handle, TCP_TIMEOUT).unwrap();
         let mut waiting = TcpStream::connect(bound.address).unwrap();
         begin_no_handshake(handle).unwrap();
-        let patience = Duration::from_millis(100);
-        let refused = TcpStream::connect_timeout(&bound.address, patience);
+        let timeout = Duration::from_millis(100);
+        let refused = TcpStream::connect_timeout(&bound.address, timeout);
         assert_eq!(refused.unwrap_err().kind(), io::ErrorKind::TimedOut);
         let (mut accepted, _) = handle.accept().unwrap();
         waiting.write_all(b"hello").unwrap();

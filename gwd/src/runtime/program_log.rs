@@ -210,11 +210,11 @@ impl LogOutput {
 fn has_room(wait_ns: i64) -> bool {
     let stderr = io::stderr();
     let mut polled = [PollFd::new(&stderr, PollFlags::OUT)];
-    let patience = Timespec {
+    let timeout = Timespec {
         tv_sec: 0,
         tv_nsec: wait_ns,
     };
-    while poll(&mut polled, Some(&patience)) == Err(Errno::INTR) {}
+    while poll(&mut polled, Some(&timeout)) == Err(Errno::INTR) {}
     polled[0].revents().contains(PollFlags::OUT)
 }
 

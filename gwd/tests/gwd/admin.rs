@@ -250,7 +250,7 @@ fn metrics_reader_that_stalls_is_closed() {
     socket.set_recv_buffer_size(4_096).unwrap();
     socket.connect(&gwd.admin.into()).unwrap();
     let mut stream: std::net::TcpStream = socket.into();
-    stream.set_write_timeout(Some(PATIENCE)).unwrap();
+    stream.set_write_timeout(Some(WAIT_MAX)).unwrap();
     let many = "GET /metrics HTTP/1.1\r\nhost: localhost\r\n\r\n".repeat(1_000);
     let mut closed = None;
     for _ in 0..1_000 {

@@ -348,11 +348,11 @@ fn open_breaker_of_the_service_is_an_outage() {
         let identity = answering(500, "");
         let ask = Ask { open, ..ASK };
         let mut shop = ask.shop(&main, identity.address);
-        let mut fuse = circuit_breaker::Checked::of(&Settings::default());
-        fuse.numbers.consecutive_failures = Some(1);
-        (fuse.numbers.open_ms, fuse.numbers.open_max_ms) = (60_000, 60_000);
+        let mut breaker = circuit_breaker::Checked::of(&Settings::default());
+        breaker.numbers.consecutive_failures = Some(1);
+        (breaker.numbers.open_ms, breaker.numbers.open_max_ms) = (60_000, 60_000);
         let service = shop.upstreams.iter_mut().find(|one| one.name == "identity");
-        service.expect("the service").circuit_breaker = Some(fuse);
+        service.expect("the service").circuit_breaker = Some(breaker);
         let served = shop.serve();
         for _ in 0..3 {
             let answer = get(served.address, "/asked");

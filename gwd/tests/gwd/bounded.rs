@@ -208,7 +208,7 @@ fn silent_connections_do_not_block_the_admin_api() {
     assert_eq!(gwd.status()["ready"], true);
     // Even the last idle connection is closed, at its timeout or earlier.
     let mut last = idle.last().unwrap();
-    last.set_read_timeout(Some(PATIENCE)).unwrap();
+    last.set_read_timeout(Some(WAIT_MAX)).unwrap();
     let mut rest = Vec::new();
     let _closed = last.read_to_end(&mut rest);
 }

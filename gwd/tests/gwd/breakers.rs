@@ -11,7 +11,7 @@ use policy::traffic::retry::Condition;
 use crate::fixture::*;
 use crate::retries::retries;
 
-fn fuse(consecutive: u64, scope: Scope) -> circuit_breaker::Checked {
+fn breaker(consecutive: u64, scope: Scope) -> circuit_breaker::Checked {
     circuit_breaker::Checked {
         numbers: Numbers {
             consecutive_failures: Some(consecutive),
@@ -28,7 +28,7 @@ fn breaker_opens_and_closes_with_the_upstream() {
     let status = Arc::new(AtomicUsize::new(500));
     let upstream = Upstream::telling(&status);
     let mut shop = shop(upstream.address, vec![op("GET", "/a")]);
-    shop.upstreams[0].circuit_breaker = Some(fuse(3, Scope::Upstream));
+    shop.upstreams[0].circuit_breaker = Some(breaker(3, Scope::Upstream));
     let served = shop.serve();
     for _ in 0..3 {
         assert_eq!(get(served.address, "/a").status, 500);
@@ -55,7 +55,7 @@ fn breaker_opens_and_closes_with_the_upstream() {
 fn breaker_is_half_open_on_time_without_requests() {
     let upstream = Upstream::telling(&Arc::new(AtomicUsize::new(500)));
     let mut shop = shop(upstream.address, vec![op("GET", "/a")]);
-    shop.upstreams[0].circuit_breaker = Some(fuse(1, Scope::Upstream));
+    shop.upstreams[0].circuit_breaker = Some(breaker(1, Scope::Upstream));
     let served = shop.serve();
     assert_eq!(get(served.address, "/a").status, 500);
     eventually("the breaker is half open", || {
@@ -68,9 +68,9 @@ fn breaker_is_half_open_on_time_without_requests() {
 fn an_open_breaker_stays_open_over_a_switch() {
     let upstream = Upstream::telling(&Arc::new(AtomicUsize::new(500)));
     let mut shop = shop(upstream.address, vec![op("GET", "/a")]);
-    let mut fuse = fuse(1, Scope::Upstream);
-    (fuse.numbers.open_ms, fuse.numbers.open_max_ms) = (60_000, 60_000);
-    shop.upstreams[0].circuit_breaker = Some(fuse);
+    let mut breaker = breaker(1, Scope::Upstream);
+    (breaker.numbers.open_ms, breaker.numbers.open_max_ms) = (60_000, 60_000);
+    shop.upstreams[0].circuit_breaker = Some(breaker);
     let mut served = shop.serve();
     assert_eq!(get(served.address, "/a").status, 500);
     shop.expose_bundle = true;
@@ -91,7 +91,7 @@ fn attempt_that_opens_the_breaker_is_the_response() {
             let mut shop = shop(address, vec![op("GET", "/a")]);
             let on = [Condition::ConnectFailure, Condition::ServerError];
             shop.upstreams[0].retries = Some(retries(3, &on));
-            shop.upstreams[0].circuit_breaker = Some(fuse(1, scope));
+            shop.upstreams[0].circuit_breaker = Some(breaker(1, scope));
             shop.upstreams[0]
                 .circuit_breaker
                 .as_mut()
@@ -117,7 +117,7 @@ fn breaker_of_a_target_leaves_the_others_alone() {
     let (bad, good) = (Upstream::telling(&status), Upstream::saying("ok"));
     let mut shop = shop(bad.address, vec![op("GET", "/a")]);
     let mut main = service("main", &[bad.address, good.address]);
-    main.circuit_breaker = Some(fuse(2, Scope::Target));
+    main.circuit_breaker = Some(breaker(2, Scope::Target));
     main.circuit_breaker.as_mut().unwrap().numbers.open_ms = 60_000;
     shop.upstreams = vec![main];
     let served = shop.serve();
@@ -147,10 +147,10 @@ fn a_client_that_leaves_a_probe_gives_its_place_back() {
         Then::Keep
     });
     let mut shop = shop(upstream.address, vec![op("GET", "/a")]);
-    let mut fuse = fuse(1, Scope::Upstream);
+    let mut breaker = breaker(1, Scope::Upstream);
     // A probe without a result would block further probes for this time.
-    (fuse.numbers.open_ms, fuse.numbers.open_max_ms) = (4_000, 4_000);
-    shop.upstreams[0].circuit_breaker = Some(fuse);
+    (breaker.numbers.open_ms, breaker.numbers.open_max_ms) = (4_000, 4_000);
+    shop.upstreams[0].circuit_breaker = Some(breaker);
     let served = shop.serve();
     assert_eq!(get(served.address, "/a").status, 500);
     hang.store(true, Ordering::SeqCst);
@@ -184,9 +184,9 @@ fn half_open(scope: Scope) -> (Upstream, Served) {
     let status = Arc::new(AtomicUsize::new(500));
     let upstream = Upstream::telling(&status);
     let mut shop = shop(upstream.address, vec![op("GET", "/a"), op("POST", "/a")]);
-    let mut fuse = fuse(1, scope);
-    (fuse.numbers.open_ms, fuse.numbers.open_max_ms) = (1_000, 60_000);
-    shop.upstreams[0].circuit_breaker = Some(fuse);
+    let mut breaker = breaker(1, scope);
+    (breaker.numbers.open_ms, breaker.numbers.open_max_ms) = (1_000, 60_000);
+    shop.upstreams[0].circuit_breaker = Some(breaker);
     let served = shop.serve();
     assert_eq!(get(served.address, "/a").status, 500);
     status.store(200, Ordering::SeqCst);
@@ -231,17 +231,17 @@ fn time_of_a_slow_client_is_no_slow_call() {
     let upstream = Upstream::saying("ok");
     for scope in [Scope::Upstream, Scope::Target] {
         let mut shop = shop(upstream.address, vec![op("GET", "/a"), op("POST", "/a")]);
-        let mut fuse = fuse(1, scope);
-        fuse.numbers = Numbers {
+        let mut breaker = breaker(1, scope);
+        breaker.numbers = Numbers {
             consecutive_failures: None,
             slow_ms: Some(1_000),
             slow_ppm: Some(1),
             min_requests: 1,
             open_ms: 60_000,
             open_max_ms: 60_000,
-            ..fuse.numbers
+            ..breaker.numbers
         };
-        shop.upstreams[0].circuit_breaker = Some(fuse);
+        shop.upstreams[0].circuit_breaker = Some(breaker);
         let served = shop.serve();
         let mut client = Client::connect(served.address);
         client.send("POST /a HTTP/1.1\r\nhost: h\r\ncontent-length: 2\r\n\r\no");
@@ -292,9 +292,9 @@ fn upload_of_a_slow_client_is_no_failure() {
     for scope in [Scope::Upstream, Scope::Target] {
         let ops = vec![op("GET", "/a"), op("POST", "/a"), op("POST", "/fail")];
         let mut shop = shop(address, ops);
-        let mut fuse = fuse(2, scope);
-        (fuse.numbers.open_ms, fuse.numbers.open_max_ms) = (60_000, 60_000);
-        shop.upstreams[0].circuit_breaker = Some(fuse);
+        let mut breaker = breaker(2, scope);
+        (breaker.numbers.open_ms, breaker.numbers.open_max_ms) = (60_000, 60_000);
+        shop.upstreams[0].circuit_breaker = Some(breaker);
         let served = shop.serve();
         for _ in 0..3 {
             let mut slow = Client::connect(served.address);
@@ -328,9 +328,9 @@ fn connection_closed_after_a_large_head_is_no_failure() {
     for scope in [Scope::Upstream, Scope::Target] {
         let ops = vec![op("GET", "/a"), op("GET", "/fail")];
         let mut shop = shop(upstream.address, ops);
-        let mut fuse = fuse(2, scope);
-        (fuse.numbers.open_ms, fuse.numbers.open_max_ms) = (60_000, 60_000);
-        shop.upstreams[0].circuit_breaker = Some(fuse);
+        let mut breaker = breaker(2, scope);
+        (breaker.numbers.open_ms, breaker.numbers.open_max_ms) = (60_000, 60_000);
+        shop.upstreams[0].circuit_breaker = Some(breaker);
         let served = shop.serve();
         let cookie = format!("cookie: a={}\r\n", "~".repeat(5_000));
         for _ in 0..3 {

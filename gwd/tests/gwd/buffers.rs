@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use bytes::Bytes;
 use policy::traffic::retry::Condition;
 
-use crate::crowds::peak_bytes;
+use crate::client_groups::peak_bytes;
 use crate::fixture::*;
 use crate::frames::*;
 use crate::http2::http2;

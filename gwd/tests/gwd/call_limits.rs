@@ -23,9 +23,9 @@ fn is_late(answer: &Answer) -> bool {
 
 /// Configures the circuit breaker of the first upstream to open at the first failure.
 fn fragile(shop: &mut Shop) {
-    let mut fuse = circuit_breaker::Checked::of(&Settings::default());
-    fuse.numbers.consecutive_failures = Some(1);
-    shop.upstreams[0].circuit_breaker = Some(fuse);
+    let mut breaker = circuit_breaker::Checked::of(&Settings::default());
+    breaker.numbers.consecutive_failures = Some(1);
+    shop.upstreams[0].circuit_breaker = Some(breaker);
 }
 
 #[test]

@@ -127,12 +127,8 @@ fn lapsed_certificates_end_streams_and_tunnels() {
         let mut read = vec![0; begun.len()];
         connection.read_exact(&mut read).unwrap();
         assert_eq!(read, begun);
-        let patience = Some(std::time::Duration::from_secs(30));
-        connection
-            .get_ref()
-            .sock
-            .set_read_timeout(patience)
-            .unwrap();
+        let timeout = Some(std::time::Duration::from_secs(30));
+        connection.get_ref().sock.set_read_timeout(timeout).unwrap();
         connection
     };
     let tunnel = |config: &Arc<ClientConfig>| begin(config, HANDSHAKE, b"\x81\x05hello");

@@ -435,7 +435,7 @@ fn drain_ends_the_wait_for_a_permit() {
     let mut waiting = begin(&served);
     all_wait(&served, 1);
     let draining = std::thread::spawn(move || {
-        let forced = served.node.drain(PATIENCE, &|| false);
+        let forced = served.node.drain(WAIT_MAX, &|| false);
         (served, forced)
     });
     let refused = waiting.answer();

@@ -206,7 +206,7 @@ fn drain_finishes_requests_and_refuses_connections() {
     busy.send("GET /a HTTP/1.1\r\nhost: h\r\n\r\n");
     there.recv().unwrap();
     let draining = std::thread::spawn(move || {
-        let forced = served.node.drain(PATIENCE, &|| false);
+        let forced = served.node.drain(WAIT_MAX, &|| false);
         (served, forced)
     });
     assert!(idle.closed(), "idle connections end");

@@ -6,7 +6,7 @@ use std::sync::mpsc;
 
 use bytes::Bytes;
 
-use crate::crowds::bare_upstream;
+use crate::client_groups::bare_upstream;
 use crate::fixture::*;
 use crate::http2::{Http2, to};
 use crate::http2_upstream::{Http2Upstream, ReceivedRequest};
@@ -83,7 +83,7 @@ impl Duplex {
     }
 
     fn was_uploaded(&self, volume: usize) {
-        assert_eq!(self.uploaded.recv_timeout(PATIENCE), Ok(volume));
+        assert_eq!(self.uploaded.recv_timeout(WAIT_MAX), Ok(volume));
     }
 }
 
@@ -92,8 +92,8 @@ fn a_client_may_send_all_before_it_takes_anything() {
     for duplex in [Duplex::over_http1(OF_HTTP1), Duplex::over_http2(OF_HTTP1)] {
         let served = duplex.shop.serve();
         let mut stream = TcpStream::connect(served.address).unwrap();
-        stream.set_write_timeout(Some(PATIENCE)).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_write_timeout(Some(WAIT_MAX)).unwrap();
+        stream.set_read_timeout(Some(WAIT_MAX)).unwrap();
         let head = format!(
             "POST /a HTTP/1.1\r\nhost: h\r\nconnection: close\r\ncontent-length: {OF_HTTP1}\r\n\r\n"
         );

@@ -85,7 +85,7 @@ fn the_same_over_tls_with_its_close_notify() {
     let served = serve_files(&shop, gwd::node::TimeLimits::DEFAULT);
     let session = authority.client("shop.example");
     let stream = TcpStream::connect(served.address).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_read_timeout(Some(WAIT_MAX)).unwrap();
     let mut client = rustls::StreamOwned::new(session, stream);
     client.write_all(CLOSES.as_bytes()).unwrap();
     client.conn.send_close_notify();

@@ -78,7 +78,7 @@ fn ask(address: SocketAddr, kept: &mut Option<TcpStream>, keeps: bool) -> Result
         Some(stream) => stream,
         None => TcpStream::connect(address).map_err(|error| format!("{REFUSED}: {error}"))?,
     };
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_read_timeout(Some(WAIT_MAX)).unwrap();
     let mut said = Vec::new();
     let sent = stream.write_all(GET.as_bytes());
     let mut buffer = [0; 1024];
@@ -231,7 +231,7 @@ fn systemd_passes_sockets_and_is_told_what_happens() {
     // A client that connects before the process starts waits in the queue of the socket.
     let mut early = TcpStream::connect(address).unwrap();
     let told = UnixDatagram::bind(world.path("notify")).unwrap();
-    told.set_read_timeout(Some(PATIENCE)).unwrap();
+    told.set_read_timeout(Some(WAIT_MAX)).unwrap();
     rustix::io::fcntl_setfd(&bound, rustix::io::FdFlags::empty()).unwrap();
     let gwd = world.trusted();
     let mut command = Command::new("bash");
@@ -283,7 +283,7 @@ fn two_busy_http2_clients_land_on_different_workers() {
     let (release, released) = std::sync::mpsc::channel::<()>();
     let released = std::sync::Mutex::new(released);
     let upstream = Upstream::start(move |_, stream| {
-        let _gone = released.lock().unwrap().recv_timeout(PATIENCE);
+        let _gone = released.lock().unwrap().recv_timeout(WAIT_MAX);
         say(stream, "content-length: 2\r\n", "ok");
         Then::Keep
     });

@@ -89,7 +89,7 @@ impl Http2 {
         &self,
         begun: tokio::task::JoinHandle<Result<Whole, h2::Error>>,
     ) -> Result<Whole, h2::Error> {
-        let patient = async { tokio::time::timeout(PATIENCE, begun).await };
+        let patient = async { tokio::time::timeout(WAIT_MAX, begun).await };
         self.runtime.block_on(patient).expect("in time").unwrap()
     }
 
@@ -290,7 +290,7 @@ fn reset_stream_cancels_its_call_only() {
     });
     hang.abort();
     assert!(
-        ended.recv_timeout(PATIENCE).unwrap(),
+        ended.recv_timeout(WAIT_MAX).unwrap(),
         "the call was cancelled"
     );
     assert_eq!(client.get("/a/other").text(), "ok");

@@ -126,7 +126,7 @@ fn client_that_cancels_running_requests_is_closed() {
     let reading = Raw(raw.0.try_clone().unwrap(), false);
     // The GOAWAY comes after about a thousand streams, and the client waits for each of them to
     // start.
-    let patient = Some(20 * PATIENCE);
+    let patient = Some(20 * WAIT_MAX);
     reading.0.set_read_timeout(patient).unwrap();
     let goodbye = std::thread::spawn(move || {
         let mut reading = reading;

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::fixture::*;
 use crate::http2_upstream::{Http2Upstream, ReceivedRequest, head, ok, whole};
-use crate::shared_http2::{fuse, reader};
+use crate::shared_http2::{breaker, reader};
 
 /// Source address of a second client, which is in no common network with the usual client address
 /// of tests.
@@ -250,7 +250,7 @@ fn wait_for_a_stream_is_no_failure_of_the_host() {
     let (upstream, waiting) = holder(builder, usize::MAX);
     let mut shop = upstream.behind(vec![op("GET", "/a"), op("GET", "/wait")]);
     shop.upstreams[0].limits.connections = 1;
-    shop.upstreams[0].circuit_breaker = Some(fuse());
+    shop.upstreams[0].circuit_breaker = Some(breaker());
     for op in shop.ops.iter_mut().filter(|op| op.path == "/a") {
         op.timeout_ms = 500;
     }

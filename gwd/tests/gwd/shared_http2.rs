@@ -14,7 +14,7 @@ use crate::http2_upstream::{Http2Upstream, ReceivedRequest, head, ok, pour, whol
 const LARGE: usize = 10_000;
 
 /// Breaker that one failure opens for a minute.
-pub(crate) fn fuse() -> circuit_breaker::Checked {
+pub(crate) fn breaker() -> circuit_breaker::Checked {
     circuit_breaker::Checked {
         numbers: Numbers {
             consecutive_failures: Some(1),
@@ -51,7 +51,7 @@ fn header_list_over_the_peer_s_maximum_is_not_sent() {
     let (upstream, seen) = strict();
     let ops = ["/a", "/large", "/trailers"].map(|path| op("GET", path));
     let mut shop = upstream.behind(ops.into());
-    shop.upstreams[0].circuit_breaker = Some(fuse());
+    shop.upstreams[0].circuit_breaker = Some(breaker());
     let served = shop.serve();
     // The first request must wait for the peer's SETTINGS; the second one finds them.
     for _ in 0..2 {
@@ -71,7 +71,7 @@ fn header_list_over_the_peer_s_maximum_is_not_sent() {
 fn trailers_over_the_peer_s_maximum_are_not_sent() {
     let (upstream, _seen) = strict();
     let mut shop = upstream.behind(vec![op("GET", "/a"), op("POST", "/a").streaming()]);
-    shop.upstreams[0].circuit_breaker = Some(fuse());
+    shop.upstreams[0].circuit_breaker = Some(breaker());
     let served = shop.serve();
     assert_eq!(get(served.address, "/a").status, 200);
     let mut client = Client::connect(served.address);
@@ -231,7 +231,7 @@ fn unusual_exchanges_open_no_circuit_breaker() {
     });
     let ops = vec![op("GET", "/ok"), op("GET", "/a"), op("POST", "/call")];
     let mut shop = upstream.behind(ops);
-    shop.upstreams[0].circuit_breaker = Some(fuse());
+    shop.upstreams[0].circuit_breaker = Some(breaker());
     let served = shop.serve();
     let many: String = (0..61).map(|number| format!("x{number}: a\r\n")).collect();
     let coded = format!("x-large: {}\r\n", "~".repeat(2_000));

@@ -174,7 +174,7 @@ fn silent_http2_upstream_stream_is_reset_alone() {
     let mut client = Client::connect(served.address);
     client.send("GET /a HTTP/1.1\r\nhost: h\r\n\r\n");
     assert!(client.rest().ends_with("5\r\nhello\r\n"));
-    assert_eq!(resets.recv_timeout(PATIENCE).unwrap(), Reason::CANCEL);
+    assert_eq!(resets.recv_timeout(WAIT_MAX).unwrap(), Reason::CANCEL);
     assert_eq!(get(served.address, "/ok").text(), "ok");
     assert_eq!(upstream.connections.load(Ordering::SeqCst), 1);
     let labels = ["error_type=\"upstream_timeout\""];
@@ -255,7 +255,7 @@ fn silent_websocket_ends_in_both_directions() {
         std::thread::park_timeout(Duration::from_millis(50));
     }
     assert!(client.closed());
-    ends.recv_timeout(PATIENCE).expect("the upstream is left");
+    ends.recv_timeout(WAIT_MAX).expect("the upstream is left");
     let labels = ["status_code=\"101\"", "error_type=\"idle_timeout\""];
     eventually("the idle timeout is counted", || {
         served.metric(REQUESTS, &labels) == 1.0
@@ -282,7 +282,7 @@ fn silent_websocket_ends_in_both_directions() {
         .find(|frame| frame.kind == RST_STREAM || frame.kind == DATA && frame.flags & END != 0)
         .unwrap();
     assert_eq!(end.stream, 1);
-    ends.recv_timeout(PATIENCE).expect("the upstream is left");
+    ends.recv_timeout(WAIT_MAX).expect("the upstream is left");
     let labels = ["status_code=\"200\"", "error_type=\"idle_timeout\""];
     eventually("the idle timeout is counted", || {
         served.metric(REQUESTS, &labels) == 1.0

@@ -16,7 +16,7 @@ use socket2::{SockFilter, SockRef};
 use crate::fixture::*;
 use crate::frames::*;
 
-const PATIENCE_OF_GWD: TimeLimits = TimeLimits {
+const TIME_LIMITS: TimeLimits = TimeLimits {
     grace_ms: 400,
     bytes_per_s: 2_000,
     half_open_ms: 2_000,
@@ -26,7 +26,7 @@ const REJECTIONS: &str = "gwd_rejections_total";
 
 /// Serves a gateway with short timeouts, and secrets in files.
 fn serve(shop: &Shop) -> Served {
-    serve_files(shop, PATIENCE_OF_GWD)
+    serve_files(shop, TIME_LIMITS)
 }
 
 /// Serves a gateway with these timeouts, and secrets in files.
@@ -108,7 +108,7 @@ fn an_upload_that_stands_still_or_trickles_is_408() {
     ] {
         let mut client = Client::connect(served.address);
         client.send(&format!("{POST}content-length: 1000000\r\n\r\n"));
-        let took = trickle(&client, piece, Duration::from_millis(50), PATIENCE);
+        let took = trickle(&client, piece, Duration::from_millis(50), WAIT_MAX);
         let answer = client.answer();
         assert_eq!(
             (answer.status, answer.problem().as_str()),
@@ -120,7 +120,7 @@ fn an_upload_that_stands_still_or_trickles_is_408() {
     // Chunks of one byte also count as slow.
     let mut client = Client::connect(served.address);
     client.send(&format!("{POST}transfer-encoding: chunked\r\n\r\n"));
-    trickle(&client, b"1\r\nx\r\n", Duration::from_millis(50), PATIENCE);
+    trickle(&client, b"1\r\nx\r\n", Duration::from_millis(50), WAIT_MAX);
     assert_eq!(client.answer().status, 408);
 }
 
@@ -175,7 +175,7 @@ fn read_slowly(served: &Served, bytes: usize) -> Duration {
     let began = Instant::now();
     let mut stream = client.another();
     let mut piece = vec![0; bytes];
-    while open_connections(served) > 0.0 && began.elapsed() < PATIENCE {
+    while open_connections(served) > 0.0 && began.elapsed() < WAIT_MAX {
         std::thread::park_timeout(Duration::from_millis(50));
         if bytes > 0 && stream.read(&mut piece).unwrap_or(0) == 0 {
             break;
@@ -329,7 +329,7 @@ fn heads_that_come_slowly_or_do_not_end_are_given_up() {
     let served = serve(&shop);
     let mut client = Client::connect(served.address);
     client.send("GET /a HTTP/1.1\r\nhost: shop.example\r\nx-slow: ");
-    let took = trickle(&client, b"x", Duration::from_millis(20), PATIENCE);
+    let took = trickle(&client, b"x", Duration::from_millis(20), WAIT_MAX);
     assert_eq!(client.answer().status, 408);
     assert!(took < Duration::from_secs(5), "{took:?}");
     assert_eq!(served.metric(REJECTIONS, &["header_timeout"]), 1.0);

@@ -101,7 +101,7 @@ fn ask(address: SocketAddr, pause: Duration) -> Attempt {
             return Attempt::Refused;
         }
     };
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_read_timeout(Some(WAIT_MAX)).unwrap();
     if !pause.is_zero() {
         std::thread::park_timeout(pause);
     }
@@ -315,7 +315,7 @@ fn a_drain_answers_who_had_connected_before_it() {
     let served = shop.serve();
     let mut fresh = Client::connect(served.address);
     let mut node = served.node;
-    let draining = std::thread::spawn(move || node.drain(PATIENCE, &|| false));
+    let draining = std::thread::spawn(move || node.drain(WAIT_MAX, &|| false));
     eventually("new connections are refused", || is_gone(served.address));
     fresh.send("GET /a HTTP/1.1\r\nhost: h\r\n\r\n");
     let answer = fresh.answer();
@@ -339,7 +339,7 @@ fn a_drain_answers_once_more_who_keeps_a_connection() {
     };
     assert_eq!(ask(), (200, String::new()));
     let mut node = served.node;
-    let draining = std::thread::spawn(move || node.drain(PATIENCE, &|| false));
+    let draining = std::thread::spawn(move || node.drain(WAIT_MAX, &|| false));
     eventually("new connections are refused", || is_gone(served.address));
     assert_eq!(ask(), (200, "close".to_owned()));
     assert!(kept.closed());

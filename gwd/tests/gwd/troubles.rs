@@ -206,9 +206,9 @@ fn certificate_mismatch_reports_both_names() {
 fn opened_breaker_is_reported() {
     let mut shop = plain(dead());
     let settings = Settings::default();
-    let mut fuse = circuit_breaker::Checked::of(&settings);
-    fuse.numbers.consecutive_failures = Some(1);
-    shop.upstreams[0].circuit_breaker = Some(fuse);
+    let mut breaker = circuit_breaker::Checked::of(&settings);
+    breaker.numbers.consecutive_failures = Some(1);
+    shop.upstreams[0].circuit_breaker = Some(breaker);
     let running = Running::start(World::new(), &shop);
     assert_eq!(get(running.gwd.public(), "/a").status, 502);
     assert_eq!(get(running.gwd.public(), "/a").problem(), "circuit_open");
@@ -224,13 +224,13 @@ fn open_breaker_of_a_policy_reports_the_policy() {
         upstream.address,
         vec![op("GET", "/a").policy("fuse"), op("GET", "/b")],
     );
-    let mut fuse = circuit_breaker::Checked::of(&Settings::default());
-    fuse.numbers.consecutive_failures = Some(1);
-    fuse.numbers.open_ms = 60_000;
+    let mut breaker = circuit_breaker::Checked::of(&Settings::default());
+    breaker.numbers.consecutive_failures = Some(1);
+    breaker.numbers.open_ms = 60_000;
     shop.policies.push(bundle::ir::Policy {
         name: "fuse".into(),
         state: StateId(7),
-        checked: policy::Checked::CircuitBreaker(fuse),
+        checked: policy::Checked::CircuitBreaker(breaker),
     });
     let running = Running::start(World::new(), &shop);
     let public = running.gwd.public();

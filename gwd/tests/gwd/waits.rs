@@ -125,9 +125,9 @@ fn permit_too_late_to_connect_does_not_blame_the_host() {
         consecutive_5xx: 1,
         ..Passive::default()
     });
-    let mut fuse = circuit_breaker::Checked::of(&policy::declared::Settings::default());
-    fuse.numbers.consecutive_failures = Some(1);
-    main.circuit_breaker = Some(fuse);
+    let mut breaker = circuit_breaker::Checked::of(&policy::declared::Settings::default());
+    breaker.numbers.consecutive_failures = Some(1);
+    main.circuit_breaker = Some(breaker);
     let served = shop.serve();
     let mut first = Client::connect(served.address);
     first.send("GET /a/held HTTP/1.1\r\nhost: h\r\n\r\n");
@@ -172,9 +172,9 @@ fn permit_too_late_to_answer_does_not_blame_the_host() {
     shop.ops[0].timeout_ms = 2_000;
     let main = &mut shop.upstreams[0];
     main.limits.connections = 1;
-    let mut fuse = circuit_breaker::Checked::of(&policy::declared::Settings::default());
-    fuse.numbers.consecutive_failures = Some(1);
-    main.circuit_breaker = Some(fuse);
+    let mut breaker = circuit_breaker::Checked::of(&policy::declared::Settings::default());
+    breaker.numbers.consecutive_failures = Some(1);
+    main.circuit_breaker = Some(breaker);
     let served = shop.serve();
     let mut clients = [(); 2].map(|()| Client::connect(served.address));
     clients[0].send(ASK);

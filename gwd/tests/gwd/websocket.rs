@@ -262,7 +262,7 @@ fn over_http2_a_stream_is_the_tunnel() {
             );
         }
     };
-    let talk = async { tokio::time::timeout(PATIENCE, talk).await };
+    let talk = async { tokio::time::timeout(WAIT_MAX, talk).await };
     client.runtime.block_on(talk).expect("in time");
     let seen = upstream.only();
     assert_eq!(seen.line(), "GET /ws HTTP/1.1");

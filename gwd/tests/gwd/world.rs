@@ -20,7 +20,7 @@ use bundle::store::folder::Folder;
 use bundle::trust::{KeyState, Scope, Trust, TrustedKey};
 use serde_json::Value;
 
-use crate::fixture::{Answer, Client, PATIENCE, Upstream, eventually, metric, op, shop};
+use crate::fixture::{Answer, Client, Upstream, WAIT_MAX, eventually, metric, op, shop};
 
 /// Project with a store, a trust file and folders.
 pub(crate) struct World {
@@ -438,7 +438,7 @@ impl Process {
     }
 
     pub(crate) fn wait(&mut self) -> ExitStatus {
-        let end = std::time::Instant::now() + PATIENCE;
+        let end = std::time::Instant::now() + WAIT_MAX;
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {
                 return status;

@@ -319,7 +319,7 @@ pub(crate) fn by_gwd(
     let mut wrong = mistakes_of_response(case, &response);
     let forwarded = matches!(case.decision, Decision::Forward(_));
     let mut seen = taken();
-    let is_seen = wait::within(wait::PATIENCE, || {
+    let is_seen = wait::within(wait::WAIT_MAX, || {
         // The copy for a mirror may arrive after the response.
         seen.extend(taken());
         (seen.len() >= case.requests.unwrap_or(0)).then_some(())

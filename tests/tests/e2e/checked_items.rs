@@ -124,7 +124,7 @@ impl Scene {
             begun(&stream).then_some(stream)
         });
         let stream = stream.expect("a request");
-        stream.set_read_timeout(Some(wait::PATIENCE)).expect("set");
+        stream.set_read_timeout(Some(wait::WAIT_MAX)).expect("set");
         let mut peer = Peer {
             stream,
             head: String::new(),
@@ -197,7 +197,7 @@ impl Peer {
         let read = self.stream.read(&mut [0]);
         assert!(read.is_err(), "{read:?}");
         self.stream
-            .set_read_timeout(Some(wait::PATIENCE))
+            .set_read_timeout(Some(wait::WAIT_MAX))
             .expect("set");
     }
 
@@ -347,7 +347,7 @@ fn bad_lines_are_logged_and_pass_at_once() {
 /// Begins a streamed response. Returns the connections of the client and of the upstream.
 fn stream(scene: &Scene, path: &str) -> (Peer, Peer) {
     let stream = TcpStream::connect(scene.gateway.address()).expect("connected");
-    stream.set_read_timeout(Some(wait::PATIENCE)).expect("set");
+    stream.set_read_timeout(Some(wait::WAIT_MAX)).expect("set");
     let mut client = Peer {
         stream,
         head: String::new(),

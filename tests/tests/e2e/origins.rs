@@ -335,8 +335,8 @@ impl Origin {
 /// Sends raw bytes. Returns the status of the response.
 fn status(address: SocketAddr, bytes: &str) -> String {
     let mut stream = TcpStream::connect(address).expect("the gateway listens");
-    let patience = Some(wait::PATIENCE);
-    stream.set_read_timeout(patience).expect("a socket");
+    let timeout = Some(wait::WAIT_MAX);
+    stream.set_read_timeout(timeout).expect("a socket");
     let _refused_meanwhile = stream.write_all(bytes.as_bytes());
     let mut begin = [0; 12];
     stream.read_exact(&mut begin).expect("an answer");

@@ -234,9 +234,9 @@ fn fleet_with_a_held_node_is_reported_and_converges() {
         let more: Vec<&str> = nodes.iter().map(String::as_str).collect();
         project.gwc(&[command, &more[..]].concat())
     };
-    let apply = |version: u32, patience: &str, more: &[&str]| {
+    let apply = |version: u32, timeout: &str, more: &[&str]| {
         project.write("gateway.yaml", gateway(version));
-        run(&[&["apply", "--yes", "--wait", patience], &KEY[..], more].concat())
+        run(&[&["apply", "--yes", "--wait", timeout], &KEY[..], more].concat())
     };
     let ended = apply(6, "20s", &["--require-rollback"]);
     let text = ended.succeeds().stdout.clone();

@@ -203,7 +203,7 @@ fn openssl_upstream_speaks_both_tls_and_refusals_show() {
         let child = openssl.args(arguments).current_dir(certificates.0.path());
         let child = child.stdout(Stdio::null()).stderr(Stdio::null()).spawn();
         let server = Server(child.expect("openssl is installed"));
-        wait::within(wait::PATIENCE, || answers(port).then_some(()));
+        wait::within(wait::WAIT_MAX, || answers(port).then_some(()));
         server
     };
     for (version, told) in [("-tls1_2", "TLSv1.2"), ("-tls1_3", "TLSv1.3")] {

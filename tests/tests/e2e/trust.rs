@@ -340,8 +340,8 @@ fn no_trust_file_no_start() {
     let project = Project::with(&gateway("v1"), DOCUMENT);
     project.keygen();
     project.apply();
-    let mut untold = Options::of(&project).trust(None).spawn();
-    assert_eq!(untold.wait_end(), Some(4), "{}", untold.log());
+    let mut without_trust = Options::of(&project).trust(None).spawn();
+    assert_eq!(without_trust.wait_end(), Some(4), "{}", without_trust.log());
     let nowhere = project.path("nowhere.json");
     let mut missing = Options::of(&project).trust(Some(&nowhere)).spawn();
     assert_eq!(missing.wait_end(), Some(4), "{}", missing.log());

@@ -8,7 +8,7 @@ use std::sync::mpsc::{Receiver, channel};
 use e2e::binaries;
 use e2e::client::Connection;
 use e2e::project::Project;
-use e2e::wait::{self, PATIENCE};
+use e2e::wait::{self, WAIT_MAX};
 
 const GATEWAY: &str = r#"version: 1
 name: shop
@@ -58,7 +58,7 @@ impl Session {
     fn until(&self, text: &str) -> String {
         let mut seen = String::new();
         loop {
-            let line = self.lines.recv_timeout(PATIENCE * 3);
+            let line = self.lines.recv_timeout(WAIT_MAX * 3);
             let line = line.unwrap_or_else(|_| panic!("`{text}` is missing:\n{seen}"));
             seen.push_str(&line);
             seen.push('\n');

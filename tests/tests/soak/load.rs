@@ -28,7 +28,7 @@ use crate::upstream::pattern;
 /// Time between two messages of a WebSocket or stream. Each stream begins at a different moment.
 const TALK: Duration = Duration::from_millis(500);
 /// Maximum time of one step of a client.
-const PATIENCE: Duration = Duration::from_secs(20);
+const WAIT_MAX: Duration = Duration::from_secs(20);
 /// Maximum number of WebSockets, or of other streams, on one HTTP/2 connection.
 const TOGETHER: usize = 50;
 
@@ -92,15 +92,15 @@ fn spawn_reporting(
     })
 }
 
-/// Waits for the result of a future, at most [`PATIENCE`].
+/// Waits for the result of a future, at most [`WAIT_MAX`].
 async fn soon<T, E: Into<Failed>>(
     what: &str,
     future: impl Future<Output = Result<T, E>>,
 ) -> Result<T, Failed> {
-    match tokio::time::timeout(PATIENCE, future).await {
+    match tokio::time::timeout(WAIT_MAX, future).await {
         Ok(Ok(value)) => Ok(value),
         Ok(Err(error)) => Err(format!("{what}: {}", error.into()).into()),
-        Err(_) => Err(format!("{what}: nothing for {PATIENCE:?}").into()),
+        Err(_) => Err(format!("{what}: nothing for {WAIT_MAX:?}").into()),
     }
 }
 

@@ -187,7 +187,7 @@ fn mixed_load_over_switches_loses_and_leaves_nothing() {
         loaded_bytes <= limit,
         "{loaded_bytes} bytes, {warm_bytes} after {WARM} switches"
     );
-    let after = wait::within(wait::PATIENCE, || {
+    let after = wait::within(wait::WAIT_MAX, || {
         let now = held_resources(&gwd);
         // Idle upstream connections are kept for five seconds. A few connections to the admin
         // interface are open.

@@ -458,8 +458,8 @@ mod tests {
                 "for=203.0.113.9",
             ),
         ];
-        for (before, [proto, host, port], way) in table {
-            let expected = [proto, host, port, &format!("{way}, {own}")];
+        for (before, [proto, host, port], expected_hop) in table {
+            let expected = [proto, host, port, &format!("{expected_hop}, {own}")];
             assert_eq!(facts(before), expected.map(str::to_owned), "{before:?}");
         }
     }

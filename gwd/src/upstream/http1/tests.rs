@@ -15,8 +15,8 @@ fn run<T>(test: impl Future<Output = T>) -> T {
         .enable_time()
         .build()
         .unwrap();
-    let patience = std::time::Duration::from_secs(20);
-    runtime.block_on(async { tokio::time::timeout(patience, test).await.expect("in time") })
+    let timeout = std::time::Duration::from_secs(20);
+    runtime.block_on(async { tokio::time::timeout(timeout, test).await.expect("in time") })
 }
 
 /// Prepares a request on a connection.

@@ -56,7 +56,7 @@ impl Origin {
     ) -> Option<Self> {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let is_ready = || TcpStream::connect(address).is_ok() && get(address, "/open/a").0 == 200;
-        wait::within(wait::PATIENCE, || is_ready().then_some(()))?;
+        wait::within(wait::WAIT_MAX, || is_ready().then_some(()))?;
         Some(Self {
             name,
             port,

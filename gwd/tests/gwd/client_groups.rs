@@ -24,15 +24,18 @@ pub(crate) fn peak_bytes(gwd: &Process) -> u64 {
 }
 
 /// Clients in a separate process, because file descriptors are limited per process.
-struct Crowd {
+struct ClientGroup {
     child: Child,
     told: BufReader<std::process::ChildStdout>,
 }
 
-impl Crowd {
+impl ClientGroup {
     /// Starts the clients. Returns `None` if Python is not installed.
     fn start(address: SocketAddr, clients: usize) -> Option<Self> {
-        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/peers/crowd.py");
+        let script = concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/../tests/peers/client_group.py"
+        );
         let mut child = Command::new("python3")
             .args([
                 script,
@@ -59,7 +62,7 @@ impl Crowd {
     }
 }
 
-impl Drop for Crowd {
+impl Drop for ClientGroup {
     fn drop(&mut self) {
         let _gone = self.child.kill();
         let _ended = self.child.wait();
@@ -70,7 +73,7 @@ impl Drop for Crowd {
 /// a head, and some send only the HTTP/2 preface.
 #[test]
 fn crowd_under_bounded_memory_is_partly_served() {
-    let (crowds, each, memory) = if prerequisite::is_full() {
+    let (groups, each, memory) = if prerequisite::is_full() {
         (2, 10_000, 256)
     } else {
         (1, 1_500, 64)
@@ -88,22 +91,22 @@ fn crowd_under_bounded_memory_is_partly_served() {
     command.args(unbounded).args(["--memory", &memory_limit]);
     let gwd = Process::spawn(&mut command);
     gwd.wait_for(&bundle);
-    let started: Vec<_> = (0..crowds)
-        .map(|_| Crowd::start(gwd.public(), each))
+    let started: Vec<_> = (0..groups)
+        .map(|_| ClientGroup::start(gwd.public(), each))
         .collect();
-    let Some(mut crowd) = started.into_iter().collect::<Option<Vec<_>>>() else {
+    let Some(mut group) = started.into_iter().collect::<Option<Vec<_>>>() else {
         prerequisite::skip("there is no python3");
         return;
     };
     let mut totals = [0; 3];
-    for told in crowd.iter_mut().map(Crowd::results) {
+    for told in group.iter_mut().map(ClientGroup::results) {
         totals
             .iter_mut()
             .zip(told)
             .for_each(|(total, one)| *total += one);
     }
     let [served, shed, closed] = totals;
-    let asked = crowds * each / 2;
+    let asked = groups * each / 2;
     let told = format!("{served} served, {shed} shed, {closed} closed of {asked} that asked");
     // The default limit of connections: three quarters of the file descriptors.
     let places = (rustix::process::getrlimit(rustix::process::Resource::Nofile)
@@ -128,7 +131,7 @@ fn crowd_under_bounded_memory_is_partly_served() {
         peak >> 20
     );
     assert_eq!(gwd.status()["ready"], true);
-    drop(crowd);
+    drop(group);
     eventually("a new request is served", || {
         get(gwd.public(), "/a").status == 200
     });
@@ -345,7 +348,7 @@ fn large_bodies_pass_both_ways_and_memory_stays_flat() {
     gwd.wait_for(&bundle);
     let ask = |request: String, up: u64| {
         let mut stream = TcpStream::connect(gwd.public()).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_read_timeout(Some(WAIT_MAX)).unwrap();
         stream.write_all(request.as_bytes()).unwrap();
         let mut piece = vec![0; 1 << 18];
         let mut left = up;
