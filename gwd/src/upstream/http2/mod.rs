@@ -81,8 +81,7 @@ pub(crate) struct Connection {
     state: Rc<State>,
     /// Exchange for which the connection is reserved. It is counted from the reservation on.
     reserved: Option<Rc<Exchange>>,
-    /// Address of the client for which the next exchange is. `None` for an exchange of the gateway
-    /// itself.
+    /// Client address of the next exchange. `None` for an exchange of the gateway itself.
     client: Option<IpAddr>,
 }
 
