@@ -7,7 +7,7 @@ use policy::RequestHead;
 use super::host::{HostTable, MountEntry};
 use super::order::{self, Step};
 use super::trie::{Candidate, Seen};
-use super::{Found, Placed, precedes};
+use super::{Found, MountedCandidate, precedes};
 
 /// Route whose template matches the path of a request.
 #[derive(Debug)]
@@ -101,7 +101,7 @@ pub fn selected_by_group(
     let Some(table) = hosts.mounts(&head.host) else {
         return Vec::new();
     };
-    let mut best: Vec<(u32, bool, Placed<'_>)> = Vec::new();
+    let mut best: Vec<(u32, bool, MountedCandidate<'_>)> = Vec::new();
     for (entry, below) in table.below(path) {
         entry.router.matching(below, &mut |seen| {
             let matches = match unfit(seen, head) {
