@@ -43,6 +43,7 @@ mod own_upstreams;
 mod own_verifiers;
 mod path_readings;
 mod plans;
+mod principals;
 mod processors;
 mod proofs;
 mod random_places;

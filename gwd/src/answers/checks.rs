@@ -58,7 +58,7 @@ struct Entry {
 }
 
 /// Entry of a request in the queue. Dropping this value removes the entry.
-pub(crate) struct Place<'p> {
+pub(crate) struct QueueEntry<'p> {
     queue: &'p CheckQueue,
     number: u64,
     replaced: oneshot::Receiver<()>,
@@ -101,7 +101,7 @@ impl CheckQueue {
     /// network with the most checks. That network must have more than twice as many checks as the
     /// client's network. `None` if there is no such network, or if the client address has the
     /// maximum of checks.
-    pub(crate) fn enter(&self, client: IpAddr) -> Option<Place<'_>> {
+    pub(crate) fn enter(&self, client: IpAddr) -> Option<QueueEntry<'_>> {
         let waiting = &mut *locked(&self.waiting);
         let places = waiting.places(client);
         if waiting.of_client(places) >= self.bounds.of_one {
@@ -116,7 +116,7 @@ impl CheckQueue {
             replaced: Some(sender),
         };
         let number = waiting.add(places, entry);
-        Some(Place {
+        Some(QueueEntry {
             queue: self,
             number,
             replaced,
@@ -124,9 +124,9 @@ impl CheckQueue {
     }
 }
 
-// === impl Place ===
+// === impl QueueEntry ===
 
-impl Place<'_> {
+impl QueueEntry<'_> {
     /// Waits for `result`, or until a check of another network replaces this one.
     ///
     /// # Errors
@@ -143,7 +143,7 @@ impl Place<'_> {
     ///
     /// # Errors
     /// [`Replaced`] if another check has already replaced this one.
-    pub(crate) fn begins(&self) -> Result<(), Replaced> {
+    pub(crate) fn mark_started(&self) -> Result<(), Replaced> {
         let mut waiting = locked(&self.queue.waiting);
         let entry = waiting.get_mut(self.number).ok_or(Replaced)?;
         entry.replaced = None;
@@ -151,7 +151,7 @@ impl Place<'_> {
     }
 }
 
-impl Drop for Place<'_> {
+impl Drop for QueueEntry<'_> {
     fn drop(&mut self) {
         locked(&self.queue.waiting).remove(self.number);
     }
@@ -170,7 +170,7 @@ mod tests {
     }
 
     /// True if another check has replaced this one.
-    fn is_replaced(place: &mut Place<'_>) -> bool {
+    fn is_replaced(place: &mut QueueEntry<'_>) -> bool {
         use oneshot::error::TryRecvError;
         place.replaced.try_recv() == Err(TryRecvError::Closed)
     }
@@ -178,7 +178,7 @@ mod tests {
     #[test]
     fn line_is_bounded_in_all_and_for_each_address() {
         let queue = CheckQueue::new(4, PASSWORDS);
-        let mut places: Vec<Place<'_>> = Vec::new();
+        let mut places: Vec<QueueEntry<'_>> = Vec::new();
         let own = std::iter::from_fn(|| queue.enter(of("2001:db8::1")));
         places.extend(own);
         assert_eq!(places.len(), PASSWORDS.of_one as usize);
@@ -202,13 +202,13 @@ mod tests {
             .collect();
         let flood = clients.map(|client| queue.enter(client).unwrap());
         let mut flood: Vec<_> = flood.take(PASSWORDS.total - victims.len()).collect();
-        let begun = flood[3].begins();
+        let begun = flood[3].mark_started();
         assert_eq!(begun, Ok(()));
         let others = (0..80u8).map(|number| queue.enter(IpAddr::from([203, number, 113, 9])));
         let others: Vec<_> = others.flatten().collect();
-        let last = flood[PASSWORDS.total - 3].begins();
+        let last = flood[PASSWORDS.total - 3].mark_started();
         assert_eq!(last, Err(Replaced), "the last one left");
-        assert_eq!(flood[0].begins(), Ok(()));
+        assert_eq!(flood[0].mark_started(), Ok(()));
         let gone = flood.iter_mut().map(is_replaced).filter(|gone| *gone);
         // A network shares counters with the flood with a probability of 1 in 8,192. The two checks
         // in progress have dropped their senders, but keep their entries.
@@ -234,7 +234,7 @@ mod tests {
     #[test]
     fn line_of_signatures_has_bounds_of_its_own() {
         let queue = CheckQueue::new(4, SIGNATURES);
-        let mut places: Vec<Place<'_>> = Vec::new();
+        let mut places: Vec<QueueEntry<'_>> = Vec::new();
         places.extend(std::iter::from_fn(|| queue.enter(of("192.0.2.1"))));
         assert_eq!(places.len(), SIGNATURES.of_one as usize);
         for number in 0..SIGNATURES.total as u32 {

@@ -106,7 +106,7 @@ async fn ask(
         Some(Ok(None)) | None => return outage(Outage::Timeout),
         Some(Err(Replaced)) => return outage(Outage::Overflow),
     };
-    if place.begins() == Err(Replaced) {
+    if place.mark_started() == Err(Replaced) {
         return outage(Outage::Overflow);
     }
     // The permit is held until the computation ends, even if the client disconnects.
