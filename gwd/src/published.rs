@@ -16,8 +16,8 @@ use engine::Snapshot;
 use policy::{Limits, Revoked};
 use serde_json::json;
 
+use crate::answers::checks::{self, CheckQueue};
 use crate::answers::joined::SharedLookups;
-use crate::answers::passwords::Passwords;
 use crate::answers::validation_limit::ValidationLimit;
 use crate::answers::validators::{ApiValidators, Validators};
 use crate::limits::budget::Budgets;
@@ -107,7 +107,9 @@ pub(crate) struct Shared {
     /// Lookups at other services that are in progress, and cached answers of earlier lookups.
     pub(crate) joined: SharedLookups,
     /// Password checks that are in progress.
-    pub(crate) passwords: Passwords,
+    pub(crate) passwords: CheckQueue,
+    /// Checks of signatures by expensive keys.
+    pub(crate) signatures: CheckQueue,
     /// Requests that wait for permits of `concurrency` policies.
     pub(crate) permits: Arc<PermitQueue>,
     /// Permits to validate a long body on the threads for computations.
@@ -148,7 +150,8 @@ impl Shared {
             stores: Stores::default(),
             budgets: Arc::new(Budgets::new(&settings.bounds)),
             joined: SharedLookups::default(),
-            passwords: Passwords::new(workers),
+            passwords: CheckQueue::new(workers, checks::PASSWORDS),
+            signatures: CheckQueue::new(workers, checks::SIGNATURES),
             permits: PermitQueue::new(),
             validations: FairPermits::new((workers / 2).max(1)),
             validation_limit: ValidationLimit::default(),

@@ -20,7 +20,7 @@ use crate::limits::waiting::Waiting;
 use crate::listen::ListenSocket;
 use crate::listen::accept::LAST_EXCHANGE_MS;
 use crate::listen::spread::{Peers, TransferredConnection};
-use crate::published::{Current, Shared};
+use crate::published::{Current, Loaded, Shared};
 use crate::runtime::clock;
 use crate::runtime::deadlines::Deadlines;
 use crate::telemetry::access_log;
@@ -151,12 +151,7 @@ impl Worker {
             return;
         };
         let epoch = current.epoch;
-        let upstreams = current.loaded.snapshot.upstreams().len();
-        let view = Rc::new(View {
-            current: Some(current),
-            shared: Arc::clone(&self.shared),
-            services: (0..upstreams).map(|_| RefCell::default()).collect(),
-        });
+        let view = Rc::new(View::of(&self.shared, current));
         let before = self.view.replace(Some(Rc::clone(&view)));
         if let Some(before) = before {
             self.remember_left(&before, &view);
@@ -298,6 +293,28 @@ impl Deref for Worker {
 // === impl View ===
 
 impl View {
+    fn of(shared: &Arc<Shared>, current: Arc<Current>) -> Self {
+        let upstreams = current.loaded.snapshot.upstreams().len();
+        Self {
+            current: Some(current),
+            shared: Arc::clone(shared),
+            services: (0..upstreams).map(|_| RefCell::default()).collect(),
+        }
+    }
+
+    /// View of a version that is not published, for requests that the gateway itself makes before
+    /// the switch. It has no listeners.
+    pub(crate) fn unpublished(worker: &Worker, loaded: Arc<Loaded>) -> Self {
+        let current = Current {
+            epoch: 0,
+            loaded,
+            revoked: Arc::default(),
+            serial: 0,
+            listener_of_socket: Box::default(),
+        };
+        Self::of(&worker.shared, Arc::new(current))
+    }
+
     pub(crate) fn current(&self) -> &Current {
         self.current
             .as_deref()

@@ -277,6 +277,13 @@ impl Response {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
+    /// Body as text, with the request id of the response removed.
+    #[must_use]
+    pub fn text_without_id(&self) -> String {
+        let id = self.header("x-request-id").unwrap_or("-");
+        self.text().replace(id, "")
+    }
+
     /// Body, parsed as JSON.
     #[must_use]
     pub fn json(&self) -> serde_json::Value {

@@ -23,7 +23,7 @@ pub fn sha256(bytes: &[u8]) -> String {
     hex
 }
 
-/// RSA key of 2048 bits in a temporary file.
+/// RSA key in a temporary file, of 2048 bits by default.
 pub struct RsaKey(tempfile::NamedTempFile);
 
 impl RsaKey {
@@ -33,9 +33,18 @@ impl RsaKey {
     /// If openssl is not installed.
     #[must_use]
     pub fn new() -> Self {
+        Self::of_bits(2_048)
+    }
+
+    /// Creates a new key of this length in bits.
+    ///
+    /// # Panics
+    /// If openssl is not installed.
+    #[must_use]
+    pub fn of_bits(bits: u32) -> Self {
         let file = tempfile::NamedTempFile::new().expect("a temporary file can be made");
         let path = file.path().display().to_string();
-        run(&["genrsa", "-out", &path, "2048"], &[]);
+        run(&["genrsa", "-out", &path, &bits.to_string()], &[]);
         Self(file)
     }
 
@@ -67,6 +76,59 @@ impl RsaKey {
 impl Default for RsaKey {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+/// Key on the curve P-384 in a temporary file.
+pub struct P384Key(tempfile::NamedTempFile);
+
+impl P384Key {
+    /// Creates a new key.
+    ///
+    /// # Panics
+    /// If openssl is not installed.
+    #[must_use]
+    #[expect(clippy::new_without_default, reason = "a new key is random")]
+    pub fn new() -> Self {
+        let file = tempfile::NamedTempFile::new().expect("a temporary file can be made");
+        let path = file.path().display().to_string();
+        run(
+            &[
+                "ecparam",
+                "-name",
+                "secp384r1",
+                "-genkey",
+                "-noout",
+                "-out",
+                &path,
+            ],
+            &[],
+        );
+        Self(file)
+    }
+
+    /// Coordinates of the public key in base64url, as in the members `x` and `y` of a JWK.
+    #[must_use]
+    pub fn point(&self) -> [String; 2] {
+        let path = self.0.path().display().to_string();
+        let der = run(&["ec", "-in", &path, "-pubout", "-outform", "DER"], &[]);
+        let point = &der[der.len() - 96..];
+        [&point[..48], &point[48..]].map(base64url)
+    }
+
+    /// Signs the bytes with openssl: ECDSA with SHA-384, as the two numbers of a JWS.
+    #[must_use]
+    pub fn sign(&self, bytes: &[u8]) -> Vec<u8> {
+        let path = self.0.path().display().to_string();
+        let der = run(&["dgst", "-sha384", "-sign", &path, "-binary"], bytes);
+        // A sequence of two integers, each with a length of one byte.
+        let first_bytes = usize::from(der[3]);
+        let (first, second) = (&der[4..4 + first_bytes], &der[6 + first_bytes..]);
+        let number = |digits: &[u8]| {
+            let digits = &digits[digits.len().saturating_sub(48)..];
+            [vec![0; 48 - digits.len()], digits.to_vec()].concat()
+        };
+        [number(first), number(second)].concat()
     }
 }
 

@@ -17,7 +17,7 @@ use policy::ask::Effect;
 use policy::auth::jwt::Reason;
 use policy::auth::oidc::Login;
 use policy::auth::{Fault, FoundCredential, Place, TokenVerifier, decode_basic, dpop, mtls};
-use policy::{AdmittingCredentials, Cx, Reject, RequestHead};
+use policy::{AdmittingCredentials, Cx, Principal, Reject, RequestHead};
 use rustc_hash::FxHashMap;
 use sha2::{Digest, Sha256};
 
@@ -254,7 +254,7 @@ impl Requirement {
     fn admit<'s>(
         &'s self,
         alternative: &'s [Use],
-        (caller, shown): (Caller<'s>, AdmittingCredentials),
+        (mut caller, shown): (Caller<'s>, AdmittingCredentials),
         head: &mut RequestHead,
         cx: &mut Cx<'s>,
         consumers: &'s [Consumer],
@@ -285,8 +285,7 @@ impl Requirement {
         cx.admitting_credentials = shown;
         self.strip(alternative, head);
         if let Some(principal) = &cx.principal {
-            let passes = alternative.iter().map(|wanted| &wanted.passes);
-            passes.for_each(|passes| passes.write(principal, &mut head.headers));
+            pass(alternative, &caller, principal, head);
         }
         Ok(())
     }
@@ -368,7 +367,7 @@ fn satisfied<'s>(
     let mut caller = Caller::default();
     let mut shown = AdmittingCredentials::default();
     let mut satisfied = true;
-    for wanted in alternative {
+    for (index, wanted) in alternative.iter().enumerate() {
         let outcome = wanted.outcome(head, cx, owners, verified);
         satisfied &= matches!(outcome, Outcome::Satisfied(_));
         let outcome = faults.note(outcome, || wanted.fresh_nonce(cx.unix_s))?;
@@ -379,6 +378,10 @@ fn satisfied<'s>(
             if let Some(certificate) = bound.and_then(|bound| bound.certificate) {
                 shown.add(certificate);
             }
+            if alternative.len() > 1 && !wanted.passes.is_empty() {
+                let token = known.token.iter().cloned();
+                caller.passed.extend(token.map(|token| (index, token)));
+            }
             if !caller.join(known, &wanted.scheme) {
                 satisfied = false;
                 faults.conflict = true;
@@ -386,6 +389,31 @@ fn satisfied<'s>(
         }
     }
     Ok(satisfied.then_some((caller, shown)))
+}
+
+/// Sets the identity fields of the alternative's schemes. Each scheme passes claims of its own
+/// credential: the claims of another token must not appear in its fields.
+fn pass(
+    alternative: &[Use],
+    caller: &Caller<'_>,
+    principal: &Principal<'_>,
+    head: &mut RequestHead,
+) {
+    let [one] = alternative else {
+        for (index, wanted) in alternative.iter().enumerate() {
+            if !wanted.passes.is_empty() {
+                let mut tokens = caller.passed.iter().filter(|(of, _)| *of == index);
+                let token = tokens.next().map(|(_, token)| Arc::clone(token));
+                let own = Principal {
+                    token,
+                    ..*principal
+                };
+                wanted.passes.write(&own, &mut head.headers);
+            }
+        }
+        return;
+    };
+    one.passes.write(principal, &mut head.headers);
 }
 
 /// Refuses a request. Stores the reason for the log, and the nonce for the client's next proof, in

@@ -26,9 +26,10 @@ pub(crate) struct Holders {
 #[derive(Debug, Default)]
 pub(crate) struct Passwords {
     pub(crate) users: FxHashMap<Box<str>, Vec<Password>>,
-    /// Hash for unknown user names. A check of this hash takes as long as a check for a known user
-    /// name. `None` if no consumer has a password.
-    pub(crate) decoy: Option<Hash>,
+    /// Hashes that are computed in place of missing passwords, as many as the user with the most
+    /// passwords has. With them, each wrong password takes the same number of hashes, whoever the
+    /// user is. Empty if no consumer has a password.
+    pub(crate) decoys: Vec<Hash>,
 }
 
 /// Password of a user.
@@ -116,7 +117,9 @@ impl Passwords {
         if known.iter().any(is_taken) {
             return None;
         }
-        self.decoy.get_or_insert_with(|| hash.clone());
+        if known.len() == self.decoys.len() {
+            self.decoys.push(hash.clone());
+        }
         known.push(Password {
             hash,
             sha256,

@@ -17,6 +17,7 @@ mod called;
 pub mod compile;
 pub mod contract;
 mod costs;
+mod credential_names;
 mod described;
 mod ended_credentials;
 mod ended_keys;

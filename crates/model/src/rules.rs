@@ -38,6 +38,10 @@ pub struct Rules {
     /// a source artifact of an older gwc that did not record them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub silenced: Option<BTreeMap<String, String>>,
+    /// Name of the environment. Empty for the project without an environment. `None` for a source
+    /// artifact of an older gwc that did not record it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub environment: Option<String>,
     /// Key `release.channel`.
     #[serde(default)]
     pub channel: String,
@@ -88,6 +92,7 @@ impl Rules {
                 .map(|(name, (wanted, _))| (name.clone(), level(wanted)))
                 .collect(),
             silenced: Some(openapi::lint::allow::silenced(&compiled.files)),
+            environment: Some(settings.environment.clone().unwrap_or_default()),
             channel: settings.channel.clone(),
             store: settings.store.clone(),
             trust,
@@ -109,6 +114,15 @@ impl Rules {
             ),
             acknowledged: Some(settings.acknowledgements.clone()),
         }
+    }
+
+    /// Environment of `before`, the old side, if this side has another one. An empty name is the
+    /// project without an environment. `None` also if a source artifact does not record it.
+    #[must_use]
+    pub fn replaced_environment<'r>(&self, before: &'r Self) -> Option<&'r str> {
+        let was = before.environment.as_deref()?;
+        let is = self.environment.as_deref()?;
+        (was != is).then_some(was)
     }
 
     /// Gates that apply to changes of this side's rules.

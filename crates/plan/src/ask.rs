@@ -14,7 +14,6 @@ use policy::endpoint::Endpoint;
 use policy::guard::ext_proc;
 use policy::invalid::{self, Invalid};
 use policy::key_cell::Remote;
-use policy::password;
 use policy::processing::Processed;
 use policy::ranges::RangesCell;
 use policy::threat;
@@ -61,7 +60,7 @@ pub fn words(kind: CallKind) -> &'static [&'static str] {
         // No assumption is possible: gwc cannot decrypt the cookies that cause this lookup.
         CallKind::Login => &[],
         // No assumption is allowed, because gwc computes the result itself.
-        CallKind::Password => &[],
+        CallKind::Password | CallKind::Signature => &[],
         // gwc assumes that no other request is in flight, so a permit is free.
         CallKind::Concurrency => &[],
         // `outage` is the only assumption. Without it, the counters of the store are zero.
@@ -146,6 +145,7 @@ fn assumed(kind: CallKind, word: &str) -> Option<Answer> {
             | CallKind::Introspection
             | CallKind::Login
             | CallKind::Password
+            | CallKind::Signature
             | CallKind::Store
             | CallKind::Validate
             | CallKind::Concurrency
@@ -255,9 +255,9 @@ fn counted(count: &policy::store::Count) -> Answer {
     })
 }
 
-/// Answer to a password check, which gwd computes on another thread.
-fn computed(check: &password::Check) -> Answer {
-    let status = match check.holds() {
+/// Answer to the check of a password or a signature, which gwd computes on another thread.
+fn computed(holds: bool) -> Answer {
+    let status = match holds {
         true => http::StatusCode::OK,
         false => http::StatusCode::FORBIDDEN,
     };
@@ -498,7 +498,8 @@ impl Oracle {
                 .iter()
                 .filter(|one| askers.contains(&&*one.asker));
             let answer = match &**effect {
-                Effect::Password(check) => Some(computed(check)),
+                Effect::Password(check) => Some(computed(check.holds())),
+                Effect::Signature(check) => Some(computed(check.holds())),
                 Effect::Store(count) => fitting
                     .find_map(|one| assumed(CallKind::Store, &one.answer))
                     .or_else(|| Some(counted(count))),

@@ -351,6 +351,23 @@ impl Change {
         self
     }
 
+    /// Binds the fingerprints to the environment that the new side replaces at its channel. An
+    /// acknowledgement of the same change within one environment does not cover the change.
+    pub(super) fn replaces(&mut self, environment: &str) {
+        let rebase = |base: &mut String| {
+            let text = format!("{base}\nreplaces {environment}");
+            *base = Digest::of(text.as_bytes()).hex()[..acknowledge::DIGITS].to_owned();
+        };
+        rebase(&mut self.base);
+        for member in &mut self.members {
+            rebase(&mut member.base);
+            if let Some(line) = &mut member.line {
+                rebase(&mut line.base);
+            }
+        }
+        self.bind();
+    }
+
     /// Recomputes the fingerprints of the change and of its merged changes for the environments of
     /// the change.
     pub(super) fn bind(&mut self) {

@@ -105,7 +105,7 @@ pub fn compare_each(pairs: &[Pair]) -> Result<Option<Plan>, BuildError> {
         if pair.environment.is_empty() && is_idle(new, pairs) {
             continue;
         }
-        for before in replaced_at_channel(old, new, pairs) {
+        for before in replaced_at_channel(pair, old, new, pairs) {
             let plan = compare(Some(before), new)?;
             whole.no_op &= plan.no_op;
             whole.add_changes(plan.changes, &pair.environment, &mut known);
@@ -240,7 +240,7 @@ fn added(name: &str, new: &Side, pairs: &[Pair]) -> Result<(Change, Vec<Change>)
     // reported.
     let is_own = |change: &&Change| {
         change.section == Section::Rules
-            && !["channel-changed", "rules-unknown"].contains(&change.id)
+            && !["channel-changed", "environment-changed", "rules-unknown"].contains(&change.id)
     };
     let mut rules: Vec<Change> = Vec::new();
     let against = replaced.iter().copied().chain(base.or(nearest));
@@ -341,28 +341,31 @@ fn is_replaced(pair: &Pair, new: &Side) -> bool {
 
 /// Returns the sides that an existing environment replaces, because its new channel was theirs. The
 /// project without an environment counts only if no other environment had the channel: otherwise
-/// it was never released.
-fn replaced_at_channel<'p>(old: &Side, new: &Side, pairs: &'p [Pair]) -> Vec<&'p Side> {
-    if channel(new).is_none() || channel(old) == channel(new) {
-        return Vec::new();
-    }
+/// it was never released. It replaces an environment whose channel it had already, because it is
+/// released there only from now on.
+fn replaced_at_channel<'p>(own: &Pair, old: &Side, new: &Side, pairs: &'p [Pair]) -> Vec<&'p Side> {
     let had_channel = pairs.iter().filter_map(|pair| {
         let before = pair.old.as_ref()?;
         (channel(before) == channel(new)).then_some((pair.environment.is_empty(), before))
     });
     let had_channel: Vec<(bool, &Side)> = had_channel.collect();
     let are_bare = had_channel.iter().all(|(is_bare, _)| *is_bare);
+    let is_own = channel(old) == channel(new) && (are_bare || !own.environment.is_empty());
+    if channel(new).is_none() || is_own {
+        return Vec::new();
+    }
     let replaced = had_channel
         .into_iter()
         .filter(|(is_bare, _)| are_bare || !is_bare);
     replaced.map(|(_, before)| before).collect()
 }
 
-/// Release channel of a side. `None` if its rules are unknown.
+/// Store and channel to which a side is released. `None` if its rules are unknown. Channels of
+/// different stores are different, also with the same name.
 #[must_use]
-pub fn channel(side: &Side) -> Option<&str> {
+pub fn channel(side: &Side) -> Option<(&str, &str)> {
     let rules = side.source.as_ref()?.rules.as_ref()?;
-    Some(&rules.channel)
+    Some((&rules.store, &rules.channel))
 }
 
 /// Returns the project without an environment if it replaces a removed environment: it has the same

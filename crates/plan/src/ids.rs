@@ -124,6 +124,7 @@ are compared as strings.";
         "lint-level-changed" "A lint rule has another level.";
         "lint-allow-changed" "Other lint rules are turned off at a node of a document or of gateway.yaml (`x-gateway-lint`).";
         "channel-changed" "Releases go to another channel.";
+        "environment-changed" "Another environment is released to the channel than before. Acknowledgements for one environment do not accept its changes at the channel of another one.";
         "store-changed" "Releases go to another store.";
         "rules-unknown" "The old side has no source artifact, so its gates and other rules are unknown; the gate `rules` is on.";
         "trust-changed" "The trust file trusts other keys, requires other numbers of owners, or accepts older serials.";

@@ -139,7 +139,13 @@ pub fn compare(old: Option<&Side>, new: &Side) -> Result<Plan, engine::BuildErro
     let rules = |side: &'_ Side| side.source.as_ref()?.rules.clone();
     if let (Some(old), Some(after)) = (old, rules(new)) {
         match rules(old) {
-            Some(before) => rules::compare(&before, &after, &mut plan),
+            Some(before) => {
+                if let Some(replaced) = after.replaced_environment(&before) {
+                    let all = plan.changes.iter_mut();
+                    all.for_each(|change| change.replaces(replaced));
+                }
+                rules::compare(&before, &after, &mut plan);
+            }
             None if old.source.is_none() => rules::unknown(old.bundle, &after, &mut plan),
             None => {}
         }

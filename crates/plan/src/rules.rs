@@ -38,19 +38,10 @@ pub(super) fn compare(old: &Rules, new: &Rules, plan: &mut Plan) {
             new.acknowledge.clone(),
         );
     }
-    for (id, subject, old, new) in [
-        (
-            "channel-changed",
-            "release channel",
-            &old.channel,
-            &new.channel,
-        ),
-        ("store-changed", "release store", &old.store, &new.store),
-    ] {
-        if old != new {
-            push(id, subject.into(), Some(old.clone()), Some(new.clone()));
-        }
-    }
+    changes.extend(destination(old, new));
+    let mut push = |id, subject: String, old: Option<String>, new: Option<String>| {
+        changes.push(rule(id, subject, old, new));
+    };
     for (name, old, new) in differing(&old.lint, &new.lint) {
         push("lint-level-changed", format!("lint {name}"), old, new);
     }
@@ -105,6 +96,30 @@ pub(super) fn compare(old: &Rules, new: &Rules, plan: &mut Plan) {
         let added = added(before, after, &plan.changes);
         plan.changes.extend(added);
     }
+}
+
+/// Changes of the channel, the store and the environment to which bundles are released.
+fn destination(old: &Rules, new: &Rules) -> Vec<Change> {
+    let settings = [
+        (
+            "channel-changed",
+            "release channel",
+            &old.channel,
+            &new.channel,
+        ),
+        ("store-changed", "release store", &old.store, &new.store),
+    ];
+    let settings = settings.into_iter().filter(|(_, _, old, new)| old != new);
+    let settings = settings.map(|(id, subject, old, new)| {
+        rule(id, subject.to_owned(), Some(old.clone()), Some(new.clone()))
+    });
+    let environment = new.replaced_environment(old).map(|replaced| {
+        let shown = |name: &str| (!name.is_empty()).then(|| name.to_owned());
+        let is = new.environment.as_deref().unwrap_or_default();
+        let subject = "release environment".to_owned();
+        rule("environment-changed", subject, shown(replaced), shown(is))
+    });
+    settings.chain(environment).collect()
 }
 
 /// Adds the change for an old side with unknown rules: a bundle without its source artifact. An

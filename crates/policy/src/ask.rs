@@ -18,6 +18,7 @@ use crate::leases::PermitWait;
 use crate::password;
 use crate::processing::{Processed, Processing};
 use crate::rate::Admission;
+use crate::signature;
 use crate::store::Count;
 use crate::validation::{Check, Examined};
 
@@ -36,6 +37,9 @@ pub enum Effect {
     /// Check of a password, which is computed on another thread. The answer is a response without
     /// content: 200 if the password is right, otherwise 403.
     Password(Box<password::Check>),
+    /// Check of a signature with an expensive key, which is computed on another thread. The answer is
+    /// a response without content: 200 if the signature is valid, otherwise 403.
+    Signature(Box<signature::Check>),
     /// Count of the request against a limit whose counters are in a store.
     Store(Box<Count>),
     /// Check of the request against the description of its operation.
@@ -59,6 +63,8 @@ pub enum CallKind {
     Login,
     /// Verifier of passwords (`kind: basic`).
     Password,
+    /// Verifier of tokens or proofs that are signed with an expensive key.
+    Signature,
     /// Limit whose counters are in a store.
     Store,
     /// Policy `validate`.
@@ -123,6 +129,10 @@ pub trait AnswerVerifier: fmt::Debug + Send + Sync {
     /// Decides if an answer that has just arrived is cached, used once, or not used. `times_ms` are
     /// the cache times of [`Keep`].
     fn use_of(&self, answered: &Answered, times_ms: [u64; 2]) -> Use;
+
+    /// True if [`Self::use_of`] verifies the signature of this answer with an expensive key, so that
+    /// it must run on another thread.
+    fn is_costly(&self, answered: &Answered) -> bool;
 }
 
 /// Permitted use of an answer that has just arrived.
@@ -223,6 +233,12 @@ impl AskId {
         Self::new(CallKind::Password, &[&check.name])
     }
 
+    /// Id of the question that checks a signature.
+    #[must_use]
+    pub fn of_signature(check: &signature::Check) -> Self {
+        Self::new(CallKind::Signature, &[&check.name])
+    }
+
     /// Id of the question that counts a request in a store.
     #[must_use]
     pub fn of_count(count: &Count) -> Self {
@@ -278,6 +294,7 @@ impl CallKind {
             Self::Introspection => "introspection",
             Self::Login => "login",
             Self::Password => "password",
+            Self::Signature => "signature",
             Self::Store => "store",
             Self::Validate => "validate",
             Self::Concurrency => "concurrency",
@@ -296,6 +313,7 @@ impl Effect {
             Self::Http(call) => call.kind,
             Self::Keys(_) => CallKind::Keys,
             Self::Password(_) => CallKind::Password,
+            Self::Signature(_) => CallKind::Signature,
             Self::Store(_) => CallKind::Store,
             Self::Message(_) => CallKind::Validate,
             Self::Permit(_) => CallKind::Concurrency,
@@ -310,6 +328,7 @@ impl Effect {
             Self::Http(call) => call.id,
             Self::Keys(cell) => AskId::of_keys(cell),
             Self::Password(check) => AskId::of_password(check),
+            Self::Signature(check) => AskId::of_signature(check),
             Self::Store(count) => AskId::of_count(count),
             Self::Message(check) => AskId::of_check(*check),
             Self::Permit(wait) => AskId::of_wait(wait),
@@ -361,6 +380,15 @@ impl Keep {
         match &self.kind {
             KindOf::Unsigned(kind) => kind(answered).map_or(Use::Unusable, Use::Keep),
             KindOf::Signed(verifier) => verifier.use_of(answered, self.times_ms),
+        }
+    }
+
+    /// True if [`Self::use_of`] is too expensive for a worker.
+    #[must_use]
+    pub fn is_costly(&self, answered: &Answered) -> bool {
+        match &self.kind {
+            KindOf::Unsigned(_) => false,
+            KindOf::Signed(verifier) => verifier.is_costly(answered),
         }
     }
 }

@@ -121,6 +121,9 @@ pub struct Cx<'a> {
     pub invalid: Option<Arc<Invalid>>,
     /// Outage of a limit's store: the store did not answer. `None` if every store answered.
     pub store_outage: Option<StoreOutage<'a>>,
+    /// Kind of the first policy or verifier that decided by an expired answer, because its service
+    /// did not answer. `None` if there was no expired answer.
+    pub stale_answer: Option<&'static str>,
     /// Tokens to return to stores because a later limit refused the request.
     pub returned: Vec<Count>,
     /// Tokens that limits took from stores. Returned if a later limit refuses the request.
@@ -545,6 +548,7 @@ impl<'a> Cx<'a> {
             scans: Vec::new(),
             invalid: None,
             store_outage: None,
+            stale_answer: None,
             returned: Vec::new(),
             stored: Vec::new(),
             charges: [None; CHARGES_MAX],

@@ -30,6 +30,7 @@ pub mod endpoint;
 pub mod escapes;
 #[cfg(feature = "author")]
 pub mod forms;
+pub mod generation;
 mod head;
 pub mod invalid;
 mod key;
@@ -57,6 +58,7 @@ mod reject;
 mod reply;
 pub mod rewritten;
 mod secret;
+pub mod signature;
 pub mod state;
 mod step;
 pub mod store;

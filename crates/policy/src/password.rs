@@ -40,8 +40,8 @@ pub struct Check {
     pub(crate) name: [u8; 32],
     hash: Hash,
     password: Arc<Zeroizing<Vec<u8>>>,
-    /// True if the user does not exist. The check then fails after the same computation as for an
-    /// existing user.
+    /// True if the user does not have this password. The check then fails after the same
+    /// computation as for an existing password.
     is_decoy: bool,
 }
 
@@ -95,12 +95,14 @@ impl Check {
         }
     }
 
-    /// Creates a check for a user who does not exist. It takes as long as a check for an existing
-    /// user, so that the time of a refusal does not reveal which users exist.
+    /// Creates a check in place of a password that the user does not have. It takes as long as the
+    /// check of a password, so that the time of a refusal does not reveal which users exist.
+    /// `index` distinguishes the checks of one user.
     #[must_use]
-    pub fn decoy(user: &[u8], hash: &Hash, password: &[u8]) -> Self {
+    pub fn decoy(user: &[u8], index: usize, hash: &Hash, password: &[u8]) -> Self {
+        let index = index.to_le_bytes();
         Self {
-            name: name(&[b"decoy", user, password]),
+            name: name(&[b"decoy", user, &index, password]),
             hash: hash.clone(),
             password: Arc::new(Zeroizing::new(password.to_vec())),
             is_decoy: true,
@@ -205,7 +207,7 @@ mod tests {
     fn decoy_never_holds() {
         let hash = Hash::read(&hashed("open sesame", 7_168)).unwrap();
         assert!(Check::new(&[1; 32], &hash, b"open sesame").holds());
-        assert!(!Check::decoy(b"nobody", &hash, b"open sesame").holds());
+        assert!(!Check::decoy(b"nobody", 0, &hash, b"open sesame").holds());
     }
 
     #[test]
@@ -215,7 +217,9 @@ mod tests {
         assert_eq!(one.name, Check::new(&[1; 32], &hash, b"a").name);
         assert_ne!(one.name, Check::new(&[2; 32], &hash, b"a").name);
         assert_ne!(one.name, Check::new(&[1; 32], &hash, b"b").name);
-        assert_ne!(one.name, Check::decoy(b"u", &hash, b"a").name);
+        let decoy = |index| Check::decoy(b"u", index, &hash, b"a").name;
+        assert_ne!(one.name, decoy(0));
+        assert_ne!(decoy(0), decoy(1));
     }
 
     #[test]

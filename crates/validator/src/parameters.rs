@@ -620,12 +620,12 @@ fn cookie_fields(headers: &HeaderMap) -> Vec<Field<'_>> {
     cookie_pairs(headers)
         .filter_map(|pair| {
             let at = pair.iter().position(|byte| *byte == b'=')?;
-            // Ignore spaces around names, and ignore cookies whose names are not UTF-8. Servers do
-            // the same.
-            let name = std::str::from_utf8(&pair[..at]).ok()?.trim();
+            // Ignore ASCII spaces around names, as servers do. Some servers also ignore other white
+            // space: U+00A0 as one byte is no UTF-8, and becomes a character of no described name.
+            let name = String::from_utf8_lossy(pair[..at].trim_ascii());
             let value = std::str::from_utf8(&pair[at + 1..]);
             Some(Field {
-                name: Cow::Borrowed(name),
+                name,
                 value: value.map_or(NOT_TEXT, |value| value.trim().trim_matches('"')),
             })
         })

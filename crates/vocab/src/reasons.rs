@@ -81,6 +81,7 @@ reasons! {
         "response_too_large" 502 "the response is larger than a `body_limit` or what `validate` reads";
         "rewrite_failed" 500 "a `rewrite` gives no valid path";
         "session_invalid" 401 "the session has ended, or its cookie is not valid";
+        "signature_check_unavailable" 503 "too many signatures of expensive keys wait for their verification";
         "signature_invalid" 401 "the signature of the request is not valid";
         "signatures_full" 503 "the gateway cannot store another signature";
         "store_unavailable" 503 "the store of a limit does not answer";

@@ -1,10 +1,10 @@
-//! Rules about the settings of verifiers that the project may choose, but rarely wants: GW0566 and
-//! GW0567.
+//! Rules about the settings of verifiers that the project may choose, but rarely wants: GW0566 to
+//! GW0568.
 
 use diag::{Level, Lint};
 
 /// Lints in the order of their codes.
-pub const LINTS: &[&Lint] = &[&KEY_ENDS, &ANY_AUDIENCE];
+pub const LINTS: &[&Lint] = &[&KEY_ENDS, &ANY_AUDIENCE, &CREDENTIAL_NAME];
 
 /// Sample project: a verifier with one public key, which has these further members.
 macro_rules! key {
@@ -38,6 +38,29 @@ client_id: g, client_secret: \"${env:GWS_A}\"",
     };
 }
 
+/// Sample project: a document whose API key has this name and place.
+macro_rules! api_key {
+    ($name:literal) => {
+        &[
+            (
+                "gateway.yaml",
+                "version: 1\nname: s\napis: {a: {path: a.yaml}}\nauth: {keys: {kind: api_key}}\n\
+upstreams: {u: {targets: {a: {url: \"http://u.internal\"}}}}\ndefaults: {upstream: u, timeout: 5s}\n",
+            ),
+            (
+                "a.yaml",
+                concat!(
+                    "openapi: 3.1.0\ninfo: {title: a, version: \"1\"}\n\
+paths: {/a: {get: {operationId: a, security: [{key: []}], responses: {\"200\": {description: ok}}}}}\n\
+components:\n  securitySchemes:\n    key: {type: apiKey, in: header, name: ",
+                    $name,
+                    ", x-gateway: {auth: keys}}\n"
+                ),
+            ),
+        ]
+    };
+}
+
 /// A key of a key set in the project that has ended, or ends soon.
 pub static KEY_ENDS: Lint = Lint {
     code: "GW0566",
@@ -67,4 +90,19 @@ values of `aud` that stand for these APIs. If the endpoint itself answers `activ
 tokens of these APIs, as RFC 7662 §2.2 allows, allow this finding.",
     bad: introspection!(""),
     good: introspection!(", audience: [orders]"),
+};
+
+/// An API key whose name no request can contain.
+pub static CREDENTIAL_NAME: Lint = Lint {
+    code: "GW0568",
+    name: "credential-name",
+    level: Level::Error,
+    summary: "an API key in a field, parameter or cookie that no request can contain",
+    explain: "The name of a header field and of a cookie is a token (RFC 9110 §5.6.2, RFC 6265 \
+§4.1.1): letters, digits and a few signs, but no blank, no `=` and no `;`. The gateway removes \
+fields of the connection (`Connection`, `Transfer-Encoding`, …), and the forwarding fields that it \
+writes itself, from requests, and `Host` and `Content-Length` have another meaning. A credential \
+with such a name never arrives, so every request is refused. Write the name that clients send.",
+    bad: api_key!("\"X Key\""),
+    good: api_key!("X-Key"),
 };

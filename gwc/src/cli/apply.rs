@@ -20,7 +20,7 @@ use super::build::BuiltProject;
 use super::claim;
 use super::fleet::{self, Allowed};
 use super::limits::LimitOptions;
-use super::movement::{Movement, RecordFields, Target, refused};
+use super::movement::{Movement, RecordFields, Target, check_floor, refused};
 use super::options::{FormatOption, NodeOptions, RecordOptions, StoreOptions, confirm, keys};
 use super::planned::{GateScope, PlannedMove};
 use super::rehearsal::RollbackCheck;
@@ -106,6 +106,10 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let nothing = Memory::default();
     let store: &dyn Store = there.as_ref().map_or(&nothing, |folder| folder);
     let head = release::head(store, trust.as_ref(), &place.channel)?;
+    if !args.merge {
+        let newest = head.as_ref().map_or(0, |head| head.pointer.serial);
+        check_floor(&place, trust.as_ref(), newest)?;
+    }
     let sides = sides(&mut built, store, head.as_ref())?;
     let sides = (sides.0.as_ref(), &sides.1);
     let planned = PlannedMove::new(&place, head.as_ref(), sides, &args.review, GateScope::Every)?;
@@ -181,6 +185,7 @@ impl Apply<'_> {
         } else {
             BTreeSet::new()
         };
+        self.movement.check_floor(&merges)?;
         let same = head.filter(|head| head.bundle == id);
         let is_idle = merges.is_empty() && !planned.changes_rules;
         if let Some(head) = same.filter(|_| is_idle) {
@@ -212,13 +217,13 @@ impl Apply<'_> {
         }
         if args.dry_run {
             if !self.movement.keys.is_empty() {
-                self.movement.check_keys(store)?;
+                self.movement.check_keys(store, &fields.merges)?;
             }
             self.report.line("dry run: nothing was signed or published");
             self.report.document("changes", None);
             return Ok(Exit::OK);
         }
-        self.movement.check_keys(store)?;
+        self.movement.check_keys(store, &fields.merges)?;
         let question = match same {
             Some(_) => format!("record new rules on channel {}?", place.channel),
             None => format!("move channel {} to {}?", place.channel, id.short()),

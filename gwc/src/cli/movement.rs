@@ -49,10 +49,43 @@ pub(super) struct RecordFields {
     pub(super) expires_in: Option<Duration>,
 }
 
+/// Refuses a store whose newest record of the channel has a serial below the minimum in the trust
+/// file. The store is an outdated copy, or hides records: a plan against it would compare with an
+/// older version or with none, and gates would not apply. `newest`: 0 if the channel has no record.
+pub(super) fn check_floor(place: &Place, trust: Option<&Trust>, newest: u64) -> anyhow::Result<()> {
+    let floor = trust.map_or(0, |trust| trust.floors(&place.channel).min_serial);
+    if newest >= floor {
+        return Ok(());
+    }
+    let found = match newest {
+        0 => "has no record of it".to_owned(),
+        serial => format!("has {serial} as its newest record"),
+    };
+    Err(refused(
+        &Refused::BelowFloor {
+            serial: newest,
+            floor,
+        },
+        &format!(
+            "the trust file says that channel {} had record {floor}, but the store `{}` {found}; \
+             check that it is the right store, that it is mounted, and that it is not an older \
+             copy (`gwc apply --merge --node URL` continues from the records that gateways have \
+             accepted)",
+            place.channel,
+            say::store(&place.store)
+        ),
+    ))
+}
+
 impl Movement<'_> {
-    /// Checks that these keys may move the channel: signs and verifies a trial record, which is not
+    /// Checks that these keys may move the channel, and that the store is no outdated copy: signs and verifies a trial record, which is not
     /// published.
-    pub(super) fn check_keys(&self, store: &dyn Store) -> anyhow::Result<()> {
+    pub(super) fn check_keys(
+        &self,
+        store: &dyn Store,
+        merges: &BTreeSet<Pointer>,
+    ) -> anyhow::Result<()> {
+        self.check_floor(merges)?;
         let trial = Target {
             bundle: Digest::of(b""),
             kind: RecordKind::Release,
@@ -63,7 +96,6 @@ impl Movement<'_> {
         };
         let statement = publish::prepare(store, self.trust, self.draft(trial), None)?;
         self.check_lists(store, statement.predicate.revocations)?;
-        self.check_floor(statement.predicate.serial)?;
         let keys: Vec<&PrivateKey> = self.keys.iter().collect();
         self.check_record(&publish::sign(&statement, &keys)?)
     }
@@ -141,25 +173,13 @@ impl Movement<'_> {
         self.check_lists(store, newest)
     }
 
-    /// Refuses a serial of the store that is below the minimum in the trust file, because the store
-    /// is then an outdated copy.
-    fn check_floor(&self, serial: u64) -> anyhow::Result<()> {
-        let floor = self
-            .trust
-            .map_or(0, |trust| trust.floors(&self.place.channel).min_serial);
-        if serial >= floor {
-            return Ok(());
-        }
-        Err(refused(
-            &Refused::BelowFloor { serial, floor },
-            &format!(
-                "the trust file says that channel {} was at serial {floor}, so gateways would \
-refuse this record; check that `{}` is the right store, that it is mounted, and that it is not an \
-older copy (`gwc apply --merge --node URL` continues from the records that gateways have accepted)",
-                self.place.channel,
-                say::store(&self.place.store)
-            ),
-        ))
+    /// Runs [`check_floor`] for the channel's newest record. With `merges` (records that the store
+    /// has lost), the newest of them counts if it is newer.
+    pub(super) fn check_floor(&self, merges: &BTreeSet<Pointer>) -> anyhow::Result<()> {
+        let head = self.head.map_or(0, |head| head.pointer.serial);
+        let merged = merges.iter().map(|pointer| pointer.serial).max();
+        let newest = merged.map_or(head, |merged| merged.max(head));
+        check_floor(self.place, self.trust, newest)
     }
 
     fn draft(&self, target: Target) -> Draft {

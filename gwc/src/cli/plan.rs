@@ -12,6 +12,7 @@ use super::environments::{self, ComparedEnvironment};
 use super::limits::LimitOptions;
 use super::links::LinkOptions;
 use super::logs::{self, Defaults};
+use super::movement::check_floor;
 use super::options::StoreOptions;
 use super::progress;
 use super::replace::output;
@@ -475,12 +476,16 @@ fn base(
         ..subject
     };
     let Some(store) = place.open_if_there()? else {
+        check_floor(place, trust.as_ref(), 0)?;
         say::note_once(&format!(
             "note: there is no store at {}; if nothing was released yet, this is expected; otherwise name the store with --store or `release.store` of gateway.yaml",
             say::store(&place.store)
         ));
         return Ok((None, subject));
     };
+    let newest = release::head(&store, trust.as_ref(), &place.channel)?;
+    let newest = newest.map_or(0, |head| head.pointer.serial);
+    check_floor(place, trust.as_ref(), newest)?;
     let judge = trust.as_ref().map(|trust| BundleVerifier {
         store: &store,
         trust,

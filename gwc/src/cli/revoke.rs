@@ -120,7 +120,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         if args.format.format == Format::Human {
             say::result(&shown.human);
         }
-        movement(&place, trust.as_ref(), &keys, rollback).check_keys(&store)?;
+        movement(&place, trust.as_ref(), &keys, rollback).check_keys(&store, &BTreeSet::new())?;
     }
     for doubt in doubts(
         args,

@@ -108,7 +108,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         keys: &keys,
         head: Some(head),
     };
-    movement.check_keys(&store)?;
+    movement.check_keys(&store, &BTreeSet::new())?;
     confirm(
         args.yes,
         &format!(

@@ -167,6 +167,32 @@ fn missing_store_is_not_recreated_below_the_floor() {
         .contains("below-floor")
         .contains("that it is mounted");
     assert!(!project.file("releases").exists(), "nothing was made");
+    project.run(&["plan"]).with(4).contains("below-floor");
+}
+
+#[test]
+fn store_that_hides_records_is_not_compared() {
+    let (project, _) = three();
+    project.run(&["trust", "floor"]).with(0);
+    let channel = project.file("releases/channels/prod");
+    let mut records: Vec<_> = std::fs::read_dir(&channel)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    records.sort();
+    // The store hides the newest record, then all of them.
+    for hidden in [&records[2..], &records[..2]] {
+        for record in hidden {
+            std::fs::remove_file(record).unwrap();
+        }
+        for refused in [project.run(&["plan"]), project.apply("again")] {
+            refused.with(4).contains("below-floor");
+        }
+        let has_records = std::fs::read_dir(&channel).unwrap().next().is_some();
+        if has_records {
+            back(&project, &["-1"]).with(4).contains("below-floor");
+        }
+    }
 }
 
 #[test]

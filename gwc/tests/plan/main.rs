@@ -44,6 +44,7 @@ mod own_verifiers;
 mod paired;
 mod path_readings;
 mod plans;
+mod principals;
 mod processors;
 mod proofs;
 mod random_places;

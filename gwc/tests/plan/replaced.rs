@@ -72,11 +72,14 @@ policies: {slow: {limit: 1/s}}
 }
 
 #[test]
-fn removed_environment_without_settings_is_one_line() {
+fn removed_environment_changes_no_policy() {
     let plan = without_environment("release: {channel: prod}\n", "release: {channel: prod}\n");
     assert_eq!(
         lines(&plan),
-        ["routing removed environment-removed environment prod"]
+        [
+            "rules rules environment-changed release environment",
+            "routing removed environment-removed environment prod"
+        ]
     );
 }
 
@@ -159,4 +162,35 @@ fn project_that_takes_a_channel_is_compared() {
         ("test", "99/s", "test", "prod"),
     ];
     assert_eq!(relaxed(&with_channels(&both)), None);
+    // The environment leaves the channel to the project, which was not released there before.
+    let inherited = [
+        ("", "99/s", "prod", "prod"),
+        ("prod", "10/s", "prod", "new"),
+    ];
+    assert_eq!(
+        relaxed(&with_channels(&inherited)),
+        Some(vec![String::new()])
+    );
+}
+
+#[test]
+fn another_environment_at_a_channel_is_a_rule() {
+    let both = "environments: {prod: {release: {channel: p}}, test: {release: {channel: p}}}";
+    let root = format!("{GATEWAY}{both}\n");
+    let side = |name: Option<&str>| side(&root, "", name);
+    for (old, new, count) in [
+        (Some("prod"), Some("test"), 1),
+        (Some("prod"), None, 1),
+        (None, Some("test"), 1),
+        (Some("test"), Some("test"), 0),
+    ] {
+        let plan = plan::compare(Some(&side(old)), &side(new)).expect("it builds");
+        let found = plan
+            .changes
+            .iter()
+            .filter(|one| one.id == "environment-changed");
+        let tripped = plan.tripped(&["rules".into()], &[]);
+        assert_eq!(found.count(), count, "{old:?} {new:?}");
+        assert!(count == 0 || !tripped.is_empty());
+    }
 }

@@ -8,9 +8,14 @@
 //! credentials therefore does not evict the answers for valid credentials.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use policy::ask::{Answer, AnswerKind, Answered, Keep, Use};
+<<<<<<< HEAD
+=======
+use policy::generation;
+>>>>>>> main
 use tokio::sync::{Mutex as Gate, OwnedMutexGuard as Leading};
 
 /// Maximum total size of the cached answers that admit, and of those that refuse, in bytes: 8 MiB
@@ -42,6 +47,14 @@ struct Flight {
     answer: OnceLock<Option<Answer>>,
 }
 
+/// Cached answer to a question.
+#[derive(Debug)]
+pub(crate) struct Cached {
+    pub(crate) answer: Arc<Answered>,
+    /// True if the answer has expired and is used because its service does not answer.
+    pub(crate) is_stale: bool,
+}
+
 /// Result of waiting for the answer to a question (a lookup at another service).
 pub(crate) enum Turn {
     /// The leader has this answer, which all requests with the question use.
@@ -66,7 +79,7 @@ pub(crate) struct Lead {
     _gate: Leading<()>,
 }
 
-/// Cached answers in two generations. An answer of the older generation moves to the younger one
+/// Cached answers in two generations, with a share for each client network. An answer of the older generation moves to the younger one
 /// when it is used. When the younger generation is full, it becomes the older one, and the answers
 /// of the former older generation are dropped.
 #[derive(Debug, Default)]
@@ -86,11 +99,7 @@ pub(crate) struct Size {
     pub(crate) evicted: u64,
 }
 
-#[derive(Debug, Default)]
-struct Generation {
-    entries: HashMap<Key, Entry>,
-    bytes: usize,
-}
+type Generation = generation::Generation<Key, Entry, std::hash::RandomState>;
 
 #[derive(Clone, Debug)]
 struct Entry {
@@ -100,7 +109,6 @@ struct Entry {
     /// Time until which the expired answer is used, in milliseconds of the clock. After this time,
     /// the service is contacted again.
     retry_ms: u64,
-    bytes: usize,
 }
 
 // === impl SharedLookups ===
@@ -110,14 +118,24 @@ impl SharedLookups {
     /// ([`RETRY_MS`]). The age is compared with the current times of `keep`, so that a release with
     /// shorter times also applies to answers that were cached before. `None`: the service must be
     /// asked.
+<<<<<<< HEAD
     pub(crate) fn cached(&self, key: &Key, keep: &Keep, now_ms: u64) -> Option<Arc<Answered>> {
+=======
+    pub(crate) fn cached(&self, key: &Key, keep: &Keep, now_ms: u64) -> Option<Cached> {
+>>>>>>> main
         let get = |kind: AnswerKind, store: &Mutex<Store>| {
             let (time_ms, stale_ms) = (keep.times_ms[kind as usize], stale_ms(keep, kind));
             let is_within = |entry: &Entry, ms| now_ms < entry.since_ms.saturating_add(ms);
             let serves = |entry: &Entry| {
                 is_within(entry, time_ms) || now_ms < entry.retry_ms && is_within(entry, stale_ms)
             };
-            (time_ms.max(stale_ms) > 0).then(|| locked(store).get(key, now_ms, serves))?
+            let found = (time_ms.max(stale_ms) > 0)
+                .then(|| locked(store).get(key, now_ms, serves))
+                .flatten();
+            found.map(|(answer, since_ms)| Cached {
+                answer,
+                is_stale: now_ms >= since_ms.saturating_add(time_ms),
+            })
         };
         get(AnswerKind::Admits, &self.admitted).or_else(|| get(AnswerKind::Refuses, &self.refused))
     }
@@ -133,19 +151,37 @@ impl SharedLookups {
     pub(crate) fn stale(&self, key: &Key, keep: &Keep, now_ms: u64) -> Option<Arc<Answered>> {
         let mut store = locked(&self.admitted);
         let serves = |entry: &Entry| now_ms < entry.since_ms.saturating_add(keep.stale_ms);
-        let answer = store.get(key, now_ms, serves)?;
-        if let Some(entry) = store.young.entries.get_mut(key) {
+        let (answer, _) = store.get(key, now_ms, serves)?;
+        if let Some(entry) = store.young.get_mut(key) {
             entry.retry_ms = now_ms.saturating_add(RETRY_MS);
         }
         Some(answer)
     }
 
     /// Caches an answer that has just arrived, if answers of its kind are cached. A refusing answer
-    /// replaces an admitting one to the same question.
-    pub(crate) fn keep(&self, key: Key, keep: &Keep, answer: &Arc<Answered>, now_ms: u64) {
-        let Use::Keep(kind) = keep.use_of(answer) else {
-            return;
-        };
+    /// replaces an admitting one to the same question. The answer counts against the share of the
+    /// client's network.
+    pub(crate) fn keep(
+        &self,
+        (key, client): (Key, IpAddr),
+        keep: &Keep,
+        answer: &Arc<Answered>,
+        now_ms: u64,
+    ) {
+        if let Use::Keep(kind) = keep.use_of(answer) {
+            self.keep_as(kind, (key, client), keep, answer, now_ms);
+        }
+    }
+
+    /// Caches an answer like [`Self::keep`], whose kind is known.
+    pub(crate) fn keep_as(
+        &self,
+        kind: AnswerKind,
+        (key, client): (Key, IpAddr),
+        keep: &Keep,
+        answer: &Arc<Answered>,
+        now_ms: u64,
+    ) {
         let store = match kind {
             AnswerKind::Admits => &self.admitted,
             AnswerKind::Refuses => {
@@ -164,9 +200,9 @@ impl SharedLookups {
             since_ms: now_ms,
             until_ms: now_ms.saturating_add(time_ms),
             retry_ms: 0,
-            bytes: ENTRY_BYTES + answer.body.len() + fields.sum::<usize>(),
         };
-        locked(store).insert(key, entry);
+        let bytes = ENTRY_BYTES + answer.body.len() + fields.sum::<usize>();
+        locked(store).insert(key, entry, (bytes, caller(client)));
     }
 
     /// Joins a request to the lookup of a question, which starts if none is in progress.
@@ -234,49 +270,53 @@ fn stale_ms(keep: &Keep, kind: AnswerKind) -> u64 {
 impl Store {
     fn size(&self) -> Size {
         Size {
-            entries: self.young.entries.len() + self.old.entries.len(),
-            bytes: self.young.bytes + self.old.bytes,
+            entries: self.young.len() + self.old.len(),
+            bytes: self.young.bytes() + self.old.bytes(),
             evicted: self.evicted,
         }
     }
 
     fn remove(&mut self, key: &Key) {
         for generation in [&mut self.young, &mut self.old] {
-            if let Some(entry) = generation.entries.remove(key) {
-                generation.bytes -= entry.bytes;
-            }
+            generation.remove(key);
         }
     }
 
+    /// Valid entry of a key: the answer and its time in milliseconds of the clock.
     fn get(
         &mut self,
         key: &Key,
         now_ms: u64,
         is_young: impl Fn(&Entry) -> bool,
-    ) -> Option<Arc<Answered>> {
+    ) -> Option<(Arc<Answered>, u64)> {
         let valid = |entry: &Entry| now_ms < entry.until_ms && is_young(entry);
-        if let Some(entry) = self.young.entries.get(key) {
-            return valid(entry).then(|| Arc::clone(&entry.answer));
+        if let Some(entry) = self.young.get(key) {
+            return valid(entry).then(|| (Arc::clone(&entry.answer), entry.since_ms));
         }
         // Keep an expired entry: it may be used in an outage.
-        self.old.entries.get(key).filter(|entry| valid(entry))?;
-        let entry = self.old.entries.remove(key)?;
-        self.old.bytes -= entry.bytes;
-        let answer = Arc::clone(&entry.answer);
-        self.insert(*key, entry);
-        Some(answer)
+        self.old.get(key).filter(|entry| valid(entry))?;
+        let size = self.old.size_of(key)?;
+        let entry = self.old.remove(key)?;
+        let found = (Arc::clone(&entry.answer), entry.since_ms);
+        self.insert(*key, entry, size);
+        Some(found)
     }
 
-    fn insert(&mut self, key: Key, entry: Entry) {
-        if self.young.bytes + entry.bytes > BYTES_MAX / 2 {
-            let young = std::mem::take(&mut self.young);
-            let dropped = std::mem::replace(&mut self.old, young);
-            self.evicted += dropped.entries.len() as u64;
+    /// Adds an entry with its size in bytes and its caller.
+    fn insert(&mut self, key: Key, entry: Entry, size: (usize, u64)) {
+        if self.young.bytes() + size.0 > BYTES_MAX / 2 {
+            let removed = self.young.make_room(&mut self.old, BYTES_MAX / 2);
+            self.evicted += removed as u64;
         }
-        self.young.bytes += entry.bytes;
-        if let Some(before) = self.young.entries.insert(key, entry) {
-            self.young.bytes -= before.bytes;
-        }
+        self.young.insert(key, entry, size);
+    }
+}
+
+/// Number that identifies the network of a client: the IPv4 address, or the IPv6 /64.
+fn caller(client: IpAddr) -> u64 {
+    match client.to_canonical() {
+        IpAddr::V4(address) => u64::from(address.to_bits()),
+        IpAddr::V6(address) => (address.to_bits() >> 64) as u64,
     }
 }
 
@@ -293,6 +333,8 @@ mod tests {
     use policy::ask::{KindOf, Outage};
 
     use super::*;
+
+    const CLIENT: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
 
     fn answered(bytes: usize) -> Arc<Answered> {
         Arc::new(Answered {
@@ -388,7 +430,7 @@ mod tests {
     #[test]
     fn answers_are_kept_until_their_time() {
         let joined = SharedLookups::default();
-        joined.keep([1; 32], &keeping([100, 0], 0), &answered(1), 0);
+        joined.keep(([1; 32], CLIENT), &keeping([100, 0], 0), &answered(1), 0);
         let cached =
             |key, time_ms, now_ms| joined.cached(&[key; 32], &keeping([time_ms, 0], 0), now_ms);
         assert!(cached(1, 100, 99).is_some());
@@ -400,7 +442,7 @@ mod tests {
     #[test]
     fn answers_end_with_the_setting_that_kept_them() {
         let joined = SharedLookups::default();
-        joined.keep([1; 32], &keeping([100, 0], 0), &answered(1), 0);
+        joined.keep(([1; 32], CLIENT), &keeping([100, 0], 0), &answered(1), 0);
         assert!(joined.cached(&[1; 32], &keeping([0, 100], 0), 1).is_none());
         assert!(
             joined
@@ -413,17 +455,18 @@ mod tests {
     fn old_answers_serve_in_an_outage_until_their_end() {
         let joined = SharedLookups::default();
         let keep = keeping([100, 100], 10_000);
-        joined.keep([1; 32], &keep, &answered(1), 0);
+        joined.keep(([1; 32], CLIENT), &keep, &answered(1), 0);
         assert!(joined.cached(&[1; 32], &keep, 100).is_none());
         assert!(joined.stale(&[1; 32], &keep, 100).is_some());
         let last = 100 + RETRY_MS - 1;
-        assert!(joined.cached(&[1; 32], &keep, last).is_some());
+        let is_stale = |now_ms| joined.cached(&[1; 32], &keep, now_ms).unwrap().is_stale;
+        assert!(!is_stale(99) && is_stale(last));
         assert!(joined.cached(&[1; 32], &keep, last + 1).is_none());
         assert!(joined.stale(&[1; 32], &keep, 9_999).is_some());
         assert!(joined.cached(&[1; 32], &keep, 10_000).is_none());
         assert!(joined.stale(&[1; 32], &keep, 10_000).is_none());
         let shorter = keeping([100, 100], 200);
-        joined.keep([2; 32], &keep, &answered(1), 0);
+        joined.keep(([2; 32], CLIENT), &keep, &answered(1), 0);
         assert!(joined.stale(&[2; 32], &shorter, 200).is_none());
     }
 
@@ -431,16 +474,11 @@ mod tests {
     fn old_answer_of_the_old_generation_serves() {
         let joined = SharedLookups::default();
         let keep = keeping([100, 100], 10_000);
-        joined.keep([1; 32], &keep, &answered(1), 0);
+        joined.keep(([1; 32], CLIENT), &keep, &answered(1), 0);
         for number in 2..7 {
-            joined.keep([number; 32], &keep, &answered(1 << 20), 0);
+            joined.keep(([number; 32], CLIENT), &keep, &answered(1 << 20), 0);
         }
-        assert!(
-            !locked(&joined.admitted)
-                .young
-                .entries
-                .contains_key(&[1; 32])
-        );
+        assert!(!locked(&joined.admitted).young.get(&[1; 32]).is_some());
         assert!(joined.cached(&[1; 32], &keep, 100).is_none());
         assert!(joined.stale(&[1; 32], &keep, 100).is_some());
     }
@@ -450,8 +488,8 @@ mod tests {
         for inactive_ms in [0, 100] {
             let joined = SharedLookups::default();
             let keep = keeping([100, inactive_ms], 10_000);
-            joined.keep([1; 32], &keep, &answered(1), 0);
-            joined.keep([1; 32], &keep, &answered(0), 200);
+            joined.keep(([1; 32], CLIENT), &keep, &answered(1), 0);
+            joined.keep(([1; 32], CLIENT), &keep, &answered(0), 200);
             assert!(joined.stale(&[1; 32], &keep, 201).is_none());
             let kept = joined.cached(&[1; 32], &keep, 201);
             assert_eq!(kept.is_some(), inactive_ms > 0);
@@ -469,13 +507,35 @@ mod tests {
         };
         let mut number = 0;
         while joined.sizes()[0].bytes <= BYTES_MAX / 2 {
-            joined.keep(key(number), &keep, &answered(64 << 10), 0);
+            joined.keep((key(number), CLIENT), &keep, &answered(64 << 10), 0);
             number += 1;
         }
         let full = joined.sizes()[0];
         // This use moves the answer from the older generation to the younger one.
         assert!(joined.cached(&key(0), &keep, 0).is_some());
         assert_eq!(joined.sizes()[0], full);
+    }
+
+    #[test]
+    fn flood_of_one_client_evicts_no_other_client() {
+        let joined = SharedLookups::default();
+        let keep = keeping([u64::MAX; 2], 0);
+        let key = |number: u32| {
+            let mut key = [0; 32];
+            key[..4].copy_from_slice(&number.to_le_bytes());
+            key
+        };
+        let [own, other]: [IpAddr; 2] = ["192.0.2.2", "2001:db8::1"].map(|ip| ip.parse().unwrap());
+        for (number, client) in [(0, own), (1, other)] {
+            joined.keep((key(number), client), &keep, &answered(1), 0);
+        }
+        for number in 2..2_000 {
+            joined.keep((key(number), CLIENT), &keep, &answered(16 << 10), 0);
+        }
+        assert!(joined.cached(&key(0), &keep, 0).is_some());
+        assert!(joined.cached(&key(1), &keep, 0).is_some());
+        assert!(joined.cached(&key(1_999), &keep, 0).is_some());
+        assert!(joined.sizes()[0].bytes <= BYTES_MAX);
     }
 
     #[test]
@@ -489,11 +549,11 @@ mod tests {
             )]),
             ..Answered::empty(StatusCode::OK)
         });
-        joined.keep([1; 32], &keep, &answered(1), 0);
+        joined.keep(([1; 32], CLIENT), &keep, &answered(1), 0);
         for number in 0..2_000_u32 {
             let mut key = [0; 32];
             key[..4].copy_from_slice(&number.to_le_bytes());
-            joined.keep(key, &keep, &refusal, 0);
+            joined.keep((key, CLIENT), &keep, &refusal, 0);
         }
         assert!(joined.cached(&[1; 32], &keep, 0).is_some());
         let [admitted, refused] = joined.sizes();

@@ -36,7 +36,8 @@ pub(super) enum Command {
     /// Follow a channel and serve its bundle.
     #[command(after_help = RUN_EXAMPLES)]
     Run(RunOptions),
-    /// Verify and build the bundle that would run, and print what it would serve; bind no address.
+    /// Verify and build the bundle of the channel's newest record, and print what it would serve;
+    /// bind no address. A hold of the node is ignored.
     #[command(after_help = CHECK_EXAMPLES)]
     Check(RunOptions),
     /// Show the bundle that a running gwd serves, and the state of its registry, upstreams, key sets

@@ -21,6 +21,9 @@ use crate::runtime::program_log::{Audit, Level, OK, event};
 /// activations (1s). A rollback does not wait.
 const FIRST_HOSTS: Duration = Duration::from_secs(5);
 const HOSTS: Duration = Duration::from_secs(1);
+/// Maximum time for fetching the key sets that a version adds, at a start and at other activations.
+/// A rollback does not wait, nor does a switch by an operator.
+const KEYS: Duration = Duration::from_secs(5);
 /// Maximum time for compiling validators before a switch to a new version (2s), and before a
 /// rollback (200ms).
 const WARM: Duration = Duration::from_secs(2);
@@ -124,6 +127,14 @@ impl Control {
             (Some(_), RecordKind::Release | RecordKind::Pin) => HOSTS,
         };
         self.node.wait_for_hosts(&version, limit);
+<<<<<<< HEAD
+=======
+        // Without `ran`, the version is loaded for an operator, or for a later rollback.
+        let is_release = ran.is_some() && accepted.record().kind != RecordKind::Rollback;
+        if self.running.is_none() || is_release {
+            self.node.fetch_keys(&version, KEYS);
+        }
+>>>>>>> main
         let limit = match accepted.record().kind {
             RecordKind::Rollback => WARM_ROLLBACK,
             RecordKind::Release | RecordKind::Pin => WARM,

@@ -3,8 +3,8 @@
 //!
 //! Values are in cells that belong to the process. Versions hold references to cells. A changed
 //! value therefore reaches all versions, and a rollback never brings back an old value. If a source
-//! vanishes, the last value stays in use. A cell that no version in memory uses is kept for a
-//! while, for a rollback (release.md §7).
+//! vanishes, the last value stays in use. A cell that no version in memory uses is removed after
+//! [`IDLE_MS`]. If a new version needs an unused cell, its source is read again.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};

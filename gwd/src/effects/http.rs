@@ -11,7 +11,7 @@ use engine::forward;
 use http::HeaderValue;
 use http::header::{CONTENT_LENGTH, HOST, SET_COOKIE};
 use policy::RequestHead;
-use policy::ask::{Answer, Call, CallKind, Outage, Use};
+use policy::ask::{Answer, Answered, Call, CallKind, Outage, Use};
 use sha2::{Digest as _, Sha256};
 
 use crate::answers::joined::{Key, Turn};
@@ -21,8 +21,13 @@ use crate::runtime::deadlines::in_time;
 
 /// Returns the answer of a service: a cached answer, that of an identical request in progress, or
 /// that of a new request. If the service does not answer, an expired answer is used if the policy
-/// allows it.
-pub(super) async fn ask(asking: &PendingDecision<'_>, call: &Call, client: IpAddr) -> Answer {
+/// allows it; `is_stale` is then true.
+pub(super) async fn ask(
+    asking: &PendingDecision<'_>,
+    call: &Call,
+    client: IpAddr,
+    is_stale: &mut bool,
+) -> Answer {
     let (worker, view) = (asking.worker, asking.view);
     let count = |outcome| worker.shard.count_policy_call(call.kind.label(), outcome);
     let now_ms = || worker.clock.now_ms();
@@ -40,20 +45,25 @@ pub(super) async fn ask(asking: &PendingDecision<'_>, call: &Call, client: IpAdd
     let joined = &worker.shared.joined;
     if let Some(kept) = joined.cached(&key, &call.keep, now_ms()) {
         count("kept");
-        return Answer::Http(kept);
+        *is_stale = kept.is_stale;
+        return Answer::Http(kept.answer);
     }
     let answer = call_service(asking, call, client, (&head, upstream, key)).await;
-    let is_useful =
-        || matches!(&answer, Answer::Http(answered) if call.keep.use_of(answered) != Use::Unusable);
     // Clients can use up the limit of the gateway's own requests, so reaching it must not count as
     // an outage of the service.
     let is_limited = matches!(answer, Answer::Outage(Outage::Overflow));
-    if call.keep.stale_ms == 0 || is_limited || is_useful() {
+    if call.keep.stale_ms == 0 || is_limited {
+        return answer;
+    }
+    if let Answer::Http(answered) = &answer
+        && use_of(asking, call, answered).await != Use::Unusable
+    {
         return answer;
     }
     match joined.stale(&key, &call.keep, now_ms()) {
         Some(old) => {
             count("stale");
+            *is_stale = true;
             Answer::Http(old)
         }
         None => answer,
@@ -98,7 +108,10 @@ async fn call_service(
         Ok(answered) => {
             count("answered");
             let answered = Arc::new(answered);
-            joined.keep(key, &call.keep, &answered, worker.clock.now_ms());
+            if let Use::Keep(kind) = use_of(asking, call, &answered).await {
+                let now_ms = worker.clock.now_ms();
+                joined.keep_as(kind, (key, client), &call.keep, &answered, now_ms);
+            }
             Answer::Http(answered)
         }
         Err(outage) => {
@@ -110,6 +123,22 @@ async fn call_service(
         lead.answered(Some(&answer).filter(|answer| is_for_all(call.kind, answer)));
     }
     answer
+}
+
+/// Decides about the use of an answer that has just arrived. A signature by an expensive key is
+/// verified on another thread. If that is not possible in time, the answer is used once: the
+/// requests that use it have its signature verified.
+async fn use_of(asking: &PendingDecision<'_>, call: &Call, answered: &Arc<Answered>) -> Use {
+    if !call.keep.is_costly(answered) {
+        return call.keep.use_of(answered);
+    }
+    let worker = asking.worker;
+    let (keep, answered) = (call.keep.clone(), Arc::clone(answered));
+    let deciding = worker.shared.compute.run(move || keep.use_of(&answered));
+    let until_ms = worker.clock.now_ms().saturating_add(call.timeout_ms);
+    asking.deadline.set(until_ms);
+    let decided = in_time(asking.deadline, deciding).await;
+    decided.flatten().unwrap_or(Use::Once)
 }
 
 /// Hash of everything that determines the answer: the request and the definition of the upstream.

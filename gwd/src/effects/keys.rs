@@ -26,6 +26,7 @@ use serde_json::json;
 use crate::answers::joined::{Key, Lead, Turn};
 use crate::effects::PendingDecision;
 use crate::effects::call::To;
+use crate::published::Loaded;
 use crate::runtime::deadlines::{Slot, in_time};
 use crate::runtime::program_log::{Level, event};
 use crate::upstream::proxy_header::Ends;
@@ -87,6 +88,18 @@ pub(crate) fn refresh(worker: &Rc<Worker>, view: &Rc<View>) {
             tokio::task::spawn_local(async move { in_background(&worker, &view, &cell).await });
         }
     }
+}
+
+/// Fetches key sets that are due, with the upstreams of a version that is not published yet.
+pub(crate) async fn fetch_all(worker: &Rc<Worker>, loaded: Arc<Loaded>, cells: Vec<Arc<KeyCell>>) {
+    let view = Rc::new(View::unpublished(worker, loaded));
+    let unix_s = worker.unix_ms(worker.clock.now_ns()) / 1_000;
+    let mut fetches = tokio::task::JoinSet::new();
+    for cell in cells.into_iter().filter(|cell| cell.take_due(unix_s)) {
+        let (worker, view) = (Rc::clone(worker), Rc::clone(&view));
+        fetches.spawn_local(async move { in_background(&worker, &view, &cell).await });
+    }
+    while fetches.join_next().await.is_some() {}
 }
 
 /// Fetches a key set, unless a fetch is in progress.

@@ -6,6 +6,7 @@
 //! answer never run this code.
 
 mod call;
+mod checks;
 mod conversation;
 mod http;
 pub(crate) mod items;
@@ -16,7 +17,6 @@ pub(crate) mod items;
 mod keys;
 pub(crate) mod messages;
 pub(crate) mod mirror;
-mod passwords;
 mod permits;
 pub(crate) mod process;
 mod store;
@@ -46,7 +46,7 @@ use crate::runtime::deadlines::{LimitOf, Slot, within_limit};
 use crate::upstream::proxy_header::Ends;
 use crate::worker::{View, Worker};
 
-pub(crate) use keys::refresh as refresh_keys;
+pub(crate) use keys::{fetch_all as fetch_keys, refresh as refresh_keys};
 
 /// Time limit of an effect for a request without a route, for example for a path that the gateway
 /// answers itself, in milliseconds: 15s, the default of `timeout`.
@@ -138,8 +138,20 @@ impl PendingDecision<'_> {
 fn is_costly(effect: &Effect) -> bool {
     matches!(
         effect,
-        Effect::Http(_) | Effect::Password(_) | Effect::Process(..)
+        Effect::Http(_) | Effect::Password(_) | Effect::Signature(_) | Effect::Process(..)
     )
+}
+
+/// True for an effect that the operation's `timeout` does not limit.
+fn has_own_limit(effect: &Effect) -> bool {
+    match effect {
+        Effect::Message(_) | Effect::Permit(_) | Effect::Process(..) => true,
+        Effect::Http(_)
+        | Effect::Keys(_)
+        | Effect::Password(_)
+        | Effect::Signature(_)
+        | Effect::Store(_) => false,
+    }
 }
 
 /// Name of the step of the chain that needs an effect: the last one that ran.
@@ -174,21 +186,21 @@ pub(crate) async fn answer<'s>(
         let route_ms = decided
             .route
             .map_or(OWN_MS, |route| route.treatment.timeout_ms);
-        let ends_ms = clock.now_ms().saturating_add(route_ms);
-        let ends_ms = match &**effect {
-            Effect::Message(_) | Effect::Permit(_) | Effect::Process(..) => u64::MAX,
-            Effect::Http(_) | Effect::Keys(_) | Effect::Password(_) | Effect::Store(_) => ends_ms,
+        let ends_ms = match has_own_limit(effect) {
+            true => u64::MAX,
+            false => clock.now_ms().saturating_add(route_ms),
         };
         let limit = asking.deadline.limit(ends_ms, LimitOf::Operation);
         let client = cx.client;
         let body_max = cx.body_limits.request;
-        let mut permit = None;
+        let (mut permit, mut is_stale) = (None, false);
         let answered = {
             let answering = pin!(async {
                 Ok(match &**effect {
-                    Effect::Http(call) => http::ask(&asking, call, client).await,
+                    Effect::Http(call) => http::ask(&asking, call, client, &mut is_stale).await,
                     Effect::Keys(cell) => keys::ask(&asking, cell).await,
-                    Effect::Password(check) => passwords::ask(&asking, check, client).await,
+                    Effect::Password(check) => checks::password(&asking, check, client).await,
+                    Effect::Signature(check) => checks::signature(&asking, check, client).await,
                     Effect::Store(count) => store::ask(&asking, count).await,
                     Effect::Permit(wait) => {
                         permits::ask(asking.worker, asking.deadline, wait, &mut permit).await
@@ -224,6 +236,9 @@ pub(crate) async fn answer<'s>(
                 break;
             }
         };
+        if is_stale {
+            cx.stale_answer.get_or_insert(effect.kind().label());
+        }
         if is_costly(effect) {
             cx.keep_tokens();
         }

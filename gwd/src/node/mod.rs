@@ -20,6 +20,7 @@ use bundle::ir::addresses_collide;
 use bundle::refused::Refused;
 use engine::{Assembly, Parts};
 use policy::auth::Place;
+use policy::key_cell::KeyCell;
 use policy::{Revoked, Secrets};
 use serde_json::json;
 
@@ -301,6 +302,37 @@ impl Node {
                 Level::Warn,
                 "some upstreams have no hosts yet; requests to them fail until their hosts are found",
                 json!({"names": open, "waited_ms": limit.as_millis()}),
+            );
+        }
+    }
+
+    /// Fetches the key sets that the new version adds, so that its first requests do not wait for
+    /// them. Ends after `limit`; the fetches in progress continue, and requests wait for them.
+    pub fn fetch_keys(&self, version: &Version, limit: Duration) {
+        let current = self.shared.current();
+        let known = current
+            .as_ref()
+            .map_or(&[][..], |current| current.loaded.snapshot.key_cells());
+        let is_new = |cell: &&Arc<KeyCell>| {
+            cell.set().is_none() && !known.iter().any(|one| Arc::ptr_eq(one, cell))
+        };
+        let cells = version.0.snapshot.key_cells();
+        let new: Vec<Arc<KeyCell>> = cells.iter().filter(is_new).cloned().collect();
+        if new.is_empty() {
+            return;
+        }
+        let (done, ended) = mpsc::channel();
+        let loaded = Arc::clone(&version.0);
+        self.command(0, Command::FetchKeys(loaded, new.clone(), done));
+        // The worker drops the sender after the last fetch.
+        let _ended = ended.recv_timeout(limit);
+        let missing = new.iter().filter(|cell| cell.set().is_none());
+        let missing: Vec<&str> = missing.map(|cell| cell.source().url()).collect();
+        if !missing.is_empty() {
+            event(
+                Level::Warn,
+                "some key sets are not fetched yet; requests that need them wait or are refused",
+                json!({"sources": missing, "waited_max_ms": limit.as_millis()}),
             );
         }
     }

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use policy::key_cell::KeyCell;
 use rustc_hash::FxHashMap;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
@@ -16,7 +17,7 @@ use crate::listen::ListenSocket;
 use crate::listen::accept::{AcceptLoop, Server};
 use crate::listen::spread::{Peers, TransferredConnection};
 use crate::proxy::arrival;
-use crate::published::Shared;
+use crate::published::{Loaded, Shared};
 use crate::runtime::vital;
 use crate::telemetry::access_log;
 use crate::telemetry::process::LimitedResource;
@@ -28,6 +29,9 @@ use crate::worker::Worker;
 pub(crate) enum Command {
     /// Uses the version that was published, and acknowledges its epoch.
     Switch,
+    /// Fetches key sets with the upstreams of a version that is not published yet, and drops the
+    /// sender afterwards.
+    FetchKeys(Arc<Loaded>, Vec<Arc<KeyCell>>, std::sync::mpsc::Sender<()>),
     /// Wakes all connections, because rules for client certificates have changed.
     Wake,
     /// Listens at an address and accepts connections.
@@ -153,6 +157,13 @@ fn execute(command: Command, worker: &Rc<Worker>, accepting: &mut FxHashMap<u32,
                 refresh_keys(worker);
             }
             worker.deadlines.wake_all();
+        }
+        Command::FetchKeys(loaded, cells, done) => {
+            let worker = Rc::clone(worker);
+            tokio::task::spawn_local(async move {
+                effects::fetch_keys(&worker, loaded, cells).await;
+                drop(done);
+            });
         }
         Command::Wake => worker.deadlines.wake_all(),
         Command::Listen(socket, listeners, done) => {

@@ -292,6 +292,55 @@ fn broken_endpoint_is_503_and_never_admits() {
     assert_eq!(nowhere.ask("/open", "good-1").0, 200);
 }
 
+/// The endpoint sends nothing, one byte per second, 100 MB, or an incomplete answer. Requests with a
+/// token get 503 at the end of `timeout`, and no other request waits.
+#[test]
+fn endpoint_that_hangs_or_floods_stalls_nobody() {
+    use std::io::Write as _;
+    type Body = fn(&mut std::net::TcpStream) -> std::io::Result<()>;
+    let hangs: Body = |_| {
+        std::thread::sleep(Duration::from_secs(30));
+        Ok(())
+    };
+    let drips: Body = |stream| {
+        stream.write_all(b"content-length: 1000\r\n\r\n{")?;
+        loop {
+            stream.write_all(b" ")?;
+            std::thread::sleep(Duration::from_secs(1));
+        }
+    };
+    let floods: Body = |stream| {
+        stream.write_all(b"transfer-encoding: chunked\r\n\r\n1\r\n{\r\n")?;
+        let blanks = [&b"10000\r\n"[..], &[b' '; 1 << 16], b"\r\n"].concat();
+        (0..1600).try_for_each(|_| stream.write_all(&blanks))
+    };
+    let breaks: Body = |stream| stream.write_all(b"content-length: 1000\r\n\r\n{\"active\": tr");
+    for (name, body, outcome) in [
+        ("hangs", hangs, "timeout"),
+        ("drips", drips, "timeout"),
+        ("floods", floods, "too_large"),
+        ("breaks", breaks, "failed"),
+    ] {
+        let scene = Scene::new(&crate::key_sets::raw(body), ", timeout: 2500ms");
+        let memory = scene.gateway.memory_bytes();
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| scene.ask("/secured", "good-1"));
+            for _ in 0..20 {
+                assert_eq!(scene.ask("/open", "good-1").0, 200, "{name}");
+            }
+            if name == "hangs" {
+                assert!(!waiting.is_finished(), "the other requests did not wait");
+            }
+            let (status, body) = waiting.join().expect("no panic");
+            assert_eq!(status, 503, "{name}: {body}");
+            assert!(body.contains("introspection_unavailable"), "{name}: {body}");
+        });
+        wait::until(name, || (scene.policy_calls(outcome) >= 1.0).then_some(()));
+        let grown = scene.gateway.memory_bytes().saturating_sub(memory);
+        assert!(grown < 32 << 20, "{name}: {grown} bytes more");
+    }
+}
+
 /// Makes the issuer wait for a message of the test before each response.
 fn hold_responses(issuer: &Issuer) -> (Receiver<()>, Sender<()>) {
     let (begun, asked) = channel();
@@ -353,6 +402,14 @@ fn known_answers_serve_until_the_issuer_refuses() {
     wait::until("counted", || {
         (scene.policy_calls("stale") == 1.0).then_some(())
     });
+    let log = scene.gateway.access_log();
+    wait::until("the lines", || (log.lines().len() == 3).then_some(()));
+    let stale: Vec<Value> = log
+        .lines()
+        .iter()
+        .map(|line| line["stale_answer"].clone())
+        .collect();
+    assert_eq!(stale, [Value::Null, json!("introspection"), Value::Null]);
     issuer.answers(|_| document(&json!({"active": false})));
     // The cached response applies for some seconds. Then gwd asks the issuer again.
     wait::until("the issuer decides", || {

@@ -15,6 +15,7 @@ mod discovery;
 mod editors;
 mod ending_streams;
 mod examples;
+mod expensive_keys;
 mod expressions;
 mod ext_proc;
 mod faults;

@@ -196,6 +196,25 @@ fn signed_requests_are_admitted_once() {
 }
 
 #[test]
+fn nonces_in_another_order_are_admitted_once() {
+    let upstream = Upstream::start();
+    let Some(mut scene) = Scene::before(&upstream.url()) else {
+        return prerequisite::skip("Python is not installed");
+    };
+    let signed: Vec<String> = (0..6)
+        .map(|_| scene.signed("GET", "/orders", &json!({})))
+        .collect();
+    for index in [5, 0, 3, 1, 4, 2] {
+        assert_eq!(borrowed(&scene.get(&signed[index])), OK, "{index}");
+    }
+    // Each worker refuses each of them, in any order.
+    for index in [2, 5, 0, 4, 1, 3, 0, 1, 2, 3, 4, 5] {
+        assert_eq!(borrowed(&scene.get(&signed[index])), INVALID, "{index}");
+    }
+    assert_eq!(upstream.take().len(), 6);
+}
+
+#[test]
 fn refused_signature_tells_what_to_sign() {
     let upstream = Upstream::start();
     let Some(mut scene) = Scene::before(&upstream.url()) else {

@@ -52,6 +52,11 @@ impl VerifiedCredential {
 pub(super) struct Caller<'s> {
     pub(super) consumer: Option<u32>,
     pub(super) token: Option<Arc<Identity>>,
+    /// Further tokens, if the alternative requires several.
+    more: Vec<Arc<Identity>>,
+    /// Tokens of an alternative with several credentials, each with the index of its scheme. Only
+    /// those whose scheme passes claims to the upstream.
+    pub(super) passed: Vec<(usize, Arc<Identity>)>,
     /// Scheme of the alternative's first credential.
     pub(super) scheme: Option<&'s str>,
     pub(super) proved: Option<ValidProof>,
@@ -71,19 +76,24 @@ impl<'s> Caller<'s> {
         self.session = self.session.take().or(known.session);
         let differs = |(a, b): (u32, u32)| a != b;
         let two_consumers = self.consumer.zip(known.consumer).is_some_and(differs);
-        let bearers = self.token.as_ref().zip(known.token.as_ref());
-        let differ = |(a, b): (&Arc<Identity>, &Arc<Identity>)| {
+        let differ = |a: &Arc<Identity>, b: &Arc<Identity>| {
             let both_named = a.key.is_some() && b.key.is_some();
             both_named && a.issuer == b.issuer && a.key != b.key
         };
-        let two_bearers = bearers.is_some_and(differ);
+        let two_bearers = known.token.as_ref().is_some_and(|token| {
+            let mut before = self.token.iter().chain(&self.more);
+            before.any(|other| differ(other, token))
+        });
         let one_consumer = self.consumer.is_some() && self.consumer == known.consumer;
         self.consumer = self.consumer.or(known.consumer);
-        self.token = self.token.take().or(known.token);
+        match self.token {
+            None => self.token = known.token,
+            Some(_) => self.more.extend(known.token),
+        }
         !two_consumers && (!two_bearers || one_consumer)
     }
 
-    pub(super) fn principal(self, consumers: &'s [Consumer]) -> Option<Principal<'s>> {
+    pub(super) fn principal(&mut self, consumers: &'s [Consumer]) -> Option<Principal<'s>> {
         let consumer = self
             .consumer
             .and_then(|index| consumers.get(index as usize));
@@ -96,7 +106,7 @@ impl<'s> Caller<'s> {
             claims: consumer.map_or(NO_CLAIMS, |one| &one.claims),
             groups: consumer.map_or(&[], |one| &one.groups),
             plan: consumer.and_then(|one| one.plan.as_deref()),
-            token: self.token,
+            token: self.token.take(),
         })
     }
 }
@@ -116,4 +126,56 @@ pub(super) fn remember(
         Refused::Replayed => dpop::Reason::Replayed,
         Refused::Full => dpop::Reason::Full,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use policy::Claims;
+    use policy::declared::Settings;
+
+    use super::*;
+
+    fn credential(issuer: &str, subject: &str) -> VerifiedCredential {
+        let identity = Identity {
+            issuer: issuer.into(),
+            subject: Some(subject.into()),
+            client: None,
+            consumer: None,
+            key: Some(format!("\0{issuer} {subject}").into_bytes().into()),
+            all: Default::default(),
+            bound: None,
+            claims: Claims::of(&Settings::default()),
+            scopes: [].into(),
+            groups: [].into(),
+            ends_s: u64::MAX,
+            sha256: [0; 32],
+        };
+        VerifiedCredential {
+            sha256: [0; 32],
+            ends_s: u64::MAX,
+            consumer: None,
+            token: Some(Arc::new(identity)),
+            proved: None,
+            signed: None,
+            session: None,
+        }
+    }
+
+    #[test]
+    fn two_subjects_of_one_issuer_are_a_conflict() {
+        for (tokens, is_one) in [
+            (&[("a", "p"), ("b", "p")][..], true),
+            (&[("a", "p"), ("a", "q")], false),
+            (&[("a", "p"), ("b", "q"), ("b", "q")], true),
+            (&[("a", "p"), ("b", "q"), ("b", "r")], false),
+        ] {
+            let mut caller = Caller::default();
+            let joined: Vec<bool> = tokens
+                .iter()
+                .map(|(issuer, subject)| caller.join(credential(issuer, subject), "s"))
+                .collect();
+            assert_eq!(joined.iter().all(|one| *one), is_one, "{tokens:?}");
+            assert_eq!(caller.token.unwrap().subject.as_deref(), Some("p"));
+        }
+    }
 }

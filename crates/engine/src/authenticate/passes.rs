@@ -27,6 +27,11 @@ impl Passes {
         }
     }
 
+    /// True if the scheme passes nothing to the upstream.
+    pub(super) fn is_empty(&self) -> bool {
+        self.forward_as.is_none() && self.claims.is_empty()
+    }
+
     /// Sets the identity fields for a caller.
     pub(super) fn write(&self, principal: &Principal<'_>, headers: &mut HeaderMap) {
         let mut insert = |name: &HeaderName, value: Option<&str>| {

@@ -62,6 +62,11 @@ pub(super) static PASSWORD_UNCHECKED: Reject = Reject {
     code: "password_check_unavailable",
     title: "The password cannot be checked now",
 };
+static SIGNATURE_UNCHECKED: Reject = Reject {
+    status: 503,
+    code: "signature_check_unavailable",
+    title: "The signature cannot be verified now",
+};
 pub(super) static PROOF_INVALID: Reject = Reject {
     status: 401,
     code: "dpop_proof_invalid",
@@ -125,7 +130,7 @@ static LOGOUT_FOREIGN: Reject = Reject {
 };
 
 /// All refusals by authentication.
-pub(crate) static REJECTS: [&Reject; 22] = [
+pub(crate) static REJECTS: [&Reject; 23] = [
     &MISSING,
     &INVALID,
     &AMBIGUOUS,
@@ -138,6 +143,7 @@ pub(crate) static REJECTS: [&Reject; 22] = [
     &KEYS_UNAVAILABLE,
     &INTROSPECTION_UNAVAILABLE,
     &PASSWORD_UNCHECKED,
+    &SIGNATURE_UNCHECKED,
     &PROOF_INVALID,
     &NONCE_REQUIRED,
     &PROOFS_FULL,
@@ -180,6 +186,7 @@ pub(crate) fn login_refusal(reason: oidc::Reason) -> &'static Reject {
 pub(super) fn unavailable(reason: Reason) -> Option<&'static Reject> {
     match reason {
         Reason::Keys => Some(&KEYS_UNAVAILABLE),
+        Reason::Unverified => Some(&SIGNATURE_UNCHECKED),
         Reason::Introspection | Reason::Unusable => Some(&INTROSPECTION_UNAVAILABLE),
         _ => None,
     }
@@ -190,6 +197,7 @@ pub(super) fn refusal(reason: dpop::Reason) -> &'static Reject {
     match reason {
         dpop::Reason::Nonce => &NONCE_REQUIRED,
         dpop::Reason::Full => &PROOFS_FULL,
+        dpop::Reason::Unverified => &SIGNATURE_UNCHECKED,
         _ => &PROOF_INVALID,
     }
 }

@@ -436,3 +436,25 @@ fn field_of_the_satisfied_scheme_is_kept_whole() {
     assert_eq!(left(&requirement, &both), expected);
     assert_eq!(left(&requirement, &both[1..]), ["cookie: a=1; sid=2"]);
 }
+
+#[test]
+fn unverified_signature_is_503_and_not_invalid() {
+    use policy::auth::{Fault, dpop};
+    for (first, unverified) in [
+        (
+            Fault::Token(Reason::Signature),
+            Fault::Token(Reason::Unverified),
+        ),
+        (
+            Fault::Token(Reason::Issuer),
+            Fault::Proof(dpop::Reason::Unverified),
+        ),
+    ] {
+        let mut faults = Faults::default();
+        faults.add(first);
+        faults.add(unverified);
+        let reject = faults.reject().unwrap();
+        assert_eq!(reject.status, 503);
+        assert_eq!(reject.code, "signature_check_unavailable");
+    }
+}

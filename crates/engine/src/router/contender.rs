@@ -4,10 +4,10 @@
 use http::Method;
 use policy::RequestHead;
 
-use super::Found;
 use super::host::{HostTable, MountEntry};
 use super::order::{self, Step};
 use super::trie::{Candidate, Seen};
+use super::{Found, MountedCandidate, precedes};
 
 /// Route whose template matches the path of a request.
 #[derive(Debug)]
@@ -86,6 +86,49 @@ pub fn contenders(hosts: &HostTable, head: &RequestHead) -> Vec<Contender> {
         _ => None,
     };
     rest.into_iter().chain(matching).collect()
+<<<<<<< HEAD
+=======
+}
+
+/// Operations that are selected for a request with another path among the operations of their group
+/// (`group` returns it for a mount and an operation), each as its mount and operation. If no
+/// operation of a group matches the request, one whose conditions fail is selected.
+#[must_use]
+pub fn selected_by_group(
+    hosts: &HostTable,
+    path: &str,
+    head: &RequestHead,
+    group: &dyn Fn(u32, u32) -> u32,
+) -> Vec<(u32, u32)> {
+    let Some(table) = hosts.mounts(&head.host) else {
+        return Vec::new();
+    };
+    let mut best: Vec<(u32, bool, MountedCandidate<'_>)> = Vec::new();
+    for (entry, below) in table.below(path) {
+        entry.router.matching(below, &mut |seen| {
+            let matches = match unfit(seen, head) {
+                None => true,
+                Some(RejectReason::Condition(_)) => false,
+                Some(_) => return,
+            };
+            let (own, one) = (
+                group(entry.mount, seen.index),
+                (entry, candidate(seen, head)),
+            );
+            match best.iter_mut().find(|(group, ..)| *group == own) {
+                None => best.push((own, matches, one)),
+                Some(known) if (matches, true) > (known.1, precedes(&known.2, &one)) => {
+                    *known = (own, matches, one);
+                }
+                Some(_) => {}
+            }
+        });
+    }
+    let selected = best.iter();
+    selected
+        .map(|(.., (entry, one))| (entry.mount, one.index))
+        .collect()
+>>>>>>> main
 }
 
 fn candidate<'t>(seen: &Seen<'t>, head: &RequestHead) -> Candidate<'t> {

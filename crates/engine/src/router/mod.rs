@@ -14,7 +14,11 @@ mod rest;
 mod trie;
 mod unicode_case;
 
+<<<<<<< HEAD
 pub use contender::{Contender, RejectReason, contenders};
+=======
+pub use contender::{Contender, RejectReason, contenders, selected_by_group};
+>>>>>>> main
 pub use host::{HostPattern, HostTable, MountEntry};
 pub(crate) use letter_case::has_upper_or_escape;
 pub use order::{

@@ -6,8 +6,8 @@ use diag::{NodeRef, Sink};
 use super::Purpose;
 use crate::settings::Settings;
 use crate::{
-    Api, any_audience, costs, ended_credentials, invariants, limits, merged_paths, open, outbound,
-    preflights, processors, requested, routes, series,
+    Api, any_audience, costs, credential_names, ended_credentials, invariants, limits,
+    merged_paths, open, outbound, preflights, processors, requested, routes, series,
 };
 use crate::{
     logged, login_paths, mixed_identity, not_forwarded, read_before_set, removed_parameters,
@@ -57,6 +57,7 @@ impl Whole<'_> {
         unknown_issuer::check(settings, apis, sink);
         unknown_issuer::check_any(settings, apis, sink);
         any_audience::check(settings, apis, sink);
+        credential_names::check(apis, sink);
         login_paths::check(settings, apis, sink);
         read_before_set::check(files, settings, apis, sink);
         costs::check(files, settings, apis, sink);

@@ -293,6 +293,7 @@ fn depends(route_request: RouteRequest<'_>, effect: &Effect, decided: &Decided<'
             processing.upstream
         ),
         Effect::Password(_) => "depends on the result of the password check".to_owned(),
+        Effect::Signature(_) => "depends on the result of the signature check".to_owned(),
         Effect::Message(_) => {
             format!(
                 "depends on the parameters and the body of the request; assume one of them: {words}"

@@ -182,6 +182,8 @@ enum WrittenValue {
     Caller(String, String),
     /// Field of the response of a `forward_auth` service, which the string identifies.
     Answer(String),
+    /// No value, for the callers of an alternative whose schemes do not write the field.
+    Nothing,
 }
 
 impl WrittenValue {
@@ -190,6 +192,7 @@ impl WrittenValue {
             Self::Policy(value) => value.clone(),
             Self::Caller(property, _) => property.clone(),
             Self::Answer(_) => "the answer of the authorization service".to_owned(),
+            Self::Nothing => "no value for some callers".to_owned(),
         }
     }
 }
@@ -237,7 +240,7 @@ impl ReceivedField {
     ) -> bool {
         let is_open = |value: &WrittenValue| match value {
             WrittenValue::Policy(_) => meaning == Meaning::Unknown,
-            WrittenValue::Caller(..) => true,
+            WrittenValue::Caller(..) | WrittenValue::Nothing => true,
             WrittenValue::Answer(_) => answers,
         };
         let is_there = |value: &WrittenValue| match value {
@@ -245,6 +248,7 @@ impl ReceivedField {
                 let mut values = other.values.iter();
                 values.any(|other| matches!(other, WrittenValue::Caller(its, _) if its == property))
             }
+            WrittenValue::Nothing => other.values.contains(value) || other.is_missing(),
             value => other.values.contains(value),
         };
         // A missing field counts as a value: the upstream may treat a request without the field as
@@ -275,6 +279,7 @@ impl ReceivedField {
         self.values.iter().any(|value| match value {
             WrittenValue::Policy(value) => value.starts_with("${"),
             WrittenValue::Caller(..) | WrittenValue::Answer(_) => true,
+            WrittenValue::Nothing => false,
         })
     }
 
@@ -284,7 +289,7 @@ impl ReceivedField {
         let mut values = self.values.iter();
         let is_other = |value: &WrittenValue| match value {
             WrittenValue::Caller(_, by) => !admitted.contains(by),
-            WrittenValue::Policy(_) | WrittenValue::Answer(_) => false,
+            WrittenValue::Policy(_) | WrittenValue::Answer(_) | WrittenValue::Nothing => false,
         };
         !self.client && values.all(is_other)
     }
@@ -304,7 +309,7 @@ impl ReceivedField {
     /// Like [`ReceivedField::shown`], with the authority or service of each value.
     fn shown_with_sources(&self) -> String {
         let parts = self.values.iter().map(|value| match value {
-            WrittenValue::Policy(_) => value.shown(),
+            WrittenValue::Policy(_) | WrittenValue::Nothing => value.shown(),
             WrittenValue::Caller(_, by) | WrittenValue::Answer(by) => {
                 format!("{} by {by}", value.shown())
             }
@@ -328,7 +333,12 @@ pub(super) fn compare(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
                 .cloned()
                 .unwrap_or_else(|| ReceivedField::untouched(name, trusts(access)))
         };
-        let (was, is) = (got(&was, old), got(&is, new));
+        let (mut was, mut is) = (got(&was, old), got(&is, new));
+        // The line about the requirement reports other alternatives.
+        if asks_others() {
+            was.values.remove(&WrittenValue::Nothing);
+            is.values.remove(&WrittenValue::Nothing);
+        }
         // Callers with other credentials also have other properties. The line about the requirement
         // reports this.
         let is_gained = was.values.is_empty() != is.values.is_empty();
@@ -555,22 +565,39 @@ impl Fields {
         for name in route.identities.withheld(shared, parts, route.treatment) {
             self.field(&name).clear();
         }
-        let alternatives = route.treatment.security.0.iter();
-        for wanted in alternatives.flat_map(|alternative| &alternative.0) {
-            let Some(scheme) = route.api.schemes.get(&wanted.scheme) else {
-                continue;
-            };
-            let mut write = |name: &String, property: &str| {
-                let by = authorities(route, scheme).into_iter();
-                let values = by.map(|by| WrittenValue::Caller(property.to_owned(), by));
-                self.field(name).values.extend(values);
-            };
-            if let Some(name) = &scheme.passes.forward_as {
-                write(name, "the caller's name");
+        let mut written: Vec<BTreeSet<&str>> = Vec::new();
+        for alternative in &route.treatment.security.0 {
+            let schemes = alternative.0.iter();
+            let schemes = schemes.filter_map(|wanted| route.api.schemes.get(&wanted.scheme));
+            let schemes: Vec<&ir::Scheme> = schemes.collect();
+            for scheme in &schemes {
+                self.pass(route, scheme);
             }
-            for (claim, name) in &scheme.passes.claims {
-                write(name, &format!("the caller's claim `{claim}`"));
+            if schemes.iter().any(|one| one.verify != ir::Verify::Upstream) {
+                let fields = schemes.iter().flat_map(|scheme| scheme.passes.fields());
+                written.push(fields.collect());
             }
+        }
+        let names: BTreeSet<&str> = written.iter().flatten().copied().collect();
+        for name in names {
+            if written.iter().any(|fields| !fields.contains(name)) {
+                self.field(name).values.insert(WrittenValue::Nothing);
+            }
+        }
+    }
+
+    /// Applies `forward_as` and `claims_to_headers` of a scheme that admits the caller.
+    fn pass(&mut self, route: Route<'_>, scheme: &ir::Scheme) {
+        let mut write = |name: &String, property: &str| {
+            let by = authorities(route, scheme).into_iter();
+            let values = by.map(|by| WrittenValue::Caller(property.to_owned(), by));
+            self.field(name).values.extend(values);
+        };
+        if let Some(name) = &scheme.passes.forward_as {
+            write(name, "the caller's name");
+        }
+        for (claim, name) in &scheme.passes.claims {
+            write(name, &format!("the caller's claim `{claim}`"));
         }
     }
 

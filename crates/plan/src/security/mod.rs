@@ -15,6 +15,7 @@ mod from;
 pub(super) mod gateway;
 mod identity;
 mod messages;
+mod principals;
 mod readings;
 mod reads;
 pub(super) mod schemas;

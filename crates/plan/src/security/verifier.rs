@@ -25,6 +25,9 @@ const LASTING: &[&str] = &[
     SESSION_IDLE,
 ];
 
+/// Settings of verifiers that name the claims from which the principal is read.
+const READINGS: &[&str] = &["consumer_claim", "groups_claim", "scope_claim"];
+
 /// Name of the requirement on the maximum lifetime of a browser session.
 const SESSION_LIFETIME: &str = "session lifetime";
 const SESSION_IDLE: &str = "session idle";
@@ -56,6 +59,9 @@ const EARLY: &str = "early outages";
 pub(super) struct CredentialRequirements {
     /// Sources for which the credential must be valid. Empty: the credential must only be present.
     pub(super) sources: BTreeSet<String>,
+    /// Claims from which verifiers read the principal: kind of the verifier, and its settings of
+    /// [`READINGS`].
+    pub(super) readings: BTreeSet<String>,
     /// Allowed values of properties that have one value, such as issuer and algorithm.
     pub(super) one_of: BTreeMap<&'static str, BTreeSet<String>>,
     /// Allowed values of properties that have several values, such as audiences. At least one value
@@ -220,14 +226,8 @@ impl CredentialRequirements {
             }
             _ => {}
         }
-        let source: Vec<String> = settings
-            .iter()
-            .filter(|one| !known.contains(&one.key()))
-            .filter(|one| kind != "oidc" || !SESSION_FACTS.contains(&one.path.join(".").as_str()))
-            .filter(|one| is_access_setting(kind, &one.path))
-            .map(|one| format!("{}={}", one.path.join("."), value_text(&one.value)))
-            .collect();
-        self.sources.insert(format!("{kind} {}", source.join(" ")));
+        self.sources.insert(source(kind, settings, &known));
+        self.readings.extend(reading(kind, settings));
         let token = settings.text(&["token"]).filter(|_| kind == "dpop");
         if let Some(token) = token.and_then(|name| verifiers.get(name)) {
             // A DPoP proof cannot be bound to another DPoP proof, so do not recurse a second time.
@@ -237,6 +237,31 @@ impl CredentialRequirements {
             }
         }
     }
+}
+
+/// Identity of the source of a verifier's credentials: its kind, and the settings that affect access
+/// and are neither requirements (`known`) nor names of claims.
+fn source(kind: &str, settings: &Settings, known: &[&str]) -> String {
+    let source: Vec<String> = settings
+        .iter()
+        .filter(|one| !known.contains(&one.key()) && !READINGS.contains(&one.key()))
+        .filter(|one| kind != "oidc" || !SESSION_FACTS.contains(&one.path.join(".").as_str()))
+        .filter(|one| is_access_setting(kind, &one.path))
+        .map(|one| format!("{}={}", one.path.join("."), value_text(&one.value)))
+        .collect();
+    format!("{kind} {}", source.join(" "))
+}
+
+/// Claims from which a verifier reads the principal: its kind and its settings of [`READINGS`].
+/// `None` for a verifier that reads no claims.
+fn reading(kind: &str, settings: &Settings) -> Option<String> {
+    let reads = matches!(kind, "jwt" | "oidc" | "introspection");
+    reads.then(|| {
+        let claims = settings.iter().filter(|one| READINGS.contains(&one.key()));
+        let claims =
+            claims.map(|one| format!(" {}={}", one.path.join("."), value_text(&one.value)));
+        format!("{kind}{}", claims.collect::<String>())
+    })
 }
 
 /// Reader of the requirements in a verifier's settings. Records which keys were read.

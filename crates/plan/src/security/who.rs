@@ -15,7 +15,7 @@ use policy::auth::Place;
 use serde_json::Value;
 
 use super::verifier::CredentialRequirements;
-use super::{Access, Difference, NOBODY, certificate, signature, token};
+use super::{Access, Difference, NOBODY, certificate, principals, signature, token};
 
 /// Set of callers that a requirement admits, as a list of alternatives. Without alternatives, no
 /// caller is admitted. An alternative without credentials admits every caller.
@@ -24,10 +24,10 @@ pub struct Who(Vec<Alternative>);
 
 /// Credentials that a caller must present together.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Alternative {
+pub(super) struct Alternative {
     /// Index of the alternative in the requirement.
     index: usize,
-    places: BTreeMap<Place, CredentialRequirements>,
+    pub(super) places: BTreeMap<Place, CredentialRequirements>,
 }
 
 /// Result of comparing an old with a new requirement.
@@ -80,6 +80,16 @@ impl Verdict {
             (false, false) => Self::Incomparable,
         }
     }
+
+    /// Verdict about callers who must meet two requirements that are compared separately.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Equal, one) | (one, Self::Equal) => one,
+            (one, other) if one == other => one,
+            _ => Self::Incomparable,
+        }
+    }
 }
 
 impl Who {
@@ -101,11 +111,14 @@ impl Who {
             return Self(vec![Alternative { index: 0, places }]);
         }
         let alternatives = security.0.iter().enumerate();
-        let alternatives = alternatives.map(|(index, alternative)| Alternative {
-            index,
-            places: places(alternative, schemes, verifiers),
-        });
+        let alternatives = alternatives
+            .map(|(index, alternative)| Alternative::of(index, alternative, schemes, verifiers));
         Self(alternatives.filter(Alternative::is_possible).collect())
+    }
+
+    /// Returns the set of callers that satisfy one of the alternatives.
+    pub(super) fn of_alternatives(alternatives: Vec<Alternative>) -> Self {
+        Self(alternatives)
     }
 
     /// Applies the timeout of the operation. The timeout also limits the requests of verifiers to
@@ -156,7 +169,8 @@ impl Who {
     pub fn sources(&self) -> BTreeSet<&str> {
         let requirements = self.0.iter().flat_map(|one| one.places.values());
         requirements
-            .flat_map(|requirements| requirements.sources.iter().map(String::as_str))
+            .flat_map(|requirements| requirements.sources.iter().chain(&requirements.readings))
+            .map(String::as_str)
             .collect()
     }
 
@@ -183,9 +197,29 @@ impl Who {
 }
 
 impl Alternative {
+    /// Alternative number `index` of a requirement.
+    pub(super) fn of(
+        index: usize,
+        alternative: &ir::Alternative,
+        schemes: &ir::Set<ir::Scheme>,
+        verifiers: &ir::Set<ir::Verifier>,
+    ) -> Self {
+        let places = places(alternative, schemes, verifiers);
+        Self { index, places }
+    }
+
+    /// True if every request that satisfies this alternative also satisfies `other`. Sets of values
+    /// are compared as a whole.
+    pub(super) fn implies(&self, other: &Self) -> bool {
+        other.places.iter().all(|(place, requirements)| {
+            let own = self.places.get(place);
+            own.is_some_and(|own| own.implies(requirements))
+        })
+    }
+
     /// True if a request can satisfy the alternative. A token has one algorithm and one issuer, and
     /// a request with two `Authorization` fields is refused as ambiguous.
-    fn is_possible(&self) -> bool {
+    pub(super) fn is_possible(&self) -> bool {
         let sets = self
             .places
             .values()
@@ -209,13 +243,7 @@ impl Alternative {
         });
         let callers = choices.fold(1usize, usize::saturating_mul);
         if callers > CALLERS_MAX {
-            let is_covered = other.0.iter().any(|wider| {
-                wider.places.iter().all(|(place, requirements)| {
-                    self.places
-                        .get(place)
-                        .is_some_and(|mine| mine.implies(requirements))
-                })
-            });
+            let is_covered = other.0.iter().any(|wider| self.implies(wider));
             return if is_covered { None } else { found(0) };
         }
         let uncovered = (0..callers).find(|number| {
@@ -296,6 +324,7 @@ impl CredentialRequirements {
             self.at_most.get(fact).is_some_and(|own| own <= most)
         };
         other.sources.is_subset(&self.sources)
+            && other.readings.is_subset(&self.readings)
             && other.has.is_subset(&self.has)
             && other.at_most.iter().all(bounded)
     }
@@ -381,7 +410,8 @@ fn made(caller: &BTreeMap<&Place, HypotheticalCredential<'_>>, now_s: u64) -> To
 
 /// Compares two requirements. Returns the difference if they admit different callers.
 pub(super) fn compare(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
-    let verdict = old.who.verdict(&new.who);
+    let callers = old.who.verdict(&new.who);
+    let verdict = callers.and(principals::verdict(old, new));
     if verdict == Verdict::Equal {
         return Vec::new();
     }
@@ -412,7 +442,7 @@ pub(super) fn compare(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
         subject: "security".into(),
         old: shown(old, &was),
         new: shown(new, &is),
-        why_none: None,
+        why_none: (callers != verdict).then_some(principals::NO_EXAMPLE),
         bound: String::new(),
     }]
 }

@@ -7,7 +7,7 @@ use http::header::{AUTHORIZATION, COOKIE, SET_COOKIE};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use minicbor::{Decode, Encode};
 
-use super::spelling::{is_read_as, without};
+use super::spelling::{is_read_as, within_ascii, without};
 use crate::head::RequestHead;
 
 /// Location of a credential in a request.
@@ -204,7 +204,7 @@ fn is_part_of(pair: &[u8], wanted: &str) -> bool {
     let written = pair.split(|b| *b == b'=').next().unwrap_or_default();
     let decoded = std::str::from_utf8(written).map(decode);
     let decoded = decoded.unwrap_or(Cow::Borrowed(written));
-    let whole = decoded.trim_ascii();
+    let whole = within_ascii(&decoded);
     let (begin, rest) = whole.split_at_checked(wanted.len()).unwrap_or((whole, b""));
     let is_longer = matches!(rest.first(), Some(b'.' | b'_' | b' ' | b'['));
     is_read_as(whole, wanted.as_bytes()) || is_longer && is_read_as(begin, wanted.as_bytes())

@@ -10,6 +10,7 @@
 //! | Spring (`WebDataBinder`) | `!api_key`: value of an absent `api_key` |
 //! | WHATWG `URLSearchParams` | `?api_key` at the beginning |
 //! | `body-parser` of Express, undici | a byte order mark before `api_key` |
+//! | Python (`str.strip`), JavaScript (`trim`) | Unicode white space around `api_key`, as U+00A0 |
 //! | ASP.NET (System.Web) | `%u0061pi_key`: an escape that is not percent-encoding |
 
 use std::borrow::Cow;
@@ -19,8 +20,8 @@ use super::decode_query;
 /// Maximum number of parts between brackets in a form of a name. Later parts are left out.
 const PARTS_MAX: usize = 8;
 
-/// Characters that some servers ignore at the beginning of a name, in UTF-8.
-const MARKS: [&[u8]; 3] = [b"?", b"!", "\u{feff}".as_bytes()];
+/// Characters that some servers ignore at the beginning of a name.
+const MARKS: [&[u8]; 2] = [b"?", b"!"];
 
 /// Calls `known` with each name that common servers may understand for the percent-decoded `name`,
 /// until `known` returns a value. Returns this value.
@@ -39,6 +40,7 @@ pub fn compared_forms<T>(name: &[u8], mut known: impl FnMut(&[u8]) -> Option<T>)
     while let Some(rest) = MARKS.iter().find_map(|mark| bare.strip_prefix(*mark)) {
         bare = rest;
     }
+    bare = within_ascii(bare);
     let parts = bare.split(|byte| matches!(byte, b'[' | b']'));
     let mut parts = parts.filter(|part| !part.is_empty()).take(PARTS_MAX);
     let first = parts.next().filter(|first| first.len() < name.len())?;
@@ -53,6 +55,20 @@ pub fn compared_forms<T>(name: &[u8], mut known: impl FnMut(&[u8]) -> Option<T>)
         form.push(b']');
         known(form)
     })
+}
+
+/// Name without the bytes at its ends that are white space or no ASCII. Servers that read names as
+/// ISO-8859-1 or UTF-8 ignore Unicode white space and byte order marks there.
+#[must_use]
+pub(super) fn within_ascii(mut name: &[u8]) -> &[u8] {
+    let is_outer = |byte: &u8| byte.is_ascii_whitespace() || !byte.is_ascii();
+    while let Some((_, rest)) = name.split_first().filter(|(first, _)| is_outer(first)) {
+        name = rest;
+    }
+    while let Some((_, rest)) = name.split_last().filter(|(last, _)| is_outer(last)) {
+        name = rest;
+    }
+    name
 }
 
 /// True if some server treats `name` as equal to `wanted`. `name` must be percent-decoded.
@@ -229,6 +245,9 @@ mod tests {
             b"?[Api_key]",
             b"!api_key",
             b"\xef\xbb\xbfapi_key",
+            b"\xa0api_key",
+            b"api_key\x85",
+            "\u{3000} api_key\u{a0}".as_bytes(),
         ] {
             assert!(is_read_as(name, b"api_key"), "{name:?}");
             assert!(readings(name).contains(&b"api_key".to_vec()), "{name:?}");

@@ -75,6 +75,18 @@ pub struct Filter {
     credentials: bool,
     max_age: Option<HeaderValue>,
     private_network: bool,
+    preflights: Preflights,
+}
+
+/// Prepared fields of the responses to preflights.
+#[derive(Debug, Default)]
+struct Preflights {
+    /// For an origin that is not allowed.
+    foreign: HeaderMap,
+    /// For an allowed origin.
+    plain: HeaderMap,
+    /// For an allowed origin, if the response repeats the fields that the page requests.
+    with_fields: HeaderMap,
 }
 
 /// Allowed origins.
@@ -183,7 +195,7 @@ impl Policy for Checked {
     fn filter(&self, _: &Setting<'_>) -> Result<Option<Filter>, SecretUnavailable> {
         let list = |words: &[String]| HeaderValue::try_from(words.join(", ")).ok();
         let is_any = |words: &[String]| words.iter().any(|word| word == "*");
-        Ok(Some(Filter {
+        let mut filter = Filter {
             origins: match is_any(&self.origins) {
                 true => Origins::Any,
                 false => {
@@ -211,7 +223,10 @@ impl Policy for Checked {
             credentials: self.credentials,
             max_age: self.max_age_ms.map(|ms| HeaderValue::from(ms / 1_000)),
             private_network: self.private_network,
-        }))
+            preflights: Preflights::default(),
+        };
+        filter.prepare();
+        Ok(Some(filter))
     }
 }
 
@@ -231,54 +246,88 @@ impl Filter {
         }
     }
 
-    /// Builds the response to a preflight. If the origin is not allowed, the response has no CORS
-    /// fields.
+    /// Response to a preflight. If the origin is not allowed, the response has no CORS fields.
     fn answer(&self, head: &RequestHead) -> Reply {
-        let mut headers = HeaderMap::new();
-        let preflight_fields = [
-            ACCESS_CONTROL_REQUEST_METHOD,
-            ACCESS_CONTROL_REQUEST_HEADERS,
-        ];
-        for name in [ORIGIN].into_iter().chain(preflight_fields) {
-            headers.append(VARY, HeaderValue::from(name));
-        }
-        if let Some(origin) = self.origins.allowed(&head.headers) {
-            self.open(origin, &mut headers);
-            let requested = |name| head.headers.get(name).cloned();
-            let methods = self.methods.clone();
-            let methods = methods.or_else(|| requested(ACCESS_CONTROL_REQUEST_METHOD));
-            let fields = match &self.headers {
-                Some(Fields::These(list)) => Some(list.clone()),
-                Some(Fields::Any) => requested(ACCESS_CONTROL_REQUEST_HEADERS)
-                    .filter(|list| is_field_list(list.as_bytes())),
-                None => None,
-            };
-            let private = self.private_network
-                && head
-                    .headers
-                    .get(REQUEST_PRIVATE_NETWORK)
-                    .is_some_and(|value| value == "true");
-            let fields = [
-                (ACCESS_CONTROL_ALLOW_METHODS, methods),
-                (ACCESS_CONTROL_ALLOW_HEADERS, fields),
-                (ACCESS_CONTROL_MAX_AGE, self.max_age.clone()),
-                (
-                    ALLOW_PRIVATE_NETWORK,
-                    private.then(|| HeaderValue::from_static("true")),
-                ),
-            ];
-            headers.extend(
-                fields
-                    .into_iter()
-                    .filter_map(|(name, value)| Some((name, value?))),
-            );
-        }
+        let headers = match self.origins.allowed(&head.headers) {
+            None => self.preflights.foreign.clone(),
+            Some(origin) => self.allowed(origin, &head.headers),
+        };
         Reply {
             status: StatusCode::NO_CONTENT,
             headers,
             body: Bytes::new(),
             refusal: None,
         }
+    }
+
+    /// Fields of the response to a preflight of an allowed origin: the prepared ones, with the
+    /// values that depend on the request.
+    fn allowed(&self, origin: &HeaderValue, request: &HeaderMap) -> HeaderMap {
+        let fields = match self.headers {
+            Some(Fields::Any) => request
+                .get(ACCESS_CONTROL_REQUEST_HEADERS)
+                .filter(|list| is_field_list(list.as_bytes())),
+            Some(Fields::These(_)) | None => None,
+        };
+        let mut headers = match fields {
+            Some(_) => self.preflights.with_fields.clone(),
+            None => self.preflights.plain.clone(),
+        };
+        let mut set = |name: &HeaderName, value: Option<&HeaderValue>| {
+            if let (Some(place), Some(value)) = (headers.get_mut(name), value) {
+                place.clone_from(value);
+            }
+        };
+        if let Origins::These(_) = self.origins {
+            set(&ACCESS_CONTROL_ALLOW_ORIGIN, Some(origin));
+        }
+        if self.methods.is_none() {
+            let method = request.get(ACCESS_CONTROL_REQUEST_METHOD);
+            set(&ACCESS_CONTROL_ALLOW_METHODS, method);
+        }
+        set(&ACCESS_CONTROL_ALLOW_HEADERS, fields);
+        let private = request.get(REQUEST_PRIVATE_NETWORK);
+        if self.private_network && private.is_some_and(|value| value == "true") {
+            headers.insert(ALLOW_PRIVATE_NETWORK, HeaderValue::from_static("true"));
+        }
+        headers
+    }
+
+    /// Prepares the fields of the responses to preflights. Values that depend on the request are
+    /// empty, so that the fields keep their order.
+    fn prepare(&mut self) {
+        let mut foreign = HeaderMap::new();
+        for name in [
+            ORIGIN,
+            ACCESS_CONTROL_REQUEST_METHOD,
+            ACCESS_CONTROL_REQUEST_HEADERS,
+        ] {
+            foreign.append(VARY, HeaderValue::from(name));
+        }
+        let empty = HeaderValue::from_static("");
+        let allowed = |fields: Option<&HeaderValue>| {
+            let mut headers = foreign.clone();
+            self.open(&empty, &mut headers);
+            let methods = self.methods.as_ref().unwrap_or(&empty);
+            headers.insert(ACCESS_CONTROL_ALLOW_METHODS, methods.clone());
+            for (name, value) in [
+                (ACCESS_CONTROL_ALLOW_HEADERS, fields),
+                (ACCESS_CONTROL_MAX_AGE, self.max_age.as_ref()),
+            ] {
+                if let Some(value) = value {
+                    headers.insert(name, value.clone());
+                }
+            }
+            headers
+        };
+        self.preflights = Preflights {
+            plain: allowed(match &self.headers {
+                Some(Fields::These(list)) => Some(list),
+                Some(Fields::Any) | None => None,
+            }),
+            with_fields: allowed(Some(&empty)),
+            foreign,
+        };
     }
 }
 

@@ -484,6 +484,7 @@ fn other_spellings_of_described_names_are_found() {
         ("cookie", "ck[]=x", true),
         ("cookie", "%63k=x", true),
         ("cookie", "ck%00=x", true),
+        ("cookie", "\u{a0}ck=x", true),
         ("cookie", "ck=1; other=2; ack=x", false),
         ("cookie", "a=1, ck=x", true),
         ("cookie", "a=1,ck=1", true),

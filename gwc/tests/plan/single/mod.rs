@@ -260,6 +260,7 @@ const ELSEWHERE: &[(&str, Option<&str>)] = &[
     ("lint-level-changed", None),
     ("lint-allow-changed", None),
     ("channel-changed", None),
+    ("environment-changed", None),
     ("store-changed", None),
     ("rules-unknown", None),
     ("trust-changed", None),

@@ -217,8 +217,8 @@ impl Record {
     }
 }
 
-/// Adds the caller, and the reasons why a credential was rejected, an expression failed or a store
-/// was unavailable.
+/// Adds the caller, the reasons why a credential was rejected or an expression failed, and the
+/// outage of a store or of a service that decides.
 fn caller(out: &mut Vec<u8>, cx: &Cx<'_>) {
     let caller = cx.principal.as_ref();
     let token = caller.and_then(|one| one.token.as_deref());
@@ -232,6 +232,7 @@ fn caller(out: &mut Vec<u8>, cx: &Cx<'_>) {
             "store_outage",
             cx.store_outage.map(|outage| outage.on_outage.word()),
         ),
+        ("stale_answer", cx.stale_answer),
     ] {
         if let Some(value) = value {
             text(out, key, value.as_bytes());

@@ -104,6 +104,8 @@ fn wrong_response_of_the_provider_gives_no_session() {
         return prerequisite::skip(peers::MISSING);
     };
     let mut wrong = Vec::new();
+    // Bodies of the responses, by status. Failures with one status differ in their reasons.
+    let mut bodies: BTreeMap<u16, Vec<String>> = BTreeMap::new();
     for (fault, status, expected) in faults() {
         let mut browser = Browser::default();
         let first = browser.open(&scene, "/page");
@@ -119,8 +121,17 @@ fn wrong_response_of_the_provider_gives_no_session() {
         for secret in ["code-", "access-", "refresh-", "alice"] {
             assert!(!text.contains(secret), "{text}");
         }
+        bodies
+            .entry(done.status)
+            .or_default()
+            .push(done.text_without_id());
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    // The body has no reason: it is the same for all failures with this status.
+    for (status, mut bodies) in bodies {
+        bodies.dedup();
+        assert_eq!(bodies.len(), 1, "{status}: {bodies:#?}");
+    }
     scene.fails(&json!({"claims": {"aud": ["the gateway", "partner"], "azp": "the gateway"}}));
     let done = Browser::default().log_in(&scene, "/page");
     assert_eq!(done.status, 303, "a known audience");

@@ -195,6 +195,60 @@ fn sessions_go_on_while_the_provider_is_gone() {
     assert!(browser.cookies.is_empty());
 }
 
+/// The token endpoint sends nothing, one byte per second, 100 MB, or an incomplete answer. The login
+/// ends with 503 and without a session, and no other request waits.
+#[test]
+fn token_endpoint_that_hangs_or_floods_stalls_nobody() {
+    use std::io::Write as _;
+    type Body = fn(&mut std::net::TcpStream) -> std::io::Result<()>;
+    let hangs: Body = |_| {
+        std::thread::sleep(Duration::from_secs(30));
+        Ok(())
+    };
+    let drips: Body = |stream| {
+        stream.write_all(b"content-length: 1000\r\n\r\n{")?;
+        loop {
+            stream.write_all(b" ")?;
+            std::thread::sleep(Duration::from_secs(1));
+        }
+    };
+    let floods: Body = |stream| {
+        stream.write_all(b"transfer-encoding: chunked\r\n\r\n1\r\n{\r\n")?;
+        let blanks = [&b"10000\r\n"[..], &[b' '; 1 << 16], b"\r\n"].concat();
+        (0..1600).try_for_each(|_| stream.write_all(&blanks))
+    };
+    let breaks: Body = |stream| stream.write_all(b"content-length: 1000\r\n\r\n{\"id_tok");
+    for (name, body) in [
+        ("hangs", hangs),
+        ("drips", drips),
+        ("floods", floods),
+        ("breaks", breaks),
+    ] {
+        let url = format!("{}/token", crate::key_sets::raw(body));
+        let Some(scene) = Scene::new(&json!({"token_url": url, "timeout": "2500ms"})) else {
+            return prerequisite::skip(peers::MISSING);
+        };
+        let memory = scene.gateway.memory_bytes();
+        let mut browser = Browser::default();
+        let first = browser.open(&scene, "/page");
+        let back = browser.to_provider(&first);
+        std::thread::scope(|scope| {
+            let line = format!("GET {}", path_of(&back));
+            let (gateway, browser) = (&scene.gateway, &mut browser);
+            let waiting = scope.spawn(move || browser.send(gateway, &line, NAVIGATION));
+            for _ in 0..20 {
+                assert_eq!(scene.gateway.ask("GET /open HTTP/1.1\nhost: h").status, 200);
+            }
+            let done = waiting.join().expect("no panic");
+            let told = (done.status, &*reason(&scene, &done));
+            assert_eq!(told, (503, "unavailable"), "{name}");
+        });
+        assert!(!browser.cookies.contains_key("__Host-session"), "{name}");
+        let grown = scene.gateway.memory_bytes().saturating_sub(memory);
+        assert!(grown < 32 << 20, "{name}: {grown} bytes more");
+    }
+}
+
 #[test]
 fn provider_that_never_answered_is_told_with_503() {
     let Some(scene) = Scene::new(&json!({"issuer": "http://127.0.0.1:1"})) else {

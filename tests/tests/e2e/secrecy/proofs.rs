@@ -233,3 +233,72 @@ fn secrets_of_proofs_and_bodies_are_seen_nowhere() {
     }
     gateway.stops_clean();
 }
+
+/// Refusals with one code have one body, whatever their reason is. The access log has the reason.
+#[test]
+fn bodies_of_refusals_have_no_reason() {
+    let Some(mut signer) = Peer::plain_python("signer.py") else {
+        return prerequisite::skip("Python is not installed");
+    };
+    let (key, upstream) = (RsaKey::new(), Upstream::start());
+    let folder = tempfile::tempdir().expect("a folder");
+    let ends_s = crate::ending_streams::ends_s();
+    let other = crate::ending_streams::certificate(folder.path(), "mallory", ends_s);
+    let project = project(&upstream.url(), &key);
+    project.apply();
+    let secrets = project.path("secrets").display().to_string();
+    let gateway = Options::of(&project)
+        .arguments(&["--secret-dir", &secrets])
+        .start();
+    let [token, proof] = token_and_proof(&key);
+    let [_, foreign] = token_and_proof(&RsaKey::new());
+    let wrong = signature(&mut signer, &format!("{SIGNING}-of-another"));
+    let right = signature(&mut signer, SIGNING);
+    let shown = |proofs: &[&str]| {
+        let proofs = proofs.iter().map(|proof| format!("dpop: {proof}"));
+        [format!("authorization: DPoP {token}")]
+            .into_iter()
+            .chain(proofs)
+            .collect::<Vec<_>>()
+    };
+    let get = |path: &str, fields: &[String]| {
+        gateway.ask(&format!(
+            "GET {path} HTTP/1.1\nhost: h\n{}",
+            fields.join("\n")
+        ))
+    };
+    assert_eq!(get("/bound", &shown(&[&proof])).status, 200);
+    assert_eq!(get("/signed", &right).status, 200);
+    for (path, key, refused) in [
+        (
+            "/bound",
+            "dpop_fault",
+            vec![
+                shown(&[&proof]),
+                shown(&[&proof, &proof]),
+                shown(&["a.b.c"]),
+                shown(&[&foreign]),
+            ],
+        ),
+        ("/signed", "signature_fault", vec![right, wrong]),
+        (
+            "/certified",
+            "certificate_fault",
+            vec![vec![other], vec!["client-cert: :bm8=:".to_owned()]],
+        ),
+    ] {
+        let mut reasons = std::collections::BTreeSet::new();
+        let mut bodies = std::collections::BTreeSet::new();
+        for fields in &refused {
+            let response = get(path, fields);
+            assert_eq!(response.status, 401, "{path}: {}", response.text());
+            let id = response.header("x-request-id").expect("an id");
+            let line = gateway.access_log().line(id);
+            let reason = line[key].as_str().unwrap_or_else(|| panic!("{line}"));
+            reasons.insert(reason.to_owned());
+            bodies.insert(response.text_without_id());
+        }
+        assert_eq!(reasons.len(), refused.len(), "{reasons:?}");
+        assert_eq!(bodies.len(), 1, "{bodies:#?}");
+    }
+}

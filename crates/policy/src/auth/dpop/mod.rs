@@ -106,6 +106,8 @@ reasons! {
     TokenBinding "token_binding";
     /// The signature is invalid.
     Signature "signature";
+    /// The signature could not be verified: too many signatures wait for their verification.
+    Unverified "signature_unverified";
     /// The proof has no recent nonce of the gateway.
     Nonce "nonce";
     /// The proof was used before.

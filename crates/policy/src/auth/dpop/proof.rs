@@ -3,9 +3,10 @@
 use sha2::{Digest as _, Sha256};
 
 use super::Reason;
+use crate::ask::Answers;
 use crate::auth::jwt::json::{Json, Object};
 use crate::auth::jwt::token::{Token, media_type, parse};
-use crate::auth::jwt::verify::milliseconds;
+use crate::auth::jwt::verify::{Halt, milliseconds};
 use crate::auth::jwt::{self, Algorithm, PublicKey, jwk};
 
 /// Maximum length of a proof, in bytes.
@@ -75,8 +76,11 @@ impl<'p> Proof<'p> {
     }
 
     /// True if the signature of the proof was made with the key in the proof.
-    pub(super) fn is_signed(&self) -> bool {
-        jwt::verify::is_signed_by(&self.token, &self.key)
+    ///
+    /// # Errors
+    /// The check of the signature on another thread, if `answers` does not have its result.
+    pub(super) fn is_signed(&self, answers: &Answers) -> Result<bool, Halt> {
+        jwt::verify::is_signed_by(&self.token, &self.key, answers)
     }
 
     /// Hash of the key's thumbprint and `jti`, under which the proof is stored as used.

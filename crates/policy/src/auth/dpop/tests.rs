@@ -10,7 +10,7 @@ use http::{HeaderMap, HeaderValue, Method};
 use sha2::{Digest as _, Sha256};
 
 use super::{Checked, ClientUrl, ValidProof, Verifier, WINDOW_MS};
-use crate::ask::Answers;
+use crate::ask::{Answer, Answered, Answers, Effect, Outage};
 use crate::auth::introspection::tests as asked;
 use crate::auth::jwt::tests::{OneSecret, PAIRS, token, verifier as jwt};
 use crate::auth::jwt::{Algorithm, Verification};
@@ -196,10 +196,73 @@ fn proofs_of_the_table_are_judged() {
     assert!(wrong.is_empty(), "{wrong:#?}");
     assert!(labels.len() > 80, "{} rows", labels.len());
     for reason in super::Reason::ALL {
-        // The engine, not the verifier, refuses repeated proofs.
-        let elsewhere = ["replayed", "full"].contains(&reason.label());
+        // The engine, not the verifier, refuses repeated proofs. No key of the table is expensive.
+        let elsewhere = ["replayed", "full", "signature_unverified"].contains(&reason.label());
         let is_here = labels.iter().any(|label| label == reason.label());
         assert_ne!(is_here, elsewhere, "{}", reason.label());
+    }
+}
+
+/// Verifies proofs that are signed with a P-384 key, whose signature is checked on another thread.
+#[test]
+fn proof_of_an_expensive_key_is_checked_elsewhere() {
+    use aws_lc_rs::rand::SystemRandom;
+    use aws_lc_rs::signature::{ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair};
+    let pair = EcdsaKeyPair::generate(&ECDSA_P384_SHA384_FIXED_SIGNING).unwrap();
+    let base64 = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
+    let point = pair.public_key().as_ref();
+    let (x, y) = (base64(&point[1..49]), base64(&point[49..]));
+    let canonical = format!(r#"{{"crv":"P-384","kty":"EC","x":"{x}","y":"{y}"}}"#);
+    let thumbprint = base64(&Sha256::digest(canonical));
+    let access = bound(&format!(r#","cnf":{{"jkt":"{thumbprint}"}}"#));
+    let header = format!(
+        r#"{{"typ":"dpop+jwt","alg":"ES384","jwk":{{"kty":"EC","crv":"P-384","x":"{x}","y":"{y}"}}}}"#
+    );
+    let claims = format!(
+        r#"{{"jti":"1","htm":"GET","htu":"https://api.example/","iat":{NOW_S},"ath":"{}"}}"#,
+        base64(&Sha256::digest(&access))
+    );
+    let signed = format!(
+        "{}.{}",
+        base64(header.as_bytes()),
+        base64(claims.as_bytes())
+    );
+    let verifier = verifier(&Checked {
+        algorithms: vec![Algorithm::Es384],
+        ..checked(false)
+    });
+    let signature = pair.sign(&SystemRandom::new(), signed.as_bytes()).unwrap();
+    for (bytes, expected) in [(signature.as_ref(), "ok"), (&[1; 96], "signature")] {
+        let proof = format!("{signed}.{}", base64(bytes));
+        let head = RequestHead {
+            is_ambiguous: false,
+            method: Method::GET,
+            target: "/".parse().unwrap(),
+            host: "api.example".into(),
+            headers: HeaderMap::from_iter([(
+                http::HeaderName::from_static("dpop"),
+                HeaderValue::try_from(proof).unwrap(),
+            )]),
+        };
+        let result = |answers: &Answers| {
+            verify_answers(&verifier, &access, (&head, "api.example"), NOW_S, answers)
+        };
+        let Verification::Ask(effect) = result(&Answers::default()) else {
+            panic!("no check")
+        };
+        let Effect::Signature(check) = &*effect else {
+            panic!("{effect:?}")
+        };
+        let status = match check.holds() {
+            true => http::StatusCode::OK,
+            false => http::StatusCode::FORBIDDEN,
+        };
+        let mut answers = Answers::default();
+        answers.add(effect.id(), Answer::Http(Arc::new(Answered::empty(status))));
+        assert_eq!(label(&result(&answers)), expected);
+        let mut answers = Answers::default();
+        answers.add(effect.id(), Answer::Outage(Outage::Overflow));
+        assert_eq!(label(&result(&answers)), "signature_unverified");
     }
 }
 

@@ -12,6 +12,7 @@ use super::nonce::{Age, Nonces};
 use super::proof::Proof;
 use super::{Checked, Reason, SCHEME};
 use crate::auth::binding;
+use crate::auth::jwt::verify::Halt;
 use crate::auth::jwt::{Identity, Verification};
 use crate::auth::token::{TokenRequest, TokenVerifier};
 use crate::secret::{Form, SecretCell, SecretUnavailable, Secrets};
@@ -122,7 +123,7 @@ impl Verifier {
         };
         let key = proof.key.material.thumbprint_sha256();
         self.bound(token, request, &key, |_| {
-            let needs_nonce = self.check_signed(&proof, request.unix_s)?;
+            let needs_nonce = self.check_signed(&proof, request)?;
             let lasts_ms = proof.issued_ms.saturating_add(self.settings.window_ms);
             Ok(Some(ValidProof {
                 proof: proof.hash(&key),
@@ -140,7 +141,7 @@ impl Verifier {
         token: &[u8],
         request: &TokenRequest<'_>,
         key: &[u8; 32],
-        rest: impl FnOnce(&Identity) -> Result<Option<ValidProof>, Reason>,
+        rest: impl FnOnce(&Identity) -> Result<Option<ValidProof>, Verification>,
     ) -> Verification {
         let identity = match self.token.verify_unbound(token, request) {
             Verification::Valid(identity) => identity,
@@ -156,7 +157,7 @@ impl Verifier {
         match rest(&identity) {
             Ok(Some(proved)) => Verification::ValidProof(identity, proved),
             Ok(None) => Verification::Valid(identity),
-            Err(reason) => Verification::Unproved(reason),
+            Err(other) => other,
         }
     }
 
@@ -193,10 +194,21 @@ impl Verifier {
 
     /// Verifies the signature and the nonce of a proof. Returns true if the client should get a new
     /// nonce.
-    fn check_signed(&self, proof: &Proof<'_>, unix_s: u64) -> Result<bool, Reason> {
-        if !proof.is_signed() {
-            return Err(Reason::Signature);
+    ///
+    /// # Errors
+    /// The proof is refused, or its signature must be verified on another thread.
+    fn check_signed(
+        &self,
+        proof: &Proof<'_>,
+        request: &TokenRequest<'_>,
+    ) -> Result<bool, Verification> {
+        match proof.is_signed(request.answers) {
+            Ok(true) => {}
+            Ok(false) => return Err(Verification::Unproved(Reason::Signature)),
+            Err(Halt::Ask(effect)) => return Err(Verification::Ask(effect)),
+            Err(Halt::Fault(_)) => return Err(Verification::Unproved(Reason::Unverified)),
         }
+        let unix_s = request.unix_s;
         if !self.settings.needs_nonce() {
             return Ok(false);
         }
@@ -207,7 +219,7 @@ impl Verifier {
         match age {
             Some(Age::Fresh) => Ok(false),
             Some(Age::Ageing) => Ok(true),
-            Some(Age::Invalid) | None => Err(Reason::Nonce),
+            Some(Age::Invalid) | None => Err(Verification::Unproved(Reason::Nonce)),
         }
     }
 }

@@ -77,6 +77,11 @@ pub(super) fn kind(answered: &Answered) -> Option<AnswerKind> {
 /// the cache. An answer that is signed with an unknown key is not cached: the request that uses it
 /// fetches the keys.
 impl AnswerVerifier for jwt::Verifier {
+    fn is_costly(&self, answered: &Answered) -> bool {
+        let text = signed_text(answered);
+        text.is_some_and(|text| self.is_costly_answer(text, answered.unix_s))
+    }
+
     fn use_of(&self, answered: &Answered, times_ms: [u64; 2]) -> Use {
         let Some(text) = signed_text(answered) else {
             return Use::Unusable;

@@ -182,7 +182,9 @@ impl Verifier {
         let claims = claims.map_err(|verification| match *verification {
             // Replace any other reason of the verifier by `Unusable`: the endpoint sent a bad
             // answer, and the client's token may be valid.
-            Verification::Fault(reason) if reason != Reason::Keys => unusable(),
+            Verification::Fault(reason) if !matches!(reason, Reason::Keys | Reason::Unverified) => {
+                unusable()
+            }
             _ => verification,
         })?;
         let (active, members) = response::read_claims(&claims, answered).ok_or_else(unusable)?;

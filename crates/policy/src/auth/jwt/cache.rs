@@ -9,6 +9,9 @@
 //! While most cached tokens are not used again, a new token is cached at its second verification
 //! ([`TokenCache::keep_repeated`]). A token that occurs only once then evicts no other token.
 //!
+//! If one caller (issuer and subject, or issuer and client) has more than a quarter of the newer
+//! half of the cache, its new tokens evict only its own ones ([`Generation::make_room`]).
+//!
 //! A separate table contains tokens whose signature is wrong, for [`REFUSED_S`]. A flood with one
 //! forged token then costs one verification. Tokens that are refused for another reason, such as an
 //! unknown key, are not in it.
@@ -18,9 +21,10 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-use rustc_hash::FxHashMap;
+use sha2::{Digest as _, Sha256};
 
 use super::Identity;
+use crate::generation;
 
 /// Maximum size of a cache, in bytes.
 const BYTES_MAX: usize = 8 << 20;
@@ -44,6 +48,8 @@ const REFUSED_S: u64 = 10;
 
 /// Maximum number of tokens in one generation of the table of wrong signatures.
 const REFUSED_MAX: usize = 4_096;
+
+type Generation = generation::Generation<[u8; 32], Entry>;
 
 /// Identities of valid tokens by the hash of token and verifier, in two generations. When the newer
 /// generation is full, it replaces the older one. This removes the tokens that were not used since
@@ -79,18 +85,11 @@ pub struct Growth {
     pub evicted: u64,
 }
 
-#[derive(Debug, Default)]
-struct Generation {
-    entries: FxHashMap<[u8; 32], Entry>,
-    bytes: usize,
-}
-
 #[derive(Clone, Debug)]
 struct Entry {
     identity: Arc<Identity>,
     /// Time during which the entry is valid (Unix time, seconds).
     valid_s: Range<u64>,
-    bytes: usize,
 }
 
 impl TokenCache {
@@ -99,7 +98,7 @@ impl TokenCache {
     pub(in crate::auth) fn get(&self, key: &[u8; 32], unix_s: u64) -> Option<Arc<Identity>> {
         let valid = |entry: &&Entry| entry.valid_s.contains(&unix_s);
         let young = self.young.borrow();
-        let mut found = young.entries.get(key).filter(valid).cloned();
+        let mut found = young.get(key).filter(valid).cloned();
         drop(young);
         if found.is_none() {
             found = self.find_old(key, unix_s);
@@ -126,9 +125,9 @@ impl TokenCache {
         let entry = Entry {
             identity: Arc::clone(identity),
             valid_s,
-            bytes: ENTRY_BYTES + bytes,
         };
-        self.insert(key, entry);
+        let size = (ENTRY_BYTES + bytes, caller(identity));
+        self.insert(key, entry, size);
     }
 
     /// Caches an identity like [`Self::keep`]. If the cache is crowded and has no room, caches only
@@ -141,18 +140,17 @@ impl TokenCache {
         valid_s: Range<u64>,
     ) {
         let is_free = |generation: &RefCell<Generation>| {
-            generation.borrow().bytes + ENTRY_BYTES + bytes <= BYTES_MAX / 2
+            generation.borrow().bytes() + ENTRY_BYTES + bytes <= BYTES_MAX / 2
         };
         if !self.is_crowded.get() || is_free(&self.young) || self.record_verified(&key) {
             self.keep(key, identity, bytes, valid_s);
         } else if is_free(&self.old) {
-            let (identity, bytes) = (Arc::clone(identity), ENTRY_BYTES + bytes);
+            let size = (ENTRY_BYTES + bytes, caller(identity));
             let entry = Entry {
-                identity,
+                identity: Arc::clone(identity),
                 valid_s,
-                bytes,
             };
-            self.old.borrow_mut().insert(key, entry);
+            self.old.borrow_mut().insert(key, entry, size);
         }
     }
 
@@ -161,16 +159,16 @@ impl TokenCache {
     /// full. The moved entry would then evict entries that are used as often.
     fn find_old(&self, key: &[u8; 32], unix_s: u64) -> Option<Entry> {
         let mut old = self.old.borrow_mut();
-        let entry = old.entries.get(key)?.clone();
+        let (entry, size) = (old.get(key)?.clone(), old.size_of(key)?);
         let is_valid = entry.valid_s.contains(&unix_s);
-        let is_full = self.young.borrow().bytes + entry.bytes > BYTES_MAX / 2;
+        let is_full = self.young.borrow().bytes() + size.0 > BYTES_MAX / 2;
         if is_valid && is_full && self.is_crowded.get() {
             return Some(entry);
         }
         old.remove(key);
         drop(old);
         if is_valid {
-            self.insert(*key, entry.clone());
+            self.insert(*key, entry.clone(), size);
         }
         is_valid.then_some(entry)
     }
@@ -210,17 +208,16 @@ impl TokenCache {
         young.insert(key, unix_s);
     }
 
-    fn insert(&self, key: [u8; 32], entry: Entry) {
+    /// Adds an entry with its size in bytes and its caller.
+    fn insert(&self, key: [u8; 32], entry: Entry, size: (usize, u64)) {
         let mut young = self.young.borrow_mut();
-        if young.bytes + entry.bytes > BYTES_MAX / 2 {
+        if young.bytes() + size.0 > BYTES_MAX / 2 {
             let found = self.found.take();
-            self.is_crowded
-                .set(found < young.entries.len() / CROWDED_SHARE);
-            let dropped = self.old.replace(std::mem::take(&mut young));
-            let evicted = self.evicted.get() + dropped.entries.len() as u64;
-            self.evicted.set(evicted);
+            self.is_crowded.set(found < young.len() / CROWDED_SHARE);
+            let removed = young.make_room(&mut self.old.borrow_mut(), BYTES_MAX / 2);
+            self.evicted.set(self.evicted.get() + removed as u64);
         }
-        young.insert(key, entry);
+        young.insert(key, entry, size);
     }
 
     /// Returns the numbers of cache hits and misses since the last call, and resets them to 0.
@@ -231,8 +228,8 @@ impl TokenCache {
     /// Changes of the cache since the last call.
     pub fn take_growth(&self) -> Growth {
         let (young, old) = (self.young.borrow(), self.old.borrow());
-        let entries = young.entries.len() + old.entries.len();
-        let size = (entries, young.bytes + old.bytes);
+        let entries = young.len() + old.len();
+        let size = (entries, young.bytes() + old.bytes());
         let before = self.reported.replace(size);
         Growth {
             entries: size.0 as i64 - before.0 as i64,
@@ -244,21 +241,15 @@ impl TokenCache {
     /// Estimated size of all entries, in bytes.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        self.young.borrow().bytes + self.old.borrow().bytes
+        self.young.borrow().bytes() + self.old.borrow().bytes()
     }
 }
 
-impl Generation {
-    fn insert(&mut self, key: [u8; 32], entry: Entry) {
-        self.bytes += entry.bytes;
-        if let Some(before) = self.entries.insert(key, entry) {
-            self.bytes -= before.bytes;
-        }
-    }
-
-    fn remove(&mut self, key: &[u8; 32]) -> Option<Entry> {
-        let entry = self.entries.remove(key)?;
-        self.bytes -= entry.bytes;
-        Some(entry)
-    }
+/// Number that identifies the caller of a token: a hash of issuer and subject, or issuer and client.
+/// Tokens with neither share the number of their issuer.
+fn caller(identity: &Identity) -> u64 {
+    let own = identity.key.as_deref();
+    let hash = Sha256::digest(own.unwrap_or(identity.issuer.as_bytes()));
+    let first = hash.first_chunk().expect("a hash has 32 bytes");
+    u64::from_le_bytes(*first)
 }

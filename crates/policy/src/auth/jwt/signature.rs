@@ -4,6 +4,11 @@
 //! Parsing an RSA key computes the constants of its modulus, which takes a third of the time of a
 //! verification. Therefore gwd prepares a verifier ([`Parsed`]) for each key of a key set, once
 //! when the set is loaded. Keys that are used once, and shared secrets, use the library's verifier.
+//!
+//! A verification with an expensive key ([`Material::is_costly`]) is a [`Check`], which gwd performs
+//! on another thread.
+
+use std::sync::Arc;
 
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ED25519, ParsedPublicKey,
@@ -19,12 +24,13 @@ use jsonwebtoken::signature::{Error, Verifier};
 use super::algorithm::Algorithm;
 use super::keys::{Material, PublicKey, choose};
 use super::token::Token;
+use crate::signature::Check;
 
 /// A public key, prepared for the verification of signatures.
 pub(super) struct Key {
     public: PublicKey,
     /// Verifiers of the key, one for each algorithm with which the key can be used.
-    verifiers: Box<[Parsed]>,
+    verifiers: Arc<[Parsed]>,
 }
 
 /// Verifier of jsonwebtoken with a parsed key.
@@ -65,13 +71,57 @@ impl Key {
 
     /// True if the key fits the algorithm of a token and made its signature.
     pub(super) fn is_signer(&self, token: &Token<'_>) -> bool {
-        let algorithm = of_library(token.algorithm);
-        let mut fitting = self
-            .verifiers
-            .iter()
-            .filter(|one| one.algorithm() == algorithm);
-        fitting.any(|one| one.verify(token.signed, &token.signature).is_ok())
+        is_verified(
+            &self.verifiers,
+            token.algorithm,
+            token.signed,
+            &token.signature,
+        )
     }
+
+    /// Check of a token's signature on another thread. `None` for a key that is cheap enough for
+    /// [`Self::is_signer`].
+    pub(super) fn check_elsewhere(&self, token: &Token<'_>) -> Option<Check> {
+        self.public.material.is_costly().then(|| {
+            let verifiers = Arc::clone(&self.verifiers);
+            check(token, &self.public, move |algorithm, signed, signature| {
+                is_verified(&verifiers, algorithm, signed, signature)
+            })
+        })
+    }
+
+    /// True if verifying a signature with this key is too expensive for a worker.
+    pub(super) fn is_costly(&self) -> bool {
+        self.public.material.is_costly()
+    }
+}
+
+fn is_verified(
+    verifiers: &[Parsed],
+    algorithm: Algorithm,
+    signed: &[u8],
+    signature: &Vec<u8>,
+) -> bool {
+    let mut fitting = verifiers.iter().filter(|one| one.algorithm == algorithm);
+    fitting.any(|one| one.verify(signed, signature).is_ok())
+}
+
+/// Check of a token's signature with `verify`, which gets algorithm, signed bytes and signature.
+fn check(
+    token: &Token<'_>,
+    public: &PublicKey,
+    verify: impl Fn(Algorithm, &[u8], &Vec<u8>) -> bool + Send + Sync + 'static,
+) -> Check {
+    let thumbprint = public.material.thumbprint_sha256();
+    let (algorithm, signed) = (token.algorithm, Box::<[u8]>::from(token.signed));
+    let signature = token.signature.clone();
+    let identity = [
+        &thumbprint[..],
+        algorithm.name().as_bytes(),
+        token.signed,
+        &token.signature,
+    ];
+    Check::new(&identity, move || verify(algorithm, &signed, &signature))
 }
 
 /// Selects the key for a token by key id and algorithm. `None` if no key or several keys qualify.
@@ -86,24 +136,39 @@ pub(super) fn key_of<'k>(keys: &'k [Key], token: &Token<'_>) -> Option<&'k Key> 
 /// True if the signature of a token was made with a key that is used once, such as the key of a
 /// proof. False if the key is not for the token's algorithm.
 pub(super) fn is_signed_once(token: &Token<'_>, public: &PublicKey) -> bool {
-    let key = match &public.material {
+    let key = decoding_key(&public.material);
+    is_signed(token.algorithm, token.signed, &token.signature, &key)
+}
+
+/// Check like [`is_signed_once`] on another thread. `None` for a key that is cheap enough for it.
+pub(super) fn check_once_elsewhere(token: &Token<'_>, public: &PublicKey) -> Option<Check> {
+    public.material.is_costly().then(|| {
+        let key = decoding_key(&public.material);
+        check(token, public, move |algorithm, signed, signature| {
+            is_signed(algorithm, signed, signature, &key)
+        })
+    })
+}
+
+fn decoding_key(material: &Material) -> DecodingKey {
+    match material {
         Material::Rsa(n, e) => DecodingKey::from_rsa_raw_components(n, e),
         Material::P256(x, y) | Material::P384(x, y) => DecodingKey::from_ec_der(&point(x, y)),
         Material::Ed25519(x) => DecodingKey::from_ed_der(x),
-    };
-    is_signed(token, &key)
+    }
 }
 
 /// True if the signature of a token was made with a shared secret.
 pub(super) fn is_secret_signature(token: &Token<'_>, secret: &[u8]) -> bool {
-    is_signed(token, &DecodingKey::from_secret(secret))
+    let key = DecodingKey::from_secret(secret);
+    is_signed(token.algorithm, token.signed, &token.signature, &key)
 }
 
 /// Verifies a signature with the library's own verifier, which parses the key. False if the
 /// algorithm needs another kind of key.
-fn is_signed(token: &Token<'_>, key: &DecodingKey) -> bool {
-    let verifier = (DEFAULT_PROVIDER.verifier_factory)(&of_library(token.algorithm), key);
-    verifier.is_ok_and(|verifier| verifier.verify(token.signed, &token.signature).is_ok())
+fn is_signed(algorithm: Algorithm, signed: &[u8], signature: &Vec<u8>, key: &DecodingKey) -> bool {
+    let verifier = (DEFAULT_PROVIDER.verifier_factory)(&of_library(algorithm), key);
+    verifier.is_ok_and(|verifier| verifier.verify(signed, signature).is_ok())
 }
 
 /// Uncompressed form of a point (SEC 1 §2.3.3).

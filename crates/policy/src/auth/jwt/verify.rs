@@ -24,10 +24,10 @@ use super::TokenCache;
 use super::identity::{Identity, key, single};
 use super::json::{Json, Object};
 use super::keys::PublicKey;
-use super::signature::{Key, is_secret_signature, is_signed_once, key_of};
+use super::signature::{Key, check_once_elsewhere, is_secret_signature, is_signed_once, key_of};
 use super::token::{Token, parse};
 use super::{Checked, KeySource, STALE_FOR_MS, jwk};
-use crate::ask::{Answers, AskId, Effect};
+use crate::ask::{Answer, Answers, AskId, Effect};
 use crate::auth::binding::{Binding, Confirmation};
 use crate::auth::dpop::{self, ValidProof};
 use crate::auth::hmac_signature::{self, Signed};
@@ -35,6 +35,7 @@ use crate::auth::oidc;
 use crate::auth::reasons::reasons;
 use crate::key_cell::{self, KeyCell, KeySet};
 use crate::secret::{Form, SecretCell, SecretUnavailable, Secrets};
+use crate::signature::Check;
 
 /// Latest time in a token: the end of the year 9999 (Unix time, seconds).
 const TIME_MAX_S: u64 = 253_402_300_799;
@@ -73,6 +74,8 @@ reasons! {
     Claims "claims";
     /// No usable keys: no fetch was successful, or the keys are older than `stale_for`.
     Keys "keys_unavailable";
+    /// The signature could not be verified: too many signatures wait for their verification.
+    Unverified "signature_unverified";
     /// The request does not prove that it has the certificate or key to which the token is bound.
     /// Or the token lacks the required binding.
     Binding "binding";
@@ -103,12 +106,25 @@ enum Keys {
 }
 
 /// Method by which the signature of a token is verified.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Signature {
+#[derive(Clone, Copy)]
+pub(in crate::auth) enum Signature<'a> {
+    /// The signature is verified at once, also with an expensive key.
     Checked,
+    /// A signature by an expensive key is verified on another thread. These are the answers that
+    /// have arrived.
+    ByAnswer(&'a Answers),
     /// The signature is assumed to be valid. For `gwc route`, which has no keys.
     #[cfg(feature = "author")]
     Assumed,
+}
+
+/// Reason why a verification has no identity as its result.
+#[derive(Debug)]
+pub(in crate::auth) enum Halt {
+    /// The token is refused.
+    Fault(Reason),
+    /// The verifier first needs the result of this action.
+    Ask(Box<Effect>),
 }
 
 /// Result of verifying a token.
@@ -183,17 +199,18 @@ impl Verifier {
         &self.settings.issuer
     }
 
-    /// Verifies a token like [`Self::verify`], with a cache of verified tokens. The caller must
-    /// check the binding to the client's certificate or key.
+    /// Verifies a token at the time `unix_s` (Unix time, seconds), with a cache of verified tokens.
+    /// The caller must check the binding to the client's certificate or key.
     ///
     /// # Errors
-    /// The reason of the first check that the token fails.
+    /// The reason of the first check that the token fails, or the check of its signature.
     pub(in crate::auth) fn verify_with(
         &self,
         token: &[u8],
         unix_s: u64,
         cache: Option<&TokenCache>,
-    ) -> Result<Arc<Identity>, Reason> {
+        signature: Signature<'_>,
+    ) -> Result<Arc<Identity>, Halt> {
         let generation = match &self.keys {
             Keys::Set(_) => Some([0; 32]),
             Keys::Secret(_) => None,
@@ -201,7 +218,7 @@ impl Verifier {
         };
         let cache = cache.filter(|_| token.len() as u64 <= self.settings.token_bytes);
         let (Some(cache), Some(generation)) = (cache, generation) else {
-            return self.verify(token, unix_s).map(Arc::new);
+            return self.check(token, unix_s, signature).map(Arc::new);
         };
         let key = Sha256::new_with_prefix(self.id).chain_update(generation);
         let key = key.chain_update(token).finalize().into();
@@ -209,10 +226,10 @@ impl Verifier {
             return Ok(known);
         }
         if cache.is_refused(&key, unix_s) {
-            return Err(Reason::Signature);
+            return Err(Halt::Fault(Reason::Signature));
         }
-        let verified = self.verify(token, unix_s).map(Arc::new);
-        if let Err(Reason::Signature) = verified {
+        let verified = self.check(token, unix_s, signature).map(Arc::new);
+        if let Err(Halt::Fault(Reason::Signature)) = verified {
             cache.refuse(key, unix_s);
         }
         let identity = verified?;
@@ -220,8 +237,20 @@ impl Verifier {
         Ok(identity)
     }
 
-    /// Verifies a token like [`Self::verify_with`]. If the token's key is unknown, returns a fetch
-    /// of the keys.
+    /// Verifies a token like [`Self::verify_with`], and its signature at once.
+    #[cfg(test)]
+    pub(in crate::auth) fn verify_now(
+        &self,
+        token: &[u8],
+        unix_s: u64,
+        cache: Option<&TokenCache>,
+    ) -> Result<Arc<Identity>, Reason> {
+        let verified = self.verify_with(token, unix_s, cache, Signature::Checked);
+        verified.map_err(Halt::fault)
+    }
+
+    /// Verifies a token like [`Self::verify_with`]. Returns a fetch of the keys if the token's key is
+    /// unknown, and the check of the signature if the key is expensive.
     #[must_use]
     pub(in crate::auth) fn verify_or_ask(
         &self,
@@ -230,20 +259,22 @@ impl Verifier {
         cache: Option<&TokenCache>,
         answers: &Answers,
     ) -> Verification {
-        let fault = match self.verify_with(token, unix_s, cache) {
+        let signature = Signature::ByAnswer(answers);
+        let fault = match self.verify_with(token, unix_s, cache, signature) {
             Ok(identity) => return Verification::Valid(identity),
-            Err(fault) => fault,
+            Err(Halt::Ask(effect)) => return Verification::Ask(effect),
+            Err(Halt::Fault(fault)) => fault,
         };
         let (Keys::Cell(cell), Reason::Key | Reason::Keys) = (&self.keys, fault) else {
             return Verification::Fault(fault);
         };
         match answers.get(&AskId::of_keys(cell)) {
             #[cfg(feature = "author")]
-            Some(crate::ask::Answer::Http(assumed)) if self.takes_witnesses => {
+            Some(Answer::Http(assumed)) if self.takes_witnesses => {
                 match assumed.status.is_success() {
                     true => match self.check(token, unix_s, Signature::Assumed) {
                         Ok(identity) => Verification::Valid(Arc::new(identity)),
-                        Err(fault) => Verification::Fault(fault),
+                        Err(halt) => Verification::Fault(halt.fault()),
                     },
                     false => Verification::Fault(Reason::Signature),
                 }
@@ -265,38 +296,61 @@ impl Verifier {
         answer: &[u8],
         unix_s: u64,
     ) -> Result<Object, Reason> {
+        let claims = self.answer_claims(answer, unix_s, Signature::Checked);
+        claims.map_err(Halt::fault)
+    }
+
+    /// True if the signature of a signed answer is verified with an expensive key.
+    pub(in crate::auth) fn is_costly_answer(&self, answer: &[u8], unix_s: u64) -> bool {
+        let answer = parse(answer, self.settings.token_bytes);
+        answer.is_ok_and(|answer| {
+            self.with_key(&answer, unix_s, Key::is_costly)
+                .is_ok_and(|is_costly| is_costly == Some(true))
+        })
+    }
+
+    fn answer_claims(
+        &self,
+        answer: &[u8],
+        unix_s: u64,
+        signature: Signature<'_>,
+    ) -> Result<Object, Halt> {
         let answer = parse(answer, self.settings.token_bytes)?;
-        self.check_origin(&answer, unix_s, Signature::Checked)?;
+        self.check_origin(&answer, unix_s, signature)?;
         let (now_ms, leeway_ms) = (unix_s.saturating_mul(1000), self.settings.leeway_ms);
         let time = |name| answer.claims.get(name).map(milliseconds).transpose();
         if time("exp")?.is_some_and(|ends| now_ms >= ends + leeway_ms) {
-            return Err(Reason::Expired);
+            return Err(Halt::Fault(Reason::Expired));
         }
         if time("nbf")?.is_some_and(|begins| begins > now_ms + leeway_ms) {
-            return Err(Reason::NotYetValid);
+            return Err(Halt::Fault(Reason::NotYetValid));
         }
         Ok(answer.claims)
     }
 
     /// Verifies a signed answer like [`Self::verified_answer`]. If the answer's key is unknown,
-    /// returns a fetch of the keys.
+    /// returns a fetch of the keys. If the key is expensive, returns the check of the signature.
     ///
     /// # Errors
-    /// The reason of the first check that the answer fails, or the fetch of the keys.
+    /// The reason of the first check that the answer fails, or the action that the verifier needs
+    /// first.
     pub(in crate::auth) fn judge_answer(
         &self,
         answer: &[u8],
         unix_s: u64,
         answers: &Answers,
     ) -> Result<Object, Box<Verification>> {
-        let checked = self.verified_answer(answer, unix_s);
-        checked.map_err(|fault| match (&self.keys, fault) {
-            (Keys::Cell(cell), Reason::Key | Reason::Keys)
-                if answers.get(&AskId::of_keys(cell)).is_none() && cell.may_fetch(unix_s) =>
-            {
-                Box::new(Verification::Ask(Box::new(Effect::Keys(Arc::clone(cell)))))
-            }
-            _ => Box::new(Verification::Fault(fault)),
+        let checked = self.answer_claims(answer, unix_s, Signature::ByAnswer(answers));
+        checked.map_err(|halt| {
+            Box::new(match (&self.keys, halt) {
+                (_, Halt::Ask(effect)) => Verification::Ask(effect),
+                (Keys::Cell(cell), Halt::Fault(Reason::Key | Reason::Keys))
+                    if answers.get(&AskId::of_keys(cell)).is_none() && cell.may_fetch(unix_s) =>
+                {
+                    Verification::Ask(Box::new(Effect::Keys(Arc::clone(cell))))
+                }
+                (_, Halt::Fault(fault)) => Verification::Fault(fault),
+            })
         })
     }
 
@@ -320,15 +374,17 @@ impl Verifier {
     ///
     /// # Errors
     /// The reason of the first check that the token fails.
+    #[cfg(test)]
     pub(in crate::auth) fn verify(&self, token: &[u8], unix_s: u64) -> Result<Identity, Reason> {
-        self.check(token, unix_s, Signature::Checked)
+        let checked = self.check(token, unix_s, Signature::Checked);
+        checked.map_err(Halt::fault)
     }
 
-    fn check(&self, token: &[u8], unix_s: u64, signature: Signature) -> Result<Identity, Reason> {
+    fn check(&self, token: &[u8], unix_s: u64, signature: Signature<'_>) -> Result<Identity, Halt> {
         let token = parse(token, self.settings.token_bytes)?;
         self.check_origin(&token, unix_s, signature)?;
         let ends_s = self.check_times(&token.claims, unix_s)?;
-        self.identity(token, ends_s)
+        Ok(self.identity(token, ends_s)?)
     }
 
     /// Checks the issuer, algorithm, type, signature and audience of a token.
@@ -336,51 +392,85 @@ impl Verifier {
         &self,
         token: &Token<'_>,
         unix_s: u64,
-        signature: Signature,
-    ) -> Result<(), Reason> {
+        signature: Signature<'_>,
+    ) -> Result<(), Halt> {
         let settings = &self.settings;
         // Check the issuer first: another verifier for the same credential may accept the token.
         if token.claims.get("iss").and_then(Json::as_text) != Some(&settings.issuer) {
-            return Err(Reason::Issuer);
+            return Err(Halt::Fault(Reason::Issuer));
         }
         if !settings.algorithms.contains(&token.algorithm) {
-            return Err(Reason::Algorithm);
+            return Err(Halt::Fault(Reason::Algorithm));
         }
         let typ = token.typ.as_deref().unwrap_or_default();
         if !settings.types.iter().any(|one| one == typ) {
-            return Err(Reason::Type);
+            return Err(Halt::Fault(Reason::Type));
         }
-        if signature == Signature::Checked {
-            self.check_signature(token, unix_s)?;
+        match signature {
+            Signature::Checked => self.check_signature(token, unix_s, None)?,
+            Signature::ByAnswer(answers) => self.check_signature(token, unix_s, Some(answers))?,
+            #[cfg(feature = "author")]
+            Signature::Assumed => {}
         }
-        self.check_audience(&token.claims)
+        Ok(self.check_audience(&token.claims)?)
     }
 
-    fn check_signature(&self, token: &Token<'_>, unix_s: u64) -> Result<(), Reason> {
+    /// Verifies the signature of a token. With `answers`, a signature by an expensive key is
+    /// verified on another thread.
+    fn check_signature(
+        &self,
+        token: &Token<'_>,
+        unix_s: u64,
+        answers: Option<&Answers>,
+    ) -> Result<(), Halt> {
         #[cfg(feature = "author")]
         if self.takes_witnesses {
             match (self.is_witness(token), &self.keys) {
                 (true, _) => return Ok(()),
                 // gwc cannot verify the signature, because it has no shared secrets.
-                (false, Keys::Secret(_)) => return Err(Reason::Signature),
+                (false, Keys::Secret(_)) => return Err(Halt::Fault(Reason::Signature)),
                 (false, Keys::Set(_) | Keys::Cell(_)) => {}
             }
         }
-        let set;
-        let is_valid = match &self.keys {
-            Keys::Set(keys) => key_of(keys, token).ok_or(Reason::Key)?.is_signer(token),
-            Keys::Cell(cell) => {
-                set = self.usable(cell, unix_s).ok_or(Reason::Keys)?;
-                let keys = set.keys.downcast_ref::<Box<[Key]>>();
-                let keys = keys.ok_or(Reason::Keys)?;
-                key_of(keys, token).ok_or(Reason::Key)?.is_signer(token)
+        let verified = self.with_key(token, unix_s, |key| {
+            match answers.and_then(|answers| Some((answers, key.check_elsewhere(token)?))) {
+                None => Ok(key.is_signer(token)),
+                Some((answers, check)) => is_verified_elsewhere(check, answers),
             }
-            Keys::Secret(cell) => is_secret_signature(token, &cell.value()),
+        })?;
+        let is_valid = match (verified, &self.keys) {
+            (None, Keys::Secret(cell)) => is_secret_signature(token, &cell.value()),
+            (verified, _) => verified.unwrap_or(Ok(false))?,
         };
         match is_valid {
             true => Ok(()),
-            false => Err(Reason::Signature),
+            false => Err(Halt::Fault(Reason::Signature)),
         }
+    }
+
+    /// Calls `run` with the public key of a token's signature. `None` if the verifier has a shared
+    /// secret instead.
+    ///
+    /// # Errors
+    /// There is no such key, or there are no usable keys.
+    fn with_key<T>(
+        &self,
+        token: &Token<'_>,
+        unix_s: u64,
+        run: impl FnOnce(&Key) -> T,
+    ) -> Result<Option<T>, Reason> {
+        let set;
+        let keys = match &self.keys {
+            Keys::Set(keys) => keys,
+            Keys::Cell(cell) => {
+                set = self.usable(cell, unix_s).ok_or(Reason::Keys)?;
+                let keys = set.keys.downcast_ref::<Box<[Key]>>();
+                keys.ok_or(Reason::Keys)?
+            }
+            Keys::Secret(_) => return Ok(None),
+        };
+        let key = key_of(keys, token).ok_or(Reason::Key)?;
+        Ok(Some(run(key)))
     }
 
     #[cfg(feature = "author")]
@@ -463,9 +553,58 @@ impl Verifier {
     }
 }
 
-/// True if `key` fits the algorithm of a token and made its signature.
-pub(in crate::auth) fn is_signed_by(token: &Token<'_>, key: &PublicKey) -> bool {
-    key.fits(token.algorithm) && is_signed_once(token, key)
+impl Halt {
+    /// Reason why the token is refused. A token whose signature is not verified yet is unverified.
+    pub(in crate::auth) fn fault(self) -> Reason {
+        match self {
+            Self::Fault(reason) => reason,
+            Self::Ask(_) => Reason::Unverified,
+        }
+    }
+}
+
+impl From<Reason> for Halt {
+    fn from(reason: Reason) -> Self {
+        Self::Fault(reason)
+    }
+}
+
+/// True if `key` fits the algorithm of a token and made its signature. A signature by an expensive
+/// key is verified on another thread.
+///
+/// # Errors
+/// The check of the signature, if `answers` does not have its result.
+pub(in crate::auth) fn is_signed_by(
+    token: &Token<'_>,
+    key: &PublicKey,
+    answers: &Answers,
+) -> Result<bool, Halt> {
+    match key.fits(token.algorithm) {
+        false => Ok(false),
+        true => match check_once_elsewhere(token, key) {
+            None => Ok(is_signed_once(token, key)),
+            Some(check) => is_verified_elsewhere(check, answers),
+        },
+    }
+}
+
+/// Result of the check of a signature on another thread.
+///
+/// # Errors
+/// The check, if `answers` does not have its result, or [`Reason::Unverified`].
+fn is_verified_elsewhere(check: Check, answers: &Answers) -> Result<bool, Halt> {
+    match answers.get(&AskId::of_signature(&check)) {
+        None => Err(Halt::Ask(Box::new(Effect::Signature(Box::new(check))))),
+        Some(Answer::Http(answered)) => Ok(answered.status.is_success()),
+        Some(
+            Answer::Outage(_)
+            | Answer::Fetched
+            | Answer::Counted(_)
+            | Answer::Examined(_)
+            | Answer::Permit(_)
+            | Answer::Processed(_),
+        ) => Err(Halt::Fault(Reason::Unverified)),
+    }
 }
 
 /// Parses a fetched key set for a key cell.

@@ -20,7 +20,7 @@ use crate::ask::{
 };
 use crate::auth::introspection::form;
 use crate::auth::jwt::json::{self, Json, Object};
-use crate::auth::jwt::{Algorithm, Identity, Verification, parse};
+use crate::auth::jwt::{self, Algorithm, Identity, Verification, parse};
 use crate::auth::token::TokenRequest;
 use crate::endpoint::Endpoint;
 
@@ -259,7 +259,7 @@ impl Login {
         let identity = match verification {
             Verification::Valid(identity) => identity,
             Verification::Ask(effect) => return Err(Outcome::Ask(effect)),
-            Verification::Fault(crate::auth::jwt::Reason::Keys) => {
+            Verification::Fault(jwt::Reason::Keys | jwt::Reason::Unverified) => {
                 return fault(Reason::Unavailable);
             }
             _ => return fault(Reason::IdToken),

@@ -106,6 +106,45 @@ fn preflight_of_an_allowed_page_is_answered() {
 }
 
 #[test]
+fn prepared_preflight_keeps_the_order_of_its_fields() {
+    let asked = [
+        ("origin", "https://app.example"),
+        ("access-control-request-method", "PUT"),
+        ("access-control-request-headers", "x-a"),
+        ("access-control-request-private-network", "true"),
+    ];
+    let checked = Checked {
+        headers: vec!["*".into()],
+        private_network: true,
+        ..web()
+    };
+    let filter = filter(&checked);
+    let fields = |sent: Fields<'_>| {
+        let head = request(Method::OPTIONS, sent);
+        let all = filter.answer(&head).headers;
+        let all = all
+            .iter()
+            .map(|(name, value)| format!("{name}={}", value.to_str().unwrap()));
+        all.collect::<Vec<_>>()
+    };
+    let expected = [
+        "vary=origin",
+        "vary=access-control-request-method",
+        "vary=access-control-request-headers",
+        "access-control-allow-origin=https://app.example",
+        "access-control-allow-credentials=true",
+        "access-control-allow-methods=PUT",
+        "access-control-allow-headers=x-a",
+        "access-control-max-age=600",
+        "access-control-allow-private-network=true",
+    ];
+    assert_eq!(fields(&asked), expected);
+    let mut without = expected.to_vec();
+    without.retain(|field| !field.contains("allow-headers") && !field.contains("private"));
+    assert_eq!(fields(&asked[..2]), without);
+}
+
+#[test]
 fn preflight_of_a_foreign_page_gets_no_permission() {
     for origin in [
         "https://app.example.evil.example",

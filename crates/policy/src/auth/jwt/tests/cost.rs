@@ -86,7 +86,7 @@ fn cost_of_a_verification_is_printed() {
         let token = format!("{signed}.{}", URL_SAFE_NO_PAD.encode(bytes)).into_bytes();
         let cache = TokenCache::default();
         let verify = |cache: Option<&TokenCache>| {
-            let found = verifier.verify_with(&token, NOW_S, cache);
+            let found = verifier.verify_now(&token, NOW_S, cache);
             assert!(found.is_ok(), "{algorithm:?}: {:?}", found.err());
         };
         let verified = best(|| verify(None));

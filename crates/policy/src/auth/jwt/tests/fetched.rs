@@ -140,11 +140,11 @@ fn verified_token_ends_with_its_key() {
     cell.fetched(&set("a", &PAIRS.p256), NOW_S, None, 0)
         .unwrap();
     for _ in 0..2 {
-        assert!(verifier.verify_with(&token, NOW_S, Some(&cache)).is_ok());
+        assert!(verifier.verify_now(&token, NOW_S, Some(&cache)).is_ok());
     }
     assert_eq!(cache.take_counts(), (1, 1));
     cell.fetched(&set("b", &PAIRS.foreign), NOW_S, None, 0)
         .unwrap();
-    let refused = verifier.verify_with(&token, NOW_S, Some(&cache));
+    let refused = verifier.verify_now(&token, NOW_S, Some(&cache));
     assert_eq!(refused.unwrap_err(), Reason::Key);
 }

@@ -1,17 +1,15 @@
-//! Queue of password checks.
+//! Queues of expensive checks: of passwords, and of signatures by expensive keys.
 //!
-//! Hashes use at most half of the threads for computations, so that TLS handshakes with RSA keys
-//! can continue. The other checks wait in a queue, which is limited in total and for each client
-//! address. If the queue is full, a new check replaces the newest waiting check of a network with
+//! The checks of a queue use at most half of the threads for computations, so that TLS handshakes
+//! with RSA keys can continue. The other checks wait, limited in total and for each client address. If the queue is full, a new check replaces the newest waiting check of a network with
 //! more checks. A network is IPv6 /64, /56 or /48, or IPv4 address or /24. A flood of wrong
-//! passwords therefore delays only requests of its own network, even if each check comes from
+//! credentials therefore delays only requests of its own network, even if each check comes from
 //! another address of that network.
 
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use policy::ask::AskId;
-use policy::password::Check;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::oneshot;
 
@@ -19,16 +17,32 @@ use crate::answers::joined::Key;
 use crate::limits::fair::{FairPermits, Permit};
 use crate::limits::replaceable::Replaceable;
 
-/// Maximum number of requests whose password check waits or is in progress.
-const WAITING_MAX: usize = 256;
-/// Maximum number of requests from one client address (IPv6: one /64 network) whose password check
-/// waits or is in progress.
-const WAITING_OF_ONE_MAX: u32 = 32;
+/// Maximum numbers of requests whose check waits or is in progress.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bounds {
+    /// Maximum number in total.
+    total: usize,
+    /// Maximum number from one client address (IPv6: one /64 network).
+    of_one: u32,
+}
 
-/// Password checks of the process that wait or are in progress.
+/// Bounds of password checks, each of which takes tens of milliseconds.
+pub(crate) const PASSWORDS: Bounds = Bounds {
+    total: 256,
+    of_one: 32,
+};
+
+/// Bounds of signature checks, each of which takes up to 300 µs.
+pub(crate) const SIGNATURES: Bounds = Bounds {
+    total: 1_024,
+    of_one: 256,
+};
+
+/// Checks of one kind that wait or are in progress, in the whole process.
 #[derive(Debug)]
-pub(crate) struct Passwords {
-    /// Permits to compute a hash: half the number of compute threads, at least one.
+pub(crate) struct CheckQueue {
+    bounds: Bounds,
+    /// Permits to compute: half the number of compute threads, at least one.
     permits: Arc<FairPermits>,
     waiting: Mutex<Replaceable<Entry>>,
     /// Random key of the process for the hashes in the cache, so that the hashes do not help to
@@ -36,7 +50,7 @@ pub(crate) struct Passwords {
     key: [u8; 32],
 }
 
-/// Password check that waits or is in progress.
+/// Check that waits or is in progress.
 #[derive(Debug)]
 struct Entry {
     /// Ends the wait of the check. `None` once the check is in progress.
@@ -45,7 +59,11 @@ struct Entry {
 
 /// Entry of a request in the queue. Dropping this value removes the entry.
 pub(crate) struct QueueEntry<'p> {
+<<<<<<< HEAD:gwd/src/answers/passwords.rs
     passwords: &'p Passwords,
+=======
+    queue: &'p CheckQueue,
+>>>>>>> main:gwd/src/answers/checks.rs
     number: u64,
     replaced: oneshot::Receiver<()>,
 }
@@ -54,30 +72,30 @@ pub(crate) struct QueueEntry<'p> {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Replaced;
 
-// === impl Passwords ===
+// === impl CheckQueue ===
 
-impl Passwords {
+impl CheckQueue {
     /// Creates a queue without entries. `threads` is the number of threads for computations.
-    pub(crate) fn new(threads: usize) -> Self {
+    pub(crate) fn new(threads: usize, bounds: Bounds) -> Self {
         let mut key = [0; 32];
         let provider = rustls::crypto::aws_lc_rs::default_provider();
         let filled = provider.secure_random.fill(&mut key);
         filled.expect("the operating system must provide random numbers");
         Self {
+            bounds,
             permits: FairPermits::new((threads / 2).max(1)),
             waiting: Mutex::new(Replaceable::new()),
             key,
         }
     }
 
-    /// Key under which the result of a password check is cached.
-    pub(crate) fn key_of(&self, check: &Check) -> Key {
-        let hash =
-            Sha256::new_with_prefix(self.key).chain_update(AskId::of_password(check).to_bytes());
+    /// Key under which equal checks share their result, and under which the result is cached.
+    pub(crate) fn key_of(&self, id: AskId) -> Key {
+        let hash = Sha256::new_with_prefix(self.key).chain_update(id.to_bytes());
         hash.finalize().into()
     }
 
-    /// Waits for a permit to compute a hash. Client addresses take turns. `None` only if the queue
+    /// Waits for a permit to compute. Client addresses take turns. `None` only if the queue
     /// of permits was dropped.
     pub(crate) async fn permit(&self, client: IpAddr) -> Option<Permit> {
         self.permits.take(client).await
@@ -90,10 +108,10 @@ impl Passwords {
     pub(crate) fn enter(&self, client: IpAddr) -> Option<QueueEntry<'_>> {
         let waiting = &mut *locked(&self.waiting);
         let places = waiting.places(client);
-        if waiting.of_client(places) >= WAITING_OF_ONE_MAX {
+        if waiting.of_client(places) >= self.bounds.of_one {
             return None;
         }
-        if waiting.len() >= WAITING_MAX {
+        if waiting.len() >= self.bounds.total {
             let number = waiting.replaceable(places, |entry| entry.replaced.is_some())?;
             waiting.remove(number);
         }
@@ -103,14 +121,18 @@ impl Passwords {
         };
         let number = waiting.add(places, entry);
         Some(QueueEntry {
+<<<<<<< HEAD:gwd/src/answers/passwords.rs
             passwords: self,
+=======
+            queue: self,
+>>>>>>> main:gwd/src/answers/checks.rs
             number,
             replaced,
         })
     }
 }
 
-// === impl Place ===
+// === impl QueueEntry ===
 
 impl QueueEntry<'_> {
     /// Waits for `result`, or until a check of another network replaces this one.
@@ -130,7 +152,11 @@ impl QueueEntry<'_> {
     /// # Errors
     /// [`Replaced`] if another check has already replaced this one.
     pub(crate) fn mark_started(&self) -> Result<(), Replaced> {
+<<<<<<< HEAD:gwd/src/answers/passwords.rs
         let mut waiting = locked(&self.passwords.waiting);
+=======
+        let mut waiting = locked(&self.queue.waiting);
+>>>>>>> main:gwd/src/answers/checks.rs
         let entry = waiting.get_mut(self.number).ok_or(Replaced)?;
         entry.replaced = None;
         Ok(())
@@ -139,7 +165,7 @@ impl QueueEntry<'_> {
 
 impl Drop for QueueEntry<'_> {
     fn drop(&mut self) {
-        locked(&self.passwords.waiting).remove(self.number);
+        locked(&self.queue.waiting).remove(self.number);
     }
 }
 
@@ -163,36 +189,51 @@ mod tests {
 
     #[test]
     fn line_is_bounded_in_all_and_for_each_address() {
+<<<<<<< HEAD:gwd/src/answers/passwords.rs
         let passwords = Passwords::new(4);
         let mut places: Vec<QueueEntry<'_>> = Vec::new();
         let own = std::iter::from_fn(|| passwords.enter(of("2001:db8::1")));
+=======
+        let queue = CheckQueue::new(4, PASSWORDS);
+        let mut places: Vec<QueueEntry<'_>> = Vec::new();
+        let own = std::iter::from_fn(|| queue.enter(of("2001:db8::1")));
+>>>>>>> main:gwd/src/answers/checks.rs
         places.extend(own);
-        assert_eq!(places.len(), WAITING_OF_ONE_MAX as usize);
-        assert!(passwords.enter(of("2001:db8::ffff:1")).is_none());
-        assert!(passwords.enter(of("2001:db8:0:1::1")).is_some());
+        assert_eq!(places.len(), PASSWORDS.of_one as usize);
+        assert!(queue.enter(of("2001:db8::ffff:1")).is_none());
+        assert!(queue.enter(of("2001:db8:0:1::1")).is_some());
         for number in 0..=u8::MAX {
             let address = IpAddr::from([10, 0, 0, number]);
-            places.extend(passwords.enter(address));
+            places.extend(queue.enter(address));
         }
-        assert_eq!(locked(&passwords.waiting).len(), WAITING_MAX);
+        assert_eq!(locked(&queue.waiting).len(), PASSWORDS.total);
         places.clear();
-        assert_eq!(locked(&passwords.waiting).len(), 0);
-        assert!(passwords.enter(of("10.0.0.1")).is_some());
+        assert_eq!(locked(&queue.waiting).len(), 0);
+        assert!(queue.enter(of("10.0.0.1")).is_some());
     }
 
     /// Fills the queue with checks of `clients`, then lets eighty other clients in.
     fn flooded(clients: impl Iterator<Item = IpAddr>) {
-        let passwords = Passwords::new(4);
+        let queue = CheckQueue::new(4, PASSWORDS);
         let victims: Vec<_> = (1..3u8)
-            .map(|number| passwords.enter(IpAddr::from([192, 0, number, 1])).unwrap())
+            .map(|number| queue.enter(IpAddr::from([192, 0, number, 1])).unwrap())
             .collect();
+<<<<<<< HEAD:gwd/src/answers/passwords.rs
         let flood = clients.map(|client| passwords.enter(client).unwrap());
         let mut flood: Vec<_> = flood.take(WAITING_MAX - victims.len()).collect();
+=======
+        let flood = clients.map(|client| queue.enter(client).unwrap());
+        let mut flood: Vec<_> = flood.take(PASSWORDS.total - victims.len()).collect();
+>>>>>>> main:gwd/src/answers/checks.rs
         let begun = flood[3].mark_started();
         assert_eq!(begun, Ok(()));
-        let others = (0..80u8).map(|number| passwords.enter(IpAddr::from([203, number, 113, 9])));
+        let others = (0..80u8).map(|number| queue.enter(IpAddr::from([203, number, 113, 9])));
         let others: Vec<_> = others.flatten().collect();
+<<<<<<< HEAD:gwd/src/answers/passwords.rs
         let last = flood[WAITING_MAX - 3].mark_started();
+=======
+        let last = flood[PASSWORDS.total - 3].mark_started();
+>>>>>>> main:gwd/src/answers/checks.rs
         assert_eq!(last, Err(Replaced), "the last one left");
         assert_eq!(flood[0].mark_started(), Ok(()));
         let gone = flood.iter_mut().map(is_replaced).filter(|gone| *gone);
@@ -204,7 +245,7 @@ mod tests {
         let kept: Vec<_> = kept.collect();
         assert!(kept.len() >= 78, "{}", kept.len());
         drop((kept, flood));
-        assert_eq!(locked(&passwords.waiting).len(), 0);
+        assert_eq!(locked(&queue.waiting).len(), 0);
     }
 
     #[test]
@@ -218,9 +259,24 @@ mod tests {
     }
 
     #[test]
+    fn line_of_signatures_has_bounds_of_its_own() {
+        let queue = CheckQueue::new(4, SIGNATURES);
+        let mut places: Vec<QueueEntry<'_>> = Vec::new();
+        places.extend(std::iter::from_fn(|| queue.enter(of("192.0.2.1"))));
+        assert_eq!(places.len(), SIGNATURES.of_one as usize);
+        for number in 0..SIGNATURES.total as u32 {
+            let [_, _, high, low] = number.to_be_bytes();
+            places.extend(queue.enter(IpAddr::from([10, high, low, 1])));
+        }
+        assert_eq!(locked(&queue.waiting).len(), SIGNATURES.total);
+        assert!(queue.enter(of("192.0.2.1")).is_none());
+        assert!(queue.enter(of("203.0.113.9")).is_some());
+    }
+
+    #[test]
     fn half_of_the_threads_compute_hashes() {
         for (threads, expected) in [(1, 1), (2, 1), (3, 1), (4, 2), (16, 8)] {
-            let permits = Passwords::new(threads).permits.free();
+            let permits = CheckQueue::new(threads, PASSWORDS).permits.free();
             assert_eq!(permits, expected);
         }
     }

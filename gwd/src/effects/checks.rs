@@ -1,0 +1,145 @@
+//! Expensive checks, computed on the threads for computations: slow hashes of passwords, and
+//! signatures by expensive keys.
+//!
+//! [`CheckQueue`](crate::answers::checks::CheckQueue) is the queue of checks. Equal checks at the
+//! same time share their result. Results of password checks are cached by a hash with a random key
+//! of the process: right passwords for five minutes, wrong ones for ten seconds. Each worker caches
+//! the results of signature checks with the tokens.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use http::StatusCode;
+use policy::ask::{Answer, Answered, AskId, CallKind, Keep, Kept, KindOf, Outage};
+use policy::{password, signature};
+
+use crate::answers::checks::{CheckQueue, Replaced};
+use crate::answers::joined::Turn;
+use crate::effects::PendingDecision;
+use crate::runtime::deadlines::in_time;
+
+/// Maximum time for which a request waits for a check: 5s.
+const TIMEOUT_MS: u64 = 5_000;
+
+/// Cache times of password checks: 5 minutes for right passwords, 10 seconds for wrong ones.
+static PASSWORDS: Keep = keep([300_000, 10_000]);
+
+/// Cache times of signature checks: none.
+static SIGNATURES: Keep = keep([0, 0]);
+
+/// Kind of a check: its label in metrics, its queue and the cache times of its results.
+struct Kind<'q> {
+    label: &'static str,
+    queue: &'q CheckQueue,
+    keep: &'static Keep,
+}
+
+/// Checks a password, or uses the result of an equal check.
+pub(super) async fn password(
+    asking: &PendingDecision<'_>,
+    check: &password::Check,
+    client: IpAddr,
+) -> Answer {
+    let kind = Kind {
+        label: CallKind::Password.label(),
+        queue: &asking.worker.shared.passwords,
+        keep: &PASSWORDS,
+    };
+    let (id, check) = (AskId::of_password(check), check.clone());
+    ask(asking, kind, client, id, move || check.holds()).await
+}
+
+/// Checks a signature, or uses the result of an equal check.
+pub(super) async fn signature(
+    asking: &PendingDecision<'_>,
+    check: &signature::Check,
+    client: IpAddr,
+) -> Answer {
+    let kind = Kind {
+        label: CallKind::Signature.label(),
+        queue: &asking.worker.shared.signatures,
+        keep: &SIGNATURES,
+    };
+    let (id, check) = (AskId::of_signature(check), check.clone());
+    ask(asking, kind, client, id, move || check.holds()).await
+}
+
+async fn ask(
+    asking: &PendingDecision<'_>,
+    kind: Kind<'_>,
+    client: IpAddr,
+    id: AskId,
+    holds: impl FnOnce() -> bool + Send + 'static,
+) -> Answer {
+    let shared = &asking.worker.shared;
+    let until_ms = shared.clock.now_ms() + TIMEOUT_MS;
+    let count = |outcome| asking.worker.shard.count_policy_call(kind.label, outcome);
+    let outage = |outage: Outage| {
+        count(outage.label());
+        Answer::Outage(outage)
+    };
+    let key = kind.queue.key_of(id);
+    if let Some(kept) = shared.joined.cached(&key, kind.keep, shared.clock.now_ms()) {
+        count("kept");
+        return Answer::Http(kept.answer);
+    }
+    let Some(mut place) = kind.queue.enter(client) else {
+        return outage(Outage::Overflow);
+    };
+    let joining = shared.joined.join(key);
+    asking.deadline.set(until_ms);
+    let turn = in_time(asking.deadline, place.keep(joining.turn())).await;
+    let lead = match turn {
+        Some(Ok(Turn::Answered(answer))) => {
+            count("joined");
+            return answer;
+        }
+        Some(Ok(Turn::Leads(lead))) => Some(lead),
+        Some(Ok(Turn::Alone)) => None,
+        Some(Err(Replaced)) => return outage(Outage::Overflow),
+        None => return outage(Outage::Timeout),
+    };
+    let permit = place.keep(kind.queue.permit(client));
+    asking.deadline.set(until_ms);
+    let permit = match in_time(asking.deadline, permit).await {
+        Some(Ok(Some(permit))) => permit,
+        Some(Ok(None)) | None => return outage(Outage::Timeout),
+        Some(Err(Replaced)) => return outage(Outage::Overflow),
+    };
+    if place.mark_started() == Err(Replaced) {
+        return outage(Outage::Overflow);
+    }
+    // The permit is held until the computation ends, even if the client disconnects.
+    let work = move || {
+        let _permit = permit;
+        holds()
+    };
+    let Some(holds) = shared.compute.run(work).await else {
+        return outage(Outage::Failed);
+    };
+    count("answered");
+    let answered = Arc::new(Answered::empty(match holds {
+        true => StatusCode::OK,
+        false => StatusCode::FORBIDDEN,
+    }));
+    let now_ms = shared.clock.now_ms();
+    shared
+        .joined
+        .keep((key, client), kind.keep, &answered, now_ms);
+    let answer = Answer::Http(answered);
+    if let Some(lead) = lead {
+        lead.answered(Some(&answer));
+    }
+    answer
+}
+
+const fn keep(times_ms: [u64; 2]) -> Keep {
+    Keep {
+        times_ms,
+        stale_ms: 0,
+        kind: KindOf::Unsigned(|answered| match answered.status {
+            StatusCode::OK => Some(Kept::Admits),
+            _ => Some(Kept::Refuses),
+        }),
+    }
+}
