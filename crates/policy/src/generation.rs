@@ -4,6 +4,10 @@
 //! which removes the entries that were not used since. If one caller has more than a quarter of the
 //! younger generation ([`SHARE`]), only the entries of this caller are replaced: the caller makes
 //! room for its own entries, and evicts none of other callers.
+#![expect(
+    clippy::disallowed_types,
+    reason = "keys that clients choose need a random seed, and no result depends on the order"
+)]
 
 use std::collections::HashMap;
 use std::fmt;
@@ -126,9 +130,8 @@ impl<K: Eq + Hash, V, S: BuildHasher + Default> Generation<K, V, S> {
     /// Caller with the most bytes, if these are more than `share`.
     fn largest_caller(&self, share: usize) -> Option<u64> {
         let mut callers: FxHashMap<u64, usize> = FxHashMap::default();
-        for entry in self.entries.values() {
-            *callers.entry(entry.caller).or_default() += entry.bytes;
-        }
+        let entries = self.entries.values();
+        entries.for_each(|entry| *callers.entry(entry.caller).or_default() += entry.bytes);
         let largest = callers.into_iter().max_by_key(|(_, bytes)| *bytes);
         largest.and_then(|(caller, bytes)| (bytes > share).then_some(caller))
     }

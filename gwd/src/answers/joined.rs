@@ -478,7 +478,7 @@ mod tests {
         for number in 2..7 {
             joined.keep(([number; 32], CLIENT), &keep, &answered(1 << 20), 0);
         }
-        assert!(!locked(&joined.admitted).young.get(&[1; 32]).is_some());
+        assert!(locked(&joined.admitted).young.get(&[1; 32]).is_none());
         assert!(joined.cached(&[1; 32], &keep, 100).is_none());
         assert!(joined.stale(&[1; 32], &keep, 100).is_some());
     }

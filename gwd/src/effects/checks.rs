@@ -10,7 +10,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use http::StatusCode;
-use policy::ask::{Answer, Answered, AskId, CallKind, Keep, Kept, KindOf, Outage};
+use policy::ask::{Answer, AnswerKind, Answered, AskId, CallKind, Keep, KindOf, Outage};
 use policy::{password, signature};
 
 use crate::answers::checks::{CheckQueue, Replaced};
@@ -138,8 +138,8 @@ const fn keep(times_ms: [u64; 2]) -> Keep {
         times_ms,
         stale_ms: 0,
         kind: KindOf::Unsigned(|answered| match answered.status {
-            StatusCode::OK => Some(Kept::Admits),
-            _ => Some(Kept::Refuses),
+            StatusCode::OK => Some(AnswerKind::Admits),
+            _ => Some(AnswerKind::Refuses),
         }),
     }
 }

@@ -141,7 +141,7 @@ impl Verifier {
         token: &[u8],
         request: &TokenRequest<'_>,
         key: &[u8; 32],
-        rest: impl FnOnce(&Identity) -> Result<Option<ValidProof>, Verification>,
+        rest: impl FnOnce(&Identity) -> Result<Option<ValidProof>, Box<Verification>>,
     ) -> Verification {
         let identity = match self.token.verify_unbound(token, request) {
             Verification::Valid(identity) => identity,
@@ -157,7 +157,7 @@ impl Verifier {
         match rest(&identity) {
             Ok(Some(proved)) => Verification::ValidProof(identity, proved),
             Ok(None) => Verification::Valid(identity),
-            Err(other) => other,
+            Err(other) => *other,
         }
     }
 
@@ -201,12 +201,13 @@ impl Verifier {
         &self,
         proof: &Proof<'_>,
         request: &TokenRequest<'_>,
-    ) -> Result<bool, Verification> {
+    ) -> Result<bool, Box<Verification>> {
+        let refused = |reason| Box::new(Verification::Unproved(reason));
         match proof.is_signed(request.answers) {
             Ok(true) => {}
-            Ok(false) => return Err(Verification::Unproved(Reason::Signature)),
-            Err(Halt::Ask(effect)) => return Err(Verification::Ask(effect)),
-            Err(Halt::Fault(_)) => return Err(Verification::Unproved(Reason::Unverified)),
+            Ok(false) => return Err(refused(Reason::Signature)),
+            Err(Halt::Ask(effect)) => return Err(Box::new(Verification::Ask(effect))),
+            Err(Halt::Fault(_)) => return Err(refused(Reason::Unverified)),
         }
         let unix_s = request.unix_s;
         if !self.settings.needs_nonce() {
@@ -219,7 +220,7 @@ impl Verifier {
         match age {
             Some(Age::Fresh) => Ok(false),
             Some(Age::Ageing) => Ok(true),
-            Some(Age::Invalid) | None => Err(Verification::Unproved(Reason::Nonce)),
+            Some(Age::Invalid) | None => Err(refused(Reason::Nonce)),
         }
     }
 }
