@@ -3,6 +3,7 @@
 //! The pages are files in `docs/`, such as `docs/diagnostics.md` and `docs/vocabulary.md`. A test
 //! checks that the files are current.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use diag::shape::{Field, Need, Object, Shape, Variant};
@@ -80,11 +81,23 @@ send, and what they get. Each difference is one line: its id, its path in the me
 (`body.items[].price`, `response 200 body.id`, `query limit`), the keyword, and both values. A\n\
 schema that several operations use has one line; `operations` lists the operations, `message.count`\n\
 counts the messages that contain the value.\n\n\
-Operations are paired by their requests: mount, hosts, method and path template. Names of\n\
-operations, APIs, path parameters and components have no effect. An operation at another path is\n\
-paired by its key. Parameters are paired by place and name, path parameters by position, bodies and\n\
-responses by media type and status. For callbacks and webhooks, the directions are exchanged:\n\
-clients receive their bodies.\n\n\
+Two operations are compared if the old one served requests that the new one serves now, as ROUTING\n\
+finds them (see *Routing, exactly* in [plans](plan.md)). Names of operations, APIs, mounts, path\n\
+parameters and components have no effect. An operation is compared with several operations if its\n\
+requests go to several: to a new literal path (`/users/me` beside `/users/{id}`), to the APIs into\n\
+which its API was split, or to an operation with other conditions. A literal that is no value of the\n\
+other operation's path parameter has no requests of clients: `me` if `id` is an integer. Equal\n\
+differences from several old operations are one line.\n\n\
+An operation that shares no request with the other side is compared by `operationId`, otherwise by\n\
+method and path template below the base path: within the same API, then within an API whose\n\
+operations are compared with those of its API. The last also holds for an API that only one side\n\
+has, if at least half of the operations of the smaller API are in both. It is `removed` only if no\n\
+operation serves any of its requests.\n\n\
+Parameters are compared by place and name, path parameters by position, bodies and responses by media\n\
+type and status. Callbacks are compared with those of the compared operations, webhooks by name:\n\
+within the same API, then within an API that was renamed, merged or split. For both, the directions\n\
+are exchanged: clients receive their bodies. Another `operationId` is the line `operation-renamed` in\n\
+DOCS.\n\n\
 | Level | Class | Meaning |\n|---|---|---|\n\
 | `error` | `break` | clients that follow the old contract fail |\n\
 | `warn` | `changed` | some clients may be affected |\n\
@@ -114,8 +127,25 @@ Formats without a check in gwd (such as `email`) are equal to themselves only.\n
         let _ = writeln!(page, "| `{id}` | {level} | {} |", check.means);
     }
     page.push_str("\n## Ids of oasdiff without a check\n\n| Id | Reason |\n|---|---|\n");
+    let left_out: BTreeMap<&str, &str> = plan::checks::left_out().collect();
     for (id, why) in plan::checks::left_out() {
         let _ = writeln!(page, "| `{id}` | {why} |");
+    }
+    page.push_str(
+        "\n## Cases that gwc decides otherwise\n\n\
+A check of oasdiff compares keywords, gwc what they mean for messages. In these cases of oasdiff's own\n\
+tests, gwc has the check but reports it in another way.\n\n\
+| Case | Check | Level | Reported by | Reason |\n|---|---|---|---|---|\n",
+    );
+    for plan::checks::Deviation { case, finding, why } in plan::checks::deviations() {
+        let (by, finding) = match finding.strip_prefix('+') {
+            Some(finding) => ("gwc", finding),
+            None => ("oasdiff", finding.trim_start_matches('-')),
+        };
+        let (level, id) = finding.split_once(' ').unwrap_or_default();
+        if !left_out.contains_key(id) {
+            let _ = writeln!(page, "| `{case}` | `{id}` | {level} | {by} | {why} |");
+        }
     }
     page
 }

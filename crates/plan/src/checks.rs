@@ -1,7 +1,8 @@
 //! Checks of client contracts: one row of `checks.tsv` per id.
 //!
 //! Ids and default levels are the same as in oasdiff, so that users of oasdiff recognise them.
-//! `left_out.tsv` lists the ids of oasdiff that have no row, each with the reason.
+//! `left_out.tsv` lists the ids of oasdiff that have no row, each with the reason. `deviations.tsv`
+//! lists the cases of oasdiff's own tests for which gwc reports other findings.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -48,6 +49,31 @@ pub fn left_out() -> impl Iterator<Item = (&'static str, &'static str)> {
     lines.filter_map(|line| line.split_once('\t'))
 }
 
+/// Case of oasdiff's tests for which gwc deliberately reports something else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Deviation {
+    /// Name of oasdiff's test.
+    pub case: &'static str,
+    /// `-LEVEL ID` for a finding that only oasdiff reports, `+LEVEL ID` for one that only gwc
+    /// reports.
+    pub finding: &'static str,
+    /// Reason for the difference.
+    pub why: &'static str,
+}
+
+/// Deliberate differences from oasdiff, by the cases of its tests.
+pub fn deviations() -> impl Iterator<Item = Deviation> {
+    let lines = include_str!("deviations.tsv").lines();
+    lines.filter_map(|line| {
+        let mut cells = line.splitn(3, '\t');
+        Some(Deviation {
+            case: cells.next()?,
+            finding: cells.next()?,
+            why: cells.next()?,
+        })
+    })
+}
+
 fn rows() -> impl Iterator<Item = Check> {
     include_str!("checks.tsv").lines().map(|line| {
         let mut columns = line.split('\t');
@@ -92,5 +118,8 @@ mod tests {
         }
         assert_eq!(BY_ID.len(), ALL.len());
         assert!(left_out().all(|(id, why)| of(id).is_none() && !why.is_empty()));
+        let lines = include_str!("deviations.tsv").lines().count();
+        let with_reason = deviations().filter(|one| !one.why.is_empty());
+        assert_eq!(with_reason.count(), lines);
     }
 }

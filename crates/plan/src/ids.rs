@@ -221,6 +221,7 @@ listener. `expose` if the gateway checks no credential for one of them.";
         "upstream-setting-changed" "Another setting of an upstream differs.";
     }
     Docs {
+        "operation-renamed" "An operation has another name (`operationId`, or the names of path parameters if it has none). Clients, routing and upstreams are unaffected; metrics, logs and policies use the new name.";
         "prose-changed" "Only descriptions, tags or examples differ.";
     }
 }

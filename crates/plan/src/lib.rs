@@ -214,9 +214,12 @@ fn described(
     new: &Side,
     plan: &mut Plan,
 ) -> Result<(), engine::BuildError> {
-    routing::compare(renamed, new, plan)?;
+    let served = routing::compare(renamed, new, plan)?;
     plan.stages.end("routing and access");
     details::compare(old.map(|side| &side.lowered), &new.lowered, plan);
+    if let Some(old) = old {
+        clients::compare((&old.lowered, &new.lowered), &served, plan);
+    }
     if let Some(old) = old.filter(|_| plan.changes.is_empty()) {
         details::restated(&old.lowered, &new.lowered, plan);
     }

@@ -61,7 +61,7 @@ fn between(old: &str, new: &str) -> Plan {
     let plan = compare(Some(&old), &new).expect("both sides build");
     assert_eq!(
         old.bundle == new.bundle,
-        plan.changes.iter().all(|it| it.section == Section::Docs)
+        plan.changes.iter().all(|it| it.class == plan::Class::Doc)
     );
     plan
 }
@@ -334,7 +334,7 @@ fn changes_that_break_no_client_have_lines() {
     let plan = changed("operationId: one", "operationId: single");
     assert_eq!(
         crate::lines(&plan),
-        ["routing moved owner-changed a/single"]
+        ["docs changed operation-renamed a/single"]
     );
 }
 
@@ -503,4 +503,43 @@ webhooks:
     let plans = [(open, closed), (closed, open), (open, open)]
         .map(|(a, b)| compare(Some(&side(closed, closed)), &side(a, b)).expect("both build"));
     assert_fingerprints(plans);
+}
+
+#[test]
+fn break_behind_the_shown_schemas_has_a_line() {
+    // The JSON of a value shows 512 schemas.
+    let big = |last: &str| {
+        let all = (0..600).map(|at| format!("p{at:03}: {{type: string, maxLength: {at}}}"));
+        let all: Vec<String> = all.collect();
+        format!(
+            "{{type: object, properties: {{{}, p999: {last}}}}}",
+            all.join(", ")
+        )
+    };
+    let document = |schema: &str| {
+        format!("openapi: 3.1.0
+info: {{title: t, version: \"1\"}}
+paths:
+  /x: {{get: {{operationId: x, responses: {{\"200\": {{description: d, content: {{application/json: {{schema: {{type: object, properties: {{{schema}}}}}}}}}}}}}}}}}
+")
+    };
+    let (text, number) = (big("{type: string}"), big("{type: integer}"));
+    let with = |schema: &str| document(&format!("big: {schema}"));
+    assert_eq!(
+        break_lines(&between(&with(&text), &with(&number))),
+        [
+            r#"error response-property-type-changed a/x response 200 body.big.p999 type: "string" -> "integer""#
+        ]
+    );
+    let either = |schema: &str| with(&format!("{{oneOf: [{schema}, {{type: integer}}]}}"));
+    let plan = between(&either(&text), &either(&number));
+    assert!(
+        plan.count(plan::Class::Break) > 0,
+        "{:#?}",
+        break_lines(&plan)
+    );
+    // An acknowledgement of a removed property covers no other schema.
+    let removed = [&text, &number].map(|big| between(&with(big), &document("")));
+    let [one, other] = removed.map(|plan| plan.changes[0].fingerprint.clone());
+    assert_ne!(one, other);
 }

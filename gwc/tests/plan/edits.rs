@@ -219,10 +219,10 @@ fn a_path_that_gives_requests_back_moves_them() {
 }
 
 #[test]
-fn renamed_operation_is_another_owner() {
+fn renamed_operation_has_a_line() {
     assert_eq!(
         document("operationId: getOrder", "operationId: readOrder"),
-        ["routing moved owner-changed a/readOrder"]
+        ["docs changed operation-renamed a/readOrder"]
     );
 }
 
@@ -487,9 +487,9 @@ fn renamed_operation_hides_no_other_change() {
             "operationId: readOrder, x-gateway: {policies: [edge], timeout: 50s},"
         ),
         [
-            "routing moved owner-changed a/readOrder",
             "policy relax policies-changed a/readOrder",
             "policy relax timeout-changed a/readOrder",
+            "docs changed operation-renamed a/readOrder",
         ]
     );
 }

@@ -279,11 +279,13 @@ impl<'p> OperationLines<'p> {
     /// Operations that lost requests to other operations: before, after.
     fn moves(&self) -> impl Iterator<Item = (&String, &String)> {
         let of = |value: &Value| {
-            let key = value.as_str().and_then(|id| id.strip_suffix("@default"));
+            let key = value.as_str();
+            let key = key.map(|key| key.strip_suffix("@default").unwrap_or(key));
             let paths = key.and_then(|key| self.paths.get(key));
             paths.and_then(BTreeSet::first).expect("an operation")
         };
-        let moved = |change: &&plan::Change| change.id == "owner-changed";
+        let moved =
+            |change: &&plan::Change| matches!(change.id, "owner-changed" | "operation-renamed");
         let changes = self.plan.changes.iter().filter(moved);
         changes.map(move |change| (of(&change.old), of(&change.new)))
     }

@@ -41,6 +41,7 @@ mod ordered;
 mod overlaps;
 mod own_upstreams;
 mod own_verifiers;
+mod paired;
 mod path_readings;
 mod plans;
 mod principals;

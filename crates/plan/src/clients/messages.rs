@@ -6,7 +6,10 @@ use bundle::ir::{self, ParameterPlace, Value};
 use model::contract::joint::Joint;
 use serde_json::Value as Json;
 
+use super::operations::OperationPair;
+use super::path_parameters::{PathParameters, Slot, admits};
 use super::schema::{Finding, Part, Role};
+use crate::change::Decision;
 use crate::checks::{self, Level};
 use crate::pairs::both;
 
@@ -34,29 +37,25 @@ struct Messages<'j> {
     parts: Parts,
     /// True if the API sends the request and clients answer it.
     is_outgoing: bool,
+    /// True if the messages have no bodies: the operations have only `HEAD` requests in common.
+    is_head: bool,
     /// Name of the part that is being compared, as in the source locations (such as `body
     /// application/json`).
     part: String,
 }
 
-/// Compares the old and the new version of an operation that clients call.
+/// Compares an old and a new operation that clients call. The result is empty if no request that is
+/// valid under the old contract reaches the new operation.
 pub(super) fn of_operation(
     joint: &Joint,
-    old: &ir::ContractOperation,
-    new: &ir::ContractOperation,
+    (old, new): (&ir::ContractOperation, &ir::ContractOperation),
+    pair: &OperationPair<'_>,
 ) -> Parts {
-    let mut messages = Messages {
-        joint,
-        parts: Parts::default(),
-        is_outgoing: false,
-        part: String::new(),
-    };
-    if old.deprecated != new.deprecated {
-        let id = ["endpoint-deprecated", "endpoint-reactivated"][usize::from(old.deprecated)];
-        let values = (old.deprecated.into(), new.deprecated.into());
-        messages.push(id, "operation", "deprecated", values);
+    let mut messages = Messages::new(joint, pair.is_head, false);
+    let paths = PathParameters::new((&old.parameters, &new.parameters), pair.templates);
+    if !paths.are_apart(joint) {
+        messages.all((old, new), &paths);
     }
-    messages.all(old, new);
     messages.parts
 }
 
@@ -66,25 +65,38 @@ pub(super) fn of_outgoing(
     old: &ir::ContractOperation,
     new: &ir::ContractOperation,
 ) -> Parts {
-    let mut messages = Messages {
-        joint,
-        parts: Parts::default(),
-        is_outgoing: true,
-        part: String::new(),
-    };
-    if old.deprecated != new.deprecated {
-        let id = ["endpoint-deprecated", "endpoint-reactivated"][usize::from(old.deprecated)];
-        let values = (old.deprecated.into(), new.deprecated.into());
-        messages.push(id, "operation", "deprecated", values);
-    }
-    messages.all(old, new);
+    let mut messages = Messages::new(joint, false, true);
+    let paths = PathParameters::new((&old.parameters, &new.parameters), None);
+    messages.all((old, new), &paths);
     messages.parts
 }
 
-impl Messages<'_> {
-    fn all(&mut self, old: &ir::ContractOperation, new: &ir::ContractOperation) {
+impl<'j> Messages<'j> {
+    fn new(joint: &'j Joint, is_head: bool, is_outgoing: bool) -> Self {
+        Self {
+            joint,
+            parts: Parts::default(),
+            is_outgoing,
+            is_head,
+            part: String::new(),
+        }
+    }
+
+    fn all(
+        &mut self,
+        (old, new): (&ir::ContractOperation, &ir::ContractOperation),
+        paths: &PathParameters,
+    ) {
+        if old.deprecated != new.deprecated {
+            let id = ["endpoint-deprecated", "endpoint-reactivated"][usize::from(old.deprecated)];
+            let values = (old.deprecated.into(), new.deprecated.into());
+            self.push(id, "operation", "deprecated", values);
+        }
+        self.path_parameters(paths);
         self.parameters(&old.parameters, &new.parameters);
-        self.body(old.body.as_ref(), new.body.as_ref());
+        if !self.is_head {
+            self.body(old.body.as_ref(), new.body.as_ref());
+        }
         self.responses(&old.responses, &new.responses);
     }
 
@@ -122,14 +134,9 @@ impl Messages<'_> {
         }
     }
 
-    fn parameters(&mut self, old: &[ir::Parameter], new: &[ir::Parameter]) {
-        let in_path = |all: &[ir::Parameter]| -> Vec<ir::Parameter> {
-            let all = all.iter();
-            all.filter(|one| one.place == ParameterPlace::Path)
-                .cloned()
-                .collect()
-        };
-        let (was, is) = (in_path(old), in_path(new));
+    /// Compares the path parameters of two operations.
+    fn path_parameters(&mut self, paths: &PathParameters) {
+        let PathParameters { was, is, slots, .. } = paths;
         let names = |all: &[ir::Parameter]| -> Vec<String> {
             all.iter().map(|one| one.name.clone()).collect()
         };
@@ -138,36 +145,69 @@ impl Messages<'_> {
             names.sort();
             names
         };
+        let same_names = sorted(was) == sorted(is);
         // The path parameters have another order: a client that fills them in by position requests
         // another path.
-        if sorted(&was) == sorted(&is) && names(&was) != names(&is) {
-            let values = (names(&was).into(), names(&is).into());
+        if paths.is_same && same_names && names(was) != names(is) {
+            let values = (names(was).into(), names(is).into());
             self.push("path-parameters-reordered", "parameters path", "", values);
         }
-        for at in 0..was.len().max(is.len()) {
+        for slots in slots {
+            let of = |side: usize, all: &[ir::Parameter]| match &slots[side] {
+                Some(Slot::Parameter(at)) => all.get(*at).map(|one| (*at, one.clone())),
+                Some(Slot::Literal(_)) | None => None,
+            };
+            let (old, new) = (of(0, was), of(1, is));
+            let at = new.as_ref().or(old.as_ref()).map_or(0, |(at, _)| *at);
             self.part = format!("path #{at}");
-            match (was.get(at), is.get(at)) {
-                (Some(was), Some(is)) => {
+            match (&old, &new, slots) {
+                (Some((_, was)), Some((_, is)), _) => {
                     let path = format!("path {}", is.name);
-                    if was.name != is.name && sorted(&in_path(old)) != sorted(&in_path(new)) {
+                    if paths.is_same && was.name != is.name && !same_names {
                         let values = (was.name.clone().into(), is.name.clone().into());
                         self.push("path-parameter-renamed", &path, "name", values);
                     }
                     self.parameter(&path, was, is);
                 }
-                (None, Some(is)) => {
+                (None, Some((_, is)), [Some(Slot::Literal(text)), _]) => self.literal(text, is),
+                (None, Some((_, is)), _) => {
                     let path = format!("path {}", is.name);
                     let new = self.joint.json(&self.joint.of_new(&is.definition));
                     self.push("new-request-path-parameter", &path, "", (Json::Null, new));
                 }
-                (Some(was), None) => {
+                // Only requests with this value of the parameter reach the new operation.
+                (Some(_), None, [_, Some(Slot::Literal(_))]) | (None, None, _) => {}
+                (Some((_, was)), None, _) => {
                     let path = format!("path {}", was.name);
                     let old = self.joint.json(&was.definition);
                     self.push("request-parameter-removed", &path, "", (old, Json::Null));
                 }
-                (None, None) => {}
             }
         }
+    }
+
+    /// Compares a literal of the old path with the new parameter at its position: clients send the
+    /// literal as the value of the parameter.
+    fn literal(&mut self, text: &str, is: &ir::Parameter) {
+        let definition = self.joint.of_new(&is.definition);
+        let (level, decision) = match admits(self.joint, &definition, text) {
+            Some(true) => return,
+            Some(false) => (Level::Error, Decision::Refuted),
+            None if definition.get("schema").is_none() => return,
+            None => (Level::Warn, Decision::Undecided),
+        };
+        let path = format!("path {}", is.name);
+        let values = (text.into(), self.joint.json(&definition));
+        self.push("request-schema-narrowed", &path, "schema", values);
+        if let Some((_, _, finding)) = self.parts.findings.last_mut() {
+            finding.level = level;
+            finding.decision = Some(decision);
+            finding.witness = (decision == Decision::Refuted).then(|| text.into());
+        }
+    }
+
+    /// Compares the parameters outside the path, by place and name.
+    fn parameters(&mut self, old: &[ir::Parameter], new: &[ir::Parameter]) {
         let mut others: BTreeMap<_, (Option<&ir::Parameter>, Option<&ir::Parameter>)> =
             BTreeMap::new();
         let key = |one: &ir::Parameter| (one.place, one.name.clone());
@@ -458,6 +498,9 @@ impl Messages<'_> {
             is_text: false,
         };
         for (name, was, is) in both(&old.media_types, &new.media_types) {
+            if self.is_head {
+                break;
+            }
             let path = format!("{path} body");
             self.media_type(&path, name, (was, is), "response-media-type", role);
         }

@@ -1,14 +1,16 @@
 //! Differences of contracts for API clients. Each difference is one change, with its check (a row
 //! of `checks.tsv`), its path in the message, and the operations that it concerns.
 //!
-//! [`operations`] pairs the operations of two sides by their requests. [`messages`] compares the
-//! parts of one pair, [`schema`] the schemas, [`walk`] follows pairs of schemas and counts a shared
-//! schema once.
+//! [`operations`] pairs the operations of two sides by their requests, [`outgoing`] the requests that
+//! the APIs send. [`messages`] compares the parts of one pair, [`schema`] the schemas, [`walk`]
+//! follows pairs of schemas and counts a shared schema once.
 
 mod labels;
 mod meaning;
 mod messages;
 mod operations;
+mod outgoing;
+mod path_parameters;
 mod schema;
 mod walk;
 
@@ -19,42 +21,110 @@ use model::contract::joint::{self, Joint};
 use model::contract::sites::Sites;
 use model::lower::Lowered;
 use model::source_map::Place;
-use serde_json::Value as Json;
+use rustc_hash::FxHashMap;
 
 use self::operations::Operations;
+use self::outgoing::Webhooks;
 use self::walk::{Record, Walk};
 use crate::change::Message;
 use crate::checks::{self, Level};
 use crate::pairs::reference;
+use crate::routing::ServedPairs;
 use crate::{Change, Class, OperationRef, Plan, Section};
 
-/// Compares the contracts of all APIs.
-pub(super) fn compare(old: &Lowered, new: &Lowered, plan: &mut Plan) {
-    let pairs = Operations::of(old, new);
-    for contract in &new.contracts {
-        let mut apis: BTreeSet<&str> = pairs.old_apis(&contract.name);
-        // If no operations of this API form pairs, its webhooks are still compared with the
-        // webhooks of the old API with the same name.
-        if apis.is_empty() && old.contracts.get(&contract.name).is_some() {
-            apis.insert(&contract.name);
-        }
-        for api in apis {
-            let Some(before) = old.contracts.get(api) else {
-                continue;
-            };
-            of_apis((before, contract), (old, new), &pairs, plan);
-        }
+/// Compares the contracts of all APIs. `served` has the operations that serve the same requests.
+pub(super) fn compare((old, new): (&Lowered, &Lowered), served: &ServedPairs<'_>, plan: &mut Plan) {
+    let operations = Operations::of(old, new, served);
+    let related = operations.apis().filter(|(was, is)| was != is).collect();
+    let webhooks = Webhooks::of([&old.contracts, &new.contracts], &related);
+    let pairs = Pairs {
+        operations,
+        webhooks,
+    };
+    let same = new.contracts.iter().map(|one| (&*one.name, &*one.name));
+    let same = same.filter(|(api, _)| old.contracts.get(api).is_some());
+    let apis = pairs.operations.apis().chain(pairs.webhooks.apis());
+    let apis = apis.chain(same).map(|(was, is)| (is, was));
+    let mut starts = Vec::new();
+    for (is, was) in apis.collect::<BTreeSet<_>>() {
+        let sides = (old.contracts.get(was), new.contracts.get(is));
+        // An API that only one side has is compared with an empty one.
+        let (before, after) = match sides {
+            (Some(before), Some(after)) => (before, after),
+            (Some(before), None) => (before, &empty(before)),
+            (None, Some(after)) => (&empty(after), after),
+            (None, None) => continue,
+        };
+        starts.push(plan.changes.len());
+        of_apis((before, after), (old, new), &pairs, plan);
     }
+    fold_repeated(&mut plan.changes, &starts);
+}
+
+/// Pairs of operations and webhooks of two sides.
+struct Pairs<'a> {
+    operations: Operations<'a>,
+    webhooks: Webhooks<'a>,
+}
+
+/// Contract without operations, of an API with the same name.
+fn empty(contract: &ir::Contract) -> ir::Contract {
+    ir::Contract {
+        name: contract.name.clone(),
+        operations: ir::Set::default(),
+        outgoing: ir::Set::default(),
+        schemas: Vec::new(),
+        names_only: contract.names_only,
+    }
+}
+
+/// Removes changes of a new API that are also differences from another old API, for the same
+/// messages. `starts` has the index of the first change of each pair of APIs.
+fn fold_repeated(changes: &mut Vec<Change>, starts: &[usize]) {
+    let lines = |change: &'_ Change| -> BTreeSet<String> {
+        change.bound.lines().map(str::to_owned).collect()
+    };
+    let mut known: FxHashMap<_, Vec<(usize, usize)>> = FxHashMap::default();
+    let mut repeated = BTreeSet::new();
+    let ends = starts.iter().skip(1).copied().chain([changes.len()]);
+    let pairs = starts.iter().zip(ends).enumerate();
+    for (pair, at) in pairs.flat_map(|(pair, (start, end))| (*start..end).map(move |at| (pair, at)))
+    {
+        let change = &changes[at];
+        let Some(message) = &change.message else {
+            continue;
+        };
+        let values = (change.old.to_string(), change.new.to_string());
+        let key = (change.id, &change.subject, &message.within, values);
+        let others = known.entry(key).or_default();
+        if others.iter().any(|(other, _)| *other != pair) {
+            let own = lines(change);
+            for (_, other) in others.iter().filter(|(other, _)| *other != pair) {
+                let bound = lines(&changes[*other]);
+                if own.is_subset(&bound) {
+                    repeated.insert(at);
+                } else if bound.is_subset(&own) {
+                    repeated.insert(*other);
+                }
+            }
+        }
+        others.push((pair, at));
+    }
+    drop(known);
+    let mut next = 0..;
+    changes.retain(|_| next.next().is_none_or(|at| !repeated.contains(&at)));
 }
 
 /// Compares two contracts: the operations that form pairs, and the requests that the APIs send.
 fn of_apis(
     (old, new): (&ir::Contract, &ir::Contract),
     sides: (&Lowered, &Lowered),
-    pairs: &Operations<'_>,
+    pairs: &Pairs<'_>,
     plan: &mut Plan,
 ) {
-    if old == new {
+    let is_identity = pairs.operations.is_identity((old, new))
+        && pairs.webhooks.is_identity(&old.name, &new.name);
+    if old == new && is_identity {
         return;
     }
     if old.names_only != new.names_only {
@@ -71,15 +141,15 @@ fn of_apis(
     let joint = Joint::new(old, new);
     let class = |node| joint.rank(node);
     let mut walk = Walk::new(&joint, &class);
-    for (was, is) in pairs.between(&old.name, &new.name) {
-        let (Some(was), Some(is)) = (old.operations.get(was), new.operations.get(is)) else {
-            continue;
-        };
-        walk.operation(was, is);
+    let operations = pairs.operations.between(&old.name, &new.name);
+    for pair in operations {
+        let (was, is) = (old.operations.get(pair.old), new.operations.get(pair.new));
+        if let (Some(was), Some(is)) = (was, is) {
+            walk.operation(was, is, pair);
+        }
     }
-    if old.name == new.name {
-        outgoing(&mut walk, old, new);
-    }
+    let webhooks = pairs.webhooks.between(&old.name, &new.name);
+    outgoing::compare(&mut walk, (old, new), operations, webhooks);
     let gateway = &sides.1.gateway;
     let sites = (sides.0.sites.get(&old.name), sides.1.sites.get(&new.name));
     let first = plan.changes.len();
@@ -91,12 +161,7 @@ fn of_apis(
         plan.changes.push(change);
     }
     labels::add(&mut plan.changes[first..]);
-    let same_operations = old.operations.len() == new.operations.len()
-        && new.operations.iter().all(|operation| {
-            let mut all = pairs.between(&old.name, &new.name);
-            all.any(|(was, is)| was == is && is == operation.key)
-        });
-    if plan.changes.len() == before && same_operations {
+    if plan.changes.len() == before && is_identity {
         // Every keyword was compared, and no difference has an effect.
         plan.changes.push(Change::new(
             Section::Breaking,
@@ -106,38 +171,6 @@ fn of_apis(
             joint::digest_of_all(old).into(),
             joint::digest_of_all(new).into(),
         ));
-    }
-}
-
-/// Compares the requests that the API itself sends. Callbacks are reported at their operation,
-/// webhooks without an operation.
-fn outgoing(walk: &mut Walk<'_>, old: &ir::Contract, new: &ir::Contract) {
-    for (key, was, is) in crate::pairs::both(&old.outgoing, &new.outgoing) {
-        let owner = key.split_once(" callback ").map(|(owner, _)| owner);
-        let on = |contract: &ir::Contract| {
-            owner.is_some_and(|owner| contract.operations.get(owner).is_some())
-        };
-        // The routing comparison reports added and removed operations.
-        if owner.is_some() && on(old) != on(new) {
-            continue;
-        }
-        let (within, what) = match owner {
-            Some(owner) => (&key[owner.len() + 1..], "callback"),
-            None => (key, "webhook"),
-        };
-        let owner = owner.filter(|_| on(new));
-        match (was, is) {
-            (Some(was), Some(is)) => walk.outgoing(owner, within, was, is),
-            (None, Some(is)) => {
-                let digest = walk.joint.digest_of(is, true);
-                walk.whole(owner, within, what, (Json::Null, digest.into()));
-            }
-            (Some(was), None) => {
-                let digest = walk.joint.digest_of(was, false);
-                walk.whole(owner, within, what, (digest.into(), Json::Null));
-            }
-            (None, None) => {}
-        }
     }
 }
 

@@ -1,120 +1,233 @@
-//! Pairs of operations that serve the same requests.
+//! Pairs of operations whose contracts are compared.
 //!
-//! Two operations form a pair if a mount serves both at the same hosts, with the same method and
-//! path template. Names of path parameters, operations and APIs have no effect. Operations without
-//! such a pair are paired by key: a client then calls the operation at another method or path.
+//! An old and a new operation form a pair if they serve some of the same requests, as the routing
+//! comparison found. An operation is therefore in several pairs if several operations of the other
+//! side serve its requests. Names of operations, APIs, mounts and path parameters have no effect.
+//!
+//! An operation without such a pair moved or is new. It is paired by its name, otherwise by method
+//! and path template, first within the same API, then within an API that got another name.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use bundle::ir;
 use model::lower::Lowered;
+use model::selection::without_names;
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use crate::routing::ServedPairs;
 
 /// API and key of an operation.
 type Name<'a> = (&'a str, &'a str);
 
-/// Pairs of operations of an old and a new side.
-pub(super) struct Operations<'a> {
-    /// Old operation of each new operation.
-    pairs: BTreeMap<Name<'a>, Name<'a>>,
+/// Pair of an old and a new operation.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct OperationPair<'a> {
+    /// Key of the old operation.
+    pub(super) old: &'a str,
+    /// Key of the new operation.
+    pub(super) new: &'a str,
+    /// Old and new path template. `None` if both match the same paths, or if the pair serves no
+    /// common requests.
+    pub(super) templates: Option<&'a [ir::Template; 2]>,
+    /// True if the operations serve only `HEAD` requests in common: one of them describes `GET`.
+    pub(super) is_head: bool,
 }
+
+/// Pairs of operations of an old and a new side, by the names of their APIs (old, new).
+#[derive(Debug, Default)]
+pub(super) struct Operations<'a>(BTreeMap<(&'a str, &'a str), Vec<OperationPair<'a>>>);
 
 impl<'a> Operations<'a> {
-    pub(super) fn of(old: &'a Lowered, new: &'a Lowered) -> Self {
-        let (was, is) = (places(&old.gateway), places(&new.gateway));
-        let mut pairs: BTreeMap<Name<'_>, Name<'_>> = BTreeMap::new();
-        let mut taken: BTreeSet<Name<'_>> = BTreeSet::new();
-        for (place, news) in &is {
-            let Some(olds) = was.get(place) else { continue };
-            for name in news {
-                // Several operations may have the same method, path and conditions, for example on
-                // different listeners. Prefer the one with the same name.
-                let same = olds.iter().find(|old| *old == name);
-                let found = same.or_else(|| {
-                    olds.iter()
-                        .find(|old| !news.contains(old) && !taken.contains(*old))
+    pub(super) fn of(old: &'a Lowered, new: &'a Lowered, served: &'a ServedPairs<'_>) -> Self {
+        let mut pairs = Self::default();
+        let mut paired = [FxHashSet::default(), FxHashSet::default()];
+        for pair in served.iter() {
+            let sides = [(&pair.old, old), (&pair.new, new)];
+            let [was, is] = sides.map(|(at, side)| {
+                let contract = side.contracts.get(&at.api.name)?;
+                let operation = contract.operations.get(&at.operation.key)?;
+                Some((contract.name.as_str(), operation.key.as_str()))
+            });
+            let (Some(was), Some(is)) = (was, is) else {
+                continue;
+            };
+            paired[0].insert(was);
+            paired[1].insert(is);
+            let methods = [&pair.old, &pair.new].map(|at| at.operation.method.as_str());
+            pairs.push(was, is, pair.templates.as_ref(), methods);
+        }
+        let mut left =
+            [(old, &paired[0]), (new, &paired[1])].map(|(side, paired)| Unpaired::of(side, paired));
+        let same = |(was, is): Name<'_>| was == is;
+        pairs.pair_up(&mut left, &same);
+        if left.iter().all(|side| !side.0.is_empty()) {
+            let mut related = renamed_apis((old, new), &left);
+            related.extend(pairs.0.keys());
+            pairs.pair_up(&mut left, &|apis| related.contains(&apis));
+        }
+        pairs
+    }
+
+    fn push(
+        &mut self,
+        old: Name<'a>,
+        new: Name<'a>,
+        templates: Option<&'a [ir::Template; 2]>,
+        methods: [&str; 2],
+    ) {
+        let pairs = self.0.entry((old.0, new.0)).or_default();
+        pairs.push(OperationPair {
+            old: old.1,
+            new: new.1,
+            templates,
+            is_head: methods[0] != methods[1] && methods.contains(&"HEAD"),
+        });
+    }
+
+    /// Pairs the operations left over of those APIs (old, new) for which `is_related` is true: by
+    /// name, otherwise by method and path template.
+    fn pair_up(&mut self, left: &mut [Unpaired<'a>; 2], is_related: &dyn Fn(Name<'_>) -> bool) {
+        let [was, is] = &*left;
+        let mut paired: [FxHashSet<Name<'a>>; 2] = Default::default();
+        for kind in [Kind::Id, Kind::Place] {
+            let mut olds: FxHashMap<&str, Vec<&UnpairedOperation<'a>>> = FxHashMap::default();
+            for one in was.0.iter().filter(|one| !paired[0].contains(&one.name)) {
+                let text = one.text(kind);
+                olds.entry(text.unwrap_or_default()).or_default().push(one);
+            }
+            let mut found = Vec::new();
+            for one in is.0.iter().filter(|one| !paired[1].contains(&one.name)) {
+                let Some(text) = one.text(kind) else { continue };
+                let olds = olds.get(text).into_iter().flatten();
+                let olds = olds.filter(|old| is_related((old.name.0, one.name.0)));
+                found.extend(olds.map(|old| (old.name, one.name)));
+            }
+            for (was, is) in found {
+                self.push(was, is, None, ["", ""]);
+                paired[0].insert(was);
+                paired[1].insert(is);
+            }
+        }
+        for (side, paired) in left.iter_mut().zip(paired) {
+            side.0.retain(|one| !paired.contains(&one.name));
+        }
+    }
+
+    /// Names of the APIs (old, new) with at least one pair.
+    pub(super) fn apis(&self) -> impl Iterator<Item = (&'a str, &'a str)> {
+        self.0.keys().copied()
+    }
+
+    /// Pairs of the operations of an old and a new API.
+    pub(super) fn between(&self, old: &str, new: &str) -> &[OperationPair<'a>] {
+        let mut all = self.0.iter();
+        let found = all.find(|(apis, _)| **apis == (old, new));
+        found.map_or(&[], |(_, pairs)| pairs)
+    }
+
+    /// True if each operation of two APIs with the same name is paired only with the operation with
+    /// the same key, for all its requests.
+    pub(super) fn is_identity(&self, (old, new): (&ir::Contract, &ir::Contract)) -> bool {
+        let is_same = |pair: &OperationPair<'_>| pair.old == pair.new && pair.templates.is_none();
+        let pairs = self.between(&old.name, &new.name);
+        let mut apis = self.0.keys();
+        old.name == new.name
+            && old.operations.len() == new.operations.len()
+            && pairs.len() == new.operations.len()
+            && pairs.iter().all(is_same)
+            && apis.all(|(was, is)| (*was == old.name) == (*is == new.name))
+    }
+}
+
+/// Text by which operations without common requests are paired.
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    /// `operationId`.
+    Id,
+    /// Method, path template without names, and conditions.
+    Place,
+}
+
+/// Operation that serves no request of the other side.
+#[derive(Debug)]
+struct UnpairedOperation<'a> {
+    name: Name<'a>,
+    id: Option<&'a str>,
+    place: Option<String>,
+}
+
+impl UnpairedOperation<'_> {
+    fn text(&self, kind: Kind) -> Option<&str> {
+        match kind {
+            Kind::Id => self.id,
+            Kind::Place => self.place.as_deref(),
+        }
+    }
+}
+
+/// Operations of one side that serve no request of the other side.
+#[derive(Debug)]
+struct Unpaired<'a>(Vec<UnpairedOperation<'a>>);
+
+impl<'a> Unpaired<'a> {
+    fn of(side: &'a Lowered, paired: &FxHashSet<Name<'a>>) -> Self {
+        let mut all = Vec::new();
+        for contract in &side.contracts {
+            let api = side.gateway.apis.get(&contract.name);
+            for operation in &contract.operations {
+                let name = (contract.name.as_str(), operation.key.as_str());
+                if paired.contains(&name) {
+                    continue;
+                }
+                let id = name.1.strip_prefix(name.0);
+                let served = api.and_then(|api| api.operations.get(name.1));
+                all.push(UnpairedOperation {
+                    name,
+                    id: id.and_then(|id| id.strip_prefix('/')),
+                    place: served.map(place),
                 });
-                if let Some(found) = found {
-                    taken.insert(*found);
-                    pairs.entry(*name).or_insert(*found);
-                }
             }
         }
-        let all = |side: &'a Lowered| {
-            let apis = side.contracts.iter();
-            apis.flat_map(|api| {
-                let keys = api.operations.iter();
-                keys.map(|operation| (api.name.as_str(), operation.key.as_str()))
-            })
-        };
-        let before: BTreeSet<Name<'_>> = all(old).collect();
-        for name in all(new) {
-            if !pairs.contains_key(&name) && before.contains(&name) && !taken.contains(&name) {
-                pairs.insert(name, name);
-            }
-        }
-        Self { pairs }
-    }
-
-    /// APIs of the old side that have at least one operation paired with an operation of the new
-    /// API.
-    pub(super) fn old_apis(&self, new: &str) -> BTreeSet<&'a str> {
-        let pairs = self.pairs.iter().filter(|((api, _), _)| *api == new);
-        pairs.map(|(_, (old, _))| *old).collect()
-    }
-
-    /// Keys of the paired operations of two APIs: the key in the old API, then the key in the new
-    /// one.
-    pub(super) fn between(&self, old: &str, new: &str) -> impl Iterator<Item = (&'a str, &'a str)> {
-        let pairs = self.pairs.iter();
-        pairs.filter_map(move |((api, is), (before, was))| {
-            (*api == new && *before == old).then_some((*was, *is))
-        })
+        Self(all)
     }
 }
 
-/// Operations by the requests that they serve.
-fn places(gateway: &ir::Gateway) -> BTreeMap<String, Vec<Name<'_>>> {
-    let mut all: BTreeMap<String, Vec<Name<'_>>> = BTreeMap::new();
-    for api in &gateway.apis {
-        for operation in &api.operations {
-            for mount in &api.mounts {
-                let template = shape(&operation.template.to_string());
-                let hosts = mount.hosts.join(",");
-                let place = format!(
-                    "{} {hosts} {}{template} {:?}",
-                    operation.method, mount.base_path, operation.conditions
-                );
-                let names = all.entry(place).or_default();
-                let name = (api.name.as_str(), operation.key.as_str());
-                if !names.contains(&name) {
-                    names.push(name);
-                }
+/// Method, path template without the names of its parameters, and conditions of an operation.
+fn place(operation: &ir::Operation) -> String {
+    let template = without_names(&operation.template.to_string());
+    format!("{} {template} {:?}", operation.method, operation.conditions)
+}
+
+/// Pairs of an API that only the old side has and an API that only the new side has, if at least
+/// half of the operations of the smaller one are in both.
+fn renamed_apis<'a>(
+    (old, new): (&'a Lowered, &'a Lowered),
+    left: &[Unpaired<'a>; 2],
+) -> BTreeSet<(&'a str, &'a str)> {
+    let only = |side: &'a Lowered, other: &Lowered| -> Vec<&'a ir::Contract> {
+        let all = side.contracts.iter();
+        all.filter(|api| other.contracts.get(&api.name).is_none())
+            .collect()
+    };
+    let texts = |side: &'_ Unpaired<'a>, api: &str| -> Vec<[Option<String>; 2]> {
+        let own = side.0.iter().filter(|one| one.name.0 == api);
+        own.map(|one| [one.id.map(str::to_owned), one.place.clone()])
+            .collect()
+    };
+    let mut renamed = BTreeSet::new();
+    for was in only(old, new) {
+        let olds: FxHashSet<Option<String>> =
+            texts(&left[0], &was.name).into_iter().flatten().collect();
+        for is in only(new, old) {
+            let news = texts(&left[1], &is.name);
+            let is_known = |text: &Option<String>| text.is_some() && olds.contains(text);
+            let shared = news.iter().filter(|texts| texts.iter().any(is_known));
+            let smaller = was.operations.len().min(is.operations.len());
+            let shared = shared.count();
+            if shared > 0 && 2 * shared >= smaller {
+                renamed.insert((was.name.as_str(), is.name.as_str()));
             }
         }
     }
-    all
-}
-
-/// Template without the names of its parameters.
-fn shape(template: &str) -> String {
-    let mut out = String::with_capacity(template.len());
-    let mut rest = template;
-    while let Some((before, after)) = rest.split_once('{') {
-        out.push_str(before);
-        out.push_str("{}");
-        rest = after.split_once('}').map_or("", |(_, rest)| rest);
-    }
-    out.push_str(rest);
-    out
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn template_shape_has_no_parameter_names() {
-        assert_eq!(shape("/a/{id}/b.{ext}"), "/a/{}/b.{}");
-        assert_eq!(shape("/a"), "/a");
-    }
+    renamed
 }

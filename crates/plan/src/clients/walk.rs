@@ -10,6 +10,7 @@ use serde_json::Value as Json;
 
 use super::meaning::{self, Judge};
 use super::messages::{self, Parts, Root};
+use super::operations::OperationPair;
 use super::schema::{self, Finding, Local, Role};
 use crate::checks;
 
@@ -75,6 +76,8 @@ struct Compared<'a> {
     keys: [&'a str; 2],
     /// Text with which the paths of all messages of the operation begin.
     within: &'a str,
+    /// True if the new operation was compared with another old operation before.
+    is_repeated: bool,
 }
 
 pub(super) struct Walk<'j> {
@@ -86,6 +89,8 @@ pub(super) struct Walk<'j> {
     reached: BTreeMap<usize, ContainingMessages>,
     /// Differences outside schemas.
     records: Vec<Record>,
+    /// Indices of `records` by the new operation, callback or webhook that was compared.
+    compared: FxHashMap<String, Vec<usize>>,
     judge: Judge<'j>,
     /// Results of [`Self::is_harmless`].
     harmless: FxHashMap<usize, bool>,
@@ -102,16 +107,23 @@ impl<'j> Walk<'j> {
             pairs: Vec::new(),
             reached: BTreeMap::new(),
             records: Vec::new(),
+            compared: FxHashMap::default(),
         }
     }
 
-    /// Compares two versions of an operation that clients call.
-    pub(super) fn operation(&mut self, old: &ir::ContractOperation, new: &ir::ContractOperation) {
-        let parts = messages::of_operation(self.joint, old, new);
+    /// Compares an old and a new operation that clients call.
+    pub(super) fn operation(
+        &mut self,
+        old: &ir::ContractOperation,
+        new: &ir::ContractOperation,
+        pair: &OperationPair<'_>,
+    ) {
+        let parts = messages::of_operation(self.joint, (old, new), pair);
         let compared = Compared {
             key: Some(&new.key),
             keys: [&old.key, &new.key],
             within: "",
+            is_repeated: self.compared.contains_key(&new.key),
         };
         self.add(&compared, parts);
     }
@@ -129,6 +141,7 @@ impl<'j> Walk<'j> {
             key: owner,
             keys: [&old.key, &new.key],
             within: &format!("{within} "),
+            is_repeated: self.compared.contains_key(&new.key),
         };
         self.add(&compared, parts);
     }
@@ -166,10 +179,20 @@ impl<'j> Walk<'j> {
     }
 
     fn add(&mut self, compared: &Compared<'_>, parts: Parts) {
+        let known = self
+            .compared
+            .entry(compared.keys[1].to_owned())
+            .or_default();
         for (path, part, finding) in parts.findings {
+            let path = format!("{}{path}", compared.within);
+            let mut same = known.iter().map(|at| &self.records[*at]);
+            if same.any(|one| one.path == path && one.finding == finding) {
+                continue;
+            }
+            known.push(self.records.len());
             self.records.push(Record {
                 finding,
-                path: format!("{}{path}", compared.within),
+                path,
                 operations: compared.key.map(str::to_owned).into_iter().collect(),
                 messages: 1,
                 parts: BTreeSet::from([compared.part(&part)]),
@@ -211,9 +234,10 @@ impl<'j> Walk<'j> {
             if !self.pairs[pair].1.findings.is_empty() {
                 let reached = self.reached.entry(pair).or_default();
                 reached.operations.extend(compared.key.map(str::to_owned));
-                reached.messages += 1;
                 reached.breaks |= breaking.contains(&pair);
-                reached.parts.insert(compared.part(&root.part));
+                let is_new = reached.parts.insert(compared.part(&root.part));
+                // An operation in several pairs has each message only once.
+                reached.messages += usize::from(is_new || !compared.is_repeated);
                 if reached
                     .path
                     .as_ref()

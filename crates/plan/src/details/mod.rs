@@ -32,7 +32,7 @@ use model::lower::Lowered;
 pub(super) fn compare(old: Option<&Lowered>, new: &Lowered, plan: &mut Plan) {
     let before = old.map(|old| &old.gateway);
     security::gateway::compare(before, &new.gateway, plan);
-    let (Some(old), Some(before)) = (old, before) else {
+    let Some(before) = before else {
         return;
     };
     let (was, is) = (&before.shared, &new.gateway.shared);
@@ -54,7 +54,6 @@ pub(super) fn compare(old: Option<&Lowered>, new: &Lowered, plan: &mut Plan) {
         operations::operations(before, after, plan);
     }
     questions::of_new(before, &new.gateway, plan);
-    super::clients::compare(old, new, plan);
 }
 
 /// Reports settings that are written differently but have the same meaning. Called if there is no

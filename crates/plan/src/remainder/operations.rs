@@ -252,7 +252,9 @@ impl Field {
             Self::PathReadings => change.id == "path-readings-changed",
             Self::TrailingSlash => change.id == "trailing-slash-changed",
             Self::Priority => change.id == "priority-changed",
-            Self::Requests => change.section == Section::Routing,
+            Self::Requests => {
+                change.section == Section::Routing || change.id == "operation-renamed"
+            }
             // Several settings can differ, and each needs a change.
             Self::Settings => false,
         }

@@ -1,13 +1,12 @@
 //! Comparison of cells. A cell is a set of requests that one route handles on the old side and one
 //! route on the new side. Each change in a cell has a witness.
 
-use bundle::ir::Segment;
 use rustc_hash::{FxHashMap, FxHashSet};
 use serde_json::Value;
 
 use super::digests::{digest_of, treated};
 use super::settings::ChangedRoutes;
-use super::spellings::is_read_in_other_ways;
+use super::spellings::may_be_missed;
 use super::table::{has, owner};
 use super::{
     Engines, Found, Owner, Pair, Pairs, Place, Route, STEPS_OF_CELL, STEPS_OF_PAIR, Table, Task,
@@ -257,17 +256,7 @@ impl<'a> Cells<'_, 'a> {
             results.moved.push((before, after));
         }
         if moved {
-            let mut change = Change::new(
-                Section::Routing,
-                Class::Moved,
-                "owner-changed",
-                "route",
-                owner(was).into(),
-                owner(is).into(),
-            );
-            change.bound = self.servers(was, is);
-            let witness = self.differs(cell, results);
-            self.push(results, change, is, witness, NO_REQUEST);
+            self.owner_changed(cell, (was, is), results);
         }
         if was.redirects() || is.redirects() {
             // The comparison of policies reports changed redirects.
@@ -322,6 +311,38 @@ impl<'a> Cells<'_, 'a> {
                 "the same requests are admitted",
             );
         }
+    }
+
+    /// Reports that another operation serves the requests of a cell, or that the operation has
+    /// another name.
+    fn owner_changed(
+        &self,
+        cell: &Cell,
+        (was, is): (&Route<'a>, &Route<'a>),
+        results: &mut CellResults,
+    ) {
+        let renamed = was.is_renamed(is);
+        let (section, class, id, subject) = match renamed {
+            true => (
+                Section::Docs,
+                Class::Changed,
+                "operation-renamed",
+                "operationId",
+            ),
+            false => (Section::Routing, Class::Moved, "owner-changed", "route"),
+        };
+        let name = |route: &Route<'_>| match renamed {
+            true => route.operation.key.clone(),
+            false => owner(route),
+        };
+        let (old, new) = (name(was).into(), name(is).into());
+        let mut change = Change::new(section, class, id, subject, old, new);
+        let mut witness = None;
+        if !renamed {
+            change.bound = self.servers(was, is);
+            witness = self.differs(cell, results);
+        }
+        self.push(results, change, is, witness, NO_REQUEST);
     }
 
     /// Adds the differences in access to the requests of a cell to `results`. Without a cell, the
@@ -647,15 +668,6 @@ impl<'a> Cells<'_, 'a> {
 /// True if requests go to another route. Two routes that redirect give the same response.
 fn is_moved(was: &Route<'_>, is: &Route<'_>) -> bool {
     was.id() != is.id() && !(was.redirects() && is.redirects())
-}
-
-/// True if the search may find no example for requests of a route, although it serves some: servers
-/// read its paths in several ways, and the engine decides each text.
-fn may_be_missed(route: &Route<'_>) -> bool {
-    let mut segments = route.template.segments().iter();
-    let has_one_path =
-        !route.template.is_prefix() && segments.all(|one| matches!(one, Segment::Literal(_)));
-    is_read_in_other_ways(route) && !has_one_path
 }
 
 /// Creates a change for a requirement that admits the same callers in another form: another

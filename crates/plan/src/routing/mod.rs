@@ -22,6 +22,7 @@ mod peers;
 mod refusals;
 mod round;
 mod search;
+mod served;
 mod settings;
 mod shadow;
 mod spellings;
@@ -51,16 +52,23 @@ use found::Found;
 use index::{Entry, Index};
 use model::lower::Lowered;
 use search::{Owner, Relation, STEPS_OF_CELL, STEPS_OF_PAIR, Table, smallest};
+pub(super) use served::ServedPairs;
 use settings::{ChangedRoutes, Settings};
 use sources::parallel;
 use table::{Place, Route, Signature, Tier, owners, places, routes};
 
 /// Compares which routes handle which requests, and which callers may send them. Without an old
-/// side, compares with an empty gateway.
+/// side, compares with an empty gateway. Returns the operations that serve the same requests.
 ///
 /// # Errors
 /// Returns an error if the engine of a side cannot be built.
-pub(super) fn compare(old: Option<&Side>, new: &Side, plan: &mut Plan) -> Result<(), BuildError> {
+pub(super) fn compare<'a>(
+    old: Option<&'a Side>,
+    new: &'a Side,
+    plan: &mut Plan,
+) -> Result<ServedPairs<'a>, BuildError> {
+    let mut served = ServedPairs::default();
+    let before = plan.changes.len();
     let (was, is) = (old.map(|side| &side.lowered), &new.lowered);
     let of = |side: &Lowered| ir::IdentityFields::of_gateway(&side.gateway);
     let identities = Identities {
@@ -94,10 +102,8 @@ pub(super) fn compare(old: Option<&Side>, new: &Side, plan: &mut Plan) -> Result
         }
     }
     let mut limited = was.and_then(|was| LimitedCells::new(&was.gateway, &is.gateway));
-    if let Some(limited) = &mut limited {
-        for overlay in &laid {
-            overlay.add_kept(limited);
-        }
+    for overlay in &laid {
+        overlay.add_kept(limited.as_mut(), &mut served);
     }
     logouts.report(plan);
     laid.retain(Overlay::is_changed);
@@ -115,9 +121,11 @@ pub(super) fn compare(old: Option<&Side>, new: &Side, plan: &mut Plan) -> Result
         }
         for overlay in &laid {
             let context = (&engines, &identities);
-            overlay.compare((was, is), context, limited.as_mut(), plan);
+            let found = (limited.as_mut(), &mut served);
+            overlay.compare((was, is), context, found, plan);
         }
     }
+    served.name_partly_removed(&mut plan.changes[before..]);
     // If a host could not be compared, its cells are missing. Do not compare counters then.
     limited = limited.filter(|_| plan.too_large.is_empty());
     if let Some(was) = was {
@@ -130,7 +138,7 @@ pub(super) fn compare(old: Option<&Side>, new: &Side, plan: &mut Plan) -> Result
     if let Some(limited) = limited {
         limited.compare(plan);
     }
-    Ok(())
+    Ok(served)
 }
 
 /// Identity fields of the upstreams of both sides.
@@ -208,7 +216,7 @@ impl<'a> Overlay<'a> {
             ServingSide<'_, 'a, Option<&'a Lowered>>,
             ServingSide<'_, 'a, &'a Lowered>,
         ),
-        identities: &'a Identities,
+        identities: &Identities,
     ) -> Self {
         let auth = |side: &'a Lowered| &side.gateway.shared.auth;
         let merges = was.is_some_and(|was| place.merges_slashes(was));
@@ -286,10 +294,21 @@ impl<'a> Overlay<'a> {
             || self.kept.iter().any(&mut differ) && spellings::may_refuse([&self.old, &self.new])
     }
 
-    /// Adds the cells of the routes that both sides have to the comparison of counters.
-    fn add_kept(&self, limited: &mut LimitedCells<'a>) {
-        for pair in &self.kept {
-            self.add(*pair, limited);
+    /// Adds the cells of the routes that both sides have to the comparisons of counters and of
+    /// contracts.
+    fn add_kept(&self, limited: Option<&mut LimitedCells<'a>>, served: &mut ServedPairs<'a>) {
+        if let Some(limited) = limited {
+            for pair in &self.kept {
+                self.add(*pair, limited);
+            }
+        }
+        self.add_served(&self.kept, served);
+    }
+
+    /// Adds pairs of routes that serve some of the same requests to the comparison of contracts.
+    fn add_served(&self, pairs: &[(u32, u32)], served: &mut ServedPairs<'a>) {
+        for (before, after) in pairs {
+            served.add(&self.old[*before as usize], &self.new[*after as usize]);
         }
     }
 
@@ -320,7 +339,7 @@ impl<'a> Overlay<'a> {
         &self,
         (was, is): (Option<&Lowered>, &Lowered),
         (engines, identities): (&Engines, &Identities),
-        mut limited: Option<&mut LimitedCells<'a>>,
+        (mut limited, pairs): (Option<&mut LimitedCells<'a>>, &mut ServedPairs<'a>),
         plan: &mut Plan,
     ) {
         let before = (plan.changes.len(), plan.bugs.len());
@@ -385,7 +404,14 @@ impl<'a> Overlay<'a> {
             plan.changes.truncate(before.0);
             plan.bugs.truncate(before.1);
             self.report_not_compared(reason, plan);
+            let both = self.tasks.iter().filter_map(|task| match task {
+                Task::Both(before, after) => Some((*before, *after)),
+                Task::Rest(..) | Task::New(_) | Task::Gone(_) => None,
+            });
+            exchanged = both.collect();
         }
+        let exchanged: Vec<(u32, u32)> = exchanged.into_iter().collect();
+        self.add_served(&exchanged, pairs);
     }
 }
 

@@ -268,6 +268,15 @@ pub(super) fn is_of_rest(route: &Route<'_>) -> bool {
     matches!(route.tier, Tier::Unmatched | Tier::Undeclared)
 }
 
+/// True if the search may find no example for requests of a route, although it serves some: servers
+/// read its paths in several ways, and the engine decides each text.
+pub(super) fn may_be_missed(route: &Route<'_>) -> bool {
+    let mut segments = route.template.segments().iter();
+    let has_one_path =
+        !route.template.is_prefix() && segments.all(|one| matches!(one, Segment::Literal(_)));
+    is_read_in_other_ways(route) && !has_one_path
+}
+
 /// True if servers may read paths of a route in other ways, and the gateway serves such paths.
 pub(super) fn is_read_in_other_ways(route: &Route<'_>) -> bool {
     !route.treatment().path_readings.is_strict() || route.is_ambiguous()

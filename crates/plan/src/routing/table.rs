@@ -454,6 +454,15 @@ impl Route<'_> {
         }
     }
 
+    /// True if the other route is the same path and method of the same API and mount, so that only
+    /// the name of the operation may differ.
+    pub(super) fn is_renamed(&self, other: &Self) -> bool {
+        self.api.name == other.api.name
+            && self.mount.name == other.mount.name
+            && self.operation.owns == other.operation.owns
+            && self.signature() == other.signature()
+    }
+
     /// True if the route only redirects to the declared path.
     pub(super) fn redirects(&self) -> bool {
         self.twin && self.operation.trailing_slash == TrailingSlash::Redirect

@@ -47,6 +47,12 @@ pub enum Verdict {
     Undecided,
 }
 
+/// True if a schema of this table accepts a value. `None` if the answer is not certain.
+#[must_use]
+pub fn admits(nodes: &[Value], schema: &Value, value: &Value) -> Option<bool> {
+    value::admits(nodes, schema, value, 0)
+}
+
 /// Comparisons of the schemas of one table, with the results that they share.
 pub struct Containment<'a> {
     solver: Solver<'a>,

@@ -134,7 +134,7 @@ pub(super) const KINDS: &[Kind] = &[
             key: "a/renamed".into(),
             ..operation
         };
-        case.expect_of("routing moved owner-changed route", &[renamed]);
+        case.expect_of("docs changed operation-renamed operationId", &[renamed]);
         Some(())
     }),
     ("a priority is raised", |case| {

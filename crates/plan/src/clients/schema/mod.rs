@@ -56,7 +56,7 @@ pub(super) enum Effect {
 }
 
 /// Difference between two schemas.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct Finding {
     pub(super) id: &'static str,
     pub(super) level: Level,

@@ -1,0 +1,93 @@
+//! Pairs of operations that serve the same requests before and after a release. The comparison of
+//! contracts follows them, because clients call paths and not names of operations.
+
+use bundle::ir;
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use super::table::{Route, Tier};
+use crate::details::OperationAt;
+use crate::{Change, OperationRef};
+
+/// Old operation and new operation that serve some of the same requests.
+#[derive(Clone, Debug)]
+pub(crate) struct ServedPair<'a> {
+    pub(crate) old: OperationAt<'a>,
+    pub(crate) new: OperationAt<'a>,
+    /// Old and new path template, with base path. `None` if both match the same paths.
+    pub(crate) templates: Option<[ir::Template; 2]>,
+}
+
+/// All pairs of operations that serve the same requests. An operation is in several pairs if
+/// several operations of the other side serve its requests.
+#[derive(Debug, Default)]
+pub(crate) struct ServedPairs<'a> {
+    /// Position of each pair, by the addresses of its operations.
+    known: FxHashMap<[usize; 2], usize>,
+    pairs: Vec<ServedPair<'a>>,
+}
+
+impl<'a> ServedPairs<'a> {
+    /// Adds an old and a new route that serve some of the same requests.
+    pub(super) fn add(&mut self, old: &Route<'a>, new: &Route<'a>) {
+        let is_called =
+            |route: &Route<'_>| route.serves && route.tier == Tier::Described && !route.redirects();
+        if !is_called(old) || !is_called(new) {
+            return;
+        }
+        let address = |route: &Route<'_>| std::ptr::from_ref(route.operation) as usize;
+        let next = self.pairs.len();
+        let at = *self
+            .known
+            .entry([address(old), address(new)])
+            .or_insert(next);
+        let same = matches_same_paths(&old.template, &new.template);
+        if at == next {
+            self.pairs.push(ServedPair {
+                old: old.operation_at(),
+                new: new.operation_at(),
+                templates: (!same).then(|| [old.template.clone(), new.template.clone()]),
+            });
+        } else if same {
+            self.pairs[at].templates = None;
+        }
+    }
+
+    /// Changes the id of lines about removed operations. An operation is removed for clients only
+    /// if no operation of the new side serves any of its requests.
+    pub(super) fn name_partly_removed(&self, changes: &mut [Change]) {
+        let is_removed = |change: &Change| change.id == "operation-removed";
+        if !changes.iter().any(is_removed) {
+            return;
+        }
+        let olds = self.pairs.iter().map(|pair| pair.old);
+        let olds: FxHashSet<(&str, &str)> = olds
+            .map(|old| (old.api.name.as_str(), old.operation.key.as_str()))
+            .collect();
+        let is_served = |one: &OperationRef| olds.contains(&(one.api.as_str(), one.key.as_str()));
+        for change in changes {
+            if is_removed(change) && change.operation.as_ref().is_some_and(is_served) {
+                change.id = "requests-removed";
+            }
+        }
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &ServedPair<'a>> {
+        self.pairs.iter()
+    }
+}
+
+/// True if two templates differ at most in the names of their parameters.
+fn matches_same_paths(old: &ir::Template, new: &ir::Template) -> bool {
+    let segments = (old.segments(), new.segments());
+    old.is_prefix() == new.is_prefix()
+        && segments.0.len() == segments.1.len()
+        && segments
+            .0
+            .iter()
+            .zip(segments.1)
+            .all(|(old, new)| match (old, new) {
+                (ir::Segment::Parameter(_), ir::Segment::Parameter(_)) => true,
+                (ir::Segment::Pattern(_), ir::Segment::Pattern(_)) => old.erased() == new.erased(),
+                _ => old == new,
+            })
+}
