@@ -316,11 +316,11 @@ fn check_servers(spec: &Spec, entry: &ApiEntry, sink: &mut Sink) {
                 .help(if entry.path.span == entry.span {
                     // The API comes from `apis_glob`, so it has no entry in `apis`.
                     format!(
-                        "if clients of the gateway use it, name the API: `apis: {{{}: {{path: {}, mount: {{base_path: {shown}}}}}}}`",
+                        "if clients of the gateway use this path, add the API to `apis`: `apis: {{{}: {{path: {}, mount: {{base_path: {shown}}}}}}}`",
                         entry.name, entry.path.value
                     )
                 } else {
-                    format!("write `mount: {{base_path: {shown}}}` if clients of the gateway use it")
+                    format!("write `mount: {{base_path: {shown}}}` if clients of the gateway use this path")
                 }),
             );
             return;

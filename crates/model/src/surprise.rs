@@ -18,7 +18,7 @@ use vocab::lints::{HOST_HIDES_MOUNT, METHOD_FALLS_THROUGH};
 /// Maximum number of hosts shown in one message.
 const SHOWN_MAX: usize = 5;
 
-/// Either of two routes that match common requests.
+/// One of two overlapping routes, with its API and the schemas of its document.
 pub(super) struct Side<'s, 'r, 'a> {
     pub(super) route: &'s Route<'s>,
     pub(super) api: &'s Api,

@@ -100,8 +100,9 @@ pub struct Plan {
     pub notes: Vec<String>,
     /// Messages about witnesses that do not show their change. Each is a bug in the comparison.
     pub bugs: Vec<String>,
-    /// Messages about hosts whose paths exceed the step limit of the comparison. The plan has one
-    /// line for each host (`paths-not-compared`). The plan of a first release is incomplete.
+    /// Messages about hosts whose paths exceed the step limit of the comparison. If there is an old
+    /// side, the plan has one line for each host (`paths-not-compared`). Otherwise it has none, and
+    /// gwc refuses the release.
     pub too_large: Vec<String>,
     /// Number of steps that the route comparison took: search states, pairs of routes, and index
     /// nodes.

@@ -216,7 +216,7 @@ pub struct Answers(Vec<(AskId, Answer)>);
 // === impl AskId ===
 
 impl AskId {
-    /// Id of the question that fetches a key set into a key cell.
+    /// Id of the fetch of a key cell: a key set, or the metadata of a login's provider.
     #[must_use]
     pub fn of_keys(cell: &KeyCell) -> Self {
         let kind: &[u8] = match cell.source() {
@@ -227,25 +227,25 @@ impl AskId {
         Self::new(CallKind::Keys, &[kind, cell.source().url().as_bytes()])
     }
 
-    /// Id of the question that checks a password.
+    /// Id of the check of a password.
     #[must_use]
     pub fn of_password(check: &password::Check) -> Self {
         Self::new(CallKind::Password, &[&check.name])
     }
 
-    /// Id of the question that checks a signature.
+    /// Id of the check of a signature.
     #[must_use]
     pub fn of_signature(check: &signature::Check) -> Self {
         Self::new(CallKind::Signature, &[&check.name])
     }
 
-    /// Id of the question that counts a request in a store.
+    /// Id of the counting of a request in a store.
     #[must_use]
     pub fn of_count(count: &Count) -> Self {
         Self::new(CallKind::Store, &[&count.state.0.to_le_bytes(), &count.key])
     }
 
-    /// Id of the question that checks a request.
+    /// Id of the validation of a request.
     #[must_use]
     pub fn of_check(check: Check) -> Self {
         let Check {
@@ -257,7 +257,7 @@ impl AskId {
         Self::new(CallKind::Validate, &[&parts])
     }
 
-    /// Id of the question that waits for a permit.
+    /// Id of the wait for a permit.
     #[must_use]
     pub fn of_wait(wait: &PermitWait) -> Self {
         Self::new(CallKind::Concurrency, &[&wait.tag.to_le_bytes()])

@@ -113,8 +113,8 @@ pub enum Absent {
     Unknown,
 }
 
-/// Creates rows from lines of the form `"key"."key below" as "id": direction;`. `as "id"` may be
-/// absent.
+/// Creates the rows of a [`Changes`] table from lines of the form `"key"."key below" as "id":
+/// direction;`. Without `as "id"`, changes have the id of the table.
 #[macro_export]
 macro_rules! change_rows {
     ($($($key:literal).+ $(as $id:literal)? : $direction:expr;)*) => {

@@ -57,6 +57,7 @@ mod rate;
 mod reject;
 mod reply;
 pub mod rewritten;
+mod route_id;
 mod secret;
 pub mod signature;
 pub mod state;
@@ -82,7 +83,7 @@ pub use cidr::Cidr;
 pub use claims::{Claims, NO_CLAIMS};
 pub use cx::{
     AdmittingCredentials, Charge, ConcurrencyPermits, Cx, LeaseNotice, Limits, LoggedRefusal, Page,
-    Principal, QuotaWarning, RateNotice, Revoked, RouteId,
+    Principal, QuotaWarning, RateNotice, Revoked,
 };
 pub use head::{FieldNames, RequestHead, ResponseHead, join_lines};
 pub use key::Key;
@@ -92,6 +93,7 @@ pub use phase::Phase;
 pub use policy::{Never, Policy};
 pub use rate::{Admission, Algorithm, RateTable, Tokens, saved};
 pub use reject::Reject;
+pub use route_id::RouteId;
 pub use secret::{
     Form, SecretCell, SecretRef, SecretRefError, SecretUnavailable, SecretValue, Secrets,
 };

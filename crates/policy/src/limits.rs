@@ -2,7 +2,7 @@
 
 use diag::{Level, Lint};
 
-/// Default minimum wait before a retry, in milliseconds.
+/// Default base of the exponential backoff of retries, in milliseconds.
 pub const BACKOFF_BASE_MS: u64 = 25;
 /// Default maximum wait before a retry, in milliseconds.
 pub const BACKOFF_MAX_MS: u64 = 250;

@@ -134,7 +134,7 @@ static GATEWAY: Object = Object {
         F::optional(
             "invariants",
             List(&Form(&forms::FILE)),
-            "Files with statements about all operations, which every compilation proves.",
+            "Files with invariants: conditions on operations, which every compilation checks.",
         )
         .guard(),
         F::optional(

@@ -248,7 +248,7 @@ them may remain in the other."
     UNKNOWN_CLAIM "GW0543" "unknown-claim" Warn
     "a claim that no consumer has"
     "`hash_on: claim:NAME` and `key: claim:NAME` separate requests by a claim of the consumer. If \
-no consumer has the claim, or only as a list or a map, no request has a value for it: `hash_on` \
+no consumer has the claim, or has it only as a list or a map, no request has a value for it: `hash_on` \
 picks an arbitrary target, and `key` counts by client address."
     bad &[("gateway.yaml", "version: 1\nname: s\nconsumers: {acme: {claims: {tenant: t-17}}}\n\
 policies: {fair: {kind: rate_limit, limit: 5/s, key: \"claim:tennant\"}}\n")];

@@ -10,6 +10,7 @@
 //! | [`key`] | signing keys |
 //! | [`stores`] | folders and registries |
 //! | [`nodes`] | admin interfaces of gateways |
+//! | [`links`] | check for symbolic links in paths of the command line |
 //! | [`clock`] | current time |
 
 pub mod back;

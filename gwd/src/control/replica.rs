@@ -64,7 +64,7 @@ pub(super) struct CopyPlan {
 pub(super) enum News<A> {
     /// The copy, or the reason why it cannot be updated, has changed.
     Changed,
-    /// The copy was updated for this operator.
+    /// The copy was updated, as this operator requested.
     Copied(A),
 }
 

@@ -3,8 +3,7 @@
 //! Every connection owns a [`Slot`]; setting its deadline is usually one store. The worker's timer
 //! is set to a lower bound of all deadlines. When the timer fires, a pass over the slots wakes the
 //! owners whose deadline has passed and finds the next bound. Connections extend their deadlines
-//! with every step, so that passes are rare under load. A tokio timer per request would cost 3 %
-//! (data-plane.md §5).
+//! with every step, so that passes are rare under load.
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;

@@ -108,8 +108,8 @@ fn a_client_that_gives_up_gives_its_place_back() {
     let (upstream, open) = halting();
     let served = serve(&upstream, 1, None);
     for _ in 0..3 {
-        // The test sends no message to the upstream, so the gateway must close the upstream
-        // connection when the client has left.
+        // The test never lets the upstream send the second half of the response. The permit is
+        // therefore released only if the gateway ends the exchange when the client leaves.
         let mut first = Client::connect(served.address);
         eventually("the permit is released", || {
             first = Client::connect(served.address);

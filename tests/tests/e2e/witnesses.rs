@@ -245,7 +245,7 @@ const EDITS: &[Edit] = &[
         OPENAPI,
         "operationId: lines",
         "operationId: rows",
-        1,
+        0,
     ),
     (
         "another upstream",

@@ -13,7 +13,8 @@ use crate::settings::Settings;
 use crate::{Api, Operation};
 use vocab::lints::WAY_ROUND;
 
-/// Reports the bypasses of a project.
+/// Reports operations that may bypass the protection of another operation, and wrong uses of
+/// `path_readings: keep` (finding `way-round`).
 pub(crate) fn check(settings: &Settings, apis: &[Api], sink: &mut Sink) {
     let shared = shared(settings, apis);
     services(&shared, apis, sink);

@@ -14,7 +14,7 @@ pub struct Unknown {
     pub message: String,
     /// Help: the probable rule, or where to find the rules.
     pub hint: String,
-    /// Name of the probable rule, if it is unambiguous.
+    /// Name of the rule that the user probably meant. `None` if several or none are likely.
     pub meant: Option<&'static str>,
 }
 

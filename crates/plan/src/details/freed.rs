@@ -61,8 +61,8 @@ fn policies(gateway: &ir::Gateway) -> impl Iterator<Item = (String, &ir::Policy)
     shared.chain(own)
 }
 
-/// Paths that the expressions of `authorize` policies read. An expression that this version cannot
-/// parse counts as reading everything about the caller.
+/// Paths of the values that the expressions of `authorize` policies read, such as `auth`, `claims`,
+/// `tenant`. An expression that this version cannot parse counts as reading all of `auth`.
 fn read(gateway: &ir::Gateway) -> BTreeSet<Vec<String>> {
     let mut all = BTreeSet::new();
     for (_, policy) in policies(gateway) {

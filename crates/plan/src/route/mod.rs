@@ -259,7 +259,7 @@ fn explain(
     } else if decided.ran == 0 && !matches!(decided.verdict, Verdict::Forward) {
         answer.why = Some(match &decided.verdict {
             Verdict::Reply(_) => format!(
-                "the path is declared with another final slash, and `trailing_slash: redirect` sends clients to `{}{}`",
+                "the path differs from the declared path only by the final slash; `trailing_slash: redirect` sends clients to `{}{}`",
                 route.mount.base_path, operation.template
             ),
             Verdict::Reject(_) | Verdict::Forward | Verdict::Ask(_) => {

@@ -126,7 +126,8 @@ pub(super) fn compare<'a>(
         }
     }
     served.name_partly_removed(&mut plan.changes[before..]);
-    // If a host could not be compared, its cells are missing. Do not compare counters then.
+    // Do not compare counters of limits if a host could not be compared: the requests of that host
+    // are missing from `limited`.
     limited = limited.filter(|_| plan.too_large.is_empty());
     if let Some(was) = was {
         for (before, after) in round::compare(&was.gateway, &is.gateway, plan) {

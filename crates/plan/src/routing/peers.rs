@@ -72,7 +72,7 @@ impl<'a> Changed<'a> {
         };
         if let Some(witness) = witness.as_ref().filter(|witness| closed(witness) != 1) {
             plan.bugs.push(format!(
-                "{} {} does not show who may connect to `{}`",
+                "the example request `{} {}` does not show the change of the peers that the listener `{}` admits",
                 witness.method, witness.url, self.name
             ));
         }

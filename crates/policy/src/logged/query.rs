@@ -246,7 +246,8 @@ mod tests {
                 "a[REDACTED]=<redact b>&filter[REDACTED]=<redact c>&filter[taxes]=d",
             ),
             ("emails=b&who.email=c", "emails=b&who[REDACTED]=<redact c>"),
-            // `Code` has another spelling, and `sid` is a credential of a security scheme.
+            // Both are redacted although the operation keeps `code` and `sid`: `Code` differs in
+            // case, and `sid` is a credential of a security scheme.
             ("Code=x&sid=y", "Code=<redact x>&sid=<redact y>"),
         ] {
             assert_eq!(shown(query).as_deref(), Some(expected), "{query}");

@@ -348,10 +348,7 @@ pub mod author {
                 Diagnostic::new(
                     &CONTRADICTING_LIMITS,
                     at,
-                    format!(
-                        "the minimum wait ({}ms) is longer than the maximum wait ({}ms)",
-                        base.0, max.0
-                    ),
+                    format!("`base` ({}ms) is longer than `max` ({}ms)", base.0, max.0),
                 )
                 .help("write a `base` below `max`"),
             );

@@ -157,7 +157,8 @@ impl Pool {
                     .extend(entries.iter().map(|(name, _)| name.to_string()));
             }
             ("patternProperties", Value::Map(entries)) => {
-                // A pattern such as `^x-` is found in its own text.
+                // Add the pattern without `^` and `$` as a property name: a simple pattern such as
+                // `^x-` matches it.
                 let texts = entries
                     .iter()
                     .map(|(text, _)| text.trim_matches(['^', '$']));

@@ -254,8 +254,8 @@ impl Connection {
         Self { client, ..self }
     }
 
-    /// True if the connection accepts more exchanges and is not worn, as far as can be known without
-    /// I/O.
+    /// True if the connection accepts more exchanges and the server is not expected to end it
+    /// ([`Self::is_worn`]), as far as can be known without I/O.
     pub(crate) fn is_ready(&self) -> bool {
         self.is_usable() && !self.is_worn()
     }

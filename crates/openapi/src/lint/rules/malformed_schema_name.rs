@@ -14,7 +14,7 @@ pub(super) static LINT: Lint = Lint {
     summary: "a malformed `$anchor` or `$id`",
     explain: "An `$anchor` (and a `$dynamicAnchor`) begins with a letter or `_`, followed by \
 letters, digits, `-`, `_` and `.`. An `$id` must not have a fragment (JSON Schema 2020-12 core \
-§8.2). No reference could name the schema by a malformed one.",
+§8.2). A reference cannot name a schema by a malformed `$anchor` or `$id`.",
     bad: v31!("paths: {}\ncomponents: {schemas: {A: {$anchor: 1a, type: string}}}\n"),
     good: v31!("paths: {}\ncomponents: {schemas: {A: {$anchor: a1, type: string}}}\n"),
 };

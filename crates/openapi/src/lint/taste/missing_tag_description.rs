@@ -12,7 +12,8 @@ pub(super) static LINT: Lint = Lint {
     name: "missing-tag-description",
     level: Level::Warn,
     summary: "a tag without a description",
-    explain: "The description of a tag is the heading of a group of operations.",
+    explain: "Documentation tools show the description of a tag with its group of operations. \
+Without one, readers see only the name of the tag.",
     bad: v30!("paths: {}\ntags: [{name: a}]\n"),
     good: v30!("paths: {}\ntags: [{name: a, description: d}]\n"),
 };
