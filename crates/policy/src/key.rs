@@ -9,11 +9,12 @@ use sha2::{Digest as _, Sha256};
 
 use crate::auth::has_lookalike;
 use crate::auth::place::{cookie_values, query_values};
-use crate::cx::{Cx, Principal, RouteId};
+use crate::cx::{Cx, Principal};
 use crate::declared::{Scalar, Value};
 use crate::head::RequestHead;
 use crate::phase::Phase;
 use crate::rate::RateTable;
+use crate::route_id::RouteId;
 use crate::step::StateId;
 
 /// Counter key. If the named property is absent or occurs several times, the key is the client's

@@ -6,11 +6,12 @@ use http::{HeaderName, HeaderValue};
 
 use super::*;
 use crate::auth::jwt::Identity;
+use crate::route_id::RouteId;
 
 use crate::auth::jwt::json;
 use crate::claims::Claims;
+use crate::cx::Principal;
 use crate::cx::tests::{head, with_cx};
-use crate::cx::{Principal, RouteId};
 use crate::declared::{Scalar, Settings, Value as Written};
 
 const CLAIMS: &str = r#"{"tenant":"t-1","seats":17,"share":0.5,"beta":true,"none":null,"roles":["editor","reader"],"org":{"id":"o-1","depth":2},"exp":1800000000}"#;

@@ -16,9 +16,10 @@ use regex::Regex;
 
 use crate::auth::jwt::json::{Json, Object};
 use crate::auth::{decode_query, has_lookalike};
-use crate::cx::{Cx, Principal, RouteId};
+use crate::cx::{Cx, Principal};
 use crate::escapes;
 use crate::head::RequestHead;
+use crate::route_id::RouteId;
 
 /// Function name in errors from reading a value.
 pub(super) const READ: &str = "@read";

@@ -4,7 +4,8 @@ use std::hash::RandomState;
 
 use super::*;
 use crate::cx::tests::head;
-use crate::cx::{Limits, Principal, Revoked, RouteId};
+use crate::cx::{Limits, Principal, Revoked};
+use crate::route_id::RouteId;
 use crate::state::StateId;
 
 /// Counters of a process. The tables are so large that no key uses an overflow counter.
