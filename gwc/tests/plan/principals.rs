@@ -196,3 +196,28 @@ fn alternative_that_passes_no_name_has_a_line() {
         assert!(found.iter().any(is_reported), "{found:?}");
     }
 }
+
+#[test]
+fn signatures_without_consumers_name_callers() {
+    let gateway = edit(
+        GATEWAY,
+        "  keys: {kind: api_key}\n",
+        "  keys: {kind: api_key}\n  signed: {kind: hmac_signature, secrets: {acme: \"${env:GWS_A}\"}}\n",
+    );
+    let consumers = gateway.find("consumers: ").expect("consumers");
+    let end = consumers + gateway[consumers..].find('\n').expect("a line") + 1;
+    let gateway = [&gateway[..consumers], &gateway[end..]].concat();
+    let document = edit(
+        DOCUMENT,
+        "    ke: ",
+        "    si: {type: apiKey, in: header, name: Signature, x-gateway: {auth: signed, forward_as: X-User}}\n    ke: ",
+    );
+    let document = edit(&document, SECURITY, "[{si: []}, {}]");
+    let document = edit(&document, POLICIES, "x-gateway: {public: true}");
+    let more = edit(
+        &gateway,
+        "{acme: \"${env:GWS_A}\"}",
+        "{acme: \"${env:GWS_A}\", beta: \"${env:GWS_B}\"}",
+    );
+    assert_eq!(found((&gateway, &document), (&more, &document)), ["weaken"]);
+}

@@ -23,6 +23,9 @@ use super::{Access, Route, Verdict};
 /// Kinds of policies that decide by the principal.
 const DECIDING: &[&str] = &["authorize", "forward_auth", "ext_proc"];
 
+/// Setting of a verifier as it appears in [`CredentialRequirements::readings`].
+const CONSUMER_CLAIM: &str = "consumer_claim=";
+
 /// Reason why a line about principals has no example.
 pub(super) const NO_EXAMPLE: &str =
     "only a caller with certain claims, groups or consumers would show the change";
@@ -84,12 +87,13 @@ fn identified(route: Route<'_>) -> Who {
         if is_absorbed || naming.is_empty() {
             continue;
         }
-        if let Some(requirements) = one.places.values_mut().next() {
+        let texts: Vec<&str> = naming.iter().map(|(_, text)| text.as_str()).collect();
+        if let Some(requirements) = one.places.get_mut(&naming[0].0) {
             requirements
                 .has
-                .insert(format!("principal by {}", naming.join(", ")));
-            // Two credentials of different consumers are refused.
-            if naming.len() > 1 {
+                .insert(format!("principal by {}", texts.join(", ")));
+            // A consumer that a claim names contradicts the consumer of another credential.
+            if texts.len() > 1 && texts.iter().any(|text| text.contains(CONSUMER_CLAIM)) {
                 let consumers = route.gateway.shared.consumers.iter();
                 let apart = consumers.map(|one| format!("apart from {}", one.name));
                 requirements.has.extend(apart);
@@ -102,8 +106,12 @@ fn identified(route: Route<'_>) -> Who {
 
 /// Credentials of an alternative that can determine the principal, in the order in which the engine
 /// uses them.
-fn naming(route: Route<'_>, alternative: &ir::Alternative, checked: &Alternative) -> Vec<String> {
-    let mut all = Vec::new();
+fn naming(
+    route: Route<'_>,
+    alternative: &ir::Alternative,
+    checked: &Alternative,
+) -> Vec<(Place, String)> {
+    let mut all: Vec<(Place, String)> = Vec::new();
     for wanted in &alternative.0 {
         let Some(scheme) = route.api.schemes.get(&wanted.scheme) else {
             continue;
@@ -115,12 +123,11 @@ fn naming(route: Route<'_>, alternative: &ir::Alternative, checked: &Alternative
             continue;
         };
         let readings = readings(&checked.places, &scheme.place);
-        if readings.is_some() || names_consumers(&verifier.checked, &route.gateway.shared.consumers)
-        {
+        if readings.is_some() || names_callers(&verifier.checked, &route.gateway.shared.consumers) {
             let kind = readings.unwrap_or_else(|| verifier.checked.kind().to_owned());
             let text = format!("{:?} {kind}", scheme.place);
-            if !all.contains(&text) {
-                all.push(text);
+            if !all.iter().any(|(_, known)| *known == text) {
+                all.push((scheme.place.clone(), text));
             }
         }
     }
@@ -137,14 +144,15 @@ fn readings(
     (!texts.is_empty()).then(|| texts.join(" and "))
 }
 
-/// True if a credential that the verifier accepts can belong to a consumer.
-fn names_consumers(checked: &auth::Checked, consumers: &ir::Set<ir::Consumer>) -> bool {
-    consumers.iter().any(|consumer| match checked.kind() {
-        "api_key" => !consumer.keys.is_empty(),
-        "basic" => !consumer.basic.is_empty(),
-        "mtls" => !consumer.certificates.is_empty(),
+/// True if a credential that the verifier accepts can determine the principal. API keys and passwords
+/// identify only consumers. Tokens, certificates and signatures have an identity of their own.
+fn names_callers(checked: &auth::Checked, consumers: &ir::Set<ir::Consumer>) -> bool {
+    let mut consumers = consumers.iter();
+    match checked.kind() {
+        "api_key" => consumers.any(|consumer| !consumer.keys.is_empty()),
+        "basic" => consumers.any(|consumer| !consumer.basic.is_empty()),
         _ => true,
-    })
+    }
 }
 
 /// Token at a place, with its issuers (empty: every issuer) and the claims of its principal.
