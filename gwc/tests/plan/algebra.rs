@@ -265,7 +265,7 @@ impl Tally {
             self.witnesses += 1;
         }
         self.unshown += unshown
-            .iter()
+            .union(&renamed)
             .filter(|cell| !shown_cells.contains_key(cell))
             .count() as u64;
         self.cells += expected.len() as u64;
