@@ -171,6 +171,20 @@ fn consumer_that_contradicts_another_is_removed() {
         found((&claimed, &document), (&fewer, &document)),
         ["weaken"]
     );
+    // The id of a signature's key names a consumer, too.
+    let signed = edit(
+        GATEWAY,
+        "  keys: {kind: api_key}\n",
+        "  keys: {kind: api_key}\n  signed: {kind: hmac_signature, secrets: {beta: \"${env:GWS_B}\"}}\n",
+    );
+    let document = edit(
+        &document,
+        "    ke: ",
+        "    si: {type: apiKey, in: header, name: Signature, x-gateway: {auth: signed}}\n    ke: ",
+    );
+    let document = edit(&document, "[{xt: [], ke: []}]", "[{si: [], ke: []}]");
+    let fewer = edit(&signed, ", beta: {}}", "}");
+    assert_eq!(found((&signed, &document), (&fewer, &document)), ["weaken"]);
 }
 
 #[test]
@@ -220,4 +234,25 @@ fn signatures_without_consumers_name_callers() {
         "{acme: \"${env:GWS_A}\", beta: \"${env:GWS_B}\"}",
     );
     assert_eq!(found((&gateway, &document), (&more, &document)), ["weaken"]);
+}
+
+#[test]
+fn second_factor_is_stronger() {
+    // The first token still determines the principal, and the second one names no consumer.
+    let both = "[{be: [], xt: []}]";
+    assert_eq!(classes("[{be: []}]", both, POLICIES), ["strengthen"]);
+    assert_eq!(classes(both, "[{be: []}]", POLICIES), ["weaken"]);
+}
+
+#[test]
+fn issuer_that_newly_names_consumers_has_a_line() {
+    let two = "issuer: \"https://two.example\", ";
+    let naming = format!("{two}consumer_claim: client_id, ");
+    let gateway = edit(GATEWAY, two, &naming);
+    let document = edit(DOCUMENT, POLICIES, "x-gateway: {}");
+    let both = edit(&document, SECURITY, "[{xt: [], be: []}, {xt: []}]");
+    let sides = |gateway: &str| found((gateway, &document), (gateway, &both));
+    assert_eq!(sides(&gateway), ["weaken"]);
+    // Without a claim, tokens of the issuer belong to no consumer.
+    assert_eq!(sides(GATEWAY), [""; 0]);
 }

@@ -30,13 +30,15 @@ const CONSUMER_CLAIM: &str = "consumer_claim=";
 pub(super) const NO_EXAMPLE: &str =
     "only a caller with certain claims, groups or consumers would show the change";
 
-/// Compares which callers get which principal. [`Verdict::Equal`] if nothing decides by the
-/// principal on either side.
-pub(super) fn verdict(old: &Access<'_>, new: &Access<'_>) -> Verdict {
+/// Compares which callers get which principal. `callers` is the verdict about the callers that are
+/// admitted. [`Verdict::Equal`] if nothing decides by the principal on either side.
+pub(super) fn verdict(old: &Access<'_>, new: &Access<'_>, callers: Verdict) -> Verdict {
     let (Some(was), Some(is)) = (old.route, new.route) else {
         return Verdict::Equal;
     };
-    if !is_read(old, was) && !is_read(new, is) {
+    // Another consumer name alone is no separate line if the admitted callers differ.
+    let is_named = || callers == Verdict::Equal && (can_name(was) || can_name(is));
+    if !is_read(old, was) && !is_read(new, is) && !is_named() {
         return Verdict::Equal;
     }
     if is_reordered(&was.treatment.security, &is.treatment.security, was, is) {
@@ -45,20 +47,35 @@ pub(super) fn verdict(old: &Access<'_>, new: &Access<'_>) -> Verdict {
     identified(was).verdict(&identified(is))
 }
 
-/// True if a policy of the chain or an upstream may decide by the principal.
+/// True if a policy of the chain decides by the principal, if schemes pass its claims to the
+/// upstream, or if the upstream receives the names of consumers although everybody is admitted.
 fn is_read(access: &Access<'_>, route: Route<'_>) -> bool {
     let decides = |policy: &ir::Policy| DECIDING.contains(&policy.checked.kind());
     let alternatives = &route.treatment.security.0;
     let uses = alternatives.iter().flat_map(|alternative| &alternative.0);
     let mut schemes = uses.filter_map(|wanted| route.api.schemes.get(&wanted.scheme));
-    // Upstreams receive the name of a consumer, and cannot rely on it if everybody is admitted.
-    let names_consumers = !route.gateway.shared.consumers.is_empty()
-        && alternatives
-            .iter()
-            .any(|alternative| alternative.0.is_empty());
+    let is_optional = alternatives
+        .iter()
+        .any(|alternative| alternative.0.is_empty());
     access.chain().any(decides)
         || schemes.any(|scheme| !scheme.passes.is_empty())
-        || names_consumers
+        || is_optional && !route.gateway.shared.consumers.is_empty()
+}
+
+/// True if a credential that the route accepts can belong to a consumer. The upstream receives the
+/// consumer's name.
+fn can_name(route: Route<'_>) -> bool {
+    let alternatives = route.treatment.security.0.iter().enumerate();
+    let mut credentials = alternatives.flat_map(|(index, alternative)| {
+        let one = Alternative::of(
+            index,
+            alternative,
+            &route.api.schemes,
+            &route.gateway.shared.auth,
+        );
+        credentials(route, alternative, &one)
+    });
+    credentials.any(|one| !one.consumers.is_empty())
 }
 
 /// Callers that get a principal. Each alternative also requires the credentials that determine it.
@@ -83,35 +100,41 @@ fn identified(route: Route<'_>) -> Who {
             .iter()
             .any(|earlier| without_readings.implies(earlier));
         before.push(without_readings);
-        let naming = naming(route, alternative, &one);
+        let naming = naming(credentials(route, alternative, &one));
         if is_absorbed || naming.is_empty() {
             continue;
         }
-        let texts: Vec<&str> = naming.iter().map(|(_, text)| text.as_str()).collect();
-        if let Some(requirements) = one.places.get_mut(&naming[0].0) {
+        let texts: Vec<&str> = naming.iter().map(|one| one.text.as_str()).collect();
+        if let Some(requirements) = one.places.get_mut(&naming[0].place) {
             requirements
                 .has
                 .insert(format!("principal by {}", texts.join(", ")));
-            // A consumer that a claim names contradicts the consumer of another credential.
-            if texts.len() > 1 && texts.iter().any(|text| text.contains(CONSUMER_CLAIM)) {
-                let consumers = route.gateway.shared.consumers.iter();
-                let apart = consumers.map(|one| format!("apart from {}", one.name));
-                requirements.has.extend(apart);
-            }
+            requirements.has.extend(apart(&naming));
         }
         all.push(one);
     }
     Who::of_alternatives(all).within_ms(route.treatment.timeout_ms)
 }
 
-/// Credentials of an alternative that can determine the principal, in the order in which the engine
-/// uses them.
-fn naming(
-    route: Route<'_>,
+/// Credential that a request must have for an alternative.
+struct Credential<'a> {
+    place: Place,
+    /// Place, and the claims or the kind of verifier from which the principal is read.
+    text: String,
+    /// True for tokens, certificates and signatures. API keys and passwords identify only consumers.
+    has_identity: bool,
+    /// Consumers to which such a credential can belong.
+    consumers: Vec<&'a str>,
+}
+
+/// Verified credentials of an alternative, in the order in which the engine uses them. `checked` has
+/// their requirements.
+fn credentials<'a>(
+    route: Route<'a>,
     alternative: &ir::Alternative,
     checked: &Alternative,
-) -> Vec<(Place, String)> {
-    let mut all: Vec<(Place, String)> = Vec::new();
+) -> Vec<Credential<'a>> {
+    let mut all: Vec<Credential<'a>> = Vec::new();
     for wanted in &alternative.0 {
         let Some(scheme) = route.api.schemes.get(&wanted.scheme) else {
             continue;
@@ -119,39 +142,76 @@ fn naming(
         let ir::Verify::Auth(name) = &scheme.verify else {
             continue;
         };
-        let Some(verifier) = route.gateway.shared.auth.get(name) else {
+        let (Some(verifier), Some(requirements)) = (
+            route.gateway.shared.auth.get(name),
+            checked.places.get(&scheme.place),
+        ) else {
             continue;
         };
-        let readings = readings(&checked.places, &scheme.place);
-        if readings.is_some() || names_callers(&verifier.checked, &route.gateway.shared.consumers) {
-            let kind = readings.unwrap_or_else(|| verifier.checked.kind().to_owned());
-            let text = format!("{:?} {kind}", scheme.place);
-            if !all.iter().any(|(_, known)| *known == text) {
-                all.push((scheme.place.clone(), text));
-            }
+        let verifier = &verifier.checked;
+        let readings: Vec<&str> = requirements.readings.iter().map(String::as_str).collect();
+        let read = match readings.is_empty() {
+            true => verifier.kind().to_owned(),
+            false => readings.join(" and "),
+        };
+        let consumers = route.gateway.shared.consumers.iter();
+        let consumers = consumers.filter(|one| names(verifier, requirements, one));
+        let one = Credential {
+            place: scheme.place.clone(),
+            text: format!("{:?} {read}", scheme.place),
+            has_identity: !matches!(verifier.kind(), "api_key" | "basic"),
+            consumers: consumers.map(|one| one.name.as_str()).collect(),
+        };
+        if !all.iter().any(|known| known.text == one.text) {
+            all.push(one);
         }
     }
     all
 }
 
-/// Claims from which the principal of a token is read. `None` if the credential is not a token.
-fn readings(
-    places: &std::collections::BTreeMap<Place, CredentialRequirements>,
-    place: &Place,
-) -> Option<String> {
-    let readings = &places.get(place)?.readings;
-    let texts: Vec<&str> = readings.iter().map(String::as_str).collect();
-    (!texts.is_empty()).then(|| texts.join(" and "))
+/// Credentials that can determine the principal: the first one with an identity, and those that can
+/// belong to a consumer.
+fn naming(credentials: Vec<Credential<'_>>) -> Vec<Credential<'_>> {
+    let first = credentials.iter().position(|one| one.has_identity);
+    let all = credentials.into_iter().enumerate();
+    let all = all.filter(|(index, one)| Some(*index) == first || !one.consumers.is_empty());
+    all.map(|(_, one)| one).collect()
 }
 
-/// True if a credential that the verifier accepts can determine the principal. API keys and passwords
-/// identify only consumers. Tokens, certificates and signatures have an identity of their own.
-fn names_callers(checked: &auth::Checked, consumers: &ir::Set<ir::Consumer>) -> bool {
-    let mut consumers = consumers.iter();
-    match checked.kind() {
-        "api_key" => consumers.any(|consumer| !consumer.keys.is_empty()),
-        "basic" => consumers.any(|consumer| !consumer.basic.is_empty()),
-        _ => true,
+/// Facts about a request with several credentials: each consumer that can contradict another one,
+/// because a credential with an identity belongs to it. Without the consumer, the credential
+/// remains valid and contradicts no longer.
+fn apart(naming: &[Credential<'_>]) -> BTreeSet<String> {
+    let consumers = naming.iter().filter(|one| !one.consumers.is_empty());
+    if consumers.count() < 2 {
+        return BTreeSet::new();
+    }
+    let identities = naming.iter().filter(|one| one.has_identity);
+    let consumers = identities.flat_map(|one| &one.consumers);
+    consumers.map(|name| format!("apart from {name}")).collect()
+}
+
+/// True if a credential that the verifier accepts can belong to the consumer.
+fn names(
+    verifier: &auth::Checked,
+    requirements: &CredentialRequirements,
+    consumer: &ir::Consumer,
+) -> bool {
+    let is_accepted = |issuer: &String| {
+        let issuers = requirements.one_of.get("issuer");
+        issuers.is_none_or(|issuers| issuers.contains(issuer))
+    };
+    match verifier.kind() {
+        "api_key" => !consumer.keys.is_empty(),
+        "basic" => !consumer.basic.is_empty(),
+        "mtls" => !consumer.certificates.is_empty(),
+        // The id of a signature's key names the consumer.
+        "hmac_signature" => verifier.settings().has(&["secrets", &consumer.name]),
+        _ => {
+            let mut readings = requirements.readings.iter();
+            readings.any(|text| text.contains(CONSUMER_CLAIM))
+                || consumer.tokens.iter().any(|one| is_accepted(&one.issuer))
+        }
     }
 }
 

@@ -411,7 +411,7 @@ fn made(caller: &BTreeMap<&Place, HypotheticalCredential<'_>>, now_s: u64) -> To
 /// Compares two requirements. Returns the difference if they admit different callers.
 pub(super) fn compare(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
     let callers = old.who.verdict(&new.who);
-    let verdict = callers.and(principals::verdict(old, new));
+    let verdict = callers.and(principals::verdict(old, new, callers));
     if verdict == Verdict::Equal {
         return Vec::new();
     }
