@@ -165,6 +165,16 @@ fn captured_requests_hide_no_break() {
         breaks(&captured("{type: string, maxLength: 1}", other)),
         [""; 0]
     );
+    // A path in any letter case is a value of the old parameter in that letter case.
+    let code = "{type: string, pattern: '^[A-Z]{2}$'}";
+    let any_case = both(code, other).replace(
+        "/users/me: {",
+        "/users/me: {x-gateway: {case_insensitive: true}, ",
+    );
+    assert_eq!(
+        breaks(&planned(&[&apis, &wide(code)], &[&apis, &any_case])),
+        ["response-property-became-optional a/me response 200 body.n required: true -> false"]
+    );
     // The template takes the requests over.
     let back = |schema, own| planned(&[&apis, &both(schema, own)], &[&apis, &wide(schema)]);
     assert_eq!(breaks(&back(STRING, same)), [""; 0]);

@@ -119,10 +119,9 @@ impl<'a> Operations<'a> {
     }
 
     /// Pairs of the operations of an old and a new API.
-    pub(super) fn between(&self, old: &str, new: &str) -> &[OperationPair<'a>] {
-        let mut all = self.0.iter();
-        let found = all.find(|(apis, _)| **apis == (old, new));
-        found.map_or(&[], |(_, pairs)| pairs)
+    pub(super) fn between<'s>(&'s self, old: &'s str, new: &'s str) -> &'s [OperationPair<'s>] {
+        let all: &BTreeMap<(&'s str, &'s str), Vec<OperationPair<'s>>> = &self.0;
+        all.get(&(old, new)).map_or(&[], Vec::as_slice)
     }
 
     /// True if each operation of two APIs with the same name is paired only with the operation with
@@ -163,6 +162,11 @@ impl UnpairedOperation<'_> {
             Kind::Place => self.place.as_deref(),
         }
     }
+
+    /// All texts by which the operation can be paired.
+    fn texts(&self) -> impl Iterator<Item = &str> {
+        self.id.into_iter().chain(self.place.as_deref())
+    }
 }
 
 /// Operations of one side that serve no request of the other side.
@@ -190,6 +194,15 @@ impl<'a> Unpaired<'a> {
         }
         Self(all)
     }
+
+    /// Operations by the name of their API.
+    fn by_api(&self) -> FxHashMap<&'a str, Vec<&UnpairedOperation<'a>>> {
+        let mut all: FxHashMap<&str, Vec<&UnpairedOperation<'a>>> = FxHashMap::default();
+        for one in &self.0 {
+            all.entry(one.name.0).or_default().push(one);
+        }
+        all
+    }
 }
 
 /// Method, path template without the names of its parameters, and conditions of an operation.
@@ -209,19 +222,16 @@ fn renamed_apis<'a>(
         all.filter(|api| other.contracts.get(&api.name).is_none())
             .collect()
     };
-    let texts = |side: &'_ Unpaired<'a>, api: &str| -> Vec<[Option<String>; 2]> {
-        let own = side.0.iter().filter(|one| one.name.0 == api);
-        own.map(|one| [one.id.map(str::to_owned), one.place.clone()])
-            .collect()
-    };
+    let [was_left, is_left] = left.each_ref().map(Unpaired::by_api);
+    let none = Vec::new();
     let mut renamed = BTreeSet::new();
+    let new_apis = only(new, old);
     for was in only(old, new) {
-        let olds: FxHashSet<Option<String>> =
-            texts(&left[0], &was.name).into_iter().flatten().collect();
-        for is in only(new, old) {
-            let news = texts(&left[1], &is.name);
-            let is_known = |text: &Option<String>| text.is_some() && olds.contains(text);
-            let shared = news.iter().filter(|texts| texts.iter().any(is_known));
+        let olds = was_left.get(was.name.as_str()).unwrap_or(&none).iter();
+        let olds: FxHashSet<&str> = olds.flat_map(|one| one.texts()).collect();
+        for is in &new_apis {
+            let news = is_left.get(is.name.as_str()).unwrap_or(&none).iter();
+            let shared = news.filter(|one| one.texts().any(|text| olds.contains(text)));
             let smaller = was.operations.len().min(is.operations.len());
             let shared = shared.count();
             if shared > 0 && 2 * shared >= smaller {

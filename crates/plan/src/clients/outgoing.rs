@@ -96,10 +96,9 @@ impl<'a> Webhooks<'a> {
     }
 
     /// Webhooks of an old and a new API.
-    pub(super) fn between(&self, old: &str, new: &str) -> &[Webhook<'a>] {
-        let mut all = self.0.iter();
-        let found = all.find(|(apis, _)| **apis == (old, new));
-        found.map_or(&[], |(_, webhooks)| webhooks)
+    pub(super) fn between<'s>(&'s self, old: &'s str, new: &'s str) -> &'s [Webhook<'s>] {
+        let all: &BTreeMap<(&'s str, &'s str), Vec<Webhook<'s>>> = &self.0;
+        all.get(&(old, new)).map_or(&[], Vec::as_slice)
     }
 
     /// True if both sides have each webhook of two APIs.

@@ -115,6 +115,8 @@ fn slots(templates: &[Template; 2], parameters: [&[ir::Parameter]; 2]) -> Slots 
     let mut all = Vec::new();
     for at in 0..old.len().max(new.len()) {
         match (old.get(at), new.get(at)) {
+            // Clients may write a case-insensitive literal in any letter case.
+            (Some(one), Some(other)) if has_letter_cases(one) || has_letter_cases(other) => {}
             (Some(Segment::Literal(text) | Segment::Folded(text)), Some(segment)) => {
                 all.extend(bound(1, segment, text));
             }
@@ -138,6 +140,14 @@ fn slots(templates: &[Template; 2], parameters: [&[ir::Parameter]; 2]) -> Slots 
             .any(|slot| matches!(slot, Some(Slot::Parameter(_))))
     });
     all
+}
+
+/// True if a segment is a literal that requests may contain in several letter cases.
+fn has_letter_cases(segment: &Segment) -> bool {
+    let Segment::Folded(text) = segment else {
+        return false;
+    };
+    text.chars().any(char::is_alphabetic)
 }
 
 /// True if a path parameter may have a text as its value. `None` if the answer is not certain.
