@@ -6,7 +6,7 @@ use bundle::store::Blobs as _;
 use serde_json::{Value, json};
 
 use super::advice::Advice;
-use super::movement::short;
+use super::movement::{note_floor, short};
 use super::options::{FormatOption, NodeOptions, StoreOptions};
 use super::say::{self, Context, Format};
 use crate::release::nodes::{Nodes, PastRun};
@@ -53,6 +53,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let limit = args.limit.map_or(usize::MAX, |limit| {
         usize::try_from(limit).unwrap_or(usize::MAX)
     });
+    note_floor(&place, trust.as_ref(), history.entries.first());
     let fleet = Fleet::ask(&nodes);
     let shown = &history.entries[..history.entries.len().min(limit)];
     match args.format.format {

@@ -53,33 +53,45 @@ pub(super) struct RecordFields {
 /// file. The store is an outdated copy, or hides records: a plan against it would compare with an
 /// older version or with none, and gates would not apply. `newest`: 0 if the channel has no record.
 pub(super) fn check_floor(place: &Place, trust: Option<&Trust>, newest: u64) -> anyhow::Result<()> {
+    let Some((floor, message)) = below_floor(place, trust, newest) else {
+        return Ok(());
+    };
+    let serial = newest;
+    Err(refused(&Refused::BelowFloor { serial, floor }, &message))
+}
+
+/// Warns of a store as in [`check_floor`], for commands that only show records.
+pub(super) fn note_floor(place: &Place, trust: Option<&Trust>, head: Option<&Entry>) {
+    let newest = head.map_or(0, |head| head.pointer.serial);
+    if let Some((_, message)) = below_floor(place, trust, newest) {
+        say::note(&format!("warning: {message}"));
+    }
+}
+
+/// Minimum serial of the channel in the trust file, and a message, if the serial of the store's
+/// newest record is below the minimum.
+fn below_floor(place: &Place, trust: Option<&Trust>, newest: u64) -> Option<(u64, String)> {
     let floor = trust.map_or(0, |trust| trust.floors(&place.channel).min_serial);
     if newest >= floor {
-        return Ok(());
+        return None;
     }
     let found = match newest {
         0 => "has no record of it".to_owned(),
         serial => format!("has {serial} as its newest record"),
     };
-    Err(refused(
-        &Refused::BelowFloor {
-            serial: newest,
-            floor,
-        },
-        &format!(
-            "the trust file says that channel {} had record {floor}, but the store `{}` {found}; \
-             check that it is the right store, that it is mounted, and that it is not an older \
-             copy (`gwc apply --merge --node URL` continues from the records that gateways have \
-             accepted)",
-            place.channel,
-            say::store(&place.store)
-        ),
-    ))
+    let message = format!(
+        "the trust file says that channel {} had record {floor}, but the store `{}` {found}; check \
+         that it is the right store, that it is mounted, and that it is not an older copy (`gwc \
+         apply --merge --node URL` continues from the records that gateways have accepted)",
+        place.channel,
+        say::store(&place.store)
+    );
+    Some((floor, message))
 }
 
 impl Movement<'_> {
-    /// Checks that these keys may move the channel, and that the store is no outdated copy: signs and verifies a trial record, which is not
-    /// published.
+    /// Checks that the store is no outdated copy, and that these keys may move the channel: signs and
+    /// verifies a trial record, which is not published.
     pub(super) fn check_keys(
         &self,
         store: &dyn Store,

@@ -483,21 +483,24 @@ fn base(
         ));
         return Ok((None, subject));
     };
-    let newest = release::head(&store, trust.as_ref(), &place.channel)?;
-    let newest = newest.map_or(0, |head| head.pointer.serial);
+    let head = release::head(&store, trust.as_ref(), &place.channel)?;
+    let newest = head.as_ref().map_or(0, |head| head.pointer.serial);
     check_floor(place, trust.as_ref(), newest)?;
     let judge = trust.as_ref().map(|trust| BundleVerifier {
         store: &store,
         trust,
         channel: &place.channel,
     });
-    let trust = match judge.map(|judge| judge.without_revoked_keys()) {
-        Some(Ok(left)) => Some(left),
+    let left = judge.map(|judge| judge.without_revoked_keys());
+    let head = match left {
+        Some(Ok(left)) if Some(&left) != trust.as_ref() => {
+            release::head(&store, Some(&left), &place.channel)?
+        }
         // If the revocation list cannot be verified, no keys count as revoked here. `gwc apply`
         // reports the error.
-        Some(Err(_)) | None => trust.clone(),
+        Some(Ok(_) | Err(_)) | None => head,
     };
-    let Some(head) = release::head(&store, trust.as_ref(), &place.channel)? else {
+    let Some(head) = head else {
         if let Some(doubt) = place.doubt(&store) {
             say::note_once(&doubt);
         }

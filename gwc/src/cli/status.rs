@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::expiry;
 use super::fleet;
-use super::movement::short;
+use super::movement::{note_floor, short};
 use super::options::{FormatOption, NodeOptions, StoreOptions};
 use super::progress;
 use super::say::{self, Context, Format};
@@ -112,6 +112,7 @@ pub(super) fn compare(
             say::json(&document);
         }
     }
+    note_floor(&place, trust.as_ref(), head.as_ref());
     for key in &ending {
         say::note(&expiry::warning(key, now, context.project.as_deref()));
     }

@@ -188,6 +188,9 @@ fn store_that_hides_records_is_not_compared() {
         for refused in [project.run(&["plan"]), project.apply("again")] {
             refused.with(4).contains("below-floor");
         }
+        for shown in [project.run(&["history"]), project.run(&["status"])] {
+            shown.with(0).contains("had record 3");
+        }
         let has_records = std::fs::read_dir(&channel).unwrap().next().is_some();
         if has_records {
             back(&project, &["-1"]).with(4).contains("below-floor");
