@@ -399,21 +399,20 @@ fn pass(
     principal: &Principal<'_>,
     head: &mut RequestHead,
 ) {
-    let [one] = alternative else {
-        for (index, wanted) in alternative.iter().enumerate() {
-            if !wanted.passes.is_empty() {
-                let mut tokens = caller.passed.iter().filter(|(of, _)| *of == index);
-                let token = tokens.next().map(|(_, token)| Arc::clone(token));
-                let own = Principal {
-                    token,
-                    ..*principal
-                };
-                wanted.passes.write(&own, &mut head.headers);
-            }
+    if let [one] = alternative {
+        return one.passes.write(principal, &mut head.headers);
+    }
+    for (index, wanted) in alternative.iter().enumerate() {
+        if !wanted.passes.is_empty() {
+            let mut tokens = caller.passed.iter().filter(|(of, _)| *of == index);
+            let token = tokens.next().map(|(_, token)| Arc::clone(token));
+            let own = Principal {
+                token,
+                ..*principal
+            };
+            wanted.passes.write(&own, &mut head.headers);
         }
-        return;
-    };
-    one.passes.write(principal, &mut head.headers);
+    }
 }
 
 /// Refuses a request. Stores the reason for the log, and the nonce for the client's next proof, in

@@ -268,13 +268,10 @@ impl Search<'_> {
             } => {
                 let mount = &self.snapshot.mounts[mount as usize];
                 let other = self.snapshot.route_at(mount, operation);
-                match has_other_access(route, &other) {
-                    true => Some(other.id.as_str().to_owned()),
-                    false => match self.at_other_upstreams(&path, &other)? {
-                        Some(owner) => owner,
-                        None => return Ok(None),
-                    },
+                if !has_other_access(route, &other) {
+                    return self.at_other_upstreams(path, &other);
                 }
+                Some(other.id.as_str().to_owned())
             }
             _ if self.is_withheld(&path)? => None,
             // No operation serves this spelling of the path. An operation that describes the
@@ -286,30 +283,28 @@ impl Search<'_> {
         Ok(Some(Ambiguity::Reading { path, owner }))
     }
 
-    /// Operation with other access rules (or `None`: an `internal` operation) that is selected for
-    /// `path` among the operations of its upstream. The gateway selects `selected` instead, which
-    /// has another upstream. The upstream that receives the request does not know this operation,
-    /// so it may serve its own.
-    fn at_other_upstreams(
-        &self,
-        path: &str,
-        selected: &RouteRef<'_>,
-    ) -> SearchResult<Option<Option<String>>> {
-        self.spend(path, LETTER_CASE_COST)?;
+    /// Returns [`Ambiguity::Reading`] if an operation with other access rules is selected for `path`
+    /// among the operations of its upstream. The gateway selects `selected` instead, which has
+    /// another upstream. The upstream that receives the request does not know this operation, so it
+    /// may serve its own. Also returns it for an `internal` operation.
+    fn at_other_upstreams(&self, path: String, selected: &RouteRef<'_>) -> SearchResult {
+        self.spend(&path, LETTER_CASE_COST)?;
         let route_at = |mount: u32, operation| {
             let mount = &self.snapshot.mounts[mount as usize];
             self.snapshot.route_at(mount, operation)
         };
         let upstream = |mount, operation| route_at(mount, operation).treatment.upstream;
-        let own = router::selected_by_group(self.hosts, path, self.head, &upstream);
+        let own = router::selected_by_group(self.hosts, &path, self.head, &upstream);
         let mut own = own
             .into_iter()
             .map(|(mount, operation)| route_at(mount, operation));
-        if let Some(other) = own.find(|other| has_other_access(self.route, other)) {
-            return Ok(Some(Some(other.id.as_str().to_owned())));
-        }
+        let other = own.find(|other| has_other_access(self.route, other));
+        let owner = other.map(|other| other.id.as_str().to_owned());
         let is_elsewhere = selected.treatment.upstream != self.route.treatment.upstream;
-        Ok((is_elsewhere && self.is_withheld(path)?).then_some(None))
+        match owner.is_some() || is_elsewhere && self.is_withheld(&path)? {
+            true => Ok(Some(Ambiguity::Reading { path, owner })),
+            false => Ok(None),
+        }
     }
 
     /// Finds the operation of a path.

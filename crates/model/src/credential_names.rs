@@ -2,23 +2,10 @@
 
 use diag::{Diagnostic, Sink};
 use openapi::spec::{In, SchemeKind};
-use policy::managed::{self, Allowed};
+use policy::managed::{self, Allowed, FRAMING};
 use vocab::verifier_lints::CREDENTIAL_NAME;
 
 use super::Api;
-
-/// Fields of the connection, and fields that already have a meaning for the gateway.
-const TAKEN: &[&str] = &[
-    "connection",
-    "content-length",
-    "host",
-    "keep-alive",
-    "proxy-connection",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-];
 
 /// Reports each security scheme of type `apiKey` whose name no request can contain.
 pub(super) fn check(apis: &[Api], sink: &mut Sink) {
@@ -45,7 +32,7 @@ fn reason(place: In, name: &str) -> Option<&'static str> {
     match place {
         _ if name.is_empty() => Some("the name is empty"),
         In::Header if !is_token() => Some("this is not the name of a header field"),
-        In::Header if TAKEN.contains(&lower.as_str()) => {
+        In::Header if FRAMING.contains(&lower.as_str()) => {
             Some("this field belongs to the connection or has another meaning")
         }
         In::Header if managed::is_managed(&lower, Allowed::default()) => {

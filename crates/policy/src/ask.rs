@@ -178,6 +178,17 @@ pub enum Answer {
     Outage(Outage),
 }
 
+/// Result of a check that gwd computes on another thread: of a password or a signature.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CheckResult {
+    /// The check has not been requested yet.
+    Pending,
+    /// The check was computed. True if the password or signature is valid.
+    Computed(bool),
+    /// gwd could not compute the check, for example because too many checks are waiting.
+    Unavailable,
+}
+
 /// Response of a service to a question.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Answered {
@@ -441,6 +452,23 @@ impl Answers {
     pub fn get(&self, id: &AskId) -> Option<&Answer> {
         let mut all = self.0.iter();
         all.find(|(known, _)| known == id).map(|(_, answer)| answer)
+    }
+
+    /// Result of the check with this id.
+    #[must_use]
+    pub fn check_result(&self, id: &AskId) -> CheckResult {
+        match self.get(id) {
+            None => CheckResult::Pending,
+            Some(Answer::Http(answered)) => CheckResult::Computed(answered.status.is_success()),
+            Some(
+                Answer::Outage(_)
+                | Answer::Fetched
+                | Answer::Counted(_)
+                | Answer::Examined(_)
+                | Answer::Permit(_)
+                | Answer::Processed(_),
+            ) => CheckResult::Unavailable,
+        }
     }
 
     /// True if there are no answers.

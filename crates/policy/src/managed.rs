@@ -68,6 +68,20 @@ pub struct Allowed {
     pub certificate: bool,
 }
 
+/// Fields that belong to one message or connection and cannot be forwarded (RFC 9110 §7.6.1), in
+/// lower case. Includes `Host`, which has another meaning at each hop.
+pub const FRAMING: [&str; 9] = [
+    "connection",
+    "content-length",
+    "host",
+    "keep-alive",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+
 /// True for a field that the peer must not set, because only the gateway or a trusted proxy may.
 /// Includes lookalikes with another character for `-`, such as `_`, `.` or `~`, which some servers
 /// do not distinguish (CVE-2026-88011).

@@ -476,6 +476,12 @@ mod tests {
         assert!(joined.stale(&[1; 32], &keep, 100).is_some());
     }
 
+    fn key(number: u32) -> Key {
+        let mut key = [0; 32];
+        key[..4].copy_from_slice(&number.to_le_bytes());
+        key
+    }
+
     #[test]
     fn refusal_ends_an_admission_that_was_kept() {
         for inactive_ms in [0, 100] {
@@ -493,11 +499,6 @@ mod tests {
     fn used_answers_count_once() {
         let joined = SharedLookups::default();
         let keep = keeping([u64::MAX; 2], 0);
-        let key = |number: u32| {
-            let mut key = [0; 32];
-            key[..4].copy_from_slice(&number.to_le_bytes());
-            key
-        };
         let mut number = 0;
         while joined.sizes()[0].bytes <= BYTES_MAX / 2 {
             joined.keep((key(number), CLIENT), &keep, &answered(64 << 10), 0);
@@ -513,11 +514,6 @@ mod tests {
     fn flood_of_one_client_evicts_no_other_client() {
         let joined = SharedLookups::default();
         let keep = keeping([u64::MAX; 2], 0);
-        let key = |number: u32| {
-            let mut key = [0; 32];
-            key[..4].copy_from_slice(&number.to_le_bytes());
-            key
-        };
         let [own, other]: [IpAddr; 2] = ["192.0.2.2", "2001:db8::1"].map(|ip| ip.parse().unwrap());
         for (number, client) in [(0, own), (1, other)] {
             joined.keep((key(number), client), &keep, &answered(1), 0);

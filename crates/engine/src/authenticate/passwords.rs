@@ -6,7 +6,7 @@
 //! have.
 
 use policy::Cx;
-use policy::ask::{Answer, AskId, Effect};
+use policy::ask::{AskId, CheckResult, Effect};
 use policy::password::{Check, PASSWORD_MAX};
 
 use super::{Outcome, VerifiedCredential};
@@ -73,17 +73,10 @@ impl From<NotChecked> for Outcome {
 
 /// Result of a password check.
 fn password_result(check: Check, cx: &Cx<'_>) -> Result<bool, NotChecked> {
-    match cx.answers.get(&AskId::of_password(&check)) {
-        None => Err(NotChecked::Ask(Box::new(Effect::Password(Box::new(check))))),
-        Some(Answer::Http(answered)) => Ok(answered.status.is_success()),
-        Some(
-            Answer::Outage(_)
-            | Answer::Fetched
-            | Answer::Counted(_)
-            | Answer::Examined(_)
-            | Answer::Permit(_)
-            | Answer::Processed(_),
-        ) => Err(NotChecked::Outage),
+    match cx.answers.check_result(&AskId::of_password(&check)) {
+        CheckResult::Pending => Err(NotChecked::Ask(Box::new(Effect::Password(Box::new(check))))),
+        CheckResult::Computed(is_valid) => Ok(is_valid),
+        CheckResult::Unavailable => Err(NotChecked::Outage),
     }
 }
 
@@ -93,7 +86,7 @@ mod tests {
     use std::sync::Arc;
 
     use bundle::ir;
-    use policy::ask::Answered;
+    use policy::ask::{Answer, Answered};
     use policy::{Limits, Revoked};
 
     use super::*;

@@ -418,6 +418,7 @@ pub mod author {
     use super::{CACHE_MS_MAX, Checked};
     use crate::endpoint::Endpoint;
     use crate::forms;
+    use crate::managed::FRAMING;
 
     /// The keys of `kind: forward_auth`.
     pub static SHAPE: Object = Object {
@@ -488,26 +489,14 @@ removed from the client's request.",
 
     static FIELD: Shape = Shape::Form(&forms::FIELD);
 
-    /// Fields that belong to one message or connection and cannot be forwarded.
-    const FRAMING: [&str; 11] = [
-        "connection",
-        "content-encoding",
-        "content-length",
-        "expect",
-        "host",
-        "keep-alive",
-        "proxy-connection",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-    ];
+    /// Fields that describe the body or the exchange, and cannot be forwarded either.
+    const OF_MESSAGE: [&str; 2] = ["content-encoding", "expect"];
 
     fn check_fields(node: NodeRef<'_>, sink: &mut Sink) {
         for key in ["request_headers", "response_headers"] {
             for item in node.get(key).into_iter().flat_map(NodeRef::items) {
                 let name = item.scalar_text().unwrap_or_default().to_ascii_lowercase();
-                if FRAMING.contains(&name.as_str()) {
+                if FRAMING.contains(&name.as_str()) || OF_MESSAGE.contains(&name.as_str()) {
                     let message =
                         format!("`{name}` applies to a single message and cannot be passed on");
                     sink.push(

@@ -7,6 +7,7 @@ use ::http1::body::{Body, Length, Next};
 use bytes::Bytes;
 use http::header::HeaderMap;
 use http_body::{Frame, SizeHint};
+use policy::managed::FRAMING;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::{Connection, Error};
@@ -126,17 +127,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Incoming<I> {
 
 /// Removes trailer fields that affect framing or routing (RFC 9110 §6.5.1).
 fn allowed(mut trailers: HeaderMap) -> HeaderMap {
-    for name in [
-        "connection",
-        "content-length",
-        "host",
-        "keep-alive",
-        "proxy-connection",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-    ] {
+    for name in FRAMING {
         trailers.remove(name);
     }
     trailers

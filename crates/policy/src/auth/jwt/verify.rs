@@ -27,7 +27,7 @@ use super::keys::PublicKey;
 use super::signature::{Key, check_once_elsewhere, is_secret_signature, is_signed_once, key_of};
 use super::token::{Token, parse};
 use super::{Checked, KeySource, STALE_FOR_MS, jwk};
-use crate::ask::{Answer, Answers, AskId, Effect};
+use crate::ask::{Answer, Answers, AskId, CheckResult, Effect};
 use crate::auth::binding::{Binding, Confirmation};
 use crate::auth::dpop::{self, ValidProof};
 use crate::auth::hmac_signature::{self, Signed};
@@ -593,17 +593,10 @@ pub(in crate::auth) fn is_signed_by(
 /// # Errors
 /// The check, if `answers` does not have its result, or [`Reason::Unverified`].
 fn is_verified_elsewhere(check: Check, answers: &Answers) -> Result<bool, Halt> {
-    match answers.get(&AskId::of_signature(&check)) {
-        None => Err(Halt::Ask(Box::new(Effect::Signature(Box::new(check))))),
-        Some(Answer::Http(answered)) => Ok(answered.status.is_success()),
-        Some(
-            Answer::Outage(_)
-            | Answer::Fetched
-            | Answer::Counted(_)
-            | Answer::Examined(_)
-            | Answer::Permit(_)
-            | Answer::Processed(_),
-        ) => Err(Halt::Fault(Reason::Unverified)),
+    match answers.check_result(&AskId::of_signature(&check)) {
+        CheckResult::Pending => Err(Halt::Ask(Box::new(Effect::Signature(Box::new(check))))),
+        CheckResult::Computed(is_valid) => Ok(is_valid),
+        CheckResult::Unavailable => Err(Halt::Fault(Reason::Unverified)),
     }
 }
 
