@@ -16,6 +16,8 @@ use e2e::upstream::{Answer, Seen, Upstream};
 use e2e::wait;
 use serde_json::{Value, json};
 
+use crate::faulty_server::{Body, drips, floods, hangs, serve};
+
 const DOCUMENT: &str = r#"openapi: 3.1.0
 info: {title: s, version: "1"}
 components:
@@ -297,31 +299,14 @@ fn broken_endpoint_is_503_and_never_admits() {
 #[test]
 fn endpoint_that_hangs_or_floods_stalls_nobody() {
     use std::io::Write as _;
-    type Body = fn(&mut std::net::TcpStream) -> std::io::Result<()>;
-    let hangs: Body = |_| {
-        std::thread::sleep(Duration::from_secs(30));
-        Ok(())
-    };
-    let drips: Body = |stream| {
-        stream.write_all(b"content-length: 1000\r\n\r\n{")?;
-        loop {
-            stream.write_all(b" ")?;
-            std::thread::sleep(Duration::from_secs(1));
-        }
-    };
-    let floods: Body = |stream| {
-        stream.write_all(b"transfer-encoding: chunked\r\n\r\n1\r\n{\r\n")?;
-        let blanks = [&b"10000\r\n"[..], &[b' '; 1 << 16], b"\r\n"].concat();
-        (0..1600).try_for_each(|_| stream.write_all(&blanks))
-    };
     let breaks: Body = |stream| stream.write_all(b"content-length: 1000\r\n\r\n{\"active\": tr");
     for (name, body, outcome) in [
-        ("hangs", hangs, "timeout"),
+        ("hangs", hangs as Body, "timeout"),
         ("drips", drips, "timeout"),
         ("floods", floods, "too_large"),
         ("breaks", breaks, "failed"),
     ] {
-        let scene = Scene::new(&crate::key_sets::raw(body), ", timeout: 2500ms");
+        let scene = Scene::new(&serve(body), ", timeout: 2500ms");
         let memory = scene.gateway.memory_bytes();
         std::thread::scope(|scope| {
             let waiting = scope.spawn(|| scene.ask("/secured", "good-1"));

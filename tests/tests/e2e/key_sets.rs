@@ -3,8 +3,7 @@
 
 mod before_switch;
 
-use std::io::{Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::io::Write as _;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -19,6 +18,8 @@ use e2e::server::free_port;
 use e2e::upstream::{Answer, Seen, Upstream};
 use e2e::{binaries, wait};
 use serde_json::{Value, json};
+
+use crate::faulty_server::{Body, drips, floods, serve};
 
 const DOCUMENT: &str = r#"openapi: 3.1.0
 info: {title: s, version: "1"}
@@ -484,44 +485,10 @@ fn route_depends_on_keys_until_they_are_assumed() {
     }
 }
 
-/// Starts a server that sends a response head and then calls `body`. Returns its URL.
-pub(crate) fn raw(body: fn(&mut TcpStream) -> std::io::Result<()>) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let address = listener.local_addr().expect("it is bound");
-    std::thread::spawn(move || {
-        for stream in listener.incoming() {
-            let Ok(mut stream) = stream else { return };
-            std::thread::spawn(move || {
-                let mut head = [0; 4096];
-                let head = stream.read(&mut head);
-                let answer = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n";
-                // Ignore errors: gwd may close the connection at any time.
-                let _ended = head
-                    .and_then(|_| stream.write_all(answer))
-                    .and_then(|()| body(&mut stream));
-            });
-        }
-    });
-    format!("http://{address}")
-}
-
 /// The provider sends one byte per second, 100 MB in chunks, an incomplete body, or a head without
 /// an end.
 #[test]
 fn provider_that_drips_or_floods_stalls_nobody() {
-    type Body = fn(&mut TcpStream) -> std::io::Result<()>;
-    let drips: Body = |stream| {
-        stream.write_all(b"content-length: 1000\r\n\r\n{")?;
-        loop {
-            stream.write_all(b" ")?;
-            std::thread::sleep(Duration::from_secs(1));
-        }
-    };
-    let floods: Body = |stream| {
-        stream.write_all(b"transfer-encoding: chunked\r\n\r\n1\r\n{\r\n")?;
-        let blanks = [&b"10000\r\n"[..], &[b' '; 1 << 16], b"\r\n"].concat();
-        (0..1600).try_for_each(|_| stream.write_all(&blanks))
-    };
     let breaks: Body = |stream| stream.write_all(b"content-length: 1000\r\n\r\n{\"keys\": [");
     let endless: Body = |stream| loop {
         stream.write_all(b"x: y\r\n")?;
@@ -530,12 +497,12 @@ fn provider_that_drips_or_floods_stalls_nobody() {
     let key = RsaKey::new();
     let token = token("tests", "a", &key);
     for (name, body) in [
-        ("drips", drips),
+        ("drips", drips as Body),
         ("floods", floods),
         ("breaks", breaks),
         ("endless", endless),
     ] {
-        let scene = Scene::by_url(&raw(body));
+        let scene = Scene::by_url(&serve(body));
         let gateway = scene.start();
         let memory = gateway.memory_bytes();
         std::thread::scope(|scope| {

@@ -19,6 +19,7 @@ mod expensive_keys;
 mod expressions;
 mod ext_proc;
 mod faults;
+mod faulty_server;
 mod forward_auth;
 mod grpc_peers;
 mod identity_provider;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use e2e::wait;
 
 use super::*;
+use crate::faulty_server::{Body, drips, floods, hangs, serve};
 
 fn page(browser: &mut Browser, scene: &Scene) -> (u16, String) {
     let json = "accept: application/json";
@@ -200,31 +201,14 @@ fn sessions_go_on_while_the_provider_is_gone() {
 #[test]
 fn token_endpoint_that_hangs_or_floods_stalls_nobody() {
     use std::io::Write as _;
-    type Body = fn(&mut std::net::TcpStream) -> std::io::Result<()>;
-    let hangs: Body = |_| {
-        std::thread::sleep(Duration::from_secs(30));
-        Ok(())
-    };
-    let drips: Body = |stream| {
-        stream.write_all(b"content-length: 1000\r\n\r\n{")?;
-        loop {
-            stream.write_all(b" ")?;
-            std::thread::sleep(Duration::from_secs(1));
-        }
-    };
-    let floods: Body = |stream| {
-        stream.write_all(b"transfer-encoding: chunked\r\n\r\n1\r\n{\r\n")?;
-        let blanks = [&b"10000\r\n"[..], &[b' '; 1 << 16], b"\r\n"].concat();
-        (0..1600).try_for_each(|_| stream.write_all(&blanks))
-    };
     let breaks: Body = |stream| stream.write_all(b"content-length: 1000\r\n\r\n{\"id_tok");
     for (name, body) in [
-        ("hangs", hangs),
+        ("hangs", hangs as Body),
         ("drips", drips),
         ("floods", floods),
         ("breaks", breaks),
     ] {
-        let url = format!("{}/token", crate::key_sets::raw(body));
+        let url = format!("{}/token", serve(body));
         let Some(scene) = Scene::new(&json!({"token_url": url, "timeout": "2500ms"})) else {
             return prerequisite::skip(peers::MISSING);
         };
