@@ -62,20 +62,24 @@ fn is_read(access: &Access<'_>, route: Route<'_>) -> bool {
         || is_optional && !route.gateway.shared.consumers.is_empty()
 }
 
-/// True if a credential that the route accepts can belong to a consumer. The upstream receives the
-/// consumer's name.
+/// True if the claim of a token that the route accepts can name a consumer. The upstream receives
+/// the consumer's name. The credentials that consumers list have lines of their own.
 fn can_name(route: Route<'_>) -> bool {
     let alternatives = route.treatment.security.0.iter().enumerate();
-    let mut credentials = alternatives.flat_map(|(index, alternative)| {
+    let mut tokens = alternatives.flat_map(|(index, alternative)| {
         let one = Alternative::of(
             index,
             alternative,
             &route.api.schemes,
             &route.gateway.shared.auth,
         );
-        credentials(route, alternative, &one)
+        one.places.into_values()
     });
-    credentials.any(|one| !one.consumers.is_empty())
+    let names = |token: CredentialRequirements| {
+        let mut readings = token.readings.iter();
+        readings.any(|text| text.contains(CONSUMER_CLAIM))
+    };
+    !route.gateway.shared.consumers.is_empty() && tokens.any(names)
 }
 
 /// Callers that get a principal. Each alternative also requires the credentials that determine it.
