@@ -369,26 +369,51 @@ impl RateTable {
         })
     }
 
+    /// Indexes of the two groups that a key may use.
+    fn groups_of(&self, tag: u64) -> [usize; 2] {
+        let mask = self.count - 1;
+        let index = |bits: u64| usize::try_from(bits & 0xFFFF_FFFF).unwrap_or(0) & mask;
+        [index(tag), index(tag >> 32 ^ 0x9E37_79B9)]
+    }
+
     /// Slots that a key may use, with their indexes in [`Memory::networks`].
     fn candidates(&self, tag: u64) -> impl Iterator<Item = (usize, &Slot)> {
         let groups = &self.memory().groups;
-        let mask = groups.len() - 1;
-        let index = |bits: u64| usize::try_from(bits & 0xFFFF_FFFF).unwrap_or(0) & mask;
-        let both = [index(tag), index(tag >> 32 ^ 0x9E37_79B9)];
         let group = |at: usize| (4 * at..).zip(&groups[at].0);
-        both.into_iter().flat_map(group)
+        self.groups_of(tag).into_iter().flat_map(group)
     }
 
+    /// Slot of a key. Reads all eight tags without a branch between them. In a large table, their
+    /// cache misses then overlap.
     fn find(&self, tag: u64) -> Option<&Slot> {
-        self.candidates(tag)
-            .map(|(_, slot)| slot)
-            .find(|slot| slot.tag.load(Ordering::Acquire) == tag)
+        let groups = &self.memory().groups;
+        let [first, second] = self.groups_of(tag).map(|at| &groups[at].0);
+        let found = |slots: &[Slot; 4]| -> u32 {
+            let tags = slots
+                .each_ref()
+                .map(|slot| slot.tag.load(Ordering::Acquire));
+            let bits = tags.map(|found| u32::from(found == tag));
+            bits[0] | bits[1] << 1 | bits[2] << 2 | bits[3] << 3
+        };
+        let (in_first, in_second) = (found(first), found(second));
+        let slots = if in_first != 0 { first } else { second };
+        let bits = if in_first != 0 { in_first } else { in_second };
+        slots.get(bits.trailing_zeros() as usize)
     }
 
     /// Finds the slot of a key. If the key has none, claims a free slot for `new`, or the slot of a
     /// key that `new` may evict. `None` if there is no such slot, or if other threads keep claiming
     /// slots.
     fn slot(&self, new: &NewKey, tag: u64, now: u64) -> Option<&Slot> {
+        match self.find(tag) {
+            Some(slot) => Some(slot),
+            None => self.claim(new, tag, now),
+        }
+    }
+
+    /// Claims a slot for a key that has none (see [`RateTable::slot`]). Another thread may have
+    /// claimed one for the same key meanwhile.
+    fn claim(&self, new: &NewKey, tag: u64, now: u64) -> Option<&Slot> {
         for attempt in 0..SPINS_MAX + YIELDS_MAX {
             // First free slot of each group, and number of free slots.
             let mut free = [None; 2];
