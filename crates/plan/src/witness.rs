@@ -7,7 +7,6 @@ use std::net::IpAddr;
 use base64::Engine as _;
 use bundle::ir::{self, Gateway};
 use engine::{ChainStep, Verdict};
-use policy::auth::mtls::Source;
 use policy::auth::{Checked, Place, dpop};
 use policy::declared::{Scalar, Settings, Value};
 use policy::guard::authorize::ROLES;
@@ -193,7 +192,9 @@ pub(super) fn credentials(
         };
         let valid =
             matches!(&scheme.verify, ir::Verify::Auth(name) if verifiers.get(name).is_some());
-        let token = tokens.get(&scheme.place).filter(|_| valid);
+        let token = tokens
+            .get(&security::location(scheme, verifiers))
+            .filter(|_| valid);
         let text = token.map_or_else(|| credential(scheme, valid, &roles), Clone::clone);
         let mut certificate = None;
         match &scheme.place {
@@ -209,7 +210,7 @@ pub(super) fn credentials(
             }
             Place::Certificate => {
                 let names = token.cloned().unwrap_or_default();
-                certificate = Some((source(scheme, verifiers), names));
+                certificate = Some((security::certificate_source(scheme, verifiers), names));
             }
         }
         // A token may be bound to a certificate that another scheme requires, too. List such a
@@ -234,18 +235,6 @@ pub(super) fn credentials(
         values.headers.push(("cookie".into(), cookies.join("; ")));
     }
     (values, credentials)
-}
-
-/// Source from which the verifier of a security scheme takes client certificates.
-/// [`Source::Connection`] for schemes without such a verifier.
-pub(crate) fn source(scheme: &ir::Scheme, verifiers: &ir::Set<ir::Verifier>) -> Source {
-    let ir::Verify::Auth(name) = &scheme.verify else {
-        return Source::Connection;
-    };
-    match verifiers.get(name).map(|verifier| &verifier.checked) {
-        Some(Checked::Mtls(mtls)) => mtls.source(),
-        _ => Source::Connection,
-    }
 }
 
 /// Text of a credential for the field or parameter of a security scheme. If `valid`: a credential

@@ -27,7 +27,7 @@ use super::rehearsal::RollbackCheck;
 use super::review::ReviewOptions;
 use super::rollout::{ExpectedRelease, WaitOption};
 use super::say::{self, Context, Format};
-use super::side::side_in;
+use super::side::side_of_head;
 use crate::release::evidence::{self, BundleVerifier};
 use crate::release::nodes::Nodes;
 use crate::release::{self, AnyStore, Place, provenance};
@@ -110,7 +110,9 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         let newest = head.as_ref().map_or(0, |head| head.pointer.serial);
         check_floor(&place, trust.as_ref(), newest)?;
     }
-    let sides = sides(&mut built, store, head.as_ref())?;
+    let old = head.as_ref();
+    let old = old.map(|head| side_of_head(store, trust.as_ref(), &place.channel, head));
+    let sides = sides(&mut built, old.transpose()?)?;
     let sides = (sides.0.as_ref(), &sides.1);
     let planned = PlannedMove::new(&place, head.as_ref(), sides, &args.review, GateScope::Every)?;
     planned.report_idle();
@@ -306,13 +308,8 @@ impl Apply<'_> {
     }
 }
 
-/// Sides of the plan: the bundle of the channel's head, if there is one, and the new build.
-fn sides(
-    built: &mut BuiltProject,
-    store: &dyn Store,
-    head: Option<&Entry>,
-) -> anyhow::Result<(Option<Side>, Side)> {
-    let old = head.map(|head| side_in(store, head.bundle, head.record.source));
+/// Sides of the plan: the side of the channel's head, if there is one, and the new build.
+fn sides(built: &mut BuiltProject, old: Option<Side>) -> anyhow::Result<(Option<Side>, Side)> {
     let new = Side {
         bundle: built.bundle.id(),
         lowered: built.compiled.lowered.take().ok_or_else(|| {
@@ -320,7 +317,7 @@ fn sides(
         })?,
         source: Some(built.map.clone()),
     };
-    Ok((old.transpose()?, new))
+    Ok((old, new))
 }
 
 struct Evidence<'a> {

@@ -18,7 +18,7 @@ use super::progress;
 use super::replace::output;
 use super::review::{PlanFormat, ReviewOptions, report_idle};
 use super::say::{self, Context};
-use super::side::{self, note_uncommitted, side_in, side_of};
+use super::side::{self, note_uncommitted, side_of, side_of_head};
 use crate::release::evidence::BundleVerifier;
 use crate::release::{self, Place};
 use ::plan::environments::Pair;
@@ -506,7 +506,7 @@ fn base(
         }
         return Ok((None, subject));
     };
-    let side = side_in(&store, head.bundle, head.record.source)?;
+    let side = side_of_head(&store, trust.as_ref(), &place.channel, &head)?;
     let subject = Subject {
         serial: Some(head.pointer.serial),
         record: Some(head.pointer.digest.to_string()),

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use bundle::digest::Digest;
 use bundle::history::Entry;
+use bundle::name::ChannelName;
 use bundle::statement::predicate::RecordKind;
 use bundle::trust::Trust;
 use serde_json::json;
@@ -190,7 +191,7 @@ impl<'a> Rollback<'a> {
             )
         })?;
         let target = match text.strip_prefix('-') {
-            None => release::resolve_id(store, text)?,
+            None => released(&entries, release::resolve_id(store, text)?, &place.channel)?,
             Some(steps) => {
                 let steps: usize = steps.parse().ok().filter(|steps| *steps > 0).ok_or_else(
                     || {
@@ -365,6 +366,23 @@ impl<'a> Rollback<'a> {
             .difference(&before)
             .filter(|credential| !revoked.has_credential(credential));
         Ok(again.map(Digest::hex).collect())
+    }
+}
+
+/// Checks that a record of the channel names the bundle. Other bundles did not pass the gates of the
+/// channel.
+fn released(entries: &[Entry], target: Digest, channel: &ChannelName) -> Result<Digest, Failure> {
+    match entries.iter().any(|entry| entry.bundle == target) {
+        true => Ok(target),
+        false => Err(Failure::new(
+            Exit::INPUT,
+            "no-such-bundle",
+            format!(
+                "channel {channel} never had bundle {}, so a rollback to it is impossible; `gwc \
+                 history` lists earlier versions, `gwc apply` releases another",
+                target.short()
+            ),
+        )),
     }
 }
 

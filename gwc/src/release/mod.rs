@@ -43,5 +43,5 @@ pub mod stores;
 pub use clock::{now, today};
 pub use id::resolve_id;
 pub use place::{Place, Sought, open_store, trust};
-pub use side::{head, side, source_of};
+pub use side::{head, side, side_of_head, source_of};
 pub use stores::{AnyStore, StoreName};

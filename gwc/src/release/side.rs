@@ -5,10 +5,12 @@ use bundle::history::{self, Entry};
 use bundle::name::ChannelName;
 use bundle::refused::Refused;
 use bundle::source;
+use bundle::statement::predicate::RecordKind;
 use bundle::store::{Blobs, Store};
 use bundle::trust::Trust;
 use bundle::verify::Unverified;
 
+use super::evidence;
 use crate::assemble::disassemble;
 use model::lower::Lowered;
 use model::source_map::SourceMap;
@@ -39,6 +41,33 @@ pub fn side(
     let lowered = disassemble(&full)?;
     let map = source.and_then(|source| read_map(blobs, &source));
     Ok((lowered, map))
+}
+
+/// Reads the bundle of a channel's newest record as [`side`] does. The rules are those of the newest
+/// record that is no rollback: a rollback changes the bundle, not the rules.
+///
+/// # Errors
+/// Returns an error if the bundle is missing, damaged, or in an unsupported format. After a
+/// rollback, also if an earlier record cannot be read or verified.
+pub fn side_of_head(
+    store: &dyn Store,
+    trust: Option<&Trust>,
+    channel: &ChannelName,
+    head: &Entry,
+) -> Result<(Lowered, Option<SourceMap>), Refused> {
+    let (lowered, map) = side(store, head.bundle, head.record.source)?;
+    if head.record.kind != RecordKind::Rollback {
+        return Ok((lowered, map));
+    }
+    let entries = evidence::entries(store, trust, channel)?;
+    let mut applied = entries.iter();
+    let applied = applied.find(|entry| entry.record.kind != RecordKind::Rollback);
+    let applied = applied.and_then(|entry| read_map(store, &entry.record.source?));
+    let map = SourceMap {
+        rules: applied.and_then(|applied| applied.rules),
+        ..map.unwrap_or_default()
+    };
+    Ok((lowered, Some(map)))
 }
 
 fn read_map(blobs: &dyn Blobs, source: &Digest) -> Option<SourceMap> {

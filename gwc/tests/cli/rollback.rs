@@ -331,3 +331,49 @@ fn api_without_operations_is_added_and_removed() {
         assert!(ended.out.contains("b#unmatched"), "{ended:?}");
     }
 }
+
+#[test]
+fn bundle_that_was_never_released_is_no_target() {
+    let (project, [_, b, _]) = three();
+    project.change("8s");
+    let id = project.build();
+    project
+        .run(&["sign", &id, "--key", "keys/release.pem"])
+        .with(0);
+    back(&project, &[&id])
+        .with(65)
+        .contains("channel prod never had bundle");
+    let then = format!("rollback:{id}");
+    let revoke = ["revoke", &project.history()[0].1, "--then", &then];
+    project
+        .run(&[&revoke[..], &["--key", "keys/release.pem", "--yes"]].concat())
+        .with(65)
+        .contains("never had bundle");
+    assert_eq!(project.history().len(), 3);
+    back(&project, &[&b]).with(0);
+}
+
+#[test]
+fn rules_stay_after_a_rollback() {
+    let project = Project::new();
+    project.edit("gateway.yaml", "gates: [weaken]\n", "");
+    project.apply("first").with(0);
+    let without = project.read("gateway.yaml");
+    project.write(
+        "gateway.yaml",
+        format!("{without}gates: [weaken, expose]\n"),
+    );
+    project.change("6s");
+    project.apply("gates").with(0);
+    back(&project, &[]).with(0);
+    project.write("gateway.yaml", without);
+    project.edit(
+        "orders.yaml",
+        "operationId: listOrders,",
+        "operationId: listOrders, security: [], x-gateway: {public: true},",
+    );
+    for ended in [project.apply("open"), project.run(&["plan"])] {
+        ended.with(1).contains("gate-removed");
+    }
+    assert_eq!(project.history().len(), 3);
+}

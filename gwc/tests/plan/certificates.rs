@@ -214,8 +214,9 @@ const OF_DOCUMENT: &[Edit] = &[
     (
         "operationId: named, security: [{named: []}]",
         "operationId: named, security: [{named: [], key: []}]",
-        &["security strengthen security-requirement-changed a/named"],
-        Some("san a.test"),
+        // The key names a consumer, too.
+        &["security incomparable security-requirement-changed a/named"],
+        None,
     ),
     (
         "operationId: open, security: [], x-gateway: {public: true}",

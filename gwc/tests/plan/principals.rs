@@ -26,6 +26,7 @@ components:
     yt: {type: apiKey, in: header, name: X-Token, x-gateway: {auth: again}}
     be: {type: http, scheme: bearer, x-gateway: {auth: two}}
     ke: {type: apiKey, in: header, name: X-Key, x-gateway: {auth: keys}}
+    up: {type: apiKey, in: header, name: X-Own, x-gateway: {verify: upstream}}
 ";
 
 /// Requirement of the operation in [`DOCUMENT`].
@@ -55,33 +56,150 @@ fn found(old: (&str, &str), new: (&str, &str)) -> Vec<String> {
 
 #[test]
 fn another_token_beside_decides_about_groups() {
-    for new in ["[{xt: [], be: []}]", "[{xt: [], ke: []}]"] {
+    let bare = "x-gateway: {}";
+    for (new, alone) in [
+        ("[{xt: [], be: []}]", "strengthen"),
+        // The key names a consumer to the upstream.
+        ("[{xt: [], ke: []}]", "incomparable"),
+    ] {
         assert_eq!(classes(SECURITY, new, POLICIES), ["incomparable"], "{new}");
-        assert_eq!(
-            classes(SECURITY, new, "x-gateway: {}"),
-            ["strengthen"],
-            "{new}"
-        );
+        assert_eq!(classes(SECURITY, new, bare), [alone], "{new}");
     }
 }
 
 #[test]
-fn another_token_beside_decides_about_passed_claims() {
-    let passing = "x-gateway: {auth: one, claims_to_headers: {email: X-Email}}";
-    let document = edit(DOCUMENT, "x-gateway: {auth: one}", passing);
-    let document = edit(&document, POLICIES, "x-gateway: {}");
-    let after = edit(&document, SECURITY, "[{xt: [], be: []}]");
+fn optional_key_beside_a_token_names_a_consumer() {
+    let bare = "x-gateway: {}";
+    let named = "[{xt: [], ke: []}, {xt: []}]";
+    assert_eq!(classes(SECURITY, named, bare), ["weaken"]);
+    assert_eq!(classes(named, SECURITY, bare), ["strengthen"]);
+    let upstream = "[{up: []}]";
+    let named = "[{up: [], ke: []}, {up: []}]";
+    assert_eq!(classes(upstream, named, bare), ["weaken"]);
+}
+
+#[test]
+fn another_token_beside_writes_its_own_fields() {
+    let passing = |document: &str, scheme: &str| {
+        let with = format!("{scheme}, forward_as: X-User, claims_to_headers: {{mail: X-Mail}}}}");
+        edit(document, &format!("{scheme}}}"), &with)
+    };
+    let bare = edit(DOCUMENT, POLICIES, "x-gateway: {}");
+    let one = passing(&bare, "{auth: one");
+    let two = passing(&bare, "{auth: two");
+    let sides = |document: &str, old: &str, new: &str| {
+        let side = |security: &str| edit(document, SECURITY, security);
+        found((GATEWAY, &side(old)), (GATEWAY, &side(new)))
+    };
+    let (alone, both) = (SECURITY, "[{xt: [], be: []}]");
+    // Only the first token's scheme writes fields.
+    assert_eq!(sides(&one, alone, both), ["strengthen"]);
+    // The other token writes them as well, or instead.
     assert_eq!(
-        found((GATEWAY, &document), (GATEWAY, &after)),
+        sides(&passing(&one, "{auth: two"), alone, both),
+        ["incomparable"]
+    );
+    assert_eq!(sides(&two, alone, both), ["incomparable"]);
+    // The name of a consumer is preferred to the subject of the token.
+    assert_eq!(sides(&one, alone, "[{xt: [], ke: []}]"), ["incomparable"]);
+    // Another alternative writes the field too, but not for this request.
+    let (from, to) = ("[{xt: []}]", "[{ke: [], yt: []}, {up: [], xt: []}]");
+    assert_eq!(sides(&one, from, to), ["incomparable"]);
+}
+
+/// [`GATEWAY`] with two verifiers of certificates: of the connection, and of a trusted proxy.
+fn certified(direct: &str, proxied: &str) -> String {
+    let gateway = edit(
+        GATEWAY,
+        "  keys: {kind: api_key}\n",
+        &format!("  keys: {{kind: api_key}}\n  {direct}\n  {proxied}\n"),
+    );
+    let listener = "listeners:
+  public:
+    address: \"127.0.0.1:8443\"
+    protocol: https
+    trusted_proxies: [10.0.0.0/8]
+    tls: {certificates: {main: {cert: \"${file:/run/tls.pem}\", key: \"${file:/run/tls.key}\"}}, client_auth: {ca: \"${file:/run/ca.pem}\", mode: optional}}
+";
+    format!("{gateway}{listener}")
+}
+
+#[test]
+fn proxy_and_user_have_different_credentials() {
+    let (first, second) = ("[{xt: []}, {ke: []}]", "[{ke: []}, {xt: []}]");
+    assert_eq!(classes(first, second, POLICIES), ["incomparable"]);
+    assert_eq!(classes(first, second, "x-gateway: {}"), ["weaken"]);
+    let gateway = certified(
+        "direct: {kind: mtls}",
+        "proxied: {kind: mtls, header: Client-Cert}",
+    );
+    let document = edit(
+        DOCUMENT,
+        "    ke: ",
+        "    di: {type: mutualTLS, x-gateway: {auth: direct}}\n    pr: {type: mutualTLS, x-gateway: {auth: proxied}}\n    ke: ",
+    );
+    let side = |security: &str| edit(&document, SECURITY, security);
+    let (first, second) = (side("[{pr: []}, {di: []}]"), side("[{di: []}, {pr: []}]"));
+    assert_eq!(
+        found((&gateway, &first), (&gateway, &second)),
         ["incomparable"]
     );
 }
 
 #[test]
+fn certificates_of_proxy_and_user_are_apart() {
+    let (proxy, user) = ("sans: [proxy.internal]", "sans: [end.example.org]");
+    let verifiers = |direct: &str, proxied: &str| {
+        certified(
+            &format!("direct: {{kind: mtls, {direct}}}"),
+            &format!("proxied: {{kind: mtls, header: Client-Cert, {proxied}}}"),
+        )
+    };
+    let document = edit(
+        DOCUMENT,
+        "    ke: ",
+        "    di: {type: mutualTLS, x-gateway: {auth: direct}}\n    pr: {type: mutualTLS, x-gateway: {auth: proxied}}\n    ke: ",
+    );
+    let document = edit(&document, SECURITY, "[{di: [], pr: []}]");
+    let document = edit(&document, POLICIES, "x-gateway: {}");
+    let (old, new) = (verifiers(proxy, user), verifiers(user, proxy));
+    assert_eq!(
+        found((&old, &document), (&new, &document)),
+        ["incomparable"]
+    );
+}
+
+#[test]
+fn first_verifier_of_a_token_reads_its_groups() {
+    let document = edit(DOCUMENT, SECURITY, "[{xt: [], yt: []}]");
+    let first = "one: {kind: jwt, issuer: \"https://one.example\", ";
+    let swapped = edit(GATEWAY, ", groups_claim: teams}", "}");
+    let swapped = edit(&swapped, first, &format!("{first}groups_claim: teams, "));
+    assert_eq!(
+        found((GATEWAY, &document), (&swapped, &document)),
+        ["incomparable"]
+    );
+}
+
+#[test]
+fn public_operation_that_needs_a_key_is_stronger() {
+    let bare = edit(DOCUMENT, POLICIES, "x-gateway: {}");
+    let key = edit(&bare, SECURITY, "[{ke: []}]");
+    let public = edit(&bare, SECURITY, "[]");
+    let public = edit(
+        &public,
+        "x-gateway: {}, responses",
+        "x-gateway: {public: true}, responses",
+    );
+    assert_eq!(found((GATEWAY, &public), (GATEWAY, &key)), ["strengthen"]);
+    assert_eq!(found((GATEWAY, &key), (GATEWAY, &public)), ["weaken"]);
+}
+
+#[test]
 fn earlier_alternative_decides_about_groups() {
     let (one, both) = (SECURITY, "[{xt: [], be: []}, {xt: []}]");
-    assert_eq!(classes(one, both, POLICIES), ["weaken"]);
-    assert_eq!(classes(both, one, POLICIES), ["strengthen"]);
+    assert_eq!(classes(one, both, POLICIES), ["incomparable"]);
+    assert_eq!(classes(both, one, POLICIES), ["incomparable"]);
     // An alternative that is never reached decides about nothing.
     let absorbed = "[{xt: []}, {xt: [], be: []}]";
     assert_eq!(classes(one, absorbed, POLICIES), [""; 0]);

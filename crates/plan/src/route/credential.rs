@@ -147,7 +147,7 @@ pub fn carry(
     let tokens = tokens_for(route_request, api, valid.map(|(_, scheme)| *scheme));
     let roles = witness::required_roles(uses(api));
     for (credential, scheme) in found {
-        let source = witness::source(scheme, &route_request.gateway().shared.auth);
+        let source = security::certificate_source(scheme, &route_request.gateway().shared.auth);
         put(
             &mut question,
             (scheme, source),

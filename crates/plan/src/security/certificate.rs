@@ -3,8 +3,10 @@
 
 use std::collections::BTreeSet;
 
+use bundle::ir;
 use policy::auth::jwt::witness::BOUND;
 use policy::auth::mtls::{Source, spiffe, witness};
+use policy::auth::{Checked, Place};
 
 use super::who::HypotheticalCredential;
 
@@ -15,6 +17,32 @@ pub(super) const SPIFFE: &str = "spiffe";
 /// specifies the certificate.
 pub(super) const ANY: &str = "subject CN=witness";
 
+/// Place of certificates that a trusted proxy forwards. No field has this name.
+pub(super) fn proxied() -> Place {
+    Place::Header(":proxied-certificate".to_owned())
+}
+
+/// Source from which the verifier of a security scheme takes client certificates.
+/// [`Source::Connection`] for schemes without such a verifier.
+pub(crate) fn source(scheme: &ir::Scheme, verifiers: &ir::Set<ir::Verifier>) -> Source {
+    let ir::Verify::Auth(name) = &scheme.verify else {
+        return Source::Connection;
+    };
+    match verifiers.get(name).map(|verifier| &verifier.checked) {
+        Some(Checked::Mtls(mtls)) => mtls.source(),
+        _ => Source::Connection,
+    }
+}
+
+/// Place of a credential in a request. [`Place::Certificate`] stands only for the certificate of the
+/// connection: one that a trusted proxy forwards is another credential.
+pub(crate) fn location(scheme: &ir::Scheme, verifiers: &ir::Set<ir::Verifier>) -> Place {
+    match (&scheme.place, source(scheme, verifiers)) {
+        (Place::Certificate, Source::Field) => proxied(),
+        (place, _) => place.clone(),
+    }
+}
+
 /// Certificate that a token of a witness is bound to, with its source. `None` for a token that is
 /// not bound.
 #[must_use]
@@ -23,19 +51,6 @@ pub fn of_token(token: &str) -> Option<(Source, String)> {
     let bound = header.get(BOUND)?;
     let source = bound.get(0)?.as_str().and_then(Source::of)?;
     Some((source, bound.get(1)?.as_str()?.to_owned()))
-}
-
-/// True if the certificate of a caller comes from `source`. A certificate that only the upstream
-/// checks comes from the connection.
-pub(super) fn is_from(credential: &HypotheticalCredential<'_>, source: Source) -> bool {
-    let field = format!("header={}", Source::Field.name());
-    let mut sources = credential.requirements.sources.iter();
-    match source {
-        Source::Field => sources.any(|one| one.contains(&field)),
-        Source::Connection => {
-            credential.requirements.sources.is_empty() || sources.any(|one| !one.contains(&field))
-        }
-    }
 }
 
 /// True if `allowed` contains the value of a requirement. For [`SPIFFE`], `allowed` has patterns,

@@ -7,17 +7,19 @@
 //! - an alternative requires another token as well, which determines the principal,
 //! - the order of alternatives changes, because the first one that is satisfied determines it.
 //!
-//! The credentials that determine the principal are therefore compared as a requirement of the
-//! alternative. An alternative has no effect on principals if an earlier alternative is always
-//! satisfied too.
+//! The credentials of one request can belong to different parties: a proxy adds its certificate or
+//! its key to the token of a user. For each pair of alternatives that the sides select for one
+//! request ([`selected`]), the sources of the principal are therefore compared.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bundle::ir;
-use policy::auth::{self, Place};
+use policy::auth;
 
+use super::certificate::location;
+use super::selection::selected;
 use super::verifier::CredentialRequirements;
-use super::who::{Alternative, Who};
+use super::who::describe;
 use super::{Access, Route, Verdict};
 
 /// Kinds of policies that decide by the principal.
@@ -30,114 +32,227 @@ const CONSUMER_CLAIM: &str = "consumer_claim=";
 pub(super) const NO_EXAMPLE: &str =
     "only a caller with certain claims, groups or consumers would show the change";
 
+/// Parts of the principal that have an effect.
+#[derive(Clone, Copy)]
+struct Effects {
+    /// A policy decides by the principal, or the requirement is optional and consumers exist.
+    decides: bool,
+    /// Schemes write properties of the principal to request fields.
+    passes: bool,
+    /// The requirement differs. Otherwise the comparison of each field reports what schemes write.
+    fields: bool,
+    /// The upstream receives the name of the consumer.
+    names: bool,
+    /// Verdict about the callers that are admitted.
+    callers: Verdict,
+}
+
 /// Compares which callers get which principal. `callers` is the verdict about the callers that are
 /// admitted. [`Verdict::Equal`] if nothing decides by the principal on either side.
 pub(super) fn verdict(old: &Access<'_>, new: &Access<'_>, callers: Verdict) -> Verdict {
     let (Some(was), Some(is)) = (old.route, new.route) else {
         return Verdict::Equal;
     };
-    // Another consumer name alone is no separate line if the admitted callers differ.
-    let is_named = || callers == Verdict::Equal && (can_name(was) || can_name(is));
-    if !is_read(old, was) && !is_read(new, is) && !is_named() {
+    let names = (all_names(was, is), all_names(is, was));
+    let mut all = names.0.iter().chain(&names.1);
+    let effects = Effects {
+        decides: decides(old, was) || decides(new, is),
+        passes: passes(was) || passes(is),
+        fields: describe(&was.treatment.security) != describe(&is.treatment.security),
+        names: all.any(|names| !names.is_empty()),
+        callers,
+    };
+    if !effects.decides && !effects.passes && !effects.names {
         return Verdict::Equal;
     }
-    if is_reordered(&was.treatment.security, &is.treatment.security, was, is) {
-        return Verdict::Incomparable;
-    }
-    identified(was).verdict(&identified(is))
-}
-
-/// True if a policy of the chain decides by the principal, if schemes pass its claims to the
-/// upstream, or if the upstream receives the names of consumers although everybody is admitted.
-fn is_read(access: &Access<'_>, route: Route<'_>) -> bool {
-    let decides = |policy: &ir::Policy| DECIDING.contains(&policy.checked.kind());
-    let alternatives = &route.treatment.security.0;
-    let uses = alternatives.iter().flat_map(|alternative| &alternative.0);
-    let mut schemes = uses.filter_map(|wanted| route.api.schemes.get(&wanted.scheme));
-    let is_optional = alternatives
-        .iter()
-        .any(|alternative| alternative.0.is_empty());
-    access.chain().any(decides)
-        || schemes.any(|scheme| !scheme.passes.is_empty())
-        || is_optional && !route.gateway.shared.consumers.is_empty()
-}
-
-/// True if the claim of a token that the route accepts can name a consumer. The upstream receives
-/// the consumer's name. The credentials that consumers list have lines of their own.
-fn can_name(route: Route<'_>) -> bool {
-    let alternatives = route.treatment.security.0.iter().enumerate();
-    let mut tokens = alternatives.flat_map(|(index, alternative)| {
-        let one = Alternative::of(
-            index,
-            alternative,
-            &route.api.schemes,
-            &route.gateway.shared.auth,
+    let pairs = selected(was, is);
+    let pairs = pairs.into_iter().map(|(before, after)| {
+        let sides = (
+            Principal::of(was, is, before),
+            Principal::of(is, was, after),
         );
-        one.places.into_values()
+        sides.0.compare(&sides.1, &names, effects)
     });
-    let names = |token: CredentialRequirements| {
-        let mut readings = token.readings.iter();
-        readings.any(|text| text.contains(CONSUMER_CLAIM))
-    };
-    !route.gateway.shared.consumers.is_empty() && tokens.any(names)
+    let (gained, lost) = pairs.fold((false, false), |(gained, lost), (more, less)| {
+        (gained | more, lost | less)
+    });
+    Verdict::of(!lost, !gained)
 }
 
-/// Callers that get a principal. Each alternative also requires the credentials that determine it.
-fn identified(route: Route<'_>) -> Who {
-    let mut all: Vec<Alternative> = Vec::new();
-    let mut before: Vec<Alternative> = Vec::new();
-    for (index, alternative) in route.treatment.security.0.iter().enumerate() {
-        let mut one = Alternative::of(
-            index,
-            alternative,
-            &route.api.schemes,
-            &route.gateway.shared.auth,
-        );
-        if one.places.is_empty() || !one.is_possible() {
-            continue;
+/// True if a policy of the chain decides by the principal, or if the upstream receives the names of
+/// consumers although everybody is admitted.
+fn decides(access: &Access<'_>, route: Route<'_>) -> bool {
+    let decides = |policy: &ir::Policy| DECIDING.contains(&policy.checked.kind());
+    let mut alternatives = route.treatment.security.0.iter();
+    let is_optional = alternatives.any(|alternative| alternative.0.is_empty());
+    access.chain().any(decides) || is_optional && !route.gateway.shared.consumers.is_empty()
+}
+
+/// True if a scheme of the requirement passes properties of the principal to the upstream.
+fn passes(route: Route<'_>) -> bool {
+    let alternatives = route.treatment.security.0.iter();
+    let uses = alternatives.flat_map(|alternative| &alternative.0);
+    let mut schemes = uses.filter_map(|wanted| route.api.schemes.get(&wanted.scheme));
+    schemes.any(|scheme| !scheme.passes.is_empty())
+}
+
+/// Credentials of each alternative that can belong to a consumer. `other` is the route of the other
+/// side.
+fn all_names(route: Route<'_>, other: Route<'_>) -> BTreeSet<BTreeSet<String>> {
+    let alternatives = 0..route.treatment.security.0.len();
+    let names = alternatives.map(|index| Principal::of(route, other, index).names);
+    names.collect()
+}
+
+/// Sources of the principal of callers that satisfy an alternative. Texts identify credentials.
+#[derive(Default)]
+struct Principal<'a> {
+    /// First credential with an identity: a token, certificate or signature.
+    identity: Option<String>,
+    /// Credentials that can belong to a consumer. All of them must belong to the same one.
+    names: BTreeSet<String>,
+    /// API keys and passwords. They always belong to a consumer.
+    keys: BTreeSet<String>,
+    /// Consumers that can contradict another one, because a credential with an identity belongs to
+    /// them. Without the consumer, the credential remains valid and contradicts no longer.
+    apart: BTreeSet<&'a str>,
+    /// Request fields that the schemes write, with the credentials whose properties they get.
+    fields: BTreeMap<&'a str, Vec<String>>,
+}
+
+impl<'a> Principal<'a> {
+    /// Principal of the alternative with this index. `other` is the route of the other side.
+    fn of(route: Route<'a>, other: Route<'_>, index: usize) -> Self {
+        let Some(alternative) = route.treatment.security.0.get(index) else {
+            return Self::default();
+        };
+        let credentials = credentials(route, other, alternative);
+        let text = |one: &Credential<'_>| one.text.clone();
+        let naming = || credentials.iter().filter(|one| one.can_name);
+        let names: BTreeSet<String> = naming().map(text).collect();
+        let identities = || credentials.iter().filter(|one| one.has_identity);
+        let keys = credentials.iter().filter(|one| !one.has_identity);
+        let contradict = naming().filter(|one| !one.consumers.is_empty()).count() > 1;
+        let apart = identities().flat_map(|one| one.consumers.iter().copied());
+        Self {
+            identity: identities().next().map(text),
+            apart: apart.filter(|_| contradict).collect(),
+            fields: fields(route, alternative, &names),
+            keys: keys.map(text).collect(),
+            names,
         }
-        let mut without_readings = one.clone();
-        for requirements in without_readings.places.values_mut() {
-            requirements.readings.clear();
-        }
-        let is_absorbed = before
-            .iter()
-            .any(|earlier| without_readings.implies(earlier));
-        before.push(without_readings);
-        let naming = naming(credentials(route, alternative, &one));
-        if is_absorbed || naming.is_empty() {
-            continue;
-        }
-        let texts: Vec<&str> = naming.iter().map(|one| one.text.as_str()).collect();
-        if let Some(requirements) = one.places.get_mut(&naming[0].place) {
-            requirements
-                .has
-                .insert(format!("principal by {}", texts.join(", ")));
-            requirements.has.extend(apart(&naming));
-        }
-        all.push(one);
     }
-    Who::of_alternatives(all).within_ms(route.treatment.timeout_ms)
+
+    /// True if the caller has no principal.
+    fn is_none(&self) -> bool {
+        self.identity.is_none() && self.names.is_empty()
+    }
+
+    /// Compares the principals of one request: (true, _) if it gets one, or another one; (_, true)
+    /// if it loses one, or gets another one.
+    ///
+    /// `known` are the credentials of all alternatives of both sides that can name a consumer. If
+    /// other callers are admitted, and only the name of the consumer has an effect, a request that
+    /// gets the principal of another known alternative has no difference of its own.
+    fn compare(
+        &self,
+        new: &Self,
+        known: &(BTreeSet<BTreeSet<String>>, BTreeSet<BTreeSet<String>>),
+        effects: Effects,
+    ) -> (bool, bool) {
+        let has_effect = |one: &Self| {
+            effects.decides
+                || effects.passes && !one.fields.is_empty()
+                || effects.names && !one.names.is_empty()
+        };
+        match (self.is_none(), new.is_none()) {
+            (true, true) => return (false, false),
+            // A public operation that requires credentials gives its callers a principal.
+            (true, false) => {
+                return (
+                    effects.callers != Verdict::Strengthen && has_effect(new),
+                    false,
+                );
+            }
+            (false, true) => {
+                return (
+                    false,
+                    effects.callers != Verdict::Weaken && has_effect(self),
+                );
+            }
+            (false, false) => {}
+        }
+        let is_other = effects.decides && self.identity != new.identity
+            || effects.fields && !are_within(&self.fields, &new.fields);
+        let is_written = effects.fields && !are_within(&new.fields, &self.fields);
+        // A key on both sides names the same consumer, whatever else belongs to it.
+        let is_equal = !self.keys.is_disjoint(&new.keys);
+        let names = |one: &Self, other: &Self, known: &BTreeSet<BTreeSet<String>>| {
+            let is_known = || effects.callers != Verdict::Equal && known.contains(&one.names);
+            !is_equal && !one.names.is_subset(&other.names) && (effects.decides || !is_known())
+        };
+        let gained = names(new, self, &known.0) || !self.apart.is_subset(&new.apart);
+        let lost = names(self, new, &known.1) || !new.apart.is_subset(&self.apart);
+        (is_other || is_written || gained, is_other || lost)
+    }
+}
+
+/// True if the requests have these fields, with the same sources, among `others`.
+fn are_within(fields: &BTreeMap<&str, Vec<String>>, others: &BTreeMap<&str, Vec<String>>) -> bool {
+    let mut fields = fields.iter();
+    fields.all(|(name, sources)| others.get(name) == Some(sources))
+}
+
+/// Request fields that the schemes of an alternative write, with the credentials whose properties
+/// they get. `names` are the credentials that can belong to a consumer, whose name `forward_as`
+/// prefers.
+fn fields<'a>(
+    route: Route<'a>,
+    alternative: &ir::Alternative,
+    names: &BTreeSet<String>,
+) -> BTreeMap<&'a str, Vec<String>> {
+    let mut fields: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for wanted in &alternative.0 {
+        let Some(scheme) = route.api.schemes.get(&wanted.scheme) else {
+            continue;
+        };
+        let place = location(scheme, &route.gateway.shared.auth);
+        if let Some(name) = &scheme.passes.forward_as {
+            let source = format!(
+                "name by {place:?} {}",
+                Vec::from_iter(names.iter().map(String::as_str)).join(" ")
+            );
+            fields.entry(name).or_default().push(source);
+        }
+        for (claim, name) in &scheme.passes.claims {
+            let source = format!("claim {claim} by {place:?}");
+            fields.entry(name).or_default().push(source);
+        }
+    }
+    fields
 }
 
 /// Credential that a request must have for an alternative.
 struct Credential<'a> {
-    place: Place,
     /// Place, and the claims or the kind of verifier from which the principal is read.
     text: String,
     /// True for tokens, certificates and signatures. API keys and passwords identify only consumers.
     has_identity: bool,
-    /// Consumers to which such a credential can belong.
+    /// True for API keys and passwords, and if the credential can belong to a consumer of either
+    /// side. Consumers that are added or removed have lines of their own.
+    can_name: bool,
+    /// Consumers of this side to which such a credential can belong.
     consumers: Vec<&'a str>,
 }
 
-/// Verified credentials of an alternative, in the order in which the engine uses them. `checked` has
-/// their requirements.
+/// Verified credentials of an alternative, in the order in which the engine uses them. `other` is
+/// the route of the other side.
 fn credentials<'a>(
     route: Route<'a>,
+    other: Route<'_>,
     alternative: &ir::Alternative,
-    checked: &Alternative,
 ) -> Vec<Credential<'a>> {
+    let verifiers = &route.gateway.shared.auth;
     let mut all: Vec<Credential<'a>> = Vec::new();
     for wanted in &alternative.0 {
         let Some(scheme) = route.api.schemes.get(&wanted.scheme) else {
@@ -146,53 +261,36 @@ fn credentials<'a>(
         let ir::Verify::Auth(name) = &scheme.verify else {
             continue;
         };
-        let (Some(verifier), Some(requirements)) = (
-            route.gateway.shared.auth.get(name),
-            checked.places.get(&scheme.place),
-        ) else {
+        let Some(verifier) = verifiers.get(name) else {
             continue;
         };
         let verifier = &verifier.checked;
+        let mut requirements = CredentialRequirements::default();
+        requirements.check(verifier, verifiers);
         let readings: Vec<&str> = requirements.readings.iter().map(String::as_str).collect();
         let read = match readings.is_empty() {
             true => verifier.kind().to_owned(),
             false => readings.join(" and "),
         };
+        let is_named = |one: &&ir::Consumer| names(verifier, &requirements, one);
         let consumers = route.gateway.shared.consumers.iter();
-        let consumers = consumers.filter(|one| names(verifier, requirements, one));
+        let consumers: Vec<&str> = consumers
+            .filter(is_named)
+            .map(|one| one.name.as_str())
+            .collect();
+        let mut others = other.gateway.shared.consumers.iter();
+        let has_identity = !matches!(verifier.kind(), "api_key" | "basic");
         let one = Credential {
-            place: scheme.place.clone(),
-            text: format!("{:?} {read}", scheme.place),
-            has_identity: !matches!(verifier.kind(), "api_key" | "basic"),
-            consumers: consumers.map(|one| one.name.as_str()).collect(),
+            text: format!("{:?} {read}", location(scheme, verifiers)),
+            has_identity,
+            can_name: !has_identity || !consumers.is_empty() || others.any(|one| is_named(&one)),
+            consumers,
         };
         if !all.iter().any(|known| known.text == one.text) {
             all.push(one);
         }
     }
     all
-}
-
-/// Credentials that can determine the principal: the first one with an identity, and those that can
-/// belong to a consumer.
-fn naming(credentials: Vec<Credential<'_>>) -> Vec<Credential<'_>> {
-    let first = credentials.iter().position(|one| one.has_identity);
-    let all = credentials.into_iter().enumerate();
-    let all = all.filter(|(index, one)| Some(*index) == first || !one.consumers.is_empty());
-    all.map(|(_, one)| one).collect()
-}
-
-/// Facts about a request with several credentials: each consumer that can contradict another one,
-/// because a credential with an identity belongs to it. Without the consumer, the credential
-/// remains valid and contradicts no longer.
-fn apart(naming: &[Credential<'_>]) -> BTreeSet<String> {
-    let consumers = naming.iter().filter(|one| !one.consumers.is_empty());
-    if consumers.count() < 2 {
-        return BTreeSet::new();
-    }
-    let identities = naming.iter().filter(|one| one.has_identity);
-    let consumers = identities.flat_map(|one| &one.consumers);
-    consumers.map(|name| format!("apart from {name}")).collect()
 }
 
 /// True if a credential that the verifier accepts can belong to the consumer.
@@ -217,52 +315,4 @@ fn names(
                 || consumer.tokens.iter().any(|one| is_accepted(&one.issuer))
         }
     }
-}
-
-/// Token at a place, with its issuers (empty: every issuer) and the claims of its principal.
-type Token = (Place, BTreeSet<String>, BTreeSet<String>);
-
-/// True if one token can satisfy two alternatives that read other claims, and the sides try these
-/// alternatives in a different order.
-fn is_reordered(was: &ir::Security, is: &ir::Security, old: Route<'_>, new: Route<'_>) -> bool {
-    let (was, is) = (tokens(was, old), tokens(is, new));
-    let at = |side: &[Token], token: &Token| side.iter().position(|one| one == token);
-    let prefers = |side: &[Token], token: &Token, other: &Token| {
-        at(side, token).is_some_and(|own| at(side, other).is_none_or(|other| own < other))
-    };
-    was.iter().any(|before| {
-        is.iter().any(|after| {
-            conflict(before, after) && prefers(&was, before, after) && prefers(&is, after, before)
-        })
-    })
-}
-
-/// True if one token can satisfy both requirements, and its principal is read from other claims.
-fn conflict((place, issuers, readings): &Token, other: &Token) -> bool {
-    let is_shared = issuers.is_empty() || other.1.is_empty() || !issuers.is_disjoint(&other.1);
-    *place == other.0 && *readings != other.2 && is_shared
-}
-
-/// Tokens of all alternatives, in the order in which the engine tries them.
-fn tokens(security: &ir::Security, route: Route<'_>) -> Vec<Token> {
-    let alternatives = security.0.iter().enumerate();
-    let alternatives = alternatives.map(|(index, alternative)| {
-        Alternative::of(
-            index,
-            alternative,
-            &route.api.schemes,
-            &route.gateway.shared.auth,
-        )
-    });
-    let mut all: Vec<Token> = Vec::new();
-    for alternative in alternatives.filter(Alternative::is_possible) {
-        for (place, requirements) in alternative.places {
-            let issuers = requirements.one_of.get("issuer").cloned();
-            let token = (place, issuers.unwrap_or_default(), requirements.readings);
-            if !token.2.is_empty() && !all.contains(&token) {
-                all.push(token);
-            }
-        }
-    }
-    all
 }

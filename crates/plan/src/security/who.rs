@@ -12,6 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bundle::ir;
 use policy::auth::Place;
+use policy::auth::mtls::Source;
 use serde_json::Value;
 
 use super::verifier::CredentialRequirements;
@@ -26,7 +27,7 @@ pub struct Who(Vec<Alternative>);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Alternative {
     /// Index of the alternative in the requirement.
-    index: usize,
+    pub(super) index: usize,
     pub(super) places: BTreeMap<Place, CredentialRequirements>,
 }
 
@@ -51,6 +52,9 @@ pub(super) struct HypotheticalCredential<'a> {
     pub(super) some: BTreeSet<(&'static str, &'a str)>,
 }
 
+/// Credentials of a hypothetical caller by their place in a request.
+pub(super) type Caller<'a> = BTreeMap<&'a Place, HypotheticalCredential<'a>>;
+
 /// Caller that one requirement admits and another refuses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UncoveredCaller {
@@ -60,8 +64,7 @@ pub struct UncoveredCaller {
     pub tokens: Tokens,
 }
 
-/// Tokens by their place in a request (field, parameter or cookie), and the names of a client
-/// certificate.
+/// Tokens by their [`certificate::location`] (field, parameter or cookie), and the names of client certificates.
 pub type Tokens = BTreeMap<Place, String>;
 
 /// Maximum number of callers to which an alternative is expanded. Above this number, sets of values
@@ -114,11 +117,6 @@ impl Who {
         let alternatives = alternatives
             .map(|(index, alternative)| Alternative::of(index, alternative, schemes, verifiers));
         Self(alternatives.filter(Alternative::is_possible).collect())
-    }
-
-    /// Returns the set of callers that satisfy one of the alternatives.
-    pub(super) fn of_alternatives(alternatives: Vec<Alternative>) -> Self {
-        Self(alternatives)
     }
 
     /// Applies the timeout of the operation. The timeout also limits the requests of verifiers to
@@ -175,13 +173,13 @@ impl Who {
     }
 
     /// Facts that a witness cannot show, such as the times for which keys and responses of an issuer
-    /// are used after they were fetched.
+    /// are used after they were fetched, and two different certificates.
     #[must_use]
     pub fn unshown(&self) -> BTreeSet<String> {
         let requirements = self.0.iter().flat_map(|one| one.places.values());
-        requirements
-            .flat_map(CredentialRequirements::unshown)
-            .collect()
+        let unshown = requirements.flat_map(CredentialRequirements::unshown);
+        let certificates = self.0.iter().filter_map(Alternative::two_certificates);
+        unshown.chain(certificates).collect()
     }
 
     /// True if the requirement admits every caller, even with a forged credential.
@@ -237,31 +235,59 @@ impl Alternative {
                 tokens: made(&caller, token::AT_S),
             })
         };
+        let Some(callers) = self.callers() else {
+            let is_covered = other.0.iter().any(|wider| self.implies(wider));
+            return if is_covered { None } else { found(0) };
+        };
+        let uncovered = (0..callers).find(|number| {
+            let caller = self.caller(*number);
+            !other.0.iter().any(|wider| wider.is_satisfied_by(&caller))
+        });
+        found(uncovered?)
+    }
+
+    /// Requirements on the certificates of the connection and of a trusted proxy, if both are
+    /// required. A witness has the same certificate in both places.
+    fn two_certificates(&self) -> Option<String> {
+        let own = self.places.get(&Place::Certificate)?;
+        let proxied = self.places.get(&certificate::proxied())?;
+        Some(format!("{own:?} and {proxied:?}"))
+    }
+
+    /// Number of hypothetical callers: the combinations of values that satisfy the alternative.
+    /// `None` above [`CALLERS_MAX`].
+    pub(super) fn callers(&self) -> Option<usize> {
         let choices = self.places.values().flat_map(|requirements| {
             let one = requirements.one_of.values().map(BTreeSet::len);
             one.chain(requirements.some_of.iter().map(|(_, values)| values.len()))
         });
         let callers = choices.fold(1usize, usize::saturating_mul);
-        if callers > CALLERS_MAX {
-            let is_covered = other.0.iter().any(|wider| self.implies(wider));
-            return if is_covered { None } else { found(0) };
-        }
-        let uncovered = (0..callers).find(|number| {
-            let caller = self.caller(*number);
-            !other.0.iter().any(|wider| {
-                wider.places.iter().all(|(place, requirements)| {
-                    caller
-                        .get(place)
-                        .is_some_and(|credential| credential.satisfies(requirements))
-                })
-            })
-        });
-        found(uncovered?)
+        (callers <= CALLERS_MAX).then_some(callers)
     }
 
-    /// Returns the hypothetical caller with this number. The callers are all combinations of values
-    /// that satisfy the alternative.
-    fn caller(&self, number: usize) -> BTreeMap<&Place, HypotheticalCredential<'_>> {
+    /// True if a hypothetical caller has the credentials that the alternative requires.
+    pub(super) fn is_satisfied_by(&self, caller: &Caller<'_>) -> bool {
+        self.places.iter().all(|(place, requirements)| {
+            let credential = caller.get(place);
+            credential.is_some_and(|credential| credential.satisfies(requirements))
+        })
+    }
+
+    /// Requirements of this alternative and of another one together.
+    pub(super) fn and(mut self, other: &Self) -> Self {
+        for (place, requirements) in &other.places {
+            match self.places.get_mut(place) {
+                Some(own) => own.and(requirements),
+                None => {
+                    self.places.insert(place.clone(), requirements.clone());
+                }
+            }
+        }
+        self
+    }
+
+    /// Returns the hypothetical caller with this number, below [`Alternative::callers`].
+    pub(super) fn caller(&self, number: usize) -> Caller<'_> {
         let mut rest = number;
         let places = self.places.iter();
         places
@@ -317,6 +343,28 @@ impl<'a> HypotheticalCredential<'a> {
 }
 
 impl CredentialRequirements {
+    /// Adds the requirements of `other`. If no value of a property satisfies both, the set of allowed
+    /// values is empty.
+    fn and(&mut self, other: &Self) {
+        self.sources.extend(other.sources.iter().cloned());
+        self.readings.extend(other.readings.iter().cloned());
+        self.has.extend(other.has.iter().cloned());
+        self.some_of.extend(other.some_of.iter().cloned());
+        for (fact, most) in &other.at_most {
+            let own = self.at_most.entry(fact).or_insert(*most);
+            *own = (*own).min(*most);
+        }
+        for (fact, values) in &other.one_of {
+            let within = |values: &BTreeSet<String>, allowed: &BTreeSet<String>| {
+                let values = values.iter();
+                let values = values.filter(|value| certificate::is_one_of(fact, value, allowed));
+                values.cloned().collect::<BTreeSet<String>>()
+            };
+            let own = self.one_of.entry(fact).or_insert_with(|| values.clone());
+            *own = &within(own, values) | &within(values, own);
+        }
+    }
+
     /// True if a credential with these requirements meets all requirements of `other` that admit
     /// only one value.
     fn certain(&self, other: &Self) -> bool {
@@ -357,7 +405,9 @@ fn places(
         let Some(scheme) = schemes.get(&wanted.scheme) else {
             continue;
         };
-        let requirements = places.entry(scheme.place.clone()).or_default();
+        let requirements = places
+            .entry(certificate::location(scheme, verifiers))
+            .or_default();
         let checked = match &scheme.verify {
             // The upstream checks scopes, so the gateway requires nothing further.
             ir::Verify::Upstream => continue,
@@ -392,16 +442,30 @@ pub fn tokens(
 }
 
 /// Tokens and certificate names of a caller.
-fn made(caller: &BTreeMap<&Place, HypotheticalCredential<'_>>, now_s: u64) -> Tokens {
-    let own = caller.get(&Place::Certificate);
+fn made(caller: &Caller<'_>, now_s: u64) -> Tokens {
+    let sources = [Place::Certificate, certificate::proxied()];
+    // One certificate has the names for both sources: different ones would be of different callers.
+    let certificate = || {
+        let credentials = sources.iter().filter_map(|place| caller.get(place));
+        let names: Vec<String> = credentials.map(certificate::of).collect();
+        names.join("\n")
+    };
     let of_source = |source| {
-        let own = own.filter(|credential| certificate::is_from(credential, source));
-        own.map_or_else(|| certificate::ANY.to_owned(), certificate::of)
+        let is_there = match source {
+            Source::Connection => caller.contains_key(&sources[0]),
+            Source::Field => caller.contains_key(&sources[1]),
+        };
+        match is_there {
+            true => certificate(),
+            false => certificate::ANY.to_owned(),
+        }
     };
     let made = caller.iter().filter_map(|(place, credential)| {
-        let text = match place {
-            Place::Certificate => certificate::of(credential),
-            _ => signature::of(credential).or_else(|| token::of(credential, of_source, now_s))?,
+        let text = match sources.contains(place) {
+            true => certificate(),
+            false => {
+                signature::of(credential).or_else(|| token::of(credential, of_source, now_s))?
+            }
         };
         Some(((*place).clone(), text))
     });

@@ -9,6 +9,9 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use bundle::digest::Digest;
+use bundle::history::Entry;
+use bundle::name::ChannelName;
+use bundle::trust::Trust;
 use diag::{FileId, NodeRef, Sink, Span};
 
 use super::options::StoreOptions;
@@ -490,6 +493,22 @@ pub(super) fn side_in(
     let (lowered, source) = release::side(store, bundle, source)?;
     Ok(Side {
         bundle,
+        lowered,
+        source,
+    })
+}
+
+/// Reads the bundle of a channel's newest record as a side, with the rules that apply to the next
+/// change.
+pub(super) fn side_of_head(
+    store: &dyn bundle::store::Store,
+    trust: Option<&Trust>,
+    channel: &ChannelName,
+    head: &Entry,
+) -> anyhow::Result<Side> {
+    let (lowered, source) = release::side_of_head(store, trust, channel, head)?;
+    Ok(Side {
+        bundle: head.bundle,
         lowered,
         source,
     })

@@ -55,6 +55,16 @@ pub(super) const KINDS: &[Kind] = &[
         let turned = json!([{"pair": []}, {"key": []}]);
         case.both(|project| project.ask(&operation, json!([{"key": []}, {"pair": []}])));
         case.new.ask(&operation, turned);
+        let line = "security incomparable security-requirement-changed security";
+        case.expect_of(line, &[operation]);
+        Some(())
+    }),
+    ("an alternative that another one covers moves", |case| {
+        let operation = case.operation();
+        let last = json!([{"key": []}, {"key": [], "pair": []}]);
+        case.both(|project| project.ask(&operation, last.clone()));
+        let first = json!([{"key": [], "pair": []}, {"key": []}]);
+        case.new.ask(&operation, first);
         case.expect_of("policy changed security-restated security", &[operation]);
         Some(())
     }),

@@ -1,0 +1,138 @@
+//! Alternatives of a security requirement that both sides select for the same request.
+//!
+//! A gateway selects the first alternative that a request satisfies, and `{}` after all others. It
+//! refuses a request with tokens in several places if no alternative requires all of them.
+//!
+//! For each pair of alternatives, both sides decide about the requests that have the credentials of
+//! these two. Requests with further credentials give no other pairs: without the further
+//! credentials, the selected alternatives are still satisfied, and no other ones are.
+
+use std::collections::BTreeSet;
+
+use bundle::ir;
+use policy::auth::Place;
+
+use super::Route;
+use super::certificate::location;
+use super::who::Alternative;
+
+/// Pairs of indexes of alternatives: for some request, the old side selects the first one, and the
+/// new side the second one. A requirement without alternatives has one that requires nothing.
+pub(super) fn selected(old: Route<'_>, new: Route<'_>) -> BTreeSet<(usize, usize)> {
+    let (was, is) = (Requirement::of(old), Requirement::of(new));
+    let mut pairs = BTreeSet::new();
+    for before in &was.alternatives {
+        // Equal requirements select the same alternative for each request.
+        let others = match was == is {
+            true => std::slice::from_ref(before),
+            false => &is.alternatives,
+        };
+        for after in others {
+            let both = before.clone().and(after);
+            if both.is_possible() {
+                pairs.extend(selected_of(&both, &was, &is));
+            }
+        }
+    }
+    pairs
+}
+
+/// Pairs of indexes of alternatives that the sides select for requests with exactly these
+/// credentials.
+fn selected_of(
+    credentials: &Alternative,
+    was: &Requirement,
+    is: &Requirement,
+) -> BTreeSet<(usize, usize)> {
+    let places: BTreeSet<&Place> = credentials.places.keys().collect();
+    if was.refuses(&places) || is.refuses(&places) {
+        return BTreeSet::new();
+    }
+    let Some(callers) = credentials.callers() else {
+        let implied = |one: &&Alternative| credentials.implies(one);
+        let pair = was.select(implied).zip(is.select(implied));
+        return pair.into_iter().collect();
+    };
+    let pairs = (0..callers).filter_map(|number| {
+        let caller = credentials.caller(number);
+        let satisfied = |one: &&Alternative| one.is_satisfied_by(&caller);
+        was.select(satisfied).zip(is.select(satisfied))
+    });
+    pairs.collect()
+}
+
+/// Security requirement as a gateway evaluates it.
+#[derive(PartialEq, Eq)]
+struct Requirement {
+    /// Possible alternatives, in the order of evaluation.
+    alternatives: Vec<Alternative>,
+    /// Places of tokens in each alternative of the document.
+    tokens: Vec<BTreeSet<Place>>,
+}
+
+impl Requirement {
+    fn of(route: Route<'_>) -> Self {
+        let written = &route.treatment.security.0;
+        let nothing = ir::Alternative(Vec::new());
+        let written = match written.is_empty() {
+            true => std::slice::from_ref(&nothing),
+            false => written,
+        };
+        let alternatives = written.iter().enumerate();
+        let alternatives = alternatives.map(|(index, one)| alternative(route, index, one));
+        let mut alternatives: Vec<_> = alternatives.filter(Alternative::is_possible).collect();
+        alternatives.sort_by_key(|one| one.places.is_empty());
+        let tokens = written.iter().map(|one| token_places(route, one));
+        Self {
+            alternatives,
+            tokens: tokens.collect(),
+        }
+    }
+
+    /// True if credentials at these places are refused because no alternative requires all tokens.
+    fn refuses(&self, places: &BTreeSet<&Place>) -> bool {
+        let tokens: BTreeSet<&Place> = self.tokens.iter().flatten().collect();
+        let present: Vec<&&Place> = places.intersection(&tokens).collect();
+        let takes_all = |own: &BTreeSet<Place>| present.iter().all(|place| own.contains(**place));
+        present.len() > 1 && !self.tokens.iter().any(takes_all)
+    }
+
+    /// Index of the first alternative that is satisfied.
+    fn select(&self, is_satisfied: impl Fn(&&Alternative) -> bool) -> Option<usize> {
+        let mut alternatives = self.alternatives.iter();
+        alternatives.find(is_satisfied).map(|one| one.index)
+    }
+}
+
+/// Requirements on the credentials of an alternative, without the claims that only determine the
+/// principal.
+fn alternative(route: Route<'_>, index: usize, written: &ir::Alternative) -> Alternative {
+    let mut one = Alternative::of(
+        index,
+        written,
+        &route.api.schemes,
+        &route.gateway.shared.auth,
+    );
+    for requirements in one.places.values_mut() {
+        requirements.readings.clear();
+        requirements.end(route.treatment.timeout_ms);
+    }
+    one
+}
+
+/// Places of the tokens that an alternative requires.
+fn token_places(route: Route<'_>, alternative: &ir::Alternative) -> BTreeSet<Place> {
+    let schemes = alternative.0.iter();
+    let schemes = schemes.filter_map(|wanted| route.api.schemes.get(&wanted.scheme));
+    let is_token = |scheme: &&ir::Scheme| match &scheme.verify {
+        ir::Verify::Auth(name) => {
+            let verifier = route.gateway.shared.auth.get(name);
+            verifier.is_some_and(|one| one.checked.takes_tokens())
+        }
+        ir::Verify::Upstream => false,
+    };
+    schemes
+        .filter(is_token)
+        .map(|scheme| location(scheme, &route.gateway.shared.auth))
+        .collect()
+}
