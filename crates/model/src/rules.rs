@@ -73,6 +73,19 @@ pub struct Rules {
 }
 
 impl Rules {
+    /// Store of the releases without `.` segments, empty segments and a final slash: `./releases/`
+    /// and `releases` are one folder.
+    #[must_use]
+    pub fn store(&self) -> String {
+        if self.store.contains("://") {
+            return self.store.trim_end_matches('/').to_owned();
+        }
+        let segments = self.store.split('/');
+        let segments = segments.filter(|one| !matches!(*one, "" | "."));
+        let root = if self.store.starts_with('/') { "/" } else { "" };
+        format!("{root}{}", segments.collect::<Vec<_>>().join("/"))
+    }
+
     /// Collects the rules of a compiled project.
     #[must_use]
     pub fn of(compiled: &Compiled, settings: &Settings, apis: &[Api]) -> Self {

@@ -363,9 +363,9 @@ fn replaced_at_channel<'p>(own: &Pair, old: &Side, new: &Side, pairs: &'p [Pair]
 /// Store and channel to which a side is released. `None` if its rules are unknown. Channels of
 /// different stores are different, also with the same name.
 #[must_use]
-pub fn channel(side: &Side) -> Option<(&str, &str)> {
+pub fn channel(side: &Side) -> Option<(String, &str)> {
     let rules = side.source.as_ref()?.rules.as_ref()?;
-    Some((&rules.store, &rules.channel))
+    Some((rules.store(), &rules.channel))
 }
 
 /// Returns the project without an environment if it replaces a removed environment: it has the same

@@ -109,7 +109,12 @@ fn destination(old: &Rules, new: &Rules) -> Vec<Change> {
         ),
         ("store-changed", "release store", &old.store, &new.store),
     ];
-    let settings = settings.into_iter().filter(|(_, _, old, new)| old != new);
+    let is_changed = |id: &str, was: &String, is: &String| match id {
+        "store-changed" => old.store() != new.store(),
+        _ => was != is,
+    };
+    let settings = settings.into_iter();
+    let settings = settings.filter(|(id, _, was, is)| is_changed(id, was, is));
     let settings = settings.map(|(id, subject, old, new)| {
         rule(id, subject.to_owned(), Some(old.clone()), Some(new.clone()))
     });

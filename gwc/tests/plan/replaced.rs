@@ -126,6 +126,22 @@ fn environment_that_takes_a_channel_is_compared() {
         ("-prod", "10/s", "prod", ""),
     ]);
     assert_eq!(relaxed(&beside), Some(vec!["test".to_owned()]));
+    // Another spelling of the same store.
+    let spelled = with_channels(&[
+        (
+            "prod",
+            "10/s",
+            "prod, store: releases",
+            "prod, store: other",
+        ),
+        (
+            "test",
+            "99/s",
+            "test, store: other",
+            "prod, store: ./releases/",
+        ),
+    ]);
+    assert_eq!(relaxed(&spelled), Some(vec!["test".to_owned()]));
     let own = with_channels(&[
         ("prod", "10/s", "prod", "prod"),
         ("test", "99/s", "test", "trial"),
