@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bundle::ir::Gateway;
 use engine::edge::Admitted;
 use engine::{BuildError, ChainStep, Decided, Parts, Refusal, RouteRef, Snapshot, Verdict};
-use policy::ask::{Answer, Answered, CallKind, Effect, Outage};
+use policy::ask::{Answer, Answered, AskId, CallKind, Effect, Outage};
 use policy::auth::{self, mtls};
 use policy::endpoint::Endpoint;
 use policy::guard::ext_proc;
@@ -27,7 +27,8 @@ use validator::{BodyUse, Cone, Credentials, Described};
 /// Peer address of requests for which the peer does not matter (documentation range, RFC 5737).
 pub(crate) const OUTSIDER: IpAddr = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 1));
 
-/// Assumed answer of another service, for a policy or verifier that would call this service in gwd.
+/// Assumed answer to a policy or verifier: of a service that gwd would call, or of a check with a
+/// secret that only gwd has.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Assumption {
     /// Name of the policy or verifier.
@@ -45,7 +46,7 @@ impl std::str::FromStr for Assumption {
                 asker: asker.to_owned(),
                 answer: answer.to_owned(),
             }),
-            _ => Err("write POLICY=ANSWER, for instance ask=allow".to_owned()),
+            _ => Err("write NAME=ANSWER, for instance ask=allow".to_owned()),
         }
     }
 }
@@ -57,6 +58,8 @@ pub fn words(kind: CallKind) -> &'static [&'static str] {
         CallKind::ForwardAuth | CallKind::ExtProc => &["allow", "deny", "outage"],
         CallKind::Keys => &["valid", "forged", "outage"],
         CallKind::Introspection => &["active", "inactive", "outage"],
+        // gwd needs no service for the check, so there is no outage.
+        CallKind::Secret => &["valid", "forged"],
         // No assumption is possible: gwc cannot decrypt the cookies that cause this lookup.
         CallKind::Login => &[],
         // No assumption is allowed, because gwc computes the result itself.
@@ -97,7 +100,7 @@ pub fn fault(gateway: &Gateway, assumption: &Assumption) -> Option<String> {
     let Some((_, kind)) = askers.iter().find(|(name, _)| name == asker) else {
         let known = diag::suggest::one_of(askers.iter().map(|(name, _)| *name), 8);
         return Some(format!(
-            "no policy or verifier `{}` asks another service; {known}",
+            "no policy or verifier `{}` needs an answer that gwc does not have; {known}",
             asker.escape_debug()
         ));
     };
@@ -126,8 +129,13 @@ fn assumed(kind: CallKind, word: &str) -> Option<Answer> {
             body: Default::default(),
             refusal: Some(&ext_proc::DENIED),
         }))),
-        (CallKind::Keys, "valid") => Some(status(http::StatusCode::OK)),
-        (CallKind::Keys, "forged") => Some(status(http::StatusCode::UNAUTHORIZED)),
+        (CallKind::Keys | CallKind::Secret, "valid") => Some(status(http::StatusCode::OK)),
+        (CallKind::Keys | CallKind::Secret, "forged") => {
+            Some(status(http::StatusCode::UNAUTHORIZED))
+        }
+        // The verifier of a login also calls its provider, whose outage does not decide about a
+        // session.
+        (CallKind::Secret, _) => None,
         (CallKind::Introspection, "active") => Some(status(http::StatusCode::OK)),
         (CallKind::Introspection, "inactive") => Some(status(http::StatusCode::UNAUTHORIZED)),
         (CallKind::Validate, "valid") => Some(Answer::Examined(Arc::default())),
@@ -269,7 +277,7 @@ fn computed(holds: bool) -> Answer {
 pub struct Oracle {
     snapshot: Snapshot,
     revoked: Revoked,
-    /// Verifiers that call another service, by name.
+    /// Verifiers that need an answer which gwc does not have, by name.
     verifiers: Vec<(String, VerifierCall)>,
     /// Assumed answers for verifiers and policies if the caller gives none: every token is forged,
     /// and every message is valid.
@@ -278,38 +286,46 @@ pub struct Oracle {
     about_tokens: usize,
 }
 
-/// Request to another service that gwd sends for a verifier.
+/// Answer that a verifier needs and gwc does not have: the response of another service, or the
+/// result of a check with a secret.
 enum VerifierCall {
     /// Request for the keys of this source.
     Keys(Remote),
-    /// Requests for the metadata and the keys of a login.
-    Login([Remote; 2]),
+    /// Requests for the metadata and the keys of a login, and the check of its sessions.
+    Login([Remote; 2], AskId),
+    /// Check of a token or a signature with a shared secret.
+    Secret(AskId),
     /// Introspection of a token, at the endpoint with this URL.
     Token(Endpoint),
 }
 
 impl VerifierCall {
-    /// Request that a verifier sends to another service. `None` for a verifier without such
-    /// requests.
+    /// Answer that a verifier needs. `None` for a verifier whose credentials gwc can check.
     fn of(checked: &auth::Checked) -> Option<Self> {
         match checked {
-            auth::Checked::Jwt(jwt) => jwt.remote().map(Self::Keys),
+            auth::Checked::Jwt(jwt) => {
+                let secret = jwt.secret_question().map(Self::Secret);
+                secret.or_else(|| jwt.remote().map(Self::Keys))
+            }
             auth::Checked::Introspection(introspection) => {
                 Endpoint::of(introspection.url()).map(Self::Token)
             }
-            auth::Checked::Oidc(login) => Some(Self::Login(login.remotes())),
+            auth::Checked::Oidc(login) => {
+                Some(Self::Login(login.remotes(), login.secret_question()))
+            }
+            auth::Checked::HmacSignature(signed) => Some(Self::Secret(signed.secret_question())),
             auth::Checked::ApiKey(_)
             | auth::Checked::Basic(_)
             | auth::Checked::Mtls(_)
             | auth::Checked::Dpop(_)
-            | auth::Checked::HmacSignature(_)
             | auth::Checked::Declared(_) => None,
         }
     }
 
     fn kind(&self) -> CallKind {
         match self {
-            Self::Keys(_) | Self::Login(_) => CallKind::Keys,
+            Self::Keys(_) | Self::Login(..) => CallKind::Keys,
+            Self::Secret(_) => CallKind::Secret,
             Self::Token(_) => CallKind::Introspection,
         }
     }
@@ -318,11 +334,12 @@ impl VerifierCall {
     fn matches(&self, effect: &Effect) -> bool {
         match (self, effect) {
             (Self::Keys(source), Effect::Keys(cell)) => source == cell.source(),
-            (Self::Login(sources), Effect::Keys(cell)) => sources.contains(cell.source()),
+            (Self::Login(sources, _), Effect::Keys(cell)) => sources.contains(cell.source()),
+            (Self::Login(_, own) | Self::Secret(own), Effect::Secret(id)) => own == id,
             (Self::Token(endpoint), Effect::Http(call)) => {
                 *call.upstream == *endpoint.origin && call.target.as_str() == endpoint.target
             }
-            (Self::Keys(_) | Self::Login(_) | Self::Token(_), _) => false,
+            (Self::Keys(_) | Self::Login(..) | Self::Secret(_) | Self::Token(_), _) => false,
         }
     }
 }
@@ -440,8 +457,8 @@ impl Oracle {
         &self.snapshot
     }
 
-    /// Decides a request, unless the listener refuses it. If the verifier of a token calls another
-    /// service, the token counts as forged, except the token of a witness. Without
+    /// Decides a request, unless the listener refuses it. If the verifier of a credential calls
+    /// another service or has a secret, the credential counts as forged, except that of a witness. Without
     /// [`Question::body`], the request counts as valid for its description. Passwords are checked,
     /// and the counters of stores are zero. A decision that depends on any other answer stays open
     /// ([`Verdict::Ask`]).
@@ -509,9 +526,11 @@ impl Oracle {
                         let message = (&admitted.head, question.body.as_deref());
                         examined(&self.snapshot, &decided, *check, message)
                     }),
-                Effect::Http(_) | Effect::Keys(_) | Effect::Permit(_) | Effect::Process(..) => {
-                    fitting.find_map(|one| assumed(effect.kind(), &one.answer))
-                }
+                Effect::Http(_)
+                | Effect::Keys(_)
+                | Effect::Permit(_)
+                | Effect::Process(..)
+                | Effect::Secret(_) => fitting.find_map(|one| assumed(effect.kind(), &one.answer)),
             };
             let Some(answer) = answer else { break };
             cx.answers.add(effect.id(), answer);

@@ -48,6 +48,10 @@ pub enum Effect {
     Permit(Box<PermitWait>),
     /// Conversation with an external processor about the request. The id is that of the question.
     Process(AskId, Arc<Processing>),
+    /// Check of a credential with a secret that only gwd has. Verifiers return it in gwc only: gwd
+    /// makes the check at once. The answer is a response without content: 200 if the credential is
+    /// genuine, otherwise 401.
+    Secret(AskId),
 }
 
 /// Kind of policy or verifier that needs an answer before it can decide.
@@ -73,6 +77,8 @@ pub enum CallKind {
     Concurrency,
     /// Policy `ext_proc`.
     ExtProc,
+    /// Verifier of credentials that only the owner of a secret can check.
+    Secret,
 }
 
 /// Request to a service whose response decides about the client's request.
@@ -274,6 +280,13 @@ impl AskId {
         Self::new(CallKind::Concurrency, &[&wait.tag.to_le_bytes()])
     }
 
+    /// Id of the check of a credential with the secret of a verifier. `kind` is the kind of the
+    /// verifier, `settings` identifies it among those of its kind.
+    #[must_use]
+    pub fn of_secret(kind: &str, settings: &[u8]) -> Self {
+        Self::new(CallKind::Secret, &[kind.as_bytes(), settings])
+    }
+
     /// Bytes of the id.
     #[must_use]
     pub fn to_bytes(self) -> [u8; 32] {
@@ -310,6 +323,7 @@ impl CallKind {
             Self::Validate => "validate",
             Self::Concurrency => "concurrency",
             Self::ExtProc => "ext_proc",
+            Self::Secret => "secret",
         }
     }
 }
@@ -329,6 +343,7 @@ impl Effect {
             Self::Message(_) => CallKind::Validate,
             Self::Permit(_) => CallKind::Concurrency,
             Self::Process(..) => CallKind::ExtProc,
+            Self::Secret(_) => CallKind::Secret,
         }
     }
 
@@ -343,7 +358,7 @@ impl Effect {
             Self::Store(count) => AskId::of_count(count),
             Self::Message(check) => AskId::of_check(*check),
             Self::Permit(wait) => AskId::of_wait(wait),
-            Self::Process(id, _) => *id,
+            Self::Process(id, _) | Self::Secret(id) => *id,
         }
     }
 }
@@ -468,6 +483,19 @@ impl Answers {
                 | Answer::Permit(_)
                 | Answer::Processed(_),
             ) => CheckResult::Unavailable,
+        }
+    }
+
+    /// Assumed result of the check of a credential with a secret that gwc does not have: true for a
+    /// genuine credential.
+    ///
+    /// # Errors
+    /// The check, if no result is assumed.
+    #[cfg(feature = "author")]
+    pub(crate) fn assumed_check(&self, id: AskId) -> Result<bool, Box<Effect>> {
+        match self.check_result(&id) {
+            CheckResult::Computed(is_genuine) => Ok(is_genuine),
+            CheckResult::Pending | CheckResult::Unavailable => Err(Box::new(Effect::Secret(id))),
         }
     }
 

@@ -60,8 +60,9 @@ pub(super) struct Args {
     #[arg(long, value_name = "SCHEME=valid|forged")]
     credential: Vec<Credential>,
     /// Assumed answer to a policy that asks another service, such as `forward_auth`: `allow`,
-    /// `deny` or `outage`; may be given several times
-    #[arg(long, value_name = "POLICY=ANSWER")]
+    /// `deny` or `outage`; or to a verifier with keys or secrets that gwc does not have: `valid` or
+    /// `forged`; may be given several times
+    #[arg(long, value_name = "NAME=ANSWER")]
     assume: Vec<Assumption>,
     /// Address of the sender
     #[arg(long, default_value = "203.0.113.1", value_name = "ADDRESS")]

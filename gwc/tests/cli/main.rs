@@ -39,6 +39,7 @@ mod route_credentials;
 mod rules;
 mod strip;
 mod terminal;
+mod unverifiable;
 mod usage;
 mod verify;
 mod watch;

@@ -150,7 +150,8 @@ fn has_own_limit(effect: &Effect) -> bool {
         | Effect::Keys(_)
         | Effect::Password(_)
         | Effect::Signature(_)
-        | Effect::Store(_) => false,
+        | Effect::Store(_)
+        | Effect::Secret(_) => false,
     }
 }
 
@@ -218,6 +219,8 @@ pub(crate) async fn answer<'s>(
                         }
                         None => Answer::Outage(Outage::Failed),
                     },
+                    // Only gwc needs this effect. Without a result, no verifier admits a request.
+                    Effect::Secret(_) => Answer::Outage(Outage::Failed),
                 })
             });
             within_limit(asking.deadline, answering).await

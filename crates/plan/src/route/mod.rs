@@ -299,6 +299,9 @@ fn depends(route_request: RouteRequest<'_>, effect: &Effect, decided: &Decided<'
                 "depends on the parameters and the body of the request; assume one of them: {words}"
             )
         }
+        Effect::Secret(_) => format!(
+            "depends on a secret of `{asker}` that only gateways have; assume one of them: {words}"
+        ),
         Effect::Permit(_) => format!("depends on the requests in flight that `{asker}` counts"),
         Effect::Store(count) => {
             format!(

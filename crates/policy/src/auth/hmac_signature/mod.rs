@@ -47,6 +47,8 @@ use minicbor::{Decode, Encode};
 
 use super::place::Place;
 use super::reasons::reasons;
+#[cfg(feature = "author")]
+use crate::ask::AskId;
 use crate::declared::{Scalar, Settings, Value};
 use crate::secret::SecretRef;
 
@@ -274,6 +276,14 @@ impl Checked {
             all = all.with(&["nonce"], Value::One(text("optional")));
         }
         all
+    }
+
+    /// Question about signatures that only the owner of the secrets can verify.
+    #[cfg(feature = "author")]
+    #[must_use]
+    pub fn secret_question(&self) -> AskId {
+        let settings = minicbor::to_vec(self).unwrap_or_default();
+        AskId::of_secret("hmac_signature", &settings)
     }
 
     /// Allowed algorithms.

@@ -43,6 +43,15 @@ struct Key {
     identity: Arc<Identity>,
 }
 
+/// Signature that passes all checks except that of its MAC.
+struct Unverified<'v> {
+    claim: Claim,
+    key: &'v Key,
+    algorithm: Algorithm,
+    /// Data of the signature if its MAC is right.
+    signed: Signed,
+}
+
 /// Data of a valid signature that the rest of the exchange needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Signed {
@@ -131,6 +140,10 @@ impl Verifier {
         credential: &[u8],
         request: &TokenRequest<'_>,
     ) -> Verification {
+        #[cfg(feature = "author")]
+        if self.takes_witnesses {
+            return self.verify_by_assumption(credential, request);
+        }
         match self.check(credential, request) {
             Ok((identity, signed)) => Verification::Signed(identity, signed),
             Err(reason) => Verification::Unsigned(reason),
@@ -142,36 +155,71 @@ impl Verifier {
         credential: &[u8],
         request: &TokenRequest<'_>,
     ) -> Result<(Arc<Identity>, Signed), Reason> {
-        let head = request.head;
-        #[cfg(feature = "author")]
-        if self.takes_witnesses
-            && let Some(shown) = super::witness::Shown::of(credential)
-        {
-            let key_id = shown.check(&self.settings)?;
-            let key = self.keys.get(key_id).ok_or(Reason::Key)?;
+        let unverified = self.unverified(credential, request)?;
+        let secret = unverified.key.secret.value();
+        let mac = hmac::Key::new(unverified.algorithm.hmac(), &secret);
+        match hmac::verify(&mac, &unverified.claim.text, &unverified.claim.mac) {
+            Ok(()) => Ok((Arc::clone(&unverified.key.identity), unverified.signed)),
+            Err(_) => Err(Reason::Signature),
+        }
+    }
+
+    /// Verifies a signature in gwc, which has no secrets: an assumption decides about its MAC. The
+    /// other checks come first, because they refuse the signature with any secret.
+    #[cfg(feature = "author")]
+    fn verify_by_assumption(&self, credential: &[u8], request: &TokenRequest<'_>) -> Verification {
+        if let Some(shown) = super::witness::Shown::of(credential) {
+            let key_id = shown.check(&self.settings);
+            let key = key_id.and_then(|id| self.keys.get(id).ok_or(Reason::Key));
             let signed = Signed {
                 used: None,
                 content: None,
             };
-            return Ok((Arc::clone(&key.identity), signed));
+            return match key {
+                Ok(key) => Verification::Signed(Arc::clone(&key.identity), signed),
+                Err(reason) => Verification::Unsigned(reason),
+            };
         }
+        let unverified = match self.unverified(credential, request) {
+            Ok(unverified) => unverified,
+            Err(reason) => return Verification::Unsigned(reason),
+        };
+        // No secret gives a MAC of another length.
+        let fits = unverified.claim.mac.len() == unverified.algorithm.secret_bytes_min();
+        let question = self.settings.secret_question();
+        match fits.then(|| request.answers.assumed_check(question)) {
+            Some(Ok(true)) => {
+                Verification::Signed(Arc::clone(&unverified.key.identity), unverified.signed)
+            }
+            Some(Ok(false)) | None => Verification::Unsigned(Reason::Signature),
+            Some(Err(effect)) => Verification::Ask(effect),
+        }
+    }
+
+    /// Makes all checks of a signature except that of its MAC.
+    fn unverified(
+        &self,
+        credential: &[u8],
+        request: &TokenRequest<'_>,
+    ) -> Result<Unverified<'_>, Reason> {
+        let head = request.head;
         let message = Message::new(head, request.received, (request.url)());
         let claim = match self.settings.style {
             Style::Rfc9421 => message.claim(|id| self.keys.contains_key(id)),
             Style::Aliyun => aliyun::read(&message),
             Style::Tencent => tencent::read(&message, credential),
         };
-        let key = claim.as_ref().map(|claim| self.keys.get(&claim.key_id));
-        let (claim, key) = match (&claim, key) {
-            (Ok(claim), Ok(Some(key))) => (claim, key),
-            (Err(Reason::Key), _) | (Ok(_), _) => {
+        let found = claim.and_then(|claim| match self.keys.get(&claim.key_id) {
+            Some(key) => Ok((claim, key)),
+            None => Err(Reason::Key),
+        });
+        let (claim, key) = found.inspect_err(|reason| {
+            if *reason == Reason::Key {
                 let _ = hmac::verify(&self.decoy, FIELD.as_bytes(), &[0; 32]);
-                return Err(Reason::Key);
             }
-            (Err(reason), _) => return Err(*reason),
-        };
-        let algorithm = self.algorithm(claim)?;
-        let ends_s = self.check_age(claim, request.unix_s)?;
+        })?;
+        let algorithm = self.algorithm(&claim)?;
+        let ends_s = self.check_age(&claim, request.unix_s)?;
         let nonce = claim.nonce.as_deref();
         let is_nonce = |nonce: &str| !nonce.is_empty() && nonce.len() <= NONCE_MAX;
         if nonce.map_or(self.settings.nonce, |nonce| !is_nonce(nonce)) {
@@ -183,16 +231,16 @@ impl Verifier {
         }
         let empty = self.settings.content_digest.then_some(Content::Empty);
         let content = claim.content.or(empty);
-        let secret = key.secret.value();
-        let mac = hmac::Key::new(algorithm.hmac(), &secret);
-        if hmac::verify(&mac, &claim.text, &claim.mac).is_err() {
-            return Err(Reason::Signature);
-        }
         let used = nonce.map(|nonce| Used {
             hash: hash(&claim.key_id, nonce),
             ends_s,
         });
-        Ok((Arc::clone(&key.identity), Signed { used, content }))
+        Ok(Unverified {
+            signed: Signed { used, content },
+            claim,
+            key,
+            algorithm,
+        })
     }
 
     /// Algorithm of a signature: the algorithm named in the signature, otherwise the only allowed

@@ -38,6 +38,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use minicbor::{Decode, Encode};
 use sha2::{Digest as _, Sha256};
 
+#[cfg(feature = "author")]
+use crate::ask::AskId;
 use crate::auth::binding::Binding;
 use crate::declared::{Scalar, Settings, Value};
 use crate::key_cell::Remote;
@@ -314,6 +316,18 @@ impl Checked {
             KeySource::Set(_) | KeySource::Secret(_) => None,
             KeySource::Url(url) => Some(Remote::Set(url.clone())),
             KeySource::Discovered => Some(Remote::Issuer(self.issuer.clone())),
+        }
+    }
+
+    /// Question about tokens that only the owner of the shared secret can verify. `None` for tokens
+    /// with other keys.
+    #[cfg(feature = "author")]
+    #[must_use]
+    pub fn secret_question(&self) -> Option<AskId> {
+        let settings = || minicbor::to_vec(self).unwrap_or_default();
+        match &self.keys {
+            KeySource::Secret(_) => Some(AskId::of_secret("jwt", &settings())),
+            KeySource::Set(_) | KeySource::Url(_) | KeySource::Discovered => None,
         }
     }
 

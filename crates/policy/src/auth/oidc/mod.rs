@@ -37,6 +37,8 @@ pub use session::Session;
 
 use minicbor::{Decode, Encode};
 
+#[cfg(feature = "author")]
+use crate::ask::AskId;
 use crate::auth::jwt::{self, Algorithm, GROUPS_CLAIM, KeySource};
 use crate::declared::{Scalar, Settings, Value};
 use crate::endpoint::Endpoint;
@@ -204,6 +206,13 @@ impl Checked {
             None => Remote::Issuer(self.issuer.clone()),
         };
         [Remote::Provider(self.issuer.clone()), keys]
+    }
+
+    /// Question about sessions that only the owner of the session secret can open.
+    #[cfg(feature = "author")]
+    #[must_use]
+    pub fn secret_question(&self) -> AskId {
+        AskId::of_secret("oidc", &self.owner())
     }
 
     /// Origins of the URLs that gwd calls for the login.

@@ -156,6 +156,14 @@ pub(super) fn join(headers: &HeaderMap, name: &str) -> Option<Vec<u8>> {
     Some(sealed)
 }
 
+/// True if a text has the form of a sealed one: base64url of a nonce, a text and a tag. A text of
+/// another form is not sealed with any key.
+#[cfg(feature = "author")]
+pub(super) fn is_sealed(text: &[u8]) -> bool {
+    let bytes = URL_SAFE_NO_PAD.decode(text);
+    bytes.is_ok_and(|bytes| bytes.len() > NONCE_LEN + AES_256_GCM.tag_len())
+}
+
 /// Name of the cookie with a part of the sealed text; part 0 has the name of the session's cookie.
 pub(super) fn chunk_name(name: &str, index: usize) -> String {
     match index {
