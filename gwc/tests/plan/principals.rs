@@ -305,6 +305,35 @@ fn consumer_that_contradicts_another_is_removed() {
     assert_eq!(found((&signed, &document), (&fewer, &document)), ["weaken"]);
 }
 
+/// A token is refused while its claim names one consumer and another consumer lists the token.
+#[test]
+fn consumer_that_disputes_a_token_is_removed() {
+    let claimed = edit(
+        GATEWAY,
+        "audience: [s]",
+        "audience: [s], consumer_claim: client_id",
+    );
+    let document = edit(DOCUMENT, POLICIES, "x-gateway: {}");
+    let without_beta = |gateway: &str| edit(gateway, ", beta: {}}", "}");
+    let removed = |gateway: &str, new: &str| found((gateway, &document), (new, &document));
+    let listing = "acme: {tokens: [{issuer: \"https://one.example\", subject: s}], ";
+    let listed = edit(&claimed, "acme: {", listing);
+    assert_eq!(removed(&listed, &without_beta(&listed)), ["weaken"]);
+    assert_eq!(removed(&without_beta(&listed), &listed), ["strengthen"]);
+    // A stricter verifier does not hide that the token is accepted.
+    let strict = edit(
+        &without_beta(&listed),
+        "audience: [s], consumer_claim",
+        "audience: [s], required_claims: [mfa], consumer_claim",
+    );
+    assert_eq!(removed(&listed, &strict), ["incomparable"]);
+    // Nothing disputes a token that no consumer lists, or that an issuer without a claim makes.
+    assert_eq!(removed(&claimed, &without_beta(&claimed)), [""; 0]);
+    let foreign = listing.replace("one.example", "two.example");
+    let foreign = edit(&claimed, "acme: {", &foreign);
+    assert_eq!(removed(&foreign, &without_beta(&foreign)), [""; 0]);
+}
+
 #[test]
 fn alternative_that_passes_no_name_has_a_line() {
     let both = edit(

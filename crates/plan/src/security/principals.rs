@@ -114,7 +114,8 @@ struct Principal<'a> {
     /// API keys and passwords. They always belong to a consumer.
     keys: BTreeSet<String>,
     /// Consumers that can contradict another one, because a credential with an identity belongs to
-    /// them. Without the consumer, the credential remains valid and contradicts no longer.
+    /// them. The other consumer owns another credential, or the same token. Without the consumer,
+    /// the credential remains valid and contradicts no longer.
     apart: BTreeSet<&'a str>,
     /// Request fields that the schemes write, with the credentials whose properties they get.
     fields: BTreeMap<&'a str, Vec<String>>,
@@ -132,7 +133,8 @@ impl<'a> Principal<'a> {
         let names: BTreeSet<String> = naming().map(text).collect();
         let identities = || credentials.iter().filter(|one| one.has_identity);
         let keys = credentials.iter().filter(|one| !one.has_identity);
-        let contradict = naming().filter(|one| !one.consumers.is_empty()).count() > 1;
+        let contradict = naming().filter(|one| !one.consumers.is_empty()).count() > 1
+            || credentials.iter().any(Credential::is_disputable);
         let apart = identities().flat_map(|one| one.consumers.iter().copied());
         Self {
             identity: identities().next().map(text),
@@ -243,6 +245,16 @@ struct Credential<'a> {
     can_name: bool,
     /// Consumers of this side to which such a credential can belong.
     consumers: Vec<&'a str>,
+    /// True if a claim of the credential names its consumer, and a consumer can also list it.
+    is_claimed_and_listed: bool,
+}
+
+impl Credential<'_> {
+    /// True if the claim of one credential can name a consumer other than the one that lists it.
+    /// The gateway then refuses the credential.
+    fn is_disputable(&self) -> bool {
+        self.is_claimed_and_listed && self.consumers.len() > 1
+    }
 }
 
 /// Verified credentials of an alternative, in the order in which the engine uses them. `other` is
@@ -279,12 +291,15 @@ fn credentials<'a>(
             .map(|one| one.name.as_str())
             .collect();
         let mut others = other.gateway.shared.consumers.iter();
+        let mut listing = route.gateway.shared.consumers.iter();
+        let is_listed = listing.any(|one| lists(&requirements, one));
         let has_identity = !matches!(verifier.kind(), "api_key" | "basic");
         let one = Credential {
             text: format!("{:?} {read}", location(scheme, verifiers)),
             has_identity,
             can_name: !has_identity || !consumers.is_empty() || others.any(|one| is_named(&one)),
             consumers,
+            is_claimed_and_listed: is_claimed(&requirements) && is_listed,
         };
         if !all.iter().any(|known| known.text == one.text) {
             all.push(one);
@@ -299,20 +314,25 @@ fn names(
     requirements: &CredentialRequirements,
     consumer: &ir::Consumer,
 ) -> bool {
-    let is_accepted = |issuer: &String| {
-        let issuers = requirements.one_of.get("issuer");
-        issuers.is_none_or(|issuers| issuers.contains(issuer))
-    };
     match verifier.kind() {
         "api_key" => !consumer.keys.is_empty(),
         "basic" => !consumer.basic.is_empty(),
         "mtls" => !consumer.certificates.is_empty(),
         // The id of a signature's key names the consumer.
         "hmac_signature" => verifier.settings().has(&["secrets", &consumer.name]),
-        _ => {
-            let mut readings = requirements.readings.iter();
-            readings.any(|text| text.contains(CONSUMER_CLAIM))
-                || consumer.tokens.iter().any(|one| is_accepted(&one.issuer))
-        }
+        _ => is_claimed(requirements) || lists(requirements, consumer),
     }
+}
+
+/// True if a claim of the token names its consumer.
+fn is_claimed(requirements: &CredentialRequirements) -> bool {
+    let mut readings = requirements.readings.iter();
+    readings.any(|text| text.contains(CONSUMER_CLAIM))
+}
+
+/// True if the consumer lists tokens of an accepted issuer.
+fn lists(requirements: &CredentialRequirements, consumer: &ir::Consumer) -> bool {
+    let issuers = requirements.one_of.get("issuer");
+    let is_accepted = |issuer| issuers.is_none_or(|issuers| issuers.contains(issuer));
+    consumer.tokens.iter().any(|one| is_accepted(&one.issuer))
 }
