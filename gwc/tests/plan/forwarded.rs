@@ -28,11 +28,17 @@ fn stripping_applies_to_operations_without_the_key() {
     let kept = beside_public("x-gateway: {auth: keys}");
     let stripped = beside_public("x-gateway: {auth: keys, strip_credential: true}");
     let [forwards, backwards] = both("credential-", &kept, &stripped);
-    for (lines, class) in [(forwards, "strengthen"), (backwards, "weaken")] {
-        assert_eq!(lines.len(), 1, "{lines:?}");
-        assert!(lines[0].contains(class), "{lines:?}");
-        assert!(lines[0].contains("a/listOrders"), "{lines:?}");
-        assert!(lines[0].contains("a/getOrder"), "{lines:?}");
+    // Callers of a public operation can omit the key, callers of other operations cannot.
+    for (lines, operation, class) in [
+        (&forwards, "a/listOrders", "strengthen"),
+        (&forwards, "a/getOrder", "incomparable"),
+        (&backwards, "a/listOrders", "weaken"),
+        (&backwards, "a/getOrder", "weaken"),
+    ] {
+        let mut about = lines.iter().filter(|line| line.contains(operation));
+        let line = about.next().map_or("", String::as_str);
+        assert!(line.contains(class), "{operation} {lines:?}");
+        assert!(about.next().is_none(), "{operation} {lines:?}");
     }
 }
 
@@ -141,6 +147,35 @@ fn header_parameter_is_compared_as_a_removed_field() {
             let expected = format!("security {class} identity-field-changed a/listOrders");
             assert_eq!(lines, [expected], "{name}");
         }
+    }
+}
+
+/// The upstream has never received a request without the credential, and may serve it.
+#[test]
+fn removed_credential_may_admit_more() {
+    for (place, name) in [("query", "key"), ("header", "X-Other-Key")] {
+        let with = |forward: &str| {
+            let scheme = format!(
+                "    other: {{type: apiKey, in: {place}, name: {name}, x-gateway: {{auth: keys}}}}\n    pair:"
+            );
+            let document = edit(DOCUMENT, "    pair:", &scheme);
+            edit(
+                &document,
+                "{operationId: listOrders,",
+                &format!(
+                    "{{operationId: listOrders, security: [{{other: []}}], parameters: [{{name: {name}, in: {place}, schema: {{type: string}}{forward}}}],"
+                ),
+            )
+        };
+        let (forwarded, kept) = (with(""), with(", x-gateway: {forward: false}"));
+        let [removes, adds] = both("security", &forwarded, &kept);
+        assert!(
+            removes[0].starts_with("security incomparable "),
+            "{removes:?}"
+        );
+        let classes = ["security weaken ", "security incomparable "];
+        let trips = classes.iter().any(|class| adds[0].starts_with(class));
+        assert!(trips, "{adds:?}");
     }
 }
 

@@ -209,7 +209,7 @@ fn credential_that_is_forwarded_weakens() {
     assert!(
         lines(&plan)
             .iter()
-            .any(|line| line.starts_with("security strengthen credential-stripped")),
+            .any(|line| line.starts_with("security incomparable credential-stripped")),
         "{:?}",
         lines(&plan)
     );

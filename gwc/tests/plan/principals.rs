@@ -358,6 +358,20 @@ fn alternative_that_passes_no_name_has_a_line() {
     }
 }
 
+/// Clients cannot set the field, so that the upstream receives it from the scheme only.
+#[test]
+fn other_issuer_hides_no_dropped_identity_field() {
+    let passing = "x-gateway: {auth: one, forward_as: X-Forwarded-User}";
+    let document = edit(DOCUMENT, POLICIES, "x-gateway: {}");
+    let before = edit(&document, "x-gateway: {auth: one}", passing);
+    for after in ["x-gateway: {auth: two}", "x-gateway: {auth: one}"] {
+        let after = edit(&document, "x-gateway: {auth: one}", after);
+        let found = lines(&plan((GATEWAY, &before), (GATEWAY, &after)));
+        let expected = "security incomparable identity-field-changed a/a";
+        assert!(found.iter().any(|line| line == expected), "{found:?}");
+    }
+}
+
 #[test]
 fn signatures_without_consumers_name_callers() {
     let gateway = edit(

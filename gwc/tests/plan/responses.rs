@@ -49,6 +49,24 @@ fn response_fields_trip_the_gate_of_access() {
         (
             "set: {Strict-Transport-Security: \"max-age=600\"}",
             "set: {X-Base: gwd}",
+            LOST,
+        ),
+        // The upstream's own value may protect more than the gateway's.
+        (
+            "set: {Content-Security-Policy: \"default-src 'self'\"}",
+            "set: {X-Base: gwd}",
+            LOST,
+        ),
+        (
+            "set: {X-Frame-Options: SAMEORIGIN}",
+            "set: {X-Base: gwd}",
+            LOST,
+        ),
+        ("set: {X-Frame-Options: DENY}", "set: {X-Base: gwd}", WEAKEN),
+        // All policies of a response are in force.
+        (
+            "add: {Content-Security-Policy: \"default-src 'self'\"}",
+            "set: {X-Base: gwd}",
             WEAKEN,
         ),
         (

@@ -121,5 +121,8 @@ fn fields_of_the_gateway_change_an_expression() {
     }
     let old = asking("request.headers['x-other'] != 'a'");
     let new = with(", strip_credential: true");
-    assert!(!weakens((&old, DOCUMENT), (&old, &new)));
+    // The upstream no longer receives the credential, but the expression decides as before.
+    let found = lines(&plan((&old, DOCUMENT), (&old, &new)));
+    let is_about = |line: &String| line.contains("authorization-");
+    assert!(!found.iter().any(is_about), "{found:?}");
 }

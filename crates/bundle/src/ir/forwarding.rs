@@ -166,6 +166,13 @@ impl Forwarding {
         keys.map(|key| format!("operation:{key}"))
     }
 
+    /// Path of the setting `forward` of a parameter.
+    #[must_use]
+    pub fn parameter_path(place: &Place) -> [&str; 4] {
+        let (kind, name) = parameter(place);
+        ["parameters", kind, name, "forward"]
+    }
+
     /// All settings under their keys in `x-gateway`, which plans compare.
     #[must_use]
     pub fn settings(&self) -> Settings {
@@ -178,8 +185,7 @@ impl Forwarding {
             settings = settings.with(&path, Value::One(Scalar::Flag(true)));
         }
         for place in &self.not_forwarded {
-            let (kind, name) = parameter(place);
-            let path = ["parameters", kind, name, "forward"];
+            let path = Self::parameter_path(place);
             settings = settings.with(&path, Value::One(Scalar::Flag(false)));
         }
         for one in &self.redacted {

@@ -259,7 +259,19 @@ fn treatments(
         before = with(before, &sources.0);
         after = with(after, &sources.1);
     }
+    let first = lines.len();
     fields::settings(&tables::OPERATION, "", &before, &after, &mut lines);
+    // A parameter that the upstream no longer receives can be the credential of a scheme.
+    let sides = ((old.api, was), (new.api, is));
+    for place in &is.forwarding.not_forwarded {
+        if schemes::is_required(sides.0, sides.1, place) {
+            let subject = ir::Forwarding::parameter_path(place).join(".");
+            let removed = lines[first..].iter_mut();
+            for line in removed.filter(|line| line.subject == subject && line.old.is_null()) {
+                line.class = schemes::removal(true);
+            }
+        }
+    }
     lines.iter_mut().for_each(|line| resolve(line, old, new));
     lines
 }

@@ -35,7 +35,7 @@ pub(super) fn schemes(
         let word = |stripped: bool| Value::from(if stripped { "stripped" } else { "forwarded" });
         if was.is_stripped != is.is_stripped {
             let (class, id) = if is.is_stripped {
-                (Class::Strengthen, "credential-stripped")
+                (removal(is.is_required), "credential-stripped")
             } else {
                 (Class::Weaken, "credential-forwarded")
             };
@@ -48,6 +48,33 @@ pub(super) fn schemes(
             });
         }
     }
+}
+
+/// Class of the removal of a credential from requests to the upstream. If the gateway does not
+/// require the credential, clients could omit it before: the upstream gets no new requests. If the
+/// gateway requires it, the upstream newly gets requests without a credential. It may serve them
+/// although it would have refused the credential, or served its owner less.
+pub(super) fn removal(is_required: bool) -> Class {
+    match is_required {
+        true => Class::Incomparable,
+        false => Class::Strengthen,
+    }
+}
+
+/// True if both sides require a credential at this place.
+pub(super) fn is_required(
+    (old, was): (&ir::Api, &ir::Treatment),
+    (new, is): (&ir::Api, &ir::Treatment),
+    place: &Place,
+) -> bool {
+    let requires = |api: &ir::Api, treatment: &ir::Treatment| {
+        let security = &treatment.security;
+        let mut schemes = security
+            .uses()
+            .filter_map(|wanted| api.schemes.get(&wanted.scheme));
+        !security.admits_anyone() && schemes.any(|scheme| scheme.place == *place)
+    };
+    requires(old, was) && requires(new, is)
 }
 
 /// Handling of a credential in the requests of one operation, for one field or parameter.

@@ -29,13 +29,15 @@ enum Rule {
     AddsOrEnds,
     /// Like [`Rule::Adds`]. Compared only if a credential is required.
     Shares,
-    /// A greater strength protects more. Strength 0 is like a missing field.
-    Protects(fn(&str) -> u64),
+    /// A greater strength protects more. Strength 0 is like a missing field. The text is a value
+    /// that protects at least as much as every other one. `None`: there is no such value, and the
+    /// upstream's own value may protect more than that of the gateway.
+    Protects(fn(&str) -> u64, Option<&'static str>),
     /// Each additional member of a list, such as a field name in `Vary`, protects more. Compared
     /// only if a credential is required.
     Separates,
     /// Like [`Rule::Protects`]. Compared only if a credential is required.
-    Withholds(fn(&str) -> u64),
+    Withholds(fn(&str) -> u64, Option<&'static str>),
     /// Media type of the body. A media type that browsers execute admits more than all others.
     Runs,
     /// The upstream's own value admits more than a missing field, because it may disclose
@@ -54,29 +56,56 @@ const FIELDS: &[(&str, Rule)] = &[
     ("timing-allow-origin", Rule::Opens),
     ("set-cookie", Rule::AddsOrEnds),
     ("set-cookie2", Rule::AddsOrEnds),
-    ("strict-transport-security", Rule::Protects(seconds)),
-    ("content-security-policy", Rule::Protects(present)),
-    ("x-frame-options", Rule::Protects(frames)),
-    ("x-content-type-options", Rule::Protects(nosniff)),
-    ("referrer-policy", Rule::Protects(referrer)),
-    ("permissions-policy", Rule::Protects(present)),
-    ("feature-policy", Rule::Protects(present)),
-    ("document-policy", Rule::Protects(present)),
-    ("origin-agent-cluster", Rule::Protects(isolated)),
-    ("x-xss-protection", Rule::Protects(filtered)),
-    ("x-download-options", Rule::Protects(unopened)),
-    ("cross-origin-opener-policy", Rule::Protects(same_origin)),
-    ("cross-origin-embedder-policy", Rule::Protects(embedder)),
-    ("cross-origin-resource-policy", Rule::Protects(same_origin)),
-    ("clear-site-data", Rule::Protects(present)),
-    ("content-disposition", Rule::Protects(attachment)),
-    ("cache-control", Rule::Withholds(stored)),
-    ("cdn-cache-control", Rule::Withholds(stored)),
-    ("edge-control", Rule::Withholds(stored)),
-    ("surrogate-control", Rule::Withholds(stored)),
-    ("pragma", Rule::Withholds(stored)),
-    ("expires", Rule::Withholds(expired)),
-    ("x-accel-expires", Rule::Withholds(expired)),
+    ("strict-transport-security", Rule::Protects(seconds, None)),
+    ("content-security-policy", Rule::Protects(present, None)),
+    ("x-frame-options", Rule::Protects(frames, Some("deny"))),
+    (
+        "x-content-type-options",
+        Rule::Protects(nosniff, Some("nosniff")),
+    ),
+    (
+        "referrer-policy",
+        Rule::Protects(referrer, Some("no-referrer")),
+    ),
+    ("permissions-policy", Rule::Protects(present, None)),
+    ("feature-policy", Rule::Protects(present, None)),
+    ("document-policy", Rule::Protects(present, None)),
+    ("origin-agent-cluster", Rule::Protects(isolated, Some("?1"))),
+    ("x-xss-protection", Rule::Protects(filtered, None)),
+    (
+        "x-download-options",
+        Rule::Protects(unopened, Some("noopen")),
+    ),
+    (
+        "cross-origin-opener-policy",
+        Rule::Protects(same_origin, Some("same-origin")),
+    ),
+    (
+        "cross-origin-embedder-policy",
+        Rule::Protects(embedder, Some("require-corp")),
+    ),
+    (
+        "cross-origin-resource-policy",
+        Rule::Protects(same_origin, Some("same-origin")),
+    ),
+    ("clear-site-data", Rule::Protects(present, None)),
+    (
+        "content-disposition",
+        Rule::Protects(attachment, Some("attachment")),
+    ),
+    ("cache-control", Rule::Withholds(stored, Some("no-store"))),
+    (
+        "cdn-cache-control",
+        Rule::Withholds(stored, Some("no-store")),
+    ),
+    ("edge-control", Rule::Withholds(stored, Some("no-store"))),
+    (
+        "surrogate-control",
+        Rule::Withholds(stored, Some("no-store")),
+    ),
+    ("pragma", Rule::Withholds(stored, Some("no-store"))),
+    ("expires", Rule::Withholds(expired, Some("0"))),
+    ("x-accel-expires", Rule::Withholds(expired, Some("0"))),
     ("no-vary-search", Rule::Shares),
     // With these fields, a server between the gateway and the client replaces the response by
     // one of its own files.
@@ -101,7 +130,7 @@ const FIELDS: &[(&str, Rule)] = &[
     ("service-worker-allowed", Rule::Opens),
     (
         "x-permitted-cross-domain-policies",
-        Rule::Protects(cross_domain),
+        Rule::Protects(cross_domain, Some("none")),
     ),
 ];
 
@@ -111,7 +140,7 @@ fn rule_of(name: &str) -> Rule {
     let known = FIELDS.iter().find(|(known, _)| *known == name);
     match known {
         Some((_, rule)) => *rule,
-        None if name.ends_with("-cache-control") => Rule::Withholds(stored),
+        None if name.ends_with("-cache-control") => Rule::Withholds(stored, Some("no-store")),
         None => Rule::Discloses,
     }
 }
@@ -198,7 +227,7 @@ pub(super) fn compare(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
             known.unwrap_or_else(|| side.untouched())
         };
         let (before, after) = (of(&was), of(&is));
-        let for_callers = matches!(rule, Rule::Separates | Rule::Shares | Rule::Withholds(_));
+        let for_callers = matches!(rule, Rule::Separates | Rule::Shares | Rule::Withholds(..));
         // A response of an upstream may disclose information. A response that the gateway makes
         // contains only what its settings say.
         let is_own = matches!(rule, Rule::Discloses) && !(was.upstream && is.upstream);
@@ -266,10 +295,16 @@ fn verdict(rule: Rule, was: &Sent, is: &Sent) -> Verdict {
                 |a: &BTreeSet<String>, b: &BTreeSet<String>| b.contains("*") || a.is_subset(b);
             Verdict::of(within(&after, &before), within(&before, &after))
         }
-        Rule::Protects(strength) | Rule::Withholds(strength) => {
+        Rule::Protects(strength, strongest) | Rule::Withholds(strength, strongest) => {
             // Clients may use any one of several values, so the weakest one counts.
             let weakest = |sent: &Sent| sent.values.iter().map(|value| strength(value)).min();
-            match (weakest(was), weakest(is)) {
+            // The upstream's own value is unknown. If the gateway replaces it, only the strongest
+            // value is known to protect as much.
+            let is_unproven = || {
+                let is_strongest = weakest(is).is_some() && weakest(is) == strongest.map(strength);
+                was.upstream && !is.upstream && !is_strongest
+            };
+            let compared = match (weakest(was), weakest(is)) {
                 (Some(a), Some(b)) if a == b && a > 0 => match was.values == is.values {
                     // Both sides set the same values. They differ only in sending the upstream's
                     // own value as well.
@@ -277,6 +312,10 @@ fn verdict(rule: Rule, was: &Sent, is: &Sent) -> Verdict {
                     false => Verdict::Incomparable,
                 },
                 (a, b) => ordered(rank(was, a).cmp(&rank(is, b))),
+            };
+            match compared {
+                Verdict::Strengthen if is_unproven() => Verdict::Incomparable,
+                verdict => verdict,
             }
         }
     }

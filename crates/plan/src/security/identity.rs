@@ -8,150 +8,21 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bundle::ir;
-use engine::edge::PROXY_FIELDS;
 use policy::Phase;
 use policy::auth::{self, Place, mtls};
 use policy::declared::{Scalar, Settings, Value};
 use policy::managed::{self, Allowed};
 
+use super::field_names::{GUARDS, HARMLESS, is_identity, is_managed};
 use super::verifier::value_text;
 use super::{Access, Difference, Route, Verdict, gateway, token};
-
-/// Name parts (between `-`, `_` and `.`) of fields that upstreams read as an identity, a right, or
-/// the origin of a request.
-const PARTS: &[&str] = &[
-    "account",
-    "admin",
-    "assertion",
-    "auth",
-    "authenticated",
-    "authorization",
-    "client",
-    "consumer",
-    "cookie",
-    "credential",
-    "email",
-    "forwarded",
-    "group",
-    "groups",
-    "identity",
-    "impersonate",
-    "ip",
-    "jwt",
-    "key",
-    "login",
-    "member",
-    "org",
-    "organization",
-    "original",
-    "override",
-    "permissions",
-    "principal",
-    "proxied",
-    "realm",
-    "remote",
-    "role",
-    "roles",
-    "scope",
-    "scopes",
-    "session",
-    "sub",
-    "subject",
-    "tenant",
-    "token",
-    "uid",
-    "upn",
-    "user",
-    "userid",
-    "username",
-    "userinfo",
-];
-
-/// Texts in the names of fields that carry a credential. A name may contain them anywhere.
-const CREDENTIAL: &[&str] = &[
-    "access",
-    "assertion",
-    "auth",
-    "bearer",
-    "cert",
-    "cookie",
-    "credential",
-    "hmac",
-    "jwt",
-    "key",
-    "pass",
-    "secret",
-    "session",
-    "signature",
-    "token",
-];
-
-/// Fields with which clients restrict their own requests: the page that sends a request, a
-/// precondition (RFC 9110 §13, RFC 4918 §10), a digest (RFC 9530) or a signature (RFC 9421). Also
-/// fields against cross-site request forgery, which other pages cannot set. If an upstream no
-/// longer receives such a field, it may admit requests that it refused before.
-const GUARDS: &[&str] = &[
-    "content-digest",
-    "content-md5",
-    "cookie",
-    "depth",
-    "digest",
-    "if",
-    "if-match",
-    "if-modified-since",
-    "if-none-match",
-    "if-range",
-    "if-unmodified-since",
-    "origin",
-    "overwrite",
-    "referer",
-    "repr-digest",
-    "signature",
-    "signature-input",
-    "x-csrf-token",
-    "x-csrftoken",
-    "x-requested-by",
-    "x-requested-with",
-    "x-xsrf-token",
-];
-
-/// Fields whose fixed values are not compared: content negotiation (RFC 9110 §12.5) and identifiers
-/// of requests in traces and logs. docs/plan.md contains the list for users.
-const HARMLESS: &[&str] = &[
-    "accept",
-    "accept-charset",
-    "accept-encoding",
-    "accept-language",
-    "traceparent",
-    "tracestate",
-    "x-correlation-id",
-    "x-request-id",
-];
-
-/// Request fields that the gateway itself removes and replaces (`edge::forwarded` in the engine),
-/// in addition to [`PROXY_FIELDS`]. A policy that removes such a field changes nothing. Other
-/// fields of trusted proxies are forwarded.
-const MANAGED: &[&str] = &[
-    "forwarded",
-    "x-forwarded-for",
-    "x-forwarded-host",
-    "x-forwarded-port",
-    "x-forwarded-prefix",
-    "x-forwarded-proto",
-    "x-forwarded-server",
-];
-
-/// True for a request field that the gateway itself removes and replaces.
-fn is_managed(name: &str) -> bool {
-    MANAGED.contains(&name) || PROXY_FIELDS.contains(&name)
-}
 
 /// Meaning of a field for an upstream, by its name and by the values that the gateway writes.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Meaning {
     /// The field identifies the caller, or contains a secret.
     Identity,
-    /// Field of [`GUARDS`].
+    /// Field of [`GUARDS`], or a field with a credential that the gateway requires.
     Guards,
     /// Field of [`HARMLESS`]: only the client's own value is compared.
     Harmless,
@@ -160,9 +31,12 @@ enum Meaning {
 }
 
 impl Meaning {
-    fn of(name: &str, sides: [&ReceivedField; 2]) -> Self {
+    fn of(name: &str, sides: [&ReceivedField; 2], is_required: bool) -> Self {
         match () {
             () if GUARDS.contains(&name) || name.starts_with("sec-fetch-") => Self::Guards,
+            // The upstream has never received a request without the credential, and may serve one
+            // for which it would have refused the credential.
+            () if is_required => Self::Guards,
             () if sides.into_iter().any(ReceivedField::is_trusted) || is_identity(name) => {
                 Self::Identity
             }
@@ -340,13 +214,14 @@ pub(super) fn compare(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
             is.values.remove(&WrittenValue::Nothing);
         }
         // Callers with other credentials also have other properties. The line about the requirement
-        // reports this.
+        // reports this, but not the settings of a scheme that both sides require.
         let is_gained = was.values.is_empty() != is.values.is_empty();
         let is_of_others = || was.is_of_caller(&admitted.1) && is.is_of_caller(&admitted.0);
-        if is_gained && is_of_others() && asks_others() {
+        if is_gained && is_of_others() && asks_others() && !passes_otherwise(old, new, name) {
             return Vec::new();
         }
-        let verdict = match Meaning::of(name, [&was, &is]) {
+        let is_required = [old, new].into_iter().all(|access| requires(access, name));
+        let verdict = match Meaning::of(name, [&was, &is], is_required) {
             Meaning::Harmless => {
                 Verdict::of(!was.admits_more_than(&is), !is.admits_more_than(&was))
             }
@@ -373,6 +248,48 @@ pub(super) fn compare(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
         )
     });
     differences.collect()
+}
+
+/// True if both sides require a credential at the same place, and its schemes write different
+/// properties of the caller to the field.
+fn passes_otherwise(old: &Access<'_>, new: &Access<'_>, name: &str) -> bool {
+    let passed = |scheme: &ir::Scheme| {
+        let claims = scheme.passes.claims.iter();
+        let claims = claims.filter(|(_, field)| field.eq_ignore_ascii_case(name));
+        let claims: BTreeSet<String> = claims.map(|(claim, _)| claim.clone()).collect();
+        let forward_as = scheme.passes.forward_as.as_deref();
+        (
+            forward_as.is_some_and(|field| field.eq_ignore_ascii_case(name)),
+            claims,
+        )
+    };
+    let was = required_schemes(old);
+    required_schemes(new).iter().any(|is| {
+        let mut before = was.iter().filter(|was| was.place == is.place);
+        before.any(|was| passed(was) != passed(is))
+    })
+}
+
+/// Security schemes that a route requires.
+fn required_schemes<'a>(access: &Access<'a>) -> Vec<&'a ir::Scheme> {
+    let Some(route) = access.route else {
+        return Vec::new();
+    };
+    let uses = route.treatment.security.uses();
+    uses.filter_map(|wanted| route.api.schemes.get(&wanted.scheme))
+        .collect()
+}
+
+/// True if a security scheme that the route requires reads its credential from this field.
+fn requires(access: &Access<'_>, name: &str) -> bool {
+    let is_read = |place: &Place| match place {
+        Place::Header(field) => field.eq_ignore_ascii_case(name),
+        Place::Authorization(_) => name == "authorization",
+        Place::Cookie(_) | Place::Query(_) | Place::Certificate => false,
+    };
+    let is_optional = |route: &Route<'_>| route.treatment.security.admits_anyone();
+    let mut schemes = required_schemes(access).into_iter();
+    !access.route.as_ref().is_some_and(is_optional) && schemes.any(|one| is_read(&one.place))
 }
 
 /// Authorities of the credentials that a route requires.
@@ -651,46 +568,4 @@ fn written(settings: &Settings) -> Vec<(bool, &str, &Value)> {
         })
     };
     of("set").chain(of("add")).collect()
-}
-
-/// True for a field that carries a credential, by its name.
-pub(crate) fn is_credential(name: &str) -> bool {
-    let name = name.to_ascii_lowercase();
-    CREDENTIAL.iter().any(|text| name.contains(text))
-}
-
-fn is_identity(name: &str) -> bool {
-    let name = managed::plain(name);
-    let mut parts = name.split('-');
-    ir::OVERRIDE_FIELDS.contains(&&*name) || parts.any(|part| PARTS.contains(&part))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::is_identity;
-
-    #[test]
-    fn identity_fields_are_found_by_words_of_their_name() {
-        for name in [
-            "Authorization",
-            "cookie",
-            "X-User",
-            "x_user_id",
-            "X-Forwarded-For",
-            "x.tenant",
-            "X_Rewrite.URL",
-            "X-HTTP-Method",
-        ] {
-            assert!(is_identity(name), "{name}");
-        }
-        for name in [
-            "X-Gateway",
-            "Accept",
-            "X-Users-Guide",
-            "Content-Type",
-            "Traceparent",
-        ] {
-            assert!(!is_identity(name), "{name}");
-        }
-    }
 }
