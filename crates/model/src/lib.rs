@@ -76,6 +76,7 @@ mod unreachable_alternative;
 mod unvalidated;
 pub mod verifiers;
 pub mod wildcard;
+mod withheld_credentials;
 
 use bundle::ir;
 use diag::{NodeId, NodeRef, Span};

@@ -84,7 +84,7 @@ fn report(api: &Api, (field, other, scheme): (&str, &ir::Scheme, &ir::Scheme), s
 }
 
 /// Name of a scheme in the document, and the source location of its definition.
-fn defined<'m>(api: &'m Api, scheme: &'m ir::Scheme) -> (&'m str, Span) {
+pub(super) fn defined<'m>(api: &'m Api, scheme: &'m ir::Scheme) -> (&'m str, Span) {
     let mut written = api.scheme_names.iter();
     let name = written.find(|(_, canonical)| **canonical == scheme.name);
     let name = name.map(|(name, _)| name);

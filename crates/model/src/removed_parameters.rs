@@ -60,7 +60,11 @@ fn headers<'m>(
 }
 
 /// Fields in which the upstream of an operation receives the caller's identity, in lower case.
-fn identities(settings: &Settings, api: &Api, operation: &Operation) -> BTreeSet<String> {
+pub(super) fn identities(
+    settings: &Settings,
+    api: &Api,
+    operation: &Operation,
+) -> BTreeSet<String> {
     let uses = operation.security.value.0.iter().flat_map(|one| &one.0);
     let schemes = uses.filter_map(|wanted| {
         let mut schemes = api.schemes.iter();

@@ -1,10 +1,15 @@
 //! Rules about the settings of verifiers that the project may choose, but rarely wants: GW0566 to
-//! GW0568.
+//! GW0568, and GW0579.
 
 use diag::{Level, Lint};
 
 /// Lints in the order of their codes.
-pub const LINTS: &[&Lint] = &[&KEY_ENDS, &ANY_AUDIENCE, &CREDENTIAL_NAME];
+pub const LINTS: &[&Lint] = &[
+    &KEY_ENDS,
+    &ANY_AUDIENCE,
+    &CREDENTIAL_NAME,
+    &WITHHELD_CREDENTIAL,
+];
 
 /// Sample project: a verifier with one public key, which has these further members.
 macro_rules! key {
@@ -61,6 +66,33 @@ components:\n  securitySchemes:\n    key: {type: apiKey, in: header, name: ",
     };
 }
 
+/// Sample project: the upstream verifies an API key in this field, and receives the names of other
+/// callers in `X-User`.
+macro_rules! beside_names {
+    ($name:literal) => {
+        &[
+            (
+                "gateway.yaml",
+                "version: 1\nname: s\napis: {a: {path: a.yaml}}\nauth: {keys: {kind: api_key}}\n\
+upstreams: {u: {targets: {a: {url: \"http://u.internal\"}}}}\ndefaults: {upstream: u, timeout: 5s}\n",
+            ),
+            (
+                "a.yaml",
+                concat!(
+                    "openapi: 3.1.0\ninfo: {title: a, version: \"1\"}\n\
+paths:\n  /a: {get: {operationId: a, security: [{key: []}], responses: {\"200\": {description: ok}}}}\n  \
+/b: {get: {operationId: b, security: [{own: []}], responses: {\"200\": {description: ok}}}}\n\
+components:\n  securitySchemes:\n    \
+key: {type: apiKey, in: header, name: X-Key, x-gateway: {auth: keys, forward_as: X-User}}\n    \
+own: {type: apiKey, in: header, name: ",
+                    $name,
+                    ", x-gateway: {verify: upstream}}\n"
+                ),
+            ),
+        ]
+    };
+}
+
 /// A key of a key set in the project that has ended, or ends soon.
 pub static KEY_ENDS: Lint = Lint {
     code: "GW0566",
@@ -105,4 +137,20 @@ writes itself, from requests, and `Host` and `Content-Length` have another meani
 with such a name never arrives, so every request is refused. Write the name that clients send.",
     bad: api_key!("\"X Key\""),
     good: api_key!("X-Key"),
+};
+
+/// A credential for the upstream that the gateway removes from requests.
+pub static WITHHELD_CREDENTIAL: Lint = Lint {
+    code: "GW0579",
+    name: "withheld-credential",
+    level: Level::Warn,
+    summary: "a scheme with `verify: upstream` whose field the gateway removes from requests",
+    explain: "The upstream verifies the credential of a scheme with `verify: upstream`. Here the \
+credential is in a field that the gateway writes for the same upstream: `forward_as` or \
+`claims_to_headers` of a scheme, or `response_headers` of `forward_auth`. The gateway removes such \
+a field from the requests of clients, because the upstream would take the credential for the name \
+of another caller. The upstream therefore gets no credential. Write the name of the caller to \
+another field.",
+    bad: beside_names!("X-User"),
+    good: beside_names!("X-Token"),
 };

@@ -13,7 +13,10 @@ use crate::{
     logged, login_paths, mixed_identity, not_forwarded, read_before_set, removed_parameters,
     settings, verifiers,
 };
-use crate::{signing_keys, stripped_keys, unchecked_alternative, unknown_issuer, unvalidated};
+use crate::{
+    signing_keys, stripped_keys, unchecked_alternative, unknown_issuer, unvalidated,
+    withheld_credentials,
+};
 use sources::project::files::Files;
 
 /// Project whose APIs are resolved.
@@ -58,6 +61,7 @@ impl Whole<'_> {
         unknown_issuer::check_any(settings, apis, sink);
         any_audience::check(settings, apis, sink);
         credential_names::check(apis, sink);
+        withheld_credentials::check(settings, apis, sink);
         login_paths::check(settings, apis, sink);
         read_before_set::check(files, settings, apis, sink);
         costs::check(files, settings, apis, sink);
