@@ -9,9 +9,8 @@ use policy::declared::{Checked, Scalar, Settings, Value};
 
 /// World of one kind of verifier.
 struct World<'w> {
-    kind: &'static str,
     place: Place,
-    settings: Vec<Settings>,
+    verifiers: Vec<auth::Checked>,
     /// Number of credentials.
     credentials: usize,
     /// True if the verifier accepts the credential.
@@ -28,7 +27,7 @@ enum Requirement {
 
 impl World<'_> {
     fn requirements(&self) -> Vec<Requirement> {
-        let all = 0..self.settings.len();
+        let all = 0..self.verifiers.len();
         let pairs: Vec<(usize, usize)> = all
             .clone()
             .flat_map(|one| (0..one).map(move |other| (one, other)))
@@ -77,10 +76,7 @@ impl World<'_> {
         });
         let verifiers = named.iter().map(|verifier| ir::Verifier {
             name: verifier.to_string(),
-            checked: auth::Checked::Declared(Checked {
-                kind: self.kind.to_owned(),
-                settings: self.settings[*verifier].clone(),
-            }),
+            checked: self.verifiers[*verifier].clone(),
         });
         let schemes = Set::new(schemes.collect()).expect("unique names");
         let verifiers = Set::new(verifiers.collect()).expect("unique names");
@@ -110,9 +106,23 @@ impl World<'_> {
             requirement;
         let (Requirement::One(two) | Requirement::Either(_, two) | Requirement::Both(_, two)) =
             requirement;
-        let (one, two) = (&self.settings[one], &self.settings[two]);
+        let (one, two) = (
+            self.verifiers[one].settings(),
+            self.verifiers[two].settings(),
+        );
         std::fmt::from_fn(move |f| write!(f, "{requirement:?} {one:?} {two:?}"))
     }
+}
+
+/// Verifiers of a kind with these settings.
+fn declared(kind: &str, settings: impl Iterator<Item = Settings>) -> Vec<auth::Checked> {
+    let verifiers = settings.map(|settings| {
+        auth::Checked::Declared(Checked {
+            kind: kind.to_owned(),
+            settings,
+        })
+    });
+    verifiers.collect()
 }
 
 fn text(text: &str) -> Scalar {
@@ -168,9 +178,8 @@ fn token_type_and_lifetime_agree_with_every_token() {
         types.contains(&own) && is_short
     };
     let world = World {
-        kind: "jwt",
         place: Place::Header("authorization".to_owned()),
-        settings: written.iter().map(|one| settings(one.0, one.1)).collect(),
+        verifiers: declared("jwt", written.iter().map(|one| settings(one.0, one.1))),
         credentials: 16,
         accepts: &accepts,
     };
@@ -200,9 +209,8 @@ fn certificate_names_agree_with_every_certificate() {
             && (names.is_empty() || names.iter().any(|name| own.contains(name)))
     };
     let world = World {
-        kind: "mtls",
         place: Place::Certificate,
-        settings: written.iter().map(|one| settings(*one)).collect(),
+        verifiers: declared("mtls", written.iter().map(|one| settings(*one))),
         credentials: 16,
         accepts: &accepts,
     };
@@ -245,9 +253,8 @@ fn introspection_agrees_with_every_answer() {
             && issuer.is_none_or(|issuer| issuer == OWN_ISSUERS[answer / 8])
     };
     let world = World {
-        kind: "introspection",
         place: Place::Header("authorization".to_owned()),
-        settings: written.iter().map(|one| settings(*one)).collect(),
+        verifiers: declared("introspection", written.iter().map(|one| settings(*one))),
         credentials: 24,
         accepts: &accepts,
     };
@@ -301,9 +308,92 @@ fn signed_requests_agree_with_every_signature() {
             && (!digest || has_digest)
     };
     let world = World {
-        kind: "hmac_signature",
         place: Place::Header("signature".to_owned()),
-        settings: written.iter().map(|one| settings(*one)).collect(),
+        verifiers: declared("hmac_signature", written.iter().map(|one| settings(*one))),
+        credentials: 24,
+        accepts: &accepts,
+    };
+    assert!(world.compare() > 1_000);
+}
+
+#[test]
+fn fetched_keys_agree_with_every_age() {
+    const AUDIENCES: [&[&str]; 3] = [&["x"], &["y"], &["x", "y"]];
+    const HOUR_MS: u64 = 3_600_000;
+    /// Times in milliseconds. `None`: the default, 24 hours, which is also written explicitly.
+    const STALE_MS: [Option<u64>; 4] =
+        [None, Some(HOUR_MS), Some(24 * HOUR_MS), Some(48 * HOUR_MS)];
+    /// Time since the last successful fetch of the keys.
+    const AGES_MS: [u64; 4] = [HOUR_MS / 2, 2 * HOUR_MS, 30 * HOUR_MS, 50 * HOUR_MS];
+    let written: Vec<(&[&str], Option<u64>)> = AUDIENCES
+        .into_iter()
+        .flat_map(|audience| STALE_MS.map(|ms| (audience, ms)))
+        .collect();
+    let settings = |(audience, stale_ms): (&[&str], Option<u64>)| {
+        let settings = Settings::default()
+            .with(&["jwks_url"], Value::One(text("https://a/keys")))
+            .with(&["issuer"], Value::One(text("i")))
+            .with(&["audience"], set(audience))
+            .with(&["algorithms"], set(&["ES256"]));
+        match stale_ms {
+            Some(ms) => settings.with(&["stale_for"], Value::One(Scalar::Duration(ms))),
+            None => settings,
+        }
+    };
+    let accepts = |verifier: usize, token: usize| {
+        let (audience, stale_ms) = written[verifier];
+        let own = AUDIENCES[token % 3];
+        audience.iter().any(|one| own.contains(one))
+            && AGES_MS[token / 3] < stale_ms.unwrap_or(24 * HOUR_MS)
+    };
+    let world = World {
+        place: Place::Header("authorization".to_owned()),
+        verifiers: declared("jwt", written.iter().map(|one| settings(*one))),
+        credentials: 12,
+        accepts: &accepts,
+    };
+    assert!(world.compare() > 1_000);
+}
+
+#[test]
+fn proofs_agree_with_every_proof() {
+    const ALGORITHMS: [&[&str]; 4] = [&[], &["EdDSA"], &["ES256", "EdDSA"], &["ES256"]];
+    /// Time in milliseconds. `None`: the default, one minute.
+    const WINDOWS_MS: [Option<u64>; 3] = [None, Some(30_000), Some(300_000)];
+    const OWN_ALGORITHMS: [&str; 3] = ["ES256", "EdDSA", "RS256"];
+    const AGES_MS: [u64; 4] = [30_000, 60_000, 300_000, 300_001];
+    let mut written: Vec<(&[&str], Option<u64>, bool)> = Vec::new();
+    for algorithms in ALGORITHMS {
+        for window_ms in WINDOWS_MS {
+            written.extend([false, true].map(|nonce| (algorithms, window_ms, nonce)));
+        }
+    }
+    let settings = |(algorithms, window_ms, nonce): (&[&str], Option<u64>, bool)| {
+        let mut settings = Settings::default();
+        if !algorithms.is_empty() {
+            settings = settings.with(&["algorithms"], set(algorithms));
+        }
+        if let Some(ms) = window_ms {
+            settings = settings.with(&["window"], Value::One(Scalar::Duration(ms)));
+        }
+        match nonce {
+            true => settings.with(&["nonce"], Value::One(Scalar::Flag(true))),
+            false => settings,
+        }
+    };
+    let accepts = |verifier: usize, proof: usize| {
+        let (algorithms, window_ms, nonce) = written[verifier];
+        let algorithms = match algorithms.is_empty() {
+            true => &OWN_ALGORITHMS[..1],
+            false => algorithms,
+        };
+        algorithms.contains(&OWN_ALGORITHMS[proof % 3])
+            && AGES_MS[proof / 3 % 4] <= window_ms.unwrap_or(60_000)
+            && (!nonce || proof / 12 == 1)
+    };
+    let world = World {
+        place: Place::Header("authorization".to_owned()),
+        verifiers: declared("dpop", written.iter().map(|one| settings(*one))),
         credentials: 24,
         accepts: &accepts,
     };
