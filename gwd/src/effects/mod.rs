@@ -32,6 +32,7 @@ use engine::{ChainStep, Decided, RouteRef, Snapshot, Verdict, resume};
 use policy::ask::{Answer, Effect, Outage};
 use policy::auth::hmac_signature::Content;
 use policy::processing::Processing;
+use policy::store::Count;
 use policy::threat::Scan;
 use policy::{Cx, RequestHead};
 
@@ -131,6 +132,32 @@ impl PendingDecision<'_> {
         }
         Ok(())
     }
+
+    /// Answer to an effect during which the limit `of` passed. No upstream is involved in a
+    /// computation of the gateway itself: the end of the operation's `timeout` is an outage of the
+    /// computation, and its verifier refuses the request.
+    ///
+    /// # Errors
+    /// The limit, if it ends the request.
+    fn uncomputed(&self, effect: &Effect, of: LimitOf) -> Result<Answer, LimitOf> {
+        match (effect, of) {
+            (Effect::Password(_) | Effect::Signature(_), LimitOf::Operation) => {
+                let (label, outage) = (effect.kind().label(), Outage::Timeout);
+                self.worker.shard.count_policy_call(label, outage.label());
+                Ok(Answer::Outage(outage))
+            }
+            _ => Err(of),
+        }
+    }
+
+    /// Returns counts to their stores.
+    fn give_back(&self, counts: Vec<Count>) {
+        let shared = &self.worker.shared;
+        for count in counts {
+            let client = shared.stores.client(&count.store, shared.clock.now_ms());
+            client.give_back(&count);
+        }
+    }
 }
 
 /// True for an effect that must stay limited even if a later step refuses the request
@@ -168,7 +195,9 @@ fn asking_step(route: &RouteRef<'_>, ran: usize) -> Arc<str> {
 ///
 /// Each effect has its own timeout. Neither the operation's `timeout` nor the client's deadline
 /// shortens this timeout: if one of them passes, the request ends, as if the client had
-/// disconnected, and the effect does not count as an outage. An effect that reads the body
+/// disconnected, and the effect does not count as an outage. The computation of a password or a
+/// signature is an exception: if the operation's `timeout` passes, its result is missing, as if the
+/// computation had timed out. An effect that reads the body
 /// (validation) has the time limits of an upload. A wait for a permit has the time limit of its
 /// policy.
 ///
@@ -225,7 +254,7 @@ pub(crate) async fn answer<'s>(
             });
             within_limit(asking.deadline, answering).await
         };
-        let Ok(answer) = answered else {
+        let Ok(answer) = answered.or_else(|of| asking.uncomputed(effect, of).map(Ok)) else {
             break;
         };
         asking.deadline.limit_again(limit);
@@ -249,10 +278,6 @@ pub(crate) async fn answer<'s>(
         cx.now_ns = clock.now_ns();
         decided = resume(snapshot, decided, head, cx);
     }
-    let shared = &asking.worker.shared;
-    for count in std::mem::take(&mut cx.returned) {
-        let client = shared.stores.client(&count.store, clock.now_ms());
-        client.give_back(&count);
-    }
+    asking.give_back(std::mem::take(&mut cx.returned));
     (decided, failed)
 }

@@ -30,6 +30,7 @@ components:
 paths:
   /a: {get: {operationId: a, security: [{staff: []}], responses: {"200": {description: ok}}}}
   /k: {get: {operationId: k, security: [{key: []}], responses: {"200": {description: ok}}}}
+  /short: {get: {operationId: short, security: [{staff: []}], x-gateway: {timeout: 50ms}, responses: {"200": {description: ok}}}}
   /open: {get: {operationId: open, security: [], x-gateway: {public: true}, responses: {"200": {description: ok}}}}
 "#;
 
@@ -84,8 +85,12 @@ impl Scene {
     }
 
     fn login(&self, pair: &str) -> (u16, String) {
+        self.login_at("/a", pair)
+    }
+
+    fn login_at(&self, path: &str, pair: &str) -> (u16, String) {
         let pair = STANDARD.encode(pair);
-        let request = format!("GET /a HTTP/1.1\nhost: h\nauthorization: Basic {pair}");
+        let request = format!("GET {path} HTTP/1.1\nhost: h\nauthorization: Basic {pair}");
         let response = self.gateway.ask(&request);
         (response.status, response.text())
     }
@@ -127,6 +132,20 @@ fn right_passwords_admit_and_wrong_ones_are_401() {
         assert!(body.contains("credential_invalid"), "{pair}: {body}");
     }
     assert!(scene.main.take().is_empty());
+}
+
+#[test]
+fn check_slower_than_the_timeout_is_503() {
+    let scene = Scene::new();
+    let (status, body) = scene.login_at("/short", "bob:slow word");
+    assert_eq!(status, 503, "{body}");
+    assert!(body.contains("password_check_unavailable"), "{body}");
+    assert!(scene.main.take().is_empty());
+    wait::until("counted", || {
+        (scene.policy_calls("timeout") >= 1.0).then_some(())
+    });
+    // The time limit applies to the check only if the password needs one.
+    assert_eq!(scene.login_at("/short", "bob:generated").0, 200);
 }
 
 #[test]
