@@ -334,8 +334,17 @@ impl Processors {
         }
     }
 
-    /// Ends the conversations that did not get a response, because the exchange ended before.
+    /// Ends the conversations that did not get a response, because the exchange ended before. Most
+    /// exchanges have none: with the loop in line, they would pay 28 instructions for it.
+    #[inline]
     pub(crate) fn finish(&self, worker: &Rc<Worker>) {
+        if !self.is_empty() {
+            self.finish_all(worker);
+        }
+    }
+
+    #[cold]
+    fn finish_all(&self, worker: &Rc<Worker>) {
         for conversation in self.0.take() {
             conversation.finish(worker);
         }
