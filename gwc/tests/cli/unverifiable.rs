@@ -214,7 +214,7 @@ fn browser_without_a_session_is_sent_to_the_provider() {
     assert_eq!(decision(&[])[0], "depends");
     for (answer, expected) in [
         ("valid", [json!("respond"), json!(303), none.clone()]),
-        ("forged", [json!("respond"), json!(303), none.clone()]),
+        ("forged", [json!("respond"), json!(303), none]),
         (
             "outage",
             [json!("reject"), json!(503), json!("login_unavailable")],

@@ -399,3 +399,123 @@ fn proofs_agree_with_every_proof() {
     };
     assert!(world.compare() > 1_000);
 }
+
+#[test]
+fn sessions_agree_with_every_session() {
+    const MINUTE_MS: u64 = 60_000;
+    /// Times in milliseconds. `None`: the default, one hour.
+    const LIFETIMES_MS: [Option<u64>; 3] = [None, Some(30 * MINUTE_MS), Some(480 * MINUTE_MS)];
+    /// `None`: only the lifetime limits a session.
+    const IDLE_MS: [Option<u64>; 3] = [None, Some(10 * MINUTE_MS), Some(20 * MINUTE_MS)];
+    /// Age of the session, and time since its last request.
+    const TIMES_MIN: [(u64, u64); 9] = [
+        (15, 5),
+        (15, 15),
+        (25, 25),
+        (45, 5),
+        (45, 15),
+        (45, 45),
+        (120, 5),
+        (120, 15),
+        (120, 90),
+    ];
+    let mut written: Vec<(Option<u64>, Option<u64>, bool)> = Vec::new();
+    for lifetime_ms in LIFETIMES_MS {
+        for idle_ms in IDLE_MS {
+            written.extend([false, true].map(|strict| (lifetime_ms, idle_ms, strict)));
+        }
+    }
+    let settings = |(lifetime_ms, idle_ms, strict): (Option<u64>, Option<u64>, bool)| {
+        let secret = policy::SecretRef::parse("${env:S}").expect("a reference");
+        let mut settings = Settings::default()
+            .with(&["issuer"], Value::One(text("i")))
+            .with(&["client_id"], Value::One(text("c")))
+            .with(&["session", "secret"], Value::One(Scalar::Secret(secret)));
+        for (key, ms) in [("lifetime", lifetime_ms), ("idle", idle_ms)] {
+            if let Some(ms) = ms {
+                settings = settings.with(&["session", key], Value::One(Scalar::Duration(ms)));
+            }
+        }
+        match strict {
+            true => settings.with(&["session", "same_site"], Value::One(text("strict"))),
+            false => settings,
+        }
+    };
+    let accepts = |verifier: usize, session: usize| {
+        let (lifetime_ms, idle_ms, strict) = written[verifier];
+        let (age_min, quiet_min) = TIMES_MIN[session / 2];
+        let is_cross_site = session % 2 == 1;
+        age_min * MINUTE_MS < lifetime_ms.unwrap_or(60 * MINUTE_MS)
+            && idle_ms.is_none_or(|ms| quiet_min * MINUTE_MS < ms)
+            && !(strict && is_cross_site)
+    };
+    let world = World {
+        place: Place::Cookie("__Host-session".to_owned()),
+        verifiers: declared("oidc", written.iter().map(|one| settings(*one))),
+        credentials: 18,
+        accepts: &accepts,
+    };
+    assert!(world.compare() > 1_000);
+}
+
+/// The first tokens have the key id of the key that signs them, the last three have none. A token
+/// without an id is accepted only if one key fits its algorithm, so that a further key also refuses
+/// tokens.
+#[test]
+fn inline_keys_agree_with_every_token() {
+    const KEYS: [&str; 4] = [
+        "{kty: OKP, crv: Ed25519, kid: a, x: 11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo}",
+        "{kty: OKP, crv: Ed25519, kid: b, x: ZW4_y8suG6rV6h6M67JbdtkNq5vgy1JYj5GmhLAM5y0}",
+        // Another key with the id of the first one.
+        "{kty: OKP, crv: Ed25519, kid: a, x: ZW4_y8suG6rV6h6M67JbdtkNq5vgy1JYj5GmhLAM5y0}",
+        "{kty: EC, crv: P-256, kid: c, x: f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU, y: x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0}",
+    ];
+    const SETS: [&[usize]; 9] = [
+        &[0],
+        &[1],
+        &[2],
+        &[3],
+        &[0, 1],
+        &[1, 2],
+        &[0, 3],
+        &[2, 3],
+        &[0, 1, 3],
+    ];
+    /// Signers of tokens without a key id: keys of [`KEYS`] with the same numbers.
+    const SIGNERS: [&[usize]; 3] = [&[0], &[1, 2], &[3]];
+    let algorithm = |key: &usize| if *key == 3 { "ES256" } else { "EdDSA" };
+    let verifiers = SETS.iter().enumerate().map(|(index, keys)| {
+        let mut algorithms: Vec<&str> = keys.iter().map(algorithm).collect();
+        algorithms.dedup();
+        let keys: Vec<&str> = keys.iter().map(|key| KEYS[*key]).collect();
+        format!(
+            "  v{index}: {{kind: jwt, issuer: i, audience: [x], algorithms: [{}], jwks: {{keys: [{}]}}}}\n",
+            algorithms.join(", "),
+            keys.join(", ")
+        )
+    });
+    let gateway = format!(
+        "version: 1\nname: s\nauth:\n{}",
+        verifiers.collect::<String>()
+    );
+    let side = crate::compiled(&[("gateway.yaml", &gateway)], model::compile::Purpose::Ask);
+    let side = side.unwrap_or_else(|errors| panic!("{errors}"));
+    let auth = side.lowered.gateway.shared.auth.iter();
+    let world = World {
+        place: Place::Header("authorization".to_owned()),
+        verifiers: auth.map(|verifier| verifier.checked.clone()).collect(),
+        credentials: KEYS.len() + SIGNERS.len(),
+        accepts: &|verifier, token| match token.checked_sub(KEYS.len()) {
+            None => SETS[verifier].contains(&token),
+            Some(unnamed) => {
+                let signers = SIGNERS[unnamed];
+                let keys = SETS[verifier].iter();
+                let mut fitting = keys.filter(|key| algorithm(key) == algorithm(&signers[0]));
+                let only = fitting.next().filter(|_| fitting.next().is_none());
+                only.is_some_and(|key| signers.contains(key))
+            }
+        },
+    };
+    assert_eq!(world.verifiers.len(), SETS.len());
+    assert!(world.compare() > 500);
+}

@@ -239,6 +239,47 @@ mod tests {
             }
         }
     }
+
+    /// Fields of requests that `headers` allows, together with the credentials flag and the fields of
+    /// responses that `expose` lists.
+    #[test]
+    fn cors_fields_agree_with_every_exchange() {
+        const LISTS: [&[&str]; 5] = [&[], &["x-a"], &["x-b"], &["x-a", "x-b"], &["*"]];
+        let set = |texts: &[&str]| {
+            let texts = texts.iter().map(|one| Scalar::Text((*one).to_owned()));
+            Value::Set(texts.collect())
+        };
+        let mut all = Vec::new();
+        for headers in LISTS {
+            for expose in LISTS {
+                for credentials in [false, true] {
+                    let mut settings = Settings::default()
+                        .with(&["origins"], set(&["https://a.org"]))
+                        .with(&["credentials"], Value::One(Scalar::Flag(credentials)));
+                    for (key, list) in [("headers", headers), ("expose", expose)] {
+                        if !list.is_empty() {
+                            settings = settings.with(&[key], set(list));
+                        }
+                    }
+                    all.push(((headers, expose, credentials), settings));
+                }
+            }
+        }
+        let has = |list: &[&str], name: &str| list.contains(&"*") || list.contains(&name);
+        let fields = ["x-a", "x-b", "x-c"];
+        for (a, own) in &all {
+            for (b, other) in &all {
+                let within = |own: &[&str], wider: &[&str]| {
+                    fields
+                        .iter()
+                        .all(|name| !has(own, name) || has(wider, name))
+                };
+                let expected = within(a.0, b.0) && within(a.1, b.1) && (!a.2 || b.2);
+                assert_eq!(cors_within(own, other), expected, "{a:?} {b:?}");
+            }
+        }
+    }
+
     /// `csrf` policy in a test: true if its mode is `log`, and a bit mask of the origins in
     /// [`LISTED`] that it trusts.
     type Check = (bool, u8);
