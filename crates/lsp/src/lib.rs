@@ -24,6 +24,7 @@ mod project;
 mod server;
 mod shapes;
 mod text;
+pub mod transport;
 mod uri;
 
 use anyhow::Context as _;

@@ -1,8 +1,7 @@
 //! Command `gwc lsp`: language server for editors over standard input and output.
 
-use std::io::IsTerminal as _;
+use std::io::{self, BufReader, IsTerminal as _};
 
-use ::lsp_server::Connection;
 use model::exit::{Exit, Failure};
 
 use super::limits::LimitOptions;
@@ -31,11 +30,12 @@ impl super::Arguments for Args {
 }
 
 pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
-    if !args.stdio && std::io::stdin().is_terminal() {
+    if !args.stdio && io::stdin().is_terminal() {
         let message = "editors start `gwc lsp`, but stdin is a terminal: see docs/editors.md";
         return Err(Failure::usage(message.to_owned()).into());
     }
-    let (connection, threads) = Connection::stdio();
+    let input = BufReader::new(io::stdin());
+    let (connection, threads) = ::lsp::transport::start(input, io::stdout());
     let options = ::lsp::Options {
         limits: context.limits,
         now_s: || release::now().unix_s(),
