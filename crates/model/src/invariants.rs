@@ -287,6 +287,17 @@ fn running<'a>(
     steps.filter(|step| !matches!(&step.checked, Checked::Validate(checked) if checked.is_off()))
 }
 
+/// First kind of policies that runs for the operation, but must not.
+fn unwanted_kind<'a>(
+    unwanted: &[String],
+    subject: &Subject<'a>,
+    settings: &'a Settings,
+) -> Option<&'a str> {
+    let kinds = running(settings, subject).map(|step| step.checked.kind());
+    let mut kinds = kinds.chain(subject.validates.then_some("validate"));
+    kinds.find(|kind| unwanted.iter().any(|one| one == kind))
+}
+
 /// True if a policy does more than log the requests that it would refuse.
 fn enforces(checked: &Checked) -> bool {
     match checked {
@@ -380,6 +391,7 @@ impl Invariant {
             auth,
             policies,
             kinds,
+            not_kinds,
             upstreams,
             not_upstreams,
             listeners,
@@ -418,6 +430,9 @@ impl Invariant {
                 or(kinds)
             ));
         }
+        if let Some(kind) = unwanted_kind(not_kinds, subject, settings) {
+            return Some(format!("a policy of the kind `{kind}` runs"));
+        }
         let foreign = subject.upstreams.iter().find(|name| {
             !upstreams.is_empty() && !any(upstreams, name) || any(not_upstreams, name)
         });
@@ -436,26 +451,33 @@ impl Invariant {
         if let Some(name) = other {
             return Some(format!("it can be reached at the listener `{name}`"));
         }
-        if timeout_ms.is_some_and(|greatest| subject.timeout_ms > greatest) {
-            return Some(format!("its timeout is {} ms", subject.timeout_ms));
-        }
-        if max_body_bytes.is_some_and(|greatest| {
-            subject
-                .max_body_bytes
-                .is_none_or(|length| length > greatest)
-        }) {
-            let length = subject
-                .max_body_bytes
-                .map_or("unlimited".to_owned(), |bytes| format!("{bytes} bytes"));
-            return Some(format!("its `max_body` is {length}"));
-        }
-        None
+        subject.limit_violation(*timeout_ms, *max_body_bytes)
     }
 }
 
 // === impl Subject ===
 
 impl Subject<'_> {
+    /// Explains which maximum the operation exceeds.
+    fn limit_violation(
+        &self,
+        timeout_ms: Option<u64>,
+        max_body_bytes: Option<u64>,
+    ) -> Option<String> {
+        if timeout_ms.is_some_and(|greatest| self.timeout_ms > greatest) {
+            return Some(format!("its timeout is {} ms", self.timeout_ms));
+        }
+        if max_body_bytes
+            .is_some_and(|greatest| self.max_body_bytes.is_none_or(|length| length > greatest))
+        {
+            let length = self
+                .max_body_bytes
+                .map_or("unlimited".to_owned(), |bytes| format!("{bytes} bytes"));
+            return Some(format!("its `max_body` is {length}"));
+        }
+        None
+    }
+
     /// Names of the upstreams.
     fn upstream_names(&self) -> Vec<&str> {
         self.upstreams.iter().map(Cow::as_ref).collect()

@@ -102,6 +102,7 @@ static REQUIRE: Object = Object {
         "auth",
         "policies",
         "kinds",
+        "not_kinds",
         "upstreams",
         "not_upstreams",
         "listeners",
@@ -125,6 +126,11 @@ static REQUIRE: Object = Object {
             "kinds",
             Several(&Text),
             "A policy of one of these kinds runs and does more than log.",
+        ),
+        F::optional(
+            "not_kinds",
+            Several(&Text),
+            "No policy of one of these kinds runs, such as `cache`.",
         ),
         F::optional(
             "upstreams",

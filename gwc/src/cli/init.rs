@@ -63,6 +63,8 @@ const COMMENT: &str = include_str!("../../../deploy/github/comment/comment.py");
 const REVIEWED: &str =
     "# Changes that were reviewed and pass the gates: one line each, as `gwc plan` prints it.\n";
 const SAMPLE: &str = include_str!("scaffold/sample.yaml");
+/// First invariant of a project.
+const INVARIANTS: &str = include_str!("scaffold/invariants.yaml");
 /// Test file of the sample project.
 const TESTS: &str = include_str!("scaffold/tests.yaml");
 
@@ -184,6 +186,14 @@ fn other_files(name: &ProjectName, document: &str) -> anyhow::Result<Vec<New>> {
         New {
             path: ".github/gateway/comment.py".to_owned(),
             text: COMMENT.to_owned(),
+        },
+        New {
+            path: "invariants.yaml".to_owned(),
+            text: INVARIANTS.to_owned(),
+        },
+        New {
+            path: "schemas/invariants.schema.json".to_owned(),
+            text: schema("invariants")?,
         },
         New {
             path: "reviewed.yaml".to_owned(),
@@ -410,6 +420,8 @@ defaults:
 release: {{store: releases, channel: prod}}
 # Changes that were reviewed; `gwc plan` prints the lines.
 acknowledge: reviewed.yaml
+# Statements about all operations, which every compilation proves.
+invariants: [invariants.yaml]
 # Requests and the decisions that are expected of them; `gwc test` runs them.
 {tests}
 # Enable this gate after the first release: a change that widens access then needs an

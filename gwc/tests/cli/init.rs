@@ -29,6 +29,32 @@ fn new_project_lints_clean_and_can_be_released() {
 }
 
 #[test]
+fn new_project_has_an_invariant_that_holds() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = "openapi: 3.1.0\ninfo: {title: t, version: \"1\"}\npaths:\n  /a: {get: {responses: {\"200\": {description: fine}}}}\n";
+    fs::write(folder.path().join("open.yaml"), text).unwrap();
+    in_folder(folder.path(), &["init", "sample"]).with(0);
+    let from = ["init", "given", "--from", "open.yaml"];
+    in_folder(folder.path(), &from).with(0);
+    for name in ["sample", "given"] {
+        let project = folder.path().join(name);
+        let gateway = fs::read_to_string(project.join("gateway.yaml")).unwrap();
+        assert!(!gateway.contains("violated-invariant"), "{gateway}");
+        in_folder(&project, &["lint"]).with(0);
+        // A second listener, at which the API is mounted, violates the invariant.
+        let listener = "  public: {address: \"127.0.0.1:8080\"}\n";
+        let other = format!("{listener}  other: {{address: \"127.0.0.1:8081\"}}\n");
+        let mount = "mount: {base_path: /, listeners: [public, other]}";
+        let two = gateway.replace(listener, &other);
+        let two = two.replace("mount: {base_path: /}", mount);
+        fs::write(project.join("gateway.yaml"), two).unwrap();
+        in_folder(&project, &["lint", "--format", "concise"])
+            .with(1)
+            .contains("it can be reached at the listener `other`");
+    }
+}
+
+#[test]
 fn the_folder_is_one_word_of_the_shell_that_enters_it() {
     let folder = tempfile::tempdir().unwrap();
     for (name, shown) in [

@@ -98,6 +98,7 @@ fn each_requirement_holds_or_is_violated() {
         ("{upstreams: [\"ord*\"]}", "{upstreams: [payments]}"),
         ("{not_upstreams: [payments]}", "{not_upstreams: [\"*\"]}"),
         ("{listeners: [public]}", "{listeners: [internal]}"),
+        ("{not_kinds: [cache]}", "{not_kinds: [rate_limit]}"),
         ("{timeout: 4s}", "{timeout: 2s}"),
     ] {
         assert_eq!(violated(ALL, holds), NONE, "{holds}");
@@ -119,6 +120,30 @@ fn each_requirement_holds_or_is_violated() {
         .contains("its `max_body` is 2048 bytes");
     // One operation has a shorter timeout than the others.
     assert_eq!(violated(ALL, "{timeout: 3s}").len(), 4);
+}
+
+#[test]
+fn responses_to_anonymous_callers_are_not_cached() {
+    let invariant =
+        "- {name: no shared responses, where: {anonymous: true}, require: {not_kinds: [cache]}}\n";
+    let project = with_invariants(invariant);
+    project.edit(
+        "gateway.yaml",
+        "policies: {",
+        "policies: {kept: {kind: cache, ttl: 5s}, ",
+    );
+    let own = "{timeout: 3s}";
+    project.edit("orders.yaml", own, "{timeout: 3s, +policies: [kept]}");
+    project.run(&["lint", "--format", "concise"]).with(0);
+    project.edit(
+        "orders.yaml",
+        "{timeout: 3s, +policies: [kept]}",
+        "{timeout: 3s, +policies: [kept], public: true, security: []}",
+    );
+    project
+        .run(&["lint", "--format", "concise"])
+        .with(1)
+        .contains("a policy of the kind `cache` runs");
 }
 
 #[test]
