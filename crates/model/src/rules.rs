@@ -34,6 +34,12 @@ pub struct Rules {
     /// Levels of lint rules, by rule name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub lint: BTreeMap<String, String>,
+    /// Levels of checks of client contracts that gateway.yaml sets, by id of the check.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub break_levels: BTreeMap<String, String>,
+    /// Notice periods of deprecations in days by API. The key `*` is for all other APIs.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub notice_days: BTreeMap<String, u32>,
     /// Lint rules that `x-gateway-lint` silences, by file and JSON pointer of the node. `None` for
     /// a source artifact of an older gwc that did not record them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -104,6 +110,12 @@ impl Rules {
                 .iter()
                 .map(|(name, (wanted, _))| (name.clone(), level(wanted)))
                 .collect(),
+            break_levels: settings
+                .break_levels
+                .iter()
+                .map(|(id, (level, _))| (id.clone(), level.name().to_owned()))
+                .collect(),
+            notice_days: settings.notice_days.clone(),
             silenced: Some(openapi::lint::allow::silenced(&compiled.files)),
             environment: Some(settings.environment.clone().unwrap_or_default()),
             channel: settings.channel.clone(),
@@ -136,6 +148,13 @@ impl Rules {
         let was = before.environment.as_deref()?;
         let is = self.environment.as_deref()?;
         (was != is).then_some(was)
+    }
+
+    /// Notice period of deprecations of an API, in days. `None`: no notice is required.
+    #[must_use]
+    pub fn notice_days(&self, api: &str) -> Option<u32> {
+        let own = self.notice_days.get(api);
+        own.or_else(|| self.notice_days.get("*")).copied()
     }
 
     /// Gates that apply to changes of this side's rules.

@@ -6,11 +6,11 @@ use bundle::digest::Digest;
 use policy::auth::mtls::Source;
 use serde_json::Value;
 
-use super::checks::Level;
 use super::class::{Class, Section};
 use super::operation_ref::OperationRef;
 use model::acknowledge;
 use model::source_map::Place;
+use vocab::checks::Level;
 
 use crate::reach::Reach;
 
@@ -48,6 +48,9 @@ pub struct Change {
     /// Classes of other changes that this change summarises. The change also trips the gates of
     /// these classes.
     pub stands_for: BTreeSet<Class>,
+    /// True for an operation that is removed after its sunset, with the notice that the old side
+    /// requires. Clients were told, so that the change does not trip the gate `break`.
+    pub is_retired: bool,
     /// Digest of the definitions to which the old and new values refer by name. Part of the
     /// fingerprint, never shown.
     pub bound: String,
@@ -265,7 +268,7 @@ impl Change {
         new: Value,
     ) -> Self {
         debug_assert!(
-            super::ids::of(id).is_some() || super::checks::of(id).is_some(),
+            super::ids::of(id).is_some() || vocab::checks::of(id).is_some(),
             "no table contains the id `{id}`"
         );
         Self {
@@ -283,6 +286,7 @@ impl Change {
             places: BTreeSet::new(),
             environments: BTreeSet::new(),
             stands_for: BTreeSet::new(),
+            is_retired: false,
             bound: String::new(),
             members: Vec::new(),
             message: None,

@@ -19,7 +19,7 @@ use engine::BuildError;
 use serde_json::Value;
 
 use super::review::Named;
-use super::{Change, Class, Plan, Section, Side, compare, group};
+use super::{Change, Class, Plan, Section, Side, compare_on, group};
 
 /// Environment, with its two sides.
 #[derive(Debug)]
@@ -53,7 +53,7 @@ const REPLACEMENT_CLASSES: [Class; 3] = [Class::Removed, Class::Moved, Class::Re
 ///
 /// # Errors
 /// Returns an error if the engine of a side cannot be built.
-pub fn compare_each(pairs: &[Pair]) -> Result<Option<Plan>, BuildError> {
+pub fn compare_each(pairs: &[Pair], today: Option<&str>) -> Result<Option<Plan>, BuildError> {
     let is_first = pairs.iter().all(|pair| pair.old.is_none());
     let mut whole: Option<Plan> = None;
     let mut known = Known::new();
@@ -62,7 +62,7 @@ pub fn compare_each(pairs: &[Pair]) -> Result<Option<Plan>, BuildError> {
         if pair.old.is_none() && !is_first {
             continue;
         }
-        let plan = compare(pair.old.as_ref(), new)?;
+        let plan = compare_on(pair.old.as_ref(), new, today)?;
         let whole = whole.get_or_insert_with(|| empty(&plan));
         whole.add(plan, &pair.environment, &mut known);
         // A first release whose comparison exceeds its limit is refused. The same paths in other
@@ -82,7 +82,7 @@ pub fn compare_each(pairs: &[Pair]) -> Result<Option<Plan>, BuildError> {
     for pair in pairs.iter().filter(|pair| !pair.environment.is_empty()) {
         match (&pair.old, &pair.new) {
             (None, Some(new)) => {
-                let (line, rules) = added(&pair.environment, new, pairs)?;
+                let (line, rules) = added((&pair.environment, new), pairs, today)?;
                 whole.changes.push(line);
                 whole.add_changes(rules, &pair.environment, &mut known);
             }
@@ -90,7 +90,7 @@ pub fn compare_each(pairs: &[Pair]) -> Result<Option<Plan>, BuildError> {
             (Some(old), None) => {
                 whole.changes.push(removed(&pair.environment, old));
                 if let Some(replacement) = replacement(old, pairs) {
-                    let plan = compare(Some(old), replacement)?;
+                    let plan = compare_on(Some(old), replacement, today)?;
                     whole.add_changes(plan.changes, "", &mut known);
                 }
             }
@@ -106,7 +106,7 @@ pub fn compare_each(pairs: &[Pair]) -> Result<Option<Plan>, BuildError> {
             continue;
         }
         for before in replaced_at_channel(pair, old, new, pairs) {
-            let plan = compare(Some(before), new)?;
+            let plan = compare_on(Some(before), new, today)?;
             whole.no_op &= plan.no_op;
             whole.add_changes(plan.changes, &pair.environment, &mut known);
         }
@@ -191,13 +191,15 @@ impl Plan {
             let number = numbers.entry(change.fingerprint.clone()).or_default();
             let index = known.entry((change.fingerprint.clone(), *number));
             *number += 1;
-            let reaches = change.reaches.clone();
+            let (reaches, is_retired) = (change.reaches.clone(), change.is_retired);
             let index = *index.or_insert_with(|| {
                 self.changes.push(change);
                 self.changes.len() - 1
             });
             let change = &mut self.changes[index];
             change.environments.insert(environment.to_owned());
+            // The operation is retired only if each environment requires the notice.
+            change.is_retired &= is_retired;
             if let Some(reaches) = reaches {
                 change.reaches.get_or_insert_default().join(reaches);
             }
@@ -208,12 +210,16 @@ impl Plan {
 /// Returns the change for a new environment, and the changes of its rules. The class of the change
 /// is the most severe of two groups: classes that admit more callers than some existing
 /// environment, and gated differences from the environments that it may replace.
-fn added(name: &str, new: &Side, pairs: &[Pair]) -> Result<(Change, Vec<Change>), BuildError> {
+fn added(
+    (name, new): (&str, &Side),
+    pairs: &[Pair],
+    today: Option<&str>,
+) -> Result<(Change, Vec<Change>), BuildError> {
     let (mut wider, mut differences) = (Found::default(), Found::default());
     let mut plans: Vec<(&Pair, Plan)> = Vec::new();
     for pair in pairs {
         let Some(old) = &pair.old else { continue };
-        let plan = compare(Some(old), new)?;
+        let plan = compare_on(Some(old), new, today)?;
         wider.add(&plan, &OPENING, &pair.environment);
         plans.push((pair, plan));
     }

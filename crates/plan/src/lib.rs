@@ -11,7 +11,6 @@
 pub mod ask;
 mod change;
 pub mod changelog;
-pub mod checks;
 mod class;
 pub mod clients;
 mod conceal;
@@ -29,6 +28,8 @@ pub mod html;
 pub mod human;
 pub mod ids;
 pub mod json;
+mod levels;
+mod lifecycle;
 pub mod links;
 pub mod markdown;
 mod operation_ref;
@@ -116,6 +117,18 @@ pub struct Plan {
 /// # Errors
 /// Returns an error if the engine of a side cannot be built.
 pub fn compare(old: Option<&Side>, new: &Side) -> Result<Plan, engine::BuildError> {
+    compare_on(old, new, None)
+}
+
+/// Compares two sides on a day (`YYYY-MM-DD`), which decides about sunsets and notice periods.
+///
+/// # Errors
+/// Returns an error if the engine of a side cannot be built.
+pub fn compare_on(
+    old: Option<&Side>,
+    new: &Side,
+    today: Option<&str>,
+) -> Result<Plan, engine::BuildError> {
     let mut plan = Plan::of(old, new);
     let same_meaning = old.is_some_and(|old| {
         old.lowered.gateway == new.lowered.gateway && old.lowered.contracts == new.lowered.contracts
@@ -132,6 +145,10 @@ pub fn compare(old: Option<&Side>, new: &Side) -> Result<Plan, engine::BuildErro
         (Some(Some(_)), None) | (None, _) => {}
     }
     plan.stages.end("docs");
+    if let Some(old) = old {
+        lifecycle::compare(old, new, today, &mut plan);
+    }
+    levels::apply(old, new, &mut plan.changes);
     plan.changes.retain(|change| !ids::is_off(change.id));
     if old.is_none() {
         first::summarize(&mut plan, &new.lowered.gateway);

@@ -4,7 +4,6 @@ use std::collections::HashMap;
 
 use bundle::digest::Digest;
 
-use super::checks::Level;
 use super::count::counted;
 use super::environments::called;
 use super::links::Links;
@@ -12,6 +11,7 @@ use super::words;
 use super::{Change, Class, OperationRef, Outcome, Plan, Review, Section, Witness};
 use diag::text::printable;
 use model::acknowledge::TEMPLATE;
+use vocab::checks::Level;
 
 /// Plan, with the other data that its output formats need.
 #[derive(Clone, Copy, Debug)]

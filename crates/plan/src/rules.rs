@@ -45,6 +45,22 @@ pub(super) fn compare(old: &Rules, new: &Rules, plan: &mut Plan) {
     for (name, old, new) in differing(&old.lint, &new.lint) {
         push("lint-level-changed", format!("lint {name}"), old, new);
     }
+    for (id, old, new) in differing(&old.break_levels, &new.break_levels) {
+        push(
+            "break-level-changed",
+            format!("break_levels {id}"),
+            old,
+            new,
+        );
+    }
+    let days = |rules: &Rules| -> BTreeMap<String, String> {
+        let all = rules.notice_days.iter();
+        all.map(|(api, days)| (api.clone(), days.to_string()))
+            .collect()
+    };
+    for (api, old, new) in differing(&days(old), &days(new)) {
+        push("notice-changed", format!("deprecations {api}"), old, new);
+    }
     if let (Some(was), Some(is)) = (&old.silenced, &new.silenced) {
         for (name, old, new) in differing(was, is) {
             push("lint-allow-changed", format!("lint allow {name}"), old, new);

@@ -16,6 +16,7 @@ use Shape::{
 use super::listener::LISTENER;
 use super::shared::{ERRORS, PATH_READINGS, STORES, STREAMS};
 use super::upstream::UPSTREAM;
+use crate::checks::Level;
 use crate::lints::MOUNT_CONFLICT;
 
 /// Shape of gateway.yaml.
@@ -119,6 +120,17 @@ static GATEWAY: Object = Object {
             "Levels of rules by name or code.",
         ),
         F::optional(
+            "break_levels",
+            Table(&Word(Level::NAMES)),
+            "Levels of checks for changes that break clients, by id (`breaking-changes.md`). A plan \
+uses the higher level of its two sides.",
+        ),
+        F::optional(
+            "deprecations",
+            Shape::Object(&DEPRECATIONS),
+            "Notice that clients get before an operation is removed.",
+        ),
+        F::optional(
             "gates",
             List(&Word(&[
                 "weaken", "expose", "grant", "relax", "remove", "move", "break", "rules",
@@ -144,6 +156,27 @@ static GATEWAY: Object = Object {
         ),
     ],
 };
+
+static DEPRECATIONS: Object = Object {
+    what: "the deprecation policy",
+    rules: &[],
+    fields: &[
+        F::optional(
+            "notice_days",
+            Integer(0, NOTICE_DAYS_MAX),
+            "Least number of days from the release that deprecates an operation to its sunset. \
+Default: no notice is required.",
+        ),
+        F::optional(
+            "apis",
+            Table(&Integer(0, NOTICE_DAYS_MAX)),
+            "Other numbers of days, by API.",
+        ),
+    ],
+};
+
+/// Greatest notice period, in days.
+const NOTICE_DAYS_MAX: i64 = 3650;
 
 static ACKNOWLEDGEMENT: Object = Object {
     what: "an acknowledgement",

@@ -5,6 +5,7 @@
 
 #![cfg_attr(not(test), deny(clippy::disallowed_methods, clippy::disallowed_types))]
 
+pub mod checks;
 pub mod condition_lints;
 pub mod environment_lints;
 pub mod extension;

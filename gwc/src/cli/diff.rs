@@ -5,6 +5,7 @@ use std::path::Path;
 
 use clap::ValueEnum;
 
+use super::break_baseline::BaselineOptions;
 use super::environments::{self, ComparedEnvironment};
 use super::limits::LimitOptions;
 use super::options::StoreOptions;
@@ -58,6 +59,8 @@ pub(super) struct Args {
     /// Exit with code 1 if there are changes of this class
     #[arg(long, value_name = "WHAT")]
     fail_on: Option<FailOn>,
+    #[command(flatten)]
+    baseline: BaselineOptions,
     /// Store for bundle ids, instead of `release.store`
     #[arg(long, value_name = "DIR|oci://HOST/REPOSITORY")]
     store: Option<std::path::PathBuf>,
@@ -100,8 +103,9 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         say::note(&format!("timings: {}", stages.line()));
     }
     confirm(&plan, &review)?;
+    let known = args.baseline.known(&plan)?;
     Ok(match args.fail_on {
-        Some(what) if what.fails(&plan) => Exit::FINDINGS,
+        Some(what) if what.fails(&plan, &known) => Exit::FINDINGS,
         Some(_) | None => Exit::OK,
     })
 }
@@ -242,13 +246,19 @@ fn each(
 }
 
 impl FailOn {
-    fn fails(self, plan: &Plan) -> bool {
+    /// True if the plan has a change of this class. `known` has the fingerprints of breaks that do
+    /// not count.
+    fn fails(self, plan: &Plan, known: &[String]) -> bool {
         let gates = match self {
             Self::Weaken => ["weaken", "expose", "grant"].as_slice(),
             Self::Break => ["break", "remove"].as_slice(),
             Self::Any => return !plan.changes.is_empty(),
         };
         let gates: Vec<String> = gates.iter().map(|gate| (*gate).to_owned()).collect();
-        !plan.tripped(&gates, &[]).is_empty()
+        let known = match self {
+            Self::Break => known,
+            Self::Weaken | Self::Any => &[],
+        };
+        !plan.tripped(&gates, known).is_empty()
     }
 }

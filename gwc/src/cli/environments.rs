@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::options::StoreOptions;
 use super::say::Context;
 use super::side::{self, Which};
+use crate::release;
 use ::plan::environments::{Pair, channel, compare_each};
 use ::plan::report::Compared;
 use ::plan::{Plan, Side};
@@ -132,7 +133,8 @@ pub(super) fn replaced_at_channel(
 /// # Errors
 /// Returns the errors of [`super::plan::compare`].
 pub(super) fn plan(pairs: &[Pair]) -> anyhow::Result<Plan> {
-    let plan = compare_each(pairs).map_err(|error| super::plan::unbuilt(&error))?;
+    let today = release::today();
+    let plan = compare_each(pairs, Some(&today)).map_err(|error| super::plan::unbuilt(&error))?;
     let plan = plan.ok_or_else(|| anyhow::anyhow!("the new side has no environment"))?;
     super::plan::checked_plan(plan)
 }

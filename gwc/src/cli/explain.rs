@@ -5,10 +5,10 @@ use diag::{Lint, suggest};
 use serde_json::{Value, json};
 
 use super::say::{self, Format};
-use ::plan::checks;
 use ::plan::ids as kinds;
 use model::exit::{Exit, Failure};
 use openapi::lint::find::{self, find};
+use vocab::checks;
 use vocab::reasons::{self, Reason};
 
 #[derive(Debug, clap::Args)]

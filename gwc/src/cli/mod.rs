@@ -3,6 +3,7 @@
 
 mod advice;
 mod apply;
+mod break_baseline;
 mod build;
 mod changelog;
 mod channels;

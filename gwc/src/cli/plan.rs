@@ -533,7 +533,8 @@ next change"
 
 /// Compares two versions.
 pub(super) fn compare(old: Option<&Side>, new: &Side) -> anyhow::Result<Plan> {
-    checked_plan(plan::compare(old, new).map_err(|error| unbuilt(&error))?)
+    let plan = plan::compare_on(old, new, Some(&release::today()));
+    checked_plan(plan.map_err(|error| unbuilt(&error))?)
 }
 
 /// Failure for a side from which no engine can be built.

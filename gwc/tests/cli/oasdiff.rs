@@ -1,5 +1,5 @@
 //! Cases of oasdiff's tests (corpus/oasdiff): `gwc diff` reports their ids and levels, and no other
-//! error. `plan::checks::deviations` has the deliberate differences, each with its reason.
+//! error. `vocab::checks::deviations` has the deliberate differences, each with its reason.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -63,7 +63,7 @@ fn rank(level: &str) -> u8 {
 /// `+LEVEL ID` for one that only gwc reports.
 fn deliberate() -> BTreeMap<&'static str, BTreeSet<String>> {
     let mut all: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
-    for one in plan::checks::deviations() {
+    for one in vocab::checks::deviations() {
         let known = all.entry(one.case).or_default();
         assert!(known.insert(one.finding.to_owned()), "{one:?}");
     }
@@ -140,16 +140,16 @@ fn each_oasdiff_id_has_a_check_or_a_reason() {
     // cases report.
     let folder = prerequisite::corpus::folder().join("oasdiff");
     let table = std::fs::read_to_string(folder.join("cases.tsv")).expect("the table is there");
-    let left_out: BTreeSet<&str> = plan::checks::left_out().map(|(id, _)| id).collect();
+    let left_out: BTreeSet<&str> = vocab::checks::left_out().map(|(id, _)| id).collect();
     for case in cases(&table) {
         for (level, id) in case.expected.keys() {
-            match plan::checks::of(id) {
+            match vocab::checks::of(id) {
                 Some(check) => assert_eq!(check.level.name(), level, "{id}"),
                 None => assert!(left_out.contains(&**id), "{id}"),
             }
         }
     }
-    let known = plan::checks::ALL.iter().map(|check| check.id);
+    let known = vocab::checks::ALL.iter().map(|check| check.id);
     let all: BTreeSet<&str> = known.chain(left_out).collect();
     let oasdiff = include_str!("oasdiff_ids.txt").lines();
     for id in oasdiff {
@@ -165,7 +165,7 @@ fn explain_shows_checks_of_client_contracts() {
         assert_eq!(ended.code, 0, "{}", ended.err);
         assert!(ended.out.starts_with(check), "{}", ended.out);
         let page = nowhere.run(&["explain", check, "--format", "json"]);
-        let level = plan::checks::of(check).expect("a check").level;
+        let level = vocab::checks::of(check).expect("a check").level;
         assert_eq!(page.json("explain/v1")["level"], level.name());
     }
 }

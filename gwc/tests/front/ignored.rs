@@ -135,6 +135,8 @@ environments:
 release: {store: bundles, channel: live}
 errors: {rate_limited: {status: 503, body: "slow down", content_type: text/markdown}}
 lint: {missing-license: info}
+break_levels: {endpoint-deprecated: info}
+deprecations: {notice_days: 30, apis: {a: 60}}
 gates: [weaken, expose]
 acknowledge: reviewed.yaml
 tests: ["tests/*.yaml"]
@@ -284,6 +286,7 @@ fn outcome(compiled: &Compiled) -> (Option<String>, Vec<String>, String) {
             settings.channel.clone(),
             settings.store.clone(),
             settings.lint.clone(),
+            (settings.break_levels.clone(), settings.notice_days.clone()),
         )
     });
     (id, findings.collect(), format!("{owners:?} {settings:?}"))

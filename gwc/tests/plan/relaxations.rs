@@ -538,7 +538,9 @@ fn rates(rates: &[(&str, &str)]) -> Plan {
         is_beside: false,
     });
     let pairs: Vec<Pair> = pairs.collect();
-    compare_each(&pairs).expect("it builds").expect("a plan")
+    compare_each(&pairs, None)
+        .expect("it builds")
+        .expect("a plan")
 }
 
 #[test]

@@ -44,7 +44,9 @@ fn without_environment(patch: &str, release: &str) -> Plan {
         pair("", side(&old, patch, None), Some(side(&root, patch, None))),
         pair("prod", side(&old, patch, Some("prod")), None),
     ];
-    compare_each(&pairs).expect("it builds").expect("a plan")
+    compare_each(&pairs, None)
+        .expect("it builds")
+        .expect("a plan")
 }
 
 #[test]
@@ -101,7 +103,9 @@ fn with_channels(environments: &[(&str, &str, &str, &str)]) -> Plan {
         is_beside: name.starts_with('-'),
     });
     let pairs: Vec<Pair> = pairs.collect();
-    compare_each(&pairs).expect("it builds").expect("a plan")
+    compare_each(&pairs, None)
+        .expect("it builds")
+        .expect("a plan")
 }
 
 /// Environments of the line about a relaxed rate. `None` without such a line.

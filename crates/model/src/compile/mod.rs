@@ -31,7 +31,7 @@ use sources::project::GATEWAY_FILE;
 use sources::project::files::{Document, Files, Texts};
 use sources::project::parses::Parses;
 use sources::syntax::Limits;
-use vocab::lints;
+use vocab::{checks, lints};
 
 pub use load::{add_placeholder, overlaid};
 use load::{is_blank, load, read_checks};
@@ -610,8 +610,8 @@ fn about_gateway(files: &Files, document: &Document, spec: &Spec) -> Vec<Diagnos
 }
 
 /// Merges the lint levels of gateway.yaml and of the command line. The command line takes
-/// precedence. Reports unknown rules in gateway.yaml, and levels that are too low for rules whose
-/// errors prevent a build.
+/// precedence. Reports unknown rules and checks in gateway.yaml, and levels that are too low for
+/// rules whose errors prevent a build.
 fn wanted(settings: &settings::Settings, levels: &Levels, sink: &mut Sink) -> Levels {
     let mut wanted: Vec<(String, Option<Level>)> = Vec::new();
     for (name, (level, span)) in &settings.lint {
@@ -622,6 +622,11 @@ fn wanted(settings: &settings::Settings, levels: &Levels, sink: &mut Sink) -> Le
                     .help("with a lower level, this project could not be built"),
             ),
             Some(lint) => wanted.push((lint.name.to_owned(), *level)),
+        }
+    }
+    for (id, (_, span)) in &settings.break_levels {
+        if checks::of(id).is_none() {
+            sink.push(allow::no_check(id, *span));
         }
     }
     wanted.extend(levels.iter().cloned());

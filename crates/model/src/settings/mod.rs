@@ -3,6 +3,7 @@
 mod auth;
 pub(crate) mod claims;
 mod consumers;
+mod levels;
 pub(super) mod listeners;
 mod mounts;
 pub(crate) mod plans;
@@ -21,6 +22,7 @@ use policy::guard::validate;
 
 pub(crate) use self::auth::{verifier, verifiers};
 use self::consumers::consumers;
+use self::levels::{break_levels, levels, notice_days};
 use self::listeners::listeners;
 use self::mounts::mounts;
 pub use self::serving::{Endpoints, ServeDocument};
@@ -32,7 +34,7 @@ use crate::invariant_file::Invariants;
 use crate::path_item;
 use crate::test_file::Tests;
 use crate::{AllNames, Defined, Kind, Valued};
-use vocab;
+use vocab::{self, checks};
 
 /// Content of gateway.yaml.
 #[derive(Debug)]
@@ -74,6 +76,10 @@ pub struct Settings {
     /// Levels of lint rules by name, with the source location of the setting. `None`: the rule is
     /// off.
     pub lint: BTreeMap<String, (Option<Level>, Span)>,
+    /// Levels of checks of client contracts by id, with the source location of the setting.
+    pub break_levels: BTreeMap<String, (checks::Level, Span)>,
+    /// Notice periods in days by API. The key `*` is for all other APIs.
+    pub notice_days: BTreeMap<String, u32>,
     /// Names of the enabled gates.
     pub gates: Vec<String>,
     /// Path of the acknowledgement file. `None`: gateway.yaml names none.
@@ -308,6 +314,8 @@ pub fn read(
         required,
         defaults,
         lint: levels(root),
+        break_levels: break_levels(root),
+        notice_days: notice_days(root),
         gates: root
             .get("gates")
             .into_iter()
@@ -531,23 +539,6 @@ fn name(root: NodeRef<'_>, sink: &mut Sink) -> Option<Spanned<String>> {
         return None;
     }
     Some(Spanned::new(text.to_owned(), node.span()))
-}
-
-fn levels(root: NodeRef<'_>) -> BTreeMap<String, (Option<Level>, Span)> {
-    let entries = root.get("lint").into_iter().flat_map(NodeRef::entries);
-    let levels = entries.filter_map(|(entry, node)| {
-        let level = match node.scalar_text()? {
-            // YAML 1.1 reads an unquoted `off` as false. Here it is a string; `false` is not
-            // accepted.
-            "off" => None,
-            "info" => Some(Level::Info),
-            "warn" => Some(Level::Warn),
-            "error" => Some(Level::Error),
-            _ => return None,
-        };
-        Some((entry.key.to_string(), (level, entry.key_span)))
-    });
-    levels.collect()
 }
 
 fn required(root: NodeRef<'_>, names: &AllNames) -> Required {

@@ -98,6 +98,13 @@ pub struct OperationSource {
     /// Tags of the operation.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tags: Vec<String>,
+    /// Ids of checks of the client contract that `x-gateway-lint` of the operation, its path item or
+    /// the document allows.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub allowed_checks: BTreeSet<String>,
+    /// Deprecation, sunset and stability of the operation.
+    #[serde(default, skip_serializing_if = "Lifecycle::is_default")]
+    pub lifecycle: Lifecycle,
     /// Texts of the operation's parts, by subject (`response 200 description`), shortened as in
     /// [`ApiProse`].
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -106,6 +113,27 @@ pub struct OperationSource {
     /// in the file of [`Self::place`] have a line number.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub lines: BTreeMap<String, u32>,
+}
+
+/// Lifecycle of an operation, as its document states it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Lifecycle {
+    /// Field `deprecated`.
+    #[serde(default)]
+    pub deprecated: bool,
+    /// Field `x-sunset`, otherwise the `sunset` of a `deprecation` policy that runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sunset: Option<String>,
+    /// Field `x-stability-level`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stability: Option<String>,
+}
+
+impl Lifecycle {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// Fields, each with the source location that set it.

@@ -1,9 +1,13 @@
 //! Sources of an API's operations, and the prose of its document.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use bundle::ir::Link;
+use openapi::lint::allow;
+use policy::{Checked, Policy as _};
 
 use super::fields::Setters;
-use super::{ApiProse, Fields, OperationSource, Place, SourceMap};
+use super::{ApiProse, Fields, Lifecycle, OperationSource, Place, SourceMap};
 use crate::compile::Compiled;
 use crate::contract::prose::{Prose, Texts, in_place_of_key};
 use crate::settings::Settings;
@@ -132,9 +136,55 @@ fn of_operation(
         summary: text(&written.summary),
         description: text(&written.description),
         tags: written.tags.iter().map(|tag| tag.value.clone()).collect(),
+        allowed_checks: allowed_checks(compiled, api, operation),
+        lifecycle: lifecycle(compiled, api, operation),
         prose: texts(prose),
         lines,
     }
+}
+
+/// Checks that `x-gateway-lint` allows at an operation, its path item or its document.
+fn allowed_checks(compiled: &Compiled, api: &Api, operation: &Operation) -> BTreeSet<String> {
+    let path = &api.spec.paths[operation.place.0];
+    let written = &path.operations[operation.place.1];
+    [api.spec.root, path.node, written.node]
+        .into_iter()
+        .flat_map(|node| allow::checks(compiled.files.tree.at(node)))
+        .map(|check| check.id.to_owned())
+        .collect()
+}
+
+/// Lifecycle of an operation.
+fn lifecycle(compiled: &Compiled, api: &Api, operation: &Operation) -> Lifecycle {
+    let written = &api.spec.paths[operation.place.0].operations[operation.place.1];
+    let node = compiled.files.tree.at(written.node);
+    let text = |key| node.get(key)?.scalar_text().map(str::to_owned);
+    Lifecycle {
+        deprecated: written.deprecated,
+        sunset: text("x-sunset").or_else(|| policy_sunset(compiled, api, operation)),
+        stability: text("x-stability-level"),
+    }
+}
+
+/// `sunset` of the `deprecation` policy in the chain of an operation.
+fn policy_sunset(compiled: &Compiled, api: &Api, operation: &Operation) -> Option<String> {
+    let settings = &compiled.model.as_ref()?.settings;
+    let links = operation.chain.iter();
+    let mut sunsets = links.filter_map(|link| {
+        let (name, all) = match &link.value {
+            Link::Authenticate => return None,
+            Link::Shared(name) => (name, &settings.policies),
+            Link::Own(name) => (name, &api.policies),
+        };
+        let policy = all.iter().find(|policy| policy.value.name == *name)?;
+        match &policy.value.checked {
+            Checked::Deprecation(checked) => {
+                checked.settings().text(&["sunset"]).map(str::to_owned)
+            }
+            _ => None,
+        }
+    });
+    sunsets.next()
 }
 
 /// Prose without the source locations.

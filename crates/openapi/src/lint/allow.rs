@@ -4,13 +4,17 @@
 //! the setting, and values that an overlay adds are covered. Targets of `$ref`s inside the node are
 //! not covered. Hard rules, whose findings prevent a build, cannot be silenced. An unknown rule
 //! name is an error, because the setting would have no effect. `reason` is for readers only.
+//!
+//! The name of a check of client contracts ([`vocab::checks`]) sets its level to `info` in plans, at
+//! an operation, a path item or the root of a document.
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use diag::shape::{self, Field, Object, Shape};
-use diag::{Diagnostic, FileId, Level, Lint, NodeId, NodeRef, Sink, Span};
+use diag::{Diagnostic, FileId, Level, Lint, NodeId, NodeRef, Sink, Span, suggest};
 use rustc_hash::FxHashSet;
+use vocab::checks;
 
 use super::find::{self, Unknown, find};
 use crate::lint::hard::is_hard;
@@ -72,6 +76,7 @@ pub fn check(value: NodeRef<'_>, sink: &mut Sink) {
         let text = name.as_str().unwrap_or_default();
         match find(text) {
             Some(lint) if !is_hard(lint) => {}
+            None if checks::of(text).is_some() => {}
             Some(lint) => sink.push(
                 Diagnostic::new(
                     &LINT,
@@ -107,6 +112,26 @@ pub fn no_rule(word: &str, at: Span) -> Diagnostic {
             .fix(at, meant),
         None => finding.help(hint),
     }
+}
+
+/// Creates the finding for an unknown check of client contracts in gateway.yaml.
+pub fn no_check(word: &str, at: Span) -> Diagnostic {
+    let message = format!("there is no check `{}`", suggest::shown(word));
+    let finding = Diagnostic::new(&LINT, at, message);
+    match suggest::nearest(word, checks::ALL.iter().map(|check| check.id)) {
+        Some(meant) => finding
+            .label(format!("did you mean `{meant}`?"))
+            .help(format!("write `{meant}`"))
+            .fix(at, meant),
+        None => finding.help("docs/breaking-changes.md lists them"),
+    }
+}
+
+/// Checks of client contracts that `x-gateway-lint` of a node allows.
+pub fn checks(node: NodeRef<'_>) -> impl Iterator<Item = &'static checks::Check> {
+    let settings = node.get(KEY).and_then(|settings| settings.get("allow"));
+    let names = settings.into_iter().flat_map(NodeRef::items);
+    names.filter_map(|name| checks::of(name.as_str()?))
 }
 
 /// Checks every `x-gateway-lint` inside a node of gateway.yaml or of `x-gateway`.
@@ -233,8 +258,12 @@ pub fn silenced(files: &Files) -> BTreeMap<String, String> {
             }
             if let Some(settings) = node.get(KEY) {
                 let names = settings.get("allow").into_iter().flat_map(NodeRef::items);
-                let names = names.filter_map(|name| find(name.as_str()?));
-                let names: BTreeSet<&str> = names.map(|lint| lint.name).collect();
+                let names = names.filter_map(|name| {
+                    let text = name.as_str()?;
+                    let check = || checks::of(text).map(|check| check.id);
+                    find(text).map(|lint| lint.name).or_else(check)
+                });
+                let names: BTreeSet<&str> = names.collect();
                 let names: Vec<&str> = names.into_iter().collect();
                 all.insert(pointer.clone(), names.join(", "));
             }

@@ -12,12 +12,12 @@ pub mod markdown;
 
 use std::collections::BTreeMap;
 
-use super::checks::{self, Level};
 use super::fold;
 use super::report::{Report, Values, values};
 use super::words;
 use super::{Change, Class, Section};
 use diag::text::printable;
+use vocab::checks::{self, Level};
 
 /// Maximum number of operations named in an entry. The rest are counted.
 const NAMED_MAX: usize = 10;

@@ -9,7 +9,7 @@ use validator::containment::Containment;
 
 use super::schema::{Child, Finding, Local, Role};
 use crate::change::Decision;
-use crate::checks::{self, Level};
+use vocab::checks::{self, Level};
 
 /// Steps of all proofs about single pairs of one API and direction.
 const STEPS_MAX: u32 = 200_000;

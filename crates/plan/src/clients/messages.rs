@@ -10,8 +10,8 @@ use super::operations::OperationPair;
 use super::path_parameters::{PathParameters, Slot, admits};
 use super::schema::{Finding, Part, Role};
 use crate::change::Decision;
-use crate::checks::{self, Level};
 use crate::pairs::both;
+use vocab::checks::{self, Level};
 
 /// Differences between two versions of an operation outside schemas, and the pairs of schemas to
 /// compare next.

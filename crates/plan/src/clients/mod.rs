@@ -27,10 +27,10 @@ use self::operations::Operations;
 use self::outgoing::Webhooks;
 use self::walk::{Record, Walk};
 use crate::change::Message;
-use crate::checks::{self, Level};
 use crate::pairs::reference;
 use crate::routing::ServedPairs;
 use crate::{Change, Class, OperationRef, Plan, Section};
+use vocab::checks::{self, Level};
 
 /// Compares the contracts of all APIs. `served` has the operations that serve the same requests.
 pub(super) fn compare((old, new): (&Lowered, &Lowered), served: &ServedPairs<'_>, plan: &mut Plan) {
@@ -283,7 +283,8 @@ fn change(record: Record, api: &str, gateway: &ir::Gateway, within: Within) -> C
     change
 }
 
-fn routed(gateway: &ir::Gateway, api: &str, key: &str) -> Option<OperationRef> {
+/// Operation of an API, as plans show it.
+pub(crate) fn routed(gateway: &ir::Gateway, api: &str, key: &str) -> Option<OperationRef> {
     let api = gateway.apis.get(api)?;
     Some(reference(api, api.operations.get(key)?))
 }

@@ -12,7 +12,7 @@ use super::meaning::{self, Judge};
 use super::messages::{self, Parts, Root};
 use super::operations::OperationPair;
 use super::schema::{self, Finding, Local, Role};
-use crate::checks;
+use vocab::checks;
 
 /// Difference between two contracts, with the operations that it concerns.
 #[derive(Debug)]

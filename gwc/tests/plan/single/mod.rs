@@ -258,6 +258,8 @@ const ELSEWHERE: &[(&str, Option<&str>)] = &[
     ("acknowledge-file-changed", None),
     ("acknowledgement-added", None),
     ("lint-level-changed", None),
+    ("notice-changed", None),
+    ("break-level-changed", None),
     ("lint-allow-changed", None),
     ("channel-changed", None),
     ("environment-changed", None),

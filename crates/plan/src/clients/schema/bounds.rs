@@ -3,7 +3,7 @@
 use bundle::ir::Value;
 
 use super::{Effect, Pair};
-use crate::checks::Level;
+use vocab::checks::Level;
 
 /// Keywords of bounds: the keyword, its name in ids of checks, and true for a lower bound.
 const BOUNDS: [(&str, &str, bool); 10] = [

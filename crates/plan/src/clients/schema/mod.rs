@@ -17,7 +17,7 @@ use model::contract::joint::Joint;
 use serde_json::Value as Json;
 
 use crate::change::Decision;
-use crate::checks::{self, Level};
+use vocab::checks::{self, Level};
 
 /// Part of a message that a schema describes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -6,7 +6,7 @@ use bundle::ir::Value;
 use serde_json::Value as Json;
 
 use super::{Effect, Finding, Pair, Part, Role};
-use crate::checks::{self, Level};
+use vocab::checks::{self, Level};
 
 pub(super) fn compare(pair: &mut Pair<'_>) {
     let (old, new) = (properties(pair, pair.old), properties(pair, pair.new));

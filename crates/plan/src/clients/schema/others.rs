@@ -83,10 +83,10 @@ pub(super) fn compare(pair: &mut Pair<'_>) {
         pair.push(name(key), key, effect, String::new(), values);
         if key == "x-limits" {
             // Only gateways that validate requests enforce the limits.
-            pair.at_most(crate::checks::Level::Warn);
+            pair.at_most(vocab::checks::Level::Warn);
         }
         if !is_assertion(key) {
-            pair.at_most(crate::checks::Level::Info);
+            pair.at_most(vocab::checks::Level::Info);
         }
     }
 }

@@ -4,7 +4,7 @@ use bundle::ir::Value;
 use serde_json::Value as Json;
 
 use super::{Effect, Pair, Part};
-use crate::checks::Level;
+use vocab::checks::Level;
 
 pub(super) fn compare(pair: &mut Pair<'_>) {
     values(pair);

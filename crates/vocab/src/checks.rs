@@ -4,7 +4,7 @@
 //! `left_out.tsv` lists the ids of oasdiff that have no row, each with the reason. `deviations.tsv`
 //! lists the cases of oasdiff's own tests for which gwc reports other findings.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 /// Severity of a difference for clients.
@@ -21,7 +21,7 @@ pub enum Level {
 /// Kind of difference between two contracts.
 #[derive(Debug)]
 pub struct Check {
-    /// Id, as in [`crate::Change::id`].
+    /// Id of the change in plans.
     pub id: &'static str,
     /// Default level.
     pub level: Level,
@@ -34,7 +34,7 @@ pub struct Check {
 /// All checks, in the order of the table.
 pub static ALL: LazyLock<Vec<Check>> = LazyLock::new(|| rows().collect());
 
-static BY_ID: LazyLock<HashMap<&'static str, &'static Check>> =
+static BY_ID: LazyLock<BTreeMap<&'static str, &'static Check>> =
     LazyLock::new(|| ALL.iter().map(|check| (check.id, check)).collect());
 
 /// Returns the check with an id.
@@ -88,7 +88,12 @@ fn rows() -> impl Iterator<Item = Check> {
 }
 
 impl Level {
-    fn named(text: &str) -> Self {
+    /// Names of all levels, as in gateway.yaml.
+    pub const NAMES: &[&str] = &["info", "warn", "error"];
+
+    /// Returns the level with a name. [`Self::Info`] for any other text.
+    #[must_use]
+    pub fn named(text: &str) -> Self {
         match text {
             "error" => Self::Error,
             "warn" => Self::Warn,

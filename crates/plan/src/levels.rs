@@ -1,0 +1,118 @@
+//! Levels of checks of client contracts that a project sets: `break_levels` of gateway.yaml, and
+//! `x-gateway-lint` of operations.
+//!
+//! A side without a level for a check has the default one. A difference gets the higher level of the
+//! two sides, so that a pull request that lowers a level does not pass its own gate. An operation
+//! that one side names otherwise, or lacks, has no allowed checks there.
+
+use std::collections::BTreeSet;
+
+use bundle::ir;
+use vocab::checks::{self, Check, Level};
+
+use crate::clients::routed;
+use crate::{Change, Class, Side};
+
+/// Sets the levels of the differences. A difference of several operations with different levels
+/// becomes one change for each level.
+pub(super) fn apply(old: Option<&Side>, new: &Side, changes: &mut Vec<Change>) {
+    let sides = [old, Some(new)];
+    if !sides.iter().flatten().any(|side| has_levels(side)) {
+        return;
+    }
+    let all = std::mem::take(changes);
+    let gateway = &new.lowered.gateway;
+    changes.extend(
+        all.into_iter()
+            .flat_map(|change| leveled(sides, change, gateway)),
+    );
+}
+
+fn has_levels(side: &Side) -> bool {
+    let Some(source) = &side.source else {
+        return false;
+    };
+    let rules = source.rules.as_ref();
+    rules.is_some_and(|rules| !rules.break_levels.is_empty())
+        || source
+            .operations
+            .values()
+            .any(|operation| !operation.allowed_checks.is_empty())
+}
+
+/// Splits a difference by the levels of its operations.
+fn leveled(sides: [Option<&Side>; 2], change: Change, gateway: &ir::Gateway) -> Vec<Change> {
+    let Some(check) = checks::of(change.id).filter(|_| change.message.is_some()) else {
+        return vec![change];
+    };
+    let level = |key: Option<&str>| {
+        let sides = sides.into_iter().map(|side| of_side(side, check, key));
+        sides.max().unwrap_or(check.level)
+    };
+    let mut by_level: Vec<(Level, BTreeSet<String>)> = Vec::new();
+    for key in &change.operations {
+        let own = level(Some(key));
+        match by_level.iter_mut().find(|(level, _)| *level == own) {
+            Some((_, keys)) => drop(keys.insert(key.clone())),
+            None => by_level.push((own, [key.clone()].into())),
+        }
+    }
+    match by_level.as_slice() {
+        [] => vec![with_level(change, check, level(None))],
+        [(only, _)] => vec![with_level(change, check, *only)],
+        _ => by_level
+            .iter()
+            .map(|(level, keys)| with_level(of_operations(&change, keys, gateway), check, *level))
+            .collect(),
+    }
+}
+
+/// Level of a check on one side, for an operation.
+fn of_side(side: Option<&Side>, check: &Check, operation: Option<&str>) -> Level {
+    let Some(source) = side.and_then(|side| side.source.as_ref()) else {
+        return check.level;
+    };
+    let operation = operation.and_then(|key| source.operations.get(key));
+    if operation.is_some_and(|operation| operation.allowed_checks.contains(check.id)) {
+        return Level::Info;
+    }
+    let rules = source.rules.as_ref();
+    let level = rules.and_then(|rules| rules.break_levels.get(check.id));
+    level.map_or(check.level, |name| Level::named(name))
+}
+
+/// Change with the level that the project sets for its check. A difference whose level is lower than
+/// its check's, such as one that a proof shows to be harmless, keeps it if the new one is higher.
+fn with_level(mut change: Change, check: &Check, level: Level) -> Change {
+    let Some(message) = &mut change.message else {
+        return change;
+    };
+    message.level = match message.level < check.level {
+        true => level.min(message.level),
+        false => level,
+    };
+    change.class = match message.level {
+        Level::Error => Class::Break,
+        Level::Warn | Level::Info => Class::Changed,
+    };
+    change
+}
+
+/// Part of a change that concerns some of its operations.
+pub(super) fn of_operations(
+    change: &Change,
+    keys: &BTreeSet<String>,
+    gateway: &ir::Gateway,
+) -> Change {
+    let mut part = change.clone();
+    part.operations.retain(|key| keys.contains(key));
+    let api = change.operation.as_ref().map(|first| &first.api);
+    let first = keys.first().zip(api);
+    part.operation = first.and_then(|(key, api)| routed(gateway, api, key));
+    let others = change.operations.iter().filter(|key| !keys.contains(*key));
+    let others: Vec<String> = others.map(|key| format!("{key} ")).collect();
+    let lines = change.bound.lines();
+    let lines = lines.filter(|line| !others.iter().any(|other| line.starts_with(&**other)));
+    part.bound = lines.collect::<Vec<_>>().join("\n");
+    part
+}

@@ -1,0 +1,377 @@
+//! Lifecycle of operations: deprecation, sunset, removal and stability, as documents state them
+//! (`deprecated`, `x-sunset`, `x-stability-level`), and the notice period that gateway.yaml requires
+//! (`deprecations`).
+//!
+//! The notice period is the longer one of the two sides. An operation that is removed after its
+//! sunset does not trip the gate `break`, if the old side requires a notice period. The day of the
+//! comparison is an input.
+
+use std::collections::BTreeSet;
+
+use bundle::ir;
+use model::source_map::{Lifecycle, OperationSource, SourceMap};
+use serde_json::Value;
+use vocab::checks::{self, Level};
+
+use crate::change::Message;
+use crate::clients::routed;
+use crate::levels::of_operations;
+use crate::{Change, Class, OperationRef, Plan, Section, Side};
+
+/// Days from an unimportant day to another one, for differences only.
+type Day = i64;
+
+/// Adds the lines about lifecycles. `today` is the day of the comparison, `YYYY-MM-DD`. Without it,
+/// no sunset has passed, and no notice period is checked.
+pub(super) fn compare(old: &Side, new: &Side, today: Option<&str>, plan: &mut Plan) {
+    let (Some(before), Some(after)) = (&old.source, &new.source) else {
+        return;
+    };
+    let today = today.and_then(day);
+    let cx = Compared {
+        before,
+        after,
+        today,
+    };
+    let mut lines = Vec::new();
+    for (key, is) in &after.operations {
+        if let Some(was) = before.operations.get(key) {
+            let found = cx.kept(key, &was.lifecycle, &is.lifecycle);
+            lines.extend(found.into_iter().filter_map(|found| {
+                let operation = of_key(&new.lowered.gateway, key)?;
+                Some(found.line(operation, (was, is)))
+            }));
+        }
+    }
+    replace_deprecated(&lines, &new.lowered.gateway, plan);
+    let mut named = BTreeSet::new();
+    for change in plan.changes.iter_mut() {
+        let Some(operation) = change.operation.clone() else {
+            continue;
+        };
+        if change.id != "operation-removed" {
+            continue;
+        }
+        let Some(was) = before.operations.get(&operation.key) else {
+            continue;
+        };
+        if cx.is_over(&was.lifecycle) && cx.old_notice_days(&operation.api).is_some() {
+            change.is_retired = true;
+        }
+        // An operation has one line for all its mounts.
+        if !named.insert(operation.key.clone()) {
+            continue;
+        }
+        let found = cx.removed(&operation, was);
+        lines.extend(found.map(|found| found.line(operation, (was, &OperationSource::default()))));
+    }
+    plan.changes.extend(lines);
+}
+
+/// Sources of two sides, and the day of their comparison.
+struct Compared<'a> {
+    before: &'a SourceMap,
+    after: &'a SourceMap,
+    today: Option<Day>,
+}
+
+/// A difference of the lifecycle.
+struct Found {
+    id: &'static str,
+    keyword: &'static str,
+    /// Lower level than that of the check. `None`: the check's.
+    level: Option<Level>,
+    old: Value,
+    new: Value,
+}
+
+impl Compared<'_> {
+    /// Differences of an operation that both sides have.
+    fn kept(&self, key: &str, was: &Lifecycle, is: &Lifecycle) -> Vec<Found> {
+        if was == is {
+            return Vec::new();
+        }
+        let notice = self.notice_days(api_of(key));
+        let is_exempt = |lifecycle: &Lifecycle| is_unstable(lifecycle.stability.as_deref());
+        let mut found: Vec<Found> = stability(was, is).into_iter().collect();
+        if !is.deprecated {
+            return found;
+        }
+        let sunset = |id, level| Found {
+            id,
+            keyword: "x-sunset",
+            level,
+            old: text(was.sunset.as_ref()),
+            new: text(is.sunset.as_ref()),
+        };
+        let date = is.sunset.as_deref().map(day);
+        let is_short = |date: Day| {
+            let until = self.today.zip(notice).map(|(today, days)| today + days);
+            !is_exempt(is) && until.is_some_and(|until| date < until)
+        };
+        match (was.deprecated, date) {
+            (_, Some(None)) => found.push(sunset("api-deprecated-sunset-parse", None)),
+            (false, None) if notice.is_some_and(|days| days > 0) && !is_exempt(is) => {
+                found.push(sunset("api-deprecated-sunset-missing", None));
+            }
+            (false, Some(Some(date))) => found.push(match is_short(date) {
+                true => sunset("api-sunset-date-too-small", None),
+                false => sunset("endpoint-deprecated-with-sunset", None),
+            }),
+            (true, None) if was.sunset.is_some() => found.push(sunset("sunset-deleted", None)),
+            (true, Some(Some(date))) => {
+                let earlier = was.sunset.as_deref().and_then(day);
+                if earlier.is_some_and(|old| date < old) {
+                    // Without a notice period, no day is too early.
+                    let level = (!is_short(date)).then_some(Level::Info);
+                    found.push(sunset("api-sunset-date-changed-too-small", level));
+                }
+            }
+            (false | true, None) => {}
+        }
+        found
+    }
+
+    /// The line about a removed operation. `None`: its removal under ROUTING is enough.
+    fn removed(&self, operation: &OperationRef, was: &OperationSource) -> Option<Found> {
+        let is_own = |(key, source): (&String, &OperationSource)| {
+            api_of(key) == operation.api && source.path == was.path
+        };
+        let has_path = self.after.operations.iter().any(is_own);
+        let named = |of_operation, of_path| match has_path {
+            true => of_operation,
+            false => of_path,
+        };
+        let Lifecycle {
+            deprecated,
+            sunset,
+            stability,
+        } = &was.lifecycle;
+        let is_exempt = is_unstable(stability.as_deref());
+        let requires = self.notice_days(&operation.api).is_some() && !is_exempt;
+        let id = match (deprecated, sunset.as_deref().map(day)) {
+            (false, _) if requires => named(
+                "api-removed-without-deprecation",
+                "api-path-removed-without-deprecation",
+            ),
+            (false, _) => return None,
+            (true, Some(None)) => "api-path-sunset-parse",
+            (true, Some(Some(_))) if !self.is_over(&was.lifecycle) => named(
+                "api-removed-before-sunset",
+                "api-path-removed-before-sunset",
+            ),
+            (true, None) if requires => named(
+                "api-removed-before-sunset",
+                "api-path-removed-before-sunset",
+            ),
+            (true, None | Some(Some(_))) => named(
+                "api-removed-with-deprecation",
+                "api-path-removed-with-deprecation",
+            ),
+        };
+        Some(Found {
+            id,
+            keyword: "x-sunset",
+            level: None,
+            old: text(sunset.as_ref()),
+            new: Value::Null,
+        })
+    }
+
+    /// True if the operation is deprecated and its sunset has passed.
+    fn is_over(&self, was: &Lifecycle) -> bool {
+        let sunset = was.sunset.as_deref().and_then(day);
+        let is_over = sunset
+            .zip(self.today)
+            .is_some_and(|(sunset, today)| sunset < today);
+        was.deprecated && is_over
+    }
+
+    /// Longer notice period of the two sides, in days. `None`: none of them requires one.
+    fn notice_days(&self, api: &str) -> Option<Day> {
+        let new = self.after.rules.as_ref();
+        let new = new.and_then(|rules| rules.notice_days(api));
+        self.old_notice_days(api).max(new.map(Day::from))
+    }
+
+    fn old_notice_days(&self, api: &str) -> Option<Day> {
+        let rules = self.before.rules.as_ref()?;
+        rules.notice_days(api).map(Day::from)
+    }
+}
+
+impl Found {
+    fn line(
+        self,
+        operation: OperationRef,
+        sources: (&OperationSource, &OperationSource),
+    ) -> Change {
+        let check = checks::of(self.id).expect("the table has this id");
+        let level = self.level.unwrap_or(check.level);
+        let class = match level {
+            Level::Error => Class::Break,
+            Level::Warn | Level::Info => Class::Changed,
+        };
+        let subject = format!("operation {}", self.keyword);
+        let section = Section::Breaking;
+        let mut change = Change::new(section, class, check.id, subject, self.old, self.new);
+        change.message = Some(Box::new(Message {
+            level,
+            direction: check.direction,
+            path: "operation".to_owned(),
+            keyword: self.keyword.to_owned(),
+            messages: 1,
+            within: String::new(),
+            decision: None,
+            witness: None,
+        }));
+        let place = |source: &OperationSource| {
+            let place = &source.place;
+            (place.line > 0).then(|| place.clone())
+        };
+        (change.source_old, change.source_new) = (place(sources.0), place(sources.1));
+        change.of(operation)
+    }
+}
+
+/// Takes the operations that are deprecated with a sunset, which have a line of their own, out of
+/// the lines `endpoint-deprecated`.
+fn replace_deprecated(lines: &[Change], gateway: &ir::Gateway, plan: &mut Plan) {
+    let replacing = [
+        "endpoint-deprecated-with-sunset",
+        "api-sunset-date-too-small",
+    ];
+    let replacing = lines.iter().filter(|line| replacing.contains(&line.id));
+    let keys: BTreeSet<&String> = replacing.flat_map(|line| &line.operations).collect();
+    if keys.is_empty() {
+        return;
+    }
+    let all = std::mem::take(&mut plan.changes);
+    plan.changes = all
+        .into_iter()
+        .filter_map(|change| {
+            if change.id != "endpoint-deprecated" {
+                return Some(change);
+            }
+            let left = change.operations.iter().filter(|key| !keys.contains(key));
+            let left: BTreeSet<String> = left.cloned().collect();
+            (!left.is_empty()).then(|| of_operations(&change, &left, gateway))
+        })
+        .collect();
+}
+
+/// Stability levels, the least stable first.
+const STABILITY: [&str; 4] = ["draft", "alpha", "beta", "stable"];
+
+/// True for an operation that may change without notice.
+fn is_unstable(stability: Option<&str>) -> bool {
+    matches!(stability, Some("draft" | "alpha"))
+}
+
+/// The line about another stability level.
+fn stability(was: &Lifecycle, is: &Lifecycle) -> Option<Found> {
+    let rank = |level: &Option<String>| match level {
+        // An operation without a level is stable.
+        None => Some(STABILITY.len()),
+        Some(level) => STABILITY.iter().position(|known| known == level),
+    };
+    if was.stability == is.stability {
+        return None;
+    }
+    let id = match (rank(&was.stability), rank(&is.stability)) {
+        (_, None) => "api-invalid-stability-level",
+        (Some(old), Some(new)) if new < old => "api-stability-decreased",
+        (_, Some(_)) => "api-stability-increased",
+    };
+    Some(Found {
+        id,
+        keyword: "x-stability-level",
+        level: None,
+        old: text(was.stability.as_ref()),
+        new: text(is.stability.as_ref()),
+    })
+}
+
+/// Name of the API in the key of an operation: `API/operationId` or `METHOD API:/template`.
+fn api_of(key: &str) -> &str {
+    match key.split_once(' ') {
+        Some((_, rest)) => rest.split_once(':').map_or(rest, |(api, _)| api),
+        None => key.split_once('/').map_or(key, |(api, _)| api),
+    }
+}
+
+fn of_key(gateway: &ir::Gateway, key: &str) -> Option<OperationRef> {
+    routed(gateway, api_of(key), key)
+}
+
+fn text(value: Option<&String>) -> Value {
+    value.map_or(Value::Null, |text| text.as_str().into())
+}
+
+/// Number of a day (`YYYY-MM-DD`, also with a time after it). `None`: the text is no date.
+fn day(text: &str) -> Option<Day> {
+    let date = match text.split_once(['T', 't', ' ']) {
+        Some((date, _)) => date,
+        None => text,
+    };
+    let mut parts = date.split('-').map(|part| {
+        let is_number = part.bytes().all(|byte| byte.is_ascii_digit());
+        part.parse::<Day>().ok().filter(|_| is_number)
+    });
+    let (year, month, day) = (parts.next()??, parts.next()??, parts.next()??);
+    let is_leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let last = match month {
+        2 if is_leap => 29,
+        2 => 28,
+        4 | 6 | 9 | 11 => 30,
+        _ => 31,
+    };
+    if parts.next().is_some() || !(1..=12).contains(&month) || !(1..=last).contains(&day) {
+        return None;
+    }
+    // Years begin in March, so that a leap day is the last day of a year.
+    let (year, month) = match month {
+        1 | 2 => (year - 1, month + 9),
+        _ => (year, month - 3),
+    };
+    let leap_days = year / 4 - year / 100 + year / 400;
+    Some(year * 365 + leap_days + (153 * month + 2) / 5 + day)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn days_between_dates_count_leap_years() {
+        for (from, to, days) in [
+            ("2026-01-01", "2026-04-01", 90),
+            ("2024-02-28", "2024-03-01", 2),
+            ("2023-02-28", "2023-03-01", 1),
+            ("2000-02-28", "2000-03-01", 2),
+            ("1900-02-28", "1900-03-01", 1),
+            ("2025-12-31", "2026-01-01", 1),
+            ("2026-01-01", "2026-01-01T23:59:59Z", 0),
+        ] {
+            let between = day(to).zip(day(from)).map(|(to, from)| to - from);
+            assert_eq!(between, Some(days), "{from} {to}");
+        }
+        for text in [
+            "",
+            "soon",
+            "2026-1",
+            "2026-02-30",
+            "2026-13-01",
+            "2026-01-01-1",
+            "+2026-01-01",
+        ] {
+            assert_eq!(day(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn key_of_an_operation_has_its_api() {
+        assert_eq!(api_of("orders/list"), "orders");
+        assert_eq!(api_of("GET orders:/a/b"), "orders");
+    }
+}

@@ -1,0 +1,187 @@
+//! Levels of checks of client contracts: `break_levels` of gateway.yaml and `x-gateway-lint` of
+//! operations. The higher level of both sides applies.
+
+use serde_json::Value;
+
+use crate::git::{commit, committed};
+use crate::project::Project;
+
+const REMOVED: &str = "response-optional-property-removed";
+
+/// Document whose two operations return the same component.
+const DOCUMENT: &str = "openapi: 3.1.0
+info: {title: Orders, version: \"1\"}
+security: [{key: []}]
+paths:
+  /orders:
+    get: {operationId: listOrders, responses: {\"200\": {$ref: '#/components/responses/Order'}}}
+  /orders/{id}:
+    parameters: [{name: id, in: path, required: true, schema: {type: string}}]
+    get: {operationId: getOrder, responses: {\"200\": {$ref: '#/components/responses/Order'}}}
+components:
+  responses:
+    Order: {description: fine, content: {application/json: {schema: {$ref: '#/components/schemas/Order'}}}}
+  schemas:
+    Order: {type: object, properties: {id: {type: string}, note: {type: string}}}
+  securitySchemes: {key: {type: apiKey, in: header, name: X-Key, x-gateway: {auth: keys}}}
+";
+
+fn described() -> Project {
+    let project = committed();
+    project.edit("gateway.yaml", "gates: [weaken]", "gates: [break]");
+    project.write("orders.yaml", DOCUMENT);
+    commit(&project, "described");
+    project
+}
+
+fn remove_note(project: &Project) {
+    project.edit("orders.yaml", ", note: {type: string}", "");
+}
+
+fn plan(project: &Project, code: i32) -> Value {
+    let ended = project.run(&["plan", "--format", "json", "--against", "git:main"]);
+    ended.with(code).json("plan/v1")
+}
+
+/// `LEVEL CLASS ID OPERATIONS` of each change.
+fn changes(plan: &Value) -> Vec<String> {
+    let all = plan["changes"].as_array().expect("a list").iter();
+    let text = |value: &Value| value.as_str().expect("a text").to_owned();
+    all.map(|one| {
+        let keys = one["operations"].as_array().expect("a list").iter();
+        let keys = keys.map(text).collect::<Vec<_>>().join(" ");
+        let (level, class, id) = (text(&one["level"]), text(&one["class"]), text(&one["id"]));
+        format!("{level} {class} {id} {keys}").trim_end().to_owned()
+    })
+    .collect()
+}
+
+fn tripped(plan: &Value) -> Vec<&str> {
+    let gates = plan["gates"].as_array().expect("a list").iter();
+    let gates = gates.filter(|gate| gate["tripped"] == true);
+    gates.filter_map(|gate| gate["name"].as_str()).collect()
+}
+
+#[test]
+fn raised_level_trips_the_gate_at_once() {
+    let project = described();
+    remove_note(&project);
+    let own = plan(&project, 0);
+    let both = "orders/getOrder orders/listOrders";
+    assert_eq!(changes(&own), [format!("warn changed {REMOVED} {both}")]);
+    let setting = format!("gates: [break]\nbreak_levels: {{{REMOVED}: error}}");
+    project.edit("gateway.yaml", "gates: [break]", &setting);
+    let raised = plan(&project, 1);
+    assert_eq!(
+        changes(&raised),
+        [
+            "warn rules break-level-changed".to_owned(),
+            format!("error break {REMOVED} {both}")
+        ]
+    );
+    assert_eq!(tripped(&raised), ["break", "rules"]);
+}
+
+#[test]
+fn lowered_level_does_not_pass_its_own_gate() {
+    let project = described();
+    let setting = format!("gates: [break]\nbreak_levels: {{{REMOVED}: error}}");
+    project.edit("gateway.yaml", "gates: [break]", &setting);
+    commit(&project, "strict");
+    remove_note(&project);
+    let lowered = format!("{{{REMOVED}: error}}");
+    project.edit("gateway.yaml", &lowered, &format!("{{{REMOVED}: info}}"));
+    let same = plan(&project, 1);
+    assert_eq!(tripped(&same), ["break", "rules"]);
+    // The level is lowered first, and the property is removed later.
+    project.write("orders.yaml", DOCUMENT);
+    commit(&project, "lowered");
+    remove_note(&project);
+    let later = plan(&project, 0);
+    let both = "orders/getOrder orders/listOrders";
+    assert_eq!(changes(&later), [format!("info changed {REMOVED} {both}")]);
+    let diff = ["diff", "git:main", ".", "--fail-on", "break"];
+    project.run(&diff).with(0);
+}
+
+#[test]
+fn allowed_check_of_one_operation_has_its_line() {
+    let project = described();
+    let setting = format!("gates: [break]\nbreak_levels: {{{REMOVED}: error}}");
+    project.edit("gateway.yaml", "gates: [break]", &setting);
+    let allow = format!("get: {{x-gateway-lint: {{allow: [{REMOVED}]}}, operationId: getOrder,");
+    let own = "get: {operationId: getOrder,";
+    commit(&project, "strict");
+    project.edit("orders.yaml", own, &allow);
+    assert_eq!(
+        changes(&plan(&project, 1)),
+        ["warn rules lint-allow-changed"]
+    );
+    remove_note(&project);
+    assert_eq!(tripped(&plan(&project, 1)), ["break", "rules"]);
+    project.write("orders.yaml", DOCUMENT.replace(own, &allow));
+    commit(&project, "allowed");
+    remove_note(&project);
+    assert_eq!(
+        changes(&plan(&project, 1)),
+        [
+            format!("error break {REMOVED} orders/listOrders"),
+            format!("info changed {REMOVED} orders/getOrder")
+        ]
+    );
+}
+
+#[test]
+fn allowed_check_of_a_lone_document_counts() {
+    let project = Project::new();
+    project.write("old.yaml", DOCUMENT);
+    let wider = DOCUMENT.replace("note: {type: string}", "note: {type: [string, integer]}");
+    project.write("new.yaml", &wider);
+    let diff = ["diff", "old.yaml", "new.yaml", "--fail-on", "break"];
+    project.run(&diff).with(1);
+    let root = "info: {title: Orders, version: \"1\"}";
+    let allowed =
+        format!("x-gateway-lint: {{allow: [response-property-list-of-types-widened]}}\n{root}");
+    project.write("new.yaml", wider.replace(root, &allowed));
+    project.run(&diff).with(1);
+    project.write("old.yaml", DOCUMENT.replace(root, &allowed));
+    project.run(&diff).with(0);
+}
+
+#[test]
+fn baseline_of_breaks_covers_only_its_entries() {
+    let project = Project::new();
+    project.write("old.yaml", DOCUMENT);
+    let text = "note: {type: string}";
+    let one = DOCUMENT.replace(text, "note: {type: [string, integer]}");
+    project.write("new.yaml", &one);
+    let diff = ["diff", "old.yaml", "new.yaml", "--fail-on", "break"];
+    let with = |option: &str, code| {
+        let more = [&diff[..], &[option, "known.json"]].concat();
+        project.run(&more).with(code)
+    };
+    with("--baseline", 65);
+    project.write("known.json", "{}");
+    with("--write-baseline", 65);
+    std::fs::remove_file(project.path().join("known.json")).expect("it exists");
+    with("--write-baseline", 0);
+    with("--baseline", 0);
+    project.write(
+        "new.yaml",
+        one.replace("id: {type: string}", "id: {type: [string, integer]}"),
+    );
+    with("--baseline", 1);
+    project.write("new.yaml", DOCUMENT);
+    assert!(with("--baseline", 0).err.contains("stale entry"));
+}
+
+#[test]
+fn unknown_check_is_an_error_with_a_suggestion() {
+    let project = described();
+    let setting = "gates: [break]\nbreak_levels: {response-optional-property-remove: info}";
+    project.edit("gateway.yaml", "gates: [break]", setting);
+    let ended = project.run(&["lint", "--format", "concise"]).with(1);
+    assert!(ended.out.contains("there is no check"), "{}", ended.out);
+    project.run(&["lint", "--fix"]).with(0);
+    assert!(project.read("gateway.yaml").contains(REMOVED));
+}

@@ -1,0 +1,223 @@
+//! `deprecations`: the notice that clients get before an operation is removed, and sunsets and
+//! stability levels of documents.
+
+use serde_json::Value;
+
+use crate::git::{commit, committed};
+use crate::project::Project;
+
+const OWN: &str = "get: {operationId: getOrder,";
+const OTHER: &str = "get: {operationId: listOrders,";
+
+fn noticed() -> Project {
+    let project = committed();
+    let setting = "gates: [break]\ndeprecations: {notice_days: 90, apis: {other: 1}}";
+    project.edit("gateway.yaml", "gates: [weaken]", setting);
+    commit(&project, "notice");
+    project
+}
+
+fn state(project: &Project, text: &str) {
+    project.edit("orders.yaml", OWN, &format!("{OWN} {text},"));
+}
+
+fn remove(project: &Project) {
+    let text = project.read("orders.yaml");
+    let (before, rest) = text.split_once("  /orders/{id}:\n").expect("it is there");
+    let (_, after) = rest.split_once("components:").expect("it is there");
+    project.write("orders.yaml", format!("{before}components:{after}"));
+}
+
+/// `LEVEL ID` of each line in BREAKING, and the names of the tripped gates.
+fn plan(project: &Project) -> (Vec<String>, Vec<String>) {
+    let ended = project.run(&["plan", "--format", "json", "--against", "git:main"]);
+    let plan = ended.json("plan/v1");
+    let text = |value: &Value| value.as_str().expect("a text").to_owned();
+    let all = plan["changes"].as_array().expect("a list").iter();
+    let all = all.filter(|one| one["section"] == "breaking");
+    let lines = all.map(|one| format!("{} {}", text(&one["level"]), text(&one["id"])));
+    let gates = plan["gates"].as_array().expect("a list").iter();
+    let gates = gates.filter(|gate| gate["tripped"] == true);
+    (
+        lines.collect(),
+        gates.map(|gate| text(&gate["name"])).collect(),
+    )
+}
+
+fn none() -> Vec<String> {
+    Vec::new()
+}
+
+#[test]
+fn removed_operation_needs_a_passed_sunset() {
+    for (stated, line, gates) in [
+        (
+            "",
+            "error api-path-removed-without-deprecation",
+            vec!["break"],
+        ),
+        (
+            "deprecated: true",
+            "error api-path-removed-before-sunset",
+            vec!["break"],
+        ),
+        (
+            "deprecated: true, x-sunset: 2999-01-01",
+            "error api-path-removed-before-sunset",
+            vec!["break"],
+        ),
+        (
+            "deprecated: true, x-sunset: soon",
+            "error api-path-sunset-parse",
+            vec!["break"],
+        ),
+        (
+            "deprecated: true, x-sunset: 2020-01-01",
+            "info api-path-removed-with-deprecation",
+            vec![],
+        ),
+    ] {
+        let project = noticed();
+        if !stated.is_empty() {
+            state(&project, stated);
+            commit(&project, "stated");
+        }
+        remove(&project);
+        let gates: Vec<String> = gates.into_iter().map(str::to_owned).collect();
+        assert_eq!(plan(&project), (vec![line.to_owned()], gates), "{stated}");
+    }
+}
+
+#[test]
+fn new_sunset_is_after_the_notice_period() {
+    for (stated, line, trips) in [
+        (
+            "deprecated: true, x-sunset: 2999-01-01",
+            "info endpoint-deprecated-with-sunset",
+            false,
+        ),
+        (
+            "deprecated: true, x-sunset: 2020-01-01",
+            "error api-sunset-date-too-small",
+            true,
+        ),
+        (
+            "deprecated: true, x-sunset: 2020-01-01, x-stability-level: beta",
+            "error api-sunset-date-too-small",
+            true,
+        ),
+    ] {
+        let project = noticed();
+        state(&project, stated);
+        let (lines, gates) = plan(&project);
+        assert!(lines.contains(&line.to_owned()), "{stated}: {lines:?}");
+        assert!(
+            !lines.contains(&"info endpoint-deprecated".to_owned()),
+            "{lines:?}"
+        );
+        assert_eq!(gates.contains(&"break".to_owned()), trips, "{stated}");
+    }
+    let project = noticed();
+    state(&project, "deprecated: true");
+    let expected = [
+        "error api-deprecated-sunset-missing",
+        "info endpoint-deprecated",
+    ];
+    assert_eq!(plan(&project).0, expected);
+}
+
+#[test]
+fn known_sunset_is_neither_deleted_nor_too_early() {
+    let stated = "deprecated: true, x-sunset: 2999-06-01";
+    for (to, line) in [
+        ("deprecated: true", "error sunset-deleted"),
+        (
+            "deprecated: true, x-sunset: 2020-01-01",
+            "error api-sunset-date-changed-too-small",
+        ),
+        (
+            "deprecated: true, x-sunset: 2999-05-01",
+            "info api-sunset-date-changed-too-small",
+        ),
+        (
+            "deprecated: true, x-sunset: later",
+            "error api-deprecated-sunset-parse",
+        ),
+    ] {
+        let project = noticed();
+        state(&project, stated);
+        commit(&project, "stated");
+        project.edit("orders.yaml", stated, to);
+        assert_eq!(plan(&project).0, [line], "{to}");
+    }
+    let project = noticed();
+    state(&project, stated);
+    commit(&project, "stated");
+    project.edit("orders.yaml", "2999-06-01", "2999-07-01");
+    assert_eq!(plan(&project), (none(), none()));
+}
+
+#[test]
+fn stability_of_an_operation_does_not_decrease() {
+    let project = noticed();
+    state(&project, "x-stability-level: beta");
+    assert_eq!(plan(&project).0, ["error api-stability-decreased"]);
+    commit(&project, "beta");
+    project.edit(
+        "orders.yaml",
+        "x-stability-level: beta",
+        "x-stability-level: stable",
+    );
+    assert_eq!(plan(&project).0, ["info api-stability-increased"]);
+    project.edit(
+        "orders.yaml",
+        "x-stability-level: stable",
+        "x-stability-level: solid",
+    );
+    assert_eq!(plan(&project).0, ["error api-invalid-stability-level"]);
+}
+
+#[test]
+fn shorter_notice_does_not_pass_its_own_gate() {
+    let project = noticed();
+    project.edit("gateway.yaml", "notice_days: 90", "notice_days: 0");
+    state(&project, "deprecated: true, x-sunset: 2020-01-01");
+    let (lines, gates) = plan(&project);
+    assert_eq!(lines, ["error api-sunset-date-too-small"]);
+    assert_eq!(gates, ["break", "rules"]);
+    // A policy that the same change adds retires no operation.
+    let project = committed();
+    project.edit("gateway.yaml", "gates: [weaken]", "gates: [break]");
+    state(&project, "deprecated: true, x-sunset: 2020-01-01");
+    commit(&project, "no policy");
+    remove(&project);
+    project.edit(
+        "gateway.yaml",
+        "gates: [break]",
+        "gates: [break]\ndeprecations: {notice_days: 1}",
+    );
+    assert_eq!(plan(&project).1, ["break", "rules"]);
+}
+
+#[test]
+fn one_of_two_operations_of_a_path_is_removed() {
+    for (stated, line) in [
+        ("", "error api-removed-without-deprecation"),
+        (
+            "deprecated: true, x-sunset: 2999-01-01, ",
+            "error api-removed-before-sunset",
+        ),
+        (
+            "deprecated: true, x-sunset: 2020-01-01, ",
+            "info api-removed-with-deprecation",
+        ),
+    ] {
+        let project = noticed();
+        let post = "responses: {\"200\": {description: fine}}";
+        let two = format!("post: {{operationId: addOrder, {stated}{post}}}\n    {OTHER}");
+        project.edit("orders.yaml", OTHER, &two);
+        commit(&project, "two");
+        project.edit("orders.yaml", &two, OTHER);
+        assert_eq!(plan(&project).0, [line], "{stated}");
+    }
+}
