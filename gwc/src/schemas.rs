@@ -161,6 +161,9 @@ fn plan() -> Value {
         "direction": {"enum": ["request", "response", "none"]}, "path": text(), "keyword": text(), "count": {"type": "integer", "minimum": 1},
         "verdict": {"enum": ["proved", "refuted", "undecided", null]}, "witness": {},
     }));
+    let log = closed(&json!({
+        "requests": count(), "consumers": {"type": "object", "additionalProperties": count()}, "others": count(),
+    }));
     let reaches = closed(&json!({
         "count": {"type": "integer", "minimum": 1}, "operations": {"type": "array", "maxItems": 100, "items": text()},
     }));
@@ -170,7 +173,7 @@ fn plan() -> Value {
         "id": text(), "level": {"enum": ["error", "warn", "info"]},
         "operation": or_null(&operation), "message": or_null(&message), "operations": list(&text()), "reaches": or_null(&reaches), "environments": list(&text()), "subject": text(), "old": {}, "new": {},
         "source": closed(&json!({"old": place_or_null, "new": place_or_null})),
-        "count": {"type": "integer", "minimum": 1}, "templates": count(), "paths": list(&text()), "listeners": list(&text()), "witness": or_null(&witness), "why_none": text_or_null(),
+        "count": {"type": "integer", "minimum": 1}, "templates": count(), "paths": list(&text()), "listeners": list(&text()), "witness": or_null(&witness), "log": or_null(&log), "why_none": text_or_null(),
         "fingerprint": fingerprint, "acked": or_null(&acked),
     }));
     let counts: serde_json::Map<String, Value> = plan::Class::ALL

@@ -12,6 +12,7 @@ use model::acknowledge;
 use model::source_map::Place;
 use vocab::checks::Level;
 
+use crate::callers::Callers;
 use crate::reach::Reach;
 
 /// Change in a plan. Equal changes of several operations are merged into one.
@@ -63,6 +64,9 @@ pub struct Change {
     /// Credentials that the operation requires. Only for requests that one side serves and the
     /// other does not. `None` for all other changes.
     pub access: Option<String>,
+    /// Callers of the logged requests that the change concerns. `None`: no log was replayed, or the
+    /// change concerns no clients.
+    pub met: Option<Callers>,
     /// Request whose outcomes show the difference. `None`: no such request was built.
     pub witness: Option<Witness>,
     /// Reason why there is no witness. `None` if there is a witness or no reason is known.
@@ -291,6 +295,7 @@ impl Change {
             members: Vec::new(),
             message: None,
             access: None,
+            met: None,
             witness: None,
             why_none: None,
             fingerprint: String::new(),

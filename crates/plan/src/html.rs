@@ -184,6 +184,7 @@ fn line(report: &Report<'_>, one: &Line<'_>) -> Markup {
             @if let Some(example) = change.message.as_ref().and_then(|message| message.example()) {
                 details { summary { "Example" } p { (printable(&example)) } }
             }
+            @if let Some(met) = &change.met { p { "Meets " (met.sentence()) } }
         }
     }
 }

@@ -153,6 +153,9 @@ fn line(out: &mut String, report: &Report<'_>, line: &Line<'_>, paint: Paint) {
     {
         out.push_str(&format!("      for example {}\n", printable(&example)));
     }
+    if let Some(met) = &change.met {
+        out.push_str(&format!("      meets {}\n", met.sentence()));
+    }
 }
 
 fn missing(out: &mut String, report: &Report<'_>) {

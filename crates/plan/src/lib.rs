@@ -9,6 +9,7 @@
 #![cfg_attr(not(test), deny(clippy::disallowed_methods))]
 
 pub mod ask;
+mod callers;
 mod change;
 pub mod changelog;
 mod class;
@@ -51,6 +52,7 @@ mod values;
 pub mod witness;
 mod words;
 
+pub use callers::Callers;
 pub use reach::Reach;
 pub use review::Review;
 

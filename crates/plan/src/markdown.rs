@@ -277,6 +277,12 @@ fn line(report: &Report<'_>, one: &Line<'_>) -> String {
             code(&example, WITNESS_MAX)
         ));
     }
+    if let Some(met) = &change.met {
+        line.push_str(&format!(
+            "  - meets {}\n",
+            code(&met.sentence(), WITNESS_MAX)
+        ));
+    }
     line
 }
 

@@ -114,7 +114,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         note_rules(&mut plan);
         plan.notes.extend(channels::unused(&args.at, context));
     }
-    let replayed = replays(args, &pairs, &plan)?;
+    let replayed = replays(args, &pairs, &mut plan)?;
     plan.notes.extend(replayed);
     // The gates of the old version also apply to a change that disables them.
     let rules: Vec<&Rules> = pairs
@@ -157,7 +157,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
 }
 
 /// Sentence about the logs of `--replay` for each environment that both versions have.
-fn replays(args: &Args, pairs: &[Pair], plan: &Plan) -> anyhow::Result<Vec<String>> {
+fn replays(args: &Args, pairs: &[Pair], plan: &mut Plan) -> anyhow::Result<Vec<String>> {
     let mut sentences = Vec::new();
     if args.replay.is_empty() {
         return Ok(sentences);
@@ -170,6 +170,7 @@ fn replays(args: &Args, pairs: &[Pair], plan: &Plan) -> anyhow::Result<Vec<Strin
         let replay = defaults.begin((old, new), plan);
         let replay = replay.map_err(|error| unbuilt(&error))?;
         let replayed = defaults.count(&args.replay, replay)?;
+        replayed.add_callers(plan);
         let environment = match pair.environment.as_str() {
             "" => String::new(),
             name => format!(" in {}", diag::text::printable(name)),

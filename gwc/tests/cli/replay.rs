@@ -285,3 +285,41 @@ fn samples_have_no_hidden_values() {
         assert_eq!(document["groups"][0]["sample"], expected, "{}", ended.out);
     }
 }
+
+#[test]
+fn removed_operation_names_the_consumers_of_the_log() {
+    let project = compared();
+    let line = |consumer: &str, path: &str| {
+        format!("{{\"http_method\": \"GET\", \"path\": \"{path}\"{consumer}}}\n")
+    };
+    let acme = ", \"consumer_id\": \"acme\"";
+    let zeta = ", \"consumer_id\": \"zeta\"";
+    let log = [
+        line(acme, "/gone"),
+        line(acme, "/gone"),
+        line(zeta, "/gone"),
+        line("", "/gone"),
+        line(zeta, "/same"),
+    ];
+    project.write("gwd.log", log.concat());
+    project.write("new/gwd.log", project.read("gwd.log"));
+    let plan = |format: &str| {
+        let mut command = crate::project::command(&project.file("new"));
+        let logs = ["--replay", "gwd.log", "--format", format];
+        command.args([&["plan", "--against", "../old"], &logs[..]].concat());
+        crate::project::run(&mut command).with(0)
+    };
+    let document = plan("json").json("plan/v1");
+    let changes = document["changes"].as_array().expect("a list").iter();
+    let mut removed = changes.filter(|one| one["id"] == "operation-removed");
+    let change = removed.find(|one| one["operation"]["key"] == "a//gone");
+    assert_eq!(
+        change.expect("it is removed")["log"],
+        json!({"requests": 4, "consumers": {"acme": 2, "zeta": 1}, "others": 0})
+    );
+    plan("human").contains(
+        "meets 4 requests of the logs, by acme (2), zeta (1), callers without a name (1)",
+    );
+    plan("markdown").contains("meets `4 requests of the logs, by acme (2)");
+    plan("html").contains("Meets 4 requests of the logs, by acme (2)");
+}

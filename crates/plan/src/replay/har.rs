@@ -34,6 +34,7 @@ pub fn read(text: &[u8]) -> Option<Vec<Option<LoggedRequest<'static>>>> {
     let requests = entries.map(|entry| {
         let url: http::Uri = entry.request.url.parse().ok()?;
         Some(LoggedRequest {
+            consumer: None,
             listener: None,
             method: entry.request.method.into(),
             host: Some(url.authority()?.as_str().to_owned().into()),

@@ -14,6 +14,8 @@ pub const LINE_MAX: usize = 1 << 20;
 pub struct LoggedRequest<'l> {
     /// Name of the listener. `None` if the log does not contain it.
     pub listener: Option<Cow<'l, str>>,
+    /// Name of the consumer. `None` if the log does not contain it, or the caller has none.
+    pub consumer: Option<Cow<'l, str>>,
     /// HTTP method.
     pub method: Cow<'l, str>,
     /// Host, maybe with a port. `None` if the log does not contain it.
@@ -28,6 +30,8 @@ pub struct LoggedRequest<'l> {
 struct Fields<'l> {
     #[serde(borrow, default)]
     listener: Option<Cow<'l, str>>,
+    #[serde(borrow, default)]
+    consumer_id: Option<Cow<'l, str>>,
     #[serde(borrow, alias = "method", alias = "request_method")]
     http_method: Cow<'l, str>,
     #[serde(borrow, default, alias = "authority", alias = ":authority")]
@@ -55,6 +59,7 @@ fn of_json(line: &[u8]) -> Option<LoggedRequest<'_>> {
     };
     Some(LoggedRequest {
         listener: fields.listener,
+        consumer: fields.consumer_id,
         method: fields.http_method,
         host: fields.host,
         target,
@@ -86,6 +91,7 @@ fn of_text(line: &[u8]) -> Option<LoggedRequest<'_>> {
     };
     Some(LoggedRequest {
         listener: None,
+        consumer: None,
         method: method.into(),
         host: host.filter(|host| *host != "-").map(Cow::Borrowed),
         target: target.into(),
@@ -103,6 +109,7 @@ mod tests {
         target: &'l str,
     ) -> LoggedRequest<'l> {
         LoggedRequest {
+            consumer: None,
             listener: listener.map(Cow::Borrowed),
             method: method.into(),
             host: host.map(Cow::Borrowed),

@@ -20,7 +20,8 @@ use http::header::HOST;
 use http::{Method, Request, Uri};
 
 use super::ask::{OUTSIDER, Oracle};
-use super::{Class, Plan, Section, Side, reaches};
+use super::callers::Callers;
+use super::{Change, Class, Plan, Section, Side, reaches};
 use log_line::LoggedRequest;
 use sample::At;
 
@@ -111,6 +112,26 @@ pub struct Replayed {
     pub groups: Vec<Group>,
     /// Number of requests with each effect.
     pub counts: BTreeMap<&'static str, u64>,
+    /// Callers of each operation, by the key of an operation of one of the sides.
+    pub callers: BTreeMap<String, Callers>,
+}
+
+impl Replayed {
+    /// Adds the callers to each change of the contract, and to each operation that is removed.
+    pub fn add_callers(&self, plan: &mut Plan) {
+        let concerned = |change: &&mut Change| {
+            change.section == Section::Breaking || change.id == "operation-removed"
+        };
+        for change in plan.changes.iter_mut().filter(concerned) {
+            let mut met = change.met.take().unwrap_or_default();
+            for key in &change.operations {
+                if let Some(callers) = self.callers.get(key) {
+                    met.merge(callers);
+                }
+            }
+            change.met = Some(met);
+        }
+    }
 }
 
 /// Two gateways, and the results so far.
@@ -131,6 +152,8 @@ pub struct Replay {
     /// a log can write a log with collisions.
     known: HashMap<u64, usize>,
     hashing: RandomState,
+    /// Callers of the requests of each group.
+    callers: Vec<Callers>,
     unread: u64,
 }
 
@@ -165,6 +188,7 @@ impl Replay {
             by_owners: HashMap::new(),
             known: HashMap::new(),
             hashing: RandomState::new(),
+            callers: Vec::new(),
             unread: 0,
         })
     }
@@ -196,6 +220,7 @@ impl Replay {
             .hash_one((listener, host, &*request.method, &*request.target));
         if let Some(group) = self.known.get(&hash) {
             self.groups[*group].count += 1;
+            self.callers[*group].add(request.consumer.as_deref());
             return;
         }
         let Some((effect, owners)) = self.judge(request) else {
@@ -216,12 +241,14 @@ impl Replay {
                     classes,
                     sample: self.sample(request),
                 });
+                self.callers.push(Callers::default());
                 let index = self.groups.len() - 1;
                 self.by_owners.insert((effect, owners), index);
                 index
             }
         };
         self.groups[group].count += 1;
+        self.callers[group].add(request.consumer.as_deref());
         if self.known.len() >= KEPT_MAX {
             self.known.clear();
         }
@@ -335,6 +362,13 @@ impl Replay {
         for group in &self.groups {
             *counts.entry(group.effect.name()).or_default() += group.count;
         }
+        let mut callers: BTreeMap<String, Callers> = BTreeMap::new();
+        for (group, its) in self.groups.iter().zip(self.callers) {
+            let owners: BTreeSet<&String> = group.owners.iter().collect();
+            for owner in owners {
+                callers.entry(owner.clone()).or_default().merge(&its);
+            }
+        }
         let mut groups = self.groups;
         groups.retain(|group| group.effect != Effect::Same);
         groups.sort_by(|a, b| {
@@ -347,6 +381,7 @@ impl Replay {
             unread: self.unread,
             groups,
             counts,
+            callers,
         }
     }
 }

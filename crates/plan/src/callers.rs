@@ -1,0 +1,119 @@
+//! Callers of the logged requests that a change concerns: whom a break meets.
+
+use std::collections::BTreeMap;
+
+use diag::text::printable;
+
+/// Maximum number of consumers of one operation that are counted by name.
+const NAMES_MAX: usize = 1000;
+
+/// Maximum number of consumers in a sentence.
+const SHOWN_MAX: usize = 5;
+
+/// Number of requests, in all and by consumer.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Callers {
+    /// Number of requests.
+    pub requests: u64,
+    /// Number of requests by consumer.
+    pub consumers: BTreeMap<String, u64>,
+    /// Number of requests of consumers beyond the first [`NAMES_MAX`].
+    pub others: u64,
+}
+
+impl Callers {
+    /// Counts a request.
+    pub(crate) fn add(&mut self, consumer: Option<&str>) {
+        self.requests += 1;
+        if let Some(name) = consumer {
+            self.add_named(name, 1);
+        }
+    }
+
+    /// Adds the requests of other callers.
+    pub(crate) fn merge(&mut self, other: &Self) {
+        self.requests += other.requests;
+        self.others += other.others;
+        for (name, count) in &other.consumers {
+            self.add_named(name, *count);
+        }
+    }
+
+    fn add_named(&mut self, name: &str, count: u64) {
+        let is_full = self.consumers.len() >= NAMES_MAX;
+        match self.consumers.get_mut(name) {
+            Some(known) => *known += count,
+            None if is_full => self.others += count,
+            None => drop(self.consumers.insert(name.to_owned(), count)),
+        }
+    }
+
+    /// Sentence such as `12 requests of the logs, by acme (8), zeta (3) and callers without a name
+    /// (1)`.
+    #[must_use]
+    pub fn sentence(&self) -> String {
+        let mut text = match self.requests {
+            1 => "1 request of the logs".to_owned(),
+            count => format!("{count} requests of the logs"),
+        };
+        let mut named: Vec<(&String, &u64)> = self.consumers.iter().collect();
+        if named.is_empty() {
+            return text;
+        }
+        named.sort_by(|a, b| b.1.cmp(a.1).then(a.0.cmp(b.0)));
+        let shown = named.iter().take(SHOWN_MAX);
+        let shown = shown.map(|(name, count)| format!("{} ({count})", printable(name)));
+        let mut parts: Vec<String> = shown.collect();
+        if let Some(more) = named.len().checked_sub(SHOWN_MAX + 1) {
+            let plus = if self.others > 0 { "at least " } else { "" };
+            parts.push(format!("{plus}{} more consumers", more + 1));
+        }
+        let unnamed = self.requests - self.others - self.consumers.values().sum::<u64>();
+        if unnamed > 0 {
+            parts.push(format!("callers without a name ({unnamed})"));
+        }
+        text.push_str(&format!(", by {}", parts.join(", ")));
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn callers(names: &[Option<&str>]) -> Callers {
+        let mut callers = Callers::default();
+        for name in names {
+            callers.add(*name);
+        }
+        callers
+    }
+
+    #[test]
+    fn sentence_names_the_most_frequent_consumers() {
+        let (a, b) = (Some("acme"), Some("zeta"));
+        for (names, expected) in [
+            (&[][..], "0 requests of the logs"),
+            (&[None], "1 request of the logs"),
+            (&[b, a, b], "3 requests of the logs, by zeta (2), acme (1)"),
+            (
+                &[a, None],
+                "2 requests of the logs, by acme (1), callers without a name (1)",
+            ),
+        ] {
+            assert_eq!(callers(names).sentence(), expected);
+        }
+    }
+
+    #[test]
+    fn many_consumers_are_counted() {
+        let names: Vec<String> = (0..2000).map(|number| format!("c{number}")).collect();
+        let some: Vec<Option<&str>> = names.iter().map(|name| Some(&**name)).collect();
+        let few = callers(&some[..7]).sentence();
+        assert!(few.ends_with("c4 (1), 2 more consumers"), "{few}");
+        let many = callers(&some);
+        assert_eq!((many.consumers.len(), many.others), (NAMES_MAX, 1000));
+        let text = many.sentence();
+        assert!(text.ends_with("at least 995 more consumers"), "{text}");
+    }
+}
