@@ -72,6 +72,32 @@ usually appear. The plan shows the class beside the id, for example `weaken` or 
     page
 }
 
+/// Sections about the settings of a project for checks of client contracts.
+const PROJECT_SETTINGS: &str = "## Levels of a project\n\n\
+`break_levels` of gateway.yaml sets the level of a check:\n\n\
+```yaml\nbreak_levels: {response-optional-property-removed: error, request-property-pattern-added: info}\n```\n\n\
+`x-gateway-lint: {allow: [CHECK]}` at an operation, a path item or the root of a document sets it to\n\
+`info` there. Differences of several operations with different levels have one line for each level.\n\
+A check cannot be off, because a plan lists every difference. A proof (`proved`) still lowers a level.\n\n\
+The higher level of both sides applies. A pull request that lowers a level therefore does not pass its\n\
+own gate `break`; a raised level applies at once. If one side has no level for a check, the default\n\
+counts, also for an operation with another key on that side. `gwc diff --fail-on break` does the same. A changed\n\
+level is a change of the rules (`break-level-changed`, `lint-allow-changed`), which the gates of the\n\
+old side stop.\n\n\
+`gwc diff A B --write-baseline FILE` writes the present breaks and removed operations to a file.\n\
+`gwc diff A B --baseline FILE --fail-on break` fails only for others. An entry is the fingerprint of a change,\n\
+which covers both values. A `stale` entry is noted. Plans have acknowledgements instead.\n\n\
+## Deprecation and sunset\n\n\
+`deprecations` of gateway.yaml requires a notice before an operation is removed:\n\n\
+```yaml\ndeprecations: {notice_days: 90, apis: {orders: 180}}\n```\n\n\
+A document states `deprecated: true` and the day: `x-sunset: 2027-01-31`, or `sunset` of a `deprecation`\n\
+policy. A new sunset is at least so many days after the day of the comparison. An operation that is\n\
+removed after its sunset does not trip the gate `break`, if the old side requires a notice; the gate\n\
+`remove` applies. Before it, or without deprecation, the removal has a line of level `error`. The longer notice of\n\
+both sides applies, and another one is a change of the rules (`notice-changed`). Operations with\n\
+`x-stability-level: draft` or `alpha` need no notice. The lines come from source artifacts; operations\n\
+are compared by key.\n\n";
+
 /// Renders the page with every check of client contracts.
 #[must_use]
 pub fn breaking_changes() -> String {
@@ -117,32 +143,11 @@ value that the new one refuses, responses if the new schema accepts one that the
 The witness is a value at `message.path`. If both schemas accept the same values, no check is\n\
 reported. A break that no check shows is `request-schema-narrowed` or `response-schema-widened`.\n\
 Parameters, headers and bodies other than JSON are sent as text: a proof counts, a witness does not.\n\
-Formats without a check in gwd (such as `email`) are equal to themselves only.\n\n\
-## Levels of a project\n\n\
-`break_levels` of gateway.yaml sets the level of a check:\n\n\
-```yaml\nbreak_levels: {response-optional-property-removed: error, request-property-pattern-added: info}\n```\n\n\
-`x-gateway-lint: {allow: [CHECK]}` at an operation, a path item or the root of a document sets it to\n\
-`info` there. Differences of several operations with different levels have one line for each level.\n\
-A check cannot be off, because a plan lists every difference. A proof (`proved`) still lowers a level.\n\n\
-The higher level of both sides applies. A pull request that lowers a level therefore does not pass its\n\
-own gate `break`; a raised level applies at once. If one side has no level for a check, the default\n\
-counts, also for an operation with another key on that side. `gwc diff --fail-on break` does the same. A changed\n\
-level is a change of the rules (`break-level-changed`, `lint-allow-changed`), which the gates of the\n\
-old side stop.\n\n\
-`gwc diff A B --write-baseline FILE` writes the present breaks and removed operations to a file.\n\
-`gwc diff A B --baseline FILE --fail-on break` fails only for others. An entry is the fingerprint of a change,\n\
-which covers both values. A `stale` entry is noted. Plans have acknowledgements instead.\n\n\
-## Deprecation and sunset\n\n\
-`deprecations` of gateway.yaml requires a notice before an operation is removed:\n\n\
-```yaml\ndeprecations: {notice_days: 90, apis: {orders: 180}}\n```\n\n\
-A document states `deprecated: true` and the day: `x-sunset: 2027-01-31`, or `sunset` of a `deprecation`\n\
-policy. A new sunset is at least so many days after the day of the comparison. An operation that is\n\
-removed after its sunset does not trip the gate `break`, if the old side requires a notice; the gate\n\
-`remove` applies. Before it, or without deprecation, the removal has a line of level `error`. The longer notice of\n\
-both sides applies, and another one is a change of the rules (`notice-changed`). Operations with\n\
-`x-stability-level: draft` or `alpha` need no notice. The lines come from source artifacts; operations\n\
-are compared by key.\n\n\
-## Checks\n\nIds and levels are those of [oasdiff](https://github.com/oasdiff/oasdiff), and a few of gwc.\n\
+Formats without a check in gwd (such as `email`) are equal to themselves only.\n\n",
+    );
+    page.push_str(PROJECT_SETTINGS);
+    page.push_str(
+        "## Checks\n\nIds and levels are those of [oasdiff](https://github.com/oasdiff/oasdiff), and a few of gwc.\n\
 `request-schema-…` and `response-schema-…` stand for keywords without a check of their own.\n\n\
 | Id | Level | Change |\n|---|---|---|\n",
     );

@@ -18,27 +18,33 @@ const REQUESTS_MAX: usize = 20;
 
 /// Compares the rules of two sides. The plan must already contain all other changes.
 pub(super) fn compare(old: &Rules, new: &Rules, plan: &mut Plan) {
+    let parts = [gates, destination, levels, tests, trust];
+    let changes = parts.into_iter().flat_map(|part| part(old, new));
+    plan.changes.extend(changes.map(Change::named));
+    if let (Some(before), Some(after)) = (&old.acknowledged, &new.acknowledged) {
+        let added = added(before, after, &plan.changes);
+        plan.changes.extend(added);
+    }
+}
+
+/// Changes of the gates and of the acknowledgement file.
+fn gates(old: &Rules, new: &Rules) -> Vec<Change> {
+    let on = || Some("on".to_owned());
+    let removed = old.gates.difference(&new.gates);
+    let removed = removed.map(|gate| rule("gate-removed", format!("gate {gate}"), on(), None));
+    let added = new.gates.difference(&old.gates);
+    let added = added.map(|gate| rule("gate-added", format!("gate {gate}"), None, on()));
+    let file = (old.acknowledge != new.acknowledge).then(|| {
+        let (was, is) = (old.acknowledge.clone(), new.acknowledge.clone());
+        rule("acknowledge-file-changed", "acknowledge".into(), was, is)
+    });
+    removed.chain(added).chain(file).collect()
+}
+
+/// Changes of the levels of lint rules and of break checks, of the notice periods, of silenced lint
+/// rules and of invariants.
+fn levels(old: &Rules, new: &Rules) -> Vec<Change> {
     let mut changes = Vec::new();
-    let mut push = |id, subject: String, old: Option<String>, new: Option<String>| {
-        changes.push(rule(id, subject, old, new));
-    };
-    for gate in old.gates.difference(&new.gates) {
-        let subject = format!("gate {gate}");
-        push("gate-removed", subject, Some("on".into()), None);
-    }
-    for gate in new.gates.difference(&old.gates) {
-        let subject = format!("gate {gate}");
-        push("gate-added", subject, None, Some("on".into()));
-    }
-    if old.acknowledge != new.acknowledge {
-        push(
-            "acknowledge-file-changed",
-            "acknowledge".into(),
-            old.acknowledge.clone(),
-            new.acknowledge.clone(),
-        );
-    }
-    changes.extend(destination(old, new));
     let mut push = |id, subject: String, old: Option<String>, new: Option<String>| {
         changes.push(rule(id, subject, old, new));
     };
@@ -46,12 +52,8 @@ pub(super) fn compare(old: &Rules, new: &Rules, plan: &mut Plan) {
         push("lint-level-changed", format!("lint {name}"), old, new);
     }
     for (id, old, new) in differing(&old.break_levels, &new.break_levels) {
-        push(
-            "break-level-changed",
-            format!("break_levels {id}"),
-            old,
-            new,
-        );
+        let subject = format!("break_levels {id}");
+        push("break-level-changed", subject, old, new);
     }
     let days = |rules: &Rules| -> BTreeMap<String, String> {
         let all = rules.notice_days.iter();
@@ -74,6 +76,12 @@ pub(super) fn compare(old: &Rules, new: &Rules, plan: &mut Plan) {
         };
         push(id, format!("invariant {name}"), old, new);
     }
+    changes
+}
+
+/// Changes of the test files, and of the operations that unchanged invariants select.
+fn tests(old: &Rules, new: &Rules) -> Vec<Change> {
+    let mut changes = Vec::new();
     let excludes = |pattern: &&String| pattern.starts_with('!');
     if let (Some(was), Some(is)) = (&old.tests, &new.tests)
         && (was.difference(is).any(|one| !excludes(&one))
@@ -82,7 +90,7 @@ pub(super) fn compare(old: &Rules, new: &Rules, plan: &mut Plan) {
         let shown = |all: &BTreeSet<String>| {
             (!all.is_empty()).then(|| Vec::from_iter(all.iter().cloned()).join(", "))
         };
-        push("tests-removed", "tests".into(), shown(was), shown(is));
+        changes.push(rule("tests-removed", "tests".into(), shown(was), shown(is)));
     }
     if let (Some(was), Some(is)) = (&old.selection, &new.selection) {
         // Compare the selections of invariants that have the same text on both sides. A changed
@@ -92,26 +100,29 @@ pub(super) fn compare(old: &Rules, new: &Rules, plan: &mut Plan) {
         for (name, lost) in same.map(|(name, _)| (name, was.lost(is, name))) {
             if !lost.is_empty() {
                 let subject = format!("selection of invariant {name}");
-                push("invariant-narrowed", subject, Some(some(&lost)), None);
+                changes.push(rule("invariant-narrowed", subject, Some(some(&lost)), None));
             }
         }
     }
-    for (name, old, new) in differing(&old.trust, &new.trust) {
-        push("trust-changed", format!("trust {name}"), old, new);
-    }
-    for (name, was) in &old.floors {
+    changes
+}
+
+/// Changes of the trust file.
+fn trust(old: &Rules, new: &Rules) -> Vec<Change> {
+    let parts = differing(&old.trust, &new.trust);
+    let parts =
+        parts.map(|(name, old, new)| rule("trust-changed", format!("trust {name}"), old, new));
+    let floors = old.floors.iter().filter_map(|(name, was)| {
         let is = new.floors.get(name).copied().unwrap_or_default();
-        if is < *was {
-            let subject = format!("trust {name}");
-            let (was, is) = (was.to_string(), is.to_string());
-            push("trust-changed", subject, Some(was), Some(is));
-        }
-    }
-    plan.changes.extend(changes.into_iter().map(Change::named));
-    if let (Some(before), Some(after)) = (&old.acknowledged, &new.acknowledged) {
-        let added = added(before, after, &plan.changes);
-        plan.changes.extend(added);
-    }
+        let (was, is) = (is < *was).then(|| (was.to_string(), is.to_string()))?;
+        Some(rule(
+            "trust-changed",
+            format!("trust {name}"),
+            Some(was),
+            Some(is),
+        ))
+    });
+    parts.chain(floors).collect()
 }
 
 /// Changes of the channel, the store and the environment to which bundles are released.

@@ -124,15 +124,18 @@ pub fn is_forwarding(name: &str) -> bool {
     is_one && !CERTIFICATE.contains(&name)
 }
 
-/// True for a lookalike of a field that frames the message or belongs to the
-/// connection. A server that treats both as equal would see another end of the message.
+/// True for a lookalike of a field that frames the message, belongs to the connection, or says how
+/// the body is read. A server that treats both as equal would see another end of the message, or
+/// read the body in another way than the gateway that validated it.
 #[must_use]
 pub fn is_hop_lookalike(name: &str) -> bool {
     // Fast path: most names have another length.
     let known = match name.len() {
         10 => "keep-alive",
+        12 if name.starts_with('c') => "content-type",
         14 if name.starts_with('c') => "content-length",
         14 => "http2-settings",
+        16 if name.starts_with('c') => "content-encoding",
         16 => "proxy-connection",
         17 => "transfer-encoding",
         18 => "proxy-authenticate",

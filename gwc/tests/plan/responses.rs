@@ -379,6 +379,43 @@ fn protection_of_a_respond_policy_is_access() {
     );
 }
 
+/// An operation that only refuses serves nobody, but browsers execute and store its responses.
+#[test]
+fn responses_of_an_operation_that_refuses_are_access() {
+    let with = |origin: &str, headers: &str| {
+        let pages =
+            format!("pages: {{kind: cors, origins: [\"https://{origin}\"], credentials: true}}");
+        let says = format!("says: {{kind: respond, status: 403, body: \"<b>\", {headers}}}");
+        let gateway = edit(GATEWAY, EDGE, &format!("{pages}\n  {says}\n  {EDGE}"));
+        edit(&gateway, "[slow, edge]", "[slow, edge, pages, says]")
+    };
+    let plain = "content_type: text/plain";
+    let old = with("a.example", plain);
+    for (new, id) in [
+        (
+            with("a.example", "content_type: text/html"),
+            "response-field-changed",
+        ),
+        (
+            with(
+                "a.example",
+                &format!("{plain}, headers: {{Set-Cookie: \"a=b\"}}"),
+            ),
+            "response-field-changed",
+        ),
+        (with("b.example", plain), "cors-changed"),
+    ] {
+        let found = lines(&plan((&old, DOCUMENT), (&new, DOCUMENT)));
+        let is_told = |line: &String| {
+            let opens = ["security weaken ", "security incomparable "];
+            opens
+                .iter()
+                .any(|start| line.starts_with(&format!("{start}{id} ")))
+        };
+        assert!(found.iter().any(is_told), "{id}: {found:?}");
+    }
+}
+
 #[test]
 fn error_body_that_browsers_run_weakens() {
     let errors = |text: &str| {

@@ -271,22 +271,7 @@ pub fn read(
             .and_then(NodeRef::scalar_text);
         written.unwrap_or(default).to_owned()
     };
-    if let Some(store) = release.and_then(|release| release.get("store"))
-        && store.scalar_text().is_some_and(|text| text.contains("://"))
-    {
-        let help = "write the path of a folder, relative to gateway.yaml";
-        sink.push(shape::not_available(store.span(), "a store at a URL", help));
-    }
-    if let Some(channel) = release.and_then(|release| release.get("channel"))
-        && let Some(Err(wrong)) = channel
-            .scalar_text()
-            .map(str::parse::<bundle::name::ChannelName>)
-    {
-        sink.push(
-            Diagnostic::new(&BAD_VALUE, channel.span(), "this cannot name a channel")
-                .help(wrong.to_string()),
-        );
-    }
+    check_release(release, sink);
     let mut declared =
         declared::later(root, &vocab::gateway::SHAPE).without(|path| !is_gateways(path));
     if from_servers {
@@ -335,6 +320,26 @@ pub fn read(
         stores,
         errors: errors(root),
     })
+}
+
+/// Checks `release` of gateway.yaml: the store and the channel.
+fn check_release(release: Option<NodeRef<'_>>, sink: &mut Sink) {
+    if let Some(store) = release.and_then(|release| release.get("store"))
+        && store.scalar_text().is_some_and(|text| text.contains("://"))
+    {
+        let help = "write the path of a folder, relative to gateway.yaml";
+        sink.push(shape::not_available(store.span(), "a store at a URL", help));
+    }
+    if let Some(channel) = release.and_then(|release| release.get("channel"))
+        && let Some(Err(wrong)) = channel
+            .scalar_text()
+            .map(str::parse::<bundle::name::ChannelName>)
+    {
+        sink.push(
+            Diagnostic::new(&BAD_VALUE, channel.span(), "this cannot name a channel")
+                .help(wrong.to_string()),
+        );
+    }
 }
 
 /// Reads `stores` of gateway.yaml.

@@ -356,8 +356,9 @@ impl<'a> Cells<'_, 'a> {
     ) {
         let (was, is) = (self.before(before), self.after(after));
         // If a policy of the old route refused every caller, no caller had access before.
-        let nobody = self.pairs.before(was).is_nobody();
+        let is_refusing = self.pairs.before(was).is_nobody();
         for difference in &pair.access {
+            let nobody = is_refusing && difference.component == "who";
             let (class, id) = match difference.verdict {
                 Verdict::Equal => continue,
                 Verdict::Weaken if nobody && !self.pairs.after(is).is_open() => {

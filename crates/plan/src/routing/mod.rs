@@ -614,17 +614,21 @@ impl<'a> Pairs<'a> {
         'a: 'r,
     {
         // A route that only redirects or refuses every caller gives access to no caller.
-        if route.redirects() || refuses(side, route) {
+        if route.redirects() {
             return Access::none();
         }
         let place = (route.api, route.mount);
-        Access::of(
+        let access = Access::of(
             &side.gateway,
             place,
             route.operation,
             self.listener,
             identities,
-        )
+        );
+        match refuses(side, route) {
+            true => access.refused(),
+            false => access,
+        }
     }
 
     /// Name of the upstream that receives a route's requests, or [`GATEWAY`] if a policy responds.

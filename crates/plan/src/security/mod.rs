@@ -52,6 +52,9 @@ pub(crate) const NOBODY: &str = "nobody";
 pub struct Access<'a> {
     who: Who,
     route: Option<Route<'a>>,
+    /// Route whose policies refuse every request (`respond` with an error status). Then `route` is
+    /// `None`.
+    refusing: Option<Route<'a>>,
 }
 
 /// Route at one listener.
@@ -117,7 +120,9 @@ const COMPONENTS: &[Component] = &[
 pub fn differences(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
     // If no operation serves the requests on one side, compare only which callers are admitted.
     if old.route.is_none() || new.route.is_none() {
-        return who::compare(old, new);
+        let mut found = who::compare(old, new);
+        found.extend(differences_of_refusals(old, new));
+        return found;
     }
     let found = COMPONENTS.iter().flat_map(|(name, compare)| {
         let mut found = compare(old, new);
@@ -139,6 +144,25 @@ pub fn differences(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
         found
     });
     found.collect()
+}
+
+/// Differences in the responses of two routes that refuse every request: their fields, and the
+/// origins whose pages may read them. Browsers also execute and store what a refusal contains.
+fn differences_of_refusals(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
+    if old.refusing.is_none() || new.refusing.is_none() {
+        return Vec::new();
+    }
+    let [was, is] = [old, new].map(|access| Access {
+        who: Who::none(),
+        route: access.refusing,
+        refusing: None,
+    });
+    let mut found = answers::compare(&was, &is);
+    found.extend(browser::cors(&was, &is));
+    for one in &mut found {
+        one.why_none = Some("both versions refuse the request; only the response differs");
+    }
+    found
 }
 
 /// Differences in the callers that two routes admit: credentials, client addresses and claims.
@@ -285,6 +309,17 @@ impl<'a> Access<'a> {
                 listener,
                 identities,
             }),
+            refusing: None,
+        }
+    }
+
+    /// Access to a route whose policies refuse every request.
+    #[must_use]
+    pub fn refused(self) -> Self {
+        Self {
+            who: Who::none(),
+            route: None,
+            refusing: self.route,
         }
     }
 
@@ -294,6 +329,7 @@ impl<'a> Access<'a> {
         Self {
             who: Who::none(),
             route: None,
+            refusing: None,
         }
     }
 

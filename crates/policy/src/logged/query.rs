@@ -6,20 +6,27 @@ use super::form::{LogForm, LoggedLocation, LoggedParameter};
 use crate::auth::{decode_query, is_read_as, resembles};
 
 /// Query parameters that contain a credential in some APIs and are therefore never shown.
-const SECRET_PARAMETERS: [&str; 13] = [
+const SECRET_PARAMETERS: [&str; 20] = [
     "access_token",
     "api_key",
     "apikey",
     "auth",
+    "authorization",
     "client_assertion",
     "client_secret",
     "code",
     "id_token",
+    "jwt",
     "key",
     "password",
+    "refresh_token",
     "secret",
+    "session",
     "sig",
+    "signature",
     "token",
+    "x-amz-security-token",
+    "x-amz-signature",
 ];
 
 /// Bytes that separate the parts of the name of an object's member.
