@@ -157,6 +157,7 @@ fn every_arrow_points_one_way() {
                 "policy",
                 "sources",
                 "validator",
+                "vocab",
             ],
         ),
         (
