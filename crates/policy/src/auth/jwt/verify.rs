@@ -27,7 +27,9 @@ use super::keys::PublicKey;
 use super::signature::{Key, check_once_elsewhere, is_secret_signature, is_signed_once, key_of};
 use super::token::{Token, parse};
 use super::{Checked, KeySource, STALE_FOR_MS, jwk};
-use crate::ask::{Answer, Answers, AskId, CheckResult, Effect};
+#[cfg(feature = "author")]
+use crate::ask::Answer;
+use crate::ask::{Answers, AskId, CheckResult, Effect};
 use crate::auth::binding::{Binding, Confirmation};
 use crate::auth::dpop::{self, ValidProof};
 use crate::auth::hmac_signature::{self, Signed};
