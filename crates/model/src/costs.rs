@@ -4,11 +4,10 @@
 
 use std::collections::BTreeSet;
 
-use bundle::ir::Link;
 use diag::{Diagnostic, NodeRef, Sink};
 use policy::Checked;
 
-use super::{Api, Operation, Settings};
+use super::{Api, Operation, Settings, chain};
 use sources::project::files::Files;
 use vocab::lints::COST_ABOVE_LIMIT;
 
@@ -36,15 +35,11 @@ fn limits<'m>(
     operation: &'m Operation,
 ) -> impl Iterator<Item = (&'m str, u64)> {
     operation.chain.iter().filter_map(|link| {
-        let (name, all) = match &link.value {
-            Link::Authenticate => return None,
-            Link::Shared(name) => (name, &settings.policies),
-            Link::Own(name) => (name, &api.policies),
-        };
-        let policy = all.iter().find(|policy| policy.value.name == *name)?;
-        match &policy.value.checked {
-            Checked::RateLimit(limit) => Some((name.as_str(), limit.tokens().capacity())),
-            Checked::Quota(quota) => Some((name.as_str(), quota.limit())),
+        let policy = &chain::policy(settings, api, &link.value)?.value;
+        let name = policy.name.as_str();
+        match &policy.checked {
+            Checked::RateLimit(limit) => Some((name, limit.tokens().capacity())),
+            Checked::Quota(quota) => Some((name, quota.limit())),
             _ => None,
         }
     })

@@ -19,7 +19,7 @@ use vocab::lints::{INVARIANT_WITHOUT_OPERATION, VIOLATED_INVARIANT};
 
 use crate::invariant_file::{Invariant, Require};
 use crate::wildcard::star;
-use crate::{Api, Settings, Valued, verifiers};
+use crate::{Api, Settings, Valued, chain, verifiers};
 
 /// Maximum number of findings about one invariant.
 const FINDINGS_MAX: usize = 20;
@@ -255,13 +255,7 @@ fn introspected(verifier: &ir::Verifier) -> Option<String> {
 }
 
 fn policy<'a>(settings: &'a Settings, api: &'a Api, link: &Link) -> Option<&'a ir::Policy> {
-    let (name, all) = match link {
-        Link::Authenticate => return None,
-        Link::Shared(name) => (name, &settings.policies),
-        Link::Own(name) => (name, &api.policies),
-    };
-    let mut all = all.iter().map(|policy| &policy.value);
-    all.find(|policy| policy.name == *name)
+    chain::policy(settings, api, link).map(|policy| &policy.value)
 }
 
 /// Policies that run for a request if no policy refuses it. `respond` and `redirect` end the chain.

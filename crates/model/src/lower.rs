@@ -14,7 +14,7 @@ use crate::contract::sites::Sites;
 use crate::rest::{Endpoint, Rest, everything};
 use crate::settings::Settings;
 use crate::settings::plans::copied;
-use crate::{Api, Defined, Model, Operation, Valued};
+use crate::{Api, Defined, Model, Operation, Valued, chain};
 use sources::parallel;
 use sources::project::files::Files;
 
@@ -215,12 +215,7 @@ pub(crate) fn validated<'a>(
     api: &'a Api,
 ) -> BTreeMap<&'a str, ir::ValidatedMessages> {
     let in_link = |link: &ir::Link| {
-        let (name, all) = match link {
-            ir::Link::Authenticate => return None,
-            ir::Link::Shared(name) => (name, &settings.policies),
-            ir::Link::Own(name) => (name, &api.policies),
-        };
-        let policy = all.iter().find(|policy| policy.value.name == *name);
+        let policy = chain::policy(settings, api, link);
         policy.and_then(|policy| match &policy.value.checked {
             Checked::Validate(checked) => Some(checked),
             _ => None,

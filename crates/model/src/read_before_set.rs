@@ -5,12 +5,12 @@
 
 use std::collections::BTreeSet;
 
-use bundle::ir::{self, Condition, Link};
+use bundle::ir::{self, Condition};
 use diag::{Diagnostic, NodeRef, Sink, Span};
 use policy::Checked;
 use policy::guard::expression::Expression;
 
-use super::{Api, Defined, Operation, Settings};
+use super::{Api, Defined, Operation, Settings, chain};
 
 use sources::project::files::Files;
 use vocab::lints::READ_BEFORE_SET;
@@ -47,14 +47,7 @@ fn of_operation(
     let steps: Vec<Option<&Defined<ir::Policy>>> = operation
         .chain
         .iter()
-        .map(|link| {
-            let (name, all) = match &link.value {
-                Link::Authenticate => return None,
-                Link::Shared(name) => (name, &settings.policies),
-                Link::Own(name) => (name, &api.policies),
-            };
-            all.iter().find(|policy| policy.value.name == *name)
-        })
+        .map(|link| chain::policy(settings, api, &link.value))
         .collect();
     let writer = |from: usize, field: &str| {
         let mut later = steps.iter().skip(from);

@@ -12,7 +12,7 @@ use openapi::spec::In;
 use policy::Checked;
 use policy::auth::Place;
 
-use super::{Api, Defined, Operation, Settings, read_before_set};
+use super::{Api, Defined, Operation, Settings, chain, read_before_set};
 use vocab::lints::REMOVED_PARAMETER;
 
 /// Reports each header parameter without effect once.
@@ -73,12 +73,7 @@ pub(super) fn identities(
     let passed = schemes.flat_map(|scheme| scheme.passes.fields());
     let mut fields: BTreeSet<String> = passed.map(str::to_ascii_lowercase).collect();
     for link in &operation.chain {
-        let (name, all) = match &link.value {
-            Link::Authenticate => continue,
-            Link::Shared(name) => (name, &settings.policies),
-            Link::Own(name) => (name, &api.policies),
-        };
-        let policy = all.iter().find(|policy| policy.value.name == *name);
+        let policy = chain::policy(settings, api, &link.value);
         let policy = policy.filter(|policy| policy.value.checked.kind() == "forward_auth");
         if let Some(policy) = policy {
             let settings = policy.value.checked.settings();

@@ -1,5 +1,7 @@
 //! Sections and classes of changes.
 
+use vocab::checks::Level;
+
 /// Section of a plan. Plans list sections in this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Section {
@@ -84,6 +86,14 @@ impl Section {
 }
 
 impl Class {
+    /// Class of a difference between contracts with a level.
+    pub(crate) fn of_level(level: Level) -> Self {
+        match level {
+            Level::Error => Self::Break,
+            Level::Warn | Level::Info => Self::Changed,
+        }
+    }
+
     /// All classes, in the order of a plan.
     pub const ALL: [Self; 15] = [
         Self::Weaken,

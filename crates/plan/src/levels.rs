@@ -91,10 +91,7 @@ fn with_level(mut change: Change, check: &Check, level: Level) -> Change {
         true => level.min(message.level),
         false => level,
     };
-    change.class = match message.level {
-        Level::Error => Class::Break,
-        Level::Warn | Level::Info => Class::Changed,
-    };
+    change.class = Class::of_level(message.level);
     change
 }
 

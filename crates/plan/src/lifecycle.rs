@@ -9,16 +9,18 @@
 use std::collections::BTreeSet;
 
 use bundle::ir;
+use jiff::civil;
 use model::source_map::{Lifecycle, OperationSource, SourceMap};
 use serde_json::Value;
 use vocab::checks::{self, Level};
 
 use crate::change::Message;
+use crate::changelog::split_key;
 use crate::clients::routed;
 use crate::levels::of_operations;
 use crate::{Change, Class, OperationRef, Plan, Section, Side};
 
-/// Days from an unimportant day to another one, for differences only.
+/// Days since 1970-01-01.
 type Day = i64;
 
 /// Adds the lines about lifecycles. `today` is the day of the comparison, `YYYY-MM-DD`. Without it,
@@ -32,6 +34,11 @@ pub(super) fn compare(old: &Side, new: &Side, today: Option<&str>, plan: &mut Pl
         before,
         after,
         today,
+        paths: after
+            .operations
+            .iter()
+            .map(|(key, source)| (api_of(key), &*source.path))
+            .collect(),
     };
     let mut lines = Vec::new();
     for (key, is) in &after.operations {
@@ -73,6 +80,8 @@ struct Compared<'a> {
     before: &'a SourceMap,
     after: &'a SourceMap,
     today: Option<Day>,
+    /// APIs and paths of the operations of the new side.
+    paths: BTreeSet<(&'a str, &'a str)>,
 }
 
 /// A difference of the lifecycle.
@@ -134,10 +143,7 @@ impl Compared<'_> {
 
     /// The line about a removed operation. `None`: its removal under ROUTING is enough.
     fn removed(&self, operation: &OperationRef, was: &OperationSource) -> Option<Found> {
-        let is_own = |(key, source): (&String, &OperationSource)| {
-            api_of(key) == operation.api && source.path == was.path
-        };
-        let has_path = self.after.operations.iter().any(is_own);
+        let has_path = self.paths.contains(&(&*operation.api, &*was.path));
         let named = |of_operation, of_path| match has_path {
             true => of_operation,
             false => of_path,
@@ -208,10 +214,7 @@ impl Found {
     ) -> Change {
         let check = checks::of(self.id).expect("the table has this id");
         let level = self.level.unwrap_or(check.level);
-        let class = match level {
-            Level::Error => Class::Break,
-            Level::Warn | Level::Info => Class::Changed,
-        };
+        let class = Class::of_level(level);
         let subject = format!("operation {}", self.keyword);
         let section = Section::Breaking;
         let mut change = Change::new(section, class, check.id, subject, self.old, self.new);
@@ -292,12 +295,9 @@ fn stability(was: &Lifecycle, is: &Lifecycle) -> Option<Found> {
     })
 }
 
-/// Name of the API in the key of an operation: `API/operationId` or `METHOD API:/template`.
+/// Name of the API in the key of an operation.
 fn api_of(key: &str) -> &str {
-    match key.split_once(' ') {
-        Some((_, rest)) => rest.split_once(':').map_or(rest, |(api, _)| api),
-        None => key.split_once('/').map_or(key, |(api, _)| api),
-    }
+    split_key(key).0
 }
 
 fn of_key(gateway: &ir::Gateway, key: &str) -> Option<OperationRef> {
@@ -314,28 +314,10 @@ fn day(text: &str) -> Option<Day> {
         Some((date, _)) => date,
         None => text,
     };
-    let mut parts = date.split('-').map(|part| {
-        let is_number = part.bytes().all(|byte| byte.is_ascii_digit());
-        part.parse::<Day>().ok().filter(|_| is_number)
-    });
-    let (year, month, day) = (parts.next()??, parts.next()??, parts.next()??);
-    let is_leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-    let last = match month {
-        2 if is_leap => 29,
-        2 => 28,
-        4 | 6 | 9 | 11 => 30,
-        _ => 31,
-    };
-    if parts.next().is_some() || !(1..=12).contains(&month) || !(1..=last).contains(&day) {
-        return None;
-    }
-    // Years begin in March, so that a leap day is the last day of a year.
-    let (year, month) = match month {
-        1 | 2 => (year - 1, month + 9),
-        _ => (year, month - 3),
-    };
-    let leap_days = year / 4 - year / 100 + year / 400;
-    Some(year * 365 + leap_days + (153 * month + 2) / 5 + day)
+    let bytes = date.as_bytes();
+    let is_written = bytes.len() == 10 && bytes[4] == b'-' && bytes[7] == b'-';
+    let date: civil::Date = date.parse().ok().filter(|_| is_written)?;
+    Some(date.duration_since(civil::date(1970, 1, 1)).as_hours() / 24)
 }
 
 #[cfg(test)]

@@ -11,10 +11,20 @@ const OTHER: &str = "get: {operationId: listOrders,";
 
 fn noticed() -> Project {
     let project = committed();
-    let setting = "gates: [break]\ndeprecations: {notice_days: 90, apis: {other: 1}}";
+    let setting = "gates: [break]\ndeprecations: {notice_days: 1, apis: {orders: 90}}";
     project.edit("gateway.yaml", "gates: [weaken]", setting);
     commit(&project, "notice");
     project
+}
+
+#[test]
+fn notice_of_an_unknown_api_is_an_error() {
+    let project = noticed();
+    project.edit("gateway.yaml", "apis: {orders: 90}", "apis: {order: 90}");
+    let ended = project.run(&["lint"]).with(1);
+    ended
+        .contains("there is no API `order`")
+        .contains("write `orders`");
 }
 
 fn state(project: &Project, text: &str) {
@@ -180,7 +190,7 @@ fn stability_of_an_operation_does_not_decrease() {
 #[test]
 fn shorter_notice_does_not_pass_its_own_gate() {
     let project = noticed();
-    project.edit("gateway.yaml", "notice_days: 90", "notice_days: 0");
+    project.edit("gateway.yaml", "orders: 90", "orders: 0");
     state(&project, "deprecated: true, x-sunset: 2020-01-01");
     let (lines, gates) = plan(&project);
     assert_eq!(lines, ["error api-sunset-date-too-small"]);

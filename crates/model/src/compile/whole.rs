@@ -4,6 +4,7 @@
 use diag::{NodeRef, Sink};
 
 use super::Purpose;
+use crate::deprecations;
 use crate::settings::Settings;
 use crate::{
     Api, any_audience, costs, credential_names, ended_credentials, invariants, limits,
@@ -40,6 +41,7 @@ impl Whole<'_> {
         } = *self;
         if all_read {
             open::check_patterns(settings, apis, sink);
+            deprecations::check(root, apis, sink);
             settings.names.report_unused(sink);
         }
         let verifiers = verifiers::all(settings, apis);

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use bundle::ir::Link;
 use openapi::lint::allow;
 use policy::{Checked, Policy as _};
 
@@ -11,7 +10,7 @@ use super::{ApiProse, Fields, Lifecycle, OperationSource, Place, SourceMap};
 use crate::compile::Compiled;
 use crate::contract::prose::{Prose, Texts, in_place_of_key};
 use crate::settings::Settings;
-use crate::{Api, Operation};
+use crate::{Api, Operation, chain};
 
 /// Sources of one API.
 pub(super) struct ApiSources {
@@ -171,12 +170,7 @@ fn policy_sunset(compiled: &Compiled, api: &Api, operation: &Operation) -> Optio
     let settings = &compiled.model.as_ref()?.settings;
     let links = operation.chain.iter();
     let mut sunsets = links.filter_map(|link| {
-        let (name, all) = match &link.value {
-            Link::Authenticate => return None,
-            Link::Shared(name) => (name, &settings.policies),
-            Link::Own(name) => (name, &api.policies),
-        };
-        let policy = all.iter().find(|policy| policy.value.name == *name)?;
+        let policy = chain::policy(settings, api, &link.value)?;
         match &policy.value.checked {
             Checked::Deprecation(checked) => {
                 checked.settings().text(&["sunset"]).map(str::to_owned)

@@ -335,7 +335,7 @@ fn api(change: &Change) -> String {
 
 /// API of the key of an operation, and method and template if the key has no `operationId`:
 /// `API/operationId`, or `METHOD API:/template`.
-fn split_key(key: &str) -> (&str, Option<String>) {
+pub(crate) fn split_key(key: &str) -> (&str, Option<String>) {
     let without_id = || {
         let (method, rest) = key
             .split_once(' ')

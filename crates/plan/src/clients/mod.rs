@@ -30,7 +30,7 @@ use crate::change::Message;
 use crate::pairs::reference;
 use crate::routing::ServedPairs;
 use crate::{Change, Class, OperationRef, Plan, Section};
-use vocab::checks::{self, Level};
+use vocab::checks;
 
 /// Compares the contracts of all APIs. `served` has the operations that serve the same requests.
 pub(super) fn compare((old, new): (&Lowered, &Lowered), served: &ServedPairs<'_>, plan: &mut Plan) {
@@ -250,10 +250,7 @@ fn change(record: Record, api: &str, gateway: &ir::Gateway, within: Within) -> C
         "" => path.clone(),
         keyword => format!("{path} {keyword}"),
     };
-    let class = match finding.level {
-        Level::Error => Class::Break,
-        Level::Warn | Level::Info => Class::Changed,
-    };
+    let class = Class::of_level(finding.level);
     let mut change = Change::new(
         Section::Breaking,
         class,
