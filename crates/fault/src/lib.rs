@@ -1,4 +1,5 @@
-//! Fault points, at which a test can kill or stop a program or let an operation fail.
+//! Fault points: places in the code at which a test can kill or stop the program, or make an
+//! operation fail.
 //!
 //! `GWC_FAULT=<point>:<nth>:<action>`: when the program passes the fault point `<point>` for the
 //! `nth` time (counted from 1), the action happens, once:
@@ -48,10 +49,9 @@ pub const POINTS: &[&str] = &[
     "worker.swept",
 ];
 
-/// Marks a fault point.
+/// Does nothing: only builds with debug assertions have fault points.
 ///
-/// # Errors
-/// The injected error, or a malformed `GWC_FAULT`.
+/// # Errors None. The result has the type of the function in builds with debug assertions.
 #[cfg(not(debug_assertions))]
 #[inline(always)]
 pub const fn point(_name: &str) -> std::io::Result<()> {
@@ -74,7 +74,8 @@ mod armed {
 
     const VARIABLE: &str = "GWC_FAULT";
 
-    /// A fault to inject: the point, the action, and the number of the pass at which it happens.
+    /// A fault to inject: the fault point, the pass at which the action happens (counted from 1),
+    /// and the action.
     #[derive(Debug, PartialEq, Eq)]
     pub(super) struct Fault {
         pub(super) point: String,
@@ -90,10 +91,10 @@ mod armed {
         Panic,
     }
 
-    /// Marks a fault point.
+    /// Marks a place in the code as the fault point `name`. Performs the action of `GWC_FAULT` at
+    /// the pass that the variable names.
     ///
-    /// # Errors
-    /// The injected error, or a malformed `GWC_FAULT`.
+    /// # Errors The error that `GWC_FAULT` injects, or an error if `GWC_FAULT` is malformed.
     pub fn point(name: &str) -> io::Result<()> {
         static FAULT: OnceLock<Result<Option<Fault>, String>> = OnceLock::new();
         static PASSED: AtomicU64 = AtomicU64::new(0);

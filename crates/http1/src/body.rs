@@ -33,7 +33,7 @@ enum State {
 }
 
 impl Body {
-    /// State before the first byte of a body.
+    /// Creates the state before the first byte of a body with this framing.
     #[must_use]
     pub fn new(length: &Length) -> Self {
         Self {
@@ -73,7 +73,7 @@ impl Body {
         matches!(self.state, State::UntilClose)
     }
 
-    /// Records that the connection was closed. Call it at the end of the connection.
+    /// Records that the peer closed the connection.
     ///
     /// # Errors
     /// The body is incomplete.

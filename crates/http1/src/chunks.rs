@@ -18,7 +18,7 @@ const TRAILER_FIELDS_MAX: usize = 64;
 pub(crate) enum Chunks {
     /// The next bytes are the line before a chunk's data.
     Line,
-    /// The next bytes are a chunk's data, of which this number of bytes is missing.
+    /// The next bytes are a chunk's data, of which this number of bytes has not been read yet.
     Data(u64),
     /// The next bytes are the line end after a chunk's data.
     End,
@@ -81,8 +81,8 @@ impl Chunks {
 }
 
 impl Chunks {
-    /// Takes the end of the body from the buffer, if it has arrived completely and the body has no
-    /// trailers. If it returns true, the previous piece was the last one.
+    /// Takes the end of a body without trailers from the buffer, if the end has arrived completely.
+    /// If the result is true, the previous piece was the last piece of the body.
     pub(crate) fn ends(&mut self, read: &mut BytesMut) -> bool {
         const END: &[u8] = b"\r\n0\r\n\r\n";
         let ends = *self == Self::End && read.starts_with(END);

@@ -58,8 +58,9 @@ pub enum Error {
     TargetTooLong,
 }
 
-/// Takes a head from the buffer. `None` if it is incomplete. `seen` is the number of bytes searched
-/// by earlier calls, 0 for the first call. `spare` is an empty map, which is reused for the fields.
+/// Takes a head from the buffer. `None` if the head is incomplete. `seen` is the number of bytes
+/// searched by earlier calls, 0 for the first call. `spare` is an empty map, which is reused for
+/// the fields.
 ///
 /// # Errors
 /// The head is malformed or exceeds a limit.
@@ -96,7 +97,7 @@ pub fn parse(
     head.map(Some)
 }
 
-/// Puts a refused head back into the buffer, for the log.
+/// Puts a refused head back at the front of the buffer, so that the caller can log the head.
 #[cold]
 fn put_back(head: &[u8], read: &mut BytesMut) {
     let behind = std::mem::take(read);

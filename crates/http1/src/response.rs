@@ -38,9 +38,10 @@ pub enum Error {
     TooLarge,
 }
 
-/// Takes a head of at most `bytes_max` bytes from the buffer. `None` if it is incomplete. `seen` is
-/// the number of bytes searched by earlier calls, 0 for the first call. `spare` is an empty map,
-/// which is reused for the fields. Lines may end in LF alone, because old servers send such lines.
+/// Takes a head of at most `bytes_max` bytes from the buffer. `None` if the head is incomplete.
+/// `seen` is the number of bytes searched by earlier calls, 0 for the first call. `spare` is an
+/// empty map, which is reused for the fields. Lines may end in LF alone, because old servers send
+/// such lines.
 ///
 /// # Errors
 /// The head is malformed or too large.

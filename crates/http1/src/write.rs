@@ -1,4 +1,4 @@
-//! Writing of fields and chunks.
+//! Functions that write header fields and chunks of HTTP/1 messages to a buffer.
 
 use http::HeaderMap;
 

@@ -37,17 +37,17 @@ const FIRST_EXPONENT: u32 = 14;
 const BUCKETS_PER_OCTAVE: usize = 4;
 /// Number of buckets of latencies. The last one begins at 275 s.
 const BUCKETS: usize = 2 + 24 * BUCKETS_PER_OCTAVE;
-/// Initial limit of a new estimate. The range of the limit applies to it, too.
+/// Limit of a new estimate, before the limit is moved into its range ([`Bounds`]).
 const FIRST: f64 = 20.0;
 /// Ratio of a window's latency to the long-term latency up to which `gradient` is 1.
 const TOLERANCE: f64 = 1.5;
 /// Weight of the new limit when a window updates the limit: an exponential moving average.
 const SMOOTHING: f64 = 0.2;
-/// Weight of a window in the long-term latency if the window's latency is higher. A rise takes
-/// about 5 minutes of windows.
+/// Weight of a window in the long-term latency if the window's latency is higher. The time constant
+/// is 1,200 windows, about 5 minutes.
 const RISE: f64 = 1.0 / 1_200.0;
-/// Weight of a window in the long-term latency if the window's latency is lower. A fall takes about
-/// 30 seconds of windows, because a burst of cheap requests must not make the usual latency look
+/// Weight of a window in the long-term latency if the window's latency is lower. The time constant
+/// is 120 windows, about 30 seconds: a burst of cheap requests must not make the usual latency look
 /// like an overload.
 const FALL: f64 = 1.0 / 120.0;
 

@@ -129,8 +129,8 @@ pub enum KindOf {
     Signed(Arc<dyn AnswerVerifier>),
 }
 
-/// Verifier of signed answers. The trait keeps this module free of verifiers. It is called once per
-/// answer of a service, not per request.
+/// Verifier of signed answers. As a trait, so that this module does not depend on verifiers. gwd
+/// calls the verifier once per answer of a service, not per request.
 pub trait AnswerVerifier: fmt::Debug + Send + Sync {
     /// Decides if an answer that has just arrived is cached, used once, or not used. `times_ms` are
     /// the cache times of [`Keep`].
@@ -281,7 +281,7 @@ impl AskId {
     }
 
     /// Id of the check of a credential with the secret of a verifier. `kind` is the kind of the
-    /// verifier, `settings` identifies it among those of its kind.
+    /// verifier. `settings` are its encoded settings, which distinguish verifiers of the same kind.
     #[must_use]
     pub fn of_secret(kind: &str, settings: &[u8]) -> Self {
         Self::new(CallKind::Secret, &[kind.as_bytes(), settings])
@@ -486,11 +486,10 @@ impl Answers {
         }
     }
 
-    /// Assumed result of the check of a credential with a secret that gwc does not have: true for a
-    /// genuine credential.
+    /// Assumed result of the check `id` of a credential with a secret that gwc does not have. True
+    /// if the credential counts as genuine.
     ///
-    /// # Errors
-    /// The check, if no result is assumed.
+    /// # Errors [`Effect::Secret`] with `id`, if the answers contain no assumption for this check.
     #[cfg(feature = "author")]
     pub(crate) fn assumed_check(&self, id: AskId) -> Result<bool, Box<Effect>> {
         match self.check_result(&id) {

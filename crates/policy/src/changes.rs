@@ -1,7 +1,7 @@
-//! Classes of changes: how a difference in a setting of a policy affects requests. Plans are made
-//! from these tables.
+//! Classes of changes: how a difference in a setting of a policy affects requests. gwc classifies
+//! the changes of a plan with these tables.
 
-/// Table of the settings of one kind of policy.
+/// Table of the settings of one kind of policy, with the effect of a difference in each setting.
 #[derive(Debug)]
 pub struct Changes {
     /// Id of the changes in plans, for rows without an id of their own.

@@ -1,4 +1,4 @@
-//! Context of an exchange: inputs of policies besides the request head, and their results.
+//! Context of an exchange: inputs of policies besides the request head, and results of policies.
 
 use std::collections::HashSet;
 use std::hash::{BuildHasher as _, RandomState};

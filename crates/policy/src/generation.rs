@@ -1,9 +1,10 @@
 //! Caches in two generations, with a share of the room for each caller.
 //!
-//! New and used entries are in the younger generation. When it is full, it replaces the older one,
-//! which removes the entries that were not used since. If one caller has more than a quarter of the
-//! younger generation ([`SHARE`]), only the entries of this caller are replaced: the caller makes
-//! room for its own entries, and evicts none of other callers.
+//! New and used entries are in the younger generation. When the younger generation is full, it
+//! replaces the older generation. This removes the entries that were not used since the last
+//! replacement. If one caller has more than a quarter of the younger generation's bytes
+//! ([`SHARE`]), only entries of this caller are moved and removed: the caller evicts no entries of
+//! other callers.
 #![expect(
     clippy::disallowed_types,
     reason = "keys that clients choose need a random seed, and no result depends on the order"
@@ -15,8 +16,8 @@ use std::hash::{BuildHasher, Hash};
 
 use rustc_hash::{FxBuildHasher, FxHashMap};
 
-/// Divisor of the younger generation's size: a caller with more entries than this share of it makes
-/// room alone.
+/// Divisor of a generation's maximum size. If one caller has more bytes than this share of the
+/// younger generation, only entries of this caller are moved and removed.
 const SHARE: usize = 4;
 
 /// Half of a cache: entries with their sizes in bytes.

@@ -1,9 +1,9 @@
 //! Used credentials that are valid once: proofs of possession (RFC 9449 §11.1) and nonces of
 //! signatures (RFC 9421 §7.2.2). The table is outside snapshots, so that a rollback does not remove
-//! them. All workers of a process share the table.
+//! used credentials. All workers of a process share the table.
 //!
-//! A proof or nonce is stored until it is too old to be accepted. The table never removes a younger
-//! one: if the table is full, further proofs are refused. While more than half of a shard is in
+//! The table stores a proof or nonce until it is too old to be accepted, and never removes it
+//! earlier: if the table is full, further proofs are refused. While more than half of a shard is in
 //! use, one caller may use at most a quarter of the shard. A caller with many proofs therefore
 //! cannot lock out others.
 

@@ -260,7 +260,7 @@ impl Filter {
         }
     }
 
-    /// Fields of the response to a preflight of an allowed origin: the prepared ones, with the
+    /// Fields of the response to a preflight of an allowed origin: the prepared fields, with the
     /// values that depend on the request.
     fn allowed(&self, origin: &HeaderValue, request: &HeaderMap) -> HeaderMap {
         let fields = match self.headers {

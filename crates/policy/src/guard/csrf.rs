@@ -151,8 +151,8 @@ impl Run for Filter {
     }
 }
 
-/// True for a WebSocket handshake, over HTTP/1.1 or HTTP/2. Looks for `Sec-` fields, because the
-/// edge has removed `Upgrade` and pages cannot set or remove `Sec-` fields.
+/// True for a WebSocket handshake, over HTTP/1.1 or HTTP/2. Looks for `Sec-` fields, because gwd
+/// has already removed `Upgrade`, and pages cannot set or remove `Sec-` fields.
 fn is_handshake(headers: &HeaderMap) -> bool {
     let modes = headers.get_all(&SEC_FETCH_MODE);
     headers.contains_key(SEC_WEBSOCKET_KEY)

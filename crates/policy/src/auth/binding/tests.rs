@@ -8,8 +8,9 @@ use crate::auth::jwt::json;
 use crate::auth::mtls::PresentedCertificates;
 use crate::head::RequestHead;
 
-/// Certificate of `alice` in the table, as a value of `Client-Cert` (RFC 9440), and its thumbprint:
-/// `openssl x509 -outform DER | openssl dgst -sha256 -binary | basenc --base64url`.
+/// Table of client certificates: name, and value of `Client-Cert` (RFC 9440). [`ALICE`] is the
+/// thumbprint of the certificate `alice`: `openssl x509 -outform DER | openssl dgst -sha256 -binary
+/// | basenc --base64url`.
 const CERTIFICATES: &str = include_str!("../mtls/tests/certificates.tsv");
 const ALICE: &str = "E5Ju62lfOvPEPGyh6AcQTZaMjTucTlNCISPlVx4gssw";
 const NOW_S: u64 = 1_800_000_000;

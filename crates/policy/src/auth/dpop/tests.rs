@@ -22,7 +22,7 @@ const PROOFS: &str = include_str!("proofs.tsv");
 
 const NOW_S: u64 = 1_800_000_000;
 
-/// Public keys of the rows as JWK without braces: `p`, `foreign`, `e`, `r`.
+/// Members of the JWK of a test key, without braces. `name` is `p`, `foreign`, `e` or `r`.
 fn jwk(name: &str) -> String {
     let base64 = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
     let point = |bytes: &[u8]| {

@@ -3,12 +3,12 @@
 //! | Component | Value |
 //! |---|---|
 //! | a field | its lines, joined by `, ` (§2.1) |
-//! | a field with `sf` | the same as a structured field, serialised again (§2.1.1) |
+//! | a field with `sf` | the value, parsed as a structured field and serialised again (§2.1.1) |
 //! | a field with `key` | one member of a dictionary (§2.1.2) |
 //! | a field with `bs` | each line as a byte sequence (§2.1.3) |
 //! | `@method` | the method (§2.2.1) |
 //! | `@target-uri` | scheme, authority, path and query as the client sees them (§2.2.2) |
-//! | `@authority` | host in lower case, and the port unless it is the scheme's (§2.2.3) |
+//! | `@authority` | host in lower case, and the port unless it is the scheme's default (§2.2.3) |
 //! | `@scheme` | `http` or `https` (§2.2.4) |
 //! | `@request-target` | path and query as received (§2.2.5) |
 //! | `@path` | the path (§2.2.6) |
@@ -93,8 +93,8 @@ impl<'m> Message<'m> {
     /// Builds the signature base of one signature and the identifiers of its components. `covered`
     /// is the list of covered components, with the signature parameters.
     ///
-    /// # Errors
-    /// A component is unknown, absent, or occurs several times.
+    /// # Errors A component is unknown, absent, or occurs several times; or there are too many
+    /// components, or the text is too long.
     pub(super) fn base(&self, covered: &InnerList) -> Result<Base, Reason> {
         if covered.items.len() > COMPONENTS_MAX {
             return Err(Reason::TooLarge);

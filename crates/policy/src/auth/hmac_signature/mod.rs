@@ -278,7 +278,7 @@ impl Checked {
         all
     }
 
-    /// Question about signatures that only the owner of the secrets can verify.
+    /// Id of the check of a signature with the verifier's secrets, which gwc does not have.
     #[cfg(feature = "author")]
     #[must_use]
     pub fn secret_question(&self) -> AskId {

@@ -164,8 +164,8 @@ impl Verifier {
         }
     }
 
-    /// Verifies a signature in gwc, which has no secrets: an assumption decides about its MAC. The
-    /// other checks come first, because they refuse the signature with any secret.
+    /// Verifies a signature in gwc, which has no secrets: the result of the MAC check is assumed.
+    /// The other checks come first, because their results do not depend on the secret.
     #[cfg(feature = "author")]
     fn verify_by_assumption(&self, credential: &[u8], request: &TokenRequest<'_>) -> Verification {
         if let Some(shown) = super::witness::Shown::of(credential) {

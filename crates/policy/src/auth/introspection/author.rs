@@ -116,7 +116,8 @@ without introspection. Default: any.",
     rules: &[Rule::Holds(check_amounts), Rule::Holds(check_signed)],
 };
 
-/// Checks the settings of signed answers: keys can be found, and no algorithm has a shared secret.
+/// Checks the settings of signed answers: gwd must be able to find the keys, and no algorithm may
+/// use a shared secret.
 fn check_signed(node: NodeRef<'_>, sink: &mut Sink) {
     let get = |key: &str| node.get(key).filter(|value| !value.is_null());
     let Some(signed) = get("signed") else {

@@ -1,4 +1,4 @@
-//! Answers of an introspection endpoint (RFC 7662 §2.2), and signed ones (RFC 9701 §5).
+//! Unsigned (RFC 7662 §2.2) and signed (RFC 9701 §5) answers of an introspection endpoint.
 //!
 //! | Answer | Meaning |
 //! |---|---|
@@ -6,9 +6,9 @@
 //! | status 200, JSON object, `active: false` | the token is not active |
 //! | anything else | there is no answer: an outage |
 //!
-//! A signed answer is a JWT whose claim `token_introspection` is this object. If answers must be
-//! signed, an unsigned one is an outage. `exp` and `nbf` of the JWT are checked if they are present
-//! (RFC 7519 §4.1), with the leeway of the verifier of signed answers.
+//! A signed answer is a JWT whose claim `token_introspection` is the JSON object of this table. If
+//! answers must be signed, an unsigned answer counts as an outage. `exp` and `nbf` of the JWT are
+//! checked if they are present (RFC 7519 §4.1), with the leeway of the verifier of signed answers.
 
 use http::StatusCode;
 use http::header::CONTENT_TYPE;

@@ -90,7 +90,7 @@ impl Verifier {
     }
 
     /// Verifies a token at a time (Unix time, seconds), except its binding. Returns the request to
-    /// the endpoint if neither `cache` nor `answers` has its answer.
+    /// the endpoint if neither `cache` nor `answers` has the endpoint's answer.
     #[must_use]
     pub(in crate::auth) fn judge(
         &self,
@@ -161,9 +161,7 @@ impl Verifier {
     /// and the expiry of the answer (Unix time, seconds). If answers are signed, verifies the
     /// signature first.
     ///
-    /// # Errors
-    /// The reason why the answer cannot be used, or the fetch of the keys that the verifier needs
-    /// first.
+    /// # Errors The answer cannot be used, or the keys of signed answers must be fetched first.
     fn read(
         &self,
         answered: &Answered,
@@ -342,9 +340,9 @@ impl Verifier {
         active_at.contains(&own.as_str()).then_some(claims)
     }
 
-    /// Verifies a token in gwc, with an assumed answer: a successful status means that the token is
-    /// active, any other that it is inactive. Claims are taken from the token if it is a JWT; other
-    /// tokens have no claims.
+    /// Verifies a token in gwc, with an assumed answer. A successful status means that the token is
+    /// active; any other status means that the token is inactive. Claims are taken from the token
+    /// if it is a JWT; other tokens have no claims.
     #[cfg(feature = "author")]
     fn assumed(&self, answered: &Answered, token: &[u8], unix_s: u64) -> Result<Identity, Reason> {
         if !answered.status.is_success() {

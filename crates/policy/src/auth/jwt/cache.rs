@@ -10,7 +10,7 @@
 //! ([`TokenCache::keep_repeated`]). A token that occurs only once then evicts no other token.
 //!
 //! If one caller (issuer and subject, or issuer and client) has more than a quarter of the newer
-//! half of the cache, its new tokens evict only its own ones ([`Generation::make_room`]).
+//! half of the cache, its new tokens evict only its own tokens ([`Generation::make_room`]).
 //!
 //! A separate table contains tokens whose signature is wrong, for [`REFUSED_S`]. A flood with one
 //! forged token then costs one verification. Tokens that are refused for another reason, such as an
@@ -33,9 +33,9 @@ const BYTES_MAX: usize = 8 << 20;
 /// the map.
 const ENTRY_BYTES: usize = 128;
 
-/// Divisor that decides if the cache is crowded, each time the young generation is full. The cache
-/// is crowded if it found fewer entries since that generation was empty than 1/`CROWDED_SHARE` of
-/// the generation's entries.
+/// Divisor for the crowded state, which is determined each time the young generation is full. The
+/// cache is crowded if look-ups found few entries while that generation was filled: fewer than
+/// 1/`CROWDED_SHARE` of its entries.
 const CROWDED_SHARE: usize = 4;
 
 /// Maximum number of verified tokens whose hash is stored while the cache is crowded. Must be far

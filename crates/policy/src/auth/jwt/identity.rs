@@ -4,8 +4,8 @@ use super::json::{ALLOCATION_BYTES, Json, Object};
 use crate::auth::binding::Confirmation;
 use crate::claims::Claims;
 
-/// Identity of a caller. It comes from the claims of a valid token, from an endpoint's answer about
-/// a token, or from a certificate. Requests with the same credential share it.
+/// Identity of a caller, from the claims of a valid token, from an endpoint's answer about a token,
+/// or from a certificate. Requests with the same credential share one identity.
 #[derive(Debug)]
 pub struct Identity {
     /// Claim `iss`. Empty for a certificate.

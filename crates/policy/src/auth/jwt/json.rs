@@ -235,7 +235,8 @@ impl Reader<'_> {
         loop {
             let rest = &self.text[self.at..];
             let mut bytes = rest.bytes();
-            // Bytes of all other characters that end the search are at least 0x80.
+            // The search stops only at ASCII bytes, so the text is not split within a character:
+            // the bytes of all other characters are at least 0x80.
             let plain = bytes.position(|byte| matches!(byte, b'"' | b'\\' | 0..b' '));
             let (plain, end) = rest.split_at(plain.ok_or(NotJson)?);
             self.at += plain.len();

@@ -116,8 +116,7 @@ pub(in crate::auth) fn is_for_encryption(key: &impl Jwk) -> bool {
 
 /// Parses a public key.
 ///
-/// # Errors
-/// The reason why the key is not used.
+/// # Errors The key is invalid, private, weak or of an unknown type.
 pub(in crate::auth) fn key(node: &impl Jwk) -> Result<PublicKey, KeyError> {
     if let Some(private) = PRIVATE.iter().find(|name| node.has(name)) {
         return Err(KeyError::Bad(

@@ -319,8 +319,8 @@ impl Checked {
         }
     }
 
-    /// Question about tokens that only the owner of the shared secret can verify. `None` for tokens
-    /// with other keys.
+    /// Id of the check of a token with the shared secret, which gwc does not have. `None` for
+    /// tokens with other keys.
     #[cfg(feature = "author")]
     #[must_use]
     pub fn secret_question(&self) -> Option<AskId> {

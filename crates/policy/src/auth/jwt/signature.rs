@@ -140,7 +140,8 @@ pub(super) fn is_signed_once(token: &Token<'_>, public: &PublicKey) -> bool {
     is_signed(token.algorithm, token.signed, &token.signature, &key)
 }
 
-/// Check like [`is_signed_once`] on another thread. `None` for a key that is cheap enough for it.
+/// Check of a signature like [`is_signed_once`], for another thread. `None` if the key is cheap
+/// enough for [`is_signed_once`] on a worker.
 pub(super) fn check_once_elsewhere(token: &Token<'_>, public: &PublicKey) -> Option<Check> {
     public.material.is_costly().then(|| {
         let key = decoding_key(&public.material);

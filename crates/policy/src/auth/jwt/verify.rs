@@ -12,9 +12,9 @@
 //! | `aud` | RFC 8725 §3.9 | `audience` |
 //! | `exp`, `nbf`, `iat`, lifetime | RFC 7519 §4.1 | `expired`, `not_yet_valid`, `lifetime` |
 //! | required claims | RFC 8725 §3.10 | `claims` |
-//! | `cnf` demands something that a request can prove | RFC 7800 §3 | `binding` |
+//! | `cnf` demands only proofs that the gateway supports | RFC 7800 §3 | `binding` |
 //!
-//! `policy::auth::binding` checks for each request that it contains the proof that `cnf` demands.
+//! `policy::auth::binding` checks that each request contains the proof that `cnf` demands.
 
 use std::sync::Arc;
 
@@ -112,7 +112,7 @@ enum Keys {
 pub(in crate::auth) enum Signature<'a> {
     /// The signature is verified at once, also with an expensive key.
     Checked,
-    /// A signature by an expensive key is verified on another thread. These are the answers that
+    /// A signature by an expensive key is verified on another thread. Contains the answers that
     /// have arrived.
     ByAnswer(&'a Answers),
     /// The signature is assumed to be valid. For `gwc route`, which has no keys.
@@ -204,8 +204,8 @@ impl Verifier {
     /// Verifies a token at the time `unix_s` (Unix time, seconds), with a cache of verified tokens.
     /// The caller must check the binding to the client's certificate or key.
     ///
-    /// # Errors
-    /// The reason of the first check that the token fails, or the check of its signature.
+    /// # Errors [`Halt::Fault`] with the reason of the first check that the token fails.
+    /// [`Halt::Ask`] if the signature must be verified on another thread.
     pub(in crate::auth) fn verify_with(
         &self,
         token: &[u8],
@@ -251,8 +251,9 @@ impl Verifier {
         verified.map_err(Halt::fault)
     }
 
-    /// Verifies a token like [`Self::verify_with`]. Returns a fetch of the keys if the token's key is
-    /// unknown, and the check of the signature if the key is expensive.
+    /// Verifies a token like [`Self::verify_with`]. Returns [`Verification::Ask`] if the keys must
+    /// be fetched because the token's key is unknown, or if the signature must be verified on
+    /// another thread.
     #[must_use]
     pub(in crate::auth) fn verify_or_ask(
         &self,
@@ -292,8 +293,8 @@ impl Verifier {
         }
     }
 
-    /// Verifies a token in gwc, which has no shared secret: an assumption decides about its
-    /// signature. The other checks come first, because they refuse the token with any secret.
+    /// Verifies a token in gwc, which has no shared secret: the result of the signature check is
+    /// assumed. The other checks come first, because their results do not depend on the secret.
     #[cfg(feature = "author")]
     fn verify_by_assumption(&self, token: &[u8], unix_s: u64, answers: &Answers) -> Verification {
         let identity = match self.check(token, unix_s, Signature::Assumed) {
@@ -358,12 +359,12 @@ impl Verifier {
         Ok(answer.claims)
     }
 
-    /// Verifies a signed answer like [`Self::verified_answer`]. If the answer's key is unknown,
-    /// returns a fetch of the keys. If the key is expensive, returns the check of the signature.
+    /// Verifies a signed answer like [`Self::verified_answer`], with the keys that have been
+    /// fetched and the signature checks that other threads have made.
     ///
-    /// # Errors
-    /// The reason of the first check that the answer fails, or the action that the verifier needs
-    /// first.
+    /// # Errors The reason of the first check that the answer fails. [`Verification::Ask`] if the
+    /// answer's key is unknown and the keys must be fetched, or if the key is expensive and another
+    /// thread must check the signature.
     pub(in crate::auth) fn judge_answer(
         &self,
         answer: &[u8],
@@ -481,8 +482,7 @@ impl Verifier {
     /// Calls `run` with the public key of a token's signature. `None` if the verifier has a shared
     /// secret instead.
     ///
-    /// # Errors
-    /// There is no such key, or there are no usable keys.
+    /// # Errors No key matches the token, or there are no usable keys.
     fn with_key<T>(
         &self,
         token: &Token<'_>,
@@ -584,7 +584,8 @@ impl Verifier {
 }
 
 impl Halt {
-    /// Reason why the token is refused. A token whose signature is not verified yet is unverified.
+    /// Reason why the token is refused: [`Reason::Unverified`] if its signature is not verified
+    /// yet.
     pub(in crate::auth) fn fault(self) -> Reason {
         match self {
             Self::Fault(reason) => reason,
@@ -602,8 +603,7 @@ impl From<Reason> for Halt {
 /// True if `key` fits the algorithm of a token and made its signature. A signature by an expensive
 /// key is verified on another thread.
 ///
-/// # Errors
-/// The check of the signature, if `answers` does not have its result.
+/// # Errors [`Halt::Ask`] with the check of the signature, if `answers` does not have its result.
 pub(in crate::auth) fn is_signed_by(
     token: &Token<'_>,
     key: &PublicKey,
@@ -620,8 +620,8 @@ pub(in crate::auth) fn is_signed_by(
 
 /// Result of the check of a signature on another thread.
 ///
-/// # Errors
-/// The check, if `answers` does not have its result, or [`Reason::Unverified`].
+/// # Errors [`Halt::Ask`] with the check if `answers` does not have its result.
+/// [`Reason::Unverified`] if gwd could not compute the check.
 fn is_verified_elsewhere(check: Check, answers: &Answers) -> Result<bool, Halt> {
     match answers.check_result(&AskId::of_signature(&check)) {
         CheckResult::Pending => Err(Halt::Ask(Box::new(Effect::Signature(Box::new(check))))),

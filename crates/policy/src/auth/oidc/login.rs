@@ -95,7 +95,7 @@ pub struct RequestSession {
     pub renewed: Option<Session>,
 }
 
-/// Session of a request that gwc decides.
+/// Placeholder for the session of a request that gwc decides: gwc cannot decrypt sessions.
 #[cfg(feature = "author")]
 const WITNESSED: RequestSession = RequestSession {
     id: [0; 16],
@@ -222,9 +222,9 @@ impl Login {
         }
     }
 
-    /// Checks a session in gwc, which has no session secret: an assumption decides if the session is
-    /// genuine. Nothing else is known about it, so its user has no subject and no claims, but all
-    /// scopes that the login requests.
+    /// Checks a session in gwc, which has no session secret: the session is assumed to be genuine
+    /// or forged. The content of the session is unknown, so its user has no subject and no claims,
+    /// but all scopes that the login requests.
     #[cfg(feature = "author")]
     fn session_by_assumption(
         &self,
@@ -428,8 +428,8 @@ impl Login {
         Outcome::Reply(reply)
     }
 
-    /// True if gwc assumes that the provider's metadata is available. A provider that answers
-    /// `forged` about a session is available, too.
+    /// True if gwc assumes an answer of the provider (`valid` or `forged`). Every such answer means
+    /// that the provider's metadata is available.
     #[cfg(feature = "author")]
     fn is_assumed(&self, context: &LoginContext<'_>) -> bool {
         let answer = context.answers.get(&AskId::of_keys(&self.provider));

@@ -208,7 +208,7 @@ impl Checked {
         [Remote::Provider(self.issuer.clone()), keys]
     }
 
-    /// Question about sessions that only the owner of the session secret can open.
+    /// Id of the check of a session with the session secret, which gwc does not have.
     #[cfg(feature = "author")]
     #[must_use]
     pub fn secret_question(&self) -> AskId {

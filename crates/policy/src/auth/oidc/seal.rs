@@ -1,9 +1,9 @@
 //! Sealed cookies, encrypted and authenticated with AES-256-GCM (NIST SP 800-38D).
 //!
 //! The browser stores the state of a login and of a session; the gateway stores neither. Every
-//! gateway with the same secret can therefore continue them. A secret has one key per line. The
-//! first key encrypts cookies; every key decrypts them. A key is therefore replaced by adding the
-//! new one as the first line, and removing the old one when its sessions have ended.
+//! gateway with the same secret can therefore continue a login or session. A secret has one key per
+//! line. The first key encrypts cookies; every key decrypts them. To replace a key, add the new key
+//! as the first line, and remove the old key when its sessions have ended.
 //!
 //! A cookie of more than [`CHUNK_BYTES`] bytes is split, because browsers store at most 4096 bytes
 //! of name, value and attributes (RFC 6265 §6.1).
@@ -156,7 +156,7 @@ pub(super) fn join(headers: &HeaderMap, name: &str) -> Option<Vec<u8>> {
     Some(sealed)
 }
 
-/// True if a text has the form of a sealed one: base64url of a nonce, a text and a tag. A text of
+/// True if a text has the form of a sealed text: base64url of a nonce, a text and a tag. A text of
 /// another form is not sealed with any key.
 #[cfg(feature = "author")]
 pub(super) fn is_sealed(text: &[u8]) -> bool {

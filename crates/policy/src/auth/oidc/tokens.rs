@@ -26,8 +26,8 @@ use crate::endpoint::Endpoint;
 
 /// Maximum length of an answer of the token endpoint, in bytes: 64 KiB.
 const ANSWER_BYTES_MAX: usize = 64 << 10;
-/// Cache times of the answer to a refresh, in milliseconds: first of new tokens, then of a refusal.
-/// Requests that the browser sends meanwhile with the old cookie get the same tokens.
+/// Cache times of the answer to a refresh, in milliseconds: first for new tokens, then for a
+/// refusal. Requests that the browser sends meanwhile with the old cookie get the same tokens.
 const REFRESHED_MS: [u64; 2] = [30_000, 5_000];
 /// Time until the next refresh is tried after an outage of the provider, in seconds.
 const RETRY_S: u64 = 30;
@@ -117,8 +117,8 @@ impl Login {
     /// Refreshes the tokens of a session. While the provider is unavailable, the session keeps its
     /// old tokens.
     ///
-    /// # Errors
-    /// The request to the provider, or the reason why the session ends.
+    /// # Errors [`Outcome::Ask`] if the provider has not answered the request for new tokens yet.
+    /// [`Outcome::Fault`] if the session has ended.
     pub(super) fn refreshed(
         &self,
         session: Session,
@@ -207,8 +207,8 @@ impl Login {
 
     /// Creates a session from the answer of the token endpoint to a code.
     ///
-    /// # Errors
-    /// The reason why the answer is not accepted, or a fetch of the keys.
+    /// # Errors [`Outcome::Fault`] if the answer is not accepted. [`Outcome::Ask`] if the keys of
+    /// ID tokens must be fetched first.
     pub(super) fn begun(
         &self,
         answered: &Answered,

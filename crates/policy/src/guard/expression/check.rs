@@ -114,8 +114,8 @@ impl Checker<'_> {
         }
     }
 
-    /// Reports request fields whose names are not in the expression. The gateway removes the
-    /// lookalikes of fields that an expression names, so it must know the names.
+    /// Reports reads of request fields by names that are not literals in the expression. gwd
+    /// removes the lookalikes of the fields that an expression reads, so it must know their names.
     fn fields(&mut self, tree: &IdedExpr) {
         for read in reads::unnamed(tree) {
             match read {

@@ -111,7 +111,7 @@ impl Expression {
         reads::of(&self.tree)
     }
 
-    /// Names of the request fields that the expression reads, in lower case. These are all fields,
+    /// Names of the request fields that the expression reads, in lower case. The set is complete,
     /// because computed names are refused.
     #[must_use]
     pub fn fields(&self) -> BTreeSet<String> {

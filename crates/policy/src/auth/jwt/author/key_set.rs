@@ -82,7 +82,7 @@ from the set.",
     )],
 };
 
-/// End of a key, in seconds since 1970: that of the certificate that it names first (`x5c`, RFC 7517
+/// Expiry of a key (Unix time, seconds): the expiry of the key's first certificate (`x5c`, RFC 7517
 /// §4.7), or its `exp` (OpenID Federation 1.0), whichever is earlier. `None` if the key has
 /// neither.
 #[must_use]

@@ -111,7 +111,7 @@ fn only_expensive_keys_are_verified_elsewhere() {
                 Verification::Fault(Reason::Signature) => assert!(!is_valid, "{kid}"),
                 other => panic!("{kid}: {other:?}"),
             }
-            // The cache of tokens has the result, so that the next request asks nothing.
+            // The cache of tokens has the result, so that the next verification needs no answer.
             let again = verify(&Answers::default());
             assert!(!matches!(again, Verification::Ask(_)), "{kid}");
         }

@@ -448,8 +448,8 @@ fn cache_is_bounded_and_keeps_what_is_asked_for() {
     assert_eq!(cache.take_growth(), Growth::default());
 }
 
-/// Key of the cached token with this number. The cache recognises a repeated token by parts of the
-/// key, so these differ.
+/// Key of the cached token with this number. The key is a hash, because the cache recognises a
+/// repeated token by parts of the key.
 fn cache_key(number: u32) -> [u8; 32] {
     Sha256::digest(number.to_le_bytes()).into()
 }
@@ -515,7 +515,7 @@ fn tokens_of_one_caller_evict_no_other_caller() {
     });
     assert!((0..100).all(|number| cache.get(&cache_key(number), NOW_S).is_some()));
     assert!(cache.bytes() <= 8 << 20);
-    // A caller that comes later finds room.
+    // The tokens of a caller that comes later still get room in the cache.
     let bob = identity("bob");
     (6_000..6_100).for_each(|number| {
         keep(number, &bob);
