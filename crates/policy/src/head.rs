@@ -7,8 +7,8 @@ use http::header::COOKIE;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
-/// Request head after the checks of the edge: one host, no hop-by-hop fields, a normalised path.
-/// The same values are matched, authorised, logged and forwarded.
+/// Request head after gwd's checks of a received request: one host, no hop-by-hop fields, a
+/// normalised path. The same values are matched, authorised, logged and forwarded.
 #[derive(Clone)]
 pub struct RequestHead {
     /// Request method.
@@ -46,8 +46,8 @@ pub(crate) fn field_names<'n>(names: impl IntoIterator<Item = &'n str>) -> Box<[
         .collect()
 }
 
-/// Joins the lines of a field to one line, with `, ` (RFC 9110 §5.3), and those of `Cookie` with
-/// `; ` (RFC 9113 §8.2.3). Servers differ in the line that they use if a field has several.
+/// Joins the lines of a field to one line, with `, ` (RFC 9110 §5.3), or with `; ` for `Cookie`
+/// (RFC 9113 §8.2.3). If a field has several lines, servers differ in the line that they use.
 pub fn join_lines(headers: &mut HeaderMap, name: &HeaderName) {
     let mut lines = headers.get_all(name).iter();
     let (Some(first), Some(second)) = (lines.next(), lines.next()) else {

@@ -22,10 +22,11 @@ const EMPTY_COOL_DOWN_S: u64 = 2;
 const FRESH_MIN_S: u64 = 300;
 /// Maximum time after which a set is fetched again, in seconds: 24 hours.
 const FRESH_MAX_S: u64 = 86_400;
-/// Time after which a set is fetched again if the response gives none, in seconds: 10 minutes.
+/// Time after which a set is fetched again if the response has no cache time, in seconds: 10
+/// minutes.
 const FRESH_S: u64 = 600;
-/// Time between the first failed fetch and the next one, in seconds. Doubles with each failure.
-/// Random jitter shortens it by less than half.
+/// Time between the first failed fetch and the next fetch, in seconds. Doubles with each failure.
+/// Random jitter shortens the time by less than half.
 const RETRY_MIN_S: u64 = 10;
 /// Maximum time between a failed fetch and the next one, in seconds.
 const RETRY_MAX_S: u64 = 300;
@@ -43,7 +44,7 @@ pub enum Remote {
     Provider(String),
 }
 
-/// Parsed keys, in a type that is private to their verifier, and their number.
+/// Parsed keys, in a type that is private to their verifier, and the number of keys.
 pub type Keys = (Arc<dyn Any + Send + Sync>, usize);
 
 /// Function that parses a key set. Its error is the reason why the set is not usable.

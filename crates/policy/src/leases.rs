@@ -39,8 +39,8 @@ pub trait PermitQueue: fmt::Debug + Send + Sync {
     fn pass_on(&self, leases: &Arc<Leases>, slot: KeySlot);
 }
 
-/// Slot of a key with requests in flight. It belongs to the key while requests wait for a permit of
-/// the key.
+/// Slot of a key with requests in flight. While requests wait for a permit of the key, no other key
+/// gets the slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct KeySlot(usize);
 
@@ -110,7 +110,7 @@ impl Leases {
         }
     }
 
-    /// Estimate of the adaptive limit of a key, and the current limit. `names` are those of the
+    /// Estimate of the adaptive limit of a key, and the current limit. `names` are the names of the
     /// policy and of the route. `None` if too many keys have adaptive limits.
     pub fn adaptive(
         &self,
@@ -188,7 +188,7 @@ impl Leases {
         let first = usize::try_from(tag & (SLOTS as u64 - 1)).unwrap_or(0);
         let key = (tag >> COUNT_BITS).max(1) << COUNT_BITS;
         let places = || (0..PROBES).map(|probe| (first + probe) & (SLOTS - 1));
-        // True if two slots of the table contain the key.
+        // True if another slot than `at` contains the key.
         let has_other = |at: usize| {
             let others = places().filter(|other| *other != at);
             let mut words = others.map(|other| slots[other].load(Ordering::Relaxed));

@@ -338,8 +338,8 @@ impl Checked {
         each!(self, policy => policy.store(), _declared => None)
     }
 
-    /// Calls `bind` with the policy's store, if it uses one. `bind` adds the settings of the store,
-    /// because users write only its name in a policy.
+    /// Calls `bind` with the policy's store, if the policy uses a store. `bind` adds the settings
+    /// of the store, because users write only its name in a policy.
     pub fn bind_store(&mut self, bind: &dyn Fn(&mut store::Checked)) {
         each!(self, policy => policy.store_mut().map_or((), bind), _declared => ());
     }

@@ -1,6 +1,6 @@
-//! Names of request fields that a client must not set. They belong to one connection or to the
-//! message's framing, or only the gateway or a trusted proxy sets them. The edge removes the
-//! fields, and no condition can be on them.
+//! Names of request fields that a client must not set. Some belong to one connection or to the
+//! framing of a message; only the gateway or a trusted proxy sets the others. gwd removes the
+//! fields from received requests, and a condition on a field cannot use them.
 
 /// Prefix of forwarding fields. Some upstreams trust every field with this prefix
 /// (`X-Forwarded-Uri`, `X-Forwarded-User`, `X-Forwarded-Scheme`).
@@ -39,8 +39,8 @@ pub const PROXY_FIELDS: [&str; 29] = [
     "x-scheme",
     "x-url-scheme",
 ];
-/// Fields to which each hop adds itself (RFC 7239, `X-Forwarded-*`). A request of the gateway itself
-/// continues them, so that a service sees the same hops as the upstream.
+/// Fields to which each hop appends its data (RFC 7239, `X-Forwarded-*`). Requests of the gateway
+/// itself have these fields as well, so that a service sees the same hops as the upstream.
 pub const HOPS: [&str; 5] = [
     "forwarded",
     "x-forwarded-for",
@@ -124,9 +124,9 @@ pub fn is_forwarding(name: &str) -> bool {
     is_one && !CERTIFICATE.contains(&name)
 }
 
-/// True for a lookalike of a field that frames the message, belongs to the connection, or says how
-/// the body is read. A server that treats both as equal would see another end of the message, or
-/// read the body in another way than the gateway that validated it.
+/// True for a lookalike of a field that frames the message, belongs to the connection, or
+/// determines how the body is decoded. A server that treats both names as equal would see another
+/// end of the message, or decode the body differently from the gateway that validated it.
 #[must_use]
 pub fn is_hop_lookalike(name: &str) -> bool {
     // Fast path: most names have another length.
@@ -169,7 +169,7 @@ pub fn folds(name: &str) -> bool {
 }
 
 /// True for a byte that some servers treat as `-` in field names. lighttpd does so for all bytes
-/// that are neither letters nor digits (`X~User`), others for `_` and `.`.
+/// that are neither letters nor digits (`X~User`), other servers for `_` and `.`.
 fn is_folded(byte: u8) -> bool {
     byte != b'-' && !byte.is_ascii_alphanumeric()
 }
@@ -180,8 +180,8 @@ pub fn is_lookalike(other: &str, name: &str) -> bool {
     other != name && alike(other.as_bytes(), name.as_bytes())
 }
 
-/// Fields of a single connection (RFC 9110 §7.6.1), of the message's framing, and of its host. The
-/// edge removes or checks them before an operation is selected.
+/// Fields of a single connection (RFC 9110 §7.6.1), of the message's framing, and of its host. gwd
+/// removes or checks these fields before it selects an operation.
 pub const OF_CONNECTION: [&str; 13] = [
     "connection",
     "expect",
@@ -197,13 +197,13 @@ pub const OF_CONNECTION: [&str; 13] = [
     "transfer-encoding",
     "upgrade",
 ];
-/// Fields that the edge replaces if their values are invalid or their peer is not trusted.
+/// Fields that gwd replaces if their values are invalid or their peer is not trusted.
 const REPLACED: [&str; 2] = ["traceparent", "x-request-id"];
 /// Prefix of fields that are reserved for the gateway.
 const RESERVED: &str = "x-gateway-";
 
-/// True if an operation cannot be selected by the field, because the edge removes, checks or replaces
-/// it. `name` is in lower case.
+/// True if an operation cannot be selected by the field, because gwd removes, checks or replaces
+/// the field before. `name` is in lower case.
 #[must_use]
 pub fn is_removed(name: &str) -> bool {
     OF_CONNECTION.contains(&name)

@@ -138,7 +138,7 @@ impl Places {
 // === impl NetworkCounts ===
 
 impl NetworkCounts {
-    /// Creates `counters` counters for each width, at least 1 and at most 16,384.
+    /// Creates `counters` counters for each level, at least 1 and at most 16,384.
     #[must_use]
     pub fn new(counters: usize) -> Self {
         let counters = counters.clamp(1, COUNTERS_MAX);

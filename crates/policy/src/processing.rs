@@ -10,7 +10,8 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use crate::managed::{OF_CONNECTION, alike, is_hop_lookalike, is_removed};
 use crate::reply::Reply;
 
-/// Question to an external processor: the parts of an exchange that it receives, and its limits.
+/// Conversation with an external processor about one exchange: the parts of the exchange that the
+/// processor receives, and the limits.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Processing {
     /// Name of the policy.

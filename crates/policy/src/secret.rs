@@ -1,5 +1,5 @@
-//! Secrets: references in the configuration, and values in cells outside snapshots, which all
-//! versions of a process share.
+//! Secrets: references in the configuration, and values in cells. The cells are outside snapshots,
+//! so that all configuration versions of a process share the values.
 //!
 //! Snapshots contain handles of cells, so that a rotated value reaches every version in memory. A
 //! rollback changes references, but never values (release.md §7).

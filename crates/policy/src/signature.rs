@@ -1,7 +1,8 @@
 //! Signature checks that are too expensive for a worker: RSA keys of 3,072 bits or more, and P-384.
 //!
-//! Such a check takes 50 µs to 300 µs. A client chooses how many of its tokens are invalid, so gwd
-//! verifies these signatures on computation threads, with a bound.
+//! Such a check takes 50 µs to 300 µs. A client chooses how many of its tokens are invalid. gwd
+//! therefore verifies these signatures on computation threads, and limits the number of waiting
+//! checks.
 
 use std::fmt;
 use std::sync::Arc;

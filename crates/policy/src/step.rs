@@ -14,7 +14,8 @@ pub(crate) use crate::reject::Reject;
 pub use crate::reply::Reply;
 pub use crate::state::StateId;
 
-/// Result of a filter: continue, refuse the request, respond, or ask a question ([`crate::ask`]).
+/// Result of a filter: continue, refuse the request, respond, or wait for an answer
+/// ([`crate::ask`]).
 #[derive(Debug)]
 pub enum Step {
     /// Continue with the next filter.
@@ -23,7 +24,7 @@ pub enum Step {
     Reject(&'static Reject),
     /// Respond with this response.
     Reply(Box<Reply>),
-    /// The filter needs the answer to this question. It runs again once the answer is in the
+    /// The filter needs the result of this action. The filter runs again once the result is in the
     /// context.
     Ask(Box<Effect>),
 }

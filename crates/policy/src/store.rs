@@ -82,7 +82,7 @@ pub struct Store {
 pub struct Count {
     /// The store.
     pub store: Arc<Store>,
-    /// Id of the limit whose counters are meant.
+    /// Id of the limit that counts the request.
     pub state: StateId,
     /// Shortened SHA-256 of the value of the counter key.
     pub key: [u8; 16],

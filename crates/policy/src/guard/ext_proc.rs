@@ -259,8 +259,8 @@ impl Run for Filter {
         true
     }
 
-    /// The processor decides by the path. It may admit a path that differs only in letter case from
-    /// the path of another operation, which it refuses.
+    /// True, because the processor decides by the path. It may refuse the path of another
+    /// operation, but admit the same path in other letter case.
     fn depends_on_route(&self) -> bool {
         true
     }
@@ -344,8 +344,8 @@ requests.",
 
     static FIELD: Shape = Shape::Form(&forms::FIELD);
 
-    /// Finding: the upstream of a processor does not use HTTP/2. gwc reports it where it knows all
-    /// upstreams.
+    /// Finding: the upstream of a processor does not use HTTP/2. gwc reports the finding after it
+    /// has read all upstreams.
     pub static WITHOUT_HTTP2: Lint = Lint {
         code: "GW0554",
         name: "processor-without-http2",

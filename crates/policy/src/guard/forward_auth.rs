@@ -274,8 +274,8 @@ impl Run for Filter {
         true
     }
 
-    /// The service decides by the path. It may admit a path that differs only in letter case from
-    /// the path of another operation, which it refuses.
+    /// True, because the service decides by the path. It may refuse the path of another operation,
+    /// but admit the same path in other letter case.
     fn depends_on_route(&self) -> bool {
         true
     }
@@ -471,8 +471,8 @@ removed from the client's request.",
         ],
     };
 
-    /// Reports a `cache` above the maximum. A caller whose access was revoked keeps it for up to
-    /// this time.
+    /// Reports a `cache` above the maximum. A caller whose access was revoked keeps access for up
+    /// to the cache time.
     fn check_cache(node: NodeRef<'_>, sink: &mut Sink) {
         let Some(cache) = node.get("cache") else {
             return;
@@ -489,7 +489,7 @@ removed from the client's request.",
 
     static FIELD: Shape = Shape::Form(&forms::FIELD);
 
-    /// Fields that describe the body or the exchange, and cannot be forwarded either.
+    /// Fields that describe the body or the exchange, and therefore cannot be forwarded.
     const OF_MESSAGE: [&str; 2] = ["content-encoding", "expect"];
 
     fn check_fields(node: NodeRef<'_>, sink: &mut Sink) {

@@ -4,8 +4,9 @@
 //! policies:
 //!   waf: {kind: threat, json: {depth: 32, items: 10000}}
 //! ```
-//! The step adds a scan ([`Scan`]) to the exchange. gwd scans the body while it forwards it, before
-//! any other part reads it. If the scan finds a violation, gwd ends the request to the upstream.
+//! The step adds a scan ([`Scan`]) to the exchange. gwd scans the body while it forwards the body,
+//! before other code reads the body. If the scan finds a violation, gwd ends the request to the
+//! upstream.
 
 use std::sync::Arc;
 

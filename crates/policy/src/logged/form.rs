@@ -13,7 +13,7 @@ use crate::auth::decode_query;
 /// Text that replaces a redacted value.
 pub const REDACTED: &str = "REDACTED";
 
-/// Parameter whose values the access log does not show in the default form.
+/// Parameter with a setting for the form of its values in the access log.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
 #[cbor(map)]
 pub struct LoggedParameter {
@@ -150,9 +150,9 @@ pub fn shown_path(
     shown
 }
 
-/// Parts of a path that may be the user information of a URL (`USER:PASSWORD@`): the text of a segment
-/// before its last `@`. Clients that use the gateway as a proxy, or build a URL twice, send it in a
-/// path that no operation describes.
+/// Parts of a path that may be the user information of a URL (`USER:PASSWORD@`): the text of a
+/// segment before its last `@`. Clients that use the gateway as a proxy, or build a URL twice, send
+/// user information in a path that no operation describes.
 pub fn user_information(path: &str) -> impl Iterator<Item = (Range<usize>, LogForm)> {
     let mut start = 0;
     path.split('/').filter_map(move |segment| {

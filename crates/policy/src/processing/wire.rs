@@ -49,7 +49,7 @@ pub enum Answer {
         /// Fields of the response.
         edit: Edit,
     },
-    /// The message contains no decision, for example another time limit.
+    /// The message contains no decision, but for example a new time limit.
     Nothing,
 }
 
@@ -116,7 +116,7 @@ fn frame(message: &ProcessingRequest) -> Bytes {
     let length = message.encoded_len();
     let mut frame = Vec::with_capacity(PREFIX + length);
     frame.push(0);
-    // Heads are limited to some KiB and bodies to 16MiB.
+    // The length fits into 32 bits: heads are limited to some KiB and bodies to 16MiB.
     frame.extend(u32::try_from(length).unwrap_or(u32::MAX).to_be_bytes());
     message
         .encode(&mut frame)

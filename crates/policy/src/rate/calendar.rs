@@ -45,8 +45,8 @@ impl Count {
     /// minutes long. `is_over` is true if the period in the slot has ended.
     fn at(self, now: u64, end: u64, length: u64, is_over: bool) -> Self {
         let after = |minute: u64| signed(self.end.wrapping_sub(minute));
-        // Another thread may have begun the new period and counted in it, but not yet written its
-        // end.
+        // Another thread may have begun the new period and counted in it, but not yet written the
+        // end of the period into the slot.
         let is_begun = self.end == end & END_MASK;
         if is_over && !is_begun || after(now / MINUTE_MS) <= 0 {
             // The period in the slot has ended: begin the period that ends at `end`.
@@ -88,7 +88,7 @@ pub(super) fn take(
     let length = tokens.period_ms / MINUTE_MS;
     loop {
         let time = slot.word.load(Ordering::Acquire);
-        // Another key owns the slot now. Decide as for a new key, and do not charge the owner.
+        // If another key owns the slot now, decide as for a new key, and do not charge the owner.
         let ours = is_of(time, tag);
         let word = slot.counts.load(Ordering::Acquire);
         let count = match word {

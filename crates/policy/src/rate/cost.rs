@@ -6,13 +6,13 @@ use std::time::{Duration, Instant};
 
 use super::*;
 
-/// Factor by which a build with debug assertions does less. Its times mean nothing, so that it only
-/// shows that the measurement works.
+/// Divisor of the amount of work in a build with debug assertions. The times of such a build are
+/// not meaningful; it only shows that the measurement works.
 const LESS: u64 = if cfg!(debug_assertions) { 100 } else { 1 };
-/// Decisions of a thread in one round.
+/// Number of decisions of a thread in one round.
 const DECISIONS: u64 = 1_000_000 / LESS;
 const ROUNDS: usize = 5;
-/// Keys of the second half of the rows.
+/// Number of keys in the rows with many keys.
 const KEYS: u64 = 1_000_000 / LESS;
 
 /// Shortest time of a decision in several rounds.

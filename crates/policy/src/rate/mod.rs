@@ -356,7 +356,7 @@ impl RateTable {
         }
     }
 
-    /// Allocates the table at once, so that no request has to.
+    /// Allocates the table at once, so that no request waits for the allocation.
     pub fn warm(&self) {
         self.memory();
     }

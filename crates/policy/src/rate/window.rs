@@ -103,7 +103,7 @@ pub(super) fn take(
         let later = (word & TIME_MASK).max(end);
         is_of(word, tag).then_some((word & !TIME_MASK) | later)
     };
-    // Another key owns the slot now. Decide as for a new key, and do not charge the owner.
+    // If another key owns the slot now, decide as for a new key, and do not charge the owner.
     let ours = slot
         .word
         .fetch_update(Ordering::AcqRel, Ordering::Acquire, reserved)
@@ -168,8 +168,8 @@ fn set_period(slot: &Slot, period: u64) {
         .fetch_update(Ordering::AcqRel, Ordering::Acquire, with);
 }
 
-/// Limits the time at which both windows end. After the change to a shorter period, the time is
-/// still that of the longer one.
+/// Limits the time at which both windows of a slot end to `end`. After a change to a shorter
+/// period, the slot still has the end time of the longer windows.
 fn shorten(slot: &Slot, tag: u64, end: u64) {
     let earlier = |word: u64| {
         let time = (word & TIME_MASK).min(end);

@@ -288,7 +288,8 @@ impl Json {
             return Ok(());
         }
         self.state = State::Text(is_name);
-        // Search `?` instead of half of a surrogate pair. No rule contains such a character.
+        // Pass `?` to the search instead of half of a surrogate pair, because no rule contains a
+        // character that is encoded as a pair.
         let character = char::from_u32(value.into()).unwrap_or('?');
         self.searches(character, false)?;
         let length = match value {

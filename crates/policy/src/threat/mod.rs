@@ -1,7 +1,7 @@
 //! Scan of request bodies for structures that could exhaust a parser, while the bodies are streamed.
 //!
-//! A scanner reads each byte once, in constant time, and its memory has a fixed maximum. It runs
-//! before any other part of the gateway stores or parses the body.
+//! A scanner reads each byte once, in constant time, and its memory has a fixed maximum. The scan
+//! runs before any other part of the gateway stores or parses the body.
 
 mod form;
 mod json;

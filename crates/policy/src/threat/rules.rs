@@ -2,8 +2,8 @@
 //!
 //! The rules are regular expressions, which run in linear time on decoded text. Each matches at
 //! most [`OVERLAP`] bytes, so that a long text is searched in windows of constant size. A policy
-//! names each rule that it uses, because each rule also finds harmless texts:
-//! `gwc/tests/peers/injection.rs` counts them in the examples of real descriptions.
+//! lists the rules that it uses, because each rule also matches harmless texts.
+//! `gwc/tests/peers/injection.rs` counts these matches in the examples of real API descriptions.
 
 use std::sync::Arc;
 

@@ -283,8 +283,8 @@ impl Filter {
         Step::Continue
     }
 
-    /// Refuses a request that got no permit. Gives the tokens that the request took from rate
-    /// limits and quotas back to them.
+    /// Refuses a request that got no permit. Returns the tokens that the request took from rate
+    /// limits and quotas.
     fn refused<'a>(
         &'a self,
         reject: &'static Reject,

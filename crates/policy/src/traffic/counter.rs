@@ -27,7 +27,7 @@ pub(super) struct Counter {
 
 /// Result of counting a request against a limit.
 pub(super) enum CountResult {
-    /// The request was counted. The first field says if the limit allows it.
+    /// The request was counted. The first field contains the decision of the limit.
     Counted(Admission, ChargeRecord),
     /// The store does not answer. The request is admitted without being counted.
     Uncounted,
@@ -118,8 +118,7 @@ impl ChargeRecord {
 
 /// Answer of the store about a request, from the context.
 ///
-/// # Errors
-/// The request to the store, if the context has no answer yet.
+/// # Errors [`Effect::Store`] with the request to the store, if the context has no answer yet.
 fn ask<'a>(store: &'a Store, count: &Count, cx: &mut Cx<'a>) -> Result<StoreDecision, Box<Effect>> {
     match cx.answers.get(&AskId::of_count(count)) {
         None => Err(Box::new(Effect::Store(Box::new(count.clone())))),
