@@ -64,7 +64,7 @@ pub enum HashOn {
     /// Named request field.
     #[n(2)]
     Header(#[n(0)] String),
-    /// Named cookie. The gateway sets it if it is absent.
+    /// Named cookie. If the request has no such cookie, the gateway sets it in the response.
     #[n(3)]
     Cookie(#[n(0)] String),
     /// Named query parameter.

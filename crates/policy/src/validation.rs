@@ -62,10 +62,11 @@ pub struct Check {
 pub struct Examined {
     /// Findings about parameters and body.
     pub invalid: Option<Arc<Invalid>>,
-    /// Findings about undescribed query parameters. `None` if [`Undeclared`] does not refuse them.
-    pub undeclared: Option<Arc<Invalid>>,
-    /// Path and query without undescribed parameters. `None` if [`Undeclared`] does not remove
+    /// Findings about undescribed query parameters. `None` unless [`Undeclared::Reject`] refuses
     /// them.
+    pub undeclared: Option<Arc<Invalid>>,
+    /// Path and query without undescribed parameters. `None` unless [`Undeclared::Strip`] removed
+    /// parameters.
     pub target: Option<PathAndQuery>,
     /// True if an operator has limited validation to logging, so that the step must not refuse the
     /// request.

@@ -1,4 +1,4 @@
-//! Invariant files: statements about all operations of a gateway, which gwc proves at each
+//! Invariant files: conditions on the operations of a gateway, which gwc checks at each
 //! compilation. `invariants` of gateway.yaml names the files.
 
 use diag::shape::{Field, Form, Object, Rule, Shape};

@@ -32,7 +32,7 @@ macro_rules! reasons {
 }
 
 // Reasons for malformed HTTP messages and for overload are left out, because gwd answers such
-// requests before it reads the configuration.
+// requests before it applies the configuration of a route.
 reasons! {
     Route {
         "body_too_large" 413 "the body is larger than `max_body`, a `body_limit` or what `validate` reads";

@@ -10,8 +10,8 @@ pub const LINTS: &[&Lint] = &[
     &CREDENTIAL_ENDS,
 ];
 
-/// Sample project: an operation that takes a key or a password. The argument is the `x-gateway` of
-/// the scheme of passwords.
+/// Sample project: an operation that accepts an API key or a password. The argument is `x-gateway`
+/// of the security scheme for passwords.
 macro_rules! either {
     ($password:literal) => {
         &[

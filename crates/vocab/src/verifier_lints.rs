@@ -1,5 +1,5 @@
-//! Rules about the settings of verifiers that the project may choose, but rarely wants: GW0566 to
-//! GW0568, and GW0579.
+//! Rules about settings of verifiers that are valid, but rarely intended: GW0566 to GW0568, and
+//! GW0579.
 
 use diag::{Level, Lint};
 

@@ -51,8 +51,8 @@ impl Unknown {
         (kind, std::mem::take(&mut self.start))
     }
 
-    /// Scanner for the detected format. `None` while the body has nothing but white space. `rest`
-    /// is the body from its first other byte.
+    /// Scanner for the detected format. `None` while the body has nothing but white space and a
+    /// byte order mark. `rest` are the bytes that follow the field `start`.
     fn kind(&self, rest: &[u8]) -> Option<Kind> {
         if is_wide(&self.start) {
             return Some(Kind::Hidden(OTHER_CHARSET));

@@ -19,9 +19,9 @@ pub const LEASE_MS: u64 = 1_000;
 const CALENDAR_SHARE: u64 = 100;
 
 impl Tokens {
-    /// Maximum number of tokens in the leases of all gateways together. It is the number that the
-    /// limit admits during a lease, but at most the number that it admits at once. For a calendar
-    /// quota, whose leases end with the period: 1 %.
+    /// Maximum number of tokens in the leases of all gateways together: the number of requests that
+    /// the limit admits during a lease or at once, whichever is smaller. For a calendar quota,
+    /// whose leases end with the period: 1 %.
     #[must_use]
     pub fn leased_by_fleet(self, lease_ms: u64) -> u64 {
         match self.algorithm {
@@ -34,8 +34,8 @@ impl Tokens {
         }
     }
 
-    /// Interval at which a gateway without tokens calls the store, in milliseconds. It is half of
-    /// the time in which the limit admits as many requests as all leases have tokens, but at most
+    /// Interval at which a gateway without tokens calls the store, in milliseconds. Half of the
+    /// time in which the limit admits as many requests as all leases have tokens, but at most
     /// `lease_ms`. The gateway then gets all tokens that are due to it. For a calendar quota:
     /// `lease_ms`.
     #[must_use]

@@ -23,8 +23,8 @@ pub(super) const LIMITED: &str = "version: 1\nname: s\napis: {a: {path: api.yaml
 upstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}\ndefaults: {upstream: u}\n\
 policies: {slow: {kind: rate_limit, limit: 1/s}}\n";
 
-/// Sample document with one operation that requires an API key. The second argument is the
-/// operation's `x-gateway`.
+/// Sample project with one operation that requires an API key. The arguments are gateway.yaml and
+/// the operation's `x-gateway`.
 macro_rules! keyed {
     ($gateway:expr, $operation:literal) => {
         &[
@@ -43,8 +43,8 @@ macro_rules! keyed {
     };
 }
 
-/// Sample document with the given paths. Its gateway leaves the check of credentials to the
-/// upstream.
+/// Sample project whose document has these paths. The gateway leaves the check of credentials to
+/// the upstream.
 macro_rules! open {
     ($paths:literal) => {
         &[
@@ -60,7 +60,7 @@ macro_rules! open {
     };
 }
 
-/// Sample document with an operation at this path. The operation has the parameter `page` and
+/// Sample project with an operation at this path. The operation has the parameter `page` and
 /// requires a login.
 macro_rules! logged_in {
     ($path:literal) => {
@@ -82,8 +82,8 @@ macro_rules! logged_in {
     };
 }
 
-/// Sample of an operation that pages of other origins can call, with this value of `headers` in its
-/// `cors` policy.
+/// Sample project with an operation that pages of other origins can call. The argument is the value
+/// of `headers` in the `cors` policy.
 macro_rules! paged {
     ($headers:literal) => {
         keyed!(
