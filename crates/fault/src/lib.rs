@@ -16,7 +16,7 @@
 //! fault points; in release builds [`point()`] does nothing, and the binary does not contain the
 //! name `GWC_FAULT`.
 
-/// All fault points, in the order in which a release passes them.
+/// All fault points, in the order in which `gwc apply` and then gwd pass them during a release.
 pub const POINTS: &[&str] = &[
     // bundle::store::folder: the steps of a transaction. gwd.json is written in such a transaction,
     // too.
@@ -51,7 +51,8 @@ pub const POINTS: &[&str] = &[
 
 /// Does nothing: only builds with debug assertions have fault points.
 ///
-/// # Errors None. The result has the type of the function in builds with debug assertions.
+/// # Errors
+/// None. The result has the type of the function in builds with debug assertions.
 #[cfg(not(debug_assertions))]
 #[inline(always)]
 pub const fn point(_name: &str) -> std::io::Result<()> {
@@ -94,7 +95,8 @@ mod armed {
     /// Marks a place in the code as the fault point `name`. Performs the action of `GWC_FAULT` at
     /// the pass that the variable names.
     ///
-    /// # Errors The error that `GWC_FAULT` injects, or an error if `GWC_FAULT` is malformed.
+    /// # Errors
+    /// The error that `GWC_FAULT` injects, or an error if `GWC_FAULT` is malformed.
     pub fn point(name: &str) -> io::Result<()> {
         static FAULT: OnceLock<Result<Option<Fault>, String>> = OnceLock::new();
         static PASSED: AtomicU64 = AtomicU64::new(0);

@@ -242,7 +242,7 @@ mod tests {
         told
     }
 
-    /// Parses in pieces of every size, and checks that the results are equal.
+    /// Parses heads that arrive in pieces of every size, and checks that the results are equal.
     fn each_way(text: &str) -> String {
         let whole = heads(text.as_bytes(), text.len());
         for size in 1..text.len() {

@@ -1,9 +1,9 @@
 //! Limits on concurrent requests that adapt to the latency of the upstream.
 //!
 //! The algorithm compares the median latency of a window with a long-term latency, as gradient2 of
-//! Netflix's concurrency-limits and Envoy's adaptive concurrency filter do. The median, which is
-//! also Envoy's default, ignores the slow requests of one caller while other requests are the
-//! majority of a window. A mean would.
+//! Netflix's concurrency-limits and Envoy's adaptive concurrency filter do. The median is also
+//! Envoy's default. Unlike a mean, the median ignores the slow requests of one caller while other
+//! requests are the majority of a window.
 //!
 //! - `gradient` = [`TOLERANCE`] × long-term latency ÷ latency of the window, within 0.5 and 1.
 //! - The target is `limit` × `gradient` + √`limit`. Each window moves the limit towards the target
@@ -180,8 +180,8 @@ impl Estimates {
 // === impl Estimate ===
 
 impl Estimate {
-    /// Takes the slot if it is free or has not been used for [`UNUSED_NS`]. Returns false if the
-    /// slot is in use, or another worker took it first.
+    /// Takes this slot for the key `tag` if the slot is free or has not been used for
+    /// [`UNUSED_NS`]. Returns false if the slot is in use, or another worker took it first.
     fn claim(&self, tag: u64, now_ns: u64) -> bool {
         let before = self.tag.load(Ordering::Relaxed);
         let unused_ns = now_ns.saturating_sub(self.used_ns.load(Ordering::Relaxed));
@@ -195,7 +195,8 @@ impl Estimate {
             self.long.store(0, Ordering::Relaxed);
             self.window_ends_ns
                 .store(now_ns.saturating_add(WINDOW_NS), Ordering::Relaxed);
-            // The next request sets the range, and moves the limit into it.
+            // Clear the range of the former key. The next request sets the range, and moves the
+            // limit into it.
             self.bounds.store(0, Ordering::Relaxed);
             self.count.store(0, Ordering::Relaxed);
             self.in_flight.store(0, Ordering::Relaxed);
@@ -522,7 +523,7 @@ mod tests {
                 });
             }
         });
-        // One window has ended: one step of growth.
+        // One window has ended, so the limit has grown by at most one step.
         let step = ((before as f64).sqrt() * SMOOTHING) as u64;
         assert!((before..=before + step + 1).contains(&load.limit()));
     }

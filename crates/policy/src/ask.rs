@@ -32,7 +32,7 @@ pub struct AskId([u8; 32]);
 pub enum Effect {
     /// Request to a service.
     Http(Box<Call>),
-    /// Fetch of a key set.
+    /// Fetch of a key set, or of the metadata of a login's provider.
     Keys(Arc<KeyCell>),
     /// Check of a password, which is computed on another thread. The answer is a response without
     /// content: 200 if the password is right, otherwise 403.
@@ -489,7 +489,8 @@ impl Answers {
     /// Assumed result of the check `id` of a credential with a secret that gwc does not have. True
     /// if the credential counts as genuine.
     ///
-    /// # Errors [`Effect::Secret`] with `id`, if the answers contain no assumption for this check.
+    /// # Errors
+    /// [`Effect::Secret`] with `id`, if the answers contain no assumption for this check.
     #[cfg(feature = "author")]
     pub(crate) fn assumed_check(&self, id: AskId) -> Result<bool, Box<Effect>> {
         match self.check_result(&id) {

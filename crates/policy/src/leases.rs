@@ -268,7 +268,7 @@ impl Lease {
         self
     }
 
-    /// Reports the time that the upstream took to the estimate, in nanoseconds.
+    /// Passes the response time of the upstream, in nanoseconds, to the estimate of the limit.
     pub(crate) fn observe(&self, took_ns: u64, now_ns: u64) {
         let Some(estimate) = self.estimate else {
             return;

@@ -344,8 +344,8 @@ impl Checked {
         each!(self, policy => policy.store_mut().map_or((), bind), _declared => ());
     }
 
-    /// Limits the policy to consumers with one of these plans. False if the policy cannot be
-    /// limited to plans: it does not limit requests, or it runs before the caller is known.
+    /// Limits the policy to consumers with one of these plans. Returns false if the policy cannot
+    /// be limited to plans: it does not limit requests, or it runs before the caller is known.
     pub fn limit_to(&mut self, plans: plans::Plans) -> bool {
         if self.phase() < Some(Phase::Limit) {
             return false;

@@ -36,7 +36,7 @@ pub struct Hash(Arc<str>);
 /// Check of a password against a hash.
 #[derive(Clone)]
 pub struct Check {
-    /// Hash that identifies this check: of the password and the user's stored hash.
+    /// SHA-256 of the password and the user's stored hash, which identifies this check.
     pub(crate) name: [u8; 32],
     hash: Hash,
     password: Arc<Zeroizing<Vec<u8>>>,

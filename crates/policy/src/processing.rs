@@ -1,5 +1,5 @@
-//! Questions to an external processor (`kind: ext_proc`), its answers, and the changes that it may
-//! make to heads.
+//! Conversation with an external processor (`kind: ext_proc`): its settings, the processor's
+//! answers, and the changes that the processor may make to heads.
 
 pub mod wire;
 

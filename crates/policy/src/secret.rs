@@ -91,7 +91,8 @@ impl fmt::Debug for SecretCell {
 pub enum Form {
     /// Field value (RFC 9110 §5.5): not empty, no control characters except tab.
     FieldValue,
-    /// Any bytes. The user of the secret checks them, for example as a certificate with its key.
+    /// Any bytes. The code that uses the secret checks them, for example as a certificate with its
+    /// key.
     Bytes,
     /// Address ranges, one per line ([`crate::ranges`]).
     Ranges,

@@ -12,7 +12,7 @@ use sha2::{Digest as _, Sha256};
 /// Check of a signature with an expensive key.
 #[derive(Clone)]
 pub struct Check {
-    /// Hash that identifies this check: of the key, the signed bytes and the signature.
+    /// SHA-256 of the key, the signed bytes and the signature, which identifies this check.
     pub(crate) name: [u8; 32],
     verify: Arc<dyn Fn() -> bool + Send + Sync>,
 }

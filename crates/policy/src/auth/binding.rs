@@ -112,8 +112,9 @@ impl Binding {
 /// the proofs that its verifier demands. `key` is the thumbprint of the key that signed the
 /// request's DPoP proof.
 ///
-/// # Errors [`Reason::Binding`] if a required proof is missing or wrong, or if the verifier
-/// requires a binding that the token does not have.
+/// # Errors
+/// [`Reason::Binding`] if a required proof is missing or wrong, or if the verifier requires a
+/// binding that the token does not have.
 pub(super) fn check(
     binding: Option<Binding>,
     demanded: Option<&Confirmation>,

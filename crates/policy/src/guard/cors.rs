@@ -81,11 +81,11 @@ pub struct Filter {
 /// Prepared fields of the responses to preflights.
 #[derive(Debug, Default)]
 struct Preflights {
-    /// For an origin that is not allowed.
+    /// Fields for an origin that is not allowed.
     foreign: HeaderMap,
-    /// For an allowed origin.
+    /// Fields for an allowed origin.
     plain: HeaderMap,
-    /// For an allowed origin, if the response repeats the fields that the page requests.
+    /// Fields for an allowed origin, if the response repeats the fields that the page requests.
     with_fields: HeaderMap,
 }
 

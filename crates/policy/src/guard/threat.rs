@@ -25,7 +25,7 @@ use crate::secret::SecretUnavailable;
 use crate::step::{Run, Setting, Step};
 use crate::threat::{JsonLimits, REFUSED, Rule, Rules, Scan, XmlLimits};
 
-/// Settings of scans, in the bundle.
+/// `threat` settings, in the bundle.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
 #[cbor(map)]
 pub struct Checked {
@@ -43,7 +43,7 @@ pub struct Checked {
     rules: Vec<Rule>,
 }
 
-/// Scans at run time.
+/// Scan of a `threat` policy at run time.
 #[derive(Debug)]
 pub struct Filter(Scan);
 

@@ -15,7 +15,7 @@ use super::{Change, How};
 
 /// Path of the method.
 pub const PATH: &str = "/envoy.service.ext_proc.v3.ExternalProcessor/Process";
-/// Maximum length of a message of a processor without the body in it: 64KiB.
+/// Maximum length of a processor's message, without a body in the message: 64KiB.
 pub const MESSAGE_BYTES_MAX: usize = 64 << 10;
 /// Maximum number of changed fields in one message.
 const CHANGES_MAX: usize = 128;

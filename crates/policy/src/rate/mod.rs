@@ -166,7 +166,7 @@ const SHARE: usize = 4;
 /// Divisor: if a limit has more than 1/`LARGE` of the slots, other limits can evict its keys with
 /// more than one used token.
 const LARGE: usize = 64;
-/// Number of counters of networks of each width.
+/// Number of counters of each level of networks.
 const NETWORK_COUNTERS: usize = 1 << 14;
 /// Divisor: if a network has more than 1/`NETWORK_LARGE` of the slots, clients of other networks
 /// can evict its keys.

@@ -118,7 +118,8 @@ impl ChargeRecord {
 
 /// Answer of the store about a request, from the context.
 ///
-/// # Errors [`Effect::Store`] with the request to the store, if the context has no answer yet.
+/// # Errors
+/// [`Effect::Store`] with the request to the store, if the context has no answer yet.
 fn ask<'a>(store: &'a Store, count: &Count, cx: &mut Cx<'a>) -> Result<StoreDecision, Box<Effect>> {
     match cx.answers.get(&AskId::of_count(count)) {
         None => Err(Box::new(Effect::Store(Box::new(count.clone())))),

@@ -77,8 +77,8 @@ impl<'p> Proof<'p> {
 
     /// True if the signature of the proof was made with the key in the proof.
     ///
-    /// # Errors [`Halt`] that requests the check on another thread, if `answers` does not have its
-    /// result.
+    /// # Errors
+    /// [`Halt`] that requests the check on another thread, if `answers` does not have its result.
     pub(super) fn is_signed(&self, answers: &Answers) -> Result<bool, Halt> {
         jwt::verify::is_signed_by(&self.token, &self.key, answers)
     }

@@ -17,7 +17,7 @@ use crate::auth::jwt::{Algorithm, Verification};
 use crate::auth::token::{TokenRequest, TokenVerifier};
 use crate::head::RequestHead;
 
-/// Columns: case, verifier, header, claims, signature, edit, result.
+/// Table of proofs. Columns: case, verifier, header, claims, signature, edit, result.
 const PROOFS: &str = include_str!("proofs.tsv");
 
 const NOW_S: u64 = 1_800_000_000;

@@ -30,7 +30,7 @@ use crate::head::RequestHead;
 /// Maximum number of covered components.
 const COMPONENTS_MAX: usize = 64;
 
-/// Maximum length of the text, in bytes.
+/// Maximum length of a signature base, in bytes.
 const BYTES_MAX: usize = 128 << 10;
 
 /// Fields that are known to be dictionaries. A component with the parameter `sf` is refused if its
@@ -93,8 +93,9 @@ impl<'m> Message<'m> {
     /// Builds the signature base of one signature and the identifiers of its components. `covered`
     /// is the list of covered components, with the signature parameters.
     ///
-    /// # Errors A component is unknown, absent, or occurs several times; or there are too many
-    /// components, or the text is too long.
+    /// # Errors
+    /// A component is unknown, absent, or occurs several times; or there are too many components,
+    /// or the text is too long.
     pub(super) fn base(&self, covered: &InnerList) -> Result<Base, Reason> {
         if covered.items.len() > COMPONENTS_MAX {
             return Err(Reason::TooLarge);

@@ -43,7 +43,7 @@ struct Key {
     identity: Arc<Identity>,
 }
 
-/// Signature that passes all checks except that of its MAC.
+/// Signature that has passed all checks, but whose MAC is not verified yet.
 struct Unverified<'v> {
     claim: Claim,
     key: &'v Key,

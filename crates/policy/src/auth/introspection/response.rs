@@ -22,8 +22,8 @@ use crate::auth::jwt::{self, ANSWER_TYPE};
 /// milliseconds.
 const AGE_MAX_MS: u64 = 60_000;
 
-/// Parses an unsigned answer: true if the token is active, with the members of the JSON object.
-/// `None` for an unusable response.
+/// Parses an unsigned answer. Returns true if the token is active, and the members of the JSON
+/// object. `None` for an unusable response.
 pub(super) fn read(answered: &Answered) -> Option<(bool, Object)> {
     is_of_type(answered, "json").then_some(())?;
     with_state(json::object(&answered.body).ok()?)
@@ -34,9 +34,9 @@ pub(super) fn signed_text(answered: &Answered) -> Option<&[u8]> {
     is_of_type(answered, ANSWER_TYPE).then_some(&answered.body[..])
 }
 
-/// Parses the claims of a signed answer, whose signature is verified: true if the token is active,
-/// with the members of `token_introspection`. `None` if the object is absent, or if `iat` is too
-/// far from the time of arrival.
+/// Parses the claims of a signed answer, whose signature is verified. Returns true if the token is
+/// active, and the members of `token_introspection`. `None` if this object is absent, or if `iat`
+/// is too far from the time of arrival.
 pub(super) fn read_claims(claims: &Object, answered: &Answered) -> Option<(bool, Object)> {
     let made_ms = milliseconds(claims.get("iat")?).ok()?;
     let arrived_ms = answered.unix_s.saturating_mul(1_000);

@@ -157,11 +157,12 @@ impl Verifier {
         Verification::Valid(identity)
     }
 
-    /// Reads the answer of the endpoint: true if the token is active, the members about the token,
-    /// and the expiry of the answer (Unix time, seconds). If answers are signed, verifies the
-    /// signature first.
+    /// Reads the answer of the endpoint. Returns true if the token is active, the members about the
+    /// token, and the expiry of the answer (Unix time, seconds). If answers are signed, verifies
+    /// the signature first.
     ///
-    /// # Errors The answer cannot be used, or the keys of signed answers must be fetched first.
+    /// # Errors
+    /// The answer cannot be used, or the keys of signed answers must be fetched first.
     fn read(
         &self,
         answered: &Answered,

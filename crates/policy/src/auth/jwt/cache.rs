@@ -14,7 +14,7 @@
 //!
 //! A separate table contains tokens whose signature is wrong, for [`REFUSED_S`]. A flood with one
 //! forged token then costs one verification. Tokens that are refused for another reason, such as an
-//! unknown key, are not in it.
+//! unknown key, are not in this table.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;

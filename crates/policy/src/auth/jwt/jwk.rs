@@ -116,7 +116,8 @@ pub(in crate::auth) fn is_for_encryption(key: &impl Jwk) -> bool {
 
 /// Parses a public key.
 ///
-/// # Errors The key is invalid, private, weak or of an unknown type.
+/// # Errors
+/// The key is invalid, private, weak or of an unknown type.
 pub(in crate::auth) fn key(node: &impl Jwk) -> Result<PublicKey, KeyError> {
     if let Some(private) = PRIVATE.iter().find(|name| node.has(name)) {
         return Err(KeyError::Bad(

@@ -1,9 +1,10 @@
 //! Verification of a token's signature (RFC 7515 §5.2) with jsonwebtoken and aws-lc-rs.
 //!
-//! The library's verifiers parse the key for each signature, because its `DecodingKey` is bytes.
-//! Parsing an RSA key computes the constants of its modulus, which takes a third of the time of a
-//! verification. Therefore gwd prepares a verifier ([`Parsed`]) for each key of a key set, once
-//! when the set is loaded. Keys that are used once, and shared secrets, use the library's verifier.
+//! The library's verifiers parse the key for each signature, because the library's `DecodingKey` is
+//! bytes. Parsing an RSA key computes the constants of its modulus, which takes a third of the time
+//! of a verification. Therefore gwd prepares a verifier ([`Parsed`]) for each key of a key set,
+//! once when the set is loaded. Keys that are used once, and shared secrets, use the library's
+//! verifier.
 //!
 //! A verification with an expensive key ([`Material::is_costly`]) is a [`Check`], which gwd performs
 //! on another thread.
@@ -69,7 +70,7 @@ impl Key {
         }
     }
 
-    /// True if the key fits the algorithm of a token and made its signature.
+    /// True if the key fits the algorithm of a token and made the token's signature.
     pub(super) fn is_signer(&self, token: &Token<'_>) -> bool {
         is_verified(
             &self.verifiers,

@@ -204,8 +204,9 @@ impl Verifier {
     /// Verifies a token at the time `unix_s` (Unix time, seconds), with a cache of verified tokens.
     /// The caller must check the binding to the client's certificate or key.
     ///
-    /// # Errors [`Halt::Fault`] with the reason of the first check that the token fails.
-    /// [`Halt::Ask`] if the signature must be verified on another thread.
+    /// # Errors
+    /// [`Halt::Fault`] with the reason of the first check that the token fails. [`Halt::Ask`] if
+    /// the signature must be verified on another thread.
     pub(in crate::auth) fn verify_with(
         &self,
         token: &[u8],
@@ -362,9 +363,10 @@ impl Verifier {
     /// Verifies a signed answer like [`Self::verified_answer`], with the keys that have been
     /// fetched and the signature checks that other threads have made.
     ///
-    /// # Errors The reason of the first check that the answer fails. [`Verification::Ask`] if the
-    /// answer's key is unknown and the keys must be fetched, or if the key is expensive and another
-    /// thread must check the signature.
+    /// # Errors
+    /// The reason of the first check that the answer fails. [`Verification::Ask`] if the answer's
+    /// key is unknown and the keys must be fetched, or if the key is expensive and another thread
+    /// must check the signature.
     pub(in crate::auth) fn judge_answer(
         &self,
         answer: &[u8],
@@ -482,7 +484,8 @@ impl Verifier {
     /// Calls `run` with the public key of a token's signature. `None` if the verifier has a shared
     /// secret instead.
     ///
-    /// # Errors No key matches the token, or there are no usable keys.
+    /// # Errors
+    /// No key matches the token, or there are no usable keys.
     fn with_key<T>(
         &self,
         token: &Token<'_>,
@@ -600,10 +603,11 @@ impl From<Reason> for Halt {
     }
 }
 
-/// True if `key` fits the algorithm of a token and made its signature. A signature by an expensive
-/// key is verified on another thread.
+/// True if `key` fits the algorithm of a token and made the token's signature. A signature by an
+/// expensive key is verified on another thread.
 ///
-/// # Errors [`Halt::Ask`] with the check of the signature, if `answers` does not have its result.
+/// # Errors
+/// [`Halt::Ask`] with the check of the signature, if `answers` does not have its result.
 pub(in crate::auth) fn is_signed_by(
     token: &Token<'_>,
     key: &PublicKey,
@@ -620,8 +624,9 @@ pub(in crate::auth) fn is_signed_by(
 
 /// Result of the check of a signature on another thread.
 ///
-/// # Errors [`Halt::Ask`] with the check if `answers` does not have its result.
-/// [`Reason::Unverified`] if gwd could not compute the check.
+/// # Errors
+/// [`Halt::Ask`] with the check if `answers` does not have its result. [`Reason::Unverified`] if
+/// gwd could not compute the check.
 fn is_verified_elsewhere(check: Check, answers: &Answers) -> Result<bool, Halt> {
     match answers.check_result(&AskId::of_signature(&check)) {
         CheckResult::Pending => Err(Halt::Ask(Box::new(Effect::Signature(Box::new(check))))),

@@ -92,8 +92,8 @@ fn uri(uri: &str) -> Option<String> {
 impl Certificate {
     /// Parses a certificate in DER.
     ///
-    /// # Errors [`Reason::Malformed`] if the bytes cannot be parsed or the certificate has too many
-    /// names.
+    /// # Errors
+    /// [`Reason::Malformed`] if the bytes cannot be parsed or the certificate has too many names.
     pub fn parse(der: &[u8]) -> Result<Self, Reason> {
         let malformed = |_| Reason::Malformed;
         let (rest, read) = X509Certificate::from_der(der).map_err(|_| Reason::Malformed)?;

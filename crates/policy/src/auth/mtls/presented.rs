@@ -71,8 +71,8 @@ impl PresentedCertificates {
 
 /// Parses a value of `Client-Cert`: a byte sequence (RFC 9651 §3.3.5) with a certificate in DER.
 ///
-/// # Errors [`Reason::Malformed`] if the value is not a byte sequence or its certificate cannot be
-/// parsed.
+/// # Errors
+/// [`Reason::Malformed`] if the value is not a byte sequence or its certificate cannot be parsed.
 pub(super) fn parse(field: &[u8]) -> Result<Certificate, Reason> {
     let text = field
         .strip_prefix(b":")

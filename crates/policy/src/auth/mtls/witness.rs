@@ -1,6 +1,6 @@
 //! Substitutes for client certificates in the example requests of plans. A substitute is a
 //! description with the names of a certificate. gwd is built without the feature `author` and never
-//! accepts one.
+//! accepts a substitute.
 
 use std::sync::Arc;
 

@@ -117,7 +117,8 @@ impl Login {
     /// Refreshes the tokens of a session. While the provider is unavailable, the session keeps its
     /// old tokens.
     ///
-    /// # Errors [`Outcome::Ask`] if the provider has not answered the request for new tokens yet.
+    /// # Errors
+    /// [`Outcome::Ask`] if the provider has not answered the request for new tokens yet.
     /// [`Outcome::Fault`] if the session has ended.
     pub(super) fn refreshed(
         &self,
@@ -207,8 +208,9 @@ impl Login {
 
     /// Creates a session from the answer of the token endpoint to a code.
     ///
-    /// # Errors [`Outcome::Fault`] if the answer is not accepted. [`Outcome::Ask`] if the keys of
-    /// ID tokens must be fetched first.
+    /// # Errors
+    /// [`Outcome::Fault`] if the answer is not accepted. [`Outcome::Ask`] if the keys of ID tokens
+    /// must be fetched first.
     pub(super) fn begun(
         &self,
         answered: &Answered,

@@ -22,7 +22,7 @@ use super::*;
 use crate::auth::binding::tests::as_bearer;
 use crate::secret::{Form, SecretCell, SecretUnavailable, Secrets};
 
-/// Columns: case, verifier, header, claims, signature, edit, result.
+/// Table of tokens. Columns: case, verifier, header, claims, signature, edit, result.
 const TOKENS: &str = include_str!("tokens.tsv");
 
 /// Time of all rows (Unix time, seconds).
