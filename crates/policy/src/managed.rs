@@ -126,7 +126,7 @@ pub fn is_forwarding(name: &str) -> bool {
 
 /// True for a lookalike of a field that frames the message, belongs to the connection, or
 /// determines how the body is decoded. A server that treats both names as equal would see another
-/// end of the message, or decode the body differently from the gateway that validated it.
+/// end of the message, or decode the body differently from the gateway.
 #[must_use]
 pub fn is_hop_lookalike(name: &str) -> bool {
     // Fast path: most names have another length.

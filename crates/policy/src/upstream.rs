@@ -125,7 +125,7 @@ pub struct Active {
     /// String that the response body must contain.
     #[n(5)]
     pub body: Option<String>,
-    /// Intervals and thresholds.
+    /// Intervals and thresholds of the check.
     #[n(6)]
     pub times: ActiveTimes,
     /// Handling of a target before the first result of its check.

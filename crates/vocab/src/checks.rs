@@ -25,7 +25,7 @@ pub struct Check {
     pub id: &'static str,
     /// Default level.
     pub level: Level,
-    /// `request`, `response` or `none`.
+    /// Direction of the messages that the difference affects: `request`, `response` or `none`.
     pub direction: &'static str,
     /// Explanation for the reader of a plan.
     pub means: &'static str,

@@ -303,7 +303,7 @@ fn one_field_names_the_client(node: NodeRef<'_>, sink: &mut Sink) {
     sink.push(Diagnostic::new(&diag::shape::BAD_VALUE, value.span(), message).help(help));
 }
 
-/// Reports `proxy_protocol` without trusted senders. Without them, any peer could claim any client
+/// Reports `proxy_protocol` without `trusted_proxies`: any peer could then claim any client
 /// address.
 fn check_proxy_protocol_sources(node: NodeRef<'_>, sink: &mut Sink) {
     let Some((entry, value)) = node.entry("proxy_protocol") else {

@@ -43,7 +43,7 @@ client_id: g, client_secret: \"${env:GWS_A}\"",
     };
 }
 
-/// Sample project: a document whose API key has this name and place.
+/// Sample project: a document with an API key in a header field of this name.
 macro_rules! api_key {
     ($name:literal) => {
         &[

@@ -63,10 +63,10 @@ impl Form {
         }
     }
 
-    /// Ends the last text.
+    /// Ends the input, and searches the rest of the last text.
     ///
     /// # Errors
-    /// The rule that matches the text.
+    /// The rule that the last text matches, if any.
     pub(super) fn end(&mut self) -> Result<(), Rule> {
         match self.escape.take() {
             None => {}

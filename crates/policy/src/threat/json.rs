@@ -114,7 +114,7 @@ impl Json {
         Ok(())
     }
 
-    /// Ends the body.
+    /// Checks at the end of the body that the body is complete.
     ///
     /// # Errors
     /// The body is incomplete.

@@ -253,7 +253,7 @@ impl Scanner {
         }
     }
 
-    /// Ends the body.
+    /// Ends the scan at the end of the body.
     ///
     /// # Errors
     /// The body is incomplete, or a body without a media type is refused.

@@ -158,7 +158,7 @@ impl Search {
     /// Reads a byte of the text.
     ///
     /// # Errors
-    /// The rule that matches the text.
+    /// The rule that the text matches, if a match is found.
     pub(super) fn add(&mut self, byte: u8) -> Result<(), Rule> {
         self.window.push(byte);
         if self.window.len() < WINDOW {
@@ -174,7 +174,7 @@ impl Search {
     /// Reads a character of the text.
     ///
     /// # Errors
-    /// The rule that matches the text.
+    /// The rule that the text matches, if a match is found.
     pub(super) fn add_char(&mut self, character: char) -> Result<(), Rule> {
         let mut bytes = [0; 4];
         let text = character.encode_utf8(&mut bytes);
@@ -184,7 +184,7 @@ impl Search {
     /// Searches the rest of the text, and starts a new text.
     ///
     /// # Errors
-    /// The rule that matches the text.
+    /// The rule that the text matches, if a match is found.
     pub(super) fn end(&mut self) -> Result<(), Rule> {
         let found = match self.window.is_empty() {
             true => None,

@@ -89,7 +89,7 @@ pub(super) struct Xml {
     /// or the XML declaration.
     part: Vec<u8>,
     /// Number of bytes of the current attribute value, as long as the value is a prefix of
-    /// [`XINCLUDE`]. `None` if it is not.
+    /// [`XINCLUDE`]. `None` if the value differs from this prefix.
     included: Option<usize>,
     tokens: u64,
     /// State of the UTF-8 check. `None` for ISO-8859-1 and its superset windows-1252.
@@ -153,7 +153,7 @@ impl Xml {
         Ok(())
     }
 
-    /// Ends the body.
+    /// Checks at the end of the body that the body is complete.
     ///
     /// # Errors
     /// The body is incomplete.

@@ -27,7 +27,7 @@ use crate::step::{Run, Setting, Step};
 
 /// Default of `max_body`, in bytes.
 const MAX_BODY_BYTES: u64 = 64 << 10;
-/// Share of all requests in parts per million: the default.
+/// Default share of the requests that are copied, in parts per million: all requests.
 const ALL_PPM: u32 = 1_000_000;
 
 /// A mirror, in the bundle.

@@ -181,8 +181,8 @@ impl Filter {
         &self.shares
     }
 
-    /// True if the request id selects the entry, because shares are per request or the caller is
-    /// unknown. Applies to requests that match no entry's conditions.
+    /// True if the request id selects the entry, because of `sticky: false` or because the caller
+    /// is unknown. Applies to requests that match no entry's conditions.
     #[must_use]
     pub fn is_by_request(&self, cx: &Cx<'_>) -> bool {
         self.per_request || cx.principal.as_ref().and_then(Principal::key).is_none()

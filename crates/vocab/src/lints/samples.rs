@@ -168,8 +168,8 @@ macro_rules! asked {
     };
 }
 
-/// Sample project with a consumer whose tokens have this issuer. Its only verifier accepts tokens
-/// of `https://idp.example`.
+/// Sample project with a consumer whose tokens have this issuer. The only verifier of the project
+/// accepts tokens of `https://idp.example`.
 macro_rules! held {
     ($issuer:literal) => {
         &[(

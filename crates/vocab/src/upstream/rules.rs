@@ -257,8 +257,8 @@ pub(super) fn tls_has_targets(node: NodeRef<'_>, sink: &mut Sink) {
     }
 }
 
-/// Checks that `protocol` matches the scheme of the targets. HTTP/2 has one keyword for negotiation
-/// over TLS and another for cleartext.
+/// Checks that `protocol` matches the scheme of the targets. HTTP/2 has two keywords: `h2` over
+/// TLS, and `h2c` in cleartext.
 pub(super) fn protocols_have_their_scheme(node: NodeRef<'_>, sink: &mut Sink) {
     let Some(protocol) = node.get("protocol") else {
         return;

@@ -9,8 +9,9 @@
 //! While most cached tokens are not used again, a new token is cached at its second verification
 //! ([`TokenCache::keep_repeated`]). A token that occurs only once then evicts no other token.
 //!
-//! If one caller (issuer and subject, or issuer and client) has more than a quarter of the newer
-//! half of the cache, its new tokens evict only its own tokens ([`Generation::make_room`]).
+//! A caller is identified by issuer and subject, or issuer and client. If one caller has more than
+//! a quarter of the newer half of the cache, its new tokens evict only its own tokens
+//! ([`Generation::make_room`]).
 //!
 //! A separate table contains tokens whose signature is wrong, for [`REFUSED_S`]. A flood with one
 //! forged token then costs one verification. Tokens that are refused for another reason, such as an

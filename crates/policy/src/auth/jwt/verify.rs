@@ -365,8 +365,8 @@ impl Verifier {
     ///
     /// # Errors
     /// The reason of the first check that the answer fails. [`Verification::Ask`] if the answer's
-    /// key is unknown and the keys must be fetched, or if the key is expensive and another thread
-    /// must check the signature.
+    /// key is unknown and the keys must be fetched. Also [`Verification::Ask`] if another thread
+    /// must check the signature, because the key is expensive.
     pub(in crate::auth) fn judge_answer(
         &self,
         answer: &[u8],

@@ -12,7 +12,7 @@
 //! | Check | Section | Reason |
 //! |---|---|---|
 //! | the certificate can be read | RFC 5280 §4.1, RFC 9440 §2.2 | `malformed` |
-//! | the request's time is in the validity period | RFC 5280 §4.1.2.5 | `not_yet_valid`, `expired` |
+//! | request time within the validity period | RFC 5280 §4.1.2.5 | `not_yet_valid`, `expired` |
 //! | an allowed subject alternative name | RFC 5280 §4.2.1.6 | `name` |
 //! | an allowed SPIFFE id | X509-SVID §2, §4 | `name` |
 //! | an allowed subject | RFC 5280 §4.1.2.6, RFC 4514 | `name` |
