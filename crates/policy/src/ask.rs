@@ -22,12 +22,12 @@ use crate::signature;
 use crate::store::Count;
 use crate::validation::{Check, Examined};
 
-/// Id of a question within one exchange: a hash of the policy or verifier, and of the values that
-/// distinguish its questions.
+/// Id of a request or computation that a step needs, within one exchange: a hash of the policy or
+/// verifier, and of the values that distinguish its requests and computations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct AskId([u8; 32]);
 
-/// Action that gwd performs to answer a question of a step.
+/// Action that gwd performs because a step needs its result before it can decide.
 #[derive(Debug)]
 pub enum Effect {
     /// Request to a service.
@@ -46,7 +46,7 @@ pub enum Effect {
     Message(Check),
     /// Wait for a permit of a `concurrency` policy.
     Permit(Box<PermitWait>),
-    /// Conversation with an external processor about the request. The id is that of the question.
+    /// Conversation with an external processor about the request, with the id of its answer.
     Process(AskId, Arc<Processing>),
     /// Check of a credential with a secret that only gwd has. Verifiers return it in gwc only: gwd
     /// makes the check at once. The answer is a response without content: 200 if the credential is
@@ -83,7 +83,7 @@ pub enum CallKind {
 
 /// Request to a service whose response decides about the client's request.
 pub struct Call {
-    /// Id of the question that the response answers.
+    /// Id under which the response is stored in [`Answers`].
     pub id: AskId,
     /// Kind of policy or verifier that needs the response.
     pub kind: CallKind,
@@ -107,7 +107,7 @@ pub struct Call {
     pub keep: Keep,
 }
 
-/// Cache settings for the answer to a question.
+/// Cache settings for the response of a service that a step needs.
 #[derive(Clone, Debug)]
 pub struct Keep {
     /// Cache times in milliseconds: the first for an answer that admits the request, the second for
@@ -164,7 +164,7 @@ pub enum AnswerKind {
     Refuses,
 }
 
-/// Answer to a question: result of a request or a computation that a step of the chain needs.
+/// Result of a request or computation that a step of the chain needs.
 #[derive(Clone, Debug)]
 pub enum Answer {
     /// Response of the service.
@@ -180,7 +180,7 @@ pub enum Answer {
     Permit(u64),
     /// An external processor has answered about the request.
     Processed(Arc<Processed>),
-    /// The question could not be answered.
+    /// The request or computation gave no result.
     Outage(Outage),
 }
 
@@ -195,7 +195,7 @@ pub enum CheckResult {
     Unavailable,
 }
 
-/// Response of a service to a question.
+/// Response of a service to a request that a step needs.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Answered {
     /// Status of the response.
@@ -208,7 +208,7 @@ pub struct Answered {
     pub unix_s: u64,
 }
 
-/// Reason why there is no answer to a question.
+/// Reason why a request or computation that a step needs gave no result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Outage {
     /// The response was not complete within its time limit.
@@ -226,7 +226,8 @@ pub enum Outage {
     CircuitOpen,
 }
 
-/// Answers to the questions of one exchange. An exchange without questions needs no allocation.
+/// Results of the requests and computations that the steps of one exchange need. No allocation if
+/// there are none.
 #[derive(Debug, Default)]
 pub struct Answers(Vec<(AskId, Answer)>);
 
@@ -347,7 +348,7 @@ impl Effect {
         }
     }
 
-    /// Id of the question that the result of this action answers.
+    /// Id under which the result of this action is stored in [`Answers`].
     #[must_use]
     pub fn id(&self) -> AskId {
         match self {
@@ -462,7 +463,7 @@ impl Outage {
 // === impl Answers ===
 
 impl Answers {
-    /// Answer to the question with this id. `None` if the exchange has no answer to it.
+    /// Result with this id. `None` if the exchange has no such result yet.
     #[must_use]
     pub fn get(&self, id: &AskId) -> Option<&Answer> {
         let mut all = self.0.iter();
@@ -505,7 +506,7 @@ impl Answers {
         self.0.is_empty()
     }
 
-    /// Adds an answer. If the question already has one, the first answer is kept.
+    /// Adds a result. If there is a result with this id already, the first result is kept.
     pub fn add(&mut self, id: AskId, answer: Answer) {
         if self.get(&id).is_none() {
             self.0.push((id, answer));

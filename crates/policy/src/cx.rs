@@ -111,8 +111,8 @@ pub struct Cx<'a> {
     pub mirrors: Vec<Mirror<'a>>,
     /// Parts of the request that are replaced for the upstream.
     pub rewritten: Option<Rewritten>,
-    /// Answers to the questions of the steps ([`crate::ask`]): results of calls to other services
-    /// and of computations.
+    /// Results that the steps of the chain need ([`crate::ask`]): of calls to other services and of
+    /// computations.
     pub answers: Answers,
     /// Limits of the chain on the bodies of request and response.
     pub body_limits: BodyLimits,
@@ -179,7 +179,7 @@ pub struct Principal<'a> {
     pub claims: &'a Claims,
     /// Groups of the consumer, sorted.
     pub groups: &'a [Box<str>],
-    /// Plan of the consumer.
+    /// Plan of the consumer (`plans` in gateway.yaml).
     pub plan: Option<&'a str>,
     /// Identity from the token or the client certificate, if the request has one.
     pub token: Option<Arc<Identity>>,

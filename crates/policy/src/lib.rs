@@ -141,8 +141,8 @@ macro_rules! policies {
                 }
             }
 
-            /// Builds the filter. `None` for a parameter, and for a kind that cannot run; the
-            /// engine has refused bundles with such a kind.
+            /// Builds the filter. `None` for a parameter, and for a kind that cannot run; the crate
+            /// `engine` has refused bundles with such a kind.
             ///
             /// # Errors
             /// A secret cannot be resolved.

@@ -109,8 +109,9 @@ pub fn apply(changes: &[Change], headers: &mut HeaderMap) {
 }
 
 /// True if a processor may change this field of a request. It may not change fields of the
-/// connection, of framing and of routing (`Host`), fields that only the gateway sets, and the
-/// fields in which the gateway passes the caller's identity (`identity`), lookalikes included.
+/// connection, of framing and of routing (`Host`), or fields that only the gateway sets. Nor may it
+/// change the fields with the caller's identity (`identity`), or fields whose names some servers
+/// treat as equal to one of these.
 #[must_use]
 pub fn may_change_request(name: &HeaderName, identity: &[HeaderName]) -> bool {
     let text = name.as_str();

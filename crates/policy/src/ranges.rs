@@ -20,7 +20,7 @@ use crate::cidr::Cidr;
 pub struct RangesCell(ArcSwap<Addresses>);
 
 impl RangesCell {
-    /// Creates a cell with its first ranges.
+    /// Creates a cell, which holds the ranges of one file, with its first ranges.
     #[must_use]
     pub fn new(ranges: Addresses) -> Arc<Self> {
         Arc::new(Self(ArcSwap::from_pointee(ranges)))

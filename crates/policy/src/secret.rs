@@ -61,7 +61,7 @@ pub struct SecretCell(ArcSwap<SecretValue>);
 pub type SecretValue = Zeroizing<Vec<u8>>;
 
 impl SecretCell {
-    /// Creates a cell with its first value.
+    /// Creates a cell, which holds one secret, with its first value.
     #[must_use]
     pub fn new(value: impl Into<SecretValue>) -> Arc<Self> {
         Arc::new(Self(ArcSwap::from_pointee(value.into())))
@@ -169,18 +169,19 @@ pub(crate) fn sealing_keys(value: &[u8]) -> impl Iterator<Item = &[u8]> {
 /// Resolver of secret references. In gwd: a registry that is restricted to the locations that the
 /// operator allows.
 pub trait Secrets {
-    /// Cell with the secret that a reference names. Its values always have the format `form`.
+    /// Shared cell with the secret that a reference names. The values of the cell always have the
+    /// format `form`.
     fn cell(&self, reference: &SecretRef, form: Form)
     -> Result<Arc<SecretCell>, SecretUnavailable>;
 
-    /// Cell with the key set that gwd fetches from `source`. The default implementation returns a
-    /// new, empty cell.
+    /// Shared cell with the key set that gwd fetches from `source`. The default implementation
+    /// returns a new, empty cell.
     fn keys(&self, source: &Remote, read: Read) -> Arc<KeyCell> {
         KeyCell::new(source.clone(), read)
     }
 
-    /// Cell with the address ranges in a file. `None` if this program does not read the file, as in
-    /// gwc. The default implementation returns a new cell that is never replaced.
+    /// Shared cell with the address ranges in a file. `None` if this program does not read the
+    /// file, as in gwc. The default implementation returns a new cell that is never replaced.
     ///
     /// # Errors
     /// The file cannot be read, or is not a list of ranges.

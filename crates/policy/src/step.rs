@@ -44,8 +44,9 @@ pub trait Run {
         Default::default()
     }
 
-    /// Request fields on which the decision of the filter depends. Fields with lookalike names, and
-    /// trailers with these names, are not forwarded to the upstream.
+    /// Request fields on which the decision of the filter depends. Not forwarded to the upstream:
+    /// fields whose names some servers treat as equal to one of these, and trailers with these
+    /// names.
     fn read_fields(&self) -> Vec<HeaderName> {
         Vec::new()
     }

@@ -67,7 +67,7 @@ pub struct Store {
     pub name: Arc<str>,
     /// Secret reference of the URL. Stores with the same reference share one connection.
     pub reference: SecretRef,
-    /// Cell with the URL of the store, which contains the password.
+    /// URL of the store, which contains the password.
     pub url: Arc<SecretCell>,
     /// Prefix of every key in the store.
     pub prefix: Box<str>,

@@ -183,7 +183,7 @@ impl TokenVerifier {
         }
     }
 
-    /// Cells of the key sets and metadata that gwd fetches for the verifier.
+    /// Key sets and metadata that gwd fetches for the verifier, with the state of the fetches.
     #[must_use]
     pub fn key_cells(&self) -> Vec<&Arc<KeyCell>> {
         match self {

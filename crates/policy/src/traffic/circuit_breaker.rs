@@ -4,9 +4,9 @@
 //! policies:
 //!   fuse: {kind: circuit_breaker, consecutive_failures: 5, open: 30s, half_open_requests: 1}
 //! ```
-//! The policy is a parameter, not a step: an operation whose chain contains it has its own breaker,
-//! in addition to the upstream's breaker. A request that a breaker refuses gets 503 `circuit_open`
-//! with `Retry-After`.
+//! The policy applies to the whole exchange, and is no step of the chain. An operation with this
+//! policy has its own breaker, in addition to the upstream's breaker. A request that a breaker
+//! refuses gets 503 `circuit_open` with `Retry-After`.
 
 use minicbor::{Decode, Encode};
 

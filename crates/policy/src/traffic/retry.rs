@@ -5,9 +5,9 @@
 //!   again: {kind: retry, attempts: 2, on: [connect-failure, gateway-error], per_try_timeout: 1s}
 //! ```
 //! Requests that are safe to repeat are always retried after connect failures and after failures of
-//! stale connections. The policy is a parameter, not a step. Precedence: `retries` of an operation,
-//! then this policy, then `retries` of the upstream. The defaults are those of Envoy, except that a
-//! budget always applies.
+//! stale connections. The policy applies to the whole exchange, and is no step of the chain.
+//! Precedence: `retries` of an operation, then this policy, then `retries` of the upstream. The
+//! defaults are those of Envoy, except that a budget always applies.
 
 use minicbor::{Decode, Encode};
 

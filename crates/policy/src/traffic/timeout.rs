@@ -4,9 +4,9 @@
 //! policies:
 //!   patient: {kind: timeout, request: 60s}
 //! ```
-//! The policy is a parameter, not a step. It has the same effect as the field `timeout` of an
-//! operation, which takes precedence. When the timeout expires, the client gets 504
-//! `upstream_timeout`.
+//! The policy applies to the whole exchange, and is no step of the chain. It has the same effect as
+//! the field `timeout` of an operation, which takes precedence. When the timeout expires, the
+//! client gets 504 `upstream_timeout`.
 
 use minicbor::{Decode, Encode};
 

@@ -156,7 +156,7 @@ impl Policy for Checked {
         headers.insert(ETAG, digest.etag());
         let mut kept = headers.clone();
         kept.remove(CONTENT_TYPE);
-        // The engine refuses bundles that lack the document.
+        // The crate `engine` refuses bundles that lack the document.
         let document = setting.documents.get(&digest.0);
         let body = document.map_or_else(Bytes::new, |one| Bytes::from_owner(Arc::clone(one)));
         Ok(Some(Filter {

@@ -196,7 +196,8 @@ fn proofs_of_the_table_are_judged() {
     assert!(wrong.is_empty(), "{wrong:#?}");
     assert!(labels.len() > 80, "{} rows", labels.len());
     for reason in super::Reason::ALL {
-        // The engine, not the verifier, refuses repeated proofs. No key of the table is expensive.
+        // The crate `engine`, not the verifier, refuses repeated proofs. No key of the table is
+        // expensive.
         let elsewhere = ["replayed", "full", "signature_unverified"].contains(&reason.label());
         let is_here = labels.iter().any(|label| label == reason.label());
         assert_ne!(is_here, elsewhere, "{}", reason.label());

@@ -248,7 +248,8 @@ fn every_reason_of_a_signature_has_a_row() {
     let all = written(REQUESTS);
     let rows: Vec<&str> = all.iter().map(|one| one.words[0]).collect();
     for reason in super::Reason::ALL {
-        // The engine returns these reasons, because they depend on the state of the process.
+        // The crate `engine` returns these reasons, because they depend on the state of the
+        // process.
         if !["revoked", "replayed", "full"].contains(&reason.label()) {
             assert!(rows.contains(&reason.label()), "{}", reason.label());
         }

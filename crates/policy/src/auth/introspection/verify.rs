@@ -195,7 +195,8 @@ impl Verifier {
         ))
     }
 
-    /// Cell with the keys of signed answers. `None` if answers are unsigned.
+    /// Fetched keys of signed answers, with the state of their fetches. `None` if answers are
+    /// unsigned.
     #[must_use]
     pub fn key_cell(&self) -> Option<&Arc<KeyCell>> {
         self.answers.as_ref().and_then(|answers| answers.key_cell())

@@ -387,7 +387,8 @@ impl Verifier {
         })
     }
 
-    /// Cell with the keys that gwd fetches for the verifier. `None` if gwd does not fetch the keys.
+    /// Keys that gwd fetches for the verifier, with the state of the fetches. `None` if gwd does
+    /// not fetch the keys.
     #[must_use]
     pub fn key_cell(&self) -> Option<&Arc<KeyCell>> {
         match &self.keys {
@@ -396,7 +397,7 @@ impl Verifier {
         }
     }
 
-    /// Keys in a cell. `None` if the last successful fetch was more than `stale_for` ago.
+    /// Fetched keys. `None` if the last successful fetch was more than `stale_for` ago.
     fn usable(&self, cell: &KeyCell, unix_s: u64) -> Option<Arc<KeySet>> {
         let stale_for_ms = self.settings.stale_for_ms.unwrap_or(STALE_FOR_MS);
         let set = cell.set()?;

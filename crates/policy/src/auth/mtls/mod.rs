@@ -17,7 +17,7 @@
 //! | an allowed SPIFFE id | X509-SVID §2, §4 | `name` |
 //! | an allowed subject | RFC 5280 §4.1.2.6, RFC 4514 | `name` |
 //!
-//! The engine refuses a certificate whose fingerprint the project has revoked (`revoked`).
+//! The crate `engine` refuses a certificate whose fingerprint the project has revoked (`revoked`).
 
 #[cfg(feature = "author")]
 pub mod author;

@@ -155,7 +155,7 @@ impl Checked {
 }
 
 impl Login {
-    /// Cells of the provider's metadata and key set, which gwd fetches.
+    /// The provider's metadata and key set, which gwd fetches, with the state of the fetches.
     pub fn key_cells(&self) -> impl Iterator<Item = &Arc<KeyCell>> {
         std::iter::once(&self.provider).chain(self.id_tokens.key_cell())
     }

@@ -114,8 +114,8 @@ impl Checker<'_> {
         }
     }
 
-    /// Reports reads of request fields by names that are not literals in the expression. gwd
-    /// removes the lookalikes of the fields that an expression reads, so it must know their names.
+    /// Reports reads of request fields by names that are not literals in the expression. gwd must
+    /// know the names, because it removes fields whose names some servers treat as equal to them.
     fn fields(&mut self, tree: &IdedExpr) {
         for read in reads::unnamed(tree) {
             match read {

@@ -30,7 +30,7 @@ impl Secrets for OneCell {
     }
 }
 
-/// Verifier that requires signed answers, with the cell of its keys.
+/// Verifier that requires signed answers, and the [`KeyCell`] with its keys.
 fn signed() -> (Verifier, Arc<KeyCell>) {
     let checked = Checked {
         signed: Some(SignedAnswers {

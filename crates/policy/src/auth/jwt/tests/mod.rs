@@ -272,8 +272,8 @@ fn every_reason_is_in_the_table() {
         .filter_map(|line| line.rsplit('\t').next())
         .collect();
     for reason in Reason::ALL {
-        // Skip reasons that other tests cover: the engine checks revocation, and the rest is about
-        // introspection.
+        // Skip reasons that other tests cover: the crate `engine` checks revocation, and the other
+        // reasons are about introspection.
         let elsewhere = [
             Reason::Revoked,
             Reason::Inactive,
