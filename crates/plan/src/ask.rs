@@ -51,7 +51,7 @@ impl std::str::FromStr for Assumption {
     }
 }
 
-/// Names of the answers that a service can give to this kind of policy or verifier.
+/// Names of the answers that an assumption can have for this kind of policy or verifier.
 #[must_use]
 pub fn words(kind: CallKind) -> &'static [&'static str] {
     match kind {
@@ -72,7 +72,7 @@ pub fn words(kind: CallKind) -> &'static [&'static str] {
     }
 }
 
-/// Reason why an assumption does not fit a gateway, or `None` if it fits.
+/// Error message if an assumption names an unknown policy, verifier or answer. `None` if it fits.
 #[must_use]
 pub fn fault(gateway: &Gateway, assumption: &Assumption) -> Option<String> {
     let Assumption { asker, answer } = assumption;
@@ -133,8 +133,8 @@ fn assumed(kind: CallKind, word: &str) -> Option<Answer> {
         (CallKind::Keys | CallKind::Secret, "forged") => {
             Some(status(http::StatusCode::UNAUTHORIZED))
         }
-        // The verifier of a login also calls its provider, whose outage does not decide about a
-        // session.
+        // Login verifiers also call the login's provider, but an outage of the provider does not
+        // affect sessions.
         (CallKind::Secret, _) => None,
         (CallKind::Introspection, "active") => Some(status(http::StatusCode::OK)),
         (CallKind::Introspection, "inactive") => Some(status(http::StatusCode::UNAUTHORIZED)),
@@ -458,10 +458,10 @@ impl Oracle {
     }
 
     /// Decides a request, unless the listener refuses it. If the verifier of a credential calls
-    /// another service or has a secret, the credential counts as forged, except that of a witness. Without
-    /// [`Question::body`], the request counts as valid for its description. Passwords are checked,
-    /// and the counters of stores are zero. A decision that depends on any other answer stays open
-    /// ([`Verdict::Ask`]).
+    /// another service or has a secret, the credential counts as forged, except that of a witness.
+    /// Without [`Question::body`], the request counts as valid for its description. Passwords are
+    /// checked, and the counters of stores are zero. A decision that depends on any other answer
+    /// stays open ([`Verdict::Ask`]).
     ///
     /// # Errors
     /// Returns the refusal if the listener refuses the request.

@@ -1,4 +1,4 @@
-//! Callers of the logged requests that a change concerns: whom a break meets.
+//! Numbers of logged requests that a change concerns, by caller (consumer).
 
 use std::collections::BTreeMap;
 
@@ -30,7 +30,7 @@ impl Callers {
         }
     }
 
-    /// Adds the requests of other callers.
+    /// Adds the counts of `other` to these counts.
     pub(crate) fn merge(&mut self, other: &Self) {
         self.requests += other.requests;
         self.others += other.others;

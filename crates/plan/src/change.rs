@@ -49,8 +49,8 @@ pub struct Change {
     /// Classes of other changes that this change summarises. The change also trips the gates of
     /// these classes.
     pub stands_for: BTreeSet<Class>,
-    /// True for an operation that is removed after its sunset, with the notice that the old side
-    /// requires. Clients were told, so that the change does not trip the gate `break`.
+    /// True for an operation that is removed after its sunset, with the notice that the old version
+    /// requires. The change does not trip the gate `break`, because clients had notice.
     pub is_retired: bool,
     /// Digest of the definitions to which the old and new values refer by name. Part of the
     /// fingerprint, never shown.
@@ -61,8 +61,8 @@ pub struct Change {
     /// Part of the message that differs, for a change of a client contract. `None` for other
     /// changes.
     pub message: Option<Box<Message>>,
-    /// Credentials that the operation requires. Only for requests that one side serves and the
-    /// other does not. `None` for all other changes.
+    /// Credentials that the operation requires. `Some` only if either the old or the new version
+    /// serves the requests, but not both.
     pub access: Option<String>,
     /// Callers of the logged requests that the change concerns. `None`: no log was replayed, or the
     /// change concerns no clients.
@@ -79,7 +79,7 @@ pub struct Change {
     pub base: String,
 }
 
-/// Part of a change that concerns API clients.
+/// Details of a change in the messages (requests and responses) of API clients.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {
     /// Severity for clients.
@@ -92,10 +92,11 @@ pub struct Message {
     pub keyword: String,
     /// Number of messages that contain the value: bodies, parameters and headers of operations.
     pub messages: usize,
-    /// Parts of messages with their media types, keywords and alternatives that lead to the value.
-    /// Two changes with equal paths differ here. Part of the fingerprint, never shown.
+    /// Message parts, media types, keywords and alternatives on the path to the value.
+    /// Distinguishes changes with equal paths. Part of the fingerprint, never shown.
     pub within: String,
-    /// Decision if the difference breaks clients. `None`: the check alone decides.
+    /// Result of the proof that the difference breaks no client. `None`: the level of the check
+    /// applies.
     pub decision: Option<Decision>,
     /// Value at [`Self::path`] that one side accepts and the other refuses: the old side accepts it
     /// in a request, the new side in a response. `None`: no such value is known.
@@ -115,14 +116,14 @@ impl Message {
     }
 }
 
-/// Decision if a difference breaks clients, and how it was found.
+/// Result of the attempt to prove that a difference breaks no client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decision {
     /// Containment was proved: all messages of clients that follow the old contract still match.
     Proved,
     /// A value was found that shows the break.
     Refuted,
-    /// Neither was shown. The keyword decides.
+    /// No proof and no such value was found. The level of the keyword's check applies.
     Undecided,
 }
 
@@ -224,8 +225,8 @@ pub struct WitnessCredential {
     pub scopes: Vec<String>,
     /// Roles of the owner of the credential.
     pub roles: Vec<String>,
-    /// Client certificate with its source, as [`policy::auth::mtls::witness`] writes it: one name a
-    /// line. `None` for other credentials.
+    /// Client certificate with its source, as [`policy::auth::mtls::witness`] writes it: one name
+    /// per line. `None` for other credentials.
     pub certificate: Option<(Source, String)>,
 }
 
@@ -360,8 +361,9 @@ impl Change {
         self
     }
 
-    /// Binds the fingerprints to the environment that the new side replaces at its channel. An
-    /// acknowledgement of the same change within one environment does not cover the change.
+    /// Adds to the fingerprints the name of the environment that the new version replaces at its
+    /// channel. An acknowledgement of the same change within one environment does not cover this
+    /// change.
     pub(super) fn replaces(&mut self, environment: &str) {
         let rebase = |base: &mut String| {
             let text = format!("{base}\nreplaces {environment}");

@@ -86,7 +86,7 @@ impl Section {
 }
 
 impl Class {
-    /// Class of a difference between contracts with a level.
+    /// Class of a contract difference that has this level.
     pub(crate) fn of_level(level: Level) -> Self {
         match level {
             Level::Error => Self::Break,

@@ -65,8 +65,8 @@ pub fn compare_each(pairs: &[Pair], today: Option<&str>) -> Result<Option<Plan>,
         let plan = compare_on(pair.old.as_ref(), new, today)?;
         let whole = whole.get_or_insert_with(|| empty(&plan));
         whole.add(plan, &pair.environment, &mut known);
-        // A first release whose comparison exceeds its limit is refused. The same paths in other
-        // environments would take as long.
+        // gwc refuses a first release whose comparison exceeds its step limit. The same paths in
+        // other environments would take as long, so do not compare these.
         if is_first && !whole.too_large.is_empty() {
             return Ok(Some(whole.clone()));
         }
@@ -345,10 +345,10 @@ fn is_replaced(pair: &Pair, new: &Side) -> bool {
     pair.new.is_none() && !pair.is_beside || before.is_some() && before == channel(new)
 }
 
-/// Returns the sides that an existing environment replaces, because its new channel was theirs. The
-/// project without an environment counts only if no other environment had the channel: otherwise
-/// it was never released. It replaces an environment whose channel it had already, because it is
-/// released there only from now on.
+/// Returns the old sides that an existing environment replaces, because they had its new channel.
+/// The project without an environment counts only if no named environment had the channel:
+/// otherwise it was never released. For the same reason, this project can replace an environment
+/// whose channel it already had.
 fn replaced_at_channel<'p>(own: &Pair, old: &Side, new: &Side, pairs: &'p [Pair]) -> Vec<&'p Side> {
     let had_channel = pairs.iter().filter_map(|pair| {
         let before = pair.old.as_ref()?;

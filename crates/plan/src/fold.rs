@@ -267,7 +267,8 @@ fn movement(was: &Change, is: &Change) -> Option<Movement> {
 }
 
 impl Movement {
-    /// Both locations, with a text for the common end of the paths.
+    /// Old and new location, with `common` in place of the common end of the paths, if there is
+    /// one.
     fn text(&self, common: &str) -> String {
         let common = if self.common.is_empty() { "" } else { common };
         let [from, to] = self.sites.each_ref().map(|site| {
@@ -281,7 +282,8 @@ impl Movement {
         format!("{from} → {to}")
     }
 
-    /// Both locations without the common end of the paths, which differs between operations.
+    /// Old and new location, with `/…` in place of the common end, which differs between
+    /// operations.
     fn pattern(&self) -> String {
         self.text("/…")
     }
@@ -365,7 +367,7 @@ fn of_mount(report: &Report<'_>, unit: &Unit<'_>) -> Option<Cause> {
     Some((first.class, vec![first.id], first.subject.clone(), parts))
 }
 
-/// True for requests that are newly served or no longer served.
+/// True for a change in which requests are newly served or no longer served.
 fn is_of_requests(change: &Change) -> bool {
     matches!(change.class, Class::Added | Class::Removed)
 }
@@ -463,7 +465,7 @@ fn single(change: &Change) -> Line<'_> {
     }
 }
 
-/// Both locations of one operation: `GET /x → /v2/x (key)`.
+/// Old and new location of one operation: `GET /x → /v2/x (key)`.
 fn moved_operation(unit: &Unit<'_>, movement: &Movement) -> String {
     let both = movement.text(&movement.common);
     let Some(operation) = &unit.changes[0].operation else {

@@ -3,16 +3,16 @@
 
 use super::{Change, Class, Plan, Section};
 
-/// Id of a change for a difference that no rule of the comparison describes. Its class is unknown,
-/// so it trips every gate.
+/// Id of a change for a difference that no rule of the comparison describes. The class of the
+/// difference is unknown, so the change trips every gate.
 const UNCLASSIFIED: &str = "unclassified";
 
-/// Id of the line for paths that exceed the step limit of the comparison. The line may hide changes
-/// of any class, so it trips every gate.
+/// Id of the line for paths that exceed the step limit of the comparison. The uncompared paths may
+/// have changes of any class, so the line trips every gate.
 pub(crate) const NOT_COMPARED: &str = "paths-not-compared";
 
 /// Id of the line for a witness that does not show its change. Another line of the plan is then
-/// wrong, so it trips every gate.
+/// wrong, so this line trips every gate.
 pub(crate) const SELF_CHECK: &str = "self-check-failed";
 
 impl Plan {

@@ -1,9 +1,9 @@
 //! Levels of checks of client contracts that a project sets: `break_levels` of gateway.yaml, and
 //! `x-gateway-lint` of operations.
 //!
-//! A side without a level for a check has the default one. A difference gets the higher level of the
-//! two sides, so that a pull request that lowers a level does not pass its own gate. An operation
-//! that one side names otherwise, or lacks, has no allowed checks there.
+//! A side without a level for a check has the default one. A difference gets the higher level of
+//! the two sides, so that a pull request that lowers a level does not pass its own gate. If an
+//! operation is missing on a side, or has another key there, that side allows no checks for it.
 
 use std::collections::BTreeSet;
 
@@ -81,8 +81,9 @@ fn of_side(side: Option<&Side>, check: &Check, operation: Option<&str>) -> Level
     level.map_or(check.level, |name| Level::named(name))
 }
 
-/// Change with the level that the project sets for its check. A difference whose level is lower than
-/// its check's, such as one that a proof shows to be harmless, keeps it if the new one is higher.
+/// Sets the level that the project sets for the check of a change. A difference can have a lower
+/// level than its check, for example because a proof shows that it is harmless. Then the level is
+/// not raised.
 fn with_level(mut change: Change, check: &Check, level: Level) -> Change {
     let Some(message) = &mut change.message else {
         return change;
@@ -95,7 +96,7 @@ fn with_level(mut change: Change, check: &Check, level: Level) -> Change {
     change
 }
 
-/// Part of a change that concerns some of its operations.
+/// Copy of a change that concerns only the operations `keys`.
 pub(super) fn of_operations(
     change: &Change,
     keys: &BTreeSet<String>,

@@ -88,7 +88,7 @@ struct Compared<'a> {
 struct Found {
     id: &'static str,
     keyword: &'static str,
-    /// Lower level than that of the check. `None`: the check's.
+    /// Level of the difference, if lower than the level of the check. `None`: level of the check.
     level: Option<Level>,
     old: Value,
     new: Value,
@@ -141,7 +141,8 @@ impl Compared<'_> {
         found
     }
 
-    /// The line about a removed operation. `None`: its removal under ROUTING is enough.
+    /// Difference for a removed operation. `None`: the line about the removal under ROUTING is
+    /// enough.
     fn removed(&self, operation: &OperationRef, was: &OperationSource) -> Option<Found> {
         let has_path = self.paths.contains(&(&*operation.api, &*was.path));
         let named = |of_operation, of_path| match has_path {
@@ -237,8 +238,8 @@ impl Found {
     }
 }
 
-/// Takes the operations that are deprecated with a sunset, which have a line of their own, out of
-/// the lines `endpoint-deprecated`.
+/// Removes operations that are deprecated with a sunset from the lines `endpoint-deprecated`,
+/// because these operations have lines of their own.
 fn replace_deprecated(lines: &[Change], gateway: &ir::Gateway, plan: &mut Plan) {
     let replacing = [
         "endpoint-deprecated-with-sunset",
@@ -271,7 +272,7 @@ fn is_unstable(stability: Option<&str>) -> bool {
     matches!(stability, Some("draft" | "alpha"))
 }
 
-/// The line about another stability level.
+/// Difference for a changed stability level. `None`: the level is unchanged or unknown.
 fn stability(was: &Lifecycle, is: &Lifecycle) -> Option<Found> {
     let rank = |level: &Option<String>| match level {
         // An operation without a level is stable.

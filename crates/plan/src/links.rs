@@ -66,7 +66,7 @@ impl Base {
     /// Accepts an `http` or `https` address of printable ASCII that cannot end a link in Markdown.
     ///
     /// # Errors
-    /// A description of the wrong part.
+    /// Returns a description of the part of the address that is not allowed.
     pub fn new(address: &str) -> Result<Self, String> {
         let is_web = address.starts_with("https://") || address.starts_with("http://");
         if !is_web {

@@ -494,14 +494,15 @@ fn api<'a>(sides: &'a Sides<'_>, (was, is): (&'a ir::Api, &'a ir::Api), parts: &
             }
         )*};
     }
-    // If an operation requires a changed scheme, the operation differs by its digest.
+    // A changed scheme that an operation requires is reported with the operation, whose digest
+    // differs.
     let used = [schemes(was), schemes(is)];
     definitions! {
         mounts "mount" |item: &str| was.mounts.get(item).is_none() || is.mounts.get(item).is_none();
         schemes "scheme" |item: &str| used.iter().any(|used| used.contains(item));
         policies "policy" |_| false;
     }
-    // A new name of a mount is an added mount and a removed one.
+    // A renamed mount appears as a removed and an added mount.
     let only = |api: &ir::Api, other: &ir::Api| -> Vec<ir::Mount> {
         let all = api.mounts.iter();
         let all = all.filter(|mount| other.mounts.get(&mount.name).is_none());

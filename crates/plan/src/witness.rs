@@ -25,7 +25,7 @@ const PAIR: &str = "valid:valid";
 /// Credential in a witness if only its presence is checked.
 const FORGED: &str = "forged";
 /// Name of the consumer that owns the credentials of witnesses. Names of consumers with roles begin
-/// with it. gateway.yaml cannot define such names.
+/// with this name. gateway.yaml cannot define such names.
 pub(crate) const OWNER: &str = "~witness";
 
 /// Sets of roles for which a gateway accepts credentials of witnesses.

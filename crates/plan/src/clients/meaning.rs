@@ -1,6 +1,6 @@
-//! Meaning of differences of schemas: containment decides which rows of the keyword comparison
-//! break clients. Rows of a pair of schemas are judged with the containment of the inner pairs taken
-//! for granted, because inner pairs have rows of their own.
+//! Levels of schema differences. The keyword comparison finds differences; containment decides
+//! which of them break clients. The proof for a pair of schemas assumes that the inner pairs are
+//! contained, because differences of inner pairs are reported on their own.
 
 use bundle::ir::Value;
 use model::contract::joint::Joint;
@@ -11,17 +11,18 @@ use super::schema::{Child, Finding, Local, Role};
 use crate::change::Decision;
 use vocab::checks::{self, Level};
 
-/// Steps of all proofs about single pairs of one API and direction.
+/// Maximum number of steps of all proofs about single pairs, for one API and direction.
 const STEPS_MAX: u32 = 200_000;
-/// Steps of all proofs about pairs with everything inside.
+/// Maximum number of steps of all proofs about pairs that include their inner pairs.
 const WHOLE_STEPS_MAX: u32 = 60_000;
 /// Maximum number of searches for witnesses of one API and direction.
 const SEARCHES_MAX: u32 = 64;
 
-/// Judge of the pairs of schemas of two contracts.
+/// Prover that decides which differences between the schemas of two contracts break clients.
 pub(super) struct Judge<'j> {
     joint: &'j Joint,
-    /// Containment in requests and responses: of single pairs, and with everything inside.
+    /// Containment in requests (index 0) and responses (index 1): `single` proves a pair without
+    /// its inner pairs, `whole` with its inner pairs.
     single: [Containment<'j>; 2],
     whole: [Containment<'j>; 2],
 }
@@ -40,8 +41,8 @@ impl<'j> Judge<'j> {
         }
     }
 
-    /// The narrow and the wide schema: clients break if the wide one does not contain the narrow
-    /// one.
+    /// Returns the narrow and the wide schema of a pair. Clients break if the wide schema does not
+    /// contain the narrow one.
     fn sides(&self, (old, new): (u32, u32), role: Role) -> (&'j Value, &'j Value) {
         let (old, new) = (self.joint.node(old), self.joint.node(new));
         if role.is_response {
@@ -51,7 +52,7 @@ impl<'j> Judge<'j> {
         }
     }
 
-    /// True if every difference of a pair, also inside, was shown to break no client.
+    /// True if no difference of a pair or of its inner pairs breaks clients, as was proved.
     pub(super) fn is_harmless(&mut self, pair: (u32, u32), role: Role) -> bool {
         if role.is_opaque || role.is_absent {
             return false;
@@ -60,11 +61,11 @@ impl<'j> Judge<'j> {
         self.whole[usize::from(role.is_response)].is_contained(sides, &[])
     }
 
-    /// Sets the levels of the rows of a pair by meaning, and adds a row for a break that no keyword
-    /// shows.
+    /// Sets the levels of a pair's differences by containment. Adds a difference for a break that
+    /// no keyword shows.
     pub(super) fn judge(&mut self, pair: (u32, u32), role: Role, local: &mut Local) {
         if role.is_opaque {
-            // The row of the outer pair has the verdict.
+            // The pair is inside `not` or `if`, so the outer pair reports the break.
             for finding in local.findings.iter_mut().filter(|one| is_checked(one)) {
                 finding.level = finding.level.min(Level::Info);
             }
@@ -83,7 +84,8 @@ impl<'j> Judge<'j> {
             let reversed: Vec<(&Value, &Value)> =
                 inner.iter().map(|(one, other)| (*other, *one)).collect();
             if self.single[of].is_contained((sides.1, sides.0), &reversed) {
-                // The keywords say the same in other words.
+                // Both schemas accept the same values, so no difference of a keyword breaks
+                // clients.
                 local
                     .findings
                     .retain(|one| !is_checked(one) || one.level != Level::Error);
@@ -131,8 +133,8 @@ impl<'j> Judge<'j> {
         }
     }
 
-    /// Adds the row of a break that no keyword shows. A row that says only that a keyword differs
-    /// becomes this row.
+    /// Reports a break that no keyword shows. Replaces a difference that says only that a keyword
+    /// differs.
     fn report(
         &self,
         (old, new): (u32, u32),
@@ -162,7 +164,7 @@ impl<'j> Judge<'j> {
     }
 }
 
-/// Lowers a row that breaks no client, because containment was proved.
+/// Lowers the level of a difference that was proved to break no client.
 pub(super) fn lower(finding: &mut Finding) {
     if is_checked(finding) && finding.level == Level::Error {
         finding.level = Level::Info;
@@ -171,8 +173,8 @@ pub(super) fn lower(finding: &mut Finding) {
     }
 }
 
-/// True for rows of keywords that refuse values. The others (such as `default`) have an effect that
-/// containment does not see.
+/// True for a difference of a keyword that can refuse values. Other keywords, such as `default`,
+/// have effects that containment does not cover.
 fn is_checked(finding: &Finding) -> bool {
     !matches!(
         finding.keyword,
@@ -189,8 +191,8 @@ fn is_checked(finding: &Finding) -> bool {
     )
 }
 
-/// True for a row of level `warn` about a keyword that refuses more values. Checks of oasdiff give
-/// some of these this level on purpose.
+/// True for a difference of level `warn` in a keyword that refuses more values than before. Some
+/// checks of oasdiff have this level on purpose.
 fn is_narrower(finding: &Finding) -> bool {
     let widens = ["-property-removed", "-all-of-removed", "-schema-changed"];
     finding.level == Level::Warn && !widens.iter().any(|end| finding.id.ends_with(end))

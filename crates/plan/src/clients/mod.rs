@@ -32,7 +32,7 @@ use crate::routing::ServedPairs;
 use crate::{Change, Class, OperationRef, Plan, Section};
 use vocab::checks;
 
-/// Compares the contracts of all APIs. `served` has the operations that serve the same requests.
+/// Compares the contracts of all APIs. `served`: pairs of operations that serve the same requests.
 pub(super) fn compare((old, new): (&Lowered, &Lowered), served: &ServedPairs<'_>, plan: &mut Plan) {
     let operations = Operations::of(old, new, served);
     let related = operations.apis().filter(|(was, is)| was != is).collect();
@@ -48,7 +48,7 @@ pub(super) fn compare((old, new): (&Lowered, &Lowered), served: &ServedPairs<'_>
     let mut starts = Vec::new();
     for (is, was) in apis.collect::<BTreeSet<_>>() {
         let sides = (old.contracts.get(was), new.contracts.get(is));
-        // An API that only one side has is compared with an empty one.
+        // Compare an API that only one side has with an empty contract.
         let (before, after) = match sides {
             (Some(before), Some(after)) => (before, after),
             (Some(before), None) => (before, &empty(before)),
@@ -189,8 +189,8 @@ fn places(
             .steps
             .iter()
             .map(|(at, old, new)| (at.as_str(), [*old, *new][side]));
-        // For a difference of a property, look up the location of the property. A side without the
-        // property has none.
+        // For a difference of a property, look up the location of the property. On a side without
+        // the property, there is no location.
         let steps = steps.chain(property.as_deref().map(|name| (name, u32::MAX)));
         let steps: Vec<(&str, u32)> = steps.collect();
         let key = &schema_path.keys[side];
@@ -205,9 +205,9 @@ fn places(
     (place(old, 0), place(new, 1))
 }
 
-/// Text that tells a difference apart from others with the same path: the parts of the messages with
-/// their media types, and the keywords and alternatives that lead to the schema. An alternative is
-/// named by the digest of its old schema.
+/// Text that distinguishes a difference from others with the same path. It contains the message
+/// parts, their media types, and the keywords and alternatives that lead to the schema. An
+/// alternative is named by the digest of its old schema.
 fn within(record: &Record, joint: &Joint) -> Within {
     let mut steps = String::new();
     for (at, old, _) in &record.schema_path.steps {

@@ -84,7 +84,7 @@ impl<'a> Operations<'a> {
         });
     }
 
-    /// Pairs the operations left over of those APIs (old, new) for which `is_related` is true: by
+    /// Pairs the unpaired operations of those APIs (old, new) for which `is_related` is true: by
     /// name, otherwise by method and path template.
     fn pair_up(&mut self, left: &mut [Unpaired<'a>; 2], is_related: &dyn Fn(Name<'_>) -> bool) {
         let [was, is] = &*left;
@@ -147,7 +147,7 @@ enum Kind {
     Place,
 }
 
-/// Operation that serves no request of the other side.
+/// Operation whose requests the other side does not serve.
 #[derive(Debug)]
 struct UnpairedOperation<'a> {
     name: Name<'a>,
@@ -169,7 +169,7 @@ impl UnpairedOperation<'_> {
     }
 }
 
-/// Operations of one side that serve no request of the other side.
+/// Operations of one side whose requests the other side does not serve.
 #[derive(Debug)]
 struct Unpaired<'a>(Vec<UnpairedOperation<'a>>);
 
@@ -211,8 +211,8 @@ fn place(operation: &ir::Operation) -> String {
     format!("{} {template} {:?}", operation.method, operation.conditions)
 }
 
-/// Pairs of an API that only the old side has and an API that only the new side has, if at least
-/// half of the operations of the smaller one are in both.
+/// Pairs of APIs that were probably renamed. One API exists only on the old side, the other only on
+/// the new side. At least half of the operations of the smaller API are in both.
 fn renamed_apis<'a>(
     (old, new): (&'a Lowered, &'a Lowered),
     left: &[Unpaired<'a>; 2],

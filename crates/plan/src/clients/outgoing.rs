@@ -125,7 +125,7 @@ pub(super) fn compare(
         for name in names {
             let sides = (before.get(name).copied(), after.get(name).copied());
             let is_one_sided = sides.0.is_none() || sides.1.is_none();
-            // An operation in several pairs may gain or lose a callback only once.
+            // Report a gained or lost callback once, even if its operation is in several pairs.
             if !is_one_sided || known.insert((pair.new, name, sides.0.is_none())) {
                 one(walk, (Some(pair.new), name, "callback"), sides);
             }
@@ -138,7 +138,7 @@ pub(super) fn compare(
     }
 }
 
-/// Callbacks of a contract, by the key of the operation and the rest of the callback's key.
+/// Callbacks of a contract, by the operation's key and the remaining part of the callback's key.
 fn callbacks(contract: &ir::Contract) -> BTreeMap<&str, BTreeMap<&str, &ir::ContractOperation>> {
     let mut all: BTreeMap<&str, BTreeMap<&str, &ir::ContractOperation>> = BTreeMap::new();
     for one in &contract.outgoing {

@@ -8,9 +8,9 @@ use validator::containment;
 /// Content of a path at one position.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Slot {
-    /// Index of a path parameter.
+    /// Index of a path parameter in [`PathParameters::was`] or [`PathParameters::is`].
     Parameter(usize),
-    /// Text of the template.
+    /// Literal text of the template.
     Literal(String),
 }
 
@@ -115,7 +115,7 @@ fn slots(templates: &[Template; 2], parameters: [&[ir::Parameter]; 2]) -> Slots 
     let mut all = Vec::new();
     for at in 0..old.len().max(new.len()) {
         match (old.get(at), new.get(at)) {
-            // Clients may write a case-insensitive literal in any letter case.
+            // Skip case-insensitive literals: clients may write them in any letter case.
             (Some(one), Some(other)) if has_letter_cases(one) || has_letter_cases(other) => {}
             (Some(Segment::Literal(text) | Segment::Folded(text)), Some(segment)) => {
                 all.extend(bound(1, segment, text));
@@ -150,7 +150,7 @@ fn has_letter_cases(segment: &Segment) -> bool {
     text.chars().any(char::is_alphabetic)
 }
 
-/// True if a path parameter may have a text as its value. `None` if the answer is not certain.
+/// True if a path parameter may have a text as its value. `None` if this is uncertain.
 pub(super) fn admits(joint: &Joint, definition: &Value, text: &str) -> Option<bool> {
     let schema = definition.get("schema")?;
     // The text may be a list or an object.

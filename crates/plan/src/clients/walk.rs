@@ -53,8 +53,7 @@ struct ContainingMessages {
     operations: Vec<String>,
     messages: usize,
     parts: BTreeSet<(String, String)>,
-    /// True if the pair is reached in a message without an outer pair that was shown to break no
-    /// client.
+    /// True if some path to the pair contains no outer pair that was shown to break no client.
     breaks: bool,
 }
 
@@ -72,7 +71,7 @@ struct Visit {
 struct Compared<'a> {
     /// Key of the operation that is reported. `None` for a webhook.
     key: Option<&'a str>,
-    /// Keys of the contracts' operations.
+    /// Keys of the operation in the old and the new contract.
     keys: [&'a str; 2],
     /// Text with which the paths of all messages of the operation begin.
     within: &'a str,
@@ -236,7 +235,7 @@ impl<'j> Walk<'j> {
                 reached.operations.extend(compared.key.map(str::to_owned));
                 reached.breaks |= breaking.contains(&pair);
                 let is_new = reached.parts.insert(compared.part(&root.part));
-                // An operation in several pairs has each message only once.
+                // Count each message once, even if its operation is in several pairs.
                 reached.messages += usize::from(is_new || !compared.is_repeated);
                 if reached
                     .path

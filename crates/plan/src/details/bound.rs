@@ -8,7 +8,7 @@ use bundle::ir::{self, Link};
 use super::operations::ApiSide;
 use crate::{Class, security};
 
-/// True if a change of this class and id is about the destination of requests.
+/// True if a change of this class and id may send requests to another destination.
 pub(crate) fn goes_elsewhere(class: Class, id: &str) -> bool {
     class == Class::Moved || id == "policies-changed"
 }

@@ -145,7 +145,7 @@ const OF_TOKENS: &str = "only a token of this consumer with another value of the
 const OF_EXPRESSIONS: &str =
     "an `authorize` expression reads the value, and may also admit callers that do not have it";
 
-/// Claims that the caller of a client certificate has.
+/// Names of the claims of a caller that presents a client certificate.
 const OF_CERTIFICATES: [&str; 6] = ["sub", "san", "spiffe", "subject", "issuer", "x5t#S256"];
 
 /// Text that precedes the name of a certificate in the description of a credential.

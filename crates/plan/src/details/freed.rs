@@ -23,14 +23,15 @@ pub(super) struct AdmissionRules<'a> {
     gateway: &'a ir::Gateway,
     /// True if a verifier reads the consumer's name from a token.
     by_claim: bool,
-    /// Key ids of signatures. A consumer with the name of a key id is the caller of its signatures.
+    /// Key ids of signatures. A consumer with the name of a key id is the caller of signatures with
+    /// this id.
     key_ids: BTreeSet<String>,
     /// True if a verifier admits client certificates.
     pub(super) by_certificate: bool,
-    /// True if callers may have tokens. A claim of the token applies if the consumer does not have
-    /// it.
+    /// True if callers may have tokens. The token's value of a claim applies if the consumer does
+    /// not define the claim.
     pub(super) has_tokens: bool,
-    /// Paths that the expressions of the gateway read.
+    /// Paths of the values that the expressions of the gateway read.
     reads: BTreeSet<Vec<String>>,
 }
 

@@ -446,7 +446,8 @@ fn alone<'t>(
 }
 
 /// Compares each removed policy with an added policy of the same kind, setting by setting, as if
-/// the policy were renamed. Adds the names of these pairs to `pairs`. Returns all others.
+/// the policy were renamed. Adds the names of these pairs to `pairs`. Returns the names of all
+/// other policies: removed, added.
 fn renamed<'n>(
     (removed, (old, was)): (&[&'n String], (ApiSide<'_>, &ir::Treatment)),
     (added, (new, is)): (&[&'n String], (ApiSide<'_>, &ir::Treatment)),

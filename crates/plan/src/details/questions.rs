@@ -1,7 +1,8 @@
 //! Services that decide about access: authorization services (`forward_auth`), external processors
-//! (`ext_proc`) and endpoints of token introspection. This module compares the credentials that they receive, and the upstreams
-//! of authorization services. The host that answers these requests decides about access. With
-//! `on_outage: open`, anyone who can cause an outage gains access as well.
+//! (`ext_proc`) and endpoints of token introspection. This module compares the credentials that the
+//! services receive, and the upstreams of authorization services. The host that answers these
+//! requests decides about access. With `on_outage: open`, anyone who can cause an outage gains
+//! access as well.
 
 use std::collections::{BTreeMap, BTreeSet};
 

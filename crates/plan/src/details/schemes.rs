@@ -52,8 +52,8 @@ pub(super) fn schemes(
 
 /// Class of the removal of a credential from requests to the upstream. If the gateway does not
 /// require the credential, clients could omit it before: the upstream gets no new requests. If the
-/// gateway requires it, the upstream newly gets requests without a credential. It may serve them
-/// although it would have refused the credential, or served its owner less.
+/// gateway requires it, the upstream newly gets requests without a credential. The upstream may
+/// serve these although it would have refused or restricted the owner of the credential.
 pub(super) fn removal(is_required: bool) -> Class {
     match is_required {
         true => Class::Incomparable,

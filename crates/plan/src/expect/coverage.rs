@@ -35,7 +35,7 @@ pub struct Coverage {
 const ANONYMOUS: &str = "no credentials";
 
 impl Share {
-    /// Items that no request reached, of all kinds.
+    /// Items that no request reached.
     pub fn missed(&self) -> impl Iterator<Item = &str> {
         self.all.difference(&self.reached).map(String::as_str)
     }

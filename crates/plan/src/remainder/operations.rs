@@ -8,7 +8,7 @@ use super::{ChangeIndex, ComparedSide, Part, Sides, digest, edit, messages, repl
 use crate::{Change, Section};
 use model::selection::without_names;
 
-/// Field of an operation, or several that belong together.
+/// Field of an operation, or several fields that are compared together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Field {
     /// Security requirement.

@@ -219,9 +219,8 @@ fn unmet(wanted: &Condition, head: &RequestHead) -> String {
     format!("it needs `{}`; the request {has}", condition(wanted))
 }
 
-/// Routes at other hosts that the user may have meant. These would match if the mount of the
-/// request's host did not exist. If no route is selected, also the routes that match at another
-/// host.
+/// Routes at other hosts that the user may have meant: routes that would match if the mount of the
+/// request's host did not exist. If no route is selected, also routes that match at another host.
 fn elsewhere(
     route_request: RouteRequest<'_>,
     has_no_route: bool,

@@ -17,7 +17,7 @@ pub struct MatchedListener<'l> {
 
 /// Finds the listener for a URL. A URL without a port has the default port of its scheme. If no
 /// listener has the default port, all listeners are considered, because a load balancer may be in
-/// front.
+/// front of the gateway.
 ///
 /// # Errors
 /// Returns a message with the ports of all listeners if none has the port in the URL.

@@ -26,13 +26,13 @@ use super::{Same, same};
 /// Handling of the requests of a [`Region`] by a side.
 #[derive(Clone, Copy, Debug)]
 enum Owner {
-    /// The route with this index serves them.
+    /// The route with this index serves the requests.
     Route(u32),
-    /// An `internal` operation matches them.
+    /// An `internal` operation matches the requests.
     Internal,
-    /// The path has operations, but none with the method (405).
+    /// The path of the requests has operations, but none with their method (405).
     Undeclared,
-    /// No route serves them.
+    /// No route serves the requests.
     Nobody,
 }
 
@@ -41,8 +41,8 @@ enum Owner {
 pub(super) struct Region {
     cause: Cause,
     owners: [Vec<Owner>; 2],
-    /// True if `owners` contains the owners that the comparison of requests found. False if it
-    /// contains all routes that may match some of the requests.
+    /// True if `owners` contains the owners that the comparison of requests found. False if
+    /// `owners` contains all routes that may match some of the requests.
     is_exact: bool,
     /// Template of the route for servers that ignore letter case and final slashes.
     template: Template,
@@ -54,9 +54,9 @@ pub(super) struct Region {
     is_described: bool,
     /// True if the new side has a mount with the base path of the route.
     is_mounted: bool,
-    /// Routes of the old side that overlap the template of the route, one for each [`effect`], if no
-    /// operation of the new side has that template. Servers may then read a path as one of these routes, but no operation
-    /// spells that path.
+    /// Empty if an operation of the new side has the template of the route. Otherwise, routes of
+    /// the old side that overlap the template, one for each [`effect`]. Servers may read a path as
+    /// a path of one of these routes, although no operation describes that path in this spelling.
     unspelled: Vec<u32>,
     /// Methods of the `internal` operations of the new side that match all paths of the route.
     internal: Vec<String>,
@@ -83,7 +83,7 @@ pub(super) struct Affected<'c, 'r, 'a> {
 enum Reading {
     /// The paths differ in letter case or in the final slash only.
     Spelling,
-    /// The other path may be any path: the route keeps readings of its paths
+    /// The other path may be any path: the route also forwards ambiguous paths
     /// (`path_readings: keep`).
     Any,
 }
@@ -207,8 +207,8 @@ fn effect<'c>(cells: &'c Cells<'_, '_>, at: u32) -> Effect<'c> {
     )
 }
 
-/// See [`Region::unspelled`]. `around` contains the described routes of the new side that overlap the
-/// template of the route.
+/// Value of [`Region::unspelled`] for a route. `around` contains the described routes of the new
+/// side that overlap the template of the route.
 fn unspelled<'r>(
     cells: &Cells<'_, '_>,
     route: &Route<'_>,
@@ -232,8 +232,8 @@ fn first_of_each<K: Eq + Hash>(all: Vec<u32>, key: impl Fn(u32) -> K) -> Vec<u32
     all
 }
 
-/// Pairs of routes between which requests moved. Of the pairs with one new route, one is asked for
-/// each [`effect`] of the old routes.
+/// Pairs of routes between which requests moved. Of the pairs with the same new route, only one is
+/// examined for each [`effect`] of the old routes.
 pub(super) struct Alike {
     /// Number of the [`effect`] of each old route.
     effects: Vec<u32>,
@@ -254,7 +254,8 @@ impl Alike {
         }
     }
 
-    /// True if the pair is the first of its kind. Pairs of one operation are never alike.
+    /// True if the pair is the first with its new route and [`effect`] of the old route. Always
+    /// true for two routes of one operation at one mount.
     pub(super) fn is_first(&mut self, cells: &Cells<'_, '_>, one: RoutePair) -> bool {
         let (was, is) = (cells.before(one.before), cells.after(one.after));
         let is_own = was.operation.key == is.operation.key && was.mount.name == is.mount.name;
@@ -372,9 +373,8 @@ impl<'c, 'r, 'a> Affected<'c, 'r, 'a> {
     }
 
     /// Changed routes because of which the new side may serve paths of a pair that the old side
-    /// refuses.
-    /// With `is_alike`, also those that may open paths of another old route and the same new route,
-    /// because the pair stands for all pairs of [`Alike`].
+    /// refuses. With `is_alike`, the pair stands for all pairs of [`Alike`]. The result then also
+    /// contains routes that may open paths of another old route and the same new route.
     pub(super) fn opened(&self, one: RoutePair, is_alike: bool) -> Vec<Cause> {
         let routes = [self.cells.before(one.before), self.cells.after(one.after)];
         let mut alike = Vec::new();
@@ -386,7 +386,8 @@ impl<'c, 'r, 'a> Affected<'c, 'r, 'a> {
                 alike.retain(|at| of_before.binary_search(at).is_ok());
             }
         }
-        // The pairs of moved requests may be many. If the limit is exceeded, nothing is compared.
+        // Many pairs of routes can have moved requests. If the step limit is exceeded, compare
+        // nothing.
         if is_alike && !self.cells.tables[0].searches.take(alike.len()) {
             return Vec::new();
         }
@@ -444,7 +445,8 @@ impl<'c, 'r, 'a> Affected<'c, 'r, 'a> {
             return false;
         }
         let [befores, afters] = &region.owners;
-        // The new route of the pair serves requests of the region. Another line reports this.
+        // True if the new route of the pair serves requests of the region. Another line reports
+        // this.
         let gains = |owner: &Owner| matches!(owner, Owner::Route(at) if *at == one.after);
         if region.is_exact && afters.iter().any(gains) {
             return false;
@@ -459,8 +461,9 @@ impl<'c, 'r, 'a> Affected<'c, 'r, 'a> {
             && afters.iter().any(|owner| self.admits(one, *owner, region))
     }
 
-    /// True if the old side refuses paths of a pair that servers may read as paths of another route,
-    /// and only the operation of the region, which may have another method, spells these paths.
+    /// True if the old side refuses paths of a pair that servers may read as paths of another
+    /// route. Only the operation of the region describes these other paths, possibly with another
+    /// method.
     fn has_unspelled(&self, one: RoutePair, region: &Region) -> bool {
         let own = self.cells.before(one.before);
         let mut others = region.unspelled.iter();

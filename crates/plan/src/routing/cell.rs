@@ -66,8 +66,8 @@ pub(super) struct CellResults {
     /// Routes of the old side with requests that are no longer served, and routes of the new side
     /// with requests that were not served before.
     pub(super) served: [FxHashSet<u32>; 2],
-    /// Pairs of routes with the same requests for which the search found no example, although they
-    /// may serve some.
+    /// Pairs of routes that may serve common requests, although the search found no example
+    /// request.
     pub(super) missed: Vec<(u32, u32)>,
     /// Routes of each table that were compared only through another route of their group, and that
     /// may have gained or lost requests.
@@ -544,8 +544,8 @@ impl<'a> Cells<'_, 'a> {
         };
         let why_none = results.undecidable.unwrap_or(why_none);
         self.push(results, change, route, witness.clone(), why_none);
-        // In a first release all operations are new, so only open ones get their own line. If a
-        // policy refuses every caller, there is no access to report.
+        // In a first release all operations are new, so only operations that are open to everyone
+        // get this line. If a policy refuses every caller, there is no access to report.
         if access.is_nobody() || self.sides.0.is_none() && !access.is_open() {
             return;
         }
@@ -614,8 +614,8 @@ impl<'a> Cells<'_, 'a> {
     }
 
     /// Text that identifies the routes that only one side has and that match requests of a template
-    /// without serving them. Such a route can make other routes gain or lose requests, so the text
-    /// must be part of their fingerprints.
+    /// without serving them. Such a route can make other routes gain or lose requests, so the
+    /// fingerprints of those routes' changes must contain the text.
     fn changed_around(&self, route: &Route<'_>) -> String {
         let mut texts = Vec::new();
         for (table, changed) in self.tables.iter().zip(self.changed) {

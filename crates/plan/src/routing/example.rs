@@ -22,7 +22,7 @@ const NO_ADDRESS: &str = "the address filters refuse every client address";
 /// Reason for a missing witness: a limit or check that has nothing to do with access refuses the
 /// example.
 const REFUSED: &str = "another policy refuses each example request";
-/// Reason for a missing witness: the engines do not confirm it.
+/// Reason for a missing witness: the engines do not confirm the example.
 const UNCONFIRMED: &str = "the engines do not confirm the example, which is a bug in gwc";
 
 /// Request of a cell with its outcomes.
@@ -300,7 +300,7 @@ impl<'a> Cells<'_, 'a> {
 
     /// Finds the smallest request of a cell with these credentials and evaluates it with the old
     /// and the new engine. `None` if no request of the cell can carry the credentials, or if the
-    /// listener cannot receive it as it is.
+    /// listener would refuse or rewrite the request.
     fn ask(
         &self,
         cell: &Cell,
@@ -419,7 +419,8 @@ fn with_parameters(
     Some(path)
 }
 
-/// Adds query parameters, header fields and the media type of a message. Cookies are one field.
+/// Adds query parameters, header fields and the media type of a message. All cookies form one
+/// field.
 fn add(values: &mut Values, message: &Example) {
     values.query.extend(message.query.iter().cloned());
     for (name, value) in &message.headers {

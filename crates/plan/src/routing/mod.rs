@@ -198,8 +198,8 @@ struct Overlay<'a> {
 enum Task {
     /// Route on both sides whose requests are handled differently.
     Both(u32, u32),
-    /// Route on both sides that may gain or lose requests because other routes changed: a route for
-    /// undescribed requests, or a route whose template overlaps one of [`bordering`].
+    /// Route on both sides that may gain or lose requests because other routes changed. The route
+    /// is for undescribed requests, or its template overlaps a template of [`bordering`].
     Rest(u32, u32),
     /// Route that only the new table has.
     New(u32),

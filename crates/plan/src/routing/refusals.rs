@@ -159,7 +159,7 @@ impl<'a> Cells<'_, 'a> {
                     at,
                     is_changed,
                 };
-                // The other side has the same route.
+                // Skip an unchanged route of the old side, because the new side has the same route.
                 let is_double = side == 0 && !is_changed;
                 let is_handled = !matches!(route.tier, Tier::Login | Tier::Withheld);
                 let is_cause = route.serves || route.tier == Tier::Described;

@@ -173,9 +173,8 @@ impl<'t, 'a> Table<'t, 'a> {
     /// Returns, in table order, the routes of this table that can match some requests of `route`.
     /// `route` exists only in the other version.
     ///
-    /// Leaves out the routes that both tables contain and that precede `route`: they win in both
-    /// versions, so no request moves between them and `route`. Also leaves out ignored routes and
-    /// routes that serve no requests.
+    /// Leaves out the routes that both tables contain and that precede `route`. No request moves
+    /// between these and `route`. Also leaves out ignored routes and routes that serve no requests.
     pub(super) fn exchanging(&self, route: &Route<'_>) -> Vec<u32> {
         let mut routes = self.changed.overlapping(&route.template);
         if route.tier == Tier::Described {
@@ -216,8 +215,8 @@ impl<'t, 'a> Table<'t, 'a> {
         Digest::of(&bytes.copied().collect::<Vec<u8>>())
     }
 
-    /// Text that identifies the requests that an operation matches in this table. With it, the plan
-    /// finds an earlier version of the operation under another key.
+    /// Text that identifies the requests that an operation matches in this table. The plan uses it
+    /// to find an earlier version of the operation under another key.
     pub(super) fn requests_of(&self, key: &str) -> String {
         let known = self.of_operation.get_or_init(|| {
             let mut known: FxHashMap<&str, Vec<u32>> = FxHashMap::default();

@@ -1,5 +1,5 @@
 //! Pairs of operations that serve the same requests before and after a release. The comparison of
-//! contracts follows them, because clients call paths and not names of operations.
+//! contracts uses these pairs, because clients call paths and not names of operations.
 
 use bundle::ir;
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -21,7 +21,7 @@ pub(crate) struct ServedPair<'a> {
 /// several operations of the other side serve its requests.
 #[derive(Debug, Default)]
 pub(crate) struct ServedPairs<'a> {
-    /// Position of each pair, by the addresses of its operations.
+    /// Position of each pair, by the memory addresses of its operations.
     known: FxHashMap<[usize; 2], usize>,
     pairs: Vec<ServedPair<'a>>,
 }

@@ -268,8 +268,8 @@ pub(super) fn is_of_rest(route: &Route<'_>) -> bool {
     matches!(route.tier, Tier::Unmatched | Tier::Undeclared)
 }
 
-/// True if the search may find no example for requests of a route, although it serves some: servers
-/// read its paths in several ways, and the engine decides each text.
+/// True if the search may find no example for requests of a route, although the route serves some.
+/// Servers read its paths in several ways, and the engine decides about each path text.
 pub(super) fn may_be_missed(route: &Route<'_>) -> bool {
     let mut segments = route.template.segments().iter();
     let has_one_path =

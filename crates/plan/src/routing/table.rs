@@ -152,9 +152,9 @@ pub(super) struct Signature {
     serves: bool,
 }
 
-/// Builds the routes at these mounts. `auth` has the verifiers of their gateway. If `merges`, the
-/// listener merges slashes, so that no request matches a template with an empty segment before
-/// another one.
+/// Builds the routes at these mounts. `auth`: verifiers of the gateway. `merges`: true if the
+/// listener merges slashes. Then no request matches a template with an empty segment before another
+/// one.
 pub(super) fn routes<'a>(
     owners: &[(&'a ir::Api, &'a ir::Mount)],
     auth: Option<&ir::Set<ir::Verifier>>,
@@ -454,8 +454,8 @@ impl Route<'_> {
         }
     }
 
-    /// True if the other route is the same path and method of the same API and mount, so that only
-    /// the name of the operation may differ.
+    /// True if both routes have the same API, mount, method and path, so that only the name of the
+    /// operation may differ.
     pub(super) fn is_renamed(&self, other: &Self) -> bool {
         self.api.name == other.api.name
             && self.mount.name == other.mount.name

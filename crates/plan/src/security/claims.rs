@@ -234,7 +234,7 @@ fn authorized(settings: &Settings, reads: impl Fn(&str) -> Reads, clauses: &mut 
         let values = settings.texts(&path).unwrap_or_default();
         let values = values.into_iter().map(str::to_owned);
         match one.key() {
-            // No setting can be read.
+            // A setting without a key sets no condition.
             "" => {}
             "scopes" => clauses.extend(values.map(Clause::Scope)),
             "expression" => clauses.extend(values.map(|source| {

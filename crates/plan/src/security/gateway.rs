@@ -202,8 +202,8 @@ fn own_addresses(gateway: &ir::Gateway, old: &ir::Listener, new: &ir::Listener, 
                 continue;
             };
             let access = Access::of(gateway, (api, mount), operation, &new.name, &identities);
-            // A service of `forward_auth` or `ext_proc` receives the address and decides by rules that are not known
-            // here.
+            // A service of `forward_auth` or `ext_proc` receives the address and decides by rules
+            // that are not known here.
             let asks = ["forward_auth", "ext_proc"];
             let asks = asks.iter().any(|kind| !access.policies(kind).is_empty());
             let filtered = access.filtered();

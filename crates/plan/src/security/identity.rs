@@ -34,8 +34,8 @@ impl Meaning {
     fn of(name: &str, sides: [&ReceivedField; 2], is_required: bool) -> Self {
         match () {
             () if GUARDS.contains(&name) || name.starts_with("sec-fetch-") => Self::Guards,
-            // The upstream has never received a request without the credential, and may serve one
-            // for which it would have refused the credential.
+            // The upstream has never received a request without the credential. It may serve such a
+            // request although it would have refused the credential.
             () if is_required => Self::Guards,
             () if sides.into_iter().any(ReceivedField::is_trusted) || is_identity(name) => {
                 Self::Identity

@@ -1,9 +1,9 @@
 //! Comparison of access (plan.md, *Security order*).
 //!
-//! Access to a route consists of several components, each in its own file. A component compares an
+//! Access to a route has several aspects (components), each in its own file. The file compares an
 //! old [`Access`] with a new one and reports each difference with its [`Verdict`]. [`COMPONENTS`]
-//! lists them. Each comparison is about one set of requests (cell), which two different operations
-//! may handle on the two sides.
+//! lists all components. Each comparison is about one set of requests (cell), which two different
+//! operations may handle on the two sides.
 
 mod answers;
 mod beside;

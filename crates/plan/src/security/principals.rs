@@ -5,7 +5,7 @@
 //!
 //! - the requirement is optional and another issuer is trusted,
 //! - an alternative requires another token as well, which determines the principal,
-//! - the order of alternatives changes, because the first one that is satisfied determines it.
+//! - the order of alternatives changes, because the first satisfied one determines the principal.
 //!
 //! The credentials of one request can belong to different parties: a proxy adds its certificate or
 //! its key to the token of a user. For each pair of alternatives that the sides select for one
@@ -35,13 +35,15 @@ pub(super) const NO_EXAMPLE: &str =
 /// Parts of the principal that have an effect.
 #[derive(Clone, Copy)]
 struct Effects {
-    /// A policy decides by the principal, or the requirement is optional and consumers exist.
+    /// True if a policy decides by the principal, or the requirement is optional and consumers
+    /// exist.
     decides: bool,
-    /// Schemes write properties of the principal to request fields.
+    /// True if schemes write properties of the principal to request fields.
     passes: bool,
-    /// The requirement differs. Otherwise the comparison of each field reports what schemes write.
+    /// True if the requirement differs. Otherwise the comparison of each field reports what schemes
+    /// write.
     fields: bool,
-    /// The upstream receives the name of the consumer.
+    /// True if the upstream receives the name of the consumer.
     names: bool,
     /// Verdict about the callers that are admitted.
     callers: Verdict,
@@ -109,13 +111,13 @@ fn all_names(route: Route<'_>, other: Route<'_>) -> BTreeSet<BTreeSet<String>> {
 struct Principal<'a> {
     /// First credential with an identity: a token, certificate or signature.
     identity: Option<String>,
-    /// Credentials that can belong to a consumer. All of them must belong to the same one.
+    /// Credentials that can belong to a consumer. All of these must belong to the same consumer.
     names: BTreeSet<String>,
     /// API keys and passwords. They always belong to a consumer.
     keys: BTreeSet<String>,
-    /// Consumers that can contradict another one, because a credential with an identity belongs to
-    /// them. The other consumer owns another credential, or the same token. Without the consumer,
-    /// the credential remains valid and contradicts no longer.
+    /// Consumers that own a credential with an identity, if another credential or a claim of the
+    /// same token can name a different consumer. The gateway refuses such a contradiction. Without
+    /// the consumer, the credential remains valid and contradicts no longer.
     apart: BTreeSet<&'a str>,
     /// Request fields that the schemes write, with the credentials whose properties they get.
     fields: BTreeMap<&'a str, Vec<String>>,
@@ -150,8 +152,8 @@ impl<'a> Principal<'a> {
         self.identity.is_none() && self.names.is_empty()
     }
 
-    /// Compares the principals of one request: (true, _) if it gets one, or another one; (_, true)
-    /// if it loses one, or gets another one.
+    /// Compares the principals of one request. First flag: true if the request gets a principal or
+    /// another principal. Second flag: true if it loses its principal or gets another one.
     ///
     /// `known` are the credentials of all alternatives of both sides that can name a consumer. If
     /// other callers are admitted, and only the name of the consumer has an effect, a request that
@@ -169,7 +171,7 @@ impl<'a> Principal<'a> {
         };
         match (self.is_none(), new.is_none()) {
             (true, true) => return (false, false),
-            // A public operation that requires credentials gives its callers a principal.
+            // If a public operation newly requires credentials, its callers get a principal.
             (true, false) => {
                 return (
                     effects.callers != Verdict::Strengthen && has_effect(new),
@@ -187,7 +189,8 @@ impl<'a> Principal<'a> {
         let is_other = effects.decides && self.identity != new.identity
             || effects.fields && !are_within(&self.fields, &new.fields);
         let is_written = effects.fields && !are_within(&new.fields, &self.fields);
-        // A key on both sides names the same consumer, whatever else belongs to it.
+        // A key that both sides require names the same consumer, whatever else belongs to the
+        // consumer.
         let is_equal = !self.keys.is_disjoint(&new.keys);
         let names = |one: &Self, other: &Self, known: &BTreeSet<BTreeSet<String>>| {
             let is_known = || effects.callers != Verdict::Equal && known.contains(&one.names);

@@ -221,7 +221,7 @@ impl EnforcedDescriptions {
     /// Example request that only one side accepts. The flag is true if that is the new side.
     ///
     /// # Errors
-    /// No request was found.
+    /// Returns an error if no such request was found.
     pub(crate) fn example(&self, difference: &Difference) -> Result<(Example, bool), NoExample> {
         let [old, new] = &self.sides;
         let (sides, is_new) = match difference.relation {

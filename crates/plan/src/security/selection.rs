@@ -4,8 +4,9 @@
 //! refuses a request with tokens in several places if no alternative requires all of them.
 //!
 //! For each pair of alternatives, both sides decide about the requests that have the credentials of
-//! these two. Requests with further credentials give no other pairs: without the further
-//! credentials, the selected alternatives are still satisfied, and no other ones are.
+//! these two alternatives. Requests with further credentials give no other pairs: without the
+//! further credentials, the selected alternatives are still satisfied, and no other alternatives
+//! are.
 
 use std::collections::BTreeSet;
 
@@ -16,8 +17,8 @@ use super::Route;
 use super::certificate::location;
 use super::who::Alternative;
 
-/// Pairs of indexes of alternatives: for some request, the old side selects the first one, and the
-/// new side the second one. A requirement without alternatives has one that requires nothing.
+/// Pairs of indexes of alternatives (old side, new side) that the sides select for at least one
+/// request. A requirement without alternatives counts as one alternative that requires nothing.
 pub(super) fn selected(old: Route<'_>, new: Route<'_>) -> BTreeSet<(usize, usize)> {
     let (was, is) = (Requirement::of(old), Requirement::of(new));
     let mut pairs = BTreeSet::new();

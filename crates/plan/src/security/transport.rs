@@ -1,7 +1,7 @@
 //! Protection of requests on the network against eavesdropping and impersonation.
 //!
 //! Settings of a listener or upstream itself are compared once for the whole gateway
-//! ([`super::gateway`]). This component compares only requests that now go to another upstream.
+//! ([`super::gateway`]). This module compares only requests that now go to another upstream.
 
 use std::collections::BTreeSet;
 

@@ -64,7 +64,8 @@ pub struct UncoveredCaller {
     pub tokens: Tokens,
 }
 
-/// Tokens by their [`certificate::location`] (field, parameter or cookie), and the names of client certificates.
+/// Tokens by their [`certificate::location`] (field, parameter or cookie), and the names of client
+/// certificates.
 pub type Tokens = BTreeMap<Place, String>;
 
 /// Maximum number of callers to which an alternative is expanded. Above this number, sets of values
@@ -444,7 +445,7 @@ pub fn tokens(
 /// Tokens and certificate names of a caller.
 fn made(caller: &Caller<'_>, now_s: u64) -> Tokens {
     let sources = [Place::Certificate, certificate::proxied()];
-    // One certificate has the names for both sources: different ones would be of different callers.
+    // One certificate has the names for both sources: two certificates would belong to two callers.
     let certificate = || {
         let credentials = sources.iter().filter_map(|place| caller.get(place));
         let names: Vec<String> = credentials.map(certificate::of).collect();

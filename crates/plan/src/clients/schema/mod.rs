@@ -60,12 +60,13 @@ pub(super) enum Effect {
 pub(super) struct Finding {
     pub(super) id: &'static str,
     pub(super) level: Level,
-    /// Path below the schema: empty, or `.NAME` for a property.
+    /// Path from the schema to the value: empty, or `.NAME` for a property.
     pub(super) at: String,
     pub(super) keyword: &'static str,
     pub(super) old: Json,
     pub(super) new: Json,
-    /// Decision if the difference breaks clients. `None`: the check alone decides.
+    /// Result of the proof that the difference breaks no client. `None`: the level of the check
+    /// applies.
     pub(super) decision: Option<Decision>,
     /// Value that one side accepts and the other refuses.
     pub(super) witness: Option<Json>,

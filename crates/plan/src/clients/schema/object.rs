@@ -60,7 +60,7 @@ fn flag(pair: &Pair<'_>, schema: &Value, key: &str) -> bool {
     pair.joint.at(schema).get(key) == Some(&Value::Bool(true))
 }
 
-/// True if a message of this direction does not contain the property.
+/// True if messages of this direction do not contain the property (`readOnly`, `writeOnly`).
 fn is_absent(pair: &Pair<'_>, schema: &Value) -> bool {
     let key = ["readOnly", "writeOnly"][usize::from(pair.role.is_response)];
     pair.role.part == Part::Body && flag(pair, schema, key)
