@@ -16,8 +16,8 @@ use crate::key::Key;
 use crate::matched_requests;
 use crate::router::ApiRouter;
 
-/// API that was built from its blob. It refers to nothing outside the blob, so that all snapshots
-/// with the same blob share it.
+/// API that was built from its blob. The API refers to nothing outside the blob, so that all
+/// snapshots with the same blob share it.
 #[derive(Debug)]
 pub struct ApiPart {
     pub(crate) digest: Key,
@@ -32,8 +32,8 @@ pub struct ApiPart {
     pub(crate) names: Names,
     pub(crate) errors: ErrorShapes,
     pub(crate) messages: Option<ir::Messages>,
-    /// For each operation, in the order of the routing table: digest of the descriptions of its
-    /// validated parameters (without path parameters) and body. 0 for an operation that validates
+    /// For each operation, in the order of the routing table: digest of the descriptions that it
+    /// validates (body, and parameters except path parameters). 0 for an operation that validates
     /// nothing. Empty if the API validates nothing.
     pub(crate) checks: Box<[u64]>,
 }

@@ -57,8 +57,8 @@ pub(crate) struct Requirement {
     token_places: Box<[Place]>,
     /// Names of credential fields for which some servers do not distinguish `-`, `_` and `.`.
     folding: Box<[Box<str>]>,
-    /// Names of the fields that contain credentials, and of those in which upstreams receive the
-    /// caller's identity.
+    /// Names of the fields that contain credentials, and of the fields in which upstreams receive
+    /// the caller's identity.
     fields: Arc<[HeaderName]>,
     /// Locations from which credentials are removed before forwarding, for all schemes of the API.
     stripped: Stripped,
@@ -86,7 +86,7 @@ enum Check {
     Basic,
     Token(Arc<TokenVerifier>),
     Certificate(mtls::Checked),
-    /// The upstream verifies the credential; the gateway only checks that it is present.
+    /// The upstream verifies the credential. The gateway only checks that a credential is present.
     PresenceOnly,
 }
 
@@ -94,11 +94,11 @@ enum Outcome {
     Satisfied(Option<VerifiedCredential>),
     Absent,
     Invalid,
-    /// The token, certificate, proof or signature is refused for this reason.
+    /// The token, certificate, proof or signature is refused for the given reason.
     Fault(Fault),
-    /// Two consumers claim the certificate or token.
+    /// Two consumers list the certificate or token.
     Disputed,
-    /// The verifier needs the result of this effect before it can decide.
+    /// The verifier needs the result of the given effect before it can decide.
     Ask(Box<Effect>),
     /// gwd could not check the password, for example because too many password checks are waiting.
     Unchecked,
@@ -126,8 +126,8 @@ impl Requirement {
         &self.fields
     }
 
-    /// Login to whose provider a browser is redirected instead of this refusal. `None` unless the
-    /// request has no credential or its session is not accepted.
+    /// Login to whose provider a browser is redirected instead of the refusal `reject`. `None`
+    /// unless the request has no credential or its session is not accepted.
     pub(crate) fn login(&self, reject: &Reject) -> Option<&Login> {
         let is_unlogged = reject.code == MISSING.code || reject.code == SESSION_INVALID.code;
         self.login.as_ref().filter(|_| is_unlogged)?.login()
@@ -210,11 +210,12 @@ impl Requirement {
         }
     }
 
-    /// Checks the credentials of a request that is admitted without one (`{}`). All of them must be
-    /// valid.
+    /// Checks all credentials of a request that is also admitted without a credential (`{}`). All
+    /// of them must be valid.
     ///
     /// # Errors
-    /// A credential that no verifier accepts, or an effect whose result is needed first.
+    /// Returns a refusal if no verifier accepts a credential, or an effect whose result is needed
+    /// first.
     #[cold]
     fn check_others<'s>(
         &'s self,
@@ -332,8 +333,8 @@ impl Requirement {
 
     /// Strips the API's credentials and the client's values of identity fields. Keeps the
     /// credentials that the satisfied alternative forwards to the upstream. In an identity field,
-    /// only a credential that the gateway has verified is kept: everybody can make up one that the
-    /// upstream verifies.
+    /// keeps only a credential that the gateway has verified. Any client could make up a credential
+    /// that only the upstream verifies.
     fn strip(&self, satisfied: &[Use], head: &mut RequestHead) {
         let is_verified = |wanted: &Use| !matches!(wanted.check, Check::PresenceOnly);
         let keeps = |wanted: &Use, place: &Place| !wanted.strip && overlap(&wanted.place, place);
@@ -355,7 +356,8 @@ impl Requirement {
 /// credential is absent or refused; the reason is then added to `faults`.
 ///
 /// # Errors
-/// A refusal regardless of other alternatives, or an effect whose result is needed first.
+/// Returns a refusal that applies regardless of other alternatives, or an effect whose result is
+/// needed first.
 fn satisfied<'s>(
     alternative: &'s [Use],
     head: &RequestHead,
@@ -428,7 +430,8 @@ impl Faults {
     /// Adds the reason to `faults` if `outcome` does not accept the credential. Returns `outcome`.
     ///
     /// # Errors
-    /// A refusal regardless of other alternatives, or an effect whose result is needed first.
+    /// Returns a refusal that applies regardless of other alternatives, or an effect whose result
+    /// is needed first.
     fn note(
         &mut self,
         outcome: Outcome,

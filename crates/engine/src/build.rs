@@ -24,7 +24,7 @@ use crate::unknown_paths::UnknownPaths;
 /// are still in `parts`.
 ///
 /// # Errors
-/// The reason why the gateway cannot run.
+/// Returns the reason why the gateway cannot run.
 pub fn build(
     assembly: &Assembly,
     bundle: &str,

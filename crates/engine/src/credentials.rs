@@ -27,7 +27,7 @@ pub(crate) struct Holders {
 pub(crate) struct Passwords {
     pub(crate) users: FxHashMap<Box<str>, Vec<Password>>,
     /// Hashes that are computed in place of missing passwords, as many as the user with the most
-    /// passwords has. With them, each wrong password takes the same number of hashes, whoever the
+    /// passwords has. Each wrong password therefore takes the same number of hashes, whoever the
     /// user is. Empty if no consumer has a password.
     pub(crate) decoys: Vec<Hash>,
 }

@@ -77,14 +77,15 @@ pub struct Decided<'s> {
     pub verdict: Verdict,
     /// Number of chain steps that ran. The filters of these steps also process the response.
     pub ran: usize,
-    /// Path that the gateway answers itself, such as that of a login. `None` for any other request.
+    /// Path that the gateway answers itself, such as the path of a login. `None` for any other
+    /// request.
     own: Option<&'s OwnPath>,
 }
 
 impl<'s> Decided<'s> {
     /// Route whose settings apply to the access log. `None` for a request without a route. Also
-    /// `None` if the request is refused because another operation may have its path: the path may
-    /// then contain hidden values of that operation.
+    /// `None` for a refused request whose path may belong to another operation: the path may then
+    /// contain hidden values of that operation.
     #[must_use]
     pub fn logged_route(&self) -> Option<&RouteRef<'s>> {
         let is_ambiguous = matches!(
@@ -138,7 +139,7 @@ pub enum Owner<'s> {
 }
 
 /// Finds the part of a gateway that handles an admitted request, without running a chain. For
-/// requests whose fields are not known completely, such as those of an access log.
+/// requests that are only partly known, such as requests from an access log.
 #[must_use]
 pub fn owner<'s>(snapshot: &'s Snapshot, listener: usize, head: &RequestHead) -> Owner<'s> {
     let addressed = &snapshot.listeners[listener];
@@ -445,8 +446,8 @@ fn leaves_path(route: &RouteRef<'_>, head: &RequestHead, cx: &Cx<'_>) -> bool {
     })
 }
 
-/// Removes the cookies of logins. Only the gateway uses them, but browsers send them to every API
-/// of the host.
+/// Removes the cookies of logins. Only the gateway uses these cookies, but browsers send them to
+/// every API of the host.
 fn strip_sessions(snapshot: &Snapshot, head: &mut RequestHead) {
     for name in &snapshot.session_cookies {
         strip_cookies_of(&mut head.headers, name);

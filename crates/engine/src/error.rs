@@ -9,13 +9,13 @@ use policy::SecretUnavailable;
 /// again before it runs the bundle.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BuildError {
-    /// Two operations match exactly the same requests.
+    /// Two operations match exactly the same requests. Contains both operations.
     RouteConflict(String, String),
     /// Name of a policy, verifier, upstream or other definition that does not exist.
     UnknownName(String),
     /// A listener's address that cannot be parsed.
     BadAddress(String),
-    /// Two listeners whose addresses overlap.
+    /// Two listeners have overlapping addresses. Contains the names of both listeners.
     ListenerConflict(String, String),
     /// Two consumers share a credential.
     CredentialConflict,
@@ -23,9 +23,10 @@ pub enum BuildError {
     BadIndex,
     /// The APIs or digests that the shared part lists differ from the API blobs of the bundle.
     OtherApis,
-    /// The documents that the shared part or a policy names are not those of the bundle.
+    /// The documents that the shared part or a policy names differ from the documents of the
+    /// bundle.
     OtherDocuments,
-    /// A feature that this version knows but cannot run, as named in `needs`.
+    /// Feature that this version knows but cannot run, by its name in `needs`.
     NotAvailable(String),
     /// A secret that cannot be resolved.
     Secret(SecretUnavailable),

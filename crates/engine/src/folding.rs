@@ -14,8 +14,8 @@ use crate::overlong;
 /// Maximum length of a text that is folded without an allocation, in bytes.
 const SHORT: usize = 64;
 
-/// Calls `f` with the folded form of a text. Only long texts, and those with escapes that are
-/// decoded, allocate.
+/// Calls `f` with the folded form of a text. Allocates only for a long text, or for a text with
+/// escapes that are decoded.
 pub(crate) fn with_folded<R>(text: &str, f: impl FnOnce(&str) -> R) -> R {
     if has_escapes(text) {
         return f(&folded(text));
@@ -57,8 +57,8 @@ pub(crate) fn has_escapes(text: &str) -> bool {
     })
 }
 
-/// Text with decoded escapes of characters beyond ASCII and of those of [`is_decoded`]. Keeps other
-/// escapes, and those that are not UTF-8.
+/// Text in which the escapes of non-ASCII characters and of the characters of [`is_decoded`] are
+/// decoded. Other escapes, and escapes that are not UTF-8, are kept.
 pub(crate) fn decoded(text: &str) -> Cow<'_, str> {
     if !has_escapes(text) {
         return Cow::Borrowed(text);
@@ -78,8 +78,9 @@ pub(crate) fn decoded(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// Character that the escapes at the beginning of a text encode in UTF-8, and their length in
-/// bytes. `None` if the text begins with another character, or if the escapes are not UTF-8.
+/// Character that the escapes at the beginning of a text encode in UTF-8, and the length of these
+/// escapes in bytes. `None` if the text begins with another character, or if the escapes are not
+/// UTF-8.
 fn escaped(text: &str) -> Option<(char, usize)> {
     let mut bytes = [0; 4];
     for length in 0..bytes.len() {

@@ -17,9 +17,9 @@ pub fn content(policy: &Policy) -> Vec<u8> {
     encode(&policy.checked)
 }
 
-/// Guards of an API with these treatments, as indices into the policies of gateway.yaml. Their
-/// order is that of the first treatment. If several policies have equal settings, the first by name
-/// is used.
+/// Guards of an API with these treatments, as indices into the policies of gateway.yaml, in the
+/// order of the first treatment. If several policies have equal settings, the first by name is
+/// used.
 #[must_use]
 pub fn of_logins(shared: &Shared, treatments: &[Treatment]) -> Vec<usize> {
     // Index of the first guard policy with given settings, by the encoded settings.

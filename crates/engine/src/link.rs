@@ -107,7 +107,7 @@ impl<'a> Linker<'a> {
         })
     }
 
-    /// Cells of all keys that the verifiers fetch, without duplicates.
+    /// Key cells (caches of fetched keys) of all verifiers, without duplicates.
     pub(crate) fn key_cells(&self) -> Box<[Arc<KeyCell>]> {
         self.verifiers.key_cells()
     }
@@ -148,7 +148,7 @@ impl<'a> Linker<'a> {
         guards.collect()
     }
 
-    /// Treatments of an API. Reuses those of another snapshot if they have the same inputs.
+    /// Treatments of an API. Reuses the treatments of another snapshot if the inputs are the same.
     pub(crate) fn treatments(
         &self,
         api: &ApiPart,
@@ -360,7 +360,8 @@ impl<'a> Linker<'a> {
                 chain.append(&mut removals);
             }
             match &policy.checked {
-                // The setting of the operation has precedence, then that of the last policy.
+                // The setting of the operation takes precedence, then the setting of the last
+                // policy.
                 Checked::Retry(retry) if treatment.retries.is_none() => {
                     retries = Some(retry.clone());
                 }
@@ -449,9 +450,9 @@ fn removals(treatment: &ir::Treatment, strips: bool) -> Vec<ChainStep> {
     strips.into_iter().chain(keeps_back).collect()
 }
 
-/// Digest of the access rules of a treatment ([`Treatment::access`]). `rules` is their encoding in
-/// the API's blob. Definitions that the blob contains are part of the digest, because another API
-/// may have other definitions with the same names.
+/// Digest of the access rules of a treatment ([`Treatment::access`]). `rules` contains the encoded
+/// rules from the API's blob. Definitions that the blob contains are part of the digest, because
+/// another API may have other definitions with the same names.
 fn access(api: &ApiPart, treatment: &ir::Treatment, rules: &[u8]) -> u128 {
     let mut uses = treatment.security.uses().peekable();
     if uses.peek().is_none()
@@ -562,7 +563,8 @@ fn named_filter(
     Ok(named(filter))
 }
 
-/// Request fields of a treatment by which the gateway decides, and fields that it removes or sets.
+/// Request fields of a treatment by which the gateway decides, and fields that the gateway removes
+/// or sets.
 struct Fields {
     /// Fields by which the gateway decides and whose names have lookalikes.
     read: Box<[Box<str>]>,

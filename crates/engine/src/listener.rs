@@ -23,7 +23,7 @@ pub struct Listener {
     pub trusted_proxies: Box<[Cidr]>,
     /// Forwarding fields that the trusted proxies write. The gateway ignores all others.
     pub forwarding_fields: Box<[ForwardingField]>,
-    /// Protocol of its clients: `http` or `https`.
+    /// Protocol of the clients' connections: `http` or `https`.
     pub scheme: &'static str,
     /// True if the listener accepts HTTP/2 in addition to HTTP/1.1.
     pub http2: bool,
@@ -35,7 +35,7 @@ pub struct Listener {
     /// forwarded.
     pub certificate_fields: Option<CertificateFields>,
     pub(crate) hosts: HostTable,
-    /// Paths that the gateway answers itself, such as those of logins.
+    /// Paths that the gateway answers itself, such as the paths of logins.
     pub(crate) own_paths: Vec<OwnPath>,
 }
 

@@ -22,7 +22,7 @@ pub struct LoggedForms<'s> {
 }
 
 impl RouteRef<'_> {
-    /// Byte ranges of the path that the access log does not show as they are, each with the form
+    /// Byte ranges of the path that the access log does not show in plain text, each with the form
     /// that the log shows instead.
     fn hidden_parts(&self, path: &str) -> impl Iterator<Item = (Range<usize>, LogForm)> {
         let template = &self.operation.template;
@@ -45,8 +45,8 @@ impl Snapshot {
 
     /// Forms of the values of a request. If no operation describes the request, its path may be
     /// another spelling of a path with hidden values. If any operation hides path values, the log
-    /// then shows only segments that are literals of an operation's path. Also hides values that an
-    /// operation whose template matches the path hides.
+    /// then shows only segments that are literals of an operation's path. A value is also hidden if
+    /// an operation whose template matches the path hides it.
     #[must_use]
     pub fn logged_forms<'s>(
         &'s self,

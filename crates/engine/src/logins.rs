@@ -102,7 +102,7 @@ impl OwnPath {
     /// Answers a request for this path. `url` is the URL of the request as the browser sees it.
     ///
     /// # Errors
-    /// The methods of the path, if the request has another method.
+    /// Returns the allowed methods of the path if the request has another method.
     pub(crate) fn answer(
         &self,
         head: &RequestHead,

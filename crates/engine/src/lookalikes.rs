@@ -7,8 +7,8 @@ use http::header::{HeaderMap, HeaderName};
 
 use crate::edge::is_lookalike;
 
-/// True if another name can be a lookalike of this name: it contains `-`, or a character that
-/// servers fold to `-`.
+/// True if other names can be lookalikes of `name`: it contains `-`, or a character that servers
+/// fold to `-`.
 pub(crate) fn has_spellings(name: &str) -> bool {
     name.bytes().any(|byte| !byte.is_ascii_alphanumeric())
 }

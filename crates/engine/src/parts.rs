@@ -62,23 +62,25 @@ impl Parts {
     /// Builds an API part. `digest` is the SHA-256 of the blob from which `api` was decoded.
     ///
     /// # Errors
-    /// [`BuildError::RouteConflict`] within the API, [`BuildError::BadIndex`].
+    /// [`BuildError::RouteConflict`] if two operations of the API match the same requests;
+    /// [`BuildError::BadIndex`] if an index in the blob does not exist.
     pub fn add_api(&mut self, digest: [u8; 32], api: ir::Api) -> Result<Arc<ApiPart>, BuildError> {
         let part = Arc::new(ApiPart::build(digest, api)?);
         self.apis.keep(digest, &part);
         Ok(part)
     }
 
-    /// Consumers with their index that were stored under this key. `None` if no snapshot uses them.
+    /// Consumers, with their index, that were stored under this key. `None` if no snapshot uses
+    /// these consumers.
     #[must_use]
     pub fn consumers(&self, key: &[u8; 32]) -> Option<Arc<Consumers>> {
         self.consumers.get(key)
     }
 
-    /// Indexes consumers. `key` is a SHA-256 of all bytes from which they were decoded.
+    /// Indexes consumers. `key` is a SHA-256 of all bytes from which the consumers were decoded.
     ///
     /// # Errors
-    /// [`BuildError::CredentialConflict`].
+    /// [`BuildError::CredentialConflict`] if two consumers share a credential.
     pub fn add_consumers(
         &mut self,
         key: [u8; 32],
@@ -106,7 +108,8 @@ impl Parts {
     /// part. Documents are empty, because decisions do not depend on their content.
     ///
     /// # Errors
-    /// As [`Parts::add_api`] and [`Parts::add_consumers`]; [`BuildError::OtherApis`].
+    /// [`BuildError::OtherApis`] if the shared part does not list an API. Otherwise the errors of
+    /// [`Parts::add_api`] and [`Parts::add_consumers`].
     pub fn assemble(&mut self, gateway: &Gateway) -> Result<Assembly, BuildError> {
         let Gateway { shared, apis } = gateway;
         let mut parts = Vec::with_capacity(apis.len());

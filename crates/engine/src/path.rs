@@ -45,12 +45,13 @@ pub fn normalise(path: &str) -> Result<Cow<'_, str>, PathFault> {
     normalise_with(path, Slashes::Keep).map(|normal| normal.path)
 }
 
-/// Normalises a path. Decodes escaped unreserved characters, writes other escapes in upper case,
-/// escapes `"`, `<`, `>` and the backtick, which RFC 3986 does not allow in a path, merges slashes if `slashes` is `Merge`, then resolves dot segments (RFC 3986 §6.2.2). `%2F`,
-/// `%5C` and `%25` stay escaped, so that no segment is split and nothing is decoded twice.
+/// Normalises a path (RFC 3986 §6.2.2). Decodes escaped unreserved characters and writes other
+/// escapes in upper case. Escapes `"`, `<`, `>` and the backtick, which RFC 3986 does not allow in
+/// a path. Merges slashes if `slashes` is `Merge`, then resolves dot segments. `%2F`, `%5C` and
+/// `%25` stay escaped, so that no segment is split and nothing is decoded twice.
 ///
 /// # Errors
-/// The path is malformed or leads above the root.
+/// Returns the [`PathFault`] if the path is malformed or leads above the root.
 pub fn normalise_with(path: &str, slashes: Slashes) -> Result<Normal<'_>, PathFault> {
     if !path.starts_with('/') {
         return Err(PathFault::NoSlash);
@@ -207,7 +208,8 @@ pub(crate) fn without_host(path: &str) -> Option<String> {
 }
 
 /// Path without its first non-empty segment, for a path that begins with three or more slashes.
-/// WHATWG URL parsers skip all of them and interpret that segment as a host. `None` for other paths.
+/// WHATWG URL parsers skip all these slashes and interpret the segment as a host. `None` for other
+/// paths.
 pub(crate) fn without_host_behind_slashes(path: &str) -> Option<String> {
     let behind = path.strip_prefix("///")?;
     Some(behind_name(behind.trim_start_matches('/')))

@@ -14,7 +14,7 @@ pub const HEADER_BYTES_MAX: usize = 4_096;
 const V1_BYTES_MAX: usize = 107;
 const V1_START: &[u8] = b"PROXY ";
 const V2_START: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
-/// Length of the fixed part: signature, version and command, family, address length.
+/// Length of the fixed part of a version 2 header, in bytes: signature, command, family and length.
 const V2_FIXED: usize = 16;
 /// Family byte and length of the addresses in bytes, for TCP over IPv4. The next constants: TCP
 /// over IPv6, UNIX stream.
@@ -51,7 +51,7 @@ pub enum Malformed {
 /// Parses a header at the beginning of `bytes`.
 ///
 /// # Errors
-/// The bytes cannot be the beginning of a header, whatever bytes follow.
+/// Returns an error if the bytes cannot be the beginning of a header, whatever bytes follow.
 pub fn parse(bytes: &[u8]) -> Result<Header, Malformed> {
     if begins(bytes, V2_START) {
         v2(bytes)
@@ -62,7 +62,7 @@ pub fn parse(bytes: &[u8]) -> Result<Header, Malformed> {
     }
 }
 
-/// True if the bytes begin with `text` or are a prefix of it.
+/// True if the bytes begin with `text` or are a prefix of `text`.
 fn begins(bytes: &[u8], text: &[u8]) -> bool {
     let both = bytes.len().min(text.len());
     bytes[..both] == text[..both]

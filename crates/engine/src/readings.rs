@@ -27,7 +27,7 @@ use crate::snapshot::{OPEN, RouteRef, Snapshot};
 const READINGS_MAX: usize = 64;
 
 /// Maximum length of all readings (interpretations by upstreams) of a path together: 128 KiB. A
-/// path that exceeds it is refused.
+/// path that exceeds this length is refused.
 const READING_BYTES_MAX: usize = 128 << 10;
 
 /// Maximum number of steps of a search for other paths ([`router::lookup_steps`]). A path that
@@ -41,7 +41,7 @@ const LETTER_CASE_COST: usize = 4;
 /// Reason why an ambiguous path must not be forwarded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ambiguity {
-    /// An upstream may interpret the path as one of another route, or of no route.
+    /// An upstream may interpret the path as a path of another route, or of no route.
     Reading {
         /// Path that an upstream may serve.
         path: String,
@@ -49,7 +49,8 @@ pub enum Ambiguity {
         owner: Option<String>,
     },
     /// An upstream may interpret the path as another path of the same route. The chain also sends
-    /// the path to another service. The upstream and the service may interpret it differently.
+    /// the path to another service. The upstream and the service may interpret the path
+    /// differently.
     Service {
         /// Path as which the service or an upstream may interpret the request's path.
         path: String,
@@ -60,10 +61,11 @@ pub enum Ambiguity {
         /// Path that an upstream may serve.
         path: String,
     },
-    /// An upstream may interpret the path as one outside the base path.
+    /// An upstream may interpret the path as a path outside the base path.
     Outside,
-    /// The path has more than [`READINGS_MAX`] interpretations or [`READING_BYTES_MAX`] bytes of
-    /// them, or the search for their operations takes more than [`SEARCH_MAX`] steps.
+    /// The path has more than [`READINGS_MAX`] interpretations, or these have more than
+    /// [`READING_BYTES_MAX`] bytes. Or the search for their operations takes more than
+    /// [`SEARCH_MAX`] steps.
     TooMany,
 }
 
@@ -114,8 +116,8 @@ impl Search<'_> {
             false => "",
         };
         let below = head.path().strip_prefix(base).unwrap_or(head.path());
-        // The whole path is the base path, which is removed. The upstream receives no ambiguous
-        // part of it.
+        // The whole path is the base path, which is removed. The upstream therefore receives no
+        // ambiguous path.
         if below.is_empty() {
             return Ok(None);
         }
@@ -175,10 +177,10 @@ impl Search<'_> {
         }
     }
 
-    /// Searches for a path that differs from `path` only in letter case, and that belongs to an
-    /// operation of the host with other access rules or to an `internal` operation. An upstream
-    /// that compares paths case-insensitively could serve it. Returns [`Ambiguity::Reading`] with
-    /// this path, or `None`.
+    /// Searches the operations of the host for a path that differs from `path` only in letter case.
+    /// The operation must have other access rules or be `internal`. An upstream that compares paths
+    /// case-insensitively could serve that path. Returns [`Ambiguity::Reading`] with that path, or
+    /// `None`.
     fn letter_case(&self, path: &str) -> SearchResult {
         for path in self.other_letter_cases(path)? {
             let found = self.other_access(path)?;
@@ -205,13 +207,14 @@ impl Search<'_> {
         others.ok_or(Ambiguity::TooMany)
     }
 
-    /// Checks `path` without its final slashes, or with one if it has none. An upstream that
-    /// ignores final slashes could serve this other path. Returns [`Ambiguity::Reading`] if the
-    /// other path belongs to an operation of the host with other access rules or to an `internal`
-    /// operation. Also returns it if operations describe the other path but do not serve the
-    /// request there, and no described operation serves the request at `path`. Returns `None` in
-    /// any other case. If the template of the route consists of literals, its author described
-    /// exactly this path: only other letter cases of the other path count.
+    /// Checks `path` without its final slashes, or with a final slash if `path` has none. An
+    /// upstream that ignores final slashes could serve this other path. Returns
+    /// [`Ambiguity::Reading`] if the other path belongs to an operation of the host with other
+    /// access rules or to an `internal` operation. Also returns [`Ambiguity::Reading`] if
+    /// operations describe the other path but do not serve the request there, and no described
+    /// operation serves the request at `path`. Returns `None` in any other case. If the template of
+    /// the route consists of literals, its author described exactly this path: only other letter
+    /// cases of the other path count.
     fn final_slash(&self, path: &str) -> SearchResult {
         let (route, mount) = (self.route, self.route.mount);
         let bare = path.trim_end_matches('/');
@@ -246,7 +249,7 @@ impl Search<'_> {
             return Ok(None);
         }
         match self.find(&other)? {
-            // Operations describe the new path. They may not serve this request.
+            // Operations describe the new path, but may not serve this request.
             Found::Operation { .. } | Found::NoConditionMatched | Found::MethodNotAllowed(_) => {
                 self.other_access(other)
             }
@@ -275,7 +278,7 @@ impl Search<'_> {
             }
             _ if self.is_withheld(&path)? => None,
             // No operation serves this spelling of the path. An operation that describes the
-            // request serves the client's spelling.
+            // request serves the spelling that the client sent.
             _ if route.operation.owns.is_described() => return Ok(None),
             _ if keeps_others(route) && is_below(&path, &route.mount.base_path) => return Ok(None),
             _ => None,
@@ -283,10 +286,11 @@ impl Search<'_> {
         Ok(Some(Ambiguity::Reading { path, owner }))
     }
 
-    /// Returns [`Ambiguity::Reading`] if an operation with other access rules is selected for `path`
-    /// among the operations of its upstream. The gateway selects `selected` instead, which has
-    /// another upstream. The upstream that receives the request does not know this operation, so it
-    /// may serve its own. Also returns it for an `internal` operation.
+    /// Compares the operations of each upstream separately. Returns [`Ambiguity::Reading`] if the
+    /// operation that one of these groups selects for `path` has other access rules. An upstream
+    /// that receives the request does not know the operations of other upstreams and may serve its
+    /// own. Also returns [`Ambiguity::Reading`] for an `internal` operation if `selected`, which
+    /// the gateway selects for `path`, has another upstream than the request.
     fn at_other_upstreams(&self, path: String, selected: &RouteRef<'_>) -> SearchResult {
         self.spend(&path, LETTER_CASE_COST)?;
         let route_at = |mount: u32, operation| {
@@ -354,7 +358,7 @@ pub fn compares_spellings(route: &RouteRef<'_>) -> bool {
 }
 
 /// True if the gateway permits that an upstream interprets a path of `route` as a path of `other`.
-/// This requires `path_readings: keep`, and that both routes have the same API, upstream and access
+/// Requires `path_readings: keep`, and that both routes have the same API, upstream and access
 /// rules.
 #[must_use]
 pub fn is_equivalent(route: &RouteRef<'_>, other: &RouteRef<'_>) -> bool {
@@ -364,7 +368,8 @@ pub fn is_equivalent(route: &RouteRef<'_>, other: &RouteRef<'_>) -> bool {
 }
 
 /// True with `path_readings: keep`, unless the chain sends the path to another service or a step of
-/// the chain decides by the path. Their decision would not apply to the path of another route.
+/// the chain decides by the path. The decision of the service or step would not apply to the path
+/// of another route.
 #[must_use]
 pub fn keeps_others(route: &RouteRef<'_>) -> bool {
     let treatment = route.treatment;
@@ -385,9 +390,9 @@ fn forbids_others(route: &RouteRef<'_>) -> bool {
 ///
 /// A rewrite that only adds a prefix to `original` keeps its interpretations. After any other
 /// rewrite, every interpretation must begin and end with the segments of `path` around the
-/// ambiguous ones, and contain the unambiguous ones between them. If `strict`, it must also have as
-/// many segments as `path`. No interpretation may have dot segments, which could lead out of the
-/// path.
+/// ambiguous segments. It must also contain the unambiguous segments between them. If `strict`, an
+/// interpretation must also have as many segments as `path`. No interpretation may have dot
+/// segments, which could lead out of the path.
 #[must_use]
 pub fn can_deviate(path: &str, original: &str, strict: bool) -> bool {
     let Ok(texts) = spellings(path) else {
@@ -427,10 +432,11 @@ pub fn can_deviate(path: &str, original: &str, strict: bool) -> bool {
 /// [`READINGS_MAX`] paths with [`READING_BYTES_MAX`] bytes.
 ///
 /// # Errors
-/// [`Ambiguity::Outside`] or [`Ambiguity::TooMany`].
+/// [`Ambiguity::Outside`] if an interpretation leads above the root; [`Ambiguity::TooMany`] if the
+/// limits are exceeded.
 pub fn readings(path: &str) -> Result<Vec<String>, Ambiguity> {
     let mut texts = spellings(path)?;
-    // Drop paths with dot segments. The list also contains them with the dot segments resolved.
+    // Drop paths with dot segments. The list also contains these paths with resolved dot segments.
     texts.retain(|text| text != path && !has_dots(text));
     texts.sort_unstable();
     Ok(texts)

@@ -87,7 +87,7 @@ pub struct Treatment {
     pub timeout_ms: u64,
     /// Maximum length of a request body, in bytes. `None`: unlimited.
     pub max_body_bytes: Option<u64>,
-    /// Tokens that a request takes from each rate limit.
+    /// Number of tokens that a request takes from each rate limit.
     pub(crate) cost: u64,
     /// True if a request may be retried regardless of its method.
     pub idempotent: bool,
@@ -98,8 +98,8 @@ pub struct Treatment {
     pub stream: bool,
     /// True if responses and WebSockets end when a credential of the request expires.
     pub closes_streams: bool,
-    /// Declared fields that override path or method (such as `X-HTTP-Method-Override`). They are
-    /// forwarded to the upstream.
+    /// Declared fields that override path or method (such as `X-HTTP-Method-Override`). The gateway
+    /// forwards these fields to the upstream.
     pub(crate) override_fields: Box<[String]>,
     /// Locations of the parameters that the upstream does not receive.
     pub(crate) not_forwarded: Box<[Place]>,
@@ -115,7 +115,7 @@ pub struct Treatment {
     /// True if a step of the chain processes every response, refusals included.
     pub(crate) decorates: bool,
     /// Fields in which upstreams of the operation receive the caller's identity. An external
-    /// processor must not change them. Empty if the chain has no processor.
+    /// processor must not change these fields. Empty if the chain has no processor.
     pub identity_fields: Box<[HeaderName]>,
     pub(crate) request_fields: Arc<[HeaderName]>,
     pub(crate) response_fields: Arc<[HeaderName]>,
@@ -134,9 +134,9 @@ pub struct Treatment {
     /// Digest of the access rules: security, chain and validation. Treatments with the same rules
     /// have the same digest, also in other APIs of the snapshot. [`OPEN`]: there are no rules.
     pub(crate) access: u128,
-    /// Validation of the operation's responses. `None`: they are not validated.
+    /// Validation of the operation's responses. `None`: responses are not validated.
     pub response_validation: Option<ResponseValidation>,
-    /// Retry settings of the operation or its chain. `None`: those of the upstream apply.
+    /// Retry settings of the operation or its chain. `None`: the settings of the upstream apply.
     pub retries: Option<retry::Checked>,
     /// Circuit breakers of the chain. They apply in addition to the upstream's breaker.
     pub breakers: Box<[Breaker]>,
@@ -273,7 +273,7 @@ impl Snapshot {
         status.map_or(reject.status, |status| status.as_u16())
     }
 
-    /// Cells of the keys that the snapshot's verifiers fetch.
+    /// Key cells (caches of fetched keys) of the snapshot's verifiers.
     #[must_use]
     pub fn key_cells(&self) -> &[Arc<KeyCell>] {
         &self.key_cells
@@ -380,7 +380,7 @@ impl Treatment {
         &self.request_fields
     }
 
-    /// Fields that are not allowed in response trailers: those that the chain removes or sets.
+    /// Fields that are not allowed in response trailers: fields that the chain removes or sets.
     #[must_use]
     pub fn response_fields_not_in_trailers(&self) -> &Arc<[HeaderName]> {
         &self.response_fields

@@ -12,7 +12,7 @@ use policy::RequestHead;
 use policy::auth::hmac_signature::aliyun;
 use policy::auth::{Place, dpop, hmac_signature};
 
-/// Locations that are removed from requests before they are forwarded, without duplicates.
+/// Locations that are removed from requests before the requests are forwarded, without duplicates.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Stripped {
     /// Locations of an API's schemes with `strip_credential`.

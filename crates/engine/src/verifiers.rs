@@ -23,7 +23,7 @@ impl<'a> Verifiers<'a> {
         Self { all, tokens }
     }
 
-    /// Cells of all keys that the verifiers fetch, without duplicates.
+    /// Key cells (caches of fetched keys) of all verifiers, without duplicates.
     pub(crate) fn key_cells(&self) -> Box<[Arc<KeyCell>]> {
         let mut cells: Vec<Arc<KeyCell>> = Vec::new();
         for cell in self.tokens.iter().flatten().flat_map(|one| one.key_cells()) {
@@ -47,7 +47,7 @@ impl<'a> Verifiers<'a> {
     /// Verifier with this name. Also returns the run-time form of a token verifier.
     ///
     /// # Errors
-    /// The name, if there is no such verifier.
+    /// Returns the name if there is no such verifier.
     pub(crate) fn get(
         &self,
         name: &str,

@@ -15,8 +15,8 @@ use crate::consumers::Consumer;
 /// Credential that a verifier has accepted.
 pub(super) struct VerifiedCredential {
     pub(super) sha256: [u8; 32],
-    /// Time from which the credential is refused (Unix time, seconds). `u64::MAX` if it does not
-    /// expire.
+    /// Time from which the credential is refused (Unix time, seconds). `u64::MAX` for a credential
+    /// that does not expire.
     pub(super) ends_s: u64,
     /// Index of the consumer that owns the credential. `None`: no consumer owns it.
     pub(super) consumer: Option<u32>,
@@ -52,10 +52,10 @@ impl VerifiedCredential {
 pub(super) struct Caller<'s> {
     pub(super) consumer: Option<u32>,
     pub(super) token: Option<Arc<Identity>>,
-    /// Further tokens, if the alternative requires several.
+    /// Tokens after the first one, if the alternative requires several.
     more: Vec<Arc<Identity>>,
-    /// Tokens of an alternative with several credentials, each with the index of its scheme. Only
-    /// those whose scheme passes claims to the upstream.
+    /// Tokens of an alternative with several credentials, each with the index of its scheme.
+    /// Excludes tokens whose scheme passes no claims to the upstream.
     pub(super) passed: Vec<(usize, Arc<Identity>)>,
     /// Scheme of the alternative's first credential.
     pub(super) scheme: Option<&'s str>,
@@ -68,7 +68,7 @@ pub(super) struct Caller<'s> {
 
 impl<'s> Caller<'s> {
     /// Adds a credential to the caller. Returns false if the credential belongs to another consumer
-    /// or subject than those added before.
+    /// or subject than a credential that was added before.
     pub(super) fn join(&mut self, known: VerifiedCredential, scheme: &'s str) -> bool {
         self.scheme.get_or_insert(scheme);
         self.proved = self.proved.or(known.proved);

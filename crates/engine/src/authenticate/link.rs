@@ -19,7 +19,8 @@ impl Requirement {
     /// request fields that clients must not send.
     ///
     /// # Errors
-    /// The name that is not defined, or the kind of a verifier that cannot be used.
+    /// Returns the name of a scheme or verifier that is not defined, or the kind of a verifier that
+    /// cannot be used.
     pub(crate) fn link(
         security: &ir::Security,
         schemes: &ir::Set<ir::Scheme>,
@@ -124,8 +125,8 @@ fn login(alternatives: &[Box<[Use]>]) -> Option<Arc<TokenVerifier>> {
         })
 }
 
-/// Adds the name of a location's field if some servers do not distinguish it from others: it
-/// contains `-`, `_` or `.`. Skips a name that is already in the list.
+/// Adds the name of a location's field if the name contains `-`, `_` or `.`, which some servers do
+/// not distinguish. Skips a name that is already in the list.
 fn add_folding(folding: &mut Vec<Box<str>>, place: &Place) {
     if let Place::Header(name) = place
         && lookalikes::has_spellings(name)

@@ -156,7 +156,7 @@ pub(crate) static REJECTS: [&Reject; 23] = [
     &LOGOUT_FOREIGN,
 ];
 
-/// Refusal for a session that is not accepted, or for a failed login or logout, by its reason.
+/// Refusal for a session that is not accepted, or for a failed login or logout. `reason`: cause.
 pub(crate) fn login_refusal(reason: oidc::Reason) -> &'static Reject {
     use oidc::Reason;
     match reason {
@@ -225,10 +225,10 @@ pub(super) struct Faults {
 }
 
 impl Faults {
-    /// Records the reason why a credential is refused. Keeps the first reason that is not
-    /// [`Reason::Issuer`] or [`mtls::Reason::Name`]. These two only mean that the credential may be
-    /// for another verifier. A verifier that could not check the token takes precedence over other
-    /// reasons, because it might have accepted the token.
+    /// Records the reason why a credential is refused. Keeps the first reason other than
+    /// [`Reason::Issuer`] and [`mtls::Reason::Name`], which only mean that the credential may be
+    /// for another verifier. If a verifier could not check the token, this reason takes precedence
+    /// over others, because the verifier might have accepted the token.
     pub(super) fn add(&mut self, fault: Fault) {
         match fault {
             Fault::Token(reason) => {
@@ -298,7 +298,7 @@ impl Faults {
             } => Some(signature::refusal(*reason)),
             Self { invalid: true, .. } => Some(&INVALID),
             // Every reason ends the session, except an outage of the provider. An invalid answer to
-            // the refresh of the tokens also ends it.
+            // the refresh of the tokens also ends the session.
             Self {
                 login: Some(reason),
                 ..

@@ -24,7 +24,7 @@ pub(super) fn add(known: &mut Option<Reason>, reason: Reason) {
     }
 }
 
-/// Stores the nonces of an admitted request. Fails if one was used before. Returns the request
+/// Stores the nonces of an admitted request. Fails if a nonce was used before. Returns the request
 /// content that all signatures permit. `None`: no signature restricts the content.
 pub(super) fn admit(caller: &Caller<'_>, cx: &Cx<'_>) -> Result<Option<Content>, Reason> {
     let mut content: Option<Content> = None;

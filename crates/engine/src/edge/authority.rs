@@ -31,8 +31,8 @@ pub(super) fn authority(
         return Err(&TARGET_INVALID);
     }
     if version == Version::HTTP_2 {
-        // `:authority` replaces `Host`. If a request has both, they must be equal, because servers
-        // differ in the one that they use.
+        // `:authority` replaces `Host`. If a request has both fields, these must be equal, because
+        // some servers use one and some the other.
         let agree = |(field, _): (&HeaderValue, Box<str>)| {
             field
                 .as_bytes()
@@ -51,9 +51,9 @@ pub(super) fn authority(
     Ok((authority, host))
 }
 
-/// Host of `uri-host[:port]`, in lower case and without a final dot. `None` if it is malformed. A
-/// name with an empty label (`shop.test..`) is malformed: servers that strip all final dots would
-/// read it as another host of the gateway.
+/// Host of `uri-host[:port]`, in lower case and without a final dot. `None` if the text is
+/// malformed. A name with an empty label (`shop.test..`) is malformed: servers that strip all final
+/// dots would read it as another host of the gateway.
 pub(super) fn host_of(authority: &str) -> Option<Box<str>> {
     let (host, port) = match authority.strip_prefix('[') {
         Some(rest) => {

@@ -65,7 +65,7 @@ pub(crate) struct Hop<'h> {
 
 /// Hops of the request, beginning with the client, from `X-Forwarded-For` or `Forwarded`. The edge
 /// has removed the field that trusted proxies do not write. Omits a malformed hop and all hops
-/// before it, because the proxy that forwarded them did not check them.
+/// before it, because the proxy that forwarded these hops did not check them.
 pub(crate) fn hops(headers: &HeaderMap) -> Vec<Hop<'_>> {
     credible(match headers.contains_key(&X_FORWARDED_FOR) {
         true => hops_of_x_forwarded_for(headers),
@@ -194,7 +194,7 @@ pub(super) fn drop_unproven(headers: &mut HeaderMap, written: usize) {
     set(headers, &FORWARDED, &all);
 }
 
-/// Elements of a list field, over all its lines. `None` if there is at most one.
+/// Elements of a list field, over all its lines. `None` if the list has at most one element.
 fn elements(
     headers: &HeaderMap,
     name: &HeaderName,

@@ -74,7 +74,7 @@ pub struct Admitted {
     pub client: IpAddr,
     /// True if the peer is a trusted proxy.
     pub trusted: bool,
-    /// `X-Request-Id` of a trusted peer. `None` if it is absent or invalid.
+    /// `X-Request-Id` of a trusted peer. `None` if the field is absent or invalid.
     pub request_id: Option<HeaderValue>,
     /// Field `Client-Cert` (RFC 9440) of a trusted peer. `None`: the field is absent. Empty, and
     /// therefore invalid, if the field occurs several times.
@@ -83,7 +83,7 @@ pub struct Admitted {
     pub expects_continue: bool,
     /// `Host` as the client wrote it, with its port.
     pub authority: HeaderValue,
-    /// Path and query as the client sent them. `None` if normalisation did not change them.
+    /// Path and query as the client sent them. `None` if normalisation did not change the target.
     pub received: Option<PathAndQuery>,
     /// Client's version of HTTP.
     pub version: Version,
@@ -109,8 +109,8 @@ impl Admitted {
     }
 }
 
-/// Checks the head of a request. gwd closes the connection after a refusal, because it is then
-/// uncertain where the next request starts.
+/// Checks the head of a request. gwd closes the connection after a refusal, because the start of
+/// the next request is then uncertain.
 pub fn admit(
     parts: request::Parts,
     listener: &Listener,

@@ -22,7 +22,7 @@ pub(crate) fn strip(headers: &mut HeaderMap, declared: &[String]) -> u32 {
     u32::try_from(removed.len()).unwrap_or(u32::MAX)
 }
 
-/// True for a field that overrides the path or method, or a lookalike of one.
+/// True for a field that overrides the path or method, or for a lookalike of such a field.
 pub(crate) fn is_override(name: &str) -> bool {
     // Fast path: the first three bytes exclude most names.
     if !matches!(

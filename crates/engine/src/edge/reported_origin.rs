@@ -12,8 +12,8 @@ pub(crate) static X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forw
 pub(crate) static X_FORWARDED_PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
 pub(crate) static X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
-/// URL of a request as its client sees it. `scheme` and `authority` are those of the connection to
-/// the gateway; `path` is the normalised path.
+/// URL of a request as its client sees it. `scheme` and `authority` belong to the connection to the
+/// gateway; `path` is the normalised path.
 #[must_use]
 pub(crate) fn client_url(
     headers: &HeaderMap,
@@ -47,8 +47,8 @@ pub(crate) struct ReportedOrigin {
 }
 
 impl ReportedOrigin {
-    /// Reads the forwarding fields. The edge has removed those that trusted proxies do not write
-    /// (`forwarding_fields`).
+    /// Reads the forwarding fields. The edge has removed the fields that trusted proxies do not
+    /// write (`forwarding_fields`).
     pub(crate) fn of(headers: &HeaderMap) -> Self {
         let forwarded = client_element(headers).filter(|_| is_forwarded_valid(headers));
         let of_forwarded = |name: &str| {
@@ -77,7 +77,7 @@ impl ReportedOrigin {
     }
 
     /// Port that the proxy reported, otherwise the port that the reported host and scheme imply.
-    /// `None` if it reported neither.
+    /// `None` if the proxy reported neither port nor host.
     pub(crate) fn port(&self) -> Option<u16> {
         let scheme = self.proto;
         let of_host = || {

@@ -51,8 +51,8 @@ pub struct Relay<'r, 's> {
 }
 
 /// Builds the head of the request to a target: path, `Host`, and the gateway's fields (`Via`, RFC
-/// 9110 §7.6.3; forwarding and identity fields). Extends forwarding fields of a trusted proxy; the
-/// edge has removed those of other peers.
+/// 9110 §7.6.3; forwarding and identity fields). Extends the forwarding fields of a trusted proxy.
+/// The edge has removed forwarding fields of other peers.
 pub fn outbound<'h>(head: &'h RequestHead, relay: Relay<'h, '_>) -> Outbound<'h> {
     let Relay { origin, cx, .. } = relay;
     let rewritten = cx.rewritten.as_ref();
@@ -91,7 +91,7 @@ pub fn outbound<'h>(head: &'h RequestHead, relay: Relay<'h, '_>) -> Outbound<'h>
     }
 }
 
-/// Changes a request's head to the head for a target. The result is that of [`outbound`].
+/// Replaces the head of a request by the head for a target, which [`outbound`] builds.
 pub fn prepare(head: &mut RequestHead, relay: Relay<'_, '_>) {
     let outbound = outbound(head, relay);
     let headers = outbound.to_headers();
@@ -133,7 +133,8 @@ fn host<'h>(relay: Relay<'h, '_>) -> Cow<'h, HeaderValue> {
     }
 }
 
-/// Base path that is removed from the path for the upstream. Empty if the mount keeps it.
+/// Base path that is removed from the path for the upstream. Empty if the mount keeps the base
+/// path.
 fn stripped<'s>(route: &RouteRef<'s>) -> &'s str {
     if route.mount.strip_base_path {
         &route.mount.base_path

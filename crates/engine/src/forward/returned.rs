@@ -4,9 +4,9 @@
 //! A service below a base path, or with another `Host` than the client's, writes URLs and cookies
 //! that do not work for the client. With `rewrite_responses` of the upstream, the removed base path
 //! is added again, and the upstream's own origin is removed from URLs (RFC 9110 §10.2.2). The
-//! client then resolves them against the URL that it requested, also behind other proxies. Compare
-//! `proxy_redirect`, `proxy_cookie_path` and `proxy_cookie_domain` of NGINX, and `ProxyPassReverse`
-//! of httpd.
+//! client then resolves the URLs against the URL that it requested, also behind other proxies.
+//! Compare `proxy_redirect`, `proxy_cookie_path` and `proxy_cookie_domain` of NGINX, and
+//! `ProxyPassReverse` of httpd.
 
 use std::str;
 

@@ -1,8 +1,8 @@
 //! Forwarding fields of a request to the upstream: `Forwarded` (RFC 7239) and the older
 //! `X-Forwarded-*` fields.
 //!
-//! The gateway extends these fields if a trusted proxy sent them. The edge removes them from
-//! requests of other peers.
+//! The gateway extends these fields if a trusted proxy sent them. The edge removes these fields
+//! from requests of other peers.
 
 use std::fmt::Write as _;
 use std::net::IpAddr;
@@ -17,7 +17,7 @@ use crate::edge::{Hop, X_FORWARDED_FOR, hops};
 pub(super) static X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 
 /// Values of the gateway's own forwarding fields, formatted once per connection and host. If the
-/// client is not a proxy, as usual, they are sent unchanged.
+/// client is not a proxy, as usual, the values are sent unchanged.
 #[derive(Debug)]
 pub struct ThisHop {
     /// Address of the peer that opened the connection.
@@ -64,7 +64,7 @@ impl ThisHop {
     }
 }
 
-/// Copies a value into its own buffer. Otherwise the value would keep the connection's whole read
+/// Copies a value into a new buffer. Otherwise the value would keep the connection's whole read
 /// buffer in memory.
 fn owned(value: &HeaderValue) -> HeaderValue {
     HeaderValue::from_bytes(value.as_bytes()).unwrap_or_else(|_| value.clone())
@@ -148,7 +148,7 @@ fn addresses(hops: &[Hop<'_>], peer: IpAddr) -> String {
     line
 }
 
-/// Value of `Forwarded` as one line. If only `X-Forwarded-For` has the earlier hops, they are
+/// Value of `Forwarded` as one line. If only `X-Forwarded-For` has the earlier hops, these hops are
 /// converted.
 fn elements(
     headers: &HeaderMap,
@@ -430,7 +430,8 @@ mod tests {
                 ["http", "h:8080", "8080"],
                 "for=203.0.113.9",
             ),
-            // Both fields are present, and servers differ in the one that they use.
+            // The parameter `for` is present twice. Some servers use the first one, some the last
+            // one.
             (
                 &[("forwarded", "for=203.0.113.9;For=198.51.100.7")],
                 ["http", "h:8080", "8080"],

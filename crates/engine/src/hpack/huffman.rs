@@ -101,7 +101,7 @@ fn long(bits: u64, bit_count: u32) -> Result<(u8, u32), Invalid> {
     Err(Invalid)
 }
 
-/// Decodes the last bits of a string: fewer than 8, which may end with padding. Padding consists of
+/// Decodes the last bits of a string: fewer than 8 bits of codes, then padding. Padding consists of
 /// ones and has at most 7 bits.
 fn last(bits: u64, mut bit_count: u32, mut each: impl FnMut(u8)) -> Result<(), Invalid> {
     loop {

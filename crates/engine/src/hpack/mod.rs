@@ -161,7 +161,8 @@ impl Inspector {
     /// Inspects a complete header block.
     ///
     /// # Errors
-    /// The reason why the connection must end. The inspector cannot be used afterwards.
+    /// Returns the reason why the connection must be closed. The inspector cannot be used
+    /// afterwards.
     pub fn inspect(&mut self, block: &[u8], part: Part) -> Result<Inspected, Invalid> {
         let mut block = Block {
             bytes: block,
@@ -392,8 +393,8 @@ impl<'b> Block<'b> {
     }
 }
 
-/// Replacement block for a malformed block: it has the same effect on the table, and the library
-/// resets the stream.
+/// Replacement block for a malformed block: the replacement has the same effect on the table, and
+/// the library resets the stream.
 pub fn malformed(block: &[u8]) -> Vec<u8> {
     [block, MALFORMED].concat()
 }

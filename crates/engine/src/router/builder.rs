@@ -28,7 +28,7 @@ struct Branch {
     rest: Option<u32>,
 }
 
-/// Children by literal. Most nodes have at most one, a few have thousands.
+/// Children by literal. Most nodes have at most one child, a few have thousands.
 #[derive(Default)]
 enum Literals {
     #[default]
@@ -137,7 +137,7 @@ impl Builder {
     /// Builds the trie of the added operations.
     ///
     /// # Errors
-    /// Two operations match exactly the same requests.
+    /// Returns an error if two operations match exactly the same requests.
     pub(super) fn build(mut self, operations: &[Operation]) -> Result<Trie, RouteConflict> {
         for leaf in &mut self.leaves {
             leaf.sort(operations)?;
@@ -281,8 +281,8 @@ impl Layout<'_> {
 // === impl Branch ===
 
 impl Branch {
-    /// True if two children may match the same segment and differ only in letter case. The template
-    /// of the first child is then not always the greatest one.
+    /// True if two children may match the same segment and differ only in letter case. The first
+    /// child then does not always lead to the greatest template.
     fn has_letter_cases(&self) -> bool {
         let is_spelled = |(folded, _): &(Box<str>, u32)| {
             let mut literals = self.literals.sorted().into_iter();

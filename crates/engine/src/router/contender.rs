@@ -88,9 +88,9 @@ pub fn contenders(hosts: &HostTable, head: &RequestHead) -> Vec<Contender> {
     rest.into_iter().chain(matching).collect()
 }
 
-/// Operations that are selected for a request with another path among the operations of their group
-/// (`group` returns it for a mount and an operation), each as its mount and operation. If no
-/// operation of a group matches the request, one whose conditions fail is selected.
+/// For each group of operations, the mount and index of the operation that is selected for a
+/// request with another path. `group` returns the group for a mount and an operation. If no
+/// operation of a group matches the request, an operation whose conditions fail is selected.
 #[must_use]
 pub fn selected_by_group(
     hosts: &HostTable,
@@ -139,7 +139,7 @@ fn candidate<'t>(seen: &Seen<'t>, head: &RequestHead) -> Candidate<'t> {
     }
 }
 
-/// Reason why the request does not match the route. `None` if it matches.
+/// Reason why the request does not match the route. `None` if the request matches.
 fn unfit(seen: &Seen<'_>, head: &RequestHead) -> Option<RejectReason> {
     let stands_in = head.method == Method::HEAD && *seen.method == Method::GET;
     if *seen.method != head.method && !stands_in {

@@ -153,13 +153,13 @@ impl MountTable {
         self.bases.values().flatten().map(|entry| entry.mount)
     }
 
-    /// Paths that operations of the host describe and that differ from `path` only in letter case,
-    /// and paths whose base path differs from that of `path` in letter case. Allocates only if there
-    /// are such paths, or if a part of `path` is long.
+    /// Paths that operations of the host describe and that differ from `path` only in letter case.
+    /// Also paths whose base path differs from the base path of `path` in letter case. Allocates
+    /// only if there are such paths, or if a part of `path` is long.
     ///
     /// # Errors
-    /// There are too many such paths, or the search takes more than `left` steps. The search
-    /// subtracts its steps from `left`.
+    /// Returns an error if there are too many such paths, or if the search takes more than `left`
+    /// steps. The search subtracts its steps from `left`.
     pub(super) fn other_letter_cases(
         &self,
         path: &str,
@@ -222,8 +222,8 @@ impl MountTable {
         })
     }
 
-    /// True if an operation's template matches a path and passes the test. The test gets the part
-    /// of the path below the base path.
+    /// True if an operation's template matches a path and passes the test. The test receives the
+    /// part of the path below the base path.
     fn matches_any(&self, path: &str, passes: impl Fn(&Template, &str) -> bool) -> bool {
         let mut found = false;
         for (entry, below) in self.below(path) {
@@ -270,7 +270,7 @@ impl MountTable {
     }
 }
 
-/// Splits a path after its first `depth` segments. `None` if it has fewer.
+/// Splits a path after its first `depth` segments. `None` if the path has fewer segments.
 fn split_after(path: &str, depth: usize) -> Option<(&str, &str)> {
     if depth == 0 {
         return Some(path.split_at(0));

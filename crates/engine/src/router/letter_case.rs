@@ -14,8 +14,8 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::folding::{decoded, folded};
 
-/// Maximum number of other paths (paths that differ from the request's only in letter case) for one
-/// request. If there are more, the search fails.
+/// Maximum number of other paths (paths that differ from the request's path only in letter case)
+/// for one request. If there are more, the search fails.
 pub(super) const OTHERS_MAX: usize = 64;
 
 /// Maximum length of a text whose lower case needs no allocation, in bytes.
@@ -48,7 +48,7 @@ const BUILT_STEPS: usize = 8;
 /// Paths that differ from a given path only in letter case. The work of the search is limited.
 #[derive(Debug)]
 pub(super) struct Others<'l> {
-    /// Paths, each with true if its base path differs from the request's.
+    /// Paths, each with true if its base path differs from the request's base path.
     paths: Vec<(String, bool)>,
     /// Number of steps that the search may still take.
     left: &'l mut usize,
@@ -107,7 +107,7 @@ impl LetterCases {
     }
 
     /// True if a template describes a path that ends in a slash, below this base path. The template
-    /// `/` does so below a non-empty base path.
+    /// `/` describes such a path below a non-empty base path.
     pub(super) fn has_final_slash(&self, base_path: &str) -> bool {
         self.has_final_slash || self.has_root && !base_path.is_empty()
     }
@@ -118,10 +118,10 @@ impl LetterCases {
     }
 
     /// Adds to `others` the paths that equal `below` for a server that ignores letter case. Each
-    /// segment is replaced by the literals and patterns that differ from it only in letter case.
-    /// `below` is the path after the base path (empty or `/…`). `base` is the base path; `is_moved`
-    /// is true if the request spells it differently. `is_other` is true if `below` is not spelled
-    /// as in the request. The request's own path is not added.
+    /// segment is replaced by the literals and patterns that differ from the segment only in letter
+    /// case. `below` is the path after the base path (empty or `/…`). `base` is the base path;
+    /// `is_moved` is true if the request spells the base path differently. `is_other` is true if
+    /// `below` is not spelled as in the request. The request's own path is not added.
     pub(super) fn others(
         &self,
         (base, is_moved): (&str, bool),
@@ -151,8 +151,8 @@ impl LetterCases {
         Ok(())
     }
 
-    /// Spellings of a segment: the segment itself, which a parameter may match, and its spellings
-    /// in templates.
+    /// Spellings of a segment: the segment itself, which a parameter may match, and the spellings
+    /// of the segment in templates.
     fn spellings(&self, segment: &str) -> Vec<String> {
         let literals = self.literals.get(&*segment.to_ascii_lowercase());
         let literals = literals.into_iter().flatten().map(ToString::to_string);
@@ -203,8 +203,8 @@ impl SpelledPattern {
         }
     }
 
-    /// Segment with the literals of the pattern, if a decoded segment matches it in any letter
-    /// case.
+    /// Segment with the spelling of the pattern's literals. `None` if the decoded segment `read`
+    /// does not match the pattern in any letter case.
     fn spelled(&self, read: &str) -> Option<String> {
         let mut text = String::with_capacity(read.len());
         let mut end = 0;
@@ -250,7 +250,7 @@ impl<'l> Others<'l> {
     }
 
     /// Paths that were found, without duplicates, each with true if its base path differs from the
-    /// request's.
+    /// request's base path.
     pub(super) fn into_paths(self) -> Vec<(String, bool)> {
         let mut known = FxHashMap::default();
         for (path, is_moved) in self.paths {
@@ -276,8 +276,8 @@ pub(super) fn with_lower<R>(text: &str, f: impl FnOnce(&str) -> R) -> R {
     }
 }
 
-/// Texts of a segment that are compared with patterns: the decoded segment, whose letters a
-/// parameter keeps, and the folded segment if it has letters beyond ASCII.
+/// Forms of a segment that are compared with patterns. First the decoded segment, which keeps the
+/// letter case of parameters, then the folded segment if it has letters beyond ASCII.
 fn readings(segment: &str) -> impl Iterator<Item = Cow<'_, str>> {
     let decoded = decoded(segment);
     let folded = (!decoded.is_ascii()).then(|| Cow::Owned(folded(segment)));
@@ -290,8 +290,8 @@ pub(crate) fn has_upper_or_escape(text: &str) -> bool {
         .any(|byte| byte.is_ascii_uppercase() || byte == b'%')
 }
 
-/// True if requests may spell a literal of a pattern differently: if it has letters, or characters
-/// that requests may escape.
+/// True if requests may spell a literal of a pattern differently, because the literal has letters
+/// or characters that requests may escape.
 fn has_spellings(literal: &str) -> bool {
     let is_fixed = |byte: u8| byte.is_ascii_digit() || matches!(byte, b'-' | b'.' | b'_' | b'~');
     !literal.bytes().all(is_fixed)

@@ -98,7 +98,7 @@ fn keep_greatest<'t>(
     }
 }
 
-/// True if the first candidate takes precedence over the second one.
+/// True if the first candidate takes precedence over the second candidate.
 fn precedes(
     (entry, candidate): &MountedCandidate<'_>,
     (other, other_candidate): &MountedCandidate<'_>,
@@ -116,8 +116,8 @@ pub fn methods(hosts: &HostTable, head: &RequestHead) -> Vec<Method> {
 }
 
 /// Paths that operations of the host describe and that differ from `path` only in letter case.
-/// `None` if there are too many, or if the search takes more than `left` steps. The search
-/// subtracts its steps from `left`.
+/// `None` if there are too many such paths, or if the search takes more than `left` steps. The
+/// search subtracts its steps from `left`.
 #[must_use]
 pub fn other_letter_cases(
     hosts: &HostTable,

@@ -23,7 +23,7 @@ pub(super) struct Node {
     /// Literal that leads to this node. Empty for a node below a parameter or pattern, and for a
     /// node in [`Fork::folded`].
     pub(super) label: Label,
-    /// Child for the node's literal, if the node has exactly one.
+    /// Child for a literal, if the node has exactly one literal child.
     pub(super) literal: Option<At>,
     /// Child for a parameter. `None` if no template has a parameter here.
     pub(super) parameter: Option<At>,
@@ -181,8 +181,8 @@ impl Slots {
         Self(slots.into())
     }
 
-    /// Finds the children whose literals have the same hash as `segment`. There is rarely more than
-    /// one.
+    /// Finds the children whose literals have the same hash as `segment`. Usually there is at most
+    /// one such child.
     pub(super) fn find(&self, segment: &str) -> impl Iterator<Item = At> {
         let hash = if self.0.is_empty() { 0 } else { hash(segment) };
         let mask = self.0.len().wrapping_sub(1);

@@ -79,7 +79,7 @@ pub(super) fn methods(table: &MountTable, path: &str) -> Vec<Method> {
     listed(methods)
 }
 
-/// Sorted methods for the field `Allow`. Adds HEAD if GET is one of them.
+/// Sorted methods for the field `Allow`. Adds HEAD if the methods contain GET.
 fn listed(mut methods: Vec<Method>) -> Vec<Method> {
     if methods.contains(&Method::GET) {
         methods.push(Method::HEAD);

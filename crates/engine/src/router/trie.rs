@@ -57,8 +57,9 @@ pub struct Candidate<'r> {
     pub conditional: bool,
 }
 
-/// Properties of an operation that every request needs. They are stored apart from the operations,
-/// because sixteen of them fit into a cache line, while a whole operation takes two lines.
+/// Properties of an operation that every request needs. The properties are stored apart from the
+/// operations, because sixteen of them fit into a cache line, while a whole operation takes two
+/// lines.
 #[derive(Clone, Copy, Debug)]
 pub struct Brief {
     /// [`Operation::treatment`] of the operation.
@@ -82,8 +83,8 @@ pub(super) struct Trie {
 // === impl ApiRouter ===
 
 impl ApiRouter {
-    /// Builds the table of an API's operations. Fails if two operations match the same requests;
-    /// gwc has reported this error with source locations.
+    /// Builds the table of an API's operations. Fails if two operations match the same requests.
+    /// gwc has already reported this error with source locations.
     pub fn build(operations: Set<Operation>, hidden: &[Hidden]) -> Result<Self, RouteConflict> {
         let mut router = Self::of_operations(operations)?;
         let described = router
@@ -238,17 +239,17 @@ impl ApiRouter {
         best
     }
 
-    /// True if a candidate takes precedence over one that the walk found before.
+    /// True if a candidate takes precedence over a candidate that the walk found before.
     fn precedes(&self, candidate: &Candidate<'_>, best: &Candidate<'_>) -> bool {
         match self.trie.has_letter_cases {
             true => order::compare_owners((&[], candidate), (&[], best)).is_gt(),
-            // The walk visits templates in their order.
+            // The walk visits templates in the order of precedence.
             false => candidate.priority > best.priority,
         }
     }
 
-    /// Operation of a matching template for the request: one with the method `asked`, otherwise one
-    /// with the method `second` (GET for HEAD).
+    /// Operation of a matching template for the request: an operation with the method `asked`,
+    /// otherwise an operation with the method `second` (GET for HEAD).
     fn owner<'r>(
         &self,
         arms: &'r [Arm],

@@ -36,11 +36,12 @@ impl UnicodeCases {
         cases
     }
 
-    /// Paths below the base path that differ from `below` in escapes or letter case. Empty if neither
-    /// the path nor a literal has escapes.
+    /// Paths below the base path that differ from `below` in escapes or letter case. Empty if
+    /// neither the path nor a literal has escapes.
     ///
     /// # Errors
-    /// There are more than [`PATHS_MAX`] paths, or the search has no steps left.
+    /// Returns an error if there are more than [`PATHS_MAX`] paths, or if the search has no steps
+    /// left.
     pub(super) fn others(
         &self,
         below: &str,

@@ -204,7 +204,7 @@ fn segment_holds(template: &str, text: &str) -> bool {
 }
 
 /// Order of paths: literal > pattern > parameter; exact end > prefix. Among paths of the same form,
-/// case-sensitive segments are greater than case-insensitive ones.
+/// case-sensitive segments are greater than case-insensitive segments.
 fn compare_paths(a: &Written, b: &Written) -> Ordering {
     let (left, right) = (&a.pieces, &b.pieces);
     let letter_case = || {

@@ -471,7 +471,7 @@ fn each_version_knows_its_own_targets_and_credentials() {
 #[test]
 fn overlapping_apis_built_before_are_refused() {
     let mut parts = Parts::default();
-    // Each of the two APIs has been built in a gateway before, but never both together.
+    // Each of the two APIs has been built in a gateway before, but never together with the other.
     let (mut with_one, mut with_other, mut both) = (street(), street(), street());
     with_one.bases[1] = "/shared".into();
     with_other.bases[4] = "/shared".into();

@@ -143,8 +143,8 @@ fn greatest_template_decides_about_the_rest() {
         (nested, "GET /b/x", "404"),
         (nested, "GET /bc", " *"),
         (nested, "PUT /b/c", "405 GET HEAD"),
-        // If two documents describe the same path, the one with an operation for undeclared methods
-        // decides.
+        // If two documents describe the same path, the document with an operation for undeclared
+        // methods decides.
         (both, "PUT /a", " +"),
         (both, "PUT /x", " *"),
         // The greatest template that matches a path decides.
