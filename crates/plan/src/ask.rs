@@ -33,7 +33,7 @@ pub(crate) const OUTSIDER: IpAddr = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 1));
 pub struct Assumption {
     /// Name of the policy or verifier.
     pub asker: String,
-    /// Name of the assumed answer. The possible names are those that [`words`] returns.
+    /// Name of the assumed answer, one of the names that [`words`] returns.
     pub answer: String,
 }
 
@@ -66,13 +66,15 @@ pub fn words(kind: CallKind) -> &'static [&'static str] {
         CallKind::Password | CallKind::Signature => &[],
         // gwc assumes that no other request is in flight, so a permit is free.
         CallKind::Concurrency => &[],
-        // `outage` is the only assumption. Without it, the counters of the store are zero.
+        // `outage` is the only assumption. Without this assumption, the counters of the store are
+        // zero.
         CallKind::Store => &["outage"],
         CallKind::Validate => &["valid", "invalid", "outage"],
     }
 }
 
-/// Error message if an assumption names an unknown policy, verifier or answer. `None` if it fits.
+/// Error message if an assumption names an unknown policy, verifier or answer. `None` if all are
+/// known.
 #[must_use]
 pub fn fault(gateway: &Gateway, assumption: &Assumption) -> Option<String> {
     let Assumption { asker, answer } = assumption;
@@ -230,8 +232,8 @@ fn examined(
     Some(Answer::Examined(Arc::new(examined)))
 }
 
-/// Refuses a request whose body breaks a limit of a scan. gwd scans the body while it forwards the
-/// body.
+/// Refuses a request if its body exceeds a limit of a threat scan. gwd runs the scan while it
+/// forwards the body.
 fn scan(decided: &mut Decided<'_>, (head, body): (&RequestHead, &[u8]), cx: &Cx<'_>) {
     let refuses = |scan: &&&threat::Scan| {
         let scanner = scan.scanner(&head.headers);
@@ -378,8 +380,8 @@ pub fn range_files(gateway: &Gateway) -> BTreeSet<String> {
     filters.flatten().map(ToString::to_string).collect()
 }
 
-/// Source of secrets for the engine: every secret is empty. Only the files in the map, which
-/// contain address ranges, have their content.
+/// Secrets of the engine: every secret is empty. Only files of address ranges, which the map
+/// contains, have content.
 struct NoSecrets<'r>(&'r RangeFiles);
 
 impl Secrets for NoSecrets<'_> {

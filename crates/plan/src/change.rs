@@ -24,7 +24,7 @@ pub struct Change {
     pub class: Class,
     /// Kind of the change, in kebab-case; see [`crate::ids`].
     pub id: &'static str,
-    /// First operation that the change concerns. `None` if it concerns no operation.
+    /// First operation that the change concerns. `None` if the change concerns no operation.
     pub operation: Option<OperationRef>,
     /// Keys of all operations that the change concerns.
     pub operations: Vec<String>,
@@ -41,8 +41,8 @@ pub struct Change {
     pub source_old: Option<Place>,
     /// Source location of the new value. `None` if it is unknown or there is no new value.
     pub source_new: Option<Place>,
-    /// Listeners and mounts of the requests that the change concerns. Empty if it concerns no
-    /// requests.
+    /// Listeners and mounts of the requests that the change concerns. Empty for a change that
+    /// concerns no requests.
     pub places: BTreeSet<RequestPlace>,
     /// Environments that contain the change. An empty name is the project without an environment.
     pub environments: BTreeSet<String>,
@@ -55,7 +55,7 @@ pub struct Change {
     /// Digest of the definitions to which the old and new values refer by name. Part of the
     /// fingerprint, never shown.
     pub bound: String,
-    /// Merged changes, if there are several. The change is acknowledged if each of them is
+    /// Merged changes, if there are several. The change is acknowledged if all merged changes are
     /// acknowledged.
     pub members: Vec<Member>,
     /// Part of the message that differs, for a change of a client contract. `None` for other
@@ -98,8 +98,8 @@ pub struct Message {
     /// Result of the proof that the difference breaks no client. `None`: the level of the check
     /// applies.
     pub decision: Option<Decision>,
-    /// Value at [`Self::path`] that one side accepts and the other refuses: the old side accepts it
-    /// in a request, the new side in a response. `None`: no such value is known.
+    /// Value at [`Self::path`] that shows the break. In a request, only the old side accepts the
+    /// value; in a response, only the new side. `None`: no such value is known.
     pub witness: Option<Value>,
 }
 
@@ -174,8 +174,8 @@ pub struct RequestPlace {
     pub hosts: Vec<String>,
     /// Path template, with the base path of the mount.
     pub template: String,
-    /// Text that distinguishes these requests from others: method, kind of template, conditions,
-    /// priority. Not for display.
+    /// Text that distinguishes the requests at this place from other requests: method, kind of
+    /// template, conditions, priority. Not for display.
     pub requests: String,
 }
 
@@ -312,7 +312,7 @@ impl Change {
         self
     }
 
-    /// Number of operations that the change concerns. 1 if it concerns no operation.
+    /// Number of operations that the change concerns. 1 for a change that concerns no operation.
     #[must_use]
     pub fn count(&self) -> usize {
         self.operations.len().max(1)
@@ -411,8 +411,8 @@ impl Change {
 }
 
 /// Fingerprint of a change in a set of environments: an acknowledgement for one environment does
-/// not cover the same change in another one. For a project without environments, returns the base
-/// fingerprint.
+/// not cover the same change in another environment. For a project without environments, returns
+/// the base fingerprint.
 #[must_use]
 pub fn bound(base: &str, environments: &BTreeSet<String>) -> String {
     if environments.iter().all(String::is_empty) {

@@ -45,8 +45,8 @@ pub enum Class {
     Break,
     /// Requests are served by another operation or upstream than before.
     Moved,
-    /// An operation no longer serves any request, because other operations serve its requests, or
-    /// it serves requests again.
+    /// An operation no longer serves any request, because other operations serve its requests. Or
+    /// an operation serves requests again.
     Shadowed,
     /// A limit admits more requests.
     Relax,

@@ -56,7 +56,7 @@ pub(super) fn compare(old: &SourceMap, new: &SourceMap, plan: &mut Plan) {
     }
 }
 
-/// Creates a change of the URLs from which clients get OAuth tokens, or of the scopes that they
+/// Creates a change of the URLs from which clients get OAuth tokens, or of the scopes that clients
 /// request. The gateway behaves as before, but clients send their secrets and codes to a new URL.
 fn of_tokens(api: &str, part: &str, old: Value, new: Value) -> Change {
     let urls = |value: &Value| -> BTreeSet<String> {

@@ -302,7 +302,7 @@ fn is_same(one: &Change, other: &Change) -> bool {
     one.id == other.id && one.fingerprint == other.fingerprint
 }
 
-/// Differences of a new environment from existing ones.
+/// Differences of a new environment from existing environments.
 #[derive(Default)]
 struct Found {
     /// Maximum number of changes of each class in any one comparison.
@@ -337,8 +337,8 @@ impl Found {
     }
 }
 
-/// True if a new environment may replace an existing one: the existing one is removed, or both have
-/// the same channel.
+/// True if a new environment may replace an existing environment: the existing environment is
+/// removed, or both environments have the same channel.
 fn is_replaced(pair: &Pair, new: &Side) -> bool {
     let Some(old) = &pair.old else { return false };
     let before = channel(old);

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use super::{Change, Class, Member, OperationLine, RequestPlace, Section};
 use sources::parallel;
 
-/// Properties that equal changes have in common. For the sections Routing and Docs they include the
-/// operation, because each route has its own requests.
+/// Properties that equal changes have in common. For the sections Routing and Docs, the properties
+/// include the operation, because each route has its own requests.
 type Key = (
     Section,
     Class,

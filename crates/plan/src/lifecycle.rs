@@ -23,7 +23,7 @@ use crate::{Change, Class, OperationRef, Plan, Section, Side};
 /// Days since 1970-01-01.
 type Day = i64;
 
-/// Adds the lines about lifecycles. `today` is the day of the comparison, `YYYY-MM-DD`. Without it,
+/// Adds the lines about lifecycles. `today` is the day of the comparison, `YYYY-MM-DD`. If `None`,
 /// no sunset has passed, and no notice period is checked.
 pub(super) fn compare(old: &Side, new: &Side, today: Option<&str>, plan: &mut Plan) {
     let (Some(before), Some(after)) = (&old.source, &new.source) else {
@@ -194,7 +194,8 @@ impl Compared<'_> {
         was.deprecated && is_over
     }
 
-    /// Longer notice period of the two sides, in days. `None`: none of them requires one.
+    /// Longer notice period of the two sides, in days. `None`: neither side requires a notice
+    /// period.
     fn notice_days(&self, api: &str) -> Option<Day> {
         let new = self.after.rules.as_ref();
         let new = new.and_then(|rules| rules.notice_days(api));

@@ -85,7 +85,7 @@ impl Base {
         Ok(Self(address.trim_end_matches('/').to_owned()))
     }
 
-    /// Address of a folder below this one.
+    /// Address of the folder `folder` below this address.
     #[must_use]
     pub fn below(&self, folder: &str) -> Self {
         let folder = folder.trim_end_matches('/');

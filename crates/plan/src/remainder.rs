@@ -308,7 +308,7 @@ impl<'c> ChangeIndex<'c> {
         index
     }
 
-    /// True if a change is about a definition, or about a key of it.
+    /// True if a change is about a definition, or about a key of the definition.
     fn is_about(&self, subject: &str) -> bool {
         let mut from = self.subjects.range(subject..);
         from.next().is_some_and(|first| {
@@ -614,7 +614,7 @@ fn replace<T: Named>(set: &mut Set<T>, name: &str, item: Option<T>) {
     *set = Set::new(all).unwrap_or_default();
 }
 
-/// Edits the item with a name, if the set has it. The edit must not change the name.
+/// Edits the item with a name, if the set contains the item. The edit must not change the name.
 fn edit<T: Named>(set: &mut Set<T>, name: &str, edit: impl FnOnce(&mut T)) {
     let mut all = std::mem::take(set).into_vec();
     if let Some(item) = all.iter_mut().find(|one| one.name() == name) {

@@ -42,7 +42,7 @@ pub struct Subject {
     /// Origin of the new side.
     pub new: Origin,
     /// Path of the project folder relative to the current directory, with a final `/`. Empty if
-    /// they are the same.
+    /// both folders are the same.
     pub folder: String,
     /// Addresses of the sources, for links in Markdown.
     pub links: Links,
@@ -297,7 +297,7 @@ fn is_named_by_subject(change: &Change) -> bool {
     change.operation.is_none() || change.id == "first-release"
 }
 
-/// Maximum number of characters of a schema in text output. JSON has all of it.
+/// Maximum number of characters of a schema in text output. JSON contains the whole schema.
 const SCHEMA_MAX: usize = 160;
 
 /// Text of a value. Schemas of client contracts are shortened.
@@ -309,7 +309,7 @@ fn shortened(change: &Change, text: String) -> String {
     format!("{start}…")
 }
 
-/// Note on the locations of the other changes of a line. Empty if there are none.
+/// Note on the locations of the other changes of a line. Empty if there are no other changes.
 #[must_use]
 pub fn more_places(others: usize) -> String {
     match others {

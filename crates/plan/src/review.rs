@@ -228,7 +228,7 @@ impl Review {
         plan.tripped(&self.gates, &acknowledged)
     }
 
-    /// Messages about witnesses that do not show their change, without those that are acknowledged.
+    /// Messages about witnesses that do not show their change. Excludes acknowledged changes.
     #[must_use]
     pub fn unconfirmed<'p>(&self, plan: &'p Plan) -> Vec<&'p str> {
         let lines = plan.changes.iter().filter(|change| {

@@ -182,7 +182,7 @@ fn rule(id: &'static str, subject: String, old: Option<String>, new: Option<Stri
     change
 }
 
-/// New acknowledgements that match no change of this plan. They would let a later change pass
+/// New acknowledgements that match no change of this plan, so that a later change could pass
 /// without review. Leaves out an acknowledgement that matches the change for another added
 /// acknowledgement.
 fn added(before: &[Acknowledgement], after: &[Acknowledgement], changes: &[Change]) -> Vec<Change> {

@@ -7,8 +7,8 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use policy::auth::{self, mtls::Source};
 use policy::conditions;
 
-/// Maximum number of combinations of values that are compared: 256. Beyond it, a witness may be
-/// longer than necessary.
+/// Maximum number of combinations of values that are compared: 256. With more combinations, a
+/// witness may be longer than necessary.
 const WAYS_MAX: usize = 256;
 
 /// Header fields and query parameters of a request, and the certificates that come with it.
@@ -60,8 +60,8 @@ pub(crate) struct Seen {
 }
 
 impl Seen {
-    /// True if the request can reach an operation with these conditions: the engine either serves it
-    /// there or refuses it as ambiguous.
+    /// True if the request can reach an operation with these conditions: the engine serves the
+    /// request at the operation, or refuses the request as ambiguous.
     pub(crate) fn may_meet(&self, list: &[Condition]) -> bool {
         list.is_empty() || conditions::may_hold(list, &self.headers, self.query.as_deref())
     }
@@ -71,8 +71,8 @@ impl Seen {
         !list.is_empty() && conditions::is_ambiguous(list, &self.headers, self.query.as_deref())
     }
 
-    /// True if an operation with these conditions serves the request, if no other one takes
-    /// precedence.
+    /// True if an operation with these conditions serves the request, provided that no other
+    /// operation takes precedence.
     pub(crate) fn meets(&self, list: &[Condition]) -> bool {
         self.may_meet(list) && !self.is_ambiguous(list)
     }

@@ -18,7 +18,7 @@ use crate::ask::{OUTSIDER, Oracle, Question};
 pub use crate::security::AT_S;
 use crate::security::{self, Tokens};
 
-/// API key in a witness that needs a valid one.
+/// API key in a witness that needs a valid API key.
 const KEY: &str = "valid";
 /// User and password in a witness.
 const PAIR: &str = "valid:valid";
@@ -183,7 +183,7 @@ pub(super) fn credentials(
     let mut values = Values::default();
     let mut cookies: Vec<String> = Vec::new();
     let mut credentials = Vec::new();
-    // Use one caller for all credentials, so that each of them belongs to a consumer with all
+    // Use one caller for all credentials, so that each credential belongs to a consumer with all
     // roles.
     let roles = required_roles(&alternative.0);
     for wanted in &alternative.0 {
@@ -432,7 +432,7 @@ impl Draft {
 }
 
 /// True if the engine refuses the request as ambiguous, because servers may select different
-/// operations for it. No operation then receives it.
+/// operations for the request. No operation then receives the request.
 fn is_ambiguous(decided: &engine::Decided<'_>) -> bool {
     match &decided.verdict {
         Verdict::Reject(refusal) => {
@@ -442,7 +442,7 @@ fn is_ambiguous(decided: &engine::Decided<'_>) -> bool {
     }
 }
 
-/// True if the operation redirects a path that differs from the declared one only in the final
+/// True if the operation redirects a path that differs from the declared path only in the final
 /// slash.
 fn redirects(route: &engine::RouteRef<'_>) -> bool {
     route.operation.trailing_slash == ir::TrailingSlash::Redirect

@@ -54,7 +54,7 @@ pub struct Entry {
     pub text: String,
     /// Former and new value. `None` if the operations themselves were added or removed.
     pub values: Option<Values>,
-    /// Environments of the change. `None`: all of them.
+    /// Environments of the change. `None`: all environments.
     pub environments: Option<String>,
 }
 

@@ -35,7 +35,7 @@ pub(super) struct Root {
 struct Messages<'j> {
     joint: &'j Joint,
     parts: Parts,
-    /// True if the API sends the request and clients answer it.
+    /// True for a webhook or callback: the API sends the request, and clients answer the request.
     is_outgoing: bool,
     /// True if the messages have no bodies: the operations have only `HEAD` requests in common.
     is_head: bool,
@@ -103,7 +103,7 @@ impl<'j> Messages<'j> {
     fn push(&mut self, id: &str, path: &str, keyword: &'static str, (old, new): (Json, Json)) {
         let check = checks::of(id).expect("the table has this id");
         // Changed parameters of a request that the API sends do not break the clients that receive
-        // it.
+        // the request.
         let level = match (self.is_outgoing, check.direction) {
             (true, "request") => check.level.min(Level::Warn),
             _ => check.level,
@@ -146,8 +146,8 @@ impl<'j> Messages<'j> {
             names
         };
         let same_names = sorted(was) == sorted(is);
-        // The path parameters have another order: a client that fills them in by position requests
-        // another path.
+        // The path parameters have another order: a client that fills in parameters by position
+        // requests another path.
         if paths.is_same && same_names && names(was) != names(is) {
             let values = (names(was).into(), names(is).into());
             self.push("path-parameters-reordered", "parameters path", "", values);
@@ -175,7 +175,8 @@ impl<'j> Messages<'j> {
                     let new = self.joint.json(&self.joint.of_new(&is.definition));
                     self.push("new-request-path-parameter", &path, "", (Json::Null, new));
                 }
-                // Only requests with this value of the parameter reach the new operation.
+                // Only requests whose path has this literal as the parameter's value reach the new
+                // operation.
                 (Some(_), None, [_, Some(Slot::Literal(_))]) | (None, None, _) => {}
                 (Some((_, was)), None, _) => {
                     let path = format!("path {}", was.name);

@@ -29,7 +29,8 @@ pub(super) struct OperationPair<'a> {
     /// Old and new path template. `None` if both match the same paths, or if the pair serves no
     /// common requests.
     pub(super) templates: Option<&'a [ir::Template; 2]>,
-    /// True if the operations serve only `HEAD` requests in common: one of them describes `GET`.
+    /// True if the operations serve only `HEAD` requests in common, because one operation describes
+    /// `GET`.
     pub(super) is_head: bool,
 }
 

@@ -24,8 +24,8 @@ pub(super) struct Webhook<'a> {
     on: [bool; 2],
 }
 
-/// Webhooks of both sides, by the names of their APIs (old, new). The name of a missing API is that
-/// of the other side's API.
+/// Webhooks of both sides, by the names of their APIs (old, new). If an API is missing on one side,
+/// both names are the name of the other side's API.
 #[derive(Debug, Default)]
 pub(super) struct Webhooks<'a>(BTreeMap<(&'a str, &'a str), Vec<Webhook<'a>>>);
 

@@ -87,7 +87,7 @@ fn slots(templates: &[Template; 2], parameters: [&[ir::Parameter]; 2]) -> Slots 
             }
         }
     };
-    // Parameters of a segment, with the values that a literal gives them.
+    // Parameters of a segment, with their values if the segment is the literal `text`.
     let bound = |side: usize, segment: &Segment, text: &str| -> Vec<[Option<Slot>; 2]> {
         let mut values = Vec::new();
         match segment {

@@ -343,7 +343,7 @@ impl<'j> Walk<'j> {
 }
 
 impl Record {
-    /// Merges an equal difference into this one: adds its messages, and keeps the shorter path.
+    /// Merges `other`, an equal difference: adds its messages, and keeps the shorter path.
     fn merge(&mut self, other: Self) {
         if other.finding.level > self.finding.level {
             self.finding = other.finding;

@@ -71,8 +71,8 @@ fn checks_longer(
     (is > was).then_some((was, is))
 }
 
-/// True if multipart bodies that are too long to be checked are forwarded: `max_body` allows them,
-/// and an operation with the treatment describes a multipart body.
+/// True if multipart bodies that are too long to be checked are forwarded: `max_body` allows such
+/// bodies, and an operation with the treatment describes a multipart body.
 fn streams_unchecked((side, treatment): (ApiSide<'_>, &ir::Treatment)) -> bool {
     let api = side.api;
     let has_multipart = |operation: &ir::Operation| {

@@ -115,9 +115,10 @@ impl<'a> AdmissionRules<'a> {
         })
     }
 
-    /// Reports the effects of a removed consumer on callers that are still admitted: limits that
-    /// counted them together, and fields that contain the consumer's name. The first value of
-    /// `is_of` is true if tokens still admit such callers, the second if certificates do.
+    /// Reports the effects of a removed consumer on callers that are still admitted. These are
+    /// limits that counted the callers together, and fields that contain the consumer's name. The
+    /// first value of `is_of` is true if tokens still admit such callers, the second if
+    /// certificates do.
     pub(super) fn report_removed(&self, consumer: &str, is_of: (bool, bool), plan: &mut Plan) {
         let (by_token, by_certificate) = is_of;
         for (name, policy) in policies(self.gateway) {

@@ -8,7 +8,7 @@ use super::fields::shown;
 use crate::Class;
 
 /// Group of settings below one path. If all settings of the group are added or removed together,
-/// the plan has one line for them.
+/// the plan has one line for the group.
 pub(super) struct Group {
     pub(super) path: &'static [&'static str],
     /// Class of the line if the group is added. The removal has the opposite class.
@@ -39,7 +39,7 @@ pub(super) const PASSIVE_CHECKS: Group = Group {
     sends: &[],
 };
 
-/// True if a setting is at a path or below it.
+/// True if a setting is at the path `group` or below this path.
 pub(super) fn is_below(path: &[String], group: &[&str]) -> bool {
     path.len() >= group.len() && group.iter().zip(path).all(|(key, own)| key == own)
 }

@@ -211,9 +211,9 @@ impl<'a> Counters<'a> {
     /// other side that may count the requests of the cell.
     ///
     /// If another counter of the cell on this side has the name of a candidate, the candidate is
-    /// the successor of that other counter. It is then a candidate here only if it is at least as
-    /// tight as the counter at `index`. Cells without candidates are left out: another line reports
-    /// that they have lost their limit.
+    /// the successor of that other counter. The candidate then counts here only if it is at least
+    /// as tight as the counter at `index`. Cells without candidates are left out: another line
+    /// reports that such cells have lost their limit.
     fn candidates(&self, index: usize, other: &Self) -> Vec<(usize, Vec<usize>)> {
         let counter = &self.all[index];
         let mut known: FxHashMap<*const ir::Policy, bool> = FxHashMap::default();
@@ -332,7 +332,7 @@ fn looser_candidates(
     looser
 }
 
-/// True if a policy counts requests and refuses those beyond its limit.
+/// True if a policy counts requests and refuses requests beyond its limit.
 fn is_enforced(policy: &ir::Policy) -> bool {
     let checked = &policy.checked;
     COUNTS.contains(&checked.kind()) && checked.settings().text(&["mode"]) != Some("log")

@@ -29,7 +29,7 @@ pub(super) const SERVICE_CALLED: &str = "service-asked";
 const DECIDED_ELSEWHERE: &str =
     "no example: the answer of another service decides about the request";
 
-/// Policy that sends requests to a service, which decides about them.
+/// Policy that sends requests to a service, so that the service decides about the requests.
 #[derive(Clone, Copy)]
 enum Question<'a> {
     ForwardAuth(&'a forward_auth::Checked),

@@ -13,7 +13,7 @@ use super::{all, fields, tables};
 use crate::pairs::both;
 use crate::{Class, security};
 
-/// Compares the verifiers that both sides have, and reports added and removed ones.
+/// Compares the verifiers that both sides have, and reports added and removed verifiers.
 pub(super) fn verifiers(old: &ir::Gateway, new: &ir::Gateway, lines: &mut Vec<Line>) {
     let used_verifiers = |gateway: &ir::Gateway| -> BTreeSet<String> {
         let schemes = gateway.apis.iter().flat_map(|api| &api.schemes);

@@ -12,13 +12,14 @@ pub const LINE_MAX: usize = 1 << 20;
 /// Request of an access log. Fields other than `Host` are not known.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LoggedRequest<'l> {
-    /// Name of the listener. `None` if the log does not contain it.
+    /// Name of the listener. `None` if the log does not contain the listener.
     pub listener: Option<Cow<'l, str>>,
-    /// Name of the consumer. `None` if the log does not contain it, or the caller has none.
+    /// Name of the consumer. `None` if the log does not contain the consumer, or the caller has
+    /// none.
     pub consumer: Option<Cow<'l, str>>,
     /// HTTP method.
     pub method: Cow<'l, str>,
-    /// Host, maybe with a port. `None` if the log does not contain it.
+    /// Host, maybe with a port. `None` if the log does not contain the host.
     pub host: Option<Cow<'l, str>>,
     /// Path, and the query if the log contains it.
     pub target: Cow<'l, str>,
@@ -42,7 +43,7 @@ struct Fields<'l> {
     query: Option<Cow<'l, str>>,
 }
 
-/// Reads a line. `None` if it contains no request, such as a line about a malformed head.
+/// Reads a line. `None` for a line without a request, such as a line about a malformed head.
 #[must_use]
 pub fn read(line: &[u8]) -> Option<LoggedRequest<'_>> {
     match line.first()? {
@@ -70,8 +71,8 @@ fn of_json(line: &[u8]) -> Option<LoggedRequest<'_>> {
 /// `X-Forwarded-For`, `User-Agent` and `X-Request-Id`.
 const ENVOY_HOST: usize = 4;
 
-/// Reads a line with a quoted request line (RFC 9112 §3). A line that begins with `[` is one of
-/// Envoy.
+/// Reads a line with a quoted request line (RFC 9112 §3). A line that begins with `[` has the
+/// default format of Envoy.
 fn of_text(line: &[u8]) -> Option<LoggedRequest<'_>> {
     let mut quotes = memchr_iter(b'"', line).filter(|at| *at == 0 || line[*at - 1] != b'\\');
     let mut quoted = || {

@@ -38,7 +38,7 @@ pub enum Effect {
     Served,
     /// Another operation serves the request.
     Moved,
-    /// The same operation serves the request, and the plan has a line about it.
+    /// The same operation serves the request, and the plan has a line about the operation.
     Changed,
     /// The outcome depends on fields that the log does not contain.
     Undetermined,
@@ -112,7 +112,7 @@ pub struct Replayed {
     pub groups: Vec<Group>,
     /// Number of requests with each effect.
     pub counts: BTreeMap<&'static str, u64>,
-    /// Callers of each operation, by the key of an operation of one of the sides.
+    /// Callers of each operation, by the operation's key on the old or the new side.
     pub callers: BTreeMap<String, Callers>,
 }
 
@@ -255,8 +255,8 @@ impl Replay {
         self.known.insert(hash, group);
     }
 
-    /// Finds the owners of a request on both sides (the operations that handle it), and compares
-    /// them. Returns the effect and the owners. `None` if the request is malformed.
+    /// Finds the owners of a request on both sides (the operations that handle the request), and
+    /// compares the owners. Returns the effect and the owners. `None` if the request is malformed.
     fn judge(&self, request: &LoggedRequest<'_>) -> Option<(Effect, [String; 2])> {
         let [old, new] = &self.sides;
         let (was, is) = (self.find(old, request)?, self.find(new, request)?);

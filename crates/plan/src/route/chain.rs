@@ -23,9 +23,10 @@ pub struct Step {
     /// Kind of the policy.
     pub kind: String,
     /// Level of the configuration that adds the step: `required`, `defaults`, `document`, `path` or
-    /// `operation`. `None` if it is unknown or the step is built in.
+    /// `operation`. `None` if the level is unknown or the step is built in.
     pub from: Option<&'static str>,
-    /// Source location that adds the step. `None` if it is unknown or the step is built in.
+    /// Source location that adds the step. `None` if the location is unknown or the step is built
+    /// in.
     pub place: Option<Place>,
     /// Settings by path. Secrets are shown as references.
     pub settings: BTreeMap<String, String>,

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use bundle::ir::{Listener, Protocol};
 
-/// Listener that matches a URL, with a note for the user if it does not match all parts of the URL.
+/// Listener that matches a URL, with a note for the user if parts of the URL do not match.
 #[derive(Debug, PartialEq, Eq)]
 pub struct MatchedListener<'l> {
     /// Name of the listener.
@@ -20,7 +20,7 @@ pub struct MatchedListener<'l> {
 /// front of the gateway.
 ///
 /// # Errors
-/// Returns a message with the ports of all listeners if none has the port in the URL.
+/// Returns a message with the ports of all listeners if no listener has the port in the URL.
 pub fn listener_of<'l>(
     listeners: &[&'l Listener],
     url: &http::Uri,

@@ -58,7 +58,7 @@ pub(super) fn misses(
             && here(&route)
             && !known(&route)
         {
-            // Of two equally near templates, prefer the one with the request's method.
+            // Of two equally near templates, prefer the template with the request's method.
             let other = u32::from(route.operation.method != head.method.as_str());
             found.push((2 * distance + other, route, why));
         }

@@ -141,8 +141,8 @@ fn is_fixed(template: &Template) -> bool {
 }
 
 /// True if a server may read paths of `route` as paths of `other`, given that their [`loosened`]
-/// templates overlap. The server ignores letter case. It also ignores final slashes, unless `route`
-/// has exactly one path.
+/// templates overlap. The server ignores letter case. The server also ignores final slashes, unless
+/// `route` has exactly one path.
 fn is_other_spelling(route: &Route<'_>, other: &Route<'_>) -> bool {
     let (own, others) = (&route.template, &other.template);
     let has_one_path = route.tier == Tier::Described && is_fixed(own);
@@ -156,7 +156,8 @@ fn has_other_base(other: &Route<'_>, route: &Route<'_>) -> bool {
     if is_below.is_some_and(|rest| rest.is_empty() || rest.starts_with('/')) {
         return false;
     }
-    // In each segment, a parameter matches both letter cases, and a literal matches only its own.
+    // In each segment, a parameter matches both letter cases, and a literal matches only its own
+    // case.
     let segments = route.template.segments().iter();
     let mut spelled = base.split('/').skip(1).zip(segments);
     let is_other = |(text, segment): (&str, &Segment)| match segment {
@@ -427,8 +428,8 @@ impl<'c, 'r, 'a> Affected<'c, 'r, 'a> {
         })
     }
 
-    /// True if the new side may serve a path of the pair that the old side refuses. The old side
-    /// refuses it because a server may read it as a path of the region.
+    /// True if the new side may serve a path of the pair that the old side refuses. The reason of
+    /// the refusal is that a server may read the path as a path of the region.
     fn opens(&self, one: RoutePair, region: &Region, reading: Reading) -> bool {
         let cause = self.cells.cause(region.cause);
         let own = self.cells.after(one.after);
@@ -502,7 +503,7 @@ impl<'c, 'r, 'a> Affected<'c, 'r, 'a> {
         let own = self.cells.after(one.after);
         match owner {
             // If a route of the new side admits more callers to the requests of the region, another
-            // line reports it.
+            // line reports this difference.
             Owner::Internal | Owner::Route(_) => false,
             Owner::Undeclared | Owner::Nobody => {
                 let cause = self.cells.cause(region.cause);
@@ -514,8 +515,8 @@ impl<'c, 'r, 'a> Affected<'c, 'r, 'a> {
                 });
                 match self.keeps_others(1, one.after) {
                     true => !is_internal && self.is_below(own, region),
-                    // The new side still refuses an undescribed path if the region is 405 or 404 of
-                    // a described path, or 404 of another mount.
+                    // The new side still refuses an undescribed path in two cases: the region is
+                    // 405 or 404 of a described path, or 404 of another mount.
                     false if is_of_rest(own) => {
                         !matches!(owner, Owner::Undeclared) && !region.is_described && !is_other
                     }
@@ -526,7 +527,7 @@ impl<'c, 'r, 'a> Affected<'c, 'r, 'a> {
     }
 
     /// True if the old side refuses paths of the first route that servers may read as paths of the
-    /// second one.
+    /// second route.
     fn is_refused(&self, routes: [u32; 2], reading: Reading) -> bool {
         let [own, other] = routes.map(|at| self.engines[0][at as usize].as_ref());
         let (Some(own), Some(other)) = (own, other) else {

@@ -55,10 +55,11 @@ pub(super) struct CellResults {
     pub(super) changes: Vec<Change>,
     /// Messages about witnesses that do not show their change. Each is a bug in the comparison.
     pub(super) bugs: Vec<String>,
-    /// Reason why the next change has no witness: gwc cannot run one of its policies. `None`: gwc
+    /// Reason why the next change has no witness: gwc cannot run a policy of the route. `None`: gwc
     /// can run all policies.
     pub(super) undecidable: Option<&'static str>,
-    /// Pairs of an old route that lost requests and the new route that now serves them.
+    /// Pairs of routes: an old route that lost requests, and the new route that now serves the
+    /// requests.
     pub(super) moved: Vec<(u32, u32)>,
     /// Pairs of an old and a new route that serve the same requests. If there are many candidates,
     /// some pairs may serve no common request.
@@ -74,7 +75,7 @@ pub(super) struct CellResults {
     pub(super) others: [Vec<u32>; 2],
 }
 
-/// Requests of a route that only its side serves, because the other side refuses their paths.
+/// Requests of a route that only one side serves, because the other side refuses their paths.
 pub(super) struct Refusals {
     /// Side that serves the requests: 0 is the old side.
     pub(super) side: usize,
@@ -85,7 +86,7 @@ pub(super) struct Refusals {
     pub(super) results: CellResults,
 }
 
-/// Route of a side that may cause refusals, by its index.
+/// Index of a route that may cause refusals, with its side (0: old, 1: new).
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Cause {
     pub(super) side: usize,
@@ -113,8 +114,8 @@ impl Refusals {
     }
 }
 
-/// Set of requests that a given route (or none) serves on the old side and a given route (or none)
-/// serves on the new side. Never empty.
+/// Set of requests that the same route (or no route) serves on the old side, and the same route (or
+/// no route) on the new side. Never empty.
 pub(super) struct Cell {
     pub(super) owners: [Owner; 2],
     /// Smallest request of the cell, without credentials.
@@ -142,7 +143,7 @@ impl<'a> Cells<'_, 'a> {
             Task::Gone(before) => {
                 let route = self.before(before);
                 // The task of a new route compares the requests that moved from this route to the
-                // new one.
+                // new route.
                 let others = self.tables[1].exchanging(route);
                 self.exchanged(1, (before, &others), &mut results);
                 self.no_longer_served(before, &mut results);

@@ -83,9 +83,9 @@ impl<'a> Cells<'_, 'a> {
             if owned && *inside == (Outcome::Refused { status: 400 }) {
                 continue;
             }
-            // Both versions serve the request, so it shows no difference. This is no bug if the
-            // requirements differ in the sources of credentials or in claims. It is also no bug if
-            // a requirement contains scopes or roles: the upstream may check the scopes, and
+            // Both versions serve the request, so the request shows no difference. This is no bug
+            // if the requirements differ in the sources of credentials or in claims. It is also no
+            // bug if a requirement contains scopes or roles: the upstream may check the scopes, and
             // another credential of the caller may have the role.
             let agree = self.sources_differ(cell.owners) || self.asks_for_rights(cell.owners);
             // A witness has no certificate or signature of a consumer with roles.
@@ -205,8 +205,8 @@ impl<'a> Cells<'_, 'a> {
         })
     }
 
-    /// Finds a witness with different outcomes on the two sides, preferably one that both sides
-    /// serve.
+    /// Finds a witness with different outcomes on the two sides, preferably a request that both
+    /// sides serve.
     pub(super) fn differs(&self, cell: &Cell, results: &mut CellResults) -> Option<Witness> {
         let none = ir::Alternative::default();
         let mut best: Option<Witness> = None;
@@ -287,8 +287,8 @@ impl<'a> Cells<'_, 'a> {
         })
     }
 
-    /// Limit on the length of a request target at this listener, in bytes: the smaller one of both
-    /// sides.
+    /// Limit on the length of a request target at this listener, in bytes: the smaller limit of the
+    /// two sides.
     fn target_bytes_max(&self) -> u64 {
         let sides = self.sides.0.into_iter().chain([self.sides.1]);
         let limits = sides.filter_map(|side| {
@@ -366,7 +366,7 @@ impl<'a> Cells<'_, 'a> {
     }
 
     /// True if both engines select the operations that a cell expects. `selected` are the routes
-    /// that they selected for the request.
+    /// that the engines selected for the request.
     fn are_owners(&self, owners: [Owner; 2], selected: [Option<String>; 2], draft: &Draft) -> bool {
         let mut sides = selected
             .into_iter()

@@ -184,8 +184,9 @@ impl<'t> Index<'t> {
         self.meeting(template, None)
     }
 
-    /// Like [`Self::overlapping`], without most of the routes that take precedence over a route
-    /// with this template and priority for every request. The search does not visit these routes.
+    /// Like [`Self::overlapping`], but leaves out most of the routes that take precedence over a
+    /// route with this template and priority for every request. The search does not visit these
+    /// routes.
     pub(super) fn overlapping_below(&self, template: &Template, priority: i32) -> Vec<u32> {
         self.meeting(template, Some(priority))
     }
@@ -316,7 +317,7 @@ impl Meeting<'_, '_> {
         is_above(tied, self.index.nodes[node as usize].priority_min)
     }
 
-    /// Adds all routes at or below a node. Skips those that take precedence over a prefix because
+    /// Adds all routes at or below a node. Skips routes that take precedence over a prefix because
     /// they are longer than the prefix.
     fn all_below(&mut self, at: u32, tied: Option<i32>) {
         self.visited += 1;
@@ -335,8 +336,8 @@ impl Meeting<'_, '_> {
     }
 }
 
-/// True if `priority_min`, the minimum priority of some routes, is at least `tied`, the priority of the
-/// template of the search. False if `tied` is `None`.
+/// True if `priority_min`, the minimum priority of some routes, is at least `tied`, the priority of
+/// the template of the search. False if `tied` is `None`.
 fn is_above(tied: Option<i32>, priority_min: i32) -> bool {
     tied.is_some_and(|priority| priority_min >= priority)
 }

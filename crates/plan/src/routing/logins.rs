@@ -251,8 +251,8 @@ fn logins<'a>(
     })
 }
 
-/// Paths of the logins that these APIs use, with their guards. A policy guards a path only if all
-/// APIs with the login have it as a guard.
+/// Paths of the logins that these APIs use, with their guards. A policy guards a path only if it is
+/// a guard of all APIs with the login.
 fn paths<'a>(
     gateway: &'a ir::Gateway,
     owners: Owners<'_, 'a>,

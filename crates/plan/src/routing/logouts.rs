@@ -18,8 +18,8 @@ type Owners<'o, 'a> = &'o [(&'a ir::Api, &'a ir::Mount)];
 pub(super) struct LostLogoutPaths(BTreeMap<(String, Vec<String>), BTreeSet<String>>);
 
 impl LostLogoutPaths {
-    /// Adds the logout paths that a host loses. Adds none if the new side serves no requests of the
-    /// host.
+    /// Adds the logout paths that a host loses. Adds nothing if the new side serves no requests of
+    /// the host.
     pub(super) fn add(
         &mut self,
         place: &Place,

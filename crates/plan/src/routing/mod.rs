@@ -57,8 +57,8 @@ use settings::{ChangedRoutes, Settings};
 use sources::parallel;
 use table::{Place, Route, Signature, Tier, owners, places, routes};
 
-/// Compares which routes handle which requests, and which callers may send them. Without an old
-/// side, compares with an empty gateway. Returns the operations that serve the same requests.
+/// Compares which routes handle which requests, and which callers may send the requests. Without an
+/// old side, compares with an empty gateway. Returns the operations that serve the same requests.
 ///
 /// # Errors
 /// Returns an error if the engine of a side cannot be built.
@@ -196,10 +196,10 @@ struct Overlay<'a> {
 /// Route or pair of routes whose requests are compared.
 #[derive(Clone, Copy, Debug)]
 enum Task {
-    /// Route on both sides whose requests are handled differently.
+    /// Route that both sides have, but whose requests are handled differently.
     Both(u32, u32),
-    /// Route on both sides that may gain or lose requests because other routes changed. The route
-    /// is for undescribed requests, or its template overlaps a template of [`bordering`].
+    /// Route that both sides have, and that may gain or lose requests because other routes changed.
+    /// The route is for undescribed requests, or its template overlaps a template of [`bordering`].
     Rest(u32, u32),
     /// Route that only the new table has.
     New(u32),
@@ -327,7 +327,7 @@ impl<'a> Overlay<'a> {
         for task in &self.tasks {
             match task {
                 Task::Gone(at) => relations[0][*at as usize] = Relation::Changed,
-                // Requests that move from a removed route to a new one are compared once, by the
+                // Requests that move from a removed route to a new route are compared once, by the
                 // task of the new route.
                 Task::New(at) => relations[1][*at as usize] = Relation::Ignored,
                 Task::Both(..) | Task::Rest(..) => {}

@@ -53,8 +53,8 @@ struct Causes {
 }
 
 impl<'a> Cells<'_, 'a> {
-    /// Compares the refusals of the routes that both sides have, and of requests that moved from one
-    /// route to another one (`exchanged`). `tasks` and `kept` contain the routes of both sides.
+    /// Compares the refusals of the routes that both sides have, and of requests that moved from
+    /// one route to another (`exchanged`). `tasks` and `kept` contain the routes of both sides.
     pub(super) fn refusals(
         &self,
         (tasks, kept): (&[Task], &[(u32, u32)]),
@@ -286,8 +286,8 @@ impl<'a> Cells<'_, 'a> {
         lines
     }
 
-    /// Line about requests that only the old side refuses: those in `opened`, and those that the
-    /// new side may serve because the routes in `affecting` changed.
+    /// Line about requests that only the old side refuses. These are the requests in `opened`, and
+    /// requests that the new side may serve because the routes in `affecting` changed.
     fn opened_paths(
         &self,
         one: RoutePair,
@@ -342,9 +342,9 @@ impl<'a> Cells<'_, 'a> {
         format!("`{method} {}`", route.template)
     }
 
-    /// Cell of requests that one side refuses, and the text that identifies all of them and their
-    /// causes, for fingerprints. The cell contains only the first request, as an example. `None` if
-    /// `requests` is empty.
+    /// Cell of requests that one side refuses, and the text that identifies all these requests and
+    /// their causes, for fingerprints. The cell contains only the first request, as an example.
+    /// `None` if `requests` is empty.
     fn of_refusals(
         &self,
         requests: Vec<(Found, Option<Cause>)>,
@@ -451,7 +451,7 @@ impl<'a> Cells<'_, 'a> {
 
     /// Requests of a pair with this path, one for each method of the two routes that the route of
     /// the pair serves. A GET route also serves HEAD. The requests meet the conditions of the pair
-    /// and, if possible, those of the other route. Empty if the conditions cannot be met.
+    /// and, if possible, the conditions of the other route. Empty if the conditions cannot be met.
     fn requests(&self, one: RoutePair, path: &str, cause: Option<Cause>) -> Vec<Found> {
         let own = self.after(one.after);
         let cause = cause.map(|cause| self.cause(cause));

@@ -35,7 +35,7 @@ const NAMED_MAX: usize = 3;
 pub(crate) type Successor<'a> = (OperationAt<'a>, OperationAt<'a>);
 
 /// Reports the requests to upstreams that more callers can cause on the new side. Returns the
-/// operations that replace others at their upstream.
+/// operations that replace other operations at their upstream.
 pub(crate) fn compare<'a>(
     old: &'a ir::Gateway,
     new: &'a ir::Gateway,
@@ -83,8 +83,8 @@ fn have_same_callers(old: &ir::Gateway, new: &ir::Gateway) -> bool {
     was.policies == is.policies && was.auth == is.auth && was.consumers == is.consumers
 }
 
-/// Key of a comparison of two operations: its extent, true if [`are_compared`] is false for them,
-/// and the memory addresses of both accesses ([`Accesses::identity`]).
+/// Key of a comparison of two operations: its extent, true if [`are_compared`] is false for the
+/// operations, and the memory addresses of both accesses ([`Accesses::identity`]).
 type Compared = (Extent, bool, [usize; 4]);
 
 /// Operations of both sides at their mounts, in the order of [`of_gateway`], and comparisons of
@@ -341,7 +341,8 @@ impl<'a, 'o> Accesses<'a, 'o> {
         lines
     }
 
-    /// Limits and settings by which an operation of the new side admits more than another one.
+    /// Limits and settings by which an operation of the new side admits more than another
+    /// operation.
     fn looser(&self, (side, before): (Side, OperationAt<'a>), after: OperationAt<'a>) -> Vec<Line> {
         let of = |side: Side, one: OperationAt<'a>| {
             let of = ApiSide {
@@ -441,7 +442,7 @@ fn is_same(before: OperationAt<'_>, after: OperationAt<'_>) -> bool {
         && before.api.messages == after.api.messages
 }
 
-/// Lines about messages that the new operation accepts and the old one refuses.
+/// Lines about messages that the new operation accepts and the old operation refuses.
 fn unchecked(old: &Access<'_>, new: &Access<'_>) -> Vec<Change> {
     let Some(enforced) = schemas::enforced(old, new) else {
         return Vec::new();

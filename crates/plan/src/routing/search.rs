@@ -31,7 +31,8 @@ use crate::values::{Seen, Values, values};
 /// Step limit for all searches in two tables, to which [`STEPS_PER_ROUTE`] is added for each route.
 const STEPS_MAX: usize = 4_000_000;
 
-/// Steps added to the limit for each route, so that the size of the tables alone never exceeds it.
+/// Steps added to the limit for each route, so that the size of the tables alone never exceeds the
+/// limit.
 const STEPS_PER_ROUTE: usize = 200;
 
 /// Cost of comparing two routes that may match common requests, in steps.
@@ -72,7 +73,7 @@ pub(super) struct Table<'t, 'a> {
     pub(super) index: Index<'t>,
     /// Index of the described routes that the other table also has.
     kept: Index<'t>,
-    /// Index of the other routes that serve requests, except ignored ones.
+    /// Index of the other routes that serve requests. Excludes ignored routes.
     changed: Index<'t>,
     /// Index of the routes that match requests but do not serve them (answer 404).
     withheld: Index<'t>,
@@ -215,8 +216,8 @@ impl<'t, 'a> Table<'t, 'a> {
         Digest::of(&bytes.copied().collect::<Vec<u8>>())
     }
 
-    /// Text that identifies the requests that an operation matches in this table. The plan uses it
-    /// to find an earlier version of the operation under another key.
+    /// Text that identifies the requests that an operation matches in this table. The plan uses
+    /// this text to find an earlier version of the operation under another key.
     pub(super) fn requests_of(&self, key: &str) -> String {
         let known = self.of_operation.get_or_init(|| {
             let mut known: FxHashMap<&str, Vec<u32>> = FxHashMap::default();
@@ -487,7 +488,7 @@ impl<'s, 'a> Search<'s, '_, 'a> {
         None
     }
 
-    /// Returns the states that extend this one by a segment.
+    /// Returns the states that extend this state by a segment.
     fn longer(&self, state: &State) -> Vec<State> {
         let musts: Vec<&Segment> = self
             .owning
@@ -563,7 +564,8 @@ impl<'s, 'a> Search<'s, '_, 'a> {
     }
 
     /// Adds the routes of higher precedence that match every path with this prefix. `None` if one
-    /// of these routes has no conditions: it then receives every request with the prefix.
+    /// of these routes has no conditions, because that route receives every request with the
+    /// prefix.
     fn entered(&self, mut state: State) -> Option<State> {
         for (side, table) in self.tables.iter().enumerate() {
             for node in &state.nodes[side] {

@@ -100,7 +100,7 @@ impl Cells<'_, '_> {
     }
 }
 
-/// Name of a route that is the same on both sides: operation key and mount.
+/// Name by which a route is found on both sides: operation key and mount.
 fn key<'r>(route: &Route<'r>) -> (&'r str, &'r str) {
     (&route.operation.key, &route.mount.name)
 }

@@ -110,8 +110,8 @@ pub(super) fn common_path(
     Some(path)
 }
 
-/// Returns the path with the case of all letters swapped, and one path for each segment with only
-/// the letters of that segment swapped. Only ASCII letters outside escapes change.
+/// Returns the path with the case of all letters swapped, and for each segment a path with only the
+/// letters of that segment swapped. Only ASCII letters outside escapes change.
 pub(super) fn in_other_cases(path: &str) -> Vec<String> {
     let segments: Vec<&str> = path.split('/').collect();
     let one = |changed: usize| {
@@ -286,7 +286,7 @@ pub(super) fn is_read_in_other_ways(route: &Route<'_>) -> bool {
 pub(super) mod tests {
     use super::*;
 
-    /// Template of a path. A final `*` makes it a prefix.
+    /// Template of a path. A final `*` makes the template a prefix.
     pub(in crate::routing) fn template(text: &str) -> Template {
         match text.strip_suffix('*') {
             Some(prefix) => Template::parse(prefix).expect("a template").into_prefix(),

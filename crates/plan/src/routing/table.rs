@@ -21,7 +21,7 @@ pub(super) struct Place {
 }
 
 impl Place {
-    /// True if the listener merges slashes of paths before it matches them.
+    /// True if the listener merges slashes of paths before paths are matched.
     pub(super) fn merges_slashes(&self, side: &Lowered) -> bool {
         let listener = side.gateway.shared.listeners.get(&self.listener);
         listener.is_some_and(|listener| listener.merge_slashes)
@@ -29,7 +29,8 @@ impl Place {
 }
 
 /// Returns a place for each listener and each host pattern of both sides. Also returns, for each
-/// listener, a place with a host that no pattern matches: only mounts without hosts serve it.
+/// listener, a place with a host that no pattern matches. Only mounts without hosts serve that
+/// host.
 pub(super) fn places(sides: &[&Lowered]) -> BTreeSet<Place> {
     let mounts = || {
         let apis = sides.iter().flat_map(|side| &side.gateway.apis);
@@ -71,8 +72,8 @@ fn instance(pattern: &str, taken: &BTreeSet<&str>) -> String {
     }
 }
 
-/// Mounts that serve a host, each with its API: those with the exact host, otherwise those with a
-/// matching wildcard, otherwise those without hosts.
+/// Mounts that serve a host, each with its API: mounts with the exact host, otherwise mounts with a
+/// matching wildcard, otherwise mounts without hosts.
 pub(super) fn owners<'a>(lowered: &'a Lowered, place: &Place) -> Vec<(&'a ir::Api, &'a ir::Mount)> {
     let mounts = || {
         let apis = lowered.gateway.apis.iter();
@@ -100,7 +101,8 @@ pub(super) fn owners<'a>(lowered: &'a Lowered, place: &Place) -> Vec<(&'a ir::Ap
 }
 
 /// Route: an operation at a mount, with its declared path or the trailing-slash variant of that
-/// path. For undescribed requests: with one of the paths at which the operation serves them.
+/// path. For an operation that serves undescribed requests: with one of the paths of these
+/// requests.
 #[derive(Clone, Debug)]
 pub(super) struct Route<'a> {
     pub(super) api: &'a ir::Api,
@@ -123,7 +125,7 @@ pub(super) struct Route<'a> {
     pub(super) serves: bool,
 }
 
-/// Precedence tier of a route. A later tier takes precedence over earlier ones.
+/// Precedence tier of a route. A later tier takes precedence over earlier tiers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Tier {
     /// Undescribed requests: no template matches them. `API#unmatched` serves them, or they get
@@ -417,8 +419,8 @@ impl Route<'_> {
     }
 
     /// Compares the precedence of two routes that match a request of this method: by tier,
-    /// priority, template, exact method, declared path before trailing-slash variant, conditions,
-    /// an operation that is served before an `internal` one.
+    /// priority, template, exact method, declared path before trailing-slash variant, conditions.
+    /// Last, a served operation precedes an `internal` operation.
     pub(super) fn compare(&self, other: &Self, method: &str) -> Ordering {
         let tiers = self.tier.cmp(&other.tier);
         if tiers.is_ne() {
@@ -434,7 +436,7 @@ impl Route<'_> {
                 .then_with(|| has_method(self).cmp(&has_method(other)))
                 .then_with(|| other.twin.cmp(&self.twin))
                 .then_with(|| compare_conditions(self.conditions, other.conditions))
-                // An operation that is served precedes an `internal` one with the same requests.
+                // A served operation precedes an `internal` operation with the same requests.
                 .then_with(|| self.serves.cmp(&other.serves)),
             // No operation serves the requests of these routes, so the order of the routes does not
             // matter.

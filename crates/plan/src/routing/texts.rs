@@ -111,7 +111,7 @@ impl<'t> Literals<'t> {
         self.children.get(text).copied()
     }
 
-    /// Returns the child of a literal. Adds `fresh` as its child if there is none. Call
+    /// Returns the child of a literal. If the literal has no child, adds `fresh` as its child. Call
     /// [`Self::sort`] after all additions.
     pub(super) fn child(&mut self, text: &'t str, fresh: u32) -> u32 {
         *self.children.entry(text).or_insert(fresh)
@@ -175,7 +175,7 @@ pub(super) fn matches(segment: &Segment, text: &str) -> bool {
 }
 
 /// Text with the hexadecimal digits of its escapes in upper case, as in normalised paths.
-/// Case-insensitive segments have them in lower case.
+/// Case-insensitive segments have these digits in lower case.
 pub(super) fn with_upper_escapes(text: &str) -> String {
     let mut parts = text.split('%');
     let mut upper = parts.next().unwrap_or_default().to_owned();
@@ -217,7 +217,7 @@ pub(super) fn fresh(is_taken: impl Fn(&str) -> bool) -> Option<String> {
 /// literal begins with it.
 type State = (Positions, Positions, Option<String>, usize);
 
-/// Number of digits that the last escape of a string lacks, if the others are complete.
+/// Number of digits that the last escape of a string lacks, if all earlier escapes are complete.
 fn missing_digits(text: &str) -> usize {
     match text.as_bytes() {
         [.., b'%'] => 2,
@@ -252,7 +252,7 @@ fn walk(musts: &[&Segment], rivals: &Rivals<'_>, left: &Steps) -> Vec<String> {
         byte.is_ascii_graphic() && !b"/?#\\".contains(byte) && !FILLERS.contains(byte)
     }));
     let is_named = |byte: u8| named.contains(&byte);
-    // The string may still become a literal, `.` or `..`, so keep track of it.
+    // The string may still become a literal, `.` or `..`, so keep the string.
     let begun =
         |text: &str| (rivals.begins(text) || "..".starts_with(text)).then(|| text.to_owned());
     let first: State = (automata.start(), others.start(), begun(""), 0);

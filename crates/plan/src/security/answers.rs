@@ -30,8 +30,8 @@ enum Rule {
     /// Like [`Rule::Adds`]. Compared only if a credential is required.
     Shares,
     /// A greater strength protects more. Strength 0 is like a missing field. The text is a value
-    /// that protects at least as much as every other one. `None`: there is no such value, and the
-    /// upstream's own value may protect more than that of the gateway.
+    /// that protects at least as much as every other value. `None`: there is no such value, and the
+    /// upstream's own value may protect more than the gateway's value.
     Protects(fn(&str) -> u64, Option<&'static str>),
     /// Each additional member of a list, such as a field name in `Vary`, protects more. Compared
     /// only if a credential is required.
@@ -306,8 +306,8 @@ fn verdict(rule: Rule, was: &Sent, is: &Sent) -> Verdict {
             };
             let compared = match (weakest(was), weakest(is)) {
                 (Some(a), Some(b)) if a == b && a > 0 => match was.values == is.values {
-                    // Both sides set the same values. They differ only in sending the upstream's
-                    // own value as well.
+                    // Both sides set the same values. The sides differ only in sending the
+                    // upstream's own value as well.
                     true => ordered(was.upstream.cmp(&is.upstream)),
                     false => Verdict::Incomparable,
                 },
@@ -333,8 +333,8 @@ fn rank(sent: &Sent, strength: Option<u64>) -> (u8, u64) {
 
 /// Compares sets of values whose additional members admit more. The upstream's own values are
 /// unknown. Their removal admits less, and their replacement by values of the gateway counts as
-/// admitting more. If they newly reach clients, the new side admits more, unless the gateway also
-/// drops own values: then the verdict is [`Verdict::Incomparable`].
+/// admitting more. If the upstream's values newly reach clients, the new side admits more. If the
+/// gateway also drops own values, the verdict is [`Verdict::Incomparable`].
 fn opened(was: &Sent, is: &Sent, before: &BTreeSet<String>, after: &BTreeSet<String>) -> Verdict {
     let within = |a: &BTreeSet<String>, b: &BTreeSet<String>| b.contains("*") || a.is_subset(b);
     let (fewer, more) = (within(before, after), within(after, before));
@@ -427,7 +427,8 @@ fn sent(access: &Access<'_>) -> Response {
     response
 }
 
-/// Names and values of the fields that a policy sets (true), then of those that it adds (false).
+/// Names and values of the fields that a policy sets (true), then of the fields that it adds
+/// (false).
 fn written(settings: &Settings) -> Vec<(bool, &str, &Value)> {
     let of = |how: &'static str| {
         let all = settings.iter();
@@ -555,8 +556,8 @@ pub(crate) fn executed(old: Option<&str>, new: Option<&str>) -> Verdict {
 }
 
 /// True for a media type that browsers execute: pages, scripts, and images with scripts. Browsers
-/// use the last type of a list. If the value is not a type, they determine the type from the body
-/// (WHATWG MIME Sniffing §5.1 and §7).
+/// use the last type of a list. If the value is not a type, browsers determine the type from the
+/// body (WHATWG MIME Sniffing §5.1 and §7).
 fn is_run(value: &str) -> bool {
     value.split(',').any(|one| {
         let kind = one.split(';').next().unwrap_or_default();

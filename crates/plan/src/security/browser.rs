@@ -8,7 +8,7 @@ use policy::declared::Settings;
 use super::{Access, Difference, Verdict, verifier::value_text as value};
 
 /// Compares which other origins may read responses, by the last `cors` of each chain. Without
-/// `cors`, no other origin may read them.
+/// `cors`, no other origin may read responses.
 pub(super) fn cors(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
     let (was, is) = (old.policies("cors"), new.policies("cors"));
     let (before, after) = (was.last().map(|(_, it)| it), is.last().map(|(_, it)| it));
@@ -115,7 +115,7 @@ pub(super) fn csrf(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
     super::one("csrf", verdict, id, "csrf", (shown(&was), shown(&is)))
 }
 
-/// Compares two lists of `csrf` policies by the other origins whose requests they pass.
+/// Compares two lists of `csrf` policies by the other origins whose requests pass these policies.
 fn csrf_verdict(was: &[(&str, Settings)], is: &[(&str, Settings)]) -> Verdict {
     let (before, after) = (passed_pages(was), passed_pages(is));
     let within = |own: &[PassedPages; 2], wider: &[PassedPages; 2]| {

@@ -34,8 +34,8 @@ pub(crate) fn source(scheme: &ir::Scheme, verifiers: &ir::Set<ir::Verifier>) -> 
     }
 }
 
-/// Place of a credential in a request. [`Place::Certificate`] stands only for the certificate of the
-/// connection: one that a trusted proxy forwards is another credential.
+/// Place of a credential in a request. [`Place::Certificate`] stands only for the certificate of
+/// the connection: a certificate that a trusted proxy forwards is another credential.
 pub(crate) fn location(scheme: &ir::Scheme, verifiers: &ir::Set<ir::Verifier>) -> Place {
     match (&scheme.place, source(scheme, verifiers)) {
         (Place::Certificate, Source::Field) => proxied(),

@@ -32,8 +32,8 @@ struct Question {
     /// Identity of the service. Fields of its response are compared as request fields.
     service: String,
     /// Parts of the messages that the service receives and by which it decides, such as request
-    /// fields. A field has its source if that is not the client. If the parts or their sources
-    /// differ, the decision may differ.
+    /// fields. Each field has its source; `None`: the client. If the parts or their sources differ,
+    /// the decision may differ.
     sent: BTreeMap<String, Option<String>>,
     /// Timeout in milliseconds after which all callers are admitted because the service does not
     /// answer. `None` if a failure admits no caller.
@@ -92,7 +92,7 @@ impl Question {
     }
 
     /// True if every caller that this condition admits is also admitted by `other`. If a failure of
-    /// the service admits everyone, a shorter timeout admits more, because it makes failures more
+    /// the service admits everyone, a shorter timeout admits more, because failures are then more
     /// frequent.
     fn implies(&self, other: &Self) -> bool {
         let is_within = match (self.open_ms, other.open_ms) {
@@ -104,8 +104,8 @@ impl Question {
     }
 }
 
-/// Request fields that the service of a policy receives, each with its source if that is not the
-/// client. `names`: names of the fields; `None` for all fields.
+/// Request fields that the service of a policy receives, each with its source (`None`: the client).
+/// `names`: names of the fields; `None` for all fields.
 fn fields_sent(
     access: &Access<'_>,
     policy: &str,
@@ -278,7 +278,8 @@ mod tests {
         settings
     }
 
-    /// True if the policy admits a caller: all scopes, and one of each other list.
+    /// True if the policy admits a caller, who must have all scopes and one value of each other
+    /// list.
     fn admits(written: ListIndexes, caller: ListIndexes) -> bool {
         let mut keys = written.iter().zip(caller).enumerate();
         keys.all(|(key, (list, caller))| {

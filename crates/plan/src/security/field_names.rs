@@ -55,7 +55,7 @@ const PARTS: &[&str] = &[
     "userinfo",
 ];
 
-/// Texts in the names of fields that carry a credential. A name may contain them anywhere.
+/// Texts in the names of fields that carry a credential. The text may be anywhere in the name.
 const CREDENTIAL: &[&str] = &[
     "access",
     "assertion",
@@ -74,11 +74,11 @@ const CREDENTIAL: &[&str] = &[
     "token",
 ];
 
-/// Fields with which clients restrict their own requests: the page that sends a request, a
-/// precondition (RFC 9110 §13, RFC 4918 §10), a digest (RFC 9530) or a signature (RFC 9421). Also
-/// fields against cross-site request forgery, which other pages cannot set. A page of another site
-/// can set three media types only (Fetch §2.2.2), and upstreams refuse those. If an upstream no
-/// longer receives such a field, it may admit requests that it refused before.
+/// Fields with which clients restrict their own requests. These are the page that sends a request,
+/// a precondition (RFC 9110 §13, RFC 4918 §10), a digest (RFC 9530) or a signature (RFC 9421). Also
+/// fields against cross-site request forgery, which other pages cannot set. Also the media type: a
+/// page of another site can set only three types (Fetch §2.2.2), which such upstreams refuse. If an
+/// upstream no longer receives such a field, it may admit requests that it refused before.
 pub(super) const GUARDS: &[&str] = &[
     "content-digest",
     "content-md5",

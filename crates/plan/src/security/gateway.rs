@@ -185,8 +185,8 @@ fn forwarding_fields(old: Option<&ir::Listener>, new: Option<&ir::Listener>) -> 
 const PARTS_MAX: usize = 8;
 
 /// Reports operations with an address filter that now checks the address of a proxy instead of the
-/// client's. The proxy is no longer trusted. A filter that admits the proxy then admits all clients
-/// that connect through it.
+/// client's address. The proxy is no longer trusted. A filter that admits the proxy then admits all
+/// clients that connect through the proxy.
 fn own_addresses(gateway: &ir::Gateway, old: &ir::Listener, new: &ir::Listener, plan: &mut Plan) {
     let (before, after) = (trusted(Some(old)), trusted(Some(new)));
     let gone = before.iter().zip(&after).map(|(was, is)| was.without(is));

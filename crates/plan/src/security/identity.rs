@@ -100,12 +100,13 @@ impl ReceivedField {
         self.values.clear();
     }
 
-    /// True if every caller who can determine a value of this field can also determine it in
-    /// `other`. A client's own value at the upstream can be any property of a caller. If `answers`
-    /// is true, it can also be any field of a service's response. A policy's value is the same for
-    /// all callers. It counts as a value that clients can send only if `meaning` is
-    /// [`Meaning::Unknown`]. If `admitted` does not contain the authority of a property, only the
-    /// property is compared: the line about the requirement reports the callers of that authority.
+    /// True if every caller who can determine a value of this field can also determine that value
+    /// in `other`. A client's own value at the upstream can be any property of a caller. If
+    /// `answers` is true, the value can also be any field of a service's response. A policy's value
+    /// is the same for all callers. A policy's value counts as a value that clients can send only
+    /// if `meaning` is [`Meaning::Unknown`]. If `admitted` does not contain the authority of a
+    /// property, only the property is compared. The line about the requirement reports the callers
+    /// of that authority.
     fn is_within(
         &self,
         other: &Self,
@@ -340,7 +341,7 @@ fn authorities(route: Route<'_>, scheme: &ir::Scheme) -> BTreeSet<String> {
 }
 
 /// Authority that asserts the names in client certificates: the certificate authorities of the
-/// listener, or the proxies that it trusts. Includes the names that the verifier accepts.
+/// listener, or the proxies that the listener trusts. Includes the names that the verifier accepts.
 fn certified(route: Route<'_>, verifier: &mtls::Checked) -> String {
     let listener = route.gateway.shared.listeners.get(route.listener);
     let by = match verifier.source() {
@@ -439,14 +440,15 @@ fn fields_of<'s>(
     fields.by_name
 }
 
-/// Request fields that differ from those that the client sent, by name.
+/// Request fields that differ from the fields that the client sent, by name.
 struct Fields {
     by_name: BTreeMap<String, ReceivedField>,
     /// True if the listener forwards fields of trusted proxies.
     trusts: bool,
 }
 
-/// True if the listener of a route has trusted proxies, so that it forwards fields that they set.
+/// True if the listener of a route has trusted proxies, and therefore forwards fields that proxies
+/// set.
 fn trusts(access: &Access<'_>) -> bool {
     let listener = access.route.and_then(|route| {
         let listeners = &route.gateway.shared.listeners;
@@ -556,7 +558,8 @@ impl Fields {
     }
 }
 
-/// Names and values of the fields that a policy sets (true), then of those that it adds (false).
+/// Names and values of the fields that a policy sets (true), then of the fields that it adds
+/// (false).
 fn written(settings: &Settings) -> Vec<(bool, &str, &Value)> {
     let of = |how: &'static str| {
         let all = settings.iter();

@@ -85,7 +85,7 @@ pub struct Difference {
     pub old: Value,
     /// Value on the new side.
     pub new: Value,
-    /// Reason why no request can show the difference. `None` if one can.
+    /// Reason why no request can show the difference. `None` if a request can show the difference.
     pub why_none: Option<&'static str>,
     /// Digest of the definitions to which both values refer by name. Part of the fingerprint, never
     /// shown.
@@ -147,7 +147,8 @@ pub fn differences(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
 }
 
 /// Differences in the responses of two routes that refuse every request: their fields, and the
-/// origins whose pages may read them. Browsers also execute and store what a refusal contains.
+/// origins whose pages may read the responses. Browsers also execute and store the content of a
+/// refusal.
 fn differences_of_refusals(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
     if old.refusing.is_none() || new.refusing.is_none() {
         return Vec::new();

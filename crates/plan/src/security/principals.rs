@@ -119,7 +119,8 @@ struct Principal<'a> {
     /// same token can name a different consumer. The gateway refuses such a contradiction. Without
     /// the consumer, the credential remains valid and contradicts no longer.
     apart: BTreeSet<&'a str>,
-    /// Request fields that the schemes write, with the credentials whose properties they get.
+    /// Request fields that the schemes write, each with the credentials whose properties it
+    /// contains.
     fields: BTreeMap<&'a str, Vec<String>>,
 }
 
@@ -153,7 +154,8 @@ impl<'a> Principal<'a> {
     }
 
     /// Compares the principals of one request. First flag: true if the request gets a principal or
-    /// another principal. Second flag: true if it loses its principal or gets another one.
+    /// another principal. Second flag: true if the request loses its principal or gets another
+    /// principal.
     ///
     /// `known` are the credentials of all alternatives of both sides that can name a consumer. If
     /// other callers are admitted, and only the name of the consumer has an effect, a request that
@@ -208,9 +210,9 @@ fn are_within(fields: &BTreeMap<&str, Vec<String>>, others: &BTreeMap<&str, Vec<
     fields.all(|(name, sources)| others.get(name) == Some(sources))
 }
 
-/// Request fields that the schemes of an alternative write, with the credentials whose properties
-/// they get. `names` are the credentials that can belong to a consumer, whose name `forward_as`
-/// prefers.
+/// Request fields that the schemes of an alternative write, each with the credentials whose
+/// properties it contains. `names` are the credentials that can belong to a consumer, whose name
+/// `forward_as` prefers.
 fn fields<'a>(
     route: Route<'a>,
     alternative: &ir::Alternative,
@@ -248,20 +250,21 @@ struct Credential<'a> {
     can_name: bool,
     /// Consumers of this side to which such a credential can belong.
     consumers: Vec<&'a str>,
-    /// True if a claim of the credential names its consumer, and a consumer can also list it.
+    /// True if a claim of the credential names its consumer, and a consumer can also list the
+    /// credential.
     is_claimed_and_listed: bool,
 }
 
 impl Credential<'_> {
-    /// True if the claim of one credential can name a consumer other than the one that lists it.
-    /// The gateway then refuses the credential.
+    /// True if the claim of a credential can name a consumer other than the consumer that lists the
+    /// credential. The gateway then refuses the credential.
     fn is_disputable(&self) -> bool {
         self.is_claimed_and_listed && self.consumers.len() > 1
     }
 }
 
-/// Verified credentials of an alternative, in the order in which the engine uses them. `other` is
-/// the route of the other side.
+/// Verified credentials of an alternative, in the order in which the engine uses the credentials.
+/// `other` is the route of the other side.
 fn credentials<'a>(
     route: Route<'a>,
     other: Route<'_>,

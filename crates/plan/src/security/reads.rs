@@ -158,8 +158,8 @@ fn trusted(route: Route<'_>) -> String {
     }
 }
 
-/// Description of the request fields that the gateway writes or removes before a policy reads them.
-/// With `name`: only this field.
+/// Description of the request fields that the gateway writes or removes before a policy reads the
+/// fields. With `name`: only this field.
 fn fields(access: &Access<'_>, policy: &str, name: Option<&str>) -> String {
     let Some(route) = access.route else {
         return String::new();

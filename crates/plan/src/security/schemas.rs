@@ -57,8 +57,8 @@ pub(super) fn described(access: &Access<'_>) -> Option<Cone> {
 
 /// Compares the descriptions of two sides. There are three checks: of requests, of undeclared query
 /// parameters and of responses. The descriptions are compared for a check only if both sides
-/// enforce it. The comparison of modes reports a check that only one side enforces.
-/// `None` if no difference is found.
+/// enforce the check. The comparison of modes reports a check that only one side enforces. `None`
+/// if no difference is found.
 pub(crate) fn enforced(old: &Access<'_>, new: &Access<'_>) -> Option<EnforcedDescriptions> {
     let (was, is) = (old.route?, new.route?);
     // For a side without a description, use an operation without parts to check.
@@ -218,7 +218,8 @@ impl EnforcedDescriptions {
         }
     }
 
-    /// Example request that only one side accepts. The flag is true if that is the new side.
+    /// Example request that only one side accepts. The flag is true if the new side accepts the
+    /// request.
     ///
     /// # Errors
     /// Returns an error if no such request was found.
@@ -262,7 +263,7 @@ fn request_part(difference: &Difference) -> String {
     format!("parameter {name}")
 }
 
-/// Description of a part, and true if the part is required. `None` if the side does not describe it.
+/// Description of a part, and true if the part is required. `None` if the part is not described.
 fn describe_part(cone: &Cone, difference: &Difference) -> Option<(bool, ir::Value)> {
     use ir::ParameterPlace as Place;
     if let Some(status) = &difference.status {
@@ -301,8 +302,8 @@ fn describe_part(cone: &Cone, difference: &Difference) -> Option<(bool, ir::Valu
     found.map(|one| (one.required, one.definition.clone()))
 }
 
-/// Description of a part of a response, and true if the part is required. `None` if the side does
-/// not describe it.
+/// Description of a part of a response, and true if the part is required. `None` if the part is not
+/// described.
 fn describe_response(
     cone: &Cone,
     status: &str,

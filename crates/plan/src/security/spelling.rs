@@ -42,8 +42,8 @@ fn joined(value: &str, separator: char, part: impl Fn(&str) -> String) -> String
     parts.join(&format!("{separator} "))
 }
 
-/// Last policy in a `Referrer-Policy` list that browsers know. Browsers use this one (Referrer
-/// Policy §8.1). Empty if there is none.
+/// Last policy in a `Referrer-Policy` list that browsers know. Browsers use this policy (Referrer
+/// Policy §8.1). Empty if browsers know no policy of the list.
 fn last_known(value: &str) -> String {
     const KNOWN: [&str; 8] = [
         "no-referrer",
@@ -61,9 +61,9 @@ fn last_known(value: &str) -> String {
     known.next().unwrap_or_default().to_owned()
 }
 
-/// Directives of a Content-Security-Policy in sorted order. If several have the same name, the
-/// first one applies (CSP3 §2.2.1). Values keep their letter case, because paths and nonces are
-/// case-sensitive.
+/// Directives of a Content-Security-Policy in sorted order. If several directives have the same
+/// name, the first one applies (CSP3 §2.2.1). Values keep their letter case, because paths and
+/// nonces are case-sensitive.
 fn policy(value: &str) -> String {
     let mut directives: Vec<(String, String)> = Vec::new();
     for directive in value.split(';') {

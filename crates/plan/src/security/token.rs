@@ -12,9 +12,9 @@ use serde_json::{Map, Value, json};
 
 use super::who::HypotheticalCredential;
 
-/// Unix time of all witnesses, in seconds (1998). It is so early that the expiry of a credential in
-/// a real project is later. It is late enough that a time before it, such as the expiry of a token
-/// within the leeway, is still positive.
+/// Unix time of all witnesses, in seconds (1998). The time is so early that the expiry of a
+/// credential in a real project is later. The time is late enough that earlier times, such as the
+/// expiry of a token within the leeway, are still positive.
 pub const AT_S: u64 = 900_000_000;
 
 /// Name of the requirement on a token's algorithm and key.
@@ -69,7 +69,7 @@ pub(super) fn activity_fact(key: &str) -> String {
     format!("asked {key}")
 }
 
-/// Proof of possession that belongs to a token of a witness. `None` for a token without one.
+/// Proof of possession that belongs to a token of a witness. `None` for a token without a proof.
 #[must_use]
 pub fn proof_of(token: &str) -> Option<String> {
     let header = header_of(token)?;

@@ -50,7 +50,7 @@ const ANSWERS_REFUSED: &str = "no answers ";
 const REQUESTED: &str = "requested scopes";
 
 /// Name of the requirement about outages in which cached answers admit callers. A shorter `timeout`
-/// gives a greater value, because it causes more outages.
+/// gives a greater value, because a shorter timeout causes more outages.
 const EARLY: &str = "early outages";
 
 /// Requirements on the credential in one field or parameter of a request. If several verifiers
@@ -155,7 +155,7 @@ impl CredentialRequirements {
 
     /// Adds the requirements in the settings of a verifier. `knows_signings` is true if
     /// [`Self::signings`] has added each algorithm together with its key. `algorithms` is then not
-    /// a separate requirement, which would allow an algorithm with the key of another one.
+    /// a separate requirement, which would allow an algorithm with the key of another algorithm.
     fn facts(
         &mut self,
         (kind, settings): (&str, &Settings),
@@ -293,7 +293,7 @@ impl Facts<'_, '_> {
         }
     }
 
-    /// Adds SPIFFE ids and patterns of them as allowed values.
+    /// Adds SPIFFE ids and patterns of SPIFFE ids as allowed values.
     fn patterns(&mut self, key: &'static str) {
         self.known.push(key);
         let Some(written) = self.settings.texts(&[key]) else {
@@ -363,7 +363,7 @@ impl Facts<'_, '_> {
             _ => auth::introspection::STALE_FOR_MS,
         };
         self.requirements.bound("old answers", time_ms);
-        // A shorter timeout causes more outages, and each one admits old answers.
+        // A shorter timeout causes more outages, and each outage admits old answers.
         let timeout_ms = match self.settings.get(&["timeout"]) {
             Some(Value::One(Scalar::Duration(ms))) => *ms,
             _ => auth::introspection::TIMEOUT_MS,

@@ -40,8 +40,8 @@ pub enum Verdict {
     Weaken,
     /// The new side admits fewer callers.
     Strengthen,
-    /// The new side admits some callers that the old side refuses, and refuses others that it
-    /// admits.
+    /// The new side admits some callers that the old side refuses, and refuses some callers that
+    /// the old side admits.
     Incomparable,
 }
 
@@ -146,7 +146,7 @@ impl Who {
         self.uncovered(other).is_none()
     }
 
-    /// Compares this set, which is the old one, with the new set.
+    /// Compares this set, which is the old set, with the new set.
     #[must_use]
     pub fn verdict(&self, new: &Self) -> Verdict {
         if self == new {

@@ -41,9 +41,9 @@ pub(super) struct Role {
     /// True in a request if clients do not send the value (`readOnly`), and in a response if they
     /// do not receive it (`writeOnly`).
     pub(super) is_absent: bool,
-    /// True inside `not` and `if`: a narrower schema there makes the outer one wider.
+    /// True inside `not` and `if`: a narrower schema there makes the outer schema wider.
     pub(super) is_opaque: bool,
-    /// True if the value is sent as text, so that its JSON form is a matter of interpretation.
+    /// True if the value is sent as text, so that its JSON type is uncertain.
     pub(super) is_text: bool,
 }
 
@@ -255,8 +255,8 @@ impl Pair<'_> {
         }
     }
 
-    /// Adds a pair of inner schemas, unless they have the same meaning. `at` is the keyword and name
-    /// that lead to them.
+    /// Adds a pair of inner schemas, unless both have the same meaning. `at` is the keyword and
+    /// name that lead to the inner schemas.
     fn child(&mut self, at: String, step: String, (old, new): (&Value, &Value), role: Role) {
         if let (Value::Node(old), Value::Node(new)) = (old, new)
             && self.joint.rank(*old) != self.joint.rank(*new)
