@@ -165,7 +165,7 @@ fn assumed(kind: CallKind, word: &str) -> Option<Answer> {
     }
 }
 
-/// Name of the step that the field `validate` adds.
+/// Name of the chain step that an operation's field `validate` adds.
 const FIELD: &str = "validate";
 
 /// Names of the chain's steps that check requests against the operation's description: the

@@ -40,8 +40,8 @@ pub(super) fn conceal(plan: &mut Plan, concealed: &ConcealedTexts) {
                 member.about = hint(path);
             }
         }
-        // The request of a witness can contain values from the OpenAPI document, such as an
-        // `enum`'s.
+        // The request of a witness can contain values from the OpenAPI document, such as a value of
+        // an `enum`.
         if let Some(witness) = &change.witness
             && is_shown(concealed, witness)
         {

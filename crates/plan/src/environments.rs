@@ -10,8 +10,8 @@
 //! the project without an environment, and of each environment that it may replace. The project
 //! without an environment is compared with each removed environment that it replaces.
 //!
-//! An existing environment that takes the channel of another one is also compared with that one:
-//! its next release replaces the bundle of the gateways that follow the channel.
+//! An existing environment that takes the channel of another environment is also compared with that
+//! environment. The next release then replaces the bundle of the gateways that follow the channel.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 

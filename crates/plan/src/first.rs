@@ -1,8 +1,9 @@
 //! Plan of a first release: nothing is deployed yet, so every operation is new.
 //!
 //! Each API is one change per listener. Open access in a first release is configured explicitly
-//! (`public: true`, `required.allow_public`, `security: upstream`). Its class is `expose`, so it is
-//! blocked only if the project enables the gate of that name.
+//! (`public: true`, `required.allow_public`, `security: upstream`). A change with open access
+//! therefore has the class `expose`, and is blocked only if the project enables the gate of that
+//! name.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,8 +1,8 @@
 //! Levels of checks of client contracts that a project sets: `break_levels` of gateway.yaml, and
 //! `x-gateway-lint` of operations.
 //!
-//! A side without a level for a check has the default one. A difference gets the higher level of
-//! the two sides, so that a pull request that lowers a level does not pass its own gate. If an
+//! A side that sets no level for a check uses the default level. A difference gets the higher level
+//! of the two sides, so that a pull request that lowers a level does not pass its own gate. If an
 //! operation is missing on a side, or has another key there, that side allows no checks for it.
 
 use std::collections::BTreeSet;

@@ -1,5 +1,5 @@
-//! Operations that a changed definition reaches: those of both sides that use the policy, upstream,
-//! verifier, security scheme, mount, listener or API of the change.
+//! Operations that a changed definition reaches: operations of both sides that use the policy,
+//! upstream, verifier, security scheme, mount, listener or API of the change.
 //!
 //! The operations are not part of the change's fingerprint: an acknowledged edit of a definition
 //! stays acknowledged when another operation begins to use the definition.

@@ -283,7 +283,7 @@ pub fn arrow(change: &Change) -> String {
     }
 }
 
-/// True if the old and the new value say more than [`what`]. The values of added and removed
+/// True if the old and the new value add information to [`what`]. The values of added and removed
 /// requests are the operation itself.
 #[must_use]
 pub fn has_arrow(change: &Change) -> bool {

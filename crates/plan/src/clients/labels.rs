@@ -1,5 +1,5 @@
-//! Labels of differences that readers could not tell apart: equal ids, paths and operations, but
-//! another media type or another alternative of `oneOf`.
+//! Labels that distinguish differences with equal ids, paths and operations: their media types or
+//! alternatives of `oneOf` differ.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -133,8 +133,8 @@ impl<'j> Judge<'j> {
         }
     }
 
-    /// Reports a break that no keyword shows. Replaces a difference that says only that a keyword
-    /// differs.
+    /// Reports a break that no keyword shows. Replaces a difference that reports only a changed
+    /// keyword.
     fn report(
         &self,
         (old, new): (u32, u32),

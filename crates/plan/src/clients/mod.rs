@@ -1,9 +1,9 @@
 //! Differences of contracts for API clients. Each difference is one change, with its check (a row
 //! of `checks.tsv`), its path in the message, and the operations that it concerns.
 //!
-//! [`operations`] pairs the operations of two sides by their requests, [`outgoing`] the requests that
-//! the APIs send. [`messages`] compares the parts of one pair, [`schema`] the schemas, [`walk`]
-//! follows pairs of schemas and counts a shared schema once.
+//! [`operations`] pairs the operations of two sides by their requests. [`outgoing`] pairs the
+//! requests that the APIs send. [`messages`] compares the parts of one pair, and [`schema`]
+//! compares schemas. [`walk`] follows pairs of schemas and counts a shared schema once.
 
 mod labels;
 mod meaning;

@@ -4,8 +4,8 @@
 //! comparison found. An operation is therefore in several pairs if several operations of the other
 //! side serve its requests. Names of operations, APIs, mounts and path parameters have no effect.
 //!
-//! An operation without such a pair moved or is new. It is paired by its name, otherwise by method
-//! and path template, first within the same API, then within an API that got another name.
+//! An operation without such a pair moved or is new. Such an operation is paired by its name,
+//! otherwise by method and path template: first within the same API, then within a renamed API.
 
 use std::collections::{BTreeMap, BTreeSet};
 

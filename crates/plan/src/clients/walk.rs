@@ -91,7 +91,7 @@ pub(super) struct Walk<'j> {
     /// Indices of `records` by the new operation, callback or webhook that was compared.
     compared: FxHashMap<String, Vec<usize>>,
     judge: Judge<'j>,
-    /// Results of [`Self::is_harmless`].
+    /// Results of [`Self::is_harmless`], by the index of the pair.
     harmless: FxHashMap<usize, bool>,
 }
 

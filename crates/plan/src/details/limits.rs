@@ -1,5 +1,5 @@
 //! Limits that count requests of several operations with one counter. If one counter is split into
-//! several, the limit admits more requests. If several counters are joined, it admits fewer.
+//! several, the limit admits more requests. If several counters are joined, the limit admits fewer.
 //!
 //! The comparison is by cells of requests (see [`crate::routing`]), so that a new name of an
 //! operation, API or policy cannot hide a change.

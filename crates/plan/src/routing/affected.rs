@@ -62,7 +62,7 @@ pub(super) struct Region {
     internal: Vec<String>,
 }
 
-/// Regions of the changed routes at a listener and host.
+/// All [`Region`]s of the changed routes at a listener and host.
 pub(super) struct Regions {
     all: Vec<Region>,
 }
@@ -78,7 +78,7 @@ pub(super) struct Affected<'c, 'r, 'a> {
     engines: [Vec<Option<RouteRef<'c>>>; 2],
 }
 
-/// Relation of a path to the other path that a server may read.
+/// Relation of a path to another path as which a server may read it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Reading {
     /// The paths differ in letter case or in the final slash only.
@@ -92,7 +92,7 @@ enum Reading {
 /// quadratic in that number.
 const SEGMENTS_MAX: usize = 64;
 
-/// Template itself, or a prefix of it that has [`SEGMENTS_MAX`] segments.
+/// Template itself, or its first [`SEGMENTS_MAX`] segments as a prefix if it has more segments.
 fn shortened(template: &Template) -> Cow<'_, Template> {
     match template.segments().len() > SEGMENTS_MAX {
         true => Cow::Owned(template.clone().cut(SEGMENTS_MAX)),

@@ -114,8 +114,8 @@ impl Refusals {
     }
 }
 
-/// Set of requests that the same route (or no route) serves on the old side, and the same route (or
-/// no route) on the new side. Never empty.
+/// Set of requests with the same route (or no route) on the old side, and the same route (or no
+/// route) on the new side. Never empty.
 pub(super) struct Cell {
     pub(super) owners: [Owner; 2],
     /// Smallest request of the cell, without credentials.

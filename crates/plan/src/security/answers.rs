@@ -229,7 +229,7 @@ pub(super) fn compare(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
         let (before, after) = (of(&was), of(&is));
         let for_callers = matches!(rule, Rule::Separates | Rule::Shares | Rule::Withholds(..));
         // A response of an upstream may disclose information. A response that the gateway makes
-        // contains only what its settings say.
+        // contains only values from its settings.
         let is_own = matches!(rule, Rule::Discloses) && !(was.upstream && is.upstream);
         let spelled = (before.canonical(name), after.canonical(name));
         if spelled.0 == spelled.1 || is_own || for_callers && !is_protected {

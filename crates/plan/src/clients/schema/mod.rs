@@ -1,5 +1,5 @@
 //! Comparison of two schemas: the differences between two nodes, and the pairs of nodes inside
-//! them that are compared next. One file per family of checks.
+//! these nodes that are compared next. One file per family of checks.
 
 mod array;
 mod bounds;
