@@ -6,9 +6,9 @@ use std::ops::Range;
 use bundle::ir::{Segment, Template};
 use policy::logged::{LogForm, LoggedLocation, LoggedParameter};
 
-/// Rules for requests that no operation describes. The path may still contain hidden values, because
-/// it may be another spelling of an operation's path (`/Users/a`, `//users/a`, `/users/a/x`), or be
-/// on another host.
+/// Rules for requests that no operation describes. The path may still contain hidden values,
+/// because it may be another spelling of an operation's path (`/Users/a`, `//users/a`,
+/// `/users/a/x`), or be on another host.
 #[derive(Debug)]
 pub(crate) struct UnknownPaths {
     /// Literal segments of all paths. The log shows these and hides all other segments. `None`: no

@@ -1,6 +1,6 @@
 //! Lifecycle of operations: deprecation, sunset, removal and stability, as documents state them
-//! (`deprecated`, `x-sunset`, `x-stability-level`), and the notice period that gateway.yaml requires
-//! (`deprecations`).
+//! (`deprecated`, `x-sunset`, `x-stability-level`), and the notice period that gateway.yaml
+//! requires (`deprecations`).
 //!
 //! The notice period is the longer one of the two sides. An operation that is removed after its
 //! sunset does not trip the gate `break`, if the old side requires a notice period. The day of the

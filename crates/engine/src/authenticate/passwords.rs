@@ -1,9 +1,9 @@
 //! Check of passwords with slow hashes. gwd computes the hash on another thread, so the check is an
 //! [`Effect`].
 //!
-//! Each refusal computes the same number of hashes: as many as the user with the most passwords has.
-//! The time of a refusal therefore reveals neither which users exist, nor how many passwords they
-//! have.
+//! Each refusal computes the same number of hashes: as many as the user with the most passwords
+//! has. The time of a refusal therefore reveals neither which users exist, nor how many passwords
+//! they have.
 
 use policy::Cx;
 use policy::ask::{AskId, CheckResult, Effect};

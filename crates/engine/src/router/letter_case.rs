@@ -217,7 +217,8 @@ impl SpelledPattern {
         matches.then_some(text)
     }
 
-    /// True if the segment, which is `read` after decoding, matches the pattern in another spelling.
+    /// True if the segment, which is `read` after decoding, matches the pattern in another
+    /// spelling.
     fn is_other(&self, read: &str, segment: &str) -> bool {
         if *read != *segment {
             return self.spelled(read).is_some_and(|text| text != *segment);

@@ -173,9 +173,9 @@ fn based<'o>((base, candidate): Owner<'o>) -> impl Iterator<Item = &'o Segment> 
 }
 
 /// First segment from the left in which two paths differ, and the order of the paths. If both paths
-/// end at the same segment, an exact end is greater than a prefix. Letter case decides between paths
-/// that are otherwise equal: otherwise `/users/{id}` would precede a case-insensitive `/users/me`.
-/// `None` if the paths are equal.
+/// end at the same segment, an exact end is greater than a prefix. Letter case decides between
+/// paths that are otherwise equal: otherwise `/users/{id}` would precede a case-insensitive
+/// `/users/me`. `None` if the paths are equal.
 fn segments_differ<'o>(
     (mut left, left_prefix): (impl Iterator<Item = &'o Segment>, bool),
     (mut right, right_prefix): (impl Iterator<Item = &'o Segment>, bool),

@@ -2,9 +2,8 @@
 //! the gateway.
 //!
 //! A changelog names operations, parts of messages and access requirements. Upstreams, policies,
-//! verifiers, listeners, hosts, release rules, source locations and witnesses are not part of it, so
-//! that it can be published.
-//! [`markdown`], [`html`] and [`json`] write it.
+//! verifiers, listeners, hosts, release rules, source locations and witnesses are not part of it,
+//! so that it can be published. [`markdown`], [`html`] and [`json`] write it.
 
 pub mod html;
 pub mod json;

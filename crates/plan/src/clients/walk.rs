@@ -255,7 +255,8 @@ impl<'j> Walk<'j> {
         }
     }
 
-    /// Pairs that are reached from a pair, but not through a pair that was shown to break no client.
+    /// Pairs that are reached from a pair, but not through a pair that was shown to break no
+    /// client.
     fn breaking(&mut self, first: usize) -> FxHashSet<usize> {
         let mut found = FxHashSet::default();
         let mut waiting = vec![first];

@@ -96,7 +96,8 @@ impl<'a> AdmissionRules<'a> {
         }
     }
 
-    /// True if a verifier may identify a caller as this consumer without a credential of the consumer.
+    /// True if a verifier may identify a caller as this consumer without a credential of the
+    /// consumer.
     pub(super) fn names(&self, consumer: &str) -> bool {
         self.by_claim || self.key_ids.contains(consumer)
     }

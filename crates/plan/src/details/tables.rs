@@ -25,8 +25,8 @@ pub(super) struct Table {
     pub(super) groups: &'static [Group],
 }
 
-/// Comparison of `retries.on`: each additional condition causes more retries. The argument lists the
-/// conditions that apply if the key is absent.
+/// Comparison of `retries.on`: each additional condition causes more retries. The argument lists
+/// the conditions that apply if the key is absent.
 const RETRIED: Direction = Each(&["connect-failure", "refused-stream"]);
 
 /// Returns the table for a kind of policy.

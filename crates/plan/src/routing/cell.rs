@@ -489,8 +489,8 @@ impl<'a> Cells<'_, 'a> {
         }
     }
 
-    /// Reports requests that a route of the new side serves and that were not served before. `is_new`
-    /// is true if the old side has no route with the same requests.
+    /// Reports requests that a route of the new side serves and that were not served before.
+    /// `is_new` is true if the old side has no route with the same requests.
     fn newly_served(&self, (after, is_new): (u32, bool), results: &mut CellResults) {
         let owners = [Owner::Nobody, Owner::Route(after)];
         let route = self.after(after);

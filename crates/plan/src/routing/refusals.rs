@@ -481,8 +481,8 @@ impl<'a> Cells<'_, 'a> {
         methods.into_iter().map(request).collect()
     }
 
-    /// For each side, true if the gateway refuses a request of a pair because of its path, and false
-    /// if not. `None` if another route matches the request.
+    /// For each side, true if the gateway refuses a request of a pair because of its path, and
+    /// false if not. `None` if another route matches the request.
     fn path_refusals(&self, one: RoutePair, found: &Found) -> [Option<bool>; 2] {
         let draft = found.draft(self.place);
         let owners = [self.before(one.before), self.after(one.after)];

@@ -467,8 +467,8 @@ impl<'s, 'a> Search<'s, '_, 'a> {
             }
             // A segment after an empty one makes the path ambiguous.
             let ends_empty = !self.ambiguous && state.path.ends_with('/');
-            // The engine decides about the text of an ambiguous path, so that paths with equal nodes
-            // may be handled in different ways.
+            // The engine decides about the text of an ambiguous path, so that paths with equal
+            // nodes may be handled in different ways.
             let text = self.ambiguous.then(|| state.path.clone());
             let known = (state.nodes.clone(), state.against.clone(), text);
             if !seen.insert((state.segments, ends_empty, known)) {
@@ -658,8 +658,8 @@ impl<'s, 'a> Search<'s, '_, 'a> {
         }
     }
 
-    /// True if the engine of a side may refuse requests of the required owner as ambiguous, although
-    /// a route without conditions matches them.
+    /// True if the engine of a side may refuse requests of the required owner as ambiguous,
+    /// although a route without conditions matches them.
     fn may_be_refused(&self, side: usize) -> bool {
         self.owners[side] == Owner::Nobody && self.tables[side].has_lookalikes
     }

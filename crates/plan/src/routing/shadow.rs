@@ -72,8 +72,8 @@ impl Cells<'_, '_> {
         changes
     }
 
-    /// True if at least one request reaches the route `route` of the side `side` (0: old version, 1:
-    /// new version).
+    /// True if at least one request reaches the route `route` of the side `side` (0: old version,
+    /// 1: new version).
     fn reached(&self, side: usize, route: u32) -> bool {
         let mut owners = [Owner::Anyone; 2];
         owners[side] = Owner::Route(route);

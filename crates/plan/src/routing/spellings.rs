@@ -1,6 +1,6 @@
 //! Paths of one operation that a server may read as a path of another operation: another letter
-//! case, another final slash, or escapes that a server decodes. The gateway refuses such requests if
-//! the other operation has other access rules (400 `path_ambiguous`).
+//! case, another final slash, or escapes that a server decodes. The gateway refuses such requests
+//! if the other operation has other access rules (400 `path_ambiguous`).
 //!
 //! These functions only propose paths. The engines decide which route serves a path and whether the
 //! gateway refuses it.
@@ -167,7 +167,8 @@ pub(super) fn ambiguous_paths(template: &Template) -> Vec<String> {
         .collect()
 }
 
-/// Paths of a route with an ambiguous template, of which one reading is a path that `other` matches.
+/// Paths of a route with an ambiguous template, of which one reading is a path that `other`
+/// matches.
 pub(super) fn read_as(route: &Route<'_>, other: &Template, steps: &Steps) -> Vec<String> {
     let shown = route.template.to_string();
     let mut paths = Vec::new();

@@ -240,8 +240,8 @@ mod tests {
         }
     }
 
-    /// Fields of requests that `headers` allows, together with the credentials flag and the fields of
-    /// responses that `expose` lists.
+    /// Fields of requests that `headers` allows, together with the credentials flag and the fields
+    /// of responses that `expose` lists.
     #[test]
     fn cors_fields_agree_with_every_exchange() {
         const LISTS: [&[&str]; 5] = [&[], &["x-a"], &["x-b"], &["x-a", "x-b"], &["*"]];

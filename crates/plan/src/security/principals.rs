@@ -1,7 +1,7 @@
 //! Comparison of the callers that get a principal, and of the credentials that determine it.
 //!
-//! Policies and upstreams decide by the principal: its groups, claims and consumer. Two requirements
-//! that admit the same callers can give them other principals, for example if
+//! Policies and upstreams decide by the principal: its groups, claims and consumer. Two
+//! requirements that admit the same callers can give them other principals, for example if
 //!
 //! - the requirement is optional and another issuer is trusted,
 //! - an alternative requires another token as well, which determines the principal,
@@ -243,7 +243,8 @@ fn fields<'a>(
 struct Credential<'a> {
     /// Place, and the claims or the kind of verifier from which the principal is read.
     text: String,
-    /// True for tokens, certificates and signatures. API keys and passwords identify only consumers.
+    /// True for tokens, certificates and signatures. API keys and passwords identify only
+    /// consumers.
     has_identity: bool,
     /// True for API keys and passwords, and if the credential can belong to a consumer of either
     /// side. Consumers that are added or removed have lines of their own.

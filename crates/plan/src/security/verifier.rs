@@ -239,8 +239,8 @@ impl CredentialRequirements {
     }
 }
 
-/// Identity of the source of a verifier's credentials: its kind, and the settings that affect access
-/// and are neither requirements (`known`) nor names of claims.
+/// Identity of the source of a verifier's credentials: its kind, and the settings that affect
+/// access and are neither requirements (`known`) nor names of claims.
 fn source(kind: &str, settings: &Settings, known: &[&str]) -> String {
     let source: Vec<String> = settings
         .iter()

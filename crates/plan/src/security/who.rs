@@ -173,8 +173,8 @@ impl Who {
             .collect()
     }
 
-    /// Facts that a witness cannot show, such as the times for which keys and responses of an issuer
-    /// are used after they were fetched, and two different certificates.
+    /// Facts that a witness cannot show, such as the times for which keys and responses of an
+    /// issuer are used after they were fetched, and two different certificates.
     #[must_use]
     pub fn unshown(&self) -> BTreeSet<String> {
         let requirements = self.0.iter().flat_map(|one| one.places.values());
@@ -344,8 +344,8 @@ impl<'a> HypotheticalCredential<'a> {
 }
 
 impl CredentialRequirements {
-    /// Adds the requirements of `other`. If no value of a property satisfies both, the set of allowed
-    /// values is empty.
+    /// Adds the requirements of `other`. If no value of a property satisfies both, the set of
+    /// allowed values is empty.
     fn and(&mut self, other: &Self) {
         self.sources.extend(other.sources.iter().cloned());
         self.readings.extend(other.readings.iter().cloned());
