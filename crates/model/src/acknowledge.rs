@@ -1,5 +1,5 @@
-//! Acknowledgements: reviewed changes that may pass a gate. They come from the command line or from
-//! the file that `acknowledge` in gateway.yaml names.
+//! Acknowledgements: reviewed changes that may pass a gate. An acknowledgement is an option of the
+//! command line, or an entry of the file that `acknowledge` in gateway.yaml names.
 //!
 //! A fingerprint covers the old and the new value. An acknowledgement therefore covers exactly one
 //! change, not a later, wider one.
@@ -37,8 +37,8 @@ pub struct Acknowledgement {
     pub kind: Option<String>,
     /// Subject of the change, as in `plan::Change::about`. `None` on the command line.
     pub operation: Option<String>,
-    /// Environments for which the change is accepted, whose names are part of the fingerprint.
-    /// `None`: the environments of the plan.
+    /// Names of the environments for which the change is accepted. The fingerprint covers these
+    /// names. `None`: the environments of the plan.
     pub environments: Option<BTreeSet<String>>,
     /// Reason for the change. Always present in a file. `None` is possible only on the command
     /// line.

@@ -24,7 +24,8 @@ use openapi::spec::Spec;
 use sources::project::files::{Document, Files};
 use vocab::lints::{NO_UPSTREAM, SERVER_PATH_DIFFERS};
 
-/// Document of an API as read.
+/// Document of an API with its overlays applied, its parsed content, and the verifiers that it
+/// defines.
 pub(crate) struct Described {
     /// The document with its overlays applied.
     pub(crate) document: Document,
@@ -32,8 +33,8 @@ pub(crate) struct Described {
     pub(crate) spec: Spec,
     /// Verifiers that the document defines.
     pub(crate) verifiers: Own,
-    /// Public form of the document, or the reason why it has none. `None` if the document is not
-    /// served.
+    /// Form of the document that gwd serves to clients, or the reason why the document has no such
+    /// form. `None` if gwd does not serve the document.
     pub(crate) public: Option<Result<Public, String>>,
 }
 
@@ -202,8 +203,8 @@ fn check(
     used
 }
 
-/// Policies that the document defines. They refer to an upstream of the document by its name in the
-/// bundle, `API/NAME`.
+/// Returns the policies that the document defines. A policy refers to an upstream of the document
+/// by the name `API/NAME`, as in the bundle.
 fn own_policies(
     entry: &ApiEntry,
     extension: Option<NodeRef<'_>>,

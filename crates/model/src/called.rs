@@ -1,9 +1,9 @@
 //! Upstreams that gwc creates for the URLs that gwd itself calls: URLs of services that policies
 //! call, and URLs of key sets.
 //!
-//! Plans, metrics and limits treat them like other upstreams. The name of such an upstream is the
-//! origin of its URL. Its TLS settings are the defaults: it trusts the certificate authorities of
-//! the system.
+//! Plans, metrics and limits treat these upstreams like other upstreams. The name of such an
+//! upstream is the origin of its URL. Its TLS settings are the defaults: it trusts the certificate
+//! authorities of the system.
 
 use std::collections::BTreeSet;
 

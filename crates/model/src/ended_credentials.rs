@@ -1,5 +1,5 @@
-//! Credentials of consumers whose `not_after` has passed or is near. gwd refuses them from that
-//! time.
+//! Credentials of consumers whose `not_after` has passed or is near. gwd refuses a credential from
+//! `not_after` on.
 
 use bundle::moment::Moment;
 use diag::{Diagnostic, Level, NodeRef, Sink, shape};
@@ -55,8 +55,8 @@ fn ending(item: NodeRef<'_>, (consumer, noun): (&str, &str), now_s: u64) -> Opti
     })
 }
 
-/// Time until the end of a credential or key that has ended or ends within 30 days. As text: the
-/// end of a sentence about it.
+/// Time until the end of a credential or key that has ended or ends within 30 days. Displays as the
+/// end of a sentence whose subject is the credential or key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Remaining {
     /// The end has passed.
@@ -66,7 +66,7 @@ pub(super) enum Remaining {
 }
 
 impl Remaining {
-    /// `None` if more than 30 days remain.
+    /// Returns the time that remains until `end_s`. `None` if more than 30 days remain.
     pub(super) fn of(end_s: u64, now_s: u64) -> Option<Self> {
         let is_near = end_s <= now_s.saturating_add(SOON_S);
         is_near.then(|| match end_s.checked_sub(now_s) {

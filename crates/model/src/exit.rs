@@ -9,7 +9,7 @@ pub struct Exit(pub u8);
 impl Exit {
     /// Success.
     pub const OK: Self = Self(0);
-    /// Findings, a failed test, or a gate that tripped.
+    /// Findings, a failed test, or a change that a gate refuses.
     pub const FINDINGS: Self = Self(1);
     /// The command found changes. Only with `--exit-code`.
     pub const CHANGES: Self = Self(2);

@@ -24,7 +24,7 @@ use crate::{Api, Settings, Valued, chain, verifiers};
 /// Maximum number of findings about one invariant.
 const FINDINGS_MAX: usize = 20;
 
-/// Operation that an invariant can select, at all mounts of its API. It may be an operation for
+/// Operation that an invariant can select, at all mounts of the API. The operation may be one for
 /// undescribed requests.
 pub(crate) struct Subject<'a> {
     pub(crate) api: &'a Api,
@@ -266,7 +266,7 @@ fn running<'a>(
     let api = subject.api;
     let links = subject.chain.iter();
     let steps = links.filter_map(move |link| policy(settings, api, &link.value));
-    // Limits of plans do not apply to all callers.
+    // Skip the limits of plans, because these limits do not apply to all callers.
     let of_plans = |policy: &&ir::Policy| {
         let mut names = settings.plans.iter();
         names.any(|name| name.value == policy.name)
@@ -281,7 +281,7 @@ fn running<'a>(
     steps.filter(|step| !matches!(&step.checked, Checked::Validate(checked) if checked.is_off()))
 }
 
-/// First kind of policies that runs for the operation, but must not.
+/// Returns the first kind of policy that runs for the operation although `unwanted` contains it.
 fn unwanted_kind<'a>(
     unwanted: &[String],
     subject: &Subject<'a>,

@@ -106,7 +106,7 @@ pub struct Model {
 pub struct Defined<T> {
     /// The defined value.
     pub value: T,
-    /// Source location of its name.
+    /// Source location of the name.
     pub span: Span,
     /// Node of the definition in the tree of its file. `None` if no file contains it.
     pub node: Option<NodeId>,
@@ -245,8 +245,8 @@ pub enum Origin {
 }
 
 impl<T> Valued<T> {
-    /// Value of a key. Its default if the key is absent or its value is invalid. Invalid values
-    /// were reported.
+    /// Reads the value of a key. Returns the default if the key is absent or its value is invalid.
+    /// Invalid values were already reported.
     fn read<'a>(
         node: Option<NodeRef<'a>>,
         (key, default): (&'static str, T),

@@ -39,7 +39,7 @@ pub struct Lowered {
 /// Error for a duplicate name. A lint rule reports duplicate names before lowering.
 pub type NotASet = ir::NotASet;
 
-/// Lowers a model without errors. `files` are the files from which it was read.
+/// Lowers a model without errors. `files` are the files from which the model was read.
 ///
 /// # Errors
 /// Returns an error if two definitions have the same name.
@@ -118,7 +118,7 @@ fn documents(model: &Model) -> BTreeMap<[u8; 32], Vec<u8>> {
         .collect()
 }
 
-/// Values of definitions.
+/// Converts definitions to the set of their values.
 fn values<T: Clone + ir::Named>(all: &[Defined<T>]) -> Result<ir::Set<T>, NotASet> {
     ir::Set::new(all.iter().map(|one| one.value.clone()).collect())
 }

@@ -91,7 +91,8 @@ struct Parts<'r> {
 }
 
 impl<'r> Walk<'r> {
-    /// Finds overlapping pairs inside one group, whose segments before `depth` overlap.
+    /// Finds overlapping pairs among the routes of one group. The segments of these routes before
+    /// `depth` overlap.
     fn within(&mut self, group: &[usize], depth: usize) {
         if group.len() < 2 || self.pairs.len() > self.max {
             return;
@@ -327,7 +328,7 @@ mod tests {
                 assert!(witness(a, b).is_some(), "{a} {b}");
             }
             assert_eq!(segment::COMPARED.get() - before, 0, "{count}");
-            // The steps grow with the templates and the pairs that are found, and no faster.
+            // The number of steps is proportional to the number of templates and of found pairs.
             let most = 4 * (count + found.all.len());
             assert!(found.steps <= most, "{count}: {} steps", found.steps);
             let bytes: usize = templates.iter().map(|one| operation(one).len()).sum();

@@ -1,7 +1,7 @@
-//! Finding about decisions by a request field that the gateway itself writes later. The reader is
-//! an `authorize` expression or a condition of a route. The later writer is a `forward_auth`,
-//! `headers` policy or `claims_to_headers`. The decision then depends on a value that the client
-//! can choose freely.
+//! Finding about decisions that depend on a request field that the gateway itself writes later. An
+//! `authorize` expression or a condition of a route reads the field. A `forward_auth` or `headers`
+//! policy or `claims_to_headers` writes the field later. The decision therefore depends on a value
+//! that the client can choose freely.
 
 use std::collections::BTreeSet;
 
@@ -15,7 +15,7 @@ use super::{Api, Defined, Operation, Settings, chain};
 use sources::project::files::Files;
 use vocab::lints::READ_BEFORE_SET;
 
-/// Reports each combination of a reader and a field once.
+/// Reports each field once for each expression or condition that reads the field.
 pub(super) fn check(files: &Files, settings: &Settings, apis: &[Api], sink: &mut Sink) {
     let mut reported: BTreeSet<(Span, String)> = BTreeSet::new();
     for api in apis {

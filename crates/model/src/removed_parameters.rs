@@ -84,8 +84,8 @@ pub(super) fn identities(
     fields
 }
 
-/// Fields that each expression, each service of `forward_auth` and each processor of `ext_proc` reads, in lower case, by the name
-/// of the policy.
+/// Fields that each expression, each service of `forward_auth` and each processor of `ext_proc`
+/// reads, in lower case. Key: name of the policy.
 fn fields_read(policies: &[Defined<ir::Policy>]) -> BTreeMap<&str, BTreeSet<String>> {
     let fields = |checked: &Checked| match checked {
         Checked::ForwardAuth(question) => {

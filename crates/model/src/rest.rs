@@ -1,7 +1,7 @@
 //! Operations for undescribed requests: `unmatched` and `undeclared_methods`, set in `apis` of
-//! gateway.yaml or at the root of the document. They have the security and the policies of the
-//! document's root. The endpoints of served documents ([`crate::served`]) are handled in the same
-//! way.
+//! gateway.yaml or at the root of the document. These operations have the security and the policies
+//! of the document's root. The endpoints of served documents ([`crate::served`]) are handled in the
+//! same way.
 
 use std::collections::BTreeSet;
 
@@ -202,7 +202,8 @@ fn one(
     })
 }
 
-/// Owner of these operations: set by the document, else by the project. `None`: neither sets one.
+/// Owner of the operations for undescribed requests: set by the document, else by the project.
+/// `None`: neither sets one.
 pub(super) fn owner(context: &Context<'_>) -> Option<String> {
     let owner = context.extension.and_then(|node| node.get("owner"));
     let owner = owner.and_then(NodeRef::scalar_text).map(str::to_owned);

@@ -141,8 +141,9 @@ impl Rules {
         }
     }
 
-    /// Environment of `before`, the old side, if this side has another one. An empty name is the
-    /// project without an environment. `None` also if a source artifact does not record it.
+    /// Environment of the rules `before` of the old version, if these rules have another
+    /// environment. Empty: the project without an environment. `None` also if a source artifact
+    /// does not record its environment.
     #[must_use]
     pub fn replaced_environment<'r>(&self, before: &'r Self) -> Option<&'r str> {
         let was = before.environment.as_deref()?;
@@ -157,7 +158,7 @@ impl Rules {
         own.or_else(|| self.notice_days.get("*")).copied()
     }
 
-    /// Gates that apply to changes of this side's rules.
+    /// Gates that apply to changes of these rules. Includes [`GATE`] if any gate is enabled.
     #[must_use]
     pub fn rule_gates(&self) -> Vec<String> {
         let mut gates: Vec<String> = self.gates.iter().cloned().collect();

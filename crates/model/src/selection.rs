@@ -1,7 +1,7 @@
 //! Operations that invariants select by names (API, key, tag, owner, listener, upstream) or by the
 //! path and method of clients' requests. A name can change without an effect on any request. A path
 //! or method can change while a `rewrite` or base path keeps the requests of upstreams. The
-//! operation then leaves the invariant, and the plan would have no other line about it.
+//! invariant then no longer selects the operation, and no other line of the plan shows this.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -36,7 +36,8 @@ struct RequestGroup {
 }
 
 impl Selection {
-    /// Operations of a project. Empty if no invariant selects by names.
+    /// Collects the operations of a project. Empty if no invariant selects by names, listeners,
+    /// upstreams, paths or methods.
     pub(crate) fn of(settings: &Settings, apis: &[Api]) -> Self {
         let of = |is_one: fn(&Invariant) -> bool| -> Vec<&Invariant> {
             let all = settings.invariants.all.iter();
@@ -91,7 +92,7 @@ impl Selection {
     }
 
     /// Adds an operation at the addresses of its listeners. Clients reach a listener by its
-    /// address, so another name of the listener changes nothing for them.
+    /// address, so a new name of the listener has no effect on clients.
     fn add_listeners(&mut self, settings: &Settings, subject: &Subject<'_>, of: &[&Invariant]) {
         for name in subject.listeners() {
             let mut listeners = settings.listeners.iter().map(|one| &one.value);

@@ -64,7 +64,8 @@ pub fn cost(settings: &Settings, apis: &[Api]) -> Cost {
         .iter()
         .flat_map(|api| api.rest.iter().map(move |rest| (api, rest)))
     {
-        // The upstream's statuses and the clients' methods are unknown, so count one of each.
+        // Count one status and one method, because the upstream's statuses and the clients' methods
+        // are unknown.
         let routes = api.mounts.len();
         cost.routes += routes;
         cost.series += routes * (refusals(settings, api, &of_rest(rest)).len() + 2) * HISTOGRAM;

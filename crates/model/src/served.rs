@@ -32,7 +32,7 @@ use vocab::served_lints::{UNCHECKED_DOCUMENT, UNFIT_DOCUMENT};
 /// Maximum size of a served document and of its page, in bytes.
 pub const BYTES_MAX: usize = 16 << 20;
 
-/// Public form of a document.
+/// Form of a document that gwd serves to clients: the document as JSON, and a page that shows it.
 #[derive(Debug)]
 pub struct Public {
     /// The document as JSON.
@@ -41,7 +41,7 @@ pub struct Public {
     pub page: page::Page,
 }
 
-/// Documents that an API serves.
+/// Documents that gwd serves for an API, with their endpoints and the policies that respond.
 #[derive(Debug, Default)]
 pub(super) struct Served {
     /// Endpoints, as operations of the API.

@@ -20,7 +20,7 @@ pub(super) enum Level {
     Operation,
 }
 
-/// Upstreams named in the nearest servers. Empty if they name none.
+/// Upstreams named in the nearest list of servers. Empty if the servers name no upstream.
 pub(super) struct Servers<'a> {
     level: Level,
     shares: Vec<Share<'a>>,

@@ -32,9 +32,9 @@ pub struct TestCase {
     pub name: Spanned<String>,
     /// Path of the file, relative to the project.
     pub file: String,
-    /// Requests: method, space, URL.
+    /// Requests, each as text: method, space, URL.
     pub requests: Vec<Spanned<String>>,
-    /// Fields of each request.
+    /// Header fields of each request: name and value.
     pub headers: Vec<(String, String)>,
     /// Credentials: name of the scheme, and true if its verifier accepts the credential.
     pub credentials: Vec<(Spanned<String>, bool)>,

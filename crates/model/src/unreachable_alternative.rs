@@ -1,12 +1,12 @@
-//! Alternatives of a security requirement that never decide, because every request that satisfies
-//! them satisfies an earlier alternative.
+//! Alternatives of a security requirement that are never used, because every request that satisfies
+//! such an alternative also satisfies an earlier one.
 
 use diag::{Diagnostic, Sink};
 use openapi::spec::Requirement;
 use vocab::security_lints::UNREACHABLE_ALTERNATIVE;
 
-/// Reports each alternative that never decides, once. After an empty alternative nothing is
-/// reported, because gwd still checks the credentials that a request carries.
+/// Reports each alternative that is never used, once. Reports no alternative after an empty one,
+/// because gwd still checks the credentials that a request carries.
 pub(super) fn check(requirements: &[Requirement], sink: &mut Sink) {
     for (index, later) in requirements.iter().enumerate() {
         let mut earlier = requirements[..index].iter();

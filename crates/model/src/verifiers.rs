@@ -227,7 +227,8 @@ fn described(place: &Place) -> String {
     shown.collect()
 }
 
-/// Adds the content of its `jwks_file` to a verifier. Reports keys of the verifier that end.
+/// Adds the content of its `jwks_file` to a verifier. Reports keys of the verifier that have ended
+/// or end soon.
 pub(crate) fn add_keys(files: &mut Files, one: &mut Defined<ir::Verifier>, sink: &mut Sink) {
     let Some(node) = one.node else { return };
     if let Some(set) = files.tree.at(node).get("jwks") {

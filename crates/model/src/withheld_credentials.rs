@@ -11,13 +11,14 @@ use policy::auth::Place;
 use super::{Api, Operation, Settings, mixed_identity, removed_parameters};
 use vocab::verifier_lints::WITHHELD_CREDENTIAL;
 
-/// Reports each such scheme once, at its definition.
+/// Reports each security scheme whose credential the upstream never receives, once, at its
+/// definition.
 pub(super) fn check(settings: &Settings, apis: &[Api], sink: &mut Sink) {
     let mut written: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
     for api in apis {
         for operation in &api.operations {
             let fields = removed_parameters::identities(settings, api, operation);
-            // Upstreams verify these fields, so other APIs do not remove them.
+            // Leave out these fields: upstreams verify them, so other APIs do not remove them.
             let fields = fields.into_iter().filter(|name| !is_credential(name));
             let of_upstream = written.entry(&operation.upstream.value).or_default();
             of_upstream.extend(fields);

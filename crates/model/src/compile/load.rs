@@ -34,8 +34,8 @@ pub(super) struct Loaded<'e> {
     pub(super) document: Document,
     /// True if an action of an overlay failed, so that parts of the API are missing.
     pub(super) overlay_failed: bool,
-    /// Public form of the document, or the reason why it has none. `None` if gwd does not serve the
-    /// document.
+    /// Form of the document that gwd serves to clients, or the reason why the document has no such
+    /// form. `None` if gwd does not serve the document.
     pub(super) public: Option<Result<Public, String>>,
 }
 

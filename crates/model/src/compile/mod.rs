@@ -73,9 +73,9 @@ pub struct Compiled {
     pub findings: Vec<Diagnostic>,
     /// The project, as far as it could be read. `None`: gateway.yaml has no readable settings.
     pub model: Option<Model>,
-    /// Configuration for the bundle. `None` for [`Purpose::Findings`], if a finding prevents lowering
-    /// ([`Purpose::stops`]), or
-    /// if no environment is chosen and a variable has a value only in an environment.
+    /// Configuration for the bundle. `None` for [`Purpose::Findings`], and if a finding prevents
+    /// lowering ([`Purpose::stops`]). `None` also if no environment is chosen and a variable has a
+    /// value only in an environment.
     pub lowered: Option<Lowered>,
     /// First variable that is used, and the source location of its first use, if no environment is
     /// chosen. `None` in an environment.
@@ -238,8 +238,8 @@ pub fn everywhere(input: &Input, options: &Options<'_>) -> anyhow::Result<Compil
     Ok(all)
 }
 
-/// Adds the findings that occur only in one environment. Leaves out findings about unused names,
-/// because `all` already has those about names that no environment uses.
+/// Adds to `all` the findings that only the compilation in one environment has. Leaves out findings
+/// about unused names, because `all` already reports the names that no environment uses.
 fn add_findings(all: &mut Compiled, one: Compiled, environment: &Environment) {
     let known: HashSet<(&str, Span, String)> = all
         .findings
@@ -453,9 +453,9 @@ pub fn settings(
     Some(settings)
 }
 
-/// Returns findings about gateway.yaml in the environments that are not being compiled. Each is
-/// placed where the value was set. Leaves out findings in `known`. Marks the names that these
-/// environments use as used.
+/// Returns the findings about gateway.yaml in the environments that are not being compiled, except
+/// those in `known`. A finding is at the source location that set its value. Marks the names that
+/// these environments use as used.
 fn in_others(
     files: &mut Files,
     others: &[ResolvedGateway],

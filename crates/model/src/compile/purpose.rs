@@ -13,8 +13,8 @@ pub enum Purpose {
     /// does not support yet.
     #[default]
     Run,
-    /// The result answers questions about requests (`gwc route`). Settings that gwd does not
-    /// support yet do not prevent lowering; answers ignore them.
+    /// `gwc route` looks up requests in the result. Settings that gwd does not support yet do not
+    /// prevent lowering; the look-up ignores them.
     Ask,
     /// The result is compared. Only errors that leave the meaning undefined prevent lowering.
     Compare,

@@ -14,7 +14,7 @@ use openapi::spec::Spec;
 use sources::parallel;
 use sources::project::files::Files;
 
-/// Document of an API after its own checks.
+/// Document of an API that was checked alone, without the settings of gateway.yaml.
 pub(super) struct Checked<'e> {
     entry: &'e ApiEntry,
     /// Content of the document. `None` if it is not an OpenAPI document.

@@ -34,7 +34,7 @@ pub struct Graphs {
     digests: RefCell<FxHashMap<u32, String>>,
 }
 
-/// Difference between two nodes, and its path.
+/// Difference between two nodes, and the path that leads to the nodes.
 struct Difference {
     path: String,
     old: Option<String>,
@@ -261,8 +261,8 @@ impl Graphs {
     }
 }
 
-/// Breadth-first walk over pairs of nodes, which visits each pair once. If it finds no difference,
-/// both versions are equivalent.
+/// Breadth-first walk over pairs of nodes, which visits each pair once. If the walk finds no
+/// difference, both versions are equivalent.
 struct Walk<'g> {
     graphs: &'g Graphs,
     found: Vec<Difference>,

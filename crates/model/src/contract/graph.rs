@@ -9,7 +9,8 @@ use rustc_hash::FxHashMap;
 use super::normal::{Rewritten, Surroundings, rewritten};
 use super::refine::{classes, sets_of};
 
-/// Maximum number of rounds of [`Graph::simplify`]. Each round reaches one more level of wrappers.
+/// Maximum number of rounds of [`Graph::simplify`]. Each round removes one more level of schemas
+/// that only wrap another schema, such as `allOf` with one member.
 const ROUNDS_MAX: usize = 16;
 
 /// Nodes under construction, indexed by the ids that [`Graph::reserve`] returns.
@@ -18,8 +19,8 @@ pub(super) struct Graph {
     drafts: Vec<Draft>,
     /// First node of each literal. Later nodes with an equal value refer to it.
     known: FxHashMap<Value, u32>,
-    /// The same for schemas. A schema never shares its node with a literal, because
-    /// [`Self::simplify`] rewrites it.
+    /// First node of each schema, by value. A schema never shares its node with a literal, because
+    /// [`Self::simplify`] rewrites schemas.
     known_schemas: FxHashMap<Value, u32>,
     /// Nodes that are schemas.
     schemas: Vec<u32>,

@@ -1,5 +1,5 @@
-//! Normal form of a schema: other spellings of the same schema become one. Only rewrites that are
-//! certain for every value, and that plans need not report.
+//! Normal form of a schema, in which different spellings of the same schema are equal. A rewrite
+//! must keep the meaning of the schema for every value, and plans need not report it.
 
 use bundle::ir::Value;
 
@@ -7,10 +7,10 @@ use bundle::ir::Value;
 pub(super) struct Surroundings<'g> {
     /// Value of a node.
     pub(super) at: &'g dyn Fn(u32) -> Option<&'g Value>,
-    /// True if a schema of the document has `unevaluatedProperties`. Properties that a schema
-    /// admits then have an effect elsewhere.
+    /// True if a schema of the document has `unevaluatedProperties`. The effect of this keyword
+    /// depends on the properties that other schemas admit.
     pub(super) counts_properties: bool,
-    /// The same for `unevaluatedItems`.
+    /// True if a schema of the document has `unevaluatedItems`.
     pub(super) counts_items: bool,
 }
 
@@ -127,7 +127,8 @@ fn members(value: &Value, around: &Surroundings<'_>) -> Option<Value> {
     (kept.len() < members.len()).then_some(Value::Set(kept))
 }
 
-/// The only name of a list of types, or the list without `integer` beside `number`.
+/// Simplifies a list of types: removes `integer` beside `number`, and replaces a list of one name
+/// by the name. `None` if the list is already simple.
 fn types(value: &Value) -> Option<Value> {
     let Value::Set(names) = value else {
         return None;

@@ -16,7 +16,8 @@ pub(super) struct Outgoing {
 }
 
 impl Outgoing {
-    /// Adds the callbacks of an operation. Their key is `KEY callback NAME METHOD EXPRESSION`.
+    /// Adds the callbacks of an operation. The key of a callback is
+    /// `KEY callback NAME METHOD EXPRESSION`.
     pub(super) fn callbacks<'a>(
         &mut self,
         parts: &mut Parts<'_, 'a>,
@@ -52,7 +53,7 @@ impl Outgoing {
         Ok(())
     }
 
-    /// Adds the `webhooks` of the root. Their key is `webhook NAME METHOD`.
+    /// Adds the `webhooks` of the root. The key of a webhook is `webhook NAME METHOD`.
     pub(super) fn webhooks<'a>(
         &mut self,
         parts: &mut Parts<'_, 'a>,

@@ -141,7 +141,7 @@ struct Run<'e> {
     order: Vec<u32>,
     /// For each node, the start of its block in `order`.
     rank: Vec<u32>,
-    /// For each index at which a block starts, the number of its members.
+    /// For each index at which a block starts, the number of members of the block.
     len: Vec<u32>,
     /// For each node, the index of its shape (content without edges) in `sets`.
     shape: Vec<u32>,
@@ -202,8 +202,8 @@ impl<'e> Run<'e> {
         part.filter(|start| self.len[*start as usize] > 1)
     }
 
-    /// Splits the block that starts at `start` by the targets of its members' edges. Adds new ranks
-    /// to `changed`; they take effect at the end of the round.
+    /// Splits the block that starts at `start` by the targets of its members' edges. Adds the new
+    /// ranks to `changed`. The ranks take effect at the end of the round.
     fn split(&mut self, start: u32, changed: &mut Vec<(u32, u32)>, looks: &mut usize) {
         let members = start as usize..(start + self.len[start as usize]) as usize;
         let first = self.order[members.start];

@@ -35,7 +35,7 @@ struct Site {
     inner: Vec<(Box<str>, u32)>,
 }
 
-/// Index of a file, line and column.
+/// Source location: index of the file, line, and column.
 type At = (u32, u32, u32);
 
 impl Sites {
@@ -94,7 +94,7 @@ impl Sites {
     }
 }
 
-/// Source location of a schema while the document is read, and the schemas inside it.
+/// Schema while the document is read: its source location, and the sites of its inner schemas.
 #[derive(Default)]
 struct Draft {
     span: Option<Span>,
@@ -140,7 +140,7 @@ impl Drafts {
         }
     }
 
-    /// The keyword that is being read.
+    /// Keyword, and name if any, that [`Self::step`] set last.
     pub(super) fn keyword(&self) -> String {
         self.step.clone()
     }

@@ -27,7 +27,7 @@ pub use variables::Variables;
 pub struct Environment {
     /// Name of the environment.
     pub name: String,
-    /// Source location of its name.
+    /// Source location of the name.
     pub span: Span,
     node: NodeId,
 }

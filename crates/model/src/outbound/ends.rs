@@ -21,8 +21,8 @@ pub(super) struct End {
     pub(super) raw: Path,
     /// Forms of the path that upstreams may derive from it, for example by decoding escapes.
     pub(super) readings: Vec<Path>,
-    /// Base path that the mount removes from request paths, and path of the target that is added
-    /// before them. `None` if a rewrite replaces the path.
+    /// Base path that the mount removes from a request path, and path of the target that is put
+    /// before the remaining path. `None` if a rewrite replaces the path.
     offset: Option<(String, String)>,
 }
 

@@ -109,9 +109,9 @@ fn shared<'a>(settings: &'a Settings, apis: &'a [Api]) -> Shared<'a> {
     }
 }
 
-/// Reports `path_readings: keep` on operations with `forward_auth` or `ext_proc`, because the service must
-/// interpret paths exactly like the upstream. Also reports it on operations whose `authorize`
-/// expression reads the path, because `keep` has no effect there.
+/// Reports `path_readings: keep` on operations with `forward_auth` or `ext_proc`, because the
+/// service must interpret paths exactly like the upstream. Also reports it on operations whose
+/// `authorize` expression reads the path, because `keep` has no effect there.
 fn services(shared: &Shared<'_>, apis: &[Api], sink: &mut Sink) {
     let mut reported: Vec<Span> = Vec::new();
     for api in apis {
@@ -200,7 +200,7 @@ fn place<'a>(
         forwarding: operation.settings(),
         upstream: &operation.upstream.value,
         is_internal: operation.internal,
-        // This finding compares callers only, so it ignores checks.
+        // `has_checks` has no effect on this finding, which compares only the callers.
         has_checks: false,
     }
 }

@@ -218,7 +218,8 @@ impl Allowance {
         for path in &end.readings {
             let host = end.host.as_str();
             let lists: Vec<_> = match path.first_literal() {
-                // Paths that begin with any segment, and those that begin with this one.
+                // Paths whose first segment is a parameter, and paths whose first segment is
+                // `first`.
                 Some(first) => [None, Some(first)]
                     .into_iter()
                     .filter_map(|first| index.get(&(host, first)))

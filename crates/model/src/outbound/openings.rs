@@ -36,21 +36,19 @@ pub enum Extent {
     Access,
 }
 
-/// Operation of the new version with weaker access to a method, host and path of an upstream.
-/// Another operation of the new version, or the operations of the old version that reached the same
-/// requests, have stricter access.
+/// Operation of the new version that admits more callers to a method, host and path of an upstream,
+/// or checks their requests less. Another operation of the new version, or the operations of the
+/// old version that reached the same requests, are stricter.
 #[derive(Clone, Debug)]
 pub struct Opening {
-    /// Index of the operation that gives the weaker access, among the operations of the new
-    /// version.
+    /// Index of the less strict operation among the operations of the new version.
     pub operation: usize,
     /// Method, host and path at the upstream.
     pub reached: String,
-    /// Indices of the operations of the new version that reach the same requests and have stricter
-    /// access.
+    /// Indices of the stricter operations of the new version that reach the same requests.
     pub beside: Vec<usize>,
-    /// Indices of the operations of the old version that reached the same requests and had stricter
-    /// access, the most similar first. Empty if `beside` has operations.
+    /// Indices of the stricter operations of the old version that reached the same requests, the
+    /// most similar first. Empty if `beside` has operations.
     pub before: Vec<usize>,
 }
 

@@ -20,7 +20,7 @@ pub struct Protection {
     alternatives: BTreeSet<RequiredScopes>,
     /// True if every listener of the mount requires a client certificate.
     certificate: bool,
-    /// Settings of the policies of its chain whose kind is in [`GUARDS`].
+    /// Settings of the policies of the operation's chain whose kind is in [`GUARDS`].
     guards: BTreeSet<String>,
     /// True if the operation is internal, so that clients cannot call it.
     nobody: bool,

@@ -143,7 +143,7 @@ fn inner<'a>(resolver: &Resolver<'a>, schema: NodeRef<'a>) -> Vec<(Step<'a>, Nod
     all.extend(targets.map(|target| (Step::Same, target)));
     for (entry, value) in schema.entries() {
         match &*entry.key {
-            // JSON inside a text has the pointers of the text.
+            // Values of JSON inside a string (`contentSchema`) have the pointer of the string.
             "not" | "if" | "then" | "else" | "contentSchema" => all.push((Step::Same, value)),
             "allOf" | "anyOf" | "oneOf" => all.extend(value.items().map(|one| (Step::Same, one))),
             "dependentSchemas" => all.extend(value.entries().map(|(_, one)| (Step::Same, one))),

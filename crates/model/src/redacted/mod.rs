@@ -102,7 +102,7 @@ impl<'a> Redacted<'a> {
         };
         add(Message::Request, &mut requests(operation));
         add(Message::Response, &mut responses(operation));
-        // Operations with the same schemas have one finding.
+        // Report only one finding for all operations with the same schemas.
         if is_cut {
             let message =
                 format!("a body of this operation has more than {PLACES_MAX} redacted values");

@@ -46,8 +46,8 @@ struct Value<'a> {
 }
 
 impl<'a> Places<'a> {
-    /// Redacted values in a value, outer values first. `schemas`: its schemas, each with the step
-    /// from the value to the value that the schema describes.
+    /// Finds the redacted values inside a value, outer values first. `schemas`: index of each
+    /// schema, with the step from the value to the inner value that the schema describes.
     pub(super) fn of(graph: &Graph<'a>, schemas: impl Iterator<Item = (Step<'a>, usize)>) -> Self {
         let root = Value {
             within: None,

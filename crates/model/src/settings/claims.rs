@@ -1,4 +1,4 @@
-//! Check of `claim:NAME`: it must name a claim that at least one consumer has.
+//! Check of `claim:NAME`: at least one consumer must have the claim.
 
 use std::collections::BTreeSet;
 

@@ -181,8 +181,8 @@ fn certificates(
     all
 }
 
-/// Reads the tokens of a consumer, sorted. `seen` contains the holders of all consumers read so
-/// far, to report duplicates.
+/// Reads the tokens of a consumer, sorted. `seen` contains the issuer and the subject or client of
+/// each token entry read so far, of all consumers, to report duplicates.
 fn tokens(
     node: NodeRef<'_>,
     seen: &mut BTreeMap<(String, ir::HolderName), Span>,
@@ -243,7 +243,7 @@ fn certified(item: NodeRef<'_>) -> Option<(String, Span)> {
     Some((format!("subject {subject}"), name.span()))
 }
 
-/// Credential in gateway.yaml: its node, its SHA-256, and the slow hash of a password.
+/// Credential in gateway.yaml: its node, its SHA-256, and the Argon2id hash if it is a password.
 fn credential(item: NodeRef<'_>) -> Option<(NodeRef<'_>, [u8; 32], Option<ir::Password>)> {
     let written = |key: &str| item.get(key).filter(|node| !node.is_null());
     if let Some(hash) = written("sha256") {

@@ -1,4 +1,4 @@
-//! Key `listeners`.
+//! Key `listeners` of gateway.yaml.
 
 use std::net::SocketAddr;
 

@@ -109,7 +109,7 @@ pub struct Settings {
 pub struct ApiEntry {
     /// Name of the API.
     pub name: String,
-    /// Source location of its name.
+    /// Source location of the name.
     pub span: Span,
     /// Path of the OpenAPI document.
     pub path: Spanned<String>,
@@ -195,7 +195,8 @@ pub struct Defaults {
 }
 
 impl Required {
-    /// Returns the requirements as settings for the bundle, so that plans can show removed ones.
+    /// Returns the requirements as settings for the bundle, so that plans can show removed
+    /// requirements.
     #[must_use]
     pub fn settings(&self) -> Declared {
         let set = |names: &mut dyn Iterator<Item = &str>| {

@@ -20,8 +20,8 @@ pub(crate) fn copied(policy: &str) -> String {
     format!("plan:{policy}")
 }
 
-/// Adds the copies of the policies named by `plans`. Returns their names, each with the source
-/// location of the first plan that names it.
+/// Adds the copies of the policies named by `plans`. Returns the names of the copies, each with the
+/// source location of the first plan that names the policy.
 pub(super) fn read(
     root: NodeRef<'_>,
     project: &str,

@@ -1,4 +1,4 @@
-//! Key `upstreams`.
+//! Key `upstreams` of gateway.yaml, and of the root `x-gateway` of a document.
 
 use std::net::IpAddr;
 

@@ -107,7 +107,8 @@ impl<'c> Definitions<'c> {
         }
     }
 
-    /// Adds the rules of the project.
+    /// Adds the release rules of the project: acknowledgement file, lint levels, gates, release
+    /// settings and `required`.
     fn add_rules(&mut self, settings: &Settings) {
         if let Some(file) = &settings.acknowledge {
             self.add("acknowledge".to_owned(), file.span, None);

@@ -1,4 +1,4 @@
-//! Source location of each field of an operation, and of the values that it overrides.
+//! Source location of each field of an operation, and of the values that the field overrides.
 
 use bundle::ir::Link;
 use diag::{NodeRef, Span};

@@ -4,8 +4,9 @@
 //! the setting, and values that an overlay adds are covered. Targets of `$ref`s inside the node are
 //! not covered. Hard rules, whose findings prevent a build, cannot be silenced. An unknown rule
 //! name is an error, because the setting would have no effect. `reason` is for readers only.
-//!
-//! The name of a check of client contracts ([`vocab::checks`]) sets its level to `info` in plans, at
+//! An entry can also be the name of a check of client contracts ([`vocab::checks`]) at an
+//! operation, a path item or the root of a document. Plans then report the check at the level
+//! `info`.
 //! an operation, a path item or the root of a document.
 
 use std::cell::Cell;

@@ -3,8 +3,7 @@
 //! A rule checks every object of a type, every key of a sort, or a whole [`Spec`]. Its only effect
 //! is to report findings. To add a rule, add a file in `rules/` and a row in [`RULES`]. Style rules
 //! belong in `taste/` and [`TASTE`]; they are off by default and then cost no time. Without the
-//! features `taste` and `others`, style rules and the names of other linters' rules
-//! are left out.
+//! features `taste` and `others`, style rules and the names of other linters' rules are left out.
 
 use diag::{Lint, NodeRef, Sink, Span};
 

@@ -1,4 +1,4 @@
-//! Quotes in the edits of a fix.
+//! Quoting of the new values in the edits of a fix.
 //!
 //! A rule gives only the new value. This module adds the quotes that the replaced value has. An
 //! edit is dropped if it would cause a new mistake: if it renames a key to a name that the map

@@ -1,5 +1,5 @@
 //! Plain selectors of a JSONPath: names, indexes and wildcards, such as `$.paths['/orders'].*`.
-//! They are resolved directly in the tree. Each visited value counts as one step.
+//! Plain selectors are resolved directly in the tree. Each visited value counts as one step.
 
 use diag::{NodeId, NodeRef};
 

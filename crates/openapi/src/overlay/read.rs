@@ -115,8 +115,8 @@ fn extends(value: NodeRef<'_>, text: &str, document: OverlayPaths<'_>, sink: &mu
     );
 }
 
-/// Reads the version of an overlay. Returns true if it supports `copy`, and `None` if it is
-/// invalid.
+/// Reads the version of an overlay. Returns true if the version supports `copy`. `None` if the
+/// version is invalid.
 fn version(root: NodeRef<'_>, sink: &mut Sink) -> Option<bool> {
     let Some(field) = root.get("overlay") else {
         report(

@@ -42,7 +42,7 @@ const VALUES_MAX: usize = 100_000_000;
 #[derive(Default)]
 pub(super) struct Targets {
     json: Option<Value>,
-    /// Number of values in the copy when it was made, and their depth.
+    /// Number of values in the copy when it was made, and the maximum depth of the values.
     size: (usize, usize),
     steps: Steps,
 }

@@ -1,8 +1,8 @@
 //! Public form of an OpenAPI document, without the settings of the gateway.
 //!
-//! `x-gateway` keys, `internal` operations, and components and tags used only by these are left out. The
-//! tree is not changed: [`Removed`] lists the entries to leave out, and [`mod@write`] writes all
-//! others.
+//! `x-gateway` keys, `internal` operations, and components and tags that only such operations use
+//! are left out. The tree is not changed: [`Removed`] lists the entries to leave out, and
+//! [`mod@write`] writes all others.
 
 mod entries;
 mod reach;
@@ -36,7 +36,7 @@ pub struct Stripped {
     pub removed: Removed,
     /// Internal operations that were left out, as `METHOD /path`.
     pub hidden: Vec<String>,
-    /// Other files to which the document refers. They are not changed.
+    /// Other files to which the document refers. These files are not changed.
     pub refers: Vec<String>,
 }
 

@@ -6,7 +6,7 @@ use diag::NodeRef;
 
 use super::entries::{Removed, operations};
 
-/// Names of tags of operations.
+/// Names of the tags of removed operations, and of the tags of kept operations.
 #[derive(Default)]
 struct Tags<'n> {
     of_removed: HashSet<&'n str>,

@@ -37,7 +37,7 @@ const IN_PLACE: &[&str] = &[
     "else",
     "dependentSchemas",
 ];
-/// Maximum number of names per list that get a suggestion.
+/// Maximum number of names in one `required` list for which a suggestion is searched.
 const SUGGESTED_MAX: usize = 50;
 /// Maximum number of described properties among which a suggestion is searched. If there are more,
 /// no name gets a suggestion.

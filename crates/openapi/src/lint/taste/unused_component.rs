@@ -55,7 +55,8 @@ pub(super) fn check(whole: &Whole<'_, '_>, sink: &mut Sink) {
     }
 }
 
-/// Components that are used: references from outside of the components reach them.
+/// Used components: references from outside of the components lead to each of them, directly or
+/// indirectly.
 struct Used<'r, 'a> {
     resolver: &'r Resolver<'a>,
     schemas: Option<NodeRef<'a>>,

@@ -31,7 +31,7 @@ pub(super) struct Circles {
 }
 
 /// Implements [`Schemas::endless`]. Returns a cycle only for its first schema in the source, so
-/// that it is reported once.
+/// that each cycle is reported once.
 pub(super) fn circle<'a>(schemas: &Schemas<'_, 'a>, schema: NodeRef<'a>) -> Option<Vec<Span>> {
     if is_finite(schemas, schema) {
         return None;
@@ -49,7 +49,8 @@ pub(super) fn circle<'a>(schemas: &Schemas<'_, 'a>, schema: NodeRef<'a>) -> Opti
         path.push((node.id(), demand.keyword));
         node = schemas.resolver.node(*demand.any.first()?);
     }
-    // If the path met a schema of an earlier walk, its cycle is known already.
+    // If the path leads to a schema of an earlier walk, the cycle at the end of the path is already
+    // known.
     if let Some(start) = at.get(&node.id()) {
         let mut round = path.split_off(*start);
         let place = |(id, _): &(NodeId, Span)| schemas.resolver.node(*id).span();

@@ -57,7 +57,7 @@ pub(super) fn is_whole(node: NodeRef<'_>) -> bool {
 }
 
 /// True if `value` is a multiple of `step`. Computed exactly if the digits fit, otherwise with
-/// floats. `None` if neither can decide it.
+/// floats. `None` if the result is uncertain.
 #[must_use]
 pub(super) fn is_multiple(value: NodeRef<'_>, step: NodeRef<'_>) -> Option<bool> {
     let exact = Decimal::of(value).zip(Decimal::of(step));
