@@ -28,7 +28,8 @@ const WHAT: &str = "archive";
 /// Copies a bundle with all its blobs, and the given statements, into a new store in memory.
 ///
 /// # Errors
-/// [`Refused::BlobMissing`], [`Refused::BadDigest`] and the other errors of reading a blob.
+/// [`Refused::BlobMissing`] or [`Refused::BadDigest`] if a blob is missing or damaged; any other
+/// error of reading a blob.
 pub fn collect(
     blobs: &dyn Blobs,
     bundle: Digest,
@@ -88,9 +89,8 @@ pub fn write(content: &Content) -> Vec<u8> {
 
 /// Reads an archive into a store in memory.
 ///
-/// # Errors
-/// [`Refused::TooLarge`]; [`Refused::Malformed`] for a file outside the layout;
-/// [`Refused::BadDigest`] for a blob whose bytes do not match its name.
+/// [`Refused::TooLarge`] beyond the limits of an archive; [`Refused::Malformed`] for a file outside
+/// the layout; [`Refused::BadDigest`] for a blob whose bytes do not match its name.
 pub fn read(bytes: &[u8]) -> Result<Memory, Refused> {
     if bytes.len() as u64 > ARCHIVE_BYTES_MAX {
         return Err(Refused::TooLarge {

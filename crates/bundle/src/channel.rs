@@ -224,8 +224,9 @@ pub fn recall(
 /// the signatures are valid.
 ///
 /// # Errors
-/// A signature reason; [`Refused::WrongProject`]; [`Refused::WrongChannel`]; [`Refused::Mislinked`]
-/// if the record's serial differs from that of its link.
+/// The reason why the signatures are not valid; [`Refused::WrongProject`] or
+/// [`Refused::WrongChannel`] for a record of another project or channel; [`Refused::Mislinked`] if
+/// the serials of the record and of its link differ.
 pub fn verify(
     blobs: &dyn Blobs,
     context: &Context<'_>,
@@ -278,7 +279,8 @@ fn read_signed(
     })
 }
 
-/// Record to which a verified record refers by digest. Its own signatures are not checked.
+/// Record to which a verified record refers by digest. The signatures of the linked record are not
+/// checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LinkedRecord {
     /// Bundle named in the record.
@@ -291,8 +293,8 @@ pub struct LinkedRecord {
 /// contains.
 ///
 /// # Errors
-/// [`Refused::BlobMissing`], [`Refused::BadDigest`], [`Refused::Malformed`] and the other errors of
-/// reading a statement.
+/// [`Refused::BlobMissing`] or [`Refused::BadDigest`] if a blob is missing or damaged;
+/// [`Refused::Malformed`] if it is not a record; any other error of reading a statement.
 pub fn read(blobs: &dyn Blobs, digest: &Digest) -> Result<LinkedRecord, Refused> {
     let envelope = stored::open(blobs, digest)?;
     decode(envelope.payload())

@@ -61,8 +61,8 @@ pub struct FolderRecords {
 /// thief signed with high serials. Call this function again whenever the trust file changes.
 ///
 /// # Errors
-/// [`Refused::StoreUnreachable`] if the folder cannot be read. Damaged links are skipped; [`stored_records`]
-/// reports them.
+/// [`Refused::StoreUnreachable`] if the folder cannot be read. Damaged links are skipped;
+/// [`stored_records`] reports them.
 pub fn remember(state: &dyn Store, context: &Context<'_>) -> Result<Memory, Refused> {
     let revocations = newest_list(state, context)?;
     remember_under(state, context, revocations)
@@ -130,7 +130,7 @@ fn damaged_list(
 /// accepted records.
 ///
 /// # Errors
-/// [`Refused::StoreUnreachable`].
+/// [`Refused::StoreUnreachable`] if the folder cannot be read.
 pub fn stored_records(
     state: &dyn Store,
     context: &Context<'_>,
@@ -500,7 +500,7 @@ fn newer_list(
 /// [`Revocations::none`] if the folder has no such list.
 ///
 /// # Errors
-/// [`Refused::StoreUnreachable`].
+/// [`Refused::StoreUnreachable`] if the folder cannot be read.
 pub fn newest_list(state: &dyn Store, context: &Context<'_>) -> Result<Revocations, Refused> {
     for serial in state.serials(&Chain::Revocations)?.into_iter().rev() {
         let Ok(Some(digest)) = state.link(&Chain::Revocations, serial) else {

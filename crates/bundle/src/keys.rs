@@ -165,7 +165,7 @@ impl PublicKey {
         &self.spki
     }
 
-    /// Sha256 of [`PublicKey::spki`].
+    /// SHA-256 of [`PublicKey::spki`].
     #[must_use]
     pub fn id(&self) -> KeyId {
         KeyId(*Digest::of(&self.spki).as_bytes())

@@ -233,8 +233,9 @@ impl Manifest {
     /// Decodes a bundle's manifest and checks the limits of the format.
     ///
     /// # Errors
-    /// [`Refused::NotABundle`], [`Refused::TooLarge`], [`Refused::Malformed`],
-    /// [`Refused::NotCanonical`].
+    /// [`Refused::NotABundle`] for the manifest of another artifact; [`Refused::TooLarge`] beyond
+    /// the limits of the format; [`Refused::Malformed`] for unexpected contents;
+    /// [`Refused::NotCanonical`] for bytes in another encoding.
     pub fn decode(bytes: &[u8]) -> Result<Self, Refused> {
         let image = ImageManifest::decode("manifest", bytes)?;
         if image.artifact_type != BUNDLE {
@@ -339,7 +340,8 @@ impl Config {
     /// `needs:format-N` and not as malformed.
     ///
     /// # Errors
-    /// [`Refused::Needs`], [`Refused::Malformed`], [`Refused::NotCanonical`].
+    /// [`Refused::Needs`] for another version of the format; [`Refused::Malformed`] for unexpected
+    /// contents; [`Refused::NotCanonical`] for bytes in another encoding.
     pub fn decode(bytes: &[u8]) -> Result<Self, Refused> {
         #[derive(Deserialize)]
         struct Version {
@@ -356,8 +358,8 @@ impl Config {
         json::decode("config", bytes)
     }
 
-    /// Checks that this program has all features that the bundle needs. `features` are those of the
-    /// program.
+    /// Checks that this program has all features that the bundle needs. `features` are the features
+    /// of the program.
     ///
     /// # Errors
     /// [`Refused::Needs`] with the first feature that is missing.

@@ -96,7 +96,9 @@ impl ImageManifest {
     /// Decodes a manifest that [`ImageManifest::encode`] could have written.
     ///
     /// # Errors
-    /// [`Refused::TooLarge`], [`Refused::Malformed`], [`Refused::NotCanonical`].
+    /// [`Refused::TooLarge`] beyond [`MANIFEST_BYTES_MAX`]; [`Refused::Malformed`] or
+    /// [`Refused::NotABundle`] if the bytes are not a manifest; [`Refused::NotCanonical`] for bytes
+    /// in another encoding.
     pub fn decode(what: &'static str, bytes: &[u8]) -> Result<Self, Refused> {
         if bytes.len() as u64 > MANIFEST_BYTES_MAX {
             return Err(Refused::TooLarge {

@@ -50,8 +50,8 @@ pub struct Draft {
     pub source: Option<Digest>,
     /// Digests of the statements that the record relies on.
     pub evidence: BTreeSet<Digest>,
-    /// Records of a fork (two records with the same predecessor) that this record ends. Its serial
-    /// is higher than theirs.
+    /// Records of a fork (two records with the same predecessor) that this record ends. This record
+    /// gets a higher serial than the listed records.
     pub merges: BTreeSet<Pointer>,
     /// Bundles to remove from the memory and disk of gateways.
     pub withdraw: BTreeSet<Digest>,

@@ -42,11 +42,11 @@ pub enum Refused {
         /// Digest of the blob.
         digest: Digest,
     },
-    /// A file, payload or text is malformed. `why` contains no part of it.
+    /// A file, payload or text is malformed. `why` contains no part of the malformed text.
     Malformed {
         /// Name of the malformed thing, for example `trust file`.
         what: &'static str,
-        /// Reason why it is malformed.
+        /// Reason why the thing is malformed.
         why: Cow<'static, str>,
     },
     /// A file or payload can be read, but is not in the canonical encoding.

@@ -27,7 +27,7 @@ pub struct Copied {
     pub bytes: u64,
 }
 
-/// Copies a chain of revocation lists and these channels.
+/// Copies the chain of revocation lists, and the given channels.
 ///
 /// # Errors
 /// - [`WriteError::Conflict`] if the target has another record or list with the same serial, or if
@@ -109,7 +109,7 @@ impl Copy<'_> {
         Ok(())
     }
 
-    /// Copies a bundle. False if the source does not have it.
+    /// Copies a bundle. Returns false if the source does not have the bundle.
     fn bundle(&mut self, id: &Digest) -> Result<bool, WriteError> {
         if self.from.size(id)?.is_none() {
             return Ok(false);

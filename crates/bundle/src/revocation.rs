@@ -83,8 +83,10 @@ impl Revocations {
 /// Checks that a list may replace the known one, and returns it.
 ///
 /// # Errors
-/// A signature reason, [`Refused::WrongProject`], [`Refused::RevocationsWithheld`],
-/// [`Refused::Forked`], [`Refused::ChainIncomplete`], [`Refused::FromTheFuture`].
+/// The reason why the signatures are not valid; [`Refused::WrongProject`] for a list of another
+/// project; [`Refused::RevocationsWithheld`] for a list that is older than the known one;
+/// [`Refused::Forked`] or [`Refused::ChainIncomplete`] if the chain does not lead to the known
+/// list; [`Refused::FromTheFuture`] if `created` is too far ahead of the clock.
 pub fn accept(
     blobs: &dyn Blobs,
     context: &Context<'_>,
@@ -142,8 +144,8 @@ fn take(
 /// Reads a list that was accepted earlier from a state folder.
 ///
 /// # Errors
-/// A signature reason, [`Refused::WrongProject`], [`Refused::BadDigest`] and other errors of
-/// reading a statement.
+/// The reason why the signatures are not valid; [`Refused::WrongProject`] for a list of another
+/// project; [`Refused::BadDigest`] and any other error of reading a statement.
 pub fn recall(
     blobs: &dyn Blobs,
     context: &Context<'_>,

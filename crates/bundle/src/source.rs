@@ -1,5 +1,5 @@
-//! Source artifact of a bundle: the origin of its parts in the source files. Messages and plans
-//! show it; no decision depends on it.
+//! Source artifact of a bundle: the source locations from which the parts of the bundle come.
+//! Messages and plans show these locations; no decision depends on them.
 //!
 //! The artifact is a manifest about the bundle with one blob, whose format only gwc knows: the
 //! resolved documents, and a map from routes and fields to files and lines. The build statement and
@@ -36,11 +36,11 @@ pub fn put(store: &dyn Store, bytes: &[u8], bundle: Descriptor) -> Result<Digest
     Ok(Digest::of(&manifest))
 }
 
-/// Reads the blob of a source artifact. Callers continue without it if this fails.
+/// Reads the blob of a source artifact. If this fails, callers continue without the artifact.
 ///
 /// # Errors
-/// [`Refused::BlobMissing`], [`Refused::BadDigest`], [`Refused::NotABundle`] and other errors of
-/// reading a blob.
+/// [`Refused::NotABundle`] if the manifest is not that of a source artifact;
+/// [`Refused::BlobMissing`], [`Refused::BadDigest`] or another error if a blob cannot be read.
 pub fn read(blobs: &dyn Blobs, digest: &Digest) -> Result<Vec<u8>, Refused> {
     store::read_exact(
         blobs,

@@ -130,7 +130,7 @@ pub fn garbage(
 /// leave blobs without a manifest, but never a manifest without its blobs.
 ///
 /// # Errors
-/// [`Refused::StoreUnreachable`].
+/// [`Refused::StoreUnreachable`] if a file cannot be removed.
 pub fn remove(folder: &Folder, garbage: &[Garbage]) -> Result<(), Refused> {
     let (mut first, mut then) = (Vec::new(), Vec::new());
     for Garbage { kind, bytes: _ } in garbage {

@@ -93,9 +93,10 @@ impl Unverified {
     /// Reads and decodes the manifest and the config of a bundle, within the limits of the format.
     ///
     /// # Errors
-    /// [`Refused::BlobMissing`], [`Refused::BadDigest`], [`Refused::TooLarge`],
-    /// [`Refused::NotABundle`], [`Refused::Malformed`], [`Refused::NotCanonical`], and
-    /// [`Refused::Needs`] for a bundle of a later format.
+    /// [`Refused::Needs`] for a bundle of a later format; [`Refused::BlobMissing`] or
+    /// [`Refused::BadDigest`] if a blob is missing or damaged; [`Refused::TooLarge`],
+    /// [`Refused::NotABundle`], [`Refused::Malformed`] or [`Refused::NotCanonical`] if the manifest
+    /// or the config violates the format.
     pub fn open(blobs: &dyn Blobs, id: Digest) -> Result<Self, Refused> {
         let bytes = store::read(blobs, &id, MANIFEST_BYTES_MAX)?;
         let manifest = Manifest::decode(&bytes)?;
@@ -138,7 +139,7 @@ impl Unverified {
         &self.manifest.config
     }
 
-    /// The manifest's descriptor, for statements about it.
+    /// Descriptor of the manifest, for statements about the bundle.
     #[must_use]
     pub fn descriptor(&self) -> Descriptor {
         Descriptor::of(crate::oci::MANIFEST, &self.bytes)
@@ -148,7 +149,9 @@ impl Unverified {
     /// list, and enough owners signed a build statement.
     ///
     /// # Errors
-    /// [`Refused::WrongProject`], [`Refused::Revoked`], [`Refused::Unsigned`], a signature reason.
+    /// [`Refused::WrongProject`] for a bundle of another project; [`Refused::Revoked`] for a bundle
+    /// on the revocation list; [`Refused::Unsigned`] without a build statement; the reason why the
+    /// signatures are not sufficient.
     pub fn verify(
         self,
         blobs: &dyn Blobs,
@@ -175,7 +178,8 @@ impl Unverified {
     /// Reads all blobs, for gwc. Their digests are checked, but the bundle is not verified.
     ///
     /// # Errors
-    /// [`Refused::BlobMissing`], [`Refused::BadDigest`], [`Refused::StoreUnreachable`].
+    /// [`Refused::BlobMissing`] or [`Refused::BadDigest`] if a blob is missing or damaged;
+    /// [`Refused::StoreUnreachable`] if the store cannot be read.
     pub fn load_full(&self, blobs: &dyn Blobs) -> Result<Full, Refused> {
         let contracts = self.layers().apis.iter().map(|api| &api.contract);
         Ok(Full {
@@ -364,7 +368,8 @@ impl Verified {
     /// form it does not have in memory.
     ///
     /// # Errors
-    /// [`Refused::BlobMissing`], [`Refused::BadDigest`], [`Refused::StoreUnreachable`].
+    /// [`Refused::BlobMissing`] or [`Refused::BadDigest`] if the blob is missing or damaged;
+    /// [`Refused::StoreUnreachable`] if the store cannot be read.
     pub fn load_layer(&self, blobs: &dyn Blobs, layer: &Descriptor) -> Result<Blob, Refused> {
         blob(blobs, layer)
     }

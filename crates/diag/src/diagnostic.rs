@@ -122,7 +122,7 @@ impl Diagnostic {
         self
     }
 
-    /// Sets the level of this finding. It replaces the default level of the finding's lint.
+    /// Sets the level of this finding, instead of the default level of its lint.
     #[must_use]
     pub fn level(mut self, level: Level) -> Self {
         self.level = level;

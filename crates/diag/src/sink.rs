@@ -1,4 +1,4 @@
-//! Collector of findings. Readers add findings to it and continue.
+//! Collector of findings. Readers add findings to the collector and continue reading.
 
 use crate::diagnostic::{Diagnostic, Level, Lint};
 

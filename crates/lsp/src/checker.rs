@@ -1,4 +1,4 @@
-//! Thread that compiles projects, so that edits and completions do not wait for it.
+//! Thread that compiles projects, so that edits and completions do not wait for a compilation.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -27,7 +27,7 @@ pub(crate) struct Outcome {
     pub(crate) checked: Result<Arc<Checked>, String>,
 }
 
-/// Starts the thread. It ends when the sender of jobs is dropped.
+/// Starts the thread. The thread ends when the sender of jobs is dropped.
 ///
 /// # Errors
 /// Returns an error if the thread cannot be started.
@@ -61,7 +61,7 @@ pub(crate) fn spawn(
                 if sent.send(outcome).is_err() {
                     return;
                 }
-                // The editor has its answer and does not wait for this.
+                // Do this after the result was sent, so that the editor does not wait for it.
                 if let Some(checked) = files {
                     parses.prepare(&checked.compiled.files.sources);
                 }

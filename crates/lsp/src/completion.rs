@@ -13,11 +13,11 @@ use crate::outline::{Entry, Kind, Outline};
 use crate::shapes::{self, FileKind, Place, type_text};
 use crate::text::{Encoding, Text};
 
-/// Maximum number of items of an answer. The client asks again after the next character.
+/// Maximum number of items in a response. The client repeats the request after the next character.
 const ITEMS_MAX: usize = 1_000;
 
-/// Character that marks the cursor. It is inserted into the text before the outline is read. It is
-/// a noncharacter, which no document contains.
+/// Noncharacter that marks the cursor, and that no document contains. It is inserted into the text
+/// before the outline is read.
 const MARK: char = '\u{FFFF}';
 
 /// Form of the texts to insert.

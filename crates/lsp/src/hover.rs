@@ -7,7 +7,7 @@ use crate::outline::{Kind, Outline};
 use crate::project::Checked;
 use crate::shapes::{self, FileKind, type_text};
 
-/// Markdown text for a byte offset.
+/// Returns the hover text at a byte offset, in Markdown. `None` if there is nothing to describe.
 pub(crate) fn hover(
     checked: &Checked,
     path: &Path,

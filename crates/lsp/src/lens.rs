@@ -9,7 +9,7 @@ use crate::effective;
 use crate::project::Checked;
 use crate::text::Encoding;
 
-/// Lenses of a document.
+/// Code lenses of a document, one for each operation.
 pub(crate) fn lenses(checked: &Checked, path: &Path, encoding: Encoding) -> Vec<CodeLens> {
     let mut spans = Spans::new(checked, encoding);
     let operations = effective::operations(checked, path).into_iter();

@@ -62,9 +62,9 @@ pub(crate) struct Server<'c> {
 /// Project or document of the workspace.
 struct Project {
     input: Input,
-    /// Number of changes of its texts.
+    /// Number of changes of the project's texts.
     revision: u64,
-    /// Last result, with the revision of its texts.
+    /// Last result, with the revision of the texts that were compiled.
     checked: Option<(u64, Arc<Checked>)>,
     /// Parsed files of the last compilation.
     parses: Arc<Parses>,
@@ -216,7 +216,7 @@ impl<'c> Server<'c> {
         self.quiet = after(self.wait);
     }
 
-    /// Marks the projects whose folder `has_changed` for compilation.
+    /// Marks a project for compilation if `has_changed` returns true for its folder.
     fn mark_dirty(&mut self, has_changed: impl Fn(&Path) -> bool) {
         for project in self.projects.values_mut() {
             project.revision += u64::from(has_changed(project.input.folder()));
@@ -276,7 +276,7 @@ impl<'c> Server<'c> {
             return Ok(());
         };
         let mut all = diagnostics::all(checked, self.client.encoding);
-        // A request may have needed a newer result meanwhile.
+        // A request may have compiled newer texts in the meantime.
         let known = project.checked.as_ref();
         let is_newer = known.is_none_or(|(known, _)| *known < revision);
         // Memory of the older result is freed after the notifications.

@@ -128,7 +128,7 @@ impl Text {
         let (before, after) = (&self.content[..start], &self.content[end..]);
         let content: Arc<str> = [before, &change.text, after].concat().into();
         let lines = Arc::make_mut(&mut self.lines);
-        // Lines that begin in the replaced range are replaced. Later ones move.
+        // Lines that begin in the replaced range are replaced. Later lines move.
         let first = lines.partition_point(|line| *line <= start);
         let last = lines.partition_point(|line| *line <= end);
         for line in &mut lines[last..] {

@@ -13,10 +13,10 @@ use crossbeam_channel::{Receiver, bounded};
 use lsp_server::{Connection, ErrorCode, Message};
 use serde_json::{Value, json};
 
-/// Maximum length of a message. A text of the maximum size of a file fits, with escapes.
+/// Maximum length of a message, in bytes. A text of the maximum size of a file fits, with escapes.
 pub const CONTENT_BYTES_MAX: usize = 256 << 20;
 
-/// Maximum length of a head.
+/// Maximum length of a head, in bytes.
 const HEAD_BYTES_MAX: u64 = 8 << 10;
 
 /// Threads that read and write messages.

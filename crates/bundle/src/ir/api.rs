@@ -29,8 +29,8 @@ pub struct Api {
     /// Policies that the API's own document defines.
     #[n(3)]
     pub policies: Set<Policy>,
-    /// Settings for processing requests (treatments), without duplicates. Their order is that of
-    /// their first use by the sorted operations.
+    /// Settings for processing requests (treatments), without duplicates. The treatments are in the
+    /// order of their first use by the sorted operations.
     #[n(4)]
     pub treatments: Vec<Treatment>,
     /// Operations of the API, by key.
@@ -78,7 +78,7 @@ pub struct Mount {
     /// Path prefix of every template: empty, or `/…` without a final slash.
     #[n(2)]
     pub base_path: String,
-    /// True if the base path is removed for the upstream.
+    /// True if the base path is removed from the path that the upstream receives.
     #[n(3)]
     pub strip_base_path: bool,
     /// Names of the listeners that serve the mount, sorted.
@@ -102,8 +102,8 @@ pub struct Operation {
     /// Additional conditions that a request must satisfy (`match`), sorted.
     #[n(3)]
     pub conditions: Vec<Condition>,
-    /// Priority of the operation. The router compares it before all other criteria and selects the
-    /// highest.
+    /// Priority of the operation. The router compares priorities before all other criteria and
+    /// selects the highest.
     #[n(4)]
     pub priority: i32,
     /// Index of the operation's treatment in [`Api::treatments`].

@@ -158,7 +158,7 @@ fn of_parameters(what: &str, settings: &Settings) -> Vec<String> {
 impl Gateway {
     /// First setting or policy (`cors`, `jwt`, `validate`) that affects access to a treatment's
     /// operations and that gwc cannot evaluate. The decision about requests to these operations is
-    /// then unknown. `None` if gwc can evaluate all.
+    /// then unknown. `None` if gwc can evaluate all settings and policies.
     #[must_use]
     pub fn undecidable<'g>(
         &'g self,
@@ -220,8 +220,8 @@ impl Gateway {
             .next()
     }
 
-    /// Copies the gateway without the settings that this version cannot run. It has the same
-    /// routes, but may decide about requests differently. Use it only for requests for which
+    /// Copies the gateway without the settings that this version cannot run. The copy has the same
+    /// routes, but may decide about requests differently. Use the copy only for requests for which
     /// [`Self::undecidable`] returns `None`.
     #[must_use]
     pub fn runnable(&self) -> Cow<'_, Self> {

@@ -74,8 +74,8 @@ impl Messages {
         })
     }
 
-    /// True if an operation has a sequence with an `itemSchema`. Parts of multipart bodies are not
-    /// checked by one.
+    /// True if an operation has a sequence whose items gwd checks with an `itemSchema`. Multipart
+    /// bodies do not count: gwd does not check their parts with an `itemSchema`.
     #[must_use]
     pub fn has_items(&self) -> bool {
         let mut types = self.operations.iter().flat_map(|operation| {

@@ -154,7 +154,8 @@ const OWN: &[&str] = &[
     "upstream:zone",
 ];
 
-/// First feature of `needs` that this version cannot run. `None` if it can run all.
+/// First feature of `needs` that this version cannot run. `None` if this version can run all
+/// features.
 #[must_use]
 pub fn missing(needs: &[String]) -> Option<&str> {
     needs

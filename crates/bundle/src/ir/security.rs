@@ -10,7 +10,8 @@ use super::set::Named;
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Scheme {
-    /// Name of the scheme in the document.
+    /// Name of the scheme in the bundle. The name describes the place, the verifier and
+    /// `strip_credential`, and is not the name in the document.
     #[n(0)]
     pub name: String,
     /// Location of the credential in a request.

@@ -32,8 +32,8 @@ pub enum Value {
     Text(Box<str>),
     /// List of values whose order has a meaning.
     List(Vec<Self>),
-    /// List of values whose order has no meaning. It is stored in a canonical order, which the
-    /// graph determines.
+    /// List of values whose order has no meaning. The list is stored in a canonical order, which
+    /// the graph determines.
     Set(Vec<Self>),
     /// Map: entries sorted by key.
     Map(Vec<(Box<str>, Self)>),

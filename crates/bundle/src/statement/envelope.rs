@@ -124,7 +124,9 @@ impl Envelope {
     /// Decodes the stored format of an envelope.
     ///
     /// # Errors
-    /// [`Refused::TooLarge`], [`Refused::Malformed`], [`Refused::NotCanonical`].
+    /// [`Refused::TooLarge`] beyond [`ENVELOPE_BYTES_MAX`] or [`SIGNATURES_MAX`];
+    /// [`Refused::Malformed`] or [`Refused::NotCanonical`] for bytes that [`Envelope::encode`]
+    /// would not have written.
     pub fn decode(bytes: &[u8]) -> Result<Self, Refused> {
         check_limits(bytes.len(), 0)?;
         let Sigstore {

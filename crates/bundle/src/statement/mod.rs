@@ -4,8 +4,8 @@
 //! role only. Manifests are not signed directly, because a signature of a manifest would not state
 //! a role. release.md §2.
 //!
-//! Verification first checks the signatures over the received bytes (`Trust::authorized_signers`), and only then
-//! decodes the payload ([`Statement::decode`]).
+//! Verification first checks the signatures over the received bytes (`Trust::authorized_signers`),
+//! and only then decodes the payload ([`Statement::decode`]).
 
 pub mod envelope;
 pub mod predicate;
@@ -89,7 +89,7 @@ impl<P: Predicate> Statement<P> {
     /// Checks that this statement is about the manifest with this digest and no other.
     ///
     /// # Errors
-    /// [`Refused::WrongSubject`] otherwise.
+    /// [`Refused::WrongSubject`] if the statement is about another manifest, or about several.
     pub fn check_subject(&self, digest: &Digest) -> Result<(), Refused> {
         if self.subject != [*digest] {
             return Err(Refused::WrongSubject);

@@ -66,8 +66,8 @@ impl Stored {
 /// Reads the envelope of a statement. Does not verify its signatures.
 ///
 /// # Errors
-/// [`Refused::BlobMissing`], [`Refused::BadDigest`], [`Refused::NotABundle`], and those of
-/// [`Envelope::decode`].
+/// [`Refused::NotABundle`] if the manifest is not that of a statement; [`Refused::BlobMissing`] or
+/// [`Refused::BadDigest`] if a blob is missing or damaged; the errors of [`Envelope::decode`].
 pub fn open(blobs: &dyn Blobs, digest: &Digest) -> Result<Envelope, Refused> {
     let manifest = store::read(blobs, digest, MANIFEST_BYTES_MAX)?;
     let layer = layer(&manifest)?;

@@ -25,14 +25,14 @@ pub trait Blobs {
     /// the blob. Reads at most `bytes_max + 1` bytes, so that the caller can detect a longer blob.
     ///
     /// # Errors
-    /// [`Refused::StoreUnreachable`].
+    /// [`Refused::StoreUnreachable`] if the store cannot be read.
     fn fetch(&self, digest: &Digest, bytes_max: u64) -> Result<Option<Vec<u8>>, Refused>;
 
     /// Number of bytes that are stored for a blob. `None` if the store does not have the blob. Does
     /// not check the bytes.
     ///
     /// # Errors
-    /// [`Refused::StoreUnreachable`].
+    /// [`Refused::StoreUnreachable`] if the store cannot be read.
     fn size(&self, digest: &Digest) -> Result<Option<u64>, Refused>;
 }
 
@@ -68,14 +68,16 @@ pub trait Store: Blobs {
     ///
     /// # Errors
     /// [`WriteError::Conflict`] if another writer created one of the links first, even with the
-    /// same digest; earlier links of the batch remain. [`Refused::StoreUnreachable`].
+    /// same digest; earlier links of the batch remain. [`Refused::StoreUnreachable`] if the store
+    /// cannot be written.
     fn commit(&self, batch: &Batch<'_>) -> Result<(), WriteError>;
 
     /// Returns a guard that blocks clean-up. A writer that links to an existing blob must hold the
     /// guard from its check for the blob until the link is created.
     ///
     /// # Errors
-    /// [`Refused::StoreUnreachable`], also if a clean-up takes too long.
+    /// [`Refused::StoreUnreachable`] if the store cannot be locked, or if a clean-up takes too
+    /// long.
     fn writing(&self) -> Result<WriterGuard, Refused> {
         Ok(WriterGuard::default())
     }
@@ -83,7 +85,7 @@ pub trait Store: Blobs {
     /// Rewrites outdated files for people and tools, such as the `index.json` of a folder.
     ///
     /// # Errors
-    /// [`Refused::StoreUnreachable`].
+    /// [`Refused::StoreUnreachable`] if the files cannot be written.
     fn refresh_index(&self) -> Result<(), Refused> {
         Ok(())
     }
@@ -115,31 +117,32 @@ pub trait Store: Blobs {
     /// Serials of a chain, in ascending order.
     ///
     /// # Errors
-    /// [`Refused::StoreUnreachable`].
+    /// [`Refused::StoreUnreachable`] if the store cannot be read.
     fn serials(&self, chain: &Chain) -> Result<Vec<u64>, Refused>;
 
     /// Digest in the link with this serial. `None` if there is no such link.
     ///
     /// # Errors
-    /// [`Refused::StoreUnreachable`], [`Refused::Malformed`] if the link does not contain a digest.
+    /// [`Refused::StoreUnreachable`] if the store cannot be read; [`Refused::Malformed`] if the
+    /// link does not contain a digest.
     fn link(&self, chain: &Chain, serial: u64) -> Result<Option<Digest>, Refused>;
 
     /// Digests of the manifests whose `subject` is this digest, for people and tools.
     ///
     /// # Errors
-    /// [`Refused::StoreUnreachable`].
+    /// [`Refused::StoreUnreachable`] if the store cannot be read.
     fn referrers(&self, subject: &Digest) -> Result<Vec<Digest>, Refused>;
 
     /// Names of channels with records, sorted. The names are not verified.
     ///
     /// # Errors
-    /// [`Refused::StoreUnreachable`].
+    /// [`Refused::StoreUnreachable`] if the store cannot be read.
     fn channels(&self) -> Result<Vec<String>, Refused>;
 
     /// Digests of all bundles, which are not verified.
     ///
     /// # Errors
-    /// [`Refused::StoreUnreachable`].
+    /// [`Refused::StoreUnreachable`] if the store cannot be read.
     fn bundles(&self) -> Result<Vec<Digest>, Refused>;
 }
 
@@ -167,8 +170,9 @@ pub enum WriteError {
 /// Reads a blob and checks its digest.
 ///
 /// # Errors
-/// [`Refused::BlobMissing`], [`Refused::TooLarge`], [`Refused::BadDigest`],
-/// [`Refused::StoreUnreachable`].
+/// [`Refused::BlobMissing`] if the store does not have the blob; [`Refused::TooLarge`] beyond
+/// `bytes_max`; [`Refused::BadDigest`] if the bytes do not match the digest;
+/// [`Refused::StoreUnreachable`] if the store cannot be read.
 pub fn read(blobs: &dyn Blobs, digest: &Digest, bytes_max: u64) -> Result<Vec<u8>, Refused> {
     let bytes = blobs
         .fetch(digest, bytes_max)?

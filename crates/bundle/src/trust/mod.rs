@@ -139,7 +139,8 @@ impl Trust {
     /// Parses a trust file: strict JSON, in which unknown and duplicate keys are refused.
     ///
     /// # Errors
-    /// [`Refused::Malformed`] with the position and the reason.
+    /// [`Refused::Malformed`] with the position and the reason if the text is not a valid trust
+    /// file.
     pub fn parse(bytes: &[u8]) -> Result<Self, Refused> {
         #[derive(Deserialize)]
         #[serde(deny_unknown_fields)]
@@ -165,8 +166,7 @@ impl Trust {
         .checked()
     }
 
-    /// Creates a trust file without keys, to which [`Trust::add_key`] adds them. It accepts no
-    /// statement.
+    /// Creates a trust file without keys, which accepts no statement. [`Trust::add_key`] adds keys.
     #[must_use]
     pub const fn new(project: ProjectName) -> Self {
         Self {
@@ -246,7 +246,7 @@ impl Trust {
     /// Adds a key.
     ///
     /// # Errors
-    /// [`Refused::Malformed`] as [`Trust::parse`].
+    /// [`Refused::Malformed`] if the trust file with the key is not valid (see [`Trust::parse`]).
     pub fn add_key(mut self, key: TrustedKey) -> Result<Self, Refused> {
         self.keys.push(key);
         self.checked()
@@ -284,10 +284,10 @@ impl Trust {
     /// Owners and keys with accepted signatures on this envelope, for the role, channel and time.
     /// Fails if there are fewer owners than the threshold. Does not decode the payload.
     ///
-    /// # Errors
-    /// [`Refused::Unsigned`], [`Refused::BadSignature`], [`Refused::UnknownKey`],
-    /// [`Refused::WrongRole`], [`Refused::WrongChannel`], [`Refused::RevokedKey`],
-    /// [`Refused::KeyExpired`], [`Refused::KeyNotYetValid`], [`Refused::BelowThreshold`].
+    /// [`Refused::Unsigned`] without signatures; [`Refused::BelowThreshold`] if too few owners
+    /// signed. If no signature is accepted, the most specific reason: [`Refused::BadSignature`],
+    /// [`Refused::UnknownKey`], [`Refused::WrongRole`], [`Refused::WrongChannel`],
+    /// [`Refused::RevokedKey`], [`Refused::KeyExpired`] or [`Refused::KeyNotYetValid`].
     pub fn authorized_signers(
         &self,
         envelope: &Envelope,
@@ -339,7 +339,7 @@ impl Trust {
     /// Checks the number of owners against the threshold of a role.
     ///
     /// # Errors
-    /// [`Refused::BelowThreshold`].
+    /// [`Refused::BelowThreshold`] if there are fewer owners than the threshold.
     pub fn enough(&self, role: Role, signers: &Signers) -> Result<(), Refused> {
         let owners = u32::try_from(signers.owners.len()).unwrap_or(u32::MAX);
         let needed = self.threshold(role);

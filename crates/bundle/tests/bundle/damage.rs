@@ -62,8 +62,8 @@ fn flipped_byte_is_refused_by_name_or_never_read() {
     let context = context(&trust, &prod);
     let good = run(&Store::new(content.clone()), &Store::default(), &context).unwrap();
     let read = read_blobs(&content, &context);
-    // Blobs: link, 2 records, 2 evidence, 2 list, manifest, config, shared part, consumers,
-    // behaviour, document.
+    // Manifest and envelope of the record, of the evidence and of the list (6 blobs); manifest,
+    // config, shared part, consumers, behaviour and document of the bundle (6 blobs).
     assert_eq!(read.len(), 12);
     let two = bundle("two");
     let contract = two.layers().apis[0].contract.digest;
@@ -163,8 +163,8 @@ fn a_damaged_state_folder_is_refused_by_name_too() {
             }
         }
     }
-    // The numbers are the same as above except for the revocation list: a damaged list is not
-    // remembered, and is fetched again.
+    // A restart refuses 10 of the 12 blobs that gwd reads. The other two are those of the
+    // revocation list: a damaged list is not remembered, and is fetched again.
     assert_eq!((refused, poorer), (10, 2));
 }
 

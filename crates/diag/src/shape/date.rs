@@ -1,6 +1,6 @@
 //! Calendar dates.
 
-/// Returns the end of a date (`2027-06-30`, UTC) in Unix seconds.
+/// Returns the end of a date (`2027-06-30`, UTC) in Unix seconds. `None` if the text is not a date.
 #[must_use]
 pub fn read_date(text: &str) -> Option<u64> {
     let bytes = text.as_bytes();

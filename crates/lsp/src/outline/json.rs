@@ -82,8 +82,8 @@ impl Reader<'_> {
         at + 1
     }
 
-    /// Reads a string, a number or a word. Returns the offset after it, and after the colon of a
-    /// key.
+    /// Reads a string, a number or a word. Returns the offset after the scalar or, for a key, after
+    /// the colon.
     fn scalar(&mut self, at: usize) -> usize {
         let end = at + length(&self.text[at..]);
         let range = at..end;

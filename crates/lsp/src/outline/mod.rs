@@ -76,7 +76,7 @@ impl Outline {
         &self.entries
     }
 
-    /// Entries from the root to this one.
+    /// Entries from the root to the given entry.
     pub(crate) fn path(&self, entry: usize) -> Vec<usize> {
         let mut path = vec![entry];
         while let Some(parent) = path.last().and_then(|last| self.entries[*last].parent) {
@@ -86,13 +86,13 @@ impl Outline {
         path
     }
 
-    /// Entries that this one contains directly. `None`: those of the root.
+    /// Entries that the entry `parent` contains directly. `None`: the entries at the root.
     pub(crate) fn children(&self, parent: Option<usize>) -> impl Iterator<Item = (usize, &Entry)> {
         let all = self.entries.iter().enumerate();
         all.filter(move |(_, entry)| entry.parent == parent)
     }
 
-    /// Keys of the map in this entry.
+    /// Keys of the map in the entry `parent`. `None`: the map at the root.
     pub(crate) fn keys(&self, parent: Option<usize>) -> impl Iterator<Item = (usize, &str)> {
         self.children(parent)
             .filter_map(|(at, entry)| match &entry.kind {
@@ -101,7 +101,7 @@ impl Outline {
             })
     }
 
-    /// Scalar value of a key, without quotes. `None` if it has none in its line.
+    /// Scalar value of a key, without quotes. `None` if the key has no scalar in its line.
     pub(crate) fn scalar(&self, entry: usize) -> Option<&str> {
         self.scalars.get(&entry).map(String::as_str)
     }
@@ -206,13 +206,13 @@ impl Reader<'_> {
         at.min(self.text.len())
     }
 
-    /// Reads a flow collection. Returns the offset after it. A collection without an end ends at
-    /// the end of its line.
+    /// Reads a flow collection. Returns the offset after the collection. An unclosed collection
+    /// ends at the end of its line.
     fn flow(&mut self, start: usize, parent: Option<usize>, depth: usize) -> usize {
         let is_map = self.text[start..].starts_with('{');
         let close = if is_map { '}' } else { ']' };
         let end = self.line_end(start);
-        // Only a collection with an end may continue in other lines.
+        // Only a closed collection may continue in other lines.
         let limit = self.flow_end(start).unwrap_or(end);
         let mut at = start + 1;
         while at < limit && depth < DEPTH_MAX {

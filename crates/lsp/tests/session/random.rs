@@ -78,8 +78,8 @@ environments:
       slow: {limit: 2/s}
 ";
 
-/// Texts that edits insert. None has a carriage return: an edit between it and the line feed has no
-/// position in the protocol.
+/// Texts that edits insert. No text has a carriage return, because the protocol has no position
+/// between a carriage return and a line feed.
 const PIECES: &[&str] = &[
     "\n",
     "\n  ",
@@ -150,7 +150,7 @@ fn position(text: &str, offset: usize) -> Value {
     json!({"line": line, "character": column})
 }
 
-/// Diagnostics that are there, by URI.
+/// Non-empty lists of diagnostics, by URI.
 fn present(client: &Client) -> BTreeMap<&String, &Value> {
     let all = client.diagnostics.iter();
     all.filter(|(_, list)| !list.as_array().unwrap().is_empty())
@@ -158,7 +158,7 @@ fn present(client: &Client) -> BTreeMap<&String, &Value> {
 }
 
 /// Waits until the server has sent all diagnostics of the newest texts. gateway.yaml always belongs
-/// to the project, so its version marks them.
+/// to the project, so the version of its diagnostics shows the compiled texts.
 fn settle(client: &mut Client, version: i64) {
     let gateway = client.uri("gateway.yaml");
     while client.versions.get(&gateway) != Some(&version) {
@@ -168,7 +168,7 @@ fn settle(client: &mut Client, version: i64) {
     assert!(client.send("gwc/none", &Value::Null).is_err());
 }
 
-/// Diagnostics of a fresh session.
+/// Starts a session in the same folder, opens the texts, and waits for the diagnostics.
 fn fresh(client: &Client, texts: &BTreeMap<&str, String>) -> Client {
     let mut other = Client::start_in(Rc::clone(&client.folder));
     let last = texts.iter().filter(|(name, _)| **name == "gateway.yaml");

@@ -113,7 +113,8 @@ impl Folder {
     /// Opens the existing store in a folder.
     ///
     /// # Errors
-    /// [`Refused::StoreUnreachable`], [`Refused::NotABundle`].
+    /// [`Refused::StoreUnreachable`] if the folder has no readable file `oci-layout`;
+    /// [`Refused::NotABundle`] if the folder is not an OCI image layout 1.0.0.
     pub fn open(root: &Path) -> Result<Self, Refused> {
         let folder = Self::at(root);
         let text = read_limited(&root.join("oci-layout"), 1024)?.ok_or_else(|| {
@@ -151,7 +152,7 @@ impl Folder {
     /// Digests of all blobs, for clean-up and rebuilding.
     ///
     /// # Errors
-    /// [`Refused::StoreUnreachable`].
+    /// [`Refused::StoreUnreachable`] if the folder cannot be read.
     pub fn digests(&self) -> Result<Vec<Digest>, Refused> {
         let names = names(&self.blobs())?;
         let mut digests: Vec<_> = names
@@ -165,7 +166,7 @@ impl Folder {
     /// Chains that have links. Always contains the chain of revocation lists.
     ///
     /// # Errors
-    /// [`Refused::StoreUnreachable`].
+    /// [`Refused::StoreUnreachable`] if the folder cannot be read.
     pub fn chains(&self) -> Result<Vec<Chain>, Refused> {
         let mut chains = vec![Chain::Revocations];
         for name in names(&self.root.join("channels"))? {
@@ -180,7 +181,7 @@ impl Folder {
     /// Reads all blobs and returns the manifests among them, by digest.
     ///
     /// # Errors
-    /// [`Refused::StoreUnreachable`].
+    /// [`Refused::StoreUnreachable`] if the folder cannot be read.
     pub fn manifests(&self) -> Result<BTreeMap<Digest, ImageManifest>, Refused> {
         let mut manifests = BTreeMap::new();
         for digest in self.digests()? {
@@ -218,7 +219,7 @@ impl Folder {
         transaction::commit(self, batch, files)
     }
 
-    /// Locks out all writers, for clean-up.
+    /// Acquires the exclusive lock for clean-up. No writer can work while the lock is held.
     ///
     /// # Errors
     /// [`Refused::StoreUnreachable`] if a writer holds the lock for too long.
@@ -234,7 +235,7 @@ impl Folder {
     /// Temporary files of active or interrupted writers, for clean-up.
     ///
     /// # Errors
-    /// [`Refused::StoreUnreachable`].
+    /// [`Refused::StoreUnreachable`] if the folder cannot be read.
     pub fn temporaries(&self) -> Result<Vec<PathBuf>, Refused> {
         let mut folders = vec![self.root.clone(), self.blobs()];
         for chain in self.chains()? {
@@ -253,7 +254,7 @@ impl Folder {
     /// Removes files of this store, for clean-up. The files must not include targets of links.
     ///
     /// # Errors
-    /// [`Refused::StoreUnreachable`].
+    /// [`Refused::StoreUnreachable`] if a file cannot be removed.
     pub(crate) fn remove(&self, files: &[PathBuf]) -> Result<(), Refused> {
         for path in files {
             match fs::remove_file(path) {
@@ -271,11 +272,11 @@ impl Folder {
         files::sync(&self.blobs())
     }
 
-    /// Removes a link, if it exists. Use it only in a copy of another store, if the other store
-    /// does not have this link.
+    /// Removes a link, if the link exists. Use this only in a copy of another store, if the other
+    /// store does not have the link.
     ///
     /// # Errors
-    /// [`Refused::StoreUnreachable`].
+    /// [`Refused::StoreUnreachable`] if the link cannot be removed.
     pub fn unlink(&self, chain: &Chain, serial: u64) -> Result<(), Refused> {
         let path = self.chain_folder(chain).join(file_name(serial));
         match fs::remove_file(&path) {
@@ -289,7 +290,7 @@ impl Folder {
     /// Number of bytes of all blobs.
     ///
     /// # Errors
-    /// [`Refused::StoreUnreachable`].
+    /// [`Refused::StoreUnreachable`] if the folder cannot be read.
     pub fn bytes(&self) -> Result<u64, Refused> {
         let mut bytes = 0;
         for digest in self.digests()? {
@@ -373,8 +374,8 @@ impl Store for Folder {
         lock.map(WriterGuard::new)
     }
 
-    /// Rewrites `index.json` without syncing it to disk. After a power failure, the next writer
-    /// rebuilds it.
+    /// Rewrites `index.json` without syncing the file to disk. If a power failure damages the file,
+    /// the next writer rebuilds it.
     fn refresh_index(&self) -> Result<(), Refused> {
         let lock = self.root.join("index.lock");
         let _lock = Lock::take(&lock, Hold::Alone, "another writer", self.lock_timeout)?;
