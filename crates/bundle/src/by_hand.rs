@@ -1,5 +1,5 @@
-//! Report on the signatures of one statement. It contains the files and shell commands that an
-//! operator needs to check each signature with `openssl` alone.
+//! Report on the signatures of one statement. The report contains the files and shell commands that
+//! an operator needs to check each signature with `openssl` alone.
 //!
 //! `gwc verify` writes the files and prints the commands; a test runs the commands.
 

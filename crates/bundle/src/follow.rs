@@ -243,8 +243,8 @@ pub fn head_past(
     }
 }
 
-/// Verifies the bundle named in an accepted record. `features` are the features of this program.
-/// They must include all features in the bundle's `needs`.
+/// Verifies the bundle named in an accepted record. `features` are the features of this program,
+/// which must include all features in the bundle's `needs`.
 ///
 /// # Errors
 /// The reason why the bundle is refused.

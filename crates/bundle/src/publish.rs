@@ -32,7 +32,7 @@ pub struct Draft {
     pub project: ProjectName,
     /// Name of the channel.
     pub channel: ChannelName,
-    /// Bundle that should run. It must be in the store.
+    /// Bundle that should run, which must be in the store.
     pub bundle: Digest,
     /// Kind of the record: release, rollback or pin.
     pub kind: RecordKind,

@@ -3,8 +3,9 @@
 //!
 //! A scheme whose verifier is a login with the key `bearer` expands to two schemes of the bundle:
 //! the session's cookie, and a token that the verifier named by `bearer` checks. Each alternative
-//! of `security` with the scheme becomes two: first with the session, then with the token. In the
-//! same way, a scheme with a list of verifiers expands to one scheme for each verifier of the list.
+//! of `security` that uses the scheme becomes two alternatives: one with the session, then one with
+//! the token. In the same way, a scheme with a list of verifiers expands to one scheme for each
+//! verifier of the list.
 
 use std::collections::BTreeMap;
 

@@ -1,5 +1,5 @@
-//! Files with invariants: statements about all operations. `invariants` in gateway.yaml names the
-//! files.
+//! Files with invariants: conditions that operations must satisfy. `invariants` in gateway.yaml
+//! names the files.
 
 use std::collections::BTreeMap;
 

@@ -1,10 +1,10 @@
 //! Proof of the invariants of a project, at every compilation.
 //!
 //! Exactly one route serves a request, and the route's operation decides everything that an
-//! invariant can require. A statement therefore holds for all requests if it holds for each
-//! operation that can serve one of them. No requests are sampled. An operation belongs to `path` if
-//! it can serve at least one request with such a path, regardless of the requests that other
-//! operations serve.
+//! invariant can require. An invariant therefore holds for all requests if it holds for each
+//! operation that can serve a selected request. No requests are sampled. `path` selects an
+//! operation that can serve at least one request with such a path, regardless of the requests that
+//! other operations serve.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -351,8 +351,8 @@ impl Invariant {
             && fits(&self.owners, &Vec::from_iter(subject.owner))
     }
 
-    /// True if the selection uses the path or the method of clients' requests. These can change
-    /// together with a `rewrite` or a base path, while upstreams receive the same requests.
+    /// True if the selection uses the path or the method of clients' requests. Path and method can
+    /// change together with a `rewrite` or a base path, while upstreams receive the same requests.
     pub(crate) fn selects_by_requests(&self) -> bool {
         self.path.is_some() || !self.methods.is_empty()
     }

@@ -16,7 +16,7 @@ use super::Api;
 /// Help for a parameter that can be an object whose members are sent as separate parameters.
 pub(super) const MEMBERS_HELP: &str = "give the schema a `type` other than `object`, write `explode: false`, or use `style: deepObject`";
 
-/// Places of an operation's parameters with `forward: false`, sorted. Leaves out those that
+/// Places of an operation's parameters with `forward: false`, sorted. Leaves out parameters that
 /// [`check`] reports because of their place.
 pub(super) fn places(operation: &spec::Operation, tree: &Tree) -> Vec<Place> {
     let parameters = operation.parameters.iter();

@@ -99,8 +99,7 @@ fn not_compared(route: &Route<'_>, sink: &mut Sink) {
 const OVERLAPS_MAX: usize = 5;
 
 /// Reports the first overlaps of each path, and the number of further overlaps, because many
-/// overlapping templates give very many pairs. This limit does not apply to findings of other
-/// rules.
+/// overlapping templates give very many pairs. Findings of other rules are not limited.
 fn first_few(overlaps: Sink, sink: &mut Sink) {
     let mut counts: BTreeMap<(diag::Span, &'static str), (usize, &'static diag::Lint)> =
         BTreeMap::new();
@@ -136,8 +135,8 @@ fn differ(first: &Route<'_>, second: &Route<'_>) -> bool {
     !(first.twin && second.twin || same)
 }
 
-/// Reports mounts of one API with the same listener, host and base path. They match the same
-/// requests.
+/// Reports mounts of one API with the same listener, host and base path, because such mounts match
+/// the same requests.
 fn mounts_at_one_place(api: &Api, sink: &mut Sink) {
     for (index, mount) in api.mounts.iter().enumerate() {
         let (a, at) = (&mount.value, mount.span);

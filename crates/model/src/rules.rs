@@ -57,7 +57,7 @@ pub struct Rules {
     /// Digests of the parts of the trust file, by name of the part.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub trust: BTreeMap<String, String>,
-    /// Minimum serials in the trust file, by channel and kind. Releases raise them.
+    /// Minimum serials in the trust file, by channel and kind. Releases raise these serials.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub floors: BTreeMap<String, u64>,
     /// Invariants: selection and requirements as one line, by name.

@@ -114,7 +114,7 @@ impl SecuritySource<'_> {
     }
 }
 
-/// Reads `security` of `x-gateway`. Its shape is checked elsewhere.
+/// Reads `security` of `x-gateway`. Another check reports a wrong shape.
 pub(super) fn read_security(node: NodeRef<'_>) -> Security {
     let scopes = |node: NodeRef<'_>| {
         let items = node.items();
@@ -311,8 +311,8 @@ impl Schemes {
         }
     }
 
-    /// True if the list of a requirement contains roles that the gateway checks. This is so from
-    /// OpenAPI 3.1 on, for scheme types other than `oauth2` and `openIdConnect`.
+    /// True if the list of a requirement contains roles that the gateway checks. OpenAPI 3.1 and
+    /// later have such lists for scheme types other than `oauth2` and `openIdConnect`.
     fn lists_roles(&self, scheme: &Scheme, bound: &ir::Scheme) -> bool {
         let is_checked = bound.verify != ir::Verify::Upstream;
         is_checked && !scheme.takes_scopes && self.version != Version::V30

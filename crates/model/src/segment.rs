@@ -62,7 +62,7 @@ thread_local! {
 }
 
 /// Number of states up to which [`common`] searches for the shortest string. Two segments of six
-/// parameters with one character between them have 324.
+/// parameters with one character between them have 324 states.
 const STATES_MAX: usize = 16_384;
 
 /// Returns a string that both segments match. The string is the shortest one, unless both segments
@@ -282,8 +282,9 @@ pub fn within(a: &Segment, b: &Segment) -> bool {
     matched(&word, &steps(b), Step::covered).is_some()
 }
 
-/// Steps of a segment's automaton. Its strings are normalised segments: the hexadecimal digits of an
-/// escape are in upper case (RFC 3986 §6.2.2.1), also those of a case-insensitive literal.
+/// Steps of a segment's automaton. The automaton accepts normalised segments: the hexadecimal
+/// digits of an escape are in upper case (RFC 3986 §6.2.2.1), also those of a case-insensitive
+/// literal.
 pub fn steps(segment: &Segment) -> Vec<Step> {
     let literal = |text: &str, folded: bool, steps: &mut Vec<Step>| {
         let mut digits = 0;

@@ -51,8 +51,8 @@ fn report(api: &Api, key: NodeRef<'_>, sink: &mut Sink) {
     );
 }
 
-/// Definitions of the upstreams and policies that operations of an API use. Each comes with the
-/// name of its setting that may name a request field: `hash_on` or `key`.
+/// Definitions of the upstreams and policies that operations of an API use. Each definition comes
+/// with the name of the setting that may name a request field: `hash_on` or `key`.
 fn used<'m>(settings: &'m Settings, api: &'m Api) -> impl Iterator<Item = (NodeId, &'static str)> {
     let of_operations = api.operations.iter().flat_map(|one| {
         let split = one.forwarding.upstreams();

@@ -1,6 +1,6 @@
 //! Findings about `tokens` of consumers. First: entries whose issuer no verifier accepts. Second:
-//! introspection verifiers without `issuer`. Their endpoint can report the issuer of another
-//! verifier, and so identify that issuer's consumers.
+//! introspection verifiers without `issuer`. The endpoint of such a verifier can report the issuer
+//! of another verifier, and so identify the consumers of that issuer.
 
 use diag::{Diagnostic, Sink, suggest};
 use policy::auth::Checked;

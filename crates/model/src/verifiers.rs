@@ -1,9 +1,9 @@
 //! Verifiers that a document defines: in `x-gateway.auth` at its root, and inside security schemes.
 //!
-//! Both become verifiers of the bundle, so that plans, routes and gwd treat them like the verifiers
-//! of gateway.yaml. Their names contain a character that names in gateway.yaml cannot have:
-//! `API/NAME`, and `API/KIND@PLACE` inside a scheme. The names do not contain the name of a scheme
-//! under `components`, because such names do not affect behaviour.
+//! All these verifiers become verifiers of the bundle, so that plans, routes and gwd treat them
+//! like the verifiers of gateway.yaml. Their names contain a character that names in gateway.yaml
+//! cannot have: `API/NAME`, and `API/KIND@PLACE` inside a scheme. The names do not contain the name
+//! of a scheme under `components`, because such names do not affect behaviour.
 
 use std::collections::BTreeMap;
 
@@ -28,8 +28,8 @@ pub struct Own {
 }
 
 impl Own {
-    /// Reads the verifiers of a document and their key files, whose findings are reported. Findings
-    /// about the definitions themselves are reported with the other keys of `x-gateway`.
+    /// Reads the verifiers of a document and their key files. Reports findings about the key files.
+    /// Findings about the definitions themselves are reported with the other keys of `x-gateway`.
     pub(crate) fn read(files: &mut Files, api: &str, spec: &Spec, sink: &mut Sink) -> Self {
         let mut own = Self::without_keys(&files.tree, api, spec);
         for one in own.root.iter_mut().chain(own.inline.values_mut()) {

@@ -1,8 +1,8 @@
 //! Contract of an API with its clients. Plans compare contracts; gwd never loads them.
 //!
-//! All schemas are in one table, [`Contract::schemas`], which is a graph. It contains neither
-//! component names nor descriptions, and schemas with the same meaning are one node (plan.md,
-//! release.md §1).
+//! All schemas are in one table, [`Contract::schemas`], which is a graph. The graph contains
+//! neither component names nor descriptions, and schemas with the same meaning are one node
+//! (plan.md, release.md §1).
 
 use minicbor::{Decode, Encode};
 

@@ -1,4 +1,4 @@
-//! Descriptions of the messages that a gateway validates. They are a part of the API's contract.
+//! Descriptions of the messages that a gateway validates: a part of the API's contract.
 
 use std::collections::BTreeMap;
 

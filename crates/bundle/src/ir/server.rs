@@ -12,8 +12,8 @@ use super::{Discovery, Target, Upstream};
 pub struct Servers {
     /// Servers named in the configuration: `host:port`, or the path of a UNIX socket.
     pub named: BTreeSet<String>,
-    /// True if gwd discovers more servers at run time (`file`, SRV records). These can be any
-    /// servers.
+    /// True if gwd discovers more servers at run time (`file`, SRV records). The discovered servers
+    /// can be any servers.
     pub can_be_any: bool,
 }
 

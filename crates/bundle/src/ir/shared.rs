@@ -289,7 +289,7 @@ pub struct Consumer {
     #[n(7)]
     #[cbor(skip_if = "Vec::is_empty")]
     pub tokens: Vec<Holder>,
-    /// Notes for people, by name. They affect no request.
+    /// Notes for people, by name, which affect no request.
     #[n(8)]
     #[cbor(skip_if = "Settings::is_empty")]
     pub metadata: Settings,
@@ -327,7 +327,7 @@ pub enum HolderName {
 
 impl Holder {
     /// Description of the tokens without their expiry: `token ISSUER subject NAME`. Plans identify
-    /// the holder by it.
+    /// the holder by this text.
     #[must_use]
     pub fn description(&self) -> String {
         let (kind, name) = match &self.name {

@@ -20,7 +20,7 @@ pub struct Upstream {
     /// Id of the upstream's connection pools and health state, which outlive a bundle.
     #[n(1)]
     pub state: StateId,
-    /// Targets. Empty if `discovery` finds them.
+    /// Targets. Empty if `discovery` finds the targets.
     #[n(2)]
     pub targets: Set<Target>,
     /// Connect timeout, in milliseconds.

@@ -8,8 +8,8 @@ use crate::{invariant_file, settings, test_file};
 use openapi::spec::lift::lift;
 use sources::project::files::{Document, Files};
 
-/// Reads the invariants and tests of the project. For an old version, invariants are read for
-/// comparisons only: findings about them do not matter, and tests are left out.
+/// Reads the invariants and tests of the project. For an old version, invariants are read only for
+/// comparisons: their findings are dropped, and tests are not read.
 pub(super) fn read_checks(
     files: &mut Files,
     settings: &mut settings::Settings,

@@ -149,8 +149,9 @@ impl Graphs {
         texts
     }
 
-    /// Describes the first difference. If there are more, the text contains their number and a
-    /// digest of all, so that an acknowledgement covers exactly these differences.
+    /// Describes the first difference. If there are several, the text also contains the number of
+    /// the other differences and a digest of all. An acknowledgement therefore covers exactly these
+    /// differences.
     fn describe_first(&self, walk: &Walk<'_>, old: &Value, new: &Value) -> (String, String) {
         let whole = walk.seen.len() <= PAIRS_MAX;
         let mut found: Vec<&Difference> = walk.found.iter().collect();

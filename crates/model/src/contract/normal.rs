@@ -18,7 +18,7 @@ pub(super) struct Surroundings<'g> {
 pub(super) enum Rewritten {
     /// The schema is in normal form.
     No,
-    /// Another spelling of the schema.
+    /// Replacement of the schema by another spelling.
     To(Value),
     /// The schema has the same meaning as another node.
     Same(u32),

@@ -24,8 +24,8 @@ pub(super) struct Schemas<'r, 'a> {
     nodes: FxHashMap<NodeId, u32>,
     /// Graph node of each list or map inside a literal.
     literals: FxHashMap<NodeId, u32>,
-    /// Referenced schemas that are not read yet. They are queued and not read recursively, because
-    /// a chain of references may be longer than the stack allows.
+    /// Referenced schemas that are not read yet. The schemas are queued and not read recursively,
+    /// because a chain of references may be longer than the stack allows.
     waiting: Vec<(NodeRef<'a>, u32)>,
     children: OnceCell<Children<'a>>,
     /// Prose of schemas, by keyword.

@@ -8,7 +8,7 @@
 //! needs a variable.
 //!
 //! A value that an environment sets has its span in the environment. [`Origins`] stores the span of
-//! the replaced value, so that messages can show both.
+//! the replaced value, so that messages can show both spans.
 
 use std::collections::{HashMap, HashSet};
 

@@ -85,7 +85,7 @@ impl Variables {
         }
     }
 
-    /// Variables of a document without a project. They have no values.
+    /// Variables of a document without a project, which have no values.
     #[must_use]
     pub fn unknown() -> Self {
         Self {

@@ -244,8 +244,9 @@ impl Allowance {
 /// Minimum number of operations for a comparison on several threads.
 const PARALLEL_MIN: usize = 256;
 
-/// Runs `compare` for each operation with an equal part of [`COMPARISONS_MAX`]. Runs it once more
-/// for operations that exceed their part, with the unused rest. Returns the results by operation.
+/// Runs `compare` for each operation with an equal part of [`COMPARISONS_MAX`]. For operations that
+/// exceed their part, runs `compare` again with the unused comparisons. Returns the results, and
+/// the operations that were not compared.
 fn within_limit<R: Send>(
     operations: Vec<usize>,
     key: impl Fn(usize) -> String,

@@ -70,8 +70,8 @@ impl<'a> Graph<'a> {
         &self.schemas[index]
     }
 
-    /// Index of the schema to which a schema only refers, such as a component. Other schemas are
-    /// their own target.
+    /// Follows a schema that only refers to another schema, such as a component, and returns the
+    /// index of that schema. For any other schema, returns its own index.
     pub(super) fn target(&self, mut schema: usize) -> usize {
         for _ in 0..HOPS_MAX {
             match self.schemas[schema].inner[..] {

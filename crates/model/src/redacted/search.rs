@@ -32,7 +32,7 @@ struct Search<'g, 'a> {
     inner: HashMap<(usize, Step<'a>), usize>,
     /// Pairs of a value and one of its schemas that the search has found.
     seen: HashSet<(usize, usize)>,
-    /// Pairs of value and schema, in the order of the search. Each is a member of `seen`.
+    /// Pairs of value and schema, in the order of the search. Every pair is also in `seen`.
     queue: Vec<(usize, usize)>,
     redacted: usize,
     steps: usize,

@@ -69,7 +69,7 @@ pub struct Settings {
     /// Names of the policies that were copied for consumer plans. Every chain with authentication
     /// contains the copies.
     pub plans: Vec<Spanned<String>>,
-    /// Requirements on all operations. No document can lift them.
+    /// Requirements on all operations, which no document can override.
     pub required: Required,
     /// Defaults for operations.
     pub defaults: Defaults,
@@ -152,7 +152,7 @@ pub struct Upstream {
     pub request_timeout_ms: Option<Spanned<u64>>,
 }
 
-/// Requirements on all operations. No document can lift them.
+/// Requirements on all operations, which no document can override.
 #[derive(Debug, Default)]
 pub struct Required {
     /// Names of policies that every chain contains.

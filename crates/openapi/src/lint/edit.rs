@@ -1,5 +1,5 @@
-//! Text ranges of map entries and list items, including their comma or whole lines. With them, a
-//! fix can remove or insert an entry without any other change.
+//! Text ranges of map entries and list items, including their comma or whole lines. With these
+//! ranges, a fix can remove or insert an entry without any other change.
 //!
 //! If a range is not certain (an anchor, a comment beside it, the only entry), there is no edit.
 

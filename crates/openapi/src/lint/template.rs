@@ -52,7 +52,7 @@ pub fn parts(template: &str) -> Vec<Part<'_>> {
             at += 1;
             continue;
         }
-        // A name ends at the next brace. It may contain a slash: `{$request.body#/a}`.
+        // A name ends at the next brace. The name may contain a slash: `{$request.body#/a}`.
         let stop = rest[1..].find(['{', '}']).map(|stop| stop + 1);
         match stop.filter(|stop| rest.as_bytes()[*stop] == b'}') {
             Some(end) => {

@@ -2,8 +2,8 @@
 //! and schemas.
 //!
 //! The page has no scripts and no outside resources. It follows the colour scheme of the reader and
-//! is usable by keyboard. Its only style sheet is part of it, so that a Content Security Policy can
-//! admit nothing but the hash of that style sheet. Descriptions are shown as plain text.
+//! is usable by keyboard. The page contains its only style sheet, so that a Content Security Policy
+//! can admit nothing but the hash of that style sheet. Descriptions are shown as plain text.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;

@@ -13,7 +13,7 @@ use super::reference::Resolver;
 pub struct OperationIds<'a>(OnceCell<FxHashSet<&'a str>>);
 
 impl<'a> OperationIds<'a> {
-    /// Returns all ids. Collects them at the first call.
+    /// Returns all ids. The first call collects the ids.
     pub fn all(&self, resolver: &Resolver<'a>) -> &FxHashSet<&'a str> {
         self.0.get_or_init(|| collected(resolver))
     }

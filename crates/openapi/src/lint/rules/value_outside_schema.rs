@@ -62,7 +62,7 @@ fn is_assertion(key: &str) -> bool {
     )
 }
 
-/// Creates one finding for a value. It contains the first fault and the number of further faults.
+/// Creates one finding for a value, with the first fault and the number of further faults.
 pub(super) fn finding(lint: &'static Lint, what: &str, faults: &[Fault]) -> Diagnostic {
     let Some(first) = faults
         .iter()

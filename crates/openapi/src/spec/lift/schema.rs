@@ -83,7 +83,7 @@ impl Lift<'_> {
         result
     }
 
-    /// Reports the type `file` inside a schema. It is allowed only for a form field or a whole
+    /// Reports the type `file` inside a schema. `file` is allowed only for a form field or a whole
     /// response.
     pub(super) fn no_file(&mut self, schema: NodeId) {
         if let Some(kind) = self.nodes.get(schema, "type")

@@ -124,7 +124,8 @@ pub enum Others {
 pub enum Reference {
     /// References are allowed.
     Allowed,
-    /// OpenAPI does not allow references here, but they are common and other tools resolve them.
+    /// OpenAPI does not allow a reference here, but such references are common and other tools
+    /// resolve them.
     Unusual,
 }
 

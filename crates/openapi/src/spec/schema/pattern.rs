@@ -1,5 +1,5 @@
 //! Regular expressions of schemas, in the syntax of ECMA-262 as JSON Schema specifies (2020-12 core
-//! §6.4). An engine with linear time runs them.
+//! §6.4). The regex engine runs in linear time.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};

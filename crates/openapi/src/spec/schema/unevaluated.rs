@@ -1,5 +1,5 @@
-//! Keywords `unevaluatedProperties` and `unevaluatedItems` (core §11). They apply to parts of a
-//! value that no adjacent keyword or subschema evaluates.
+//! Keywords `unevaluatedProperties` and `unevaluatedItems` (core §11). Both keywords apply to parts
+//! of a value that no adjacent keyword or subschema evaluates.
 
 use std::collections::HashSet;
 
