@@ -89,6 +89,7 @@ pub fn write(content: &Content) -> Vec<u8> {
 
 /// Reads an archive into a store in memory.
 ///
+/// # Errors
 /// [`Refused::TooLarge`] beyond the limits of an archive; [`Refused::Malformed`] for a file outside
 /// the layout; [`Refused::BadDigest`] for a blob whose bytes do not match its name.
 pub fn read(bytes: &[u8]) -> Result<Memory, Refused> {

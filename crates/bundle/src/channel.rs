@@ -294,7 +294,7 @@ pub struct LinkedRecord {
 ///
 /// # Errors
 /// [`Refused::BlobMissing`] or [`Refused::BadDigest`] if a blob is missing or damaged;
-/// [`Refused::Malformed`] if it is not a record; any other error of reading a statement.
+/// [`Refused::Malformed`] if the statement is not a record; any other error of reading a statement.
 pub fn read(blobs: &dyn Blobs, digest: &Digest) -> Result<LinkedRecord, Refused> {
     let envelope = stored::open(blobs, digest)?;
     decode(envelope.payload())

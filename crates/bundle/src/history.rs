@@ -82,7 +82,7 @@ pub(crate) fn find_head(
             Some(Err(Refused::RevokedKey)) => {
                 skipped.insert(serial);
             }
-            // Use this record even if the trust file now requires more signers. The new number
+            // Use this record even if the trust file now requires more signers. The new threshold
             // applies to later records.
             Some(Err(Refused::BelowThreshold { .. }) | Ok(_)) | None => {
                 return Ok((Some(entry), skipped));

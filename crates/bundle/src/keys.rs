@@ -69,8 +69,8 @@ impl PrivateKey {
             .map_err(|_| Refused::malformed("private key", "not a P-256 key in PKCS#8 PEM"))
     }
 
-    /// Encodes the key as PKCS#8 PEM. The text is wiped from memory when dropped. Write it to a
-    /// file with mode 0600.
+    /// Encodes the key as PKCS#8 PEM. The text is wiped from memory when dropped. Write the text to
+    /// a file with mode 0600.
     #[must_use]
     pub fn to_pem(&self) -> impl AsRef<str> + AsRef<[u8]> + use<> {
         Pem(self

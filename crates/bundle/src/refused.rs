@@ -129,7 +129,7 @@ pub enum Refused {
         /// Serial of the refused record or revocation list.
         serial: u64,
     },
-    /// A record between the newest accepted one and this one cannot be read.
+    /// A record between the newest accepted record and the refused record cannot be read.
     ChainIncomplete {
         /// Digest of the missing record.
         missing: Digest,

@@ -61,9 +61,9 @@ pub fn retained(folder: &Folder, records: usize) -> Result<BTreeSet<Digest>, Ref
 }
 
 /// Finds the files that may be removed: unused blobs and temporary files that were written before
-/// `young_since`. A blob is in use if a chain or one of `bundles` needs it, or a manifest that was
-/// written at or after `young_since`. A manifest about one of these bundles or manifests is in use
-/// as well.
+/// `young_since`. A blob is in use if a chain, one of `bundles`, or a manifest that was written at
+/// or after `young_since` needs the blob. A manifest about such a bundle or manifest is in use as
+/// well.
 ///
 /// The caller must hold [`Folder::lock_exclusive`] until [`remove`] has returned, so
 /// that no writer is active.

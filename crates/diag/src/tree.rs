@@ -91,7 +91,7 @@ impl NodeId {
 }
 
 impl Tree {
-    /// Creates a tree for the nodes of one file. `first` is the id of its first node, reserved by
+    /// Creates a tree for the nodes of one file. `first` is the id of the first node, reserved by
     /// [`Tree::set_aside`]. `expected` is the expected number of nodes.
     #[must_use]
     pub fn part(first: NodeId, expected: usize) -> Self {

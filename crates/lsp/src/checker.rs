@@ -61,7 +61,8 @@ pub(crate) fn spawn(
                 if sent.send(outcome).is_err() {
                     return;
                 }
-                // Do this after the result was sent, so that the editor does not wait for it.
+                // Prepare the parsed files after the result was sent, so that the editor does not
+                // wait.
                 if let Some(checked) = files {
                     parses.prepare(&checked.compiled.files.sources);
                 }

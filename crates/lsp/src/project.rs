@@ -106,7 +106,7 @@ impl Checked {
         normal(&self.folder.join(path))
     }
 
-    /// File at a path. `None` if the project does not use it.
+    /// File at a path. `None` if the project does not use the file.
     pub(crate) fn file_at(&self, path: &Path) -> Option<FileId> {
         let mut files = self.compiled.files.sources.iter();
         files.find_map(|(id, _)| (self.path_of(id) == path).then_some(id))

@@ -166,7 +166,7 @@ fn is_placeholder(key: &str, value: NodeRef<'_>) -> bool {
         .any(|(of, word)| *of == key && text == Some(*word))
 }
 
-/// Reads one entry. `None` if it is invalid.
+/// Reads one entry of the acknowledgement file. `None` if the entry is invalid.
 fn entry(files: &Files, file: FileId, node: NodeRef<'_>) -> Option<Acknowledgement> {
     let fingerprint = node.get("fingerprint").and_then(NodeRef::as_str);
     let fingerprint = fingerprint.filter(|text| (vocab::gateway::FINGERPRINT.fits)(text))?;

@@ -64,7 +64,7 @@ pub(super) fn alternatives(
 
 /// Reports verifiers in the list of one scheme that gwd can never select by the issuer of a token:
 /// verifiers of a kind that cannot be in a list, verifiers without an issuer, and verifiers with
-/// the issuer of an earlier one.
+/// the issuer of an earlier verifier.
 pub(super) fn check_issuers(listed: &[(Span, &ir::Verifier)], sink: &mut Sink) {
     let mut known: BTreeMap<&str, (Span, &str)> = BTreeMap::new();
     for &(span, verifier) in listed {
@@ -107,7 +107,7 @@ security scheme, and an alternative of `security`",
     }
 }
 
-/// Merges the uses of each scheme in an alternative into one, with the scopes and roles of all
+/// Merges several uses of a scheme in an alternative into one use, with the scopes and roles of all
 /// uses.
 fn merged(uses: Vec<ir::SchemeUse>) -> ir::Alternative {
     let mut merged: Vec<ir::SchemeUse> = Vec::new();

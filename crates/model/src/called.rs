@@ -17,8 +17,8 @@ use crate::verifiers;
 /// Connect timeout of the upstreams that gwc creates, in milliseconds: the default of
 /// `timeouts.connect`.
 const CONNECT_MS: u64 = 5_000;
-/// Idle timeout of a pooled connection to these upstreams, in milliseconds: the default of
-/// `timeouts.idle`.
+/// Idle timeout of a pooled connection to the upstreams that gwc creates, in milliseconds: the
+/// default of `timeouts.idle`.
 const IDLE_MS: u64 = 60_000;
 
 /// Creates the upstreams for all URLs that gwd itself calls.

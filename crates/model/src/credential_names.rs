@@ -25,7 +25,8 @@ pub(super) fn check(apis: &[Api], sink: &mut Sink) {
     }
 }
 
-/// Reason why no request can contain a credential of this name. `None` if one can.
+/// Reason why no request can contain a credential of this name. `None` if a request can contain
+/// such a credential.
 fn reason(place: In, name: &str) -> Option<&'static str> {
     let is_token = || http::HeaderName::try_from(name).is_ok();
     let lower = name.to_ascii_lowercase();

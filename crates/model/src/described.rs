@@ -24,7 +24,7 @@ use vocab::extension::OPERATION;
 struct Described<'a> {
     item: &'a PathItem,
     operation: &'a spec::Operation,
-    /// Index of the path item, and of the operation in it.
+    /// Index of the path item in `Spec::paths`, and index of the operation in the path item.
     place: (usize, usize),
     /// `x-gateway` of the operation.
     extension: Option<NodeRef<'a>>,

@@ -17,7 +17,7 @@ pub struct Invariant {
     pub name: String,
     /// Source location of the name.
     pub span: Option<Span>,
-    /// Selection and requirements as one line of text, which plans compare.
+    /// Selection and requirements of the invariant, as one line of text that plans compare.
     pub text: String,
     pub(crate) path: Option<String>,
     pub(crate) methods: Vec<String>,

@@ -472,7 +472,7 @@ impl Subject<'_> {
         None
     }
 
-    /// Names of the upstreams.
+    /// Names of the upstreams of the operation.
     fn upstream_names(&self) -> Vec<&str> {
         self.upstreams.iter().map(Cow::as_ref).collect()
     }

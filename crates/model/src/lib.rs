@@ -1,8 +1,8 @@
 //! Resolved model of a project. Every default is applied, every name is checked, and every value
 //! has the span of the text that set it.
 //!
-//! [`settings`] reads gateway.yaml. [`api`] resolves one document with it (inheritance, names,
-//! security). [`routes`] compares the routes of all documents.
+//! [`settings`] reads gateway.yaml. [`api`] resolves one document with these settings (inheritance,
+//! names, security). [`routes`] compares the routes of all documents.
 
 #![cfg_attr(not(test), deny(clippy::disallowed_methods))]
 
@@ -108,7 +108,7 @@ pub struct Defined<T> {
     pub value: T,
     /// Source location of the name.
     pub span: Span,
-    /// Node of the definition in the tree of its file. `None` if no file contains it.
+    /// Node of the definition in the tree of its file. `None` if no file contains the definition.
     pub node: Option<NodeId>,
 }
 

@@ -1,4 +1,4 @@
-//! Operations at a path that the gateway answers itself for a login (`redirect_path`,
+//! Operations at a path at which the gateway itself responds for a login (`redirect_path`,
 //! `logout_path` of `kind: oidc`).
 
 use std::collections::BTreeSet;
@@ -11,8 +11,8 @@ use vocab::lints::{LOGIN_PATH_MATCHED, LOGIN_PATH_OWNED};
 use super::table::at_one_place;
 use super::{Api, Settings, verifiers};
 
-/// Reports each operation that no request can reach, because a login answers its path, and each
-/// path template that matches the path of a login.
+/// Reports each operation that no request can reach, because a login serves its path. Also reports
+/// each path template that matches the path of a login.
 pub(super) fn check(settings: &Settings, apis: &[Api], sink: &mut Sink) {
     for verifier in verifiers::all(settings, apis) {
         let Checked::Oidc(login) = &verifier.value.checked else {

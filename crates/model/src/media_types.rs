@@ -36,7 +36,7 @@ pub(super) fn check(
         return;
     }
     // If the operation has one media type, validation refuses requests of any other type. A policy
-    // that sets this media type therefore changes only its parameters.
+    // that sets this media type therefore changes only the parameters of the media type.
     let only = match types {
         [one] if validates => Some(essence(&one.name.value)),
         _ => None,

@@ -210,8 +210,8 @@ impl AllNames {
         }
     }
 
-    /// Reports unused names. Reports none if there is a finding about an unknown key, because that
-    /// key may be a misspelt one that uses the name.
+    /// Reports unused names. Reports no name if there is a finding about an unknown key, because a
+    /// misspelt key may contain the use of a name.
     pub fn report_unused(&self, sink: &mut Sink) {
         let unknown = |finding: &Diagnostic| std::ptr::eq(finding.lint, &UNKNOWN_KEY);
         if sink.findings().iter().any(unknown) {

@@ -35,7 +35,7 @@ pub(super) struct AccessSettings<'a> {
 #[derive(Default)]
 pub(super) struct Open(BTreeMap<Span, Opening>);
 
-/// Cause that opens operations to everyone, and these operations.
+/// Cause that opens operations to everyone, with the operations that the cause opens.
 struct Opening {
     cause: Cause,
     operations: Vec<(String, Span)>,

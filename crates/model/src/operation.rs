@@ -50,7 +50,7 @@ pub(super) struct Subject<'a> {
     pub(super) at: Span,
     /// Effective `security`. `None` if no `security` applies.
     pub(super) written: Option<SecuritySource<'a>>,
-    /// Source locations of the `security` that the effective one overrides, nearest first.
+    /// Source locations of the `security` values that the effective value overrides, nearest first.
     pub(super) overrides: Vec<Span>,
     /// Source location of `public: true`. `None`: not set.
     pub(super) public: Option<Span>,

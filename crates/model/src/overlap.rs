@@ -120,7 +120,7 @@ impl<'r> Walk<'r> {
         }
     }
 
-    /// Finds overlapping pairs of one route from each group.
+    /// Finds overlapping pairs of a route in `left` and a route in `right`.
     fn between(&mut self, left: &[usize], right: &[usize], depth: usize) {
         if left.is_empty() || right.is_empty() || self.pairs.len() > self.max {
             return;

@@ -33,7 +33,7 @@ pub(super) fn read(node: NodeRef<'_>, sink: &mut Sink) -> Passes {
 }
 
 /// Reports keys that have no effect in a scheme without a verifier. In such a scheme the gateway
-/// does not know the caller, and the upstream needs the credential to verify it.
+/// does not identify the caller, and the upstream needs the credential for this purpose.
 pub(super) fn check_unverified(node: NodeRef<'_>, sink: &mut Sink) {
     let keys = ["strip_credential", "forward_as", "claims_to_headers"];
     let written = keys.into_iter().find_map(|key| {

@@ -21,7 +21,7 @@ pub(super) struct PathKey {
     pub(super) is_routable: bool,
 }
 
-/// Parses a path key. `None` if the key is invalid; an OpenAPI rule reports it.
+/// Parses a path key. `None` if the key is invalid; an OpenAPI rule reports the key.
 pub(super) fn path_key(files: &Files, item: &PathItem, sink: &mut Sink) -> Option<PathKey> {
     let text = item.template.value.as_str();
     let (text, fragment) = text

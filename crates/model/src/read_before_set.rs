@@ -29,7 +29,7 @@ pub(super) fn check(files: &Files, settings: &Settings, apis: &[Api], sink: &mut
     }
 }
 
-/// Field that is read before it is set.
+/// Request field that one part of the configuration reads before another part writes it.
 struct Found {
     at: Span,
     field: String,

@@ -104,8 +104,9 @@ fn fields_read(policies: &[Defined<ir::Policy>]) -> BTreeMap<&str, BTreeSet<Stri
         .collect()
 }
 
-/// Reason why clients cannot send a field: it is one of `identities`, or a lookalike of one, of a
-/// field that the chain reads (`read`) or of a credential field. `None` if clients can send it.
+/// Reason why clients cannot send the field `name`. `None` if clients can send it. Clients cannot
+/// send a field of `identities`. They also cannot send a lookalike of such a field, of a field that
+/// the chain reads (`read`), or of a credential field.
 fn reason(
     api: &Api,
     (identities, read): (&BTreeSet<String>, &[&str]),

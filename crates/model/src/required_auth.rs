@@ -9,8 +9,8 @@ use vocab::lints::REQUIRED_AUTH_MISSING;
 
 use super::settings::Settings;
 
-/// Checks that each security alternative uses one of the required verifiers. The check of open
-/// operations covers the empty alternative.
+/// Checks that each security alternative uses one of the required verifiers. The check for open
+/// operations reports the empty alternative.
 pub(super) fn check(
     security: &ir::Security,
     schemes: &BTreeMap<String, ir::Scheme>,

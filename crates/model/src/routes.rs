@@ -95,7 +95,7 @@ fn not_compared(route: &Route<'_>, sink: &mut Sink) {
     );
 }
 
-/// Maximum number of overlaps that are reported for one path. The others are only counted.
+/// Maximum number of overlaps that are reported for one path. Further overlaps are only counted.
 const OVERLAPS_MAX: usize = 5;
 
 /// Reports the first overlaps of each path, and the number of further overlaps, because many

@@ -519,7 +519,7 @@ fn bind_one(
         let place = match &verifier.value.checked {
             auth::Checked::Dpop(_) => token_place(place, dpop::SCHEME),
             // The settings of the verifier name the session's cookie, because a scheme of OpenAPI
-            // cannot name it.
+            // cannot name the cookie.
             auth::Checked::Oidc(login) => Place::Cookie(login.cookie().to_owned()),
             auth::Checked::HmacSignature(signed) => signed.style().place(),
             checked if checked.takes_tokens() => token_place(place, "bearer"),

@@ -81,7 +81,7 @@ impl Selection {
         all
     }
 
-    /// Adds an operation, and the invariants that select it.
+    /// Adds an operation, and counts the invariants that select the operation.
     fn add(&mut self, request: String, of: &[&Invariant], selects: impl Fn(&Invariant) -> bool) {
         let selected = self.0.entry(request).or_default();
         selected.operations += 1;
@@ -134,8 +134,9 @@ impl Selection {
         };
         let lost = self.0.iter().filter(|(request, was)| {
             let ((was_in, was_out), is) = (count(was), new.0.get(*request).map(count));
-            // If no invariant of the new version selects by names, the new version is empty. The
-            // invariant itself has then changed, which is reported elsewhere.
+            // If no invariant of the new version selects by names, the selection of the new version
+            // is empty. The invariant itself has then changed, which another change of the plan
+            // reports.
             is.is_some_and(|(is_in, is_out)| is_in < was_in && is_out > was_out)
         });
         lost.map(|(request, _)| request.as_str()).collect()

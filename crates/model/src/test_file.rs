@@ -75,7 +75,8 @@ pub enum Expected {
     Upstream(String),
     /// URL of the request that the upstream receives.
     Url(String),
-    /// Value of a field that the upstream receives. `None`: it does not receive the field.
+    /// Value of a field that the upstream receives. `None`: the upstream does not receive the
+    /// field.
     Sent(String, Option<String>),
     /// Value of a field of the gateway's own response. `None`: the response does not have the
     /// field.

@@ -33,7 +33,7 @@ pub(super) struct Scopes<'a> {
 /// Upstream of requests, and the source location that names the upstream.
 pub(super) struct Destination {
     pub(super) upstream: Valued<String>,
-    /// Level of the servers that name the upstream. `None` if a key `upstream` names it.
+    /// Level of the servers that name the upstream. `None` if a key `upstream` names the upstream.
     pub(super) by_servers: Option<Level>,
 }
 

@@ -57,7 +57,7 @@ pub(super) fn check(settings: &Settings, apis: &[Api], sink: &mut Sink) {
             Checked::Jwt(jwt) => issuers.push(jwt.issuer()),
             Checked::Introspection(introspection) => match introspection.issuer() {
                 Some(issuer) => issuers.push(issuer),
-                // The answers of an introspection endpoint may name any issuer.
+                // The responses of an introspection endpoint may name any issuer.
                 None => return,
             },
             Checked::Oidc(login) => issuers.push(login.issuer()),

@@ -19,7 +19,8 @@ use sources::project::files::Files;
 use vocab::lints::NOT_VALIDATED;
 
 /// Reports which parts of the described messages are not checked, and schemas that do not compile,
-/// for the operations of all APIs that validate messages. Call it only for APIs without errors.
+/// for the operations of all APIs that validate messages. Call this function only for APIs without
+/// errors.
 pub(super) fn check(files: &Files, settings: &Settings, apis: &[Api], sink: &mut Sink) {
     let checked = parallel::map(apis.iter().collect(), |api: &Api| {
         let mut sink = Sink::default();

@@ -140,8 +140,8 @@ impl Template {
         self
     }
 
-    /// Prefix of the template with at most this number of segments. The template itself if it has
-    /// fewer.
+    /// Prefix of the template with at most this number of segments. Returns the template itself if
+    /// it has no more segments.
     #[must_use]
     pub fn cut(mut self, segments: usize) -> Self {
         if self.segments.len() > segments {

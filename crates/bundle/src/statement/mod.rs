@@ -98,8 +98,8 @@ impl<P: Predicate> Statement<P> {
     }
 }
 
-/// Predicate type in a payload whose signatures are not verified. Use it only to select how the
-/// payload is verified.
+/// Predicate type in a payload whose signatures are not verified. Use the result only to select how
+/// the payload is verified.
 pub fn predicate_type(payload: &[u8]) -> Result<String, Refused> {
     #[derive(Deserialize)]
     struct Claim {

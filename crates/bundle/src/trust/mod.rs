@@ -179,8 +179,8 @@ impl Trust {
     }
 
     /// Creates a trust file that accepts all bundles of this project, even unsigned ones. Digests,
-    /// formats, serials and chains are still checked. Only for `--insecure-allow-unsigned`. The
-    /// program must warn about its use.
+    /// formats, serials and chains are still checked. Only for `--insecure-allow-unsigned`. A
+    /// program that uses this function must print a warning.
     #[must_use]
     pub fn insecure_allow_unsigned(project: ProjectName) -> Self {
         Self {
@@ -214,7 +214,7 @@ impl Trust {
         &self.keys
     }
 
-    /// Trusted key with this id. `None` if the trust file does not have it.
+    /// Trusted key with this id. `None` if the trust file does not have the key.
     #[must_use]
     pub fn key(&self, id: &KeyId) -> Option<&TrustedKey> {
         self.keys.iter().find(|key| key.id == *id)
@@ -284,6 +284,7 @@ impl Trust {
     /// Owners and keys with accepted signatures on this envelope, for the role, channel and time.
     /// Fails if there are fewer owners than the threshold. Does not decode the payload.
     ///
+    /// # Errors
     /// [`Refused::Unsigned`] without signatures; [`Refused::BelowThreshold`] if too few owners
     /// signed. If no signature is accepted, the most specific reason: [`Refused::BadSignature`],
     /// [`Refused::UnknownKey`], [`Refused::WrongRole`], [`Refused::WrongChannel`],

@@ -12,7 +12,8 @@ const FILE: &str = concat!(
     "/../../schemas/trust.schema.json"
 );
 
-/// Checks the file. `UPDATE=1 cargo test -p bundle --features folder` rewrites it.
+/// Checks that the published file equals the schema in the code.
+/// `UPDATE=1 cargo test -p bundle --features folder` rewrites the file.
 #[test]
 fn the_published_schema_is_fresh() {
     if std::env::var_os("UPDATE").is_some() {

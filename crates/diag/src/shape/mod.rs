@@ -23,7 +23,7 @@ use crate::diagnostic::Lint;
 use crate::sink::Sink;
 use crate::tree::NodeRef;
 
-/// Type of a value.
+/// Allowed form of a value: its type, and the shapes of its parts.
 #[derive(Clone, Copy, Debug)]
 pub enum Shape {
     /// Any value, for content that other programs read (claims, metadata, bodies).
@@ -103,7 +103,7 @@ pub struct Form {
 pub struct KnownKeys {
     /// Word for a key of the map. Messages show it after "unknown ": `reason`.
     pub what: &'static str,
-    /// All keys.
+    /// All keys that the map may have.
     pub known: &'static [&'static str],
     /// Correct location of a misplaced key, as words for messages. Messages show it after "it
     /// belongs ". `None`: the key belongs nowhere.

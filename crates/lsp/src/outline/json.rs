@@ -70,8 +70,8 @@ impl Reader<'_> {
         at + 1
     }
 
-    /// Ends the innermost collection of this kind, and those in it. Returns the offset after the
-    /// bracket.
+    /// Ends the innermost collection of this kind, and the collections inside it. Returns the
+    /// offset after the bracket.
     fn end(&mut self, bracket: char, at: usize) -> usize {
         let is_object = bracket == '}';
         let own = self.open.iter().rposition(|one| one.is_object == is_object);

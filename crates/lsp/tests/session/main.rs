@@ -143,7 +143,7 @@ impl Client {
         }
     }
 
-    /// Waits until the diagnostics of a file have a code, or no longer have it.
+    /// Waits until the diagnostics of a file contain a code, or no longer contain it.
     fn await_code(&mut self, name: &str, code: &str, is_there: bool) -> Value {
         let uri = self.uri(name);
         loop {

@@ -164,7 +164,7 @@ fn settle(client: &mut Client, version: i64) {
     while client.versions.get(&gateway) != Some(&version) {
         client.receive();
     }
-    // The answer follows all notifications of the same compilation.
+    // The response follows all notifications of the same compilation.
     assert!(client.send("gwc/none", &Value::Null).is_err());
 }
 

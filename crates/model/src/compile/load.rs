@@ -114,8 +114,8 @@ pub fn overlaid(
     Some(document)
 }
 
-/// Adds an empty text for the first file if it cannot be read (too large, no permission). Findings
-/// must refer to a text, even findings about this file.
+/// Adds an empty text for the first file if that file cannot be read (too large, no permission).
+/// Findings must refer to a text, even findings about an unreadable file.
 pub fn add_placeholder(files: &mut Files, path: &str) {
     if files.sources.iter().next().is_none() {
         files.sources.add(path, "");

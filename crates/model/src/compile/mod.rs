@@ -115,7 +115,7 @@ impl Compiled {
 /// Finds the input at a path: a project folder, its gateway.yaml, or an OpenAPI document.
 ///
 /// # Errors
-/// Returns an error if the path is not one of these.
+/// Returns an error if the path leads to none of these inputs.
 #[expect(
     clippy::disallowed_methods,
     reason = "the current folder selects the project"

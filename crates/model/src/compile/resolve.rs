@@ -17,7 +17,7 @@ use sources::project::files::Files;
 /// Document of an API that was checked alone, without the settings of gateway.yaml.
 pub(super) struct Checked<'e> {
     entry: &'e ApiEntry,
-    /// Content of the document. `None` if it is not an OpenAPI document.
+    /// Content of the document. `None` if the file is not an OpenAPI document.
     described: Option<Described>,
     overlay_failed: bool,
     /// Findings of this document. Each document has its own sink, so the order of findings does not
@@ -100,7 +100,7 @@ fn resolve(
     } = checked;
     let here = entry.is_in(environment);
     // For an API of another environment, report only findings about its document. Also mark the
-    // names that it uses as used. After a failed overlay, other findings would only be
+    // names that the API uses as used. After a failed overlay, other findings would only be
     // consequences.
     let mut unreported = Sink::default();
     let receiver = match here && !overlay_failed {

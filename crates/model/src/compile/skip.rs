@@ -4,10 +4,10 @@
 //! In a document, these parts form the contract: parameters, bodies, responses, schemas and
 //! examples. A broken reference or an unknown value leaves only that part undefined. In
 //! gateway.yaml, these parts are the limits of listeners, and the timeouts, limits, retries,
-//! circuit breakers and health checks of upstreams. The comparison uses the defaults of these
-//! parts. In `defaults` and `x-gateway`, these parts are limits and unknown keys. For a policy, the
-//! settings that can be read are compared. An error in any other part (`security`, paths, servers,
-//! keys of `x-gateway` that decide access or routing) fails the comparison.
+//! circuit breakers and health checks of upstreams. For such a part with an error, the comparison
+//! uses the default. In `defaults` and `x-gateway`, these parts are limits and unknown keys. For a
+//! policy, the settings that can be read are compared. An error in any other part (`security`,
+//! paths, servers, keys of `x-gateway` that decide access or routing) fails the comparison.
 
 use diag::{Diagnostic, NodeRef, Span};
 use rustc_hash::FxHashSet;

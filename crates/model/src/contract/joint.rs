@@ -68,7 +68,7 @@ impl Joint {
         &self.nodes[node as usize]
     }
 
-    /// All nodes.
+    /// Nodes of both contracts.
     #[must_use]
     pub fn nodes(&self) -> &[Value] {
         &self.nodes
@@ -127,8 +127,8 @@ impl Joint {
         (left.into_values().flatten().collect(), right)
     }
 
-    /// The value as JSON, with the schemas that it contains. A schema that contains itself, and
-    /// each schema after the first 512, is written as `{"$recursive": DIGEST}`.
+    /// Returns a value as JSON, with the schemas inside. A schema that contains itself, and each
+    /// schema after the first 512, is written as `{"$recursive": DIGEST}`.
     #[must_use]
     pub fn json(&self, value: &Value) -> serde_json::Value {
         self.json_within(value, &mut Vec::new(), &mut 0)

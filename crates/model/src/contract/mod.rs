@@ -281,8 +281,8 @@ impl<'a> Parts<'_, 'a> {
         entries
     }
 
-    /// Encoding of a property. The presence of `style` is recorded, because it disables
-    /// `contentType` with any value (3.1 §4.8.15).
+    /// Encoding of a property. The presence of `style` is recorded, because `style` with any value
+    /// disables `contentType` (3.1 §4.8.15).
     fn encoding(&mut self, node: NodeRef<'a>) -> Value {
         let mut entries: Vec<(Box<str>, Value)> = Vec::new();
         for key in ["contentType", "style", "explode", "allowReserved"] {

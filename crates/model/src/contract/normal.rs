@@ -5,7 +5,7 @@ use bundle::ir::Value;
 
 /// Surroundings of a schema on which its rewrite depends.
 pub(super) struct Surroundings<'g> {
-    /// Value of a node.
+    /// Returns the value of the node with this number.
     pub(super) at: &'g dyn Fn(u32) -> Option<&'g Value>,
     /// True if a schema of the document has `unevaluatedProperties`. The effect of this keyword
     /// depends on the properties that other schemas admit.

@@ -88,7 +88,7 @@ struct OutboundOperation<'a> {
 pub struct Survey {
     /// Bypasses, by the key of the less protected operation.
     pub bypasses: BTreeMap<String, Bypass>,
-    /// Operations that could not be compared with all protected ones.
+    /// Operations that could not be compared with all protected operations.
     pub not_compared: NotCompared,
 }
 
@@ -108,7 +108,8 @@ pub struct Bypass {
 pub struct NotCompared(BTreeSet<String>);
 
 impl NotCompared {
-    /// Message that names these operations. `None` if all operations were compared.
+    /// Message that names the first of these operations and the number of the others. `None` if all
+    /// operations were compared.
     #[must_use]
     pub fn gap(&self) -> Option<String> {
         let first = self.0.first()?;

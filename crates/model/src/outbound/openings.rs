@@ -3,7 +3,8 @@
 //!
 //! The comparison of routes covers requests of clients. An operation can move to another path,
 //! method, host or listener and still send the same requests to its upstream. For clients, it is
-//! then a new operation. Only the view of the upstream shows that access became weaker.
+//! then a new operation. Only a comparison of the requests that upstreams receive shows that access
+//! became weaker.
 
 use std::collections::BTreeSet;
 
@@ -25,7 +26,7 @@ pub enum Side {
     New,
 }
 
-/// Part of access that is compared.
+/// Part of the access to an operation that is compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Extent {
     /// Callers: credentials, client addresses, claims.
@@ -186,7 +187,7 @@ impl Comparison<'_, '_> {
     }
 
     /// True if an old mount without hosts served all hosts of a new mount, because no other mount
-    /// of the old version named them.
+    /// of the old version named these hosts.
     fn had_all_hosts(&self, (new, old): (&ir::Mount, &ir::Mount)) -> bool {
         let named = |host: &String| self.hosts.contains(host.as_str());
         let mut listeners = new.listeners.iter();

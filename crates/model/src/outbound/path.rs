@@ -169,7 +169,7 @@ impl Path {
     }
 
     /// True if this path certainly matches every path that the other path with parameters matches.
-    /// False if it does not, or if this is uncertain.
+    /// Otherwise false.
     pub(super) fn contains(&self, other: &Self) -> bool {
         let any = ANY.to_string();
         let mut others = other.0.iter();

@@ -20,7 +20,7 @@ pub(super) struct Graph<'a> {
 pub(super) struct Schema<'a> {
     /// True if values with this schema are redacted.
     pub(super) is_redacted: bool,
-    /// True if this schema, or one that it leads to, is redacted.
+    /// True if this schema is redacted, or leads to a redacted schema.
     pub(super) reaches: bool,
     /// Inner schemas that lead to redacted values, each with the step from the outer value to the
     /// inner value.

@@ -5,9 +5,9 @@ use std::collections::{HashMap, HashSet};
 use super::graph::{Graph, Step};
 use policy::logged::{ANY, segment};
 
-/// Maximum number of redacted values that a search lists. Above it, an inner value is not listed:
-/// the value that contains it is redacted as a whole. The bundle has a list for each operation:
-/// 2,000 operations with the maximum add about 10 MB to it.
+/// Maximum number of redacted values that a search lists. Above this number, the search lists the
+/// containing value instead of its inner values. The bundle has a list for each operation: 2,000
+/// operations with the maximum add about 10 MB to the bundle.
 pub(super) const PLACES_MAX: usize = 100;
 /// Maximum number of comparisons in a search.
 const STEPS_MAX: usize = 100_000;
@@ -20,7 +20,7 @@ pub(super) struct Places<'a> {
     /// True if [`PLACES_MAX`] or the step limit was reached, so that outer values are redacted as a
     /// whole.
     pub(super) is_cut: bool,
-    /// Number of comparisons.
+    /// Number of comparisons that the search made.
     steps: usize,
 }
 
@@ -79,7 +79,8 @@ impl<'a> Places<'a> {
 // === impl Search ===
 
 impl<'a> Search<'_, 'a> {
-    /// Adds a schema of a value to the queue, unless it is known or leads to no redacted value.
+    /// Adds a schema of a value to the queue, unless the schema is known or leads to no redacted
+    /// value.
     fn meet(&mut self, value: usize, schema: usize) {
         if self.graph.schema(schema).reaches && self.seen.insert((value, schema)) {
             self.queue.push((value, schema));
@@ -87,8 +88,8 @@ impl<'a> Search<'_, 'a> {
     }
 
     /// Finds the redacted values inside a value with this schema. A recursive schema is read once:
-    /// the next inner value that has it is redacted as a whole. `done` is the number of pairs in
-    /// the queue that have been visited.
+    /// the next inner value with the same schema is redacted as a whole. `done` is the number of
+    /// pairs in the queue that have been visited.
     fn visit(&mut self, value: usize, schema: usize, done: usize) {
         let mut is_repeated = false;
         let mut outer = Some(value);

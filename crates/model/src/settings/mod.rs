@@ -227,8 +227,8 @@ pub enum SecurityMode {
     Upstream,
 }
 
-/// Value of `defaults.upstream` for using a document's servers as upstreams. gwd does not
-/// support it yet.
+/// Value of `defaults.upstream` for using a document's servers as upstreams. gwd does not support
+/// this value yet.
 pub(crate) const FROM_SERVERS: &str = "from-servers";
 
 /// Reads gateway.yaml after patch and variables were applied, with the root of its
@@ -495,8 +495,8 @@ pub(crate) fn policies(
     found
 }
 
-/// True if a path contains a segment `.` or `..`, percent-encoded or not: it would resolve to
-/// another path.
+/// True if a path contains a segment `.` or `..`, percent-encoded or not. Such a path would resolve
+/// to another path.
 fn has_dots(path: &str) -> bool {
     let plain = path.replace("%2e", ".").replace("%2E", ".");
     plain.split('/').any(|part| matches!(part, "." | ".."))

@@ -98,7 +98,7 @@ pub(super) fn upstream(
     })
 }
 
-/// Service discovery of an upstream. `None` if it lists targets.
+/// Service discovery of an upstream. `None` if the upstream lists targets.
 fn discovery(node: NodeRef<'_>) -> Option<ir::Discovery> {
     if let Some(path) = node.get("file").and_then(|file| file.get("path")) {
         let path = path.scalar_text()?.to_owned();

@@ -1,8 +1,8 @@
 //! Source artifact: source locations and prose of the routes in a bundle.
 //!
 //! The artifact is stored beside the bundle and not in it, because source locations and prose do
-//! not affect behaviour. Plans use it for the source locations of the old version and for the
-//! section DOCS; gwd may show it.
+//! not affect behaviour. Plans use the artifact for the source locations of the old version and for
+//! the section DOCS; gwd may show it.
 
 mod concealed;
 mod definitions;
@@ -221,8 +221,8 @@ impl SourceMap {
         serde_json::to_vec(self).expect("maps of strings can be written")
     }
 
-    /// Decodes an artifact. `None` if it is damaged or its version is not supported. Callers
-    /// continue without it, because it only adds detail to messages.
+    /// Decodes an artifact. `None` if the artifact is damaged or its version is not supported.
+    /// Callers continue without the artifact, because it only adds detail to messages.
     #[must_use]
     pub fn decode(bytes: &[u8]) -> Option<Self> {
         serde_json::from_slice(bytes)

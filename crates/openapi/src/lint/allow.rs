@@ -4,10 +4,10 @@
 //! the setting, and values that an overlay adds are covered. Targets of `$ref`s inside the node are
 //! not covered. Hard rules, whose findings prevent a build, cannot be silenced. An unknown rule
 //! name is an error, because the setting would have no effect. `reason` is for readers only.
-//! An entry can also be the name of a check of client contracts ([`vocab::checks`]) at an
-//! operation, a path item or the root of a document. Plans then report the check at the level
-//! `info`.
-//! an operation, a path item or the root of a document.
+//!
+//! An entry can also be the name of a check of client contracts ([`vocab::checks`]). Plans then
+//! report the check at the level `info`. Such an entry is allowed at an operation, a path item or
+//! the root of a document.
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet, HashSet};

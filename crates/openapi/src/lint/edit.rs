@@ -85,8 +85,8 @@ pub(crate) fn entry_before(
     plain.then(|| (place, format!("{new}{end}{}", " ".repeat(indent.len()))))
 }
 
-/// Returns the insertions that wrap a reference in `allOf`: one before it, one after it. `None` if
-/// the map already has `allOf`, or the positions are not certain.
+/// Returns the insertions that wrap a reference in `allOf`: one before the reference, one after it.
+/// `None` if the map already has `allOf`, or the positions are not certain.
 #[must_use]
 pub(crate) fn reference_wrapped(files: &Files, map: NodeRef<'_>) -> Option<[(Span, String); 2]> {
     let (entry, value) = map.entry("$ref")?;

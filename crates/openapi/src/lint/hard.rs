@@ -3,8 +3,8 @@
 use diag::shape::NOT_AVAILABLE;
 use diag::{Level, Lint};
 
-/// True for the lint about valid configuration that gwd does not support yet. `gwc lint` reports it
-/// as a warning only.
+/// True for the lint about valid configuration that gwd does not support yet. `gwc lint` reports
+/// such configuration as a warning only.
 #[must_use]
 pub fn is_later(lint: &Lint) -> bool {
     std::ptr::eq(lint, &raw const NOT_AVAILABLE)

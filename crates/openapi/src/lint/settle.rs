@@ -1,4 +1,5 @@
-//! Selection of the findings to report: sorted, at the configured levels, without allowed ones.
+//! Selection of the findings to report: sorted, at the configured levels, without silenced
+//! findings.
 //!
 //! Order of precedence of levels: `x-gateway-lint` at a node, the last `--rule` for a rule on the
 //! command line, `lint` in gateway.yaml, the default of the rule. None of these applies to errors

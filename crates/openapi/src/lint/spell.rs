@@ -52,7 +52,7 @@ fn is_plain(text: &str) -> bool {
     text.chars().all(plain) && !text.starts_with('-')
 }
 
-/// True if an edit renames a key to one that the map already has.
+/// True if an edit renames a key to a key that the map already has.
 fn names_neighbour(files: &Files, edit: &Edit) -> bool {
     let Some(root) = files.root(edit.span.file) else {
         return false;

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-/// Part of a template.
+/// Part of a path template or of a server URL.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Part<'t> {
     /// Text outside braces.

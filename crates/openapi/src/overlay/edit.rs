@@ -301,7 +301,7 @@ impl<'t> EditedDocument<'t> {
     }
 
     /// Marks a value and everything below it as shared, before the value is used in several places.
-    /// A later change then copies it first.
+    /// A later change then copies the value first.
     pub(super) fn share(&mut self, id: NodeId) {
         // If a value is shared, all values below it are shared as well.
         if !self.own.remove(&id) {
@@ -322,7 +322,7 @@ impl<'t> EditedDocument<'t> {
     }
 }
 
-/// Depth of a value. Counting stops soon after it exceeds `most`.
+/// Depth of a value. Counting stops soon after the depth exceeds `most`.
 pub(super) fn height(node: NodeRef<'_>, most: usize) -> usize {
     if most == 0 {
         return 1;
@@ -333,7 +333,8 @@ pub(super) fn height(node: NodeRef<'_>, most: usize) -> usize {
     below.map_or(0, |below| below + 1)
 }
 
-/// Number of nodes in a value, with aliases expanded. Counting stops soon after it exceeds `most`.
+/// Number of nodes in a value, with aliases expanded. Counting stops soon after the number exceeds
+/// `most`.
 pub(super) fn size(node: NodeRef<'_>, most: usize) -> usize {
     let mut count = 1;
     let values = node.entries().map(|(_, value)| value);

@@ -42,8 +42,8 @@ impl Steps {
     ) -> Result<(), TooMany> {
         let cost = Cost::of(query);
         let mut steps = visited.max(1);
-        // A second `..` visits each value once for every value above it, and there are at most
-        // `depth` of those.
+        // A second `..` visits each value once for every value above it. A value has at most
+        // `depth` values above it.
         for _ in 1..cost.descents {
             steps = steps.saturating_mul(depth.max(1));
         }
@@ -58,7 +58,7 @@ impl Steps {
 /// Parts of a query that multiply the number of its steps.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Cost {
-    /// Number of `..`.
+    /// Number of `..` in the query.
     descents: usize,
     /// Number of queries in filters that begin at the root (`$`) and can select more than one
     /// value.

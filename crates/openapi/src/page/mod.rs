@@ -286,7 +286,8 @@ impl<'n> View<'n, '_> {
             let parameter = self.resolve(parameter);
             let text = |key| self.text(Some(parameter), key).unwrap_or_default();
             let (place, name) = (text("in"), text("name"));
-            // A parameter of the operation replaces an equal one of the path item.
+            // A parameter of the operation replaces a parameter of the path item with the same
+            // location and name.
             all.retain(|(other, known, _)| (*other, *known) != (place, name));
             all.push((place, name, parameter));
         }

@@ -257,7 +257,7 @@ pub static MISSPELT_EXTENSION: Lint = Lint {
     good: v30!("paths: {}\nx-gateway-ext-limits: {depth: 3}\n"),
 };
 
-/// A keyword that is nearly a known one.
+/// A keyword that differs from a known keyword in one or two letters.
 pub static MISSPELT_KEYWORD: Lint = Lint {
     code: "GW0311",
     name: "misspelt-keyword",

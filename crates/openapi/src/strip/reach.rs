@@ -244,8 +244,8 @@ impl<'n> Uses<'n, '_> {
     }
 }
 
-/// Returns the decoded parts of a JSON pointer (RFC 6901) in a URI fragment. `None` if it is not a
-/// pointer.
+/// Returns the decoded parts of a JSON pointer (RFC 6901) in a URI fragment. `None` if the text is
+/// not a pointer.
 fn pointer_parts(pointer: &str) -> Option<Vec<String>> {
     if pointer.is_empty() {
         return Some(Vec::new());
@@ -258,7 +258,7 @@ fn pointer_parts(pointer: &str) -> Option<Vec<String>> {
     Some(rest.split('/').map(part).collect())
 }
 
-/// Node at a JSON pointer. `None` if it does not exist.
+/// Node at a JSON pointer. `None` if the node does not exist.
 pub(super) fn at_pointer<'n>(root: NodeRef<'n>, pointer: &str) -> Option<NodeRef<'n>> {
     let mut node = root;
     for part in pointer_parts(pointer)? {

@@ -154,8 +154,8 @@ pub(super) fn report(walk: &mut Walk<'_, '_>, node: NodeRef<'_>, key: &str, obje
     });
 }
 
-/// Warns about a keyword that differs from a known one in one or two letters. From 3.1 on, schemas
-/// may contain any keyword, so no other unknown keyword is reported.
+/// Warns about a keyword that differs from a known keyword in one or two letters. From 3.1 on,
+/// schemas may contain any keyword, so no other unknown keyword is reported.
 pub(super) fn report_misspelt(
     walk: &mut Walk<'_, '_>,
     (key, span, value): (&str, Span, NodeRef<'_>),

@@ -23,7 +23,7 @@ matched as OpenAPI reads it. To match everything below a path, set `x-gateway: {
     good: v30!("paths:\n  /a/{id}: {}\n"),
 };
 
-/// Help for a path that should match everything below it.
+/// Help for a path template that is probably meant to match all paths below it.
 const PREFIX: &str =
     "to match all paths below this one, write `x-gateway: {match: prefix}` in the path item";
 

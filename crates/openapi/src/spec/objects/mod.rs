@@ -119,7 +119,7 @@ pub enum Others {
     Keywords,
 }
 
-/// Support for a reference instead of an object: OpenAPI allows it, or it is only common practice.
+/// Support for a reference instead of an object: allowed by OpenAPI, or only common practice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reference {
     /// References are allowed.
@@ -134,7 +134,7 @@ pub enum Reference {
 pub struct Field {
     /// Key of the field.
     pub key: &'static str,
-    /// Type of its value.
+    /// Type of the field's value.
     pub ty: Type,
     /// Versions that have the field.
     pub versions: Versions,

@@ -105,7 +105,8 @@ impl<'a> Run<'_, '_, 'a> {
         fit
     }
 
-    /// Enters the schema resource of a schema. Returns true if it differs from the current one.
+    /// Enters the schema resource of a schema. Returns true if this resource differs from the
+    /// current one.
     fn enter(&mut self, schema: NodeRef<'a>) -> bool {
         if self.schemas.version < Version::V31 {
             return false;
@@ -157,7 +158,8 @@ impl<'a> Run<'_, '_, 'a> {
         value: NodeRef<'a>,
     ) -> Fit {
         let modern = self.schemas.version >= Version::V31;
-        // OpenAPI does not allow references in these keywords, but they occur in practice.
+        // OpenAPI does not allow references in these keywords, but such references occur in
+        // practice.
         let argument = match &*entry.key {
             "properties" | "required" | "enum" | "allOf" | "anyOf" | "oneOf" => {
                 match self.schemas.resolver.resolve(argument) {

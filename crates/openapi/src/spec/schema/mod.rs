@@ -30,7 +30,7 @@ mod unevaluated;
 pub use pattern::Pattern;
 
 /// Maximum number of steps for all values of one document. A step evaluates a schema, or compares
-/// or hashes a value. Real documents stay far below; the limit stops hostile ones.
+/// or hashes a value. Real documents stay far below this limit, which stops hostile documents.
 const STEPS_MAX: u32 = 4_000_000;
 
 /// Divisor for the step limit of one value: 8. One value may use 1/8 of the remaining steps, so

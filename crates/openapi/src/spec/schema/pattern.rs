@@ -15,8 +15,8 @@ const PATTERN_BYTES_MAX: usize = 64 * 1024;
 /// Maximum number of compiled patterns that are kept for later compilations of a project.
 const KEPT_MAX: usize = 100;
 
-/// Compiled patterns by text. A language server compiles the same patterns after each key. Compiling
-/// those of stripe.yaml takes 3 ms.
+/// Compiled patterns by text. A language server compiles the same patterns after each key.
+/// Compiling the patterns of stripe.yaml takes 3 ms.
 static KEPT: Mutex<BTreeMap<String, Pattern>> = Mutex::new(BTreeMap::new());
 
 /// Result of compiling a pattern.
