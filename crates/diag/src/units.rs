@@ -20,7 +20,7 @@ const SIZES: &[(&[&str], u32, &str)] = &[
     (&["g", "gb", "gib"], 3, "GB"),
 ];
 
-/// Returns the correction (`write …`) for a duration.
+/// Returns the correction (`write …`) for a duration. `None` if there is no correction.
 pub(crate) fn duration(node: NodeRef<'_>) -> Option<String> {
     let text = node.scalar_text()?.to_lowercase();
     let mut rest = text.trim();
@@ -63,7 +63,7 @@ pub(crate) fn size(node: NodeRef<'_>) -> Option<String> {
         .then(|| format!("write {first} ({bytes} bytes) or `{whole}{decimal}` ({tens} bytes)"))
 }
 
-/// Returns the correction (`write …`) for a rate.
+/// Returns the correction (`write …`) for a rate. `None` if there is no correction.
 pub(crate) fn rate(text: &str) -> Option<String> {
     let text = text.to_lowercase();
     let (number, behind, "") = part(text.trim())? else {

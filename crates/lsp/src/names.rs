@@ -111,7 +111,7 @@ fn uses<'c>(
     });
 }
 
-/// Name at an offset of a file.
+/// Name at a byte offset of a file. `None` if no name is there.
 pub(crate) fn at<'c>(names: &[Name<'c>], file: FileId, offset: usize) -> Option<Name<'c>> {
     names
         .iter()
@@ -147,7 +147,8 @@ pub(crate) fn references<'c>(names: &[Name<'c>], name: Name<'_>) -> Vec<Name<'c>
     all.copied().collect()
 }
 
-/// Target of the `$ref` at an offset of a file.
+/// Target of the `$ref` at a byte offset of a file. `None` if there is no `$ref`, or its target is
+/// not found.
 pub(crate) fn reference_target(checked: &Checked, file: FileId, offset: usize) -> Option<Span> {
     let tree = &checked.compiled.files.tree;
     let root = tree.at(checked.compiled.files.root(file)?);

@@ -93,7 +93,7 @@ pub(crate) fn check(
     })
 }
 
-/// Path relative to a folder, as the compiler names files.
+/// Path relative to a folder, as the compiler names files. `None` for a path outside the folder.
 fn relative(folder: &Path, path: &Path) -> Option<String> {
     let path = path.strip_prefix(folder).ok()?.to_str()?;
     Some(path.to_owned())
@@ -152,7 +152,8 @@ impl Checked {
     }
 }
 
-/// Kind of a file in a project. `gateway` is the outline of gateway.yaml, with its folder.
+/// Kind of a file in a project. `gateway` is the folder and the outline of gateway.yaml. `None` for
+/// a file that the project does not name.
 pub(crate) fn kind_of(
     path: &Path,
     text: &str,

@@ -483,7 +483,8 @@ impl<'c> Server<'c> {
         Some((kind, gateway.map(|(_, outline)| outline)))
     }
 
-    /// Folder and outline of the gateway.yaml of a document's project.
+    /// Folder and outline of the gateway.yaml of a document's project. `None` for a document
+    /// without a project.
     fn gateway(&self, path: &Path) -> Option<(PathBuf, Outline)> {
         let Input::Project(folder) = input_of(path, &self.open)? else {
             return None;

@@ -68,13 +68,14 @@ pub(crate) fn at(file: FileKind, outline: &Outline, path: &[usize]) -> Vec<Place
     places
 }
 
-/// Value of the key `kind` in the map of an entry.
+/// Value of the key `kind` in the map of the entry at index `parent`. `None` as `parent`: the map
+/// at the root.
 pub(crate) fn kind_beside(outline: &Outline, parent: Option<usize>) -> Option<String> {
     let (at, _) = outline.keys(parent).find(|(_, key)| *key == "kind")?;
     outline.scalar(at).map(str::to_owned)
 }
 
-/// Fields of a map with this vocabulary. `kind` is the value of its key `kind`.
+/// Fields of a map with this vocabulary. `kind` is the value of the key `kind` in that map.
 pub(crate) fn fields(place: Place, kind: Option<&str>) -> Vec<&'static Field> {
     let of_kind = |variants: &'static [Variant]| {
         let variant = variants.iter().find(|variant| Some(variant.kind) == kind);

@@ -105,7 +105,7 @@ fn matching(files: &Files, pattern: &Spanned<String>, sink: &mut Sink) -> Option
     }
 }
 
-/// Name that a document gives its API.
+/// Name that a document gives its API (`x-gateway.api`). `None` if the document names none.
 fn own_name(files: &mut Files, path: &str, span: Span) -> Option<Spanned<String>> {
     // Errors of the file are reported when it is read as a document.
     let (_, root) = files.load(path, span, &mut Sink::default())?;

@@ -59,7 +59,8 @@ fn place(parameter: &Parameter) -> Option<LoggedLocation> {
     }
 }
 
-/// Form that the key `log` of a parameter sets, with the node of the key.
+/// Form that the key `log` of a parameter sets, with the node of the key. `None` if the key is
+/// absent or invalid.
 fn written<'t>(parameter: &Parameter, tree: &'t Tree) -> Option<(LogForm, NodeRef<'t>)> {
     let log = tree.at(parameter.x_gateway?).get("log")?;
     let form = match log.as_str()? {

@@ -34,7 +34,7 @@ pub fn within(templates: &[&Template], group: &[usize]) -> Pairs {
 /// Pairs of overlapping templates.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Pairs {
-    /// The pairs that were found.
+    /// The pairs that were found, as indices of the templates.
     pub all: Vec<(usize, usize)>,
     /// False if the search stopped because there are too many pairs.
     pub is_complete: bool,

@@ -16,8 +16,8 @@ use vocab::lints::CREDENTIAL_NOT_IN_PREFLIGHT;
 /// Maximum number of operations shown in a message.
 const SHOWN_MAX: usize = 3;
 
-/// Operations whose credential field a `cors` policy does not allow. Key: source location and name
-/// of the policy, and name of the field.
+/// Keys of operations whose credential field a `cors` policy does not allow. Grouped by the source
+/// location and name of the policy, and by the name of the field.
 type Found<'m> = BTreeMap<(Span, &'m str, String), Vec<&'m str>>;
 
 /// Reports each `cors` policy that does not allow a required field, with the operations that need

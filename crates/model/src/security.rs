@@ -389,7 +389,7 @@ fn add_stripped(bound: &ir::Scheme, used: &mut BTreeMap<String, ir::Scheme>) {
     used.insert(added.name.clone(), added);
 }
 
-/// Scheme of the bearer tokens of a login that names a verifier for them.
+/// Scheme of the bearer tokens of a login that names a verifier for them. `None` for other schemes.
 fn bearer_scheme<'a>(
     bound: &Bound,
     verifiers: Verifiers<'_>,
@@ -454,7 +454,8 @@ fn bind_all(
     (first, others.collect())
 }
 
-/// Binds a scheme to the verifier that `auth` names or defines.
+/// Binds a scheme to the verifier that `auth` names or defines. `None` after a mistake, which is
+/// reported.
 fn bind_one(
     (place, auth): (Place, Option<NodeRef<'_>>),
     extension: Option<NodeRef<'_>>,
@@ -608,7 +609,8 @@ mod tests {
         }
     }
 
-    /// Resolves a requirement. Returns the places of the credentials of each alternative.
+    /// Resolves a requirement. Returns the names of the schemes of each alternative. The boolean is
+    /// true if all alternatives could be read.
     fn resolve(alternatives: &[&[&str]]) -> (Vec<Vec<String>>, bool) {
         let named = |name: &&str| (Spanned::new((*name).to_owned(), at()), Vec::new());
         let requirement = |names: &&[&str]| Requirement {

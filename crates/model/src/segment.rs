@@ -203,7 +203,7 @@ enum Move {
     Take(u8, bool, bool),
 }
 
-/// Returns the shortest string that two automata accept.
+/// Returns the shortest string that two automata accept. `None` if no string is accepted by both.
 fn shortest(a: &[Step], b: &[Step]) -> Option<Vec<u8>> {
     let width = b.len() + 1;
     let mut from = vec![Move::Unknown; (a.len() + 1) * width];

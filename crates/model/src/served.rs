@@ -188,7 +188,8 @@ fn fields(is_open: bool, style: Option<&str>) -> Vec<(String, String)> {
         .collect()
 }
 
-/// Resolves one endpoint like an operation with the settings of the document's root.
+/// Resolves one endpoint like an operation with the settings of the document's root. `None` if
+/// there is no upstream.
 fn operation(
     context: &Context<'_>,
     endpoint: Endpoint,

@@ -249,7 +249,8 @@ impl Checker<'_> {
     }
 }
 
-/// Help for a map whose only key is a kind, such as `{rate_limit: {limit: 10/s}}`.
+/// Help for a map whose only key is a kind, or is similar to one, such as
+/// `{rate_limit: {limit: 10/s}}`. `None` for other maps.
 fn kind_as_key(node: NodeRef<'_>, known: impl IntoIterator<Item = &'static str>) -> Option<String> {
     let mut entries = node.entries();
     let (entry, value) = entries.next()?;
@@ -462,7 +463,7 @@ fn empty(field: &Field, key: Span) -> Diagnostic {
     }
 }
 
-/// Reports a key that is not one of the known keys.
+/// Reports a key that is not one of the known keys. Always returns false.
 fn unknown_of(keys: &KnownKeys, (key, span): (&str, Span), sink: &mut Sink) -> bool {
     let message = format!("unknown {} `{}`", keys.what, shown(key));
     let finding = Diagnostic::new(&UNKNOWN_KEY, span, message);

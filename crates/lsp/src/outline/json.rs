@@ -105,8 +105,8 @@ impl Reader<'_> {
         end
     }
 
-    /// Entry that contains a value at this offset: the key before it, a new item of a list, or the
-    /// entry of the object.
+    /// Index of the entry that contains a value at this offset: the key before the value, a new
+    /// item of a list, or the entry of the object. `None` for the root.
     fn container(&mut self, at: usize) -> Option<usize> {
         if let Some(key) = self.key.take() {
             return Some(key);

@@ -117,7 +117,7 @@ impl Outline {
         self.entries.len() - 1
     }
 
-    /// Entry of a path of keys from the root.
+    /// Index of the entry at a path of keys from the root.
     pub(crate) fn find(&self, keys: &[&str]) -> Option<usize> {
         let mut found = None;
         for key in keys {
@@ -192,7 +192,7 @@ impl Reader<'_> {
         is_block.then(|| self.after_block(line_end, column))
     }
 
-    /// Start of the first line after a block scalar whose key is at `column`.
+    /// Offset of the first line after a block scalar whose key is at `column`.
     fn after_block(&self, line_end: usize, column: usize) -> usize {
         let mut at = line_end + 1;
         while at < self.text.len() {
@@ -288,7 +288,7 @@ impl Reader<'_> {
         None
     }
 
-    /// Adds an entry that can contain others.
+    /// Adds an entry that can contain others. Returns the index of the entry.
     fn open_entry(&mut self, kind: Kind, column: usize, at: Range<usize>) -> usize {
         let parent = self.parent(column, kind == Kind::Item);
         let entry = self.push(parent, kind, at);
@@ -296,8 +296,9 @@ impl Reader<'_> {
         entry
     }
 
-    /// Closes the entries that cannot contain an entry at `column`, and returns the innermost of
-    /// the others. The items of a list may have the column of the list's key.
+    /// Closes the entries that cannot contain an entry at `column`. Returns the index of the
+    /// innermost of the remaining entries, or `None` for the root. The items of a list may have the
+    /// column of the list's key.
     fn parent(&mut self, column: usize, is_item: bool) -> Option<usize> {
         while let Some(last) = self.open.last() {
             let is_list = is_item && self.outline.entries[last.entry].kind != Kind::Item;

@@ -126,7 +126,7 @@ impl Dice {
     }
 }
 
-/// Edit of a text: the replaced range, and the new text.
+/// Random edit of a text: start and end of the replaced range in bytes, and the new text.
 fn edit(text: &str, dice: &mut Dice) -> (usize, usize, String) {
     let start = text.floor_char_boundary(dice.below(text.len() + 1));
     let length = if dice.below(3) == 0 {

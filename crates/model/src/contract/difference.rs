@@ -120,7 +120,8 @@ impl Graphs {
         (left.into_values().flatten().collect(), right)
     }
 
-    /// Texts that describe the difference between two values.
+    /// Describes the difference between two values: one text for the old value, one for the new
+    /// value.
     fn differences(&self, old: &Value, new: &Value) -> (String, String) {
         let roots = match (sole_node(old), sole_node(new)) {
             (Some(old), Some(new)) => Some((self.rank[old as usize], self.rank[new as usize])),
@@ -149,9 +150,9 @@ impl Graphs {
         texts
     }
 
-    /// Describes the first difference. If there are several, the text also contains the number of
-    /// the other differences and a digest of all. An acknowledgement therefore covers exactly these
-    /// differences.
+    /// Describes the first difference, by one text for the old value and one for the new value. If
+    /// there are several differences, each text also contains the number of the others and a digest
+    /// of all. An acknowledgement therefore covers exactly these differences.
     fn describe_first(&self, walk: &Walk<'_>, old: &Value, new: &Value) -> (String, String) {
         let whole = walk.seen.len() <= PAIRS_MAX;
         let mut found: Vec<&Difference> = walk.found.iter().collect();

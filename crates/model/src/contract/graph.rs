@@ -185,7 +185,8 @@ impl Graph {
     }
 }
 
-/// Numbers one node of each equivalence class by first visit, breadth first.
+/// Numbers one node of each equivalence class by first visit, breadth first. Returns these nodes by
+/// number, and for each node the number of its class. `None` if no node of the class was visited.
 fn numbered(nodes: &[Value], starts: impl Iterator<Item = u32>) -> (Vec<Value>, Vec<Option<u32>>) {
     let rank = classes(&nodes.iter().collect::<Vec<_>>()).rank;
     // Number of each equivalence class, indexed by the rank of the class.

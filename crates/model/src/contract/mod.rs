@@ -259,7 +259,8 @@ impl<'a> Parts<'_, 'a> {
         map(entries)
     }
 
-    /// Encodings of the properties of a body. Empty if the document sets none.
+    /// Fields `encoding`, `prefixEncoding` and `itemEncoding` of a media type, each with its value.
+    /// Leaves out the fields that the document does not set.
     fn encodings(&mut self, node: NodeRef<'a>) -> Vec<(Box<str>, Value)> {
         let mut entries: Vec<(Box<str>, Value)> = Vec::new();
         let by_name = self.entries(self.field(node, "encoding"));
@@ -341,7 +342,8 @@ impl<'a> Parts<'_, 'a> {
         entries
     }
 
-    /// Builds the contract from the collected operations, with canonical node numbers.
+    /// Builds the contract from the collected operations, with canonical node numbers. Also returns
+    /// the prose and the source locations of the schemas.
     fn finish(
         mut self,
         files: &Files,

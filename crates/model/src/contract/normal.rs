@@ -75,7 +75,8 @@ pub(super) fn rewritten(schema: &Value, around: &Surroundings<'_>) -> Rewritten 
     }
 }
 
-/// Node of the only member of `allOf`, `anyOf` or `oneOf`, or of the target of `$ref`.
+/// Node of the only member of `allOf`, `anyOf` or `oneOf`, or of the target of `$ref`. `None` for
+/// other keys, and for lists of several members.
 fn wrapped(key: &str, value: &Value) -> Option<u32> {
     let only = match (key, value.items()) {
         ("$ref", _) => value,

@@ -202,8 +202,9 @@ impl<'e> Run<'e> {
         part.filter(|start| self.len[*start as usize] > 1)
     }
 
-    /// Splits the block that starts at `start` by the targets of its members' edges. Adds the new
-    /// ranks to `changed`. The ranks take effect at the end of the round.
+    /// Splits the block that starts at `start` by the targets of its members' edges. Adds each node
+    /// with a new rank to `changed`, and the number of edges read to `looks`. The ranks take effect
+    /// at the end of the round.
     fn split(&mut self, start: u32, changed: &mut Vec<(u32, u32)>, looks: &mut usize) {
         let members = start as usize..(start + self.len[start as usize]) as usize;
         let first = self.order[members.start];

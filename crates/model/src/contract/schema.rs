@@ -24,8 +24,9 @@ pub(super) struct Schemas<'r, 'a> {
     nodes: FxHashMap<NodeId, u32>,
     /// Graph node of each list or map inside a literal.
     literals: FxHashMap<NodeId, u32>,
-    /// Referenced schemas that are not read yet. The schemas are queued and not read recursively,
-    /// because a chain of references may be longer than the stack allows.
+    /// Referenced schemas that are not read yet, each with its node number in the graph. The
+    /// schemas are queued and not read recursively, because a chain of references may be longer
+    /// than the stack allows.
     waiting: Vec<(NodeRef<'a>, u32)>,
     children: OnceCell<Children<'a>>,
     /// Prose of schemas, by keyword.
@@ -129,6 +130,7 @@ impl<'r, 'a> Schemas<'r, 'a> {
     }
 
     /// Follows a schema like [`Self::follow`], and collects the prose of all schemas on the path.
+    /// The boolean is true if a reference was followed.
     fn follow_with_prose(&mut self, schema: NodeRef<'a>) -> (NodeRef<'a>, bool) {
         let mut passed = Vec::new();
         let end = self.follow_with(schema, &mut |schema| passed.push(schema));
@@ -424,7 +426,8 @@ impl<'r, 'a> Schemas<'r, 'a> {
         map(entries)
     }
 
-    /// Schema to which a mapping value refers, by name or by reference.
+    /// Schema to which a mapping value refers, by name or by reference. `None` if the schema is not
+    /// found.
     fn mapped(&self, value: NodeRef<'a>) -> Option<NodeRef<'a>> {
         let text = value.as_str()?;
         let named = self

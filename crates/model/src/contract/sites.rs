@@ -39,7 +39,8 @@ struct Site {
 type At = (u32, u32, u32);
 
 impl Sites {
-    /// Source location of a part of an operation, such as its body.
+    /// Source location of a part of an operation, such as its body. `None` if the location is
+    /// unknown.
     #[must_use]
     pub fn part(&self, operation: &str, part: &str) -> Option<Place> {
         let key = (operation.to_owned(), part.to_owned());
@@ -107,7 +108,7 @@ pub(super) struct Drafts {
     sites: Vec<Draft>,
     parts: BTreeMap<(String, String), Span>,
     roots: BTreeMap<(String, String), u32>,
-    /// Operation and part of its messages that are being read.
+    /// Part that is being read: the key of the operation, and the name of the part.
     part: (String, String),
     /// Schema that is being read, with the keyword and name of the next inner schema.
     owner: Option<u32>,

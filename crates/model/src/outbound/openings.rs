@@ -124,7 +124,8 @@ struct Comparison<'c, 'a> {
     guarded: Index<'c>,
     /// Destinations of the old version.
     before: Index<'c>,
-    /// Operations of the new version by their destinations.
+    /// Operations of the new version (index and destination), by host, method and path of the
+    /// destination.
     reached: FxHashMap<[&'c str; 3], Vec<(usize, &'c End)>>,
     /// Hosts named in mounts of the old version.
     hosts: BTreeSet<&'c str>,

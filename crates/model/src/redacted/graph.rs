@@ -22,8 +22,8 @@ pub(super) struct Schema<'a> {
     pub(super) is_redacted: bool,
     /// True if this schema is redacted, or leads to a redacted schema.
     pub(super) reaches: bool,
-    /// Inner schemas that lead to redacted values, each with the step from the outer value to the
-    /// inner value.
+    /// Inner schemas (by index) that lead to redacted values, each with the step from the outer
+    /// value to the inner value.
     pub(super) inner: Vec<(Step<'a>, usize)>,
 }
 

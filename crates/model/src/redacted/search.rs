@@ -28,11 +28,11 @@ pub(super) struct Places<'a> {
 struct Search<'g, 'a> {
     graph: &'g Graph<'a>,
     values: Vec<Value<'a>>,
-    /// Inner values by the containing value and the step.
+    /// Indices of inner values, by the index of the containing value and the step.
     inner: HashMap<(usize, Step<'a>), usize>,
-    /// Pairs of a value and one of its schemas that the search has found.
+    /// Pairs that the search has found: index of a value, and index of one of the value's schemas.
     seen: HashSet<(usize, usize)>,
-    /// Pairs of value and schema, in the order of the search. Every pair is also in `seen`.
+    /// Pairs of `seen` (value and schema) in the order of the search.
     queue: Vec<(usize, usize)>,
     redacted: usize,
     steps: usize,
@@ -40,7 +40,7 @@ struct Search<'g, 'a> {
 }
 
 struct Value<'a> {
-    /// Value that contains this value, and the step from it. `None` for the root.
+    /// Index of the value that contains this value, and the step between them. `None` for the root.
     within: Option<(usize, Step<'a>)>,
     is_redacted: bool,
 }
@@ -121,7 +121,7 @@ impl<'a> Search<'_, 'a> {
         self.redacted += 1;
     }
 
-    /// Returns the value at a step from another value, and creates it if needed.
+    /// Returns the index of the value at a step from another value. Creates the value if needed.
     fn value(&mut self, within: usize, step: Step<'a>) -> usize {
         if step == Step::Same {
             return within;
@@ -135,7 +135,7 @@ impl<'a> Search<'_, 'a> {
         })
     }
 
-    /// Redacted values that no other redacted value contains.
+    /// Collects the paths of the redacted values that no other redacted value contains.
     fn places(self) -> Places<'a> {
         let redacted = self.values.iter().filter(|value| value.is_redacted);
         let all = redacted.filter_map(|value| {

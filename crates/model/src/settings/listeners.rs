@@ -111,7 +111,8 @@ fn listener(name: String, node: NodeRef<'_>, sink: &mut Sink) -> Option<ir::List
     })
 }
 
-/// Forwarding fields that are accepted from trusted proxies, sorted and without duplicates.
+/// Forwarding fields that are accepted from trusted proxies, sorted and without duplicates. `None`
+/// if `forwarding_fields` is not set.
 fn forwarding_fields(node: NodeRef<'_>) -> Option<Vec<ir::ForwardingField>> {
     let names: Vec<&str> = node
         .get("forwarding_fields")?
@@ -123,7 +124,8 @@ fn forwarding_fields(node: NodeRef<'_>) -> Option<Vec<ir::ForwardingField>> {
     Some(fields)
 }
 
-/// Request fields that carry the client certificate to upstreams.
+/// Request fields that carry the client certificate to upstreams. `None` if `forward_client_cert`
+/// is not set.
 fn certificate_fields(node: NodeRef<'_>) -> Option<ir::CertificateFields> {
     match node.get("forward_client_cert")?.scalar_text()? {
         "client_cert" => Some(ir::CertificateFields::ClientCert),

@@ -103,8 +103,9 @@ impl<'c> Setters<'c> {
         self.always(origins, &rest.chain, &nodes)
     }
 
-    /// Fields that every operation has: security requirement, upstream, timeout, limits and
-    /// policies.
+    /// Fields that every operation has: `security`, `upstream`, `timeout`, `max_body`,
+    /// `path_readings`, `streams` and the policies. `origins` are the origins of the first six, in
+    /// this order.
     fn always(&self, origins: [&Origin; 6], chain: &[Valued<Link>], nodes: &Nodes<'c>) -> Fields {
         let names = [
             "security",

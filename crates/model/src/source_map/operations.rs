@@ -165,7 +165,7 @@ fn lifecycle(compiled: &Compiled, api: &Api, operation: &Operation) -> Lifecycle
     }
 }
 
-/// `sunset` of the `deprecation` policy in the chain of an operation.
+/// `sunset` of the first `deprecation` policy with this setting in the chain of an operation.
 fn policy_sunset(compiled: &Compiled, api: &Api, operation: &Operation) -> Option<String> {
     let settings = &compiled.model.as_ref()?.settings;
     let links = operation.chain.iter();

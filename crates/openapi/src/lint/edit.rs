@@ -48,7 +48,7 @@ pub(crate) fn item_removed(files: &Files, list: NodeRef<'_>, index: usize) -> Op
 }
 
 /// Returns the position for a new entry before an existing entry of its map, and the text to
-/// insert.
+/// insert. `None` if the position is not certain.
 #[must_use]
 pub(crate) fn entry_before(
     files: &Files,

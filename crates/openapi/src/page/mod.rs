@@ -189,7 +189,8 @@ impl<'n> View<'n, '_> {
         self.entries(schemas.or_else(|| self.get(self.root, "definitions")))
     }
 
-    /// Operations by their first tag, in the order of the document's tags, then of the operations.
+    /// Groups operations by their first tag, in the order of the document's tags, then of the
+    /// operations. Each group has the name of the tag, the tag's description and the operations.
     fn groups(&self) -> Vec<(String, Option<&'n str>, Vec<Operation<'n>>)> {
         let mut groups: Vec<(String, Option<&'n str>, Vec<Operation<'n>>)> = Vec::new();
         let mut at: BTreeMap<String, usize> = BTreeMap::new();
@@ -351,7 +352,7 @@ impl<'n> View<'n, '_> {
         Some(html! { @for response in &all { (response) } })
     }
 
-    /// Media types with their schemas.
+    /// Renders media types with their schemas. `None` if the page becomes too large.
     fn content(&self, node: NodeRef<'n>) -> Option<Markup> {
         let mut all = Vec::new();
         for (name, media_type) in self.entries(self.get(node, "content")) {
@@ -399,7 +400,8 @@ impl<'n> View<'n, '_> {
         self.count(self.left.get(), shown)
     }
 
-    /// Name of the schema to which a reference points.
+    /// Name of the schema to which a reference points. `None` unless the reference leads to a named
+    /// schema of the document.
     fn name(&self, reference: Option<&str>) -> Option<String> {
         let reference = reference?;
         let prefixes = ["#/components/schemas/", "#/definitions/"];

@@ -132,7 +132,7 @@ impl Method {
     }
 
     /// Returns the method of a key of `additionalOperations`, which may be any token (RFC 9110
-    /// §9.1).
+    /// §9.1). `None` for a key that is not a token.
     #[must_use]
     pub fn additional(key: &str) -> Option<Self> {
         http::Method::from_bytes(key.as_bytes()).ok()?;

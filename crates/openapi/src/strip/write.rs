@@ -57,7 +57,7 @@ impl<'r> Out<'r> {
     }
 
     /// Writes a map or list on separate lines, the first of which has already been indented. Writes
-    /// a scalar in place.
+    /// a scalar in place. `None` if the text exceeds [`BYTES_MAX`].
     fn block(&mut self, node: NodeRef<'_>, indent: usize) -> Option<()> {
         match node.kind() {
             Kind::Map(_) if self.has_entries(node) => {
@@ -98,7 +98,7 @@ impl<'r> Out<'r> {
         }
     }
 
-    /// Writes the value that follows `key:` or `-`.
+    /// Writes the value that follows `key:` or `-`. `None` if the text exceeds [`BYTES_MAX`].
     fn behind(&mut self, value: NodeRef<'_>, indent: usize, in_list: bool) -> Option<()> {
         let deeper = self.has_entries(value);
         if deeper && !in_list {

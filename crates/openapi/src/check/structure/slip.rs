@@ -33,7 +33,8 @@ pub(super) fn correction(written: &str, root: NodeRef<'_>) -> Option<String> {
     ))
 }
 
-/// Converts a path with `\` or a drive letter into a relative path with `/`.
+/// Converts a path with `\` or a drive letter into a relative path with `/`. `None` for other
+/// paths.
 fn windows_path(written: &str) -> Option<String> {
     let behind_drive = match written.as_bytes() {
         [drive, b':', b'\\' | b'/', ..] if drive.is_ascii_alphabetic() => &written[3..],

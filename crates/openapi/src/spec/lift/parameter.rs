@@ -219,7 +219,8 @@ impl Lift<'_> {
     }
 
     /// Returns the request body that the parameters of an operation (`own`) or of its path
-    /// (`shared`) describe.
+    /// (`shared`) describe. The span is that of the first parameter's first key. `None` if there is
+    /// no body.
     pub(super) fn body(
         &mut self,
         own: &GroupedParameters,
@@ -297,7 +298,8 @@ impl Lift<'_> {
         }
     }
 
-    /// Converts a parameter with `in: body` to a request body.
+    /// Converts a parameter with `in: body` to a request body. The span is that of the parameter's
+    /// first key.
     fn whole_body(&mut self, node: NodeId, consumes: MediaTypes) -> (Span, NodeId) {
         let at = crate::spec::first_key(self.nodes.files.tree.at(node));
         let mut body = Map::new(self.nodes.span(node));
@@ -330,7 +332,8 @@ impl Lift<'_> {
         (at, self.nodes.map(body))
     }
 
-    /// Converts parameters with `in: formData` to a request body with one object schema.
+    /// Converts parameters with `in: formData` to a request body with one object schema. The span
+    /// is that of the first parameter's first key.
     fn form_body(&mut self, fields: &[NodeId], consumes: MediaTypes) -> (Span, NodeId) {
         let first = fields.first().map(|field| self.nodes.files.tree.at(*field));
         let at = first.map_or(self.nodes.span(self.document.root), crate::spec::first_key);

@@ -37,7 +37,8 @@ impl Lift<'_> {
         })
     }
 
-    /// Builds `content` of a response, with the media types of `produces` and of `examples`.
+    /// Builds `content` of a response, with the media types of `produces` and of `examples`. `None`
+    /// if there are no media types.
     fn content(
         &mut self,
         schema: Option<(Span, NodeId)>,
