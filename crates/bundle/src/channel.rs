@@ -373,8 +373,8 @@ fn newer_list(
 }
 
 /// Checks that a verified record is a successor of the newest accepted record. Reads the
-/// predecessors of the verified record until one names the accepted record, as its predecessor or
-/// in `merges`.
+/// predecessors of the verified record, up to a record that names the accepted record, as its
+/// predecessor or in `merges`.
 fn check_chain(blobs: &dyn Blobs, known: Pointer, signed: &SignedRecord) -> Result<(), Refused> {
     let forked = Refused::Forked {
         serial: signed.pointer.serial,

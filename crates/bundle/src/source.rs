@@ -1,10 +1,10 @@
 //! Source artifact of a bundle: the source locations from which the parts of the bundle come.
 //! Messages and plans show these locations; no decision depends on them.
 //!
-//! The artifact is a manifest about the bundle with one blob, whose format only gwc knows: the
-//! resolved documents, and a map from routes and fields to files and lines. The build statement and
-//! each record contain the digest of the artifact. If the artifact is missing or damaged, the only
-//! effect is that explanations have less detail. release.md §1.
+//! The artifact is a manifest about the bundle with one blob: the resolved documents, and a map
+//! from routes and fields to files and lines. Only gwc reads the format of the blob. The build
+//! statement and each record contain the digest of the artifact. If the artifact is missing or
+//! damaged, the only effect is that explanations have less detail. release.md §1.
 
 use crate::digest::Digest;
 use crate::manifest::BLOB_BYTES_MAX;

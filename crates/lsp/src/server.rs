@@ -284,8 +284,8 @@ impl<'c> Server<'c> {
             .then(|| project.checked.replace((revision, Arc::clone(checked))))
             .flatten();
         let now: BTreeSet<PathBuf> = all.keys().cloned().collect();
-        // An open document gets a list of diagnostics even if the list is empty, so that clients
-        // know that the document was checked.
+        // An open document gets a list of diagnostics even if the list is empty, which shows
+        // clients that the document was checked.
         let open = checked.open_files();
         let files: BTreeSet<PathBuf> = project.published.union(&now).cloned().chain(open).collect();
         project.published = now;

@@ -166,7 +166,7 @@ pub(super) fn resolve(
 /// Fields of the response, sorted by name. `is_open` is true if everyone may read the document.
 /// `style` is the hash of the page's style sheet.
 fn fields(is_open: bool, style: Option<&str>) -> Vec<(String, String)> {
-    // With the entity tag, clients can revalidate the document at each use, so that they see a new
+    // With the entity tag, clients can revalidate the document at each use, and so get a new
     // version at once.
     let cache = if is_open {
         "no-cache"

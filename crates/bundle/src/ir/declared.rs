@@ -1,4 +1,4 @@
-//! Settings that this version knows but cannot run. This module lists the features that these
+//! Settings that this version can read but not run. This module lists the features that these
 //! settings require, and copies the gateway without them. It also finds the requests for which gwc
 //! cannot determine the decision of the gateway.
 
@@ -173,7 +173,7 @@ impl Gateway {
         });
         let policy = chain.filter_map(|policy| match &policy.checked {
             Checked::Declared(declared) => Some(declared.kind.as_str()),
-            // gwc knows the claims of consumers in gateway.yaml, but not those of tokens.
+            // gwc can read the claims of consumers in gateway.yaml, but not the claims of tokens.
             Checked::Authorize(_) => Some("authorize"),
             // Another service makes the decision.
             Checked::ForwardAuth(_) => Some("forward_auth"),

@@ -111,8 +111,8 @@ pub fn predicate_type(payload: &[u8]) -> Result<String, Refused> {
     Ok(claim.predicate_type)
 }
 
-/// Role in a payload whose signatures are not verified. `None` for a predicate type that this
-/// program does not know.
+/// Role in a payload whose signatures are not verified. `None` if the predicate type belongs to no
+/// role.
 pub fn claimed_role(payload: &[u8]) -> Result<Option<Role>, Refused> {
     let found = predicate_type(payload)?;
     Ok(Role::ALL

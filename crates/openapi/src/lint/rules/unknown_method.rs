@@ -18,8 +18,8 @@ another key is never routed.",
     good: v30!("paths:\n  /a:\n    get: {responses: {'200': {description: ok}}}\n"),
 };
 
-/// Reports an unknown key of a path item. Called by the structure check, which knows the valid
-/// fields.
+/// Reports an unknown key of a path item. Called by the structure check, which compares keys with
+/// the valid fields.
 pub(crate) fn report(key: &str, span: Span, version: Version, sink: &mut Sink) {
     let lower = key.to_ascii_lowercase();
     let shown = key.escape_debug();

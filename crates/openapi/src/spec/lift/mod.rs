@@ -3,7 +3,7 @@
 //! Nodes that are equal in both versions are kept. Constructs that 2.0 writes differently (`host`,
 //! `consumes`, body parameters, flows) become new nodes with the spans of their source. Unknown
 //! keys are copied, so that the structure check reports them. References keep their text, because
-//! the resolver knows the new pointers.
+//! the resolver converts the pointers of 2.0.
 
 use std::collections::{HashMap, HashSet};
 
