@@ -30,11 +30,11 @@ pub(crate) struct Answer {
 }
 
 impl Node {
-    /// Sends one request.
+    /// Sends one request to the admin interface, and returns its response.
     ///
     /// # Errors
-    /// If the node cannot be reached, does not respond in time, or responds with other data than
-    /// gwd's.
+    /// If the node cannot be reached, if the response is late, or if the response is not HTTP with
+    /// a JSON body.
     pub(crate) fn ask(
         &self,
         method: &str,

@@ -51,8 +51,8 @@ impl Connections {
     }
 }
 
-/// Adds a connection to `open`. At the limit, the oldest idle connection is closed; `None` if none
-/// is idle.
+/// Adds a connection to `open`, which holds at most `most` connections. At the limit, closes the
+/// oldest idle connection. `None` if all connections are busy.
 fn take_place(
     open: &mut VecDeque<Arc<Connection>>,
     most: usize,

@@ -42,7 +42,7 @@ pub(super) fn routes(shared: &Shared) -> Value {
 /// request does not count against any limit.
 ///
 /// # Errors
-/// If the question is invalid, with the reason.
+/// If no bundle runs, or the described request is invalid. The error states the reason.
 pub(super) fn explain(shared: &Shared, question: &Question) -> Result<Value, String> {
     let current = shared.current().ok_or("no bundle runs yet")?;
     let snapshot = &current.loaded.snapshot;
@@ -147,8 +147,8 @@ fn is_other_plan(step: &ChainStep, cx: &Cx<'_>) -> bool {
     matches!(step, ChainStep::Filter(_, filter) if !filter.applies(cx))
 }
 
-/// Upstream of a request and the request head that it would get, as JSON. Null if the request is
-/// not forwarded.
+/// Upstream that would get a request, and the request head that gwd would send, as JSON. Null if
+/// the request is not forwarded.
 fn upstream(loaded: &Loaded, decided: &Decided<'_>, head: &RequestHead, cx: &Cx<'_>) -> Value {
     let (Some(route), Verdict::Forward) = (&decided.route, &decided.verdict) else {
         return Value::Null;
@@ -238,7 +238,7 @@ fn request(question: &Question) -> Result<(http::request::Parts, IpAddr), String
     Ok((request.into_parts().0, peer))
 }
 
-/// Index of the listener named by the question. Default: the first one.
+/// Index of the listener that the question names. Default: the first listener.
 fn listener(snapshot: &Snapshot, question: &Question) -> Result<usize, String> {
     let listeners = snapshot.listeners();
     match question.listener.as_deref() {

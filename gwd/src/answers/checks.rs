@@ -1,8 +1,9 @@
 //! Queues of expensive checks: of passwords, and of signatures by expensive keys.
 //!
 //! The checks of a queue use at most half of the threads for computations, so that TLS handshakes
-//! with RSA keys can continue. The other checks wait, limited in total and for each client address. If the queue is full, a new check replaces the newest waiting check of a network with
-//! more checks. A network is IPv6 /64, /56 or /48, or IPv4 address or /24. A flood of wrong
+//! with RSA keys can continue. The other checks wait, limited in total and for each client address.
+//! If the queue is full, a new check replaces the newest waiting check of a network with more
+//! checks. A network is an IPv6 /64, /56 or /48, an IPv4 address, or an IPv4 /24. A flood of wrong
 //! credentials therefore delays only requests of its own network, even if each check comes from
 //! another address of that network.
 
@@ -50,10 +51,11 @@ pub(crate) struct CheckQueue {
     key: [u8; 32],
 }
 
-/// Check that waits or is in progress.
+/// Check that waits or is in progress, as an entry of the queue.
 #[derive(Debug)]
 struct Entry {
-    /// Ends the wait of the check. `None` once the check is in progress.
+    /// Sender whose drop signals that another check replaced this one. `None` once the check is in
+    /// progress.
     replaced: Option<oneshot::Sender<()>>,
 }
 
@@ -64,7 +66,7 @@ pub(crate) struct QueueEntry<'p> {
     replaced: oneshot::Receiver<()>,
 }
 
-/// Error: a check of another network has replaced this one.
+/// Error: a check of another network has replaced this check in the queue.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Replaced;
 
@@ -91,7 +93,7 @@ impl CheckQueue {
         hash.finalize().into()
     }
 
-    /// Waits for a permit to compute. Client addresses take turns. `None` only if the queue
+    /// Waits for a permit to compute. Client addresses take turns. Returns `None` only if the queue
     /// of permits was dropped.
     pub(crate) async fn permit(&self, client: IpAddr) -> Option<Permit> {
         self.permits.take(client).await
@@ -99,8 +101,8 @@ impl CheckQueue {
 
     /// Adds an entry to the queue. If the queue is full, replaces the last waiting check of the
     /// network with the most checks. That network must have more than twice as many checks as the
-    /// client's network. `None` if there is no such network, or if the client address has the
-    /// maximum of checks.
+    /// client's network. Returns `None` if there is no such network, or if the client address
+    /// already has the maximum number of checks.
     pub(crate) fn enter(&self, client: IpAddr) -> Option<QueueEntry<'_>> {
         let waiting = &mut *locked(&self.waiting);
         let places = waiting.places(client);
@@ -194,7 +196,8 @@ mod tests {
         assert!(queue.enter(of("10.0.0.1")).is_some());
     }
 
-    /// Fills the queue with checks of `clients`, then lets eighty other clients in.
+    /// Fills the queue with checks of `clients`, then adds checks of 80 other clients. Expects that
+    /// nearly all of these replace checks of `clients`.
     fn flooded(clients: impl Iterator<Item = IpAddr>) {
         let queue = CheckQueue::new(4, PASSWORDS);
         let victims: Vec<_> = (1..3u8)
@@ -210,8 +213,8 @@ mod tests {
         assert_eq!(last, Err(Replaced), "the last one left");
         assert_eq!(flood[0].mark_started(), Ok(()));
         let gone = flood.iter_mut().map(is_replaced).filter(|gone| *gone);
-        // A network shares counters with the flood with a probability of 1 in 8,192. The two checks
-        // in progress have dropped their senders, but keep their entries.
+        // Expect 78, not 80: by chance (1 in 8,192) another network shares counters with the flood.
+        // The two checks in progress have dropped their senders, but keep their entries.
         assert!(gone.count() >= 78);
         let kept = victims.into_iter().chain(others);
         let kept = kept.filter_map(|mut place| (!is_replaced(&mut place)).then_some(place));

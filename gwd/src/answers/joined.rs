@@ -27,7 +27,8 @@ const RETRY_MS: u64 = 5_000;
 /// Hash of everything that determines the answer to a question.
 pub(crate) type Key = [u8; 32];
 
-/// Lookups at other services that are in progress (*questions*), and cached answers of earlier ones.
+/// Lookups at other services that are in progress (*questions*), and cached answers of earlier
+/// lookups.
 #[derive(Debug, Default)]
 pub(crate) struct SharedLookups {
     flights: Mutex<HashMap<Key, Arc<Flight>>>,
@@ -52,7 +53,7 @@ pub(crate) struct Cached {
     pub(crate) is_stale: bool,
 }
 
-/// Result of waiting for the answer to a question (a lookup at another service).
+/// Result of waiting for the answer to a question ([`Joining::turn`]).
 pub(crate) enum Turn {
     /// The leader has this answer, which all requests with the question use.
     Answered(Answer),
@@ -76,9 +77,9 @@ pub(crate) struct Lead {
     _gate: Leading<()>,
 }
 
-/// Cached answers in two generations, with a share for each client network. An answer of the older generation moves to the younger one
-/// when it is used. When the younger generation is full, it becomes the older one, and the answers
-/// of the former older generation are dropped.
+/// Cached answers in two generations, with a share for each client network. An answer of the older
+/// generation moves to the younger one when it is used. When the younger generation is full, it
+/// becomes the older one, and the answers of the former older generation are dropped.
 #[derive(Debug, Default)]
 struct Store {
     young: Generation,
@@ -114,7 +115,7 @@ impl SharedLookups {
     /// Cached answer to a question, if it is fresh, or if it is expired but may still be used
     /// ([`RETRY_MS`]). The age is compared with the current times of `keep`, so that a release with
     /// shorter times also applies to answers that were cached before. `None`: the service must be
-    /// asked.
+    /// contacted.
     pub(crate) fn cached(&self, key: &Key, keep: &Keep, now_ms: u64) -> Option<Cached> {
         let get = |kind: AnswerKind, store: &Mutex<Store>| {
             let (time_ms, stale_ms) = (keep.times_ms[kind as usize], stale_ms(keep, kind));
@@ -166,7 +167,7 @@ impl SharedLookups {
         }
     }
 
-    /// Caches an answer like [`Self::keep`], whose kind is known.
+    /// Caches an answer of a known kind, as [`Self::keep`] does.
     pub(crate) fn keep_as(
         &self,
         kind: AnswerKind,
@@ -275,7 +276,8 @@ impl Store {
         }
     }
 
-    /// Valid entry of a key: the answer and its time in milliseconds of the clock.
+    /// Returns the answer to a question and its time of arrival, in milliseconds of the clock.
+    /// `None` if there is no answer, or `is_young` rejects it.
     fn get(
         &mut self,
         key: &Key,
@@ -295,7 +297,8 @@ impl Store {
         Some(found)
     }
 
-    /// Adds an entry with its size in bytes and its caller.
+    /// Adds an entry. `size`: bytes of the entry, and the number of the client's network
+    /// ([`caller`]).
     fn insert(&mut self, key: Key, entry: Entry, size: (usize, u64)) {
         if self.young.bytes() + size.0 > BYTES_MAX / 2 {
             let removed = self.young.make_room(&mut self.old, BYTES_MAX / 2);

@@ -17,7 +17,8 @@ use crate::runtime::compute::Compute;
 /// Maximum estimated memory of validators that no version uses: 32 MiB.
 const UNUSED_BYTES_MAX: u64 = 32 << 20;
 
-/// Compiled validators of operations. All configuration versions in the process's memory share them.
+/// Compiled validators of operations. All configuration versions in the process's memory share
+/// them.
 #[derive(Default)]
 pub(crate) struct Validators {
     /// Validators of APIs, by the digest of the API's blob.
@@ -28,7 +29,7 @@ pub(crate) struct Validators {
 /// Validators of one API, which versions with the same blob share.
 pub(crate) struct ApiValidators {
     part: Arc<ApiPart>,
-    /// Validators of the API's operations, by index. Empty: not compiled yet.
+    /// Validators of the API's operations, by index of the operation. Empty: not compiled yet.
     cells: Box<[OnceLock<Ready>]>,
     /// Compilations in progress, by index of the operation.
     pending: Mutex<HashMap<usize, watch::Receiver<bool>>>,
@@ -55,7 +56,8 @@ struct Entry {
     used: u64,
 }
 
-/// Removes the mark of a compilation in progress when the compilation ends, even after a panic.
+/// Guard of a compilation in progress: the API's validators, and the index of the operation.
+/// Dropping the guard, even in a panic, removes the operation from `pending`.
 struct Pending<'a>(&'a ApiValidators, usize);
 
 // === impl Validators ===
@@ -96,8 +98,8 @@ impl ApiValidators {
     }
 
     /// Compiles the validator of an operation and waits for it, or waits for a compilation in
-    /// progress. The compilation continues if the caller stops waiting. False if no thread is free
-    /// or the compilation failed.
+    /// progress. The compilation continues if the caller stops waiting. Returns false if no thread
+    /// is free or the compilation panics.
     pub(crate) async fn prepare(self: &Arc<Self>, index: usize, compute: &Compute) -> bool {
         let mut done = {
             let mut pending = locked(&self.pending);

@@ -14,7 +14,7 @@ const KEEP: u32 = 5;
 /// Access log settings from the command line, otherwise from the options file.
 ///
 /// # Errors
-/// The invalid option and the reason.
+/// If an option is invalid. The error names the option and the reason.
 pub(super) fn of(ours: &RunOptions, file: &RunOptions) -> anyhow::Result<AccessLog> {
     let sink = ours.access_log.as_ref().or(file.access_log.as_ref());
     let max_bytes = ours.access_log_size.as_ref();

@@ -10,7 +10,7 @@ use crate::node::Bounds;
 
 /// Minimum memory limit: 64 MiB, because gwd itself needs a part of it.
 const MEMORY_BYTES_MIN: u64 = 64 << 20;
-/// Estimated memory of one idle connection in bytes, the kernel's part included.
+/// Estimated memory of one idle connection in bytes, including the kernel's memory.
 const BYTES_PER_CONNECTION: u64 = 8 << 10;
 /// Upper bound of the default for connections per client address, so that other addresses can still
 /// connect.
@@ -24,7 +24,7 @@ const BYTES_PER_REQUEST: u64 = 64 << 10;
 /// system.
 ///
 /// # Errors
-/// The invalid option and the reason.
+/// If an option is invalid. The error names the option and the reason.
 pub(super) fn of(ours: &RunOptions, file: &RunOptions) -> anyhow::Result<Bounds> {
     let memory = match ours.memory.as_ref().or(file.memory.as_ref()) {
         Some(text) => Some(size("--memory", text)?),
@@ -113,7 +113,7 @@ mod tests {
             let bounds = of(&ours, &RunOptions::default()).unwrap();
             bounds.connections_per_address
         };
-        // A quarter of 128 MiB, at 96 KiB each.
+        // A quarter of 128 MiB, divided by 96 KiB per connection.
         assert_eq!(of_memory("128MiB"), 341);
         assert_eq!(of_memory("512MiB"), 1_365);
         assert_eq!(of_memory("4GiB"), 2_500);

@@ -306,7 +306,8 @@ fn status_text(status: &Value) -> String {
     out
 }
 
-/// Registry of the store: address, channel, last poll with its result, and age of the copy.
+/// Describes the registry of the store: address, channel, last poll with its result, and age of the
+/// copy.
 fn registry_text(registry: &Value) -> String {
     let newest = &registry["newest"];
     let newest = match (newest["serial"].as_u64(), newest["bundle"].as_str()) {
@@ -334,7 +335,8 @@ fn registry_text(registry: &Value) -> String {
     format!("{address} channel {channel}, {result}")
 }
 
-/// Age in seconds, minutes, hours or days: the largest unit of which it has at least two.
+/// Formats an age in days, hours, minutes or seconds: in the largest unit of which the age has at
+/// least two.
 fn age_text(seconds: u64) -> String {
     match seconds {
         0..120 => format!("{seconds}s"),
@@ -344,7 +346,8 @@ fn age_text(seconds: u64) -> String {
     }
 }
 
-/// Name and state of a store, with the gateways that share it by leases.
+/// Describes a store: name and state, with the numbers of its leases and of the gateways that use
+/// it.
 fn store_text(store: &Value) -> String {
     let state = match store["up"].as_bool() {
         Some(true) => "answers",
@@ -423,7 +426,8 @@ fn warning_lines(status: &Value, line: &mut dyn FnMut(&str, &str)) {
     }
 }
 
-/// Key set that gwd fetches: source, number of keys, age, and the result of the last fetch.
+/// Describes a key set that gwd fetches: source, number of keys, age, and the result of the last
+/// fetch.
 fn key_set_text(set: &Value) -> String {
     let keys = match set["keys"].as_u64().unwrap_or(0) {
         0 => "no keys".to_owned(),
@@ -440,7 +444,7 @@ fn key_set_text(set: &Value) -> String {
     format!("{} {keys}{age}{result}", text(set, "source"))
 }
 
-/// Text for a cache or table. `None` if it is empty.
+/// Describes a cache or table: name, number of entries, and size. `None` if it is empty.
 fn cache_text(cache: &Value) -> Option<String> {
     let number = |name: &str| cache[name].as_u64().unwrap_or(0);
     let entries = number("entries");

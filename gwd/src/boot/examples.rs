@@ -1,4 +1,4 @@
-//! Examples and exit codes that help texts end with.
+//! Examples and exit codes at the end of help texts.
 
 pub(super) const RUN_EXAMPLES: &str = "Examples:
   gwd run --store ./releases --trust trust.json --state \

@@ -458,7 +458,7 @@ impl RunOptions {
 }
 
 impl RunOptions {
-    /// Store and state folder, with `file` for options that are not set.
+    /// Store and state folder. Options that are not set come from the options file `file`.
     fn places(&self, file: &Self) -> anyhow::Result<Places> {
         let either =
             |ours: &Option<PathBuf>, file: &Option<PathBuf>| ours.clone().or_else(|| file.clone());

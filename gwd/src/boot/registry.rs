@@ -25,7 +25,8 @@ pub(super) struct Given {
 /// Registry of `--store`. `None`: the store is a folder.
 ///
 /// # Errors
-/// `--store` is a URL but not the address of a repository, or an option has no effect.
+/// If `--store` is a URL but not the address of a repository, if an option has no effect, or if the
+/// poll interval is too short.
 pub(super) fn of(store: &str, given: Given) -> anyhow::Result<Option<RegistryPlan>> {
     let Given {
         poll,

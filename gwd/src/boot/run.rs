@@ -25,7 +25,7 @@ use crate::published::Shared;
 use crate::runtime::files::read_file;
 use crate::runtime::program_log::{self, Audit, Level, OK, event};
 
-/// File descriptor limit below which a warning is logged: every request needs two.
+/// File descriptor limit below which a warning is logged. Each request needs two descriptors.
 const DESCRIPTORS_LOW: u64 = 4_096;
 
 /// Maximum length of the file with the admin token, in bytes.
@@ -78,7 +78,7 @@ struct Predecessor {
 /// Starts all threads, and activates the first bundle if there is one.
 ///
 /// # Errors
-/// The exit code, after the reason was logged.
+/// If gwd cannot start. The error is the exit code; the reason is in the log.
 fn start(options: &RunOptions, resolved: &Resolved) -> Result<Running, Exit> {
     let mut inherited = prepare(resolved);
     let plan = plan(resolved).map_err(|(exit, why)| {

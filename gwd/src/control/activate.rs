@@ -21,8 +21,8 @@ use crate::runtime::program_log::{Audit, Level, OK, event};
 /// activations (1s). A rollback does not wait.
 const FIRST_HOSTS: Duration = Duration::from_secs(5);
 const HOSTS: Duration = Duration::from_secs(1);
-/// Maximum time for fetching the key sets that a version adds, at a start and at other activations.
-/// A rollback does not wait, nor does a switch by an operator.
+/// Maximum time for fetching the key sets that a version adds, at a start and at other activations:
+/// 5s. A rollback or a switch by an operator does not wait.
 const KEYS: Duration = Duration::from_secs(5);
 /// Maximum time for compiling validators before a switch to a new version (2s), and before a
 /// rollback (200ms).

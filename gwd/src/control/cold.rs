@@ -74,8 +74,8 @@ fn trust(plan: &Plan) -> Result<Option<(Trust, Vec<u8>)>, StartError> {
     Ok(Some((trust, bytes)))
 }
 
-/// Returns a trust that accepts unsigned bundles of one project: the project that the channel's
-/// newest record names.
+/// Returns a trust that accepts unsigned bundles of one project: the project in the channel's
+/// newest record.
 fn insecure(plan: &Plan, store: &dyn Store) -> Result<(Trust, Vec<u8>), StartError> {
     let project = claimed_project(plan, store).map_err(StartError::Unreachable)?;
     Ok((Trust::insecure_allow_unsigned(project), Vec::new()))
@@ -130,8 +130,8 @@ fn claimed_project(plan: &Plan, store: &dyn Store) -> Result<ProjectName, Refuse
 }
 
 impl Control {
-    /// Creates the control thread's state and runs the best allowed bundle. Succeeds without a
-    /// running bundle if the obstacle is temporary.
+    /// Creates the control thread's state and runs the best allowed bundle. If a temporary failure
+    /// prevents that, succeeds without a running bundle.
     ///
     /// # Errors
     /// See [`StartError`].
@@ -331,8 +331,8 @@ impl Control {
             .unwrap_or_default()
     }
 
-    /// Decides what happens if no bundle runs: gwd waits if the reason is temporary; otherwise it
-    /// does not start.
+    /// Decides whether gwd starts without a running bundle. If the failure is temporary, gwd waits
+    /// for a bundle; otherwise gwd does not start.
     fn nothing_runs(&self, followed: Result<(), Refused>) -> Result<(), StartError> {
         if self.awaited_hold().is_some() {
             return Ok(());
@@ -387,7 +387,7 @@ impl Control {
         Ok(())
     }
 
-    /// Loads the previous version soon after a start, so that a rollback needs no disk access; the
+    /// Loads the previous version soon after a start, so that a rollback needs no disk access. The
     /// start itself loads only the running version. Each version is tried once.
     pub(super) fn warm_previous(&mut self) {
         let Some(running) = self.running else { return };
@@ -418,7 +418,8 @@ impl Control {
     /// Implements `gwd check`: verifies and builds the bundle of the channel's head, without
     /// binding or writing anything. Ignores holds and the last good bundle.
     ///
-    /// # Errors The reason why this bundle cannot run.
+    /// # Errors
+    /// If this bundle cannot run. The error is the reason.
     pub(crate) fn check(plan: &Plan, mut node: Node) -> Result<Value, StartError> {
         let trusted = trust(plan)?;
         let store = plan.open_store().map_err(StartError::Unreachable)?;

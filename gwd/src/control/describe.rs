@@ -9,7 +9,7 @@ use bundle::moment::Moment;
 
 use super::{Control, KEPT_MAX};
 
-/// Description of each bundle that ran, from its newest record.
+/// Descriptions of the bundles that ran, each from the bundle's newest record.
 #[derive(Debug, Default)]
 pub(super) struct Described {
     by_bundle: BTreeMap<Digest, About>,
@@ -42,8 +42,8 @@ impl Described {
 }
 
 impl Control {
-    /// Reads the records of bundles that ran before this start. Does this once, after the first
-    /// version runs.
+    /// Reads the descriptions of the bundles that ran before this start. Does this once, after the
+    /// first version runs.
     pub(super) fn describe(&mut self) {
         if self.described.complete {
             return;
@@ -63,7 +63,7 @@ impl Control {
         }
     }
 
-    /// Stores the description of a bundle that now runs under this record, and drops the
+    /// Stores the description of a bundle that now runs, from its record `accepted`. Drops the
     /// descriptions of bundles outside the history.
     pub(super) fn describe_running(&mut self, accepted: &Accepted) {
         let described = &mut self.described.by_bundle;

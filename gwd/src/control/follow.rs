@@ -46,8 +46,8 @@ impl Control {
     }
 
     pub(super) fn cannot_follow(&mut self, refused: Refused) {
-        // Leave the alarms unchanged if the store could not be read: it is then unknown whether
-        // they still apply.
+        // If the store could not be read, leave the alarms unchanged: their conditions are then
+        // unknown.
         let replayed = refused.reason() == "replayed";
         if replayed || refused.blame() != Blame::Store {
             let forked = matches!(refused, Refused::Forked { .. });
@@ -55,8 +55,8 @@ impl Control {
             self.alarm("channel-replayed", replayed);
         }
         if self.logged.store.as_ref() == Some(&refused) {
-            // A read of a registry's copy can succeed and clear the error, although the registry
-            // cannot be reached.
+            // The last error may be cleared although the registry is unreachable, because a read of
+            // the registry's copy can succeed.
             if self.last_error.is_none() {
                 self.note_error(None, &refused);
             }

@@ -20,8 +20,8 @@ impl Control {
         })
     }
 
-    /// Held bundle that must be run, because no bundle runs. `None` if there is no hold or a bundle
-    /// runs.
+    /// Held bundle that must run now, because no bundle runs. `None` if there is no hold or a
+    /// bundle runs.
     pub(super) fn awaited_hold(&self) -> Option<Digest> {
         let hold = self.ran.hold.as_ref()?;
         self.running.is_none().then_some(hold.to)
@@ -102,8 +102,8 @@ impl Control {
     }
 }
 
-/// True if the reason of the refusal can pass without an operator, so that the held bundle can run
-/// later. A damaged or missing copy in the state folder cannot.
+/// True if the cause of the refusal can disappear without an operator, so that the held bundle can
+/// run later. A damaged or missing copy in the state folder is not such a cause.
 const fn is_temporary(refused: &Refused) -> bool {
     let damaged = matches!(
         refused,

@@ -1,5 +1,5 @@
-//! Data that restarts and rollbacks need, and removal of other data, in the state folder and in
-//! memory.
+//! State folder and memory of the node: keeps the data that restarts and rollbacks need, and
+//! removes other data.
 //!
 //! Revocations, records and local switches take effect in memory even if the state folder cannot be
 //! written. The node then raises an alarm and retries the write (release.md §6).
@@ -58,8 +58,8 @@ impl Control {
         self.note_kept(kept);
     }
 
-    /// Writes the history of running bundles. Returns true if the state folder has everything that
-    /// a restart needs.
+    /// Writes the history of running bundles. Returns true if the state folder then has everything
+    /// that a restart needs.
     pub(super) fn persist_ran(&mut self) -> bool {
         let kept = self.state.write(&self.ran);
         let fine = kept.is_ok();
@@ -159,8 +159,8 @@ impl Control {
         follow::keep(blobs, &self.state.layout, accepted, &verified)
     }
 
-    /// Blobs of the state folder. The store is the fallback, because writes to the state folder may
-    /// have failed.
+    /// Source of the blobs of the state folder. The store is the fallback, because writes to the
+    /// state folder may have failed.
     pub(super) fn blobs(&self) -> Behind {
         Behind {
             state: self.state.layout.clone(),
@@ -168,8 +168,8 @@ impl Control {
         }
     }
 
-    /// Copies source artifacts into the state folder. They are many times larger than their bundles
-    /// and only needed for explanations, so activations do not wait for them.
+    /// Copies source artifacts into the state folder. Source artifacts are many times larger than
+    /// their bundles and needed only for explanations, so activations do not wait for them.
     pub(super) fn keep_sources(&mut self) {
         if self.sources_due.is_empty() || self.state.check().is_err() {
             return;
@@ -189,8 +189,8 @@ impl Control {
         }
     }
 
-    /// Removes bundles from the state folder, except recent ones, those in the history of running
-    /// bundles, and those in memory. Bundles that must not be started are removed at any age.
+    /// Removes bundles from the state folder, except recent bundles, bundles in the history, and
+    /// bundles in memory. Bundles that must not be started are removed at any age.
     pub(super) fn clean_up(&self) {
         let layout = &self.state.layout;
         let banned = self.all_banned();
@@ -234,7 +234,7 @@ impl Control {
     }
 }
 
-/// State folder, with the store as a fallback, as one source of blobs; see [`Control::blobs`].
+/// State folder, with the store as the fallback, as one source of blobs; see [`Control::blobs`].
 pub(super) struct Behind {
     state: Folder,
     store: Option<Folder>,

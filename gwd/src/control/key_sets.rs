@@ -1,6 +1,6 @@
-//! Key sets that gwd fetches from identity providers. Each source has one cell, which all versions
-//! that name the source share. A copy in the state folder lets a gateway start while the provider
-//! is unreachable (release.md §7).
+//! Key sets that gwd fetches from identity providers. All versions that name the same source share
+//! one cell, which holds the source's current key set. A copy in the state folder lets a gateway
+//! start while the provider is unreachable (release.md §7).
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -40,7 +40,7 @@ pub(crate) struct KeySets {
 struct Entry {
     cell: Arc<KeyCell>,
     /// Time since which no version names the source, in milliseconds. `None` while a version names
-    /// it.
+    /// the source.
     idle_since_ms: Option<u64>,
 }
 
@@ -65,7 +65,7 @@ impl KeySets {
     }
 
     /// Writes copies of the key sets that were fetched since the last call. Drops the key sets of
-    /// sources that no version has named for a while. `now_ms` is monotonic.
+    /// sources that no version has named for the idle time. `now_ms`: time of a monotonic clock.
     pub(crate) fn tidy(&self, now_ms: u64) {
         let mut cells = self.cells.borrow_mut();
         for entry in cells.values() {

@@ -18,9 +18,8 @@ use crate::node::refused;
 /// blob is not read again: its digest was checked when the part was built. Other blobs are checked
 /// by digest and decoded strictly: a blob that this version does not fully understand is refused.
 ///
-/// # Errors
-/// The errors of [`Verified::load_layer`]; [`Refused::Malformed`] with the name of the blob; the
-/// reason why an API or consumers cannot be built.
+/// [`Refused::Malformed`] with the name of a blob that cannot be decoded; the reason if an API or
+/// consumers cannot be built; the errors of [`Verified::load_layer`].
 pub(crate) fn assembly(
     verified: &Verified,
     blobs: &dyn Blobs,
@@ -64,7 +63,7 @@ pub(crate) fn assembly(
     })
 }
 
-/// Consumers of the shared blob together with those of the consumers blob.
+/// Returns the consumers of the shared blob together with the consumers of the consumers blob.
 fn consumers(
     shared: &Shared,
     layer: Option<&Descriptor>,

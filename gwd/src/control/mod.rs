@@ -112,12 +112,12 @@ pub(crate) enum TrustSource {
 type Replica = replica::Replica<Answer>;
 
 impl Plan {
-    /// Folder of the copy of a registry, in this state folder.
+    /// Folder with the copy of a registry, inside the state folder `state`.
     pub(crate) fn copy_folder(state: &Path) -> PathBuf {
         state.join(replica::FOLDER)
     }
 
-    /// Opens the store itself, not its copy.
+    /// Opens the store itself. For a registry, this is the remote repository and not its copy.
     fn open_store(&self) -> Result<Box<dyn Store>, Refused> {
         Ok(match &self.registry {
             Some(registry) => Box::new(registry.open()?),
@@ -125,7 +125,7 @@ impl Plan {
         })
     }
 
-    /// Name of the store for people.
+    /// Name of the store for messages: address of the registry, or path of the folder.
     fn store_name(&self) -> String {
         match &self.registry {
             Some(registry) => registry.address.to_string(),
@@ -154,27 +154,27 @@ impl Plan {
     }
 }
 
-/// Event that the control thread handles. Requests of operators and signals come before reads of
-/// the store.
+/// Event that the control thread handles. The thread handles requests of operators and signals
+/// before it reads the store.
 #[derive(Debug)]
 pub(crate) enum Event {
-    /// Reads the store, the trust file and the secrets again: one of them may have changed.
+    /// Read the store, the trust file and the secrets again: one of them may have changed.
     Look,
-    /// Reads the store again, and sends the result to the operator who waits for it.
+    /// Read the store again, and send the result to the operator who waits for it.
     Notified(Answer),
     /// The copy of the registry was updated for the operator who waits for a read of the store.
     Copied(Answer),
-    /// Activates another bundle of this node.
+    /// Activate another bundle of this node.
     Switch {
         order: RequestedSwitch,
         who: String,
         answer: Answer,
     },
-    /// Ends the hold and follows the channel again.
+    /// End the hold and follow the channel again.
     Resume { who: String, answer: Answer },
-    /// Hands over to another process, which connected with this stream.
+    /// Hand over to another process, which connected with this stream.
     HandOver(UnixStream),
-    /// Stops the process with a drain, because `who` has requested it.
+    /// Stop the process with a drain, because `who` has requested it.
     Stop { who: String },
 }
 
@@ -206,7 +206,7 @@ pub(crate) enum Target {
     Back(usize),
 }
 
-/// Sender for the answer to an operator.
+/// Sender of the result to the operator who waits for it.
 pub(crate) type Answer = tokio::sync::oneshot::Sender<Result<serde_json::Value, OperatorError>>;
 
 /// Failure of an operator's request.
@@ -298,7 +298,7 @@ pub(crate) struct Control {
     clean_up_due: bool,
     /// Records whose source artifact is not in the state folder yet.
     sources_due: Vec<Accepted>,
-    /// Bundle that was last loaded in advance for a rollback. `None`: none since the start.
+    /// Bundle that was last loaded in advance for a rollback. `None`: no bundle since the start.
     warmed: Option<Digest>,
     /// Time since which no bundle runs because an address is in use. `None`: no address is in use,
     /// or a bundle runs.
@@ -335,15 +335,15 @@ struct LoggedTroubles {
 }
 
 impl Control {
-    /// Handles events until the process stops or another process has taken over. `admin` is the
-    /// admin interface's address and socket for a handover. Returns the node for its drain.
+    /// Handles events until the process stops or another process has taken over. `admin`: address
+    /// and socket of the admin interface, for a handover. Returns the node for its drain.
     pub(crate) fn run(
         mut self,
         events: &Receiver<Event>,
         admin: Option<&(String, OwnedFd)>,
     ) -> (Node, Ending) {
         let mut tick_at_ms = self.now_ms() + TICK_MS;
-        // Commands of operators that wait for a read of the store. One read answers all of them.
+        // Operators who wait for a read of the store. One read answers all of them.
         let mut notified: Vec<Answer> = Vec::new();
         loop {
             let next_ms = self.next_poll_ms().min(tick_at_ms);
@@ -416,8 +416,8 @@ impl Control {
     }
 
     /// Hands sockets, admin interface and state folder over to another process, and waits until
-    /// that process serves. This thread handles no other event meanwhile. False if the handover
-    /// failed.
+    /// that process serves. Meanwhile, this thread handles no other event. Returns false if the
+    /// handover failed.
     fn hand_over(&mut self, stream: &UnixStream, admin: Option<&(String, OwnedFd)>) -> bool {
         self.keep_sources();
         // The new process reads the counters before it serves, so write them now.
@@ -548,8 +548,8 @@ impl Control {
         }
     }
 
-    /// Raises the alarm while keys of rate limits find no free slot, and for [`CROWDED_MS`] after
-    /// that.
+    /// Raises the alarm about full rate-limit tables while keys find no free slot. The alarm stays
+    /// for [`CROWDED_MS`] after the last such key.
     fn check_limits(&mut self) {
         let limits = &self.node.shared.limits;
         let tables = limits.all();

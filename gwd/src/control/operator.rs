@@ -129,8 +129,8 @@ impl Control {
         }
     }
 
-    /// Bundle this number of steps before the running bundle. If no bundle runs, counts from the
-    /// last one that ran. `None` if the history is shorter.
+    /// Bundle `steps` steps before the running bundle. If no bundle runs, counts from the last
+    /// bundle that ran. `None` if the history is shorter.
     fn back(&self, steps: usize) -> Option<Digest> {
         let running = self.running.map(|running| running.bundle);
         self.ran
@@ -138,8 +138,8 @@ impl Control {
             .back(&running.or_else(|| self.ran.last())?, steps)
     }
 
-    /// Finds the bundle on this node whose id begins with the prefix. Fails unless there is exactly
-    /// one.
+    /// Finds the bundle on this node whose id begins with the prefix. Fails if no bundle or more
+    /// than one bundle matches.
     fn only_one(&self, prefix: &str) -> Result<Digest, OperatorError> {
         let list = &self.memory.revocations;
         let kept = follow::stored_records(&self.state.layout, &self.context(), list, KEPT_MAX)

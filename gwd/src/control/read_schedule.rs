@@ -23,8 +23,8 @@ pub(super) struct ReadSchedule {
     next_ms: u64,
 }
 
-/// Flag that is set from a file event until the next read begins. The watcher sets it, a read
-/// clears it.
+/// Flag that is set from a file event until the next read begins. The watcher sets the flag, and a
+/// read clears it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Pending(Arc<AtomicBool>);
 
@@ -63,7 +63,7 @@ impl ReadSchedule {
 // === impl Pending ===
 
 impl Pending {
-    /// Sets the flag. True if it was not set, that is, for the first event since the last read.
+    /// Sets the flag. Returns true for the first event since the last read began.
     pub(super) fn set(&self) -> bool {
         !self.0.swap(true, Ordering::SeqCst)
     }

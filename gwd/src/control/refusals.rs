@@ -28,7 +28,7 @@ pub(crate) struct Entry {
 }
 
 impl Refusals {
-    /// Stores the refusal of a bundle, with the time of the next attempt.
+    /// Stores the refusal of a bundle, with the time of the next attempt to run the bundle.
     pub(crate) fn add(&mut self, bundle: Digest, refused: Refused, now_ms: u64) {
         let tries = self.0.get(&bundle).map_or(0, |entry| entry.tries) + 1;
         let wait_ms = FIRST_WAIT_MS << (tries - 1).min(16);

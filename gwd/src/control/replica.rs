@@ -31,7 +31,8 @@ use crate::runtime::clock;
 pub(super) const FOLDER: &str = "registry";
 /// File in the copy's folder with the time of the last successful update.
 const UPDATED: &str = "updated";
-/// Maximum wait of a start for the first update, if the node has something to start with: 3s.
+/// Maximum wait for the first update at a start, if the node already has records of the channel:
+/// 3s.
 const FIRST: Duration = Duration::from_secs(3);
 /// Number of polls after which all links are compared, not only the newest ones.
 const COMPLETE_EVERY: u32 = 20;
@@ -45,7 +46,7 @@ const WANTED_MAX: usize = 16;
 pub(crate) struct RegistryPlan {
     pub(crate) address: Address,
     pub(crate) settings: Settings,
-    /// Interval at which the registry is asked for changes.
+    /// Interval of the polls of the registry.
     pub(crate) poll: Duration,
 }
 
@@ -58,8 +59,8 @@ pub(super) struct CopyPlan {
     pub(super) state: PathBuf,
 }
 
-/// Message from the thread that updates the copy to the control thread. `A` is the sender with
-/// which a waiting operator is answered.
+/// Message from the thread that updates the copy to the control thread. `A`: sender of the result
+/// to a waiting operator.
 #[derive(Debug)]
 pub(super) enum News<A> {
     /// The copy, or the reason why it cannot be updated, has changed.
@@ -68,7 +69,7 @@ pub(super) enum News<A> {
     Copied(A),
 }
 
-/// Thread that updates the copy.
+/// Handle of the thread that updates the copy.
 #[derive(Debug)]
 pub(super) struct Replica<A> {
     address: Address,
@@ -91,7 +92,7 @@ struct State {
     error: Option<Refused>,
     /// End of the last update, also of a failed one. `None`: none has ended since the start.
     polled: Option<Moment>,
-    /// Time of the last successful update, also of an earlier process. `None`: never.
+    /// Time of the last successful update, also by an earlier process. `None`: never updated.
     updated: Option<Moment>,
     /// Newest record after the last successful update. `None`: the channel had none.
     newest: Option<NewestRecord>,
@@ -112,7 +113,7 @@ struct NewestRecord {
     bundle: Option<Digest>,
 }
 
-/// Data of the thread.
+/// Data of the thread that updates the copy.
 struct Updater<T> {
     plan: CopyPlan,
     mirror: Mirror,
@@ -123,18 +124,18 @@ struct Updater<T> {
 }
 
 impl RegistryPlan {
-    /// Opens the registry itself. Sends no request.
+    /// Opens the registry itself and not its copy. Sends no request.
     pub(super) fn open(&self) -> Result<Registry, Refused> {
         Registry::open(self.address.clone(), &self.settings)
     }
 }
 
 impl<A: Send + 'static> Replica<A> {
-    /// Starts the thread, and waits for the first update. If the node has something to start with,
-    /// the wait is short. `report` sends events to the control thread.
+    /// Starts the thread that updates the copy, and waits for the first update. The wait is short
+    /// if the node already has records of the channel. `report` sends events to the control thread.
     ///
     /// # Errors
-    /// The CA certificates cannot be read.
+    /// If the CA certificates cannot be read.
     pub(super) fn start(
         plan: CopyPlan,
         report: impl Fn(News<A>) + Send + 'static,
@@ -192,13 +193,14 @@ impl<A: Send + 'static> Replica<A> {
         self.lock().error.clone()
     }
 
-    /// Updates the copy at once. Then the control thread gets [`News::Copied`] with this answer.
+    /// Updates the copy at once, and then sends [`News::Copied`] with `answer` to the control
+    /// thread.
     pub(super) fn update_now(&self, answer: A) {
         let _stopped = self.orders.send(Order::Now(answer));
     }
 
-    /// Requests the bundle of a record that is not the newest one. The registry's newest record may
-    /// be signed by a revoked key.
+    /// Requests a copy of the bundle of `record`, which need not be the newest record: the newest
+    /// record may be signed by a revoked key.
     pub(super) fn want(&self, record: Digest) {
         let mut state = self.lock();
         if state.wanted.len() >= WANTED_MAX {
@@ -289,7 +291,7 @@ impl<T> Updater<T> {
         }
     }
 
-    /// Updates the copy once. Returns true if the control thread should read it, or the error.
+    /// Updates the copy once. Returns true if the control thread should read the copy or the error.
     fn update(&mut self, extent: Extent) -> bool {
         let wanted = ReaderNeeds {
             since: self.remembered(),
@@ -340,7 +342,8 @@ impl<T> Updater<T> {
             .unwrap_or(0)
     }
 
-    /// Wait before the next poll: the interval with a jitter of a quarter, longer after failures.
+    /// Wait before the next poll: the interval, with up to a quarter more or less at random. The
+    /// wait is longer after failures.
     fn pause(&self) -> Duration {
         let factor = 1 << self.failures.saturating_sub(1).min(BACK_OFF_MAX.ilog2());
         let random = RandomState::new().hash_one(self.failures) % 512;

@@ -14,7 +14,7 @@ use crate::runtime::files::read_file;
 use crate::runtime::program_log::{Audit, Level, OK, event};
 
 impl Control {
-    /// Reloads the trust file. If it cannot be read, the previous one stays in force.
+    /// Reloads the trust file. If the file cannot be read, the previous trust stays in force.
     pub(super) fn reload_trust(&mut self) {
         let TrustSource::File(path) = &self.plan.trust else {
             return;
@@ -189,8 +189,8 @@ impl Control {
     }
 }
 
-/// True if verification failed; false if the signed statement could not be read, so that nothing is
-/// known about it.
+/// True if the verification itself failed. False if the signed statement could not be read, so that
+/// its validity is unknown.
 fn is_verdict(refused: &Refused) -> bool {
     refused.blame() == Blame::Signer
 }

@@ -1,5 +1,5 @@
-//! Revocations: the revocation list, and the bundles that the channel's head withdraws (release.md
-//! §6, §7).
+//! Applies revocations: the revocation list, and the bundles that the channel's head withdraws
+//! (release.md §6, §7).
 
 use std::collections::BTreeSet;
 
@@ -39,9 +39,8 @@ impl Control {
         }
     }
 
-    /// Applies a revocation list and writes it to the state folder. The credentials on the list
-    /// stop working at once, whichever bundle runs, and signatures by the keys on it no longer
-    /// count.
+    /// Applies a revocation list and writes it to the state folder. At once, whichever bundle runs,
+    /// listed credentials stop working and signatures by listed keys no longer count.
     pub(super) fn take_revocations(&mut self, from: &Folder, list: &Revocations) {
         if *list == self.memory.revocations {
             return;

@@ -35,7 +35,7 @@ pub(crate) struct Moved {
 }
 
 impl RollbackHistory {
-    /// Bundle this number of steps before the running one, or `None` if the history is shorter.
+    /// Bundle `steps` steps before the running bundle, or `None` if the history is shorter.
     pub(crate) fn back(&self, running: &Digest, steps: usize) -> Option<Digest> {
         let at = self.0.iter().rposition(|step| step.bundle == *running)?;
         let at = at.checked_sub(steps)?;
@@ -95,8 +95,8 @@ impl RollbackHistory {
     }
 }
 
-/// History of the channel after `records`. A rollback to a bundle that no earlier record names
-/// leaves only this bundle, because it is older than all others.
+/// Returns the history of the channel after `records`. A rollback to a bundle that no earlier
+/// record names leaves only this bundle, because the bundle is older than all others.
 fn channel(records: &[Moved]) -> Vec<Step> {
     let mut history: Vec<Step> = Vec::new();
     for (at, Moved { step, kind }) in records.iter().enumerate() {

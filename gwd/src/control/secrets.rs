@@ -1,10 +1,10 @@
 //! Secrets: resolves secret references, only within the sources that the operator allows
 //! (release.md §8).
 //!
-//! Values are in cells that belong to the process. Versions hold references to cells. A changed
-//! value therefore reaches all versions, and a rollback never brings back an old value. If a source
-//! vanishes, the last value stays in use. A cell that no version in memory uses is removed after
-//! [`IDLE_MS`]. If a new version needs an unused cell, its source is read again.
+//! The process holds each secret's value in a cell, and versions hold references to cells. A
+//! changed value therefore reaches all versions, and a rollback never brings back an old value. If
+//! a source vanishes, the last value stays in use. A cell that no version in memory uses is removed
+//! after [`IDLE_MS`]. If a new version needs an unused cell, its source is read again.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -54,13 +54,13 @@ struct Entry {
     stale: bool,
 }
 
-/// Address ranges that a file contains, with the content of the file.
+/// Address ranges from a file, with the content of the file.
 #[derive(Debug)]
 struct Ranges {
     cell: Arc<RangesCell>,
     /// Content of the file with the address ranges.
     content: Arc<SecretCell>,
-    /// Content from which the ranges of the cell were parsed.
+    /// Content from which the current ranges in `cell` were parsed.
     parsed: Arc<SecretValue>,
 }
 
@@ -84,14 +84,14 @@ impl Registry {
         }
     }
 
-    /// Adds a state folder, in which copies of key sets are stored.
+    /// Adds a state folder, in which gwd stores copies of key sets.
     pub(crate) fn with_copies(mut self, state: &Path) -> Self {
         self.key_sets = KeySets::of(state);
         self
     }
 
     /// Reads the sources of all secrets again. Changed values take effect in all versions at once.
-    /// Cells that were unused for [`IDLE_MS`] are dropped. `now_ms` is monotonic.
+    /// Cells that were unused for [`IDLE_MS`] are dropped. `now_ms`: time of a monotonic clock.
     pub(crate) fn refresh(&self, now_ms: u64) {
         self.key_sets.tidy(now_ms);
         self.ranges
@@ -151,7 +151,7 @@ impl Registry {
         }
     }
 
-    /// Secrets in use whose source cannot be read any more, or has an unusable value.
+    /// Secrets in use whose source is unreadable or has an unusable value.
     pub(crate) fn stale(&self) -> BTreeSet<SecretRef> {
         let cells = self.cells.borrow();
         let stale = cells
@@ -176,7 +176,7 @@ impl Registry {
         folders
     }
 
-    /// Reads a secret's value, and checks that the value has all forms of `forms`.
+    /// Reads a secret's value, and checks that the value has each format of `forms`.
     fn read(
         &self,
         reference: &SecretRef,
@@ -612,8 +612,8 @@ mod tests {
         assert_eq!(known(), 1);
         secrets.refresh(2_000 + 2 * IDLE_MS);
         assert_eq!(known(), 0);
-        // Without its source, an unused cell cannot be given to a new version, even if the cell
-        // still exists.
+        // Without its source, a new version cannot use an unused cell, even if the cell still
+        // exists.
         drop(secrets.cell(&reference, Form::FieldValue).unwrap());
         std::fs::remove_file(&path).unwrap();
         let refused = secrets.cell(&reference, Form::FieldValue).unwrap_err();

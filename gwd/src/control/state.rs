@@ -37,7 +37,7 @@ const RUNS_MAX: usize = 100;
 /// Maximum wait for the lock on the folder's index: 300ms. The wait is short because releases and
 /// rollbacks must not stall.
 const LOCK_TIMEOUT: Duration = Duration::from_millis(300);
-/// Files that gwd stores in addition to the OCI layout. A folder without other files counts as
+/// Files that gwd stores in addition to the OCI layout. A folder that has no other files counts as
 /// empty.
 const OWN: [&str; 7] = [
     HISTORY_FILE,
@@ -80,7 +80,7 @@ pub(crate) struct RunHistory {
     /// Activations with their times, newest first.
     #[serde(default)]
     pub(crate) runs: Vec<Run>,
-    /// History in which rollbacks on this node find their target.
+    /// History from which rollbacks on this node determine their target.
     #[serde(default, alias = "way")]
     pub(crate) rollbacks: RollbackHistory,
 }
@@ -194,8 +194,8 @@ impl State {
         self.path().is_file()
     }
 
-    /// Reads the history; empty if the file does not exist. The file only contains references:
-    /// bundles that it names are verified before use.
+    /// Reads the history. Empty if the file does not exist. The file contains only references: the
+    /// bundles are verified before use.
     ///
     /// # Errors
     /// [`Refused::StateNotDurable`] if the file cannot be read, [`Refused::Malformed`] if it is
@@ -222,10 +222,12 @@ impl State {
         self.commit(&Batch::default(), Some(ran))
     }
 
-    /// Commits a batch and then the history, in one transaction of the folder.
+    /// Commits a batch of blobs and records, and then the history, in one transaction of the
+    /// folder.
     ///
     /// # Errors
-    /// [`Refused::StateNotDurable`]; [`Refused::Forked`] if a different record has the same serial.
+    /// [`Refused::StateNotDurable`] if the folder cannot be written; [`Refused::Forked`] if a
+    /// different record has the same serial.
     pub(crate) fn commit(
         &self,
         batch: &Batch<'_>,

@@ -23,7 +23,7 @@ pub(crate) struct Status {
     pub(crate) bundles: Value,
     /// True if a bundle runs and its listeners are bound.
     pub(crate) ready: bool,
-    /// False while the store could withhold a revocation list without being noticed.
+    /// False while the store could withhold a revocation list unnoticed.
     pub(crate) revocations_protected: bool,
     /// False while a verifier of the running version has no keys.
     pub(crate) has_keys: bool,

@@ -48,7 +48,7 @@ const fn one() -> u32 {
     1
 }
 
-/// Reads the metadata of a file that differ after a change. `None` if the file does not exist.
+/// Reads the metadata by which a change of a file is detected. `None` if the file does not exist.
 pub(crate) fn stamp(path: &Path) -> Option<Stamp> {
     let stamp = |file: Metadata| {
         (
@@ -77,7 +77,7 @@ pub(crate) fn read(path: &Path) -> Answer {
 /// Parses the hosts in a file's content.
 ///
 /// # Errors
-/// Position and reason of the error, without quoting the content.
+/// If the content is invalid. The error states position and reason, without quoting the content.
 pub fn places(bytes: &[u8]) -> Result<Vec<Place>, String> {
     let written: TargetsFile = serde_json::from_slice(bytes).map_err(|error| {
         let (line, column) = (error.line(), error.column());

@@ -3,7 +3,8 @@
 //!
 //! Each name or file is a [`Source`]. Upstreams and versions with the same query share its source.
 //! Each upstream of each version in memory is a [`Follower`] of its sources. When the hosts of a
-//! source change, those of its followers are replaced; workers use them from the next request on.
+//! source change, gwd updates the hosts of the source's followers. Workers use the new hosts from
+//! the next request on.
 //!
 //! A new kind of source needs a variant of [`About`] and an arm in [`DiscoveryThread::follow`].
 
@@ -83,7 +84,7 @@ pub(crate) trait Follower: Send + Sync {
     /// Sources of the upstream's hosts.
     fn sources(&self) -> Vec<Arc<Source>>;
 
-    /// Replaces the upstream's hosts by those of its sources.
+    /// Replaces the upstream's hosts by the hosts of its sources.
     fn renew(&self, now_ms: u64);
 }
 
@@ -339,7 +340,7 @@ async fn follow(mut wanted: watch::Receiver<Arc<[Arc<Source>]>>, asker: Rc<Disco
     }
 }
 
-/// Makes every source query again when the system's name resolution settings have changed.
+/// Queries every source again when the system's name resolution settings have changed.
 async fn watch_system(asker: Rc<DiscoveryThread>) {
     loop {
         tokio::time::sleep(SYSTEM_TICK).await;

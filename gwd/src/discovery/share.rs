@@ -5,8 +5,8 @@
 /// If exact host weights need a larger factor, they are rounded.
 const PARTS_MAX: u64 = 5_040;
 
-/// Weight of each host in a group, given each group's total weight and number of hosts. A positive
-/// weight never becomes 0.
+/// Returns the weight of each host in each group. `groups`: total weight and number of hosts of
+/// each group. A positive weight never becomes 0.
 pub(crate) fn share_out(groups: &[(u32, usize)]) -> Vec<u32> {
     let counts = groups.iter().map(|(_, count)| *count as u64);
     let counts = counts.filter(|count| *count > 0);

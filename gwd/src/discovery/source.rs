@@ -30,7 +30,7 @@ pub(crate) struct Question {
 /// Name or file that a query is about.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum About {
-    /// Addresses of a name: its A records, or its AAAA records if it has none.
+    /// Addresses of a name: its A records, or its AAAA records if it has no A record.
     Addresses { name: Box<str>, port: u16 },
     /// SRV records of a name (RFC 2782), with the addresses of their targets.
     Services { name: Box<str> },
@@ -138,7 +138,7 @@ impl Source {
         self.settled.store(true, Ordering::Release);
     }
 
-    /// Reason why the last query returned no hosts, or `None` if it returned some.
+    /// Reason why the last query returned no hosts, or `None` if the query returned hosts.
     pub(crate) fn why(&self) -> Option<Arc<str>> {
         self.lock().why.clone()
     }

@@ -1,4 +1,4 @@
-//! One request of the gateway itself to an upstream.
+//! One request that the gateway itself sends to an upstream.
 //!
 //! Such a request is subject to everything that applies to requests to an upstream: its hosts,
 //! health, limits, circuit breaker, connection pools and TLS. If a host is unreachable, another one
@@ -384,7 +384,8 @@ fn health_signal(outcome: Result<StatusCode, Outage>) -> Option<HealthSignal> {
     }
 }
 
-/// Reason for a connection that the service closed without a response to a request with this head.
+/// Outage to report if the service closed the connection without a response to a request with this
+/// head.
 fn broken(head: &RequestHead) -> Outage {
     match is_large(head) {
         true => Outage::LargeHead,

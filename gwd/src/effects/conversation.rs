@@ -1,4 +1,4 @@
-//! gRPC stream to an external processor: messages in turn, each with a deadline.
+//! gRPC stream to an external processor: one message, then its answer, each answer with a deadline.
 
 use std::future::poll_fn;
 use std::net::IpAddr;
@@ -27,7 +27,7 @@ use crate::upstream::shared::InFlight;
 use crate::upstream::transport::Incoming;
 use crate::worker::{View, Worker};
 
-/// Maximum number of messages without a decision before one with a decision.
+/// Maximum number of empty messages that a processor may send before a message with a decision.
 const EMPTY_MAX: usize = 4;
 /// Maximum time for the end of the stream after its last message: 1s.
 const END_MS: u64 = 1_000;
@@ -59,8 +59,8 @@ pub(crate) struct Conversation {
 }
 
 impl Conversation {
-    /// Opens a stream with the first message, and waits for the answer to it. The answer is `None`
-    /// if the processor ends the stream without one and without an error.
+    /// Opens a stream with the first message, and waits for the answer to this message. Returns no
+    /// answer if the processor ends the stream without an answer and without an error.
     pub(super) async fn open(
         caller: &Caller<'_>,
         processing: &Arc<Processing>,
@@ -114,7 +114,7 @@ impl Conversation {
         !self.has_ended
     }
 
-    /// Sends a message. With the last one, ends the gateway's side of the stream.
+    /// Sends a message. After the last message, ends the gateway's side of the stream.
     pub(super) fn send(&self, message: Bytes, is_last: bool) {
         self.queue.push(message, is_last);
     }
@@ -170,8 +170,8 @@ impl Conversation {
         }
     }
 
-    /// Ends the stream. Reads its end in another task, because a reset would wear out the
-    /// connection.
+    /// Ends the stream. Another task reads the stream to its end instead of resetting it, because a
+    /// server may close a connection after many resets.
     pub(super) fn finish(self, worker: &Worker) {
         self.queue.end();
         if self.has_ended {
@@ -196,7 +196,7 @@ impl Conversation {
     }
 }
 
-/// Reads the rest of a stream up to a maximum length.
+/// Reads and discards the rest of a stream, up to a maximum length.
 async fn drain(body: &mut Incoming) {
     let mut left = END_BYTES_MAX;
     while let Some(Ok(frame)) = poll_fn(|cx| Pin::new(&mut *body).poll_frame(cx)).await {

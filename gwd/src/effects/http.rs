@@ -19,9 +19,9 @@ use crate::effects::PendingDecision;
 use crate::effects::call::To;
 use crate::runtime::deadlines::in_time;
 
-/// Returns the answer of a service: a cached answer, that of an identical request in progress, or
-/// that of a new request. If the service does not answer, an expired answer is used if the policy
-/// allows it; `is_stale` is then true.
+/// Returns the answer of a service: from the cache, from an identical request in progress, or from
+/// a new request. If the service does not answer, an expired answer is used if the policy allows
+/// it; `is_stale` is then true.
 pub(super) async fn ask(
     asking: &PendingDecision<'_>,
     call: &Call,
@@ -70,7 +70,8 @@ pub(super) async fn ask(
     }
 }
 
-/// Sends a request to a service. Equal requests of other clients at the same time share the answer.
+/// Sends a request to a service. Identical requests of other clients at the same time share the
+/// answer.
 async fn call_service(
     asking: &PendingDecision<'_>,
     call: &Call,
@@ -82,8 +83,8 @@ async fn call_service(
     let joined = &worker.shared.joined;
     let joining = joined.join(key);
     // The timeout begins when the request to the service is sent. Before that, a client's request
-    // waits for the answer to an identical request for at most the same time; then it sends its
-    // own. No outage is reported without a sent request.
+    // waits for the answer to an identical request for at most the same time. After that wait, gwd
+    // sends a separate request. No outage is reported without a sent request.
     let until_ms = || worker.clock.now_ms().saturating_add(call.timeout_ms);
     asking.deadline.set(until_ms());
     let lead = match in_time(asking.deadline, joining.turn()).await {
@@ -125,9 +126,9 @@ async fn call_service(
     answer
 }
 
-/// Decides about the use of an answer that has just arrived. A signature by an expensive key is
-/// verified on another thread. If that is not possible in time, the answer is used once: the
-/// requests that use it have its signature verified.
+/// Decides how an answer that has just arrived may be used. A signature by an expensive key is
+/// verified on another thread. If that takes too long, the result is [`Use::Once`]: the answer is
+/// not cached, and each request that uses the answer verifies the signature.
 async fn use_of(asking: &PendingDecision<'_>, call: &Call, answered: &Arc<Answered>) -> Use {
     if !call.keep.is_costly(answered) {
         return call.keep.use_of(answered);
@@ -149,7 +150,7 @@ fn key(call: &Call, head: &RequestHead, upstream: &ir::Upstream) -> Key {
     hash.finalize().into()
 }
 
-/// True if identical requests of other clients may use the answer, too. An answer of `forward_auth`
+/// True if identical requests of other clients may also use the answer. An answer of `forward_auth`
 /// with `Set-Cookie` is for one client only.
 fn is_for_all(kind: CallKind, answer: &Answer) -> bool {
     match (kind, answer) {

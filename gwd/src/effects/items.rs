@@ -42,7 +42,7 @@ pub(crate) struct ItemValidation {
     pub(crate) message: Message,
     /// Bundle of the exchange, to which an operator can limit the mode.
     pub(crate) bundle: Digest,
-    /// Values that findings do not describe.
+    /// Values that must not appear in findings.
     pub(crate) redacted: Vec<RedactedValue>,
     pub(crate) state: ItemState,
 }

@@ -36,7 +36,7 @@ const LONG_MS: u64 = 5_000;
 /// Validates a request.
 ///
 /// # Errors
-/// The failure to read the client's body. The request ends with this failure.
+/// If the client's body cannot be read. The request ends with this failure.
 pub(super) async fn ask(
     asking: &PendingDecision<'_>,
     route: &RouteRef<'_>,
@@ -227,7 +227,7 @@ impl MessageValidation<'_> {
     /// describes nothing that can be checked.
     ///
     /// # Errors
-    /// The validator was not ready within [`COMPILE_MS`], or does not compile.
+    /// If the validator was not ready within [`COMPILE_MS`], or does not compile.
     pub(crate) async fn described<'v>(
         &self,
         api: &'v Arc<ApiValidators>,
@@ -250,7 +250,8 @@ impl MessageValidation<'_> {
         }
     }
 
-    /// Body whose items are checked while it is read. `step`: name and mode of the policy.
+    /// Returns a body whose items are checked while the body is read. `step`: name and mode of the
+    /// policy.
     pub(crate) fn sequence<B: http_body::Body<Data = Bytes> + Unpin>(
         &self,
         body: B,

@@ -5,8 +5,8 @@
 //! that the connection can be reused. A body of up to 64 KiB is buffered until it is complete. The
 //! copy of a longer body, up to the mirror's `max_body`, is streamed as a [`Flow`] with a bounded
 //! buffer: if a mirror is too slow for the client's upload, its copy is abandoned. The number of
-//! requests per worker that are being copied is limited, and so is their memory. Requests that
-//! cannot be copied are counted.
+//! requests per worker that are being copied is limited, and so is the memory of the copies.
+//! Requests that cannot be copied are counted.
 //!
 //! [`Flow`]: crate::message::flow::Flow
 
@@ -111,7 +111,7 @@ pub(crate) fn begin(mirrored: &MirroredRequest<'_, '_>) -> Option<Rc<Copies>> {
 /// Prepares the copy for one mirror.
 ///
 /// # Errors
-/// The outcome for the metrics, if the copy cannot be sent.
+/// If the copy cannot be sent. The error is the outcome for the metrics.
 fn copy(
     mirrored: &MirroredRequest<'_, '_>,
     sender: &Rc<Sender>,
@@ -269,8 +269,8 @@ impl Sender {
     }
 }
 
-/// Reads and discards the response's body. True if it ended without an error and within
-/// [`ANSWER_BYTES_MAX`].
+/// Reads and discards the response's body. Returns true if the body ended without an error and
+/// within [`ANSWER_BYTES_MAX`].
 async fn drain(body: &mut Incoming) -> bool {
     let mut left = ANSWER_BYTES_MAX;
     loop {

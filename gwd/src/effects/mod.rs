@@ -1,5 +1,5 @@
-//! Effects of the policy chain: requests and computations that a step needs before it can decide, and
-//! copies for mirrors.
+//! Effects of the policy chain: requests and computations that a step needs before it can decide,
+//! and copies for mirrors.
 //!
 //! The chain stops at the step that needs an answer. gwd performs the effect here, stores the
 //! answer in the context, and continues the chain with the same step. Requests whose chain needs no
@@ -88,7 +88,7 @@ impl PendingDecision<'_> {
         }
     }
 
-    /// Asks an external processor about the request.
+    /// Sends the request to an external processor, and returns the processor's answer.
     async fn process(
         &self,
         route: Option<&RouteRef<'_>>,
@@ -133,9 +133,9 @@ impl PendingDecision<'_> {
         Ok(())
     }
 
-    /// Answer to an effect during which the limit `of` passed. No upstream is involved in a
-    /// computation of the gateway itself: the end of the operation's `timeout` is an outage of the
-    /// computation, and its verifier refuses the request.
+    /// Answer to an effect that was in progress when the limit `of` passed. A computation of the
+    /// gateway itself involves no upstream. If the operation's `timeout` passes, this is an outage
+    /// of the computation, and its verifier refuses the request.
     ///
     /// # Errors
     /// The limit, if it ends the request.
@@ -194,12 +194,11 @@ fn asking_step(route: &RouteRef<'_>, ran: usize) -> Arc<str> {
 /// limit of the request passes first, the verdict remains [`Verdict::Ask`].
 ///
 /// Each effect has its own timeout. Neither the operation's `timeout` nor the client's deadline
-/// shortens this timeout: if one of them passes, the request ends, as if the client had
-/// disconnected, and the effect does not count as an outage. The computation of a password or a
-/// signature is an exception: if the operation's `timeout` passes, its result is missing, as if the
-/// computation had timed out. An effect that reads the body
-/// (validation) has the time limits of an upload. A wait for a permit has the time limit of its
-/// policy.
+/// shortens this timeout. If either passes, the request ends as if the client had disconnected, and
+/// the effect does not count as an outage. The computation of a password or a signature is an
+/// exception: if the operation's `timeout` passes, its result is missing, as if the computation had
+/// timed out. An effect that reads the body (validation) has the time limits of an upload. A wait
+/// for a permit has the time limit of its policy.
 ///
 /// Also returns the failure of the client's body, if the body failed. The request ends with this
 /// failure.

@@ -21,8 +21,8 @@ enum Ended {
     Replaced,
 }
 
-/// Waits for a permit, and stores it in `permit`. `deadline` is that of the task that serves the
-/// request.
+/// Waits for a permit, and stores it in `permit`. `deadline`: deadline slot of the task that serves
+/// the request.
 pub(super) async fn ask(
     worker: &Worker,
     deadline: &Slot,

@@ -32,9 +32,10 @@ use crate::message::whole::{self, Whole};
 use crate::runtime::deadlines::Slot;
 use crate::worker::Worker;
 
-/// Label of the changes in `gwd_policy_calls_total` that a processor must not make.
+/// Label in `gwd_policy_calls_total` for changes that a processor requests but must not make.
 const IGNORED: &str = "ignored_change";
-/// Length of the request's body that is read to be discarded if the policy sends no body, in bytes.
+/// Maximum length of a request body that is read only to be discarded, in bytes. The limit applies
+/// if the policy sends no body to the processor.
 const DISCARDED_BYTES_MAX: u64 = 1 << 20;
 
 /// Conversations of an exchange that continue with the response.
@@ -47,12 +48,12 @@ pub(crate) enum ResponseVerdict {
     Continue {
         /// Body that replaces the upstream's. `None`: the body stays.
         body: Option<Bytes>,
-        /// Policies whose processors are unavailable, and that let responses pass then.
+        /// Policies that let the response pass although their processors are unavailable.
         unavailable: Vec<Arc<str>>,
     },
     /// The client gets the response of this policy instead.
     Reply(Arc<str>, Reply),
-    /// A processor is unavailable, and its policy refuses responses then.
+    /// A processor is unavailable, and its policy then refuses responses.
     Unavailable(Outage),
 }
 
@@ -61,7 +62,7 @@ fn count(worker: &Worker, outcome: &'static str) {
     worker.shard.count_policy_call(kind, outcome);
 }
 
-/// Question about a request, with everything that it uses.
+/// Request to be sent to an external processor, with everything that the conversation uses.
 pub(super) struct Question<'q, 'a> {
     pub(super) caller: Caller<'q>,
     pub(super) processing: &'q Arc<Processing>,
@@ -83,9 +84,10 @@ pub(super) struct Question<'q, 'a> {
 
 /// Result of the answer to one message.
 enum Next {
-    /// The processor gets the next part.
+    /// The processor receives the next part of the request.
     More,
-    /// The processor gets no more of the request. A new body replaces that of the request.
+    /// The processor receives no further part of the request. A new body, if any, replaces the
+    /// request's body.
     Done(Option<Bytes>),
     /// The client gets this response.
     Reply(Reply),
@@ -94,10 +96,10 @@ enum Next {
 }
 
 impl Question<'_, '_> {
-    /// Asks the processor about the request, and counts the outcome.
+    /// Sends the request to the processor, returns the processor's answer, and counts the outcome.
     ///
     /// # Errors
-    /// The failure to read the client's body. The request ends with this failure.
+    /// If the client's body cannot be read. The request ends with this failure.
     pub(super) async fn ask(&self, head: &RequestHead) -> Result<Answer, Kind> {
         let count = |outcome| count(self.caller.worker, outcome);
         Ok(match self.request(head).await? {
@@ -185,7 +187,7 @@ impl Question<'_, '_> {
         Ok(answer.and_then(|answer| self.next(answer, Part::RequestBody, changes)))
     }
 
-    /// Reads the body that a new body replaces.
+    /// Reads the request's body and discards it, because a new body replaces it.
     async fn discard_body(&self, next: Result<Next, Outage>) -> Result<Result<Next, Outage>, Kind> {
         Ok(match self.read_body().await? {
             Whole::Read(_) => next,
@@ -221,7 +223,7 @@ impl Question<'_, '_> {
         wire::request_headers(&pseudo, &headers, (ends, is_buffered))
     }
 
-    /// Evaluates the answer to a message about this part. `None`: the processor has ended the stream.
+    /// Evaluates the answer to the message with `part`. `None`: the processor has ended the stream.
     fn next(
         &self,
         answer: Option<wire::Answer>,
@@ -266,7 +268,7 @@ impl Question<'_, '_> {
     }
 }
 
-/// Changes that a processor may make. Counts the others.
+/// Returns the changes that a processor may make. Counts the other changes as ignored.
 fn allowed(
     worker: &Worker,
     ignored: u32,
@@ -281,7 +283,7 @@ fn allowed(
     allowed
 }
 
-/// Response of the processor for the client.
+/// Converts the immediate response of a processor to a reply for the client.
 fn reply(worker: &Worker, status: StatusCode, edit: Edit) -> Reply {
     let mut headers = HeaderMap::new();
     let changes = allowed(worker, edit.ignored, edit.changes, may_change_of_response);
@@ -307,8 +309,8 @@ impl Processors {
         self.0.borrow().is_empty()
     }
 
-    /// Asks the processors about the head of a response, the last one of the chain first. Makes
-    /// their changes of fields. `ends`: the response has no body.
+    /// Sends the head of a response to the processors in reverse order of the chain, and applies
+    /// the field changes that they request. `ends`: the response has no body.
     pub(crate) async fn response(
         &self,
         (worker, deadline): (&Rc<Worker>, &Slot),
@@ -334,8 +336,9 @@ impl Processors {
         }
     }
 
-    /// Ends the conversations that did not get a response, because the exchange ended before. Most
-    /// exchanges have none: with the loop in line, they would pay 28 instructions for it.
+    /// Ends the conversations that still wait for a response when the exchange ends. The loop is a
+    /// separate function: most exchanges have no conversation, and an inlined loop would cost each
+    /// of them 28 instructions.
     #[inline]
     pub(crate) fn finish(&self, worker: &Rc<Worker>) {
         if !self.is_empty() {
@@ -351,7 +354,7 @@ impl Processors {
     }
 }
 
-/// Asks one processor about the head of a response.
+/// Sends the head of a response to one processor, and returns the processor's verdict.
 async fn of_response(
     mut conversation: Conversation,
     (worker, deadline): (&Rc<Worker>, &Slot),

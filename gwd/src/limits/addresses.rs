@@ -34,6 +34,7 @@ pub(crate) struct Addresses {
 }
 
 /// Counted connection or other item of a client address. Dropping this value ends the count.
+/// `None`: not counted.
 #[derive(Debug)]
 pub(crate) struct OfAddress(Option<(Arc<Addresses>, Networks)>);
 
@@ -107,7 +108,8 @@ impl Addresses {
         })
     }
 
-    /// Counts a connection of a network. False if the network has `max` connections already.
+    /// Counts a connection of a network. Returns false if the network already has `max`
+    /// connections.
     fn add(&self, counted: Counted, max: u32) -> bool {
         let mut shard = self.shard(counted);
         let count = shard.get(&counted).copied().unwrap_or(0);

@@ -6,7 +6,7 @@
 //! - Estimate: an active connection counts with the typical size of its buffers. An idle HTTP/1
 //!   connection counts nothing. It becomes active only if there is memory for it; until then, its
 //!   client's data waits in the kernel.
-//! - Count: data that accumulates beyond the estimate, because one side is slower than the other
+//! - Count: data that accumulates beyond the estimate, because a receiver is slower than its sender
 //!   ([`crate::limits::buffered`]).
 //! - Measurement: the process, or its control group if it has one, is measured ten times a second.
 //!
@@ -196,8 +196,8 @@ impl Budget {
         (before.saturating_add(amount) <= max).then_some(share)
     }
 
-    /// Takes `amount` permits without returning a [`Share`]. False, without taking any, if the
-    /// limit would be exceeded.
+    /// Takes `amount` permits without returning a [`Share`]. If the limit would be exceeded, takes
+    /// no permit and returns false.
     fn add(&self, amount: u64) -> bool {
         let before = self.used.fetch_add(amount, Ordering::Relaxed);
         let fits = before.saturating_add(amount) <= self.max;
@@ -235,7 +235,7 @@ impl LocalQuota {
         }
     }
 
-    /// Takes one permit; false at the limit. Each `true` must be followed by a call of
+    /// Takes one permit. Returns false at the limit. Each `true` must be followed by a call of
     /// [`Self::end`].
     pub(crate) fn begin(&self) -> bool {
         let mut spare = self.spare.get();

@@ -1,11 +1,11 @@
 //! Accounting of bytes that are buffered beyond the estimates (data-plane.md §10): one counter of
 //! the process, to which each owner of buffers reports its bytes.
 //!
-//! A share of memory ([`crate::limits::budget::Memory::take`]) covers the basic needs of a connection and
-//! is taken before anything is read. This module counts data that accumulates beyond that, because
-//! one side is slower than the other. Both count against the same limit. Reading of data that would
-//! have to be buffered stops if the process uses 80 % of the limit, or if buffers use 30 %. At 95 %
-//! requests are rejected.
+//! A share of memory ([`crate::limits::budget::Memory::take`]) covers the basic needs of a
+//! connection and is taken before anything is read. This module counts data that accumulates beyond
+//! that share, because a receiver is slower than its sender. Both count against the same limit.
+//! Reading of data that would have to be buffered stops if the process uses 80 % of the limit, or
+//! if buffers use 30 %. At 95 % requests are rejected.
 
 use std::cell::Cell;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use crate::limits::budget::Memory;
 /// Number of bytes that an owner may buffer without reporting them to the process.
 const UNREPORTED_MAX: u64 = 16 << 10;
 
-/// Number of bytes that one owner buffers, reported to the memory accounting of the process.
+/// Counter of the bytes that one owner buffers, reported to the memory accounting of the process.
 ///
 /// Small changes are reported late, so that bytes which are buffered only briefly do not touch a
 /// shared cache line. Dropping this value subtracts all its bytes.
@@ -102,8 +102,8 @@ impl Buffered {
         self.bytes.get()
     }
 
-    /// True if more data has to wait: this owner has buffered data, and the process may not buffer
-    /// more.
+    /// True if more data has to wait, because this owner has buffered data and the process must not
+    /// buffer more.
     pub(crate) fn must_wait(&self) -> bool {
         self.bytes.get() > 0 && self.memory.is_buffering_paused()
     }
@@ -179,7 +179,7 @@ mod tests {
         assert!(Buffered::reserve(&memory, 300).is_some());
     }
 
-    /// Applies random sequences of operations: the process's counter must always equal the sum of
+    /// Applies random sequences of operations. The process's counter must always equal the sum of
     /// the reports, and must be 0 once all owners are dropped.
     #[test]
     fn buffered_bytes_are_zero_after_any_sequence() {

@@ -78,9 +78,9 @@ impl Crowding {
     }
 }
 
-/// True if an address has a quarter of `max` permits, or one of its networks three eighths. The
-/// address is the first of `counts`. The share of a network is larger, so that one address does not
-/// use up the share of its neighbours.
+/// True if an address has a quarter of `max` permits, or one of its networks three eighths.
+/// `counts`: permits of the address, then of its networks. The share of a network is larger, so
+/// that one address does not use up the share of its neighbours.
 pub(crate) fn exceeds_share(counts: [u32; LEVELS], max: u64) -> bool {
     let [address, networks @ ..] = counts.map(u64::from);
     address >= max / 4 || networks.iter().any(|count| *count >= max / 8 * 3)
@@ -109,7 +109,8 @@ mod tests {
             held.push((requests.take().unwrap(), counted));
         }
         assert_eq!(held.len(), 501 + 375);
-        // A network shares a counter with the flood with a probability of 1 in 512.
+        // With a probability of 1 in 512, a network shares a counter with the flood and is refused.
+        // Therefore only one of the eight networks must be admitted.
         let mut others = (1..9).map(|third| IpAddr::from([192, 0, third, 1]));
         assert!(others.any(|other| crowding.begin(other).is_ok()));
     }
@@ -128,7 +129,8 @@ mod tests {
         assert_eq!(held.len(), 751);
         let counted = held.iter().filter(|(_, counted)| counted.is_some());
         assert_eq!(counted.count(), 250);
-        // Two addresses share a counter with a probability of 1 in 512.
+        // With a probability of 1 in 512, two addresses share a counter. Therefore try a second
+        // address.
         if crowding.begin(one).is_err() && two != one {
             let other = crowding.begin(two);
             assert!(other.is_ok() || crowding.begin([192, 0, 3, 1].into()).is_ok());

@@ -26,7 +26,7 @@ pub(crate) fn limit() -> Option<u64> {
     Some(limit)
 }
 
-/// Starts a thread that measures memory use, if memory is limited. It ends when `memory` is
+/// Starts a thread that measures memory use, if memory is limited. The thread ends when `memory` is
 /// dropped.
 ///
 /// # Errors

@@ -1,7 +1,7 @@
 //! Return of unused memory to the operating system.
 //!
-//! The allocator returns freed pages only during later allocations. An idle process makes none, so
-//! that the freed buffers of its connections would stay allocated.
+//! The allocator returns freed pages only during later allocations. An idle process does not
+//! allocate, so the freed buffers of its connections would stay allocated.
 
 #![expect(unsafe_code, reason = "the allocator is a C library")]
 

@@ -31,7 +31,7 @@ struct State {
     entries: Replaceable<Entry>,
 }
 
-/// Waiting requests of one key. Each is represented by the number of its entry.
+/// Waiting requests of one key, each represented by the number of its entry.
 #[derive(Debug, Default)]
 struct KeyQueue {
     turns: Turns<u64>,
@@ -216,7 +216,7 @@ impl State {
     }
 }
 
-// === impl Place ===
+// === impl QueueEntry ===
 
 impl QueueEntry<'_> {
     /// Waits for the permit. `None` if a request of another network has replaced this one.

@@ -31,7 +31,7 @@ pub(crate) const LAST_EXCHANGE_MS: u64 = 2_000;
 /// Pause of accepting when the process has no file descriptors left: 100ms.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
 
-/// Worker, as the accept loop uses it: it serves the connections of an address.
+/// Interface of a worker for the accept loop. The worker serves the accepted connections.
 pub(crate) trait Server: 'static {
     /// Takes over an accepted connection.
     fn accepted(self: &Rc<Self>, socket: &Arc<ListenSocket>, stream: TcpStream, peer: SocketAddr);
@@ -70,7 +70,8 @@ struct StopListening {
 }
 
 impl AcceptLoop {
-    /// Starts listening on each of the sockets, and starts a task that accepts its connections.
+    /// Starts listening on each of the sockets, and starts a task for each socket that accepts its
+    /// connections.
     ///
     /// # Errors
     /// If the socket cannot listen because no file descriptors are left.

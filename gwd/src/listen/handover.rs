@@ -131,7 +131,7 @@ fn is_requested(mut stream: &UnixStream) -> bool {
         && &request == ASK
 }
 
-/// Hands everything over and waits until the new process accepts connections.
+/// Hands the sockets and the lock over, and waits until the new process accepts connections.
 ///
 /// # Errors
 /// If the handover failed; this process can then continue to serve.

@@ -22,7 +22,8 @@ pub(crate) struct InheritedSockets {
 }
 
 impl InheritedSockets {
-    /// Takes a socket, or returns `None` if it is not TCP.
+    /// Creates the value from one socket. `None` if the socket is not TCP, or cannot be made
+    /// non-blocking.
     pub(crate) fn of(socket: Socket, name: Option<String>) -> Option<Self> {
         let address = socket.local_addr().ok()?.as_socket()?;
         let tcp = socket.r#type().ok()? == socket2::Type::STREAM;

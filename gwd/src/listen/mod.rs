@@ -1,4 +1,4 @@
-//! Listening sockets. They belong to the process and are identified by address (release.md §9).
+//! Listening sockets of the process, identified by their addresses (release.md §9).
 //!
 //! Activation binds an address, and publishing the version starts listening. Each address has one
 //! SO_REUSEPORT socket per worker. That number never changes while the address is open, because
@@ -88,7 +88,7 @@ pub(crate) fn bind_error(error: &io::Error) -> String {
 /// detected.
 ///
 /// # Errors
-/// The operating system's error.
+/// If a socket cannot be bound. The error is the operating system's.
 pub(crate) fn bind(
     id: u32,
     name: &str,
@@ -172,9 +172,9 @@ impl ListenSocket {
 }
 
 impl Bound {
-    /// Handles of the sockets for each worker. If this process bound them, each worker has one.
-    /// Inherited sockets can be more or fewer than the workers; then a worker has several, or
-    /// shares one.
+    /// Returns handles of the sockets for each worker. If this process bound the sockets, each
+    /// worker has one socket. Inherited sockets can be more or fewer than the workers; then a
+    /// worker has several sockets, or shares one.
     ///
     /// # Errors
     /// If no file descriptors are left.
@@ -197,7 +197,7 @@ impl Bound {
 /// `half_open`.
 ///
 /// # Errors
-/// The operating system's error.
+/// If the socket cannot listen. The error is the operating system's.
 pub(crate) fn listen(socket: &impl AsFd, half_open: Duration) -> io::Result<()> {
     let socket = SockRef::from(socket);
     // Accepted connections inherit both options. Without them, a connection with a vanished peer

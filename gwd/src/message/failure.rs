@@ -60,7 +60,7 @@ pub(crate) enum Kind {
     RequestInvalid,
     /// The message cannot be validated now: too little memory, no validator, or no result in time.
     ValidatorUnavailable,
-    /// An external processor does not answer about the response.
+    /// An external processor gave no verdict about the response.
     ProcessorUnavailable,
     /// The fields of the request are larger than the upstream accepts.
     HeadTooLarge,
@@ -99,7 +99,7 @@ pub(crate) struct FailureInfo {
 /// Values of [`FailureInfo`], in the order of its fields.
 type Info = (u16, &'static str, &'static str, &'static str, Blame);
 
-/// Description of a refusal because of a service that the gateway itself needs.
+/// Description of a refusal that is caused by a service which the gateway itself needs.
 const fn internal(reject: &Reject) -> Info {
     let Reject {
         status,

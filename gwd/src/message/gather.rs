@@ -35,7 +35,7 @@ struct Gathering<I> {
     unflushed: bool,
 }
 
-/// Splits an I/O into the part that collects writes and the part that sends them.
+/// Splits an I/O into a [`Gather`], which collects writes, and a [`Drain`], which sends them.
 pub(crate) fn gather<I>(io: I) -> (Gather<I>, Drain<I>) {
     let gathering = Rc::new(RefCell::new(Gathering {
         io,

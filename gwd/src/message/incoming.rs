@@ -23,9 +23,9 @@ pub(crate) enum Incoming {
     Hashed(Box<Hashed>),
     /// Body that is scanned while it is read.
     Scanned(Box<Scanned>),
-    /// Body of which a part was read earlier.
+    /// Body of which a part was read earlier, to be returned again.
     Buffered(Box<PrefixedBody<Self>>),
-    /// Sequence whose items are checked while it is read.
+    /// Sequence whose items are checked while the body is read.
     Sequence(Box<SequenceBody<Self>>),
 }
 
@@ -48,7 +48,7 @@ pub(crate) trait Http1Connection {
     /// True if the body of a request has no more frames.
     fn is_end_stream(&self, number: u64) -> bool;
 
-    /// True if bytes of the body have already arrived, after those of the head.
+    /// True if bytes of the body have already arrived, after the bytes of the head.
     fn has_begun(&self) -> bool;
 
     /// Number of remaining bytes, if known.
@@ -94,7 +94,7 @@ impl Incoming {
 pub(crate) enum Broken {
     Http1(Http1BodyError),
     Http2(hyper::Error),
-    /// The content differs from the one that the client signed.
+    /// The content differs from the content that the client signed.
     Content,
     /// A scan of a `kind: threat` policy refuses the body.
     Refused,

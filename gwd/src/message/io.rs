@@ -111,7 +111,7 @@ impl ClientIo {
     }
 }
 
-/// Writer that never waits: it fails instead.
+/// Writer to a socket that fails instead of waiting until the socket accepts bytes.
 struct NonBlockingWriter<'s>(&'s TcpStream);
 
 impl io::Write for NonBlockingWriter<'_> {
@@ -124,8 +124,7 @@ impl io::Write for NonBlockingWriter<'_> {
     }
 }
 
-/// Reads directly into hyper's buffer, without a copy, and passes the bytes that were read to
-/// `look`.
+/// Reads with `read` directly into hyper's buffer, without a copy. Passes the bytes read to `look`.
 pub(crate) fn read_in_place(
     mut cursor: ReadBufCursor<'_>,
     read: impl FnOnce(&mut ReadBuf<'_>) -> Poll<io::Result<()>>,

@@ -16,11 +16,11 @@ pub(crate) struct ItemReport {
     pub(crate) policy: Arc<str>,
     /// Direction of the message.
     pub(crate) message: Message,
-    /// True if the items have passed all the same.
+    /// True if the policy only logs findings: the items were forwarded nevertheless.
     pub(crate) logs: bool,
     /// Refusal of the message, and the first findings about its items.
     pub(crate) invalid: Invalid,
-    /// Number of items.
+    /// Number of items that this report covers.
     pub(crate) items: u64,
 }
 
@@ -40,7 +40,7 @@ impl ItemReports {
         self.0.borrow_mut().clear();
     }
 
-    /// Adds an item. `message` and `logs`: as in [`ItemReport`].
+    /// Adds the result of one item. `message` and `logs`: as in [`ItemReport`].
     pub(crate) fn add(
         &self,
         (policy, message): (&Arc<str>, Message),
@@ -77,8 +77,8 @@ impl ItemReports {
         Ref::map(self.0.borrow(), Vec::as_slice)
     }
 
-    /// Findings about the item at which the request was refused. `None` if it was not refused, or
-    /// if it could not be checked.
+    /// Findings about the item at which the request was refused. `None` if the request was not
+    /// refused, or if the item could not be checked.
     pub(crate) fn refusal(&self) -> Option<Arc<Invalid>> {
         let all = self.0.borrow();
         let mut refused = all.iter().filter(|one| !one.is_response() && !one.logs);

@@ -62,8 +62,8 @@ impl TimeLimits {
         ..Self::DEFAULT
     };
 
-    /// Time limits for a listener: for each limit the stricter value of the listener's and the
-    /// process's.
+    /// Time limits for a listener. For each limit, the stricter of the listener's value and the
+    /// process's value applies.
     pub(crate) fn with(self, limits: &ListenerLimits) -> Self {
         Self {
             grace_ms: self.grace_ms.min(limits.body_timeout_ms),
@@ -123,8 +123,8 @@ impl Pace {
         self.slow_ms >= SLOW_MS
     }
 
-    /// Ends the wait for the client: `bytes` were transferred, or (with 0) the gateway now waits
-    /// for another party.
+    /// Ends the wait for the client. Either `bytes` were transferred, or (`bytes` is 0) the gateway
+    /// now waits for another party.
     pub(crate) fn moved(&mut self, bytes: u64, now_ms: u64, time_limits: &TimeLimits) {
         if let Some(since_ms) = self.since_ms.take() {
             let waited_ms = now_ms.saturating_sub(since_ms);

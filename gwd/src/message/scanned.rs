@@ -2,8 +2,8 @@
 //!
 //! Each part of the body is scanned before it is released, so that no later reader keeps or parses
 //! bytes beyond a limit. The last part of a body with a known length is withheld until the whole
-//! body is accepted. A body without a known length ends without its end mark if it is refused. An
-//! upstream therefore never receives a complete body that a scan refuses.
+//! body is accepted. If a body without a known length is refused, the end of the body is not sent.
+//! An upstream therefore never receives a complete body that a scan refuses.
 
 use std::pin::Pin;
 use std::rc::Rc;

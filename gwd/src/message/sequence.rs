@@ -23,10 +23,10 @@ use crate::message::kept::with_kept;
 pub(crate) const ITEM_BYTES_MAX: usize = 1 << 20;
 /// Number of bytes of items that are checked before other tasks of the worker run: 4 KiB.
 const TURN_BYTES: usize = 4 << 10;
-/// Minimum number of bytes of [`TURN_BYTES`] for which an item counts.
+/// Minimum number of bytes that each item uses up of [`TURN_BYTES`], however short the item is.
 const TURN_BYTES_MIN: usize = 64;
 
-/// Reason why a body ends at an item.
+/// Reason why the body ends with an error at an item.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ItemRefusal {
     /// The item does not match its description.
@@ -54,7 +54,8 @@ pub(crate) trait ItemCheck {
     /// Polls the check that has begun.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ItemRefusal>>;
 
-    /// Records that `bytes` of an incomplete item were received, and do not pass before its end.
+    /// Records that `bytes` of an incomplete item were received, and are withheld until the item
+    /// ends.
     fn hold(&mut self, bytes: u64);
 
     /// Decides about an item that cannot be checked.
@@ -102,7 +103,7 @@ pub(crate) struct SequenceBody<B> {
 
 /// Location of the item that is being checked.
 enum Current {
-    /// The next bytes of `part`, with their number.
+    /// The next bytes of `part`. Contains their number.
     Part(usize),
     /// Bytes from several parts.
     Joined(Bytes),
@@ -135,7 +136,8 @@ enum Progress {
 type Polled<E> = Poll<Option<Result<Frame<Bytes>, SequenceError<E>>>>;
 
 impl<B: Body<Data = Bytes> + Unpin> SequenceBody<B> {
-    /// Creates a body whose items `check` checks. `holds`: true if items are held until then.
+    /// Creates a body whose items `check` checks. `holds`: true if items are held until they were
+    /// checked.
     pub(crate) fn new(
         rest: B,
         splitter: Splitter,
@@ -298,7 +300,7 @@ impl<B: Body<Data = Bytes> + Unpin> SequenceBody<B> {
         }
     }
 
-    /// Keeps the last bytes of the part, which are the beginning or the middle of an item.
+    /// Keeps the last `length` bytes of the part, which are the beginning or the middle of an item.
     fn keep(&mut self, length: usize) {
         let why = match self.skips {
             _ if self.item.len() + length > ITEM_BYTES_MAX => Some(Unchecked::TooLong),
@@ -325,7 +327,8 @@ impl<B: Body<Data = Bytes> + Unpin> SequenceBody<B> {
         }
     }
 
-    /// Completes an item with the next bytes of the part, and begins its check.
+    /// Completes an item with the next `length` bytes of the part, and begins the check of the
+    /// item.
     fn complete(&mut self, length: usize) {
         if std::mem::take(&mut self.skips) {
             self.done += length;
@@ -373,7 +376,8 @@ impl<B: Body<Data = Bytes> + Unpin> SequenceBody<B> {
         }
     }
 
-    /// Skips the check of the incomplete item, and releases its bytes. False if the item is refused.
+    /// Skips the check of the incomplete item, and releases its bytes. Returns false if the item is
+    /// refused.
     fn skip(&mut self, why: Unchecked) -> bool {
         match self.check.skip(why) {
             Ok(()) => {

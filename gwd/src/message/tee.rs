@@ -115,7 +115,7 @@ impl Tee {
         !self.abandoned.get()
     }
 
-    /// Complete body, or `None` if it has not ended or the copy was dropped.
+    /// Copy of the complete body. `None` if the body has not ended or the copy was dropped.
     pub(crate) fn whole(&self) -> Option<Bytes> {
         let whole = self.ended.get() && self.is_repeatable();
         whole.then(|| Bytes::copy_from_slice(&self.kept.borrow()))

@@ -342,7 +342,7 @@ impl UploadState {
     }
 
     /// Returns the number of bytes that were read since the last call while response data waited
-    /// for the client, and resets it.
+    /// for the client, and resets the number.
     pub(crate) fn take_read_meanwhile(&self) -> u64 {
         self.read_meanwhile.take()
     }

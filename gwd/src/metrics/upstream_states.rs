@@ -89,7 +89,8 @@ impl Values {
         }
     }
 
-    /// Adds the state and the transitions of a breaker, if it has changed its state at least once.
+    /// Adds the state and the transitions of a circuit breaker that has changed its state at least
+    /// once.
     fn add_circuit(&mut self, breaker: &Breaker, now_ms: u64, labels: &[(&'static str, String)]) {
         let all = ["open", "half_open", "closed"].iter();
         let mut turned = false;

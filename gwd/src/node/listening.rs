@@ -1,5 +1,5 @@
-//! Addresses of the node's listeners, from the version or from `--listen`: addresses at which the
-//! node begins to listen, and addresses that it leaves.
+//! Changes of the addresses at which the node listens. Addresses come from the version or from
+//! `--listen`.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, mpsc};
@@ -69,8 +69,8 @@ impl Node {
             .position(|slot| slot.as_ref().is_some_and(|(known, _)| known == wanted))
     }
 
-    /// Begins to leave the addresses that are not in the version. The returned channel closes
-    /// once no worker listens at these addresses any more.
+    /// Begins to leave the addresses that are not in the version. The returned channel closes once
+    /// no worker listens at any of these addresses.
     pub(super) fn leave_others(
         &mut self,
         listener_of_socket: &[Option<usize>],

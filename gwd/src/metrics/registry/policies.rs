@@ -10,7 +10,7 @@ use crate::metrics::families::{Numbers, counters, gauges};
 use crate::telemetry::shard::WARNED;
 
 impl Registry {
-    /// Collects the counts of refusals by policies and of their decisions.
+    /// Collects the counts of the policies' refusals and decisions.
     pub(super) fn collect_policies(
         &self,
         series: &Series,
