@@ -106,9 +106,9 @@ pub(crate) struct Shared {
     pub(crate) stores: Stores,
     /// Lookups at other services that are in progress, and cached answers of earlier lookups.
     pub(crate) joined: SharedLookups,
-    /// Password checks that are in progress.
+    /// Password checks that wait or are in progress.
     pub(crate) passwords: CheckQueue,
-    /// Checks of signatures by expensive keys.
+    /// Checks of signatures by expensive keys that wait or are in progress.
     pub(crate) signatures: CheckQueue,
     /// Requests that wait for permits of `concurrency` policies.
     pub(crate) permits: Arc<PermitQueue>,

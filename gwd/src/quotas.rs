@@ -31,8 +31,8 @@ const BYTES_MAX: u64 = 64 << 20;
 /// Minimum interval between two writes: 1s, or 1s per MiB for a file above 1 MiB.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Thread that writes the counters. Dropping this value writes them a last time and ends the
-/// thread.
+/// Thread that writes the counters. Dropping this value writes the counters a last time and ends
+/// the thread.
 pub(crate) struct QuotaWriter {
     common: Arc<Common>,
     thread: Option<JoinHandle<()>>,
@@ -63,7 +63,7 @@ impl QuotaWriter {
     /// request.
     ///
     /// # Errors
-    /// The thread cannot be started.
+    /// If the thread cannot be started.
     pub(crate) fn start(shared: &Arc<Shared>, folder: &Path, lock: OwnedFd) -> io::Result<Self> {
         read(shared, folder);
         let common = Arc::new(Common {

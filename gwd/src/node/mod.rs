@@ -213,7 +213,7 @@ impl Node {
     /// Builds a version of a gateway configuration.
     ///
     /// # Errors
-    /// The reason why the version cannot run.
+    /// If the version cannot run. The error is the reason.
     pub fn build(
         &mut self,
         assembly: &Assembly,
@@ -338,8 +338,8 @@ impl Node {
     }
 
     /// Compiles validators of the new version for all operations with compiled validators in the
-    /// running version. The first requests after the switch then do not wait for them. Ends after
-    /// `limit`; requests compile the remaining validators.
+    /// running version. The first requests after the switch then do not wait for a compilation.
+    /// Ends after `limit`; requests compile the remaining validators.
     pub fn warm_validators(&self, version: &Version, limit: Duration) {
         let Some(current) = self.shared.current() else {
             return;
@@ -645,8 +645,8 @@ impl Version {
     }
 }
 
-/// Circuit breakers of all policies, without duplicates. Every upstream gets all of them, because a
-/// split may send a request to any upstream, and an unused breaker costs nothing.
+/// Circuit breakers of all policies, without duplicates. Every upstream gets all these breakers,
+/// because a split may send a request to any upstream, and an unused breaker costs nothing.
 fn breakers(snapshot: &engine::Snapshot) -> Vec<&engine::Breaker> {
     let mut all: Vec<&engine::Breaker> = Vec::new();
     for route in snapshot.routes() {

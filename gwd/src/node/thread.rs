@@ -148,8 +148,8 @@ async fn serve(parts: Parts) {
     }
 }
 
-/// Executes a command. `accepting` has the addresses at which the worker accepts connections, by
-/// socket id.
+/// Executes a command. `accepting`: accept loops of the addresses at which the worker accepts
+/// connections, by socket id.
 fn execute(command: Command, worker: &Rc<Worker>, accepting: &mut FxHashMap<u32, AcceptLoop>) {
     match command {
         Command::Switch => {

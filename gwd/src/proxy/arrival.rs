@@ -176,11 +176,11 @@ fn share(
         .ok_or(LimitedResource::Connections)
 }
 
-// === impl Taken ===
+// === impl ListenerSettings ===
 
 impl ListenerSettings {
-    /// Counts a connection that is closed at a limit. Without TLS, the client gets a 503 response
-    /// first.
+    /// Counts a connection that is closed at a limit (`lacking`). Without TLS, the client gets a
+    /// 503 response first.
     fn shed(&self, worker: &Worker, stream: &TcpStream, lacking: LimitedResource) {
         worker.shard.process.shed(lacking);
         if self.tls_listener.is_none() {

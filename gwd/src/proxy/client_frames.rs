@@ -288,9 +288,9 @@ impl ClientFrames {
         depends_on_itself: bool,
     ) -> Result<Inspected, Reason> {
         match self.headers.inspect(block, part) {
-            // h2 resets a stream that depends on itself (RFC 7540 §5.3.1) without decoding the block,
-            // so the HPACK table would differ. Send a malformed block instead: h2 decodes it, and then
-            // resets the stream.
+            // h2 resets a stream that depends on itself (RFC 7540 §5.3.1) without decoding the
+            // block, so the HPACK table would differ. Send a malformed block without priority
+            // instead: h2 decodes it, and then resets the stream.
             Ok(Inspected::WellFormed) if depends_on_itself => {
                 Ok(Inspected::Malformed(hpack::malformed(block)))
             }

@@ -81,8 +81,8 @@ impl ClientStreams {
         self.reset |= self.bit(stream);
     }
 
-    /// Marks the head of a recent stream as reported. False if it was reported before, or if the
-    /// client has sent more than the head.
+    /// Marks the head of a recent stream as reported. Returns false if the head was reported
+    /// before, or if the client has sent more than the head.
     pub(super) fn reports_head(&mut self, stream: u32) -> bool {
         let bit = self.bit(stream);
         let reports = bit & self.opened & !self.continued != 0;

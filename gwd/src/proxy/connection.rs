@@ -347,8 +347,8 @@ impl Conn {
         }
     }
 
-    /// Returns the forwarding fields of this connection for requests to a host. Reuses those of the
-    /// previous request if the host is the same.
+    /// Returns the forwarding fields of this connection for requests to a host. Reuses the fields
+    /// of the previous request if the host is the same.
     pub(crate) fn hop(&self, authority: &HeaderValue) -> Arc<ThisHop> {
         let mut known = self.hop.borrow_mut();
         if let Some(hop) = &*known

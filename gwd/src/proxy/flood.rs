@@ -23,7 +23,7 @@ const RESET_BURST: u32 = 500;
 /// Number of requests that add one reset to the budget: beyond the burst, a client may reset at
 /// most every other stream (compare Envoy's `premature_reset_total_stream_count`).
 const RESET_COST: u32 = 2;
-/// Resets per second that refill the budget.
+/// Number of resets that are added to the budget each second.
 const RESETS_PER_S: u64 = 10;
 
 /// Budgets of a connection for control frames and resets.

@@ -189,7 +189,7 @@ impl Forwarding<'_, '_> {
     /// connections are not processed.
     ///
     /// # Errors
-    /// A processor is unavailable, and its policy refuses responses then.
+    /// If a processor is unavailable and its policy then refuses responses.
     async fn process(
         &self,
         mut made: OutgoingResponse,

@@ -92,8 +92,8 @@ impl<I> GoAway<I> {
         }
     }
 
-    /// Bytes to write. In a GOAWAY frame with an error code, the code is replaced by that of the
-    /// client's error.
+    /// Bytes to write. In a GOAWAY frame with an error code, the code of the client's error
+    /// replaces the code.
     fn with_code<'b>(&self, bytes: &'b [u8]) -> Cow<'b, [u8]> {
         let (Some(reason), 0) = (self.ending.get(), self.header_written) else {
             return Cow::Borrowed(bytes);

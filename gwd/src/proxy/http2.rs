@@ -140,8 +140,8 @@ pub(crate) async fn serve(conn: &Rc<Conn>, io: ClientIo) {
     }
 }
 
-/// Like [`answer`], but boxed. The future has a size of some kilobytes; the box prevents copies.
-/// Not inlined, so that the future is created on the heap.
+/// Runs one exchange, as [`answer`] does, in a boxed future. The future has a size of some
+/// kilobytes; the box prevents copies. Not inlined, so that the future is created on the heap.
 #[inline(never)]
 fn answer_boxed(
     stream: Rc<Stream>,
@@ -251,8 +251,8 @@ impl<'c> Watch<'c> {
         watch
     }
 
-    /// True if GOAWAY must be sent now, because the connection is idle, too old, or must end. True
-    /// only once per connection.
+    /// True if GOAWAY must be sent now, because the connection is idle, too old, or must end.
+    /// Returns true at most once per connection.
     fn begin_goaway(&mut self) -> bool {
         if self.goaway_sent_ms.is_some() {
             return false;
@@ -279,7 +279,8 @@ impl<'c> Watch<'c> {
         ends
     }
 
-    /// Updates the state after the connection was polled. True if the connection must be dropped.
+    /// Updates the state after the connection was polled. `active`: a stream is open. `blocked`:
+    /// the client does not accept unsent data. Returns true if the connection must be dropped.
     fn look(&mut self, active: bool, blocked: bool, progress: impl FnOnce() -> u64) -> bool {
         let changed =
             active == self.idle_since_ms.is_some() || blocked != self.blocked_until_ms.is_some();

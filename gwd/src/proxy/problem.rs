@@ -136,8 +136,8 @@ pub(crate) fn lists(made: &mut OutgoingResponse, invalid: &Invalid, request_id: 
     }
 }
 
-/// Formats a problem as the project configures it for the reason. Without a configured body, a
-/// client that prefers HTML gets a page.
+/// Formats a problem as the project configures it for the problem's reason. Without a configured
+/// body, a client that prefers HTML gets a page.
 #[cold]
 pub(crate) fn as_wanted(
     made: &mut OutgoingResponse,

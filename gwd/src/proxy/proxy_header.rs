@@ -37,7 +37,7 @@ pub(super) enum Refused {
 /// connection for itself, for example as a health check.
 ///
 /// # Errors
-/// The reason why the connection must be closed.
+/// If the connection must be closed. The error is the reason.
 pub(super) async fn read(
     stream: &mut TcpStream,
     deadline: &Slot,

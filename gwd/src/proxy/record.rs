@@ -128,8 +128,8 @@ impl Record {
         Ok(())
     }
 
-    /// Counts the exchange as a tunnel from here on: it stays a connection, but is no longer a
-    /// request in progress.
+    /// Counts the exchange as a tunnel from here on: as a connection, but no longer as a request in
+    /// progress.
     pub(crate) fn end_in_flight(&mut self) {
         self.address_count = None;
         if std::mem::take(&mut self.in_flight) {

@@ -1,5 +1,5 @@
-//! Responses by the gateway, and heads of forwarded responses. All responses of exchanges are made
-//! here.
+//! Responses by the gateway, and heads of forwarded responses. This module builds all responses of
+//! exchanges.
 //!
 //! Problem documents (RFC 9457) have a stable reason for the client, without internals.
 //! `Proxy-Status` (RFC 9209) states that the gateway made the response, and why. Internal causes

@@ -1,8 +1,8 @@
-//! Tunnel: forwards the bytes of an upgraded connection in both directions, until both sides have
-//! ended.
+//! Tunnel: forwards the bytes of an upgraded connection in both directions, until the client and
+//! the upstream have both ended.
 //!
 //! An idle tunnel has no buffer. Bytes are read into a buffer that the worker's tunnels share. Only
-//! bytes that the other side does not accept at once are stored.
+//! bytes that the receiver does not accept at once are stored.
 
 use std::cell::Cell;
 use std::future::poll_fn;
@@ -25,12 +25,12 @@ use crate::upstream::ExchangePermits;
 use crate::upstream::upgrade::Carrier;
 use crate::worker::Worker;
 
-/// Maximum time that one side may continue after the other side has ended: 5s.
+/// Maximum time that one direction may continue after the other direction has ended: 5s.
 const GOODBYE_MS: u64 = 5_000;
-/// Maximum bytes of one read from a side of a tunnel.
+/// Maximum bytes of one read from the client or the upstream of a tunnel.
 const SCRATCH_BYTES: usize = 32 << 10;
-/// Like [`SCRATCH_BYTES`], but while memory is scarce: 4 KiB, because bytes that the other side
-/// does not accept must be stored.
+/// Like [`SCRATCH_BYTES`], but while memory is scarce: 4 KiB, because bytes that the receiver does
+/// not accept must be stored.
 const SCRATCH_BYTES_WANTED: usize = 4 << 10;
 /// Maximum reads of one direction per poll, so that a tunnel does not block its worker.
 const READS_MAX: usize = 8;
@@ -62,7 +62,7 @@ impl PendingTunnel {
     }
 
     /// Takes the tunnel out of the connection, which then runs the tunnel or ends. `None`: no
-    /// tunnel was agreed on.
+    /// tunnel was set.
     pub(crate) fn take(&self) -> Option<Box<Tunnel>> {
         self.0.take()
     }
@@ -78,7 +78,7 @@ struct CheckedCredentials {
 /// State of a tunnel that the gateway itself ends.
 #[derive(Clone, Copy, Default)]
 struct Ending {
-    /// True once the client has been sent a Close frame.
+    /// True once a Close frame was sent to the client.
     leaving: bool,
     /// True once a credential was found to be revoked or expired.
     revoked: bool,
@@ -100,8 +100,8 @@ struct Direction {
 }
 
 impl Tunnel {
-    /// Forwards bytes until both sides have ended, the idle timeout passes, or the gateway ends the
-    /// tunnel.
+    /// Forwards bytes until client and upstream have both ended, the idle timeout passes, or the
+    /// gateway ends the tunnel.
     pub(crate) async fn run(self, client: impl AsyncRead + AsyncWrite + Unpin, early: &[u8]) {
         let Self {
             upstream,
@@ -122,7 +122,7 @@ impl Tunnel {
     }
 }
 
-/// Forwards the bytes that both sides sent early, and then everything that follows.
+/// Forwards the bytes that client and upstream sent early, and then everything that follows.
 async fn carry(
     mut client: impl AsyncRead + AsyncWrite + Unpin,
     mut upstream: impl AsyncRead + AsyncWrite + Unpin,

@@ -69,11 +69,11 @@ pub(super) fn mode(forwarding: &Forwarding<'_, '_>, validation: &ResponseValidat
     limit.map_or(validation.mode, |limit| limit.min(validation.mode))
 }
 
-/// Validates a response. Returns it with the beginning of its body, if that was read.
+/// Validates a response. Returns the response, whose body begins with the bytes that were read.
 ///
 /// # Errors
-/// The failure with which the exchange ends: the response does not match, it is too long to be
-/// checked, or its body broke.
+/// If the response does not match, is too long to be checked, or its body broke. The exchange ends
+/// with this failure.
 pub(super) async fn response(
     forwarding: &Forwarding<'_, '_>,
     (route, validation, mode): (&RouteRef<'_>, &ResponseValidation, Mode),
@@ -132,9 +132,9 @@ pub(super) async fn response(
 /// Result of validating a response.
 enum Verdict {
     Valid,
-    /// The items of the body are checked while it is streamed. Their check counts the outcome.
+    /// The items of the body are checked while the body is streamed. That check counts the outcome.
     Streamed,
-    /// The body was too long to be checked, and it is streamed.
+    /// The body was too long to be checked, and is streamed.
     Unchecked,
     /// The description has nothing to check the response against.
     Undescribed,

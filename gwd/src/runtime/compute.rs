@@ -60,8 +60,8 @@ impl Compute {
         self.jobs().is_some_and(|jobs| jobs.try_send(job).is_ok())
     }
 
-    /// Queue of the threads, or `None` if no thread could be started; then the next job tries
-    /// again.
+    /// Queue of the threads. `None` if no thread could be started; the next job then tries to start
+    /// threads again.
     fn jobs(&self) -> Option<SyncSender<Job>> {
         let mut jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
         if jobs.is_none() {

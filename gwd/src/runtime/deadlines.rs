@@ -1,9 +1,9 @@
 //! Deadlines with one timer per worker instead of one per request.
 //!
-//! Every connection owns a [`Slot`]; setting its deadline is usually one store. The worker's timer
-//! is set to a lower bound of all deadlines. When the timer fires, a pass over the slots wakes the
-//! owners whose deadline has passed and finds the next bound. Connections extend their deadlines
-//! with every step, so that passes are rare under load.
+//! Every connection owns a [`Slot`]; setting its deadline is usually one write to memory. The
+//! worker's timer is set to a lower bound of all deadlines. When the timer fires, a pass over the
+//! slots wakes the owners whose deadline has passed and finds the next bound. Connections extend
+//! their deadlines with every step, so that passes are rare under load.
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;

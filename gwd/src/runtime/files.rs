@@ -15,7 +15,7 @@ pub(crate) const UNLINKED: i32 =
 /// Reads a regular file of at most `bytes_max` bytes.
 ///
 /// # Errors
-/// The operating system's error, or that the file is not regular or is too large.
+/// If the file cannot be read, is not a regular file, or is too large.
 pub(crate) fn read_file(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
     let file = OpenOptions::new()
         .read(true)

@@ -53,7 +53,7 @@ pub(crate) struct Client {
     leases: Leases,
     /// Wakes the task that returns leases, when the first counter gets a lease.
     leased: Notify,
-    /// Id of this gateway among those that use leases.
+    /// Random id of this gateway in the set of gateways that use leases.
     gateway: Box<str>,
 }
 
@@ -65,7 +65,7 @@ pub(crate) struct StoreState {
     pub(crate) name: Arc<str>,
     /// True if the store answers.
     pub(crate) is_up: bool,
-    /// Number of gateways that use leases. 0: unknown, or none does.
+    /// Number of gateways that use leases. 0: unknown, or no gateway uses leases.
     pub(crate) gateways: u64,
     /// Number of counters with leases in this gateway.
     pub(crate) leases: usize,
@@ -139,7 +139,7 @@ impl Client {
         self.leases.len() > 0
     }
 
-    /// Closes all connections. The client is not used any more.
+    /// Closes all connections. The client must not be used afterwards.
     pub(super) fn close(&self) {
         for link in &self.routes().links {
             link.close();
@@ -217,7 +217,7 @@ impl Client {
         let _lost = self.send(Call::Count(back), Answer::One(answer));
     }
 
-    /// Returns the unused tokens of a lease. They are lost if the store does not answer.
+    /// Returns the unused tokens of a lease. The tokens are lost if the store does not answer.
     fn return_unused(
         self: &Arc<Self>,
         unused: Unused,
@@ -228,7 +228,7 @@ impl Client {
         Ok(answered)
     }
 
-    /// Ends all leases, and removes this gateway from those that use leases.
+    /// Ends all leases, and removes this gateway from the set of gateways that use leases.
     pub(super) async fn return_leases(self: &Arc<Self>) {
         for unused in self.leases.close().chunks(QUEUE_MAX / 4) {
             let sent = unused.iter().cloned();
@@ -256,8 +256,8 @@ impl Client {
 }
 
 impl Client {
-    /// Replaces the masters of the cluster by those in `ranges`. Masters that are already known
-    /// keep their links.
+    /// Replaces the masters of the cluster by the masters in `ranges`. Masters that are already
+    /// known keep their links.
     fn route(&self, ranges: &[Range]) {
         let before = self.routes().links.clone();
         let routes = Routes::of(ranges, |master, tag| {

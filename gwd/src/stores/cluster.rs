@@ -20,8 +20,8 @@ use super::servers::{Url, address};
 const SLOTS: u16 = 16_384;
 /// Maximum number of masters. Further masters are ignored; their slots have no link.
 const MASTERS_MAX: usize = 1_000;
-/// Number of hash tags to try in order to find one for each master. It is far greater than the
-/// number of slots, so that each master gets a tag.
+/// Number of hash tags to try in order to find one tag for each master. The number is far greater
+/// than the number of slots, so that each master gets a tag.
 const TAGS: u32 = 1 << 20;
 /// Maximum time for the answer of one node about the slots, connection included: 500ms.
 const NODE: Duration = Duration::from_millis(500);
@@ -97,7 +97,7 @@ impl Routes {
         }
     }
 
-    /// Link of a key. `None`: no master has its slot.
+    /// Link of a key. `None`: no master has the key's slot.
     pub(super) fn link(&self, key: &str) -> Option<&Arc<Link>> {
         if self.slots.is_empty() {
             return self.links.first();
@@ -116,7 +116,7 @@ impl Routes {
 
 /// Queries nodes in order for the masters of the slots.
 ///
-/// # Errors
+/// If no node answers. The error is the reason of the last node.
 /// The reason why the last node did not answer.
 pub(super) async fn ranges(url: &Url, nodes: &[String]) -> Result<Vec<Range>, String> {
     let mut why = "no node".to_owned();

@@ -33,8 +33,8 @@ impl Connection {
     /// Connects to the store of a URL. The connection fails at a reply that exceeds the bounds.
     ///
     /// # Errors
-    /// The URL is no URL of a store, or the connection, the TLS handshake or the authentication
-    /// failed.
+    /// If the URL is not the URL of a store, or if the connection, the TLS handshake or the
+    /// authentication failed.
     pub(super) async fn open(
         url: &str,
         config: AsyncConnectionConfig,
@@ -158,7 +158,7 @@ mod tests {
                 };
                 assert!(ping.await.is_err(), "{reply:?}");
             });
-            // The socket buffers of both sides hold a few megabytes even if the client reads
+            // The socket buffers of client and server hold a few megabytes even if the client reads
             // nothing.
             let sent = served.join().unwrap();
             assert!(sent < 64 << 20, "{reply:?}: {sent} bytes");

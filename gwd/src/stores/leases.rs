@@ -103,10 +103,10 @@ pub(super) enum TakeResult {
 /// Number of tokens to take from the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct TokenRange {
-    /// Minimum number of tokens: the lowest cost of a waiting request. With fewer tokens, none of
-    /// them can be admitted.
+    /// Minimum number of tokens: the lowest cost of a waiting request. With fewer tokens, no
+    /// waiting request can be admitted.
     pub(super) min_tokens: u64,
-    /// Maximum number of tokens, including those in advance.
+    /// Maximum number of tokens, including the tokens that are taken in advance.
     pub(super) max_tokens: u64,
 }
 
@@ -224,8 +224,8 @@ impl Leases {
         }
     }
 
-    /// Returns the tokens of a request to the lease of its counter. False if the counter has no
-    /// lease.
+    /// Returns the tokens of a request to the lease of its counter. Returns false if the counter
+    /// has no lease.
     pub(super) fn put_back(&self, count: &Count, now: Instant) -> bool {
         if self.closed.load(Ordering::Acquire) {
             return false;
@@ -241,7 +241,8 @@ impl Leases {
         true
     }
 
-    /// Ends leases whose time is over, and removes those that were not used.
+    /// Ends leases whose time is over, and removes leases that were not used. Returns the unused
+    /// tokens.
     pub(super) fn sweep(&self, now: Instant) -> Vec<Unused> {
         let mut all = Vec::new();
         for shard in &self.shards {
@@ -258,7 +259,7 @@ impl Leases {
         all
     }
 
-    /// Ends all leases. Requests call the store for themselves afterwards.
+    /// Ends all leases, and returns their unused tokens. Afterwards, each request calls the store.
     pub(super) fn close(&self) -> Vec<Unused> {
         self.closed.store(true, Ordering::Release);
         let mut all = Vec::new();
@@ -346,8 +347,8 @@ impl Lease {
         })
     }
 
-    /// Number of tokens to take from the store: those that the waiting requests need, and those to
-    /// take in advance.
+    /// Number of tokens to take from the store: the tokens that the waiting requests need, and the
+    /// tokens to take in advance.
     fn wanted(&self, share: u64) -> TokenRange {
         let costs = self.waiting.iter().map(|waiting| waiting.cost);
         let needed: u64 = costs.clone().sum();

@@ -48,8 +48,8 @@ pub(super) struct Link {
     queue: mpsc::Sender<Question>,
     /// [`UP`], [`SUSPECT`] or [`DOWN`].
     state: AtomicU8,
-    /// True after a test call has cleared the server of a late answer, until the next answer in
-    /// time. Another late answer then opens the circuit breaker.
+    /// True from a successful test call after a late answer until the next answer in time. Another
+    /// late answer during this time opens the circuit breaker.
     is_doubted: AtomicBool,
     /// True after [`Link::close`].
     is_closed: AtomicBool,
@@ -127,7 +127,8 @@ pub(super) enum Answer {
     Gateways(oneshot::Sender<()>),
 }
 
-/// Call that takes tokens for a lease. Dropping it ends the wait of the requests without an answer.
+/// Call that takes tokens for a lease. Dropping this value ends the wait of its requests without an
+/// answer.
 pub(super) struct LeaseCall {
     client: Arc<dyn Caller>,
     id: CounterId,
@@ -183,7 +184,7 @@ impl Link {
         self.queue.try_send(question).map_err(|_| NoAnswer::Full)
     }
 
-    /// Closes the connection. The link is not used any more.
+    /// Closes the connection. The link must not be used afterwards.
     pub(super) fn close(&self) {
         self.is_closed.store(true, Ordering::Release);
         self.failed.notify_one();
@@ -207,7 +208,8 @@ impl Link {
         }
     }
 
-    /// Ends the suspicion after a successful test call. False if the circuit breaker is open.
+    /// Ends the suspicion after a successful test call. Returns false if the circuit breaker is
+    /// open.
     fn clear_suspicion(&self) -> bool {
         let (before, now) = (Ordering::AcqRel, Ordering::Acquire);
         self.is_doubted.store(true, Ordering::Release);
@@ -304,7 +306,7 @@ fn several(url: &str) -> Result<Url, String> {
     Url::parse(url.trim()).ok_or_else(|| "the URL names no servers".to_owned())
 }
 
-/// Tests that the server counts: calls the script with a limit of its own.
+/// Tests that the server can count: calls the script for a limit that only test calls use.
 async fn test(
     link: &Link,
     connection: &mut MultiplexedConnection,

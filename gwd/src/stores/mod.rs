@@ -1,7 +1,7 @@
 //! Stores of counters that a fleet shares: Redis and Valkey.
 //!
-//! Limits with `sync: synced` take tokens in advance ([`leases`]) and call the store only when they
-//! have none.
+//! Limits with `sync: synced` take tokens in advance ([`leases`]), and call the store only when no
+//! tokens are left.
 //!
 //! Workers send their count requests over a bounded queue to the one thread that holds the
 //! connections to all stores, and wait at most [`DEADLINE`]. A connection sends the count requests
@@ -10,9 +10,9 @@
 //!
 //! If an answer is late, the store becomes suspect: no further count requests are sent. Instead, a
 //! test call of the script, which performs a write, is sent on the same connection. If the test
-//! call is answered within [`link::SUSPICION`], the store is used again at once, so that one late answer
-//! costs about a round trip. Otherwise the circuit breaker opens: no count requests are sent until
-//! a test call on a new connection is answered in time.
+//! call is answered within [`link::SUSPICION`], the store is used again at once, so that one late
+//! answer costs about a round trip. Otherwise the circuit breaker opens: no count requests are sent
+//! until a test call on a new connection is answered in time.
 //!
 //! A store is one server, the master that sentinels name ([`sentinel`]), or a cluster ([`cluster`]).
 //! Each master of a cluster has its own connection, queue and circuit breaker ([`link`]).

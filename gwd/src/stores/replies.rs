@@ -114,7 +114,7 @@ impl Replies {
     /// Updates the position in the replies for received bytes.
     ///
     /// # Errors
-    /// A reply exceeds the bounds, or has a length that is not a number.
+    /// If a reply exceeds the bounds, or has a length that is not a number.
     fn read(&mut self, mut bytes: &[u8]) -> io::Result<()> {
         while let [first, rest @ ..] = bytes {
             if self.values == 0 {

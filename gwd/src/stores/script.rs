@@ -28,7 +28,8 @@ pub(super) enum Call {
     Count(Count),
     /// Count request that takes at least `min_tokens` tokens, and at most the request's cost.
     Lease { count: Count, min_tokens: u64 },
-    /// Return of the tokens of a lease. `window` is the window in which they were counted.
+    /// Return of the tokens of a lease. `window`: number of the window in which the tokens were
+    /// counted.
     Return { count: Count, window: u64 },
     /// Announcement of a gateway that uses leases, for a time.
     Gateway(Gateway),
@@ -41,7 +42,7 @@ pub(super) struct Gateway {
     pub(super) key: String,
     /// Random id of the gateway.
     pub(super) id: Box<str>,
-    /// Time for which the gateway counts. Zero removes it.
+    /// Time for which the gateway counts. Zero removes the gateway.
     pub(super) live: Duration,
 }
 
@@ -57,10 +58,10 @@ impl Call {
         }
     }
 
-    /// Calls the script. If the server does not know it, loads it first.
+    /// Calls the script. If the server has not loaded the script, loads it first.
     ///
     /// # Errors
-    /// The server refused the call, or the connection failed.
+    /// If the server refused the call, or the connection failed.
     pub(super) async fn run(
         &self,
         connection: &mut impl ConnectionLike,
@@ -90,7 +91,7 @@ impl Call {
     /// Announces a gateway. Returns the number of gateways.
     ///
     /// # Errors
-    /// The server refused the call, or the connection failed.
+    /// If the server refused the call, or the connection failed.
     pub(super) async fn announce(
         &self,
         connection: &mut impl ConnectionLike,

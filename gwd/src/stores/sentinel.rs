@@ -15,7 +15,7 @@ const SENTINEL: Duration = Duration::from_millis(500);
 /// Queries the sentinels in order for the address of a master.
 ///
 /// # Errors
-/// The reason why the last sentinel named no master.
+/// If no sentinel names a master. The error is the reason of the last sentinel.
 pub(super) async fn master(url: &Url, name: &str) -> Result<String, String> {
     let mut why = "no sentinel".to_owned();
     for sentinel in url.sentinels() {

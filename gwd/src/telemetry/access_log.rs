@@ -135,8 +135,8 @@ impl Writer {
             .unwrap_or_else(|| Vec::with_capacity(1_024))
     }
 
-    /// Appends a complete line. True if it is the first one in the buffer: the caller must then
-    /// schedule a [`Writer::flush`].
+    /// Appends a complete line. Returns true if the line is the first in the buffer: the caller
+    /// must then schedule a [`Writer::flush`].
     pub(crate) fn take(&self, process: &Counters, mut line: Vec<u8>) -> bool {
         let full = {
             let mut batch = self.batch.borrow_mut();

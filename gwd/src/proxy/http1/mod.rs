@@ -83,7 +83,8 @@ pub(crate) async fn serve(conn: &Rc<Conn>, mut io: ClientIo) {
     }
 }
 
-/// Waits for bytes. False after the idle timeout, or if the connection has to end.
+/// Waits, without buffers, until bytes arrive. Returns false after the idle timeout, or if the
+/// connection has to end.
 async fn parked(stream: &Stream, io: &ClientIo) -> bool {
     stream.transfer.deadline.set(stream.idle_until_ms());
     let _counted = ParkedCount::count(&stream.socket);

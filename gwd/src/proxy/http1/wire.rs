@@ -166,7 +166,7 @@ impl Wire {
         self.state.borrow().body.is_ended()
     }
 
-    /// Appends bytes to the output buffer, which `write` receives.
+    /// Passes the output buffer to `write`, which appends bytes to the buffer.
     pub(super) fn write(&self, write: impl FnOnce(&mut Vec<u8>)) {
         write(&mut self.state.borrow_mut().out);
     }
@@ -205,7 +205,7 @@ impl Wire {
         Poll::Ready(Ok(()))
     }
 
-    /// Ends a response. True if another request can be read from the connection.
+    /// Ends a response. Returns true if another request can be read from the connection.
     pub(super) fn response_ended(&self) -> bool {
         let state = &mut *self.state.borrow_mut();
         if state.out.capacity() > OUT_KEPT {
@@ -215,8 +215,8 @@ impl Wire {
         state.body.is_ended() && !state.broken
     }
 
-    /// Discards the rest of the request's body, as far as it has arrived. True if the body has been
-    /// read completely.
+    /// Discards the rest of the request's body, as far as it has arrived. Returns true if the body
+    /// has been read completely.
     pub(super) fn discard(&self) -> bool {
         let state = &mut *self.state.borrow_mut();
         state.number += 1;

@@ -33,7 +33,7 @@ fn count(cost: i64) -> Count {
     }
 }
 
-/// Leases of one of two gateways, which may have 50 tokens in advance.
+/// Leases of a gateway in a fleet of two. This gateway may take 50 tokens in advance.
 fn leases() -> Leases {
     let leases = Leases::new();
     leases.set_gateways(2);
