@@ -45,7 +45,8 @@ impl Url {
         }
     }
 
-    /// URLs of the sentinels: first without user and password, because many sentinels have none.
+    /// URLs to query for the sentinels, two for each sentinel: first without user and password,
+    /// because many sentinels have none, then with them.
     pub(super) fn sentinels(&self) -> Vec<String> {
         let each = self.hosts.iter().flat_map(|host| {
             let has_port = host.rsplit_once(':').is_some_and(|(_, port)| {

@@ -46,7 +46,8 @@ pub(crate) struct TlsFacts {
     expired: Cell<bool>,
 }
 
-/// Result of a comparison of the admission rules with those of a connection.
+/// Result of comparing the current admission rules with the rules under which a connection was
+/// accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum StillAdmitted {
     /// The rules are the same.
@@ -113,7 +114,7 @@ impl TlsFacts {
         self.verify_after_s.get()
     }
 
-    /// True if the client's certificate, or one that its chain needs, has expired.
+    /// True if the client's certificate, or a certificate that its chain needs, has expired.
     fn has_expired(&self, now_s: u64) -> bool {
         if now_s <= self.verify_after_s.get() {
             return false;
@@ -167,7 +168,8 @@ const OVERLOADED: Outcome = Outcome {
     version: "",
 };
 
-/// Signing state of a handshake: if it waits for a signature of the gateway or for the client.
+/// Signing state of a handshake, which waits either for a signature of the gateway or for the
+/// client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Signing {
     /// The handshake waits for the client.
@@ -180,7 +182,7 @@ pub(crate) enum Signing {
 /// Failed TLS handshake with a client.
 pub(crate) struct Failed {
     pub(crate) outcome: Outcome,
-    /// Connection. It stays open so that the client can read the alert.
+    /// Connection, which stays open so that the client can read the alert.
     pub(crate) stream: TcpStream,
 }
 
@@ -188,7 +190,7 @@ pub(crate) struct Failed {
 /// waits for a signature; this time is not the client's delay.
 ///
 /// # Errors
-/// The outcome, and the connection, after the alert was sent.
+/// If the handshake fails. The error has the outcome and the connection, after the alert was sent.
 pub(crate) async fn accept(
     stream: TcpStream,
     tls_listener: &TlsListener,

@@ -30,7 +30,7 @@ impl Pair {
     /// have expired.
     ///
     /// # Errors
-    /// The reason why a value cannot be used, without any part of the key.
+    /// If a value cannot be used. The error is the reason, without any part of the key.
     pub(super) fn load(values: &[Arc<SecretValue>]) -> Result<Self, String> {
         let [cert, key] = values else {
             return Err("a certificate and a key are needed".into());
@@ -69,8 +69,8 @@ impl Pair {
 /// Label of a private key in PEM, and its form.
 type Form = (&'static str, fn(Vec<u8>) -> PrivateKeyDer<'static>);
 
-/// First private key of a PEM text (RFC 7468), or `None` if there is none. The parser of rustls
-/// leaves the text of the key in freed memory; every buffer of this one is overwritten.
+/// First private key of a PEM text (RFC 7468), or `None` if there is none. This function overwrites
+/// all its buffers; the parser of rustls would leave the text of the key in freed memory.
 fn private_key(pem: &[u8]) -> Option<Zeroizing<PrivateKeyDer<'static>>> {
     const FORMS: [Form; 3] = [
         ("PRIVATE KEY", |der| PrivateKeyDer::Pkcs8(der.into())),
@@ -121,7 +121,7 @@ fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
 /// Parses all certificates of a PEM text as trusted CA certificates.
 ///
 /// # Errors
-/// The text has no certificate, or a certificate cannot be used.
+/// If the text has no certificate, or a certificate cannot be used.
 pub(super) fn roots(pem: &[u8]) -> Result<RootCertStore, String> {
     let mut roots = RootCertStore::empty();
     for certificate in certificates(pem)? {

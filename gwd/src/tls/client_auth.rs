@@ -31,7 +31,7 @@ impl Admission {
     /// of its chain.
     ///
     /// # Errors
-    /// The reason why a value cannot be used.
+    /// If a value cannot be used. The error is the reason.
     pub(super) fn load(
         mode: Option<ClientAuthMode>,
         values: &[Arc<SecretValue>],

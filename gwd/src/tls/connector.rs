@@ -76,11 +76,11 @@ pub(crate) struct TlsConnection {
 // === impl Roots ===
 
 impl Roots {
-    /// Reads CA certificates in PEM. Without a value, reads those of the system, or of
-    /// `SSL_CERT_FILE` and `SSL_CERT_DIR` if set.
+    /// Reads CA certificates in PEM. Without a value, reads the CA certificates of the system, or
+    /// of `SSL_CERT_FILE` and `SSL_CERT_DIR` if set.
     ///
     /// # Errors
-    /// There is no CA certificate, or one cannot be used.
+    /// If there is no CA certificate, or one cannot be used.
     pub(super) fn load(values: &[Arc<SecretValue>]) -> Result<Self, String> {
         let roots = match values {
             [] => system()?,
@@ -111,7 +111,7 @@ impl Connector {
     /// and the gateway's certificate.
     ///
     /// # Errors
-    /// The reason why TLS cannot be configured with these values.
+    /// If TLS cannot be configured with these values. The error is the reason.
     pub(super) fn new(
         tls: &ir::UpstreamTls,
         roots: Option<Arc<Cell<Roots>>>,
@@ -132,10 +132,12 @@ impl Connector {
         })
     }
 
-    /// Applies replaced CA certificates and certificates, and begins a new round if there are any.
+    /// Applies certificates and CA certificates that were replaced. If any were replaced, begins a
+    /// new round.
     ///
     /// # Errors
-    /// The reason why the new values cannot be used. The previous configuration stays in use.
+    /// If the new values cannot be used. The error is the reason; the previous configuration stays
+    /// in use.
     pub(super) fn renew(&self) -> Result<(), String> {
         let before = self.made.load();
         let roots = self.roots.as_ref().map(|cell| cell.now());
@@ -161,7 +163,8 @@ impl Connector {
     /// Performs the handshake with an upstream's host. The caller limits the time.
     ///
     /// # Errors
-    /// An error of kind `InvalidData` that contains a [`rustls::Error`], if TLS failed.
+    /// If TLS or I/O fails. A TLS failure has the kind `InvalidData` and contains a
+    /// [`rustls::Error`].
     pub(crate) async fn connect(
         &self,
         host: &str,

@@ -101,7 +101,7 @@ impl Store {
     /// yet are loaded and checked.
     ///
     /// # Errors
-    /// The secret that cannot be used, and the reason.
+    /// If a secret cannot be used. The error names the secret and the reason.
     pub(crate) fn tls_listener(
         &self,
         tls: &ir::ListenerTls,
@@ -134,7 +134,7 @@ impl Store {
     /// that are not loaded yet are loaded and checked.
     ///
     /// # Errors
-    /// The secret that cannot be used, and the reason.
+    /// If a secret cannot be used. The error names the secret and the reason.
     pub(crate) fn connector(
         &self,
         tls: &ir::UpstreamTls,
@@ -164,8 +164,8 @@ impl Store {
         Ok(connector)
     }
 
-    /// Applies secrets that have changed, if they are valid, and drops cells that nothing uses. True
-    /// if rules for client certificates have changed.
+    /// Applies secrets that have changed, if they are valid, and drops cells that nothing uses.
+    /// Returns true if rules for client certificates have changed.
     pub(crate) fn refresh(&self) -> bool {
         let mut connectors = self.connectors.borrow_mut();
         connectors.retain(|_, connector| Arc::strong_count(connector) > 1);
@@ -345,8 +345,8 @@ impl TlsListener {
         }
     }
 
-    /// True if the handshake may need an RSA signature, which takes several times as long as
-    /// others.
+    /// True if the handshake may need an RSA signature, which takes several times as long as other
+    /// signatures.
     fn may_sign_with_rsa(&self, hello: &ClientHello<'_>) -> bool {
         self.chooser.may_sign_with_rsa(hello)
     }

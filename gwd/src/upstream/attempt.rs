@@ -96,7 +96,8 @@ impl<'s> Call<'_, 's> {
         self.seen_ns
     }
 
-    /// Performs one attempt, if the circuit breakers admit it, and reports its outcome to them.
+    /// Performs one attempt, if the circuit breakers admit it, and reports the outcome to the
+    /// breakers.
     pub(super) async fn attempt(
         &mut self,
         source: Source,
@@ -377,7 +378,8 @@ impl<'s> Call<'_, 's> {
         }
     }
 
-    /// Opens a connection within the time limit, or takes one that becomes usable in the meantime.
+    /// Opens a connection within the time limit, or takes a connection that becomes usable
+    /// meanwhile.
     async fn connect(
         &mut self,
         target: usize,

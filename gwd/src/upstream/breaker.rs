@@ -9,13 +9,13 @@
 //!
 //! Clients that end their requests early, or that request slow operations, could occupy the probes
 //! as well. Each probe that ends without a result therefore raises the maximum of concurrent probes
-//! by one, up to [`ABANDONED_MAX`], until the breaker closes or opens: after a few such probes
+//! by one, up to [`ABANDONED_MAX`], until the breaker closes or opens. After a few such probes
 //! there is room for the requests of other clients. If probes do not end within the open time, one
-//! more is admitted. A failed probe opens the breaker at once, whatever the maximum.
+//! more probe is admitted. A failed probe opens the breaker at once, whatever the maximum.
 //!
-//! A request whose body the client is still sending is not a probe: the client could hold it for as
-//! long as it likes. While the breaker is half open, a separate number of such requests per second
-//! is admitted.
+//! A request whose body the client is still sending is not a probe, because the client could delay
+//! the end of the request without limit. While the breaker is half open, a separate number of such
+//! requests per second is admitted.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -37,7 +37,7 @@ pub(crate) struct Breaker {
     /// Number of times that the breaker has opened since it was last closed.
     trips: AtomicU64,
     /// Unfinished uploads admitted while half open. Bits: 16 for the epoch, 32 for the interval
-    /// ([`UPLOADS_MS`]), 16 for their number.
+    /// ([`UPLOADS_MS`]), 16 for the number of uploads.
     uploads: AtomicU64,
     window: [Slot; SLOTS],
     /// Number of transitions to open, half open and closed, in this order.
@@ -71,7 +71,7 @@ pub(crate) enum Ended {
     Failed,
 }
 
-/// Permit for one request. Dropping it without a result only ends its probe.
+/// Permit for one request. Dropping a permit without a result only ends its probe.
 #[must_use]
 #[derive(Debug)]
 pub(crate) struct Permit<'a> {
@@ -100,8 +100,8 @@ struct StateFields {
 }
 
 const FIELD: u64 = 0xfff;
-/// Maximum number of probes that are added to those of the settings: 64. It bounds the requests
-/// that a hanging upstream gets while its clients give up.
+/// Maximum number of probes that are added to the configured maximum: 64. This bounds the requests
+/// to a hanging upstream whose clients cancel their requests.
 const ABANDONED_MAX: u64 = 64;
 const COUNT: u64 = 0xf_ffff;
 const EPOCH: u64 = 0xffff;
@@ -138,8 +138,9 @@ impl Breaker {
                     };
                 }
                 CircuitState::HalfOpen if word.has_room(most) => word.probing(word.probes + 1),
-                // The probes did not end in time: admit one more. The epoch stays, so that their
-                // late results count: timeouts of a hanging upstream open the breaker again.
+                // The probes did not end in time: admit one more probe. The epoch stays, so that
+                // late results of the earlier probes count: timeouts of a hanging upstream open the
+                // breaker again.
                 CircuitState::HalfOpen if now_ms >= until_ms => {
                     let longer_ms = now_ms + numbers.open_ms.max(1);
                     self.until_ms.store(longer_ms, Ordering::Release);
@@ -187,7 +188,8 @@ impl Breaker {
         }
     }
 
-    /// Counts an unfinished upload. False if `most` were admitted in this interval.
+    /// Counts an unfinished upload. Returns false if `most` uploads were already admitted in this
+    /// interval.
     fn admits_upload(&self, epoch: u64, most: u64, now_ms: u64) -> bool {
         let interval = epoch << 48 | ((now_ms / UPLOADS_MS) & 0xffff_ffff) << 16;
         loop {
@@ -258,8 +260,8 @@ impl Breaker {
         self.transitions[cell].fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Counts a result. True if the fraction of failed or slow exchanges in the window reaches its
-    /// limit.
+    /// Counts a result. Returns true if the fraction of failed or slow exchanges in the window
+    /// reaches its limit.
     fn window_is_bad(&self, numbers: &Numbers, failed: bool, slow: bool, now_ms: u64) -> bool {
         if numbers.failure_ppm.is_none() && numbers.slow_ppm.is_none() {
             return false;

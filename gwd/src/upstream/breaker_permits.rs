@@ -1,5 +1,5 @@
-//! Circuit breakers that an attempt has to pass, and the reports of its result to them: the breaker
-//! of the upstream, the breakers of policies, and the breaker of the target.
+//! Circuit breakers that an attempt must pass, and reports of the attempt's result to these
+//! breakers: the breaker of the upstream, the breakers of policies, and the breaker of the target.
 
 use bundle::ir;
 use policy::traffic::circuit_breaker::{Numbers, Scope};
@@ -115,7 +115,7 @@ pub(super) fn may_probe(out: &Outgoing<'_, '_>, now_ms: u64) -> bool {
 }
 
 /// Permits for one attempt: from the upstream's breaker and from the policies' breakers. A permit
-/// that is dropped without a result does not affect its breaker.
+/// that is dropped without a result only ends its probe.
 pub(super) struct BreakerPermits<'s>(Vec<(Permit<'s>, &'s Numbers)>);
 
 impl<'s> BreakerPermits<'s> {

@@ -420,7 +420,7 @@ fn unfinished_uploads_are_admitted_by_rate() {
 }
 
 /// Lets `clients` hold all permits of a half-open breaker for 14 ms at a time and then leave.
-/// Returns how many of 100 further requests, one each 10 ms, are refused.
+/// Returns the number of refused requests among 100 further requests, one every 10 ms.
 fn refused_beside(clients: usize) -> usize {
     let numbers = Numbers {
         open_ms: 1_000,

@@ -17,7 +17,7 @@ pub(crate) struct CallRecord {
     pub(crate) attempts: u8,
     /// Reasons of the retries. Only the first four are stored.
     pub(crate) retry_reasons: [&'static str; 4],
-    /// Reason why a retry that the policy wants was not made.
+    /// Reason why a retry was not made although the retry policy applies.
     pub(crate) given_up: &'static str,
     /// Status of the response; 0 without one.
     pub(crate) status: u16,
@@ -75,7 +75,7 @@ impl CallRecord {
         shard.retried(self.uid, Label(reason));
     }
 
-    /// Records the reason why a retry that the policy wants was not made.
+    /// Records the reason why a retry was not made although the retry policy applies.
     #[cold]
     pub(crate) fn retry_given_up(&mut self, why: &'static str) {
         self.given_up = why;

@@ -58,7 +58,7 @@ pub(crate) struct NewConnection {
     pub(crate) round: u64,
 }
 
-/// Time limits for getting a connection, and the time at which opening one began.
+/// Time limits for getting a connection, and the time at which opening a connection began.
 pub(crate) struct Times<'a> {
     pub(crate) deadline: &'a Slot,
     pub(crate) clock: Clock,
@@ -74,9 +74,10 @@ pub(crate) struct Times<'a> {
 pub(crate) enum NoConnection {
     /// The connection attempt failed, which counts against the host.
     Failed(Failure),
-    /// The attempt ended with the request's `timeout`, before the connect timeout. It counts
-    /// against the host, because it had at least [`TELLING_MS`], or half the connect timeout if
-    /// that is less. Other requests that wait for a shared connection do not fail with it.
+    /// The attempt ended with the request's `timeout`, before the connect timeout. The attempt
+    /// counts against the host, because it had at least [`TELLING_MS`], or half the connect timeout
+    /// if that is less. Other requests that wait for a shared connection do not fail with this
+    /// attempt.
     Expired(Failure),
     /// No attempt, or an attempt with too little time to count as a failure of the host.
     NotAttempted(Failure),

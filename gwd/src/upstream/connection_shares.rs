@@ -26,8 +26,8 @@ use crate::limits::crowding::{SHARED_FROM, ShareUsed, exceeds_share};
 /// Addresses whose hashes select the same counter are counted together.
 const COUNTERS: usize = 512;
 
-/// Counts of the exclusive connections, and of the connections that cancelled exchanges have worn
-/// out, at one upstream by client address and network.
+/// Counts of the exclusive connections and of the worn connections of one upstream, by client
+/// address and network.
 #[derive(Debug)]
 pub(crate) struct ConnectionShares {
     exclusive: NetworkCounts,
@@ -78,11 +78,12 @@ impl ConnectionShares {
     }
 
     /// Counts an exclusive connection (one exchange at a time) for the client of its exchange.
-    /// `open`: number of open connections of the upstream. `None` while `open` is less than half of
-    /// `connections_max`, or if `connections_max` is less than [`SHARED_FROM`].
+    /// `open`: number of open connections of the upstream. Returns `None` while `open` is less than
+    /// half of `connections_max`, or if `connections_max` is less than [`SHARED_FROM`].
     ///
-    /// # Errors If the client has used up its share, and at least three quarters of
-    /// `connections_max` are open.
+    /// # Errors
+    /// If the client has used up its share, and at least three quarters of `connections_max` are
+    /// open.
     pub(crate) fn charge_exclusive(
         self: &Arc<Self>,
         client: IpAddr,
@@ -107,9 +108,9 @@ impl ConnectionShares {
         )))
     }
 
-    /// True if at least three quarters of `connections_max` are open, and the client has worn out a
-    /// quarter of `connections_max` (at least one). Also if the client's network has worn out three
-    /// eighths (at least two).
+    /// True if at least three quarters of `connections_max` are open and the client has worn out
+    /// its share. The share is a quarter of `connections_max` (at least one) for the client's
+    /// address, and three eighths (at least two) for each of its networks.
     pub(crate) fn wears_out(&self, client: IpAddr, (open, connections_max): (u64, u64)) -> bool {
         if open < shared_connections(connections_max) {
             return false;

@@ -19,10 +19,10 @@ use tokio::sync::Notify;
 use crate::telemetry::shard::PoolGauge;
 use crate::upstream::shared::State;
 
-/// Difference in waiting time, in milliseconds, above which a returning connection is closed: if
-/// the oldest waiter of the upstream has waited this much longer than the oldest waiter of the
-/// connection's pool, it gets the permit. Otherwise the connection stays in its pool, because
-/// moving a permit costs opening another connection.
+/// Difference in waiting time, in milliseconds, above which a returning connection is closed. If
+/// the upstream's oldest waiter has waited this much longer than the oldest waiter of the
+/// connection's pool, the upstream's oldest waiter gets the permit. Otherwise the connection stays
+/// in its pool, because moving a permit costs opening another connection.
 const WAIT_DIFFERENCE_MS: u64 = 20;
 /// Interval at which a waiter looks for idle connections: 100ms. A connection may have become idle
 /// just before the waiter joined the queue.
@@ -56,8 +56,8 @@ struct IdlePool {
 /// Request in the queue for a connection.
 #[derive(Debug)]
 pub(crate) struct Waiter {
-    /// Pool from which the waiter also accepts an existing connection; `None` if it needs a new
-    /// one.
+    /// Pool from which the waiter also accepts an existing connection. `None` if the waiter needs a
+    /// new connection.
     pool: Option<Arc<PoolGauge>>,
     since_ms: u64,
     /// Maximum connections of the upstream in the version of this waiter.
@@ -86,7 +86,7 @@ pub(crate) enum Next {
     Idle,
     /// Waiter of the same pool. It was removed from the queue and must get the connection.
     Ours(Arc<Waiter>),
-    /// Waiter of another pool, or one that needs a new connection: this connection must be closed.
+    /// The waiter is of another pool or needs a new connection: this connection must be closed.
     Elsewhere,
 }
 
@@ -241,7 +241,7 @@ impl Connections {
     }
 
     /// Grants free permits to the waiters, the oldest first. A waiter whose maximum is reached does
-    /// not hold up one with a greater maximum.
+    /// not delay a waiter with a greater maximum.
     fn call(&self, queue: &mut VecDeque<Arc<Waiter>>) {
         let mut at = 0;
         let mut reached = None;

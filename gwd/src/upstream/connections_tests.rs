@@ -5,7 +5,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// Step of the property test. Numbers select one of the existing items.
+/// Event of the property test. An index selects one of the existing items.
 #[derive(Clone, Debug)]
 enum Act {
     /// A request of a pool needs a connection.

@@ -136,8 +136,8 @@ impl<'a> BodyReader<'a> {
     /// Waits for the next frame.
     ///
     /// # Errors
-    /// If the client is slower than the minimum pace, or slow while another request waits for its
-    /// permit of a concurrency limit.
+    /// If the client is slower than the minimum pace. Also if the client is slow while another
+    /// request waits for the concurrency permit that this request holds.
     pub(super) async fn next(
         &mut self,
         body: &mut Incoming,

@@ -2,8 +2,8 @@
 //! (semantics.md §3).
 //!
 //! One thread of the process runs all checks; workers run none. Results are stored in the [`Host`],
-//! so that all workers see them and they survive a change of versions. Ejections by outlier
-//! detection are stored separately. A host that is no longer checked has the verdict
+//! so that all workers see the results, and the results survive a change of versions. Ejections by
+//! outlier detection are stored separately. A host that is no longer checked has the verdict
 //! [`Verdict::Unknown`].
 
 use std::collections::HashMap;
@@ -69,7 +69,7 @@ pub(crate) struct Check {
     active: Arc<Active>,
 }
 
-/// Handle of the health check thread. Dropping it ends the thread.
+/// Handle of the health check thread. Dropping this value ends the thread.
 #[derive(Debug)]
 pub(crate) struct Prober {
     wanted: watch::Sender<Arc<[Check]>>,
@@ -276,7 +276,7 @@ impl Prober {
         Ok(Self { wanted })
     }
 
-    /// Replaces the checks; `None` keeps the current ones. Unchanged checks continue.
+    /// Replaces the checks; `None` keeps the current checks. Unchanged checks continue.
     pub(crate) fn renew(&self, checks: impl FnOnce() -> Option<Arc<[Check]>>) {
         self.wanted.send_modify(|wanted| {
             // Evaluate the checks under the lock, so that the last caller sets the newest ones.

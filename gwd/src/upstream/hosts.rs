@@ -3,8 +3,8 @@
 //! [`Common`] is an upstream in one version: its targets, and the sources of hosts that must be
 //! resolved. From these, a [`HostSet`] is built outside the workers. When the number of the set
 //! changes, a worker builds a new [`Service`](super::Service); requests in progress keep the old
-//! one. The state of a host is in [`Host`], which survives as long as any set has the host. Hosts
-//! that are no longer in a set get no more requests, and their idle connections are closed.
+//! service. The state of a host is in [`Host`], which survives as long as any set has the host.
+//! Hosts that are no longer in a set get no more requests, and their idle connections are closed.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -90,7 +90,7 @@ struct Member {
 // === impl Common ===
 
 impl Common {
-    /// Creates the upstream. It has no hosts until [`Discovery::follow`] is called with it.
+    /// Creates the upstream, without hosts until [`Discovery::follow`] is called with it.
     pub(crate) fn new(
         upstream: &ir::Upstream,
         state: Arc<State>,

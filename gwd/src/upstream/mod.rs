@@ -58,9 +58,9 @@ const UNREACHABLE_MS: u64 = 1_000;
 /// Maximum number of hosts that are tried for one request.
 const TRIED_MAX: usize = 16;
 
-/// True if an attempt begins with three quarters of its time or less, because of earlier attempts or
-/// of waiting for a connection. Clients can cause such waits while the host is healthy, so a timeout
-/// of the attempt says little about the host.
+/// True if an attempt begins with three quarters of its time or less, because of earlier attempts
+/// or of waiting for a connection. Clients can cause such waits while the host is healthy, so a
+/// timeout of the attempt says little about the host.
 pub(crate) fn is_cut_short(left_ms: u64, whole_ms: u64) -> bool {
     left_ms.saturating_mul(4) <= whole_ms.saturating_mul(3)
 }
@@ -91,8 +91,8 @@ pub(crate) struct ExchangePermits {
 pub(crate) struct TriedTargets {
     targets: [u32; TRIED_MAX],
     count: usize,
-    /// Last target of a former round, in which all targets were tried. It is chosen only if there is
-    /// no other.
+    /// Last target of a former round, in which all targets were tried. This target is chosen only
+    /// if there is no other.
     avoided: Option<u32>,
 }
 
@@ -325,7 +325,8 @@ impl TriedTargets {
         };
     }
 
-    /// Allows the target that [`Self::begin_round`] excluded. False if no target is excluded.
+    /// Allows the target that [`Self::begin_round`] excluded. Returns false if no target is
+    /// excluded.
     pub(crate) fn stop_avoiding(&mut self) -> bool {
         self.avoided.take().is_some()
     }

@@ -28,7 +28,7 @@ use peak_ewma::PeakEwma;
 use random::Weights;
 use weighted::Weighted;
 
-/// Load-balancing algorithm with its state. Each worker has one per upstream.
+/// Load-balancing algorithm with its state. Each worker has one balancer per upstream.
 #[derive(Debug)]
 pub(crate) enum Balance {
     /// Smooth weighted round robin.

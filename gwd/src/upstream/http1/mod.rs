@@ -1,4 +1,4 @@
-//! HTTP/1.1 client (RFC 9112) for one request at a time. The task of the exchange drives it.
+//! HTTP/1.1 client (RFC 9112) for one request at a time, driven by the task of the exchange.
 //!
 //! hyper's client runs each connection in a task of its own. A call then passes two channels and
 //! wakes two tasks, which costs 1.7 µs of the 14 µs of a small exchange (data-plane.md §1). Here a

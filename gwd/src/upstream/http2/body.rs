@@ -10,11 +10,11 @@ use super::upload::Upload;
 use super::{Error, Exchange};
 use crate::limits::inbox::{UnreadBody, Watch};
 
-/// Streamed response body. Dropping it before its end resets the stream.
+/// Streamed response body. Dropping this value before the end of the body resets the stream.
 pub(crate) struct Incoming {
     stream: RecvStream,
     upload: Option<Upload>,
-    /// Records if the upstream has ended the response, because h2 does not report it after a reset.
+    /// Records if the upstream has ended the response, which h2 does not report after a reset.
     /// `None` if the request was complete before the response began.
     watch: Option<Watch>,
     /// Error that ended the upload and that was not reported yet. `None`: no error.

@@ -2,8 +2,8 @@
 //!
 //! Servers end a connection on which clients cancel many exchanges, with all exchanges of other
 //! clients. A connection with [`RESETS_MAX`] cancelled exchanges is therefore worn: it gets no new
-//! exchange while the upstream's connection limit admits another connection. The client whose cancel
-//! wore it out is charged for it until it is closed
+//! exchange while the upstream's connection limit admits another connection. A worn connection is
+//! charged to the client whose cancelled exchange wore it out, until the connection is closed
 //! ([`ConnectionShares`](crate::upstream::connection_shares::ConnectionShares)).
 
 use std::net::IpAddr;
@@ -38,9 +38,9 @@ impl Exchange {
         Self::new(Rc::clone(&self.state), self.client)
     }
 
-    /// Counts an exchange that ends before its response is complete. After [`RESETS_MAX`] of them
-    /// the connection is worn: it gets new exchanges only if the upstream has reached its
-    /// connection limit.
+    /// Counts an exchange that ends before its response is complete. After [`RESETS_MAX`] such
+    /// exchanges, the connection is worn: it gets new exchanges only if the upstream has reached
+    /// its connection limit.
     pub(super) fn count_cancelled(&self) {
         let resets = &self.state.resets;
         resets.set(resets.get() + 1);

@@ -79,7 +79,7 @@ pub(crate) struct Connection {
     send: SendRequest<Bytes>,
     scheme: Scheme,
     state: Rc<State>,
-    /// Exchange for which the connection is reserved. It is counted from the reservation on.
+    /// Exchange for which the connection is reserved. The exchange counts from the reservation on.
     reserved: Option<Rc<Exchange>>,
     /// Client address of the next exchange. `None` for an exchange of the gateway itself.
     client: Option<IpAddr>,
@@ -382,7 +382,7 @@ struct Call {
     response: ResponseFuture,
     upload: Option<Upload>,
     /// Records if the upstream has ended the response while the request is unfinished. `None` if
-    /// the head is the whole request.
+    /// the request consists of its head only.
     watch: Option<Watch>,
     /// Value of `State::events` when the call began.
     events: u64,

@@ -26,7 +26,8 @@ pub(crate) enum Answer {
     Declined(Box<Incoming>),
 }
 
-/// Upstream side of a tunnel. Dropping it before both sides have ended resets the stream.
+/// Stream of a tunnel to the upstream. Dropping this value before both directions have ended resets
+/// the stream.
 pub(crate) struct Tunnel {
     send: SendStream<Bytes>,
     receive: RecvStream,
@@ -51,8 +52,8 @@ impl Connection {
     /// response. `request` is the request for HTTP/1.1, without the fields of the handshake.
     ///
     /// # Errors
-    /// [`Error::NoTunnels`] if the upstream does not support tunnels; otherwise the reason why
-    /// there is no response.
+    /// [`Error::NoTunnels`] if the upstream does not support tunnels; another error if there is no
+    /// response.
     pub(crate) async fn tunnel(
         mut self,
         request: Request<RequestBody>,

@@ -28,7 +28,8 @@ use crate::upstream::connection_shares::ConnectionCharge;
 /// Minimum size of a DATA frame that does not end the body.
 const FRAME_MIN: usize = 2 << 10;
 
-/// Request body that is being sent. Dropping it before its end resets the stream.
+/// Request body that is being sent. Dropping this value before the end of the body resets the
+/// stream.
 pub(super) struct Upload {
     stream: SendStream<Bytes>,
     body: RequestBody,
@@ -49,7 +50,8 @@ pub(super) struct Upload {
 }
 
 /// Body that waits for flow-control window on a shared connection. Until this value is dropped, the
-/// body is counted for its connection, and the connection is charged to the client like a worn one.
+/// body is counted for its connection, and the connection is charged to the client like a worn
+/// connection.
 struct Stalled {
     connection: Rc<State>,
     _charge: Option<ConnectionCharge>,
@@ -171,7 +173,7 @@ impl Upload {
         });
     }
 
-    /// Adds a piece of the body to those that are sent next.
+    /// Adds a piece of the body to the data that is sent next.
     fn gather(&mut self, data: Bytes) {
         let gathers = self.body.sends() == Sends::Upload;
         let is_small = data.len() < FRAME_MIN && !self.last && gathers;
