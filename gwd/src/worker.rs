@@ -40,7 +40,7 @@ const LEFT_MS: u64 = LAST_EXCHANGE_MS + 1_000;
 
 /// State of one worker.
 pub(crate) struct Worker {
-    /// Resources for calls to upstreams. The worker dereferences to them.
+    /// Resources for calls to upstreams. `Worker` dereferences to these resources.
     calls: CallCx,
     pub(crate) deadlines: Rc<Deadlines>,
     pub(crate) index: usize,
@@ -303,7 +303,7 @@ impl View {
     }
 
     /// View of a version that is not published, for requests that the gateway itself makes before
-    /// the switch. It has no listeners.
+    /// the switch. The view has no listeners.
     pub(crate) fn unpublished(worker: &Worker, loaded: Arc<Loaded>) -> Self {
         let current = Current {
             epoch: 0,
@@ -355,7 +355,7 @@ impl View {
         service
     }
 
-    /// Replaces services with outdated hosts, so that this happens even without requests.
+    /// Replaces services with outdated hosts, even if no request uses the services.
     fn renew_services(&self, worker: &Worker) {
         for (index, known) in self.services.iter().enumerate() {
             let outdated = |service: &Rc<Service>| !service.is_now();

@@ -98,7 +98,7 @@ pub(crate) enum Broken {
     Content,
     /// A scan of a `kind: threat` policy refuses the body.
     Refused,
-    /// The check of an item of the body (`validate`) refuses it.
+    /// The check of an item of the body (`validate`) refuses the item.
     Item(ItemRefusal),
 }
 

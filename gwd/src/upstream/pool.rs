@@ -6,9 +6,9 @@
 //! certificates were replaced, older connections complete their exchanges and are not used again.
 //! Idle connections to a removed host are closed.
 //!
-//! Ordinary exchanges share an HTTP/2 connection ([`Sharing`]). An HTTP/1 connection becomes idle when request and
-//! response have ended without an error. It stays idle for at most the time for which the host
-//! probably keeps it open ([`lifespan`]).
+//! Ordinary exchanges share an HTTP/2 connection ([`Sharing`]). An HTTP/1 connection becomes idle
+//! when request and response have ended without an error. It stays idle for at most the time for
+//! which the host probably keeps it open ([`lifespan`]).
 
 mod lifespan;
 pub(crate) mod queue;
@@ -56,7 +56,7 @@ const IDLE_MAX: usize = 1_024;
 #[derive(Default)]
 pub(crate) struct Pools {
     by_key: RefCell<FxHashMap<Key, Rc<Pool>>>,
-    /// Notified when requests wait for a connection and this worker has an idle one.
+    /// Notified when requests wait for a connection and this worker has an idle connection.
     pub(crate) wanted: Arc<Notify>,
 }
 
@@ -101,7 +101,7 @@ pub(crate) struct Pool {
     idle: RefCell<Vec<Idle>>,
     /// Connections that returned from an exchange and are each reserved for a waiter.
     kept: RefCell<Vec<(Arc<Waiter>, Idle)>>,
-    /// HTTP/2 connections. An exchange uses the first one that has room for it.
+    /// HTTP/2 connections. An exchange uses the first connection that has room for the exchange.
     shared: RefCell<Vec<Shared>>,
     /// Number of shared connections that were opened so far.
     made: Cell<u64>,
@@ -135,7 +135,7 @@ struct Idle {
     since_ms: u64,
 }
 
-/// Connection in use. Dropping it closes the connection, unless it is shared.
+/// Connection in use. Dropping this value closes the connection, unless it is shared.
 pub(crate) struct Lease {
     /// `None` while a request or a response body owns the connection.
     transport: Option<Transport>,
@@ -282,7 +282,7 @@ impl Pool {
     }
 
     /// Sharing mode of a connection to the host for an exchange. A client that has worn out too
-    /// many HTTP/2 connections gets exclusive ones.
+    /// many HTTP/2 connections gets exclusive connections.
     pub(crate) fn sharing(
         &self,
         head: &RequestHead,

@@ -1,8 +1,8 @@
 //! Performs one health check of a host: opens a TCP connection, and sends a GET or a
 //! `grpc.health.v1.Health/Check` if configured.
 //!
-//! Each check opens a connection of its own, with TLS if requests use TLS. So it also tests if the
-//! host accepts new connections. The caller limits the time.
+//! Each check opens a connection of its own, with TLS if requests use TLS. A check therefore also
+//! tests if the host accepts new connections. The caller limits the time.
 
 use std::convert::Infallible;
 
@@ -42,7 +42,7 @@ pub(crate) struct ProbeConnection<'a> {
 /// Performs a health check.
 ///
 /// # Errors
-/// The reason why the check failed.
+/// If the check failed. The error is the reason.
 pub(crate) async fn ask(active: &Active, connection: ProbeConnection<'_>) -> Result<(), String> {
     let offer = match (active.kind, connection.protocol) {
         (ActiveKind::Grpc, _) => Offer::Http2,
@@ -98,7 +98,7 @@ async fn http(
     alongside(connection, exchange).await
 }
 
-/// Sends a request over HTTP/2 and calls `judge` with the response.
+/// Sends a request over HTTP/2 and calls `check` with the response.
 async fn ask_http2<B>(
     socket: UpstreamSocket,
     request: Request<B>,
@@ -250,7 +250,7 @@ fn value(text: &str) -> Result<HeaderValue, String> {
     value.map_err(|_| "the check's `host` is not a valid field value".to_owned())
 }
 
-/// Reads a body up to [`ANSWER_BYTES_MAX`]. Returns it with its trailers.
+/// Reads a body up to [`ANSWER_BYTES_MAX`]. Returns the body with its trailers.
 async fn whole(body: Incoming) -> Result<(Bytes, Option<http::HeaderMap>), String> {
     let collected = Limited::new(body, ANSWER_BYTES_MAX).collect().await;
     let collected = collected.map_err(|error| format!("its answer ended early: {error}"))?;

@@ -1,11 +1,11 @@
 //! PROXY protocol header: sends the client's address to an upstream before any other byte of a
 //! connection (the HAProxy project's `proxy-protocol.txt`, versions 1 and 2).
 //!
-//! The client address is the trusted one (semantics.md §6). Behind a proxy or a load balancer, the
-//! client's port is unknown, and 0 is sent. The destination is the address of the gateway to which
-//! the client connected. If only one of the two addresses is IPv6, both are sent as IPv6 addresses,
-//! because a header has one address family. Health checks are connections of the gateway itself and
-//! have no client address.
+//! The header contains the trusted client address (semantics.md §6). Behind a proxy or a load
+//! balancer, the client's port is unknown, and 0 is sent. The destination is the address of the
+//! gateway to which the client connected. If only one of the two addresses is IPv6, both are sent
+//! as IPv6 addresses, because a header has one address family. Health checks are connections of the
+//! gateway itself and have no client address.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 

@@ -50,8 +50,8 @@ impl Reach {
         }
     }
 
-    /// Current series of failed attempts, or `None` if the last attempt succeeded or there was
-    /// none.
+    /// Current series of failed attempts. `None` if the last attempt succeeded or there was no
+    /// attempt.
     pub(crate) fn wrong(&self, now_ms: u64) -> Option<FailureSeries> {
         let last = self.last.load_full()?;
         Some(FailureSeries {

@@ -20,8 +20,8 @@ static GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 /// Upper limit for a `Retry-After` that the gateway respects: 30s.
 const RETRY_AFTER_MAX_MS: u64 = 30_000;
 
-/// Retry settings for a request: those of the operation, or else of the upstream. `None` if there
-/// are no retries.
+/// Retry settings for a request: the settings of the operation, or else of the upstream. `None` if
+/// there are no retries.
 pub(crate) fn of<'s>(route: &RouteRef<'s>, upstream: &'s ir::Upstream) -> Option<&'s Checked> {
     let own = route.treatment.retries.as_ref();
     let retry = own.or(upstream.retries.as_ref());
@@ -162,7 +162,7 @@ pub(crate) fn wait_ms(
 }
 
 /// Seconds until the time in a `Retry-After` value, which is a number of seconds or a date (RFC
-/// 9110 §10.2.3). `None`: neither of the two.
+/// 9110 §10.2.3). `None` if the value is neither.
 fn seconds_until(text: &str, unix_s: u64) -> Option<u64> {
     let date = || {
         let date = httpdate::parse_http_date(text).ok()?;

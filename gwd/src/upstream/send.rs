@@ -136,8 +136,8 @@ pub(crate) fn admit(
 }
 
 /// Takes a permit for a client's request. While more than three quarters of the permits are in use,
-/// an address gets none if it or its network has used up its share. The same applies to an address
-/// with its maximum of slow uploads and slowly read responses.
+/// a client address gets no permit if the address or one of its networks has used up its share. The
+/// same applies to an address with its maximum of slow uploads and slowly read responses.
 pub(crate) fn admit_client(
     upstream: &ir::Upstream,
     service: &Service,
@@ -167,7 +167,7 @@ pub(crate) fn admit_client(
     Ok(in_flight)
 }
 
-/// Counts the connection for a client whose exchange has it for itself ([`Pool::charge`]).
+/// Counts the connection for a client whose exchange uses it exclusively ([`Pool::charge`]).
 pub(crate) fn charge(
     pool: &Pool,
     sharing: Sharing,
@@ -204,7 +204,8 @@ async fn begin_upload(
     if !waits && let Some(count) = share.begin() {
         return Ok((source, count));
     }
-    // The future is boxed, because few requests need it, and all would otherwise be as large.
+    // The future is boxed, because few requests need it. Otherwise the future of every request
+    // would be as large.
     let count = match Box::pin(head_start(source, out.transfer, out.calls)).await? {
         HeadStart::Whole(source) => return Ok((source, UploadCount::default())),
         HeadStart::Delivers(source) => share.begin_delivering().map(|count| (source, count)),
@@ -373,7 +374,7 @@ impl<'a, 's> Call<'a, 's> {
         }
     }
 
-    /// Records that a retry was wanted, but the body cannot be sent again.
+    /// Records that a retry was not made, because the body cannot be sent again.
     #[cold]
     fn cannot_repeat(&self, record: &mut CallRecord) {
         let state = &self.out.service.common.state;

@@ -140,8 +140,9 @@ impl Sending<'_> {
         }
     }
 
-    /// Lets an upload that has become slow continue, if slow uploads have not used up their share.
-    /// False if the deadline passed for another reason.
+    /// Lets an upload that has become slow continue. Fails if slow uploads have used up their
+    /// share, or if another request needs the concurrency permit. Returns false if the deadline
+    /// passed for another reason.
     fn goes_on_slowly(&self) -> Result<bool, Failure> {
         let Some(progress) = &self.progress else {
             return Ok(false);
@@ -249,7 +250,8 @@ impl Sending<'_> {
         };
         match progress.client_failed.get() {
             _ if progress.too_large.get() => Failure::new(Kind::TooLarge),
-            // The gateway ended the body. The error would say that the client did.
+            // The gateway ended the body. Report its reason, because `error` states that the client
+            // ended it.
             Some(
                 kind @ (Kind::RequestInvalid
                 | Kind::ValidatorUnavailable

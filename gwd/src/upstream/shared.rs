@@ -79,7 +79,7 @@ pub(crate) struct State {
     pub(crate) interval_ends_ms: AtomicU64,
     /// Number of retries that the retry budget rejected.
     pub(crate) exhausted: AtomicU64,
-    /// Number of retries that were wanted but not made, because the body could not be sent again.
+    /// Number of retries that were not made, because the body could not be sent again.
     pub(crate) unrepeatable: AtomicU64,
     /// State of the upstream as last reported in the program log.
     pub(crate) logged: LoggedStates,
@@ -274,7 +274,7 @@ impl State {
         host
     }
 
-    /// Value of the affinity cookie for a host. It does not reveal the host's address.
+    /// Value of the affinity cookie for a host. The value does not reveal the host's address.
     pub(crate) fn cookie(&self, host: &Host) -> Box<str> {
         let text = format!("gwd sticky\0{}\0{}", self.name, host.name);
         let digest = bundle::digest::Digest::of(text.as_bytes());
@@ -394,7 +394,7 @@ impl Host {
     }
 }
 
-/// Increments a counter, unless it has reached `most`. True if it was incremented.
+/// Increments a counter, unless it has reached `most`. Returns true if it was incremented.
 pub(crate) fn take(count: &AtomicU64, most: u64) -> bool {
     let before = count.fetch_add(1, Ordering::Relaxed);
     let fits = before < most;

@@ -1,10 +1,10 @@
-//! Decision if an exchange may share an HTTP/2 connection to an upstream with exchanges of other
+//! Decides if an exchange may share an HTTP/2 connection to an upstream with exchanges of other
 //! clients.
 //!
 //! Servers end a connection, with all its exchanges, because of a single client: its head exceeds a
 //! limit, it has trailers, it sends many small frames, or it resets streams. An exchange therefore
 //! shares a connection only if its head is ordinary and its body was complete before it was sent.
-//! Any other exchange has a connection for itself, which a later one of this kind uses again.
+//! Any other exchange has a connection for itself, which later exchanges of this kind reuse.
 
 use engine::hpack::coded_bytes;
 use policy::RequestHead;
@@ -14,10 +14,11 @@ use crate::message::sends::Sends;
 /// Maximum size of a shared exchange's header list and of its coded fields, in bytes: 7 KiB. Usual
 /// servers accept 8 KiB; the difference is for fields that gwd adds.
 const SHARED_BYTES_MAX: usize = 7 << 10;
-/// Maximum number of fields of a shared exchange. Tomcat accepts 100, with those that gwd adds.
+/// Maximum number of fields of a shared exchange. Tomcat accepts 100, including the fields that gwd
+/// adds.
 const SHARED_FIELDS_MAX: usize = 60;
-/// Size from which a head may exceed the limit of a server, in bytes. The smallest usual limit is that
-/// of uWSGI, 4 KiB; the fields that gwd adds are not counted.
+/// Size from which a head may exceed the limit of a server, in bytes. The smallest usual limit is 4
+/// KiB (uWSGI); the fields that gwd adds are not counted.
 const LARGE_HEAD: usize = 3 << 10;
 /// Bytes that each field adds to the size of a header list (RFC 9113 §6.5.2).
 pub(crate) const FIELD_OVERHEAD: usize = 32;

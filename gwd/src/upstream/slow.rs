@@ -5,14 +5,14 @@
 //! their bodies slowly could use up all permits at no cost. An upload is slow once the gateway has
 //! waited for its client for [`SLOW_MS`], reduced by the bytes received. Slow uploads may use half
 //! of the permits; the other half remains for other requests. Once slow uploads use half of this
-//! share, a client address with [`SLOW_PER_ADDRESS`] slow uploads gets no further one. The same
-//! applies to a network of addresses with twice as many.
+//! share, a client address with [`SLOW_PER_ADDRESS`] slow uploads gets no further slow upload. The
+//! same applies to a network of addresses with twice as many.
 //!
 //! A response keeps its permit until its last byte is sent. Clients that read slowly are therefore
 //! counted in the same share, by the same measure: the time for which the gateway has waited for
-//! them. If the share is used up, a slowly read response ends. While requests hold more than three
-//! quarters of the permits, an address with its maximum of slow requests gets no further request.
-//! Otherwise it could hold the other half with responses that are not slow yet.
+//! the client. If the share is used up, a slowly read response ends. While requests hold more than
+//! three quarters of the permits, an address with its maximum of slow requests gets no further
+//! request. Otherwise the address could hold the other half with responses that are not slow yet.
 //!
 //! An upload becomes slow after one second at the earliest. A client that begins many uploads and
 //! then sends nothing could therefore use all permits for that second, again and again. To prevent
@@ -137,8 +137,8 @@ impl SlowReading {
         self.is_slow.get()
     }
 
-    /// Counts the client as slow. False if the share of slow clients is used up, or if another
-    /// request needs the `concurrency` permit of this request.
+    /// Counts the client as slow. Returns false if the share of slow clients is used up, or if
+    /// another request needs the `concurrency` permit of this request.
     pub(crate) fn begin(&self, addresses: &Arc<Addresses>) -> bool {
         let leases = self.leases.borrow();
         if self.is_slow() {

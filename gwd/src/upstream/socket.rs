@@ -14,7 +14,7 @@ use crate::upstream::connections::ConnectionPermit;
 pub(crate) struct UpstreamSocket {
     wire: Wire,
     /// Permit for the connection; returned when the socket is closed. `None`: the connection needs
-    /// none, as for health checks.
+    /// no permit, as for health checks.
     permit: Option<ConnectionPermit>,
 }
 

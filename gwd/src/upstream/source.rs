@@ -32,10 +32,10 @@ pub(super) enum Source {
 }
 
 impl Source {
-    /// Prepares the body of a request. If retries are possible or the request shares a connection, a
-    /// body of known length is received completely first. If the client waits for 100 (Continue), or the length is unknown, the body
-    /// is streamed with a copy. If the body is too long, or memory is scarce, it is streamed
-    /// without a copy.
+    /// Prepares the body of a request. If retries are possible or the request shares a connection,
+    /// a body of known length is received completely first. If the client waits for 100 (Continue),
+    /// or the length is unknown, the body is streamed with a copy. If the body is too long, or
+    /// memory is scarce, the body is streamed without a copy.
     pub(super) async fn take(
         body: Incoming,
         out: &Outgoing<'_, '_>,

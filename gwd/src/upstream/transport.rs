@@ -67,7 +67,7 @@ pub(crate) enum CallError {
     Expired,
     /// The response's body is longer than the operation allows.
     TooLong,
-    /// The check of an item of the response's body (`validate`) refuses it.
+    /// The check of an item of the response's body (`validate`) refuses the item.
     Item(ItemRefusal),
     /// The gateway panicked because of a bug.
     Panicked,
@@ -79,7 +79,7 @@ pub(crate) enum Incoming {
     Http2(Box<http2::Incoming>),
     /// Body whose beginning was read earlier.
     Prefixed(Box<PrefixedBody<Self>>),
-    /// Sequence whose items are checked while it is read.
+    /// Sequence whose items are checked while the body is read.
     Sequence(Box<SequenceBody<Self>>),
     /// The body has ended or was abandoned, and no longer owns the connection.
     Gone,
@@ -167,8 +167,8 @@ impl Call<'_, '_> {
 
 impl CallError {
     /// True if the connection ended before the first byte of a response or with an I/O error, or if
-    /// the request was not processed. The peer may have closed a reused connection just before
-    /// (data-plane.md §7).
+    /// the request was not processed. The peer may have closed a reused connection just before the
+    /// request was sent (data-plane.md §7).
     pub(crate) fn is_stale(&self) -> bool {
         match self {
             Self::Http1(error) => matches!(error, http1::Error::Closed | http1::Error::Io(_)),
@@ -182,7 +182,7 @@ impl CallError {
     }
 
     /// Connections that are acceptable for sending the request again. Usually a new connection: the
-    /// cause that closed this connection may also have closed others of the same age.
+    /// cause that closed this connection may also have closed other connections of the same age.
     pub(crate) fn acceptable(&self) -> Acceptable {
         match self {
             Self::Http2(error) if error.is_of_stream() => Acceptable::Any,

@@ -210,8 +210,8 @@ fn request(head: RequestHead) -> Request<RequestBody> {
     request
 }
 
-/// Gets a connection for the handshake: a shared one with HTTP/2, otherwise a new one. Targets that
-/// cannot be reached are skipped.
+/// Gets a connection for the handshake: a shared connection with HTTP/2, otherwise a new
+/// connection. Targets that cannot be reached are skipped.
 async fn find(
     out: &Outgoing<'_, '_>,
     head: &RequestHead,

@@ -1,4 +1,4 @@
-//! Policies that ask another service: `forward_auth`.
+//! Policies that call another service: `forward_auth`.
 
 use std::io::{Read as _, Write as _};
 use std::net::SocketAddr;

@@ -178,8 +178,8 @@ fn a_client_that_leaves_a_probe_gives_its_place_back() {
     assert!(start.elapsed() < Duration::from_millis(3_500));
 }
 
-/// Starts a gateway whose breaker opens for one second at the first failure. Opens it with a failed
-/// request, and waits until it is half open. The upstream then responds with 200.
+/// Starts a gateway whose breaker opens for one second at the first failure. Opens the breaker with
+/// a failed request, and waits until it is half open. The upstream then responds with 200.
 fn half_open(scope: Scope) -> (Upstream, Served) {
     let status = Arc::new(AtomicUsize::new(500));
     let upstream = Upstream::telling(&status);

@@ -1,5 +1,5 @@
-//! Limits of a whole request: the deadline of a gRPC client and the operation's `timeout`. They end
-//! the request, and do not count as failures of the services for which it waits.
+//! Limits of a whole request: the deadline of a gRPC client and the operation's `timeout`. A limit
+//! that passes ends the request, but is no failure of a service for which the request waits.
 
 use std::io::Write as _;
 use std::net::TcpListener;

@@ -33,8 +33,8 @@ fn head(connection: &mut Connection) -> String {
     head
 }
 
-/// Sends a request and reads the response. Returns its status, and true if it closes the
-/// connection.
+/// Sends a request and reads the response. Returns the response's status, and true if the response
+/// closes the connection.
 fn ask(connection: &mut Connection) -> (String, bool) {
     let request = b"GET /a HTTP/1.1\r\nhost: shop.example\r\n\r\n";
     connection.get_mut().write_all(request).unwrap();
@@ -85,7 +85,8 @@ fn expired_certificates_end_their_connections() {
     assert_eq!(kind, Some(HandshakeKind::Resumed));
 }
 
-/// Upgrades WebSockets, and sends one chunk of any other response, which never ends.
+/// Handler of an upstream that upgrades WebSockets. Any other response has one chunk and never
+/// ends.
 fn endless(seen: &Seen, stream: &mut TcpStream) -> Then {
     if !seen.field("upgrade").is_empty() {
         return agree(seen, stream);

@@ -7,8 +7,8 @@ use bundle::ir;
 
 use crate::fixture::*;
 
-/// A concurrency limit of `limit` requests, counted per value of `header`, or per route if that is
-/// `None`.
+/// A concurrency limit of `limit` requests, counted per value of the field `header`, or per route
+/// if `header` is `None`.
 fn few(name: &str, limit: u64, header: Option<&str>) -> ir::Policy {
     patient(name, limit, header, None)
 }
@@ -18,7 +18,8 @@ fn patient(name: &str, limit: u64, header: Option<&str>, wait_ms: Option<u64>) -
     with_numbers(name, limit, header, &[(3, wait_ms)])
 }
 
-/// As [`few`], with further numbers by their key in the bundle.
+/// As [`few`], with additional numeric settings. `numbers`: key of each setting in the bundle, and
+/// its value.
 fn with_numbers(
     name: &str,
     limit: u64,
@@ -43,8 +44,8 @@ fn with_numbers(
     encoded(name, &e.into_writer())
 }
 
-/// Starts an upstream that sends half of its response, and the other half when the test sends a
-/// message.
+/// Starts an upstream that sends half of its response, and the other half when the test sends on
+/// the returned channel.
 fn halting() -> (Upstream, mpsc::Sender<()>) {
     let (open, wait) = gate();
     let upstream = Upstream::start(move |seen, stream| {
@@ -449,7 +450,7 @@ fn drain_ends_the_wait_for_a_permit() {
     assert_eq!(forced, 0);
 }
 
-/// Sends requests one after the other until `stop` is true. Returns the number of refused ones.
+/// Sends requests one after the other until `stop` is true. Returns the number of refused requests.
 fn keep_asking(address: std::net::SocketAddr, stop: &std::sync::atomic::AtomicBool) -> usize {
     let mut refused = 0;
     while !stop.load(std::sync::atomic::Ordering::Relaxed) {

@@ -1,5 +1,5 @@
 //! Responses and WebSockets of operations with `streams: close` end when the credential of their
-//! request expires; those of other operations continue.
+//! request expires. Responses and WebSockets of other operations continue.
 
 use std::io::Write as _;
 use std::sync::atomic::Ordering;
@@ -77,7 +77,7 @@ fn websocket_closes_when_its_credential_ends() {
 }
 
 /// Starts an upstream that begins a chunked response to each request, and ends the response when
-/// the test sends a message.
+/// the test sends on the returned channel.
 fn slow(fields: &'static str) -> (Upstream, std::sync::mpsc::Sender<()>) {
     let (go, wait) = gate();
     let upstream = Upstream::start(move |_, stream| {

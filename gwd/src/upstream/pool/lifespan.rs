@@ -1,8 +1,8 @@
 //! Estimate of how long a host keeps an idle connection open.
 //!
-//! A request is lost if the host closes the connection at the moment at which it is sent. Therefore
-//! two limits apply: a recently used connection may carry any request. A connection that has been
-//! idle for longer may only carry a request that can be sent again. If the host announces
+//! A request is lost if the host closes the connection at the moment at which the request is sent.
+//! Therefore two limits apply: a recently used connection may carry any request. A connection that
+//! has been idle for longer may only carry a request that can be sent again. If the host announces
 //! `Keep-Alive: timeout=N` (RFC 2068 §19.7.1), the estimate is N minus one second, but at least
 //! half of N. If the host closes a connection earlier than estimated, the time is halved; it
 //! doubles again after each minute without such a close (data-plane.md §7). The time never falls
@@ -57,7 +57,7 @@ impl Lifespan {
         fresh_ms.min(self.idle_ms(limit_ms))
     }
 
-    /// Records the `Keep-Alive` field of the last response. Without a timeout in it, an earlier
+    /// Records the `Keep-Alive` field of the last response. If the field has no timeout, an earlier
     /// timeout no longer counts.
     pub(super) fn record_keep_alive(&self, keep_alive: Option<&HeaderValue>) {
         let seconds = keep_alive

@@ -151,8 +151,8 @@ impl Pool {
     }
 
     /// Number of open connections of the upstream at which an exchange of this `sharing` may open
-    /// no further one. Over HTTP/2 the last quarter is for exclusive exchanges, which cannot use an
-    /// open connection instead.
+    /// no further connection. Over HTTP/2 the last quarter is for exclusive exchanges, which cannot
+    /// use an open connection instead.
     fn connections_max_for(&self, sharing: Sharing) -> u64 {
         let most = self.connections_max.get();
         match sharing {
@@ -177,8 +177,9 @@ impl Pool {
         }
     }
 
-    /// Lease of the shared connection with the fewest exchanges, and true if it has a free stream.
-    /// A worn connection is used only if there is no other one. `None`: no shared connection.
+    /// Lease of the shared connection with the fewest exchanges, and true if the connection has a
+    /// free stream. A worn connection is used only if there is no other. `None`: no shared
+    /// connection.
     fn least_busy(self: &Rc<Self>) -> Option<(Lease, bool)> {
         let shared = self.shared.borrow();
         let is_usable =
@@ -195,8 +196,8 @@ impl Pool {
         Some((self.lease_of(least, Sharing::Shared), is_free))
     }
 
-    /// Puts a returned connection into the pool, or hands it over to a waiter. Closes it if
-    /// certificates or CA certificates have been replaced since it was opened.
+    /// Puts a returned connection into the pool, or hands it over to a waiter. Closes a connection
+    /// that was opened before certificates or CA certificates were replaced.
     pub(super) fn keep(&self, idle: Idle) {
         self.leave_behind();
         if idle.round != self.round.get() {
@@ -209,7 +210,8 @@ impl Pool {
         self.idle.borrow_mut().push(idle);
     }
 
-    /// Hands a connection over to the next waiter. Closes it if that waiter cannot use it.
+    /// Hands a connection over to the next waiter. Closes the connection if that waiter cannot use
+    /// it.
     #[cold]
     fn offer_to_waiter(&self, mut idle: Idle) {
         if !idle.transport.is_ready() {
@@ -253,8 +255,8 @@ impl Pool {
         for _ in &closing {
             self.gauge.idle(-1);
         }
-        // The connections are dropped at the end of this function, when nothing is borrowed any
-        // more. Waiters can therefore take their permits at once.
+        // The connections are dropped at the end of this function, when no `RefCell` is borrowed
+        // any more. Waiters can therefore take their permits at once.
         (closing.len() + unused.len()) as u64
     }
 }

@@ -80,7 +80,8 @@ impl Room {
     /// ended. The caller then tries again to get a stream.
     ///
     /// # Errors
-    /// The failure of the request that was opening a connection in the meantime.
+    /// If another request's attempt to open a connection failed meanwhile. The error is that
+    /// failure.
     pub(crate) async fn changed(&self) -> Result<(), Failure> {
         let attempt = self.attempts.get();
         let _waits = Waits::new(self);
