@@ -108,12 +108,13 @@ impl Frame {
 /// Connection over which a test sends arbitrary bytes.
 pub(crate) struct Raw(
     pub(crate) TcpStream,
-    /// True if the gateway is expected neither to answer nor to close.
+    /// True if the last read reached its time limit: the gateway neither answered nor closed.
     pub(crate) bool,
 );
 
 impl Raw {
-    /// Opens a connection, sends the preface and empty settings, and confirms those of the gateway.
+    /// Opens a connection, sends the preface and empty settings, and acknowledges the gateway's
+    /// settings.
     pub(crate) fn connect(address: SocketAddr) -> Self {
         let mut raw = Self::bare(address);
         raw.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
@@ -161,8 +162,8 @@ impl Raw {
         }
     }
 
-    /// Reads frames until one meets the condition, and returns it. `None` if the gateway closes the
-    /// connection before.
+    /// Reads frames until a frame meets the condition, and returns this frame. `None` if the
+    /// gateway closes the connection before.
     pub(crate) fn find(&mut self, wanted: impl Fn(&Frame) -> bool) -> Option<Frame> {
         loop {
             let frame = self.next()?;
@@ -173,7 +174,7 @@ impl Raw {
     }
 
     /// Reads frames until the connection ends. Returns the error code of the GOAWAY frame. `None`
-    /// if the connection ends without one.
+    /// if the connection ends without a GOAWAY frame.
     pub(crate) fn goodbye(&mut self) -> Option<u32> {
         let code = self.find(|frame| frame.kind == GOAWAY)?.code();
         while self.next().is_some() {}

@@ -13,7 +13,8 @@ use crate::tls::with_certificate_of;
 const LARGE: usize = 24 << 20;
 const CLOSES: &str = "GET /large HTTP/1.1\r\nhost: shop.example\r\nconnection: close\r\n\r\n";
 
-/// Starts an upstream that answers when the test sends a message: `ok`, or 24 MiB at `/large`.
+/// Starts an upstream that answers when the test sends on the returned channel: `ok`, or 24 MiB at
+/// `/large`.
 fn patient() -> (Sender<()>, Upstream) {
     let (proceed, wait) = gate();
     let upstream = Upstream::start(move |seen, stream| {

@@ -27,8 +27,8 @@ struct Load {
 }
 
 impl Load {
-    /// Starts the clients. With `may_refuse`, a refused connection ends a client; otherwise it is
-    /// an error.
+    /// Starts the clients. With `may_refuse`, a refused connection ends a client; otherwise a
+    /// refused connection is an error.
     fn start(address: SocketAddr, clients: usize, may_refuse: bool) -> Self {
         let (stop, answers) = (Arc::<AtomicBool>::default(), Arc::<AtomicU64>::default());
         let client = |keeps: bool| {
@@ -70,8 +70,8 @@ impl Load {
     }
 }
 
-/// Sends one request. If a kept connection was closed meanwhile, sends it again on a new one, as
-/// usual clients do.
+/// Sends one request. If a kept connection was closed meanwhile, sends the request again on a new
+/// connection, as usual clients do.
 fn ask(address: SocketAddr, kept: &mut Option<TcpStream>, keeps: bool) -> Result<(), String> {
     let reused = kept.is_some();
     let mut stream = match kept.take() {
@@ -156,7 +156,7 @@ fn replacing_the_process_under_load_loses_no_request() {
             let frame = [0x81, 0x82, 0, 0, 0, 0, b'h', b'i'];
             tunnel.another().write_all(&frame).unwrap();
             assert_eq!(tunnel.bytes(8), frame, "it lives on in the old process");
-            // The drain of the old process ends, and it closes its WebSocket.
+            // The drain of the old process ends, and the process closes its WebSocket.
             assert_eq!(tunnel.bytes(4), [0x88, 0x02, 0x03, 0xE9]);
             drop(std::mem::replace(&mut tunnel, Client::connect(address)));
         }
@@ -277,7 +277,7 @@ fn systemd_passes_sockets_and_is_told_what_happens() {
     assert!(process.wait().success());
 }
 
-/// Two HTTP/2 clients with open streams are assigned to different workers, of eight.
+/// Two HTTP/2 clients with open streams are assigned to two different workers out of eight.
 #[test]
 fn two_busy_http2_clients_land_on_different_workers() {
     let (release, released) = std::sync::mpsc::channel::<()>();

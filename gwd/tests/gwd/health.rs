@@ -182,7 +182,8 @@ fn passed_check_ends_an_ejection_by_requests() {
                 Then::Keep
             })
         };
-        // Statuses never eject the last usable host. Start a second host, so that one is ejected.
+        // Statuses never eject the last usable host. Start a second host, so that a host can be
+        // ejected.
         let (one, other) = (start(), start());
         let mut shop = shop(one.address, vec![op("GET", "/a"), op("GET", "/bad")]);
         shop.upstreams = vec![service("main", &[one.address, other.address])];

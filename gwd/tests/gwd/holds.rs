@@ -15,7 +15,8 @@ fn notify(gwd: &Process) -> Value {
     gwd.ask("POST", "/v1/notify", "").json()
 }
 
-/// Makes three releases that all ran, and returns them with their build statements.
+/// Makes three releases that all ran. Returns the process, and each bundle with its build
+/// statement.
 fn three(world: &World, upstream: &Upstream) -> (Process, [(Digest, Digest); 3]) {
     let put = [1, 2, 3].map(|number| world.put(&numbered(upstream, number), &[], "ci"));
     let point = |(bundle, evidence)| world.point(bundle, evidence, RecordKind::Release, "rita");

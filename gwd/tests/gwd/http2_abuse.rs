@@ -11,7 +11,7 @@ use crate::http2::http2;
 
 const REJECTIONS: &str = "gwd_rejections_total";
 
-/// Bytes of the nth step of a flood.
+/// Function that returns the bytes of a step of a flood, given the number of the step.
 type Wave = fn(u32) -> Vec<u8>;
 
 /// Sends the steps of a flood until the gateway ends the connection. Returns the code of its

@@ -1,7 +1,7 @@
 //! Invalid frames, tested one by one like in h2spec: RFC 9113 §3 to §8, and RFC 7541.
 //!
-//! The gateway does what the section requires, with the error code that it names. Frames on a
-//! stream that the client has ended close the connection instead of the stream (§5.4).
+//! The gateway does what the section requires, with the error code that the section names. Frames
+//! on a stream that the client has ended close the connection instead of the stream (§5.4).
 
 mod cases;
 

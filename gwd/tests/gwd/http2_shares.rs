@@ -66,7 +66,7 @@ fn worn_connections_refuse_no_other_client() {
         "a worn connection"
     );
     // The client that cancelled these exchanges gets the fourth connection for one exchange, and
-    // waits for the next.
+    // its next exchange must wait.
     for number in 1..=2 {
         let mut long = Client::connect(served.address);
         long.send("GET /long HTTP/1.1\r\nhost: h\r\n\r\n");

@@ -37,8 +37,8 @@ impl Http2Upstream {
         Self::with(h2::server::Builder::new(), usize::MAX, answer)
     }
 
-    /// Starts an upstream that sends GOAWAY on each connection after this number of requests, while
-    /// they are being answered.
+    /// Starts an upstream that sends GOAWAY on each connection after `goodbye` requests, while it
+    /// is still answering these requests.
     pub(crate) fn with<F>(
         builder: h2::server::Builder,
         goodbye: usize,

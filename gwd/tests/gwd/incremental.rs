@@ -8,7 +8,8 @@ use crate::world::World;
 
 const APIS: usize = 100;
 
-/// A gateway with many APIs, each at `/NAME`. Those in `newer` also answer at `/NAME/newer`.
+/// A gateway with many APIs, each at `/NAME`. APIs whose index is in `newer` also answer at
+/// `/NAME/newer`.
 fn street(upstream: &Upstream, newer: &[usize]) -> ir::Gateway {
     let mut gateway = ir::Gateway {
         shared: shop(upstream.address, Vec::new()).gateway().shared,

@@ -5,8 +5,8 @@ use crate::fixture::*;
 use crate::http2::{Http2, http2, to};
 use crate::world::{Process, World};
 
-/// Starts a gateway that panics at a fault point; `at` names the point and the pass. Requests to
-/// `/slow` wait for the test.
+/// Starts a gateway that panics at a fault point. `at`: the fault point, and the number of the pass
+/// at which the gateway panics. Requests to `/slow` wait for the test.
 fn panicking(at: &str) -> (Process, World, std::sync::mpsc::Sender<()>, Upstream) {
     let (proceed, wait) = gate();
     let upstream = Upstream::start(move |seen, stream| {

@@ -1,5 +1,6 @@
-//! Response rewriting (`rewrite_responses`): fields with the upstream's URLs are rewritten to the
-//! gateway's. The table in `engine::forward::returned` lists the rewriting of single values.
+//! Response rewriting (`rewrite_responses`): in response fields, the upstream's URLs are replaced
+//! by the gateway's URLs. The table in `engine::forward::returned` lists the rewriting of single
+//! values.
 
 use std::io::Write as _;
 use std::net::TcpStream;

@@ -159,7 +159,8 @@ fn websocket_survives_a_switch_without_its_operation() {
     assert_eq!(client.bytes(4), [0x88, 0x02, 0x03, 0xF0]);
 }
 
-/// Starts an upstream that starts a chunked response and ends it when the test sends a message.
+/// Starts an upstream that starts a chunked response, and ends it when the test sends on the
+/// returned channel.
 fn slow(fields: &'static str) -> (Upstream, std::sync::mpsc::Sender<()>) {
     let (go, wait) = gate();
     let upstream = Upstream::start(move |_, stream| {

@@ -2,9 +2,9 @@
 //! Differences between the columns come from the gateway's own rules. If hyper's column changes
 //! with a new version, review that row.
 //!
-//! A cell contains the result: a request as `METHOD TARGET BYTES`, a refusal as its status. Its
-//! last character says that a further request is answered (`+`), that the connection is closed
-//! (`x`), or that the server waits for more bytes (`…`).
+//! A cell contains the result: a request as `METHOD TARGET BYTES`, a refusal as its status. The
+//! cell's last character says that a further request is answered (`+`), that the connection is
+//! closed (`x`), or that the server waits for more bytes (`…`).
 
 mod bodies;
 mod heads;
@@ -16,8 +16,8 @@ use std::time::Duration;
 
 use crate::fixture::*;
 
-/// Request that is sent after every row. The server parses it only if it agrees on the end of the
-/// row's message.
+/// Request that is sent after every row. The server parses this request only if it finds the end of
+/// the row's message where the test expects it.
 const NEXT: &str = "GET /next HTTP/1.1\r\nhost: h\r\n\r\n";
 /// Maximum wait for a response before the row counts as waiting.
 const WAIT: Duration = Duration::from_millis(500);

@@ -27,7 +27,7 @@ pub(crate) fn breaker() -> circuit_breaker::Checked {
 }
 
 /// Starts an upstream that accepts header lists of at most 8 KiB. Also returns the list of the
-/// paths that it receives.
+/// paths that the upstream receives.
 fn strict() -> (Http2Upstream, Arc<Mutex<Vec<String>>>) {
     let seen = Arc::<Mutex<Vec<String>>>::default();
     let paths = Arc::clone(&seen);
@@ -125,8 +125,8 @@ fn slow_readers_do_not_hold_up_other_responses() {
     assert_eq!(upstream.connections.load(Ordering::SeqCst), 1, "shared");
 }
 
-/// Sends a body of 100 bytes, one byte per chunk, with trailers, and then one of 5,000 bytes. Returns
-/// the sizes of the DATA frames at the upstream.
+/// Sends a body of 100 bytes, one byte per chunk, with trailers, and then a body of 5,000 bytes.
+/// Returns the sizes of the DATA frames at the upstream.
 fn frames_of(kind: &str) -> Vec<usize> {
     let sizes = Arc::<Mutex<Vec<usize>>>::default();
     let seen = Arc::clone(&sizes);
@@ -254,7 +254,7 @@ fn unusual_exchanges_open_no_circuit_breaker() {
 pub(crate) type Seen = Arc<Mutex<Vec<(String, usize, Option<String>)>>>;
 
 /// Starts an upstream that reads each request body before it answers. Also returns the list of the
-/// requests that it receives.
+/// requests that the upstream receives.
 pub(crate) fn reader() -> (Http2Upstream, Seen) {
     let seen = Seen::default();
     let told = Arc::clone(&seen);

@@ -400,7 +400,7 @@ fn state_folder_belongs_to_the_process_with_the_lock() {
     let world = World::new();
     let one = world.release(&numbered(&upstream, 1));
     let first = world.start();
-    // Replace the folder and start another process on it before the first one checks it again.
+    // Replace the folder and start another process on it before the first process checks it again.
     first.signal(rustix::process::Signal::STOP);
     std::fs::rename(world.path("state"), world.path("old")).unwrap();
     let second = world.start();

@@ -11,14 +11,15 @@ use rustix::process::Signal;
 use crate::fixture::*;
 use crate::world::World;
 
-/// Thread that creates and touches files with the names of links in a folder, until it is dropped.
+/// Thread that creates and touches files with the names of links in a folder, until this value is
+/// dropped.
 struct Flood {
     touches: Arc<AtomicUsize>,
     stop: Arc<AtomicBool>,
 }
 
 impl Flood {
-    /// Starts the flood. `files` is the number of files that it leaves in the folder.
+    /// Starts the flood. `files`: number of files that the flood leaves in the folder.
     fn start(folder: PathBuf, files: usize) -> Self {
         let (touches, stop) = (Arc::<AtomicUsize>::default(), Arc::<AtomicBool>::default());
         let (count, ended) = (Arc::clone(&touches), Arc::clone(&stop));

@@ -278,7 +278,8 @@ fn thousands_of_versions_leave_nothing_behind() {
     const FIRST: u32 = 200;
     let full = prerequisite::is_full();
     let total: u32 = if full { 20_000 } else { 2_000 };
-    // Run the test again in its own process, because other tests share this one's memory.
+    // Run the test again in its own process, because other tests change the memory use of this
+    // process.
     if std::env::var_os(INSIDE).is_none() {
         let this = std::env::current_exe().unwrap();
         let name = "switching::thousands_of_versions_leave_nothing_behind";

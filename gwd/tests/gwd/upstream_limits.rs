@@ -16,7 +16,7 @@ use crate::fixture::*;
 use crate::http2_upstream::Http2Upstream;
 use crate::websocket::{HANDSHAKE, agree};
 
-/// Starts an upstream that delays each response until the test sends a message.
+/// Starts an upstream that delays each response until the test sends on the returned channel.
 fn holding() -> (Upstream, mpsc::Sender<()>) {
     let (go, wait) = gate();
     let upstream = Upstream::start(move |_, stream| {

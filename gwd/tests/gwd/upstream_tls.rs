@@ -142,7 +142,7 @@ fn answer(stream: TcpStream, config: Arc<ServerConfig>, number: usize, held: &He
 }
 
 /// TLS settings of a server with these ALPN protocols. With an authority, clients must present a
-/// certificate of it.
+/// certificate that the authority has issued.
 pub(crate) fn server(pem: &Pem, clients: Option<&Authority>, protocols: &[&str]) -> ServerConfig {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
@@ -415,7 +415,7 @@ fn sessions_resume_and_other_tls_is_not_reused() {
     assert!(said(&served, "/a").ends_with("resumed=true connection=2"));
 
     // A version with the same TLS settings keeps the connection. A version with another server name
-    // opens a new one.
+    // opens a new connection.
     let mut publish = |tls: UpstreamTls, number: u8| {
         let mut shop = upstream.behind(tls);
         shop.expose_bundle = true;

@@ -74,8 +74,8 @@ fn waits_and_connects_have_their_own_timeouts() {
     assert!(ms("overhead_ms") < 300.0, "{lines:#?}");
 }
 
-/// Starts a TCP proxy that serves the first connection and leaves the others without a response. It
-/// also works with TLS.
+/// Starts a TCP proxy that serves the first connection and leaves all other connections without a
+/// response. The proxy also works with TLS.
 fn one_connection_proxy(behind: SocketAddr) -> (SocketAddr, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -138,7 +138,7 @@ fn permit_too_late_to_connect_does_not_blame_the_host() {
     eventually("little time is left", || {
         start.elapsed() > Duration::from_millis(250)
     });
-    // The only connection ends with its client. The gateway dials another one, which fails.
+    // The only connection ends with its client. The gateway opens another connection, which fails.
     drop(first);
     eventually("a second connection is opened", || {
         dialled.load(Ordering::SeqCst) == 2
@@ -244,8 +244,8 @@ fn ended_stream_admits_a_waiter_for_a_connection() {
         seen.load(Ordering::SeqCst) == 5
     });
     assert!(start.elapsed() < Duration::from_secs(2), "at once");
-    // All requests are answered on the first connection, including the one that tried to open a
-    // second one.
+    // All requests are answered on the first connection, including the request that tried to open a
+    // second connection.
     held.add_permits(5);
     for client in &mut clients {
         assert_eq!(client.answer().status, 200);
