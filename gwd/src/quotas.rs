@@ -1,7 +1,7 @@
 //! Counters of quotas in the state folder, so that they survive a restart.
 //!
 //! A separate thread writes the file `quotas.bin` while counters change, at most once a second and
-//! less often if the file is large: after a crash, the requests since the last write are not
+//! less often if the file is large. After a crash, the requests since the last write are not
 //! counted. A damaged file is reported, renamed and not used. A write replaces the file atomically.
 
 use std::fs::{self, File, OpenOptions};
@@ -97,7 +97,8 @@ impl QuotaWriter {
         state.paused = true;
     }
 
-    /// Writes the file again, because the process that was to take it over has failed.
+    /// Resumes the writes of the file, because the process that was to take over the file has
+    /// failed.
     pub(crate) fn resume(&self) {
         self.common.lock().paused = false;
     }

@@ -26,7 +26,7 @@ pub struct Settings {
     pub time_limits: TimeLimits,
     /// Maximum time that a WebSocket may continue after the Close frame that announces the stop.
     pub websocket_drain: Duration,
-    /// Addresses, by listener name, that replace those of the bundle.
+    /// Addresses, by listener name, that replace the bundle's addresses.
     pub listen: BTreeMap<String, SocketAddr>,
     /// Settings of host discovery.
     pub discovery: discovery::Settings,

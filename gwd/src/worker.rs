@@ -63,8 +63,8 @@ pub(crate) struct Worker {
     draining_ms: Cell<Option<u64>>,
     /// Time at which open tunnels are closed, in milliseconds of the monotonic clock.
     tunnels_end_ms: Cell<u64>,
-    /// Unix time in seconds after which all connections are woken, because the certificate of a client
-    /// with an open response or tunnel may have expired.
+    /// Unix time in seconds after which all connections are woken, because the certificate of a
+    /// client with an open response or tunnel may have expired.
     certificate_ends_s: Cell<u64>,
     /// For each address that the running version no longer names, by socket id: the last version
     /// that named it, and the time in milliseconds at which that version was replaced.

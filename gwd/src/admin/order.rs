@@ -70,7 +70,7 @@ pub(super) fn read<T: DeserializeOwned + Default>(body: &[u8]) -> Result<T, Stri
 /// Parses an operator's request to activate a bundle or to roll back.
 ///
 /// # Errors
-/// The errors of [`read`], or an invalid bundle reference.
+/// If the body is invalid ([`read`]), or if it contains an invalid bundle reference.
 pub(super) fn requested(what: Switch, body: &[u8]) -> Result<RequestedSwitch, String> {
     let order: SwitchOrder = read(body)?;
     let bundle = order.bundle.unwrap_or_default();

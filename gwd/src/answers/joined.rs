@@ -15,8 +15,8 @@ use policy::ask::{Answer, AnswerKind, Answered, Keep, Use};
 use policy::generation;
 use tokio::sync::{Mutex as Gate, OwnedMutexGuard as Leading};
 
-/// Maximum total size of the cached answers that admit, and of those that refuse, in bytes: 8 MiB
-/// each.
+/// Maximum total size of the cached answers of one kind, in bytes: 8 MiB for the answers that
+/// admit, and 8 MiB for the answers that refuse.
 const BYTES_MAX: usize = 8 << 20;
 /// Estimated size of a cached answer in addition to its body and fields, in bytes.
 const ENTRY_BYTES: usize = 512;
@@ -134,7 +134,7 @@ impl SharedLookups {
         get(AnswerKind::Admits, &self.admitted).or_else(|| get(AnswerKind::Refuses, &self.refused))
     }
 
-    /// Sizes of the cached answers that admit, and of those that refuse.
+    /// Sizes: first of the cached answers that admit, then of the cached answers that refuse.
     pub(crate) fn sizes(&self) -> [Size; 2] {
         [&self.admitted, &self.refused].map(|store| locked(store).size())
     }

@@ -221,7 +221,7 @@ impl Running {
     /// Serves until a stop is requested or another process has taken over, then drains.
     ///
     /// # Errors
-    /// The exit code if systemd cannot be notified.
+    /// If systemd cannot be notified. The error is the exit code.
     fn serve(self, resolved: &Resolved) -> Result<Exit, Exit> {
         let (admin_at, admin_socket) = self.admin;
         log_serving(&self.status.load(), &admin_at, resolved);

@@ -270,8 +270,8 @@ pub(crate) struct Control {
     /// one.
     replay_protected: bool,
     /// True if gwd would notice that the store withholds a revocation list: the trust file has a
-    /// floor, or a record was accepted after an earlier one (each record names the newest list at
-    /// its time).
+    /// floor, or a record was accepted after an earlier one. Each record names the newest list at
+    /// its time.
     revocations_protected: bool,
     /// Newest accepted record. `None`: no record was accepted yet.
     head: Option<Accepted>,
@@ -460,9 +460,9 @@ impl Control {
         offered.is_ok()
     }
 
-    /// Time of the next read of the store: after a file event (at the rate of
-    /// [`read_schedule::ReadSchedule`]), after the polling interval, or when a refused bundle is
-    /// retried, whichever comes first.
+    /// Time of the next read of the store in milliseconds. It is the earliest of three times: after
+    /// a file event (at the rate of [`read_schedule::ReadSchedule`]), after the polling interval,
+    /// and when a refused bundle is retried.
     fn next_poll_ms(&self) -> u64 {
         let poll_ms = self.polled_at_ms + POLL_MS;
         let retry_ms = self.refusals.next_ms().unwrap_or(u64::MAX);

@@ -38,7 +38,7 @@ const FIRST: Duration = Duration::from_secs(3);
 const COMPLETE_EVERY: u32 = 20;
 /// Maximum factor of the interval while the registry cannot be reached.
 const BACK_OFF_MAX: u32 = 8;
-/// Maximum number of records whose bundles the control thread has asked for.
+/// Maximum number of records whose bundles the control thread has requested.
 const WANTED_MAX: usize = 16;
 
 /// Registry to copy.

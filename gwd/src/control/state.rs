@@ -156,7 +156,8 @@ impl State {
     /// or another process may use the folder.
     ///
     /// # Errors
-    /// [`Refused::StateNotDurable`] with the reason.
+    /// [`Refused::StateNotDurable`] with the reason, if the path no longer names this folder, with
+    /// its layout and lock.
     pub(crate) fn check(&self) -> Result<(), Refused> {
         let root = self.layout.root();
         let at = identity(root).map_err(|error| unusable(root, &error))?;
@@ -194,8 +195,8 @@ impl State {
         self.path().is_file()
     }
 
-    /// Reads the history. Empty if the file does not exist. The file contains only references: the
-    /// bundles are verified before use.
+    /// Reads the history. Returns an empty history if the file does not exist. The file contains
+    /// only references: the bundles are verified before use.
     ///
     /// # Errors
     /// [`Refused::StateNotDurable`] if the file cannot be read, [`Refused::Malformed`] if it is

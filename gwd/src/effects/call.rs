@@ -56,7 +56,7 @@ pub(super) struct To<'a> {
     pub(super) upstream: u32,
     /// Address of the client whose request needs the answer. `None` if the gateway itself needs it.
     pub(super) client: Option<IpAddr>,
-    /// Deadline slot of the task that sends the request; it wakes the task when the deadline
+    /// Deadline slot of the task that sends the request. The slot wakes the task when the deadline
     /// passes.
     pub(super) deadline: &'a Slot,
     pub(super) ends: Ends,

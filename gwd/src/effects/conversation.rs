@@ -52,7 +52,7 @@ pub(crate) struct Conversation {
     queue: Rc<MessageQueue>,
     body: Incoming,
     received: BytesMut,
-    /// True once the processor has ended its side of the stream.
+    /// True once the processor has ended its direction of the stream.
     has_ended: bool,
     /// Connection, and permit of the request to the processor.
     _held: (Lease, InFlight),
@@ -114,7 +114,7 @@ impl Conversation {
         !self.has_ended
     }
 
-    /// Sends a message. After the last message, ends the gateway's side of the stream.
+    /// Sends a message. After the last message, ends the gateway's direction of the stream.
     pub(super) fn send(&self, message: Bytes, is_last: bool) {
         self.queue.push(message, is_last);
     }

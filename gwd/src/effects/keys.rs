@@ -147,7 +147,7 @@ async fn fetch(worker: &Rc<Worker>, view: &View, cell: &KeyCell, ends: Ends, lea
 struct Fetch<'a> {
     worker: &'a Worker,
     view: &'a View,
-    /// Deadline slot of the task that performs the fetch; it wakes the task when the deadline
+    /// Deadline slot of the task that performs the fetch. The slot wakes the task when the deadline
     /// passes.
     deadline: &'a Slot,
     ends: Ends,

@@ -121,9 +121,9 @@ pub(super) async fn ask(
 /// Result of validating parameters and body.
 enum Found {
     Nothing,
-    /// The items of the body are checked while it is streamed.
+    /// The items of the body are checked while the body is streamed.
     Streamed,
-    /// The body was too long to be checked, and it is streamed.
+    /// The body was too long to be checked, and the body is streamed.
     Unchecked,
     Outage(Outage),
     Invalid(Invalid),
@@ -215,8 +215,8 @@ pub(crate) struct MessageValidation<'a> {
     pub(crate) worker: &'a Rc<Worker>,
     /// Bundle of the exchange.
     pub(crate) bundle: &'a Digest,
-    /// Deadline slot of the task that serves the exchange; it wakes the task when the deadline
-    /// passes.
+    /// Deadline slot of the task that serves the exchange. The slot wakes the task when the
+    /// deadline passes.
     pub(crate) deadline: &'a Slot,
     /// Address of the client. Client addresses take turns to use the threads for computations.
     pub(crate) client: IpAddr,

@@ -58,7 +58,7 @@ const OWN_MS: u64 = 15_000;
 pub(crate) struct PendingDecision<'a> {
     pub(crate) worker: &'a Rc<Worker>,
     pub(crate) view: &'a Rc<View>,
-    /// Deadline slot of the task that serves the request; it wakes the task when the deadline
+    /// Deadline slot of the task that serves the request. The slot wakes the task when the deadline
     /// passes.
     pub(crate) deadline: &'a Slot,
     /// State that the request's body shares with the response.
@@ -138,7 +138,7 @@ impl PendingDecision<'_> {
     /// of the computation, and its verifier refuses the request.
     ///
     /// # Errors
-    /// The limit, if it ends the request.
+    /// The limit `of`, if it ends the request.
     fn uncomputed(&self, effect: &Effect, of: LimitOf) -> Result<Answer, LimitOf> {
         match (effect, of) {
             (Effect::Password(_) | Effect::Signature(_), LimitOf::Operation) => {
@@ -193,12 +193,12 @@ fn asking_step(route: &RouteRef<'_>, ran: usize) -> Arc<str> {
 /// Performs the effects that a request's chain needs, until the chain has decided. If the time
 /// limit of the request passes first, the verdict remains [`Verdict::Ask`].
 ///
-/// Each effect has its own timeout. Neither the operation's `timeout` nor the client's deadline
-/// shortens this timeout. If either passes, the request ends as if the client had disconnected, and
+/// Each effect has its own timeout, which the operation's `timeout` and the client's deadline do
+/// not shorten. If one of these two passes, the request ends as if the client had disconnected, and
 /// the effect does not count as an outage. The computation of a password or a signature is an
-/// exception: if the operation's `timeout` passes, its result is missing, as if the computation had
-/// timed out. An effect that reads the body (validation) has the time limits of an upload. A wait
-/// for a permit has the time limit of its policy.
+/// exception: if the operation's `timeout` passes, the computation counts as timed out. An effect
+/// that reads the body (validation) has the time limits of an upload. A wait for a permit has the
+/// time limit of its policy.
 ///
 /// Also returns the failure of the client's body, if the body failed. The request ends with this
 /// failure.

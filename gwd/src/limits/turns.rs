@@ -1,8 +1,8 @@
 //! Queues of client addresses that take turns, by network.
 //!
-//! Networks take turns: first the widest ones (IPv6 /48, IPv4 /24), then the narrower ones inside of
-//! each. Many entries of one address, or of many addresses of one network, therefore do not delay an
-//! entry of another network.
+//! Networks take turns: first the widest ones (IPv6 /48, IPv4 /24), then the narrower ones inside
+//! of each. Many entries of one address or of one network therefore do not delay an entry of
+//! another network.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;

@@ -120,7 +120,7 @@ impl Copies {
     }
 
     /// Completes the copies at the end of the body: sends the buffered copies and ends the streamed
-    /// ones.
+    /// copies.
     pub(crate) fn send(&self) {
         let body = self.take_body();
         for copy in std::mem::take(&mut *self.waiting.borrow_mut()) {

@@ -82,7 +82,8 @@ pub(crate) enum Kind {
 #[derive(Clone, Debug)]
 pub(crate) struct Failure {
     pub(crate) kind: Kind,
-    /// Cause, for logs only; clients do not see it. `None`: the kind says everything.
+    /// Cause, for logs only; clients do not see it. `None`: the kind describes the cause
+    /// completely.
     pub(crate) why: Option<Box<str>>,
 }
 

@@ -33,8 +33,8 @@ pub(crate) struct Flow {
 }
 
 impl Flow {
-    /// Creates an empty buffer for a body of at most `max_body_bytes`. `length`: length of the body,
-    /// if known.
+    /// Creates an empty buffer for a body of at most `max_body_bytes`. `length`: length of the
+    /// body, if known.
     pub(super) fn new(
         max_body_bytes: u64,
         length: Option<u64>,
@@ -70,8 +70,8 @@ impl Flow {
         self.abandoned.get()
     }
 
-    /// Abandons the copy if the body, with `received` bytes so far, is too large. True if the copy
-    /// continues.
+    /// Abandons the copy if the body, with `received` bytes so far, is too large. Returns `true` if
+    /// the copy continues.
     pub(super) fn check_max_body(&self, received: u64) -> bool {
         if received > self.max_body_bytes {
             self.give_up("too_large");

@@ -222,8 +222,9 @@ impl Transfer {
         }
     }
 
-    /// Sets the deadline at the end of the upload: the client's time budget if response data waits
-    /// for the client, the idle timeout if the response has begun, otherwise the response timeout.
+    /// Sets the deadline at the end of the upload. It is the client's time budget if response data
+    /// waits for the client, the idle timeout if the response has begun, otherwise the response
+    /// timeout.
     pub(crate) fn upload_ends(&self, now_ms: u64, timeout_ms: u64) {
         if let Some(limit) = self.limit_after_upload.take() {
             self.deadline.limit_again(limit);

@@ -59,7 +59,7 @@ pub(crate) struct Progress {
     awaits_since_ms: Cell<Option<u64>>,
     /// True if the body exceeds the size limit.
     pub(crate) too_large: Cell<bool>,
-    /// Failure on the client's side: a closed connection or invalid framing. `None`: no failure.
+    /// Failure of the client: a closed connection or invalid framing. `None`: no failure.
     pub(crate) client_failed: Cell<Option<Kind>>,
     /// Deadline for the client's next bytes, in milliseconds of the clock.
     pub(crate) until_ms: Cell<u64>,

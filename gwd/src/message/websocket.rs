@@ -13,7 +13,7 @@ const ACCEPT: HeaderName = header::SEC_WEBSOCKET_ACCEPT;
 const VERSION: HeaderName = header::SEC_WEBSOCKET_VERSION;
 const WEBSOCKET: HeaderValue = HeaderValue::from_static("websocket");
 const UPGRADE: HeaderValue = HeaderValue::from_static("upgrade");
-/// Constant that both sides append to the key before hashing (RFC 6455 §1.3).
+/// Constant that client and server append to the key before hashing (RFC 6455 §1.3).
 const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
 static BAD_VERSION: Reject = Reject {

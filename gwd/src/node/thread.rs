@@ -34,17 +34,18 @@ pub(crate) enum Command {
     FetchKeys(Arc<Loaded>, Vec<Arc<KeyCell>>, std::sync::mpsc::Sender<()>),
     /// Wakes all connections, because rules for client certificates have changed.
     Wake,
-    /// Listens at an address and accepts connections.
+    /// Listens at an address with the given listening sockets and accepts connections. Sends the
+    /// result of the start.
     Listen(
         Arc<ListenSocket>,
         Vec<std::net::TcpListener>,
         std::sync::mpsc::Sender<io::Result<()>>,
     ),
-    /// Allows no new handshakes at an address, accepts those in progress for the given time, then
-    /// stops listening and drops the sender.
+    /// Begins to leave the address with this socket id: no new TCP handshakes begin, and handshakes
+    /// in progress may continue for the given time. Then stops listening and drops the sender.
     StopListening(u32, Duration, std::sync::mpsc::Sender<()>),
-    /// Stops accepting at an address without any change to its sockets, which another process uses
-    /// as well.
+    /// Stops accepting at the address with this socket id. The sockets do not change, because
+    /// another process uses them as well.
     Abandon(u32),
     /// Closes every connection after its current exchange, and tunnels after the given time.
     Drain(Duration),
@@ -70,7 +71,7 @@ pub(crate) struct Parts {
     pub(crate) index: usize,
     pub(crate) shared: Arc<Shared>,
     pub(crate) commands: mpsc::Receiver<Command>,
-    /// Senders by which this worker hands connections over to the others.
+    /// Senders by which this worker hands connections over to the other workers.
     pub(crate) peers: Peers,
     /// Receiver of connections that other workers have accepted for this worker.
     pub(crate) handed: mpsc::Receiver<TransferredConnection>,

@@ -82,7 +82,7 @@ impl Backlog {
     }
 
     /// True if the connection may be read; otherwise the task of `cx` is woken later. Reading is
-    /// always allowed while response bytes wait for the client: window updates arrive on the same
+    /// always allowed while response bytes wait for the client. Window updates arrive on the same
     /// connection as uploads, and uploads are limited by their own windows.
     pub(super) fn may_read(&self, cx: &Context<'_>) -> bool {
         if !self.inbox.must_wait() || self.downloads.bytes() > 0 {

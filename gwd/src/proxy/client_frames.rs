@@ -45,7 +45,7 @@ const PING: u8 = 0x6;
 pub(super) const GOAWAY: u8 = 0x7;
 const WINDOW_UPDATE: u8 = 0x8;
 const CONTINUATION: u8 = 0x9;
-/// Flag of a SETTINGS frame that acknowledges the settings of the other side.
+/// Flag of a SETTINGS frame that acknowledges the peer's settings.
 const ACK: u8 = 0x1;
 const END_STREAM: u8 = 0x1;
 const PADDED: u8 = 0x8;
@@ -126,8 +126,8 @@ impl ClientFrames {
         }
     }
 
-    /// Takes the refused heads: those that the inspection found, and those of `resets`, the streams
-    /// that h2 has reset with PROTOCOL_ERROR.
+    /// Takes the heads that the inspection refused and the heads of the streams that h2 has reset
+    /// with PROTOCOL_ERROR. `resets`: ids of these streams.
     pub(super) fn take_refused(&mut self, resets: &[u32]) -> Vec<RefusedHead> {
         let mut refused = std::mem::take(&mut self.refused);
         let heads = resets

@@ -58,7 +58,7 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 pub(crate) struct Conn {
     pub(crate) worker: Rc<Worker>,
     pub(crate) socket: Arc<ListenSocket>,
-    /// Client address: the direct peer's, or the one in the PROXY header.
+    /// Client address: the address of the direct peer, or the address in the PROXY header.
     pub(crate) peer: IpAddr,
     /// Port of the direct peer.
     pub(super) port: u16,

@@ -210,7 +210,7 @@ impl Download {
     }
 
     /// Ends the body because a credential of the request has ended: with the gRPC status if none
-    /// was sent, otherwise with an error, so that the client does not take the body for complete.
+    /// was sent, otherwise with an error. The error shows the client that the body is incomplete.
     #[cold]
     fn credential_ended(&mut self) -> Result<Frame<Bytes>, CallError> {
         self.lease = None;

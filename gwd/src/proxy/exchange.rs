@@ -105,8 +105,8 @@ pub(crate) async fn exchange(
 pub(crate) struct Version {
     /// Newest version, whose revocation list applies to all exchanges.
     newest: Rc<View>,
-    /// Version whose listener accepts the connection: the newest version, or the last one with the
-    /// connection's listening address if the newest has removed that address.
+    /// Version whose listener accepts the connection: the newest version, or the last version with
+    /// the connection's listening address, if the newest version has removed this address.
     pub(super) view: Rc<View>,
     /// Index of the listener in `view`.
     pub(super) listener: usize,

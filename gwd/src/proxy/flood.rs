@@ -101,8 +101,8 @@ impl Bucket {
         self.level = self.level.saturating_add(amount).min(self.max);
     }
 
-    /// Subtracts `amount` from the level, which stays at least 0. True if the level was sufficient.
-    /// Reads the clock only if the level is too low.
+    /// Subtracts `amount` from the level, which stays at least 0. Returns `true` if the level was
+    /// sufficient. Reads the clock only if the level is too low.
     fn spend(&mut self, amount: u32, clock: &Clock) -> bool {
         if self.level < amount {
             let now_ms = clock.now_ms();

@@ -154,7 +154,8 @@ fn answer_boxed(
     })
 }
 
-/// Error code if the gateway ended the connection with GOAWAY because of an error; otherwise `None`.
+/// Error code of the GOAWAY frame with which the gateway ended the connection because of an error.
+/// `None`: the connection ended in another way.
 fn goaway_reason(error: &hyper::Error) -> Option<h2::Reason> {
     let error = error.source()?.downcast_ref::<h2::Error>()?;
     if !error.is_go_away() || !error.is_library() {

@@ -398,8 +398,8 @@ impl Record {
         self.finish();
     }
 
-    /// Records the status and the time of the complete response head, and starts the deadline of the
-    /// body.
+    /// Records the status and the time of the complete response head, and starts the deadline of
+    /// the body.
     pub(crate) fn head_made(&mut self, status: StatusCode) {
         self.status = status.as_u16();
         // The gateway's processing of the response head ends here; see [`Self::overhead_ns`].

@@ -535,7 +535,7 @@ pub(crate) fn send(mut made: OutgoingResponse, mut record: Box<Record>) -> Respo
 }
 
 /// Prepares a response head for a gRPC client: a response by the gateway becomes a gRPC status.
-/// True if the upstream's response must be completed by a status after its body.
+/// Returns `true` if the upstream's response must be completed by a status after its body.
 fn grpc_head(made: &mut OutgoingResponse, record: &mut Record) -> bool {
     match &made.body {
         OutgoingBody::Own(_) => {

@@ -200,8 +200,8 @@ async fn carry(
 
 impl Ending {
     /// Starts to close the tunnel in three cases: the time for tunnels in a drain is over; a
-    /// credential has expired or was revoked; the client's certificate has expired or is refused
-    /// now.
+    /// credential has expired or was revoked; the client's certificate has expired or is now
+    /// refused.
     fn check_end(
         &mut self,
         stream: &Stream,

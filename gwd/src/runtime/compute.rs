@@ -52,7 +52,8 @@ impl Compute {
         result.await.ok()
     }
 
-    /// Starts a job on another thread without waiting for its result. False if the queue is full.
+    /// Starts a job on another thread without waiting for its result. Returns `false` if the queue
+    /// is full.
     pub(crate) fn start(&self, work: impl FnOnce() + Send + 'static) -> bool {
         let job: Job = Box::new(move || {
             let _panicked = catch_unwind(AssertUnwindSafe(work));

@@ -265,9 +265,9 @@ pub(crate) async fn in_time<T>(deadline: &Slot, future: impl Future<Output = T>)
     .await
 }
 
-/// Runs steps of a request until its limit passes, and then drops them, as if the client had
-/// disconnected. A step therefore never treats the limit as a failure of the peer for which it
-/// waits: the limit causes no outage, marks no host as failed, and is not shared with other
+/// Runs steps of a request until the request's limit passes. Then drops the steps, as if the client
+/// had disconnected. A step therefore never treats the limit as a failure of the peer for which the
+/// step waits: the limit causes no outage, marks no host as failed, and is not shared with other
 /// requests.
 ///
 /// The caller pins `steps`, because a future that is passed by value is stored and copied twice.

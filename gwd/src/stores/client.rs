@@ -158,7 +158,7 @@ impl Client {
         self.routes.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Puts a call into the queue of the server that has its key.
+    /// Puts a call into the queue of the server that has the call's key.
     fn send(self: &Arc<Self>, call: Call, answer: Answer) -> Result<(), NoAnswer> {
         let routes = self.routes();
         let link = routes.link(&call.key()).ok_or(NoAnswer::Down)?;

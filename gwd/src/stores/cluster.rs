@@ -1,7 +1,8 @@
 //! Redis Cluster: each key belongs to one of 16,384 slots, and each slot to one master.
 //!
-//! The client library's own cluster client is not used: it opens its own connections, whose replies
-//! are not bounded, and one master that does not answer would open the circuit breakers of all.
+//! The client library's own cluster client is not used, for two reasons. It opens its own
+//! connections, whose replies are not bounded. One master that does not answer would open the
+//! circuit breakers of all masters.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;

@@ -180,7 +180,7 @@ impl Leases {
     }
 
     /// Distributes the answer of the store to the requests that wait for it. Returns the number of
-    /// tokens to ask for next, if requests still wait, and unused tokens to return.
+    /// tokens to request next, if requests still wait, and unused tokens to return.
     pub(super) fn complete(
         &self,
         id: &CounterId,

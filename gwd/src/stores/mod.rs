@@ -14,8 +14,9 @@
 //! answer costs about a round trip. Otherwise the circuit breaker opens: no count requests are sent
 //! until a test call on a new connection is answered in time.
 //!
-//! A store is one server, the master that sentinels name ([`sentinel`]), or a cluster ([`cluster`]).
-//! Each master of a cluster has its own connection, queue and circuit breaker ([`link`]).
+//! A store is one server, the master that sentinels name ([`sentinel`]), or a cluster
+//! ([`cluster`]). Each master of a cluster has its own connection, queue and circuit breaker
+//! ([`link`]).
 
 mod client;
 mod cluster;

@@ -1,8 +1,9 @@
 //! Bounds of the replies of a store (RESP, the protocol of Redis).
 //!
-//! The client library buffers a reply until it is whole, and a reply announces its own length, up to
-//! 512 MB for one string. Replies to the commands of the gateway have a few hundred bytes. A store
-//! that sends more is broken or hostile, so the connection fails before the library sees the bytes.
+//! The client library buffers a reply until it is whole, and a reply announces its own length, up
+//! to 512 MB for one string. Replies to the commands of the gateway have a few hundred bytes. A
+//! store that sends more is broken or hostile, so the connection fails before the library sees the
+//! bytes.
 
 use std::io;
 use std::pin::Pin;

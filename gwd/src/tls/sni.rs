@@ -1,6 +1,6 @@
-//! Selection of the certificate for a client by server name (RFC 6066 §3): a certificate with
-//! exactly the requested name; otherwise one with a wildcard for the first label; otherwise the
-//! first certificate of the listener.
+//! Selection of the certificate for a client by server name (RFC 6066 §3). A certificate with
+//! exactly the requested name comes first, then one with a wildcard for the first label, then the
+//! listener's first certificate.
 
 use std::fmt;
 use std::sync::Arc;

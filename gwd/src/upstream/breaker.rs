@@ -112,7 +112,8 @@ impl Breaker {
     /// Requests a permit for a request. `sends`: the client is still sending the request's body.
     ///
     /// # Errors
-    /// [`Open`] with the time after which another attempt may succeed.
+    /// [`Open`] if the breaker rejects the request, with the time after which another attempt may
+    /// succeed.
     pub(crate) fn admit(
         &self,
         numbers: &Numbers,

@@ -1,5 +1,5 @@
-//! Circuit breakers that an attempt must pass, and reports of the attempt's result to these
-//! breakers: the breaker of the upstream, the breakers of policies, and the breaker of the target.
+//! Circuit breakers that an attempt must pass: those of the upstream, of policies, and of the
+//! target. Also reports the attempt's result to these breakers.
 
 use bundle::ir;
 use policy::traffic::circuit_breaker::{Numbers, Scope};

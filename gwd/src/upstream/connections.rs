@@ -49,7 +49,7 @@ pub(crate) struct ConnectionPermit(Arc<State>);
 #[derive(Debug)]
 struct IdlePool {
     gauge: Arc<PoolGauge>,
-    /// Notifies the worker that it should close an idle connection if there are waiters.
+    /// Signals to the worker that it should close an idle connection if requests wait.
     wanted: Arc<Notify>,
 }
 

@@ -7,10 +7,10 @@
 //! workers together do not exceed the maximum number of ejected hosts.
 //!
 //! A host is ejected for statuses, broken connections, timeouts and rates only while another host
-//! can serve its requests: a host at another address with a weight above 0 that is reachable, not
-//! ejected and passes its health checks. Otherwise one faulty operation would make all operations
-//! of a single host fail. Without such a host, a host is ejected only if no connection to it can be
-//! opened.
+//! can serve its requests. This other host has another address and a weight above 0, is reachable,
+//! is not ejected, and passes its health checks. Otherwise one faulty operation would make all
+//! operations of a single host fail. Without such a host, a host is ejected only if no connection
+//! to it can be opened.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -350,8 +350,9 @@ mod tests {
         assert_eq!(Passive::default(), expected);
     }
 
-    /// Sets of one or two hosts in which no host can replace the first host: it is the only host,
-    /// or the other host has no weight, has the same address, is ejected, or is unreachable.
+    /// Sets of one or two hosts in which no host can replace the first host. Either there is no
+    /// second host, or the second host has no weight, has the same address, is ejected, or is
+    /// unreachable.
     fn alone(passive: &Passive) -> Vec<Field> {
         let mut fields = vec![Field::of(1, passive.clone())];
         for kind in 0..4 {

@@ -301,9 +301,9 @@ impl Pool {
         }
     }
 
-    /// Counts the connection for the client if only this exchange uses it. `None` if other
-    /// exchanges may share it, if no limit per client applies yet, or if the upstream's protocol is
-    /// HTTP/1: then the limit on a client's requests also limits its connections.
+    /// Counts the connection for the client if only this exchange uses it. Returns `None` if other
+    /// exchanges may share the connection, or if no limit per client applies yet. Also `None` for
+    /// an HTTP/1 upstream: there the limit on a client's requests also limits its connections.
     ///
     /// # Errors
     /// If the client has used up its share of the upstream's connections.

@@ -28,8 +28,9 @@ pub(crate) fn of<'s>(route: &RouteRef<'s>, upstream: &'s ir::Upstream) -> Option
     retry.filter(|retry| retry.times.attempts > 0)
 }
 
-/// True if the request may be sent again: its method is idempotent (RFC 9110 §9.2.2), the operation
-/// is declared idempotent, or the request has an idempotency key and the retry settings accept it.
+/// True if the request may be sent again. One of three conditions suffices: its method is
+/// idempotent (RFC 9110 §9.2.2), the operation is declared idempotent, or the retry settings accept
+/// the request's idempotency key.
 pub(crate) fn is_repeatable(
     head: &RequestHead,
     route: &RouteRef<'_>,
@@ -47,8 +48,8 @@ pub(crate) fn is_repeatable(
 }
 
 /// Reason to retry after a response, or `None` if the response is final. A request that is not
-/// repeatable is only retried because of a gRPC status: every gRPC call is a POST, and configuring
-/// a status in `on` declares that calls may be repeated after it.
+/// repeatable is only retried because of a gRPC status. Every gRPC call is a POST, and a status
+/// configured in `on` declares that calls may be repeated after it.
 pub(crate) fn after_response<B>(
     retry: &Checked,
     response: &Response<B>,

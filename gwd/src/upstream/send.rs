@@ -136,8 +136,8 @@ pub(crate) fn admit(
 }
 
 /// Takes a permit for a client's request. While more than three quarters of the permits are in use,
-/// a client address gets no permit if the address or one of its networks has used up its share. The
-/// same applies to an address with its maximum of slow uploads and slowly read responses.
+/// a client address gets none if the share of the address or of one of its networks is used up. An
+/// address with its maximum of slow uploads and slowly read responses also gets none.
 pub(crate) fn admit_client(
     upstream: &ir::Upstream,
     service: &Service,
@@ -197,8 +197,8 @@ async fn begin_upload(
         addresses: &out.calls.budgets.upload_addresses,
         client: out.cx.client,
     };
-    // While a circuit breaker is half open, a request whose body is complete may be a probe. Waiting
-    // for the body keeps slow clients from the probes.
+    // While a circuit breaker is half open, a request whose body is complete may be a probe.
+    // Waiting for the body keeps slow clients from the probes.
     let now_ms = out.calls.clock.now_ms();
     let waits = out.transfer.is_upload_paced() && breaker_permits::may_probe(out, now_ms);
     if !waits && let Some(count) = share.begin() {

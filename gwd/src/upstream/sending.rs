@@ -194,8 +194,8 @@ impl Sending<'_> {
         }
     }
 
-    /// Time since `began_ns` without the time in which the gateway waited for the client's body: the
-    /// time that the upstream took. Both times are nanoseconds of the clock.
+    /// Nanoseconds that the upstream took since `began_ns`. The time in which the gateway waited
+    /// for the client's body does not count. `began_ns` and `now_ns` are nanoseconds of the clock.
     pub(super) fn awaited_upstream_ns(&self, began_ns: u64, now_ns: u64) -> u64 {
         let all_ns = now_ns.saturating_sub(began_ns);
         let Some(progress) = &self.progress else {

@@ -368,8 +368,8 @@ impl Host {
         self.unreachable_until_ms.load(Ordering::Relaxed) > now_ms
     }
 
-    /// Milliseconds since the host began to get requests: since it was added, since its last
-    /// ejection ended, or since its health checks passed again, whichever is latest.
+    /// Milliseconds since the host last began to get requests: when it was added, when its last
+    /// ejection ended, or when its health checks passed again.
     pub(crate) fn age_ms(&self, now_ms: u64) -> u64 {
         let since = self
             .since_ms

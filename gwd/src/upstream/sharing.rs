@@ -1,8 +1,8 @@
 //! Decides if an exchange may share an HTTP/2 connection to an upstream with exchanges of other
 //! clients.
 //!
-//! Servers end a connection, with all its exchanges, because of a single client: its head exceeds a
-//! limit, it has trailers, it sends many small frames, or it resets streams. An exchange therefore
+//! Servers end a connection, with all its exchanges, because of the requests of a single client:
+//! heads that exceed a limit, trailers, many small frames, or stream resets. An exchange therefore
 //! shares a connection only if its head is ordinary and its body was complete before it was sent.
 //! Any other exchange has a connection for itself, which later exchanges of this kind reuse.
 

@@ -93,8 +93,8 @@ pub(crate) struct SlowReading {
     until_ms: Cell<u64>,
 }
 
-/// Maximum number of slow requests, and of unfinished uploads, that one client address may have at
-/// an upstream whose permits are nearly used up: a quarter of `limits.requests`, at most
+/// Maximum number of slow requests, and of unfinished uploads, of one client address at an upstream
+/// whose permits are nearly used up. It is a quarter of `limits.requests`, at most
 /// [`SLOW_PER_ADDRESS`].
 pub(super) fn most_of_address(requests_max: u64) -> u32 {
     let quarter = u32::try_from(requests_max / 4).unwrap_or(u32::MAX);

@@ -312,8 +312,8 @@ fn answer(path: &str, key: bool) -> (u16, &'static str, Option<String>) {
     }
 }
 
-/// Path as the access log shows it for a refused request: the text of a segment before its last `@`
-/// may be a user name and password of a URL.
+/// Path as the access log shows it for a refused request. The log shows `REDACTED` for the text of
+/// a segment before its last `@`, which may be a user name and password.
 fn without_user_information(path: &str) -> String {
     let segments = path.split('/').map(|segment| {
         let at = segment.rfind('@').max(segment.rfind("%40"));

@@ -151,7 +151,8 @@ impl Record {
         }
     }
 
-    /// Adds the result of the chain. `upstream`: index of the upstream, if the request is forwarded.
+    /// Adds the result of the chain. `upstream`: index of the upstream, if the request is
+    /// forwarded.
     #[cold]
     pub(super) fn continue_line(
         &mut self,

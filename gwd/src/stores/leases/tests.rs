@@ -52,8 +52,8 @@ fn granted(admitted: bool, tokens: u64) -> StoreAnswer {
     }
 }
 
-/// Asks the store for the tokens of a request, which the store grants. Returns the maximum number
-/// of tokens that the lease asks for.
+/// Requests tokens from the store for a request, and the store grants them. Returns the maximum
+/// number of tokens that the lease requests.
 fn ask(leases: &Leases, cost: i64, now: Instant) -> u64 {
     let count = count(cost);
     let TakeResult::Ask(wanted, mut answered) = leases.take(&count, now) else {
@@ -80,8 +80,8 @@ fn lease_grows_with_its_use_up_to_the_share() {
     let mut wanted = Vec::new();
     for _ in 0..8 {
         wanted.push(ask(&leases, 1, now));
-        // Count the tokens taken in advance. The last request of this count asks the store and is
-        // not answered.
+        // Count the tokens taken in advance. The last request of this count causes a call to the
+        // store, which is not answered.
         let in_advance = admitted(&leases, now);
         leases.fail(&CounterId::of(&count(1)));
         assert_eq!(in_advance + 1, wanted[wanted.len() - 1]);
@@ -159,8 +159,8 @@ fn refusal_holds_for_its_time_and_cost() {
             _ => None,
         }
     };
-    // The bucket regains the tokens of all leases within 1 s. After a refusal, the gateway asks the
-    // store again after half of this time.
+    // The bucket regains the tokens of all leases within 1 s. After a refusal, the gateway calls
+    // the store again after half of this time.
     assert_eq!([taken(4, 0), taken(9, 499)], [Some(false), Some(false)]);
     assert_eq!([taken(3, 0), taken(4, 500)], [None, None]);
 }

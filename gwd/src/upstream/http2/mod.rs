@@ -294,7 +294,7 @@ impl Connection {
             || !self.is_stalled() && active.saturating_mul(5) < self.streams().saturating_mul(4)
     }
 
-    /// True if a body waits for flow-control window: bodies of other exchanges would wait, too, and
+    /// True if a body waits for flow-control window. Bodies of other exchanges would also wait, and
     /// some servers (HAProxy) then process no request of the connection.
     pub(crate) fn is_stalled(&self) -> bool {
         self.state.stalled.get() > 0
@@ -429,8 +429,8 @@ impl Call {
 }
 
 impl Drop for Call {
-    /// Marks the connection as worn if the call ends without a response and no event has occurred on
-    /// the connection since the call began: the peer may be dead, and other requests should use
+    /// Marks the connection as worn if the call ends without a response and no event has occurred
+    /// on the connection since the call began. The peer may be dead, so other requests should use
     /// another connection.
     fn drop(&mut self) {
         if self.answered {

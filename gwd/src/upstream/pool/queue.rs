@@ -1,6 +1,7 @@
 //! Waiting for connections of an upstream that has reached its connection limit
-//! ([`Connections`](crate::upstream::connections::Connections)): requests wait, returning
-//! connections are handed over to waiters, and idle connections are closed for them.
+//! ([`Connections`](crate::upstream::connections::Connections)). Requests wait in a queue.
+//! Returning connections are handed over to waiting requests, and idle connections are closed for
+//! waiting requests.
 
 use std::rc::Rc;
 use std::sync::Arc;

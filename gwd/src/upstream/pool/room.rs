@@ -21,7 +21,7 @@ use crate::upstream::sharing::Sharing;
 /// another exchange.
 pub(crate) struct Room {
     upstream: Arc<State>,
-    /// Notifies the worker that it should close an idle connection if there are waiters.
+    /// Signals to the worker that it should close an idle connection if requests wait.
     wanted: Arc<Notify>,
     /// Number of attempts to open a shared connection so far.
     attempts: Cell<u64>,
