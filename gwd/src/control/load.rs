@@ -18,8 +18,10 @@ use crate::node::refused;
 /// blob is not read again: its digest was checked when the part was built. Other blobs are checked
 /// by digest and decoded strictly: a blob that this version does not fully understand is refused.
 ///
-/// [`Refused::Malformed`] with the name of a blob that cannot be decoded; the reason if an API or
-/// consumers cannot be built; the errors of [`Verified::load_layer`].
+/// # Errors
+/// If a blob cannot be read ([`Verified::load_layer`]) or cannot be decoded ([`Refused::Malformed`]
+/// with the blob's name). Also if an API or consumers cannot be built, or if the shared blob names
+/// other documents than the bundle contains.
 pub(crate) fn assembly(
     verified: &Verified,
     blobs: &dyn Blobs,

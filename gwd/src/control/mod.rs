@@ -520,8 +520,8 @@ impl Control {
         self.update_status();
     }
 
-    /// Trust, channel and time for verification. The time is the clock's, or the newest accepted
-    /// `created` if that is later (release.md §5).
+    /// Trust, channel and time for verification. The time is the later of the clock's time and the
+    /// newest accepted `created` (release.md §5).
     fn context(&self) -> Context<'_> {
         Context {
             trust: &self.trust,

@@ -178,7 +178,7 @@ impl State {
     /// Uses the folder that the path names now as the state folder. Files in it stay.
     ///
     /// # Errors
-    /// The errors of [`State::open`].
+    /// [`Refused::StateNotDurable`] if the folder cannot be used or another process uses it.
     pub(crate) fn retake(&mut self) -> Result<(), Refused> {
         let root = self.layout.root().to_owned();
         if !self.lock.is_in_place() {
@@ -218,7 +218,7 @@ impl State {
     /// Writes the history durably: a new, synced file replaces the old one.
     ///
     /// # Errors
-    /// The errors of [`State::commit`].
+    /// [`Refused::StateNotDurable`] if the folder cannot be written.
     pub(crate) fn write(&self, ran: &RunHistory) -> Result<(), Refused> {
         self.commit(&Batch::default(), Some(ran))
     }

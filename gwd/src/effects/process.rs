@@ -1,9 +1,9 @@
 //! External processing: the conversation of an exchange with a processor (`kind: ext_proc`).
 //!
 //! The gateway opens one gRPC stream per policy and exchange, over the upstream of the processor.
-//! It sends the head of the request, its body if the policy wants it, and later the head of the
-//! response. It waits for the answer to each message before it sends the next one. With the last
-//! message it ends its side of the stream.
+//! The gateway sends the head of the request, the request's body if the policy wants it, and later
+//! the head of the response. Before each further message, the gateway waits for the answer to the
+//! previous one. With the last message, the gateway ends its direction of the stream.
 
 use std::cell::RefCell;
 use std::rc::Rc;

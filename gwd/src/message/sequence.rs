@@ -86,7 +86,7 @@ pub(crate) struct SequenceBody<B> {
     done: usize,
     /// Bytes of an incomplete item from earlier parts.
     item: Vec<u8>,
-    /// True if the incomplete item is not checked.
+    /// True if the rest of the incomplete item is not checked, because the item was skipped.
     skips: bool,
     running: Option<Current>,
     /// Bytes that pass before those of `part`: an item from several parts that was checked, or the
@@ -103,11 +103,11 @@ pub(crate) struct SequenceBody<B> {
 
 /// Location of the item that is being checked.
 enum Current {
-    /// The next bytes of `part`. Contains their number.
+    /// The item consists of the next bytes of `part`. Contains the number of these bytes.
     Part(usize),
-    /// Bytes from several parts.
+    /// The item was joined from bytes of several parts.
     Joined(Bytes),
-    /// The bytes have passed already.
+    /// The bytes of the item have passed already.
     Passed,
 }
 

@@ -91,8 +91,8 @@ impl Conn {
 
     /// Reason why open responses and tunnels of the client must end: its certificate has expired,
     /// or new rules for client certificates refuse it. `None`: they may continue, or the client has
-    /// no certificate. Has the worker wake the connection when the certificate must be verified
-    /// again.
+    /// no certificate. Also schedules a wake-up of the connection for the time at which the
+    /// certificate must be verified again.
     pub(crate) fn admission_loss(&self) -> Option<AdmissionLoss> {
         let facts = self.tls.get()?;
         facts.certificate.as_ref()?;

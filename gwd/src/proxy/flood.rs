@@ -64,12 +64,12 @@ impl Flood {
         self.resets.earn(1);
     }
 
-    /// Takes a reset from the budget. False: the budget is exhausted.
+    /// Takes a reset from the budget. Returns `false` if the budget is exhausted.
     pub(super) fn reset(&mut self) -> bool {
         self.resets.spend(RESET_COST, &self.clock)
     }
 
-    /// Takes a control frame from the budget. False: the budget is exhausted.
+    /// Takes a control frame from the budget. Returns `false` if the budget is exhausted.
     pub(super) fn control(&mut self) -> bool {
         self.control.spend(1, &self.clock)
     }

@@ -117,8 +117,8 @@ impl Routes {
 
 /// Queries nodes in order for the masters of the slots.
 ///
+/// # Errors
 /// If no node answers. The error is the reason of the last node.
-/// The reason why the last node did not answer.
 pub(super) async fn ranges(url: &Url, nodes: &[String]) -> Result<Vec<Range>, String> {
     let mut why = "no node".to_owned();
     for node in nodes {

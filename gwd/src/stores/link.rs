@@ -62,7 +62,7 @@ pub(super) struct Link {
 pub(super) enum Server {
     /// The server of the URL.
     Only,
-    /// Master with this name, whose address the sentinels of the URL know.
+    /// Master with this name. The sentinels of the URL return the master's address.
     Master(String),
     /// Node of a cluster, by host and port.
     Node(String),

@@ -1,4 +1,4 @@
-//! Redis Sentinel: the sentinels of a store know the address of its master.
+//! Redis Sentinel: queries the sentinels of a store for the address of its master.
 
 use std::time::Duration;
 

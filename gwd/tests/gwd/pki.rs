@@ -54,13 +54,13 @@ impl Authority {
         rustls::ClientConnection::new(Arc::new(config), name).unwrap()
     }
 
-    /// A TLS client that trusts only this authority and shows a certificate.
+    /// A TLS client that trusts only this authority and presents a certificate.
     pub(crate) fn client_with(&self, name: &'static str, shown: &Pem) -> rustls::ClientConnection {
         let name = name.try_into().unwrap();
         rustls::ClientConnection::new(self.config_with(shown), name).unwrap()
     }
 
-    /// Settings of TLS clients that trust only this authority, show a certificate, and resume
+    /// Settings of TLS clients that trust only this authority, present a certificate, and resume
     /// sessions.
     pub(crate) fn config_with(&self, shown: &Pem) -> Arc<rustls::ClientConfig> {
         let mut roots = rustls::RootCertStore::empty();

@@ -131,7 +131,7 @@ fn http2_upstream_without_websockets_is_reported() {
     assert!("hello".starts_with(&client.rest()));
 }
 
-/// An upstream that does not open a tunnel, but answers as to a GET, has not agreed to WebSocket.
+/// An upstream that answers an extended CONNECT like a GET has not accepted the WebSocket.
 #[test]
 fn http2_response_with_an_end_is_no_tunnel() {
     let counted = ("content-length", "5");
