@@ -24,14 +24,15 @@ pub(crate) struct TypedBody {
     pub(crate) media_type: MediaType,
     pub(crate) form: Form,
     pub(crate) schema: Option<Schema>,
-    /// Check of each item of a sequence. `None` for other bodies, and without an `itemSchema`.
+    /// Check of each item of a body that is a sequence. `None` for other bodies, and without an
+    /// `itemSchema`.
     pub(crate) items: Option<ItemSchema>,
     kinds: Kinds,
     members: Members,
     encodings: Encodings,
 }
 
-/// Kind of a body that is read: the media type that describes the body, and its boundary.
+/// Media type that describes a received body, and the body's multipart boundary.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BodyKind {
     /// Index of the response in the operation's description. `None`: the body belongs to a request.
@@ -83,17 +84,18 @@ impl Body {
         format!("must be one of {}", types.join(", "))
     }
 
-    /// Checks a whole body of a described media type.
+    /// Checks a complete body against the schema of the media type that `kind` selects.
     pub(crate) fn check(&self, kind: &BodyKind, bytes: &[u8]) -> Vec<Finding> {
         let mut findings = Vec::new();
         let Some(one) = self.types.get(kind.index) else {
             return findings;
         };
-        // An empty body is a form without fields.
+        // An empty body of a form is a form without fields, so it counts as present.
         if bytes.is_empty() && self.required && one.form != Form::Urlencoded {
             return vec![of_body("must be present")];
         }
-        // A body of a request may be absent. A response of a described type has a body.
+        // A request may have no body if the body is optional. A response with a described media
+        // type always has a body.
         let is_absent = bytes.is_empty() && kind.response.is_none() && !self.required;
         let Some(schema) = one.schema.as_ref().filter(|_| !is_absent) else {
             return findings;

@@ -13,8 +13,8 @@ use crate::lower::resolved;
 /// Maximum nesting of the properties that [`likeness`] hashes.
 const LIKENESS_DEPTH: u32 = 2;
 
-/// Indices of the alternatives of a list, by their [`likeness`] hash. Comparisons first pair the
-/// alternatives of two lists that have the same hash.
+/// Indices of the alternatives of a list, grouped by [`likeness`] hash. A comparison of two lists
+/// first pairs alternatives that have the same hash.
 pub(crate) struct Likenesses(FxHashMap<u64, Vec<usize>>);
 
 impl Likenesses {
@@ -41,7 +41,8 @@ impl Likenesses {
     }
 }
 
-/// Hash of the parts of a schema that authors rarely edit: types, constants, names of properties.
+/// Hash of the keywords of a schema that authors rarely edit, such as types, constants and names of
+/// properties.
 fn likeness(table: &[Value], schema: &Value) -> u64 {
     let mut hasher = FxHasher::default();
     add(table, schema, LIKENESS_DEPTH, &mut hasher);
@@ -67,9 +68,9 @@ fn add(table: &[Value], schema: &Value, depth: u32, hasher: &mut FxHasher) {
     }
 }
 
-/// True if a property that all schemas require has different values in each of them. False if no
-/// such property is found, although the schemas may then still be disjoint. Properties with a name
-/// of `not_required` may be absent.
+/// True if a property that all schemas require has different values in each schema. False does not
+/// prove that schemas overlap. Names in `not_required` do not count, because messages may omit
+/// these properties.
 pub(crate) fn have_distinct_values(
     table: &[Value],
     schemas: &[Value],
@@ -140,7 +141,8 @@ fn is_nullable(schema: &Value) -> bool {
 mod tests {
     use super::*;
 
-    /// Schema of an object with a required property `k` that has these values.
+    /// Schema of an object with a required property `k`, whose `enum` is `values`. `most`:
+    /// `maximum` of the property `size`.
     fn choice(values: &[&str], most: i64) -> Value {
         let text = |text: &str| Value::Text(text.into());
         let map = |entries: &[(&str, Value)]| {
@@ -175,7 +177,7 @@ mod tests {
             &[choice(&["a"], 1), any],
             &FxHashSet::default()
         ));
-        // A property that messages need not have.
+        // Messages may omit the required property `k`, so its values prove nothing.
         let all = [choice(&["a"], 1), choice(&["b"], 1)];
         let absent = FxHashSet::from_iter(["k"]);
         assert!(!have_distinct_values(&[], &all, &absent));

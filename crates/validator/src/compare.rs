@@ -44,12 +44,12 @@ pub struct Difference {
     pub part: Part,
     /// Media type of the body, if only the description of this type differs. Otherwise `None`.
     pub media_type: Option<Box<str>>,
-    /// Relation of the accepted messages.
+    /// Relation between the messages that the two descriptions accept.
     pub relation: Relation,
-    /// True if the new description no longer checks what the old description checked in a body: it
-    /// accepts every body of this media type, or every object, array or text. For the body as a
-    /// whole and for statuses: true if one of the media types accepts every body. Also true if a
-    /// further media type or status does not check what the old description checked.
+    /// True if the new description drops a check of the body: it accepts every body of this media
+    /// type, or every object, array or text. If the difference concerns the body as a whole or a
+    /// status, one media type that accepts every body is enough. Also true if an added media type
+    /// or status lacks a check of the old description.
     pub accepts_every_body: bool,
 }
 
@@ -127,9 +127,9 @@ pub fn differences(sides: [&Cone; 2], refuses_undescribed: [bool; 2]) -> Vec<Dif
     found
 }
 
-/// True if a new list of media types ends a check of bodies that an old list makes. The new list
-/// checks the bodies of a type less. Or it has a further type that does not check what a type of
-/// the old list checks. The sender chooses the type, so that it can use this type for every body.
+/// True if the new list of media types drops a check of the old list. Either the check of a media
+/// type is weaker, or an added media type lacks a check. The sender chooses the media type, so it
+/// can send every body with the weaker type.
 pub(crate) fn lifts_check(
     [(old, was), (new, is)]: [(&Cone, &Set<MediaType>); 2],
     direction: Direction,
@@ -174,7 +174,7 @@ fn paired<'a>(old: &'a [Parameter], new: &'a [Parameter]) -> Vec<[Option<&'a Par
     pairs
 }
 
-/// Media types of a body, and true if the body is required.
+/// Body content: true if the body is required, and its media types.
 type Content<'a> = (bool, &'a Set<MediaType>);
 
 fn content(body: &Body) -> Content<'_> {
@@ -183,8 +183,7 @@ fn content(body: &Body) -> Content<'_> {
 
 impl<'a> ContainmentCheck<'a> {
     /// True if the wide description of a parameter accepts everything that the narrow one accepts.
-    /// The flag of each version is true if that version refuses query parameters that it does not
-    /// describe.
+    /// Each boolean is true if that description refuses query parameters that it does not contain.
     fn parameter(
         &mut self,
         (wide, wide_refuses): (Option<&'a Parameter>, bool),

@@ -66,7 +66,7 @@ pub fn differences(old: &Cone, new: &Cone) -> Vec<Difference> {
     found
 }
 
-/// Handling of responses with certain statuses by one version.
+/// How one version checks the responses with certain statuses.
 #[derive(Clone, Copy)]
 enum ResponseTreatment<'a> {
     /// Compared with this description of a response.
@@ -117,9 +117,9 @@ fn covering<'a>(responses: &'a [Response], key: &str) -> ResponseTreatment<'a> {
     }
 }
 
-/// True if the new description adds a response that does not check parts of a body which a response
-/// of the old description checks. The old description refuses the added response. The upstream
-/// chooses the status, so that it can send every body with this status.
+/// True if the new description adds a response that lacks a check of the body that the old
+/// description has. The old description refuses a response with this status. The upstream chooses
+/// the status, so it can send every body with this status.
 fn leaves_bodies_open((new, is): (&Cone, &Response), (old, was): (&Cone, &[Response])) -> bool {
     let direction = Direction::Response;
     let has_no_body = matches!(
@@ -138,10 +138,10 @@ fn leaves_bodies_open((new, is): (&Cone, &Response), (old, was): (&Cone, &[Respo
         })
 }
 
-/// Compares two descriptions of the same response. Calls `add` for each header field and for the
-/// body or each media type of the body. The first boolean of the array is true if the new
-/// description was shown to accept all messages of the old one. The second is true for the reverse.
-/// The last argument is true if the new description no longer checks the body.
+/// Compares two descriptions of the same response. Calls `add` for each header field, and for the
+/// body or each media type of the body. The array of `add` is `[new accepts all messages of old,
+/// old accepts all messages of new]`, each as far as shown. The last argument is true if the new
+/// description no longer checks the body.
 fn pair<'a>(
     [old, new]: [&'a Cone; 2],
     [was, is]: [&'a Response; 2],

@@ -34,7 +34,7 @@ impl<'a> ValidatorBuilder<'a> {
         }
     }
 
-    /// Types of values that a schema allows.
+    /// Types of the values that a schema allows.
     pub(crate) fn kinds(&self, schema: &'a Value) -> Kinds {
         Kinds::of(&self.lowering, schema)
     }
@@ -55,9 +55,9 @@ impl<'a> ValidatorBuilder<'a> {
         self.compiled(&document, Contents::default())
     }
 
-    /// Compiles the validator of a schema of values whose texts can contain JSON. `describe`
-    /// converts an error of this JSON to a pointer and a text. Also returns true if the schema
-    /// describes such texts.
+    /// Compiles the validator of a schema whose strings can contain JSON (`contentSchema`).
+    /// `describe` converts an error in this JSON to a pointer and a text. The boolean is true if
+    /// the schema describes such strings.
     pub(crate) fn validator_with_content(
         &mut self,
         schema: &'a Value,

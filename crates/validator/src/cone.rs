@@ -18,8 +18,8 @@ pub struct Cone {
 }
 
 impl Cone {
-    /// Collects the part of `schemas` that an operation reaches. References (edges) without a
-    /// target become references to a schema that accepts every value.
+    /// Collects the schemas of `schemas` that an operation reaches. A reference to a missing schema
+    /// becomes a reference to a schema that accepts every value.
     #[must_use]
     pub fn of(operation: &ContractOperation, schemas: &[Value]) -> Self {
         let mut operation = ContractOperation {

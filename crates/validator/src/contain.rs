@@ -3,9 +3,9 @@
 //! The comparison is sound and not complete: `true` is certain, and `false` means that containment
 //! could not be shown. Schemas are compared keyword by keyword. While a pair of schemas is
 //! compared, its containment is assumed (coinduction), so that the comparison of recursive schemas
-//! ends. If containment of a pair was not shown, the pair is not compared again, even under other
-//! assumptions. Other assumptions would not help: if an assumption is true, the comparison can show
-//! it where it needs it.
+//! ends. A pair whose containment was not shown is not compared again, even under other
+//! assumptions. Other assumptions would not help, because the comparison can prove a true
+//! assumption itself.
 
 use std::cell::OnceCell;
 use std::cmp::Ordering;
@@ -32,7 +32,7 @@ pub(crate) struct ContainmentCheck<'a> {
     /// Keyword of properties that messages of this direction need not have, although they are
     /// required: `readOnly` in requests, `writeOnly` in responses.
     not_required: &'static str,
-    /// Schemas of the wide description. It must accept everything that the narrow description
+    /// Schemas of the wide description, which must accept everything that the narrow description
     /// accepts.
     wide: &'a [Value],
     narrow: &'a [Value],
@@ -53,7 +53,7 @@ pub(crate) struct ContainmentCheck<'a> {
     disjoint: FxHashMap<usize, bool>,
     steps: u32,
     depth: u32,
-    /// True if JSON inside of texts is compared (`contentSchema`), as in the items of sequences.
+    /// True if JSON inside of strings (`contentSchema`) is compared, as in items of sequences.
     reads_content: bool,
 }
 
@@ -92,7 +92,7 @@ impl<'a> ContainmentCheck<'a> {
         }
     }
 
-    /// Creates a comparison of the same descriptions that also compares JSON inside of texts.
+    /// Creates a comparison of the same descriptions that also compares the JSON inside of strings.
     pub(crate) fn with_content(&self) -> Self {
         Self {
             reads_content: true,
@@ -126,7 +126,8 @@ impl<'a> ContainmentCheck<'a> {
         }
     }
 
-    /// Schema of the JSON inside of a text with this schema, if it is compared.
+    /// Schema of the JSON inside of a string (`contentSchema`). `None` if this comparison ignores
+    /// such JSON.
     fn content(&self, table: &'a [Value], schema: &'a Value) -> Option<&'a Value> {
         let schema = resolved(table, schema);
         content::schema(table, schema).filter(|_| self.reads_content)
@@ -161,8 +162,8 @@ impl<'a> ContainmentCheck<'a> {
         holds
     }
 
-    /// Calls [`Self::holds`] for one of several attempts to show containment. A failed attempt
-    /// discards its assumptions.
+    /// Tries one of several proofs of containment with [`Self::holds`]. If it fails, removes the
+    /// assumptions that it added.
     fn tries(&mut self, wide: &'a Value, narrow: &'a Value) -> bool {
         let before = self.trail.len();
         let is_contained = self.holds(wide, narrow);
@@ -204,8 +205,8 @@ impl<'a> ContainmentCheck<'a> {
         }
     }
 
-    /// True if a schema without `nullable` accepts `null`: its `type` and `enum`, if present, allow
-    /// it, and no other keyword could refuse it.
+    /// True if a schema without `nullable` accepts `null`: `type` and `enum`, if present, allow
+    /// `null`, and no other keyword refuses it.
     fn accepts_null(&self, wide: &'a Value) -> bool {
         let mut asserted = wide
             .entries()
@@ -238,8 +239,8 @@ impl<'a> ContainmentCheck<'a> {
         })
     }
 
-    /// True if this holds for each value of the wide schema's `discriminator`: the schema selected
-    /// on the wide side accepts everything that the schema selected on the narrow side accepts.
+    /// True if the wide schema's alternative for each `discriminator` value accepts everything that
+    /// the narrow schema's alternative for the same value accepts.
     fn selects_all(&mut self, wide: &'a Value, narrow: &'a Value) -> bool {
         let Some(selector) = wide.get("discriminator").map(|value| self.wide(value)) else {
             return true;
@@ -262,8 +263,8 @@ impl<'a> ContainmentCheck<'a> {
         })
     }
 
-    /// True if the keyword of the narrow schema refuses everything that the same keyword of the
-    /// wide schema refuses: it has the same value, or narrower limits.
+    /// True if a keyword of the narrow schema is at least as strict as the same keyword of the wide
+    /// schema: the values are equal, or the narrow limits are within the wide ones.
     fn is_as_narrow(&mut self, key: &str, wide: &'a Value, narrow: &'a Value) -> bool {
         match key {
             "x-limits" => limits::contain(self.wide(wide), self.narrow(narrow)),
@@ -440,9 +441,9 @@ impl<'a> ContainmentCheck<'a> {
         }
     }
 
-    /// True if the numbers of the narrow schema are within the bound of the wide one. `keys` are
-    /// the names of the inclusive and the exclusive bound; `inside` is the order of a stricter
-    /// bound relative to a looser one.
+    /// True if the numbers of the narrow schema are within the bound of the wide one. `keys`: names
+    /// of the inclusive and the exclusive bound. `inside`: order of a stricter bound relative to a
+    /// looser one.
     fn is_bounded(
         &self,
         [wide, narrow]: [&'a Value; 2],
@@ -452,7 +453,8 @@ impl<'a> ContainmentCheck<'a> {
         let bounds = |schema: &'a Value, table: &'a [Value]| -> Vec<(&'a Value, bool)> {
             let [inclusive, exclusive] = keys.map(|key| schema.get(key));
             let exclusive = exclusive.map(|value| resolved(table, value));
-            // In OpenAPI 3.0, the exclusive bound is a flag that belongs to the inclusive bound.
+            // In OpenAPI 3.0, the exclusive bound is a boolean that makes the inclusive bound
+            // exclusive.
             let flag = exclusive == Some(&Value::Bool(true));
             let inclusive = inclusive.map(|value| (resolved(table, value), flag));
             let exclusive = exclusive.filter(|value| !matches!(value, Value::Bool(_)));
@@ -565,9 +567,9 @@ impl<'a> ContainmentCheck<'a> {
         self.narrow(schema).get(self.not_required) == Some(&Value::Bool(true))
     }
 
-    /// True if two values are equal, with the schemas to which they refer. References that repeat
-    /// are assumed to be equal, so that the comparison of recursive schemas ends. Containment is
-    /// not assumed here, because it does not imply equality.
+    /// True if two values and all schemas that they reference are equal. Repeated pairs of
+    /// references are assumed to be equal, so that the comparison of recursive schemas ends.
+    /// Assumed containment of a pair is not used, because containment does not imply equality.
     pub(crate) fn same(&mut self, wide: &'a Value, narrow: &'a Value) -> bool {
         if let (Value::Node(one), Value::Node(other)) = (wide, narrow)
             && let Some(known) = self.equal.get(&(*one, *other))

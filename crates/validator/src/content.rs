@@ -1,4 +1,4 @@
-//! Custom keyword for JSON inside a text (`contentMediaType: application/json` with
+//! Custom keyword for JSON inside a string (`contentMediaType: application/json` with
 //! `contentSchema`), such as the `data` of an event.
 //!
 //! JSON Schema leaves the check of such content to the application. Only the items of event streams
@@ -15,13 +15,14 @@ use crate::steps::{self, Schema};
 
 /// Name of the keyword in the converted schema. Its value is the index of a schema in [`Contents`].
 pub(crate) const KEYWORD: &str = "x-gwd-content";
-/// Separator of the pointer and the text in the message of an error.
+/// Separator between the pointer and the text in an error message of [`KEYWORD`].
 const SEPARATOR: char = '\0';
 
-/// Conversion of an error inside the content to a pointer and a text.
+/// Function that converts an error inside the content to a pointer and a text.
 pub(crate) type Describe = fn(&ValidationError<'_>) -> (String, String);
 
-/// Schemas of the content of texts. Clones share the schemas.
+/// Schemas of the JSON inside strings, and the conversion of their errors. Clones share the
+/// schemas.
 #[derive(Clone, Default)]
 pub(crate) struct Contents(Arc<[Schema]>, Option<Describe>);
 
@@ -31,19 +32,21 @@ pub(crate) struct Content {
     index: usize,
 }
 
-/// Text with the JSON value in it, or the mistake in the text.
+/// String whose content is checked: the string, and its JSON value or the reason why the string is
+/// not valid JSON.
 struct Parsed {
     text: String,
     value: Result<Json, &'static str>,
 }
 
 thread_local! {
-    /// Text that the current check reads as JSON. It is parsed once for all alternatives.
+    /// String that the current check parses as JSON. All alternatives of the check share the
+    /// result.
     static PARSED: RefCell<Option<Parsed>> = const { RefCell::new(None) };
 }
 
-/// Schema of the JSON in a text, from the schema of the text. `None` if the text is not described
-/// as JSON.
+/// Schema of the JSON inside a string, from the schema of the string. `None` if that schema does
+/// not describe JSON.
 pub(crate) fn schema<'a>(nodes: &'a [Value], schema: &'a Value) -> Option<&'a Value> {
     let text = |key: &str| match schema.get(key) {
         Some(Value::Node(node)) => nodes.get(*node as usize),
@@ -59,7 +62,8 @@ pub(crate) fn schema<'a>(nodes: &'a [Value], schema: &'a Value) -> Option<&'a Va
     schema.get("contentSchema").filter(|_| is_json && is_plain)
 }
 
-/// Runs the check of a value that contains a text with JSON.
+/// Runs `check`. While it runs, the keyword [`KEYWORD`] uses the JSON value of `text`, which `read`
+/// parses.
 pub(crate) fn with_text<T>(
     text: &str,
     read: impl FnOnce(&[u8]) -> Result<Json, &'static str>,
@@ -74,7 +78,7 @@ pub(crate) fn with_text<T>(
     result
 }
 
-/// Pointer and text in the message of an error of this keyword.
+/// Splits an error message of [`KEYWORD`] into the pointer and the text.
 pub(crate) fn parts(message: &str) -> (&str, &str) {
     message.split_once(SEPARATOR).unwrap_or(("", message))
 }
@@ -98,8 +102,8 @@ impl Content {
         }
     }
 
-    /// Checks a text with `check`, which gets its JSON value. A value that is not a text, or not the
-    /// text that the current check reads, is accepted.
+    /// Calls `check` with the JSON value of a string. Returns `accepted` if the value is not a
+    /// string, or not the string that [`with_text`] parsed.
     fn read<T>(
         &self,
         value: &Json,

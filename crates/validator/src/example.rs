@@ -28,7 +28,7 @@ pub struct Example {
     pub path: Vec<String>,
     /// Query parameters, decoded.
     pub query: Vec<(String, String)>,
-    /// Header fields, with `cookie`.
+    /// Header fields, including `cookie`.
     pub headers: Vec<(String, String)>,
     /// Media type and body. `None`: no body.
     pub body: Option<(String, String)>,
@@ -53,18 +53,19 @@ const UNDESCRIBED_STEPS: u32 = 1_000_000;
 struct Side<'a> {
     cone: &'a Cone,
     search: &'a Search,
-    /// True if query parameters that are not described are refused.
+    /// True if the gateway refuses query parameters that the description does not contain.
     refuses_undescribed: bool,
     operation: Operation,
 }
 
 /// Small request that the description `accepts` accepts and the description `refuses` refuses
-/// because of the part that differs. `refuses_undescribed` is true if both refuse query parameters
-/// that they do not describe. `steps_max` limits the steps to generate requests, and the cost of
-/// checking them. Schemas that refer to each other many times exceed the limit.
+/// because of the difference `of`. `refuses_undescribed` is true if both versions refuse query
+/// parameters that they do not describe. `steps_max` limits the generation of requests and the cost
+/// of their checks. Recursive schemas can exceed the limit.
 ///
 /// # Errors
-/// None of the generated requests shows the difference.
+/// [`NoExample::Alike`] if no generated request shows the difference. [`NoExample::TooManySteps`]
+/// if the search exceeded `steps_max`.
 pub fn example(
     [accepts, refuses]: [&Cone; 2],
     refuses_undescribed: bool,
@@ -101,7 +102,7 @@ pub fn example(
 }
 
 /// Request that matches the description, except for one query parameter that the description does
-/// not contain.
+/// not contain. `None` if no such request is found.
 #[must_use]
 pub fn undescribed(cone: &Cone) -> Option<Example> {
     let operation = Operation::compile(cone).ok()?;
@@ -180,7 +181,7 @@ impl<'a> Side<'a> {
         }
     }
 
-    /// Schema of a parameter. The flag is true if the parameter's values are written as JSON.
+    /// Schema of a parameter of this description.
     fn schema(&self, part: &Part) -> Option<Schema<'a>> {
         let mut all = self.cone.operation.parameters.iter();
         let one = all.find(|one| part_of(one.place, &one.name) == *part)?;
@@ -200,8 +201,8 @@ impl<'a> Side<'a> {
         Some((&self.cone.schemas, schema?))
     }
 
-    /// Smallest request that is meant to match this side's description, with values that satisfy
-    /// both versions if possible.
+    /// Builds the smallest request that is expected to match this description. Prefers values that
+    /// satisfy both versions.
     fn base(&self, other: &Self) -> Example {
         let mut base = Example::default();
         for parameter in &self.cone.operation.parameters {
@@ -232,7 +233,7 @@ impl<'a> Side<'a> {
         base
     }
 
-    /// Requests that may show the difference.
+    /// Requests that this description may accept and the other may refuse.
     fn candidates(&self, other: &Self, of: &Difference) -> Vec<Example> {
         let base = self.base(other);
         let mut found = vec![base.clone()];
@@ -273,7 +274,8 @@ impl<'a> Side<'a> {
         let samples = self
             .search
             .values(self.schema(&of.part), other.schema(&of.part));
-        // A path parameter always has a value. The sample replaces this value.
+        // A path parameter always has a value, so the sample replaces it. `in_path`: index of the
+        // path parameter.
         let in_path = (parameter.place == ParameterPlace::Path).then(|| {
             let side = if own.is_some() { self } else { other };
             let all = side.cone.operation.parameters.iter();
@@ -342,7 +344,7 @@ impl Example {
         }
     }
 
-    /// Adds a parameter with this value, or replaces the value of a path parameter.
+    /// Adds a parameter with this value to the example.
     fn put(&mut self, parameter: &bundle::ir::Parameter, value: &Json) {
         let name = parameter.name.as_str();
         let (style, explode) = written_style(parameter);
@@ -383,7 +385,7 @@ impl Example {
     }
 }
 
-/// Value of a parameter as one text.
+/// Serializes the value of a parameter as one text.
 fn joined(value: &Json, style: Style, explode: bool) -> String {
     let delimiter = match style {
         Style::SpaceDelimited => " ",
@@ -410,7 +412,8 @@ fn scalar(value: &Json) -> String {
     }
 }
 
-/// Media type and body with this value. `None` if the value cannot be written in the media type.
+/// Writes a value as a body: the media type and the body. `None` if the media type cannot express
+/// the value.
 fn body_of(name: &str, value: &Json) -> Option<(String, String)> {
     let named = name.replace('*', "x");
     let none = Map::new();
@@ -453,7 +456,7 @@ fn body_of(name: &str, value: &Json) -> Option<(String, String)> {
     })
 }
 
-/// Escapes a text for a path segment or a query.
+/// Percent-encodes a text for a path segment or a query.
 fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for byte in text.bytes() {

@@ -20,7 +20,7 @@ use crate::words;
 /// Decoded name and value of a form field.
 type Member<'t> = (Cow<'t, str>, Cow<'t, str>);
 
-/// `encoding` of the properties of a form.
+/// `encoding` objects of the properties of a form (OpenAPI).
 #[derive(Debug, Default)]
 pub(crate) struct Encodings(Vec<Encoding>);
 
@@ -64,8 +64,8 @@ impl Encodings {
         self.0.iter().find(|one| *one.name == *name)
     }
 
-    /// True if the values of a property are JSON: its `contentType` is JSON, or it has no
-    /// `contentType` and can only be an object.
+    /// True if the values of a property are JSON. Either its `contentType` is JSON, or it has no
+    /// `contentType` and its schema allows only objects.
     fn is_json(&self, name: &str, kinds: &Kinds) -> bool {
         let encoding = self.get(name);
         let typed = encoding.filter(|one| !one.types.is_empty());
@@ -76,8 +76,8 @@ impl Encodings {
     }
 }
 
-/// Converts an urlencoded form to an object. `None` if a field that is not an array occurs twice,
-/// or if a JSON value cannot be read.
+/// Converts an urlencoded form to an object. `None` if a field of a non-array property occurs
+/// twice, or if a JSON value cannot be parsed.
 pub(crate) fn urlencoded(
     text: &str,
     kinds: &Kinds,
@@ -148,8 +148,8 @@ fn bare<'t>(name: &'t str, kinds: &Kinds) -> &'t str {
     bare.unwrap_or(name)
 }
 
-/// Findings about fields of an urlencoded form that some servers read as a described property.
-/// Their values are not checked as values of the property.
+/// Findings about fields of an urlencoded form that some servers read as a described property. The
+/// values of these fields are not checked against the schema of the property.
 pub(crate) fn hidden(text: &str, kinds: &Kinds) -> Vec<Finding> {
     let is_own = |name: &str| {
         let mut known = kinds.properties.iter();
@@ -165,8 +165,8 @@ pub(crate) fn hidden(text: &str, kinds: &Kinds) -> Vec<Finding> {
     findings(hidden)
 }
 
-/// Findings about parts of a multipart form that some servers read as a property, although their
-/// names have another spelling.
+/// Findings about parts of a multipart form whose names are other spellings of a property. Some
+/// servers read such a part as the property.
 pub(crate) fn other_spellings(parts: &[Part<'_>], kinds: &Kinds) -> Vec<Finding> {
     let described = Described::of(names(kinds));
     let others = parts.iter().filter_map(|part| {
@@ -191,8 +191,8 @@ fn findings<'n>(found: impl Iterator<Item = (&'n str, &'static str)>) -> Vec<Fin
     findings.take(words::FINDINGS_MAX).collect()
 }
 
-/// Converts a multipart form to an object. `None` if a part that is not an array occurs twice, or
-/// if a JSON part cannot be read.
+/// Converts a multipart form to an object. `None` if a part of a non-array property occurs twice,
+/// or if a JSON part cannot be parsed.
 pub(crate) fn multipart(
     parts: &[Part<'_>],
     kinds: &Kinds,
@@ -229,7 +229,7 @@ pub(crate) fn multipart(
     Some(Json::Object(object))
 }
 
-/// Name of the first part whose media type is not in the `contentType` of its property.
+/// Name of the first part whose media type the `contentType` of its property does not allow.
 pub(crate) fn mistyped<'p>(parts: &'p [Part<'_>], encodings: &Encodings) -> Option<&'p str> {
     let is_wrong = |part: &&Part<'_>| {
         let types = encodings.get(&part.name).map(|one| &one.types[..]);

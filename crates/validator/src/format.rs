@@ -1,8 +1,7 @@
 //! Values of `format` that are enforced. All other formats are annotations and never refuse a
 //! value.
 
-/// Format that is enforced: its name, and the check of a string. Numeric formats have no check of
-/// strings.
+/// Enforced format: its name, and the check of a string. `None` for formats of numbers.
 pub(crate) struct Format {
     pub(crate) name: &'static str,
     pub(crate) check: Option<fn(&str) -> bool>,
@@ -41,7 +40,7 @@ pub(crate) const FORMATS: &[Format] = &[
     },
 ];
 
-/// True if a format is enforced for strings.
+/// True if the format with this name is enforced for strings.
 pub(crate) fn of_strings(name: &str) -> bool {
     let mut all = FORMATS.iter();
     all.any(|format| format.name == name && format.check.is_some())
@@ -112,8 +111,8 @@ fn is_date_time(text: &str) -> bool {
     is_date(date) && is_clock(time, &[23, 59, 60]) && zone
 }
 
-/// Parses two-digit numbers that are separated by colons. None of them may exceed its maximum in
-/// `most`.
+/// True if a text consists of two-digit numbers separated by colons. `most`: maximum of each
+/// number.
 fn is_clock(text: &str, most: &[u8]) -> bool {
     let parts: Vec<&str> = text.split(':').collect();
     let fits = |(part, most): (&&str, &u8)| {

@@ -1,9 +1,9 @@
 //! Check of the items of a sequence by the `itemSchema` of its media type (OpenAPI 3.2).
 //!
-//! An item is a JSON value in its line or record, or an event. An event is an object with the
-//! members `data`, `event` and `id`, which are texts, and `retry`, which is a number. It has the
-//! members that the block of the stream has. As for receivers (WHATWG HTML §9.2.6), a block without
-//! `data` is no event, and other fields and comments are ignored.
+//! An item is the JSON value of a line or record, or an event of an event stream. An event is an
+//! object with the strings `data`, `event` and `id`, and the number `retry`. Members that the block
+//! does not contain are absent. As for receivers (WHATWG HTML §9.2.6), a block without `data` is no
+//! event, and other fields and comments are ignored.
 
 use bundle::ir::Value;
 use policy::invalid::{Finding, Part};
@@ -26,8 +26,8 @@ pub(crate) struct ItemSchema {
 }
 
 impl ItemSchema {
-    /// Compiles the `itemSchema` of a media type. `None` if it has none, or if its format is not
-    /// known.
+    /// Compiles the `itemSchema` of a media type. `None` without `itemSchema`, or if the media type
+    /// is no known sequence format.
     pub(crate) fn of<'a>(
         media_type: &MediaType,
         definition: &'a Value,
@@ -52,7 +52,7 @@ impl ItemSchema {
         }))
     }
 
-    /// Checks the bytes of an item. `None` if they are no item.
+    /// Checks the bytes of an item. `None` if the bytes contain no item, such as an empty record.
     pub(crate) fn check(&self, bytes: &[u8]) -> Option<Vec<Finding>> {
         let value = match self.format {
             SequenceFormat::Lines => json::read(bytes),
@@ -87,7 +87,7 @@ fn record(bytes: &[u8]) -> Result<Option<Json>, &'static str> {
         return Ok(None);
     }
     let value = json::read(text)?;
-    // Without white space, a number may be the beginning of a longer one (RFC 7464 §2.4).
+    // Without white space after it, a number may be cut off (RFC 7464 §2.4).
     let has_own_end = value.is_string() || value.is_array() || value.is_object();
     match has_own_end || text.last().is_some_and(|byte| is_blank(*byte)) {
         true => Ok(Some(value)),
@@ -95,12 +95,12 @@ fn record(bytes: &[u8]) -> Result<Option<Json>, &'static str> {
     }
 }
 
-/// Object of a block of an event stream. `None` for a block without `data`.
+/// Converts a block of an event stream to an object. `None` for a block without `data`.
 fn event(bytes: &[u8]) -> Result<Option<Json>, &'static str> {
     let text = std::str::from_utf8(bytes).map_err(|_| "is not UTF-8")?;
     let mut members = Map::new();
     let mut data: Option<String> = None;
-    // Empty lines, such as those between CR and LF, have no field.
+    // Splitting at CR LF gives empty lines, which contain no field.
     for line in text.split(['\r', '\n']) {
         let (name, value) = line.split_once(':').unwrap_or((line, ""));
         let value = value.strip_prefix(' ').unwrap_or(value);

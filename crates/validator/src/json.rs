@@ -20,7 +20,7 @@ const DUPLICATE: &str = "has a member name twice";
 const DEEP: &str = "is nested deeper than 64 levels";
 
 fn fault(error: &serde_json::Error) -> &'static str {
-    // An error of this module begins with one of the constants; the parser appends the position.
+    // Errors of this module begin with one of the constants. The parser appends the position.
     let text = error.to_string();
     match () {
         () if text.starts_with(DUPLICATE) => DUPLICATE,
@@ -126,8 +126,8 @@ mod tests {
         let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
         assert!(read(nested(DEPTH_MAX).as_bytes()).is_ok());
         assert_eq!(read(nested(DEPTH_MAX + 1).as_bytes()), Err(DEEP));
-        // The parser must not use stack space for each nesting level, because a client can send a
-        // body of any depth.
+        // Parsing must not use stack space for each level, because a client can send a body of any
+        // depth.
         assert!(read(nested(1_000_000).as_bytes()).is_err());
     }
 }

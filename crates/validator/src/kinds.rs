@@ -1,5 +1,5 @@
-//! Types that a schema allows. The types determine how a text is converted to a value. Without
-//! them, `5` may be a number or a string of one digit.
+//! Types that a schema allows. They determine how a text is converted to a value: `5` may be a
+//! number or a string.
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
@@ -22,12 +22,13 @@ pub(crate) struct Kinds {
     pub(crate) is_closed: bool,
 }
 
-/// Names of the properties that are objects or arrays, whose parts may be separate fields.
+/// Names of the properties that are objects or arrays. A form or query may write such a property as
+/// several fields, such as `a[b]`.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct WithParts {
-    /// All names, as [`plain`] writes them.
+    /// Names of all these properties, in the form of [`plain`].
     pub(crate) plain: BTreeSet<String>,
-    /// Names with dots or brackets, as [`dotted`] writes them.
+    /// Names that contain dots or brackets, in the form of [`dotted`].
     pub(crate) dotted: BTreeSet<String>,
 }
 
@@ -39,7 +40,7 @@ const ARRAY: u8 = 16;
 const OBJECT: u8 = 32;
 const SCALARS: u8 = STRING | NUMBER | BOOLEAN;
 
-/// Maximum depth of schemas that determine types, because values in text are rarely nested.
+/// Maximum nesting of the schemas that are read for types. Values in text rarely have more levels.
 const DEPTH_MAX: usize = 9;
 /// Maximum number of schemas that are read to find the types of one schema.
 const SCHEMAS_MAX: u32 = 20_000;
@@ -154,7 +155,7 @@ impl Kinds {
         }
     }
 
-    /// True if the schema allows objects or arrays, whose parts may be separate fields.
+    /// True if the schema allows objects or arrays, which can be written as several fields.
     pub(crate) fn has_parts(&self) -> bool {
         self.has_objects() || self.has_arrays()
     }
@@ -204,8 +205,8 @@ impl Kinds {
         found.ok()
     }
 
-    /// Converts a text to a scalar. If the text can be a string or another value, `as_text` selects
-    /// the string.
+    /// Converts a text to a scalar. If the schema allows both a string and another type, `as_text`
+    /// selects the string.
     pub(crate) fn scalar(&self, text: &str, as_text: bool) -> Json {
         let is_text = || Json::String(text.to_owned());
         if self.types & STRING != 0 && (as_text || self.types & SCALARS == STRING) {

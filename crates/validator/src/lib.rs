@@ -4,8 +4,8 @@
 //! compiles the validators of an operation at its first use. Both call [`Operation::compile`], so a
 //! bundle that gwc has accepted can be compiled in gwd.
 //!
-//! Refusing a valid message is worse than accepting an invalid one: if a description is open to
-//! interpretation, the message is accepted.
+//! Refusing a valid message is worse than accepting an invalid message. If a description is
+//! ambiguous, the message is therefore accepted.
 
 #![cfg_attr(not(test), deny(clippy::disallowed_methods, clippy::disallowed_types))]
 

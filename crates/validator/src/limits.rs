@@ -1,4 +1,5 @@
-//! Custom keyword for the `limits` of a schema: bounds on a value and on everything inside it.
+//! Custom keyword for the `limits` of a schema: maximum lengths, nesting and item counts of a value
+//! and all values inside it.
 
 use std::fmt::Write as _;
 
@@ -13,7 +14,7 @@ pub(crate) const KEYWORD: &str = "x-gwd-limits";
 /// Names of the limits in the contract and in the converted schema.
 const NAMES: [&str; 3] = ["bytes", "depth", "items"];
 
-/// Implementation of [`KEYWORD`]. A limit that is not written is [`u64::MAX`].
+/// Implementation of [`KEYWORD`]. [`u64::MAX`]: no limit.
 #[derive(Debug)]
 pub(crate) struct Limits {
     /// Maximum length of a string or of the name of a member, in bytes.
@@ -65,9 +66,8 @@ impl Limits {
         }
     }
 
-    /// Compares a value with the limits. `depth` is the number of nested levels that are still
-    /// allowed. Each value that is read adds a unit to the costs of the check, because alternatives
-    /// may read the same values again.
+    /// Compares a value with the limits. `depth`: number of further levels that are allowed. Each
+    /// visited value costs one step, because alternatives may visit the same values again.
     fn check(&self, value: &Json, depth: u64) -> Result<(), Exceeded> {
         if !steps::spend(1) {
             return Ok(());
@@ -99,7 +99,7 @@ impl Limits {
         }
     }
 
-    /// Text of a finding about an exceeded limit.
+    /// Text of a finding about this exceeded limit.
     fn describe(&self, exceeded: &Exceeded) -> String {
         let mut text = String::new();
         let _infallible = match exceeded {

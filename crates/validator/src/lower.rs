@@ -1,9 +1,9 @@
 //! Conversion of the schemas of a contract to one JSON Schema document (2020-12).
 //!
 //! Keywords of OpenAPI 3.0 are converted. Keywords that cannot be enforced are left out, so that
-//! the result accepts more. Below `not`, `if` and `oneOf`, an inner schema that accepts more would
-//! make the outer schema refuse more. There, the outer keyword is left out, or `oneOf` becomes
-//! `anyOf`.
+//! the result accepts more values. Inside `not`, `if` and `oneOf`, an inner schema that accepts
+//! more would make the outer schema refuse more. In this case, the outer keyword is left out, or
+//! `oneOf` becomes `anyOf`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,8 +17,8 @@ use crate::format;
 use crate::limits;
 use crate::steps;
 
-/// Direction of a message. Properties with `readOnly` are not required in requests, and those with
-/// `writeOnly` not in responses.
+/// Direction of a message. `required` does not apply to properties with `readOnly` in requests, or
+/// with `writeOnly` in responses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Direction {
     /// From a client to an upstream.
@@ -34,7 +34,7 @@ pub enum NotEnforced {
     Pattern(Box<str>),
     /// A `$dynamicRef`.
     DynamicRef,
-    /// A schema that contains itself for the same value, without a step into the value.
+    /// A schema that applies itself to the same value again, for example with `allOf`.
     Cycle,
 }
 
@@ -57,13 +57,13 @@ pub(crate) struct Lowering<'a> {
     patterns: FxHashMap<&'a str, bool>,
     /// For each node: true if its converted schema accepts more values than the original schema.
     loose: Vec<bool>,
-    /// Edges that form a cycle of schemas for the same value.
+    /// References that form a cycle of schemas for the same value.
     cycles: BTreeSet<(u32, u32)>,
     /// Schemas of the document under construction.
     defs: BTreeMap<u32, Json>,
     waiting: Vec<u32>,
-    /// Schemas of the content of texts, in the order of their keywords in the document. `None`:
-    /// content of texts is not checked.
+    /// Schemas of the JSON inside strings, in the order of their keywords in the document. `None`:
+    /// such JSON is not checked.
     contents: Option<Vec<&'a Value>>,
     pub(crate) not_enforced: BTreeSet<NotEnforced>,
 }
@@ -86,7 +86,7 @@ impl<'a> Lowering<'a> {
         lowering
     }
 
-    /// Follows an edge to its node. Returns any other value unchanged.
+    /// Returns the node to which a reference leads, or any other value unchanged.
     pub(crate) fn resolve(&self, value: &'a Value) -> &'a Value {
         resolved(self.nodes, value)
     }
@@ -113,17 +113,17 @@ impl<'a> Lowering<'a> {
         })
     }
 
-    /// Builds the JSON Schema document for a schema of values whose texts can contain JSON
-    /// (`contentSchema`). Also returns the schemas of this JSON: the keyword [`content::KEYWORD`]
-    /// has the index of such a schema.
+    /// Builds the JSON Schema document for a schema of values whose strings can contain JSON
+    /// (`contentSchema`). Also returns the schemas of this JSON. The value of the keyword
+    /// [`content::KEYWORD`] is an index in this list.
     pub(crate) fn document_with_content(&mut self, schema: &'a Value) -> (Json, Vec<&'a Value>) {
         self.contents = Some(Vec::new());
         let document = self.document(schema);
         (document, self.contents.take().unwrap_or_default())
     }
 
-    /// Converts the schema of a value. `within` is the node that contains the edge to the schema,
-    /// if both apply to the same value.
+    /// Converts the schema of a value. `within`: node that refers to the schema, if both apply to
+    /// the same value.
     fn schema(&mut self, value: &'a Value, within: Option<u32>) -> Json {
         match value {
             Value::Node(node) => {
@@ -149,8 +149,8 @@ impl<'a> Lowering<'a> {
         items.iter().map(|item| self.schema(item, within)).collect()
     }
 
-    /// Converts the schemas of `allOf`, `anyOf` or `oneOf`. Each evaluation of an alternative adds
-    /// its size to the costs of the check, because all alternatives are evaluated for one value.
+    /// Converts the schemas of `allOf`, `anyOf` or `oneOf`. The size of each alternative counts as
+    /// cost of the check, because all alternatives are evaluated for one value.
     fn alternatives(&mut self, value: &'a Value, within: Option<u32>) -> Vec<Json> {
         let schemas = self.schemas(value, within);
         schemas.into_iter().map(steps::costly).collect()
@@ -207,7 +207,7 @@ impl<'a> Lowering<'a> {
         }
     }
 
-    /// Converts a keyword that compares the value itself, such as `type` or `minLength`.
+    /// Converts a keyword that applies to the value itself, such as `type` or `minLength`.
     fn lower_assertion(&mut self, (key, value): (&'a str, &'a Value), out: &mut Map<String, Json>) {
         match key {
             "type" => {
@@ -230,8 +230,8 @@ impl<'a> Lowering<'a> {
                 out.insert(limits::KEYWORD.into(), limits::lowered(self.resolve(value)));
             }
             "exclusiveMinimum" | "exclusiveMaximum" => match self.resolve(value) {
-                // In OpenAPI 3.0, the exclusive bound is a flag that belongs to the inclusive
-                // bound.
+                // In OpenAPI 3.0, the exclusive bound is a boolean that makes the inclusive bound
+                // exclusive.
                 Value::Bool(_) => {}
                 value => {
                     let bound = self.literal(value);
@@ -253,7 +253,7 @@ impl<'a> Lowering<'a> {
         }
     }
 
-    /// Converts a keyword with schemas of the value's items or properties.
+    /// Converts a keyword whose schemas apply to the items or properties of a value.
     fn lower_children(&mut self, (key, value): (&'a str, &'a Value), out: &mut Map<String, Json>) {
         match key {
             "additionalProperties"
@@ -286,7 +286,8 @@ impl<'a> Lowering<'a> {
         }
     }
 
-    /// Converts `patternProperties`. True if a pattern that is not enforced was left out.
+    /// Converts `patternProperties`. Returns true if a pattern that cannot be enforced was left
+    /// out.
     fn lower_patterns(&mut self, value: &'a Value, out: &mut Map<String, Json>) -> bool {
         let all = self.by_key(value, None);
         let count = all.len();
@@ -305,7 +306,7 @@ impl<'a> Lowering<'a> {
         drops_pattern
     }
 
-    /// Converts a keyword with schemas of the same value, such as `allOf` or `if`.
+    /// Converts a keyword whose schemas apply to the same value, such as `allOf` or `if`.
     fn lower_applied(
         &mut self,
         (key, value): (&'a str, &'a Value),
@@ -360,8 +361,8 @@ impl<'a> Lowering<'a> {
         }
     }
 
-    /// Converts `exclusiveMinimum: true` beside `minimum` (OpenAPI 3.0), and the same keywords for
-    /// the maximum.
+    /// Converts `exclusiveMinimum: true` of OpenAPI 3.0, which makes `minimum` exclusive, and
+    /// `exclusiveMaximum: true`.
     fn exclusive_flags(&self, entries: &'a [(Box<str>, Value)], out: &mut Map<String, Json>) {
         for (flag, bound) in [
             ("exclusiveMinimum", "minimum"),
@@ -386,9 +387,9 @@ impl<'a> Lowering<'a> {
         names.collect()
     }
 
-    /// Assertions for `discriminator` beside `oneOf`: the value of the discriminator selects the
-    /// schema. In many descriptions the alternatives overlap, so that `oneOf` alone would refuse
-    /// valid values. `None` without such a discriminator.
+    /// Converts `oneOf` with a `discriminator`: the value of the discriminator selects the schema.
+    /// In many descriptions the alternatives overlap, so that `oneOf` alone would refuse valid
+    /// values. `None` without such a discriminator.
     fn choices(
         &mut self,
         entries: &'a [(Box<str>, Value)],
@@ -417,7 +418,8 @@ impl<'a> Lowering<'a> {
         Some(choices.collect())
     }
 
-    /// Converts a literal value to JSON. The contract limits its depth.
+    /// Converts a literal value to JSON. Values below 64 levels become null; gwc refuses such
+    /// depths before.
     fn literal(&self, value: &Value) -> Json {
         self.literal_at(value, 0)
     }
@@ -464,7 +466,7 @@ impl<'a> Lowering<'a> {
         fits
     }
 
-    /// Edges from a node to schemas that apply to the same value.
+    /// Nodes to which a node refers with keywords for the same value, such as `allOf`.
     fn beside(&self, node: u32) -> Vec<u32> {
         let mut found = Vec::new();
         let entries = self.node(node).entries();
@@ -489,8 +491,8 @@ impl<'a> Lowering<'a> {
         found
     }
 
-    /// Finds the edges that form a cycle of schemas for the same value. Evaluating such a cycle
-    /// would not end.
+    /// Finds the references that form a cycle of schemas for the same value. An evaluation of such
+    /// a cycle would not end.
     fn find_cycles(&mut self) {
         #[derive(Clone, Copy, PartialEq)]
         enum Visit {
@@ -529,8 +531,8 @@ impl<'a> Lowering<'a> {
         }
     }
 
-    /// Marks the nodes whose converted schema accepts more than the original, and all nodes that
-    /// reach such a node.
+    /// Marks the nodes whose converted schema accepts more values than the original, and all nodes
+    /// that refer to them.
     fn find_loose(&mut self) {
         for index in 0..self.nodes.len() {
             let node = &self.nodes[index];
@@ -578,8 +580,8 @@ impl<'a> Lowering<'a> {
     }
 }
 
-/// Names of the properties that messages in this direction need not have, even if they are
-/// required: `readOnly` properties of requests, `writeOnly` properties of responses.
+/// Names of the properties that messages in this direction may omit even if they are required:
+/// `readOnly` in requests, `writeOnly` in responses.
 pub(crate) fn one_way(nodes: &[Value], direction: Direction) -> FxHashSet<&str> {
     let keyword = match direction {
         Direction::Request => "readOnly",
@@ -607,7 +609,7 @@ pub(crate) fn is_one_way(nodes: &[Value], schema: &Value, keyword: &str, depth: 
             .any(|part| is_one_way(nodes, part, keyword, depth + 1))
 }
 
-/// Value to which a reference to a node leads. Any other value is returned unchanged.
+/// Returns the node to which a reference leads, or any other value unchanged.
 pub(crate) fn resolved<'a>(nodes: &'a [Value], value: &'a Value) -> &'a Value {
     match value {
         Value::Node(node) => nodes.get(*node as usize).unwrap_or(&Value::Bool(true)),
@@ -633,14 +635,14 @@ fn add(out: &mut Map<String, Json>, schema: Json) {
 /// Adds the assertions of a `format` to a converted schema.
 fn formatted(name: &str, out: &mut Map<String, Json>) {
     if let Some([least, most]) = format::bounds(name) {
-        // Add bounds for numbers only. A string with such a number is not checked.
+        // The bounds apply to numbers only. A string that contains a number is not checked.
         add(out, json!({"minimum": least, "maximum": most}));
     } else if format::of_strings(name) {
         out.insert("format".into(), name.into());
     }
 }
 
-/// Converts a nullable schema of OpenAPI 3.0 to one that also accepts null.
+/// Converts a nullable schema of OpenAPI 3.0 to a schema that also accepts null.
 fn nullable(mut out: Map<String, Json>) -> Json {
     let composed = ["allOf", "anyOf", "oneOf", "not", "const"];
     if composed.iter().any(|key| out.contains_key(*key)) {

@@ -15,7 +15,7 @@ pub(crate) enum Form {
     Other,
 }
 
-/// Format of a sequence whose items are checked while they pass.
+/// Format of a sequence whose items are checked while gwd streams the body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SequenceFormat {
     /// A JSON value in each line.
@@ -33,14 +33,14 @@ pub(crate) struct MediaType {
     parameters: Vec<(Box<str>, Box<str>)>,
     /// True if the type and its parameters have the form of RFC 9110 §8.3.1.
     pub(crate) is_exact: bool,
-    /// True if the parameters are exact and all servers read the same boundary, or none.
+    /// True if the parameters are exact, and all servers find the same boundary or no boundary.
     has_one_boundary: bool,
 }
 
 impl MediaType {
     /// Parses a media type or range. `None` if the text has no subtype or is a list. Also `None` if
-    /// servers differ in the parameters that they read: a duplicate parameter, a form of RFC 2231,
-    /// `boundary` in another parameter, or a backslash in the charset.
+    /// servers read the parameters differently. Examples: a duplicate parameter, a form of RFC
+    /// 2231, `boundary` in another parameter, a backslash in the charset.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let (essence, after) = text.split_once(';').unwrap_or((text, ""));
         let essence = essence.trim().to_ascii_lowercase();
@@ -81,8 +81,8 @@ impl MediaType {
         })
     }
 
-    /// Boundary of a multipart body. `None` if it is absent, or if servers differ in the boundary
-    /// that they read: a text that is neither a token nor a quoted string, a backslash, or
+    /// Boundary of a multipart body. `None` if the boundary is absent, or if servers read it
+    /// differently. Examples: a text that is neither a token nor a quoted string, a backslash,
     /// `boundary` in another parameter.
     pub(crate) fn boundary(&self) -> Option<&str> {
         let boundary = self.parameter("boundary");
@@ -105,7 +105,8 @@ impl MediaType {
         })
     }
 
-    /// True for a type whose bodies are sequences of items that a server may send over a long time.
+    /// True if bodies of this type are sequences of items, which a server may send over a long
+    /// time.
     pub(crate) fn is_sequence(&self) -> bool {
         let known = [
             "application/json-seq",
@@ -140,9 +141,9 @@ impl MediaType {
         }
     }
 
-    /// Rank of this media type or range (from a description) for the media type of a message.
-    /// `None` if they do not match. The greatest rank is the best match. In descending order: equal
-    /// parameters, equal type, `type/*`, `*/*`.
+    /// Rank of this media type or range of a description for the media type of a message. The
+    /// greatest rank is the best match. In descending order: equal parameters, equal type,
+    /// `type/*`, `*/*`. `None` if they do not match.
     pub(crate) fn rank(&self, message: &Self) -> Option<u8> {
         let (kind, subtype) = self.essence.split_once('/')?;
         if self.essence == message.essence {
@@ -167,27 +168,26 @@ impl MediaType {
     }
 }
 
-/// True if bodies of a media type of a description are read and checked against its schema.
+/// True if request bodies of this media type are read and checked against a schema.
 #[must_use]
 pub fn is_read(name: &str) -> bool {
     MediaType::parse(name).is_some_and(|one| one.form() != Form::Other)
 }
 
-/// True if responses of a media type of a description are read and checked against its schema.
+/// True if response bodies of this media type are read and checked against a schema.
 #[must_use]
 pub fn is_read_in_responses(name: &str) -> bool {
     let parsed = MediaType::parse(name);
     parsed.is_some_and(|one| one.form() != Form::Other && !one.is_sequence())
 }
 
-/// True if the items of bodies of a media type are checked while they pass, if the description has
-/// an `itemSchema`.
+/// True if the items of bodies of this media type are checked one by one, given an `itemSchema`.
 #[must_use]
 pub fn is_split(name: &str) -> bool {
     MediaType::parse(name).is_some_and(|one| one.sequence().is_some())
 }
 
-/// True if bodies of a media type of a description are forms or multipart bodies.
+/// True if bodies of this media type are urlencoded or multipart forms.
 pub(crate) fn is_form(name: &str) -> bool {
     let form = MediaType::parse(name).map(|one| one.form());
     matches!(form, Some(Form::Urlencoded | Form::Multipart))
@@ -212,7 +212,7 @@ fn split_outside_quotes(text: &str, separator: char) -> impl Iterator<Item = &st
     })
 }
 
-/// True if a charset has a backslash, which some servers remove and others keep.
+/// True if the `charset` parameter contains a backslash, which some servers remove and others keep.
 fn has_escaped_charset(parameters: &str) -> bool {
     split_quoted(parameters).any(|one| {
         let pair = one.split_once('=');
@@ -221,8 +221,8 @@ fn has_escaped_charset(parameters: &str) -> bool {
     })
 }
 
-/// True if no boundary has a backslash, and no value contains `boundary`. Some servers remove
-/// backslashes and others keep them. PHP searches the whole field for `boundary`.
+/// True if the boundary contains no backslash, and no other parameter contains `boundary`. Some
+/// servers remove backslashes and others keep them. PHP searches the whole field for `boundary`.
 fn has_one_boundary(parameters: &[ExactParameter<'_>]) -> bool {
     parameters.iter().all(|one| match &*one.name {
         "boundary" => !one.value.contains('\\'),
@@ -234,13 +234,13 @@ fn has_one_boundary(parameters: &[ExactParameter<'_>]) -> bool {
 pub(crate) struct ExactParameter<'t> {
     /// Name in lower case.
     pub(crate) name: String,
-    /// Value without its quotes. Backslashes are kept.
+    /// Value without quotes. Backslashes are kept.
     pub(crate) value: &'t str,
     pub(crate) is_quoted: bool,
 }
 
-/// Parameters in the text that follows the first semicolon of a field. `None` if one of them has
-/// another form: some servers cut its value at the first byte that is not allowed in a token.
+/// Parameters in the text after the first semicolon of a field. `None` if a parameter has another
+/// form, because some servers cut such a value at the first byte that is no token character.
 pub(crate) fn exact_parameters(text: &str) -> Option<Vec<ExactParameter<'_>>> {
     let all = split_quoted(text).map(|one| one.trim_matches([' ', '\t']));
     let all = all.filter(|one| !one.is_empty()).map(|one| {
@@ -259,13 +259,13 @@ pub(crate) fn exact_parameters(text: &str) -> Option<Vec<ExactParameter<'_>>> {
     all.collect()
 }
 
-/// True for a token (RFC 9110 §5.6.2).
+/// True if the text is a token (RFC 9110 §5.6.2).
 fn is_token(text: &str) -> bool {
     let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
     !text.is_empty() && text.bytes().all(is_allowed)
 }
 
-/// True for the inner text of a quoted string (RFC 9110 §5.6.4).
+/// True if the text may be between the quotes of a quoted string (RFC 9110 §5.6.4).
 fn is_quotable(text: &str) -> bool {
     let mut escaped = false;
     let is_inner = text.bytes().all(|byte| {

@@ -1,10 +1,10 @@
-//! Members of JSON objects whose names differ only in letter case from a name that the schema
-//! describes. Some servers (Go, ASP.NET) ignore letter case, and read such a member as the
-//! described one.
+//! Search for members of JSON objects whose names differ only in letter case from a name in the
+//! schema. Some servers (Go, ASP.NET) ignore letter case, and read such a member as the described
+//! member.
 //!
-//! [`Members`] are the names that a schema describes at any place: also in keywords that apply to
-//! the same value (`allOf`, `if`, `dependentSchemas`, `not`), and below `patternProperties`,
-//! `prefixItems` or `contains`.
+//! [`Members`] contains the names that a schema describes at any place. It includes keywords that
+//! apply to the same value (`allOf`, `if`, `dependentSchemas`, `not`), and `patternProperties`,
+//! `prefixItems` and `contains`.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -28,20 +28,20 @@ const PATTERNS_MAX: u32 = 64;
 /// Names of the members that a schema describes, and the names inside the values of these members.
 #[derive(Debug, Default)]
 pub(crate) struct Members {
-    /// Members that the schema describes, while the schema is read.
+    /// Members found so far, while the schema is being read. Empty after [`Self::complete`].
     read: BTreeMap<Box<str>, Self>,
     /// Members that the schema describes, sorted by name, with the names in their values.
     properties: Box<[Property]>,
-    /// Names of the members in folded letter case, sorted, each with the index of its member.
+    /// Names of the members in folded letter case, sorted, each with its index in `properties`.
     folded: Box<[(Box<str>, usize)]>,
     patterns: Vec<Pattern>,
     /// Names in the values of members that neither `properties` nor `patternProperties` describe.
     others: Option<Box<Self>>,
-    /// Names in the items of an array at fixed positions.
+    /// Names in the first items of an array, by index (`prefixItems`).
     prefix: Vec<Self>,
-    /// Names in the items after the fixed positions.
+    /// Names in the items after the first items (`items`).
     items: Option<Box<Self>>,
-    /// Names in the items at all positions (`contains`).
+    /// Names in all items (`contains`).
     each: Option<Box<Self>>,
 }
 
@@ -52,12 +52,12 @@ type Property = (Box<str>, Option<Box<Members>>);
 /// Names in the values of members whose own names match a pattern.
 #[derive(Debug)]
 struct Pattern {
-    /// Check of a name. `None`: the pattern is not enforced, so that the name may match.
+    /// Check of a name. `None`: the pattern is not enforced, so the name may match.
     matches: Option<Validator>,
     members: Members,
 }
 
-/// Limits on the schemas that are read.
+/// Remaining numbers of schemas and patterns to read.
 struct SchemaBudget {
     schemas: Cell<u32>,
     patterns: Cell<u32>,
@@ -85,8 +85,8 @@ impl Members {
         Self::default()
     }
 
-    /// Adds the names of a schema. Reads at most `levels` nested levels, and at most as many
-    /// schemas as `left` allows.
+    /// Adds the names of a schema. Reads at most `levels` nested levels and at most `left` schemas
+    /// and patterns.
     fn read<'a>(
         &mut self,
         lowering: &Lowering<'a>,
@@ -153,7 +153,7 @@ impl Members {
         }
     }
 
-    /// Completes the names, at all levels. Drops parts that describe no name.
+    /// Fills `properties` and `folded` at all levels, and removes parts without names.
     fn complete(&mut self) {
         let read = std::mem::take(&mut self.read).into_iter();
         let properties = read.map(|(name, mut members)| {
@@ -200,7 +200,7 @@ impl Members {
         (**found == *folded).then(|| &*self.properties[*index].0)
     }
 
-    /// Adds the descriptions of a member's value to `all`.
+    /// Adds the names inside the value of a member to `all`.
     fn of_member<'m>(&'m self, name: &str, all: &mut Vec<&'m Self>) {
         let before = all.len();
         let own = self.position(name);
@@ -220,7 +220,7 @@ impl Members {
         }
     }
 
-    /// Adds the descriptions of an item to `all`.
+    /// Adds the names inside an item of an array to `all`.
     fn of_item<'m>(&'m self, index: usize, all: &mut Vec<&'m Self>) {
         match self.prefix.get(index) {
             Some(item) => all.push(item),
@@ -238,9 +238,9 @@ fn compiled(pattern: &str, left: &SchemaBudget) -> Option<Validator> {
     options.build(&schema).ok()
 }
 
-/// Calls `found` for each object in a JSON value that has a member with a wrong name. The name is
-/// not in the schema, but differs from a name in the schema only in letter case. The arguments are
-/// the JSON pointer of the object and the name in the schema. Ends if a call returns true.
+/// Calls `found` for each object in a JSON value with a member whose name differs from a name in
+/// the schema only in letter case. Arguments of `found`: JSON pointer of the object, and the name
+/// in the schema. Ends if `found` returns true.
 pub(crate) fn in_other_case(
     value: &Json,
     members: &Members,
@@ -251,8 +251,8 @@ pub(crate) fn in_other_case(
     }
 }
 
-/// Searches a value, and the values inside it. Each of `described` describes the value. `at` is the
-/// JSON pointer of the value. Returns true if a call of `found` ends the search.
+/// Searches a value and the values inside it. `described`: names that the schemas of the value
+/// describe. `at`: JSON pointer of the value. Returns true if a call of `found` ends the search.
 fn walk(
     value: &Json,
     described: &[&Members],

@@ -1,6 +1,6 @@
-//! Parser of `multipart/form-data` (RFC 7578, RFC 2046 §5.1). The parser accepts only delimiters
-//! and names that every server reads in the same way, because these determine the fields that a
-//! server finds.
+//! Parser of `multipart/form-data` (RFC 7578, RFC 2046 §5.1). Delimiters and names determine the
+//! fields that a server finds. The parser therefore accepts only delimiters and names that every
+//! server reads in the same way.
 
 use std::borrow::Cow;
 
@@ -29,7 +29,7 @@ const FAULT: &str = "is not valid multipart/form-data";
 const STRAY_BOUNDARY: &str = "contains its boundary outside of a delimiter line";
 const DISPOSITION: &str =
     "has a part with a Content-Disposition that some servers read in another way";
-/// Start of an encoded word (RFC 2047 §2), which some servers decode in parameters.
+/// Start of an encoded word (RFC 2047 §2). Some servers decode encoded words in parameters.
 const ENCODED_WORD: &str = "=?";
 
 /// Parses the parts of a body. The error describes the mistake and contains no text of the body.
@@ -74,7 +74,7 @@ fn part(bytes: &[u8]) -> Result<Part<'_>, &'static str> {
     let window = &bytes[..bytes.len().min(HEAD_BYTES_MAX)];
     let end = memmem::find(window, b"\r\n\r\n").ok_or(FAULT)?;
     let head = std::str::from_utf8(&bytes[..end]).map_err(|_| FAULT)?;
-    // Rack before 3.1 takes the first `Content-Disposition:` anywhere in the head.
+    // Rack before 3.1 uses the first `Content-Disposition:` at any position in the head.
     if occurs_twice(head, "content-disposition") || occurs_twice(head, "content-type") {
         return Err(FAULT);
     }
@@ -131,14 +131,14 @@ fn occurs_twice(text: &str, word: &str) -> bool {
     text.to_ascii_lowercase().matches(word).nth(1).is_some()
 }
 
-/// True for a boundary of 1 to 70 characters that RFC 2046 §5.1.1 allows, except blank and comma,
-/// at which some servers end a boundary.
+/// True if the text is a valid boundary: 1 to 70 characters that RFC 2046 §5.1.1 allows, without
+/// blank and comma, at which some servers end a boundary.
 fn is_boundary(text: &str) -> bool {
     let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"'()+_-./:=?".contains(&byte);
     (1..=70).contains(&text.len()) && text.bytes().all(is_allowed)
 }
 
-/// True for a transfer encoding that leaves the part as it is.
+/// True for a transfer encoding that does not change the content.
 fn is_plain(encoding: &str) -> bool {
     let plain = ["7bit", "8bit", "binary"];
     plain
@@ -146,7 +146,7 @@ fn is_plain(encoding: &str) -> bool {
         .any(|one| encoding.trim().eq_ignore_ascii_case(one))
 }
 
-/// Content of a `Content-Disposition: form-data`.
+/// Parameters of a `Content-Disposition: form-data`.
 struct Disposition<'t> {
     name: Cow<'t, str>,
     has_file_name: bool,
@@ -189,7 +189,7 @@ impl<'t> Disposition<'t> {
 }
 
 /// True if some servers could find another name inside the value of a parameter, for example
-/// `name=`: those that search the whole field, and those that end a quoted string at `\"`. Browsers
+/// `name=`. Some servers search the whole field, and some end a quoted string at `\"`. Browsers
 /// send the backslashes of a file name unchanged.
 fn hides_name(parameter: &ExactParameter<'_>) -> bool {
     let value = parameter.value.to_ascii_lowercase();
@@ -206,8 +206,8 @@ fn hides_name(parameter: &ExactParameter<'_>) -> bool {
     })
 }
 
-/// Name of a form field. Browsers escape quotes as `%22`. `None` if servers read the text in
-/// different ways. Examples:
+/// Name of a form field, with `%22` decoded, because browsers escape quotes as `%22`. `None` if
+/// servers read the name in different ways. Examples:
 /// - a backslash, which some remove and others keep;
 /// - a single quote outside of a quoted string, which PHP reads as a quote;
 /// - an encoded word or a byte order mark, which some decode or remove;
@@ -245,7 +245,7 @@ content-type: image/png\r\ncontent-disposition: form-data; name=d; filename=\"re
         for empty in ["--x--", "--x--\r\n", "--x--\r\n\r\n"] {
             assert_eq!(read(empty.as_bytes(), "x"), Ok(Vec::new()));
         }
-        // Jersey writes the name last.
+        // Jersey writes the parameter `name` last.
         let body = b"--x\r\nContent-Disposition: form-data; filename=\"a.txt\"; name=\"f\"\r\n\r\n1\r\n--x--";
         assert_eq!(read(body, "x").unwrap()[0].name, "f");
     }
@@ -278,7 +278,7 @@ content-type: image/png\r\ncontent-disposition: form-data; name=d; filename=\"re
             format!("--x\r\n{head}\r\n folded: 1\r\n\r\n1\r\n--x--"),
             "--x\r\nX: 1\r\n\r\n1\r\n--x--".to_owned(),
             "--x\r\nContent-Disposition: attachment; name=a\r\n\r\n1\r\n--x--".to_owned(),
-            // Some servers read other parts from these bodies.
+            // Some servers find other parts than gwd in these bodies.
             format!("junk\n--x\n{head}\n\n2\n--x--\n\r\n--x\r\n{head}\r\n\r\n1\r\n--x--"),
             format!("--x\r\n{head}\r\n\r\n1\n--x\n{head}\n\n2\r\n--x--"),
             format!("--x\r\n{head}\r\n\r\n1\r--x--\r\n--x--"),
@@ -297,10 +297,11 @@ content-type: image/png\r\ncontent-disposition: form-data; name=d; filename=\"re
             format!(
                 "--x\r\n{head}\r\nContent-Type: application/json; charset=utf-7\r\n\r\n1\r\n--x--"
             ),
-            // A server that finds another boundary reads other parts from these bodies.
+            // A server that finds another boundary finds other parts in these bodies.
             format!("--y\r\n{head}\r\n\r\n2\r\n--y--\r\n--x\r\n{head}\r\n\r\n1\r\n--x--"),
             format!("--x\r\n{head}\r\n\r\n1\r\n--x--\r\n--y\r\n{head}\r\n\r\n2\r\n--y--"),
-            // Some servers ignore a blank before the colon, or decode the part.
+            // Some servers ignore a blank before the colon. Some decode a part with
+            // `Content-Encoding`, a charset or `_charset_`.
             format!("--x\r\n{head}\r\nContent-Disposition : form-data; name=b\r\n\r\n1\r\n--x--"),
             format!("--x\r\n{head}\r\nContent-Encoding: gzip\r\n\r\n1\r\n--x--"),
             format!("--x\r\n{head}\r\nContent-Type: text/plain; charset=utf-16\r\n\r\n1\r\n--x--"),
@@ -321,7 +322,7 @@ content-type: image/png\r\ncontent-disposition: form-data; name=d; filename=\"re
             Ok(Vec::new())
         );
     }
-    /// Body with one part of this `Content-Disposition` without `form-data`.
+    /// Body with one part. `disposition`: parameters of its `Content-Disposition: form-data`.
     fn named(disposition: &str) -> String {
         format!("--x\r\nContent-Disposition: form-data{disposition}\r\n\r\n9\r\n--x--\r\n")
     }
@@ -329,11 +330,12 @@ content-type: image/png\r\ncontent-disposition: form-data; name=d; filename=\"re
     #[test]
     fn dispositions_with_several_readings_are_refused() {
         for disposition in [
-            // Encoded words (RFC 2047): Commons FileUpload, Tomcat, `email` of Python.
+            // Encoded words (RFC 2047), which Commons FileUpload, Tomcat and Python's `email`
+            // decode.
             r#"; name="=?utf-8?q?amount?=""#,
             r#"; name="=?UTF-8?B?YW1vdW50?=""#,
             r#"; name="a =?utf-8?q?amount?=""#,
-            // `formidable` searches `name=` in the whole field.
+            // `formidable` searches the whole field for `name=`.
             r#"; filename="a;name=amount"; name="y""#,
             r#"; name="y"; filename="a;name=amount""#,
             r#"; name="y"; filename="name=amount""#,
@@ -407,7 +409,7 @@ content-type: image/png\r\ncontent-disposition: form-data; name=d; filename=\"re
     #[test]
     fn dispositions_of_clients_are_accepted() {
         for (disposition, name) in [
-            // Chrome, Firefox, Safari.
+            // Fields that Chrome, Firefox and Safari send.
             (r#"; name="full name""#, "full name"),
             (r#"; name="größe""#, "größe"),
             (r#"; name="a%22b""#, "a\"b"),
@@ -420,11 +422,11 @@ content-type: image/png\r\ncontent-disposition: form-data; name=d; filename=\"re
             (r#"; name="f"; filename="a%22b%0D%0A.txt""#, "f"),
             (r#"; name="f"; filename="C:\dir\name.txt""#, "f"),
             (r#"; name="f"; filename="username=bob.txt""#, "f"),
-            // curl, quotes before version 7.81 as `\"`.
+            // curl before version 7.81 escapes quotes as `\"`.
             (r#"; name="f"; filename="a\"b\\c.txt""#, "f"),
-            // python-requests, urllib3 1.24.
+            // Field that python-requests with urllib3 1.24 sends.
             (r#"; name="f"; filename*=utf-8''M%C3%BCller.pdf"#, "f"),
-            // .NET, Go, Java.
+            // Fields that .NET, Go and Java clients send.
             ("; name=f; filename=a.txt; filename*=utf-8''a.txt", "f"),
             (r#"; name=f; filename="=?utf-8?B?w7wudHh0?=""#, "f"),
             (r#"; size=1; name="f"; creation-date="Wed, 12 Feb""#, "f"),

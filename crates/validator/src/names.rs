@@ -1,8 +1,8 @@
-//! Names that some servers read as another, described name. A value under such a name would avoid
-//! the check of the described name's value.
+//! Names of fields that some servers read as another name, which the schema describes. The value of
+//! such a field would bypass the check of the described field.
 //!
 //! In forms, queries and cookies, [`policy::auth::compared_forms`] returns the names that servers
-//! may read for a written name. ASP.NET, Spring and `qs` with `allowDots` read `a.b` and `a[b]` as
+//! may read for a given name. ASP.NET, Spring and `qs` with `allowDots` read `a.b` and `a[b]` as
 //! the member `b` of `a`. ASP.NET ignores letter case, and reads `PREFIX.a` and `PREFIX[a]` as `a`
 //! if `PREFIX` is the name of the action's parameter. System.Web of ASP.NET decodes `%u0061`.
 
@@ -33,16 +33,16 @@ pub(crate) const UNICODE_ESCAPE: &str =
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Name<'n> {
     pub(crate) text: &'n str,
-    /// True if the value can be an object or an array, whose parts may be separate fields.
+    /// True if the value can be an object or an array, which can be written as several fields.
     pub(crate) has_parts: bool,
 }
 
-/// Described names of fields, by the spellings that lenient servers compare.
+/// Described names of fields, indexed by the spellings that lenient servers treat as equal.
 pub(crate) struct Described<'n> {
     plain: BTreeMap<String, &'n str>,
-    /// Names of described objects and arrays, as [`plain`] writes them.
+    /// Names of described objects and arrays, in the form of [`plain`].
     with_parts: BTreeMap<String, &'n str>,
-    /// Names with dots or brackets, as [`dotted`] writes them.
+    /// Names that contain dots or brackets, in the form of [`dotted`].
     dotted: BTreeMap<String, &'n str>,
 }
 
@@ -74,8 +74,8 @@ impl<'n> Described<'n> {
         described
     }
 
-    /// Described name that a lenient server may read instead of this decoded name. `None`: no such
-    /// name.
+    /// Described name that a lenient server may read instead of this decoded name. `None` if there
+    /// is none.
     pub(crate) fn read_as(&self, name: &str) -> Option<&'n str> {
         let known = |name: &str| self.plain.get(&plain(name)).copied();
         let with_parts = |name: &str| self.with_parts.get(&plain(name)).copied();
@@ -92,9 +92,9 @@ impl<'n> Described<'n> {
             .or_else(|| before('.').find_map(with_parts))
     }
 
-    /// Described name as in [`Self::read_as`], for a field of a query or form. Some servers also
-    /// remove a prefix: they read `model.a` or `model[a]` as `a`. Some read a number after a dot as
-    /// an index: `a.0` as an element of `a`.
+    /// As [`Self::read_as`], for a field of a query or form. Some servers also remove a prefix:
+    /// they read `model.a` or `model[a]` as `a`. Some read a number after a dot as an index: `a.0`
+    /// as an element of `a`.
     pub(crate) fn read_in_field(&self, name: &str) -> Option<&'n str> {
         let known = |name: &str| self.plain.get(&plain(name)).copied();
         self.read_as(name).or_else(|| {
@@ -111,9 +111,9 @@ impl<'n> Described<'n> {
         })
     }
 
-    /// Described names that some servers, but not all, find in the fields of a query or form:
-    /// written in another spelling, or after a semicolon. Each has the text of its finding.
-    /// `is_own` is true for a decoded name that is exactly a described name.
+    /// Described names that only some servers find in the fields of a query or form: in another
+    /// spelling, or after a semicolon. Each name has the text of its finding. `is_own` is true for
+    /// a decoded name that is exactly a described name.
     pub(crate) fn hidden(
         &self,
         text: &str,
@@ -140,15 +140,15 @@ impl<'n> Described<'n> {
         })
     }
 
-    /// Described names that only some servers find in a cookie: after a comma or white space (`a=1,
-    /// b=2`), or before the value of another name (`a b=2`).
+    /// Described names that only some servers find in a cookie. Examples: `b` in `a=1, b=2`,
+    /// because some servers split at commas, and `b` in `a b=2`.
     pub(crate) fn hidden_in_cookie(&self, pair: &str) -> impl Iterator<Item = &'n str> {
         let is_separator = |c: char| c == ',' || c.is_ascii_whitespace() || c == '\u{b}';
         let mut words = pair.split(is_separator).filter(|word| !word.is_empty());
         if pair.starts_with(|first| !is_separator(first)) {
             words.next();
         }
-        // Search in one pass, because clients choose the length of the cookie.
+        // Use a single pass, because clients choose the length of the cookie.
         let mut before = None;
         let names = words.filter_map(move |word| match word.find('=') {
             None => {
@@ -165,9 +165,9 @@ impl<'n> Described<'n> {
     }
 }
 
-/// True if the name of a member begins with the name of a described object or array and a dot. Some
-/// servers read it as a member of that object: `a[b.c]` as `a[b][c]`. Also true if the name has a
-/// bracket: `a[[b]`. `names` are the names in brackets.
+/// True if a member's name begins with the name of a described object or array and a dot. Some
+/// servers read such a name as a member of that object: `a[b.c]` as `a[b][c]`. Also true for a name
+/// with a bracket: `a[[b]`. `names`: names in the brackets.
 pub(crate) fn has_dotted_member(names: &[&str], kinds: &Kinds) -> bool {
     let mut kinds = kinds;
     for name in names {

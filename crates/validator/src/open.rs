@@ -1,8 +1,8 @@
-//! Strictness of descriptions of bodies: decides if the description of one media type does not
-//! check parts of a body that the description of another media type checks.
+//! Strictness of descriptions of bodies: decides if the description of one media type lacks a check
+//! that the description of another media type has.
 //!
 //! The sender chooses the media type, and an upstream also chooses the status. A description that
-//! admits every object, text or form therefore ends the check of all bodies of a message.
+//! accepts every object, text or form therefore ends the check of all bodies of a message.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -15,7 +15,7 @@ use crate::contain::{ANY, ContainmentCheck, is_assertion, names};
 use crate::lower::{Direction, resolved};
 use crate::media::{self, Form};
 
-/// Maximum number of schemas that the search for the check of one property visits.
+/// Maximum number of schemas that are visited to find the checks of one property.
 const STEPS_MAX: u32 = 10_000;
 
 /// Extent to which a description checks a value, weakest first.
@@ -30,7 +30,7 @@ pub(crate) enum Extent {
     Content,
 }
 
-/// Notation of a value. The notation limits the values that can occur.
+/// Serialization of a value, which limits the values that can occur.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Place {
     /// Any JSON value.
@@ -50,7 +50,7 @@ impl Place {
         }
     }
 
-    /// Notation of a property's value.
+    /// Serialization of a property's value.
     fn property(self) -> Self {
         match self {
             Self::Json => Self::Json,
@@ -59,7 +59,7 @@ impl Place {
     }
 }
 
-/// True if bodies of a media type are read to check them.
+/// True if gwd reads bodies of this media type to check them.
 pub(crate) fn is_read(name: &str, direction: Direction) -> bool {
     match direction {
         Direction::Request => media::is_read(name),
@@ -93,7 +93,7 @@ pub(crate) fn extent(cone: &Cone, media_type: &MediaType, direction: Direction) 
         Some(CheckedSchema::Whole(schema)) => {
             Reader::new(cone).extent(schema, Place::of(&media_type.name))
         }
-        // The format of the items is checked in any case.
+        // gwd checks the format of the items in any case, even if the schema accepts everything.
         Some(CheckedSchema::Items(schema)) => {
             let items = Reader::new(cone).extent(schema, Place::Json);
             items.max(Extent::Kind)
@@ -102,8 +102,8 @@ pub(crate) fn extent(cone: &Cone, media_type: &MediaType, direction: Direction) 
     }
 }
 
-/// True if a media type does not check parts of a body that a media type of the old description
-/// checks.
+/// True if an added media type lacks a check of the body that a media type of the old description
+/// has.
 pub(crate) fn leaves_open(
     (new, added): (&Cone, &MediaType),
     (old, was): (&Cone, &MediaType),
@@ -130,10 +130,10 @@ pub(crate) fn leaves_open(
     after < before || checked.any(|(name, extent)| reader.property(narrow, place, name) < extent)
 }
 
-/// Reader of the schemas of one description.
+/// Computes the extents of the checks of one description's schemas.
 struct Reader<'a> {
     table: &'a [Value],
-    /// Extents of the nodes that were read. A node that is being read has [`Extent::Nothing`].
+    /// Extents of the visited nodes. [`Extent::Nothing`] while a node is being visited.
     extents: FxHashMap<(u32, Place), Extent>,
     steps: u32,
 }
@@ -234,7 +234,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Names of the properties that a schema checks, with the extents of the checks. For
-    /// alternatives, contains only the names that each alternative checks.
+    /// alternatives, only names that every alternative checks.
     fn checked(&mut self, schema: &'a Value, place: Place) -> BTreeMap<&'a str, Extent> {
         self.steps += 1;
         let mut found = BTreeMap::new();

@@ -1,6 +1,6 @@
-//! Validators of one operation.
+//! Compiled validators of one operation's messages.
 //!
-//! Requests are checked here, responses in [`crate::responses`].
+//! This module checks requests. [`crate::responses`] checks responses.
 
 use std::fmt;
 
@@ -43,7 +43,7 @@ pub enum BodyUse {
 }
 
 impl Operation {
-    /// Compiles the validators of an operation.
+    /// Compiles the validators of an operation's parameters, request body and responses.
     ///
     /// # Errors
     /// Returns an error if a schema is not valid.
@@ -98,7 +98,7 @@ impl Operation {
         findings
     }
 
-    /// Findings for the query parameters that the operation does not describe. Names in
+    /// Findings about the query parameters that the operation does not describe. Names in
     /// `credentials` count as described.
     #[must_use]
     pub fn undeclared(&self, query: &str, credentials: &[String]) -> Vec<Finding> {
@@ -110,24 +110,26 @@ impl Operation {
         findings.take(words::FINDINGS_MAX).collect()
     }
 
-    /// Query without the parameters that the operation does not describe. `None` if all of
-    /// them are described.
+    /// Query without the parameters that the operation does not describe. `None` if the operation
+    /// describes all parameters.
     #[must_use]
     pub fn stripped(&self, query: &str, credentials: &[String]) -> Option<String> {
         let gone = parameters::undeclared(&self.parameters, query, credentials);
         if gone.is_empty() {
             return None;
         }
-        // Fields are slices of the query, so equal addresses mean the same field.
+        // The slices in `gone` point into `query`, so equal addresses mean the same field.
         let is_gone = |field: &str| gone.iter().any(|(_, one)| std::ptr::eq(*one, field));
         let kept: Vec<&str> = query.split('&').filter(|field| !is_gone(field)).collect();
         Some(kept.join("&"))
     }
 
-    /// Action for the body of a request. `is_empty` is true if the request has no body.
+    /// Determines how gwd handles the body of a request. `is_empty` is true if the request has no
+    /// body.
     ///
     /// # Errors
-    /// Returns the refusal of a request whose body is missing or has the wrong media type.
+    /// Returns the refusal if the body is missing, or if the media type is missing or not
+    /// described.
     pub fn body_use(
         &self,
         headers: &HeaderMap,
@@ -138,7 +140,7 @@ impl Operation {
         };
         if is_empty {
             match body.required {
-                // A form without fields is an empty body.
+                // An empty body of a form is a form without fields.
                 true if is_form(headers) => {}
                 true => return Err((&REQUEST, of_body("must be present"))),
                 false => return Ok(BodyUse::Pass),
@@ -202,8 +204,8 @@ impl Operation {
         })
     }
 
-    /// True if a body of this kind may be streamed when it is too long to be checked: multipart
-    /// bodies.
+    /// True if gwd may stream a body of this kind when it is too long to be checked. True for
+    /// multipart bodies.
     #[must_use]
     pub fn may_stream(&self, kind: &BodyKind) -> bool {
         let types = self.body.as_ref().map(|body| &body.types);
@@ -211,8 +213,8 @@ impl Operation {
         one.is_some_and(|one| one.form == Form::Multipart)
     }
 
-    /// Estimate of the memory that the check of a body takes, in bytes: several hundred times the
-    /// body's length if it consists of small objects.
+    /// Estimated memory of the check of a body, in bytes. A body of small objects needs several
+    /// hundred times its length.
     #[must_use]
     pub fn memory(bytes: &[u8]) -> u64 {
         let each = bytes.iter().map(|byte| match byte {
@@ -247,7 +249,7 @@ impl fmt::Debug for Operation {
     }
 }
 
-/// True if the media type of a request is that of a form without files.
+/// True if a request's media type is `application/x-www-form-urlencoded`.
 fn is_form(headers: &HeaderMap) -> bool {
     let value = headers
         .get(CONTENT_TYPE)

@@ -1,4 +1,4 @@
-//! Order of the numbers in descriptions.
+//! Comparison of numbers in schemas.
 
 use std::cmp::Ordering;
 
@@ -24,7 +24,8 @@ pub(crate) fn compared(one: &Value, other: &Value) -> Option<Ordering> {
         (one, other) if one == other => Some(Ordering::Equal),
         (one, other) => {
             let order = number(one)?.partial_cmp(&number(other)?)?;
-            // Decimals with different texts may become the same floating-point number.
+            // Different decimals may have the same floating-point value, so equality is not
+            // certain.
             (order != Ordering::Equal).then_some(order)
         }
     }

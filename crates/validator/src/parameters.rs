@@ -1,4 +1,4 @@
-//! Parameters of a request: path, query, header fields and cookies.
+//! Check of the parameters of a request: path, query, header fields and cookies.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -29,7 +29,7 @@ pub(crate) struct Parameter {
     allows_empty: bool,
     style: Style,
     explode: bool,
-    /// Format of the whole value, for a parameter with `content`. `None` for a parameter with
+    /// Media type format of the value, for a parameter with `content`. `None` for a parameter with
     /// `schema`.
     content: Option<Form>,
     kinds: Kinds,
@@ -62,7 +62,8 @@ pub(crate) const REQUIRED: &str = "is required";
 /// Names of header parameters that OpenAPI ignores (3.1 §4.8.12.1).
 const IGNORED_HEADERS: [&str; 3] = ["accept", "content-type", "authorization"];
 
-/// Query parameter that describes every name: an exploded object that allows other properties.
+/// Finds a query parameter that describes every name: an exploded object that allows additional
+/// properties.
 #[must_use]
 pub fn describes_every_name(cone: &Cone) -> Option<&str> {
     let lowering = Lowering::new(&cone.schemas, Direction::Request);
@@ -85,8 +86,7 @@ pub(crate) fn written_style(written: &ir::Parameter) -> (Style, bool) {
     style_of(written.place, &written.definition)
 }
 
-/// Values of `style` and `explode` of a parameter or response field with these keys, or their
-/// defaults.
+/// `style` and `explode` in the definition of a parameter or response field, or their defaults.
 fn style_of(place: ParameterPlace, definition: &Value) -> (Style, bool) {
     let text = match definition.get("style") {
         Some(Value::Text(text)) => Some(&**text),
@@ -100,7 +100,7 @@ fn style_of(place: ParameterPlace, definition: &Value) -> (Style, bool) {
     (style, explode)
 }
 
-/// True if a parameter of these types is an object with a separate field for each member.
+/// True if a parameter with these types is an object whose members are separate query fields.
 fn is_spread(style: Style, explode: bool, kinds: &Kinds) -> bool {
     let is_object = kinds.has_objects() && !kinds.has_scalars() && !kinds.has_arrays();
     style == Style::Form && explode && is_object
@@ -129,8 +129,8 @@ pub(crate) fn part_of(place: ParameterPlace, name: &str) -> Part {
 }
 
 impl Parameter {
-    /// Creates a parameter of a contract. `None` if OpenAPI ignores the parameter, or if it
-    /// describes the whole query.
+    /// Compiles a parameter of a contract. `None` if OpenAPI ignores the parameter, or if the
+    /// parameter describes the whole query.
     pub(crate) fn new<'a>(
         written: &'a ir::Parameter,
         compiling: &mut ValidatorBuilder<'a>,
@@ -139,8 +139,8 @@ impl Parameter {
         Self::described(written.place, described, compiling)
     }
 
-    /// Creates a parameter or a header field of a response from its name, `required` and its other
-    /// keys. `None` if OpenAPI ignores it.
+    /// Compiles a parameter, or a header field of a response, from its name, `required` and its
+    /// other keys. `None` if OpenAPI ignores it.
     pub(crate) fn described<'a>(
         place: ParameterPlace,
         (name, required, definition): (&'a str, bool, &'a Value),
@@ -206,8 +206,8 @@ impl Parameter {
         }
     }
 
-    /// True if a field with this name is a scalar value of the parameter. The style `deepObject`
-    /// does not describe scalars. Clients write them without brackets, if the schema allows them.
+    /// True if a field with this name is a scalar value of the parameter. `deepObject` does not
+    /// describe scalars, but clients write them without brackets if the schema allows them.
     fn is_plain(&self, name: &str) -> bool {
         self.kinds.has_scalars() && *name == *self.name
     }
@@ -219,7 +219,8 @@ impl Parameter {
         self.style == Style::Form && self.kinds.has_arrays() && bare == Some(&*self.name)
     }
 
-    /// Names that the parameter describes.
+    /// Names that the parameter describes: its own name, or those of its members if they are
+    /// separate fields.
     fn names(&self) -> Vec<Name<'_>> {
         match self.spreads() {
             true => {
@@ -232,7 +233,7 @@ impl Parameter {
         }
     }
 
-    /// True if a field of the query belongs to the parameter, and no server reads its name as
+    /// True if a query field belongs to the parameter, and no server reads the field's name as
     /// another member.
     fn owns_exactly(&self, name: &str) -> bool {
         let is_deep = self.style == Style::DeepObject;
@@ -268,7 +269,7 @@ impl Parameter {
         true
     }
 
-    /// Checks a value that is one text.
+    /// Checks the complete value of the parameter, given as one text.
     fn check_text(&self, text: &str, findings: &mut Vec<Finding>) {
         if let Some(form) = self.content {
             return self.check_content(text, form, findings);
@@ -298,7 +299,7 @@ impl Parameter {
         }
     }
 
-    /// Checks a value in its possible interpretations. `value` converts the text in each
+    /// Checks a value in all its possible interpretations. `value` converts the value in one
     /// interpretation.
     fn check(
         &self,
@@ -331,8 +332,8 @@ impl Parameter {
     fn check_fields(&self, all: &[Field<'_>], findings: &mut Vec<Finding>) {
         let own = || all.iter().filter(|field| self.owns(&field.name));
         if own().count() == 0 {
-            // If the parameter is an open object, query fields that no schema names may be its
-            // members. The object is then present.
+            // If the parameter is an object that allows additional properties, fields with any name
+            // may be its members, so it may be present.
             let is_hidden = self.spreads() && !self.kinds.is_closed && !all.is_empty();
             if self.required && !is_hidden {
                 findings.push(words::finding(self.part(), "", REQUIRED));
@@ -394,8 +395,8 @@ impl Parameter {
                             reading,
                         )
                     }
-                    // Servers differ in which of several values they use, so there is no value to
-                    // check.
+                    // Servers differ in which of several values they use, so no value can be
+                    // checked.
                     _ => None,
                 },
             }
@@ -418,8 +419,8 @@ pub(crate) fn check(parameters: &[Parameter], head: &Head<'_>, findings: &mut Ve
                 let text = bound.and_then(|(_, range)| head.path.get(range.clone()));
                 let Some(text) = text else { continue };
                 match parameter.style {
-                    // The path template contains the characters before the value, so add them
-                    // again.
+                    // The path template contains the prefix of the value (`.` or `;name=`), so add
+                    // the prefix again.
                     Style::Label => parameter.check_text(&format!(".{text}"), findings),
                     Style::Matrix => {
                         let text = format!(";{}={text}", parameter.name);
@@ -460,8 +461,8 @@ pub(crate) fn check(parameters: &[Parameter], head: &Head<'_>, findings: &mut Ve
     hidden(parameters, head, findings);
 }
 
-/// Adds findings about fields that some servers read as a described parameter. Their values are not
-/// checked as values of that parameter.
+/// Adds findings about fields that some servers read as a described parameter. The values of these
+/// fields are not checked as values of the parameter.
 fn hidden(parameters: &[Parameter], head: &Head<'_>, findings: &mut Vec<Finding>) {
     let of = |place: ParameterPlace| {
         let all = parameters.iter().filter(move |one| one.place == place);
@@ -552,11 +553,11 @@ impl Parameter {
     }
 }
 
-/// Fields of a query that no parameter describes: for each, the decoded name and the field as
-/// written. `known` are names that count as described.
+/// Fields of a query that no parameter describes: the decoded name, and the field as written.
+/// `known`: further names that count as described.
 ///
-/// A field counts as described only if all of its parts are described. Some servers separate fields
-/// at `;`, so that each part between semicolons must have a described name.
+/// Some servers separate fields at `;`. A field therefore counts as described only if each part
+/// between semicolons has a described name.
 pub(crate) fn undeclared<'q>(
     parameters: &[Parameter],
     query: &'q str,
@@ -570,8 +571,8 @@ pub(crate) fn undeclared<'q>(
     let is_described = |name: &str| {
         known.iter().any(|one| one == name) || own.iter().any(|one| one.describes(name))
     };
-    // An open object describes every name, except those that lenient servers read as another
-    // described name.
+    // An object that allows additional properties describes every name, except names that lenient
+    // servers read as another described name.
     let names = own.iter().flat_map(|one| one.names());
     let known_names = known.iter().map(|text| Name {
         text,
@@ -606,10 +607,10 @@ fn query_fields(query: Option<&str>) -> Vec<Field<'_>> {
     .collect()
 }
 
-/// Replacement for a cookie's value that is not UTF-8.
+/// Replacement for a cookie value that is not UTF-8.
 const NOT_TEXT: &str = "\u{fffd}";
 
-/// Cookies in all `Cookie` fields of a request, each with its name and value.
+/// Raw cookie pairs (`name=value`) of all `Cookie` fields of a request.
 fn cookie_pairs(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
     let lines = headers.get_all(COOKIE).iter();
     lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b';'))
@@ -620,8 +621,8 @@ fn cookie_fields(headers: &HeaderMap) -> Vec<Field<'_>> {
     cookie_pairs(headers)
         .filter_map(|pair| {
             let at = pair.iter().position(|byte| *byte == b'=')?;
-            // Ignore ASCII spaces around names, as servers do. Some servers also ignore other white
-            // space: U+00A0 as one byte is no UTF-8, and becomes a character of no described name.
+            // Remove ASCII white space around names, as servers do. Some servers also remove the
+            // byte 0xA0. It is not UTF-8, so the name becomes one that no schema describes.
             let name = String::from_utf8_lossy(pair[..at].trim_ascii());
             let value = std::str::from_utf8(&pair[at + 1..]);
             Some(Field {

@@ -1,4 +1,4 @@
-//! Check of a request's head. gwd and `gwc route` share this code.
+//! Check of a request's head, shared by gwd and `gwc route`.
 
 use std::sync::Arc;
 
@@ -12,11 +12,10 @@ use policy::validation::{Check, Examined, Undeclared};
 use crate::operation::Operation;
 use crate::parameters::{Head, REQUIRED};
 
-/// Names of the credentials and identity fields in requests to an operation. The absence of a
-/// credential is not a finding, because the gateway may have removed it before the check. A
-/// credential that is present is checked like any parameter, because with `verify: upstream` the
-/// gateway accepts any text as a credential. Identity fields are not checked, because the gateway
-/// sets them.
+/// Names of the credentials and identity fields in requests to an operation. A missing credential
+/// is not a finding, because the gateway may have removed the credential before the check. A
+/// present credential is checked like any parameter, because with `verify: upstream` the gateway
+/// accepts any text. Identity fields are not checked, because the gateway sets them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Credentials {
     identity: Vec<String>,
@@ -37,8 +36,8 @@ pub struct Described {
 }
 
 impl Credentials {
-    /// Names of the credentials in requests to an operation: the credentials that its security
-    /// requirement names, and the credentials that the gateway removes for every operation of the
+    /// Collects the names of the credentials in requests to an operation. These are the credentials
+    /// of the security requirement, and those that the gateway removes for every operation of the
     /// API.
     #[must_use]
     pub fn of(schemes: &Set<Scheme>, security: &Security) -> Self {
@@ -71,8 +70,9 @@ impl Credentials {
         all
     }
 
-    /// True if the gateway removes or sets a part of a request, so that the client's value is not
-    /// checked: an identity field, or a credential that the gateway removes for every operation.
+    /// True if the gateway removes or sets this part of the request, so that the client's value is
+    /// not checked. Such a part is an identity field, or a credential that the gateway removes for
+    /// every operation.
     #[must_use]
     pub fn replaces(&self, part: &Part) -> bool {
         let is_one = |one: &Part| match (one, part) {
@@ -91,8 +91,7 @@ impl Credentials {
         matches!(part, Part::Header(name) if is_one(name))
     }
 
-    /// True if a finding does not count: it is about an identity field, or about the absence of a
-    /// credential.
+    /// True if a finding is ignored: it concerns an identity field, or a missing credential.
     fn hides(&self, finding: &Finding) -> bool {
         let is_field =
             |all: &[String], name: &str| all.iter().any(|one| one.eq_ignore_ascii_case(name));
@@ -145,10 +144,10 @@ impl Described {
         examined
     }
 
-    /// Checks the parameters of a request for an operation with this template, below a base path of
-    /// this length. `examined` is the result of [`Self::query`]. If it has a target, this target
-    /// replaces the target of the request. `reaches` returns true for the name of a field that the
-    /// gateway does not remove.
+    /// Checks the parameters of a request. `template`: path template of the operation. `base`:
+    /// length of the base path, in bytes. `examined`: result of [`Self::query`]; a target in it
+    /// replaces the target of the request. `reaches`: false for the name of a field that the
+    /// gateway removes.
     #[must_use]
     pub fn parameters(
         &self,
@@ -227,7 +226,7 @@ mod tests {
         assert!(!absent(Part::Query("x-key".into())));
         assert!(!absent(Part::Path("key".into())));
         assert!(!absent(Part::Body));
-        // A value is checked, unless the gateway sets it.
+        // The value of a credential is checked, but not the value of a field that the gateway sets.
         let wrong = |part: Part| all.hides(&finding(part, "must be an integer"));
         assert!(!wrong(Part::Header("X-Key".into())));
         assert!(!wrong(Part::Query("key".into())));

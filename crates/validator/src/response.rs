@@ -16,21 +16,22 @@ pub(crate) struct Response {
     pub(crate) body: Body,
 }
 
-/// Statuses that a response of the description covers.
+/// Statuses to which a response of the description applies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Statuses {
     /// Single status code.
     One(u16),
     /// All statuses with this first digit, such as `4XX`.
     Class(u16),
-    /// All statuses that no other response covers.
+    /// All statuses to which no other response applies.
     Default,
 }
 
-/// Action for a response, known after its head.
+/// Handling of a response, decided from its status and header fields.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ResponseUse {
-    /// The description does not contain this response, or nothing about it that can be checked.
+    /// The description does not contain this response, or contains nothing about its body that gwd
+    /// can check.
     Undescribed,
     /// Status and header fields match; the body is not checked.
     Pass,
@@ -63,7 +64,8 @@ impl Response {
         })
     }
 
-    /// Action for the body of a response with these header fields.
+    /// Determines how gwd handles the body of a response with these header fields. `response`:
+    /// index in the description.
     pub(crate) fn kind(
         &self,
         response: usize,
@@ -95,7 +97,7 @@ impl Response {
         };
         let one = &types[index];
         let given = given.as_ref().unwrap_or(&one.media_type);
-        // A range such as `*/*` may describe JSON. The media type of the response determines how
+        // A range such as `*/*` may describe JSON, but the response's own media type determines how
         // the body is read.
         let is_split = one.items.is_some();
         let is_readable = one.schema.is_some() && one.form == given.form() && !given.is_sequence();
@@ -127,7 +129,7 @@ impl Response {
 }
 
 impl Statuses {
-    /// Statuses of a key under `responses`.
+    /// Statuses for a key of `responses`, such as `404`, `4xx` or `default`.
     pub(crate) fn of(key: &str) -> Self {
         if let Ok(status) = key.parse() {
             return Self::One(status);
@@ -139,8 +141,8 @@ impl Statuses {
         }
     }
 
-    /// Rank of this response for the statuses that `other` covers, as for [`Self::rank`]. `None` if
-    /// this response does not cover all of them.
+    /// Rank of this response for all statuses of `other`, as in [`Self::rank`]. `None` if this
+    /// response does not apply to all of them.
     pub(crate) fn covers(self, other: Self) -> Option<u8> {
         match (self, other) {
             (_, Self::One(status)) => self.rank(status),
@@ -150,8 +152,8 @@ impl Statuses {
         }
     }
 
-    /// Rank among the responses that cover a status; the greatest is the most specific. `None` if
-    /// the status is not covered.
+    /// Rank among the responses that apply to a status. The response with the greatest rank is the
+    /// most specific. `None` if this response does not apply.
     pub(crate) fn rank(self, status: u16) -> Option<u8> {
         match self {
             Self::One(own) => (own == status).then_some(2),

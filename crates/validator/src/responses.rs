@@ -9,15 +9,14 @@ use crate::response::{Response, ResponseUse};
 use crate::words;
 
 impl Operation {
-    /// True if the description of a response with this status has a sequence whose items are
-    /// checked.
+    /// True if the response with this status is described as a sequence whose items are checked.
     #[must_use]
     pub fn splits_response(&self, status: StatusCode) -> bool {
         let described = self.described(status);
         described.is_some_and(|(_, one)| one.body.types.iter().any(|one| one.items.is_some()))
     }
 
-    /// Description of responses with this status, with its index.
+    /// Most specific description of responses with this status, with its index.
     fn described(&self, status: StatusCode) -> Option<(usize, &Response)> {
         let described = self.responses.iter().enumerate();
         let described = described.filter_map(|(index, one)| {
@@ -28,9 +27,9 @@ impl Operation {
         best.map(|(_, index, one)| (index, one))
     }
 
-    /// Checks status and header fields of a response. `is_checked` returns false for the name of a
-    /// field that the gateway sets or removes. `has_body` is false for a response without content
-    /// (RFC 9110 §6.4.1).
+    /// Checks status and header fields of a response. `has_body`: false for a response without
+    /// content (RFC 9110 §6.4.1). `is_checked`: false for the name of a field that the gateway sets
+    /// or removes.
     ///
     /// A status of the class 2xx must be described. Other statuses are not checked if they are not
     /// described, because most descriptions leave out errors and redirects.
@@ -155,7 +154,8 @@ mod tests {
         fields.collect()
     }
 
-    /// Checks a response and returns the findings, as `PART detail`.
+    /// Checks a response. Returns the findings as `PART detail`, or the [`ResponseUse`] if the body
+    /// is not read.
     fn found(status: u16, fields: &[(&'static str, &'static str)], body: &str) -> Vec<String> {
         let operation = operation();
         let status = StatusCode::from_u16(status).unwrap();

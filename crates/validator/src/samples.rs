@@ -1,12 +1,11 @@
-//! Sample values of schemas. The search finds an example that one schema accepts and another schema
+//! Generator of sample values of schemas, used to find a value that one schema accepts and another
 //! refuses.
 //!
 //! The values are next to the bounds of both schemas. They are only candidates: the validators
 //! decide if a value shows the difference.
-//!
-//! The number of values of schemas that refer to each other is exponential. The search therefore
-//! has a budget of steps, and computes the values of a place once for each nesting. It increases
-//! the nesting by one level at a time, so that it finds small values first.
+//! Recursive schemas have an exponential number of values. The search therefore has a budget of
+//! steps, and caches the values of each place and nesting. It increases the nesting by one level at
+//! a time, so that it finds small values first.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
@@ -57,8 +56,8 @@ impl Search {
         }
     }
 
-    /// Values next to the bounds of both schemas. The first value should match `accepts`. The
-    /// schemas must live as long as the search.
+    /// Returns values next to the bounds of both schemas. The first value is expected to match
+    /// `accepts`. The schemas must outlive the search, because its cache uses their addresses.
     pub(crate) fn values(
         &self,
         accepts: Option<Schema<'_>>,
@@ -72,8 +71,8 @@ impl Search {
         for nesting in 0..=DEPTH_MAX {
             let values = place.values(self, nesting, ALL_MAX);
             if self.is_spent() && nesting > 0 {
-                // The values with the deepest nesting are incomplete. Add them to the values with
-                // less nesting.
+                // The values with the deepest nesting are incomplete, so add them to the values
+                // with less nesting.
                 found.extend(values);
                 break;
             }
@@ -86,7 +85,7 @@ impl Search {
         found
     }
 
-    /// True if no steps are left, so that values are missing.
+    /// True if no steps are left. The found values are then incomplete.
     pub(crate) fn is_spent(&self) -> bool {
         self.steps.get() == 0
     }
@@ -114,9 +113,9 @@ fn size(value: &Json) -> usize {
 
 /// Place of a value in a message: the schemas that apply to the value.
 struct Place<'a> {
-    /// Schemas that must accept the value.
+    /// Schemas that the value should match.
     accepts: Vec<Schema<'a>>,
-    /// Schemas that should refuse the value.
+    /// Schemas that the value should not match.
     refuses: Vec<Schema<'a>>,
 }
 
@@ -126,7 +125,7 @@ struct Keywords<'s, 'a> {
     search: &'s Search,
     accepts: Vec<Schema<'a>>,
     refuses: Vec<Schema<'a>>,
-    /// Schemas of both versions.
+    /// All of `accepts` and `refuses`, accepting schemas first.
     all: Vec<Schema<'a>>,
 }
 
@@ -137,8 +136,9 @@ fn resolved<'a>((table, value): Schema<'a>) -> Schema<'a> {
     }
 }
 
-/// Schemas that apply to the same value as `schema`: itself, the schemas of `$ref` and `allOf`, and
-/// one alternative of `anyOf` and `oneOf`. If `choice` is `None`: all alternatives.
+/// Collects the schemas that apply to the same value as `schema`: the schema itself, the schemas of
+/// `$ref` and `allOf`, and one alternative of each `anyOf` and `oneOf`. `choice`: index of the
+/// alternative; `None`: all alternatives.
 fn flatten<'a>(schema: Schema<'a>, choice: Option<usize>, depth: u32, out: &mut Vec<Schema<'a>>) {
     let (table, value) = resolved(schema);
     let is_known = |(_, known): &Schema<'a>| std::ptr::eq(*known, value);
@@ -220,8 +220,7 @@ impl<'a> Place<'a> {
             };
             lists.push(keywords.values(nesting, most).into_iter());
         }
-        // Alternate between the values of the choices, so that the values of one choice do not use
-        // up the limit.
+        // Take values of the choices in turn, so that one choice does not use up the limit.
         while !lists.is_empty() {
             lists.retain_mut(|list| {
                 let Some(value) = list.next().filter(|_| found.len() < most) else {
@@ -240,8 +239,8 @@ impl<'a> Place<'a> {
 }
 
 /// Number of different choices among the alternatives of these schemas, at most [`CHOICES_MAX`]. A
-/// choice is an index. It selects the alternative at this index, modulo the number of alternatives,
-/// of each `anyOf` and `oneOf`.
+/// choice is an index. In each `anyOf` and `oneOf`, the choice modulo the number of alternatives
+/// selects the alternative.
 fn choices(schemas: &[Schema<'_>]) -> usize {
     let lists = schemas.iter().flat_map(|(table, schema)| {
         let lists = ["anyOf", "oneOf"].into_iter();
@@ -445,7 +444,7 @@ impl<'a> Keywords<'_, 'a> {
         let unique = self
             .all("uniqueItems")
             .any(|(_, one)| *one == Value::Bool(true));
-        // Do not build arrays of large arrays only to find that no steps are left.
+        // Skip arrays of large items, which would use up the steps.
         let fits = |count: u64| {
             let all = size(&first).saturating_mul(usize::try_from(count).unwrap_or(usize::MAX));
             all <= ARRAY_SIZE_MAX
@@ -468,7 +467,7 @@ impl<'a> Keywords<'_, 'a> {
             .collect();
         let least = self.integers("minItems").max().unwrap_or(0).min(ITEMS_MAX);
         let mut found = Vec::new();
-        // If there is no value of the minimum length, the schema accepts no longer value either.
+        // If no value has the minimum length, the schema accepts no longer value either.
         let least = if fits(least) { least } else { 0 };
         let lengths = std::iter::once(least).chain(lengths);
         self.add(&mut found, lengths.map(|count| fill(count).into()));
@@ -565,7 +564,7 @@ impl<'a> Keywords<'_, 'a> {
         found
     }
 
-    /// Place of an inner value: `get` returns the inner schema of each schema.
+    /// Place of an inner value. `get` returns the schema of the inner value from an outer schema.
     fn inner(&self, get: impl Fn(&'a Value) -> Option<&'a Value>) -> Place<'a> {
         let of = |schemas: &[Schema<'a>]| -> Vec<Schema<'a>> {
             let schemas = schemas.iter();
@@ -581,7 +580,7 @@ impl<'a> Keywords<'_, 'a> {
 }
 
 impl Place<'_> {
-    /// True if the schemas refer to no other schema.
+    /// True if the schemas contain no references to other schemas.
     fn is_leaf(&self) -> bool {
         let mut is_leaf = true;
         for schema in self.accepts.iter().chain(&self.refuses) {
@@ -590,8 +589,8 @@ impl Place<'_> {
         is_leaf
     }
 
-    /// True if the schemas of both versions are literally equal and refer to no other schema, so
-    /// that no value can show a difference.
+    /// True if both versions have an equal schema without references, so that no value can show a
+    /// difference.
     fn is_equal(&self) -> bool {
         let sides = [&self.accepts, &self.refuses].map(|schemas| {
             let mut schemas = schemas.iter();

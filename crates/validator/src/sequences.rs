@@ -1,4 +1,4 @@
-//! Check of a body that is a sequence: as a whole, or item by item while it passes.
+//! Check of a body that is a sequence: as a whole, or item by item while gwd streams it.
 
 use policy::invalid::Finding;
 
@@ -9,16 +9,17 @@ use crate::splitter::{Piece, Splitter};
 use crate::words;
 
 impl Operation {
-    /// Splitter of a sequence. `kind` is the value in `BodyUse::Split` or `ResponseUse::Split`.
-    /// `None` for another body.
+    /// Creates the splitter of a sequence. `kind`: value in `BodyUse::Split` or
+    /// `ResponseUse::Split`. `None` if the body is no sequence.
     #[must_use]
     pub fn splitter(&self, kind: &BodyKind) -> Option<Splitter> {
         self.items(kind).map(|items| Splitter::new(items.format))
     }
 
     /// Checks an item of a sequence: the bytes up to a `Piece::End`, or to the end of the sequence.
-    /// `index` is the number of items before it, the first segment of the pointers in the findings.
-    /// `None` if the bytes are no item, such as a block of an event stream without `data`.
+    /// `index`: number of the preceding items, which becomes the first segment of the pointers in
+    /// the findings. `None` if the bytes contain no item, such as a block of an event stream
+    /// without `data`.
     #[must_use]
     pub fn item(&self, kind: &BodyKind, index: u64, bytes: &[u8]) -> Option<Vec<Finding>> {
         let mut findings = self.items(kind)?.check(bytes)?;
@@ -28,7 +29,7 @@ impl Operation {
         Some(findings)
     }
 
-    /// Checks a whole sequence. Returns at most 20 findings.
+    /// Checks all items of a body that is a sequence. Returns at most 20 findings.
     #[must_use]
     pub fn sequence(&self, kind: &BodyKind, bytes: &[u8]) -> Vec<Finding> {
         let (mut findings, mut index) = (Vec::new(), 0);

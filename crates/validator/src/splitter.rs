@@ -1,9 +1,9 @@
-//! Boundaries of the items of a sequence that arrives in parts of any length.
+//! Splitter of a sequence into items. The sequence may arrive in pieces of any length.
 //!
 //! The formats are lines of JSON (`application/x-ndjson`, `application/jsonl`), JSON text sequences
-//! (RFC 7464) and event streams (WHATWG HTML §9.2). The splitter keeps no bytes of the body: it
-//! reports for each part how many bytes are inside an item. Its callers keep the bytes of an item
-//! that is not complete.
+//! (RFC 7464) and event streams (WHATWG HTML §9.2). The splitter stores no bytes of the body: it
+//! reports for each piece how many bytes are inside an item. Callers store the bytes of an
+//! incomplete item.
 
 use crate::media::SequenceFormat;
 
@@ -12,14 +12,15 @@ pub(crate) const SEPARATOR: u8 = 0x1e;
 /// Byte order mark, which may begin an event stream.
 const BYTE_ORDER_MARK: [u8; 3] = [0xef, 0xbb, 0xbf];
 
-/// Piece at the beginning of the bytes that [`Splitter::next`] gets. The number is its length.
+/// Piece at the beginning of the bytes passed to [`Splitter::next`]. The number is the length in
+/// bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Piece {
     /// Bytes outside of items: blank lines and comments.
     Between(usize),
-    /// Bytes of an item whose end is not among the bytes.
+    /// Bytes of an item that continues after these bytes.
     Inside(usize),
-    /// The last bytes of an item. The length may be 0: the next byte belongs to another item.
+    /// The last bytes of an item. The length is 0 if the item ended with the previous bytes.
     End(usize),
 }
 
@@ -29,14 +30,14 @@ pub struct Splitter(State);
 
 #[derive(Debug)]
 enum State {
-    /// True inside an item.
+    /// JSON lines. True inside an item.
     Lines(bool),
     Records(Records),
     Events(Events),
 }
 
-/// State inside a JSON text sequence. An item ends at the line feed after its JSON text, so that it
-/// is complete before the next item begins. An item that is not JSON ends at the next separator.
+/// State of a JSON text sequence. An item ends at the line feed after its JSON text, so that it is
+/// complete before the next item begins. An item without valid JSON ends at the next separator.
 #[derive(Debug, Default)]
 struct Records {
     is_inside: bool,
@@ -51,8 +52,8 @@ struct Records {
 /// State inside an event stream.
 #[derive(Debug, Default)]
 struct Events {
-    /// Number of bytes of the byte order mark that were read. 3: the stream does not begin with
-    /// further bytes of the mark.
+    /// Number of bytes of the byte order mark at the beginning of the stream that were read. 3: no
+    /// further bytes of the mark are expected.
     mark: usize,
     /// True if the current block has a line that is not a comment.
     is_inside: bool,
@@ -71,9 +72,9 @@ impl Splitter {
         })
     }
 
-    /// Finds the first piece of `bytes`, which follow the pieces found before. Call it again with
-    /// the bytes after the piece. Finds a piece of length 0 only as [`Piece::End`], or if there are
-    /// no bytes.
+    /// Finds the first piece of `bytes`, which follow the bytes of the previous pieces. Call it
+    /// again with the bytes after the piece. A piece of length 0 is a [`Piece::End`], or means that
+    /// there are no bytes.
     pub fn next(&mut self, bytes: &[u8]) -> Piece {
         match &mut self.0 {
             State::Lines(is_inside) => line(is_inside, bytes),
@@ -82,7 +83,7 @@ impl Splitter {
         }
     }
 
-    /// Ends the sequence. True if the bytes since the last item are a further item.
+    /// Ends the sequence. Returns true if the bytes after the last `Piece::End` are a further item.
     pub fn end(&mut self) -> bool {
         match &mut self.0 {
             State::Lines(is_inside) => std::mem::take(is_inside),
@@ -147,7 +148,7 @@ impl Records {
         Piece::Inside(bytes.len())
     }
 
-    /// True after a JSON text.
+    /// True if a complete JSON text was read.
     fn is_complete(&self) -> bool {
         self.has_text && !self.in_string && self.depth == 0
     }
@@ -200,7 +201,8 @@ impl Events {
 mod tests {
     use super::*;
 
-    /// Items of a sequence that arrives in these parts, and the bytes between items.
+    /// Splits a sequence that arrives in these parts. Returns the items, and all bytes between
+    /// items.
     fn split(format: SequenceFormat, parts: &[&[u8]]) -> (Vec<Vec<u8>>, Vec<u8>) {
         let mut splitter = Splitter::new(format);
         let (mut items, mut item, mut between) = (Vec::new(), Vec::new(), Vec::new());
@@ -233,7 +235,7 @@ mod tests {
         (items, between)
     }
 
-    /// Asserts the items of a sequence for every division into three parts, and byte by byte.
+    /// Asserts the items of a sequence, for every division into three parts and for single bytes.
     fn assert_items(format: SequenceFormat, bytes: &[u8], expected: &[&[u8]]) {
         let assert = |parts: &[&[u8]]| {
             let (items, between) = split(format, parts);
@@ -278,7 +280,8 @@ mod tests {
                 b"\x1e12\n",
             ],
         );
-        // Broken items end at the next separator, and text without one is an item, too.
+        // An item with broken JSON ends at the next separator. Text without a separator is an item,
+        // too.
         assert_items(
             records,
             b"1\n\x1e\x1e {\"a\x1e[\n]]\n\x1e5",
@@ -324,7 +327,7 @@ mod tests {
             let mut splitter = Splitter::new(format);
             assert_eq!(splitter.next(item), Piece::End(item.len()), "{item:?}");
         }
-        // Comments do not wait for the end of a block.
+        // A comment is reported at once, before the end of its block.
         let mut splitter = Splitter::new(SequenceFormat::Events);
         assert_eq!(splitter.next(b": ping\n"), Piece::Between(7));
     }

@@ -2,13 +2,13 @@
 //!
 //! A recursive schema with alternatives can be evaluated a number of times that is exponential in
 //! the depth of the value: at each level, each alternative checks the levels below again. Each
-//! evaluation of a recursive schema is therefore a counted step. A value whose check needs more
-//! steps than its size allows is refused.
+//! evaluation of a recursive schema therefore counts as one step. A value is refused if its check
+//! needs more steps than the value's size allows.
 //!
 //! Schemas without recursion can also need much work: `allOf: [X, X]` on twenty levels evaluates X
-//! a million times. The description of the errors of a list contains an error for each item,
-//! alternative and required name. Each evaluation of a definition or of an alternative therefore
-//! adds its size to the costs of the check.
+//! a million times. A description of errors contains an error for each item, alternative and
+//! required name. Each evaluation of a definition or alternative therefore adds the size of its
+//! schema to the cost of the check.
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,10 +16,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use jsonschema::{Keyword, ValidationError, Validator};
 use serde_json::{Map, Value, json};
 
-/// Keyword that counts a step. It is satisfied while steps are left.
+/// Keyword that counts a step. Valid while steps are left.
 pub(crate) const KEYWORD: &str = "x-gwd-step";
-/// Keyword that adds its value to the costs of the check. It is satisfied while the costs are below
-/// their maximum.
+/// Keyword that adds its value to the cost of the check. Valid while the cost is below its maximum.
 pub(crate) const COST: &str = "x-gwd-cost";
 
 /// Steps allowed for a check of any value. [`STEPS_PER_NODE`] is added for each JSON value.
@@ -36,23 +35,24 @@ const COSTS_PER_NODE: u64 = 1_000;
 /// Maximum costs of a check, regardless of the size of the value. Such a check takes about a
 /// second.
 const COSTS_MAX: u64 = 50_000_000;
-/// Maximum costs of a description of errors. Each unit allows at most about one error, which takes
+/// Maximum cost of a description of errors. Each unit of cost allows about one error, which takes
 /// 500 bytes.
 const DESCRIPTION_COSTS_MAX: u64 = 50_000;
 
 thread_local! {
-    /// Steps that the current check has left. `None`: the check needed more steps, or its costs
-    /// were too high.
+    /// Remaining steps of the current check. `None`: the check needed too many steps, or cost too
+    /// much.
     static LEFT: Cell<Option<u64>> = const { Cell::new(Some(0)) };
-    /// Costs that the current check has left.
+    /// Remaining cost of the current check.
     static COSTS_LEFT: Cell<u64> = const { Cell::new(0) };
-    /// Costs of all checks of this thread.
+    /// Total cost of all checks of this thread. Wraps around.
     static COSTS: Cell<u64> = const { Cell::new(0) };
-    /// Number of JSON values that are checked in addition to those in the checked value.
+    /// Number of JSON values that a check visits in addition to those in the checked value: the
+    /// values of JSON inside a string.
     static FURTHER_NODES: Cell<u64> = const { Cell::new(0) };
 }
 
-/// Costs of all checks of this thread so far, for callers that check many values. Wraps around.
+/// Total cost of all checks of this thread, for callers that check many values. Wraps around.
 pub(crate) fn costs() -> u64 {
     COSTS.get()
 }
@@ -81,7 +81,7 @@ impl<'i> Keyword<'i> for Step {
     }
 }
 
-/// Implementation of [`COST`]: the cost of one evaluation.
+/// Implementation of [`COST`]. The number is the cost of one evaluation.
 pub(crate) struct Cost(u64);
 
 impl Cost {
@@ -113,20 +113,20 @@ impl<'i> Keyword<'i> for Cost {
     }
 }
 
-/// Adds to the costs of the current check. Returns false if the costs are too high; the check then
-/// has no result.
+/// Adds to the cost of the current check. Returns false if the cost is too high; the result of the
+/// check is then invalid.
 pub(crate) fn spend(cost: u64) -> bool {
     Cost(cost).take()
 }
 
-/// Runs a check without a bound on its costs.
+/// Runs a check without a limit on its cost.
 #[cfg(test)]
 pub(crate) fn unbounded<T>(check: impl FnOnce() -> T) -> T {
     bounded(u64::MAX, u64::MAX, check).expect("no bound")
 }
 
-/// Runs checks of a value with a text that contains JSON. The JSON is checked, too, and contains
-/// `nodes` JSON values.
+/// Runs checks of a value that contains JSON inside a string. The checks also visit this JSON,
+/// which contains `nodes` JSON values.
 pub(crate) fn with_content<T>(nodes: u64, check: impl FnOnce() -> T) -> T {
     FURTHER_NODES.set(nodes);
     let result = check();
@@ -135,14 +135,14 @@ pub(crate) fn with_content<T>(nodes: u64, check: impl FnOnce() -> T) -> T {
 }
 
 /// Runs a check of a value that contains `nodes` JSON values. `None` if the check needs too many
-/// steps or costs too much, because its result is then wrong.
+/// steps or costs too much, because its result is then invalid.
 fn within<T>(nodes: u64, check: impl FnOnce() -> T) -> Option<T> {
     let costs = COSTS_MIN.saturating_add(nodes.saturating_mul(COSTS_PER_NODE));
     bounded(nodes, costs.min(COSTS_MAX), check)
 }
 
-/// Like [`within`], for a description of errors. Its maximum costs are lower, because each
-/// described error takes memory.
+/// As [`within`], for a description of errors. The maximum cost is lower, because each described
+/// error takes memory.
 fn describing<T>(nodes: u64, describe: impl FnOnce() -> T) -> Option<T> {
     bounded(nodes, DESCRIPTION_COSTS_MAX, describe)
 }
@@ -158,10 +158,10 @@ fn bounded<T>(nodes: u64, costs: u64, check: impl FnOnce() -> T) -> Option<T> {
     left.map(|_| result)
 }
 
-/// Adds the size of a schema to the costs of the check at each evaluation. The schema becomes the
-/// `then` of an `if` with the keyword [`COST`]. When the costs are too high, the schema accepts
-/// everything, so that the check ends soon and finds no more errors. The check then has no result.
-/// Does not change a boolean schema, or a schema that is only a `$ref`.
+/// Adds the size of a schema to the cost of the check at each evaluation. The schema becomes the
+/// `then` of an `if` with the keyword [`COST`]. When the cost is too high, the schema accepts
+/// everything, so that the check ends soon; its result is then invalid. Boolean schemas and schemas
+/// that consist of a `$ref` are unchanged.
 pub(crate) fn costly(schema: Value) -> Value {
     let is_cheap = match &schema {
         Value::Object(members) => members.contains_key("$ref") && members.len() == 1,
@@ -188,18 +188,19 @@ impl Schema {
         within(nodes, || self.0.is_valid(value))
     }
 
-    /// True if a value matches, as a part of the check of another value.
+    /// True if a value matches. Counts as a part of the running check of another value.
     pub(crate) fn is_valid_inside(&self, value: &Value) -> bool {
         self.0.is_valid(value)
     }
 
-    /// First error of a value that does not match, as a part of the check of another value.
+    /// First error of a value that does not match. Counts as a part of the running check of another
+    /// value.
     pub(crate) fn error_inside<'v>(&self, value: &'v Value) -> Option<ValidationError<'v>> {
         self.0.validate(value).err()
     }
 
-    /// Errors of a value that does not match: all errors, or only the first one if all errors cost
-    /// too much. `read` converts the errors to the result.
+    /// Describes the errors of a value that does not match. `read` receives all errors, or only the
+    /// first error if all errors cost too much.
     pub(crate) fn describe<T: Default>(
         &self,
         value: &Value,
@@ -225,9 +226,9 @@ pub(crate) fn nodes(value: &Value) -> u64 {
     }
 }
 
-/// Adds the size of each definition to the costs of the check at each evaluation. Also counts the
-/// evaluations of definitions in a cycle of references. The definition becomes the `then` of an
-/// `if` that counts, so that its evaluation ends at once when no steps are left.
+/// Adds the size of each definition to the cost of the check at each evaluation. Definitions in a
+/// cycle of references also count steps: such a definition becomes the `then` of an `if`, so that
+/// its evaluation ends at once when no steps are left.
 pub(crate) fn count(defs: &mut Map<String, Value>) {
     let circular = circular(&edges(defs));
     let circular: Vec<String> = circular.into_iter().map(str::to_owned).collect();
@@ -243,7 +244,7 @@ pub(crate) fn count(defs: &mut Map<String, Value>) {
     }
 }
 
-/// References of each definition, with repetitions.
+/// Names of the definitions to which each definition refers, with repetitions.
 type Edges<'d> = BTreeMap<&'d str, Vec<&'d str>>;
 
 fn edges(defs: &Map<String, Value>) -> Edges<'_> {
@@ -291,14 +292,14 @@ fn circular<'d>(edges: &Edges<'d>) -> BTreeSet<&'d str> {
     inside
 }
 
-/// Decreases the count of a name. Returns the name if the count is now zero.
+/// Decreases the count of a name. Returns the name if the count becomes zero.
 fn decreased<'d>(counts: &mut BTreeMap<&'d str, usize>, name: &'d str) -> Option<&'d str> {
     let count = counts.get_mut(name)?;
     *count = count.saturating_sub(1);
     (*count == 0).then_some(name)
 }
 
-/// Collects the names of the definitions that a schema refers to.
+/// Collects the names of the definitions to which a schema refers.
 fn references<'s>(schema: &'s Value, to: &mut Vec<&'s str>) {
     match schema {
         Value::Array(items) => items.iter().for_each(|item| references(item, to)),
@@ -345,7 +346,7 @@ mod tests {
         let takes = |count: u64| within(1, || (0..count).all(|_| Step::take()));
         assert_eq!(takes(STEPS_MIN + STEPS_PER_NODE), Some(true));
         assert_eq!(takes(STEPS_MIN + STEPS_PER_NODE + 1), None);
-        // The next check begins with its full number of steps.
+        // Each check begins with its full number of steps.
         assert_eq!(takes(1), Some(true));
     }
 }

@@ -9,7 +9,7 @@ use crate::json::DEPTH_MAX;
 use crate::kinds::Kinds;
 use crate::text::{decode, split};
 
-/// Value of `style`.
+/// Serialization style of a parameter (`style` of OpenAPI).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Style {
     Simple,
@@ -21,14 +21,14 @@ pub(crate) enum Style {
     DeepObject,
 }
 
-/// Interpretation of a text: the choices that an API description leaves open.
+/// Interpretation of a text, for the cases in which an API description is ambiguous.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Interpretation {
-    /// True to read a text as a string if both a string and another type are allowed.
+    /// True to read a text as a string if the schema allows both a string and another type.
     pub(crate) as_text: bool,
     /// True to read `+` as a space.
     pub(crate) plus_is_space: bool,
-    /// True to split also at percent-encoded delimiters, because some clients encode all
+    /// True to also split at percent-encoded delimiters, because some clients encode all
     /// delimiters.
     pub(crate) encoded_delimiters: bool,
 }
@@ -52,7 +52,7 @@ pub(crate) const READINGS: [Interpretation; 8] = {
     all
 };
 
-/// Structure of a value in text: scalar, array or object.
+/// Structure of a value that is written as text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Structure {
     Scalar,
@@ -61,7 +61,7 @@ pub(crate) enum Structure {
 }
 
 impl Structure {
-    /// Structures of values with these types.
+    /// Structures that values with these types can have.
     pub(crate) fn of(kinds: &Kinds) -> impl Iterator<Item = Self> {
         let all = [
             (Self::Scalar, kinds.has_scalars()),
@@ -181,7 +181,8 @@ fn matrix(
     })
 }
 
-/// Converts the parts of `name,value,name,value` to an object.
+/// Converts texts in the order name, value, name, value to an object. `None` if their number is odd
+/// or a name occurs twice.
 fn alternating(
     parts: &[&str],
     decoded: impl Fn(&str) -> String,
@@ -197,7 +198,7 @@ fn alternating(
     object(members.collect(), kinds, reading)
 }
 
-/// Converts texts to an array.
+/// Converts texts to an array of scalars.
 pub(crate) fn array(
     items: impl Iterator<Item = String>,
     kinds: &Kinds,
@@ -209,7 +210,7 @@ pub(crate) fn array(
         .collect()
 }
 
-/// Converts texts to an object. `None` if a name occurs twice.
+/// Converts pairs of name and text to an object. `None` if a name occurs twice.
 pub(crate) fn object(
     members: Vec<(String, String)>,
     kinds: &Kinds,
@@ -225,8 +226,8 @@ pub(crate) fn object(
     Some(Json::Object(object))
 }
 
-/// Names in the brackets after a parameter's name: `b` and `c` in `a[b][c]`. `None` if the key
-/// belongs to another parameter, or has no brackets.
+/// Names in the brackets after a parameter's name: `b` and `c` in `a[b][c]`. `None` if the key has
+/// no such brackets.
 pub(crate) fn brackets<'k>(key: &'k str, name: &str) -> Option<Vec<&'k str>> {
     let mut rest = key.strip_prefix(name)?;
     let mut names = Vec::new();
@@ -239,8 +240,8 @@ pub(crate) fn brackets<'k>(key: &'k str, name: &str) -> Option<Vec<&'k str>> {
     (!names.is_empty()).then_some(names)
 }
 
-/// Converts `a[b]=1&a[c][d]=2` to an object. Repeated names and `a[b][]=1` become arrays. The
-/// OpenAPI specification describes only one level. Deeper levels are read as clients write them.
+/// Converts `a[b]=1&a[c][d]=2` to an object. Repeated names and `a[b][]=1` become arrays. OpenAPI
+/// describes only one level; deeper levels are read as clients write them.
 pub(crate) fn deep(
     members: &[(Vec<&str>, Cow<'_, str>)],
     kinds: &Kinds,
@@ -248,7 +249,7 @@ pub(crate) fn deep(
 ) -> Option<Json> {
     let mut object = Map::new();
     for (names, text) in members {
-        // Each name is a level of the object.
+        // Each name in brackets adds a level to the object.
         if names.len() > DEPTH_MAX {
             return None;
         }
@@ -294,7 +295,7 @@ fn insert(
     let value = kinds.scalar(text, reading.as_text);
     match object.insert((*first).to_owned(), value) {
         None => Some(()),
-        // The same name occurs twice.
+        // The name occurs twice, but its value is not an array.
         Some(_) => None,
     }
 }

@@ -2,13 +2,14 @@
 
 use std::borrow::Cow;
 
-/// Decodes a text. An escape without two hexadecimal digits is unchanged. Bytes that are not UTF-8
-/// become U+FFFD.
+/// Decodes percent-encoding. An escape without two hexadecimal digits is unchanged. Bytes that are
+/// not UTF-8 become U+FFFD.
 pub(crate) fn decode(text: &str, plus_is_space: bool) -> Cow<'_, str> {
     decoded(text, plus_is_space, false)
 }
 
-/// Decodes a name as System.Web of ASP.NET does: also `%u0061`, which is not percent-encoding.
+/// Decodes a name as System.Web of ASP.NET does: also escapes such as `%u0061`, which are not
+/// percent-encoding.
 pub(crate) fn decode_unicode(text: &str) -> Cow<'_, str> {
     decoded(text, true, true)
 }
@@ -54,8 +55,8 @@ fn decoded(text: &str, plus_is_space: bool, unicode: bool) -> Cow<'_, str> {
     Cow::Owned(String::from_utf8_lossy(&out).into_owned())
 }
 
-/// Text in folded letter case, for servers that ignore letter case in names. Also folds the letters
-/// that Go reads as `k` and `s` (U+212A, U+017F).
+/// Text in folded letter case, to compare names as servers that ignore letter case do. Also folds
+/// U+212A and U+017F, which Go reads as `k` and `s`.
 pub(crate) fn folded(text: &str) -> Cow<'_, str> {
     let is_folded = |byte: u8| byte.is_ascii() && !byte.is_ascii_uppercase();
     if text.bytes().all(is_folded) {
@@ -68,7 +69,8 @@ pub(crate) fn folded(text: &str) -> Cow<'_, str> {
 /// Length of an escape such as `%u0061`, in bytes.
 const UNIT_LENGTH: usize = 6;
 
-/// UTF-16 code unit of an escape such as `%u0061` at the beginning of a text.
+/// UTF-16 code unit of an escape such as `%u0061` at the beginning of a text. `None` without such
+/// an escape.
 fn unit(text: &[u8]) -> Option<u16> {
     let [b'%', b'u' | b'U', digits @ ..] = text else {
         return None;
@@ -117,8 +119,8 @@ pub(crate) fn split<'t>(text: &'t str, delimiters: &[&str]) -> Vec<&'t str> {
     parts
 }
 
-/// Name of a field with a dot before each part, in lower case: `a.b` for `a[b]`. `None` for a name
-/// without parts.
+/// Name of a field in lower case, with dots instead of brackets: `a.b` for `a[b]`. `None` for a
+/// name without dots and brackets.
 pub(crate) fn dotted(name: &str) -> Option<String> {
     if !name.contains(['.', '[']) {
         return None;
@@ -127,7 +129,7 @@ pub(crate) fn dotted(name: &str) -> Option<String> {
     Some(folded(&name).into_owned())
 }
 
-/// Name of a field as lenient servers compare it: up to NUL, trimmed, in lower case, and with `_`
+/// Name of a field as lenient servers compare it: cut at NUL, trimmed, in lower case, and with `_`
 /// instead of dots, blanks and `[`.
 pub(crate) fn plain(name: &str) -> String {
     let end = name.find('\0').unwrap_or(name.len());

@@ -1,4 +1,4 @@
-//! Descriptions of refused values. They refer to the schema and never contain the value.
+//! Findings about refused values. Their texts refer to the schema and never contain the value.
 
 use std::fmt::Write as _;
 
@@ -18,8 +18,7 @@ pub(crate) const FINDINGS_MAX: usize = 20;
 /// Maximum length of a pointer or a description, in bytes.
 const TEXT_MAX: usize = 300;
 
-/// Checks a value, and the names of its members. Adds findings up to the maximum number for one
-/// message.
+/// Checks a value and the letter case of its member names. Adds at most [`FINDINGS_MAX`] findings.
 pub(crate) fn check(
     (schema, members): (&Schema, &Members),
     value: &Value,
@@ -33,7 +32,8 @@ pub(crate) fn check(
     }
 }
 
-/// Adds findings about members whose names some servers read as another, described name.
+/// Adds findings about members whose names differ from a described name only in letter case,
+/// because some servers read them as the described member.
 fn check_names(value: &Value, described: &Members, part: &Part, findings: &mut Vec<Finding>) {
     members::in_other_case(value, described, &mut |pointer, name| {
         let is_full = findings.len() >= FINDINGS_MAX;
@@ -64,8 +64,8 @@ fn describe_all(schema: &Schema, value: &Value, part: &Part, findings: &mut Vec<
     findings.extend(found.into_iter().take(left));
 }
 
-/// Checks a text in several interpretations, one of which must match. If none matches, adds the
-/// findings of the first interpretation.
+/// Checks a text in several interpretations. At least one must match; otherwise adds the findings
+/// of the first interpretation.
 pub(crate) fn check_readings(
     (schema, members): (&Schema, &Members),
     readings: impl Iterator<Item = Option<Value>>,
@@ -95,8 +95,8 @@ const NO_MATCH: &str = "does not match the schema";
 const TOO_DEEP: &str = "takes too much work to be checked";
 const NO_FORM: &str = "does not have the described serialization, or gives a value twice";
 
-/// Creates a finding at the member `name` of the part's value. If the name is empty, the finding is
-/// about the value itself.
+/// Creates a finding about the member `name` of the part's value, or about the value itself if the
+/// name is empty.
 pub(crate) fn finding(part: Part, name: &str, detail: &str) -> Finding {
     let name = name.replace('~', "~0").replace('/', "~1");
     let pointer = match name.is_empty() {
@@ -149,7 +149,8 @@ fn add(error: &ValidationError<'_>, part: &Part, findings: &mut Vec<Finding>) {
     }
 }
 
-/// Pointer and text of an error inside a value. Names the first unexpected property.
+/// Pointer and text of an error inside a value. The pointer includes the first unexpected property,
+/// if any.
 pub(crate) fn described(error: &ValidationError<'_>) -> (String, String) {
     let mut found = Vec::new();
     add(error, &Part::Body, &mut found);
@@ -165,7 +166,7 @@ pub(crate) fn described(error: &ValidationError<'_>) -> (String, String) {
     (pointer, detail.unwrap_or_else(|| NO_MATCH.to_owned()))
 }
 
-/// Text of a finding that describes an error of the JSON Schema library.
+/// Text of a finding for an error of the JSON Schema library.
 fn describe(kind: &Kind) -> String {
     let list = |values: &Value| {
         let values = values.as_array().map(Vec::as_slice).unwrap_or_default();

@@ -15,14 +15,15 @@ fn prefix<'a>(solver: &dyn Solve<'a>, schema: &'a Value) -> &'a [Value] {
     list.or(items.map(Value::items)).unwrap_or_default()
 }
 
-/// Schema of the items after the first ones.
+/// Schema of the items after those that `prefixItems` (or a list in `items`) describes.
 fn rest(schema: &Value) -> Option<&Value> {
     schema
         .get("items")
         .filter(|items| !matches!(items, Value::List(_)))
 }
 
-/// Ways in which an array does not satisfy a keyword.
+/// Reasons for which an array does not satisfy a keyword. `None`: a reason that cannot be expressed
+/// as facts.
 pub(super) fn facts<'a>(
     solver: &dyn Solve<'a>,
     schema: &'a Value,
@@ -56,7 +57,7 @@ pub(super) fn facts<'a>(
     }
 }
 
-/// True if no array is left.
+/// True if no array satisfies the schemas and the facts of a leaf.
 pub(super) fn is_empty<'a>(leaf: &Leaf<'_, 'a>, solver: &mut dyn Solve<'a>) -> bool {
     let (least, mut most) = leaf.lengths(["minItems", "maxItems"]);
     let longest = leaf
@@ -78,7 +79,7 @@ pub(super) fn is_empty<'a>(leaf: &Leaf<'_, 'a>, solver: &mut dyn Solve<'a>) -> b
         _ => None,
     });
     let none: Vec<&'a Value> = none.collect();
-    // An array is at most as long as the first index without any item.
+    // An index at which no item is possible limits the length of the array.
     let lengths = usize::try_from(least)
         .unwrap_or(usize::MAX)
         .min(longest + 1);

@@ -1,5 +1,6 @@
-//! Verdicts about random pairs of small schemas, compared with the enumeration of all values up to a
-//! size. Another validator decides about each value: jsonschema, on the schema as it is written.
+//! Tests of [`super::Containment`] with random pairs of small schemas. Each verdict is compared
+//! with an enumeration of all values up to a size. The crate jsonschema decides with the original
+//! schema if a value is valid.
 
 use bundle::ir::Value;
 use serde_json::{Map, Value as Json, json};
@@ -7,7 +8,7 @@ use serde_json::{Map, Value as Json, json};
 use super::{Containment, Verdict};
 use crate::lower::Direction;
 
-/// Random numbers (xorshift).
+/// Random number generator (xorshift). The field is the state.
 struct Dice(u64);
 
 impl Dice {
@@ -23,7 +24,7 @@ impl Dice {
     }
 }
 
-/// Adds the nodes of a schema to a table, and returns its edge.
+/// Adds a schema and its subschemas to a table. Returns a reference to the schema.
 pub(super) fn node(table: &mut Vec<Value>, schema: &Json) -> Value {
     let at = table.len();
     table.push(Value::Null);
@@ -222,7 +223,7 @@ fn keyword(dice: &mut Dice, kind: &str, depth: usize, out: &mut Map<String, Json
     out.insert(key.into(), value);
 }
 
-/// The schema with one change, or in another form.
+/// Returns the schema with one random change, or an equivalent schema in another form.
 fn changed(dice: &mut Dice, old: &Json) -> Json {
     let Json::Object(entries) = old else {
         return schema(dice, 1);
@@ -234,7 +235,7 @@ fn changed(dice: &mut Dice, old: &Json) -> Json {
         2 => return json!({"oneOf": [old, schema(dice, 1)]}),
         3 => return json!({"not": {"not": old}}),
         4 => {
-            // Split into two parts.
+            // Split the keywords into two schemas of an `allOf`.
             let own = |keys: &[&str], has: bool| -> Map<String, Json> {
                 let entries = entries.iter();
                 let entries = entries.filter(|(key, _)| keys.contains(&&***key) == has);
@@ -390,6 +391,6 @@ fn verdicts_about_random_pairs_are_right() {
         "{pairs} pairs: {proved} proved of {contained} without a counterexample, {refuted} refuted, \
          {undecided} undecided"
     );
-    // Most questions have an answer.
+    // At most one of eight pairs may stay undecided.
     assert!(undecided * 8 < pairs, "{undecided} of {pairs}");
 }

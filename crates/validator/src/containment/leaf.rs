@@ -1,12 +1,12 @@
-//! Keywords of one type: the ways in which a value does not satisfy them, and the proof that no
-//! value satisfies some keywords and does not satisfy others.
+//! Keywords of one type: the reasons for which a value does not satisfy a keyword, and the proof
+//! that no value satisfies some keywords and violates others.
 
 use bundle::ir::Value;
 
 use super::question::{Fact, Kind, Leaf, Solve, Way};
 use super::{array, number, object};
 
-/// True if no value is left.
+/// True if no value of this type satisfies the schemas and the facts of a leaf.
 pub(super) fn is_empty<'a>(leaf: &Leaf<'_, 'a>, solver: &mut dyn Solve<'a>, kind: Kind) -> bool {
     match kind {
         Kind::Number => number::is_empty(leaf),
@@ -29,13 +29,13 @@ fn is_no_string(leaf: &Leaf<'_, '_>) -> bool {
             _ => false,
         })
 }
-/// True for a pattern that is found in every text.
+/// True for a pattern that matches every text.
 fn is_any_pattern(pattern: &Value) -> bool {
     matches!(pattern, Value::Text(text) if matches!(&**text, "" | ".*" | "^" | "$" | "^.*" | ".*$"))
 }
 
-/// Ways in which a value does not satisfy a keyword of its type. `None` stands for a way about which
-/// nothing is known.
+/// Reasons for which a value does not satisfy a keyword of its type. `None`: a reason that cannot
+/// be expressed as facts.
 pub(super) fn facts<'a>(
     solver: &dyn Solve<'a>,
     kind: Kind,

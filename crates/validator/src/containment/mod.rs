@@ -1,9 +1,9 @@
 //! Containment of schemas with three verdicts: proved, refuted with a value, or undecided.
 //!
-//! [`solve`] proves that no value matches the narrow schema and does not match the wide one. If it
-//! finds no proof, sample values of both schemas are checked with the validators that gwd runs. A
-//! value that the narrow schema accepts and the wide one refuses is a refutation. [`crate::compare`]
-//! does not use this module: it compares two descriptions that gwd enforces, and needs no values.
+//! [`solve`] proves that no value matches the narrow schema without matching the wide one. Without
+//! a proof, sample values of both schemas are checked with the validators that gwd uses. A value
+//! that the narrow schema accepts and the wide one refuses is a refutation. [`crate::compare`] does
+//! not use this module, because it needs no sample values.
 
 mod array;
 #[cfg(test)]
@@ -31,7 +31,7 @@ use crate::steps::Schema;
 
 /// Maximum number of steps of one proof.
 const STEPS_MAX: u32 = 4_000;
-/// Steps of the search for sample values of one pair.
+/// Maximum number of steps of the search for sample values of one pair.
 const SEARCH_STEPS: u32 = 6_000;
 /// Maximum number of sample values of one pair that are checked.
 const VALUES_MAX: usize = 2_000;
@@ -47,18 +47,18 @@ pub enum Verdict {
     Undecided,
 }
 
-/// True if a schema of this table accepts a value. `None` if the answer is not certain.
+/// True if a schema of this table accepts a value. `None` if that is not certain.
 #[must_use]
 pub fn admits(nodes: &[Value], schema: &Value, value: &Value) -> Option<bool> {
     value::admits(nodes, schema, value, 0)
 }
 
-/// Comparisons of the schemas of one table, with the results that they share.
+/// Comparisons between the schemas of one table. The comparisons share their intermediate results.
 pub struct Containment<'a> {
     solver: Solver<'a>,
-    /// Remaining steps of all proofs.
+    /// Remaining steps for all further proofs.
     left: u32,
-    /// Remaining searches for values.
+    /// Remaining number of searches for values.
     searches: u32,
     /// Properties that messages of this direction do not contain.
     absent: OnceCell<FxHashSet<&'a str>>,
@@ -66,9 +66,9 @@ pub struct Containment<'a> {
 }
 
 impl<'a> Containment<'a> {
-    /// Creates comparisons of messages of this direction. `class` returns equal numbers for schemas
-    /// that accept the same values. `steps` is the maximum number of steps of all proofs, and
-    /// `searches` of searches for values.
+    /// Creates comparisons for messages of this direction. `class`: returns equal numbers for
+    /// schemas that accept the same values. `steps`: maximum number of steps of all proofs.
+    /// `searches`: maximum number of searches for values.
     #[must_use]
     pub fn new(
         nodes: &'a [Value],
@@ -85,16 +85,16 @@ impl<'a> Containment<'a> {
         }
     }
 
-    /// Takes for granted that values have only properties that the narrow schema describes. A new
-    /// optional property in the wide schema then refuses nothing.
+    /// Assumes that values have only properties that the narrow schema describes. Under this
+    /// assumption, an additional optional property of the wide schema refuses no value.
     #[must_use]
     pub fn described(mut self) -> Self {
         self.solver.is_described = true;
         self
     }
 
-    /// True if the wide schema was shown to accept all values of the narrow one. The containment of
-    /// the pairs in `assumed` (narrow, wide) is taken for granted.
+    /// True if the wide schema was shown to accept all values of the narrow one. Containment of
+    /// each pair (narrow, wide) in `assumed` is assumed.
     pub fn is_contained(
         &mut self,
         (narrow, wide): (&'a Value, &'a Value),
@@ -103,8 +103,8 @@ impl<'a> Containment<'a> {
         let ids =
             |(one, other): &(&'a Value, &'a Value)| (self.solver.id(one), self.solver.id(other));
         let mut pairs: FxHashSet<(u64, u64)> = assumed.iter().map(ids).collect();
-        // The pair itself may be among its inner pairs. There it is assumed in any case, because a
-        // proof of the outer pair is one of the inner pair.
+        // `assumed` may contain the compared pair itself. Remove the pair, so that the proof does
+        // not assume its own result.
         pairs.remove(&ids(&(narrow, wide)));
         let known = match pairs.is_empty() {
             true => None,
@@ -122,7 +122,7 @@ impl<'a> Containment<'a> {
         is_contained
     }
 
-    /// The smallest value found that the narrow schema accepts and the wide one refuses.
+    /// Returns the smallest value found that the narrow schema accepts and the wide one refuses.
     pub fn witness(&mut self, narrow: &'a Value, wide: &'a Value) -> Option<Json> {
         self.searches = self.searches.checked_sub(1)?;
         let nodes = self.solver.nodes;
@@ -165,8 +165,8 @@ impl<'a> Containment<'a> {
             .map_or(Verdict::Undecided, Verdict::Refuted)
     }
 
-    /// Compiles the validator of a schema. A schema with a part that cannot be enforced has none,
-    /// because its validator accepts values that the schema refuses.
+    /// Compiles the validator of a schema. Stores `None` if a keyword cannot be enforced, because
+    /// the validator would accept values that the schema refuses.
     fn compile(&mut self, schema: &'a Value) {
         let id = self.solver.id(schema);
         if self.validators.contains_key(&id) {
@@ -304,7 +304,8 @@ mod tests {
         assert!(matches!(answer, Verdict::Refuted(_)), "{answer:?}");
     }
 
-    /// List with a number at each node: `{v, next}`.
+    /// Schema of a linked list: each node has a number `v` of at most `most`, and `next` refers to
+    /// the schema `at`.
     fn list(at: u32, most: i64) -> Value {
         let map = |entries: Vec<(&str, Value)>| {
             Value::Map(
@@ -332,12 +333,12 @@ mod tests {
         let table = [list(0, 5), list(2, 9), list(3, 9), list(1, 9), list(4, 4)];
         let class = |node: u32| node;
         let mut containment = Containment::new(&table, &class, Direction::Request, (100_000, 10));
-        // A list of three kinds of nodes with the same meaning.
+        // The schemas 1 to 3 form a cycle. Each of them accepts the same values.
         assert_eq!(containment.decide(&table[0], &table[1]), Verdict::Contained);
         assert_eq!(containment.decide(&table[2], &table[1]), Verdict::Contained);
         let wider = containment.decide(&table[0], &table[4]);
         assert_eq!(wider, Verdict::Refuted(json!({"v": 5})));
-        // A list that has no end has no value.
+        // A required `next` makes the list endless, so that no value is valid.
         let endless = |at: u32| {
             let Value::Map(mut entries) = list(at, 1) else {
                 unreachable!("a map")

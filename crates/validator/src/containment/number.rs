@@ -4,9 +4,9 @@ use bundle::ir::Value;
 
 use super::question::{Fact, Leaf, Way};
 
-/// Decimal places of the numbers that are compared exactly. Other numbers prove nothing.
+/// Number of decimal places of exact comparisons. Numbers with more places prove nothing.
 const PLACES: i64 = 12;
-/// The number 1.
+/// The number 1 in the units of [`exact`].
 const ONE: i128 = 1_000_000_000_000;
 /// Maximum number of values of an interval that are tried one by one.
 const TRIED_MAX: i128 = 256;
@@ -37,7 +37,7 @@ fn is_flagged(schema: &Value, key: &str) -> bool {
     schema.get(flag) == Some(&Value::Bool(true))
 }
 
-/// Ways in which a number does not satisfy a keyword.
+/// Reasons for which a number does not satisfy a keyword.
 pub(super) fn facts<'a>(
     schema: &'a Value,
     (key, value): (&'a str, &'a Value),
@@ -53,7 +53,7 @@ pub(super) fn facts<'a>(
     vec![Some((Vec::new(), Vec::new(), vec![fact]))]
 }
 
-/// Numbers between two bounds. A bound that is `true` is excluded.
+/// Numbers between two bounds. The boolean of a bound is true if the bound itself is excluded.
 struct Interval {
     low: Option<(i128, bool)>,
     high: Option<(i128, bool)>,
@@ -91,7 +91,7 @@ impl Interval {
     }
 }
 
-/// True if no number is left.
+/// True if no number satisfies the schemas and the facts of a leaf.
 pub(super) fn is_empty(leaf: &Leaf<'_, '_>) -> bool {
     let mut interval = Interval {
         low: None,
@@ -120,8 +120,8 @@ pub(super) fn is_empty(leaf: &Leaf<'_, '_>) -> bool {
     interval.is_empty() || has_none(&interval, step, &multiples)
 }
 
-/// Narrows an interval, and the number of which all values are multiples, by the keywords of a
-/// schema.
+/// Narrows an interval by the keywords of a schema. Also sets `step`, a number of which all values
+/// of the schema are multiples.
 fn positive(schema: &Value, interval: &mut Interval, step: &mut Option<i128>) {
     let bound = |key: &str| schema.get(key).and_then(exact);
     for (key, is_low) in [("minimum", true), ("maximum", false)] {
@@ -163,7 +163,7 @@ fn positive(schema: &Value, interval: &mut Interval, step: &mut Option<i128>) {
     }
 }
 
-/// True if no number of the schemas is outside of a format.
+/// True if every number that the schemas accept satisfies a format.
 fn not_format(leaf: &Leaf<'_, '_>, format: &Value, interval: &Interval) -> bool {
     let Value::Text(name) = format else {
         return false;
@@ -189,7 +189,7 @@ fn has_none(interval: &Interval, step: Option<i128>, multiples: &[i128]) -> bool
     let is_multiple = |value: i128| multiples.iter().any(|one| *one > 0 && value % one == 0);
     let Some(step) = step else {
         return match (interval.low, interval.high) {
-            // One number.
+            // The interval contains a single number.
             (Some((low, false)), Some((high, false))) if low == high => is_multiple(low),
             _ => false,
         };

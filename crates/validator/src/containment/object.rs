@@ -1,4 +1,4 @@
-//! Objects: properties by name, names by pattern, and their numbers.
+//! Keywords of objects: properties by name and by pattern of names, and numbers of properties.
 
 use std::collections::BTreeSet;
 
@@ -8,10 +8,11 @@ use super::question::{Fact, Kind, Leaf, Solve, Way};
 use super::value::{admits, is_found};
 use crate::lower::{Direction, is_one_way};
 
-/// Maximum number of patterns of names that are combined.
+/// Maximum number of name patterns whose combinations are examined.
 const PATTERNS_MAX: usize = 4;
 
-/// Keywords beside which `unevaluatedProperties` means more than `additionalProperties`.
+/// Keywords that make `unevaluatedProperties` differ from `additionalProperties` in the same
+/// schema.
 const APPLIED: [&str; 9] = [
     "allOf",
     "anyOf",
@@ -52,7 +53,7 @@ fn texts<'a>(solver: &dyn Solve<'a>, value: &'a Value) -> Vec<&'a str> {
     texts.collect()
 }
 
-/// True for a property that messages of this direction do not contain.
+/// True for a property that messages of this direction do not contain (`readOnly` or `writeOnly`).
 fn is_absent<'a>(solver: &dyn Solve<'a>, schema: &'a Value) -> bool {
     let keyword = match solver.direction() {
         Direction::Request => "readOnly",
@@ -61,7 +62,8 @@ fn is_absent<'a>(solver: &dyn Solve<'a>, schema: &'a Value) -> bool {
     is_one_way(solver.nodes(), schema, keyword, 0)
 }
 
-/// Ways in which an object does not satisfy a keyword.
+/// Reasons for which an object does not satisfy a keyword. `None`: a reason that cannot be
+/// expressed as facts.
 pub(super) fn facts<'a>(
     solver: &dyn Solve<'a>,
     schema: &'a Value,
@@ -90,7 +92,8 @@ pub(super) fn facts<'a>(
                 .collect()
         }
         "additionalProperties" => vec![one(vec![Fact::Additional(schema, value)])],
-        // Every property is evaluated.
+        // `additionalProperties` evaluates every property, so `unevaluatedProperties` has no
+        // effect.
         "unevaluatedProperties" if schema.get("additionalProperties").is_some() => Vec::new(),
         "unevaluatedProperties" => match rest(schema) {
             Some(rest) if std::ptr::eq(rest, value) => {
@@ -117,7 +120,7 @@ pub(super) fn facts<'a>(
     }
 }
 
-/// Object whose schemas match.
+/// Object that matches all schemas of `flat`.
 struct Object<'l, 'a> {
     flat: &'l [&'a Value],
     /// Patterns of names in `patternProperties` of the schemas.
@@ -125,8 +128,8 @@ struct Object<'l, 'a> {
 }
 
 impl<'a> Object<'_, 'a> {
-    /// Schemas that the value of a property matches. If it is not certain that a pattern matches the
-    /// name, the result has fewer schemas.
+    /// Schemas that the value of a property matches. A pattern that perhaps matches the name adds
+    /// no schema.
     fn of_name(&self, solver: &dyn Solve<'a>, name: &str) -> Vec<&'a Value> {
         let mut all = Vec::new();
         for schema in self.flat {
@@ -174,8 +177,8 @@ impl<'a> Object<'_, 'a> {
         all.map(|(name, _)| &**name).collect()
     }
 
-    /// True if no property outside of `properties` has a value that does not match `schema`.
-    /// `counts` tells from the patterns that its name matches if it counts.
+    /// True if every property outside of `properties` has a value that matches `schema`. `counts`
+    /// receives the patterns that match a name, and returns false for names to ignore.
     fn has_no_other(
         &self,
         solver: &mut dyn Solve<'a>,
@@ -195,7 +198,7 @@ impl<'a> Object<'_, 'a> {
     }
 }
 
-/// True if no object is left.
+/// True if no object satisfies the schemas and the facts of a leaf.
 pub(super) fn is_empty<'a>(leaf: &Leaf<'_, 'a>, solver: &mut dyn Solve<'a>) -> bool {
     let flat = leaf.flat.iter();
     let patterns = flat.flat_map(|schema| entries(solver, schema, "patternProperties"));
@@ -212,7 +215,8 @@ pub(super) fn is_empty<'a>(leaf: &Leaf<'_, 'a>, solver: &mut dyn Solve<'a>) -> b
     needed.retain(|name| !absent(solver, name));
     let has_required = |name: &str| needed.contains(name);
     let is_present = |fact: &Fact<'a>| match fact {
-        // Messages of this direction need not have a property that is absent.
+        // Messages of this direction contain no `readOnly` or `writeOnly` property, even if it is
+        // required.
         Fact::Missing(name) => has_required(name) || absent(solver, name),
         _ => false,
     };
@@ -296,7 +300,7 @@ fn is_no_name<'a>(leaf: &Leaf<'_, 'a>, solver: &dyn Solve<'a>, name: &str) -> bo
         .any(|schema| admits(solver.nodes(), schema, &value, 0) == Some(false))
 }
 
-/// True if no object has what a fact says.
+/// True if no object of the leaf can satisfy a fact.
 fn is_impossible<'a>(
     leaf: &Leaf<'_, 'a>,
     solver: &mut dyn Solve<'a>,

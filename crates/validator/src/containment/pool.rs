@@ -1,5 +1,5 @@
-//! Small values built from the literals, bounds and names in two schemas, also inside `not` and
-//! `if`, where [`crate::samples`] does not look.
+//! Small sample values from the literals, bounds and names in two schemas. In contrast to
+//! [`crate::samples`], this module also reads the schemas in `not` and `if`.
 
 use std::collections::BTreeSet;
 
@@ -15,7 +15,7 @@ const SCHEMAS_MAX: usize = 64;
 const SCALARS_MAX: usize = 20;
 /// Maximum number of names of properties.
 const NAMES_MAX: usize = 6;
-/// Maximum length of a generated string.
+/// Maximum length of a generated string, in characters.
 const LENGTH_MAX: i64 = 64;
 
 /// Literals and names in schemas.
@@ -25,7 +25,7 @@ struct Pool {
     names: BTreeSet<String>,
 }
 
-/// Values that may show a difference of two schemas.
+/// Sample values that one schema may accept and the other refuse.
 pub(super) fn values(nodes: &[Value], schemas: [&Value; 2]) -> Vec<Json> {
     let mut pool = Pool::default();
     for scalar in [
@@ -66,7 +66,8 @@ pub(super) fn values(nodes: &[Value], schemas: [&Value; 2]) -> Vec<Json> {
     all
 }
 
-/// Names of properties that only the second schema describes.
+/// Names of properties that only the wide schema describes. Empty if the narrow schema may describe
+/// any name.
 pub(super) fn names<'a>(nodes: &'a [Value], [narrow, wide]: [&'a Value; 2]) -> FxHashSet<&'a str> {
     let of = |schema: &'a Value| -> FxHashSet<&'a str> {
         let mut found = FxHashSet::default();
@@ -83,7 +84,7 @@ pub(super) fn names<'a>(nodes: &'a [Value], [narrow, wide]: [&'a Value; 2]) -> F
                             _ => None,
                         }))
                     }
-                    // Any name may be described.
+                    // The schema may describe any name. The empty name marks this case.
                     "patternProperties" | "additionalProperties"
                         if *value != Value::Bool(false) =>
                     {

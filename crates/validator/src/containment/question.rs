@@ -1,11 +1,12 @@
-//! Questions about the values that some schemas accept and others refuse, and what is known of a
-//! value in one case.
+//! Types of the proofs that no value matches some schemas and violates others: facts about a value,
+//! and the interface of the solver.
 
 use bundle::ir::Value;
 
 use crate::lower::Direction;
 
-/// Length or number of items. `None` for any other value.
+/// Value of a keyword that limits a length or a number of items. `None` if it is no number from 0
+/// on.
 pub(super) fn length(value: &Value) -> Option<u64> {
     match value {
         Value::Integer(value) => u64::try_from(*value).ok(),
@@ -13,7 +14,7 @@ pub(super) fn length(value: &Value) -> Option<u64> {
     }
 }
 
-/// Types of values. Values of other types are checked one by one: `null`, `true` and `false`.
+/// Types of values that facts describe. `null`, `true` and `false` are checked one by one instead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Number,
@@ -22,44 +23,50 @@ pub(super) enum Kind {
     Object,
 }
 
-/// Keyword that a value of the current type does not satisfy.
+/// Statement about a value of the current type, usually that the value violates a keyword.
 #[derive(Clone, Debug)]
 pub(super) enum Fact<'a> {
     NotInteger,
-    /// Keyword of a bound, a length, a pattern or a format, with its value.
+    /// The value violates this keyword (name, value): a length, `multipleOf`, a pattern or a
+    /// format.
     Not(&'a str, &'a Value),
-    /// Below the bound, or above it, or equal to it.
+    /// The value violates a bound: name, bound, and true if the keyword also refuses the bound
+    /// itself.
     Outside(&'a str, &'a Value, bool),
-    /// An item from this index on does not match.
+    /// An item does not match a schema: first index, end of the range if only one item is meant,
+    /// schema.
     Item(usize, Option<usize>, &'a Value),
-    /// No item matches `contains`.
+    /// No item matches this schema of `contains`.
     NoneContained(&'a Value),
     NotUnique,
     Missing(&'a str),
     Has(&'a str),
     Property(&'a str, &'a Value),
-    /// A property that `properties` and `patternProperties` of this schema do not describe does not
-    /// match.
+    /// A property does not match the second schema. `properties` and `patternProperties` of the
+    /// first schema do not describe the property.
     Additional(&'a Value, &'a Value),
-    /// A property whose name matches the pattern does not match.
+    /// A property whose name matches the pattern does not match the schema.
     Patterned(&'a str, &'a Value),
-    /// The name of a property does not match.
+    /// The name of a property does not match this schema of `propertyNames`.
     Name(&'a Value),
 }
 
-/// Schemas that do match, schemas that do not, and facts.
+/// One reason for which a value violates a keyword: schemas that it matches, schemas that it does
+/// not match, and facts about it.
 pub(super) type Way<'a> = (Vec<&'a Value>, Vec<&'a Value>, Vec<Fact<'a>>);
 
-/// Values of one type: schemas that match, whose combining keywords were read, and facts.
+/// Set of the values of one type that match the schemas `flat` and satisfy the `facts`. Combining
+/// keywords of `flat`, such as `allOf`, were resolved before.
 pub(super) struct Leaf<'l, 'a> {
     pub(super) flat: &'l [&'a Value],
     pub(super) facts: &'l [Fact<'a>],
-    /// True if the schemas may describe more properties.
+    /// True if `flat` may lack schemas that describe further properties.
     pub(super) is_partial: bool,
 }
 
 impl Leaf<'_, '_> {
-    /// Smallest and largest length that the schemas and facts allow.
+    /// Smallest and largest length that the schemas and facts allow. `keys`: names of the lower and
+    /// upper bound, such as `minLength` and `maxLength`.
     pub(super) fn lengths(&self, keys: [&str; 2]) -> (u64, u64) {
         let of = |key: &str| -> Vec<u64> {
             let all = self.flat.iter().filter_map(|schema| schema.get(key));
@@ -74,7 +81,7 @@ impl Leaf<'_, '_> {
             match length(value) {
                 Some(value) if *key == keys[0] => match value.checked_sub(1) {
                     Some(below) => most = most.min(below),
-                    // No length is below 0.
+                    // A length is never below 0, so the result is an empty range.
                     None => return (1, 0),
                 },
                 Some(value) if *key == keys[1] => least = least.max(value.saturating_add(1)),
@@ -85,22 +92,22 @@ impl Leaf<'_, '_> {
     }
 }
 
-/// Answers to questions about inner values.
+/// Interface of the solver for proofs about inner values, such as items and properties.
 pub(super) trait Solve<'a> {
     /// All schemas.
     fn nodes(&self) -> &'a [Value];
 
     fn direction(&self) -> Direction;
 
-    /// True if values have only properties that a matching schema describes.
+    /// True if values are assumed to have only properties that a matching schema describes.
     fn is_described(&self) -> bool;
 
-    /// Value to which an edge leads.
+    /// Returns the schema to which a reference ([`Value::Node`]) leads, or the value itself.
     fn at(&self, value: &'a Value) -> &'a Value;
 
-    /// True if no value matches all schemas of `pos` and none of `neg`. False: not shown.
+    /// True if it was shown that no value matches all schemas of `pos` and none of `neg`.
     fn is_empty(&mut self, pos: &[&'a Value], neg: &[&'a Value]) -> bool;
 
-    /// The same for values of one type.
+    /// As [`Self::is_empty`], for values of the type `kind` only.
     fn is_empty_of(&mut self, kind: Kind, pos: &[&'a Value], neg: &[&'a Value]) -> bool;
 }

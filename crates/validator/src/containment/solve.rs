@@ -1,5 +1,6 @@
-//! Proof that no value matches some schemas and none of others: the search through the alternatives
-//! that a value has. Every step keeps a superset of the values, so that a proof is certain.
+//! Proof that no value matches some schemas and none of others. The solver examines all
+//! alternatives of the schemas. Each step keeps a superset of the possible values, so that a proof
+//! is certain.
 
 use std::collections::BTreeSet;
 
@@ -19,52 +20,54 @@ const NESTED_MAX: u32 = 256;
 /// Maximum number of members of `oneOf` whose pairs are compared.
 const PAIRS_MAX: usize = 12;
 
-/// Schemas by their numbers: those that match a value, and those that do not.
+/// Ids of schemas: those that a value matches, and those that the value does not match.
 type Key = (Vec<u64>, Vec<u64>);
 
-/// State of proofs.
+/// Solver of one table of schemas, with the results and the remaining steps of its proofs.
 pub(super) struct Solver<'a> {
     pub(super) nodes: &'a [Value],
-    /// Class of each node. Nodes of one class accept the same values.
+    /// Returns the class of a node. Nodes of one class accept the same values.
     rank: &'a dyn Fn(u32) -> u32,
     pub(super) direction: Direction,
-    /// True if values have no property that a matching schema does not describe, but for
-    /// `additionalProperties` and the like of the other schema.
+    /// True if values are assumed to have only properties that a matching schema describes.
+    /// Keywords such as `additionalProperties` of the other schema do not count as descriptions.
     pub(super) is_described: bool,
     /// Pairs of a narrow and a wide schema whose containment is assumed.
     pub(super) assumed: FxHashSet<(u64, u64)>,
-    /// Results that depend on no open question.
+    /// Results of finished proofs: true if no value exists. Results that depend on an unfinished
+    /// proof are not stored.
     pub(super) known: FxHashMap<Key, bool>,
-    /// Questions that are being answered, with their depth. A value that answers the same question
-    /// again contains a smaller one, so that the answer is assumed to be "no value".
+    /// Proofs in progress, with their depth. If a proof needs itself for an inner value, its result
+    /// is assumed to be "no value", because a finite value cannot contain itself.
     open: FxHashMap<Key, u32>,
-    /// Smallest depth of an open question on which the current result depends.
+    /// Smallest depth of an unfinished proof on which the current result depends.
     low: u32,
     depth: u32,
-    /// Nesting of [`Self::closes`].
+    /// Current nesting of calls of [`Self::closes`].
     nested: u32,
     /// Remaining steps.
     pub(super) steps: u32,
 }
 
-/// Values under consideration: what they match, and what is still to be decided.
+/// Set of the values that match and do not match certain schemas, with the alternatives that are
+/// not examined yet.
 #[derive(Clone, Default)]
 struct Branch<'a> {
-    /// Schemas that match, whose combining keywords were read.
+    /// Schemas that match. Their combining keywords, such as `allOf`, were added to the branch.
     flat: Vec<&'a Value>,
     seen: FxHashSet<u64>,
-    /// Lists of alternatives of which one matches.
+    /// Lists of alternatives. At least one alternative of each list holds.
     choices: Vec<Vec<Part<'a>>>,
-    /// Schemas that do not match.
+    /// Schemas that do not match and were not examined yet.
     neg: Vec<&'a Value>,
-    /// All schemas that do not match, including those that were read.
+    /// All schemas that do not match, including examined ones.
     all_neg: Vec<&'a Value>,
     facts: Vec<Fact<'a>>,
-    /// True if alternatives were left out, so that more properties may be described.
+    /// True if lists of alternatives were dropped, so that further properties may be described.
     is_partial: bool,
 }
 
-/// Facts, schemas that match and schemas that do not, in one of several cases.
+/// One alternative: schemas that match, schemas that do not match, and facts.
 #[derive(Clone, Default)]
 struct Part<'a> {
     pos: Vec<&'a Value>,
@@ -93,12 +96,12 @@ impl<'a> Solver<'a> {
         }
     }
 
-    /// Number of a schema: equal for schemas of one class.
+    /// Id of a schema. Schemas of one class have equal ids.
     pub(super) fn id(&self, schema: &'a Value) -> u64 {
         if let Value::Node(node) = schema {
             return (self.rank)(*node).into();
         }
-        // A node itself, and not an edge to it.
+        // `schema` may be an element of the table itself instead of a reference to it.
         let address = std::ptr::from_ref(schema) as usize;
         let offset = address.wrapping_sub(self.nodes.as_ptr() as usize);
         let node = offset / size_of::<Value>();
@@ -132,7 +135,8 @@ impl<'a> Solver<'a> {
             || neg.iter().any(|schema| admits(schema) == Some(true))
     }
 
-    /// Adds schemas to a branch. False: no value of this type matches.
+    /// Adds the schemas and facts of an alternative to a branch. False if no value of this type is
+    /// left.
     fn add(&mut self, kind: Kind, branch: &mut Branch<'a>, part: Part<'a>) -> bool {
         for schema in part.neg {
             branch.neg.push(schema);
@@ -177,7 +181,7 @@ impl<'a> Solver<'a> {
         true
     }
 
-    /// True if a schema has types, and this type is not among them.
+    /// True if a schema accepts no value of this type.
     fn excludes(&self, kind: Kind, schema: &'a Value) -> bool {
         match schema {
             Value::Bool(value) => !value,
@@ -194,7 +198,7 @@ impl<'a> Solver<'a> {
         }
     }
 
-    /// True if no value of this type is in the branch.
+    /// True if it was shown that the branch contains no value of this type.
     fn closes(&mut self, kind: Kind, branch: Branch<'a>) -> bool {
         if !self.take() || self.nested >= NESTED_MAX {
             return false;
@@ -213,7 +217,8 @@ impl<'a> Solver<'a> {
                 .all(|value| !is_of(kind, self.at(value)) || self.is_excluded(pos, neg, value));
         }
         if let Some(choice) = branch.choices.pop() {
-            // Without the alternatives there are more values, so that this is a proof, too.
+            // Try without this list of alternatives first. If no value remains, the alternatives
+            // cannot add one.
             if !branch.neg.is_empty() {
                 let partial = Branch {
                     is_partial: true,
@@ -271,8 +276,8 @@ impl<'a> Solver<'a> {
         }
     }
 
-    /// Ways in which a value of this type does not match a schema. Together they cover all such
-    /// values.
+    /// Reasons for which a value of this type does not match a schema. Each such value has at least
+    /// one of these reasons.
     fn mismatches(&mut self, kind: Kind, schema: &'a Value) -> Vec<Part<'a>> {
         let schema = self.at(schema);
         if *schema == Value::Bool(false) || self.excludes(kind, schema) {
@@ -341,7 +346,7 @@ impl<'a> Solver<'a> {
         }
     }
 
-    /// Adds the values that match two members of `oneOf`.
+    /// Adds the case that a value matches two members of `oneOf`, for each pair of members.
     fn overlaps(&self, schema: &'a Value, value: &'a Value, mismatches: &mut Vec<Part<'a>>) {
         let members = self.at(value).items();
         if schema.get("discriminator").is_some() {

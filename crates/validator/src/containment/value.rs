@@ -1,4 +1,5 @@
-//! Single values against schemas: exact where the answer is certain.
+//! Check of a literal value against a schema without a compiled validator. The result is `None` if
+//! it is not certain.
 
 use std::cell::RefCell;
 
@@ -15,10 +16,10 @@ use crate::lower::{patterns, resolved};
 
 /// Maximum nesting of schemas for one value.
 const DEPTH_MAX: u32 = 32;
-/// Maximum number of compiled patterns that are kept.
+/// Maximum number of compiled patterns in the cache of a thread.
 const PATTERNS_MAX: usize = 4_096;
 
-/// True if a pattern is found in a text. `None` if the pattern cannot be enforced.
+/// True if a text contains a match of a pattern. `None` if the pattern cannot be enforced.
 pub(super) fn is_found(pattern: &str, text: &str) -> Option<bool> {
     thread_local! {
         static KNOWN: RefCell<FxHashMap<Box<str>, Option<Validator>>> = RefCell::default();
@@ -37,7 +38,7 @@ pub(super) fn is_found(pattern: &str, text: &str) -> Option<bool> {
     })
 }
 
-/// True if a schema admits a literal value. `None` if the answer is not certain.
+/// True if a schema accepts a literal value. `None` if that is not certain.
 pub(super) fn admits<'a>(
     nodes: &'a [Value],
     schema: &'a Value,
@@ -121,7 +122,7 @@ fn keyword<'a>(
     }
 }
 
-/// Keywords that have an effect on values of one type only.
+/// Checks a value against a keyword that has an effect on one type only.
 fn of_type<'a>(
     nodes: &'a [Value],
     schema: &'a Value,
@@ -193,7 +194,7 @@ fn is_equal(nodes: &[Value], one: &Value, other: &Value) -> Option<bool> {
     }
 }
 
-/// True if all are certainly true, false if one is certainly false.
+/// True if all items are true, false if an item is false, otherwise `None`.
 fn all(items: impl Iterator<Item = Option<bool>>) -> Option<bool> {
     let mut is_certain = true;
     for item in items {

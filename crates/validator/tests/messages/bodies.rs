@@ -1,4 +1,4 @@
-//! Media types, forms and text.
+//! Tests of the checks of bodies: media types, forms and text.
 
 use super::*;
 
@@ -210,7 +210,7 @@ fn multipart_form_is_checked_by_its_parts() {
     ] {
         let found = form(&[file, meta, (name, "", "x")]);
         let expected = match name {
-            // A control character is never part of a field.
+            // A form with a control character in a field name is refused as a whole.
             "count\0" => "body - # is not valid multipart/form-data".to_owned(),
             _ => format!("body - #/count {other}"),
         };
@@ -234,7 +234,7 @@ fn multipart_form_is_checked_by_its_parts() {
     assert_eq!(read(&operation, "multipart/form-data", b"--b--").len(), 1);
 }
 
-/// A body is refused if some server may read other fields than gwd.
+/// gwd refuses a body if some server may find other fields in it than gwd does.
 #[test]
 fn multipart_forms_with_other_readings_are_refused() {
     let schema = json!({
@@ -379,7 +379,7 @@ fn members_in_other_letter_cases_are_found() {
     }
 }
 
-/// Checks each keyword that describes members of a value, or of a value inside it.
+/// Tests each keyword that describes members of a value or of an inner value.
 #[test]
 fn members_of_all_keywords_are_found_in_other_cases() {
     let adm = json!({"properties": {"adm": {"enum": [false]}}});
@@ -456,8 +456,8 @@ fn members_of_all_keywords_are_found_in_other_cases() {
         assert_eq!(of_body(&schema, body), [expected], "{schema} {body}");
         assert_eq!(of_body(&schema, other), [""; 0], "{schema}");
     }
-    // The letter case of names is not checked below members that the pattern does not match, or at
-    // other positions.
+    // The letter case of names is not checked in members whose name does not match the pattern, or
+    // at other positions.
     for (schema, body) in [
         (
             json!({"patternProperties": {"^x-": adm}}),

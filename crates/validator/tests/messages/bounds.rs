@@ -4,7 +4,7 @@
 use super::*;
 
 /// Operation whose body is a recursive search expression: `and` or `or` of expressions, or a field.
-/// `alternatives` is `oneOf` or `anyOf`.
+/// `alternatives`: the keyword `oneOf` or `anyOf`.
 fn expressions(alternatives: &str) -> Operation {
     let list = |name: &str| json!({"required": ["op", "args"], "properties": {"op": {"const": name}, "args": {"type": "array", "items": {"node": 0}}}});
     let nodes = [
@@ -14,7 +14,7 @@ fn expressions(alternatives: &str) -> Operation {
     operation(&Json::Null, &content, &nodes)
 }
 
-/// Nested expressions around an innermost one.
+/// JSON of `levels` nested `and` expressions around `inner`.
 fn nested(levels: usize, inner: &str) -> String {
     let open = r#"{"op": "and", "args": ["#.repeat(levels);
     format!("{open}{inner}{}", "]}".repeat(levels))
@@ -65,7 +65,7 @@ fn errors_of_many_alternatives_take_little_memory() {
         assert_eq!(found.len(), 1, "{found:?}");
         assert!(found[0].starts_with("body - #"), "{found:?}");
         assert!(peak_bytes() - before < 200 << 20);
-        // The errors of a small value are described one by one.
+        // gwd describes each error of a small value.
         let found = of_body(&schema, "[{}, {}]");
         assert_eq!(found.len(), 2, "{found:?}");
     }
@@ -188,7 +188,7 @@ fn small_objects_are_expected_to_take_much_memory() {
         Operation::memory(objects.as_bytes()),
         Operation::memory(text.as_bytes()),
     );
-    // Each object is a map with room for several members.
+    // Each object counts as a map with capacity for several members.
     assert!(of_objects > 700_000, "{of_objects}");
     assert!(of_text < 3 * text.len() as u64, "{of_text}");
 }

@@ -1,10 +1,10 @@
-//! Comparison of schemas.
+//! Tests of the comparison of descriptions.
 
 use policy::invalid::Part;
 
 use super::*;
 
-/// Operation with one body schema, in node 0.
+/// Operation whose body has the first of these schemas. Nodes are indices in `schemas`.
 fn cone(schemas: &[Json]) -> Cone {
     let definition = value(&json!({"schema": {"node": 0}}));
     let operation = ContractOperation {
@@ -25,7 +25,7 @@ fn cone(schemas: &[Json]) -> Cone {
     Cone::of(&operation, &schemas)
 }
 
-/// Object with a constant property `kind`, and other properties.
+/// Schema of an object with the constant property `kind` and further properties.
 fn kind(name: &str, properties: &Json) -> Json {
     let mut all = json!({"kind": {"const": name}});
     let more = properties.as_object().unwrap().clone();
@@ -202,7 +202,7 @@ fn wider_and_narrower_schemas_are_told_apart() {
         );
         assert_eq!(found, expected, "{old} {new}");
     }
-    // A discriminator selects schemas that are compared, too.
+    // Schemas that a discriminator selects are compared, too.
     let animals = |most: u32| {
         [
             json!({"oneOf": [{"node": 1}, {"node": 2}], "discriminator": {"propertyName": "kind", "mapping": {"cat": {"node": 1}, "dog": {"node": 2}}}}),
@@ -213,7 +213,7 @@ fn wider_and_narrower_schemas_are_told_apart() {
     let (was, is) = (cone(&animals(1)), cone(&animals(2)));
     assert!(validator::compare::accepts_all(&is, &was));
     assert!(!validator::compare::accepts_all(&was, &is));
-    // A recursive schema whose leaf got a looser bound.
+    // A recursive schema whose innermost value has a looser bound in the new version.
     let tree = |most: u32| {
         [
             json!({"type": "object", "properties": {"next": {"node": 0}, "value": {"node": 1}}}),
@@ -254,8 +254,8 @@ fn schemas_with_many_paths_are_compared_in_bounds() {
     assert!(!validator::compare::accepts_all(&was, &is));
 }
 
-/// Operation with these parameters (name, required, schema) in the query and these media types of
-/// the body.
+/// Operation with these query parameters (name, required, schema), and a body with these media
+/// types.
 fn described(parameters: &[(&str, bool, Json)], types: Option<&[&str]>) -> Cone {
     let parameters = parameters.iter().map(|(name, required, schema)| Parameter {
         place: ParameterPlace::Query,
@@ -286,7 +286,7 @@ fn described(parameters: &[(&str, bool, Json)], types: Option<&[&str]>) -> Cone 
     Cone::of(&operation, &[])
 }
 
-/// `PART RELATION` of each difference.
+/// Differences between two descriptions, as `PART RELATION`.
 fn compared(old: &Cone, new: &Cone, refuses: [bool; 2]) -> Vec<String> {
     let found = validator::compare::differences([old, new], refuses);
     found
@@ -334,7 +334,8 @@ fn bodies_without_media_types_accept_all_of_them() {
     assert_eq!(found(&json, &xml), ["body Unknown"]);
 }
 
-/// Requests need not have properties that any schema of the operation marks as `readOnly`.
+/// Requests may omit properties that any schema of the operation marks as `readOnly`, so these
+/// properties do not distinguish alternatives.
 #[test]
 fn read_only_properties_tell_nothing_apart() {
     let kinds = |keyword: &str, marked: bool| {
@@ -350,7 +351,8 @@ fn read_only_properties_tell_nothing_apart() {
         assert!(validator::compare::accepts_all(&any, &one));
         assert_eq!(validator::compare::accepts_all(&one, &any), holds);
     }
-    // Another schema of the operation marks the property, so that requests need no longer have it.
+    // Another schema of the operation marks the property as `readOnly`, so that requests may omit
+    // it.
     let role = |marked: bool| {
         cone(&[
             json!({"type": "object", "required": ["role"], "properties": {"of": {"node": 1}}}),

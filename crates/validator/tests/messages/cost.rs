@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 
 use super::*;
 
-/// Shortest time of one call in several rounds.
+/// Shortest average time of one call of `run`, over ten rounds.
 fn best(mut run: impl FnMut()) -> Duration {
-    // The times of a build with debug assertions mean nothing.
+    // A build with debug assertions makes few calls, because its times are meaningless.
     const CALLS: u32 = if cfg!(debug_assertions) { 20 } else { 2_000 };
     let mut best = Duration::MAX;
     for _ in 0..10 {
@@ -43,7 +43,7 @@ fn order() -> Json {
     })
 }
 
-/// Order with this number of lines.
+/// JSON of an order with this number of lines.
 fn text(lines: usize) -> String {
     let line = json!({"sku": "ABC-1234", "count": 7, "note": "leave at the door"});
     json!({

@@ -1,4 +1,4 @@
-//! Checks of requests to operations with a description.
+//! Tests of the checks of requests against the description of an operation.
 
 mod bodies;
 mod bounds;
@@ -24,7 +24,7 @@ fn value(json: &Json) -> Value {
         Json::String(text) => Value::Text(text.as_str().into()),
         Json::Array(items) => Value::List(items.iter().map(value).collect()),
         Json::Object(members) => {
-            // An edge, as in `{"node": 0}`.
+            // `{"node": 0}` is a reference to the schema with this index.
             if let Some(node) = members.get("node").and_then(Json::as_u64) {
                 return Value::Node(u32::try_from(node).unwrap());
             }
@@ -46,7 +46,7 @@ fn place(name: &str) -> ParameterPlace {
     }
 }
 
-/// Operation with these parameters and media types of a required body.
+/// Operation with these parameters, and a required body with these media types.
 fn operation(parameters: &Json, content: &Json, schemas: &[Json]) -> Operation {
     let parameters = parameters.as_array().into_iter().flatten();
     let parameters = parameters.map(|one| Parameter {
@@ -203,7 +203,7 @@ fn read_only_properties_are_not_required_of_clients() {
     assert_eq!(of_body(&schema, r#"{"name": "x"}"#), [""; 0]);
     assert_eq!(of_body(&schema, r#"{"name": "x", "id": 1}"#), [""; 0]);
     assert_eq!(of_body(&schema, r#"{"id": 1}"#).len(), 1);
-    // `required` is in another part of the schema than the property.
+    // `required` and the property are in different schemas of an `allOf`.
     let apart = json!({"allOf": [
         {"properties": {"id": {"allOf": [{"readOnly": true}]}}},
         {"required": ["id"]},

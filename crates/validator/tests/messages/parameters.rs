@@ -121,7 +121,7 @@ const STYLES: &[(&str, &str, bool, [&str; 3])] = &[
     ),
 ];
 
-/// Findings about a parameter whose text is in a request.
+/// Findings about a request in which the parameter is written as `text`.
 fn of_parameter(parameter: &Json, text: &str) -> Vec<String> {
     let operation = operation(&json!([parameter]), &Json::Null, &[]);
     let mut headers = HeaderMap::new();
@@ -504,7 +504,7 @@ fn other_spellings_of_described_names_are_found() {
     }
 }
 
-/// Stripe describes numbers and objects of one parameter in the style `deepObject`.
+/// Stripe's description allows a number or an object for one parameter in the style `deepObject`.
 #[test]
 fn scalars_of_deep_objects_have_no_brackets() {
     let range = json!({"type": "object", "properties": {"gt": {"type": "integer"}}});

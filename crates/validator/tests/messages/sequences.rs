@@ -95,7 +95,7 @@ fn event_is_an_object_of_its_fields() {
         ),
         [""; 0]
     );
-    // A block without `data` is no event, so that it does not count.
+    // A block without `data` is no event, so it does not increase the index.
     assert_eq!(
         events(
             "event: SECRET\n\nevent: SECRET\ndata: ab\n\ndata: x\n\nid: 123\ndata: ab\n\n\
@@ -141,7 +141,7 @@ fn content_of_event_data_is_checked() {
             "body - #/3/data/more is not described (additionalProperties)",
         ]
     );
-    // Other formats and encoded content have no such check.
+    // `contentSchema` is not checked in other formats, or if the content is encoded.
     let lines = of_items(&json!({"properties": {"data": data(&json!(false))}}));
     assert_eq!(read(&lines, LINES, b"{\"data\": \"1\"}\n"), [""; 0]);
     let mut encoded = data(&json!(false));
@@ -150,7 +150,8 @@ fn content_of_event_data_is_checked() {
     assert_eq!(read(&encoded, EVENTS, b"data: MQ==\n\n"), [""; 0]);
 }
 
-/// The check of content has steps in proportion to the content, also in several alternatives.
+/// The step limit includes the size of the JSON inside a string, even if several alternatives check
+/// it.
 #[test]
 fn long_recursive_content_is_accepted() {
     let tree = json!({"type": "array", "items": {"node": 1}});
