@@ -4,12 +4,12 @@ use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
-/// Beginning of the address of a registry.
+/// URL scheme of the address of a registry.
 pub const SCHEME: &str = "oci://";
-/// Maximum length of an address.
+/// Maximum length of an address, in bytes.
 const ADDRESS_BYTES_MAX: usize = 512;
 
-/// Repository of a registry.
+/// Address of a repository in a registry.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Address {
     host: String,
@@ -22,7 +22,7 @@ pub struct Address {
 pub struct BadAddress(&'static str);
 
 impl Address {
-    /// True if a text names a registry and not a folder.
+    /// True if a text is the address of a registry. False for the path of a folder.
     #[must_use]
     pub fn is_one(text: &str) -> bool {
         text.starts_with(SCHEME)
@@ -34,13 +34,13 @@ impl Address {
         &self.host
     }
 
-    /// Port. `None`: the default port.
+    /// Port as written. `None`: the default port.
     #[must_use]
     pub const fn port(&self) -> Option<u16> {
         self.port
     }
 
-    /// Host and port as written, which is the key in Docker's configuration.
+    /// Host and port as written, which Docker's configuration uses as the key.
     #[must_use]
     pub fn authority(&self) -> String {
         let host = match self.host.contains(':') {
@@ -164,7 +164,7 @@ fn split(authority: &str) -> Result<(&str, Option<u16>), BadAddress> {
     Ok((host, port))
 }
 
-/// Names of repositories as in the distribution specification.
+/// True if the text is a repository name of the OCI distribution specification.
 fn is_repository(name: &str) -> bool {
     const BYTES_MAX: usize = 255;
     let is_word = |word: &str| {

@@ -1,8 +1,8 @@
 //! HTTP/1.1 client with limits: sizes, deadlines, redirects.
 //!
-//! Built on hyper's connection-level client. A registry is untrusted: it may send endless bodies,
-//! or one byte a minute. Each answer therefore has a maximum size and a maximum time, both known
-//! before it is read.
+//! The client uses hyper's connection-level API. A registry is untrusted: it may send endless
+//! bodies, or one byte a minute. Each response therefore has a maximum size and a maximum time,
+//! which are fixed before it is read.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -27,34 +27,34 @@ use crate::url::{Origin, Url};
 
 /// Maximum time for a TCP connection and its TLS handshake: 5s.
 const CONNECT: Duration = Duration::from_secs(5);
-/// Maximum time from the request to the head of its answer: 20s.
+/// Maximum time from the request to the head of the response: 20s.
 const HEAD: Duration = Duration::from_secs(20);
 /// Maximum time between two pieces of a body: 10s.
 const PIECE: Duration = Duration::from_secs(10);
-/// Minimum rate of a body, in bytes per second. The maximum time for a body of maximum length is
-/// its length divided by this rate, plus [`BODY`].
+/// Minimum rate of a body, in bytes per second. The maximum time for a body is its maximum length
+/// divided by this rate, plus [`BODY`].
 const RATE: u64 = 16 << 10;
-/// Part of the maximum time for a body that does not depend on its maximum length: 20s.
+/// Constant part of the maximum time for a body: 20s.
 const BODY: Duration = Duration::from_secs(20);
-/// Maximum length of the head of an answer.
+/// Maximum length of the head of a response, in bytes.
 const HEAD_BYTES_MAX: usize = 64 << 10;
-/// Maximum number of fields of an answer.
+/// Maximum number of header fields of a response.
 const FIELDS_MAX: usize = 100;
 /// Maximum number of redirects of a request.
 const REDIRECTS_MAX: usize = 5;
 /// Maximum number of idle connections to one server.
 const IDLE_MAX: usize = 8;
 /// Maximum number of attempts of a request. The client repeats a request after status 429 or 503,
-/// or if the request fails without an answer.
+/// or if it receives no response.
 const ATTEMPTS_MAX: u32 = 4;
 /// Maximum wait before another attempt: 5s.
 const PAUSE_MAX: Duration = Duration::from_secs(5);
 /// First wait before another attempt: 100ms. It doubles with each attempt.
 const PAUSE_MIN: Duration = Duration::from_millis(100);
-/// Maximum length of a body that is read only to use its connection again.
+/// Maximum length, in bytes, of an unwanted body that is read so that the connection can be reused.
 const DRAIN_BYTES_MAX: u64 = 64 << 10;
 
-/// Client with idle connections.
+/// HTTP client with a pool of idle connections.
 pub(crate) struct Client {
     tls: TlsConnector,
     idle: Mutex<BTreeMap<Origin, Vec<Sender>>>,
@@ -71,30 +71,30 @@ pub(crate) struct Call {
     pub(crate) body: Bytes,
 }
 
-/// Head of an answer, with the body still to read.
+/// Head of a response whose body was not read yet.
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     pub(crate) fields: HeaderMap,
-    /// URL that answered, after redirects.
+    /// URL of the request that was answered, after redirects.
     pub(crate) url: Url,
     body: Incoming,
     sender: Sender,
 }
 
-/// Reason why there is no answer.
+/// Reason why a request has no usable response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Failure {
     /// The server cannot be reached, or the connection ended.
     Network(String),
     /// The server does not use TLS.
     NotTls,
-    /// The answer is longer than permitted.
+    /// The response is longer than this maximum, in bytes.
     TooLong(u64),
-    /// The answer is not permitted, or the server refuses the request.
+    /// The response is invalid, or the server refuses the request.
     Answer(String),
 }
 
-/// Received bytes of a body, and the failure if the body is incomplete.
+/// Received bytes of a body. `failure` is set if the body is incomplete.
 pub(crate) struct Partial {
     pub(crate) bytes: Vec<u8>,
     pub(crate) failure: Option<Failure>,
@@ -108,8 +108,8 @@ impl Client {
         }
     }
 
-    /// Sends a request, with repeated attempts if the server is busy or the connection ends, and
-    /// follows redirects of GET and HEAD. `authorization` is sent to the first server only.
+    /// Sends a request. Repeats it if the server is busy or the connection ends, and follows
+    /// redirects of GET and HEAD. `authorization` is sent only to the origin of the first request.
     pub(crate) async fn send(
         &self,
         call: &Call,
@@ -165,7 +165,7 @@ impl Client {
         url: &Url,
         authorization: Option<&HeaderValue>,
     ) -> Result<Answer, Failure> {
-        // An idle connection may have ended: then use a new one at once.
+        // The server may have closed an idle connection. Use a new connection if the request fails.
         if let Some(mut sender) = self.take(&url.origin)
             && let Ok(Ok(answer)) = timeout(
                 HEAD,
@@ -221,7 +221,7 @@ impl Client {
         }
     }
 
-    /// Keeps a connection for the next request.
+    /// Returns a connection to the pool of idle connections.
     fn put(&self, origin: &Origin, sender: Sender) {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         let senders = idle.entry(origin.clone()).or_default();
@@ -230,7 +230,7 @@ impl Client {
         }
     }
 
-    /// Reads the body of an answer, at most `max` bytes.
+    /// Reads the body of a response, at most `max` bytes.
     pub(crate) async fn read(&self, answer: Answer, max: u64) -> Result<Vec<u8>, Failure> {
         let Partial { bytes, failure } = self.read_partial(answer, max).await;
         match failure {
@@ -239,8 +239,8 @@ impl Client {
         }
     }
 
-    /// Reads the body of an answer, at most `max` bytes. Keeps the bytes that arrived before a
-    /// failure, so that the rest can be requested.
+    /// Reads the body of a response, at most `max` bytes. Keeps the bytes received before a
+    /// failure, so that the caller can request the remaining bytes.
     pub(crate) async fn read_partial(&self, answer: Answer, max: u64) -> Partial {
         let Answer {
             url,
@@ -283,7 +283,7 @@ impl Client {
         Partial { bytes, failure }
     }
 
-    /// Reads and ignores a short body, so that the connection can be used again.
+    /// Reads and ignores a short body, so that the connection can be reused.
     pub(crate) async fn finish(&self, answer: Answer) {
         let _longer = self.read(answer, DRAIN_BYTES_MAX).await;
     }
@@ -305,7 +305,7 @@ impl fmt::Display for Failure {
     }
 }
 
-/// Value of a field as text. `None` if it is absent or not ASCII.
+/// Value of a header field as text. `None` if the field is absent or not ASCII.
 pub(crate) fn text(fields: &HeaderMap, name: http::HeaderName) -> Option<String> {
     let value = fields.get(name)?;
     value.to_str().ok().map(|value| value.trim().to_owned())
@@ -374,7 +374,7 @@ fn failed_handshake(error: &io::Error) -> Failure {
     }
 }
 
-/// Text of the innermost error, which is the reason.
+/// Text of the innermost error, which states the cause.
 fn deepest(error: &dyn std::error::Error) -> String {
     let mut inner = error;
     while let Some(source) = inner.source() {

@@ -6,15 +6,15 @@
 //! | address and settings | [`address`], [`settings`] |
 //! | HTTP with limits | `http`, `tls`, `url` |
 //! | authentication | [`auth`] |
-//! | answers of a registry | [`wire`] |
+//!  responses of a registry | [`wire`] |
 //! | requests to one repository | `repository` |
 //! | the store | [`store`], `write`, [`tags`] |
 //! | copies in folders | [`mirror`] |
 //!
-//! Answers of a registry are untrusted. Each has a maximum size and a deadline before it is read.
-//! Blobs and manifests are found by digest, and the digest is checked before use. Signatures are
-//! checked by the readers, as for stores in folders. `docs/registry.md` describes what a registry
-//! can and cannot guarantee.
+//! Responses of a registry are untrusted. Each has a maximum size and a deadline, fixed before it
+//! is read. Blobs and manifests are requested by digest, and the digest is verified before use.
+//! Readers verify signatures, as for stores in folders. `docs/registry.md` describes what a
+//! registry can and cannot guarantee.
 
 #![cfg_attr(not(test), deny(clippy::disallowed_methods, clippy::disallowed_types))]
 

@@ -1,12 +1,12 @@
-//! Copy of a channel in a folder, from which gwd serves while the registry cannot be reached.
+//! Copy of a channel in a folder. gwd serves from the copy while the registry is unreachable.
 //!
 //! The copy has the links of the channel and of the revocation lists, with their statements. It has
-//! only the bundle of the newest record and the bundles that gwd requests. The copy is not verified
-//! when it is written: gwd verifies it like any store. A link that the registry no longer has is
-//! removed from the copy.
+//! only the bundle of the newest record and the bundles that gwd requests. Writing does not verify
+//! the contents: gwd verifies the copy like any store. Links that the registry no longer has are
+//! removed.
 //!
 //! An interrupted copy continues with the missing blobs. Links are created after all other content,
-//! the newest first. A reader therefore never finds an older record as the newest one.
+//! newest first. A reader therefore never takes an older record for the newest one.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -33,10 +33,10 @@ const RECORDS: usize = 50;
 const RECORDS_MAX: usize = 20_000;
 /// Number of newest records whose bundles stay in the copy.
 const BUNDLES: usize = 3;
-/// Minimum age of contents that are removed from the copy: 1 hour.
+/// Minimum age of content before the clean-up removes it from the copy: 1 hour.
 const YOUNG_S: u64 = 3_600;
-/// Size of the copy above which it is made anew: 2 GiB. The clean-up keeps it far smaller, unless
-/// the registry has statements that cannot be read.
+/// Size above which the copy is deleted and created again: 2 GiB. The clean-up keeps the copy far
+/// smaller, unless the registry has statements that cannot be read.
 const COPY_BYTES_MAX: u64 = 2 << 30;
 
 /// Copy of a channel.
@@ -47,33 +47,33 @@ pub struct Mirror {
     channel: ChannelName,
     seen_channel: ChainState,
     seen_revocations: ChainState,
-    /// False if the next call must compare all links.
+    /// False if the next update must compare all links.
     is_complete: bool,
-    /// Records whose bundles were copied because gwd asked for them.
+    /// Records whose bundles were copied because gwd requested them.
     extra: BTreeSet<Digest>,
 }
 
 /// Extent of a comparison with the registry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Extent {
-    /// Check of the newest links only.
+    /// Compares only the newest links.
     Heads,
-    /// Compares all links, also those whose writer did not finish.
+    /// Compares all links, including links of writers that were interrupted.
     Links,
 }
 
-/// Needs of the copy's reader.
+/// Content that the reader of the copy needs.
 #[derive(Clone, Debug, Default)]
 pub struct ReaderNeeds {
-    /// Highest serial that the reader has accepted. 0: none. The records after it are copied, so
-    /// that the reader can check their chain.
+    /// Highest serial that the reader has accepted. 0: none. Later records are copied, so that the
+    /// reader can verify their chain.
     pub since: u64,
-    /// Records whose bundles are needed in addition to that of the newest record.
+    /// Records whose bundles are needed in addition to the newest record's bundle.
     pub records: BTreeSet<Digest>,
 }
 
 impl Mirror {
-    /// Creates a copy of a channel in a folder, or continues one.
+    /// Creates a copy of a channel in a folder, or continues an existing copy.
     #[must_use]
     pub fn new(registry: Registry, root: &Path, channel: ChannelName) -> Self {
         Self {
@@ -87,8 +87,8 @@ impl Mirror {
         }
     }
 
-    /// Updates the copy. Returns true if it has changed. `now` decides what is old enough to be
-    /// removed.
+    /// Updates the copy. Returns true if the copy has changed. `now`: time from which the age of
+    /// removable content is computed.
     ///
     /// # Errors
     /// [`Refused::StoreUnreachable`] and other errors of reading the registry, and the errors of
@@ -121,7 +121,8 @@ impl Mirror {
         Ok(changed)
     }
 
-    /// Opens the folder of the copy. A folder that is not a store or is too large is made anew.
+    /// Opens the folder of the copy. Deletes and creates it again if it is not a store or is too
+    /// large.
     fn open(&self) -> Result<Folder, Refused> {
         let opened = Folder::create(&self.root);
         if let Ok(copy) = &opened
@@ -153,7 +154,7 @@ impl Mirror {
             });
             links.collect()
         };
-        // Revocations take effect even if a bundle cannot be copied.
+        // Copy revocations first, so that they take effect even if a bundle cannot be copied.
         let lists = serials(&Chain::Revocations);
         let missing = self.missing(copy, &Chain::Revocations, &lists)?;
         let mut changed = self.copy_links(copy, &Chain::Revocations, &lists, &missing)?;
@@ -188,8 +189,8 @@ impl Mirror {
         Ok(changed)
     }
 
-    /// Links of the registry that the copy does not have, newest first. The newest link is always
-    /// compared, because a tag can be moved.
+    /// Links of the registry that the copy lacks, newest first. The newest link is always compared,
+    /// because the registry can move a tag.
     fn missing(
         &self,
         copy: &Folder,
@@ -203,7 +204,7 @@ impl Mirror {
             if known.contains(serial) && !is_newest {
                 continue;
             }
-            // A tag that is removed meanwhile is missing in the next list.
+            // Skip a tag that the registry has removed meanwhile. The next list lacks it.
             if let Some(digest) = self.registry.link(chain, *serial)?
                 && !copy
                     .link(chain, *serial)
@@ -248,10 +249,10 @@ impl Mirror {
         Ok(changed)
     }
 
-    /// Copies a record with the statements that it relies on.
+    /// Copies a record and the statements that it uses as evidence.
     fn copy_record(&self, copy: &Folder, record: &Digest) -> Result<(), WriteError> {
         self.copy_statement(copy, record)?;
-        // A record that cannot be read is refused by the reader of the copy.
+        // Skip the evidence of an unreadable record: the reader of the copy refuses the record.
         let Ok(read) = channel::read(copy, record) else {
             return Ok(());
         };
@@ -262,7 +263,7 @@ impl Mirror {
     }
 
     /// Copies the manifest of a statement and its envelope. Content that is not a statement is
-    /// copied without its layers; the reader of the copy refuses it.
+    /// copied without its layers, and the reader of the copy refuses it.
     fn copy_statement(&self, copy: &Folder, digest: &Digest) -> Result<(), WriteError> {
         if stored::open(copy, digest).is_ok() {
             return Ok(());
@@ -274,14 +275,14 @@ impl Mirror {
         copy.commit(&Batch::of([EMPTY_BLOB, &manifest]))
     }
 
-    /// Copies the bundle of a record and its source artifact. Returns true if a part of the bundle
-    /// was missing.
+    /// Copies the bundle of a record and its source artifact. Returns true if the copy lacked a
+    /// part of the bundle.
     fn copy_bundle(&self, copy: &Folder, record: &Digest) -> Result<bool, WriteError> {
         let Ok(read) = channel::read(copy, record) else {
             return Ok(false);
         };
         let bundle = match Unverified::open(&self.registry, read.bundle) {
-            // The reader of the copy reports the reason.
+            // Ignore the error, because the reader of the copy reports it.
             Err(refused) if !matches!(refused, Refused::StoreUnreachable { .. }) => {
                 return Ok(false);
             }
@@ -298,7 +299,7 @@ impl Mirror {
         }
         if let Some(source) = read.record.source {
             let copied = self.copy_source(copy, &source);
-            // Only explanations need the source: continue without a source that is missing.
+            // Continue if the source is missing, because only explanations need it.
             if let Err(WriteError::Refused(refused @ Refused::StoreUnreachable { .. })) = copied {
                 return Err(refused.into());
             }
@@ -312,7 +313,7 @@ impl Mirror {
         copy.commit(&Batch::of([EMPTY_BLOB, &manifest]))
     }
 
-    /// Copies a blob, unless the copy has it undamaged. Returns true if it was missing.
+    /// Copies a blob unless the copy has an undamaged one. Returns true if the blob was copied.
     fn copy_blob(&self, copy: &Folder, descriptor: &Descriptor) -> Result<bool, WriteError> {
         if store::read_exact(copy, descriptor).is_ok() {
             return Ok(false);
@@ -322,8 +323,8 @@ impl Mirror {
         Ok(true)
     }
 
-    /// Removes bundles of older records from the copy. A statement that cannot be read prevents
-    /// this; the size of the copy is limited anyway.
+    /// Removes bundles of older records from the copy. A statement that cannot be read prevents the
+    /// clean-up; the size of the copy is limited anyway.
     fn clean_up(&self, copy: &Folder, now: Moment) -> Result<(), Refused> {
         let young_since = Moment::from_unix_s(now.unix_s().saturating_sub(YOUNG_S));
         let _alone = copy.lock_exclusive()?;

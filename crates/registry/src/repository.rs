@@ -40,16 +40,16 @@ pub(crate) struct Repository {
     is_plain: Mutex<bool>,
 }
 
-/// Result of writing a manifest.
+/// Result of a request that writes a manifest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Put {
-    /// The manifest is stored. True if the registry lists it as a manifest about its subject.
+    /// The manifest is stored. True if the registry lists it as a referrer of its subject.
     Stored(bool),
-    /// The tag exists, and the registry compares conditions.
+    /// The tag exists already, and the registry supports conditional requests.
     Exists,
 }
 
-/// Kind of a digest's content.
+/// Kind of content that a digest identifies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Manifest,
@@ -57,7 +57,7 @@ pub(crate) enum Kind {
 }
 
 impl Repository {
-    /// Prepares requests. Sends none.
+    /// Prepares requests to a repository without sending any.
     pub(crate) fn new(address: Address, settings: &Settings) -> Result<Self, Refused> {
         let tls = tls::connector(settings).map_err(|why| unreachable(&address, &why))?;
         Ok(Self {
@@ -74,7 +74,8 @@ impl Repository {
         &self.address
     }
 
-    /// Content of a digest, at most `max` bytes. `None` if the repository does not have it.
+    /// Returns the content with a digest, at most `max` bytes. `None` if the repository does not
+    /// have it.
     pub(crate) async fn content(
         &self,
         kind: Kind,
@@ -87,7 +88,8 @@ impl Repository {
         }
     }
 
-    /// Number of bytes of a digest's content. `None` if the repository does not have it.
+    /// Returns the length of the content with a digest, in bytes. `None` if the repository does not
+    /// have it.
     pub(crate) async fn size(&self, kind: Kind, digest: &Digest) -> Result<Option<u64>, Refused> {
         let path = match kind {
             Kind::Manifest => format!("manifests/{digest}"),
@@ -105,7 +107,8 @@ impl Repository {
         }
     }
 
-    /// Manifest with this tag or digest. `None` if the repository does not have it.
+    /// Returns the manifest with this tag or digest, at most `max` bytes. `None` if the repository
+    /// does not have it.
     pub(crate) async fn manifest(
         &self,
         reference: &str,
@@ -123,8 +126,8 @@ impl Repository {
         }
     }
 
-    /// True if a tag has changed since the last call, which stored `etag`. A tag that does not
-    /// exist has no ETag.
+    /// True if a tag has changed since the previous call, which stored `etag`. A missing tag has no
+    /// ETag.
     pub(crate) async fn changed(
         &self,
         tag: &str,
@@ -149,7 +152,7 @@ impl Repository {
                 Ok(self.done(answer, was.is_some()).await)
             }
             StatusCode::OK => {
-                // Without an ETag and a digest, each answer counts as a change.
+                // Without an ETag and a digest, each response counts as a change.
                 let changed = new.is_none() || *etag != new;
                 *etag = new;
                 Ok(self.done(answer, changed).await)
@@ -158,7 +161,7 @@ impl Repository {
         }
     }
 
-    /// Blob with this digest. After an interruption, requests only the rest.
+    /// Returns the blob with this digest. After an interruption, requests only the missing bytes.
     async fn blob(&self, digest: &Digest, max: u64) -> Result<Option<Vec<u8>>, Refused> {
         let path = format!("blobs/{digest}");
         let mut bytes: Vec<u8> = Vec::new();
@@ -220,8 +223,8 @@ impl Repository {
         }
     }
 
-    /// Manifests about a manifest, as the registry lists them. `None` if the registry does not
-    /// support such lists.
+    /// Referrers of a manifest, as the registry lists them. `None` if the registry does not support
+    /// the referrers API.
     pub(crate) async fn listed_referrers(
         &self,
         subject: &Digest,
@@ -229,7 +232,7 @@ impl Repository {
         self.index(&format!("referrers/{subject}")).await
     }
 
-    /// Index of manifests with this tag. `None` if the tag does not exist.
+    /// Entries of the index with this tag. `None` if the tag does not exist.
     pub(crate) async fn tagged_index(&self, tag: &str) -> Result<Option<Vec<IndexEntry>>, Refused> {
         self.index(&format!("manifests/{tag}")).await
     }
@@ -247,8 +250,8 @@ impl Repository {
         }
     }
 
-    /// Writes a manifest under a tag or its digest. With `absent`, asks the registry to write only
-    /// if the tag does not exist; most registries ignore this.
+    /// Writes a manifest under a tag or its digest. `absent`: request that the registry writes only
+    /// if the tag does not exist. Most registries ignore this condition.
     pub(crate) async fn put_manifest(
         &self,
         reference: &str,
@@ -274,7 +277,7 @@ impl Repository {
         }
     }
 
-    /// Stores a blob, unless the repository has it.
+    /// Uploads a blob, unless the repository has it.
     pub(crate) async fn put_blob(&self, digest: &Digest, bytes: Bytes) -> Result<(), Refused> {
         if self.size(Kind::Blob, digest).await? == Some(bytes.len() as u64) {
             return Ok(());
@@ -337,8 +340,8 @@ impl Repository {
         self.authorized(access, &call).await
     }
 
-    /// Sends a request with the current authorization. After a challenge, sends it again with a
-    /// new one.
+    /// Sends a request with the current authorization. After a challenge, sends it again with a new
+    /// authorization.
     async fn authorized(&self, access: Access, call: &Call) -> Result<Answer, Refused> {
         let ours = call.url.origin == self.origin();
         let authorization = self.authorization.value(access).filter(|_| ours);
@@ -394,7 +397,7 @@ impl Repository {
         value
     }
 
-    /// Error for an answer with an unexpected status.
+    /// Error for a response with an unexpected status.
     async fn bad(&self, answer: Answer) -> Refused {
         let status = answer.status;
         let read = self.client.read(answer, ERROR_BYTES_MAX).await;
@@ -441,7 +444,7 @@ fn accept(media_type: &'static str) -> HeaderMap {
     fields
 }
 
-/// True if a partial answer begins at this place.
+/// True if a partial response begins at the byte `at`.
 fn continues(fields: &HeaderMap, at: usize) -> bool {
     let range = text(fields, CONTENT_RANGE);
     range.is_some_and(|range| range.starts_with(&format!("bytes {at}-")))

@@ -1,8 +1,8 @@
 //! Settings of a connection to a registry: credentials, CA certificates, plain HTTP.
 //!
-//! Credentials come from a file with a token, or from the configuration of docker (`config.json`):
-//! its credential helpers, its entry for the registry, its credential store, in this order. They
-//! are read again when the registry refuses them.
+//! Credentials come from a token file or from Docker's configuration (`config.json`). In Docker's
+//! configuration, the order is: credential helper of the registry, entry of the registry,
+//! credential store. Credentials are read again when the registry refuses them.
 
 mod helper;
 
@@ -19,9 +19,9 @@ use zeroize::Zeroizing;
 
 use crate::address::Address;
 
-/// Maximum length of a file with credentials.
+/// Maximum length of a file with credentials or certificates, in bytes.
 const FILE_BYTES_MAX: u64 = 1 << 20;
-/// User that stands for an identity token in answers of credential helpers.
+/// User name with which credential helpers mark an identity token.
 const TOKEN_USER: &str = "<token>";
 
 /// Settings of a connection to a registry.
@@ -29,11 +29,12 @@ const TOKEN_USER: &str = "<token>";
 pub struct Settings {
     /// Folder with docker's `config.json`. `None`: no such configuration.
     pub docker: Option<PathBuf>,
-    /// File with a token, which is sent as it is (`Authorization: Bearer`). `None`: no such file.
+    /// File with a token, which is sent unchanged (`Authorization: Bearer`). `None`: no such file.
     pub token_file: Option<PathBuf>,
-    /// File with CA certificates in PEM, instead of the system's. `None`: the system's.
+    /// File with CA certificates in PEM, which replace the system's certificates. `None`: the
+    /// system's certificates.
     pub ca_file: Option<PathBuf>,
-    /// True to use HTTP instead of HTTPS.
+    /// True to use HTTP instead of HTTPS. Default: false.
     pub plain_http: bool,
 }
 
@@ -45,7 +46,7 @@ pub(crate) enum Credentials {
     Password(Zeroizing<String>, Zeroizing<String>),
     /// Identity token (OAuth 2 refresh token), sent to the token endpoint only.
     Identity(Zeroizing<String>),
-    /// Token, sent to the registry as it is.
+    /// Token, sent to the registry unchanged (`Authorization: Bearer`).
     Token(Zeroizing<String>),
 }
 
@@ -66,7 +67,7 @@ struct Entry {
     identitytoken: Option<Secret>,
 }
 
-/// Text that is overwritten when it is dropped.
+/// Secret string whose memory is overwritten on drop.
 #[derive(Clone)]
 struct Secret(Zeroizing<String>);
 
@@ -77,7 +78,8 @@ impl<'de> Deserialize<'de> for Secret {
 }
 
 impl Settings {
-    /// Folder of docker's configuration: `DOCKER_CONFIG`, otherwise `.docker` in the home folder.
+    /// Folder of Docker's configuration: `docker_config` (`DOCKER_CONFIG`) unless empty, otherwise
+    /// `.docker` in the home folder.
     #[must_use]
     pub fn docker_folder(docker_config: Option<PathBuf>, home: Option<PathBuf>) -> Option<PathBuf> {
         let given = docker_config.filter(|path| !path.as_os_str().is_empty());
@@ -110,7 +112,7 @@ impl Settings {
         config.credentials(address, &path)
     }
 
-    /// Reads the CA certificates of the settings in PEM. `None`: the system's certificates.
+    /// Reads the configured CA certificates (PEM). `None`: the system's certificates.
     pub(crate) fn ca(&self) -> Result<Option<Zeroizing<String>>, String> {
         let Some(path) = &self.ca_file else {
             return Ok(None);
@@ -125,7 +127,7 @@ impl DockerConfig {
         let authority = address.authority();
         let is_ours = |key: &str| host_of(key).eq_ignore_ascii_case(&authority);
         let mut helpers = self.cred_helpers.iter();
-        // An empty name switches a helper off.
+        // An empty name disables the credential helper.
         let helper = helpers.find(|(key, helper)| is_ours(key) && !helper.is_empty());
         if let Some((key, helper)) = helper {
             return from_helper(helper, key);
@@ -147,7 +149,8 @@ impl DockerConfig {
 }
 
 impl Entry {
-    /// Credentials of the entry. `None` if they are in the credential store.
+    /// Credentials of the entry. `None` if the entry has none, because the credential store has
+    /// them.
     fn credentials(&self, path: &Path) -> Result<Option<Credentials>, String> {
         let filled = |secret: &Option<Secret>| {
             let text = secret.as_ref().map(|secret| secret.0.clone());
@@ -189,14 +192,14 @@ impl fmt::Debug for Credentials {
     }
 }
 
-/// Host and port of a key in docker's configuration, such as `https://r.example/v2/`.
+/// Host and port of a registry key in Docker's configuration, such as `https://r.example/v2/`.
 fn host_of(key: &str) -> &str {
     let key = key.strip_prefix("https://").unwrap_or(key);
     let key = key.strip_prefix("http://").unwrap_or(key);
     key.split('/').next().unwrap_or(key)
 }
 
-/// Credentials of a credential helper for a registry.
+/// Requests the credentials for a registry from a credential helper.
 fn from_helper(name: &str, key: &str) -> Result<Credentials, String> {
     let Some(answer) = helper::ask(name, key)? else {
         return Ok(Credentials::Absent);
@@ -211,7 +214,7 @@ fn from_helper(name: &str, key: &str) -> Result<Credentials, String> {
     })
 }
 
-/// Place of a JSON error. Contains no text of the document, which may be a secret.
+/// Position of a JSON error. The text contains nothing of the document, which may contain secrets.
 fn described(error: &serde_json::Error) -> String {
     format!(
         "not valid in line {}, column {}",

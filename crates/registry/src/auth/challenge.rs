@@ -1,26 +1,26 @@
 //! `WWW-Authenticate` challenges (RFC 9110 §11.6.1) of registries.
 
-/// Maximum length of a challenge.
+/// Maximum length of a challenge, in bytes.
 pub const CHALLENGE_BYTES_MAX: usize = 4 << 10;
 /// Maximum number of parameters of a challenge.
 const PARAMETERS_MAX: usize = 16;
 
-/// Challenge of a registry.
+/// Authentication scheme that a registry requests in a challenge.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Challenge {
-    /// User and password.
+    /// User and password in each request.
     Basic,
-    /// Token of a token endpoint.
+    /// Token that a token endpoint issues.
     Bearer {
         /// URL of the token endpoint.
         realm: String,
-        /// Name of the registry at the token endpoint.
+        /// Name under which the token endpoint knows the registry (parameter `service`).
         service: Option<String>,
     },
 }
 
-/// Reads the challenges in the value of a `WWW-Authenticate` field, and leaves out those of other
-/// schemes. Empty if the value is malformed.
+/// Parses the challenges in the value of a `WWW-Authenticate` field. Challenges of other schemes
+/// are left out. Empty if the value is malformed.
 #[must_use]
 pub fn read(value: &[u8]) -> Vec<Challenge> {
     if value.len() > CHALLENGE_BYTES_MAX {
@@ -75,7 +75,8 @@ impl<'a> Reader<'a> {
         (!token.is_empty()).then_some(token)
     }
 
-    /// Parameters of a challenge, up to the next scheme. `None` if they are malformed.
+    /// Parameters of a challenge, up to the scheme of the next challenge. `None` if they are
+    /// malformed.
     fn parameters(&mut self) -> Option<Vec<(&'a str, String)>> {
         let mut found = Vec::new();
         loop {
@@ -87,9 +88,8 @@ impl<'a> Reader<'a> {
             let name = self.token()?;
             self.skip(&[' ', '\t']);
             let Some(rest) = self.rest.strip_prefix('=') else {
-                // The name is the scheme of the next challenge. A new challenge must follow a
-                // comma: otherwise a word without `=` could be read both as a parameter and as a
-                // scheme.
+                // A word without `=` is the scheme of the next challenge. Require a comma before
+                // it, because the word could otherwise also be a parameter.
                 self.rest = before;
                 let follows = before.trim_start_matches([' ', '\t']).starts_with(',');
                 return follows.then_some(found);

@@ -1,9 +1,9 @@
-//! Authentication at a registry: Basic, and tokens of a token endpoint (*Docker Registry v2
+//! Authentication at a registry: Basic, or a token of a token endpoint (*Docker Registry v2
 //! authentication*).
 //!
-//! Requests begin without credentials. After a challenge (401), the credentials of the settings
-//! are read and sent to the registry or to the token endpoint that the challenge names. The token
-//! endpoint must use HTTPS, unless the registry itself is used without TLS.
+//! Requests begin without credentials. After a challenge (401), the configured credentials are read
+//! and sent to the registry, or to the token endpoint in the challenge. The token endpoint must use
+//! HTTPS, unless the registry itself is used without TLS.
 
 pub mod challenge;
 
@@ -31,7 +31,7 @@ pub(crate) enum Access {
     Write,
 }
 
-/// Authorization at one repository.
+/// Current authorization of the requests to one repository.
 pub(crate) struct Authorization {
     address: Address,
     settings: Settings,
@@ -48,18 +48,17 @@ impl Authorization {
         }
     }
 
-    /// Value of the field `Authorization`. `None`: the registry has not requested authentication
-    /// yet.
+    /// Value of the field `Authorization`. `None` until the registry requests authentication.
     pub(crate) fn value(&self, access: Access) -> Option<HeaderValue> {
         let current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
         current[access as usize].clone()
     }
 
-    /// Answers the challenges of a registry: gets a new value for the field `Authorization`.
+    /// Obtains a new value of the field `Authorization` after a challenge of the registry.
     ///
     /// # Errors
-    /// The registry requires another kind of credential, or the token endpoint refuses the
-    /// credentials.
+    /// [`Failure`] if the registry requires another kind of credential, or if the token endpoint
+    /// refuses the credentials.
     pub(crate) async fn renew(
         &self,
         client: &Client,
@@ -137,7 +136,7 @@ fn request(
     let wrong = |why: &str| Failure::Answer(format!("the token endpoint: {why}"));
     let mut fields = HeaderMap::new();
     match credentials {
-        // OAuth 2: the identity token is exchanged for a token of the scope.
+        // OAuth 2: exchange the identity token for an access token of the scope.
         Credentials::Identity(identity) => {
             let body = Zeroizing::new(format!(
                 "grant_type=refresh_token&client_id=gwc&refresh_token={}&{parameters}",
@@ -188,7 +187,7 @@ fn basic(user: &str, password: &str) -> Result<HeaderValue, Failure> {
     field("Basic", &Zeroizing::new(STANDARD.encode(pair.as_bytes())))
 }
 
-/// Value of the field `Authorization`, which is not shown in debug output.
+/// Creates a value of the field `Authorization`. Debug output does not show it.
 fn field(scheme: &str, value: &str) -> Result<HeaderValue, Failure> {
     let text = Zeroizing::new(format!("{scheme} {value}"));
     let mut value = HeaderValue::try_from(text.as_str())

@@ -1,8 +1,9 @@
-//! Credential helpers of docker: programs `docker-credential-NAME`, which get the registry on
-//! standard input and write a user and a secret as JSON (*docker-credential-helpers*).
+//! Docker's credential helpers: programs named `docker-credential-NAME`. A helper reads the
+//! registry from standard input, and writes a user and a secret as JSON
+//! (*docker-credential-helpers*).
 //!
-//! A helper can hang, end without reading its input, or write anything. Its answer has a maximum
-//! size and a deadline. Messages contain no text of the answer, which may be a secret.
+//! A helper can hang, end without reading its input, or write anything. Its output has a maximum
+//! size and a deadline. Messages contain nothing of the output, which may contain secrets.
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -19,14 +20,14 @@ use zeroize::Zeroizing;
 
 use super::{Secret, described};
 
-/// Maximum size of the answer: 1 MiB.
+/// Maximum size of a helper's output: 1 MiB.
 const ANSWER_BYTES_MAX: u64 = 1 << 20;
-/// Maximum time for the answer and the end of the helper: 10s.
+/// Maximum time until a helper has written its output and ended: 10s.
 const HELPER_TIMEOUT: Duration = Duration::from_secs(10);
-/// Text in the output of a failed helper that has no credentials for the registry.
+/// Text that a failed helper writes if it has no credentials for the registry.
 const NOT_FOUND: &str = "credentials not found";
 
-/// Answer of a helper.
+/// Credentials that a helper writes.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct Answer {
@@ -34,10 +35,11 @@ pub(super) struct Answer {
     pub(super) secret: Secret,
 }
 
-/// Runs the helper with this name for a registry. `None`: it has no credentials for the registry.
+/// Runs a credential helper for a registry. `None` if the helper has no credentials for the
+/// registry.
 ///
 /// # Errors
-/// The name is invalid, or the helper cannot be run, fails, answers with something else than
+/// Message if the name is invalid, or if the helper cannot be started, fails, writes no
 /// credentials, or does not end in time.
 pub(super) fn ask(name: &str, key: &str) -> Result<Option<Answer>, String> {
     let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
@@ -66,7 +68,7 @@ fn run(program: &OsStr, key: &str, timeout: Duration) -> Result<Option<Answer>, 
     let group = Pid::from_child(&child);
     let answered = exchange(&mut child, group, key, timeout);
     if answered.is_err() {
-        // The child is not reaped yet, so the id is still that of its group.
+        // The child is not reaped yet, so its id still identifies its process group.
         let _ended = kill_process_group(group, Signal::KILL);
     }
     let status = child.wait().map_err(|error| error.to_string())?;
@@ -85,8 +87,8 @@ fn run(program: &OsStr, key: &str, timeout: Duration) -> Result<Option<Answer>, 
     }
 }
 
-/// Writes the input of a helper, reads its answer, and waits until it has ended. The child must be
-/// reaped afterwards, and killed after an error.
+/// Writes the input of a helper, reads its output, and waits until the helper has ended. The caller
+/// must reap the child, and must kill it after an error.
 fn exchange(
     child: &mut Child,
     helper: Pid,
@@ -99,7 +101,7 @@ fn exchange(
     std::thread::spawn(move || {
         let answered = || {
             if let Some(mut input) = input {
-                // A helper that ends early closes its input. Its exit status is the reason.
+                // Ignore the error if the helper ended early: its exit status gives the reason.
                 let _ended = input.write_all(line.as_bytes());
             }
             let mut text = Zeroizing::new(String::new());
@@ -130,7 +132,7 @@ fn wait_end(child: Pid) -> Result<(), Errno> {
     }
 }
 
-/// Duration in seconds, for messages.
+/// Displays a duration in seconds, for messages.
 struct Seconds(Duration);
 
 impl fmt::Display for Seconds {
@@ -151,12 +153,12 @@ mod tests {
 
     const SECRET: &str = "s3cret";
 
-    /// Folder with a helper that runs these lines of a shell script.
+    /// Creates a folder with a helper that runs these lines of shell script.
     fn helper(script: &str) -> tempfile::TempDir {
         let folder = tempfile::tempdir().unwrap();
         let program = folder.path().join("helper");
-        // Do not write the program from this process: a child process of another test could inherit
-        // the open file, and the program could then not be run (ETXTBSY). `cp` creates it instead.
+        // Create the program with `cp`. If this process wrote it, a child process of another test
+        // could inherit the open file, and running the program would fail with ETXTBSY.
         let text = folder.path().join("text");
         std::fs::write(
             &text,
@@ -173,7 +175,8 @@ mod tests {
         run(folder.join("helper").as_os_str(), key, timeout)
     }
 
-    /// Error of a helper. It has no secret.
+    /// Runs a failing helper and returns its error. Asserts that the error does not contain the
+    /// secret.
     #[track_caller]
     fn error(script: &str, timeout: Duration) -> String {
         let folder = helper(script);
@@ -247,9 +250,9 @@ mod tests {
         for script in [
             "sleep 1000",
             "read key; echo s3cret; exec sleep 1000",
-            // Its output is complete, but it does not end.
+            // The helper closes its output but does not end.
             "echo s3cret; exec >&-; sleep 1000",
-            // A child has the output, and outlives its parent.
+            // A child process has the output open and outlives the helper.
             "sleep 1000 & exit 0",
         ] {
             let folder = helper(&format!("exec 9> alive\n{script}"));
@@ -263,7 +266,8 @@ mod tests {
                 panic!("no error: {script}");
             };
             assert_eq!(why, "no answer within 0.3 seconds", "{script}");
-            // The pipe ends with the last process that has it open.
+            // Reading returns the end of the pipe only after the last process that has it open
+            // ends.
             while rustix::io::read(&alive, &mut [0; 1]) == Err(Errno::AGAIN) {
                 assert!(began.elapsed() < HELPER_TIMEOUT, "still runs: {script}");
                 std::thread::yield_now();
@@ -273,7 +277,7 @@ mod tests {
 
     #[test]
     fn helper_that_reads_nothing_gets_its_time_only() {
-        // The key does not fit into a pipe.
+        // The key is longer than a pipe's buffer.
         let key = "r".repeat(1 << 20);
         let folder = helper("sleep 1000");
         let answered = answer(folder.path(), &key, Duration::from_millis(300));
