@@ -6,7 +6,7 @@
 //! | address and settings | [`address`], [`settings`] |
 //! | HTTP with limits | `http`, `tls`, `url` |
 //! | authentication | [`auth`] |
-//!  responses of a registry | [`wire`] |
+//! | responses of a registry | [`wire`] |
 //! | requests to one repository | `repository` |
 //! | the store | [`store`], `write`, [`tags`] |
 //! | copies in folders | [`mirror`] |

@@ -1,4 +1,4 @@
-//! A store in a registry.
+//! Store of bundles and records in a registry.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -27,25 +27,25 @@ pub struct Registry {
     known: Mutex<Known>,
 }
 
-/// Knowledge from earlier answers.
+/// Cache of contents from earlier responses of the registry.
 #[derive(Default)]
 struct Known {
-    /// Contents with a checked digest.
+    /// Contents whose digest was verified.
     contents: BTreeMap<Digest, Vec<u8>>,
     bytes: usize,
-    /// Digests that a manifest names as config or layer.
+    /// Digests that a known manifest lists as config or layer.
     blobs: BTreeSet<Digest>,
 }
 
-/// State of a chain at the last poll.
+/// State of a chain at the last poll: the ETag or digest of its head tag.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ChainState(Option<String>);
 
 impl Registry {
     /// Opens a store. Sends no request.
     ///
-    /// # Errors
-    /// [`Refused::StoreUnreachable`] if the CA certificates cannot be read.
+    /// [`Refused::StoreUnreachable`] if the CA certificates are invalid or unreadable, or if the
+    /// runtime cannot be created.
     pub fn open(address: Address, settings: &Settings) -> Result<Self, Refused> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -66,32 +66,32 @@ impl Registry {
         self.repository.address()
     }
 
-    /// True if the newest link of a chain has changed since the last call with this `seen`. Costs
+    /// True if the newest link of a chain has changed since the last call with this `seen`. Sends
     /// one short request.
     ///
     /// # Errors
-    /// [`Refused::StoreUnreachable`].
+    /// [`Refused::StoreUnreachable`] if the request fails.
     pub fn changed(&self, chain: &Chain, seen: &mut ChainState) -> Result<bool, Refused> {
         let tag = tags::head(chain)?;
         self.runtime
             .block_on(self.repository.changed(&tag, &mut seen.0))
     }
 
-    /// Meanings of all tags.
+    /// Parses all tags of the repository. Leaves out tags that are not of gwc.
     ///
     /// # Errors
-    /// [`Refused::StoreUnreachable`].
+    /// [`Refused::StoreUnreachable`] if the tags cannot be read.
     pub fn tags(&self) -> Result<Vec<Tag>, Refused> {
         let all = self.runtime.block_on(self.repository.tags())?;
         Ok(all.iter().filter_map(|tag| tags::parse(tag)).collect())
     }
 
-    /// Releases the memory of contents that were read.
+    /// Empties the cache of contents.
     pub fn forget(&self) {
         *self.known() = Known::default();
     }
 
-    /// Reads the manifest with this tag, and returns its digest.
+    /// Returns the digest of the manifest with this tag. `None` if the tag does not exist.
     pub(crate) async fn tagged(&self, tag: &str) -> Result<Option<Digest>, Refused> {
         let bytes = self.repository.manifest(tag, MANIFEST_BYTES_MAX).await?;
         Ok(bytes.map(|bytes| {
@@ -101,7 +101,7 @@ impl Registry {
         }))
     }
 
-    /// Adds content with a checked digest to the cache.
+    /// Adds content whose digest was verified to the cache.
     pub(crate) fn learn(&self, kind: Kind, digest: Digest, bytes: Vec<u8>) {
         let mut known = self.known();
         if kind == Kind::Manifest
@@ -123,12 +123,12 @@ impl Registry {
         }
     }
 
-    /// Content that an earlier answer had.
+    /// Cached content with this digest.
     pub(crate) fn remembered(&self, digest: &Digest) -> Option<Vec<u8>> {
         self.known().contents.get(digest).cloned()
     }
 
-    /// Kinds as which a digest may be stored, the likely one first.
+    /// Kinds under which the content of a digest may be stored, the more likely kind first.
     fn kinds(&self, digest: &Digest) -> [Kind; 2] {
         match self.known().blobs.contains(digest) {
             true => [Kind::Blob, Kind::Manifest],

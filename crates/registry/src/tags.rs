@@ -1,4 +1,4 @@
-//! Tags of a repository.
+//! Names of tags in a repository.
 //!
 //! | Tag | Target |
 //! |---|---|
@@ -6,10 +6,10 @@
 //! | `ch-CHANNEL` | newest record of the channel, for polls |
 //! | `rev-SERIAL`, `rev` | revocation lists, and the newest one |
 //! | `b-HEX` | bundle with this id |
-//! | `sha256-HEX` | index of the manifests about a manifest, if the registry does not list them |
+//! | `sha256-HEX` | index of the referrers of a manifest, if the registry does not list them |
 //!
-//! The tags with a serial are authoritative. The tags of newest links (`ch-CHANNEL`, `rev`) may be
-//! out of date.
+//! Tags with a serial are authoritative. The tags of newest links (`ch-CHANNEL`, `rev`) may be out
+//! of date.
 
 use bundle::digest::Digest;
 use bundle::json::INTEGER_MAX;
@@ -23,7 +23,7 @@ const CHANNEL: &str = "ch-";
 const REVOCATIONS: &str = "rev";
 const BUNDLE: &str = "b-";
 
-/// Meaning of a tag.
+/// Kind and target of a tag.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Tag {
     /// Link of a chain with a serial.
@@ -51,7 +51,7 @@ pub fn head(chain: &Chain) -> Result<String, Refused> {
 /// Tag of the link with this serial.
 ///
 /// # Errors
-/// As [`head`].
+/// [`Refused::Malformed`] under the same condition as [`head`].
 pub fn link(chain: &Chain, serial: u64) -> Result<String, Refused> {
     Ok(format!("{}-{serial:0DIGITS$}", head(chain)?))
 }
@@ -62,14 +62,13 @@ pub fn bundle(id: &Digest) -> String {
     format!("{BUNDLE}{}", id.hex())
 }
 
-/// Tag of the index of manifests about a manifest (distribution specification, *referrers tag
-/// schema*).
+/// Tag of the index of a manifest's referrers (distribution specification, *referrers tag schema*).
 #[must_use]
 pub fn referrers(subject: &Digest) -> String {
     format!("sha256-{}", subject.hex())
 }
 
-/// Meaning of a tag. `None` for any other tag.
+/// Parses a tag. `None` if the tag has none of these forms.
 #[must_use]
 pub fn parse(tag: &str) -> Option<Tag> {
     if let Some(hex) = tag.strip_prefix(BUNDLE) {

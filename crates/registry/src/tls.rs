@@ -1,4 +1,4 @@
-//! TLS to registries: only verified certificates.
+//! TLS client for registries. Certificates are always verified.
 
 use std::sync::Arc;
 
@@ -24,7 +24,8 @@ pub(crate) fn connector(settings: &Settings) -> Result<TlsConnector, String> {
             }
         }
         None => {
-            // Without any certificate, each handshake fails with the reason.
+            // Continue even if the system has no certificates: each handshake then fails with the
+            // reason.
             let found = rustls_native_certs::load_native_certs();
             let _counts = roots.add_parsable_certificates(found.certs);
         }

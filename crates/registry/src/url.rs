@@ -3,10 +3,10 @@
 use http::Uri;
 use http::uri::PathAndQuery;
 
-/// Maximum length of a `Location`.
+/// Maximum length of a URL or of a `Location` field, in bytes.
 const LOCATION_BYTES_MAX: usize = 8 << 10;
 
-/// Server that a request goes to.
+/// Server to which a request is sent.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Origin {
     /// True for HTTPS.
@@ -77,7 +77,7 @@ impl Url {
         })
     }
 
-    /// Resolves the `Location` of an answer: an absolute URL, or an absolute path.
+    /// Resolves the `Location` of a response: an absolute URL, or an absolute path.
     pub(crate) fn join(&self, location: &str) -> Result<Self, &'static str> {
         if location.len() > LOCATION_BYTES_MAX {
             return Err("the Location is too long");
@@ -92,7 +92,7 @@ impl Url {
         }
     }
 
-    /// Adds a parameter to the query.
+    /// Returns the URL with an additional query parameter, such as `a=b`.
     pub(crate) fn with(&self, parameter: &str) -> Result<Self, &'static str> {
         let separator = match self.target.query() {
             Some(_) => '&',

@@ -1,4 +1,4 @@
-//! JSON answers of a registry, read within limits.
+//! Parsers of a registry's JSON responses, with limits.
 
 use bundle::digest::Digest;
 use bundle::oci::Descriptor;
@@ -7,22 +7,22 @@ use zeroize::{Zeroize, ZeroizeOnDrop};
 
 /// Media type of an index of manifests.
 pub const INDEX: &str = "application/vnd.oci.image.index.v1+json";
-/// Maximum length of a page of tags. Some registries send all tags in one page.
+/// Maximum length of a page of tags, in bytes. Some registries send all tags in one page.
 pub const TAGS_BYTES_MAX: u64 = 16 << 20;
 /// Maximum number of tags of a repository.
 pub const TAGS_MAX: usize = 200_000;
-/// Maximum length of an index.
+/// Maximum length of an index, in bytes.
 pub const INDEX_BYTES_MAX: u64 = 4 << 20;
 /// Maximum number of manifests that an index lists.
 pub const INDEX_MAX: usize = 10_000;
-/// Maximum length of the answer of a token endpoint.
+/// Maximum length of the response of a token endpoint, in bytes.
 pub const TOKEN_BYTES_MAX: u64 = 64 << 10;
-/// Maximum length of an error answer that is read.
+/// Maximum length of an error response that is read, in bytes.
 pub const ERROR_BYTES_MAX: u64 = 16 << 10;
-/// Maximum length of a text of the registry in an error message.
+/// Maximum length of the registry's own text in an error message, in characters.
 const SHOWN_MAX: usize = 120;
 
-/// Error: an answer of a registry cannot be read.
+/// Error: a response of a registry cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unreadable(pub &'static str);
 
@@ -35,7 +35,7 @@ pub struct IndexEntry {
     pub artifact_type: Option<String>,
 }
 
-/// Token of a token endpoint. Overwritten when dropped.
+/// Token from a token endpoint. Its memory is overwritten on drop.
 #[derive(Zeroize, ZeroizeOnDrop)]
 pub struct Token(pub String);
 
@@ -82,7 +82,7 @@ struct Error {
 /// Reads a page of tags.
 ///
 /// # Errors
-/// The bytes are not a list of tags, or it is too long.
+/// The bytes are not a list of tags, or the list is too long.
 pub fn tags(bytes: &[u8]) -> Result<Vec<String>, Unreadable> {
     check(bytes, TAGS_BYTES_MAX)?;
     let read: Tags =
@@ -94,10 +94,10 @@ pub fn tags(bytes: &[u8]) -> Result<Vec<String>, Unreadable> {
     }
 }
 
-/// Reads the answer of a token endpoint.
+/// Reads the token in the response of a token endpoint.
 ///
 /// # Errors
-/// The bytes have no usable token.
+/// The bytes contain no usable token.
 pub fn token(bytes: &[u8]) -> Result<Token, Unreadable> {
     check(bytes, TOKEN_BYTES_MAX)?;
     let read: Tokens =
@@ -114,7 +114,7 @@ pub fn token(bytes: &[u8]) -> Result<Token, Unreadable> {
 /// Reads an index of manifests.
 ///
 /// # Errors
-/// The bytes are not an index, or it lists too many manifests.
+/// The bytes are not an index, or the index lists too many manifests.
 pub fn index(bytes: &[u8]) -> Result<Vec<IndexEntry>, Unreadable> {
     check(bytes, INDEX_BYTES_MAX)?;
     let read: Index =
@@ -163,7 +163,8 @@ pub fn digests(entries: &[IndexEntry]) -> Vec<Digest> {
     digests.collect()
 }
 
-/// First error of an error answer, for a message: printable ASCII, shortened.
+/// First error of an error response, for a message: printable ASCII, shortened. `None` if the
+/// response has no error in the specified format.
 #[must_use]
 pub fn error(bytes: &[u8]) -> Option<String> {
     check(bytes, ERROR_BYTES_MAX).ok()?;

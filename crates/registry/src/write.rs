@@ -12,8 +12,8 @@
 //!    fails;
 //! 4. moves the head tag, and checks both tags again.
 //!
-//! If two writers pass all checks, one record is no longer named by a tag. Its hash chain shows
-//! this: gateways that accepted it refuse the other one as `forked`.
+//! If two writers pass all checks, no tag names one of the two records any more. The hash chain
+//! shows this: gateways that accepted this record refuse the other one as `forked`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -33,10 +33,10 @@ use crate::wire::{INDEX, INDEX_MAX, IndexEntry};
 
 /// Number of blobs that are sent at the same time.
 const PARALLEL: usize = 6;
-/// Wait before a written tag is checked: 300ms.
+/// Wait between writing a tag and checking it: 300ms.
 const SETTLE: Duration = Duration::from_millis(300);
 
-/// Contents of a batch by their kind in a registry.
+/// Contents of a batch, sorted into blobs and manifests.
 struct Sorted<'a> {
     blobs: BTreeMap<Digest, &'a [u8]>,
     /// Manifests in the order of the batch.
@@ -102,7 +102,8 @@ impl Registry {
         Ok(())
     }
 
-    /// Lists a manifest under its subject, if the registry does not do this itself.
+    /// Adds a manifest to the referrers tag of its subject, if the registry does not support the
+    /// referrers API.
     async fn list_referrer(&self, subject: &Digest, entry: IndexEntry) -> Result<(), Refused> {
         if self.repository.listed_referrers(subject).await?.is_some() {
             return Ok(());
@@ -129,7 +130,7 @@ impl Registry {
         put.await.map(|_| ())
     }
 
-    /// Writes links. Each chain has its own head tag.
+    /// Writes the tags of links, checks them, and moves the head tag of each chain.
     async fn write_links(&self, links: &[Link]) -> Result<(), WriteError> {
         for link in links {
             self.write_tag(link).await?;
@@ -173,7 +174,7 @@ impl Registry {
         }
     }
 
-    /// Moves the head tag of a chain to its newest link.
+    /// Moves the head tag of a chain to this link.
     async fn move_head(&self, link: &Link) -> Result<(), WriteError> {
         let head = tags::head(&link.chain)?;
         if let Some(newest) = self.tagged(&head).await? {
@@ -216,8 +217,8 @@ impl Registry {
         }
     }
 
-    /// Serial in the statement of a link. `None` if it cannot be read; its signature is not
-    /// checked.
+    /// Serial in the statement of a link, without a check of its signature. `None` if the statement
+    /// cannot be read.
     async fn serial_of(&self, chain: &Chain, digest: &Digest) -> Result<Option<u64>, Refused> {
         let Some(manifest) = self.remembered(digest) else {
             return Ok(None);
@@ -254,7 +255,8 @@ const fn conflict(link: &Link) -> WriteError {
     }
 }
 
-/// Sorts the contents of a batch. A manifest that another manifest names as a layer is a blob.
+/// Sorts the contents of a batch. A manifest that another manifest lists as a layer counts as a
+/// blob.
 fn sort<'a>(batch: &'a Batch<'_>) -> Sorted<'a> {
     let mut blobs: BTreeMap<Digest, &[u8]> = BTreeMap::new();
     let mut manifests = Vec::new();

@@ -1,4 +1,4 @@
-//! A store in Debian's docker-registry, with TLS and a password, and without both.
+//! Tests of a store in Debian's docker-registry, with TLS and a password, and without both.
 
 use bundle::channel::{Context, Memory};
 use bundle::digest::Digest;
@@ -30,7 +30,7 @@ fn releases_are_read_back_with_tls_and_password() {
     let second = ship(&store, "two");
     assert_eq!((first.serial, second.serial), (1, 2));
 
-    // Another process without anything in memory.
+    // A new store has nothing in memory, as in another process.
     let store = server.open();
     assert_eq!(store.serials(&channel()), Ok(vec![1, 2]));
     assert_eq!(store.link(&channel(), 1), Ok(Some(first.digest)));
@@ -112,7 +112,7 @@ fn second_writer_of_a_serial_gets_a_conflict() {
         server.open().link(&channel(), 1),
         Ok(Some(published.digest))
     );
-    // Two writers at the same time: at most one succeeds, and its record remains.
+    // Two writers publish at the same time: at most one succeeds, and its record remains.
     let (first, second) = (statement(&ann, "ann"), statement(&bob, "bob"));
     let results = std::thread::scope(|scope| {
         let ann = scope.spawn(|| publish::publish(&ann, &first));
@@ -123,7 +123,7 @@ fn second_writer_of_a_serial_gets_a_conflict() {
     assert!(winners.len() <= 1, "{results:?}");
     let link = server.open().link(&channel(), 2).unwrap().unwrap();
     assert!(winners.iter().all(|winner| winner.digest == link));
-    // The next release follows what remains.
+    // The next release follows the record that remains.
     let next = release(&server.open(), drafted).unwrap();
     assert_eq!(next.serial, 3);
 }

@@ -29,7 +29,7 @@ pub(crate) fn key(owner: &str) -> PrivateKey {
     PrivateKey::from_entropy(Digest::of(owner.as_bytes()).as_bytes()).unwrap()
 }
 
-/// A trusted key for all channels, valid from one day before to 100 days after [`NOON`].
+/// Trusted key of an owner for all channels, valid from one day before to 100 days after [`NOON`].
 pub(crate) fn trusted(owner: &str, roles: &[Role]) -> TrustedKey {
     let public = key(owner).public();
     TrustedKey {
@@ -101,7 +101,7 @@ pub(crate) fn build(source: Option<Digest>) -> Build {
     }
 }
 
-/// Stores a bundle with a build statement by `ci`.
+/// Stores a bundle with a build statement by `ci`. Returns the digest of the statement.
 pub(crate) fn put(store: &dyn Store, bundle: &Bundle) -> Digest {
     let descriptor = publish::put_bundle(store, bundle).unwrap();
     publish::put_build(store, descriptor, build(None), &[&key("ci")]).unwrap()

@@ -1,4 +1,4 @@
-//! A registry that sends answers of any kind: huge, endless, wrong, slow, redirected.
+//! Tests with a registry that sends invalid responses: huge, endless, wrong, slow, redirected.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -21,7 +21,7 @@ struct Request {
     fields: Vec<(String, String)>,
 }
 
-/// Bytes to send, and what follows them.
+/// Response of the server: bytes, and the behavior after them.
 enum Reply {
     /// The bytes, then the end of the connection.
     Whole(Vec<u8>),
@@ -33,14 +33,14 @@ enum Reply {
 
 type Handler = dyn Fn(&Request, usize) -> Reply + Send + Sync;
 
-/// Server whose answers a test decides.
+/// Server whose responses the test defines.
 struct Hostile {
     port: u16,
     requests: Arc<Mutex<Vec<Request>>>,
 }
 
 impl Hostile {
-    /// Starts a server. `handler` gets each request with the number of earlier ones.
+    /// Starts a server. `handler` receives each request and the number of earlier requests.
     fn start(handler: impl Fn(&Request, usize) -> Reply + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -288,7 +288,7 @@ fn an_interrupted_blob_continues_where_it_ended() {
             }
         };
         let head = format!("{head}content-length: {}\r\n\r\n", left.len());
-        // At most five bytes of each answer arrive.
+        // Each response contains at most five bytes.
         let some = &left[..left.len().min(5)];
         Reply::Whole([head.as_bytes(), some].concat())
     });
@@ -300,7 +300,7 @@ fn an_interrupted_blob_continues_where_it_ended() {
         .filter_map(|r| r.field("range").map(str::to_owned))
         .collect();
     assert_eq!(ranges, ["bytes=5-", "bytes=10-", "bytes=15-"]);
-    // An answer for another part is not appended.
+    // A response for another range is not appended.
     let server = Hostile::start(
         |request, _| match (is_blob(request), request.field("range")) {
             (false, _) => missing(),
@@ -359,7 +359,7 @@ fn pages_of_tags_are_followed_to_their_end() {
             Some((_, "rev-00000000000000000001")) => {
                 answer("200 OK", next, b"{\"tags\":[\"rev-00000000000000000002\"]}")
             }
-            // The same page again and again.
+            // The server sends the same page again and again.
             Some(_) => answer("200 OK", next, b"{\"tags\":[\"rev-00000000000000000002\"]}"),
         }
     });
@@ -422,7 +422,7 @@ fn tokens_come_from_the_endpoint_of_the_challenge() {
 
 #[test]
 fn a_registry_that_compares_conditions_decides() {
-    // A registry that lists referrers itself and compares `If-None-Match`.
+    // A registry that supports the referrers API and `If-None-Match`.
     let one = bundle("one");
     let stored: Arc<Mutex<Vec<String>>> = Arc::default();
     let log = Arc::clone(&stored);

@@ -1,4 +1,4 @@
-//! The copy of a channel in a folder.
+//! Tests of the copy of a channel in a folder.
 
 use std::path::{Path, PathBuf};
 
@@ -124,7 +124,7 @@ fn links_without_a_head_tag_are_found() {
     ship(&store, "one");
     let mut copy = Copy::of(&server);
     copy.update(Extent::Links).unwrap();
-    // A writer that ended before it moved the head tag.
+    // Simulate a writer that ended before it moved the head tag.
     ship(&store, "two");
     let tags = server.path("data/docker/registry/v2/repositories/shop/releases/_manifests/tags");
     let link = |tag: &str| tags.join(tag).join("current/link");
@@ -151,7 +151,7 @@ fn removed_links_are_removed_from_the_copy() {
     remove_tag(&server, "ch-prod");
     assert_eq!(copy.update(Extent::Links), Ok(true));
     assert_eq!(copy.serials(), [1]);
-    // The newest tag is moved to another statement.
+    // Move the newest tag to another statement.
     let other = ship(&store, "other");
     assert_eq!(other.serial, 2);
     assert_eq!(copy.update(Extent::Links), Ok(true));
@@ -219,7 +219,7 @@ fn older_bundles_are_copied_on_request() {
     };
     assert_eq!(copy.mirror.update(Extent::Heads, &wanted, NOON), Ok(true));
     assert!(copy.has_bundle("one"));
-    // The clock of the clean-up is far in the future, so all files are old.
+    // The clean-up runs at a time far in the future, so all files are old.
     let later = Moment::from_unix_s(99_000_000_000);
     ship(&store, "six");
     let before = blobs(&copy.root());

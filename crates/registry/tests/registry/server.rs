@@ -1,4 +1,4 @@
-//! Debian's docker-registry on a free port.
+//! Test server: Debian's docker-registry on a free port.
 
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use base64::Engine as _;
 use registry::{Address, Registry, Settings};
 use tempfile::TempDir;
 
-/// User, password, and the entry in the file of passwords (bcrypt).
+/// User, password, and the corresponding entry of an htpasswd file (bcrypt).
 const USER: &str = "ann";
 const PASSWORD: &str = "s3cret";
 const HTPASSWD: &str = "ann:$2y$04$nQArrjmnbAppqN1tpZdYKu2CwsWggQt1t3pXAWYOic5SGoRwP3Y/y\n";
@@ -23,13 +23,14 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts a registry with TLS and a password. `None` if it is not installed.
+    /// Starts a registry with TLS and a password. `None` if docker-registry is not installed.
     #[track_caller]
     pub(crate) fn secured() -> Option<Self> {
         prerequisite::program("docker-registry").then(|| Self::start(true))
     }
 
-    /// Starts a registry that uses HTTP without a password. `None` if it is not installed.
+    /// Starts a registry that uses HTTP without a password. `None` if docker-registry is not
+    /// installed.
     #[track_caller]
     pub(crate) fn plain() -> Option<Self> {
         prerequisite::program("docker-registry").then(|| Self::start(false))
@@ -73,7 +74,7 @@ impl Server {
         self.child.wait().unwrap();
     }
 
-    /// Starts the registry again, with the same content.
+    /// Starts the registry again with the same content.
     pub(crate) fn restart(&mut self) {
         self.child = spawn(&self.path("config.yml"), self.port);
     }
