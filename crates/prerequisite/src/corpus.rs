@@ -1,8 +1,9 @@
 //! The corpus of real API descriptions and conformance suites.
 //!
-//! The whole corpus is in `shared/corpus` next to the checkout, or in `GWC_CORPUS`. The checkout
-//! contains a packed part of it in `tests/corpus`: all suites, all descriptions, and some pairs of
-//! revisions. Tests use the whole corpus if it is present, otherwise the packed part.
+//! The whole corpus is in `shared/corpus` next to the checkout, or in the folder `GWC_CORPUS`. The
+//! checkout contains a packed part of the corpus in `tests/corpus`: all suites, all descriptions,
+//! and some pairs of revisions. Tests use the whole corpus if it is present, otherwise the packed
+//! part.
 
 use std::fs::File;
 use std::io;
@@ -27,8 +28,8 @@ const ARCHIVES: [(&str, &str); 3] = [
     ("digitalocean.tar.gz", "specs"),
 ];
 
-/// Corpus folder: `GWC_CORPUS`, else `shared/corpus` in a parent folder of the workspace, else the
-/// packed part, unpacked below `target`.
+/// Returns the corpus folder: `GWC_CORPUS`, else `shared/corpus` in a parent folder of the
+/// workspace, else the packed part, unpacked into `target`.
 ///
 /// # Panics
 /// If the packed part cannot be unpacked.
@@ -58,7 +59,8 @@ fn workspace() -> PathBuf {
     this.ancestors().nth(2).expect("crates/NAME").to_owned()
 }
 
-/// Unpacks the corpus once for all test processes: into a temporary folder, which is then renamed.
+/// Unpacks the corpus once for all test processes. Unpacks into a temporary folder first, which is
+/// then renamed.
 fn unpacked(workspace: &Path) -> io::Result<PathBuf> {
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or(workspace.join("target"), Into::into);
     let packed = workspace.join("tests/corpus");

@@ -30,7 +30,8 @@ pub fn skip(reason: &str) {
     record("skipped", reason);
 }
 
-/// True if a third-party program can be started. Otherwise records a skip.
+/// True if a third-party program can be started. Otherwise records that the calling test is
+/// skipped.
 ///
 /// # Panics
 /// With `CI=true`, if the program is missing.
@@ -55,7 +56,7 @@ pub fn program(name: &str) -> bool {
     }
 }
 
-/// True if Python has a module. Otherwise records a skip.
+/// True if Python has a module. Otherwise records that the calling test is skipped.
 ///
 /// # Panics
 /// With `CI=true`, if the module is missing.
@@ -73,8 +74,8 @@ pub fn python_module(name: &str) -> bool {
     is_there
 }
 
-/// File of an npm package that `tests/peers/install` (`make tools`) installed below the target
-/// folder. Otherwise records a skip.
+/// Path of a file of an npm package that `tests/peers/install` (`make tools`) installed below the
+/// target folder. `None` if the file is missing; the calling test is then recorded as skipped.
 ///
 /// # Panics
 /// With `CI=true`, if the file is missing.
@@ -95,13 +96,13 @@ pub fn npm_file(path: &str) -> Option<PathBuf> {
     Some(file)
 }
 
-/// True if the slow suites run (`GWC_TEST_FULL=1`).
+/// True if slow suites are enabled (`GWC_TEST_FULL=1`).
 #[must_use]
 pub fn is_full() -> bool {
     std::env::var_os("GWC_TEST_FULL").is_some_and(|value| !value.is_empty() && value != "0")
 }
 
-/// True if slow tests run. Otherwise records the calling test as omitted.
+/// True if slow suites are enabled. Otherwise records the calling test as omitted.
 #[must_use]
 #[track_caller]
 pub fn slow(reason: &str) -> bool {
@@ -137,8 +138,8 @@ mod tests {
     /// Environment variable with the call that a child process of the test makes.
     const CALL: &str = "PREREQUISITE_TEST_CALL";
 
-    /// Runs `call` in a child process. Returns true if the child succeeded, and the lines that it
-    /// added to the file of skips.
+    /// Runs `call` in a child process. Returns true if the child process succeeded, and the lines
+    /// that it added to the file of skips.
     fn child(name: &str, call: &str, variables: &[(&str, &str)]) -> (bool, Vec<String>) {
         let skips = format!("prerequisite-{}-{name}", std::process::id());
         let skips = std::env::temp_dir().join(skips);

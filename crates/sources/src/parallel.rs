@@ -29,7 +29,7 @@ pub fn map<T: Send, R: Send>(items: Vec<T>, work: impl Fn(T) -> R + Send + Sync)
 /// Runs a function in a pool with this number of threads. 0 means one per core.
 ///
 /// # Errors
-/// Returns an error if threads cannot be started.
+/// Returns an error if the threads cannot be started.
 pub fn with_threads<R: Send>(threads: usize, run: impl FnOnce() -> R + Send) -> anyhow::Result<R> {
     Ok(pool(threads)?.install(run))
 }

@@ -52,7 +52,7 @@ impl Base {
     }
 
     /// True if the commit's rules ignore a path of the work tree and the commit does not contain
-    /// the path.
+    /// this path.
     pub(super) fn ignores(&self, path: &Path) -> bool {
         let repository = self
             .repository

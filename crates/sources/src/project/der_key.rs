@@ -1,5 +1,6 @@
-//! Private keys as bare DER: base64 or hexadecimal digits without the first and last line of PEM.
-//! Detects PKCS#8 and encrypted PKCS#8 (RFC 5958), PKCS#1 (RFC 8017 A.1.2), and SEC 1 (RFC 5915).
+//! Private keys as bare DER: the base64 or hexadecimal digits of a PEM file without its first and
+//! last line. Detects PKCS#8 and encrypted PKCS#8 (RFC 5958), PKCS#1 (RFC 8017 A.1.2), and SEC 1
+//! (RFC 5915).
 
 /// Number of digits that are decoded. The structure of a key is in its first bytes.
 const DIGITS: usize = 64;
@@ -34,16 +35,16 @@ pub(super) fn find(text: &[u8]) -> Option<usize> {
         }
         at += run.max(1);
     }
-    // The digits may be in pairs, such as `30:82:01`.
+    // Hexadecimal digits may be written in pairs, such as `30:82:01`.
     let is_pair = |byte: &u8| byte.is_ascii_hexdigit() || b": \r\n\t".contains(byte);
     let has_pairs = text.contains(&b':') && text.iter().all(is_pair);
     let digits = || text.iter().copied().filter(u8::is_ascii_hexdigit);
     (has_pairs && is_key(&digits().take(DIGITS).collect::<Vec<u8>>())).then_some(0)
 }
 
-/// True if the digits begin as a private key does.
+/// True if the digits have the beginning of a private key in DER.
 fn is_key(digits: &[u8]) -> bool {
-    // The tag of a sequence is `M` in base64 and `30` in hexadecimal digits.
+    // The first byte, the tag of a SEQUENCE, gives `M` in base64 and `30` in hexadecimal digits.
     if digits.len() < DIGITS_MIN {
         return false;
     }
@@ -87,7 +88,7 @@ fn from_hex(digits: &[u8]) -> Vec<u8> {
         .collect()
 }
 
-/// True if the bytes begin as the DER structure of a private key does.
+/// True if the bytes have the beginning of a private key's DER structure.
 fn is_structure(der: &[u8]) -> bool {
     let Some((length, inside)) = header(der, SEQUENCE) else {
         return false;
@@ -109,7 +110,7 @@ fn is_structure(der: &[u8]) -> bool {
     algorithm.is_some_and(|(_, rest)| ENCRYPTIONS.iter().any(|known| rest.starts_with(known)))
 }
 
-/// Length of a DER value with this tag, and the bytes after its header.
+/// Length of a DER value with this tag, and the bytes after the header. `None` if the tag differs.
 fn header(der: &[u8], tag: u8) -> Option<(usize, &[u8])> {
     let (first, rest) = der.split_first()?;
     let (length, rest) = rest.split_first().filter(|_| *first == tag)?;
@@ -168,7 +169,7 @@ mod tests {
 
     #[test]
     fn other_structures_are_no_keys() {
-        // A certificate, a request for one, two public keys, PKCS#12, and samples.
+        // A certificate, a certificate request, two public keys, PKCS#12, and samples of keys.
         for text in [
             "MIIBbjCCAROgAwIBAgIURm2/AzU5GrFEgGFPdIMwwTpEydUwCgYI",
             "MIHJMHECAQAwDzENMAsGA1UEAwwEdGVzdDBZMBMGByqGSM49AgEG",

@@ -38,8 +38,8 @@ pub(super) struct Folder {
     /// Commit whose ignore rules apply in addition to the ignore rules of the work tree. `None`: no
     /// commit.
     base: Option<String>,
-    /// Git's index and ignore rules, read when first needed. The inner `None`: the folder is in no
-    /// repository.
+    /// Git's index and ignore rules, read at first use. `Ok(None)`: no repository contains the
+    /// folder.
     tracked: OnceLock<Result<Option<GitFiles>, Refusal>>,
 }
 
@@ -131,7 +131,7 @@ impl Disk {
             return Err(Refusal::LfsPointer);
         }
         key_material::check(bytes, content.is_tracked)?;
-        // The caller gave the bytes in memory, so the checks for files do not apply.
+        // The caller provided the bytes in memory, so the checks for files do not apply.
         let is_given = is_named || matches!(self, Self::Memory(_));
         if !is_given && path != GATEWAY_FILE {
             reach::check_form(bytes)?;
@@ -139,7 +139,7 @@ impl Disk {
         Ok(content)
     }
 
-    /// True if Git tracks one of these files; false without a repository.
+    /// True if Git tracks one of these files. False without a repository.
     pub(super) fn tracks_any<'p>(&self, mut paths: impl Iterator<Item = &'p str>) -> bool {
         let Self::Folder(folder) = self else {
             return false;
@@ -215,7 +215,7 @@ impl Folder {
     fn nested(&self, below: &Path) -> Result<Option<String>, Refusal> {
         let mut folders: Vec<&Path> = below.ancestors().skip(1).collect();
         folders.retain(|folder| !folder.as_os_str().is_empty());
-        // The root of the project may itself be a submodule of the work tree around it.
+        // The project's root may itself be a submodule of the work tree that contains it.
         let own = self.root.strip_prefix(&self.outer).unwrap_or(Path::new(""));
         for folder in folders.into_iter().rev() {
             let is_own = own.starts_with(folder);
@@ -236,7 +236,8 @@ impl Folder {
         Ok(None)
     }
 
-    /// True if a folder is another repository. `path` is its path relative to the root.
+    /// True if a folder is the root of another repository. `path` is the folder's path relative to
+    /// the project's root.
     fn is_nested(&self, folder: &Path, path: &str) -> Result<bool, Refusal> {
         if folder.join(".git").symlink_metadata().is_ok() {
             return Ok(true);
@@ -251,8 +252,8 @@ impl Folder {
         below.join(path)
     }
 
-    /// Lets references reach the whole work tree. Returns the number of folders between its root
-    /// and this folder.
+    /// Allows references to the whole work tree. Returns the number of folders between the root of
+    /// the work tree and this folder.
     pub(super) fn widen(&mut self) -> usize {
         let Ok(tree) = WorkTree::find(&self.root) else {
             return 0;
@@ -270,7 +271,8 @@ impl Folder {
         up_max
     }
 
-    /// True if [`GitFiles::check_ignored`] refuses a file. The path is relative to the root.
+    /// True if [`GitFiles::check_ignored`] refuses a file. `path` is relative to the project's
+    /// root.
     fn ignores_inside(&self, path: &str) -> Result<bool, Refusal> {
         let tracked = self.tracked()?;
         Ok(tracked.is_some_and(|tracked| tracked.check_ignored(&self.below(path)).is_err()))

@@ -3,8 +3,8 @@
 //! [`Files`] is the only part of the compiler front end that reads sources from disk. It reads each
 //! file once and keeps its text in [`Sources`] and its nodes in the [`Tree`]. It refuses every file
 //! outside the folder: absolute paths, `..` beyond the root, symbolic links that lead out, URLs.
-//! [`Files::widen`] extends this limit to the work tree. Findings about a file's text are stored
-//! with the file until they are reported, so that an unused file reports nothing.
+//! [`Files::widen`] extends this limit to the work tree. Findings about a file's text are reported
+//! when the file is used, so that an unused file reports nothing.
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
@@ -25,7 +25,7 @@ use crate::syntax::{self, Limits};
 /// Maximum number of files and folders that a pattern is matched against.
 pub(super) const LISTED_MAX: usize = 100_000;
 
-/// Texts and nodes of one run.
+/// Source files of one run: texts, nodes, and refused paths.
 pub struct Files {
     /// All texts that were read.
     pub sources: Sources,
@@ -54,7 +54,7 @@ pub type Texts = BTreeMap<String, Arc<str>>;
 /// OpenAPI document after its overlays have been applied.
 #[derive(Clone, Debug)]
 pub struct Document {
-    /// File of the document; its references are relative to it.
+    /// File of the document. References in the document are relative to this file.
     pub file: FileId,
     /// Root node. Differs from the file's root if overlays changed it.
     pub root: NodeId,
@@ -82,7 +82,7 @@ impl Files {
         Ok(Self::new(Disk::Folder(folder), limits))
     }
 
-    /// Opens the files of a folder. `texts` replaces the content of some of them.
+    /// Opens the files of a folder. `texts` replaces the content of files on disk, by path.
     pub fn open_instead(root: &Path, limits: Limits, texts: Texts) -> std::io::Result<Self> {
         let mut files = Self::open(root, limits)?;
         files.instead = texts;
@@ -130,14 +130,15 @@ impl Files {
         }
     }
 
-    /// Takes files with equal or similar texts from an earlier compilation.
+    /// Sets the parsed files of an earlier compilation. Their nodes are reused for equal or similar
+    /// texts.
     pub fn set_parses(&mut self, parses: Arc<Parses>) {
         self.parses = Some(parses);
     }
 
-    /// Lets references reach the whole work tree that contains the folder. Used for a document that
-    /// belongs to no project, so that no project folder limits its references. Has no effect
-    /// without a repository.
+    /// Allows references to the whole work tree that contains the folder. Used for a document
+    /// without a project, whose references no project folder limits. Has no effect without a
+    /// repository.
     pub fn widen(&mut self) {
         self.up_max = match &mut self.disk {
             Disk::Memory(_) => 0,
@@ -166,12 +167,13 @@ impl Files {
         }
     }
 
-    /// Resolves a path relative to a folder into a path relative to the root; see [`join`].
+    /// Resolves a path relative to a folder into a path relative to the root. See [`join`].
     fn join(&self, folder: &str, reference: &str) -> Result<String, Refusal> {
         join_within(folder, reference, self.up_max)
     }
 
-    /// Allows a file named on the command line, even if its name or Git's ignore rules exclude it.
+    /// Allows a file named on the command line, even if rules for names or Git's ignore rules
+    /// exclude it.
     pub fn allow(&mut self, path: &str) {
         self.named.extend(join("", path));
     }
@@ -185,8 +187,8 @@ impl Files {
         Ok(content.bytes)
     }
 
-    /// Returns the bytes of a project file that Git tracks. `None` if it is refused or not tracked.
-    /// Without a repository, all files count as tracked.
+    /// Returns the bytes of a project file that Git tracks. `None` if the file is refused or not
+    /// tracked. Without a repository, all files count as tracked.
     #[must_use]
     pub fn tracked_bytes(&self, path: &str) -> Option<Vec<u8>> {
         let content = self.disk.source(path, false, self.limits.bytes_max);
@@ -316,8 +318,8 @@ impl Files {
         }
     }
 
-    /// Returns the loaded file named by a reference in `base`, or the reason why it is not
-    /// available.
+    /// Returns the loaded file to which a reference in `base` leads, or the reason why the file is
+    /// not available.
     pub fn referred(&self, base: FileId, reference: &str) -> Result<FileId, Refusal> {
         let path = self.join(folder(self.sources.file(base).path()), reference)?;
         let known = self.by_path.get(&path);
@@ -374,9 +376,9 @@ impl Files {
         }
     }
 
-    /// Files whose text is never shown, because CI jobs write credentials into untracked files. If
-    /// Git tracks gateway.yaml or a file named on the command line: all files that Git does not
-    /// track. Otherwise none.
+    /// Files whose text is never shown, because CI jobs write credentials into untracked files.
+    /// These are all files that Git does not track, if Git tracks gateway.yaml or a file named on
+    /// the command line. Otherwise none.
     #[must_use]
     pub fn concealed(&self) -> Vec<FileId> {
         let mut files: Vec<FileId> = Vec::new();
@@ -421,9 +423,9 @@ impl Files {
         loaded.is_some_and(|loaded| loaded.names.identifies)
     }
 
-    /// Returns the files that a document refers to, directly or indirectly, the document first.
-    /// Includes the files that overlays refer to, but not the overlays. [`Files::follow`] must have
-    /// loaded them.
+    /// Returns the files to which a document refers, directly or indirectly, the document first.
+    /// Includes the files to which overlays refer, but not the overlays. [`Files::follow`] must
+    /// have loaded all of them.
     #[must_use]
     pub fn reached(&self, document: &Document) -> Vec<FileId> {
         let mut reached = vec![document.file];
@@ -455,8 +457,8 @@ pub fn join(folder: &str, reference: &str) -> Result<String, Refusal> {
     join_within(folder, reference, 0)
 }
 
-/// Resolves a path as [`join`] does, but allows it to lead up to `up_max` folders above the root.
-/// The result then begins with `..`.
+/// Resolves a path as [`join`] does, but allows up to `up_max` folders above the root. The result
+/// of such a path begins with `..`.
 fn join_within(folder: &str, reference: &str, up_max: usize) -> Result<String, Refusal> {
     if is_url(reference) {
         return Err(Refusal::Remote);

@@ -24,12 +24,12 @@ const ENCODED: [&str; 4] = [
     "LS0tLS1CRUdJTiBPUEVOU1NIIFBSSVZBVEUgS0VZ",
 ];
 
-/// Number of bytes after a key's first line in which key content is searched for.
+/// Number of bytes after a key's first line that are searched for the key's content.
 const BODY_BYTES: usize = 400;
 
-/// Checks the content of a file. An untracked file must not contain a private key anywhere. In a
-/// tracked file only a key at the start of a line is refused; a key inside a longer string counts
-/// as an example.
+/// Refuses a file that contains a private key. An untracked file must not contain a private key
+/// anywhere. In a tracked file, only a key at the start of a line is refused, because a key inside
+/// a longer string counts as an example.
 pub(super) fn check(bytes: &[u8], is_tracked: bool) -> Result<(), Refusal> {
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     let inner = || (!is_tracked).then(|| private_key(bytes)).flatten();
@@ -78,7 +78,7 @@ fn is_key(node: NodeRef<'_>) -> bool {
     }
 }
 
-/// True if a string contains a private key with its content, and not only the first line of a key.
+/// True if a string contains the content of a private key, and not only its first line.
 fn holds_private_key(text: &str) -> bool {
     let has_body = |from: usize| {
         let end = text.floor_char_boundary(from + BODY_BYTES);
@@ -102,7 +102,7 @@ fn holds_private_key(text: &str) -> bool {
         || der_key::find(text.as_bytes()).is_some()
 }
 
-/// True if a map is a JWK with private key content (RFC 7517, RFC 7518).
+/// True if a map is a private JWK (RFC 7517, RFC 7518).
 fn is_jwk(node: NodeRef<'_>) -> bool {
     const KINDS: [&str; 4] = ["EC", "RSA", "OKP", "oct"];
     let text = |key: &str| node.get(key).and_then(NodeRef::as_str);
@@ -117,8 +117,8 @@ fn is_jwk(node: NodeRef<'_>) -> bool {
             .any(|key| text(key).is_some_and(is_content))
 }
 
-/// Finds the offset of the key material that makes the whole file a key: PEM, PuTTY, age, or a
-/// private JWK. Only line starts count: in YAML, lines of a multi-line string are indented.
+/// Offset of key material that makes the whole file a key: PEM, PuTTY, age, or a private JWK. Only
+/// line starts count, because YAML indents the lines of a multi-line string.
 fn key_line(bytes: &[u8]) -> Option<usize> {
     const STARTS: [&[u8]; 4] = [
         b"-----BEGIN ",

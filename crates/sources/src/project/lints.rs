@@ -1,4 +1,4 @@
-//! Lints about files that are named or matched: codes GW021x and GW022x.
+//! Lints about references to files, and patterns of files: codes GW021x and GW022x.
 
 use diag::{Level, Lint};
 
@@ -49,7 +49,7 @@ file into the project.",
     good: v30!("paths:\n  /a: {get: {responses: {'200': {description: ok}}}}\n"),
 };
 
-/// A file named by a URL; files are read from disk only.
+/// A file named by a URL. gwc reads files from disk only.
 pub static REMOTE_FILE: Lint = Lint {
     code: "GW0217",
     name: "remote-file",

@@ -1,5 +1,5 @@
-//! Parsing of one file, apart from the other files of the project, so that files can be parsed in
-//! parallel.
+//! Parser of a single file without access to the other files of the project, so that files can be
+//! parsed in parallel.
 
 use std::sync::Arc;
 
@@ -16,9 +16,9 @@ pub(super) struct Loaded {
     pub(super) root: Option<NodeId>,
     pub(super) findings: Vec<Diagnostic>,
     pub(super) names: Names,
-    /// True if the files that this file refers to have been loaded as well.
+    /// True if the files to which this file refers have been loaded as well.
     pub(super) followed: bool,
-    /// Files that this file refers to, except unreadable ones.
+    /// Files to which this file refers, except unreadable files.
     pub(super) refers: Vec<FileId>,
     /// True if Git does not track the file.
     pub(super) is_untracked: bool,
@@ -61,7 +61,8 @@ impl Text {
         }
     }
 
-    /// Text that replaces a file on disk. It counts as tracked.
+    /// Creates the text that replaces a file on disk, for example from an editor. The file counts
+    /// as tracked.
     pub(super) fn of_editor(path: String, text: Arc<str>) -> Self {
         Self {
             source: SourceFile::new(path, text),
@@ -70,7 +71,7 @@ impl Text {
         }
     }
 
-    /// Parses the text, or takes the nodes of the last compilation from `parses`.
+    /// Parses the text, or reuses nodes of the last compilation from `parses`.
     pub(super) fn parse(self, place: Place, limits: Limits, parses: Option<&Parses>) -> Parsed {
         let Place { file, first } = place;
         let path = self.source.path();
@@ -151,7 +152,7 @@ impl Text {
 // === impl Parsed ===
 
 impl Parsed {
-    /// Creates the result for a refused file. It contains no text of the file.
+    /// Creates the result for a refused file, without any text of the file.
     fn refused(path: &str, first: NodeId, refused: Refusal) -> Self {
         Self {
             source: SourceFile::new(path.to_owned(), String::new()),

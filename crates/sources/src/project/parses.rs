@@ -1,8 +1,9 @@
-//! Parsed files of the last compilation, for the next one with other texts.
+//! Cache of parsed files, which the next compilation with changed texts reuses.
 //!
-//! A language server compiles a project again after each key. A file whose text is the same keeps
-//! its nodes, and shares them with the earlier compilation. A file with a small change gets them from
-//! [`Splice`]. Files with findings about their text, such as malformed ones, are parsed again.
+//! A language server compiles a project again after each key press. A file with an unchanged text
+//! keeps its nodes, and shares them with the earlier compilation. For a file with a small change,
+//! [`Splice`] changes the nodes. Files with findings about their text, such as malformed files, are
+//! parsed again.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,13 +16,13 @@ use super::{LINT_KEY, key_material};
 use crate::syntax::Limits;
 use crate::syntax::splice::{Known, Splice};
 
-/// Parsed files by path. Threads share it.
+/// Parsed files by path. All threads of a compilation share this cache.
 #[derive(Default)]
 pub struct Parses {
     files: Mutex<BTreeMap<String, ParsedFile>>,
 }
 
-/// Parsed file without findings about its text.
+/// Parsed file that has no findings about its text.
 pub(super) struct ParsedFile {
     pub(super) text: Arc<str>,
     pub(super) file: FileId,
@@ -29,17 +30,18 @@ pub(super) struct ParsedFile {
     pub(super) first: NodeId,
     pub(super) root: NodeId,
     pub(super) nodes: Arc<Vec<Node>>,
-    /// True if a node may have several parents, so that no part can be replaced.
+    /// True if a node may have several parents, so that [`Splice`] cannot change the nodes.
     pub(super) is_shared: bool,
     pub(super) names: Names,
-    /// Copy of `nodes` that no compilation uses. A change of the text edits it in place, and need
-    /// not copy the nodes while the editor waits.
+    /// Copy of `nodes` that no compilation uses. The next change of the text edits this copy in
+    /// place, which saves copying the nodes while the editor waits.
     pub(super) spare: Option<Vec<Node>>,
     /// True if the text has changed since the file was first read.
     pub(super) is_edited: bool,
 }
 
-/// Names in a file that concern other files or rules.
+/// References in a file to other files, and the presence of keys that other files or rules depend
+/// on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Names {
     /// Paths or URLs of other files to which the file refers, decoded and sorted.
@@ -50,7 +52,7 @@ pub(super) struct Names {
     pub(super) identifies: bool,
 }
 
-/// Place of a file in a compilation.
+/// Id of a file, and the id of its first node, in a compilation.
 #[derive(Clone, Copy)]
 pub(super) struct Place {
     pub(super) file: FileId,
@@ -58,8 +60,8 @@ pub(super) struct Place {
 }
 
 impl Parses {
-    /// Returns the nodes of a file with this text, its root node, and the names in it. `None` if the
-    /// file must be parsed.
+    /// Returns the nodes, the root node and the names of a file with this text. `None` if the file
+    /// must be parsed.
     pub(super) fn parsed(
         &self,
         path: &str,
@@ -73,7 +75,8 @@ impl Parses {
         if !(Arc::ptr_eq(&kept.text, text) || kept.text == *text) {
             let is_whole = kept.change(text, limits)?;
             if !is_whole {
-                // The change needs findings about key material.
+                // The changed part contains key material, which needs findings. Parse the whole
+                // file.
                 files.remove(path);
                 return None;
             }
@@ -83,15 +86,15 @@ impl Parses {
         Some((tree, kept.root, kept.names.clone()))
     }
 
-    /// Keeps a file that was parsed.
+    /// Adds a parsed file to the cache.
     pub(super) fn keep(&self, path: &str, mut kept: ParsedFile) {
         let mut files = self.lock();
         kept.is_edited = files.contains_key(path);
         files.insert(path.to_owned(), kept);
     }
 
-    /// Prepares the next change of the files that have been edited. Takes time, so call it when
-    /// nothing waits. Forgets files that the last compilation did not read.
+    /// Prepares the next change of edited files by copying their nodes. Takes time, so call this
+    /// while no request waits. Removes files that the last compilation did not read.
     pub fn prepare(&self, read: &Sources) {
         let paths: BTreeSet<&str> = read.iter().map(|(_, file)| file.path()).collect();
         let mut edited = Vec::new();
@@ -119,7 +122,7 @@ impl Parses {
 }
 
 impl ParsedFile {
-    /// Gives the nodes the ids and the file of another compilation.
+    /// Changes the file id and the node ids to those of another compilation.
     fn move_to(&mut self, place: Place) {
         let Place { file, first } = place;
         if self.file == file && self.first == first {
@@ -143,8 +146,8 @@ impl ParsedFile {
         (self.file, self.first) = (file, first);
     }
 
-    /// Changes the nodes to those of a new text. `None` if the text must be parsed. False if the
-    /// changed part contains key material.
+    /// Changes the nodes to those of a new text. `None` if the text must be parsed as a whole.
+    /// False if the changed part contains key material.
     fn change(&mut self, text: &Arc<str>, limits: &Limits) -> Option<bool> {
         if self.is_shared {
             return None;
@@ -169,7 +172,7 @@ impl ParsedFile {
         Some(is_whole)
     }
 
-    /// Returns the nodes for changes in place.
+    /// Returns a copy of the nodes that can be changed in place.
     fn own_nodes(&mut self) -> Vec<Node> {
         let spare = self.spare.take();
         spare.unwrap_or_else(|| (*self.nodes).clone())
@@ -196,7 +199,8 @@ impl Names {
                         value.as_str().into_iter().for_each(&mut name)
                     }
                     "mapping" if node.get("propertyName").is_some() => {
-                        // `mapping` of a discriminator: each value may name a file with a schema.
+                        // Each value of a discriminator's `mapping` may refer to a file with a
+                        // schema.
                         let mapped = value.entries().filter_map(|(_, value)| value.as_str());
                         mapped.for_each(&mut name);
                     }

@@ -1,8 +1,8 @@
-//! Files that sources may refer to. References in gateway.yaml, documents and overlays can reach
-//! other sources of the project, and no other files in its folder.
+//! Rules for files to which sources may refer. References in gateway.yaml, documents and overlays
+//! can lead to other sources of the project, and to no other files in its folder.
 //!
 //! The author of a pull request chooses every name that is read. The folder of a CI job also
-//! contains private keys, tokens and build products. A source must therefore satisfy all of these
+//! contains private keys, tokens and build products. A source must therefore satisfy all these
 //! conditions:
 //! - It has a YAML or JSON extension, and is not hidden.
 //! - Git tracks it or does not ignore it.
@@ -26,7 +26,7 @@ use super::revision::NoRevision;
 /// File extensions of sources.
 const EXTENSIONS: [&str; 3] = ["yaml", "yml", "json"];
 
-/// Checks the names and the extension of a path. `/` separates the names.
+/// Checks each name in a path, and the extension. `/` separates names.
 pub(super) fn check_name(path: &str) -> Result<(), Refusal> {
     let mut parts = path.split('/').skip_while(|part| *part == "..");
     if parts.any(|part| part.starts_with('.')) {
@@ -49,7 +49,7 @@ pub(super) fn check_name(path: &str) -> Result<(), Refusal> {
 
 /// Git's index and ignore rules for the files of a folder.
 pub(super) struct GitFiles {
-    /// Paths of the index below the folder, relative to the folder.
+    /// Paths of index entries below the folder, relative to the folder.
     index: HashSet<PathBuf>,
     /// Paths of `index` that are submodules.
     submodules: HashSet<PathBuf>,
@@ -63,12 +63,12 @@ pub(super) struct GitFiles {
 
 impl GitFiles {
     /// Reads the index of the work tree that contains a folder. `None` without a work tree. Also
-    /// `None` if the work tree ignores the folder and tracks no file in it: the project is then not
-    /// part of that repository.
+    /// `None` if the work tree ignores the folder and tracks no file in it, because the project
+    /// then does not belong to that repository.
     ///
     /// # Errors
-    /// Returns an error if the repository cannot be read, because sources cannot be distinguished
-    /// from other files then.
+    /// Returns an error if the repository cannot be read, because sources could then not be
+    /// distinguished from other files.
     pub(super) fn find(folder: &Path, base: Option<&str>) -> Result<Option<Self>, Refusal> {
         let tree = match WorkTree::find(folder) {
             Ok(tree) => tree,
@@ -120,7 +120,7 @@ impl GitFiles {
         }))
     }
 
-    /// True if the index contains the path or a submodule that contains it.
+    /// True if the index contains the path, or a submodule that contains the path.
     pub(super) fn has(&self, path: &Path) -> bool {
         path.ancestors()
             .any(|path| !path.as_os_str().is_empty() && self.index.contains(path))
@@ -152,8 +152,8 @@ impl GitFiles {
     }
 }
 
-/// Checks, by the first line with content, that a file is a map or a list. Any other file is
-/// refused, and no text, excerpt or digest of it is kept.
+/// Checks that a file is a map or a list, by its first line with content. Other files are refused,
+/// and gwc keeps no text, excerpt or digest of them.
 pub(super) fn check_form(bytes: &[u8]) -> Result<(), Refusal> {
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     let mut lines = bytes.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);

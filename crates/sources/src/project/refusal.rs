@@ -34,8 +34,7 @@ pub enum Refusal {
     Extension,
     /// Git ignores the file and does not track it.
     Ignored,
-    /// The ignore rules of the commit that `--base` names ignore the file, and the commit does not
-    /// contain it.
+    /// The ignore rules of the `--base` commit ignore the file, and the commit does not contain it.
     IgnoredByBase,
     /// The file is in a nested repository. The string is the folder of that repository.
     Nested(String),

@@ -22,7 +22,7 @@ pub struct WorkTree {
 }
 
 /// True if Git ignores a path of the work tree or one of its folders. An error counts as ignored.
-/// Git never includes a file again below an ignored folder. libgit2 does, if a later rule such as
+/// Below an ignored folder, Git never re-includes a file. libgit2 does, if a later rule such as
 /// `!/folder/*` matches the file itself, so each folder is checked first.
 pub(super) fn ignores(repository: &Repository, path: &Path) -> bool {
     // `join("")` adds a final `/`, so that ignore rules for folders only also match.
@@ -79,7 +79,7 @@ impl WorkTree {
                 grafts.display()
             )));
         }
-        // Set the work tree explicitly, which overrides `core.worktree` and `core.bare`.
+        // Set the work tree explicitly. This overrides `core.worktree` and `core.bare`.
         repository
             .set_workdir(folder, false)
             .map_err(|error| unreadable(folder, &error))?;
@@ -107,8 +107,7 @@ impl WorkTree {
         &self.folder
     }
 
-    /// Path of this work tree inside an outer work tree, if this one is a submodule there.
-    /// Otherwise `None`.
+    /// Path of this work tree in the outer work tree of which it is a submodule. Otherwise `None`.
     #[must_use]
     pub fn submodule(&self) -> Option<String> {
         let above = Self::find(self.folder.parent()?).ok()?;

@@ -34,7 +34,7 @@ pub struct Revision {
     commit: Option<Oid>,
     /// Folder relative to the root of the repository. Empty for the root.
     folder: String,
-    /// True if paths may lead out of `folder`, to any file of the repository.
+    /// True if paths may lead out of `folder` to any file of the repository.
     is_wide: bool,
 }
 
@@ -52,7 +52,7 @@ pub enum NoRevision {
         /// True if the clone is shallow, so that older commits are missing.
         shallow: bool,
     },
-    /// The name is short for several references of the repository. The strings are their full
+    /// The short name matches several references of the repository. The strings are their full
     /// names.
     Ambiguous(Vec<String>),
     /// The name refers to an object that has no tree, such as a blob.
@@ -140,7 +140,7 @@ impl Revision {
         })
     }
 
-    /// Lets paths leave the folder. Returns the number of folders above it.
+    /// Allows paths that leave the folder. Returns the number of folders above it.
     pub(super) fn widen(&mut self) -> usize {
         self.is_wide = true;
         self.folder
@@ -360,14 +360,14 @@ impl TreePath<'_> {
 
 enum Step {
     Found(Found),
-    /// Symbolic link in the path. The string is the path with the link replaced by its target.
+    /// Symbolic link in the path. The string is the path after the link is replaced by its target.
     Link(String),
 }
 
 /// Path of a folder on disk relative to its repository.
 ///
 /// # Errors
-/// Returns an error if no repository contains the folder or it cannot be read.
+/// Returns an error if no repository contains the folder, or if the repository cannot be read.
 pub fn inside(folder: &Path) -> Result<Inside, NoRevision> {
     let tree = WorkTree::find(folder)?;
     let folder = tree.inside(folder).and_then(|folder| {
@@ -383,9 +383,9 @@ pub fn inside(folder: &Path) -> Result<Inside, NoRevision> {
     })
 }
 
-/// Lists files below a folder that differ from the last commit or are not in it, sorted, as paths
-/// relative to the folder. Lists only files for which `counts` returns true. An ignored file is
-/// included only if it is in `read`. Empty without a repository.
+/// Lists files below a folder that are not in the last commit or differ from it, as sorted paths
+/// relative to the folder. Contains only files for which `counts` returns true, and ignored files
+/// only if `read` contains them. Empty without a repository.
 ///
 /// # Errors
 /// Returns an error if the repository cannot be read.
@@ -421,8 +421,8 @@ pub fn uncommitted<'a>(
         .filter(|path| counts(path))
         .collect();
     let index = repository.index()?;
-    // An entry of the index for a folder above the file is a submodule or a symbolic link. The file
-    // then does not belong to this repository.
+    // An index entry for a folder above the file is a submodule or a symbolic link. In that case,
+    // the file does not belong to this repository.
     let known = |path: &Path| {
         let mut paths = path.ancestors();
         paths.any(|path| !path.as_os_str().is_empty() && index.get_path(path, 0).is_some())
@@ -440,9 +440,9 @@ pub fn uncommitted<'a>(
     Ok(files)
 }
 
-/// Returns the references that a short revision name may refer to (gitrevisions(7)). Empty for a
+/// Returns the references to which a short revision name may refer (gitrevisions(7)). Empty for a
 /// full name. Short names are unsafe: a tag `origin/main` takes precedence over the branch, and
-/// anyone who may push tags can create it.
+/// anyone who may push tags can create such a tag.
 fn named_by(repository: &Repository, revision: &str) -> Vec<String> {
     let end = revision.find(['~', '^', ':']).unwrap_or(revision.len());
     let name = &revision[..end];

@@ -1,14 +1,14 @@
-//! Search for an unclosed bracket. The parser often reports the error lines below the bracket, at
-//! text that cannot be inside the brackets.
+//! Search for an unclosed bracket. The parser often reports the error in a later line, at text that
+//! cannot be inside the brackets.
 
-/// Returns the innermost bracket that is still open where the parser failed. `None` unless the
+/// Returns the innermost open bracket at the position where the parser failed. `None` unless the
 /// failing line is below the bracket's line and not indented deeper. Such a line shows that the
-/// author regarded the list or map as finished. In all other cases the mistake is inside the
+/// author regarded the list or map as finished. In all other cases, the mistake is inside the
 /// brackets.
 ///
-/// `at` is where the parser failed. `opened` yields the starts of the open lists and maps, the
-/// innermost first. `read` is the end of the parser's last event; the parser looks further ahead
-/// before it reports a bracket that may begin a key.
+/// `at`: position where the parser failed. `opened`: starts of the open lists and maps, innermost
+/// first. `read`: end of the parser's last event. The parser looks further ahead before it reports
+/// a bracket that may begin a key.
 pub(super) fn unclosed(
     text: &str,
     read: usize,
@@ -30,7 +30,7 @@ pub(super) fn unclosed(
     (own < noticed && other <= indent).then_some(bracket)
 }
 
-/// Returns the last bracket in `start..end` that is not closed there.
+/// Returns the last bracket that opens in `start..end` and is not closed there.
 fn pending(text: &str, start: usize, end: usize) -> Option<usize> {
     let mut open = Vec::new();
     let mut quote: Option<u8> = None;

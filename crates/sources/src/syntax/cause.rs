@@ -11,7 +11,7 @@ pub(super) struct Site<'a> {
     pub(super) text: &'a str,
     /// Offset at which the parser failed.
     pub(super) at: usize,
-    /// End of the parser's last event. The parser may have looked further ahead.
+    /// End of the parser's last event. The parser may have read text after it.
     pub(super) read: usize,
     /// Start offsets of the open lists and maps, the innermost first.
     pub(super) open: Vec<usize>,
@@ -216,7 +216,7 @@ fn tab_in_indentation(site: &Site<'_>, kind: &ErrorKind) -> Option<Cause> {
     })
 }
 
-/// Detects `{{ value }}` of a template language. YAML reads it as a map used as a key.
+/// Detects `{{ value }}` of a template language. YAML parses this text as a map whose key is a map.
 fn template(site: &Site<'_>, _: &ErrorKind) -> Option<Cause> {
     let line = site.line(site.at);
     let open = line.text.find("{{")?;
@@ -225,7 +225,8 @@ fn template(site: &Site<'_>, _: &ErrorKind) -> Option<Cause> {
     begins.then(|| template_in(line, line.start + open))
 }
 
-/// Detects a template where YAML read a map as a key. `start` is the offset of the inner `{`.
+/// Detects a template in text that YAML parsed as a map whose key is a map. `start` is the offset
+/// of the inner `{`.
 pub(super) fn template_at(text: &str, start: usize) -> Option<Cause> {
     let start = start.checked_sub(1)?;
     let begins = text.get(start..)?.starts_with("{{");
@@ -282,7 +283,7 @@ fn reserved_start(site: &Site<'_>, kind: &ErrorKind) -> Option<Cause> {
     Some(cause.help(format!("write {}", quoted(value))))
 }
 
-/// Detects a quote that is not closed on the same line.
+/// Detects a quote without a closing quote on the same line.
 fn unclosed_quote(site: &Site<'_>, kind: &ErrorKind) -> Option<Cause> {
     let concerns = matches!(
         kind,
@@ -315,7 +316,7 @@ fn unclosed_quote(site: &Site<'_>, kind: &ErrorKind) -> Option<Cause> {
     })
 }
 
-/// Returns the opening quote of the string in which the parser failed.
+/// Offset of the opening quote of the string in which the parser failed.
 fn last_quote(site: &Site<'_>) -> Option<usize> {
     let from = site.read.min(site.at);
     let from = site.text.floor_char_boundary(from);
@@ -524,7 +525,7 @@ fn colon_in_text(site: &Site<'_>, kind: &ErrorKind) -> Option<Cause> {
 fn missing_colon(site: &Site<'_>, kind: &ErrorKind) -> Option<Cause> {
     let line = match kind {
         ErrorKind::SimpleKeyExpected | ErrorKind::InvalidSimpleKey => site.line(site.at),
-        // The previous line has no colon, so YAML reads this line as its continuation.
+        // The previous line has no colon, so YAML parses this line as its continuation.
         ErrorKind::MappingValueNotAllowed => {
             let line = site.line(site.at);
             let before = site.line_before(line)?;

@@ -49,8 +49,8 @@ struct Reader<'a> {
     depth: usize,
     nodes: usize,
     limits: &'a Limits,
-    /// Stacks of the items and entries of all open lists and maps, the innermost last. A list or
-    /// map takes its items when it ends, so that its allocation has the exact size.
+    /// Stacks of the items and entries of all open lists and maps, the innermost last. The end of a
+    /// list or map removes its items from the stack, so that its allocation has the exact size.
     items: Vec<NodeId>,
     entries: Vec<Entry>,
     tree: &'a mut Tree,
@@ -155,7 +155,8 @@ impl Reader<'_> {
         }
     }
 
-    /// Reads the token after an item. Returns `true` for the closing bracket, `false` for a comma.
+    /// Reads the token after an item or entry. Returns true for the closing bracket, false for a
+    /// comma.
     fn ends(&mut self, opened: usize, close: u8) -> Read<bool> {
         self.space();
         if self.eat(close) {

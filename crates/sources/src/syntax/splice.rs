@@ -1,16 +1,16 @@
-//! Parsing of a changed YAML text by parsing one changed entry of a map.
+//! Incremental parsing of a changed YAML text: only the changed entry of a map is parsed.
 //!
-//! A text that differs from a known text only inside one entry of a block map has the same nodes
-//! outside this entry. [`Splice::find`] parses the entry alone, and [`Splice::apply`] puts its nodes
-//! in the place of the old ones and moves the spans behind it. The result is the same as that of
-//! parsing the whole text, ids included. Where this is not certain, [`Splice::find`] returns `None`,
-//! and the caller parses the whole text.
+//! If a text differs from a known text only inside one entry of a block map, the nodes outside this
+//! entry are the same. [`Splice::find`] parses the entry alone. [`Splice::apply`] replaces the old
+//! nodes and moves the spans after the entry. The result, including ids, equals that of parsing the
+//! whole text. If this is not certain, [`Splice::find`] returns `None`, and the caller parses the
+//! whole text.
 //!
-//! The entry can be parsed alone because the parser reads from left to right and, at the start of a
-//! line in a block map, depends only on the columns of the open maps and lists. The next line of
-//! content after the entry has at most the entry's column, so that it ends the entry in the whole
-//! text as the end of the text does for the entry alone. As a guard against other contexts, the old
-//! text of the entry is parsed alone, too, and must give the known nodes.
+//! An entry can be parsed alone, because the parser reads from left to right. At the start of a
+//! line in a block map, its state depends only on the columns of the open maps and lists. The next
+//! line with content after the entry has at most the entry's column. It ends the entry in the whole
+//! text, as the end of the text does for the entry alone. As a safeguard, the old text of the entry
+//! is parsed alone, too, and must give the known nodes.
 
 use std::ops::Range;
 
@@ -19,19 +19,20 @@ use diag::{FileId, Kind, NodeId, Sink, Span, Tree};
 
 use super::{Limits, yaml};
 
-/// Maximum depth of a changed value. The parser's own limits on depth are above it.
+/// Maximum nesting of a changed value. The parser's own depth limits are higher.
 const DEPTH_MAX: usize = 64;
 
-/// Maximum part of the text that is parsed as a changed entry: one quarter.
+/// Divisor of the text's length that limits the parsed entries: their old and new texts together
+/// have at most a quarter of this length, plus [`PIECE`] bytes.
 const SHARE: usize = 4;
 
 /// Length of the pieces in which texts are compared, in bytes.
 const PIECE: usize = 4096;
 
-/// Line breaks of YAML. A carriage return alone is one, too.
+/// Line breaks of YAML. A single carriage return is also a line break.
 const LINE_BREAKS: [char; 2] = ['\n', '\r'];
 
-/// Nodes of one file, as [`Tree::part`] numbers them: `nodes[i]` has the id `first + i`, and
+/// Nodes of one file, numbered as in [`Tree::part`]: `nodes[i]` has the id `first + i`, and
 /// children precede their parents. No node has two parents.
 pub(crate) struct Known<'n> {
     pub(crate) text: &'n str,
@@ -41,29 +42,30 @@ pub(crate) struct Known<'n> {
     pub(crate) nodes: &'n [Node],
 }
 
-/// Change of the nodes of a file.
+/// Replacement of the nodes of one map entry's value.
 pub(crate) struct Splice {
     /// Indexes of the old nodes of the entry's value.
     old: Range<usize>,
     /// New nodes of the value, with their ids and spans in the new text.
     new: Vec<Node>,
-    /// Index of the map that contains the entry, and index of the entry.
+    /// Index of the node of the map that contains the entry, and index of the entry in this map.
     holder: (usize, usize),
     entry: Entry,
-    /// Offset of the next line of content after the entry, in the old text.
+    /// Offset of the next line with content after the entry, in the old text.
     end: u32,
-    /// Number of bytes by which the text behind the entry moves.
+    /// Number of bytes by which the text after the entry moves. Negative if the entry becomes
+    /// shorter.
     bytes: i64,
     /// End of the entry's content in the new text.
     content_end: u32,
 }
 
-/// Entry of a block map that contains a change.
+/// Entry of a block map that contains the whole change.
 struct Candidate {
-    /// Index of the map, and of the entry in it.
+    /// Index of the node of the map. `entry` is the index of the entry in this map.
     map: usize,
     entry: usize,
-    /// Number of lists and maps around the entry.
+    /// Number of lists and maps that contain the entry.
     depth: usize,
 }
 
@@ -77,8 +79,8 @@ struct Alone {
 }
 
 impl Splice {
-    /// Finds the change of the nodes that a new text makes. `None` if it is not certain that the
-    /// rest of the text keeps its nodes, or if the new text has findings.
+    /// Finds the change of the nodes for a new text. `None` if the nodes outside of the entry might
+    /// change, too, or if the new text has findings.
     pub(crate) fn find(known: &Known<'_>, text: &str, limits: &Limits) -> Option<Self> {
         let change = change(known.text, text);
         if text.len() > limits.bytes_max || known.text.starts_with('\u{feff}') {
@@ -163,7 +165,7 @@ impl Splice {
         };
         let moved_span = |span: Span| match span.start < self.end {
             true => Span {
-                // A map or list around the entry.
+                // The node is a map or list that contains the entry.
                 end: match span.end <= self.end {
                     true => self.content_end,
                     false => moved(span.end, self.bytes),
@@ -248,13 +250,14 @@ fn candidates(known: &Known<'_>, change: &Range<usize>) -> Vec<Candidate> {
     loop {
         let node = &known.nodes[at];
         let begins = known.text.as_bytes().get(node.span.start as usize);
-        // In a flow collection, other rules apply. A tag may hide its bracket.
+        // Entries of flow collections cannot be parsed alone. A tag may precede the bracket of such
+        // a collection.
         if matches!(begins, Some(b'{' | b'[' | b'!')) {
             return found;
         }
         let is_before = |start: u32| start as usize <= change.start;
         let next = match &node.kind {
-            // The place of a key without a text depends on the text behind it.
+            // The position of a key without text depends on the text after it.
             Kind::Map(entries) if entries.iter().any(has_no_key) => return Vec::new(),
             Kind::Map(entries) => {
                 let after = entries.partition_point(|entry| is_before(entry.key_span.start));
@@ -283,8 +286,8 @@ fn candidates(known: &Known<'_>, change: &Range<usize>) -> Vec<Candidate> {
     }
 }
 
-/// Whole lines of an entry in the old and in the new text: from the line of its key to the next line
-/// of content. `None` if they cannot be parsed alone.
+/// Whole lines of an entry in the old and in the new text: from the line of the key to the next
+/// line with content. `None` if these lines cannot be parsed alone.
 fn regions(
     known: &Known<'_>,
     candidate: &Candidate,
@@ -340,23 +343,23 @@ fn next_content(text: &str, offset: usize) -> usize {
     at
 }
 
-/// True if a line of content ends an entry whose key is at `column`, whatever the value of the entry
-/// is.
+/// True if a line with content ends an entry whose key is at `column`, regardless of the entry's
+/// value.
 fn ends_entry(rest: &str, column: usize) -> bool {
     let line = rest.trim_start_matches(' ');
     let indent = rest.len() - line.len();
     match line.bytes().next() {
         None => true,
-        // The start of an explicit key or value, of a document, or the rest of a flow collection.
+        // The line begins an explicit key or value or a document, or continues a flow collection.
         Some(b'?' | b':' | b'}' | b']' | b',' | b'%' | b'.' | b'\t' | b'\r') => false,
         Some(b'-') if indent == column || indent == 0 => false,
         Some(_) => indent <= column,
     }
 }
 
-/// Parses whole lines that contain one entry of a block map. `from` is the offset of the lines in
-/// their text, and the id of the first node of the value. `None` if they contain anything else, or
-/// have findings.
+/// Parses whole lines that contain one entry of a block map. `offset`: position of the lines in
+/// their text. `first`: id of the first node of the value. `None` if the lines contain anything
+/// else, or have findings.
 fn parse_alone(
     text: &str,
     file: FileId,
@@ -380,12 +383,12 @@ fn parse_alone(
     let is_whole = parsed.root == Some(NodeId(u32::try_from(nodes.len()).ok()?))
         && entry.value.0 as usize + 1 == nodes.len()
         && !text[root.span.start as usize..].starts_with(['{', '[', '!']);
-    // The place of an empty value without a colon is that of the next token, which may be outside of
+    // The parser places an empty value without a colon at the next token, which may be outside of
     // these lines.
     let is_outside = |node: &Node| {
         let at = node.span.start as usize;
         let is_late = node.span.start >= root.span.end && !text[..at].ends_with(':');
-        // The same holds for a block scalar without content.
+        // The parser also places a block scalar without content at the next token.
         let is_block = matches!(&node.kind, Kind::String(value) if value.trim().is_empty())
             && !text[at..].starts_with(['"', '\'']);
         is_block || node.span.start == node.span.end && is_late
@@ -433,7 +436,8 @@ fn has_no_key(entry: &Entry) -> bool {
     entry.key_span.start == entry.key_span.end
 }
 
-/// Height of the last node. The children of a node have the index that is their id.
+/// Height of the last node: the number of nested lists and maps. Ids of children are indexes in
+/// `nodes`.
 fn height(nodes: &[Node]) -> usize {
     let mut heights: Vec<usize> = Vec::with_capacity(nodes.len());
     for node in nodes {
@@ -453,7 +457,7 @@ fn are_equal(left: &[Node], right: &[Node]) -> bool {
     left.len() == right.len() && left.iter().zip(right).all(is_equal)
 }
 
-/// Index of the first node of a value whose last node is at an index.
+/// Index of the first node of a value. `at` is the index of the value's last node, its root.
 fn leftmost(known: &Known<'_>, mut at: usize) -> usize {
     loop {
         let first = match &known.nodes[at].kind {
@@ -544,7 +548,7 @@ mod tests {
         }
     }
 
-    /// Result of parsing a whole text without findings.
+    /// Result of parsing a whole text that has no findings.
     struct Full {
         nodes: Vec<Node>,
         root: NodeId,
@@ -587,8 +591,8 @@ mod tests {
         [&text[..start], &new, &text[end..]].concat()
     }
 
-    /// Applies a random sequence of edits. Returns the number of edits, and of those that
-    /// [`Splice`] parsed.
+    /// Applies random edits to a text. Returns the number of edits, and the number of edits that
+    /// [`Splice`] handled.
     fn edit_at_random(text: &str, seed: u64) -> (usize, usize) {
         let mut dice = Dice(seed);
         let mut known: Option<(String, Full)> = None;
@@ -627,7 +631,7 @@ mod tests {
                     text.clone_from(&new);
                     known = Some((new, full));
                 }
-                // Continue with the malformed text, or return to the last good one.
+                // Continue with the malformed text, or return to the last valid text.
                 None if dice.below(2) == 0 => text = new,
                 None => {
                     if let Some((good, _)) = &known {

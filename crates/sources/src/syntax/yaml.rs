@@ -21,7 +21,8 @@ use super::{Limits, MORE_ALIAS_VALUES, MORE_DEPTH, MORE_VALUES, map, scalar};
 pub(crate) struct Parsed {
     /// Root node. `None` if the text is malformed.
     pub(crate) root: Option<NodeId>,
-    /// True if the text has anchors, aliases or merge keys: a node may have several parents.
+    /// True if the text has anchors, aliases or merge keys, so that a node may have several
+    /// parents.
     pub(crate) is_shared: bool,
 }
 
@@ -36,7 +37,7 @@ pub fn parse(
     read(file, text, tree, limits, sink).root
 }
 
-/// Parses a YAML text. The root of an empty document is null.
+/// Parses a YAML text. Also reports if nodes may have several parents.
 pub(super) fn read(
     file: FileId,
     text: &str,
@@ -95,7 +96,7 @@ pub(super) fn read(
     }
 }
 
-/// Error: parsing stopped, and a finding was reported.
+/// Error that ends parsing after a finding was reported.
 struct Stop;
 
 struct Builder<'a> {
@@ -105,14 +106,14 @@ struct Builder<'a> {
     limits: &'a Limits,
     sink: &'a mut Sink,
     open: Vec<Open>,
-    /// Stacks of the items and entries of all open lists and maps, the innermost last. A list or
-    /// map takes its items when it ends, so that its allocation has the exact size.
+    /// Stacks of the items and entries of all open lists and maps, the innermost last. The end of a
+    /// list or map removes its items from the stack, so that its allocation has the exact size.
     items: Vec<NodeId>,
     entries: Vec<Entry>,
     /// Anchors, indexed by the parser's anchor number.
     anchors: Vec<Option<Anchor>>,
     root: Option<NodeId>,
-    /// End of the last event. The parser may have looked further ahead.
+    /// End of the parser's last event. The parser may have read text after it.
     read: usize,
     documents: usize,
     /// Number of nodes in the text itself.
@@ -123,7 +124,7 @@ struct Builder<'a> {
     is_shared: bool,
 }
 
-/// List or map whose end has not been read.
+/// List or map whose end has not been parsed yet.
 struct Open {
     what: What,
     start: usize,
@@ -137,11 +138,11 @@ struct Open {
 
 enum What {
     List {
-        /// Index of its first item.
+        /// Index of the list's first item in `items`.
         first: usize,
     },
     Map {
-        /// Index of its first entry.
+        /// Index of the map's first entry in `entries`.
         first: usize,
         merges: Vec<(Span, NodeId)>,
         key: Option<Key>,
@@ -262,8 +263,8 @@ impl Builder<'_> {
         Ok(())
     }
 
-    /// Removes the final line break that the parser adds to a block scalar at the end of a file
-    /// without one (YAML 1.2.2 §8.1.1.2, `b-chomped-last`).
+    /// Removes the line break that the parser adds to a block scalar if the file ends in the scalar
+    /// without a line break (YAML 1.2.2 §8.1.1.2, `b-chomped-last`).
     fn without_break_at_end<'s>(&self, text: &'s str, style: ScalarStyle, end: usize) -> &'s str {
         let is_block = matches!(style, ScalarStyle::Literal | ScalarStyle::Folded);
         if !is_block || end < self.text.len() {
@@ -389,7 +390,7 @@ impl Builder<'_> {
         Ok(())
     }
 
-    /// Adds the entries of a `<<` value whose keys the map does not have. Earlier values take
+    /// Adds the entries of a merge value (`<<`) whose keys the map lacks. Earlier merge values take
     /// precedence.
     fn merge(&mut self, entries: &mut Vec<Entry>, span: Span, node: NodeId) -> Result<(), Stop> {
         let value = self.tree.at(node);
