@@ -10,7 +10,8 @@ use diag::shape::{Field, Need, Object, Shape, Variant};
 
 use vocab::extension;
 
-/// Renders the page with every diagnostic, its explanation, and a wrong and a right sample.
+/// Renders the page with every diagnostic, its explanation, and samples with and without the
+/// finding.
 #[must_use]
 pub fn diagnostics() -> String {
     let mut lints: Vec<_> = openapi::lint::ALL.iter().copied().flatten().collect();
@@ -179,7 +180,7 @@ tests, gwc has the check but reports it in another way.\n\n\
     page
 }
 
-/// Renders the page with the rules of other linters and their counterparts.
+/// Renders the page that maps the rules of other linters to rules of gwc.
 #[must_use]
 pub fn other_linters() -> String {
     let mut page = String::from(

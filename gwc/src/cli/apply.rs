@@ -163,8 +163,8 @@ struct Apply<'a> {
 }
 
 impl Apply<'_> {
-    /// Checks gates, gateways and keys, then publishes. `there` is the store. `None`: the store
-    /// does not exist yet.
+    /// Checks gates, gateways and keys, then publishes. `there`: the store, or `None` if it does
+    /// not exist yet.
     fn run(
         self,
         store: &dyn Store,
@@ -213,8 +213,8 @@ impl Apply<'_> {
         let mut fields = args.record.record_fields(there, id)?;
         fields.merges = merges;
         if let Some(head) = same {
-            // A withdrawal is in effect only while the newest record lists it. Repeat the
-            // withdrawals of the previous record, so that they stay in effect.
+            // A withdrawal applies only while the newest record lists it. Repeat the withdrawals of
+            // the previous record, so that they continue to apply.
             fields.withdraw.extend(&head.record.withdraw);
         }
         if args.dry_run {
@@ -238,9 +238,8 @@ impl Apply<'_> {
         self.publish((kind, fields), advice)
     }
 
-    /// Reports that no release is needed, because the channel already names the bundle and no rule
-    /// changed, and waits for the gateways. `lists` is the serial of the newest revocation list in
-    /// the store.
+    /// Reports that no release is needed, and waits for the gateways. The channel already has the
+    /// bundle, and no rule changed. `lists`: serial of the newest revocation list in the store.
     fn nothing_to_do(mut self, head: &Entry, lists: u64) -> anyhow::Result<Exit> {
         let serial = head.pointer.serial;
         self.report.line(&format!(
@@ -308,7 +307,8 @@ impl Apply<'_> {
     }
 }
 
-/// Sides of the plan: the side of the channel's head, if there is one, and the new build.
+/// Returns the two sides of the plan: the head of the channel (`None` without a record), and the
+/// new build.
 fn sides(built: &mut BuiltProject, old: Option<Side>) -> anyhow::Result<(Option<Side>, Side)> {
     let new = Side {
         bundle: built.bundle.id(),
@@ -326,13 +326,13 @@ struct Evidence<'a> {
     place: &'a Place,
     built: &'a BuiltProject,
     source: Digest,
-    /// Keys that sign the build statement, and keys that sign the record.
+    /// Keys that sign the build statement, then keys that sign the record.
     keys: (&'a [PrivateKey], &'a [PrivateKey]),
 }
 
 impl Evidence<'_> {
-    /// Returns the build statements for the record. If the stored statements are not sufficient,
-    /// adds a statement. The build keys sign it, or the release keys if the trust file allows this.
+    /// Returns the build statements for the record. Adds a statement if the stored statements are
+    /// not sufficient. The build keys sign it, or the release keys if the trust file allows this.
     fn build_statements(&self) -> anyhow::Result<BTreeSet<Digest>> {
         let id = self.built.bundle.id();
         let Some(trust) = self.trust else {
@@ -415,14 +415,14 @@ struct Report<'a> {
 }
 
 impl Report<'_> {
-    /// Writes a line, if the output is for people.
+    /// Writes a line if the output format is `human`.
     fn line(&self, text: &str) {
         if self.args.format.format == Format::Human {
             say::result(text);
         }
     }
 
-    /// Writes the final document, if the output is JSON.
+    /// Writes the final document if the output format is JSON.
     fn document(&self, result: &str, serial: Option<u64>) {
         if self.args.format.format != Format::Json {
             return;

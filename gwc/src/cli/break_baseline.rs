@@ -1,4 +1,4 @@
-//! Baseline of `gwc diff`: known breaks of clients, which `--fail-on break` does not count.
+//! Baseline of `gwc diff`: a file with known breaking changes, which `--fail-on break` ignores.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use super::say;
 use ::plan::Plan;
 use model::exit::{Exit, Failure};
 
-/// Value of the key `schema`.
+/// Value of `schema` in a baseline file.
 const SCHEMA: &str = "break-baseline/v1";
 
 /// Options of a baseline.
@@ -24,16 +24,16 @@ pub(super) struct BaselineOptions {
     write_baseline: Option<PathBuf>,
 }
 
-/// Known change.
+/// Entry of a baseline: a known breaking change.
 struct Entry {
     fingerprint: String,
-    /// Kind and operation, for readers.
+    /// Kind and operation of the change, for human readers.
     about: String,
 }
 
 impl BaselineOptions {
-    /// Writes the baseline if an option asks for it. Returns the fingerprints of known changes.
-    /// Prints a note about entries that no change has.
+    /// Writes the baseline if `--write-baseline` is set. Returns the fingerprints of known changes.
+    /// Prints a note about entries that match no change.
     pub(super) fn known(&self, plan: &Plan) -> anyhow::Result<Vec<String>> {
         if let Some(file) = &self.write_baseline {
             write(file, plan)?;
@@ -57,7 +57,7 @@ impl BaselineOptions {
 
 fn write(file: &Path, plan: &Plan) -> Result<(), Failure> {
     if file.exists() {
-        // Replaces only another baseline.
+        // Refuse to overwrite a file that is not a baseline.
         read(file)?;
     }
     let breaks = plan.changes.iter().filter(|one| one.class.trips("break"));

@@ -1,5 +1,5 @@
-//! Channels of a store that no environment of the project uses any more, for example the channel of
-//! a removed or renamed environment. A plan compares only the channels of environments; notes in
+//! Channels of a store that no environment of the project uses any more, for example after an
+//! environment was removed or renamed. A plan compares only the channels of environments. Notes in
 //! the plan name the other channels.
 
 use std::collections::BTreeSet;
@@ -32,8 +32,7 @@ fn read(at: &StoreOptions, context: &Context) -> Option<Vec<String>> {
     let names = side::declared(&mut files);
     let place = at.place(context).ok().filter(|_| !names.is_empty())?;
     let mut used = BTreeSet::new();
-    // If no environment is selected, the project without an environment is compared with its own
-    // channel, too.
+    // Without a selected environment, the project itself has a channel, which counts as used.
     let bare = context.environment.is_none().then_some(None);
     for name in names.iter().map(Some).chain(bare) {
         let context = context.in_environment(name.map(String::as_str));
@@ -49,7 +48,7 @@ fn read(at: &StoreOptions, context: &Context) -> Option<Vec<String>> {
     Some(notes.collect())
 }
 
-/// Note about a channel, if its newest record belongs to this project.
+/// Returns a note about a channel if the channel's newest record belongs to this project.
 fn note(name: &ChannelName, place: &Place, store: &AnyStore) -> Option<String> {
     let chain = Chain::Channel(name.clone());
     let serial = store.serials(&chain).ok()?.last().copied()?;
