@@ -33,11 +33,11 @@ pub struct Change {
     pub new: String,
 }
 
-/// Applies edits until none are left. `look` compiles the project with the given texts instead of
-/// the files on disk.
+/// Applies edits until no edits are left. `look` compiles the project with the given texts instead
+/// of the files on disk.
 ///
 /// # Errors
-/// The errors of `look`.
+/// Returns the errors of `look`.
 pub fn apply_fixes(look: impl Fn(&Texts) -> anyhow::Result<Compiled>) -> anyhow::Result<FixResult> {
     let mut changes: BTreeMap<String, Change> = BTreeMap::new();
     let mut findings = 0;

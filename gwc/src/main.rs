@@ -6,7 +6,8 @@ use rustix::fs::Mode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> std::process::ExitCode {
-    // Files and folders that gwc creates are writable for the owner only, with any umask.
+    // Files and folders that gwc creates are writable only for their owner, regardless of the
+    // umask.
     let umask = rustix::process::umask(Mode::RWXG | Mode::RWXO);
     rustix::process::umask(umask | Mode::WGRP | Mode::WOTH);
     gwc::report_bugs();

@@ -67,7 +67,7 @@ pub(super) fn has_acks(plan: &Value) -> bool {
 /// Checks that the plan computed now equals the plan in the file.
 ///
 /// # Errors
-/// Returns a stale-plan error with the first difference.
+/// Returns a `stale-plan` error with the first difference.
 pub(super) fn check(claimed: &Value, computed: &Value) -> anyhow::Result<()> {
     let differs = base(claimed, computed)
         .or_else(|| target(claimed, computed))
@@ -143,8 +143,9 @@ fn target(claimed: &Value, computed: &Value) -> Option<String> {
     })
 }
 
-/// Changes by fingerprint. Omits acknowledgements, which are evaluated again, and source locations,
-/// because a comment in a source moves them. Changes with equal fingerprints are sorted.
+/// Changes of a plan by fingerprint, without acknowledgements and source locations.
+/// Acknowledgements are evaluated again, and a comment in a source moves source locations. Changes
+/// with equal fingerprints are sorted.
 fn by_fingerprint(plan: &Value) -> BTreeMap<String, Vec<String>> {
     let mut changes: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for change in plan["changes"].as_array().into_iter().flatten() {
@@ -258,8 +259,8 @@ fn gate_verdicts(claimed: &Value) -> Option<String> {
     })
 }
 
-/// Compares the counts and other fields that are derived from the changes. They differ only if the
-/// file was edited.
+/// Compares the counts and other fields that gwc computes from the changes. A difference means that
+/// the file was edited.
 fn rest(claimed: &Value, computed: &Value) -> Option<String> {
     let field = ["counts", "no_op", "missing"]
         .into_iter()

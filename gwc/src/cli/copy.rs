@@ -1,4 +1,4 @@
-//! Copies of channels between stores, for the commands `gwc push` and `gwc pull`.
+//! Copies of channels between stores, used by the commands `gwc push` and `gwc pull`.
 
 use std::path::PathBuf;
 
@@ -33,7 +33,7 @@ pub(super) struct Copy {
 }
 
 impl CopyOptions {
-    /// Store of the project.
+    /// Returns the project's store: the store of `--store`, otherwise `release.store`.
     pub(super) fn store(&self, context: &Context) -> anyhow::Result<StoreName> {
         match &self.store {
             Some(name) => StoreName::parse(name),
@@ -53,7 +53,7 @@ impl CopyOptions {
             channels.push(name.parse()?);
         }
         if self.channel.is_empty() {
-            // Other folders of a store are no channels.
+            // Folders of the store whose names are no channel names are left out.
             channels.extend(known.iter().filter_map(|name| name.parse().ok()));
         }
         let target = to.create()?;

@@ -119,7 +119,7 @@ pub(super) struct Versions<'a> {
 }
 
 impl Versions<'_> {
-    /// Reads both versions in one environment.
+    /// Reads both versions in the selected environment, or without an environment.
     pub(super) fn read(
         &self,
         at: &StoreOptions,
@@ -133,7 +133,7 @@ impl Versions<'_> {
         Ok((old.side, new.side))
     }
 
-    /// Compares the versions, in each environment if both have several.
+    /// Compares the versions. If both have environments, compares each environment.
     pub(super) fn compare(&self, context: &Context) -> anyhow::Result<(Plan, Subject)> {
         let at = StoreOptions {
             store: self.store.map(Path::to_owned),
@@ -148,8 +148,8 @@ impl Versions<'_> {
 }
 
 /// Environments to compare. Without `--env`: all environments of both projects. With `--env` for an
-/// environment that only the new version has: this one and all environments of the old version.
-/// `None`: one comparison without environments is sufficient.
+/// environment that only the new version has: this environment, and all environments of the old
+/// version. `None`: a single comparison is sufficient.
 fn readings(
     versions: &Versions<'_>,
     context: &Context,
@@ -246,8 +246,8 @@ fn each(
 }
 
 impl FailOn {
-    /// True if the plan has a change of this class. `known` has the fingerprints of breaks that do
-    /// not count.
+    /// True if the plan has a change of this class. `known`: fingerprints of breaking changes that
+    /// are ignored.
     fn fails(self, plan: &Plan, known: &[String]) -> bool {
         let gates = match self {
             Self::Weaken => ["weaken", "expose", "grant"].as_slice(),

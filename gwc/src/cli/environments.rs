@@ -1,4 +1,4 @@
-//! Environments of both versions, which `gwc plan` and `gwc diff` compare without `--env`.
+//! Environments to compare when `gwc plan` or `gwc diff` runs without `--env`.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +11,7 @@ use ::plan::report::Compared;
 use ::plan::{Plan, Side};
 use model::exit;
 
-/// Environment to read, and the sides that have it.
+/// Environment to compare, and the versions that have it.
 pub(super) struct ComparedEnvironment {
     /// Name of the environment. Empty: the project without an environment.
     pub(super) name: String,
@@ -19,14 +19,14 @@ pub(super) struct ComparedEnvironment {
     pub(super) old: bool,
     /// True if the new version has the environment.
     pub(super) new: bool,
-    /// True if the old version of this environment is read only as the counterpart of a new
+    /// True if the environment's old version is read only to be compared with another, new
     /// environment. Reports do not list such an environment.
     pub(super) is_beside: bool,
 }
 
 impl ComparedEnvironment {
-    /// Returns the project without an environment and every environment of either version. `None`
-    /// if neither version declares an environment.
+    /// Returns the project without an environment, and every environment of either version. `None`
+    /// if both versions have no environments.
     pub(super) fn every(old: &[String], new: &[String]) -> Option<Vec<Self>> {
         let names: BTreeSet<&String> = old.iter().chain(new).collect();
         let bare = Self {
@@ -45,8 +45,8 @@ impl ComparedEnvironment {
     }
 
     /// Returns an environment that only the new version has, and all environments of the old
-    /// version, with which it is compared. `None` if the old version has the environment or the new
-    /// version does not.
+    /// version, to be compared with the new one. `None` if the old version has the environment, or
+    /// the new version lacks it.
     pub(super) fn of_new(wanted: &str, old: &[String], new: &[String]) -> Option<Vec<Self>> {
         let is_wanted = |name: &String| name == wanted;
         if old.iter().any(is_wanted) || !new.iter().any(is_wanted) {
@@ -66,8 +66,8 @@ impl ComparedEnvironment {
         context.in_environment((!self.name.is_empty()).then_some(self.name.as_str()))
     }
 
-    /// Returns the result of reading a side. `None` if the project cannot be read without an
-    /// environment because a variable has values only in environments.
+    /// Converts the result of reading a version. `None` if the project cannot be read without an
+    /// environment, because a variable has values only in environments.
     ///
     /// # Errors
     /// Returns all other errors of `read`.
@@ -83,7 +83,7 @@ impl ComparedEnvironment {
         }
     }
 
-    /// Returns the environment and its bundles, as a report shows them.
+    /// Returns the name of the environment and its bundles, for reports.
     pub(super) fn compared(&self, old: Option<&Side>, new: Option<&Side>) -> Compared {
         Compared {
             name: (!self.name.is_empty()).then(|| self.name.clone()),
@@ -94,9 +94,9 @@ impl ComparedEnvironment {
     }
 }
 
-/// Reads the other environments of the old version whose channel the new version takes. A plan with
-/// `--env` compares the new version with them, too. `text`: the old version, as the command line
-/// names it.
+/// Reads the other environments of the old version that have the channel of the new version. A plan
+/// with `--env` compares the new version with them, too. `text`: argument that names the old
+/// version.
 ///
 /// # Errors
 /// Returns an error if an environment of the old version cannot be read.
@@ -127,11 +127,11 @@ pub(super) fn replaced_at_channel(
     Ok(pairs)
 }
 
-/// Computes the plan of several environments. Fails if a witness does not show its change, which is
-/// a bug.
+/// Computes the plan of several environments.
 ///
 /// # Errors
-/// Returns the errors of [`super::plan::compare`].
+/// Returns the errors of [`super::plan::compare`]. Also fails if the new version has no
+/// environment.
 pub(super) fn plan(pairs: &[Pair]) -> anyhow::Result<Plan> {
     let today = release::today();
     let plan = compare_each(pairs, Some(&today)).map_err(|error| super::plan::unbuilt(&error))?;

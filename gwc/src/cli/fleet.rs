@@ -13,7 +13,7 @@ use crate::release::Place;
 use crate::release::nodes::{Nodes, Status};
 use model::exit::{Exit, Failure};
 
-/// Options that let a command proceed although a check of a gateway fails.
+/// Failed checks of a gateway despite which a command proceeds.
 #[derive(Clone, Copy)]
 pub(super) struct Allowed {
     /// True to proceed even if a gateway is on hold (pinned to its current bundle).
@@ -22,9 +22,8 @@ pub(super) struct Allowed {
     pub(super) merge: bool,
 }
 
-/// Queries all gateways. Returns the records that gateways have accepted but the store does not
-/// have; the next record must merge them. `lists` is the serial of the store's newest revocation
-/// list.
+/// Queries all gateways. Returns the records that gateways have accepted but the store lacks. The
+/// next record must merge these records. `lists`: serial of the store's newest revocation list.
 pub(super) fn ask(
     nodes: &Nodes,
     place: &Place,
@@ -88,7 +87,7 @@ pass --over-hold",
     Ok(lost)
 }
 
-/// Creates the error for a revocation list that gateways know and the store has lost. Unlike a
+/// Creates the error for a revocation list that a gateway has and the store has lost. Unlike a
 /// record, a lost list cannot be merged: each list continues the previous list, and no entry may be
 /// lost.
 fn lost_list(name: &str, known: u64, lists: u64) -> anyhow::Error {
@@ -106,7 +105,7 @@ fn lost_list(name: &str, known: u64, lists: u64) -> anyhow::Error {
     .into()
 }
 
-/// Describes a hold (a gateway that is pinned to its bundle) as text.
+/// Describes as text that a gateway is on hold, that is, pinned to its bundle.
 pub(super) fn hold(hold: &serde_json::Value) -> String {
     let left = short(hold["from"].as_str().unwrap_or("another"));
     let until = if hold["sticky"] == true {
@@ -130,7 +129,7 @@ pub(super) fn follows_another(status: &Status, place: &Place) -> Option<String> 
     }
 }
 
-/// Newest record that a gateway accepted.
+/// Newest record that a gateway accepted. `None` if it accepted no record.
 fn accepted(status: &Status) -> Option<Pointer> {
     let accepted = &status.all["accepted"];
     let digest: Digest = accepted["record"].as_str()?.parse().ok()?;

@@ -110,10 +110,10 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     }
 }
 
-/// Bundles that the gateways report as having run.
+/// Results of querying the gateways for the bundles that they have run.
 struct Fleet {
     queried: bool,
-    /// Bundles that have run, by gateway.
+    /// Bundles that each gateway has run: name of the gateway, and its runs.
     ran: Vec<(String, Vec<PastRun>)>,
     /// Gateways that did not respond, with the reason.
     unreachable: Vec<String>,
@@ -159,7 +159,7 @@ impl Fleet {
     }
 }
 
-/// True if no newer record names the same bundle as the record at this index.
+/// True if no newer record has the same bundle as the record `entries[at]`.
 fn entry_is_newest(entries: &[Entry], at: usize) -> bool {
     !entries[..at]
         .iter()

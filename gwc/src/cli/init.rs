@@ -51,7 +51,7 @@ struct Api {
     files: Vec<New>,
 }
 
-/// Address of the gateway in a new project.
+/// Address on which the gateway of a new project listens.
 const ADDRESS: &str = "127.0.0.1:8080";
 /// Address of the service behind the gateway in a new project.
 const SERVICE: &str = "http://127.0.0.1:9000";
@@ -164,7 +164,8 @@ pub(super) fn run(args: &Args, _: &say::Context) -> anyhow::Result<Exit> {
     Ok(exit)
 }
 
-/// Files that do not depend on the document: schema, workflows, acknowledgements, README.
+/// Files that do not depend on the content of the document: schema, workflows, acknowledgements,
+/// README.
 fn other_files(name: &ProjectName, document: &str) -> anyhow::Result<Vec<New>> {
     Ok(vec![
         New {
@@ -206,8 +207,8 @@ fn other_files(name: &ProjectName, document: &str) -> anyhow::Result<Vec<New>> {
     ])
 }
 
-/// Text for the user with the next commands: from `gwc lint` to a `curl` request that gwd serves.
-/// `sample` is the path of the request.
+/// Describes the next commands: from `gwc lint` to a `curl` request that gwd serves. `sample`: path
+/// of the request.
 fn next(sample: &str) -> String {
     let steps = [
         ("gwc lint", ""),
@@ -243,8 +244,8 @@ fn next(sample: &str) -> String {
     lines.join("\n")
 }
 
-/// Path of an operation that `curl` can request without a body: a GET without parameters in the
-/// path. `/` if there is no such operation. Operations that need no credential come first.
+/// Path of an operation that `curl` can request without a body: a GET without path parameters. `/`
+/// if there is no such operation. Operations without required credentials are preferred.
 fn sample(model: Option<&Model>) -> String {
     let operations = model.into_iter().flat_map(|model| &model.apis);
     let operations = operations.flat_map(|api| &api.operations);
@@ -256,7 +257,7 @@ fn sample(model: Option<&Model>) -> String {
     first.map_or("/", |one| &one.path).to_owned()
 }
 
-/// Returns the project name from the option, else from the folder.
+/// Returns the project name: `--name`, otherwise the name of the folder.
 fn name(args: &Args) -> anyhow::Result<ProjectName> {
     if let Some(name) = &args.name {
         return name
@@ -274,7 +275,8 @@ fn name(args: &Args) -> anyhow::Result<ProjectName> {
         .unwrap_or_else(|_| "gateway".parse().expect("this is a name")))
 }
 
-/// Converts a string to a name: lower case, with `-` instead of each other character.
+/// Converts a string to a name: lower case, with `-` instead of each other character. `otherwise`:
+/// result if no character remains.
 fn slug(text: &str, otherwise: &str) -> String {
     let text: String = text
         .to_lowercase()
@@ -296,7 +298,7 @@ fn slug(text: &str, otherwise: &str) -> String {
     }
 }
 
-/// Copies a document and all files that it refers to into `apis/`.
+/// Copies a document and all files to which it refers into `apis/`.
 fn copied(file: &Path) -> anyhow::Result<Api> {
     let failed = |why: &str| {
         Failure::new(
@@ -374,8 +376,8 @@ fn base(folder: &Path, count: usize) -> String {
     names.collect()
 }
 
-/// Returns the content of gateway.yaml. The file declares that the upstream checks credentials, so
-/// that the gateway makes no operation public.
+/// Returns the content of gateway.yaml. The file declares that the upstream verifies credentials,
+/// so that the gateway makes no operation public by default.
 fn settings(name: &ProjectName, api: &Api, with_tests: bool) -> String {
     let Api {
         name: api,
@@ -474,7 +476,7 @@ fn schema(name: &str) -> anyhow::Result<String> {
 }
 
 /// Writes the files that do not exist yet. Returns the paths of the written files, and the paths of
-/// the existing files, which are kept.
+/// the existing files, which are unchanged.
 fn write<'f>(folder: &Path, files: &'f [New]) -> anyhow::Result<(Vec<&'f str>, Vec<&'f str>)> {
     let (mut written, mut kept) = (Vec::new(), Vec::new());
     for New { path, text } in files {
@@ -511,14 +513,14 @@ const ROUNDS_MAX: usize = 20;
 struct Checked {
     exit: Exit,
     repairs: ProjectRepairs,
-    /// Decisions that are left to the user.
+    /// Errors on which the user must decide, one line each.
     open: Vec<String>,
-    /// Path of a request that shows the running gateway.
+    /// Path of a sample request to the running gateway.
     sample: String,
 }
 
-/// Lints the new project. If `may_repair` is true, errors of the given document are handled in
-/// gateway.yaml and in the overlay as far as possible.
+/// Lints the new project. `may_repair`: true to work around errors of the document with settings in
+/// gateway.yaml and overlay actions.
 fn check(folder: &Path, files: &[New], overlay: &str, may_repair: bool) -> anyhow::Result<Checked> {
     let input = Input::Project(folder.to_owned());
     let text = |path: &str| {
@@ -541,8 +543,8 @@ fn check(folder: &Path, files: &[New], overlay: &str, may_repair: bool) -> anyho
         }
         compiled = compile::compile(&input, compile::Options::default())?;
     }
-    // A setting that gwd does not support yet is a warning in lint, but an error in build. Use the
-    // levels of build here.
+    // A setting that gwd does not support yet is a warning in `gwc lint`, but an error in `gwc
+    // build`. Use the levels of `gwc build` here.
     let compiled = compiled.for_lowering();
     let exit = match compiled.has_errors() || compiled.lowered.is_none() {
         true => Exit::FINDINGS,

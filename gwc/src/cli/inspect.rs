@@ -75,7 +75,7 @@ fn document(id: Digest, unverified: &Unverified, lowered: &Lowered, statements: 
     })
 }
 
-/// Consumer with the number of its credentials and its notes.
+/// Consumer as JSON: name, number of credentials, and metadata.
 fn consumer(consumer: &ir::Consumer) -> Value {
     let hashed = consumer.keys.len() + consumer.basic.len();
     let credentials = hashed + consumer.certificates.len() + consumer.tokens.len();
@@ -170,8 +170,8 @@ fn link(link: &ir::Link) -> String {
     }
 }
 
-/// Statements about a bundle, with their roles, signing keys, and the keys' owners from the trust
-/// file. Signatures are not verified; `gwc verify` does that.
+/// Statements about a bundle: roles, signing keys, and owners of the keys from the trust file.
+/// Signatures are not verified here; use `gwc verify`.
 fn statements(store: &dyn Store, id: Digest, trust: Option<&Trust>) -> anyhow::Result<Vec<Value>> {
     let mut found = Vec::new();
     for digest in store.referrers(&id)? {

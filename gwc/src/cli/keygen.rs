@@ -142,11 +142,10 @@ impl RoleName {
     }
 }
 
-/// Returns the folder for the keys, the path of the trust file, and its current content. If there
-/// is no trust file, returns an empty one for this project.
+/// Returns the folder for the keys, the path of the trust file, and the trust file's content.
+/// Without a trust file, the content is an empty trust file for this project.
 fn places(args: &Args, context: &Context) -> anyhow::Result<(PathBuf, PathBuf, Trust)> {
-    // If the command line gives all paths, the project is needed only if the trust file does not
-    // name it.
+    // If the options give all paths, the project is needed only for a new trust file.
     let place = context
         .root()
         .and_then(|root| Place::read(context.sought(&root), None, None));

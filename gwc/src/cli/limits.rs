@@ -33,7 +33,8 @@ pub(super) struct LimitOptions {
 /// Upper bound of `--max-depth`: the program visits values recursively, and the YAML parser
 /// supports a depth of 255.
 const DEPTH_MOST: usize = 250;
-/// Upper bound of the options with a count: nodes and source locations have 32-bit numbers.
+/// Upper bound of the options with a count, because node ids and source locations are 32-bit
+/// numbers.
 const COUNT_MOST: usize = 1_000_000_000;
 const BYTES_MOST: usize = 1 << 30;
 
@@ -53,7 +54,7 @@ impl LimitOptions {
 }
 
 impl LimitOptions {
-    /// These options as arguments of another gwc process.
+    /// Returns these options as arguments for another gwc process.
     pub(super) fn arguments(&self) -> Vec<String> {
         let bytes = self.max_file_size.map(|bytes| format!("{bytes}B"));
         let counts = [

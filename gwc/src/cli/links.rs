@@ -21,7 +21,7 @@ struct Repository {
 }
 
 impl LinkOptions {
-    /// Links from a plan to source lines of the project in `root`.
+    /// Links from a plan to source lines of the project in the folder `root`.
     pub(super) fn links(&self, subject: &Subject, root: Option<&Path>) -> Links {
         if let Some(base) = &self.link_base {
             return Links {
@@ -47,7 +47,7 @@ impl LinkOptions {
 }
 
 impl Repository {
-    /// Repository of a job of GitHub Actions or GitLab CI. `None` outside of a job.
+    /// Repository of the current job of GitHub Actions or GitLab CI. `None` outside of a job.
     fn of_job() -> Option<Self> {
         let variable = |name: &str| {
             let value = std::env::var(name).ok();
@@ -73,8 +73,8 @@ impl Repository {
     }
 }
 
-/// Commit of a version that was read from this project at a revision (`git:REV`, without a path).
-/// `None` for any other version.
+/// Commit of a version that is this project at a revision (`git:REV` without a path). `None` for
+/// any other version.
 fn commit_of_project(origin: &Origin) -> Option<&str> {
     let name = origin.name.as_deref()?.strip_prefix("git:")?;
     let is_project = !name.contains(':');

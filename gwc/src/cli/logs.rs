@@ -1,4 +1,5 @@
-//! Access logs of `gwc replay` and `gwc plan --replay`: files, and the result in one sentence.
+//! Reader of the access logs for `gwc replay` and `gwc plan --replay`, and a one-sentence summary
+//! of the result.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
@@ -14,7 +15,7 @@ use model::exit::{Exit, Failure};
 
 /// Maximum size of a HAR file, in bytes: 256 MiB.
 const HAR_MAX: u64 = 256 << 20;
-/// Host of requests without a host.
+/// Default host of requests whose log entry has no host.
 const HOST: &str = "gateway";
 /// Size of the buffer for a log, in bytes.
 const BUFFER: usize = 256 << 10;
@@ -40,7 +41,7 @@ impl Default for Defaults {
 }
 
 impl Defaults {
-    /// Begins a replay with both versions of a plan.
+    /// Creates a replay of requests with both versions of a plan.
     ///
     /// # Errors
     /// Returns the error with which gwd would refuse a version.
@@ -52,11 +53,11 @@ impl Defaults {
         Replay::new(sides, plan, (self.listener.as_deref(), &self.host))
     }
 
-    /// Counts the requests of logs.
+    /// Counts the requests of logs by the effect of the change on them.
     ///
     /// # Errors
-    /// Returns an error if a log cannot be read, or if neither version has the listener that the
-    /// options name.
+    /// Returns an error if a log cannot be read, or if neither version has the listener of
+    /// `--listener`.
     pub(super) fn count(&self, logs: &[PathBuf], mut replay: Replay) -> anyhow::Result<Replayed> {
         if let Some(name) = &self.listener
             && !replay.listeners().contains(name.as_str())
@@ -79,8 +80,8 @@ impl Defaults {
     }
 }
 
-/// Result of a replay in one sentence: `3 of 12 requests would be treated differently, or may be: 2
-/// refused, 1 moved`.
+/// Summarizes a replay in one sentence, such as: `3 of 12 requests would be treated differently, or
+/// may be: 2 refused, 1 moved`.
 pub(super) fn sentence(replayed: &Replayed) -> String {
     let of = |effect: Effect| replayed.counts.get(effect.name()).copied().unwrap_or(0);
     let differ = replayed.requests - of(Effect::Same);
@@ -106,7 +107,7 @@ pub(super) fn requests(count: u64) -> String {
     }
 }
 
-/// Counts the requests of a log.
+/// Counts the requests of one log file, or of standard input (`-`).
 fn read(log: &Path, replay: &mut Replay) -> io::Result<()> {
     if log == Path::new("-") {
         return lines(io::stdin().lock(), replay);

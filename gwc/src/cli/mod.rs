@@ -114,7 +114,7 @@ macro_rules! commands {
                 }
             }
 
-            /// Name on the command line.
+            /// Name of the command on the command line.
             fn name(&self) -> &'static str {
                 match self {
                     $(Self::$variant(_) => stringify!($module),)*
@@ -195,27 +195,27 @@ commands! {
     Man(man),
 }
 
-/// Properties of a command that are needed before it runs.
+/// Properties of a command's arguments that are needed before the command runs.
 trait Arguments {
     /// True if the command reads an existing gateway.yaml.
     fn reads_project(&self) -> bool {
         true
     }
 
-    /// Options for read limits and for the base revision whose ignore rules apply. `None` for
-    /// commands without these options.
+    /// Options for limits on source files, and for the base revision whose ignore rules apply.
+    /// `None` for commands without these options.
     fn limits(&self) -> Option<&limits::LimitOptions> {
         None
     }
 
-    /// First path on the command line, if the command reads a document instead of the project.
-    /// Otherwise `None`.
+    /// First path on the command line, for commands that may read a document instead of the
+    /// project. Otherwise `None`.
     fn document(&self) -> Option<&Path> {
         None
     }
 }
 
-/// Runs the program with these arguments (the first is its name) and returns its exit code.
+/// Runs a command line and returns the exit code. The first argument is the program's name.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
     let json = wants_json(&arguments);

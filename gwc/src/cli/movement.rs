@@ -50,8 +50,8 @@ pub(super) struct RecordFields {
 }
 
 /// Refuses a store whose newest record of the channel has a serial below the minimum in the trust
-/// file. The store is an outdated copy, or hides records: a plan against it would compare with an
-/// older version or with none, and gates would not apply. `newest`: 0 if the channel has no record.
+/// file. Such a store is outdated, or hides records. A plan against it would compare with an older
+/// version or with none, so gates would not apply. `newest`: 0 if the channel has no record.
 pub(super) fn check_floor(place: &Place, trust: Option<&Trust>, newest: u64) -> anyhow::Result<()> {
     let Some((floor, message)) = below_floor(place, trust, newest) else {
         return Ok(());
@@ -60,7 +60,7 @@ pub(super) fn check_floor(place: &Place, trust: Option<&Trust>, newest: u64) -> 
     Err(refused(&Refused::BelowFloor { serial, floor }, &message))
 }
 
-/// Warns of a store as in [`check_floor`], for commands that only show records.
+/// Prints a warning under the condition of [`check_floor`], for commands that only show records.
 pub(super) fn note_floor(place: &Place, trust: Option<&Trust>, head: Option<&Entry>) {
     let newest = head.map_or(0, |head| head.pointer.serial);
     if let Some((_, message)) = below_floor(place, trust, newest) {
@@ -68,8 +68,8 @@ pub(super) fn note_floor(place: &Place, trust: Option<&Trust>, head: Option<&Ent
     }
 }
 
-/// Minimum serial of the channel in the trust file, and a message, if the serial of the store's
-/// newest record is below the minimum.
+/// Minimum serial of the channel in the trust file, and a message. `None` if the serial of the
+/// store's newest record is not below the minimum.
 fn below_floor(place: &Place, trust: Option<&Trust>, newest: u64) -> Option<(u64, String)> {
     let floor = trust.map_or(0, |trust| trust.floors(&place.channel).min_serial);
     if newest >= floor {
@@ -90,8 +90,8 @@ fn below_floor(place: &Place, trust: Option<&Trust>, newest: u64) -> Option<(u64
 }
 
 impl Movement<'_> {
-    /// Checks that the store is no outdated copy, and that these keys may move the channel: signs and
-    /// verifies a trial record, which is not published.
+    /// Checks that the store is not outdated, and that these keys may move the channel. For this,
+    /// signs and verifies a trial record, which is not published.
     pub(super) fn check_keys(
         &self,
         store: &dyn Store,
@@ -128,10 +128,10 @@ impl Movement<'_> {
         Ok(pointer)
     }
 
-    /// Refuses to move the channel if the store lacks the revocation list that the newest record
-    /// names. The same applies if the serial of the newest list is below the minimum in the trust
-    /// file. Gateways would refuse the new record, and a new gateway would admit revoked bundles
-    /// and credentials.
+    /// Refuses to move the channel if the store lacks the revocation list of the channel's newest
+    /// record. Also refuses this if the newest list is below the minimum serial in the trust file.
+    /// Otherwise gateways would refuse the new record, and a new gateway would admit revoked
+    /// bundles and credentials.
     fn check_lists(&self, store: &dyn Store, newest: Option<Pointer>) -> anyhow::Result<()> {
         let named = self.head.and_then(|head| head.record.revocations);
         let floor = self
@@ -185,8 +185,8 @@ impl Movement<'_> {
         self.check_lists(store, newest)
     }
 
-    /// Runs [`check_floor`] for the channel's newest record. With `merges` (records that the store
-    /// has lost), the newest of them counts if it is newer.
+    /// Runs [`check_floor`] for the channel's newest record. `merges`: records that the store has
+    /// lost. The newest of them counts instead, if it is newer.
     pub(super) fn check_floor(&self, merges: &BTreeSet<Pointer>) -> anyhow::Result<()> {
         let head = self.head.map_or(0, |head| head.pointer.serial);
         let merged = merges.iter().map(|pointer| pointer.serial).max();
@@ -276,7 +276,7 @@ pub(super) fn known(trust: &Trust, keys: &[PrivateKey]) -> String {
     lines
 }
 
-/// Converts the refusal of a statement or bundle to an error. `what` is the advice for the user. It
+/// Converts a refusal of a statement or bundle to an error. `what`: advice for the user, which
 /// follows the reason in the message.
 pub(super) fn refused(refused: &Refused, what: &str) -> anyhow::Error {
     Failure::new(

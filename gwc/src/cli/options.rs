@@ -71,7 +71,7 @@ pub(super) struct FormatOption {
 }
 
 impl StoreOptions {
-    /// Returns the release settings of the project. Reads gateway.yaml, but no documents.
+    /// Returns the release settings of the project. Reads only gateway.yaml, no OpenAPI documents.
     pub(super) fn place(&self, context: &Context) -> anyhow::Result<Place> {
         Place::read(
             context.sought(&context.root()?),
@@ -80,11 +80,11 @@ impl StoreOptions {
         )
     }
 
-    /// Returns the trust file without revoked keys. If there is no trust file, returns `None` and
-    /// prints a warning that no signature was checked.
+    /// Reads the trust file, and removes revoked keys from the result. Without a trust file,
+    /// returns `None` and prints a warning that no signature was checked.
     ///
     /// # Errors
-    /// Fails if the store cannot be reached: its revocation list is then unknown.
+    /// Fails if the store cannot be reached, because its revocation list is then unknown.
     pub(super) fn trust(&self, place: &Place) -> anyhow::Result<Option<Trust>> {
         let Some(trust) = self.trust_of(&place.root)? else {
             say::note(
@@ -135,7 +135,7 @@ impl StoreOptions {
 }
 
 impl RecordOptions {
-    /// Converts the options to fields of a record that moves the channel to `target`.
+    /// Converts the options to fields of a new record. `target`: bundle to which the channel moves.
     pub(super) fn record_fields(
         &self,
         store: Option<&AnyStore>,
@@ -186,7 +186,7 @@ impl NodeOptions {
     }
 }
 
-/// Loads the keys named by these arguments, without duplicates.
+/// Loads the keys for these arguments (file, or `env:NAME`), without duplicates.
 pub(super) fn keys(texts: &[String]) -> anyhow::Result<Vec<PrivateKey>> {
     let mut keys: Vec<PrivateKey> = Vec::new();
     for text in texts {
@@ -228,7 +228,7 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| "this is too long".to_owned())
 }
 
-/// Prompts for confirmation. Without a terminal, `--yes` is required.
+/// Prompts the user for confirmation. Without a terminal, `--yes` is required.
 pub(super) fn confirm(yes: bool, question: &str) -> anyhow::Result<()> {
     if yes {
         return Ok(());

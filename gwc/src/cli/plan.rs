@@ -116,7 +116,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     }
     let replayed = replays(args, &pairs, &mut plan)?;
     plan.notes.extend(replayed);
-    // The gates of the old version also apply to a change that disables them.
+    // The gates of the old version also apply, so that a change cannot pass by disabling a gate.
     let rules: Vec<&Rules> = pairs
         .iter()
         .filter_map(|pair| rules_of(pair.old.as_ref()))
@@ -156,7 +156,8 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     })
 }
 
-/// Sentence about the logs of `--replay` for each environment that both versions have.
+/// Replays the logs of `--replay` in each environment that both versions have. Returns one sentence
+/// for each environment.
 fn replays(args: &Args, pairs: &[Pair], plan: &mut Plan) -> anyhow::Result<Vec<String>> {
     let mut sentences = Vec::new();
     if args.replay.is_empty() {
@@ -180,7 +181,7 @@ fn replays(args: &Args, pairs: &[Pair], plan: &mut Plan) -> anyhow::Result<Vec<S
     Ok(sentences)
 }
 
-/// Returns the context with the ignore rules of the `--against` revision in addition to its own.
+/// Returns the context with the ignore rules of the `--against` revision, unless `--base` is set.
 /// Commands then read no file that this revision ignores and does not contain.
 fn with_base(args: &Args, mut context: Context) -> Context {
     let revision = args
@@ -188,7 +189,7 @@ fn with_base(args: &Args, mut context: Context) -> Context {
         .as_ref()
         .and_then(|text| text.strip_prefix("git:"));
     if let (None, Some(text)) = (&context.base, revision) {
-        // Ignore an unreadable revision here: the error is reported later, when the side is read.
+        // If the revision is unreadable, the error is reported later, when the old version is read.
         context.base = side::base_of(text, &context).ok();
     }
     context
@@ -203,8 +204,8 @@ struct Sides {
     notes: Vec<String>,
 }
 
-/// Environments to compare: without `--env`, the environments of both versions. `None` for a single
-/// comparison, such as with a bundle or a document, which have no environments.
+/// Environments to compare: without `--env`, the environments of both versions. `None` if a single
+/// comparison is sufficient, such as with a bundle or document, which have no environments.
 fn readings(args: &Args, context: &Context) -> anyhow::Result<Option<Vec<ComparedEnvironment>>> {
     if context.environment.is_some() {
         return Ok(None);
@@ -276,8 +277,8 @@ fn one(args: &Args, context: &Context) -> anyhow::Result<Sides> {
     })
 }
 
-/// Environments of the old version, if it is a project without the environment of `--env`.
-/// Otherwise `None`.
+/// Environments of the old version, if the old version is a project that lacks the environment of
+/// `--env`. Otherwise `None`.
 fn lacks_environment(text: &str, context: &Context) -> anyhow::Result<Option<Vec<String>>> {
     let Some(wanted) = &context.environment else {
         return Ok(None);
@@ -412,8 +413,8 @@ fn each(args: &Args, readings: &[ComparedEnvironment], context: &Context) -> any
     Ok(sides)
 }
 
-/// True if the project without an environment is never released. Either an environment has the same
-/// channel, or the project's channel has no record and the channel of an environment has one.
+/// True if the project without an environment is never released. In this case, an environment has
+/// the same channel, or the project's channel has no record while an environment's channel has one.
 fn is_idle(compared: &[Compared]) -> bool {
     let Some((bare, named)) = compared.split_first() else {
         return false;
@@ -423,7 +424,7 @@ fn is_idle(compared: &[Compared]) -> bool {
         && (is_shared || bare.old.is_none() && named.iter().any(|one| one.old.is_some()))
 }
 
-/// Returns the subject of a plan for a new version. Includes its uncommitted files.
+/// Returns the description of the new version for a plan, including the uncommitted files.
 fn subject(place: &Place, new: &Side) -> Subject {
     let uncommitted = match &new.source {
         Some(map) => note_uncommitted(&place.root, map),
@@ -440,7 +441,8 @@ fn subject(place: &Place, new: &Side) -> Subject {
     }
 }
 
-/// Names of the environments that a plan against a bundle or a document does not compare.
+/// Names of the environments that a plan does not compare because its old version is a bundle or a
+/// document.
 fn other_environments(compiled: &Compiled, place: &Place) -> Vec<String> {
     let root = compiled.files.root(diag::FileId(0));
     let root = root.filter(|_| place.environment.is_none());
@@ -464,8 +466,8 @@ fn place(compiled: &Compiled, context: &Context, at: &StoreOptions) -> anyhow::R
     )
 }
 
-/// Reads the channel's head as the old version. `None` if the channel has no record. Adds the
-/// position of the head to the subject.
+/// Reads the bundle of the channel's newest record as the old version. `None` if the channel has no
+/// record. Adds the position of this record to the subject.
 fn base(
     place: &Place,
     trust: Option<&std::path::Path>,
@@ -516,7 +518,7 @@ fn base(
     Ok((Some(side), subject))
 }
 
-/// Returns the rules of a side. `None` if they are unknown.
+/// Returns the release rules of a version. `None` if they are unknown.
 pub(super) fn rules_of(side: Option<&Side>) -> Option<&Rules> {
     side?.source.as_ref()?.rules.as_ref()
 }
@@ -538,7 +540,7 @@ pub(super) fn compare(old: Option<&Side>, new: &Side) -> anyhow::Result<Plan> {
     checked_plan(plan.map_err(|error| unbuilt(&error))?)
 }
 
-/// Failure for a side from which no engine can be built.
+/// Creates the error for a version from which no engine can be built.
 pub(super) fn unbuilt(error: &engine::BuildError) -> Failure {
     Failure::new(
         Exit::BUG,
@@ -547,8 +549,8 @@ pub(super) fn unbuilt(error: &engine::BuildError) -> Failure {
     )
 }
 
-/// Returns an error if a witness does not show its change, and the line about it is not
-/// acknowledged. Call it after the plan is written: the plan names the other changes.
+/// Returns an error if a witness does not show its change, unless the line about it is
+/// acknowledged. Call this after writing the plan, so that the other changes are visible.
 pub(super) fn confirm(plan: &Plan, review: &Review) -> Result<(), Failure> {
     match review.unconfirmed(plan).first() {
         None => Ok(()),
@@ -556,7 +558,7 @@ pub(super) fn confirm(plan: &Plan, review: &Review) -> Result<(), Failure> {
     }
 }
 
-/// Failure for a plan with a witness that does not show its change.
+/// Creates the error for a plan with a witness that does not show its change.
 pub(super) fn unconfirmed(bug: &str) -> Failure {
     Failure::new(
         Exit::BUG,
@@ -568,11 +570,12 @@ acknowledge the line `self-check-failed`: {bug}"
     )
 }
 
-/// Applies sunsets as of today: sets the classes of `sunset` changes (see `Plan::ended_by`). Also
-/// moves the problems of comparisons that were too large to the notes.
+/// Sets the classes of `sunset` changes as of today (see `Plan::ended_by`). Also moves the messages
+/// about comparisons that were too large to the notes.
 ///
 /// # Errors
-/// Returns an error if a first release cannot be compared, because it has too many paths.
+/// Returns an error if the plan has no old version and its paths exceed the limit of the
+/// comparison.
 pub(super) fn checked_plan(mut plan: Plan) -> anyhow::Result<Plan> {
     match (plan.old, plan.too_large.first()) {
         (None, Some(problem)) => {

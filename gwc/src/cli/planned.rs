@@ -12,7 +12,7 @@ use ::plan::{Class, Review, Side, human, json};
 use model::exit::{Exit, Failure};
 use model::rules::Rules;
 
-/// Plan for a channel move, in all output forms, with the blocking gates.
+/// Plan for a channel move, as JSON and as text, with the gates that block the move.
 pub(super) struct PlannedMove {
     /// Plan in the format `plan/v1`.
     pub(super) json: Value,
@@ -20,16 +20,16 @@ pub(super) struct PlannedMove {
     pub(super) human: String,
     /// True if the release rules differ from those of the old version.
     pub(super) changes_rules: bool,
-    /// Gates that block the move, each with the fingerprints of the changes that trip it.
+    /// Gates that block the move, each with the fingerprints of the blocking changes.
     tripped: Vec<(String, Vec<String>)>,
-    /// First witness that does not show its change. `None` for a rollback, because a failed witness
-    /// must not block a rollback.
+    /// Message about the first witness that does not show its change. `None` for a rollback,
+    /// because a failed witness must not block a rollback.
     unconfirmed: Option<String>,
     review: Review,
     folder: String,
 }
 
-/// Gates that can block a channel move.
+/// Scope of the gates that can block a channel move.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum GateScope {
     /// Gates of gateway.yaml and of the command line.
@@ -39,7 +39,7 @@ pub(super) enum GateScope {
 }
 
 impl PlannedMove {
-    /// Compares the bundle of the channel's head with a new one.
+    /// Compares the bundle of the channel's newest record with a new bundle.
     pub(super) fn new(
         place: &Place,
         head: Option<&Entry>,
@@ -108,7 +108,7 @@ impl PlannedMove {
         report_idle(&self.review, &self.folder);
     }
 
-    /// Digest of the plan's JSON document. The channel record contains this digest.
+    /// Digest of the plan's JSON document, which the channel record contains.
     pub(super) fn digest(&self) -> Digest {
         Digest::of(self.json.to_string().as_bytes())
     }
@@ -138,7 +138,7 @@ changes with --ack FINGERPRINT=REASON, or in the file that `acknowledge` of gate
     }
 }
 
-/// First fingerprints of a list, as text for a message.
+/// First fingerprints of a list, as text for a message. At most 10.
 fn named(by: &[String]) -> String {
     const NAMED_MAX: usize = 10;
     let named = by[..by.len().min(NAMED_MAX)].join(", ");

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::terminal;
 
-/// Time without progress, and time between two updates: 1s.
+/// Time before the line appears, and time between two updates: 1s.
 const TICK: Duration = Duration::from_secs(1);
 
 /// Erases the current line of a terminal (ECMA-48: CR, EL 2).
@@ -32,7 +32,7 @@ struct Progress {
     shown: bool,
 }
 
-/// Guard that shows the progress of a running command until it is dropped.
+/// Guard of a running command. The command's progress is shown until the guard is dropped.
 pub(super) struct Running;
 
 /// Begins to show the progress of a command. Does nothing if standard error is not a terminal.
@@ -49,12 +49,12 @@ pub(super) fn start(command: &'static str) -> Option<Running> {
     Some(Running)
 }
 
-/// Names the current stage of the command.
+/// Sets the name of the command's current stage.
 pub(super) fn stage(name: &'static str) {
     lock().stage = name;
 }
 
-/// Erases the line before other output.
+/// Erases the progress line before other output.
 pub(super) fn erase() {
     lock().erase();
 }

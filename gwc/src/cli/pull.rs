@@ -41,7 +41,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     Ok(Exit::OK)
 }
 
-/// First source that can be reached.
+/// Returns the first source that can be reached.
 fn first(sources: &[StoreName]) -> anyhow::Result<(&StoreName, AnyStore)> {
     let mut last = None;
     for name in sources {

@@ -22,11 +22,11 @@ pub(super) struct RangeOptions {
 }
 
 impl RangeOptions {
-    /// Reads the files that the option names.
+    /// Reads the copies of range files that the option gives.
     ///
     /// # Errors
-    /// Returns a usage error if no policy of the gateway names a path. An input error if a file
-    /// cannot be read, or is not a list of ranges.
+    /// Returns a usage error if no policy of the gateway has the path. Returns an input error if a
+    /// copy cannot be read, or is not a list of ranges.
     pub(super) fn read(&self, gateway: &Gateway) -> anyhow::Result<RangeFiles> {
         let mut read = RangeFiles::new();
         for option in &self.range_file {

@@ -62,7 +62,7 @@ impl RegistryOptions {
     }
 }
 
-/// Environment variables that give another gwc process the options of this one.
+/// Environment variables that pass the registry options of this process to another gwc process.
 pub(super) fn variables() -> Vec<(&'static str, OsString)> {
     let Some(settings) = stores::registries() else {
         return Vec::new();

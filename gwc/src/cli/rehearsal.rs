@@ -1,10 +1,9 @@
-//! Check of a rollback before a channel moves: gateways must be able to activate the running
-//! version again later.
+//! Check before a channel moves that a rollback will be possible: gateways must be able to activate
+//! the running version again.
 //!
-//! The store must contain the version completely, signed as gateways require, and not revoked. Each
-//! gateway that the command line names must have the version in memory (resident), with every
-//! secret that it needs. Switching between resident versions does no I/O and cannot fail
-//! (release.md §7).
+//! The store must contain this version completely, signed as gateways require, and not revoked.
+//! Each gateway of `--node` must have the version in memory (resident), with all secrets that it
+//! needs. Switching between resident versions does no I/O and cannot fail (release.md §7).
 
 use bundle::digest::Digest;
 use bundle::history::Entry;
@@ -23,18 +22,18 @@ use model::exit::{Exit, Failure};
 
 /// Result of the rollback check.
 pub(super) enum RollbackCheck {
-    /// The running bundle can be activated again. Contains its id and the number of gateways that
-    /// confirmed it.
+    /// The running bundle can be activated again: its id, and the number of gateways that confirmed
+    /// this.
     Ready(Digest, usize),
-    /// No check is needed: the channel has no bundle yet, or already has the new one.
+    /// No check is needed: the channel has no bundle yet, or already has the new bundle.
     Nothing,
-    /// The running bundle cannot be activated again. Contains its id and the reason.
+    /// The running bundle cannot be activated again: its id, and the reason.
     Broken(Digest, String),
 }
 
 impl RollbackCheck {
-    /// Checks, with the store and the gateways, whether the bundle of the channel's head could run
-    /// again after `new`.
+    /// Checks in the store and at the gateways if the bundle of the channel's newest record could
+    /// be activated again after `new`.
     pub(super) fn rehearse(
         store: &dyn Store,
         trust: Option<&Trust>,
@@ -109,7 +108,7 @@ impl RollbackCheck {
         }
     }
 
-    /// Returns the bundle for a rollback as JSON. Null if there is none.
+    /// Returns the id of the bundle for a rollback as JSON. Null if a rollback is not possible.
     pub(super) fn json(&self) -> Value {
         match self {
             Self::Ready(bundle, _) => json!(bundle),
@@ -118,9 +117,9 @@ impl RollbackCheck {
     }
 }
 
-/// Checks that the store has the head's bundle completely, and that gateways would accept it. An
-/// expired build key is not an error. Without `judge` (no trust file), checks only that the store
-/// contains all blobs.
+/// Checks that the store contains the bundle of a record completely, and that gateways would accept
+/// it. An expired build key is not an error. Without `judge` (no trust file), checks only that all
+/// blobs exist.
 fn whole(
     store: &dyn Store,
     judge: Option<BundleVerifier<'_>>,

@@ -1,5 +1,5 @@
-//! Handling of errors in the document of `gwc init --from`. To make the new project buildable, gwc
-//! sets rule levels in gateway.yaml and writes overlay actions that remove faulty parts.
+//! Workarounds for errors in the document of `gwc init --from`. So that the new project can be
+//! built, gwc sets rule levels in gateway.yaml and writes overlay actions that remove faulty parts.
 //!
 //! The document itself does not change. Decisions that only the user can make are reported.
 
@@ -16,10 +16,10 @@ const OPEN_MAX: usize = 10;
 /// Changes to the new project that make it buildable: rule levels and overlay actions.
 #[derive(Debug, Default)]
 pub(super) struct ProjectRepairs {
-    /// Rules whose level becomes `warn`, with the number of findings of each.
+    /// Rules whose level becomes `warn`, each with the number of its findings.
     levels: BTreeMap<&'static str, usize>,
     actions: Vec<Action>,
-    /// JSONPaths of the parts on which the overlay actions act.
+    /// JSONPaths of the parts that the overlay actions change.
     targets: BTreeSet<String>,
 }
 
@@ -39,8 +39,8 @@ struct Action {
 struct Part {
     /// JSONPath of the part.
     target: String,
-    /// JSONPath of the list that contains the part. Empty if the part is not in a list. The field
-    /// `index` is the index of the part in that list.
+    /// JSONPath of the list that contains the part. Empty if the part is not in a list. `index`:
+    /// index of the part in this list.
     list: String,
     index: usize,
 }
@@ -53,8 +53,8 @@ enum Step<'t> {
 }
 
 impl ProjectRepairs {
-    /// Decides how to handle the errors of a compiled project. Returns true if there is a new
-    /// decision.
+    /// Decides how to work around the errors of a compiled project. Returns true if a new decision
+    /// was added.
     pub(super) fn add_decisions(&mut self, compiled: &Compiled) -> bool {
         let mut decided = false;
         let mut parts = Vec::new();
@@ -76,8 +76,8 @@ impl ProjectRepairs {
                 decided = true;
             }
         }
-        // Remove the last item of a list first, because removing an item changes the indices of
-        // later items.
+        // Remove the last item of a list first, because a removal changes the indices of later
+        // items.
         parts.sort_by(|(a, _), (b, _)| a.list.cmp(&b.list).then(b.index.cmp(&a.index)));
         for (part, finding) in parts {
             if self.targets.insert(part.target.clone()) {
@@ -92,8 +92,8 @@ impl ProjectRepairs {
         decided
     }
 
-    /// Follows aliases from a path to the path that is served. An overlay action must name the
-    /// served path, because an alias of an alias is not allowed.
+    /// Follows aliases from a path to the path that serves the requests. An overlay action must
+    /// name this path, because an alias of an alias is not allowed.
     fn served<'a>(&'a self, mut path: &'a str) -> &'a str {
         let next = |path: &str| {
             let target = target_of(path);
@@ -107,7 +107,7 @@ impl ProjectRepairs {
         path
     }
 
-    /// Section `lint` with the rule levels, to be appended to gateway.yaml.
+    /// Section `lint` for gateway.yaml, with the rule levels.
     pub(super) fn lint(&self) -> String {
         if self.levels.is_empty() {
             return String::new();
@@ -199,9 +199,9 @@ fn is_error(finding: &&Diagnostic) -> bool {
     finding.level == Level::Error
 }
 
-/// Overlay action for a finding about two operations that match exactly the same requests. Returns
-/// the JSONPath of the path that becomes an alias, and the path that serves its requests. That path
-/// has all methods of the alias.
+/// Finds the overlay action for two operations that match exactly the same requests. Returns the
+/// JSONPath of the path item that becomes an alias, and the path that serves its requests. The
+/// serving path has all methods of the alias.
 fn alias(compiled: &Compiled, finding: &Diagnostic) -> Option<(String, String)> {
     const METHODS: [&str; 9] = [
         "get", "put", "post", "delete", "options", "head", "patch", "trace", "query",
@@ -236,7 +236,7 @@ fn target_of(key: &str) -> String {
     path(&[Step::Key("paths"), Step::Key(key)])
 }
 
-/// Returns the part of the document whose removal fixes a finding.
+/// Returns the part of the document that must be removed to fix a finding.
 fn part(compiled: &Compiled, finding: &Diagnostic) -> Option<Part> {
     let document = compiled.files.documents().first()?;
     if finding.span.file != document.file {
@@ -272,7 +272,7 @@ fn part(compiled: &Compiled, finding: &Diagnostic) -> Option<Part> {
     })
 }
 
-/// Records the steps from a node to the innermost key or value at a span.
+/// Finds the innermost key or value at a span. Appends the steps from the node to it.
 fn find<'t>(node: NodeRef<'t>, at: Span, steps: &mut Vec<Step<'t>>) -> Option<()> {
     let holds = |span: Span| {
         span.file == at.file && span.start <= at.start && at.start < span.end.max(span.start + 1)

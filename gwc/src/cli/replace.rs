@@ -1,9 +1,8 @@
-//! Writer of output files. It writes atomically and does not follow links in a project. It does not
-//! overwrite a file that Git tracks, unless gwc wrote the file.
+//! Writer of output files. It writes atomically and follows no links inside a project. It
+//! overwrites a file that Git tracks only if gwc wrote this file.
 //!
-//! A pull request can add symbolic links and files of any name. Therefore no component of a path
-//! inside a project or a work tree may be a link. A file that Git tracks is overwritten only if gwc
-//! wrote it.
+//! A pull request can add symbolic links and files of any name. Therefore, no component of a path
+//! inside a project or a work tree may be a link, and foreign tracked files are not overwritten.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
@@ -16,7 +15,7 @@ use rustix::fs::OFlags;
 use sources::project::GATEWAY_FILE;
 use sources::project::repository::WorkTree;
 
-/// Number of bytes at the start of a file in which gwc looks for its [`MARKS`].
+/// Number of bytes at the start of a file that are searched for [`MARKS`].
 const MARKED_BYTES_MAX: u64 = 64 << 10;
 
 /// Marks that identify a report written by gwc.
@@ -27,19 +26,21 @@ const MARKS: [&[u8]; 4] = [
     b"<checkstyle version=\"4.3\">",
 ];
 
-/// Names of the first entry in a one-file bundle (a tar archive), which identify a bundle.
+/// Possible names of the first entry in a one-file bundle (tar archive). They identify a bundle
+/// that gwc wrote.
 const BUNDLE_BEGINS: [&[u8]; 3] = [b"oci-layout\0", b"index.json\0", b"blobs/"];
 
 /// Writes a file of the project (a source or the trust file) atomically. An existing file keeps its
 /// permissions. A pipe or a device is written to directly.
 ///
 /// # Errors
-/// Returns an error if the path contains a link, or the system's error with the file name.
+/// Returns an error if the path contains a link. Also returns the system's errors, with the file
+/// name.
 pub(super) fn replace(file: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     written(file, bytes).with_context(|| format!("cannot write `{}`", file.display()))
 }
 
-/// Writes a report or a bundle to a file that an option names, in the same way as [`replace`].
+/// Writes a report or a bundle to the file of an option, as [`replace`] does.
 ///
 /// # Errors
 ///
@@ -74,7 +75,7 @@ pub(super) fn check_links_below(root: &Path, path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Refuses a path with a symbolic link inside a project or a work tree.
+/// Refuses a path that contains a symbolic link inside a project or a work tree.
 fn check_links(path: &Path) -> io::Result<()> {
     let mut so_far = PathBuf::new();
     let mut is_inside = false;
@@ -101,7 +102,8 @@ fn is_link(path: &Path) -> io::Error {
 
 /// Refuses a file that Git tracks and that gwc did not write.
 fn check_owner(file: &Path) -> io::Result<()> {
-    // Opening a pipe would wait for its writer, and opening a device can have effects.
+    // Skip pipes and devices: opening a pipe blocks until its other end is opened, and opening a
+    // device can have effects.
     if !fs::symlink_metadata(file).is_ok_and(|there| there.is_file()) {
         return Ok(());
     }

@@ -1,5 +1,5 @@
-//! Command `gwc build --reproduce`: compares the bundle built from these sources with an existing
-//! one.
+//! Command `gwc build --reproduce`: builds a bundle from the local sources and compares it with an
+//! existing bundle.
 
 use std::collections::BTreeMap;
 
@@ -23,8 +23,8 @@ use model::lower::Lowered;
 /// Result of comparing an existing bundle with the bundle built from these sources.
 enum Outcome {
     Same,
-    /// The bundles differ, and another compiler version built the existing bundle. Contains that
-    /// version.
+    /// The bundles differ, and another compiler version built the existing bundle. The string is
+    /// that version.
     OtherCompiler(String),
     Different(Vec<String>),
 }
@@ -148,8 +148,8 @@ fn different(
     Ok(Outcome::Different(lines))
 }
 
-/// Returns the compiler version in a bundle's build statement, if there is one. The statement is
-/// not verified, because the version is used only for advice.
+/// Returns the compiler version in a bundle's build statement. `None` if there is no statement. The
+/// statement is not verified, because the version is used only for advice.
 fn compiler(store: &dyn Store, bundle: &Digest) -> anyhow::Result<Option<String>> {
     let mut versions = Vec::new();
     for digest in publish::build_statements(store, bundle)? {
@@ -161,12 +161,12 @@ fn compiler(store: &dyn Store, bundle: &Digest) -> anyhow::Result<Option<String>
                 .gwc,
         );
     }
-    // Prefer a statement by this version, which should then be able to reproduce the bundle.
+    // Prefer a statement of this compiler version, which should be able to reproduce the bundle.
     let own = versions.iter().position(|version| version == VERSION);
     Ok(versions.into_iter().nth(own.unwrap_or(0)))
 }
 
-/// Lists the blobs that differ, with the operations that differ in them.
+/// Adds a line for each blob that differs, with the differing operations.
 fn compare(old: &Lowered, new: &Lowered, lines: &mut Vec<String>) {
     let bytes = |shared: &ir::Shared| {
         let mut shared = shared.clone();
@@ -227,7 +227,7 @@ fn compare(old: &Lowered, new: &Lowered, lines: &mut Vec<String>) {
     }
 }
 
-/// Encoded operations with their treatments, by key.
+/// Operations of an API by key, encoded with their treatments.
 fn operations(api: &ir::Api) -> BTreeMap<String, Vec<u8>> {
     let operations = api.operations.iter().map(|operation| {
         let treatment = usize::try_from(operation.treatment)

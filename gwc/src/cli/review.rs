@@ -1,4 +1,4 @@
-//! Options for gates and acknowledgements, and output of a plan.
+//! Options for gates and acknowledgements of a plan, and output of a plan.
 
 use std::io::Write as _;
 
@@ -43,8 +43,8 @@ pub(super) enum PlanFormat {
 }
 
 impl ReviewOptions {
-    /// Applies gates and acknowledgements to a plan: the gates of the options and of `places`, the
-    /// gates of the rules of the old versions, and all acknowledgements.
+    /// Determines the gates and acknowledgements of a plan. The gates come from the options, from
+    /// `places`, and from the rules of the old versions. All acknowledgements apply.
     pub(super) fn review(&self, plan: &Plan, places: &[&Place], old: &[&Rules]) -> Review {
         let mut judges: Vec<String> = old.iter().flat_map(|old| old.rule_gates()).collect();
         // If the rules of an old version are unknown, assume that it had gates.
@@ -65,8 +65,8 @@ impl ReviewOptions {
             let by = provenance::actor(root.unwrap_or(std::path::Path::new(".")));
             given.iter_mut().for_each(|one| one.by = Some(by.clone()));
         }
-        // An acknowledgement file that is not named in the old version cannot acknowledge changes
-        // of rules.
+        // Changes of rules cannot be acknowledged by an acknowledgement file that the old version
+        // does not use.
         let is_new_file = |place: &Place| {
             let mut old = old.iter().filter(|old| !old.gates.is_empty());
             old.any(|old| old.acknowledge != place.acknowledge)
@@ -124,7 +124,7 @@ pub(super) fn report_idle(review: &Review, folder: &str) {
 }
 
 impl PlanFormat {
-    /// Writes a plan to standard output, and to the job summary if there is one.
+    /// Writes a plan to standard output. The format `github` also writes it to the job summary.
     pub(super) fn write(self, report: &Report<'_>, all: bool) {
         match self {
             Self::Human => {

@@ -100,18 +100,18 @@ impl Known {
     }
 }
 
-/// Revoked credentials that `gwc route` refuses, with the source of the list.
+/// Revoked credentials that `gwc route` refuses.
 #[derive(Debug, Default)]
 pub(super) struct InForce {
     /// SHA-256 of each credential.
     pub(super) hashes: BTreeSet<Digest>,
-    /// Description of the revocation list that contains the credentials, for messages.
+    /// Sources of the revoked credentials, for messages.
     pub(super) list: String,
 }
 
 impl InForce {
-    /// Combines the credentials of the command line with those on the newest list of the project's
-    /// store. A list that cannot be read or verified is reported and not used.
+    /// Combines the credentials of `--revoked` with those on the newest list of the project's
+    /// store. A list that cannot be read or verified is reported and ignored.
     pub(super) fn of(named: &[Digest], at: &StoreOptions, context: &Context) -> Self {
         let mut found = Self {
             hashes: named.iter().copied().collect(),
@@ -149,7 +149,7 @@ fn newest(at: &StoreOptions, context: &Context) -> anyhow::Result<Known> {
 /// SHA-256 of a credential on the command line.
 pub(super) fn credential(option: &str, text: &str) -> anyhow::Result<Digest> {
     Digest::from_hex(text.strip_prefix("sha256:").unwrap_or(text)).map_err(|_| {
-        // The text may be the credential itself, so it must not be repeated.
+        // The text may be the credential itself, so the message must not repeat it.
         Failure::usage(format!(
             "{option} takes the sha256 of a credential, 64 lower-case hex digits, never the credential itself"
         ))

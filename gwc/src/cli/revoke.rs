@@ -210,7 +210,7 @@ impl<'a> Named<'a> {
     }
 }
 
-/// Publishes the record of the rollback after the list.
+/// Publishes the record of the rollback (`--then`) after the revocation list was written.
 fn roll_back(
     args: &Args,
     movement: &Movement<'_>,
@@ -319,7 +319,7 @@ fn token(source: &str) -> anyhow::Result<Digest> {
     })?;
     match token_digest(bytes.trim_ascii()) {
         Some(sha256) => Ok(Digest::from_bytes(sha256)),
-        // The argument may be a token, so do not repeat it.
+        // The argument may be the token itself, so the message must not repeat it.
         None => Err(Failure::usage(
             "--token: this is neither a signed token (JWT) nor an opaque token",
         )
@@ -338,7 +338,7 @@ digits"
 }
 
 /// Checks that gateways with this trust file would accept a revocation list signed by these keys.
-/// Considers the key revocations in the list itself.
+/// `stolen`: keys that the list revokes; their signatures do not count.
 fn check_keys(
     place: &Place,
     trust: Option<&Trust>,

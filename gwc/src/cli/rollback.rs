@@ -153,7 +153,7 @@ pub(super) struct Shown {
     /// Plan in the format `plan/v1`, with the field `admitted_again`. `null` if there is no plan.
     pub(super) json: serde_json::Value,
     pub(super) human: String,
-    /// Error if a gate of the command line blocks the rollback.
+    /// Error if a gate of the command line blocks the rollback. Otherwise `None`.
     stopped: Option<Failure>,
 }
 
@@ -251,9 +251,9 @@ impl<'a> Rollback<'a> {
         })
     }
 
-    /// Computes the plan of the rollback, with the credentials that it would admit again. If the
-    /// running bundle is damaged, there is no plan. The rollback is then still possible. Gates of
-    /// gateway.yaml are only shown; gates of the command line can block the rollback.
+    /// Computes the plan of the rollback, with the credentials that the target admits again.
+    /// Without a plan, because the running bundle is damaged, the rollback is still possible. Gates
+    /// of gateway.yaml are only shown; gates of the command line can block the rollback.
     pub(super) fn plan(&self, review: &ReviewOptions) -> anyhow::Result<Shown> {
         let new = side_in(self.store, self.target, self.source()?)?;
         let old = match side_in(self.store, self.head.bundle, self.head.record.source) {
@@ -328,7 +328,7 @@ impl<'a> Rollback<'a> {
         })
     }
 
-    /// Returns the fields of the record for the rollback.
+    /// Returns the target bundle and the fields of the rollback's record.
     pub(super) fn record(&self, fields: RecordFields, plan: &serde_json::Value) -> Target {
         Target {
             bundle: self.target,
@@ -350,7 +350,7 @@ impl<'a> Rollback<'a> {
     }
 
     /// SHA-256 of each credential that the target bundle admits and the running bundle does not.
-    /// Leaves out revoked credentials.
+    /// Revoked credentials are left out.
     fn admitted_again(&self, old: &Lowered, new: &Lowered) -> anyhow::Result<Vec<String>> {
         let revoked = self.trust.map(|trust| {
             BundleVerifier {
@@ -369,8 +369,8 @@ impl<'a> Rollback<'a> {
     }
 }
 
-/// Checks that a record of the channel names the bundle. Other bundles did not pass the gates of the
-/// channel.
+/// Checks that a record of the channel has the bundle, because other bundles did not pass the
+/// channel's gates.
 fn released(entries: &[Entry], target: Digest, channel: &ChannelName) -> Result<Digest, Failure> {
     match entries.iter().any(|entry| entry.bundle == target) {
         true => Ok(target),

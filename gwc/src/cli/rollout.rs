@@ -1,4 +1,4 @@
-//! Waiting for gateways: option `--wait` of `apply` and `rollback`.
+//! Waiting for gateways (option `--wait` of `apply` and `rollback`).
 
 use std::time::{Duration, Instant};
 
@@ -23,25 +23,26 @@ pub(super) struct WaitOption {
     wait: Option<Duration>,
 }
 
-/// Release for which the command waits: the bundle that the channel's newest record names.
+/// Release for which the command waits: the bundle of the channel's newest record.
 #[derive(Clone, Copy)]
 pub(super) struct ExpectedRelease {
     pub(super) bundle: Digest,
-    /// Serial of the record that names the bundle.
+    /// Serial of the record.
     pub(super) serial: u64,
 }
 
-/// Result of waiting.
+/// Result of waiting for the gateways.
 pub(super) struct WaitResult {
     /// Last state of each gateway, for JSON. Empty if the command did not wait.
     pub(super) nodes: Vec<Value>,
-    /// Error if a gateway does not run the release in time. `None` if all gateways run it.
+    /// Error if a gateway does not run the release in time. `None` if all gateways run it, or the
+    /// command did not wait.
     pub(super) failure: Option<Failure>,
 }
 
 impl WaitOption {
-    /// Waits until every gateway runs the bundle or refuses it permanently, or until the time is
-    /// over.
+    /// Waits until every gateway runs the bundle or refuses it permanently, at most for the time of
+    /// `--wait`.
     pub(super) fn wait(&self, nodes: &Nodes, wanted: ExpectedRelease) -> WaitResult {
         let time = self.wait.unwrap_or(WAIT);
         if nodes.is_empty() || time.is_zero() {
@@ -109,14 +110,14 @@ fn ask(nodes: &Nodes, wanted: ExpectedRelease) -> (Vec<Value>, Vec<Late>) {
     (states, late)
 }
 
-/// Finds the reason why a gateway does not run the bundle. The flag is true if waiting is useless.
-/// `None` if the gateway runs the bundle.
+/// Reason why a gateway does not run the bundle, and true if waiting is useless. `None` if the
+/// gateway runs the bundle.
 fn trouble(status: &Status, wanted: ExpectedRelease) -> Option<(String, bool)> {
     let id = wanted.bundle.to_string();
     if status.bundle.as_deref() == Some(&id) {
         return None;
     }
-    // A gateway that has read the record has also decided about its bundle.
+    // A gateway that has read the record has also decided if it accepts the bundle.
     let has_read = status.all["head"]["serial"].as_u64() >= Some(wanted.serial);
     let refused = status.all["refused"].as_array();
     let refused = refused.into_iter().flatten();

@@ -179,7 +179,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     Ok(Exit::OK)
 }
 
-/// True if both listeners give the same answer to a request.
+/// True if two listeners handle a request in the same way.
 fn is_same_decision(one: &Answer, other: &Answer) -> bool {
     let upstream = |answer: &Answer| answer.upstream.as_ref().map(|one| one.name.clone());
     (one.decision, one.status, one.reason) == (other.decision, other.status, other.reason)
@@ -210,7 +210,7 @@ fn at(args: &Args) -> StoreOptions {
     }
 }
 
-/// Request to explain, from the command line or from a witness in a plan.
+/// Request whose handling is explained, from the command line or from the witness of a change.
 struct RequestToExplain {
     method: String,
     url: String,
@@ -252,7 +252,7 @@ fn fields(lines: &[String]) -> anyhow::Result<Vec<(String, String)>> {
     lines.iter().map(field).collect()
 }
 
-/// Returns the witness of a change in a plan.
+/// Reads a plan, and returns the witness of the change with this fingerprint.
 fn of_plan(path: &Path, fingerprint: &str) -> anyhow::Result<RequestToExplain> {
     let input = |code: &str, message: String| Failure::new(Exit::INPUT, code, message);
     let shown = say::path(path);
@@ -318,7 +318,7 @@ fn certificates(credentials: &Value) -> Vec<(Source, String)> {
     shown.collect()
 }
 
-/// Reads the version that decides the request: the version of `--bundle`, otherwise the local
+/// Reads the version that handles the request: the version of `--bundle`, otherwise the local
 /// sources.
 fn read(args: &Args, context: &Context) -> anyhow::Result<Read> {
     let at = at(args);
@@ -342,7 +342,7 @@ fn read(args: &Args, context: &Context) -> anyhow::Result<Read> {
     }
 }
 
-/// Builds the request to explain. Also returns the indices of the other listeners that match its
+/// Builds the request to explain. Also returns the indices of the other listeners that match the
 /// URL equally well.
 fn question(
     wanted: &RequestToExplain,

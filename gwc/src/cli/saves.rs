@@ -1,5 +1,5 @@
-//! Events of `gwc watch` and `gwc test --watch`: saves of the project's files, signals, and events
-//! of other threads of the command.
+//! Events of `gwc watch` and `gwc test --watch`: saved files of the project, signals, and events
+//! from other threads of the command.
 //!
 //! Folders are watched, not files, because most editors replace a file instead of writing into it.
 
@@ -31,18 +31,18 @@ const PASSED_OVER: [&str; 2] = ["node_modules", "target"];
 /// Extensions of the files that gwc reads.
 const EXTENSIONS: [&str; 3] = ["yaml", "yml", "json"];
 
-/// Event for the loop of a command.
+/// Event that the main loop of a command handles.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Event {
     /// Files of the project were written, replaced or removed.
     Saved(BTreeSet<PathBuf>),
-    /// A signal that ends the command. The code is its exit code.
+    /// Signal that ends the command, as the command's exit code.
     Signal(u8),
     /// The gateway's process has ended.
     GatewayEnded,
 }
 
-/// Event of one file, or another event.
+/// Message to the main loop: a changed path, or another event.
 #[derive(Debug)]
 pub(super) enum Message {
     Path(PathBuf),
@@ -56,7 +56,7 @@ pub(super) struct Saves {
     watched: BTreeSet<PathBuf>,
     sender: Sender<Message>,
     messages: Receiver<Message>,
-    /// Files that were saved while the command waited for something else.
+    /// Files that were saved while the command waited for another event.
     saved: BTreeSet<PathBuf>,
 }
 
@@ -71,7 +71,7 @@ impl Saves {
         let to_loop = sender.clone();
         let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
             for path in event.map(saved_paths).unwrap_or_default() {
-                // The receiver is gone only when the command ends.
+                // Ignore the error: the receiver is dropped only when the command ends.
                 let _ended = to_loop.send(Message::Path(path));
             }
         });
@@ -89,12 +89,12 @@ impl Saves {
         Ok(saves)
     }
 
-    /// Sender of other events.
+    /// Returns a sender for events of other threads.
     pub(super) fn sender(&self) -> Sender<Message> {
         self.sender.clone()
     }
 
-    /// Waits until files are saved and no further change follows, or until another event.
+    /// Waits until files are saved and no further change follows, or until another event arrives.
     ///
     /// # Errors
     /// Returns an error if the project's folder is gone.
@@ -125,8 +125,8 @@ impl Saves {
         }
     }
 
-    /// Waits for one message, at most for `time`. Returns its event; `None` if the message is a
-    /// save or no message arrives. Saves are kept for [`Self::next`].
+    /// Waits for one message, at most for `time`. Returns the event; `None` if no message arrives,
+    /// or if the message is a save. Saves are kept for [`Self::next`].
     pub(super) fn other_within(&mut self, time: Duration) -> Option<Event> {
         match self.messages.recv_timeout(time) {
             Ok(Message::Other(event)) => Some(event),
@@ -140,7 +140,7 @@ impl Saves {
         }
     }
 
-    /// Writes a line that separates the output of a round from that of the round before.
+    /// Prints a line that separates the output of this run from that of the previous run.
     pub(super) fn announce(&self, saved: &BTreeSet<PathBuf>) {
         let shown = |path: &PathBuf| {
             let inside = path.strip_prefix(&self.root).unwrap_or(path);
@@ -154,8 +154,8 @@ impl Saves {
         say::result(&format!("\n--- saved: {first}{more}"));
     }
 
-    /// True if a path may be a source or contain one: a `.gitignore`, a file with the extension of
-    /// a source, or a folder that is not watched yet.
+    /// True if a changed path may matter: a `.gitignore`, a file with the extension of a source, or
+    /// a folder that is not watched yet.
     fn is_source(&self, path: &Path) -> bool {
         let name = path.file_name().unwrap_or_default();
         if name == ".gitignore" {
@@ -169,7 +169,7 @@ impl Saves {
             || path.is_dir() && !self.watched.contains(path)
     }
 
-    /// Watches the folders of the project, of which some may be new or gone.
+    /// Updates the list of watched folders, because folders may be new or removed.
     fn refresh(&mut self) -> anyhow::Result<()> {
         let folders = folders(&self.root);
         for gone in self.watched.difference(&folders) {
@@ -187,9 +187,9 @@ impl Saves {
     }
 }
 
-/// Returns a process command that runs this program again with the options that all commands have.
-/// The caller adds the name of the gwc command. Each run has its own memory, and a bug in it does
-/// not end this process.
+/// Returns a process command that runs this program with the global options of this run. The caller
+/// adds the subcommand. A separate process has its own memory, and a bug in it does not end this
+/// process.
 ///
 /// # Errors
 /// Returns an error if the path of this program is unknown.
@@ -205,7 +205,7 @@ pub(super) fn again(context: &say::Context) -> anyhow::Result<Command> {
     Ok(command)
 }
 
-/// Runs a command line again after each save, without its option `--watch`.
+/// Runs the current command line again after each save, without `--watch`.
 ///
 /// # Errors
 /// Returns an error if the project cannot be watched.
@@ -252,7 +252,7 @@ fn await_signals(sender: Sender<Message>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Paths of an event that changes files or their names.
+/// Paths of an event that changes the content or the names of files. Empty for other events.
 fn saved_paths(event: notify::Event) -> Vec<PathBuf> {
     let is_save = match event.kind {
         EventKind::Create(_) | EventKind::Remove(_) | EventKind::Any => true,
@@ -262,7 +262,7 @@ fn saved_paths(event: notify::Event) -> Vec<PathBuf> {
     if is_save { event.paths } else { Vec::new() }
 }
 
-/// Folders of a project, from the root down. Without hidden folders and links.
+/// Folders of a project, from the root down, without hidden folders and links.
 fn folders(root: &Path) -> BTreeSet<PathBuf> {
     let mut found = BTreeSet::from([root.to_owned()]);
     let mut open = VecDeque::from([root.to_owned()]);
@@ -283,7 +283,7 @@ fn folders(root: &Path) -> BTreeSet<PathBuf> {
     found
 }
 
-/// True for hidden files and folders, and for folders without sources.
+/// True for hidden files and folders, and for [`PASSED_OVER`] folders.
 fn is_passed_over(name: &OsStr) -> bool {
     let bytes = name.as_encoded_bytes();
     bytes.starts_with(b".") || PASSED_OVER.iter().any(|own| name == *own)
@@ -328,7 +328,7 @@ mod tests {
             names(saves.next().unwrap()),
             ["gateway.yaml", "orders.json"]
         );
-        // A folder that is new is watched before the next save.
+        // A new folder is watched before the next save.
         std::fs::create_dir(root.path().join("apis")).unwrap();
         assert_eq!(names(saves.next().unwrap()), ["apis"]);
         std::fs::rename(

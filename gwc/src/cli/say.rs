@@ -85,7 +85,8 @@ impl Context {
         }
     }
 
-    /// Returns the project in a folder, with this command's options for reading it.
+    /// Returns the reference to the project in a folder, with the options of this command for
+    /// reading it.
     pub(super) fn sought<'a>(&'a self, root: &'a Path) -> Sought<'a> {
         Sought {
             root,
@@ -127,8 +128,7 @@ impl Context {
         self.lowered(Purpose::Run)
     }
 
-    /// Compiles the project for queries: settings that gwd does not support yet are not
-    /// errors.
+    /// Compiles the project for queries. Settings that gwd does not support yet are not errors.
     pub(super) fn compile_to_ask(&self) -> anyhow::Result<Compiled> {
         self.lowered(Purpose::Ask)
     }
@@ -169,8 +169,8 @@ impl Context {
     }
 }
 
-/// Returns sources for a comparison. Reports their errors under the name `version`. Fails if there are
-/// errors.
+/// Returns compiled sources for a comparison. If the sources have errors, prints the errors with
+/// `version` as their origin, and fails.
 pub(super) fn comparable(
     mut compiled: Compiled,
     purpose: Purpose,
@@ -197,8 +197,8 @@ pub(super) fn comparable(
     .into())
 }
 
-/// Writes the errors among findings about files that a command reads without compiling them.
-/// Fails if there is an error.
+/// Prints the errors among findings about files that a command reads without compiling them. Fails
+/// if there are errors.
 pub(super) fn unreadable(files: &Files, found: &[Diagnostic], folder: &Path) -> anyhow::Result<()> {
     let errors: Vec<Diagnostic> = found
         .iter()
@@ -294,7 +294,7 @@ pub(super) fn json(value: &Value) {
     result(&serde_json::to_string_pretty(value).unwrap_or_default());
 }
 
-/// Creates a JSON document with the common fields.
+/// Creates a JSON document with the fields that all documents have.
 pub(super) fn document(schema: &str, result: &str, rest: Value) -> Value {
     let mut document =
         json!({"schema": schema, "result": result, "tool": tool(), "environment": null});
@@ -304,12 +304,12 @@ pub(super) fn document(schema: &str, result: &str, rest: Value) -> Value {
     document
 }
 
-/// Name and version of this program.
+/// Name and version of gwc, as JSON.
 pub(super) fn tool() -> Value {
     json!({"name": "gwc", "version": env!("CARGO_PKG_VERSION")})
 }
 
-/// Path for display: relative to the current directory if it is inside it.
+/// Path for display: relative to the current directory if the file is inside it.
 pub(super) fn path(path: &Path) -> String {
     let here = std::env::current_dir().ok();
     let inside = here.and_then(|here| Some(path.strip_prefix(here).ok()?.to_owned()));
@@ -325,8 +325,8 @@ pub(super) fn store(name: &StoreName) -> String {
     }
 }
 
-/// Path of the project folder relative to the current directory, with a final `/`. Empty if they
-/// are the same. Absolute if it cannot be relative.
+/// Path of the project folder relative to the current directory, with a final `/`. Empty for the
+/// current directory. Absolute if neither folder contains the other.
 pub(super) fn seen_folder(folder: &Path) -> String {
     let seen = || {
         let here = std::env::current_dir().ok()?.canonicalize().ok()?;
@@ -373,8 +373,8 @@ pub(super) fn note(text: &str) {
     let _ = writeln!(std::io::stderr(), "{text}");
 }
 
-/// Writes a note to standard error, unless the same note was written before. Otherwise, a project
-/// that is read several times would repeat its notes.
+/// Writes a note to standard error, unless the same note was written before. A project that is read
+/// several times would otherwise repeat its notes.
 pub(super) fn note_once(text: &str) {
     static WRITTEN: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
     let mut written = WRITTEN.lock().unwrap_or_else(PoisonError::into_inner);
@@ -383,7 +383,7 @@ pub(super) fn note_once(text: &str) {
     }
 }
 
-/// Writes a failure with all its causes.
+/// Writes an error with all its causes.
 pub(super) fn error(error: &anyhow::Error, exit: Exit, code: &str, as_json: bool) {
     let causes: Vec<String> = error.chain().map(ToString::to_string).collect();
     let message = causes.join(": ");
@@ -394,7 +394,7 @@ pub(super) fn error(error: &anyhow::Error, exit: Exit, code: &str, as_json: bool
     note(&format!("error[{code}]: {}", lines.join("\n")));
 }
 
-/// Writes a failure as JSON.
+/// Writes an error as a JSON document.
 pub(super) fn error_document(code: &str, message: &str, exit: Exit) {
     json(
         &json!({"schema": "error/v1", "result": "error", "tool": tool(), "environment": null,

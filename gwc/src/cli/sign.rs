@@ -119,8 +119,8 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     Ok(Exit::OK)
 }
 
-/// Returns the stored envelope about the same subject that has the most signatures. The command
-/// adds the new signature to this envelope.
+/// Returns the stored envelope with the most signatures for this statement. The command adds its
+/// signature to this envelope. `None` if no envelope has the statement.
 fn best(
     store: &AnyStore,
     bundle: &Digest,

@@ -27,12 +27,12 @@ pub(super) struct Args {
     format: FormatOption,
 }
 
-/// Reaction to a gateway that runs another bundle than the channel's newest record names.
+/// Reaction to a gateway that runs another bundle than that of the channel's newest record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Difference {
     /// The gateway is only reported, as in `gwc status`.
     Reported,
-    /// The gateway is reported, and the command fails, as `gwc drift` does.
+    /// The gateway is reported, and the command fails, as in `gwc drift`.
     Fails,
 }
 

@@ -120,7 +120,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     Ok(Exit::OK)
 }
 
-/// Returns the public form of one document.
+/// Returns the public version of the API document `written.apis[index]`.
 fn document(args: &Args, written: &SourceDocuments, index: usize) -> anyhow::Result<String> {
     let (name, document) = &written.apis[index];
     let failed = |why: String| Failure::new(Exit::FINDINGS, "not-public", why);

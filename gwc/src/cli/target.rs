@@ -25,8 +25,8 @@ enum BundleSource {
 }
 
 impl Target {
-    /// Finds the bundle named by an argument. A file of this name takes precedence over an id; the
-    /// prefix `sha256:` selects the id instead.
+    /// Finds the bundle for an argument. If a file has this name, the file takes precedence over an
+    /// id. The prefix `sha256:` always selects the id.
     pub(super) fn find(
         text: &str,
         options: &StoreOptions,

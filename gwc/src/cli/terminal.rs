@@ -11,14 +11,14 @@ pub(super) fn columns(stream: &impl AsFd) -> Option<usize> {
     Some(usize::from(size.ws_col)).filter(|columns| *columns > 0)
 }
 
-/// True if output to the stream has colours: on a terminal, unless `NO_COLOR` is set to a text that
-/// is not empty.
+/// True if output to the stream is coloured: the stream is a terminal, and `NO_COLOR` is unset or
+/// empty.
 pub(super) fn has_color(stream: &impl IsTerminal) -> bool {
     let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     stream.is_terminal() && !no_color
 }
 
-/// Style of the human format for a stream.
+/// Style of the human output format for a stream: width and colours.
 pub(super) fn look(stream: &(impl AsFd + IsTerminal)) -> Look {
     let look = match columns(stream).filter(|_| stream.is_terminal()) {
         Some(columns) => Look::of_width(columns),

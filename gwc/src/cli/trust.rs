@@ -62,8 +62,8 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         .trust
         .clone()
         .unwrap_or_else(|| place.root.join(TRUST_FILE));
-    // Also write minimum serials of zero. These state for a new gateway that no revocation list
-    // exists yet.
+    // Also write minimum serials of zero. They show a new gateway that no revocation list exists
+    // yet.
     let changed = floors != before || !trust.has_floors(channel);
     if changed {
         let schema = std::fs::read(&file)

@@ -83,7 +83,8 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     Ok(exit)
 }
 
-/// Channel whose records show when a build key was used.
+/// Returns the channel whose records show when a build key was used. Default without a project:
+/// `prod`.
 fn channel(args: &Args, sought: Sought<'_>) -> anyhow::Result<ChannelName> {
     let given = args.at.channel.as_deref();
     match Place::read(sought, None, given) {
@@ -129,7 +130,7 @@ fn verify_bundle(
     Ok(verified.builders().owners.iter().cloned().collect())
 }
 
-/// Writes the files that the printed commands read.
+/// Writes the files that the printed openssl commands read.
 fn extract(
     folder: Option<&Path>,
     store: &dyn Store,

@@ -60,9 +60,9 @@ impl Default for Look {
 /// Maximum number of related locations that are shown.
 const RELATED_MAX: usize = 6;
 
-/// Minimum number of findings for which a report contains the number of findings of each file.
+/// Minimum number of findings from which a report lists the number of findings of each file.
 const COUNTED_MIN: usize = 8;
-/// Maximum number of files that have a separate line.
+/// Maximum number of files that the list of finding counts contains.
 const FILES_MAX: usize = 10;
 
 /// Renders the findings and a summary line.
@@ -98,8 +98,8 @@ pub fn render(report: &Report<'_>, look: Look) -> String {
     out
 }
 
-/// Findings in the order of output: first the findings about gateway.yaml, then all others in their
-/// order.
+/// Findings in output order: first the findings about gateway.yaml, then all others in their
+/// original order.
 fn in_order<'a>(report: &Report<'a>) -> Vec<&'a Diagnostic> {
     let mut findings: Vec<&Diagnostic> = report.findings.iter().collect();
     findings.sort_by_key(|finding| {

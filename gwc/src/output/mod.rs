@@ -54,13 +54,13 @@ pub static FORMATS: &[Format] = &[
     Format { name: "checkstyle", about: "Checkstyle XML", joins: Joins::Document, render: |report, _| checkstyle::render(report) },
 ];
 
-/// Findings with everything that formats need.
+/// Findings with all data that output formats need.
 #[derive(Clone, Copy)]
 pub struct Report<'a> {
     /// Files that contain the findings.
     pub files: &'a Files,
-    /// Path of the project folder relative to the current directory, with a final `/`. Empty if
-    /// they are the same. Every format shows file paths relative to the current directory.
+    /// Path of the project folder relative to the current directory, with a final `/`. Empty for
+    /// the current directory. Every format shows file paths relative to the current directory.
     pub folder: &'a str,
     /// Findings in display order ([`openapi::lint::finish`]).
     pub findings: &'a [Diagnostic],
@@ -153,8 +153,8 @@ impl Counts {
     }
 }
 
-/// Message of a finding. If a shared component is wrong, the message includes the number of places
-/// that use it.
+/// Message of a finding. For a finding about a shared component, the message includes the number of
+/// places that use the component.
 #[must_use]
 pub fn message(finding: &Diagnostic) -> String {
     match finding.places {
@@ -163,11 +163,11 @@ pub fn message(finding: &Diagnostic) -> String {
     }
 }
 
-/// Formats a finding as one line: the message and the help.
+/// Formats a finding as one line: message and help.
 #[must_use]
 pub fn sentence(finding: &Diagnostic) -> String {
     let label = finding.label.as_str();
-    // A label that is a question or a list of values serves as help if there is no other.
+    // If a label is a question or a list of values, use it as help.
     let helps = label.ends_with('?') || label.starts_with("one of ");
     match (finding.help.as_deref(), helps.then_some(label)) {
         (Some(help), Some(asks)) if !help.contains(named(asks)) => {

@@ -89,7 +89,7 @@ fn result(
     result
 }
 
-/// Edits of a finding, by file.
+/// SARIF `fixes` of a finding: its edits, grouped by file.
 fn fix(report: &Report<'_>, finding: &Diagnostic) -> Value {
     let mut by_file: BTreeMap<String, Vec<Value>> = BTreeMap::new();
     for edit in &finding.fix {
@@ -129,8 +129,8 @@ fn level(level: Level) -> &'static str {
     }
 }
 
-/// Converts a relative path to a URI reference (RFC 3986). Escapes all characters that are not
-/// unreserved.
+/// Converts a relative path to a URI reference (RFC 3986). Escapes all characters except unreserved
+/// characters and `/`.
 fn uri(path: &str) -> String {
     use std::fmt::Write as _;
     let mut uri = String::with_capacity(path.len());

@@ -7,8 +7,9 @@ use bundle::digest::Digest;
 use bundle::history::Entry;
 use bundle::statement::predicate::RecordKind;
 
-/// Returns the bundles of a channel that are rollback targets, oldest first, without the bundles
-/// that a rollback has undone. The last bundle is the bundle of the channel's head.
+/// Returns the bundles of a channel that are possible rollback targets, oldest first, without
+/// bundles that a rollback has undone. The last bundle is the bundle of the channel's newest
+/// record.
 #[must_use]
 pub fn path(entries: &[Entry]) -> Vec<Digest> {
     let steps = entries
@@ -34,7 +35,7 @@ fn walk(steps: impl Iterator<Item = (Digest, RecordKind)>) -> Vec<Digest> {
     path
 }
 
-/// Returns the bundle that is `steps` before the bundle of the channel's head in [`path`].
+/// Returns the bundle that is `steps` before the last bundle of [`path`]. `None` if there is none.
 #[must_use]
 pub fn target(entries: &[Entry], steps: usize) -> Option<Digest> {
     let path = path(entries);

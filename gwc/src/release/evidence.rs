@@ -81,8 +81,8 @@ impl BundleVerifier<'_> {
 }
 
 /// Returns the evidence for a bundle, and the time at which its build keys must be valid. The
-/// evidence consists of the statements that the channel's newest record about the bundle names, and
-/// the build statements in the store's index. At most [`EVIDENCE_MAX`] statements.
+/// evidence consists of the statements in the channel's newest record of the bundle, and of the
+/// build statements in the store's index. At most [`EVIDENCE_MAX`] statements.
 ///
 /// # Errors
 /// Returns an error if the store cannot be read.
@@ -108,8 +108,8 @@ pub fn known(
     Ok((evidence, when))
 }
 
-/// Selects the valid build statements for the record. They are included even if more owners must
-/// still sign. Other statements are left out of the record.
+/// Selects the valid build statements for a new record. A statement counts even if the signatures
+/// of further owners are missing. All other statements are left out.
 #[must_use]
 pub fn counting(
     judge: &BundleVerifier<'_>,
@@ -129,7 +129,7 @@ pub fn counting(
 /// Returns every readable record of a channel, newest first. Empty if the channel has no record.
 ///
 /// # Errors
-/// Returns an error if the head cannot be read or verified.
+/// Returns an error if the newest record cannot be read or verified.
 pub fn entries(
     store: &dyn Store,
     trust: Option<&Trust>,

@@ -9,7 +9,7 @@ use model::exit::{Exit, Failure};
 
 /// Minimum number of hexadecimal digits of a shortened id.
 pub const PREFIX_MIN: usize = 4;
-/// Maximum number of candidates that an error lists.
+/// Maximum number of matching ids that an error lists.
 const LISTED_MAX: usize = 10;
 
 /// Returns the bundle of the store that has this id or this prefix of an id.

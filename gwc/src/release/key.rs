@@ -11,7 +11,7 @@ use model::exit::{Exit, Failure};
 
 /// Private key, with a warning if it is stored unsafely.
 pub struct Loaded {
-    /// Private key.
+    /// The private key.
     pub key: PrivateKey,
     /// Warning if other users can read the key file. `None` if only its owner can.
     pub warning: Option<String>,

@@ -6,8 +6,8 @@ use model::exit::{Exit, Failure};
 use sources::project::repository::WorkTree;
 use sources::project::revision::NoRevision;
 
-/// Refuses a file behind a symbolic link in a work tree, unless that work tree tracks the file. The
-/// reason: the author of a pull request chooses the target of a committed link. Outside a
+/// Refuses a file behind a symbolic link in a work tree, unless that work tree tracks the file,
+/// because the author of a pull request chooses the target of a committed link. Outside a
 /// repository, a link below the current directory may only lead into the folder that contains the
 /// link.
 ///
@@ -33,7 +33,7 @@ pub fn check(path: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Path for display: relative to the current directory if it is inside it.
+/// Path for display: relative to the current directory if the file is inside it.
 fn shown(path: &Path) -> String {
     let here = std::env::current_dir().ok();
     let inside = here.and_then(|here| path.strip_prefix(here).ok());

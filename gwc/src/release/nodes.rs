@@ -1,8 +1,9 @@
 //! Client of the gateways' admin interface, over TCP or a UNIX socket.
 //!
-//! Uses hyper's connection-level client. The workspace already depends on hyper, the client works
-//! over any stream including UNIX sockets, and one request per connection is enough. The admin
-//! interface is plain HTTP on loopback, a private network or a socket file, so TLS is not needed.
+//! The client uses hyper's connection-level API. The workspace already depends on hyper, the API
+//! works over any stream including UNIX sockets, and one request per connection is sufficient. The
+//! admin interface is plain HTTP on loopback, a private network or a socket file, so TLS is not
+//! needed.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -47,7 +48,7 @@ pub struct Nodes {
 /// Status of a gateway, from `GET /v1/status`.
 #[derive(Clone, Debug)]
 pub struct Status {
-    /// Id of the bundle that the gateway runs. `None`: it runs none.
+    /// Id of the bundle that the gateway runs. `None`: the gateway runs no bundle.
     pub bundle: Option<String>,
     /// Serial of the newest record that the gateway has accepted. `None`: none yet.
     pub serial: Option<u64>,
@@ -59,7 +60,7 @@ pub struct Status {
     pub hold: Option<Value>,
     /// Bundles in the gateway's memory, to which it can switch immediately.
     pub resident: Vec<String>,
-    /// Failure of the last activation. `None`: it succeeded.
+    /// Error of the last activation. `None`: the activation succeeded.
     pub last_error: Option<Value>,
     /// Complete response.
     pub all: Value,
@@ -100,7 +101,7 @@ impl Node {
     /// Parses `http://HOST:PORT`, `HOST:PORT` or `unix:PATH`.
     ///
     /// # Errors
-    /// Returns a usage error if the text is none of these.
+    /// Returns a usage error if the text has none of these forms.
     pub fn parse(text: &str) -> anyhow::Result<Self> {
         let wrong = |why: &str| Failure::usage(format!("`--node {text}`: {why}"));
         let name = text.to_owned();
@@ -148,10 +149,12 @@ impl Node {
 }
 
 impl Nodes {
-    /// Creates the gateways of a command line, with the token for their admin interface.
+    /// Creates the list of gateways from `--node` options, with the token for their admin
+    /// interface.
     ///
     /// # Errors
-    /// Returns a usage error, or an error if the token file cannot be read.
+    /// Returns a usage error if an option is invalid, and an input error if the token file cannot
+    /// be read.
     pub fn new(texts: &[String], token_file: Option<&Path>) -> anyhow::Result<Self> {
         let token = token_file.map(|path| {
             let text = std::fs::read_to_string(path);

@@ -1,7 +1,7 @@
 //! Release settings of a project: its store, channel and trust file.
 //!
-//! Only the needed parts of gateway.yaml are read, and no documents. A rollback must work even if
-//! documents or other parts of gateway.yaml are broken.
+//! Only the needed parts of gateway.yaml are read, and no OpenAPI documents. A rollback must work
+//! even if documents or other parts of gateway.yaml are broken.
 
 use std::path::{Component, Path, PathBuf};
 
@@ -34,7 +34,7 @@ pub struct Place {
     pub channel: ChannelName,
     /// Names of the enabled gates.
     pub gates: Vec<String>,
-    /// Path of the acknowledgement file. `None`: gateway.yaml names none.
+    /// Path of the acknowledgement file. `None`: gateway.yaml has no acknowledgement file.
     pub acknowledge: Option<String>,
     /// Entries of the acknowledgement file.
     pub acknowledgements: Vec<Acknowledgement>,
@@ -57,7 +57,7 @@ pub struct Sought<'a> {
 }
 
 impl Place {
-    /// Reads the release settings from gateway.yaml. `store` and `channel` of the command line take
+    /// Reads the release settings from gateway.yaml. The options `store` and `channel` take
     /// precedence.
     ///
     /// # Errors
@@ -99,7 +99,7 @@ impl Place {
         Self::of(root, &settings, store, channel)
     }
 
-    /// Returns the release settings from settings that were already read.
+    /// Creates the release settings from the settings of a compiled project.
     ///
     /// # Errors
     /// Returns an error if a name is invalid.
@@ -168,7 +168,8 @@ impl Place {
         ))
     }
 
-    /// Message about a channel without a head: it has no record, or no valid one.
+    /// Message about a channel without a newest record: the channel has no record, or no valid
+    /// record.
     #[must_use]
     pub fn without_head(&self, store: &AnyStore) -> String {
         let chain = Chain::Channel(self.channel.clone());
@@ -235,8 +236,8 @@ fn store_name(root: &Path, store: &str, argument: Option<&Path>) -> anyhow::Resu
     Ok(StoreName::Folder(root.join(store)))
 }
 
-/// True if a file system may read this name as `.git`: also in another letter case, with dots and
-/// spaces at its end, as the short name of Windows, or with characters that HFS+ ignores.
+/// True if a file system may treat this name as `.git`. Covers other letter cases, dots and spaces
+/// at the end, the short name of Windows, and characters that HFS+ ignores.
 fn is_git_folder(name: &str) -> bool {
     let seen = name.chars().filter(|c| !diag::text::is_invisible(*c));
     let seen: String = seen.collect::<String>().to_ascii_lowercase();
@@ -244,7 +245,7 @@ fn is_git_folder(name: &str) -> bool {
     matches!(seen, ".git" | "git~1")
 }
 
-/// Opens the store of the command line, else that of `release.store`.
+/// Opens the store of the command line, otherwise the store of `release.store`.
 ///
 /// # Errors
 /// Returns the errors of [`StoreName::open`].
@@ -256,8 +257,8 @@ pub fn open_store(
     store_name(root, &settings.store, argument)?.open()
 }
 
-/// Reads the trust file: the file of the argument, which must exist, otherwise the project's.
-/// `None` if the project has no trust file.
+/// Reads the trust file: the file of the command line, which must exist, otherwise the project's
+/// file. `None` if the project has no trust file.
 ///
 /// # Errors
 /// Returns an input error if the file is missing or invalid.

@@ -17,7 +17,7 @@ use sources::project::revision::{NoRevision, Revision};
 /// Version of this compiler.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// Creates the predicate of a build statement about these sources.
+/// Creates the predicate of a build statement for the sources of a project.
 ///
 /// # Errors
 /// Returns an error if the Git repository cannot be read.
@@ -42,8 +42,8 @@ pub fn build(
 }
 
 /// Returns the Git state of a project. `None` outside a work tree, before the first commit, or if
-/// the repository does not track gateway.yaml. The state is dirty if a tracked file differs from
-/// the commit, or if the commit has other content for a compiled file.
+/// the repository does not track gateway.yaml. The state is dirty if a tracked file or a compiled
+/// file differs from the commit.
 ///
 /// # Errors
 /// Returns an error if the repository cannot be read.
@@ -90,7 +90,8 @@ pub fn git(root: &Path, map: &SourceMap) -> anyhow::Result<Option<Git>> {
     }))
 }
 
-/// True if Git would commit this file: a work tree contains it and does not ignore it.
+/// True if Git could add this file to a commit: a work tree contains the file and does not ignore
+/// it.
 #[must_use]
 pub fn would_commit(path: &Path) -> bool {
     let Ok(tree) = WorkTree::find(path) else {

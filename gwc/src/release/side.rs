@@ -1,4 +1,4 @@
-//! Reading of a bundle in a store, with its sources, as a side of a comparison.
+//! Reader of bundles in a store, with their sources, for comparisons.
 
 use bundle::digest::Digest;
 use bundle::history::{self, Entry};
@@ -18,7 +18,7 @@ use model::source_map::SourceMap;
 /// Returns the newest record of a channel. `None` if the channel has no record yet.
 ///
 /// # Errors
-/// Returns an error if the head cannot be read or, with a trust file, verified.
+/// Returns an error if the newest record cannot be read or, with a trust file, verified.
 pub fn head(
     store: &dyn Store,
     trust: Option<&Trust>,
@@ -27,8 +27,8 @@ pub fn head(
     history::head(store, trust, channel)
 }
 
-/// Reads a bundle of a store as a side. `source` is the digest of its source artifact. If the
-/// source artifact is missing or damaged, the side has no source locations and no descriptions.
+/// Reads a bundle of a store for a comparison. `source`: digest of its source artifact. If the
+/// artifact is missing or damaged, the result has no source locations and no descriptions.
 ///
 /// # Errors
 /// Returns an error if the bundle is missing, damaged, or in an unsupported format.
@@ -43,12 +43,12 @@ pub fn side(
     Ok((lowered, map))
 }
 
-/// Reads the bundle of a channel's newest record as [`side`] does. The rules are those of the newest
-/// record that is no rollback: a rollback changes the bundle, not the rules.
+/// Reads the bundle of a channel's newest record as [`side`] does. The release rules are those of
+/// the newest record that is no rollback, because a rollback changes the bundle and not the rules.
 ///
 /// # Errors
 /// Returns an error if the bundle is missing, damaged, or in an unsupported format. After a
-/// rollback, also if an earlier record cannot be read or verified.
+/// rollback, also returns an error if an earlier record cannot be read or verified.
 pub fn side_of_head(
     store: &dyn Store,
     trust: Option<&Trust>,
@@ -74,8 +74,8 @@ fn read_map(blobs: &dyn Blobs, source: &Digest) -> Option<SourceMap> {
     SourceMap::decode(&source::read(blobs, source).ok()?)
 }
 
-/// Returns the source artifact of a bundle from the store's index, for a bundle that no record of
-/// the channel names. The artifact is not verified.
+/// Returns the source artifact of a bundle from the store's index, for a bundle without a record in
+/// the channel. The artifact is not verified. `None` if there is no artifact.
 ///
 /// # Errors
 /// Returns an error if the store cannot be read.

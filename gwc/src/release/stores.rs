@@ -12,8 +12,8 @@ use registry::{Address, Registry, Settings};
 
 use model::exit::Failure;
 
-/// Settings of the connections to registries, from the command line. They hold for all stores of a
-/// process.
+/// Settings of the connections to registries, from the command line. They apply to all stores of
+/// the process.
 static REGISTRIES: OnceLock<Settings> = OnceLock::new();
 
 /// Name of a store.
@@ -36,7 +36,7 @@ pub enum AnyStore {
 
 /// Sets the settings of the connections to registries.
 pub fn set_registries(settings: Settings) {
-    // The first settings of the process stay, because a process has one command line.
+    // Keep the first settings, because a process has one command line.
     let _first = REGISTRIES.set(settings);
 }
 
@@ -55,7 +55,7 @@ impl StoreName {
         let text = path.to_string_lossy();
         if Address::is_one(&text) {
             let address = text.parse::<Address>();
-            // The text may contain a password by mistake, so do not repeat it.
+            // The text may contain a password by mistake, so the message must not repeat it.
             let address = address.map_err(|why| Failure::usage(format!("--store: {why}")))?;
             return Ok(Self::Registry(address));
         }
@@ -68,8 +68,8 @@ impl StoreName {
         Ok(Self::Folder(path.to_owned()))
     }
 
-    /// Opens the store. Fails if a folder does not exist. A repository of a registry need not
-    /// exist.
+    /// Opens the store. Fails if a folder does not exist. The repository of a registry need not
+    /// exist yet.
     ///
     /// # Errors
     /// Returns the errors of [`Folder::open`] and [`Registry::open`].
@@ -91,8 +91,8 @@ impl StoreName {
         })
     }
 
-    /// True if the store exists. A repository counts as existing, because the first release creates
-    /// it.
+    /// True if the store exists. A repository of a registry always counts as existing, because the
+    /// first release creates it.
     #[must_use]
     pub fn exists(&self) -> bool {
         match self {

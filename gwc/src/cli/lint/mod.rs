@@ -152,8 +152,8 @@ for each (`--format human`, `concise`, `jsonl` and `github` take several)"
         };
         let look = terminal::look(&std::io::stdout());
         let text = (args.format.render)(&report, look);
-        // A note already names the findings that were written to the baseline, so "nothing found"
-        // would be wrong.
+        // A note has already listed the findings that were written to the baseline, so "nothing
+        // found" would be wrong.
         let all_aside = args.write_baseline.is_some()
             && args.format.name == "human"
             && report.findings.is_empty();
@@ -177,16 +177,16 @@ for each (`--format human`, `concise`, `jsonl` and `github` take several)"
         };
         exit = exit.max(ended);
         if args.paths.len() < 2 {
-            // The program ends here. Do not free the million nodes, because this takes a tenth of
-            // the run time.
+            // The process ends here. Skip freeing millions of nodes, which takes a tenth of the run
+            // time.
             std::mem::forget(compiled);
         }
     }
     Ok(exit)
 }
 
-/// Returns the first option of the command line that is allowed only with a single project or
-/// document.
+/// Returns the first option of the command line that requires a single project or document. `None`
+/// if there is no such option.
 fn about_one(args: &Args) -> Option<String> {
     let options = [
         (
@@ -204,7 +204,7 @@ fn about_one(args: &Args) -> Option<String> {
     given.next().map(|(_, option)| option)
 }
 
-/// Applies the fixes, and prints the findings that they fix.
+/// Applies fixes, and prints the fixed findings. With `--dry-run`, prints a diff instead.
 fn fix(
     args: &Args,
     input: &Input,
@@ -239,8 +239,8 @@ fn fix(
     Ok(mended.compiled)
 }
 
-/// Removes findings from the report that the baseline contains. With `--write-baseline`, writes the
-/// current findings to the baseline first.
+/// Removes the findings of the baseline from the report. With `--write-baseline`, first writes the
+/// current findings to the baseline.
 fn set_aside(args: &Args, input: &Input, compiled: &mut Compiled) -> anyhow::Result<()> {
     let mut path = args.baseline.as_ref();
     if let Some(file) = &args.write_baseline {
@@ -283,7 +283,7 @@ fn set_aside(args: &Args, input: &Input, compiled: &mut Compiled) -> anyhow::Res
     let called = say::path_in(input.folder(), path);
     match Baseline::read(&mut compiled.files, &called, text, &mut sink) {
         Some(baseline) => compiled.findings = baseline.apply(&compiled.files, findings),
-        // The file is not a baseline. Never show the text of such a file.
+        // The file is not a baseline, so its text must not be shown.
         None if !is_baseline => {
             let message = format!(
                 "`{shown}` is not a baseline; write one with `gwc lint --write-baseline {shown}`"

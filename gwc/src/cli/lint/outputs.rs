@@ -11,7 +11,7 @@ use model::compile::Input;
 use model::exit::Failure;
 use sources::project::files::Files;
 
-/// Additional output to a file.
+/// Report that is written to a file (`--output FORMAT=FILE`).
 pub(super) struct Output {
     pub(super) format: &'static Format,
     pub(super) file: PathBuf,

@@ -67,8 +67,8 @@ fn commit_of(name: &str, path: Option<&Path>, context: &Context) -> anyhow::Resu
     Ok(commit.ok_or_else(|| no_revision(name, &NoRevision::NoTree))?)
 }
 
-/// Returns the first symbolic link inside a work tree in the path of a folder. The path is as the
-/// user wrote it. `PWD` contains the links through which the current directory was entered.
+/// Returns the first symbolic link inside a work tree in the path of a folder as the user wrote it.
+/// `PWD` contains the links through which the current directory was entered.
 fn link_on_way(near: &Path, tree: &Path) -> Option<PathBuf> {
     let physical = std::env::current_dir().ok()?;
     let is_here = |path: &PathBuf| path.canonicalize().is_ok_and(|path| path == physical);
@@ -152,9 +152,10 @@ fn check_tracked(tree: &WorkTree, folder: &Path) -> Result<(), NoRevision> {
     Err(NoRevision::Untracked(tree.folder().to_owned()))
 }
 
-/// Refuses to read a revision from a submodule if its parent repository determines the submodule's
-/// content: the parent contains the project itself, or pins another commit of the submodule. If gwc
-/// read the revision, anyone who can push branches of the submodule could choose the old version.
+/// Refuses to read a revision of a submodule if the parent repository determines the submodule's
+/// content. This is the case if the parent contains the project itself, or pins another commit of
+/// the submodule. Otherwise, anyone who can push branches of the submodule could choose the old
+/// version.
 fn check_above(
     tree: &WorkTree,
     near: &Path,
@@ -203,7 +204,8 @@ fn above_tree(tree: &WorkTree, above: &Path) -> Option<String> {
     Some(path.to_string_lossy().into_owned())
 }
 
-/// Returns the nearest folder with a project: `folder` or one of its parents.
+/// Returns the nearest folder that contains a project: `folder` or one of its parents. Empty (the
+/// root) if no folder has one.
 fn above(revision: &Revision, folder: &str) -> String {
     let mut folder = folder;
     loop {

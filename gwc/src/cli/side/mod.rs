@@ -51,11 +51,12 @@ enum What {
 /// Location of source files.
 enum Place {
     Disk(PathBuf),
-    /// Revision, prefix of paths in messages, and path of the submodule if the revision is in one.
+    /// Folder in a revision: the revision, the prefix of paths in messages, and the path of the
+    /// submodule if the revision is in one.
     Git(Revision, String, Option<String>),
 }
 
-/// Role of a side: old version, new version, or the only one. Used in messages.
+/// Role of a version in a command, for messages: old, new, or the only version.
 #[derive(Clone, Copy)]
 pub(super) enum Which {
     Old,
@@ -63,35 +64,35 @@ pub(super) enum Which {
     Only,
 }
 
-/// Side of a comparison that was read.
+/// Version that was read for a comparison.
 pub(super) struct Read {
     pub(super) side: Side,
     pub(super) origin: Origin,
     /// Prefix of paths in output: the folder relative to the current directory or to the root of
     /// the repository, with a final `/`.
     pub(super) folder: String,
-    /// Notes that the plan shows about this side.
+    /// Notes about this version for the plan.
     pub(super) notes: Vec<String>,
 }
 
-/// Names of project and API for a document without a project. Taken from the other version, if it
-/// has exactly one API. Default: `document` and `api`.
+/// Names of project and API for a document without a project. Taken from the other version if that
+/// version has exactly one API. Default: `document` and `api`.
 #[derive(Clone)]
 struct Names {
     project: String,
     api: String,
 }
 
-/// Side whose files were opened but not compiled.
+/// Version whose files were opened but not compiled.
 struct OpenSide {
     name: String,
-    /// Sources of the side. `None` for a bundle.
+    /// Sources of the version. `None` for a bundle.
     sources: Option<Sources>,
 }
 
 struct Sources {
     files: Files,
-    /// File name of the document, if the side is a document without a project.
+    /// File name of the document, if the version is a document without a project.
     document: Option<String>,
     /// Prefix of paths in messages for people.
     shown: String,
@@ -100,7 +101,7 @@ struct Sources {
     /// Folder on disk. `None` for a revision.
     disk: Option<PathBuf>,
     commit: Option<String>,
-    /// Notes that the plan shows about this side.
+    /// Notes about this version for the plan.
     notes: Vec<String>,
 }
 
@@ -118,9 +119,9 @@ impl Named {
     }
 }
 
-/// Reads both versions. If a document is compared with a project or bundle of one API, it gets the
-/// names of that API. An `operationId` that occurs twice in one of two documents is ignored in
-/// both.
+/// Reads both versions. A document that is compared with a project or bundle of one API gets the
+/// names of that API. An `operationId` that occurs twice in one of two documents is ignored in both
+/// documents.
 pub(super) fn both(
     (old, new): (Named, Named),
     at: &StoreOptions,
@@ -174,12 +175,12 @@ pub(super) fn against(
     read(opened, Which::Old, at, context, (&names, &repeated))
 }
 
-/// Reads a side on its own, without a comparison.
+/// Reads a version that is not compared with another version.
 pub(super) fn one(text: &str, at: &StoreOptions, context: &Context) -> anyhow::Result<Read> {
     alone(text, Which::Only, at, context)
 }
 
-/// Reads the version named by an argument, independently of any other version.
+/// Reads the version of an argument, independently of any other version.
 pub(super) fn alone(
     text: &str,
     which: Which,
@@ -219,9 +220,9 @@ impl OpenSide {
     }
 }
 
-/// Returns the operationIds that several operations of a document share. Such operations are
-/// identified by method and path, like those without an id. Such ids occur in practice and must not
-/// prevent a comparison.
+/// Returns each `operationId` that several operations of a document share. These operations are
+/// identified by method and path, as operations without an id are. Shared ids occur in practice and
+/// must not prevent a comparison.
 fn repeated_ids(opened: &mut OpenSide) -> BTreeSet<String> {
     let Some(sources) = &mut opened.sources else {
         return BTreeSet::new();
@@ -279,7 +280,7 @@ fn names_of(side: &Side) -> Option<Names> {
 }
 
 /// Lists the source files below a folder that differ from the last commit, including deleted YAML
-/// and JSON files. Also prints a note that names these files.
+/// and JSON files. Also prints a note with these files.
 pub(super) fn note_uncommitted(folder: &Path, map: &SourceMap) -> Vec<String> {
     let sources = |path: &str| {
         let kind = Path::new(path).extension().and_then(|kind| kind.to_str());
@@ -405,7 +406,7 @@ fn read(
         mut notes,
     } = sources;
     origin.commit = commit;
-    // The sides of a comparison are not built, so tolerate errors in contracts.
+    // Compared versions are not built into bundles, so tolerate errors in contracts.
     let past = matches!(which, Which::Old | Which::New);
     let purpose = match document {
         Some(_) if past => Purpose::PastAlone,
@@ -446,8 +447,8 @@ fn read(
     })
 }
 
-/// Describes the faulty parts of a version that the comparison leaves out. `None`: it leaves out
-/// nothing.
+/// Describes the faulty parts of a version that the comparison leaves out. `None` if nothing is
+/// left out.
 fn left_out(compiled: &Compiled, folder: &str, version: &str) -> Option<String> {
     if compiled.skipped.is_empty() {
         return None;
@@ -498,7 +499,7 @@ pub(super) fn side_in(
     })
 }
 
-/// Reads the bundle of a channel's newest record as a side, with the rules that apply to the next
+/// Reads the bundle of a channel's newest record, with the release rules that apply to the next
 /// change.
 pub(super) fn side_of_head(
     store: &dyn bundle::store::Store,
@@ -534,7 +535,7 @@ pub(super) fn side_from(compiled: &mut Compiled) -> anyhow::Result<Side> {
 }
 
 /// Returns a gateway.yaml for comparing a single document. The file sets `defaults.security`,
-/// because a document cannot set this key.
+/// because the document cannot set this key.
 fn gateway_of(file: &str, names: &Names, overlaid: bool) -> String {
     let overlays = if overlaid { UNNAMED_FILE } else { "" };
     let text = |text: &str| serde_json::Value::from(text).to_string();
@@ -547,7 +548,7 @@ fn gateway_of(file: &str, names: &Names, overlaid: bool) -> String {
     )
 }
 
-/// File name of the overlay that removes operationIds. No user file has this name.
+/// File name of the overlay that removes operationIds. No user's file has this name.
 const UNNAMED_FILE: &str = "gwc.unnamed.overlay.yaml";
 
 /// Returns an overlay that removes these operationIds by JSONPath (RFC 9535).

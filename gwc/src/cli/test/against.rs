@@ -1,5 +1,5 @@
-//! `gwc test --against URL`: sends the requests of tests to a running gateway and compares what a
-//! client sees.
+//! `gwc test --against URL`: sends the requests of tests to a running gateway, and compares the
+//! responses that a client sees with the expectations.
 //!
 //! Each request has a connection of its own, over HTTP/1.1, with or without TLS. Requests are sent
 //! only to the address in the URL.
@@ -63,7 +63,7 @@ pub(super) struct Against {
     host: String,
     /// `HOST:PORT` to connect to.
     address: String,
-    /// `Host` of requests whose test names no host.
+    /// Default value of the field `Host`, for tests without a host.
     authority: String,
     tls: Option<TlsConnector>,
     given: GivenCredentials,
@@ -73,7 +73,7 @@ pub(super) struct Against {
 
 /// Results of the requests of one test.
 pub(super) struct Sent {
-    /// Results. Empty if the test was not sent.
+    /// Results, one for each request. Empty if the test was not sent.
     pub(super) outcomes: Vec<Outcome>,
     /// Reason why the test was not sent. `None`: it was sent.
     pub(super) skipped: Option<String>,
@@ -85,7 +85,8 @@ impl AgainstOptions {
     /// Reads the options. `None` without `--against`.
     ///
     /// # Errors
-    /// Returns a usage error if the URL is invalid. An input error if a file cannot be read.
+    /// Returns a usage error if the URL is invalid. Returns an input error if a file cannot be
+    /// read.
     pub(super) fn read(&self) -> anyhow::Result<Option<Against>> {
         let Some(text) = &self.against else {
             return Ok(None);
@@ -165,7 +166,7 @@ impl Against {
     /// Sends the requests of a test, and compares the responses.
     ///
     /// # Errors
-    /// Returns an error if no connection to the gateway can be opened.
+    /// Returns an error if gwc cannot connect to the gateway.
     pub(super) fn run(&self, runner: &Runner<'_>, case: &TestCase) -> anyhow::Result<Sent> {
         let mut sent = Sent {
             outcomes: Vec::new(),
@@ -236,7 +237,8 @@ impl Against {
         Ok(http::Request::from_parts(head, Full::default()))
     }
 
-    /// Sends one request. The inner error means that there was no usable response.
+    /// Sends one request on a new connection. The inner error is the reason why the response is
+    /// unusable or missing.
     async fn exchange(
         &self,
         request: http::Request<Full<Bytes>>,
@@ -300,7 +302,7 @@ where
     })
 }
 
-/// `code` of a problem document of a gateway. `None` for any other body.
+/// `code` of a gateway's problem document. `None` for any other body.
 fn code(body: &[u8]) -> Option<String> {
     let problem: serde_json::Value = serde_json::from_slice(body).ok()?;
     let is_own = problem["type"].as_str()?.starts_with(PROBLEM);
@@ -308,9 +310,10 @@ fn code(body: &[u8]) -> Option<String> {
     Some(code.to_owned())
 }
 
-/// Reads `SCHEME=FILE` or `SCHEME=env:NAME`.
+/// Reads the credential of an option `SCHEME=FILE` or `SCHEME=env:NAME`. Returns the name of the
+/// scheme and the credential.
 fn credential(option: &str) -> anyhow::Result<(String, Zeroizing<String>)> {
-    // The argument may contain a credential by mistake, so do not repeat it.
+    // The argument may be the credential itself by mistake, so the message must not repeat it.
     let Some((scheme, source)) = option.rsplit_once('=') else {
         return Err(Failure::usage("--credential: write SCHEME=FILE or SCHEME=env:NAME").into());
     };
@@ -330,7 +333,7 @@ fn credential(option: &str) -> anyhow::Result<(String, Zeroizing<String>)> {
     Ok((scheme.to_owned(), Zeroizing::new(text.trim().to_owned())))
 }
 
-/// Content of a small file that an option names.
+/// Reads the file of an option. Refuses files of more than [`FILE_BYTES_MAX`] bytes.
 fn content(file: &Path) -> anyhow::Result<Vec<u8>> {
     let shown = say::path(file);
     let failed = |why: String| Failure::new(Exit::INPUT, "no-such-file", why);

@@ -7,7 +7,8 @@ use super::TestResult;
 /// Text in place of a text of the file.
 const HIDDEN: &str = "(not shown: Git does not track the test file)";
 
-/// Replaces all texts of the test's file in a result. The place and the decisions stay.
+/// Replaces all texts that come from the test file in a result. The source locations and the
+/// decisions remain.
 pub(super) fn without_text(mut result: TestResult<'_>) -> TestResult<'_> {
     let mut case = result.case.into_owned();
     HIDDEN.clone_into(&mut case.name.value);

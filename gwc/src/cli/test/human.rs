@@ -6,10 +6,10 @@ use super::{Results, TestResult};
 use ::plan::expect::coverage::Coverage;
 use diag::text::printable;
 
-/// Maximum number of unreached items that are listed for each kind of coverage.
+/// Maximum number of items without a test that are listed for each kind of coverage.
 const MISSED_MAX: usize = 100;
 
-/// Renders the results. `with_missed` is true to list what no test reached.
+/// Renders the results. `with_missed`: true to list the items that no test reached.
 pub(super) fn render(results: &Results<'_>, with_missed: bool) -> String {
     let mut out = String::new();
     for test in results.tests.iter().filter(|test| test.failed()) {
@@ -50,7 +50,7 @@ fn skipped(out: &mut String, results: &Results<'_>) {
     }
 }
 
-/// Counts what the tests reached. `with_missed` is true to list what no test reached.
+/// Prints the coverage of the tests. `with_missed`: true to list the items that no test reached.
 fn reached(out: &mut String, coverage: &Coverage, with_missed: bool) {
     if with_missed {
         for (kind, share) in coverage.kinds() {

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::{Results, TestResult};
 use crate::output::xml::escaped;
 
-/// Renders the document.
+/// Renders the results as a JUnit XML document.
 pub(super) fn render(results: &Results<'_>) -> String {
     let mut out = format!(
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites name=\"gwc test\" tests=\"{}\" failures=\"{}\" errors=\"0\">\n",

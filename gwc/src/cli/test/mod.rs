@@ -93,12 +93,12 @@ impl super::Arguments for Args {
     }
 }
 
-/// Results of a run.
+/// Results of one run of the tests.
 struct Results<'a> {
-    /// Tests, with the outcome of each of their requests.
+    /// Tests, each with the results of its requests.
     tests: Vec<TestResult<'a>>,
-    /// Operations and policies that the tests reached. `None` with `--against`, because a running
-    /// gateway decides.
+    /// Operations and policies that the tests reached. `None` with `--against`, because gwc does
+    /// not see the decisions of a running gateway.
     coverage: Option<Coverage>,
     /// Number of expectations that a client of a running gateway cannot see.
     unseen: usize,
@@ -106,7 +106,7 @@ struct Results<'a> {
     folder: String,
 }
 
-/// Test with its outcomes.
+/// Test with the results of its requests.
 struct TestResult<'a> {
     case: Cow<'a, TestCase>,
     place: Place,
@@ -184,7 +184,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     Ok(if ok { Exit::OK } else { Exit::FINDINGS })
 }
 
-/// Tests of the test files, and tests that are generated from examples.
+/// Returns the tests of the test files, and the tests generated from examples (`--from-examples`).
 fn all_cases(args: &Args, root: &Path, compiled: &mut Compiled) -> anyhow::Result<Vec<TestCase>> {
     let mut all = cases(args, root, compiled)?;
     let model = compiled.model.as_ref();
@@ -236,7 +236,7 @@ fn results<'a>(
         unseen: 0,
         folder,
     };
-    // A file that the command line names is shown.
+    // Hide the text of untracked test files, unless the command line names the files.
     let hidden = match args.files.is_empty() {
         true => compiled.files.concealed(),
         false => Vec::new(),
@@ -273,7 +273,7 @@ fn results<'a>(
     Ok(results)
 }
 
-/// Tests of the project, or tests of the files that the command line names.
+/// Returns the tests of the files on the command line, otherwise the tests of the project.
 fn cases(args: &Args, root: &Path, compiled: &mut Compiled) -> anyhow::Result<Vec<TestCase>> {
     if args.files.is_empty() {
         let model = compiled.model.as_ref();
@@ -318,7 +318,7 @@ fn inside(file: &Path, root: &Path) -> anyhow::Result<String> {
     Ok(relative.to_string_lossy().into_owned())
 }
 
-/// Failures of a test, one per line: `LINE: REQUEST: PROPERTY: expected X, actual Y`.
+/// Failures of a test, one line each: `LINE: REQUEST: PROPERTY: expected X, actual Y`.
 fn lines(test: &TestResult<'_>) -> Vec<String> {
     let failures = test.outcomes.iter().flat_map(|outcome| {
         let request = &outcome.request;

@@ -5,13 +5,13 @@ use std::fmt::Write as _;
 use super::Results;
 use diag::text::printable;
 
-/// Renders the stream.
+/// Renders the results as a TAP document.
 pub(super) fn render(results: &Results<'_>) -> String {
     let mut out = format!("TAP version 14\n1..{}\n", results.tests.len());
     for (number, test) in results.tests.iter().enumerate() {
         let result = if test.failed() { "not ok" } else { "ok" };
         let name = printable(&test.case.name.value);
-        // `#` begins a directive, `\` escapes.
+        // `#` begins a directive in TAP, and `\` an escape.
         let name = name.replace('\\', "\\\\").replace('#', "\\#");
         let _ = write!(out, "{result} {} - {name}", number + 1);
         if let Some(why) = &test.skipped {

@@ -1,4 +1,4 @@
-//! Process of the local gateway: its start, its state and its end.
+//! Process of the local gateway: start, state and end.
 
 use std::io::{BufRead as _, BufReader, IsTerminal as _, Read};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -18,7 +18,7 @@ use crate::release::nodes::{Nodes, Status};
 
 /// Maximum time in which the gateway activates a version: 30s.
 const ACTIVATION: Duration = Duration::from_secs(30);
-/// Time between two looks at the gateway's state: 20ms.
+/// Interval between two queries of the gateway's state: 20ms.
 const LOOK: Duration = Duration::from_millis(20);
 /// Maximum time in which the gateway ends after SIGTERM: 5s.
 const ENDING: Duration = Duration::from_secs(5);
@@ -40,11 +40,11 @@ pub(super) struct GatewayOptions {
     access_log: bool,
 }
 
-/// Running gateway.
+/// Running local gateway.
 pub(super) struct LocalGateway {
     child: Child,
     nodes: Nodes,
-    /// Options `--listen` of the process.
+    /// Values of the `--listen` options with which the process was started.
     listen: Vec<String>,
 }
 
@@ -54,15 +54,15 @@ pub(super) enum Activated {
     Serving(Vec<String>),
     /// The gateway refused the version, or ended. The text is the reason.
     Refused(String),
-    /// A signal ends the command.
+    /// Signal that ends the command, as the command's exit code.
     Signal(u8),
 }
 
 impl GatewayOptions {
-    /// Path of the gateway's program.
+    /// Returns the path of the program gwd.
     ///
     /// # Errors
-    /// Returns an error if there is no program.
+    /// Returns an error if the program is not found.
     pub(super) fn program(&self) -> Result<PathBuf, Failure> {
         let missing = |what: String| {
             let message = format!("{what}; install gwd, or name it with --gwd FILE");
@@ -81,8 +81,9 @@ impl GatewayOptions {
         found.ok_or_else(|| missing("there is no gwd beside gwc or in PATH".to_owned()))
     }
 
-    /// Options `--listen` for a gateway: those of the command line, and for each other listener
-    /// with a non-loopback address, the loopback address with the same port.
+    /// Values of the `--listen` options for a gateway: those of the command line, and one for each
+    /// other listener with a non-loopback address. That value is the loopback address with the same
+    /// port.
     pub(super) fn listen(&self, gateway: &Gateway) -> Vec<String> {
         let mut all = self.listen.clone();
         for listener in &gateway.shared.listeners {
@@ -104,8 +105,8 @@ impl GatewayOptions {
         all
     }
 
-    /// Starts the gateway in a process group of its own, so that Ctrl-C reaches only gwc, which
-    /// ends it.
+    /// Starts the gateway in its own process group. Ctrl-C therefore reaches only gwc, which ends
+    /// the gateway.
     ///
     /// # Errors
     /// Returns an error if the program cannot be started.
@@ -157,12 +158,12 @@ impl GatewayOptions {
 }
 
 impl LocalGateway {
-    /// True if the process runs and its listeners have these options.
+    /// True if the process runs and was started with these `--listen` options.
     pub(super) fn fits(&mut self, listen: &[String]) -> bool {
         self.listen == listen && self.exit().is_none()
     }
 
-    /// Waits until the gateway serves a version or refuses it. Saves in the meantime are kept for
+    /// Waits until the gateway serves a version or refuses it. Files saved meanwhile are kept for
     /// the next round.
     pub(super) fn activate(
         &mut self,
@@ -200,7 +201,7 @@ impl LocalGateway {
         self.exit().is_some()
     }
 
-    /// Exit code of the process. `None`: it runs.
+    /// Exit code of the process. `None` while the process runs.
     fn exit(&mut self) -> Option<i32> {
         let ended = self.child.try_wait().ok().flatten()?;
         Some(ended.code().unwrap_or(-1))
@@ -226,7 +227,8 @@ impl Drop for LocalGateway {
     }
 }
 
-/// Writes the gateway's log to standard error, line by line, and reports its end.
+/// Copies the gateway's log to standard error, line by line, and sends an event when the gateway
+/// ends.
 fn follow(log: impl Read + Send + 'static, sender: Sender<Message>) -> anyhow::Result<()> {
     let is_terminal = std::io::stderr().is_terminal();
     std::thread::Builder::new()
@@ -237,7 +239,7 @@ fn follow(log: impl Read + Send + 'static, sender: Sender<Message>) -> anyhow::R
             while let Ok(1..) = (&mut log).take(LINE_BYTES_MAX).read_until(b'\n', &mut line) {
                 let text = String::from_utf8_lossy(&line);
                 let text = text.trim_end();
-                // Audit lines repeat what this command reports itself.
+                // Skip audit lines, because gwc reports the same events itself.
                 let is_audit = text.split(' ').nth(1) == Some("audit");
                 if !is_audit {
                     say::note(&match is_terminal {
@@ -252,7 +254,7 @@ fn follow(log: impl Read + Send + 'static, sender: Sender<Message>) -> anyhow::R
     Ok(())
 }
 
-/// URLs of the listeners. With several listeners, each after its name.
+/// URLs of the listeners. If there are several listeners, each URL follows the listener's name.
 fn urls(status: &Status, gateway: &Gateway) -> Vec<String> {
     let addresses = status.all["listeners"].as_object();
     let addresses: Vec<_> = addresses.into_iter().flatten().collect();

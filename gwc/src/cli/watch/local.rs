@@ -1,5 +1,5 @@
-//! Temporary folder of the local gateway, with a store, a key and a trust file of its own. Nothing
-//! reaches the project's store, and no key of the project is needed.
+//! Temporary folder of the local gateway, with its own store, key and trust file. gwc does not
+//! change the project's store, and needs no key of the project.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -18,7 +18,7 @@ use super::super::build::BuiltProject;
 use super::super::movement::{Movement, RecordFields, Target};
 use crate::release::{self, AnyStore, Place, StoreName, provenance};
 
-/// Validity of the key: a year, which no session exceeds.
+/// Validity of the key: one year, which is longer than any session.
 const KEY_S: u64 = 365 * 86_400;
 /// Number of versions that the store keeps. gwd keeps the running version itself.
 const VERSIONS_KEPT: usize = 3;
@@ -31,10 +31,10 @@ pub(super) struct LocalReleases {
     place: Place,
 }
 
-/// Version that the local gateway shall run.
+/// Version for the local gateway.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Version {
-    /// Serial of its record: 1 for the first version of a session.
+    /// Serial of the version's record: 1 for the first version of a session.
     pub(super) serial: u64,
     pub(super) bundle: Digest,
 }
@@ -80,7 +80,8 @@ impl LocalReleases {
         Ok(local)
     }
 
-    /// True if the releases are for this project and channel. Both can change with gateway.yaml.
+    /// True if the releases belong to this project and channel. A change of gateway.yaml can change
+    /// both.
     pub(super) fn is_of(&self, place: &Place) -> bool {
         self.place.project == place.project && self.place.channel == place.channel
     }
@@ -102,7 +103,7 @@ impl LocalReleases {
         self.place.channel.as_str()
     }
 
-    /// Releases a bundle, unless it is the newest one.
+    /// Releases a bundle, unless the newest release already has it.
     ///
     /// # Errors
     /// Returns an error if the store cannot be written.
@@ -150,7 +151,7 @@ impl LocalReleases {
     }
 }
 
-/// Removes the bundles of old versions, so that a long session takes no further space.
+/// Removes the bundles of old versions, so that the store does not grow in a long session.
 fn remove_old(store: &AnyStore) -> anyhow::Result<()> {
     let AnyStore::Folder(folder) = store else {
         return Ok(());

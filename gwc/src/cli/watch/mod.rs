@@ -1,8 +1,9 @@
-//! Command `gwc watch`: after each save, lints the project, plans it against the channel, and lets
-//! a local gateway serve it.
+//! Command `gwc watch`: after each save, lints the project, compares it with the channel's bundle,
+//! and lets a local gateway serve it.
 //!
-//! Findings and the plan come from the commands `gwc lint` and `gwc plan`, each in a process of its
-//! own. A version with errors does not reach the gateway, which keeps serving the last good one.
+//! The commands `gwc lint` and `gwc plan`, each in a separate process, print findings and plan. A
+//! version with errors does not reach the gateway, which keeps serving the last version without
+//! errors.
 
 mod gateway;
 mod local;
@@ -45,7 +46,7 @@ impl super::Arguments for Args {
 }
 
 pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
-    // The rounds show their own progress.
+    // The commands of each round show their own progress.
     progress::end();
     let root = context.root()?;
     let program = args.gateway.program()?;
@@ -66,7 +67,8 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     session.run()
 }
 
-/// Session of the command. The gateway is dropped, and so ended, before its files are removed.
+/// Session of `gwc watch`. The order of the fields ensures that the gateway ends before its files
+/// are removed.
 struct Session<'a> {
     args: &'a Args,
     context: &'a Context,
@@ -75,7 +77,7 @@ struct Session<'a> {
     saves: Saves,
     gateway: Option<LocalGateway>,
     releases: Option<LocalReleases>,
-    /// Version that the gateway serves. `None`: it serves none.
+    /// Version that the gateway serves. `None`: no version.
     serving: Option<Version>,
 }
 
@@ -94,7 +96,7 @@ impl Session<'_> {
                 }
                 Event::Signal(code) => return Ok(Exit(code)),
                 Event::GatewayEnded => {
-                    // A gateway that this command replaced ends, too.
+                    // The event may come from a gateway that this command has already replaced.
                     is_due = false;
                     if self.gateway.as_mut().is_some_and(LocalGateway::has_ended) {
                         self.gateway = None;
@@ -106,11 +108,11 @@ impl Session<'_> {
         }
     }
 
-    /// Lints, plans and serves. Returns the exit code if a signal ends the command.
+    /// Runs one round: lints, plans and serves. Returns the exit code if a signal ends the command.
     fn round(&mut self) -> anyhow::Result<Option<u8>> {
         let lint = self.command("lint")?.status()?;
         if lint.code().is_none() {
-            // Ctrl-C ends the command of a round, too. The loop reads the signal.
+            // Ctrl-C also ends the lint process. The main loop receives the signal.
             return Ok(None);
         }
         if !lint.success() {
@@ -128,8 +130,7 @@ impl Session<'_> {
         if let Some(channel) = &at.channel {
             plan.args(["--channel", channel]);
         }
-        // The plan is only information for the user: a tripped gate or an unreachable store does
-        // not prevent serving.
+        // The plan is only information for the user, so a failed plan does not prevent serving.
         if plan.status()?.code().is_none() {
             return Ok(None);
         }
@@ -142,7 +143,7 @@ impl Session<'_> {
         }
     }
 
-    /// Command of a round, with this command's options for reading the project.
+    /// Returns a gwc command for a round, with the options of this command for reading the project.
     fn command(&self, name: &str) -> anyhow::Result<Command> {
         let mut command = saves::again(self.context)?;
         command.arg(name).args(self.args.limits.arguments());
@@ -169,7 +170,7 @@ impl Session<'_> {
             .context("the releases were just made")?;
         let version = releases.publish(&built)?;
         if self.gateway.as_mut().is_none_or(|own| !own.fits(&listen)) {
-            // The old process ends first, because both use the same addresses and files.
+            // End the old process first, because both processes use the same addresses and files.
             self.gateway = None;
             self.serving = None;
             let own = (listen, self.saves.sender());
@@ -195,8 +196,8 @@ impl Session<'_> {
         Ok(None)
     }
 
-    /// Reports that these sources are not served, with the reason, and which version the gateway
-    /// still serves.
+    /// Prints that the current sources are not served, with the reason, and the version that the
+    /// gateway still serves.
     fn keep(&self, why: &str) {
         let keeps = match self.serving {
             Some(version) => format!(
