@@ -33,8 +33,8 @@ pub fn all() -> Vec<(&'static str, Value)> {
     all
 }
 
-/// Builds the schema of an output document: the fields that all documents have, and `fields`. All
-/// of them are required.
+/// Builds the schema of an output document. Its properties are `fields` and the fields that all
+/// documents have. All properties are required.
 fn document(name: &str, results: &[&str], fields: Value) -> Value {
     let mut properties = json!({
         "schema": {"const": format!("{name}/v1")},
@@ -203,15 +203,16 @@ fn plan() -> Value {
             "notes": list(&text()),
         }),
     );
-    // Only for a rollback: SHA-256 of withdrawn credentials that the rollback would admit again.
+    // This field exists only in the plan of a rollback: SHA-256 of withdrawn credentials that the
+    // rollback would admit again.
     schema["properties"]["admitted_again"] =
         list(&json!({"type": "string", "pattern": "^[0-9a-f]{64}$"}));
     schema["additionalProperties"] = false.into();
     schema
 }
 
-/// Schema of an object with only these fields. `needed` are required. `more` are optional, because
-/// the answers of a running gateway (`POST /v1/explain`) do not have them.
+/// Schema of an object with only these fields. The fields of `needed` are required. The fields of
+/// `more` are optional, because responses of a running gateway (`POST /v1/explain`) lack them.
 fn closed_beside(needed: &Value, more: &Value) -> Value {
     let mut schema = closed(needed);
     if let (Value::Object(properties), Value::Object(more)) =

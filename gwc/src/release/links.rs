@@ -6,10 +6,9 @@ use model::exit::{Exit, Failure};
 use sources::project::repository::WorkTree;
 use sources::project::revision::NoRevision;
 
-/// Refuses a file behind a symbolic link in a work tree, unless that work tree tracks the file,
-/// because the author of a pull request chooses the target of a committed link. Outside a
-/// repository, a link below the current directory may only lead into the folder that contains the
-/// link.
+/// Refuses a file behind a symbolic link in a work tree, unless that work tree tracks the file. The
+/// author of a pull request chooses the target of a committed link. Outside a repository, a link
+/// below the current directory may only lead into the folder that contains the link.
 ///
 /// # Errors
 /// Returns an input error if the file is missing, not tracked, or outside the work tree.

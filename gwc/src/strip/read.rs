@@ -16,12 +16,13 @@ pub struct SourceDocuments {
     pub files: Files,
     /// Findings about reading the files and applying overlays.
     pub findings: Vec<Diagnostic>,
-    /// APIs with their documents. The API of a document without a project is named after its file.
+    /// APIs, each with its name and document. The API of a document without a project has the name
+    /// of the file.
     pub apis: Vec<(String, Document)>,
 }
 
-/// Reads the documents of a project or a single document, applies their overlays and loads the
-/// files that they refer to.
+/// Reads the documents of a project, or a single document. Applies their overlays, and loads the
+/// files to which they refer.
 ///
 /// # Errors
 /// Returns an error if the folder cannot be read or the environment does not exist.

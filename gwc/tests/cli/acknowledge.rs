@@ -1,4 +1,5 @@
-//! Gates, and the two ways to acknowledge a change: `--ack` and the acknowledgement file.
+//! Tests of gates, and of the two ways to acknowledge a change: `--ack` and the acknowledgement
+//! file.
 
 use serde_json::{Value, json};
 
@@ -7,8 +8,8 @@ use crate::project::Project;
 /// Keys of an acknowledgement entry besides its fingerprint, for the change of [`opened`].
 const NAMED: &str = "kind: security-requirement-removed, operation: orders/listOrders";
 
-/// Creates a released project in which one operation then became public. Returns the change's
-/// fingerprint.
+/// Creates a released project, and then makes one operation public in the sources. Returns the
+/// fingerprint of this change.
 fn opened() -> (Project, String) {
     let project = Project::new();
     let text = project.read("gateway.yaml");
@@ -103,12 +104,13 @@ fn acknowledged_changes_pass_with_author_and_reason() {
         document["acknowledgements"][0]["fingerprint"],
         fingerprint.as_str()
     );
-    // An acknowledgement does not change the bundle, and also applies to `gwc apply`.
+    // An acknowledgement does not change the bundle, and `gwc apply` accepts the same
+    // acknowledgement.
     project
         .apply("public list")
         .with(0)
         .contains("acknowledged by ann: ticket 12");
-    // After the release the acknowledgement is unused, which is reported with its place.
+    // After the release, the acknowledgement is unused. A warning names its position in the file.
     let ended = project.run(&["plan"]).with(0);
     assert!(
         ended

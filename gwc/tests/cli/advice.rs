@@ -1,4 +1,4 @@
-//! Commands that messages print can be run exactly as printed.
+//! Tests that commands in messages can be run exactly as printed.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -7,7 +7,8 @@ use std::process::Command;
 
 use crate::project::{Ended, Project, command, copy, run};
 
-/// Runs a printed command line in a shell in this folder. `--yes` replaces the answer to a prompt.
+/// Runs a printed command line in a shell in this folder. `--yes` is added in place of an answer to
+/// the prompt.
 fn paste(folder: &Path, line: &str) -> Ended {
     let program = Path::new(env!("CARGO_BIN_EXE_gwc"));
     let path = format!(
@@ -23,8 +24,8 @@ fn paste(folder: &Path, line: &str) -> Ended {
         .env("NO_COLOR", "1"))
 }
 
-/// Creates a project with its own store and channel in a folder with a space in its name. Commands
-/// run in the folder around it.
+/// Creates a project with its own store and channel in a folder whose name contains a space.
+/// Commands run in the parent folder.
 fn elsewhere() -> Project {
     let outer = Project::empty();
     let shop = Project::new();
@@ -33,7 +34,7 @@ fn elsewhere() -> Project {
     outer
 }
 
-/// Releases with every option set, and returns the output.
+/// Releases the project with every option set, and returns the output.
 fn apply(outer: &Project, timeout: &str) -> Ended {
     let gateway = outer.read("my shop/gateway.yaml");
     let at = gateway.find("timeout: ").expect("there is one");
@@ -59,8 +60,8 @@ fn apply(outer: &Project, timeout: &str) -> Ended {
     run(command(outer.path()).args(words)).with(0)
 }
 
-/// Collects the commands in backticks of all Rust sources below a folder, without comments, each
-/// with the name of a file that contains it.
+/// Collects the commands in backticks from the code of all Rust files below a folder, without
+/// comments. The value is the path of a file that contains the command.
 fn printed(folder: &Path, found: &mut BTreeMap<String, String>) {
     for entry in fs::read_dir(folder).expect("the folder is there") {
         let path = entry.expect("it can be read").path();
@@ -74,7 +75,7 @@ fn printed(folder: &Path, found: &mut BTreeMap<String, String>) {
         let text = fs::read_to_string(&path).expect("it can be read");
         let lines = text.lines().map(str::trim_start);
         let code: Vec<&str> = lines.filter(|line| !line.starts_with("//")).collect();
-        // A literal continues on the next line after a backslash.
+        // Join string literals that continue on the next line after a backslash.
         let code = code.join("\n").replace("\\\n", "");
         let commands = code.split("`gwc ").skip(1);
         let commands = commands.filter_map(|rest| rest.split_once('`'));
@@ -162,7 +163,7 @@ fn printed_rollback_runs_as_it_is() {
     paste(outer.path(), &format!("{line} --yes"))
         .with(0)
         .contains("serial 3");
-    // A command printed by `gwc history`, run inside the project's folder.
+    // Run the command that `gwc history` printed inside the project's folder.
     let inside = outer.file("my shop");
     fs::rename(outer.file("the keys"), inside.join("keys")).expect("there is room");
     let history = ["history", "--store", "../a store", "--channel", "test"];

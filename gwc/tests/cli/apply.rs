@@ -98,7 +98,7 @@ fn apply_with_a_differing_plan_file_is_refused() {
     project.run(&["plan", "-o", "plan.json"]).with(0);
     let plan: Value = serde_json::from_str(&project.read("plan.json")).unwrap();
 
-    // A plan file from which changes were removed.
+    // Remove the changes from the plan file.
     let mut less = plan.clone();
     less["changes"].as_array_mut().unwrap().clear();
     project.write("less.json", less.to_string());
@@ -114,12 +114,12 @@ fn apply_with_a_differing_plan_file_is_refused() {
     project.write("other.json", other.to_string());
     with("other.json").with(3);
 
-    // The sources changed after the plan was made.
+    // Change the sources after the plan was made.
     project.change("8s");
     with("plan.json").with(3).contains("these sources build");
     project.change("6s");
 
-    // Unreadable plan files.
+    // Unreadable plan files are refused.
     with("missing.json").with(65);
     project.write("garbled.json", b"{\"schema\": \"plan/v1\", ");
     with("garbled.json").with(65);
@@ -419,7 +419,7 @@ fn apply_with_other_gates_than_its_plan_is_refused() {
     apply("plan.json", &["--gate", "relax"])
         .with(1)
         .contains("relax (");
-    // Gates in a plan file must follow from its changes; otherwise the file was edited.
+    // The blocking gates in a plan file must match its changes. Otherwise, the file was edited.
     let plan: Value = serde_json::from_str(&project.read("plan.json")).unwrap();
     let with = |edit: &dyn Fn(&mut Value)| {
         let mut edited = plan.clone();

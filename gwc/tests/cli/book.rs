@@ -1,4 +1,4 @@
-//! Commands in the documentation pages about plans and routes run as written.
+//! Tests that the commands in the documentation pages about plans and routes run as written.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -8,7 +8,7 @@ use std::process::Command;
 use crate::git::{commit, git};
 use crate::project::{Project, command, run};
 
-/// Commands of a page that are marked as runnable.
+/// Commands of a page in code blocks marked `<!-- run -->`, each as a list of words.
 fn commands(page: &str) -> Vec<Vec<String>> {
     let path = format!("{}/../docs/{page}", env!("CARGO_MANIFEST_DIR"));
     let page = fs::read_to_string(path).expect("the page is there");
@@ -29,7 +29,8 @@ fn commands(page: &str) -> Vec<Vec<String>> {
         .collect()
 }
 
-/// Creates a released project in Git, on a branch with a change that needs an acknowledgement.
+/// Creates a released project in Git, on a branch with a change that needs an acknowledgement to
+/// pass.
 fn branch() -> Project {
     let project = Project::new();
     project.write(
@@ -99,7 +100,7 @@ fn the_page_on_invariants_runs_as_it_is_written() {
         .expect("a file");
     project.write("rules.yaml", rest.split("```").next().expect("it ends"));
     follow(&project, "invariants.md", 1);
-    // The operations of the project meet the page's invariants.
+    // Change the project so that its operations satisfy the invariants of the page.
     project.edit(
         "orders.yaml",
         "security: [{key: []}]",
@@ -134,7 +135,7 @@ fn the_page_on_pull_requests_runs_as_it_is_written() {
     follow(&branch(), "ci.md", 7);
 }
 
-/// Commands of each step of a workflow, in order: the `run` keys in a page or a file.
+/// Commands of the steps in a workflow or page, in order (`run` keys).
 fn steps(text: &str) -> Vec<String> {
     let mut steps: Vec<String> = Vec::new();
     let mut block: Option<usize> = None;
@@ -161,7 +162,7 @@ fn steps(text: &str) -> Vec<String> {
     steps
 }
 
-/// Jobs of the workflow, each with its text.
+/// Jobs of a workflow: name and text.
 fn jobs(workflow: &str) -> Vec<(String, String)> {
     let (_, jobs) = workflow.split_once("\njobs:\n").expect("there are jobs");
     let mut found: Vec<(String, String)> = Vec::new();
@@ -182,7 +183,7 @@ fn jobs(workflow: &str) -> Vec<(String, String)> {
     found
 }
 
-/// Folder with the environment of a CI runner: its tools and its temporary folder.
+/// Folder of a simulated CI runner, with its tools and its temporary folder.
 struct Runner {
     folder: tempfile::TempDir,
 }
@@ -232,7 +233,7 @@ impl Runner {
         0
     }
 
-    /// Reads the plan of the last run.
+    /// Reads the comment with the plan that the last run wrote.
     fn comment(&self) -> String {
         fs::read_to_string(self.file("gwc-plan/comment.md")).expect("it is there")
     }
@@ -284,7 +285,7 @@ fn workflow_plans_before_its_gates_decide() {
     assert_eq!(runner.run(project.path(), &check, &base), 1);
     let posted = runner.comment();
     assert!(posted.contains("### Gateway plan: blocked"), "{posted}");
-    // The acknowledgement line in the comment lets the change pass.
+    // After the acknowledgement line of the comment is added to the file, the change passes.
     let line = posted
         .lines()
         .find(|line| line.starts_with("- {fingerprint"));
@@ -343,7 +344,7 @@ fn workflow_releases_main() {
         .contains("merged abc");
 }
 
-/// Step without the indentation of its first line.
+/// Removes the indentation of a step's first line from all lines.
 fn unindented(step: &str) -> String {
     let column = step.len() - step.trim_start().len();
     let lines = step.lines().map(|line| line.get(column..).unwrap_or(line));
@@ -360,7 +361,7 @@ fn check_pins(text: &str) {
             "{line}"
         );
     }
-    // Texts of a pull request reach a shell only through variables.
+    // Texts of a pull request must reach a shell only through variables.
     for step in steps(text) {
         assert!(!step.contains("${{"), "{step}");
     }
@@ -376,7 +377,7 @@ fn workflow_trusts_no_pull_request() {
     for (name, text) in &jobs {
         assert_eq!(text.matches("actions/checkout@").count(), 1);
         assert_eq!(text.matches("persist-credentials: false").count(), 1);
-        // Jobs that read a pull request have no write permission.
+        // Jobs that process a pull request must have no write permission.
         assert!(!text.contains(": write"), "{name}");
         assert_eq!(text.contains("secrets."), name == "apply", "{name}");
         assert_eq!(
@@ -401,7 +402,8 @@ fn comment_workflow_runs_no_foreign_code() {
         .collect();
     let least = ["actions: read", "contents: read", "pull-requests: write"];
     assert_eq!(rights, least);
-    // Only files of the default branch are checked out, and only its script runs.
+    // The workflow must check out only files of the default branch, and run only the script of that
+    // branch.
     let of_default = "ref: ${{ github.event.repository.default_branch }}";
     assert_eq!(workflow.matches("actions/checkout@").count(), 1);
     assert_eq!(workflow.matches(of_default).count(), 1);

@@ -1,5 +1,6 @@
-//! Levels of checks of client contracts: `break_levels` of gateway.yaml and `x-gateway-lint` of
-//! operations. The higher level of both sides applies.
+//! Tests of levels for checks of client contracts: `break_levels` of gateway.yaml and
+//! `x-gateway-lint` of operations. If the old and the new version set different levels, the higher
+//! level applies.
 
 use serde_json::Value;
 
@@ -8,7 +9,7 @@ use crate::project::Project;
 
 const REMOVED: &str = "response-optional-property-removed";
 
-/// Document whose two operations return the same component.
+/// Document with two operations that return the same component.
 const DOCUMENT: &str = "openapi: 3.1.0
 info: {title: Orders, version: \"1\"}
 security: [{key: []}]
@@ -43,7 +44,7 @@ fn plan(project: &Project, code: i32) -> Value {
     ended.with(code).json("plan/v1")
 }
 
-/// `LEVEL CLASS ID OPERATIONS` of each change.
+/// Changes of a plan, as `LEVEL CLASS ID OPERATIONS`.
 fn changes(plan: &Value) -> Vec<String> {
     let all = plan["changes"].as_array().expect("a list").iter();
     let text = |value: &Value| value.as_str().expect("a text").to_owned();
@@ -93,7 +94,7 @@ fn lowered_level_does_not_pass_its_own_gate() {
     project.edit("gateway.yaml", &lowered, &format!("{{{REMOVED}: info}}"));
     let same = plan(&project, 1);
     assert_eq!(tripped(&same), ["break", "rules"]);
-    // The level is lowered first, and the property is removed later.
+    // Lower the level in one commit, and remove the property in a later commit.
     project.write("orders.yaml", DOCUMENT);
     commit(&project, "lowered");
     remove_note(&project);

@@ -1,4 +1,4 @@
-//! The script that posts a plan on GitHub, against a stand-in of GitHub's REST interface.
+//! Tests of the script that posts a plan on GitHub, with a simulated REST interface of GitHub.
 
 use std::collections::VecDeque;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -16,7 +16,7 @@ const MARKER: &str = "<!-- gwc plan -->";
 const BOT: &str = "github-actions[bot]";
 const TOKEN: &str = "token-of-the-job";
 
-/// Stand-in of GitHub: one repository `o/r` with pull requests and comments.
+/// State of the simulated GitHub: one repository `o/r` with pull requests and comments.
 #[derive(Default)]
 struct State {
     pulls: Vec<Value>,
@@ -24,7 +24,7 @@ struct State {
     comments: Vec<Value>,
     /// Requests, as `METHOD PATH`.
     requests: Vec<String>,
-    /// Heads of the next responses, instead of the usual ones.
+    /// Heads of the next responses, which replace the usual responses. Empty: the usual response.
     failures: VecDeque<&'static str>,
 }
 
@@ -35,7 +35,7 @@ struct Hub {
 }
 
 impl Hub {
-    /// Starts the stand-in with pull request 7, whose head is the commit of the run.
+    /// Starts the simulated GitHub with pull request 7, whose head commit is the commit of the run.
     fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -56,7 +56,7 @@ impl Hub {
         change(&mut self.state.lock().unwrap())
     }
 
-    /// Runs the script about a text.
+    /// Runs the script for a comment with this text, in a run of the event `pull_request`.
     fn post(&self, text: &[u8]) -> Ended {
         self.post_about(text, "pull_request")
     }
@@ -98,7 +98,7 @@ impl Hub {
         })
     }
 
-    /// Requests since the last call that change something.
+    /// Requests with write methods since the last call.
     fn writes(&self) -> Vec<String> {
         let all = self.change(|state| std::mem::take(&mut state.requests));
         let writes = all.into_iter().filter(|one| !one.starts_with("GET "));
@@ -106,13 +106,13 @@ impl Hub {
     }
 }
 
-/// Pull request with a number, the commit of its head, and the repository of its head.
+/// Pull request with this number, head commit and id of the head repository.
 fn pull(number: u64, sha: &str, repository: u64) -> Value {
     json!({"number": number, "head": {"sha": sha, "repo": {"id": repository}},
            "base": {"repo": {"full_name": "o/r"}}})
 }
 
-/// Answers one request, as GitHub does.
+/// Answers one request in the same way as GitHub.
 fn answer(stream: &TcpStream, state: &mut State) {
     let mut reader = BufReader::new(stream);
     let mut head = String::new();
@@ -232,7 +232,7 @@ fn errors_of_github_are_repeated_or_reported() {
             "GitHub answers 403: the job needs the permission `pull-requests: write`",
         ),
         ("404 Not Found", "GitHub answers 404"),
-        // The token goes to no other host.
+        // The script must not send the token to another host.
         (
             "302 Found\r\nLocation: http://127.0.0.1:9/",
             "GitHub answers 302",
@@ -292,13 +292,13 @@ fn markup_of_a_pull_request_is_disabled() {
         return;
     }
     let hub = Hub::start();
-    // The whole file is under the control of the pull request.
+    // The pull request controls the whole text of the comment.
     let text = "<script>a</script> <img src=x> @ann &#64;bob ![i](http://t/i) ``\n\u{1b}[31m\u{202e}\u{200b}\r::error::x\n\
         `@in-code` \\`@ann` `\n`` @ann ``\n<details><summary>s</summary>\n[x](https://g/@a/b)\n\n```\n@fenced <b>\n````\n@ann\n";
     let expected = "&lt;script>a&lt;/script> &lt;img src=x> @<!-- -->ann &amp;#64;bob !\\[i](http://t/i) &#96;&#96;\n[31m::error::x\n\
         `@in-code` &#92;`@ann` &#96;\n`` @ann ``\n<details><summary>s</summary>\n[x](https://g/%40a/b)\n\n```\n@fenced <b>\n````\n@<!-- -->ann\n";
     assert_eq!(hub.posted(text.as_bytes()), format!("{MARKER}\n{expected}"));
-    // An HTML block has no code spans, up to an empty line.
+    // Inside an HTML block, which ends at an empty line, backticks do not begin code.
     let block = "<details>`<img src=x>` `@ann`\n`@bob`\n\n`@code`\n\n> <sub>`@ann`\n\n<!-- gwc plan --> `<h1>`\n`@ann`\n";
     let expected = "<details>&#96;&lt;img src=x>&#96; &#96;@<!-- -->ann&#96;\n&#96;@<!-- -->bob&#96;\n\n`@code`\n\n\
         > <sub>&#96;@<!-- -->ann&#96;\n\n<!-- gwc plan --> &#96;&lt;h1>&#96;\n&#96;@<!-- -->ann&#96;\n";
@@ -306,7 +306,7 @@ fn markup_of_a_pull_request_is_disabled() {
         hub.posted(block.as_bytes()),
         format!("{MARKER}\n{expected}")
     );
-    // Bytes that are no text become replacement characters.
+    // Bytes that are not UTF-8 or text become replacement characters.
     assert_eq!(hub.posted(b"a\xff\x00b"), format!("{MARKER}\na\u{fffd}b"));
 }
 

@@ -1,5 +1,5 @@
-//! Files that untrusted documents refer to and that Git does not track: nested repositories, keys
-//! inside strings, ignore rules of the base commit, and texts that are never shown.
+//! Tests of untracked files to which untrusted documents refer: nested repositories, keys inside
+//! strings, ignore rules of the base commit, and concealed texts.
 
 use std::fs;
 
@@ -8,10 +8,10 @@ use crate::project::{Ended, Project};
 
 const SECRET: &str = "correct-horse-battery-staple";
 
-/// Content of a PEM file that looks like a key but is none.
+/// Base64 text with the beginning of a private key. It is not a usable key.
 const BODY: &str = "MIIEvgIBADANBgkqhkiG9w0BAQEFAASCBKgwggSkAgEAAoIBAQDB";
 
-/// Sets an example and a schema of the first operation's response.
+/// Sets the example and the schema in the first operation's response.
 fn refer(project: &Project, example: &str, schema: &str) {
     let text = project.read("orders.yaml");
     let response = format!(
@@ -22,7 +22,7 @@ fn refer(project: &Project, example: &str, schema: &str) {
     project.write("orders.yaml", new);
 }
 
-/// Runs every command that reads sources, and checks that none shows the text.
+/// Runs every command that reads sources, and checks that no output contains the text.
 fn hides(project: &Project, text: &str) -> Vec<Ended> {
     let commands = [
         &["lint"][..],
@@ -71,7 +71,7 @@ fn file_of_a_nested_repository_is_no_source() {
         .contains("glob-matches-nothing");
 }
 
-/// Texts of all files of the store, joined.
+/// Content of all files of the store, joined.
 fn stored(project: &Project) -> String {
     let mut text = String::new();
     let mut folders = vec![project.file("releases")];
@@ -259,7 +259,7 @@ fn plan_of_an_untracked_file_shows_no_values() {
         format!("type: string\npattern: '^{SECRET}$'\n"),
         format!("type: string\ndescription: is {SECRET}\n"),
         format!("type: object\nproperties: {{{SECRET}: {{type: string}}}}\n"),
-        // Escape sequences must not help a secret to pass.
+        // An escape sequence in the file must not reveal a secret.
         format!("type: string\nconst: \"\\u0063{}\"\n", &SECRET[1..]),
     ] {
         let before = project.read("orders.yaml");
@@ -276,8 +276,7 @@ fn plan_of_an_untracked_file_shows_no_values() {
     shown(&text, true);
 }
 
-/// The request that gwc shows as an example of a wider schema can contain one of the schema's
-/// values.
+/// A witness for a wider schema can contain a value of the schema, so it must be concealed.
 #[test]
 fn witness_of_an_untracked_schema_is_not_shown() {
     let project = committed();
@@ -334,8 +333,8 @@ fn base_decides_which_files_are_ignored() {
     project.write("parts/.gitignore", "token.*\n!token.yml\n/own.yaml\n");
     project.write("parts/keep.yaml", "type: string\n");
     commit(&project, "rules");
-    // The change removes the ignore rules, but those of the base commit still apply.
-    // Git never includes a file again below an ignored folder (`!/again/*`).
+    // The change removes the ignore rules, but those of the base commit still apply. Below an
+    // ignored folder, Git never re-includes a file (`!/again/*`).
     project.write(
         ".gitignore",
         "*.pem\n/releases/\n/elsewhere/\n/again/\n!/again/*\n!/opened/\n!/opened/*\n",
@@ -527,8 +526,8 @@ fn untracked_link_is_no_trust_or_plan_file() {
     }
 }
 
-/// A plan compares and prints the entries of trust.json only if Git tracks the file, also behind a
-/// link.
+/// A plan compares and prints the entries of trust.json only if Git tracks the file. The same holds
+/// for a file behind a link.
 #[test]
 fn plan_of_an_untracked_trust_file_shows_no_values() {
     let project = committed();
@@ -548,7 +547,8 @@ fn plan_of_an_untracked_trust_file_shows_no_values() {
     git(project.path(), &["rm", "-q", "--cached", "trust.json"]);
     git(project.path(), &["commit", "-q", "-m", "no trust"]);
     assert!(!is_shown(), "of an untracked file");
-    // A link to an untracked file, inside and outside the project; first untracked, then tracked.
+    // Test links to untracked files inside and outside the project, first as untracked links, then
+    // as tracked links.
     let elsewhere = Project::empty();
     elsewhere.write("trust.json", &changed);
     project.write("other.json", &changed);
@@ -591,7 +591,7 @@ fn results_of_an_untracked_test_file_have_no_text() {
         assert!(!shown, "{ended:?}");
         assert!(ended.out.contains("tests/new.yaml"), "{ended:?}");
     }
-    // A file that the user names, or that Git tracks, is shown.
+    // The text is shown if the user names the file, or if Git tracks it.
     for ended in run(&["tests/new.yaml"]) {
         assert!(ended.out.contains(SECRET), "{ended:?}");
     }

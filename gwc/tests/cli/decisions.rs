@@ -1,4 +1,4 @@
-//! `gwc test`: the decisions that a project expects, compared with those of the engine.
+//! Tests of `gwc test`: expected decisions of a project, compared with the decisions of the engine.
 
 use serde_json::{Value, json};
 
@@ -6,7 +6,7 @@ use crate::git::{commit, git};
 use crate::project::{Ended, Project};
 use crate::route::shop;
 
-/// Creates the project that the tests of `gwc route` use, with this text as its test file.
+/// Creates the project of the `gwc route` tests, with this text as its test file.
 fn tested(tests: &str) -> Project {
     let project = shop();
     let gateway = project.read("gateway.yaml");
@@ -16,7 +16,7 @@ fn tested(tests: &str) -> Project {
     project
 }
 
-/// Runs one test with this request and expectation, and returns its failures.
+/// Runs one test with this request and expectation. Returns its failures.
 fn failures(project: &Project, request: &str, expect: &str) -> Vec<String> {
     project.write(
         "tests/shop.yaml",
@@ -142,7 +142,8 @@ fn each_property_passes_and_fails() {
         &format!("sent: {{{both}}}"),
     );
     assert_eq!(found.len(), 2, "{found:?}");
-    // gwd does not send this request, so the expectation `sent` fails, also with `without` alone.
+    // The gateway refuses the request, so no request is sent to the upstream. Every expectation
+    // `sent` fails, even with `without` alone.
     let found = failures(&project, "GET /orders", "sent: {without: [X-Key]}");
     assert_eq!(
         found,
@@ -446,7 +447,7 @@ fn coverage_lists_what_no_test_reached() {
     let share = |kind: &str| (all[kind]["reached"].clone(), all[kind]["all"].clone());
     assert_eq!(share("operations"), (json!(2), json!(5)));
     assert_eq!(share("templates"), (json!(1), json!(4)));
-    // A refused request covers no alternative of `security`.
+    // A refused request does not count as coverage of an alternative of `security`.
     assert_eq!(share("alternatives"), (json!(1), json!(5)));
     assert_eq!(share("policies"), (json!(2), json!(2)));
     let missed = |kind: &str| -> Vec<String> {

@@ -1,5 +1,5 @@
-//! `deprecations`: the notice that clients get before an operation is removed, and sunsets and
-//! stability levels of documents.
+//! Tests of `deprecations` (notice that clients get before an operation is removed), and of sunsets
+//! and stability levels of documents.
 
 use serde_json::Value;
 
@@ -38,7 +38,7 @@ fn remove(project: &Project) {
     project.write("orders.yaml", format!("{before}components:{after}"));
 }
 
-/// `LEVEL ID` of each line in BREAKING, and the names of the tripped gates.
+/// Lines of the section BREAKING as `LEVEL ID`, and the names of the tripped gates.
 fn plan(project: &Project) -> (Vec<String>, Vec<String>) {
     let ended = project.run(&["plan", "--format", "json", "--against", "git:main"]);
     let plan = ended.json("plan/v1");
@@ -195,7 +195,7 @@ fn shorter_notice_does_not_pass_its_own_gate() {
     let (lines, gates) = plan(&project);
     assert_eq!(lines, ["error api-sunset-date-too-small"]);
     assert_eq!(gates, ["break", "rules"]);
-    // A policy that the same change adds retires no operation.
+    // A policy that the same change adds does not apply to the removal.
     let project = committed();
     project.edit("gateway.yaml", "gates: [weaken]", "gates: [break]");
     state(&project, "deprecated: true, x-sunset: 2020-01-01");

@@ -1,4 +1,4 @@
-//! `gwc diff` and `gwc plan --against`, with every kind of side.
+//! Tests of `gwc diff` and `gwc plan --against`, with every kind of version.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -14,7 +14,7 @@ paths:
   /a: {get: {operationId: getA, responses: {\"200\": {description: fine}}}}
 ";
 
-/// `CLASS ID` of each change.
+/// Changes of a plan, as `CLASS ID`.
 fn changes_of(ended: &Ended) -> Vec<String> {
     let plan = ended.json("plan/v1");
     let changes = plan["changes"].as_array().expect("a list").iter();
@@ -110,7 +110,7 @@ fn diff_fails_on_the_class_of_its_option() {
     );
     fail("weaken").with(1).contains("weaken");
     fail("break").with(0);
-    // A listener that others reach exposes its operations, and weakens no access.
+    // A listener on a public address exposes its operations, but weakens no access rule.
     fs::copy(
         project.file("orders.yaml"),
         project.file("elsewhere/orders.yaml"),
@@ -186,7 +186,7 @@ fn a_project_is_compared_with_itself_in_git() {
     git(project.path(), &["tag", "-a", "v1", "-m", "one", "HEAD~1"]);
     let document = diff(&project, "git:v1:orders.yaml", "orders.yaml").with(0);
     assert_eq!(changes_of(&document), [""; 0]);
-    // The comparison checked out and wrote nothing.
+    // The comparison must not check out or write files.
     assert_eq!(git(project.path(), &["status", "--porcelain"]), "");
 }
 
@@ -208,7 +208,7 @@ fn plan_names_uncommitted_files() {
     project.edit("orders.yaml", "title: Orders", "title: All orders");
     project.write("notes.txt", "nobody compiles this\n");
     project.edit("other.yaml", "get: {", "get: {x-gateway: {public: true}, ");
-    // The gate of the old commit still applies: a new operation is public.
+    // The gate of the old commit still applies, and stops the new public operation.
     let ended = project
         .run(&["plan", "--against", "git:HEAD", "--format", "json"])
         .with(1);
@@ -354,7 +354,7 @@ fn missing_revision_gets_a_suggestion() {
     plan("git:release")
         .with(65)
         .contains("did you mean `git:origin/release`?");
-    // A commit from before the project existed.
+    // Create a commit without the project.
     let before = git(
         project.path(),
         &[
@@ -530,7 +530,7 @@ fn links_inside_a_revision_are_followed_others_not() {
         project.path(),
         &["checkout", "-q", "HEAD~2", "--", "orders.yaml"],
     );
-    // A pointer of Git LFS, on disk and in Git.
+    // Write a Git LFS pointer, first on disk and then in Git.
     fs::remove_file(project.file("orders.yaml")).unwrap();
     project.write(
         "orders.yaml",
@@ -666,7 +666,7 @@ fn github_format_has_annotations_and_a_summary() {
     assert!(!run(&mut colourful).with(1).out.contains('\u{1b}'));
 }
 
-/// A document with paths of one segment and eight parameters each, whose literals overlap.
+/// Document whose paths have one segment with eight parameters, and literals that overlap.
 fn patterns(folder: &str) -> String {
     let mut text =
         String::from("openapi: 3.0.3\ninfo: {title: t, version: \"1\"}\nsecurity: []\npaths:\n");

@@ -1,4 +1,4 @@
-//! `--env`: one project with several environments, in every command that builds.
+//! Tests of `--env`: one project with several environments, with every command that builds.
 
 use std::fs;
 
@@ -55,7 +55,7 @@ fn build_that_needs_an_environment_names_the_place() {
     ] {
         project.run(command).with(64);
     }
-    // A variable that only one environment defines.
+    // Leave the variable without a value in one environment.
     project.edit("gateway.yaml", "{WAIT: 5s}", "{}");
     project
         .run(&["lint"])
@@ -107,7 +107,7 @@ fn release_goes_to_the_environments_channel() {
         .contains("but `--env test` was given");
     apply(&["plan.json"]).with(0);
     assert_eq!((channel("test"), channel("prod")), (1, 1));
-    // The build statement names the environment.
+    // The build statement must contain the environment.
     let statements: Vec<String> = walk(&project.file("releases"))
         .into_iter()
         .filter_map(|path| fs::read_to_string(path).ok())

@@ -1,4 +1,5 @@
-//! Plans without `--env` cover every environment of both versions, and list each change once.
+//! Tests that plans without `--env` cover every environment of both versions, and list each change
+//! once.
 
 use serde_json::Value;
 
@@ -25,7 +26,7 @@ fn plan(project: &Project, more: &[&str]) -> Ended {
     project.run(&[&base, more].concat())
 }
 
-/// `CLASS ID SUBJECT [ENVIRONMENTS]` of each change.
+/// Changes of a plan, as `CLASS ID SUBJECT [ENVIRONMENTS]`.
 fn lines(ended: &Ended) -> Vec<String> {
     let plan = ended.json("plan/v1");
     let changes = plan["changes"].as_array().expect("a list").iter();
@@ -94,7 +95,8 @@ fn patch_that_weakens_one_environment_trips_a_gate() {
             .any(|line| line.starts_with("weaken trusted-proxy-added") && line.ends_with("[prod]")),
         "{found:?}"
     );
-    // An acknowledgement from the plan of all environments also applies to the release of one.
+    // An acknowledgement from the plan of all environments also applies to the release of one
+    // environment.
     let changes = ended.json("plan/v1");
     let changes = changes["changes"].as_array().expect("a list").iter();
     let weaken = changes.filter(|change| change["class"] == "weaken");
@@ -345,7 +347,7 @@ fn renamed_environment_keeps_the_gates_of_the_old() {
         commit(&project, "gates of an environment");
         let renamed = match goes {
             true => ("  prod: {patch: prod.yaml}", "  prd: {patch: prd.yaml}"),
-            // Another environment with the same channel.
+            // Add another environment with the same channel.
             false => ("  prod: {patch", "  prd: {patch: prd.yaml}\n  prod: {patch"),
         };
         project.edit("gateway.yaml", renamed.0, renamed.1);
@@ -399,7 +401,7 @@ fn plan_of_one_environment_names_removed_ones() {
         against.contains(&"removed environment-removed environment prod [prod]".to_owned()),
         "{against:?}"
     );
-    // Without `--against`, only channels that environments name are compared.
+    // Without `--against`, gwc compares only channels of environments.
     project
         .run(&["plan", "--env", "live"])
         .contains("channel prod belongs to no environment of gateway.yaml")
@@ -448,8 +450,8 @@ fn printed_entry_covers_each_environment() {
         plan(&project, &[]).with(code);
         plan(&project, &one).with(code);
     }
-    // Without the key `environments`, the fingerprint must be that of exactly the environments of
-    // the plan.
+    // Without the key `environments`, the fingerprint must be that of a plan with exactly the same
+    // environments.
     project.write(
         "reviewed.yaml",
         format!("- {{{before}{}\n", after.trim_start_matches(", ")),

@@ -1,4 +1,5 @@
-//! Expressions of `authorize`: mistakes are reported at their place inside the expression.
+//! Tests that mistakes in `authorize` expressions are reported at their position inside the
+//! expression.
 
 use crate::project::Project;
 

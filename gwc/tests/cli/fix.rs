@@ -406,7 +406,7 @@ fn key_without_space_keeps_its_value() {
         "type: string, minLength: 1",
     );
     assert_eq!(right, wanted);
-    // The key already has a value: nothing is replaced.
+    // The correct key already has a value, so there is no fix.
     let kept = gateway("\"connect:1s\": 2s");
     assert_eq!(fixed(&kept, &wanted), (kept, wanted.clone()));
     let kept = gateway("connect:1s: 2s");

@@ -1,4 +1,4 @@
-//! `gwc gc`: removed files, kept files, and refusals to remove anything.
+//! Tests of `gwc gc`: removed files, kept files, and runs that refuse to remove anything.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};

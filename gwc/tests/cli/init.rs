@@ -41,7 +41,7 @@ fn new_project_has_an_invariant_that_holds() {
         let gateway = fs::read_to_string(project.join("gateway.yaml")).unwrap();
         assert!(!gateway.contains("violated-invariant"), "{gateway}");
         in_folder(&project, &["lint"]).with(0);
-        // A second listener, at which the API is mounted, violates the invariant.
+        // The API is mounted at a second listener, too, which violates the invariant.
         let listener = "  public: {address: \"127.0.0.1:8080\"}\n";
         let other = format!("{listener}  other: {{address: \"127.0.0.1:8081\"}}\n");
         let mount = "mount: {base_path: /, listeners: [public, other]}";
@@ -334,8 +334,8 @@ fn init_makes_aliases_of_indistinguishable_paths() {
     );
 }
 
-/// From each real document, `gwc init` makes a project that builds, or one with at most ten open
-/// decisions.
+/// `gwc init` must create a project from each real document. The project builds, or has at most ten
+/// open decisions.
 #[test]
 fn init_from_each_real_document_ends_clean() {
     let corpus = prerequisite::corpus::folder();
@@ -357,7 +357,8 @@ fn init_from_each_real_document_ends_clean() {
     }
 }
 
-/// The same for documents of npm packages: GitHub's with 13 MB, and Netlify's of OpenAPI 2.
+/// As [`init_from_each_real_document_ends_clean`], for documents of npm packages: GitHub's (13 MB)
+/// and Netlify's (OpenAPI 2).
 #[test]
 fn init_from_documents_of_npm_ends_clean() {
     let folder = tempfile::tempdir().unwrap();

@@ -1,10 +1,10 @@
-//! `invariants`: statements about all operations, proved at each compilation.
+//! Tests of `invariants`: conditions on operations, which each compilation proves.
 
 use crate::git::{commit, git};
 use crate::project::Project;
 use crate::route::shop;
 
-/// The project of the tests of `gwc route`, with these invariants.
+/// Creates the project of the `gwc route` tests, with these invariants.
 fn with_invariants(invariants: &str) -> Project {
     let project = shop();
     let gateway = project.read("gateway.yaml");
@@ -16,8 +16,8 @@ fn with_invariants(invariants: &str) -> Project {
     project
 }
 
-/// Lints a project with one invariant and returns the keys of the operations that violate it, in
-/// the order of the findings.
+/// Lints a project with one invariant. Returns the keys of the operations that violate it, in the
+/// order of the findings.
 fn violated(selection: &str, require: &str) -> Vec<String> {
     let project = with_invariants(&format!(
         "- {{name: one, where: {selection}, require: {require}}}\n"
@@ -104,7 +104,7 @@ fn each_requirement_holds_or_is_violated() {
         assert_eq!(violated(ALL, holds), NONE, "{holds}");
         assert_eq!(violated(ALL, violates), every, "{violates}");
     }
-    // An operation without a limit violates every `max_body`.
+    // An operation without a body limit violates every `max_body`.
     assert_eq!(violated(ALL, "{max_body: 1GiB}"), every);
     let project = with_invariants("- {name: one, require: {max_body: 1KiB}}\n");
     project.edit(
@@ -325,8 +325,8 @@ fn lists_with_the_same_letters_differ() {
     assert!(ended.out.contains("invariant none"), "{}", ended.out);
 }
 
-/// Lints a small project and returns the keys of the operations that violate `require: {kinds:
-/// [validate, rate_limit]}`, with these policies and this `x-gateway` of its operation.
+/// Lints a small project with these policies and this `x-gateway` of its operation. Returns the
+/// keys of the operations that violate `require: {kinds: [validate, rate_limit]}`.
 fn unenforced(policies: &str, of_operation: &str) -> Vec<String> {
     let project = Project::new();
     project.write(
@@ -426,9 +426,9 @@ paths:
     assert_eq!(project("[answer]"), 2);
 }
 
-/// Tags, owners and ids of operations have no effect on requests, but select the operations of an
-/// invariant. A plan must report an edit of them if an invariant then no longer selects an
-/// operation.
+/// Tags, owners and ids of operations do not affect requests, but invariants select operations by
+/// them. If an edit removes an operation from the selection of an invariant, a plan must report
+/// this.
 #[test]
 fn operation_that_leaves_an_invariant_is_reported() {
     for (selection, from, to) in [
@@ -472,7 +472,8 @@ fn operation_that_leaves_an_invariant_is_reported() {
     }
 }
 
-/// A `rewrite` can keep the request to the upstream while the client's path or method changes.
+/// With a `rewrite`, the client's path or method can change while the request to the upstream stays
+/// the same.
 #[test]
 fn rewritten_request_leaves_no_invariant_silently() {
     for (selection, from, to) in [
@@ -509,7 +510,8 @@ fn rewritten_request_leaves_no_invariant_silently() {
     }
 }
 
-/// Names of listeners and upstreams have no effect on requests, either.
+/// Names of listeners and upstreams do not affect requests, but invariants select operations by
+/// them.
 #[test]
 fn renamed_listener_or_upstream_narrows_invariants() {
     for (selection, from, to, lost) in [

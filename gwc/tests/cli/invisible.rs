@@ -1,4 +1,4 @@
-//! Invisible characters: refused in names, escaped where texts are shown.
+//! Tests of invisible characters: gwc refuses them in names, and escapes them in output.
 
 use crate::git::committed;
 use crate::project::Project;
@@ -34,7 +34,7 @@ fn name_with_an_invisible_character_is_refused() {
                 ended.out.contains("GW0744") && ended.out.contains(&format!("U+{code}")),
                 "{new}, {escape}: {ended:?}"
             );
-            // The rule cannot be switched off.
+            // The rule cannot be disabled.
             let silent = project.run(&["lint", "--rule", "invisible-character=off"]);
             assert_ne!(silent.code, 0, "{silent:?}");
         }

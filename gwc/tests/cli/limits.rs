@@ -5,7 +5,8 @@ use crate::project::Project;
 
 const HEAD: &str = "openapi: 3.1.0\ninfo: {title: t, version: \"1\"}\npaths: {}\n";
 
-/// Checks that a document needs exactly `most` of the resource that `option` limits.
+/// Checks that a document is accepted if the limit of `option` is `most`, and refused if the limit
+/// is lower by one.
 #[track_caller]
 fn ends_at(project: &Project, option: &str, most: usize, unit: &str, message: &str) {
     for name in ["a.yaml", "a.json"] {
@@ -41,7 +42,7 @@ fn depth_and_values_are_limited_in_yaml_and_json() {
         "{\"openapi\": \"3.1.0\", \"info\": {\"title\": \"t\", \"version\": \"1\"}, \"paths\": {}, \"x-deep\": [[[[1]]]]}",
     );
     ends_at(&project, "--max-depth", 5, "", "deeper than 4 levels");
-    // Values in the document: the root, openapi, info, title, version, paths, four lists and a
+    // The document has 11 values: the root, openapi, info, title, version, paths, four lists and a
     // number.
     ends_at(&project, "--max-values", 11, "", "more than 10 values");
 }

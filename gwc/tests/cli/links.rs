@@ -3,7 +3,8 @@
 use crate::git::git;
 use crate::project::{Ended, Project, command, copy, run};
 
-/// Variables of CI systems that the tests set themselves.
+/// Variables of CI systems that gwc reads. The tests remove them from the environment, and set them
+/// explicitly.
 const VARIABLES: [&str; 5] = [
     "GITHUB_SERVER_URL",
     "GITHUB_REPOSITORY",
@@ -12,8 +13,8 @@ const VARIABLES: [&str; 5] = [
     "CI_COMMIT_SHA",
 ];
 
-/// Creates a repository with the project in `deploy`, whose first operation became public after the
-/// commit.
+/// Creates a repository with the project in `deploy`. After the commit, the first operation becomes
+/// public in the work tree.
 fn opened() -> (Project, String) {
     let (shop, outer) = (Project::new(), Project::empty());
     copy(shop.path(), &outer.file("deploy"));

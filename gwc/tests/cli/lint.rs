@@ -187,7 +187,7 @@ fn a_baseline_is_written_and_read() {
         (&stale["file"], &stale["line"]),
         (&"lint-baseline.json".into(), &9.into())
     );
-    // Both options together: entries that are no longer needed are removed.
+    // With both options, entries of the baseline that match no finding are removed.
     project
         .run(&[
             "lint",

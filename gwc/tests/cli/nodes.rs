@@ -87,8 +87,8 @@ fn status(bundle: &str) -> Value {
            "resident": [bundle], "hold": null, "last_error": null, "ready": true})
 }
 
-/// Response of a gateway with this status about its bundles: the resident ones are ready, except
-/// those that `unready` lists.
+/// Response of a gateway about its bundles. The resident bundles of `status` are ready, unless
+/// `doubt` gives a reason.
 fn bundles(status: &Value) -> Value {
     let resident = status["resident"].as_array().cloned().unwrap_or_default();
     let known: Vec<Value> = resident
@@ -141,7 +141,7 @@ fn release_in_between_makes_apply_fail() {
     let store = project.file("releases");
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let at = listener.local_addr().unwrap().to_string();
-    // The gateway is queried after the plan is made; another release happens in between.
+    // The gateway is queried after the plan is made, and another release happens in between.
     let first = thread::spawn(move || {
         let fixed = status("sha256:00");
         for body in [bundles(&fixed), fixed] {
@@ -209,13 +209,13 @@ fn refused_release_fails_without_wait() {
             .with(5)
             .contains("not-rolled-out")
             .contains(&format!("refused the bundle: {reason}"));
-        // The channel has moved already.
+        // The channel has already moved, so there is nothing to do.
         apply(&project, &["--node", &gateway.at])
             .with(5)
             .contains("nothing to do");
     }
-    // A rollback behaves in the same way, to a version that the gateway runs and to one that it
-    // refuses.
+    // A rollback reports the same results, for a version that the gateway runs and for a version
+    // that it refuses.
     let rollback = |id: &str| {
         let key = ["--key", "keys/release.pem", "--yes"];
         project.run(&[&["rollback", id, "--node", &gateway.at][..], &key].concat())
@@ -468,7 +468,7 @@ fn store_with_lost_records_is_reported_before_a_move() {
     project.change("7s");
     apply(&project, &unwaited).with(0);
     assert_eq!(project.history().len(), 3);
-    // Revocation lists cannot be merged; the message says what to do instead.
+    // Revocation lists cannot be merged. The message must contain instructions.
     gateway.say("revocations", json!(1));
     project.change("8s");
     apply(&project, &["--merge", "--node", &gateway.at])

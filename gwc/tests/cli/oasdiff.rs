@@ -1,5 +1,6 @@
-//! Cases of oasdiff's tests (corpus/oasdiff): `gwc diff` reports their ids and levels, and no other
-//! error. `vocab::checks::deviations` has the deliberate differences, each with its reason.
+//! Cases of oasdiff's tests (corpus/oasdiff): `gwc diff` reports the same ids and levels as
+//! oasdiff, and no other errors. `vocab::checks::deviations` lists the deliberate differences, each
+//! with its reason.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -9,11 +10,11 @@ use crate::project::Project;
 /// Level and id of a finding.
 type Finding = (String, String);
 
-/// A row of the corpus' table.
+/// Row of the corpus table `cases.tsv`.
 struct Case {
     name: String,
     sides: [String; 2],
-    /// True if every finding counts, not only those of one rule.
+    /// True if findings of all rules count, not only those of one rule.
     all_rules: bool,
     /// True if there are no other findings.
     exact: bool,
@@ -60,7 +61,7 @@ fn rank(level: &str) -> u8 {
 }
 
 /// Deliberate differences from oasdiff by case: `-LEVEL ID` for a finding that gwc does not report,
-/// `+LEVEL ID` for one that only gwc reports.
+/// and `+LEVEL ID` for a finding that only gwc reports.
 fn deliberate() -> BTreeMap<&'static str, BTreeSet<String>> {
     let mut all: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
     for one in vocab::checks::deviations() {
@@ -70,12 +71,12 @@ fn deliberate() -> BTreeMap<&'static str, BTreeSet<String>> {
     all
 }
 
-/// Differences between what a case expects and what is reported.
+/// Differences between the expected findings of a case and the reported findings.
 fn differences(case: &Case, found: &BTreeMap<Finding, Vec<usize>>) -> BTreeSet<String> {
     let mut out = BTreeSet::new();
     for ((level, id), count) in &case.expected {
         let records = found.get(&(level.clone(), id.clone()));
-        // A change of a shared component is one record, whose number counts all messages that use
+        // A change of a shared component is one finding. Its number counts all messages that use
         // the component.
         let records = records.map_or(&[][..], |records| records);
         let messages: usize = records.iter().sum();
@@ -136,8 +137,8 @@ fn cases_of_oasdiff_have_their_ids_and_levels() {
 
 #[test]
 fn each_oasdiff_id_has_a_check_or_a_reason() {
-    // `oasdiff_ids.txt` has the ids of all checks of oasdiff. The corpus has only those that its
-    // cases report.
+    // `oasdiff_ids.txt` contains the ids of all checks of oasdiff. The corpus contains only the ids
+    // that its cases report.
     let folder = prerequisite::corpus::folder().join("oasdiff");
     let table = std::fs::read_to_string(folder.join("cases.tsv")).expect("the table is there");
     let left_out: BTreeSet<&str> = vocab::checks::left_out().map(|(id, _)| id).collect();

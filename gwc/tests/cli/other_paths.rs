@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::project::Project;
 use crate::route::explained;
 
-/// A path with 64 readings and as many letter cases, at a host with 40 APIs at `/`.
+/// Tests a path with 64 readings and as many letter cases, at a host with 40 APIs at `/`.
 #[test]
 fn search_for_other_paths_has_a_bound() {
     let project = Project::bare();

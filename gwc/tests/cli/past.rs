@@ -1,14 +1,15 @@
-//! Comparisons with an old version that has mistakes, which can no longer be corrected.
+//! Tests of comparisons with an old version that contains mistakes. Old versions cannot be
+//! corrected.
 
 use serde_json::Value;
 
 use crate::git::{commit, committed};
 use crate::project::{Ended, Project};
 
-/// A valid response, which tests replace by faulty ones.
+/// Valid response in the document. Tests replace it by faulty responses.
 const RESPONSE: &str = "\"200\": {description: fine}";
 
-/// Mistakes that affect neither routing nor access, in place of [`RESPONSE`].
+/// Faulty replacements of [`RESPONSE`] that affect neither routing nor access.
 const FAULTS: [&str; 6] = [
     "\"200\": {description: fine, content: {application/json: {examples: {a: {$ref: \"#/components/examples/None\"}}}}}",
     "\"200\": {description: fine, content: {application/json: {schema: {$ref: \"#/components/schemas/None\"}}}}",
@@ -217,7 +218,8 @@ fn fault_that_decides_access_or_routing_is_refused() {
 fn levels_of_the_command_line_hold_for_comparisons() {
     let project = committed();
     let sound = project.read("orders.yaml");
-    // An error whose level can be lowered. It affects neither routing nor access.
+    // The schema has an error whose level can be lowered, and which affects neither routing nor
+    // access.
     let odd = "\"200\": {description: fine, content: {application/json: {schema: {type: string, pattern: \"[\"}}}}";
     project.write("orders.yaml", sound.replacen(RESPONSE, odd, 1));
     let lint = project.run(&["lint", "--format", "json"]);
@@ -240,7 +242,7 @@ fn levels_of_the_command_line_hold_for_comparisons() {
         .with(64);
 }
 
-/// Second and third cell of each row of a table: the two versions of a case.
+/// Old and new version of each case in a table: second and third column of each row.
 fn sides(table: &str) -> std::collections::BTreeSet<(String, String)> {
     let lines = table.lines().skip(1);
     lines

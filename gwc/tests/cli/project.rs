@@ -34,7 +34,7 @@ components:
   securitySchemes: {key: {type: apiKey, in: header, name: X-Key, x-gateway: {auth: keys}}}
 ";
 
-/// Checks a document against the schema that `gwc schema` prints under its name, if there is one.
+/// Checks a document against the published schema with its name, if there is one.
 #[track_caller]
 fn fits_its_schema(name: &str, document: &Value) {
     let name = name.trim_end_matches("/v1");
@@ -72,7 +72,7 @@ impl Ended {
         self
     }
 
-    /// Standard output as one JSON document, with checks of the keys that every document has.
+    /// Parses standard output as one JSON document, and checks the fields that every document has.
     #[track_caller]
     pub(crate) fn json(&self, schema: &str) -> Value {
         let document: Value = serde_json::from_str(&self.out)
@@ -109,14 +109,14 @@ pub(crate) struct Project {
 }
 
 impl Project {
-    /// Creates an empty folder.
+    /// Creates an empty folder for a project.
     pub(crate) fn empty() -> Self {
         Self {
             folder: tempfile::tempdir().expect("there is room"),
         }
     }
 
-    /// Creates the shop without keys.
+    /// Creates the shop project without keys.
     pub(crate) fn bare() -> Self {
         let folder = tempfile::tempdir().expect("there is room");
         let project = Self { folder };
@@ -125,14 +125,14 @@ impl Project {
         project
     }
 
-    /// Creates the shop with one key for all roles.
+    /// Creates the shop project with one key for all roles.
     pub(crate) fn new() -> Self {
         let project = Self::bare();
         project.run(&["keygen", "release"]).with(0);
         project
     }
 
-    /// Creates the shop and makes its first release.
+    /// Creates the shop project, and makes its first release.
     pub(crate) fn released() -> Self {
         let project = Self::new();
         project.apply("first").with(0);
@@ -155,7 +155,7 @@ impl Project {
         fs::read_to_string(self.file(name)).expect("the file is there")
     }
 
-    /// Replaces a text that must exist in the file.
+    /// Replaces all occurrences of a text in a file. Panics if the file does not contain the text.
     #[track_caller]
     pub(crate) fn edit(&self, name: &str, old: &str, new: &str) {
         let text = self.read(name);
@@ -196,7 +196,7 @@ impl Project {
         );
     }
 
-    /// Serials and bundles of the channel, newest first.
+    /// Records of the channel as (serial, bundle id), newest first.
     pub(crate) fn history(&self) -> Vec<(u64, String)> {
         let history = self.run(&["history", "--format", "json"]).with(0);
         let history = history.json("history/v1");

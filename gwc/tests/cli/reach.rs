@@ -1,5 +1,5 @@
-//! Files inside the project's folder that an untrusted document refers to: keys, ignored files and
-//! hidden files.
+//! Tests of files inside the project's folder to which an untrusted document refers: keys, ignored
+//! files and hidden files.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -10,7 +10,7 @@ use crate::project::{Ended, Project};
 
 const SECRET: &str = "correct-horse-battery-staple";
 
-/// Text between the first and the last line of a PEM file.
+/// First 24 characters of the content of a PEM file.
 fn body(pem: &str) -> String {
     let lines: Vec<&str> = pem
         .lines()
@@ -19,7 +19,7 @@ fn body(pem: &str) -> String {
     lines[0][..24].to_owned()
 }
 
-/// Checks that none of the texts was printed or stored.
+/// Checks that none of the secrets was printed or stored.
 #[track_caller]
 fn shows_none(ended: &Ended, store: &Path, secrets: &[&str]) {
     for secret in secrets {
@@ -49,7 +49,7 @@ fn shows_none(ended: &Ended, store: &Path, secrets: &[&str]) {
     }
 }
 
-/// Documents with `$ref: FILE` in an example and in a schema.
+/// Documents that refer to a file: with `$ref` in an example, and with `$ref` in a schema.
 fn refer(project: &Project, to: &str) -> [String; 2] {
     let orders = project.read("orders.yaml");
     ["example", "schema"].map(|key| {
@@ -65,7 +65,7 @@ fn refer(project: &Project, to: &str) -> [String; 2] {
 #[track_caller]
 fn is_refused(project: &Project, to: &str, secrets: &[&str]) {
     let before = project.read("orders.yaml");
-    // In an example, `$ref` is data; it is an error only in a schema.
+    // `$ref` in an example is data. In a schema, it is a reference, so that lint reports an error.
     for (text, code) in refer(project, to).into_iter().zip([None, Some(1)]) {
         project.write("orders.yaml", text);
         let store = project.file("releases");
@@ -125,7 +125,7 @@ fn private_key_set_is_refused_without_git_add() {
         )
     };
     let private = format!(", \"d\": \"{SECRET}\"");
-    // A key set with a private key, and one with a key that only its verifier rejects.
+    // Test key sets with a private key, and with a key that only the verifier rejects.
     for set in [key("a", &private), key("a", ", \"k\": \"c2VjcmV0\"")] {
         let project = committed();
         project.edit(
@@ -214,7 +214,7 @@ fn tracked_file_stays_readable_when_it_is_ignored() {
     project.write("local.yaml", "type: string\n");
     let [_, schema] = refer(&project, "local.yaml");
     project.write("orders.yaml", schema);
-    // The file is neither committed nor ignored.
+    // The file is untracked but not ignored.
     project.run(&["lint"]).with(0);
     commit(&project, "two");
     project.write(".gitignore", "*.pem\n/releases/\n/elsewhere/\nlocal.yaml\n");
@@ -279,7 +279,7 @@ fn every_key_that_names_a_file_refuses_a_secret() {
                 project.edit("gateway.yaml", "consumers:\n  acme: {keys: [{sha256: 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08}]}\n", "");
             }
             let ended = project.run(&["lint"]);
-            // A pattern that matches no source is a warning.
+            // For a pattern that matches no source, gwc reports only a warning.
             if !new.contains("tests: [") {
                 assert_ne!(ended.code, 0, "{new}, {file}: {ended:?}");
                 assert!(ended.out.contains("GW0225"), "{new}, {file}: {ended:?}");

@@ -63,7 +63,7 @@ fn replay(project: &Project, log: &str, options: &[&str]) -> Ended {
     project.run(&all).with(0)
 }
 
-/// `[requests, unread, refused, served, moved, changed, undetermined, same]`.
+/// Counts of a replay: `[requests, unread, refused, served, moved, changed, undetermined, same]`.
 fn counts(ended: &Ended) -> [u64; 8] {
     let document = ended.json("replay/v1");
     let of = |key: &str| document["counts"][key].as_u64().unwrap();
@@ -92,7 +92,7 @@ const TARGETS: [&str; 7] = [
 ];
 const EXPECTED: [u64; 8] = [28, 0, 1, 2, 3, 4, 5, 13];
 
-/// Lines for [`TARGETS`], each made from its target.
+/// Log with the lines for [`TARGETS`]. `line` creates a line from a target.
 fn log(line: impl Fn(&str) -> String) -> String {
     let targets = (1usize..).zip(TARGETS);
     let lines = targets.flat_map(|(times, target)| vec![line(target) + "\n"; times]);

@@ -40,7 +40,7 @@ fn against(folder: &Path, revision: &str) -> Ended {
     run(command(folder).args(["plan", "--format", "json", "--against", revision]))
 }
 
-/// Checks that the plan names the operation that became public.
+/// Checks that the plan reports the operation that became public.
 fn shows_the_open_door(ended: Ended) {
     let plan = ended.with(1).json("plan/v1");
     let changes = plan["changes"].as_array().expect("a list");
@@ -52,7 +52,7 @@ fn shows_the_open_door(ended: Ended) {
     );
 }
 
-/// Commits a bare repository into `deploy`. The operation is already public on its `main`.
+/// Commits a bare repository into `deploy`, in whose branch `main` the operation is already public.
 fn plant(outer: &Project) -> String {
     let stranger = Project::empty();
     copy(&outer.file("deploy"), stranger.path());
@@ -86,7 +86,7 @@ fn plan_with_planted_bare_repository_ignores_it() {
     shows_the_open_door(against(&outer.file("deploy"), "git:main"));
 }
 
-/// If the project's folder is a link, both versions would be read from the link's target.
+/// If the project's folder is a link, gwc would read both versions from the link's target.
 #[test]
 fn plan_of_a_linked_project_folder_is_refused() {
     let outer = in_folder();
@@ -214,7 +214,7 @@ fn invalid_dot_git_beside_bare_files_is_an_error() {
 fn core_worktree_does_not_change_the_compared_project() {
     let outer = in_folder();
     open_door(&outer, "deploy/orders.yaml");
-    // The folder at that path has another project.
+    // `core.worktree` leads to a folder with another project.
     let other = Project::new();
     for (key, value) in [
         ("core.worktree", other.path().to_str().expect("a name")),
@@ -264,7 +264,7 @@ fn objects_of_alternates_are_read_and_checked() {
     assert!(shared.join(".git/objects/info/alternates").exists());
     open_door(&clone, "shared/deploy/orders.yaml");
     shows_the_open_door(against(&shared.join("deploy"), "git:main"));
-    // An object in the alternate store whose content differs from its name.
+    // Replace an object in the alternate object store by one with other content.
     let closed = git(outer.path(), &["rev-parse", "main:deploy/orders.yaml"]);
     let open = git(&shared, &["hash-object", "-w", "deploy/orders.yaml"]);
     let path = |folder: &Path, id: &str| folder.join(".git/objects").join(&id[..2]).join(&id[2..]);

@@ -184,7 +184,8 @@ fn record_after_a_revocation_names_the_newest_list() {
     assert_eq!(named(&project), 1);
 }
 
-/// Checks that every command that moves the channel is refused with this reason and writes nothing.
+/// Checks that every command that moves the channel is refused with this message, and writes
+/// nothing.
 #[track_caller]
 fn moves_nothing(project: &Project, says: &str) {
     let links = || {
@@ -248,7 +249,7 @@ fn store_that_lost_its_list_moves_no_channel() {
         project.apply("x").with(4);
         std::fs::rename(&away, &blob).unwrap();
     }
-    // A minimum serial in the trust file has the same effect as a record.
+    // A minimum serial in the trust file has the same effect as a record that names the list.
     project.run(&["trust", "floor"]).with(0);
     let folder = project.file("releases/revocations");
     std::fs::rename(&folder, project.file("gone")).unwrap();

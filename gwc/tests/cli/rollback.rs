@@ -8,7 +8,7 @@ fn back(project: &Project, more: &[&str]) -> crate::project::Ended {
     project.run(&arguments)
 }
 
-/// Makes three releases a, b and c. Returns their ids.
+/// Creates a project with three releases a, b and c. Returns their bundle ids.
 fn three() -> (Project, [String; 3]) {
     let project = Project::released();
     project.change("6s");
@@ -180,7 +180,7 @@ fn store_that_hides_records_is_not_compared() {
         .map(|entry| entry.unwrap().path())
         .collect();
     records.sort();
-    // The store hides the newest record, then all of them.
+    // Remove the newest record from the store, then all other records.
     for hidden in [&records[2..], &records[..2]] {
         for record in hidden {
             std::fs::remove_file(record).unwrap();
@@ -303,8 +303,8 @@ fn plan_without_source_artifacts_lists_them_missing() {
     assert_eq!(plan["changes"][0]["class"], "tighten");
 }
 
-/// An added API with `paths: {}` takes the requests below its mount from the other API. The reverse
-/// comparison, as for a rollback, removes the added API.
+/// An added API with `paths: {}` receives the requests below its mount, which the other API
+/// received before. The reverse comparison, as for a rollback, removes the added API.
 #[test]
 fn api_without_operations_is_added_and_removed() {
     let project = Project::bare();
