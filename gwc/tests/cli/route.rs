@@ -1,5 +1,5 @@
-//! `gwc route`: the operation that a request matches, the reasons why other operations do not
-//! receive it, the policies that run, and the source of each setting.
+//! Tests of `gwc route`: the operation that receives a request, the reasons why other operations do
+//! not, the policies that run, and the source of each setting.
 
 use serde_json::{Value, json};
 
@@ -61,7 +61,7 @@ pub(crate) fn explained(project: &Project, arguments: &[&str]) -> Value {
     ask(project, arguments).with(0).json("route/v1")
 }
 
-/// `KEY by: REASON` of each candidate.
+/// Candidates of a list that do not receive the request, as `KEY by: REASON`.
 fn lost(answer: &Value, list: &str) -> Vec<String> {
     let all = answer[list].as_array().expect("a list").iter();
     all.map(|one| {
@@ -135,7 +135,7 @@ fn hidden_hosts_and_near_routes_are_shown() {
             "orders/addOrder template: segment 1 is `orders`: the letter case differs",
         ]
     );
-    // If every mount has a host, the request must name one.
+    // If every mount has a host, the request must have a host, too.
     project.edit("gateway.yaml", ", {name: any}", "");
     let nobody = explained(&project, &["GET", "/v1/orders"]);
     assert_eq!(
@@ -329,7 +329,8 @@ fn route_is_the_same_for_sources_revision_and_bundle() {
         let mut all = vec!["GET", "/orders", "--credential", "key=valid", "--all"];
         all.extend(arguments);
         let mut answer = explained(&project, &all);
-        // Places are known from the sources, or from a source artifact beside the bundle.
+        // Remove the sources of settings: source locations are known only for sources, or for a
+        // bundle with a source artifact.
         for field in answer["effective"].as_array_mut().unwrap() {
             field["source"] = Value::Null;
         }
@@ -350,7 +351,7 @@ fn route_is_the_same_for_sources_revision_and_bundle() {
     project.edit("orders.yaml", "{timeout: 3s}", "{timeout: 2s}");
     assert_eq!(answer(&["--bundle", "git:HEAD"]), here);
     assert_ne!(answer(&[])["bundle"], id);
-    // For a document alone, the answer says that its gateway settings are assumed.
+    // For a single document, the output must say that its gateway settings are assumed.
     let document = project.run(&["--project", "orders.yaml", "route", "GET", "/orders"]);
     document
         .with(0)

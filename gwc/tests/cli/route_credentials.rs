@@ -1,4 +1,5 @@
-//! Credentials in the output of `gwc route`: assumed, hidden, removed, revoked.
+//! Tests of credentials in the output of `gwc route`: assumed, hidden, removed and revoked
+//! credentials.
 
 use serde_json::{Value, json};
 
@@ -59,7 +60,7 @@ fn upstream_request_is_shown_without_secrets() {
         answer["upstream"]["request"]["path"],
         "/api/orders?key=(hidden)&a=b"
     );
-    // If the gateway itself responds, the response is shown.
+    // If the gateway itself responds, the output shows its response.
     let answer = explained(&project, &["GET", "/orders/?a=b"]);
     assert_eq!(
         (&answer["decision"], &answer["upstream"]),
@@ -167,7 +168,7 @@ fn revoked_credential_is_refused() {
     assert_eq!(why, "a credential of the request is revoked (--revoked)");
     assert_eq!(status(&["--revoked", &"a".repeat(64)]).0, "forward");
     ask(&project, &[&key[..], &["--revoked", "test"]].concat()).with(64);
-    // The revocation list of the store.
+    // Revoke the credential in the store's revocation list.
     let revoke = [
         "revoke",
         "--key",

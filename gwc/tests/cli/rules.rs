@@ -1,5 +1,5 @@
-//! Section RULES of plans: changes of gates, keys and other rules are gated by the gates of the old
-//! side.
+//! Tests of the section RULES of plans. The gates of the old version apply to changes of gates,
+//! keys and other rules.
 
 use serde_json::Value;
 
@@ -98,7 +98,7 @@ fn change_of_the_trust_file_trips_a_gate() {
     project.run(&["keygen", "other"]).with(0);
     let document = trips(&project, "trust-changed");
     assert!(document["changes"][0]["new"].to_string().contains("other"));
-    // A key of another owner under the same name.
+    // Replace the key by a key with another state and the same name.
     let trust = project.read("trust.json");
     commit(&project, "keys");
     project.write("trust.json", trust.replacen("\"active\"", "\"retired\"", 1));
@@ -150,8 +150,8 @@ fn acknowledgement_of_no_change_trips_a_gate() {
     let later = entry(&"ab".repeat(16), "operation-exposed", "orders/heapDump");
     project.write("reviewed.yaml", &later);
     let document = trips(&project, "acknowledgement-added");
-    // Adding an acknowledgement can itself be acknowledged; the line names the change that it will
-    // let pass.
+    // The addition of an acknowledgement can itself be acknowledged. The line of the plan names the
+    // change that the new acknowledgement will let pass.
     let change = &document["changes"][0];
     let text = |key: &str| change[key].as_str().expect("a text").to_owned();
     assert!(text("new").contains("orders/heapDump"));
@@ -159,7 +159,7 @@ fn acknowledgement_of_no_change_trips_a_gate() {
     let both = later + &entry(&text("fingerprint"), "acknowledgement-added", &about);
     project.write("reviewed.yaml", both);
     plan(&project, &[], 0);
-    // An acknowledgement that is used, or that existed before, is not a change of the rules.
+    // An acknowledgement that a change uses, or that existed before, is not a change of the rules.
     commit(&project, "later");
     assert!(rules(&plan(&project, &[], 0)).is_empty());
 }
@@ -216,7 +216,7 @@ fn rules_of_the_channel_judge_a_release() {
     project.edit("gateway.yaml", "gates: [weaken]\n", "");
     let ended = project.run(&["plan", "--format", "json"]).with(1);
     assert_eq!(rules(&ended.json("plan/v1")), ["gate-removed"]);
-    // The gate is removed together with the change that it would have stopped.
+    // Remove the gate together with a change that the gate would have blocked.
     project.edit(
         "orders.yaml",
         "operationId: listOrders,",
@@ -379,7 +379,7 @@ fn changed_rules_alone_are_recorded_and_apply() {
         "  /open: {get: {operationId: open, security: [], x-gateway: {public: true}, responses: {\"200\": {description: fine}}}}\ncomponents:",
     );
     project.apply("open").with(1).contains("gate-tripped");
-    // Removing only the gate is stopped by the gate itself.
+    // The removed gate also blocks its own removal.
     project.edit("orders.yaml", "  /open: {", "  x-open: {");
     project.apply("gate").with(1).contains("rules (");
     assert_eq!(project.history().len(), 2);

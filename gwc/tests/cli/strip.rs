@@ -1,4 +1,4 @@
-//! `gwc strip`: the document without everything that clients must not see.
+//! Tests of `gwc strip`: the public document contains nothing that clients must not see.
 
 use std::fs;
 
@@ -151,7 +151,7 @@ fn other_files_are_named_and_leak_nothing_internal() {
         .run(&["strip", "api.yaml"])
         .with(0)
         .contains("paths/a.yaml");
-    // The value of a variable is unknown here, so the operation is hidden.
+    // The value of a variable is unknown to `gwc strip`, so it treats the operation as internal.
     for hides in ["true", "\"${var:HIDE}\""] {
         project.write("paths/a.yaml", item(hides));
         project
@@ -229,7 +229,7 @@ components:
         !yaml.contains("SECRET") && !yaml.contains("admin"),
         "{yaml}"
     );
-    // Without an internal operation, everything stays.
+    // Without an internal operation, the output keeps all tags and schemes.
     project.edit("api.yaml", ", x-gateway: {internal: true}", "");
     let all = project.run(&["strip", "api.yaml"]).with(0).out;
     assert!(

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 use crate::project::Project;
 
-/// Columns of the narrow terminal.
+/// Width of the narrow terminal, in columns.
 const NARROW: usize = 40;
 
 /// Creates a command that runs `gwc` in a terminal of [`NARROW`] columns.
@@ -90,7 +90,7 @@ fn progress_is_shown_after_a_second_and_erased() {
         return;
     }
     let project = Project::released();
-    // A gateway that accepts connections and does not answer.
+    // The gateway accepts connections and does not respond.
     let silent = TcpListener::bind("127.0.0.1:0").expect("a port");
     let node = format!("http://{}", silent.local_addr().expect("an address"));
     let mut child = on_terminal(&project, &["status", "--node", &node])

@@ -1,6 +1,6 @@
-//! `gwc route` and `gwc test` with credentials that only the owner of a secret can verify: HS256
-//! tokens, signatures of requests, sessions of a login. gwc has no secrets, so the decision depends
-//! on the credential unless the credential is certainly invalid.
+//! Tests of `gwc route` and `gwc test` with credentials that only the owner of a secret can verify:
+//! HS256 tokens, signatures of requests, login sessions. gwc has no secrets, so the decision is
+//! `depends`, unless the credential is certainly invalid.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -55,7 +55,7 @@ fn now_s() -> u64 {
     now.expect("the clock is right").as_secs()
 }
 
-/// Token with this algorithm, expiry, and 32 bytes as its signature.
+/// Token with this algorithm, expiry time and signature.
 fn token(algorithm: &str, expires_s: u64, signature: &[u8]) -> String {
     let header = format!(r#"{{"alg":"{algorithm}"}}"#);
     let claims =
@@ -68,12 +68,13 @@ fn token(algorithm: &str, expires_s: u64, signature: &[u8]) -> String {
     )
 }
 
-/// MAC in Base64 that no secret of the tests gives.
+/// Base64 of a MAC that differs from the MACs of all secrets in the tests.
 fn mac() -> String {
     base64::engine::general_purpose::STANDARD.encode(Sha256::digest("any"))
 }
 
-/// Signature of a request (RFC 9421) by this key id, made at this time.
+/// Header fields with the signature of a request (RFC 9421). `key_id`: id of the key; `created_s`:
+/// time of the signature.
 fn signed(key_id: &str, created_s: u64) -> [String; 2] {
     let covered = r#"("@method" "@authority" "@target-uri")"#;
     [
@@ -152,7 +153,7 @@ fn credential_of_a_secret_depends_on_the_secret() {
     }
     let outage = ask(&project, &["GET", "/shared", "--assume", "shared=outage"]).with(64);
     outage.contains("`outage` is not an answer to `shared`");
-    // The provider of a login can be gone, but this does not decide about a session.
+    // An outage of the login's provider does not affect existing sessions.
     let more = ["--assume", "login=outage"];
     let open = decided(&project, "/login", &[session(200)], &more);
     assert_eq!(open["decision"], "depends");
@@ -225,7 +226,8 @@ fn browser_without_a_session_is_sent_to_the_provider() {
     }
     let with = |credential: &str| decision(&["--credential", credential])[0].clone();
     assert_eq!(with("login=valid"), "forward");
-    // A script cannot log in, and gwd calls the provider only for a browser with its own cookie.
+    // A client that is no browser is refused, because it cannot log in. The provider is called only
+    // for a browser with a cookie of gwd.
     let script = decided(&project, "/login", &[], &["--credential", "login=forged"]);
     assert_eq!(script["reason"], "session_invalid");
     let end = decided(&project, "/cb?code=1&state=2", &page, &[]);
@@ -258,7 +260,7 @@ fn test_file_assumes_a_check_with_a_secret() {
         .contains("3 passed, 0 failed");
 }
 
-/// Date of RFC 9110 §5.6.7.
+/// Date for header fields (RFC 9110 §5.6.7).
 fn http_date(unix_s: u64) -> String {
     let time = time::OffsetDateTime::from_unix_timestamp(unix_s as i64).expect("it is a time");
     let format = &time::format_description::well_known::Rfc2822;

@@ -1,10 +1,10 @@
-//! Properties that every command has.
+//! Tests of properties that every command must have.
 
 use serde_json::Value;
 
 use crate::project::Project;
 
-/// Names of the commands in the overview.
+/// Names of the commands in the output of `gwc --help`.
 fn commands(project: &Project) -> Vec<String> {
     let overview = project.run(&["--help"]).with(0).out;
     let list = overview.split("Commands:\n").nth(1).expect("a list");
@@ -142,7 +142,7 @@ fn short_beginning_of_an_id_is_refused() {
         .contains("at least");
 }
 
-/// Commands whose output is a file of another format, and `trust`, which only has subcommands.
+/// Commands whose output has another format, and `trust`, which only has subcommands.
 const ARTEFACTS: [&str; 7] = [
     "schema",
     "strip",
@@ -198,8 +198,8 @@ fn every_command_writes_json() {
             .unwrap_or_else(|error| panic!("{run:?}: {error}: {} {}", ended.out, ended.err));
         let schema = value["schema"].as_str().unwrap_or_default();
         let value = ended.json(schema);
-        // If they fail, `drift` and some other commands output the responses of the reached
-        // gateways in addition to `error`.
+        // If `drift` or a similar command fails, the document contains `error` in addition to the
+        // responses of reachable gateways.
         let is_error = value["result"] == "error";
         assert_eq!(is_error, value["error"].is_object(), "{run:?}: {value}");
     }

@@ -1,4 +1,4 @@
-//! `gwc verify` and its output.
+//! Tests of `gwc verify` and of its output.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;

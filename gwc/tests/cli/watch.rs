@@ -1,5 +1,5 @@
-//! `gwc test --watch`, and failures of `gwc watch` before it begins. The end-to-end tests have a
-//! session of `gwc watch`, which needs gwd.
+//! Tests of `gwc test --watch`, and of errors of `gwc watch` before its first round. A complete
+//! session of `gwc watch` needs gwd and is in the end-to-end tests.
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::project::{Project, command};
 
-/// Running command, with the lines of its standard output. Dropping this value ends it.
+/// Running command, with the lines of its standard output. Dropping this value ends the command.
 struct Running {
     child: Child,
     lines: Receiver<String>,
@@ -28,7 +28,7 @@ impl Running {
         Self { child, lines }
     }
 
-    /// Waits for a line with a text.
+    /// Waits for a line of standard output that contains a text. Returns the line.
     #[track_caller]
     fn line(&self, text: &str) -> String {
         let mut before = Vec::new();
@@ -63,7 +63,7 @@ fn tests_run_again_after_each_save() {
     project.write("tests.yaml", test(200));
     running.line("saved: tests.yaml");
     running.line("1 failed");
-    // A project that does not compile ends the run, but not the command.
+    // A project that does not compile ends the current run of the tests, but not the command.
     project.write("orders.yaml", "openapi: [\n");
     running.line("saved: orders.yaml");
     project.write("orders.yaml", Project::bare().read("orders.yaml"));

@@ -1,5 +1,5 @@
-//! Files that gwc writes: inside the project or at a path from an option, never through a symbolic
-//! link, and never over foreign files.
+//! Tests of the files that gwc writes, inside the project or at the path of an option: gwc follows
+//! no symbolic links, and overwrites no foreign files.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
@@ -95,7 +95,7 @@ fn store_behind_a_link_is_refused() {
             .contains("is a symbolic link");
     }
     assert_eq!(index(&outer.file("theirs")), STRANGER);
-    // A symbolic link inside the store.
+    // Create a symbolic link inside the store.
     fs::remove_file(outer.file("shop/releases")).expect("it is there");
     fs::create_dir(outer.file("shop/releases")).expect("there is room");
     let names = [
@@ -139,7 +139,7 @@ fn foreign_index_is_not_overwritten() {
         );
     }
     assert_eq!(index(&project.file("theirs")), STRANGER);
-    // gwc's own store is used again, even with a damaged index.
+    // gwc reuses its own store, even if the index is damaged.
     project.run(&["build"]).with(0);
     project.run(&["build"]).with(0);
     project.write("releases/index.json", "{");
@@ -265,7 +265,7 @@ fn init_writes_through_no_link() {
     assert_eq!(fs::read_dir(victim.path()).expect("it is there").count(), 0);
 }
 
-/// Finds the files and folders below a folder that others than their owner can write, without
+/// Finds the files and folders below a folder that users other than the owner can write. Leaves out
 /// links.
 fn writable_by_others(folder: &Path) -> Vec<String> {
     let mut found = Vec::new();

@@ -1,10 +1,10 @@
-//! `required` settings of the operator, which no document can undo.
+//! Tests of `required` settings of the operator, which documents cannot override.
 
 use model::compile;
 use sources::project::files::Files;
 use sources::syntax::Limits;
 
-/// Names of the errors of a project with these requirements, defaults and operation.
+/// Names of the errors in a project with these requirements, defaults and operation settings.
 fn errors(required: &str, defaults: &str, operation: &str) -> Vec<&'static str> {
     let gateway = format!(
         "version: 1\nname: s\napis: {{a: {{path: api.yaml}}}}\nauth: {{keys: {{kind: api_key}}}}\n\

@@ -1,4 +1,5 @@
-//! Baselines: listed findings stay silent while the document is edited, and no other finding does.
+//! Tests of baselines: listed findings stay hidden while the document is edited, and all other
+//! findings are reported.
 
 use openapi::lint::baseline::{self, Baseline};
 
@@ -23,7 +24,7 @@ fn written(text: &str) -> String {
     baseline::written(&linted.files, &linted.findings)
 }
 
-/// Findings of a document that a baseline does not silence.
+/// Findings of a document that the baseline does not hide.
 fn left(baseline: &str, document: &str) -> Vec<String> {
     let Linted {
         mut files,
@@ -75,7 +76,7 @@ fn baseline_reports_one_more_equal_finding() {
         left(&baseline, &elsewhere),
         ["unknown-field: an operation has no field `sumary`"]
     );
-    // Items of a list have no name of their own, and their fingerprints are equal.
+    // Items of a list have no own names, so their findings have equal fingerprints.
     let schema = |items: &str| {
         format!(
             "openapi: 3.0.3\ninfo: {{title: t, version: \"1\"}}\npaths: {{}}\ncomponents: {{schemas: {{A: {{allOf: [{items}]}}}}}}\n"

@@ -1,11 +1,12 @@
-//! Documents with one mistake each: it is reported at its place, and no other error is.
+//! Tests of documents with one mistake each: gwc reports the mistake at its location, and no other
+//! error.
 
 use gwc::output::{Report, concise};
 use model::compile::{Input, compile};
 
 use prerequisite::corpus;
 
-/// Kinds of mistakes in the table, each with its rule.
+/// Kinds of mistakes in the corpus table, each with the rule that reports it.
 const KINDS: &[(&str, &str)] = &[
     (
         "additionalOperations holds a method that has its own field",

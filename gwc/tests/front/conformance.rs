@@ -1,5 +1,5 @@
-//! Conformance suites: documents that they call valid have no errors, and invalid ones have an
-//! error at a place inside the text.
+//! Tests with conformance suites: gwc reports no errors in documents that a suite calls valid. In
+//! invalid documents, gwc reports an error at a location inside the text.
 
 use std::path::{Path, PathBuf};
 
@@ -7,7 +7,7 @@ use prerequisite::corpus;
 
 use crate::project;
 
-/// Documents for which gwc's verdict differs from the suite's, with the reason.
+/// Documents on which gwc and the suite disagree, with the reason.
 const OTHERWISE: &[(&str, &str)] = &[
     (
         "mermade-3.0/pass/gluecon/example3_from_._Different_parameters.md.yaml",
@@ -39,7 +39,7 @@ const OTHERWISE: &[(&str, &str)] = &[
     ),
 ];
 
-/// Rules about the document as a whole, whose place may be its first byte.
+/// Rules about a whole document, whose findings may be at its first byte.
 const WHOLE: &[&str] = &[
     "empty-document",
     "malformed-json",
@@ -99,7 +99,7 @@ fn conformance_suites_have_their_stated_verdicts() {
                 if !oas && doubtful.contains(&name.as_str()) {
                     continue;
                 }
-                // Use the whole suite as the project, so that files beside a document are found.
+                // Lint the whole suite as one project, so that files next to a document are found.
                 let folder = root.join(suite);
                 let inside = path
                     .strip_prefix(&folder)
@@ -107,7 +107,7 @@ fn conformance_suites_have_their_stated_verdicts() {
                     .to_string_lossy()
                     .into_owned();
                 let linted = project::folder(&folder, &inside);
-                // A mistake is reported at its place, not at the beginning of the text.
+                // A mistake must be reported at its own location, not at the start of the text.
                 let placed = |finding: &&diag::Diagnostic| {
                     let at = linted.files.sources.position(finding.span);
                     (at.line, at.column) != (1, 1) || WHOLE.contains(&finding.lint.name)

@@ -1,6 +1,6 @@
-//! Routes that compete for requests, against brute force: prefixes, patterns, conditions,
-//! priorities, case and trailing slashes, for every path of up to three segments. Matching and
-//! precedence are implemented here a second time.
+//! Tests of routes that compete for requests, compared with brute force: prefixes, patterns,
+//! conditions, priorities, case and trailing slashes, for every path of up to three segments. The
+//! tests implement matching and precedence a second time.
 
 use std::collections::BTreeSet;
 
@@ -11,9 +11,9 @@ use sources::syntax::Limits;
 
 use crate::dice::Dice;
 
-/// Segments of paths. `z` stands for all other texts.
+/// Segments of request paths. `z` represents all other texts.
 const TEXTS: &[&str] = &["a", "A", "b", "B", "ab", "az", "zb", "Az", "zB", "z", ""];
-/// Segments of templates. `*` stands for a parameter.
+/// Segments of templates. `*` represents a parameter.
 const PIECES: &[&str] = &["a", "A", "b", "*", "*", "a*", "*b"];
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,12 +24,13 @@ struct Route {
     /// True if a trailing slash is ignored.
     loose: bool,
     priority: i64,
-    /// True if the route requires a field.
+    /// True if the route requires a header field.
     conditional: bool,
     method: &'static str,
 }
 
-/// Template of a route: its own, or the one with the other form of its trailing slash.
+/// Template of a route: the written template, or (`twin`) the template with or without trailing
+/// slash.
 #[derive(Clone, Debug)]
 struct Template {
     pieces: Vec<&'static str>,
@@ -100,8 +101,8 @@ impl Route {
         enough && template.pieces.iter().zip(path).all(piece)
     }
 
-    /// Requests among all given ones that this route would own with this template, if there were no
-    /// other route.
+    /// For each request of `all`: true if this route would receive it with this template, if there
+    /// were no other routes.
     fn requests(&self, template: &Template, all: &[Request]) -> Vec<bool> {
         let takes =
             |(path, field): &Request| (*field || !self.conditional) && self.matches(template, path);
@@ -176,7 +177,7 @@ fn document(routes: &[Route]) -> String {
     json!({"openapi": "3.1.0", "info": {"title": "t", "version": "1"}, "paths": paths}).to_string()
 }
 
-/// Route with the requests of each of its templates.
+/// Route with its templates: `twin` of each template, and the requests that it would receive alone.
 struct Alone<'r> {
     route: &'r Route,
     templates: Vec<(bool, Vec<bool>)>,
@@ -215,9 +216,8 @@ fn expected(left: &Alone<'_>, right: &Alone<'_>) -> Option<&'static str> {
     for (lesser, greater) in [(left, right), (right, left)] {
         let covered = lesser.templates.iter().all(|(own_twin, own)| {
             greater.templates.iter().any(|(twin, other)| {
-                // If only one of the routes has a condition, compare only the requests with the
-                // field that the condition needs. Each path has two requests: without the field and
-                // with it.
+                // If only one of the routes has a condition, compare only requests with the
+                // required field. Each path has two requests: without the field, then with it.
                 let same_path = match lesser.route.conditional == greater.route.conditional {
                     true => own == other,
                     false => own
@@ -290,7 +290,7 @@ fn contending_routes_agree_with_brute_force() {
                 continue;
             }
             let (one, other) = (index(finding.span), index(finding.related[0].0));
-            // A route that can never win is reported once, whichever route wins.
+            // A route that never wins is reported once, regardless of which route wins.
             reported.push((
                 name,
                 match name {
@@ -330,8 +330,8 @@ fn contending_routes_agree_with_brute_force() {
     );
 }
 
-/// Checks a label: both routes match the request in the label, and the route that the label calls
-/// the winner receives this request.
+/// Checks the label of a finding. Both routes must match the request in the label, and the route in
+/// the label must receive this request.
 fn winner_is_right(routes: &[Route], (a, b): (usize, usize), label: &str) {
     let mut quoted = label.split('`').skip(1).step_by(2);
     let (request, key) = (

@@ -1,4 +1,4 @@
-//! Findings about credentials that the gateway removes, or that browser pages cannot send.
+//! Tests of findings about credentials that the gateway removes, or that browser pages cannot send.
 
 use model::compile;
 use sources::project::files::Files;
@@ -30,7 +30,8 @@ components:
     basic: {type: http, scheme: basic, x-gateway: {auth: staff}}
 ";
 
-/// Messages of a rule for edits of gateway.yaml and of the document.
+/// Messages of a rule after edits of gateway.yaml and of the document, each a pair of old and new
+/// text.
 fn messages_of(rule: &str, gateway: &[(&str, &str)], document: &[(&str, &str)]) -> Vec<String> {
     let edited = |text: &str, edits: &[(&str, &str)]| {
         edits.iter().fold(text.to_owned(), |text, (from, to)| {
@@ -70,7 +71,7 @@ fn preflight_that_refuses_a_credential_is_found() {
     for headers in ["[X-KEY]", "[\"*\"]"] {
         assert_eq!(messages(&[("[Content-Type]", headers)], &[]), [""; 0]);
     }
-    // Pages can send one of the alternatives.
+    // Browser pages can send one of the alternative credentials.
     for security in [
         "security: [{key: []}, {cookie: []}]",
         "security: [{key: []}, {}]",
@@ -79,7 +80,7 @@ fn preflight_that_refuses_a_credential_is_found() {
         let document = [("security: [{key: []}]", security), public];
         assert_eq!(messages(&[], &document), [""; 0], "{security}");
     }
-    // If several operations have the policy, the finding names all of them.
+    // If the policy applies to several operations, the finding names all these operations.
     let both = [("x-gateway: {upstream: v}", "x-gateway: {policies: [web]}")];
     assert_eq!(
         messages(&[], &both),

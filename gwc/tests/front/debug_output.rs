@@ -1,6 +1,6 @@
-//! Secrets and tokens never appear in `Debug` output: of settings, of what is built from them, and
-//! of the requests that verifiers send to services. The test fails for a new kind of verifier with
-//! a secret that the project below does not define.
+//! Tests that secrets and tokens never appear in `Debug` output: of settings, of values built from
+//! settings, and of requests that verifiers send to services. The test fails for a new kind of
+//! verifier with a secret until the project below defines this secret.
 
 use std::collections::BTreeSet;
 use std::fmt::Debug;
@@ -16,7 +16,7 @@ use policy::{Form, RequestHead, SecretCell, SecretRef, SecretUnavailable, Secret
 use sources::project::files::Files;
 use sources::syntax::Limits;
 
-/// Text of every secret and token.
+/// Value of every secret and token in the tests.
 const PLANTED: &str = "PLANTED-secret-that-nobody-may-see-in-any-output-of-Debug-0123456789-abcdef";
 
 const GATEWAY: &str = r#"
@@ -39,7 +39,7 @@ policies:
 defaults: {upstream: u, timeout: 5s, policies: [set, office, rate, day]}
 "#;
 
-/// Kinds without secrets. Their settings are public.
+/// Kinds of verifiers without secrets. Their settings may appear in the output.
 const PUBLIC: [&str; 3] = ["api_key", "basic", "mtls"];
 
 struct Planted;
@@ -54,7 +54,7 @@ impl Secrets for Planted {
     }
 }
 
-/// True if a key of the object, or of one below it, is a secret.
+/// True if the object, or an object inside it, has a key whose value is a secret.
 fn has_secret(object: &Object) -> bool {
     fn is_secret(shape: &Shape) -> bool {
         match shape {

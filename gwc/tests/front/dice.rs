@@ -1,6 +1,6 @@
-//! Pseudorandom choices, repeatable by seed.
+//! Pseudorandom choices, reproducible by seed.
 
-/// Random number generator: a linear congruential one, of which the high bits are used.
+/// Linear congruential random number generator. It returns only high bits of the state.
 pub(crate) struct Dice(pub(crate) u64);
 
 impl Dice {

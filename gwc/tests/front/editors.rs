@@ -1,5 +1,5 @@
-//! Schemas for editors: they accept valid files, reject invalid ones, and the examples refer to
-//! them.
+//! Tests of the schemas for editors: they accept valid files and reject invalid files, and the
+//! examples refer to them.
 
 use std::path::{Path, PathBuf};
 
@@ -20,7 +20,7 @@ fn gateway() -> jsonschema::Validator {
     jsonschema::validator_for(&schema("gateway")).expect("the schema is one")
 }
 
-/// Schema of one attach point of `x-gateway`.
+/// Schema for one place at which documents may have `x-gateway`, such as `operation`.
 fn point(name: &str) -> jsonschema::Validator {
     let all = schema("x-gateway");
     jsonschema::validator_for(&all["$defs"][name]).expect("the schema is one")
@@ -37,7 +37,7 @@ fn wrong(validator: &jsonschema::Validator, value: &Value) -> Vec<String> {
         .collect()
 }
 
-/// Replaces `$SHA256(text)`, which the end-to-end cases contain, by a hash.
+/// Replaces each `$SHA256(text)`, as in the end-to-end cases, with a hash.
 fn hashed(text: &str) -> String {
     let mut parts = text.split("$SHA256(");
     let mut hashed = parts.next().unwrap_or_default().to_owned();
@@ -184,7 +184,7 @@ fn schema_refuses_invalid_x_gateway() {
     }
 }
 
-/// The compiler and the schema refuse the same documents.
+/// The compiler must refuse the documents that the schema refuses.
 #[test]
 fn the_compiler_refuses_what_the_schema_refuses() {
     for wrong in WRONG {

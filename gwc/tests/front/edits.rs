@@ -1,5 +1,5 @@
-//! Real documents with one random edit: the compiler ends, never panics, and reports only places
-//! inside their files.
+//! Tests of real documents with one random edit: the compiler ends, never panics, and reports only
+//! locations inside the files.
 
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -15,10 +15,10 @@ use sources::syntax::Limits;
 
 use prerequisite::corpus;
 
-/// Maximum time for a document: more than the largest one takes on a busy machine.
+/// Maximum time to compile a document. The largest document takes less, even on a busy machine.
 const TIME_MAX: Duration = Duration::from_secs(20);
 
-/// Repeatable random number generator (xorshift64*).
+/// Reproducible random number generator (xorshift64*).
 struct Dice(u64);
 
 impl Dice {
@@ -108,7 +108,7 @@ fn edited(text: &str, dice: &mut Dice) -> (String, String) {
     )
 }
 
-/// Compiles a document of 2,900 files, one of them with another text.
+/// Compiles a document of 2,900 files, with `text` in place of the file `path`.
 fn compiled_in(root: &Path, document: &str, path: &str, text: &str) -> Compiled {
     let options = Options {
         texts: [(path.to_owned(), text.into())].into(),
@@ -126,7 +126,7 @@ fn compiled(name: &str, text: &str) -> Compiled {
     compile::project(Files::in_memory(files, Limits::default()), &Vec::new())
 }
 
-/// Places of a finding that are not inside a file.
+/// Locations of a finding that are outside of all files.
 fn outside(compiled: &Compiled, finding: &Diagnostic) -> Vec<String> {
     let files = compiled.files.sources.iter().count();
     let related = finding.related.iter().map(|(span, _)| *span);
@@ -145,7 +145,7 @@ fn outside(compiled: &Compiled, finding: &Diagnostic) -> Vec<String> {
         .collect()
 }
 
-/// Kinds of findings in a document, or the misbehaviour of the compiler.
+/// Kinds of findings in a document, or a description of the compiler's failure.
 fn judge(path: &Path, text: &str) -> Result<Vec<&'static str>, String> {
     let name = path.file_name().expect("a name").to_string_lossy();
     let name: String = name
@@ -161,7 +161,7 @@ fn judge(path: &Path, text: &str) -> Result<Vec<&'static str>, String> {
     watched(true, || compiled(&name, text))
 }
 
-/// Compiles with a time limit. With `whole`, a bundle must be built if there are no errors.
+/// Compiles with a time limit. `whole`: true if a bundle must be built when there are no errors.
 fn watched(whole: bool, compile: impl FnOnce() -> Compiled) -> Result<Vec<&'static str>, String> {
     let start = Instant::now();
     let run = catch_unwind(AssertUnwindSafe(|| {

@@ -1,4 +1,5 @@
-//! Environments: patches, variables, APIs of single environments, and the places in messages.
+//! Tests of environments: patches, variables, APIs that exist in a single environment, and source
+//! locations in messages.
 
 use std::collections::BTreeMap;
 
@@ -45,7 +46,7 @@ fn project(gateway: &str, patch: &str, environment: Option<&str>) -> Compiled {
     compile::project_in(files, &Vec::new(), environment).expect("it is known")
 }
 
-/// Findings of level warning and above, as lines of place and name.
+/// Findings of level warning or above, as lines with location and name.
 fn lines(compiled: &Compiled) -> Vec<String> {
     let sources = &compiled.files.sources;
     let line = |finding: &diag::Diagnostic| {
@@ -81,7 +82,8 @@ fn lowered(compiled: &Compiled) -> &ir::Gateway {
         .gateway
 }
 
-/// Settings of the only operation: upstream, URL of its only target, timeout, body limit.
+/// Settings of the only operation: upstream, URL of the upstream's only target, timeout in
+/// milliseconds, body limit in bytes.
 #[track_caller]
 fn treatment(compiled: &Compiled) -> (String, String, u64, Option<u64>) {
     let gateway = lowered(compiled);
@@ -172,7 +174,7 @@ fn wrong_value_is_reported_at_its_origin_and_use() {
         lines(&compiled),
         ["gateway.yaml:10:54 unit-missing < \"${var:WAIT}\""]
     );
-    // The same mistake in a patch is shown with the value that the patch replaces.
+    // For the same mistake in a patch, the finding also shows the location of the replaced value.
     let wrong = PATCH.replace("2MiB", "2");
     let expected = "prod.yaml:2:22 unit-missing < 1MiB";
     for environment in [Some("prod"), Some("test"), None] {
@@ -189,7 +191,7 @@ fn mistake_of_another_environment_is_reported_early() {
     let patch = "upstreams: {near: null, far: {targets: {a: {url: \"ftp://127.0.0.1\"}}}}\n";
     let compiled = project(GATEWAY, patch, Some("test"));
     let lines = lines(&compiled);
-    // `defaults.upstream` names an upstream that the patch removed; the finding names the
+    // `defaults.upstream` refers to an upstream that the patch removes. The finding names the
     // environment.
     assert_eq!(
         lines,
@@ -279,7 +281,7 @@ environments: {test: {}, prod: {}}
         let files = Files::in_memory(files, Limits::default());
         compile::project_in(files, &Vec::new(), environment).unwrap()
     };
-    // Two APIs have the same path: an error only in environments that have both.
+    // Two APIs have the same path, which is an error only in environments with both APIs.
     let same = compiled(Some("test"), &document);
     assert!(
         lines(&same)
@@ -402,7 +404,7 @@ fn consumers_in_their_own_file_count_like_others() {
 
 #[test]
 fn plain_lint_finds_mistakes_of_one_environment() {
-    // `prod` removes a policy that the document uses, and sets a variable of the document to a
+    // `prod` removes a policy that the document uses. It also sets a variable of the document to a
     // value without a unit.
     let document = DOCUMENT.replace(
         "{get: {operationId",
@@ -480,8 +482,7 @@ fn wrong_variable_syntax_gets_a_suggestion() {
             lines(&compiled)
         );
     }
-    // A variable that is not defined is reported once, without a second finding about an invalid
-    // value.
+    // An undefined variable is reported once, without a second finding about an invalid value.
     let text = GATEWAY.replace("\"${var:NEAR}\"", "\"http://${var:NEAR}\"");
     let names: Vec<String> = lines(&project(&text, "{}", None));
     let errors: Vec<&String> = names

@@ -1,4 +1,4 @@
-//! References between files, and files outside the project's folder.
+//! Tests of references between files, and of files outside the project's folder.
 
 use std::fs;
 
@@ -158,7 +158,7 @@ fn schemas_are_found_by_anchor_and_id() {
     );
 }
 
-/// Kinds of reference targets: the map in `components`, and an example of the kind.
+/// Kinds of reference targets: name of the map in `components`, and an example value.
 const TARGETS: &[(&str, &str)] = &[
     (
         "pathItems",
@@ -178,7 +178,7 @@ const TARGETS: &[(&str, &str)] = &[
     ("schemas", "{type: string}"),
 ];
 
-/// Forms of a reference to the file of parts.
+/// Different notations of a reference to the same target in `parts.yaml`.
 const WAYS: &[&str] = &[
     "parts.yaml#/a~1b/c~0d",
     "./parts.yaml#/a~1b/c~0d",
@@ -206,7 +206,8 @@ fn references_work_for_every_kind_and_notation() {
                 ("common/parts.json", &json),
             ]);
             assert_eq!(linted.lines(), "", "{kind} by {notation}");
-            // A target of the wrong kind is refused; the finding names both ends.
+            // A target of the wrong kind is refused. The finding names the reference and the
+            // target.
             if matches!(*kind, "schemas" | "examples") {
                 continue;
             }

@@ -1,4 +1,5 @@
-//! Formats for other programs: SARIF, GitHub, GitLab, JUnit, Checkstyle, JSON lines.
+//! Tests of output formats for other programs: SARIF, GitHub, GitLab, JUnit, Checkstyle, JSON
+//! lines.
 
 use std::io::Read as _;
 use std::path::Path;
@@ -9,8 +10,9 @@ use serde_json::Value;
 
 use crate::project::{self, Linted};
 
-/// Mistakes whose texts contain special characters of every format: line ends, control characters,
-/// markup, separators, wide characters. One finding has two places, one has a fix.
+/// Document whose findings contain special characters of every format: line ends, control
+/// characters, markup, separators, wide characters. One finding has two locations, and one has a
+/// fix.
 const HOSTILE: &str = "openapi: 3.0.3
 info: {title: t, version: \"1\"}
 paths:
@@ -47,7 +49,7 @@ fn unpacked(name: &str) -> Value {
 #[test]
 fn sarif_fits_the_standards_schema() {
     let mut schema = unpacked("sarif-schema-2.1.0.json.gz");
-    // The published pattern for languages has one bracket too many, so that it is not a valid
+    // Replace the published pattern for languages: one bracket too many makes it an invalid
     // expression.
     for holder in ["run", "toolComponent"] {
         let language = &mut schema["definitions"][holder]["properties"]["language"]["pattern"];

@@ -1,4 +1,4 @@
-//! Help texts for newcomers, and mistakes that are reported only once.
+//! Tests of help texts for new users, and of mistakes that must be reported only once.
 
 use model::compile;
 use sources::project::files::Files;
@@ -146,7 +146,7 @@ fn each_mistake_has_a_help_with_the_correction() {
             "targets: {x: {url: \"http://127.0.0.1:9000\"}}, timeout: {request: 5s}",
             "help: write `timeouts`",
         ),
-        // A misspelled key is reported as such, wherever it is.
+        // A misspelled key is reported with the correct key, at every position.
         (
             "get: {x-gateway: {}",
             "get: {x-gateway: {timeuot: 5s}",
@@ -186,10 +186,11 @@ fn each_mistake_has_a_help_with_the_correction() {
 #[test]
 fn one_mistake_is_one_finding() {
     for (old, new, expected) in [
-        // The definition with the similar name is not reported as unused as well.
+        // The definition with the similar name must not be reported as unused in addition.
         ("policies: [slow]", "policies: [slw]", "unknown-policy"),
         ("{auth: keys}", "{auth: keyz}", "unknown-auth"),
-        // If the key above is misspelled, the names below it are unknown.
+        // If the key of a map is misspelled, the names that the map defines are unknown. Only the
+        // misspelled key is reported.
         ("upstreams:", "upstraems:", "unknown-key"),
         ("\nauth:", "\nauht:", "unknown-key"),
         ("\npolicies:", "\npolices:", "unknown-key"),

@@ -1,5 +1,5 @@
-//! Hostile inputs: each is processed within its time limit, with a finding or a tree and without a
-//! panic.
+//! Tests of hostile inputs: gwc processes each input within a time limit and without a panic, and
+//! returns a finding or a tree.
 
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
@@ -13,19 +13,19 @@ use prerequisite::corpus;
 
 use crate::project;
 
-/// Number of small texts that together are as long as one large text.
+/// Number of small texts that have the same total length as one large text.
 const PARTS: usize = 16;
 
 /// Maximum ratio of the time for a large text to the time for [`PARTS`] small ones. The ratio is 1
 /// for linear work, and 16 for quadratic work.
 const RATIO_MAX: u32 = 6;
 
-/// Minimum time that is compared; shorter times are noise.
+/// Minimum time for a comparison. Shorter times are too inaccurate.
 const TIME_MIN: Duration = Duration::from_millis(10);
 
-/// Checks that the time for a text of `size` grows linearly: compares it with the time for 16 texts
-/// of a sixteenth of the size. Both run on the same machine under the same load. Each time is the
-/// best of up to three.
+/// Checks that the time for a text grows linearly with its size. Compares the time for one text of
+/// `size` with the total time for [`PARTS`] texts of `size / PARTS`. Each time is the shortest of
+/// up to three runs.
 fn takes_linear_time(name: &str, size: usize, run: impl Fn(usize) -> Duration) {
     let (mut small, mut large) = (Duration::MAX, Duration::MAX);
     for _ in 0..3 {
@@ -39,7 +39,7 @@ fn takes_linear_time(name: &str, size: usize, run: impl Fn(usize) -> Duration) {
     panic!("{name}: {small:?} for {PARTS} small texts, {large:?} for one of their size");
 }
 
-/// Time to parse a text that has no findings.
+/// Time to parse a text. The text must have no findings.
 fn time_of_names(path: &str, text: &str) -> Duration {
     let start = Instant::now();
     assert_eq!(names(path, text), Vec::<&str>::new(), "{path}");
@@ -225,7 +225,7 @@ fn mutations_of_a_real_document_never_panic() {
 fn long_and_circular_references_end() {
     let head =
         "openapi: 3.1.0\ninfo: {title: t, version: \"1\"}\npaths: {}\ncomponents:\n  schemas:\n";
-    // A long chain of references, and a cycle.
+    // Test a long chain of references, and a cycle.
     let mut chain = String::from(head);
     for index in 0..60 {
         let _ = writeln!(
@@ -332,8 +332,8 @@ fn reference(to: usize) -> String {
     format!("{{\"$ref\": \"#/components/schemas/A{to}\"}}")
 }
 
-/// Schemas in a ring: each requires a property of the next one, and the last one refers to the
-/// first.
+/// Document with schemas in a ring: each schema requires a property whose schema is the next one,
+/// and the last refers to the first.
 fn ring(size: usize) -> String {
     schemas((0..size).map(|n| {
         format!(
@@ -352,8 +352,8 @@ fn circle(size: usize) -> String {
     schemas((0..size).map(|n| format!("\"A{n}\": {}", reference((n + 1) % size))))
 }
 
-/// Document with a schema whose default is a list of different numbers, followed by `last`. The
-/// items must be unique.
+/// Document with a schema whose items must be unique, and whose default is a list of different
+/// numbers followed by `last`.
 fn numbers(size: usize, last: &str) -> String {
     let numbers: Vec<String> = (0..size).map(|n| n.to_string()).collect();
     let list = numbers.join(",");
@@ -393,7 +393,8 @@ fn required(size: usize) -> String {
     )
 }
 
-/// Test case: name, size, function that makes a document of a size, and expected findings.
+/// Test case: name, size, function that creates a document of a size, and names of the expected
+/// findings.
 type Case = (
     &'static str,
     usize,
@@ -401,7 +402,7 @@ type Case = (
     &'static [&'static str],
 );
 
-/// If all pairs were compared, each of these cases would take seconds to minutes.
+/// Each of these cases would take seconds to minutes if gwc compared all pairs.
 #[test]
 fn large_schemas_take_linear_time() {
     let cases: [Case; 7] = [
@@ -481,7 +482,7 @@ upstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}\ndefaults: {ups
     assert_eq!(all + counted, (65_536 - 2 * 6_561 + 256) / 2);
 }
 
-/// The time is not measured: without a bound, this test would take hours.
+/// The test has no time limit of its own: without a bound in gwc, it would take hours.
 #[test]
 fn redacted_values_of_recursive_schemas_are_bounded() {
     let (count, operations) = (100, 50);
@@ -491,7 +492,7 @@ fn redacted_values_of_recursive_schemas_are_bounded() {
         .collect();
     let members = members.join(", ");
     let mut document = "openapi: 3.1.0\ninfo: {title: t, version: \"1\"}\npaths:\n".to_owned();
-    // Two operations have the same schema, and one finding.
+    // Each schema is used by two operations, and must have one finding.
     for (number, name) in names()
         .take(operations)
         .chain(names().take(operations))

@@ -1,5 +1,5 @@
-//! Request fields that the gateway reads for a decision, or in which it names the caller to an
-//! upstream.
+//! Tests of request fields that affect a decision of the gateway, or in which the gateway names the
+//! caller to an upstream.
 
 use diag::Level;
 use model::compile;
@@ -37,7 +37,8 @@ components:
     foreign: {type: http, scheme: bearer, x-gateway: {auth: other, FOREIGN}}
 ";
 
-/// Document with these settings of the operation and of schemes.
+/// Document with these settings of the operation. `schemes`: replacements for the placeholders of
+/// security schemes.
 fn document(operation: &str, schemes: &[(&str, &str)]) -> String {
     let mut text = DOCUMENT.replace("SAID", operation);
     for (name, definition) in schemes {
@@ -49,7 +50,7 @@ fn document(operation: &str, schemes: &[(&str, &str)]) -> String {
     text
 }
 
-/// Findings of a rule, and all errors.
+/// Findings of one rule, and all errors.
 fn found(rule: &str, gateway: &str, document: &str) -> Vec<String> {
     let files = [("gateway.yaml", gateway), ("a.yaml", document)];
     let compiled = compile::project(Files::in_memory(files, Limits::default()), &Vec::new());
@@ -73,8 +74,8 @@ fn field_that_is_read_before_it_is_set_is_found() {
     let chain = |policies: &str| format!("x-gateway: {{policies: [{policies}]}},");
     assert_eq!(found(&chain("ask, staff"), &[]), [""; 0]);
     assert_eq!(found(&chain("staff, ask"), &[]), reads("`staff`", "`ask`"));
-    // A policy that decides runs before a policy that changes the request, in any order of the
-    // list.
+    // A policy that decides runs before a policy that changes the request, regardless of their
+    // order in the list.
     for policies in ["fixed, staff", "staff, fixed"] {
         let found = found(&chain(policies), &[]);
         assert_eq!(found, reads("`staff`", "`fixed`"), "{policies}");

@@ -1,6 +1,6 @@
-//! No key of the vocabulary is read and ignored. A project that uses every available key compiles.
-//! Then each of its values is changed in turn: each time the bundle, another output or the findings
-//! must change.
+//! Tests that no key of the vocabulary is accepted but ignored. A project that uses every available
+//! key compiles. Then each value is changed in turn, and each time the bundle, another output or
+//! the findings must change.
 
 use std::collections::BTreeSet;
 
@@ -246,7 +246,7 @@ fn compiled(gateway: &str, a: &str, b: &str) -> Compiled {
     let files = [("gateway.yaml", gateway), ("a.yaml", a), ("b.yaml", b)];
     let files = Files::in_memory(files.into_iter().chain(REST), Limits::default());
     compile::project_in(files, &Vec::new(), Some("test")).unwrap_or_else(|unknown| {
-        // The edit changed the environment's own name.
+        // Compile an empty project if the edit changed the name of the environment `test`.
         let files = [(
             "gateway.yaml",
             "version: 1\nname: none\n".to_owned() + &format!("# {unknown}\n"),
@@ -271,7 +271,7 @@ fn outcome(compiled: &Compiled) -> (Option<String>, Vec<String>, String) {
             finding.level, finding.lint.name, finding.message
         )
     });
-    // Owners are in the source map; gates, channel and store are in the settings.
+    // Owners are only in the source map. Gates, channel and store are only in the settings.
     let map = model::source_map::SourceMap::of(compiled);
     let owners: Vec<_> = map
         .operations
@@ -321,7 +321,8 @@ fn each_changed_value_changes_an_output() {
         }
     }
     assert!(tried > 120, "only {tried}");
-    // Keys such as `template` and `strict` have their default value here; other keys cover them.
+    // Keys such as `template` and `strict` have their default value in this project; other keys
+    // cover them.
     assert_eq!(ignored, Vec::<String>::new());
 }
 
@@ -374,7 +375,7 @@ fn walk(
     }
 }
 
-/// Another value of the same kind.
+/// Returns another value of the same kind.
 fn other(value: &str) -> String {
     match value {
         "true" => return "false".into(),

@@ -1,4 +1,4 @@
-//! Validation of values against schemas, compared with the official test suite of JSON Schema
+//! Tests of the validation of values against schemas, with the official test suite of JSON Schema
 //! 2020-12.
 
 use std::collections::BTreeMap;
@@ -12,7 +12,7 @@ use sources::syntax::Limits;
 
 use prerequisite::corpus;
 
-/// Validates each value against a schema in its own file.
+/// Validates each value against a schema, which is in a separate file. `None`: not validated.
 fn verdicts(schema: &Value, values: &[&Value]) -> Vec<Option<bool>> {
     let document = json!({
         "openapi": "3.1.0",
@@ -49,7 +49,7 @@ fn verdicts(schema: &Value, values: &[&Value]) -> Vec<Option<bool>> {
     resolver.node(values).items().map(judge).collect()
 }
 
-/// Texts in test schemas that refer to remote files, which are never fetched, with the reason.
+/// Texts in test schemas that refer to remote files, each with the reason why the test is skipped.
 const ELSEWHERE: &[(&str, &str)] = &[
     ("localhost:1234", "remote schemas are never fetched"),
     (
@@ -58,9 +58,9 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ),
 ];
 
-/// Values that are not validated, because they contain a map with a string `$ref`. Documents in
-/// several files have such references inside examples and defaults. Only their author knows whether
-/// such a map is data or a reference to a file; a wrong guess would reject valid examples.
+/// Values that gwc does not validate, because they contain a map with a string `$ref`. Documents of
+/// several files use such references inside examples and defaults. gwc cannot know if such a map is
+/// data or a reference to a file, and a wrong guess would reject valid examples.
 const UNKNOWN: &[(&str, usize)] = &[
     (
         "ref: naive replacement of $ref with its destination is not correct",

@@ -1,4 +1,4 @@
-//! Key sets in gateway.yaml: refused ones, ignored keys, and accepted keys.
+//! Tests of key sets in gateway.yaml: refused sets, ignored keys, and accepted keys.
 
 use bundle::ir::Verifier;
 use model::compile;
@@ -12,7 +12,7 @@ const N: &str = "ofgWCuLjybRlzo0tZWJjNiuSfb4p4fAkd_wWJcyQoTbji9k0l8W26mPddxHmfHQ
 const POINT: &str = "x: f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU, y: x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0";
 const ED: &str = "kty: OKP, crv: Ed25519, x: 11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo";
 
-/// Findings about a verifier with these algorithms and keys, and the ids of its keys.
+/// Findings about a JWT verifier with these algorithms and keys, and the ids of the accepted keys.
 fn judged(algorithms: &str, keys: &str) -> (Vec<&'static str>, Vec<String>) {
     let gateway = format!(
         "version: 1\nname: s\nauth:\n  idp: {{kind: jwt, issuer: i, audience: [a], algorithms: [{algorithms}], jwks: {{keys: [{keys}]}}}}\n"

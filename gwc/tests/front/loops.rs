@@ -1,4 +1,5 @@
-//! Services that a gateway queries for each request, at addresses of its own listeners.
+//! Tests of services that the gateway queries for each request, at addresses of the gateway's own
+//! listeners.
 
 use model::compile;
 use sources::project::files::Files;

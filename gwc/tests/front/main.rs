@@ -1,4 +1,4 @@
-//! Tests of the compiler's front end, from texts to findings, in one binary.
+//! Tests of the compiler's front end, from source texts to findings. All tests are in one binary.
 
 mod authority;
 mod baseline;

@@ -1,6 +1,6 @@
-//! Routes of several APIs at several mounts, against brute force: every listener, host and path
-//! over a small alphabet. The choice of the mount is implemented here a second time (semantics.md
-//! §1).
+//! Tests of routes of several APIs at several mounts, compared with brute force: every listener,
+//! host and path over a small alphabet. The tests implement the selection of the mount a second
+//! time (semantics.md §1).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,7 +13,7 @@ use crate::dice::Dice;
 const LISTENERS: &[&str] = &["l", "m"];
 /// Hosts in requests.
 const HOSTS: &[&str] = &["h.test", "g.test", "a.h.test", "b.h.test"];
-/// Hosts of mounts. An empty text stands for a mount without hosts.
+/// Hosts of mounts. An empty text means a mount without hosts.
 const NAMED: &[&str] = &["", "", "h.test", "g.test", "*.h.test", "a.h.test"];
 const BASES: &[&str] = &["", "/x", "/x/y"];
 const TEXTS: &[&str] = &["a", "x", "y", "z"];
@@ -70,7 +70,8 @@ fn names(mount: &Mount, listener: &str, named: &str) -> bool {
         }
 }
 
-/// Host pattern that wins for a host at a listener: the host itself, its parent with `*.`, or none.
+/// Host pattern that is selected for a host at a listener: the host itself, its parent with `*.`,
+/// or the empty text.
 fn winning(apis: &[Api], listener: &str, host: &str) -> String {
     let parent = host.split_once('.').map_or("", |(_, parent)| parent);
     [host.to_owned(), format!("*.{parent}"), String::new()]
@@ -113,17 +114,18 @@ fn matches(base: &str, template: &[&str], path: &[&str]) -> bool {
             .all(|(piece, text)| *piece == "*" || piece == text)
 }
 
-/// Operation, by the indices of its API and template.
+/// Operation: index of its API, and index of its template.
 type Route = (usize, usize);
 type ExpectedFindings = BTreeSet<(&'static str, BTreeSet<Route>)>;
 
-/// Expected findings about pairs of operations, and the APIs with a mount that other APIs hide.
+/// Returns the expected findings about pairs of operations, and the APIs that have a mount hidden
+/// by other APIs.
 fn expected(apis: &[Api], paths: &[Vec<&'static str>]) -> (ExpectedFindings, BTreeSet<usize>) {
     let mut pairs = ExpectedFindings::new();
     for listener in LISTENERS {
         for host in HOSTS.iter().chain([&"other.example"]) {
             let named = winning(apis, listener, host);
-            // Requests of each operation at each mount that applies.
+            // For each operation at each applicable mount: the requests that it matches.
             let mut owned: Vec<(Route, Vec<bool>)> = Vec::new();
             for (number, api) in apis.iter().enumerate() {
                 for mount in api
@@ -239,8 +241,8 @@ fn apis_at_several_mounts_agree_with_brute_force() {
             files.push((format!("a{number}.yaml"), text.clone()));
         }
         let compiled = compile::project(Files::in_memory(files, Limits::default()), &Vec::new());
-        // Skip tables in which two mounts of one API have the same listener, host and base path.
-        // That is another mistake than a conflict of routes.
+        // Skip tables in which two mounts of one API have the same listener, host and base path,
+        // because this mistake is no conflict of routes.
         if compiled
             .findings
             .iter()
@@ -280,7 +282,7 @@ fn apis_at_several_mounts_agree_with_brute_force() {
                 _ => {}
             }
         }
-        // A pair is reported once, with the worst finding in any of its tables.
+        // A pair is reported once, with its most severe finding.
         let (should, hiding) = expected(&apis, &paths);
         let by_pair =
             |findings: &ExpectedFindings| -> BTreeMap<BTreeSet<Route>, BTreeSet<&'static str>> {

@@ -1,5 +1,5 @@
-//! Operations that anyone can call by accident. They are reported once per cause, with their names,
-//! and not if there is another error.
+//! Tests of operations that are accidentally open to everyone. gwc reports them once per cause,
+//! with their names, and only if there is no other error.
 
 use model::compile::{self, Input, Options};
 use sources::project::files::Files;
@@ -7,8 +7,7 @@ use sources::syntax::Limits;
 
 use crate::project;
 
-/// Findings in a project whose document has these lines about security, at its root and at three
-/// operations.
+/// Lints a project whose document has these security settings at its root and at three operations.
 fn found(gateway: &str, root: &str, operations: [&str; 3]) -> project::Linted {
     let gateway = format!(
         "version: 1\nname: s\nupstreams: {{u: {{targets: {{a: {{url: \"http://127.0.0.1:9000\"}}}}}}}}\n\
@@ -34,7 +33,7 @@ fn found(gateway: &str, root: &str, operations: [&str; 3]) -> project::Linted {
 const ENFORCED: &str = "defaults: {upstream: u, timeout: 5s}";
 const LEFT: &str = "defaults: {upstream: u, timeout: 5s, security: upstream}";
 
-/// Lines and texts of the secondary places of a finding.
+/// Line and text of each related location of a finding.
 fn related(linted: &project::Linted, code: &str) -> Vec<(usize, String)> {
     let finding = linted.findings.iter().find(|found| found.lint.code == code);
     let finding = finding.unwrap_or_else(|| panic!("no {code}:\n{}", linted.lines()));
@@ -45,7 +44,7 @@ fn related(linted: &project::Linted, code: &str) -> Vec<(usize, String)> {
     finding.related.iter().map(place).collect()
 }
 
-/// Findings of one operation with this `security`, if `required.auth` lists two verifiers.
+/// Lints a project with one operation with this `security`, and two verifiers in `required.auth`.
 fn found_with_two_required(security: &str) -> project::Linted {
     let gateway = "version: 1\nname: s\nupstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}\n\
          auth: {keys: {kind: api_key}, badges: {kind: api_key}, others: {kind: api_key}}\n\
@@ -124,8 +123,8 @@ fn many_open_operations_are_counted_after_the_first() {
     std::fs::write(&path, document).expect("it can be written");
     let compiled = compile::compile(&Input::Document(path), Options::default());
     let linted = project::of(compiled.expect("it is there"));
-    // For a document without a project, the finding is at the first of the operations and names the
-    // document.
+    // For a document without a project, the finding names the document, and is at the first
+    // operation.
     assert!(
         linted.lines().starts_with(
             "museum.yaml:4:9: info[GW0512]: 9 of 9 operations of `museum` require no credentials; \
@@ -208,7 +207,7 @@ fn unmatched_allow_public_pattern_gets_a_suggestion() {
     assert!(findings[1].contains("`nowhere/*`"), "{lines}");
     let near = "defaults: {upstream: u, timeout: 5s}\nrequired: {allow_public: [shpo/a]}";
     let lines = found(near, root, ["", "x-gateway: {internal: true}, ", ""]).lines();
-    // `shop/a` is the closest name; `shop/b` and `shop/c` differ in one letter more.
+    // `shop/a` is the nearest name: `shop/b` and `shop/c` differ in one more letter.
     assert!(lines.contains("help: write `shop/a`"), "{lines}");
 }
 
@@ -266,8 +265,8 @@ fn unchecked_alternative_names_what_it_opens() {
          other: {{type: apiKey, in: header, name: O}}}}}}\n",
         operation("a", "[{key: []}, {other: []}]"),
         operation("b", "[{other: []}, {key: []}]"),
-        // No finding: each request needs a credential that gwd checks (`c`, `d`), or gwd checks
-        // no credential of the operation (`e`).
+        // These operations have no finding. Each request to `c` and `d` needs a credential that gwd
+        // checks, and gwd checks no credential of `e`.
         operation("c", "[{key: []}]"),
         operation("d", "[{key: [], other: []}]"),
         operation("e", "[{other: []}]"),

@@ -1,4 +1,4 @@
-//! Operations that share one text, for example a path item that several paths refer to.
+//! Tests of operations that share one text, for example a path item to which several paths refer.
 
 use model::compile;
 use sources::project::files::Files;

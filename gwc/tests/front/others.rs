@@ -1,4 +1,5 @@
-//! The table of other linters' rules is complete, and names only existing rules of gwc.
+//! Tests that the table of other linters' rules is complete, and refers only to existing rules of
+//! gwc.
 
 use std::collections::BTreeSet;
 

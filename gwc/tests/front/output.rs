@@ -1,4 +1,4 @@
-//! Output for people and programs.
+//! Tests of output for people and programs.
 
 use diag::Level;
 use gwc::output::{Report, concise, human, json};
@@ -247,7 +247,7 @@ fn findings_of_gateway_yaml_come_first() {
     let (a, b) = (document("a", 5), document("b", 4));
     let files = [("gateway.yaml", gateway), ("a.yaml", &a), ("b.yaml", &b)];
     let compiled = compile::project(Files::in_memory(files, Limits::default()), &Vec::new());
-    // Order the findings as if the documents were read before gateway.yaml.
+    // Simulate findings of documents that were read before gateway.yaml.
     let loud = compiled.findings.iter();
     let loud = loud.filter(|finding| finding.level > Level::Info).cloned();
     let (own, mut findings): (Vec<_>, Vec<_>) = loud.partition(|finding| {

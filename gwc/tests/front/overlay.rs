@@ -1,4 +1,4 @@
-//! Overlays: the conformance sets, and findings about their keys.
+//! Tests of overlays: conformance sets, and findings about keys of overlays.
 
 use std::path::Path;
 
@@ -49,8 +49,8 @@ fn overlay_compliance_sets_give_their_output() {
     for set in std::fs::read_dir(sets).expect("the sets").flatten() {
         let folder = set.path();
         let (mut files, document, mut findings) = apply(&folder, "openapi.yaml", "overlay.yaml");
-        // One overlay says that it extends `openapi-with-servers.yaml`, which the set does not
-        // contain.
+        // Ignore this finding: one overlay extends `openapi-with-servers.yaml`, which the set does
+        // not contain.
         findings.retain(|finding| finding.lint.name != "overlay-of-another");
         assert_eq!(findings.len(), 0, "{}: {findings:?}", folder.display());
         let output = files.read("output.yaml").expect("the output");
@@ -140,7 +140,7 @@ fn aliased_node_is_copied_before_it_is_changed() {
     };
     assert_eq!(text("/a").as_deref(), Some("new"));
     assert_eq!(text("/b").as_deref(), Some("ok"));
-    // The root of the file itself is unchanged.
+    // The root node of the document's own file must be unchanged.
     let file = linted.document.as_ref().expect("a document").file;
     let root = linted
         .files
@@ -222,7 +222,7 @@ fn overlay_cannot_append_to_security_or_policies() {
     }
 }
 
-/// The document under an overlay of version 1.1.
+/// Lints the document with an overlay of version 1.1 and these actions.
 fn overlaid_11(actions: &str) -> project::Linted {
     let overlay =
         format!("overlay: 1.1.0\ninfo: {{title: o, version: \"1\"}}\nactions:\n{actions}");
@@ -231,8 +231,8 @@ fn overlaid_11(actions: &str) -> project::Linted {
 
 #[test]
 fn later_edit_of_a_copy_leaves_its_source_unchanged() {
-    // Change `/b` before the copy. gwc can edit a value in place that an earlier action has
-    // changed; an edit of the copy must not change `/b`, nor the reverse.
+    // gwc may edit in place a value that an earlier action has changed. Change `/b` before the
+    // copy, so that an edit of the copy could change `/b` by mistake, and the reverse.
     let linted = overlaid_11(
         "- {target: \"$.paths['/b'].get\", update: {tags: [one]}}
 - {target: $.paths, update: {/c: {}}}
@@ -372,7 +372,7 @@ fn mistake_of_a_wildcard_is_one_finding_with_a_count() {
 
 #[test]
 fn growth_is_bounded() {
-    // Each action doubles the number of values called `x`.
+    // Each action doubles the number of values with the key `x`.
     let mut actions = String::from("- {target: $.info, update: {x-0: {x: {}}}}\n");
     for index in 0..60 {
         actions.push_str(&format!(
@@ -389,8 +389,8 @@ fn growth_is_bounded() {
     );
 }
 
-/// Applies actions to a document that has a map and a list of 60,000 entries each below `x-t`.
-/// Returns the number of entries afterwards, and the names of the findings except `no-…`.
+/// Applies actions to a document whose `x-t` has a map and a list of 60,000 entries each. Returns
+/// the number of remaining entries, and the names of the findings except `no-…`.
 fn with_many(actions: &str) -> (usize, Vec<&'static str>) {
     let entries = (0..60_000).map(|at| format!("\"k{at:05}\": {{\"v\": {at}}}"));
     let items = (0..60_000).map(|at| format!("{{\"v\": {at}}}"));
@@ -411,7 +411,7 @@ fn with_many(actions: &str) -> (usize, Vec<&'static str>) {
 
 #[test]
 fn action_on_each_of_many_entries_is_linear() {
-    // A quadratic action takes more than ten minutes.
+    // With quadratic time, an action would take more than ten minutes.
     for (actions, left) in [
         ("- {target: \"$['x-t'].map[*]\", remove: true}\n", 60_000),
         ("- {target: \"$['x-t'].list[*]\", remove: true}\n", 60_000),
@@ -439,7 +439,7 @@ fn target_of_too_many_steps_is_an_error() {
         let (_, names) = with_many(&format!("- {{target: \"{target}\", remove: true}}\n"));
         assert!(names.contains(&"invalid-target"), "{target}: {names:?}");
     }
-    // The actions of an overlay share the limit.
+    // All actions of an overlay share one limit.
     let actions = |count: usize| -> String {
         let each = (0..count)
             .map(|at| format!("- {{target: \"$..[?search(@.v, 'none{at}')]\", remove: true}}\n"));

@@ -1,5 +1,5 @@
-//! Upstreams that an API defines in `x-gateway.upstreams` at its root: references to them, and
-//! their names.
+//! Tests of upstreams that an API defines in `x-gateway.upstreams` at the root of its document:
+//! references to them, and their names.
 
 use model::compile::{self, Compiled};
 use sources::project::files::Files;
@@ -45,7 +45,7 @@ fn runs(compiled: &Compiled) -> &bundle::ir::Gateway {
     &lowered.unwrap_or_else(|| panic!("{messages:?}")).gateway
 }
 
-/// Findings, except the one that no operation requires credentials.
+/// Findings, without the finding `open-operations`.
 fn findings_of(compiled: &Compiled) -> Vec<(&str, &str)> {
     let findings = compiled.findings.iter();
     findings
@@ -161,17 +161,17 @@ fn shadowed_foreign_and_unused_names_are_reported() {
         )
     };
     let orders = format!("upstreams: {{{}}}", own("orders", 9_002));
-    // The upstream of another API cannot be named.
+    // A document cannot refer to the upstream of another API.
     let compiled = project(&gateway(""), &to_orders(&orders), &to_orders(""));
     assert_eq!(
         findings_of(&compiled),
         [("unknown-upstream", "there is no upstream `orders`")]
     );
-    // gateway.yaml cannot name the upstream of an API either.
+    // gateway.yaml cannot refer to the upstream of an API either.
     let of_entry = gateway("").replace("path: b.yaml,", "path: b.yaml, unmatched: orders,");
     let compiled = project(&of_entry, &to_orders(&orders), &plain());
     assert_eq!(findings_of(&compiled)[0].0, "unknown-upstream");
-    // An upstream with the same name in gateway.yaml and in the document.
+    // Define an upstream with the same name in gateway.yaml and in the document.
     let shared = format!("upstreams: {{{}}}", own("shared", 9_002));
     let compiled = project(
         &gateway(""),
@@ -185,7 +185,7 @@ fn shadowed_foreign_and_unused_names_are_reported() {
         "shadowed-name",
         "gateway.yaml already defines `shared` as an upstream"
     )));
-    // A name that is defined nowhere.
+    // Refer to a name without a definition.
     let compiled = project(
         &gateway(""),
         &document(

@@ -1,5 +1,5 @@
-//! Verifiers that an API defines itself: in `x-gateway.auth` at its root, and inside security
-//! schemes. References to them, their names in the bundle, and findings.
+//! Tests of verifiers that an API defines itself, in `x-gateway.auth` at its root or inside
+//! security schemes: references to them, their names in the bundle, and findings.
 
 use model::compile::{self, Compiled};
 use sources::project::files::Files;
@@ -9,7 +9,7 @@ const JWKS: &str = r#"{"keys": [{"kty": "EC", "crv": "P-256", "kid": "p1",
 "x": "LXyGK_f3GqPBNJVDwndF3hXUIlmXNW17XnGHIvI76b4",
 "y": "PNA21AH6d41c2gOp0zFOrKXW4aeqk2VD2rD8bLsOqFw"}]}"#;
 
-/// Verifier of tokens with these further settings.
+/// JWT verifier with these additional settings.
 fn jwt(more: &str) -> String {
     format!(
         "{{kind: jwt, issuer: \"https://idp.example\", audience: [s], algorithms: [ES256], {more}}}"
@@ -120,7 +120,7 @@ fn verifiers_of_documents_have_names_of_their_own() {
         "auth: {{idp: {}}}\n",
         jwt("jwks_file: keys.json, leeway: 2s")
     ));
-    // `idp` of the document and of gateway.yaml: one of them must have another name.
+    // The document and gateway.yaml both define `idp`, so one of the verifiers must be renamed.
     let compiled = project(&gateway, &a, &b);
     let shadowed = (
         "shadowed-name",
@@ -152,13 +152,13 @@ fn verifiers_of_documents_have_names_of_their_own() {
         "shared",
     ];
     assert_eq!(rest, expected);
-    // Proofs are for tokens of the document's own verifier.
+    // Verifiers of proofs use the tokens of the document's own verifier.
     let auth = &runs(&compiled).shared.auth;
     for name in ["a/bound", "a/dpop@bearer"] {
         let checked = &auth.get(name).unwrap().checked;
         assert_eq!(checked.token_verifier(), Some("a/idp"));
     }
-    // Each verifier of JWTs contains the keys of its file.
+    // Each JWT verifier in the bundle contains the keys of its file.
     for one in auth.iter().filter(|one| one.checked.kind() == "jwt") {
         let policy::auth::Checked::Jwt(jwt) = &one.checked else {
             unreachable!()

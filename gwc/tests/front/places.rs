@@ -1,7 +1,8 @@
-//! Places of findings are correct wherever the text comes from, and carets are printed below it.
+//! Tests that the locations of findings are correct for every kind of source, and that carets are
+//! printed below them.
 //!
-//! In the table, « and » enclose the token that the finding must point at. Line and column are
-//! counted here independently, and compared with the JSON output and the printed output.
+//! In the table, « and » enclose the token to which the finding must point. The tests count line
+//! and column independently, and compare them with the JSON output and the printed output.
 
 use gwc::output::{Report, human, json};
 use model::compile::{self, Compiled};
@@ -11,7 +12,8 @@ use sources::syntax::Limits;
 struct Case {
     what: &'static str,
     name: &'static str,
-    /// The first text is the document. gateway.yaml is generated if there is none.
+    /// Files by path. The first file is the document. Without a gateway.yaml, the test generates
+    /// one.
     texts: &'static [(&'static str, &'static str)],
     environment: Option<&'static str>,
 }
@@ -165,7 +167,7 @@ const CASES: &[Case] = &[
     },
 ];
 
-/// Texts without the marks, and the marked place: file and bytes.
+/// Files without the marks, and the marked location: path, start and end byte.
 fn unmarked(case: &Case) -> (Vec<(String, String)>, (String, usize, usize)) {
     let of = |name: &str| case.texts.iter().any(|(path, _)| *path == name);
     let document = case.texts[0].0;
@@ -200,7 +202,7 @@ defaults: {{upstream: u, security: upstream}}\napis: {{a: {{path: {document}, ov
     (texts, at.expect("a token is marked"))
 }
 
-/// Line and column of a byte, 1-based, counted here: a BOM has no column, a tab has one.
+/// Line and column of a byte, from 1. A byte order mark has no column, and a tab has one column.
 fn position(text: &str, byte: usize) -> (u64, u64) {
     let before = text[..byte].trim_start_matches('\u{feff}');
     let line = before.matches('\n').count() + 1;

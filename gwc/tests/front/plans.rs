@@ -1,4 +1,4 @@
-//! Plans of consumers: their limits in the bundle, and findings.
+//! Tests of the plans of consumers: their limits in the bundle, and findings.
 
 use model::compile::{self, Compiled};
 use sources::project::files::Files;
@@ -76,7 +76,7 @@ fn limits_of_plans_follow_those_of_the_operation() {
         .iter()
         .map(|one| one.name.as_str())
         .collect();
-    // `few` is used only by a plan, so the bundle has only the copy `plan:few`. `page` is unused.
+    // Only a plan uses `few`, so the bundle contains only its copy `plan:few`. `page` is unused.
     assert_eq!(
         policies,
         ["fast", "page", "peer", "plan:fast", "plan:few", "set"]

@@ -10,7 +10,7 @@ use openapi::spec::Spec;
 use sources::project::files::{Document, Files};
 use sources::syntax::Limits;
 
-/// Linted document.
+/// Document or project with its findings.
 pub(crate) struct Linted {
     pub(crate) files: Files,
     pub(crate) document: Option<Document>,
@@ -28,7 +28,7 @@ pub(crate) fn folder(root: &Path, name: &str) -> Linted {
     )
 }
 
-/// Lints the first of these files. Files named `overlay…` are applied to it.
+/// Lints the first of these files, with the overlays of the files named `overlay…`.
 pub(crate) fn memory(texts: &[(&str, &str)]) -> Linted {
     memory_at(texts, &Levels::new())
 }
@@ -99,7 +99,7 @@ fn lint(mut files: Files, name: &str, overlays: &[&str], levels: &Levels) -> Lin
     }
 }
 
-/// Collects the findings of a compilation.
+/// Converts the result of a compilation. Leaves out the document and the specification.
 pub(crate) fn of(compiled: model::compile::Compiled) -> Linted {
     Linted {
         files: compiled.files,
@@ -127,7 +127,7 @@ impl Linted {
         }
     }
 
-    /// Names of the findings' lints, in order of place.
+    /// Names of the findings' lints, in the order of the findings.
     pub(crate) fn names(&self) -> Vec<&'static str> {
         self.findings
             .iter()

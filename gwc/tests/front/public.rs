@@ -1,4 +1,5 @@
-//! `gwc strip` on real documents: everything that the test added is removed, and nothing else.
+//! Tests of `gwc strip` on real documents: it removes everything that the test added, and nothing
+//! else.
 
 use std::path::{Path, PathBuf};
 
@@ -10,7 +11,7 @@ use sources::syntax::Limits;
 
 use prerequisite::corpus;
 
-/// Public form of a YAML or JSON document, in both notations, read by another parser.
+/// Public version of a document, as YAML and as JSON, parsed by another library.
 fn public(text: &str) -> [Value; 2] {
     let mut files = Files::in_memory([("api.json", text)], Limits::default());
     let mut sink = Sink::default();
@@ -45,7 +46,7 @@ fn public(text: &str) -> [Value; 2] {
     ]
 }
 
-/// Adds the gateway's keys at every allowed place, and an internal operation.
+/// Adds keys of the gateway at every allowed position, and an internal operation.
 fn with_gateway(document: &Value) -> Value {
     let mut all = document.clone();
     let says =
@@ -182,8 +183,8 @@ fn read(path: &Path) -> Option<Value> {
     serde_yaml_ng::from_str(&text).ok()
 }
 
-/// True if the document has no map of named schemas. The test cannot add the schema of the hidden
-/// operation to such a document.
+/// True if the document has no map of named schemas, so that the test cannot add the schema of the
+/// internal operation.
 fn unnamed(document: &Value) -> bool {
     let place = if document.get("swagger").is_some() {
         "/definitions"

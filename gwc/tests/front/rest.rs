@@ -1,5 +1,5 @@
-//! `unmatched` and `undeclared_methods`: operations that get requests which a document does not
-//! describe.
+//! Tests of `unmatched` and `undeclared_methods`: operations that receive requests which no
+//! document describes.
 
 use bundle::ir::{Hidden, Owns};
 use diag::Level;
@@ -32,7 +32,7 @@ fn compiled(gateway: &str, a: &str) -> Compiled {
     compile::project(Files::in_memory(files, Limits::default()), &Vec::new())
 }
 
-/// Findings as `RULE: MESSAGE`, without the one about unused upstreams.
+/// Findings as `RULE: MESSAGE`, without infos and without findings about unused definitions.
 fn wrong(gateway: &str, a: &str) -> Vec<String> {
     let compiled = compiled(gateway, a);
     let findings = compiled.findings.iter();
@@ -289,7 +289,8 @@ fn two_apis_cannot_own_equal_unmatched_requests() {
     );
 }
 
-/// A document with protected operations, and an open path item with `said` in its `x-gateway`.
+/// Document with protected operations, and with an open path item that has these settings in its
+/// `x-gateway`.
 fn beside(settings: &str) -> String {
     let open = format!(
         "paths:\n  /open:\n    x-gateway: {{{settings}}}\n    get: {{operationId: open, security: [], \
@@ -303,7 +304,8 @@ fn beside(settings: &str) -> String {
 fn way_round_finds_a_prefix_above_protected_ones() {
     let plain = gateway("a: {path: a.yaml}", "");
     assert_eq!(wrong(&plain, &beside("")), [""; 0]);
-    // With the default `strict`, paths that upstreams could read as another path are refused.
+    // The default `strict` refuses paths that upstreams could read as another path, so there is no
+    // finding.
     assert_eq!(
         wrong(&plain, &beside("match: prefix")),
         ["way-round: `a/open` may bypass the protection of 1 of the operations below it"]
@@ -321,7 +323,7 @@ fn template_with_an_internal_path_is_no_way_round() {
         );
         wrong(&plain, &A.replace("paths:\n", &own))
     };
-    // The router does not serve the path of an internal operation by another template.
+    // The path of an internal operation is never served by the template of another operation.
     for (method, internal) in [("get", "true"), ("post", "true"), ("get", "false")] {
         assert_eq!(with(method, internal), [""; 0], "{method} {internal}");
     }
@@ -363,7 +365,7 @@ fn path_readings_keep_bypasses_forward_auth() {
     assert_eq!(found(&plain, &document(&kept)), [round]);
     let quiet = "match: prefix, path_readings: keep";
     assert_eq!(found(&plain, &document(quiet)), [""; 0]);
-    // The finding is reported once, at the place of the setting.
+    // The finding is reported once, at the position of the setting in gateway.yaml.
     let defaults = plain.replace("timeout: 5s", "timeout: 5s, path_readings: keep");
     assert_eq!(found(&defaults, &document(asking)), [round]);
 }
@@ -395,7 +397,7 @@ fn path_readings_keep_without_effect_is_found() {
     assert_eq!(found(&plain, &document(&strict)), [""; 0]);
     let other = "policies: [quick], path_readings: keep";
     assert_eq!(found(&plain, &document(other)), [""; 0]);
-    // The finding is reported once, at the place of the setting.
+    // The finding is reported once, at the position of the setting in gateway.yaml.
     let defaults = plain.replace("timeout: 5s", "timeout: 5s, path_readings: keep");
     assert_eq!(
         found(&defaults, &document("policies: [quick, below]")),
@@ -436,8 +438,8 @@ fn nearest_path_readings_setting_applies() {
         "x-gateway: {defaults: {path_readings: strict}}\n",
     );
     assert_eq!(kept_readings(&kept, &root), keys([false, true, false]));
-    // A path that can itself be read as another path gets `keep`, unless the document sets another
-    // value.
+    // A path that servers can itself read as another path gets `keep`, unless the document sets
+    // another value.
     let loose = beside("").replace("/open:", "\"/open;v=1\":");
     assert_eq!(kept_readings(&plain, &loose), keys([false, true, false]));
     let loose = beside(strict).replace("/open:", "\"/open;v=1\":");

@@ -1,5 +1,5 @@
-//! Findings about overlapping routes, against brute force over a small alphabet: every path of up
-//! to three segments is tried. Valid parameter values are looked up in a table.
+//! Tests of findings about overlapping routes, compared with brute force over a small alphabet:
+//! every path of up to three segments. A table contains the valid values of parameters.
 
 use std::collections::BTreeSet;
 
@@ -10,10 +10,10 @@ use sources::syntax::Limits;
 
 use crate::dice::Dice;
 
-/// Texts of path segments. `z` stands for all other texts.
+/// Segments of request paths. `z` represents all other texts.
 const TEXTS: &[&str] = &["a", "b", "1", "z"];
-/// Schemas of parameters, each with the texts that are valid. Two schemas without listed values are
-/// assumed to share values, so all such schemas accept `1` here.
+/// Schemas of parameters, each with its valid texts. gwc assumes that two schemas without listed
+/// values share values, so all such schemas accept `1` here.
 const SCHEMAS: &[(&str, &[&str])] = &[
     (r#"{"type": "string"}"#, &["a", "b", "1", "z"]),
     (r#"{"type": "integer"}"#, &["1"]),
@@ -24,7 +24,7 @@ const SCHEMAS: &[(&str, &[&str])] = &[
     ),
 ];
 
-/// Segment: a literal, or a parameter with one of the schemas.
+/// Segment of a template: a literal, or a parameter with the index of its schema in [`SCHEMAS`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Segment {
     Literal(&'static str),
@@ -69,7 +69,7 @@ fn is_valid(route: &Route, path: &[&str]) -> bool {
     })
 }
 
-/// Expected finding about two routes, if any.
+/// Name of the expected finding about two routes. `None`: no finding.
 fn expected(a: &Route, b: &Route) -> Option<&'static str> {
     if a.len() != b.len() {
         return None;
@@ -89,7 +89,8 @@ fn expected(a: &Route, b: &Route) -> Option<&'static str> {
     if left.is_subset(&right) || right.is_subset(&left) {
         return None;
     }
-    // The leftmost segment that is a literal in one route and a parameter in the other decides.
+    // Precedence depends on the leftmost segment that is a literal in one route and a parameter in
+    // the other.
     let rank = |route: &Route| -> Vec<bool> {
         route
             .iter()

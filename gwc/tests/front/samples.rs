@@ -1,4 +1,5 @@
-//! Samples of every kind of finding: the bad sample has the finding, the good one does not.
+//! Tests of the samples of every rule: the bad sample must have the finding, and the good sample
+//! must not.
 
 use std::collections::BTreeSet;
 
@@ -115,8 +116,8 @@ fn credentials_are_reported_30_days_before_end() {
         ),
     ] {
         for (end, expected) in [
-            // A credential is valid until the end of its last day, so this one ends in more than 30
-            // days.
+            // A credential is valid until the end of its last day, so this credential is valid for
+            // more than 30 days.
             ("2026-01-31", None),
             ("2026-01-30", Some(("ends in 30 days", diag::Level::Info))),
             ("2026-01-01", Some(("ends in 1 day", diag::Level::Info))),
@@ -151,7 +152,7 @@ fn credentials_are_reported_30_days_before_end() {
     }
 }
 
-/// Self-signed certificate of an Ed25519 key, which ends at [`CERTIFICATE_END_S`].
+/// Self-signed certificate with an Ed25519 key. Its validity ends at [`CERTIFICATE_END_S`].
 const CERTIFICATE: &str = "MIIBLDCB36ADAgECAhQVR9V0IxtPo1AkU7KM084js/p6BTAFBgMrZXAwDDEKMAgGA1UEAwwBYTAeFw0yNjExMjYwOTAwMzdaFw0yNjEyMjYwOTAwMzdaMAwxCjAIBgNVBAMMAWEwKjAFBgMrZXADIQALgFu6rCL0ftqR9kgSuOpxIiGE9AtUqwSK100lnabh7qNTMFEwHQYDVR0OBBYEFMZmrg67QHpgeZrdHOeslOEny81+MB8GA1UdIwQYMBaAFMZmrg67QHpgeZrdHOeslOEny81+MA8GA1UdEwEB/wQFMAMBAf8wBQYDK2VwA0EAf5QutjBhDfcuK7G38tCRuqmsPiNPsNbzg3ghfqayzBAbTZ0ozp6F4GPxJu00J2dQpckYqomv7Vlw9CzBOi4xCw==";
 const CERTIFICATE_END_S: u64 = 1798275637;
 
@@ -183,7 +184,7 @@ fn keys_of_key_sets_are_reported_before_end() {
             CERTIFICATE_END_S,
             Some(("has ended", diag::Level::Warn)),
         ),
-        // The earlier end counts.
+        // The earlier of the two end times counts.
         (
             &format!("exp: 9, {by_certificate}"),
             10,

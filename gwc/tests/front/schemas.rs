@@ -1,4 +1,4 @@
-//! Files generated from the code are up to date: schemas and documentation pages.
+//! Tests that the files generated from the code are up to date: schemas and documentation pages.
 //!
 //! `GWC_UPDATE=1 cargo test -p gwc schemas` writes them.
 

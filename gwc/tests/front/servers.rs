@@ -1,5 +1,5 @@
-//! `servers` of documents as destinations: the nearest list applies as a whole, and its entries can
-//! have shares.
+//! Tests of `servers` of documents as destinations. The nearest list replaces outer lists as a
+//! whole, and its entries can have shares.
 
 use model::compile::{self, Compiled};
 use sources::project::files::Files;
@@ -10,7 +10,7 @@ const GATEWAY: &str = "version: 1\nname: s\napis: {api: {path: api.yaml}}\n\
     c: {targets: {x: {url: \"http://127.0.0.1:9003\"}}}, d: {targets: {x: {url: \"http://127.0.0.1:9004\"}}}}\n\
     defaults: {upstream: d, security: upstream, timeout: 5s}\n";
 
-/// A project whose document has these servers and paths.
+/// Compiles a project whose document has these servers and paths.
 fn project(servers: &str, paths: &str) -> Compiled {
     let document = format!(
         "openapi: 3.1.0\ninfo: {{title: t, version: \"1\"}}\nservers: [{servers}]\npaths:\n{paths}"
@@ -19,7 +19,7 @@ fn project(servers: &str, paths: &str) -> Compiled {
     compile::project(Files::in_memory(texts, Limits::default()), &Vec::new())
 }
 
-/// Destination of requests to each path: an upstream, or shares.
+/// Destination of each operation: the name of an upstream, or shares of several upstreams.
 #[track_caller]
 fn destinations(compiled: &Compiled) -> Vec<(String, String)> {
     let messages: Vec<_> = compiled.findings.iter().map(|one| &one.message).collect();

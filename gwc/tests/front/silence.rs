@@ -1,4 +1,5 @@
-//! Ways to silence a finding, their limits, and the finding about an `allow` without effect.
+//! Tests of settings that silence a finding, of their limits, and of findings about an `allow`
+//! without effect.
 
 use diag::Level;
 use model::compile::{self, Levels, Purpose};
@@ -30,7 +31,7 @@ fn an_overlay_can_add_or_remove_an_allowance() {
     let post =
         "- {target: \"$.paths['/a'].post\", update: {x-gateway-lint: {allow: [unknown-field]}}}\n";
     assert_eq!(overlaid(BROKEN, post), Vec::<&str>::new());
-    // At the other node the allowance has no effect, which is reported.
+    // At the other node, the `allow` has no effect, which gwc reports.
     let get = post.replace("post", "get");
     assert_eq!(overlaid(BROKEN, &get), ["unknown-field", "unused-allow"]);
     // An overlay can remove an allowance of the document.
@@ -60,7 +61,7 @@ fn rule_is_allowed_by_code_and_with_a_reason() {
     assert_eq!(names("allow: [unknown-field], reason: [x]"), ["wrong-type"]);
     assert_eq!(names("allow: [unknown-field], because: x"), ["unknown-key"]);
     assert_eq!(names("allow: [GW0302, GW0325]"), ["unused-allow"]);
-    // A rule that cannot be silenced is refused under its name and under its code.
+    // A rule that cannot be silenced is refused, whether given by name or by code.
     assert_eq!(names("allow: [unknown-field, GW0348]"), ["unknown-rule"]);
     let theirs = project::text(&allowing("allow: [unknown-field, operation-tags]"));
     assert_eq!(theirs.names(), ["unknown-rule"]);
@@ -103,8 +104,8 @@ fn unused_allowance_is_reported_and_can_be_allowed() {
     assert_eq!(project::text(&quiet).names(), ["unknown-field"]);
 }
 
-/// A project whose document breaks a rule twice, with lint levels from gateway.yaml and the command
-/// line.
+/// Findings of a project whose document breaks a rule twice, with lint levels from gateway.yaml and
+/// the command line.
 fn leveled(gateway: &str, levels: &Levels) -> Vec<(&'static str, Level)> {
     let gateway = format!(
         "version: 1\nname: s\napis: {{a: {{path: a.yaml}}}}\nupstreams: {{u: {{targets: {{a: {{url: \"http://127.0.0.1:1\"}}}}}}}}\n\
@@ -201,8 +202,8 @@ fn gateway_yaml_and_x_gateway_may_allow_rules() {
     assert_eq!(unused(hard), ["unused-definition", "unknown-rule"]);
 }
 
-/// Project with the operations `odd` (with a key) and `other` (public), the path of `odd`, and a
-/// level of `unroutable-template`.
+/// Compiles a project with the operations `odd` (with a key) and `other` (public). `path`: path of
+/// `odd`. `level`: level of `unroutable-template`.
 fn unroutable(path: &str, level: &str) -> compile::Compiled {
     let names = path
         .split('{')

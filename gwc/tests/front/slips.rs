@@ -1,11 +1,12 @@
-//! Mistakes in gateway.yaml that would change its meaning silently; each is reported at its place.
+//! Tests of mistakes in gateway.yaml that would silently change its meaning. Each is reported at
+//! its location.
 
 use sources::project::files::Files;
 use sources::syntax::Limits;
 
 const DOCUMENT: &str = "openapi: 3.1.0\ninfo: {title: t, version: \"1\"}\npaths:\n  /a: {get: {operationId: a, responses: {\"200\": {description: fine}}}}\n";
 
-/// Findings of a gateway.yaml with one small document: the text at their place, and the message.
+/// Findings of a gateway.yaml with a small document: the text at the location, and the message.
 fn findings_of(gateway: &str) -> Vec<(String, String)> {
     findings_of_document(gateway, DOCUMENT)
 }

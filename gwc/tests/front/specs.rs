@@ -1,4 +1,4 @@
-//! Real documents have no false errors.
+//! Tests that gwc reports no false errors in real documents.
 
 use std::time::Instant;
 
@@ -12,8 +12,8 @@ use crate::project;
 #[test]
 fn real_documents_are_read() {
     let corpus = corpus::folder();
-    // Documents with the number of their operations and the kinds of findings that are correct for
-    // them.
+    // Documents, each with its number of operations, and the kinds of findings that are correct for
+    // it.
     let deserved: &[(&str, &str, usize, &[&str])] = &[
         ("specs", "museum.yaml", 8, &[]),
         ("specs", "petstore.yaml", 19, &["weak-flow"]),

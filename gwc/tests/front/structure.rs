@@ -1,5 +1,5 @@
-//! Allowed content of OpenAPI's objects by version, and the targets of links. Each finding is
-//! written as its name, the text at its place, and its level.
+//! Tests of the allowed content of OpenAPI objects by version, and of the targets of links. A
+//! finding is written as its name, the text at its location, and its level.
 
 use crate::project;
 
@@ -252,7 +252,7 @@ fn many_links_take_linear_time() {
     );
 }
 
-/// Rules with their levels.
+/// Names of rules, with their levels.
 type RuleLevels = &'static [(&'static str, diag::Level)];
 
 #[test]
@@ -423,7 +423,7 @@ fn part_of_an_all_of_may_require_what_others_describe() {
         ),
         ""
     );
-    // A property that no schema describes.
+    // No schema of the `allOf` describes the required property `id`.
     let part = "[{$ref: '#/components/schemas/Part'}, {properties: {other: {type: string}}}]";
     assert_eq!(
         document(&format!("    All: {{allOf: {part}}}\n")),

@@ -1,4 +1,4 @@
-//! Common mistakes in documents: each finding says what to write instead.
+//! Tests of common mistakes in documents: each finding must name the correction.
 
 use sources::project::files::Files;
 use sources::syntax::Limits;
@@ -28,7 +28,7 @@ upstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}
 defaults: {upstream: u, security: upstream}
 ";
 
-/// Findings of a document as `NAME MESSAGE; HELP`, without those about the gateway.
+/// Findings of a document as `NAME MESSAGE; HELP`, without findings about gateway settings.
 fn findings(document: &str) -> Vec<String> {
     let texts = [("gateway.yaml", GATEWAY), ("api.yaml", document)];
     let linted = project::of(model::compile::project(

@@ -1,5 +1,5 @@
-//! Swagger 2.0 documents are read as the equivalent OpenAPI 3.0 document, with places in the 2.0
-//! text.
+//! Tests that Swagger 2.0 documents are read as the equivalent OpenAPI 3.0 documents, with
+//! locations in the 2.0 text.
 
 use openapi::spec::{In, SchemeKind, Version};
 
@@ -188,7 +188,8 @@ fn a_document_is_read_as_its_3_0_form() {
     assert_eq!(statuses, [("200", 1), ("410", 1)]);
 }
 
-/// Changes to the document and their findings: rule, line, and underlined text.
+/// Edits of the document (old and new text), each with its finding: rule, line, and underlined
+/// text.
 const MISTAKES: &[(&str, &str, &str)] = &[
     (
         "$ref: \"#/definitions/Owner\"",
@@ -393,7 +394,7 @@ fn all_documents_of_the_corpus_build() {
     }
 }
 
-/// Findings of a 2.0 document: text at the place, and rule.
+/// Findings of a 2.0 document, each with the text at its location and its rule.
 fn findings_of(text: &str) -> Vec<(String, &'static str)> {
     let linted = project::text(&format!("{HEAD}{text}"));
     let findings = linted.findings.iter();

@@ -1,4 +1,4 @@
-//! YAML and JSON parsers give the same tree, with exact places.
+//! Tests that the YAML and JSON parsers give the same tree, with exact locations.
 
 use diag::{FileId, Kind, NodeId, NodeRef, Sink, Sources, Tree};
 use sources::syntax::{self, Limits};
@@ -195,7 +195,7 @@ fn yaml_mistakes_are_reported_at_their_place() {
         ("a: \"x\n", "malformed-yaml 1:4"),
         ("a:\n\t- b\n", "malformed-yaml 2:1"),
         ("a: b: c\n", "malformed-yaml 1:4"),
-        // An unclosed bracket, however the parser detects it.
+        // Unclosed brackets, which the parser detects in different states.
         ("a: [1, 2\nb: 3\n", "malformed-yaml 1:4"),
         ("a: {x: 1, y: 2\nb: 3\n", "malformed-yaml 1:4"),
         ("a: {x: [1, \"]\", # ]\n 2\nb: 3\n", "malformed-yaml 1:8"),
@@ -204,7 +204,7 @@ fn yaml_mistakes_are_reported_at_their_place() {
         ("a: &x !!map {x: 1\nb: 2\n", "malformed-yaml 1:13"),
         ("a: {b: {c: 1}\nb: 2\n", "malformed-yaml 1:4"),
         ("a: [1, 2", "malformed-yaml 1:4"),
-        // A missing comma inside closed brackets.
+        // Missing commas inside closed brackets, and other errors.
         ("a:\n  - {b: 1,\n     c: 2 d: 3}\n", "malformed-yaml 3:12"),
         ("a: b[1\n c: 2\n", "malformed-yaml 2:2"),
         ("a: 'ä\u{0}'\n", "not-text 1:6"),

@@ -1,4 +1,4 @@
-//! Findings and bundles do not depend on the number of threads or their order.
+//! Tests that findings and bundles do not depend on the number or the order of threads.
 
 use std::fmt::Write as _;
 
@@ -10,7 +10,8 @@ use sources::syntax::Limits;
 
 const APIS: usize = 24;
 
-/// A project of APIs of different sizes that share a file. With `wrong` it contains mistakes.
+/// Files of a project whose APIs have different sizes and share a file. `wrong`: true to add
+/// mistakes.
 fn project(wrong: bool) -> Vec<(String, String)> {
     let mut gateway = String::from(
         "version: 1\nname: s\nupstreams: {u: {targets: {a: {url: \"http://127.0.0.1:1\"}}}}\ndefaults: {upstream: u, security: upstream}\napis:\n",

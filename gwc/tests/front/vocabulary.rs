@@ -1,5 +1,5 @@
-//! Tests of the whole vocabulary: every key of a rich project is known, and unavailable keys are
-//! reported as such.
+//! Tests of the whole vocabulary: every key of a project with many settings is known, and keys of
+//! unavailable settings are reported as unavailable.
 
 use std::collections::BTreeSet;
 
@@ -112,7 +112,7 @@ fn rich_project_is_known_and_later_keys_are_reported() {
     );
 }
 
-/// Smallest value that fits a shape.
+/// Smallest value that is valid for a shape.
 fn smallest(shape: &Shape) -> Value {
     let text = match shape {
         Shape::Bool | Shape::True => return json!(true),
@@ -137,7 +137,7 @@ fn smallest(shape: &Shape) -> Value {
     json!(text)
 }
 
-/// Object with its required keys.
+/// Smallest value of an object, with its required keys.
 fn filled(object: &Object, kind: Option<&str>) -> Value {
     let needed = object
         .fields
@@ -152,10 +152,10 @@ fn filled(object: &Object, kind: Option<&str>) -> Value {
     map.into()
 }
 
-/// Form of an unavailable setting: the key at which it is reported, and a value that contains it.
+/// Use of an unavailable setting: the key at which gwc reports it, and a value that contains it.
 type Written = (String, Value);
 
-/// Collects every form of an unavailable setting in a value of a shape.
+/// Collects a value of the shape for each unavailable setting that the shape allows.
 fn later(shape: &Shape, found: &mut Vec<Written>) {
     let mut wrap = |inner: &Shape, around: &dyn Fn(Value) -> Value| {
         let mut ways = Vec::new();
@@ -226,7 +226,8 @@ fn document(point: &str, extension: &Value) -> Value {
     document
 }
 
-/// True if the compiler reports at `word` that the setting is not available, and builds nothing.
+/// True if the compiler reports at the key `word` that the setting is not available, and builds
+/// nothing.
 fn stops_at(word: &str, gateway: &Value, document: &Value) -> bool {
     let (gateway, document) = (gateway.to_string(), document.to_string());
     let files = [
@@ -343,7 +344,7 @@ fn reasons_of_failures_are_those_of_the_gateway() {
     });
     let pairs: Vec<(&str, u16)> = pairs.collect();
     assert!(pairs.len() > 10, "{pairs:?}");
-    // No response is sent to a client that has disconnected.
+    // Skip this reason: no response is sent to a client that has disconnected.
     for (code, status) in pairs
         .into_iter()
         .filter(|(code, _)| *code != "client_closed")
@@ -404,7 +405,7 @@ fn misspelt_reason_has_a_suggestion() {
             help("write `rate_limited`")
         )]
     );
-    // A known reason that cannot occur within a route.
+    // The reason exists, but cannot occur within a route.
     let elsewhere =
         "it belongs under `errors` of gateway.yaml: it occurs before a route is selected";
     assert_eq!(

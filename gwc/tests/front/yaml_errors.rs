@@ -1,10 +1,10 @@
-//! YAML errors: each mistake is reported at its cause, with its correction.
+//! Tests of YAML errors: gwc reports each mistake at its cause, with a correction.
 
 use diag::{FileId, Sink, Sources, Tree};
 use sources::syntax::{self, Limits};
 
 /// First finding of a text as `LINE:COLUMN-COLUMN MESSAGE; help: HELP`, and the line of its related
-/// place.
+/// location.
 fn finding(text: &str) -> (String, Option<u32>) {
     let (mut sources, mut tree, mut sink) = (Sources::default(), Tree::default(), Sink::default());
     let file: FileId = sources.add("a.yaml", text);

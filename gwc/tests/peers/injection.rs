@@ -1,6 +1,6 @@
-//! False alarms of the injection rules of `kind: threat`: texts of real API descriptions that a
-//! rule finds. Examples, defaults and values of enumerations stand for what clients send.
-//! Descriptions are prose with markup, which is harder than most requests.
+//! Tests for false alarms of the injection rules of `kind: threat`, with texts of real API
+//! descriptions. Examples, defaults and values of enumerations represent the values that clients
+//! send. Descriptions are prose with markup, which causes more false alarms than most requests.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,8 @@ use policy::threat::{Rule, Rules};
 use prerequisite::corpus;
 use serde_yaml_ng::Value;
 
-/// Number of texts that each rule finds, without those that find nothing: examples, and prose.
+/// Expected number of false alarms of each rule, first for examples, then for prose. Rules without
+/// alarms are left out.
 const EXPECTED: [&[(&str, usize)]; 2] = [&[], &[("shell_command", 1)]];
 
 /// Texts in the documents: values of examples, and prose.
@@ -43,7 +44,7 @@ impl Texts {
     }
 }
 
-/// Number of texts that each rule finds. Rules that find nothing are left out.
+/// Number of texts in which each rule finds an attack. Rules without alarms are left out.
 fn alarms(texts: &[String]) -> BTreeMap<&'static str, usize> {
     let counts = Rule::ALL.iter().map(|rule| {
         let rules = Rules::new(&[*rule]);

@@ -1,6 +1,7 @@
-//! JSON parser against serde_json: the same values, and the same refused texts, for every JSON text
-//! of the corpus and for generated ones, intact and damaged. Numbers are compared by value, because
-//! serde_json does not keep their text. Repeated keys are handled separately.
+//! Tests of gwc's JSON parser against serde_json. Both must give the same values and refuse the
+//! same texts. The texts are those of the corpus and generated ones, intact and damaged. Numbers
+//! are compared by value, because serde_json does not keep their text. The tests handle repeated
+//! keys separately.
 
 use std::fmt;
 
@@ -82,7 +83,7 @@ fn compare(text: &str) -> Result<bool, String> {
     }
 }
 
-/// Writes a random JSON value, or something close to one.
+/// Writes a random text that is a JSON value or nearly a JSON value.
 fn write(random: &mut Random, depth: usize, text: &mut String) {
     let space = random.of(&["", "", "", " ", "\n", "\t", "\r\n  "]);
     text.push_str(space);
@@ -266,7 +267,7 @@ fn repeated(value: &Value) -> usize {
     }
 }
 
-/// Converts the numbers of our value to the form of serde_json.
+/// Converts the numbers of a value of gwc's parser to the notation of serde_json.
 fn plain(value: Value) -> Value {
     match value {
         Value::Number(text) => Value::Number(match (text.parse::<u64>(), text.parse::<i64>()) {

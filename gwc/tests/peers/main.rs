@@ -1,5 +1,5 @@
-//! gwc's parsers for YAML, JSON and OpenAPI, compared with third-party parsers. These tests are one
-//! binary, because only they need those parsers.
+//! Tests that compare gwc's parsers for YAML, JSON and OpenAPI with third-party parsers. They are a
+//! separate binary, because only they need those parsers.
 
 mod injection;
 mod json;

@@ -1,7 +1,7 @@
-//! OpenAPI reader against the crate openapiv3: gwc reads every document of the corpus that
-//! openapiv3 accepts. Both must agree on operations, names of parameters, and names of required
-//! security schemes. openapiv3 supports only 3.0, keeps references to other files as they are, and
-//! checks nothing beyond types.
+//! Tests of gwc's OpenAPI reader against the crate openapiv3. gwc must read every document of the
+//! corpus that openapiv3 accepts. Both must agree on operations, names of parameters, and names of
+//! required security schemes. openapiv3 supports only OpenAPI 3.0, does not resolve references to
+//! other files, and checks only types.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -16,8 +16,8 @@ use sources::syntax::Limits;
 use crate::yaml::documents;
 use prerequisite::corpus;
 
-/// Documents that only openapiv3 accepts, or that it reads differently: end of the path, beginning
-/// of the difference, and why gwc is right.
+/// Documents that only openapiv3 accepts, or that both read differently: end of the path, beginning
+/// of the reported difference, and reason why gwc is right.
 const OTHERWISE: &[(&str, &str, &str)] = &[
     (
         "oas-3.2/pass/path-item-object-example.yaml",
@@ -38,9 +38,9 @@ type Key = (String, String);
 #[derive(Debug, PartialEq, Eq)]
 struct OperationFacts {
     id: Option<String>,
-    /// Places and names, or `None` if they cannot be determined.
+    /// Location and name of each parameter. `None` if the parameters cannot be determined.
     parameters: Option<BTreeSet<(String, String)>>,
-    /// Schemes of each alternative, in order.
+    /// Names of the security schemes of each alternative, in order.
     security: Option<Vec<BTreeSet<String>>>,
 }
 
@@ -129,7 +129,7 @@ fn compare(path: &Path, theirs: &OpenAPI) -> Result<usize, String> {
     }
 }
 
-/// Result of our reader, or `None` for a version that openapiv3 does not support.
+/// Reads a document with gwc. `None` for a version that openapiv3 does not support.
 fn ours(folder: &Path, name: &str) -> Result<Option<(Files, Spec)>, String> {
     let mut files = Files::open(folder, Limits::default()).map_err(|error| error.to_string())?;
     let mut sink = Sink::default();
@@ -235,7 +235,7 @@ fn their_operations(document: &OpenAPI) -> BTreeMap<Key, OperationFacts> {
     all
 }
 
-/// Places and names, or `None` if one is a reference to another file.
+/// Location and name of each parameter. `None` if a parameter is a reference to another file.
 fn names(
     document: &OpenAPI,
     parameters: &[ReferenceOr<Parameter>],

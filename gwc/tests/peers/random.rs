@@ -1,4 +1,4 @@
-//! Repeatable random choices: xorshift64* with a seed that every failure prints.
+//! Reproducible random choices: xorshift64* with a seed that every failure prints.
 
 /// Random number generator.
 pub(crate) struct Random(u64);

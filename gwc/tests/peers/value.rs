@@ -1,4 +1,4 @@
-//! Common form of the values of all parsers, and the conversion from gwc's tree.
+//! Common type for the values of all compared parsers, and the conversion from gwc's tree.
 
 use std::fmt;
 
@@ -19,7 +19,7 @@ pub(crate) enum Value {
 /// Parses a text with gwc's parser, as YAML or JSON by its name.
 ///
 /// # Errors
-/// The names of the findings.
+/// Returns the names of the findings if the text has findings.
 pub(crate) fn ours(path: &str, text: &str) -> Result<Value, Vec<&'static str>> {
     let (mut sources, mut tree, mut sink) = (Sources::default(), Tree::default(), Sink::default());
     let file = sources.add(path, text);
@@ -48,7 +48,7 @@ fn value(node: NodeRef<'_>) -> Value {
     }
 }
 
-/// Description of the first difference between two values.
+/// Describes the first difference between two values. `None` if they are equal.
 pub(crate) fn difference(ours: &Value, theirs: &Value) -> Option<String> {
     let below = |name: &str, ours: &Value, theirs: &Value| {
         difference(ours, theirs).map(|what| format!("/{name}{what}"))

@@ -1,8 +1,9 @@
-//! YAML parser against two others, for every document of the corpus and for generated ones.
-//! libyaml-safer is a port of libyaml to Rust; saphyr-parser implements YAML 1.2.
+//! Tests of gwc's YAML parser against two other parsers, for every document of the corpus and for
+//! generated documents. libyaml-safer is a port of libyaml to Rust; saphyr-parser implements YAML
+//! 1.2.
 //!
-//! The other parsers only give events. The conversion of events to values (core schema, merge keys,
-//! repeated keys) is implemented here independently, from YAML 1.2 §10.3.2.
+//! The other parsers only return events. The tests convert the events to values (core schema, merge
+//! keys, repeated keys) with an independent implementation of YAML 1.2 §10.3.2.
 
 mod document;
 mod events;
@@ -20,7 +21,7 @@ type Peer = (&'static str, fn(&str) -> Result<Vec<events::Event>, String>);
 const PEERS: [Peer; 2] = [("libyaml", libyaml), ("saphyr", saphyr)];
 
 /// Documents of the corpus that another parser reads wrongly: end of the path, parser, beginning of
-/// the difference, reason.
+/// the reported difference, reason.
 const CORPUS: &[(&str, &str, &str, &str)] = &[(
     "mermade-3.0/fail/OAI/api-with-examples.yaml",
     "saphyr",
@@ -70,7 +71,8 @@ fn documents_of_the_corpus_agree_with_two_parsers() {
     assert!(compared > 6_000, "{compared}");
 }
 
-/// Compares one text. Returns the number of equal trees.
+/// Compares gwc with each other parser for one text. Returns the number of equal values, or the
+/// differences.
 fn compare(shown: &str, text: &str) -> Result<usize, Vec<String>> {
     let ours = ours("a.yaml", text);
     let mut failures = Vec::new();
@@ -101,7 +103,8 @@ fn compare(shown: &str, text: &str) -> Result<usize, Vec<String>> {
     }
 }
 
-/// Collects the YAML and JSON documents of a folder. With `few`, only the first one of each folder.
+/// Collects the YAML and JSON documents of a folder. `few`: true to collect only the first document
+/// of each folder.
 pub(crate) fn documents(folder: &Path, files: &mut Vec<PathBuf>, few: bool) {
     let mut entries: Vec<PathBuf> = std::fs::read_dir(folder)
         .expect("a folder of the corpus")

@@ -1,5 +1,5 @@
-//! Order of access requirements, tested against single callers: an independent evaluator decides
-//! whether each caller is admitted.
+//! Tests of the order of access requirements (stricter or weaker), with single callers. An
+//! independent evaluator decides if each caller is admitted.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -15,7 +15,7 @@ const ISSUERS: [&str; 2] = ["i1", "i2"];
 const AUDIENCES: [&str; 2] = ["x", "y"];
 const ALGORITHMS: [&str; 2] = ["ES256", "RS256"];
 const NAMES: [&str; 2] = ["a.test", "b.test"];
-/// Patterns of ids, and ids that they distinguish.
+/// Patterns of ids, and ids that match different patterns.
 const PATTERNS: [&str; 5] = [
     "spiffe://t/a",
     "spiffe://t/*",
@@ -32,9 +32,10 @@ const IDS: [&str; 7] = [
     "spiffe://t/x/y",
     "spiffe://t/a/x/y/z",
 ];
-/// Index of the credential place `client certificate`. The two places before it are request fields.
+/// Index of the credential place `client certificate`. The indices below it are request fields.
 const CERTIFICATE: usize = 2;
-/// Bindings that a verifier accepts: none, to the certificate of the connection or of a proxy.
+/// Bindings that a token verifier accepts: `none`, to the certificate of the connection, or to the
+/// certificate that a proxy forwards.
 const BINDINGS: [&[&str]; 5] = [
     &["none"],
     &["none", "connection"],
@@ -44,7 +45,7 @@ const BINDINGS: [&[&str]; 5] = [
 ];
 const KEYS: [&str; 2] = ["https://a/keys", "https://b/keys"];
 
-/// Verifier, in the test's own model.
+/// Verifier in the model of the test.
 #[derive(Clone, Debug)]
 enum Verifier {
     Key,
@@ -64,7 +65,7 @@ enum Verifier {
     },
 }
 
-/// Requirement of a credential at a place. Without a verifier, any credential at the place is
+/// Requirement of a credential at a place. Without a verifier, any credential at this place is
 /// sufficient.
 #[derive(Clone, Debug)]
 struct Use {
@@ -74,7 +75,7 @@ struct Use {
     roles: Vec<&'static str>,
 }
 
-/// Credential of a caller at a place.
+/// Credential of a caller at one place.
 #[derive(Clone, Debug)]
 enum CallerCredential {
     Nothing,
@@ -93,7 +94,7 @@ enum CallerCredential {
 struct Facts {
     /// True for an API key of a consumer.
     key: bool,
-    /// Names of the keys that signed it.
+    /// Names of the key sets whose keys signed the token.
     keys: Vec<&'static str>,
     issuer: &'static str,
     audience: Vec<&'static str>,
@@ -101,7 +102,7 @@ struct Facts {
     late_ms: u64,
     claim: bool,
     scope: bool,
-    /// True if its owner has the role `r`.
+    /// True if the owner of the credential has the role `r`.
     role: bool,
     /// Binding that the request proves: `none`, `connection` or `client-cert`.
     bound: &'static str,
@@ -121,8 +122,8 @@ fn verifier(dice: &mut Dice) -> Verifier {
         return Verifier::Key;
     }
     Verifier::Token {
-        // Two verifiers usually have the same keys and issuer: if these differed often, differences
-        // in the other fields would rarely matter.
+        // Two verifiers usually have the same keys and issuer, because differences in other fields
+        // would otherwise rarely matter.
         keys: if dice.chance(9) { KEYS[0] } else { KEYS[1] },
         issuer: if dice.chance(8) {
             ISSUERS[0]
@@ -140,7 +141,7 @@ fn verifier(dice: &mut Dice) -> Verifier {
     }
 }
 
-/// A verifier of certificates, with or without each of its lists.
+/// Random verifier of certificates. Each of its lists may be empty.
 fn certificates(dice: &mut Dice) -> Verifier {
     let list = |dice: &mut Dice, of: &[&'static str]| match dice.chance(5) {
         true => some(dice, of),
@@ -153,7 +154,7 @@ fn certificates(dice: &mut Dice) -> Verifier {
     }
 }
 
-/// A requirement of two fields, or of a field and a certificate, with scopes or with roles.
+/// Random requirement of two fields, or of a field and a certificate, with scopes or with roles.
 fn requirement(dice: &mut Dice, is_certified: bool, by_role: bool) -> Vec<Vec<Use>> {
     let alternatives = dice.below(4);
     (0..alternatives)
@@ -182,7 +183,7 @@ fn requirement(dice: &mut Dice, is_certified: bool, by_role: bool) -> Vec<Vec<Us
         .collect()
 }
 
-/// One credential for each combination of properties that a requirement can distinguish.
+/// Credentials for all combinations of properties that a requirement can distinguish.
 fn credentials() -> Vec<CallerCredential> {
     let subsets = |of: &[&'static str]| -> Vec<Vec<&'static str>> {
         (0..1usize << of.len())
@@ -223,7 +224,7 @@ fn credentials() -> Vec<CallerCredential> {
     all
 }
 
-/// One certificate for each combination of properties that a requirement can distinguish.
+/// Certificates for all combinations of properties that a requirement can distinguish.
 fn shown() -> Vec<CallerCredential> {
     let mut all = vec![CallerCredential::Nothing];
     let ids = IDS.into_iter().map(Some).chain([None]);
@@ -242,7 +243,7 @@ fn shown() -> Vec<CallerCredential> {
     all
 }
 
-/// Evaluates an id pattern independently of the gateway, as a regular expression over the whole id.
+/// Evaluates an id pattern with a regular expression, independently of the gateway.
 fn is_id(pattern: &str, id: &str) -> bool {
     static MATCHES: LazyLock<Vec<(&str, &str)>> = LazyLock::new(|| {
         let of = |pattern: &'static str| {
@@ -467,8 +468,8 @@ fn the_order_of_requirements_agrees_with_every_caller() {
 }
 
 /// Compares one pair of requirements with their verifiers. The computed order must agree with the
-/// callers that are admitted: callers with exactly the credentials of one alternative, and some
-/// random callers.
+/// sets of admitted callers. The callers are random, or have exactly the credentials of one
+/// alternative.
 fn pair(
     dice: &mut Dice,
     (all, shown): (&[CallerCredential], &[CallerCredential]),
@@ -538,8 +539,8 @@ fn pair(
     *verdicts.entry(format!("{verdict:?}")).or_default() += 1;
 }
 
-/// Verifiers that a requirement uses at a place. The booleans are true if it needs a scope, and a
-/// role.
+/// Verifiers that a requirement uses at a place. The booleans are true if the requirement needs a
+/// scope, or a role.
 fn asked_at<'v>(
     place: usize,
     requirement: &[Vec<Use>],
@@ -556,8 +557,8 @@ fn asked_at<'v>(
     .collect()
 }
 
-/// True if the credential has only properties that one of the requirements checks. Other properties
-/// make no difference.
+/// True if the credential has only properties that at least one of the requirements checks. Other
+/// properties make no difference.
 fn is_telling(held: &CallerCredential, requirements: &[(&Verifier, [bool; 2])]) -> bool {
     let CallerCredential::Known(facts) = held else {
         return true;
@@ -595,7 +596,7 @@ fn is_telling(held: &CallerCredential, requirements: &[(&Verifier, [bool; 2])]) 
             .iter()
             .all(|to| tokens().any(|token| token.2.contains(to)))
         && match no_token {
-            // Of several credentials that differ only in unchecked properties, keep one.
+            // Keep only one of several credentials that differ in unchecked properties.
             true => {
                 facts.issuer == ISSUERS[0]
                     && facts.algorithm == ALGORITHMS[0]
@@ -611,7 +612,7 @@ fn is_telling(held: &CallerCredential, requirements: &[(&Verifier, [bool; 2])]) 
         }
 }
 
-/// True if the certificate has only properties that one of the requirements checks.
+/// True if the certificate has only properties that at least one of the requirements checks.
 fn is_shown(held: &CallerCredential, requirements: &[(&Verifier, [bool; 2])]) -> bool {
     let CallerCredential::Certificate {
         of_connection,

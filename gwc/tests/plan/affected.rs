@@ -1,6 +1,6 @@
-//! Operations with paths that the old side refuses (400 `path_ambiguous`) because of another
-//! operation. A change of the other operation can open such a path. The plan then has a line that
-//! stops the release, with or without an example.
+//! Tests of operations with paths that the old version refuses (400 `path_ambiguous`) because of
+//! another operation. A change of that other operation can open such a path. The plan must then
+//! have a line that stops the release, with or without an example.
 
 use plan::{Change, Class, Plan};
 
@@ -13,7 +13,7 @@ const KEY: &str = "tags: []";
 /// Operation: method, path, settings of the path item, settings of the operation.
 type Operation = (&'static str, &'static str, &'static str, &'static str);
 
-/// Document of operations. Each path has the settings of its first operation.
+/// Document with these operations. The settings of a path item are those of its first operation.
 fn document(root: &str, operations: &[Operation]) -> String {
     let mut paths: Vec<&str> = operations.iter().map(|one| one.1).collect();
     paths.dedup();
@@ -49,7 +49,7 @@ fn document(root: &str, operations: &[Operation]) -> String {
     )
 }
 
-/// True if the plan has a line about an operation of this path that stops a release.
+/// True if the plan has a line about an operation of this path with a class that stops a release.
 fn opens(plan: &Plan, path: &str) -> bool {
     plan.changes.iter().any(|change| {
         let class = matches!(
@@ -61,14 +61,15 @@ fn opens(plan: &Plan, path: &str) -> bool {
     })
 }
 
-/// Fingerprints of the lines of a plan that pass the test.
+/// Fingerprints of the lines of a plan for which `passes` returns true.
 fn fingerprints(old: &str, new: &str, passes: impl Fn(&Change) -> bool) -> Vec<String> {
     let plan = plan((GATEWAY, old), (GATEWAY, new));
     let lines = plan.changes.into_iter().filter(passes);
     lines.map(|line| line.fingerprint).collect()
 }
 
-/// Removes the last operation, and expects a line about the path of the first one.
+/// Asserts that the removal of the last operation gives a line about the path of the first
+/// operation.
 fn assert_opens(gateway: &str, root: &str, operations: &[Operation]) {
     let new = document(root, &operations[..operations.len() - 1]);
     let old = document(root, operations);
@@ -76,7 +77,7 @@ fn assert_opens(gateway: &str, root: &str, operations: &[Operation]) {
     assert_eq!(plan.bugs, Vec::<String>::new());
     let path = operations[0].1;
     assert!(opens(&plan, path), "{path} {:#?}", plan.changes);
-    // Without the removal, nothing changes.
+    // Without the removal, the plan has no lines.
     let plan = crate::plan((gateway, &old), (gateway, &old));
     assert!(plan.changes.is_empty(), "{:#?}", plan.changes);
 }
@@ -164,7 +165,7 @@ fn prefix_with_an_escape_opens() {
 
 #[test]
 fn prefix_beside_another_prefix_opens() {
-    // `/A/b` of the first operation was refused, because servers may read it as `/a/b`.
+    // The old version refuses `/A/b` of the first operation, because servers may read it as `/a/b`.
     assert_opens(
         GATEWAY,
         "",
@@ -225,8 +226,8 @@ fn acknowledged_line_covers_all_former_operations() {
     let moved = ("get", "/x/a", "", PUBLIC);
     let [one, two] = ["/X/a", "/X/b"].map(|path| ("get", path, "", INTERNAL));
     let old = document("", &[public, moved, one, two]);
-    // The gateway of the old side refuses `/x/a` (operation `moved`) and `/x/b` (operation
-    // `public`): servers that ignore letter case read them as the internal `/X/a` and `/X/b`.
+    // The old version refuses `/x/a` (operation `moved`) and `/x/b` (operation `public`), because
+    // servers that ignore letter case read them as the internal `/X/a` and `/X/b`.
     let fingerprints = |operations: &[Operation]| {
         let new = document("", operations);
         fingerprints(&old, &new, |line| {
@@ -238,8 +239,8 @@ fn acknowledged_line_covers_all_former_operations() {
     assert_ne!(first, both);
 }
 
-/// An operation that redirected a path now matches it as a prefix, and the gateway refuses the path
-/// because servers that ignore letter case read it as another operation's.
+/// An operation that redirected a path now matches it as a prefix. The gateway refuses the path,
+/// because servers that ignore letter case read it as a path of another operation.
 #[test]
 fn redirected_path_that_is_refused_is_no_bug() {
     for (path, other, settings) in [
@@ -263,8 +264,9 @@ fn redirected_path_that_is_refused_is_no_bug() {
     }
 }
 
-/// The gateway serves `/a%2Fb/c` only: servers read other paths as paths of the internal operation
-/// or of no operation of the method. The search tries none that is served.
+/// The gateway serves only `/a%2Fb/c`. It refuses other paths, because servers read them as paths
+/// of the internal operation, or of no operation of the method. The search for an example tries no
+/// served path.
 #[test]
 fn opening_without_an_example_has_lines() {
     let keep = "match: prefix, path_readings: keep";
@@ -280,7 +282,7 @@ fn opening_without_an_example_has_lines() {
     }
 }
 
-/// A removal opens a path of an operation that changes at the same time.
+/// A removal opens a path of an operation that changes in the same edit.
 #[test]
 fn path_of_an_edited_operation_opens() {
     const CONDITION: &str =
@@ -325,8 +327,8 @@ fn acknowledged_edit_covers_no_removal() {
     assert_ne!(kept, removed);
 }
 
-/// The gateway refuses `/a/b` because servers may read it as `/A/b` of `/{p}/{q}`, a path that only
-/// an operation of another method spells.
+/// The gateway refuses `/a/b`, because servers may read it as `/A/b`, which matches `/{p}/{q}` and
+/// has only an operation of another method.
 #[test]
 fn removal_of_another_method_opens() {
     for access in [INTERNAL, KEY] {

@@ -1,5 +1,6 @@
-//! The routing comparison against brute force: every request over a small alphabet is looked up in
-//! two naive tables. The tables share only the form of templates with the compiler and the engine.
+//! Tests of the routing comparison against brute force. Every request over a small alphabet is
+//! looked up in two naive tables. The tables share only the type of templates with the compiler and
+//! the engine.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,25 +15,25 @@ use crate::naive::{Naive, Paths, differences, shadowed};
 
 /// Segments of templates.
 const PIECES: [&str; 10] = ["a", "b", "ab", "", "{}", "{}", "{}", "a{}", "{}b", "a{}b"];
-/// Texts for each way in which these segments can match, in both letter cases.
+/// Segments of request paths: one for each way in which [`PIECES`] can match, in both letter cases.
 pub(crate) const TEXTS: [&str; 19] = [
     "", "0", "1", "a", "b", "A", "B", "ab", "aB", "Ab", "AB", "a0", "A0", "0b", "0B", "a0b", "A0B",
     "A0b", "a0B",
 ];
 pub(crate) const METHODS: [&str; 4] = ["GET", "HEAD", "POST", "PUT"];
-/// Values of the field `v` in a request. Repeated fields with different outcomes of a condition are
-/// refused (`condition_ambiguous`), so no operation receives them.
+/// Values of the field `v` in a request. The tests have no repeated fields with different outcomes
+/// of a condition, because the gateway refuses them (`condition_ambiguous`).
 pub(crate) const FIELDS: [&[&str]; 5] = [&[], &["1"], &["10"], &["0"], &["2"]];
 /// Values of the query parameter `q`.
 pub(crate) const QUERIES: [&[&str]; 2] = [&[], &["0"]];
-/// Hosts with the patterns that match them, the one with the highest precedence first.
+/// Hosts of requests, each with the host patterns that match it, highest precedence first.
 pub(crate) const HOSTS: [(&str, [&str; 3]); 3] = [
     ("x.h", ["x.h", "*.h", ""]),
     ("any.h", ["*.h", "", ""]),
     ("gateway", ["", "", ""]),
 ];
 
-/// Number of compared pairs of tables.
+/// Number of pairs of tables that the test compares.
 fn pairs() -> u64 {
     if prerequisite::is_full() {
         100_000
@@ -80,9 +81,9 @@ fn ownership_of_requests_agrees_with_enumeration() {
     let longer = sum(|tally| tally.longer);
     assert!(longer * 50 < cells, "{longer}");
     assert!(compared > count * 9 / 10, "{compared}");
-    // The gateway refuses some witnesses as ambiguous: their path differs from the path of another
-    // operation in letter case or in the final slash only. Other cells are shown by a path with
-    // `//`.
+    // Some witnesses are refused as ambiguous: their path differs from the path of another
+    // operation only in letter case or in the final slash. Other cells have a witness with `//` in
+    // its path.
     assert!(
         cells > count * 2 && witnesses + unshown == cells && unshown * 50 < cells,
         "{cells} {witnesses} {unshown}"
@@ -95,25 +96,26 @@ struct Tally {
     refused: u64,
     cells: u64,
     witnesses: u64,
-    /// Cells without a witness.
+    /// Number of cells without a witness.
     unshown: u64,
-    /// Cells whose requests have a path with `//`.
+    /// Number of cells whose witness has `//` in its path.
     ambiguous: u64,
     shadows: u64,
     /// Number of witnesses that are longer than the shortest request of their cell, because the
     /// gateway refuses the shorter requests.
     longer: u64,
-    /// Lines about requests that one side refuses because of another operation.
+    /// Number of lines about requests that one version refuses because of another operation.
     refused_paths: u64,
-    /// Lines about added operations without a served path.
+    /// Number of lines about added operations without a served path.
     untried: u64,
 }
 
-/// Method that no operation has. The plan tries requests with this method; the enumeration does
-/// not.
+/// Method that no operation has. The plan tries requests with this method, but the enumeration does
+/// not contain them.
 const UNKNOWN_METHOD: &str = "DELETE";
 
-/// True if a side of a cell has no owner because the gateway refuses the path.
+/// True if one version has no operation for a cell, because the gateway refuses the path of the
+/// witness.
 fn is_path_refused(witness: &Witness, cell: &Cell) -> bool {
     let refused = Outcome::Refused { status: 400 };
     match cell {
@@ -123,10 +125,10 @@ fn is_path_refused(witness: &Witness, cell: &Cell) -> bool {
     }
 }
 
-/// Owners of some requests before and after.
+/// Cell: the old and the new operation of a set of requests. `None`: no operation.
 pub(crate) type Cell = (Option<String>, Option<String>);
 
-/// Reason for a missing witness of an operation whose paths servers read in several ways.
+/// Reason for a missing witness if the gateway refuses all tried paths as ambiguous.
 const NO_PATH: &str = "no example: the gateway refuses the paths that gwc tried";
 
 impl Tally {
@@ -149,8 +151,8 @@ impl Tally {
         assert_eq!(plan.bugs, Vec::<String>::new(), "{}", shown());
         let (was, is) = (Naive::new(&old, paths), Naive::new(&new, paths));
         let expected = differences(&was, &is, paths);
-        // True if the gateway may refuse a path of a table because of another operation: the table
-        // has a hidden operation, or an operation for requests that no document describes.
+        // True if the gateway may refuse paths of a table because of another operation: the table
+        // has a hidden operation, or an operation for undescribed requests.
         let refuses = |tables: &[Mounted]| {
             let rest = |one: &ir::Operation| one.owns != Owns::Described;
             let mut tables = tables.iter();
@@ -161,8 +163,8 @@ impl Tally {
         let moves = plan.changes.iter().filter(|change| {
             change.section == Section::Routing
                 && change.class != plan::Class::Shadowed
-                // Skip lines about lists of hosts, and about operations without requests: no
-                // request differs.
+                // Skip lines about lists of hosts, and about operations without requests, because
+                // they change no request.
                 && !change.operations.is_empty()
         });
         for change in moves {
@@ -177,8 +179,8 @@ impl Tally {
                         false => self.ambiguous += 1,
                     }
                 }
-                // An operation matches the request on both sides. One side refuses its path, because
-                // servers may read it as a path of another operation.
+                // An operation matches the request in both versions, but one version refuses the
+                // path, because servers may read it as a path of another operation.
                 Some(witness)
                     if is_path_refused(witness, &cell)
                         && (witness.method == UNKNOWN_METHOD
@@ -190,8 +192,8 @@ impl Tally {
                     }
                 }
                 Some(witness) => drop(shown_cells.insert(cell, witness.clone())),
-                // The gateway refuses all paths of the operation that the plan tried. The cell is
-                // shown by this line, without an example.
+                // The gateway refuses all paths of the operation that the plan tried, so the line
+                // has no example.
                 None if change.why_none == Some(NO_PATH) => match expected.contains_key(&cell) {
                     true => drop(unshown.insert(cell)),
                     false => self.untried += 1,
@@ -208,7 +210,8 @@ impl Tally {
                 None => panic!("{cell:?} has no witness\n{}", shown()),
             }
         }
-        // A renamed operation has a line without an example, because its requests are served alike.
+        // A renamed operation has a line without an example, because its requests are served in the
+        // same way.
         let renamed = plan.changes.iter();
         let renamed = renamed.filter(|change| change.id == "operation-renamed");
         let renamed: BTreeSet<Cell> = renamed
@@ -225,7 +228,7 @@ impl Tally {
             "{}",
             shown()
         );
-        // The enumeration has no paths with `//`.
+        // The enumeration contains no paths with `//`, so skip operations with such templates.
         let doubled: BTreeSet<&str> = old
             .iter()
             .chain(&new)
@@ -275,14 +278,14 @@ impl Tally {
 
 // === the tables ===
 
-/// API with its own mount and its routes.
+/// API with a single mount and its operations.
 #[derive(Clone, Debug)]
 pub(crate) struct Mounted {
     pub(crate) api: String,
     pub(crate) host: &'static str,
     pub(crate) base: &'static str,
     pub(crate) operations: Vec<ir::Operation>,
-    /// Described paths without an owner.
+    /// Described paths that no operation serves.
     pub(crate) hidden: Vec<ir::Hidden>,
 }
 
@@ -436,7 +439,7 @@ fn edited(dice: &mut Dice, old: &[Mounted]) -> Vec<Mounted> {
     new
 }
 
-/// Gateway with these mounts, or `None` if it is invalid.
+/// Compiled gateway with these mounts. `None` if it is invalid.
 fn side(mounts: &[Mounted], id: u8) -> Option<Side> {
     let apis = mounts.iter().map(|mounted| {
         Some(ir::Api {

@@ -1,5 +1,6 @@
-//! Operations whose path an upstream may read as another path (`/a%2Fb`, `/a;b`, `/a.`), and
-//! `internal` operations beside templates. Requests that become open are reported with a witness.
+//! Tests of operations whose path an upstream may read as another path (`/a%2Fb`, `/a;b`, `/a.`),
+//! and of `internal` operations next to templates. The plan must report requests that become open,
+//! with a witness.
 
 use plan::{Class, Outcome, Plan};
 
@@ -18,7 +19,7 @@ components:
     key: {type: apiKey, in: header, name: X-Key, x-gateway: {auth: keys}}
 "#;
 
-/// Document with settings of the API, and with an operation at `path`.
+/// Document with settings of the API. `path`, `keys`: path and keys of an additional operation.
 fn with(root: &str, (path, keys): (&str, &str)) -> String {
     let document = edit(DOCUMENT, "x-gateway: {}", &format!("x-gateway: {{{root}}}"));
     let item = format!(
@@ -44,7 +45,7 @@ fn planned_in(gateway: &str, old: &str, new: &str) -> Plan {
 }
 
 /// Witnesses of the lines that report more access, as `Class METHOD URL`. Both engines confirm that
-/// the request was refused before and is served afterwards.
+/// the old version refuses and the new version serves the request.
 fn opened(plan: &Plan) -> Vec<String> {
     let lines = plan.changes.iter();
     let lines = lines.filter(|one| matches!(one.class, Class::Weaken | Class::Expose));
@@ -80,8 +81,8 @@ const PATHS: [&str; 5] = [
 
 #[test]
 fn new_public_operation_with_an_ambiguous_path_opens() {
-    // Do not use `unmatched` here: a reading of the path would then belong to an operation with
-    // other access rules.
+    // Do not use `unmatched` here, because another reading of the path would then belong to an
+    // operation with other access rules.
     for root in ["", "undeclared_methods: pass"] {
         for path in PATHS {
             let plan = planned(&without(root), &with(root, (path, PUBLIC)));

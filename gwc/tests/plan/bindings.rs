@@ -1,5 +1,5 @@
-//! Fingerprints of changes that name an upstream: another definition under the same name is another
-//! change.
+//! Tests that the fingerprint of a change depends on the definition of an upstream, and not only on
+//! the upstream's name.
 
 use crate::{DOCUMENT, GATEWAY, edit, plan};
 

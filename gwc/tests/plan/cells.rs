@@ -1,5 +1,5 @@
-//! Changes of policies, limits and destinations by request: a new operation name or path must not
-//! hide a change.
+//! Tests of changes of policies, limits and destinations for a request: a new operation name or
+//! path must not hide a change.
 
 use plan::{Class, Plan};
 
@@ -80,7 +80,7 @@ fn renamed_api_with_own_policy_hides_no_rate() {
 
 #[test]
 fn new_id_at_another_path_hides_no_lost_limit() {
-    // The old path is replaced by a template of the new operation that also matches other paths.
+    // Replace the old path by a template of the new operation, which also matches other paths.
     let plan = edited(
         &[],
         &[

@@ -1,5 +1,5 @@
-//! Client certificates in plans: single edits with the exact expected lines, and witnesses that
-//! the old and the new engine evaluated.
+//! Tests of client certificates in plans: single edits with their exact expected lines, and
+//! witnesses that the old and the new engine have evaluated.
 
 use plan::{Outcome, Plan, Side};
 use policy::auth::mtls::Source;
@@ -64,7 +64,8 @@ fn planned(gateway: &str, document: &str) -> Plan {
     plan
 }
 
-/// Edit, its expected lines, and the names in the certificate of the first line's witness.
+/// Edit: old text, new text, expected lines, and the names in the certificate of the first line's
+/// witness.
 type Edit = (
     &'static str,
     &'static str,

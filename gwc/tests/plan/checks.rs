@@ -1,7 +1,8 @@
-//! Checks of client contracts, each with edits that it reports. `checks.tsv` has the edits,
-//! `checks_expected.tsv` the exact lines. With a check switched off, a line is missing.
+//! Tests of the checks of client contracts, each with edits that it reports. `checks.tsv` contains
+//! the edits, and `checks_expected.tsv` the exact lines. If a check is left out, a line must be
+//! missing.
 //!
-//! An edit of a schema is tried in each place that a schema can have in a message.
+//! An edit of a schema is tried at each position that a schema can have in a message.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -20,7 +21,8 @@ defaults: {upstream: u, security: upstream}
 
 const HEAD: &str = "openapi: 3.1.0\ninfo: {title: t, version: '1'}\n";
 
-/// Tests of the checks of lifecycles, which need source artifacts and a day.
+/// Source text of the tests for checks of lifecycles. Those checks need source artifacts and a
+/// date.
 const LIFECYCLES: &str = include_str!("../cli/deprecations.rs");
 
 /// Edit of the table.
@@ -30,7 +32,7 @@ struct Edit {
     new: String,
 }
 
-/// Line of a plan about clients.
+/// Line of a plan in the section about clients.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Line {
     edit: &'static str,
@@ -61,7 +63,7 @@ fn edits() -> Vec<Edit> {
     rows.map(edit).collect()
 }
 
-/// Paths of a document with a schema in each place of a message, one operation for each.
+/// Paths of a document with this schema at each position in a message, with one operation for each.
 fn messages(schema: &str) -> String {
     let marked = |keyword: &str| {
         let separator = if schema == "{}" { "" } else { ", " };
@@ -155,7 +157,7 @@ fn check_switched_off_is_noticed() {
         "run with GWC_UPDATE=1 and review: {differences:#?}"
     );
     let is_unnoticed = |check: &&vocab::checks::Check| {
-        // The plan as it would be without this check.
+        // Lines of the plan without this check.
         let without: Vec<Line> = found
             .iter()
             .filter(|line| line.id != check.id)

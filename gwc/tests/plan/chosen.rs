@@ -1,4 +1,5 @@
-//! Requests, links and limits that the author of a change chooses, although the change looks stricter.
+//! Tests of changes that look stricter, but let the author of the change choose requests, links or
+//! limits.
 
 use crate::gates::{UPSTREAM, both, gateway, upstream};
 use crate::{DOCUMENT, GATEWAY, edit};
@@ -130,7 +131,7 @@ fn max_body_that_stops_body_validation_weakens() {
         (GATEWAY, &long),
         classes,
     );
-    // Longer bodies of other types are refused.
+    // Longer bodies of other media types are refused.
     let (short, long) = (
         body("application/json", "8MiB"),
         body("application/json", "9MiB"),

@@ -1,4 +1,4 @@
-//! Contracts: lines for single edits, and no edit without a line.
+//! Tests of contracts in plans: exact lines for single edits, and a line for each edit.
 
 use plan::{Plan, Section, compare};
 
@@ -66,7 +66,7 @@ fn between(old: &str, new: &str) -> Plan {
     plan
 }
 
-/// `LEVEL ID OPERATIONS SUBJECT: OLD -> NEW` of each line.
+/// Lines about clients, as `LEVEL ID OPERATIONS SUBJECT: OLD -> NEW`.
 fn break_lines(plan: &Plan) -> Vec<String> {
     let line = |change: &plan::Change| {
         assert_eq!(change.section, Section::Breaking);
@@ -338,7 +338,7 @@ fn changes_that_break_no_client_have_lines() {
     );
 }
 
-/// Single edits of schemas, parameters and responses: a text and its replacement.
+/// Single edits of schemas, parameters and responses: old and new text.
 const EDITS: &[(&str, &str)] = &[
     ("type: integer", "type: number"),
     ("type: string", "type: boolean"),
@@ -438,8 +438,8 @@ paths:
     assert_fingerprints(plans);
 }
 
-/// Asserts that two single breaks have different fingerprints, and that a plan with both has the
-/// same two.
+/// Asserts that two single breaks have different fingerprints, and that a plan with both breaks has
+/// the same two fingerprints.
 fn assert_fingerprints([one, other, both]: [Plan; 3]) {
     let of = |plan: &Plan| -> Vec<String> {
         let all = plan.changes.iter();
@@ -507,7 +507,7 @@ webhooks:
 
 #[test]
 fn break_behind_the_shown_schemas_has_a_line() {
-    // The JSON of a value shows 512 schemas.
+    // The JSON of a plan's value contains at most 512 schemas.
     let big = |last: &str| {
         let all = (0..600).map(|at| format!("p{at:03}: {{type: string, maxLength: {at}}}"));
         let all: Vec<String> = all.collect();
@@ -538,7 +538,7 @@ paths:
         "{:#?}",
         break_lines(&plan)
     );
-    // An acknowledgement of a removed property covers no other schema.
+    // The acknowledgement of a removed property does not apply to a property with another schema.
     let removed = [&text, &number].map(|big| between(&with(big), &document("")));
     let [one, other] = removed.map(|plan| plan.changes[0].fingerprint.clone());
     assert_ne!(one, other);

@@ -1,4 +1,5 @@
-//! Counters of limits that several operations share: no renaming hides that a counter is split.
+//! Tests of limits whose counter several operations share: no renaming may hide that a counter is
+//! split.
 
 use plan::{Class, Plan};
 
@@ -7,7 +8,7 @@ use crate::{DOCUMENT, GATEWAY, edit, lines, plan, side};
 const LIST: &str = "{operationId: listOrders, summary: List,";
 const SLOW: &str = "slow: {kind: rate_limit, limit: 10/s, burst: 5}";
 
-/// Lines with a class about counters, as `ID OPERATIONS: OLD -> NEW`.
+/// Lines about counters with this class, as `ID OPERATIONS: OLD -> NEW`.
 fn counter_lines(plan: &Plan, class: Class) -> Vec<String> {
     let ids = ["limit-split", "limit-joined"];
     let changes = plan.changes.iter();
@@ -19,7 +20,7 @@ fn counter_lines(plan: &Plan, class: Class) -> Vec<String> {
     changes.map(line).collect()
 }
 
-/// Checks the lines about counters for an edit and its reverse.
+/// Asserts the lines about counters for an edit (`forwards`) and for its reverse (`backwards`).
 #[track_caller]
 fn split(old: (&str, &str), new: (&str, &str), forwards: &[&str], backwards: &[&str]) {
     let there = plan(old, new);
@@ -75,11 +76,11 @@ fn renamed_api_hides_no_split_counter() {
         &["limit-split b/listOrders: \"slow\" -> \"late\""],
         &["limit-joined a/listOrders: \"late\" -> \"slow\""],
     );
-    // Only the API is renamed.
+    // Rename only the API.
     split((&two(), DOCUMENT), (&gateway, DOCUMENT), &[], &[]);
 }
 
-/// Document that defines these policies itself. `names` is the default list of policies of its
+/// Document that defines these policies itself. `names`: default list of policies of the
 /// operations.
 fn own(policies: &str, names: &str) -> String {
     let keys =
@@ -115,7 +116,7 @@ fn policy_at_each_operation_splits_the_counter() {
             "limit-joined a/listOrders: \"a/one\" -> \"a/all\"",
         ],
     );
-    // The policy of all operations has another name, so they still share one counter.
+    // Rename the policy of all operations. They still share one counter.
     let renamed = own(&format!("whole: {limit}"), "whole");
     split((GATEWAY, &old), (GATEWAY, &renamed), &[], &[]);
 }
@@ -178,7 +179,7 @@ fn counter_by_route_is_split_with_the_operation() {
         &[],
         &[],
     );
-    // The operation and the API are renamed.
+    // Rename the operation, and then the API.
     let renamed = edit(DOCUMENT, "operationId: getOrder", "operationId: order");
     split((&by("route"), DOCUMENT), (&by("route"), &renamed), &[], &[]);
     let gateway = edit(&by("route"), "apis: {a:", "apis: {b:");
@@ -264,7 +265,7 @@ fn broader_limit_hides_no_split_counter() {
         };
         let policies = with(tight);
         let (gateway, old) = pair(&policies, "all, one", "all, one");
-        // The broad limit is in force in both versions.
+        // The broad limit applies in both versions.
         let (_, new) = pair(&policies, "all, one", "all, two");
         split(
             (&gateway, &old),
@@ -272,7 +273,7 @@ fn broader_limit_hides_no_split_counter() {
             &["limit-split a/getOrder: \"one\" -> \"two\""],
             &["limit-joined a/getOrder: \"two\" -> \"one\""],
         );
-        // A second broad limit comes with the split.
+        // The split also adds a second broad limit.
         let (_, new) = pair(&policies, "late, one, all", "late, two, all");
         split(
             (&gateway, &old),
@@ -283,7 +284,7 @@ fn broader_limit_hides_no_split_counter() {
         // Both operations change from `one` to `two`, so they still share one counter.
         let (_, new) = pair(&policies, "all, two", "all, two");
         split((&gateway, &old), (&gateway, &new), &[], &[]);
-        // One operation loses the limit, which is not a split.
+        // One operation loses the limit. This is not a split.
         let (_, new) = pair(&policies, "all, one", "all");
         let less = plan((&gateway, &old), (&gateway, &new));
         assert_eq!(
@@ -315,7 +316,7 @@ fn looser_successors_behind_a_broad_limit_are_split() {
         "{:?}",
         lines(&there)
     );
-    // One looser limit takes over both operations.
+    // Both operations change to one looser limit.
     let (_, new) = pair(&policies, "all, two", "all, two");
     let there = plan((&gateway, &old), (&gateway, &new));
     assert_eq!(
@@ -332,7 +333,7 @@ fn limit_of_another_plan_replaces_no_counter() {
     let policies = format!("one: {tight}\n  two: {tight}\n  gold: {tight}");
     let (gateway, old) = pair(&policies, "one", "one");
     let (_, new) = pair(&policies, "one", "two");
-    // The consumers of the plan have a limit at both operations, the others have not.
+    // Consumers of the plan have a limit for both operations. Other consumers do not.
     let gateway = edit(
         &gateway,
         "defaults:",

@@ -1,17 +1,17 @@
-//! Requests to services that decide about access: deadlines, forwarded fields, and the order of
-//! policies.
+//! Tests of requests to services that decide about access: timeouts, forwarded fields, and the
+//! order of policies.
 
 use crate::{DOCUMENT, GATEWAY, edit, lines, plan};
 
 const ALL: &str = "a/createOrder+a/deleteOrder+a/getOrder+a/getStatus+a/listOrders";
 
-/// gateway.yaml with further policies and the names of a chain.
+/// gateway.yaml with further policies, and with this list of policies.
 fn gateway(policies: &str, chain: &str) -> String {
     let gateway = edit(GATEWAY, "policies:\n", &format!("policies:\n{policies}"));
     edit(&gateway, "[slow, edge]", chain)
 }
 
-/// gateway.yaml with an authorization service, and a timeout of the operations.
+/// gateway.yaml with an authorization service (`forward_auth`), and a timeout of the operations.
 fn asking(settings: &str, timeout: &str) -> String {
     let gateway = gateway(
         &format!("  ask: {{kind: forward_auth, upstream: v{settings}}}\n"),
@@ -20,7 +20,7 @@ fn asking(settings: &str, timeout: &str) -> String {
     edit(&gateway, "timeout: 5s", &format!("timeout: {timeout}"))
 }
 
-/// Lines of the section Security.
+/// Lines of the section Security of a plan.
 fn security(old: (&str, &str), new: (&str, &str)) -> Vec<String> {
     let mut found = lines(&plan(old, new));
     found.retain(|line| line.starts_with("security "));
@@ -65,7 +65,7 @@ fn timeout_from_any_source_is_compared() {
     );
     let document = with("+policies: [quick]");
     assert_eq!(security((&quick, DOCUMENT), (&quick, &document)), weaken);
-    // The policy itself gets a shorter timeout.
+    // The policy itself has a shorter timeout.
     let brief = asking(", on_outage: open, timeout: 50ms", "5s");
     let found = security((&old, DOCUMENT), (&brief, DOCUMENT));
     assert_eq!(
@@ -130,7 +130,7 @@ fn field_that_a_later_service_sets_trips_the_gate() {
         );
         assert!(!plan.tripped(&["weaken".into()], &[]).is_empty());
     }
-    // The expression reads another field.
+    // The expression reads a field that the service does not set.
     let other = |gateway: &str| edit(gateway, "[\"x-user\"]", "[\"x-other\"]");
     let found = security((&other(&after), DOCUMENT), (&other(&before), DOCUMENT));
     assert_eq!(found, [""; 0]);

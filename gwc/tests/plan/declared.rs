@@ -1,5 +1,5 @@
-//! Comparison of settings, some of which gwd does not support yet: single edits with the exact
-//! expected lines.
+//! Tests of the comparison of settings, including settings that gwd does not support yet: single
+//! edits with their exact expected lines.
 
 use std::collections::BTreeSet;
 
@@ -77,7 +77,7 @@ fn lines(plan: &Plan) -> Vec<String> {
     plan.changes.iter().map(line).collect()
 }
 
-/// Edits of gateway.yaml with their expected lines.
+/// Edits of gateway.yaml (old and new text), each with its expected lines.
 const OF_GATEWAY: &[(&str, &str, &[&str])] = &[
     (
         r#"audience: [orders]"#,
@@ -335,7 +335,7 @@ const OF_GATEWAY: &[(&str, &str, &[&str])] = &[
     ),
 ];
 
-/// Edits of the document with their expected lines.
+/// Edits of the document (old and new text), each with its expected lines.
 const OF_DOCUMENT: &[(&str, &str, &[&str])] = &[
     (
         r#"auth: idp, strip"#,
@@ -464,7 +464,7 @@ fn change_of_unavailable_feature_has_no_witness() {
         change.why_none,
         Some("this version cannot run `graphql_guard`")
     );
-    // The place is that of the verifier, which was edited, not that of the requirement.
+    // The source location of the change is the edited verifier, not the security requirement.
     let place = change.source_new.as_ref().expect("a place");
     assert_eq!(place.file, "gateway.yaml");
 }
@@ -482,7 +482,7 @@ fn changed_setting_has_its_value_and_place() {
     assert!(place.column > 90, "{place:?}");
 }
 
-/// Changes each scalar of both texts in turn. Every change must have a line that names it.
+/// Changes each scalar of both texts in turn. Every change must have a line.
 #[test]
 fn every_changed_setting_is_named_by_a_line() {
     let base = side(GATEWAY, DOCUMENT);

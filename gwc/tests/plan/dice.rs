@@ -1,4 +1,4 @@
-//! Random numbers, repeatable by seed.
+//! Reproducible random numbers, given by a seed.
 
 /// Random number generator (SplitMix64).
 #[derive(Debug)]

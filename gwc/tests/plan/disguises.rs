@@ -1,6 +1,6 @@
-//! Changes of numbers and settings, combined with a renaming (API, operation, parameter, policies,
-//! upstream) or another place of the policies. Such a combination must have every class with a gate
-//! that the change has alone.
+//! Tests of changes of numbers and settings in combination with a renaming (API, operation,
+//! parameter, policies, upstream), or with a move of the policies. The combination must have every
+//! gated class that the change has alone.
 
 use std::collections::BTreeSet;
 
@@ -27,8 +27,8 @@ policies:
 defaults: {upstream: u, timeout: 5s, max_body: 1MiB, policies: [r, q, c, bl, ip, th]}
 ";
 
-/// Document with the `x-gateway` of a path item and of its operation, and the maximum length of a
-/// string in the body.
+/// Document with these `x-gateway` settings of a path item and of its operation, and this maximum
+/// length of a string in the body.
 fn document(of_path: &str, of_operation: &str, length_max: &str) -> String {
     format!(
         "openapi: 3.1.0
@@ -48,7 +48,7 @@ components: {{securitySchemes: {{key: {{type: apiKey, in: header, name: X-Key, x
     )
 }
 
-/// Part of the project that an edit changes.
+/// File and position in it that an edit changes.
 #[derive(Clone, Copy)]
 enum At {
     Gateway,
@@ -59,7 +59,8 @@ enum At {
 
 use At::{Gateway, Operation, Path, Schema};
 
-/// Edits with the old and the new text. Each changes who is served, how much, or from where.
+/// Edits: position, old text, new text. Each edit changes which requests are served, how many, or
+/// from which upstream.
 const EDITS: [(At, &str, &str); 22] = [
     (Gateway, "limit: 10/s", "limit: 99/s"),
     (Gateway, "burst: 5", "burst: 50"),
@@ -97,10 +98,10 @@ const EDITS: [(At, &str, &str); 22] = [
     (Schema, "5", "500"),
 ];
 
-/// gateway.yaml and the document.
+/// Project: gateway.yaml and the document.
 type Files = (String, String);
 
-/// Both sides of an edit.
+/// Old and new version of the project for an edit.
 fn sides((at, old, new): (At, &str, &str)) -> [Files; 2] {
     [old, new].map(|value| {
         let gateway = match at {
@@ -120,8 +121,8 @@ fn sides((at, old, new): (At, &str, &str)) -> [Files; 2] {
 
 const POLICIES: [&str; 6] = ["r", "q", "c", "bl", "ip", "th"];
 
-/// Renames one kind of item in a project, or moves the list of policies, as `disguise` says.
-/// Changes nothing else.
+/// Renames one kind of item in a project, or moves the list of policies, as given by `disguise`.
+/// Makes no other change.
 fn disguised((gateway, document): Files, disguise: &str) -> Files {
     let list = POLICIES.join(", ");
     let (mut gateway, mut document) = (gateway, document);
@@ -158,7 +159,7 @@ fn disguised((gateway, document): Files, disguise: &str) -> Files {
     (gateway, document)
 }
 
-/// Classes with a gate in a comparison.
+/// Classes with a gate among the changes between two projects.
 fn gated(old: &Files, new: &Files) -> BTreeSet<Class> {
     let of =
         |(gateway, document): &Files| side(&[("gateway.yaml", gateway), ("api.yaml", document)]);

@@ -1,5 +1,5 @@
-//! Single edits that change behaviour: exactly the expected class on exactly the expected
-//! operations.
+//! Tests of single edits that change behaviour: the plan must have exactly the expected classes for
+//! exactly the expected operations.
 
 use model::acknowledge;
 use plan::{Outcome, Review, compare, ids};
@@ -375,7 +375,7 @@ fn the_same_project_has_an_empty_plan() {
 
 #[test]
 fn operations_at_witness_values_hide_no_opening() {
-    // Every value that a witness could use for `{id}` belongs to a separate operation.
+    // A separate operation has each value that a witness could use for `{id}`.
     let neighbours: String = ["x", "0", "xy", "x1", "~", "00000000-0000-4000-8000-000000000000"]
         .iter()
         .enumerate()
@@ -582,8 +582,8 @@ fn witness_without_a_difference_is_a_bug() {
             .iter()
             .all(|change| change.witness.is_none())
     );
-    // The plan names all changes, and a line about the failed check, which trips each gate until it
-    // is acknowledged.
+    // The plan lists all changes, and a line about the failed check. That line trips each gate
+    // until it is acknowledged.
     assert_eq!(lines(&planted).len(), lines(&compared()).len() + 1);
     let mut failed = planted.changes.iter();
     let failed = failed.find(|change| change.id == "self-check-failed");

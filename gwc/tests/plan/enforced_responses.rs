@@ -1,5 +1,5 @@
-//! Enforced descriptions of responses: each change of what `validate: {response: block}` replaces
-//! has a line with a class.
+//! Tests of enforced descriptions of responses: each change that affects which responses `validate:
+//! {response: block}` replaces must have a line with a class.
 
 use plan::Plan;
 
@@ -39,7 +39,7 @@ components:
         secret: {type: string, writeOnly: true}
 ";
 
-/// `CLASS ID SUBJECT` of each line about checks of messages.
+/// Lines about checks of messages, as `CLASS ID SUBJECT`.
 fn checks(plan: &Plan) -> Vec<String> {
     let all = plan.changes.iter();
     let all = all.filter(|one| {
@@ -106,8 +106,8 @@ fn changed_descriptions_of_responses_have_lines() {
             "application/json: {schema: {type: object}}",
             "weaken response-unchecked response 200 body application/json",
         ),
-        // The upstream chooses the content type. With a content type that is not checked, it can
-        // send any body.
+        // The upstream chooses the content type. If one content type is not checked, the upstream
+        // can send any body with it.
         (
             "application/json: {schema: {$ref",
             "text/plain: {}\n            application/json: {schema: {$ref",
@@ -142,7 +142,8 @@ fn status_with_fewer_checks_is_weaker() {
         ("206", json("{}"), weaken),
         ("206", json("{type: object}"), weaken),
         ("206", json("{anyOf: [{enum: [1]}, {type: array}]}"), weaken),
-        // The schema of one property accepts any value, although the others are checked.
+        // The schema checks only the new property `job`, and accepts any value of the properties
+        // that were checked before.
         (
             "202",
             json("{type: object, properties: {job: {type: integer}}}"),
@@ -159,7 +160,7 @@ fn status_with_fewer_checks_is_weaker() {
             json("{allOf: [{$ref: '#/components/schemas/Order'}, {minProperties: 1}]}"),
             relax,
         ),
-        // Responses of these statuses have no body.
+        // Responses with status 204 have no body.
         ("204", "{description: none}".to_owned(), relax),
         ("205", "{description: none}".to_owned(), weaken),
     ] {
@@ -193,8 +194,8 @@ fn status_with_fewer_checks_is_weaker() {
     assert_eq!(checks(&found), [format!("{relax} response 201")]);
 }
 
-/// Another notation of a response's schema is not a difference, and neither is a change of a
-/// request parameter.
+/// Another notation of a response's schema, or a change of a request parameter, must not give a
+/// line about responses.
 #[test]
 fn refactorings_have_no_lines() {
     for (from, to) in [

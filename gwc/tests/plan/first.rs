@@ -1,5 +1,5 @@
-//! First releases: without a deployed version, a plan has one line for each API, and no line about
-//! weaker protection.
+//! Tests of first releases: without an old version, a plan has one line for each API, and no line
+//! about weaker protection.
 
 use plan::compare;
 

@@ -24,7 +24,7 @@ pub(super) fn generate(random: &mut Random) -> String {
     text
 }
 
-/// Plain scalars that fit on one line and are valid everywhere, also in flow style.
+/// Plain scalars that fit on one line and are valid in block and flow style.
 #[rustfmt::skip]
 const PLAIN: &[&str] = &[
     "a", "word", "two words", "ünï", "漢字", "😀 face", "x-y_z", "a#b", "a:b", "http://h:80/p?q=1#f", "1.2.3", "12:30",
@@ -68,9 +68,9 @@ const LINE_ENDS: &[&str] = &[
 struct Writer<'r> {
     random: &'r mut Random,
     out: String,
-    /// Anchors of finished values.
+    /// Names of the anchors of completely written values.
     anchors: Vec<String>,
-    /// Anchors of maps, which merge keys can use.
+    /// Names of the anchors of maps, to which merge keys can refer.
     maps: Vec<String>,
     names: usize,
 }
@@ -153,7 +153,7 @@ impl Writer<'_> {
             self.pad(indent);
             self.out.push('-');
             if depth > 0 && self.random.once_in(4) {
-                // A map or list that begins on the line of the dash.
+                // Write a map or list that begins on the line of the dash.
                 let gap = 1 + self.random.below(3);
                 let before = self.out.len();
                 let inner = indent + 1 + gap;
@@ -362,7 +362,8 @@ impl Writer<'_> {
         }
         loop {
             let text = self.scalar();
-            // As plain scalars, these characters begin or end something in flow style.
+            // These characters could begin or end a flow collection as plain scalars, so choose
+            // another scalar.
             let plain = !text.starts_with(['"', '\'']);
             if !(plain && (text.starts_with(['?', ':', '-']) && text.len() < 3)) {
                 return text;

@@ -1,4 +1,4 @@
-//! Events of the two other parsers in one form, and their conversion to values.
+//! Common type for the events of the two other parsers, and their conversion to values.
 
 use std::collections::HashMap;
 
@@ -33,8 +33,8 @@ pub(crate) enum Style {
 
 const CORE: &str = "tag:yaml.org,2002:";
 
-/// Events of libyaml. The port panics if the text ends inside a block scalar. Therefore a missing
-/// line feed is added and removed from the result again, as libyaml does.
+/// Events of libyaml. The Rust port panics if the text ends inside a block scalar. Therefore, a
+/// missing line feed is added to the text, and removed from the result as libyaml does.
 pub(crate) fn libyaml(text: &str) -> Result<Vec<Event>, String> {
     let ends = text.ends_with(['\n', '\r']);
     let ended = if ends {
@@ -47,8 +47,8 @@ pub(crate) fn libyaml(text: &str) -> Result<Vec<Event>, String> {
     Ok(events)
 }
 
-/// Removes a line break that saphyr adds: a block scalar at the end of the text has none to keep
-/// (YAML 1.2.2 §8.1.1.2, `b-chomped-last`).
+/// Removes the line break that saphyr adds to a block scalar at the end of a text without a final
+/// line break (YAML 1.2.2 §8.1.1.2, `b-chomped-last`).
 fn without_break_at_end(text: &str, events: &mut [Event]) {
     let last_line = text.rsplit(['\n', '\r']).next().unwrap_or_default().trim();
     let last = events.iter_mut().rev().find_map(|event| match event {
@@ -185,7 +185,7 @@ struct Reader<'e> {
 }
 
 impl Reader<'_> {
-    /// Next value, with its text if it is a scalar that can be a key.
+    /// Reads the next value. Also returns the text of a scalar that can be a key.
     fn value(&mut self) -> Result<(Value, Option<String>), String> {
         let event = self.events.get(self.at).ok_or("no more events")?;
         self.at += 1;
@@ -266,7 +266,8 @@ impl Reader<'_> {
     }
 }
 
-/// Core schema, by the regular expressions of YAML 1.2.2 §10.3.2.
+/// Value of a plain scalar in the core schema, determined with the regular expressions of YAML
+/// 1.2.2 §10.3.2.
 fn core(text: &str) -> Value {
     use std::sync::LazyLock;
     static NUMBER: LazyLock<regex::Regex> = LazyLock::new(|| {
