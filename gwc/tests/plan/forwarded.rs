@@ -1,9 +1,9 @@
-//! Changes after which an upstream newly receives, or no longer receives, credentials or fields
-//! that override the path or method.
+//! Tests of changes that start or end the forwarding of credentials to an upstream. The same holds
+//! for fields that override the path or method.
 
 use crate::{DOCUMENT, GATEWAY, edit, lines, plan};
 
-/// Lines with this id: of the change, and of the reverse change.
+/// Lines with this id in the plan of a change, and in the plan of the reverse change.
 fn both(id: &str, old: &str, new: &str) -> [Vec<String>; 2] {
     let about = |old: &str, new: &str| {
         let all = lines(&plan((GATEWAY, old), (GATEWAY, new)));
@@ -13,7 +13,7 @@ fn both(id: &str, old: &str, new: &str) -> [Vec<String>; 2] {
     [about(old, new), about(new, old)]
 }
 
-/// Document with a public operation and other settings of its security scheme.
+/// Document with a public operation, and with these settings of the security scheme.
 fn beside_public(settings: &str) -> String {
     let public = edit(
         DOCUMENT,
@@ -28,7 +28,7 @@ fn stripping_applies_to_operations_without_the_key() {
     let kept = beside_public("x-gateway: {auth: keys}");
     let stripped = beside_public("x-gateway: {auth: keys, strip_credential: true}");
     let [forwards, backwards] = both("credential-", &kept, &stripped);
-    // Callers of a public operation can omit the key, callers of other operations cannot.
+    // Callers of a public operation can omit the key. Callers of other operations cannot.
     for (lines, operation, class) in [
         (&forwards, "a/listOrders", "strengthen"),
         (&forwards, "a/getOrder", "incomparable"),
@@ -100,8 +100,8 @@ fn place_that_comes_with_its_requirement_has_no_line() {
     }
 }
 
-/// Two documents with this parameter of `listOrders`: without and with `forward: false` at the
-/// parameter.
+/// Two documents in which `listOrders` has this parameter. The second document sets `forward:
+/// false` for it.
 fn with_parameter(parameter: &str) -> [String; 2] {
     let with = |forward: &str| {
         let parameters = format!(
@@ -150,7 +150,7 @@ fn header_parameter_is_compared_as_a_removed_field() {
     }
 }
 
-/// The upstream has never received a request without the credential, and may serve it.
+/// The upstream has never received a request without the credential, and may serve such a request.
 #[test]
 fn removed_credential_may_admit_more() {
     for (place, name) in [("query", "key"), ("header", "X-Other-Key")] {

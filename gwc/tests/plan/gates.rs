@@ -1,5 +1,5 @@
-//! Changes that gates once missed: each edit has a class, and the reverse edit has the opposite
-//! class.
+//! Regression tests of changes that gates did not detect: each edit must have a class, and the
+//! reverse edit the opposite class.
 
 use model::compile::Purpose;
 use plan::Plan;
@@ -23,7 +23,7 @@ pub(crate) fn both(id: &str, old: (&str, &str), new: (&str, &str), classes: (&st
     assert_eq!(of(&backwards), [classes.1], "{:?}", lines(&backwards));
 }
 
-/// Edits GATEWAY: `from` is replaced by `old` and by `new`, and the two results are compared.
+/// Compares two versions of [`GATEWAY`], in which `old` and `new` replace the text `from`.
 #[track_caller]
 pub(crate) fn gateway(id: &str, from: &str, (old, new): (&str, &str), classes: (&str, &str)) {
     let (old, new) = (edit(GATEWAY, from, old), edit(GATEWAY, from, new));
@@ -91,7 +91,7 @@ fn identity_fields_of_requests_are_access() {
     };
     for (old, new, classes) in [
         ("remove: [X-User]", "", ("weaken", "strengthen")),
-        // Fields of clients that the gateway no longer removes or replaces.
+        // In the new version, the gateway does not remove or replace these fields of clients.
         ("set: {X-Debug: off}", "", ("weaken", "strengthen")),
         ("remove: [X-Debug]", "", ("weaken", "strengthen")),
         (
@@ -247,7 +247,7 @@ fn further_retries_relax() {
         upstream(", retries: {attempts: 2, on: [connect-failure]}"),
         upstream(", retries: {attempts: 2, on: [gateway-error]}"),
     );
-    // With other conditions, some requests are retried that were not before.
+    // With other conditions, gwd retries some requests that it did not retry before.
     gateway(
         "upstream-setting-changed",
         UPSTREAM,
@@ -344,7 +344,8 @@ fn renamed_listener_hides_no_longer_timeout() {
     let found = lines(&plan);
     let relaxed = "policy relax listener-header-timeout-changed listener public -> front limits.header_timeout";
     assert!(found.contains(&relaxed.to_owned()), "{found:?}");
-    // The trusted proxies are the same at the renamed listener, so no line is about them.
+    // The renamed listener has the same trusted proxies, so the plan must not have a line about
+    // them.
     assert!(
         found.iter().all(|line| !line.contains("trusted-proxy")),
         "{found:?}"
@@ -394,7 +395,7 @@ fn shared_limit_that_is_split_is_relax() {
         "{:?}",
         lines(&joined)
     );
-    // A limit that is renamed in all places stays the same limit.
+    // A limit that is renamed in all positions is still the same limit.
     let renamed = edit(GATEWAY, "  slow: {kind", "  slower: {kind");
     let renamed = edit(&renamed, "[slow, edge]", "[slower, edge]");
     let renamed = planned(GATEWAY, &renamed);
@@ -472,7 +473,8 @@ fn scopes_that_the_upstream_checks_do_not_weaken() {
             "{found:?}"
         );
     }
-    // Clients send their secrets to another token URL. Other scopes trip no gate.
+    // With another token URL, clients send their secrets to another server. Other scopes trip no
+    // gate.
     let elsewhere = bearer("read").replace("https://idp.example/token", "https://other.example/t");
     let fewer = bearer("read").replace("{read: r, write: w}", "{read: r}");
     for (new, class, subject) in [
@@ -619,7 +621,7 @@ fn merged_slashes_and_tunnels_weaken() {
     }
 }
 
-/// Clients handle the status of an error, for example 401 by a login.
+/// Clients depend on the status of an error, for example on 401 for a login.
 #[test]
 fn changed_status_of_errors_breaks_clients() {
     let errors =

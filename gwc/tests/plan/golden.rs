@@ -1,5 +1,5 @@
-//! Plans of small projects as people read them, kept in `written/`: the text, the text with `--all`,
-//! and the comment on a pull request.
+//! Tests of plans of small projects in the formats for people, compared with the files in
+//! `written/`: the text, the text with `--all`, and the comment on a pull request.
 
 use std::path::Path;
 

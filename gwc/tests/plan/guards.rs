@@ -1,4 +1,4 @@
-//! Parts of policies on message content that are no longer checked: formats, limits and rules.
+//! Tests of policies on message content that check less than before: formats, limits and rules.
 
 use crate::{DOCUMENT, GATEWAY, edit, lines, plan};
 
@@ -52,8 +52,8 @@ fn part_that_another_policy_checks_is_no_change() {
         classes(&["json: {depth: 4}, xml: {depth: 4}"], &[json, xml]),
         [""; 0]
     );
-    // No line about guards: the plan reports a greater limit as a change of the policy's
-    // definition.
+    // The plan reports a greater limit as a change of the policy's definition, so there is no line
+    // about guards.
     assert_eq!(classes(&[json], &["json: {depth: 9}"]), [""; 0]);
     let logged = "xml: {depth: 4}, mode: log";
     assert_eq!(classes(&[json, xml], &[json, logged]), ["security weaken"]);

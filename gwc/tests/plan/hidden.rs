@@ -1,4 +1,4 @@
-//! Changes hidden behind a renaming, a default or another file.
+//! Tests of changes that a renaming, a default or another file could hide.
 
 use model::compile::Purpose;
 use plan::{self, Plan, Side};
@@ -12,7 +12,7 @@ paths:
 components: {securitySchemes: {token: {type: http, scheme: bearer, x-gateway: {auth: VERIFIER}}}}
 "#;
 
-/// gateway.yaml with these upstreams, verifiers, policies, and policies of every operation.
+/// Settings of a gateway.yaml: upstreams, verifiers, policies, and the policies of every operation.
 struct Project {
     upstreams: &'static str,
     auth: &'static str,
@@ -217,7 +217,7 @@ fn a_secret_that_reaches_another_host_is_a_change() {
     assert_eq!(flow.new, "${env:GWS_T} to upstream u, w.org");
     assert_eq!(flow.operations, ["a/one"]);
     assert!(flows.next().is_none());
-    // The upstream was renamed, and the secret goes to the same hosts as before.
+    // The renamed upstream has the same hosts, so the secret goes to the same hosts as before.
     assert_eq!(planned(&old, &old).changes.len(), 0);
 }
 

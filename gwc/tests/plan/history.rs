@@ -1,6 +1,6 @@
-//! Real revisions of real documents, compared with facts that an independent program found in their
-//! texts (corpus/history). Every pair has a plan; the plan reports route changes exactly, misses no
-//! fact about access and contradicts none.
+//! Tests of plans between real revisions of real documents (corpus/history). An independent program
+//! has extracted facts from their texts. Every pair must have a plan that lists the changed routes
+//! exactly, and that misses or contradicts no fact about access.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read as _;
@@ -67,7 +67,7 @@ fn oasdiff_findings_of_real_revisions_are_reported() {
     }
 }
 
-/// Checks one pair. Returns the number of its facts by kind.
+/// Checks one pair of revisions. Returns the number of its facts by kind.
 fn judge(pair: &Path) -> BTreeMap<&'static str, usize> {
     let shown = pair.display().to_string();
     let beside = |end: &str| {
@@ -102,8 +102,8 @@ fn judge(pair: &Path) -> BTreeMap<&'static str, usize> {
     assert_eq!(plan.bugs, Vec::<String>::new(), "{shown}");
     let reported = OperationLines::new(&plan, &old, &new);
 
-    // The plan must list exactly the routes that changed. An added route that another operation had
-    // before, or a removed route that another operation has now, is reported as moved.
+    // The plan must list exactly the changed routes. It lists an added route as moved if another
+    // operation had it before, and a removed route as moved if another operation has it now.
     let listed = |key: &str| -> BTreeSet<String> {
         let list = facts[key].as_array();
         list.into_iter()
@@ -153,7 +153,8 @@ fn judge(pair: &Path) -> BTreeMap<&'static str, usize> {
     // Operations whose access became wider, narrower, or both.
     let opened = reported.of(Section::Security, &[Class::Weaken, Class::Incomparable]);
     let closed = reported.of(Section::Security, &[Class::Strengthen, Class::Incomparable]);
-    // With `security: upstream` the upstream checks scopes, so changed scopes have no access class.
+    // With `security: upstream`, the upstream checks scopes, so a change of scopes has no access
+    // class.
     let restated = reported.of(Section::Policy, &[Class::Changed]);
     let of_scopes = |fact: &str| !matches!(fact, "became_anonymous" | "became_authenticated");
     let mut counts = BTreeMap::new();
@@ -204,8 +205,8 @@ fn judge(pair: &Path) -> BTreeMap<&'static str, usize> {
     counts
 }
 
-/// Removes ids that occur twice in one of the documents from both. A few old documents contain such
-/// ids, with which gwc refuses them.
+/// Removes each id that occurs twice in one of the documents from both documents. gwc would refuse
+/// the few old documents that contain such ids.
 fn without_repeated_ids(documents: &mut [Value; 2]) -> BTreeSet<String> {
     let mut repeated = BTreeSet::new();
     for document in &*documents {
@@ -234,7 +235,7 @@ fn without_repeated_ids(documents: &mut [Value; 2]) -> BTreeSet<String> {
 /// Lines of a plan about operations, by method and path.
 struct OperationLines<'p> {
     plan: &'p Plan,
-    /// Operations with this key in either version.
+    /// Operations (`METHOD PATH`) with this key in either version.
     paths: BTreeMap<String, BTreeSet<String>>,
 }
 
@@ -276,7 +277,8 @@ impl<'p> OperationLines<'p> {
         found
     }
 
-    /// Operations that lost requests to other operations: before, after.
+    /// Pairs of operations between which requests moved: the operation before, and the operation
+    /// after.
     fn moves(&self) -> impl Iterator<Item = (&String, &String)> {
         let of = |value: &Value| {
             let key = value.as_str();
@@ -291,7 +293,7 @@ impl<'p> OperationLines<'p> {
     }
 }
 
-/// `GET /a/{x}` without names of parameters, which do not affect routing.
+/// Replaces the names of parameters in `GET /a/{x}`, because they do not affect routing.
 fn erased(operation: &str) -> String {
     let mut text = String::new();
     let mut depth = 0;

@@ -1,4 +1,4 @@
-//! Consumers that own tokens by issuer and subject or client, in plans.
+//! Tests of plans for consumers that own tokens, by issuer and subject or by issuer and client.
 
 use crate::{edit, lines, plan};
 
@@ -65,12 +65,12 @@ fn removed_holder_stays_admitted_alone() {
         "policy relax limit-key-changed policy each key, consumer acme",
     ];
     assert_eq!(planned(ACME, "[]"), kept);
-    // The last valid day of the entry is 2027-01-01. Without the entry, its tokens are admitted
+    // The entry is valid until the end of 2027-01-01. Without the entry, its tokens are admitted
     // after that day, too.
     let found = planned("[{issuer: i, subject: late, not_after: 2027-01-01}]", "[]");
     let granted = "security grant credential-removed consumer ends".to_owned();
     assert!(found.contains(&granted), "{found:?}");
-    // Another consumer lists the same client.
+    // The client moves to another consumer.
     let moved = edit(GATEWAY, ACME, "[]");
     let ends = "[{issuer: i, subject: late, not_after: 2027-01-01}";
     let moved = edit(

@@ -1,6 +1,6 @@
-//! Fields in which an upstream receives the caller's identity: from a scheme (`forward_as`,
-//! `claims_to_headers`), from the response of an authorization service (`response_headers`), and
-//! from claims of consumers.
+//! Tests of fields in which an upstream receives the caller's identity. They come from a scheme
+//! (`forward_as`, `claims_to_headers`), from the response of an authorization service
+//! (`response_headers`), or from claims of consumers.
 
 use crate::gates::both;
 use crate::{DOCUMENT, GATEWAY, edit, lines, plan, side};
@@ -19,7 +19,7 @@ fn scheme(keys: &str) -> String {
 #[test]
 fn scheme_that_no_longer_names_the_caller_weakens() {
     for (old, new, classes) in [
-        // Without the setting, the client's own value reaches the upstream.
+        // Without the setting, the upstream receives the client's own value.
         (", forward_as: X-Caller", "", ("weaken", "strengthen")),
         (
             ", claims_to_headers: {tier: X-Tier}",
@@ -172,7 +172,7 @@ fn answer_that_sets_a_field_is_access() {
             classes,
         );
     }
-    // The policy is added.
+    // Add the policy.
     both(
         "identity-field-changed",
         (GATEWAY, DOCUMENT),
@@ -214,7 +214,7 @@ fn claim_of_a_consumer_hides_the_tokens_claim() {
         of("", gold, "claims: {tier: gold}, "),
         [removed("strengthen", "org.unit")]
     );
-    // A claim of the consumer with another value still overrides that of the token.
+    // A claim of the consumer overrides the claim of the token, even if its value changes.
     assert_eq!(
         of(tokens, gold, "claims: {tier: silver, org.unit: a}, "),
         [removed("strengthen", "tier")]
@@ -265,7 +265,7 @@ paths: {/open: {get: {operationId: open, x-gateway: {public: true, upstream: UPS
     }
 }
 
-/// An operation of another API that reaches the same server by another URL.
+/// An operation of another API can reach the same server by another URL.
 #[test]
 fn identity_field_is_removed_at_every_url_of_a_server() {
     let named = scheme(", forward_as: X-Caller");

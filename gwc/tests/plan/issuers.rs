@@ -1,4 +1,5 @@
-//! Schemes with a list of verifiers have the same effect as one alternative for each verifier.
+//! Tests that a scheme with a list of verifiers has the same effect as one alternative for each
+//! verifier.
 
 use crate::{edit, lines, plan};
 

@@ -1,4 +1,5 @@
-//! Listeners: trusted proxies, peers that may connect, and accepted spellings of paths.
+//! Tests of listeners in plans: trusted proxies, peers that may connect, and accepted spellings of
+//! paths.
 
 use plan::Outcome;
 
@@ -179,7 +180,7 @@ fn each_key_of_a_listeners_tls_has_its_class() {
             (&listener(old), DOCUMENT),
             (&listener(new), DOCUMENT),
         ));
-        // Another line is about the reference to the secret.
+        // Skip the separate line about the reference to the secret.
         let mut lines = lines.into_iter();
         lines
             .find(|line| line.contains("listener public tls") && !line.contains("secret-flow"))
@@ -234,7 +235,7 @@ fn each_key_of_a_listeners_tls_has_its_class() {
     assert!(line_of(&more, all).starts_with("security strengthen listener-key-changed"));
     let renamed = line_of(all, &all.replace("main:", "other:"));
     assert!(renamed.starts_with("policy changed "), "{renamed}");
-    // The table is complete.
+    // The table must contain every key of the schema.
     let path = concat!(
         env!("CARGO_MANIFEST_DIR"),
         "/../schemas/gateway.schema.json"

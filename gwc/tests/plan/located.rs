@@ -1,5 +1,5 @@
-//! Places of changes must be near the edited line in both versions. The tests edit every kind of
-//! line, also in an environment's patch.
+//! Tests that the source locations of changes are near the edited line in both versions. The tests
+//! edit every kind of line, including lines in an environment's patch.
 
 use model::compile::{self, Purpose};
 use model::source_map::SourceMap;
@@ -169,7 +169,7 @@ components:
         auth: keys
 ";
 
-/// Edits of gateway.yaml.
+/// Edits of gateway.yaml: old text, new text.
 const OF_GATEWAY: &[(&str, &str)] = &[
     (
         "base_path: /v1",
@@ -197,7 +197,7 @@ const OF_GATEWAY: &[(&str, &str)] = &[
     ("max_body: 1MiB", "max_body: 2MiB"),
 ];
 
-/// Edits of the document.
+/// Edits of the document: old text, new text.
 const OF_DOCUMENT: &[(&str, &str)] = &[
     (
         "security:\n  - key: []\npaths",
@@ -246,7 +246,7 @@ fn planned(old: (&str, &str), new: (&str, &str)) -> Plan {
     plan
 }
 
-/// Maximum number of lines between an edit and a place.
+/// Maximum number of lines between an edit and the source location of its change.
 pub(crate) const NEAR: u32 = 3;
 
 #[test]
@@ -273,7 +273,7 @@ fn places_are_the_lines_that_were_edited() {
                     (&change.source_new, &change.new),
                 ];
                 for (place, value) in sides {
-                    // A side that does not have the value needs no source location.
+                    // A version without the value needs no source location.
                     if value.is_null() && place.is_none() {
                         continue;
                     }

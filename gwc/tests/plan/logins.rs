@@ -30,8 +30,8 @@ fn compiled(gateway: &str, document: &str) -> Side {
     crate::compiled(&files, Purpose::Ask).unwrap_or_else(|errors| panic!("{errors}"))
 }
 
-/// Compares two versions and returns the classes of the changes. The comparison evaluates every
-/// witness with the old and the new engine.
+/// Classes and ids of the changes between two versions. The comparison evaluates every witness with
+/// the old and the new engine.
 fn classes(old: &Side, new: &Side) -> Vec<String> {
     let plan = plan::compare(Some(old), new).expect("both sides build");
     assert_eq!(plan.bugs, Vec::<String>::new());
@@ -86,7 +86,7 @@ fn login_settings_are_compared_as_access() {
         side(ISSUER, "", ", cookie: __Host-other"),
         // Another token endpoint may grant other scopes.
         side(ISSUER, r#"token_url: "https://i/other", "#, ""),
-        // Whoever knows the secret can seal sessions.
+        // Everyone who knows the secret can create sessions.
         compiled(&gateway(ISSUER, "", "").replace("GWS_B", "GWS_C"), DOCUMENT),
     ] {
         for (old, new) in [(&plain(), &other), (&other, &plain())] {
@@ -100,7 +100,7 @@ fn login_settings_are_compared_as_access() {
 }
 
 /// If an operation requires a scope that the login does not request, no caller is admitted. Other
-/// requested scopes have no effect, because no claim is read.
+/// requested scopes have no effect, because the gateway reads no claim.
 #[test]
 fn requested_scopes_count_where_they_are_required() {
     let requiring = DOCUMENT.replace("[{login: []}]", "[{login: [admin]}]");
@@ -223,7 +223,8 @@ fn bearer_of_a_login_is_another_alternative() {
         let alone = with_tokens("", "", one).expect("it compiles");
         let added = classes(&alone, &named);
         let is_weaker = added.iter().any(|line| line.starts_with("weaken"));
-        // Also where another alternative admits all callers with a token: they get another name.
+        // This also holds if another alternative admits all callers with a token, because such
+        // callers get another name.
         assert!(is_weaker, "{one}: {added:?}");
     }
 }
@@ -264,8 +265,8 @@ paths:
 components: {securitySchemes: {key: {type: apiKey, in: header, name: X-Key, x-gateway: {auth: keys}}}}
 "#;
 
-/// Sections, classes, ids, operations and witnesses of the changes after an edit of the login, with
-/// [`OTHER`] on the same host, or on another one.
+/// Changes after an edit of the login's settings, with [`OTHER`] on the host `hosts[1]`: section,
+/// class, id, operations and witness.
 fn moved(other: &str, hosts: [&str; 2], [old, new]: [&str; 2]) -> Vec<String> {
     let [own, others] = hosts;
     let of = |settings: &str| {
@@ -292,7 +293,7 @@ fn moved(other: &str, hosts: [&str; 2], [old, new]: [&str; 2]) -> Vec<String> {
         format!("{class} {} {operations}{witness}", change.id)
     };
     let mut lines: Vec<String> = changes.map(line).collect();
-    // Another test is about the logout path itself.
+    // Leave out lines about the logout path itself, which another test checks.
     let is_other = |line: &String| !line.ends_with("-changed ") && !line.ends_with("-removed ");
     lines.retain(is_other);
     lines.sort();
@@ -352,7 +353,7 @@ fn paths_of_a_new_login_are_removed_elsewhere() {
     assert!(found.contains(&removed), "{found:?}");
 }
 
-/// The caller of the witness has a token whose algorithm and key fit.
+/// The witness must contain a token with a suitable algorithm and key.
 #[test]
 fn algorithm_of_fetched_keys_has_a_witness() {
     let of = |algorithms: &str| {
@@ -374,7 +375,7 @@ fn algorithm_of_fetched_keys_has_a_witness() {
     assert!(plan.changes.iter().any(|change| change.witness.is_some()));
 }
 
-/// Sends a request for the path of the login and returns the code of the refusal.
+/// Sends a request for the login's path from `peer`. Returns the code of the refusal.
 fn refusal(side: &Side, peer: [u8; 4]) -> &'static str {
     let oracle = Oracle::build(&side.lowered.gateway, "test").expect("a gateway");
     let request = http::Request::get("/cb?code=x&state=y").header("host", "h");
@@ -401,13 +402,13 @@ fn guards_of_all_operations_run_at_paths_of_a_login() {
     let all = compiled(&gateway, DOCUMENT);
     assert_eq!(refusal(&all, [203, 0, 113, 1]), "ip_denied");
     assert_eq!(refusal(&all, [10, 0, 0, 1]), "login_failed");
-    // An operation that admits every address needs the login for every address.
+    // If an operation admits every address, the login must serve every address, too.
     let second = "  /b: {get: {operationId: two, x-gateway: {policies: []}, responses: {\"200\": {description: fine}}}}\ncomponents";
     let some = compiled(&gateway, &DOCUMENT.replace("components", second));
     assert_eq!(refusal(&some, [203, 0, 113, 1]), "login_failed");
 }
 
-/// Side with two operations. `first` and `second` are the policies of each.
+/// Version with two operations. `first`, `second`: policies of each operation.
 fn guarded(first: &str, second: &str) -> Side {
     let policies = "policies:\n  office: {kind: ip_filter, allow: [10.0.0.0/8]}\n  other: {kind: ip_filter, allow: [10.0.0.0/8]}\n  slow: {kind: rate_limit, limit: 5/min, key: address}\n  waf: {kind: threat, rules: [sql_union]}\n";
     let gateway = gateway(ISSUER, "logout_path: /out, ", "") + policies;
@@ -475,7 +476,7 @@ fn logout_path_that_ends_is_removed() {
     assert_eq!(removed(&out, &none), 1);
     assert_eq!(removed(&out, &bye), 1);
     assert_eq!(removed(&none, &out), 0);
-    // Another name of the login changes nothing for users.
+    // Renaming the login changes nothing for users.
     let renamed = gateway(ISSUER, "logout_path: /out, ", "").replace("login:", "other:");
     let renamed = compiled(&renamed, &DOCUMENT.replace("auth: login", "auth: other"));
     assert_eq!(removed(&out, &renamed), 0);

@@ -1,5 +1,5 @@
-//! Paths that are longer than the maximum request target: they are reported, and the rest of the
-//! plan is still correct.
+//! Tests of paths that are longer than the maximum request target. The plan reports them, and is
+//! correct about all other paths.
 
 use model::compile;
 use plan::Plan;
@@ -17,12 +17,12 @@ fn with(path: &str) -> String {
     } else {
         "x-none: 1"
     };
-    // In YAML, a simple key has a maximum length, so the key begins with `?`.
+    // YAML limits the length of a simple key, so write the key with `?`.
     let more = format!("  ? {path}\n  : {id}\n    {operation}\n  /status:\n");
     edit(DOCUMENT, "  /status:\n", &more)
 }
 
-/// Lines about operations that no URL reaches.
+/// Findings about operations that no URL can reach.
 fn unreachable(document: &str) -> Vec<String> {
     let files = [("gateway.yaml", GATEWAY), ("api.yaml", document)];
     let files = Files::in_memory(files, Limits::default());
@@ -31,7 +31,7 @@ fn unreachable(document: &str) -> Vec<String> {
     found.map(|finding| finding.message).collect()
 }
 
-/// Number of bytes in the request target of the operation's witness; `None` without a witness.
+/// Length of the request target of the operation's witness, in bytes. `None` without a witness.
 fn shown(plan: &Plan) -> Option<usize> {
     let mut changes = plan.changes.iter();
     let added =
@@ -63,7 +63,7 @@ fn impossible_path_is_reported_without_a_request() {
             );
             assert!(reported.ends_with(&why), "{reported}");
         }
-        // `plan` itself checks that the witnesses are correct.
+        // The comparison itself checks that witnesses are correct.
         let plan = plan((GATEWAY, DOCUMENT), (GATEWAY, &document));
         assert_eq!(shown(&plan), fits.then_some(shortest));
     }

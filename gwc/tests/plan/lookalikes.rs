@@ -1,12 +1,13 @@
-//! Conditions on query parameters that some servers read as the same parameter: gwd refuses
-//! requests with the other spelling, so no operation receives them.
+//! Tests of conditions on query parameters whose names some servers treat as the same parameter.
+//! gwd refuses requests with the other spelling, so no operation receives them.
 
 use model::compile::Purpose;
 use plan::Side;
 
 const GATEWAY: &str = "version: 1\nname: s\napis: {a: {path: api.yaml}}\nupstreams: {u: {targets: {a: {url: \"http://u.org:80\"}}}}\ndefaults: {upstream: u}\nauth: {keys: {kind: api_key}}\nrequired: {allow_public: [a/one]}\n";
 
-/// Side with an open operation and a protected one, which this condition on a query selects.
+/// Version with an open operation, and a protected operation that this condition on the query
+/// selects.
 fn side(condition: &str) -> Side {
     let document = format!(
         "openapi: 3.1.0\ninfo: {{title: t, version: \"1\"}}\nsecurity: [{{key: []}}]\npaths:\n  /m: {{get: {{operationId: one, security: [], x-gateway: {{public: true}}, responses: {{\"200\": {{description: fine}}}}}}}}\n  /m#q: {{get: {{operationId: two, x-gateway: {{match: {{query: {{{condition}}}}}}}, responses: {{\"200\": {{description: fine}}}}}}}}\ncomponents: {{securitySchemes: {{key: {{type: apiKey, in: header, name: X-Key, x-gateway: {{auth: keys}}}}}}}}\n"
@@ -26,8 +27,8 @@ fn other_spellings_of_a_parameter_are_no_cells() {
             let found = all.next().and_then(|change| change.witness.clone());
             found.unwrap_or_else(|| panic!("{old} {new}: {id} without a witness"))
         };
-        // The old side serves requests with the old name, the new side serves requests with the new
-        // name. Each side refuses the other spelling as ambiguous.
+        // The old version serves requests with the old name, and the new version requests with the
+        // new name. Each version refuses the other spelling as ambiguous.
         let (added, removed) = (found("requests-added"), found("requests-removed"));
         assert_ne!(added.url, removed.url);
         assert_eq!(found("operation-exposed").url, added.url);
@@ -49,7 +50,7 @@ fn elements_of_a_list_are_another_parameter() {
     }
 }
 
-/// An old version may have two spellings in one path, which cannot be corrected any more.
+/// An old version may have two spellings in one path. Old versions cannot be corrected.
 #[test]
 fn two_spellings_of_the_old_side_are_compared() {
     let side = |second: &str, purpose: Purpose| {

@@ -1,4 +1,5 @@
-//! Plans of small projects. An edit has exactly the expected lines; a refactoring has none.
+//! Tests of plans of small projects. An edit must have exactly the expected lines, and a
+//! refactoring none.
 
 mod access;
 mod addresses;
@@ -123,7 +124,7 @@ components:
 /// Compiles a project of these files for a purpose.
 ///
 /// # Errors
-/// The findings of level error.
+/// Returns the messages of the findings of level error.
 pub(crate) fn compiled(files: &[(&str, &str)], purpose: Purpose) -> Result<Side, String> {
     let files = Files::in_memory(files.iter().copied(), Limits::default());
     let compiled = compile::project_for(files, &Vec::new(), None, purpose).expect("no environment");
@@ -141,12 +142,12 @@ pub(crate) fn compiled(files: &[(&str, &str)], purpose: Purpose) -> Result<Side,
     })
 }
 
-/// Side of a plan: a project that can run.
+/// Version of a project for a plan. The project must compile.
 pub(crate) fn side(files: &[(&str, &str)]) -> Side {
     compiled(files, Purpose::Run).unwrap_or_else(|errors| panic!("{errors}"))
 }
 
-/// Side of a plan: a project whose settings gwd may not support yet.
+/// Version of a project for a plan, with settings that gwd does not support yet.
 pub(crate) fn later(files: &[(&str, &str)]) -> Side {
     assert!(compiled(files, Purpose::Run).is_err(), "it runs");
     compiled(files, Purpose::Ask).unwrap_or_else(|errors| panic!("{errors}"))
@@ -179,7 +180,7 @@ pub(crate) fn lines(plan: &Plan) -> Vec<String> {
     plan.changes.iter().map(line).collect()
 }
 
-/// Replaces a text that must exist.
+/// Replaces the first occurrence of a text. Panics if the text does not occur.
 pub(crate) fn edit(text: &str, from: &str, to: &str) -> String {
     assert!(text.contains(from), "{from} is not in the text");
     text.replacen(from, to, 1)

@@ -1,4 +1,5 @@
-//! Breaks of clients are decided by meaning: containment of schemas, before keywords.
+//! Tests that the meaning of schemas decides about breaks of clients: containment is checked before
+//! keywords are compared.
 
 use plan::{Change, Class, Decision, Plan, compare};
 
@@ -11,7 +12,7 @@ upstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}
 defaults: {upstream: u, security: upstream}
 ";
 
-/// Plan between two schemas of the property `a` of a body.
+/// Plan between two schemas of the property `a` in the body. `direction`: `request` or `response`.
 fn between(direction: &str, old: &str, new: &str) -> Plan {
     let document = |schema: &str| {
         let content =
@@ -39,7 +40,7 @@ fn breaks(plan: &Plan) -> Vec<&Change> {
         .collect()
 }
 
-/// Pairs of schemas with the same meaning.
+/// Pairs of equivalent schemas.
 const EQUAL: &[(&str, &str)] = &[
     (
         "{oneOf: [{type: string}, {type: integer}]}",
@@ -113,7 +114,8 @@ fn equal_meaning_breaks_nothing() {
     assert!(wrong.is_empty(), "{wrong}");
 }
 
-/// Direction, old and new schema, and the smallest value of the property that shows the break.
+/// Breaks: direction, old schema, new schema, and the smallest value of the property that shows the
+/// break.
 const BREAKS: &[(&str, &str, &str, &str)] = &[
     (
         "request",
@@ -235,14 +237,14 @@ fn breaks_have_a_witness() {
 
 #[test]
 fn covered_change_inside_breaks_nothing() {
-    // The second alternative covers the values that the first one loses.
+    // The second alternative accepts the values that the first alternative no longer accepts.
     let plan = between(
         "request",
         "{anyOf: [{type: string, maxLength: 9}, {type: string}]}",
         "{anyOf: [{type: string, maxLength: 5}, {type: string}]}",
     );
     assert!(breaks(&plan).is_empty());
-    // The break is inside, and the outer keyword is only another spelling.
+    // The break is in an inner schema. The outer schemas differ only in notation.
     let plan = between(
         "request",
         "{allOf: [{properties: {x: {type: string}}}, {required: [x]}]}",
@@ -267,7 +269,7 @@ fn undecided_break_has_its_check() {
 
 #[test]
 fn property_described_by_one_side_only_breaks_nothing() {
-    // Clients send and read no property that the old contract does not describe.
+    // Clients neither send nor read a property that the old contract does not describe.
     let (without, with) = (
         "{type: object}",
         "{type: object, properties: {x: {type: string}}}",

@@ -1,5 +1,6 @@
-//! Enforced descriptions of requests: each change of what `validate: {request: block}` refuses has
-//! a line with a class, and a witness that the old and the new engine evaluate.
+//! Tests of enforced descriptions of requests: each change that affects which requests `validate:
+//! {request: block}` refuses must have a line with a class. Its witness must be evaluated by the
+//! old and the new engine.
 
 use model::compile::Purpose;
 use plan::ask::Oracle;
@@ -64,7 +65,7 @@ fn changed(from: &str, to: &str) -> Plan {
     plan((GATEWAY, DOCUMENT), (GATEWAY, &edit(DOCUMENT, from, to)))
 }
 
-/// `CLASS ID OPERATIONS SUBJECT: METHOD TARGET BODY old new` of each line about checks of requests.
+/// Lines about checks of requests, as `CLASS ID OPERATIONS SUBJECT: METHOD TARGET BODY old new`.
 fn checks(plan: &Plan) -> Vec<String> {
     let all = plan.changes.iter();
     let all = all.filter(|one| one.message.is_none());
@@ -218,8 +219,8 @@ fn widened_and_narrowed_checks_have_witnesses() {
     }
 }
 
-/// Each row compares a smaller limit of a schema (`x-gateway.limits`) with a larger one or none.
-/// The larger limit relaxes the check, and the reverse change tightens it.
+/// Each row has a smaller and a larger limit of a schema (`x-gateway.limits`), or no larger limit.
+/// Raising the limit relaxes the check, and the reverse change tightens it.
 #[test]
 fn limits_of_schemas_are_compared() {
     let note = "note: {type: string, format: uuid}";
@@ -356,7 +357,8 @@ fn refactorings_have_no_lines() {
                 "      properties:\n        sku",
                 "      properties:\n        limit: {type: integer, minimum: 1, maximum: 100}\n        sku",
             );
-            // Both sides describe the new property, whose addition would be a change of its own.
+            // Describe the new property in both versions, because its addition would be a separate
+            // change.
             let old = edit(
                 DOCUMENT,
                 "      properties:\n        sku",
@@ -471,8 +473,8 @@ fn open_parameter_disables_undeclared_params() {
             format!("{word}, which has no effect because the parameter filter accepts every name")
         );
     }
-    // A parameter that becomes described is admitted if undescribed ones were refused. Otherwise it
-    // is now checked.
+    // A newly described parameter is admitted if undescribed parameters were refused before.
+    // Otherwise its values are now checked.
     let old = undeclared("reject");
     let new = edit(&old, "        - {name: limit", closed);
     assert_eq!(
@@ -516,8 +518,8 @@ fn treatments_of_undescribed_names_are_ordered() {
     }
 }
 
-/// Lines about checks if the schema `Line` is replaced by these schemas, with a bound of 1 before
-/// and 2 after.
+/// Lines about checks after the schema `Line` is replaced by the result of `schemas`: with the
+/// bound 1 in the old version, and 2 in the new version.
 fn changed_schemas(schemas: impl Fn(u32) -> String) -> Vec<String> {
     let line = "    Line:\n";
     let start = DOCUMENT.find(line).expect("the schema");

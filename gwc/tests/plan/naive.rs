@@ -1,4 +1,4 @@
-//! Naive routing table in which every request is looked up.
+//! Naive routing table that looks up every request, for comparison with plans.
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
@@ -8,9 +8,9 @@ use plan::Witness;
 
 use crate::algebra::{Cell, FIELDS, HOSTS, METHODS, Mounted, QUERIES, TEXTS};
 
-/// Every path that can distinguish two templates: up to two segments; up to three after `/a`, which
-/// may be a base path; and one more segment, for prefixes. Paths that an upstream may read as
-/// another path are left out.
+/// Every path that can distinguish two templates. Has up to two segments, up to three segments
+/// after `/a` (a possible base path), and one more segment for prefixes. Leaves out paths that an
+/// upstream may read as another path.
 pub(crate) struct Paths(Vec<Vec<&'static str>>);
 
 impl Paths {
@@ -41,7 +41,7 @@ impl Paths {
     }
 }
 
-/// Set of paths: one bit for each.
+/// Set of paths: one bit for each path of [`Paths`].
 type Bits = Vec<u64>;
 
 /// Naive table: each route with the paths that it matches, and for each method the routes by
@@ -52,7 +52,8 @@ pub(crate) struct Naive {
     /// For each method, the indices of its routes by precedence.
     order: [Vec<usize>; 4],
     mounts: Vec<Mounted>,
-    /// For each host pattern and method: operations for undescribed requests, with their paths.
+    /// For each host pattern and method: operations for undescribed requests, each with the paths
+    /// that it receives.
     rest: BTreeMap<&'static str, [Vec<(usize, Bits)>; 4]>,
     descriptions: Vec<PathDescription>,
 }
@@ -63,7 +64,7 @@ struct PathDescription {
     pieces: Vec<Segment>,
     prefix: bool,
     method: String,
-    /// Operation that gets the path's other methods.
+    /// Operation that receives requests for this path with other methods.
     passes: Option<usize>,
 }
 
@@ -82,7 +83,7 @@ struct Written {
     /// Index of the API's mount.
     mount: usize,
     owns: Owns,
-    /// True for an internal operation, whose requests nobody serves.
+    /// True for an internal operation. The gateway serves no requests for its path.
     internal: bool,
 }
 
@@ -208,7 +209,7 @@ impl Naive {
         descriptions
     }
 
-    /// Route of an API that gets undescribed requests of this kind.
+    /// Index of an API's operation for undescribed requests of this kind.
     fn gets(&self, mount: usize, owns: Owns) -> Option<usize> {
         let mut routes = self.routes.iter();
         routes.position(|route| route.mount == mount && route.owns == owns)
@@ -228,9 +229,9 @@ impl Naive {
         all.map(|all| all.into_iter().collect())
     }
 
-    /// Finds the API, by method, that receives requests which match no route. The API with the best
-    /// description of the path receives the path's other methods. If no API describes the path, the
-    /// API with the longest base path receives the request.
+    /// For each method: index of the API that receives a request without a matching route. If APIs
+    /// describe the path, this is the API with the best description. Otherwise it is the API with
+    /// the longest base path.
     fn rest_owners(&self, host: &str, path: &[&str]) -> [Option<usize>; 4] {
         let described = self
             .descriptions
@@ -263,13 +264,13 @@ impl Naive {
         })
     }
 
-    /// First of `patterns` that has routes: the host pattern that applies to the request.
+    /// Returns the host pattern that applies to a request: the first of `patterns` that has routes.
     fn first_with_routes(&self, patterns: [&str; 3]) -> Option<&'static str> {
         let mut patterns = patterns.into_iter();
         patterns.find_map(|pattern| self.hosts.iter().copied().find(|host| *host == pattern))
     }
 
-    /// Owner of a witness's request.
+    /// Operation that receives the request of a witness.
     pub(crate) fn owner(&self, witness: &Witness) -> Option<String> {
         let url = witness.url.strip_prefix("http://").expect("http");
         let (host, rest) = url.split_at(url.find('/').expect("a path"));
@@ -301,7 +302,7 @@ impl Naive {
     }
 }
 
-/// Internal operation as an operation that ignores final slashes.
+/// Converts an internal operation to an operation that ignores final slashes.
 fn internal(hidden: &ir::Hidden) -> ir::Operation {
     ir::Operation {
         key: String::new(),
@@ -315,12 +316,12 @@ fn internal(hidden: &ir::Hidden) -> ir::Operation {
     }
 }
 
-/// Every pair of owners that some request has before and after, with the length of the shortest
-/// request.
+/// For every pair of operations that receive a request before and after: the length of the shortest
+/// such request.
 pub(crate) fn differences(old: &Naive, new: &Naive, paths: &Paths) -> BTreeMap<Cell, usize> {
     let mut cells: BTreeMap<Cell, usize> = BTreeMap::new();
     for (host, patterns) in HOSTS {
-        // A host that no mount names is handled like any other.
+        // The table handles all hosts without a mount in the same way, so check only one of them.
         let named = [old, new].iter().any(|naive| {
             let mut routes = naive.hosts.iter();
             routes.any(|pattern| *pattern == patterns[0])
@@ -430,8 +431,8 @@ pub(crate) fn shadowed(
     found
 }
 
-/// Owners of the requests with these fields and parameters, by path. Paths without an owner are
-/// left out.
+/// Operations that receive requests with these fields and query parameters, by path. Leaves out
+/// paths without an operation.
 fn owned(
     naive: &Naive,
     host_pattern: Option<&str>,
@@ -469,7 +470,8 @@ fn owned(
     owned
 }
 
-/// Cell that a plan reports for two owners, or `None` if it reports nothing.
+/// Cell that a plan reports for the old and the new operation of a request. `None` if it reports
+/// nothing.
 fn cell((old, a): (&Naive, Option<usize>), (new, b): (&Naive, Option<usize>)) -> Option<Cell> {
     let (a, b) = (a.map(|at| &old.routes[at]), b.map(|at| &new.routes[at]));
     match (a, b) {
@@ -495,8 +497,7 @@ fn path_holds(pieces: &[Segment], prefix: bool, path: &[&str]) -> bool {
         .all(|(piece, text)| holds(piece, text))
 }
 
-/// True if the text fits the segment: literals in place, and at least one letter for each
-/// parameter.
+/// True if a text matches a segment: equal literals, and at least one character for each parameter.
 fn holds(piece: &Segment, text: &str) -> bool {
     match piece {
         Segment::Literal(own) => own == text,
@@ -595,7 +596,7 @@ type Weight = (
     std::cmp::Reverse<String>,
 );
 
-/// Order of segments of equal weight: case-sensitive ones first, then lower bytes.
+/// Order of segments of equal weight: case-sensitive segments first, then by bytes.
 fn exactness(piece: &Segment) -> std::cmp::Reverse<(bool, String)> {
     std::cmp::Reverse(match piece {
         Segment::Literal(_) | Segment::Parameter(_) => (false, String::new()),

@@ -1,16 +1,17 @@
-//! Operations whose requests another policy or the listener refuses, and case-insensitive paths with
-//! escapes: the comparison holds, with or without an example request.
+//! Tests of operations whose requests another policy or the listener refuses, and of
+//! case-insensitive paths with escapes. The comparison must be correct with or without an example
+//! request.
 
 use plan::Plan;
 
 use crate::{DOCUMENT, GATEWAY, edit, plan};
 
-/// Plan for a further operation with these settings.
+/// Plan for the addition of an operation with these settings.
 fn added(gateway: &str, path: &str, settings: &str) -> Plan {
     added_at(gateway, (path, "summary: s"), settings)
 }
 
-/// Plan for a further operation, with settings of its path.
+/// Plan for the addition of an operation with these settings, and with settings of its path item.
 fn added_at(gateway: &str, (path, of_path): (&str, &str), settings: &str) -> Plan {
     let responses = "responses: {\"200\": {description: fine}}";
     let operation = format!(
@@ -66,12 +67,13 @@ fn request_too_large_for_its_listener_is_no_example() {
     assert_eq!(examples(&added(&fields, "/more", "summary: s")), expected);
 }
 
-/// A listener that merges slashes matches no template with an empty segment before another one.
+/// A listener that merges slashes never matches a template with an empty segment before another
+/// segment.
 #[test]
 fn listener_that_merges_slashes_is_compared() {
     let parameter = "parameters: [{name: x, in: path, required: true, schema: {type: string}}]";
     for path in ["/b//{x}", "\"/{x}//\"", "//{x}"] {
-        // Clients see the operation in the document.
+        // The plan reports the operation, because clients see it in the document.
         let merging = added(&listener("merge_slashes: true"), path, parameter);
         assert_eq!(examples(&merging), ["operation-added "], "{path}");
         let keeping = added(&listener("merge_slashes: false"), path, parameter);

@@ -1,4 +1,5 @@
-//! Effective destinations: the policies of a chain that decide where requests and clients are sent.
+//! Tests of effective destinations: the policies of a chain that decide where requests and clients
+//! are sent.
 
 use crate::gates::{UPSTREAM, both, gateway, upstream};
 use crate::{DOCUMENT, GATEWAY, edit, lines, plan};

@@ -1,5 +1,5 @@
-//! Templates that each overlap with half of the others. The work grows only with the templates and
-//! the moved requests, and a plan with too many lines ends early.
+//! Tests of templates that each overlap with half of the others. The work must grow only with the
+//! number of templates and moved requests, and a plan with too many lines must end early.
 
 use plan::{Class, Plan};
 
@@ -72,7 +72,7 @@ fn names(number: usize, operation: &mut Operation) {
     }
 }
 
-/// Moves operations from `/{p}/kN` to `/{p}/xN`. The routes `/kN/{p}` have higher precedence and
+/// Moves operations from `/{p}/kN` to `/{p}/xN`. The routes `/kN/{p}` have higher precedence, and
 /// keep all their requests.
 fn lesser_paths(_: usize, operation: &mut Operation) {
     if operation.path.starts_with("/{") {
@@ -101,7 +101,7 @@ fn four_thousand_overlapping_paths_are_compared() {
     let [small, large] = [1_000, 4_000].map(|count| {
         let plan = plan(count, greater_paths);
         assert_eq!(plan.too_large, Vec::<String>::new());
-        // Each `/kN/{p}` loses requests, and each `/xN/{p}` gets some.
+        // Each `/kN/{p}` loses requests, and each `/xN/{p}` receives requests.
         assert_eq!(plan.count(Class::Moved), count);
         let more = format!("@default and up to {} more", count / 2 - 1);
         let moved = plan.changes.iter().filter(|one| one.id == "owner-changed");
@@ -139,7 +139,7 @@ fn moved_overlapping_paths_have_a_line_for_each_pair() {
     // each `/xN/{p}` takes `/xN/kM` from every `/{p}/kM`.
     let moved = |plan: &Plan| plan.count(Class::Moved);
     assert_eq!(moved(&plan(40, greater_paths)), 2 * 20 * 20);
-    // `/kN/{p}` owns `/kN/xM` before and after, and `/{p}/kM` never owned `/kN/kM`.
+    // `/kN/{p}` receives `/kN/xM` before and after, and `/{p}/kM` never receives `/kN/kM`.
     assert_eq!(moved(&plan(40, lesser_paths)), 0);
 }
 

@@ -5,8 +5,8 @@ use crate::{GATEWAY, edit, lines, plan};
 const IDP: &str = "kind: jwt, issuer: \"https://idp.example\", audience: [shop], algorithms: [RS256], \
 jwks_url: \"https://idp.example/keys\"";
 
-/// Document whose tokens are checked by the verifier `auth` of its security scheme: a name, or a
-/// definition. `root` is text at the root, such as definitions of verifiers.
+/// Document whose security scheme has the verifier `auth` (a name, or a definition). `root`:
+/// further text at the root, such as definitions of verifiers.
 fn document(root: &str, auth: &str) -> String {
     format!(
         "openapi: 3.1.0

@@ -1,5 +1,6 @@
-//! Pairs of operations whose contracts are compared: clients call paths, so that no new name of an
-//! operation, API or mount and no other owner of a request hides a break.
+//! Tests of the pairs of operations whose contracts a plan compares. Clients call paths, so no
+//! renaming of an operation, API or mount may hide a break. The same holds if another operation
+//! receives the requests.
 
 use plan::{Class, Plan, Section};
 
@@ -22,7 +23,7 @@ fn document(paths: &str, others: &str) -> String {
     format!("openapi: 3.1.0\ninfo: {{title: t, version: \"1\"}}\npaths: {{{paths}}}\n{others}\n")
 }
 
-/// Operation with an id, a JSON body and a response. Empty id: none.
+/// Operation with a JSON body and a response. `id`: operationId; empty: none.
 fn operation(id: &str, schema: &str) -> String {
     let id = match id {
         "" => String::new(),
@@ -88,14 +89,14 @@ fn exchanged_operation_ids_hide_no_break() {
     let both =
         |x: String, y: String| document(&format!("/x: {{post: {x}}}, /y: {{post: {y}}}"), "");
     let old = both(operation("one", STRING), operation("two", INTEGER));
-    // Each operation keeps its contract, and gets the path of the other one.
+    // Each operation keeps its contract, and gets the path of the other operation.
     let moved = both(operation("two", INTEGER), operation("one", STRING));
     let plan = planned(&[&apis, &old], &[&apis, &moved]);
     assert_eq!(
         breaks(&plan),
         [OTHER.replace("{}", "a/one"), narrowed("a/two")]
     );
-    // Each path keeps its contract, and its operation gets the id of the other one.
+    // Each path keeps its contract, and its operation gets the id of the other operation.
     let renamed = both(operation("two", STRING), operation("one", INTEGER));
     let plan = planned(&[&apis, &old], &[&apis, &renamed]);
     assert_eq!(
@@ -119,12 +120,13 @@ fn merged_apis_hide_no_break() {
     // Only the second of the merged APIs had a wider contract.
     let plan = planned(&[&apart, &narrow, &wide], &[&merged, &narrow]);
     assert_eq!(breaks(&plan), [narrowed("m/x")]);
-    // Both had: one line, which counts the message of the new operation once.
+    // Both merged APIs had a wider contract. The plan has one line, which counts the message of the
+    // new operation once.
     let plan = planned(&[&apart, &wide, &wide], &[&merged, &narrow]);
     assert_eq!(breaks(&plan), [narrowed("m/x")]);
     let messages = plan.changes.iter().find_map(|one| one.message.as_ref());
     assert_eq!(messages.map(|message| message.messages), Some(1));
-    // The merged API is split again.
+    // Split the merged API again.
     let plan = planned(&[&merged, &wide], &[&apart, &wide, &narrow]);
     assert_eq!(breaks(&plan), [narrowed("b/x")]);
     let plan = planned(&[&merged, &wide], &[&apart, &narrow, &narrow]);
@@ -165,7 +167,8 @@ fn captured_requests_hide_no_break() {
         breaks(&captured("{type: string, maxLength: 1}", other)),
         [""; 0]
     );
-    // A path in any letter case is a value of the old parameter in that letter case.
+    // A client can write the path in any letter case, and each form is a value of the old
+    // parameter.
     let code = "{type: string, pattern: '^[A-Z]{2}$'}";
     let any_case = both(code, other).replace(
         "/users/me: {",
@@ -175,7 +178,7 @@ fn captured_requests_hide_no_break() {
         breaks(&planned(&[&apis, &wide(code)], &[&apis, &any_case])),
         ["response-property-became-optional a/me response 200 body.n required: true -> false"]
     );
-    // The template takes the requests over.
+    // The template receives the requests of the removed path.
     let back = |schema, own| planned(&[&apis, &both(schema, own)], &[&apis, &wide(schema)]);
     assert_eq!(breaks(&back(STRING, same)), [""; 0]);
     assert_eq!(
@@ -327,7 +330,7 @@ fn moved_base_path_and_parameter_hide_no_break() {
         );
         assert_eq!(breaks(&plan).len(), 1, "{id}: {:?}", breaks(&plan));
     }
-    // The id is another one too.
+    // Also change the operation's id.
     let (old, new) = (
         item("id", "x", STRING, "/users"),
         item("key", "y", INTEGER, "/users"),

@@ -1,6 +1,7 @@
-//! Requests that are refused because servers may read their path in several ways, against
-//! enumeration: in random pairs of small documents, both engines decide thousands of paths. If only
-//! one side serves a request, the plan must have a line that opens or closes an operation.
+//! Tests of requests that are refused because servers may read their path in several ways, compared
+//! with an enumeration. Both engines decide thousands of paths for random pairs of small documents.
+//! If only one version serves a request, the plan must have a line that opens or closes an
+//! operation.
 
 use engine::{PATH_AMBIGUOUS, Verdict};
 use plan::ask::{Oracle, Question};
@@ -155,7 +156,7 @@ impl World {
     }
 }
 
-/// Paths of up to three segments. Takes a part of the longest ones.
+/// All paths of up to two segments, and random paths of three segments.
 fn paths(dice: &mut Dice) -> Vec<String> {
     let mut all = vec!["/".to_owned()];
     let mut last = vec![String::new()];
@@ -175,8 +176,8 @@ fn paths(dice: &mut Dice) -> Vec<String> {
     all
 }
 
-/// Operation that serves a GET request without credentials, or would serve it with them. `None` if
-/// the gateway refuses its path.
+/// Operation that serves a GET request, or would serve it with valid credentials. `None` if the
+/// gateway refuses the path.
 fn serving(oracle: &Oracle, path: &str) -> Option<String> {
     let request = http::Request::get(path).header("host", "gateway").body(());
     let question = Question {
@@ -195,13 +196,13 @@ fn serving(oracle: &Oracle, path: &str) -> Option<String> {
     decided.ok().flatten()
 }
 
-/// Result of the comparison of two worlds.
+/// Result of the comparison of two random projects.
 #[derive(Debug, Default)]
 struct Compared {
-    /// Number of requests that only one side serves.
+    /// Number of requests that only one version serves.
     differing: usize,
-    /// True if only one side serves a request with an ambiguous path, and the plan has no line that
-    /// could be about this request.
+    /// True if only one version serves a request with an ambiguous path, and the plan has no line
+    /// that could concern this request.
     has_ambiguous_gap: bool,
 }
 
@@ -233,8 +234,8 @@ fn compare(seed: u64) -> Option<Compared> {
         let owners = (serving(&was, &path), serving(&is, &path));
         let has_line = match &owners {
             (None, Some(_)) => opens,
-            // A line that opens another operation is sufficient, too: the gateway may then refuse
-            // requests for its path in other letter cases.
+            // A line that opens another operation is sufficient, too, because the gateway may then
+            // refuse requests for its path in other letter cases.
             (Some(_), None) => closes || opens,
             _ => continue,
         };

@@ -4,8 +4,8 @@ use crate::{DOCUMENT, GATEWAY, edit, lines, plan};
 
 const KEY: &str = "sha256: 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
 
-/// gateway.yaml with this content of the section `plans`. `plan` is text for the consumer `acme`:
-/// its key `plan`, or empty.
+/// gateway.yaml with this content of the section `plans`. `plan`: text for the consumer `acme`,
+/// which is its key `plan` or empty.
 fn gateway(plan: &str, plans: &str) -> String {
     let text = edit(GATEWAY, "acme: {", &format!("acme: {{{plan}"));
     let limits = "  fast: {kind: rate_limit, limit: 100/s, burst: 50}\n  \

@@ -1,4 +1,4 @@
-//! Changes of the credentials that determine who a caller is.
+//! Tests of changes of the credentials that determine the identity of a caller.
 
 use crate::{edit, lines, plan};
 
@@ -35,8 +35,8 @@ const SECURITY: &str = "[{xt: []}]";
 /// The policy of the operation in [`DOCUMENT`].
 const POLICIES: &str = "x-gateway: {policies: [admins]}";
 
-/// Classes of the lines in the section SECURITY about the requirement of the operation, for a
-/// changed requirement of [`DOCUMENT`] with these policies.
+/// Classes of the lines in the section SECURITY about a change of the operation's requirement in
+/// [`DOCUMENT`], with these policies of the operation.
 fn classes(old: &str, new: &str, policies: &str) -> Vec<String> {
     let document = edit(DOCUMENT, POLICIES, policies);
     let side = |security: &str| edit(&document, SECURITY, security);
@@ -59,7 +59,7 @@ fn another_token_beside_decides_about_groups() {
     let bare = "x-gateway: {}";
     for (new, alone) in [
         ("[{xt: [], be: []}]", "strengthen"),
-        // The key names a consumer to the upstream.
+        // The key adds the name of a consumer, which the upstream receives.
         ("[{xt: [], ke: []}]", "incomparable"),
     ] {
         assert_eq!(classes(SECURITY, new, POLICIES), ["incomparable"], "{new}");
@@ -94,13 +94,13 @@ fn another_token_beside_writes_its_own_fields() {
     let (alone, both) = (SECURITY, "[{xt: [], be: []}]");
     // Only the first token's scheme writes fields.
     assert_eq!(sides(&one, alone, both), ["strengthen"]);
-    // The other token writes them as well, or instead.
+    // The other token's scheme writes the same fields, in addition or instead.
     assert_eq!(
         sides(&passing(&one, "{auth: two"), alone, both),
         ["incomparable"]
     );
     assert_eq!(sides(&two, alone, both), ["incomparable"]);
-    // The name of a consumer is preferred to the subject of the token.
+    // The name of a consumer takes precedence over the subject of the token.
     assert_eq!(sides(&one, alone, "[{xt: [], ke: []}]"), ["incomparable"]);
     // Another alternative writes the field too, but not for this request.
     let (from, to) = ("[{xt: []}]", "[{ke: [], yt: []}, {up: [], xt: []}]");
@@ -200,7 +200,7 @@ fn earlier_alternative_decides_about_groups() {
     let (one, both) = (SECURITY, "[{xt: [], be: []}, {xt: []}]");
     assert_eq!(classes(one, both, POLICIES), ["incomparable"]);
     assert_eq!(classes(both, one, POLICIES), ["incomparable"]);
-    // An alternative that is never reached decides about nothing.
+    // An alternative that is never reached has no effect.
     let absorbed = "[{xt: []}, {xt: [], be: []}]";
     assert_eq!(classes(one, absorbed, POLICIES), [""; 0]);
     assert_eq!(
@@ -214,7 +214,7 @@ fn order_of_verifiers_decides_about_groups() {
     let (first, second) = ("[{xt: []}, {yt: []}]", "[{yt: []}, {xt: []}]");
     assert_eq!(classes(first, second, POLICIES), ["incomparable"]);
     assert_eq!(classes(first, second, "x-gateway: {}"), [""; 0]);
-    // Tokens of different issuers never satisfy both.
+    // No request has tokens of both issuers, so the order of the alternatives has no effect.
     assert_eq!(
         classes("[{xt: []}, {be: []}]", "[{be: []}, {xt: []}]", POLICIES),
         [""; 0]
@@ -305,7 +305,7 @@ fn consumer_that_contradicts_another_is_removed() {
     assert_eq!(found((&signed, &document), (&fewer, &document)), ["weaken"]);
 }
 
-/// A token is refused while its claim names one consumer and another consumer lists the token.
+/// A token is refused if its claim names one consumer while another consumer lists the token.
 #[test]
 fn consumer_that_disputes_a_token_is_removed() {
     let claimed = edit(
@@ -327,7 +327,8 @@ fn consumer_that_disputes_a_token_is_removed() {
         "audience: [s], required_claims: [mfa], consumer_claim",
     );
     assert_eq!(removed(&listed, &strict), ["incomparable"]);
-    // Nothing disputes a token that no consumer lists, or that an issuer without a claim makes.
+    // No consumer contradicts a token that no consumer lists, or whose issuer has no consumer
+    // claim.
     assert_eq!(removed(&claimed, &without_beta(&claimed)), [""; 0]);
     let foreign = listing.replace("one.example", "two.example");
     let foreign = edit(&claimed, "acme: {", &foreign);
@@ -358,7 +359,7 @@ fn alternative_that_passes_no_name_has_a_line() {
     }
 }
 
-/// Clients cannot set the field, so that the upstream receives it from the scheme only.
+/// Clients cannot set this field, so the upstream receives it only from the scheme.
 #[test]
 fn other_issuer_hides_no_dropped_identity_field() {
     let passing = "x-gateway: {auth: one, forward_as: X-Forwarded-User}";
@@ -414,6 +415,6 @@ fn issuer_that_newly_names_consumers_has_a_line() {
     let both = edit(&document, SECURITY, "[{xt: [], be: []}, {xt: []}]");
     let sides = |gateway: &str| found((gateway, &document), (gateway, &both));
     assert_eq!(sides(&gateway), ["weaken"]);
-    // Without a claim, tokens of the issuer belong to no consumer.
+    // Without the claim, tokens of this issuer belong to no consumer.
     assert_eq!(sides(GATEWAY), [""; 0]);
 }

@@ -1,5 +1,5 @@
-//! External processors (`ext_proc`): who inspects the messages, which parts, and what an outage
-//! does.
+//! Tests of external processors (`ext_proc`): the service that inspects messages, the inspected
+//! parts, and the effect of an outage.
 
 use crate::{DOCUMENT, GATEWAY, edit, lines, plan};
 

@@ -1,5 +1,5 @@
-//! Proofs of possession (`dpop`) in plans: single edits with exactly the expected lines, and
-//! witnesses that the old and the new engine evaluated.
+//! Tests of proofs of possession (`dpop`) in plans: single edits with exactly the expected lines,
+//! and witnesses that the old and the new engine have evaluated.
 
 use plan::{Outcome, Plan, Side};
 
@@ -44,7 +44,7 @@ fn planned(gateway: &str, document: &str) -> Plan {
     plan
 }
 
-/// An edit, its expected lines, and the proof of the first line's witness.
+/// Edit: old text, new text, expected lines, and the proof of the first line's witness.
 type Edit = (
     &'static str,
     &'static str,
@@ -90,7 +90,7 @@ const OF_GATEWAY: &[Edit] = &[
         Some("witness ES256 30000 nonce"),
     ),
     (
-        // A client that knows the secret can make nonces in advance.
+        // A client that knows the secret can create nonces in advance.
         "nonce: true, window: 30s",
         "nonce: true, nonce_secret: '${env:GWS_I}', window: 30s",
         &[

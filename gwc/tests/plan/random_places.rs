@@ -1,5 +1,5 @@
-//! Places of changes after random edits: at least 95 of 100 are at most three lines from the edit,
-//! in both versions.
+//! Tests of the source locations of changes after random edits: at least 95 of 100 locations are at
+//! most three lines from the edit, in both versions.
 
 use std::collections::BTreeSet;
 
@@ -311,7 +311,7 @@ fn places_of_random_edits_are_near() {
             _ => &mut document,
         };
         *text = edited(text, *at, line.as_deref());
-        // A random edit may be a mistake, which the compiler reports.
+        // Skip a random edit that the compiler reports as a mistake.
         let Ok(other) = side(&gateway, &document) else {
             continue;
         };
@@ -325,7 +325,7 @@ fn places_of_random_edits_are_near() {
                     (&change.source_old, &change.old),
                     (&change.source_new, &change.new),
                 ];
-                // A side that does not have the value needs no source location.
+                // A version without the value needs no source location.
                 let sides = sides
                     .into_iter()
                     .filter(|(place, value)| !value.is_null() || place.is_some());

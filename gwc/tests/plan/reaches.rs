@@ -1,4 +1,4 @@
-//! Operations that a changed definition reaches.
+//! Tests of the list of operations that a changed definition affects.
 
 use plan::{Change, Plan};
 

@@ -1,4 +1,4 @@
-//! Policies whose kind changes while their name stays in every chain.
+//! Tests of policies whose kind changes while their name stays in every chain.
 
 use model::compile::Purpose;
 use plan::Plan;
@@ -16,8 +16,8 @@ fn plan(old: (&str, &str), new: (&str, &str)) -> Plan {
 
 const EDGE: &str = "edge: {kind: headers, response: {remove: [Server]}}";
 
-/// Policy definitions, with the changes that each causes when it replaces a policy of response
-/// fields, and in the reverse case.
+/// Policy definitions. The second and third column are the changes when the definition replaces a
+/// policy for response fields, and in the reverse case.
 const KINDS: &[(&str, &str, &str)] = &[
     (
         "kind: mirror, upstream: v",
@@ -173,8 +173,8 @@ fn listener_with_another_name_is_no_expose() {
     assert!(!found.is_empty());
 }
 
-/// Clients reach a listener by its address. The comparison is therefore by address, whatever the
-/// listeners' names are.
+/// Clients reach a listener by its address, so the comparison is by address, regardless of the
+/// listeners' names.
 #[test]
 fn exchanged_or_inherited_addresses_expose() {
     let at = |public: u16, inner: u16| {
@@ -188,8 +188,8 @@ fn exchanged_or_inherited_addresses_expose() {
         )
     };
     let old = at(8080, 8081);
-    // The listeners exchange addresses; or `public` takes the address of `inner`, which gets
-    // another one.
+    // In the first case, the listeners exchange their addresses. In the second case, `public` gets
+    // the address of `inner`, and `inner` another address.
     for new in [at(8081, 8080), at(8081, 8082)] {
         let plan = plan((&old, DOCUMENT), (&new, DOCUMENT));
         let exposed: Vec<_> = plan

@@ -1,11 +1,11 @@
-//! Refactorings that must change neither the bundle id nor the plan (plan.md). Each changes a
-//! document at random places, and returns true if it changed anything.
+//! Refactorings that must change neither the bundle id nor the plan (plan.md). Each refactoring
+//! changes a document at random positions, and returns true if it changed anything.
 
 use super::tree::Tree;
 use super::walk::{METHODS, Place, Role, walk};
 use crate::dice::Dice;
 
-/// A refactoring of a document's tree.
+/// Refactoring of a document's tree: name, and the function that applies it.
 pub(crate) type Kind = (&'static str, fn(&mut Tree, &mut Dice) -> bool);
 
 /// Refactorings with the same id and an empty plan.
@@ -47,7 +47,8 @@ fn version_30(document: &Tree) -> bool {
     version.is_some_and(|version| version.starts_with("3.0"))
 }
 
-/// Applies `change` to some of the places that it accepts, at least to one if there are any.
+/// Applies `change` to some of the positions for which `takes` returns true, and to at least one if
+/// there are any.
 fn some(
     document: &mut Tree,
     dice: &mut Dice,
@@ -72,7 +73,8 @@ fn some(
             return true;
         }
         change(tree, role, dice);
-        // Do not walk into the changed part: its copies contain the same kinds of places again.
+        // Do not continue inside the changed part, because its copies contain the same kinds of
+        // positions again.
         false
     });
     true
@@ -227,8 +229,8 @@ fn schema_extracted(document: &mut Tree, dice: &mut Dice) -> bool {
             role == Role::Schema
                 && tree.target().is_none()
                 && !is_bound(tree)
-                // Skip a schema with `allOf`: the new component could become one of the values of
-                // a discriminator.
+                // Skip a schema with `allOf`, because the new component could become a value of a
+                // discriminator.
                 && tree.get("allOf").is_none()
                 && matches!(tree, Tree::Map(_))
         },
@@ -334,7 +336,8 @@ pub(crate) fn rename(document: &mut Tree, kind: &str, from: &str, to: &str) {
     });
 }
 
-/// Names of schemas that a discriminator uses, so that a renaming changes their meaning.
+/// Names of schemas that a discriminator uses, so that a renaming would change the meaning of the
+/// document.
 pub(crate) fn bound_names(document: &Tree) -> Vec<String> {
     let mut names: Vec<String> = Vec::new();
     let last = |tree: &Tree| {
@@ -359,7 +362,7 @@ pub(crate) fn bound_names(document: &Tree) -> Vec<String> {
         .get("components")
         .and_then(|all| all.get("schemas"));
     for (name, schema) in schemas.map(Tree::entries).unwrap_or_default() {
-        // Schemas with a reference in `allOf` may extend one with a discriminator.
+        // Schemas with a reference in `allOf` may extend a schema with a discriminator.
         let parts = schema.get("allOf").map(Tree::items).unwrap_or_default();
         if parts.iter().any(|part| part.target().is_some()) {
             names.push(name.clone());
@@ -456,7 +459,7 @@ fn parameters_pushed_down(document: &mut Tree, dice: &mut Dice) -> bool {
     )
 }
 
-/// Moves a parameter that every operation of a path has to the path item.
+/// Moves parameters that every operation of a path has to the path item.
 fn parameters_pulled_up(document: &mut Tree, dice: &mut Dice) -> bool {
     let common = |item: &Tree| -> Vec<Tree> {
         let operations = METHODS.iter().filter_map(|method| item.get(method));
@@ -642,7 +645,7 @@ fn prose(document: &mut Tree, dice: &mut Dice, key: &str) -> bool {
             _ => is_schema(role) && matches!(tree, Tree::Map(_)),
         }
     };
-    // Remove unreachable parts first: changes there are not reported.
+    // Remove unreachable parts first, because plans do not report changes in them.
     let kept = ["components", "webhooks"].map(|key| (key, document.get(key).cloned()));
     kept.iter().for_each(|(key, _)| document.remove(key));
     let changed = some(document, dice, takes, |tree, _, dice| {

@@ -1,6 +1,6 @@
-//! Changes of real documents. Refactorings give the same id and an empty plan. Changes of prose
-//! give the same id and only DOCS lines. Other changes give the stated class. `GWC_TEST_FULL=1`
-//! applies every kind to every document.
+//! Tests of changes of real documents. Refactorings must give the same id and an empty plan.
+//! Changes of prose must give the same id and only DOCS lines. Other changes must give the class
+//! listed for them. `GWC_TEST_FULL=1` applies every kind to every document.
 
 mod kinds;
 mod spellings;
@@ -28,13 +28,14 @@ upstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}
 defaults: {upstream: u, security: upstream}
 ";
 
-/// Maximum length of a small document in bytes. All kinds are applied to small documents.
+/// Maximum length of a small document, in bytes. The tests apply all kinds of changes to small
+/// documents.
 const SMALL: usize = 60_000;
 
-/// Side of a plan from these files, the document last.
+/// Version for a plan from these files. The document is the last file.
 ///
 /// # Errors
-/// The findings of level error.
+/// Returns the findings of level error.
 fn side(files: &[(&str, &str)]) -> Result<Side, Vec<String>> {
     let (name, _) = files.last().expect("a document");
     let gateway = GATEWAY.replace("FILE", name);
@@ -125,7 +126,7 @@ fn documents(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// Document that compiles, as a tree that another parser read.
+/// Document that compiles, with a tree from another parser.
 struct Base {
     name: String,
     original: String,
@@ -181,13 +182,13 @@ fn seed_of(name: &str) -> u64 {
     })
 }
 
-/// Kinds to apply to one document: each alone on small documents; on others as many as the time
-/// allows.
+/// Lists of kinds to apply together to one document: each kind alone for small documents, and all
+/// kinds together for others.
 fn chosen(base: &Base, kinds: &'static [Kind], dice: &mut Dice) -> Vec<Vec<&'static Kind>> {
     if full() || base.original.len() < SMALL {
         return kinds.iter().map(|kind| vec![kind]).collect();
     }
-    // Apply all kinds together in a random order, because one after the other takes a minute.
+    // Apply all kinds together in a random order, because applying each kind alone takes a minute.
     let mut all: Vec<&Kind> = kinds.iter().collect();
     for at in (1..all.len()).rev() {
         all.swap(at, dice.below(at + 1));
@@ -246,8 +247,8 @@ fn rewritten_document_has_an_empty_plan() {
             })
         };
         let small = full() || base.original.len() < SMALL;
-        // The original text differs from the tree only in notation, for example in the numbers 1.10
-        // and 1e3, which other parsers read as floats.
+        // The original text differs from the tree only in notation. For example, other parsers read
+        // the numbers 1.10 and 1e3 as floats.
         wrong.extend(must_be_same(
             base,
             "original",

@@ -1,4 +1,5 @@
-//! Other spellings of a schema, in a request and in a response: same id and empty plan.
+//! Tests of other notations of a schema, in a request and in a response: they must give the same id
+//! and an empty plan.
 
 use plan::Section;
 
@@ -16,7 +17,7 @@ components: {{schemas: {{S: {{type: string, maxLength: 9}}, O: {{type: object, p
     )
 }
 
-/// A schema, and other spellings of it.
+/// Schemas, each with equivalent notations.
 const SAME: &[(&str, &[&str])] = &[
     (
         "{type: string}",
@@ -105,7 +106,7 @@ const SAME: &[(&str, &[&str])] = &[
             "{allOf: [{required: [s, s]}, {$ref: '#/components/schemas/O'}]}",
         ],
     ),
-    // Literals are no schemas.
+    // Literals are not schemas, so their content must not be normalised.
     (
         "{default: {required: [], type: [a]}, type: object}",
         &["{type: [object], default: {type: [a], required: []}}"],
@@ -130,7 +131,7 @@ fn other_spellings_keep_id_and_plan() {
             for (from, to) in [(&before, &after), (&after, &before)] {
                 let plan = plan(from, to);
                 let mut changes = plan.changes.iter();
-                // Some of the spellings have a title or a description.
+                // Some notations have a title or a description.
                 let are_docs = changes.all(|change| change.section == Section::Docs);
                 if from.bundle != to.bundle || !are_docs {
                     wrong.push(format!("{schema} and {other}: {}", super::lines(&plan)));
