@@ -1,4 +1,5 @@
-//! Refactorings give the same id and an empty plan. Changes of behaviour give another id.
+//! Tests that refactorings give the same bundle id and an empty plan, and that changes of behaviour
+//! give another id.
 
 use crate::{DOCUMENT, GATEWAY, edit, lines, plan, side};
 

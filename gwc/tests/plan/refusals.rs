@@ -1,5 +1,6 @@
-//! Requests that the gateway refuses (400 `path_ambiguous`) because of another operation. A change
-//! of the other operation opens or closes them, although their own operation does not change.
+//! Tests of requests that the gateway refuses (400 `path_ambiguous`) because of another operation.
+//! A change of that operation opens or closes these requests, although the operation that serves
+//! them does not change.
 
 use plan::{Class, Outcome, Plan, Witness};
 
@@ -10,7 +11,7 @@ const INTERNAL: &str = "x-gateway: {internal: true}";
 const KEY: &str = "tags: []";
 const FINE: &str = "responses: {\"200\": {description: fine}}";
 
-/// Document of operations: path, settings of the path item, settings of its GET operation.
+/// Document with these path items: path, settings of the path item, settings of its GET operation.
 fn document(root: &str, items: &[(&str, &str, &str)]) -> String {
     let items = items.iter().zip(0..).map(|((path, item, operation), number)| {
         let names = path.split(['{', '}']).skip(1).step_by(2);
@@ -36,7 +37,8 @@ fn planned(gateway: (&str, &str), old: &str, new: &str) -> Plan {
     plan
 }
 
-/// Lines with a request that one side refuses and the other one serves, as `Class URL`.
+/// Lines with a witness that one version refuses and the other version serves, as `Class URL`.
+/// `is_open`: true for witnesses that the new version serves.
 fn lines(plan: &Plan, is_open: bool) -> Vec<String> {
     let served = |outcome: &Outcome| matches!(outcome, Outcome::Served { .. });
     let shows = |one: &&Witness| match is_open {
@@ -62,8 +64,8 @@ fn stops(plan: &Plan, gate: &str) -> bool {
     !plan.tripped(&[gate.to_owned()], &[]).is_empty()
 }
 
-/// Compares two documents in both directions. From `closed` to `open`, exactly this request is
-/// opened with a line of this class.
+/// Compares two documents in both directions. The plan from `closed` to `open` must open exactly
+/// this request, in a line of this class.
 fn assert_opens(closed: &str, open: &str, (class, path): (&str, &str)) {
     assert_opens_in((GATEWAY, GATEWAY), closed, open, (class, path));
 }
@@ -85,7 +87,7 @@ fn internal_operation_in_another_case_opens() {
     let closed = document("", &[public, ("/Users/admin", "", INTERNAL)]);
     let open = document("", &[public]);
     assert_opens(&closed, &open, ("Weaken", "/users/admin"));
-    // The declared path of an operation is refused for all callers.
+    // The gateway refuses the declared path of an operation for all callers.
     let own = ("/users/admin", "", KEY);
     let closed = document("", &[own, ("/Users/admin", "", INTERNAL)]);
     assert_opens(&closed, &document("", &[own]), ("Expose", "/users/admin"));
@@ -147,7 +149,7 @@ fn new_operation_for_unmatched_paths_closes() {
 
 #[test]
 fn operation_with_a_refused_path_opens() {
-    // A reading of the path belongs to the public operation for unmatched paths.
+    // Another reading of the path belongs to the public operation for unmatched requests.
     let root = "unmatched: u, public: true";
     let of = |own| {
         let document = document(root, &[("/a;v/{p}", "", own)]);
@@ -158,7 +160,7 @@ fn operation_with_a_refused_path_opens() {
         )
     };
     let (closed, open) = (of("security: [{key: []}]"), of(PUBLIC));
-    // On the open side, `#unmatched` also serves the path in other letter cases. One line names
+    // In the new version, `#unmatched` also serves the path in other letter cases. One line names
     // both operations.
     let plan = planned((GATEWAY, GATEWAY), &closed, &open);
     assert_eq!(lines(&plan, true), ["Weaken http://gateway/A;V/0"]);
@@ -194,7 +196,7 @@ fn stricter_operation_admits_what_was_refused() {
     let old = document("", &[("/users/admin", "", PUBLIC), other]);
     let new = document("", &[("/users/admin", "", KEY), other]);
     let plan = planned((GATEWAY, GATEWAY), &old, &new);
-    // One line names both operations, and its witness is a request for the first one.
+    // One line names both operations. Its witness is a request for the first operation.
     assert_eq!(lines(&plan, true), ["Expose http://gateway/Users/admin"]);
 }
 
@@ -268,7 +270,7 @@ fn acknowledgement_covers_no_other_internal_path() {
     let first = fingerprint(&all, &one);
     assert_ne!(first, fingerprint(&one, &none));
     assert_ne!(first, fingerprint(&all, &none));
-    // In the same way for paths that are refused.
+    // The same holds for refused paths of other operations.
     let users = ("/users/{x}", "", PUBLIC);
     let paths = ["/Users/a", "/Users/b"].map(|path| (path, "", INTERNAL));
     let all = document("", &[users, paths[0], paths[1]]);

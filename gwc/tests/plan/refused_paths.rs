@@ -1,6 +1,6 @@
-//! Refused paths that open, against enumeration: in random pairs of projects with two APIs, both
-//! engines decide thousands of requests. If an operation serves a request that the gateway refused
-//! as `path_ambiguous` before, the plan must have a line about that operation.
+//! Tests of refused paths that open, compared with an enumeration. Both engines decide thousands of
+//! requests for random pairs of projects with two APIs. If an operation serves a request that the
+//! old version refused as `path_ambiguous`, the plan must have a line about that operation.
 
 use std::collections::BTreeSet;
 
@@ -158,7 +158,7 @@ impl Document {
                 path.contains(&format!("{{{name}}}")).then_some(parameter)
             };
             let parameters: Vec<String> = ["x", "y"].into_iter().filter_map(name).collect();
-            // A condition is a setting of an operation, all others are settings of a path.
+            // Conditions are settings of an operation. All other settings belong to the path item.
             let is_condition = |settings: &str| settings.contains("headers");
             let mut own = items.iter().map(|item| item.2);
             let own = own.find(|settings| !is_condition(settings)).unwrap_or("");
@@ -230,7 +230,7 @@ impl World {
     }
 }
 
-/// Paths of up to four segments. Takes a part of the longer ones.
+/// All paths of up to two segments, and random paths of three and four segments.
 fn paths(dice: &mut Dice) -> Vec<String> {
     let mut all = vec!["/".to_owned()];
     let mut last = vec![String::new()];
@@ -248,7 +248,7 @@ fn paths(dice: &mut Dice) -> Vec<String> {
 /// Decision of an engine about a request.
 #[derive(Debug, PartialEq, Eq)]
 enum Decision {
-    /// The operation with this key serves the request, if its credentials suffice.
+    /// The operation with this key serves the request if the credentials are sufficient.
     Serves(String),
     /// The gateway refuses the path of the request.
     RefusesPath,
@@ -279,7 +279,7 @@ fn decision(oracle: &Oracle, (method, path, has_field): (&str, &str, bool)) -> D
             (Verdict::Reject(refusal), _) if refusal.reject.code == PATH_AMBIGUOUS.code => {
                 Decision::RefusesPath
             }
-            // A redirect gives no access.
+            // A redirect is no access.
             (Verdict::Reply(_), _) => Decision::Other,
             (_, Some(route)) => Decision::Serves(route.operation.key.clone()),
             _ => Decision::Other,
@@ -288,16 +288,16 @@ fn decision(oracle: &Oracle, (method, path, has_field): (&str, &str, bool)) -> D
     decided.unwrap_or(Decision::Other)
 }
 
-/// Result of the comparison of two worlds.
+/// Result of the comparison of two random projects.
 #[derive(Debug, Default)]
 struct Compared {
-    /// Number of requests whose path only the old side refuses.
+    /// Number of requests whose path only the old version refuses.
     opened: usize,
-    /// Requests among them whose operation has no line.
+    /// Those of the opened requests whose operation has no line in the plan.
     missed: Vec<String>,
     /// Number of lines about paths that may open.
     lines: usize,
-    /// Number of these lines without such a request.
+    /// Number of these lines without an opened request.
     unshown: usize,
 }
 
@@ -310,14 +310,14 @@ fn is_opening(change: &Change, key: &str) -> bool {
             | Class::Expose
             | Class::Incomparable
             // A stricter operation can open paths, too: the gateway serves a path with several
-            // readings if all their operations have the same access.
+            // readings if all their operations have the same access rules.
             | Class::Strengthen
     );
     is_about && opens
 }
 
-/// True if a line is about an operation that other callers may use. If a server reads a path as a
-/// path of that operation, the line covers it.
+/// True if a line is about an operation that more callers may use. Such a line also covers paths
+/// that a server reads as a path of that operation.
 fn is_of_access(change: &Change) -> bool {
     matches!(
         change.id,
@@ -382,9 +382,9 @@ fn opened_paths_have_lines_of_their_operations() {
     );
     assert!(results.len() as u64 * 3 > count, "{}", results.len());
     assert!(opened as u64 > count, "{opened}");
-    // Requests that move between operations with the same access have a line of the class `moved`
-    // only. The gateway also refuses paths with too many readings, and other letter cases of base
-    // paths: both depend on the literals of other operations.
+    // Requests that move between operations with the same access rules have only a line of the
+    // class `moved`. The gateway also refuses paths with too many readings, and base paths in other
+    // letter cases. Both depend on the literals of other operations.
     let missed: Vec<&String> = results.iter().flat_map(|one| &one.missed).collect();
     assert!(missed.len() * 1_000 < opened, "{missed:?}");
 }

@@ -1,4 +1,5 @@
-//! Edits that look stricter but admit more, and edits whose effect depends on what a name means.
+//! Tests of edits that look stricter but admit more, and of edits whose effect depends on the
+//! meaning of a name.
 
 use std::collections::BTreeSet;
 
@@ -54,13 +55,13 @@ fn callers(from: &str, to: &str) -> Vec<String> {
 
 #[test]
 fn certificate_without_entry_is_still_admitted() {
-    // The last valid day of the entry is 2027-01-01. Without the entry, the certificate is admitted
-    // as long as it is valid.
+    // The entry is valid until the end of 2027-01-01. Without the entry, the certificate is
+    // admitted as long as it is valid.
     let entry = "  acme: {certificates: [{san: a.test, not_after: 2027-01-01}]}\n";
     let removed = "security grant credential-removed consumer acme";
     let looser = "policy relax limit-key-changed policy each key, consumer acme";
     assert_eq!(callers(entry, "  acme: {}\n"), [removed, looser]);
-    // A token may name the consumer, too.
+    // A token may also name the consumer.
     assert_eq!(
         callers(entry, ""),
         [
@@ -70,7 +71,7 @@ fn certificate_without_entry_is_still_admitted() {
             looser,
         ]
     );
-    // Without `not_after` the caller loses its name, groups and claims.
+    // If an entry without `not_after` is removed, the caller loses its name, groups and claims.
     assert_eq!(
         callers("late: {certificates: [{san: late.a.test}]}", "late: {}"),
         [
@@ -78,7 +79,7 @@ fn certificate_without_entry_is_still_admitted() {
             "policy relax limit-key-changed policy each key, consumer late",
         ]
     );
-    // Another consumer lists the certificate.
+    // The certificate moves to another consumer.
     let of_late =
         "late: {certificates: [{san: a.test, not_after: 2027-01-01}, {san: late.a.test}]}";
     let moved = edit(CALLERS, entry, "  acme: {}\n");
@@ -94,7 +95,7 @@ fn certificate_without_entry_is_still_admitted() {
             "security strengthen credential-removed consumer acme",
         ]
     );
-    // A gateway that verifies no certificates admits none.
+    // A gateway without a verifier of certificates admits no certificate.
     let none = |gateway: &str| edit(gateway, "  named: {kind: mtls, sans: [a.test]}\n", "");
     let document = edit(CALLED, "[{named: []}]", "[{key: []}]");
     let document = edit(
@@ -120,7 +121,7 @@ fn group_that_an_expression_reads_is_no_right() {
         callers("groups: [gold, held]", "groups: [gold]"),
         removed("incomparable", "groups")
     );
-    // Without an expression that reads groups, a group only admits further requests.
+    // If no expression reads groups, a group can only admit more requests.
     let silent = edit(
         CALLERS,
         "!('held' in auth.groups)",
@@ -131,7 +132,7 @@ fn group_that_an_expression_reads_is_no_right() {
         lines(&plan((&silent, CALLED), (&fewer, CALLED))),
         removed("strengthen", "groups")
     );
-    // The consumer loses a claim, and no token can provide it.
+    // The consumer loses a claim that no token can provide.
     let of_keys = |claim: &str, rights: &str| {
         let policy = format!(
             "policies:\n  free: {{kind: authorize, expression: \"!has(auth.claims.{claim})\"}}\n"
@@ -168,7 +169,7 @@ fn removed_token_consumer_splits_its_limits() {
         back.contains(&"security grant consumer-added consumer app".to_owned()),
         "{back:?}"
     );
-    // An expression that admits callers without a consumer.
+    // Add an expression that admits callers without a consumer.
     let reads = |gateway: &str| {
         edit(
             gateway,
@@ -233,7 +234,7 @@ fn fixed_value_of_any_field_is_access() {
             OTHER,
         ),
         ("set: {Db-Schema: a}", "set: {Db-Schema: b}", OTHER),
-        // The upstream may serve requests without the field as another caller's.
+        // The upstream may assign requests without the field to another caller.
         ("set: {X-Privilege: guest}", "remove: [X-Privilege]", OTHER),
         (
             "set: {X-Privilege: guest}",
@@ -245,7 +246,7 @@ fn fixed_value_of_any_field_is_access() {
             "set: {X-Privilege: guest}, remove: [X-A]",
             ("strengthen", "weaken"),
         ),
-        // Clients restrict their own requests with these fields.
+        // These fields restrict the requests of the client that sends them.
         ("add: {X-A: b}", "add: {X-A: b}, remove: [Origin]", OTHER),
         ("add: {X-A: b}", "add: {X-A: b}, remove: [Cookie]", OTHER),
         (
@@ -268,7 +269,7 @@ fn fixed_value_of_any_field_is_access() {
             classes,
         );
     }
-    // The last policy that sets a field decides.
+    // If several policies set a field, the last policy applies.
     let two = format!(
         "one: {{kind: headers, request: {{set: {{X-Level: a}}}}}}\n  two: {{kind: headers, request: {{set: {{X-Level: b}}}}}}\n  {EDGE}"
     );
@@ -454,7 +455,7 @@ fn later_sunset_relaxes() {
             ("relax", "tighten"),
         );
     }
-    // The policy comes, goes, or is replaced by another one.
+    // The policy is added, removed, or replaced by another policy.
     let policy = |sunset: &str| {
         let policy = format!("policies:\n  leaving: {{kind: deprecation, sunset: {sunset}}}\n");
         let used = edit(
@@ -474,7 +475,7 @@ fn later_sunset_relaxes() {
             ("relax", "tighten"),
         );
     }
-    // Both dates are past: neither side serves the operation.
+    // Both dates are in the past, so no version serves the operation.
     let (old, new) = (with("sunset: 2020-01-01"), with("sunset: 2021-01-01"));
     let mut plan = plan((GATEWAY, &old), (GATEWAY, &new));
     plan.ended_by("2031-05-01");
@@ -525,7 +526,7 @@ fn review_of_a_new_operation_covers_no_larger_body() {
     assert_ne!(exposed("1MiB"), exposed("100GiB"));
 }
 
-/// Plan of a project whose environments have these rates, and had the rate 10/s.
+/// Plan of a project whose environments (name, rate) change the rate from 10/s to these rates.
 fn rates(rates: &[(&str, &str)]) -> Plan {
     let of = |rate: &str| {
         let text = edit(GATEWAY, "limit: 10/s", &format!("limit: {rate}"));
@@ -570,7 +571,7 @@ fn review_of_an_environment_covers_no_other() {
         let review = Review::new(plan, gates, None, given.to_vec(), 0);
         review.tripped(plan).is_empty()
     };
-    // The acknowledgement for two environments also covers each of them alone.
+    // The acknowledgement for two environments also applies to each of them alone.
     for plan in [&test, &prod, &all] {
         assert!(goes(plan, &[ack(&all)]));
     }
@@ -595,7 +596,7 @@ fn review_of_an_environment_covers_no_other() {
 
 #[test]
 fn requests_of_a_sliding_window_count_as_its_rate() {
-    // The old and the new limit, and the classes of its lines.
+    // Cases: old limit, new limit, and the classes of the expected lines.
     for (old, new, expected) in [
         ("5/s", "5/s", &[][..]),
         ("5/s", "300/min", &["relax window-limit-changed"]),

@@ -1,8 +1,9 @@
-//! Differences that no rule describes are reported although the plan describes others.
+//! Tests that a plan reports differences without a specific kind of change, even if it reports
+//! others.
 
 use crate::{DOCUMENT, GATEWAY, edit, plan, side};
 
-/// Changes as lines `ID OPERATION-OR-SUBJECT`, without one kind of change.
+/// Changes as lines `ID OPERATION-OR-SUBJECT`, after the kind of change `id` is disabled.
 fn without(id: &'static str, old: (&str, &str), new: (&str, &str)) -> Vec<String> {
     let sides = [old, new]
         .map(|(gateway, document)| side(&[("gateway.yaml", gateway), ("api.yaml", document)]));
@@ -20,7 +21,7 @@ fn without(id: &'static str, old: (&str, &str), new: (&str, &str)) -> Vec<String
     plan.changes.iter().map(line).collect()
 }
 
-/// The project with notes about a consumer, which no request reads.
+/// Adds metadata to a consumer, which no request reads.
 fn noted(gateway: &str) -> String {
     edit(gateway, "acme: {", "acme: {metadata: {owner: bob}, ")
 }

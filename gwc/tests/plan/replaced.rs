@@ -1,5 +1,5 @@
-//! Environments that replace another one: the project without an environment, if the project loses
-//! its environments, and an environment that takes the channel of another one.
+//! Tests of environments that replace another one. The project without an environment replaces its
+//! removed environments, or an environment takes the channel of another environment.
 
 use model::compile::{self, Purpose};
 use model::source_map::SourceMap;
@@ -10,7 +10,7 @@ use sources::syntax::Limits;
 
 use crate::{DOCUMENT, GATEWAY, lines};
 
-/// Side of a project in an environment.
+/// Version of a project in an environment.
 fn side(gateway: &str, patch: &str, environment: Option<&str>) -> Side {
     let files = [
         ("gateway.yaml", gateway),
@@ -30,7 +30,7 @@ fn side(gateway: &str, patch: &str, environment: Option<&str>) -> Side {
     }
 }
 
-/// Plan of a project that loses its only environment, whose patch this is.
+/// Plan of a project that removes its only environment. `patch`: patch of that environment.
 fn without_environment(patch: &str, release: &str) -> Plan {
     let root = format!("{GATEWAY}{release}");
     let old = format!("{root}environments: {{prod: {{patch: prod.yaml}}}}\n");
@@ -85,8 +85,8 @@ fn removed_environment_changes_no_policy() {
     );
 }
 
-/// Plan of environments with the rates and channels of the old version, and new channels. The
-/// project without an environment is the first one.
+/// Plan of environments: name, old rate, old channel, new channel. An empty name is the project
+/// without an environment.
 fn with_channels(environments: &[(&str, &str, &str, &str)]) -> Plan {
     let of = |rate: &str, channel: &str| {
         let gateway = GATEWAY.replace("limit: 10/s", &format!("limit: {rate}"));
@@ -124,7 +124,7 @@ fn environment_that_takes_a_channel_is_compared() {
     assert_eq!(relaxed(&swapped), Some(vec!["test".to_owned()]));
     assert!(!swapped.tripped(&["relax".into()], &[]).is_empty());
     assert!(!swapped.no_op);
-    // The taken environment is read for this comparison only, as with `--env test`.
+    // The old environment is read only for this comparison, as with `--env test`.
     let beside = with_channels(&[
         ("test", "99/s", "test", "prod"),
         ("-prod", "10/s", "prod", ""),
@@ -160,7 +160,7 @@ fn project_that_takes_a_channel_is_compared() {
         ("prod", "10/s", "prod", "new"),
     ];
     assert_eq!(relaxed(&with_channels(&taken)), Some(vec![String::new()]));
-    // The channel still belongs to the environment.
+    // The channel still belongs to the environment `prod`.
     let idle = [
         ("", "99/s", "none", "prod"),
         ("prod", "10/s", "prod", "prod"),
@@ -182,7 +182,8 @@ fn project_that_takes_a_channel_is_compared() {
         ("test", "99/s", "test", "prod"),
     ];
     assert_eq!(relaxed(&with_channels(&both)), None);
-    // The environment leaves the channel to the project, which was not released there before.
+    // The environment leaves its channel to the project, which had no release in this channel
+    // before.
     let inherited = [
         ("", "99/s", "prod", "prod"),
         ("prod", "10/s", "prod", "new"),

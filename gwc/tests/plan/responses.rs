@@ -51,7 +51,7 @@ fn response_fields_trip_the_gate_of_access() {
             "set: {X-Base: gwd}",
             LOST,
         ),
-        // The upstream's own value may protect more than the gateway's.
+        // The upstream's own value may be stricter than the gateway's.
         (
             "set: {Content-Security-Policy: \"default-src 'self'\"}",
             "set: {X-Base: gwd}",
@@ -63,7 +63,7 @@ fn response_fields_trip_the_gate_of_access() {
             LOST,
         ),
         ("set: {X-Frame-Options: DENY}", "set: {X-Base: gwd}", WEAKEN),
-        // All policies of a response are in force.
+        // All policies of a response apply, so removing one of them weakens the protection.
         (
             "add: {Content-Security-Policy: \"default-src 'self'\"}",
             "set: {X-Base: gwd}",
@@ -152,7 +152,7 @@ fn field_without_protection_is_no_access() {
             "set: {Access-Control-Allow-Methods: \"get\"}",
             "set: {Access-Control-Allow-Methods: GET}",
         ),
-        // Two spellings of the same value.
+        // The values differ only in letter case.
         (
             "set: {X-Frame-Options: DENY}",
             "set: {X-Frame-Options: deny}",
@@ -236,7 +236,7 @@ fn caching_of_protected_responses_weakens() {
             edit(GATEWAY, EDGE, &edge(new)),
         );
         let found = plan((&old, DOCUMENT), (&new, DOCUMENT));
-        // `getStatus` is public, so every caller gets the same response.
+        // `getStatus` is public, so every caller already receives the same response.
         assert!(
             lines(&found).contains(
                 &"security weaken response-field-changed a/createOrder+a/deleteOrder+a/getOrder+a/listOrders"
@@ -379,7 +379,8 @@ fn protection_of_a_respond_policy_is_access() {
     );
 }
 
-/// An operation that only refuses serves nobody, but browsers execute and store its responses.
+/// An operation that refuses all requests serves nobody, but browsers execute and store its
+/// responses.
 #[test]
 fn responses_of_an_operation_that_refuses_are_access() {
     let with = |origin: &str, headers: &str| {
@@ -447,8 +448,8 @@ fn error_body_that_browsers_run_weakens() {
             classes,
         );
     }
-    // Plain text cannot be executed, and a content type without a body is not sent. Another status
-    // breaks clients, whatever the body.
+    // Plain text cannot be executed, and a content type without a body is not sent. A change of the
+    // status breaks clients, regardless of the body.
     let typed = errors("errors: {no_route: {status: 410, content_type: text/html}}\n");
     let status = "policy break gateway-setting-changed errors.no_route.status";
     for (new, breaks) in [(&plain, false), (&typed, true)] {
@@ -488,7 +489,7 @@ fn error_body_of_the_gateway_counts_without_the_apis() {
             "policy changed api-setting-changed api a errors.rate_limited.body",
         ]
     );
-    // An HTML page as the body is replaced by another one.
+    // Replace the HTML page in the body by another page.
     assert_eq!(
         found(&html, DOCUMENT),
         [

@@ -1,5 +1,5 @@
-//! Requests that no document describes, before and after a change. Refused requests that become
-//! allowed are reported with a witness.
+//! Tests of requests that no document describes. The plan must report refused requests that become
+//! allowed, with a witness.
 
 use plan::{Change, Outcome, Plan};
 
@@ -40,7 +40,7 @@ pub(crate) fn lines(plan: &Plan) -> Vec<String> {
     lines
 }
 
-/// Method and URL of the only change with this id, and the outcomes before and after.
+/// Method, URL, old outcome and new outcome in the witness of the only change with this id.
 fn shown<'p>(plan: &'p Plan, id: &str) -> (&'p str, &'p str, &'p Outcome, &'p Outcome) {
     let found: Vec<&Change> = plan.changes.iter().filter(|one| one.id == id).collect();
     assert_eq!(found.len(), 1, "{id}: {:?}", lines(plan));
@@ -135,8 +135,8 @@ fn access_to_unmatched_requests_is_compared() {
     );
 }
 
-/// If a document describes or hides fewer requests, the `unmatched` operation gets the others. Each
-/// line has a witness.
+/// If a document describes or hides fewer requests, the `unmatched` operation receives the other
+/// requests. Each line has a witness.
 #[test]
 fn removed_description_moves_requests_to_unmatched() {
     let rest = with("unmatched: v, undeclared_methods: pass");
@@ -155,7 +155,8 @@ fn removed_description_moves_requests_to_unmatched() {
         ]
         .map(str::to_owned)
     );
-    // Requests of an internal operation had no owner, also with a trailing slash.
+    // No operation received requests for the internal operation's path, with or without a trailing
+    // slash.
     let hidden = "    delete: {operationId: purge, x-gateway: {internal: true}, responses: {\"200\": {description: fine}}}\n";
     let plan = planned(&rest, &edit(&rest, hidden, ""));
     assert_eq!(
@@ -189,15 +190,15 @@ fn removed_description_moves_requests_to_unmatched() {
         lines(&planned(&strict, &more)),
         ["routing changed internal-changed api a internal"]
     );
-    // Without an operation for undescribed requests, no request changes its owner.
+    // Without an operation for undescribed requests, no request moves to another operation.
     assert_eq!(
         lines(&planned(&with(""), &edit(&with(""), hidden, ""))),
         ["routing changed internal-changed api a internal"]
     );
 }
 
-/// A prefix route describes every path. The `unmatched` operation then owns no requests, and is
-/// reported nevertheless.
+/// A prefix route describes every path, so the `unmatched` operation receives no requests. The plan
+/// must report it nevertheless.
 #[test]
 fn unmatched_without_requests_has_a_line() {
     let id = "  /orders/{id}:\n";

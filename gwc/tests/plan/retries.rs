@@ -6,7 +6,7 @@ use crate::{DOCUMENT, GATEWAY, edit};
 const AGAIN: &str = "again: {kind: retry, attempts: 3, on: [5xx]}";
 const LIST: &str = "{operationId: listOrders,";
 
-/// GATEWAY with these policies, which `used` adds to the defaults of the project.
+/// [`GATEWAY`] with these policies. `used`: policies that the defaults of the project add.
 fn with(policies: &str, used: &str) -> String {
     let gateway = edit(
         GATEWAY,

@@ -1,4 +1,4 @@
-//! Acknowledgements apply to exactly the changes that the reviewer saw.
+//! Tests that acknowledgements apply only to the changes that the reviewer saw.
 
 use plan::{Change, Plan, Review};
 
@@ -77,7 +77,8 @@ fn reviews_hold_over_mounts_and_listeners() {
     released_together(&mounted);
 }
 
-/// Opens two operations one by one, reviews both changes, and releases both in one plan.
+/// Makes two operations public one by one, acknowledges both changes, and releases both in one
+/// plan.
 fn released_together(gateway: &str) {
     let open = |text: &str, operation: &str| {
         edit(

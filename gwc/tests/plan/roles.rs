@@ -1,5 +1,5 @@
-//! Roles of security requirements (OpenAPI 3.1) in plans: single edits with exactly the expected
-//! lines, and witnesses that the old and the new engine evaluated.
+//! Tests of roles in security requirements (OpenAPI 3.1): single edits with exactly the expected
+//! lines, and witnesses that the old and the new engine have evaluated.
 
 use plan::{Outcome, Plan, Side};
 
@@ -48,7 +48,8 @@ fn planned(from: &str, to: &str) -> Plan {
     plan
 }
 
-/// An edit of the document, its expected lines, and true if the first line has a witness.
+/// Edit of the document: old text, new text, expected lines, and true if the first line has a
+/// witness.
 type Edit = (&'static str, &'static str, &'static [&'static str], bool);
 
 const EDITS: &[Edit] = &[
@@ -89,8 +90,8 @@ const EDITS: &[Edit] = &[
         &["security weaken security-requirement-changed a/token"],
         true,
     ),
-    // One consumer has both credentials, so the same callers are admitted. The requirements are
-    // compared by place, so the change is reported nevertheless.
+    // Both credentials belong to one consumer, so the same callers are admitted. The plan compares
+    // requirements by credential place, so it reports the change nevertheless.
     (
         "{key: [admin], basic: []}",
         "{key: [], basic: [admin]}",
@@ -103,7 +104,7 @@ const EDITS: &[Edit] = &[
         &["security weaken security-requirement-changed a/two"],
         true,
     ),
-    // Witnesses have no certificates of consumers.
+    // Witnesses never contain certificates of consumers.
     (
         "{machine: []}",
         "{machine: [admin]}",

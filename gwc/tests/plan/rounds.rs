@@ -1,5 +1,5 @@
-//! Bypasses of a protected operation by the rewriting of requests: the finding, and the change that
-//! creates one.
+//! Tests of bypasses: a rewritten request reaches the upstream path of a protected operation. Tests
+//! the finding, and the change that creates a bypass.
 
 use model::compile::{self, Purpose};
 use plan::Plan;
@@ -90,7 +90,7 @@ fn rewrite_to_a_protected_path_weakens() {
             "{path}"
         );
         assert_eq!(rounds((GATEWAY, &plain), (GATEWAY, &to)), [ADDED], "{path}");
-        // The bypass existed before, or is removed.
+        // The plan has no line if the bypass existed before, or is removed.
         assert_eq!(rounds((GATEWAY, &to), (GATEWAY, &to)), [""; 0]);
         assert_eq!(rounds((GATEWAY, &to), (GATEWAY, &plain)), [""; 0]);
     }
@@ -127,7 +127,7 @@ fn method_rewritten_to_a_protected_one_weakens() {
     );
     assert_eq!(rounds((GATEWAY, &plain), (GATEWAY, &to)), [ADDED]);
     assert_eq!(rounds((GATEWAY, &to), (GATEWAY, &plain)), [""; 0]);
-    // The rewrite is a policy, and the protected operation is rewritten.
+    // A policy rewrites the request of the protected operation.
     let policy = GATEWAY.replace(
         "policies:\n",
         "policies:\n  goes: {kind: rewrite, method: DELETE}\n",
@@ -222,7 +222,8 @@ fn address_filter_and_certificate_protect() {
     let both = document(", policies: [office], rewrite: {path: /secret/1}", open);
     assert_eq!(found(GATEWAY, &both), [""; 0]);
 
-    // One API is at a listener that requires certificates, the other at one that does not.
+    // One API is at a listener that requires client certificates, and the other at a listener that
+    // does not.
     let gateway = GATEWAY.replace(
         "apis: {a: {path: api.yaml}}",
         "apis:\n  a: {path: api.yaml, mount: {listeners: [inner]}}\n  b: {path: b.yaml, mount: {listeners: [public]}}\n\
@@ -250,7 +251,7 @@ listeners:\n  public: {address: \"127.0.0.1:8080\"}\n  inner: {address: \"127.0.
     );
 }
 
-/// Both operations admit the same callers; the checks of their requests differ.
+/// Both operations admit the same callers, but check their requests differently.
 #[test]
 fn operation_with_fewer_checks_is_a_way_round() {
     let body = |schema: &str| {
@@ -357,7 +358,7 @@ fn added_protection_creates_no_way_round() {
         document(to, "security: [], x-gateway: {public: true}"),
         document(to, KEY),
     );
-    // Every caller could reach the operation before, so the change creates no bypass. Only the
+    // Every caller could already reach the operation, so the change creates no bypass. Only the
     // finding reports it.
     assert_eq!(rounds((GATEWAY, &old), (GATEWAY, &new)), [""; 0]);
     assert_eq!(found(GATEWAY, &new).len(), 1);
@@ -382,7 +383,7 @@ fn bound_of_comparisons_reached_is_reported() {
     let document = document("", KEY);
     let moved = document.replace("/open/{x}", "/secret/{x}/more");
     let sides = ((GATEWAY, &*document), (GATEWAY, &*moved));
-    // Below the maximum number of comparisons, nothing is reported.
+    // Below the maximum number of comparisons, gwc reports no missing comparison.
     assert_eq!(found(GATEWAY, &document), Vec::<String>::new());
     assert!(
         planned(sides.0, sides.1)
@@ -401,7 +402,7 @@ fn bound_of_comparisons_reached_is_reported() {
         let not_compared = lines(&plan)
             .into_iter()
             .filter(|line| line.contains("way-round-not-compared"));
-        // The protected operation did not change.
+        // The line names only the changed operation, not the protected operation.
         assert_eq!(
             not_compared.collect::<Vec<_>>(),
             ["security incomparable way-round-not-compared a/open"]

@@ -1,5 +1,5 @@
-//! Enforced descriptions of sequences (`itemSchema`): each change of what `validate` refuses has a
-//! line with a class.
+//! Tests of enforced descriptions of sequences (`itemSchema`): each change that affects which
+//! messages `validate` refuses must have a line with a class.
 
 use crate::{edit, plan};
 
@@ -33,7 +33,7 @@ paths:
               itemSchema: {properties: {event: {enum: [a, b]}, data: {type: string, contentMediaType: application/json, contentSchema: {type: integer, minimum: 5}}}}
 ";
 
-/// `CLASS ID SUBJECT BODY` of each line about checks of messages.
+/// Lines about checks of messages, as `CLASS ID SUBJECT BODY`.
 fn checks(old: &str, new: &str) -> Vec<String> {
     let plan = plan((GATEWAY, old), (GATEWAY, new));
     let all = plan.changes.iter();

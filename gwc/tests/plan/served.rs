@@ -1,5 +1,5 @@
-//! Documents that gwd serves: their endpoints are compared like operations, and their content by
-//! digest.
+//! Tests of documents that gwd serves. A plan compares their endpoints like operations, and their
+//! content by digest.
 
 use crate::rest::lines;
 use crate::{GATEWAY, edit, plan};

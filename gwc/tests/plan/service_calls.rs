@@ -1,5 +1,5 @@
-//! Services that receive credentials: endpoints of token introspection with the secret of the
-//! gateway, and authorization services.
+//! Tests of services that receive credentials: introspection endpoints, to which the gateway sends
+//! its secret, and authorization services.
 
 use plan::Plan;
 
@@ -7,7 +7,8 @@ use crate::{DOCUMENT, GATEWAY, edit, lines, plan};
 
 const ENDPOINT: &str = "https://idp.example/ask";
 
-/// gateway.yaml with a verifier `intro` that asks an endpoint with a secret.
+/// gateway.yaml with a verifier `intro`, which sends requests with a secret to an introspection
+/// endpoint.
 fn gateway(url: &str, secret: &str, more: &str) -> String {
     edit(
         GATEWAY,
@@ -77,7 +78,7 @@ fn introspection_beside_an_api_key_sends_credentials() {
 fn introspection_at_another_host_sends_the_secret() {
     let document = document("type: http, scheme: bearer", "{token: []}");
     let old = gateway(ENDPOINT, "A", "");
-    // The same secret is sent to another host.
+    // Send the same secret to another host.
     let new = gateway("https://other.example/ask", "A", "");
     let plan_of = |new: &str| plan((&old, &document), (new, &document));
     assert_eq!(
@@ -87,12 +88,12 @@ fn introspection_at_another_host_sends_the_secret() {
             "moved credentials to other.example: null -> \"authorization\" a/getOrder"
         ]
     );
-    // Another secret is sent to the same host.
+    // Send another secret to the same host.
     assert_eq!(
         credential_lines(&plan_of(&gateway(ENDPOINT, "B", ""))),
         ["weaken auth intro client_secret: null -> \"${env:B}\" "]
     );
-    // The verifier has another name and sends the same secret to the same endpoint.
+    // Rename the verifier. It sends the same secret to the same endpoint.
     let renamed = edit(&old, "intro: {", "query: {");
     let document_of = edit(&document, "auth: intro", "auth: query");
     let renamed = plan((&old, &document), (&renamed, &document_of));
@@ -144,7 +145,7 @@ fn signatures_of_answers_are_compared() {
     }
 }
 
-/// gateway.yaml with a policy `ask` in each chain.
+/// gateway.yaml with the policy `ask` in each chain of policies.
 fn asking(policy: &str) -> String {
     let gateway = edit(
         GATEWAY,
@@ -246,13 +247,13 @@ fn new_operation_with_another_service_is_named() {
         sent,
         ["moved credentials to more.example: null -> \"authorization, cookie\" a/getNew"]
     );
-    // The old version already asks the service.
+    // The old version already calls the service.
     let old = asking("url: \"https://ask.example/c\"");
     let sent = credential_lines(&plan((&old, DOCUMENT), (&old, &added(""))));
     assert_eq!(sent, [""; 0]);
 }
 
-/// gateway.yaml with two authorization services in each chain, and the fields that they set.
+/// gateway.yaml with two authorization services in each chain, which set these fields.
 fn two(one: &str, other: &str) -> String {
     let policy = |name: &str, upstream: &str, fields: &str| {
         format!(
@@ -281,7 +282,7 @@ fn service_that_takes_over_a_field_trips_the_gate() {
     };
     // The two services exchange the fields that they set.
     assert!(is_told(&two("X-User", "X-Tier"), &two("X-Tier", "X-User")));
-    // The second service overwrites the field of the first one.
+    // The second service overwrites the field of the first service.
     assert!(is_told(
         &two("X-User", "X-Tier"),
         &two("X-User", "X-Tier, X-User")
@@ -324,7 +325,7 @@ fn claim_of_another_issuer_trips_the_gate() {
     let name = ", forward_as: X-Email";
     for (old, new, class) in [
         ((claims, ""), ("", claims), "incomparable"),
-        // Callers of `two` get a value, or lose it. An upstream may read the absence of the field as
+        // Callers of `two` start or stop to have a value. An upstream may treat a missing field as
         // another caller.
         ((claims, ""), (claims, claims), "incomparable"),
         ((claims, claims), (claims, ""), "incomparable"),
@@ -342,8 +343,8 @@ fn claim_of_another_issuer_trips_the_gate() {
     }
 }
 
-/// gateway.yaml with a service behind the upstream `v`; an outage of the service admits every
-/// request.
+/// gateway.yaml with an authorization service at the upstream `v`. An outage of the service admits
+/// every request.
 fn open(upstream: &str) -> String {
     let gateway = edit(
         GATEWAY,
@@ -448,7 +449,7 @@ fn weaker_connections_of_all_upstreams_weaken() {
             };
             assert!(found.iter().any(expected), "{keys} {use_of}: {found:?}");
         }
-        // The same upstreams as authorization services.
+        // Use the same upstreams as authorization services.
         let policy = |name: &str| {
             let gateway = edit(
                 &gateway,

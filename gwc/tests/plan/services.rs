@@ -1,5 +1,5 @@
-//! Authorization services (`forward_auth`): forwarded fields, addresses, and outages that a caller
-//! can cause.
+//! Tests of authorization services (`forward_auth`): forwarded fields, addresses, and outages that
+//! a caller can cause.
 
 use crate::{DOCUMENT, GATEWAY, edit, lines, plan};
 
@@ -69,8 +69,8 @@ fn line_lists_only_newly_sent_credentials() {
         ["credentials to auth.internal:9000: null -> \"authorization\""]
     );
     assert_eq!(sent(&tokens, &plain), [""; 0]);
-    // The service gets the field in which a scheme has its credential, whatever the name of the
-    // field.
+    // The service receives the field in which a scheme has its credential, regardless of the
+    // field's name.
     let key = gateway("", ", request_headers: [X-Key]");
     assert_eq!(
         sent(&plain, &key),
@@ -132,8 +132,8 @@ fn service_at_another_host_weakens() {
             "{line:?}"
         );
     }
-    // Another target of the upstream only moves the requests. With one host fewer, no further
-    // caller is admitted.
+    // Another target of the upstream only moves the requests. The removal of a host admits no
+    // additional caller.
     let other = edit(&old, "127.0.0.1:9001", "127.0.0.1:9002");
     assert_eq!(
         found(&old, &other),
@@ -187,7 +187,7 @@ fn outage_that_can_be_forced_weakens_with_open() {
         let weaken = format!("security weaken {id} {ALL}");
         let loud = found(&gateway(old, open), &gateway(new, open));
         assert_eq!(loud, [weaken.as_str()], "{new}");
-        // Only a tighter limit lets a caller cause an outage.
+        // Only a stricter limit allows a caller to cause an outage.
         if !new.contains("window") {
             let back = found(&gateway(new, open), &gateway(old, open));
             assert!(back.iter().all(|line| !line.contains("weaken")), "{back:?}");
@@ -198,8 +198,8 @@ fn outage_that_can_be_forced_weakens_with_open() {
             quiet.iter().all(|line| !line.contains("weaken")),
             "{quiet:?}"
         );
-        // Only the operations with the policy are affected. Other requests of the upstream have the
-        // tighter limit, too.
+        // Only the operations with the policy have a line about access. The stricter limit also
+        // applies to other requests of the upstream.
         let document = edit(
             DOCUMENT,
             "operationId: getOrder,",
@@ -219,7 +219,7 @@ fn outage_that_can_be_forced_weakens_with_open() {
 
 #[test]
 fn source_of_a_field_that_a_service_reads_counts() {
-    // The second service decides by a field that the first one writes.
+    // The second service decides by a field that the first service writes.
     let with = |chain: &str| {
         let named = gateway("", ", response_headers: [X-User]");
         let reader =

@@ -1,5 +1,5 @@
-//! Signed requests (`hmac_signature`) in plans: single edits with exactly the expected lines, and
-//! witnesses that the old and the new engine evaluated.
+//! Tests of signed requests (`hmac_signature`) in plans: single edits with exactly the expected
+//! lines, and witnesses that the old and the new engine have evaluated.
 
 use plan::{Outcome, Plan, Side};
 
@@ -37,7 +37,7 @@ fn planned(gateway: &str, document: &str) -> Plan {
     plan
 }
 
-/// An edit, its expected lines, and the signature of the first line's witness.
+/// Edit: old text, new text, expected lines, and the signature of the first line's witness.
 type Edit = (
     &'static str,
     &'static str,
@@ -149,7 +149,7 @@ fn signature_edits_give_their_lines_and_witness() {
             false => planned(GATEWAY, &edit(DOCUMENT, from, to)),
         };
         let mut found = lines(&plan);
-        // Other tests check secrets that the gateway newly reads.
+        // Ignore lines about secrets that the gateway newly reads, because other tests check them.
         found.retain(|line| !line.contains(" secret-flow-"));
         assert_eq!(found, *expected, "{from} -> {to}");
         let Some(signature) = signature else { continue };

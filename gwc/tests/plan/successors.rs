@@ -1,5 +1,5 @@
-//! Operations that take the place of another operation at its upstream: clients send another
-//! request, the upstream receives the same one.
+//! Tests of operations that replace another operation at its upstream: clients send a different
+//! request, but the upstream receives the same request.
 
 use model::compile::Purpose;
 use plan::{Class, Plan};
@@ -46,7 +46,7 @@ fn planned(old: (&str, &str), new: (&str, &str)) -> Plan {
     plan::compare(Some(&side(old)), &side(new)).expect("both sides build")
 }
 
-/// Ids of the changes at which the gates `weaken` and `relax` stop.
+/// Ids of the changes that trip the gates `weaken` and `relax`.
 fn gated(plan: &Plan) -> Vec<&'static str> {
     let classes = [Class::Weaken, Class::Incomparable, Class::Relax];
     let changes = plan.changes.iter();
@@ -121,7 +121,7 @@ fn moved_path_hides_no_weaker_access() {
             let gateway = GATEWAY.replace("api.yaml", &format!("api.yaml{mount}"));
             let plan = planned((GATEWAY, &old), (&gateway, &new));
             assert_eq!(gated(&plan), expected, "{path} {method}{mount} {settings}");
-            // Another name of the operation hides nothing either.
+            // Renaming the operation in addition must not hide a change.
             let renamed = new.replace("operationId: make", "operationId: create");
             let plan = planned((GATEWAY, &old), (&gateway, &renamed));
             assert_eq!(gated(&plan), expected, "{path} {method}{mount} {settings}");

@@ -1,4 +1,5 @@
-//! Policies of the old side none of whose settings can be read. The plan compares the rest.
+//! Tests of policies of the old version that have no readable settings. The plan compares
+//! everything else.
 
 use model::compile::Purpose;
 use plan::compare;

@@ -1,8 +1,8 @@
-//! Expressions whose text stays while the values that they read change.
+//! Tests of expressions whose text is unchanged while the values that they read change.
 
 use crate::{DOCUMENT, GATEWAY, edit, lines, plan};
 
-/// gateway.yaml with an expression in every chain.
+/// gateway.yaml with a policy with this expression in every chain.
 fn asking(expression: &str) -> String {
     let gateway = edit(
         GATEWAY,
@@ -121,7 +121,8 @@ fn fields_of_the_gateway_change_an_expression() {
     }
     let old = asking("request.headers['x-other'] != 'a'");
     let new = with(", strip_credential: true");
-    // The upstream no longer receives the credential, but the expression decides as before.
+    // The upstream no longer receives the credential, but the expression reads another field, so
+    // its result does not change.
     let found = lines(&plan((&old, DOCUMENT), (&old, &new)));
     let is_about = |line: &String| line.contains("authorization-");
     assert!(!found.iter().any(is_about), "{found:?}");

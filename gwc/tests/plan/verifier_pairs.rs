@@ -1,23 +1,24 @@
-//! Order of verifiers, tested exhaustively: every pair of requirements of one or two verifiers of
-//! one credential, with every credential that their settings distinguish. `access` compares random
-//! requirements with more settings.
+//! Exhaustive tests of the order of verifiers (stricter or weaker). Every pair of requirements of
+//! one or two verifiers for one credential is compared, with every credential that the settings
+//! distinguish. `access` compares random requirements with more settings.
 
 use bundle::ir::{self, Set};
 use plan::security::{Verdict, Who};
 use policy::auth::{self, Place};
 use policy::declared::{Checked, Scalar, Settings, Value};
 
-/// World of one kind of verifier.
+/// Verifiers of one kind, and the credentials with which they are tested.
 struct World<'w> {
     place: Place,
     verifiers: Vec<auth::Checked>,
     /// Number of credentials.
     credentials: usize,
-    /// True if the verifier accepts the credential.
+    /// True if a verifier (first index) accepts a credential (second index).
     accepts: &'w dyn Fn(usize, usize) -> bool,
 }
 
-/// Requirement: a verifier, two of which one suffices, or two that must both accept the credential.
+/// Requirement: one verifier, one of two verifiers, or two verifiers that must both accept the
+/// credential.
 #[derive(Clone, Copy, Debug)]
 enum Requirement {
     One(usize),
@@ -242,7 +243,7 @@ fn introspection_agrees_with_every_answer() {
             None => settings,
         }
     };
-    // The last issuer of the answers is one named in no verifier.
+    // The last issuer of the responses is not named in any verifier.
     const OWN_ISSUERS: [&str; 3] = ["i", "j", "k"];
     let accepts = |verifier: usize, answer: usize| {
         let (audience, claims, issuer) = written[verifier];
@@ -264,7 +265,7 @@ fn introspection_agrees_with_every_answer() {
 #[test]
 fn signed_requests_agree_with_every_signature() {
     const ALGORITHMS: [&[&str]; 3] = [&[], &["hmac-sha512"], &["hmac-sha256", "hmac-sha512"]];
-    /// Time in milliseconds. `None`: the default.
+    /// Allowed age of a signature, in milliseconds. `None`: the default.
     const WINDOWS_MS: [Option<u64>; 3] = [None, Some(60_000), Some(300_000)];
     const OWN_ALGORITHMS: [&str; 2] = ["hmac-sha256", "hmac-sha512"];
     const AGES_MS: [u64; 3] = [60_000, 300_000, 300_001];
@@ -320,10 +321,11 @@ fn signed_requests_agree_with_every_signature() {
 fn fetched_keys_agree_with_every_age() {
     const AUDIENCES: [&[&str]; 3] = [&["x"], &["y"], &["x", "y"]];
     const HOUR_MS: u64 = 3_600_000;
-    /// Times in milliseconds. `None`: the default, 24 hours, which is also written explicitly.
+    /// Maximum ages of fetched keys, in milliseconds. `None`: the default, 24 hours, which is also
+    /// written explicitly.
     const STALE_MS: [Option<u64>; 4] =
         [None, Some(HOUR_MS), Some(24 * HOUR_MS), Some(48 * HOUR_MS)];
-    /// Time since the last successful fetch of the keys.
+    /// Time since the last successful fetch of the keys, in milliseconds.
     const AGES_MS: [u64; 4] = [HOUR_MS / 2, 2 * HOUR_MS, 30 * HOUR_MS, 50 * HOUR_MS];
     let written: Vec<(&[&str], Option<u64>)> = AUDIENCES
         .into_iter()
@@ -358,7 +360,7 @@ fn fetched_keys_agree_with_every_age() {
 #[test]
 fn proofs_agree_with_every_proof() {
     const ALGORITHMS: [&[&str]; 4] = [&[], &["EdDSA"], &["ES256", "EdDSA"], &["ES256"]];
-    /// Time in milliseconds. `None`: the default, one minute.
+    /// Allowed age of a proof, in milliseconds. `None`: the default, one minute.
     const WINDOWS_MS: [Option<u64>; 3] = [None, Some(30_000), Some(300_000)];
     const OWN_ALGORITHMS: [&str; 3] = ["ES256", "EdDSA", "RS256"];
     const AGES_MS: [u64; 4] = [30_000, 60_000, 300_000, 300_001];
@@ -403,11 +405,12 @@ fn proofs_agree_with_every_proof() {
 #[test]
 fn sessions_agree_with_every_session() {
     const MINUTE_MS: u64 = 60_000;
-    /// Times in milliseconds. `None`: the default, one hour.
+    /// Maximum lifetimes of a session, in milliseconds. `None`: the default, one hour.
     const LIFETIMES_MS: [Option<u64>; 3] = [None, Some(30 * MINUTE_MS), Some(480 * MINUTE_MS)];
-    /// `None`: only the lifetime limits a session.
+    /// Maximum idle times of a session, in milliseconds. `None`: only the lifetime limits a
+    /// session.
     const IDLE_MS: [Option<u64>; 3] = [None, Some(10 * MINUTE_MS), Some(20 * MINUTE_MS)];
-    /// Age of the session, and time since its last request.
+    /// Age of the session, and time since its last request, both in minutes.
     const TIMES_MIN: [(u64, u64); 9] = [
         (15, 5),
         (15, 15),
@@ -458,15 +461,15 @@ fn sessions_agree_with_every_session() {
     assert!(world.compare() > 1_000);
 }
 
-/// The first tokens have the key id of the key that signs them, the last three have none. A token
-/// without an id is accepted only if one key fits its algorithm, so that a further key also refuses
+/// All tokens except the last three have the id of the key that signed them. A token without a key
+/// id is accepted only if exactly one key fits its algorithm, so an additional key can also refuse
 /// tokens.
 #[test]
 fn inline_keys_agree_with_every_token() {
     const KEYS: [&str; 4] = [
         "{kty: OKP, crv: Ed25519, kid: a, x: 11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo}",
         "{kty: OKP, crv: Ed25519, kid: b, x: ZW4_y8suG6rV6h6M67JbdtkNq5vgy1JYj5GmhLAM5y0}",
-        // Another key with the id of the first one.
+        // Another key with the same id as the first key.
         "{kty: OKP, crv: Ed25519, kid: a, x: ZW4_y8suG6rV6h6M67JbdtkNq5vgy1JYj5GmhLAM5y0}",
         "{kty: EC, crv: P-256, kid: c, x: f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU, y: x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0}",
     ];
@@ -481,7 +484,7 @@ fn inline_keys_agree_with_every_token() {
         &[2, 3],
         &[0, 1, 3],
     ];
-    /// Signers of tokens without a key id: keys of [`KEYS`] with the same numbers.
+    /// Keys that may have signed a token without a key id: indices in [`KEYS`].
     const SIGNERS: [&[usize]; 3] = [&[0], &[1, 2], &[3]];
     let algorithm = |key: &usize| if *key == 3 { "ES256" } else { "EdDSA" };
     let verifiers = SETS.iter().enumerate().map(|(index, keys)| {

@@ -1,4 +1,4 @@
-//! Output formats of plans: every format, names that contain markup, and very large plans.
+//! Tests of the output formats of plans: every format, names with markup, and very large plans.
 
 use bundle::digest::Digest;
 use model::acknowledge::Acknowledgement;
@@ -66,7 +66,7 @@ fn review(plan: &Plan, gates: &[&str], given: Vec<Acknowledgement>) -> Review {
     Review::new(plan, gates, Some("reviewed.yaml".into()), given, 1_000)
 }
 
-/// Elements of the HTML page.
+/// HTML elements that the page may contain.
 const TAGS: [&str; 34] = [
     "!DOCTYPE", "html", "head", "meta", "title", "style", "body", "header", "h1", "p", "main",
     "table", "caption", "thead", "tbody", "tr", "th", "td", "nav", "a", "section", "h2", "small",
@@ -111,8 +111,7 @@ fn fits(document: &Value) {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
-/// Markdown text outside code: spans and fenced blocks are removed. Fails if one of them is not
-/// closed.
+/// Removes code spans and fenced blocks from a Markdown text. Panics if one of them is not closed.
 fn outside_code(text: &str) -> String {
     let mut out = String::new();
     let mut fenced = false;

@@ -1,5 +1,5 @@
-//! Documents as other parsers read them: a tree that keeps the order of keys. It is read by serde's
-//! parsers and written as JSON or YAML in several styles, without the compiler's own parser.
+//! Documents as a tree that keeps the order of keys. serde's parsers read the tree, and the tests
+//! write it as JSON or YAML in several styles, without the compiler's own parser.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -13,7 +13,7 @@ use crate::dice::Dice;
 pub(crate) enum Tree {
     Null,
     Bool(bool),
-    /// Number, as it must be written.
+    /// Number in the notation of the document.
     Number(String),
     Text(String),
     List(Vec<Self>),
@@ -118,7 +118,7 @@ impl Tree {
         Some(at)
     }
 
-    /// Calls `see` for every value, outer values first.
+    /// Calls `see` for every value in the tree, outer values first.
     pub(crate) fn each(&mut self, see: &mut impl FnMut(&mut Self)) {
         see(self);
         match self {
@@ -192,7 +192,8 @@ struct Writer<'t> {
     out: String,
     dice: Dice,
     comments: bool,
-    /// Repeated maps: number of occurrences, and number of the anchor once it is written.
+    /// Maps that occur in the tree: number of occurrences, and number of the anchor after the map
+    /// was written.
     twice: HashMap<&'t Tree, (usize, Option<usize>)>,
     aliases: usize,
 }

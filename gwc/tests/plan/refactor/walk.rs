@@ -32,8 +32,9 @@ pub(crate) const METHODS: [&str; 9] = [
     "get", "put", "post", "delete", "options", "head", "patch", "trace", "query",
 ];
 
-/// Calls `see` for each object, outer ones first, and visits its content if `see` allows it.
-/// References are not followed: their targets are visited at their own place.
+/// Calls `see` for each object, outer objects first. Visits the content of an object if `see`
+/// returns true. References are not followed, because their targets are visited at their own
+/// position.
 pub(crate) fn walk(document: &mut Tree, see: &mut impl FnMut(Place<'_>) -> bool) {
     visit(Role::Document, document, see);
 }

@@ -1,4 +1,4 @@
-//! Access: requirements, credentials, consumers.
+//! Edits of access: security requirements, credentials, consumers.
 
 use serde_json::{Value, json};
 
@@ -163,7 +163,7 @@ pub(super) const KINDS: &[Kind] = &[
     }),
 ];
 
-/// Changes the requirement of one operation so that anyone can call it.
+/// Changes the requirement of one operation so that everyone can call it.
 fn opens(case: &mut Case, old: Value, new: Value) -> Option<()> {
     let operation = case.operation();
     case.both(|project| project.ask(&operation, old.clone()));
@@ -173,7 +173,8 @@ fn opens(case: &mut Case, old: Value, new: Value) -> Option<()> {
     Some(())
 }
 
-/// Changes the requirement of some operations from `old` to `new`.
+/// Changes the requirement of some operations from `old` to `new`, and expects a line of this
+/// class.
 fn asks(case: &mut Case, class: &str, old: Value, new: Value) -> Option<()> {
     let some = case.some();
     for operation in &some {

@@ -1,4 +1,4 @@
-//! Access settings: tokens, addresses, browser pages, connections.
+//! Edits of access settings: tokens, addresses, browser pages, connections.
 
 use serde_json::{Value, json};
 
@@ -436,7 +436,7 @@ pub(super) const KINDS: &[Kind] = &[
     }),
 ];
 
-/// Makes some operations require a token.
+/// Makes some operations require a token with these scopes. Returns these operations.
 fn with_token(case: &mut Case, scopes: &Value) -> Vec<Operation> {
     let some = case.some();
     case.both(|project| {
@@ -469,7 +469,7 @@ fn key_set() -> Value {
     ]})
 }
 
-/// Changes a key of the verifier; null removes it.
+/// Changes a key of the JWT verifier from `old` to `new`. Null: the key is absent.
 fn token(case: &mut Case, class: &str, key: &str, old: Value, new: Value) -> Option<()> {
     let some = with_token(case, &json!(["read"]));
     for (project, value) in [(&mut case.old, old), (&mut case.new, new)] {
@@ -497,7 +497,8 @@ fn token(case: &mut Case, class: &str, key: &str, old: Value, new: Value) -> Opt
     Some(())
 }
 
-/// Makes some operations require a token that is verified by introspection.
+/// Makes some operations require a token that is verified by introspection. Returns these
+/// operations.
 fn with_asked(case: &mut Case) -> Vec<Operation> {
     let some = with_token(case, &json!([]));
     case.both(|project| {
@@ -509,7 +510,7 @@ fn with_asked(case: &mut Case) -> Vec<Operation> {
     some
 }
 
-/// Changes a key of the introspection verifier; null removes it.
+/// Changes a key of the introspection verifier from `old` to `new`. Null: the key is absent.
 fn change_introspection(
     case: &mut Case,
     class: &str,
@@ -545,7 +546,7 @@ fn scopes(case: &mut Case, class: &str, old: Value, new: Value) -> Option<()> {
     Some(())
 }
 
-/// Changes the required verifiers. Public operations stay public.
+/// Changes `required.auth` from `old` to `new`. Public operations stay public.
 fn required_auth(case: &mut Case, old: &[&str], new: &[&str]) {
     case.both(|project| {
         project.gateway["auth"]["idp"] = json!({
@@ -566,7 +567,7 @@ fn public(case: &mut Case, class: &str, old: &[&str], new: &[&str]) -> Option<()
     Some(())
 }
 
-/// Adds a policy to some operations.
+/// Adds a policy to some operations. Returns these operations.
 fn with_policy(case: &mut Case, policy: &Value) -> Vec<Operation> {
     let some = case.some();
     case.both(|project| {
@@ -599,7 +600,7 @@ fn cors(case: &mut Case, change: (&str, Value), class: &str) -> Option<()> {
     policy(case, web, (key, to), &format!("{class} cors-changed cors"))
 }
 
-/// Removes a policy from one of the operations.
+/// Adds a policy to some operations, and removes it from one of them in the new version.
 fn dropped(case: &mut Case, policy: Value, line: &str) -> Option<()> {
     let some = with_policy(case, &policy);
     let operation = case.dice.pick(&some);

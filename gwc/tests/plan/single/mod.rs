@@ -1,9 +1,9 @@
-//! Single edits at random places of real documents. Plans must have exactly the lines that the edit
-//! expects.
+//! Tests of single edits at random positions of real documents. Plans must have exactly the
+//! expected lines.
 //!
-//! A kind of edit prepares the old and the new version and changes one of them. It derives the
-//! expected lines from the text alone: from the operations, their requirements, and the templates
-//! that overlap. The engines of both versions check every witness again.
+//! A kind of edit prepares the old and the new version, and changes one of them. It derives the
+//! expected lines only from the project's texts: from the operations, their requirements, and
+//! overlapping templates. The engines of both versions check every witness again.
 
 #![allow(
     clippy::needless_pass_by_value,
@@ -25,21 +25,22 @@ use plan::{self, Plan};
 use crate::dice::Dice;
 use project::{Operation, Project, documents};
 
-/// One edit with its expected lines.
+/// Single edit, with the lines that the plan must have.
 pub(crate) struct Case {
     pub(crate) old: Project,
     pub(crate) new: Project,
     pub(crate) dice: Dice,
     /// Expected lines `SECTION CLASS ID SUBJECT: OPERATIONS`.
     pub(crate) expected: BTreeSet<String>,
-    /// True if one version lacks schemas that only one operation uses. Changes of their prose are
-    /// then not compared.
+    /// True if one version lacks schemas that only one operation uses. Changes of the prose in
+    /// these schemas are not compared.
     pub(crate) hides_schemas: bool,
     /// True if operations with parameters may reach the old paths of other operations at the upstream.
     pub(crate) moves_paths: bool,
 }
 
-/// Kind of edit. Returns `None` if the document has no place for it.
+/// Kind of edit: name, and the function that makes the edit. The function returns `None` if the
+/// document has no suitable position.
 pub(crate) type Kind = (&'static str, fn(&mut Case) -> Option<()>);
 
 /// All kinds of edits.
@@ -72,14 +73,14 @@ impl Case {
         assert!(self.expected.insert(line.to_owned()), "{line} twice");
     }
 
-    /// Expects a line about these operations.
+    /// Expects one line about all these operations.
     pub(crate) fn expect_of(&mut self, line: &str, operations: &[Operation]) {
         let mut keys: Vec<String> = operations.iter().map(|one| one.key.clone()).collect();
         keys.sort();
         self.expect(&format!("{line}: {}", keys.join("+")));
     }
 
-    /// Expects a line about each of these operations.
+    /// Expects a separate line about each of these operations.
     pub(crate) fn expect_each(&mut self, line: &str, operations: &[Operation]) {
         for operation in operations {
             self.expect_of(line, std::slice::from_ref(operation));
@@ -113,7 +114,8 @@ impl Case {
     }
 }
 
-/// Applies a kind of edit at a random place of a document.
+/// Makes an edit of this kind at a random position of a document. `None` if the edit is not
+/// possible there.
 pub(crate) fn case(kind: &Kind, document: &Project, seed: u64) -> Option<Case> {
     let mut dice = Dice::new(seed);
     let mut both = document.clone();
@@ -143,8 +145,8 @@ pub(crate) fn lines(plan: &Plan) -> Vec<String> {
     plan.changes.iter().map(line).collect()
 }
 
-/// Maximum number of documents that are tried for an edit, per required case, before the kind is
-/// reported as not applicable.
+/// Maximum number of documents per required case that are tried for a kind of edit. Above this
+/// number, the kind is reported as not applicable.
 const DOCUMENTS_MAX: usize = 40;
 
 /// Makes `of_each` edits of every kind.
@@ -190,7 +192,7 @@ fn edit_of_each_kind_gives_its_lines_and_requests() {
     assert!(requests >= cases.len() / 4, "only {requests} witnesses");
 }
 
-/// Error in a plan if there is one, and the number of checked witnesses.
+/// Description of an error in a plan (`None`: no error), and number of checked witnesses.
 type CaseResult = (Option<String>, usize);
 
 fn judge((name, seed, case): &(&'static str, u64, Case)) -> CaseResult {
@@ -204,7 +206,8 @@ fn judge((name, seed, case): &(&'static str, u64, Case)) -> CaseResult {
     if case.hides_schemas {
         found.retain(|line| !line.starts_with("docs doc prose-changed "));
     }
-    // Moved requests have lines for all differences between the contracts of both operations.
+    // Ignore lines about contracts for moved requests, because they cover all differences between
+    // the contracts of both operations.
     let mut expected_lines = case.expected.iter();
     if expected_lines.any(|line| line.contains("owner-changed")) {
         found.retain(|line| !line.starts_with("breaking ") || case.expected.contains(line));
@@ -226,7 +229,8 @@ fn judge((name, seed, case): &(&'static str, u64, Case)) -> CaseResult {
     }
 }
 
-/// Kinds of lines that no edit here causes, with the file of `tests/plan` that tests them.
+/// Kinds of lines that no edit in this test causes. `Some`: the file of `tests/plan` that tests the
+/// kind.
 const ELSEWHERE: &[(&str, Option<&str>)] = &[
     ("refused-paths-changed", Some("affected")),
     ("address-filter-added", None),

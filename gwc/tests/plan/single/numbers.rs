@@ -1,4 +1,4 @@
-//! Limits, policies, contracts and prose.
+//! Edits of limits, policies, contracts and prose.
 
 use serde_json::{Value, json};
 
@@ -298,7 +298,7 @@ pub(super) const KINDS: &[Kind] = &[
     }),
 ];
 
-/// Changes a value in gateway.yaml, and expects this line in the section POLICY.
+/// Changes a value in gateway.yaml to `to`, and expects this line in the section POLICY.
 fn gateway(case: &mut Case, pointer: &str, to: Value, line: &str) -> Option<()> {
     *case.new.gateway.pointer_mut(pointer)? = to;
     case.expect(&format!("policy {line}"));

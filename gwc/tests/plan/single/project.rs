@@ -1,4 +1,4 @@
-//! Project on which edits work: two texts.
+//! Project for single edits: gateway.yaml and a document as JSON values.
 
 use model::compile::Purpose;
 use plan::Side;
@@ -63,14 +63,14 @@ fn generated(seed: u64) -> Value {
     json!({"openapi": "3.1.0", "info": {"title": "generated", "version": "1"}, "paths": paths})
 }
 
-/// Template without names of parameters.
+/// Template with `{}` instead of each parameter.
 fn erased(path: &str) -> String {
     let parts = path.split('{');
     let literals = parts.map(|part| part.split_once('}').map_or(part, |(_, literal)| literal));
     literals.collect::<Vec<_>>().join("{}")
 }
 
-/// True if some path may match both templates. Returns true if unsure.
+/// True if a path may match both templates. Also true if this is uncertain.
 pub(crate) fn overlap(a: &str, b: &str) -> bool {
     let (a, b): (Vec<&str>, Vec<&str>) = (a.split('/').collect(), b.split('/').collect());
     let meet = |(a, b): (&&str, &&str)| a == b || a.contains('{') || b.contains('{');
@@ -83,7 +83,7 @@ impl Project {
         let mut seen = std::collections::BTreeSet::new();
         let mut number = 0;
         let paths = api["paths"].as_object_mut().expect("paths");
-        // Drop templates that differ only in names; the document of Xero has some.
+        // Remove templates that differ only in names of parameters, as in the document of Xero.
         paths.retain(|path, item| {
             METHODS.iter().any(|method| item.get(method).is_some()) && seen.insert(erased(path))
         });
@@ -122,7 +122,7 @@ impl Project {
         Self { gateway, api }
     }
 
-    /// Gives operations random requirements.
+    /// Sets random security requirements of operations.
     pub(crate) fn ask_at_random(&mut self, dice: &mut Dice) {
         for operation in self.operations() {
             match dice.below(8) {
@@ -150,13 +150,13 @@ impl Project {
         paths.iter().flat_map(of).collect()
     }
 
-    /// Operations of a path.
+    /// Operations with this path.
     pub(crate) fn at(&self, path: &str) -> Vec<Operation> {
         let all = self.operations().into_iter();
         all.filter(|one| one.path == path).collect()
     }
 
-    /// True if no other template can match the same paths.
+    /// True if no other template overlaps with this path.
     pub(crate) fn has_unique_paths(&self, path: &str) -> bool {
         let paths = self.api["paths"].as_object().expect("paths");
         paths
@@ -164,17 +164,17 @@ impl Project {
             .all(|other| other == path || !overlap(other, path))
     }
 
-    /// Text of an operation.
+    /// JSON value of an operation.
     pub(crate) fn text(&mut self, operation: &Operation) -> &mut Value {
         &mut self.api["paths"][&operation.path][operation.method]
     }
 
-    /// `x-gateway` of an operation.
+    /// JSON value of `x-gateway` of an operation.
     pub(crate) fn extension(&mut self, operation: &Operation) -> &mut Value {
         &mut self.text(operation)["x-gateway"]
     }
 
-    /// Sets the requirement of an operation.
+    /// Sets the security requirement of an operation.
     pub(crate) fn ask(&mut self, operation: &Operation, security: Value) {
         let open = match security.as_array() {
             Some(all) => all.is_empty() || all.contains(&json!({})),
@@ -193,7 +193,7 @@ impl Project {
         }
     }
 
-    /// Requirement of an operation.
+    /// Security requirement of an operation, otherwise of the document.
     pub(crate) fn requirement(&self, operation: &Operation) -> &Value {
         let own = self.api["paths"][&operation.path][operation.method].get("security");
         own.unwrap_or(&self.api["security"])
@@ -215,7 +215,7 @@ impl Project {
     /// Compiles the project, also with settings that gwd does not support yet.
     ///
     /// # Errors
-    /// The compiler's findings.
+    /// Returns the messages of the compiler's errors.
     pub(crate) fn side(&self) -> Result<Side, String> {
         let (gateway, api) = (self.gateway.to_string(), self.api.to_string());
         let files = [("gateway.yaml", gateway.as_str()), ("api.json", &api)];

@@ -1,4 +1,4 @@
-//! Ownership of requests.
+//! Edits that change which operation receives a request.
 
 use serde_json::{Value, json};
 
@@ -268,7 +268,7 @@ pub(super) const KINDS: &[Kind] = &[
     }),
 ];
 
-/// Path whose requests match no other template.
+/// Random path that overlaps with no other template. `None` if there is none.
 fn lone_path(case: &mut Case) -> Option<String> {
     let paths = case.old.api["paths"].as_object()?.keys().cloned();
     let alone: Vec<String> = paths
@@ -277,7 +277,7 @@ fn lone_path(case: &mut Case) -> Option<String> {
     (alone.len() > 1).then(|| case.dice.pick(&alone))
 }
 
-/// Operation whose path overlaps no other path, without a GET that also answers HEAD.
+/// Random operation whose path overlaps with no other path and has no HEAD operation.
 fn conditional(case: &mut Case) -> Option<Operation> {
     let path = lone_path(case)?;
     let all = case.old.at(&path);
@@ -285,7 +285,8 @@ fn conditional(case: &mut Case) -> Option<Operation> {
     (!mixed).then(|| case.dice.pick(&all))
 }
 
-/// Adds an operation that anyone can call, at one value of another operation's parameter.
+/// Adds an operation that everyone can call. Its path has a fixed value in place of another
+/// operation's parameter.
 fn capture(case: &mut Case) -> Option<Operation> {
     let paths: Vec<String> = case.old.api["paths"].as_object()?.keys().cloned().collect();
     let mut captors = Vec::new();
@@ -327,8 +328,8 @@ fn capture(case: &mut Case) -> Option<Operation> {
     })
 }
 
-/// Adds two operations whose paths have common requests. The second one receives these. Each also
-/// receives other requests.
+/// Adds two operations with overlapping paths. The second operation receives the requests that
+/// match both, and each operation also receives other requests.
 fn affixes(case: &mut Case) -> (Operation, Operation) {
     let made = ["/zz/{b}.txt", "/zz/before-{a}"].map(|path| {
         let key = if path.contains("txt") {
@@ -350,7 +351,7 @@ fn affixes(case: &mut Case) -> (Operation, Operation) {
     (wide, narrow)
 }
 
-/// Expects that operations which no caller could reach become reachable.
+/// Expects lines about operations that become reachable, and that no caller could reach before.
 fn exposed(case: &mut Case, operations: &[Operation]) {
     let line = |requirement: &Value| match requirement.as_array().is_some_and(Vec::is_empty) {
         true => "security weaken operation-exposed security",

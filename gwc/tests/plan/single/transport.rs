@@ -1,4 +1,5 @@
-//! Protection of connections: TLS of listeners and upstreams, client certificates, trusted proxies.
+//! Edits of the protection of connections: TLS of listeners and upstreams, client certificates,
+//! trusted proxies.
 
 use serde_json::{Value, json};
 
@@ -130,7 +131,7 @@ pub(super) const KINDS: &[Kind] = &[
     }),
 ];
 
-/// Changes a listener with client certificates.
+/// Adds a listener with client certificates to both versions, and changes it in the new version.
 fn tls(case: &mut Case, change: impl Fn(&mut Value)) {
     case.both(|project| {
         project.gateway["listeners"]["public"] = json!({
@@ -144,7 +145,7 @@ fn tls(case: &mut Case, change: impl Fn(&mut Value)) {
     change(&mut case.new.gateway["listeners"]["public"]["tls"]);
 }
 
-/// Changes an upstream with TLS.
+/// Adds an upstream with TLS to both versions, and changes it in the new version.
 fn upstream_tls(case: &mut Case, change: impl Fn(&mut Value)) {
     let with = |project: &mut Project| {
         project.gateway["upstreams"]["w"] = json!({
@@ -156,7 +157,7 @@ fn upstream_tls(case: &mut Case, change: impl Fn(&mut Value)) {
     change(&mut case.new.gateway["upstreams"]["w"]);
 }
 
-/// Sets the fields for the client's certificate at the only listener, before and after.
+/// Sets the handling of fields with the client's certificate at the only listener: `old` and `new`.
 fn client_certificate(case: &mut Case, old: Option<&str>, new: &str, class: &str) -> Option<()> {
     tls(case, |_| ());
     // `pass` requires trusted proxies.

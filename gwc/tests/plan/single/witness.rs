@@ -16,7 +16,8 @@ use super::project::{Operation, Project};
 /// of witnesses.
 ///
 /// # Errors
-/// Describes the first witness that shows no difference, or whose outcomes the plan states wrongly.
+/// Describes the first witness that shows no difference, or whose outcomes differ from those in the
+/// plan.
 pub(super) fn check(plan: &Plan, sides: (&Side, &Side), case: &Case) -> Result<usize, String> {
     let shown: Vec<(&Change, &Witness)> = plan
         .changes
@@ -67,7 +68,8 @@ fn matches(base: &str, template: &str, path: &str) -> bool {
     wanted.len() == given.len() && wanted.iter().zip(&given).all(fits)
 }
 
-/// Builds the engine of a version, with one more consumer: it has the credentials of the witnesses.
+/// Builds the engine of a version with an additional consumer, which has the credentials of the
+/// witnesses.
 fn oracle(side: &Side) -> Oracle {
     let hash = |text: &str| Credential {
         sha256: Sha256::digest(text).into(),
@@ -92,8 +94,8 @@ fn oracle(side: &Side) -> Oracle {
     Oracle::build(&gateway, "test").expect("a gateway that can be asked")
 }
 
-/// Sends a witness to a gateway and returns the outcome. [`Outcome::Nothing`] if the listener does
-/// not exist.
+/// Returns the outcome of a witness at a gateway. [`Outcome::Nothing`] if the gateway has no such
+/// listener.
 fn ask(oracle: &Oracle, listener: &str, witness: &Witness) -> Outcome {
     let mut all = oracle.snapshot().listeners().iter();
     let Some(listener) = all.position(|known| *known.name == *listener) else {
