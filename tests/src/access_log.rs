@@ -18,7 +18,7 @@ impl AccessLog {
         Self { path }
     }
 
-    /// Reads all complete lines so far. Each line must be JSON.
+    /// Reads all complete lines. Each line must be JSON.
     #[must_use]
     pub fn lines(&self) -> Vec<Value> {
         let text = std::fs::read_to_string(&self.path).unwrap_or_default();

@@ -1,6 +1,6 @@
-//! Integrity checks of a store. They read only its files and use no code of the programs under
-//! test. Checked: every blob has the digest of its name, every link leads to a readable statement,
-//! and the chain of records is complete.
+//! Integrity checks of a store. They read only the store's files, and use no code of the programs
+//! under test. The checks are: every blob has the digest in its name, every link leads to a
+//! readable statement, and the chain of records is complete.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -18,8 +18,8 @@ pub struct Audit {
 }
 
 impl Audit {
-    /// Reads and checks a store. Panics if it is damaged or incomplete. Only the bundles of the
-    /// newest `bundles` records must be complete.
+    /// Reads and checks a store. Panics if the store is damaged or incomplete. Only the bundles of
+    /// the newest `bundles` records must be complete.
     #[must_use]
     #[track_caller]
     pub fn of(store: &Path, channel: &str, bundles: usize) -> Self {
@@ -125,7 +125,7 @@ fn check_blobs(store: &Path) -> BTreeMap<String, u64> {
     blobs
 }
 
-/// Makes every file of a store two hours old, so that `gwc gc` may remove it.
+/// Sets the age of every file in a store to two hours, so that `gwc gc` may remove the files.
 pub fn age(store: &Path) {
     let mut command = Command::new("find");
     command.arg(store).args([

@@ -2,8 +2,8 @@
 //! upstream.
 //!
 //! Each folder under `tests/cases` is a project (`gateway.yaml` and its documents) with case files
-//! `*.http`. In the project, `$UPSTREAM` stands for the address of a recording upstream, and
-//! `http://127.0.0.9:1` for that of other services. A file contains cases:
+//! `*.http`. In the project, `$UPSTREAM` is replaced by the address of a recording upstream, and
+//! `http://127.0.0.9:1` by that of other services. A file contains cases:
 //!
 //! ```text
 //! ### a literal beats a parameter
@@ -32,8 +32,8 @@
 
 use std::path::{Path, PathBuf};
 
-/// True if a field has the expected value. `50..60` in the expected value means any number from 50
-/// to 60, inclusive.
+/// True if a field has the expected value. `50..60` in the expected value matches any number from
+/// 50 to 60, inclusive.
 #[must_use]
 pub fn fits(expected: &str, found: &str) -> bool {
     let is_digit = |found: char| found.is_ascii_digit();
@@ -77,9 +77,9 @@ pub struct Case {
     pub by_gwc: bool,
     /// Expectations on the response.
     pub response: Vec<Expected>,
-    /// Expectations on the request that the upstream receives.
+    /// Expectations on requests that upstreams receive.
     pub upstream: Vec<Expected>,
-    /// Number of requests that upstreams receive, if the case contains it. `None`: the default.
+    /// Number of requests that upstreams receive, from the case. `None`: the default.
     pub requests: Option<usize>,
 }
 
@@ -181,7 +181,7 @@ fn block(place: String, lines: &[&str]) -> Case {
             (name.to_owned(), value.trim_start().to_owned())
         })
         .collect();
-    // A chunked body contains its framing. Each `\n` in the file stands for CR LF.
+    // The body of a chunked request contains its framing, so each `\n` in the file becomes CR LF.
     let chunked = headers
         .iter()
         .any(|(name, _)| name.eq_ignore_ascii_case("transfer-encoding"));
@@ -274,7 +274,7 @@ impl Case {
         text.into_bytes()
     }
 
-    /// Arguments with which `gwc route` explains the same request.
+    /// Arguments for `gwc route` that describe the same request.
     #[must_use]
     pub fn route_arguments(&self) -> Vec<String> {
         let mut arguments: Vec<String> = ["route", &self.method, &self.target, "--format", "json"]
@@ -291,7 +291,7 @@ impl Case {
         arguments
     }
 
-    /// Status that the client should get.
+    /// Status that the client must receive.
     #[must_use]
     pub fn status(&self) -> u16 {
         let told = self.response.iter().find_map(|expected| match expected {

@@ -9,7 +9,7 @@ use std::time::Duration;
 /// Maximum time to wait for data: 30s.
 const READ_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Connection to a server, or from a client.
+/// Connection to a server, or accepted from a client.
 pub struct Connection {
     stream: Box<dyn Stream>,
     buffer: Vec<u8>,
@@ -78,8 +78,8 @@ impl Connection {
         self.stream.flush()
     }
 
-    /// Sends a request and reads its response. `text` is a head with `\n` or `\r\n` as line ends
-    /// and without the empty line.
+    /// Sends a request and reads the response. `text`: head with `\n` or `\r\n` as line ends,
+    /// without the empty line.
     pub fn ask(&mut self, text: &str) -> io::Result<Response> {
         let mut bytes = text.trim_end().replace("\r\n", "\n").replace('\n', "\r\n");
         bytes.push_str("\r\n\r\n");
@@ -87,8 +87,8 @@ impl Connection {
         self.read_response(text.starts_with("HEAD "))
     }
 
-    /// Reads one response. `to_head`: true if the request was a HEAD, so that the response has no
-    /// body.
+    /// Reads one response. `to_head`: true if the request method was HEAD, so that the response has
+    /// no body.
     pub fn read_response(&mut self, to_head: bool) -> io::Result<Response> {
         let mut interim = Vec::new();
         loop {
@@ -126,8 +126,8 @@ impl Connection {
         Head::parse(&String::from_utf8_lossy(&head))
     }
 
-    /// Reads a body according to the framing in its head. `silent` determines the end of the body
-    /// if the head has no framing.
+    /// Reads a body with the framing of its head. `silent`: end of the body if the head has no
+    /// framing.
     pub fn read_body(&mut self, head: &Head, silent: Until) -> io::Result<Vec<u8>> {
         if head.has("transfer-encoding", "chunked") {
             return self.read_chunks();
@@ -208,9 +208,9 @@ impl Connection {
 /// End of a body whose head has no framing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Until {
-    /// There is no body, as in a request.
+    /// There is no body, as in a request without framing.
     Nothing,
-    /// The body ends with the connection, as in a response.
+    /// The body ends when the connection ends, as in a response.
     Close,
 }
 

@@ -1,5 +1,5 @@
-//! Demo service to run behind a gateway: responds to every request with a description of the
-//! request. Uses only the standard library, so that the demo has no further dependencies.
+//! Demo service behind a gateway: it responds to every request with a description of the request.
+//! It uses only the standard library, so that the demo has no further dependencies.
 //!
 //! `echo-upstream ADDRESS` prints `listening on ADDRESS` (with the actual port) and serves until it
 //! is killed.
@@ -75,7 +75,7 @@ fn converse(stream: &TcpStream) -> io::Result<()> {
     Ok(())
 }
 
-/// Reads a request head. `None` at the end of the connection.
+/// Reads a request head. `None` if the connection has ended.
 fn read(reader: &mut impl BufRead) -> io::Result<Option<Request>> {
     let bad = |what: &str| io::Error::new(io::ErrorKind::InvalidData, what.to_owned());
     let mut line = String::new();
