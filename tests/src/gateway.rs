@@ -271,7 +271,7 @@ impl Gateway {
         Metrics(self.admin_ask("GET", "/metrics", &Value::Null).text())
     }
 
-    /// Makes gwd read the store now, and waits until it has done so.
+    /// Makes gwd read the store now, and waits until the read has ended.
     pub fn notify(&self) {
         let response = self.admin_ask("POST", "/v1/notify", &Value::Null);
         assert_eq!(response.status, 200, "{}", response.text());
@@ -315,13 +315,13 @@ impl Gateway {
         kib << 10
     }
 
-    /// Waits until the process has ended without a signal from the test. Returns the exit code.
+    /// Waits until gwd ends without a signal from the test. Returns the exit code of gwd.
     pub fn wait_end(&mut self) -> Option<i32> {
         let child = &mut self.child;
         wait::until("gwd ends", || child.try_wait().expect("it is our child")).code()
     }
 
-    /// Sends SIGTERM and waits for the end. Returns the exit code.
+    /// Sends SIGTERM to gwd and waits until gwd ends. Returns the exit code of gwd.
     pub fn stop(&mut self) -> Option<i32> {
         let pid = self.pid().to_string();
         let sent = Command::new("kill").args(["-TERM", &pid]).status();

@@ -1,9 +1,10 @@
-//! Blocks of commands in pages, and lines of their output.
+//! Reads the blocks of commands in documentation pages, and compares lines with patterns.
 
-/// Fenced blocks of a page that follow a mark (`<!-- MARK -->`), in order, each with its mark.
+/// Fenced code blocks of a page that follow a comment `<!-- MARK -->`, in page order. Each block is
+/// returned with its MARK.
 ///
 /// # Panics
-/// If the language of a block is not `text` after the mark `shows`, or not `sh` after another one.
+/// If the language of a block is not `text` after the mark `shows`, or not `sh` after any other mark.
 #[must_use]
 pub fn marked(text: &str) -> Vec<(&str, String)> {
     let mut blocks = Vec::new();
@@ -21,7 +22,7 @@ pub fn marked(text: &str) -> Vec<(&str, String)> {
     blocks
 }
 
-/// True if a line matches a pattern, in which `…` stands for any text.
+/// True if a line matches a pattern. Each `…` in the pattern matches any text.
 #[must_use]
 pub fn matches(pattern: &str, line: &str) -> bool {
     let mut parts = pattern.split('…');

@@ -11,7 +11,7 @@ const METHODS: [&str; 8] = [
     "get", "put", "post", "delete", "options", "head", "patch", "trace",
 ];
 
-/// Document, with the files that it refers to.
+/// OpenAPI document, with the files that its references name.
 pub struct Document {
     file: PathBuf,
     files: HashMap<PathBuf, Rc<Value>>,
@@ -68,7 +68,7 @@ impl Document {
         self.schemes(&root).into_iter().collect()
     }
 
-    /// All operations, in the order of the document.
+    /// All operations of the document, in document order.
     #[must_use]
     pub fn operations(&mut self) -> Vec<Operation> {
         let file = self.file.clone();
@@ -151,7 +151,8 @@ impl Document {
     }
 }
 
-/// True if there are no requirements, or if one of them is empty.
+/// True if an operation has no security requirement, or if one alternative of the requirement is
+/// empty.
 fn is_anonymous(security: &Value) -> bool {
     let alternatives = security.as_array().map(Vec::as_slice).unwrap_or_default();
     let is_empty = |one: &Value| one.as_object().is_some_and(Map::is_empty);
@@ -161,7 +162,7 @@ fn is_anonymous(security: &Value) -> bool {
 // === impl Operation ===
 
 impl Operation {
-    /// Key that gwc gives the operation in an API.
+    /// Key under which gwc lists the operation in the API `api`.
     #[must_use]
     pub fn key(&self, api: &str) -> String {
         match &self.id {
@@ -170,7 +171,7 @@ impl Operation {
         }
     }
 
-    /// Path that the template matches. Contains a generated value for each parameter.
+    /// Request path that matches the template. Each parameter has a generated value.
     #[must_use]
     pub fn path(&self) -> String {
         let mut path = String::new();
@@ -191,7 +192,7 @@ impl Operation {
         format!("zq{number}xj")
     }
 
-    /// Request head, with a credential for each scheme.
+    /// Request head for the operation, with each of the operation's credentials.
     #[must_use]
     pub fn request(&self) -> String {
         let mut query: Vec<String> = Vec::new();
@@ -222,7 +223,7 @@ impl Operation {
     }
 }
 
-/// Percent-encodes a literal as a client does in a URL.
+/// Percent-encodes a literal path segment, as a client does in a URL.
 fn escaped(literal: &str) -> String {
     let mut text = String::new();
     for byte in literal.bytes() {

@@ -14,7 +14,7 @@ use crate::binaries;
 /// Reason for skipping a test if a language or its packages are not installed.
 pub const MISSING: &str = "`make tools` cannot install the packages of tests/peers";
 
-/// Process that answers each line of its input with one line. Dropping this value kills it.
+/// Process that writes one output line for each input line. Dropping this value kills the process.
 pub struct Peer {
     child: Child,
     input: ChildStdin,
@@ -75,10 +75,10 @@ impl Peer {
         &self.greeting
     }
 
-    /// Sends one line, and waits for the answer.
+    /// Sends one line to the script, and waits for the line that the script returns.
     ///
     /// # Panics
-    /// If the script answers with an `error`, or not at all.
+    /// If the script returns an `error`, or returns nothing.
     pub fn ask(&mut self, question: &Value) -> Value {
         writeln!(self.input, "{question}").expect("the script reads");
         let line = self.line();
@@ -103,13 +103,14 @@ impl Drop for Peer {
 }
 
 /// Folder with the servers of `servers.txt` (Envoy, Traefik) and the compiled `paths_origin.go`.
-/// `None` unless exactly these are installed.
+/// `None` if the folder is missing, or contains other versions.
 #[must_use]
 pub fn servers() -> Option<PathBuf> {
     packages("servers", &["servers.txt", "paths_origin.go"])
 }
 
-/// Folder with the packages of `requirements.txt`. `None` unless exactly these are installed.
+/// Folder with the packages of `requirements.txt`. `None` if the folder is missing, or contains
+/// other versions.
 #[must_use]
 pub fn python_packages() -> Option<PathBuf> {
     packages("python", &["requirements.txt"])
@@ -123,8 +124,8 @@ pub fn tomcat() -> Option<PathBuf> {
     jar.is_file().then_some(jar)
 }
 
-/// Finds the folder with the packages that the lock files list. `None` unless exactly these
-/// packages are installed.
+/// Finds the folder with the packages that the lock files list. `None` if the folder is missing, or
+/// was installed from other lock files.
 fn packages(name: &str, locks: &[&str]) -> Option<PathBuf> {
     let folder = binaries::target().join("peers").join(name);
     let installed = std::fs::read(folder.join("installed")).ok()?;

@@ -1,5 +1,5 @@
-//! Control of processes that a test stops, kills or continues, at fault points or at random
-//! moments.
+//! Control of child processes. Tests stop, kill or continue the processes at fault points or at
+//! random moments.
 
 use std::process::{Child, Command, Stdio};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -30,7 +30,7 @@ pub fn wait_stopped(child: &Child) {
     });
 }
 
-/// Continues a stopped process.
+/// Continues a process that SIGSTOP stopped.
 pub fn go_on(child: &Child) {
     let pid = child.id().to_string();
     let sent = Command::new("kill").args(["-CONT", &pid]).status();

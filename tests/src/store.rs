@@ -1,5 +1,5 @@
-//! Stores in a folder. A test copies a project's releases to the store file by file, and can damage
-//! or forge files.
+//! Release stores in folders. A test copies a project's releases to such a store file by file, and
+//! can damage or forge files.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -41,13 +41,14 @@ impl Store {
         self.folder.path()
     }
 
-    /// Copies everything that the project has released: blobs first, then the links.
+    /// Copies all files that the project has released into this store. Blobs are copied first, then
+    /// the links.
     pub fn take(&self, project: &Project) {
         self.take_with(project, |_, bytes| bytes);
     }
 
-    /// Copies everything that the project has released, as [`Self::take`] does. `change` can change
-    /// the content of each new file.
+    /// Copies all files that the project has released, like [`Self::take`]. `change` receives the
+    /// path and content of each new file, and returns the content to write.
     pub fn take_with(&self, project: &Project, change: impl Fn(&Path, Vec<u8>) -> Vec<u8>) {
         let from = project.path("releases");
         for path in missing(&from, self.root()) {
@@ -56,13 +57,13 @@ impl Store {
         }
     }
 
-    /// Copies one file again, unchanged.
+    /// Copies one file of the project's releases again, without a change.
     pub fn repair(&self, project: &Project, path: &Path) {
         let bytes = std::fs::read(project.path("releases").join(path)).expect("a file");
         put(&self.root().join(path), &bytes);
     }
 
-    /// Files that the project has released and that this store does not have yet.
+    /// Files that the project has released and that this store does not contain yet.
     #[must_use]
     pub fn news(&self, project: &Project) -> Vec<Piece> {
         let from = project.path("releases");
@@ -162,7 +163,7 @@ fn walk(root: &Path, folder: &Path, files: &mut Vec<PathBuf>) {
     }
 }
 
-/// Writes a file atomically, as a copying tool does.
+/// Writes a file under a temporary name and renames the file, as a copying program does.
 fn put(path: &Path, bytes: &[u8]) {
     let folder = path.parent().expect("files lie in folders");
     std::fs::create_dir_all(folder).expect("a folder can be made");

@@ -115,7 +115,7 @@ impl Upstream {
         std::mem::take(&mut *self.shared.lock())
     }
 
-    /// Number of connections so far.
+    /// Number of connections that the upstream has accepted.
     #[must_use]
     pub fn connections(&self) -> usize {
         self.shared.connections.load(Ordering::Relaxed)
@@ -137,7 +137,7 @@ impl Shared {
             .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    /// Serves one connection until an error or its end.
+    /// Serves one connection until the connection ends or an error occurs.
     fn serve(&self, stream: TcpStream, number: usize) {
         let _nagle = stream.set_nodelay(true);
         let mut connection = Connection::accepted(stream);
@@ -204,9 +204,8 @@ impl Answer {
         }
     }
 
-    /// Response specified by the field `x-answer` of a request:
-    /// `status=503; delay_ms=50; NAME=VALUE`. `body` sets the body; other names are fields of the
-    /// response.
+    /// Response that the field `x-answer` of a request specifies: `status=503; delay_ms=50;
+    /// NAME=VALUE`. `body` sets the body. Every other NAME adds a field to the response.
     #[must_use]
     pub fn as_asked(seen: &Seen) -> Self {
         let mut answer = Self::ok("ok");

@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-/// Time limit of a wait: 20s. Generous, because a wait ends as soon as its event occurs.
+/// Time limit of a wait: 20s. The limit is generous, because a wait ends as soon as its event
+/// occurs.
 pub const WAIT_MAX: Duration = Duration::from_secs(20);
 const PAUSE: Duration = Duration::from_millis(5);
 

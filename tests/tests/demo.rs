@@ -1,5 +1,5 @@
-//! Test of the demo. The demo's script itself checks every status and body, so that it fails if a
-//! step is left out.
+//! Test of the demo. The script of the demo checks every status and body, and fails if a step is
+//! missing.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};

@@ -1,4 +1,4 @@
-//! `gwc test --against`: the tests of a project, sent to a running gateway.
+//! Tests of `gwc test --against`, which sends the tests of a project to a running gateway.
 
 use std::process::Command;
 
@@ -183,7 +183,7 @@ fn wrong_urls_and_absent_gateways_are_reported() {
             .contains("no connection to http://127.0.0.1:1"),
         "{ended}"
     );
-    // Messages do not repeat a credential from the command line.
+    // Error messages must not repeat a credential from the command line.
     let ended = world.test("http://127.0.0.1:1", &["--credential", KEY]);
     assert!(!ended.exits(64).stderr.contains(KEY), "{ended}");
 }

@@ -21,7 +21,8 @@ fn cargo(arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).expect("cargo writes text")
 }
 
-/// Names of the crates in a dependency tree, each with the features that it has there.
+/// Reads a dependency tree from `cargo tree`. Returns each crate's name with the crate's enabled
+/// features.
 fn tree(package: &[&str]) -> BTreeMap<String, BTreeSet<String>> {
     let mut arguments = vec![
         "tree", "--locked", "--prefix", "none", "-e", "normal", "-f", "{p}|{f}",
@@ -122,7 +123,8 @@ fn the_core_knows_no_world() {
 
 #[test]
 fn every_arrow_points_one_way() {
-    // Crates that each crate may depend on. Applies to tests, too.
+    // Table of the workspace crates that each crate may depend on. The table also applies to
+    // dev-dependencies.
     let allowed: BTreeMap<&str, &[&str]> = BTreeMap::from([
         ("diag", &[][..]),
         ("fault", &[]),

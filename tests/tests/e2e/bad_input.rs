@@ -1,5 +1,5 @@
-//! Invalid files: gwc reports the mistake with the right exit code, within limits on time, memory
-//! and output, and never panics.
+//! Tests of gwc with invalid files. gwc reports the mistake with the right exit code, within limits
+//! on time, memory and output, and never panics.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -221,7 +221,8 @@ fn a_document_without_a_project() {
         project.write("one.yaml", &bad.bytes);
         let ended = bounded(project.root(), &["lint", "one.yaml"]);
         assert_short_error(&ended, bad.as_source, bad.name);
-        // `gwc init` accepts a document with mistakes, but not a file of another kind.
+        // `gwc init` accepts an API document with mistakes, but rejects a file that is not an API
+        // document.
         let ended = bounded(project.root(), &["init", "new", "--from", "one.yaml"]);
         let begun = project.path("new/gateway.yaml").exists();
         assert_short_error(&ended, if begun { FINDINGS } else { INPUT }, bad.name);
@@ -447,7 +448,7 @@ fn files_beyond_every_limit() {
     }
 }
 
-/// With `--format json`, a failure is a JSON document as well.
+/// A failure of a command with `--format json` is also reported as a JSON document.
 #[test]
 fn failures_as_json() {
     let Base { project, .. } = base();

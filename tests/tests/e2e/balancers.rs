@@ -15,7 +15,7 @@ info: {title: behind a balancer, version: \"1\"}
 paths: {/a: {get: {operationId: read, responses: {}}}}
 ";
 
-/// HAProxy with a frontend for each version of the protocol.
+/// HAProxy with one frontend for each tested version of the PROXY protocol.
 struct Balancer {
     _server: Server,
     ports: Vec<u16>,

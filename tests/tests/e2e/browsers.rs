@@ -62,8 +62,8 @@ impl Site {
         format!("http://{host}:{}", self.upstream.address().port())
     }
 
-    /// Runs steps in a page of an origin. Returns the results in the page, and the requests that
-    /// the API received. `None` without a browser.
+    /// Runs `steps` in a page of the origin. Returns the results of the page by step name, and the
+    /// requests that the API received. `None` if no browser is installed.
     fn run(&self, origin: &str, steps: &Value) -> Option<(BTreeMap<String, String>, Vec<Seen>)> {
         *self.steps.lock().expect("no panic") = steps.clone();
         let _earlier = self.upstream.take();
@@ -263,8 +263,7 @@ fn csrf_admits_own_and_listed_pages_of_a_browser() {
     for (origin, expected) in [
         // This page has the gateway's own origin.
         (api.clone(), &all[..]),
-        // This page has the same site but another origin. It is allowed only where the origin is
-        // listed.
+        // This page has another origin on the same site. Only `/partner` lists this origin.
         (site.origin("127.0.0.1"), &partner[..]),
         // This page belongs to another site.
         (site.origin("localhost"), &[]),

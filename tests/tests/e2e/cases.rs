@@ -32,8 +32,8 @@ fn no_folder_of_cases_is_forgotten() {
 }
 
 /// Every kind of policy and verifier that gwd supports must occur in a project of `tests/cases`.
-/// The kinds are the headings of `docs/vocabulary.md` that do not say `(later)`. Stores need a
-/// server: see `stores.rs`.
+/// The test reads the kinds from the headings of `docs/vocabulary.md` without `(later)`.
+/// `stores.rs` tests stores, because they need a server.
 #[test]
 fn every_kind_that_runs_has_cases() {
     let root = binaries::workspace();
@@ -98,9 +98,9 @@ const SECRETS: &str = "secrets";
 /// URL in the files of a feature that the test replaces by the URL of [`provider`].
 const PROVIDER: &str = "http://127.0.0.9:1";
 
-/// Services that features use besides the upstream. `/check` answers requests of `forward_auth`
-/// according to the user in `X-User`. `/introspect` answers according to the first word of the
-/// token (RFC 7662). The service also has the metadata of an OpenID provider.
+/// Script of the service that features use besides the upstream. `/check` responds to requests of
+/// `forward_auth` according to the user in `X-User`. `/introspect` responds according to the first
+/// word of the token (RFC 7662). The service also serves the metadata of an OpenID provider.
 fn provider(seen: &Seen) -> Answer {
     let json = |value: Value| Answer {
         headers: vec![("content-type".to_owned(), "application/json".to_owned())],
@@ -151,7 +151,7 @@ fn active(audience: &str) -> Value {
     })
 }
 
-/// Copies the feature's files to a project, and fills in values that only the test knows.
+/// Copies the feature's files into a project, and replaces placeholders by values of this test run.
 pub(crate) fn project(folder: &Path, upstream: &Upstream, provider: &Upstream) -> Project {
     let project = Project::new();
     for name in ["acme", "idp", "session"] {
@@ -186,7 +186,8 @@ fn with_hashes(text: &str) -> String {
     out + rest
 }
 
-/// Differences between the cases and the answers of `gwc route`. `options` are added to each call.
+/// Runs `gwc route` for each case, with additional `options`. Returns the differences between the
+/// expected and the reported results.
 pub(crate) fn by_gwc(project: &Project, cases: &[Case], options: &[&str]) -> Vec<String> {
     let asked = cases.iter().filter(|case| case.by_gwc);
     asked
@@ -243,8 +244,8 @@ fn expected_of_gwc(case: &Case) -> (String, Option<String>, Option<u64>, Option<
     }
 }
 
-/// Differences between the request head that gwc predicts for the upstream and the expected head.
-/// gwd must send the expected head.
+/// Compares the upstream request that gwc predicts with the head that the case expects from gwd.
+/// Returns the differences.
 fn mistakes_of_upstream(case: &Case, said: &Value) -> Vec<String> {
     let request = &said["upstream"]["request"];
     let field = |name: &str| request["headers"][name].as_str();
@@ -257,8 +258,8 @@ fn mistakes_of_upstream(case: &Case, said: &Value) -> Vec<String> {
                     request["method"].as_str().unwrap_or_default(),
                     request["path"].as_str().unwrap_or_default()
                 );
-                // The other requests of this case are copies or repetitions. gwc does not predict
-                // them.
+                // A case with several upstream requests also expects copies or repetitions. gwc
+                // does not predict these requests.
                 let is_other = case.requests.is_some_and(|count| count > 1)
                     && case.upstream.contains(&Expected::First(told.clone()));
                 (told != *first && !is_other).then(|| format!("upstream gets {told}, not {first}"))
@@ -301,8 +302,8 @@ pub(crate) fn by_gwd(
         connection.read_response(case.method == "HEAD")
     };
     let answered = wait::until("a compiled validator", || match ask() {
-        // gwd waits 20ms for a validator, which a busy machine may exceed. A response to HEAD does
-        // not name the reason.
+        // gwd waits 20ms for a validator. On a busy machine, compiling the validator may take
+        // longer. A response to HEAD has no body that names the reason.
         Ok(response)
             if response.text().contains("\"validator_unavailable\"")
                 || response.status == 503 && case.method == "HEAD" && case.status() != 503 =>

@@ -257,8 +257,8 @@ fn fingerprint(folder: &std::path::Path, name: &str) -> String {
 const INVALID: &str = "certificate_invalid";
 const MISSING: &str = "credential_missing";
 
-/// Cases: path, certificate of the connection, true for an API key, and the expected status with
-/// its code.
+/// Test cases. Fields: path, client certificate of the connection, true if an API key is sent,
+/// expected status, and expected problem code.
 const CONNECTION: &[(&str, Option<&str>, bool, u64, &str)] = &[
     ("/named", None, false, 401, MISSING),
     ("/named", Some("alice"), false, 200, ""),
@@ -386,7 +386,8 @@ fn names_of_a_certificate_reach_the_upstream() {
     }
 }
 
-/// Forwarded certificate: listener, title, request fields, and the expected status with its code.
+/// Test case of a forwarded certificate: listener, title, request fields, expected status, and
+/// expected problem code.
 type Forwarded<'a> = (&'a str, &'a str, &'a [(&'a str, &'a str)], u64, &'a str);
 
 #[test]

@@ -1,5 +1,5 @@
-//! Tests of the check of items of sequences over real sockets (`itemSchema`): items that pass while
-//! the body is open, refused items, long items, and the operator's switch.
+//! Tests over real sockets of the item check of sequences (`itemSchema`): valid items in an open
+//! body, refused items, long items, and the operator's switch.
 
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -55,7 +55,7 @@ components:
         data: {type: string, contentMediaType: application/json, contentSchema: {$ref: "#/components/schemas/Item"}}
 "##;
 
-/// Time after which bytes that must not arrive would have arrived.
+/// Time to wait before the test concludes that no bytes arrive.
 const QUIET: Duration = Duration::from_millis(200);
 
 struct Scene {
@@ -106,7 +106,7 @@ impl Scene {
         }
     }
 
-    /// Begins a request with these fields and with the first bytes of its body.
+    /// Sends the head of a request with these fields, and the first bytes of the body.
     fn begin(&self, line: &str, fields: &str, body: &str) -> Connection {
         let mut client = self.gateway.connect();
         let head = format!("{line} HTTP/1.1\r\nhost: h\r\n{fields}\r\n\r\n{body}");
@@ -114,8 +114,9 @@ impl Scene {
         client
     }
 
-    /// Accepts the next connection of the gateway with a request, and reads the head. A request
-    /// that is refused early can leave a connection without bytes.
+    /// Accepts the gateway's next upstream connection that carries a request, and reads the request
+    /// head. Connections without bytes are skipped, because an early refusal can leave such a
+    /// connection.
     fn accept(&self) -> Peer {
         let begun = |stream: &TcpStream| stream.peek(&mut [0]).expect("bytes in time") > 0;
         let mut connections = std::iter::repeat_with(|| self.upstream.accept());
@@ -147,7 +148,7 @@ impl Scene {
             .sum("gwd_policy_calls_total", &labels)
     }
 
-    /// Log line of the first request to a path, apart from those of [`Self::new`].
+    /// Log line of the first request to a path. Requests that [`Self::new`] sent are excluded.
     fn line(&self, path: &str) -> Value {
         wait::until("a log line", || {
             let lines = self.gateway.access_log().lines();
@@ -249,12 +250,12 @@ fn good_lines_pass_before_the_upload_ends() {
         line["invalid"], "body #/2/id must be of type integer",
         "{line}"
     );
-    // The client did not end the body early.
+    // The log line must not report that the client ended the body early.
     assert_eq!(line["reason_detail"], Value::Null, "{line}");
     let labels = ["policy=\"validate\"", "reason=\"request_invalid\""];
     wait::until("two rejections", || {
         let refused = scene.gateway.metrics().sum("gwd_rejections_total", &labels);
-        // `Scene::new` has six more.
+        // [`Scene::new`] causes six more rejections.
         (refused >= 8.0).then_some(())
     });
     scene.gateway.stops_clean();
@@ -443,7 +444,7 @@ fn long_items_are_checked_up_to_a_limit() {
             peer.send(OK);
             peer.text
         });
-        // The gateway may refuse the body before it was sent.
+        // Ignore errors: the gateway may refuse the body before the whole body is sent.
         let _early = client.send((head + &body + "0\r\n\r\n").as_bytes());
         let status = client
             .read_response(false)
@@ -529,7 +530,7 @@ fn items_of_http2_messages_are_checked() {
     assert!(refused.contains("\"pointer\":\"#/1/id\""), "{refused}");
     for (event, expected) in [("data: 2\n\n", false), ("data: {\"id\":2}\n\n", true)] {
         let client = curl(&[&url("/events")]);
-        // The head of the refused upload may have been sent.
+        // Skip the upstream request of the refused upload. gwd may have forwarded its head.
         let requests = std::iter::repeat_with(|| scene.accept());
         let mut requests = requests.skip_while(|one| !one.head.starts_with("GET"));
         let mut upstream = requests.next().expect("a request");
@@ -563,7 +564,7 @@ fn bytes_of_an_incomplete_item_are_counted() {
     scene.gateway.stops_clean();
 }
 
-/// The parts of an incomplete item count as progress of the sender.
+/// Each received part of an incomplete item restarts the sender's timeouts.
 #[test]
 fn slow_item_restarts_the_timeouts() {
     const PARTS: usize = 8;
@@ -592,7 +593,7 @@ fn slow_item_restarts_the_timeouts() {
     scene.gateway.stops_clean();
 }
 
-/// The gateway keeps at most one item of each stream.
+/// The gateway stores at most one item of each sequence, so long sequences need constant memory.
 #[test]
 fn long_sequences_take_constant_memory() {
     const ROUNDS: usize = 1_600;

@@ -46,7 +46,7 @@ fn scene() -> (Upstream, Project, Gateway) {
     let project = Project::with(&gateway, DOCUMENT);
     project.keygen();
     project.apply();
-    // With one worker, all requests share its upstream connections.
+    // With one worker, all requests share the upstream connections of that worker.
     let gateway = Options::of(&project).workers(1).start();
     for path in ["/orders", "/logged"] {
         // Compiling a validator may take longer than a response waits for it.
@@ -91,7 +91,7 @@ fn responses_are_checked_at_all_lengths() {
             "{text}"
         );
     }
-    // The media type `application/grpc` of a GET does not make the exchange gRPC.
+    // The media type `application/grpc` in a GET request does not turn the exchange into gRPC.
     let grpc = "\r\ncontent-type: application/grpc";
     let claimed = gateway.ask(&format!("{}{grpc}", get("/orders?1x")));
     assert_eq!(claimed.status, 502);
@@ -168,8 +168,8 @@ fn operator_limits_the_check_of_responses() {
     gateway.stops_clean();
 }
 
-/// Chunks and trailers of a valid response reach the client. A response whose body ends early is
-/// replaced by 502.
+/// The gateway forwards chunks and trailers of a valid response to the client. It replaces a
+/// response whose body ends early by 502.
 #[test]
 fn chunked_responses_are_checked() {
     use std::io::{Read as _, Write as _};

@@ -21,8 +21,8 @@ const NAMES: [&str; 3] = [
     "x-forwarded-client-cert",
 ];
 
-/// Test certificates: an authority, an intermediate authority, one of its clients, an unrelated
-/// client, and a server.
+/// Test certificates: authority `ca`, intermediate authority `middle`, its client `alice`,
+/// unrelated client `stranger`, and `server`.
 struct Certificates(tempfile::TempDir);
 
 impl Certificates {
@@ -82,7 +82,7 @@ impl Certificates {
         self.0.path().join(name)
     }
 
-    /// Starts a gateway. `keys` are further keys of its listener.
+    /// Starts a gateway. `keys` adds configuration keys to the gateway's listener.
     fn serve(&self, upstream: &Upstream, keys: &str) -> (Project, Gateway) {
         let at = |name: &str| format!("\"${{file:{}}}\"", self.path(name).display());
         let (ca, cert, key) = (at("ca.pem"), at("server.pem"), at("server.key"));

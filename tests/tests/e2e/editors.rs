@@ -28,7 +28,7 @@ paths:
         "200": {description: fine}
 "#;
 
-/// Place of a word in the document, as a position of the protocol.
+/// Position of the first occurrence of `word` in the document, as an LSP position.
 fn position(text: &str, word: &str) -> Value {
     let before = &text[..text.find(word).expect("the word is there")];
     let line = before.matches('\n').count();
@@ -52,7 +52,7 @@ impl Editor {
         self.peer.ask(&question)["result"].clone()
     }
 
-    /// Types into the document: replaces a word. Returns the findings.
+    /// Replaces a word of the open document, as typing in the editor does. Returns the findings.
     fn replace(&mut self, (text, word): (&str, &str), new: &str) -> Vec<Value> {
         self.version += 1;
         let (start, mut end) = (position(text, word), position(text, word));
@@ -86,7 +86,7 @@ fn session_of_a_client_library_is_served() {
     editor.peer.ask(&json!({"notify": "textDocument/didOpen", "params": {
         "textDocument": {"name": "openapi.yaml", "languageId": "yaml", "version": 1, "text": ORDERS},
     }}));
-    // A document without findings gets an empty list.
+    // The server publishes an empty list for a document without findings.
     assert_eq!(editor.findings(), Vec::<Value>::new());
 
     let wrong = ORDERS.replace("operationId", "operationid");

@@ -32,7 +32,7 @@ paths:
 /// Lifetime of the tokens, in seconds.
 const LIFETIME_S: u64 = 4;
 
-/// Starts an upstream whose responses begin and never end.
+/// Starts an upstream that sends the beginning of each response and never ends the response.
 pub(crate) fn endless() -> Upstream {
     Upstream::scripted(|_| Answer {
         headers: vec![("content-type".to_owned(), "text/event-stream".to_owned())],
@@ -41,13 +41,13 @@ pub(crate) fn endless() -> Upstream {
     })
 }
 
-/// Second (Unix time) at which a token that is issued now expires.
+/// Expiry (Unix time in seconds) of a token that is issued now.
 pub(crate) fn ends_s() -> u64 {
     let now = SystemTime::UNIX_EPOCH.elapsed().expect("after 1970");
     now.as_secs() + LIFETIME_S
 }
 
-/// JWT of an issuer. The JWT expires at this second (Unix time).
+/// JWT of `issuer`, signed with `key`. The JWT expires at `ends_s` (Unix time in seconds).
 fn jwt(key: &RsaKey, issuer: &str, ends_s: u64) -> String {
     let part = |value: Value| URL_SAFE_NO_PAD.encode(value.to_string());
     let head = part(json!({"alg": "RS256", "kid": "a"}));
@@ -57,8 +57,9 @@ fn jwt(key: &RsaKey, issuer: &str, ends_s: u64) -> String {
     format!("{signed}.{signature}")
 }
 
-/// Issues a certificate for `CN=name` that expires at this second (Unix time). Returns it as a
-/// `Client-Cert` field (RFC 9440). `openssl x509` cannot set the second; `openssl ca` can.
+/// Issues a certificate for `CN=name` that expires at `ends_s` (Unix time in seconds). Returns the
+/// certificate as a `Client-Cert` field (RFC 9440). Uses `openssl ca`, because `openssl x509`
+/// cannot set the second of the expiry.
 pub(crate) fn certificate(folder: &Path, name: &str, ends_s: u64) -> String {
     let config = "[ca]\ndefault_ca = own\n[own]\ndatabase = index\nnew_certs_dir = .\nrand_serial = yes\n\
 default_md = sha256\npolicy = names\n[names]\ncommonName = supplied\n";
@@ -155,7 +156,7 @@ fn open_response_ends_with_its_credential() {
     let closing = closing.map(|(path, shown)| (path, shown, begun(&gateway, path, shown)));
     for (path, shown, mut client) in closing {
         let asked = Instant::now();
-        // Without the final chunk, the client knows that the response is not complete.
+        // The missing final chunk shows the client that the response is not complete.
         let rest = client.read_to_end().expect("gwd closes the connection");
         assert_eq!(rest, b"5\r\nhello\r\n", "{path} {shown:.40}");
         assert!(
@@ -167,7 +168,7 @@ fn open_response_ends_with_its_credential() {
             now.as_secs() >= ends_s,
             "{path} {shown:.40}: before its end"
         );
-        // The endpoint returns another expiry time for each request about the opaque token.
+        // Skip the opaque token: each introspection response sets a new expiry for this token.
         if !shown.ends_with("opaque") {
             let ended = gateway.ask(&format!("GET {path} HTTP/1.1\nhost: h\n{shown}"));
             assert_eq!(ended.status, 401, "{path} {shown:.40}");

@@ -1,5 +1,5 @@
-//! Tests of the projects in `examples/`: they are compiled, released and served, and the cases of
-//! their `cases.http` run.
+//! Tests of the projects in `examples/`. Each project is compiled, released and served, and the
+//! test runs the cases in its `cases.http`.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -14,7 +14,7 @@ use e2e::upstream::{Answer, Upstream};
 use crate::cases::{by_gwc, by_gwd};
 use crate::tls_peers::Certificates;
 
-/// Examples that `tests/tests/readme.rs` tests.
+/// Examples that `tests/tests/readme.rs` tests instead of this file.
 const ELSEWHERE: [&str; 2] = ["museum", "orders"];
 
 macro_rules! examples {
@@ -63,7 +63,8 @@ fn example_without_test_or_readme_is_found() {
     }
 }
 
-/// Addresses of services in the files of an example: `127.0.0.1:9001` and so on.
+/// Ports of the service addresses in a file of an example. Service addresses begin with
+/// `127.0.0.1:9`.
 fn service_ports(text: &str) -> impl Iterator<Item = &str> {
     text.match_indices("127.0.0.1:9")
         .filter_map(|(at, _)| text.get(at + 10..at + 14))

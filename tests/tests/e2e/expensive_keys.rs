@@ -1,5 +1,5 @@
 //! Tests of tokens that are signed with expensive keys (ES384, RSA with 4,096 bits). gwd verifies
-//! their signatures on threads of their own, so that a flood of them stops no other request.
+//! such signatures on separate threads, so that a flood of tokens blocks no other request.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -62,7 +62,7 @@ impl Scene {
         }
     }
 
-    /// Token signed with the key of this id, valid for an hour.
+    /// Token for `subject`, signed with the key `kid` and valid for an hour.
     fn token(&self, kid: &str, subject: &str) -> String {
         let signed = signed_part(kid, subject);
         let bytes = match kid {
@@ -100,7 +100,7 @@ fn signed_part(kid: &str, subject: &str) -> String {
     format!("{head}.{}", part(claims))
 }
 
-/// Token of the P-384 key whose signature is wrong.
+/// Token that names the P-384 key and has a wrong signature.
 fn forged(number: usize) -> String {
     let signed = signed_part("p384", &format!("forged-{number}"));
     // Both numbers of the signature are 2, so that the whole verification is computed.
@@ -128,7 +128,7 @@ fn tokens_of_expensive_keys_are_verified_elsewhere() {
         assert_eq!(status, 401, "{kid}: {body}");
         assert!(body.contains("token_invalid"), "{kid}: {body}");
     }
-    // The key of 2048 bits needs no check on another thread.
+    // gwd verifies the 2,048-bit key on the worker, so `answered` does not count its tokens.
     wait::until("counted", || {
         (scene.checks("answered") == 5.0).then_some(())
     });
@@ -167,7 +167,8 @@ fn flood_of_forged_tokens_stops_no_other_request() {
                     let request =
                         format!("GET /secured HTTP/1.1\nhost: h\nauthorization: Bearer {token}");
                     let response = connection.ask(&request).expect("a response");
-                    // 401 after the check, or 503 if the queue is full.
+                    // The status is 401 after a check of the signature, and 503 if the queue is
+                    // full.
                     let status = response.status;
                     assert!(status == 401 || status == 503, "{status}");
                     if status == 503 {

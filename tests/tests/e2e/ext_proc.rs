@@ -1,5 +1,5 @@
-//! Tests of `ext_proc` with a processor of another make: grpcio, with the classes that Envoy's
-//! `.proto` files define (`tests/peers/ext_proc.py`).
+//! Tests of `ext_proc` with a third-party processor: grpcio with the classes that Envoy's `.proto`
+//! files define (`tests/peers/ext_proc.py`).
 
 use e2e::client::Response;
 use e2e::gateway::{Gateway, Options};
@@ -71,7 +71,7 @@ impl Scene {
         })
     }
 
-    /// Sends a request without a body for which the processor behaves as `test` says.
+    /// Sends a GET request. `test` selects the behaviour of the processor.
     fn get(&self, path: &str, test: &str) -> Response {
         let head = format!(
             "GET {path} HTTP/1.1\nhost: shop.test\nx-test: {test}\nx-list: one\nx-present: old\nx-secret: s"
@@ -89,7 +89,7 @@ impl Scene {
         connection.read_response(false).expect("gwd answers")
     }
 
-    /// Messages of each stream since the last call.
+    /// Messages that the processor received since the last call, by stream.
     fn streams(&mut self) -> Vec<Value> {
         let answer = self.processor.ask(&json!({}));
         answer["streams"].as_array().expect("a list").clone()
@@ -101,7 +101,7 @@ impl Scene {
         metrics.sum("gwd_policy_calls_total", &labels)
     }
 
-    /// The only request that the upstream got since the last call.
+    /// The only request that the upstream received since the last call.
     fn forwarded(&self) -> Seen {
         let mut all = self.main.take();
         assert_eq!(all.len(), 1);
@@ -155,7 +155,7 @@ fn mutations_reach_the_upstream_within_their_rules() {
             ("x-present", Some("old")),
             ("x-absent", None),
             ("x-secret", None),
-            // Fields that the processor must not change.
+            // The processor must not change the following fields.
             ("x-user", Some("alice")),
             ("x_user", None),
             ("host", Some("shop.test")),
@@ -215,7 +215,7 @@ fn bodies_are_sent_replaced_and_limited() {
             let is_same = body == expected;
             assert_eq!(seen.header("content-digest").is_some(), is_same, "{body}");
         }
-        // The same stream has all parts of an exchange.
+        // The processor receives all messages of an exchange on the same stream.
         let streams = scene.streams();
         let parts: Vec<usize> = streams
             .iter()
@@ -231,7 +231,7 @@ fn bodies_are_sent_replaced_and_limited() {
         );
         assert_eq!(streams[0][0]["mode"], 2);
 
-        // A request without a body has no message for it.
+        // For a request without a body, the processor receives no body message.
         assert_eq!(scene.get("/all", "").status, 200);
         scene.forwarded();
         assert_eq!(scene.streams()[0][1], "response_headers");
@@ -280,7 +280,7 @@ fn outage_refuses_unless_it_is_open() {
             assert_eq!(scene.forwarded().header("x-secret"), Some("s"));
             assert_eq!(scene.calls(outcome), before + 2.0, "{test}");
         }
-        // The response is refused, too, although the upstream has answered.
+        // The gateway also refuses if the processor fails after the upstream has responded.
         let closed = scene.post("fail-later", "a");
         assert_eq!(closed.status, 503);
         assert_eq!(closed.json()["code"], "ext_proc_unavailable");
@@ -315,7 +315,7 @@ fn processor_that_returns_is_used_again() {
         let Some(again) = Peer::python("ext_proc.py", &["0"]) else {
             return prerequisite::skip(MISSING);
         };
-        // Replacing the value kills the process.
+        // Assigning a new processor drops the old value, which kills the old process.
         scene.processor = again;
         assert_eq!(scene.get("/headers", "").status, 503);
         assert_eq!(scene.get("/open", "").status, 200);

@@ -2,7 +2,7 @@
 //! fault is reported.
 //!
 //! Where the system permits it, the tests use real full and read-only file systems (`unshare -rm`,
-//! tmpfs). Elsewhere they inject faults instead, and report this.
+//! tmpfs). On other systems the tests inject faults instead, and report the skipped part.
 
 use std::path::Path;
 use std::process::{Child, Command};
@@ -61,7 +61,8 @@ fn with_fault(project: &Project, fault: &str) -> Ended {
     end(start(project, &APPLY, fault))
 }
 
-/// Runs a shell script as root in its own namespaces. `None` where the system does not permit that.
+/// Runs a shell script as root in new user and mount namespaces. `None` if the system does not
+/// permit new namespaces.
 fn unshared(project: &Project, script: &str) -> Option<Ended> {
     let run = |script: &str| {
         let mut command = Command::new("unshare");
@@ -84,7 +85,8 @@ fn unshared(project: &Project, script: &str) -> Option<Ended> {
 #[test]
 fn a_full_disk_is_told_and_leaves_the_store_whole() {
     let project = released();
-    // The store has 5 MB. The script fills it step by step, and then frees space again.
+    // The file system of the store has 5 MB. In each round, the script fills the file system and
+    // leaves some free space.
     let script = "
         cp -a releases origin
         mount -t tmpfs -o size=5m none releases
@@ -138,7 +140,7 @@ fn failed_operation_is_reported_and_next_apply_works() {
     ];
     let mut cases: Vec<(String, &str)> = Vec::new();
     for (at, point) in points.iter().enumerate() {
-        // Use every error at the first fault point, and one error at each other point.
+        // The first fault point gets every kind of error. Each other point gets one error.
         for (error, told) in errors
             .iter()
             .cycle()
@@ -153,8 +155,8 @@ fn failed_operation_is_reported_and_next_apply_works() {
         let before = audit(&project).head();
         let failed = with_fault(&project, fault);
         assert!(failed.exits(69).stderr.contains(told), "{fault}: {failed}");
-        // A fault after the link was created is also an error, because the link may not be durable.
-        // But the channel has moved.
+        // A fault after the creation of the link is an error, because the link may not be durable.
+        // The channel has moved anyway.
         let moved = u64::from(fault.starts_with("store.link"));
         assert_eq!(audit(&project).head(), before + moved, "{fault}");
         project.apply();
@@ -225,7 +227,7 @@ fn release_that_cannot_be_stored_waits_until_it_can() {
         let gateway = options.clone().variable("GWC_FAULT", fault).start();
         change(&project, "v2");
         let second = project.apply();
-        // The reason of the failure is temporary, so gwd retries.
+        // The failure has a temporary cause, so gwd retries.
         gateway.wait_bundle(&second);
         let log = gateway.log();
         assert!(
@@ -291,7 +293,7 @@ fn second_writer_is_told_that_the_channel_moved() {
     }
 }
 
-/// 48 concurrent releases run, 16 at a time. With `GWC_TEST_FULL`: 200.
+/// Runs 48 concurrent releases (200 with `GWC_TEST_FULL`), at most 16 at a time.
 #[test]
 fn of_many_applies_each_wins_a_serial_or_is_told() {
     let project = released();
@@ -356,8 +358,8 @@ fn of_many_applies_each_wins_a_serial_or_is_told() {
     audit(&project).check_index(&store);
 }
 
-/// The clean-up keeps the bundle of a `gwc apply` in progress, although the bundle is old and no
-/// retained record names it.
+/// The clean-up keeps the bundle of a running `gwc apply`, even if the bundle is old and no
+/// retained record names the bundle.
 #[test]
 fn clean_up_keeps_what_an_apply_will_link() {
     for point in [

@@ -1,11 +1,12 @@
-//! Servers whose responses hang, drip, flood or break off. gwd must neither wait for them beyond its
-//! timeouts nor keep what they send.
+//! Faulty HTTP servers for tests. Their responses hang, drip, flood or break off. gwd must neither
+//! exceed its timeouts nor store what such a server sends.
 
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::time::Duration;
 
-/// Sends the rest of a response after its first fields. The response is JSON with status 200.
+/// Function that sends the rest of a response: further fields and the body. The status 200 and the
+/// JSON content type are already sent.
 pub(crate) type Body = fn(&mut TcpStream) -> std::io::Result<()>;
 
 /// Starts a server that sends a response head and then calls `body`. Returns its URL.

@@ -15,8 +15,8 @@ paths:
   /kept: {x-gateway: {match: prefix, path_readings: keep}, get: {operationId: kept, x-gateway: {public: true, +policies: [login]}, responses: {"200": {description: ok}}}}
 "#;
 
-/// Responses of oauth2-proxy at `/oauth2/auth`: callers with a session are admitted, browsers are
-/// redirected to the login.
+/// Responds as oauth2-proxy does at `/oauth2/auth`: admits callers with a session, and redirects
+/// browsers to the login.
 fn identity(seen: &Seen) -> Answer {
     let fields = |fields: &[(&str, &str)]| {
         let fields = fields.iter();
@@ -125,8 +125,8 @@ fn forward_auth_requests_an_upstream_below_its_path() {
     assert_eq!(scene.main.take().len(), 1);
 }
 
-/// A limit by address also limits how often a client causes requests to the authorization service,
-/// even if a later limit refuses the client's requests.
+/// A limit by address also limits how often a client causes requests to the authorization service.
+/// This holds even if a later limit refuses the client's requests.
 #[test]
 fn limit_by_address_bounds_the_questions() {
     let scene = Scene::new();
@@ -175,8 +175,8 @@ fn path_with_two_readings_is_refused_unasked() {
     let served = |path: &str| (200, Some(path.to_owned()), 1);
     let refused = (400, None, 0);
     assert_eq!(ask("/files/a/b"), served("/files/a/b"));
-    // gwd refuses these paths. Every interpretation belongs to the same operation, but the
-    // authorization service could check another path than the upstream serves.
+    // gwd refuses these paths, although every interpretation belongs to one operation. The
+    // authorization service could check a different path than the upstream serves.
     for target in [
         "/files/..%2ffiles/b",
         "/files/a%2Fb",

@@ -91,7 +91,7 @@ fn talk(tls: bool) -> Option<Ended> {
             .arg("orders.internal");
     }
     let ended = Ended::of(&mut client);
-    // The gateway's own health check also succeeded.
+    // The gateway's own health check of the upstream also succeeded.
     let healthy = gwd.metrics().sum("gwd_upstream_host_healthy", &[]);
     assert!((healthy - 1.0).abs() < 0.1, "{healthy}");
     Some(ended)

@@ -1,5 +1,5 @@
-//! Tests of the gateway's verifier with the certified provider `oidc-provider` (npm). The verifier
-//! is configured with the issuer only. Tested: access tokens of RFC 9068, key rotation, and an
+//! Tests of JWT verification with the certified provider `oidc-provider` (npm). The gateway is
+//! configured with the issuer only. Subjects: access tokens of RFC 9068, key rotation, and an
 //! outage.
 
 mod bound;
@@ -48,7 +48,8 @@ struct Provider {
     keys: TempDir,
     port: u16,
     peer: Option<Peer>,
-    /// Keys with which the provider was last configured.
+    /// Algorithm, published keys and signing key that the provider process was last configured
+    /// with.
     told: Value,
 }
 
@@ -246,8 +247,8 @@ fn keys_turned_over_with_overlap_lose_no_request() {
     let gateway = scene.start("state");
     let old = provider.token("read", ORDERS);
     assert_eq!(status(&gateway, &old), 200);
-    // The provider publishes the next key before the key signs tokens. The gateway has not fetched
-    // it yet.
+    // The provider publishes the next key before it signs tokens with the key. The gateway has not
+    // fetched the new key yet.
     provider.has_keys(&["a", "b"], "a");
     assert_eq!(status(&gateway, &provider.token("read", ORDERS)), 200);
     provider.has_keys(&["a", "b"], "b");

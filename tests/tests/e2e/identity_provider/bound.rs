@@ -202,7 +202,7 @@ fn bound_token_counts_with_its_certificate_alone() {
             ("/required", &bound, Some("client"), 200),
             ("/required", &bearer, Some("client"), 401),
             ("/required", &bearer, None, 401),
-            // The certificate of the connection is not the certificate that the proxy reports.
+            // The verifier of this path uses only a certificate that a proxy reports.
             ("/proxied", &bound, Some("client"), 401),
         ] {
             let status = over_tls(&gateway, &certificates, (path, token), certificate);
