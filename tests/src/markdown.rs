@@ -4,7 +4,8 @@
 /// returned with its MARK.
 ///
 /// # Panics
-/// If the language of a block is not `text` after the mark `shows`, or not `sh` after any other mark.
+/// If the language of a block is not `text` after the mark `shows`, or is not `sh` after any other
+/// mark.
 #[must_use]
 pub fn marked(text: &str) -> Vec<(&str, String)> {
     let mut blocks = Vec::new();

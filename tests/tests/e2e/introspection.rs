@@ -72,7 +72,7 @@ fn token_of(seen: &Seen) -> String {
     token.expect("a token").to_owned()
 }
 
-/// Introspection response that depends on the first word of the token.
+/// Script of the endpoint: the introspection response depends on the first word of the token.
 fn of_token(seen: &Seen) -> Answer {
     let token = token_of(seen);
     let mut members = json!({
@@ -187,7 +187,7 @@ fn active_token_is_admitted_and_describes_its_caller() {
     assert_eq!(seen[0].header("x-who"), Some("acme"));
     assert_eq!(seen[0].header("x-consumer-name"), Some("acme"));
     assert_eq!(seen[0].header("authorization"), None);
-    // Another operation uses the cached response. Its scopes and groups come from the cache.
+    // Another operation uses the cached response, including its scopes and groups.
     let (code, body) = scene.ask("/written", "good-1");
     assert_eq!(code, 403, "{body}");
     assert!(body.contains("insufficient_scope"), "{body}");
@@ -294,8 +294,8 @@ fn broken_endpoint_is_503_and_never_admits() {
     assert_eq!(nowhere.ask("/open", "good-1").0, 200);
 }
 
-/// The endpoint sends nothing, one byte per second, 100 MB, or an incomplete answer. Requests with a
-/// token get 503 at the end of `timeout`, and no other request waits.
+/// The introspection endpoint sends nothing, one byte per second, 100 MB, or an incomplete
+/// response. Requests with a token get 503 at the end of `timeout`, and no other request waits.
 #[test]
 fn endpoint_that_hangs_or_floods_stalls_nobody() {
     use std::io::Write as _;
@@ -326,7 +326,8 @@ fn endpoint_that_hangs_or_floods_stalls_nobody() {
     }
 }
 
-/// Makes the issuer wait for a message of the test before each response.
+/// Makes the issuer wait before each response. The receiver reports each request, and the sender
+/// releases each response.
 fn hold_responses(issuer: &Issuer) -> (Receiver<()>, Sender<()>) {
     let (begun, asked) = channel();
     let (release, wait) = channel::<()>();
@@ -389,7 +390,7 @@ fn known_answers_serve_until_the_issuer_refuses() {
     });
     let log = scene.gateway.access_log();
     wait::until("the lines", || (log.lines().len() == 3).then_some(()));
-    // Workers write their lines in any order.
+    // Log lines may be in any order, because several workers write them.
     let stale = log.lines().into_iter();
     let stale = stale.filter(|line| line["stale_answer"] != Value::Null);
     let stale: Vec<(Value, Value)> = stale
@@ -397,7 +398,7 @@ fn known_answers_serve_until_the_issuer_refuses() {
         .collect();
     assert_eq!(stale, [(json!("introspection"), json!(200))]);
     issuer.answers(|_| document(&json!({"active": false})));
-    // The cached response applies for some seconds. Then gwd asks the issuer again.
+    // gwd uses the cached response for some seconds, and then calls the issuer again.
     wait::until("the issuer decides", || {
         (scene.ask("/secured", "good-1").0 == 401).then_some(())
     });
@@ -508,8 +509,8 @@ fn route_depends_on_the_issuer_without_an_assumption() {
     assert!(issuer.received_tokens().is_empty(), "gwc asks nobody");
 }
 
-/// gwd ends a request to the endpoint if its only client leaves, because no other request waits for
-/// the answer.
+/// gwd cancels an introspection request if its only client disconnects and no other client waits
+/// for the response.
 #[test]
 fn question_ends_with_its_only_client() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
@@ -523,7 +524,7 @@ fn question_ends_with_its_only_client() {
         asked
             .send(question.is_ok_and(|read| read > 0))
             .expect("the test waits");
-        // gwd sends no answer: the next read returns the end of the connection.
+        // gwd closes the connection, so the next read returns the end of the stream.
         let end = stream.read(&mut bytes);
         left.send(!end.is_ok_and(|read| read > 0))
             .expect("the test waits");

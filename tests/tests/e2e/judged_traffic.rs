@@ -1,7 +1,7 @@
-//! Validation of requests against another judge, python-jsonschema: `tests/peers/traffic.py` writes
-//! requests for every operation of real documents. A request that the judge accepts must reach the
-//! upstream. A request that it refuses, and that differs from an accepted one in a single place,
-//! must not.
+//! Tests of request validation against python-jsonschema, the reference validator.
+//! `tests/peers/traffic.py` writes requests for every operation of real documents, with the
+//! decisions of the reference. A valid request must reach the upstream. An invalid request differs
+//! from a valid one in a single place, and must not reach the upstream.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -19,11 +19,11 @@ use serde_json::Value;
 
 use crate::real_documents::{twins, without_blocks};
 
-/// Number of concurrent connections.
+/// Number of concurrent client connections.
 const CLIENTS: usize = 4;
 
-/// Smallest counts for a document: operations, valid requests, invalid requests. `unable`: largest
-/// number of operations without a request.
+/// Expected counts for a document. `operations`, `valid` and `invalid` are minimum counts of
+/// operations and requests. `unable` is the maximum number of operations without a request.
 struct Counts {
     operations: u64,
     unable: usize,
@@ -100,7 +100,8 @@ fn judge_agrees_about_the_shop() {
     serve(&project, "shop.yaml", [2, 0, 3, 0]);
 }
 
-/// Parameters in the styles of URI templates (RFC 6570), expanded by another implementation.
+/// Sends parameters in the styles of URI templates (RFC 6570). A third-party implementation expands
+/// the templates.
 #[test]
 fn expanded_uri_templates_are_read() {
     let project = Project::new();
@@ -130,7 +131,8 @@ fn serve_file(name: &str, least: [usize; 4]) {
     serve(&project, name, least);
 }
 
-/// Serves a document with `validate: {request: block}`, and sends the requests of the judge.
+/// Serves a document with `validate: {request: block}`, and sends the requests of the reference
+/// validator. Array: expected [`Counts`] in the order of the fields.
 fn serve(project: &Project, file: &str, [operations, unable, valid, invalid]: [usize; 4]) {
     let least = Counts {
         operations: operations as u64,
@@ -144,7 +146,7 @@ fn serve(project: &Project, file: &str, [operations, unable, valid, invalid]: [u
     }
 }
 
-/// Serves a document, and compares the decisions of the gateway with those of the judge.
+/// Serves a document, and compares the gateway's decisions with the reference decisions.
 fn send(project: &Project, file: &str, (requests, counts): &Traffic, least: &Counts) {
     let upstream = Upstream::start();
     upstream.forgets();
@@ -183,10 +185,10 @@ fn send(project: &Project, file: &str, (requests, counts): &Traffic, least: &Cou
     gateway.stops_clean();
 }
 
-/// Requests of the judge, and its counts.
+/// Requests of a reference script, and the script's counts.
 type Traffic = (Vec<Value>, Value);
 
-/// Requests that a script writes for a document. `None` if a package of Python is missing.
+/// Runs a script that writes requests for a document. `None` if a Python package is missing.
 fn written_by(script: &str, file: &Path) -> Option<Traffic> {
     let packages = peers::python_packages()?;
     let script = binaries::workspace().join("tests/peers").join(script);
@@ -202,7 +204,8 @@ fn written_by(script: &str, file: &Path) -> Option<Traffic> {
     Some((all, counts))
 }
 
-/// Credentials of each operation, by `method template`.
+/// Credentials of each operation. Keys have the form `method template`, with the method in lower
+/// case.
 fn credentials(file: &Path) -> BTreeMap<String, Vec<Credential>> {
     let operations = Document::open(file).operations().into_iter();
     let key = |method: &str, template: &str| format!("{} {template}", method.to_ascii_lowercase());
@@ -211,7 +214,8 @@ fn credentials(file: &Path) -> BTreeMap<String, Vec<Credential>> {
         .collect()
 }
 
-/// Sends all requests. Returns a line for each one about which gateway and judge disagree.
+/// Sends all requests. Returns a line for each request on which the gateway and the reference
+/// disagree.
 fn send_all(
     gateway: &Gateway,
     requests: &[Value],
@@ -229,7 +233,8 @@ fn send_all(
                     let operation = request["operation"].as_str().expect("a key");
                     let text = text(request, &credentials[operation]);
                     let to_head = request["method"] == "HEAD";
-                    // The first request of an operation is 503 if its validator takes too long.
+                    // The first request of an operation gets 503 if compiling the validator takes
+                    // too long.
                     let response = wait::until("the validator is compiled", || {
                         connection.send(text.as_bytes()).expect("gwd reads");
                         let response = connection.read_response(to_head).expect("gwd answers");
@@ -254,7 +259,7 @@ fn send_all(
     wrong.into_inner().expect("no client failed")
 }
 
-/// Request with its credentials.
+/// Text of a request, with the operation's credentials added.
 fn text(request: &Value, credentials: &[Credential]) -> String {
     let of = |key: &str| request[key].as_str().expect("text");
     let (mut target, body) = (of("target").to_owned(), of("body"));

@@ -1,5 +1,5 @@
-//! Tests of key sets that gwd fetches, by URL and through the metadata of an issuer. The provider
-//! is unreachable, broken, slow, or rotates its keys. `openssl` signs the tokens.
+//! Tests of key sets that gwd fetches, by URL or through the metadata of an issuer. The test
+//! provider is unreachable, broken or slow, or rotates its keys. `openssl` signs the tokens.
 
 mod before_switch;
 
@@ -89,7 +89,7 @@ fn set(keys: &[(&str, &RsaKey)]) -> Value {
     json!({"keys": keys.collect::<Vec<_>>()})
 }
 
-/// Token of an issuer, valid for an hour.
+/// Token of `issuer`, signed with `key` and valid for an hour.
 pub(crate) fn token(issuer: &str, kid: &str, key: &RsaKey) -> String {
     let now = std::time::SystemTime::UNIX_EPOCH
         .elapsed()
@@ -111,7 +111,7 @@ struct Scene {
 }
 
 impl Scene {
-    /// Starts a gateway whose verifier has these settings.
+    /// Releases a project whose JWT verifier has these settings.
     fn new(verifier: &str) -> Self {
         let main = Upstream::start();
         let gateway = format!(
@@ -395,7 +395,7 @@ fn provider_that_is_gone_at_the_first_start_is_503() {
 fn fetch_outlives_the_request_that_began_it() {
     let (provider, key) = (Provider::new(), RsaKey::new());
     let scene = Scene::by_url(&provider.upstream.url());
-    // The fetch before the start fails, so that a request begins the next one.
+    // The fetch before the start fails, so that the next request starts a new fetch.
     let gateway = scene.start();
     let _before = provider.upstream.take();
     let set = set(&[("a", &key)]);
@@ -422,7 +422,7 @@ fn requests_of_all_workers_wait_for_one_fetch() {
     let at_once = Arc::new(AtomicUsize::new(0));
     let most = Arc::new(AtomicUsize::new(0));
     let scene = Scene::by_url(&provider.upstream.url());
-    // The fetch before the start fails, so that a request begins the next one.
+    // The fetch before the start fails, so that the next request starts a new fetch.
     let gateway = scene.start();
     let _before = provider.upstream.take();
     let (now, peak, set) = (Arc::clone(&at_once), Arc::clone(&most), set(&[("a", &key)]));
@@ -485,8 +485,8 @@ fn route_depends_on_keys_until_they_are_assumed() {
     }
 }
 
-/// The provider sends one byte per second, 100 MB in chunks, an incomplete body, or a head without
-/// an end.
+/// The provider sends one byte per second, 100 MB in chunks, an incomplete body, or an endless
+/// head. Requests without a token must not wait.
 #[test]
 fn provider_that_drips_or_floods_stalls_nobody() {
     let breaks: Body = |stream| stream.write_all(b"content-length: 1000\r\n\r\n{\"keys\": [");
@@ -525,7 +525,7 @@ fn provider_that_drips_or_floods_stalls_nobody() {
 }
 
 /// Unusable metadata of an issuer has the same effect as an unusable key set. Requests with a token
-/// get 503, other requests are served, and at most one request to the provider is open at a time.
+/// get 503, and other requests are served. At most one request to the provider is open at a time.
 #[test]
 fn broken_metadata_is_503_for_its_own_requests_only() {
     let key = RsaKey::new();
@@ -590,8 +590,8 @@ fn rollback_does_not_wait_for_a_hanging_provider() {
     let gateway = scene.start();
     let token = token("tests", "a", &key);
     assert_eq!(shown(&gateway, &token).0, 200);
-    // The second version takes its keys from another source, so that the first version no longer
-    // fetches keys.
+    // The second version fetches its keys from another URL, so the first version stops fetching
+    // keys.
     let text = String::from_utf8(scene.project.read("gateway.yaml")).expect("text");
     scene
         .project

@@ -1,8 +1,9 @@
-//! Crash tests. Half of the kills (`kill -9`) happen at fault points, half at random moments.
+//! Crash tests of `gwc apply`, `gwc gc` and gwd. Half of the kills (`kill -9`) happen at fault
+//! points, half at random moments.
 //!
-//! `gwc apply`, `gwc gc` and gwd are each killed at least 30 times (100 with `GWC_TEST_FULL`), at
-//! every fault point at least once. All files are checked after each kill. `GWC_TEST_SEED` repeats
-//! the random moments.
+//! Each program is killed at least 30 times (100 with `GWC_TEST_FULL`), and at every fault point at
+//! least once. The test checks all files after each kill. `GWC_TEST_SEED` repeats the random
+//! moments.
 
 use std::collections::BTreeSet;
 use std::process::{Child, Command};
@@ -38,7 +39,8 @@ fn released() -> Project {
     project
 }
 
-/// Fault point, and the passes at which the program is killed there.
+/// Table of fault points. Each row: name of the point, and the passes (from 1) at which the program
+/// is killed.
 type Points = &'static [(&'static str, &'static [u32])];
 
 /// Fault points of `gwc apply`, which makes four transactions: bundle, source artifact, build
@@ -92,8 +94,7 @@ enum Kill {
     After(u64),
 }
 
-/// Kills at every fault point and each of its passes, and the same number of kills at random
-/// moments.
+/// Kills at each listed pass of each fault point, and the same number of kills at random moments.
 fn kills(points: Points, random: &mut Random) -> Vec<Kill> {
     let named: Vec<String> = points
         .iter()
@@ -107,8 +108,8 @@ fn kills(points: Points, random: &mut Random) -> Vec<Kill> {
         .collect()
 }
 
-/// Runs a command until its kill. Returns true if it was killed before it ended by itself. A run
-/// that ends by itself adjusts the usual duration.
+/// Runs a command and kills it as `kill` specifies. Returns true if the command was killed, and
+/// false if it ended by itself. A command that ends by itself updates `usual`, the usual duration.
 fn run(command: &mut Command, kill: &Kill, usual: &mut Duration) -> bool {
     match kill {
         Kill::At(fault) => {
@@ -152,7 +153,7 @@ fn apply(project: &Project) -> Command {
     command
 }
 
-/// Checks that gwc verifies the chain to its beginning.
+/// Checks that `gwc history` verifies the record chain back to the first record.
 #[track_caller]
 fn history_verifies(project: &Project, head: u64) {
     let history = project.gwc(&["history", "--format", "json"]);
@@ -220,8 +221,8 @@ fn apply_may_be_killed_anywhere() {
         assert_eq!(next.records[&next.head()], bundle);
         before = next;
     }
-    // An apply without changes writes nothing. The next apply that writes a manifest repairs the
-    // index.
+    // A `gwc apply` without changes writes nothing. The next apply that writes a manifest repairs
+    // the index.
     project.write("gateway.yaml", gateway(0));
     project.apply();
     Audit::of(&store, "prod", 20).check_index(&store);
@@ -287,7 +288,7 @@ fn gwd_may_be_killed_anywhere() {
             Kill::At(fault) => options.clone().variable("GWC_FAULT", fault).spawn(),
             Kill::After(_) => options.spawn(),
         };
-        // A process killed during its clean-up may leave work for the next start.
+        // gwd that is killed during its clean-up may leave files for the next start to remove.
         gateway.wait_ready_or_end();
         project.write("gateway.yaml", self::gateway(n + 2));
         project.apply();
@@ -299,7 +300,7 @@ fn gwd_may_be_killed_anywhere() {
         drop(gateway);
         killed += 1;
 
-        // The state folder is intact, and sufficient to run without the store.
+        // The state folder is intact, and gwd can run from it without the store.
         let releases = Audit::of(&store, "prod", 1);
         let kept = Audit::of(&state, "prod", 0);
         let head = releases.head();
@@ -322,7 +323,7 @@ fn gwd_may_be_killed_anywhere() {
         }
         answers(&gateway);
 
-        // When the store is back, gwd follows it to the newest record.
+        // When the store is available again, gwd follows the store to the newest record.
         std::fs::rename(&hidden, &store).expect("the store can be shown");
         gateway.notify();
         gateway.wait_bundle(&releases.records[&head]);
@@ -334,7 +335,7 @@ fn gwd_may_be_killed_anywhere() {
     eprintln!("{killed} kills of gwd");
 }
 
-/// True for kills after gwd has written the new bundle to its history. gwd passes these fault
+/// True if gwd has written the new bundle to its history before the kill. gwd passes these fault
 /// points for the first time at its start, so only the second pass counts.
 fn is_after_persisting(kill: &Kill) -> bool {
     let after = ["activate.persisted:2", "activate.published:2"];

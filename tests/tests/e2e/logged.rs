@@ -1,4 +1,4 @@
-//! Tests of the form of parameters in the access log (key `log` of parameters).
+//! Tests of how parameter values appear in the access log (key `log` of parameters).
 
 use e2e::gateway::{Gateway, Options};
 use e2e::project::Project;
@@ -109,7 +109,8 @@ fn values_are_logged_in_the_form_of_their_parameter() {
     // The upstream receives the original values.
     let seen = upstream.take();
     assert_eq!(seen[1].target, target);
-    // The path of a request that no operation describes shows only literals.
+    // For a request that no operation describes, the logged path shows only the literals of
+    // templates.
     let (status, undescribed) = line("DELETE", &format!("{target}?email=PLANTED&x=1"));
     assert_eq!(status, 405);
     assert_eq!(undescribed["path"], "/people/REDACTED/orders/REDACTED");
@@ -118,7 +119,8 @@ fn values_are_logged_in_the_form_of_their_parameter() {
     assert_eq!(status, 404);
     assert_eq!(slashed["path"], "/people/REDACTED/orders/REDACTED/");
     assert_eq!(slashed["query"], "REDACTED");
-    // The access log shows the parameters of another operation.
+    // Another operation matches this path, so the access log shows the values of that operation's
+    // parameters.
     let (_, other) = line("GET", "/people/all/orders/7?email=a&code=x");
     assert_eq!(other["path"], "/people/all/orders/7");
     assert_eq!(other["query"], "email=a&code=REDACTED");
@@ -129,8 +131,8 @@ fn values_are_logged_in_the_form_of_their_parameter() {
 #[test]
 fn paths_of_no_operation_show_literals_only() {
     let (_upstream, _project, gateway) = scene();
-    // Each row contains a request path, and the path that the access log shows. Secret values are
-    // in the segments of template parameters, in spellings that the template does not match.
+    // Each row: a request path, and the path in the access log. The secret values are in segments
+    // of template parameters, in spellings that the template does not match.
     let cases = [
         (
             "/People/PLANTED/orders/1",
@@ -193,7 +195,7 @@ components:
         .replacen("\ncomponents:\n", open, 1)
         .replacen("paths:\n", root, 1);
     let (upstream, _project, gateway) = scene_with(&document);
-    // The path of another operation in another spelling is refused.
+    // This path is another spelling of an operation's path, so gwd refuses the request.
     let reading = "/x/..%2fpeople%2fPLANTED%2forders%2fPLANTED";
     let response = gateway.ask(&format!("POST {reading}?email=PLANTED HTTP/1.1\nhost: h"));
     assert_eq!(response.status, 400);

@@ -55,20 +55,20 @@ struct Scene {
 }
 
 impl Scene {
-    /// Starts a gateway with the usual settings, overridden by these. `None` if the provider's
-    /// packages are not installed.
+    /// Starts a provider and a gateway. `more` overrides the usual verifier settings. `None` if the
+    /// provider's packages are not installed.
     fn new(more: &Value) -> Option<Self> {
         let provider = Peer::python("login_provider.py", &[""; 0])?;
         let issuer = format!("http://127.0.0.1:{}", provider.greeting());
         Some(Self::at(provider, &issuer, more))
     }
 
-    /// Starts a gateway that uses a provider.
+    /// Starts a gateway that uses this provider, with a new upstream.
     fn at(provider: Peer, issuer: &str, more: &Value) -> Self {
         Self::before(provider, issuer, more, Upstream::start())
     }
 
-    /// Starts a gateway that uses a provider and forwards to an upstream.
+    /// Starts a gateway that uses this provider and forwards to this upstream.
     fn before(provider: Peer, issuer: &str, more: &Value, upstream: Upstream) -> Self {
         let mut verifier = json!({
             "kind": "oidc", "issuer": issuer, "client_id": "the gateway",
@@ -108,7 +108,8 @@ impl Scene {
         }
     }
 
-    /// Sets the faults of the provider. Returns the requests that it received since the last call.
+    /// Sets the faults of the provider. Returns the requests that the provider received since the
+    /// last call.
     fn fails(&mut self, faults: &Value) -> Vec<Value> {
         let told = self.provider.ask(faults)["seen"].clone();
         told.as_array().expect("a list").clone()
@@ -138,7 +139,7 @@ impl Browser {
         self.send(&scene.gateway, &format!("GET {target}"), NAVIGATION)
     }
 
-    /// Sends a request, and stores the cookies of the response.
+    /// Sends a request with the stored cookies, and stores the cookies of the response.
     fn send(&mut self, gateway: &Gateway, line: &str, fields: &str) -> Response {
         let cookies = self.cookies.iter();
         let cookies = cookies.map(|(name, value)| format!("{name}={value}"));
@@ -167,14 +168,15 @@ impl Browser {
         }
     }
 
-    /// Follows the redirect to the provider. Returns the path of the response at the gateway.
+    /// Follows the redirect to the provider. Returns the URL to which the provider redirects the
+    /// browser.
     fn to_provider(&self, response: &Response) -> String {
         assert_eq!(response.status, 303, "{}", response.text());
         let url = response.header("location").expect("a location");
         location(&get(url)).to_owned()
     }
 
-    /// Logs in at a page. Returns the response of the gateway at the redirect URI.
+    /// Logs in, beginning at the page `target`. Returns the gateway's response at the redirect URI.
     fn log_in(&mut self, scene: &Scene, target: &str) -> Response {
         let first = self.open(scene, target);
         let back = self.to_provider(&first);
@@ -202,7 +204,7 @@ fn get(url: &str) -> Response {
     connection.ask(&request).expect("it answers")
 }
 
-/// Reason in the access log.
+/// Reason of a response: `login_fault` or `reason` in the access log.
 fn reason(scene: &Scene, response: &Response) -> String {
     let id = response.header("x-request-id").expect("an id");
     let line = scene.gateway.access_log().line(id);

@@ -1,5 +1,6 @@
-//! Test of the tutorial "Mutual TLS with SPIFFE": its commands create certificates, its files
-//! compile without warnings, and its gateway answers its calls as the page says.
+//! Test of the tutorial "Mutual TLS with SPIFFE" (docs/mutual-tls.md). The tutorial's commands
+//! create certificates, its files compile without warnings, and its gateway responds as the page
+//! says.
 
 use std::path::Path;
 use std::process::Command;
@@ -9,7 +10,7 @@ use e2e::gateway::Options;
 use e2e::project::Project;
 use e2e::upstream::Upstream;
 
-/// Reads the code blocks in this language from a section of the page.
+/// Reads the code blocks with this language from a section of docs/mutual-tls.md.
 fn blocks(section: &str, language: &str) -> Vec<String> {
     let path = binaries::workspace().join("docs/mutual-tls.md");
     let page = std::fs::read_to_string(path).expect("the page is there");

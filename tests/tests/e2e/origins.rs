@@ -24,13 +24,14 @@ paths:
     post: {operationId: write, responses: {}}
 ";
 
-/// Request that must never reach the origin as a separate request.
+/// Request that the client hides in the bytes of another request. No origin may receive the hidden
+/// request.
 const SMUGGLED: &str = "GET /a/smuggled HTTP/1.1\r\nhost: h\r\n\r\n";
-/// The text of [`SMUGGLED`] inside a body, as origins report it.
+/// Text of [`SMUGGLED`] inside a body, in the notation of the origins' reports.
 const SMUGGLED_TOLD: &str = r"GET /a/smuggled HTTP/1.1\x0D\x0Ahost: h\x0D\x0A\x0D\x0A";
 
-/// Bytes from a client, and the request that the origin receives. `None` if the gateway refuses the
-/// bytes.
+/// Bytes that a client sends, and the request that the origin must receive. `told` is `None` if the
+/// gateway must refuse the bytes.
 struct Row {
     name: &'static str,
     bytes: String,
@@ -45,13 +46,13 @@ fn refused(name: &'static str, head: &str, body: &str) -> Row {
     }
 }
 
-/// Row with a POST with these fields, which the gateway refuses.
+/// Row: the gateway must refuse a POST with these header fields.
 fn fields(name: &'static str, fields: &str) -> Row {
     let head = format!("POST /a/x HTTP/1.1\r\nhost: h\r\n{fields}\r\n");
     refused(name, &head, "5\r\nhello\r\n0\r\n\r\n")
 }
 
-/// Row with a POST with these chunks, which the gateway refuses.
+/// Row: the gateway must refuse a POST with these chunks.
 fn chunks(name: &'static str, chunks: &str) -> Row {
     let head = "POST /a/x HTTP/1.1\r\nhost: h\r\ntransfer-encoding: chunked\r\n\r\n";
     refused(name, head, chunks)
@@ -143,7 +144,7 @@ fn rows() -> Vec<Row> {
             "POST /a/x HTTP/1.1\nhost: h\ncontent-length: 5\n\n",
             "hello",
         ),
-        // Lengths that some servers parse as numbers
+        // Lengths with spellings that some servers parse as numbers
         fields("a plus", "content-length: +5\r\n"),
         fields("a minus", "content-length: -5\r\n"),
         fields("hexadecimal", "content-length: 0x5\r\n"),
@@ -253,7 +254,7 @@ fn rows() -> Vec<Row> {
     ]
 }
 
-/// Third-party server that reports each complete request.
+/// Third-party server that reports each complete request that it receives.
 struct Origin {
     port: u16,
     told: Reports,
@@ -267,7 +268,7 @@ enum Reports {
 }
 
 impl Origin {
-    /// Starts a script that prints its port, and then a line for each request.
+    /// Starts a script that prints its port, and then one line for each complete request.
     fn script(program: &str, script: &str) -> Option<Self> {
         let path = binaries::workspace().join("tests/peers").join(script);
         let child = Command::new(program)
@@ -295,8 +296,8 @@ impl Origin {
         })
     }
 
-    /// Starts NGINX as a proxy in front of itself, so that it forwards and logs only requests with
-    /// a complete body.
+    /// Starts NGINX as a proxy in front of itself. NGINX then logs only requests with a complete
+    /// body.
     fn nginx() -> Option<Self> {
         let folder = Project::new();
         let port = free_port();

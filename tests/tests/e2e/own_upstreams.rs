@@ -1,5 +1,5 @@
 //! Test of two APIs that each define an upstream with the same name. Each API uses its own
-//! upstream, and reports name the right one.
+//! upstream, and reports name the right upstream.
 
 use e2e::gateway::Options;
 use e2e::project::Project;

@@ -10,14 +10,16 @@ use e2e::project::Project;
 use e2e::upstream::Upstream;
 use e2e::wait;
 
-/// Hash of a password, as `printf %s 'open sesame' | argon2 saltsalt -id -k 7168 -t 1 -p 1 -e`
-/// prints it.
+/// Hash of the password `open sesame`, created by `printf %s 'open sesame' | argon2 saltsalt -id -k
+/// 7168 -t 1 -p 1 -e`.
 const SESAME: &str =
     "$argon2id$v=19$m=7168,t=1,p=1$c2FsdHNhbHQ$XmHe4YTGjByNV82+uKdjKgxks2mo39jqBGxKaFKoIhs";
-/// Hash as `printf %s 'second word' | argon2 saltsalt -id -k 7168 -t 1 -p 1 -e` prints it.
+/// Hash of `second word`, created by `printf %s 'second word' | argon2 saltsalt -id -k 7168 -t 1 -p
+/// 1 -e`.
 const SECOND: &str =
     "$argon2id$v=19$m=7168,t=1,p=1$c2FsdHNhbHQ$OjCu/Ra38mQD3qMPwDG45sgk9/8C4EGXylhzlI7hReU";
-/// Hash as `printf %s 'slow word' | argon2 saltsalt -id -k 65536 -t 10 -p 1 -e` prints it.
+/// Hash of `slow word`, created by `printf %s 'slow word' | argon2 saltsalt -id -k 65536 -t 10 -p 1
+/// -e`.
 const SLOW: &str =
     "$argon2id$v=19$m=65536,t=10,p=1$c2FsdHNhbHQ$UrHxcsqamq9qXqajlGVW7I5hNgEQNeKIU2VfpEI1X3U";
 
@@ -144,7 +146,7 @@ fn check_slower_than_the_timeout_is_503() {
     wait::until("counted", || {
         (scene.policy_calls("timeout") >= 1.0).then_some(())
     });
-    // The time limit applies to the check only if the password needs one.
+    // The time limit applies only to passwords that need an argon2id check.
     assert_eq!(scene.login_at("/short", "bob:generated").0, 200);
 }
 
@@ -167,8 +169,8 @@ fn passwords_are_remembered_for_a_while() {
         (scene.policy_calls("kept") >= 6.0).then_some(())
     });
     assert_eq!(scene.policy_calls("answered"), 3.0);
-    // An unknown user, an expired password and a user with one password take as many hashes as
-    // `alice`, who has two passwords.
+    // The number of checked hashes must not reveal the user. An unknown user, an expired password
+    // and a user with one password cost two hashes, like `alice`.
     for (number, user) in (1u8..).zip(["nobody", "carol", "bob"]) {
         assert_eq!(scene.login(&format!("{user}:no")).0, 401);
         wait::until("counted", || {
@@ -188,8 +190,8 @@ fn flood_of_wrong_passwords_stops_no_other_request() {
             let (scene, ended) = (&scene, &ended);
             scope.spawn(move || {
                 let (status, body) = scene.login(&format!("bob:wrong {number}"));
-                // The request got 401 after its password was checked, or 503 after five seconds in
-                // the queue.
+                // The status is 401 after the password check, or 503 after five seconds in the
+                // queue.
                 assert!(status == 401 || status == 503, "{status} {body}");
                 ended.fetch_add(1, Ordering::SeqCst);
             });

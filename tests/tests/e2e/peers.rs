@@ -1,4 +1,4 @@
-//! Tests with third-party clients and servers, a compiled project and a running gateway.
+//! Tests of compiled projects on a running gateway, with third-party clients and servers.
 
 use std::io::{BufRead as _, BufReader};
 use std::path::PathBuf;
@@ -19,7 +19,7 @@ paths:
     post: {operationId: write, responses: {}}
 ";
 
-/// Server process. It is killed when this value is dropped.
+/// Third-party server process. Dropping this value kills the process.
 struct Server {
     child: Child,
     port: u16,
@@ -104,8 +104,8 @@ fn server_closing_idle_connections_loses_no_request() {
         let answer = client.ask(&request).expect("an answer");
         assert_eq!(answer.status, 200, "{}", answer.text());
         assert_eq!(answer.text(), format!("GET /a/{round} 0\n"));
-        // Wait about as long as the server keeps an idle connection, so that the server closes some
-        // connections at this moment.
+        // Pause for about the idle timeout of the server, so that the server closes some
+        // connections during the next request.
         std::thread::park_timeout(std::time::Duration::from_millis(36 + round % 9));
     }
     let body = "x".repeat(300_000);

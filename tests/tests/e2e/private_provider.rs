@@ -1,6 +1,6 @@
-//! Test of the keys of a provider with a private certificate authority and a host name. gwd fetches
-//! the keys as it calls every upstream, with its TLS trust, its resolver and its metrics. `openssl`
-//! serves and signs.
+//! Test of a key provider with a private certificate authority and a host name. gwd fetches the
+//! keys like an upstream: with the same TLS trust, resolver and metrics. `openssl` serves the keys
+//! and signs the tokens.
 
 use std::net::TcpStream;
 use std::path::Path;
@@ -82,7 +82,7 @@ fn keys_come_over_tls_of_a_private_authority() {
     let trusting = Options::of(&project).variable("SSL_CERT_FILE", &authority);
     let gateway = trusting.start();
     assert_eq!(gateway.ask(&request).status, 200);
-    // The fetch counts as a request to an upstream.
+    // The fetch of the keys counts as a request to an upstream.
     let name = format!("upstream=\"{url}\"");
     let counted = gateway.metrics().sum(
         "http_client_request_duration_seconds_count",

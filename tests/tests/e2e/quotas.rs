@@ -30,7 +30,7 @@ fn gateway(upstream: &Upstream, quota: &str, key: &str) -> String {
     )
 }
 
-/// Sends a request. Returns the status, and the number of remaining requests in the response.
+/// Sends a request. Returns the status, and the remaining requests in the `ratelimit` field.
 fn ask(gwd: &Gateway) -> (u16, String) {
     let response = gwd.ask("GET /a HTTP/1.1\nhost: h");
     let told = response.header("ratelimit").unwrap_or_default();
@@ -42,7 +42,7 @@ fn left(status: u16, remaining: u32) -> (u16, String) {
     (status, remaining.to_string())
 }
 
-/// Waits until the current counters are in the state folder.
+/// Sends a request and waits until gwd has written changed counters to the state folder.
 fn wait_saved(state: &Path, request: impl Fn()) {
     let file = || std::fs::read(state.join("quotas.bin")).unwrap_or_default();
     let before = file();
@@ -61,7 +61,7 @@ fn quota_survives_switch_rollback_and_restart() {
     let options = Options::of(&project).state(&state);
     let mut gwd = options.start();
     assert_eq!(ask(&gwd), left(200, 9));
-    // A changed limit keeps the counts.
+    // A changed limit must not reset the counters.
     let smaller = "limit: 6, period: month, time_zone: Asia/Tokyo";
     project.write("gateway.yaml", gateway(&upstream, smaller, "address"));
     let second = project.apply();

@@ -1,5 +1,5 @@
-//! Tests of `ip_filter` with files of ranges. A gateway follows the files while it runs. While a
-//! file cannot be used, the gateway keeps the last ranges.
+//! Tests of `ip_filter` with files of address ranges. A running gateway follows changes of the
+//! files. While a file is unusable, the gateway keeps the last valid ranges.
 
 use std::path::Path;
 
@@ -79,7 +79,7 @@ required: {{allow_public: ["s/*"]}}
     replace(&root, "known", "::1\n");
     becomes(&gateway, "/allowed", 403);
 
-    // An unusable file changes nothing and is reported.
+    // gwd ignores an unusable file, keeps the last ranges, and reports the file.
     replace(&root, "blocked", "127.0.0.0/8 fine\nnot a range\n");
     wait::until("it is reported", || {
         let stale = gateway.metrics().sum("gwd_secret_stale", &["blocked"]);

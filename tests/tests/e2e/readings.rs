@@ -1,6 +1,6 @@
-//! Tests of paths that third-party servers interpret differently: the path that each server serves
-//! for forty request targets (docs/paths.md). Through the gateway, no server must serve a protected
-//! path.
+//! Tests of request targets that third-party servers interpret differently (docs/paths.md). The
+//! tests check which path each server serves for forty targets. Behind the gateway, no server may
+//! serve a protected path.
 
 mod origins;
 
@@ -74,7 +74,8 @@ fn get(address: SocketAddr, target: &str) -> (u16, String) {
     (status.expect("a status"), body.to_owned())
 }
 
-/// Requests a target. Returns the path that the server read, or the status of its response.
+/// Requests a target from the server. Returns the path that the server served, or the status of a
+/// refusal.
 fn made_of(origin: &Origin, target: &str) -> String {
     match get(origin.address(), target) {
         (200, body) => body,
@@ -82,7 +83,7 @@ fn made_of(origin: &Origin, target: &str) -> String {
     }
 }
 
-/// Reads the column of a server in the tables of docs/paths.md, by target.
+/// Reads the column of a server in the tables of docs/paths.md. Returns pairs of target and result.
 fn documented(name: &str) -> Vec<(String, String)> {
     let path = binaries::workspace().join("docs/paths.md");
     let text = std::fs::read_to_string(path).expect("the page is there");
@@ -135,8 +136,8 @@ components:
   securitySchemes: {key: {type: apiKey, in: header, name: X-Key, x-gateway: {auth: keys}}}
 ";
 
-/// Starts a gateway in front of an origin, with `more` in its defaults and `listener` at its
-/// listener.
+/// Starts a gateway in front of an origin. `more` is added to the defaults, and `listener` to the
+/// listener's settings.
 fn gateway(origin: &Origin, more: &str, listener: &str) -> (Project, e2e::gateway::Gateway) {
     let project = Project::with(
         &format!(

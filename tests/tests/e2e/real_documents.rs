@@ -1,5 +1,5 @@
-//! Tests with real API descriptions, which are compiled and served. Every operation is called, and
-//! both the upstream and the access log must name it.
+//! Tests with real API descriptions, which are compiled and served. The tests call every operation.
+//! The upstream and the access log must show the right operation.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -12,7 +12,7 @@ use e2e::project::Project;
 use e2e::upstream::{Answer, Upstream};
 use serde_json::{Value, json};
 
-/// Number of concurrent connections.
+/// Number of concurrent client connections.
 const CLIENTS: usize = 4;
 
 #[test]
@@ -48,8 +48,9 @@ fn digitalocean() {
     serve(&project, file, 659, &[]);
 }
 
-/// Fourteen pairs of templates differ only in parameter names. gwc reports each pair with both
-/// locations. After the second operation of each pair is removed, the rest is served.
+/// This document has fourteen pairs of templates that differ only in parameter names. gwc reports
+/// each pair with both locations. Without the second operation of each pair, the document compiles
+/// and is served.
 #[test]
 fn xero_accounting() {
     let name = "xero_accounting.yaml";
@@ -83,7 +84,7 @@ fn xero_accounting() {
     serve(&project, name, 235 - 14, &[]);
 }
 
-/// Location of a GET operation: the line of its path and its own line, from 1.
+/// Location of a GET operation: line of the path, and line of the operation. Lines count from 1.
 #[derive(Clone, Copy)]
 pub(crate) struct Get {
     path: usize,
@@ -119,7 +120,7 @@ pub(crate) fn twins(text: &str) -> Vec<(Get, Get)> {
     pairs
 }
 
-/// YAML text without the blocks that begin at these lines.
+/// Removes the YAML blocks that begin at these lines (from 1), and returns the remaining text.
 pub(crate) fn without_blocks(text: &str, starts: &[usize]) -> String {
     let indent = |line: &str| line.len() - line.trim_start().len();
     let mut kept = String::new();
@@ -251,7 +252,7 @@ fn gateway(file: &str, upstream: &Upstream) -> String {
     )
 }
 
-/// Messages of gwc about operations that no URL can reach.
+/// Messages of the `unreachable` findings of `gwc lint`: operations that no URL can reach.
 fn said_unreachable(project: &Project) -> Vec<String> {
     let report = project.gwc(&["lint", "--format", "json"]).succeeds().json();
     let findings = report["findings"].as_array().expect("findings");
@@ -291,7 +292,7 @@ fn call_all(gateway: &Gateway, operations: &[Operation]) {
     }
 }
 
-/// Calls one operation. Returns the request id.
+/// Calls one operation and checks the response. Returns the request id.
 fn call(connection: &mut Connection, operation: &Operation) -> String {
     let request = operation.request();
     let response = connection

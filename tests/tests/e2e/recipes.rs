@@ -1,5 +1,5 @@
-//! Checks that every recipe in `docs/recipes.md` compiles: its YAML blocks are merged into a small
-//! project.
+//! Checks that every recipe in `docs/recipes.md` compiles. The test merges the recipe's YAML blocks
+//! into a small project.
 
 use e2e::binaries;
 use e2e::project::Project;
@@ -31,7 +31,7 @@ actions:
 - {target: \"$.info\", update: {summary: a shop}}
 ";
 
-/// Applies a JSON Merge Patch (RFC 7396), without the removal of keys.
+/// Applies a JSON Merge Patch (RFC 7396) to a tree. Does not support the removal of keys.
 pub(crate) fn merge(into: &mut Value, patch: Value) {
     match (into, patch) {
         (Value::Mapping(into), Value::Mapping(patch)) => {
@@ -43,7 +43,8 @@ pub(crate) fn merge(into: &mut Value, patch: Value) {
     }
 }
 
-/// YAML blocks of a section, by the file named in their first line, without that line.
+/// YAML blocks of a section. Each block is returned with the file name from its first line, and
+/// without this line.
 fn blocks(section: &str) -> Vec<(&str, &str)> {
     section
         .split("```yaml\n# ")

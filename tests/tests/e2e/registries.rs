@@ -1,5 +1,5 @@
-//! Tests of a store in a registry: Debian's docker-registry with TLS and a password, from `gwc
-//! apply` to the responses of gateways.
+//! Tests of a release store in a container registry: Debian's docker-registry with TLS and a
+//! password. The tests cover the path from `gwc apply` to the responses of gateways.
 
 use std::io::ErrorKind;
 use std::net::TcpStream;
@@ -124,7 +124,7 @@ impl Registry {
         ]
     }
 
-    /// Runs gwc with this store.
+    /// Runs gwc with this registry as its store.
     fn gwc(&self, project: &Project, arguments: &[&str]) -> Ended {
         let mut command = project.command();
         command.args(arguments).args(["--store", &self.store()]);
@@ -147,7 +147,7 @@ impl Registry {
         applied["bundle"].as_str().expect("an id").to_owned()
     }
 
-    /// gwd that follows this store and asks it for changes after `poll`.
+    /// Options of a gwd that follows this registry and polls it at the interval `poll`.
     fn gateway(&self, project: &Project, poll: &str) -> Options {
         let options = self.options();
         let options: Vec<&str> = options.iter().map(String::as_str).collect();
@@ -165,8 +165,8 @@ impl Drop for Registry {
     }
 }
 
-/// Script of the tutorial in docs/registry.md and of the page's section about copies, and the YAML
-/// files of the tutorial. Their ports are replaced.
+/// Shell script and YAML files of the tutorial in docs/registry.md. The script also contains the
+/// page's section about copies. Ports are replaced.
 fn tutorial(registry: u16, ports: [u16; 2]) -> (String, String) {
     let page = binaries::workspace().join("docs/registry.md");
     let page = std::fs::read_to_string(page).expect("the page");
@@ -234,7 +234,7 @@ fn tutorial_releases_to_two_gateways() {
     let (a, b) = (status("a"), status("b"));
     assert_eq!(a["serial"], 2, "{a:#}");
     assert_eq!((&a["serial"], &a["bundle"]), (&b["serial"], &b["bundle"]));
-    // Both sources of `gwc pull` have the releases, so the folder has them, too.
+    // Both sources of `gwc pull` contain the releases, so the folder contains them after the pull.
     let history = project
         .command()
         .current_dir(project.path("shop"))
@@ -299,7 +299,7 @@ fn a_release_reaches_gateways_through_a_registry() {
     polling.stops_clean();
 }
 
-/// Line `registry` of `gwd status`.
+/// Line `registry` of the output of `gwd status`.
 #[track_caller]
 fn registry_line(gateway: &Gateway) -> String {
     let mut command = Command::new(binaries::gwd());
@@ -345,8 +345,8 @@ fn status_shows_the_registry_and_its_last_poll() {
     assert!(rest.ends_with(&newest), "{line}");
     assert_eq!((polls(&running, ok), polls(&running, failed)), (1.0, 0.0));
 
-    // After the registry has stopped, the status shows the reason of the failed poll, and still the
-    // record of the last update.
+    // After the registry has stopped, the status shows the error of the failed poll, and keeps the
+    // last update.
     let updated = shown["updated"].clone();
     registry.stop();
     running.notify();
@@ -378,7 +378,7 @@ fn status_shows_the_registry_and_its_last_poll() {
     restarted.stops_clean();
 }
 
-/// Folder with the credential helper `docker-credential-fake`, and a `PATH` that begins with it.
+/// Folder with the credential helper `docker-credential-fake`, and a `PATH` with this folder first.
 struct Helper {
     folder: tempfile::TempDir,
     path: String,
@@ -394,8 +394,8 @@ impl Helper {
 
     /// Writes the shell script of the helper.
     fn write(&self, script: &str) {
-        // Install a copy: a child process of another test may still have this file open for
-        // writing, so that it could not be executed.
+        // Install a copy of the script. A child process of another test may still have the script
+        // open for writing, and Linux does not execute such a file.
         let source = self.folder.path().join("source");
         std::fs::write(&source, format!("#!/bin/sh\n{script}\n")).expect("a file");
         let mut install = Command::new("install");
@@ -442,7 +442,7 @@ fn credential_helpers_log_in_at_a_registry() {
         answers(&running, "v1");
         running.stops_clean();
 
-        // Nothing that a failing helper writes is in messages and logs.
+        // Messages and logs must not contain any output of a failing credential helper.
         helper.write(&format!("echo {PASSWORD}; echo {PASSWORD} >&2; exit 3"));
         let why = "the credential helper `docker-credential-fake`: exit status: 3";
         let failed = gwc();
@@ -482,7 +482,7 @@ fn gateways_outlive_their_registry() {
     answers(&running, "v2");
     running.stop();
 
-    // gwd starts, and rolls back on the node, without the registry.
+    // Without the registry, gwd starts from its state folder and can roll back on the node.
     let restarted = options.start();
     answers(&restarted, "v2");
     let status = restarted.status();

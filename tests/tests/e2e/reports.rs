@@ -34,7 +34,8 @@ fn document(security: &str, maximum: usize) -> String {
     format!("openapi: 3.1.0\ninfo: {{title: t, version: \"1\"}}\npaths:\n{paths}")
 }
 
-/// Measures a page in the browser. `None` without a browser.
+/// Opens a report in the browser with a colour scheme, and returns the measurements. `None` if no
+/// browser is installed.
 fn measured(page: &str, scheme: Scheme) -> Option<Value> {
     let page = page.to_owned();
     let upstream = Upstream::scripted(move |seen| {

@@ -1,5 +1,5 @@
-//! Tests of requests that a document does not describe, through both programs: destination,
-//! permitted callers, reports.
+//! Tests of requests that no operation describes, through gwc and gwd. Subjects: destination,
+//! permitted callers, and reports.
 
 use e2e::gateway::Options;
 use e2e::project::Project;

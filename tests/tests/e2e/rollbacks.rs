@@ -1,6 +1,6 @@
-//! Tests of state that a rollback restores, and of state that it must not restore: withdrawn
-//! credentials, rotated secrets, moved addresses (release.md §7). Also a fleet in which one node
-//! has a hold.
+//! Tests of rollbacks: which state is restored, and which state must stay (release.md §7).
+//! Withdrawn credentials, rotated secrets and moved addresses must stay. One test uses a fleet in
+//! which one node has a hold.
 
 use std::collections::BTreeSet;
 use std::net::{SocketAddr, TcpListener};
@@ -81,8 +81,8 @@ fn rollback_keeps_a_withdrawn_credential_at_401() {
     let second = release(&project, &gateway(&[&new], 6));
     gwd.wait_bundle(&second);
     assert_eq!(asks(&gwd), [401, 200]);
-    // The plan names the credentials that would become valid again, with the command that revokes
-    // them. Run that command.
+    // The plan lists the credentials that would become valid again, and the command that revokes
+    // them. Run this command.
     let back = gwc(&project, &["rollback"]);
     let text = back.succeeds().stdout.clone();
     let at = text.find("SECURITY").unwrap_or_else(|| panic!("{text}"));
@@ -197,7 +197,7 @@ fn after_a_rollback_a_listener_is_where_it_was() {
     gwd.wait_bundle(&second);
     assert!(answers(ports[1]));
     assert!(!answers(ports[0]), "nobody is there any more");
-    // The address stays bound as long as a version in memory names it.
+    // gwd keeps the address bound as long as a version in memory uses the address.
     let taken = TcpListener::bind(("127.0.0.1", ports[0]));
     assert!(taken.is_err(), "a rollback never binds");
     gwc(&project, &["rollback"]).succeeds();
@@ -206,7 +206,7 @@ fn after_a_rollback_a_listener_is_where_it_was() {
     assert!(!answers(ports[1]));
 }
 
-/// Options of gwc with the addresses of these gateways.
+/// Options that pass the addresses of these gateways to gwc.
 fn nodes(fleet: &[Gateway]) -> Vec<String> {
     let names = fleet
         .iter()

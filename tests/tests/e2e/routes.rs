@@ -1,5 +1,5 @@
-//! Tests of the destinations of an operation's requests: split and mirror, through both programs,
-//! and their description in `gwc route`.
+//! Tests of the destinations of an operation's requests (split and mirror), through gwc and gwd.
+//! `gwc route` must also describe the destinations.
 
 use e2e::gateway::Options;
 use e2e::project::Project;
@@ -46,7 +46,7 @@ fn split_follows_weights_after_a_condition() {
         let answer = gateway.ask("GET /shared HTTP/1.1\r\nHost: h\r\n\r\n");
         to_next += usize::from(answer.text() == "next");
     }
-    // The expected count is 50 of 200. A random result outside these limits has a probability of
+    // The expected count is 50 of 200. A random count is outside these limits with a probability of
     // one in a hundred million.
     assert!((15..=90).contains(&to_next), "{to_next}");
     for _ in 0..10 {

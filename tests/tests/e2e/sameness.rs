@@ -1,5 +1,5 @@
-//! Tests of bundle ids. The same meaning gives the same id, on another machine, on another day, and
-//! in another notation. A different meaning gives a different id.
+//! Tests of bundle ids. Sources with the same meaning have the same id on another machine, on
+//! another day, and in another notation. Sources with a different meaning have a different id.
 
 use std::process::Command;
 use std::time::{Duration, SystemTime};
@@ -56,7 +56,7 @@ paths:
   /things: {post: {operationId: make, requestBody: {content: {application/json: {schema: {$ref: \"#/components/schemas/Thing\"}}}}, responses: {\"201\": {description: made}}}}
 ";
 
-/// Files of the project, in the order in which they are written.
+/// Files of the test project, in the order in which the test writes them.
 fn files() -> Vec<(&'static str, String)> {
     vec![
         ("gateway.yaml", GATEWAY.to_owned()),
@@ -78,7 +78,7 @@ fn id(files: &[(&str, String)]) -> String {
     project(files).build()
 }
 
-/// Files, with each text changed by `change`.
+/// Files of the test project, with each text changed by `change`.
 fn changed(change: impl Fn(&str, &str) -> String) -> Vec<(&'static str, String)> {
     let files = files().into_iter();
     files
@@ -86,7 +86,7 @@ fn changed(change: impl Fn(&str, &str) -> String) -> Vec<(&'static str, String)>
         .collect()
 }
 
-/// Files, with each parsed tree changed by `change` and written again.
+/// Files of the test project. `change` changes each parsed tree, which is then written as YAML.
 fn rewritten(change: impl Fn(&str, Value) -> Value) -> Vec<(&'static str, String)> {
     changed(|name, text| {
         let tree = serde_yaml_ng::from_str(text).expect("our files are YAML");
@@ -258,7 +258,7 @@ fn anybody_can_rebuild_what_was_released() {
     project.gwc(&["build", "--reproduce", &id]).exits(1);
 }
 
-/// Tree in which every map has its entries in reverse order. Lists keep their order.
+/// Returns the tree with the entries of every map in reverse order. Lists keep their order.
 fn backwards(tree: Value) -> Value {
     match tree {
         Value::Mapping(entries) => {
@@ -274,7 +274,7 @@ fn backwards(tree: Value) -> Value {
     }
 }
 
-/// Text with a comment before every line in block style, and a long one at the end.
+/// Adds a comment before every line in block style, and a long comment at the end.
 fn with_comments(_: &str, text: &str) -> String {
     let mut out = String::from("# begin\n");
     let mut in_text = false;
@@ -291,7 +291,7 @@ fn with_comments(_: &str, text: &str) -> String {
     out + "# end\n"
 }
 
-/// Document in which every component has another name, with all references changed.
+/// Renames every component of the document, and changes all references accordingly.
 fn renamed(name: &str, tree: Value) -> Value {
     if name == "gateway.yaml" || name == "apis/gw.yaml" {
         return tree;
@@ -347,7 +347,7 @@ fn renamed_use(alternative: Value) -> Value {
     Value::Mapping(renamed.collect())
 }
 
-/// Document with other texts in every description and summary.
+/// Replaces the text of every description and summary of the document.
 fn without_prose(tree: Value) -> Value {
     match tree {
         Value::Mapping(entries) => {

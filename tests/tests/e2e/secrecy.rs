@@ -1,5 +1,5 @@
-//! Test that secrets appear nowhere. The test plants secrets in requests, secret files, variables
-//! and responses. They must not occur in anything that gwc and gwd write.
+//! Test that secrets appear in no output of gwc and gwd. The test plants secrets in requests,
+//! secret files, variables and responses, and searches everything that the programs write.
 
 mod proofs;
 
@@ -155,7 +155,7 @@ impl Scene {
     }
 }
 
-/// Request heads with the expected statuses. Each contains a planted secret.
+/// Request heads, each with the expected status. Each head contains a planted secret.
 fn requests(token: &str, forged: &str) -> Vec<(String, u16)> {
     let basic = |text: &str| format!("authorization: Basic {}", STANDARD.encode(text));
     let bearer = |token: &str| format!("authorization: Bearer {token}");
@@ -254,14 +254,14 @@ fn files(folder: &Path, into: &mut Vec<(String, String)>) {
     }
 }
 
-/// Files that a gateway wrote.
+/// Files in the state folder of a gateway.
 pub(crate) fn outputs_after(project: &Project) -> Vec<(String, String)> {
     let mut told = Vec::new();
     files(&project.path("state"), &mut told);
     told
 }
 
-/// Everything that a gateway outputs and stores.
+/// All outputs of a running gateway: logs, admin responses and files.
 pub(crate) fn outputs_of(gateway: &Gateway, project: &Project) -> Vec<(String, String)> {
     let mut told = vec![
         ("program log".to_owned(), gateway.log()),
@@ -286,7 +286,7 @@ pub(crate) fn outputs_of(gateway: &Gateway, project: &Project) -> Vec<(String, S
     told
 }
 
-/// Texts that contain a secret: the mark, a part of a token, or a password as it was sent.
+/// Outputs that contain a secret: the mark, a part of a token, or a password as the client sent it.
 fn leaks(told: &[(String, String)], tokens: &[&str]) -> Vec<String> {
     let mut needles = vec![MARK.to_owned(), MARK.to_lowercase()];
     for text in [PASSWORD, "alice:PLANTED-wrong"] {
@@ -320,11 +320,12 @@ fn secrets_of_requests_are_seen_nowhere() {
     let requests = requests(&token, &forged);
     for (head, status) in &requests {
         let response = sent(&gateway, head, *status);
-        // The response of the authorization service is meant for this client, so leave it out.
+        // The authorization service addresses this text to the client, so the check removes the
+        // text first.
         let response = response.replace("PLANTED-answer", "");
         told_all.push((format!("response to {head:.40}"), response));
     }
-    // Check that the secrets arrived where they are needed.
+    // Check that the upstream and the services received the secrets that they need.
     let seen = scene.upstream.take();
     let at = |target: &str| {
         let seen = seen.iter().find(|seen| seen.target.starts_with(target));
@@ -336,7 +337,7 @@ fn secrets_of_requests_are_seen_nowhere() {
     let asked = scene.identity.take();
     let of = |target| asked.iter().filter(move |seen| seen.target == target);
     assert_eq!((of("/auth").count(), of("/introspect").count()), (3, 2));
-    // Each of these requests has a log line; a malformed head may have none.
+    // Each of these requests has a log line. A malformed head may have no log line.
     let logged = requests.iter().filter(|(_, status)| *status != 400);
     let _lines = gateway.access_log().by_request(logged.count());
     for (head, _) in &requests {
@@ -402,7 +403,7 @@ fn secrets_given_to_gwc_are_not_printed() {
             told.push(run(&arguments));
         }
     }
-    // Leave out the command line itself, because it contains what the user typed.
+    // Skip the command line, because it contains what the user typed.
     let told: Vec<_> = told
         .into_iter()
         .map(|(_, text)| ("gwc".to_owned(), text))

@@ -1,5 +1,5 @@
-//! Tests of documents that gwd serves (`serve_document`), through both programs: content,
-//! conditional requests, access, switches.
+//! Tests of API documents that gwd serves (`serve_document`), through gwc and gwd. Subjects:
+//! content, conditional requests, access, and switches.
 
 use e2e::gateway::{Gateway, Options};
 use e2e::project::Project;
@@ -129,7 +129,8 @@ fn known_document_is_not_sent_again() {
         let known = ask(&gateway, &format!("{method} /one/openapi.json"), &fields);
         assert_eq!((known.status, known.text().as_str()), (304, ""));
         assert_eq!(known.header("etag"), Some(etag.as_str()));
-        // A `Content-Length` would have to be the length of the 200 (RFC 9110 §8.6).
+        // A `Content-Length` of a 304 would have to be the length of the 200 response (RFC 9110
+        // §8.6).
         assert_eq!(known.header("content-length"), None);
     }
     let other = format!("{KEY}If-None-Match: \"x\"\r\n");
@@ -187,7 +188,7 @@ fn page_needs_no_script_and_loads_nothing() {
     gateway.stops_clean();
 }
 
-/// Changes of a plan as text: class, id, subject, operations.
+/// Reads the changes of `gwc plan` as text: class, id, subject, operations.
 fn changes(project: &Project) -> Vec<String> {
     let ended = project.gwc(&["plan", "--format", "json"]);
     let plan: serde_json::Value = serde_json::from_str(&ended.stdout).expect("a plan");

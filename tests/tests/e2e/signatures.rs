@@ -1,6 +1,6 @@
-//! Tests of requests signed by a third-party signer (`tests/peers/signer.py`, Python's standard
-//! library), and of requests with other bodies than the signed bodies. The requests go over
-//! HTTP/1.1 to an upstream that records bytes.
+//! Tests of signed requests (RFC 9421). A third-party signer (`tests/peers/signer.py`, Python's
+//! standard library) signs the requests. Some requests have a different body than the signed body.
+//! The requests go over HTTP/1.1 to an upstream that records bytes.
 
 use std::io::Read as _;
 use std::net::TcpListener;
@@ -32,7 +32,7 @@ paths:
   /narrow: {post: {operationId: narrow, security: [{narrow: []}], responses: {"200": {description: ok}}}}
 "#;
 
-/// A gateway with signed operations, and a signer.
+/// Test scene: a gateway with signed operations, and a third-party signer.
 struct Scene {
     gateway: Gateway,
     signer: Peer,
@@ -113,7 +113,7 @@ impl Scene {
         )
     }
 
-    /// Sends a head with a body of known length.
+    /// Sends a head with a body and the body's `Content-Length`.
     fn post(&self, head: &str, body: &[u8]) -> (u16, String) {
         let head = format!("{head}\r\ncontent-length: {}\r\n\r\n", body.len());
         self.send(&[head.as_bytes(), body].concat())
@@ -155,8 +155,8 @@ fn signed_requests_are_admitted_once() {
     for stripped in ["signature", "signature-input"] {
         assert_eq!(seen.header(stripped), None, "{stripped}");
     }
-    // Several connections reach both workers, because nonces are stored per process and not per
-    // worker.
+    // Several connections reach both workers. Nonces are stored per process, so each worker must
+    // refuse the repeated nonce.
     for _ in 0..8 {
         assert_eq!(borrowed(&scene.get(&get)), INVALID);
     }
@@ -207,7 +207,7 @@ fn nonces_in_another_order_are_admitted_once() {
     for index in [5, 0, 3, 1, 4, 2] {
         assert_eq!(borrowed(&scene.get(&signed[index])), OK, "{index}");
     }
-    // Each worker refuses each of them, in any order.
+    // Both workers refuse each repeated request, in any order.
     for index in [2, 5, 0, 4, 1, 3, 0, 1, 2, 3, 4, 5] {
         assert_eq!(borrowed(&scene.get(&signed[index])), INVALID, "{index}");
     }
@@ -240,7 +240,8 @@ fn refused_signature_tells_what_to_sign() {
     assert!(upstream.take().is_empty());
 }
 
-/// Starts an upstream that reads until its peer closes, and reports the bytes. It never responds.
+/// Starts an upstream that never responds. The receiver gets the bytes that arrived before the
+/// connection closed.
 fn silent() -> (String, Receiver<Vec<u8>>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let url = format!("http://{}", listener.local_addr().expect("bound"));
@@ -292,7 +293,7 @@ fn bodies_without_their_digest_are_refused() {
         return prerequisite::skip("python3 is not installed");
     };
     let body: &[u8] = b"{\"hello\": \"world\"}";
-    // The signature covers no digest, but there is a body.
+    // The request has a body, but the signature covers no digest.
     let plain = scene.signed("POST", "/orders", &json!({}));
     assert_eq!(borrowed(&scene.post(&plain, body)), MISMATCH);
     let plain = scene.signed("POST", "/orders", &json!({}));
@@ -308,7 +309,7 @@ fn bodies_without_their_digest_are_refused() {
     let post = scene.signed("POST", "/orders", &md5);
     assert_eq!(borrowed(&scene.post(&post, body)), INVALID);
     assert!(upstream.take().is_empty());
-    // Signed bodies in all framings.
+    // Requests with signed bodies in all framings are accepted.
     for digest in [json!(["sha-512"]), json!(["md5", "sha-256", "sha-512"])] {
         let mut both = covered_digest(body);
         both["digest"] = digest;

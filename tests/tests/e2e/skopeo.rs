@@ -1,5 +1,5 @@
-//! Test of a store as an OCI image layout. skopeo copies the store to a mirror and back with the
-//! commands of docs/bundle-format.md. The copy must verify and run.
+//! Test of a release store as an OCI image layout. skopeo copies the store to a mirror and back
+//! with the commands of docs/bundle-format.md. gwc verifies the copy, and gwd runs it.
 
 use std::path::Path;
 use std::process::Command;
@@ -91,7 +91,7 @@ fn store_copied_by_skopeo_is_the_same_and_runs() {
     );
     assert_eq!(gateway.ask("GET /version HTTP/1.1\nhost: h").text(), "v1");
     gateway.stops_clean();
-    // Releases continue in the copied store.
+    // `gwc apply` can continue the copied store.
     project.write("gateway.yaml", self::gateway("v3"));
     project.apply();
     let after = Audit::of(&store, "prod", 20);

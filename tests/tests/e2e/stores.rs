@@ -1,5 +1,5 @@
-//! Tests of counters in a store that several gateways share: Debian's redis-server, healthy and
-//! with faults.
+//! Tests of rate-limit counters in a store that several gateways share: Debian's redis-server,
+//! healthy and with faults.
 
 use std::net::TcpListener;
 use std::path::Path;
@@ -24,8 +24,8 @@ paths:
   /a: {get: {operationId: a, responses: {}}}
 ";
 
-/// Free port. The port with the number plus 10,000 is also free, because a node uses it for its
-/// cluster bus.
+/// Finds a free port P. P plus 10,000 is also free, because a node uses that port for its cluster
+/// bus.
 fn free_port() -> u16 {
     wait::until("a free port", || {
         let free = TcpListener::bind("127.0.0.1:0").expect("a free port");
@@ -35,17 +35,17 @@ fn free_port() -> u16 {
     })
 }
 
-/// Protocol below that of Redis: arguments of its programs.
+/// Transport of the Redis protocol (cleartext or TLS), as settings of redis-server and redis-cli.
 #[derive(Clone, Default)]
 struct Security {
-    /// Lines of a configuration file of redis-server. Empty: cleartext.
+    /// Lines of the configuration file of redis-server. Empty for cleartext.
     server: Vec<[String; 2]>,
     /// Arguments of redis-cli.
     client: Vec<String>,
 }
 
 impl Security {
-    /// TLS with a certificate for 127.0.0.1.
+    /// TLS settings with a new certificate for 127.0.0.1.
     fn tls(certificates: &Certificates) -> Self {
         certificates.issue("redis", "redis", "IP:127.0.0.1");
         let path = |name| certificates.path(name).display().to_string();
@@ -70,7 +70,7 @@ impl Security {
         }
     }
 
-    /// Lines of a configuration file, with the port.
+    /// Configuration lines of redis-server, including the port.
     fn lines(&self, port: u16) -> Vec<[String; 2]> {
         let own = |key: &str, port: u16| [key.to_owned(), port.to_string()];
         match self.server.is_empty() {
@@ -122,7 +122,7 @@ impl Server {
         process::start(&mut command)
     }
 
-    /// Starts the server again, on the same port and without the former data.
+    /// Starts the server again, on the same port and without its data.
     fn restart(&mut self) {
         self.kill();
         self.child = Self::spawn((self.port, &self.security), self.folder.path(), &[]);
@@ -201,7 +201,8 @@ fn gateway(project: &Project, server: &Server) -> Gateway {
     gwd
 }
 
-/// Sends a request. Returns the status, and the response field that reports an outage of the store.
+/// Sends a request. Returns the status, and the field `store-outage`, which reports an outage of
+/// the store.
 fn ask(gwd: &Gateway) -> (u16, Option<String>) {
     let response = gwd.ask("GET /a HTTP/1.1\nhost: h");
     let outage = response.header("store-outage").map(str::to_owned);
@@ -212,8 +213,8 @@ fn is_up(gwd: &Gateway) -> bool {
     gwd.metrics().sum("gwd_store_up", &["shared"]) == 1.0
 }
 
-/// Number of calls to the store that were late, failed, or were not made because the circuit
-/// breaker was open.
+/// Number of failed calls to the store: calls that were late, failed, or were skipped because the
+/// circuit breaker was open.
 fn outages(gateways: &[&Gateway]) -> f64 {
     let of = |gwd: &&Gateway| {
         let metrics = gwd.metrics();
@@ -226,8 +227,8 @@ fn outages(gateways: &[&Gateway]) -> f64 {
     gateways.iter().map(of).sum()
 }
 
-/// Repeats a scenario until no call to the store is late while it runs. A call has 20 ms, which a
-/// busy machine can exceed. The scenario begins with an empty store.
+/// Repeats a scenario until no call to the store is late during the scenario. Each call has 20 ms,
+/// which a busy machine can exceed. Each repetition begins with an empty store.
 fn undisturbed<T>(gateways: &[&Gateway], server: &Server, mut run: impl FnMut() -> T) -> T {
     wait::until("no call to the store is late", || {
         for gwd in gateways {
@@ -255,9 +256,8 @@ fn admitted(gateways: &[&Gateway], each: usize) -> usize {
     })
 }
 
-/// Sends requests to three gateways in an open loop: one request per gateway every 15 ms, without
-/// waiting for responses. Returns the duration in seconds, and the numbers of sent and admitted
-/// requests.
+/// Sends one request every 15 ms to each of three gateways, without waiting for responses (open
+/// loop). Returns the duration in seconds, and the numbers of sent and admitted requests.
 fn open_loop(gateways: &[Gateway; 3], duration: Duration) -> (f64, f64, f64) {
     let begin = Instant::now();
     let end = begin + duration;
@@ -358,7 +358,7 @@ fn killed_store_acts_as_written_and_returns() {
             let _asked = ask(&gwd);
             (!is_up(&gwd)).then_some(())
         });
-        // The local counters have counted the requests since the beginning of the outage.
+        // The local counters include the requests since the beginning of the outage.
         let told = Some(format!("\"shared\";verdict={on_outage}"));
         match on_outage {
             "local" => assert_eq!(ask(&gwd).1, told),
@@ -413,8 +413,8 @@ fn paused_store_costs_its_deadline_once() {
     });
 }
 
-/// An answer after the deadline makes the store suspect. The store answers the following test call,
-/// so that no circuit opens and no new connection is made.
+/// A late response makes the store suspect, and gwd sends a test call. The store answers the test
+/// call, so no circuit opens and no new connection is made.
 #[test]
 fn one_late_answer_opens_no_circuit() {
     if is_missing() {
@@ -442,8 +442,8 @@ fn one_late_answer_opens_no_circuit() {
         wait::until("the store counts again", || {
             (ask(&gwd).1.is_none() && is_up(&gwd)).then_some(())
         });
-        // The two new connections are those of redis-cli: one for the call in `connections`, one
-        // for the call that pauses the server.
+        // redis-cli makes the two new connections: one for the call in `connections`, one for the
+        // call that pauses the server.
         let is_tested = late.is_some()
             && timeouts() > before
             && connections() == opened + 2
@@ -452,7 +452,7 @@ fn one_late_answer_opens_no_circuit() {
     });
 }
 
-/// A later limit refuses the request. The earlier limit then returns its tokens to the store.
+/// A later limit refuses the request, so the earlier limit returns its tokens to the store.
 #[test]
 fn refused_request_returns_its_tokens_to_the_store() {
     if is_missing() {
@@ -478,8 +478,8 @@ fn refused_request_returns_its_tokens_to_the_store() {
             gwd.ask(&request).status
         };
         let statuses = ["a"; 6].map(ask);
-        // Without a late call, the store has counted one token after the refused requests have
-        // returned theirs.
+        // Only one request is admitted. After the refused requests have returned their tokens, the
+        // store has counted one token.
         let before = outages(&[&gwd]);
         wait::until("the tokens are returned", || {
             let key = server.ask(&["KEYS", "stores:{*"]);

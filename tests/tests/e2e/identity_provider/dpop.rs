@@ -1,11 +1,11 @@
-//! Tests of tokens of `oidc-provider` that are bound to a key (RFC 9449), with proofs by `dpop`
-//! (npm).
+//! Tests of tokens of `oidc-provider` that are bound to a key (RFC 9449). `dpop` (npm) creates the
+//! DPoP proofs.
 
 use super::*;
 
 const FORM: &str = "grant_type=client_credentials&scope=read&resource=https%3A%2F%2Fapi.example%2F";
 
-/// URL of the gateway as clients see it.
+/// Base URL under which clients reach the gateway.
 const API: &str = "http://api.example";
 
 const DOCUMENT: &str = r#"openapi: 3.1.0
@@ -114,7 +114,7 @@ impl DpopScene {
         self.ask(path, &[("authorization", &credential), ("dpop", &proof)])
     }
 
-    /// Status of a response, and the reason in the access log.
+    /// Status of a response, with the reason from the access log.
     fn status_and_reason(&self, response: &Response) -> String {
         let id = response.header("x-request-id").expect("an id").to_owned();
         let line = self.gateway.access_log().line(&id);

@@ -3,7 +3,7 @@
 
 use super::*;
 
-/// Resources with opaque tokens. The tokens of the second resource expire after 4s.
+/// API resources whose access tokens are opaque. Tokens for [`SHORT`] expire after 4s.
 const OPAQUE: &str = "https://api.example/opaque";
 const SHORT: &str = "https://api.example/short";
 
@@ -34,7 +34,7 @@ fn opaque_token_is_known_to_the_certified_provider() {
     assert!(!read.contains('.'), "{read} is opaque");
     assert_eq!(told("/read", &read), "200 ");
     let seen = scene.upstream.take();
-    // A token of a client without a user has no `sub` in its introspection response.
+    // A token that a client requested without a user has no `sub` in its introspection response.
     assert_eq!(seen[0].header("x-caller"), None);
     assert_eq!(seen[0].header("x-client"), Some("app"));
     assert_eq!(
@@ -44,13 +44,14 @@ fn opaque_token_is_known_to_the_certified_provider() {
     let foreign = provider.token("read", "https://other.example/opaque");
     assert_eq!(told("/any", &foreign), "401 audience");
     assert_eq!(told("/any", "unknown-to-everybody"), "401 inactive");
-    // The provider answers 400 for a JWT, which does not mean that the token is invalid.
+    // The provider responds with 400 to the introspection of a JWT. This status does not mean that
+    // the JWT is invalid.
     let jwt = provider.token("read", ORDERS);
     assert_eq!(told("/any", &jwt), "503 introspection_unusable");
     gateway.stops_clean();
 }
 
-/// Signed introspection responses (RFC 9701) are verified with the keys that the issuer's metadata
+/// gwd verifies signed introspection responses (RFC 9701) with the keys that the issuer's metadata
 /// names.
 #[test]
 fn signed_answers_of_the_provider_are_verified() {
@@ -70,7 +71,7 @@ fn signed_answers_of_the_provider_are_verified() {
     );
     assert_eq!(told("/any", "unknown-to-everybody"), "401 inactive");
     gateway.stops_clean();
-    // The provider signs with an algorithm that is not allowed.
+    // The provider signs its responses with ES256, which this verifier does not allow.
     let scene = asking(&provider, &json!({"signed": ["RS256"]}));
     let gateway = scene.start("state");
     let (status, reason) = shown(&gateway, "/any", &provider.token("read", OPAQUE));
@@ -127,7 +128,7 @@ fn provider_that_is_gone_admits_known_tokens_only() {
     });
     let (refused, reason) = shown(&gateway, "/any", &new);
     assert_eq!((refused, &*reason), (503, "introspection_unavailable"));
-    // After a restart the provider knows no tokens any more.
+    // The restarted provider has forgotten all tokens.
     assert!(provider.start());
     wait::until("the provider is asked again", || {
         (status(&gateway, &known) == 401).then_some(())

@@ -1,8 +1,10 @@
-//! Tests of fetches before a version is switched to, of damaged copies, and of the age of key sets.
+//! Tests of key fetches before gwd switches to a version, of damaged copies of key sets, and of the
+//! age of key sets.
 
 use super::*;
 
-/// Replaces the source of the keys in gateway.yaml, and applies the new version. Returns its id.
+/// Replaces `from` by `to` in gateway.yaml, which changes the source of the keys. Applies the new
+/// version, and returns its bundle id.
 fn applied(scene: &Scene, from: &str, to: &str) -> String {
     let text = String::from_utf8(scene.project.read("gateway.yaml")).expect("text");
     assert!(text.contains(from), "{text}");
@@ -47,7 +49,7 @@ fn new_version_has_its_keys_before_the_switch() {
     std::thread::scope(|scope| {
         let notified = scope.spawn(|| gateway.notify());
         begun.recv().expect("the fetch begins");
-        // Until the keys have arrived, the first version serves with its own keys.
+        // Until the new keys have arrived, gwd serves the first version with its keys.
         assert_eq!(shown(&gateway, &one).0, 200);
         assert_eq!(gateway.status()["bundle"], first);
         release.send(()).expect("the provider waits");

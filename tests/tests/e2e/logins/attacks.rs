@@ -1,4 +1,5 @@
-//! Tests of responses of providers, browsers and upstreams that must not lead to a session.
+//! Tests of logins with invalid responses of providers, browsers and upstreams. None of the
+//! responses may lead to a session.
 
 use std::time::Duration;
 
@@ -7,7 +8,8 @@ use e2e::wait;
 
 use super::*;
 
-/// Fault of the provider, status of the login, and its reason in the access log.
+/// Table of provider faults, each with the expected status of the login and the expected reason in
+/// the access log.
 fn faults() -> Vec<(Value, u16, &'static str)> {
     vec![
         (
@@ -104,7 +106,7 @@ fn wrong_response_of_the_provider_gives_no_session() {
         return prerequisite::skip(peers::MISSING);
     };
     let mut wrong = Vec::new();
-    // Bodies of the responses, by status. Failures with one status differ in their reasons.
+    // Response bodies by status. Failures with the same status differ only in their logged reasons.
     let mut bodies: BTreeMap<u16, Vec<String>> = BTreeMap::new();
     for (fault, status, expected) in faults() {
         let mut browser = Browser::default();
@@ -146,12 +148,12 @@ fn response_belongs_to_one_browser_and_one_login() {
     let first = alice.open(&scene, "/page");
     let back = alice.to_provider(&first);
     let mut begun = alice.clone();
-    // Login CSRF: another user's browser gets the response of this login.
+    // Login CSRF: the browser of another user (`mallory`) sends the response of this login.
     let _own = mallory.open(&scene, "/page");
     let done = mallory.open(&scene, path_of(&back));
     assert_eq!((done.status, &*reason(&scene, &done)), (400, "state"));
     assert_eq!(alice.open(&scene, path_of(&back)).status, 303);
-    // Send the same response again, with the cookie of the login.
+    // Replay: a copy of the browser sends the same response and login cookie again.
     let done = begun.open(&scene, path_of(&back));
     assert_eq!((done.status, &*reason(&scene, &done)), (400, "replayed"));
     let done = alice.open(&scene, path_of(&back));
@@ -269,8 +271,8 @@ fn secrets_of_a_login_are_not_written() {
     assert_eq!(done.status, 303);
     let session = browser.cookies["__Host-session"].clone();
     let mut refused = Vec::new();
-    // Send the response again, and send a login that the provider refuses, and cookies that are not
-    // sessions.
+    // The first refused request sends the response again. The next is a login that the provider
+    // refuses. The others send cookies that are not sessions.
     refused.push(browser.clone().open(&scene, path_of(&back)));
     scene.fails(&json!({"status": 400}));
     refused.push(Browser::default().log_in(&scene, "/page"));
@@ -292,7 +294,7 @@ fn secrets_of_a_login_are_not_written() {
     let id_token = value(location(&out), "id_token_hint");
     let mut secrets = vec![SECRET.to_owned(), KEY.to_owned(), session[..40].to_owned()];
     secrets.extend(["code-", "access-", "refresh-", "s3cret"].map(str::to_owned));
-    // `state` has no effect without the sealed cookie of its login, so that the log may contain it.
+    // `state` has no effect without the sealed cookie of its login, so the log may contain `state`.
     secrets.extend(["nonce", "code_challenge"].map(|name| value(&begun, name)));
     secrets.extend(id_token.split('.').map(str::to_owned));
     secrets.extend(pending.iter().map(|cookie| cookie[..40].to_owned()));
@@ -317,8 +319,8 @@ fn secrets_of_a_login_are_not_written() {
     }
 }
 
-/// A session cookie from an upstream would log browsers in as another user. A cache that stores a
-/// renewed session would give the session to other browsers.
+/// Upstream responses must not contain session cookies, which would log browsers in as another
+/// user. A cache must not store a renewed session and give the session to other browsers.
 #[test]
 fn upstream_neither_sets_nor_publishes_sessions() {
     let Some(provider) = Peer::python("login_provider.py", &[""; 0]) else {

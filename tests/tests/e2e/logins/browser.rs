@@ -1,5 +1,5 @@
-//! Test of login and logout in a headless Chromium, which decides itself which cookies it stores
-//! and sends.
+//! Test of login and logout in a headless Chromium. Chromium decides which cookies are stored and
+//! sent.
 
 use std::time::Duration;
 

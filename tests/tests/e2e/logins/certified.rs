@@ -41,8 +41,8 @@ impl AtProvider {
         response
     }
 
-    /// Follows redirects, and submits the forms of the provider, until the provider sends the
-    /// browser to another origin. Returns that URL.
+    /// Follows redirects and submits the provider's forms until the provider redirects the browser
+    /// to another origin. Returns the redirect URL.
     fn passes(&mut self, issuer: &str, url: &str) -> String {
         let absolute = |url: &str| match url.starts_with('/') {
             true => format!("{issuer}{url}"),
@@ -117,7 +117,7 @@ fn user_logs_in_and_out_at_the_certified_provider() {
     let seen = scene.upstream.take();
     assert_eq!(seen[0].header("x-caller"), Some("alice"));
     assert_eq!(browser.open(&scene, "/read").status, 200);
-    // The provider remembers the user: a second browser window needs no password.
+    // The provider has a session of the user, so a second browser window needs no password.
     let mut window = Browser::default();
     let first = window.open(&scene, "/page");
     let back = there.passes(&issuer, location(&first));

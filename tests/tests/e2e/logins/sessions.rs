@@ -1,5 +1,4 @@
-//! Tests of sessions after a login: their end, their refresh, the logout, and outages of the
-//! provider.
+//! Tests of sessions after a login: end of a session, refresh, logout, and outages of the provider.
 
 use std::time::Duration;
 
@@ -84,8 +83,8 @@ fn session_ends_by_its_lifetime_and_by_idleness() {
         };
         let mut browser = Browser::default();
         assert_eq!(browser.log_in(&scene, "/page").status, 303);
-        // This copy of the browser sends its first cookies again and again. It ignores their
-        // lifetime, and new cookies.
+        // This browser copy repeats its first cookies. It ignores the cookies' lifetime, and
+        // ignores new cookies.
         let first = browser.clone();
         assert_eq!(page(&mut browser, &scene).0, 200);
         let ended = wait::within(Duration::from_secs(20), || {
@@ -116,7 +115,7 @@ fn open_response_ends_with_its_session() {
     client.send(request.as_bytes()).expect("gwd reads");
     let head = client.read_head().expect("a head");
     assert!(head.line.starts_with("HTTP/1.1 200"), "{}", head.line);
-    // Without the final chunk, the client knows that the response is not complete.
+    // The missing final chunk shows the client that the response is not complete.
     let rest = client.read_to_end().expect("gwd closes the connection");
     assert_eq!(rest, b"5\r\nhello\r\n");
     let json = "accept: application/json";
@@ -140,8 +139,8 @@ fn tokens_are_refreshed_once_for_all_requests() {
         (browser.cookies != old.cookies).then_some(())
     });
     assert!(renewed.is_some(), "refreshed after 10s");
-    // The provider accepts the old refresh token once; requests with the old cookie share its
-    // response.
+    // The provider accepts the old refresh token once. Requests with the old cookie share the
+    // response to this refresh.
     for _ in 0..5 {
         assert_eq!(page(&mut old.clone(), &scene).0, 200);
     }
@@ -196,8 +195,8 @@ fn sessions_go_on_while_the_provider_is_gone() {
     assert!(browser.cookies.is_empty());
 }
 
-/// The token endpoint sends nothing, one byte per second, 100 MB, or an incomplete answer. The login
-/// ends with 503 and without a session, and no other request waits.
+/// The token endpoint sends nothing, one byte per second, 100 MB, or an incomplete response. The
+/// login ends with 503 and without a session, and no other request waits.
 #[test]
 fn token_endpoint_that_hangs_or_floods_stalls_nobody() {
     use std::io::Write as _;
@@ -288,7 +287,7 @@ fn token_is_accepted_beside_the_session() {
     };
     let mut browser = Browser::default();
     assert_eq!(browser.log_in(&scene, "/page").status, 303);
-    // At the logout, the gateway sends a token that the provider signed.
+    // At the logout, the gateway sends the provider an ID token that the provider signed.
     let mut other = browser.clone();
     let out = other.send(&scene.gateway, "GET /logout", "sec-fetch-site: same-origin");
     let (_, rest) = location(&out)
@@ -313,7 +312,7 @@ fn token_is_accepted_beside_the_session() {
         (&Browser::default(), Some(&token), json, "/read", 403),
         (&Browser::default(), Some(&token), json, "/maybe", 200),
         (&Browser::default(), Some(&forged), json, "/maybe", 401),
-        // The session is the first alternative, and its scopes decide.
+        // The session is the first alternative, so the scopes of the session apply.
         (&browser, Some(&token), json, "/read", 200),
         (&browser, Some(&forged), json, "/page", 200),
         (&browser, Some(&forged), json, "/maybe", 401),

@@ -1,11 +1,11 @@
-//! Test of the tutorial "Log browsers in": its files compile without warnings, and its gateway logs
-//! a browser in.
+//! Test of the tutorial "Log browsers in" (docs/log-browsers-in.md). The tutorial's files compile
+//! without warnings, and the gateway logs a browser in.
 
 use e2e::binaries;
 
 use super::*;
 
-/// Reads the files in the page's code blocks, by name.
+/// Reads the YAML files from the code blocks of the page, by file name.
 fn files() -> BTreeMap<String, String> {
     let path = binaries::workspace().join("docs/log-browsers-in.md");
     let page = std::fs::read_to_string(path).expect("the page is there");
@@ -37,7 +37,7 @@ fn tutorial_logs_a_browser_in() {
         .stdout
         .clone();
     assert!(told.contains("credential_missing"), "{told}");
-    // Replace the provider and the application of the tutorial by those of the test.
+    // Replace the tutorial's provider and application by the test's provider and upstream.
     let upstream = Upstream::start();
     let secrets = [("oidc", SECRET), ("session-keys", KEY)];
     let mut text = String::from_utf8(project.read("gateway.yaml")).expect("text");

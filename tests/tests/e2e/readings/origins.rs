@@ -1,5 +1,5 @@
-//! Third-party servers that respond with the path that they serve for a request target, and proxies
-//! whose origin responds with the target that it received.
+//! Third-party servers and proxies for `readings`. A server responds with the path that it serves
+//! for a request target. A proxy forwards to an origin that responds with the received target.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use e2e::wait;
 
 use super::get;
 
-/// Server that responds with the path that it serves.
+/// Third-party server that responds with the path that it serves.
 pub(super) struct Origin {
     pub(super) name: &'static str,
     pub(super) port: u16,
@@ -39,15 +39,15 @@ impl Origin {
         })
     }
 
-    /// Starts the server in a script of `tests/peers`.
+    /// Starts a server script of `tests/peers`.
     pub(super) fn script(name: &'static str, program: &str, arguments: &[&str]) -> Option<Self> {
         let mut command = Command::new(program);
         let command = command.arg(peer(arguments[0])).args(&arguments[1..]);
         Self::announced(name, command)
     }
 
-    /// Waits until a started server responds to its first request. The server reads its
-    /// configuration in `folder`.
+    /// Waits until the started server responds to a request. `folder` contains the server's
+    /// configuration.
     fn configured(
         name: &'static str,
         port: u16,
@@ -88,8 +88,8 @@ impl Origin {
         Self::configured("HAProxy", port, vec![server], folder)
     }
 
-    /// Starts an Envoy that responds with the path that it would forward. `settings` are the
-    /// settings of its connection manager.
+    /// Starts an Envoy that responds with the path that Envoy would forward. `settings` configure
+    /// the HTTP connection manager.
     fn envoy(name: &'static str, settings: &str) -> Option<Self> {
         let (folder, port) = (Project::new(), free_port());
         folder.write("envoy.yaml", envoy_config(port, settings));

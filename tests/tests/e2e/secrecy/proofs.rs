@@ -1,5 +1,5 @@
 //! Test that secrets in proofs of possession, signed requests, certificates, claims and bodies
-//! appear nowhere.
+//! appear in no output.
 
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use e2e::peers::Peer;
@@ -9,7 +9,7 @@ use super::*;
 /// Value of a claim that only the upstream receives.
 const CLAIM: &str = "PLANTED-claim-of-alice";
 
-/// Secret with which acme signs its requests.
+/// Secret with which the consumer `acme` signs its requests.
 const SIGNING: &str = "PLANTED-secret-of-acme-for-its-signatures";
 
 const DOCUMENT: &str = r##"openapi: 3.1.0
@@ -50,7 +50,7 @@ fn digest(text: &str) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
-/// Token with a secret claim that is bound to `key`, and a proof for a request to `/bound`.
+/// Token with a secret claim that is bound to `key`, and the DPoP proof for a request to `/bound`.
 fn token_and_proof(key: &RsaKey) -> [String; 2] {
     let now = std::time::SystemTime::UNIX_EPOCH.elapsed();
     let now = now.expect("after 1970").as_secs();
@@ -167,7 +167,7 @@ fn secrets_of_proofs_and_bodies_are_seen_nowhere() {
         // `sent` appends CR LF CR LF to each request. Here these four bytes belong to the body,
         // because JSON may end with white space.
         (post(r#"{"pin": "PLANTED-pin"}"#), 400),
-        // Values are secret. The report may contain names of members.
+        // Values in a body are secret, but the report may contain member names.
         (post(r#"{"other": "PLANTED-value"}"#), 400),
         (post(r#"{"pin": PLANTED}"#), 400),
     ];
@@ -234,7 +234,8 @@ fn secrets_of_proofs_and_bodies_are_seen_nowhere() {
     gateway.stops_clean();
 }
 
-/// Refusals with one code have one body, whatever their reason is. The access log has the reason.
+/// All refusals with one problem code have the same body, for any reason. Only the access log
+/// contains the reason.
 #[test]
 fn bodies_of_refusals_have_no_reason() {
     let Some(mut signer) = Peer::plain_python("signer.py") else {

@@ -1,5 +1,4 @@
-//! Tests of faults of a store: the responses to requests under each `on_outage`, and the cost of
-//! the fault.
+//! Tests of store faults: the responses under each value of `on_outage`, and the cost of the fault.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -8,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::*;
 
-/// Proxy in front of a redis-server. It delays the server's replies.
+/// Proxy in front of a redis-server. The proxy delays the replies of the server by `delay_ms`.
 struct Proxy {
     port: u16,
     delay_ms: Arc<AtomicU64>,
@@ -37,13 +36,13 @@ impl Proxy {
     }
 }
 
-/// Forwards bytes in a thread of its own, until one side closes its connection.
+/// Forwards bytes on a separate thread until one peer closes its connection.
 fn pass(mut from: TcpStream, mut to: TcpStream, delay: Option<Arc<AtomicU64>>) {
     std::thread::spawn(move || {
         let mut bytes = [0; 1 << 12];
         while let Ok(read @ 1..) = from.read(&mut bytes) {
             let ms = delay.as_ref().map_or(0, |ms| ms.load(Ordering::Relaxed));
-            // This delay is the fault.
+            // The sleep is the injected fault.
             std::thread::sleep(Duration::from_millis(ms));
             if to.write_all(&bytes[..read]).is_err() {
                 break;
@@ -53,8 +52,8 @@ fn pass(mut from: TcpStream, mut to: TcpStream, delay: Option<Arc<AtomicU64>>) {
     });
 }
 
-/// Breaks a store under each `on_outage`. Checks the responses to requests, the cost of the outage,
-/// the reports about it, and that the store counts again afterwards.
+/// Breaks a store under each value of `on_outage`, and repairs the store. Checks the responses, the
+/// cost and reports of the outage, and that the store counts after the repair.
 fn acts_as_written(breaks: impl Fn(&Server, &Proxy), mends: impl Fn(&Server, &Proxy)) {
     let upstream = Upstream::start();
     for (on_outage, status) in [("local", 429), ("open", 200), ("closed", 503)] {
@@ -114,7 +113,8 @@ fn paused_store_acts_as_written() {
     );
 }
 
-/// Answers that are always late open the circuit, even if each test call is answered.
+/// Responses that are always late open the circuit breaker, even if the store answers each test
+/// call.
 #[test]
 fn slow_store_acts_as_written() {
     if is_missing() {
@@ -128,7 +128,7 @@ fn read_only_replica_acts_as_written() {
     if is_missing() {
         return;
     }
-    // A replica that loses its master keeps its counters.
+    // A server that becomes a replica keeps its counters, but rejects writes.
     acts_as_written(
         |server, _| drop(server.ask(&["REPLICAOF", "127.0.0.1", "1"])),
         |server, _| drop(server.ask(&["REPLICAOF", "NO", "ONE"])),
@@ -154,7 +154,7 @@ fn flushed_scripts_are_loaded_again() {
     let (upstream, server) = (Upstream::start(), Server::start(&[]));
     let project = project(&upstream, "kind: rate_limit, limit: 9/d", "closed");
     let gwd = gateway(&project, &server);
-    // A script that the server does not know is no outage.
+    // The server does not know the script after `SCRIPT FLUSH`. This is no outage.
     let answers = undisturbed(&[&gwd], &server, || {
         [(); 3].map(|()| {
             server.ask(&["SCRIPT", "FLUSH"]);
@@ -179,8 +179,8 @@ fn flushed_store_begins_again() {
     }
 }
 
-/// A gateway whose clock is slow or fast names a past or later calendar period. The server's clock
-/// decides when a period ends.
+/// A gateway with a slow or fast clock names an earlier or later calendar period. The clock of the
+/// store decides when a period ends.
 #[test]
 fn wrong_clock_of_a_gateway_resets_no_quota() {
     if is_missing() {
@@ -221,7 +221,8 @@ fn wrong_clock_of_a_gateway_resets_no_quota() {
     }
 }
 
-/// A server that sends an endless reply costs no memory. Its limits apply `on_outage`.
+/// A store that sends an endless reply must not use up memory. Limits with this store apply
+/// `on_outage`.
 #[test]
 fn endless_reply_is_an_outage() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
@@ -247,8 +248,8 @@ fn endless_reply_is_an_outage() {
     assert!(grown < 64 << 20, "{grown} bytes");
 }
 
-/// While a store is down, and when it returns, a gateway opens one connection at a time, regardless
-/// of the number of requests.
+/// During an outage and at the return of the store, a gateway opens one connection at a time,
+/// regardless of the number of requests.
 #[test]
 fn returning_store_meets_no_herd() {
     if is_missing() {
@@ -262,7 +263,8 @@ fn returning_store_meets_no_herd() {
     let attempts = Arc::new(AtomicU64::new(0));
     let counted = Arc::clone(&attempts);
     let accepting = std::thread::spawn(move || {
-        // Each connection is closed at once. The last connection is the test's own.
+        // The listener closes each connection immediately. The test itself opens the last
+        // connection, which ends the thread.
         for client in listener.incoming() {
             let mut bytes = [0; 3];
             let mut client = client.expect("a connection");
@@ -292,6 +294,6 @@ fn returning_store_meets_no_herd() {
         (ask(&gwd).1.is_none() && is_up(&gwd)).then_some(())
     });
     let info = server.ask(&["INFO", "clients"]);
-    // The two connections are those of the gateway and of redis-cli.
+    // One connection belongs to the gateway, and one to redis-cli.
     assert!(info.contains("connected_clients:2"), "{info}");
 }
