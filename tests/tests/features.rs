@@ -1,7 +1,7 @@
 //! Checks that third-party crates have the same features in every build: of `gwc`, of `gwd`, of one
-//! crate with its tests, and of the whole workspace. If the features differed, Cargo would compile
-//! the crate twice, and tests would run other code than the shipped code. To fix a failure, add a
-//! row to `crates/workspace-hack/Cargo.toml`.
+//! crate with its tests, and of the whole workspace. With different features, Cargo would compile a
+//! crate twice, and tests would run other code than the shipped code. To fix a failure, add a row
+//! to `crates/workspace-hack/Cargo.toml`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;

@@ -1,7 +1,7 @@
-//! Checks of lengths. Files of Rust code have at most [`LINES_MAX`] lines, because a longer file
-//! has more than one purpose. Functions of the product have at most [`FUNCTION_LINES_MAX`] lines,
-//! except those listed in `tests/long_functions.tsv`. Functions may be removed from that list, but
-//! not added.
+//! Checks of lengths. A Rust file has at most [`LINES_MAX`] lines, because a longer file has more
+//! than one purpose. A function of the product has at most [`FUNCTION_LINES_MAX`] lines, unless
+//! `tests/long_functions.tsv` lists the function. Functions may be removed from this list, but not
+//! added.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -43,7 +43,7 @@ fn no_file_is_longer_than_700_lines() {
     assert!(long.is_empty(), "{long:#?}");
 }
 
-/// Functions of a formatted file without its unit tests, with their lengths.
+/// Names and line counts of the functions in a formatted file, without unit tests.
 fn functions(text: &str) -> Vec<(String, usize)> {
     let lines: Vec<&str> = text.lines().collect();
     let mut found = Vec::new();
@@ -59,7 +59,7 @@ fn functions(text: &str) -> Vec<(String, usize)> {
         let indent = &line[..line.len() - line.trim_start().len()];
         let close = format!("{indent}}}");
         let rest = lines[at..].iter();
-        // A declaration without a body, and a body on one line, end at their first line.
+        // A declaration without a body, or a body on one line, ends at its first line.
         let is_short = line.ends_with(';') || line.ends_with('}');
         let end = rest.clone().position(|line| **line == close);
         let declared = rest.clone().position(|line| line.ends_with(");"));
@@ -93,7 +93,7 @@ fn function_name(line: &str) -> Option<&str> {
     (end > 0).then(|| &rest[..end])
 }
 
-/// True for files of the product: they are below `src` and not part of a test.
+/// True for a product file: a file below `src` that is not part of a test.
 fn is_product(inside: &str) -> bool {
     let of_crate = inside.starts_with("crates/")
         || inside.starts_with("gwc/src/")

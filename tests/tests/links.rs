@@ -20,7 +20,7 @@ fn pages(folder: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// Lines of a page outside of blocks of code.
+/// Lines of a page that are not in code blocks.
 fn prose(text: &str) -> impl Iterator<Item = &str> {
     let mut is_code = false;
     text.lines().filter(move |line| {
@@ -45,7 +45,7 @@ fn links(text: &str) -> Vec<&str> {
     found
 }
 
-/// Anchors of the headings of a page, as GitHub and GitLab make them.
+/// Anchors that GitHub and GitLab create for the headings of a page.
 fn anchors(text: &str) -> Vec<String> {
     let mut found: Vec<String> = Vec::new();
     let mut uses: HashMap<String, usize> = HashMap::new();

@@ -1,7 +1,7 @@
 //! Checks of the imports between the modules of each crate. `tests/modules.tsv` lists the imports
-//! between top-level modules, also those through the crate's root (`crate::Item` for an item that
-//! `lib.rs` re-exports). To allow a new import, run with `GWC_UPDATE=1`, read the diff, and give
-//! the reason in the commit. A cycle of top-level modules fails in every crate.
+//! between top-level modules. The list includes imports through the crate's root (`crate::Item` for
+//! an item that `lib.rs` re-exports). To allow a new import, run with `GWC_UPDATE=1`, read the
+//! diff, and give the reason in the commit. A cycle of top-level modules fails in every crate.
 //!
 //! `tests/cycles.tsv` lists the cycles one level deeper (`upstream::pool`). Cycles may be removed
 //! from that list, but not added.
@@ -35,11 +35,11 @@ type Segments = Vec<String>;
 
 /// Source file of a crate, without comments and unit tests.
 struct SourceFile {
-    /// Path of its module, without the crate.
+    /// Path of the file's module, without the crate name.
     module: Segments,
-    /// Paths of modules and items of the same crate named in the file, from the crate's root.
+    /// Paths that the file names, from the crate's root. Only modules and items of the same crate.
     names: BTreeSet<Segments>,
-    /// Re-exported names, with the paths of the items.
+    /// Re-exported names, each with the path of the original item.
     exports: BTreeMap<String, Segments>,
 }
 
@@ -64,7 +64,7 @@ fn source_files(src: &Path) -> Vec<SourceFile> {
     texts.into_iter().map(file).collect()
 }
 
-/// Module of a file below `src`.
+/// Module path of a source file below `src`.
 fn module_of(inside: &Path) -> Segments {
     let mut parts: Segments = inside
         .with_extension("")
@@ -78,7 +78,8 @@ fn module_of(inside: &Path) -> Segments {
     parts
 }
 
-/// Code without comment lines and without the unit tests at the end, which may import anything.
+/// Code of a file, without comment lines and without the unit tests at the end. Unit tests may
+/// import anything.
 fn code(text: &str) -> String {
     let is_code = |line: &&str| !line.trim_start().starts_with("//");
     let mut out = String::new();
@@ -142,7 +143,7 @@ fn is_keyword(word: &str) -> bool {
     matches!(word, "crate" | "super" | "self")
 }
 
-/// True if the text ends with `pub use` or `pub(…) use`.
+/// True if the text before a path ends with `pub use` or `pub(…) use`.
 fn exported(before: &str) -> bool {
     let Some(before) = before.strip_suffix("use") else {
         return false;
@@ -151,7 +152,7 @@ fn exported(before: &str) -> bool {
     line.trim().starts_with("pub")
 }
 
-/// Identifiers of a text with their offsets.
+/// Identifiers in a text, with their byte offsets.
 fn words(text: &str) -> Vec<(usize, &str)> {
     let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
     let mut found = Vec::new();
@@ -169,8 +170,8 @@ fn words(text: &str) -> Vec<(usize, &str)> {
     found
 }
 
-/// Collects the paths of a use tree or a path expression at the start of a text, with their
-/// aliases. Returns the remaining text.
+/// Parses a use tree or a path expression at the start of `text`. Adds each path to `found`, with
+/// its alias. Returns the text after the tree.
 fn tree<'t>(
     text: &'t str,
     before: &[String],
@@ -214,7 +215,8 @@ fn tree<'t>(
     rest
 }
 
-/// Path from the crate's root. `None` if it leads out of the crate.
+/// Converts a path in `module` to a path from the crate's root. `None` if the path leads out of the
+/// crate.
 fn from_root(module: &[String], path: &[String]) -> Option<Segments> {
     let (first, mut rest) = path.split_first()?;
     let mut base = module.to_vec();
@@ -234,8 +236,8 @@ fn from_root(module: &[String], path: &[String]) -> Option<Segments> {
     Some(base)
 }
 
-/// Imports between modules whose paths have at most `depth` segments; deeper modules count as part
-/// of their parent at that depth. The crate's root is not a module.
+/// Imports between modules whose paths have at most `depth` segments. A deeper module counts as its
+/// ancestor at this depth. The crate's root is not a module.
 fn arrows(src: &Path, depth: usize) -> Arrows {
     let files = source_files(src);
     let modules: BTreeSet<&Segments> = files.iter().map(|file| &file.module).collect();
@@ -260,15 +262,15 @@ fn node(module: &[String], depth: usize) -> String {
     module[..module.len().min(depth)].join("::")
 }
 
-/// Module that defines an item: the longest part of the item's path that is a module. If that
-/// module only re-exports the item: the module that defines it.
+/// Module that defines an item: the longest prefix of the item's path that is a module. For a
+/// re-exported item, the module of the original item.
 fn owner(
     path: &[String],
     modules: &BTreeSet<&Segments>,
     exports: &BTreeMap<&Segments, &BTreeMap<String, Segments>>,
 ) -> Segments {
     let mut path = path.to_vec();
-    // The module may re-export an item that is itself a re-export.
+    // The original of a re-export may itself be a re-export.
     for _ in 0..8 {
         let length = (0..=path.len())
             .rev()
@@ -286,7 +288,7 @@ fn owner(
     path
 }
 
-/// Sets of modules that import each other, directly or indirectly.
+/// Sets of modules that import each other, directly or indirectly. Each set is a cycle.
 fn cycles(arrows: &Arrows) -> Vec<BTreeSet<String>> {
     let reach = |start: &String| {
         let mut seen = BTreeSet::new();
@@ -361,7 +363,7 @@ fn no_crate_has_a_cycle_of_imports() {
     }
 }
 
-/// Comment at the beginning of `tests/cycles.tsv`.
+/// First lines of `tests/cycles.tsv`.
 const CYCLES_HEAD: &str = "# Modules of the second level that import each other, a cycle per line. \
 The list only shrinks. See tests/modules.rs.\n";
 
@@ -396,8 +398,8 @@ fn cycles_of_the_second_level_only_shrink() {
     );
 }
 
-/// Modules that define the names in a source text. `module` contains the text, in a crate with the
-/// modules `a`, `a::x`, `b` and others.
+/// Modules that define the names in a source text. The text belongs to `module`, in a test crate
+/// with the modules `a`, `a::x`, `b` and others.
 fn owners_of(module: &[&str], text: &str) -> BTreeSet<String> {
     let path = |text: &str| -> Segments { text.split("::").map(str::to_owned).collect() };
     let mut modules: BTreeSet<Segments> =

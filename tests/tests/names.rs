@@ -1,12 +1,12 @@
-//! Checks of names and doc comments: names of tests and titles of cases have at most
-//! [`CHARACTERS_MAX`] characters. A paragraph of a doc comment begins with the thing that it
-//! describes.
+//! Checks of names and doc comments. Names of tests and titles of cases have at most
+//! [`CHARACTERS_MAX`] characters. A paragraph of a doc comment begins with the thing that the
+//! paragraph describes.
 
 use std::path::{Path, PathBuf};
 
 const CHARACTERS_MAX: usize = 50;
 
-/// Words that name nothing. A paragraph of a doc comment does not begin with them.
+/// Words that name nothing. No paragraph of a doc comment begins with one of these words.
 const EMPTY_WORDS: [&str; 9] = [
     "What", "Whether", "Who", "How", "Why", "It", "They", "Nobody", "Somebody",
 ];

@@ -1,5 +1,5 @@
-//! Documentation tests: the README's commands run as written, every command line in the documents
-//! exists, and the examples work.
+//! Tests of the documentation. The README's commands run as written, every command line in the
+//! documents exists, and the examples work.
 
 #[path = "readme/schema.rs"]
 mod schema;
@@ -24,15 +24,15 @@ const BLOCK: Duration = Duration::from_secs(60);
 
 // --- the README, as a reader follows it
 
-/// Document with which a reader follows the README.
+/// OpenAPI document that the test uses to follow the README.
 struct Subject {
-    /// File in `tests/corpus`.
+    /// Name of the document in `tests/corpus`.
     document: &'static str,
     /// Path of an operation that requires a credential.
     path: &'static str,
-    /// Argument of curl for a credential.
+    /// curl argument that adds a credential to a request.
     argument: &'static str,
-    /// Field with a credential.
+    /// Request field that contains the credential.
     field: &'static str,
 }
 
@@ -85,9 +85,10 @@ fn follow(subject: &Subject) {
             .replace("--user me:secret", subject.argument);
         match kind {
             "run" => reader.run(&at_port_of(gateway.as_ref(), &block)),
-            // The README shows the output for the document `museum.yaml` only.
+            // The output in the README belongs to `museum.yaml`, so skip the block for other
+            // documents.
             "shows" if subject.document != "museum.yaml" => {}
-            // The block contains a part of the output of the commands above. `…` means any text.
+            // The block shows a part of the output of the commands above. `…` matches any text.
             "shows" => {
                 let output = reader.output_of("block");
                 let mut rest = output.lines();
@@ -101,8 +102,7 @@ fn follow(subject: &Subject) {
             "serve" => gateway = Some(Served::start(&reader, &block)),
             other => panic!("nobody knows how to follow `<!-- {other} -->`"),
         }
-        // The README asks the reader to write the service's address into gateway.yaml. The test
-        // does so.
+        // As the README instructs its readers, write the service's address into gateway.yaml.
         let project = reader.folder().join("gateway.yaml");
         if let Ok(text) = std::fs::read_to_string(&project) {
             let told = text.replace("127.0.0.1:9000", &upstream.address().to_string());
@@ -123,8 +123,8 @@ fn follow(subject: &Subject) {
     gateway.stop();
 }
 
-/// Block of commands, in which requests go to the port that the system chose for the running
-/// gateway.
+/// Block of commands, adapted to the running gateway: requests go to the port that the system
+/// chose.
 fn at_port_of(gateway: Option<&Served<'_>>, block: &str) -> String {
     let Some(gateway) = gateway else {
         return block.to_owned();
@@ -158,7 +158,7 @@ impl Reader {
         Self { home }
     }
 
-    /// Working folder of the reader at the end of the last block.
+    /// Working folder of the reader's shell after the last block.
     fn folder(&self) -> PathBuf {
         let text = String::from_utf8(self.home.read("where")).expect("a path in UTF-8");
         PathBuf::from(text.trim())
@@ -206,7 +206,7 @@ impl Reader {
     }
 }
 
-/// Gateway of the README, on a port that the system chose.
+/// Running gateway of the README, on a port that the system chose.
 struct Served<'r> {
     reader: &'r Reader,
     child: Child,
@@ -221,7 +221,7 @@ impl<'r> Served<'r> {
             1,
             "one command is served: {command}"
         );
-        // `exec` replaces the shell by gwd, so the process id is that of gwd.
+        // `exec` replaces the shell by gwd, so that the child's process id is gwd's process id.
         let script = format!("exec {command} --listen public=127.0.0.1:0 --pre-stop 0s");
         let mut child = reader.shell(&script, "gateway");
         let admin = option(command, "--admin").and_then(|at| at.strip_prefix("unix:"));
@@ -402,7 +402,7 @@ fn documents() -> Vec<String> {
     files
 }
 
-/// Lines in code blocks and code spans that call one of the programs.
+/// Lines that call gwc or gwd, from code blocks and code spans.
 fn command_lines(text: &str) -> Vec<String> {
     let is_call = |line: &str| {
         let mut words = line.split_whitespace();
@@ -430,7 +430,7 @@ fn command_lines(text: &str) -> Vec<String> {
     found
 }
 
-/// Checks that the help of the subcommand knows every option of a command line.
+/// Checks that the help of the subcommand lists every option of a command line.
 fn exists(line: &str) -> Result<(), String> {
     let mut words = line.split_whitespace().peekable();
     let program = words.next().unwrap_or_default();
@@ -588,7 +588,7 @@ fn the_museum_is_a_copy() {
     assert!(own.into_iter().eq(specs.lines()));
 }
 
-/// Copies an example.
+/// Copies the source files of an example into a new project.
 fn copied(example: &str) -> Project {
     let root = workspace().join("examples").join(example);
     let project = Project::new();
@@ -603,7 +603,7 @@ fn copied(example: &str) -> Project {
     project
 }
 
-/// Source files below a folder. Leaves out the store and keys that running the example creates.
+/// Source files of an example. Leaves out the store and keys that running the example creates.
 fn files(root: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in root.read_dir().expect("the folder can be read") {

@@ -4,7 +4,8 @@
 
 use std::path::{Path, PathBuf};
 
-/// Documents of other projects, and files that programs write.
+/// Document names that the test ignores: documents of other projects, and files that programs
+/// write.
 const ELSEWHERE: [&str; 9] = [
     "comment.md",
     "summary.md",
@@ -20,7 +21,7 @@ const ELSEWHERE: [&str; 9] = [
     "_Different_parameters.md",
 ];
 
-/// Citation: document, section number, heading.
+/// Citation of a document, with an optional section number and heading.
 #[derive(Debug, PartialEq, Eq)]
 struct Citation {
     page: String,
@@ -28,7 +29,7 @@ struct Citation {
     heading: Option<String>,
 }
 
-/// Comments of a source as one line: markers of comments and line breaks become spaces.
+/// Joins the lines of a source into one line. Comment markers and line breaks become spaces.
 fn flat(text: &str) -> String {
     let mut flat = String::new();
     for line in text.lines() {
@@ -44,7 +45,8 @@ fn is_name(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-'
 }
 
-/// All citations in the joined text of a source. A name after `/` or `.` is part of a path.
+/// All citations in the joined text of a source. Ignores a document name after `/` or `.`, which is
+/// part of a path.
 fn citations(flat: &str) -> Vec<Citation> {
     let mut found = Vec::new();
     for (at, _) in flat.match_indices(".md") {
@@ -78,8 +80,8 @@ fn citations(flat: &str) -> Vec<Citation> {
     found
 }
 
-/// True if a page has the section and the heading: a Markdown heading, or bold text at the
-/// beginning of a paragraph.
+/// True if a page has the cited section and heading. A heading is a Markdown heading, or bold text
+/// at the beginning of a paragraph.
 fn has(page: &str, citation: &Citation) -> bool {
     let section = citation.section.as_ref().is_none_or(|section| {
         page.lines().any(|line| {
@@ -143,7 +145,7 @@ fn citations_of_documents_resolve() {
     let mut sections = 0;
     let mut broken = Vec::new();
     for file in &files {
-        // The tests of references and links contain samples.
+        // Skip the tests of references and links, because they contain sample citations.
         if file.ends_with("references.rs") || file.ends_with("links.rs") {
             continue;
         }

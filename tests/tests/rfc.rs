@@ -16,8 +16,7 @@ fn sources(folder: &Path, found: &mut BTreeMap<PathBuf, String>) {
     }
 }
 
-/// True if a source contains a test with this name. For a name in quotes: if it contains a table
-/// row with this name.
+/// True if a source contains a test with this name. A name in quotes is the name of a table row.
 fn has(text: &str, name: &str) -> bool {
     if name.starts_with('"') {
         return text.contains(&format!("row(\n            {name},"));
@@ -45,7 +44,7 @@ fn all_sources(root: &Path) -> BTreeMap<PathBuf, String> {
     files
 }
 
-/// Checks that the tests that a line names exist (`file.rs::name`).
+/// Checks that all tests that a line cites as `file.rs::name` exist.
 fn exist(files: &BTreeMap<PathBuf, String>, line: &str, named: &[&str]) {
     for reference in named {
         let (file, name) = reference

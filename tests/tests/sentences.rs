@@ -1,5 +1,5 @@
-//! Checks of sentences: a sentence on a page for people has at most [`WORDS_MAX`] words, also in
-//! tables and lists. Longer sentences are hard to read for people whose second language is English.
+//! Checks that a sentence in the documentation has at most [`WORDS_MAX`] words, also in tables and
+//! lists. Longer sentences are hard to read for people whose second language is English.
 
 use std::path::{Path, PathBuf};
 
@@ -27,8 +27,8 @@ fn list_item(line: &str) -> Option<&str> {
     marker.map(str::trim_start)
 }
 
-/// Paragraphs, list items and cells of tables, each with the number of its first line. Leaves out
-/// headings, images, HTML and blocks of code.
+/// Paragraphs, list items and table cells of a page, each with the number of its first line. Leaves
+/// out headings, images, HTML and code blocks.
 fn paragraphs(text: &str) -> Vec<(usize, String)> {
     let mut found: Vec<(usize, String)> = Vec::new();
     let mut is_code = false;
@@ -71,7 +71,7 @@ fn without_code(text: &str) -> String {
     parts.collect()
 }
 
-/// Sentences of a paragraph with their numbers of words. A sentence ends at `.`, `?`, `!` or `:`
+/// Sentences of a paragraph, each with its number of words. A sentence ends at `.`, `?`, `!` or `:`
 /// before white space.
 fn sentences(paragraph: &str) -> Vec<(String, usize)> {
     let mut found = Vec::new();

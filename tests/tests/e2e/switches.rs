@@ -1,5 +1,5 @@
-//! Test of switches between bundles under load: no request fails, each response comes from one
-//! bundle only, and no resources are leaked.
+//! Test of switches between bundles under load. No request fails, each response comes from exactly
+//! one bundle, and gwd leaks no resources.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -12,14 +12,14 @@ use e2e::upstream::{Answer, Upstream};
 use e2e::wait;
 use serde_json::json;
 
-/// Number of bundles.
+/// Number of bundles between which the test switches.
 const BUNDLES: usize = 4;
-/// Number of concurrent connections.
+/// Number of concurrent client connections.
 const CLIENTS: usize = 4;
-/// Maximum growth of the memory that the allocator keeps under the same load, in bytes.
+/// Memory that the allocator may keep in addition under the same load, in bytes.
 const ALLOCATORS: u64 = 8 << 20;
-/// Interval of switches by the channel: each 50th switch moves the channel, all others use the
-/// admin interface.
+/// Interval of switches that move the channel: every 50th switch. All other switches use the admin
+/// interface.
 const BY_CHANNEL: usize = 50;
 
 const DOCUMENT: &str = "\
@@ -95,7 +95,7 @@ fn switching_under_load_loses_and_mixes_nothing() {
             if switch == 20 {
                 memory_after_20 = gwd.memory_bytes();
             }
-            // Each version responds to at least one request.
+            // Wait until the new version has responded to at least one request.
             let so_far = load.answered.load(Ordering::Relaxed);
             wait::until("somebody is answered", || {
                 (load.answered.load(Ordering::Relaxed) > so_far).then_some(())
@@ -111,8 +111,8 @@ fn switching_under_load_loses_and_mixes_nothing() {
         seen
     });
 
-    // Each response must have a bundle id and the version text of that bundle. Every bundle must
-    // have answered.
+    // Each response must have a bundle id and the version text of the same bundle. Each bundle must
+    // have sent a response.
     let expected: Vec<(String, String)> = bundles
         .iter()
         .enumerate()
@@ -148,7 +148,7 @@ fn by_channel(project: &Project, gwd: &Gateway, to: &str) {
     gwd.wait_bundle(to);
 }
 
-/// Sends requests until it is stopped. Counts the pairs of bundle id and version in the responses.
+/// Sends requests until `load.stop` is set. Counts the responses by bundle id and version text.
 fn client(gwd: &Gateway, load: &Load) -> BTreeMap<(String, String), u64> {
     let mut seen: BTreeMap<(String, String), u64> = BTreeMap::new();
     let mut connection = gwd.connect();
@@ -172,7 +172,7 @@ fn ask(connection: &mut Connection, here: bool) -> (String, String) {
         .header("x-gateway-bundle")
         .expect("it is asked for");
     let version = response.header("x-version").expect("a policy sets it");
-    // One version handled both the request and the response.
+    // The same version must handle the request and the response.
     assert_eq!(response.text(), version, "{path}");
     (bundle.to_owned(), version.to_owned())
 }

@@ -1,5 +1,5 @@
-//! Tests of body scans (`kind: threat`) over real sockets: the part of a refused body that an
-//! upstream receives, and the log of a scan that only logs.
+//! Tests of body scans (`kind: threat`) over real sockets. The tests check which part of a refused
+//! body the upstream receives, and the log of a scan that only logs.
 
 use std::io::Read as _;
 use std::net::TcpListener;
@@ -35,8 +35,8 @@ fn gateway(upstream: &str) -> Gateway {
     Options::of(&project).start()
 }
 
-/// Starts an upstream that reads everything that one connection sends and never responds. `begun`
-/// receives a message once the text `first` has arrived.
+/// Starts an upstream that reads all bytes of one connection and never responds. The channel
+/// `begun` receives a message when the text `first` has arrived.
 fn recorder(first: &'static str, begun: Sender<()>) -> (String, JoinHandle<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("an address");
@@ -55,8 +55,8 @@ fn recorder(first: &'static str, begun: Sender<()>) -> (String, JoinHandle<Strin
     (format!("http://{address}"), reads)
 }
 
-/// Sends a request in two parts: the second when the upstream has received the first. Returns the
-/// response and what the upstream received.
+/// Sends a request in two parts. Sends the second part after the upstream has received the first
+/// part. Returns the response, and the text that the upstream received.
 fn in_two_parts(fields: &str, first: &str, rest: &str) -> (String, String) {
     let (begun, has_begun) = channel();
     let (url, reads) = recorder("[[1]", begun);

@@ -1,5 +1,5 @@
-//! Tests of third-party upstreams over TLS, with a compiled project and a running gateway. openssl
-//! creates the certificates. Node, NGINX and `openssl s_server` are the servers.
+//! Tests of third-party upstreams over TLS: Node, NGINX and `openssl s_server` behind a running
+//! gateway. openssl creates the certificates.
 
 use std::io::{BufRead as _, BufReader};
 use std::net::{SocketAddr, TcpStream};
@@ -79,7 +79,7 @@ impl Certificates {
     }
 }
 
-/// Starts a gateway in front of a local port.
+/// Starts a gateway whose upstream is a local port, with TLS and a client certificate.
 fn serve(port: u16, protocol: &str, certificates: &Certificates) -> (Project, Gateway) {
     let at = |name: &str| format!("\"${{file:{}}}\"", certificates.path(name).display());
     let (ca, cert, key) = (at("ca.pem"), at("client.pem"), at("client.key"));
@@ -178,7 +178,7 @@ fn nginx_upstream_speaks_both_http_and_resumes() {
             let wanted = format!("{spoken} orders.internal CN=gateway .\n");
             assert_eq!(said.text(), wanted, "{protocol} {listen}");
         }
-        // The server stops and restarts, so old connections are closed.
+        // Restart the server, which closes all connections of the gateway.
         drop(nginx);
         let gone = gwd.ask(GET);
         assert_eq!(gone.status, 502, "{}", gone.text());
@@ -234,8 +234,8 @@ fn openssl_upstream_speaks_both_tls_and_refusals_show() {
     }
 }
 
-/// Without configured certificate authorities, gwd uses those of the system. The program logs their
-/// path.
+/// Without configured certificate authorities, gwd uses the authorities of the system. The program
+/// log contains their path.
 #[test]
 fn the_systems_authorities_count_where_none_are_named() {
     let certificates = Certificates::new();

@@ -1,5 +1,5 @@
-//! Tests of tokens created by `jose` (npm) and PyJWT for every algorithm, and of the table of
-//! attacks (`attacks.tsv`), over HTTP/1.1 and HTTP/2.
+//! Tests of tokens that `jose` (npm) and PyJWT create for every algorithm. Also tests the attacks
+//! in `attacks.tsv`, over HTTP/1.1 and HTTP/2.
 
 use std::net::SocketAddr;
 
@@ -9,7 +9,7 @@ use e2e::project::Project;
 use e2e::upstream::Upstream;
 use serde_json::{Value, json};
 
-/// Table with the columns: case, library, recipe of the token, request, expected result.
+/// Table of attacks. Columns: case, library, recipe of the token, request, expected result.
 const ATTACKS: &str = include_str!("attacks.tsv");
 
 /// Shared secret of 64 bytes, which is enough for HS512.
@@ -45,8 +45,8 @@ paths:
   /either: {get: {operationId: either, security: [{jose: []}, {pyjwt: []}], responses: {"200": {description: ok}}}}
 "#;
 
-/// Test scene: a gateway that trusts the keys of both libraries, its upstream, and a server that
-/// only the attackers' tokens name.
+/// Test scene: a gateway that trusts the keys of both libraries, and its upstream. Only tokens of
+/// attackers name the server `evil`.
 struct Scene {
     jose: Peer,
     pyjwt: Peer,
@@ -106,7 +106,7 @@ impl Scene {
         })
     }
 
-    /// Creates a token from a recipe with a library.
+    /// Creates a token from a recipe with the library `maker` (`jose` or `pyjwt`).
     fn make(&mut self, maker: &str, recipe: &Value) -> String {
         let answer = match maker {
             "jose" => self.jose.ask(recipe),
@@ -121,7 +121,7 @@ impl Scene {
         self.gateway.ask(&request).status
     }
 
-    /// Sends a request over HTTP/1.1 and returns the result.
+    /// Sends a request over HTTP/1.1. Returns the status, with the code and reason of a refusal.
     fn result(&self, bytes: &[u8]) -> String {
         let _earlier = self.upstream.take();
         let mut connection = self.gateway.connect();
@@ -136,7 +136,7 @@ impl Scene {
         }
     }
 
-    /// Result of a request over HTTP/2.
+    /// Sends a request over HTTP/2. Returns the status, with the code and reason of a refusal.
     fn result_of_http2(&self, request: http::Request<()>) -> String {
         let _earlier = self.upstream.take();
         let mut runtime = tokio::runtime::Builder::new_current_thread();
@@ -151,7 +151,7 @@ impl Scene {
         }
     }
 
-    /// Status and code of a response, with the reason from the access log.
+    /// Status and problem code of a response, with the reason from the access log.
     fn status_and_reason(&self, status: u16, body: &[u8], id: Option<&str>) -> String {
         let seen = self.upstream.take().len();
         if status == 200 {
@@ -189,7 +189,7 @@ async fn over_http2(
     Ok((head, body))
 }
 
-/// Row of the table.
+/// Row of the table of attacks.
 struct Row {
     case: &'static str,
     maker: &'static str,
@@ -216,7 +216,7 @@ fn rows() -> impl Iterator<Item = Row> {
     })
 }
 
-/// Bytes of a request in the table.
+/// Bytes of the request that a row of the table describes.
 fn request(written: &str, maker: &str, token: &str) -> Vec<u8> {
     let written = match written {
         "-" => format!("GET /{maker}\\nAuthorization: Bearer $T"),
@@ -233,8 +233,8 @@ fn request(written: &str, maker: &str, token: &str) -> Vec<u8> {
     unescaped(&text.replace("$T", token).replace("$L", &length.to_string()))
 }
 
-/// Request of a row for HTTP/2. `None` if the request has a body, or a head that HTTP/2 cannot
-/// express.
+/// Converts the request of a row to HTTP/2. `None` if the request has a body, or if HTTP/2 cannot
+/// express the head.
 fn of_http2(bytes: &[u8]) -> Option<http::Request<()>> {
     let head = std::str::from_utf8(bytes).ok()?;
     let mut lines = head.strip_suffix("\r\n\r\n")?.split("\r\n");
@@ -246,13 +246,13 @@ fn of_http2(bytes: &[u8]) -> Option<http::Request<()>> {
     for line in lines.filter(|line| !line.starts_with("Host:") && !line.starts_with("Connection:"))
     {
         let (name, value) = line.split_once(':')?;
-        // In HTTP/1.1, blanks around a field value are not part of it.
+        // In HTTP/1.1, spaces and tabs around a field value do not belong to the value.
         request = request.header(name, value.trim_matches([' ', '\t']));
     }
     request.version(http::Version::HTTP_2).body(()).ok()
 }
 
-/// Replaces escapes: `\n` is a line end, `\t` a tab, `\xNN` a byte.
+/// Decodes escapes: `\n` is a line end (CR LF), `\t` a tab, `\xNN` a byte.
 fn unescaped(text: &str) -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut rest = text;
@@ -299,7 +299,7 @@ fn token_of_each_maker_and_algorithm_is_accepted() {
     }
 }
 
-/// Token with another letter in the middle of its signature.
+/// Changes one letter in the middle of the token's signature.
 fn with_other_signature(token: &str) -> String {
     let (signed, signature) = token.rsplit_once('.').expect("three parts");
     let at = signature.len() / 2;
@@ -324,7 +324,8 @@ fn attacks_of_the_table_are_judged() {
         let token = scene.make(row.maker, &recipe);
         let bytes = request(row.request, row.maker, &token);
         let mut results = vec![scene.result(&bytes)];
-        // Over HTTP/2, h2 itself answers a head of this length with 431 and no body.
+        // The HTTP/2 library (h2) itself refuses a head of this length: it responds with 431
+        // without a body.
         let is_too_large = row.expected.starts_with("431");
         let request = of_http2(&bytes).filter(|_| !is_too_large);
         results.extend(request.map(|request| scene.result_of_http2(request)));
@@ -341,8 +342,8 @@ fn attacks_of_the_table_are_judged() {
     scene.gateway.stops_clean();
 }
 
-/// From one ECDSA signature, anyone can compute a second valid signature. Tokens with either of
-/// them must count as the same token.
+/// Anyone can compute a second valid signature from an ECDSA signature. gwd must treat the tokens
+/// with these two signatures as the same token.
 #[test]
 fn twin_of_a_revoked_token_is_refused() {
     let Some(mut scene) = Scene::new() else {

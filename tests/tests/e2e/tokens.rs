@@ -1,5 +1,5 @@
-//! Tests of tokens at a running gateway: the signature is verified once, only the operator sees the
-//! reason of a refusal, and tokens can be revoked.
+//! Tests of tokens at a running gateway. gwd verifies a signature once, reports the reason of a
+//! refusal only to the operator, and applies revocations of tokens.
 
 use e2e::binaries;
 use e2e::cases::{self, Case};
@@ -7,7 +7,7 @@ use e2e::gateway::{Gateway, Options};
 use e2e::project::{Ended, Project};
 use e2e::upstream::Upstream;
 
-/// Gateway for `tests/cases/tokens` with one worker, and the tokens of the cases.
+/// Gateway with one worker for `tests/cases/tokens`, and the tokens of these cases.
 struct Scene {
     project: Project,
     gateway: Gateway,
@@ -31,7 +31,7 @@ impl Scene {
         }
     }
 
-    /// Token of a case.
+    /// Token in the request of the case with this title.
     fn token(&self, title: &str) -> String {
         let case = self.cases.iter().find(|case| case.title == title);
         let request = String::from_utf8(case.expect("a case").bytes()).expect("text");
@@ -78,7 +78,7 @@ fn sizes_of_caches_are_reported() {
         assert_eq!(scene.status(token).0, 200);
     }
     assert_eq!(tokens("gwd_cache_entries"), 2.0);
-    // This is an estimate: the cache keeps the claims twice, as texts and as a tree.
+    // The size is an estimate: the cache stores the claims twice, as texts and as a tree.
     let bytes = tokens("gwd_cache_bytes") as usize;
     let whole = one.len() + two.len();
     assert!((whole..10 * whole).contains(&bytes), "{bytes} of {whole}");

@@ -26,7 +26,7 @@ fn gateway(version: &str) -> String {
     )
 }
 
-/// gwd that runs v1, with its own store and its own trust file.
+/// gwd that runs version `v1`, with a separate store and a separate trust file.
 struct Scene {
     project: Project,
     store: Store,
@@ -84,7 +84,8 @@ impl Scene {
         assert_eq!((response.status, response.text().as_str()), (200, version));
     }
 
-    /// Checks that the newest head was refused for this reason, and that nothing else has changed.
+    /// Checks that gwd refused the newest channel head for this reason, and that gwd still serves
+    /// as before.
     #[track_caller]
     fn refused(&self, expected: &str) {
         let mut connection = self.gateway.connect();
@@ -138,7 +139,7 @@ fn an_unsigned_record_is_refused() {
     scene.release("v2", &["--key", "keys/release.pem"]);
     scene.store.forge(&scene.project, |envelope| {
         envelope["dsseEnvelope"]["signatures"] = json!([]);
-        // The hint names the key of the first signature, so clear it.
+        // gwd reports the key that the hint names, so clear the hint.
         envelope["verificationMaterial"]["publicKey"]["hint"] = json!("");
     });
     scene.refused("unsigned");
@@ -150,7 +151,7 @@ fn record_with_changed_text_is_refused() {
     scene.release("v2", &["--key", "keys/release.pem"]);
     scene.store.forge(&scene.project, |envelope| {
         let payload = envelope["dsseEnvelope"]["payload"].as_str().expect("text");
-        // Change one bit of the payload, which remains valid base64.
+        // Change one bit of the payload. The payload remains valid base64.
         let at = payload.len() / 2;
         let other = if payload.as_bytes()[at] == b'A' {
             "B"
@@ -176,7 +177,7 @@ fn a_key_that_gwd_does_not_know_is_refused() {
 fn a_key_of_another_role_is_refused() {
     let scene = Scene::new();
     scene.project.gwc(&["keygen", "builder"]).succeeds();
-    // In gwd's trust file, this key may only sign build statements.
+    // The trust file of gwd permits this key to sign build statements only.
     let trust = Scene::trust_file(&scene.project);
     std::fs::copy(scene.project.path("trust.json"), &trust).expect("a copy");
     edit(&trust, |trust| trust["keys"][1]["roles"] = json!(["build"]));
@@ -202,7 +203,7 @@ fn a_key_whose_time_is_over_is_refused() {
 
 #[test]
 fn a_bundle_that_nobody_may_have_built_is_refused() {
-    // The release key may move channels, but the builder is unknown.
+    // The key of the channel record is trusted, but the builder's key is unknown to gwd.
     let scene = Scene::new();
     scene.project.gwc(&["keygen", "builder"]).succeeds();
     scene.release(
@@ -259,7 +260,7 @@ fn a_flipped_byte_is_refused_wherever_gwd_reads() {
         scene.store.take_with(&scene.project, |other, mut bytes| {
             if other == path {
                 let middle = bytes.len() / 2;
-                // The head is a hexadecimal digest, and must still be one after the change.
+                // The channel head is a hexadecimal digest, and must remain one after the change.
                 bytes[middle] = match (what, bytes[middle]) {
                     ("channel head", b'0') => b'1',
                     ("channel head", _) => b'0',
@@ -268,7 +269,7 @@ fn a_flipped_byte_is_refused_wherever_gwd_reads() {
             }
             bytes
         });
-        // gwd can run a bundle without its contracts, which plans use, and without its sources.
+        // gwd can run a bundle without its contracts and sources. Only plans use contracts.
         if what.starts_with("source") || what == "contract" {
             scene.gateway.wait_bundle(&second);
             scene.answers("v2");
@@ -290,7 +291,7 @@ fn damaged_revocation_list_is_refused_good_one_holds() {
     let second = scene.release("v2", &["--key", "keys/release.pem"]);
     scene.store.take(&scene.project);
     scene.gateway.wait_bundle(&second);
-    // v2 is withdrawn, and the channel returns to v1.
+    // `gwc revoke` withdraws v2, and the channel returns to v1.
     let first = scene.first.clone();
     let revoke = scene.project.gwc(&[
         "revoke",
@@ -326,7 +327,7 @@ fn damaged_revocation_list_is_refused_good_one_holds() {
     scene.gateway.notify();
     scene.gateway.wait_bundle(&first);
     scene.answers("v1");
-    // An operator cannot activate the withdrawn bundle either.
+    // The operator cannot activate the withdrawn bundle.
     let again = scene
         .gateway
         .admin_ask("POST", "/v1/activate", &json!({"bundle": second}));
@@ -397,7 +398,7 @@ fn the_openssl_lines_that_verify_prints_are_right() {
     run().succeeds();
 }
 
-/// `gwc verify` refuses the same bundles as gwd.
+/// `gwc verify` refuses every bundle that gwd refuses.
 #[test]
 fn verify_refuses_what_gwd_would() {
     let project = Project::with(&gateway("v1"), DOCUMENT);

@@ -1,5 +1,5 @@
-//! Test of the tutorial "Protect an API with your identity provider": the project compiles with the
-//! settings of each provider, and its gateway accepts the token in the page. `jose` (npm) signs the
+//! Test of the tutorial "Protect an API with your identity provider". The project compiles with the
+//! settings of each provider, and the gateway accepts the token of the page. `jose` (npm) signs the
 //! tokens.
 
 use std::collections::BTreeMap;
@@ -21,7 +21,7 @@ fn page() -> String {
     std::fs::read_to_string(path).expect("the page is there")
 }
 
-/// Code blocks in this language from a part of the page.
+/// Code blocks with this language in a part of the page.
 fn blocks<'p>(part: &'p str, language: &str) -> Vec<&'p str> {
     let begin = format!("```{language}\n");
     let blocks = part.split(begin.as_str()).skip(1);
@@ -30,7 +30,7 @@ fn blocks<'p>(part: &'p str, language: &str) -> Vec<&'p str> {
         .collect()
 }
 
-/// Part of the page about a provider.
+/// Section of the page about a provider.
 fn section<'p>(page: &'p str, provider: &str) -> &'p str {
     let (_, rest) = page
         .split_once(&format!("\n### {provider}\n"))
@@ -38,7 +38,7 @@ fn section<'p>(page: &'p str, provider: &str) -> &'p str {
     rest.split("\n##").next().expect("a section ends")
 }
 
-/// Files of the project with the blocks for a provider, by name.
+/// Files of the tutorial's project with the settings of a provider, by file name.
 fn files(page: &str, provider: &str) -> BTreeMap<String, Yaml> {
     let (_, first) = page.split_once("\n## 1. ").expect("the first step");
     let first = first.split("\n## ").next().expect("it ends");
@@ -59,7 +59,7 @@ fn write(project: &Project, files: &BTreeMap<String, Yaml>) {
     }
 }
 
-/// Sets a value in gateway.yaml.
+/// Sets the value at the key path `path` in gateway.yaml.
 fn set(files: &mut BTreeMap<String, Yaml>, path: &[&str], value: &Value) {
     let mut at = files.get_mut("gateway.yaml").expect("gateway.yaml");
     for key in path {
@@ -103,7 +103,7 @@ fn token_of_each_provider_is_accepted() {
         let upstream = Upstream::start();
         let project = Project::new();
         let mut files = files(&page, provider);
-        // Use the test's keys instead of the provider's.
+        // Replace the provider's keys by the keys of the test.
         let keys = maker.greeting().clone();
         set(&mut files, &["auth", "idp", "jwks"], &keys);
         let target = ["upstreams", "orders", "targets", "a", "url"];

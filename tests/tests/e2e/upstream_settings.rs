@@ -1,5 +1,5 @@
-//! Tests of the settings of retries, circuit breakers and balancing in gateway.yaml and documents,
-//! through both programs.
+//! Tests of the settings of retries, circuit breakers and balancing in gateway.yaml and in
+//! documents, through gwc and gwd.
 
 use e2e::gateway::Options;
 use e2e::openssl;
@@ -143,13 +143,13 @@ fn consumer_tags_choose_its_host_and_share_its_limit() {
         all.extend(answers);
     }
     assert!(all.len() > 1, "{all:?}");
-    // The limit is two requests per tenant, not per consumer.
+    // The limit is two requests per tenant, so consumers of one tenant share the limit.
     assert_eq!(get("/few", 1).status, 200);
     assert_eq!(get("/few", 13).status, 200);
     assert_eq!(get("/few", 1).status, 429);
     assert_eq!(get("/few", 13).status, 429);
     assert_eq!(get("/few", 2).status, 200);
-    // Consumers without a tenant are counted by client address.
+    // A consumer without a tenant is counted by client address.
     let statuses = (0..3).map(|_| get("/few", 23).status);
     assert_eq!(statuses.collect::<Vec<_>>(), [200, 200, 429]);
 }

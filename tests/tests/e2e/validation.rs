@@ -1,5 +1,5 @@
-//! Tests of the validation of requests over real sockets: bodies in pieces, bodies that are too
-//! long, clients that stop, and switches of versions.
+//! Tests of request validation over real sockets: bodies in pieces, bodies that are too long,
+//! clients that stop, and switches of versions.
 
 use std::process::Command;
 
@@ -91,7 +91,7 @@ impl Scene {
     }
 }
 
-/// Sends a request again while its validator is being compiled: on a busy machine, compiling may
+/// Sends a request repeatedly until its validator is compiled. On a busy machine, compiling may
 /// take longer than the 20ms for which gwd waits.
 fn compiled(scene: &Scene, path: &str, fields: &str, body: &str) -> Response {
     wait::until("a compiled validator", || {
@@ -158,8 +158,7 @@ fn waiting_client_is_asked_for_its_body() {
     connection.send(b"{}").expect("sent");
     let refused = connection.read_response(false).expect("a response");
     assert_eq!(refused.status, 400, "{}", refused.text());
-    // A body with an undescribed media type is refused before gwd requests the body with 100
-    // (Continue).
+    // gwd refuses an undescribed media type before it requests the body with 100 (Continue).
     let mut connection = scene.gateway.connect();
     let fields = "content-type: text/csv\r\ncontent-length: 2\r\nexpect: 100-continue";
     connection.send(&post("/orders", fields, "")).expect("sent");
@@ -178,13 +177,13 @@ fn long_bodies_are_413_and_uploads_are_streamed() {
         json.len()
     );
     let mut connection = scene.gateway.connect();
-    // gwd may answer and close before the whole body is sent.
+    // Ignore errors: gwd may respond and close the connection before the whole body is sent.
     let _sent = connection.send(&post("/orders", &fields, &json));
     let refused = connection.read_response(false).expect("a response");
     assert_eq!(refused.status, 413, "{}", refused.text());
     assert!(scene.upstream.take().is_empty());
-    // A form that is too long to be checked is refused. Otherwise, padding in front of the invalid
-    // parameter `a` would evade the check.
+    // A form that is too long to be checked is refused. Otherwise, long padding could hide the
+    // invalid parameter `a` from the check.
     let padded = format!("b={}&a=x", "a".repeat(9 << 20));
     let form =
         format!("--x\r\ncontent-disposition: form-data; name=\"file\"\r\n\r\n{long}\r\n--x--\r\n");
@@ -350,7 +349,7 @@ fn response_without_length_is_cut_off_at_its_limit() {
         }
         let chunks = b"HTTP/1.1 200 x\r\ntransfer-encoding: chunked\r\n\r\n4\r\naaaa\r\n";
         stream.write_all(chunks).expect("sent");
-        // gwd may have closed the connection before the last chunk.
+        // Ignore errors: gwd may have closed the connection before the last chunk.
         let _sent = stream.write_all(b"5\r\nbbbbb\r\n0\r\n\r\n");
         let _closed = stream.read_to_end(&mut Vec::new());
     });
@@ -378,7 +377,7 @@ fn response_without_length_is_cut_off_at_its_limit() {
     gateway.stops_clean();
 }
 
-/// Document with an operation whose validator takes longer to compile than a request waits.
+/// Document with an operation whose validator takes longer to compile than gwd waits.
 fn slow_document(greatest: u32) -> String {
     let properties: Vec<String> = (0..3_000)
         .map(|index| {

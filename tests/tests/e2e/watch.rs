@@ -1,4 +1,4 @@
-//! A session of `gwc watch`: each save is linted, planned and served by a local gwd.
+//! Tests of `gwc watch`: each save of a source is linted, planned and served by a local gwd.
 
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
@@ -25,7 +25,7 @@ paths:
     get: {operationId: list, security: [], x-gateway: {public: true}, responses: {"200": {description: ok}}}
 "#;
 
-/// Running `gwc watch`, with the lines of its standard output.
+/// Running process of `gwc watch`, with the lines of its standard output.
 struct Session {
     child: Child,
     lines: Receiver<String>,
@@ -53,7 +53,7 @@ impl Session {
         Self { child, lines }
     }
 
-    /// Waits for a line with a text. Returns it with the lines before it.
+    /// Waits for an output line that contains `text`. Returns this line and the lines before it.
     #[track_caller]
     fn until(&self, text: &str) -> String {
         let mut seen = String::new();
@@ -68,7 +68,7 @@ impl Session {
         }
     }
 
-    /// Waits until a version is served. Returns its address.
+    /// Waits until a version is served. Returns the address of the local gwd.
     #[track_caller]
     fn serving(&self, version: &str) -> SocketAddr {
         let seen = self.until(version);
@@ -80,7 +80,7 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        // After SIGKILL, gwd would go on.
+        // Send SIGTERM: after a SIGKILL of gwc, its gwd would continue to run.
         if let Ok(None) = self.child.try_wait() {
             signal("-TERM", &self.child.id().to_string());
             let _ended = self.child.wait();
@@ -88,14 +88,15 @@ impl Drop for Session {
     }
 }
 
-/// Status of the response for a path: 404 without an operation, 502 without the upstream.
+/// Requests a path and returns the status: 404 if no operation matches, 502 because the upstream is
+/// unreachable.
 fn status(address: SocketAddr, path: &str) -> u16 {
     let mut connection = Connection::open(address).expect("gwd serves");
     let response = connection.ask(&format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n"));
     response.expect("a response").status
 }
 
-/// Ends a process with a signal.
+/// Sends a signal to a process.
 fn signal(name: &str, pid: &str) {
     let sent = Command::new("kill").args([name, pid]).status();
     assert!(
@@ -117,7 +118,7 @@ fn saves_are_linted_planned_and_served() {
     assert_eq!(status(address, "/orders"), 502);
     assert_eq!(status(address, "/baskets"), 404);
 
-    // An error keeps the last good version serving.
+    // After an error in the sources, the last valid version stays served.
     project.write(
         "openapi.yaml",
         DOCUMENT.replace("operationId", "operationid"),
@@ -134,19 +135,19 @@ fn saves_are_linted_planned_and_served() {
     assert_eq!(status(address, "/orders"), 404);
     assert_eq!(status(address, "/baskets"), 502);
 
-    // A save that does not change the meaning creates no new version.
+    // A save that does not change the meaning of the sources creates no new version.
     project.write("gateway.yaml", format!("{GATEWAY}# a comment\n"));
     session.until("saved: gateway.yaml");
     session.serving("version 2 ");
 
-    // When gwc ends, gwd ends as well, and the temporary files of gwd are removed.
+    // When gwc ends, gwd also ends, and gwd's temporary files are removed.
     signal("-TERM", &session.child.id().to_string());
     let ended = session.child.wait().expect("gwc is our child");
     assert_eq!(ended.code(), Some(143));
     assert!(Connection::open(address).is_err());
     let left = std::fs::read_dir(project.path("tmp")).expect("it is there");
     assert_eq!(left.count(), 0);
-    // Nothing was released.
+    // `gwc watch` releases nothing.
     assert!(!project.path("releases").exists());
 }
 
@@ -167,7 +168,7 @@ fn gwd_that_ended_starts_again_after_a_save() {
     });
 }
 
-/// Process whose parent has this number.
+/// Process id of the first child of the process `parent`.
 fn child_of(parent: u32) -> Option<String> {
     let path = format!("/proc/{parent}/task/{parent}/children");
     let children = std::fs::read_to_string(path).ok()?;

@@ -1,4 +1,5 @@
-//! Tests of the witnesses of plans with running gateways.
+//! Tests of the witnesses in plans with running gateways. A witness is a request that shows the
+//! effect of a change.
 //!
 //! A client sends the witness of every plan line to a gateway with the old version and to a gateway
 //! with the new version. The test's own provider issues the credentials.
@@ -56,7 +57,7 @@ impl Provider {
         text
     }
 
-    /// Request of a witness. Real credentials replace the credentials that the witness names.
+    /// Text of a witness request. Real credentials replace the credential names of the witness.
     fn request(&self, witness: &Value) -> String {
         let url = witness["url"].as_str().expect("a url");
         let url = url.strip_prefix("http://").expect("of http");
@@ -101,13 +102,13 @@ impl Provider {
     }
 }
 
-/// Replaces the value of a field of the witness.
+/// Replaces the value of a witness field. Panics if the witness does not have the field.
 fn set(headers: &mut [(String, String)], name: &str, value: &str) {
     let field = headers.iter_mut().find(|(known, _)| known == name);
     field.unwrap_or_else(|| panic!("{name} is not sent")).1 = value.to_owned();
 }
 
-/// Text of gateway.yaml in the old version. Each of [`EDITS`] makes a new version.
+/// Text of gateway.yaml in the old version. Each edit in [`EDITS`] creates a new version.
 fn gateway(upstreams: [&Upstream; 2]) -> String {
     let [u, v] = upstreams.map(Upstream::url);
     format!(
@@ -156,7 +157,8 @@ components:
     pair: {type: http, scheme: basic, x-gateway: {auth: staff}}
 ";
 
-/// Edit: name, file, old text, new text, and minimum number of lines with a witness.
+/// Edit of a source. Members: name, file, old text, new text, and minimum number of plan lines with
+/// a witness.
 type Edit = (
     &'static str,
     &'static str,
@@ -356,7 +358,8 @@ fn two_gateways_answer_witnesses_as_the_plan_says() {
         let shown: Vec<&Value> = changes
             .iter()
             .filter(|one| !one["witness"].is_null())
-            // Other witnesses assume a message that matches the description.
+            // Skip the other lines of `a/check`: their witnesses assume a message that matches the
+            // API description.
             .filter(|one| {
                 let id = one["id"].as_str().expect("an id");
                 one["operation"]["key"] != "a/check" || id.starts_with("request-")
@@ -401,8 +404,8 @@ fn released(gateway: &str, document: &str) -> Project {
     project
 }
 
-/// Sends a request to a gateway. Returns the status of a refusal, or the operation and the upstream
-/// that received the request.
+/// Sends a request to a gateway. Returns the status of a refusal. For a forwarded request, returns
+/// the operation and the upstream that received the request.
 fn answer(gateway: &Gateway, request: &str, upstreams: [&Upstream; 2]) -> Value {
     let response = gateway.ask(request);
     let got: Vec<&str> = ["u", "v"]

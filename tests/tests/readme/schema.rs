@@ -1,4 +1,4 @@
-//! Test of the JSON Schema for editors: it accepts the examples and refuses mistakes.
+//! Test of the JSON Schema for editors: the schema accepts the examples and rejects mistakes.
 
 use serde_json::Value;
 

@@ -1,10 +1,10 @@
-//! Counters of successes and errors.
+//! Counters of the load test: successes, and errors with the first messages.
 
 use std::fmt;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-/// Maximum number of errors that are stored.
+/// Maximum number of error messages that are stored.
 const KEPT: usize = 20;
 
 /// Counters that all clients share.

@@ -1,4 +1,4 @@
-//! Clients of the load test. Each repeats one kind of request and reports errors.
+//! Clients of the load test. Each client repeats one kind of request and reports errors.
 
 use std::convert::Infallible;
 use std::future::poll_fn;
@@ -25,17 +25,18 @@ use crate::faults::Faults;
 use crate::sockets::{self, Side};
 use crate::upstream::pattern;
 
-/// Time between two messages of a WebSocket or stream. Each stream begins at a different moment.
+/// Interval between two messages of a WebSocket or stream. Each stream begins at a different
+/// moment.
 const TALK: Duration = Duration::from_millis(500);
-/// Maximum time of one step of a client.
+/// Maximum duration of one step of a client.
 const WAIT_MAX: Duration = Duration::from_secs(20);
-/// Maximum number of WebSockets, or of other streams, on one HTTP/2 connection.
+/// Maximum number of WebSockets or gRPC streams on one HTTP/2 connection.
 const TOGETHER: usize = 50;
 
 type Failed = Box<dyn std::error::Error + Send + Sync>;
 type Client = Arc<Faults>;
 
-/// Starts all clients of a plan.
+/// Starts all clients of a plan against the gateway at `to`.
 pub(crate) fn begin(to: SocketAddr, plan: &Plan, faults: &Client) -> Vec<JoinHandle<()>> {
     let mut all = Vec::new();
     for number in 0..plan.clients {
@@ -92,7 +93,7 @@ fn spawn_reporting(
     })
 }
 
-/// Waits for the result of a future, at most [`WAIT_MAX`].
+/// Waits for the result of a future. Fails after [`WAIT_MAX`].
 async fn soon<T, E: Into<Failed>>(
     what: &str,
     future: impl Future<Output = Result<T, E>>,
@@ -110,8 +111,8 @@ async fn connect(to: SocketAddr) -> Result<TcpStream, Failed> {
     Ok(stream)
 }
 
-/// Request that a client sends in this turn, with the length of its body. `None`: no body, and the
-/// path contains the length of the response.
+/// Request that the client `number` sends in this turn, with the length of the request body.
+/// `None`: the request has no body, and its path contains the length of the response.
 fn requests(number: usize, turn: usize) -> (Method, String, Option<usize>) {
     match (number + turn) % 8 {
         0 => (Method::GET, "/down/1048576".to_owned(), None),
@@ -121,7 +122,7 @@ fn requests(number: usize, turn: usize) -> (Method, String, Option<usize>) {
     }
 }
 
-/// Body of unknown length, in pieces.
+/// Request body of unknown length, sent in pieces.
 struct Pieces(Bytes);
 
 impl Body for Pieces {
@@ -142,7 +143,7 @@ impl Body for Pieces {
     }
 }
 
-/// Checks that a response belongs to its request. `up` is the length of the request's body.
+/// Checks that a response belongs to its request. `up` is the length of the request body.
 async fn check(
     path: &str,
     up: Option<usize>,
@@ -167,7 +168,7 @@ async fn check(
     }
 }
 
-/// Sends requests one after the other on one connection.
+/// Client that sends requests one after the other on one HTTP/1.1 connection.
 async fn plain(to: SocketAddr, number: usize, faults: Client) -> Result<(), Failed> {
     let io = TokioIo::new(connect(to).await?);
     let (mut sender, connection) = hyper::client::conn::http1::handshake(io).await?;
@@ -190,7 +191,7 @@ async fn plain(to: SocketAddr, number: usize, faults: Client) -> Result<(), Fail
     Ok(())
 }
 
-/// Sends eight requests at a time on one connection.
+/// Client that sends eight requests at a time on one HTTP/2 connection.
 async fn multiplexed(to: SocketAddr, number: usize, faults: Client) -> Result<(), Failed> {
     let io = TokioIo::new(connect(to).await?);
     let builder = hyper::client::conn::http2::Builder::new(TokioExecutor::new());
@@ -226,7 +227,7 @@ async fn multiplexed(to: SocketAddr, number: usize, faults: Client) -> Result<()
     Ok(())
 }
 
-/// Reads numbered events. No event may be missing.
+/// Client that reads numbered events. No event number may be missing.
 async fn events(to: SocketAddr, faults: Client) -> Result<(), Failed> {
     let io = TokioIo::new(connect(to).await?);
     let (mut sender, connection) = hyper::client::conn::http1::handshake(io).await?;
@@ -256,7 +257,7 @@ async fn events(to: SocketAddr, faults: Client) -> Result<(), Failed> {
     Ok(())
 }
 
-/// Uses a WebSocket over HTTP/1.1.
+/// Client that exchanges messages over a WebSocket on HTTP/1.1.
 async fn socket(to: SocketAddr, number: usize, faults: Client) -> Result<(), Failed> {
     let mut io = connect(to).await?;
     let handshake = format!(
@@ -293,7 +294,7 @@ async fn socket(to: SocketAddr, number: usize, faults: Client) -> Result<(), Fai
     Ok(())
 }
 
-/// Protocol inside an HTTP/2 stream.
+/// Protocol of the messages inside an HTTP/2 stream.
 #[derive(Clone, Copy)]
 enum Kind {
     /// A WebSocket (RFC 8441).
@@ -325,7 +326,7 @@ impl Kind {
         .body(())
     }
 
-    /// Encoded message to send, and the bytes that the upstream returns for it.
+    /// Encoded message, and the bytes that the upstream returns for the message.
     fn message(self, text: &str) -> (Vec<u8>, Vec<u8>) {
         match self {
             Self::Socket => (
@@ -341,7 +342,7 @@ impl Kind {
     }
 }
 
-/// Keeps streams open over one connection.
+/// Client that keeps `count` streams open on one HTTP/2 connection.
 async fn streams(to: SocketAddr, kind: Kind, count: usize, faults: Client) -> Result<(), Failed> {
     let (sender, connection) = h2::client::handshake(connect(to).await?).await?;
     tokio::spawn(connection);

@@ -1,9 +1,9 @@
-//! Load test with switches between bundles: requests over HTTP/1.1 and HTTP/2, bodies in both
-//! directions, events, WebSockets over both, gRPC streams. No request fails, no stream is dropped,
-//! and the process leaks no resources.
+//! Load test with switches between bundles. The load has requests over HTTP/1.1 and HTTP/2, bodies
+//! in both directions, events, WebSockets over both protocols, and gRPC streams. No request fails,
+//! no stream is dropped, and gwd leaks no resources.
 //!
-//! `make soak` runs the test for ten minutes with a switch every second. With `GWC_TEST_FULL=1`, it
-//! makes a thousand switches with a thousand WebSockets and two hundred streams.
+//! `make soak` runs the test for ten minutes with a switch every second. With `GWC_TEST_FULL=1`,
+//! the test makes a thousand switches with a thousand WebSockets and two hundred streams.
 
 mod faults;
 mod load;
@@ -22,9 +22,9 @@ use serde_json::json;
 
 use crate::faults::Faults;
 
-/// Number of bundles.
+/// Number of bundles between which the test switches.
 const BUNDLES: usize = 4;
-/// Number of switches until the process has allocated all memory that it needs.
+/// Number of switches after which gwd has allocated all the memory that it needs.
 const WARM: usize = 20;
 
 const DOCUMENT: &str = "\
@@ -40,16 +40,16 @@ paths:
   /echo.Echo/Talk: {post: {operationId: talk, x-gateway: {upstream: calls, stream: true}, responses: {}}}
 ";
 
-/// Amounts of load.
+/// Amount of load and number of switches of a run.
 struct Plan {
     switches: usize,
-    /// Time between two switches.
+    /// Interval between two switches.
     every: Duration,
     /// Number of WebSockets, half of them over HTTP/2.
     sockets: usize,
     /// Number of gRPC streams.
     streams: usize,
-    /// Number of clients that send single requests, for each of HTTP/1.1 and HTTP/2.
+    /// Number of clients that send single requests over HTTP/1.1. The same number uses HTTP/2.
     clients: usize,
 }
 
@@ -84,9 +84,9 @@ impl Plan {
     }
 }
 
-/// Settings of the project. All clients have one address. `limits.requests` and
+/// gateway.yaml of the project. All clients have the same address. `limits.requests` and
 /// `limits.connections` are so large that a thousand WebSockets use less than three quarters of
-/// them. Above three quarters, gwd limits the share of one address.
+/// each limit. Above three quarters, gwd limits the share of one address.
 fn gateway(version: usize, plain: SocketAddr, calls: SocketAddr) -> String {
     format!(
         "version: 1\nname: soak\napis: {{s: {{path: openapi.yaml}}}}\n\
@@ -100,7 +100,8 @@ fn gateway(version: usize, plain: SocketAddr, calls: SocketAddr) -> String {
     )
 }
 
-/// Resources of the gwd process that must be released.
+/// Resources that gwd must release after the load: open file descriptors, live snapshots of
+/// bundles, and client connections.
 fn held_resources(gwd: &Gateway) -> (usize, f64, f64) {
     let path = format!("/proc/{}/fd", gwd.pid());
     let descriptors = std::fs::read_dir(path).map_or(0, Iterator::count);
@@ -164,7 +165,7 @@ fn mixed_load_over_switches_loses_and_leaves_nothing() {
         assert!(faults.is_empty(), "after {switch} switches\n{faults}");
     }
     let loaded_bytes = gwd.memory_bytes();
-    // All streams are still open: each sends a last message and gets an answer.
+    // All streams are still open. Each stream sends a last message and receives a reply.
     faults.stop.store(true, Ordering::Relaxed);
     runtime.block_on(async {
         for one in running {
@@ -181,7 +182,7 @@ fn mixed_load_over_switches_loses_and_leaves_nothing() {
     assert!(faults.is_empty(), "{faults}");
     assert!(faults.answered.load(Ordering::Relaxed) > plan.switches);
 
-    // Memory may grow by a tenth, and by what the allocator keeps for two threads.
+    // Memory may grow by a tenth, and by the amount that the allocator keeps for two threads.
     let limit = warm_bytes + warm_bytes / 10 + (8 << 20);
     assert!(
         loaded_bytes <= limit,
@@ -189,8 +190,8 @@ fn mixed_load_over_switches_loses_and_leaves_nothing() {
     );
     let after = wait::within(wait::WAIT_MAX, || {
         let now = held_resources(&gwd);
-        // Idle upstream connections are kept for five seconds. A few connections to the admin
-        // interface are open.
+        // gwd keeps idle upstream connections for five seconds. A few connections to the admin
+        // interface are also open.
         let few = before.0 + 8;
         (now.0 <= few && now.1 == before.1 && now.2 == 0.0).then_some(())
     });

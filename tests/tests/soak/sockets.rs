@@ -11,7 +11,7 @@ pub(crate) const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 const TEXT: u8 = 0x81;
 const MASK: [u8; 4] = [1, 2, 3, 4];
 
-/// Sender of a frame.
+/// Sender of a WebSocket frame.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Side {
     /// The client, which masks its frames.
@@ -19,7 +19,7 @@ pub(crate) enum Side {
     Server,
 }
 
-/// Response to a handshake's key (RFC 6455 §4.2.2).
+/// `Sec-WebSocket-Accept` value for the key of a handshake (RFC 6455 §4.2.2).
 pub(crate) fn accept(key: &[u8]) -> String {
     use base64::Engine as _;
     let mut hash = Sha1::new();
@@ -28,7 +28,7 @@ pub(crate) fn accept(key: &[u8]) -> String {
     base64::engine::general_purpose::STANDARD.encode(hash.finalize())
 }
 
-/// Frame with a text message of less than 126 bytes.
+/// Encodes a text message of less than 126 bytes as a frame.
 pub(crate) fn frame(text: &str, side: Side) -> Vec<u8> {
     let length = u8::try_from(text.len()).expect("short");
     assert!(length < 126, "short");
@@ -44,7 +44,7 @@ pub(crate) fn frame(text: &str, side: Side) -> Vec<u8> {
     }
 }
 
-/// Writes a message.
+/// Writes a text message as one frame.
 pub(crate) async fn write(
     io: &mut (impl AsyncWrite + Unpin),
     text: &str,
@@ -54,7 +54,7 @@ pub(crate) async fn write(
     io.flush().await
 }
 
-/// Reads the next message. Fails if it is not a short text in one frame.
+/// Reads the next message. Fails if the message is not a short text in one frame.
 pub(crate) async fn read(io: &mut (impl AsyncRead + Unpin)) -> io::Result<String> {
     let mut head = [0; 2];
     io.read_exact(&mut head).await?;

@@ -1,5 +1,5 @@
-//! Upstreams of the load test: one over HTTP/1.1 with bodies, events and WebSockets, and one over
-//! HTTP/2 that echoes gRPC streams.
+//! Upstreams of the load test. One upstream serves bodies, events and WebSockets over HTTP/1.1. The
+//! other echoes gRPC streams over HTTP/2.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -18,12 +18,12 @@ use tokio::net::TcpListener;
 
 use crate::sockets::{self, Side};
 
-/// Time between two events.
+/// Interval between two events.
 const EVENT: Duration = Duration::from_millis(200);
 
 type Body = BoxBody<Bytes, Infallible>;
 
-/// Starts the service over HTTP/1.1.
+/// Starts the HTTP/1.1 upstream. Returns its address.
 pub(crate) async fn plain() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("it is bound");
@@ -40,7 +40,7 @@ pub(crate) async fn plain() -> SocketAddr {
     address
 }
 
-/// Starts the service over HTTP/2.
+/// Starts the HTTP/2 upstream. Returns its address.
 pub(crate) async fn calls() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("it is bound");
@@ -57,7 +57,7 @@ pub(crate) async fn calls() -> SocketAddr {
     address
 }
 
-/// Bytes whose values depend on their positions.
+/// Test bytes: the byte at position `at` is `at % 251`.
 pub(crate) fn pattern(length: usize) -> Bytes {
     (0..length).map(|at| (at % 251) as u8).collect()
 }
@@ -84,7 +84,7 @@ fn full(body: impl Into<Bytes>) -> Response<Body> {
     Response::new(Full::new(body.into()).boxed())
 }
 
-/// Answers with numbered events that never end.
+/// Response with numbered events that never end.
 fn events() -> Response<Body> {
     let (mut sender, body) = Channel::<Bytes, Infallible>::new(1);
     tokio::spawn(async move {
@@ -102,7 +102,7 @@ fn events() -> Response<Body> {
     response
 }
 
-/// Serves a WebSocket that echoes messages.
+/// Switches the connection to a WebSocket that echoes messages.
 fn switch(request: Request<Incoming>) -> Response<Body> {
     let key = request.headers().get(SEC_WEBSOCKET_KEY);
     let accept = sockets::accept(key.map_or(b"", |key| key.as_bytes()));
@@ -128,13 +128,13 @@ fn switch(request: Request<Incoming>) -> Response<Body> {
     response
 }
 
-/// Echoes each gRPC message as it arrives, and ends with status 0.
+/// gRPC call that echoes each message when it arrives, and ends with status 0.
 async fn talk(request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
     let (mut sender, body) = Channel::<Bytes, Infallible>::new(1);
     tokio::spawn(async move {
         let mut messages = request.into_body();
         while let Some(Ok(frame)) = messages.frame().await {
-            // The end may be a frame without data.
+            // The last frame may contain trailers instead of data.
             if let Ok(data) = frame.into_data()
                 && !data.is_empty()
                 && sender.send(Frame::data(data)).await.is_err()

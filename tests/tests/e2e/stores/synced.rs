@@ -9,7 +9,7 @@ fn calls(gwd: &Gateway, outcome: &str) -> f64 {
         .sum("gwd_policy_calls_total", &["kind=\"store\"", &outcome])
 }
 
-/// Waits until a gateway knows that this number of gateways use leases.
+/// Sends requests until the gateway reports `number` gateways with leases.
 fn wait_gateways(gwd: &Gateway, number: f64) {
     wait::until("the gateways know each other", || {
         let _asked = ask(gwd);
@@ -18,8 +18,9 @@ fn wait_gateways(gwd: &Gateway, number: f64) {
     });
 }
 
-/// Starts a gateway whose requests were all answered in time, so that the store and the gateway
-/// have counted the same number. Waits until the gateway knows that it is the only one.
+/// Starts a gateway, and waits until it has registered as the only gateway with leases. Starts
+/// again if a call to the store is late. The store and the gateway have then counted the same
+/// number.
 fn alone(project: &Project, server: &Server) -> Gateway {
     wait::until("a start without a late answer", || {
         server.ask(&["FLUSHALL"]);
@@ -32,8 +33,8 @@ fn alone(project: &Project, server: &Server) -> Gateway {
 }
 
 /// Starts a gateway ([`alone`]) and sends requests until the store has counted more tokens than
-/// requests, which means that the gateway has a lease. Returns the gateway and the number of admitted
-/// requests. Begins again after a late answer of the store, whose tokens only the store has counted.
+/// requests. The gateway then has a lease. Returns the gateway and the number of admitted requests.
+/// Starts again after a late response of the store, because only the store has counted its tokens.
 fn leased(project: &Project, server: &Server) -> (Gateway, u64) {
     wait::until("a lease without a late answer", || {
         let gwd = alone(project, server);
@@ -62,7 +63,7 @@ fn counted(server: &Server) -> u64 {
 }
 
 /// Three gateways receive twice as many requests as the limit allows. They exceed the limit by at
-/// most their leases, and call the store for a fraction of the requests.
+/// most the tokens of their leases, and call the store for a fraction of the requests.
 #[test]
 fn gateways_with_leases_stay_within_the_bound() {
     if is_missing() {
@@ -124,7 +125,7 @@ fn ended_lease_is_returned() {
     });
 }
 
-/// A lease still admits its requests when the store is gone.
+/// After the loss of the store, a gateway admits requests with the remaining tokens of its lease.
 #[test]
 fn lease_outlasts_the_store() {
     if is_missing() {

@@ -1,11 +1,11 @@
-//! Tests of Redis Cluster and Redis Sentinel: after the loss of a master, decisions and counts
-//! continue.
+//! Tests of Redis Cluster and Redis Sentinel. After the loss of a master, gateways continue to
+//! decide, and the counters keep their values.
 
 use std::fmt::Write as _;
 
 use super::*;
 
-/// Settings of a node of a cluster.
+/// Arguments of redis-server for a node of a cluster.
 const NODE: [&str; 8] = [
     "--cluster-enabled",
     "yes",
@@ -72,7 +72,7 @@ impl Cluster {
     }
 }
 
-/// Starts a gateway with the URL of a store.
+/// Starts a gateway whose store has this URL, with environment variables.
 fn started(project: &Project, url: &str, variables: &[(&str, &str)]) -> Gateway {
     let options = Options::of(project).variable("GWS_STORE", url);
     let variables = variables.iter();
@@ -80,7 +80,7 @@ fn started(project: &Project, url: &str, variables: &[(&str, &str)]) -> Gateway 
     variables.fold(options, add).start()
 }
 
-/// Waits until the replicas of a master have all its data.
+/// Waits until the replicas of a master have received all data of the master.
 fn wait_replicated(master: &Server) {
     wait::until("the replica has everything", || {
         let info = master.ask(&["INFO", "replication"]);
@@ -93,8 +93,8 @@ fn wait_replicated(master: &Server) {
     });
 }
 
-/// Sends a request as a client. Returns the status, the field that reports an outage, and the
-/// client's remaining requests.
+/// Sends a request as the client `client`. Returns the status, the field that reports an outage,
+/// and the client's remaining requests.
 fn ask_as(gwd: &Gateway, client: usize) -> (u16, Option<String>, Option<u64>) {
     let response = gwd.ask(&format!("GET /a HTTP/1.1\nhost: h\nx-client: {client}"));
     let left = response.header("ratelimit").and_then(|field| {
@@ -105,7 +105,7 @@ fn ask_as(gwd: &Gateway, client: usize) -> (u16, Option<String>, Option<u64>) {
     (response.status, outage, left)
 }
 
-/// Reads the keys of the counters in a server.
+/// Reads the keys of the counters that a server stores.
 fn keys(server: &Server) -> Vec<String> {
     let keys = server.ask(&["KEYS", "stores:{*"]);
     keys.lines().map(str::to_owned).collect()
@@ -128,7 +128,8 @@ fn encrypted_cluster_keeps_deciding() {
     }
 }
 
-/// Kills a master of a cluster. `variables`: environment of the gateway.
+/// Kills a master of the cluster, and checks responses and counters until its replica counts.
+/// `variables` are environment variables of the gateway.
 fn lose_master(mut cluster: Cluster, variables: &[(&str, &str)]) {
     const CLIENTS: usize = 24;
     let upstream = Upstream::start();
@@ -140,15 +141,15 @@ fn lose_master(mut cluster: Cluster, variables: &[(&str, &str)]) {
         (all && is_up(&gwd)).then_some(())
     });
     let left = |client| wait::until("a counted request", || ask_as(&gwd, client).2);
-    // The servers have the keys of the first counter, in masters and replicas.
+    // Each master and each replica stores counters of the clients' first requests.
     let before: Vec<Vec<String>> = cluster.0.iter().map(keys).collect();
     assert_eq!(before.iter().filter(|keys| !keys.is_empty()).count(), 6);
     let lefts: Vec<u64> = (0..CLIENTS).map(left).collect();
     let lost = cluster.master(&before[0][0]);
     wait_replicated(&cluster.0[lost]);
     cluster.0[lost].kill();
-    // Some clients have their counters in the lost master. The other clients are served all the
-    // time.
+    // Clients whose counters are in the lost master are refused. The other clients are served
+    // throughout.
     wait::until("the loss is noticed", || {
         (0..CLIENTS)
             .any(|client| ask_as(&gwd, client).0 == 503)
@@ -169,7 +170,7 @@ fn lose_master(mut cluster: Cluster, variables: &[(&str, &str)]) {
         let all = (0..CLIENTS).all(|client| ask_as(&gwd, client).1.is_none());
         (all && is_up(&gwd)).then_some(())
     });
-    // On a busy machine a few answers are late.
+    // On a busy machine, a few calls to the store are late.
     assert!(refused * 10 <= asked, "{refused} of {asked}");
     for (client, before) in lefts.iter().enumerate() {
         let after = left(client);
@@ -178,7 +179,7 @@ fn lose_master(mut cluster: Cluster, variables: &[(&str, &str)]) {
     assert!(!gwd.log().contains("s3cret"));
 }
 
-/// Slots move to another master. The gateway follows without an outage.
+/// A hash slot moves to another master. The gateway follows the slot without an outage.
 #[test]
 fn cluster_keeps_deciding_while_slots_move() {
     if is_missing() {
@@ -222,7 +223,7 @@ fn cluster_keeps_deciding_while_slots_move() {
     assert!(is_up(&gwd));
 }
 
-/// Redis Sentinel: a master with a replica, and three sentinels.
+/// Redis Sentinel deployment: a master, a replica, and three sentinels.
 struct Watched {
     security: Security,
     master: Server,
@@ -317,14 +318,15 @@ fn sentinel(security: &Security, port: u16, command: &[&str]) -> String {
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
 
-/// Each silent sentinel costs two timeouts, without and with the password.
+/// gwd finds a responding sentinel behind three silent ones. Each silent sentinel costs two
+/// timeouts: without and with the password.
 #[test]
 fn silent_sentinels_do_not_hide_the_next() {
     if is_missing() {
         return;
     }
     let (upstream, watched) = (Upstream::start(), Watched::start());
-    // These sockets accept connections, but never answer.
+    // These sockets accept connections, but never send a response.
     let silent = [0; 3].map(|port| TcpListener::bind(("127.0.0.1", port)).expect("a port"));
     let hosts = silent.each_ref().map(|one| {
         let address = one.local_addr().expect("an address");
@@ -361,7 +363,8 @@ fn encrypted_sentinels_name_the_master() {
     }
 }
 
-/// Kills the master. `variables`: environment of the gateway.
+/// Kills the master, and checks that the gateway uses the promoted replica. `variables` are
+/// environment variables of the gateway.
 fn fail_over(mut watched: Watched, variables: &[(&str, &str)]) {
     let upstream = Upstream::start();
     let limit = "kind: quota, limit: 100000, period: month";
@@ -372,7 +375,7 @@ fn fail_over(mut watched: Watched, variables: &[(&str, &str)]) {
     });
     let left = wait::until("a counted request", || ask_as(&gwd, 0).2);
     wait_replicated(&watched.master);
-    // A sentinel is lost, too. The gateway asks the other sentinels.
+    // One sentinel is lost, too. The gateway calls the other sentinels.
     watched.sentinels[0].0.kill().expect("it is our child");
     watched.master.kill();
     wait::until("the outage is noticed", || {

@@ -1,5 +1,5 @@
-//! Tests of witnesses with tokens: foreign, expired, forged and valid tokens. PyJWT signs them with
-//! keys that gwc does not have.
+//! Tests of witnesses with tokens: foreign, expired, forged and valid tokens. PyJWT signs the
+//! tokens with keys that gwc does not have.
 
 use std::collections::BTreeMap;
 
@@ -12,9 +12,9 @@ use serde_json::{Value, json};
 
 use super::{answer, released};
 
-/// Time of all witnesses (Unix time, seconds).
+/// Current time in all witnesses (Unix time, seconds).
 const AT_S: f64 = 900_000_000.0;
-/// Seconds by which a token is valid longer than in the witness. The gateways must answer within
+/// Seconds by which the test extends the lifetime of each token. The gateways must respond within
 /// this time.
 const SLACK_S: f64 = 20.0;
 const SECRET: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
@@ -31,10 +31,11 @@ components:
     token: {type: oauth2, flows: {clientCredentials: {tokenUrl: \"https://idp.example/t\", scopes: {write: w}}}, x-gateway: {auth: idp}}
 ";
 
-/// Provider with one key for each algorithm.
+/// Identity provider with one signing key for each algorithm.
 struct Provider {
     peer: Peer,
-    /// Signature of the witness's token, by algorithm. The signature names the key.
+    /// Signature texts of witness tokens, by algorithm. In a witness, the signature text only names
+    /// the key.
     signatures: BTreeMap<String, String>,
 }
 
@@ -53,8 +54,8 @@ impl Provider {
         key.expect("a key").clone()
     }
 
-    /// Signs the token of a witness, after its times were moved to the current time. Returns a text
-    /// that is not a token unchanged.
+    /// Signs the token of a witness. Times in the claims are moved to the current time. A text that
+    /// is not a token is returned unchanged.
     fn signed(&mut self, witness: &str) -> String {
         let parts: Vec<&str> = witness.split('.').collect();
         let [header, claims, signature] = parts[..] else {
@@ -72,7 +73,7 @@ impl Provider {
             .entry(alg.to_string())
             .or_insert_with(|| signature.to_owned());
         assert_eq!(known, signature, "{alg}: the witness names another key");
-        // PyJWT's script adds the claims that are not named here.
+        // The value `$absent` removes a claim that PyJWT's script would add.
         let mut claims =
             json!({"iss": "$absent", "aud": "$absent", "sub": "$absent", "exp": "$absent"});
         for (name, value) in given.as_object().expect("claims") {
@@ -88,7 +89,7 @@ impl Provider {
         answer["token"].as_str().expect("a token").to_owned()
     }
 
-    /// Request of a witness, with a signed token.
+    /// Text of a witness request, with a signed token.
     fn request(&mut self, witness: &Value) -> String {
         let url = witness["url"].as_str().expect("a url");
         let url = url.strip_prefix("http://").expect("of http");
@@ -107,7 +108,7 @@ impl Provider {
     }
 }
 
-/// Edit of the verifier and the document.
+/// Edit of the new version: name, and function that changes the verifier and the document.
 type Edit = (&'static str, fn(&Provider, &mut Value, &mut String));
 
 const EDITS: &[Edit] = &[
@@ -148,7 +149,7 @@ const EDITS: &[Edit] = &[
     }),
 ];
 
-/// Each edit is planned in both directions: as it is, and as its reversal.
+/// Plans each edit in both directions: from the original to the edited version, and back.
 #[test]
 fn two_gateways_judge_tokens_as_the_plan_says() {
     let Some(mut provider) = Provider::new() else {
@@ -182,7 +183,7 @@ fn two_gateways_judge_tokens_as_the_plan_says() {
             .each_ref()
             .map(|project| Options::of(project).workers(1).start());
         for (old, new) in [(0, 1), (1, 0)] {
-            // Plan the sources of the other version against the released one.
+            // Plan the sources of one version against the release of the other version.
             projects[old].write(super::GATEWAY, &versions[new].0);
             projects[old].write(super::OPENAPI, &versions[new].1);
             let plan = projects[old].gwc(&["plan", "--format", "json"]);
