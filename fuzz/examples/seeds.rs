@@ -1,4 +1,4 @@
-//! Writes the sample inputs of every fuzz target, for long runs of `cargo fuzz`.
+//! Writes the sample inputs of every fuzz target into folders, for long runs of `cargo fuzz`.
 
 use std::path::PathBuf;
 

@@ -8,8 +8,8 @@ use engine::forward::{Places, ThisHop, continued};
 use http::header::{ACCEPT, FORWARDED, HeaderMap, HeaderValue};
 use http1::response::keep_alive_s;
 
-/// Places of a service: mounted below a base path with a target path; with neither; and with a
-/// target path only.
+/// Three configurations of a service for the rewriting of response fields. Base path and target
+/// path: both set, both empty, and only the target path set.
 const PLACES: [Places<'static>; 3] = [
     Places {
         scheme: "http",
@@ -40,7 +40,7 @@ const PLACES: [Places<'static>; 3] = [
     },
 ];
 
-/// Splits the input into places, which its first byte selects, and a field value.
+/// Splits the input. The first byte selects one of [`PLACES`], and the rest is the field value.
 fn at_places(data: &[u8]) -> Option<(Places<'static>, &str)> {
     let (first, text) = data.split_first()?;
     HeaderValue::from_bytes(text).ok()?;
@@ -48,9 +48,9 @@ fn at_places(data: &[u8]) -> Option<(Places<'static>, &str)> {
     Some((PLACES[usize::from(*first) % PLACES.len()], text))
 }
 
-/// Target for `X-Forwarded-For` (first line) and `Forwarded` (second line). The fields for the
-/// upstream must be well-formed with one further hop, and a second gateway must drop none of the
-/// hops.
+/// Fuzz target for `X-Forwarded-For` (first line) and `Forwarded` (second line). The fields for the
+/// upstream must be well-formed and contain one additional hop. A second gateway must drop none of
+/// the hops.
 pub fn forwarded(data: &[u8]) {
     let mut lines = data.splitn(2, |byte| *byte == b'\n');
     let mut headers = HeaderMap::new();
@@ -81,8 +81,8 @@ pub fn forwarded(data: &[u8]) {
     assert_eq!(twice.len(), once.len() + 1);
 }
 
-/// Target for `Location`. The rewritten value must have no authority, or the authority of the
-/// service's value. A client is then never redirected to a host that the service did not name.
+/// Fuzz target for `Location`. The rewritten value must have no authority, or the authority of the
+/// original value. Clients are then never redirected to a host that the service did not name.
 pub fn location(data: &[u8]) {
     let Some((places, text)) = at_places(data) else {
         return;
@@ -98,8 +98,8 @@ pub fn location(data: &[u8]) {
     );
 }
 
-/// Authority of a reference as browsers parse it (WHATWG URL §4.4): they read `\` as `/`, and
-/// accept any number of both before the authority.
+/// Authority of a URL reference as browsers parse it (WHATWG URL §4.4). Browsers read `\` as `/`,
+/// and accept any number of slashes before the authority.
 fn authority(text: &str) -> Option<String> {
     let text = text
         .trim_matches(|c: char| c <= ' ')
@@ -113,8 +113,8 @@ fn authority(text: &str) -> Option<String> {
     Some(bare[..end].to_ascii_lowercase())
 }
 
-/// Target for `Set-Cookie`. Name and value must stay unchanged, no attribute may be added, and a
-/// replaced path must be a valid path.
+/// Fuzz target for `Set-Cookie`. The rewriting must keep the cookie's name and value, and add no
+/// attribute. A replaced path must be a valid path.
 pub fn set_cookie(data: &[u8]) {
     let Some((places, text)) = at_places(data) else {
         return;
@@ -133,8 +133,8 @@ pub fn set_cookie(data: &[u8]) {
     }
 }
 
-/// Target for `Accept`. The result must not depend on the division into lines or on letter case.
-/// HTML is preferred only if the client names a text type.
+/// Fuzz target for `Accept`. The result must not depend on the division into lines or on letter
+/// case. HTML may be preferred only if the client names a text type.
 pub fn accept(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else {
         return;
@@ -158,8 +158,8 @@ pub fn accept(data: &[u8]) {
     }
 }
 
-/// Target for `Keep-Alive`. The parsed seconds must occur in the text, and letter case must not
-/// matter.
+/// Fuzz target for `Keep-Alive`. The parsed seconds must occur in the text, and letter case must
+/// not matter.
 pub fn keep_alive(data: &[u8]) {
     let Ok(value) = HeaderValue::from_bytes(data) else {
         return;
@@ -174,7 +174,7 @@ pub fn keep_alive(data: &[u8]) {
     assert_eq!(keep_alive_s(&capitals), Some(seconds));
 }
 
-/// Sample references for each of the places.
+/// Sample `Location` values for each of [`PLACES`].
 pub(crate) fn locations() -> Vec<Vec<u8>> {
     at_each(&[
         "/v1/orders/7?x=/v1#y",
@@ -186,7 +186,7 @@ pub(crate) fn locations() -> Vec<Vec<u8>> {
     ])
 }
 
-/// Sample cookies for each of the places.
+/// Sample `Set-Cookie` values for each of [`PLACES`].
 pub(crate) fn cookies() -> Vec<Vec<u8>> {
     at_each(&[
         "id=1; Path=/v1; Domain=orders.internal; HttpOnly",

@@ -1,5 +1,5 @@
-//! Fuzz targets for the files that `gwc lint` reads besides documents, and for the grammars inside
-//! documents. The surrounding text is fixed, so that mutations reach the grammar.
+//! Fuzz targets for the files that `gwc lint` reads besides API documents, and for the grammars
+//! inside documents. The surrounding text is fixed, so that mutations reach the grammar.
 
 use diag::Sink;
 use model::compile;
@@ -16,7 +16,7 @@ apis: {s: {path: openapi.yaml}}
 upstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}
 defaults: {upstream: u, security: upstream}
 ";
-/// Document with two findings that a baseline can silence.
+/// API document with two findings that a baseline can silence.
 const WRONG: &str = "\
 openapi: 3.1.0
 info: {title: t, version: \"1\"}
@@ -24,7 +24,8 @@ paths: {}
 tags: [{name: a}, {name: a}, {name: b}, {name: b}]
 ";
 
-/// Lints a document with more lines of gateway.yaml. Checks that each finding has a place.
+/// Lints an API document, with `more` appended to gateway.yaml. Checks that each finding has a
+/// position in a file.
 fn lint(document: &[u8], more: &str) -> (Files, Vec<diag::Diagnostic>) {
     let gateway = format!("{GATEWAY}{more}");
     let texts = [
@@ -39,8 +40,8 @@ fn lint(document: &[u8], more: &str) -> (Files, Vec<diag::Diagnostic>) {
     (compiled.files, compiled.findings)
 }
 
-/// Target for the outlines of the language server, by completion at a place of a document. The first
-/// two bytes are the place.
+/// Fuzz target for the outlines of the language server. Requests completions at an offset of a
+/// document. The first two bytes are the offset (little-endian).
 pub fn outline(data: &[u8]) {
     let Some((place, text)) = data.split_at_checked(2) else {
         return;
@@ -51,7 +52,8 @@ pub fn outline(data: &[u8]) {
     }
 }
 
-/// Target for baseline files. A baseline must not silence more findings than exist.
+/// Fuzz target for baseline files. Applying a baseline must not add findings other than
+/// `stale-baseline`.
 pub fn baseline(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else {
         return;
@@ -72,7 +74,7 @@ pub fn baseline(data: &[u8]) {
     }
 }
 
-/// Target for `lint` in gateway.yaml: one line for each rule with its level.
+/// Fuzz target for `lint` in gateway.yaml. Each line `RULE=LEVEL` sets the level of a rule.
 pub fn levels(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else {
         return;
@@ -85,7 +87,7 @@ pub fn levels(data: &[u8]) {
     lint(WRONG.as_bytes(), &format!("lint:\n{rows}"));
 }
 
-/// Target for a schema with examples. Their validation must end.
+/// Fuzz target for schemas with examples. The validation of the examples must end.
 pub fn schema(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else {
         return;
@@ -99,7 +101,8 @@ pub fn schema(data: &[u8]) {
     lint(document.as_bytes(), "");
 }
 
-/// Target for a pattern in the first line, which is matched against the rest.
+/// Fuzz target for the pattern in the first line. The pattern is matched against the remaining
+/// text.
 pub fn pattern(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else {
         return;
@@ -108,7 +111,7 @@ pub fn pattern(data: &[u8]) {
     judged(&json!({"type": "string", "pattern": pattern, "example": example}).to_string());
 }
 
-/// Target for number notations: `multipleOf`, `minimum`, `maximum`, and a value.
+/// Fuzz target for number notations: `multipleOf`, `minimum`, `maximum`, and a value.
 pub fn number(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else {
         return;
@@ -140,12 +143,12 @@ fn judged(schema: &str) {
     lint(document.as_bytes(), "");
 }
 
-/// Target for a Swagger 2.0 document and its conversion.
+/// Fuzz target for Swagger 2.0 documents and their conversion.
 pub fn swagger(data: &[u8]) {
     lint(data, "");
 }
 
-/// Target for the JSONPath of an overlay action, for an update and for a removal.
+/// Fuzz target for the JSONPath of an overlay action, as an update and as a removal.
 pub fn target(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else {
         return;
@@ -159,7 +162,7 @@ pub fn target(data: &[u8]) {
     }
 }
 
-/// Baseline that silences the findings of the sample.
+/// Baseline that silences the findings of [`WRONG`].
 pub(crate) fn sample_baseline() -> Vec<u8> {
     let (files, findings) = lint(WRONG.as_bytes(), "");
     baseline::written(&files, &findings).into_bytes()

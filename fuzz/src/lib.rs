@@ -1,7 +1,7 @@
 //! Fuzz targets for every parser of external input.
 //!
-//! Each function accepts arbitrary bytes. It must return. If a function parses the input and
-//! encodes the result, parsing the encoded bytes must give the same result.
+//! Each target accepts arbitrary bytes, and must return without a panic. If a target parses the
+//! input and encodes the result, parsing the encoded bytes must give the same result.
 
 mod fields;
 mod front;
@@ -42,7 +42,7 @@ pub use scans::{threat_json, threat_xml};
 pub use tokens::{client_cert, signature, token};
 pub use wire::{header_block, http1_requests, http1_responses, proxy_header};
 
-/// Limits that keep a single input cheap.
+/// Parser limits that keep the cost of a single input low.
 fn limits() -> Limits {
     Limits {
         bytes_max: 1 << 20,
@@ -52,7 +52,8 @@ fn limits() -> Limits {
     }
 }
 
-/// Parses a file's text. The result must be a tree or findings, each with a place inside the text.
+/// Parses the text of a file. The result must be a tree or findings, each with a position inside
+/// the text.
 fn tree(path: &str, data: &[u8]) -> bool {
     let Ok(text) = std::str::from_utf8(data) else {
         return false;
@@ -69,12 +70,12 @@ fn tree(path: &str, data: &[u8]) -> bool {
     findings.is_empty()
 }
 
-/// Target for YAML.
+/// Fuzz target for YAML.
 pub fn yaml(data: &[u8]) {
     tree("a.yaml", data);
 }
 
-/// Target for JSON. serde_json must also accept each text that the project's parser accepts without
+/// Fuzz target for JSON. serde_json must accept each text that the project's parser accepts without
 /// a finding.
 pub fn json(data: &[u8]) {
     if tree("a.json", data) {
@@ -84,7 +85,7 @@ pub fn json(data: &[u8]) {
     }
 }
 
-/// True for texts on which the parsers may disagree: empty ones, and those with nesting or numbers
+/// True for texts on which the parsers may disagree: empty texts, and texts with nesting or numbers
 /// beyond the limits of serde_json.
 fn is_beyond<T>(text: &[u8], other: &serde_json::Result<T>) -> bool {
     let message = other.as_ref().err().map(ToString::to_string);
@@ -110,7 +111,7 @@ paths: {\"/a/{b}\": {get: {operationId: x, parameters: [{name: b, in: path, requ
 const OVERLAY: &str = "overlay: 1.0.0\ninfo: {title: t, version: \"1\"}\nactions: [{target: $.info, update: {x-a: 1}}]\n";
 
 /// Compiles a project. If the project compiles, builds the bundle and the engine, encodes and
-/// decodes each API, and decides a request.
+/// decodes each API, and sends one request to the engine.
 fn compiled(files: [(&str, &[u8]); 3]) {
     let files = Files::in_memory(files.map(|(path, bytes)| (path, bytes.to_vec())), limits());
     let Compiled {
@@ -134,7 +135,7 @@ fn compiled(files: [(&str, &[u8]); 3]) {
     ask(&oracle, b"GET /a/b");
 }
 
-/// Target for the OpenAPI document of a project.
+/// Fuzz target for the OpenAPI document of a project.
 pub fn document(data: &[u8]) {
     compiled([
         ("gateway.yaml", GATEWAY.as_bytes()),
@@ -143,7 +144,7 @@ pub fn document(data: &[u8]) {
     ]);
 }
 
-/// Target for an overlay with its JSONPath targets.
+/// Fuzz target for overlays with JSONPath targets.
 pub fn overlay(data: &[u8]) {
     compiled([
         ("gateway.yaml", GATEWAY.as_bytes()),
@@ -152,8 +153,8 @@ pub fn overlay(data: &[u8]) {
     ]);
 }
 
-/// Target for path templates. Formatting and encoding must preserve them, and they are matched
-/// against long paths.
+/// Fuzz target for path templates (first line). Formatting and encoding must preserve a template.
+/// The patterns of its segments are matched against the path in the second line.
 pub fn template(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else {
         return;
@@ -180,8 +181,8 @@ pub fn template(data: &[u8]) {
     }
 }
 
-/// Target for request paths. Normalising twice must change nothing, no dot segment may remain, and
-/// each reading of a path must be a normalised path. The number of readings is limited.
+/// Fuzz target for request paths. Normalising twice must change nothing, and no dot segment may
+/// remain. Each reading of a path must be a normalised path. A path has at most 64 readings.
 pub fn path(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else {
         return;
@@ -203,7 +204,7 @@ pub fn path(data: &[u8]) {
     let _literal = engine::path::normalise_literal(text);
 }
 
-/// Target for one-file bundles and their blobs. Decoded content must encode to the same bytes.
+/// Fuzz target for one-file bundles and their blobs. Decoded content must encode to the same bytes.
 pub fn bundle_open(data: &[u8]) {
     if let Ok(memory) = archive::read(data) {
         for id in memory.bundles().unwrap_or_default() {
@@ -227,8 +228,8 @@ pub fn bundle_open(data: &[u8]) {
     }
 }
 
-/// Target for host files. Each host must have a usable address and a weight within the limit. An
-/// error message must not repeat the content.
+/// Fuzz target for host files. Each host must have a usable address and a weight within the limit.
+/// An error message must not repeat the content of the file.
 pub fn host_file(data: &[u8]) {
     match gwd::discovery::file::places(data) {
         Ok(places) => assert!(
@@ -240,13 +241,13 @@ pub fn host_file(data: &[u8]) {
     }
 }
 
-/// Fuzz target for files with the counters of quotas. Each file must have only one encoding, and a
-/// table must accept any integers as slots.
+/// Fuzz target for files with quota counters. Each file must have only one encoding, and a table
+/// must accept any integers as slots.
 pub fn quota_file(data: &[u8]) {
     if let Ok(saved) = policy::saved::decode(data) {
         assert!(saved.is_empty() || policy::saved::encode(&saved) == data);
     }
-    // Test the part that the digest protects as well.
+    // Also test the content that the digest protects, without the check of the digest.
     for one in policy::saved::content(data).unwrap_or_default() {
         let table = policy::RateTable::saved(64, [0, 0]);
         let lost = table.restore(&one);
@@ -255,7 +256,8 @@ pub fn quota_file(data: &[u8]) {
     }
 }
 
-/// Target for statements and their envelopes. Each must have only one encoding.
+/// Fuzz target for statements and their envelopes. Each statement and envelope must have only one
+/// encoding.
 pub fn statement(data: &[u8]) {
     if let Ok(envelope) = Envelope::decode(data) {
         assert_eq!(envelope.encode().as_deref(), Ok(data));
@@ -274,7 +276,7 @@ pub fn statement(data: &[u8]) {
     let _layer = bundle::statement::stored::layer(data);
 }
 
-/// Target for trust files, names, digests and address ranges.
+/// Fuzz target for trust files, digests and address ranges.
 pub fn trust(data: &[u8]) {
     if let Ok(trust) = Trust::parse(data) {
         let text = trust.to_json();
@@ -293,7 +295,7 @@ pub fn trust(data: &[u8]) {
     }
 }
 
-/// Target for answers of a registry, and for its tags and address.
+/// Fuzz target for the responses, tags and addresses of a registry.
 pub fn registry(data: &[u8]) {
     use registry::{Address, auth::challenge, tags, wire};
     let _challenges = challenge::read(data);
@@ -322,7 +324,7 @@ pub fn registry(data: &[u8]) {
     }
 }
 
-/// Target for a request head, through the edge and a small gateway.
+/// Fuzz target for request heads, which a small compiled gateway checks and decides.
 pub fn edge(data: &[u8]) {
     thread_local! {
         static ORACLE: Oracle = small();
@@ -342,7 +344,8 @@ fn small() -> Oracle {
     Oracle::build(&lowered.gateway, &id).expect("our own project can be built")
 }
 
-/// Sends a request to the engine. The first line is `METHOD target`, the others are fields.
+/// Sends a request head to the engine. The first line is `METHOD target`, the other lines are
+/// header fields.
 fn ask(oracle: &Oracle, data: &[u8]) {
     let mut lines = data.split(|byte| *byte == b'\n');
     let first = lines.next().unwrap_or_default();
@@ -378,10 +381,10 @@ fn ask(oracle: &Oracle, data: &[u8]) {
     });
 }
 
-/// Fuzz target: name, function, and sample inputs.
+/// Fuzz target. Members: name, function, and sample inputs.
 pub type Target = (&'static str, fn(&[u8]), Vec<Vec<u8>>);
 
-/// All fuzz targets.
+/// All fuzz targets with their sample inputs.
 #[must_use]
 pub fn targets() -> Vec<Target> {
     let texts = |texts: &[&str]| texts.iter().map(|text| text.as_bytes().to_vec()).collect();

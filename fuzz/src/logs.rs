@@ -2,8 +2,8 @@
 
 use plan::replay::{har, log_line};
 
-/// Target for lines of access logs and for HAR files. The method and the target of a text line must
-/// occur in the line, and contain neither spaces nor quotes.
+/// Fuzz target for lines of access logs and for HAR files. The method and the target of a text line
+/// must occur in the line. Neither may contain spaces or quotes.
 pub fn log_line(data: &[u8]) {
     let _requests = har::read(data);
     let Some(request) = log_line::read(data) else {

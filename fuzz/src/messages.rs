@@ -18,7 +18,7 @@ fn map(entries: &[(&str, Value)]) -> Value {
     Value::Map(entries)
 }
 
-/// Operation with a parameter of each style, and bodies of each form.
+/// API operation with a parameter of each style, and with bodies of each form.
 fn operation() -> Operation {
     let text = |text: &str| Value::Text(text.into());
     let kind = |name: &str| map(&[("type", text(name))]);
@@ -85,7 +85,7 @@ fn operation() -> Operation {
     Operation::compile(&Cone::of(&operation, &[])).expect("our own schemas compile")
 }
 
-/// Checks that there are at most 20 findings, and that their description is JSON.
+/// Checks that there are at most 20 findings, and that the text of the findings is a JSON array.
 fn check_findings(findings: Vec<Finding>) {
     assert!(findings.len() <= 20);
     let invalid = Invalid {
@@ -96,8 +96,8 @@ fn check_findings(findings: Vec<Finding>) {
     assert!(told.is_array());
 }
 
-/// Target for queries: checks, then removes undescribed parameters. Nothing undescribed may be
-/// left.
+/// Fuzz target for queries. Checks a query, then removes undescribed parameters. No undescribed
+/// parameter may remain.
 pub fn query(data: &[u8]) {
     let Ok(query) = std::str::from_utf8(data) else {
         return;
@@ -112,14 +112,14 @@ pub fn query(data: &[u8]) {
     }
 }
 
-/// Target for path parameters.
+/// Fuzz target for path parameters.
 pub fn path_parameter(data: &[u8]) {
     if let Ok(text) = std::str::from_utf8(data) {
         head(&format!("/{text}"), None, &HeaderMap::new());
     }
 }
 
-/// Target for cookies and header parameters.
+/// Fuzz target for cookies and header parameters.
 pub fn cookie(data: &[u8]) {
     let Ok(value) = HeaderValue::from_bytes(data) else {
         return;
@@ -142,12 +142,12 @@ fn head(path: &str, query: Option<&str>, headers: &HeaderMap) {
     }));
 }
 
-/// Target for urlencoded forms.
+/// Fuzz target for urlencoded forms.
 pub fn form_body(data: &[u8]) {
     body("application/x-www-form-urlencoded", data);
 }
 
-/// Target for multipart forms. The first line is the boundary.
+/// Fuzz target for multipart forms. The first line is the boundary.
 pub fn multipart_body(data: &[u8]) {
     let at = data.iter().position(|byte| *byte == b'\n');
     let (boundary, rest) = data.split_at(at.unwrap_or(0));
@@ -158,7 +158,7 @@ pub fn multipart_body(data: &[u8]) {
     );
 }
 
-/// Target for JSON bodies. The check must also refuse each body that serde_json refuses.
+/// Fuzz target for JSON bodies. The validation must refuse each body that serde_json refuses.
 pub fn json_body(data: &[u8]) {
     let findings = body("application/json", data);
     let read = serde_json::from_slice::<serde_json::Value>(data);

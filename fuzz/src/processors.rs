@@ -3,11 +3,12 @@
 use bytes::BytesMut;
 use policy::processing::wire::{self, Answer};
 
-/// Maximum length of a message in the target, in bytes.
+/// Maximum length of a message that the target accepts, in bytes.
 const BYTES_MAX: usize = 1 << 10;
 
-/// Target for the frames of a processor and the messages in them. The split of the bytes must not
-/// matter. A message must have at most the changes and the length that the gateway accepts.
+/// Fuzz target for the frames and messages of an external processor. The result must not depend on
+/// how the bytes are split. A message must be within the gateway's limits on changes and body
+/// length.
 pub fn processor(data: &[u8]) {
     let whole = answers(data.chunks(data.len().max(1)));
     assert_eq!(answers(data.chunks(3)), whole);
@@ -19,7 +20,7 @@ pub fn processor(data: &[u8]) {
     }
 }
 
-/// Messages of a stream up to the first invalid frame. `None`: the message is malformed.
+/// Messages of a stream up to the first invalid frame. `None` for a malformed message.
 fn answers<'d>(pieces: impl Iterator<Item = &'d [u8]>) -> Vec<Option<Answer>> {
     let mut received = BytesMut::new();
     let mut answers = Vec::new();
@@ -37,7 +38,7 @@ fn answers<'d>(pieces: impl Iterator<Item = &'d [u8]>) -> Vec<Option<Answer>> {
 }
 
 pub(crate) fn samples() -> Vec<Vec<u8>> {
-    // A request_headers answer that sets `x-a: 1` and removes `x-b`.
+    // A `request_headers` response that sets `x-a: 1` and removes `x-b`.
     let mutation = b"\x0a\x0a\x0a\x08\x0a\x03x-a\x1a\x011\x12\x03x-b";
     let common = [&[0x12, 0x11][..], mutation].concat();
     let part = [&[0x0A, 0x13][..], &common].concat();

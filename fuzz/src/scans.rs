@@ -25,8 +25,8 @@ const SCAN: fn() -> Scan = || Scan {
     rules: None,
 };
 
-/// True if a scan accepts the body. Checks that a scan of single bytes has the same result as a
-/// scan of the whole body.
+/// True if the scan accepts the body. Checks that a scan byte by byte has the same result as a scan
+/// of the whole body.
 fn accepts(media_type: &'static str, data: &[u8]) -> bool {
     let value = HeaderValue::from_static(media_type);
     let headers = HeaderMap::from_iter([(CONTENT_TYPE, value)]);
@@ -41,8 +41,8 @@ fn accepts(media_type: &'static str, data: &[u8]) -> bool {
     whole.is_ok()
 }
 
-/// Target for JSON: the scan accepts the same bodies as a parser. Numbers may be too long or too
-/// large for one of them.
+/// Fuzz target for scans of JSON. The scan must accept the same bodies as serde_json, up to a depth
+/// of 100. Bodies with unpaired surrogates or with long or large numbers may differ.
 pub fn threat_json(data: &[u8]) {
     let accepted = accepts("application/json", data);
     let read = serde_json::from_slice::<serde_json::Value>(data);
@@ -69,12 +69,13 @@ fn depth(value: &serde_json::Value) -> usize {
     }
 }
 
-/// Target for XML: a body that the scan accepts has neither a document type nor a NUL.
+/// Fuzz target for scans of XML. A body that the scan accepts must contain neither a document type
+/// nor a NUL.
 pub fn threat_xml(data: &[u8]) {
     if accepts("text/xml", data) {
         assert!(!data.contains(&0));
         let is_declared = |part: &[u8]| part.starts_with(b"<!DOCTYPE");
-        // The text may stand in a comment, a CDATA section or an instruction.
+        // The text `<!DOCTYPE` may stand in a comment, a CDATA section or a processing instruction.
         let hides = data
             .windows(2)
             .any(|two| matches!(two, b"--" | b"<?" | b"[C"));

@@ -1,4 +1,5 @@
-//! Fuzz target for sequences, whose items are checked while they pass.
+//! Fuzz target for sequences. The gateway checks the items of a sequence while it forwards the
+//! body.
 
 use std::sync::LazyLock;
 
@@ -20,7 +21,8 @@ fn map(entries: &[(&str, Value)]) -> Value {
     Value::Map(entries.collect())
 }
 
-/// Operation whose bodies are sequences of objects with JSON in `data`.
+/// API operation whose bodies are sequences of objects. The member `data` of an object contains
+/// JSON text.
 fn operation() -> Operation {
     let text = |text: &str| Value::Text(text.into());
     let content = map(&[("type", text("object"))]);
@@ -49,7 +51,7 @@ fn operation() -> Operation {
     Operation::compile(&Cone::of(&operation, &[])).expect("the schemas compile")
 }
 
-/// Items of a sequence that arrives in these parts.
+/// Splits a sequence that arrives in these parts into items.
 fn items<'d>(kind: &BodyKind, parts: impl Iterator<Item = &'d [u8]>) -> Vec<Vec<u8>> {
     let mut splitter = OPERATION.splitter(kind).expect("a sequence");
     let (mut items, mut item) = (Vec::new(), Vec::new());
@@ -77,8 +79,8 @@ fn items<'d>(kind: &BodyKind, parts: impl Iterator<Item = &'d [u8]>) -> Vec<Vec<
     items
 }
 
-/// Target for sequences. The items do not depend on the parts in which the sequence arrives. The
-/// first byte selects the media type, the second one the length of the parts.
+/// Fuzz target for sequences. The items must not depend on the parts in which the sequence arrives.
+/// The first byte selects the media type, the second byte the length of the parts.
 pub fn sequence(data: &[u8]) {
     let [name, length, body @ ..] = data else {
         return;

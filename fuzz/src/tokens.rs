@@ -1,5 +1,5 @@
-//! Fuzz targets for signed tokens before their signature is verified, and for key sets and metadata
-//! of providers.
+//! Fuzz targets for signed tokens before the verification of the signature, and for key sets and
+//! provider metadata.
 
 use policy::auth::mtls::{PresentedCertificates, Source, canonical, san, spiffe};
 use http::uri::PathAndQuery;
@@ -10,12 +10,13 @@ use policy::auth::hmac_signature::Message;
 use policy::auth::jwt::{Algorithm, discovery, json, parse, read_key_set, signed_part};
 use serde::de::IgnoredAny;
 
-/// Target for tokens. A parsed token must contain its signed part and its signature, and its JSON
-/// must be valid for another parser, too.
+/// Fuzz target for tokens, DPoP proofs, key sets and provider metadata. A parsed token must contain
+/// its signed part and its signature. serde_json must accept each JSON object that the project's
+/// parser accepts.
 pub fn token(data: &[u8]) {
     if let Ok(token) = parse(data, 64 << 10) {
         let signature = data.strip_prefix(token.signed).and_then(|rest| rest.strip_prefix(b"."));
-        // Base64url has four characters for three bytes.
+        // Base64url encodes three bytes as four characters.
         let characters = (token.signature.len() * 4).div_ceil(3);
         assert_eq!(signature.map(<[u8]>::len), Some(characters));
         assert!(signed_part(data).is_some());
@@ -66,8 +67,8 @@ pub(crate) fn samples() -> Vec<Vec<u8>> {
     texts.iter().map(|text| text.as_bytes().to_vec()).collect()
 }
 
-/// Target for a value of `Client-Cert`, or a name in a certificate. Parsed names must be in the
-/// form in which they are compared.
+/// Fuzz target for a value of `Client-Cert`, or a name in a certificate. Parsed names must have the
+/// form in which the gateway compares names.
 pub fn client_cert(data: &[u8]) {
     let presented = PresentedCertificates::new(Some(data));
     let field = presented.get(Source::Field, Some(data));

@@ -1,4 +1,4 @@
-//! Fuzz targets for bytes before HTTP, and for HTTP/1 itself.
+//! Fuzz targets for bytes in front of HTTP, and for HTTP/1 and HTTP/2 messages.
 
 use bytes::BytesMut;
 use engine::hpack::{Inspected, Inspector, Part};
@@ -8,8 +8,9 @@ use http1::body::{Body, Length, Next};
 use http1::request::{self, Limits};
 use http1::response;
 
-/// Target for PROXY headers. The result for a complete header must not depend on the bytes after
-/// it. Every prefix of it must count as incomplete, and a refusal must be final.
+/// Fuzz target for PROXY headers. The result for a complete header must not depend on the bytes
+/// after the header. No shorter prefix may be a complete header with another result. After a
+/// refusal, longer prefixes must also be refused.
 pub fn proxy_header(data: &[u8]) {
     let read = parse(data);
     let end = match read {
@@ -32,9 +33,9 @@ pub fn proxy_header(data: &[u8]) {
     }
 }
 
-/// Fuzz target for HTTP/2 header blocks on one connection. Each block follows a byte with its
-/// length. Checks that the block which replaces a malformed block is well-formed, and changes the
-/// dynamic table in the same way.
+/// Fuzz target for HTTP/2 header blocks on one connection. One byte with the length precedes each
+/// block. If a block is malformed, its replacement must be well-formed and change the dynamic table
+/// in the same way.
 pub fn header_block(data: &[u8]) {
     let (mut client, mut library) = (Inspector::new(), Inspector::new());
     let mut rest = data;
@@ -56,8 +57,8 @@ pub fn header_block(data: &[u8]) {
     }
 }
 
-/// Target for requests on one connection. The result must not depend on how the bytes are split,
-/// and no byte may be used twice.
+/// Fuzz target for HTTP/1 requests on one connection. The result must not depend on how the bytes
+/// are split. No byte may be used twice.
 pub fn http1_requests(data: &[u8]) {
     in_pieces(data, |read, seen| {
         let limits = Limits {
@@ -73,7 +74,8 @@ pub fn http1_requests(data: &[u8]) {
     });
 }
 
-/// Target for responses to GET on one connection, with the same conditions as for requests.
+/// Fuzz target for HTTP/1 responses to GET on one connection, with the same conditions as
+/// [`http1_requests`].
 pub fn http1_responses(data: &[u8]) {
     in_pieces(data, |read, seen| {
         let head = response::parse(read, seen, 1 << 10, &mut HeaderMap::new());
@@ -86,7 +88,8 @@ pub fn http1_responses(data: &[u8]) {
     });
 }
 
-/// Parses messages from bytes that arrive at once, and in pieces of several sizes.
+/// Parses messages from the whole data, and from pieces of several sizes. The results must be
+/// equal.
 fn in_pieces(data: &[u8], mut head: impl FnMut(&mut BytesMut, &mut usize) -> Read) {
     let whole = messages(data, data.len().max(1), &mut head);
     for size in [1, 2, 3, 7, 64] {
@@ -96,7 +99,7 @@ fn in_pieces(data: &[u8], mut head: impl FnMut(&mut BytesMut, &mut usize) -> Rea
 
 type Read = Result<Option<(String, Length)>, ()>;
 
-/// Messages parsed from bytes that arrive in pieces of this size.
+/// Messages that the parser reads when the bytes arrive in pieces of `size` bytes.
 fn messages(
     data: &[u8],
     size: usize,
@@ -137,7 +140,7 @@ fn messages(
     told
 }
 
-/// Sample requests.
+/// Sample HTTP/1 requests.
 pub(crate) fn requests() -> Vec<Vec<u8>> {
     [
         "GET /a?b=c HTTP/1.1\r\nhost: h\r\nconnection: close, x\r\n\r\n",
@@ -149,7 +152,7 @@ pub(crate) fn requests() -> Vec<Vec<u8>> {
     .into()
 }
 
-/// Sample responses.
+/// Sample HTTP/1 responses.
 pub(crate) fn responses() -> Vec<Vec<u8>> {
     [
         "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 3\r\nx: y\r\n\r\nabc",
@@ -160,7 +163,7 @@ pub(crate) fn responses() -> Vec<Vec<u8>> {
     .into()
 }
 
-/// Sample header blocks: those of RFC 7541 appendix C, and malformed fields.
+/// Sample header blocks: the blocks of RFC 7541 appendix C, and blocks with malformed fields.
 pub(crate) fn header_blocks() -> Vec<Vec<u8>> {
     vec![
         b"\x14\x82\x86\x84\x41\x0fwww.example.com\x0e\x82\x86\x84\xbe\x58\x08no-cache".to_vec(),

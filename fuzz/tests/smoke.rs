@@ -1,9 +1,9 @@
-//! Short fuzz run with mutated samples for every target, without cargo-fuzz and a C++ compiler. The
-//! inputs are the same in every run, so that failures can be reproduced.
+//! Short fuzz run with mutated samples for every target. The run needs neither cargo-fuzz nor a C++
+//! compiler. The inputs are the same in every run, so that failures can be reproduced.
 
 use gateway_fuzz::targets;
 
-/// Number of inputs per target. Targets that compile whole projects get fewer.
+/// Number of inputs per target. Targets that compile whole projects get fewer inputs.
 const INPUTS: usize = 40_000;
 
 /// Strings that break parsers more often than single bytes do.
@@ -103,7 +103,7 @@ fn mutated(samples: &[Vec<u8>], dice: &mut Dice) -> Vec<u8> {
                 input.splice(at..at, word.iter().copied());
             }
             3 => {
-                // Repeat a part of the input.
+                // Insert a copy of a part of the input.
                 let end = (at + dice.below(64)).min(input.len());
                 let piece = input[at..end].to_vec();
                 let to = dice.below(input.len() + 1);
@@ -121,7 +121,7 @@ fn mutated(samples: &[Vec<u8>], dice: &mut Dice) -> Vec<u8> {
     input
 }
 
-/// Random number generator (SplitMix64).
+/// Pseudorandom number generator (SplitMix64).
 struct Dice(u64);
 
 impl Dice {
