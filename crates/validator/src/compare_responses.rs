@@ -66,7 +66,7 @@ pub fn differences(old: &Cone, new: &Cone) -> Vec<Difference> {
     found
 }
 
-/// How one version checks the responses with certain statuses.
+/// Treatment of the responses with certain statuses by one version.
 #[derive(Clone, Copy)]
 enum ResponseTreatment<'a> {
     /// Compared with this description of a response.

@@ -10,16 +10,13 @@ use e2e::project::Project;
 use e2e::upstream::Upstream;
 use e2e::wait;
 
-/// Hash of the password `open sesame`, created by `printf %s 'open sesame' | argon2 saltsalt -id -k
-/// 7168 -t 1 -p 1 -e`.
+/// Password hash, from `printf %s 'open sesame' | argon2 saltsalt -id -k 7168 -t 1 -p 1 -e`.
 const SESAME: &str =
     "$argon2id$v=19$m=7168,t=1,p=1$c2FsdHNhbHQ$XmHe4YTGjByNV82+uKdjKgxks2mo39jqBGxKaFKoIhs";
-/// Hash of `second word`, created by `printf %s 'second word' | argon2 saltsalt -id -k 7168 -t 1 -p
-/// 1 -e`.
+/// Password hash, from `printf %s 'second word' | argon2 saltsalt -id -k 7168 -t 1 -p 1 -e`.
 const SECOND: &str =
     "$argon2id$v=19$m=7168,t=1,p=1$c2FsdHNhbHQ$OjCu/Ra38mQD3qMPwDG45sgk9/8C4EGXylhzlI7hReU";
-/// Hash of `slow word`, created by `printf %s 'slow word' | argon2 saltsalt -id -k 65536 -t 10 -p 1
-/// -e`.
+/// Password hash, from `printf %s 'slow word' | argon2 saltsalt -id -k 65536 -t 10 -p 1 -e`.
 const SLOW: &str =
     "$argon2id$v=19$m=65536,t=10,p=1$c2FsdHNhbHQ$UrHxcsqamq9qXqajlGVW7I5hNgEQNeKIU2VfpEI1X3U";
 

@@ -139,7 +139,8 @@ fn an_unsigned_record_is_refused() {
     scene.release("v2", &["--key", "keys/release.pem"]);
     scene.store.forge(&scene.project, |envelope| {
         envelope["dsseEnvelope"]["signatures"] = json!([]);
-        // gwd reports the key that the hint names, so clear the hint.
+        // The hint names the key of the first signature. Clear the hint, because no signature is
+        // left.
         envelope["verificationMaterial"]["publicKey"]["hint"] = json!("");
     });
     scene.refused("unsigned");

@@ -263,8 +263,8 @@ impl Builder<'_> {
         Ok(())
     }
 
-    /// Removes the line break that the parser adds to a block scalar if the file ends in the scalar
-    /// without a line break (YAML 1.2.2 §8.1.1.2, `b-chomped-last`).
+    /// Removes the line break that the parser adds to a block scalar at the end of a file. Applies
+    /// if the file has no line break there (YAML 1.2.2 §8.1.1.2, `b-chomped-last`).
     fn without_break_at_end<'s>(&self, text: &'s str, style: ScalarStyle, end: usize) -> &'s str {
         let is_block = matches!(style, ScalarStyle::Literal | ScalarStyle::Folded);
         if !is_block || end < self.text.len() {
