@@ -205,7 +205,8 @@ impl Answer {
     }
 
     /// Response that the field `x-answer` of a request specifies. Format:
-    /// `status=503; delay_ms=50; NAME=VALUE`. `body` sets the body. Every other NAME adds a field to the response.
+    /// `status=503; delay_ms=50; NAME=VALUE`. `body` sets the body. Every other NAME adds a field
+    /// to the response.
     #[must_use]
     pub fn as_asked(seen: &Seen) -> Self {
         let mut answer = Self::ok("ok");
