@@ -131,7 +131,7 @@ fn collect(gateway: &ir::Gateway, users: &mut Users<'_>) {
 }
 
 impl Used<'_> {
-    /// Subject without its keys: `policy slow`.
+    /// Kind and name of the definition, such as `policy slow`.
     fn text(&self) -> String {
         let (kind, name) = match self {
             Self::Policy(name) => ("policy", name),

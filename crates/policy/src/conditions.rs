@@ -64,7 +64,7 @@ pub fn holds(condition: &Condition, headers: &HeaderMap, query: Option<&str>) ->
 /// True if servers may evaluate a condition differently. Either a field or parameter is repeated
 /// and at least one of its values satisfies the condition: servers use the first value, the last,
 /// or all values as a list. Or a parameter has another spelling of the condition's name. Or the
-/// condition holds only for servers that read the request in another way (see [`may_hold`]).
+/// condition does not hold at the gateway but can hold at a server (see [`may_hold`]).
 #[must_use]
 pub fn is_ambiguous(conditions: &[Condition], headers: &HeaderMap, query: Option<&str>) -> bool {
     conditions.iter().any(|condition| {

@@ -62,8 +62,8 @@ pub(crate) struct Lowering<'a> {
     /// Schemas of the document under construction.
     defs: BTreeMap<u32, Json>,
     waiting: Vec<u32>,
-    /// Schemas of the JSON inside strings, in the order of their keywords in the document. `None`:
-    /// such JSON is not checked.
+    /// Schemas of the JSON inside strings (`contentSchema`). The value of [`content::KEYWORD`] in a
+    /// converted schema is an index in this list. `None`: such JSON is not checked.
     contents: Option<Vec<&'a Value>>,
     pub(crate) not_enforced: BTreeSet<NotEnforced>,
 }

@@ -375,7 +375,7 @@ fn the_same_project_has_an_empty_plan() {
 
 #[test]
 fn operations_at_witness_values_hide_no_opening() {
-    // A separate operation has each value that a witness could use for `{id}`.
+    // For each value that a witness could use for `{id}`, the document has a separate operation.
     let neighbours: String = ["x", "0", "xy", "x1", "~", "00000000-0000-4000-8000-000000000000"]
         .iter()
         .enumerate()

@@ -275,7 +275,7 @@ fn requests_of_one_side_have_lines() {
     println!("{compared} pairs compared, {differing} requests that one side serves, {gaps} gaps");
     assert!(compared * 2 > results.len(), "{compared}");
     assert!(differing > results.len(), "{differing}");
-    // The plan tries the paths that servers are known to read in other ways, but not every
+    // The plan tries the paths that servers are known to interpret as other paths, but not every
     // combination of escapes, parameters and letter cases.
     assert!(gaps * 50 < compared, "{gaps} of {compared}");
 }

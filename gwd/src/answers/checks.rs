@@ -2,8 +2,9 @@
 //!
 //! The checks of a queue use at most half of the threads for computations, so that TLS handshakes
 //! with RSA keys can continue. The other checks wait, limited in total and for each client address.
-//! If the queue is full, a new check replaces the newest waiting check of a network with more
-//! checks. A network is an IPv6 /64, /56 or /48, an IPv4 address, or an IPv4 /24. A flood of wrong
+//! If the queue is full, a new check replaces the newest waiting check of the network with the most
+//! waiting checks. That network must have more than twice as many as the network of the new check.
+//! A network is an IPv6 /64, /56 or /48, an IPv4 address, or an IPv4 /24. A flood of wrong
 //! credentials therefore delays only requests of its own network, even if each check comes from
 //! another address of that network.
 

@@ -10,7 +10,7 @@
 //! | [`waiting`] | order in which connections get memory when it is free again, fair by client address |
 //! | [`fair`] | concurrent TLS handshakes, computations of requests; client addresses take turns |
 //! | [`permit_queue`] | requests that wait for a permit of a `concurrency` policy; callers take turns |
-//! | [`replaceable`] | entries of a full queue, of which a newcomer of a smaller network replaces one |
+//! | [`replaceable`] | full queue: a new entry replaces one of the network with the most entries |
 //! | [`crowding`] | requests in flight of one address or network while most permits are used |
 //! | [`descriptors`] | file descriptors that connections leave to logs, store and administration |
 //! | [`measure`] | memory use and memory limit, as the system reports them |

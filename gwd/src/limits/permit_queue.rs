@@ -1,9 +1,11 @@
 //! Queue of requests that wait for permits of `concurrency` policies.
 //!
-//! Each key has a queue of its own, in which callers take turns. The number of waiting requests of
-//! the process is limited. If it is reached, a newcomer replaces the newest waiting request of a
-//! larger network. A flood of one caller therefore delays a request of another caller by at most
-//! one permit, and does not exclude it from the queue.
+//! Each key has a queue of its own, in which callers take turns. At most [`WAITING_MAX`] requests
+//! of the process wait. Beyond that, a new request replaces the newest waiting request of the
+//! network with the most waiting requests. That network must have more than twice as many as the
+//! network of the new request; otherwise the new request is refused. A flood of one caller
+//! therefore delays a request of another caller by at most one permit, and does not exclude it
+//! from the queue.
 
 use std::collections::HashMap;
 use std::net::IpAddr;

@@ -117,8 +117,7 @@ impl Pace {
         since_ms.saturating_add(SLOW_MS.saturating_sub(self.slow_ms))
     }
 
-    /// True if the client has kept the gateway waiting for [`SLOW_MS`], reduced by the bytes
-    /// received since.
+    /// True if the waiting time, which received bytes reduce, has reached [`SLOW_MS`].
     pub(crate) fn is_slow(&self) -> bool {
         self.slow_ms >= SLOW_MS
     }

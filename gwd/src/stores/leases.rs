@@ -241,8 +241,9 @@ impl Leases {
         true
     }
 
-    /// Ends leases whose time is over, and removes leases that were not used. Returns the unused
-    /// tokens.
+    /// Renews the leases whose time is over, and returns their unused tokens. Removes those of
+    /// which no token was used, unless a refusal of the store is still in effect. Leases with a
+    /// pending call of the store stay unchanged.
     pub(super) fn sweep(&self, now: Instant) -> Vec<Unused> {
         let mut all = Vec::new();
         for shard in &self.shards {

@@ -2,11 +2,12 @@
 //! may use.
 //!
 //! A streamed upload needs a permit from the moment it is sent to the upstream. Clients that send
-//! their bodies slowly could use up all permits at no cost. An upload is slow once the gateway has
-//! waited for its client for [`SLOW_MS`], reduced by the bytes received. Slow uploads may use half
-//! of the permits; the other half remains for other requests. Once slow uploads use half of this
-//! share, a client address with [`SLOW_PER_ADDRESS`] slow uploads gets no further slow upload. The
-//! same applies to a network of addresses with twice as many.
+//! their bodies slowly could use up all permits at no cost. The gateway adds up the time for which
+//! it waits for the client of an upload. Every 8 KiB received reduces this time by one second. An
+//! upload is slow once the time reaches [`SLOW_MS`]. Slow uploads may use half of the permits; the
+//! other half remains for other requests. Once slow uploads use half of this share, a client
+//! address with [`SLOW_PER_ADDRESS`] slow uploads gets no further slow upload. The same applies to
+//! a network of addresses with twice as many.
 //!
 //! A response keeps its permit until its last byte is sent. Clients that read slowly are therefore
 //! counted in the same share, by the same measure: the time for which the gateway has waited for

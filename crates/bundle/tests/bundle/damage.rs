@@ -192,7 +192,7 @@ fn damaged_record_or_list_admits_no_older_store() {
         let refused = follow::head(&older, &context, &memory).unwrap_err();
         let reasons = ["replayed", "revocations-withheld"];
         assert!(reasons.contains(&&*refused.reason()), "{refused}");
-        // The store that contained the lost record repairs the folder.
+        // `store` has intact copies of the record and the list, so gwd accepts its head.
         let head = follow::head(&store, &context, &memory).unwrap().unwrap();
         assert_eq!(head.accepted.pointer(), record);
         assert_eq!(head.accepted.revocations().serial(), list.serial);
@@ -227,7 +227,7 @@ fn a_damaged_record_keeps_its_serial_as_a_floor() {
     );
     let refused = follow::head(&second, &context, &memory).unwrap_err();
     assert_eq!(refused.reason(), "replayed");
-    // The store that contained the damaged record repairs the folder.
+    // The third store has an intact copy of the damaged record, so gwd accepts its head.
     let head = follow::head(&third, &context, &memory).unwrap().unwrap();
     assert_eq!(head.accepted.pointer(), newest);
 }

@@ -250,7 +250,7 @@ pub(super) enum Owner {
 }
 
 impl Owner {
-    /// Index of the route that matches the request. `None` for any route and for no route.
+    /// Index of the route. `None` for [`Self::Anyone`] and [`Self::Nobody`].
     fn route(self) -> Option<u32> {
         match self {
             Self::Route(route) | Self::Refused(route) => Some(route),

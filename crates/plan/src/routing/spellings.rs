@@ -278,7 +278,8 @@ pub(super) fn may_be_missed(route: &Route<'_>) -> bool {
     is_read_in_other_ways(route) && !has_one_path
 }
 
-/// True if servers may read paths of a route in other ways, and the gateway serves such paths.
+/// True if upstreams may interpret paths of a route as other paths, and the gateway may serve such
+/// paths.
 pub(super) fn is_read_in_other_ways(route: &Route<'_>) -> bool {
     !route.treatment().path_readings.is_strict() || route.is_ambiguous()
 }

@@ -8,7 +8,7 @@
 //! Clients can invent keys, such as header values, and fill the table. A new key that finds no free
 //! slot evicts another key by the first of these rules that applies:
 //!
-//! 1. A key that a client of a larger network created. The network has more than 1/1024 of the
+//! 1. A key that a client of another network created. That network has more than 1/1024 of the
 //!    slots, and more than twice as many as the network of the new key's client.
 //! 2. A key with at most one used token, of a limit that has more than a quarter of the slots.
 //! 3. A key of another limit. That limit has more than 1/64 of the slots, and more than twice as
@@ -493,7 +493,7 @@ impl RateTable {
         u32::try_from(floor).unwrap_or(u32::MAX)
     }
 
-    /// Slot that a new key may evict because a client of a larger network created the slot's key
+    /// Slot that a new key may evict because the network of the slot's key has many more slots
     /// (rule 1 of the module). Returns the slot, its index and the key's tag. Selects the network
     /// with the most slots, and in it the slot that is free again first.
     #[cold]
@@ -518,8 +518,8 @@ impl RateTable {
     /// 1/[`LARGE`] of the slots, and more than twice as many slots as the new key's limit. The key
     /// with the least usage is selected. A limit with more than 1/[`SHARE`] of the slots can evict
     /// only two kinds of keys: its own, and those of limits with more than twice as many slots. A
-    /// client of a large network evicts no key of a smaller network. A key in the group that
-    /// [`preferred_group`] returns is selected before keys with less usage in the other group.
+    /// key stays if a client of its network could evict the new key by rule 1. A key in the group
+    /// that [`preferred_group`] returns is selected before keys with less usage in the other group.
     #[cold]
     fn evictable(
         &self,

@@ -1,4 +1,5 @@
-//! Tables of the document and the objects in its root fields.
+//! Field tables of the OpenAPI object and of its info, contact, license, server, tag, external
+//! documentation and components objects: names and types of the fields.
 
 use super::operation::{
     CALLBACK, EXAMPLE, HEADER, LINK, MEDIA_TYPE, PARAMETER, PATH_ITEM, PATHS, REQUEST_BODY,

@@ -1,4 +1,5 @@
-//! Tables of paths, operations, parameters, bodies and responses.
+//! Field tables of paths, path items, operations, parameters, headers, request bodies, media types,
+//! encodings, responses, callbacks, examples and links: names and types of the fields.
 
 use super::document::{EXTERNAL_DOCS, SERVER};
 use super::schema::SCHEMA;

@@ -1,4 +1,4 @@
-//! Tables of security schemes and requirements.
+//! Field tables of security schemes and their OAuth flows: names and types of the fields.
 
 use super::{Field, Keys, Object, Type, Versions, object, optional, required};
 use vocab::extension;
