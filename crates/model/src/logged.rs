@@ -107,7 +107,10 @@ fn report(
             if not_forwarded::members_are_parameters(parameter, resolver) =>
         {
             (
-                format!("the members of `{name}` can be parameters of their own"),
+                format!(
+                    "`log` does not cover the members of `{name}`, which can be sent as separate \
+query parameters"
+                ),
                 not_forwarded::MEMBERS_HELP,
             )
         }

@@ -75,7 +75,10 @@ fn report(parameter: &Parameter, at: Span, resolver: &Resolver<'_>, sink: &mut S
             "remove `forward`, or change the query with `rewrite`",
         ),
         In::Query | In::Cookie if spreads(parameter, resolver) => (
-            format!("the members of `{name}` can be parameters of their own"),
+            format!(
+                "`forward: false` does not remove the members of `{name}`, which can be sent as \
+separate parameters"
+            ),
             "give the schema a `type` other than `object`, or write `explode: false`",
         ),
         In::Query | In::Cookie => return,

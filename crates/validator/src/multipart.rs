@@ -28,7 +28,7 @@ pub(crate) struct Part<'b> {
 const FAULT: &str = "is not valid multipart/form-data";
 const STRAY_BOUNDARY: &str = "contains its boundary outside of a delimiter line";
 const DISPOSITION: &str =
-    "has a part with a Content-Disposition that some servers read in another way";
+    "has a part with a Content-Disposition that some servers interpret differently";
 /// Start of an encoded word (RFC 2047 §2). Some servers decode encoded words in parameters.
 const ENCODED_WORD: &str = "=?";
 

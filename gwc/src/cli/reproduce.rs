@@ -131,7 +131,7 @@ fn different(
     }
     let Ok(unverified) = Unverified::open(store, wanted) else {
         return Ok(Outcome::Different(vec![format!(
-            "the store `{}` does not have that bundle, so it is unknown where the two differ",
+            "the store `{}` does not have the bundle {wanted}, so gwc cannot show the differences",
             store.name()
         )]));
     };

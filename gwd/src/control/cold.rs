@@ -320,7 +320,7 @@ impl Control {
             json!({
                 "state": self.plan.state.display().to_string(),
                 "damaged": damaged,
-                "do": "the next release or switch rewrites it; check the disk",
+                "do": "check the disk; a release, activation or rollback writes the state again",
             }),
         );
     }

@@ -117,7 +117,10 @@ impl<'a> Redacted<'a> {
         let open = parameters.filter(|one| known.is_open(one));
         for parameter in open.filter(|one| known.reported.borrow_mut().insert(one.span)) {
             let name = parameter.name.value.escape_debug();
-            let message = format!("redacted members of `{name}` can be parameters with any name");
+            let message = format!(
+                "`redact` does not cover all members of `{name}`, which can be sent as separate \
+query parameters"
+            );
             sink.push(
                 Diagnostic::new(&BAD_VALUE, parameter.span, message)
                     .help(not_forwarded::MEMBERS_HELP),

@@ -250,7 +250,7 @@ fn multipart_forms_with_other_readings_are_refused() {
         read(&operation, &kind, format!("{parts}--B--\r\n").as_bytes())
     };
     let disposition =
-        "body - # has a part with a Content-Disposition that some servers read in another way";
+        "body - # has a part with a Content-Disposition that some servers interpret differently";
     let stray = "body - # contains its boundary outside of a delimiter line";
     let boundary = "body - # has no valid boundary in its Content-Type";
     let mark = "body - #/file begins with a byte order mark, which some servers remove";

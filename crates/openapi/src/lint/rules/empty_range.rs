@@ -11,9 +11,9 @@ pub(super) static LINT: Lint = Lint {
     name: "empty-range",
     level: Level::Warn,
     summary: "a schema whose minimum is above its maximum",
-    explain: "`minLength` above `maxLength` leaves no valid value, so validation refuses every \
-request. The same holds for `minItems`, `minProperties`, `minContains`, `minimum` and \
-`exclusiveMinimum` with their counterparts.",
+    explain: "With `minLength` above `maxLength` the schema accepts no string, so validation \
+refuses each message that has a string there. The same holds for `minItems`, `minProperties`, \
+`minContains`, `minimum` and `exclusiveMinimum` with their counterparts.",
     bad: v30!(
         "paths: {}\ncomponents: {schemas: {A: {type: string, minLength: 5, maxLength: 2}}}\n"
     ),
@@ -22,20 +22,21 @@ request. The same holds for `minItems`, `minProperties`, `minContains`, `minimum
     ),
 };
 
-/// Pairs of lower and upper limits. Exclusive limits are numbers in 3.1 and booleans in 3.0.
-const PAIRS: [(&str, &str); 8] = [
-    ("minLength", "maxLength"),
-    ("minItems", "maxItems"),
-    ("minProperties", "maxProperties"),
-    ("minContains", "maxContains"),
-    ("minimum", "maximum"),
-    ("exclusiveMinimum", "maximum"),
-    ("minimum", "exclusiveMaximum"),
-    ("exclusiveMinimum", "exclusiveMaximum"),
+/// Pairs of lower and upper limits, with the type of the values that they limit. Exclusive limits
+/// are numbers in 3.1 and booleans in 3.0.
+const PAIRS: [(&str, &str, &str); 8] = [
+    ("minLength", "maxLength", "string"),
+    ("minItems", "maxItems", "array"),
+    ("minProperties", "maxProperties", "object"),
+    ("minContains", "maxContains", "array"),
+    ("minimum", "maximum", "number"),
+    ("exclusiveMinimum", "maximum", "number"),
+    ("minimum", "exclusiveMaximum", "number"),
+    ("exclusiveMinimum", "exclusiveMaximum", "number"),
 ];
 
 pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
-    for (low, high) in PAIRS {
+    for (low, high, limited) in PAIRS {
         let (Some((_, least)), Some((_, most))) = (place.node.entry(low), place.node.entry(high))
         else {
             continue;
@@ -53,11 +54,11 @@ pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
                     &LINT,
                     least.span(),
                     if least_value > most_value {
-                        format!("`{low}` is above `{high}`: no value is valid")
+                        format!("`{low}` is above `{high}`: no {limited} is valid")
                     } else {
                         format!(
                             "`{low}` equals `{high}`, and the limit itself is excluded: \
-no value is valid"
+no {limited} is valid"
                         )
                     },
                 )
