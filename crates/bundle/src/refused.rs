@@ -213,9 +213,9 @@ pub enum Refused {
         /// Description of the fault.
         why: String,
     },
-    /// The store cannot be reached.
+    /// The store cannot be reached, read, written or locked, or lacks the records of a channel.
     StoreUnreachable {
-        /// Error of the operating system.
+        /// Description of the fault.
         why: String,
     },
 }

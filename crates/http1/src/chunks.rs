@@ -115,7 +115,7 @@ fn line(read: &mut BytesMut) -> Result<Option<u64>, Malformed> {
     if digits == 0 || digits > 16 {
         return Err(bad);
     }
-    // Ignore extensions. They may contain any characters except control characters.
+    // Ignore extensions. HTAB is the only control character that they may contain.
     let rest = text[digits..].trim_ascii_start();
     let clean = rest
         .iter()

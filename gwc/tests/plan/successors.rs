@@ -103,7 +103,7 @@ fn moved_path_hides_no_weaker_access() {
             &["policies-changed"],
         ),
     ] {
-        // Each edit changes the path, the method, or the base path of the mount.
+        // Each edit changes the path, the method, or the base path or hosts of the mount.
         let moves = [
             ("/things", "post", "rewrite: {path: /items}, ", ""),
             ("/items", "put", "rewrite: {method: POST}, ", ""),

@@ -44,7 +44,7 @@ pub(crate) enum StartError {
     Untrusted(String),
     /// The state folder cannot be used. Exit code 65.
     State(Refused),
-    /// The store is unreachable, and there is no other bundle to run. Exit code 69.
+    /// The store cannot be used, and gwd needs it to start. Exit code 69.
     Unreachable(Refused),
 }
 
@@ -130,8 +130,8 @@ fn claimed_project(plan: &Plan, store: &dyn Store) -> Result<ProjectName, Refuse
 }
 
 impl Control {
-    /// Creates the control thread's state and runs the best allowed bundle. If a temporary failure
-    /// prevents that, succeeds without a running bundle.
+    /// Creates the control thread's state and runs the best allowed bundle. If no bundle can run,
+    /// [`Self::nothing_runs`] decides whether gwd waits for one.
     ///
     /// # Errors
     /// See [`StartError`].
@@ -331,8 +331,12 @@ impl Control {
             .unwrap_or_default()
     }
 
-    /// Decides whether gwd starts without a running bundle. If the failure is temporary, gwd waits
-    /// for a bundle; otherwise gwd does not start.
+    /// Decides whether gwd starts without a running bundle. gwd starts and waits for a bundle in
+    /// three cases: a held bundle cannot run yet; the channel has no record yet; or the refusal is
+    /// temporary and the operator can end it, for example by providing a missing secret.
+    ///
+    /// # Errors
+    /// For all other refusals, including those of a store that cannot be used.
     fn nothing_runs(&self, followed: Result<(), Refused>) -> Result<(), StartError> {
         if self.awaited_hold().is_some() {
             return Ok(());

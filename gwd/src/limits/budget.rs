@@ -6,8 +6,8 @@
 //! - Estimate: an active connection counts with the typical size of its buffers. An idle HTTP/1
 //!   connection counts nothing. It becomes active only if there is memory for it; until then, its
 //!   client's data waits in the kernel.
-//! - Count: data that accumulates beyond the estimate, because a receiver is slower than its sender
-//!   ([`crate::limits::buffered`]).
+//! - Count: buffered data that the estimate does not include, because a receiver is slower than its
+//!   sender ([`crate::limits::buffered`]).
 //! - Measurement: the process, or its control group if it has one, is measured ten times a second.
 //!
 //! Used memory is the measurement, or the sum of the base, estimates and counts if that is larger.
@@ -116,7 +116,8 @@ pub(crate) struct Memory {
     max: u64,
     /// Sum of the estimated memory of all active connections, in bytes.
     estimated: Arc<Budget>,
-    /// Buffered bytes in the process beyond the estimate.
+    /// Buffered bytes of the process that `estimated` does not include: data of senders that are
+    /// faster than their receivers.
     buffered: Arc<Budget>,
     /// Measured bytes of the process at a time without active connections and buffered data.
     base: AtomicU64,
@@ -344,7 +345,7 @@ impl Memory {
         self.buffered.used.fetch_sub(bytes, Ordering::Relaxed);
     }
 
-    /// Number of bytes that buffers of the process hold beyond the estimates.
+    /// Buffered bytes of the process that the estimates of connections do not include.
     pub(crate) fn buffered(&self) -> u64 {
         self.buffered.used()
     }

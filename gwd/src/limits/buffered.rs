@@ -1,11 +1,11 @@
-//! Accounting of bytes that are buffered beyond the estimates (data-plane.md §10): one counter of
-//! the process, to which each owner of buffers reports its bytes.
+//! Accounting of buffered bytes that the estimates of connections do not include (data-plane.md
+//! §10): one counter of the process, to which each owner of buffers reports its bytes.
 //!
 //! A share of memory ([`crate::limits::budget::Memory::take`]) covers the basic needs of a
-//! connection and is taken before anything is read. This module counts data that accumulates beyond
-//! that share, because a receiver is slower than its sender. Both count against the same limit.
-//! Reading of data that would have to be buffered stops if the process uses 80 % of the limit, or
-//! if buffers use 30 %. At 95 % requests are rejected.
+//! connection and is taken before anything is read. This module counts buffered data that the share
+//! does not include, because a receiver is slower than its sender. Both count against the same
+//! limit. Reading of data that would have to be buffered stops if the process uses 80 % of the
+//! limit, or if buffers use 30 %. At 95 % requests are rejected.
 
 use std::cell::Cell;
 use std::sync::Arc;

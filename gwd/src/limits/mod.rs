@@ -4,7 +4,7 @@
 //! |---|---|
 //! | [`budget`] | connections in all, requests in flight, memory by estimates |
 //! | [`addresses`] | connections and slow requests per client address and network |
-//! | [`buffered`] | bytes in buffers beyond the estimates, as their owners report them |
+//! | [`buffered`] | buffered bytes that no estimate includes, as their owners report them |
 //! | [`inbox`] | unread bytes inside HTTP/2 connections, a part of [`buffered`] |
 //! | [`turns`] | order of the entries of client addresses, by network |
 //! | [`waiting`] | order in which connections get memory when it is free again, fair by client address |

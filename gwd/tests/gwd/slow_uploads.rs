@@ -350,8 +350,8 @@ fn body_timeout_and_min_rate_of_a_listener_count() {
     let mut impatient = shop(upstream.address, ops());
     impatient.listener.limits.body_timeout_ms = 300;
     assert_eq!(send(impatient, 0), 408, "silence");
-    // The client sends 500 bytes per second, which is less than the first listener's minimum rate
-    // and more than the second's.
+    // The client sends 500 bytes per second: less than the minimum rate of `demanding`, more than
+    // that of `lenient`.
     let mut demanding = shop(upstream.address, ops());
     demanding.listener.limits.body_timeout_ms = 300;
     demanding.listener.limits.min_rate_bytes = 5_000;

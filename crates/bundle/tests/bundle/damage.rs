@@ -163,8 +163,9 @@ fn a_damaged_state_folder_is_refused_by_name_too() {
             }
         }
     }
-    // A restart refuses 10 of the 12 blobs that gwd reads. The other two are those of the
-    // revocation list: a damaged list is not remembered, and is fetched again.
+    // A restart refuses damage to 10 of the 12 blobs that gwd reads. Damage to the other two, those
+    // of the revocation list, changes neither number: the list is not remembered, and is fetched
+    // again. Two more damaged blobs only make the source artifact unreadable.
     assert_eq!((refused, poorer), (10, 2));
 }
 

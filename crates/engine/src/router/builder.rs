@@ -38,7 +38,8 @@ enum Literals {
 }
 
 /// Operations that share one template. Within a method, the order is: highest priority, declared
-/// paths before trailing-slash variants (final slash added or removed), then greatest conditions.
+/// paths before trailing-slash variants (final slash added or removed), then conditions of highest
+/// precedence.
 #[derive(Default)]
 struct Leaf(Vec<Owner>);
 
@@ -282,7 +283,7 @@ impl Layout<'_> {
 
 impl Branch {
     /// True if two children may match the same segment and differ only in letter case. The first
-    /// child then does not always lead to the greatest template.
+    /// child then does not always lead to the template of highest precedence.
     fn has_letter_cases(&self) -> bool {
         let is_spelled = |(folded, _): &(Box<str>, u32)| {
             let mut literals = self.literals.sorted().into_iter();

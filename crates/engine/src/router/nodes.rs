@@ -42,7 +42,7 @@ pub(super) struct Fork {
     pub(super) literals: Slots,
     /// Children by case-insensitive literal, which is in lower case; sorted.
     pub(super) folded: Box<[(Box<str>, At)]>,
-    /// Children by pattern, greatest first.
+    /// Children by pattern, in order of precedence.
     pub(super) patterns: Box<[(Pattern, At)]>,
     /// First [`Arm`] of the prefix template that ends at this node. `None` if no prefix template
     /// ends here.

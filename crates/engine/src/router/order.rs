@@ -1,5 +1,5 @@
-//! Order of candidates: by priority, then template, then conditions. The greatest candidate is
-//! selected.
+//! Order of precedence of candidates: by priority, then template, then conditions. The greatest
+//! candidate in this order takes precedence.
 
 use std::cmp::Ordering;
 

@@ -1,10 +1,10 @@
 //! Results for requests that no operation describes (semantics.md §1): 404, 405, or the operations
 //! `API#undeclared` and `API#unmatched`.
 //!
-//! If templates match the path but not the method, the API with the greatest such template decides.
-//! If no template matches, the mount with the longest base path decides. `API#undeclared` and
-//! `API#unmatched` serve no request that fails only the conditions of a described operation, and no
-//! request of an `internal` operation.
+//! If templates match the path but not the method, the API whose template takes precedence decides
+//! (order of [`order::compare_paths`]). If no template matches, the mount with the longest base
+//! path decides. `API#undeclared` and `API#unmatched` serve no request that fails only the
+//! conditions of a described operation, and no request of an `internal` operation.
 
 use std::cmp::Ordering;
 
@@ -20,9 +20,9 @@ use super::{Found, order};
 struct Described<'t> {
     /// Methods of the operations whose templates match the path.
     methods: Vec<Method>,
-    /// Greatest template that matches the path, with its mount and the API's operation
+    /// Template of highest precedence that matches the path, with its mount and the API's operation
     /// `API#undeclared`.
-    greatest: Option<(&'t MountEntry, Candidate<'t>, Option<u32>)>,
+    best: Option<(&'t MountEntry, Candidate<'t>, Option<u32>)>,
     /// True if the request belongs to an `internal` operation.
     hidden: bool,
 }
@@ -45,10 +45,10 @@ pub(super) fn of(table: &MountTable, path: &str, head: &RequestHead) -> Found {
     }
     let Described {
         methods,
-        greatest,
+        best,
         hidden,
     } = there;
-    let Some((entry, _, undeclared)) = greatest else {
+    let Some((entry, _, undeclared)) = best else {
         return unmatched(table, path);
     };
     if methods.iter().any(|method| takes(method, &head.method)) {
@@ -160,7 +160,7 @@ impl<'t> Described<'t> {
             conditional: false,
         };
         let wins = self
-            .greatest
+            .best
             .as_ref()
             .is_none_or(|(other, other_candidate, known)| {
                 let ours = (&entry.base_segments[..], &candidate);
@@ -174,7 +174,7 @@ impl<'t> Described<'t> {
                 }
             });
         if wins {
-            self.greatest = Some((entry, candidate, undeclared));
+            self.best = Some((entry, candidate, undeclared));
         }
     }
 }

@@ -1,9 +1,9 @@
 //! Trie of one API. Segments are edges; methods and conditions are in the leaves.
 //!
 //! The search is depth first: literal, then patterns in their order, then parameter, then prefix.
-//! The first leaf whose method and conditions match is therefore the greatest candidate. The search
-//! ends there, unless the table has priorities, or segments that differ only in letter case. A
-//! request visits each node at most once.
+//! The first leaf whose method and conditions match therefore has the candidate of highest
+//! precedence. The search ends there, unless the table has priorities, or segments that differ only
+//! in letter case. A request visits each node at most once.
 
 use std::hash::Hash;
 
@@ -370,7 +370,7 @@ impl Trie {
         found.map(|at| at as u32)
     }
 
-    /// Calls `see` with the operations of each matching template, greatest template first.
+    /// Calls `see` with the operations of each matching template, in order of precedence.
     fn walk<'r>(&'r self, rest: Option<&str>, see: &mut dyn FnMut(&'r [Arm]) -> Walk) -> Walk {
         self.walk_from(&self.nodes[0], rest, see)
     }

@@ -1,5 +1,5 @@
 //! Second implementation of the order in semantics.md §1, as simple as possible. It tries every
-//! route and selects the greatest that matches. It shares no code with the engine.
+//! route and selects the matching route of highest precedence. It shares no code with the engine.
 
 use std::cmp::Ordering;
 

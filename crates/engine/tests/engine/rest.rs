@@ -98,7 +98,7 @@ fn answer(mounts: &[Mounted<'_>], request: &str) -> String {
 }
 
 #[test]
-fn greatest_template_decides_about_the_rest() {
+fn template_of_highest_precedence_decides_the_rest() {
     let one: &[Mounted<'_>] = &[("", &["GET /a/{x}", "~DELETE /a/{x}", "~GET /in", "+", "*"])];
     let deny: &[Mounted<'_>] = &[("", &["GET /a/{x}", "*"])];
     let nested: &[Mounted<'_>] = &[("", &["GET /a", "*"]), ("/b", &["GET /c"])];
@@ -147,7 +147,7 @@ fn greatest_template_decides_about_the_rest() {
         // methods decides.
         (both, "PUT /a", " +"),
         (both, "PUT /x", " *"),
-        // The greatest template that matches a path decides.
+        // The template of highest precedence that matches a path decides.
         (wide, "PUT /x", " +"),
         (wide, "PUT /a", "405 GET HEAD"),
         (narrow, "PUT /x", "405 GET HEAD"),

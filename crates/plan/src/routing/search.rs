@@ -93,7 +93,8 @@ pub(super) struct Table<'t, 'a> {
     pub(super) searches: Steps,
     /// Positions of each operation's routes in the table, by operation key.
     of_operation: OnceLock<FxHashMap<&'t str, Vec<u32>>>,
-    /// Digest of the requests of each route.
+    /// For each route: digest of the text that describes which requests the route matches.
+    /// Computed on first use.
     digests: OnceLock<Vec<Digest>>,
     /// Methods that the routes name.
     methods: OnceLock<BTreeSet<&'t str>>,
@@ -204,7 +205,7 @@ impl<'t, 'a> Table<'t, 'a> {
         indexes.into_iter().map(Index::visited).sum()
     }
 
-    /// Digest of the requests that these routes match.
+    /// Digest of the texts that describe which requests these routes match.
     pub(super) fn digest_of(&self, routes: &[u32]) -> Digest {
         let digests = self.digests.get_or_init(|| {
             let requests = self.routes.iter().map(Route::requests);

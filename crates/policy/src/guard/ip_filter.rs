@@ -1,4 +1,5 @@
-//! Access control by client address, before all other policies.
+//! Access control by client address, in the first phase of the chain, together with limits keyed by
+//! address.
 //!
 //! ```yaml
 //! policies:

@@ -35,7 +35,8 @@ pub(crate) enum Balance {
     Weighted(Weighted),
     /// Random choice by weight.
     Random(Weights),
-    /// The less busy of two random targets.
+    /// Least request: the less busy of two random targets. With unequal weights or slow start:
+    /// round robin, in which a target's weight is divided by its requests in progress plus one.
     LeastRequest(LeastRequest),
     /// The faster of two random targets, by peak EWMA.
     PeakEwma(PeakEwma),
