@@ -449,7 +449,7 @@ impl fmt::Display for Refused {
             }
             Self::PortBusy { address } => write!(f, "cannot listen on {address}"),
             Self::StateNotDurable { why } => write!(f, "the state folder cannot be used: {why}"),
-            Self::StoreUnreachable { why } => write!(f, "the store cannot be reached: {why}"),
+            Self::StoreUnreachable { why } => write!(f, "the store cannot be used: {why}"),
         }
     }
 }

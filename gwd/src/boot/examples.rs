@@ -11,7 +11,7 @@ GWD_TRUST=/etc/gwd/trust.json gwd run --access-log stdout
 Exit codes: 0 clean stop; 4 no trust \
 file, or verification failed with nothing to fall back to;
 64 wrong usage; 65 an input cannot be \
-read; 69 the store cannot be reached; 70 a bug.";
+read; 69 the store cannot be used; 70 a bug.";
 
 pub(super) const CHECK_EXAMPLES: &str = "\
 Examples:
@@ -19,7 +19,7 @@ Examples:
   gwd check --config /etc/gwd.toml --format json
 
 Exit codes: 0 it would run; 4 no trust file, or verification failed; 64 wrong usage; 65 an input
-cannot be read; 69 the store cannot be reached; 70 a bug.";
+cannot be read; 69 the store cannot be used; 70 a bug.";
 
 pub(super) const CLIENT_EXAMPLES: &str = "\
 Examples:

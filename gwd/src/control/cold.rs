@@ -124,7 +124,11 @@ fn claimed_project(plan: &Plan, store: &dyn Store) -> Result<ProjectName, Refuse
         .transpose()?
         .flatten()
         .ok_or_else(|| Refused::StoreUnreachable {
-            why: format!("channel `{}` has no record yet", plan.channel),
+            why: format!(
+                "channel `{}` has no record yet. `--insecure-allow-unsigned` takes the project \
+                from a record: release to this channel, or select another one with `--channel`",
+                plan.channel
+            ),
         })?;
     Ok(channel::read(store, &digest)?.record.project)
 }
@@ -449,7 +453,11 @@ impl Control {
             .map_err(refused)?
             .ok_or_else(|| {
                 StartError::Unreachable(Refused::StoreUnreachable {
-                    why: format!("channel `{}` has no record yet", plan.channel),
+                    why: format!(
+                        "channel `{}` has no record yet; release to this channel, or select \
+                        another one with `--channel`",
+                        plan.channel
+                    ),
                 })
             })?;
         let accepted = head.accepted;

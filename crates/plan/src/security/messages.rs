@@ -13,6 +13,9 @@ const MODES: [&str; 3] = ["off", "log", "block"];
 /// settings is `relax` or `tighten`. The removal of such a policy, a limit or a rule is a change of
 /// access.
 const GUARDS: [&str; 3] = ["threat", "graphql_guard", "llm"];
+/// Reason why a change of these policies has no witness.
+const REFUSED_ONLY: &str =
+    "only a request that a limit or rule of these policies refuses would show the change";
 
 /// Compares the validation modes for requests and responses.
 pub(super) fn validation(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
@@ -175,8 +178,7 @@ pub(super) fn guards(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
         };
         let mut found = super::one("guards", verdict, id, kind, shown);
         for one in &mut found {
-            one.why_none =
-                Some("only a request with a body beyond its limits would show the change");
+            one.why_none = Some(REFUSED_ONLY);
         }
         found
     });
