@@ -55,3 +55,4 @@ pub use listener::Listener;
 pub use logged::LoggedForms;
 pub use parts::{Assembly, Parts};
 pub use snapshot::{Breaker, ChainStep, Mount, ResponseValidation, RouteRef, Snapshot, Treatment};
+pub use strip::overlap as credentials_overlap;

@@ -47,7 +47,7 @@ fn distinct(places: impl Iterator<Item = Place>) -> Box<[Place]> {
 }
 
 /// True if removing the credentials at one location also removes those at the other location.
-pub(crate) fn overlap(one: &Place, other: &Place) -> bool {
+pub fn overlap(one: &Place, other: &Place) -> bool {
     let is_whole = |whole: &Place, part: &Place| match (whole, part) {
         (Place::Header(name), Place::Authorization(_)) => name == "authorization",
         (Place::Header(name), Place::Cookie(_)) => name == "cookie",

@@ -219,11 +219,26 @@ fn meaning(old: Option<&Side>, new: &Side, plan: &mut Plan) -> Result<(), engine
         described(Some(&before), Some(&before), &after, &mut plan).ok()?;
         plan.too_large.is_empty().then_some(plan.changes)
     };
-    let before = &renamed.as_ref().unwrap_or(old).lowered;
+    let before = renamed.as_ref().unwrap_or(old);
+    let with_keys = with_new_keys(before, new, &plan.changes);
+    let before = &with_keys.as_ref().unwrap_or(before).lowered;
     let more = remainder::of(before, &new.lowered, &plan.changes, &compare);
     plan.changes.extend(more);
     plan.changes.retain(|change| !ids::is_off(change.id));
     Ok(())
+}
+
+/// Old side in which each operation that a change calls renamed has its new key. `None` if no
+/// operation is renamed.
+fn with_new_keys(old: &Side, new: &Side, changes: &[Change]) -> Option<Side> {
+    let renamed = changes
+        .iter()
+        .filter(|change| change.id == "operation-renamed");
+    let renamed = renamed.filter_map(|change| Some((change.old.as_str()?, change.new.as_str()?)));
+    let (gateway, contracts) =
+        pairs::with_new_keys(&old.lowered, &new.lowered.gateway, &renamed.collect())?;
+    let side = remainder::ComparedSide { gateway, contracts };
+    Some(bare(old.bundle, side))
 }
 
 /// Adds the differences of two gateways that rules describe. `renamed` is the old side with the

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bundle::ir;
+use model::lower::Lowered;
 
 use crate::OperationRef;
 
@@ -104,6 +105,72 @@ pub(crate) fn with_new_names(old: &ir::Gateway, new: &ir::Gateway) -> Option<ir:
     }
     gateway.apis = ir::Set::new(apis).ok()?;
     Some(gateway)
+}
+
+/// Old gateway and contracts in which each renamed operation has its new key. A new key must not
+/// hide a change. `None` if no operation is renamed. `renamed`: pairs of an old and a new key.
+pub(crate) fn with_new_keys(
+    old: &Lowered,
+    new: &ir::Gateway,
+    renamed: &BTreeMap<&str, &str>,
+) -> Option<(ir::Gateway, ir::Set<ir::Contract>)> {
+    let (mut gateway, mut contracts) = (old.gateway.clone(), old.contracts.clone());
+    let mut apis = gateway.apis.into_vec();
+    let mut is_changed = false;
+    for api in &mut apis {
+        let Some(after) = new.apis.get(&api.name) else {
+            continue;
+        };
+        let renames: BTreeMap<&str, &str> = renamed
+            .iter()
+            .filter(|(was, is)| {
+                api.operations.get(was).is_some() && after.operations.get(is).is_some()
+            })
+            .map(|(was, is)| (*was, *is))
+            .collect();
+        // An exchange of two keys renames both operations.
+        let stays = |key: &str| api.operations.get(key).is_some() && !renames.contains_key(key);
+        if renames.is_empty() || renames.values().any(|is| stays(is)) {
+            continue;
+        }
+        let mut operations = std::mem::take(&mut api.operations).into_vec();
+        for operation in &mut operations {
+            if let Some(key) = renames.get(operation.key.as_str()) {
+                operation.key = (*key).to_owned();
+            }
+        }
+        api.operations = ir::Set::new(operations).ok()?;
+        contracts = with_keys(contracts, &api.name, &renames)?;
+        is_changed = true;
+    }
+    gateway.apis = ir::Set::new(apis).ok()?;
+    is_changed.then_some((gateway, contracts))
+}
+
+/// Contracts in which the operations of an API have new keys.
+fn with_keys(
+    contracts: ir::Set<ir::Contract>,
+    api: &str,
+    renames: &BTreeMap<&str, &str>,
+) -> Option<ir::Set<ir::Contract>> {
+    let mut all = contracts.into_vec();
+    for contract in all.iter_mut().filter(|contract| contract.name == api) {
+        for set in [&mut contract.operations, &mut contract.outgoing] {
+            let mut operations = std::mem::take(set).into_vec();
+            for operation in &mut operations {
+                // Keys of callbacks begin with the key of their operation.
+                let (key, rest) = match operation.key.split_once(' ') {
+                    Some((key, _)) => (key, &operation.key[key.len()..]),
+                    None => (operation.key.as_str(), ""),
+                };
+                if let Some(key) = renames.get(key) {
+                    operation.key = format!("{key}{rest}");
+                }
+            }
+            *set = ir::Set::new(operations).ok()?;
+        }
+    }
+    ir::Set::new(all).ok()
 }
 
 /// Mounts of a listener, as names of API and mount.

@@ -463,18 +463,19 @@ fn apis<'a>(sides: &'a Sides<'_>, index: &ChangeIndex<'_>, parts: &mut Vec<Part<
 /// Adds the parts of an API that belong to no operation.
 fn api<'a>(sides: &'a Sides<'_>, (was, is): (&'a ir::Api, &'a ir::Api), parts: &mut Vec<Part<'a>>) {
     let name = is.name.as_str();
-    let mut add = |subject: String, digests: [String; 2], alone| {
+    let mut add = |subject: String, digests: [String; 2], near, alone| {
         if digests[0] != digests[1] {
             parts.push(Part {
                 subject,
                 digests,
                 operations: Vec::new(),
                 field: None,
-                near: None,
+                near,
                 alone,
             });
         }
     };
+    let after = is;
     macro_rules! definitions {
         ($($field:ident $word:literal $leaves_out:expr;)*) => {$(
             for (item, was, is) in both(&was.$field, &is.$field) {
@@ -485,21 +486,27 @@ fn api<'a>(sides: &'a Sides<'_>, (was, is): (&'a ir::Api, &'a ir::Api), parts: &
                     let one = is.or(was).cloned();
                     edit(&mut half.gateway.apis, name, |api| replace(&mut api.$field, item, one));
                 };
-                let alone = match (was, is) {
+                let (near, alone) = match (was, is) {
                     (Some(was), Some(is)) if was.stateless() == is.stateless() => continue,
-                    (Some(_), Some(_)) => sides.changed_definition(put),
-                    _ => sides.definition_alone(is.is_some(), put),
+                    (Some(_), Some(_)) => {
+                        (sides.changed_near(Some(after), put), sides.changed_definition(put))
+                    }
+                    _ => (None, sides.definition_alone(is.is_some(), put)),
                 };
-                add(format!("{} {name}/{item}", $word), [digest(&was), digest(&is)], alone);
+                let digests = [digest(&was), digest(&is)];
+                add(format!("{} {name}/{item}", $word), digests, near, alone);
             }
         )*};
     }
-    // A changed scheme that an operation requires is reported with the operation, whose digest
-    // differs.
+    // A scheme that an operation newly requires, or no longer requires, is reported with the
+    // operation.
     let used = [schemes(was), schemes(is)];
     definitions! {
         mounts "mount" |item: &str| was.mounts.get(item).is_none() || is.mounts.get(item).is_none();
-        schemes "scheme" |item: &str| used.iter().any(|used| used.contains(item));
+        schemes "scheme" |item: &str| {
+            let is_one_sided = was.schemes.get(item).is_none() || is.schemes.get(item).is_none();
+            is_one_sided && used.iter().any(|used| used.contains(item))
+        };
         policies "policy" |_| false;
     }
     // A renamed mount appears as a removed and an added mount.
@@ -520,7 +527,7 @@ fn api<'a>(sides: &'a Sides<'_>, (was, is): (&'a ir::Api, &'a ir::Api), parts: &
             }
         });
     });
-    add(format!("mounts of {name}"), digests, alone);
+    add(format!("mounts of {name}"), digests, None, alone);
     let settings = |api: &ir::Api| {
         let ir::Api {
             name: _,
@@ -543,7 +550,12 @@ fn api<'a>(sides: &'a Sides<'_>, (was, is): (&'a ir::Api, &'a ir::Api), parts: &
             api.errors.clone_from(&is.errors);
         });
     });
-    add(format!("api {name}"), [settings(was), settings(is)], alone);
+    add(
+        format!("api {name}"),
+        [settings(was), settings(is)],
+        None,
+        alone,
+    );
 }
 
 /// Replaces the description of an API's messages.

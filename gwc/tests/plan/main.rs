@@ -5,6 +5,7 @@ mod access;
 mod addresses;
 mod affected;
 mod algebra;
+mod alternatives;
 mod ambiguous;
 mod bindings;
 mod cells;

@@ -15,7 +15,7 @@ mod pages;
 mod plans;
 mod questions;
 mod restart;
-mod schemes;
+pub(crate) mod schemes;
 mod tables;
 mod verifiers;
 

@@ -50,6 +50,21 @@ pub(super) fn schemes(
     }
 }
 
+/// True if [`schemes`] reports a change of the credential at this place, or if only one side
+/// requires a credential there.
+pub(crate) fn is_reported(
+    old: (&ir::Api, &ir::Treatment),
+    new: (&ir::Api, &ir::Treatment),
+    place: &Place,
+) -> bool {
+    let (before, after) = (seen(old), seen(new));
+    let [was, is] = [before.get(place), after.get(place)];
+    let is_required = |seen: Option<&CredentialHandling>| seen.is_some_and(|seen| seen.is_required);
+    let is_stripped = |seen: Option<&CredentialHandling>| seen.is_some_and(|seen| seen.is_stripped);
+    was.is_some() != is.is_some() && (is_required(was) || is_required(is))
+        || is_stripped(was) != is_stripped(is)
+}
+
 /// Class of the removal of a credential from requests to the upstream. If the gateway does not
 /// require the credential, clients could omit it before: the upstream gets no new requests. If the
 /// gateway requires it, the upstream newly gets requests without a credential. The upstream may
@@ -62,7 +77,7 @@ pub(super) fn removal(is_required: bool) -> Class {
 }
 
 /// True if both sides require a credential at this place.
-pub(super) fn is_required(
+pub(crate) fn is_required(
     (old, was): (&ir::Api, &ir::Treatment),
     (new, is): (&ir::Api, &ir::Treatment),
     place: &Place,
@@ -112,7 +127,7 @@ fn seen<'a>(
     seen
 }
 
-fn place_text(place: &Place) -> String {
+pub(crate) fn place_text(place: &Place) -> String {
     match place {
         Place::Header(name) => format!("header {name}"),
         Place::Query(name) => format!("query {name}"),

@@ -462,6 +462,7 @@ impl Route<'_> {
         self.api.name == other.api.name
             && self.mount.name == other.mount.name
             && self.operation.owns == other.operation.owns
+            && self.redirects() == other.redirects()
             && self.signature() == other.signature()
     }
 

@@ -233,7 +233,7 @@ pub(super) fn compare(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
                 is.is_within(&was, &admitted.0, (meaning, false)),
             ),
         };
-        let subject = format!("request header {name}");
+        let subject = subject(name);
         let shown = match (was.shown(), is.shown()) {
             (before, after) if before == after => {
                 (was.shown_with_sources(), is.shown_with_sources())
@@ -249,6 +249,21 @@ pub(super) fn compare(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
         )
     });
     differences.collect()
+}
+
+/// Subject of a difference in a request field.
+pub(super) fn subject(name: &str) -> String {
+    format!("request header {}", name.to_ascii_lowercase())
+}
+
+/// True if the upstream receives the field with properties of the caller, on one of the sides.
+pub(super) fn is_written_by_schemes(sides: [&Access<'_>; 2], name: &str) -> bool {
+    let is_of_caller = |value: &WrittenValue| matches!(value, WrittenValue::Caller(..));
+    sides.into_iter().any(|side| {
+        let fields = fields(side, side);
+        let field = fields.get(name.to_ascii_lowercase().as_str());
+        field.is_some_and(|field| field.values.iter().any(is_of_caller))
+    })
 }
 
 /// True if both sides require a credential at the same place, and its schemes write different

@@ -11,11 +11,13 @@ mod browser;
 mod certificate;
 mod claims;
 mod covers;
+mod credentials;
 mod field_names;
 mod from;
 pub(super) mod gateway;
 mod identity;
 mod messages;
+mod passed;
 mod principals;
 mod readings;
 mod reads;
@@ -110,6 +112,8 @@ const COMPONENTS: &[Component] = &[
     ("validation", messages::undeclared),
     ("guards", messages::guards),
     ("identity", identity::compare),
+    ("identity", passed::compare),
+    ("identity", credentials::compare),
     ("answers", answers::compare),
     ("readings", readings::compare),
     ("transport", transport::compare),
@@ -146,22 +150,22 @@ pub fn differences(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
     found.collect()
 }
 
-/// Differences in the responses of two routes that refuse every request: their fields, and the
+/// Differences in the responses of a route that refuses every request: their fields, and the
 /// origins whose pages may read the responses. Browsers also execute and store the content of a
-/// refusal.
+/// refusal. On the old side, another operation or no operation may have served the requests.
 fn differences_of_refusals(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
-    if old.refusing.is_none() || new.refusing.is_none() {
+    if new.refusing.is_none() {
         return Vec::new();
     }
     let [was, is] = [old, new].map(|access| Access {
         who: Who::none(),
-        route: access.refusing,
+        route: access.refusing.or(access.route),
         refusing: None,
     });
     let mut found = answers::compare(&was, &is);
     found.extend(browser::cors(&was, &is));
     for one in &mut found {
-        one.why_none = Some("both versions refuse the request; only the response differs");
+        one.why_none = Some("the new version refuses the request; only the response differs");
     }
     found
 }

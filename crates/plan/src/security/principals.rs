@@ -45,6 +45,8 @@ struct Effects {
     fields: bool,
     /// True if the upstream receives the name of the consumer.
     names: bool,
+    /// True if a policy of the old side decides by the principal.
+    decided: bool,
     /// Verdict about the callers that are admitted.
     callers: Verdict,
 }
@@ -62,6 +64,7 @@ pub(super) fn verdict(old: &Access<'_>, new: &Access<'_>, callers: Verdict) -> V
         passes: passes(was) || passes(is),
         fields: describe(&was.treatment.security) != describe(&is.treatment.security),
         names: all.any(|names| !names.is_empty()),
+        decided: has_deciding_policy(old),
         callers,
     };
     if !effects.decides && !effects.passes && !effects.names {
@@ -84,10 +87,15 @@ pub(super) fn verdict(old: &Access<'_>, new: &Access<'_>, callers: Verdict) -> V
 /// True if a policy of the chain decides by the principal, or if the upstream receives the names of
 /// consumers although everybody is admitted.
 fn decides(access: &Access<'_>, route: Route<'_>) -> bool {
-    let decides = |policy: &ir::Policy| DECIDING.contains(&policy.checked.kind());
     let mut alternatives = route.treatment.security.0.iter();
     let is_optional = alternatives.any(|alternative| alternative.0.is_empty());
-    access.chain().any(decides) || is_optional && !route.gateway.shared.consumers.is_empty()
+    has_deciding_policy(access) || is_optional && !route.gateway.shared.consumers.is_empty()
+}
+
+/// True if a policy of the chain decides by the principal.
+fn has_deciding_policy(access: &Access<'_>) -> bool {
+    let mut chain = access.chain();
+    chain.any(|policy| DECIDING.contains(&policy.checked.kind()))
 }
 
 /// True if a scheme of the requirement passes properties of the principal to the upstream.
@@ -106,9 +114,14 @@ fn all_names(route: Route<'_>, other: Route<'_>) -> BTreeSet<BTreeSet<String>> {
     names.collect()
 }
 
+/// Request fields that schemes write, each with the credentials whose properties it contains.
+pub(super) type Sources<'a> = BTreeMap<&'a str, Vec<String>>;
+
 /// Sources of the principal of callers that satisfy an alternative. Texts identify credentials.
 #[derive(Default)]
 struct Principal<'a> {
+    /// True if the alternative requires no credential, not even one that only the upstream checks.
+    is_open: bool,
     /// First credential with an identity: a token, certificate or signature.
     identity: Option<String>,
     /// Credentials that can belong to a consumer. All of these must belong to the same consumer.
@@ -121,14 +134,17 @@ struct Principal<'a> {
     apart: BTreeSet<&'a str>,
     /// Request fields that the schemes write, each with the credentials whose properties it
     /// contains.
-    fields: BTreeMap<&'a str, Vec<String>>,
+    fields: Sources<'a>,
 }
 
 impl<'a> Principal<'a> {
     /// Principal of the alternative with this index. `other` is the route of the other side.
     fn of(route: Route<'a>, other: Route<'_>, index: usize) -> Self {
         let Some(alternative) = route.treatment.security.0.get(index) else {
-            return Self::default();
+            return Self {
+                is_open: true,
+                ..Self::default()
+            };
         };
         let credentials = credentials(route, other, alternative);
         let text = |one: &Credential<'_>| one.text.clone();
@@ -140,6 +156,7 @@ impl<'a> Principal<'a> {
             || credentials.iter().any(Credential::is_disputable);
         let apart = identities().flat_map(|one| one.consumers.iter().copied());
         Self {
+            is_open: alternative.0.is_empty(),
             identity: identities().next().map(text),
             apart: apart.filter(|_| contradict).collect(),
             fields: fields(route, alternative, &names),
@@ -159,7 +176,8 @@ impl<'a> Principal<'a> {
     ///
     /// `known` are the credentials of all alternatives of both sides that can name a consumer. If
     /// other callers are admitted, and only the name of the consumer has an effect, a request that
-    /// gets the principal of another known alternative has no difference of its own.
+    /// gets the principal of another known alternative has no difference of its own, unless both
+    /// sides still have the alternative of its other principal: then the order changed.
     fn compare(
         &self,
         new: &Self,
@@ -173,12 +191,13 @@ impl<'a> Principal<'a> {
         };
         match (self.is_none(), new.is_none()) {
             (true, true) => return (false, false),
-            // If a public operation newly requires credentials, its callers get a principal.
+            // If a public operation newly requires credentials, its callers get a principal. But a
+            // policy of the old side may have refused every caller without a principal, and the
+            // upstream may have decided by another credential alone.
             (true, false) => {
-                return (
-                    effects.callers != Verdict::Strengthen && has_effect(new),
-                    false,
-                );
+                let may_gain =
+                    effects.callers != Verdict::Strengthen || effects.decided || !self.is_open;
+                return (may_gain && has_effect(new), false);
             }
             (false, true) => {
                 return (
@@ -194,18 +213,23 @@ impl<'a> Principal<'a> {
         // A key that both sides require names the same consumer, whatever else belongs to the
         // consumer.
         let is_equal = !self.keys.is_disjoint(&new.keys);
-        let names = |one: &Self, other: &Self, known: &BTreeSet<BTreeSet<String>>| {
-            let is_known = || effects.callers != Verdict::Equal && known.contains(&one.names);
+        let names = |one: &Self, other: &Self, known: [&BTreeSet<BTreeSet<String>>; 2]| {
+            let is_known = || {
+                effects.callers != Verdict::Equal
+                    && known[0].contains(&one.names)
+                    && !known[1].contains(&other.names)
+            };
             !is_equal && !one.names.is_subset(&other.names) && (effects.decides || !is_known())
         };
-        let gained = names(new, self, &known.0) || !self.apart.is_subset(&new.apart);
-        let lost = names(self, new, &known.1) || !new.apart.is_subset(&self.apart);
+        let (before, after) = (&known.0, &known.1);
+        let gained = names(new, self, [before, after]) || !self.apart.is_subset(&new.apart);
+        let lost = names(self, new, [after, before]) || !new.apart.is_subset(&self.apart);
         (is_other || is_written || gained, is_other || lost)
     }
 }
 
 /// True if the requests have these fields, with the same sources, among `others`.
-fn are_within(fields: &BTreeMap<&str, Vec<String>>, others: &BTreeMap<&str, Vec<String>>) -> bool {
+fn are_within(fields: &Sources<'_>, others: &Sources<'_>) -> bool {
     let mut fields = fields.iter();
     fields.all(|(name, sources)| others.get(name) == Some(sources))
 }
@@ -213,12 +237,12 @@ fn are_within(fields: &BTreeMap<&str, Vec<String>>, others: &BTreeMap<&str, Vec<
 /// Request fields that the schemes of an alternative write, each with the credentials whose
 /// properties it contains. `names` are the credentials that can belong to a consumer, whose name
 /// `forward_as` prefers.
-fn fields<'a>(
+pub(super) fn fields<'a>(
     route: Route<'a>,
     alternative: &ir::Alternative,
     names: &BTreeSet<String>,
-) -> BTreeMap<&'a str, Vec<String>> {
-    let mut fields: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+) -> Sources<'a> {
+    let mut fields = Sources::new();
     for wanted in &alternative.0 {
         let Some(scheme) = route.api.schemes.get(&wanted.scheme) else {
             continue;
@@ -254,6 +278,10 @@ struct Credential<'a> {
     /// True if a claim of the credential names its consumer, and a consumer can also list the
     /// credential.
     is_claimed_and_listed: bool,
+    /// Kind of the verifier.
+    kind: &'a str,
+    /// Issuers of the tokens that the verifier accepts. Empty: any issuer, or no tokens.
+    issuers: BTreeSet<String>,
 }
 
 impl Credential<'_> {
@@ -307,12 +335,36 @@ fn credentials<'a>(
             can_name: !has_identity || !consumers.is_empty() || others.any(|one| is_named(&one)),
             consumers,
             is_claimed_and_listed: is_claimed(&requirements) && is_listed,
+            kind: verifier.kind(),
+            issuers: requirements.one_of.remove("issuer").unwrap_or_default(),
         };
         if !all.iter().any(|known| known.text == one.text) {
             all.push(one);
         }
     }
     all
+}
+
+/// True if the credentials of an alternative can belong to different callers: to two consumers, or
+/// to two subjects of one issuer. The alternative is then not satisfied.
+pub(super) fn can_contradict(
+    route: Route<'_>,
+    other: Route<'_>,
+    alternative: &ir::Alternative,
+) -> bool {
+    if alternative.0.len() < 2 {
+        return false;
+    }
+    let credentials = credentials(route, other, alternative);
+    let differ = |one: &Credential<'_>, other: &Credential<'_>| {
+        let is_one_issuer = one.has_identity
+            && other.has_identity
+            && (one.issuers.is_empty() && other.issuers.is_empty() && one.kind == other.kind
+                || !one.issuers.is_disjoint(&other.issuers));
+        one.can_name && other.can_name || is_one_issuer
+    };
+    let mut firsts = credentials.iter().enumerate();
+    firsts.any(|(at, one)| credentials[at + 1..].iter().any(|other| differ(one, other)))
 }
 
 /// True if a credential that the verifier accepts can belong to the consumer.

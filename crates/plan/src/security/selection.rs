@@ -1,7 +1,8 @@
 //! Alternatives of a security requirement that both sides select for the same request.
 //!
 //! A gateway selects the first alternative that a request satisfies, and `{}` after all others. It
-//! refuses a request with tokens in several places if no alternative requires all of them.
+//! refuses a request with tokens in several places if no alternative requires all of them. An
+//! alternative with several credentials is not satisfied if they belong to different callers.
 //!
 //! For each pair of alternatives, both sides decide about the requests that have the credentials of
 //! these two alternatives. Requests with further credentials give no other pairs: without the
@@ -13,14 +14,14 @@ use std::collections::BTreeSet;
 use bundle::ir;
 use policy::auth::Place;
 
-use super::Route;
 use super::certificate::location;
 use super::who::Alternative;
+use super::{Route, principals};
 
 /// Pairs of indexes of alternatives (old side, new side) that the sides select for at least one
 /// request. A requirement without alternatives counts as one alternative that requires nothing.
 pub(super) fn selected(old: Route<'_>, new: Route<'_>) -> BTreeSet<(usize, usize)> {
-    let (was, is) = (Requirement::of(old), Requirement::of(new));
+    let (was, is) = (Requirement::of(old, new), Requirement::of(new, old));
     let mut pairs = BTreeSet::new();
     for before in &was.alternatives {
         // Equal requirements select the same alternative for each request.
@@ -39,7 +40,7 @@ pub(super) fn selected(old: Route<'_>, new: Route<'_>) -> BTreeSet<(usize, usize
 }
 
 /// Pairs of indexes of alternatives that the sides select for requests with exactly these
-/// credentials.
+/// credentials, which belong to one caller or to different callers.
 fn selected_of(
     credentials: &Alternative,
     was: &Requirement,
@@ -49,15 +50,24 @@ fn selected_of(
     if was.refuses(&places) || is.refuses(&places) {
         return BTreeSet::new();
     }
-    let Some(callers) = credentials.callers() else {
-        let implied = |one: &&Alternative| credentials.implies(one);
-        let pair = was.select(implied).zip(is.select(implied));
-        return pair.into_iter().collect();
+    let select = |is_satisfied: &dyn Fn(&Alternative) -> bool| {
+        let pair = |is_one_caller| {
+            let before = was.select(is_satisfied, is_one_caller);
+            before.zip(is.select(is_satisfied, is_one_caller))
+        };
+        [true, false]
+            .into_iter()
+            .filter_map(pair)
+            .collect::<Vec<_>>()
     };
-    let pairs = (0..callers).filter_map(|number| {
+    let Some(callers) = credentials.callers() else {
+        return select(&|one| credentials.implies(one))
+            .into_iter()
+            .collect();
+    };
+    let pairs = (0..callers).flat_map(|number| {
         let caller = credentials.caller(number);
-        let satisfied = |one: &&Alternative| one.is_satisfied_by(&caller);
-        was.select(satisfied).zip(is.select(satisfied))
+        select(&|one| one.is_satisfied_by(&caller))
     });
     pairs.collect()
 }
@@ -69,10 +79,13 @@ struct Requirement {
     alternatives: Vec<Alternative>,
     /// Places of tokens in each alternative of the document.
     tokens: Vec<BTreeSet<Place>>,
+    /// Indexes of the alternatives whose credentials can belong to different callers.
+    contradictable: BTreeSet<usize>,
 }
 
 impl Requirement {
-    fn of(route: Route<'_>) -> Self {
+    /// Requirement of `route`. `other` is the route of the other side.
+    fn of(route: Route<'_>, other: Route<'_>) -> Self {
         let written = &route.treatment.security.0;
         let nothing = ir::Alternative(Vec::new());
         let written = match written.is_empty() {
@@ -84,9 +97,13 @@ impl Requirement {
         let mut alternatives: Vec<_> = alternatives.filter(Alternative::is_possible).collect();
         alternatives.sort_by_key(|one| one.places.is_empty());
         let tokens = written.iter().map(|one| token_places(route, one));
+        let contradictable = written.iter().enumerate();
+        let contradictable =
+            contradictable.filter(|(_, one)| principals::can_contradict(route, other, one));
         Self {
             alternatives,
             tokens: tokens.collect(),
+            contradictable: contradictable.map(|(index, _)| index).collect(),
         }
     }
 
@@ -98,10 +115,20 @@ impl Requirement {
         present.len() > 1 && !self.tokens.iter().any(takes_all)
     }
 
-    /// Index of the first alternative that is satisfied.
-    fn select(&self, is_satisfied: impl Fn(&&Alternative) -> bool) -> Option<usize> {
-        let mut alternatives = self.alternatives.iter();
-        alternatives.find(is_satisfied).map(|one| one.index)
+    /// Index of the first alternative that is satisfied. `is_one_caller`: true if the credentials
+    /// of the request belong to one caller.
+    fn select(
+        &self,
+        is_satisfied: &dyn Fn(&Alternative) -> bool,
+        is_one_caller: bool,
+    ) -> Option<usize> {
+        let mut alternatives = self
+            .alternatives
+            .iter()
+            .filter(|one| is_one_caller || !self.contradictable.contains(&one.index));
+        alternatives
+            .find(|one| is_satisfied(one))
+            .map(|one| one.index)
     }
 }
 

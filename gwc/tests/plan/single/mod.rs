@@ -19,6 +19,7 @@ mod transport;
 mod witness;
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use plan::{self, Plan};
 
@@ -149,37 +150,43 @@ pub(crate) fn lines(plan: &Plan) -> Vec<String> {
 /// number, the kind is reported as not applicable.
 const DOCUMENTS_MAX: usize = 40;
 
-/// Makes `of_each` edits of every kind.
-pub(crate) fn cases(of_each: usize) -> Vec<(&'static str, u64, Case)> {
-    let documents = documents();
-    let mut cases = Vec::new();
-    for kind in kinds() {
-        let seeds = 0..u64::try_from(DOCUMENTS_MAX * of_each).unwrap();
-        let found = seeds.filter_map(|seed| {
-            let hash = kind
-                .0
-                .bytes()
-                .fold(seed, |hash, byte| hash.wrapping_mul(31) + u64::from(byte));
-            let document = Dice::new(hash).pick(&documents);
-            Some((kind.0, hash, case(kind, &document, hash)?))
-        });
-        let found: Vec<_> = found.take(of_each).collect();
-        assert_eq!(found.len(), of_each, "{}: no document has a place", kind.0);
-        cases.extend(found);
-    }
-    cases
+/// Makes `count` edits of one kind.
+pub(crate) fn cases(
+    kind: &Kind,
+    documents: &[Project],
+    count: usize,
+) -> Vec<(&'static str, u64, Case)> {
+    let seeds = 0..u64::try_from(DOCUMENTS_MAX * count).unwrap();
+    let found = seeds.filter_map(|seed| {
+        let hash = kind
+            .0
+            .bytes()
+            .fold(seed, |hash, byte| hash.wrapping_mul(31) + u64::from(byte));
+        let document = Dice::new(hash).pick(documents);
+        Some((kind.0, hash, case(kind, &document, hash)?))
+    });
+    let found: Vec<_> = found.take(count).collect();
+    assert_eq!(found.len(), count, "{}: no document has a place", kind.0);
+    found
 }
 
 #[test]
 fn edit_of_each_kind_gives_its_lines_and_requests() {
-    assert!(kinds().count() >= 40);
-    let full = prerequisite::is_full();
-    let cases = cases(if full { 40 } else { 3 });
-    let halves = cases.chunks(cases.len().div_ceil(2));
-    let (mut wrong, mut requests) = (Vec::new(), 0);
+    let kinds: Vec<&Kind> = kinds().collect();
+    assert!(kinds.len() >= 40);
+    let count = if prerequisite::is_full() { 40 } else { 3 };
+    let documents = documents();
+    let (next, mut wrong, mut requests) = (AtomicUsize::new(0), Vec::new(), 0);
+    // A thread keeps the edits of one kind only: the documents of all edits need many gigabytes.
+    let judge_kinds = || {
+        let mut results: Vec<CaseResult> = Vec::new();
+        while let Some(kind) = kinds.get(next.fetch_add(1, Ordering::Relaxed)) {
+            results.extend(cases(kind, &documents, count).iter().map(judge));
+        }
+        results
+    };
     std::thread::scope(|scope| {
-        let judged = halves.map(|half| scope.spawn(move || half.iter().map(judge).collect()));
-        let threads: Vec<std::thread::ScopedJoinHandle<'_, Vec<CaseResult>>> = judged.collect();
+        let threads = [(); 2].map(|()| scope.spawn(judge_kinds));
         for thread in threads {
             for (fault, witnesses) in thread.join().expect("no panic") {
                 wrong.extend(fault);
@@ -187,9 +194,10 @@ fn edit_of_each_kind_gives_its_lines_and_requests() {
             }
         }
     });
-    println!("{} edits, {requests} witnesses", cases.len());
+    let edits = kinds.len() * count;
+    println!("{edits} edits, {requests} witnesses");
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    assert!(requests >= cases.len() / 4, "only {requests} witnesses");
+    assert!(requests >= edits / 4, "only {requests} witnesses");
 }
 
 /// Description of an error in a plan (`None`: no error), and number of checked witnesses.
@@ -312,7 +320,8 @@ const ELSEWHERE: &[(&str, Option<&str>)] = &[
 #[test]
 fn each_kind_of_line_is_needed_by_an_edit() {
     let mut first: std::collections::BTreeMap<&str, Case> = std::collections::BTreeMap::new();
-    for (_, _, case) in cases(1) {
+    let documents = documents();
+    for (_, _, case) in kinds().flat_map(|kind| cases(kind, &documents, 1)) {
         let ids: Vec<&'static str> = plan::ids::ALL
             .iter()
             .map(|kind| kind.id)

@@ -1,0 +1,72 @@
+//! Comparison of the properties of callers that the schemes of each alternative write to request
+//! fields.
+//!
+//! [`super::identity`] compares all values of a field together. Two alternatives can exchange their
+//! values, so that the field has the same values, but other callers have each of them. This
+//! comparison is about pairs of alternatives that both sides select for one request. It applies
+//! only if both sides have the same requirement; [`super::principals`] covers all others.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::principals::{self, Sources};
+use super::selection::selected;
+use super::who::describe;
+use super::{Access, Difference, Route, Verdict, identity};
+
+/// Returns at most one difference per field. Leaves out fields that [`identity::compare`] reports.
+pub(super) fn compare(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
+    let (Some(was), Some(is)) = (old.route, new.route) else {
+        return Vec::new();
+    };
+    if describe(&was.treatment.security) != describe(&is.treatment.security) {
+        return Vec::new();
+    }
+    let mut differing: BTreeMap<&str, [BTreeSet<String>; 2]> = BTreeMap::new();
+    for (before, after) in selected(was, is) {
+        let sides = [written(was, before), written(is, after)];
+        let names: BTreeSet<&str> = sides.iter().flat_map(|side| side.keys().copied()).collect();
+        for name in names {
+            let [before, after] = [&sides[0], &sides[1]].map(|side| side.get(name));
+            if before != after {
+                let [all_before, all_after] = differing.entry(name).or_default();
+                all_before.insert(shown(before));
+                all_after.insert(shown(after));
+            }
+        }
+    }
+    if differing.is_empty() {
+        return Vec::new();
+    }
+    let known = identity::compare(old, new);
+    let differences = differing.into_iter().flat_map(|(name, [before, after])| {
+        let subject = identity::subject(name);
+        if known.iter().any(|one| one.subject == subject)
+            || !identity::is_written_by_schemes([old, new], name)
+        {
+            return Vec::new();
+        }
+        let shown = |all: BTreeSet<String>| Vec::from_iter(all).join("; ");
+        super::one(
+            "identity",
+            Verdict::Incomparable,
+            "identity-field-changed",
+            &subject,
+            (shown(before), shown(after)),
+        )
+    });
+    differences.collect()
+}
+
+/// Fields that the schemes of an alternative write.
+fn written<'a>(route: Route<'a>, index: usize) -> Sources<'a> {
+    let alternative = route.treatment.security.0.get(index);
+    let fields = alternative.map(|one| principals::fields(route, one, &BTreeSet::new()));
+    fields.unwrap_or_default()
+}
+
+fn shown(sources: Option<&Vec<String>>) -> String {
+    match sources {
+        None => "no value".to_owned(),
+        Some(sources) => sources.join(" and "),
+    }
+}
