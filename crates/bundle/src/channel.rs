@@ -36,6 +36,13 @@ pub struct Memory {
     pub damaged: Floors,
 }
 
+impl Memory {
+    /// Refuses records below this serial, because a record with this serial was stored and lost.
+    pub fn require_serial(&mut self, serial: u64) {
+        self.damaged.min_serial = self.damaged.min_serial.max(serial);
+    }
+}
+
 /// An accepted record: the bundle that a channel should run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Accepted {

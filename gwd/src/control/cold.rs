@@ -23,7 +23,7 @@ use super::describe::Described;
 use super::read_schedule::ReadSchedule;
 use super::refusals::Refusals;
 use super::secrets;
-use super::state::{RunHistory, State};
+use super::state::{RunHistory, State, lost_record, read_history};
 use super::watch::{Hint, Watcher};
 use super::{
     Control, Event, LoggedTroubles, Plan, Replica, Status, TRUST_BYTES_MAX, TrustSource, advice,
@@ -183,6 +183,7 @@ impl Control {
             )
             .with_copies(&plan.state),
             ran: RunHistory::default(),
+            lost_record: 0,
             durable: state.writable(),
             state,
             memory: Memory::default(),
@@ -222,7 +223,9 @@ impl Control {
     fn begin(&mut self) -> Result<(), StartError> {
         let remembered = follow::remember(&self.state.layout, &self.context());
         self.memory = remembered.map_err(StartError::State)?;
-        self.replay_protected |= self.memory.record.is_some();
+        self.read_what_ran();
+        self.memory.require_serial(self.lost_record);
+        self.replay_protected |= self.memory.record.is_some() || self.lost_record > 0;
         self.revocations_protected |= self.remembers_two_records();
         if !self.replay_protected {
             event(
@@ -251,7 +254,6 @@ impl Control {
                 json!({"state": self.plan.state.display().to_string()}),
             );
         }
-        self.read_what_ran();
         self.head = self.remembered_head();
         self.apply_revocations();
         let followed = self.follow();
@@ -299,7 +301,7 @@ impl Control {
     }
 
     /// Reads the history of the bundles that ran, and checks the state folder. Reports damage. A
-    /// damaged record may have been the newest, so no older bundle is used instead.
+    /// damaged or missing record may have been the newest, so no older bundle is used instead.
     fn read_what_ran(&mut self) {
         let ran = self.state.ran();
         let list = &self.memory.revocations;
@@ -308,6 +310,13 @@ impl Control {
         match ran {
             Ok(ran) => self.ran = ran,
             Err(refused) => damaged.push(refused.to_string()),
+        }
+        self.lost_record = lost_record(&self.state.layout, &self.ran).unwrap_or(0);
+        if self.lost_record > 0 {
+            damaged.push(format!(
+                "record {} of gwd.json is missing; older records are refused",
+                self.lost_record
+            ));
         }
         for (serial, refused) in kept.unwrap_or_default().refused {
             if refused.blame() != Blame::Signer {
@@ -442,7 +451,13 @@ impl Control {
             now: now(),
         };
         let memory = match Folder::open(&plan.state) {
-            Ok(state) => follow::remember(&state, &context).map_err(StartError::State)?,
+            Ok(state) => {
+                let mut memory = follow::remember(&state, &context).map_err(StartError::State)?;
+                let history = read_history(&plan.state).unwrap_or_default();
+                let lost = lost_record(&state, &history).map_err(StartError::State)?;
+                memory.require_serial(lost);
+                memory
+            }
             Err(_) => Memory::default(),
         };
         let refused = |refused: Refused| match refused {

@@ -262,6 +262,9 @@ pub(crate) struct Control {
     trust_bytes: Vec<u8>,
     state: State,
     ran: RunHistory,
+    /// Serial of the newest record that `ran` names, if the state folder lost it before the start;
+    /// otherwise 0. Older records are refused.
+    lost_record: u64,
     memory: Memory,
     /// True if the state folder has everything that a restart needs. False after a failed write,
     /// which is retried.

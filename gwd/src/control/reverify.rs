@@ -109,6 +109,7 @@ impl Control {
             Some(Err(_)) | None => on_disk,
         };
         let mut memory = follow::remember_under(layout, &context, list)?;
+        memory.require_serial(self.lost_record);
         let known = memory.record.map_or(0, |pointer| pointer.serial);
         let ahead = self.memory.record.filter(|ahead| ahead.serial > known);
         if let Some(ahead) = ahead {

@@ -14,8 +14,8 @@ use std::time::Duration;
 use bundle::digest::Digest;
 use bundle::moment::Moment;
 use bundle::refused::Refused;
-use bundle::store::Batch;
 use bundle::store::folder::Folder;
+use bundle::store::{Batch, Chain, Store as _};
 use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
 
@@ -195,24 +195,12 @@ impl State {
         self.path().is_file()
     }
 
-    /// Reads the history. Returns an empty history if the file does not exist. The file contains
-    /// only references: the bundles are verified before use.
+    /// Reads the history of this folder. See [`read_history`].
     ///
     /// # Errors
-    /// [`Refused::StateNotDurable`] if the file cannot be read, [`Refused::Malformed`] if it is
-    /// damaged.
+    /// The errors of [`read_history`].
     pub(crate) fn ran(&self) -> Result<RunHistory, Refused> {
-        let path = self.path();
-        let bytes = match read_file(&path, RAN_BYTES_MAX) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Ok(RunHistory::default());
-            }
-            result => result.map_err(|error| unusable(&path, &error))?,
-        };
-        serde_json::from_slice(&bytes).map_err(|error| Refused::Malformed {
-            what: "gwd.json in the state folder",
-            why: format!("{} at line {}", reason(&error), error.line()).into(),
-        })
+        read_history(self.layout.root())
     }
 
     /// Writes the history durably: a new, synced file replaces the old one.
@@ -245,6 +233,42 @@ impl State {
     fn path(&self) -> PathBuf {
         self.layout.root().join(HISTORY_FILE)
     }
+}
+
+/// Reads the history in a state folder. Returns an empty history if the file does not exist. The
+/// file contains only references: the bundles are verified before use.
+///
+/// # Errors
+/// [`Refused::StateNotDurable`] if the file cannot be read, [`Refused::Malformed`] if it is
+/// damaged.
+pub(crate) fn read_history(root: &Path) -> Result<RunHistory, Refused> {
+    let path = root.join(HISTORY_FILE);
+    let bytes = match read_file(&path, RAN_BYTES_MAX) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Ok(RunHistory::default());
+        }
+        result => result.map_err(|error| unusable(&path, &error))?,
+    };
+    serde_json::from_slice(&bytes).map_err(|error| Refused::Malformed {
+        what: "gwd.json in the state folder",
+        why: format!("{} at line {}", reason(&error), error.line()).into(),
+    })
+}
+
+/// Highest serial in a history of runs, if the state folder has no record with this or a higher
+/// serial in any channel: the record was stored, and is lost. Otherwise 0.
+///
+/// # Errors
+/// [`Refused::StoreUnreachable`] if the folder cannot be listed.
+pub(crate) fn lost_record(folder: &Folder, history: &RunHistory) -> Result<u64, Refused> {
+    let ran = history.runs.iter().map(|run| run.serial).max();
+    let mut newest = 0;
+    for name in folder.channels()? {
+        let Ok(channel) = name.parse() else { continue };
+        let serials = folder.serials(&Chain::Channel(channel))?;
+        newest = newest.max(serials.last().copied().unwrap_or(0));
+    }
+    Ok(ran.filter(|serial| *serial > newest).unwrap_or(0))
 }
 
 // === impl Lock ===

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeSet;
 use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
 use std::process::Command;
 
 use e2e::client::Connection;
@@ -30,6 +31,11 @@ fn document(scheme: bool) -> String {
 fn release(project: &Project, gateway: &str) -> String {
     project.write("gateway.yaml", gateway);
     project.apply()
+}
+
+fn copy(from: &Path, to: &Path) {
+    let copied = Command::new("cp").arg("-a").args([from, to]).status();
+    assert!(copied.expect("cp can be run").success());
 }
 
 fn gwc(project: &Project, command: &[&str]) -> Ended {
@@ -291,11 +297,7 @@ fn older_store_is_reported_and_a_merge_fixes_it() {
     let project = Project::with(&gateway(5), &document(false));
     project.keygen();
     project.apply();
-    let copied = Command::new("cp")
-        .arg("-a")
-        .args([project.path("releases"), project.path("older")])
-        .status();
-    assert!(copied.expect("cp can be run").success());
+    copy(&project.path("releases"), &project.path("older"));
     let fleet = [Options::of(&project).start(), Options::of(&project).start()];
     let second = release(&project, &gateway(6));
     fleet.iter().for_each(|gwd| gwd.wait_bundle(&second));
@@ -321,4 +323,47 @@ fn older_store_is_reported_and_a_merge_fixes_it() {
     let merged = apply(&["--merge", "--wait", "20s"]);
     assert!(merged.succeeds().stdout.contains("serial 3"), "{merged}");
     project.gwc(&["history"]).succeeds();
+}
+
+#[test]
+fn older_store_is_refused_without_the_newest_record() {
+    let upstream = Upstream::start();
+    let gateway = |version: u32| {
+        format!(
+            "version: 1\nname: rollbacks\napis: {{s: {{path: openapi.yaml}}}}\n\
+             upstreams: {{u: {{targets: {{a: {{url: \"{}\"}}}}}}}}\n\
+             defaults: {{upstream: u, security: upstream, timeout: {version}s}}\n",
+            upstream.url()
+        )
+    };
+    let project = Project::with(&gateway(5), &document(false));
+    project.keygen();
+    project.apply();
+    copy(&project.path("releases"), &project.path("older"));
+    let second = release(&project, &gateway(6));
+    let state = project.path("state");
+    let options = Options::of(&project).state(&state);
+    let gwd = options.start();
+    gwd.wait_bundle(&second);
+    gwd.stops_clean();
+    for entry in std::fs::read_dir(state.join("channels/main")).expect("it is there") {
+        std::fs::remove_file(entry.expect("an entry").path()).expect("a file");
+    }
+    let newest = project.path("releases");
+    std::fs::rename(&newest, project.path("newest")).expect("it is there");
+    std::fs::rename(project.path("older"), &newest).expect("it is there");
+    let gwd = options.start();
+    let status = gwd.status();
+    assert_eq!(status["bundle"], second.as_str(), "{status:#}");
+    assert_eq!(status["last_error"]["reason"], "replayed", "{status:#}");
+    let alarms = status["alarms"].to_string();
+    assert!(alarms.contains("state-damaged"), "{alarms}");
+    // The store that has the record again is accepted.
+    std::fs::remove_dir_all(&newest).expect("it is there");
+    std::fs::rename(project.path("newest"), &newest).expect("it is there");
+    wait::until("the record is accepted", || {
+        gwd.notify();
+        gwd.status()["last_error"].is_null().then_some(())
+    });
+    assert_eq!(gwd.status()["bundle"], second.as_str());
 }
