@@ -49,6 +49,7 @@ pub(super) fn compare(old: &SourceMap, new: &SourceMap, plan: &mut Plan) {
             }
             let change = match subject.strip_prefix("oauth ") {
                 Some(part) => of_tokens(name, part, old, new),
+                None if subject == "servers" => of_servers(name, old, new),
                 None => line(format!("{name}: {subject}"), old, new),
             };
             plan.changes.push(change);
@@ -59,12 +60,8 @@ pub(super) fn compare(old: &SourceMap, new: &SourceMap, plan: &mut Plan) {
 /// Creates a change of the URLs from which clients get OAuth tokens, or of the scopes that clients
 /// request. The gateway behaves as before, but clients send their secrets and codes to a new URL.
 fn of_tokens(api: &str, part: &str, old: Value, new: Value) -> Change {
-    let urls = |value: &Value| -> BTreeSet<String> {
-        let text = value.as_str().unwrap_or_default();
-        text.split(' ').map(str::to_owned).collect()
-    };
     let is_url = !part.ends_with(" scopes");
-    let class = match is_url && !new.is_null() && !urls(&new).is_subset(&urls(&old)) {
+    let class = match is_url && !new.is_null() && !words(&new).is_subset(&words(&old)) {
         true => Class::Moved,
         false => Class::Doc,
     };
@@ -77,6 +74,54 @@ fn of_tokens(api: &str, part: &str, old: Value, new: Value) -> Change {
         old,
         new,
     )
+}
+
+/// Creates a change of the servers that a document names. The gateway behaves as before, but
+/// clients that are generated from the document send their requests and credentials to another
+/// host. Only a host that no old server has is [`Class::Moved`].
+fn of_servers(api: &str, old: Value, new: Value) -> Change {
+    let hosts = |value: &Value| -> BTreeSet<String> {
+        words(value)
+            .iter()
+            .filter_map(|server| host_of(server))
+            .collect()
+    };
+    let class = match hosts(&new).is_subset(&hosts(&old)) {
+        true => Class::Doc,
+        false => Class::Moved,
+    };
+    let subject = format!("{api}: servers");
+    Change::new(
+        Section::Breaking,
+        class,
+        "servers-changed",
+        subject,
+        old,
+        new,
+    )
+}
+
+/// Scheme, host and port of a server, with the values of its variables. `None` for a server on the
+/// host of the document, such as `/v1`.
+fn host_of(server: &str) -> Option<String> {
+    let (url, variables) = match server.split_once(';') {
+        Some((url, variables)) => (url, variables),
+        None => (server, ""),
+    };
+    let lower = url.to_ascii_lowercase();
+    let (scheme, rest) = match lower.split_once("//") {
+        Some((scheme, rest)) => (scheme, rest),
+        None if url.starts_with('{') => ("", &*lower),
+        None => return None,
+    };
+    let end = rest.find(['/', '\\', '?', '#']).unwrap_or(rest.len());
+    Some(format!("{scheme}//{};{variables}", &rest[..end]))
+}
+
+/// Words of a text that spaces separate.
+fn words(value: &Value) -> BTreeSet<String> {
+    let text = value.as_str().unwrap_or_default();
+    text.split_whitespace().map(str::to_owned).collect()
 }
 
 /// Parts that were added to or removed from operations, by operation key. Changes of their prose

@@ -654,3 +654,40 @@ fn unclassified_difference_trips_every_gate() {
         assert!(plan.tripped(&[gate.into()], &seen).is_empty(), "{gate}");
     }
 }
+
+#[test]
+fn other_documented_host_is_moved() {
+    let servers = |list: &str| edit(DOCUMENT, "paths:", &format!("servers: [{list}]\npaths:"));
+    let old = servers("{url: \"https://api.example/v1\"}");
+    let variable = |values: &str| {
+        let server = "{url: \"https://{region}.example/v1\", variables: {region: {default: eu";
+        servers(&format!("{server}{values}}}}}}}"))
+    };
+    for (old, new, class) in [
+        (&old, servers("{url: \"https://api.example/v2\"}"), "doc"),
+        (&old, servers("{url: \"HTTPS://API.example/v1/\"}"), "doc"),
+        (&old, servers("{url: /v1}"), "doc"),
+        (&old, servers("{url: \"https://evil.example/v1\"}"), "moved"),
+        (&old, servers("{url: \"http://api.example/v1\"}"), "moved"),
+        (&old, servers("{url: \"//api.example:81/v1\"}"), "moved"),
+        (&old, variable(""), "moved"),
+        (&variable(""), variable(", enum: [eu, us]"), "moved"),
+        (&variable(""), variable(", description: A region"), ""),
+    ] {
+        let plan = planned_with((GATEWAY, old), (GATEWAY, &new));
+        let lines = lines(&plan);
+        let expected = match class {
+            "" => vec![],
+            _ => vec![format!("breaking {class} servers-changed a: servers")],
+        };
+        assert_eq!(lines, expected, "{new}");
+    }
+    // The servers of paths and operations count as well.
+    let path = edit(
+        &old,
+        "  /orders:\n",
+        "  /orders:\n    servers: [{url: \"https://evil.example\"}]\n",
+    );
+    let plan = planned_with((GATEWAY, &old), (GATEWAY, &path));
+    assert_eq!(lines(&plan), ["breaking moved servers-changed a: servers"]);
+}

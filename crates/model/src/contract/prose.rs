@@ -124,7 +124,54 @@ impl<'a> Prose<'a> {
             self.called(&mut texts, &format!("webhook {name}"), item);
         }
         self.flows(&mut texts, root);
+        self.servers(&mut texts, root);
         texts
+    }
+
+    /// Collects the servers of the document, its paths and its operations, as one text. Clients
+    /// send their requests and credentials to these URLs. Each server is its URL, followed by
+    /// `;NAME=VALUE|VALUE` for each variable.
+    fn servers(&self, texts: &mut Texts, root: NodeRef<'a>) {
+        let items = self
+            .entries(root, "paths")
+            .into_iter()
+            .map(|(_, item)| item);
+        let items: Vec<NodeRef<'a>> = items.collect();
+        let operations = items.iter().flat_map(|item| item.entries());
+        let operations =
+            operations.filter(|(entry, _)| Method::of_key(&entry.key, Version::V32).is_some());
+        let operations: Vec<NodeRef<'a>> = operations.map(|(_, node)| node).collect();
+        let lists = std::iter::once(root)
+            .chain(items.iter().copied())
+            .chain(operations);
+        let mut all = BTreeSet::new();
+        let mut first = None;
+        for list in lists.filter_map(|node| self.field(node, "servers")) {
+            first.get_or_insert(list.span());
+            all.extend(list.items().filter_map(|server| self.server(server)));
+        }
+        if let Some(span) = first {
+            let all: Vec<String> = all.into_iter().collect();
+            texts.insert("servers".to_owned(), (all.join(" "), span));
+        }
+    }
+
+    /// Text of one server. `None` if it has no URL.
+    fn server(&self, server: NodeRef<'a>) -> Option<String> {
+        let mut text = server.get("url")?.as_str()?.to_owned();
+        for (name, variable) in self.entries(server, "variables") {
+            let default = variable.get("default").and_then(NodeRef::as_str);
+            let values = variable.get("enum").into_iter().flat_map(NodeRef::items);
+            let values: BTreeSet<&str> =
+                values.filter_map(NodeRef::as_str).chain(default).collect();
+            let values: Vec<&str> = values.into_iter().collect();
+            text.push_str(&format!(";{name}={}", values.join("|")));
+        }
+        let words: Vec<String> = shortened(&text)
+            .split_whitespace()
+            .map(str::to_owned)
+            .collect();
+        Some(words.join("%20"))
     }
 
     /// Collects the URLs from which clients get tokens, of all security schemes, and the scopes of

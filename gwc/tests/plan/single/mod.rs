@@ -289,6 +289,7 @@ const ELSEWHERE: &[(&str, Option<&str>)] = &[
     ("environment-removed", None),
     ("peers-refused", Some("listeners")),
     ("oauth-flow-changed", Some("gated")),
+    ("servers-changed", Some("gates")),
     ("request-check-widened", Some("messages")),
     ("request-check-narrowed", Some("messages")),
     ("request-check-changed", Some("messages")),
