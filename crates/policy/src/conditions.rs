@@ -132,8 +132,22 @@ fn holds_joined((name, test): (&str, &Test), headers: &HeaderMap) -> bool {
 fn has_lookalike(condition: &Condition, query: Option<&str>) -> bool {
     match condition {
         Condition::Header(..) => false,
-        Condition::Query(name, _) => query.is_some_and(|query| auth::has_lookalike(query, name)),
+        Condition::Query(name, test) => query
+            .is_some_and(|query| auth::has_lookalike(query, name) || is_cut((name, test), query)),
     }
+}
+
+/// True if the condition holds for a parameter with a `;` in its value, and does not hold for
+/// servers that end the value there.
+fn is_cut((name, test): (&str, &Test), query: &str) -> bool {
+    pairs(Some(query)).any(|(key, value)| {
+        let first = value.split_once(';').map(|(first, _)| first);
+        first.is_some_and(|first| {
+            decode_query(key).eq_ignore_ascii_case(name.as_bytes())
+                && passes(test, &decode_query(value))
+                && !passes(test, &decode_query(first))
+        })
+    })
 }
 
 /// Names and values in a query, still percent-encoded.
@@ -434,5 +448,20 @@ mod tests {
             assert!(!may_hold(query), "{query}");
         }
         assert!(!is_ambiguous("action=ad+min&actions=x&xAction=y"));
+    }
+
+    #[test]
+    fn condition_on_a_value_with_semicolon_is_ambiguous() {
+        let is_ambiguous = |test: Test, query| {
+            let wanted = [Condition::Query("q".into(), test)];
+            let headers = HeaderMap::new();
+            assert!(hold(&wanted, &headers, Some(query)), "{query}");
+            is_ambiguous(&wanted, &headers, Some(query))
+        };
+        assert!(is_ambiguous(Test::Exact("a;b".into()), "q=a;b"));
+        assert!(is_ambiguous(Test::Prefix("a;b".into()), "q=a;bc"));
+        assert!(!is_ambiguous(Test::Exact("a;b".into()), "q=a%3Bb"));
+        assert!(!is_ambiguous(Test::Prefix("a".into()), "q=a;b"));
+        assert!(!is_ambiguous(Test::Present, "q=a;b"));
     }
 }

@@ -7,8 +7,8 @@ use http::header::HeaderName;
 use minicbor::{Decode, Encode};
 use sha2::{Digest as _, Sha256};
 
-use crate::auth::has_lookalike;
-use crate::auth::place::{cookie_values, query_values};
+use crate::auth::has_several_readings;
+use crate::auth::place::{only_cookie, query_values};
 use crate::cx::{Cx, Principal};
 use crate::declared::{Scalar, Value};
 use crate::head::RequestHead;
@@ -183,8 +183,8 @@ impl Reader {
                 Some(value) => (false, known.tag(state, &[b"claim", value.as_bytes()])),
                 None => by_address(),
             },
-            Self::Cookie(name) => match only(cookie_values(&head.headers, name)) {
-                Some(value) => (true, anonymous.tag(state, &[b"cookie", value])),
+            Self::Cookie(name) => match only_cookie(&head.headers, name) {
+                Some(value) => (true, anonymous.tag(state, &[b"cookie", &value])),
                 None => by_address(),
             },
             Self::Query(name) => match only_parameter(head, name) {
@@ -252,8 +252,8 @@ impl Reader {
                     .map(|()| true)
             }
             Self::Cookie(name) => {
-                let value = only(cookie_values(&head.headers, name));
-                value.map(|value| part(b"cookie", value)).map(|()| true)
+                let value = only_cookie(&head.headers, name);
+                value.map(|value| part(b"cookie", &value)).map(|()| true)
             }
             Self::Query(name) => {
                 let value = only_parameter(head, name);
@@ -280,11 +280,12 @@ fn only<T>(mut values: impl Iterator<Item = T>) -> Option<T> {
     first.filter(|_| values.next().is_none())
 }
 
-/// Decoded value of a query parameter. `None` if the parameter is absent or repeated, or if some
-/// servers treat another parameter's name as equal. Servers could then use different values.
+/// Decoded value of a query parameter. `None` if the parameter is absent or repeated, if some
+/// servers treat another parameter's name as equal, or if they end the value at a `;`. Servers could
+/// then use different values.
 fn only_parameter<'h>(head: &'h RequestHead, name: &str) -> Option<Cow<'h, [u8]>> {
     let query = head.query().unwrap_or_default();
-    only(query_values(query, name)).filter(|_| !has_lookalike(query, name))
+    only(query_values(query, name)).filter(|_| !has_several_readings(query, name))
 }
 
 /// Bytes of an address in the key: a full IPv4 address, or the /64 prefix of an IPv6 address,
@@ -443,6 +444,9 @@ mod tests {
                     head("/?k=b&%6b=a"),
                     head("/?k=a&%5Bk%5D=b"),
                     head("/?K=b&k=a"),
+                    head("/?k=a;1"),
+                    head("/?k;x=a"),
+                    head("/?x;k=a"),
                 ],
             ),
             (
@@ -451,6 +455,12 @@ mod tests {
                 vec![
                     with("cookie", &["k=a; k=b"]),
                     with("cookie", &["k=a", "k=a"]),
+                    with("cookie", &["k=a,1"]),
+                    with("cookie", &["k=a 1"]),
+                    with("cookie", &["k=a; K=b"]),
+                    with("cookie", &["k=a; %6B=b"]),
+                    with("cookie", &["k=a; x=1, k=b"]),
+                    with("cookie", &[r#"k="\141""#]),
                 ],
             ),
             (
@@ -464,6 +474,26 @@ mod tests {
                 assert_eq!(tag(&key, &head), address, "{key}");
             }
         }
+    }
+
+    /// Some servers decode escapes in a cookie's value, and some remove its quotes. A client must
+    /// not choose its counter by another spelling of the value.
+    #[test]
+    fn cookie_in_any_spelling_is_one_key() {
+        let tag = |cookies: &str| {
+            let mut head = head("/");
+            head.headers.insert("cookie", cookies.parse().unwrap());
+            let reader = Key::Cookie("k".into()).reader();
+            with_cx(|cx| {
+                let local = reader.read(StateId(1), cx.limits.tables(false), &head, cx);
+                (reader.digest(&head, cx), local)
+            })
+        };
+        let plain = tag("k=s:a");
+        for cookies in ["x=1; k=s:a", "k=s%3Aa", "k=%73%3aa", r#"k="s:a""#] {
+            assert_eq!(tag(cookies), plain, "{cookies}");
+        }
+        assert_ne!(tag("k=s:b"), plain);
     }
 
     #[test]

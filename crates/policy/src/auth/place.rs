@@ -161,6 +161,37 @@ pub(crate) fn cookie_values<'h>(
     })
 }
 
+/// Decoded value of a cookie, without the quotes around it (RFC 6265 §4.1.1). Some servers decode
+/// escapes and remove quotes, and some do not. `None` if the cookie is absent or repeated, if some
+/// servers treat another cookie's name as equal, or if they read another value: ASP.NET Core ends
+/// it at a comma, `http.cookies` of Python at white space or a backslash.
+pub(crate) fn only_cookie<'h>(headers: &'h HeaderMap, name: &str) -> Option<Cow<'h, [u8]>> {
+    let mut found = None;
+    for pair in cookie_pairs(headers) {
+        let split = pair.iter().position(|b| *b == b'=').unwrap_or(pair.len());
+        let value = pair.get(split + 1..);
+        match (&pair[..split] == name.as_bytes(), value) {
+            (true, Some(value)) if found.is_none() => found = Some(value),
+            (true, _) => return None,
+            (false, _) if is_cookie(&pair[..split], name) => return None,
+            (false, _) => {}
+        }
+        if inner_names(pair).any(|inner| is_cookie(inner, name)) {
+            return None;
+        }
+    }
+    let value = found?;
+    let ends = |byte: &u8| matches!(byte, b',' | b'\\' | 0x0B) || byte.is_ascii_whitespace();
+    if value.iter().any(ends) {
+        return None;
+    }
+    let quoted = value
+        .strip_prefix(b"\"")
+        .and_then(|rest| rest.strip_suffix(b"\""));
+    let value = quoted.unwrap_or(value);
+    Some(std::str::from_utf8(value).map_or(Cow::Borrowed(value), decode))
+}
+
 /// Names of the cookies of a request.
 pub(crate) fn cookie_names(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
     cookie_pairs(headers).filter_map(|pair| {
@@ -214,10 +245,15 @@ fn is_part_of(pair: &[u8], wanted: &str) -> bool {
 fn strip_cookie(headers: &mut HeaderMap, wanted: &str) -> bool {
     let is_held = |pair: &[u8]| {
         let name = pair.split(|b| *b == b'=').next().unwrap_or_default();
-        let decoded = std::str::from_utf8(name).map(decode);
-        is_read_as(&decoded.unwrap_or(Cow::Borrowed(name)), wanted.as_bytes())
+        is_cookie(name, wanted)
     };
     strip_pairs(headers, is_held)
+}
+
+/// True if some servers treat the name of a cookie, as written, as equal to `wanted`.
+fn is_cookie(name: &[u8], wanted: &str) -> bool {
+    let decoded = std::str::from_utf8(name).map(decode);
+    is_read_as(&decoded.unwrap_or(Cow::Borrowed(name)), wanted.as_bytes())
 }
 
 /// Names that some servers find inside of a cookie, behind a comma or white space: `b` in `a=1, b=2`

@@ -105,6 +105,19 @@ pub fn has_lookalike(query: &str, wanted: &str) -> bool {
     })
 }
 
+/// True if servers may read different values of a parameter `wanted` in a query. The query has a
+/// lookalike of the parameter (see [`has_lookalike`]), or the parameter has a `;`: servers that
+/// separate parameters at `;` read `admin` in `wanted=admin;x`.
+#[must_use]
+pub fn has_several_readings(query: &str, wanted: &str) -> bool {
+    let is_cut = |pair: &str| {
+        let first = pair.split_once(';').map(|(first, _)| first);
+        let name = first.map(|first| first.split('=').next().unwrap_or_default());
+        name.is_some_and(|name| is_written_as(name, wanted))
+    };
+    has_lookalike(query, wanted) || query.split('&').any(is_cut)
+}
+
 /// Query without the parameters that some server treats as `wanted`. `None` if there are no such
 /// parameters.
 #[must_use]
@@ -196,7 +209,7 @@ fn plain(byte: u8) -> u8 {
 
 #[cfg(test)]
 mod tests {
-    use super::{has_lookalike, is_read_as, readings, resembles, without};
+    use super::{has_lookalike, has_several_readings, is_read_as, readings, resembles, without};
 
     #[test]
     fn lookalikes_of_a_parameter_are_found_and_removed() {
@@ -218,6 +231,26 @@ mod tests {
         ] {
             assert_eq!(has_lookalike(query, "q"), is_found, "{query}");
             assert_eq!(without(query, "q").as_deref(), kept, "{query}");
+        }
+    }
+
+    #[test]
+    fn semicolon_makes_two_readings_of_a_parameter() {
+        for (query, is_found) in [
+            ("q=1", false),
+            ("q=1%3Bx&r=a;b", false),
+            ("r=1;s&q=1", false),
+            ("qs=1;x&q=1", false),
+            ("q=1;x", true),
+            ("q=1;", true),
+            ("q;x=1", true),
+            ("q;", true),
+            ("%71;x=1", true),
+            ("r=1;s=2&q;x", true),
+            ("x;q=1", true),
+            ("Q=1", true),
+        ] {
+            assert_eq!(has_several_readings(query, "q"), is_found, "{query}");
         }
     }
 

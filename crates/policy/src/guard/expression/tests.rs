@@ -37,8 +37,9 @@ fn identity() -> Arc<Identity> {
 
 /// Request for which the tests evaluate expressions.
 fn request() -> RequestHead {
-    let mut head =
-        head("/orders/7?limit=5&q=a+b%C3%A9&twice=1&twice=2&flag&bad=%FF&t=1&t[]=2&u=1;v=2&v=1");
+    let mut head = head(
+        "/orders/7?limit=5&q=a+b%C3%A9&twice=1&twice=2&flag&bad=%FF&t=1&t[]=2&u=1;v=2&v=1&role=admin;x&force;x=1&semi=a%3Bb",
+    );
     for (name, value) in [
         ("x-tenant", "t-1"),
         ("accept", "text/html"),
@@ -121,7 +122,10 @@ fn expressions_hold_as_their_operators_say() {
         ("int(request.query.q) == 1", Err(NoValue::Range)),
         ("request.query.t == '1'", Err(NoValue::Ambiguous)),
         ("request.query.v == '1'", Err(NoValue::Ambiguous)),
-        ("size(request.query) == 10", Ok(true)),
+        ("request.query['role'] != 'admin'", Err(NoValue::Ambiguous)),
+        ("!('force' in request.query)", Err(NoValue::Ambiguous)),
+        ("request.query.semi == 'a;b'", Ok(true)),
+        ("size(request.query) == 13", Ok(true)),
         ("request.query['li' + 'mit'] == '5'", Ok(true)),
         (
             "size(request.headers) > 0 && has(request.headers)",

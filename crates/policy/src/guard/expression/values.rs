@@ -15,7 +15,7 @@ use http::HeaderMap;
 use regex::Regex;
 
 use crate::auth::jwt::json::{Json, Object};
-use crate::auth::{decode_query, has_lookalike};
+use crate::auth::{decode_query, has_several_readings};
 use crate::cx::{Cx, Principal};
 use crate::escapes;
 use crate::head::RequestHead;
@@ -385,11 +385,11 @@ fn pairs(query: &str) -> impl Iterator<Item = (&str, &str)> {
 
 /// Decoded value of a query parameter. It is an error if the parameter is repeated, because servers
 /// differ in the value that they use. It is also an error if some servers treat another parameter's
-/// name as equal.
+/// name as equal, or end the value at a `;`.
 fn parameter<'b, 'v>(query: &'v str, name: &str) -> Result<Option<CowVal<'b, 'v>>, ExecutionError> {
     let mut found = pairs(query).filter(|(key, _)| *decode_query(key) == *name.as_bytes());
     let (first, second) = (found.next(), found.next());
-    if second.is_some() || has_lookalike(query, name) {
+    if second.is_some() || has_several_readings(query, name) {
         return Err(ExecutionError::function_error(READ, "several"));
     }
     let Some((_, value)) = first else {
