@@ -5,8 +5,9 @@ use sha2::{Digest as _, Sha256};
 use super::Reason;
 use crate::ask::Answers;
 use crate::auth::jwt::json::{Json, Object};
+use crate::auth::jwt::numeric_date::milliseconds;
 use crate::auth::jwt::token::{Token, media_type, parse};
-use crate::auth::jwt::verify::{Halt, milliseconds};
+use crate::auth::jwt::verify::Halt;
 use crate::auth::jwt::{self, Algorithm, PublicKey, jwk};
 
 /// Maximum length of a proof, in bytes.
@@ -25,6 +26,10 @@ pub struct Proof<'p> {
     pub key: PublicKey,
     /// Claim `iat`, in milliseconds of Unix time.
     pub issued_ms: u64,
+    /// Claim `nbf`, in milliseconds of Unix time. `None` if it is absent.
+    pub(super) begins_ms: Option<u64>,
+    /// Claim `exp`, in milliseconds of Unix time. `None` if it is absent.
+    pub(super) ends_ms: Option<u64>,
 }
 
 impl<'p> Proof<'p> {
@@ -47,12 +52,18 @@ impl<'p> Proof<'p> {
             return Err(Reason::Algorithm);
         }
         let key = key(&token.header, token.algorithm)?;
-        let issued = token.claims.get("iat").ok_or(Reason::Malformed)?;
-        let issued_ms = milliseconds(issued).map_err(|_| Reason::Malformed)?;
+        let time = |claim| {
+            let time = token.claims.get(claim).map(milliseconds);
+            time.transpose().map_err(|_| Reason::Malformed)
+        };
+        let issued_ms = time("iat")?.ok_or(Reason::Malformed)?;
+        let (begins_ms, ends_ms) = (time("nbf")?, time("exp")?);
         let proof = Self {
             token,
             key,
             issued_ms,
+            begins_ms,
+            ends_ms,
         };
         let id = proof.text("jti")?;
         if id.is_empty() || id.len() > ID_MAX {

@@ -20,7 +20,7 @@ use crate::secret::{Form, SecretCell, SecretUnavailable, Secrets};
 /// Field `DPoP` with the proof.
 static DPOP: HeaderName = HeaderName::from_static(SCHEME);
 
-/// Maximum time that a client's clock may be ahead, in milliseconds.
+/// Maximum time that a client's clock may be ahead, in milliseconds. Also the leeway of `exp`.
 const AHEAD_MS: u64 = 60_000;
 
 /// Minimum length of the secret of nonces, in bytes.
@@ -181,8 +181,12 @@ impl Verifier {
             request.unix_s.saturating_mul(1_000),
             self.settings.window_ms,
         );
+        let latest_ms = now_ms.saturating_add(AHEAD_MS);
         let is_old = now_ms > proof.issued_ms.saturating_add(window_ms);
-        if is_old || proof.issued_ms > now_ms.saturating_add(AHEAD_MS) {
+        let has_ended = |ends_ms: u64| now_ms >= ends_ms.saturating_add(AHEAD_MS);
+        let is_early = proof.begins_ms.is_some_and(|begins| begins > latest_ms);
+        if is_old || proof.issued_ms > latest_ms || is_early || proof.ends_ms.is_some_and(has_ended)
+        {
             return Err(Reason::Age);
         }
         let hash = URL_SAFE_NO_PAD.encode(Sha256::digest(token));

@@ -15,7 +15,7 @@ use http::header::CONTENT_TYPE;
 
 use crate::ask::{AnswerKind, AnswerVerifier, Answered, Use};
 use crate::auth::jwt::json::{self, Json, Object};
-use crate::auth::jwt::verify::milliseconds;
+use crate::auth::jwt::numeric_date::milliseconds;
 use crate::auth::jwt::{self, ANSWER_TYPE};
 
 /// Maximum difference between `iat` of a signed answer and the time of its arrival, in

@@ -18,7 +18,8 @@ use crate::ask::{Answer, Answered, Answers, AskId, Call, CallKind, Effect, Keep,
 use crate::auth::binding::{Binding, Confirmation};
 use crate::auth::jwt::identity::{key, single};
 use crate::auth::jwt::json::{self, Json, Object};
-use crate::auth::jwt::verify::{milliseconds, name, words};
+use crate::auth::jwt::numeric_date::milliseconds;
+use crate::auth::jwt::verify::{name, words};
 use crate::auth::jwt::{
     self, GROUPS_CLAIM, Identity, Reason, TOKEN_BYTES, TokenCache, Verification, signed_part,
 };

@@ -17,6 +17,7 @@ pub(in crate::auth) mod identity;
 pub mod json;
 pub(in crate::auth) mod jwk;
 mod keys;
+pub(in crate::auth) mod numeric_date;
 mod signature;
 #[cfg(test)]
 pub(in crate::auth) mod tests;

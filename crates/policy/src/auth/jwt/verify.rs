@@ -24,6 +24,7 @@ use super::TokenCache;
 use super::identity::{Identity, key, single};
 use super::json::{Json, Object};
 use super::keys::PublicKey;
+use super::numeric_date::milliseconds;
 use super::signature::{Key, check_once_elsewhere, is_secret_signature, is_signed_once, key_of};
 use super::token::{Token, parse};
 use super::{Checked, KeySource, STALE_FOR_MS, jwk};
@@ -38,9 +39,6 @@ use crate::auth::reasons::reasons;
 use crate::key_cell::{self, KeyCell, KeySet};
 use crate::secret::{Form, SecretCell, SecretUnavailable, Secrets};
 use crate::signature::Check;
-
-/// Latest time in a token: the end of the year 9999 (Unix time, seconds).
-const TIME_MAX_S: u64 = 253_402_300_799;
 
 /// Maximum length of a name in a token (`sub`, client, consumer), in bytes.
 const NAME_MAX: usize = 1024;
@@ -641,22 +639,6 @@ fn read_keys(set: &[u8]) -> Result<key_cell::Keys, &'static str> {
     let keys = jwk::read_set(set)?;
     let ready: Box<[Key]> = keys.iter().map(Key::of).collect();
     Ok((Arc::new(ready), keys.len()))
-}
-
-/// Parses a time (RFC 7519 §2, `NumericDate`) to Unix milliseconds. Seconds may have a fraction;
-/// negative times, exponents and times after the year 9999 are refused.
-pub(in crate::auth) fn milliseconds(json: &Json) -> Result<u64, Reason> {
-    let Json::Number(text) = json else {
-        return Err(Reason::Claims);
-    };
-    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
-    let seconds: u64 = whole.parse().map_err(|_| Reason::Claims)?;
-    if seconds > TIME_MAX_S || !fraction.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Err(Reason::Claims);
-    }
-    let digits = fraction.bytes().chain(*b"000").take(3);
-    let thousandths = digits.fold(0, |sum, digit| sum * 10 + u64::from(digit - b'0'));
-    Ok(seconds * 1000 + thousandths)
 }
 
 /// Value of a claim that is a name: a non-empty string without control characters of at most
