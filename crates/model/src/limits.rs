@@ -179,18 +179,104 @@ fn is_there(host: &str, port: u16, listener: SocketAddr) -> bool {
     if port != listener.port() {
         return false;
     }
-    let local = |address: IpAddr| address.to_canonical().is_loopback();
     let everywhere = listener.ip().is_unspecified();
-    match host.parse::<IpAddr>() {
-        Ok(address) => {
+    match address_of(host) {
+        Some(address) => {
             // A connection to an unspecified address (`0.0.0.0`) reaches this machine.
             let address = match address {
                 IpAddr::V4(any) if any.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
                 IpAddr::V6(any) if any.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
                 one => one,
             };
-            address == listener.ip() || everywhere && local(address)
+            address == listener.ip().to_canonical() || everywhere && address.is_loopback()
         }
-        Err(_) => host == "localhost" && (everywhere || local(listener.ip())),
+        None => {
+            let name = host.strip_suffix('.').unwrap_or(host);
+            name == "localhost" && (everywhere || listener.ip().to_canonical().is_loopback())
+        }
+    }
+}
+
+/// Address that `host` spells. An IPv4 address inside IPv6 (`::ffff:127.0.0.1`) is the IPv4 address.
+/// `None` if `host` is a name.
+fn address_of(host: &str) -> Option<IpAddr> {
+    let address = host.parse().map(|address: IpAddr| address.to_canonical());
+    address.ok().or_else(|| of_numbers(host).map(IpAddr::V4))
+}
+
+/// IPv4 address of one to four numbers, as resolvers of operating systems read it (`inet_aton`):
+/// `127.1`, `2130706433`, `0x7f.1`. The last number fills the remaining bytes.
+fn of_numbers(host: &str) -> Option<Ipv4Addr> {
+    let number = |text: &str| {
+        let (digits, radix) = match text.strip_prefix("0x").or(text.strip_prefix("0X")) {
+            Some(digits) => (digits, 16),
+            None if text.len() > 1 && text.starts_with('0') => (text, 8),
+            None => (text, 10),
+        };
+        let is_number = digits.chars().all(|digit| digit.is_digit(radix));
+        is_number.then(|| u32::from_str_radix(digits, radix).ok())?
+    };
+    let numbers = host.split('.').map(number).collect::<Option<Vec<u32>>>()?;
+    let (last, before) = numbers
+        .split_last()
+        .filter(|(_, before)| before.len() < 4)?;
+    let mut address = u64::from(*last);
+    if address >> (8 * (4 - before.len())) != 0 || before.iter().any(|byte| *byte > 255) {
+        return None;
+    }
+    for (byte, shift) in before.iter().zip([24, 16, 8]) {
+        address |= u64::from(*byte) << shift;
+    }
+    u32::try_from(address).ok().map(Ipv4Addr::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_there;
+
+    #[test]
+    fn spellings_of_loopback_are_the_listener() {
+        for listener in [
+            "127.0.0.1:80",
+            "0.0.0.0:80",
+            "[::]:80",
+            "[::ffff:127.0.0.1]:80",
+        ] {
+            let listener = listener.parse().unwrap();
+            for host in [
+                "127.0.0.1",
+                "::ffff:127.0.0.1",
+                "::ffff:7f00:1",
+                "127.1",
+                "127.0.1",
+                "2130706433",
+                "0x7f000001",
+                "0X7F.0.0.1",
+                "017700000001",
+                "0177.0.0.01",
+                "0",
+                "0.0.0.0",
+                "localhost",
+                "localhost.",
+            ] {
+                assert!(is_there(host, 80, listener), "{host} {listener}");
+                assert!(!is_there(host, 81, listener), "{host} {listener}");
+            }
+            for host in [
+                "127.0.0.1.example",
+                "128.1",
+                "4294967296",
+                "127.16777216",
+                "127.0.0.1.1",
+                "127.256.1",
+                "08.1",
+                "0x",
+                "",
+                "local.host",
+            ] {
+                assert!(!is_there(host, 80, listener), "{host} {listener}");
+            }
+        }
+        assert!(!is_there("127.2", 80, "127.0.0.1:80".parse().unwrap()));
     }
 }

@@ -7,10 +7,12 @@ use policy::Reject;
 
 use crate::edge::{HOST_INVALID, TARGET_INVALID};
 
-/// Effective authority of a request as the client wrote it, and its host in lower case.
+/// Effective authority of a request as the client wrote it, and its host in lower case. An authority
+/// of the target, or `:authority`, is written to `headers` as `Host`, so that policies and the
+/// upstream read the host for which the request is routed.
 pub(super) fn authority(
     uri: &Uri,
-    headers: &HeaderMap,
+    headers: &mut HeaderMap,
     version: Version,
 ) -> Result<(HeaderValue, Box<str>), &'static Reject> {
     let mut hosts = headers.get_all(HOST).iter();
@@ -48,6 +50,7 @@ pub(super) fn authority(
     }
     let host = host_of(authority.as_str()).ok_or(&HOST_INVALID)?;
     let authority = HeaderValue::try_from(authority.as_str()).map_err(|_| &HOST_INVALID)?;
+    headers.insert(HOST, authority.clone());
     Ok((authority, host))
 }
 

@@ -68,7 +68,8 @@ pub const PSEUDONYM: &str = "gwd";
 /// A request that passed the edge.
 #[derive(Debug)]
 pub struct Admitted {
-    /// Head with a normalised path and without hop-by-hop fields.
+    /// Head with a normalised path and without hop-by-hop fields. `Host` is the authority of the
+    /// request, also if the client wrote it as `:authority` or in the target.
     pub head: RequestHead,
     /// Address of the client: the peer's, or the address that a trusted proxy reported.
     pub client: IpAddr,
@@ -81,7 +82,7 @@ pub struct Admitted {
     pub client_cert: Option<HeaderValue>,
     /// True if the client waits for `100 Continue` before it sends the body.
     pub expects_continue: bool,
-    /// `Host` as the client wrote it, with its port.
+    /// Authority of the request as the client wrote it, with its port; equal to `Host` of `head`.
     pub authority: HeaderValue,
     /// Path and query as the client sent them. `None` if normalisation did not change the target.
     pub received: Option<PathAndQuery>,
@@ -152,7 +153,7 @@ pub fn admit(
     if found.framed {
         framing(&mut headers, version)?;
     }
-    let (authority, host) = authority(&uri, &headers, version)?;
+    let (authority, host) = authority(&uri, &mut headers, version)?;
     let requested = uri.into_parts().path_and_query;
     let Target {
         normal: target,

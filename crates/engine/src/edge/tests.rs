@@ -389,6 +389,50 @@ fn cookie_lines_of_http_2_become_one() {
     assert_eq!(lines, ["a=1; b=2; c=3; d=4"]);
 }
 
+/// Policies and the upstream must read the authority for which the request is routed (RFC 9112
+/// §3.2.2, RFC 9113 §8.3.1).
+#[test]
+fn host_field_is_the_effective_authority() {
+    let other = ("host", "other.example");
+    type Case<'a> = (Version, &'a str, &'a [(&'a str, &'a str)], &'a str);
+    let cases: &[Case<'_>] = &[
+        (
+            Version::HTTP_11,
+            "/",
+            &[("host", "Shop.example:81")],
+            "Shop.example:81",
+        ),
+        (
+            Version::HTTP_11,
+            "http://Shop.example:81/",
+            &[other],
+            "Shop.example:81",
+        ),
+        (
+            Version::HTTP_2,
+            "https://shop.example:81/",
+            &[],
+            "shop.example:81",
+        ),
+        (
+            Version::HTTP_2,
+            "https://shop.example/",
+            &[("host", "SHOP.example")],
+            "shop.example",
+        ),
+    ];
+    for (version, target, fields, expected) in cases {
+        let mut parts = request("GET", target, fields);
+        parts.version = *version;
+        let peer = "10.0.0.1".parse().unwrap();
+        let admitted = admit(parts, &listener(&[]), peer).unwrap();
+        let lines: Vec<_> = admitted.head.headers.get_all(header::HOST).iter().collect();
+        assert_eq!(lines, [expected], "{version:?} {target}");
+        assert_eq!(admitted.authority, *expected);
+        assert_eq!(&*admitted.head.host, "shop.example");
+    }
+}
+
 /// Result of the edge for a head over HTTP/2.
 fn over_http2(fields: &[(&str, &str)]) -> Result<Admitted, &'static Reject> {
     let mut parts = request("POST", "http://h/", fields);
