@@ -2,7 +2,8 @@
 //!
 //! Records and revocation lists are never removed, because readers walk the chains. Bundles are
 //! removed with their statements. Exceptions: retained bundles, and recently stored bundles, which
-//! may be released soon. If any file cannot be read, no file is removed.
+//! may be released soon. After a rollback, the source artifact with the release rules stays as well,
+//! also if its bundle is removed. If any file cannot be read, no file is removed.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -13,7 +14,7 @@ use crate::manifest::BUNDLE;
 use crate::moment::Moment;
 use crate::oci::{EMPTY_BLOB, ImageManifest};
 use crate::refused::Refused;
-use crate::statement::predicate::Revoke;
+use crate::statement::predicate::{RecordKind, Revoke};
 use crate::statement::{Statement, stored};
 
 use crate::store::folder::Folder;
@@ -93,6 +94,9 @@ pub fn garbage(
         for serial in folder.serials(&chain)? {
             if let Some(digest) = folder.link(&chain, serial)? {
                 mark_chain(folder, &chain, digest, &kept, &mut needed)?;
+                if chain != Chain::Revocations {
+                    mark_rules(folder, digest, &kept, &mut needed)?;
+                }
             }
         }
     }
@@ -176,6 +180,32 @@ fn mark_chain(
                 list.predicate.previous
             }
         };
+    }
+    Ok(())
+}
+
+/// Marks the source artifact that contains the release rules after a rollback to a bundle in
+/// `kept`: that of the newest earlier record that is no rollback. Its own bundle may be removed.
+fn mark_rules(
+    folder: &Folder,
+    digest: Digest,
+    kept: &BTreeSet<Digest>,
+    needed: &mut BTreeSet<Digest>,
+) -> Result<(), Refused> {
+    let mut linked = channel::read(folder, &digest)?;
+    if linked.record.kind != RecordKind::Rollback || !kept.contains(&linked.bundle) {
+        return Ok(());
+    }
+    while let Some(previous) = linked.record.previous {
+        // As in `mark_chain`, a state folder does not have the older records of a chain.
+        if folder.size(&previous)?.is_none() {
+            break;
+        }
+        linked = channel::read(folder, &previous)?;
+        if linked.record.kind != RecordKind::Rollback {
+            needed.extend(linked.record.source);
+            break;
+        }
     }
     Ok(())
 }

@@ -166,8 +166,9 @@ pub fn compare_on(
                 }
                 rules::compare(&before, &after, &mut plan);
             }
-            None if old.source.is_none() => rules::unknown(old.bundle, &after, &mut plan),
-            None => {}
+            // A single document has no rules. Any other old side without rules has lost them.
+            None if old.source.as_ref().is_some_and(|map| map.is_document) => {}
+            None => rules::unknown(old.bundle, &after, &mut plan),
         }
         plan.changes.retain(|change| !ids::is_off(change.id));
         plan.changes

@@ -1,6 +1,9 @@
 //! Tests of the section RULES of plans. The gates of the old version apply to changes of gates,
 //! keys and other rules.
 
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
 use serde_json::Value;
 
 use crate::git::{commit, committed};
@@ -304,6 +307,82 @@ fn unknown_rules_of_the_channel_trip_a_gate() {
         "channel: prod}\nlint: {missing-license: warn",
     );
     project.run(&["plan", "--ack", &ack]).with(1);
+}
+
+/// Digests of the source artifacts' layers in the store.
+fn sources(project: &Project) -> BTreeSet<PathBuf> {
+    let blobs = std::fs::read_dir(project.file("releases/blobs/sha256")).expect("a store");
+    let paths = blobs.map(|entry| entry.expect("it can be read").path());
+    let is_source = |path: &PathBuf| {
+        let bytes = std::fs::read(path).expect("it can be read");
+        bytes.starts_with(b"{\"version\":4,\"files\"")
+    };
+    paths.filter(is_source).collect()
+}
+
+/// Creates a project whose channel goes back from a second release, and then opens an operation and
+/// removes the gate. Returns the project, and the source artifacts of the second release.
+fn rolled_back() -> (Project, BTreeSet<PathBuf>) {
+    let project = Project::released();
+    let first = sources(&project);
+    project.change("6s");
+    project.apply("second").with(0);
+    let second = sources(&project).difference(&first).cloned().collect();
+    let back = [
+        "rollback",
+        "--key",
+        "keys/release.pem",
+        "--yes",
+        "--reason",
+        "back",
+    ];
+    project.run(&back).with(0);
+    project.edit("gateway.yaml", "gates: [weaken]\n", "");
+    project.edit(
+        "orders.yaml",
+        "operationId: listOrders,",
+        "operationId: listOrders, security: [], x-gateway: {public: true},",
+    );
+    (project, second)
+}
+
+#[test]
+fn lost_rules_after_a_rollback_trip_a_gate() {
+    let (project, lost) = rolled_back();
+    assert_eq!(lost.len(), 1);
+    for path in lost {
+        std::fs::remove_file(path).expect("it is there");
+    }
+    let ended = project.run(&["plan", "--format", "json"]).with(1);
+    assert_eq!(rules(&ended.json("plan/v1")), ["rules-unknown"]);
+    project
+        .apply("open")
+        .with(1)
+        .contains("gates tripped: rules");
+    assert_eq!(project.history().len(), 3);
+}
+
+#[test]
+fn gc_after_a_rollback_keeps_the_rules() {
+    let (project, kept) = rolled_back();
+    let then = std::time::SystemTime::now() - std::time::Duration::from_secs(7_200);
+    for entry in std::fs::read_dir(project.file("releases/blobs/sha256")).expect("a store") {
+        let path = entry.expect("it can be read").path();
+        let file = std::fs::File::options().write(true).open(path);
+        file.and_then(|file| file.set_modified(then))
+            .expect("it is there");
+    }
+    project
+        .run(&["gc", "--keep", "1"])
+        .with(0)
+        .contains("removed 1 bundle");
+    assert!(kept.iter().all(|path| path.exists()));
+    let ended = project.run(&["plan", "--format", "json"]).with(1);
+    assert_eq!(rules(&ended.json("plan/v1")), ["gate-removed"]);
+    project
+        .apply("open")
+        .with(1)
+        .contains("gates tripped: weaken");
 }
 
 #[test]

@@ -55,6 +55,9 @@ pub struct SourceMap {
     /// Texts that plans must not show. Never stored.
     #[serde(skip)]
     pub concealed: ConcealedTexts,
+    /// True for a single document, which has no release rules. Never stored.
+    #[serde(skip)]
+    pub is_document: bool,
 }
 
 /// Prose of a document outside its operations. Contains the first 120 characters of each text, and

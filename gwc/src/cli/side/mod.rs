@@ -435,6 +435,7 @@ fn read(
     let mut side = side_of(compiled)?;
     if let (Some(_), Some(map)) = (&document, &mut side.source) {
         map.rules = None;
+        map.is_document = true;
     }
     if let (Some(disk), Some(map)) = (disk, &side.source) {
         origin.uncommitted = note_uncommitted(&disk, map);
