@@ -46,7 +46,7 @@ const OPENING: [Class; 4] = [
 ];
 
 /// Gated classes that are compared only if one environment replaces another.
-const REPLACEMENT_CLASSES: [Class; 3] = [Class::Removed, Class::Moved, Class::Relax];
+const REPLACEMENT_CLASSES: [Class; 4] = [Class::Removed, Class::Moved, Class::Relax, Class::Break];
 
 /// Compares every environment. If no environment has an old side, returns the plan of a first
 /// release. `None` if there is no new side.
@@ -262,7 +262,10 @@ fn added(
     let mut description = format!("bundle {}", id.short());
     for (found, how) in [
         (&wider, "which admits more than"),
-        (&differences, "which removes, moves or relaxes parts of"),
+        (
+            &differences,
+            "which removes, moves, relaxes or breaks parts of",
+        ),
     ] {
         if !found.most.is_empty() {
             description.push_str(&format!(", {how} {}", found.summary()));

@@ -258,8 +258,17 @@ fn new_environment_is_compared_with_the_base() {
             "moved",
             "move",
         ),
+        (
+            "apis: {orders: {overlays: [over.yaml]}}\n",
+            "break",
+            "break",
+        ),
     ] {
         let project = project();
+        project.write(
+            "over.yaml",
+            "overlay: 1.0.0\ninfo: {title: o, version: \"1\"}\nactions:\n- {target: \"$.paths['/orders'].get\", update: {parameters: [{name: q, in: query, required: true, schema: {type: string}}]}}\n",
+        );
         project.write(
             "stage.yaml",
             format!("release: {{channel: stage}}\n{patch}"),
