@@ -153,6 +153,20 @@ fn redirect_with_other_status_or_query_moves() {
         (&respond(302), DOCUMENT),
         ("moved", "moved"),
     );
+    // With 307 and 308, clients send method and body again.
+    for (old, new, class) in [
+        (302, 307, "moved"),
+        (303, 308, "moved"),
+        (301, 303, "changed"),
+        (307, 308, "changed"),
+    ] {
+        let (was, is) = (respond(old), respond(new));
+        let id = match class {
+            "moved" => "traffic-moved",
+            _ => "policy-changed",
+        };
+        both(id, (&was, DOCUMENT), (&is, DOCUMENT), (class, class));
+    }
 }
 
 #[test]

@@ -20,11 +20,6 @@ pub(super) struct Step {
     pub(super) description: String,
 }
 
-/// True for a status that makes clients follow `Location` (RFC 9110 §15.4).
-fn is_redirection(status: u128) -> bool {
-    (300..400).contains(&status)
-}
-
 /// Class of a change of a set of response field names: `moved` if it affects a field that redirects
 /// clients.
 pub(super) fn of_names(old: Option<&Value>, new: Option<&Value>) -> Class {
@@ -37,16 +32,34 @@ pub(super) fn of_names(old: Option<&Value>, new: Option<&Value>) -> Class {
     class(sending(old) == sending(new))
 }
 
-/// Class of a change of status: `moved` if exactly one of the two statuses redirects clients.
-pub(super) fn of_status(old: Option<&Value>, new: Option<&Value>) -> Class {
-    let redirects = |value: Option<&Value>| match value {
-        Some(Value::One(status)) => {
-            let status = status.amount().map_or(0, |(status, _)| status);
-            is_redirection(status)
+/// Part of a request that clients send again to the `Location` of a response (RFC 9110 §15.4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Redirection {
+    /// Clients do not follow the response.
+    None,
+    /// Clients send a request without body, usually with GET.
+    Address,
+    /// Clients repeat the request with its method and body (307, 308).
+    Whole,
+}
+
+impl Redirection {
+    fn of(status: Option<&Value>) -> Self {
+        let status = match status {
+            Some(Value::One(status)) => status.amount().map_or(0, |(status, _)| status),
+            _ => 0,
+        };
+        match status {
+            307 | 308 => Self::Whole,
+            300..400 => Self::Address,
+            _ => Self::None,
         }
-        _ => false,
-    };
-    class(redirects(old) == redirects(new))
+    }
+}
+
+/// Class of a change of status: `moved` if clients send another part of the request to `Location`.
+pub(super) fn of_status(old: Option<&Value>, new: Option<&Value>) -> Class {
+    class(Redirection::of(old) == Redirection::of(new))
 }
 
 fn class(is_same: bool) -> Class {
@@ -86,13 +99,13 @@ fn reply(step: &Step, fields: &mut BTreeMap<String, Field>, texts: &mut Vec<Stri
         texts.push(step.description.clone());
         return;
     }
-    let status = match step.settings.get(&["status"]) {
-        Some(Value::One(status)) => status.amount().map_or(0, |(status, _)| status),
-        _ => 0,
-    };
-    texts.push(match is_redirection(status) {
-        true => "the gateway answers with a redirection".to_owned(),
-        false => "the gateway answers".to_owned(),
+    let redirection = Redirection::of(step.settings.get(&["status"]));
+    texts.push(match redirection {
+        Redirection::None => "the gateway answers".to_owned(),
+        Redirection::Address => "the gateway answers with a redirection".to_owned(),
+        Redirection::Whole => {
+            "the gateway answers with a redirection that repeats method and body".to_owned()
+        }
     });
     for one in step.settings.iter() {
         if let [headers, name] = one.path.as_slice()
