@@ -28,23 +28,39 @@ const FORGED: &str = "forged";
 /// with this name. gateway.yaml cannot define such names.
 pub(crate) const OWNER: &str = "~witness";
 
-/// Sets of roles for which a gateway accepts credentials of witnesses.
+/// Sets of roles, and consumers, for which a gateway accepts credentials of witnesses.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct RoleSets(BTreeSet<BTreeSet<String>>);
+pub struct RoleSets {
+    sets: BTreeSet<BTreeSet<String>>,
+    /// Names of consumers with certificates, if a requirement combines a certificate with a key or
+    /// password. The key must then belong to the owner of the certificate.
+    owners: BTreeSet<String>,
+}
 
 impl RoleSets {
     /// Sets of roles named in requirements of these gateways: of each alternative, and of each
     /// scheme of an API.
     pub fn of<'g>(gateways: impl IntoIterator<Item = &'g Gateway>) -> Self {
         let mut sets = BTreeSet::from([BTreeSet::new()]);
-        for api in gateways.into_iter().flat_map(|gateway| gateway.apis.iter()) {
-            let security = || api.treatments.iter().map(|one| &one.security);
-            let alternatives = security().flat_map(|one| &one.0);
-            sets.extend(alternatives.map(|one| required_roles(&one.0)));
-            let all = security().flat_map(ir::Security::uses);
-            sets.insert(required_roles(all));
+        let (mut owners, mut are_combined) = (BTreeSet::new(), false);
+        for gateway in gateways {
+            let listing = gateway.shared.consumers.iter();
+            let listing = listing.filter(|consumer| !consumer.certificates.is_empty());
+            owners.extend(listing.map(|consumer| consumer.name.clone()));
+            for api in &gateway.apis {
+                let security = || api.treatments.iter().map(|one| &one.security);
+                let alternatives = || security().flat_map(|one| &one.0);
+                sets.extend(alternatives().map(|one| required_roles(&one.0)));
+                let all = security().flat_map(ir::Security::uses);
+                sets.insert(required_roles(all));
+                let verifiers = &gateway.shared.auth;
+                are_combined |= alternatives().any(|one| has_owners(one, &api.schemes, verifiers));
+            }
         }
-        Self(sets)
+        if !are_combined {
+            owners.clear();
+        }
+        Self { sets, owners }
     }
 }
 
@@ -66,6 +82,65 @@ fn suffix(roles: &BTreeSet<String>) -> String {
     format!("-{}", &digest.hex()[..12])
 }
 
+/// Text that names a set of roles, and the owner of a certificate of the same request.
+fn suffix_of(roles: &BTreeSet<String>, owner: Option<&str>) -> String {
+    let suffix = suffix(roles);
+    match owner {
+        None => suffix,
+        Some(name) => {
+            let digest = bundle::digest::Digest::of(name.as_bytes());
+            format!("{suffix}-{}", &digest.hex()[..12])
+        }
+    }
+}
+
+/// True if an alternative requires a key or password, and a certificate or signature. All of them
+/// must then belong to one consumer, if a consumer lists the certificate or key id.
+pub(super) fn has_owners(
+    alternative: &ir::Alternative,
+    schemes: &ir::Set<ir::Scheme>,
+    verifiers: &ir::Set<ir::Verifier>,
+) -> bool {
+    let has = |kinds: [&str; 2]| {
+        alternative.0.iter().any(|wanted| {
+            let verify = schemes.get(&wanted.scheme).map(|scheme| &scheme.verify);
+            let Some(ir::Verify::Auth(name)) = verify else {
+                return false;
+            };
+            let checked = verifiers.get(name).map(|one| &one.checked);
+            checked.is_some_and(|checked| kinds.contains(&checked.kind()))
+        })
+    };
+    has(["api_key", "basic"]) && has(["mtls", "hmac_signature"])
+}
+
+/// Name of the consumer that lists a certificate with this description. `None` if the alternative
+/// requires no key beside the certificate.
+fn certificate_owner<'s>(
+    (alternative, tokens): (&ir::Alternative, &Tokens),
+    schemes: &ir::Set<ir::Scheme>,
+    shared: &'s ir::Shared,
+) -> Option<&'s str> {
+    if !has_owners(alternative, schemes, &shared.auth) {
+        return None;
+    }
+    let used = alternative.0.iter();
+    let used = used.filter_map(|wanted| schemes.get(&wanted.scheme));
+    let certified = used.filter(|scheme| scheme.place == Place::Certificate);
+    let texts =
+        certified.filter_map(|scheme| tokens.get(&security::location(scheme, &shared.auth)));
+    let names: BTreeSet<String> = texts
+        .flat_map(|text| text.lines())
+        .map(|line| match line.split_once(' ') {
+            Some(("spiffe", id)) => format!("san {id}"),
+            _ => line.to_owned(),
+        })
+        .collect();
+    let mut owners = shared.consumers.iter();
+    let owner = owners.find(|one| one.certificates.iter().any(|one| names.contains(&one.name)));
+    owner.map(|owner| owner.name.as_str())
+}
+
 /// Returns a gateway that accepts the credentials of witnesses.
 pub fn with_witness(gateway: &Gateway, sets: &RoleSets) -> Gateway {
     with_credentials_of(gateway, None, sets)
@@ -77,7 +152,7 @@ pub fn with_witness(gateway: &Gateway, sets: &RoleSets) -> Gateway {
 pub(crate) fn with_credentials_of(
     gateway: &Gateway,
     consumer: Option<&str>,
-    RoleSets(sets): &RoleSets,
+    RoleSets { sets, owners }: &RoleSets,
 ) -> Gateway {
     let hash = |text: &str| ir::Credential {
         sha256: Sha256::digest(text).into(),
@@ -110,6 +185,18 @@ pub(crate) fn with_credentials_of(
                 plan: None,
                 tokens: Vec::new(),
             }),
+        }
+    }
+    for (roles, owner) in sets
+        .iter()
+        .flat_map(|roles| owners.iter().map(move |one| (roles, one)))
+    {
+        let suffix = suffix_of(roles, Some(owner));
+        let fallback = format!("{OWNER}{}", self::suffix(roles));
+        let at = |name: &str| consumers.iter().position(|one| one.name == name);
+        if let Some(at) = at(owner).or_else(|| at(&fallback)) {
+            consumers[at].keys.push(hash(&format!("{KEY}{suffix}")));
+            consumers[at].basic.push(hash(&format!("{PAIR}{suffix}")));
         }
     }
     if let Ok(consumers) = ir::Set::new(consumers) {
@@ -170,8 +257,9 @@ pub(super) struct Draft {
 pub(super) fn credentials(
     (alternative, tokens): (&ir::Alternative, Option<&Tokens>),
     schemes: &ir::Set<ir::Scheme>,
-    verifiers: &ir::Set<ir::Verifier>,
+    shared: &ir::Shared,
 ) -> (Values, Vec<WitnessCredential>) {
+    let verifiers = &shared.auth;
     let made;
     let tokens = match tokens {
         Some(tokens) => tokens,
@@ -186,6 +274,7 @@ pub(super) fn credentials(
     // Use one caller for all credentials, so that each credential belongs to a consumer with all
     // roles.
     let roles = required_roles(&alternative.0);
+    let owner = certificate_owner((alternative, tokens), schemes, shared);
     for wanted in &alternative.0 {
         let Some(scheme) = schemes.get(&wanted.scheme) else {
             continue;
@@ -195,7 +284,7 @@ pub(super) fn credentials(
         let token = tokens
             .get(&security::location(scheme, verifiers))
             .filter(|_| valid);
-        let text = token.map_or_else(|| credential(scheme, valid, &roles), Clone::clone);
+        let text = token.map_or_else(|| text_of(scheme, valid, (&roles, owner)), Clone::clone);
         let mut certificate = None;
         match &scheme.place {
             Place::Header(name) => values.headers.push((name.clone(), text)),
@@ -241,12 +330,21 @@ pub(super) fn credentials(
 /// that a gateway of [`with_witness`] accepts, whose owner has `roles`. Otherwise an unknown
 /// credential.
 pub(crate) fn credential(scheme: &ir::Scheme, valid: bool, roles: &BTreeSet<String>) -> String {
+    text_of(scheme, valid, (roles, None))
+}
+
+/// Like [`credential`], for the owner of a certificate of the same request.
+fn text_of(
+    scheme: &ir::Scheme,
+    valid: bool,
+    (roles, owner): (&BTreeSet<String>, Option<&str>),
+) -> String {
     match (&scheme.place, valid) {
         (Place::Authorization(kind), true) if kind == "basic" => {
-            let pair = format!("{PAIR}{}", suffix(roles));
+            let pair = format!("{PAIR}{}", suffix_of(roles, owner));
             base64::engine::general_purpose::STANDARD.encode(pair)
         }
-        (_, true) => format!("{KEY}{}", suffix(roles)),
+        (_, true) => format!("{KEY}{}", suffix_of(roles, owner)),
         (_, false) => FORGED.to_owned(),
     }
 }
@@ -331,6 +429,21 @@ impl Draft {
             Some((route.id.as_str().to_owned(), is_refused))
         });
         decided.ok().flatten()
+    }
+
+    /// True if the gateway refuses the request with 400, whatever status `errors` set instead.
+    pub(super) fn is_malformed(&self, oracle: &Oracle) -> bool {
+        let answer = self.question(oracle).map(|question| {
+            oracle.ask(&question, |decided, _, _| match &decided.verdict {
+                Verdict::Reject(refusal) => refusal.reject.status == 400,
+                Verdict::Forward | Verdict::Reply(_) | Verdict::Ask(_) => false,
+            })
+        });
+        match answer {
+            Some(Ok(is_refused)) => is_refused,
+            Some(Err(reject)) => reject.status == 400,
+            None => false,
+        }
     }
 
     /// True if a policy of the matched operation refuses the request, and not its security

@@ -12,7 +12,7 @@ use super::{Owner, Route, smallest};
 use crate::ask::OUTSIDER;
 use crate::security::{Tokens, cannot_run};
 use crate::values::Values;
-use crate::witness::{Draft, bug, credentials, lacks_roles};
+use crate::witness::{Draft, bug, credentials, has_owners, lacks_roles};
 use crate::{Outcome, Witness, ids};
 use model::lower::Lowered;
 
@@ -33,6 +33,8 @@ struct Asked {
     /// For each side, true if a policy of the operation refuses the request, and not the security
     /// requirement.
     refused: [bool; 2],
+    /// For each side, true if the gateway refuses the request as malformed or ambiguous.
+    malformed: [bool; 2],
 }
 
 /// Side and route for which the credentials of a witness are built.
@@ -78,9 +80,9 @@ impl<'a> Cells<'_, 'a> {
                 is_refused = true;
                 continue;
             }
-            // The gateway refuses the path with 400 because of an escaped separator. Try the
-            // credentials of the next alternative.
-            if owned && *inside == (Outcome::Refused { status: 400 }) {
+            // The gateway refuses the path because of an escaped separator. Try the credentials of
+            // the next alternative.
+            if owned && asked.malformed[usize::from(opens)] {
                 continue;
             }
             // Both versions serve the request, so the request shows no difference. This is no bug
@@ -94,7 +96,14 @@ impl<'a> Cells<'_, 'a> {
                 &caller.route.api.schemes,
                 &caller.side.gateway.shared.auth,
             );
-            if owned && (served(inside) && agree || is_unroled) {
+            // The certificate or signature may belong to another consumer than the key of the
+            // witness.
+            let has_owners = has_owners(
+                alternative,
+                &caller.route.api.schemes,
+                &caller.side.gateway.shared.auth,
+            );
+            if owned && (served(inside) && agree || is_unroled || has_owners) {
                 continue;
             }
             results
@@ -307,9 +316,9 @@ impl<'a> Cells<'_, 'a> {
         caller: &Caller<'_, 'a>,
         (alternative, tokens): (&ir::Alternative, Option<&Tokens>),
     ) -> Option<Asked> {
-        let auth = &caller.side.gateway.shared.auth;
+        let shared = &caller.side.gateway.shared;
         let schemes = &caller.route.api.schemes;
-        let (sent, credentials) = credentials((alternative, tokens), schemes, auth);
+        let (sent, credentials) = credentials((alternative, tokens), schemes, shared);
         // Credentials affect ownership only through conditions of routes.
         let is_conditioned = self.tables.iter().any(|table| table.conditioned);
         let found = if is_conditioned && !cell.has_fixed_path {
@@ -357,11 +366,14 @@ impl<'a> Cells<'_, 'a> {
         }
         let owned = self.are_owners(cell.owners, selected, &draft);
         let refused = engines.map(|engine| engine.is_some_and(|engine| draft.is_limited(engine)));
+        let malformed =
+            engines.map(|engine| engine.is_some_and(|engine| draft.is_malformed(engine)));
         let witness = draft.shown(credentials, old, new);
         Some(Asked {
             witness,
             owned,
             refused,
+            malformed,
         })
     }
 

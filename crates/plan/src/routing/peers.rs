@@ -114,8 +114,8 @@ impl<'a> Changed<'a> {
                 } else {
                     ir::Alternative::default()
                 };
-                let auth = &side.gateway.shared.auth;
-                let (sent, shown) = credentials((&alternative, None), &route.api.schemes, auth);
+                let shared = &side.gateway.shared;
+                let (sent, shown) = credentials((&alternative, None), &route.api.schemes, shared);
                 let mut values = found.values;
                 values.headers.extend(sent.headers);
                 values.query.extend(sent.query);
