@@ -12,6 +12,7 @@ mod cells;
 mod certificates;
 mod checks;
 mod chosen;
+mod consumer_claims;
 mod contracts;
 mod counters;
 mod deadlines;

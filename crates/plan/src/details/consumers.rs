@@ -7,13 +7,14 @@ use policy::declared::{Setting, Settings, Value as Written};
 use serde_json::{Value, json};
 
 use super::freed::AdmissionRules;
-use super::{fields, push as push_lines, tables};
+use super::{claims, fields, push as push_lines, tables};
 use crate::pairs::both;
 use crate::{Change, Class, Plan, Section};
 
 /// Reports credentials that were added, removed, or have a later expiry.
 pub(super) fn consumers(old: &ir::Gateway, new: &ir::Gateway, plan: &mut Plan) {
     let admitting = AdmissionRules::of(new);
+    let gateways = [old, new];
     let (old, new) = (&old.shared, &new.shared);
     // Certificates and tokens listed by consumers of the new side.
     let listed: BTreeSet<String> = new.consumers.iter().flat_map(foreign).collect();
@@ -100,7 +101,14 @@ pub(super) fn consumers(old: &ir::Gateway, new: &ir::Gateway, plan: &mut Plan) {
         let is_unlisted = certificate_unlisted || token_unlisted;
         if is_unlisted || is_unnamed {
             let of_token = is_unnamed || token_unlisted;
-            admitting.report_removed(name, (of_token, certificate_unlisted), plan);
+            admitting.report_removed(gateways[0], name, (of_token, certificate_unlisted), plan);
+        }
+        // Callers of a certificate or token that is no longer listed have no consumer.
+        let remaining = is.filter(|_| !is_unlisted);
+        if was.is_some() && (remaining.is_some() || is_unlisted || is_unnamed)
+            || admitting.names(name)
+        {
+            claims::compare(gateways, name, [was, remaining], plan);
         }
         let named = was.is_some() != is.is_some();
         let has_credentials = !before.is_empty() || !after.is_empty();

@@ -10,10 +10,11 @@ use policy::auth;
 use policy::guard::expression::Expression;
 use serde_json::Value;
 
+use super::{claims, plans};
 use crate::{Change, Class, Plan, Section};
 
-/// Kinds of policies that can count by consumer.
-const COUNTS: [&str; 3] = ["rate_limit", "quota", "concurrency"];
+/// Kinds of policies that can count by properties of the caller.
+pub(super) const COUNTS: [&str; 4] = ["rate_limit", "quota", "concurrency", "llm"];
 
 /// Reason for a missing witness: plans have no certificates and tokens of real callers.
 const OF_CALLERS: &str = "only a token or certificate of this consumer would show the change";
@@ -52,7 +53,7 @@ fn key_ids(checked: &auth::Checked) -> BTreeSet<String> {
 }
 
 /// Policies of a gateway, each with the name that plans show.
-fn policies(gateway: &ir::Gateway) -> impl Iterator<Item = (String, &ir::Policy)> {
+pub(super) fn policies(gateway: &ir::Gateway) -> impl Iterator<Item = (String, &ir::Policy)> {
     let shared = gateway.shared.policies.iter();
     let shared = shared.map(|policy| (policy.name.clone(), policy));
     let own = gateway.apis.iter().flat_map(|api| {
@@ -117,11 +118,21 @@ impl<'a> AdmissionRules<'a> {
     }
 
     /// Reports the effects of a removed consumer on callers that are still admitted. These are
-    /// limits that counted the callers together, and fields that contain the consumer's name. The
-    /// first value of `is_of` is true if tokens still admit such callers, the second if
-    /// certificates do.
-    pub(super) fn report_removed(&self, consumer: &str, is_of: (bool, bool), plan: &mut Plan) {
+    /// limits that counted the callers together, limits of the consumer's plan, targets that the
+    /// consumer's name selected, and fields that contain the name. The first value of `is_of` is
+    /// true if tokens still admit such callers, the second if certificates do.
+    pub(super) fn report_removed(
+        &self,
+        old: &ir::Gateway,
+        consumer: &str,
+        is_of: (bool, bool),
+        plan: &mut Plan,
+    ) {
         let (by_token, by_certificate) = is_of;
+        let gateways = [old, self.gateway];
+        let of = format!("consumer {consumer}");
+        claims::targets(gateways, ("consumer", &of), [Some(consumer), None], plan);
+        plans::removed(old, consumer, plan);
         for (name, policy) in policies(self.gateway) {
             let settings = policy.checked.settings();
             let keys = settings.texts(&["key"]).unwrap_or_default();

@@ -3,6 +3,7 @@
 
 mod body;
 mod bound;
+mod claims;
 mod consumers;
 mod definitions;
 mod destination;

@@ -41,11 +41,6 @@ pub(super) fn plans(old: &ir::Gateway, new: &ir::Gateway, plan: &mut Plan) {
             [first, rest @ ..] => format!("consumer {first} and {} more plan", rest.len()),
             [] => continue,
         };
-        let shown = |plan: Option<&str>, limits: &[&ir::Policy]| {
-            let Some(plan) = plan else { return Value::Null };
-            let names: Vec<&str> = limits.iter().map(|one| one.name.as_str()).collect();
-            format!("{plan}: {}", names.join(", ")).into()
-        };
         let mut change = Change::new(
             Section::Policy,
             class,
@@ -57,6 +52,33 @@ pub(super) fn plans(old: &ir::Gateway, new: &ir::Gateway, plan: &mut Plan) {
         change.bound = consumers.join(" ");
         plan.changes.push(change);
     }
+}
+
+/// Reports the limits of a consumer's plan that no longer apply, because the consumer is removed
+/// but its callers are still admitted.
+pub(super) fn removed(old: &ir::Gateway, consumer: &str, plan: &mut Plan) {
+    let was = old.shared.consumers.get(consumer);
+    let Some(name) = was.and_then(|was| was.plan.as_deref()) else {
+        return;
+    };
+    let lost = limits(old, name);
+    if !lost.is_empty() {
+        plan.changes.push(Change::new(
+            Section::Policy,
+            Class::Relax,
+            "consumer-plan-changed",
+            format!("consumer {consumer} plan"),
+            shown(Some(name), &lost),
+            "no plan, because no consumer lists the callers".into(),
+        ));
+    }
+}
+
+/// Name of a plan and its limits, for display. Null without a plan.
+fn shown(plan: Option<&str>, limits: &[&ir::Policy]) -> Value {
+    let Some(plan) = plan else { return Value::Null };
+    let names: Vec<&str> = limits.iter().map(|one| one.name.as_str()).collect();
+    format!("{plan}: {}", names.join(", ")).into()
 }
 
 /// Limits of a plan.
