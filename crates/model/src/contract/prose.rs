@@ -159,7 +159,9 @@ impl<'a> Prose<'a> {
     /// Text of one server. `None` if it has no URL.
     fn server(&self, server: NodeRef<'a>) -> Option<String> {
         let mut text = server.get("url")?.as_str()?.to_owned();
-        for (name, variable) in self.entries(server, "variables") {
+        let variables: BTreeMap<&str, NodeRef<'a>> =
+            self.entries(server, "variables").into_iter().collect();
+        for (name, variable) in variables {
             let default = variable.get("default").and_then(NodeRef::as_str);
             let values = variable.get("enum").into_iter().flat_map(NodeRef::items);
             let values: BTreeSet<&str> =

@@ -16,7 +16,7 @@ mod pages;
 mod plans;
 mod questions;
 mod restart;
-pub(crate) mod schemes;
+mod schemes;
 mod tables;
 mod verifiers;
 

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use super::bound::{ends, goes_elsewhere};
 use super::{body, destination, fields, questions, schemes, tables, upstream, verifiers};
 use crate::pairs::reference;
+use crate::security::handling;
 use crate::{Change, Class, Plan, Section};
 
 /// Line of a plan before its operation and section are known.
@@ -264,7 +265,7 @@ fn treatments(
     // A parameter that the upstream no longer receives can be the credential of a scheme.
     let sides = ((old.api, was), (new.api, is));
     for place in &is.forwarding.not_forwarded {
-        if schemes::is_required(sides.0, sides.1, place) {
+        if handling::is_required(sides.0, sides.1, place) {
             let subject = ir::Forwarding::parameter_path(place).join(".");
             let removed = lines[first..].iter_mut();
             for line in removed.filter(|line| line.subject == subject && line.old.is_null()) {

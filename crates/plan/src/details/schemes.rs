@@ -1,6 +1,6 @@
 //! Changes of the credentials that upstreams receive.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use bundle::ir;
 use policy::auth::Place;
@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::operations::Line;
 use crate::Class;
+use crate::security::handling::{CredentialHandling, place_text, seen};
 
 /// Reports credentials that the upstream newly receives, no longer receives, or receives in another
 /// field. If only one side requires a credential in a field or parameter, only the changed
@@ -50,21 +51,6 @@ pub(super) fn schemes(
     }
 }
 
-/// True if [`schemes`] reports a change of the credential at this place, or if only one side
-/// requires a credential there.
-pub(crate) fn is_reported(
-    old: (&ir::Api, &ir::Treatment),
-    new: (&ir::Api, &ir::Treatment),
-    place: &Place,
-) -> bool {
-    let (before, after) = (seen(old), seen(new));
-    let [was, is] = [before.get(place), after.get(place)];
-    let is_required = |seen: Option<&CredentialHandling>| seen.is_some_and(|seen| seen.is_required);
-    let is_stripped = |seen: Option<&CredentialHandling>| seen.is_some_and(|seen| seen.is_stripped);
-    was.is_some() != is.is_some() && (is_required(was) || is_required(is))
-        || is_stripped(was) != is_stripped(is)
-}
-
 /// Class of the removal of a credential from requests to the upstream. If the gateway does not
 /// require the credential, clients could omit it before: the upstream gets no new requests. If the
 /// gateway requires it, the upstream newly gets requests without a credential. The upstream may
@@ -73,66 +59,5 @@ pub(super) fn removal(is_required: bool) -> Class {
     match is_required {
         true => Class::Incomparable,
         false => Class::Strengthen,
-    }
-}
-
-/// True if both sides require a credential at this place.
-pub(crate) fn is_required(
-    (old, was): (&ir::Api, &ir::Treatment),
-    (new, is): (&ir::Api, &ir::Treatment),
-    place: &Place,
-) -> bool {
-    let requires = |api: &ir::Api, treatment: &ir::Treatment| {
-        let security = &treatment.security;
-        let mut schemes = security
-            .uses()
-            .filter_map(|wanted| api.schemes.get(&wanted.scheme));
-        !security.admits_anyone() && schemes.any(|scheme| scheme.place == *place)
-    };
-    requires(old, was) && requires(new, is)
-}
-
-/// Handling of a credential in the requests of one operation, for one field or parameter.
-#[derive(Clone, Copy, Default)]
-struct CredentialHandling {
-    /// True if the operation requires a security scheme whose credential is in this field or
-    /// parameter.
-    is_required: bool,
-    is_stripped: bool,
-}
-
-/// Handling of an API's credentials by an operation. Key: the place of the credential (field or
-/// parameter). If the operation requires schemes with this place, the gateway strips the credential
-/// if all of them strip it. Otherwise it strips the credential if any scheme of the API strips it.
-fn seen<'a>(
-    (api, treatment): (&'a ir::Api, &ir::Treatment),
-) -> BTreeMap<&'a Place, CredentialHandling> {
-    let uses = treatment
-        .security
-        .0
-        .iter()
-        .flat_map(|alternative| &alternative.0);
-    let mut seen: BTreeMap<&Place, CredentialHandling> = BTreeMap::new();
-    for scheme in uses.filter_map(|wanted| api.schemes.get(&wanted.scheme)) {
-        let known = seen.entry(&scheme.place).or_insert(CredentialHandling {
-            is_required: true,
-            is_stripped: true,
-        });
-        known.is_stripped &= scheme.strip_credential;
-    }
-    for scheme in &api.schemes {
-        let known = seen.entry(&scheme.place).or_default();
-        known.is_stripped |= !known.is_required && scheme.strip_credential;
-    }
-    seen
-}
-
-pub(crate) fn place_text(place: &Place) -> String {
-    match place {
-        Place::Header(name) => format!("header {name}"),
-        Place::Query(name) => format!("query {name}"),
-        Place::Cookie(name) => format!("cookie {name}"),
-        Place::Authorization(scheme) => scheme.clone(),
-        Place::Certificate => "client certificate".to_owned(),
     }
 }

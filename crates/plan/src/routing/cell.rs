@@ -514,12 +514,11 @@ impl<'a> Cells<'_, 'a> {
     ) {
         let route = self.after(after);
         let known = self.sides.0.is_some_and(|side| has(side, route));
-        let id = if known {
-            "requests-added"
-        } else {
-            "operation-added"
+        let id = match known {
+            true => "requests-added",
+            false => "operation-added",
         };
-        let change = Change::new(
+        let mut change = Change::new(
             Section::Routing,
             Class::Added,
             id,
@@ -530,7 +529,6 @@ impl<'a> Cells<'_, 'a> {
         let access = self.pairs.after(route);
         let before = self.tables[0].requests_of(&route.operation.key) + extra;
         let before = before + &self.changed_around(route);
-        let mut change = change;
         change.access = Some(describe(&route.treatment().security));
         change.bound.clone_from(&before);
         let every = 0..route.treatment().security.0.len().max(1);
@@ -547,7 +545,10 @@ impl<'a> Cells<'_, 'a> {
         self.push(results, change, route, witness.clone(), why_none);
         // In a first release all operations are new, so only operations that are open to everyone
         // get this line. If a policy refuses every caller, there is no access to report.
-        if access.is_nobody() || self.sides.0.is_none() && !access.is_open() {
+        if access.is_nobody() {
+            return self.new_refusal((route, &access), &before, results);
+        }
+        if self.sides.0.is_none() && !access.is_open() {
             return;
         }
         let class = if access.is_open() {

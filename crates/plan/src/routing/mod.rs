@@ -18,6 +18,7 @@ mod found;
 mod index;
 mod logins;
 mod logouts;
+mod new_refusals;
 mod peers;
 mod refusals;
 mod round;

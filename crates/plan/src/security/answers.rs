@@ -380,7 +380,7 @@ fn sent(access: &Access<'_>) -> Response {
     let replies = access.policies("respond");
     let redirects = access.policies("redirect");
     let mut response = Response {
-        upstream: replies.is_empty() && redirects.is_empty(),
+        upstream: access.route.is_some() && replies.is_empty() && redirects.is_empty(),
         has_cors: !access.policies("cors").is_empty(),
         fields: BTreeMap::new(),
     };

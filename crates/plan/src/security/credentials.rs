@@ -11,9 +11,9 @@ use std::collections::BTreeSet;
 use bundle::ir;
 use policy::auth::Place;
 
+use super::handling;
 use super::selection::selected;
 use super::{Access, Difference, Route, Verdict};
-use crate::details::schemes;
 
 /// Returns at most one difference per place. Leaves out places that `details/schemes.rs` reports.
 pub(super) fn compare(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
@@ -27,7 +27,7 @@ pub(super) fn compare(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
     let places: BTreeSet<&Place> = schemes.map(|scheme| &scheme.place).collect();
     let sides = [(was.api, was.treatment), (is.api, is.treatment)];
     let open = |place: &&Place| {
-        **place != Place::Certificate && !schemes::is_reported(sides[0], sides[1], place)
+        **place != Place::Certificate && !handling::is_reported(sides[0], sides[1], place)
     };
     let mut pairs = None;
     let differences = places.into_iter().filter(open).flat_map(|place| {
@@ -44,7 +44,7 @@ pub(super) fn compare(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
             (true, false) => Verdict::Weaken,
             (true, true) => Verdict::Incomparable,
             // The upstream newly receives requests without the credential.
-            (false, true) if schemes::is_required(sides[0], sides[1], place) => {
+            (false, true) if handling::is_required(sides[0], sides[1], place) => {
                 Verdict::Incomparable
             }
             (false, true) => Verdict::Strengthen,
@@ -65,7 +65,7 @@ pub(super) fn compare(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
             format!("{} by alternative", Vec::from_iter(all).join(" or "))
         };
         let values = (shown(was, |pair| pair.0), shown(is, |pair| pair.1));
-        let subject = format!("security {}", schemes::place_text(place));
+        let subject = format!("security {}", handling::place_text(place));
         super::one("identity", verdict, id, &subject, values)
     });
     differences.collect()

@@ -15,6 +15,7 @@ mod credentials;
 mod field_names;
 mod from;
 pub(super) mod gateway;
+pub(super) mod handling;
 mod identity;
 mod messages;
 mod passed;

@@ -14,7 +14,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bundle::ir;
-use policy::auth;
+use policy::auth::{self, Place};
 
 use super::certificate::location;
 use super::selection::selected;
@@ -120,8 +120,8 @@ pub(super) type Sources<'a> = BTreeMap<&'a str, Vec<String>>;
 /// Sources of the principal of callers that satisfy an alternative. Texts identify credentials.
 #[derive(Default)]
 struct Principal<'a> {
-    /// True if the alternative requires no credential, not even one that only the upstream checks.
-    is_open: bool,
+    /// Places of the credentials that only the upstream checks.
+    unverified: BTreeSet<&'a Place>,
     /// First credential with an identity: a token, certificate or signature.
     identity: Option<String>,
     /// Credentials that can belong to a consumer. All of these must belong to the same consumer.
@@ -141,10 +141,7 @@ impl<'a> Principal<'a> {
     /// Principal of the alternative with this index. `other` is the route of the other side.
     fn of(route: Route<'a>, other: Route<'_>, index: usize) -> Self {
         let Some(alternative) = route.treatment.security.0.get(index) else {
-            return Self {
-                is_open: true,
-                ..Self::default()
-            };
+            return Self::default();
         };
         let credentials = credentials(route, other, alternative);
         let text = |one: &Credential<'_>| one.text.clone();
@@ -156,7 +153,7 @@ impl<'a> Principal<'a> {
             || credentials.iter().any(Credential::is_disputable);
         let apart = identities().flat_map(|one| one.consumers.iter().copied());
         Self {
-            is_open: alternative.0.is_empty(),
+            unverified: unverified(route, alternative),
             identity: identities().next().map(text),
             apart: apart.filter(|_| contradict).collect(),
             fields: fields(route, alternative, &names),
@@ -193,10 +190,11 @@ impl<'a> Principal<'a> {
             (true, true) => return (false, false),
             // If a public operation newly requires credentials, its callers get a principal. But a
             // policy of the old side may have refused every caller without a principal, and the
-            // upstream may have decided by another credential alone.
+            // upstream may have decided by a credential that it still receives.
             (true, false) => {
-                let may_gain =
-                    effects.callers != Verdict::Strengthen || effects.decided || !self.is_open;
+                let may_gain = effects.callers != Verdict::Strengthen
+                    || effects.decided
+                    || !self.unverified.is_disjoint(&new.unverified);
                 return (may_gain && has_effect(new), false);
             }
             (false, true) => {
@@ -343,6 +341,14 @@ fn credentials<'a>(
         }
     }
     all
+}
+
+/// Places of the credentials of an alternative that only the upstream checks.
+fn unverified<'a>(route: Route<'a>, alternative: &ir::Alternative) -> BTreeSet<&'a Place> {
+    let schemes = alternative.0.iter();
+    let schemes = schemes.filter_map(|wanted| route.api.schemes.get(&wanted.scheme));
+    let schemes = schemes.filter(|scheme| scheme.verify == ir::Verify::Upstream);
+    schemes.map(|scheme| &scheme.place).collect()
 }
 
 /// True if the credentials of an alternative can belong to different callers: to two consumers, or
