@@ -1,5 +1,5 @@
-//! Rules about settings of verifiers that are valid, but rarely intended: GW0566 to GW0568, and
-//! GW0579.
+//! Rules about settings of verifiers that are valid alone, but wrong together with others or rarely
+//! intended: GW0566 to GW0568, GW0579 and GW0580.
 
 use diag::{Level, Lint};
 
@@ -9,6 +9,7 @@ pub const LINTS: &[&Lint] = &[
     &ANY_AUDIENCE,
     &CREDENTIAL_NAME,
     &WITHHELD_CREDENTIAL,
+    &LOGIN_CONFLICT,
 ];
 
 /// Sample project: a verifier with one public key, which has these further members.
@@ -40,6 +41,38 @@ client_id: g, client_secret: \"${env:GWS_A}\"",
                 "}}\n"
             ),
         )]
+    };
+}
+
+/// Sample project: two logins on one host, of which the second one has this `logout_path` and
+/// `session.cookie`.
+macro_rules! logins {
+    ($path:literal, $cookie:literal) => {
+        &[
+            (
+                "gateway.yaml",
+                concat!(
+                    "version: 1\nname: s\napis: {a: {path: a.yaml}}\n\
+upstreams: {u: {targets: {a: {url: \"http://u.internal\"}}}}\ndefaults: {upstream: u, timeout: 5s}\n\
+auth: {shop: {kind: oidc, issuer: \"https://idp.example\", client_id: shop, client_secret: \"${env:GWS_A}\", \
+redirect_path: /done, logout_path: /logout, session: {secret: \"${env:GWS_B}\", cookie: __Host-shop}}, \
+staff: {kind: oidc, issuer: \"https://idp.example\", client_id: staff, client_secret: \"${env:GWS_A}\", \
+redirect_path: /staff/done, logout_path: ",
+                    $path,
+                    ", session: {secret: \"${env:GWS_B}\", cookie: ",
+                    $cookie,
+                    "}}}\n"
+                ),
+            ),
+            (
+                "a.yaml",
+                "openapi: 3.1.0\ninfo: {title: a, version: \"1\"}\ncomponents: {securitySchemes: {\
+shop: {type: openIdConnect, openIdConnectUrl: \"https://idp.example/.well-known/openid-configuration\", x-gateway: {auth: shop}}, \
+staff: {type: openIdConnect, openIdConnectUrl: \"https://idp.example/.well-known/openid-configuration\", x-gateway: {auth: staff}}}}\n\
+paths: {/shop: {get: {operationId: shop, security: [{shop: []}], responses: {\"200\": {description: ok}}}}, \
+/staff: {get: {operationId: staff, security: [{staff: []}], responses: {\"200\": {description: ok}}}}}\n",
+            ),
+        ]
     };
 }
 
@@ -153,4 +186,20 @@ of another caller. The upstream therefore gets no credential. Write the name of 
 another field.",
     bad: beside_names!("X-User"),
     good: beside_names!("X-Token"),
+};
+
+/// Two logins on one host that share a path or a cookie, but not their sessions.
+pub static LOGIN_CONFLICT: Lint = Lint {
+    code: "GW0580",
+    name: "login-conflict",
+    level: Level::Error,
+    summary: "two logins on one host with the same path or cookie",
+    explain: "The gateway answers `redirect_path` and `logout_path` of a login (`kind: oidc`) on \
+each host of the APIs that use the login, for one login only. With the same `logout_path`, a \
+session of the other login never ends; with the same `redirect_path`, no login of the other one \
+succeeds. Logins with the same `session.cookie` overwrite each other's sessions. Logins may share \
+`redirect_path`, `logout_path` and cookie if they accept each other's sessions: `session.secret` \
+and the settings that docs/authentication.md lists for `session_unreadable` are equal.",
+    bad: logins!("/logout", "__Host-staff"),
+    good: logins!("/staff/logout", "__Host-staff"),
 };

@@ -42,9 +42,9 @@ fn service_at_an_own_listener_is_a_loop() {
         ("http://127.0.0.1:8080/check", "public"),
         ("http://localhost:8080/check", "public"),
         ("http://[::1]:8080/check", "public"),
-        ("http://[::ffff:127.0.0.1]:8080/check", "public"),
-        ("http://127.1:8080/check", "public"),
-        ("http://2130706433:8081/check", "inside"),
+        ("https://[::ffff:127.0.0.1]:8080/check", "public"),
+        ("https://127.1:8080/check", "public"),
+        ("https://2130706433:8081/check", "inside"),
         ("http://127.0.0.1:8081/check", "inside"),
     ] {
         let message = format!("requests to this address return to the listener `{listener}`");

@@ -484,3 +484,97 @@ fn logout_path_that_ends_is_removed() {
     let gone = compiled(&gone, &DOCUMENT.replace("auth: login", "auth: other"));
     assert_eq!(removed(&out, &gone), 1);
 }
+
+/// Project with two logins on one host. `first`, `second`: their settings without those that differ
+/// in no test.
+fn two_logins([first, second]: [&str; 2], hosts: [&str; 2]) -> Result<Side, String> {
+    let login = |name: &str, settings: &str| {
+        format!(
+            "  {name}: {{kind: oidc, {ISSUER}, client_secret: \"${{env:GWS_A}}\", {settings}}}\n"
+        )
+    };
+    let [one, other] = hosts;
+    let gateway = format!(
+        "version: 1\nname: s\napis:\n  a: {{path: a.yaml, mount: {{hosts: [{one}]}}}}\n  b: {{path: b.yaml, mount: {{hosts: [{other}]}}}}\nupstreams: {{u: {{targets: {{a: {{url: \"http://u.org:80\"}}}}}}}}\ndefaults: {{upstream: u}}\nauth:\n{}{}",
+        login("shop", first),
+        login("staff", second),
+    );
+    let document = |path: &str, login: &str| {
+        let document = DOCUMENT.replace("auth: login", &format!("auth: {login}"));
+        document.replace("/a:", &format!("{path}:"))
+    };
+    let (shop, staff) = (document("/a", "shop"), document("/b", "staff"));
+    let files = [
+        ("gateway.yaml", gateway.as_str()),
+        ("a.yaml", shop.as_str()),
+        ("b.yaml", staff.as_str()),
+    ];
+    crate::compiled(&files, Purpose::Ask)
+}
+
+/// Settings of a login for [`two_logins`].
+fn paths(redirect: &str, logout: &str, session: &str) -> String {
+    format!("redirect_path: {redirect}, {logout}session: {{secret: \"${{env:GWS_B}}\"{session}}}")
+}
+
+#[test]
+fn logins_that_share_a_path_or_cookie_are_refused() {
+    let out = "logout_path: /out, ";
+    let (shop, staff) = (", cookie: __Host-shop", ", cookie: __Host-staff");
+    let first = paths("/cb", out, shop);
+    for (second, shared) in [
+        (paths("/cb", "", staff), Some("the `redirect_path` `/cb`")),
+        (paths("/cb2", out, staff), Some("the `logout_path` `/out`")),
+        (paths("/out", "", staff), Some("the path `/out`")),
+        (
+            paths("/cb2", "logout_path: /cb, ", staff),
+            Some("the path `/cb`"),
+        ),
+        (
+            paths("/cb2", "", shop) + ", scopes: [email]",
+            Some("the cookie `__Host-shop`"),
+        ),
+        (
+            paths("/cb2", "", shop).replace("GWS_B", "GWS_C"),
+            Some("the cookie `__Host-shop`"),
+        ),
+        (paths("/cb2", "logout_path: /out2, ", staff), None),
+        // The logins accept each other's sessions.
+        (paths("/cb", out, shop), None),
+        (paths("/out", "", shop), Some("the path `/out`")),
+    ] {
+        let found = two_logins([&first, &second], ["h.test", "h.test"]);
+        match (found, shared) {
+            (Ok(_), None) => {}
+            (Err(errors), Some(shared)) => {
+                let message = format!("the logins `shop` and `staff` share {shared} on one host");
+                assert!(errors.contains(&message), "{second}: {errors}");
+            }
+            (found, _) => panic!("{second}: {:?}", found.err()),
+        }
+        let apart = two_logins([&first, &second], ["h.test", "i.test"]);
+        assert!(apart.is_ok(), "{second}: {:?}", apart.err());
+    }
+}
+
+/// A path that another login takes over does not end the sessions of the first one.
+#[test]
+fn logout_path_of_another_login_is_removed() {
+    let (shop, staff) = (", cookie: __Host-shop", ", cookie: __Host-staff");
+    let removed = |old: [&str; 2], new: [&str; 2]| {
+        let side = |[first, second]: [&str; 2]| {
+            let settings = [paths("/cb", first, shop), paths("/cb2", second, staff)];
+            two_logins(settings.each_ref().map(String::as_str), ["h.test"; 2]).expect("it compiles")
+        };
+        let plan = plan::compare(Some(&side(old)), &side(new)).expect("both sides build");
+        assert_eq!(plan.bugs, Vec::<String>::new());
+        let changes = plan.changes.iter();
+        let lost = changes.filter(|change| change.id == "logout-path-removed");
+        lost.count()
+    };
+    let (out, bye) = ("logout_path: /out, ", "logout_path: /bye, ");
+    assert_eq!(removed([out, ""], ["", out]), 1);
+    assert_eq!(removed([out, ""], [bye, out]), 1);
+    assert_eq!(removed([out, bye], [bye, out]), 2);
+    assert_eq!(removed([out, ""], [out, bye]), 0);
+}

@@ -65,6 +65,7 @@ impl Whole<'_> {
         credential_names::check(apis, sink);
         withheld_credentials::check(settings, apis, sink);
         login_paths::check(settings, apis, sink);
+        login_paths::check_conflicts(settings, apis, sink);
         read_before_set::check(files, settings, apis, sink);
         costs::check(files, settings, apis, sink);
         if !purpose.skips() {

@@ -1,10 +1,10 @@
 //! Comparison of logout paths (`logout_path` of a login), at which the gateway ends sessions. If a
-//! host loses its logout path, its users can no longer end their sessions.
+//! host loses the logout path of a login, its users can no longer end their sessions.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use bundle::ir;
-use policy::auth::Checked;
+use policy::auth::{Checked, oidc};
 
 use super::table::Place;
 use crate::{Change, Class, Plan, Section};
@@ -29,12 +29,25 @@ impl LostLogoutPaths {
         if after.is_empty() {
             return;
         }
-        let (was, is) = (paths(old, before), paths(new, after));
-        for path in was.difference(&is) {
-            let now: Vec<String> = is.iter().map(|path| (*path).to_owned()).collect();
+        let (was, is) = (logins(old, before), logins(new, after));
+        let is_lost = |(path, cookie): &(&str, &str)| {
+            // A login keeps its sessions under its cookie. If the cookie is gone, no session is left
+            // that another login at the path fails to end.
+            let mut own = is
+                .iter()
+                .filter(|login| login.cookie() == *cookie)
+                .peekable();
+            match own.peek() {
+                Some(_) => !own.any(|login| login.logout_path() == Some(path)),
+                None => !is.iter().any(|login| login.logout_path() == Some(path)),
+            }
+        };
+        for (path, _) in ended(&was).into_iter().filter(is_lost) {
+            let now: BTreeSet<&str> = is.iter().filter_map(|login| login.logout_path()).collect();
+            let now: Vec<String> = now.into_iter().map(str::to_owned).collect();
             let host = format!("{} {}", place.listener, place.host);
             self.0
-                .entry(((*path).to_owned(), now))
+                .entry((path.to_owned(), now))
                 .or_default()
                 .insert(host);
         }
@@ -62,16 +75,28 @@ impl LostLogoutPaths {
     }
 }
 
-/// Logout paths of the logins named in the schemes of these APIs.
-fn paths<'g>(gateway: &'g ir::Gateway, owners: Owners<'_, '_>) -> BTreeSet<&'g str> {
+/// Logins named in the schemes of these APIs, in the order in which the gateway searches their paths.
+fn logins<'g>(gateway: &'g ir::Gateway, owners: Owners<'_, '_>) -> Vec<&'g oidc::Checked> {
     let schemes = owners.iter().flat_map(|(api, _)| &api.schemes);
     let verifiers = schemes.filter_map(|scheme| match &scheme.verify {
         ir::Verify::Auth(name) => gateway.shared.auth.get(name),
         ir::Verify::Upstream => None,
     });
-    let paths = verifiers.filter_map(|verifier| match &verifier.checked {
-        Checked::Oidc(login) => login.logout_path(),
+    let logins = verifiers.filter_map(|verifier| match &verifier.checked {
+        Checked::Oidc(login) => Some(&**login),
         _ => None,
     });
-    paths.collect()
+    logins.collect()
+}
+
+/// Logout paths with the cookies of the sessions that they end. Of several logins with one path, the
+/// gateway serves the first.
+fn ended<'g>(logins: &[&'g oidc::Checked]) -> BTreeMap<&'g str, &'g str> {
+    let mut all = BTreeMap::new();
+    for login in logins {
+        if let Some(path) = login.logout_path() {
+            all.entry(path).or_insert_with(|| login.cookie());
+        }
+    }
+    all
 }

@@ -252,6 +252,13 @@ impl Checked {
         self.cookie.as_deref().unwrap_or(COOKIE)
     }
 
+    /// True if each of the logins accepts the sessions of the other one.
+    #[cfg(feature = "author")]
+    #[must_use]
+    pub fn has_same_sessions(&self, other: &Self) -> bool {
+        self.owner() == other.owner() && self.session_secret == other.session_secret
+    }
+
     /// Path of the redirect URI.
     #[must_use]
     pub fn redirect_path(&self) -> &str {
