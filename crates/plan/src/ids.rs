@@ -128,7 +128,7 @@ are compared as strings.";
         "channel-changed" "Releases go to another channel.";
         "environment-changed" "Another environment is released to the channel than before. Acknowledgements for one environment do not accept its changes at the channel of another one.";
         "store-changed" "Releases go to another store.";
-        "rules-unknown" "The old side has no source artifact, so its gates and other rules are unknown; the gate `rules` is on.";
+        "rules-unknown" "The source artifact with the old side's gates and other rules is missing or damaged, so they are unknown; the gate `rules` is on. After a rollback: the artifact of the newest record that is no rollback.";
         "trust-changed" "The trust file trusts other keys, requires other numbers of owners, or accepts older serials.";
     }
     Routing {
@@ -145,6 +145,7 @@ listener. `expose` if the gateway checks no credential for one of them.";
         "shadow-appears" "Other operations receive all requests of an operation.";
         "shadow-disappears" "An operation receives requests that went to other operations before.";
         "mount-hosts-changed" "A mount lists other hosts, but receives the same requests.";
+        "unserved-operation-changed" "An operation with `TRACE` or `CONNECT`, which the gateway never serves, is added, removed or requires other credentials.";
         "internal-changed" "Other operations are `internal`: described but not served. `unmatched` and `undeclared_methods` do not receive their requests.";
         "environment-added" "An environment is new. If it is less strict than an existing environment, the line has the class of that additional access and trips its gates.";
         "environment-removed" "An environment is removed.";
@@ -168,10 +169,10 @@ listener. `expose` if the gateway checks no credential for one of them.";
         "setting-restated" "A setting is written differently, with the same effect.";
         "trusted-proxies-restated" "The same peers are trusted; the ranges are written differently.";
         "policies-changed" "Policies are added to an operation's chain, removed from it, or reordered.";
-        "limit-key-changed" "A limit groups callers differently: neither limit is tighter. If a consumer is removed: its callers are still admitted, and the limit counts each caller separately.";
+        "limit-key-changed" "A limit groups callers differently: neither limit is tighter. If a consumer is removed: its callers are still admitted, and the limit counts each caller separately. If a claim of a consumer has another value: a limit with `key: claim:NAME` counts its requests elsewhere.";
         "limit-split" "Requests that one counter of a limit counted are now counted by several.";
         "limit-joined" "Requests that several counters of a limit counted are now counted by one.";
-        "traffic-moved" "Requests, copies of them or clients are sent to another place (`split`, `mirror`, `rewrite`, `redirect`, `Location` of responses), or in other shares.";
+        "traffic-moved" "Requests, copies of them or clients are sent to another place (`split`, `mirror`, `rewrite`, `redirect`, `Location` of responses, `hash_on` of a consumer or its claim), or in other shares.";
         "sunset-changed" "The last day of an operation differs. `removed` if the new day is past, \
         `expose` if only the old day is past, else `relax` for a later day or none.";
         "policy-added" "A policy is new.";
@@ -186,7 +187,7 @@ listener. `expose` if the gateway checks no credential for one of them.";
         "timeout-changed" "A timeout differs.";
         "max-body-changed" "The maximum body size differs.";
         "priority-changed" "A route's priority differs; its effect is under ROUTING.";
-        "trailing-slash-changed" "The meaning of a final slash differs.";
+        "trailing-slash-changed" "The meaning of a final slash differs, or the path is written with another one and `trailing_slash: ignore`.";
         "operation-setting-changed" "Another setting of an operation differs.";
         "verifier-added" "A verifier is new; the operations that use it are under SECURITY.";
         "verifier-removed" "A verifier is removed.";

@@ -6,7 +6,7 @@
 //! sunset does not trip the gate `break`, if the old side requires a notice period. The day of the
 //! comparison is an input.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use bundle::ir;
 use jiff::civil;
@@ -17,6 +17,7 @@ use vocab::checks::{self, Level};
 use crate::change::Message;
 use crate::changelog::split_key;
 use crate::clients::routed;
+use crate::details::requests;
 use crate::levels::of_operations;
 use crate::{Change, Class, OperationRef, Plan, Section, Side};
 
@@ -41,9 +42,11 @@ pub(super) fn compare(old: &Side, new: &Side, today: Option<&str>, plan: &mut Pl
             .collect(),
     };
     let mut lines = Vec::new();
+    let pairs = earlier_keys(&old.lowered.gateway, &new.lowered.gateway);
     for (key, is) in &after.operations {
-        if let Some(was) = before.operations.get(key) {
-            let found = cx.kept(key, &was.lifecycle, &is.lifecycle);
+        let earlier = pairs.get(key.as_str()).copied().unwrap_or(key);
+        if let Some(was) = before.operations.get(earlier) {
+            let found = cx.kept([earlier, key], &was.lifecycle, &is.lifecycle);
             lines.extend(found.into_iter().filter_map(|found| {
                 let operation = of_key(&new.lowered.gateway, key)?;
                 Some(found.line(operation, (was, is)))
@@ -96,11 +99,11 @@ struct Found {
 
 impl Compared<'_> {
     /// Differences of an operation that both sides have.
-    fn kept(&self, key: &str, was: &Lifecycle, is: &Lifecycle) -> Vec<Found> {
+    fn kept(&self, keys: [&str; 2], was: &Lifecycle, is: &Lifecycle) -> Vec<Found> {
         if was == is {
             return Vec::new();
         }
-        let notice = self.notice_days(api_of(key));
+        let notice = self.notice_days(keys.map(api_of));
         let is_exempt = |lifecycle: &Lifecycle| is_unstable(lifecycle.stability.as_deref());
         let mut found: Vec<Found> = stability(was, is).into_iter().collect();
         if !is.deprecated {
@@ -130,7 +133,10 @@ impl Compared<'_> {
             (true, None) if was.sunset.is_some() => found.push(sunset("sunset-deleted", None)),
             (true, Some(Some(date))) => {
                 let earlier = was.sunset.as_deref().and_then(day);
-                if earlier.is_some_and(|old| date < old) {
+                if earlier.is_none() && is_short(date) {
+                    // Without a sunset, or with an unreadable one, clients knew no end.
+                    found.push(sunset("api-sunset-date-too-small", None));
+                } else if earlier.is_some_and(|old| date < old) {
                     // Without a notice period, no day is too early.
                     let level = (!is_short(date)).then_some(Level::Info);
                     found.push(sunset("api-sunset-date-changed-too-small", level));
@@ -155,7 +161,7 @@ impl Compared<'_> {
             stability,
         } = &was.lifecycle;
         let is_exempt = is_unstable(stability.as_deref());
-        let requires = self.notice_days(&operation.api).is_some() && !is_exempt;
+        let requires = self.notice_days([&*operation.api; 2]).is_some() && !is_exempt;
         let id = match (deprecated, sunset.as_deref().map(day)) {
             (false, _) if requires => named(
                 "api-removed-without-deprecation",
@@ -196,10 +202,11 @@ impl Compared<'_> {
 
     /// Longer notice period of the two sides, in days. `None`: neither side requires a notice
     /// period.
-    fn notice_days(&self, api: &str) -> Option<Day> {
-        let new = self.after.rules.as_ref();
-        let new = new.and_then(|rules| rules.notice_days(api));
-        self.old_notice_days(api).max(new.map(Day::from))
+    /// The API may have different names on the two sides.
+    fn notice_days(&self, [old, new]: [&str; 2]) -> Option<Day> {
+        let rules = self.after.rules.as_ref();
+        let new = rules.and_then(|rules| rules.notice_days(new));
+        self.old_notice_days(old).max(new.map(Day::from))
     }
 
     fn old_notice_days(&self, api: &str) -> Option<Day> {
@@ -295,6 +302,45 @@ fn stability(was: &Lifecycle, is: &Lifecycle) -> Option<Found> {
         old: text(was.stability.as_ref()),
         new: text(is.stability.as_ref()),
     })
+}
+
+/// Keys on the old side of the new side's operations, by their keys on the new side: of operations
+/// with the same requests. A new operation id, or ids that two operations exchange, so hide no
+/// lifecycle. An API with a new name counts as the removed API with the same mounts.
+fn earlier_keys<'a>(old: &'a ir::Gateway, new: &'a ir::Gateway) -> HashMap<&'a str, &'a str> {
+    let reached = |api: &'a ir::Api| -> BTreeSet<_> {
+        let mounts = api.mounts.iter();
+        let mounts = mounts.map(|mount| (&mount.hosts, &mount.base_path, &mount.listeners));
+        mounts.collect()
+    };
+    let requests = |operation: &'a ir::Operation| {
+        let (method, template, conditions, owns) = requests(operation);
+        let segments: Vec<_> = template
+            .segments()
+            .iter()
+            .map(ir::Segment::erased)
+            .collect();
+        (method, segments, template.is_prefix(), conditions, owns)
+    };
+    let mut pairs = HashMap::new();
+    for api in &new.apis {
+        let removed = old
+            .apis
+            .iter()
+            .filter(|one| new.apis.get(&one.name).is_none());
+        let renamed = || removed.clone().find(|one| reached(one) == reached(api));
+        let Some(before) = old.apis.get(&api.name).or_else(renamed) else {
+            continue;
+        };
+        let operations = before.operations.iter();
+        let known: HashMap<_, _> = operations.map(|one| (requests(one), &*one.key)).collect();
+        for operation in &api.operations {
+            if let Some(key) = known.get(&requests(operation)) {
+                pairs.insert(&*operation.key, *key);
+            }
+        }
+    }
+    pairs
 }
 
 /// Name of the API in the key of an operation.

@@ -137,6 +137,60 @@ fn new_sunset_is_after_the_notice_period() {
 }
 
 #[test]
+fn first_sunset_of_a_deprecated_operation_is_late() {
+    let too_early = "error api-sunset-date-too-small".to_owned();
+    for (stated, sunset, trips) in [
+        ("deprecated: true", "2020-01-01", true),
+        ("deprecated: true, x-sunset: soon", "2020-01-01", true),
+        ("deprecated: true", "2999-01-01", false),
+    ] {
+        let project = noticed();
+        state(&project, stated);
+        commit(&project, "deprecated");
+        let text = project.read("orders.yaml");
+        let new = format!("deprecated: true, x-sunset: {sunset}");
+        project.write("orders.yaml", text.replacen(stated, &new, 1));
+        let (lines, gates) = plan(&project);
+        assert_eq!(lines.contains(&too_early), trips, "{stated}: {lines:?}");
+        assert_eq!(gates.contains(&"break".to_owned()), trips, "{stated}");
+    }
+}
+
+#[test]
+fn new_name_hides_no_early_sunset() {
+    for (from, to) in [
+        ("operationId: getOrder,", "operationId: readOrder,"),
+        ("operationId: getOrder,", ""),
+    ] {
+        let project = noticed();
+        state(&project, "deprecated: true, x-sunset: 2999-01-01");
+        commit(&project, "deprecated");
+        project.edit("orders.yaml", from, to);
+        project.edit("orders.yaml", "2999-01-01", "2020-01-01");
+        let (lines, gates) = plan(&project);
+        let early = "error api-sunset-date-changed-too-small".to_owned();
+        assert!(lines.contains(&early), "{to}: {lines:?}");
+        assert_eq!(gates, ["break"], "{to}");
+    }
+    // Two operations exchange their ids.
+    let project = noticed();
+    state(&project, "deprecated: true, x-sunset: 2999-01-01");
+    commit(&project, "deprecated");
+    for (from, to) in [
+        ("operationId: getOrder,", "operationId: other,"),
+        ("operationId: listOrders,", "operationId: getOrder,"),
+        ("operationId: other,", "operationId: listOrders,"),
+        ("2999-01-01", "2020-01-01"),
+    ] {
+        project.edit("orders.yaml", from, to);
+    }
+    let (lines, gates) = plan(&project);
+    let early = "error api-sunset-date-changed-too-small".to_owned();
+    assert!(lines.contains(&early), "{lines:?}");
+    assert!(gates.contains(&"break".to_owned()));
+}
+
+#[test]
 fn known_sunset_is_neither_deleted_nor_too_early() {
     let stated = "deprecated: true, x-sunset: 2999-06-01";
     for (to, line) in [

@@ -39,6 +39,7 @@ mod lookalikes;
 mod meaning;
 mod messages;
 mod naive;
+mod no_difference;
 mod no_witness;
 mod ordered;
 mod overlaps;

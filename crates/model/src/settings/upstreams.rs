@@ -74,6 +74,8 @@ pub(super) fn upstream(
     let written = whole(node, &shape::Shape::Object(&vocab::upstream::UPSTREAM));
     let group = |key: &str| node.get(key).filter(|value| !value.is_null());
     let spoken = targets.iter().any(|target| target.tls);
+    // Without a use of TLS, `tls: {}` has no effect. Discovered hosts use TLS if `tls` is present.
+    let tls = tls.filter(|tls| spoken || discovery.is_some() || *tls != ir::UpstreamTls::default());
     Some(Upstream {
         ir: ir::Upstream {
             name: name.to_owned(),

@@ -17,7 +17,9 @@ mod plans;
 mod questions;
 mod restart;
 mod schemes;
+mod slashes;
 mod tables;
+mod unserved;
 mod verifiers;
 
 use serde_json::Value;
@@ -25,8 +27,10 @@ use serde_json::Value;
 pub(super) use self::bound::{ends, goes_elsewhere};
 pub(crate) use self::definitions::{listener, upstream};
 pub(super) use self::limits::{Cells as LimitedCells, OperationAt};
-pub(super) use self::operations::{ApiSide, Line, are_compared, of_cell};
+pub(super) use self::operations::{ApiSide, Line, are_compared, of_cell, requests};
+pub(super) use self::unserved::is_unserved;
 use super::{Change, Plan, Section, security};
+use crate::pairs::both;
 use model::lower::Lowered;
 
 /// Compares two gateways. Without an old side, only comparisons that need no old side are made.
@@ -40,6 +44,9 @@ pub(super) fn compare(old: Option<&Lowered>, new: &Lowered, plan: &mut Plan) {
     consumers::consumers(before, &new.gateway, plan);
     plans::plans(before, &new.gateway, plan);
     definitions::shared(before, &new.gateway, plan);
+    for (_, was, is) in both(&before.apis, &new.gateway.apis) {
+        unserved::compare(was, is, plan);
+    }
     for api in &new.gateway.apis {
         let Some(before) = before.apis.get(&api.name) else {
             continue;

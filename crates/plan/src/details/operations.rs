@@ -1,5 +1,6 @@
 //! Changes in how the gateway handles an operation's requests.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use bundle::ir::{self, Link};
@@ -9,7 +10,7 @@ use policy::declared::{Scalar, Settings, Value as Written};
 use serde_json::{Value, json};
 
 use super::bound::{ends, goes_elsewhere};
-use super::{body, destination, fields, questions, schemes, tables, upstream, verifiers};
+use super::{body, destination, fields, questions, schemes, slashes, tables, upstream, verifiers};
 use crate::pairs::reference;
 use crate::security::handling;
 use crate::{Change, Class, Plan, Section};
@@ -150,15 +151,9 @@ pub(super) fn operations(old: ApiSide<'_>, new: ApiSide<'_>, plan: &mut Plan) {
             plan.changes.push(change.of(reference(new.api, operation)));
         };
         lines.iter().cloned().for_each(&mut push);
-        if before.trailing_slash != operation.trailing_slash {
-            push(Line {
-                class: Class::Changed,
-                id: "trailing-slash-changed",
-                subject: "trailing_slash".into(),
-                old: slash(before.trailing_slash).into(),
-                new: slash(operation.trailing_slash).into(),
-            });
-        }
+        slashes::compare(before, operation)
+            .into_iter()
+            .for_each(&mut push);
         if before.priority != operation.priority {
             push(Line {
                 class: Class::Changed,
@@ -177,7 +172,12 @@ pub(super) fn operations(old: ApiSide<'_>, new: ApiSide<'_>, plan: &mut Plan) {
 pub(super) struct RemovedOperations<'a>(HashMap<Requests<'a>, &'a ir::Operation>);
 
 /// Properties that identify an operation's requests within its API.
-type Requests<'a> = (&'a str, &'a ir::Template, &'a [ir::Condition], ir::Owns);
+pub(crate) type Requests<'a> = (
+    &'a str,
+    Cow<'a, ir::Template>,
+    &'a [ir::Condition],
+    ir::Owns,
+);
 
 impl<'a> RemovedOperations<'a> {
     pub(super) fn of(old: &'a ir::Api, new: &ir::Api) -> Self {
@@ -201,21 +201,14 @@ impl<'a> RemovedOperations<'a> {
     }
 }
 
-fn requests(operation: &ir::Operation) -> Requests<'_> {
+/// Requests of an operation within its API.
+pub(crate) fn requests(operation: &ir::Operation) -> Requests<'_> {
     (
         &operation.method,
-        &operation.template,
+        slashes::template(operation),
         &operation.conditions,
         operation.owns,
     )
-}
-
-fn slash(slash: ir::TrailingSlash) -> &'static str {
-    match slash {
-        ir::TrailingSlash::Strict => "strict",
-        ir::TrailingSlash::Redirect => "redirect",
-        ir::TrailingSlash::Ignore => "ignore",
-    }
 }
 
 fn treatments(

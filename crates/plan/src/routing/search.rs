@@ -26,6 +26,7 @@ use super::found::Found;
 use super::index::{Entry, Index, ROOT};
 use super::table::{Route, Tier};
 use super::texts::{Rivals, Steps, fresh, matches, texts, with_upper_escapes};
+use crate::details::is_unserved;
 use crate::values::{Seen, Values, values};
 
 /// Step limit for all searches in two tables, to which [`STEPS_PER_ROUTE`] is added for each route.
@@ -381,7 +382,7 @@ fn every_method<'s>(tables: [&'s Table<'_, '_>; 2]) -> BTreeSet<&'s str> {
     ];
     let other = usual.into_iter().find(|method| !methods.contains(method));
     methods.extend(other);
-    methods.retain(|method| !matches!(*method, "TRACE" | "CONNECT"));
+    methods.retain(|method| !is_unserved(method));
     methods
 }
 

@@ -9,7 +9,7 @@ use engine::router::{compare_conditions, compare_templates};
 use policy::auth::Checked;
 
 use crate::OperationRef;
-use crate::details::OperationAt;
+use crate::details::{OperationAt, is_unserved};
 use model::lower::Lowered;
 use model::rest::everything;
 
@@ -303,11 +303,12 @@ fn rest<'a>(api: &'a ir::Api, mount: &'a ir::Mount) -> Vec<Route<'a>> {
 }
 
 /// Routes of the operations that the documents describe. Routes of `internal` operations serve no
-/// requests.
+/// requests. Leaves out operations with methods that are never served.
 fn described<'a>(owners: &[(&'a ir::Api, &'a ir::Mount)]) -> Vec<Route<'a>> {
     let of = |&(api, mount): &(&'a ir::Api, &'a ir::Mount)| {
         let all = api.operations.iter();
-        let served = all.filter(|operation| operation.owns.is_described());
+        let served = all
+            .filter(|operation| operation.owns.is_described() && !is_unserved(&operation.method));
         let served = served.flat_map(move |operation| {
             let has_twin = operation.trailing_slash != TrailingSlash::Strict;
             let forms = forms(&operation.template, has_twin);

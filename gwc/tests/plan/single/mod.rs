@@ -283,6 +283,7 @@ const ELSEWHERE: &[(&str, Option<&str>)] = &[
     ("shadow-appears", Some("algebra")),
     ("shadow-disappears", Some("algebra")),
     ("mount-hosts-changed", Some("hidden")),
+    ("unserved-operation-changed", Some("no_difference")),
     ("internal-changed", Some("rest")),
     // Changes of environments, tested in gwc/tests/cli/every.rs.
     ("environment-added", None),

@@ -1,0 +1,47 @@
+//! Comparison of the final slash of paths. With `trailing_slash: ignore`, an operation receives the
+//! same requests whether its path is written with a final slash or without.
+
+use std::borrow::Cow;
+
+use bundle::ir::{Operation, Template, TrailingSlash};
+
+use super::operations::Line;
+use crate::Class;
+
+/// Path template of an operation. With `trailing_slash: ignore`, one template stands for the path
+/// with and without a final slash.
+pub(super) fn template(operation: &Operation) -> Cow<'_, Template> {
+    let own = &operation.template;
+    if operation.trailing_slash != TrailingSlash::Ignore {
+        return Cow::Borrowed(own);
+    }
+    match own.twin() {
+        Some(twin) if twin < *own => Cow::Owned(twin),
+        _ => Cow::Borrowed(own),
+    }
+}
+
+/// Line about another `trailing_slash`, or about a path that is written with another final slash.
+pub(super) fn compare(old: &Operation, new: &Operation) -> Option<Line> {
+    let line = |subject: &str, old: String, new: String| Line {
+        class: Class::Changed,
+        id: "trailing-slash-changed",
+        subject: subject.into(),
+        old: old.into(),
+        new: new.into(),
+    };
+    if old.trailing_slash != new.trailing_slash {
+        let shown = |operation: &Operation| name(operation.trailing_slash).to_owned();
+        return Some(line("trailing_slash", shown(old), shown(new)));
+    }
+    let is_rewritten = old.template != new.template && template(old) == template(new);
+    is_rewritten.then(|| line("path", old.template.to_string(), new.template.to_string()))
+}
+
+fn name(slash: TrailingSlash) -> &'static str {
+    match slash {
+        TrailingSlash::Strict => "strict",
+        TrailingSlash::Redirect => "redirect",
+        TrailingSlash::Ignore => "ignore",
+    }
+}
