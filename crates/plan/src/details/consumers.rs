@@ -105,31 +105,13 @@ pub(super) fn consumers(old: &ir::Gateway, new: &ir::Gateway, plan: &mut Plan) {
         }
         // Callers of a certificate or token that is no longer listed have no consumer.
         let remaining = is.filter(|_| !is_unlisted);
-        if was.is_some() && (remaining.is_some() || is_unlisted || is_unnamed)
-            || admitting.names(name)
-        {
+        let stays = was.is_some() && (remaining.is_some() || is_unlisted || is_unnamed);
+        if stays || admitting.names(name) {
             claims::compare(gateways, name, [was, remaining], plan);
         }
-        let named = was.is_some() != is.is_some();
         let has_credentials = !before.is_empty() || !after.is_empty();
-        if named && (!has_credentials || is_unnamed) {
-            // The consumer has no credentials here, but a verifier may identify the consumer by a
-            // claim.
-            let opens = admitting.names(name) && admitting.reads("consumer", None);
-            let (class, id) = match is {
-                Some(_) => (Class::Grant, "consumer-added"),
-                None if opens => (Class::Incomparable, "consumer-removed"),
-                None => (Class::Strengthen, "consumer-removed"),
-            };
-            push(
-                plan,
-                Section::Security,
-                class,
-                id,
-                subject.clone(),
-                was.is_some().into(),
-                is.is_some().into(),
-            );
+        if !has_credentials || is_unnamed {
+            named((name, &subject), (was, is), &admitting, plan);
         }
         let empty = Settings::default();
         let settings_of = |consumer: Option<&ir::Consumer>| {
@@ -142,6 +124,24 @@ pub(super) fn consumers(old: &ir::Gateway, new: &ir::Gateway, plan: &mut Plan) {
         fields::settings(&tables::CONSUMER, &subject, &was, &is, &mut lines);
         push_lines(plan, lines, |_| Section::Policy);
     }
+}
+
+/// Reports a consumer that is added or removed, and that a verifier may identify by a claim.
+fn named(
+    (name, subject): (&str, &str),
+    (was, is): (Option<&ir::Consumer>, Option<&ir::Consumer>),
+    admitting: &AdmissionRules<'_>,
+    plan: &mut Plan,
+) {
+    let opens = admitting.names(name) && admitting.reads("consumer", None);
+    let (class, id) = match (was, is) {
+        (None, Some(_)) => (Class::Grant, "consumer-added"),
+        (Some(_), None) if opens => (Class::Incomparable, "consumer-removed"),
+        (Some(_), None) => (Class::Strengthen, "consumer-removed"),
+        (Some(_), Some(_)) | (None, None) => return,
+    };
+    let (was, is) = (was.is_some().into(), is.is_some().into());
+    push(plan, Section::Security, class, id, subject, was, is);
 }
 
 /// Reason for a missing witness: only the identity provider can issue such a token.
