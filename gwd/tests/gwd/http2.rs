@@ -158,6 +158,33 @@ pub(crate) fn http2(mut shop: Shop) -> Shop {
     shop
 }
 
+/// A limit by `Host` counts the authority for which requests are routed, in all three forms: `Host`,
+/// the authority of the target, and `:authority`.
+#[test]
+fn policies_read_the_effective_authority() {
+    let upstream = Upstream::echoing();
+    let limited = op("GET", "/a").policy("limit");
+    let mut shop = http2(shop(upstream.address, vec![limited]));
+    shop.policies.push(rate_limit_by_header("limit", "host"));
+    let served = shop.serve();
+    let mut http1 = Client::connect(served.address);
+    let mut status = |target: &str, host: &str| {
+        http1.send(&format!("GET {target} HTTP/1.1\r\nhost: {host}\r\n\r\n"));
+        http1.answer().status
+    };
+    let mut http2 = Http2::connect(served.address);
+    assert_eq!(status("/a", "shop.example"), 200);
+    for number in 0..2 {
+        let other = format!("other-{number}.example");
+        assert_eq!(status("http://shop.example/a", &other), 200);
+        assert_eq!(http2.get("/a").head.status(), StatusCode::OK);
+    }
+    assert_eq!(status("/a", "shop.example"), 429);
+    assert_eq!(status("http://shop.example/a", "new.example"), 429);
+    assert_eq!(http2.get("/a").head.status(), StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(status("/a", "other-0.example"), 200);
+}
+
 #[test]
 fn http1_and_cleartext_http2_share_one_address() {
     let upstream = Upstream::echoing();
