@@ -31,8 +31,8 @@ const BYTES_MAX: u64 = 64 << 20;
 /// Minimum interval between two writes: 1s, or 1s per MiB for a file above 1 MiB.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Thread that writes the counters. Dropping this value writes the counters a last time and ends
-/// the thread.
+/// Thread that writes the counters. Dropping this value ends the thread. Before its end, the thread
+/// writes changed counters, unless another process has taken over the file.
 pub(crate) struct QuotaWriter {
     common: Arc<Common>,
     thread: Option<JoinHandle<()>>,

@@ -17,7 +17,7 @@ pub struct Listener {
     pub name: Box<str>,
     /// Address of the listener: `IP:PORT`.
     pub address: std::net::SocketAddr,
-    /// Limits on connections and heads.
+    /// Limits and timeouts of connections, request heads and bodies.
     pub limits: ListenerLimits,
     /// Address ranges of the proxies whose forwarding fields are trusted.
     pub trusted_proxies: Box<[Cidr]>,

@@ -1,4 +1,4 @@
-//! Optional numeric settings, each with its unit, key and default.
+//! Optional numeric settings, each with its unit and key, and most with a default.
 //!
 //! One table defines the settings for reading, encoding and comparing. gwc resolves defaults and
 //! writes them into the bundle like other values. Plans show values that differ from the default.

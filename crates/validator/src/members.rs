@@ -49,7 +49,8 @@ pub(crate) struct Members {
 /// value. `None`: the schema describes no names in the value.
 type Property = (Box<str>, Option<Box<Members>>);
 
-/// Names in the values of members whose own names match a pattern.
+/// Pattern of `patternProperties`, with the names that the schema describes in the values of the
+/// matching members.
 #[derive(Debug)]
 struct Pattern {
     /// Check of a name. `None`: the pattern is not enforced, so the name may match.

@@ -547,8 +547,8 @@ fn plan_of_an_untracked_trust_file_shows_no_values() {
     git(project.path(), &["rm", "-q", "--cached", "trust.json"]);
     git(project.path(), &["commit", "-q", "-m", "no trust"]);
     assert!(!is_shown(), "of an untracked file");
-    // Test links to untracked files inside and outside the project, first as untracked links, then
-    // as tracked links.
+    // Test untracked links to untracked files inside and outside the project, then a tracked link
+    // to the file inside the project.
     let elsewhere = Project::empty();
     elsewhere.write("trust.json", &changed);
     project.write("other.json", &changed);

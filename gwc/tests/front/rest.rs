@@ -438,8 +438,8 @@ fn nearest_path_readings_setting_applies() {
         "x-gateway: {defaults: {path_readings: strict}}\n",
     );
     assert_eq!(kept_readings(&kept, &root), keys([false, true, false]));
-    // A path that servers can itself read as another path gets `keep`, unless the document sets
-    // another value.
+    // If servers can read the declared path as another path, the default is `keep`. Only
+    // `path_readings` of the path item changes it.
     let loose = beside("").replace("/open:", "\"/open;v=1\":");
     assert_eq!(kept_readings(&plain, &loose), keys([false, true, false]));
     let loose = beside(strict).replace("/open:", "\"/open;v=1\":");

@@ -86,7 +86,7 @@ pub struct Listener {
     /// Protocol of the listener's connections.
     #[n(2)]
     pub protocol: Protocol,
-    /// Limits on connections and heads.
+    /// Limits and timeouts of connections, request heads and bodies.
     #[n(3)]
     pub limits: ListenerLimits,
     /// Address ranges of the proxies whose forwarding fields are trusted.

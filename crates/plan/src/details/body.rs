@@ -62,7 +62,8 @@ pub(super) fn compare(
 }
 
 /// Lengths in bytes up to which the old and the new side check bodies, if the new length is
-/// greater. `None` otherwise. Each side refuses bodies above its length.
+/// greater. `None` otherwise. Each side refuses longer bodies, except multipart bodies that it
+/// forwards unchecked ([`streams_unchecked`]).
 fn checks_longer(
     old: (ApiSide<'_>, &ir::Treatment),
     new: (ApiSide<'_>, &ir::Treatment),

@@ -105,7 +105,8 @@ pub(super) struct RoutePair {
 }
 
 impl Refusals {
-    /// Adds the text of further requests to the fingerprints.
+    /// Appends `bound`, which identifies further refused requests and their causes, to the
+    /// fingerprint texts of this value and of its changes.
     pub(super) fn extend(&mut self, bound: &str) {
         self.bound.push_str(bound);
         for change in &mut self.results.changes {

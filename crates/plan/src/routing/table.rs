@@ -448,8 +448,8 @@ impl Route<'_> {
         }
     }
 
-    /// True if both routes can match a request with the same method. GET also matches HEAD, unless
-    /// there is an explicit HEAD.
+    /// True if both routes can match a request with the same method. A route without a method
+    /// matches every method. A GET route also matches HEAD, even if there is a HEAD route.
     pub(super) fn meets(&self, other: &Self) -> bool {
         match (self.method, other.method) {
             (Some(a), Some(b)) => self.takes(b) || other.takes(a),

@@ -12,7 +12,7 @@ use super::{JsonLimits, Kind, OTHER_CHARSET, Scan, XmlLimits};
 /// Number of bytes that are needed to detect the encoding of a text.
 const START: usize = 4;
 
-/// Body without a media type, until its first byte that is not white space.
+/// Body without a media type, until four bytes and a byte that is not white space have arrived.
 #[derive(Debug)]
 pub(super) struct Unknown {
     json: Option<JsonLimits>,

@@ -636,7 +636,7 @@ mod tests {
         assert_eq!(count(day + 86_399), 10);
         assert_eq!(count(day + 86_400), 0, "no new allowance at midnight");
         assert_eq!(count(day + 86_400 + 43_200), 5);
-        // The clock is set back by five days. The counts are kept.
+        // The clock is set back by five and a half days. The counts are kept.
         assert_eq!(count(day - 4 * 86_400), 0);
         assert_eq!(count(day + 4 * 86_400), 10);
     }

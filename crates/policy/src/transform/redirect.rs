@@ -77,7 +77,7 @@ impl Policy for Checked {
         "keep_query" as "traffic-moved": Moves;
     });
 
-    // A redirect runs in the last phase, after all steps that may refuse the request.
+    // A redirect runs after all steps that may refuse the request.
     fn phase(&self) -> Option<Phase> {
         Some(Phase::Route)
     }

@@ -108,7 +108,7 @@ impl Policy for Checked {
         "document" as "document-changed": Other;
     });
 
-    // A response runs in the last phase, after all steps that may refuse the request.
+    // A response runs after all steps that may refuse the request.
     fn phase(&self) -> Option<Phase> {
         Some(Phase::Route)
     }

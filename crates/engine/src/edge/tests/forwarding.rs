@@ -65,7 +65,7 @@ fn elements_of_the_client_are_not_trusted() {
             "1.1.1.1 https b",
         ),
         (&[("x-forwarded-host", "b")], "10.0.0.1 - b"),
-        // Hops that the client itself sent.
+        // The proxy writes only `X-Forwarded-*`. `Forwarded` comes from the client and is removed.
         (
             &[
                 ("x-forwarded-for", "1.1.1.1"),

@@ -238,7 +238,7 @@ impl<'a> Run<'_, '_, 'a> {
         argument: NodeRef<'a>,
         value: NodeRef<'a>,
     ) -> Fit {
-        // A value of the `enum` itself needs no comparisons.
+        // If the value is an item of this `enum`, no comparison is needed.
         let is_own = argument.items().any(|item| item.id() == value.id());
         let fits = is_own || argument.items().any(|item| self.schemas.equal(item, value));
         self.check(fits, value, entry, || {
