@@ -166,9 +166,9 @@ impl<'a> Scopes<'a> {
         )
     }
 
-    /// Handling of paths that an upstream may understand as another path. Default: `strict`. If the
-    /// path item does not set `path_readings` and its own path can be understood as another path:
-    /// `keep`.
+    /// Handling of paths that an upstream may understand as another path. Default: `strict`. A
+    /// path that can itself be understood as another path has `keep`, unless its path item sets
+    /// `path_readings`.
     pub(super) fn path_readings(
         &self,
         settings: &Settings,

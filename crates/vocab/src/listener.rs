@@ -57,7 +57,7 @@ pub static LISTENER: Object = Object {
         F::optional(
             "limits",
             Shape::Object(&LIMITS),
-            "Limits on connections and heads.",
+            "Limits and timeouts of connections, request heads and bodies.",
         ),
     ],
     rules: &[

@@ -84,8 +84,8 @@ pub(crate) const PATH_READINGS: Field = F::optional(
     "Paths that an upstream may read as another path, for instance because of `%2F`, `%5C`, `;` or \
     `//` (complete list: docs/paths.md). `strict`: 400 `path_ambiguous` unless every reading \
     matches the same operation. `keep`: allow readings that match no operation, or an operation of \
-    the same API with the same access rules and upstream. Default: `strict`; `keep` for a path \
-    that itself has `;`, `//` or such an escape.",
+    the same API with the same access rules and upstream. Default: `strict`. A path that \
+    itself has `;`, `//` or such an escape has `keep`, even if `defaults` contain `strict`.",
 );
 
 /// Key `streams`: handling of open streams when the credential of their request expires.
