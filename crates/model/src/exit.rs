@@ -13,7 +13,8 @@ impl Exit {
     pub const FINDINGS: Self = Self(1);
     /// The command found changes. Only with `--exit-code`.
     pub const CHANGES: Self = Self(2);
-    /// The plan is stale: the channel has changed since the plan was made.
+    /// The plan no longer matches: the channel, the sources, the gates or the file have changed. Or
+    /// the store has another record with the serial.
     pub const STALE: Self = Self(3);
     /// A signature or bundle failed verification.
     pub const UNVERIFIED: Self = Self(4);

@@ -97,12 +97,13 @@ are compared as strings.";
         of that name in a token or certificate applies instead, or an expression reads it.";
         "secret-flow-added" "A secret is used in a new place. `weaken` if the gateway sends it to \
         another upstream or in another field.";
-        "credential-added" "A new key or password is admitted.";
+        "credential-added" "A consumer gains a key, password, certificate or holder of tokens.";
         "credential-prolonged" "A key or password is valid for longer.";
         "credential-shortened" "A key or password expires earlier.";
-        "credential-removed" "A key or password is no longer admitted. For a certificate or a \
-        holder of tokens the class is `incomparable`, because verifiers still admit it, as a \
-        caller without consumer. If its entry had `not_after`, the class is `grant`.";
+        "credential-removed" "A consumer loses a credential. A key or password is no longer \
+        admitted. For a certificate or a holder of tokens the class is `incomparable`, because \
+        verifiers still admit it, as a caller without consumer. If its entry had `not_after`, the \
+        class is `grant`.";
     }
     Rules {
         "required-policy-dropped" "Documents may omit a policy that was required.";
@@ -202,9 +203,10 @@ listener. `expose` if the gateway checks no credential for one of them.";
         "listener-headers-changed" "The maximum number of fields in a head differs.";
         "listener-header-timeout-changed" "The timeout for a head differs.";
         "listener-idle-timeout-changed" "The idle timeout between two requests differs.";
-        "listener-target-bytes-changed" "The maximum length of a request target differs.";
-        "listener-body-timeout-changed" "The maximum time that a client may pause within a body \
-            differs.";
+        "listener-target-bytes-changed" "The maximum length of a request target differs, because \
+            another version of gwc built the bundle.";
+        "listener-body-timeout-changed" "The maximum total time for which a client may delay a \
+            message differs (`body_timeout`).";
         "listener-min-rate-changed" "The minimum transfer rate of bodies differs.";
         "listener-stream-idle-timeout-changed" "The maximum time without a byte in a body differs \
         (`stream_idle_timeout`).";

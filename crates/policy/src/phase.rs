@@ -2,9 +2,9 @@
 //! runs the steps in this order.
 //!
 //! Address checks run before authentication because they are cheap and protect it. Limits by
-//! consumer run after authentication because they need the caller. Policies of the phase
-//! [`Phase::Transform`] change the request after the phases that check it. Exceptions:
-//! `forward_auth` and `ext_proc` also change the request, in the step that checks it.
+//! consumer run after authentication because they need the caller. Policies of the phases
+//! [`Phase::Transform`] and [`Phase::Route`] change the request after the phases that check it.
+//! Exceptions: `forward_auth` and `ext_proc` also change the request, in the step that checks it.
 
 /// Phase of a step in the chain (command-line.md, *Phases*).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

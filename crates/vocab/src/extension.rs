@@ -14,7 +14,7 @@ use Shape::{
     Timeout, Word, WordOrName,
 };
 
-use super::shared::{self, ERRORS_OF_ROUTES, PATH_READINGS, STREAMS};
+use super::shared::{self, ERRORS_OF_ROUTES, PATH_READINGS, RESPONSE_TIMEOUT, STREAMS};
 use super::upstream::UPSTREAM;
 use crate::lints::{INTERNAL_AND_PUBLIC, POLICIES_AND_APPEND};
 
@@ -97,12 +97,12 @@ pub static ROOT: Object = Object {
         F::optional(
             "unmatched",
             WordOrName("deny", "an upstream"),
-            "Destination of paths that the document does not describe: `deny` (404), or an upstream, as the operation `API#unmatched` with the root's `security` and policies. gateway.yaml overrides this.",
+            "Destination of paths that the document does not describe: `deny` (404), or an upstream, as the operation `API#unmatched` with the root's `security` and policies. gateway.yaml overrides this. Default: `deny`.",
         ),
         F::optional(
             "undeclared_methods",
             Word(&["deny", "pass"]),
-            "Undescribed methods of described paths: `deny` (405), or `pass` to the upstream, as the operation `API#undeclared` with the root's `security` and policies. gateway.yaml overrides this.",
+            "Undescribed methods of described paths: `deny` (405), or `pass` to the upstream, as the operation `API#undeclared` with the root's `security` and policies. gateway.yaml overrides this. Default: `deny`.",
         ),
         F::optional(
             "public",
@@ -135,11 +135,7 @@ static ROOT_DEFAULTS: Object = Object {
             List(&Name("a policy")),
             "Policies in addition to those of gateway.yaml.",
         ),
-        F::optional(
-            "timeout",
-            Timeout,
-            "Maximum time from the end of a request to the head of its response.",
-        ),
+        F::optional("timeout", Timeout, RESPONSE_TIMEOUT),
         F::optional(
             "validate",
             Shape::Object(&validate::author::SHAPE),
@@ -201,7 +197,7 @@ pub static PATH_ITEM: Object = Object {
             "trailing_slash",
             Word(&["strict", "redirect", "ignore"]),
             "Meaning of an added or missing final slash: `strict`, another path; `redirect`, 308 \
-to this path; `ignore`, the same path. A described path takes precedence.",
+to this path; `ignore`, the same path. A described path takes precedence. Default: `strict`.",
         ),
         PATH_READINGS,
         F::optional(
@@ -243,11 +239,7 @@ pub static OPERATION: Object = Object {
             Shape::Object(&rewrite::author::SHAPE),
             "Changes to the request for the upstream.",
         ),
-        F::optional(
-            "timeout",
-            Timeout,
-            "Maximum time from the end of a request to the head of its response.",
-        ),
+        F::optional("timeout", Timeout, RESPONSE_TIMEOUT),
         F::optional(
             "retries",
             Shape::Object(&retry::author::SHAPE),

@@ -14,7 +14,7 @@ use Shape::{
 };
 
 use super::listener::LISTENER;
-use super::shared::{ERRORS, PATH_READINGS, STORES, STREAMS};
+use super::shared::{ERRORS, PATH_READINGS, RESPONSE_TIMEOUT, STORES, STREAMS};
 use super::upstream::UPSTREAM;
 use crate::checks::Level;
 use crate::lints::MOUNT_CONFLICT;
@@ -280,12 +280,12 @@ pub static API: Object = Object {
         F::optional(
             "unmatched",
             WordOrName("deny", "an upstream"),
-            "Destination of paths that the document does not describe: `deny` (404), or an upstream, as the operation `API#unmatched` with the document's root `security` and policies.",
+            "Destination of paths that the document does not describe: `deny` (404), or an upstream, as the operation `API#unmatched` with the document's root `security` and policies. Default: the document's value, otherwise `deny`.",
         ),
         F::optional(
             "undeclared_methods",
             Word(&["deny", "pass"]),
-            "Undescribed methods of described paths: `deny` (405), or `pass` to the upstream, as the operation `API#undeclared` with the document's root `security` and policies.",
+            "Undescribed methods of described paths: `deny` (405), or `pass` to the upstream, as the operation `API#undeclared` with the document's root `security` and policies. Default: the document's value, otherwise `deny`.",
         ),
         F::optional(
             "serve_document",
@@ -586,7 +586,7 @@ static DEFAULTS: Object = Object {
         F::optional(
             "timeout",
             Timeout,
-            "Maximum time from the end of a request to the head of its response.",
+            RESPONSE_TIMEOUT,
         ),
         F::optional(
             "validate",
@@ -603,7 +603,7 @@ static DEFAULTS: Object = Object {
         F::optional(
             "security",
             Word(&["enforce", "upstream"]),
-            "Verification of credentials: by the gateway (`enforce`), or by the upstream alone (`upstream`).",
+            "Verification of credentials: by the gateway (`enforce`), or by the upstream (`upstream`; gwd checks only that a credential is present). Default: `enforce`.",
         )
         .guard(),
         F::optional("expose_bundle", Bool, "Name the bundle in responses."),

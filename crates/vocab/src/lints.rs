@@ -49,8 +49,8 @@ gateway.yaml defines none, the only listener is `public` at 127.0.0.1:8080."
 
     UNKNOWN_AUTH "GW0504" "unknown-auth" Error
     "an undefined verifier"
-    "`auth` of a security scheme names a verifier under `auth` of gateway.yaml: the scheme defines \
-the place of the credential, the verifier checks it."
+    "`auth` of a security scheme names a verifier under `auth` of gateway.yaml or of the document's root \
+`x-gateway`: the scheme defines the place of the credential, the verifier checks it."
     bad &[
         ("gateway.yaml", KEYED),
         ("api.yaml", "openapi: 3.1.0\ninfo: {title: t, version: \"1\"}\nsecurity: [{key: []}]\npaths: {/a: {get: {responses: {\"200\": {description: fine}}}}}\n\
@@ -160,14 +160,14 @@ upstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}\ndefaults: {ups
 
     WAY_ROUND "GW0542" "way-round" Warn
     "a possible bypass of an operation's security at an upstream that reads paths differently"
-    "`API#unmatched` and `match: prefix` receive every path that is not byte for byte one of the described paths. \
-Many upstreams normalise paths: to them `/a/` is `/a`. Then an operation that is `internal`, or requires a \
-credential that the other one does not require, can be called without it. `path_readings: keep` admits paths with \
-`%2F`, `%5C`, `%25`, `;` or `//` that an upstream may read as an undescribed path, or another one than the service \
-of `forward_auth`. An operation can also reach the path of a more protected operation at the same host. Causes are a \
-`rewrite`, a stripped base path, the path of a target, a `split` or a `mirror`. Credentials, `ip_filter`, \
-`authorize`, `forward_auth` and required client certificates count as protection. Require the same credential at \
-both, or make sure that the upstream compares paths byte for byte, and silence this finding there."
+    "`API#unmatched` and `match: prefix` receive every path that is not exactly a described path. gwd refuses only the \
+spellings in docs/paths.md, such as `/a/` and `/A` for `/a`. An upstream may accept others, such as `/a.json`. Then an \
+operation that is `internal`, or requires a credential that the other one does not require, can be called without it. \
+`path_readings: keep` admits paths with `%2F`, `%5C`, `%25`, `;` or `//` that an upstream may read as an undescribed \
+path, or another one than the service of `forward_auth`. An operation can also reach the path of a more protected \
+operation at the same host. Causes: `rewrite`, a stripped base path, the path of a target, `split`, `mirror`. \
+Credentials, `ip_filter`, `authorize`, `forward_auth` and required client certificates count as protection. Require the \
+same credential at both, or make sure that the upstream compares paths byte for byte, and silence this finding there."
     bad &[
         ("gateway.yaml", "version: 1\nname: s\napis: {a: {path: api.yaml, unmatched: u}}\nauth: {keys: {kind: api_key}}\nupstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}\ndefaults: {upstream: u}\n"),
         ("api.yaml", "openapi: 3.1.0\ninfo: {title: t, version: \"1\"}\nx-gateway: {public: true}\nsecurity: [{}]\npaths: {/a: {get: {security: [{key: []}], responses: {\"200\": {description: fine}}}}}\n\
@@ -283,7 +283,7 @@ query parameter, no credential) has no finding."
     "a hash or a limit by a credential that the gateway removes"
     "`hash_on` of an upstream and `key` of a limit read the request after authentication, when the \
 field of a scheme with `strip_credential` is already removed. The hash then selects an arbitrary \
-target, and the limit counts by address. `consumer` is the owner of the credential."
+target, and the limit counts by address. Use `consumer` instead, the owner of the credential."
     bad hashed!("header:X-Key");
     good hashed!("consumer");
 

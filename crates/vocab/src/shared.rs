@@ -77,6 +77,11 @@ static REDIS: Object = Object {
     rules: &[Rule::Apart(&["cluster", "sentinel"], &BAD_VALUE)],
 };
 
+/// Meaning of `timeout` and of `timeouts.request` of an upstream.
+pub(crate) const RESPONSE_TIMEOUT: &str = "Maximum time from the end of a request to the head of \
+    its response. Order of precedence: the operation, a `timeout` policy, `defaults` of the \
+    document, `timeouts.request` of the upstream, `defaults` of gateway.yaml. Default: 15s.";
+
 /// Key `path_readings`: handling of paths that upstreams may understand as other paths.
 pub(crate) const PATH_READINGS: Field = F::optional(
     "path_readings",

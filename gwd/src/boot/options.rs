@@ -267,7 +267,7 @@ pub(super) struct RunOptions {
     /// of memory if memory is bounded, else unlimited]
     #[arg(long, env = "GWD_REQUESTS", value_name = "N")]
     pub(super) requests: Option<u64>,
-    /// Memory that the process may use: at 80 % it reads from no further client, at 95 % it
+    /// Memory that the process may use: above 80 % it reads no new requests, above 95 % it
     /// answers 503. [default: the control group's limit]
     #[arg(long, env = "GWD_MEMORY", value_name = "SIZE")]
     pub(super) memory: Option<String>,

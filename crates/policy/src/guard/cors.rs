@@ -488,7 +488,8 @@ CORS-safelisted ones.",
             Field::optional(
                 "credentials",
                 Shape::Bool,
-                "Allow pages to send cookies and `Authorization`. Default: `false`.",
+                "Allow pages to send cookies and the credentials that the browser stores. A page \
+that sets `Authorization` itself needs the field in `headers` instead. Default: `false`.",
             ),
             Field::optional(
                 "max_age",

@@ -454,7 +454,7 @@ pub mod author {
             Field::optional(
                 "store",
                 Shape::Name("a store or `local`"),
-                "Store of the counters: `local`, which survive a restart, or the name of one of `stores`, which a fleet shares. Default: `local`.",
+                "Store of the counters: `local` (kept across restarts), or the name of one of `stores`, which a fleet shares. Default: `local`.",
             ),
             synced::author::SYNC,
             synced::author::LEASE,

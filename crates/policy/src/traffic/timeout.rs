@@ -73,7 +73,7 @@ pub mod author {
         fields: &[Field::required(
             "request",
             Shape::Timeout,
-            "Maximum time from the end of the request to the head of the response.",
+            "Maximum time from the end of the request to the head of the response. `timeout` of the operation takes precedence.",
         )],
     };
 

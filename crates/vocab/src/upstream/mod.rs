@@ -10,6 +10,7 @@ use Shape::{Bool, Duration, Form, Integer, List, Map, Percent, Secret, Size, Tex
 mod rules;
 
 use super::listener::CERTIFICATE;
+use super::shared::RESPONSE_TIMEOUT;
 use rules::{
     check_connect_timeout, check_dns_discovery, check_proxy_protocol_http1,
     check_response_header_bytes, check_unused_health_keys, checks_end_before_the_next,
@@ -185,11 +186,7 @@ static TIMEOUTS: Object = Object {
             Timeout,
             "Connect timeout, TLS handshake included. The wait for one of `limits.connections` does not count. Default: 5s.",
         ),
-        F::optional(
-            "request",
-            Timeout,
-            "Maximum time from the end of a request to the head of its response. Default: 15s.",
-        ),
+        F::optional("request", Timeout, RESPONSE_TIMEOUT),
         F::optional(
             "idle",
             Duration,

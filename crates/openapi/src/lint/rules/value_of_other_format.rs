@@ -13,9 +13,9 @@ pub(super) static LINT: Lint = Lint {
     name: "value-of-other-format",
     level: Level::Warn,
     summary: "a `default` or `example` that does not match the schema's `format`",
-    explain: "`format` is an annotation, and no request is refused because of it. But a reader who \
-copies an example, and a generator that uses a default, expect a value of the format. `date`, \
-`date-time` (RFC 3339), `uuid` (RFC 9562), `ipv4` and `ipv6` are checked.",
+    explain: "A reader who copies an example, and a generator that uses a default, expect a value \
+of the format. With `validate`, gwd refuses values of another format. `date`, `date-time` (RFC \
+3339), `uuid` (RFC 9562), `ipv4` and `ipv6` are checked.",
     bad: v30!(
         "paths: {}\ncomponents: {schemas: {A: {type: string, format: date, example: 1.2.2024}}}\n"
     ),
