@@ -50,7 +50,7 @@ pub struct Checked {
     /// Response fields that pages may read, in lower case, sorted; `*` for all.
     #[n(3)]
     expose: Vec<String>,
-    /// True if pages may send cookies and `Authorization`.
+    /// True if pages may send cookies and the credentials that the browser stores.
     #[n(4)]
     credentials: bool,
     /// Time for which a browser may cache the response to a preflight, in milliseconds.
