@@ -118,7 +118,7 @@ fn functions_longer_than_80_lines_only_shrink() {
     let mut found = String::from(
         "# Functions of more than 80 lines. The list only shrinks. See tests/lengths.rs.\n",
     );
-    let mut count = 0;
+    let (mut count, mut longer) = (0, Vec::new());
     for path in files {
         let inside = path
             .strip_prefix(&root)
@@ -138,12 +138,14 @@ fn functions_longer_than_80_lines_only_shrink() {
                 .get(row.as_str())
                 .copied()
                 .unwrap_or(FUNCTION_LINES_MAX);
-            assert!(
-                lines <= allowed,
-                "`{name}` in {inside} has {lines} lines, more than {allowed}: give its steps names"
-            );
+            if lines > allowed {
+                longer.push(format!(
+                    "`{name}` in {inside}: {lines} lines, more than {allowed}"
+                ));
+            }
             let _ = writeln!(found, "{row}\t{lines}");
         }
+        assert!(longer.is_empty(), "give their steps names: {longer:#?}");
     }
     assert!(count > 5_000, "only {count} functions found");
     if std::env::var_os("GWC_UPDATE").is_some() {

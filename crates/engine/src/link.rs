@@ -360,8 +360,7 @@ impl<'a> Linker<'a> {
                 chain.append(&mut removals);
             }
             match &policy.checked {
-                // The setting of the operation takes precedence, then the setting of the last
-                // policy.
+                // The operation's setting precedes that of the last policy.
                 Checked::Retry(retry) if treatment.retries.is_none() => {
                     retries = Some(retry.clone());
                 }

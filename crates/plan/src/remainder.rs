@@ -528,21 +528,6 @@ fn api<'a>(sides: &'a Sides<'_>, (was, is): (&'a ir::Api, &'a ir::Api), parts: &
         });
     });
     add(format!("mounts of {name}"), digests, None, alone);
-    let settings = |api: &ir::Api| {
-        let ir::Api {
-            name: _,
-            mounts: _,
-            schemes: _,
-            policies: _,
-            treatments: _,
-            operations: _,
-            declared,
-            hidden,
-            errors,
-            messages: _,
-        } = api;
-        digest(&(declared, hidden, errors))
-    };
     let alone = sides.changed_definition(|half| {
         edit(&mut half.gateway.apis, &is.name, |api| {
             api.declared.clone_from(&is.declared);
@@ -552,10 +537,27 @@ fn api<'a>(sides: &'a Sides<'_>, (was, is): (&'a ir::Api, &'a ir::Api), parts: &
     });
     add(
         format!("api {name}"),
-        [settings(was), settings(is)],
+        [api_settings(was), api_settings(is)],
         None,
         alone,
     );
+}
+
+/// Digest of the settings of an API that belong to no operation.
+fn api_settings(api: &ir::Api) -> String {
+    let ir::Api {
+        name: _,
+        mounts: _,
+        schemes: _,
+        policies: _,
+        treatments: _,
+        operations: _,
+        declared,
+        hidden,
+        errors,
+        messages: _,
+    } = api;
+    digest(&(declared, hidden, errors))
 }
 
 /// Replaces the description of an API's messages.

@@ -94,8 +94,7 @@ impl Body {
         if bytes.is_empty() && self.required && one.form != Form::Urlencoded {
             return vec![of_body("must be present")];
         }
-        // A request may have no body if the body is optional. A response with a described media
-        // type always has a body.
+        // A response with a described media type always has a body.
         let is_absent = bytes.is_empty() && kind.response.is_none() && !self.required;
         let Some(schema) = one.schema.as_ref().filter(|_| !is_absent) else {
             return findings;

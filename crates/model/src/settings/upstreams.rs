@@ -73,9 +73,7 @@ pub(super) fn upstream(
     }
     let written = whole(node, &shape::Shape::Object(&vocab::upstream::UPSTREAM));
     let group = |key: &str| node.get(key).filter(|value| !value.is_null());
-    let spoken = targets.iter().any(|target| target.tls);
-    // Without a use of TLS, `tls: {}` has no effect. Discovered hosts use TLS if `tls` is present.
-    let tls = tls.filter(|tls| spoken || discovery.is_some() || *tls != ir::UpstreamTls::default());
+    let tls = effective_tls(tls, &targets, discovery.is_some());
     Some(Upstream {
         ir: ir::Upstream {
             name: name.to_owned(),
@@ -94,10 +92,23 @@ pub(super) fn upstream(
             discovery,
             proxy_protocol: proxy_protocol(node),
             rewrite_responses: rewrite_responses(node),
-            tls: tls.or_else(|| spoken.then(ir::UpstreamTls::default)),
+            tls,
         },
         request_timeout_ms: time("request"),
     })
+}
+
+/// TLS settings with an effect. Without targets that use TLS, `tls: {}` has none. Discovered hosts
+/// use TLS if `tls` is present.
+fn effective_tls(
+    tls: Option<ir::UpstreamTls>,
+    targets: &[ir::Target],
+    is_discovered: bool,
+) -> Option<ir::UpstreamTls> {
+    let is_used = targets.iter().any(|target| target.tls);
+    let default = ir::UpstreamTls::default();
+    let tls = tls.filter(|tls| is_used || is_discovered || *tls != default);
+    tls.or_else(|| is_used.then_some(default))
 }
 
 /// Service discovery of an upstream. `None` if the upstream lists targets.

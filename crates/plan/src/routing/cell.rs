@@ -58,8 +58,7 @@ pub(super) struct CellResults {
     /// Reason why the next change has no witness: gwc cannot run a policy of the route. `None`: gwc
     /// can run all policies.
     pub(super) undecidable: Option<&'static str>,
-    /// Pairs of routes: an old route that lost requests, and the new route that now serves the
-    /// requests.
+    /// Pairs of an old route that lost requests and the new route that now serves the requests.
     pub(super) moved: Vec<(u32, u32)>,
     /// Pairs of an old and a new route that serve the same requests. If there are many candidates,
     /// some pairs may serve no common request.

@@ -32,8 +32,7 @@ use crate::values::{Seen, Values, values};
 /// Step limit for all searches in two tables, to which [`STEPS_PER_ROUTE`] is added for each route.
 const STEPS_MAX: usize = 4_000_000;
 
-/// Steps added to the limit for each route, so that the size of the tables alone never exceeds the
-/// limit.
+/// Steps added to the limit for each route. The size of the tables alone never exceeds the limit.
 const STEPS_PER_ROUTE: usize = 200;
 
 /// Cost of comparing two routes that may match common requests, in steps.
@@ -94,8 +93,7 @@ pub(super) struct Table<'t, 'a> {
     pub(super) searches: Steps,
     /// Positions of each operation's routes in the table, by operation key.
     of_operation: OnceLock<FxHashMap<&'t str, Vec<u32>>>,
-    /// For each route: digest of the text that describes which requests the route matches.
-    /// Computed on first use.
+    /// Digests of the texts that describe which requests each route matches.
     digests: OnceLock<Vec<Digest>>,
     /// Methods that the routes name.
     methods: OnceLock<BTreeSet<&'t str>>,
