@@ -131,8 +131,10 @@ fn shared(login: &oidc::Checked, other: &oidc::Checked) -> Option<(String, &'sta
         })
     });
     let cookie = || {
-        let is_same = login.cookie().eq_ignore_ascii_case(other.cookie());
-        let text = format!("the cookie `{}`", login.cookie().escape_debug());
+        let is_same = are_one_cookie(login.cookie(), other.cookie());
+        let [a, b] = [login.cookie(), other.cookie()];
+        let whole = if b.len() < a.len() { b } else { a };
+        let text = format!("the cookie `{}`", whole.escape_debug());
         (is_same && !has_same_sessions)
             .then_some((text, "write another `session.cookie` in one of them"))
     };
@@ -143,6 +145,17 @@ fn shared(login: &oidc::Checked, other: &oidc::Checked) -> Option<(String, &'sta
         )
     })
     .or_else(cookie)
+}
+
+/// True if two sessions share a cookie: their names are equal without letter case, or one is the
+/// name of a part of the other (`NAME.1`).
+fn are_one_cookie(one: &str, other: &str) -> bool {
+    let (one, other) = (one.to_ascii_lowercase(), other.to_ascii_lowercase());
+    let is_part = |part: &str, whole: &str| {
+        let rest = part.strip_prefix(whole);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    };
+    is_part(&one, &other) || is_part(&other, &one)
 }
 
 /// True if a template matches a path without escapes.

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::net::IpAddr;
 
-use http::header::HeaderName;
+use http::header::{HOST, HeaderName};
 use minicbor::{Decode, Encode};
 use sha2::{Digest as _, Sha256};
 
@@ -173,8 +173,8 @@ impl Reader {
                 let route = cx.route.map_or("", RouteId::as_str);
                 (false, known.tag(state, &[b"route", route.as_bytes()]))
             }
-            Self::Header(name) => match only(head.headers.get_all(name).iter()) {
-                Some(value) => (true, anonymous.tag(state, &[b"header", value.as_bytes()])),
+            Self::Header(name) => match only_header(head, name) {
+                Some(value) => (true, anonymous.tag(state, &[b"header", value])),
                 None => by_address(),
             },
             // Clients cannot invent a claim, because it comes from the configuration or a verified
@@ -246,10 +246,8 @@ impl Reader {
                     .map(|()| false)
             }
             Self::Header(name) => {
-                let value = only(head.headers.get_all(name).iter());
-                value
-                    .map(|value| part(b"header", value.as_bytes()))
-                    .map(|()| true)
+                let value = only_header(head, name);
+                value.map(|value| part(b"header", value)).map(|()| true)
             }
             Self::Cookie(name) => {
                 let value = only_cookie(&head.headers, name);
@@ -278,6 +276,16 @@ impl Reader {
 fn only<T>(mut values: impl Iterator<Item = T>) -> Option<T> {
     let first = values.next();
     first.filter(|_| values.next().is_none())
+}
+
+/// Value of a field that occurs once. For `Host`: the host in lower case, without port and final
+/// dot, so that a client has one counter for all spellings of a host.
+fn only_header<'h>(head: &'h RequestHead, name: &HeaderName) -> Option<&'h [u8]> {
+    let value = only(head.headers.get_all(name).iter())?;
+    Some(match *name == HOST {
+        true => head.host.as_bytes(),
+        false => value.as_bytes(),
+    })
 }
 
 /// Decoded value of a query parameter. `None` if the parameter is absent or repeated, if some
@@ -474,6 +482,19 @@ mod tests {
                 assert_eq!(tag(&key, &head), address, "{key}");
             }
         }
+    }
+
+    #[test]
+    fn spellings_of_a_host_are_one_key() {
+        let key = |host: &str, sent: &'static str| {
+            let mut head = head("/");
+            head.host = host.into();
+            head.headers.insert("host", sent.parse().unwrap());
+            let reader = Key::Header("host".into()).reader();
+            with_cx(|cx| reader.read(StateId(1), cx.limits.tables(false), &head, cx))
+        };
+        assert_eq!(key("a.test", "a.test"), key("a.test", "A.test.:81"));
+        assert_ne!(key("a.test", "a.test"), key("b.test", "b.test"));
     }
 
     /// Some servers decode escapes in a cookie's value, and some remove its quotes. A client must

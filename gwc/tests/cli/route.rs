@@ -671,3 +671,19 @@ fn split_says_if_the_request_selects_the_share() {
         );
     }
 }
+
+#[test]
+fn names_with_line_breaks_stay_in_their_line() {
+    let project = shop();
+    // CI systems run lines such as `::error::text` as commands.
+    let owner = "x-gateway: {timeout: 3s, owner: \"team\\n::error::text\\u202e\"}";
+    let named = ORDERS.replace("x-gateway: {timeout: 3s}", owner);
+    project.write(
+        "orders.yaml",
+        named.replace("{listOrders", "{\"list\\n::error::\""),
+    );
+    let text = project.run(&["route", "GET", &format!("{AT}/orders")]);
+    assert!(text.stdout.contains("team"), "{text}");
+    let is_command = |line: &str| line.trim_start().starts_with("::");
+    assert!(!text.stdout.lines().any(is_command), "{text}");
+}

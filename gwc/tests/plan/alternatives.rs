@@ -30,6 +30,8 @@ components:
     pa: {type: http, scheme: bearer, x-gateway: {auth: one, strip_credential: true}}
     pb: {type: http, scheme: bearer, x-gateway: {auth: two, strip_credential: false}}
     ke: {type: apiKey, in: header, name: X-Key, x-gateway: {auth: keys}}
+    k2: {type: apiKey, in: header, name: X-Key2, x-gateway: {auth: keys}}
+    k3: {type: apiKey, in: header, name: X-Key3, x-gateway: {auth: keys}}
     pe: {type: http, scheme: basic, x-gateway: {auth: people}}
     up: {type: apiKey, in: header, name: X-Own, x-gateway: {verify: upstream}}
 ";
@@ -74,6 +76,33 @@ fn claims_that_two_alternatives_exchange_have_a_line() {
         let line = format!("security incomparable identity-field-changed {key}");
         assert!(lines.contains(&line), "{lines:?}");
     }
+}
+
+#[test]
+fn claim_that_one_alternative_takes_over_has_a_line() {
+    // The field has fewer sources, but the tokens of one alternative write another claim.
+    let new = edit(DOCUMENT, "{sub: X-User}", "{nick: X-User}");
+    for is_renamed in [false, true] {
+        let lines = opening(DOCUMENT, &new, is_renamed);
+        let is_meant = |line: &String| line.contains("incomparable identity-field-changed");
+        assert!(lines.iter().any(is_meant), "{lines:?}");
+    }
+}
+
+#[test]
+fn removed_scheme_no_longer_strips_its_credential() {
+    let scheme =
+        "    pa: {type: http, scheme: bearer, x-gateway: {auth: one, strip_credential: true}}\n";
+    let alone = "    be: {type: http, scheme: bearer, x-gateway: {auth: one, claims_to_headers: {sub: X-User}}}\n";
+    let other =
+        "    pb: {type: http, scheme: bearer, x-gateway: {auth: two, strip_credential: false}}\n";
+    let old = secured("[{pa: []}, {ke: []}]", "x-gateway: {}");
+    let old = edit(&edit(&old, alone, ""), other, "");
+    let new = edit(&edit(&old, scheme, ""), "{pa: []}, ", "");
+    let lines = opening(&old, &new, false);
+    let is_meant = |line: &String| line.contains("weaken credential-forwarded");
+    assert!(lines.iter().any(is_meant), "{lines:?}");
+    assert_eq!(opening(&new, &old, false).len(), 1);
 }
 
 #[test]
@@ -157,6 +186,13 @@ fn credentials_of_two_callers_fall_to_the_next() {
     let lines = opening(&old, &side("[{be: [], xt: []}, {xt: []}]"), false);
     let is_meant = |line: &String| line.contains("incomparable security-requirement-changed");
     assert!(lines.iter().any(is_meant), "{lines:?}");
+    // Two of three credentials belong to one caller.
+    let old = side("[{ke: [], k3: []}, {ke: [], k2: []}, {k3: []}]");
+    let lines = opening(&old, &side("[{k3: []}]"), false);
+    assert!(lines.iter().any(is_meant), "{lines:?}");
+    let old = side("[{ke: [], k3: []}, {k2: [], k3: []}, {ke: [], k2: []}, {k3: []}]");
+    let lines = opening(&old, &side("[{k3: []}]"), false);
+    assert!(lines.iter().any(is_meant), "{lines:?}");
     // If the credentials contradict, both sides use the password.
     let stays = opening(
         &side("[{pe: []}]"),
@@ -164,6 +200,18 @@ fn credentials_of_two_callers_fall_to_the_next() {
         false,
     );
     assert_eq!(stays, Vec::<String>::new());
+}
+
+#[test]
+fn tokens_that_were_refused_together_write_a_field() {
+    // The old side refuses requests with both tokens.
+    let new = edit(DOCUMENT, "{sub: X-User}", "{nick: X-User}");
+    let new = edit(&new, SECURITY, "[{be: [], up: [], xt: []}]");
+    let old = edit(DOCUMENT, SECURITY, "[{be: [], up: []}, {up: [], xt: []}]");
+    assert!(!opening(&old, &new, false).is_empty());
+    // The token alone had the same effect.
+    let fewer = edit(DOCUMENT, SECURITY, "[{xt: []}]");
+    assert_eq!(opening(DOCUMENT, &fewer, false), Vec::<String>::new());
 }
 
 #[test]

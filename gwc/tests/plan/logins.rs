@@ -538,6 +538,11 @@ fn logins_that_share_a_path_or_cookie_are_refused() {
             paths("/cb2", "", shop).replace("GWS_B", "GWS_C"),
             Some("the cookie `__Host-shop`"),
         ),
+        // Long sessions are sent in the cookies `NAME`, `NAME.1` and so on.
+        (
+            paths("/cb2", "", ", cookie: __Host-shop.1"),
+            Some("the cookie `__Host-shop`"),
+        ),
         (paths("/cb2", "logout_path: /out2, ", staff), None),
         // The logins accept each other's sessions.
         (paths("/cb", out, shop), None),

@@ -14,6 +14,7 @@ pub(crate) mod reported_origin;
 mod target;
 mod trace;
 
+use std::fmt;
 use std::net::IpAddr;
 
 use bundle::ir::CertificateFields;
@@ -66,7 +67,6 @@ const VIA_MAX: usize = 8;
 pub const PSEUDONYM: &str = "gwd";
 
 /// A request that passed the edge.
-#[derive(Debug)]
 pub struct Admitted {
     /// Head with a normalised path and without hop-by-hop fields. `Host` is the authority of the
     /// request, also if the client wrote it as `:authority` or in the target.
@@ -91,6 +91,19 @@ pub struct Admitted {
     /// Number of removed lookalike fields. Some servers would read such a field as another field,
     /// which only the gateway may set.
     pub lookalikes: u32,
+}
+
+impl fmt::Debug for Admitted {
+    /// Writes no header fields and no query, because they can contain credentials.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Admitted")
+            .field("method", &self.head.method)
+            .field("path", &self.head.path())
+            .field("client", &self.client)
+            .field("trusted", &self.trusted)
+            .field("version", &self.version)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Admitted {

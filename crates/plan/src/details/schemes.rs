@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::operations::Line;
 use crate::Class;
-use crate::security::handling::{CredentialHandling, place_text, seen};
+use crate::security::handling::{is_required_by_one, place_text, seen};
 
 /// Reports credentials that the upstream newly receives, no longer receives, or receives in another
 /// field. If only one side requires a credential in a field or parameter, only the changed
@@ -25,9 +25,7 @@ pub(super) fn schemes(
     let places: BTreeSet<&Place> = before.keys().chain(after.keys()).copied().collect();
     for place in places {
         let (was, is) = (before.get(place), after.get(place));
-        let is_required =
-            |seen: Option<&CredentialHandling>| seen.is_some_and(|seen| seen.is_required);
-        if was.is_some() != is.is_some() && (is_required(was) || is_required(is)) {
+        if is_required_by_one(old, new, place) {
             continue;
         }
         let was = was.copied().unwrap_or_default();

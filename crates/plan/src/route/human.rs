@@ -1,5 +1,7 @@
 //! Answer of `gwc route` as text for people.
 
+use diag::text::printable;
+
 use super::effective::Source;
 use super::upstream::Upstream;
 use super::{Answer, Candidate, Decision, Field, Operation, Outcome, Step};
@@ -12,11 +14,14 @@ const SETTINGS_MAX: usize = 4;
 #[must_use]
 pub fn render(answer: &Answer, folder: &str) -> String {
     let renderer = Renderer { folder };
-    let mut out = renderer.head(answer);
+    let mut out = String::new();
+    for line in renderer.head(answer) {
+        push(&mut out, &line);
+    }
     section(
         &mut out,
         "chain",
-        answer.chain.iter().map(|step| renderer.step(step)),
+        answer.chain.iter().flat_map(|step| renderer.step(step)),
     );
     if let Some(upstream) = &answer.upstream {
         section(
@@ -38,10 +43,17 @@ pub fn render(answer: &Answer, folder: &str) -> String {
     if !answer.left_out.is_empty() {
         out.push_str("\nignored, because this version cannot run them\n");
         for name in &answer.left_out {
-            out.push_str(&format!("  {name}\n"));
+            push(&mut out, &format!("  {name}"));
         }
     }
-    diag::text::printable_lines(&out)
+    out
+}
+
+/// Adds a line. Escapes control characters, so that a name cannot start a line of its own, such as
+/// a command of a CI system.
+fn push(out: &mut String, line: &str) {
+    out.push_str(&printable(line));
+    out.push('\n');
 }
 
 fn section(out: &mut String, title: &str, lines: impl Iterator<Item = String>) {
@@ -51,7 +63,7 @@ fn section(out: &mut String, title: &str, lines: impl Iterator<Item = String>) {
     }
     out.push_str(&format!("\n{title}\n"));
     for line in lines {
-        out.push_str(&format!("  {line}\n"));
+        push(out, &format!("  {line}"));
     }
 }
 
@@ -60,59 +72,57 @@ struct Renderer<'a> {
 }
 
 impl Renderer<'_> {
-    fn head(&self, answer: &Answer) -> String {
-        let mut out = String::new();
+    fn head(&self, answer: &Answer) -> Vec<String> {
+        let mut out = Vec::new();
         let reason = answer.reason.unwrap_or_default();
         let status = answer.status.unwrap_or_default();
         if let Some(operation) = &answer.operation {
-            out.push_str(&format!(
-                "{}{}\n",
-                named(operation),
-                self.at(operation.place.as_ref())
-            ));
+            let place = self.at(operation.place.as_ref());
+            out.push(format!("{}{place}", named(operation)));
         }
-        out.push_str(&match (answer.decision, &answer.upstream) {
+        out.push(match (answer.decision, &answer.upstream) {
             (Decision::None, _) => {
-                format!("no operation matches this request: {status} {reason}\n")
+                format!("no operation matches this request: {status} {reason}")
             }
-            (Decision::Reject, _) => format!("→ refused: {status} {reason}\n"),
-            (Decision::Respond, _) => format!("→ answered by the gateway: {status}\n"),
-            (Decision::Depends, _) => "→ not decided here\n".to_owned(),
-            (Decision::Forward, None) => "→ forwarded\n".to_owned(),
+            (Decision::Reject, _) => format!("→ refused: {status} {reason}"),
+            (Decision::Respond, _) => format!("→ answered by the gateway: {status}"),
+            (Decision::Depends, _) => "→ not decided here".to_owned(),
+            (Decision::Forward, None) => "→ forwarded".to_owned(),
             (Decision::Forward, Some(upstream)) => match &upstream.request {
                 Some(head) => format!(
-                    "→ forwarded to `{}` as {} {}\n",
+                    "→ forwarded to `{}` as {} {}",
                     upstream.name, head.method, head.path
                 ),
-                None => format!("→ forwarded to `{}`\n", upstream.name),
+                None => format!("→ forwarded to `{}`", upstream.name),
             },
         });
         if !answer.left_out.is_empty() {
-            out.push_str(
+            out.push(
                 "  decided without the parts that this version cannot run; they are \
-                listed below\n",
+                listed below"
+                    .to_owned(),
             );
         }
         if let Some(why) = &answer.why {
-            out.push_str(&format!("  {why}\n"));
+            out.push(format!("  {why}"));
         }
         for (name, value) in answer
             .response
             .iter()
             .flat_map(|response| &response.headers)
         {
-            out.push_str(&format!("  {name}: {value}\n"));
+            out.push(format!("  {name}: {value}"));
         }
         if let Some(owner) = &answer.owner {
-            out.push_str(&format!("owner: {owner}\n"));
+            out.push(format!("owner: {owner}"));
         }
         if let Some(consumer) = &answer.consumer {
-            out.push_str(&format!("consumer: {consumer}\n"));
+            out.push(format!("consumer: {consumer}"));
         }
         out
     }
 
-    fn step(&self, step: &Step) -> String {
+    fn step(&self, step: &Step) -> Vec<String> {
         let outcome = match step.outcome {
             Outcome::Reject { status, reason } => format!("reject {status} {reason}"),
             Outcome::Reply { status } => format!("reply {status}"),
@@ -135,7 +145,7 @@ impl Renderer<'_> {
         if more > 0 && !passed {
             about.push(format!("and {more} more"));
         }
-        let mut line = format!("{:<13} {named:<26} {outcome}", step.phase);
+        let mut lines = vec![format!("{:<13} {named:<26} {outcome}", step.phase)];
         let place = step.place.as_ref().map(|place| self.place(place));
         let from = match (step.from, place) {
             (Some(from), Some(place)) => Some(format!("from {from}, {place}")),
@@ -148,9 +158,9 @@ impl Renderer<'_> {
             .flatten()
             .collect();
         if !below.is_empty() {
-            line.push_str(&format!("\n                  {}", below.join("; ")));
+            lines.push(format!("                {}", below.join("; ")));
         }
-        line
+        lines
     }
 
     fn upstream(&self, upstream: &Upstream) -> Vec<String> {

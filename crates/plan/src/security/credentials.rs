@@ -40,6 +40,8 @@ pub(super) fn compare(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
                 (true, true) | (false, false) => {}
             }
         }
+        // Clients of the other side do not send the credential.
+        strips &= !handling::is_required_by_one(sides[0], sides[1], place);
         let verdict = match (forwards, strips) {
             (true, false) => Verdict::Weaken,
             (true, true) => Verdict::Incomparable,

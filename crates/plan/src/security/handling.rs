@@ -6,9 +6,20 @@ use std::collections::BTreeMap;
 use bundle::ir;
 use policy::auth::Place;
 
-/// True if the comparison of the operation as a whole reports a change of the credential at this place, or if only one side
-/// requires a credential there.
+/// True if the two sides of an operation as a whole handle a credential at this place in different
+/// ways, which the comparison of operations reports.
 pub(crate) fn is_reported(
+    old: (&ir::Api, &ir::Treatment),
+    new: (&ir::Api, &ir::Treatment),
+    place: &Place,
+) -> bool {
+    let is_stripped = |side| seen(side).get(place).is_some_and(|seen| seen.is_stripped);
+    !is_required_by_one(old, new, place) && is_stripped(old) != is_stripped(new)
+}
+
+/// True if only one side has a scheme at this place, and its operation requires the credential. The
+/// comparison of operations then reports only the changed requirement.
+pub(crate) fn is_required_by_one(
     old: (&ir::Api, &ir::Treatment),
     new: (&ir::Api, &ir::Treatment),
     place: &Place,
@@ -16,9 +27,7 @@ pub(crate) fn is_reported(
     let (before, after) = (seen(old), seen(new));
     let [was, is] = [before.get(place), after.get(place)];
     let is_required = |seen: Option<&CredentialHandling>| seen.is_some_and(|seen| seen.is_required);
-    let is_stripped = |seen: Option<&CredentialHandling>| seen.is_some_and(|seen| seen.is_stripped);
     was.is_some() != is.is_some() && (is_required(was) || is_required(is))
-        || is_stripped(was) != is_stripped(is)
 }
 
 /// True if both sides require a credential at this place.

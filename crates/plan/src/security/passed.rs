@@ -13,7 +13,8 @@ use super::selection::selected;
 use super::who::describe;
 use super::{Access, Difference, Route, Verdict, identity};
 
-/// Returns at most one difference per field. Leaves out fields that [`identity::compare`] reports.
+/// Returns at most one difference per field. Leaves out fields for which
+/// [`identity::compare`] reports more than a restriction.
 pub(super) fn compare(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
     let (Some(was), Some(is)) = (old.route, new.route) else {
         return Vec::new();
@@ -40,9 +41,10 @@ pub(super) fn compare(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
     let known = identity::compare(old, new);
     let differences = differing.into_iter().flat_map(|(name, [before, after])| {
         let subject = identity::subject(name);
-        if known.iter().any(|one| one.subject == subject)
-            || !identity::is_written_by_schemes([old, new], name)
-        {
+        let is_known = |one: &Difference| {
+            one.subject == subject && matches!(one.verdict, Verdict::Weaken | Verdict::Incomparable)
+        };
+        if known.iter().any(is_known) || !identity::is_written_by_schemes([old, new], name) {
             return Vec::new();
         }
         let shown = |all: BTreeSet<String>| Vec::from_iter(all).join("; ");

@@ -17,7 +17,7 @@ use bundle::ir;
 use policy::auth::{self, Place};
 
 use super::certificate::location;
-use super::selection::selected;
+use super::selection::{newly_unambiguous, selected};
 use super::verifier::CredentialRequirements;
 use super::who::describe;
 use super::{Access, Route, Verdict};
@@ -81,6 +81,17 @@ pub(super) fn verdict(old: &Access<'_>, new: &Access<'_>, callers: Verdict) -> V
     let (gained, lost) = pairs.fold((false, false), |(gained, lost), (more, less)| {
         (gained | more, lost | less)
     });
+    // A request that was refused for its several tokens gains nothing if one of its tokens alone
+    // had the same effect.
+    let is_new = |(had, after): &(BTreeSet<usize>, usize)| {
+        let new = Principal::of(is, was, *after);
+        let gains = |before: &usize| {
+            let old = Principal::of(was, is, *before);
+            old.compare(&new, &names, effects).0
+        };
+        had.iter().all(gains)
+    };
+    let gained = gained || newly_unambiguous(was, is).iter().any(is_new);
     Verdict::of(!lost, !gained)
 }
 
@@ -263,6 +274,8 @@ pub(super) fn fields<'a>(
 
 /// Credential that a request must have for an alternative.
 struct Credential<'a> {
+    /// Place in a request.
+    place: Place,
     /// Place, and the claims or the kind of verifier from which the principal is read.
     text: String,
     /// True for tokens, certificates and signatures. API keys and passwords identify only
@@ -328,6 +341,7 @@ fn credentials<'a>(
         let is_listed = listing.any(|one| lists(&requirements, one));
         let has_identity = !matches!(verifier.kind(), "api_key" | "basic");
         let one = Credential {
+            place: location(scheme, verifiers),
             text: format!("{:?} {read}", location(scheme, verifiers)),
             has_identity,
             can_name: !has_identity || !consumers.is_empty() || others.any(|one| is_named(&one)),
@@ -351,15 +365,15 @@ fn unverified<'a>(route: Route<'a>, alternative: &ir::Alternative) -> BTreeSet<&
     schemes.map(|scheme| &scheme.place).collect()
 }
 
-/// True if the credentials of an alternative can belong to different callers: to two consumers, or
-/// to two subjects of one issuer. The alternative is then not satisfied.
-pub(super) fn can_contradict(
+/// Pairs of places of an alternative whose credentials can belong to different callers: to two
+/// consumers, or to two subjects of one issuer. The alternative is then not satisfied.
+pub(super) fn contradictions(
     route: Route<'_>,
     other: Route<'_>,
     alternative: &ir::Alternative,
-) -> bool {
+) -> Vec<(Place, Place)> {
     if alternative.0.len() < 2 {
-        return false;
+        return Vec::new();
     }
     let credentials = credentials(route, other, alternative);
     let differ = |one: &Credential<'_>, other: &Credential<'_>| {
@@ -369,8 +383,16 @@ pub(super) fn can_contradict(
                 || !one.issuers.is_disjoint(&other.issuers));
         one.can_name && other.can_name || is_one_issuer
     };
-    let mut firsts = credentials.iter().enumerate();
-    firsts.any(|(at, one)| credentials[at + 1..].iter().any(|other| differ(one, other)))
+    let mut pairs = Vec::new();
+    for (at, one) in credentials.iter().enumerate() {
+        let others = credentials[at + 1..].iter();
+        let others = others.filter(|other| differ(one, other));
+        pairs.extend(others.map(|other| {
+            let [a, b] = [one, other].map(|one| one.place.clone());
+            (a.clone().min(b.clone()), a.max(b))
+        }));
+    }
+    pairs
 }
 
 /// True if a credential that the verifier accepts can belong to the consumer.

@@ -18,6 +18,9 @@ use super::certificate::location;
 use super::who::Alternative;
 use super::{Route, principals};
 
+/// Maximum number of contradictions of which all subsets are compared.
+const SUBSETS_OF_MAX: usize = 4;
+
 /// Pairs of indexes of alternatives (old side, new side) that the sides select for at least one
 /// request. A requirement without alternatives counts as one alternative that requires nothing.
 pub(super) fn selected(old: Route<'_>, new: Route<'_>) -> BTreeSet<(usize, usize)> {
@@ -50,15 +53,18 @@ fn selected_of(
     if was.refuses(&places) || is.refuses(&places) {
         return BTreeSet::new();
     }
+    // Any of the credentials that can contradict each other may do so.
+    let pairs = was.contradictions().chain(is.contradictions());
+    let pairs: BTreeSet<_> = pairs
+        .filter(|(one, other)| places.contains(one) && places.contains(other))
+        .collect();
+    let contradictions = subsets(&pairs);
     let select = |is_satisfied: &dyn Fn(&Alternative) -> bool| {
-        let pair = |is_one_caller| {
-            let before = was.select(is_satisfied, is_one_caller);
-            before.zip(is.select(is_satisfied, is_one_caller))
+        let pair = |contradictions: &BTreeSet<_>| {
+            let before = was.select(is_satisfied, contradictions);
+            before.zip(is.select(is_satisfied, contradictions))
         };
-        [true, false]
-            .into_iter()
-            .filter_map(pair)
-            .collect::<Vec<_>>()
+        contradictions.iter().filter_map(pair).collect::<Vec<_>>()
     };
     let Some(callers) = credentials.callers() else {
         return select(&|one| credentials.implies(one))
@@ -72,6 +78,51 @@ fn selected_of(
     pairs.collect()
 }
 
+/// All subsets of a set; above [`SUBSETS_OF_MAX`] members: the empty set, each single member, and the
+/// whole set.
+fn subsets<T: Copy + Ord>(set: &BTreeSet<T>) -> Vec<BTreeSet<T>> {
+    if set.len() > SUBSETS_OF_MAX {
+        let mut all = vec![BTreeSet::new()];
+        all.extend(set.iter().map(|one| BTreeSet::from([*one])));
+        all.push(set.clone());
+        return all;
+    }
+    let mut all = vec![BTreeSet::new()];
+    for one in set {
+        let with = all.iter().map(|subset| {
+            let mut subset: BTreeSet<T> = subset.clone();
+            subset.insert(*one);
+            subset
+        });
+        let with: Vec<_> = with.collect();
+        all.extend(with);
+    }
+    all
+}
+
+/// Requests that the old side refuses because they have several tokens, and that the new side
+/// admits: indexes of the alternatives of the old side whose credentials they have, and the index
+/// of the alternative that the new side selects.
+pub(super) fn newly_unambiguous(old: Route<'_>, new: Route<'_>) -> Vec<(BTreeSet<usize>, usize)> {
+    let (was, is) = (Requirement::of(old, new), Requirement::of(new, old));
+    let mut found = Vec::new();
+    for before in &was.alternatives {
+        for after in &is.alternatives {
+            let both = before.clone().and(after);
+            let places: BTreeSet<&Place> = both.places.keys().collect();
+            if !both.is_possible() || !was.refuses(&places) || is.refuses(&places) {
+                continue;
+            }
+            let has = |one: &Alternative| both.implies(one);
+            if let Some(selected) = is.select(&has, &BTreeSet::new()) {
+                let had = was.alternatives.iter().filter(|one| has(one));
+                found.push((had.map(|one| one.index).collect(), selected));
+            }
+        }
+    }
+    found
+}
+
 /// Security requirement as a gateway evaluates it.
 #[derive(PartialEq, Eq)]
 struct Requirement {
@@ -79,8 +130,9 @@ struct Requirement {
     alternatives: Vec<Alternative>,
     /// Places of tokens in each alternative of the document.
     tokens: Vec<BTreeSet<Place>>,
-    /// Indexes of the alternatives whose credentials can belong to different callers.
-    contradictable: BTreeSet<usize>,
+    /// For each alternative of the document: pairs of places whose credentials can belong to
+    /// different callers.
+    contradictions: Vec<Vec<(Place, Place)>>,
 }
 
 impl Requirement {
@@ -97,13 +149,12 @@ impl Requirement {
         let mut alternatives: Vec<_> = alternatives.filter(Alternative::is_possible).collect();
         alternatives.sort_by_key(|one| one.places.is_empty());
         let tokens = written.iter().map(|one| token_places(route, one));
-        let contradictable = written.iter().enumerate();
-        let contradictable =
-            contradictable.filter(|(_, one)| principals::can_contradict(route, other, one));
+        let pairs = written.iter();
+        let pairs = pairs.map(|one| principals::contradictions(route, other, one));
         Self {
             alternatives,
             tokens: tokens.collect(),
-            contradictable: contradictable.map(|(index, _)| index).collect(),
+            contradictions: pairs.collect(),
         }
     }
 
@@ -115,17 +166,23 @@ impl Requirement {
         present.len() > 1 && !self.tokens.iter().any(takes_all)
     }
 
-    /// Index of the first alternative that is satisfied. `is_one_caller`: true if the credentials
-    /// of the request belong to one caller.
+    /// Pairs of places whose credentials can belong to different callers.
+    fn contradictions(&self) -> impl Iterator<Item = &(Place, Place)> {
+        self.contradictions.iter().flatten()
+    }
+
+    /// Index of the first alternative that is satisfied. The credentials of each pair of places in
+    /// `contradictions` belong to different callers.
     fn select(
         &self,
         is_satisfied: &dyn Fn(&Alternative) -> bool,
-        is_one_caller: bool,
+        contradictions: &BTreeSet<&(Place, Place)>,
     ) -> Option<usize> {
-        let mut alternatives = self
-            .alternatives
-            .iter()
-            .filter(|one| is_one_caller || !self.contradictable.contains(&one.index));
+        let is_one_caller = |one: &&Alternative| {
+            let mut pairs = self.contradictions.get(one.index).into_iter().flatten();
+            !pairs.any(|pair| contradictions.contains(pair))
+        };
+        let mut alternatives = self.alternatives.iter().filter(is_one_caller);
         alternatives
             .find(|one| is_satisfied(one))
             .map(|one| one.index)

@@ -164,7 +164,8 @@ pub(crate) fn cookie_values<'h>(
 /// Decoded value of a cookie, without the quotes around it (RFC 6265 §4.1.1). Some servers decode
 /// escapes and remove quotes, and some do not. `None` if the cookie is absent or repeated, if some
 /// servers treat another cookie's name as equal, or if they read another value: ASP.NET Core ends
-/// it at a comma, `http.cookies` of Python at white space or a backslash.
+/// it at a comma, `http.cookies` of Python at white space or a backslash, and many servers remove
+/// white space outside ASCII (RFC 6265 allows no such bytes) at its ends.
 pub(crate) fn only_cookie<'h>(headers: &'h HeaderMap, name: &str) -> Option<Cow<'h, [u8]>> {
     let mut found = None;
     for pair in cookie_pairs(headers) {
@@ -182,7 +183,8 @@ pub(crate) fn only_cookie<'h>(headers: &'h HeaderMap, name: &str) -> Option<Cow<
     }
     let value = found?;
     let ends = |byte: &u8| matches!(byte, b',' | b'\\' | 0x0B) || byte.is_ascii_whitespace();
-    if value.iter().any(ends) {
+    let mut borders = value.first().into_iter().chain(value.last());
+    if value.iter().any(ends) || borders.any(|byte| !byte.is_ascii()) {
         return None;
     }
     let quoted = value
@@ -472,6 +474,28 @@ mod tests {
         );
         assert!(Place::Cookie("sid".into()).strip_headers(&mut request.headers));
         assert_eq!(request.headers["cookie"], "a=1; b=2");
+    }
+
+    #[test]
+    fn cookie_with_space_outside_ascii_is_ambiguous() {
+        let only = |value: &[u8]| {
+            let mut headers = HeaderMap::new();
+            headers.append("cookie", HeaderValue::from_bytes(value).unwrap());
+            only_cookie(&headers, "sid").map(Cow::into_owned)
+        };
+        assert_eq!(only(b"sid=a").as_deref(), Some(&b"a"[..]));
+        assert_eq!(
+            only("sid=a\u{e9}b".as_bytes()).as_deref(),
+            Some("a\u{e9}b".as_bytes())
+        );
+        for value in [
+            &b"sid=a\xc2\xa0"[..],
+            b"sid=\xe2\x80\x80a",
+            b"sid=a\xa0",
+            b"sid=\x85a",
+        ] {
+            assert_eq!(only(value), None, "{value:?}");
+        }
     }
 
     #[test]

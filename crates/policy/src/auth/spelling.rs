@@ -57,11 +57,12 @@ pub fn compared_forms<T>(name: &[u8], mut known: impl FnMut(&[u8]) -> Option<T>)
     })
 }
 
-/// Name without the bytes at its ends that are white space or not ASCII. Servers that read names as
+/// Name without the bytes at its ends that are white space, controls or not ASCII. Python removes
+/// the controls 0x0B and 0x1C to 0x1F as white space. Servers that read names as
 /// ISO-8859-1 or UTF-8 ignore Unicode white space and byte order marks at the ends of names.
 #[must_use]
 pub(super) fn within_ascii(mut name: &[u8]) -> &[u8] {
-    let is_outer = |byte: &u8| byte.is_ascii_whitespace() || !byte.is_ascii();
+    let is_outer = |byte: &u8| *byte <= b' ' || !byte.is_ascii();
     while let Some((_, rest)) = name.split_first().filter(|(first, _)| is_outer(first)) {
         name = rest;
     }

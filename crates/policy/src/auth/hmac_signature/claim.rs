@@ -66,12 +66,15 @@ pub(super) fn field(headers: &HeaderMap, name: &str) -> Result<Option<String>, R
 /// `=`.
 ///
 /// # Errors
-/// Another query would give the same text, because a name occurs twice or a decoded name or value
-/// contains a separator.
+/// Another query would give the same text: a name occurs twice, a decoded name or value contains a
+/// separator, or the query has a `;` or a `%` that are not escaped.
 pub(super) fn sorted_target(message: &Message<'_>) -> Result<String, Reason> {
     let query = message.target.query().unwrap_or_default();
     let mut parameters: Vec<(String, String)> = Vec::new();
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+        if pair.contains(';') || !has_only_escapes(pair) {
+            return Err(Reason::Component);
+        }
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         let (name, value) = (decoded(name)?, decoded(value)?);
         let is_clear = !name.is_empty() && !name.contains(['=', '&']) && !value.contains('&');
@@ -93,7 +96,51 @@ pub(super) fn sorted_target(message: &Message<'_>) -> Result<String, Reason> {
     Ok(text)
 }
 
+/// True if two hexadecimal digits follow each `%`.
+fn has_only_escapes(text: &str) -> bool {
+    let mut escapes = text.split('%').skip(1);
+    escapes.all(|rest| {
+        let digits = rest.as_bytes().get(..2);
+        digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
+    })
+}
+
 fn decoded(text: &str) -> Result<String, Reason> {
     let bytes = crate::auth::place::decode(text).into_owned();
     String::from_utf8(bytes).map_err(|_| Reason::Component)
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderMap, Method};
+
+    use super::*;
+    use crate::RequestHead;
+
+    /// The two styles sign decoded parameters. Queries that some servers read in different ways must
+    /// not have the same text.
+    #[test]
+    fn query_with_the_text_of_another_is_refused() {
+        let text = |target: &str| {
+            let head = RequestHead {
+                is_ambiguous: false,
+                method: Method::GET,
+                target: target.parse().unwrap(),
+                headers: HeaderMap::new(),
+                host: "h".into(),
+            };
+            sorted_target(&Message::new(&head, None, None))
+        };
+        assert_eq!(text("/p?b=2&a=x%3Bc=1"), Ok("/p?a=x;c=1&b=2".to_owned()));
+        assert_eq!(text("/p?a=%25u0061"), Ok("/p?a=%u0061".to_owned()));
+        for target in [
+            "/p?a=x;c=1",
+            "/p?a;c=1",
+            "/p?a=%u0061",
+            "/p?a=5%",
+            "/p?a=1&a=2",
+        ] {
+            assert!(text(target).is_err(), "{target}");
+        }
+    }
 }
