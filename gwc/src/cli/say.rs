@@ -370,7 +370,21 @@ fn path_between(from: &Path, to: &Path) -> String {
 /// Writes a note to standard error.
 pub(super) fn note(text: &str) {
     progress::erase();
-    let _ = writeln!(std::io::stderr(), "{text}");
+    let _ = writeln!(std::io::stderr(), "{}", without_commands(text));
+}
+
+/// Joins lines that a CI system would run as a command (`::` in GitHub, `##[` in Azure) to the line
+/// before. A name of the project can contain a line break and such a text.
+fn without_commands(text: &str) -> String {
+    let mut lines = text.split('\n');
+    let mut joined = lines.next().unwrap_or_default().to_owned();
+    for line in lines {
+        let text = line.trim_start();
+        let is_command = text.starts_with("::") || text.starts_with("##[");
+        joined.push(if is_command { '\u{240a}' } else { '\n' });
+        joined.push_str(line);
+    }
+    joined
 }
 
 /// Writes a note to standard error, unless the same note was written before. A project that is read
@@ -400,4 +414,16 @@ pub(super) fn error_document(code: &str, message: &str, exit: Exit) {
         &json!({"schema": "error/v1", "result": "error", "tool": tool(), "environment": null,
                  "error": {"code": code, "message": message, "exit": exit.0}}),
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_that_are_commands_of_a_ci_are_joined() {
+        let text = "no store at `a\n ::error::b\n##[group]c`\nhelp: d";
+        let joined = "no store at `a\u{240a} ::error::b\u{240a}##[group]c`\nhelp: d";
+        assert_eq!(without_commands(text), joined);
+    }
 }

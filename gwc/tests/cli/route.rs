@@ -683,7 +683,7 @@ fn names_with_line_breaks_stay_in_their_line() {
         named.replace("{listOrders", "{\"list\\n::error::\""),
     );
     let text = project.run(&["route", "GET", &format!("{AT}/orders")]);
-    assert!(text.stdout.contains("team"), "{text}");
+    assert!(text.out.contains("team"), "{}", text.out);
     let is_command = |line: &str| line.trim_start().starts_with("::");
-    assert!(!text.stdout.lines().any(is_command), "{text}");
+    assert!(!text.out.lines().any(is_command), "{}", text.out);
 }

@@ -311,7 +311,8 @@ impl Control {
             Ok(ran) => self.ran = ran,
             Err(refused) => damaged.push(refused.to_string()),
         }
-        self.lost_record = lost_record(&self.state.layout, &self.ran).unwrap_or(0);
+        self.lost_record =
+            lost_record(&self.state.layout, &self.plan.channel, &self.ran).unwrap_or(0);
         if self.lost_record > 0 {
             damaged.push(format!(
                 "record {} of gwd.json is missing; older records are refused",
@@ -454,7 +455,8 @@ impl Control {
             Ok(state) => {
                 let mut memory = follow::remember(&state, &context).map_err(StartError::State)?;
                 let history = read_history(&plan.state).unwrap_or_default();
-                let lost = lost_record(&state, &history).map_err(StartError::State)?;
+                let lost =
+                    lost_record(&state, &plan.channel, &history).map_err(StartError::State)?;
                 memory.require_serial(lost);
                 memory
             }

@@ -11,8 +11,10 @@ use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use bundle::channel;
 use bundle::digest::Digest;
 use bundle::moment::Moment;
+use bundle::name::ChannelName;
 use bundle::refused::Refused;
 use bundle::store::folder::Folder;
 use bundle::store::{Batch, Chain, Store as _};
@@ -255,20 +257,31 @@ pub(crate) fn read_history(root: &Path) -> Result<RunHistory, Refused> {
     })
 }
 
-/// Highest serial in a history of runs, if the state folder has no record with this or a higher
-/// serial in any channel: the record was stored, and is lost. Otherwise 0.
+/// Highest serial of a record of a channel that a history of runs names and that the state folder
+/// has lost; 0 if there is none. The folder may have been used for other channels before: runs up to
+/// the newest one whose record is that of another channel do not count.
 ///
 /// # Errors
 /// [`Refused::StoreUnreachable`] if the folder cannot be listed.
-pub(crate) fn lost_record(folder: &Folder, history: &RunHistory) -> Result<u64, Refused> {
-    let ran = history.runs.iter().map(|run| run.serial).max();
-    let mut newest = 0;
-    for name in folder.channels()? {
-        let Ok(channel) = name.parse() else { continue };
-        let serials = folder.serials(&Chain::Channel(channel))?;
-        newest = newest.max(serials.last().copied().unwrap_or(0));
-    }
-    Ok(ran.filter(|serial| *serial > newest).unwrap_or(0))
+pub(crate) fn lost_record(
+    folder: &Folder,
+    name: &ChannelName,
+    history: &RunHistory,
+) -> Result<u64, Refused> {
+    let own = Chain::Channel(name.clone());
+    let newest = folder.serials(&own)?.last().copied().unwrap_or(0);
+    let others = folder.channels()?.into_iter();
+    let others = others.filter_map(|name| Some(Chain::Channel(name.parse().ok()?)));
+    let others: Vec<Chain> = others.filter(|chain| *chain != own).collect();
+    let is_of = |chain: &Chain, run: &Run| {
+        let digest = folder.link(chain, run.serial).ok().flatten();
+        let record = digest.and_then(|digest| channel::read(folder, &digest).ok());
+        record.is_some_and(|record| record.bundle == run.bundle)
+    };
+    let is_of_another = |run: &&Run| others.iter().any(|chain| is_of(chain, run));
+    let runs = history.runs.iter().take_while(|run| !is_of_another(run));
+    let highest = runs.map(|run| run.serial).max();
+    Ok(highest.filter(|serial| *serial > newest).unwrap_or(0))
 }
 
 // === impl Lock ===

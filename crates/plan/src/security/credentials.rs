@@ -13,7 +13,7 @@ use policy::auth::Place;
 
 use super::handling;
 use super::selection::selected;
-use super::{Access, Difference, Route, Verdict};
+use super::{Access, Difference, Route, Verdict, who};
 
 /// Returns at most one difference per place. Leaves out places that `details/schemes.rs` reports.
 pub(super) fn compare(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
@@ -29,6 +29,8 @@ pub(super) fn compare(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
     let open = |place: &&Place| {
         **place != Place::Certificate && !handling::is_reported(sides[0], sides[1], place)
     };
+    let opens = |one: &Difference| matches!(one.verdict, Verdict::Weaken | Verdict::Incomparable);
+    let opens = who::compare(old, new).iter().any(opens);
     let mut pairs = None;
     let differences = places.into_iter().filter(open).flat_map(|place| {
         let pairs = pairs.get_or_insert_with(|| selected(was, is));
@@ -40,8 +42,12 @@ pub(super) fn compare(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
                 (true, true) | (false, false) => {}
             }
         }
-        // Clients of the other side do not send the credential.
-        strips &= !handling::is_required_by_one(sides[0], sides[1], place);
+        // Clients of the other side do not send the credential, and the line about the requirement
+        // reports other callers.
+        if handling::is_required_by_one(sides[0], sides[1], place) {
+            strips = false;
+            forwards &= !opens;
+        }
         let verdict = match (forwards, strips) {
             (true, false) => Verdict::Weaken,
             (true, true) => Verdict::Incomparable,

@@ -256,6 +256,14 @@ pub(super) fn subject(name: &str) -> String {
     format!("request header {}", name.to_ascii_lowercase())
 }
 
+/// True if the client's own value of a field reaches the upstream.
+pub(super) fn is_chosen_by_clients(access: &Access<'_>, name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    let fields = fields(access, access);
+    let untouched = || ReceivedField::untouched(&name, trusts(access));
+    fields.get(&name).cloned().unwrap_or_else(untouched).client
+}
+
 /// True if the upstream receives the field with properties of the caller, on one of the sides.
 pub(super) fn is_written_by_schemes(sides: [&Access<'_>; 2], name: &str) -> bool {
     let is_of_caller = |value: &WrittenValue| matches!(value, WrittenValue::Caller(..));

@@ -41,8 +41,11 @@ pub(super) fn compare(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
     let known = identity::compare(old, new);
     let differences = differing.into_iter().flat_map(|(name, [before, after])| {
         let subject = identity::subject(name);
+        // If clients could choose the value, a property of the caller only restricts them.
         let is_known = |one: &Difference| {
-            one.subject == subject && matches!(one.verdict, Verdict::Weaken | Verdict::Incomparable)
+            let is_enough =
+                one.verdict != Verdict::Strengthen || identity::is_chosen_by_clients(old, name);
+            one.subject == subject && is_enough
         };
         if known.iter().any(is_known) || !identity::is_written_by_schemes([old, new], name) {
             return Vec::new();
