@@ -351,18 +351,21 @@ fn older_store_is_refused_without_the_newest_record() {
     let newest = project.path("releases");
     std::fs::rename(&newest, project.path("newest")).expect("it is there");
     std::fs::rename(project.path("older"), &newest).expect("it is there");
-    let gwd = options.start();
-    let status = gwd.status();
-    assert_eq!(status["bundle"], second.as_str(), "{status:#}");
-    assert_eq!(status["last_error"]["reason"], "replayed", "{status:#}");
-    let alarms = status["alarms"].to_string();
-    assert!(alarms.contains("state-damaged"), "{alarms}");
+    // The record of the last good bundle is lost as well, so that no bundle may run.
+    let mut refused = options.spawn();
+    assert_eq!(refused.wait_end(), Some(4), "{}", refused.log());
+    let log = refused.log();
+    for text in [
+        "record 2 of gwd.json is missing",
+        "state-damaged",
+        "replayed",
+    ] {
+        assert!(log.contains(text), "{text}: {log}");
+    }
     // The store that has the record again is accepted.
     std::fs::remove_dir_all(&newest).expect("it is there");
     std::fs::rename(project.path("newest"), &newest).expect("it is there");
-    wait::until("the record is accepted", || {
-        gwd.notify();
-        gwd.status()["last_error"].is_null().then_some(())
-    });
-    assert_eq!(gwd.status()["bundle"], second.as_str());
+    let gwd = options.start();
+    gwd.wait_bundle(&second);
+    assert!(gwd.status()["last_error"].is_null(), "{:#}", gwd.status());
 }
