@@ -116,7 +116,7 @@ pub fn has_several_readings(query: &str, wanted: &str) -> bool {
         let name = first.map(|first| first.split('=').next().unwrap_or_default());
         name.is_some_and(|name| is_written_as(name, wanted))
     };
-    has_lookalike(query, wanted) || query.split('&').any(is_cut)
+    has_lookalike(query, wanted) || query.contains(';') && query.split('&').any(is_cut)
 }
 
 /// Query without the parameters that some server treats as `wanted`. `None` if there are no such
