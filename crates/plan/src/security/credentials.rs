@@ -29,8 +29,10 @@ pub(super) fn compare(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
     let open = |place: &&Place| {
         **place != Place::Certificate && !handling::is_reported(sides[0], sides[1], place)
     };
-    let opens = |one: &Difference| matches!(one.verdict, Verdict::Weaken | Verdict::Incomparable);
-    let opens = who::compare(old, new).iter().any(opens);
+    let admits_others = || {
+        let opens = |verdict| matches!(verdict, Verdict::Weaken | Verdict::Incomparable);
+        who::compare(old, new).iter().any(|one| opens(one.verdict))
+    };
     let mut pairs = None;
     let differences = places.into_iter().filter(open).flat_map(|place| {
         let pairs = pairs.get_or_insert_with(|| selected(was, is));
@@ -46,7 +48,7 @@ pub(super) fn compare(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
         // reports other callers.
         if handling::is_required_by_one(sides[0], sides[1], place) {
             strips = false;
-            forwards &= !opens;
+            forwards = forwards && !admits_others();
         }
         let verdict = match (forwards, strips) {
             (true, false) => Verdict::Weaken,
