@@ -23,8 +23,13 @@ impl Server {
     /// that it needs is not installed.
     #[must_use]
     pub fn announced(program: &str, arguments: &[impl AsRef<OsStr>]) -> Option<(Self, u16)> {
-        let mut command = Command::new(program);
-        let command = command.args(arguments).stdin(Stdio::null());
+        Self::announced_by(Command::new(program).args(arguments))
+    }
+
+    /// As [`Self::announced`], for a prepared command.
+    #[must_use]
+    pub fn announced_by(command: &mut Command) -> Option<(Self, u16)> {
+        let command = command.stdin(Stdio::null());
         let command = command.stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = command.spawn().ok()?;
         let output = child.stdout.take()?;

@@ -27,6 +27,7 @@ mod decide;
 mod error;
 mod error_shapes;
 pub mod guards;
+mod invalid_utf8;
 mod key;
 mod link;
 mod listener;

@@ -15,7 +15,7 @@ const BEGINNINGS: [&str; 8] = [
 ];
 
 /// True if a normalised path may contain an overlong form.
-pub(crate) fn is_present(path: &str) -> bool {
+fn is_present(path: &str) -> bool {
     BEGINNINGS.iter().any(|beginning| path.contains(beginning))
 }
 

@@ -2,8 +2,8 @@
 //! step 4).
 //!
 //! Such upstreams decode `%2F` and `%5C`, read `\` as `/`, merge slashes, decode twice, drop
-//! `;parameters`, cut the path at `%3F` or `%23`, trim white space and dots of segments, or accept
-//! overlong UTF-8. They then resolve dot segments. The path that an upstream serves must pass the
+//! `;parameters`, cut the path at `%3F` or `%23`, trim white space and dots of segments, accept
+//! overlong UTF-8, or drop bytes that are not UTF-8. They then resolve dot segments. The path that an upstream serves must pass the
 //! same checks as the path that the client sent. [`ambiguity`] therefore matches each reading of an
 //! ambiguous path again. [`crate::path::normalise_with`] marks ambiguous paths, so other requests
 //! have no additional cost.
@@ -17,10 +17,10 @@ use std::cell::Cell;
 use bundle::ir::{PathReadings, Segment};
 use policy::RequestHead;
 
-use crate::overlong;
 use crate::path::{self, BLANKS};
 use crate::router::{self, Found, HostTable};
 use crate::snapshot::{OPEN, RouteRef, Snapshot};
+use crate::{invalid_utf8, overlong};
 
 /// Maximum number of readings (interpretations by upstreams) of a path. A path with more readings
 /// is refused.
@@ -448,8 +448,9 @@ fn has_dots(path: &str) -> bool {
 
 /// Changes that an upstream may make to a path. Each function returns `None` if it changes nothing.
 /// Servers apply these changes in different orders, and a request may pass several servers.
-const STEPS: [fn(&str) -> Option<String>; 16] = [
+const STEPS: [fn(&str) -> Option<String>; 17] = [
     overlong::shortened,
+    invalid_utf8::dropped,
     |path| replaced(path, "%2F", "/"),
     |path| replaced(path, "%5C", "/"),
     |path| replaced(path, "%3B", ";"),

@@ -203,3 +203,22 @@ fn merged_slashes_are_matched_and_forwarded() {
     }
     gateway.stops_clean();
 }
+
+#[test]
+fn bytes_that_a_server_drops_open_nothing() {
+    let Some(origin) = Origin::bottle() else {
+        return prerequisite::skip("Bottle is not installed");
+    };
+    let (_project, gateway) = gateway(&origin, "", "");
+    for (target, path) in [
+        ("/public/.%FF./admin/x", "/admin/x"),
+        ("/public/%C3../secret/1", "/secret/1"),
+        ("/public/.%ED%A0%80./secret/1", "/secret/1"),
+    ] {
+        assert_eq!(made_of(&origin, target), path, "{target}");
+        assert_eq!(get(gateway.address(), target).0, 400, "{target}");
+    }
+    let latin = "/open/caf%E9";
+    assert_eq!(get(gateway.address(), latin), (200, "/open/caf".to_owned()));
+    gateway.stops_clean();
+}

@@ -3,7 +3,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use e2e::binaries;
 use e2e::peers;
@@ -27,10 +27,7 @@ pub(super) struct Origin {
 impl Origin {
     /// Starts a server that prints its port as its first line.
     fn announced(name: &'static str, command: &mut Command) -> Option<Self> {
-        let command = command.stdin(Stdio::null()).stderr(Stdio::null());
-        let program = command.get_program().to_owned();
-        let arguments: Vec<_> = command.get_args().map(ToOwned::to_owned).collect();
-        let (server, port) = Server::announced(program.to_str()?, &arguments)?;
+        let (server, port) = Server::announced_by(command)?;
         Some(Self {
             name,
             port,
@@ -117,6 +114,13 @@ impl Origin {
         let mut servers = vec![Server::start(&mut traefik)?];
         servers.extend(raw._servers);
         Self::configured("Traefik", port, servers, folder)
+    }
+
+    /// Starts Bottle, which drops bytes of the path that are not UTF-8.
+    pub(super) fn bottle() -> Option<Self> {
+        let mut python = Command::new("python3");
+        python.env("PYTHONPATH", peers::python_packages()?);
+        Self::announced("Bottle", python.arg(peer("bottle_origin.py")))
     }
 
     fn go() -> Option<Self> {
