@@ -56,7 +56,9 @@ pub(super) fn authority(
 
 /// Host of `uri-host[:port]`, in lower case and without a final dot. `None` if the text is
 /// malformed. A name with an empty label (`shop.test..`) is malformed: servers that strip all final
-/// dots would read it as another host of the gateway.
+/// dots would read it as another host of the gateway. So is a name with `;`, `$` or other
+/// sub-delimiters of RFC 3986 §3.2.2: no DNS name has them, and servers that cut a name there would
+/// read it as another host, too.
 pub(super) fn host_of(authority: &str) -> Option<Box<str>> {
     let (host, port) = match authority.strip_prefix('[') {
         Some(rest) => {
@@ -81,25 +83,7 @@ pub(super) fn host_of(authority: &str) -> Option<Box<str>> {
             && port.bytes().all(|b| b.is_ascii_digit())
             && port.parse::<u16>().is_ok_and(|port| port > 0);
     let name = host.strip_suffix('.').unwrap_or(host);
-    let valid = |b: u8| {
-        b.is_ascii_alphanumeric()
-            || matches!(
-                b,
-                b'-' | b'.'
-                    | b'_'
-                    | b'~'
-                    | b'!'
-                    | b'$'
-                    | b'&'
-                    | b'\''
-                    | b'('
-                    | b')'
-                    | b'*'
-                    | b'+'
-                    | b';'
-                    | b'='
-            )
-    };
+    let valid = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_');
     let host_fine = name.starts_with('[')
         || name.bytes().all(valid) && name.split('.').all(|label| !label.is_empty());
     (port_fine && host_fine).then(|| {

@@ -11,6 +11,7 @@
 //! | WHATWG `URLSearchParams` | `?api_key` at the beginning |
 //! | `body-parser` of Express, undici | a byte order mark before `api_key` |
 //! | Python (`str.strip`), JavaScript (`trim`) | Unicode white space around `api_key`, as U+00A0 |
+//! | cookie parsers that remove quotation marks | `"api_key"` |
 //! | ASP.NET (System.Web) | `%u0061pi_key`: an escape that is not percent-encoding |
 
 use std::borrow::Cow;
@@ -57,12 +58,12 @@ pub fn compared_forms<T>(name: &[u8], mut known: impl FnMut(&[u8]) -> Option<T>)
     })
 }
 
-/// Name without the bytes at its ends that are white space, controls or not ASCII. Python removes
-/// the controls 0x0B and 0x1C to 0x1F as white space. Servers that read names as
+/// Name without the bytes at its ends that are white space, controls, quotation marks or not ASCII.
+/// Python removes the controls 0x0B and 0x1C to 0x1F as white space. Servers that read names as
 /// ISO-8859-1 or UTF-8 ignore Unicode white space and byte order marks at the ends of names.
 #[must_use]
 pub(super) fn within_ascii(mut name: &[u8]) -> &[u8] {
-    let is_outer = |byte: &u8| *byte <= b' ' || !byte.is_ascii();
+    let is_outer = |byte: &u8| *byte <= b' ' || *byte == b'"' || !byte.is_ascii();
     while let Some((_, rest)) = name.split_first().filter(|(first, _)| is_outer(first)) {
         name = rest;
     }
@@ -281,6 +282,8 @@ mod tests {
             b"\xef\xbb\xbfapi_key",
             b"\xa0api_key",
             b"api_key\x85",
+            b"\"api_key\"",
+            b"\"api_key",
             "\u{3000} api_key\u{a0}".as_bytes(),
         ] {
             assert!(is_read_as(name, b"api_key"), "{name:?}");
