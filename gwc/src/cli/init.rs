@@ -291,10 +291,14 @@ fn slug(text: &str, otherwise: &str) -> String {
         .collect();
     let text = text.trim_matches(['-', '_']);
     let text: String = text.chars().take(63).collect();
-    if text.is_empty() {
-        otherwise.to_owned()
-    } else {
-        text
+    // Plain scalars that are no texts in YAML.
+    const RESERVED: [&str; 9] = ["null", "true", "false", "yes", "no", "on", "off", "y", "n"];
+    match &*text {
+        "" => otherwise.to_owned(),
+        reserved if RESERVED.contains(&reserved) || reserved.parse::<f64>().is_ok() => {
+            format!("{otherwise}-{reserved}")
+        }
+        _ => text,
     }
 }
 
@@ -342,6 +346,9 @@ fn copied(file: &Path) -> anyhow::Result<Api> {
     let paths = files.sources.iter().map(|(_, file)| file.path());
     let up = paths.map(|path| path.split('/').take_while(|part| *part == "..").count());
     let base = base(folder, up.max().unwrap_or(0));
+    if entry.contains(char::is_control) {
+        return Err(failed("has a control character in its name; rename it").into());
+    }
     let place = |path: &str| {
         join("", &format!("apis/{base}{path}")).map_err(|_| failed("refers to a file elsewhere"))
     };
@@ -376,6 +383,17 @@ fn base(folder: &Path, count: usize) -> String {
     names.collect()
 }
 
+/// Text as a YAML scalar: plain if it has only characters without a meaning in YAML, otherwise
+/// between double quotes.
+fn scalar(text: &str) -> String {
+    let is_plain = |c: char| c.is_alphanumeric() || matches!(c, '/' | '.' | '_' | '-');
+    match text.starts_with(char::is_alphabetic) && text.chars().all(is_plain) {
+        true => text.to_owned(),
+        // A text in JSON is a double-quoted scalar of YAML.
+        false => serde_json::Value::from(text).to_string(),
+    }
+}
+
 /// Returns the content of gateway.yaml. The file declares that the upstream verifies credentials,
 /// so that the gateway makes no operation public by default.
 fn settings(name: &ProjectName, api: &Api, with_tests: bool) -> String {
@@ -388,6 +406,7 @@ fn settings(name: &ProjectName, api: &Api, with_tests: bool) -> String {
         true => "tests: [tests/*.yaml]",
         false => "# tests: [tests/*.yaml]",
     };
+    let path = scalar(document);
     format!(
         r#"# yaml-language-server: $schema=schemas/gateway.schema.json
 # The operator's settings: mounts of APIs, and rules that no document can avoid.
@@ -397,7 +416,7 @@ name: {name}
 
 apis:
   {api}:
-    path: {document}
+    path: {path}
     overlays: [apis/{api}.gw.yaml]
     mount: {{base_path: /}}
 

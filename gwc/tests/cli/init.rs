@@ -244,6 +244,31 @@ paths:
 }
 
 #[test]
+fn init_quotes_the_name_of_the_document() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = "openapi: 3.1.0\ninfo: {title: t, version: \"1\"}\npaths: {}\n";
+    for (number, name) in [
+        "a #b.yaml",
+        "a: b.yaml",
+        "null.yaml",
+        "1e5.yaml",
+        "'q\".yaml",
+    ]
+    .iter()
+    .enumerate()
+    {
+        std::fs::write(folder.path().join(name), text).unwrap();
+        let project = format!("p{number}");
+        in_folder(folder.path(), &["init", &project, "--from", name]).with(0);
+        in_folder(&folder.path().join(&project), &["lint"]).with(0);
+    }
+    let name = "a\nname: other.yaml";
+    std::fs::write(folder.path().join(name), text).unwrap();
+    in_folder(folder.path(), &["init", "p", "--from", name]).contains("control character");
+    assert!(!folder.path().join("p").exists());
+}
+
+#[test]
 fn init_from_swagger_2_can_be_built() {
     let folder = tempfile::tempdir().unwrap();
     let text = "swagger: \"2.0\"

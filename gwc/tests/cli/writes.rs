@@ -127,6 +127,47 @@ fn store_behind_a_link_is_refused() {
 }
 
 #[test]
+fn no_command_changes_files_behind_links_of_the_store() {
+    let hash = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
+    let other = hash.replace("9f86", "9f87");
+    let signed = ["--key", "keys/release.pem", "--reason", "x", "--yes"];
+    let project = Project::released();
+    project.change("6s");
+    project.apply("two").with(0);
+    // `revocations` exists only after a revocation.
+    let revoke = |hash| [&["revoke", "--credential", hash][..], &signed].concat();
+    project.run(&revoke(hash)).with(0);
+    let revoke = revoke(&other);
+    let rollback = [&["rollback"][..], &signed].concat();
+    let commands = [&revoke[..], &rollback, &["gc", "--keep", "1"]];
+    let store = project.file("releases");
+    for name in ["blobs/sha256", "channels/prod", "revocations"] {
+        let (inside, outside) = (store.join(name), project.file("out"));
+        fs::rename(&inside, &outside).expect("it is there");
+        symlink(&outside, &inside).expect("there is room");
+        let before = names(&outside);
+        for command in commands {
+            let ended = project.run(command);
+            assert_ne!(ended.code, 0, "{name} {command:?}");
+            assert!(ended.err.contains("symbolic link"), "{name}: {ended:?}");
+            assert_eq!(names(&outside), before, "{name} {command:?}");
+        }
+        fs::remove_file(&inside).expect("it is there");
+        fs::rename(&outside, &inside).expect("it is there");
+    }
+    project.run(&rollback).with(0);
+}
+
+/// Names of the files of a folder, sorted.
+fn names(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).expect("it is there");
+    let names = entries.map(|entry| entry.expect("it is readable").file_name());
+    let mut names: Vec<String> = names.map(|name| name.to_string_lossy().into()).collect();
+    names.sort();
+    names
+}
+
+#[test]
 fn foreign_index_is_not_overwritten() {
     let project = Project::new();
     layout(&project.file("theirs"));

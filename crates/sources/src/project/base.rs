@@ -68,7 +68,7 @@ impl Base {
 /// root. The last match decides, so rules of deeper folders come later.
 fn rules(repository: &Repository, tree: &Tree<'_>) -> Result<String, git2::Error> {
     let exclude = repository.commondir().join("info").join("exclude");
-    let mut rules = std::fs::read_to_string(exclude).unwrap_or_default();
+    let mut rules = text(&std::fs::read(exclude).unwrap_or_default());
     rules.push('\n');
     let mut files = Vec::new();
     tree.walk(TreeWalkMode::PreOrder, |folder, entry| {
@@ -81,13 +81,18 @@ fn rules(repository: &Repository, tree: &Tree<'_>) -> Result<String, git2::Error
     files.sort_by_key(|(folder, _)| folder.matches('/').count());
     for (folder, id) in files {
         let content = repository.find_blob(id)?;
-        let text = String::from_utf8_lossy(content.content()).into_owned();
-        for line in text.lines() {
+        for line in text(content.content()).lines() {
             rules.push_str(&from_root(&folder, line));
             rules.push('\n');
         }
     }
     Ok(rules)
+}
+
+/// Text of an ignore file. Git skips a byte order mark at the beginning.
+fn text(content: &[u8]) -> String {
+    let content = content.strip_prefix(b"\xef\xbb\xbf").unwrap_or(content);
+    String::from_utf8_lossy(content).into_owned()
 }
 
 /// Rewrites an ignore rule in `folder` as a rule for the root. `folder` ends with `/`, and is empty
@@ -117,6 +122,12 @@ fn from_root(folder: &str, line: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn byte_order_mark_is_no_part_of_the_first_rule() {
+        assert_eq!(text(b"\xef\xbb\xbf/keys/\n"), "/keys/\n");
+        assert_eq!(text(b"/keys/\n*.\xe9"), "/keys/\n*.\u{fffd}");
+    }
 
     #[test]
     fn rule_of_a_folder_is_written_from_the_root() {

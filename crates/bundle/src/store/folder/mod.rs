@@ -224,6 +224,7 @@ impl Folder {
     /// # Errors
     /// [`Refused::StoreUnreachable`] if a writer holds the lock for too long.
     pub fn lock_exclusive(&self) -> Result<Lock, Refused> {
+        check_links(&self.root)?;
         Lock::take(
             &self.store_lock(),
             Hold::Alone,
@@ -256,6 +257,7 @@ impl Folder {
     /// # Errors
     /// [`Refused::StoreUnreachable`] if a file cannot be removed.
     pub(crate) fn remove(&self, files: &[PathBuf]) -> Result<(), Refused> {
+        check_links(&self.root)?;
         for path in files {
             match fs::remove_file(path) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -278,6 +280,7 @@ impl Folder {
     /// # Errors
     /// [`Refused::StoreUnreachable`] if the link cannot be removed.
     pub fn unlink(&self, chain: &Chain, serial: u64) -> Result<(), Refused> {
+        check_links(&self.root)?;
         let path = self.chain_folder(chain).join(file_name(serial));
         match fs::remove_file(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -369,6 +372,7 @@ impl Store for Folder {
     }
 
     fn writing(&self) -> Result<WriterGuard, Refused> {
+        check_links(&self.root)?;
         let who = "a clean-up (`gwc gc`)";
         let lock = Lock::take(&self.store_lock(), Hold::Shared, who, self.lock_timeout);
         lock.map(WriterGuard::new)
@@ -377,6 +381,7 @@ impl Store for Folder {
     /// Rewrites `index.json` without syncing the file to disk. If a power failure damages the file,
     /// the next writer rebuilds it.
     fn refresh_index(&self) -> Result<(), Refused> {
+        check_links(&self.root)?;
         let lock = self.root.join("index.lock");
         let _lock = Lock::take(&lock, Hold::Alone, "another writer", self.lock_timeout)?;
         let index = Index::of(&self.manifests()?, &self.links()?).encode();
@@ -427,7 +432,7 @@ impl Store for Folder {
 }
 
 /// Fails if a path to which the store writes is a symbolic link, which could lead outside the
-/// store.
+/// store. Each function that writes or removes files of a store calls it.
 fn check_links(root: &Path) -> Result<(), Refused> {
     const WRITTEN: [&str; 8] = [
         "oci-layout",

@@ -22,7 +22,7 @@ use crate::refused::Refused;
 use crate::store::{Batch, Link, WriteError};
 
 use super::files::{folder_of, make_below, read_limited, sync, unreachable};
-use super::{Folder, TEMPORARY, file_name};
+use super::{Folder, TEMPORARY, check_links, file_name};
 
 /// Maximum number of files that are synced concurrently.
 const SYNCS_MAX: usize = 32;
@@ -40,6 +40,7 @@ pub(super) fn commit(
     if blobs.is_empty() && links.is_empty() && files.is_empty() {
         return Ok(());
     }
+    check_links(folder.root())?;
     let blobs = write_blobs(folder, blobs)?;
     let links = write_links(folder, links)?;
     let files = write_files(folder, files)?;
