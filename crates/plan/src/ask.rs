@@ -295,7 +295,7 @@ enum VerifierCall {
     Keys(Remote),
     /// Requests for the metadata and the keys of a login, and the check of its sessions.
     Login([Remote; 2], AskId),
-    /// Check of a token or a signature with a shared secret.
+    /// Check of a token, a signature or a nonce with a secret.
     Secret(AskId),
     /// Introspection of a token, at the endpoint with this URL.
     Token(Endpoint),
@@ -315,11 +315,11 @@ impl VerifierCall {
             auth::Checked::Oidc(login) => {
                 Some(Self::Login(login.remotes(), login.secret_question()))
             }
+            auth::Checked::Dpop(bound) => bound.secret_question().map(Self::Secret),
             auth::Checked::HmacSignature(signed) => Some(Self::Secret(signed.secret_question())),
             auth::Checked::ApiKey(_)
             | auth::Checked::Basic(_)
             | auth::Checked::Mtls(_)
-            | auth::Checked::Dpop(_)
             | auth::Checked::Declared(_) => None,
         }
     }

@@ -1,7 +1,9 @@
 //! Tests of `gwc route` and `gwc test` with credentials that only the owner of a secret can verify:
-//! HS256 tokens, signatures of requests, login sessions. gwc has no secrets, so the decision is
+//! HS256 tokens, nonces of DPoP proofs, signatures of requests, login sessions. gwc has no secrets, so the decision is
 //! `depends`, unless the credential is certainly invalid.
 
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
@@ -20,6 +22,7 @@ auth:
   signed: {kind: hmac_signature, secrets: {acme: "${env:GWS_B}"}, nonce: optional}
   ali: {kind: hmac_signature, style: aliyun, secrets: {acme: "${env:GWS_C}"}, nonce: optional}
   tc: {kind: hmac_signature, style: tencent, secrets: {acme: "${env:GWS_D}"}}
+  bound: {kind: dpop, token: shared, nonce: true}
   login: {kind: oidc, issuer: "https://i.example", client_id: c, client_secret: "${env:GWS_E}", redirect_path: /cb, scopes: [openid, read], session: {secret: "${env:GWS_F}", cookie: __Host-s}}
 consumers: {acme: {}}
 defaults: {upstream: u}
@@ -31,12 +34,14 @@ info: {title: s, version: "1"}
 components:
   securitySchemes:
     shared: {type: http, scheme: bearer, x-gateway: {auth: shared}}
+    bound: {type: http, scheme: dpop, x-gateway: {auth: bound}}
     signed: {type: apiKey, in: header, name: Signature, x-gateway: {auth: signed}}
     ali: {type: apiKey, in: header, name: X-Ca-Signature, x-gateway: {auth: ali}}
     tc: {type: http, scheme: hmac, x-gateway: {auth: tc}}
     login: {type: openIdConnect, openIdConnectUrl: "https://i.example/.well-known/openid-configuration", x-gateway: {auth: login}}
 paths:
   /shared: {get: {operationId: shared, security: [{shared: []}], responses: {}}}
+  /bound: {get: {operationId: bound, security: [{bound: []}], responses: {}}}
   /signed: {get: {operationId: signed, security: [{signed: []}], responses: {}}}
   /ali: {get: {operationId: ali, security: [{ali: []}], responses: {}}}
   /tc: {get: {operationId: tc, security: [{tc: []}], responses: {}}}
@@ -112,6 +117,52 @@ fn session(bytes: usize) -> String {
     )
 }
 
+/// Header fields with a token and its DPoP proof, which has this nonce.
+fn bound(nonce: Option<&str>) -> [String; 2] {
+    let part = |text: &str| URL_SAFE_NO_PAD.encode(text);
+    let rng = SystemRandom::new();
+    let pkcs8 = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &rng);
+    let pkcs8 = pkcs8.expect("a key is made");
+    let key = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, pkcs8.as_ref());
+    let key = key.expect("the key is valid");
+    // The public key is 0x04, x and y.
+    let (x, y) = key.public_key().as_ref()[1..].split_at(32);
+    let (x, y) = (URL_SAFE_NO_PAD.encode(x), URL_SAFE_NO_PAD.encode(y));
+    let jwk = format!(r#"{{"crv":"P-256","kty":"EC","x":"{x}","y":"{y}"}}"#);
+    let jkt = URL_SAFE_NO_PAD.encode(Sha256::digest(&jwk));
+    let expires_s = now_s() + 600;
+    let claims = format!(
+        r#"{{"iss":"https://i.example","aud":"orders","sub":"a","exp":{expires_s},"cnf":{{"jkt":"{jkt}"}}}}"#
+    );
+    let mac = URL_SAFE_NO_PAD.encode(Sha256::digest("any"));
+    let token = format!("{}.{}.{mac}", part(r#"{"alg":"HS256"}"#), part(&claims));
+    let mut proof = json!({
+        "jti": "1",
+        "htm": "GET",
+        "htu": "http://shop.example/bound",
+        "iat": now_s(),
+        "ath": URL_SAFE_NO_PAD.encode(Sha256::digest(&token)),
+    });
+    if let Some(nonce) = nonce {
+        proof["nonce"] = nonce.into();
+    }
+    let header = part(&format!(
+        r#"{{"typ":"dpop+jwt","alg":"ES256","jwk":{jwk}}}"#
+    ));
+    let signed = format!("{header}.{}", part(&proof.to_string()));
+    let signature = key.sign(&rng, signed.as_bytes()).expect("it is signed");
+    let signature = URL_SAFE_NO_PAD.encode(signature.as_ref());
+    [
+        format!("Authorization: DPoP {token}"),
+        format!("DPoP: {signed}.{signature}"),
+    ]
+}
+
+/// Nonce as gateways make it: the time, and a hash of another secret.
+fn nonce(made_s: u64) -> String {
+    URL_SAFE_NO_PAD.encode([&made_s.to_be_bytes()[..], &[7; 16]].concat())
+}
+
 fn decided(project: &Project, path: &str, fields: &[String], more: &[&str]) -> Value {
     let mut arguments = vec!["GET", path];
     for field in fields {
@@ -157,6 +208,35 @@ fn credential_of_a_secret_depends_on_the_secret() {
     let more = ["--assume", "login=outage"];
     let open = decided(&project, "/login", &[session(200)], &more);
     assert_eq!(open["decision"], "depends");
+}
+
+#[test]
+fn nonce_of_a_proof_depends_on_the_secret() {
+    let project = project();
+    let url = "http://shop.example/bound";
+    let decided = |nonce: Option<&str>, more: &[&str]| {
+        let more = [&["--assume", "shared=valid"], more].concat();
+        let answer = decided(&project, url, &bound(nonce), &more);
+        ["decision", "reason", "why"].map(|key| answer[key].clone())
+    };
+    let fresh = nonce(now_s());
+    let [decision, _, why] = decided(Some(&fresh), &[]);
+    let expected = "depends on a secret of `bound` that only gateways have; assume one of them: \
+`--assume bound=valid`, `--assume bound=forged`";
+    assert_eq!((decision, why), (json!("depends"), json!(expected)));
+    let with = |answer: &str| decided(Some(&fresh), &["--assume", answer]);
+    assert_eq!(with("bound=valid")[0], "forward");
+    let required = json!("dpop_nonce_required");
+    assert_eq!(with("bound=forged")[1], required);
+    // Invalid with every secret.
+    for nonce in [None, Some(nonce(now_s() - 61)), Some("abc".to_owned())] {
+        let answer = decided(nonce.as_deref(), &["--assume", "bound=valid"]);
+        assert_eq!(
+            answer[..2],
+            [json!("reject"), required.clone()],
+            "{nonce:?}"
+        );
+    }
 }
 
 #[test]

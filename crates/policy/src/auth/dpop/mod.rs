@@ -48,6 +48,8 @@ use minicbor::{Decode, Encode};
 
 use super::jwt::Algorithm;
 use super::reasons::reasons;
+#[cfg(feature = "author")]
+use crate::ask::AskId;
 use crate::declared::{Scalar, Settings, Value};
 use crate::secret::SecretRef;
 
@@ -139,6 +141,15 @@ impl Checked {
             all = all.with(&["nonce_secret"], secret);
         }
         all
+    }
+
+    /// Id of the check of a nonce with the gateway's secret, which gwc does not have. `None` if
+    /// proofs need no nonce.
+    #[cfg(feature = "author")]
+    #[must_use]
+    pub fn secret_question(&self) -> Option<AskId> {
+        let settings = || minicbor::to_vec(self).unwrap_or_default();
+        self.nonce.then(|| AskId::of_secret("dpop", &settings()))
     }
 
     /// Name of the verifier of the token.

@@ -213,18 +213,44 @@ impl Verifier {
             Err(Halt::Ask(effect)) => return Err(Box::new(Verification::Ask(effect))),
             Err(Halt::Fault(_)) => return Err(refused(Reason::Unverified)),
         }
-        let unix_s = request.unix_s;
         if !self.settings.needs_nonce() {
             return Ok(false);
         }
-        let lifetime_s = self.settings.window_ms.div_ceil(1_000);
-        let age = proof
-            .nonce()
-            .map(|nonce| self.with_nonces(|nonces| nonces.verify(nonce, unix_s, lifetime_s)));
-        match age {
-            Some(Age::Fresh) => Ok(false),
-            Some(Age::Ageing) => Ok(true),
-            Some(Age::Invalid) | None => Err(refused(Reason::Nonce)),
+        match self.nonce_age(proof, request)? {
+            Age::Fresh => Ok(false),
+            Age::Ageing => Ok(true),
+            Age::Invalid => Err(refused(Reason::Nonce)),
         }
+    }
+
+    /// Age of the nonce in a proof.
+    ///
+    /// # Errors
+    /// In gwc: the effect that asks whether the gateway made the nonce. Only gwd has the secret.
+    fn nonce_age(
+        &self,
+        proof: &Proof<'_>,
+        request: &TokenRequest<'_>,
+    ) -> Result<Age, Box<Verification>> {
+        let Some(nonce) = proof.nonce() else {
+            return Ok(Age::Invalid);
+        };
+        let lifetime_s = self.settings.window_ms.div_ceil(1_000);
+        #[cfg(feature = "author")]
+        if let Some(question) = self
+            .settings
+            .secret_question()
+            .filter(|_| self.takes_witnesses)
+        {
+            let stated = super::nonce::stated_age(nonce, request.unix_s, lifetime_s);
+            // A nonce that is too old, or of another form, is invalid with every secret.
+            if stated == Age::Invalid {
+                return Ok(Age::Invalid);
+            }
+            let is_own = request.answers.assumed_check(question);
+            let is_own = is_own.map_err(|effect| Box::new(Verification::Ask(effect)))?;
+            return Ok(if is_own { stated } else { Age::Invalid });
+        }
+        Ok(self.with_nonces(|nonces| nonces.verify(nonce, request.unix_s, lifetime_s)))
     }
 }
