@@ -135,9 +135,10 @@ pub fn compare_on(
     let same_meaning = old.is_some_and(|old| {
         old.lowered.gateway == new.lowered.gateway && old.lowered.contracts == new.lowered.contracts
     });
+    let mut keys = lifecycle::EarlierKeys::default();
     if !same_meaning {
         plan.stages.end("equality");
-        meaning(old, new, &mut plan)?;
+        keys = meaning(old, new, &mut plan)?;
         plan.report_bugs();
     }
     plan.stages.end("details");
@@ -148,7 +149,7 @@ pub fn compare_on(
     }
     plan.stages.end("docs");
     if let Some(old) = old {
-        lifecycle::compare(old, new, today, &mut plan);
+        lifecycle::compare((old, new), &keys, today, &mut plan);
     }
     levels::apply(old, new, &mut plan.changes);
     plan.changes.retain(|change| !ids::is_off(change.id));
@@ -187,8 +188,13 @@ pub fn compare_on(
     Ok(plan)
 }
 
-/// Adds the differences of two gateways to the plan: routing, access, and everything else.
-fn meaning(old: Option<&Side>, new: &Side, plan: &mut Plan) -> Result<(), engine::BuildError> {
+/// Adds the differences of two gateways to the plan: routing, access, and everything else. Returns
+/// the earlier keys of the operations.
+fn meaning(
+    old: Option<&Side>,
+    new: &Side,
+    plan: &mut Plan,
+) -> Result<lifecycle::EarlierKeys, engine::BuildError> {
     let renamed = old.and_then(|old| {
         let gateway = pairs::with_new_names(&old.lowered.gateway, &new.lowered.gateway)?;
         let contracts = old.lowered.contracts.clone();
@@ -197,10 +203,10 @@ fn meaning(old: Option<&Side>, new: &Side, plan: &mut Plan) -> Result<(), engine
             remainder::ComparedSide { gateway, contracts },
         ))
     });
-    described(old, renamed.as_ref().or(old), new, plan)?;
+    let keys = described(old, renamed.as_ref().or(old), new, plan)?;
     let compared_all = !plan.missing.contains(&"schemas") && plan.too_large.is_empty();
     let Some(old) = old.filter(|_| compared_all) else {
-        return Ok(());
+        return Ok(keys);
     };
     if plan.changes.is_empty() {
         // No rule recognised the difference, but every difference must be reported.
@@ -212,7 +218,7 @@ fn meaning(old: Option<&Side>, new: &Side, plan: &mut Plan) -> Result<(), engine
             old.bundle.to_string().into(),
             new.bundle.to_string().into(),
         ));
-        return Ok(());
+        return Ok(keys);
     }
     let compare = |before: remainder::ComparedSide, after: remainder::ComparedSide| {
         let (before, after) = (bare(old.bundle, before), bare(new.bundle, after));
@@ -226,7 +232,7 @@ fn meaning(old: Option<&Side>, new: &Side, plan: &mut Plan) -> Result<(), engine
     let more = remainder::of(before, &new.lowered, &plan.changes, &compare);
     plan.changes.extend(more);
     plan.changes.retain(|change| !ids::is_off(change.id));
-    Ok(())
+    Ok(keys)
 }
 
 /// Old side in which each operation that a change calls renamed has its new key. `None` if no
@@ -243,13 +249,13 @@ fn with_new_keys(old: &Side, new: &Side, changes: &[Change]) -> Option<Side> {
 }
 
 /// Adds the differences of two gateways that rules describe. `renamed` is the old side with the
-/// listener names of the new side.
+/// listener names of the new side. Returns the earlier keys of the operations.
 fn described(
     old: Option<&Side>,
     renamed: Option<&Side>,
     new: &Side,
     plan: &mut Plan,
-) -> Result<(), engine::BuildError> {
+) -> Result<lifecycle::EarlierKeys, engine::BuildError> {
     let served = routing::compare(renamed, new, plan)?;
     plan.stages.end("routing and access");
     details::compare(old.map(|side| &side.lowered), &new.lowered, plan);
@@ -260,7 +266,7 @@ fn described(
         details::restated(&old.lowered, &new.lowered, plan);
     }
     plan.changes.retain(|change| !ids::is_off(change.id));
-    Ok(())
+    Ok(lifecycle::EarlierKeys::of(&new.lowered.gateway, &served))
 }
 
 /// Creates a side without a source map, to compare one part of a gateway.

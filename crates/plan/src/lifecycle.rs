@@ -6,7 +6,7 @@
 //! sunset does not trip the gate `break`, if the old side requires a notice period. The day of the
 //! comparison is an input.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 use bundle::ir;
 use jiff::civil;
@@ -17,8 +17,8 @@ use vocab::checks::{self, Level};
 use crate::change::Message;
 use crate::changelog::split_key;
 use crate::clients::routed;
-use crate::details::requests;
 use crate::levels::of_operations;
+use crate::routing::ServedPairs;
 use crate::{Change, Class, OperationRef, Plan, Section, Side};
 
 /// Days since 1970-01-01.
@@ -26,7 +26,12 @@ type Day = i64;
 
 /// Adds the lines about lifecycles. `today` is the day of the comparison, `YYYY-MM-DD`. If `None`,
 /// no sunset has passed, and no notice period is checked.
-pub(super) fn compare(old: &Side, new: &Side, today: Option<&str>, plan: &mut Plan) {
+pub(super) fn compare(
+    (old, new): (&Side, &Side),
+    pairs: &EarlierKeys,
+    today: Option<&str>,
+    plan: &mut Plan,
+) {
     let (Some(before), Some(after)) = (&old.source, &new.source) else {
         return;
     };
@@ -42,10 +47,11 @@ pub(super) fn compare(old: &Side, new: &Side, today: Option<&str>, plan: &mut Pl
             .collect(),
     };
     let mut lines = Vec::new();
-    let pairs = earlier_keys(&old.lowered.gateway, &new.lowered.gateway);
     for (key, is) in &after.operations {
-        let earlier = pairs.get(key.as_str()).copied().unwrap_or(key);
-        if let Some(was) = before.operations.get(earlier) {
+        for earlier in pairs.get(key) {
+            let Some(was) = before.operations.get(earlier) else {
+                continue;
+            };
             let found = cx.kept([earlier, key], &was.lifecycle, &is.lifecycle);
             lines.extend(found.into_iter().filter_map(|found| {
                 let operation = of_key(&new.lowered.gateway, key)?;
@@ -304,43 +310,43 @@ fn stability(was: &Lifecycle, is: &Lifecycle) -> Option<Found> {
     })
 }
 
-/// Keys on the old side of the new side's operations, by their keys on the new side: of operations
-/// with the same requests. A new operation id, or ids that two operations exchange, so hide no
-/// lifecycle. An API with a new name counts as the removed API with the same mounts.
-fn earlier_keys<'a>(old: &'a ir::Gateway, new: &'a ir::Gateway) -> HashMap<&'a str, &'a str> {
-    let reached = |api: &'a ir::Api| -> BTreeSet<_> {
-        let mounts = api.mounts.iter();
-        let mounts = mounts.map(|mount| (&mount.hosts, &mount.base_path, &mount.listeners));
-        mounts.collect()
-    };
-    let requests = |operation: &'a ir::Operation| {
-        let (method, template, conditions, owns) = requests(operation);
-        let segments: Vec<_> = template
-            .segments()
-            .iter()
-            .map(ir::Segment::erased)
-            .collect();
-        (method, segments, template.is_prefix(), conditions, owns)
-    };
-    let mut pairs = HashMap::new();
-    for api in &new.apis {
-        let removed = old
-            .apis
-            .iter()
-            .filter(|one| new.apis.get(&one.name).is_none());
-        let renamed = || removed.clone().find(|one| reached(one) == reached(api));
-        let Some(before) = old.apis.get(&api.name).or_else(renamed) else {
-            continue;
-        };
-        let operations = before.operations.iter();
-        let known: HashMap<_, _> = operations.map(|one| (requests(one), &*one.key)).collect();
-        for operation in &api.operations {
-            if let Some(key) = known.get(&requests(operation)) {
-                pairs.insert(&*operation.key, *key);
+/// Keys of the old operations that served the requests of a new operation, by the new key. Contains
+/// only operations that have at least one old key that differs from their own.
+#[derive(Debug, Default)]
+pub(super) struct EarlierKeys(BTreeMap<String, BTreeSet<String>>);
+
+impl EarlierKeys {
+    /// Collects the keys from the pairs of operations that serve the same requests. An old operation
+    /// that remains counts only for new operations that match the same paths: a new operation
+    /// beside it has a lifecycle of its own. A new operation id, another API, or ids that two
+    /// operations exchange therefore hide no lifecycle.
+    pub(super) fn of(new: &ir::Gateway, served: &ServedPairs<'_>) -> Self {
+        let operations = new.apis.iter().flat_map(|api| &api.operations);
+        let remaining: BTreeSet<&str> = operations.map(|one| &*one.key).collect();
+        let mut keys: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        for ([was, is], same_paths) in served.keys() {
+            if was != is && (same_paths || !remaining.contains(was)) {
+                keys.entry(is.to_owned())
+                    .or_default()
+                    .insert(was.to_owned());
             }
         }
+        for ([was, is], _) in served.keys().filter(|([was, is], _)| was == is) {
+            if let Some(keys) = keys.get_mut(is) {
+                keys.insert(was.to_owned());
+            }
+        }
+        Self(keys)
     }
-    pairs
+
+    /// Keys of the old operations of a new operation: its own key, unless another operation served
+    /// its requests.
+    fn get<'k>(&'k self, key: &'k str) -> impl Iterator<Item = &'k str> {
+        let earlier = self.0.get(key);
+        let own = earlier.is_none().then_some(key);
+        own.into_iter()
+            .chain(earlier.into_iter().flatten().map(String::as_str))
+    }
 }
 
 /// Name of the API in the key of an operation.

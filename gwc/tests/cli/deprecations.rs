@@ -190,6 +190,47 @@ fn new_name_hides_no_early_sunset() {
     assert!(gates.contains(&"break".to_owned()));
 }
 
+/// Old side: two APIs in one store of paths, `orders` with the only operation for `/orders/{id}`.
+fn with_two_apis() -> Project {
+    let project = noticed();
+    let orders = project.read("orders.yaml");
+    project.edit(
+        "gateway.yaml",
+        "{path: orders.yaml}",
+        "{path: orders.yaml}, single: {path: single.yaml}",
+    );
+    let single = orders.replace("  /orders:\n", "  /single:\n");
+    let single = single.replace("listOrders", "listSingle");
+    let (before, rest) = single.split_once("  /orders/{id}:\n").expect("it is there");
+    let (_, after) = rest.split_once("components:").expect("it is there");
+    project.write("single.yaml", format!("{before}components:{after}"));
+    state(&project, "deprecated: true, x-sunset: 2999-01-01");
+    commit(&project, "two");
+    project
+}
+
+#[test]
+fn move_to_another_api_hides_no_early_sunset() {
+    for (name, sunset, trips) in [
+        ("getOrder", "2020-01-01", true),
+        ("readOrder", "2020-01-01", true),
+        ("readOrder", "2999-01-01", false),
+    ] {
+        let project = with_two_apis();
+        let text = project.read("orders.yaml");
+        let (_, rest) = text.split_once("  /orders/{id}:\n").expect("it is there");
+        let (item, _) = rest.split_once("components:").expect("it is there");
+        let item = item.replace("getOrder", name).replace("2999-01-01", sunset);
+        remove(&project);
+        let moved = format!("  /orders/{{id}}:\n{item}components:");
+        project.edit("single.yaml", "components:", &moved);
+        let (lines, gates) = plan(&project);
+        let early = "error api-sunset-date-changed-too-small".to_owned();
+        assert_eq!(lines.contains(&early), trips, "{name}: {lines:?}");
+        assert_eq!(gates.contains(&"break".to_owned()), trips, "{name}");
+    }
+}
+
 #[test]
 fn known_sunset_is_neither_deleted_nor_too_early() {
     let stated = "deprecated: true, x-sunset: 2999-06-01";

@@ -390,3 +390,26 @@ fn sunset_in_the_past_is_removed() {
     assert_ne!(plan.changes[0].fingerprint, before);
     assert_eq!(plan.tripped(&["remove".into()], &[]).len(), 1);
 }
+
+#[test]
+fn earliest_of_several_sunsets_counts() {
+    let policies = "policies:\n  a: {kind: deprecation, sunset: 2098-01-01}\n  \
+        b: {kind: deprecation, sunset: 2020-01-01}\n";
+    let with = edit(GATEWAY, "policies:\n", policies);
+    let used = edit(
+        &with,
+        "policies: [slow, edge]",
+        "policies: [slow, edge, a, b]",
+    );
+    for (old, new, class) in [
+        (&*with, &*used, "policy removed"),
+        (&used, &with, "security expose"),
+    ] {
+        let mut plan = plan((old, DOCUMENT), (new, DOCUMENT));
+        plan.ended_by("2031-05-01");
+        let found = lines(&plan);
+        let begin = format!("{class} sunset-changed ");
+        let is_found = found.iter().any(|line| line.starts_with(&begin));
+        assert!(is_found, "{begin}: {found:?}");
+    }
+}

@@ -55,6 +55,35 @@ fn consumer_with_another_plan_is_compared_by_limits() {
 }
 
 #[test]
+fn quota_of_another_plan_begins_anew() {
+    let plans = "gold: {policies: [month]}, other: {policies: [again]}";
+    for (quota, class, begins) in [
+        ("kind: quota, limit: 1000, period: month", "changed", true),
+        ("kind: quota, limit: 999, period: month", "tighten", true),
+        ("kind: quota, limit: 1001, period: month", "relax", false),
+        ("kind: quota, limit: 1000, period: minute", "relax", false),
+    ] {
+        let with = |plan: &str| {
+            let text = gateway(plan, plans);
+            let again = format!("  again: {{{quota}, key: consumer}}\n  slow:");
+            edit(&text, "  slow:", &again)
+        };
+        let (old, new) = (with("plan: gold, "), with("plan: other, "));
+        let found = lines(&plan((&old, DOCUMENT), (&new, DOCUMENT)));
+        let mut expected = vec![format!(
+            "policy {class} consumer-plan-changed consumer acme plan"
+        )];
+        let line =
+            "policy relax policy-restarted consumer acme plan: policy plan:month -> plan:again";
+        expected.extend(begins.then(|| line.to_owned()));
+        expected.sort();
+        let mut found = found;
+        found.sort();
+        assert_eq!(found, expected, "{quota}");
+    }
+}
+
+#[test]
 fn changed_plan_is_compared_for_its_consumers() {
     let gold = "plan: gold, ";
     let with = |plans: &str| gateway(gold, plans);
@@ -124,4 +153,23 @@ fn limit_for_a_plan_only_is_relaxed_for_all_others() {
             .any(|line| relaxed(&line) && line.contains("plans")),
         "{back:?}"
     );
+}
+
+#[test]
+fn acknowledged_consumer_has_the_acknowledged_plan() {
+    let old = gateway("", PLANS);
+    let with = |rights: &str| {
+        let key = KEY.replace("9f86", "9f87");
+        let new = format!("  new: {{{rights}keys: [{{{key}}}]}}\npolicies:\n");
+        edit(&old, "policies:\n", &new)
+    };
+    let fingerprint = |rights: &str| {
+        let plan = plan((&old, DOCUMENT), (&with(rights), DOCUMENT));
+        let mut changes = plan.changes.into_iter();
+        let added = changes.find(|change| change.id == "credential-added");
+        added.expect("the key has a line").fingerprint
+    };
+    let of = ["", "plan: gold, ", "plan: silver, ", "groups: [ops], "].map(fingerprint);
+    let distinct: std::collections::BTreeSet<&String> = of.iter().collect();
+    assert_eq!(distinct.len(), of.len(), "{of:?}");
 }

@@ -2,7 +2,7 @@
 //! `key: claim:NAME` count their requests elsewhere, upstreams with `hash_on: claim:NAME` select
 //! other targets, and fields of `claims_to_headers` have another value.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bundle::ir::{self, Link};
 use policy::Claims;
@@ -14,10 +14,83 @@ use crate::{Change, Class, Plan, Section, security};
 /// Reason for a missing witness: plans have only hashes of credentials.
 const OF_CREDENTIALS: &str = "only a credential of this consumer would show the change";
 
+/// Parts of a gateway that read values of callers.
+pub(super) struct Readers<'a> {
+    pub(super) gateway: &'a ir::Gateway,
+    /// Names of the limits of operations and plans that refuse requests, by each of their keys, such
+    /// as `claim:tenant`.
+    limits: BTreeMap<String, BTreeSet<String>>,
+    /// Names of upstreams, by the value that selects their targets (`hash_on`).
+    upstreams: BTreeMap<String, BTreeSet<String>>,
+    /// Request fields that security schemes write, by the claim that they receive.
+    fields: BTreeMap<String, BTreeSet<String>>,
+}
+
+impl<'a> Readers<'a> {
+    pub(super) fn of(gateway: &'a ir::Gateway) -> Self {
+        let mut readers = Self {
+            gateway,
+            limits: BTreeMap::new(),
+            upstreams: BTreeMap::new(),
+            fields: BTreeMap::new(),
+        };
+        let used = used(gateway);
+        for (name, policy) in policies(gateway).filter(|(name, _)| used.contains(name)) {
+            let settings = policy.checked.settings();
+            if !COUNTS.contains(&policy.checked.kind()) || settings.text(&["mode"]) == Some("log") {
+                continue;
+            }
+            for key in settings.texts(&["key"]).unwrap_or_default() {
+                add(&mut readers.limits, key, &name);
+            }
+        }
+        for upstream in &gateway.shared.upstreams {
+            if let Some(key) = upstream.balance.settings().text(&["hash_on"]) {
+                add(&mut readers.upstreams, key, &upstream.name);
+            }
+        }
+        for scheme in gateway.apis.iter().flat_map(|api| &api.schemes) {
+            for (claim, field) in &scheme.passes.claims {
+                add(&mut readers.fields, claim, field);
+            }
+        }
+        readers
+    }
+}
+
+fn add(readers: &mut BTreeMap<String, BTreeSet<String>>, value: &str, name: &str) {
+    let names = readers.entry(value.to_owned()).or_default();
+    names.insert(name.to_owned());
+}
+
+/// Names of the policies of all operations and plans, as plans show them.
+fn used(gateway: &ir::Gateway) -> BTreeSet<String> {
+    let mut used = BTreeSet::new();
+    for api in &gateway.apis {
+        for link in api.treatments.iter().flat_map(|one| &one.chain) {
+            match link {
+                Link::Authenticate => {}
+                Link::Shared(name) => drop(used.insert(name.clone())),
+                Link::Own(name) => drop(used.insert(format!("{}/{name}", api.name))),
+            }
+        }
+    }
+    used
+}
+
+/// Names that read a value on both sides.
+fn on_both<'r>(
+    [was, is]: [&'r BTreeMap<String, BTreeSet<String>>; 2],
+    value: &str,
+) -> impl Iterator<Item = &'r String> {
+    let both = was.get(value).zip(is.get(value));
+    both.into_iter().flat_map(|(was, is)| was.intersection(is))
+}
+
 /// Reports the effects of each claim that has other values on the two sides. `None`: the callers
 /// have no consumer on that side.
 pub(super) fn compare(
-    gateways: [&ir::Gateway; 2],
+    readers: &[Readers<'_>; 2],
     name: &str,
     sides: [Option<&ir::Consumer>; 2],
     plan: &mut Plan,
@@ -34,23 +107,25 @@ pub(super) fn compare(
         if values[0] != values[1] {
             let consumer = format!("consumer {name} claims.{claim}");
             let key = format!("claim:{claim}");
-            limits(gateways, (&key, &consumer), values, plan);
-            targets(gateways, (&key, &consumer), values, plan);
-            fields(gateways, (claim, &consumer), values, plan);
+            limits(readers, (&key, &consumer), values, plan);
+            targets(readers, (&key, &consumer), values, plan);
+            fields(readers, (claim, &consumer), values, plan);
         }
     }
 }
 
 /// Reports limits that read a value of callers from `key`, such as `claim:tenant`.
 fn limits(
-    gateways: [&ir::Gateway; 2],
+    [old, new]: &[Readers<'_>; 2],
     (key, of): (&str, &str),
     values: [Option<&str>; 2],
     plan: &mut Plan,
 ) {
-    let [was, is] = gateways.map(|gateway| counting(gateway, key));
     // If one side has no such limit, the line about the added, removed or changed limit suffices.
-    for name in is.into_iter().filter(|_| !was.is_empty()) {
+    if !old.limits.contains_key(key) {
+        return;
+    }
+    for name in new.limits.get(key).into_iter().flatten() {
         plan.changes.push(Change::new(
             Section::Policy,
             Class::Relax,
@@ -62,43 +137,14 @@ fn limits(
     }
 }
 
-/// Names of the limits of operations and plans that refuse requests and count by this key.
-fn counting(gateway: &ir::Gateway, key: &str) -> BTreeSet<String> {
-    let mut used: BTreeSet<String> = BTreeSet::new();
-    for api in &gateway.apis {
-        for link in api.treatments.iter().flat_map(|one| &one.chain) {
-            match link {
-                Link::Authenticate => {}
-                Link::Shared(name) => drop(used.insert(name.clone())),
-                Link::Own(name) => drop(used.insert(format!("{}/{name}", api.name))),
-            }
-        }
-    }
-    let all = policies(gateway).filter(|(name, policy)| {
-        let settings = policy.checked.settings();
-        let keys = settings.texts(&["key"]).unwrap_or_default();
-        COUNTS.contains(&policy.checked.kind())
-            && settings.text(&["mode"]) != Some("log")
-            && keys.contains(&key)
-            && used.contains(name)
-    });
-    all.map(|(name, _)| name).collect()
-}
-
 /// Reports upstreams that select a target by `key`, such as `claim:tenant` or `consumer`.
 pub(super) fn targets(
-    gateways: [&ir::Gateway; 2],
+    [old, new]: &[Readers<'_>; 2],
     (key, of): (&str, &str),
     values: [Option<&str>; 2],
     plan: &mut Plan,
 ) {
-    let hashing = |gateway: &ir::Gateway| -> BTreeSet<String> {
-        let all = gateway.shared.upstreams.iter();
-        let all = all.filter(|one| one.balance.settings().text(&["hash_on"]) == Some(key));
-        all.map(|one| one.name.clone()).collect()
-    };
-    let [was, is] = gateways.map(hashing);
-    for upstream in was.intersection(&is) {
+    for upstream in on_both([&old.upstreams, &new.upstreams], key) {
         let mut change = Change::new(
             Section::Upstream,
             Class::Moved,
@@ -107,26 +153,19 @@ pub(super) fn targets(
             values[0].map_or(Value::Null, Value::from),
             values[1].map_or(Value::Null, Value::from),
         );
-        change.bound = security::defined(&gateways[1].shared, [upstream.as_str()]);
+        change.bound = security::defined(&new.gateway.shared, [upstream.as_str()]);
         plan.changes.push(change);
     }
 }
 
 /// Reports request fields that receive the claim from security schemes of both sides.
 fn fields(
-    gateways: [&ir::Gateway; 2],
+    [old, new]: &[Readers<'_>; 2],
     (claim, of): (&str, &str),
     values: [Option<&str>; 2],
     plan: &mut Plan,
 ) {
-    let passing = |gateway: &ir::Gateway| -> BTreeSet<String> {
-        let schemes = gateway.apis.iter().flat_map(|api| &api.schemes);
-        let passed = schemes.flat_map(|scheme| scheme.passes.claims.clone());
-        let passed = passed.filter(|(name, _)| name == claim);
-        passed.map(|(_, field)| field).collect()
-    };
-    let [was, is] = gateways.map(passing);
-    for field in was.intersection(&is) {
+    for field in on_both([&old.fields, &new.fields], claim) {
         let mut change = Change::new(
             Section::Security,
             Class::Incomparable,

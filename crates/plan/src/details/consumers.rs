@@ -1,47 +1,61 @@
 //! Comparison of consumers and their credentials.
 
+use std::cell::LazyCell;
 use std::collections::BTreeSet;
 
 use bundle::ir;
 use policy::declared::{Setting, Settings, Value as Written};
 use serde_json::{Value, json};
 
+use super::claims::Readers;
 use super::freed::AdmissionRules;
 use super::{claims, fields, push as push_lines, tables};
 use crate::pairs::both;
 use crate::{Change, Class, Plan, Section};
 
-/// Reports credentials that were added, removed, or have a later expiry.
+/// Descriptions of a consumer's credentials, each with its end (Unix time, seconds).
+fn credentials(consumer: Option<&ir::Consumer>) -> BTreeSet<(String, Option<u64>)> {
+    let consumers = || consumer.into_iter();
+    let certificates = consumers().flat_map(|one| &one.certificates);
+    let certificates =
+        certificates.map(|one| (format!("{CERTIFICATE}{}", one.name), one.not_after));
+    let tokens = consumers().flat_map(|one| &one.tokens);
+    let tokens = tokens.map(|one| (one.description(), one.not_after));
+    let keys = consumers().flat_map(|one| one.keys.iter().map(|key| ("key", key)));
+    let basic = consumers().flat_map(|one| one.basic.iter().map(|pair| ("basic", pair)));
+    let hashed = keys.chain(basic).map(|(kind, credential)| {
+        let description = format!("{kind} {}", hex(&credential.sha256));
+        (description, credential.not_after)
+    });
+    hashed.chain(certificates).chain(tokens).collect()
+}
+
+/// Digest of the plan, the groups and the claims of a consumer. Empty if it has none.
+fn rights_of(consumer: &ir::Consumer) -> String {
+    let (groups, claims) = (&consumer.groups, &consumer.claims);
+    if consumer.plan.is_none() && groups.is_empty() && claims.is_empty() {
+        return String::new();
+    }
+    let rights = ir::Consumer {
+        keys: Vec::new(),
+        basic: Vec::new(),
+        certificates: Vec::new(),
+        tokens: Vec::new(),
+        ..consumer.clone()
+    };
+    bundle::digest::Digest::of(&bundle::codec::encode(&rights)).hex()
+}
+
+/// Reports credentials that were added, removed, or have a later expiry. An acknowledgement of a new
+/// consumer's credential covers its plan, its groups and its claims.
 pub(super) fn consumers(old: &ir::Gateway, new: &ir::Gateway, plan: &mut Plan) {
     let admitting = AdmissionRules::of(new);
     let gateways = [old, new];
+    let readers = LazyCell::new(|| gateways.map(Readers::of));
     let (old, new) = (&old.shared, &new.shared);
     // Certificates and tokens listed by consumers of the new side.
     let listed: BTreeSet<String> = new.consumers.iter().flat_map(foreign).collect();
     for (name, was, is) in both(&old.consumers, &new.consumers) {
-        let credentials = |consumer: Option<&ir::Consumer>| -> BTreeSet<(String, Option<u64>)> {
-            let certificates = consumer.into_iter().flat_map(|one| &one.certificates);
-            let certificates =
-                certificates.map(|one| (format!("{CERTIFICATE}{}", one.name), one.not_after));
-            let tokens = consumer.into_iter().flat_map(|one| &one.tokens);
-            let tokens = tokens.map(|one| (one.description(), one.not_after));
-            let all = consumer.into_iter().flat_map(|consumer| {
-                consumer
-                    .keys
-                    .iter()
-                    .map(|key| ("key", key))
-                    .chain(consumer.basic.iter().map(|pair| ("basic", pair)))
-            });
-            all.map(|(kind, credential)| {
-                (
-                    format!("{kind} {}", hex(&credential.sha256)),
-                    credential.not_after,
-                )
-            })
-            .chain(certificates)
-            .chain(tokens)
-            .collect()
-        };
         let (before, after) = (credentials(was), credentials(is));
         let subject = format!("consumer {name}");
         for (credential, ends) in after.difference(&before) {
@@ -65,6 +79,9 @@ pub(super) fn consumers(old: &ir::Gateway, new: &ir::Gateway, plan: &mut Plan) {
                 ),
                 json!({"credential": credential, "not_after": ends}),
             );
+            if let (None, Some(is), Some(change)) = (was, is, plan.changes.last_mut()) {
+                change.bound = rights_of(is);
+            }
         }
         let (mut certificate_unlisted, mut token_unlisted) = (false, false);
         for (credential, ends) in before.difference(&after) {
@@ -101,13 +118,13 @@ pub(super) fn consumers(old: &ir::Gateway, new: &ir::Gateway, plan: &mut Plan) {
         let is_unlisted = certificate_unlisted || token_unlisted;
         if is_unlisted || is_unnamed {
             let of_token = is_unnamed || token_unlisted;
-            admitting.report_removed(gateways[0], name, (of_token, certificate_unlisted), plan);
+            admitting.report_removed(&readers, name, (of_token, certificate_unlisted), plan);
         }
         // Callers of a certificate or token that is no longer listed have no consumer.
         let remaining = is.filter(|_| !is_unlisted);
         let stays = was.is_some() && (remaining.is_some() || is_unlisted || is_unnamed);
         if stays || admitting.names(name) {
-            claims::compare(gateways, name, [was, remaining], plan);
+            claims::compare(&readers, name, [was, remaining], plan);
         }
         let has_credentials = !before.is_empty() || !after.is_empty();
         if !has_credentials || is_unnamed {

@@ -10,6 +10,7 @@ use policy::auth;
 use policy::guard::expression::Expression;
 use serde_json::Value;
 
+use super::claims::Readers;
 use super::{claims, plans};
 use crate::{Change, Class, Plan, Section};
 
@@ -123,16 +124,15 @@ impl<'a> AdmissionRules<'a> {
     /// true if tokens still admit such callers, the second if certificates do.
     pub(super) fn report_removed(
         &self,
-        old: &ir::Gateway,
+        readers: &[Readers<'_>; 2],
         consumer: &str,
         is_of: (bool, bool),
         plan: &mut Plan,
     ) {
         let (by_token, by_certificate) = is_of;
-        let gateways = [old, self.gateway];
         let of = format!("consumer {consumer}");
-        claims::targets(gateways, ("consumer", &of), [Some(consumer), None], plan);
-        plans::removed(old, consumer, plan);
+        claims::targets(readers, ("consumer", &of), [Some(consumer), None], plan);
+        plans::removed(readers[0].gateway, consumer, plan);
         for (name, policy) in policies(self.gateway) {
             let settings = policy.checked.settings();
             let keys = settings.texts(&["key"]).unwrap_or_default();

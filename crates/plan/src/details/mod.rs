@@ -27,7 +27,7 @@ use serde_json::Value;
 pub(super) use self::bound::{ends, goes_elsewhere};
 pub(crate) use self::definitions::{listener, upstream};
 pub(super) use self::limits::{Cells as LimitedCells, OperationAt};
-pub(super) use self::operations::{ApiSide, Line, are_compared, of_cell, requests};
+pub(super) use self::operations::{ApiSide, Line, are_compared, of_cell};
 pub(super) use self::unserved::is_unserved;
 use super::{Change, Plan, Section, security};
 use crate::pairs::both;

@@ -202,7 +202,7 @@ impl<'a> RemovedOperations<'a> {
 }
 
 /// Requests of an operation within its API.
-pub(crate) fn requests(operation: &ir::Operation) -> Requests<'_> {
+fn requests(operation: &ir::Operation) -> Requests<'_> {
     (
         &operation.method,
         slashes::template(operation),
@@ -617,10 +617,10 @@ fn moved(
             new: after.into(),
         });
     }
-    // Sunset date that a `deprecation` policy of the chain sets.
+    // Earliest sunset date that `deprecation` policies of the chain set: gwd serves no request after
+    // it.
     let sunset = |names: &[&String], side: ApiSide<'_>, treatment: &ir::Treatment| {
-        let mut names = names.iter();
-        names.find_map(|name| {
+        let dates = names.iter().filter_map(|name| {
             let (_, checked) = definition(treatment, name, side)?;
             let ends = checked.kind() == "deprecation";
             let settings = checked.settings();
@@ -628,7 +628,8 @@ fn moved(
                 .text(&["sunset"])
                 .filter(|_| ends)
                 .map(str::to_owned)
-        })
+        });
+        dates.min()
     };
     let (before, after) = (sunset(removed, old, was), sunset(added, new, is));
     if before != after {

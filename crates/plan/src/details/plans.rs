@@ -8,6 +8,7 @@ use policy::declared::{Scalar, Value as Written};
 use serde_json::Value;
 
 use super::operations::{Line, settings};
+use super::restart;
 use crate::pairs::both;
 use crate::{Change, Class, Plan, Section};
 
@@ -50,8 +51,40 @@ pub(super) fn plans(old: &ir::Gateway, new: &ir::Gateway, plan: &mut Plan) {
             shown(plans[1], &is),
         );
         change.bound = consumers.join(" ");
+        let restarted = restarted((&was, &is), &change).into_iter();
+        plan.changes
+            .extend(restarted.filter(|_| class != Class::Relax));
         plan.changes.push(change);
     }
+}
+
+/// Lines about limits of the old plan that have a successor of another name in the new plan.
+/// `moved` is the line about the consumers. A limit of a day or a month then begins anew, whatever
+/// its number.
+fn restarted((was, is): (&[&ir::Policy], &[&ir::Policy]), moved: &Change) -> Vec<Change> {
+    let is_new = |limit: &&&ir::Policy| was.iter().all(|other| other.name != limit.name);
+    let is_gone = |limit: &&&ir::Policy| is.iter().all(|other| other.name != limit.name);
+    let succeeds = |one: &ir::Policy, other: &ir::Policy| {
+        one.checked.kind() == other.checked.kind() && restart::class(&other.checked) == Class::Relax
+    };
+    let pairs = was.iter().filter(is_gone).flat_map(|one| {
+        let successors = is.iter().filter(is_new);
+        let successors = successors.filter(|other| succeeds(one, other));
+        successors.map(move |other| (one, other))
+    });
+    let lines = pairs.map(|(one, other)| {
+        let mut change = Change::new(
+            Section::Policy,
+            Class::Relax,
+            restart::RESTARTED,
+            format!("{}: policy {} -> {}", moved.subject, one.name, other.name),
+            "its counters".into(),
+            "new counters".into(),
+        );
+        change.bound.clone_from(&moved.bound);
+        change
+    });
+    lines.collect()
 }
 
 /// Reports the limits of a consumer's plan that no longer apply, because the consumer is removed

@@ -24,14 +24,25 @@ pub(crate) struct ServedPairs<'a> {
     /// Position of each pair, by the memory addresses of its operations.
     known: FxHashMap<[usize; 2], usize>,
     pairs: Vec<ServedPair<'a>>,
+    /// Old and new key of each pair, also of operations that redirect. True if both operations
+    /// match the same paths.
+    keys: FxHashMap<[&'a str; 2], bool>,
 }
 
 impl<'a> ServedPairs<'a> {
     /// Adds an old and a new route that serve some of the same requests.
     pub(super) fn add(&mut self, old: &Route<'a>, new: &Route<'a>) {
-        let is_called =
-            |route: &Route<'_>| route.serves && route.tier == Tier::Described && !route.redirects();
-        if !is_called(old) || !is_called(new) {
+        let routes = [old, new];
+        if !routes
+            .iter()
+            .all(|route| route.serves && route.tier == Tier::Described)
+        {
+            return;
+        }
+        let same = matches_same_paths(&old.template, &new.template);
+        let keys = routes.map(|route| route.operation.key.as_str());
+        *self.keys.entry(keys).or_default() |= same;
+        if routes.iter().any(|route| route.redirects()) {
             return;
         }
         let address = |route: &Route<'_>| std::ptr::from_ref(route.operation) as usize;
@@ -40,7 +51,6 @@ impl<'a> ServedPairs<'a> {
             .known
             .entry([address(old), address(new)])
             .or_insert(next);
-        let same = matches_same_paths(&old.template, &new.template);
         if at == next {
             self.pairs.push(ServedPair {
                 old: old.operation_at(),
@@ -69,6 +79,12 @@ impl<'a> ServedPairs<'a> {
                 change.id = "requests-removed";
             }
         }
+    }
+
+    /// Old and new key of each pair, also of operations that redirect, and true if both operations
+    /// match the same paths.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = ([&'a str; 2], bool)> {
+        self.keys.iter().map(|(keys, same)| (*keys, *same))
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &ServedPair<'a>> {
