@@ -81,7 +81,7 @@ are compared as strings.";
         "client-auth-changed" "The mode of client certificates differs: `required`, `optional`, `off`.";
         "client-authority-changed" "A listener accepts client certificates of other CAs.";
         "client-revocation-changed" "The revocation list of client certificates differs or is absent.";
-        "forwarding-fields-changed" "gwd accepts other forwarding fields of trusted proxies (`forwarding_fields`); `weaken` if a field is added: if the proxies do not write it, clients choose its value, such as their address.";
+        "forwarding-fields-changed" "gwd accepts other forwarding fields of trusted proxies (`forwarding_fields`); `weaken` if a field is added: if the proxies do not write it, clients choose its value, such as their address. `incomparable` if a field is removed: policies read another address, host or scheme.";
         "trusted-proxy-added" "More peers are trusted proxies: they may assert any client address.";
         "trusted-proxy-removed" "Fewer peers are trusted proxies.";
         "client-address-changed" "A peer is no longer a trusted proxy, so that an address filter \
@@ -170,7 +170,7 @@ listener. `expose` if the gateway checks no credential for one of them.";
         "setting-restated" "A setting is written differently, with the same effect.";
         "trusted-proxies-restated" "The same peers are trusted; the ranges are written differently.";
         "policies-changed" "Policies are added to an operation's chain, removed from it, or reordered.";
-        "limit-key-changed" "A limit groups callers differently: neither limit is tighter. If a consumer is removed: its callers are still admitted, and the limit counts each caller separately. If a claim of a consumer has another value: a limit with `key: claim:NAME` counts its requests elsewhere.";
+        "limit-key-changed" "A limit groups callers differently: neither limit is tighter. If a consumer is removed: its callers are still admitted, and the limit counts each caller separately. If a claim of a consumer has another value: a limit with `key: claim:NAME` counts its requests elsewhere. If the gateway newly removes or writes the field, cookie or parameter of the key: other requests share a counter.";
         "limit-split" "Requests that one counter of a limit counted are now counted by several.";
         "limit-joined" "Requests that several counters of a limit counted are now counted by one.";
         "traffic-moved" "Requests, copies of them or clients are sent to another place (`split`, `mirror`, `rewrite`, `redirect`, `Location` of responses, `hash_on` of a consumer or its claim), or in other shares.";

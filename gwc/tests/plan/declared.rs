@@ -345,7 +345,11 @@ const OF_DOCUMENT: &[(&str, &str, &[&str])] = &[
     (
         r#"strip_credential: true, "#,
         r#""#,
-        &["security weaken credential-forwarded security bearer: a/list+a/make+a/status"],
+        &[
+            "security weaken credential-forwarded security bearer: a/list+a/make+a/status",
+            // The authorization service newly receives the token.
+            "security incomparable authorization-changed authorize: a/make",
+        ],
     ),
     (
         r#"{sub: X-User}"#,

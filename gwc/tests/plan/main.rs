@@ -30,6 +30,7 @@ mod hidden;
 mod history;
 mod holders;
 mod identities;
+mod inputs;
 mod issuers;
 mod listeners;
 mod located;

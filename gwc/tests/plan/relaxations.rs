@@ -636,3 +636,27 @@ fn requests_of_a_sliding_window_count_as_its_rate() {
         );
     }
 }
+
+#[test]
+fn forwarding_field_that_is_dropped_is_incomparable() {
+    let with = |fields: &str| {
+        format!(
+            "{GATEWAY}listeners: {{public: {{address: \"127.0.0.1:8080\", \
+             trusted_proxies: [10.0.0.0/8], forwarding_fields: [{fields}]}}}}\n"
+        )
+    };
+    let (all, few) = (
+        with("x-forwarded-for, x-forwarded-host"),
+        with("x-forwarded-for"),
+    );
+    let other = with("x-forwarded-for, x-forwarded-proto");
+    for (old, new, class) in [
+        (&all, &few, "incomparable"),
+        (&few, &all, "weaken"),
+        (&all, &other, "incomparable"),
+    ] {
+        let line =
+            format!("security {class} forwarding-fields-changed listener public forwarding_fields");
+        assert_eq!(lines(&plan((old, DOCUMENT), (new, DOCUMENT))), [line]);
+    }
+}

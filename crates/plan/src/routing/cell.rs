@@ -14,7 +14,7 @@ use super::{
 };
 use crate::details::{ApiSide, Line, ends, goes_elsewhere};
 use crate::security::schemas::{self, EnforcedLine};
-use crate::security::{NOBODY, Tokens, Verdict};
+use crate::security::{NOBODY, Tokens};
 use crate::values::Values;
 use crate::{Change, Class, RequestPlace, Section, Witness};
 use model::lower::Lowered;
@@ -27,12 +27,10 @@ const EXACT_MAX: usize = 64;
 
 /// Reason for a missing witness: none of the generated messages shows the change.
 const NO_MESSAGE: &str = "no example: both versions treat every generated message alike";
-
 /// Reason for a missing witness: the difference is in the responses of the upstream.
 const ONLY_A_RESPONSE: &str = "only a response of the upstream would show the change";
 /// Reason for a missing witness: the schemas of the messages refer to each other too often.
 const TOO_MANY_STEPS: &str = "no example: the search for a message ended at its limit of steps";
-
 /// Reason for a missing witness: no request is handled differently because of the change.
 const NO_REQUEST: &str = "no request is handled differently because of the change";
 
@@ -293,11 +291,7 @@ impl<'a> Cells<'_, 'a> {
             } = line;
             let mut change = Change::new(section, class, id, subject, old, new);
             if goes_elsewhere(class, id) {
-                let side = ApiSide {
-                    api: is.api,
-                    shared: &self.sides.1.gateway.shared,
-                };
-                change.bound = ends(side, is.treatment());
+                change.bound = self.ends(is);
             }
             self.push(results, change, is, None, NO_REQUEST);
         }
@@ -312,6 +306,15 @@ impl<'a> Cells<'_, 'a> {
                 "the same requests are admitted",
             );
         }
+    }
+
+    /// Digest of the upstreams to which the new side sends the requests of a route.
+    fn ends(&self, is: &Route<'a>) -> String {
+        let side = ApiSide {
+            api: is.api,
+            shared: &self.sides.1.gateway.shared,
+        };
+        ends(side, is.treatment())
     }
 
     /// Reports that another operation serves the requests of a cell, or that the operation has
@@ -338,11 +341,11 @@ impl<'a> Cells<'_, 'a> {
         };
         let (old, new) = (name(was).into(), name(is).into());
         let mut change = Change::new(section, class, id, subject, old, new);
-        let mut witness = None;
-        if !renamed {
-            change.bound = self.servers(was, is);
-            witness = self.differs(cell, results);
+        if renamed {
+            return self.push(results, change, is, None, NO_REQUEST);
         }
+        change.bound = self.servers(was, is);
+        let witness = self.differs(cell, results);
         self.push(results, change, is, witness, NO_REQUEST);
     }
 
@@ -359,19 +362,13 @@ impl<'a> Cells<'_, 'a> {
         // If a policy of the old route refused every caller, no caller had access before.
         let is_refusing = self.pairs.before(was).is_nobody();
         for difference in &pair.access {
-            let nobody = is_refusing && difference.component == "who";
-            let (class, id) = match difference.verdict {
-                Verdict::Equal => continue,
-                Verdict::Weaken if nobody && !self.pairs.after(is).is_open() => {
-                    (Class::Expose, "operation-exposed")
-                }
-                Verdict::Weaken if nobody => (Class::Weaken, "operation-exposed"),
-                Verdict::Weaken => (Class::Weaken, difference.id),
-                Verdict::Strengthen => (Class::Strengthen, difference.id),
-                Verdict::Incomparable => (Class::Incomparable, difference.id),
+            let is_exposed = is_refusing && difference.component == "who";
+            let opened = is_exposed.then(|| self.pairs.after(is).is_open());
+            let Some((class, id)) = difference.class_and_id(opened) else {
+                continue;
             };
             let mut change = Change::new(
-                Section::Security,
+                difference.section(),
                 class,
                 id,
                 difference.subject.clone(),
@@ -385,6 +382,9 @@ impl<'a> Cells<'_, 'a> {
             }
             if id == "operation-exposed" {
                 change.bound.push_str(&treated(self.sides, is));
+            }
+            if goes_elsewhere(class, id) {
+                change.bound.push_str(&self.ends(is));
             }
             let Some(cell) = cell else {
                 self.push(results, change, is, None, REFUSED_PATHS);

@@ -15,7 +15,7 @@ use crate::details::{ApiSide, Line, of_cell};
 use crate::security::{Access, Difference, Verdict, differences};
 use crate::values::Values;
 use crate::witness::Draft;
-use crate::{Change, Class, Outcome, Plan, Section, Witness};
+use crate::{Change, Class, Outcome, Plan, Witness};
 use model::lower::Lowered;
 
 /// Mounts of one listener and host, each with its API.
@@ -123,7 +123,7 @@ impl<'a> Logins<'a> {
             let after = Access::of(&is.gateway, after, operation, listener, identities[1]);
             let bound = Vec::from_iter(hosts.iter().cloned()).join("; ");
             let all = differences(&before, &after).into_iter();
-            for one in all.filter(|one| matches!(one.component, "from" | "guards")) {
+            for one in all.filter(|one| matches!(one.component, "from" | "guards" | "inputs")) {
                 let witness = (one.component == "from" && one.why_none.is_none())
                     .then(|| witness((changed, place), (&before, &after), &one, ask))
                     .flatten();
@@ -164,8 +164,8 @@ fn of_difference(
     };
     let subject = format!("{}, {}", changed.subject, difference.subject);
     let mut change = Change::new(
-        Section::Security,
-        class,
+        difference.section(),
+        difference.class.unwrap_or(class),
         difference.id,
         subject,
         difference.old,

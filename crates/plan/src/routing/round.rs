@@ -479,7 +479,8 @@ fn is_of_check(line: &Line) -> bool {
 }
 
 fn opens(difference: &Difference) -> bool {
-    matches!(difference.verdict, Verdict::Weaken | Verdict::Incomparable)
+    let is_access = difference.class.is_none();
+    is_access && matches!(difference.verdict, Verdict::Weaken | Verdict::Incomparable)
 }
 
 /// Digest of the treatment (effective settings) of an operation.

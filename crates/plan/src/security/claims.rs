@@ -10,8 +10,8 @@ use policy::Checked;
 use policy::declared::{Scalar, Settings};
 use policy::guard::{ext_proc, forward_auth};
 
-use super::reads::Reads;
-use super::{Access, Difference, Verdict, identity, verifier::value_text as value};
+use super::reads::{self, Reads};
+use super::{Access, Difference, Verdict, verifier::value_text as value};
 
 /// Condition on a caller.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -111,18 +111,14 @@ fn fields_sent(
     policy: &str,
     names: Option<Vec<&str>>,
 ) -> BTreeMap<String, Option<String>> {
-    let mut sources = identity::read_by(access, policy);
+    let source = |name| Some(reads::fields(access, policy, name)).filter(|text| !text.is_empty());
     match names {
         Some(names) => {
             let sent = names.into_iter();
-            sent.map(|name| (name.to_owned(), sources.remove(name)))
+            sent.map(|name| (name.to_owned(), source(Some(name))))
                 .collect()
         }
-        None => {
-            let written = sources.into_iter();
-            let written = written.map(|(name, source)| (name, Some(source)));
-            written.chain([("*".to_owned(), None)]).collect()
-        }
+        None => [("*".to_owned(), source(None))].into(),
     }
 }
 

@@ -158,7 +158,9 @@ fn proxies(old: Option<&ir::Listener>, new: Option<&ir::Listener>) -> Vec<Found>
 }
 
 /// Compares the forwarding fields that the gateway accepts from trusted proxies. `None` if they are
-/// equal, or a side has no trusted proxies.
+/// equal, or a side has no trusted proxies. Without a field, policies read another address, host or
+/// scheme: a filter may admit the proxy's address, and an expression may admit a request without the
+/// field.
 fn forwarding_fields(old: Option<&ir::Listener>, new: Option<&ir::Listener>) -> Option<Found> {
     let (old, new) = (old?, new?);
     let (before, after) = (old.forwarding_fields(), new.forwarding_fields());
@@ -171,9 +173,9 @@ fn forwarding_fields(old: Option<&ir::Listener>, new: Option<&ir::Listener>) -> 
     };
     Some(Found {
         subject: format!("listener {} forwarding_fields", new.name),
-        class: match after.iter().all(|field| before.contains(field)) {
-            true => Class::Strengthen,
-            false => Class::Weaken,
+        class: match before.iter().all(|field| after.contains(field)) {
+            true => Class::Weaken,
+            false => Class::Incomparable,
         },
         id: "forwarding-fields-changed",
         old: names(before),

@@ -418,8 +418,30 @@ fn fields(access: &Access<'_>, other: &Access<'_>) -> BTreeMap<String, ReceivedF
 pub(super) fn read_by(access: &Access<'_>, policy: &str) -> BTreeMap<String, String> {
     let before = access.chain().take_while(|one| one.name != policy);
     let reader = access.chain().find(|one| one.name == policy);
-    let is_after_removals = reader.is_some_and(is_after_removals);
-    let fields = fields_of(access, access, before, is_after_removals).into_iter();
+    read(access, before, reader.is_some_and(is_after_removals))
+}
+
+/// As [`read_by`], at the beginning of a phase.
+pub(super) fn read_before(access: &Access<'_>, phase: Phase) -> BTreeMap<String, String> {
+    let before = access
+        .chain()
+        .take_while(|one| one.checked.phase() < Some(phase));
+    read(access, before, phase >= Phase::Transform)
+}
+
+/// As [`read_by`], after the chain.
+pub(super) fn read_at_end(access: &Access<'_>) -> BTreeMap<String, String> {
+    read(access, access.chain(), true)
+}
+
+/// Fields that the gateway changes before a reader, by name. `removes`: the reader runs after the
+/// removal of parameters.
+fn read<'s>(
+    access: &Access<'_>,
+    before: impl Iterator<Item = &'s ir::Policy>,
+    removes: bool,
+) -> BTreeMap<String, String> {
+    let fields = fields_of(access, access, before, removes).into_iter();
     let changed =
         fields.filter(|(name, got)| *got != ReceivedField::untouched(name, trusts(access)));
     changed.map(|(name, got)| (name, got.shown())).collect()

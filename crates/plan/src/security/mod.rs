@@ -17,6 +17,7 @@ mod from;
 pub(super) mod gateway;
 pub(super) mod handling;
 mod identity;
+mod inputs;
 mod messages;
 mod passed;
 mod principals;
@@ -37,6 +38,8 @@ use bundle::ir;
 use policy::Addresses;
 use policy::declared::{Scalar, Settings};
 use serde_json::Value;
+
+use crate::{Class, Section};
 
 pub(crate) use answers::{executed, is_sending};
 pub(super) use beside::is_access_setting;
@@ -93,6 +96,32 @@ pub struct Difference {
     /// Digest of the definitions to which both values refer by name. Part of the fingerprint, never
     /// shown.
     pub bound: String,
+    /// Class of a difference in a limit or a destination. `None`: the class follows from `verdict`.
+    pub class: Option<Class>,
+}
+
+impl Difference {
+    /// Class and id of the line about this difference. `None` if there is no difference. `opened`:
+    /// `None` if the old side admitted somebody, otherwise true if the new side admits everybody.
+    pub(crate) fn class_and_id(&self, opened: Option<bool>) -> Option<(Class, &'static str)> {
+        let (class, id) = match (self.verdict, opened) {
+            (Verdict::Equal, _) => return None,
+            (Verdict::Weaken, Some(false)) => (Class::Expose, "operation-exposed"),
+            (Verdict::Weaken, Some(true)) => (Class::Weaken, "operation-exposed"),
+            (Verdict::Weaken, None) => (Class::Weaken, self.id),
+            (Verdict::Strengthen, _) => (Class::Strengthen, self.id),
+            (Verdict::Incomparable, _) => (Class::Incomparable, self.id),
+        };
+        Some((self.class.unwrap_or(class), id))
+    }
+
+    /// Section of the line about this difference.
+    pub(crate) fn section(&self) -> Section {
+        match self.class {
+            Some(_) => Section::Policy,
+            None => Section::Security,
+        }
+    }
 }
 
 /// Aspect of access that a plan compares (callers, validation, transport, …): its name, and the
@@ -115,6 +144,7 @@ const COMPONENTS: &[Component] = &[
     ("identity", identity::compare),
     ("identity", passed::compare),
     ("identity", credentials::compare),
+    ("inputs", inputs::compare),
     ("answers", answers::compare),
     ("readings", readings::compare),
     ("transport", transport::compare),
@@ -227,6 +257,7 @@ fn one(
         new: new.into(),
         why_none: None,
         bound: String::new(),
+        class: None,
     }]
 }
 

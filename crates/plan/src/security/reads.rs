@@ -10,6 +10,7 @@ use bundle::ir;
 use policy::Addresses;
 use policy::auth::Place;
 use policy::guard::expression::Expression;
+use policy::managed::{self, Allowed};
 
 use super::{Access, Route, gateway, identity, verifier};
 
@@ -149,9 +150,14 @@ fn trusted(route: Route<'_>) -> String {
         ("proxy_protocol.from", ranges(&by_header)),
     ];
     let parts = parts.into_iter().filter(|(_, ranges)| !ranges.is_empty());
-    let parts: Vec<String> = parts
+    let mut parts: Vec<String> = parts
         .map(|(key, ranges)| format!("{key} {}", ranges.join(" ")))
         .collect();
+    if let Some(listener) = listener.filter(|one| !one.trusted_proxies.is_empty()) {
+        let fields = listener.forwarding_fields().iter();
+        let fields: Vec<&str> = fields.map(|field| field.name()).collect();
+        parts.push(fields.join(" "));
+    }
     match parts.is_empty() {
         true => "the peer".to_owned(),
         false => format!("as told by {}", parts.join(" and ")),
@@ -160,12 +166,27 @@ fn trusted(route: Route<'_>) -> String {
 
 /// Description of the request fields that the gateway writes or removes before a policy reads the
 /// fields. With `name`: only this field.
-fn fields(access: &Access<'_>, policy: &str, name: Option<&str>) -> String {
+pub(super) fn fields(access: &Access<'_>, policy: &str, name: Option<&str>) -> String {
     let Some(route) = access.route else {
         return String::new();
     };
+    let written = identity::read_by(access, policy);
+    match name {
+        Some(name) => field(route, written, name),
+        None => described(route, written, None),
+    }
+}
+
+/// Description of what the gateway writes to or removes from one request field before a reader.
+/// `written`: the fields that the gateway changes before the reader. Empty if the reader gets the
+/// client's own value.
+pub(super) fn field(route: Route<'_>, written: BTreeMap<String, String>, name: &str) -> String {
+    described(route, written, Some(name))
+}
+
+fn described(route: Route<'_>, written: BTreeMap<String, String>, name: Option<&str>) -> String {
     let is_named = |field: &str| name.is_none_or(|name| name == field);
-    let mut parts: Vec<String> = identity::read_by(access, policy)
+    let mut parts: Vec<String> = written
         .into_iter()
         .filter(|(field, _)| is_named(field))
         .map(|(field, value)| format!("{field} {value}"))
@@ -176,12 +197,11 @@ fn fields(access: &Access<'_>, policy: &str, name: Option<&str>) -> String {
         Place::Cookie(_) => is_named("cookie"),
         Place::Query(_) | Place::Certificate => false,
     }));
-    // Only trusted peers may send the forwarding fields.
-    let is_told = |field: &str| field == "forwarded" || field.starts_with("x-forwarded-");
-    if name.is_some_and(|name| is_told(name) || name == "x-real-ip") {
+    // Only trusted peers may send these fields.
+    if name.is_none_or(|name| managed::is_managed(name, Allowed::default())) {
         parts.push(trusted(route));
     }
-    if name.is_some_and(|name| name.contains("client-cert")) {
+    if name.is_none_or(|name| name.contains("client-cert")) {
         let listener = route.gateway.shared.listeners.get(route.listener);
         let passed = listener.and_then(|listener| listener.forward_client_cert.as_ref());
         parts.extend(passed.map(|passed| format!("{passed:?}")));
@@ -192,7 +212,7 @@ fn fields(access: &Access<'_>, policy: &str, name: Option<&str>) -> String {
 
 /// Credentials in the given fields, parameters and cookies that policies do not see, because a
 /// security scheme strips them.
-fn stripped(route: Route<'_>, is_read: impl Fn(&Place) -> bool) -> String {
+pub(super) fn stripped(route: Route<'_>, is_read: impl Fn(&Place) -> bool) -> String {
     let stripping = route.api.schemes.iter().filter(|one| one.strip_credential);
     let places: BTreeSet<&Place> = stripping
         .map(|scheme| &scheme.place)

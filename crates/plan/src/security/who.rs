@@ -509,6 +509,7 @@ pub(super) fn compare(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
         new: shown(new, &is),
         why_none: (callers != verdict).then_some(principals::NO_EXAMPLE),
         bound: String::new(),
+        class: None,
     }]
 }
 

@@ -1,0 +1,214 @@
+//! Comparison of the parts of requests that limits and destinations depend on: keys of limits,
+//! conditions of splits, and hash inputs of upstreams.
+//!
+//! The settings of these policies are compared elsewhere. Here, both sides read the same field,
+//! cookie or query parameter, but the gateway newly removes or writes it before the policy reads
+//! it, or no longer does so. A limit then counts other callers together, and requests go to another
+//! destination. Expressions and services read fields as well: see `claims`.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bundle::ir;
+use policy::auth::Place;
+use policy::conditions::Condition;
+use policy::traffic::split;
+use policy::validation::Undeclared;
+use policy::{Checked, Phase};
+
+use super::{Access, Difference, Route, Verdict, identity, reads};
+use crate::Class;
+
+/// Setting that reads a part of requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Reader {
+    /// `key` of a limit.
+    Limit,
+    /// `when` of a split.
+    Split,
+    /// `hash_on` of the operation's upstream.
+    Hash,
+}
+
+/// Part of a request.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Input {
+    Header(String),
+    Cookie(String),
+    Query(String),
+}
+
+impl Input {
+    /// Input of a key such as `header:X-Tenant`. `None` for keys that read other values, such as
+    /// `consumer`.
+    fn of_key(key: &str) -> Option<Self> {
+        let (kind, name) = key.split_once(':')?;
+        match kind {
+            "header" => Some(Self::Header(name.to_ascii_lowercase())),
+            "cookie" => Some(Self::Cookie(name.to_owned())),
+            "query" => Some(Self::Query(name.to_owned())),
+            _ => None,
+        }
+    }
+
+    fn shown(&self) -> String {
+        match self {
+            Self::Header(name) => format!("header {name}"),
+            Self::Cookie(name) => format!("cookie {name}"),
+            Self::Query(name) => format!("query {name}"),
+        }
+    }
+}
+
+/// Origins of the parts that each kind of setting reads: what the gateway removes and writes before
+/// the setting reads the part.
+type Origins = BTreeMap<(Reader, Input), BTreeSet<String>>;
+
+/// Returns at most one difference per kind of setting and part of the request.
+pub(super) fn compare(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
+    let after = origins(new);
+    if after.is_empty() {
+        return Vec::new();
+    }
+    let mut before = origins(old);
+    let pairs = after.into_iter().filter_map(|(key, after)| {
+        let before = before.remove(&key)?;
+        Some((key, before, after))
+    });
+    let changed = pairs.filter(|(_, before, after)| before != after);
+    let differences = changed.flat_map(|((reader, input), before, after)| {
+        let (class, id, setting) = match reader {
+            Reader::Limit => (Class::Relax, "limit-key-changed", "key of a limit"),
+            Reader::Split => (Class::Moved, "traffic-moved", "split when"),
+            Reader::Hash => (Class::Moved, "traffic-moved", "upstream hash_on"),
+        };
+        let subject = format!("{setting}, {}", input.shown());
+        let values = (shown(&before), shown(&after));
+        let mut found = super::one("inputs", Verdict::Incomparable, id, &subject, values);
+        for one in &mut found {
+            one.class = Some(class);
+        }
+        found
+    });
+    differences.collect()
+}
+
+fn shown(origins: &BTreeSet<String>) -> String {
+    let origins = origins.iter().map(|origin| match origin.as_str() {
+        "" => "the client's value",
+        origin => origin,
+    });
+    origins.collect::<Vec<_>>().join("; ")
+}
+
+/// Point in the chain at which a setting reads the request.
+#[derive(Clone, Copy)]
+enum Point<'p> {
+    /// At this policy of the chain.
+    Policy(&'p ir::Policy),
+    /// At the limits of the caller's plan.
+    Plan,
+    /// After the chain.
+    End,
+}
+
+fn origins(access: &Access<'_>) -> Origins {
+    let mut origins = Origins::new();
+    let Some(route) = access.route else {
+        return origins;
+    };
+    let mut add = |reader, input: Input, point: Point<'_>| {
+        let origin = origin(access, route, &input, point);
+        origins.entry((reader, input)).or_default().insert(origin);
+    };
+    let chain = access.chain().map(|policy| (policy, Point::Policy(policy)));
+    let shared = route.gateway.shared.policies.iter();
+    let of_plans = shared.filter(|policy| policy.checked.settings().get(&["plans"]).is_some());
+    for (policy, point) in chain.chain(of_plans.map(|policy| (policy, Point::Plan))) {
+        match &policy.checked {
+            Checked::Split(split) => {
+                for input in conditions(split) {
+                    add(Reader::Split, input, point);
+                }
+            }
+            limit if policy::is_limit(limit.kind()) => {
+                let settings = limit.settings();
+                let keys = settings.texts(&["key"]).unwrap_or_default();
+                for input in keys.into_iter().filter_map(Input::of_key) {
+                    add(Reader::Limit, input, point);
+                }
+            }
+            _ => {}
+        }
+    }
+    let split = route.treatment.forwarding.split.as_ref();
+    for input in split.into_iter().flat_map(conditions) {
+        add(Reader::Split, input, Point::End);
+    }
+    let upstream = route
+        .gateway
+        .shared
+        .upstreams
+        .get(&route.treatment.upstream);
+    let hash_on = upstream.map(|upstream| upstream.balance.settings());
+    let hash_on = hash_on
+        .as_ref()
+        .and_then(|settings| settings.text(&["hash_on"]));
+    if let Some(input) = hash_on.and_then(Input::of_key) {
+        add(Reader::Hash, input, Point::End);
+    }
+    origins
+}
+
+/// Fields and parameters that the conditions of a split read.
+fn conditions(split: &split::Checked) -> impl Iterator<Item = Input> {
+    let conditions = split.shares().iter();
+    let conditions = conditions.flat_map(|share| share.when.iter().flatten());
+    conditions.map(|condition| match condition {
+        Condition::Header(name, _) => Input::Header(name.clone()),
+        Condition::Query(name, _) => Input::Query(name.clone()),
+    })
+}
+
+/// What the gateway removes and writes before a setting reads this part of the request. Empty if the
+/// setting reads the client's own value.
+fn origin(access: &Access<'_>, route: Route<'_>, input: &Input, point: Point<'_>) -> String {
+    let is_after_removals = match point {
+        Point::Policy(policy) => policy.checked.phase() >= Some(Phase::Transform),
+        Point::Plan => false,
+        Point::End => true,
+    };
+    let mut parts = match input {
+        Input::Header(name) => {
+            let written = match point {
+                Point::Policy(policy) => identity::read_by(access, &policy.name),
+                Point::Plan => identity::read_before(access, Phase::Limit),
+                Point::End => identity::read_at_end(access),
+            };
+            vec![reads::field(route, written, name)]
+        }
+        Input::Cookie(name) => {
+            let is_read = |place: &Place| *place == Place::Cookie(name.clone());
+            vec![reads::stripped(route, is_read)]
+        }
+        Input::Query(name) => {
+            let is_read = |place: &Place| *place == Place::Query(name.clone());
+            vec![reads::stripped(route, is_read)]
+        }
+    };
+    if is_after_removals {
+        let forwarding = &route.treatment.forwarding;
+        let is_removed = forwarding.not_forwarded.iter().any(|place| match input {
+            // Removed fields are part of the description above.
+            Input::Header(_) => false,
+            Input::Cookie(name) => *place == Place::Cookie(name.clone()),
+            Input::Query(name) => *place == Place::Query(name.clone()),
+        });
+        parts.extend(is_removed.then(|| "removed (`forward: false`)".to_owned()));
+        let checked = forwarding.validate.as_ref();
+        let strips = checked.is_some_and(|checked| checked.undeclared == Undeclared::Strip);
+        let strips = strips && matches!(input, Input::Query(_));
+        parts.extend(strips.then(|| "removed if undeclared".to_owned()));
+    }
+    parts.retain(|part| !part.is_empty());
+    parts.join(", ")
+}

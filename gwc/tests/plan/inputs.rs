@@ -1,0 +1,192 @@
+//! Tests of changes in what limits, splits and services read of a request: the gateway newly removes
+//! or writes a field or parameter before a policy reads it.
+
+use crate::{lines, plan};
+
+/// gateway.yaml with these further keys of the listener, and these policies.
+fn gateway(listener: &str, policies: &str) -> String {
+    format!(
+        r#"version: 1
+name: shop
+apis: {{a: {{path: api.yaml}}}}
+listeners: {{public: {{address: "127.0.0.1:8080", {listener}}}}}
+auth: {{keys: {{kind: api_key}}, other: {{kind: api_key}}}}
+consumers: {{acme: {{keys: [{{sha256: 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08}}], claims: {{tenant: t}}}}}}
+upstreams:
+  u: {{targets: {{a: {{url: "http://127.0.0.1:9000"}}}}}}
+  w: {{targets: {{a: {{url: "http://127.0.0.1:9001"}}}}}}
+  asked: {{targets: {{a: {{url: "http://127.0.0.1:9002"}}}}}}
+policies:
+  p: {{{policies}}}
+defaults: {{upstream: u, policies: [p]}}
+"#
+    )
+}
+
+/// Document whose scheme `key` has these further keys. `operation`: keys of `x-gateway` of the
+/// operation.
+fn document(scheme: &str, operation: &str) -> String {
+    format!(
+        r#"openapi: 3.1.0
+info: {{title: t, version: "1"}}
+security: [{{key: []}}]
+paths:
+  /orders:
+    get:
+      operationId: list
+      parameters:
+        - {{name: beta, in: query, schema: {{type: string}}, x-gateway: {{forward: true}}}}
+      x-gateway: {{{operation}}}
+      responses: {{"200": {{description: fine}}}}
+components:
+  securitySchemes:
+    key: {{type: apiKey, in: header, name: X-Key, x-gateway: {{auth: keys, {scheme}}}}}
+    unused: {{type: apiKey, in: cookie, name: sid, x-gateway: {{auth: other, strip_credential: true}}}}
+"#
+    )
+}
+
+/// Lines of the plan that begin with one of these texts.
+fn found(old: (&str, &str), new: (&str, &str)) -> Vec<String> {
+    let all = lines(&plan(old, new)).into_iter();
+    let gated = [
+        "policy relax limit-key-changed",
+        "policy moved traffic-moved",
+        "security incomparable authorization-changed",
+    ];
+    all.filter(|line| gated.iter().any(|begin| line.starts_with(begin)))
+        .collect()
+}
+
+#[test]
+fn written_key_of_a_limit_counts_others() {
+    let gateway = gateway("", "kind: rate_limit, limit: 2/h, key: \"header:X-Tenant\"");
+    for scheme in [
+        "forward_as: X-Tenant",
+        "claims_to_headers: {tenant: X-Tenant}",
+    ] {
+        let (old, new) = (document("", ""), document(scheme, ""));
+        let line = "policy relax limit-key-changed a/list";
+        assert_eq!(
+            found((&gateway, &old), (&gateway, &new)),
+            [line],
+            "{scheme}"
+        );
+        assert_eq!(
+            found((&gateway, &new), (&gateway, &old)),
+            [line],
+            "{scheme}"
+        );
+    }
+    // Another field is no input of the limit.
+    let (old, new) = (document("", ""), document("forward_as: X-Other", ""));
+    assert!(found((&gateway, &old), (&gateway, &new)).is_empty());
+}
+
+#[test]
+fn stripped_key_of_a_limit_counts_others() {
+    for (key, from, to) in [
+        ("cookie:sid", "name: sid", "name: other"),
+        (
+            "header:X-Sid",
+            "in: header, name: X-Sid",
+            "in: header, name: X-Other",
+        ),
+        (
+            "query:sid",
+            "in: query, name: sid",
+            "in: query, name: other",
+        ),
+    ] {
+        let policy = format!("kind: rate_limit, limit: 2/h, key: \"{key}\"");
+        let gateway = gateway("", &policy);
+        let plain = document("", "");
+        let with = |scheme: &str| match scheme.starts_with("in") {
+            true => plain.replace("in: cookie, name: sid", scheme),
+            false => plain.replace("name: sid", scheme),
+        };
+        let (stripped, other) = (with(from), with(to));
+        let line = "policy relax limit-key-changed a/list";
+        assert_eq!(
+            found((&gateway, &other), (&gateway, &stripped)),
+            [line],
+            "{key}"
+        );
+    }
+}
+
+#[test]
+fn written_condition_of_a_split_moves_requests() {
+    let entries =
+        "[{upstream: u, when: {headers: {X-Tenant: {present: true}}}}, {upstream: w, weight: 1}]";
+    let of_policy = format!("kind: split, among: {entries}");
+    let of_operation = format!("split: {entries}");
+    let limit = "kind: rate_limit, limit: 2/h";
+    for (policy, operation) in [(&*of_policy, ""), (limit, &*of_operation)] {
+        let gateway = gateway("", policy);
+        let (old, new) = (
+            document("", operation),
+            document("forward_as: X-Tenant", operation),
+        );
+        let line = "policy moved traffic-moved a/list";
+        assert_eq!(found((&gateway, &old), (&gateway, &new)), [line]);
+    }
+}
+
+#[test]
+fn removed_condition_of_a_split_moves_requests() {
+    let entries =
+        "[{upstream: u, when: {query: {beta: {present: true}}}}, {upstream: w, weight: 1}]";
+    let gateway = gateway("", &format!("kind: split, among: {entries}"));
+    let (old, new) = (document("", ""), document("", ""));
+    let new = new.replace("forward: true", "forward: false");
+    let line = "policy moved traffic-moved a/list";
+    assert_eq!(found((&gateway, &old), (&gateway, &new)), [line]);
+    let strip = format!("x-gateway: {{undeclared_params: strip}}\n{old}");
+    assert_eq!(found((&gateway, &old), (&gateway, &strip)), [line]);
+}
+
+#[test]
+fn written_hash_input_moves_requests() {
+    let gateway = gateway("", "kind: rate_limit, limit: 2/h");
+    let hashed = gateway.replace(
+        "u: {targets",
+        "u: {lb: ketama, hash_on: \"header:X-Tenant\", targets",
+    );
+    let (old, new) = (document("", ""), document("forward_as: X-Tenant", ""));
+    let line = "policy moved traffic-moved a/list";
+    assert_eq!(found((&hashed, &old), (&hashed, &new)), [line]);
+    assert!(found((&gateway, &old), (&gateway, &new)).is_empty());
+}
+
+#[test]
+fn field_of_a_service_that_is_lost_is_incomparable() {
+    let asks = "kind: forward_auth, upstream: asked, path: /check, request_headers: [X-Forwarded-Client-Cert]";
+    let proxies = "trusted_proxies: [10.0.0.0/8]";
+    let pass = format!("{proxies}, forward_client_cert: pass");
+    let document = document("", "");
+    let (old, new) = (gateway(&pass, asks), gateway(proxies, asks));
+    let line = "security incomparable authorization-changed a/list";
+    let lines = found((&old, &document), (&new, &document));
+    assert!(lines.contains(&line.to_owned()), "{lines:?}");
+}
+
+#[test]
+fn field_of_a_removed_proxy_is_incomparable_for_expressions() {
+    for field in [
+        "cf-connecting-ip",
+        "true-client-ip",
+        "x-azure-clientip",
+        "x-real-ip",
+    ] {
+        let policy = format!(
+            "kind: authorize, expression: \"!('{field}' in request.headers) || request.headers['{field}'] != '192.0.2.1'\""
+        );
+        let document = document("", "");
+        let wide = gateway("trusted_proxies: [10.0.0.0/8]", &policy);
+        let narrow = gateway("trusted_proxies: [10.0.0.0/9]", &policy);
+        let line = "security incomparable authorization-changed a/list";
+        let lines = found((&wide, &document), (&narrow, &document));
+        assert!(lines.contains(&line.to_owned()), "{field}: {lines:?}");
+    }
+}
