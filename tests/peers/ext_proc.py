@@ -70,6 +70,8 @@ def to_request_headers(test):
         return immediate(403, b"denied", options)
     if test == "login":
         return immediate(302, b"", [option("location", "/login")])
+    if test == "reset":
+        return immediate(205, b"content")
     if test == "replace":
         return common(
             "request_headers",

@@ -55,6 +55,13 @@ impl Options {
         }
     }
 
+    /// Follows another channel than `prod`.
+    #[must_use]
+    pub fn channel(mut self, name: &str) -> Self {
+        name.clone_into(&mut self.channel);
+        self
+    }
+
     /// Sets the store.
     #[must_use]
     pub fn store(mut self, store: &Path) -> Self {

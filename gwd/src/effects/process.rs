@@ -288,10 +288,17 @@ fn reply(worker: &Worker, status: StatusCode, edit: Edit) -> Reply {
     let mut headers = HeaderMap::new();
     let changes = allowed(worker, edit.ignored, edit.changes, may_change_of_response);
     apply(&changes, &mut headers);
+    let mut body = edit.body.unwrap_or_default();
+    // Responses without content (RFC 9110 §15).
+    let has_content = !matches!(status.as_u16(), 204 | 205 | 304);
+    if !has_content && !body.is_empty() {
+        count(worker, IGNORED);
+        body = Bytes::new();
+    }
     Reply {
         status,
         headers,
-        body: edit.body.unwrap_or_default(),
+        body,
         refusal: (!status.is_success()).then_some(&DENIED),
     }
 }

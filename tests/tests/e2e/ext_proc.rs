@@ -183,6 +183,9 @@ fn immediate_response_reaches_the_client() {
             (login.status, login.header("location")),
             (302, Some("/login"))
         );
+        // A response without content (RFC 9110 §15.3.6).
+        let reset = scene.get("/headers", "reset");
+        assert_eq!((reset.status, reset.text().as_str()), (205, ""));
         let attack = scene.post("", "an attack");
         assert_eq!((attack.status, attack.text().as_str()), (422, "attack"));
         assert!(scene.main.take().is_empty());
@@ -193,7 +196,8 @@ fn immediate_response_reaches_the_client() {
         let labels = ["reason=\"ext_proc_denied\""];
         let refused = scene.gateway.metrics().sum("gwd_rejections_total", &labels);
         assert_eq!(refused, 4.0);
-        assert_eq!(scene.calls("replied"), 4.0);
+        assert_eq!(scene.calls("replied"), 5.0);
+        assert_eq!(scene.calls("ignored_change"), 2.0);
     });
 }
 

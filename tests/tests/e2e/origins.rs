@@ -2,14 +2,15 @@
 //! gateway accepts reaches the origin as exactly one request with the same body. A refused request
 //! does not reach the origin.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::io::{BufRead as _, BufReader, Lines, Read as _, Write as _};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::{ChildStdout, Command, Stdio};
 use std::sync::{Arc, Mutex};
 
 use e2e::binaries;
 use e2e::gateway::Options;
+use e2e::peers;
 use e2e::project::Project;
 use e2e::server::{Server, free_port};
 use e2e::wait;
@@ -270,30 +271,76 @@ enum Reports {
 impl Origin {
     /// Starts a script that prints its port, and then one line for each complete request.
     fn script(program: &str, script: &str) -> Option<Self> {
-        let path = binaries::workspace().join("tests/peers").join(script);
-        let child = Command::new(program)
-            .arg(path)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .ok()?;
-        let mut server = Server(child);
-        let mut lines = BufReader::new(server.0.stdout.take().expect("piped")).lines();
+        Self::announced(Command::new(program).arg(peer(script)))
+    }
+
+    /// Starts a program that prints its port, and then one line for each complete request.
+    fn announced(command: &mut Command) -> Option<Self> {
+        let mut child = Self::spawn(command)?;
+        let mut lines = BufReader::new(child.0.stdout.take().expect("piped")).lines();
         let port = lines.next()?.ok()?.parse().ok()?;
+        Some(Self::reporting(port, child, lines, Some))
+    }
+
+    fn spawn(command: &mut Command) -> Option<Server> {
+        let command = command.stdin(Stdio::null()).stdout(Stdio::piped());
+        command.stderr(Stdio::null()).spawn().ok().map(Server)
+    }
+
+    /// Server whose lines are reports. `report` converts a line; it returns `None` for a line that
+    /// is no report.
+    fn reporting(
+        port: u16,
+        server: Server,
+        lines: Lines<BufReader<ChildStdout>>,
+        report: fn(String) -> Option<String>,
+    ) -> Self {
         let told = Arc::<Mutex<Vec<String>>>::default();
         let log = Arc::clone(&told);
         std::thread::spawn(move || {
-            for line in lines.map_while(Result::ok) {
+            for line in lines.map_while(Result::ok).filter_map(report) {
                 log.lock().expect("not poisoned").push(line);
             }
         });
-        Some(Self {
+        Self {
             port,
             told: Reports::Lines(told),
             _server: server,
             _folder: None,
-        })
+        }
+    }
+
+    fn tomcat() -> Option<Self> {
+        let folder = Project::new();
+        let mut java = Command::new("java");
+        let java = java.arg("-cp").arg(peers::tomcat()?);
+        let mut origin = Self::announced(java.arg(peer("RequestsOrigin.java")).arg(folder.root()))?;
+        origin._folder = Some(folder);
+        Some(origin)
+    }
+
+    /// Starts HAProxy, which responds once it has the complete body and logs the body in
+    /// hexadecimal digits.
+    fn haproxy() -> Option<Self> {
+        let (folder, port) = (Project::new(), free_port());
+        let config = format!(
+            "global\n log stdout format raw local0\n\
+             defaults\n mode http\n timeout client 10s\n timeout http-request 10s\n log global\n\
+             frontend requests\n bind 127.0.0.1:{port}\n \
+             log-format \"%ST %HM %HU %[var(txn.body)]\"\n \
+             http-request wait-for-body time 10s\n \
+             http-request set-var(txn.body) req.body,hex\n \
+             http-request return status 200 content-type text/plain string ok\n"
+        );
+        folder.write("haproxy.cfg", &config);
+        let mut haproxy = Command::new("haproxy");
+        let mut server = Self::spawn(haproxy.arg("-f").arg(folder.path("haproxy.cfg")))?;
+        let lines = BufReader::new(server.0.stdout.take().expect("piped")).lines();
+        let listens = || TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok();
+        wait::within(wait::WAIT_MAX, || listens().then_some(()));
+        let mut origin = Self::reporting(port, server, lines, |line| report_of_haproxy(&line));
+        origin._folder = Some(folder);
+        Some(origin)
     }
 
     /// Starts NGINX as a proxy in front of itself. NGINX then logs only requests with a complete
@@ -331,6 +378,29 @@ impl Origin {
             }
         }
     }
+}
+
+fn peer(file: &str) -> PathBuf {
+    binaries::workspace().join("tests/peers").join(file)
+}
+
+/// Converts a line of HAProxy's log, `STATUS METHOD PATH HEX`. `None` for another status than 200.
+fn report_of_haproxy(line: &str) -> Option<String> {
+    let mut words = line.split(' ');
+    let (status, method, path) = (words.next()?, words.next()?, words.next()?);
+    let hex = words.next().filter(|hex| *hex != "-").unwrap_or_default();
+    let body = hex.as_bytes().chunks(2).map(|digits| {
+        let digits = std::str::from_utf8(digits).expect("hexadecimal digits");
+        let byte = u8::from_str_radix(digits, 16).expect("hexadecimal digits");
+        match byte {
+            b'"' | b'\\' => format!("\\x{byte:02X}"),
+            0x20..0x7F => char::from(byte).to_string(),
+            _ => format!("\\x{byte:02X}"),
+        }
+    });
+    let body = body.collect::<String>();
+    let body = if body.is_empty() { "-" } else { &body };
+    (status == "200").then(|| format!("{method} {path} {body}"))
 }
 
 /// Sends raw bytes. Returns the status of the response.
@@ -398,5 +468,29 @@ fn to_a_careless_python() {
     match Origin::script("python3", "python_origin.py") {
         Some(origin) => each_row_arrives_as_it_was_read_or_not_at_all(&origin),
         None => prerequisite::skip("there is no python3"),
+    }
+}
+
+#[test]
+fn to_haproxy() {
+    match Origin::haproxy() {
+        Some(origin) => each_row_arrives_as_it_was_read_or_not_at_all(&origin),
+        None => prerequisite::skip("there is no haproxy"),
+    }
+}
+
+#[test]
+fn to_tomcat() {
+    match Origin::tomcat() {
+        Some(origin) => each_row_arrives_as_it_was_read_or_not_at_all(&origin),
+        None => prerequisite::skip("there is no Tomcat"),
+    }
+}
+
+#[test]
+fn to_the_server_of_the_jdk() {
+    match Origin::script("java", "JdkOrigin.java") {
+        Some(origin) => each_row_arrives_as_it_was_read_or_not_at_all(&origin),
+        None => prerequisite::skip("there is no java"),
     }
 }

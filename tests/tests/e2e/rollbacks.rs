@@ -369,3 +369,46 @@ fn older_store_is_refused_without_the_newest_record() {
     gwd.wait_bundle(&second);
     assert!(gwd.status()["last_error"].is_null(), "{:#}", gwd.status());
 }
+
+#[test]
+fn record_of_another_channel_is_not_lost() {
+    let upstream = Upstream::start();
+    let gateway = |channel: &str, timeout_s: u32| {
+        format!(
+            "version: 1\nname: rollbacks\napis: {{s: {{path: openapi.yaml}}}}\n\
+             upstreams: {{u: {{targets: {{a: {{url: \"{}\"}}}}}}}}\n\
+             release: {{store: releases, channel: {channel}}}\n\
+             defaults: {{upstream: u, security: upstream, timeout: {timeout_s}s}}\n",
+            upstream.url()
+        )
+    };
+    let project = Project::with(&gateway("staging", 5), &document(false));
+    project.keygen();
+    project.apply();
+    let second = release(&project, &gateway("staging", 6));
+    let state = project.path("state");
+    let prod = Options::of(&project).state(&state);
+    let gwd = prod.clone().channel("staging").start();
+    gwd.wait_bundle(&second);
+    gwd.stops_clean();
+    // gwd.json names record 2, which is that of `staging`. The channel `prod` has only record 1.
+    let own = release(&project, &gateway("prod", 7));
+    let gwd = prod.start();
+    gwd.wait_bundle(&own);
+    assert!(gwd.status()["last_error"].is_null(), "{:#}", gwd.status());
+    gwd.stops_clean();
+    // Records that `prod` loses afterwards are lost, whatever `staging` has.
+    copy(&project.path("releases"), &project.path("older"));
+    let own = release(&project, &gateway("prod", 8));
+    let gwd = prod.start();
+    gwd.wait_bundle(&own);
+    gwd.stops_clean();
+    std::fs::remove_dir_all(state.join("channels").join("prod")).expect("it is there");
+    let newest = project.path("releases");
+    std::fs::rename(&newest, project.path("newest")).expect("it is there");
+    std::fs::rename(project.path("older"), &newest).expect("it is there");
+    let mut refused = prod.spawn();
+    assert_eq!(refused.wait_end(), Some(4), "{}", refused.log());
+    let log = refused.log();
+    assert!(log.contains("record 2 of gwd.json is missing"), "{log}");
+}
