@@ -172,7 +172,7 @@ fn field_of_a_service_that_is_lost_is_incomparable() {
 }
 
 #[test]
-fn field_of_a_removed_proxy_is_incomparable_for_expressions() {
+fn expressions_see_which_proxies_are_trusted() {
     for field in [
         "cf-connecting-ip",
         "true-client-ip",

@@ -169,7 +169,7 @@ fn conditions(split: &split::Checked) -> impl Iterator<Item = Input> {
     })
 }
 
-/// What the gateway removes and writes before a setting reads this part of the request. Empty if the
+/// Removals and values of the gateway before a setting reads this part of the request. Empty if the
 /// setting reads the client's own value.
 fn origin(access: &Access<'_>, route: Route<'_>, input: &Input, point: Point<'_>) -> String {
     let is_after_removals = match point {
