@@ -257,13 +257,13 @@ fn init_quotes_the_name_of_the_document() {
     .iter()
     .enumerate()
     {
-        std::fs::write(folder.path().join(name), text).unwrap();
+        fs::write(folder.path().join(name), text).unwrap();
         let project = format!("p{number}");
         in_folder(folder.path(), &["init", &project, "--from", name]).with(0);
         in_folder(&folder.path().join(&project), &["lint"]).with(0);
     }
     let name = "a\nname: other.yaml";
-    std::fs::write(folder.path().join(name), text).unwrap();
+    fs::write(folder.path().join(name), text).unwrap();
     in_folder(folder.path(), &["init", "p", "--from", name]).contains("control character");
     assert!(!folder.path().join("p").exists());
 }
