@@ -184,7 +184,7 @@ fn origin(access: &Access<'_>, route: Route<'_>, input: &Input, point: Point<'_>
                 Point::Plan => identity::read_before(access, Phase::Limit),
                 Point::End => identity::read_at_end(access),
             };
-            vec![reads::field(route, written, name)]
+            vec![reads::described(route, written, Some(name))]
         }
         Input::Cookie(name) => {
             let is_read = |place: &Place| *place == Place::Cookie(name.clone());

@@ -167,24 +167,18 @@ fn trusted(route: Route<'_>) -> String {
 /// Description of the request fields that the gateway writes or removes before a policy reads the
 /// fields. With `name`: only this field.
 pub(super) fn fields(access: &Access<'_>, policy: &str, name: Option<&str>) -> String {
-    let Some(route) = access.route else {
-        return String::new();
-    };
-    let written = identity::read_by(access, policy);
-    match name {
-        Some(name) => field(route, written, name),
-        None => described(route, written, None),
-    }
+    let written = || identity::read_by(access, policy);
+    let described = |route| described(route, written(), name);
+    access.route.map(described).unwrap_or_default()
 }
 
-/// Description of what the gateway writes to or removes from one request field before a reader.
-/// `written`: the fields that the gateway changes before the reader. Empty if the reader gets the
-/// client's own value.
-pub(super) fn field(route: Route<'_>, written: BTreeMap<String, String>, name: &str) -> String {
-    described(route, written, Some(name))
-}
-
-fn described(route: Route<'_>, written: BTreeMap<String, String>, name: Option<&str>) -> String {
+/// As [`fields`], before a reader that is no policy. `written`: the fields that the gateway changes
+/// before the reader. Empty if the reader gets the client's own values.
+pub(super) fn described(
+    route: Route<'_>,
+    written: BTreeMap<String, String>,
+    name: Option<&str>,
+) -> String {
     let is_named = |field: &str| name.is_none_or(|name| name == field);
     let mut parts: Vec<String> = written
         .into_iter()
