@@ -53,6 +53,7 @@ fn found(old: (&str, &str), new: (&str, &str)) -> Vec<String> {
         "policy relax limit-key-changed",
         "policy moved traffic-moved",
         "security incomparable authorization-changed",
+        "security incomparable csrf-changed",
     ];
     all.filter(|line| gated.iter().any(|begin| line.starts_with(begin)))
         .collect()
@@ -189,4 +190,33 @@ fn expressions_see_which_proxies_are_trusted() {
         let lines = found((&wide, &document), (&narrow, &document));
         assert!(lines.contains(&line.to_owned()), "{field}: {lines:?}");
     }
+}
+
+#[test]
+fn lost_parameter_of_a_service_is_incomparable() {
+    let asks = "kind: forward_auth, upstream: asked, path: /check";
+    let gateway = gateway("", asks);
+    let stripped = document("", "").replace("in: cookie, name: sid", "in: query, name: token");
+    let line = "security incomparable authorization-changed a/list";
+    let lines = found((&gateway, &document("", "")), (&gateway, &stripped));
+    assert_eq!(lines, [line]);
+}
+
+#[test]
+fn origin_that_a_service_writes_is_incomparable_for_csrf() {
+    let with = |chain: &str| {
+        let asks = "kind: forward_auth, upstream: asked, path: /check, response_headers: [Origin, Sec-Fetch-Site, Cookie]";
+        let more =
+            "c: {kind: csrf}\n  l: {kind: rate_limit, limit: 2/h, key: \"cookie:sid\"}\n  p:";
+        let text = gateway("", asks).replace("\n  p:", &format!("\n  {more}"));
+        text.replace("policies: [p]", &format!("policies: [{chain}]"))
+    };
+    let document = document("", "").replace("strip_credential: true", "strip_credential: false");
+    let (first, last) = (with("c, p, l"), with("p, c, l"));
+    let lines = found((&first, &document), (&last, &document));
+    assert_eq!(lines, ["security incomparable csrf-changed a/list"]);
+    let (without, with) = (with("c, l"), with("c, p, l"));
+    let lines = found((&without, &document), (&with, &document));
+    let line = "policy relax limit-key-changed a/list";
+    assert!(lines.contains(&line.to_owned()), "{lines:?}");
 }

@@ -84,6 +84,22 @@ fn quota_of_another_plan_begins_anew() {
 }
 
 #[test]
+fn other_quota_of_the_same_plan_begins_anew() {
+    let with = |quota: &str| {
+        let plans = format!("gold: {{policies: [{quota}]}}, other: {{policies: [month, again]}}");
+        let text = gateway("plan: gold, ", &plans);
+        let again = "  again: {kind: quota, limit: 1000, period: month, key: consumer}\n  slow:";
+        edit(&text, "  slow:", again)
+    };
+    let found = lines(&plan(
+        (&with("month"), DOCUMENT),
+        (&with("again"), DOCUMENT),
+    ));
+    let line = "policy relax policy-restarted consumer acme plan: policy plan:month -> plan:again";
+    assert!(found.contains(&line.to_owned()), "{found:?}");
+}
+
+#[test]
 fn changed_plan_is_compared_for_its_consumers() {
     let gold = "plan: gold, ";
     let with = |plans: &str| gateway(gold, plans);

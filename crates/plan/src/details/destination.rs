@@ -74,8 +74,8 @@ fn class(is_same: bool) -> Class {
 pub(super) fn in_force(steps: &[Step]) -> Vec<String> {
     let mut fields: BTreeMap<String, Field> = BTreeMap::new();
     let mut texts = Vec::new();
-    match steps.iter().find(|step| is_reply(&step.kind)) {
-        Some(step) => reply(step, &mut fields, &mut texts),
+    match steps.iter().position(|step| is_reply(&step.kind)) {
+        Some(at) => reply((&steps[..at], &steps[at]), &mut fields, &mut texts),
         None => forwarded(steps, &mut texts),
     }
     let has_reply = steps.iter().any(|step| is_reply(&step.kind));
@@ -93,10 +93,16 @@ fn is_reply(kind: &str) -> bool {
 }
 
 /// Adds the destinations of a chain in which a policy responds itself, as texts. Also adds the
-/// redirecting response fields of the policy to `fields`.
-fn reply(step: &Step, fields: &mut BTreeMap<String, Field>, texts: &mut Vec<String>) {
+/// redirecting response fields of the policy to `fields`. `before`: the policies before it.
+fn reply(
+    (before, step): (&[Step], &Step),
+    fields: &mut BTreeMap<String, Field>,
+    texts: &mut Vec<String>,
+) {
     if step.kind == "redirect" {
+        // `{path}` is the rewritten path.
         texts.push(step.description.clone());
+        texts.extend(rewrites(before));
         return;
     }
     let redirection = Redirection::of(step.settings.get(&["status"]));
@@ -120,14 +126,21 @@ fn reply(step: &Step, fields: &mut BTreeMap<String, Field>, texts: &mut Vec<Stri
 
 /// Adds the destinations of a chain that forwards requests, as texts.
 fn forwarded(steps: &[Step], texts: &mut Vec<String>) {
-    let of = |kind: &'static str| steps.iter().filter(move |step| step.kind == kind);
-    texts.extend(of("split").next_back().map(|step| step.description.clone()));
-    let mut mirrors: Vec<String> = of("mirror").map(|step| step.description.clone()).collect();
+    let mut splits = steps.iter().filter(|step| step.kind == "split");
+    texts.extend(splits.next_back().map(|step| step.description.clone()));
+    let mirrors = steps.iter().filter(|step| step.kind == "mirror");
+    let mut mirrors: Vec<String> = mirrors.map(|step| step.description.clone()).collect();
     mirrors.sort();
     texts.append(&mut mirrors);
+    texts.extend(rewrites(steps));
+}
+
+/// Effect of the rewrites among these policies, as texts.
+fn rewrites(steps: &[Step]) -> Vec<String> {
+    let mut texts = Vec::new();
     for part in ["host", "method", "path", "query"] {
         let mut values: Vec<String> = Vec::new();
-        for step in of("rewrite") {
+        for step in steps.iter().filter(|step| step.kind == "rewrite") {
             let own: Vec<String> = step
                 .settings
                 .below(&[part])
@@ -151,6 +164,7 @@ fn forwarded(steps: &[Step], texts: &mut Vec<String>) {
             texts.push(format!("rewrite {part} {}", values.join(", then ")));
         }
     }
+    texts
 }
 
 /// Response field that clients receive.

@@ -32,16 +32,21 @@ pub(super) fn plans(old: &ir::Gateway, new: &ir::Gateway, plan: &mut Plan) {
         let [was, is] = [(old, plans[0]), (new, plans[1])]
             .map(|(gateway, plan)| plan.map_or_else(Vec::new, |plan| limits(gateway, plan)));
         let class = match (is_covered(&was, &is), is_covered(&is, &was)) {
-            (false, _) => Class::Relax,
-            (true, false) => Class::Tighten,
-            (true, true) if plans[0] != plans[1] => Class::Changed,
-            (true, true) => continue,
+            (false, _) => Some(Class::Relax),
+            (true, false) => Some(Class::Tighten),
+            (true, true) => (plans[0] != plans[1]).then_some(Class::Changed),
         };
         let subject = match consumers.as_slice() {
             [consumer] => format!("consumer {consumer} plan"),
             [first, rest @ ..] => format!("consumer {first} and {} more plan", rest.len()),
             [] => continue,
         };
+        let bound = consumers.join(" ");
+        if class != Some(Class::Relax) {
+            plan.changes
+                .extend(restarted((&was, &is), &subject, &bound));
+        }
+        let Some(class) = class else { continue };
         let mut change = Change::new(
             Section::Policy,
             class,
@@ -50,18 +55,19 @@ pub(super) fn plans(old: &ir::Gateway, new: &ir::Gateway, plan: &mut Plan) {
             shown(plans[0], &was),
             shown(plans[1], &is),
         );
-        change.bound = consumers.join(" ");
-        let restarted = restarted((&was, &is), &change).into_iter();
-        plan.changes
-            .extend(restarted.filter(|_| class != Class::Relax));
+        change.bound = bound;
         plan.changes.push(change);
     }
 }
 
 /// Lines about limits of the old plan that have a successor of another name in the new plan.
-/// `moved` is the line about the consumers. A limit of a day or a month then begins anew, whatever
-/// its number.
-fn restarted((was, is): (&[&ir::Policy], &[&ir::Policy]), moved: &Change) -> Vec<Change> {
+/// `consumers`: description of the consumers with these plans, and their names. A limit of a day or
+/// a month then begins anew, whatever its number.
+fn restarted(
+    (was, is): (&[&ir::Policy], &[&ir::Policy]),
+    consumers: &str,
+    bound: &str,
+) -> Vec<Change> {
     let is_new = |limit: &&&ir::Policy| was.iter().all(|other| other.name != limit.name);
     let is_gone = |limit: &&&ir::Policy| is.iter().all(|other| other.name != limit.name);
     let succeeds = |one: &ir::Policy, other: &ir::Policy| {
@@ -77,11 +83,11 @@ fn restarted((was, is): (&[&ir::Policy], &[&ir::Policy]), moved: &Change) -> Vec
             Section::Policy,
             Class::Relax,
             restart::RESTARTED,
-            format!("{}: policy {} -> {}", moved.subject, one.name, other.name),
+            format!("{consumers}: policy {} -> {}", one.name, other.name),
             "its counters".into(),
             "new counters".into(),
         );
-        change.bound.clone_from(&moved.bound);
+        bound.clone_into(&mut change.bound);
         change
     });
     lines.collect()

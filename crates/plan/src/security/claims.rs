@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use policy::Checked;
+use policy::auth::Place;
 use policy::declared::{Scalar, Settings};
 use policy::guard::{ext_proc, forward_auth};
 
@@ -104,22 +105,28 @@ impl Question {
     }
 }
 
-/// Request fields that the service of a policy receives, each with its source (`None`: the client).
-/// `names`: names of the fields; `None` for all fields.
+/// Request fields and query that the service of a policy receives, each with its source (`None`: the
+/// client). `names`: names of the fields; `None` for all fields.
 fn fields_sent(
     access: &Access<'_>,
     policy: &str,
     names: Option<Vec<&str>>,
 ) -> BTreeMap<String, Option<String>> {
-    let source = |name| Some(reads::fields(access, policy, name)).filter(|text| !text.is_empty());
-    match names {
-        Some(names) => {
-            let sent = names.into_iter();
-            sent.map(|name| (name.to_owned(), source(Some(name))))
-                .collect()
-        }
+    let some = |text: String| Some(text).filter(|text| !text.is_empty());
+    let source = |name| some(reads::fields(access, policy, name));
+    let mut sent: BTreeMap<String, Option<String>> = match names {
+        Some(names) => names
+            .into_iter()
+            .map(|name| (name.to_owned(), source(Some(name))))
+            .collect(),
         None => [("*".to_owned(), source(None))].into(),
-    }
+    };
+    let is_parameter = |place: &Place| matches!(place, Place::Query(_));
+    let query = access
+        .route
+        .map(|route| reads::stripped(route, is_parameter));
+    sent.insert("the query".to_owned(), query.and_then(some));
+    sent
 }
 
 /// Compares the conditions of two chains.

@@ -1,5 +1,5 @@
-//! Comparison of the parts of requests that limits and destinations depend on: keys of limits,
-//! conditions of splits, and hash inputs of upstreams.
+//! Comparison of the parts of requests that limits, destinations and `csrf` depend on: keys of
+//! limits, conditions of splits, hash inputs of upstreams, and the fields of browsers.
 //!
 //! The settings of these policies are compared elsewhere. Here, both sides read the same field,
 //! cookie or query parameter, but the gateway newly removes or writes it before the policy reads
@@ -27,7 +27,12 @@ enum Reader {
     Split,
     /// `hash_on` of the operation's upstream.
     Hash,
+    /// `csrf`.
+    Csrf,
 }
+
+/// Fields by which `csrf` decides. It also reads the host, which no policy changes before it.
+const BROWSER: [&str; 3] = ["origin", "sec-fetch-mode", "sec-fetch-site"];
 
 /// Part of a request.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -77,15 +82,16 @@ pub(super) fn compare(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
     let changed = pairs.filter(|(_, before, after)| before != after);
     let differences = changed.flat_map(|((reader, input), before, after)| {
         let (class, id, setting) = match reader {
-            Reader::Limit => (Class::Relax, "limit-key-changed", "key of a limit"),
-            Reader::Split => (Class::Moved, "traffic-moved", "split when"),
-            Reader::Hash => (Class::Moved, "traffic-moved", "upstream hash_on"),
+            Reader::Limit => (Some(Class::Relax), "limit-key-changed", "key of a limit"),
+            Reader::Split => (Some(Class::Moved), "traffic-moved", "split when"),
+            Reader::Hash => (Some(Class::Moved), "traffic-moved", "upstream hash_on"),
+            Reader::Csrf => (None, "csrf-changed", "csrf"),
         };
         let subject = format!("{setting}, {}", input.shown());
         let values = (shown(&before), shown(&after));
         let mut found = super::one("inputs", Verdict::Incomparable, id, &subject, values);
         for one in &mut found {
-            one.class = Some(class);
+            one.class = class;
         }
         found
     });
@@ -125,6 +131,11 @@ fn origins(access: &Access<'_>) -> Origins {
     let of_plans = shared.filter(|policy| policy.checked.settings().get(&["plans"]).is_some());
     for (policy, point) in chain.chain(of_plans.map(|policy| (policy, Point::Plan))) {
         match &policy.checked {
+            Checked::Csrf(_) => {
+                for name in BROWSER {
+                    add(Reader::Csrf, Input::Header(name.to_owned()), point);
+                }
+            }
             Checked::Split(split) => {
                 for input in conditions(split) {
                     add(Reader::Split, input, point);
@@ -177,18 +188,17 @@ fn origin(access: &Access<'_>, route: Route<'_>, input: &Input, point: Point<'_>
         Point::Plan => false,
         Point::End => true,
     };
+    let written = || match point {
+        Point::Policy(policy) => identity::read_by(access, &policy.name),
+        Point::Plan => identity::read_before(access, Phase::Limit),
+        Point::End => identity::read_at_end(access),
+    };
     let mut parts = match input {
-        Input::Header(name) => {
-            let written = match point {
-                Point::Policy(policy) => identity::read_by(access, &policy.name),
-                Point::Plan => identity::read_before(access, Phase::Limit),
-                Point::End => identity::read_at_end(access),
-            };
-            vec![reads::described(route, written, Some(name))]
-        }
+        Input::Header(name) => vec![reads::described(route, written(), Some(name))],
         Input::Cookie(name) => {
             let is_read = |place: &Place| *place == Place::Cookie(name.clone());
-            vec![reads::stripped(route, is_read)]
+            let field = written().remove("cookie").unwrap_or_default();
+            vec![reads::stripped(route, is_read), field]
         }
         Input::Query(name) => {
             let is_read = |place: &Place| *place == Place::Query(name.clone());
