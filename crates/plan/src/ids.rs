@@ -83,7 +83,7 @@ are compared as strings.";
         "client-revocation-changed" "The revocation list of client certificates differs or is absent.";
         "forwarding-fields-changed" "gwd accepts other forwarding fields of trusted proxies (`forwarding_fields`); `weaken` if a field is added: if the proxies do not write it, clients choose its value, such as their address. `incomparable` if a field is removed: policies read another address, host or scheme.";
         "trusted-proxy-added" "More peers are trusted proxies: they may assert any client address.";
-        "trusted-proxy-removed" "Fewer peers are trusted proxies.";
+        "trusted-proxy-removed" "Fewer peers are trusted proxies. `incomparable` for `trusted_proxies`: policies, services and upstreams then read the address, host and scheme of the proxy itself. `strengthen` for `proxy_protocol.from`.";
         "client-address-changed" "A peer is no longer a trusted proxy, so that an address filter \
         checks its clients by the peer's address. `weaken` if the filter admits the peer.";
         "peers-admitted" "More peers may connect to a listener: it no longer requires a PROXY header of them.";

@@ -81,6 +81,10 @@ pub enum Direction {
     /// Boolean setting, default `false`. `true` admits requests that are refused otherwise:
     /// enabling it is `weaken`.
     Opens,
+    /// Boolean setting, default `false`. `true` admits requests that are refused otherwise, and
+    /// changes paths before they are forwarded: enabling it is `weaken`, and disabling it is
+    /// `incomparable`.
+    Normalises,
     /// Boolean setting, default `false`. `true` serves requests that are refused otherwise: enabling
     /// it is `weaken`, and disabling it is `break`.
     Serves,

@@ -47,7 +47,7 @@ fn filter_checks_the_peer_that_is_no_longer_trusted() {
         assert_eq!(classes(&plan), Vec::from_iter(expected), "{filter}");
         assert!(
             lines(&plan).contains(
-                &"security strengthen trusted-proxy-removed listener public trusted_proxies"
+                &"security incomparable trusted-proxy-removed listener public trusted_proxies"
                     .to_owned()
             ),
             "{:?}",

@@ -597,7 +597,7 @@ fn merged_slashes_and_tunnels_weaken() {
         "listener-setting-changed",
         &format!("upstreams:\n  {UPSTREAM}\n"),
         (&listener(""), &listener(", merge_slashes: true")),
-        ("weaken", "strengthen"),
+        ("weaken", "incomparable"),
     );
     let operation = |more: &str| {
         edit(

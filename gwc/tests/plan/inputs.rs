@@ -161,6 +161,45 @@ fn written_hash_input_moves_requests() {
 }
 
 #[test]
+fn hash_input_of_a_share_moves_requests() {
+    let split = "kind: split, among: [{upstream: u, weight: 1}, {upstream: w, weight: 1}]";
+    let gateway = gateway("", split);
+    let hashed = gateway.replace(
+        "w: {targets",
+        "w: {lb: ketama, hash_on: \"header:X-Tenant\", targets",
+    );
+    let (old, new) = (document("", ""), document("forward_as: X-Tenant", ""));
+    let line = "policy moved traffic-moved a/list";
+    assert_eq!(found((&hashed, &old), (&hashed, &new)), [line]);
+}
+
+#[test]
+fn address_of_another_peer_moves_requests() {
+    let proxies = "trusted_proxies: [10.0.0.0/8]";
+    let limit = "kind: rate_limit, limit: 2/h, key: address";
+    let [trusting, plain] = [proxies, "http2: true"].map(|listener| {
+        let hashed = "u: {lb: ketama, hash_on: address, targets";
+        gateway(listener, limit).replace("u: {targets", hashed)
+    });
+    let document = document("", "");
+    let line = "policy moved traffic-moved a/list";
+    assert_eq!(found((&trusting, &document), (&plain, &document)), [line]);
+}
+
+#[test]
+fn other_name_of_a_split_draws_its_shares_anew() {
+    for (more, is_moved) in [("", true), (", sticky: false", false)] {
+        let among = "among: [{upstream: u, weight: 1}, {upstream: w, weight: 1}]";
+        let old = gateway("", &format!("kind: split, {among}{more}"));
+        let new = old.replace("\n  p: {", "\n  q: {");
+        let new = new.replace("policies: [p]", "policies: [q]");
+        let document = document("", "");
+        let lines = found((&old, &document), (&new, &document));
+        assert_eq!(!lines.is_empty(), is_moved, "{more}: {lines:?}");
+    }
+}
+
+#[test]
 fn field_of_a_service_that_is_lost_is_incomparable() {
     let asks = "kind: forward_auth, upstream: asked, path: /check, request_headers: [X-Forwarded-Client-Cert]";
     let proxies = "trusted_proxies: [10.0.0.0/8]";

@@ -15,6 +15,8 @@ use crate::security::is_sending;
 /// Policy of a chain, as one step.
 pub(super) struct Step {
     pub(super) kind: String,
+    /// Name of the policy. Empty for a setting of the operation.
+    pub(super) name: String,
     pub(super) settings: Settings,
     /// Description for plans. Policies with equal descriptions have the same destination.
     pub(super) description: String,
@@ -127,7 +129,12 @@ fn reply(
 /// Adds the destinations of a chain that forwards requests, as texts.
 fn forwarded(steps: &[Step], texts: &mut Vec<String>) {
     let mut splits = steps.iter().filter(|step| step.kind == "split");
-    texts.extend(splits.next_back().map(|step| step.description.clone()));
+    // The name selects the shares of callers.
+    let drawn = |step: &Step| match (step.settings.flag(&["sticky"]), &*step.name) {
+        (Some(false), _) | (_, "") => step.description.clone(),
+        (_, name) => format!("{}, shares of {name}", step.description),
+    };
+    texts.extend(splits.next_back().map(drawn));
     let mirrors = steps.iter().filter(|step| step.kind == "mirror");
     let mut mirrors: Vec<String> = mirrors.map(|step| step.description.clone()).collect();
     mirrors.sort();

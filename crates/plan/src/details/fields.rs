@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use policy::changes::Absent::{self, Is, NoLimit, Unknown};
 use policy::changes::Direction::{
     self, Access, Breaks, Callers, Each, Either, Hides, Holds, Less, More, MoreOrOff, Moves, Names,
-    Off, On, Opens, Other, Protects, Rewritten, Serves, Shares, Status, Until,
+    Normalises, Off, On, Opens, Other, Protects, Rewritten, Serves, Shares, Status, Until,
 };
 use policy::declared::{Scalar, Settings, Value as Written};
 use serde_json::Value;
@@ -146,6 +146,11 @@ fn class_of(direction: Direction, was: Option<&Written>, is: Option<&Written>) -
         Opens => match flag(was, is) {
             Class::Relax => Class::Weaken,
             Class::Tighten => Class::Strengthen,
+            other => other,
+        },
+        Normalises => match flag(was, is) {
+            Class::Relax => Class::Weaken,
+            Class::Tighten => Class::Incomparable,
             other => other,
         },
         Serves => match flag(was, is) {

@@ -560,26 +560,28 @@ fn in_force(
     (new, is): (ApiSide<'_>, &ir::Treatment),
     pairs: &[(&str, &str)],
 ) -> (Vec<String>, Vec<String>) {
-    let step = |checked: &Checked, side: ApiSide<'_>| destination::Step {
+    let step = |name: &str, checked: &Checked, side: ApiSide<'_>| destination::Step {
         kind: checked.kind().to_owned(),
+        name: name.to_owned(),
         settings: checked.settings(),
         description: described(checked, side),
     };
     let own = was.forwarding.steps().map(|(_, checked)| checked);
     let own: Vec<Checked> = own.collect();
     let whole = |mut steps: Vec<destination::Step>| {
-        steps.extend(own.iter().map(|checked| step(checked, old)));
+        steps.extend(own.iter().map(|checked| step("", checked, old)));
         destination::in_force(&steps)
     };
     let before = was.chain.iter().filter_map(named).filter_map(|name| {
         let (_, checked) = definition(was, name, old)?;
-        Some(step(checked, old))
+        Some(step(name, checked, old))
     });
     let after = is.chain.iter().filter_map(named).filter_map(|name| {
         let (_, checked) = definition(is, name, new)?;
         let pair = pairs.iter().find(|(_, other)| *other == name);
         let before = definition(was, pair.map_or(name, |(before, _)| before), old);
         let before = before.filter(|(_, before)| before.kind() == checked.kind());
+        let step = |checked, side| step(name, checked, side);
         Some(before.map_or_else(|| step(checked, new), |(_, before)| step(before, old)))
     });
     (whole(before.collect()), whole(after.collect()))

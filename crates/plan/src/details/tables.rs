@@ -9,7 +9,7 @@ use policy::change_rows;
 use policy::changes::Absent::{Is, NoLimit, Unknown};
 use policy::changes::Direction::{
     self, Access, Breaks, Callers, Each, Either, Hides, Holds, Less, More, MoreOrOff, Moves, Names,
-    Off, On, Opens, Other, Protects, Rewritten, Serves, Shares, Status, Until,
+    Normalises, Off, On, Opens, Other, Protects, Rewritten, Serves, Shares, Status, Until,
 };
 use policy::changes::{Changes, Row};
 
@@ -63,7 +63,7 @@ pub(super) static LISTENER: Table = Table {
         "limits"."body_timeout" as "listener-body-timeout-changed": More(Unknown);
         "limits"."min_rate" as "listener-min-rate-changed": Less(Unknown);
         "limits"."stream_idle_timeout" as "listener-stream-idle-timeout-changed": More(Unknown);
-        "merge_slashes": Opens;
+        "merge_slashes": Normalises;
         "protocol": Access; "tls"."min_version": Access;
         "tls"."certificates"."*"."key": Access; "tls"."certificates"."*"."cert": Other;
         "tls"."client_auth"."mode": Access; "tls"."client_auth"."ca": Access;
@@ -189,9 +189,9 @@ impl Table {
             // A row also covers the keys below its path, unless it compares a single value.
             let length = match row.direction {
                 Access | Either | Moves | Other | Shares => row.path.len() <= path.len(),
-                More(_) | MoreOrOff(_) | Less(_) | Holds(_) | On | Off | Opens | Serves
-                | Breaks | Each(_) | Protects | Hides | Names | Status | Rewritten | Until
-                | Callers => row.path.len() == path.len(),
+                More(_) | MoreOrOff(_) | Less(_) | Holds(_) | On | Off | Opens | Normalises
+                | Serves | Breaks | Each(_) | Protects | Hides | Names | Status | Rewritten
+                | Until | Callers => row.path.len() == path.len(),
             };
             length
                 && same

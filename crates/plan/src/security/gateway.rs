@@ -134,7 +134,12 @@ fn proxies(old: Option<&ir::Listener>, new: Option<&ir::Listener>) -> Vec<Found>
     for (key, range) in before.iter().filter(|one| outside(one, &all_after)) {
         found.push(Found {
             subject: subject(key),
-            class: Class::Strengthen,
+            // Policies, services and upstreams read the proxy's own address, host and scheme
+            // instead of those that it asserts.
+            class: match *key {
+                "trusted_proxies" => Class::Incomparable,
+                _ => Class::Strengthen,
+            },
             id: "trusted-proxy-removed",
             old: Some(changed_part(range, &all_after)),
             new: None,

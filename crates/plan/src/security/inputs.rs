@@ -40,12 +40,17 @@ enum Input {
     Header(String),
     Cookie(String),
     Query(String),
+    /// Client's address.
+    Address,
 }
 
 impl Input {
     /// Input of a key such as `header:X-Tenant`. `None` for keys that read other values, such as
     /// `consumer`.
     fn of_key(key: &str) -> Option<Self> {
+        if key == "address" {
+            return Some(Self::Address);
+        }
         let (kind, name) = key.split_once(':')?;
         match kind {
             "header" => Some(Self::Header(name.to_ascii_lowercase())),
@@ -60,6 +65,7 @@ impl Input {
             Self::Header(name) => format!("header {name}"),
             Self::Cookie(name) => format!("cookie {name}"),
             Self::Query(name) => format!("query {name}"),
+            Self::Address => "address".to_owned(),
         }
     }
 }
@@ -144,7 +150,9 @@ fn origins(access: &Access<'_>) -> Origins {
             limit if policy::is_limit(limit.kind()) => {
                 let settings = limit.settings();
                 let keys = settings.texts(&["key"]).unwrap_or_default();
-                for input in keys.into_iter().filter_map(Input::of_key) {
+                let inputs = keys.into_iter().filter_map(Input::of_key);
+                // Other clients share the address of a proxy: the limit is tighter.
+                for input in inputs.filter(|input| *input != Input::Address) {
                     add(Reader::Limit, input, point);
                 }
             }
@@ -155,17 +163,19 @@ fn origins(access: &Access<'_>) -> Origins {
     for input in split.into_iter().flat_map(conditions) {
         add(Reader::Split, input, Point::End);
     }
-    let upstream = route
-        .gateway
-        .shared
-        .upstreams
-        .get(&route.treatment.upstream);
-    let hash_on = upstream.map(|upstream| upstream.balance.settings());
-    let hash_on = hash_on
-        .as_ref()
-        .and_then(|settings| settings.text(&["hash_on"]));
-    if let Some(input) = hash_on.and_then(Input::of_key) {
-        add(Reader::Hash, input, Point::End);
+    let splits = access.chain().filter_map(|policy| match &policy.checked {
+        Checked::Split(split) => Some(split),
+        _ => None,
+    });
+    let shares = splits.chain(split).flat_map(split::Checked::shares);
+    let shares = shares.map(|share| share.upstream.as_str());
+    let upstreams: BTreeSet<&str> = shares.chain([&*route.treatment.upstream]).collect();
+    let upstreams = upstreams.into_iter();
+    for upstream in upstreams.filter_map(|name| route.gateway.shared.upstreams.get(name)) {
+        let settings = upstream.balance.settings();
+        if let Some(input) = settings.text(&["hash_on"]).and_then(Input::of_key) {
+            add(Reader::Hash, input, Point::End);
+        }
     }
     origins
 }
@@ -204,12 +214,13 @@ fn origin(access: &Access<'_>, route: Route<'_>, input: &Input, point: Point<'_>
             let is_read = |place: &Place| *place == Place::Query(name.clone());
             vec![reads::stripped(route, is_read)]
         }
+        Input::Address => vec![reads::trusted(route)],
     };
     if is_after_removals {
         let forwarding = &route.treatment.forwarding;
         let is_removed = forwarding.not_forwarded.iter().any(|place| match input {
             // Removed fields are part of the description above.
-            Input::Header(_) => false,
+            Input::Header(_) | Input::Address => false,
             Input::Cookie(name) => *place == Place::Cookie(name.clone()),
             Input::Query(name) => *place == Place::Query(name.clone()),
         });

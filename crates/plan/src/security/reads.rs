@@ -140,7 +140,7 @@ impl Reads {
 }
 
 /// Peers that assert the client's address at a listener.
-fn trusted(route: Route<'_>) -> String {
+pub(super) fn trusted(route: Route<'_>) -> String {
     let listener = route.gateway.shared.listeners.get(route.listener);
     let [trusted, by_header] = gateway::trusted(listener);
     let ranges =

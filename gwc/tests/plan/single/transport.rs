@@ -111,7 +111,7 @@ pub(super) const KINDS: &[Kind] = &[
         let listener = &mut case.old.gateway["listeners"]["public"];
         listener["trusted_proxies"] = json!(["10.0.0.0/8", "192.0.2.0/24"]);
         case.new.gateway["listeners"]["public"]["trusted_proxies"] = json!(["10.0.0.0/8"]);
-        case.expect("security strengthen trusted-proxy-removed listener public trusted_proxies");
+        case.expect("security incomparable trusted-proxy-removed listener public trusted_proxies");
         Some(())
     }),
     ("proxies write another forwarding field", |case| {
