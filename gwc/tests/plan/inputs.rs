@@ -242,7 +242,7 @@ fn lost_parameter_of_a_service_is_incomparable() {
 }
 
 #[test]
-fn origin_that_a_service_writes_is_incomparable_for_csrf() {
+fn csrf_reads_the_origin_that_a_service_writes() {
     let with = |chain: &str| {
         let asks = "kind: forward_auth, upstream: asked, path: /check, response_headers: [Origin, Sec-Fetch-Site, Cookie]";
         let more =
@@ -258,4 +258,23 @@ fn origin_that_a_service_writes_is_incomparable_for_csrf() {
     let lines = found((&without, &document), (&with, &document));
     let line = "policy relax limit-key-changed a/list";
     assert!(lines.contains(&line.to_owned()), "{lines:?}");
+}
+
+#[test]
+fn field_of_another_source_is_incomparable() {
+    // Two services that write one field change places.
+    let asks = "kind: forward_auth, path: /check, response_headers: [X-T], upstream";
+    let judge = "z: {kind: authorize, expression: \"request.headers['x-t'] == 'admin'\"}\n  \
+        h: {kind: headers, request: {remove: [X-T]}}";
+    let with = |chain: &str| {
+        let text = gateway("", &format!("{asks}: asked"));
+        let more = format!("\n  f: {{{asks}: w}}\n  {judge}\n  p: {{");
+        let text = text.replace("\n  p: {", &more);
+        text.replace("policies: [p]", &format!("policies: [{chain}]"))
+    };
+    let document = document("", "");
+    let (old, new) = (with("f, p, z, h"), with("p, f, z, h"));
+    let line = "security incomparable authorization-changed a/list".to_owned();
+    let lines = found((&old, &document), (&new, &document));
+    assert!(lines.contains(&line), "{lines:?}");
 }

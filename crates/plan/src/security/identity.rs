@@ -434,17 +434,20 @@ pub(super) fn read_at_end(access: &Access<'_>) -> BTreeMap<String, String> {
     read(access, access.chain(), true)
 }
 
-/// Fields that the gateway changes before a reader, by name. `removes`: the reader runs after the
-/// removal of parameters.
+/// Fields that the gateway changes before a reader, by name, with the authority or service of each
+/// value. `removes`: the reader runs after the removal of parameters.
 fn read<'s>(
     access: &Access<'_>,
     before: impl Iterator<Item = &'s ir::Policy>,
     removes: bool,
 ) -> BTreeMap<String, String> {
-    let fields = fields_of(access, access, before, removes).into_iter();
+    // Without another side, hosts identify the services.
+    let fields = fields_of(access, &Access::none(), before, removes).into_iter();
     let changed =
         fields.filter(|(name, got)| *got != ReceivedField::untouched(name, trusts(access)));
-    changed.map(|(name, got)| (name, got.shown())).collect()
+    changed
+        .map(|(name, got)| (name, got.shown_with_sources()))
+        .collect()
 }
 
 /// True for a policy that runs after the parameters with `forward: false` have been removed.

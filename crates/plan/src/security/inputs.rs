@@ -163,21 +163,35 @@ fn origins(access: &Access<'_>) -> Origins {
     for input in split.into_iter().flat_map(conditions) {
         add(Reader::Split, input, Point::End);
     }
-    let splits = access.chain().filter_map(|policy| match &policy.checked {
-        Checked::Split(split) => Some(split),
-        _ => None,
-    });
-    let shares = splits.chain(split).flat_map(split::Checked::shares);
-    let shares = shares.map(|share| share.upstream.as_str());
-    let upstreams: BTreeSet<&str> = shares.chain([&*route.treatment.upstream]).collect();
-    let upstreams = upstreams.into_iter();
-    for upstream in upstreams.filter_map(|name| route.gateway.shared.upstreams.get(name)) {
+    for (upstream, point) in destinations(access, route) {
+        let Some(upstream) = route.gateway.shared.upstreams.get(&upstream) else {
+            continue;
+        };
         let settings = upstream.balance.settings();
         if let Some(input) = settings.text(&["hash_on"]).and_then(Input::of_key) {
-            add(Reader::Hash, input, Point::End);
+            add(Reader::Hash, input, point);
         }
     }
     origins
+}
+
+/// Names of the upstreams that get requests of a route, with the point at which they get them: the
+/// upstreams of the operation, of splits and mirrors, and of services that policies call.
+fn destinations<'a>(access: &Access<'a>, route: Route<'a>) -> Vec<(String, Point<'a>)> {
+    let mut all = vec![(route.treatment.upstream.clone(), Point::End)];
+    for (_, checked) in route.treatment.forwarding.steps() {
+        let names = checked.upstreams().into_iter();
+        all.extend(names.map(|name| (name.to_owned(), Point::End)));
+    }
+    for policy in access.chain() {
+        let point = match policy.checked.kind() {
+            "split" | "mirror" => Point::End,
+            _ => Point::Policy(policy),
+        };
+        let names = policy.checked.upstreams().into_iter();
+        all.extend(names.map(|name| (name.to_owned(), point)));
+    }
+    all
 }
 
 /// Fields and parameters that the conditions of a split read.
