@@ -448,7 +448,7 @@ fn has_dots(path: &str) -> bool {
 
 /// Changes that an upstream may make to a path. Each function returns `None` if it changes nothing.
 /// Servers apply these changes in different orders, and a request may pass several servers.
-const STEPS: [fn(&str) -> Option<String>; 17] = [
+const STEPS: [fn(&str) -> Option<String>; 18] = [
     overlong::shortened,
     invalid_utf8::dropped,
     |path| replaced(path, "%2F", "/"),
@@ -458,6 +458,8 @@ const STEPS: [fn(&str) -> Option<String>; 17] = [
     without_parameters,
     without_dot_parameters,
     |path| cut(path, "%3F"),
+    // Fastify reads the rest as the query.
+    |path| cut(path, ";"),
     |path| cut(path, "%23"),
     // Cut at NUL, which ends strings in C. The edge refuses `%00`, but not an overlong form of NUL.
     |path| cut(path, "%00"),

@@ -86,7 +86,7 @@ fn changed_trusted_ranges_show_the_difference() {
     );
     assert_eq!(
         changes_of("10.0.0.0/8", "10.0.0.0/9"),
-        one("strengthen", "\"10.128.0.0/9 of 10.0.0.0/8\" null")
+        one("incomparable", "\"10.128.0.0/9 of 10.0.0.0/8\" null")
     );
     // IPv4 addresses in IPv6 notation are the same addresses, and give the same bundle.
     assert_eq!(changes_of("10.0.0.0/8", "\"::ffff:10.0.0.0/104\""), []);

@@ -194,9 +194,11 @@ fn spellings(path: &str) -> Option<BTreeSet<String>> {
             text.replace("%5C", "/"),
             text.replace("%3B", ";"),
             again(&text),
+            utf8_only(&text),
             bare.join("/"),
             merged,
             up_to("%3F"),
+            up_to(";"),
             up_to("%23"),
             each(|name| {
                 let mut name = name;
@@ -259,6 +261,33 @@ fn again(text: &str) -> String {
     }
     text.push_str(rest);
     text
+}
+
+/// Drops the escapes that are not UTF-8.
+fn utf8_only(text: &str) -> String {
+    let mut kept = String::new();
+    let mut escapes = Vec::new();
+    let flush = |escapes: &mut Vec<u8>, kept: &mut String| {
+        for chunk in escapes.utf8_chunks() {
+            let valid = chunk.valid().bytes();
+            kept.extend(valid.map(|byte| format!("%{byte:02X}")));
+        }
+        escapes.clear();
+    };
+    let mut rest = text;
+    while !rest.is_empty() {
+        let end = if rest.starts_with('%') { 3 } else { 1 };
+        match rest.strip_prefix('%') {
+            Some(_) => escapes.push(u8::from_str_radix(&rest[1..3], 16).expect("an escape")),
+            None => {
+                flush(&mut escapes, &mut kept);
+                kept.push_str(&rest[..1]);
+            }
+        }
+        rest = &rest[end..];
+    }
+    flush(&mut escapes, &mut kept);
+    kept
 }
 
 /// Operation that a path belongs to.

@@ -5,7 +5,7 @@
 //! If there are several splits, the last one selects the upstream. Rewrites are applied one after
 //! another. The last policy of a chain edits a response first.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use policy::declared::{Settings, Value};
 
@@ -129,10 +129,9 @@ fn reply(
 /// Adds the destinations of a chain that forwards requests, as texts.
 fn forwarded(steps: &[Step], texts: &mut Vec<String>) {
     let mut splits = steps.iter().filter(|step| step.kind == "split");
-    // The name selects the shares of callers.
-    let drawn = |step: &Step| match (step.settings.flag(&["sticky"]), &*step.name) {
-        (Some(false), _) | (_, "") => step.description.clone(),
-        (_, name) => format!("{}, shares of {name}", step.description),
+    let drawn = |step: &Step| match draws(&step.settings) && !step.name.is_empty() {
+        true => format!("{}, shares of {}", step.description, step.name),
+        false => step.description.clone(),
     };
     texts.extend(splits.next_back().map(drawn));
     let mirrors = steps.iter().filter(|step| step.kind == "mirror");
@@ -140,6 +139,23 @@ fn forwarded(steps: &[Step], texts: &mut Vec<String>) {
     mirrors.sort();
     texts.append(&mut mirrors);
     texts.extend(rewrites(steps));
+}
+
+/// True if the name of a split selects the upstream of a caller: the split has shares of several
+/// upstreams, and a caller keeps its share.
+fn draws(split: &Settings) -> bool {
+    let entries = || split.below(&["among"]);
+    let has_conditions = |index: &str| {
+        entries().any(
+            |one| matches!(one.path.as_slice(), [_, own, key, ..] if own == index && key == "when"),
+        )
+    };
+    let upstreams = entries().filter_map(|one| match one.path.as_slice() {
+        [_, index, key] if key == "upstream" && !has_conditions(index) => Some(text(&one.value)),
+        _ => None,
+    });
+    let upstreams: BTreeSet<String> = upstreams.collect();
+    split.flag(&["sticky"]) != Some(false) && upstreams.len() > 1
 }
 
 /// Effect of the rewrites among these policies, as texts.
