@@ -167,6 +167,13 @@ impl ApiPart {
         names.collect()
     }
 
+    /// True if a condition of the API's routes tests a query parameter.
+    pub(crate) fn has_query_conditions(&self) -> bool {
+        let operations = self.router.operations().iter();
+        let mut conditions = operations.flat_map(|operation| &operation.conditions);
+        conditions.any(|condition| matches!(condition, ir::Condition::Query(..)))
+    }
+
     /// Request fields that the descriptions of validated operations name. Trailers must not contain
     /// these fields, because the gateway does not validate trailers.
     pub(crate) fn described_fields(&self) -> Vec<HeaderName> {

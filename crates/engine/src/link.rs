@@ -11,6 +11,7 @@ use bundle::codec::encode;
 use bundle::ir::{self, IdentityFields, Link, Set, Shared};
 use http::HeaderName;
 use policy::auth::{self, Place, TokenVerifier};
+use policy::guard::expression;
 use policy::key_cell::KeyCell;
 use policy::traffic::retry;
 use policy::validation::Mode;
@@ -43,6 +44,8 @@ pub(crate) struct Linker<'a> {
     /// Fields in the conditions of the routes of all APIs, sorted. A request may match routes of
     /// several APIs. A condition of one API can therefore decide about requests of another API.
     conditional: Vec<HeaderName>,
+    /// True if a condition of a route of any API tests a query parameter.
+    has_query_conditions: bool,
 }
 
 /// Chain of a treatment, and the settings of the policies that have no filter, such as `retry`.
@@ -104,6 +107,7 @@ impl<'a> Linker<'a> {
             verifiers: Verifiers::new(&shared.auth, tokens),
             identities: IdentityFields::of(shared, apis.iter().map(|api| api.identity_parts())),
             conditional: conditional_fields(apis),
+            has_query_conditions: apis.iter().any(|api| api.has_query_conditions()),
         })
     }
 
@@ -220,6 +224,7 @@ impl<'a> Linker<'a> {
             hash.update(field);
             hash.update([0]);
         }
+        hash.update([u8::from(self.has_query_conditions)]);
         Ok(hash.finalize().into())
     }
 
@@ -293,6 +298,7 @@ impl<'a> Linker<'a> {
             reads_path: is_any(Filter::reads_path),
             sends_path: is_any(Filter::sends_path_to_service),
             depends_on_path: is_any(Filter::depends_on_path),
+            depends_on_query: self.depends_on_query(treatment, api),
             depends_on_route: is_any(Filter::depends_on_route),
             path_readings: treatment.path_readings,
             access,
@@ -314,6 +320,19 @@ impl<'a> Linker<'a> {
             retries,
             breakers: breakers.into(),
         })
+    }
+
+    /// True if the gateway decides about requests with this treatment by their query.
+    fn depends_on_query(&self, treatment: &ir::Treatment, api: &ApiPart) -> bool {
+        let policies = treatment.chain.iter().filter_map(|link| match link {
+            Link::Authenticate => None,
+            Link::Shared(name) => self.shared.policies.get(name),
+            Link::Own(name) => api.policies.get(name),
+        });
+        let forwarding = &treatment.forwarding;
+        let split = forwarding.split.clone().map(Checked::Split);
+        let mut checked = policies.map(|policy| &policy.checked).chain(&split);
+        self.has_query_conditions || forwarding.validate.is_some() || checked.any(reads_query)
     }
 
     /// Links the steps of a chain. `strips` is true if the API's credentials must be removed
@@ -569,6 +588,27 @@ struct Fields {
     read: Box<[Box<str>]>,
     /// Fields that trailers must not contain: first of the request, then of the response.
     edited: [Arc<[HeaderName]>; 2],
+}
+
+/// True if a policy decides by the query of requests.
+fn reads_query(checked: &Checked) -> bool {
+    let settings = checked.settings();
+    let keys = settings.texts(&["key"]).unwrap_or_default();
+    let has_key = || keys.iter().any(|key| key.starts_with("query:"));
+    match checked.kind() {
+        // The service gets the query.
+        "forward_auth" | "ext_proc" | "validate" => true,
+        "split" => {
+            let mut paths = settings.iter().map(|one| &one.path);
+            paths.any(|path| path.iter().any(|key| key == "query"))
+        }
+        "authorize" => {
+            let expression = settings.text(&["expression"]);
+            let expression = expression.map(expression::Expression::compile);
+            expression.is_some_and(|one| one.is_ok_and(|one| one.reads_query()))
+        }
+        _ => has_key(),
+    }
 }
 
 /// Fields in the conditions of the routes of all APIs, sorted.

@@ -121,7 +121,14 @@ impl Search<'_> {
         if below.is_empty() {
             return Ok(None);
         }
-        for reading in readings(below)? {
+        let readings = readings(below)?;
+        let has_query =
+            may_have_query(below) || readings.iter().any(|reading| may_have_query(reading));
+        if route.treatment.depends_on_query && has_query {
+            let path = head.path().to_owned();
+            return Ok(Some(Ambiguity::Decision { path }));
+        }
+        for reading in readings {
             let found = self.reading(format!("{base}{reading}"))?;
             if found.is_some() {
                 return Ok(found);
@@ -522,6 +529,12 @@ fn without_dot_parameters(path: &str) -> Option<String> {
         .collect();
     let bare = segments.join("/");
     (bare != path).then_some(bare)
+}
+
+/// True if servers may read a part of this path as the query: Fastify 4 and restify that behind
+/// `;`, and servers behind a proxy that decodes paths that behind `%3F`.
+fn may_have_query(path: &str) -> bool {
+    [";", "%3B", "%3F"].iter().any(|mark| path.contains(mark))
 }
 
 /// Part of the path before an escape of `?`, `#` or NUL. `/` if nothing precedes the escape.

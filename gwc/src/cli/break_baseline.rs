@@ -10,6 +10,8 @@ use super::say;
 use ::plan::Plan;
 use model::exit::{Exit, Failure};
 
+use crate::release::links;
+
 /// Value of `schema` in a baseline file.
 const SCHEMA: &str = "break-baseline/v1";
 
@@ -76,6 +78,7 @@ fn write(file: &Path, plan: &Plan) -> Result<(), Failure> {
 
 fn read(file: &Path) -> Result<Vec<Entry>, Failure> {
     let shown = file.display();
+    links::check(file).map_err(|error| failure(format!("{error:#}")))?;
     let text = std::fs::read_to_string(file)
         .map_err(|error| failure(format!("cannot read the baseline `{shown}`: {error}")))?;
     let document = serde_json::from_str::<Value>(&text).unwrap_or_default();

@@ -13,6 +13,8 @@ use ::plan::replay::{Effect, Replay, Replayed, har};
 use ::plan::{Plan, Side};
 use model::exit::{Exit, Failure};
 
+use crate::release::links;
+
 /// Maximum size of a HAR file, in bytes: 256 MiB.
 const HAR_MAX: u64 = 256 << 20;
 /// Default host of requests whose log entry has no host.
@@ -71,6 +73,7 @@ impl Defaults {
         }
         for log in logs {
             progress::stage("reading");
+            links::check(log)?;
             read(log, &mut replay).map_err(|error| {
                 let why = format!("{}: {error}", say::path(log));
                 Failure::new(Exit::INPUT, "unreadable-log", why)

@@ -136,6 +136,17 @@ impl Expression {
         self.reads().iter().any(is_path)
     }
 
+    /// True if the expression reads the query of the request.
+    #[must_use]
+    pub fn reads_query(&self) -> bool {
+        let is_query = |read: &Vec<String>| match &read[..] {
+            [variable] => variable == "request",
+            [variable, field, ..] => variable == "request" && field == "query",
+            [] => false,
+        };
+        self.reads().iter().any(is_query)
+    }
+
     /// True if the expression reads the route of the request.
     #[must_use]
     pub fn reads_route(&self) -> bool {
