@@ -32,9 +32,6 @@ pub(crate) fn is_present(path: &str) -> bool {
 
 /// Path without the escapes that are not UTF-8. `None` if there are none.
 pub(crate) fn dropped(path: &str) -> Option<String> {
-    if !is_present(path) {
-        return None;
-    }
     let mut text = String::with_capacity(path.len());
     let mut rest = path;
     while let Some(at) = rest.find('%') {
@@ -54,7 +51,7 @@ pub(crate) fn dropped(path: &str) -> Option<String> {
         rest = &rest[length..];
     }
     text.push_str(rest);
-    Some(text)
+    (text.len() < path.len()).then_some(text)
 }
 
 /// First character or first invalid bytes at an escape. `None` if the text begins with no escape.
@@ -71,13 +68,10 @@ fn part(text: &[u8]) -> Option<Part> {
         bytes[length] = next;
         length += 1;
     }
-    Some(match std::str::from_utf8(&bytes[..length]) {
-        Ok(text) => Part::Valid(text.chars().next().map_or(1, char::len_utf8)),
-        Err(error) if error.valid_up_to() > 0 => {
-            let valid = str::from_utf8(&bytes[..error.valid_up_to()]).unwrap_or_default();
-            Part::Valid(valid.chars().next().map_or(1, char::len_utf8))
-        }
-        Err(error) => Part::Invalid(error.error_len().unwrap_or(length)),
+    let chunk = bytes[..length].utf8_chunks().next()?;
+    Some(match chunk.valid().chars().next() {
+        Some(character) => Part::Valid(character.len_utf8()),
+        None => Part::Invalid(chunk.invalid().len()),
     })
 }
 

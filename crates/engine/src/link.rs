@@ -11,7 +11,6 @@ use bundle::codec::encode;
 use bundle::ir::{self, IdentityFields, Link, Set, Shared};
 use http::HeaderName;
 use policy::auth::{self, Place, TokenVerifier};
-use policy::guard::expression;
 use policy::key_cell::KeyCell;
 use policy::traffic::retry;
 use policy::validation::Mode;
@@ -298,7 +297,9 @@ impl<'a> Linker<'a> {
             reads_path: is_any(Filter::reads_path),
             sends_path: is_any(Filter::sends_path_to_service),
             depends_on_path: is_any(Filter::depends_on_path),
-            depends_on_query: self.depends_on_query(treatment, api),
+            depends_on_query: self.has_query_conditions
+                || has_query_credential(api)
+                || is_any(Filter::depends_on_query),
             depends_on_route: is_any(Filter::depends_on_route),
             path_readings: treatment.path_readings,
             access,
@@ -320,19 +321,6 @@ impl<'a> Linker<'a> {
             retries,
             breakers: breakers.into(),
         })
-    }
-
-    /// True if the gateway decides about requests with this treatment by their query.
-    fn depends_on_query(&self, treatment: &ir::Treatment, api: &ApiPart) -> bool {
-        let policies = treatment.chain.iter().filter_map(|link| match link {
-            Link::Authenticate => None,
-            Link::Shared(name) => self.shared.policies.get(name),
-            Link::Own(name) => api.policies.get(name),
-        });
-        let forwarding = &treatment.forwarding;
-        let split = forwarding.split.clone().map(Checked::Split);
-        let mut checked = policies.map(|policy| &policy.checked).chain(&split);
-        self.has_query_conditions || forwarding.validate.is_some() || checked.any(reads_query)
     }
 
     /// Links the steps of a chain. `strips` is true if the API's credentials must be removed
@@ -590,25 +578,10 @@ struct Fields {
     edited: [Arc<[HeaderName]>; 2],
 }
 
-/// True if a policy decides by the query of requests.
-fn reads_query(checked: &Checked) -> bool {
-    let settings = checked.settings();
-    let keys = settings.texts(&["key"]).unwrap_or_default();
-    let has_key = || keys.iter().any(|key| key.starts_with("query:"));
-    match checked.kind() {
-        // The service gets the query.
-        "forward_auth" | "ext_proc" | "validate" => true,
-        "split" => {
-            let mut paths = settings.iter().map(|one| &one.path);
-            paths.any(|path| path.iter().any(|key| key == "query"))
-        }
-        "authorize" => {
-            let expression = settings.text(&["expression"]);
-            let expression = expression.map(expression::Expression::compile);
-            expression.is_some_and(|one| one.is_ok_and(|one| one.reads_query()))
-        }
-        _ => has_key(),
-    }
+/// True if a scheme of the API has its credential in the query. The gateway may strip it there.
+fn has_query_credential(api: &ApiPart) -> bool {
+    let mut schemes = api.schemes.iter();
+    schemes.any(|scheme| matches!(scheme.place, Place::Query(_)))
 }
 
 /// Fields in the conditions of the routes of all APIs, sorted.

@@ -2,11 +2,11 @@
 //! step 4).
 //!
 //! Such upstreams decode `%2F` and `%5C`, read `\` as `/`, merge slashes, decode twice, drop
-//! `;parameters`, cut the path at `%3F` or `%23`, trim white space and dots of segments, accept
-//! overlong UTF-8, or drop bytes that are not UTF-8. They then resolve dot segments. The path that an upstream serves must pass the
-//! same checks as the path that the client sent. [`ambiguity`] therefore matches each reading of an
-//! ambiguous path again. [`crate::path::normalise_with`] marks ambiguous paths, so other requests
-//! have no additional cost.
+//! `;parameters`, cut the path at `;`, `%3F` or `%23`, trim white space and dots of segments, accept
+//! overlong UTF-8, or drop bytes that are not UTF-8. They then resolve dot segments. Some read what
+//! they cut as the query. The path that an upstream serves must pass the same checks as the path
+//! that the client sent. [`ambiguity`] therefore matches each reading of an ambiguous path again.
+//! [`crate::path::normalise_with`] marks ambiguous paths, so other requests have no additional cost.
 //!
 //! A server that compares paths case-insensitively may serve `/admin` for `/Admin`. [`ambiguity`]
 //! therefore also searches the host for an operation with other access rules whose path differs
@@ -122,13 +122,12 @@ impl Search<'_> {
             return Ok(None);
         }
         let readings = readings(below)?;
-        let has_query =
-            may_have_query(below) || readings.iter().any(|reading| may_have_query(reading));
-        if route.treatment.depends_on_query && has_query {
+        let mut all = readings.iter().map(String::as_str).chain([below]);
+        if route.treatment.depends_on_query && all.any(may_have_query) {
             let path = head.path().to_owned();
             return Ok(Some(Ambiguity::Decision { path }));
         }
-        for reading in readings {
+        for reading in &readings {
             let found = self.reading(format!("{base}{reading}"))?;
             if found.is_some() {
                 return Ok(found);

@@ -127,8 +127,8 @@ pub struct Treatment {
     pub(crate) sends_path: bool,
     /// True if the decision of a step of the chain depends on the path of the request.
     pub(crate) depends_on_path: bool,
-    /// True if the gateway decides by the query: a step of the chain, a split, or a condition of an
-    /// operation.
+    /// True if the gateway decides by the query: a step of the chain, a credential, or a condition of
+    /// an operation.
     pub(crate) depends_on_query: bool,
     /// True if the decision of a step of the chain depends on the route of the request.
     pub(crate) depends_on_route: bool,

@@ -140,6 +140,20 @@ impl std::fmt::Display for Key {
 // === impl Reader ===
 
 impl Reader {
+    /// True if the key is a query parameter, or a combination with one.
+    pub(crate) fn reads_query(&self) -> bool {
+        match self {
+            Self::Query(_) => true,
+            Self::All(parts) => parts.iter().any(Self::reads_query),
+            Self::Consumer
+            | Self::Address
+            | Self::Route
+            | Self::Header(_)
+            | Self::Claim(_)
+            | Self::Cookie(_) => false,
+        }
+    }
+
     /// Names of the request fields that the key reads.
     pub(crate) fn fields(&self) -> Vec<HeaderName> {
         match self {

@@ -171,6 +171,10 @@ macro_rules! policies {
                 match self { $(Self::$variant(filter) => filter.depends_on_path(),)* }
             }
 
+            fn depends_on_query(&self) -> bool {
+                match self { $(Self::$variant(filter) => filter.depends_on_query(),)* }
+            }
+
             fn depends_on_route(&self) -> bool {
                 match self { $(Self::$variant(filter) => filter.depends_on_route(),)* }
             }

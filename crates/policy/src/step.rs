@@ -88,6 +88,12 @@ pub trait Run {
         false
     }
 
+    /// True if the decision of the filter, or of the service that it asks, depends on the query of
+    /// the request. The decision may differ if a server reads another query.
+    fn depends_on_query(&self) -> bool {
+        false
+    }
+
     /// True if the decision of the filter depends on the route of the request: it may differ
     /// between two operations that have the same policy.
     fn depends_on_route(&self) -> bool {

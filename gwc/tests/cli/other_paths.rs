@@ -1,4 +1,5 @@
-//! Bounds of the search for other readings and letter cases of a path.
+//! Tests of other readings of a path: bounds of the search, and paths of which servers read a part as
+//! the query.
 
 use serde_json::json;
 
@@ -48,4 +49,114 @@ fn search_for_other_paths_has_a_bound() {
     ));
     let text = long.to_string();
     assert!(text.contains("in too many ways"), "{text}");
+}
+
+/// Project with the operation `/q/{x}`. `gateway`: further lines of gateway.yaml; the policy `p`, if
+/// one is defined, is in its chain. `scheme`: place of the credential. `more`: a further path item.
+fn asked(gateway: &str, scheme: &str, more: &str) -> Project {
+    let project = Project::bare();
+    let chain = if gateway.contains("p:") { "p" } else { "" };
+    project.write(
+        "gateway.yaml",
+        format!(
+            "version: 1\nname: s\napis: {{s: {{path: s.yaml}}}}\nauth: {{keys: {{kind: api_key}}}}\n\
+             consumers: {{}}\nupstreams:\n  u: {{targets: {{a: {{url: \"http://127.0.0.1:9\"}}}}}}\n  \
+             w: {{targets: {{a: {{url: \"http://127.0.0.1:8\"}}}}}}\n{gateway}\n\
+             defaults: {{upstream: u, policies: [{chain}]}}\n"
+        ),
+    );
+    project.write(
+        "s.yaml",
+        format!(
+            "openapi: 3.1.0\ninfo: {{title: s, version: \"1\"}}\npaths:\n  /q/{{x}}:\n    \
+             parameters: [{{name: x, in: path, required: true, schema: {{type: string}}}}]\n    \
+             get: {{operationId: q, security: [], x-gateway: {{public: true}}, responses: {{}}}}\n{more}\
+             components: {{securitySchemes: {{key: {{type: apiKey, {scheme}, x-gateway: {{auth: keys}}}}}}}}\n"
+        ),
+    );
+    project
+}
+
+#[test]
+fn path_with_a_query_is_refused_where_it_decides() {
+    let header = "in: header, name: X-Key";
+    let policy = |text: &str| format!("policies: {{p: {{{text}}}}}");
+    let split = "kind: split, among: [{upstream: u, when: {query: {a: {present: true}}}}, {upstream: w, weight: 1}]";
+    let condition = "  /c:\n    get: {operationId: c, security: [], \
+        x-gateway: {public: true, match: {query: {a: {present: true}}}}, responses: {}}\n";
+    for (name, gateway, scheme, more, refuses) in [
+        ("nothing", String::new(), header, "", false),
+        (
+            "a limit by a field",
+            policy("kind: rate_limit, limit: 9/s, key: \"header:X-A\""),
+            header,
+            "",
+            false,
+        ),
+        (
+            "a limit",
+            policy("kind: rate_limit, limit: 9/s, key: [address, \"query:a\"]"),
+            header,
+            "",
+            true,
+        ),
+        (
+            "a quota",
+            policy("kind: quota, limit: 9, period: day, key: \"query:a\""),
+            header,
+            "",
+            true,
+        ),
+        (
+            "concurrency",
+            policy("kind: concurrency, limit: 9, key: \"query:a\""),
+            header,
+            "",
+            true,
+        ),
+        (
+            "an expression",
+            policy("kind: authorize, expression: \"!('a' in request.query)\""),
+            header,
+            "",
+            true,
+        ),
+        (
+            "another one",
+            policy("kind: authorize, expression: \"request.method != 'PUT'\""),
+            header,
+            "",
+            false,
+        ),
+        ("a split", policy(split), header, "", true),
+        (
+            "validation",
+            policy("kind: validate, request: block"),
+            header,
+            "",
+            true,
+        ),
+        (
+            "a service",
+            policy("kind: forward_auth, upstream: w, path: /check"),
+            header,
+            "",
+            true,
+        ),
+        (
+            "a credential",
+            String::new(),
+            "in: query, name: a",
+            "",
+            true,
+        ),
+        ("a condition", String::new(), header, condition, true),
+    ] {
+        let project = asked(&gateway, scheme, more);
+        for path in ["/q/x;a=1", "/q/x%3Ba=1", "/q/x%3Fa=1"] {
+            let answer = explained(&project, &["GET", &format!("http://a.test{path}")]);
+            let is_refused = answer["reason"] == "path_ambiguous";
+            assert_eq!(is_refused, refuses, "{name} {path}: {answer}");
+        }
+    }
 }

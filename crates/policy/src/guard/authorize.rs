@@ -250,6 +250,13 @@ impl Run for Filter {
         }
     }
 
+    fn depends_on_query(&self) -> bool {
+        match &self.expression {
+            Some(Condition::Compiled(expression, _)) => expression.reads_query(),
+            Some(Condition::Unreadable) | None => false,
+        }
+    }
+
     fn depends_on_route(&self) -> bool {
         match &self.expression {
             Some(Condition::Compiled(expression, _)) => expression.reads_route(),

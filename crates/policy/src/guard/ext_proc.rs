@@ -215,6 +215,10 @@ impl Policy for Checked {
 // === impl Filter ===
 
 impl Run for Filter {
+    fn depends_on_query(&self) -> bool {
+        true
+    }
+
     fn on_request<'a>(&'a self, head: &mut RequestHead, cx: &mut Cx<'a>) -> Step {
         let processed = match cx.answers.get(&self.id) {
             None => {

@@ -130,6 +130,10 @@ impl Filter {
 }
 
 impl Run for Filter {
+    fn depends_on_query(&self) -> bool {
+        true
+    }
+
     fn on_request<'a>(&'a self, head: &mut RequestHead, cx: &mut Cx<'a>) -> Step {
         let Checked {
             request,

@@ -205,6 +205,10 @@ impl Run for Filter {
         self.key.fields()
     }
 
+    fn depends_on_query(&self) -> bool {
+        self.key.reads_query()
+    }
+
     fn on_request<'a>(&'a self, head: &mut RequestHead, cx: &mut Cx<'a>) -> Step {
         if !self.applies(cx) {
             return Step::Continue;

@@ -277,6 +277,10 @@ impl Run for Filter {
         self.counter.key.fields()
     }
 
+    fn depends_on_query(&self) -> bool {
+        self.counter.key.reads_query()
+    }
+
     fn on_request<'a>(&'a self, head: &mut RequestHead, cx: &mut Cx<'a>) -> Step {
         if !self.applies(cx) {
             return Step::Continue;

@@ -225,6 +225,12 @@ impl Run for Filter {
         names.collect()
     }
 
+    fn depends_on_query(&self) -> bool {
+        let conditions = self.shares.iter();
+        let mut conditions = conditions.flat_map(|share| share.when.iter().flatten());
+        conditions.any(|condition| matches!(condition, Condition::Query(..)))
+    }
+
     fn on_request<'a>(&'a self, head: &mut RequestHead, cx: &mut Cx<'a>) -> Step {
         if let Some(share) = self.share(&head.headers, head.query(), cx) {
             cx.upstream = Some(&share.upstream);
