@@ -271,15 +271,18 @@ enum Reports {
 impl Origin {
     /// Starts a script that prints its port, and then one line for each complete request.
     fn script(program: &str, script: &str) -> Option<Self> {
-        Self::announced(Command::new(program).arg(peer(script)))
+        Self::announced(Command::new(program).arg(peer(script)), |line| {
+            Some(line.to_owned())
+        })
     }
 
-    /// Starts a program that prints its port, and then one line for each complete request.
-    fn announced(command: &mut Command) -> Option<Self> {
+    /// Starts a program that prints its port, and then one line for each complete request, which
+    /// `report` converts.
+    fn announced(command: &mut Command, report: fn(&str) -> Option<String>) -> Option<Self> {
         let mut child = Self::spawn(command)?;
         let mut lines = BufReader::new(child.0.stdout.take().expect("piped")).lines();
         let port = lines.next()?.ok()?.parse().ok()?;
-        Some(Self::reporting(port, child, lines, Some))
+        Some(Self::reporting(port, child, lines, report))
     }
 
     fn spawn(command: &mut Command) -> Option<Server> {
@@ -293,12 +296,12 @@ impl Origin {
         port: u16,
         server: Server,
         lines: Lines<BufReader<ChildStdout>>,
-        report: fn(String) -> Option<String>,
+        report: fn(&str) -> Option<String>,
     ) -> Self {
         let told = Arc::<Mutex<Vec<String>>>::default();
         let log = Arc::clone(&told);
         std::thread::spawn(move || {
-            for line in lines.map_while(Result::ok).filter_map(report) {
+            for line in lines.map_while(Result::ok).filter_map(|line| report(&line)) {
                 log.lock().expect("not poisoned").push(line);
             }
         });
@@ -314,7 +317,8 @@ impl Origin {
         let folder = Project::new();
         let mut java = Command::new("java");
         let java = java.arg("-cp").arg(peers::tomcat()?);
-        let mut origin = Self::announced(java.arg(peer("RequestsOrigin.java")).arg(folder.root()))?;
+        let java = java.arg(peer("TomcatOrigin.java")).arg(folder.root());
+        let mut origin = Self::announced(java, of_hex)?;
         origin._folder = Some(folder);
         Some(origin)
     }
@@ -338,7 +342,7 @@ impl Origin {
         let lines = BufReader::new(server.0.stdout.take().expect("piped")).lines();
         let listens = || TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok();
         wait::within(wait::WAIT_MAX, || listens().then_some(()));
-        let mut origin = Self::reporting(port, server, lines, |line| report_of_haproxy(&line));
+        let mut origin = Self::reporting(port, server, lines, of_hex);
         origin._folder = Some(folder);
         Some(origin)
     }
@@ -384,8 +388,9 @@ fn peer(file: &str) -> PathBuf {
     binaries::workspace().join("tests/peers").join(file)
 }
 
-/// Converts a line of HAProxy's log, `STATUS METHOD PATH HEX`. `None` for another status than 200.
-fn report_of_haproxy(line: &str) -> Option<String> {
+/// Converts a line with the body in hexadecimal digits, `STATUS METHOD PATH HEX`. `None` for another
+/// status than 200.
+fn of_hex(line: &str) -> Option<String> {
     let mut words = line.split(' ');
     let (status, method, path) = (words.next()?, words.next()?, words.next()?);
     let hex = words.next().filter(|hex| *hex != "-").unwrap_or_default();
@@ -393,8 +398,7 @@ fn report_of_haproxy(line: &str) -> Option<String> {
         let digits = std::str::from_utf8(digits).expect("hexadecimal digits");
         let byte = u8::from_str_radix(digits, 16).expect("hexadecimal digits");
         match byte {
-            b'"' | b'\\' => format!("\\x{byte:02X}"),
-            0x20..0x7F => char::from(byte).to_string(),
+            0x20..0x7F if !matches!(byte, b'"' | b'\\') => char::from(byte).to_string(),
             _ => format!("\\x{byte:02X}"),
         }
     });
@@ -489,7 +493,8 @@ fn to_tomcat() {
 
 #[test]
 fn to_the_server_of_the_jdk() {
-    match Origin::script("java", "JdkOrigin.java") {
+    let mut java = Command::new("java");
+    match Origin::announced(java.arg(peer("JdkOrigin.java")), of_hex) {
         Some(origin) => each_row_arrives_as_it_was_read_or_not_at_all(&origin),
         None => prerequisite::skip("there is no java"),
     }

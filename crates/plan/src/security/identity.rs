@@ -421,14 +421,6 @@ pub(super) fn read_by(access: &Access<'_>, policy: &str) -> BTreeMap<String, Str
     read(access, before, reader.is_some_and(is_after_removals))
 }
 
-/// As [`read_by`], at the beginning of a phase.
-pub(super) fn read_before(access: &Access<'_>, phase: Phase) -> BTreeMap<String, String> {
-    let before = access
-        .chain()
-        .take_while(|one| one.checked.phase() < Some(phase));
-    read(access, before, phase >= Phase::Transform)
-}
-
 /// As [`read_by`], after the chain.
 pub(super) fn read_at_end(access: &Access<'_>) -> BTreeMap<String, String> {
     read(access, access.chain(), true)

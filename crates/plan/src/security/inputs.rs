@@ -11,10 +11,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use bundle::ir;
 use policy::auth::Place;
 use policy::conditions::Condition;
+use policy::guard::validate;
 use policy::traffic::split;
 use policy::validation::Undeclared;
 use policy::{Checked, Phase};
 
+use super::handling::place_text;
 use super::{Access, Difference, Route, Verdict, identity, reads};
 use crate::Class;
 
@@ -34,12 +36,11 @@ enum Reader {
 /// Fields by which `csrf` decides. It also reads the host, which no policy changes before it.
 const BROWSER: [&str; 3] = ["origin", "sec-fetch-mode", "sec-fetch-site"];
 
-/// Part of a request.
+/// Value of a request that a setting reads.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Input {
-    Header(String),
-    Cookie(String),
-    Query(String),
+    /// Field, cookie or query parameter.
+    Part(Place),
     /// Client's address.
     Address,
 }
@@ -52,19 +53,22 @@ impl Input {
             return Some(Self::Address);
         }
         let (kind, name) = key.split_once(':')?;
-        match kind {
-            "header" => Some(Self::Header(name.to_ascii_lowercase())),
-            "cookie" => Some(Self::Cookie(name.to_owned())),
-            "query" => Some(Self::Query(name.to_owned())),
-            _ => None,
-        }
+        let place = match kind {
+            "header" => Place::Header(name.to_ascii_lowercase()),
+            "cookie" => Place::Cookie(name.to_owned()),
+            "query" => Place::Query(name.to_owned()),
+            _ => return None,
+        };
+        Some(Self::Part(place))
+    }
+
+    fn of_field(name: &str) -> Self {
+        Self::Part(Place::Header(name.to_owned()))
     }
 
     fn shown(&self) -> String {
         match self {
-            Self::Header(name) => format!("header {name}"),
-            Self::Cookie(name) => format!("cookie {name}"),
-            Self::Query(name) => format!("query {name}"),
+            Self::Part(place) => place_text(place),
             Self::Address => "address".to_owned(),
         }
     }
@@ -112,137 +116,130 @@ fn shown(origins: &BTreeSet<String>) -> String {
     origins.collect::<Vec<_>>().join("; ")
 }
 
-/// Point in the chain at which a setting reads the request.
-#[derive(Clone, Copy)]
-enum Point<'p> {
-    /// At this policy of the chain.
-    Policy(&'p ir::Policy),
-    /// At the limits of the caller's plan.
-    Plan,
-    /// After the chain.
-    End,
-}
+/// Input of a setting.
+type Read = (Reader, Input);
 
 fn origins(access: &Access<'_>) -> Origins {
     let mut origins = Origins::new();
     let Some(route) = access.route else {
         return origins;
     };
-    let mut add = |reader, input: Input, point: Point<'_>| {
-        let origin = origin(access, route, &input, point);
-        origins.entry((reader, input)).or_default().insert(origin);
+    let mut add = |reads: Vec<Read>, written: &dyn Fn() -> BTreeMap<String, String>, removed| {
+        if reads.is_empty() {
+            return;
+        }
+        let written = written();
+        for (reader, input) in reads {
+            let origin = origin(route, &input, &written, removed);
+            origins.entry((reader, input)).or_default().insert(origin);
+        }
     };
-    let chain = access.chain().map(|policy| (policy, Point::Policy(policy)));
-    let shared = route.gateway.shared.policies.iter();
-    let of_plans = shared.filter(|policy| policy.checked.settings().get(&["plans"]).is_some());
-    for (policy, point) in chain.chain(of_plans.map(|policy| (policy, Point::Plan))) {
-        match &policy.checked {
-            Checked::Csrf(_) => {
-                for name in BROWSER {
-                    add(Reader::Csrf, Input::Header(name.to_owned()), point);
-                }
-            }
-            Checked::Split(split) => {
-                for input in conditions(split) {
-                    add(Reader::Split, input, point);
-                }
-            }
-            limit if policy::is_limit(limit.kind()) => {
-                let settings = limit.settings();
-                let keys = settings.texts(&["key"]).unwrap_or_default();
-                let inputs = keys.into_iter().filter_map(Input::of_key);
-                // Other clients share the address of a proxy: the limit is tighter.
-                for input in inputs.filter(|input| *input != Input::Address) {
-                    add(Reader::Limit, input, point);
-                }
-            }
-            _ => {}
-        }
+    for policy in access.chain() {
+        let is_after_removals = policy.checked.phase() >= Some(Phase::Transform);
+        let written = || identity::read_by(access, &policy.name);
+        add(of_policy(policy, route), &written, is_after_removals);
     }
-    let split = route.treatment.forwarding.split.as_ref();
-    for input in split.into_iter().flat_map(conditions) {
-        add(Reader::Split, input, Point::End);
-    }
-    for (upstream, point) in destinations(access, route) {
-        let Some(upstream) = route.gateway.shared.upstreams.get(&upstream) else {
-            continue;
-        };
-        let settings = upstream.balance.settings();
-        if let Some(input) = settings.text(&["hash_on"]).and_then(Input::of_key) {
-            add(Reader::Hash, input, point);
-        }
-    }
+    add(
+        of_end(access, route),
+        &|| identity::read_at_end(access),
+        true,
+    );
     origins
 }
 
-/// Names of the upstreams that get requests of a route, with the point at which they get them: the
-/// upstreams of the operation, of splits and mirrors, and of services that policies call.
-fn destinations<'a>(access: &Access<'a>, route: Route<'a>) -> Vec<(String, Point<'a>)> {
-    let mut all = vec![(route.treatment.upstream.clone(), Point::End)];
-    for (_, checked) in route.treatment.forwarding.steps() {
-        let names = checked.upstreams().into_iter();
-        all.extend(names.map(|name| (name.to_owned(), Point::End)));
+/// Inputs of a policy, and of the upstream of the service that it calls.
+fn of_policy(policy: &ir::Policy, route: Route<'_>) -> Vec<Read> {
+    match &policy.checked {
+        Checked::Csrf(_) => BROWSER
+            .map(|name| (Reader::Csrf, Input::of_field(name)))
+            .into(),
+        Checked::Split(split) => conditions(split).collect(),
+        // Requests are distributed after the chain.
+        Checked::Mirror(_) => Vec::new(),
+        limit if policy::is_limit(limit.kind()) => {
+            let settings = limit.settings();
+            let keys = settings.texts(&["key"]).unwrap_or_default();
+            let inputs = keys.into_iter().filter_map(Input::of_key);
+            // Other clients share the address of a proxy: the limit is tighter.
+            let inputs = inputs.filter(|input| *input != Input::Address);
+            inputs.map(|input| (Reader::Limit, input)).collect()
+        }
+        service => hashed(route, service.upstreams()).collect(),
     }
-    for policy in access.chain() {
-        let point = match policy.checked.kind() {
-            "split" | "mirror" => Point::End,
-            _ => Point::Policy(policy),
-        };
-        let names = policy.checked.upstreams().into_iter();
-        all.extend(names.map(|name| (name.to_owned(), point)));
+}
+
+/// Inputs after the chain: those of the operation's split, and of the upstreams that get requests.
+fn of_end(access: &Access<'_>, route: Route<'_>) -> Vec<Read> {
+    let forwarding = &route.treatment.forwarding;
+    let split = forwarding.split.iter().flat_map(conditions);
+    let mut reads: Vec<Read> = split.collect();
+    reads.extend(hashed(route, vec![&route.treatment.upstream]));
+    for (_, checked) in forwarding.steps() {
+        reads.extend(hashed(route, checked.upstreams()));
     }
-    all
+    let distributes = |policy: &&ir::Policy| ["split", "mirror"].contains(&policy.checked.kind());
+    for policy in access.chain().filter(distributes) {
+        reads.extend(hashed(route, policy.checked.upstreams()));
+    }
+    reads
+}
+
+/// Hash inputs of upstreams.
+fn hashed<'n>(route: Route<'n>, upstreams: Vec<&'n str>) -> impl Iterator<Item = Read> + use<'n> {
+    let all = upstreams.into_iter();
+    let all = all.filter_map(move |name| route.gateway.shared.upstreams.get(name));
+    all.filter_map(|upstream| {
+        let settings = upstream.balance.settings();
+        let input = Input::of_key(settings.text(&["hash_on"])?)?;
+        Some((Reader::Hash, input))
+    })
 }
 
 /// Fields and parameters that the conditions of a split read.
-fn conditions(split: &split::Checked) -> impl Iterator<Item = Input> {
+fn conditions(split: &split::Checked) -> impl Iterator<Item = Read> {
     let conditions = split.shares().iter();
     let conditions = conditions.flat_map(|share| share.when.iter().flatten());
-    conditions.map(|condition| match condition {
-        Condition::Header(name, _) => Input::Header(name.clone()),
-        Condition::Query(name, _) => Input::Query(name.clone()),
+    conditions.map(|condition| {
+        let place = match condition {
+            Condition::Header(name, _) => Place::Header(name.clone()),
+            Condition::Query(name, _) => Place::Query(name.clone()),
+        };
+        (Reader::Split, Input::Part(place))
     })
 }
 
 /// Removals and values of the gateway before a setting reads this part of the request. Empty if the
-/// setting reads the client's own value.
-fn origin(access: &Access<'_>, route: Route<'_>, input: &Input, point: Point<'_>) -> String {
-    let is_after_removals = match point {
-        Point::Policy(policy) => policy.checked.phase() >= Some(Phase::Transform),
-        Point::Plan => false,
-        Point::End => true,
+/// setting reads the client's own value. `written`: the fields that the gateway changes before.
+/// `removed`: the setting reads after the removal of parameters.
+fn origin(
+    route: Route<'_>,
+    input: &Input,
+    written: &BTreeMap<String, String>,
+    removed: bool,
+) -> String {
+    let place = match input {
+        Input::Part(place) => place,
+        Input::Address => return reads::trusted(route),
     };
-    let written = || match point {
-        Point::Policy(policy) => identity::read_by(access, &policy.name),
-        Point::Plan => identity::read_before(access, Phase::Limit),
-        Point::End => identity::read_at_end(access),
-    };
-    let mut parts = match input {
-        Input::Header(name) => vec![reads::described(route, written(), Some(name))],
-        Input::Cookie(name) => {
-            let is_read = |place: &Place| *place == Place::Cookie(name.clone());
-            let field = written().remove("cookie").unwrap_or_default();
-            vec![reads::stripped(route, is_read), field]
+    let stripped = || reads::stripped(route, |one| one == place);
+    let mut parts = match place {
+        Place::Header(name) => vec![reads::described(route, written, Some(name))],
+        Place::Cookie(_) => {
+            let field = written.get("cookie").cloned();
+            vec![stripped(), field.unwrap_or_default()]
         }
-        Input::Query(name) => {
-            let is_read = |place: &Place| *place == Place::Query(name.clone());
-            vec![reads::stripped(route, is_read)]
-        }
-        Input::Address => vec![reads::trusted(route)],
+        _ => vec![stripped()],
     };
-    if is_after_removals {
-        let forwarding = &route.treatment.forwarding;
-        let is_removed = forwarding.not_forwarded.iter().any(|place| match input {
-            // Removed fields are part of the description above.
-            Input::Header(_) | Input::Address => false,
-            Input::Cookie(name) => *place == Place::Cookie(name.clone()),
-            Input::Query(name) => *place == Place::Query(name.clone()),
-        });
-        parts.extend(is_removed.then(|| "removed (`forward: false`)".to_owned()));
-        let checked = forwarding.validate.as_ref();
-        let strips = checked.is_some_and(|checked| checked.undeclared == Undeclared::Strip);
-        let strips = strips && matches!(input, Input::Query(_));
-        parts.extend(strips.then(|| "removed if undeclared".to_owned()));
+    let forwarding = &route.treatment.forwarding;
+    // Removed fields are among those that the gateway changes.
+    let is_field = matches!(place, Place::Header(_));
+    if removed && !is_field && forwarding.not_forwarded.contains(place) {
+        parts.push("removed (`forward: false`)".to_owned());
+    }
+    let strips = |checked: &validate::Checked| checked.undeclared == Undeclared::Strip;
+    let is_parameter = matches!(place, Place::Query(_));
+    if removed && is_parameter && forwarding.validate.as_ref().is_some_and(strips) {
+        parts.push("removed if undeclared".to_owned());
     }
     parts.retain(|part| !part.is_empty());
     parts.join(", ")

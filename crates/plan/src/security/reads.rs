@@ -168,7 +168,7 @@ pub(super) fn trusted(route: Route<'_>) -> String {
 /// fields. With `name`: only this field.
 pub(super) fn fields(access: &Access<'_>, policy: &str, name: Option<&str>) -> String {
     let written = || identity::read_by(access, policy);
-    let described = |route| described(route, written(), name);
+    let described = |route| described(route, &written(), name);
     access.route.map(described).unwrap_or_default()
 }
 
@@ -176,12 +176,12 @@ pub(super) fn fields(access: &Access<'_>, policy: &str, name: Option<&str>) -> S
 /// before the reader. Empty if the reader gets the client's own values.
 pub(super) fn described(
     route: Route<'_>,
-    written: BTreeMap<String, String>,
+    written: &BTreeMap<String, String>,
     name: Option<&str>,
 ) -> String {
     let is_named = |field: &str| name.is_none_or(|name| name == field);
     let mut parts: Vec<String> = written
-        .into_iter()
+        .iter()
         .filter(|(field, _)| is_named(field))
         .map(|(field, value)| format!("{field} {value}"))
         .collect();

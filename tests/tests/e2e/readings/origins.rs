@@ -132,7 +132,7 @@ impl Origin {
         let folder = Project::new();
         let mut java = Command::new("java");
         let java = java.arg("-cp").arg(peers::tomcat()?);
-        let java = java.arg(peer("PathsOrigin.java")).arg(folder.root());
+        let java = java.arg(peer("TomcatOrigin.java")).arg(folder.root());
         let mut origin = Self::announced("Tomcat", java)?;
         origin._folder = Some(folder);
         Some(origin)
