@@ -84,6 +84,7 @@ fn path_with_a_query_is_refused_where_it_decides() {
     let split = "kind: split, among: [{upstream: u, when: {query: {a: {present: true}}}}, {upstream: w, weight: 1}]";
     let condition = "  /c:\n    get: {operationId: c, security: [], \
         x-gateway: {public: true, match: {query: {a: {present: true}}}}, responses: {}}\n";
+    let used = "  /k:\n    get: {operationId: k, security: [{key: []}], responses: {}}\n";
     for (name, gateway, scheme, more, refuses) in [
         ("nothing", String::new(), header, "", false),
         (
@@ -147,7 +148,7 @@ fn path_with_a_query_is_refused_where_it_decides() {
             "a credential",
             String::new(),
             "in: query, name: a",
-            "",
+            used,
             true,
         ),
         ("a condition", String::new(), header, condition, true),

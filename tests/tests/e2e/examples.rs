@@ -48,13 +48,13 @@ fn example_without_test_or_readme_is_found() {
             index.contains(&format!("[{name}]({name})")),
             "{name} is not in the list"
         );
-        if ELSEWHERE.contains(&name.as_str()) {
-            continue;
-        }
         assert!(
             entry.path().join("README.md").is_file(),
             "{name} has no README.md"
         );
+        if ELSEWHERE.contains(&name.as_str()) {
+            continue;
+        }
         let tested = PLAIN.iter().chain(&["grpc", "tls", "websocket"]);
         assert!(
             tested.into_iter().any(|tested| *tested == name),

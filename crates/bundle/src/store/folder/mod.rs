@@ -449,7 +449,7 @@ fn check_links(root: &Path) -> Result<(), Refused> {
     let mut paths = WRITTEN.iter().map(|name| root.join(name)).chain(channels);
     match paths.any(|path| path.is_symlink()) {
         true => Err(Refused::NotABundle {
-            what: "store: the folder contains a symbolic link",
+            what: "store: the folder contains a symbolic link; replace it by the file or folder itself",
         }),
         false => Ok(()),
     }
