@@ -29,12 +29,7 @@ impl Peer {
     /// `package.json`. `None` if node or a package is missing.
     #[must_use]
     pub fn node(script: &str, arguments: &[impl AsRef<OsStr>]) -> Option<Self> {
-        let folder = packages("npm", &["package-lock.json"])?;
-        let text = std::fs::read_to_string(scripts().join(script)).expect("the script is there");
-        let mut node = Command::new("node");
-        // node resolves the imports of such a script relative to its working folder.
-        node.args(["--input-type=module", "--eval", &text, "--"]);
-        Self::start(node.args(arguments).current_dir(folder))
+        Self::start(node(script)?.args(arguments))
     }
 
     /// Starts a script of `tests/peers` in Python. The script may import the packages of
@@ -100,6 +95,22 @@ impl Drop for Peer {
         let _gone = self.child.kill();
         let _ended = self.child.wait();
     }
+}
+
+/// Command that runs a script of `tests/peers` in node. The script may import the packages of
+/// `package.json`. `None` if a package is missing.
+///
+/// # Panics
+/// If `tests/peers` has no such script.
+#[must_use]
+pub fn node(script: &str) -> Option<Command> {
+    let folder = packages("npm", &["package-lock.json"])?;
+    let text = std::fs::read_to_string(scripts().join(script)).expect("the script is there");
+    let mut node = Command::new("node");
+    // node resolves the imports of such a script relative to its working folder.
+    node.args(["--input-type=module", "--eval", &text, "--"]);
+    node.current_dir(folder);
+    Some(node)
 }
 
 /// Folder with the servers of `servers.txt` (Envoy, Traefik) and the compiled `paths_origin.go`.

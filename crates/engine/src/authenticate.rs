@@ -36,6 +36,7 @@ use token::{Bearer, NotValid, Verified};
 
 pub use refusals::CREDENTIAL_EXPIRED;
 pub(crate) use refusals::{REJECTS, login_refusal};
+pub use signature::places as signed_fields;
 
 mod caller;
 mod certificate;

@@ -69,6 +69,7 @@ pub fn build(
                 has_other_access: false,
                 has_upper_or_escape: false,
                 has_final_slash: false,
+                has_query_conditions: false,
             });
             let more = u32::try_from(api.router.operations().len()).ok();
             let sum = more.and_then(|more| routes.checked_add(more));
@@ -81,6 +82,7 @@ pub fn build(
         });
     }
     mark_other_access(&listeners, &built, &mut mounts);
+    mark_query_conditions(&listeners, &built, &mut mounts);
     conflicts::refuse(apis.iter().map(|api| &**api))?;
     parts.prune();
     Ok(Snapshot {
@@ -236,6 +238,25 @@ fn mark_other_access(listeners: &[Listener], apis: &[BuiltApi], mounts: &mut [Mo
             mount.has_other_access = true;
             mount.has_upper_or_escape |= table.has_upper_or_escape();
             mount.has_final_slash |= table.has_final_slash();
+        }
+    }
+}
+
+/// Sets [`Mount::has_query_conditions`].
+fn mark_query_conditions(listeners: &[Listener], apis: &[BuiltApi], mounts: &mut [Mount]) {
+    let conditional: Vec<bool> = apis
+        .iter()
+        .map(|api| api.part.has_query_conditions())
+        .collect();
+    let tables = listeners
+        .iter()
+        .flat_map(|listener| listener.hosts.tables());
+    for table in tables {
+        let mut there = table.indices();
+        if there.any(|mount| conditional[mounts[mount as usize].api as usize]) {
+            for mount in table.indices() {
+                mounts[mount as usize].has_query_conditions = true;
+            }
         }
     }
 }

@@ -43,7 +43,7 @@ mod unknown_paths;
 mod verifiers;
 
 pub use api_part::ApiPart;
-pub use authenticate::CREDENTIAL_EXPIRED;
+pub use authenticate::{CREDENTIAL_EXPIRED, signed_fields};
 pub use build::build;
 pub use consumers::Consumers;
 pub use decide::{
@@ -56,4 +56,4 @@ pub use listener::Listener;
 pub use logged::LoggedForms;
 pub use parts::{Assembly, Parts};
 pub use snapshot::{Breaker, ChainStep, Mount, ResponseValidation, RouteRef, Snapshot, Treatment};
-pub use strip::overlap as credentials_overlap;
+pub use strip::{overlap as credentials_overlap, removes as credentials_remove};

@@ -43,8 +43,6 @@ pub(crate) struct Linker<'a> {
     /// Fields in the conditions of the routes of all APIs, sorted. A request may match routes of
     /// several APIs. A condition of one API can therefore decide about requests of another API.
     conditional: Vec<HeaderName>,
-    /// True if a condition of a route of any API tests a query parameter.
-    has_query_conditions: bool,
 }
 
 /// Chain of a treatment, and the settings of the policies that have no filter, such as `retry`.
@@ -106,7 +104,6 @@ impl<'a> Linker<'a> {
             verifiers: Verifiers::new(&shared.auth, tokens),
             identities: IdentityFields::of(shared, apis.iter().map(|api| api.identity_parts())),
             conditional: conditional_fields(apis),
-            has_query_conditions: apis.iter().any(|api| api.has_query_conditions()),
         })
     }
 
@@ -223,7 +220,6 @@ impl<'a> Linker<'a> {
             hash.update(field);
             hash.update([0]);
         }
-        hash.update([u8::from(self.has_query_conditions)]);
         Ok(hash.finalize().into())
     }
 
@@ -297,8 +293,9 @@ impl<'a> Linker<'a> {
             reads_path: is_any(Filter::reads_path),
             sends_path: is_any(Filter::sends_path_to_service),
             depends_on_path: is_any(Filter::depends_on_path),
-            depends_on_query: self.has_query_conditions
-                || has_query_credential(api)
+            validates: is_any(|filter| matches!(filter, Filter::Validate(one) if one.blocks())),
+            depends_on_query: has_query_credential(api)
+                || treatment.forwarding.not_forwarded.iter().any(is_in_query)
                 || is_any(Filter::depends_on_query),
             depends_on_route: is_any(Filter::depends_on_route),
             path_readings: treatment.path_readings,
@@ -580,8 +577,11 @@ struct Fields {
 
 /// True if a scheme of the API has its credential in the query. The gateway may strip it there.
 fn has_query_credential(api: &ApiPart) -> bool {
-    let mut schemes = api.schemes.iter();
-    schemes.any(|scheme| matches!(scheme.place, Place::Query(_)))
+    api.schemes.iter().any(|scheme| is_in_query(&scheme.place))
+}
+
+fn is_in_query(place: &Place) -> bool {
+    matches!(place, Place::Query(_))
 }
 
 /// Fields in the conditions of the routes of all APIs, sorted.

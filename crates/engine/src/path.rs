@@ -12,8 +12,8 @@ use crate::invalid_utf8;
 pub enum PathFault {
     /// The path does not begin with `/`.
     NoSlash,
-    /// The path contains NUL (also as `%00`), a control byte, a raw backslash, `#`, or a byte
-    /// outside ASCII.
+    /// The path contains a control byte, also escaped (`%00`, `%0A`), a raw backslash, `#`, or a
+    /// byte outside ASCII.
     Byte,
     /// The path contains `%` without two hexadecimal digits.
     Escape,
@@ -82,6 +82,9 @@ pub fn normalise_with(path: &str, slashes: Slashes) -> Result<Normal<'_>, PathFa
         });
     }
     let decoded = decode_unreserved(path)?;
+    if has_escaped_control(&decoded) {
+        return Err(PathFault::Byte);
+    }
     let decoded = match decoded.contains(['"', '<', '>', '`']) {
         true => Cow::Owned(escaped(&decoded)),
         false => decoded,
@@ -277,6 +280,18 @@ pub(crate) fn decode_unreserved(path: &str) -> Result<Cow<'_, str>, PathFault> {
     Ok(Cow::Owned(decoded))
 }
 
+/// True if a path has the escape of a control character (`%01` to `%1F`, `%7F`). Proxies that decode
+/// the path would write it into their own request line, and URL parsers drop tabs and line breaks.
+fn has_escaped_control(path: &str) -> bool {
+    let bytes = path.as_bytes();
+    memchr::memchr_iter(b'%', bytes).any(|at| {
+        matches!(
+            bytes[at..],
+            [_, b'0' | b'1', _, ..] | [_, b'7', b'F' | b'f', ..]
+        )
+    })
+}
+
 /// Removes dot segments (RFC 3986 §5.2.4). `None` if the path has none.
 pub(crate) fn remove_dot_segments(path: &str) -> Result<Option<String>, PathFault> {
     let segments = path[1..].split('/');
@@ -358,6 +373,11 @@ mod tests {
             ("/..", Err(PathFault::AboveRoot)),
             ("/a/../../b", Err(PathFault::AboveRoot)),
             ("/%00", Err(PathFault::Byte)),
+            ("/a%0d%0Ab", Err(PathFault::Byte)),
+            ("/a/%09", Err(PathFault::Byte)),
+            ("/%1f", Err(PathFault::Byte)),
+            ("/a%7f", Err(PathFault::Byte)),
+            ("/a%250A", Ok("/a%250A")),
             ("/a\\b", Err(PathFault::Byte)),
             ("/\u{e9}", Err(PathFault::Byte)),
             ("/%", Err(PathFault::Escape)),

@@ -61,6 +61,8 @@ pub enum Ambiguity {
         /// Path that an upstream may serve.
         path: String,
     },
+    /// An upstream may interpret a part of the path as the query, by which the gateway decides.
+    Query,
     /// An upstream may interpret the path as a path outside the base path.
     Outside,
     /// The path has more than [`READINGS_MAX`] interpretations, or these have more than
@@ -123,9 +125,16 @@ impl Search<'_> {
         }
         let readings = readings(below)?;
         let mut all = readings.iter().map(String::as_str).chain([below]);
-        if route.treatment.depends_on_query && all.any(may_have_query) {
-            let path = head.path().to_owned();
-            return Ok(Some(Ambiguity::Decision { path }));
+        let by_query = route.treatment.depends_on_query || route.mount.has_query_conditions;
+        let has_query = match by_query {
+            true => all.any(|path| may_have_query(path, route)),
+            // A described value may contain any escape.
+            false => {
+                route.treatment.validates && below.contains(';') && may_have_query(below, route)
+            }
+        };
+        if has_query {
+            return Ok(Some(Ambiguity::Query));
         }
         for reading in &readings {
             let found = self.reading(format!("{base}{reading}"))?;
@@ -448,6 +457,23 @@ pub fn readings(path: &str) -> Result<Vec<String>, Ambiguity> {
     Ok(texts)
 }
 
+/// Other paths as which upstreams may interpret a path of a route, and which match the path template
+/// of the route. The values of its parameters may differ. Empty if the path is not ambiguous, or if
+/// there are too many.
+#[must_use]
+pub fn of_route(head: &RequestHead, route: &RouteRef<'_>) -> Vec<String> {
+    if !head.is_ambiguous {
+        return Vec::new();
+    }
+    let matches = |other: &String| {
+        let below = other.strip_prefix(&*route.mount.base_path);
+        below.is_some_and(|below| route.operation.template.matches(below))
+    };
+    let mut others = readings(head.path()).unwrap_or_default();
+    others.retain(matches);
+    others
+}
+
 fn has_dots(path: &str) -> bool {
     path.split('/').any(|segment| matches!(segment, "." | ".."))
 }
@@ -531,9 +557,19 @@ fn without_dot_parameters(path: &str) -> Option<String> {
 }
 
 /// True if servers may read a part of this path as the query: Fastify 4 and restify that behind
-/// `;`, and servers behind a proxy that decodes paths that behind `%3F`.
-fn may_have_query(path: &str) -> bool {
-    [";", "%3B", "%3F"].iter().any(|mark| path.contains(mark))
+/// `;`, and servers behind a proxy that decodes paths that behind `%3F` or `%23`. A mark does not
+/// count if the path of the operation has the same mark, as with a parameter of the style `matrix`:
+/// the upstream reads such paths as a whole.
+fn may_have_query(path: &str, route: &RouteRef<'_>) -> bool {
+    const MARKS: [&[&str]; 3] = [&[";", "%3B"], &["%3F"], &["%23"]];
+    let has = |text: &str, marks: &[&str]| marks.iter().any(|mark| text.contains(mark));
+    let is_described = |marks: &[&str]| {
+        let mut segments = route.operation.template.segments().iter();
+        has(&route.mount.base_path, marks)
+            || segments.any(|segment| has(&segment.erased().to_string(), marks))
+    };
+    let mut marks = MARKS.iter();
+    marks.any(|marks| has(path, marks) && !is_described(marks))
 }
 
 /// Part of the path before an escape of `?`, `#` or NUL. `/` if nothing precedes the escape.

@@ -73,6 +73,8 @@ pub struct Mount {
     /// True if a path that a host of the mount describes ends in a slash. Always false if
     /// `has_other_access` is false.
     pub(crate) has_final_slash: bool,
+    /// True if an operation on a host of the mount has a condition on the query.
+    pub(crate) has_query_conditions: bool,
 }
 
 /// Processing of the requests of an operation: security, chain, upstream and limits.
@@ -127,8 +129,10 @@ pub struct Treatment {
     pub(crate) sends_path: bool,
     /// True if the decision of a step of the chain depends on the path of the request.
     pub(crate) depends_on_path: bool,
-    /// True if the gateway decides by the query: a step of the chain, a credential, or a condition of
-    /// an operation.
+    /// True if the chain refuses requests that do not match their description, or removes parameters.
+    pub(crate) validates: bool,
+    /// True if the gateway decides by the query, or changes it: a step of the chain other than
+    /// validation, a credential, or a parameter that is not forwarded.
     pub(crate) depends_on_query: bool,
     /// True if the decision of a step of the chain depends on the route of the request.
     pub(crate) depends_on_route: bool,

@@ -7,10 +7,13 @@
 use std::collections::BTreeSet;
 
 use bundle::ir;
-use http::header::{AUTHORIZATION, HeaderMap, HeaderValue};
+use http::Method;
+use http::header::{AUTHORIZATION, COOKIE, HeaderMap, HeaderName, HeaderValue};
+use http::uri::PathAndQuery;
 use policy::RequestHead;
 use policy::auth::hmac_signature::aliyun;
 use policy::auth::{Place, dpop, hmac_signature};
+use policy::managed::is_lookalike;
 
 /// Locations that are removed from requests before the requests are forwarded, without duplicates.
 #[derive(Clone, Debug, Default)]
@@ -54,6 +57,61 @@ pub fn overlap(one: &Place, other: &Place) -> bool {
         _ => false,
     };
     one == other || is_whole(one, other) || is_whole(other, one)
+}
+
+/// True if removing the credentials at `place` also removes a part of the request: the part at the
+/// same location, at a name that servers read as the same, or that belongs to the credential.
+#[must_use]
+pub fn removes(place: &Place, part: &Place) -> bool {
+    match (place, part) {
+        (Place::Header(name), Place::Header(other)) if is_lookalike(other, name) => true,
+        (Place::Authorization(_) | Place::Cookie(_) | Place::Header(_), Place::Header(name)) => {
+            removes_field(place, name)
+        }
+        (Place::Cookie(_), Place::Cookie(name)) => {
+            let mut headers = HeaderMap::new();
+            let value = HeaderValue::try_from(format!("{name}=1"));
+            value.is_ok_and(|value| {
+                headers.insert(COOKIE, value);
+                place.strip_headers(&mut headers)
+            })
+        }
+        (Place::Query(_), Place::Query(name)) => {
+            let escaped: String = name.bytes().map(|byte| format!("%{byte:02X}")).collect();
+            place.strip_query(&format!("{escaped}=1")).is_some()
+        }
+        _ => overlap(place, part),
+    }
+}
+
+/// True if removing the credentials at `place` also removes or changes the field `name`.
+fn removes_field(place: &Place, name: &str) -> bool {
+    let Ok(name) = HeaderName::try_from(name) else {
+        return false;
+    };
+    let is_part = match place {
+        Place::Authorization(_) => name == AUTHORIZATION,
+        Place::Cookie(_) => name == COOKIE,
+        Place::Header(_) | Place::Query(_) | Place::Certificate => false,
+    };
+    if is_part {
+        return true;
+    }
+    let mut head = RequestHead {
+        method: Method::GET,
+        target: PathAndQuery::from_static("/"),
+        host: Box::default(),
+        headers: HeaderMap::new(),
+        is_ambiguous: false,
+    };
+    if let Place::Authorization(scheme) = place
+        && let Ok(value) = HeaderValue::try_from(format!("{scheme} x"))
+    {
+        head.headers.insert(AUTHORIZATION, value);
+    }
+    head.headers.insert(&name, HeaderValue::from_static("x"));
+    strip(place, &mut head);
+    !head.headers.contains_key(&name)
 }
 
 /// Removes all credentials at a location.
@@ -111,5 +169,52 @@ fn strip_query(place: &Place, head: &mut RequestHead) {
     };
     if let Ok(target) = target.parse() {
         head.target = target;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn header(name: &str) -> Place {
+        Place::Header(name.to_owned())
+    }
+
+    fn query(name: &str) -> Place {
+        Place::Query(name.to_owned())
+    }
+
+    fn cookie(name: &str) -> Place {
+        Place::Cookie(name.to_owned())
+    }
+
+    #[test]
+    fn removal_includes_names_that_servers_read_alike() {
+        let authorization = |scheme: &str| Place::Authorization(scheme.to_owned());
+        for (place, part, expected) in [
+            (header("x-t"), header("x-t"), true),
+            (header("x-t"), header("x_t"), true),
+            (header("x-t"), header("x-tt"), false),
+            (header("signature"), header("signature-input"), true),
+            (
+                header("x-ca-signature"),
+                header("x-ca-signature-method"),
+                true,
+            ),
+            (header("x-ca-signature"), header("x-ca-key"), false),
+            (authorization("dpop"), header("dpop"), true),
+            (authorization("bearer"), header("dpop"), false),
+            (authorization("bearer"), header("authorization"), true),
+            (header("cookie"), cookie("sid"), true),
+            (cookie("sid"), header("cookie"), true),
+            (cookie("sid"), cookie("Sid"), true),
+            (cookie("sid"), cookie("other"), false),
+            (query("tok"), query("Tok"), true),
+            (query("tok"), query("tok[]"), true),
+            (query("tok"), query("token"), false),
+            (query("tok"), header("tok"), false),
+        ] {
+            assert_eq!(removes(&place, &part), expected, "{place:?} {part:?}");
+        }
     }
 }

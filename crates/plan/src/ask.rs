@@ -203,7 +203,8 @@ fn examined(
     if check.schemas {
         let template = (&route.operation.template, route.mount.base_path.len());
         let reaches = engine::edge::reaches_chain;
-        let mut findings = described.parameters(template, (head, &examined), reaches);
+        let others = engine::readings::of_route(head, route);
+        let mut findings = described.parameters(template, (head, &examined, &others), reaches);
         let mut reject = &invalid::REQUEST;
         let has_body = head.headers.contains_key(http::header::CONTENT_LENGTH);
         if findings.is_empty() && examined.undeclared.is_none() {

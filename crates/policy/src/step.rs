@@ -89,7 +89,8 @@ pub trait Run {
     }
 
     /// True if the decision of the filter, or of the service that it asks, depends on the query of
-    /// the request. The decision may differ if a server reads another query.
+    /// the request, or if the filter changes the query. A server that reads another query would get
+    /// another decision, or would not get the change.
     fn depends_on_query(&self) -> bool {
         false
     }

@@ -146,18 +146,32 @@ impl Described {
 
     /// Checks the parameters of a request. `template`: path template of the operation. `base`:
     /// length of the base path, in bytes. `examined`: result of [`Self::query`]; a target in it
-    /// replaces the target of the request. `reaches`: false for the name of a field that the
-    /// gateway removes.
+    /// replaces the target of the request. `others`: other paths of the operation as which upstreams
+    /// may interpret the path; their parameters are checked, too. `reaches`: false for the name of a
+    /// field that the gateway removes.
     #[must_use]
     pub fn parameters(
         &self,
         (template, base): (&Template, usize),
+        (head, examined, others): (&RequestHead, &Examined, &[String]),
+        reaches: fn(&str) -> bool,
+    ) -> Vec<Finding> {
+        let paths = std::iter::once(head.path()).chain(others.iter().map(String::as_str));
+        let findings = |path| self.parameters_of(path, (template, base), (head, examined), reaches);
+        let mut found = paths.map(findings).filter(|findings| !findings.is_empty());
+        found.next().unwrap_or_default()
+    }
+
+    fn parameters_of(
+        &self,
+        path: &str,
+        (template, base): (&Template, usize),
         (head, examined): (&RequestHead, &Examined),
         reaches: fn(&str) -> bool,
     ) -> Vec<Finding> {
-        let bound = template.bind(head.path(), base);
+        let bound = template.bind(path, base);
         let mut findings = self.operation.head(&Head {
-            path: head.path(),
+            path,
             bound: &bound,
             query: match &examined.target {
                 Some(target) => target.query(),

@@ -157,6 +157,34 @@ fn first_sunset_of_a_deprecated_operation_is_late() {
 }
 
 #[test]
+fn enforced_sunset_needs_the_notice() {
+    let far = "deprecated: true, x-sunset: 2999-01-01";
+    for (stated, added) in [
+        ("", "x-gateway: {deprecated: {sunset: 2020-01-01}}"),
+        ("", "x-gateway: {policies: [leaving]}"),
+        (far, "x-gateway: {deprecated: {sunset: 2020-01-01}}"),
+        (far, "x-gateway: {policies: [leaving]}"),
+        (far, "x-gateway: {policies: [later, leaving]}"),
+    ] {
+        let project = noticed();
+        let policies = "policies: {leaving: {kind: deprecation, sunset: 2020-01-01}, \
+                        later: {kind: deprecation, sunset: 2999-01-01}, ";
+        project.edit("gateway.yaml", "policies: {", policies);
+        if !stated.is_empty() {
+            state(&project, stated);
+        }
+        commit(&project, "stated");
+        state(&project, added);
+        let (lines, gates) = plan(&project);
+        let early =
+            ["too-small", "changed-too-small"].map(|end| format!("error api-sunset-date-{end}"));
+        let is_early = lines.iter().any(|line| early.contains(line));
+        assert!(is_early, "{stated}, {added}: {lines:?}");
+        assert!(gates.contains(&"break".to_owned()), "{stated}, {added}");
+    }
+}
+
+#[test]
 fn new_name_hides_no_early_sunset() {
     for (from, to) in [
         ("operationId: getOrder,", "operationId: readOrder,"),

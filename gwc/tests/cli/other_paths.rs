@@ -131,11 +131,11 @@ fn path_with_a_query_is_refused_where_it_decides() {
         ),
         ("a split", policy(split), header, "", true),
         (
-            "validation",
-            policy("kind: validate, request: block"),
+            "validation in another mode",
+            policy("kind: validate, request: log"),
             header,
             "",
-            true,
+            false,
         ),
         (
             "a service",
@@ -152,6 +152,27 @@ fn path_with_a_query_is_refused_where_it_decides() {
             true,
         ),
         ("a condition", String::new(), header, condition, true),
+        (
+            "a rewrite of the query",
+            policy("kind: rewrite, query: {remove: [a]}"),
+            header,
+            "",
+            true,
+        ),
+        (
+            "a rewrite of the path",
+            policy("kind: rewrite, path: \"/r/{x}\""),
+            header,
+            "",
+            false,
+        ),
+        (
+            "rules of a scan",
+            policy("kind: threat, rules: [sql_union]"),
+            header,
+            "",
+            true,
+        ),
     ] {
         let project = asked(&gateway, scheme, more);
         for path in ["/q/x;a=1", "/q/x%3Ba=1", "/q/x%3Fa=1"] {
@@ -159,5 +180,97 @@ fn path_with_a_query_is_refused_where_it_decides() {
             let is_refused = answer["reason"] == "path_ambiguous";
             assert_eq!(is_refused, refuses, "{name} {path}: {answer}");
         }
+    }
+}
+
+#[test]
+fn validation_refuses_semicolons_but_no_escapes() {
+    let policy = "policies: {p: {kind: validate, request: block}}";
+    let project = asked(policy, "in: header, name: X-Key", "");
+    for (path, refuses) in [
+        ("/q/x;a=1", true),
+        ("/q/x%3Ba=1", false),
+        ("/q/x%3Fa=1", false),
+    ] {
+        let answer = explained(&project, &["GET", &format!("http://a.test{path}")]);
+        let is_refused = answer["reason"] == "path_ambiguous";
+        assert_eq!(is_refused, refuses, "{path}: {answer}");
+    }
+}
+
+#[test]
+fn parameter_that_is_not_forwarded_refuses_semicolons() {
+    let project = asked("", "in: header, name: X-Key", "");
+    let path = "get: {operationId: q,";
+    let parameter = "parameters: [{name: a, in: query, schema: {type: string}, \
+                     x-gateway: {forward: false}}],";
+    let before = explained(&project, &["GET", "http://a.test/q/b;a=1"]);
+    assert_eq!(before["decision"], "forward", "{before}");
+    project.edit("s.yaml", path, &format!("{path} {parameter}"));
+    let after = explained(&project, &["GET", "http://a.test/q/b;a=1"]);
+    let text = after.to_string();
+    assert!(
+        text.contains("path_ambiguous") && text.contains("as the query"),
+        "{text}"
+    );
+}
+
+#[test]
+fn described_marks_are_no_query() {
+    let policy = "policies: {p: {kind: authorize, expression: \"!('a' in request.query)\"}}";
+    let item = |path: &str| {
+        let parameter = if path.contains("{y}") {
+            "parameters: [{name: y, in: path, required: true, schema: {type: string}}]\n    "
+        } else {
+            ""
+        };
+        format!(
+            "  {path}:\n    {parameter}get: {{operationId: d, security: [], \
+             x-gateway: {{public: true}}, responses: {{}}}}\n"
+        )
+    };
+    for (described, path, refuses) in [
+        ("/why%3F", "/why%3F", false),
+        ("/faq/{y}%3F", "/faq/b%3F", false),
+        ("/faq/{y}%3F", "/faq/b;a=1%3F", true),
+        ("/lab%3Bel", "/lab%3Bel", false),
+        ("/a;b", "/a;b", false),
+        ("/c/{y}", "/c/b%23a", true),
+        ("/c/{y}", "/c/b%3Fa", true),
+    ] {
+        let project = asked(policy, "in: header, name: X-Key", &item(described));
+        let answer = explained(&project, &["GET", &format!("http://a.test{path}")]).to_string();
+        assert_eq!(answer.contains("as the query"), refuses, "{path}: {answer}");
+    }
+}
+
+#[test]
+fn condition_on_another_host_refuses_no_path() {
+    let more = "  /c:\n    get: {operationId: c, security: [], \
+        x-gateway: {public: true, match: {query: {a: {present: true}}}}, responses: {}}\n";
+    for (hosts, refuses) in [("[b.test]", false), ("[a.test]", true)] {
+        let project = asked("", "in: header, name: X-Key", "");
+        let other = project.read("s.yaml");
+        let other = other
+            .replace("/q/{x}", "/other/{x}")
+            .replace("operationId: q", "operationId: o");
+        project.write(
+            "t.yaml",
+            other.replace("components:", &format!("{more}components:")),
+        );
+        project.edit(
+            "gateway.yaml",
+            "{path: s.yaml}",
+            &format!(
+                "{{path: s.yaml, mounts: [{{name: m, hosts: [a.test]}}]}}, \
+                 t: {{path: t.yaml, mounts: [{{name: m, hosts: {hosts}}}]}}"
+            ),
+        );
+        let answer = explained(&project, &["GET", "http://a.test/q/b;a=1"]).to_string();
+        assert_eq!(
+            answer.contains("as the query"),
+            refuses,
+            "{hosts}: {answer}"
+        );
     }
 }

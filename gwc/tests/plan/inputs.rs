@@ -143,8 +143,10 @@ fn removed_condition_of_a_split_moves_requests() {
     let new = new.replace("forward: true", "forward: false");
     let line = "policy moved traffic-moved a/list";
     assert_eq!(found((&gateway, &old), (&gateway, &new)), [line]);
-    let strip = format!("x-gateway: {{undeclared_params: strip}}\n{old}");
-    assert_eq!(found((&gateway, &old), (&gateway, &strip)), [line]);
+    let strips = |document: &str| format!("x-gateway: {{undeclared_params: strip}}\n{document}");
+    assert!(found((&gateway, &old), (&gateway, &strips(&old))).is_empty());
+    let old = old.replace("name: beta", "name: other");
+    assert_eq!(found((&gateway, &old), (&gateway, &strips(&old))), [line]);
 }
 
 #[test]
@@ -278,4 +280,131 @@ fn field_of_another_source_is_incomparable() {
     let line = "security incomparable authorization-changed a/list".to_owned();
     let lines = found((&old, &document), (&new, &document));
     assert!(lines.contains(&line), "{lines:?}");
+}
+
+/// Pairs of a scheme's place and a part that its removal also removes.
+const REMOVED_TOO: [(&str, &str); 6] = [
+    ("in: header, name: X-T", "header:X_T"),
+    ("in: header, name: X_T", "header:X-T"),
+    ("in: query, name: tok", "query:Tok"),
+    ("in: query, name: tok", "query:tok[]"),
+    ("in: cookie, name: sid", "cookie:Sid"),
+    ("in: header, name: Cookie", "cookie:sid"),
+];
+
+#[test]
+fn parts_that_servers_read_alike_are_inputs() {
+    for (place, key) in REMOVED_TOO {
+        let policy = format!("kind: rate_limit, limit: 2/h, key: \"{key}\"");
+        let gateway = gateway("", &policy);
+        let unused = "in: cookie, name: sid";
+        let other = document("", "").replace(unused, "in: header, name: X-Unrelated");
+        let stripped = document("", "").replace(unused, place);
+        let line = "policy relax limit-key-changed a/list";
+        for (old, new) in [(&other, &stripped), (&stripped, &other)] {
+            let found = found((&gateway, old), (&gateway, new));
+            assert_eq!(found, [line], "{place} {key}");
+        }
+    }
+}
+
+#[test]
+fn newly_described_parameter_is_an_input() {
+    let entries =
+        "[{upstream: u, when: {query: {tag: {present: true}}}}, {upstream: w, weight: 1}]";
+    let gateway = gateway("", &format!("kind: split, among: {entries}"));
+    let (hidden, beta) = (document("", ""), "- {name: beta, in: query,");
+    let hidden = format!("x-gateway: {{undeclared_params: strip}}\n{hidden}");
+    let parameter = "- {name: tag, in: query, schema: {type: string}}";
+    let described = hidden.replace(beta, &format!("{parameter}\n        {beta}"));
+    let line = "policy moved traffic-moved a/list";
+    for (old, new) in [(&hidden, &described), (&described, &hidden)] {
+        assert_eq!(found((&gateway, old), (&gateway, new)), [line]);
+    }
+}
+
+#[test]
+fn declared_override_field_is_an_input() {
+    let policy = "kind: rate_limit, limit: 2/h, key: \"header:X-HTTP-Method-Override\"";
+    let gateway = gateway("", policy);
+    let (hidden, beta) = (document("", ""), "- {name: beta, in: query,");
+    let field = "- {name: X-HTTP-Method-Override, in: header, schema: {type: string}}";
+    let declared = hidden.replace(beta, &format!("{field}\n        {beta}"));
+    let line = "policy relax limit-key-changed a/list";
+    for (old, new) in [(&hidden, &declared), (&declared, &hidden)] {
+        assert_eq!(found((&gateway, old), (&gateway, new)), [line]);
+    }
+}
+
+#[test]
+fn field_that_is_newly_decisive_removes_lookalikes() {
+    let gateway = |limit: &str| {
+        let gateway = gateway("", &format!("kind: rate_limit, limit: 2/h{limit}"));
+        let hashed = "u: {lb: ketama, hash_on: \"header:X_T\", targets";
+        gateway.replace("u: {targets", hashed)
+    };
+    let (old, new) = (gateway(""), gateway(", key: \"header:X-T\""));
+    let document = document("", "");
+    let line = "policy moved traffic-moved a/list";
+    assert!(found((&old, &document), (&new, &document)).contains(&line.to_owned()));
+}
+
+#[test]
+fn processors_before_a_reader_are_its_inputs() {
+    let gateway = |reader: &str, order: &str| {
+        let gateway = gateway("", "kind: rate_limit, limit: 2/h");
+        let more = format!(
+            "  norm: {{kind: ext_proc, upstream: asked}}\n  reader: {{{reader}}}\ndefaults:"
+        );
+        let gateway = gateway.replace("defaults:", &more);
+        let h2c = |name: &str| {
+            (
+                format!("{name}: {{targets"),
+                format!("{name}: {{protocol: h2c, targets"),
+            )
+        };
+        let [(w, of_w), (asked, of_asked)] = ["w", "asked"].map(h2c);
+        let gateway = gateway.replace(&w, &of_w).replace(&asked, &of_asked);
+        gateway.replace("policies: [p]", &format!("policies: [{order}]"))
+    };
+    for (reader, line) in [
+        (
+            "kind: ext_proc, upstream: w, request_headers: [x-t]",
+            "security incomparable authorization-changed a/list",
+        ),
+        (
+            "kind: validate, request: block",
+            "security incomparable request-validation-changed a/list",
+        ),
+    ] {
+        let (before, after) = (
+            gateway(reader, "reader, norm"),
+            gateway(reader, "norm, reader"),
+        );
+        let document = document("", "");
+        for (old, new) in [(&before, &after), (&after, &before)] {
+            let found = lines(&plan((old, &document), (new, &document)));
+            assert!(found.contains(&line.to_owned()), "{reader}: {found:?}");
+        }
+    }
+}
+
+#[test]
+fn readers_of_one_field_do_not_exchange_its_origins() {
+    let gateway = |order: &str| {
+        let gateway = gateway("", "kind: rate_limit, limit: 2/h");
+        let more = "  strict: {kind: csrf}\n  \
+             lenient: {kind: csrf, origins: [\"https://other.test\"]}\n  \
+             ask: {kind: forward_auth, upstream: asked, response_headers: [Origin, Sec-Fetch-Site]}\n\
+             defaults:";
+        let gateway = gateway.replace("defaults:", more);
+        gateway.replace("policies: [p]", &format!("policies: [{order}]"))
+    };
+    let (old, new) = (
+        gateway("strict, ask, lenient"),
+        gateway("lenient, ask, strict"),
+    );
+    let document = document("", "");
+    let line = "security incomparable csrf-changed a/list";
+    assert!(found((&old, &document), (&new, &document)).contains(&line.to_owned()));
 }

@@ -188,4 +188,17 @@ fn acknowledged_consumer_has_the_acknowledged_plan() {
     let of = ["", "plan: gold, ", "plan: silver, ", "groups: [ops], "].map(fingerprint);
     let distinct: std::collections::BTreeSet<&String> = of.iter().collect();
     assert_eq!(distinct.len(), of.len(), "{of:?}");
+    // The same plan with a higher limit, which is new in this change.
+    let starter = |limit: &str| {
+        let new = with("plan: starter, ");
+        let starter = "plans: {starter: {policies: [start]}, ";
+        let new = edit(&new, "plans: {", starter);
+        let policy = format!("policies:\n  start: {{kind: rate_limit, limit: {limit}}}\n");
+        let new = edit(&new, "policies:\n", &policy);
+        let plan = plan((&old, DOCUMENT), (&new, DOCUMENT));
+        let mut changes = plan.changes.into_iter();
+        let added = changes.find(|change| change.id == "credential-added");
+        added.expect("the key has a line").fingerprint
+    };
+    assert_ne!(starter("1/h"), starter("1000/s"));
 }

@@ -63,6 +63,47 @@ fn review_of_a_server_covers_no_namesake() {
 }
 
 #[test]
+fn review_of_a_new_listener_covers_its_definition() {
+    let listening = |definition: &str| {
+        let listeners = format!("listeners: {{one: {{{definition}}}}}\nupstreams:\n");
+        let gateway = edit(GATEWAY, "upstreams:\n", &listeners);
+        fingerprints(
+            &plan((GATEWAY, DOCUMENT), (&gateway, DOCUMENT)),
+            "operation-exposed",
+        )
+    };
+    let definitions = [
+        "address: \"127.0.0.1:9443\"",
+        "address: \"0.0.0.0:9443\"",
+        "address: \"127.0.0.1:9443\", merge_slashes: true",
+    ];
+    let [local, public, merging] = definitions.map(listening);
+    assert!(!local.is_empty());
+    assert_ne!(local, public);
+    assert_ne!(local, merging);
+}
+
+#[test]
+fn review_of_a_new_operation_covers_its_schemas() {
+    let with = |schema: &str| {
+        let operation = format!(
+            "  /new:\n    post:\n      operationId: new\n      security: []\n      \
+             x-gateway: {{public: true, validate: {{request: block}}}}\n      requestBody: \
+             {{content: {{application/json: {{schema: {schema}}}}}}}\n      \
+             responses: {{\"200\": {{description: fine}}}}\n  /status:\n"
+        );
+        let document = edit(DOCUMENT, "  /status:\n", &operation);
+        fingerprints(
+            &plan((GATEWAY, DOCUMENT), (GATEWAY, &document)),
+            "operation-exposed",
+        )
+    };
+    let (strict, lax) = (with("{type: object, maxProperties: 1}"), with("{}"));
+    assert_eq!(strict.len(), 1);
+    assert_ne!(strict, lax);
+}
+
+#[test]
 fn changes_reviewed_one_by_one_release_together() {
     released_together(GATEWAY);
 }

@@ -140,8 +140,9 @@ async fn schemas(
     let operation = &described.operation;
     let template = (&route.operation.template, route.mount.base_path.len());
     let hidden = (&*route.treatment.redacted, &*route.treatment.logged);
-    let mut findings =
-        described.parameters(template, (head, examined), engine::edge::reaches_chain);
+    let others = engine::readings::of_route(head, route);
+    let paths = (head, examined, &*others);
+    let mut findings = described.parameters(template, paths, engine::edge::reaches_chain);
     redact_findings(&mut findings, Message::Request, hidden);
     if !findings.is_empty() {
         return Ok(Found::Invalid(Invalid {

@@ -123,7 +123,7 @@ fn expected(raw: &[u8]) -> Option<String> {
                 let byte = u8::from_str_radix(&digits, 16).ok()?;
                 let letter = char::from(byte);
                 match byte {
-                    0 => return None,
+                    0..=0x1F | 0x7F => return None,
                     // Unreserved characters (RFC 3986 §2.3).
                     _ if letter.is_ascii_alphanumeric() || "-._~".contains(letter) => {
                         text.push(letter);

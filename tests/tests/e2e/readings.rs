@@ -139,17 +139,27 @@ components:
 /// Starts a gateway in front of an origin. `more` is added to the defaults, and `listener` to the
 /// listener's settings.
 fn gateway(origin: &Origin, more: &str, listener: &str) -> (Project, e2e::gateway::Gateway) {
+    gateway_of(DOCUMENT, origin, more, listener)
+}
+
+fn gateway_of(
+    document: &str,
+    origin: &Origin,
+    more: &str,
+    listener: &str,
+) -> (Project, e2e::gateway::Gateway) {
     let project = Project::with(
         &format!(
             "version: 1\nname: readings\napis: {{s: {{path: openapi.yaml}}}}\n\
              listeners: {{public: {{address: \"127.0.0.1:0\"{listener}}}}}\n\
              upstreams: {{u: {{targets: {{a: {{url: \"http://127.0.0.1:{}\"}}}}}}}}\n\
              auth: {{keys: {{kind: api_key}}}}\n\
+             policies: {{unforced: {{kind: authorize, expression: '!(\"force\" in request.query)'}}}}\n\
              defaults: {{upstream: u{more}}}\n\
              lint: {{way-round: \"off\"}}\n",
             origin.port
         ),
-        DOCUMENT,
+        document,
     );
     project.keygen();
     project.apply();
@@ -220,5 +230,42 @@ fn bytes_that_a_server_drops_open_nothing() {
     }
     let latin = "/open/caf%E9";
     assert_eq!(get(gateway.address(), latin), (200, "/open/caf".to_owned()));
+    gateway.stops_clean();
+}
+
+const USERS: &str = "\
+openapi: 3.1.0
+info: {title: users, version: \"1\"}
+security: [{key: []}]
+paths:
+  /u/{name}:
+    parameters: [{name: name, in: path, required: true, schema: {type: string}}]
+    get: {operationId: user, security: [], x-gateway: {public: true, policies: [unforced]}, responses: {}}
+  /u/admin:
+    get: {operationId: admin, responses: {}}
+components:
+  securitySchemes: {key: {type: apiKey, in: header, name: X-Key, x-gateway: {auth: keys}}}
+";
+
+#[test]
+fn text_behind_a_semicolon_opens_nothing() {
+    let Some(origin) = Origin::fastify() else {
+        return prerequisite::skip("Fastify is not installed");
+    };
+    let (_project, gateway) = gateway_of(USERS, &origin, "", "");
+    for (target, made, status) in [
+        ("/u/a", "/u/a", 200),
+        ("/u/a?b=1", "/u/a?b=1", 200),
+        ("/u/a?force=1", "/u/a?force=1", 403),
+        ("/u/a;force=1", "/u/a?force=1", 400),
+        ("/u/a;force=1?b=1", "/u/a?force=1%3Fb%3D1", 400),
+        ("/u/admin", "/u/admin", 401),
+        ("/u/admin;b", "/u/admin?b=", 400),
+        ("/u/admin;", "/u/admin", 400),
+        ("/u/admin%3Bb", "/u/admin;b", 400),
+    ] {
+        assert_eq!(made_of(&origin, target), made, "{target}");
+        assert_eq!(get(gateway.address(), target).0, status, "{target}");
+    }
     gateway.stops_clean();
 }

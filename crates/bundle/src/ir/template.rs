@@ -228,6 +228,22 @@ impl Template {
         bound
     }
 
+    /// True if the template matches a path without the base path.
+    #[must_use]
+    pub fn matches(&self, path: &str) -> bool {
+        let mut texts = path.split('/').skip(1);
+        let is_matched = |segment: &Segment, text: &str| match segment {
+            Segment::Literal(literal) => literal == text,
+            Segment::Folded(literal) => literal.eq_ignore_ascii_case(text),
+            Segment::Parameter(_) => !text.is_empty(),
+            Segment::Pattern(pattern) => pattern.matches(text),
+        };
+        let mut segments = self.segments.iter();
+        let all =
+            segments.all(|segment| texts.next().is_some_and(|text| is_matched(segment, text)));
+        all && (self.prefix || texts.next().is_none())
+    }
+
     /// Names of the parameters from left to right.
     pub fn parameters(&self) -> impl Iterator<Item = &str> {
         self.segments.iter().flat_map(|segment| match segment {

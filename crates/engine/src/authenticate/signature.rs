@@ -74,7 +74,8 @@ fn remember(signed: &Signed, caller: &Caller<'_>, cx: &Cx<'_>) -> Result<(), Rea
 
 /// Fields other than the credential that a signature covers or consists of. Their lookalikes must
 /// not reach the upstream, which could use a lookalike instead of the real field.
-pub(super) fn places(verifier: Option<&Checked>) -> Vec<Place> {
+#[must_use]
+pub fn places(verifier: Option<&Checked>) -> Vec<Place> {
     let Some(Checked::HmacSignature(signed)) = verifier else {
         return Vec::new();
     };

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use openapi::lint::allow;
+use policy::transform::deprecation;
 use policy::{Checked, Policy as _};
 
 use super::fields::Setters;
@@ -153,32 +154,53 @@ fn allowed_checks(compiled: &Compiled, api: &Api, operation: &Operation) -> BTre
         .collect()
 }
 
-/// Lifecycle of an operation.
+/// Lifecycle of an operation. The gateway ends an operation at the earliest `sunset` of its
+/// `deprecation` policies and of `x-gateway`, also without `deprecated: true`.
 fn lifecycle(compiled: &Compiled, api: &Api, operation: &Operation) -> Lifecycle {
     let written = &api.spec.paths[operation.place.0].operations[operation.place.1];
     let node = compiled.files.tree.at(written.node);
     let text = |key| node.get(key)?.scalar_text().map(str::to_owned);
+    let enforced = enforced_sunset(compiled, api, operation);
     Lifecycle {
-        deprecated: written.deprecated,
-        sunset: text("x-sunset").or_else(|| policy_sunset(compiled, api, operation)),
+        deprecated: written.deprecated || enforced.is_some(),
+        sunset: earlier(text("x-sunset"), enforced),
         stability: text("x-stability-level"),
     }
 }
 
-/// `sunset` of the first `deprecation` policy with this setting in the chain of an operation.
-fn policy_sunset(compiled: &Compiled, api: &Api, operation: &Operation) -> Option<String> {
+/// Earlier of the day that a document tells and the day that the gateway enforces. A text that is
+/// no date is kept: the comparison reports it.
+fn earlier(told: Option<String>, enforced: Option<String>) -> Option<String> {
+    match (told, enforced) {
+        (Some(told), Some(enforced)) => {
+            let is_date = told.starts_with(|first: char| first.is_ascii_digit());
+            Some(if is_date && enforced < told {
+                enforced
+            } else {
+                told
+            })
+        }
+        (told, enforced) => told.or(enforced),
+    }
+}
+
+/// Earliest `sunset` (`YYYY-MM-DD`) after which the gateway refuses the requests of an operation.
+fn enforced_sunset(compiled: &Compiled, api: &Api, operation: &Operation) -> Option<String> {
     let settings = &compiled.model.as_ref()?.settings;
+    let sunset = |checked: &deprecation::Checked| {
+        let settings = checked.settings();
+        settings.text(&["sunset"]).map(str::to_owned)
+    };
     let links = operation.chain.iter();
-    let mut sunsets = links.filter_map(|link| {
+    let policies = links.filter_map(|link| {
         let policy = chain::policy(settings, api, &link.value)?;
         match &policy.value.checked {
-            Checked::Deprecation(checked) => {
-                checked.settings().text(&["sunset"]).map(str::to_owned)
-            }
+            Checked::Deprecation(checked) => sunset(checked),
             _ => None,
         }
     });
-    sunsets.next()
+    let own = operation.forwarding.deprecated.as_ref().and_then(sunset);
+    policies.chain(own).min()
 }
 
 /// Prose without the source locations.

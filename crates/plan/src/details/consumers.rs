@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::claims::Readers;
 use super::freed::AdmissionRules;
-use super::{claims, fields, push as push_lines, tables};
+use super::{claims, fields, plans, push as push_lines, tables};
 use crate::pairs::both;
 use crate::{Change, Class, Plan, Section};
 
@@ -30,8 +30,9 @@ fn credentials(consumer: Option<&ir::Consumer>) -> BTreeSet<(String, Option<u64>
     hashed.chain(certificates).chain(tokens).collect()
 }
 
-/// Digest of the plan, the groups and the claims of a consumer. Empty if it has none.
-fn rights_of(consumer: &ir::Consumer) -> String {
+/// Digest of the plan with its limits, the groups and the claims of a consumer. Empty if it has
+/// none.
+fn rights_of(gateway: &ir::Gateway, consumer: &ir::Consumer) -> String {
     let (groups, claims) = (&consumer.groups, &consumer.claims);
     if consumer.plan.is_none() && groups.is_empty() && claims.is_empty() {
         return String::new();
@@ -43,7 +44,15 @@ fn rights_of(consumer: &ir::Consumer) -> String {
         tokens: Vec::new(),
         ..consumer.clone()
     };
-    bundle::digest::Digest::of(&bundle::codec::encode(&rights)).hex()
+    let mut bytes = bundle::codec::encode(&rights);
+    let plan = consumer.plan.as_deref();
+    for limit in plan
+        .map(|plan| plans::limits(gateway, plan))
+        .unwrap_or_default()
+    {
+        bytes.extend(bundle::codec::encode(limit));
+    }
+    bundle::digest::Digest::of(&bytes).hex()
 }
 
 /// Reports credentials that were added, removed, or have a later expiry. An acknowledgement of a new
@@ -80,7 +89,7 @@ pub(super) fn consumers(old: &ir::Gateway, new: &ir::Gateway, plan: &mut Plan) {
                 json!({"credential": credential, "not_after": ends}),
             );
             if let (None, Some(is), Some(change)) = (was, is, plan.changes.last_mut()) {
-                change.bound = rights_of(is);
+                change.bound = rights_of(gateways[1], is);
             }
         }
         let (mut certificate_unlisted, mut token_unlisted) = (false, false);

@@ -121,7 +121,7 @@ fn shown(plan: Option<&str>, limits: &[&ir::Policy]) -> Value {
 }
 
 /// Limits of a plan.
-fn limits<'g>(gateway: &'g ir::Gateway, plan: &str) -> Vec<&'g ir::Policy> {
+pub(super) fn limits<'g>(gateway: &'g ir::Gateway, plan: &str) -> Vec<&'g ir::Policy> {
     let is_of_plan = |policy: &&ir::Policy| match policy.checked.settings().get(&["plans"]) {
         Some(Written::Set(plans)) => plans.contains(&Scalar::Text(plan.to_owned())),
         _ => false,

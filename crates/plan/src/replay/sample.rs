@@ -5,7 +5,7 @@ use engine::{Owner, Snapshot};
 use http::Uri;
 use policy::RequestHead;
 use policy::auth::Place;
-use policy::logged::{LogForm, REDACTED, shown_path, shown_query};
+use policy::logged::{LogForm, REDACTED, query_in_path, shown_path, shown_query};
 
 use super::log_line::LoggedRequest;
 use crate::Side;
@@ -78,6 +78,7 @@ pub(super) fn sample(
             shown
         };
     }
+    hidden.extend(query_in_path(path, (names, &[])));
     let path = match is_known {
         true => shown_path(path, hidden, hide),
         false => REDACTED.to_owned(),

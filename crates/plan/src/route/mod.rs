@@ -342,6 +342,9 @@ as `{path}`"
 the path sees only the path as written"
             )
         }
+        Some(Ambiguity::Query) => "an upstream could read a part of the path as the query, by \
+                                   which the gateway decides"
+            .to_owned(),
         Some(Ambiguity::Outside) => {
             "an upstream could read the path as one above the base path".to_owned()
         }

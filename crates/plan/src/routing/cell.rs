@@ -381,7 +381,7 @@ impl<'a> Cells<'_, 'a> {
                 change.bound.push_str(&pair.requirements_digest);
             }
             if id == "operation-exposed" {
-                change.bound.push_str(&treated(self.sides, is));
+                change.bound.push_str(&treated(self.sides, is, self.place));
             }
             if goes_elsewhere(class, id) {
                 change.bound.push_str(&self.ends(is));
@@ -556,7 +556,7 @@ impl<'a> Cells<'_, 'a> {
         } else {
             Class::Expose
         };
-        let change = Change::new(
+        let mut change = Change::new(
             Section::Security,
             class,
             "operation-exposed",
@@ -564,8 +564,8 @@ impl<'a> Cells<'_, 'a> {
             NOBODY.into(),
             describe(&route.treatment().security).into(),
         );
-        let mut change = change;
-        change.bound = before + &digest_of(self.sides.1, route) + &treated(self.sides, route);
+        let treated = treated(self.sides, route, self.place);
+        change.bound = before + &digest_of(self.sides.1, route) + &treated;
         self.push(results, change, route, witness, why_none);
     }
 
@@ -594,7 +594,7 @@ impl<'a> Cells<'_, 'a> {
         } else {
             "operation-removed"
         };
-        let change = Change::new(
+        let mut change = Change::new(
             Section::Routing,
             Class::Removed,
             id,
@@ -602,7 +602,6 @@ impl<'a> Cells<'_, 'a> {
             owner(route).into(),
             Value::Null,
         );
-        let mut change = change;
         change.access = Some(describe(&route.treatment().security));
         change.bound = self.tables[1].requests_of(&route.operation.key) + extra;
         change.bound.push_str(&self.changed_around(route));

@@ -7,7 +7,7 @@ use bundle::digest::Digest;
 use bundle::ir;
 use model::lower::Lowered;
 
-use super::table::Route;
+use super::table::{Place, Route};
 
 /// Digest of a route's security requirement: schemes with their places, and verifiers with all
 /// settings. With names alone, an acknowledgement would also cover a verifier with other keys.
@@ -60,13 +60,31 @@ fn policies<'p>(
     })
 }
 
-/// Digest of the handling of a new operation's requests: policies, destinations and rewrites. An
-/// acknowledgement therefore does not cover a later version of the operation that admits more.
-/// Upstreams that the old side has are left out, because they are compared separately.
-pub(super) fn treated((old, new): (Option<&Lowered>, &Lowered), route: &Route<'_>) -> String {
+/// Digest of the handling of a new operation's requests at a listener: policies, validated messages,
+/// destinations and rewrites. An acknowledgement therefore does not cover a later version of the
+/// operation that admits more. The listener and upstreams that the old side has are left out,
+/// because they are compared separately.
+pub(super) fn treated(
+    (old, new): (Option<&Lowered>, &Lowered),
+    route: &Route<'_>,
+    place: &Place,
+) -> String {
     let treatment = route.treatment();
     let shared = &new.gateway.shared;
     let mut bytes = bundle::codec::encode(&treatment.chain);
+    let listeners = old.map(|old| &old.gateway.shared.listeners);
+    if listeners.is_none_or(|known| known.get(&place.listener).is_none()) {
+        let listener = shared.listeners.get(&place.listener);
+        bytes.extend(listener.map(bundle::codec::encode).unwrap_or_default());
+    }
+    let messages = route.api.messages.as_ref();
+    let messages = messages.and_then(|all| all.only(&route.operation.key));
+    bytes.extend(
+        messages
+            .as_ref()
+            .map(bundle::codec::encode)
+            .unwrap_or_default(),
+    );
     for policy in policies(treatment, route.api, shared) {
         bytes.extend(bundle::codec::encode(policy));
     }

@@ -12,6 +12,7 @@ use policy::declared::{Scalar, Settings};
 use policy::guard::{ext_proc, forward_auth};
 
 use super::reads::{self, Reads};
+use super::removals;
 use super::{Access, Difference, Verdict, verifier::value_text as value};
 
 /// Condition on a caller.
@@ -77,12 +78,14 @@ impl Question {
         let names = processor.sent();
         let names = names.map(|names| names.iter().map(String::as_str).collect());
         let mut sent = fields_sent(access, name, names);
-        let parts = [
-            (processor.reads_body(), "request body"),
-            (processor.reads_response(), "response headers"),
-        ];
-        let parts = parts.into_iter().filter(|(is_sent, _)| *is_sent);
-        sent.extend(parts.map(|(_, part)| (part.to_owned(), None)));
+        if processor.reads_body() {
+            let before = removals::processors(access, Some(name));
+            let source = Some(before).filter(|before| !before.is_empty());
+            sent.insert("request body".to_owned(), source);
+        }
+        if processor.reads_response() {
+            sent.insert("response headers".to_owned(), None);
+        }
         Self {
             service: format!("ext_proc {}", processor.service()),
             sent,
@@ -124,7 +127,7 @@ fn fields_sent(
     let is_parameter = |place: &Place| matches!(place, Place::Query(_));
     let query = access
         .route
-        .map(|route| reads::stripped(route, is_parameter));
+        .map(|route| removals::stripped(route, is_parameter));
     sent.insert("the query".to_owned(), query.and_then(some));
     sent
 }

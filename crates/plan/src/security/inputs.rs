@@ -1,5 +1,6 @@
-//! Comparison of the parts of requests that limits, destinations and `csrf` depend on: keys of
-//! limits, conditions of splits, hash inputs of upstreams, and the fields of browsers.
+//! Comparison of the parts of requests that limits, destinations, `csrf` and validation depend on:
+//! keys of limits, conditions of splits, hash inputs of upstreams, the fields of browsers, and the
+//! request that is validated.
 //!
 //! The settings of these policies are compared elsewhere. Here, both sides read the same field,
 //! cookie or query parameter, but the gateway newly removes or writes it before the policy reads
@@ -9,6 +10,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bundle::ir;
+use engine::credentials_remove as removes;
 use policy::auth::Place;
 use policy::conditions::Condition;
 use policy::guard::validate;
@@ -17,7 +19,7 @@ use policy::validation::Undeclared;
 use policy::{Checked, Phase};
 
 use super::handling::place_text;
-use super::{Access, Difference, Route, Verdict, identity, reads};
+use super::{Access, Difference, Route, Verdict, identity, reads, removals};
 use crate::Class;
 
 /// Setting that reads a part of requests.
@@ -31,6 +33,8 @@ enum Reader {
     Hash,
     /// `csrf`.
     Csrf,
+    /// Request validation.
+    Validation,
 }
 
 /// Fields by which `csrf` decides. It also reads the host, which no policy changes before it.
@@ -43,6 +47,8 @@ enum Input {
     Part(Place),
     /// Client's address.
     Address,
+    /// Request with its body.
+    Message,
 }
 
 impl Input {
@@ -70,13 +76,41 @@ impl Input {
         match self {
             Self::Part(place) => place_text(place),
             Self::Address => "address".to_owned(),
+            Self::Message => "request".to_owned(),
         }
     }
 }
 
-/// Origins of the parts that each kind of setting reads: what the gateway removes and writes before
-/// the setting reads the part.
-type Origins = BTreeMap<(Reader, Input), BTreeSet<String>>;
+/// Origins of the parts that each kind of setting reads.
+type Origins = BTreeMap<(Reader, Input), Vec<Origin>>;
+
+/// Origin of a part that one setting reads.
+#[derive(Clone, Debug)]
+struct Origin {
+    /// Name of the policy, empty at the end of the chain, and its settings.
+    policy: (String, String),
+    /// Removals and values of the gateway before the setting reads the part.
+    text: String,
+}
+
+/// Origins that the old version lacks, as texts: those of a policy with another origin before, and
+/// those of a new policy that are new.
+fn new_origins(before: &[Origin], after: &[Origin]) -> BTreeSet<String> {
+    let is_known = |origin: &Origin| {
+        let same = |is_same: fn(&Origin, &Origin) -> bool| {
+            before.iter().find(|before| is_same(before, origin))
+        };
+        let same = same(|one, other| one.policy == other.policy)
+            .or_else(|| same(|one, other| one.policy.0 == other.policy.0))
+            .or_else(|| same(|one, other| one.policy.1 == other.policy.1));
+        match same {
+            Some(before) => before.text == origin.text,
+            None => before.iter().any(|before| before.text == origin.text),
+        }
+    };
+    let new = after.iter().filter(|origin| !is_known(origin));
+    new.map(|origin| origin.text.clone()).collect()
+}
 
 /// Returns at most one difference per kind of setting and part of the request.
 pub(super) fn compare(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
@@ -89,13 +123,18 @@ pub(super) fn compare(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
         let before = before.remove(&key)?;
         Some((key, before, after))
     });
-    let changed = pairs.filter(|(_, before, after)| before != after);
+    let changed = pairs.filter_map(|(key, before, after)| {
+        let new = new_origins(&before, &after);
+        let before: BTreeSet<String> = before.into_iter().map(|origin| origin.text).collect();
+        (!new.is_empty()).then_some((key, before, new))
+    });
     let differences = changed.flat_map(|((reader, input), before, after)| {
         let (class, id, setting) = match reader {
             Reader::Limit => (Some(Class::Relax), "limit-key-changed", "key of a limit"),
             Reader::Split => (Some(Class::Moved), "traffic-moved", "split when"),
             Reader::Hash => (Some(Class::Moved), "traffic-moved", "upstream hash_on"),
             Reader::Csrf => (None, "csrf-changed", "csrf"),
+            Reader::Validation => (None, "request-validation-changed", "validate"),
         };
         let subject = format!("{setting}, {}", input.shown());
         let values = (shown(&before), shown(&after));
@@ -124,27 +163,45 @@ fn origins(access: &Access<'_>) -> Origins {
     let Some(route) = access.route else {
         return origins;
     };
-    let mut add = |reads: Vec<Read>, written: &dyn Fn() -> BTreeMap<String, String>, removed| {
+    let mut add = |reads: Vec<Read>, policy: (String, String), changes: &dyn Fn() -> Changes| {
         if reads.is_empty() {
             return;
         }
-        let written = written();
+        let changes = changes();
         for (reader, input) in reads {
-            let origin = origin(route, &input, &written, removed);
-            origins.entry((reader, input)).or_default().insert(origin);
+            let text = origin(route, &input, &changes);
+            let policy = policy.clone();
+            let all = origins.entry((reader, input)).or_default();
+            all.push(Origin { policy, text });
         }
     };
     for policy in access.chain() {
-        let is_after_removals = policy.checked.phase() >= Some(Phase::Transform);
-        let written = || identity::read_by(access, &policy.name);
-        add(of_policy(policy, route), &written, is_after_removals);
+        let changes = || Changes {
+            written: identity::read_by(access, &policy.name),
+            removes: policy.checked.phase() >= Some(Phase::Transform),
+            processors: removals::processors(access, Some(&policy.name)),
+        };
+        let settings = format!("{:?}", policy.checked.settings());
+        let named = (policy.name.clone(), settings);
+        add(of_policy(policy, route), named, &changes);
     }
-    add(
-        of_end(access, route),
-        &|| identity::read_at_end(access),
-        true,
-    );
+    let changes = || Changes {
+        written: identity::read_at_end(access),
+        removes: true,
+        processors: removals::processors(access, None),
+    };
+    add(of_end(access, route), Default::default(), &changes);
     origins
+}
+
+/// Changes of requests before a setting reads them.
+struct Changes {
+    /// Fields that the gateway changes, by name.
+    written: BTreeMap<String, String>,
+    /// True if parameters with `forward: false` and undeclared ones have been removed.
+    removes: bool,
+    /// External processors.
+    processors: String,
 }
 
 /// Inputs of a policy, and of the upstream of the service that it calls.
@@ -153,6 +210,7 @@ fn of_policy(policy: &ir::Policy, route: Route<'_>) -> Vec<Read> {
         Checked::Csrf(_) => BROWSER
             .map(|name| (Reader::Csrf, Input::of_field(name)))
             .into(),
+        Checked::Validate(_) => vec![(Reader::Validation, Input::Message)],
         Checked::Split(split) => conditions(split).collect(),
         // Requests are distributed after the chain.
         Checked::Mirror(_) => Vec::new(),
@@ -173,6 +231,9 @@ fn of_end(access: &Access<'_>, route: Route<'_>) -> Vec<Read> {
     let forwarding = &route.treatment.forwarding;
     let split = forwarding.split.iter().flat_map(conditions);
     let mut reads: Vec<Read> = split.collect();
+    if forwarding.validate.is_some() {
+        reads.push((Reader::Validation, Input::Message));
+    }
     reads.extend(hashed(route, vec![&route.treatment.upstream]));
     for (_, checked) in forwarding.steps() {
         reads.extend(hashed(route, checked.upstreams()));
@@ -209,38 +270,54 @@ fn conditions(split: &split::Checked) -> impl Iterator<Item = Read> {
 }
 
 /// Removals and values of the gateway before a setting reads this part of the request. Empty if the
-/// setting reads the client's own value. `written`: the fields that the gateway changes before.
-/// `removed`: the setting reads after the removal of parameters.
-fn origin(
-    route: Route<'_>,
-    input: &Input,
-    written: &BTreeMap<String, String>,
-    removed: bool,
-) -> String {
+/// setting reads the client's own value.
+fn origin(route: Route<'_>, input: &Input, changes: &Changes) -> String {
     let place = match input {
         Input::Part(place) => place,
         Input::Address => return reads::trusted(route),
+        Input::Message => return changes.processors.clone(),
     };
-    let stripped = || reads::stripped(route, |one| one == place);
+    let stripped = || removals::stripped(route, |one| removes(one, place));
+    let processors = changes.processors.clone();
     let mut parts = match place {
-        Place::Header(name) => vec![reads::described(route, written, Some(name))],
+        Place::Header(name) => {
+            let field = reads::described(route, &changes.written, Some(name));
+            vec![field, processors]
+        }
         Place::Cookie(_) => {
-            let field = written.get("cookie").cloned();
-            vec![stripped(), field.unwrap_or_default()]
+            let field = changes.written.get("cookie").cloned();
+            vec![stripped(), field.unwrap_or_default(), processors]
         }
         _ => vec![stripped()],
     };
     let forwarding = &route.treatment.forwarding;
     // Removed fields are among those that the gateway changes.
     let is_field = matches!(place, Place::Header(_));
-    if removed && !is_field && forwarding.not_forwarded.contains(place) {
+    let mut not_forwarded = forwarding.not_forwarded.iter();
+    if changes.removes && !is_field && not_forwarded.any(|one| removes(one, place)) {
         parts.push("removed (`forward: false`)".to_owned());
     }
     let strips = |checked: &validate::Checked| checked.undeclared == Undeclared::Strip;
-    let is_parameter = matches!(place, Place::Query(_));
-    if removed && is_parameter && forwarding.validate.as_ref().is_some_and(strips) {
-        parts.push("removed if undeclared".to_owned());
+    let is_undeclared = matches!(place, Place::Query(name) if !is_described(route, name));
+    if changes.removes && is_undeclared && forwarding.validate.as_ref().is_some_and(strips) {
+        parts.push("removed as undeclared".to_owned());
     }
     parts.retain(|part| !part.is_empty());
     parts.join(", ")
+}
+
+/// True if the operation describes a query parameter with this name, or the object to which it
+/// belongs (`filter` for `filter[name]`).
+fn is_described(route: Route<'_>, name: &str) -> bool {
+    let messages = route.api.messages.as_ref();
+    let operation = messages.and_then(|all| all.operations.get(&route.operation.key));
+    let mut parameters = operation.iter().flat_map(|one| &one.parameters);
+    parameters.any(|one| match one.place {
+        ir::ParameterPlace::Query => {
+            let rest = name.strip_prefix(one.name.as_str());
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('['))
+        }
+        ir::ParameterPlace::Querystring => true,
+        _ => false,
+    })
 }

@@ -23,6 +23,7 @@ mod passed;
 mod principals;
 mod readings;
 mod reads;
+mod removals;
 pub(super) mod schemas;
 mod selection;
 mod signature;

@@ -7,11 +7,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bundle::ir;
+use engine::credentials_remove as removes;
 use policy::Addresses;
 use policy::auth::Place;
 use policy::guard::expression::Expression;
 use policy::managed::{self, Allowed};
 
+use super::removals::{self, stripped};
 use super::{Access, Route, gateway, identity, verifier};
 
 /// Values that an expression reads, by the path in the expression, such as `auth.scheme`.
@@ -87,10 +89,10 @@ impl Reads {
                 let name = path.join(".");
                 add(
                     &name,
-                    Value::One(stripped(
-                        route,
-                        |place| matches!(place, Place::Query(name) if key.is_none_or(|key| key == name)),
-                    )),
+                    Value::One(stripped(route, |place| match key {
+                        Some(key) => removes(place, &Place::Query(key.to_owned())),
+                        None => matches!(place, Place::Query(_)),
+                    })),
                 );
             }
             if is("auth", "scheme") {
@@ -169,7 +171,12 @@ pub(super) fn trusted(route: Route<'_>) -> String {
 pub(super) fn fields(access: &Access<'_>, policy: &str, name: Option<&str>) -> String {
     let written = || identity::read_by(access, policy);
     let described = |route| described(route, &written(), name);
-    access.route.map(described).unwrap_or_default()
+    let mut parts = vec![
+        access.route.map(described).unwrap_or_default(),
+        removals::processors(access, Some(policy)),
+    ];
+    parts.retain(|part| !part.is_empty());
+    parts.join(", ")
 }
 
 /// As [`fields`], before a reader that is no policy. `written`: the fields that the gateway changes
@@ -179,18 +186,22 @@ pub(super) fn described(
     written: &BTreeMap<String, String>,
     name: Option<&str>,
 ) -> String {
-    let is_named = |field: &str| name.is_none_or(|name| name == field);
+    let is_named =
+        |field: &str| name.is_none_or(|name| name == field || managed::is_lookalike(name, field));
     let mut parts: Vec<String> = written
         .iter()
         .filter(|(field, _)| is_named(field))
         .map(|(field, value)| format!("{field} {value}"))
         .collect();
-    parts.push(stripped(route, |place| match place {
-        Place::Header(field) => is_named(field),
-        Place::Authorization(_) => is_named("authorization"),
-        Place::Cookie(_) => is_named("cookie"),
-        Place::Query(_) | Place::Certificate => false,
+    parts.push(stripped(route, |place| match (name, place) {
+        (_, Place::Query(_) | Place::Certificate) => false,
+        (Some(name), place) => removes(place, &Place::Header(name.to_owned())),
+        (None, _) => true,
     }));
+    if let Some(name) = name {
+        parts.push(removals::lookalikes(route, name));
+        parts.push(removals::override_field(route, name));
+    }
     // Only trusted peers may send these fields.
     if name.is_none_or(|name| managed::is_managed(name, Allowed::default())) {
         parts.push(trusted(route));
@@ -204,39 +215,10 @@ pub(super) fn described(
     parts.join(", ")
 }
 
-/// Credentials in the given fields, parameters and cookies that policies do not see, because a
-/// security scheme strips them.
-pub(super) fn stripped(route: Route<'_>, is_read: impl Fn(&Place) -> bool) -> String {
-    let stripping = route.api.schemes.iter().filter(|one| one.strip_credential);
-    let places: BTreeSet<&Place> = stripping
-        .map(|scheme| &scheme.place)
-        .filter(|place| is_read(place))
-        .collect();
-    let alternatives = &route.treatment.security.0;
-    let parts = places.into_iter().map(|place| {
-        let is_kept = |wanted: &ir::SchemeUse| {
-            let scheme = route.api.schemes.get(&wanted.scheme);
-            scheme.is_some_and(|one| one.place == *place && !one.strip_credential)
-        };
-        let keeping = alternatives.iter().filter(|one| one.0.iter().any(is_kept));
-        let keeping: BTreeSet<String> = keeping.map(alternative).collect();
-        match keeping.is_empty() {
-            true => format!("{place:?} stripped"),
-            false => format!("{place:?} stripped except with {keeping:?}"),
-        }
-    });
-    parts.collect::<Vec<_>>().join(", ")
-}
-
-fn alternative(schemes: &ir::Alternative) -> String {
-    let names: Vec<&str> = schemes.0.iter().map(|one| one.scheme.as_str()).collect();
-    names.join(" + ")
-}
-
 /// Names of the schemes of each alternative, which are the possible values of `auth.scheme`.
 fn schemes(route: Route<'_>) -> BTreeSet<String> {
     let alternatives = route.treatment.security.0.iter();
-    alternatives.map(alternative).collect()
+    alternatives.map(removals::alternative).collect()
 }
 
 /// For each credential: the name of its consumer, and a value of the consumer.

@@ -26,7 +26,7 @@ pub use replays::{Refused, Replays};
 pub use spelling::{
     compared_forms, has_lookalike, has_several_readings, is_read_as, readings, without,
 };
-pub(crate) use spelling::{is_written_as, resembles, without_unicode};
+pub(crate) use spelling::{is_written_as, resembles, without_equals, without_unicode};
 pub use token::{TokenRequest, TokenVerifier, token_digest};
 
 use std::collections::BTreeSet;

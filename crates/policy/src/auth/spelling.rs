@@ -13,6 +13,7 @@
 //! | Python (`str.strip`), JavaScript (`trim`) | Unicode white space around `api_key`, as U+00A0 |
 //! | cookie parsers that remove quotation marks | `"api_key"` |
 //! | ASP.NET (System.Web) | `%u0061pi_key`: an escape that is not percent-encoding |
+//! | `ufo` of Node (h3, Nuxt) | `=api_key`: the query `=api_key=x` |
 
 use std::borrow::Cow;
 
@@ -98,8 +99,10 @@ pub fn readings(name: &[u8]) -> Vec<Vec<u8>> {
 pub fn has_lookalike(query: &str, wanted: &str) -> bool {
     query.split('&').any(|pair| {
         pair.split(';').enumerate().any(|(index, part)| {
-            let (written, value) = part.split_once('=').unwrap_or((part, ""));
+            let bare = without_equals(part);
+            let (written, value) = bare.split_once('=').unwrap_or((bare, ""));
             let is_other = index > 0
+                || bare.len() < part.len()
                 || *decode_query(written) != *wanted.as_bytes()
                 || without_unicode(value).is_some();
             is_other && is_written_as(written, wanted)
@@ -114,7 +117,7 @@ pub fn has_lookalike(query: &str, wanted: &str) -> bool {
 pub fn has_several_readings(query: &str, wanted: &str) -> bool {
     let is_cut = |pair: &str| {
         let first = pair.split_once(';').map(|(first, _)| first);
-        let name = first.map(|first| first.split('=').next().unwrap_or_default());
+        let name = first.map(name_of);
         name.is_some_and(|name| is_written_as(name, wanted))
     };
     has_lookalike(query, wanted) || query.contains(';') && query.split('&').any(is_cut)
@@ -124,10 +127,7 @@ pub fn has_several_readings(query: &str, wanted: &str) -> bool {
 /// parameters.
 #[must_use]
 pub fn without(query: &str, wanted: &str) -> Option<String> {
-    let is_wanted = |part: &&str| {
-        let written = part.split('=').next().unwrap_or_default();
-        is_written_as(written, wanted)
-    };
+    let is_wanted = |part: &&str| is_written_as(name_of(part), wanted);
     if !query.split(['&', ';']).any(|part| is_wanted(&part)) {
         return None;
     }
@@ -142,6 +142,19 @@ pub fn without(query: &str, wanted: &str) -> Option<String> {
         parts.collect::<Vec<_>>().join(";")
     });
     Some(kept.collect::<Vec<_>>().join("&"))
+}
+
+/// Part of a query without `=` at its beginning. The `ufo` package of Node (h3, Nuxt) reads
+/// `=api_key=x` as the parameter `api_key`.
+#[must_use]
+pub(crate) fn without_equals(part: &str) -> &str {
+    part.trim_start_matches('=')
+}
+
+/// Encoded name of a parameter in a query. `part`: text between two separators.
+fn name_of(part: &str) -> &str {
+    let bare = without_equals(part);
+    bare.split('=').next().unwrap_or_default()
 }
 
 /// True if some server treats an encoded name in a query as equal to `wanted`.
@@ -229,6 +242,7 @@ mod tests {
             ("[q]=1&r=2&%5Bq%5D[x]=1", true, Some("r=2")),
             ("?q=1&]q=2&q]=3&[[q]]=4&[]q=5&!q=6&r=7", true, Some("r=7")),
             ("r=1;%U0051%5b%u005D=1", true, Some("r=1")),
+            ("=q=1&==Q=2&r==q=1", true, Some("r==q=1")),
             ("%u00zz=q&%u+071=q&%u007=1&%25u0071=1&%u0072=q", false, None),
         ] {
             assert_eq!(has_lookalike(query, "q"), is_found, "{query}");
@@ -246,6 +260,7 @@ mod tests {
             ("q=1;x", true),
             ("q=1;", true),
             ("q;x=1", true),
+            ("=q;x=1", true),
             ("q;", true),
             ("%71;x=1", true),
             ("r=1;s=2&q;x", true),

@@ -121,6 +121,10 @@ impl Policy for Checked {
 // === impl Filter ===
 
 impl Run for Filter {
+    fn depends_on_query(&self) -> bool {
+        self.0.rules.is_some() && !self.0.logs
+    }
+
     fn on_request<'a>(&'a self, head: &mut RequestHead, cx: &mut Cx<'a>) -> Step {
         if let Some(found) = self.0.target(head.path(), head.query()) {
             cx.invalid = Some(Arc::new(found));

@@ -113,6 +113,12 @@ impl Policy for Checked {
 // === impl Filter ===
 
 impl Filter {
+    /// True if the filter refuses requests, or removes parameters from them.
+    #[must_use]
+    pub fn blocks(&self) -> bool {
+        self.checked.request == Mode::Block || self.checked.undeclared != Undeclared::Allow
+    }
+
     /// Records a refusal for the log. The request is served, because the policy only logs.
     fn note<'a>(&'a self, invalid: &Arc<Invalid>, cx: &mut Cx<'a>) {
         cx.invalid = Some(Arc::clone(invalid));
@@ -130,10 +136,6 @@ impl Filter {
 }
 
 impl Run for Filter {
-    fn depends_on_query(&self) -> bool {
-        true
-    }
-
     fn on_request<'a>(&'a self, head: &mut RequestHead, cx: &mut Cx<'a>) -> Step {
         let Checked {
             request,

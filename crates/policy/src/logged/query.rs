@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::form::{LogForm, LoggedLocation, LoggedParameter};
-use crate::auth::{decode_query, is_read_as, resembles};
+use crate::auth::{decode_query, is_read_as, resembles, without_equals};
 
 /// Query parameters that contain a credential in some APIs and are therefore never shown.
 const SECRET_PARAMETERS: [&str; 20] = [
@@ -135,6 +135,20 @@ pub fn shown_query(
     Some(shown)
 }
 
+/// Part of a path behind the first `;`, or behind an escape of `;`, `?` or `#`, if it has a value that
+/// logs do not show. Some servers read this part as the query. `values`: as for [`shown_query`].
+#[must_use]
+pub fn query_in_path(
+    path: &str,
+    values: (&[Box<str>], &[LoggedParameter]),
+) -> Option<(Range<usize>, LogForm)> {
+    let marks = [";", "%3B", "%3b", "%3F", "%3f", "%23"].into_iter();
+    let ends = marks.filter_map(|mark| Some(path.find(mark)? + mark.len()));
+    let start = ends.min()?;
+    shown_query(&path[start..], values, |_, _| String::new())?;
+    Some((start..path.len(), LogForm::Redact))
+}
+
 /// True if a decoded name is the name of a member of the object `parameter`, as `a[b]` for `a`.
 fn has_inner_name(name: &[u8], parameter: &str) -> bool {
     let is_list = name
@@ -168,10 +182,12 @@ fn own_form<'p>(name: &[u8], parameters: &'p [LoggedParameter]) -> Option<&'p Lo
 fn secret_value<F>(pair: &str, form: impl Fn(&str) -> Option<F>) -> Option<(Range<usize>, F)> {
     let mut start = 0;
     for part in pair.split(';') {
-        if let Some((name, _)) = part.split_once('=')
+        let bare = without_equals(part);
+        let before = start + part.len() - bare.len();
+        if let Some((name, _)) = bare.split_once('=')
             && let Some(form) = form(name)
         {
-            return Some((start..start + name.len(), form));
+            return Some((before..before + name.len(), form));
         }
         start += part.len() + 1;
     }
@@ -180,8 +196,28 @@ fn secret_value<F>(pair: &str, form: impl Fn(&str) -> Option<F>) -> Option<(Rang
 
 #[cfg(test)]
 mod tests {
-    use super::shown_query;
+    use super::{query_in_path, shown_query};
     use crate::logged::{LogForm, LoggedLocation, LoggedParameter, REDACTED};
+
+    #[test]
+    fn secrets_behind_a_semicolon_are_hidden() {
+        let names = ["sid".into()];
+        let shown = |path: &'static str| {
+            let hidden = query_in_path(path, (&names, &[]));
+            hidden.map_or(path, |(range, _)| &path[..range.start])
+        };
+        for (path, expected) in [
+            ("/a;v=1/b", "/a;v=1/b"),
+            ("/a;sid=x", "/a;"),
+            ("/a;v=1;token=x/b", "/a;"),
+            ("/a;v=1/b;token=x", "/a;"),
+            ("/a%3Btoken=x", "/a%3B"),
+            ("/a%3Fb=1&api_key=x;c", "/a%3F"),
+            ("/a/token=x", "/a/token=x"),
+        ] {
+            assert_eq!(shown(path), expected, "{path}");
+        }
+    }
 
     #[test]
     fn secrets_in_queries_are_not_shown() {
@@ -195,6 +231,7 @@ mod tests {
             ("%2561=x&%C1%A1=y", "%2561=REDACTED&%C1%A1=REDACTED"),
             ("a=1;sid=x&b=2", "a=1;sid=REDACTED&b=2"),
             ("sid=x;y&b=2;c", "sid=REDACTED&b=2;c"),
+            ("=sid=x&b;==token=y", "=sid=REDACTED&b;==token=REDACTED"),
             ("api.key=x&Sid[]=y", "api.key=REDACTED&Sid[]=REDACTED"),
             ("access-token=x&s.id=y", "access-token=REDACTED&s.id=y"),
             ("[sid]=x&]token]=y", "[sid]=REDACTED&]token]=REDACTED"),

@@ -511,13 +511,10 @@ pub mod author {
     ) -> Option<u64> {
         let ms = read::duration_ms(window).ok()?;
         if !(1_000..=WINDOW_MS_MAX).contains(&ms) {
+            let message = "the window must be from 1s to 366d";
             sink.push(
-                Diagnostic::new(
-                    &BAD_VALUE,
-                    window.span(),
-                    "the window must be from 1s to 366d",
-                )
-                .help("write a window between `1s` and `366d`, or a `period`"),
+                Diagnostic::new(&BAD_VALUE, window.span(), message)
+                    .help("write a window between `1s` and `366d`, or a `period`"),
             );
         }
         if count > WINDOW_MAX {

@@ -144,6 +144,10 @@ impl Policy for Checked {
 }
 
 impl Run for Filter {
+    fn depends_on_query(&self) -> bool {
+        self.query.is_some()
+    }
+
     fn on_request<'a>(&'a self, head: &mut RequestHead, cx: &mut Cx<'a>) -> Step {
         let mut rewritten = cx.rewritten.take().unwrap_or_default();
         if let Some(text) = &self.path {

@@ -81,7 +81,8 @@ fn rules(repository: &Repository, tree: &Tree<'_>) -> Result<String, git2::Error
     files.sort_by_key(|(folder, _)| folder.matches('/').count());
     for (folder, id) in files {
         let content = repository.find_blob(id)?;
-        for line in text(content.content()).lines() {
+        let text = text(content.content());
+        for line in text.lines().filter(|line| !is_open(line)) {
             rules.push_str(&from_root(&folder, line));
             rules.push('\n');
         }
@@ -93,6 +94,13 @@ fn rules(repository: &Repository, tree: &Tree<'_>) -> Result<String, git2::Error
 fn text(content: &[u8]) -> String {
     let content = content.strip_prefix(b"\xef\xbb\xbf").unwrap_or(content);
     String::from_utf8_lossy(content).into_owned()
+}
+
+/// True if a rule ends inside of an escape. Git never matches such a rule; libgit2 would join it with
+/// the next line.
+fn is_open(line: &str) -> bool {
+    let rule = line.trim_end_matches('\\');
+    (line.len() - rule.len()) % 2 == 1
 }
 
 /// Rewrites an ignore rule in `folder` as a rule for the root. `folder` ends with `/`, and is empty
@@ -127,6 +135,18 @@ mod tests {
     fn byte_order_mark_is_no_part_of_the_first_rule() {
         assert_eq!(text(b"\xef\xbb\xbf/keys/\n"), "/keys/\n");
         assert_eq!(text(b"/keys/\n*.\xe9"), "/keys/\n*.\u{fffd}");
+    }
+
+    #[test]
+    fn rule_that_ends_inside_of_an_escape_is_left_out() {
+        for (line, expected) in [
+            ("x\\", true),
+            ("x\\\\", false),
+            ("x\\ ", false),
+            ("x", false),
+        ] {
+            assert_eq!(is_open(line), expected, "{line}");
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderValue, Method, header};
 use policy::auth::Fault;
 use policy::invalid::Invalid;
 use policy::logged::{
-    LogForm, LoggedLocation, LoggedParameter, REDACTED, shown_path, user_information,
+    LogForm, LoggedLocation, LoggedParameter, REDACTED, query_in_path, shown_path, user_information,
 };
 use policy::threat::REFUSED;
 use policy::{Cx, NoValue, Reject, RequestHead};
@@ -100,10 +100,19 @@ impl Record {
             // The operation is unknown, so that parameters which must not be logged cannot be found
             // in the path: redact the whole path.
             let view = self.stream.worker.current_view();
+            let view = view.as_ref();
             let hides = view.is_some_and(|view| view.current().loaded.snapshot.hides_values());
             let path = match hides {
                 true => REDACTED.to_owned(),
-                false => shown_path(&path, user_information(&path).collect(), hidden),
+                false => {
+                    let names = view.map(|view| &*view.current().loaded.secret_parameters);
+                    let query = query_in_path(&path, (names.unwrap_or_default(), &[]));
+                    shown_path(
+                        &path,
+                        user_information(&path).chain(query).collect(),
+                        hidden,
+                    )
+                }
             };
             text(out, "path", path.as_bytes());
         }
@@ -184,7 +193,9 @@ impl Record {
         caller(out, cx);
         display(out, "client_ip", &cx.client);
         text(out, "host", head.host.as_bytes());
-        let forms = snapshot.logged_forms(version.listener, decided.logged_route(), head);
+        let mut forms = snapshot.logged_forms(version.listener, decided.logged_route(), head);
+        let values = (&*current.loaded.secret_parameters, &*forms.parameters);
+        forms.path.extend(query_in_path(head.path(), values));
         match forms.path.is_empty() {
             true => text(out, "path", head.path().as_bytes()),
             false => text(

@@ -123,6 +123,11 @@ impl Origin {
         Self::announced("Bottle", python.arg(peer("bottle_origin.py")))
     }
 
+    /// Starts Fastify 4, which ends the path at the first `;` and reads the rest as the query.
+    pub(super) fn fastify() -> Option<Self> {
+        Self::announced("Fastify 4", &mut peers::node("fastify_origin.mjs")?)
+    }
+
     fn go() -> Option<Self> {
         let mut origin = Command::new(peers::servers()?.join("paths_origin"));
         Self::announced("Go", &mut origin)

@@ -1,0 +1,163 @@
+//! Changes of requests by the gateway before its policies read them: removed credentials, removed
+//! lookalikes of fields, and external processors, which may change any field.
+
+use std::collections::BTreeSet;
+
+use bundle::ir;
+use policy::Checked;
+use policy::auth::{self, Place};
+use policy::conditions::Condition;
+use policy::guard::expression::Expression;
+use policy::managed;
+
+use super::{Access, Route};
+
+/// Credentials in the given fields, parameters and cookies that policies do not see, because a
+/// security scheme strips them.
+pub(super) fn stripped(route: Route<'_>, is_read: impl Fn(&Place) -> bool) -> String {
+    let stripping = route.api.schemes.iter().filter(|one| one.strip_credential);
+    let places: BTreeSet<&Place> = stripping
+        .map(|scheme| &scheme.place)
+        .filter(|place| is_read(place))
+        .collect();
+    let alternatives = &route.treatment.security.0;
+    let parts = places.into_iter().map(|place| {
+        let is_kept = |wanted: &ir::SchemeUse| {
+            let scheme = route.api.schemes.get(&wanted.scheme);
+            scheme.is_some_and(|one| one.place == *place && !one.strip_credential)
+        };
+        let keeping = alternatives.iter().filter(|one| one.0.iter().any(is_kept));
+        let keeping: BTreeSet<String> = keeping.map(alternative).collect();
+        match keeping.is_empty() {
+            true => format!("{place:?} stripped"),
+            false => format!("{place:?} stripped except with {keeping:?}"),
+        }
+    });
+    parts.collect::<Vec<_>>().join(", ")
+}
+
+/// Names of the schemes of an alternative.
+pub(super) fn alternative(schemes: &ir::Alternative) -> String {
+    let names: Vec<&str> = schemes.0.iter().map(|one| one.scheme.as_str()).collect();
+    names.join(" + ")
+}
+
+/// External processors of the chain before `reader`, with the services that they ask. `reader`: the
+/// name of a policy; `None` for the end of the chain. Empty if there is none.
+pub(super) fn processors(access: &Access<'_>, reader: Option<&str>) -> String {
+    let before = access
+        .chain()
+        .take_while(|one| reader != Some(one.name.as_str()));
+    let services = before.filter_map(|policy| match &policy.checked {
+        Checked::ExtProc(processor) => Some(processor.service()),
+        _ => None,
+    });
+    let services: Vec<&str> = services.collect();
+    match services.is_empty() {
+        true => String::new(),
+        false => format!("as changed by ext_proc {}", services.join(", ")),
+    }
+}
+
+/// Fields by which the gateway decides and of which the field `name` is a lookalike. The gateway
+/// removes `name` from requests. Empty if there is none.
+pub(super) fn lookalikes(route: Route<'_>, name: &str) -> String {
+    let decisive = decisive(route).into_iter();
+    let names: Vec<String> = decisive
+        .filter(|decisive| managed::is_lookalike(name, decisive))
+        .collect();
+    match names.is_empty() {
+        true => String::new(),
+        false => format!("removed as a lookalike of {}", names.join(", ")),
+    }
+}
+
+/// Text if the gateway removes the field `name` because it overrides the method or path and the
+/// operation does not declare it. Otherwise empty.
+pub(super) fn override_field(route: Route<'_>, name: &str) -> String {
+    let declared = &route.treatment.forwarding.override_fields;
+    let is_alike = |one: &&str| *one == name || managed::is_lookalike(name, one);
+    let is_override = ir::OVERRIDE_FIELDS.iter().any(|one| is_alike(one));
+    match is_override && !declared.iter().any(|one| one == name) {
+        true => "removed as an override of the method or path".to_owned(),
+        false => String::new(),
+    }
+}
+
+/// Fields by which the gateway decides about requests of a route, in lower case.
+fn decisive(route: Route<'_>) -> BTreeSet<String> {
+    let mut names: BTreeSet<String> = BTreeSet::new();
+    let shared = &route.gateway.shared;
+    for scheme in &route.api.schemes {
+        names.extend(field(&scheme.place));
+        if let ir::Verify::Auth(verifier) = &scheme.verify
+            && let Some(verifier) = shared.auth.get(verifier)
+        {
+            names.extend(signed(&verifier.checked));
+        }
+    }
+    let policies = super::policies(route.gateway, route.api, route.treatment);
+    for policy in policies {
+        names.extend(read_by(&policy.checked));
+    }
+    let forwarding = &route.treatment.forwarding;
+    for (_, step) in forwarding.steps() {
+        names.extend(read_by(&step));
+    }
+    names.extend(forwarding.not_forwarded.iter().filter_map(field));
+    let operations = route.gateway.apis.iter().flat_map(|api| &api.operations);
+    let conditions = operations.flat_map(|operation| &operation.conditions);
+    names.extend(conditions.filter_map(condition));
+    names
+}
+
+fn field(place: &Place) -> Option<String> {
+    match place {
+        Place::Header(name) => Some(name.to_ascii_lowercase()),
+        Place::Query(_) | Place::Cookie(_) | Place::Authorization(_) | Place::Certificate => None,
+    }
+}
+
+fn condition(condition: &Condition) -> Option<String> {
+    match condition {
+        Condition::Header(name, _) => Some(name.to_ascii_lowercase()),
+        Condition::Query(..) => None,
+    }
+}
+
+/// Fields that a signature covers or consists of.
+fn signed(verifier: &auth::Checked) -> Vec<String> {
+    let places = engine::signed_fields(Some(verifier));
+    places.iter().filter_map(field).collect()
+}
+
+/// Fields that a policy reads, in lower case.
+fn read_by(policy: &Checked) -> Vec<String> {
+    let lower = |name: &str| name.to_ascii_lowercase();
+    match policy {
+        Checked::Split(split) => {
+            let conditions = split.shares().iter();
+            let conditions = conditions.flat_map(|share| share.when.iter().flatten());
+            conditions.filter_map(condition).collect()
+        }
+        Checked::ForwardAuth(question) => question.sent().into_iter().map(lower).collect(),
+        Checked::ExtProc(processor) => {
+            let names = processor.sent().unwrap_or_default();
+            names.iter().map(|name| lower(name)).collect()
+        }
+        Checked::Authorize(_) => {
+            let settings = policy.settings();
+            let source = settings.text(&["expression"]);
+            let expression = source.and_then(|source| Expression::compile(source).ok());
+            let fields = expression.map(|expression| expression.fields());
+            fields.unwrap_or_default().into_iter().collect()
+        }
+        policy if policy::is_limit(policy.kind()) => {
+            let settings = policy.settings();
+            let keys = settings.texts(&["key"]).unwrap_or_default().into_iter();
+            let names = keys.filter_map(|key| key.strip_prefix("header:"));
+            names.map(lower).collect()
+        }
+        _ => Vec::new(),
+    }
+}
