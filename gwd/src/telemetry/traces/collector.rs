@@ -49,6 +49,10 @@ impl Endpoint {
             Some("https") => (Some(tls()?), 443),
             _ => return Err(shape()),
         };
+        let port = match &authority.as_str()[authority.host().len()..] {
+            "" => port,
+            _ => authority.port_u16().ok_or_else(shape)?,
+        };
         let host = authority.host();
         let host = host.strip_prefix('[').unwrap_or(host);
         let host = host.strip_suffix(']').unwrap_or(host);
@@ -58,7 +62,7 @@ impl Endpoint {
         };
         Ok(Self {
             host: host.to_owned(),
-            port: authority.port_u16().unwrap_or(port),
+            port,
             authority: HeaderValue::from_str(authority.as_str()).map_err(|_| shape())?,
             path,
             tls,
@@ -130,7 +134,9 @@ mod tests {
             ("grpc://c:4317", "is not a URL"),
             ("/v1/traces", "is not a URL"),
             ("http://u:p@c:4318", "OTEL_EXPORTER_OTLP_HEADERS"),
-            ("http://u:p@c:x", "is not a URL"),
+            ("http://u:p@c d", "is not a URL"),
+            ("http://c:x", "is not a URL"),
+            ("http://c:99999", "is not a URL"),
             ("http://c:4318/?a=b", "has a query"),
         ] {
             let error = Endpoint::parse(url, true, system_roots).unwrap_err();

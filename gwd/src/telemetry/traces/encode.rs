@@ -19,7 +19,7 @@ const METHODS: [&str; 9] = [
 /// to Unix time in nanoseconds.
 pub(super) fn request(
     resource: &[(String, String)],
-    batch: &[Box<RequestSpans>],
+    batch: &[RequestSpans],
     unix_ns: impl Fn(u64) -> u64,
 ) -> ExportTraceServiceRequest {
     let mut spans = Vec::with_capacity(2 * batch.len());

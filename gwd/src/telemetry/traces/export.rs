@@ -135,12 +135,12 @@ enum Failure {
 /// Spans of several requests.
 #[derive(Default)]
 struct Batch {
-    requests: Vec<Box<RequestSpans>>,
+    requests: Vec<RequestSpans>,
     spans: u64,
 }
 
 impl Batch {
-    fn add(&mut self, request: Box<RequestSpans>) {
+    fn add(&mut self, request: RequestSpans) {
         self.spans += request.count();
         self.requests.push(request);
     }
@@ -160,7 +160,7 @@ impl Export {
             while rest.spans < BATCH_SPANS
                 && let Ok(request) = self.received.try_recv()
             {
-                rest.add(request);
+                rest.add(*request);
             }
             if rest.spans == 0 {
                 return;
@@ -187,7 +187,7 @@ impl Export {
                 _ = self.stopping.changed() => return false,
             };
             match next {
-                Ok(Some(request)) => batch.add(request),
+                Ok(Some(request)) => batch.add(*request),
                 Ok(None) => return false,
                 Err(_) => break,
             }
