@@ -591,3 +591,36 @@ fn certificate_of_a_collector_is_verified() {
         eventually(metric, || gwd.metric(metric, &[reason]) == 2.0);
     }
 }
+
+#[test]
+fn credentials_never_reach_the_spans() {
+    let (upstream, collector) = (Upstream::saying("hello"), Collector::start());
+    let ops = vec![
+        op("GET", "/orders/{id}").secured("key"),
+        op("GET", "/query").secured("query"),
+    ];
+    let served = shop(upstream.address, ops).serve_by(collector.settings(1.0));
+    let fields = "x-key: letmein\r\ncookie: sid=letmein\r\ntracestate: a=letmein\r\n";
+    for target in [
+        "/orders/1?access_token=letmein",
+        "/query?shopkey=letmein&a=1",
+        "/query?shopkey=wrong-one&a=1",
+        "/nothing?access_token=letmein",
+        // User information in targets that no operation describes.
+        "/http://joe:letmein@h/x",
+        "http://joe:letmein@shop.example/nothing",
+        "/nothing/joe%3Aletmein%40h",
+        "/%00/joe:letmein@h",
+    ] {
+        fetch(served.address, "GET", target, fields);
+    }
+    collector.spans(10);
+    let text = format!("{:?}", collector.messages());
+    assert!(
+        text.contains("/orders/1") && text.contains("acme"),
+        "{text}"
+    );
+    for secret in ["letmein", "wrong-one", "access_token", "shopkey"] {
+        assert!(!text.contains(secret), "{secret}: {text}");
+    }
+}
