@@ -141,6 +141,7 @@ fn sampled_parent_continues_through_both_spans() {
     }
     assert_eq!(hex(&server.parent_span_id), PARENT);
     assert_eq!(client.parent_span_id, server.span_id);
+    assert_ne!(client.span_id, server.span_id);
     assert!(server.start_time_unix_nano <= client.start_time_unix_nano);
     assert!(server.end_time_unix_nano >= client.end_time_unix_nano);
     let seen = upstream.only();

@@ -37,8 +37,8 @@ pub(crate) struct TraceContext {
 /// Sampler of one worker, and its access to the queue of finished requests.
 pub(crate) struct Tracer {
     queue: mpsc::Sender<Box<RequestSpans>>,
-    /// Traces whose [`RANDOM_BITS`] are at least this number are not sampled.
-    sampled_below: u64,
+    /// Threshold: new traces whose [`RANDOM_BITS`] are below this number are not sampled.
+    sampled_from: u64,
     /// Part of the new trace ids of this worker, so that generators of several workers with the
     /// same state create different ids.
     salt: u64,
@@ -72,7 +72,7 @@ impl Tracer {
     pub(super) fn new(queue: mpsc::Sender<Box<RequestSpans>>, ratio: f64) -> Self {
         Self {
             queue,
-            sampled_below: sampled_below(ratio),
+            sampled_from: sampled_from(ratio),
             salt: RandomState::new().build_hasher().finish(),
         }
     }
@@ -100,7 +100,7 @@ impl Tracer {
             server: Span {
                 trace_id: trace_id.to_be_bytes(),
                 span_id,
-                flags: u8::from(decisive < self.sampled_below),
+                flags: u8::from(decisive >= self.sampled_from),
             },
             parent_id: None,
         }
@@ -115,14 +115,15 @@ impl Tracer {
     }
 }
 
-/// Number below which the decisive bits of a sampled trace are.
+/// Smallest number in the decisive bits of a sampled trace: the rejection threshold of
+/// OpenTelemetry's consistent sampling.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
     reason = "between 0 and 2^56"
 )]
-fn sampled_below(ratio: f64) -> u64 {
-    (ratio.clamp(0.0, 1.0) * (1_u64 << RANDOM_BITS) as f64) as u64
+fn sampled_from(ratio: f64) -> u64 {
+    ((1.0 - ratio.clamp(0.0, 1.0)) * (1_u64 << RANDOM_BITS) as f64) as u64
 }
 
 fn new_span_id(random: &Random) -> [u8; 8] {
