@@ -8,6 +8,7 @@ use crate::discovery;
 use crate::limits::budget::Bounds;
 use crate::message::pace::TimeLimits;
 use crate::telemetry::log_file::Rotation;
+use crate::telemetry::traces;
 
 /// Settings of a gateway process.
 #[derive(Clone, Debug)]
@@ -28,6 +29,8 @@ pub struct Settings {
     pub websocket_drain: Duration,
     /// Addresses, by listener name, that replace the bundle's addresses.
     pub listen: BTreeMap<String, SocketAddr>,
+    /// Settings of the export of traces. `None`: gwd forwards trace context unchanged.
+    pub traces: Option<traces::Settings>,
     /// Settings of host discovery.
     pub discovery: discovery::Settings,
 }

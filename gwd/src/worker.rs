@@ -25,6 +25,7 @@ use crate::runtime::clock;
 use crate::runtime::deadlines::Deadlines;
 use crate::telemetry::access_log;
 use crate::telemetry::shard::Shard;
+use crate::telemetry::traces::Tracer;
 use crate::upstream::Service;
 use crate::upstream::call_cx::CallCx;
 use crate::upstream::pool::PooledUpstream;
@@ -46,6 +47,8 @@ pub(crate) struct Worker {
     pub(crate) index: usize,
     pub(crate) shared: Arc<Shared>,
     pub(crate) log: access_log::Writer,
+    /// Sampler of traces. `None`: traces are off.
+    pub(crate) tracer: Option<Tracer>,
     /// Notified when the access log has lines to flush.
     pub(crate) log_waits: Notify,
     /// Permits of this worker, from the process-wide limit on requests in progress.
@@ -97,7 +100,7 @@ impl Worker {
         shared: Arc<Shared>,
         peers: Peers,
         shard: Shard,
-        log: access_log::Writer,
+        (log, tracer): (access_log::Writer, Option<Tracer>),
     ) -> Rc<Self> {
         let calls = CallCx::new(shared.clock, shard, &shared.budgets);
         Rc::new(Self {
@@ -105,6 +108,7 @@ impl Worker {
             deadlines: Deadlines::new(shared.clock),
             index,
             log,
+            tracer,
             log_waits: Notify::new(),
             requests: LocalQuota::new(&shared.budgets.requests, peers.len()),
             waiting: Waiting::default(),

@@ -10,9 +10,10 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde::Deserialize;
 
 use super::examples::{CHECK_EXAMPLES, CLI_EXAMPLES, CLIENT_EXAMPLES, RUN_EXAMPLES};
-use super::{access_log, bounds, registry};
+use super::{access_log, bounds, registry, traces};
 use crate::admin::Interface;
 use crate::control::{Plan, RegistryPlan};
+use crate::node::TraceSettings;
 use crate::runtime::log_format::LogFormat;
 
 /// Default address of the admin interface.
@@ -217,6 +218,14 @@ pub(super) struct RunOptions {
     /// Number of access log files to keep beside the current one. [default: 5]
     #[arg(long, env = "GWD_ACCESS_LOG_KEEP", value_name = "N")]
     pub(super) access_log_keep: Option<u32>,
+    /// Collector of traces that gets spans by OTLP over HTTP, such as `http://localhost:4318`.
+    /// [default: $OTEL_EXPORTER_OTLP_ENDPOINT, otherwise no traces]
+    #[arg(long, env = "GWD_OTLP", value_name = "URL")]
+    otlp: Option<String>,
+    /// Share of the requests without a parent whose trace is sampled, from 0 to 1. The parent
+    /// decides about others. [default: 0.01]
+    #[arg(long, env = "GWD_TRACE_RATIO", value_name = "RATIO")]
+    trace_ratio: Option<f64>,
     /// Lowest level of events in the program log. [default: info]
     #[arg(long, env = "GWD_LOG_LEVEL", value_enum)]
     log_level: Option<LogLevel>,
@@ -338,6 +347,7 @@ pub(super) struct Resolved {
     pub(super) secret_dir: PathBuf,
     pub(super) secret_env_prefix: String,
     pub(super) access_log: crate::node::AccessLog,
+    pub(super) traces: Option<TraceSettings>,
     pub(super) log_level: LogLevel,
     pub(super) log_format: LogFormat,
     pub(super) node: String,
@@ -384,6 +394,9 @@ impl RunOptions {
     fn merged(&self, file: Self) -> anyhow::Result<Resolved> {
         let access_log = access_log::of(self, &file)?;
         let bounds = bounds::of(self, &file)?;
+        let node = self.node.clone().or(file.node.clone());
+        let node = node.unwrap_or_else(host_name);
+        let traces = self.traces(&file, &node)?;
         let places = self.places(&file)?;
         let ours = self.clone();
         let either = |ours: Vec<String>, file: Vec<String>| match ours.is_empty() {
@@ -425,12 +438,13 @@ impl RunOptions {
                 .or(file.secret_env_prefix)
                 .unwrap_or_else(|| "GWS_".into()),
             access_log,
+            traces,
             log_level: ours.log_level.or(file.log_level).unwrap_or(LogLevel::Info),
             log_format: ours
                 .log_format
                 .or(file.log_format)
                 .unwrap_or_else(LogFormat::of_stderr),
-            node: ours.node.or(file.node).unwrap_or_else(host_name),
+            node,
             zone: ours.zone.or(file.zone),
             name_servers: name_server
                 .iter()
@@ -458,6 +472,15 @@ impl RunOptions {
 }
 
 impl RunOptions {
+    /// Trace settings. Options that are not set come from the options file `file`.
+    fn traces(&self, file: &Self, node: &str) -> anyhow::Result<Option<TraceSettings>> {
+        traces::of(traces::Given {
+            url: self.otlp.clone().or(file.otlp.clone()),
+            ratio: self.trace_ratio.or(file.trace_ratio),
+            node,
+        })
+    }
+
     /// Store and state folder. Options that are not set come from the options file `file`.
     fn places(&self, file: &Self) -> anyhow::Result<Places> {
         let either =

@@ -341,6 +341,7 @@ pub(super) fn check(resolved: &Resolved) -> Result<Value, (Exit, String)> {
     let node = Node::start(Settings {
         workers: 1,
         access_log: crate::node::AccessLog::Off,
+        traces: None,
         ..settings(resolved)
     })
     .map_err(|error| (Exit::Input, error.to_string()))?;
@@ -357,6 +358,7 @@ fn settings(resolved: &Resolved) -> Settings {
         time_limits: TimeLimits::OF_LISTENERS,
         websocket_drain: resolved.websocket_drain,
         listen: resolved.listen.clone(),
+        traces: resolved.traces.clone(),
         discovery: crate::discovery::Settings {
             name_servers: resolved.name_servers.clone(),
             times: crate::discovery::Times::default(),

@@ -29,6 +29,7 @@ use crate::message::copies::{CopiedBody, Copies, CopyCx, Unsent};
 use crate::runtime::deadlines::Slot;
 use crate::runtime::deadlines::in_time;
 use crate::upstream::affinity::Affinity;
+use crate::upstream::call_trace::CallTrace;
 use crate::upstream::connect::{Times, connect};
 use crate::upstream::pool::queue::Acceptable;
 use crate::upstream::proxy_header::Ends;
@@ -53,6 +54,8 @@ pub(crate) struct MirroredRequest<'a, 's> {
     pub(crate) length: Option<u64>,
     /// Addresses of the client's connection.
     pub(crate) ends: Ends,
+    /// Trace of the call to the upstream, which has made no attempt. `None`: traces are off.
+    pub(crate) trace: Option<&'a CallTrace>,
 }
 
 /// Sender of mirror copies: the resources that all copies of one request use.
@@ -144,6 +147,9 @@ fn copy(
         cx: mirrored.cx,
     };
     forward::prepare(&mut head, relay);
+    if let Some(trace) = mirrored.trace {
+        trace.insert_into(&mut head);
+    }
     // Remove the framing fields: the body of a copy gets its own framing.
     for name in [CONTENT_LENGTH, TRANSFER_ENCODING, EXPECT, TE] {
         head.headers.remove(name);

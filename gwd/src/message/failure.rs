@@ -340,6 +340,11 @@ pub(crate) fn tls(error: &io::Error) -> Option<&rustls::Error> {
 }
 
 impl Failure {
+    /// Reason of the failure in logs and metrics.
+    pub(crate) fn reason(&self) -> &'static str {
+        self.kind.info().reason
+    }
+
     pub(crate) const fn new(kind: Kind) -> Self {
         Self { kind, why: None }
     }

@@ -28,6 +28,7 @@ pub use crate::limits::budget::Bounds;
 pub use crate::message::pace::TimeLimits;
 pub use crate::settings::{AccessLog, Settings};
 pub use crate::telemetry::log_file::Rotation;
+pub use crate::telemetry::traces::{Endpoint as TraceEndpoint, Settings as TraceSettings};
 pub(crate) use refusal::refused;
 use refusal::unusable;
 
@@ -45,6 +46,7 @@ use crate::runtime::program_log::{Level, event};
 use crate::runtime::vital::AbortOnPanic;
 use crate::telemetry::access_log::{self, Sink};
 use crate::telemetry::shard::Shard;
+use crate::telemetry::traces::Exporter;
 use crate::tls;
 use crate::upstream::health::Prober;
 use crate::upstream::shared::States;
@@ -86,6 +88,8 @@ pub struct Node {
     revoked: Arc<Revoked>,
     /// Certificates and CA certificates for clients of all versions.
     pub(crate) tls: tls::Store,
+    /// Thread that exports traces. `None`: traces are off.
+    traces: Option<Exporter>,
     /// Thread that saves the counters of quotas. `None` until the state folder is open.
     pub(crate) quotas: Option<QuotaWriter>,
 }
@@ -115,6 +119,10 @@ impl Node {
             AccessLog::Rotated(path, rotation) => Sink::File(path.clone(), Some(*rotation)),
         };
         let logs = access_log::start(&sink, count, &shared.process)?;
+        let traces = match &settings.traces {
+            None => None,
+            Some(traces) => Some(Exporter::start(traces, shared.clock, &shared.process)?),
+        };
         let (announce, announced) = mpsc::channel();
         let states = Arc::<States>::default();
         let registry = Registry::new(Arc::clone(&shared), Arc::clone(&states), announced);
@@ -131,6 +139,7 @@ impl Node {
             let (sender, commands) = tokio::sync::mpsc::channel(COMMANDS_MAX);
             let (shared, announce) = (Arc::clone(&shared), announce.clone());
             let peers = Arc::clone(&peers);
+            let tracer = traces.as_ref().map(Exporter::tracer);
             std::thread::Builder::new()
                 .name(format!("worker-{index}"))
                 .spawn(move || {
@@ -144,6 +153,7 @@ impl Node {
                         handed,
                         shard,
                         log,
+                        tracer,
                     };
                     if let Err(error) = thread::run(parts) {
                         event(
@@ -171,6 +181,7 @@ impl Node {
             epoch: 0,
             revoked: Arc::default(),
             tls: tls::Store::default(),
+            traces,
             quotas: None,
         })
     }
@@ -582,6 +593,9 @@ impl Node {
                 let forced = &self.shared.process.forced_closes;
                 forced.fetch_add(left, Ordering::Relaxed);
                 self.shared.stores.return_leases();
+                if let Some(traces) = &self.traces {
+                    traces.finish();
+                }
                 return left;
             }
             std::thread::sleep(DRAIN_TICK);

@@ -22,6 +22,7 @@ use crate::runtime::vital;
 use crate::telemetry::access_log;
 use crate::telemetry::process::LimitedResource;
 use crate::telemetry::shard::Shard;
+use crate::telemetry::traces::Tracer;
 use crate::worker::Worker;
 
 /// Command from the control thread to a worker.
@@ -77,6 +78,8 @@ pub(crate) struct Parts {
     pub(crate) handed: mpsc::Receiver<TransferredConnection>,
     pub(crate) shard: Shard,
     pub(crate) log: access_log::Writer,
+    /// Sampler of traces. `None`: traces are off.
+    pub(crate) tracer: Option<Tracer>,
 }
 
 /// Runs a worker on the calling thread until the sender of commands is dropped.
@@ -125,8 +128,9 @@ async fn serve(parts: Parts) {
         mut handed,
         shard,
         log,
+        tracer,
     } = parts;
-    let worker = Worker::new(index, shared, peers, shard, log);
+    let worker = Worker::new(index, shared, peers, shard, (log, tracer));
     let deadlines = Rc::clone(&worker.deadlines);
     vital::spawn_local(async move { deadlines.run().await });
     vital::spawn_local(sweep(Rc::clone(&worker)));

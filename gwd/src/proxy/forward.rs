@@ -24,6 +24,7 @@ use crate::proxy::respond::{self, OutgoingBody, OutgoingResponse};
 use crate::proxy::stream::Stream;
 use crate::proxy::validated;
 use crate::runtime::deadlines::{LimitOf, within_limit};
+use crate::upstream::call_trace::CallTrace;
 use crate::upstream::send::{Outgoing, send};
 use crate::upstream::upgrade::{Upgrade, upgrade};
 
@@ -88,7 +89,8 @@ pub(super) async fn forward(
     // A WebSocket tunnel has no body to mirror.
     let handshake = handshake.filter(|_| is_websocket);
     if handshake.is_none() {
-        forwarding.copy(route, head, &body, &origin);
+        let trace = record.call().trace.as_ref();
+        forwarding.copy(route, (head, &body), &origin, trace);
     }
     // Use the rewritten method from here on: retries depend on the method that the upstream gets.
     let rewritten = cx.rewritten.as_ref();
@@ -284,7 +286,13 @@ impl Forwarding<'_, '_> {
 
     /// Begins the mirror copies of the request. Copies of a request without a body are sent at
     /// once.
-    fn copy(&self, route: &RouteRef<'_>, head: &RequestHead, body: &Incoming, origin: &Origin) {
+    fn copy(
+        &self,
+        route: &RouteRef<'_>,
+        (head, body): (&RequestHead, &Incoming),
+        origin: &Origin,
+        trace: Option<&CallTrace>,
+    ) {
         let copies = match self.cx.mirrors.is_empty() {
             true => None,
             false => mirror::begin(&MirroredRequest {
@@ -296,6 +304,7 @@ impl Forwarding<'_, '_> {
                 head,
                 length: body.size_hint().exact(),
                 ends: self.stream.ends(self.cx.client),
+                trace,
             }),
         };
         match copies {

@@ -5,6 +5,7 @@
 //! keep a snapshot in memory.
 
 mod line;
+mod span;
 
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -35,6 +36,7 @@ use crate::upstream::call_record::CallRecord;
 use crate::upstream::transport::CallError;
 use crate::worker::View;
 use line::Line;
+use span::RequestTrace;
 
 pub(super) use line::{display, number, text};
 
@@ -65,6 +67,8 @@ pub(crate) struct Record {
     /// nanoseconds.
     body_wait_ns: u64,
     line: Option<Box<Line>>,
+    /// Trace of the request. `None`: traces are off.
+    trace: Option<RequestTrace>,
     /// Permits of policies, returned at the end of the response.
     pub(crate) leases: policy::ConcurrencyPermits,
 }
@@ -99,6 +103,7 @@ impl Record {
             bytes_out: 0,
             body_wait_ns: 0,
             line: None,
+            trace: None,
             leases: policy::ConcurrencyPermits::default(),
         });
         let is_grpc = grpc::is_call(request.method(), request.headers());
@@ -108,6 +113,9 @@ impl Record {
             let limit_ms = started_ms.saturating_add(wait_ms);
             let deadline = &stream.transfer.deadline;
             deadline.limit(limit_ms, LimitOf::Client);
+        }
+        if let Some(tracer) = &worker.tracer {
+            record.begin_trace(tracer, request);
         }
         if worker.log.is_enabled() {
             record.begin_line(request.method(), request.uri().path());
@@ -185,7 +193,7 @@ impl Record {
             self.route = uids[route.index_in_api as usize];
             if let Some(upstream) = upstream {
                 let uid = loaded.upstream_uids[upstream as usize];
-                self.upstream = Some(CallRecord::new(uid));
+                self.upstream = Some(CallRecord::new(uid, self.call_trace()));
             }
             self.count_limits(decided, cx);
         }
@@ -202,6 +210,9 @@ impl Record {
                 .worker
                 .shard
                 .limited(&warned.policy.into(), WARNED);
+        }
+        if self.is_sampled() {
+            self.continue_trace(version, head, (decided, upstream), cx, request_id);
         }
         if self.line.is_some() {
             self.continue_line(version, head, (decided, upstream), cx, request_id);
@@ -249,6 +260,7 @@ impl Record {
     ) {
         self.coarse_status = view.current().loaded.coarse_status;
         self.continue_refused(view, request_id);
+        self.continue_refused_trace(view, request_id);
         self.refused(reject, reject.code, "edge".into());
     }
 
@@ -477,10 +489,9 @@ impl Record {
             worker
                 .shard
                 .passed(call.uid, BodyBytes { response, ..bytes });
-            let until_ns = if call.head_ns > 0 {
-                call.head_ns
-            } else {
-                now_ns
+            let until_ns = match call.head_ns {
+                0 => now_ns,
+                head_ns => head_ns,
             };
             let error = if self.blame == Blame::Upstream {
                 self.reason
@@ -497,6 +508,7 @@ impl Record {
                 until_ns.saturating_sub(call.began_ns),
             );
         }
+        self.end_trace(now_ns);
         if let Some(line) = self.line.take() {
             self.end_line(*line, now_ns, duration_ns, overhead_ns);
         }

@@ -1,4 +1,4 @@
-//! Counters of the workers and the process, access log, and log files.
+//! Counters of the workers and the process, access log, log files, and traces.
 
 pub(crate) mod access_log;
 #[expect(
@@ -13,3 +13,4 @@ pub(crate) mod names;
 )]
 pub(crate) mod process;
 pub(crate) mod shard;
+pub(crate) mod traces;

@@ -15,6 +15,10 @@ pub(crate) struct Counters {
     pub(crate) token_hits: AtomicU64,
     pub(crate) token_misses: AtomicU64,
     pub(crate) tokens: TokenCaches,
+    /// Spans that were dropped, by reason.
+    spans_dropped: [AtomicU64; DroppedSpans::ALL.len()],
+    /// Spans that the collector has accepted.
+    pub(crate) spans_exported: AtomicU64,
 }
 
 /// Sizes of the token caches of all workers.
@@ -44,6 +48,33 @@ pub(crate) enum LimitedResource {
     SlowUploads,
     /// Unfinished uploads of one client address to one upstream.
     UploadsPerAddress,
+}
+
+/// Reason why spans were not exported.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum DroppedSpans {
+    /// The collector did not answer in time, or answered that it is overloaded.
+    CollectorUnavailable,
+    /// The collector refused the spans.
+    CollectorRefused,
+    /// The queue of the exporting thread was full.
+    QueueFull,
+}
+
+impl DroppedSpans {
+    const ALL: [Self; 3] = [
+        Self::CollectorUnavailable,
+        Self::CollectorRefused,
+        Self::QueueFull,
+    ];
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::CollectorUnavailable => "collector_unavailable",
+            Self::CollectorRefused => "collector_refused",
+            Self::QueueFull => "queue_full",
+        }
+    }
 }
 
 impl LimitedResource {
@@ -114,6 +145,20 @@ impl Counters {
 
     pub(crate) fn panicked(&self) {
         self.panics.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts spans that are not exported.
+    #[cold]
+    pub(crate) fn spans_dropped(&self, why: DroppedSpans, spans: u64) {
+        self.spans_dropped[why as usize].fetch_add(spans, Ordering::Relaxed);
+    }
+
+    /// Numbers of dropped spans, by reason.
+    pub(crate) fn dropped_spans(&self) -> [(&'static str, u64); DroppedSpans::ALL.len()] {
+        DroppedSpans::ALL.map(|why| {
+            let dropped = self.spans_dropped[why as usize].load(Ordering::Relaxed);
+            (why.as_str(), dropped)
+        })
     }
 
     pub(crate) fn sheds(&self) -> [(&'static str, u64); LimitedResource::ALL.len()] {

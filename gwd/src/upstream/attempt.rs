@@ -14,6 +14,7 @@ use crate::upstream::affinity::Affinity;
 use crate::upstream::breaker::Permit;
 use crate::upstream::breaker_permits::{BreakerPermits, circuit_open, report};
 use crate::upstream::call_record::CallRecord;
+use crate::upstream::call_trace::CallTrace;
 use crate::upstream::connect::{Times, connect};
 use crate::upstream::outlier::HealthSignal;
 use crate::upstream::pool::Lease;
@@ -111,6 +112,8 @@ impl<'s> Call<'_, 's> {
             Ok(_) => self.seen_ns,
             Err(_) => self.read_clock(),
         };
+        let status = outcome.as_ref().map(|reply| reply.response.status());
+        record.attempt_ended(status.map_err(Failure::reason), || now_ns);
         let signal = self.health_signal(&outcome, now_ns.saturating_sub(began_ns), now_ns);
         let took_ns = self.sending.awaited_upstream_ns(began_ns, now_ns);
         breaker_permits.record_result(signal, took_ns, now_ns, self.out);
@@ -163,7 +166,9 @@ impl<'s> Call<'_, 's> {
         let body = self.sending.body(source);
         let began_ms = record.begins(self.out.calls.clock.now_ns());
         self.sending.begin(began_ms);
-        let mut sent = self.once(target, &mut at.lease, body).await;
+        let mut sent = self
+            .once(target, &mut at.lease, body, record.trace.as_ref())
+            .await;
         if let Ok(Err(refused)) = sent {
             let Refused { error, unsent } = *refused;
             let is_stale = error.is_stale();
@@ -226,9 +231,9 @@ impl<'s> Call<'_, 's> {
         record: &mut CallRecord,
     ) -> Result<Result<Outcome, Failure>, Failure> {
         let service = self.out.service;
-        record.retried(&self.out.calls.shard, "reused_conn_reset");
+        record.retried(self.out.calls, "reused_conn_reset");
         self.replaced += 1;
-        record.tried(&service.set.endpoints[at.target]);
+        record.tried(&service.set.endpoints[at.target], self.out.calls);
         let sends = body.sends();
         let sharing = self.sharing(at.target, sends);
         let charge = at.lease.charge.take();
@@ -247,7 +252,9 @@ impl<'s> Call<'_, 's> {
             }
         };
         self.sending.begin(self.now_ms());
-        Ok(self.once(at.target, &mut at.lease, body).await)
+        let trace = record.trace.as_ref();
+        let sent = self.once(at.target, &mut at.lease, body, trace);
+        Ok(sent.await)
     }
 
     /// Reports the outcome of an attempt to outlier detection, load balancing and the target's
@@ -302,11 +309,15 @@ impl<'s> Call<'_, 's> {
         target: usize,
         lease: &mut Lease,
         body: RequestBody,
+        trace: Option<&CallTrace>,
     ) -> impl Future<Output = Result<Outcome, Failure>> {
         let Self {
             out, head, sending, ..
         } = self;
         let mut outbound = forward::outbound(head, out.relay(target));
+        if let Some(trace) = trace {
+            outbound.trace(trace.traceparent());
+        }
         let call = Send {
             head: &mut outbound,
             body,
@@ -349,7 +360,7 @@ impl<'s> Call<'_, 's> {
                 continue;
             };
             let pool = &service.pools[target];
-            record.tried(&service.set.endpoints[target]);
+            record.tried(&service.set.endpoints[target], self.out.calls);
             let sharing = self.sharing(target, sends);
             let charge = charge(pool, sharing, Some(self.out.cx.client), self.out.calls)?;
             let idle = match reuse {
@@ -364,7 +375,10 @@ impl<'s> Call<'_, 's> {
             record.connect_begins(self.out.calls.clock.now_ns());
             let opened = self.connect(target, (Acceptable::Any, sharing)).await;
             record.connect_ends(self.out.calls.clock.now_ns(), self.dialled_ns);
-            self.read_clock();
+            let now_ns = self.read_clock();
+            if let Err(failure) = &opened {
+                record.attempt_ended(Err(failure.reason()), || now_ns);
+            }
             match opened {
                 Ok(mut lease) => {
                     lease.charge = charge;

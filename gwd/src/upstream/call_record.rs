@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use http::StatusCode;
 
-use crate::telemetry::shard::{Label, Shard};
+use crate::telemetry::shard::Label;
+use crate::upstream::call_cx::CallCx;
+use crate::upstream::call_trace::CallTrace;
 use crate::upstream::hosts::Endpoint;
 
 /// Record of a call to an upstream, over all attempts. Times are in nanoseconds of the clock.
@@ -31,19 +33,25 @@ pub(crate) struct CallRecord {
     pub(crate) began_ns: u64,
     /// Time at which the response head arrived; 0 without one.
     pub(crate) head_ns: u64,
+    /// Spans of the attempts. `None`: traces are off.
+    pub(crate) trace: Option<CallTrace>,
 }
 
 impl CallRecord {
     /// Record of a call that has not begun.
-    pub(crate) fn new(uid: u32) -> Self {
+    pub(crate) fn new(uid: u32, trace: Option<CallTrace>) -> Self {
         Self {
             uid,
+            trace,
             ..Self::default()
         }
     }
 
     /// Records an attempt at a target.
-    pub(crate) fn tried(&mut self, endpoint: &Arc<Endpoint>) {
+    pub(crate) fn tried(&mut self, endpoint: &Arc<Endpoint>, calls: &CallCx) {
+        if let Some(trace) = &mut self.trace {
+            trace.attempt_begins(endpoint, calls);
+        }
         self.attempts = self.attempts.saturating_add(1);
         self.endpoint = Some(Arc::clone(endpoint));
     }
@@ -68,11 +76,24 @@ impl CallRecord {
     }
 
     /// Records a retry and its reason.
-    pub(crate) fn retried(&mut self, shard: &Shard, reason: &'static str) {
+    pub(crate) fn retried(&mut self, calls: &CallCx, reason: &'static str) {
         if let Some(free) = self.retry_reasons.iter_mut().find(|one| one.is_empty()) {
             *free = reason;
         }
-        shard.retried(self.uid, Label(reason));
+        calls.shard.retried(self.uid, Label(reason));
+        self.attempt_ended(Err(reason), || calls.clock.now_ns());
+    }
+
+    /// Records the end of an attempt: the response's status, or the reason of the failure. Does
+    /// nothing if no attempt runs, or traces are off.
+    pub(crate) fn attempt_ended(
+        &mut self,
+        outcome: Result<StatusCode, &'static str>,
+        now_ns: impl FnOnce() -> u64,
+    ) {
+        if let Some(trace) = &mut self.trace {
+            trace.attempt_ended(outcome, now_ns);
+        }
     }
 
     /// Records the reason why a retry was not made although the retry policy applies.
@@ -85,5 +106,6 @@ impl CallRecord {
     pub(crate) fn head(&mut self, status: StatusCode, now_ns: u64) {
         self.head_ns = now_ns;
         self.status = status.as_u16();
+        self.attempt_ended(Ok(status), || now_ns);
     }
 }

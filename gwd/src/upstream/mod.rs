@@ -8,6 +8,7 @@ pub(crate) mod breaker;
 pub(crate) mod breaker_permits;
 pub(crate) mod call_cx;
 pub(crate) mod call_record;
+pub(crate) mod call_trace;
 pub(crate) mod connect;
 pub(crate) mod connection_shares;
 pub(crate) mod connections;

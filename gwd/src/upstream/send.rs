@@ -78,6 +78,9 @@ pub(crate) async fn send(
     expects_continue: bool,
     record: &mut CallRecord,
 ) -> Result<Answered, Failure> {
+    if let Some(trace) = &record.trace {
+        trace.take_place_in(head);
+    }
     let retry = retry::of(out.route, out.upstream);
     let source = Source::take(body, out, retry, expects_continue).await?;
     let (source, count) = match source.is_streamed() && out.transfer.awaits_upload() {
@@ -352,7 +355,7 @@ impl<'a, 's> Call<'a, 's> {
                 }
                 Err(failure) => retry::Before::Failed(failure),
             };
-            record.retried(&self.out.calls.shard, why);
+            record.retried(self.out.calls, why);
             self.wait(wait_ms).await;
             self.read_clock();
         }

@@ -109,7 +109,7 @@ impl UpgradeHandshake<'_, '_> {
         opened: NewConnection,
         record: &mut CallRecord,
     ) -> Result<Upgrade, Failure> {
-        let mut head = self.prepare();
+        let mut head = self.prepare(record);
         let (calls, deadline) = (self.out.calls, &self.out.transfer.deadline);
         let random = calls.random.bytes();
         let expected = self.handshake.prepare(&mut head.headers, random);
@@ -142,7 +142,7 @@ impl UpgradeHandshake<'_, '_> {
         mut lease: Lease,
         record: &mut CallRecord,
     ) -> Result<Upgrade, Failure> {
-        let mut head = self.prepare();
+        let mut head = self.prepare(record);
         let expected = self.handshake.prepare_http2(&mut head.headers);
         let protocol = Protocol::from_static("websocket");
         let (deadline, client) = (&self.out.transfer.deadline, self.out.cx.client);
@@ -168,9 +168,12 @@ impl UpgradeHandshake<'_, '_> {
     }
 
     /// Prepares the request head for a target.
-    fn prepare(&self) -> RequestHead {
+    fn prepare(&self, record: &CallRecord) -> RequestHead {
         let mut head = self.head.clone();
         forward::prepare(&mut head, self.out.relay(self.target));
+        if let Some(trace) = &record.trace {
+            trace.insert_into(&mut head);
+        }
         head
     }
 
@@ -236,7 +239,7 @@ async fn find(
             break;
         };
         let pool = &service.pools[target];
-        record.tried(&service.set.endpoints[target]);
+        record.tried(&service.set.endpoints[target], out.calls);
         record.connect_begins(out.calls.clock.now_ns());
         let waits = service.common.state.wait(upstream.limits.pending);
         let _waits = waits.ok_or(Failure::new(Kind::Overflow))?;
@@ -269,7 +272,11 @@ async fn find(
         report_connect(service, upstream, target, &opened, out.calls);
         match opened {
             Ok(connection) => return Ok((connection, target)),
-            Err(missed) => last = Some(missed.into()),
+            Err(missed) => {
+                let failure = Failure::from(missed);
+                record.attempt_ended(Err(failure.reason()), || out.calls.clock.now_ns());
+                last = Some(failure);
+            }
         }
         tried.add(target);
     }

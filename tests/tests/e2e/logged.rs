@@ -57,6 +57,11 @@ fn scene() -> (Upstream, Project, Gateway) {
 
 /// Gateway with the API of `document`.
 fn scene_with(document: &str) -> (Upstream, Project, Gateway) {
+    scene_by(document, |options| options)
+}
+
+/// Gateway with the API of `document` and changed options.
+fn scene_by(document: &str, edit: impl FnOnce(Options) -> Options) -> (Upstream, Project, Gateway) {
     let upstream = Upstream::scripted(|seen| {
         let mut answer = Answer::ok("{\"people\": {\"PLANTED\": \"x\"}}".to_owned());
         if seen.target.starts_with("/notes") {
@@ -75,7 +80,7 @@ fn scene_with(document: &str) -> (Upstream, Project, Gateway) {
     let project = Project::with(&gateway, document);
     project.keygen();
     project.apply();
-    let gateway = Options::of(&project).workers(1).start();
+    let gateway = edit(Options::of(&project).workers(1)).start();
     (upstream, project, gateway)
 }
 
@@ -126,6 +131,36 @@ fn values_are_logged_in_the_form_of_their_parameter() {
     assert_eq!(other["query"], "email=a&code=REDACTED");
     assert_eq!(other["user_agent"], "PLANTED-agent");
     gateway.stops_clean();
+}
+
+#[test]
+fn spans_show_values_as_the_log_does() {
+    let collector = Upstream::scripted(|_| Answer::ok(""));
+    let (_upstream, _project, gateway) = scene_by(DOCUMENT, |options| {
+        options
+            .variable("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.url())
+            .arguments(&["--trace-ratio", "1"])
+    });
+    for (target, status) in [
+        ("/people/PLANTED-a/orders/PLANTED-7?email=PLANTED", 200),
+        ("/people/PLANTED-a/orders/PLANTED-7/?email=PLANTED", 404),
+        ("/people/PLANTED/%00", 400),
+    ] {
+        // Only the operation of the first request hides the agent.
+        let agent = if status == 200 { "PLANTED" } else { "shown" };
+        let request = format!("GET {target} HTTP/1.1\nhost: h\nuser-agent: {agent}");
+        assert_eq!(gateway.ask(&request).status, status, "{target}");
+    }
+    gateway.stops_clean();
+    let bodies: Vec<u8> = collector
+        .take()
+        .into_iter()
+        .flat_map(|one| one.body)
+        .collect();
+    let text = String::from_utf8_lossy(&bodies);
+    assert!(text.contains("/people/REDACTED/orders/hash:"), "{text}");
+    assert!(text.contains("/people/REDACTED/orders/REDACTED/"), "{text}");
+    assert!(!text.contains("PLANTED"), "{text}");
 }
 
 #[test]

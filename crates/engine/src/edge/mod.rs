@@ -36,6 +36,7 @@ use crate::edge::hop_by_hop::takes_trailers;
 pub use crate::edge::hop_by_hop::{announce, announced, reaches_chain, trailers};
 use crate::edge::target::{Target, target};
 use crate::edge::trace::is_traceparent;
+pub use crate::edge::trace::{TRACEPARENT, TRACESTATE, TraceParent, trace_parent};
 use crate::listener::Listener;
 
 macro_rules! rejects {
@@ -219,12 +220,6 @@ pub static X_FORWARDED_CLIENT_CERT: HeaderName = HeaderName::from_static("x-forw
 /// Field `X-Forwarded-For`.
 pub static X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
-/// Fields of W3C Trace Context.
-static TRACE: [HeaderName; 2] = [
-    HeaderName::from_static("traceparent"),
-    HeaderName::from_static("tracestate"),
-];
-
 struct CheckedFields {
     expects_continue: bool,
     /// True if the framing needs a check: there are several `Content-Length` fields, or
@@ -316,7 +311,7 @@ fn check_fields(
         removed.push(header::CONNECTION);
     }
     if drop_trace {
-        removed.extend_from_slice(&TRACE);
+        removed.extend_from_slice(&[TRACEPARENT.clone(), TRACESTATE.clone()]);
     }
     remove(headers, removed, te);
     match (announces, coded || version == Version::HTTP_2) {

@@ -382,6 +382,23 @@ fn only_valid_traceparents_are_accepted() {
 }
 
 #[test]
+fn trace_context_is_read_from_one_valid_field() {
+    let sent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    let mut headers = HeaderMap::new();
+    assert_eq!(trace_parent(&headers), None);
+    headers.append("traceparent", HeaderValue::from_static(sent));
+    let read = trace_parent(&headers).unwrap();
+    assert_eq!(
+        u128::from_be_bytes(read.trace_id),
+        0x4bf9_2f35_77b3_4da6_a3ce_929d_0e0e_4736
+    );
+    assert_eq!(u64::from_be_bytes(read.parent_id), 0x00f0_67aa_0ba9_02b7);
+    assert_eq!(read.flags, 1);
+    headers.append("traceparent", HeaderValue::from_static(sent));
+    assert_eq!(trace_parent(&headers), None, "two fields are invalid");
+}
+
+#[test]
 fn cookie_lines_of_http_2_become_one() {
     let fields = [("cookie", "a=1"), ("cookie", "b=2; c=3"), ("cookie", "d=4")];
     let mut parts = request("GET", "http://shop.example/", &fields);

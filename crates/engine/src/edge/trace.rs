@@ -1,4 +1,47 @@
-//! Validation of trace context: an invalid `traceparent` is not forwarded (W3C Trace Context §3.2).
+//! Trace context of requests: an invalid `traceparent` is not forwarded (W3C Trace Context §3.2).
+
+use http::{HeaderMap, HeaderName};
+
+/// Field `traceparent` of W3C Trace Context.
+pub static TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+/// Field `tracestate` of W3C Trace Context.
+pub static TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
+
+/// Trace context that a request's sender states in `traceparent`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TraceParent {
+    /// Id of the trace. Not zero.
+    pub trace_id: [u8; 16],
+    /// Id of the sender's span. Not zero.
+    pub parent_id: [u8; 8],
+    /// Flags of the trace; the lowest bit is set if the sender samples the trace.
+    pub flags: u8,
+}
+
+/// Trace context of a request. `None` if the request has no `traceparent`, several, or an invalid
+/// one: the edge then forwards none (W3C Trace Context §3.2).
+#[must_use]
+pub fn trace_parent(headers: &HeaderMap) -> Option<TraceParent> {
+    let mut values = headers.get_all(&TRACEPARENT).iter();
+    let value = values.next()?.as_bytes();
+    if values.next().is_some() || !is_traceparent(value) {
+        return None;
+    }
+    Some(TraceParent {
+        trace_id: of_hex(&value[3..35]),
+        parent_id: of_hex(&value[36..52]),
+        flags: of_hex::<1>(&value[53..55])[0],
+    })
+}
+
+/// Bytes of hexadecimal digits in lower case, which [`is_traceparent`] has checked.
+fn of_hex<const N: usize>(digits: &[u8]) -> [u8; N] {
+    let digit = |at: usize| match digits[at] {
+        digit @ b'0'..=b'9' => digit - b'0',
+        letter => letter - b'a' + 10,
+    };
+    std::array::from_fn(|index| digit(2 * index) << 4 | digit(2 * index + 1))
+}
 
 /// True if the value has the form `VERSION-TRACE_ID-PARENT_ID-FLAGS`. Versions after `00` may be
 /// longer (W3C Trace Context §3.2).

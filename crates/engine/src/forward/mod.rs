@@ -17,7 +17,7 @@ use crate::snapshot::RouteRef;
 
 use outbound::AddedFields;
 
-pub use outbound::Outbound;
+pub use outbound::{Outbound, TRACEPARENT_BYTES};
 pub use returned::{Places, returned};
 pub use this_hop::{ThisHop, continued};
 
@@ -66,6 +66,7 @@ pub fn outbound<'h>(head: &'h RequestHead, relay: Relay<'h, '_>) -> Outbound<'h>
         consumer: consumer.and_then(|name| HeaderValue::try_from(name).ok()),
         certificate: origin.certificate.as_deref().unwrap_or_default(),
         closing: false,
+        traceparent: None,
     };
     let anew = head.headers.keys().any(outbound::is_set_by_gateway);
     let (headers, hop) = if anew {

@@ -12,7 +12,12 @@ use http::{Method, Version};
 use policy::RequestHead;
 
 use super::this_hop::{self, ThisHop};
-use crate::edge::{CLIENT_CERT, CLIENT_CERT_CHAIN, X_FORWARDED_CLIENT_CERT, X_REQUEST_ID};
+use crate::edge::{
+    CLIENT_CERT, CLIENT_CERT_CHAIN, TRACEPARENT, X_FORWARDED_CLIENT_CERT, X_REQUEST_ID,
+};
+
+/// Length of a `traceparent` of version 00, in bytes.
+pub const TRACEPARENT_BYTES: usize = 55;
 
 static X_CONSUMER_NAME: HeaderName = HeaderName::from_static("x-consumer-name");
 
@@ -47,6 +52,8 @@ pub(super) struct AddedFields<'h> {
     pub(super) certificate: &'h [(HeaderName, HeaderValue)],
     /// True to add `Connection: close`.
     pub(super) closing: bool,
+    /// Value of `traceparent`. `None`: not added.
+    pub(super) traceparent: Option<[u8; TRACEPARENT_BYTES]>,
 }
 
 impl<'h> Outbound<'h> {
@@ -69,6 +76,18 @@ impl<'h> Outbound<'h> {
         self.added.closing = !self.headers.contains_key(CONNECTION);
     }
 
+    /// Adds `traceparent`. The client's head must not have the field.
+    pub fn trace(&mut self, traceparent: [u8; TRACEPARENT_BYTES]) {
+        self.added.traceparent = Some(traceparent);
+    }
+
+    /// Value of `traceparent` to add. It is not a `HeaderValue`, which would need memory on the
+    /// heap.
+    #[must_use]
+    pub fn traceparent(&self) -> Option<&[u8; TRACEPARENT_BYTES]> {
+        self.added.traceparent.as_ref()
+    }
+
     /// Method of the request to the target.
     #[must_use]
     pub fn method(&self) -> &'h Method {
@@ -87,7 +106,7 @@ impl<'h> Outbound<'h> {
         &self.host
     }
 
-    /// Calls `field` for all fields except `Host`, in the order of sending.
+    /// Calls `field` for all fields except `Host` and [`Self::traceparent`], in the order of sending.
     pub fn each_field(&self, mut field: impl FnMut(&HeaderName, &HeaderValue)) {
         for (name, value) in &*self.headers {
             if *name != HOST {
@@ -126,6 +145,11 @@ impl<'h> Outbound<'h> {
         self.each_field(|name, value| {
             headers.append(name, value.clone());
         });
+        if let Some(value) = self.traceparent()
+            && let Ok(value) = HeaderValue::from_bytes(value)
+        {
+            headers.insert(&TRACEPARENT, value);
+        }
         headers
     }
 }

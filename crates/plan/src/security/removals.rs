@@ -77,7 +77,7 @@ pub(super) fn lookalikes(route: Route<'_>, name: &str) -> String {
 pub(super) fn override_field(route: Route<'_>, name: &str) -> String {
     let declared = &route.treatment.forwarding.override_fields;
     let is_alike = |one: &&str| *one == name || managed::is_lookalike(name, one);
-    let is_override = ir::OVERRIDE_FIELDS.iter().any(|one| is_alike(one));
+    let is_override = ir::OVERRIDE_FIELDS.iter().any(is_alike);
     match is_override && !declared.iter().any(|one| one == name) {
         true => "removed as an override of the method or path".to_owned(),
         false => String::new(),

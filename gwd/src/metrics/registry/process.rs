@@ -58,8 +58,28 @@ impl Registry {
             ));
         }
         self.collect_rare(families);
+        self.collect_spans(families);
         caches::collect(&self.shared, families);
         collect_usage(families);
+    }
+
+    /// Collects the counters of the spans of traces.
+    fn collect_spans(&self, families: &mut Vec<proto::MetricFamily>) {
+        let counts = &self.shared.process;
+        let dropped = counts.dropped_spans().into_iter();
+        let dropped =
+            dropped.map(|(reason, spans)| (vec![("reason", reason.into())], spans as f64));
+        families.push(counters(
+            "gwd_trace_dropped_total",
+            "Spans of sampled requests that were not exported.",
+            &dropped.collect(),
+        ));
+        let exported = counts.spans_exported.load(Ordering::Relaxed);
+        families.push(counters(
+            "gwd_trace_exported_total",
+            "Spans that the collector of traces has accepted.",
+            &Numbers::from([(Vec::new(), exported as f64)]),
+        ));
     }
 
     /// Collects the counters of dropped log lines, panics, removed fields, cached tokens and closed

@@ -3,6 +3,8 @@
 //! The first part is written with the request head, the second with the decision of the chain. The
 //! rest is written at the end of the response.
 
+use std::borrow::Cow;
+
 use engine::Decided;
 use http::{HeaderMap, HeaderValue, Method, header};
 use policy::auth::Fault;
@@ -79,6 +81,9 @@ impl Record {
                 text(out, "mtls_subject", subject.as_bytes());
             }
         }
+        if let Some(trace) = &self.trace {
+            trace.write_to(out);
+        }
         self.line = Some(Box::new(Line {
             bytes,
             raw_path: Some(path.into()),
@@ -97,24 +102,7 @@ impl Record {
         } = line;
         let out = &mut bytes;
         if let Some(path) = raw_path {
-            // The operation is unknown, so that parameters which must not be logged cannot be found
-            // in the path: redact the whole path.
-            let view = self.stream.worker.current_view();
-            let view = view.as_ref();
-            let hides = view.is_some_and(|view| view.current().loaded.snapshot.hides_values());
-            let path = match hides {
-                true => REDACTED.to_owned(),
-                false => {
-                    let names = view.map(|view| &*view.current().loaded.secret_parameters);
-                    let query = query_in_path(&path, (names.unwrap_or_default(), &[]));
-                    shown_path(
-                        &path,
-                        user_information(&path).chain(query).collect(),
-                        hidden,
-                    )
-                }
-            };
-            text(out, "path", path.as_bytes());
+            text(out, "path", self.shown_raw_path(&path).as_bytes());
         }
         number(out, "status", u64::from(self.status));
         if let Some(status) = self.grpc_status {
@@ -158,6 +146,19 @@ impl Record {
         if worker.log.take(&worker.shared.process, bytes) {
             worker.flush_log_soon();
         }
+    }
+
+    /// Path of a request whose operation is unknown, as the log shows it. Parameters which must not
+    /// be logged cannot be found in it: if there are any, the whole path is redacted.
+    pub(super) fn shown_raw_path(&self, path: &str) -> String {
+        let view = self.stream.worker.current_view();
+        let loaded = view.as_ref().map(|view| &view.current().loaded);
+        if loaded.is_some_and(|loaded| loaded.snapshot.hides_values()) {
+            return REDACTED.to_owned();
+        }
+        let names = loaded.map(|loaded| &*loaded.secret_parameters);
+        let query = query_in_path(path, (names.unwrap_or_default(), &[]));
+        shown_path(path, user_information(path).chain(query).collect(), hidden)
     }
 
     /// Adds the result of the chain. `upstream`: index of the upstream, if the request is
@@ -213,7 +214,7 @@ impl Record {
             }
         }
         text(out, "request_id", request_id.as_bytes());
-        from_headers(out, &head.headers, parameters);
+        from_headers(out, &head.headers, parameters, self.trace.is_some());
     }
 
     /// Adds the rejection of a request head before routing.
@@ -332,6 +333,23 @@ pub(in crate::proxy) fn display(out: &mut Vec<u8>, name: &str, value: &dyn std::
     let _infallible = write!(out, "\"{value}\"");
 }
 
+/// Value of `User-Agent` as the log shows it.
+pub(super) fn shown_agent<'h>(
+    headers: &'h HeaderMap,
+    parameters: &[LoggedParameter],
+) -> Option<Cow<'h, [u8]>> {
+    let agent = headers.get(header::USER_AGENT)?.as_bytes();
+    let mut own = parameters.iter();
+    let own = own.find(|one| one.place == LoggedLocation::UserAgent);
+    Some(match own.map(|one| one.form) {
+        None | Some(LogForm::Keep) => Cow::Borrowed(agent),
+        Some(form) => {
+            let agent = String::from_utf8_lossy(agent);
+            Cow::Owned(hidden(form, &agent).into_bytes())
+        }
+    })
+}
+
 /// Writes a field with a time in milliseconds, with three decimals.
 fn millis(out: &mut Vec<u8>, name: &str, ns: u64) {
     use std::io::Write as _;
@@ -339,19 +357,16 @@ fn millis(out: &mut Vec<u8>, name: &str, ns: u64) {
     let _infallible = write!(out, "{}.{:03}", ns / 1_000_000, ns / 1_000 % 1_000);
 }
 
-fn from_headers(out: &mut Vec<u8>, headers: &HeaderMap, parameters: &[LoggedParameter]) {
-    if let Some(agent) = headers.get(header::USER_AGENT) {
-        let mut own = parameters.iter();
-        let own = own.find(|one| one.place == LoggedLocation::UserAgent);
-        match own.map(|one| one.form) {
-            None | Some(LogForm::Keep) => text(out, "user_agent", agent.as_bytes()),
-            Some(form) => {
-                let agent = String::from_utf8_lossy(agent.as_bytes());
-                text(out, "user_agent", hidden(form, &agent).as_bytes());
-            }
-        }
+fn from_headers(
+    out: &mut Vec<u8>,
+    headers: &HeaderMap,
+    parameters: &[LoggedParameter],
+    is_traced: bool,
+) {
+    if let Some(agent) = shown_agent(headers, parameters) {
+        text(out, "user_agent", &agent);
     }
-    if let Some(parent) = headers.get("traceparent") {
+    if let Some(parent) = headers.get("traceparent").filter(|_| !is_traced) {
         // The edge has validated the field: `00-`, followed by the 32 digits of the trace id.
         text(
             out,

@@ -71,6 +71,9 @@ impl Sending {
                 write::field(name.as_str().as_bytes(), value.as_bytes(), &mut out);
             }
         });
+        if let Some(value) = head.traceparent() {
+            write::field(b"traceparent", value, &mut out);
+        }
         match exact {
             _ if chunked => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
             Some(length) if length > 0 || expects_content(head.method()) => {

@@ -1,0 +1,147 @@
+//! Address of a collector, from its URL, and the CA certificates that gwd trusts for it.
+
+use std::sync::Arc;
+
+use http::{HeaderValue, Uri};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::{ClientConfig, RootCertStore};
+use tokio_rustls::TlsConnector;
+
+use super::Endpoint;
+use crate::tls::PROVIDER;
+
+/// Path of traces below the base URL of a collector (OTLP/HTTP).
+const PATH: &str = "/v1/traces";
+
+impl Endpoint {
+    /// Reads the URL of a collector. `is_base`: the URL is the base of all signals, to which the
+    /// path of traces is added. `tls` creates the TLS client settings for `https`.
+    ///
+    /// # Errors
+    /// If the URL cannot be used. The error is the reason.
+    pub fn parse(
+        url: &str,
+        is_base: bool,
+        tls: impl FnOnce() -> Result<TlsConnector, String>,
+    ) -> Result<Self, String> {
+        // A URL with a password is not repeated.
+        let shown = if url.contains('@') {
+            "it"
+        } else {
+            &format!("`{url}`")
+        };
+        let shape = || format!("{shown} is not a URL like `http://HOST:4318`");
+        let uri: Uri = url.parse().map_err(|_| shape())?;
+        let authority = uri.authority().ok_or_else(shape)?;
+        if authority.as_str().contains('@') {
+            return Err(
+                "the URL has a user name or a password; write credentials as \
+                 `OTEL_EXPORTER_OTLP_HEADERS=authorization=Basic%20…`"
+                    .to_owned(),
+            );
+        }
+        if uri.query().is_some() {
+            return Err(format!("`{url}` has a query; write the URL without it"));
+        }
+        let (tls, port) = match uri.scheme_str() {
+            Some("http") => (None, 80),
+            Some("https") => (Some(tls()?), 443),
+            _ => return Err(shape()),
+        };
+        let port = match &authority.as_str()[authority.host().len()..] {
+            "" => port,
+            _ => authority.port_u16().ok_or_else(shape)?,
+        };
+        let host = authority.host();
+        let host = host.strip_prefix('[').unwrap_or(host);
+        let host = host.strip_suffix(']').unwrap_or(host);
+        let path = match is_base {
+            true => format!("{}{PATH}", uri.path().trim_end_matches('/')),
+            false => uri.path().to_owned(),
+        };
+        Ok(Self {
+            host: host.to_owned(),
+            port,
+            authority: HeaderValue::from_str(authority.as_str()).map_err(|_| shape())?,
+            path,
+            tls,
+        })
+    }
+}
+
+/// TLS client settings that trust the system's CA certificates.
+///
+/// # Errors
+/// If TLS cannot be set up. The error is the reason.
+pub(crate) fn system_roots() -> Result<TlsConnector, String> {
+    let found = rustls_native_certs::load_native_certs();
+    let mut roots = RootCertStore::empty();
+    // Ignore certificates of the system that cannot be parsed.
+    let (_usable, _strange) = roots.add_parsable_certificates(found.certs);
+    connector(roots)
+}
+
+/// TLS client settings that trust CA certificates in PEM.
+///
+/// # Errors
+/// If the text has no usable certificate. The error is the reason.
+pub(crate) fn trusting(pem: &[u8]) -> Result<TlsConnector, String> {
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(pem) {
+        let certificate = certificate.map_err(|error| error.to_string())?;
+        roots.add(certificate).map_err(|error| error.to_string())?;
+    }
+    connector(roots)
+}
+
+fn connector(roots: RootCertStore) -> Result<TlsConnector, String> {
+    if roots.is_empty() {
+        return Err("no CA certificate was found".to_owned());
+    }
+    let mut config = ClientConfig::builder_with_provider(Arc::clone(&PROVIDER))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| error.to_string())?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(TlsConnector::from(Arc::new(config)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_get_the_path_of_traces_below_a_base() {
+        for (url, is_base, expected) in [
+            ("http://c:4318", true, "http://c:4318/v1/traces"),
+            ("http://c:4318/", true, "http://c:4318/v1/traces"),
+            ("http://c/otel/", true, "http://c/otel/v1/traces"),
+            ("http://[::1]:4318/in", false, "http://[::1]:4318/in"),
+            ("https://c", true, "https://c/v1/traces"),
+        ] {
+            let read = Endpoint::parse(url, is_base, system_roots).unwrap();
+            assert_eq!(read.to_string(), expected);
+            assert!(!read.host.contains('['), "{}", read.host);
+        }
+    }
+
+    #[test]
+    fn unusable_urls_are_refused_with_the_reason() {
+        for (url, why) in [
+            ("collector:4318", "is not a URL"),
+            ("grpc://c:4317", "is not a URL"),
+            ("/v1/traces", "is not a URL"),
+            ("http://u:p@c:4318", "OTEL_EXPORTER_OTLP_HEADERS"),
+            ("http://u:p@c d", "is not a URL"),
+            ("http://c:x", "is not a URL"),
+            ("http://c:99999", "is not a URL"),
+            ("http://c:4318/?a=b", "has a query"),
+        ] {
+            let error = Endpoint::parse(url, true, system_roots).unwrap_err();
+            assert!(error.contains(why), "{url}: {error}");
+            assert!(!error.contains("u:p"), "{error}");
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! HTTP/1.1 connection to a collector of traces.
+
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, HOST, RETRY_AFTER, USER_AGENT};
+use http::{HeaderValue, Method, Request, StatusCode, Uri};
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::client::conn::http1::{SendRequest, handshake};
+use hyper_util::rt::TokioIo;
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+
+use super::{Endpoint, Settings};
+
+/// Maximum length of a collector's response body, in bytes.
+const RESPONSE_BYTES_MAX: usize = 64 << 10;
+
+/// HTTP/1.1 connection to a collector.
+pub(super) struct Connection(SendRequest<Full<Bytes>>);
+
+/// Response of a collector.
+pub(super) struct Response {
+    pub(super) status: StatusCode,
+    /// Value of `Retry-After` in seconds.
+    pub(super) retry_after_s: Option<u64>,
+    pub(super) body: Bytes,
+}
+
+impl Connection {
+    /// Connects to a collector.
+    ///
+    /// # Errors
+    /// If the collector cannot be reached. The error is the reason.
+    pub(super) async fn open(endpoint: &Endpoint) -> Result<Self, String> {
+        let connected = TcpStream::connect((endpoint.host.as_str(), endpoint.port)).await;
+        let stream = connected.map_err(|error| format!("no connection: {error}"))?;
+        let _best_effort = stream.set_nodelay(true);
+        match &endpoint.tls {
+            None => Self::over(stream).await,
+            Some(tls) => {
+                let name = ServerName::try_from(endpoint.host.clone());
+                let name = name.map_err(|error| error.to_string())?;
+                let stream = tls.connect(name, stream).await;
+                Self::over(stream.map_err(|error| format!("TLS: {error}"))?).await
+            }
+        }
+    }
+
+    async fn over(
+        stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    ) -> Result<Self, String> {
+        let (sender, connection) = handshake(TokioIo::new(stream))
+            .await
+            .map_err(|error| error.to_string())?;
+        // The task ends when `sender` is dropped. Its errors are also those of the requests.
+        tokio::spawn(async move { drop(connection.await) });
+        Ok(Self(sender))
+    }
+
+    /// True if the collector has closed the connection.
+    pub(super) fn is_closed(&self) -> bool {
+        self.0.is_closed()
+    }
+
+    /// Sends a batch and returns the collector's response.
+    ///
+    /// # Errors
+    /// If the connection breaks, or the response is not valid. The error is the reason.
+    pub(super) async fn post(
+        &mut self,
+        settings: &Settings,
+        body: Bytes,
+    ) -> Result<Response, String> {
+        let request = request(settings, body)?;
+        let told = |error: hyper::Error| error.to_string();
+        self.0.ready().await.map_err(told)?;
+        let (head, body) = self
+            .0
+            .send_request(request)
+            .await
+            .map_err(told)?
+            .into_parts();
+        let body = Limited::new(body, RESPONSE_BYTES_MAX).collect().await;
+        let body = body.map_err(|error| format!("its response: {error}"))?;
+        let retry_after = head.headers.get(RETRY_AFTER);
+        Ok(Response {
+            status: head.status,
+            retry_after_s: retry_after.and_then(|value| value.to_str().ok()?.parse().ok()),
+            body: body.to_bytes(),
+        })
+    }
+}
+
+/// Request with a batch of spans.
+fn request(settings: &Settings, body: Bytes) -> Result<Request<Full<Bytes>>, String> {
+    let endpoint = &settings.endpoint;
+    let mut request = Request::new(Full::new(body));
+    *request.method_mut() = Method::POST;
+    let path = endpoint.path.parse::<Uri>();
+    *request.uri_mut() = path.map_err(|error| error.to_string())?;
+    let headers = request.headers_mut();
+    headers.insert(HOST, endpoint.authority.clone());
+    let agent = concat!("gwd/", env!("CARGO_PKG_VERSION"));
+    headers.insert(USER_AGENT, HeaderValue::from_static(agent));
+    for (name, value) in &settings.headers {
+        headers.insert(name, value.clone());
+    }
+    let protobuf = HeaderValue::from_static("application/x-protobuf");
+    headers.insert(CONTENT_TYPE, protobuf);
+    Ok(request)
+}

@@ -1,0 +1,192 @@
+//! Trace context of a request: ids and the sampling decision.
+
+use std::hash::{BuildHasher, Hasher, RandomState};
+
+use engine::edge::TraceParent;
+use engine::forward::TRACEPARENT_BYTES;
+use tokio::sync::mpsc;
+
+use super::span::RequestSpans;
+use crate::runtime::random::Random;
+use crate::telemetry::process::{Counters, DroppedSpans};
+
+/// Flag of a sampled trace (W3C Trace Context §3.2.3.1).
+const SAMPLED: u8 = 1;
+/// Flags that the gateway forwards: `sampled`, and `random-trace-id` of level 2. Others must be 0.
+const KNOWN_FLAGS: u8 = 3;
+/// Number of the trace id's last bits that decide about sampling, as OpenTelemetry specifies for
+/// consistent sampling.
+const RANDOM_BITS: u32 = 56;
+
+/// Ids of one span in a trace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Span {
+    pub(crate) trace_id: [u8; 16],
+    pub(crate) span_id: [u8; 8],
+    pub(crate) flags: u8,
+}
+
+/// Trace context of a request: the gateway's SERVER span and its parent.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TraceContext {
+    pub(crate) server: Span,
+    /// Id of the client's span. `None`: the trace begins here.
+    pub(crate) parent_id: Option<[u8; 8]>,
+}
+
+/// Sampler of one worker, and its access to the queue of finished requests.
+pub(crate) struct Tracer {
+    queue: mpsc::Sender<Box<RequestSpans>>,
+    /// Threshold: new traces whose [`RANDOM_BITS`] are below this number are not sampled.
+    sampled_from: u64,
+    /// Part of the new trace ids of this worker, so that generators of several workers with the
+    /// same state create different ids.
+    salt: u64,
+}
+
+impl Span {
+    /// True if the spans of the trace are exported.
+    pub(crate) fn is_sampled(self) -> bool {
+        self.flags & SAMPLED != 0
+    }
+
+    /// Span below this one, with a new id.
+    pub(crate) fn child(self, random: &Random) -> Self {
+        Self {
+            span_id: new_span_id(random),
+            ..self
+        }
+    }
+
+    /// Value of `traceparent` that names this span as the parent.
+    pub(crate) fn traceparent(self) -> [u8; TRACEPARENT_BYTES] {
+        let mut text = *b"00-00000000000000000000000000000000-0000000000000000-00";
+        write_hex(&self.trace_id, &mut text[3..35]);
+        write_hex(&self.span_id, &mut text[36..52]);
+        write_hex(&[self.flags], &mut text[53..55]);
+        text
+    }
+}
+
+impl Tracer {
+    pub(super) fn new(queue: mpsc::Sender<Box<RequestSpans>>, ratio: f64) -> Self {
+        Self {
+            queue,
+            sampled_from: sampled_from(ratio),
+            salt: RandomState::new().build_hasher().finish(),
+        }
+    }
+
+    /// Begins the SERVER span of a request. The parent decides about sampling; without a parent,
+    /// the ratio decides.
+    pub(crate) fn begin(&self, parent: Option<TraceParent>, random: &Random) -> TraceContext {
+        let span_id = new_span_id(random);
+        if let Some(parent) = parent {
+            let server = Span {
+                trace_id: parent.trace_id,
+                span_id,
+                flags: parent.flags & KNOWN_FLAGS,
+            };
+            return TraceContext {
+                server,
+                parent_id: Some(parent.parent_id),
+            };
+        }
+        // 1: an id of only zeros is invalid.
+        let [high, low] = [random.next() ^ self.salt, random.next().max(1)];
+        let decisive = low & ((1 << RANDOM_BITS) - 1);
+        let trace_id = u128::from(high) << 64 | u128::from(low);
+        TraceContext {
+            server: Span {
+                trace_id: trace_id.to_be_bytes(),
+                span_id,
+                flags: u8::from(decisive >= self.sampled_from),
+            },
+            parent_id: None,
+        }
+    }
+
+    /// Passes the spans of a finished request to the exporting thread.
+    pub(crate) fn end(&self, spans: Box<RequestSpans>, process: &Counters) {
+        if let Err(error) = self.queue.try_send(spans) {
+            let spans = error.into_inner();
+            process.spans_dropped(DroppedSpans::QueueFull, spans.count());
+        }
+    }
+}
+
+/// Smallest number in the decisive bits of a sampled trace: the rejection threshold of
+/// OpenTelemetry's consistent sampling.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "between 0 and 2^56"
+)]
+fn sampled_from(ratio: f64) -> u64 {
+    ((1.0 - ratio.clamp(0.0, 1.0)) * (1_u64 << RANDOM_BITS) as f64) as u64
+}
+
+fn new_span_id(random: &Random) -> [u8; 8] {
+    random.next().max(1).to_be_bytes()
+}
+
+/// Writes bytes as hexadecimal digits in lower case. `out` has two digits for each byte.
+pub(crate) fn write_hex(bytes: &[u8], out: &mut [u8]) {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    for (byte, pair) in bytes.iter().zip(out.chunks_exact_mut(2)) {
+        pair[0] = DIGITS[usize::from(byte >> 4)];
+        pair[1] = DIGITS[usize::from(byte & 15)];
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tracer(ratio: f64) -> Tracer {
+        Tracer::new(mpsc::channel(1).0, ratio)
+    }
+
+    #[test]
+    fn ratio_decides_about_traces_without_parent() {
+        let random = Random::new();
+        for (ratio, expected) in [(0.0, 0..=0), (0.25, 2_200..=2_800), (1.0, 10_000..=10_000)] {
+            let tracer = tracer(ratio);
+            let begun = (0..10_000).map(|_| tracer.begin(None, &random).server);
+            let sampled = begun.filter(|server| server.is_sampled()).count();
+            assert!(expected.contains(&sampled), "{ratio}: {sampled}");
+        }
+    }
+
+    #[test]
+    fn parent_decides_whatever_the_ratio() {
+        let random = Random::new();
+        for (flags, kept) in [(0, 0), (1, 1), (3, 3), (0xfd, 1)] {
+            let parent = TraceParent {
+                trace_id: [7; 16],
+                parent_id: [9; 8],
+                flags,
+            };
+            for ratio in [0.0, 1.0] {
+                let begun = tracer(ratio).begin(Some(parent), &random);
+                assert_eq!(begun.server.flags, kept);
+                assert_eq!(begun.server.trace_id, [7; 16]);
+                assert_eq!(begun.parent_id, Some([9; 8]));
+                assert_ne!(begun.server.span_id, [9; 8]);
+            }
+        }
+    }
+
+    #[test]
+    fn traceparent_has_the_form_of_the_standard() {
+        let span = Span {
+            trace_id: std::array::from_fn(|at| u8::try_from(at * 17).unwrap()),
+            span_id: [0xab; 8],
+            flags: 1,
+        };
+        assert_eq!(
+            span.traceparent().as_slice(),
+            b"00-00112233445566778899aabbccddeeff-abababababababab-01"
+        );
+    }
+}
