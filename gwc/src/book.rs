@@ -91,8 +91,9 @@ which covers both values. A `stale` entry is noted. Plans have acknowledgements 
 ## Deprecation and sunset\n\n\
 `deprecations` of gateway.yaml requires a notice before an operation is removed:\n\n\
 ```yaml\ndeprecations: {notice_days: 90, apis: {orders: 180}}\n```\n\n\
-A document states `deprecated: true` and the day: `x-sunset: 2027-01-31`, or `sunset` of a `deprecation`\n\
-policy. A new sunset is at least so many days after the day of the comparison. An operation that is\n\
+A document states `deprecated: true` and the day: `x-sunset: 2027-01-31`, or `sunset` of `deprecated`\n\
+in `x-gateway` or of a `deprecation` policy. gwd refuses requests after the last two, so they count\n\
+without `deprecated: true`. The earliest day counts. A new sunset is at least so many days after the day of the comparison. An operation that is\n\
 removed after its sunset does not trip the gate `break`, if the old side requires a notice; the gate\n\
 `remove` applies. Before it, or without deprecation, the removal has a line of level `error`. The longer notice of\n\
 both sides applies, and another one is a change of the rules (`notice-changed`). Operations with\n\

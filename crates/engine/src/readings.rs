@@ -457,9 +457,9 @@ pub fn readings(path: &str) -> Result<Vec<String>, Ambiguity> {
     Ok(texts)
 }
 
-/// Other paths as which upstreams may interpret a path of a route, and which match the path template
-/// of the route. The values of its parameters may differ. Empty if the path is not ambiguous, or if
-/// there are too many.
+/// Other paths as which upstreams may interpret a path with escapes that are not UTF-8, and which
+/// match the path template of the route. The values of its parameters differ. Empty for other paths:
+/// a described value may contain any character, also `;` or `%`.
 #[must_use]
 pub fn of_route(head: &RequestHead, route: &RouteRef<'_>) -> Vec<String> {
     if !head.is_ambiguous {
@@ -469,9 +469,9 @@ pub fn of_route(head: &RequestHead, route: &RouteRef<'_>) -> Vec<String> {
         let below = other.strip_prefix(&*route.mount.base_path);
         below.is_some_and(|below| route.operation.template.matches(below))
     };
-    let mut others = readings(head.path()).unwrap_or_default();
-    others.retain(matches);
-    others
+    let steps = [overlong::shortened, invalid_utf8::dropped].into_iter();
+    let others = steps.filter_map(|step| step(head.path()));
+    others.filter(matches).collect()
 }
 
 fn has_dots(path: &str) -> bool {

@@ -188,7 +188,7 @@ listener. `expose` if the gateway checks no credential for one of them.";
         "timeout-changed" "A timeout differs.";
         "max-body-changed" "The maximum body size differs.";
         "priority-changed" "A route's priority differs; its effect is under ROUTING.";
-        "trailing-slash-changed" "The meaning of a final slash differs, or the path is written with another one and `trailing_slash: ignore`.";
+        "trailing-slash-changed" "The meaning of a final slash differs, or the path is written with another one and `trailing_slash: ignore`. `moved` if requests that the gateway redirected are forwarded, `removed` if they are no longer served.";
         "operation-setting-changed" "Another setting of an operation differs.";
         "verifier-added" "A verifier is new; the operations that use it are under SECURITY.";
         "verifier-removed" "A verifier is removed.";

@@ -397,6 +397,24 @@ fn sunset_in_the_past_is_removed() {
 }
 
 #[test]
+fn redirected_slashes_that_are_served_move() {
+    let with = |slash: &str| {
+        let setting = format!("  /status:\n    x-gateway: {{trailing_slash: {slash}}}\n");
+        edit(DOCUMENT, "  /status:\n", &setting)
+    };
+    for (old, new, class) in [
+        ("redirect", "ignore", "moved"),
+        ("redirect", "strict", "removed"),
+        ("ignore", "redirect", "changed"),
+        ("strict", "redirect", "changed"),
+    ] {
+        let found = lines(&plan((GATEWAY, &with(old)), (GATEWAY, &with(new))));
+        let line = format!("policy {class} trailing-slash-changed a/getStatus");
+        assert!(found.contains(&line), "{old} to {new}: {found:?}");
+    }
+}
+
+#[test]
 fn earliest_of_several_sunsets_counts() {
     let policies = "policies:\n  a: {kind: deprecation, sunset: 2098-01-01}\n  \
         b: {kind: deprecation, sunset: 2020-01-01}\n";

@@ -408,3 +408,23 @@ fn readers_of_one_field_do_not_exchange_its_origins() {
     let line = "security incomparable csrf-changed a/list";
     assert!(found((&old, &document), (&new, &document)).contains(&line.to_owned()));
 }
+
+#[test]
+fn session_cookie_of_another_login_is_an_input() {
+    let gateway = |cookie: &str| {
+        let policy = "kind: rate_limit, limit: 2/h, key: \"cookie:__Host-tenant\"";
+        let gateway = gateway("", policy);
+        let login = format!(
+            "auth: {{login: {{kind: oidc, issuer: \"https://id.test\", client_id: shop, \
+             client_secret: \"${{env:GWS_S}}\", redirect_path: /cb, \
+             session: {{secret: \"${{env:GWS_K}}\", cookie: {cookie}}}}}, keys:"
+        );
+        gateway.replace("auth: {keys:", &login)
+    };
+    let (old, new) = (gateway("__Host-other"), gateway("__Host-tenant"));
+    let document = document("", "");
+    let line = "policy relax limit-key-changed a/list".to_owned();
+    for (old, new) in [(&old, &new), (&new, &old)] {
+        assert!(found((old, &document), (new, &document)).contains(&line));
+    }
+}

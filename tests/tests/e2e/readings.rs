@@ -269,3 +269,33 @@ fn text_behind_a_semicolon_opens_nothing() {
     }
     gateway.stops_clean();
 }
+
+const VALIDATED: &str = "\
+openapi: 3.1.0
+info: {title: validated, version: \"1\"}
+paths:
+  /v/{name}:
+    parameters: [{name: name, in: path, required: true, schema: {type: string, not: {enum: [admin]}}}]
+    get: {operationId: value, security: [], x-gateway: {public: true}, responses: {}}
+components:
+  securitySchemes: {key: {type: apiKey, in: header, name: X-Key, x-gateway: {auth: keys}}}
+";
+
+#[test]
+fn value_with_bytes_that_a_server_drops_is_checked() {
+    let Some(origin) = Origin::bottle() else {
+        return prerequisite::skip("Bottle is not installed");
+    };
+    let (_project, gateway) = gateway_of(VALIDATED, &origin, ", validate: {request: block}", "");
+    for (target, made, status) in [
+        ("/v/admin", "/v/admin", 400),
+        ("/v/admin%FF", "/v/admin", 400),
+        ("/v/ad%C3min", "/v/admin", 400),
+        ("/v/caf%E9", "/v/caf", 200),
+        ("/v/admin%3Bb", "/v/admin;b", 200),
+    ] {
+        assert_eq!(made_of(&origin, target), made, "{target}");
+        assert_eq!(get(gateway.address(), target).0, status, "{target}");
+    }
+    gateway.stops_clean();
+}

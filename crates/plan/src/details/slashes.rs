@@ -23,8 +23,8 @@ pub(super) fn template(operation: &Operation) -> Cow<'_, Template> {
 
 /// Line about another `trailing_slash`, or about a path that is written with another final slash.
 pub(super) fn compare(old: &Operation, new: &Operation) -> Option<Line> {
-    let line = |subject: &str, old: String, new: String| Line {
-        class: Class::Changed,
+    let line = |class: Class, subject: &str, old: String, new: String| Line {
+        class,
         id: "trailing-slash-changed",
         subject: subject.into(),
         old: old.into(),
@@ -32,10 +32,17 @@ pub(super) fn compare(old: &Operation, new: &Operation) -> Option<Line> {
     };
     if old.trailing_slash != new.trailing_slash {
         let shown = |operation: &Operation| name(operation.trailing_slash).to_owned();
-        return Some(line("trailing_slash", shown(old), shown(new)));
+        let class = match (old.trailing_slash, new.trailing_slash) {
+            // The gateway answered requests with the other slash itself.
+            (TrailingSlash::Redirect, TrailingSlash::Ignore) => Class::Moved,
+            (TrailingSlash::Redirect, TrailingSlash::Strict) => Class::Removed,
+            _ => Class::Changed,
+        };
+        return Some(line(class, "trailing_slash", shown(old), shown(new)));
     }
     let is_rewritten = old.template != new.template && template(old) == template(new);
-    is_rewritten.then(|| line("path", old.template.to_string(), new.template.to_string()))
+    let (was, is) = (old.template.to_string(), new.template.to_string());
+    is_rewritten.then(|| line(Class::Changed, "path", was, is))
 }
 
 fn name(slash: TrailingSlash) -> &'static str {

@@ -286,7 +286,8 @@ fn origin(route: Route<'_>, input: &Input, changes: &Changes) -> String {
         }
         Place::Cookie(_) => {
             let field = changes.written.get("cookie").cloned();
-            vec![stripped(), field.unwrap_or_default(), processors]
+            let sessions = removals::session_cookies(route, |one| removes(one, place));
+            vec![stripped(), sessions, field.unwrap_or_default(), processors]
         }
         _ => vec![stripped()],
     };

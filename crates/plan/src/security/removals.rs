@@ -72,6 +72,25 @@ pub(super) fn lookalikes(route: Route<'_>, name: &str) -> String {
     }
 }
 
+/// Text if a cookie is the session cookie of a login, which the gateway removes on all operations.
+/// Otherwise empty. `is_read`: true for the cookies in question.
+pub(super) fn session_cookies(route: Route<'_>, is_read: impl Fn(&Place) -> bool) -> String {
+    let verifiers = route.gateway.shared.auth.iter();
+    let cookies = verifiers.filter_map(|verifier| match &verifier.checked {
+        auth::Checked::Oidc(login) => Some(login.cookie().to_owned()),
+        _ => None,
+    });
+    let read = cookies.filter(|name| is_read(&Place::Cookie(name.clone())));
+    let names: BTreeSet<String> = read.collect();
+    match names.is_empty() {
+        true => String::new(),
+        false => format!(
+            "without the session cookie {}",
+            Vec::from_iter(names).join(", ")
+        ),
+    }
+}
+
 /// Text if the gateway removes the field `name` because it overrides the method or path and the
 /// operation does not declare it. Otherwise empty.
 pub(super) fn override_field(route: Route<'_>, name: &str) -> String {
