@@ -182,8 +182,9 @@ pub fn template(data: &[u8]) {
 }
 
 /// Fuzz target for request paths. Normalising twice must change nothing, and no dot segment may
-/// remain. Each reading of a path must be a normalised path, except that it may have an escaped
-/// control character that was escaped in another way (`%250A`, `%C0%8A`). A path has at most 64 readings.
+/// remain. Each reading of a path must be a normalised path, except that it may have a control
+/// character that the path escapes in another way (`%250A`, `%C0%8A`). A path has at most 64
+/// readings.
 pub fn path(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else {
         return;
