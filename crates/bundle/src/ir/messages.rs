@@ -40,6 +40,7 @@ impl Messages {
             let validated = keys.get(operation.key.as_str())?;
             Some((operation, *validated))
         });
+        let mut numbers = Numbers::default();
         let operations = wanted.map(|(operation, validated)| {
             let mut operation = ContractOperation {
                 deprecated: false,
@@ -52,37 +53,25 @@ impl Messages {
             if !validated.responses {
                 operation.responses.clear();
             }
-            operation
-        });
-        let operations: Vec<ContractOperation> = operations.collect();
-        (!operations.is_empty()).then(|| Self::extracted(operations, &contract.schemas))
-    }
-
-    /// Extracts the descriptions of the operation with this key. `None` if it is not validated.
-    #[must_use]
-    pub fn only(&self, key: &str) -> Option<Self> {
-        let operation = self.operations.get(key)?.clone();
-        Some(Self::extracted(vec![operation], &self.schemas))
-    }
-
-    /// Operations, and the nodes of `schemas` that they reach, which get new indices.
-    fn extracted(mut operations: Vec<ContractOperation>, schemas: &[Value]) -> Self {
-        let mut numbers = Numbers::default();
-        for operation in &mut operations {
             operation.each_value_mut(&mut |value| {
                 *value = value.with_nodes(&mut |node| numbers.of(node));
             });
+            operation
+        });
+        let operations: Vec<ContractOperation> = operations.collect();
+        if operations.is_empty() {
+            return None;
         }
-        let mut reached: Vec<Value> = Vec::new();
-        while let Some(node) = numbers.order.get(reached.len()).copied() {
-            let value = schemas.get(node as usize);
+        let mut schemas: Vec<Value> = Vec::new();
+        while let Some(node) = numbers.order.get(schemas.len()).copied() {
+            let value = contract.schemas.get(node as usize);
             let value = value.map(|value| value.with_nodes(&mut |node| numbers.of(node)));
-            reached.push(value.unwrap_or(Value::Bool(true)));
+            schemas.push(value.unwrap_or(Value::Bool(true)));
         }
-        Self {
+        Some(Self {
             operations: Set::new(operations).expect("a subset has unique names"),
-            schemas: reached,
-        }
+            schemas,
+        })
     }
 
     /// True if an operation has a sequence whose items gwd checks with an `itemSchema`. Multipart
@@ -182,9 +171,6 @@ mod tests {
         assert_eq!(messages.schemas, [items, text], "shared, and renumbered");
         assert!(messages.is_closed());
         assert_eq!(Messages::of(&contract, &BTreeMap::new()), None);
-        let one = messages.only("a/three").unwrap();
-        assert_eq!((one.operations.len(), one.schemas.len()), (1, 2));
-        assert_eq!(messages.only("a/one"), None);
         let open = Messages {
             schemas: Vec::new(),
             ..messages

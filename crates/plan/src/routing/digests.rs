@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use bundle::digest::Digest;
 use bundle::ir;
 use model::lower::Lowered;
+use validator::Cone;
 
 use super::table::{Place, Route};
 
@@ -77,14 +78,11 @@ pub(super) fn treated(
         let listener = shared.listeners.get(&place.listener);
         bytes.extend(listener.map(bundle::codec::encode).unwrap_or_default());
     }
-    let messages = route.api.messages.as_ref();
-    let messages = messages.and_then(|all| all.only(&route.operation.key));
-    bytes.extend(
-        messages
-            .as_ref()
-            .map(bundle::codec::encode)
-            .unwrap_or_default(),
-    );
+    if let Some(messages) = &route.api.messages
+        && let Some(described) = messages.operations.get(&route.operation.key)
+    {
+        bytes.extend(Cone::of(described, &messages.schemas).digest);
+    }
     for policy in policies(treatment, route.api, shared) {
         bytes.extend(bundle::codec::encode(policy));
     }

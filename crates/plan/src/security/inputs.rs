@@ -55,17 +55,10 @@ impl Input {
     /// Input of a key such as `header:X-Tenant`. `None` for keys that read other values, such as
     /// `consumer`.
     fn of_key(key: &str) -> Option<Self> {
-        if key == "address" {
-            return Some(Self::Address);
+        match key {
+            "address" => Some(Self::Address),
+            key => place_of(key).map(Self::Part),
         }
-        let (kind, name) = key.split_once(':')?;
-        let place = match kind {
-            "header" => Place::Header(name.to_ascii_lowercase()),
-            "cookie" => Place::Cookie(name.to_owned()),
-            "query" => Place::Query(name.to_owned()),
-            _ => return None,
-        };
-        Some(Self::Part(place))
     }
 
     fn of_field(name: &str) -> Self {
@@ -211,16 +204,14 @@ fn of_policy(policy: &ir::Policy, route: Route<'_>) -> Vec<Read> {
             .map(|name| (Reader::Csrf, Input::of_field(name)))
             .into(),
         Checked::Validate(_) => vec![(Reader::Validation, Input::Message)],
-        Checked::Split(split) => conditions(split).collect(),
+        Checked::Split(split) => of_split(split).collect(),
         // Requests are distributed after the chain.
         Checked::Mirror(_) => Vec::new(),
+        // If other clients share the address of a proxy, a limit by address is tighter.
         limit if policy::is_limit(limit.kind()) => {
-            let settings = limit.settings();
-            let keys = settings.texts(&["key"]).unwrap_or_default();
-            let inputs = keys.into_iter().filter_map(Input::of_key);
-            // Other clients share the address of a proxy: the limit is tighter.
-            let inputs = inputs.filter(|input| *input != Input::Address);
-            inputs.map(|input| (Reader::Limit, input)).collect()
+            let keys = of_limit(limit).into_iter();
+            keys.map(|place| (Reader::Limit, Input::Part(place)))
+                .collect()
         }
         service => hashed(route, service.upstreams()).collect(),
     }
@@ -229,7 +220,7 @@ fn of_policy(policy: &ir::Policy, route: Route<'_>) -> Vec<Read> {
 /// Inputs after the chain: those of the operation's split, and of the upstreams that get requests.
 fn of_end(access: &Access<'_>, route: Route<'_>) -> Vec<Read> {
     let forwarding = &route.treatment.forwarding;
-    let split = forwarding.split.iter().flat_map(conditions);
+    let split = forwarding.split.iter().flat_map(of_split);
     let mut reads: Vec<Read> = split.collect();
     if forwarding.validate.is_some() {
         reads.push((Reader::Validation, Input::Message));
@@ -256,17 +247,38 @@ fn hashed<'n>(route: Route<'n>, upstreams: Vec<&'n str>) -> impl Iterator<Item =
     })
 }
 
+fn of_split(split: &split::Checked) -> impl Iterator<Item = Read> {
+    let places = conditions(split).map(Input::Part);
+    places.map(|input| (Reader::Split, input))
+}
+
 /// Fields and parameters that the conditions of a split read.
-fn conditions(split: &split::Checked) -> impl Iterator<Item = Read> {
+pub(super) fn conditions(split: &split::Checked) -> impl Iterator<Item = Place> {
     let conditions = split.shares().iter();
     let conditions = conditions.flat_map(|share| share.when.iter().flatten());
-    conditions.map(|condition| {
-        let place = match condition {
-            Condition::Header(name, _) => Place::Header(name.clone()),
-            Condition::Query(name, _) => Place::Query(name.clone()),
-        };
-        (Reader::Split, Input::Part(place))
+    conditions.map(|condition| match condition {
+        Condition::Header(name, _) => Place::Header(name.clone()),
+        Condition::Query(name, _) => Place::Query(name.clone()),
     })
+}
+
+/// Fields, cookies and parameters in the key of a limit.
+pub(super) fn of_limit(limit: &Checked) -> Vec<Place> {
+    let settings = limit.settings();
+    let keys = settings.texts(&["key"]).unwrap_or_default();
+    keys.into_iter().filter_map(place_of).collect()
+}
+
+/// Place that a key such as `header:X-Tenant` names. `None` for keys that read other values, such
+/// as `consumer`.
+fn place_of(key: &str) -> Option<Place> {
+    let (kind, name) = key.split_once(':')?;
+    match kind {
+        "header" => Some(Place::Header(name.to_ascii_lowercase())),
+        "cookie" => Some(Place::Cookie(name.to_owned())),
+        "query" => Some(Place::Query(name.to_owned())),
+        _ => None,
+    }
 }
 
 /// Removals and values of the gateway before a setting reads this part of the request. Empty if the

@@ -10,7 +10,7 @@ use policy::conditions::Condition;
 use policy::guard::expression::Expression;
 use policy::managed;
 
-use super::{Access, Route};
+use super::{Access, Route, inputs};
 
 /// Credentials in the given fields, parameters and cookies that policies do not see, because a
 /// security scheme strips them.
@@ -120,9 +120,7 @@ fn decisive(route: Route<'_>) -> BTreeSet<String> {
         names.extend(read_by(&policy.checked));
     }
     let forwarding = &route.treatment.forwarding;
-    for (_, step) in forwarding.steps() {
-        names.extend(read_by(&step));
-    }
+    names.extend(forwarding.steps().flat_map(|(_, step)| read_by(&step)));
     names.extend(forwarding.not_forwarded.iter().filter_map(field));
     let operations = route.gateway.apis.iter().flat_map(|api| &api.operations);
     let conditions = operations.flat_map(|operation| &operation.conditions);
@@ -154,11 +152,9 @@ fn signed(verifier: &auth::Checked) -> Vec<String> {
 fn read_by(policy: &Checked) -> Vec<String> {
     let lower = |name: &str| name.to_ascii_lowercase();
     match policy {
-        Checked::Split(split) => {
-            let conditions = split.shares().iter();
-            let conditions = conditions.flat_map(|share| share.when.iter().flatten());
-            conditions.filter_map(condition).collect()
-        }
+        Checked::Split(split) => inputs::conditions(split)
+            .filter_map(|one| field(&one))
+            .collect(),
         Checked::ForwardAuth(question) => question.sent().into_iter().map(lower).collect(),
         Checked::ExtProc(processor) => {
             let names = processor.sent().unwrap_or_default();
@@ -172,10 +168,7 @@ fn read_by(policy: &Checked) -> Vec<String> {
             fields.unwrap_or_default().into_iter().collect()
         }
         policy if policy::is_limit(policy.kind()) => {
-            let settings = policy.settings();
-            let keys = settings.texts(&["key"]).unwrap_or_default().into_iter();
-            let names = keys.filter_map(|key| key.strip_prefix("header:"));
-            names.map(lower).collect()
+            inputs::of_limit(policy).iter().filter_map(field).collect()
         }
         _ => Vec::new(),
     }
