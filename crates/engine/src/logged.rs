@@ -6,7 +6,9 @@ use std::ops::Range;
 use bundle::ir::Owns;
 use http::uri::PathAndQuery;
 use policy::RequestHead;
-use policy::logged::{LogForm, LoggedLocation, LoggedParameter, user_information};
+use policy::logged::{
+    LogForm, LoggedLocation, LoggedParameter, query_in_path, shown_path, user_information,
+};
 
 use crate::{RouteRef, Snapshot};
 
@@ -19,6 +21,20 @@ pub struct LoggedForms<'s> {
     pub path: Vec<(Range<usize>, LogForm)>,
     /// True if the log does not show the query.
     pub hides_query: bool,
+}
+
+impl LoggedForms<'_> {
+    /// Path as the log shows it. `hide` gets the form and the text of a hidden part.
+    pub fn shown_path<'p>(
+        &self,
+        path: &'p str,
+        hide: impl Fn(LogForm, &str) -> String,
+    ) -> Cow<'p, str> {
+        match self.path.is_empty() {
+            true => Cow::Borrowed(path),
+            false => Cow::Owned(shown_path(path, self.path.clone(), hide)),
+        }
+    }
 }
 
 impl RouteRef<'_> {
@@ -46,9 +62,22 @@ impl Snapshot {
     /// Forms of the values of a request. If no operation describes the request, its path may be
     /// another spelling of a path with hidden values. If any operation hides path values, the log
     /// then shows only segments that are literals of an operation's path. A value is also hidden if
-    /// an operation whose template matches the path hides it.
+    /// an operation whose template matches the path hides it. `secret`: query parameters of the
+    /// bundle's security schemes; a path may have them behind `;`.
     #[must_use]
     pub fn logged_forms<'s>(
+        &'s self,
+        listener: usize,
+        route: Option<&RouteRef<'s>>,
+        (head, secret): (&RequestHead, &[Box<str>]),
+    ) -> LoggedForms<'s> {
+        let mut forms = self.forms(listener, route, head);
+        let query = query_in_path(head.path(), (secret, &forms.parameters));
+        forms.path.extend(query);
+        forms
+    }
+
+    fn forms<'s>(
         &'s self,
         listener: usize,
         route: Option<&RouteRef<'s>>,

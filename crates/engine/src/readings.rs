@@ -564,9 +564,9 @@ fn may_have_query(path: &str, route: &RouteRef<'_>) -> bool {
     const MARKS: [&[&str]; 3] = [&[";", "%3B"], &["%3F"], &["%23"]];
     let has = |text: &str, marks: &[&str]| marks.iter().any(|mark| text.contains(mark));
     let is_described = |marks: &[&str]| {
-        let mut segments = route.operation.template.segments().iter();
-        has(&route.mount.base_path, marks)
-            || segments.any(|segment| has(&segment.erased().to_string(), marks))
+        let segments = route.operation.template.segments().iter();
+        let mut literals = segments.flat_map(router::literals_of);
+        has(&route.mount.base_path, marks) || literals.any(|literal| has(literal, marks))
     };
     let mut marks = MARKS.iter();
     marks.any(|marks| has(path, marks) && !is_described(marks))

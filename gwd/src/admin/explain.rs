@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use engine::{ChainStep, Decided, RouteRef, Snapshot, Verdict, decide, edge};
 use http::{HeaderName, HeaderValue, Request};
+use policy::logged::shown_target;
 use policy::{Cx, Limits, RequestHead};
 use serde_json::{Value, json};
 
@@ -159,11 +160,13 @@ fn upstream(loaded: &Loaded, decided: &Decided<'_>, head: &RequestHead, cx: &Cx<
     // Show only the names of fields: values may be secrets.
     let names = head.headers.keys();
     let fields: serde_json::Map<_, _> = names.map(|name| (name.to_string(), Value::Null)).collect();
+    let values = (&*loaded.secret_parameters, &*route.treatment.logged);
     json!({
         "name": service.name,
         "request": {
             "method": head.method.as_str(),
-            "path": shown(head.target.as_str(), &loaded.secret_parameters, route),
+            // `gwc route` hides the same values.
+            "path": shown_target(head.target.as_str(), values, "(hidden)"),
             "headers": fields,
         },
     })
@@ -187,19 +190,6 @@ fn decision(snapshot: &Snapshot, decided: &Decided<'_>) -> (&'static str, Value,
                 .into(),
             refusal.reject.code.into(),
         ),
-    }
-}
-
-/// Returns a request target in which query values are hidden if they are credentials or if logs
-/// redact them. `gwc route` does the same.
-fn shown(target: &str, secret: &[Box<str>], route: &RouteRef<'_>) -> String {
-    let Some((path, query)) = target.split_once('?') else {
-        return target.to_owned();
-    };
-    let hide = |_, _: &str| "(hidden)".to_owned();
-    match policy::logged::shown_query(query, (secret, &route.treatment.logged), hide) {
-        Some(shown) => format!("{path}?{shown}"),
-        None => target.to_owned(),
     }
 }
 

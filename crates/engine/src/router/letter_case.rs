@@ -302,6 +302,17 @@ fn has_letter(text: &str) -> bool {
     text.bytes().any(|byte| byte.is_ascii_alphabetic())
 }
 
+/// Literals of a segment from left to right. Empty for a parameter.
+pub(crate) fn literals_of(segment: &Segment) -> impl Iterator<Item = &str> {
+    let (literal, pattern) = match segment {
+        Segment::Literal(literal) | Segment::Folded(literal) => (Some(literal.as_str()), None),
+        Segment::Parameter(_) => (None, None),
+        Segment::Pattern(pattern) => (None, Some(pattern)),
+    };
+    let parts = pattern.into_iter().flat_map(literals);
+    literal.into_iter().chain(parts)
+}
+
 /// Literals of a pattern from left to right.
 fn literals(pattern: &Pattern) -> impl Iterator<Item = &str> {
     let rest = pattern.rest.iter().map(|(_, literal)| literal.as_str());

@@ -16,7 +16,7 @@ mod unicode_case;
 
 pub use contender::{Contender, RejectReason, contenders, selected_by_group};
 pub use host::{HostPattern, HostTable, MountEntry};
-pub(crate) use letter_case::has_upper_or_escape;
+pub(crate) use letter_case::{has_upper_or_escape, literals_of};
 pub use order::{
     Step, compare_conditions, compare_letter_case, compare_segments, compare_templates,
 };

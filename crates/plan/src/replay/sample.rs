@@ -55,7 +55,7 @@ pub(super) fn sample(
         };
         let forms = side
             .snapshot
-            .logged_forms(side.listener, route.as_ref(), &side.head);
+            .logged_forms(side.listener, route.as_ref(), (&side.head, names));
         is_known &= !hides_values || side.head.path() == path;
         hidden.extend(forms.path);
         if let Some(text) = &mut query

@@ -334,14 +334,7 @@ impl Secrets {
     /// Returns the request target. Hides the values of credential parameters and of parameters that
     /// logs do not show.
     fn target(&self, target: &str) -> String {
-        let Some((path, query)) = target.split_once('?') else {
-            return target.to_owned();
-        };
-        let hide = |_, _: &str| HIDDEN.to_owned();
-        match policy::logged::shown_query(query, (&self.parameters, &self.logged), hide) {
-            Some(shown) => format!("{path}?{shown}"),
-            None => target.to_owned(),
-        }
+        policy::logged::shown_target(target, (&self.parameters, &self.logged), HIDDEN)
     }
 }
 

@@ -7,7 +7,7 @@ mod redacted;
 pub use form::{
     HashKey, LogForm, LoggedLocation, LoggedParameter, REDACTED, shown_path, user_information,
 };
-pub use query::{is_secret_parameter, query_in_path, shown_query};
+pub use query::{is_secret_parameter, query_in_path, shown_query, shown_target};
 pub use redacted::{
     ANY, Message, RedactedParameter, RedactedValue, redact_findings, segment, write_byte,
 };

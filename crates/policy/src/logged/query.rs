@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::form::{LogForm, LoggedLocation, LoggedParameter};
+use super::form::{LogForm, LoggedLocation, LoggedParameter, shown_path};
 use crate::auth::{decode_query, is_read_as, resembles, without_equals};
 
 /// Query parameters that contain a credential in some APIs and are therefore never shown.
@@ -151,6 +151,34 @@ pub fn query_in_path(
     Some((start..path.len(), LogForm::Redact))
 }
 
+/// Request target with the values that logs do not show replaced by `hidden`, in the query and in a
+/// part of the path that servers read as the query. `values`: as for [`shown_query`].
+#[must_use]
+pub fn shown_target(
+    target: &str,
+    values: (&[Box<str>], &[LoggedParameter]),
+    hidden: &str,
+) -> String {
+    let hide = |_, _: &str| hidden.to_owned();
+    let (path, query) = match target.split_once('?') {
+        Some((path, query)) => (path, Some(query)),
+        None => (target, None),
+    };
+    let mut shown = shown_path(
+        path,
+        query_in_path(path, values).into_iter().collect(),
+        hide,
+    );
+    if let Some(query) = query {
+        shown.push('?');
+        match shown_query(query, values, hide) {
+            Some(query) => shown.push_str(&query),
+            None => shown.push_str(query),
+        }
+    }
+    shown
+}
+
 /// True if a decoded name is the name of a member of the object `parameter`, as `a[b]` for `a`.
 fn has_inner_name(name: &[u8], parameter: &str) -> bool {
     let is_list = name
@@ -198,7 +226,7 @@ fn secret_value<F>(pair: &str, form: impl Fn(&str) -> Option<F>) -> Option<(Rang
 
 #[cfg(test)]
 mod tests {
-    use super::{query_in_path, shown_query};
+    use super::{query_in_path, shown_query, shown_target};
     use crate::logged::{LogForm, LoggedLocation, LoggedParameter, REDACTED};
 
     #[test]
@@ -218,6 +246,20 @@ mod tests {
             ("/a/token=x", "/a/token=x"),
         ] {
             assert_eq!(shown(path), expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn targets_are_shown_without_secrets() {
+        let names = ["sid".into()];
+        for (target, expected) in [
+            ("/a", "/a"),
+            ("/a?b=1", "/a?b=1"),
+            ("/a?sid=x&b=1", "/a?sid=(hidden)&b=1"),
+            ("/a;sid=x?b=1", "/a;(hidden)?b=1"),
+            ("/a;v=1?", "/a;v=1?"),
+        ] {
+            assert_eq!(shown_target(target, (&names, &[]), "(hidden)"), expected);
         }
     }
 

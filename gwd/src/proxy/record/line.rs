@@ -194,23 +194,17 @@ impl Record {
         caller(out, cx);
         display(out, "client_ip", &cx.client);
         text(out, "host", head.host.as_bytes());
-        let mut forms = snapshot.logged_forms(version.listener, decided.logged_route(), head);
-        let values = (&*current.loaded.secret_parameters, &*forms.parameters);
-        forms.path.extend(query_in_path(head.path(), values));
-        match forms.path.is_empty() {
-            true => text(out, "path", head.path().as_bytes()),
-            false => text(
-                out,
-                "path",
-                shown_path(head.path(), forms.path, hidden).as_bytes(),
-            ),
-        }
+        let secret = &*current.loaded.secret_parameters;
+        let route = decided.logged_route();
+        let forms = snapshot.logged_forms(version.listener, route, (head, secret));
+        let path = forms.shown_path(head.path(), hidden);
+        text(out, "path", path.as_bytes());
         let parameters = &*forms.parameters;
         if let Some(query) = head.query() {
             key(out, "query");
             match forms.hides_query {
                 true => write_text(REDACTED.as_bytes(), out),
-                false => write_query(query, &current.loaded.secret_parameters, parameters, out),
+                false => write_query(query, secret, parameters, out),
             }
         }
         text(out, "request_id", request_id.as_bytes());

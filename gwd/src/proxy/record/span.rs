@@ -3,7 +3,6 @@
 use engine::Decided;
 use engine::edge::trace_parent;
 use http::{HeaderValue, Request};
-use policy::logged::{query_in_path, shown_path};
 use policy::{Cx, RequestHead};
 
 use super::Record;
@@ -132,14 +131,10 @@ impl Record {
             scheme: cx.scheme,
             host: head.host.clone(),
         });
-        let mut forms = snapshot.logged_forms(version.listener, decided.logged_route(), head);
-        let names = &*version.view.current().loaded.secret_parameters;
-        let query = query_in_path(head.path(), (names, &forms.parameters));
-        forms.path.extend(query);
-        spans.path = match forms.path.is_empty() {
-            true => shortened(head.path()),
-            false => shortened(&shown_path(head.path(), forms.path, hidden)),
-        };
+        let secret = &*version.view.current().loaded.secret_parameters;
+        let route = decided.logged_route();
+        let forms = snapshot.logged_forms(version.listener, route, (head, secret));
+        spans.path = shortened(&forms.shown_path(head.path(), hidden));
         let agent = shown_agent(&head.headers, &forms.parameters);
         spans.user_agent = agent.map(|agent| shortened(&String::from_utf8_lossy(&agent)));
         spans.request_id = lossy(request_id);
