@@ -10,7 +10,7 @@ use http::{HeaderName, HeaderValue};
 
 use crate::node::{TraceEndpoint, TraceSettings};
 use crate::runtime::files::read_file;
-use crate::telemetry::traces::{system_roots, trusting};
+use crate::telemetry::traces::trusting;
 
 /// Default share of the requests without a parent that are sampled.
 const RATIO: f64 = 0.01;
@@ -81,12 +81,12 @@ impl Given<'_> {
             bail!("{name}: gwd does not compress by `{compression}`; write `none`");
         }
         let tls = || match exporter("CERTIFICATE") {
-            None => system_roots(),
+            None => trusting(None),
             Some((path, name)) => {
                 let wrong = |error: &dyn std::fmt::Display| format!("{name}: `{path}`: {error}");
                 let pem =
                     read_file(path.as_ref(), ROOTS_BYTES_MAX).map_err(|error| wrong(&error))?;
-                trusting(&pem).map_err(|error| wrong(&error))
+                trusting(Some(&pem)).map_err(|error| wrong(&error))
             }
         };
         let is_base = option != "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT";

@@ -15,6 +15,7 @@ use tokio::task::{AbortHandle, spawn_local};
 use tokio_rustls::TlsConnector;
 
 use super::replies::{Bounded, Bounds};
+use crate::tls::client;
 
 /// Connection to a store. Dropping it closes the connection.
 pub(super) struct Connection {
@@ -96,11 +97,7 @@ fn tls() -> io::Result<ClientConfig> {
     for authority in found.certs {
         roots.add(authority).map_err(io::Error::other)?;
     }
-    let provider = Arc::clone(&crate::tls::PROVIDER);
-    let builder = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(io::Error::other)?;
-    Ok(builder.with_root_certificates(roots).with_no_client_auth())
+    client::verifying(roots).map_err(io::Error::other)
 }
 
 /// Kind of an error. The error's text is not used, because it can contain a part of the URL.

@@ -122,7 +122,7 @@ fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
 ///
 /// # Errors
 /// If the text has no certificate, or a certificate cannot be used.
-pub(super) fn roots(pem: &[u8]) -> Result<RootCertStore, String> {
+pub(crate) fn roots(pem: &[u8]) -> Result<RootCertStore, String> {
     let mut roots = RootCertStore::empty();
     for certificate in certificates(pem)? {
         roots

@@ -24,7 +24,8 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use super::certs::{self, Pair};
+use super::certs::Pair;
+use super::client;
 use super::{Cell, PROVIDER};
 
 /// Trusted CA certificates for upstreams.
@@ -83,24 +84,10 @@ impl Roots {
     /// If there is no CA certificate, or one cannot be used.
     pub(super) fn load(values: &[Arc<SecretValue>]) -> Result<Self, String> {
         let roots = match values {
-            [] => system()?,
-            [pem, ..] => certs::roots(pem)?,
+            [] => client::system_roots("tls.ca")?,
+            [pem, ..] => client::roots(pem)?,
         };
         Ok(Self(Arc::new(roots)))
-    }
-}
-
-fn system() -> Result<RootCertStore, String> {
-    let found = rustls_native_certs::load_native_certs();
-    let mut roots = RootCertStore::empty();
-    // Ignore certificates of the system that cannot be parsed.
-    let (_usable, _strange) = roots.add_parsable_certificates(found.certs);
-    match roots.is_empty() {
-        false => Ok(roots),
-        true => Err(match found.errors.first() {
-            Some(error) => format!("the system's CA certificates cannot be read: {error}"),
-            None => "the system has no CA certificates; configure some with `tls.ca`".to_owned(),
-        }),
     }
 }
 

@@ -8,22 +8,23 @@
 
 pub(crate) mod accept;
 mod certs;
+pub(crate) mod client;
 mod client_auth;
 pub(crate) mod connector;
 #[cfg(test)]
 mod freed;
 pub(crate) mod peer_certificate;
+mod provider;
 mod sni;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use bundle::ir;
 use policy::{SecretCell, SecretRef, SecretUnavailable, SecretValue, Secrets};
-use rustls::crypto::CryptoProvider;
 use rustls::server::{ClientHello, NoServerSessionStorage, ServerConfig};
 use rustls::version::{TLS12, TLS13};
 use serde_json::json;
@@ -31,12 +32,9 @@ use serde_json::json;
 use self::certs::Pair;
 use self::client_auth::Admission;
 use self::connector::{Connector, Roots};
+pub(crate) use self::provider::PROVIDER;
 use self::sni::Chooser;
 use crate::runtime::program_log::{Level, event};
-
-/// Cryptography provider for all TLS: aws-lc-rs.
-pub(crate) static PROVIDER: LazyLock<Arc<CryptoProvider>> =
-    LazyLock::new(|| Arc::new(rustls::crypto::aws_lc_rs::default_provider()));
 
 /// Reason why the configured TLS cannot be used.
 #[derive(Debug)]

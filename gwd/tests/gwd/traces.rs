@@ -332,15 +332,21 @@ fn requests_continue_while_the_collector_is_down() {
     assert_eq!(get(served.address, "/a").status, 200);
 }
 
-#[test]
-fn full_queue_drops_spans_and_no_requests() {
+/// Gateway with the operation `/a`, whose collector answers with 503. The gateway does not give up
+/// a batch during the test.
+fn with_overloaded_collector() -> (Upstream, Collector, Served) {
     let (upstream, collector) = (Upstream::saying("hello"), Collector::start());
     let shop = shop(upstream.address, vec![op("GET", "/a")]);
-    // The collector never answers, and the batch is not given up during the test.
     collector.status.store(503, Ordering::SeqCst);
     let mut settings = collector.settings(1.0);
     settings.traces.as_mut().unwrap().timeout = WAIT_MAX;
     let served = shop.serve_by(settings);
+    (upstream, collector, served)
+}
+
+#[test]
+fn full_queue_drops_spans_and_no_requests() {
+    let (_upstream, _collector, served) = with_overloaded_collector();
     let mut client = Client::connect(served.address);
     // 2048 requests are in the queue, at most 512 spans in the batch.
     for _ in 0..2_600 {
@@ -352,12 +358,7 @@ fn full_queue_drops_spans_and_no_requests() {
 
 #[test]
 fn overloaded_collector_gets_the_batch_again() {
-    let (upstream, collector) = (Upstream::saying("hello"), Collector::start());
-    let shop = shop(upstream.address, vec![op("GET", "/a")]);
-    collector.status.store(503, Ordering::SeqCst);
-    let mut settings = collector.settings(1.0);
-    settings.traces.as_mut().unwrap().timeout = WAIT_MAX;
-    let served = shop.serve_by(settings);
+    let (_upstream, collector, served) = with_overloaded_collector();
     get(served.address, "/a");
     eventually("the collector refuses", || {
         !collector.server.seen().is_empty()

@@ -3,13 +3,10 @@
 use std::sync::Arc;
 
 use http::{HeaderValue, Uri};
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
-use rustls::{ClientConfig, RootCertStore};
 use tokio_rustls::TlsConnector;
 
 use super::Endpoint;
-use crate::tls::PROVIDER;
+use crate::tls::client;
 
 /// Path of traces below the base URL of a collector (OTLP/HTTP).
 const PATH: &str = "/v1/traces";
@@ -70,40 +67,16 @@ impl Endpoint {
     }
 }
 
-/// TLS client settings that trust the system's CA certificates.
+/// TLS client settings that trust these CA certificates in PEM. `None`: those of the system.
 ///
 /// # Errors
-/// If TLS cannot be set up. The error is the reason.
-pub(crate) fn system_roots() -> Result<TlsConnector, String> {
-    let found = rustls_native_certs::load_native_certs();
-    let mut roots = RootCertStore::empty();
-    // Ignore certificates of the system that cannot be parsed.
-    let (_usable, _strange) = roots.add_parsable_certificates(found.certs);
-    connector(roots)
-}
-
-/// TLS client settings that trust CA certificates in PEM.
-///
-/// # Errors
-/// If the text has no usable certificate. The error is the reason.
-pub(crate) fn trusting(pem: &[u8]) -> Result<TlsConnector, String> {
-    let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(pem) {
-        let certificate = certificate.map_err(|error| error.to_string())?;
-        roots.add(certificate).map_err(|error| error.to_string())?;
-    }
-    connector(roots)
-}
-
-fn connector(roots: RootCertStore) -> Result<TlsConnector, String> {
-    if roots.is_empty() {
-        return Err("no CA certificate was found".to_owned());
-    }
-    let mut config = ClientConfig::builder_with_provider(Arc::clone(&PROVIDER))
-        .with_safe_default_protocol_versions()
-        .map_err(|error| error.to_string())?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
+/// If there is no usable certificate. The error is the reason.
+pub(crate) fn trusting(pem: Option<&[u8]>) -> Result<TlsConnector, String> {
+    let roots = match pem {
+        Some(pem) => client::roots(pem)?,
+        None => client::system_roots("OTEL_EXPORTER_OTLP_CERTIFICATE")?,
+    };
+    let mut config = client::verifying(roots)?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(TlsConnector::from(Arc::new(config)))
 }
@@ -121,7 +94,7 @@ mod tests {
             ("http://[::1]:4318/in", false, "http://[::1]:4318/in"),
             ("https://c", true, "https://c/v1/traces"),
         ] {
-            let read = Endpoint::parse(url, is_base, system_roots).unwrap();
+            let read = Endpoint::parse(url, is_base, || trusting(None)).unwrap();
             assert_eq!(read.to_string(), expected);
             assert!(!read.host.contains('['), "{}", read.host);
         }
@@ -139,7 +112,7 @@ mod tests {
             ("http://c:99999", "is not a URL"),
             ("http://c:4318/?a=b", "has a query"),
         ] {
-            let error = Endpoint::parse(url, true, system_roots).unwrap_err();
+            let error = Endpoint::parse(url, true, || trusting(None)).unwrap_err();
             assert!(error.contains(why), "{url}: {error}");
             assert!(!error.contains("u:p"), "{error}");
         }

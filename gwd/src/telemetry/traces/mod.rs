@@ -18,7 +18,7 @@ use std::time::Duration;
 use http::{HeaderName, HeaderValue};
 use tokio_rustls::TlsConnector;
 
-pub(crate) use collector::{system_roots, trusting};
+pub(crate) use collector::trusting;
 pub(crate) use context::{Span, TraceContext, Tracer, write_hex};
 pub(crate) use export::Exporter;
 pub(crate) use span::{AttemptSpan, ClientSide, RequestSpans, shortened};
