@@ -104,7 +104,7 @@ fn holds_elsewhere(condition: &Condition, headers: &HeaderMap, query: Option<&st
     query.split('&').any(|pair| {
         let is_list = pair.contains(';');
         pair.split(';').enumerate().any(|(index, part)| {
-            let (name, value) = part.split_once('=').unwrap_or((part, ""));
+            let (name, value) = auth::name_and_value(part);
             // [`holds`] has already tested the value of a parameter with the exact name.
             let is_tested = index == 0
                 && !is_list
@@ -150,11 +150,12 @@ fn is_cut((name, test): (&str, &Test), query: &str) -> bool {
     })
 }
 
-/// Names and values in a query, still percent-encoded.
+/// Names and values in a query, still percent-encoded. See [`auth::name_and_value`].
 fn pairs(query: Option<&str>) -> impl Iterator<Item = (&str, &str)> {
     let pairs = query.unwrap_or_default().split('&');
-    let pairs = pairs.filter(|pair| !pair.is_empty());
-    pairs.map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+    pairs
+        .filter(|pair| !pair.is_empty())
+        .map(auth::name_and_value)
 }
 
 /// Result of a condition's test for each value of its field or parameter, in the order of the
@@ -413,6 +414,10 @@ mod tests {
             assert!(is_ambiguous(query), "{query}");
         }
         assert!(holds("Action=ad+min") && !holds("action=Ad+min"));
+        // `ufo` ignores the first `=`.
+        for query in ["=action=ad+min", "x=1&==Action=ad+min"] {
+            assert!(holds(query) && is_ambiguous(query), "{query}");
+        }
         let may_hold = |query| may_hold(&wanted, &HeaderMap::new(), Some(query));
         for query in [
             "action[]=ad+min",
@@ -432,6 +437,8 @@ mod tests {
             "%U0041ction[]=ad+min",
             "action=%u0061d+min",
             "action=x&%u005Baction]=%u0061d%20min",
+            "=action[]=ad+min",
+            "x;=action=ad+min",
         ] {
             assert!(
                 !holds(query) && may_hold(query) && is_ambiguous(query),
@@ -448,6 +455,42 @@ mod tests {
             assert!(!may_hold(query), "{query}");
         }
         assert!(!is_ambiguous("action=ad+min&actions=x&xAction=y"));
+    }
+
+    /// A parameter that only some servers find fulfils a condition on its presence at one of them.
+    /// The queries are all texts of up to four of these parts.
+    #[test]
+    fn condition_may_hold_for_each_lookalike() {
+        let parts = [
+            "q", "Q", "x", "1", "=", "&", ";", "[", "]", ".", "?", "!", "+", "%00", "%zz", "%u0071",
+        ];
+        let mut queries = vec![String::new()];
+        let mut begin = 0;
+        for _ in 0..4 {
+            let end = queries.len();
+            for at in begin..end {
+                let longer = parts.map(|part| format!("{}{part}", queries[at]));
+                queries.extend(longer);
+            }
+            begin = end;
+        }
+        let headers = HeaderMap::new();
+        let mut lookalikes = 0;
+        for query in &queries {
+            for test in [Test::Present, Test::Exact("1".into())] {
+                let is_presence = test == Test::Present;
+                let wanted = [Condition::Query("q".into(), test)];
+                let may_hold = may_hold(&wanted, &headers, Some(query));
+                if is_presence && auth::has_lookalike(query, "q") {
+                    lookalikes += 1;
+                    assert!(may_hold, "{query}");
+                }
+                let is_missed = may_hold && !hold(&wanted, &headers, Some(query));
+                let is_ambiguous = is_ambiguous(&wanted, &headers, Some(query));
+                assert!(!is_missed || is_ambiguous, "{query}");
+            }
+        }
+        assert!(lookalikes > 10_000, "{lookalikes}");
     }
 
     #[test]

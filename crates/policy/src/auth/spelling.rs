@@ -99,10 +99,9 @@ pub fn readings(name: &[u8]) -> Vec<Vec<u8>> {
 pub fn has_lookalike(query: &str, wanted: &str) -> bool {
     query.split('&').any(|pair| {
         pair.split(';').enumerate().any(|(index, part)| {
-            let bare = without_equals(part);
-            let (written, value) = bare.split_once('=').unwrap_or((bare, ""));
+            let (written, value) = name_and_value(part);
             let is_other = index > 0
-                || bare.len() < part.len()
+                || part.starts_with('=')
                 || *decode_query(written) != *wanted.as_bytes()
                 || without_unicode(value).is_some();
             is_other && is_written_as(written, wanted)
@@ -151,10 +150,18 @@ pub(crate) fn without_equals(part: &str) -> &str {
     part.trim_start_matches('=')
 }
 
+/// Encoded name and value of a parameter in a query. `part`: text between two separators. Neither
+/// has the `=` at the beginning of the part, which `ufo` ignores. The value of a part without
+/// another `=` is empty.
+#[must_use]
+pub fn name_and_value(part: &str) -> (&str, &str) {
+    let bare = without_equals(part);
+    bare.split_once('=').unwrap_or((bare, ""))
+}
+
 /// Encoded name of a parameter in a query. `part`: text between two separators.
 fn name_of(part: &str) -> &str {
-    let bare = without_equals(part);
-    bare.split('=').next().unwrap_or_default()
+    name_and_value(part).0
 }
 
 /// True if some server treats an encoded name in a query as equal to `wanted`.

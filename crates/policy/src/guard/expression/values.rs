@@ -15,7 +15,7 @@ use http::HeaderMap;
 use regex::Regex;
 
 use crate::auth::jwt::json::{Json, Object};
-use crate::auth::{decode_query, has_several_readings};
+use crate::auth::{decode_query, has_several_readings, name_and_value};
 use crate::cx::{Cx, Principal};
 use crate::escapes;
 use crate::head::RequestHead;
@@ -380,7 +380,7 @@ fn header<'b, 'v>(
 /// Names and values in a query, still percent-encoded.
 fn pairs(query: &str) -> impl Iterator<Item = (&str, &str)> {
     let pairs = query.split('&').filter(|pair| !pair.is_empty());
-    pairs.map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+    pairs.map(name_and_value)
 }
 
 /// Decoded value of a query parameter. It is an error if the parameter is repeated, because servers
