@@ -8,7 +8,7 @@
 
 use std::collections::BTreeMap;
 
-use policy::auth::compared_forms;
+use policy::auth::{compared_forms, name_and_value};
 
 use crate::kinds::Kinds;
 use crate::text::{decode, decode_unicode, dotted, has_unicode, plain};
@@ -122,7 +122,7 @@ impl<'n> Described<'n> {
         let fields = text.split('&').filter(|field| !field.is_empty());
         let pieces = fields.flat_map(|field| field.split(';').enumerate());
         pieces.filter_map(move |(index, piece)| {
-            let written = piece.split('=').next().unwrap_or_default();
+            let (written, _) = name_and_value(piece);
             let name = decode(written, true);
             if index > 0 {
                 return Some((self.read_in_field(&name)?, AFTER_SEMICOLON));
@@ -133,7 +133,8 @@ impl<'n> Described<'n> {
                 let read = read.or_else(|| self.read_in_field(&other));
                 return Some((read?, UNICODE_ESCAPE));
             }
-            if is_own(&name) {
+            // `ufo` of Node ignores `=` at the beginning; other servers read an empty name.
+            if is_own(&name) && !piece.starts_with('=') {
                 return None;
             }
             Some((self.read_in_field(&name)?, OTHER_SPELLING))
@@ -332,6 +333,11 @@ mod tests {
                 "%EF%BB%BFq=1&!role=1",
                 &[("q", OTHER_SPELLING), ("role", OTHER_SPELLING)],
             ),
+            (
+                "=q=1&==model.role=1&=&=x=q",
+                &[("q", OTHER_SPELLING), ("role", OTHER_SPELLING)],
+            ),
+            ("a=1;=role=1", &[("role", AFTER_SEMICOLON)]),
             (
                 "a=1;model.%u0072ole=1&%u006Dodel.q=1",
                 &[("q", UNICODE_ESCAPE)],

@@ -6,6 +6,7 @@ use std::ops::Range;
 use bundle::ir::{self, ParameterPlace, Value};
 use http::header::COOKIE;
 use http::{HeaderMap, HeaderName};
+use policy::auth::name_and_value;
 use policy::invalid::{Finding, Part};
 use serde_json::Value as Json;
 
@@ -585,13 +586,11 @@ pub(crate) fn undeclared<'q>(
         .filter_map(|field| {
             let mut parts = field.split(';').filter(|part| !part.is_empty());
             parts.find_map(|part| {
-                let name = part.split_once('=').map_or(part, |(name, _)| name);
-                let name = decode(name, true);
-                let is_lookalike = || {
-                    let written = part.split('=').next().unwrap_or_default();
-                    is_lookalike(&name) || is_lookalike(&decode_unicode(written))
-                };
-                let is_undescribed = !is_described(&name) && (!is_open || is_lookalike());
+                let (written, _) = name_and_value(part);
+                let name = decode(written, true);
+                let is_lookalike = || is_lookalike(&name) || is_lookalike(&decode_unicode(written));
+                let is_own = is_described(&name) && !part.starts_with('=');
+                let is_undescribed = !is_own && (!is_open || is_lookalike());
                 is_undescribed.then_some((name, field))
             })
         })

@@ -378,6 +378,7 @@ fn undescribed_names_are_found_behind_lookalikes() {
             "model.role=admin&model[role]=admin&model.any=1",
             "model.any=1",
         ),
+        (&open, "=role=admin&==any=1", "==any=1"),
         (&open, "any=1;role[]=admin", ""),
     ];
     for (parameters, query, kept) in rows {
@@ -462,6 +463,9 @@ fn other_spellings_of_described_names_are_found() {
         ("filter[[role]=admin", "filter"),
         ("q=1;[role]=admin", "role"),
         ("[%u0072ole]=admin", "role"),
+        ("=limit=101", "limit"),
+        ("limit=1&==limit=101", "limit"),
+        ("=Role=admin", "role"),
     ] {
         let found = of_request(&parameters, query, &[]);
         let expected = format!("query {name} #");
