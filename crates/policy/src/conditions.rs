@@ -63,8 +63,8 @@ pub fn holds(condition: &Condition, headers: &HeaderMap, query: Option<&str>) ->
 
 /// True if servers may evaluate a condition differently. Either a field or parameter is repeated
 /// and at least one of its values satisfies the condition: servers use the first value, the last,
-/// or all values as a list. Or a parameter has another spelling of the condition's name. Or the
-/// condition does not hold at the gateway but can hold at a server (see [`may_hold`]).
+/// or all values as a list. Or a parameter has another spelling of the condition's name, or some
+/// servers leave it out ([`auth::has_lookalike`]). Or the condition does not hold at the gateway but can hold at a server (see [`may_hold`]).
 #[must_use]
 pub fn is_ambiguous(conditions: &[Condition], headers: &HeaderMap, query: Option<&str>) -> bool {
     conditions.iter().any(|condition| {
@@ -137,16 +137,13 @@ fn has_lookalike(condition: &Condition, query: Option<&str>) -> bool {
     }
 }
 
-/// True if the condition holds for a parameter with a `;` in its value, and does not hold for
-/// servers that end the value there.
+/// True if the condition holds for a parameter with a `;` in its value. Some servers end the value
+/// there, and Go leaves the parameter out.
 fn is_cut((name, test): (&str, &Test), query: &str) -> bool {
     pairs(Some(query)).any(|(key, value)| {
-        let first = value.split_once(';').map(|(first, _)| first);
-        first.is_some_and(|first| {
-            decode_query(key).eq_ignore_ascii_case(name.as_bytes())
-                && passes(test, &decode_query(value))
-                && !passes(test, &decode_query(first))
-        })
+        value.contains(';')
+            && decode_query(key).eq_ignore_ascii_case(name.as_bytes())
+            && passes(test, &decode_query(value))
     })
 }
 
@@ -504,7 +501,38 @@ mod tests {
         assert!(is_ambiguous(Test::Exact("a;b".into()), "q=a;b"));
         assert!(is_ambiguous(Test::Prefix("a;b".into()), "q=a;bc"));
         assert!(!is_ambiguous(Test::Exact("a;b".into()), "q=a%3Bb"));
-        assert!(!is_ambiguous(Test::Prefix("a".into()), "q=a;b"));
-        assert!(!is_ambiguous(Test::Present, "q=a;b"));
+        assert!(is_ambiguous(Test::Prefix("a".into()), "q=a;b"));
+        assert!(is_ambiguous(Test::Present, "q=a;b"));
+        assert!(!is_ambiguous(Test::Present, "q=a&x=1;y=2"));
+    }
+
+    /// Tomcat and Go leave out a parameter with a malformed escape.
+    #[test]
+    fn condition_on_a_malformed_value_is_ambiguous() {
+        let outcome = |test: &Test, query| {
+            let wanted = [Condition::Query("preview".into(), test.clone())];
+            let headers = HeaderMap::new();
+            let query = Some(query);
+            let holds = hold(&wanted, &headers, query);
+            (holds, is_ambiguous(&wanted, &headers, query))
+        };
+        let prefix = Test::Prefix("1".into());
+        for query in [
+            "preview=1%zz",
+            "preview=1%",
+            "preview=1%u00",
+            "Preview=1%4&x=1",
+        ] {
+            for test in [&Test::Present, &prefix] {
+                assert_eq!(outcome(test, query), (true, true), "{query}");
+            }
+        }
+        for query in ["preview=1%25zz", "preview=1&x=%zz&y%=1"] {
+            for test in [&Test::Present, &prefix] {
+                assert_eq!(outcome(test, query), (true, false), "{query}");
+            }
+        }
+        assert_eq!(outcome(&prefix, "preview=1;"), (true, true));
+        assert_eq!(outcome(&Test::Present, "preview%=1"), (false, false));
     }
 }

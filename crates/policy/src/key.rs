@@ -303,8 +303,8 @@ fn only_header<'h>(head: &'h RequestHead, name: &HeaderName) -> Option<&'h [u8]>
 }
 
 /// Decoded value of a query parameter. `None` if the parameter is absent or repeated, if some
-/// servers treat another parameter's name as equal, or if they end the value at a `;`. Servers could
-/// then use different values.
+/// servers treat another parameter's name as equal, end the value at a `;`, or leave out the
+/// parameter because of a malformed escape. Servers could then use different values.
 fn only_parameter<'h>(head: &'h RequestHead, name: &str) -> Option<Cow<'h, [u8]>> {
     let query = head.query().unwrap_or_default();
     only(query_values(query, name)).filter(|_| !has_several_readings(query, name))
@@ -468,6 +468,8 @@ mod tests {
                     head("/?K=b&k=a"),
                     head("/?k=a;1"),
                     head("/?k;x=a"),
+                    head("/?k=a%zz"),
+                    head("/?k=a%4"),
                     head("/?x;k=a"),
                 ],
             ),

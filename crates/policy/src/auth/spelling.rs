@@ -14,6 +14,9 @@
 //! | cookie parsers that remove quotation marks | `"api_key"` |
 //! | ASP.NET (System.Web) | `%u0061pi_key`: an escape that is not percent-encoding |
 //! | `ufo` of Node (h3, Nuxt) | `=api_key`: the query `=api_key=x` |
+//!
+//! Other servers find no parameter at all: Tomcat and Go leave out a parameter with a `%` that two
+//! hexadecimal digits do not follow, Go also one with a `;`.
 
 use std::borrow::Cow;
 
@@ -93,17 +96,17 @@ pub fn readings(name: &[u8]) -> Vec<Vec<u8>> {
 }
 
 /// True if only some servers find a parameter `wanted` in a query. The parameter's name has another
-/// spelling, or it follows a `;`, which only some servers use as a separator. Also true if servers
-/// read another value of the parameter, because it has an escape such as `%u0061`.
+/// spelling, or it follows a `;`, which only some servers use as a separator. Also true if the
+/// parameter [`is_malformed`]: Tomcat and Go leave it out, and System.Web decodes `%u0061`.
 #[must_use]
 pub fn has_lookalike(query: &str, wanted: &str) -> bool {
     query.split('&').any(|pair| {
         pair.split(';').enumerate().any(|(index, part)| {
-            let (written, value) = name_and_value(part);
+            let (written, _) = name_and_value(part);
             let is_other = index > 0
                 || part.starts_with('=')
                 || *decode_query(written) != *wanted.as_bytes()
-                || without_unicode(value).is_some();
+                || is_malformed(part);
             is_other && is_written_as(written, wanted)
         })
     })
@@ -111,7 +114,7 @@ pub fn has_lookalike(query: &str, wanted: &str) -> bool {
 
 /// True if servers may read different values of a parameter `wanted` in a query. The query has a
 /// lookalike of the parameter (see [`has_lookalike`]), or the parameter has a `;`: servers that
-/// separate parameters at `;` read `admin` in `wanted=admin;x`.
+/// separate parameters at `;` read `admin` in `wanted=admin;x`, and Go leaves the parameter out.
 #[must_use]
 pub fn has_several_readings(query: &str, wanted: &str) -> bool {
     let is_cut = |pair: &str| {
@@ -141,6 +144,17 @@ pub fn without(query: &str, wanted: &str) -> Option<String> {
         parts.collect::<Vec<_>>().join(";")
     });
     Some(kept.collect::<Vec<_>>().join("&"))
+}
+
+/// True if a text has a `%` without two hexadecimal digits. Servers read it literally, decode it as
+/// `%u0061`, or leave out the parameter.
+#[must_use]
+pub fn is_malformed(text: &str) -> bool {
+    let mut escapes = text.split('%').skip(1);
+    escapes.any(|rest| {
+        let digits = rest.as_bytes().get(..2);
+        !digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
+    })
 }
 
 /// Part of a query without `=` at its beginning. The `ufo` package of Node (h3, Nuxt) reads
@@ -250,6 +264,10 @@ mod tests {
             ("?q=1&]q=2&q]=3&[[q]]=4&[]q=5&!q=6&r=7", true, Some("r=7")),
             ("r=1;%U0051%5b%u005D=1", true, Some("r=1")),
             ("=q=1&==Q=2&r==q=1", true, Some("r==q=1")),
+            ("q=1%zz&r=%", true, Some("r=%")),
+            ("r=2&q=%", true, Some("r=2")),
+            ("q=1%4", true, Some("")),
+            ("q=%C3%A4%25zz&q=%fF&%zz=1&r%=1", false, Some("%zz=1&r%=1")),
             ("%u00zz=q&%u+071=q&%u007=1&%25u0071=1&%u0072=q", false, None),
         ] {
             assert_eq!(has_lookalike(query, "q"), is_found, "{query}");
