@@ -8,7 +8,7 @@
 
 use std::collections::BTreeMap;
 
-use policy::auth::{compared_forms, name_and_value};
+use policy::auth::{compared_forms, is_malformed, name_and_value};
 
 use crate::kinds::Kinds;
 use crate::text::{decode, decode_unicode, dotted, has_unicode, plain};
@@ -28,6 +28,13 @@ pub(crate) const AFTER_COMMA: &str =
 /// Finding about a described field with an escape that is not percent-encoding.
 pub(crate) const UNICODE_ESCAPE: &str =
     "has an escape such as %u0061, which some servers decode; write UTF-8, or %25u in values";
+
+/// Finding about a described field with a malformed escape.
+pub(crate) const MALFORMED_ESCAPE: &str =
+    "has a % without two hexadecimal digits, because of which some servers leave it out; write %25";
+/// Finding about a described field with a semicolon in its value.
+pub(crate) const SEMICOLON: &str =
+    "has a semicolon, because of which some servers leave it out; write %3B";
 
 /// Name of a field as the schema describes it.
 #[derive(Clone, Copy, Debug)]
@@ -112,7 +119,7 @@ impl<'n> Described<'n> {
     }
 
     /// Described names that only some servers find in the fields of a query or form: in another
-    /// spelling, or after a semicolon. Each name has the text of its finding. `is_own` is true for
+    /// spelling, after a semicolon, or in a field that Tomcat or Go leave out. Each name has the text of its finding. `is_own` is true for
     /// a decoded name that is exactly a described name.
     pub(crate) fn hidden(
         &self,
@@ -120,8 +127,12 @@ impl<'n> Described<'n> {
         is_own: impl Fn(&str) -> bool,
     ) -> impl Iterator<Item = (&'n str, &'static str)> {
         let fields = text.split('&').filter(|field| !field.is_empty());
-        let pieces = fields.flat_map(|field| field.split(';').enumerate());
-        pieces.filter_map(move |(index, piece)| {
+        let pieces = fields.flat_map(|field| {
+            let has_several = field.contains(';');
+            let pieces = field.split(';').enumerate();
+            pieces.map(move |(index, piece)| (index, piece, has_several))
+        });
+        pieces.filter_map(move |(index, piece, has_several)| {
             let (written, _) = name_and_value(piece);
             let name = decode(written, true);
             if index > 0 {
@@ -132,6 +143,12 @@ impl<'n> Described<'n> {
                 let read = self.read_in_field(&name);
                 let read = read.or_else(|| self.read_in_field(&other));
                 return Some((read?, UNICODE_ESCAPE));
+            }
+            if is_malformed(piece) {
+                return Some((self.read_in_field(&name)?, MALFORMED_ESCAPE));
+            }
+            if has_several && is_own(&name) {
+                return Some((self.read_in_field(&name)?, SEMICOLON));
             }
             // `ufo` of Node ignores `=` at the beginning; other servers read an empty name.
             if is_own(&name) && !piece.starts_with('=') {
@@ -313,14 +330,20 @@ mod tests {
         let described = Described::of(names(&["q", "role"]));
         for (text, expected) in [
             ("q=1&role=a", &[][..]),
-            ("q=1;role=a", &[("role", AFTER_SEMICOLON)]),
+            ("q=1;role=a", &[("q", SEMICOLON), ("role", AFTER_SEMICOLON)]),
             ("x;%72ole=a", &[("role", AFTER_SEMICOLON)]),
             ("q=1%3Brole=a", &[]),
             ("%u0072ole=a", &[("role", UNICODE_ESCAPE)]),
             ("%u0052ol%65=a", &[("role", UNICODE_ESCAPE)]),
             ("role=%u0061", &[("role", UNICODE_ESCAPE)]),
-            ("x=%u0061&y=%u00&role=100%u", &[]),
-            ("q=1;b;;c=2", &[]),
+            ("x=%u0061&y=%u00&role=100%u", &[("role", MALFORMED_ESCAPE)]),
+            (
+                "q=1%zz&role=%4",
+                &[("q", MALFORMED_ESCAPE), ("role", MALFORMED_ESCAPE)],
+            ),
+            ("x=1%zz&q%=1&role=%25zz%C3", &[]),
+            ("q=1;b;;c=2", &[("q", SEMICOLON)]),
+            ("x=1;b;;c=2", &[]),
             (
                 "[q]=1&%5Brole%5D[x]=1",
                 &[("q", OTHER_SPELLING), ("role", OTHER_SPELLING)],
