@@ -436,6 +436,9 @@ mod tests {
             "action=x&%u005Baction]=%u0061d%20min",
             "=action[]=ad+min",
             "x;=action=ad+min",
+            ".action=ad+min",
+            "%2Eaction=ad+min",
+            "action.x=ad+min",
         ] {
             assert!(
                 !holds(query) && may_hold(query) && is_ambiguous(query),

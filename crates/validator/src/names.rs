@@ -2,13 +2,14 @@
 //! such a field would bypass the check of the described field.
 //!
 //! In forms, queries and cookies, [`policy::auth::compared_forms`] returns the names that servers
-//! may read for a given name. ASP.NET, Spring and `qs` with `allowDots` read `a.b` and `a[b]` as
-//! the member `b` of `a`. ASP.NET ignores letter case, and reads `PREFIX.a` and `PREFIX[a]` as `a`
-//! if `PREFIX` is the name of the action's parameter. System.Web of ASP.NET decodes `%u0061`.
+//! may read for a given name, and [`policy::auth::compared_in_query`] those of `qs` with
+//! `allowDots`. ASP.NET, Spring and `qs` read `a.b` and `a[b]` as the member `b` of `a`. ASP.NET
+//! ignores letter case, and reads `PREFIX.a` and `PREFIX[a]` as `a` if `PREFIX` is the name of the
+//! action's parameter. System.Web of ASP.NET decodes `%u0061`.
 
 use std::collections::BTreeMap;
 
-use policy::auth::{compared_forms, is_malformed, name_and_value};
+use policy::auth::{compared_forms, compared_in_query, is_malformed, name_and_value};
 
 use crate::kinds::Kinds;
 use crate::text::{decode, decode_unicode, dotted, has_unicode, plain};
@@ -100,21 +101,21 @@ impl<'n> Described<'n> {
     }
 
     /// As [`Self::read_as`], for a field of a query or form. Some servers also remove a prefix:
-    /// they read `model.a` or `model[a]` as `a`. Some read a number after a dot as an index: `a.0`
-    /// as an element of `a`.
+    /// they read `model.a` or `model[a]` as `a`. Some read a dot as a bracket: `a.0` and `a.x` as
+    /// parts of `a`.
     pub(crate) fn read_in_field(&self, name: &str) -> Option<&'n str> {
         let known = |name: &str| self.plain.get(&plain(name)).copied();
-        self.read_as(name).or_else(|| {
+        let in_query = |form: &[u8]| known(str::from_utf8(form).ok()?);
+        let read = self.read_as(name);
+        let read = read.or_else(|| compared_in_query(name.as_bytes(), in_query));
+        read.or_else(|| {
             let name = dotted(name)?;
-            let (first, rest) = name.split_once('.')?;
-            let begin = rest.split('.').next().unwrap_or_default();
-            let is_index = !begin.is_empty() && begin.bytes().all(|byte| byte.is_ascii_digit());
+            let (_, rest) = name.split_once('.')?;
             let before = rest.match_indices('.').take(PARTS_MAX);
             let mut before = before.filter_map(|(at, _)| rest.get(..at));
             known(rest)
                 .or_else(|| self.dotted.get(rest).copied())
                 .or_else(|| before.find_map(|name| self.with_parts.get(&plain(name)).copied()))
-                .or_else(|| known(first).filter(|_| is_index))
         })
     }
 
@@ -292,8 +293,10 @@ mod tests {
             ("model.f.role", Some("f")),
             ("model.ids[0]", Some("ids[]")),
             ("limit.0", Some("limit")),
-            ("limit.x", None),
-            ("limit.0x", None),
+            ("limit.x", Some("limit")),
+            ("Limit.x[y]", Some("limit")),
+            ("..limit", Some("limit")),
+            ("limits.x", None),
             ("a.model.limit", None),
             ("model.limits", None),
             ("model.limit.x", None),

@@ -24,8 +24,8 @@ pub use place::{
 pub use reasons::Fault;
 pub use replays::{Refused, Replays};
 pub use spelling::{
-    compared_forms, has_lookalike, has_several_readings, is_malformed, is_read_as, name_and_value,
-    readings, without,
+    compared_forms, compared_in_query, has_lookalike, has_several_readings, is_malformed,
+    is_read_as, name_and_value, readings, without,
 };
 pub(crate) use spelling::{is_written_as, resembles, without_equals, without_unicode};
 pub use token::{TokenRequest, TokenVerifier, token_digest};

@@ -7,7 +7,7 @@ use http::header::{AUTHORIZATION, COOKIE, SET_COOKIE};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use minicbor::{Decode, Encode};
 
-use super::spelling::{is_read_as, within_ascii, without};
+use super::spelling::{is_cookie_read_as, within_ascii, without};
 use crate::head::RequestHead;
 
 /// Location of a credential in a request.
@@ -240,7 +240,8 @@ fn is_part_of(pair: &[u8], wanted: &str) -> bool {
     let whole = within_ascii(&decoded);
     let (begin, rest) = whole.split_at_checked(wanted.len()).unwrap_or((whole, b""));
     let is_longer = matches!(rest.first(), Some(b'.' | b'_' | b' ' | b'['));
-    is_read_as(whole, wanted.as_bytes()) || is_longer && is_read_as(begin, wanted.as_bytes())
+    is_cookie_read_as(whole, wanted.as_bytes())
+        || is_longer && is_cookie_read_as(begin, wanted.as_bytes())
 }
 
 /// Removes a cookie, and cookies whose names some servers treat as the same name.
@@ -255,7 +256,7 @@ fn strip_cookie(headers: &mut HeaderMap, wanted: &str) -> bool {
 /// True if some servers treat the name of a cookie, as written, as equal to `wanted`.
 fn is_cookie(name: &[u8], wanted: &str) -> bool {
     let decoded = std::str::from_utf8(name).map(decode);
-    is_read_as(&decoded.unwrap_or(Cow::Borrowed(name)), wanted.as_bytes())
+    is_cookie_read_as(&decoded.unwrap_or(Cow::Borrowed(name)), wanted.as_bytes())
 }
 
 /// Names that some servers find inside of a cookie, behind a comma or white space: `b` in `a=1, b=2`

@@ -6,6 +6,7 @@
 //! | PHP (`$_GET`, `$_COOKIE`) | `api.key`, `api key`, `api[key`, ` api_key`; a name ends at NUL |
 //! | PHP, Rack, `qs` of Node | `api_key[]`, `api_key[0]`: an element of a list `api_key` |
 //! | `qs` of Node | `[api_key]`, `[api_key][x]` |
+//! | `qs` with `allowDots` | `.api_key`, `api_key.x`: a dot is a bracket |
 //! | Rack 2 (`parse_nested_query`) | `[[api_key]]`, `]api_key`, `[]api_key`, `api_key]`, `api_key[` |
 //! | Spring (`WebDataBinder`) | `!api_key`: value of an absent `api_key` |
 //! | WHATWG `URLSearchParams` | `?api_key` at the beginning |
@@ -41,12 +42,34 @@ pub fn compared_forms<T>(name: &[u8], mut known: impl FnMut(&[u8]) -> Option<T>)
     if let Some(found) = known(name) {
         return Some(found);
     }
+    forms_of_parts(name, b"[]", known)
+}
+
+/// As [`compared_forms`], for the name of a query parameter or form field. Also calls `known` with
+/// the names that `qs` with `allowDots` understands: it reads `.a` as `a`, and `a.b` as `a[b]`.
+pub fn compared_in_query<T>(name: &[u8], mut known: impl FnMut(&[u8]) -> Option<T>) -> Option<T> {
+    let found = compared_forms(name, &mut known);
+    if found.is_some() || !name.contains(&b'.') {
+        return found;
+    }
+    let end = name.iter().position(|byte| *byte == 0);
+    let name = name[..end.unwrap_or(name.len())].trim_ascii();
+    forms_of_parts(name, b"[].", known)
+}
+
+/// Calls `known` with the first part of a name, and with this part and the parts after it in
+/// brackets. `separators`: characters between the parts.
+fn forms_of_parts<T>(
+    name: &[u8],
+    separators: &[u8],
+    mut known: impl FnMut(&[u8]) -> Option<T>,
+) -> Option<T> {
     let mut bare = name;
     while let Some(rest) = MARKS.iter().find_map(|mark| bare.strip_prefix(*mark)) {
         bare = rest;
     }
     bare = within_ascii(bare);
-    let parts = bare.split(|byte| matches!(byte, b'[' | b']'));
+    let parts = bare.split(|byte| separators.contains(byte));
     let mut parts = parts.filter(|part| !part.is_empty()).take(PARTS_MAX);
     let first = parts.next().filter(|first| first.len() < name.len())?;
     if let Some(found) = known(first) {
@@ -77,18 +100,27 @@ pub(super) fn within_ascii(mut name: &[u8]) -> &[u8] {
     name
 }
 
-/// True if some server treats `name` as equal to `wanted`. `name` must be percent-decoded.
+/// True if some server treats the name of a cookie as equal to `wanted`. `name` must be
+/// percent-decoded.
+#[must_use]
+pub(super) fn is_cookie_read_as(name: &[u8], wanted: &[u8]) -> bool {
+    let is_wanted = equality(wanted, plain);
+    compared_forms(name, |form| is_wanted(form).then_some(())).is_some()
+}
+
+/// True if some server treats the name of a query parameter or form field as equal to `wanted`.
+/// `name` must be percent-decoded.
 #[must_use]
 pub fn is_read_as(name: &[u8], wanted: &[u8]) -> bool {
     is_equal(name, wanted, plain)
 }
 
-/// Forms of a name that servers may compare. If [`is_read_as`] is true for two names, they have a
-/// form in common. Names with a common form are not necessarily equal for a server.
+/// Forms of a parameter's name that servers may compare. If [`is_read_as`] is true for two names,
+/// they have a form in common. Names with a common form are not necessarily equal for a server.
 #[must_use]
 pub fn readings(name: &[u8]) -> Vec<Vec<u8>> {
     let mut all = Vec::new();
-    compared_forms(name, |form| -> Option<()> {
+    compared_in_query(name, |form| -> Option<()> {
         all.push(form.iter().map(|byte| plain(*byte)).collect());
         None
     });
@@ -223,16 +255,34 @@ pub(crate) fn resembles(name: &[u8], wanted: &[u8]) -> bool {
 }
 
 fn is_equal(name: &[u8], wanted: &[u8], plain: impl Fn(u8) -> u8) -> bool {
+    let is_wanted = equality(wanted, &plain);
+    if compared_in_query(name, |form| is_wanted(form).then_some(())).is_some() {
+        return true;
+    }
+    // `qs` with `allowDots` reads `a[b]` as a wanted name `a.b`.
+    let has_parts = name.iter().any(|byte| matches!(byte, b'[' | b'.'));
+    has_parts && wanted.contains(&b'.') && {
+        let mut written = Vec::new();
+        forms_of_parts(wanted.trim_ascii(), b"[].", |form| -> Option<()> {
+            form.clone_into(&mut written);
+            None
+        });
+        let is_wanted = equality(&written, &plain);
+        !written.is_empty()
+            && compared_in_query(name, |form| is_wanted(form).then_some(())).is_some()
+    }
+}
+
+/// Comparison of a form of a name with `wanted`.
+fn equality(wanted: &[u8], plain: impl Fn(u8) -> u8) -> impl Fn(&[u8]) -> bool {
     let wanted = wanted.trim_ascii();
     // Also accept `a[0]` for a wanted name `a[]`.
     let list = wanted.strip_suffix(b"[]").filter(|list| !list.is_empty());
-    let is_same = |form: &[u8], wanted: &[u8]| {
+    let is_same = move |form: &[u8], wanted: &[u8]| {
         let mut pairs = form.iter().zip(wanted);
         form.len() == wanted.len() && pairs.all(|(a, b)| plain(*a) == plain(*b))
     };
-    let is_wanted =
-        |form: &[u8]| is_same(form, wanted) || list.is_some_and(|list| is_same(form, list));
-    compared_forms(name, |form| is_wanted(form).then_some(())).is_some()
+    move |form: &[u8]| is_same(form, wanted) || list.is_some_and(|list| is_same(form, list))
 }
 
 /// Maps a byte of a name to the byte that PHP or ASP.NET uses in comparisons.
@@ -245,7 +295,10 @@ fn plain(byte: u8) -> u8 {
 
 #[cfg(test)]
 mod tests {
-    use super::{has_lookalike, has_several_readings, is_read_as, readings, resembles, without};
+    use super::{
+        has_lookalike, has_several_readings, is_cookie_read_as, is_read_as, readings, resembles,
+        without,
+    };
 
     #[test]
     fn lookalikes_of_a_parameter_are_found_and_removed() {
@@ -264,6 +317,7 @@ mod tests {
             ("?q=1&]q=2&q]=3&[[q]]=4&[]q=5&!q=6&r=7", true, Some("r=7")),
             ("r=1;%U0051%5b%u005D=1", true, Some("r=1")),
             ("=q=1&==Q=2&r==q=1", true, Some("r==q=1")),
+            (".q=1&q.x=2&%2Eq=3&x.q=4", true, Some("x.q=4")),
             ("q=1%zz&r=%", true, Some("r=%")),
             ("r=2&q=%", true, Some("r=2")),
             ("q=1%4", true, Some("")),
@@ -319,6 +373,11 @@ mod tests {
             b"?api_key",
             b"?[Api_key]",
             b"!api_key",
+            b".api_key",
+            b".[Api_key]",
+            b"?.api_key",
+            b"api_key.x",
+            b"api_key.x[y]",
             b"\xef\xbb\xbfapi_key",
             b"\xa0api_key",
             b"api_key\x85",
@@ -338,6 +397,7 @@ mod tests {
             b"x[api_key]",
             b"[x]api_key",
             b"x!api_key",
+            b"x.api_key",
             b"_api_key",
             b"",
             b"[",
@@ -351,6 +411,8 @@ mod tests {
             b"[filter][key]",
             b"filter[KEY][0]",
             b"filter]key",
+            b"filter.key",
+            b".filter.key.x",
         ] {
             assert!(is_read_as(name, b"filter[key]"), "{name:?}");
             let known = readings(b"filter[key]");
@@ -365,6 +427,31 @@ mod tests {
         assert!(is_read_as(b"ids[0]", b"ids[]") && is_read_as(b"[ids]", b"ids[]"));
         assert!(!is_read_as(b"x", b"[]") && !is_read_as(b"x", b"["));
         assert!(is_read_as(b"api_key", b"api.key"));
+        for name in [
+            &b"user.name"[..],
+            b".user.name",
+            b"user[name]",
+            b"User.Name.x",
+        ] {
+            assert!(is_read_as(name, b"user.name"), "{name:?}");
+            let known = readings(b"user.name");
+            let is_known = readings(name).iter().any(|one| known.contains(one));
+            assert!(is_known, "{name:?}");
+        }
+        for name in [&b"user"[..], b"user.names", b"name", b".name", b"user[id]"] {
+            assert!(!is_read_as(name, b"user.name"), "{name:?}");
+        }
+        assert!(is_read_as(b"user.name", b"user") && !is_read_as(b"user.name", b"name"));
+    }
+
+    /// `session.sig` is the signature of a cookie `session` in Node applications.
+    #[test]
+    fn dot_in_a_cookie_is_no_bracket() {
+        for name in [&b"session.sig"[..], b".session"] {
+            assert!(!is_cookie_read_as(name, b"session"), "{name:?}");
+        }
+        assert!(is_cookie_read_as(b"Session[0]", b"session"));
+        assert!(is_cookie_read_as(b"api.key", b"api_key"));
     }
 
     #[test]

@@ -466,6 +466,8 @@ fn other_spellings_of_described_names_are_found() {
         ("=limit=101", "limit"),
         ("limit=1&==limit=101", "limit"),
         ("=Role=admin", "role"),
+        ("limit.x=101", "limit"),
+        ("..limit=101", "limit"),
         ("q=1%zz", "q"),
         ("q=1%", "q"),
         ("q=a;b=c", "q"),
@@ -484,7 +486,7 @@ fn other_spellings_of_described_names_are_found() {
         "ids=1&q=a%3Bb=c&x=1;b=2&y=%zz",
         "filter[role]=user&filter[any]=1&filter[any.x]=1&filter[sub][x]=1",
         "_limit=1&model.other=1&[other]=1&!other=1&?x=1",
-        "limit.x=1&page.other=1&other=%u0061&q=100%25u0061",
+        "x.y=1&page.other=1&other=%u0061&q=100%25u0061",
     ] {
         assert_eq!(of_request(&parameters, query, &[]), [""; 0], "{query}");
     }
