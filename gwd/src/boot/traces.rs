@@ -16,6 +16,8 @@ use crate::telemetry::traces::trusting;
 const RATIO: f64 = 0.01;
 /// Default time to deliver a batch, as OpenTelemetry specifies: 10s.
 const TIMEOUT: Duration = Duration::from_secs(10);
+/// Maximum value of the time to deliver a batch, in milliseconds: 1 hour.
+const TIMEOUT_MAX_MS: u64 = 3_600_000;
 /// Maximum length of the file with CA certificates, in bytes.
 const ROOTS_BYTES_MAX: u64 = 4 << 20;
 
@@ -95,8 +97,12 @@ impl Given<'_> {
         let timeout = exporter("TIMEOUT").map(|(text, name)| {
             let ms = text.parse().ok().filter(|ms| *ms > 0);
             let ms =
-                ms.with_context(|| format!("{name}: `{text}` is not a number of milliseconds"));
-            ms.map(Duration::from_millis)
+                ms.with_context(|| format!("{name}: `{text}` is not a number of milliseconds"))?;
+            ensure!(
+                ms <= TIMEOUT_MAX_MS,
+                "{name}: `{text}` is more than {TIMEOUT_MAX_MS} milliseconds (1 hour)"
+            );
+            Ok(Duration::from_millis(ms))
         });
         let headers = exporter("HEADERS").map(|(text, name)| headers(&text, &name));
         Ok(Some(TraceSettings {
@@ -297,6 +303,12 @@ mod tests {
                 None,
                 ("OTEL_EXPORTER_OTLP_TIMEOUT", "10s"),
                 "is not a number of milliseconds",
+            ),
+            (
+                c,
+                None,
+                ("OTEL_EXPORTER_OTLP_TIMEOUT", "18446744073709551615"),
+                "is more than 3600000 milliseconds",
             ),
             (
                 c,

@@ -59,13 +59,16 @@ pub(crate) enum DroppedSpans {
     CollectorRefused,
     /// The queue of the exporting thread was full.
     QueueFull,
+    /// The exporting thread has ended.
+    ExporterEnded,
 }
 
 impl DroppedSpans {
-    const ALL: [Self; 3] = [
+    const ALL: [Self; 4] = [
         Self::CollectorUnavailable,
         Self::CollectorRefused,
         Self::QueueFull,
+        Self::ExporterEnded,
     ];
 
     const fn as_str(self) -> &'static str {
@@ -73,6 +76,7 @@ impl DroppedSpans {
             Self::CollectorUnavailable => "collector_unavailable",
             Self::CollectorRefused => "collector_refused",
             Self::QueueFull => "queue_full",
+            Self::ExporterEnded => "exporter_ended",
         }
     }
 }

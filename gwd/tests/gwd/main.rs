@@ -67,6 +67,7 @@ mod switching;
 mod telemetry;
 mod tls;
 mod tls_peers;
+mod trace_outages;
 mod traces;
 mod transports;
 mod troubles;

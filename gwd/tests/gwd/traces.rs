@@ -79,7 +79,7 @@ impl Collector {
     }
 }
 
-fn traced(url: &str, ratio: f64) -> Settings {
+pub(crate) fn traced(url: &str, ratio: f64) -> Settings {
     let no_tls = || Err("no TLS in this test".to_owned());
     Settings {
         traces: Some(TraceSettings {

@@ -5,6 +5,7 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 use engine::edge::TraceParent;
 use engine::forward::TRACEPARENT_BYTES;
 use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TrySendError;
 
 use super::span::RequestSpans;
 use crate::runtime::random::Random;
@@ -109,8 +110,11 @@ impl Tracer {
     /// Passes the spans of a finished request to the exporting thread.
     pub(crate) fn end(&self, spans: Box<RequestSpans>, process: &Counters) {
         if let Err(error) = self.queue.try_send(spans) {
-            let spans = error.into_inner();
-            process.spans_dropped(DroppedSpans::QueueFull, spans.count());
+            let (reason, spans) = match error {
+                TrySendError::Full(spans) => (DroppedSpans::QueueFull, spans),
+                TrySendError::Closed(spans) => (DroppedSpans::ExporterEnded, spans),
+            };
+            process.spans_dropped(reason, spans.count());
         }
     }
 }
@@ -175,6 +179,47 @@ mod tests {
                 assert_ne!(begun.server.span_id, [9; 8]);
             }
         }
+    }
+
+    #[test]
+    fn spans_after_the_end_have_their_own_reason() {
+        let dropped = |process: &Counters, reason: &str| {
+            let all = process.dropped_spans();
+            all.iter().find(|(name, _)| *name == reason).unwrap().1
+        };
+        let spans = || {
+            Box::new(RequestSpans {
+                context: tracer(1.0).begin(None, &Random::new()),
+                began_ns: 0,
+                ended_ns: 1,
+                method: http::Method::GET,
+                path: "/a".into(),
+                protocol: "1.1",
+                peer: std::net::Ipv4Addr::LOCALHOST.into(),
+                client: None,
+                route: None,
+                upstream: "".into(),
+                bundle: "".into(),
+                request_id: "".into(),
+                consumer: None,
+                user_agent: None,
+                status: 200,
+                reason: "",
+                origin: "none",
+                attempts: Vec::new(),
+            })
+        };
+        let process = Counters::default();
+        let (queue, received) = mpsc::channel(1);
+        let tracer = Tracer::new(queue, 1.0);
+        for _ in 0..2 {
+            tracer.end(spans(), &process);
+        }
+        assert_eq!(dropped(&process, "queue_full"), 1);
+        drop(received);
+        tracer.end(spans(), &process);
+        assert_eq!(dropped(&process, "queue_full"), 1);
+        assert_eq!(dropped(&process, "exporter_ended"), 1);
     }
 
     #[test]

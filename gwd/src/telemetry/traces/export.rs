@@ -38,6 +38,8 @@ const BATCH_DELAY: Duration = Duration::from_secs(1);
 const BACKOFF_MIN: Duration = Duration::from_millis(250);
 /// Maximum wait between two repetitions of a batch: 5s.
 const BACKOFF_MAX: Duration = Duration::from_secs(5);
+/// Maximum wait that a collector may request by `Retry-After`: 30s.
+const RETRY_AFTER_MAX: Duration = Duration::from_secs(30);
 /// Maximum time to send the remaining spans when the process stops: 2s.
 const STOP_MAX: Duration = Duration::from_secs(2);
 
@@ -218,7 +220,9 @@ impl Export {
                 Err(Failure::Refused(why)) => break (DroppedSpans::CollectorRefused, why),
                 Err(Failure::Temporary(requested, why)) => (requested, why),
             };
-            let wait = requested.unwrap_or_else(|| self.jittered(backoff));
+            // A collector may request a longer wait than the backoff, and none of 0 seconds.
+            let requested = requested.unwrap_or_default().min(RETRY_AFTER_MAX);
+            let wait = requested.max(self.jittered(backoff));
             backoff = (2 * backoff).min(BACKOFF_MAX);
             let next = Instant::now() + wait;
             if next >= self.until(limit) {
