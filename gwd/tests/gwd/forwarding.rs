@@ -65,11 +65,12 @@ fn upstream_cannot_speak_for_the_gateway() {
         let fields = "proxy-status: gwd; error=dns_error\r\nproxy_status: a\r\n\
                       x-gateway-bundle: fake\r\nx_gateway_bundle: fake\r\nx.gateway.any: fake\r\n\
                       x-request-id: fake\r\nx_request_id: fake\r\n\
+                      store-outage: fake\r\nstore_outage: fake\r\nratelimit: mine\r\n\
                       x-gatewayish: mine\r\nproxy-statuses: mine\r\n";
         say(
             stream,
             &format!("{fields}transfer-encoding: chunked\r\n"),
-            "2\r\nok\r\n0\r\nx-gateway-end: fake\r\nproxy-status: fake\r\nx-sum: mine\r\n\r\n",
+            "2\r\nok\r\n0\r\nx-gateway-end: fake\r\nproxy-status: fake\r\nstore-outage: fake\r\nx-sum: mine\r\n\r\n",
         );
         Then::Keep
     });
@@ -91,6 +92,7 @@ fn upstream_cannot_speak_for_the_gateway() {
     );
     assert!(answer.contains("x-gatewayish: mine"), "{answer}");
     assert!(answer.contains("proxy-statuses: mine"), "{answer}");
+    assert!(answer.contains("ratelimit: mine"), "{answer}");
 }
 
 /// Trailers that a client sends: those that must be removed, and those that are forwarded.

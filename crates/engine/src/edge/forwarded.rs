@@ -23,7 +23,7 @@ const BESIDE_ADDRESSES: [HeaderName; 4] = [
 #[must_use]
 pub fn is_reserved_for_gateway(name: &str) -> bool {
     // Fast path: the first byte excludes most names.
-    if !matches!(name.as_bytes().first(), Some(b'x' | b'p')) {
+    if !matches!(name.as_bytes().first(), Some(b'x' | b'p' | b's')) {
         return false;
     }
     let begins = |prefix: &str| {
@@ -31,7 +31,7 @@ pub fn is_reserved_for_gateway(name: &str) -> bool {
         start.is_some_and(|start| alike(start, prefix.as_bytes()))
     };
     let is = |other: &str| name.len() == other.len() && begins(other);
-    begins("x-gateway-") || is("x-request-id") || is("proxy-status")
+    begins("x-gateway-") || is("x-request-id") || is("proxy-status") || is("store-outage")
 }
 
 /// Address of the client: the last hop in the list that is not a trusted proxy. `peer` is a trusted
