@@ -7,6 +7,7 @@
 #![cfg_attr(not(test), deny(clippy::disallowed_methods, clippy::disallowed_types))]
 
 pub mod diagnostic;
+mod invisible;
 pub mod read;
 pub mod shape;
 pub mod sink;

@@ -1,36 +1,12 @@
 //! Invisible characters in texts.
 
+use crate::invisible::{self, is_picture};
+
 /// True if a character is invisible or changes the display of its neighbours: controls except line
 /// feed and tab, format characters (zero width, writing direction, soft hyphen, tags) and fillers.
 #[must_use]
 pub fn is_invisible(c: char) -> bool {
-    matches!(
-        c,
-        '\0'..='\u{8}'
-            | '\u{b}'..='\u{1f}'
-            | '\u{7f}'..='\u{9f}'
-            | '\u{ad}'
-            | '\u{34f}'
-            | '\u{600}'..='\u{605}'
-            | '\u{61c}'
-            | '\u{6dd}'
-            | '\u{70f}'
-            | '\u{115f}'..='\u{1160}'
-            | '\u{17b4}'..='\u{17b5}'
-            | '\u{180b}'..='\u{180f}'
-            | '\u{200b}'..='\u{200f}'
-            | '\u{2028}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}'
-            | '\u{3164}'
-            | '\u{feff}'
-            | '\u{ffa0}'
-            | '\u{fff0}'..='\u{fffb}'
-            | '\u{110bd}'
-            | '\u{13430}'..='\u{1343f}'
-            | '\u{1bca0}'..='\u{1bca3}'
-            | '\u{1d173}'..='\u{1d17a}'
-            | '\u{e0000}'..='\u{e0fff}'
-    )
+    invisible::is_invisible(c)
 }
 
 /// True if a character in a name looks like a plain space or is not displayed: invisible
@@ -40,11 +16,6 @@ pub fn is_invisible(c: char) -> bool {
 pub fn is_blank(c: char) -> bool {
     let is_space = c.is_whitespace() && !c.is_ascii();
     is_invisible(c) || is_picture(c) || is_space
-}
-
-/// True for blank symbols and variation selectors, which people cannot see.
-fn is_picture(c: char) -> bool {
-    matches!(c, '\u{2800}' | '\u{fe00}'..='\u{fe0f}' | '\u{1d159}')
 }
 
 /// True for spaces that look like U+0020 or have almost no width. False for the ideographic space
@@ -122,7 +93,9 @@ mod tests {
 
     #[test]
     fn invisible_characters_are_escaped() {
-        for c in ['\u{fe0f}', '\u{2800}', '\u{a0}', '\u{2009}', '\u{200b}'] {
+        for c in [
+            '\u{fe0f}', '\u{2800}', '\u{fffc}', '\u{a0}', '\u{2009}', '\u{200b}',
+        ] {
             let escaped = format!("a{}b", c.escape_unicode());
             assert_eq!(printable(&format!("a{c}b")), escaped);
         }

@@ -1,6 +1,12 @@
 //! Escaping, for logs, of characters that change how the text around them is displayed.
 
+// gwd does not depend on `diag`. Both use one table.
+#[path = "../../../crates/diag/src/invisible.rs"]
+mod invisible;
+
 use std::io::Write as _;
+
+use invisible::{is_invisible, is_picture};
 
 /// Appends a character as `\u` and four hexadecimal digits. A character beyond U+FFFF becomes a
 /// surrogate pair of two such escapes.
@@ -12,23 +18,9 @@ pub(crate) fn write_escaped(character: char, out: &mut Vec<u8>) {
 
 /// True for characters that change how a terminal or an editor displays the text around them: C0
 /// and C1 control characters, line separators, and invisible characters, including bidirectional
-/// controls.
+/// controls, fillers and blank symbols.
 pub(crate) const fn is_hidden(character: char) -> bool {
-    matches!(
-        character,
-        '\0'..='\x1f'
-            | '\x7f'..='\u{9f}'
-            | '\u{ad}'
-            | '\u{34f}'
-            | '\u{61c}'
-            | '\u{180e}'
-            | '\u{200b}'..='\u{200f}'
-            | '\u{2028}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}'
-            | '\u{feff}'
-            | '\u{fff9}'..='\u{fffb}'
-            | '\u{e0000}'..='\u{e007f}'
-    )
+    matches!(character, '\t' | '\n') || is_invisible(character) || is_picture(character)
 }
 
 /// Escapes hidden characters in a JSON text that has no white space between its tokens. Hidden

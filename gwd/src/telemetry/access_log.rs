@@ -258,6 +258,17 @@ mod tests {
             text("é\"\u{9b}31m\u{202e}\u{200b}\u{ad}\n\u{e0041}".as_bytes()),
             r#""é\"\u009b31m\u202e\u200b\u00ad\u000a\udb40\udc41""#
         );
+        for hidden in [
+            '\u{115f}', '\u{1160}', '\u{17b4}', '\u{17b5}', '\u{2800}', '\u{3164}', '\u{ffa0}',
+            '\u{fffc}', '\u{600}', '\u{fe0f}',
+        ] {
+            let escaped = format!("\"\\u{:04x}\"", u32::from(hidden));
+            assert_eq!(text(hidden.to_string().as_bytes()), escaped);
+        }
+        assert_eq!(
+            text("\u{1bca0}\u{1d17a}".as_bytes()),
+            r#""\ud82f\udca0\ud834\udd7a""#
+        );
         let json = serde_json::json!({"a": "\u{9b}\u{2066}é"}).to_string();
         let escaped = String::from_utf8(crate::runtime::escapes::escape_hidden(&json)).unwrap();
         assert_eq!(escaped, r#"{"a":"\u009b\u2066é"}"#);
