@@ -119,17 +119,7 @@ dist:
 	bench/optimise target/bin-dist
 	@! grep -l GWC_FAULT target/bin-dist/gwc target/bin-dist/gwd || { echo 'the fault hook is in what is shipped' >&2; exit 1; }
 
-# Figures with the shipped binaries; see bench/README.md. The rest of the machine should be idle.
+# Figures with the shipped binaries, and docs/load-report.md; see bench/README.md. The rest of the
+# machine should be idle.
 bench: dist
-	GWC=$(CURDIR)/target/bin-dist/gwc bench/compile
-	GWC=$(CURDIR)/target/bin-dist/gwc bench/plan
-	GWC=$(CURDIR)/target/bin-dist/gwc bench/replay
-	GWC=$(CURDIR)/target/bin-dist/gwc bench/typing
-	GWC=$(CURDIR)/target/bin-dist/gwc GWD=$(CURDIR)/target/bin-dist/gwd bench/activation
-	GWC=$(CURDIR)/target/bin-dist/gwc GWD=$(CURDIR)/target/bin-dist/gwd bench/switch
-	GWC=$(CURDIR)/target/bin-dist/gwc GWD=$(CURDIR)/target/bin-dist/gwd bench/start
-	GWC=$(CURDIR)/target/bin-dist/gwc GWD=$(CURDIR)/target/bin-dist/gwd bench/peers
-	GWC=$(CURDIR)/target/bin-dist/gwc GWD=$(CURDIR)/target/bin-dist/gwd bench/scenarios
-	GWC=$(CURDIR)/target/bin-dist/gwc GWD=$(CURDIR)/target/bin-dist/gwd bench/access
-	GWC=$(CURDIR)/target/bin-dist/gwc GWD=$(CURDIR)/target/bin-dist/gwd bench/limits
-	GWC=$(CURDIR)/target/bin-dist/gwc GWD=$(CURDIR)/target/bin-dist/gwd bench/instructions
+	GWC=$(CURDIR)/target/bin-dist/gwc GWD=$(CURDIR)/target/bin-dist/gwd bench/report

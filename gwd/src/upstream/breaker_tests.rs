@@ -486,3 +486,30 @@ fn probes_that_do_not_end_make_room_for_others() {
     let _two = [(); 2].map(|()| breaker.admit(&numbers(), reopened, false).unwrap());
     assert!(breaker.admit(&numbers(), reopened, false).is_err());
 }
+
+/// Prints the time of a closed breaker's decision and of its count of the result, for
+/// docs/load-report.md (`bench/limits`). Run with `--nocapture`. The times of a build with debug
+/// assertions are not meaningful.
+#[test]
+fn time_of_a_decision_is_printed() {
+    const DECISIONS: u32 = if cfg!(debug_assertions) {
+        10_000
+    } else {
+        1_000_000
+    };
+    let (breaker, numbers) = (Breaker::default(), numbers());
+    let rounds = (0..5).map(|_| {
+        let began = std::time::Instant::now();
+        for number in 0..DECISIONS {
+            let now_ms = u64::from(number) / 1_000;
+            let permit = std::hint::black_box(&breaker).admit(&numbers, now_ms, false);
+            let permit = permit.expect("the breaker is closed");
+            permit.ended(Ended::Alive, 1, &numbers, now_ms, 0);
+        }
+        began.elapsed() / DECISIONS
+    });
+    let shortest = rounds.min().expect("five rounds");
+    assert_eq!(breaker.circuit_state(1), CircuitState::Closed);
+    println!("| breaker | state | decision and result |");
+    println!("| circuit breaker | closed | {shortest:?} |");
+}
