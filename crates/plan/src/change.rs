@@ -101,18 +101,28 @@ pub struct Message {
     /// Value at [`Self::path`] that shows the break. In a request, only the old side accepts the
     /// value; in a response, only the new side. `None`: no such value is known.
     pub witness: Option<Value>,
+    /// Body that contains [`Self::witness`], and that shows the break as a whole. `None`: no such
+    /// body is known.
+    pub body: Option<Value>,
 }
 
+/// Maximum length of a body in a sentence, in characters. For a longer body, the sentence has the
+/// value.
+const BODY_MAX: usize = 160;
+
 impl Message {
-    /// Sentence about the value that shows a break. `None` without such a value.
+    /// Sentence about the body that shows a break, or about the value if no short body is known.
+    /// `None` without such a value.
     #[must_use]
     pub fn example(&self) -> Option<String> {
-        let value = self.witness.as_ref()?;
+        let value = self.witness.as_ref()?.to_string();
+        let body = self.body.as_ref().map(Value::to_string);
+        let body = body.filter(|body| body.chars().count() <= BODY_MAX);
         let sides = match self.direction {
             "response" => "new answers may have it, the old contract excludes it",
             _ => "valid before, refused now",
         };
-        Some(format!("{value} ({sides})"))
+        Some(format!("{} ({sides})", body.unwrap_or(value)))
     }
 }
 

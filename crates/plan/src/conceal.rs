@@ -27,13 +27,13 @@ pub(super) fn conceal(plan: &mut Plan, concealed: &ConcealedTexts) {
             message.path = hint(path);
         }
         // A value that shows a break can contain literals of the schemas.
-        if let Some(message) = &mut change.message
-            && let Some(witness) = message.witness.take()
-        {
-            match without(concealed, witness.clone()) == witness {
-                true => message.witness = Some(witness),
-                false => change.why_none = Some(WHY_NONE),
+        if let Some(message) = &mut change.message {
+            let is_shown = |value: &Value| without(concealed, value.clone()) != *value;
+            if message.witness.take_if(|value| is_shown(value)).is_some() {
+                change.why_none = Some(WHY_NONE);
+                message.body = None;
             }
+            message.body.take_if(|value| is_shown(value));
         }
         for member in &mut change.members {
             if let Some(path) = concealed.shown_by(&member.about) {

@@ -242,6 +242,7 @@ impl Found {
             within: String::new(),
             decision: None,
             witness: None,
+            body: None,
         }));
         let place = |source: &OperationSource| {
             let place = &source.place;

@@ -14,23 +14,8 @@ defaults: {upstream: u, security: upstream}
 
 /// Plan between two schemas of the property `a` in the body. `direction`: `request` or `response`.
 fn between(direction: &str, old: &str, new: &str) -> Plan {
-    let document = |schema: &str| {
-        let content =
-            format!("content: {{application/json: {{schema: {{properties: {{a: {schema}}}}}}}}}");
-        let (request, response) = match direction {
-            "request" => (format!("requestBody: {{{content}}}, "), String::new()),
-            _ => (String::new(), format!(", {content}")),
-        };
-        format!(
-            "openapi: 3.1.0
-info: {{title: t, version: \"1\"}}
-paths:
-  /x: {{post: {{operationId: x, {request}responses: {{\"200\": {{description: d{response}}}}}}}}}
-"
-        )
-    };
-    let side = |schema: &str| side(&[("gateway.yaml", GATEWAY), ("api.yaml", &document(schema))]);
-    compare(Some(&side(old)), &side(new)).expect("both sides build")
+    let body = |schema: &str| format!("{{properties: {{a: {schema}}}}}");
+    between_bodies(direction, &body(old), &body(new))
 }
 
 fn breaks(plan: &Plan) -> Vec<&Change> {
@@ -279,4 +264,95 @@ fn property_described_by_one_side_only_breaks_nothing() {
         let found: Vec<_> = breaks(&plan).iter().map(|change| change.id).collect();
         assert!(found.is_empty(), "{direction}: {found:?}");
     }
+}
+
+/// Bodies that show a break: direction, schema of the body that accepts it, schema that refuses it,
+/// and the body.
+const BODIES: &[(&str, &str, &str, &str)] = &[
+    (
+        "request",
+        "{required: [a], properties: {a: {enum: [x, y]}}}",
+        "{required: [a], properties: {a: {enum: [x]}}}",
+        r#"{"a":"y"}"#,
+    ),
+    (
+        "both",
+        "{required: [id, list], properties: {id: {type: integer, minimum: 3}, list: {type: array, minItems: 2, items: {properties: {p: {maximum: 9}}}}}}",
+        "{required: [id, list], properties: {id: {type: integer, minimum: 3}, list: {type: array, minItems: 2, items: {properties: {p: {maximum: 8}}}}}}",
+        r#"{"id":3,"list":[{"p":9},{"p":9}]}"#,
+    ),
+    (
+        "both",
+        "{type: object, additionalProperties: {type: string, maxLength: 2}}",
+        "{type: object, additionalProperties: {type: string, maxLength: 1}}",
+        r#"{"a":"00"}"#,
+    ),
+    (
+        "response",
+        "{type: array, minItems: 2, prefixItems: [{type: string}, {type: integer}]}",
+        "{type: array, minItems: 2, prefixItems: [{type: string}, {type: integer, maximum: 5}]}",
+        r#"["a",6]"#,
+    ),
+    (
+        "both",
+        "{allOf: [{required: [k], properties: {k: {const: v}}}, {properties: {a: {maxLength: 2}}}]}",
+        "{allOf: [{required: [k], properties: {k: {const: v}}}, {properties: {a: {maxLength: 1}}}]}",
+        r#"{"a":"00","k":"v"}"#,
+    ),
+    (
+        "both",
+        "{oneOf: [{type: string}, {type: object, required: [a], properties: {a: {maximum: 2}}}]}",
+        "{oneOf: [{type: string}, {type: object, required: [a], properties: {a: {maximum: 1}}}]}",
+        r#"{"a":2}"#,
+    ),
+];
+
+/// Plan between two schemas of a whole body.
+fn between_bodies(direction: &str, old: &str, new: &str) -> Plan {
+    let document = |schema: &str| {
+        let content = format!("content: {{application/json: {{schema: {schema}}}}}");
+        let (request, response) = match direction {
+            "request" => (format!("requestBody: {{{content}}}, "), String::new()),
+            _ => (String::new(), format!(", {content}")),
+        };
+        format!(
+            "openapi: 3.1.0
+info: {{title: t, version: \"1\"}}
+paths:
+  /x: {{post: {{operationId: x, {request}responses: {{\"200\": {{description: d{response}}}}}}}}}
+"
+        )
+    };
+    let side = |schema: &str| side(&[("gateway.yaml", GATEWAY), ("api.yaml", &document(schema))]);
+    compare(Some(&side(old)), &side(new)).expect("both sides build")
+}
+
+#[test]
+fn witness_is_inside_a_whole_body() {
+    let mut wrong = String::new();
+    for (directions, accepts, refuses, expected) in BODIES {
+        for (direction, old, new) in [
+            ("request", accepts, refuses),
+            ("response", refuses, accepts),
+        ] {
+            if !["both", direction].contains(directions) {
+                continue;
+            }
+            let plan = between_bodies(direction, old, new);
+            let messages = breaks(&plan)
+                .into_iter()
+                .filter_map(|change| change.message.as_ref());
+            let witnesses = messages.filter(|message| message.witness.is_some());
+            let bodies: Vec<_> = witnesses
+                .map(|message| message.body.as_ref().map(ToString::to_string))
+                .collect();
+            let is_right = |body: &Option<String>| body.as_deref() == Some(*expected);
+            if bodies.is_empty() || !bodies.iter().all(is_right) {
+                wrong.push_str(&format!(
+                    "{direction} {accepts}: {bodies:?}, not {expected}\n"
+                ));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong}");
 }

@@ -5,7 +5,7 @@
 use bundle::ir::Value;
 use model::contract::joint::Joint;
 use validator::Direction;
-use validator::containment::Containment;
+use validator::containment::{Containment, Position};
 
 use super::schema::{Child, Finding, Local, Role};
 use crate::change::Decision;
@@ -43,13 +43,13 @@ impl<'j> Judge<'j> {
 
     /// Returns the narrow and the wide schema of a pair. Clients break if the wide schema does not
     /// contain the narrow one.
-    fn sides(&self, (old, new): (u32, u32), role: Role) -> (&'j Value, &'j Value) {
+    fn sides(&self, pair: (u32, u32), role: Role) -> (&'j Value, &'j Value) {
+        self.sides_in(pair, role.is_response)
+    }
+
+    fn sides_in(&self, (old, new): (u32, u32), is_response: bool) -> (&'j Value, &'j Value) {
         let (old, new) = (self.joint.node(old), self.joint.node(new));
-        if role.is_response {
-            (new, old)
-        } else {
-            (old, new)
-        }
+        if is_response { (new, old) } else { (old, new) }
     }
 
     /// True if no difference of a pair or of its inner pairs breaks clients, as was proved.
@@ -59,6 +59,19 @@ impl<'j> Judge<'j> {
         }
         let sides = self.sides(pair, role);
         self.whole[usize::from(role.is_response)].is_contained(sides, &[])
+    }
+
+    /// Value that shows a break, and that contains `inner` at a position. `pair` describes the
+    /// value. `None` if no such value was found.
+    pub(super) fn enclose(
+        &mut self,
+        pair: (u32, u32),
+        is_response: bool,
+        position: Position<'_>,
+        inner: &serde_json::Value,
+    ) -> Option<serde_json::Value> {
+        let sides = self.sides_in(pair, is_response);
+        self.single[usize::from(is_response)].enclose(sides, position, inner)
     }
 
     /// Sets the levels of a pair's differences by containment. Adds a difference for a break that

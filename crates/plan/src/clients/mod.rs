@@ -5,6 +5,7 @@
 //! requests that the APIs send. [`messages`] compares the parts of one pair, and [`schema`]
 //! compares schemas. [`walk`] follows pairs of schemas and counts a shared schema once.
 
+mod enclosing;
 mod labels;
 mod meaning;
 mod messages;
@@ -244,6 +245,7 @@ fn change(record: Record, api: &str, gateway: &ir::Gateway, within: Within) -> C
         messages,
         schema_path: _,
         parts: _,
+        body,
     } = record;
     let path = format!("{path}{}", finding.at);
     let subject = match finding.keyword {
@@ -274,6 +276,7 @@ fn change(record: Record, api: &str, gateway: &ir::Gateway, within: Within) -> C
         within: within.text,
         decision: finding.decision,
         witness: finding.witness,
+        body,
     }));
     // Operations of two APIs may have equal keys, and webhooks have none.
     change.bound = format!("{api}\n{}", within.bound);

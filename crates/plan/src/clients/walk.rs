@@ -8,6 +8,7 @@ use model::contract::joint::Joint;
 use rustc_hash::{FxHashMap, FxHashSet};
 use serde_json::Value as Json;
 
+use super::enclosing::{self, Outer};
 use super::meaning::{self, Judge};
 use super::messages::{self, Parts, Root};
 use super::operations::OperationPair;
@@ -28,6 +29,8 @@ pub(super) struct Record {
     pub(super) schema_path: SchemaPath,
     /// Parts of messages that contain the value, with the keys of their operations.
     pub(super) parts: BTreeSet<(String, String)>,
+    /// Body with the value that shows the break. `None`: no such body is known.
+    pub(super) body: Option<Json>,
 }
 
 /// Path from a part of an operation's message (such as its body) to a schema.
@@ -50,6 +53,8 @@ struct ContainingMessages {
     /// Shortest path to the pair.
     path: Option<String>,
     schema_path: SchemaPath,
+    /// Outer pairs on that path.
+    outers: Vec<Outer>,
     operations: Vec<String>,
     messages: usize,
     parts: BTreeSet<(String, String)>,
@@ -174,6 +179,7 @@ impl<'j> Walk<'j> {
             messages: 1,
             schema_path: SchemaPath::default(),
             parts: BTreeSet::new(),
+            body: None,
         });
     }
 
@@ -196,6 +202,7 @@ impl<'j> Walk<'j> {
                 messages: 1,
                 parts: BTreeSet::from([compared.part(&part)]),
                 schema_path: compared.schema_path(part, Vec::new()),
+                body: None,
             });
         }
         for root in parts.schemas {
@@ -242,12 +249,13 @@ impl<'j> Walk<'j> {
                     .as_ref()
                     .is_none_or(|known| length <= known.len())
                 {
-                    let (path, steps) = message_path(&self.pairs, self.joint, &visits, at);
-                    let path = format!("{start}{path}");
+                    let found = message_path(&self.pairs, self.joint, &visits, at);
+                    let path = format!("{start}{}", found.path);
                     let is_better = |known: &String| (path.len(), &path) < (known.len(), known);
                     if reached.path.as_ref().is_none_or(is_better) {
                         reached.path = Some(path);
-                        reached.schema_path = compared.schema_path(root.part.clone(), steps);
+                        reached.outers = found.outers;
+                        reached.schema_path = compared.schema_path(root.part.clone(), found.steps);
                     }
                 }
             }
@@ -306,9 +314,15 @@ impl<'j> Walk<'j> {
         for (at, reached) in std::mem::take(&mut self.reached) {
             let ((old, new), local) = &mut self.pairs[at];
             let ranks = (self.joint.rank(*old), self.joint.rank(*new));
+            let is_response = local.role.is_response;
+            // The findings of a pair have the same witness.
+            let mut body = None;
             for mut finding in std::mem::take(&mut local.findings) {
                 if !reached.breaks {
                     meaning::lower(&mut finding);
+                }
+                if let (Some(witness), None) = (&finding.witness, &body) {
+                    body = enclosing::body(&mut self.judge, &reached.outers, is_response, witness);
                 }
                 let values = (finding.old.to_string(), finding.new.to_string());
                 let key = (
@@ -318,6 +332,7 @@ impl<'j> Walk<'j> {
                     finding.at.clone(),
                     values,
                 );
+                let whole = finding.witness.as_ref().and(body.clone());
                 let record = Record {
                     finding,
                     path: reached.path.clone().unwrap_or_default(),
@@ -325,6 +340,7 @@ impl<'j> Walk<'j> {
                     messages: reached.messages,
                     schema_path: reached.schema_path.clone(),
                     parts: reached.parts.clone(),
+                    body: whole,
                 };
                 match known.get(&key) {
                     Some(same) => self.records[*same].merge(record),
@@ -375,20 +391,29 @@ impl Compared<'_> {
     }
 }
 
-/// Path and steps from the root of a message to one of the visited pairs.
+/// Path from the root of a message to a pair of schemas.
+struct MessagePath {
+    path: String,
+    /// As in [`SchemaPath`].
+    steps: Vec<(String, u32, u32)>,
+    outers: Vec<Outer>,
+}
+
+/// Path from the root of a message to one of the visited pairs.
 fn message_path(
     pairs: &[((u32, u32), Local)],
     joint: &Joint,
     visits: &[Visit],
     mut at: usize,
-) -> (String, Vec<(String, u32, u32)>) {
+) -> MessagePath {
     let mut children = VecDeque::new();
     while let Some((from, child)) = visits[at].from {
-        children.push_front(&pairs[visits[from].pair].1.children[child]);
+        let (outer, local) = &pairs[visits[from].pair];
+        children.push_front((*outer, &local.children[child]));
         at = from;
     }
-    let path = children.iter().map(|child| child.step.as_str()).collect();
-    let steps = children.iter().map(|child| {
+    let path = children.iter().map(|(_, child)| child.step.as_str());
+    let steps = children.iter().map(|(_, child)| {
         let (old, new) = child.pair;
         (
             child.at.clone(),
@@ -396,5 +421,12 @@ fn message_path(
             joint.own_number(new),
         )
     });
-    (path, steps.collect())
+    let outers = children.iter();
+    MessagePath {
+        path: path.collect(),
+        steps: steps.collect(),
+        outers: outers
+            .map(|(pair, child)| Outer::new(*pair, child))
+            .collect(),
+    }
 }

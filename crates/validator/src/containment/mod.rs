@@ -8,6 +8,7 @@
 mod array;
 #[cfg(test)]
 mod brute;
+mod enclose;
 mod leaf;
 mod number;
 mod object;
@@ -19,6 +20,7 @@ mod value;
 use std::cell::OnceCell;
 
 use bundle::ir::Value;
+pub use enclose::Position;
 use rustc_hash::{FxHashMap, FxHashSet};
 use serde_json::Value as Json;
 
@@ -35,6 +37,8 @@ const STEPS_MAX: u32 = 4_000;
 const SEARCH_STEPS: u32 = 6_000;
 /// Maximum number of sample values of one pair that are checked.
 const VALUES_MAX: usize = 2_000;
+/// Maximum number of outer schemas for which a value with an inner value is searched.
+const ENCLOSED_MAX: u32 = 256;
 
 /// Relation of a narrow and a wide schema.
 #[derive(Clone, Debug, PartialEq)]
@@ -60,6 +64,8 @@ pub struct Containment<'a> {
     left: u32,
     /// Remaining number of searches for values.
     searches: u32,
+    /// Remaining number of outer schemas in [`Self::enclose`].
+    enclosed: u32,
     /// Properties that messages of this direction do not contain.
     absent: OnceCell<FxHashSet<&'a str>>,
     validators: FxHashMap<u64, Option<Schema>>,
@@ -80,6 +86,7 @@ impl<'a> Containment<'a> {
             solver: Solver::new(nodes, class, direction),
             left: steps,
             searches,
+            enclosed: ENCLOSED_MAX,
             absent: OnceCell::new(),
             validators: FxHashMap::default(),
         }
@@ -135,13 +142,35 @@ impl<'a> Containment<'a> {
         });
         values.dedup();
         values.truncate(VALUES_MAX);
+        self.shown(values, narrow, wide)
+    }
+
+    /// Returns a value that contains `inner` at the position of an inner schema, and that the
+    /// narrow schema accepts and the wide one refuses. `None` if no such value was found.
+    pub fn enclose(
+        &mut self,
+        (narrow, wide): (&'a Value, &'a Value),
+        position: Position<'_>,
+        inner: &Json,
+    ) -> Option<Json> {
+        self.enclosed = self.enclosed.checked_sub(1)?;
+        let small = self.shown(enclose::small(position, inner), narrow, wide);
+        small.or_else(|| {
+            let outer = (self.solver.nodes, narrow);
+            let values = enclose::samples(outer, position, inner, SEARCH_STEPS);
+            self.shown(values, narrow, wide)
+        })
+    }
+
+    /// First of these values that the narrow schema accepts and the wide one refuses.
+    fn shown(&mut self, values: Vec<Json>, narrow: &'a Value, wide: &'a Value) -> Option<Json> {
         self.compile(narrow);
         self.compile(wide);
         let sides = [narrow, wide];
         let (id, other) = (self.solver.id(narrow), self.solver.id(wide));
         let narrow = self.validators.get(&id)?.as_ref()?;
         let wide = self.validators.get(&other)?.as_ref()?;
-        let direction = self.solver.direction;
+        let (nodes, direction) = (self.solver.nodes, self.solver.direction);
         let absent = self.absent.get_or_init(|| one_way(nodes, direction));
         let others = match self.solver.is_described {
             true => pool::names(nodes, sides),

@@ -1,0 +1,96 @@
+//! Whole bodies that contain the value of a break. A value alone is no message: clients send it
+//! inside an object, or in a list.
+
+use serde_json::Value as Json;
+use validator::containment::Position;
+
+use super::meaning::Judge;
+use super::schema::Child;
+
+/// Outer pair of schemas on the path from a body to a value, and position of the next inner pair.
+#[derive(Clone, Debug)]
+pub(super) struct Outer {
+    pair: (u32, u32),
+    /// Keyword and name that lead to the inner pair ([`Child::at`]).
+    at: String,
+    /// Path of the inner pair ([`Child::step`]).
+    step: String,
+}
+
+impl Outer {
+    pub(super) fn new(pair: (u32, u32), child: &Child) -> Self {
+        Self {
+            pair,
+            at: child.at.clone(),
+            step: child.step.clone(),
+        }
+    }
+
+    /// Position of the inner pair. `None` for a schema that does not describe a part of the value,
+    /// such as `propertyNames`.
+    fn position(&self) -> Option<Position<'_>> {
+        let (keyword, name) = match self.at.split_once('/') {
+            Some((keyword, name)) => (keyword, Some(name)),
+            None => (&*self.at, None),
+        };
+        match (keyword, name) {
+            ("properties", Some(name)) => Some(Position::Property(name)),
+            ("additionalProperties" | "patternProperties" | "unevaluatedProperties", _) => {
+                Some(Position::AnyProperty)
+            }
+            ("items" | "contains" | "unevaluatedItems" | "additionalItems", _) => {
+                Some(Position::Item(None))
+            }
+            ("prefixItems", _) => {
+                let index = self.step.strip_prefix('[')?.strip_suffix(']')?;
+                Some(Position::Item(Some(index.parse().ok()?)))
+            }
+            ("allOf" | "anyOf" | "oneOf" | "$ref" | "then" | "else" | "dependentSchemas", _) => {
+                Some(Position::Whole)
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Body that contains `value` at the end of a path of outer pairs, and that only one side accepts.
+/// `None` if no such body was found.
+pub(super) fn body(
+    judge: &mut Judge<'_>,
+    outers: &[Outer],
+    is_response: bool,
+    value: &Json,
+) -> Option<Json> {
+    let outwards = outers.iter().rev();
+    outwards.fold(Some(value.clone()), |inner, outer| {
+        judge.enclose(outer.pair, is_response, outer.position()?, &inner?)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn positions_follow_the_keyword() {
+        let position = |at: &str, step: &str| {
+            let outer = Outer {
+                pair: (0, 0),
+                at: at.to_owned(),
+                step: step.to_owned(),
+            };
+            outer.position().map(|position| format!("{position:?}"))
+        };
+        for (at, step, expected) in [
+            ("properties/a/b", ".a/b", Some("Property(\"a/b\")")),
+            ("patternProperties/^x", ".*", Some("AnyProperty")),
+            ("items", "[]", Some("Item(None)")),
+            ("prefixItems", "[2]", Some("Item(Some(2))")),
+            ("oneOf", "", Some("Whole")),
+            ("propertyNames", ".*", None),
+            ("not", "", None),
+        ] {
+            assert_eq!(position(at, step).as_deref(), expected, "{at}");
+        }
+    }
+}
