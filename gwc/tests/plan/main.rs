@@ -17,6 +17,7 @@ mod contracts;
 mod counters;
 mod deadlines;
 mod declared;
+mod destinations;
 mod dice;
 mod disguises;
 mod edits;

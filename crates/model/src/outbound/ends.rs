@@ -24,6 +24,9 @@ pub(super) struct End {
     /// Base path that the mount removes from a request path, and path of the target that is put
     /// before the remaining path. `None` if a rewrite replaces the path.
     offset: Option<(String, String)>,
+    /// Positions in the client's path of the parameters that rewrites name, in the order of the
+    /// rewrites.
+    captures: Vec<String>,
 }
 
 impl End {
@@ -45,6 +48,11 @@ impl End {
     /// True if both destinations are the same host, method and path.
     pub(super) fn is_same(&self, other: &Self) -> bool {
         self.key() == other.key()
+    }
+
+    /// True if rewrites put the same parts of the client's path into both paths.
+    pub(super) fn has_same_captures(&self, other: &Self) -> bool {
+        self.captures == other.captures
     }
 
     /// True if both destinations change request paths in the same way. Different request paths then
@@ -84,9 +92,11 @@ pub(super) fn ends(shared: &Shared<'_>, place: &Place<'_>) -> Vec<End> {
     }
     rewrites.push(read(&place.forwarding, &["rewrite"]));
     upstreams.extend(named(&place.forwarding));
+    let mut captures = Vec::new();
     for (to, other) in rewrites {
         if let Some(to) = to {
             is_rewritten = true;
+            captures.extend(captured(place, &to));
             let filled = path::marked(&to.replace("{path}", "\u{2}"));
             rest = filled.replace('\u{2}', &rest);
             if !rest.starts_with('/') {
@@ -110,6 +120,7 @@ pub(super) fn ends(shared: &Shared<'_>, place: &Place<'_>) -> Vec<End> {
             raw: path::raw(&text),
             readings: path::readings(&text),
             offset: (!is_rewritten).then(|| (base.clone(), before)),
+            captures: captures.clone(),
             method: method.clone(),
             host,
             text,
@@ -119,6 +130,31 @@ pub(super) fn ends(shared: &Shared<'_>, place: &Place<'_>) -> Vec<End> {
         }
     }
     ends
+}
+
+/// Position in the client's path of each parameter that the path of a rewrite names.
+fn captured(place: &Place<'_>, to: &str) -> Vec<String> {
+    let base = place.mount.base_path.trim_end_matches('/');
+    let before = base.split('/').skip(1).count();
+    let position = |name: &str| {
+        let segments = place.template.segments().iter().enumerate();
+        let mut positions = segments.filter_map(|(at, segment)| match segment {
+            ir::Segment::Parameter(own) => (own == name).then(|| (before + at).to_string()),
+            ir::Segment::Pattern(pattern) => {
+                let inner = pattern.rest.iter().position(|(own, _)| own == name)?;
+                Some(format!("{}.{inner}", before + at))
+            }
+            ir::Segment::Literal(_) | ir::Segment::Folded(_) => None,
+        });
+        positions.next()
+    };
+    let names = to
+        .split('{')
+        .skip(1)
+        .filter_map(|part| part.split_once('}'));
+    names
+        .map(|(name, _)| position(name).unwrap_or_else(|| name.to_owned()))
+        .collect()
 }
 
 /// Names of the upstreams to which the settings send requests or copies.

@@ -182,9 +182,20 @@ impl Comparison<'_, '_> {
             let mounts = (operation.place.mount, old.place.mount);
             !(self.answers)(Side::Old, *at)
                 && (is_beside(mounts.0, mounts.1) || self.had_all_hosts(mounts))
-                && old.ends.iter().any(|its| its.is_same(end))
+                && old
+                    .ends
+                    .iter()
+                    .any(|its| its.is_same(end) && its.has_same_captures(end))
         };
         known.filter(is_kept).collect()
+    }
+
+    /// True if an operation of the old version served the same client requests, but its rewrite put
+    /// other parts of their paths into the destination. Then the router separated other requests
+    /// from the operation.
+    fn sends_other_requests(&self, (at, end): (usize, &End), (old, its): (usize, &End)) -> bool {
+        let (is, was) = (self.new.0[at].place, self.old.0[old].place);
+        is.inbound() == was.inbound() && is.method == was.method && !its.has_same_captures(end)
     }
 
     /// True if an old mount without hosts served all hosts of a new mount, because no other mount
@@ -284,6 +295,7 @@ impl Comparison<'_, '_> {
         let near = allowance.near(end, &self.before)?;
         let is_wide = |(other, its): &(usize, &End)| {
             !(self.answers)(Side::Old, *other)
+                && !self.sends_other_requests((at, end), (*other, its))
                 && method_contains(&its.method, &end.method)
                 && its.raw.contains(&end.raw)
                 && extents

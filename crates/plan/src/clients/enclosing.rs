@@ -61,9 +61,9 @@ pub(super) fn body(
     is_response: bool,
     value: &Json,
 ) -> Option<Json> {
-    let outwards = outers.iter().rev();
-    outwards.fold(Some(value.clone()), |inner, outer| {
-        judge.enclose(outer.pair, is_response, outer.position()?, &inner?)
+    let mut outwards = outers.iter().rev();
+    outwards.try_fold(value.clone(), |inner, outer| {
+        judge.enclose(outer.pair, is_response, outer.position()?, &inner)
     })
 }
 

@@ -281,7 +281,7 @@ fn stronger(old: u8, new: u8) -> Class {
 }
 
 /// Degree to which a setting hides values in logs. A greater degree hides more.
-fn hidden(form: Option<&Written>) -> u8 {
+pub(crate) fn hidden(form: Option<&Written>) -> u8 {
     match form {
         Some(Written::One(Scalar::Text(form))) => match form.as_str() {
             "redact" => 3,
@@ -335,7 +335,7 @@ fn each(old: Option<&Written>, new: Option<&Written>, absent: &[&str]) -> Class 
 }
 
 /// Value for display. Secrets are shown as their references.
-pub(super) fn shown(value: Option<&Written>) -> Value {
+pub(crate) fn shown(value: Option<&Written>) -> Value {
     let scalar = |scalar: &Scalar| match scalar {
         Scalar::Flag(flag) => Value::Bool(*flag),
         Scalar::Number(number) => (*number).into(),

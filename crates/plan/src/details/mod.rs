@@ -26,6 +26,7 @@ use serde_json::Value;
 
 pub(super) use self::bound::{ends, goes_elsewhere};
 pub(crate) use self::definitions::{listener, upstream};
+pub(crate) use self::fields::{hidden, shown};
 pub(super) use self::limits::{Cells as LimitedCells, OperationAt};
 pub(super) use self::operations::{ApiSide, Line, are_compared, of_cell};
 pub(super) use self::unserved::is_unserved;
@@ -89,6 +90,6 @@ fn push(plan: &mut Plan, lines: Vec<Line>, section: impl Fn(&Line) -> Section) {
 /// All settings of an added or removed definition, for display.
 fn all(settings: &policy::declared::Settings) -> Value {
     let settings = settings.iter();
-    let settings = settings.map(|one| (one.path.join("."), fields::shown(Some(&one.value))));
+    let settings = settings.map(|one| (one.path.join("."), shown(Some(&one.value))));
     settings.collect::<serde_json::Map<_, _>>().into()
 }

@@ -11,6 +11,7 @@
 mod affected;
 mod automata;
 mod cell;
+mod destinations;
 mod digests;
 mod engines;
 mod example;
@@ -68,9 +69,9 @@ pub(super) fn compare<'a>(
     new: &'a Side,
     plan: &mut Plan,
 ) -> Result<ServedPairs<'a>, BuildError> {
-    let mut served = ServedPairs::default();
     let before = plan.changes.len();
     let (was, is) = (old.map(|side| &side.lowered), &new.lowered);
+    let mut served = ServedPairs::between(was.map(|was| &was.gateway), &is.gateway);
     let of = |side: &Lowered| ir::IdentityFields::of_gateway(&side.gateway);
     let identities = Identities {
         old: was.map(of).unwrap_or_default(),
@@ -126,6 +127,7 @@ pub(super) fn compare<'a>(
             overlay.compare((was, is), context, found, plan);
         }
     }
+    plan.changes.extend(served.take_moved());
     served.name_partly_removed(&mut plan.changes[before..]);
     // Do not compare counters of limits if a host could not be compared: the requests of that host
     // are missing from `limited`.

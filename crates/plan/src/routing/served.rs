@@ -4,6 +4,7 @@
 use bundle::ir;
 use rustc_hash::{FxHashMap, FxHashSet};
 
+use super::destinations::Destinations;
 use super::table::{Route, Tier};
 use crate::details::OperationAt;
 use crate::{Change, OperationRef};
@@ -27,9 +28,23 @@ pub(crate) struct ServedPairs<'a> {
     /// Old and new key of each pair, also of operations that redirect. True if both operations
     /// match the same paths.
     keys: FxHashMap<[&'a str; 2], bool>,
+    destinations: Destinations<'a>,
 }
 
 impl<'a> ServedPairs<'a> {
+    /// Creates an empty list of pairs between the operations of two gateways.
+    pub(super) fn between(old: Option<&'a ir::Gateway>, new: &'a ir::Gateway) -> Self {
+        Self {
+            destinations: Destinations::between(old, new),
+            ..Self::default()
+        }
+    }
+
+    /// Lines about pairs whose requests are sent to another path.
+    pub(super) fn take_moved(&mut self) -> Vec<Change> {
+        self.destinations.take()
+    }
+
     /// Adds an old and a new route that serve some of the same requests.
     pub(super) fn add(&mut self, old: &Route<'a>, new: &Route<'a>) {
         let routes = [old, new];
@@ -45,6 +60,7 @@ impl<'a> ServedPairs<'a> {
         if routes.iter().any(|route| route.redirects()) {
             return;
         }
+        self.destinations.add(old, new);
         let address = |route: &Route<'_>| std::ptr::from_ref(route.operation) as usize;
         let next = self.pairs.len();
         let at = *self

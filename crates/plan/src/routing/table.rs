@@ -110,7 +110,7 @@ pub(super) struct Route<'a> {
     pub(super) operation: &'a ir::Operation,
     /// HTTP method. `None`: any method.
     pub(super) method: Option<&'a str>,
-    /// Path template, without the base path of the mount.
+    /// Path template, with the base path of the mount.
     pub(super) template: Template,
     /// True if the template is the trailing-slash variant of the declared path.
     pub(super) twin: bool,

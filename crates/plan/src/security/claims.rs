@@ -40,6 +40,11 @@ struct Question {
     /// Timeout in milliseconds after which all callers are admitted because the service does not
     /// answer. `None` if a failure admits no caller.
     open_ms: Option<u64>,
+    /// Name of the policy.
+    name: String,
+    /// Time for which an answer that admits a caller is cached, in milliseconds. After a caller has
+    /// lost its access, the policy admits it for this time.
+    cache_ms: u64,
 }
 
 impl Clause {
@@ -71,6 +76,8 @@ impl Question {
             open_ms: question
                 .is_open()
                 .then(|| question.timeout_ms().min(access.deadline_ms())),
+            name: name.to_owned(),
+            cache_ms: question.cache_ms(),
         }
     }
 
@@ -92,19 +99,22 @@ impl Question {
             open_ms: processor
                 .is_open()
                 .then(|| processor.timeout_ms().min(access.deadline_ms())),
+            name: name.to_owned(),
+            cache_ms: 0,
         }
     }
 
     /// True if every caller that this condition admits is also admitted by `other`. If a failure of
     /// the service admits everyone, a shorter timeout admits more, because failures are then more
-    /// frequent.
+    /// frequent. The comparison of definitions covers the cache of a policy with the same name.
     fn implies(&self, other: &Self) -> bool {
         let is_within = match (self.open_ms, other.open_ms) {
             (None, _) => true,
             (Some(_), None) => false,
             (Some(own), Some(theirs)) => own >= theirs,
         };
-        self.service == other.service && self.sent == other.sent && is_within
+        let is_fresh = self.cache_ms <= other.cache_ms || self.name == other.name;
+        self.service == other.service && self.sent == other.sent && is_within && is_fresh
     }
 }
 

@@ -1,8 +1,8 @@
 //! Comparison of requirements on messages: validation modes, and policies that check content.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
-use policy::declared::Settings;
+use policy::declared::{Settings, Value};
 
 use super::{Access, Difference, Verdict, schemas};
 
@@ -160,14 +160,14 @@ fn mode(access: &Access<'_>, side: &str) -> usize {
     policies.chain(own).max().unwrap_or(0)
 }
 
-/// Compares, for each kind of [`GUARDS`], the names of the limits and rules that all policies of
-/// the kind set. If no policy sets a limit or rule any more, the new side admits more. The
-/// comparison of policy definitions reports changed values of a limit.
+/// Compares, for each kind of [`GUARDS`], the limits and rules that all policies of the kind set
+/// together. If no policy sets a limit or rule any more, the new side admits more. If the policies
+/// are others, the new side also admits more if the lowest value of a limit is higher. If they are
+/// the same, the comparison of policy definitions reports changed values.
 pub(super) fn guards(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
     let each = GUARDS.into_iter().flat_map(|kind| {
         let (was, is) = (Guard::of(old, kind), Guard::of(new, kind));
-        let parts = (&was.parts, &is.parts);
-        let verdict = Verdict::of(parts.1.is_subset(parts.0), parts.0.is_subset(parts.1));
+        let verdict = Verdict::of(was.covers(&is), is.covers(&was));
         let id = super::presence_id(
             (was.names.is_empty(), is.names.is_empty()),
             ["guard-added", "guard-removed", "guard-changed"],
@@ -188,8 +188,9 @@ pub(super) fn guards(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
 /// Policies of one kind in a chain that refuse messages.
 struct Guard<'a> {
     names: Vec<&'a str>,
-    /// Paths of the settings that the policies have: limits and rules.
-    parts: BTreeSet<String>,
+    /// Paths of the settings that the policies have: limits and rules. A limit has the lowest of
+    /// its values, for comparison and for display.
+    parts: BTreeMap<String, Option<(u128, String)>>,
 }
 
 impl<'a> Guard<'a> {
@@ -199,11 +200,32 @@ impl<'a> Guard<'a> {
             .filter(|(_, one)| one.text(&["mode"]) != Some("log"))
             .collect();
         let settings = refusing.iter().flat_map(|(_, settings)| settings.iter());
-        let settings = settings.filter(|one| one.path != ["mode"]);
+        let mut parts: BTreeMap<String, Option<(u128, String)>> = BTreeMap::new();
+        for one in settings.filter(|one| one.path != ["mode"]) {
+            let limit = match &one.value {
+                Value::One(scalar) => scalar
+                    .amount()
+                    .map(|(amount, _)| (amount, scalar.to_string())),
+                _ => None,
+            };
+            let known = parts.entry(one.path.join(".")).or_insert(limit.clone());
+            if limit < *known {
+                *known = limit;
+            }
+        }
         Self {
             names: refusing.iter().map(|(name, _)| *name).collect(),
-            parts: settings.map(|one| one.path.join(".")).collect(),
+            parts,
         }
+    }
+
+    /// True if these policies refuse all requests that the policies of the other side refuse.
+    fn covers(&self, other: &Self) -> bool {
+        let has_same_names = self.names == other.names;
+        other.parts.iter().all(|(path, theirs)| {
+            let own = self.parts.get(path);
+            own.is_some_and(|own| has_same_names || amount(own) <= amount(theirs))
+        })
     }
 
     fn describe(&self) -> String {
@@ -215,14 +237,24 @@ impl<'a> Guard<'a> {
 
     /// Describes the policies of this side, with the limits and rules that the other side lacks.
     fn only_here(&self, other: &Self) -> String {
-        let own: Vec<&str> = self
-            .parts
-            .difference(&other.parts)
-            .map(String::as_str)
-            .collect();
+        let is_lower = |path: &str, own: &Option<(u128, String)>| {
+            let theirs = other.parts.get(path);
+            theirs.is_none_or(|theirs| amount(own) < amount(theirs))
+        };
+        let own = self.parts.iter().filter(|(path, own)| is_lower(path, own));
+        let own = own.map(|(path, own)| match own {
+            Some((_, shown)) => format!("{path} {shown}"),
+            None => path.clone(),
+        });
+        let own: Vec<String> = own.collect();
         match own.is_empty() {
             true => self.describe(),
             false => format!("{} with {}", self.describe(), own.join(", ")),
         }
     }
+}
+
+/// Value of a limit. Rules have none.
+fn amount(limit: &Option<(u128, String)>) -> Option<u128> {
+    limit.as_ref().map(|(amount, _)| *amount)
 }

@@ -140,6 +140,12 @@ impl Checked {
         }
     }
 
+    /// Time for which an answer that admits a caller is cached, in milliseconds. 0: not at all.
+    #[must_use]
+    pub fn cache_ms(&self) -> u64 {
+        self.cache_ms.unwrap_or(0)
+    }
+
     /// Maximum time until the response of the service has arrived, in milliseconds.
     #[must_use]
     pub fn timeout_ms(&self) -> u64 {
@@ -214,7 +220,7 @@ impl Policy for Checked {
             response_headers: field_names(self.response_headers.iter().map(String::as_str)),
             timeout_ms: self.timeout_ms(),
             open: self.open,
-            cache_ms: self.cache_ms.unwrap_or(0),
+            cache_ms: self.cache_ms(),
         }))
     }
 
