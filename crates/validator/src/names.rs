@@ -33,9 +33,6 @@ pub(crate) const UNICODE_ESCAPE: &str =
 /// Finding about a described field with a malformed escape.
 pub(crate) const MALFORMED_ESCAPE: &str =
     "has a % without two hexadecimal digits, because of which some servers leave it out; write %25";
-/// Finding about a described field with a semicolon in its value.
-pub(crate) const SEMICOLON: &str =
-    "has a semicolon, because of which some servers leave it out; write %3B";
 
 /// Name of a field as the schema describes it.
 #[derive(Clone, Copy, Debug)]
@@ -120,20 +117,17 @@ impl<'n> Described<'n> {
     }
 
     /// Described names that only some servers find in the fields of a query or form: in another
-    /// spelling, after a semicolon, or in a field that Tomcat or Go leave out. Each name has the text of its finding. `is_own` is true for
-    /// a decoded name that is exactly a described name.
+    /// spelling, after a semicolon, or with a malformed escape, with which Tomcat and Go leave the
+    /// field out. Each name has the text of its finding. `is_own` is true for a decoded name that
+    /// is exactly a described name.
     pub(crate) fn hidden(
         &self,
         text: &str,
         is_own: impl Fn(&str) -> bool,
     ) -> impl Iterator<Item = (&'n str, &'static str)> {
         let fields = text.split('&').filter(|field| !field.is_empty());
-        let pieces = fields.flat_map(|field| {
-            let has_several = field.contains(';');
-            let pieces = field.split(';').enumerate();
-            pieces.map(move |(index, piece)| (index, piece, has_several))
-        });
-        pieces.filter_map(move |(index, piece, has_several)| {
+        let pieces = fields.flat_map(|field| field.split(';').enumerate());
+        pieces.filter_map(move |(index, piece)| {
             let (written, _) = name_and_value(piece);
             let name = decode(written, true);
             if index > 0 {
@@ -147,9 +141,6 @@ impl<'n> Described<'n> {
             }
             if is_malformed(piece) {
                 return Some((self.read_in_field(&name)?, MALFORMED_ESCAPE));
-            }
-            if has_several && is_own(&name) {
-                return Some((self.read_in_field(&name)?, SEMICOLON));
             }
             // `ufo` of Node ignores `=` at the beginning; other servers read an empty name.
             if is_own(&name) && !piece.starts_with('=') {
@@ -333,7 +324,7 @@ mod tests {
         let described = Described::of(names(&["q", "role"]));
         for (text, expected) in [
             ("q=1&role=a", &[][..]),
-            ("q=1;role=a", &[("q", SEMICOLON), ("role", AFTER_SEMICOLON)]),
+            ("q=1;role=a", &[("role", AFTER_SEMICOLON)]),
             ("x;%72ole=a", &[("role", AFTER_SEMICOLON)]),
             ("q=1%3Brole=a", &[]),
             ("%u0072ole=a", &[("role", UNICODE_ESCAPE)]),
@@ -345,8 +336,7 @@ mod tests {
                 &[("q", MALFORMED_ESCAPE), ("role", MALFORMED_ESCAPE)],
             ),
             ("x=1%zz&q%=1&role=%25zz%C3", &[]),
-            ("q=1;b;;c=2", &[("q", SEMICOLON)]),
-            ("x=1;b;;c=2", &[]),
+            ("q=1;b;;c=2", &[]),
             (
                 "[q]=1&%5Brole%5D[x]=1",
                 &[("q", OTHER_SPELLING), ("role", OTHER_SPELLING)],

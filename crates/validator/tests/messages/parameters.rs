@@ -470,19 +470,17 @@ fn other_spellings_of_described_names_are_found() {
         ("..limit=101", "limit"),
         ("q=1%zz", "q"),
         ("q=1%", "q"),
-        ("q=a;b=c", "q"),
     ] {
         let found = of_request(&parameters, query, &[]);
         let expected = format!("query {name} #");
-        // With a semicolon, the field before it has a finding, too.
-        let is_found = found.iter().any(|one| one.starts_with(&expected));
-        let count = 1 + usize::from(query.starts_with("q=1;"));
-        assert!(is_found && found.len() == count, "{query} {found:?}");
+        let is_found = matches!(&found[..], [one] if one.starts_with(&expected));
+        assert!(is_found, "{query} {found:?}");
     }
     for query in [
         "limit=1&q=1%3Brole=admin&role=user",
         "limits=1000&page[other]=x&any[other]=1",
         "ids[]=1&ids[]=2",
+        "ids=1&q=a;b=c",
         "ids=1&q=a%3Bb=c&x=1;b=2&y=%zz",
         "filter[role]=user&filter[any]=1&filter[any.x]=1&filter[sub][x]=1",
         "_limit=1&model.other=1&[other]=1&!other=1&?x=1",
