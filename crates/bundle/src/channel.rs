@@ -233,7 +233,8 @@ pub fn recall(
 /// # Errors
 /// The reason why the signatures are not valid; [`Refused::WrongProject`] or
 /// [`Refused::WrongChannel`] for a record of another project or channel; [`Refused::Mislinked`] if
-/// the serials of the record and of its link differ.
+/// the serials of the record and of its link differ; [`Refused::BadRollout`] if the step of a
+/// progressive release is not valid.
 pub fn verify(
     blobs: &dyn Blobs,
     context: &Context<'_>,
@@ -273,6 +274,9 @@ fn read_signed(
             serial: read.record.serial,
             link: pointer.serial,
         });
+    }
+    if let Some(rollout) = &read.record.rollout {
+        rollout.check(&read.record)?;
     }
     // Check the keys at the record's `created` time, so that the result is the same after a
     // restart.

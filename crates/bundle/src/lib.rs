@@ -41,6 +41,7 @@ pub mod publish;
 pub mod refused;
 pub mod replicate;
 pub mod revocation;
+pub mod rollout;
 pub mod source;
 pub mod statement;
 pub mod store;

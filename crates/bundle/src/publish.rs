@@ -7,6 +7,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::channel;
 use crate::digest::Digest;
 use crate::history;
 use crate::json::INTEGER_MAX;
@@ -17,6 +18,7 @@ use crate::name::{ChannelName, ProjectName};
 use crate::oci::{self, Descriptor, MANIFEST_BYTES_MAX};
 use crate::refused::Refused;
 use crate::revocation::{self, Newest};
+use crate::rollout::Rollout;
 use crate::statement::Statement;
 use crate::statement::envelope::Envelope;
 use crate::statement::predicate::{Build, Pointer, Predicate, Record, RecordKind, Revoke, Streams};
@@ -53,6 +55,8 @@ pub struct Draft {
     /// Records of a fork (two records with the same predecessor) that this record ends. This record
     /// gets a higher serial than the listed records.
     pub merges: BTreeSet<Pointer>,
+    /// Step of a progressive release. `None`: all gateways run the bundle.
+    pub rollout: Option<Rollout>,
     /// Bundles to remove from the memory and disk of gateways.
     pub withdraw: BTreeSet<Digest>,
     /// Handling of open tunnels whose authorisation the bundle changes. `None`: they stay open.
@@ -225,6 +229,7 @@ pub fn prepare(
             source: draft.source,
             evidence: draft.evidence,
             revocations: revocations.map(|(pointer, _)| pointer),
+            rollout: draft.rollout,
             withdraw: draft.withdraw,
             streams: draft.streams,
         },
@@ -237,8 +242,9 @@ pub fn prepare(
 /// blobs.
 ///
 /// # Errors
-/// [`WriteError::Conflict`]; [`Refused::BlobMissing`] or [`Refused::BadDigest`] if bundle, evidence
-/// or revocation list cannot be read from the store.
+/// [`WriteError::Conflict`]; [`Refused::BlobMissing`] or [`Refused::BadDigest`] if bundle, evidence,
+/// revocation list or the base of a progressive release cannot be read from the store;
+/// [`Refused::BadRollout`] if its step is not valid.
 pub fn publish(store: &dyn Store, envelope: &Envelope) -> Result<Pointer, WriteError> {
     let _writing = store.writing()?;
     let statement = Statement::<Record>::decode(envelope.payload())?;
@@ -249,6 +255,11 @@ pub fn publish(store: &dyn Store, envelope: &Envelope) -> Result<Pointer, WriteE
     let revocations = record.revocations.map(|pointer| pointer.digest);
     for digest in record.evidence.iter().chain(&revocations) {
         stored::open(store, digest)?;
+    }
+    if let Some(rollout) = &record.rollout {
+        rollout.check(record)?;
+        let base = channel::read(store, &rollout.base.digest)?;
+        Unverified::open(store, base.bundle)?.load_full(store)?;
     }
     let place = (Chain::Channel(record.channel.clone()), record.serial);
     put_link(store, envelope, Some(bundle.descriptor()), place)

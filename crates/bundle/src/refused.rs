@@ -158,6 +158,11 @@ pub enum Refused {
         /// Serial of the known list.
         known: u64,
     },
+    /// The step of a progressive release in the record is not valid.
+    BadRollout {
+        /// Reason why the step is not valid.
+        why: &'static str,
+    },
     /// The bundle is on the revocation list, so it must never run.
     Revoked {
         /// Id of the bundle.
@@ -306,6 +311,7 @@ impl Refused {
             Self::FromTheFuture { .. } => ("from-the-future", Blame::Signer, Later),
             Self::RevocationsUntrusted { .. } => ("revocations-untrusted", Blame::Signer, Never),
             Self::RevocationsWithheld { .. } => ("revocations-withheld", Blame::Store, Never),
+            Self::BadRollout { .. } => ("bad-rollout", Blame::Signer, Never),
             Self::Revoked { .. } => ("revoked", Blame::Signer, Never),
             Self::Withdrawn { .. } => ("withdrawn", Blame::Signer, Never),
             Self::ListenerConflict { .. } => ("listener-conflict", Blame::Bundle, Never),
@@ -425,6 +431,9 @@ impl fmt::Display for Refused {
                 f,
                 "the record names revocation list {serial}, which is older than the known list {known}"
             ),
+            Self::BadRollout { why } => {
+                write!(f, "the record has a step of a progressive release that is not valid: {why}")
+            }
             Self::Revoked { bundle } => write!(f, "bundle {bundle} was revoked"),
             Self::Withdrawn { bundle } => write!(f, "bundle {bundle} was withdrawn"),
             Self::ListenerConflict { what } => write!(

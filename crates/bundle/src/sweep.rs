@@ -42,7 +42,8 @@ pub enum Kind {
     Temporary(PathBuf),
 }
 
-/// Bundles in the newest `records` records of each channel.
+/// Bundles in the newest `records` records of each channel, and the bundles of their bases
+/// (progressive releases).
 ///
 /// # Errors
 /// A record cannot be read.
@@ -54,7 +55,14 @@ pub fn retained(folder: &Folder, records: usize) -> Result<BTreeSet<Digest>, Ref
         }
         for serial in folder.serials(&chain)?.into_iter().rev().take(records) {
             if let Some(digest) = folder.link(&chain, serial)? {
-                bundles.insert(channel::read(folder, &digest)?.bundle);
+                let linked = channel::read(folder, &digest)?;
+                bundles.insert(linked.bundle);
+                // A state folder can lack the base: a node of the share does not need it.
+                if let Some(rollout) = linked.record.rollout
+                    && folder.size(&rollout.base.digest)?.is_some()
+                {
+                    bundles.insert(channel::read(folder, &rollout.base.digest)?.bundle);
+                }
             }
         }
     }

@@ -1,7 +1,8 @@
 //! Copy of a channel in a folder. gwd serves from the copy while the registry is unreachable.
 //!
 //! The copy has the links of the channel and of the revocation lists, with their statements. It has
-//! only the bundle of the newest record and the bundles that gwd requests. Writing does not verify
+//! only the bundle of the newest record, the bundle of its base during a progressive release, and
+//! the bundles that gwd requests. Writing does not verify
 //! the contents: gwd verifies the copy like any store. Links that the registry no longer has are
 //! removed.
 //!
@@ -182,7 +183,12 @@ impl Mirror {
                 None => None,
             },
         };
-        for record in head.iter().chain(&wanted.records) {
+        let base = head.and_then(|head| channel::read(copy, &head).ok()?.record.rollout);
+        let base = base.map(|rollout| rollout.base.digest);
+        if let Some(record) = &base {
+            self.copy_base(copy, record)?;
+        }
+        for record in head.iter().chain(&base).chain(&wanted.records) {
             changed |= self.copy_bundle(copy, record)?;
         }
         changed |= self.copy_links(copy, channel, &records, &missing)?;
@@ -260,6 +266,18 @@ impl Mirror {
             self.copy_statement(copy, statement)?;
         }
         Ok(())
+    }
+
+    /// Copies the base of the newest record, which can be older than the records that are copied.
+    /// Ignores a base that the registry does not have: the reader of the copy reports it.
+    fn copy_base(&self, copy: &Folder, record: &Digest) -> Result<(), WriteError> {
+        match self.copy_record(copy, record) {
+            Err(WriteError::Refused(refused @ Refused::StoreUnreachable { .. })) => {
+                Err(refused.into())
+            }
+            Err(WriteError::Refused(_)) => Ok(()),
+            result => result,
+        }
     }
 
     /// Copies the manifest of a statement and its envelope. Content that is not a statement is

@@ -84,6 +84,7 @@ pub(crate) fn draft(bundle: Digest, evidence: Digest, kind: RecordKind, actor: &
         source: None,
         evidence: BTreeSet::from([evidence]),
         merges: BTreeSet::new(),
+        rollout: None,
         withdraw: BTreeSet::new(),
         streams: None,
     }
@@ -247,6 +248,11 @@ impl World {
 
     /// Creates the command `gwd run` with the options for this project.
     pub(crate) fn command(&self) -> Command {
+        self.command_of("node-1", "state")
+    }
+
+    /// Like [`Self::command`], for a node with this name and this state folder.
+    pub(crate) fn command_of(&self, node: &str, state: &str) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_gwd"));
         command
             .env_clear()
@@ -256,11 +262,11 @@ impl World {
             // Options of a test on the command line override these variables.
             .env("GWD_WORKERS", "2")
             .env("GWD_PRE_STOP", "0s")
-            .args(["--admin", "127.0.0.1:0", "--node", "node-1"])
+            .args(["--admin", "127.0.0.1:0", "--node", node])
             .arg("--store")
             .arg(self.path("store"))
             .arg("--state")
-            .arg(self.path("state"))
+            .arg(self.path(state))
             .arg("--secret-dir")
             .arg(self.path("secrets"))
             .arg("--admin-token-file")
@@ -272,6 +278,12 @@ impl World {
         let mut command = self.command();
         command.arg("--trust").arg(self.path("trust.json"));
         command
+    }
+
+    /// Starts gwd as the node with this name, with a state folder of its own.
+    pub(crate) fn start_node(&self, node: &str) -> Process {
+        let mut command = self.command_of(node, &format!("state-{node}"));
+        Process::spawn(command.arg("--trust").arg(self.path("trust.json")))
     }
 
     /// Starts gwd and waits until its admin interface is up.

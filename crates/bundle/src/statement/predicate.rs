@@ -13,6 +13,7 @@ use crate::digest::Digest;
 use crate::keys::KeyId;
 use crate::moment::Moment;
 use crate::name::{ChannelName, ProjectName};
+use crate::rollout::Rollout;
 
 /// Role in which a key signs. Each role has one predicate type. A signature in one role never
 /// counts in another, even by the same key.
@@ -110,6 +111,10 @@ pub struct Record {
     pub evidence: BTreeSet<Digest>,
     /// Newest revocation list at the time of signing. `None` before the first.
     pub revocations: Option<Pointer>,
+    /// Step of a progressive release. `None`: the record is complete, and all gateways run its
+    /// bundle.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollout: Option<Rollout>,
     /// Bundles to remove from the memory and disk of gateways.
     pub withdraw: BTreeSet<Digest>,
     /// Handling of open tunnels whose authorisation the bundle changes. Default: `Keep`. Reserved:

@@ -41,6 +41,7 @@ pub(crate) fn record(serial: u64, previous: Option<Pointer>) -> Record {
         source: None,
         evidence: [].into(),
         revocations: None,
+        rollout: None,
         withdraw: [].into(),
         streams: None,
     }

@@ -122,6 +122,7 @@ pub(crate) fn draft(bundle: Digest, evidence: &[Digest]) -> Draft {
         source: None,
         evidence: evidence.iter().copied().collect(),
         merges: BTreeSet::new(),
+        rollout: None,
         withdraw: BTreeSet::new(),
         streams: None,
     }

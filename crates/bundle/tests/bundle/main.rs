@@ -9,6 +9,7 @@ mod keeping;
 mod life;
 mod openssl;
 mod recovery;
+mod rollouts;
 mod schema;
 mod statements;
 mod sweep;

@@ -46,6 +46,7 @@ fn record() -> Record {
         source: Some(Digest::of(b"source")),
         evidence: [Digest::of(b"build")].into(),
         revocations: None,
+        rollout: None,
         withdraw: [].into(),
         streams: Some(Streams::Close),
     }

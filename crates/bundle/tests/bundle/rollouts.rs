@@ -1,0 +1,218 @@
+//! Progressive releases: records that name their bundle for a share of the nodes.
+
+use bundle::channel::{self, Memory};
+use bundle::digest::Digest;
+use bundle::follow;
+use bundle::refused::Refused;
+use bundle::rollout::{self, Rollout};
+use bundle::statement::predicate::{Pointer, Record, RecordKind};
+use bundle::store::memory::Memory as Store;
+use bundle::store::{Batch, WriteError};
+
+use crate::acceptance::{forge, record};
+use crate::fixture::*;
+
+fn step(base: Pointer, step: u32, steps: &[u32]) -> Option<Rollout> {
+    Some(Rollout {
+        base,
+        step,
+        steps: steps.to_vec(),
+    })
+}
+
+/// Stores a base with serial 1, and a record after it. Returns the result of accepting the record.
+fn accepted_with(change: impl FnOnce(&mut Record, Pointer)) -> Result<(), Refused> {
+    let store = Store::default();
+    let bundle = Digest::of(b"some bundle");
+    let base = forge(&store, bundle, record(1, None), "rita");
+    let mut next = record(2, Some(base));
+    change(&mut next, base);
+    let pointer = forge(&store, bundle, next, "rita");
+    let (trust, prod) = (trust(), prod());
+    let context = context(&trust, &prod);
+    let accepted = channel::accept(&store, &context, &nothing(), pointer)?;
+    let memory = accepted.memory();
+    channel::recall(&store, &context, &memory, pointer).map(drop)
+}
+
+#[test]
+fn steps_that_are_not_valid_are_refused() {
+    let with = |number, steps: &'static [u32]| {
+        accepted_with(|next, base| next.rollout = step(base, number, steps))
+    };
+    assert_eq!(with(1, &[1]), Ok(()));
+    assert_eq!(with(2, &[50_000, 999_999]), Ok(()));
+    let bad: [(u32, &[u32]); 8] = [
+        (1, &[]),
+        (0, &[50_000]),
+        (2, &[50_000]),
+        (1, &[0]),
+        (1, &[1_000_000]),
+        (1, &[50_000, 50_000]),
+        (1, &[500_000, 50_000]),
+        (
+            1,
+            &[
+                1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21,
+            ],
+        ),
+    ];
+    for (number, steps) in bad {
+        let refused = with(number, steps).unwrap_err();
+        assert_eq!(refused.reason(), "bad-rollout", "{number} of {steps:?}");
+        assert!(refused.permanent());
+    }
+    let later = accepted_with(|next, base| {
+        next.rollout = step(Pointer { serial: 2, ..base }, 1, &[50_000]);
+    });
+    assert_eq!(later.unwrap_err().reason(), "bad-rollout");
+    let rollback = accepted_with(|next, base| {
+        next.kind = RecordKind::Rollback;
+        next.rollout = step(base, 1, &[50_000]);
+    });
+    assert_eq!(rollback.unwrap_err().reason(), "bad-rollout");
+}
+
+#[test]
+fn complete_record_keeps_its_bytes() {
+    let text = serde_json::to_string(&record(1, None)).unwrap();
+    assert!(!text.contains("rollout"), "{text}");
+}
+
+/// Accepts a record and reads its base.
+fn base_of(store: &Store, head: Pointer) -> Result<Option<Pointer>, Refused> {
+    let (trust, prod) = (trust(), prod());
+    let context = context(&trust, &prod);
+    let accepted = channel::accept(store, &context, &nothing(), head)?;
+    let base = rollout::base(store, &context, &accepted)?;
+    Ok(base.map(|base| base.pointer()))
+}
+
+#[test]
+fn base_is_the_last_complete_record() {
+    let store = Store::default();
+    let [old, new] = [Digest::of(b"old"), Digest::of(b"new")];
+    let shares = [50_000, 500_000];
+    let one = forge(&store, old, record(1, None), "rita");
+    let base = forge(&store, old, record(2, Some(one)), "rita");
+    let after = |previous: Pointer, named: Pointer, number| {
+        let mut next = record(previous.serial + 1, Some(previous));
+        next.rollout = step(named, number, &shares);
+        forge(&store, new, next, "rita")
+    };
+    let first = after(base, base, 1);
+    let second = after(first, base, 2);
+    assert_eq!(base_of(&store, base), Ok(None), "complete");
+    assert_eq!(base_of(&store, first), Ok(Some(base)));
+    assert_eq!(base_of(&store, second), Ok(Some(base)));
+
+    let stray = forge(&store, old, record(1, None), "rob");
+    let bad = [
+        ("not the last complete record", after(base, one, 1)),
+        ("not complete", after(second, first, 2)),
+        (
+            "not in the chain",
+            after(base, Pointer { serial: 1, ..stray }, 1),
+        ),
+    ];
+    for (what, head) in bad {
+        let refused = base_of(&store, head).unwrap_err();
+        assert_eq!(refused.reason(), "bad-rollout", "{what}");
+    }
+    let wrong_serial = after(base, Pointer { serial: 1, ..base }, 1);
+    assert_eq!(
+        base_of(&store, wrong_serial).unwrap_err().reason(),
+        "replayed"
+    );
+}
+
+#[test]
+fn base_by_a_revoked_or_unknown_key_is_refused() {
+    for signer in ["rob", "nobody"] {
+        let store = Store::default();
+        let base = forge(&store, Digest::of(b"old"), record(1, None), signer);
+        let mut next = record(2, Some(base));
+        next.rollout = step(base, 1, &[50_000]);
+        let head = forge(&store, Digest::of(b"new"), next, "rita");
+        let refused = base_of(&store, head).unwrap_err();
+        assert!(
+            ["wrong-role", "unknown-key"].contains(&&*refused.reason()),
+            "{refused}"
+        );
+    }
+}
+
+#[test]
+fn missing_record_of_a_rollout_is_waited_for() {
+    let store = Store::default();
+    let base = forge(&store, Digest::of(b"old"), record(1, None), "rita");
+    let mut next = record(2, Some(base));
+    next.rollout = step(base, 1, &[50_000, 500_000]);
+    let first = forge(&store, Digest::of(b"new"), next.clone(), "rita");
+    let mut last = record(3, Some(first));
+    last.rollout = next.rollout.as_ref().and_then(Rollout::next);
+    let head = forge(&store, Digest::of(b"new"), last, "rita");
+    for (missing, reason) in [(first, "chain-incomplete"), (base, "blob-missing")] {
+        let partial = Store::default();
+        let mut all = Vec::new();
+        for pointer in [base, first, head] {
+            if pointer != missing {
+                all.extend(copied(&store, &pointer));
+            }
+        }
+        let all = all.iter().map(Vec::as_slice);
+        bundle::store::Store::commit(&partial, &Batch::of(all)).unwrap();
+        let refused = base_of(&partial, head).unwrap_err();
+        assert_eq!(refused.reason(), reason);
+        assert!(!refused.permanent());
+    }
+}
+
+/// Blobs of a stored statement: its manifest and its envelope.
+fn copied(store: &Store, pointer: &Pointer) -> Vec<Vec<u8>> {
+    let manifest = bundle::store::read(store, &pointer.digest, 1 << 20).unwrap();
+    let layer = bundle::statement::stored::layer(&manifest).unwrap();
+    let envelope = bundle::store::read_exact(store, &layer).unwrap();
+    vec![manifest, envelope]
+}
+
+#[test]
+fn release_without_the_bundle_of_its_base_fails() {
+    let store = Store::default();
+    let base = forge(&store, Digest::of(b"never stored"), record(1, None), "rita");
+    bundle::store::Store::create_link(
+        &store,
+        &bundle::store::Chain::Channel(prod()),
+        1,
+        &base.digest,
+    )
+    .unwrap();
+    let candidate = bundle("new");
+    let evidence = put(&store, &candidate);
+    let mut next = draft(candidate.id(), &[evidence]);
+    next.rollout = step(base, 1, &[50_000]);
+    let failed = release(&store, next).unwrap_err();
+    assert!(
+        matches!(failed, WriteError::Refused(Refused::BlobMissing { .. })),
+        "{failed:?}"
+    );
+}
+
+#[test]
+fn head_of_a_rollout_is_remembered_with_its_step() {
+    let store = Store::default();
+    let base = ship(&store, "old");
+    let candidate = bundle("new");
+    let evidence = put(&store, &candidate);
+    let mut next = draft(candidate.id(), &[evidence]);
+    next.rollout = step(base, 1, &[50_000, 500_000]);
+    let head = release(&store, next).unwrap();
+    let (trust, prod) = (trust(), prod());
+    let context = context(&trust, &prod);
+    let read = follow::head(&store, &context, &Memory::default())
+        .unwrap()
+        .unwrap();
+    assert_eq!(read.accepted.pointer(), head);
+    let rollout = read.accepted.record().rollout.as_ref().unwrap();
+    assert_eq!((rollout.nodes_ppm(), rollout.of()), (50_000, 3));
+}
