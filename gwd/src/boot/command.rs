@@ -277,6 +277,9 @@ fn status_text(status: &Value) -> String {
         "previous",
         &format!("{}{way_back}", text(status, "previous")),
     );
+    if status["rollout"].is_object() {
+        line("release", &rollout_text(&status["rollout"]));
+    }
     let ready = if status["ready"] == true { "yes" } else { "no" };
     line("ready", ready);
     for (name, address) in status["listeners"].as_object().into_iter().flatten() {
@@ -304,6 +307,26 @@ fn status_text(status: &Value) -> String {
     }
     warning_lines(status, &mut line);
     out
+}
+
+/// Describes the progressive release of the channel's head: step, share, and the place of this node.
+fn rollout_text(rollout: &Value) -> String {
+    let place = match rollout["belongs"] == true {
+        true => "this node belongs to the share".to_owned(),
+        false => format!(
+            "this node is outside of the share and follows the base, serial {}",
+            rollout["base_serial"]
+        ),
+    };
+    let refused = rollout["base_refused"].as_str();
+    let refused = refused.map_or_else(String::new, |why| format!("; the base is refused: {why}"));
+    format!(
+        "step {} of {}, {} of the nodes run {}; {place}{refused}",
+        rollout["step"],
+        rollout["of"],
+        text(rollout, "nodes"),
+        text(rollout, "candidate"),
+    )
 }
 
 /// Describes the registry of the store: address, channel, last poll with its result, and age of the

@@ -33,7 +33,14 @@ const MOVES_MAX: usize = 1_000;
 
 impl Control {
     /// Activates the bundle of a record. A version that is still in memory is not built again.
-    pub(super) fn activate(&mut self, from: &Folder, accepted: &Accepted) -> Result<(), Refused> {
+    /// `head`: newest record of the channel, which is `accepted` itself unless this node follows
+    /// the base of a progressive release.
+    pub(super) fn activate(
+        &mut self,
+        from: &Folder,
+        accepted: &Accepted,
+        head: &Accepted,
+    ) -> Result<(), Refused> {
         let began_ns = self.node.shared.clock.now_ns();
         let bundle = accepted.bundle();
         let serial = accepted.pointer().serial;
@@ -45,6 +52,10 @@ impl Control {
         ran.hold = None;
         ran.rollbacks.follow(&self.moves(from, accepted));
         ran.record_run(bundle, serial, now());
+        if accepted.pointer() != head.pointer() {
+            let batch = follow::record_to_keep(from, &self.state.layout, head)?;
+            self.state.commit(&batch, None)?;
+        }
         let was_resident = self.resident(&bundle).is_some();
         if was_resident {
             // The channel's record must survive a restart: refuse the activation if the record
@@ -69,7 +80,7 @@ impl Control {
         // After one record is remembered, older records are detected as replays.
         self.replay_protected |= self.memory.record.is_some();
         self.alarm("state-damaged", false);
-        self.accept(accepted);
+        self.accept(head);
         self.sources_due.push(accepted.clone());
         self.clean_up_due = true;
         let record = accepted.record();
@@ -191,11 +202,20 @@ impl Control {
         moves
     }
 
-    /// Applies a newer record that names the running bundle: a pin, or a rollback to the same
-    /// bundle.
-    pub(super) fn renew(&mut self, store: &Folder, accepted: &Accepted) {
+    /// Applies a newer head, if this node follows a record that names the running bundle: a pin, a
+    /// rollback to the same bundle, or the base of a progressive release.
+    pub(super) fn renew(&mut self, store: &Folder, accepted: &Accepted, head: &Accepted) {
         let bundle = accepted.bundle();
         let serial = accepted.pointer().serial;
+        self.replay_protected |= self.memory.record.is_some();
+        let known = self.resident(&bundle);
+        if known.is_some_and(|known| known.accepted.pointer() == accepted.pointer()) {
+            self.remember(store, head);
+            return;
+        }
+        if accepted.pointer() != head.pointer() {
+            self.persist_record(store, accepted);
+        }
         if let Some(mut resident) = self.take_resident(&bundle) {
             let moves = self.moves(store, accepted);
             self.ran.rollbacks.follow(&moves);
@@ -204,8 +224,7 @@ impl Control {
             self.ran.record_run(bundle, serial, now());
             self.add_running(resident);
         }
-        self.replay_protected |= self.memory.record.is_some();
-        self.remember(store, accepted);
+        self.remember(store, head);
         self.persist_ran();
         let record = accepted.record();
         Audit {

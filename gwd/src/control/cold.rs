@@ -14,6 +14,7 @@ use bundle::digest::Digest;
 use bundle::follow::{self, SkippedRecords};
 use bundle::name::ProjectName;
 use bundle::refused::{Blame, Refused};
+use bundle::rollout;
 use bundle::store::folder::Folder;
 use bundle::store::{Chain, Store};
 use bundle::trust::Trust;
@@ -190,6 +191,7 @@ impl Control {
             replay_protected: floors.min_serial > 0,
             revocations_protected: trust.has_floors(&plan.channel),
             head: None,
+            rollout: None,
             running: None,
             residents: Vec::new(),
             dropped: BTreeSet::new(),
@@ -433,8 +435,8 @@ impl Control {
         }
     }
 
-    /// Implements `gwd check`: verifies and builds the bundle of the channel's head, without
-    /// binding or writing anything. Ignores holds and the last good bundle.
+    /// Implements `gwd check`: verifies and builds the bundle of the channel's head, or of its base
+    /// if this node is outside of a progressive release. Binds and writes nothing. Ignores holds and the last good bundle.
     ///
     /// # Errors
     /// If this bundle cannot run. The error is the reason.
@@ -478,6 +480,12 @@ impl Control {
                 })
             })?;
         let accepted = head.accepted;
+        let base = rollout::base(store, &context, &accepted).map_err(refused)?;
+        let outside = base.filter(|_| {
+            let rollout = accepted.record().rollout.as_ref();
+            rollout.is_some_and(|it| !it.includes(&node.shared.node, &accepted.bundle()))
+        });
+        let accepted = outside.unwrap_or(accepted);
         let verified =
             follow::bundle(store, &context, &accepted, bundle::ir::provides()).map_err(refused)?;
         let assembly = super::load::assembly(&verified, store, node.parts()).map_err(refused)?;

@@ -100,8 +100,17 @@ impl Control {
         let news = self.memory.record != Some(accepted.pointer());
         self.head = Some(accepted.clone());
         self.drop_banned();
-        let bundle = accepted.bundle();
-        if self.is_held(&accepted) {
+        let followed = match self.followed_record(&store, &accepted) {
+            Ok(followed) => followed,
+            Err(refused) => {
+                if news {
+                    self.remember(&store, &accepted);
+                }
+                return Err(refused);
+            }
+        };
+        let bundle = followed.bundle();
+        if self.is_held(&followed) {
             self.refusals
                 .await_only(&self.awaited_hold().into_iter().collect());
             if news {
@@ -115,7 +124,7 @@ impl Control {
             // The channel names the running bundle: earlier errors are obsolete.
             self.last_error = None;
             if news {
-                self.renew(&store, &accepted);
+                self.renew(&store, &followed, &accepted);
             }
             self.end_hold("the channel names the running bundle");
             return Ok(());
@@ -126,8 +135,8 @@ impl Control {
         if self.refusals.waits(&bundle, self.now_ms()) {
             return Ok(());
         }
-        if let Err(refused) = self.activate(&store, &accepted) {
-            self.refuse(&accepted, &refused);
+        if let Err(refused) = self.activate(&store, &followed, &accepted) {
+            self.refuse(&followed, &refused);
             if self.memory.record != Some(accepted.pointer()) {
                 self.remember(&store, &accepted);
             }

@@ -24,6 +24,7 @@ mod replica;
 mod reverify;
 mod revoke;
 mod rollback_history;
+mod rollout;
 mod secrets;
 mod state;
 mod status;
@@ -60,6 +61,7 @@ use describe::Described;
 use refusals::Refusals;
 pub(crate) use replica::RegistryPlan;
 use replica::{CopyPlan, News};
+use rollout::NodeRollout;
 use state::{RunHistory, State};
 pub(crate) use status::Status;
 use watch::Watcher;
@@ -278,6 +280,8 @@ pub(crate) struct Control {
     revocations_protected: bool,
     /// Newest accepted record. `None`: no record was accepted yet.
     head: Option<Accepted>,
+    /// Progressive release of the head. `None`: the head is complete, or was not read yet.
+    rollout: Option<NodeRollout>,
     /// Records that were skipped because their signing key is revoked. gwd does not verify them
     /// again.
     passed: SkippedRecords,

@@ -92,11 +92,10 @@ impl Control {
         self.node.publish(&resident.version, serial);
         let took_ns = self.node.shared.clock.now_ns().saturating_sub(began_ns);
         let at_serial = self.memory.record.map_or(0, |pointer| pointer.serial);
-        let head = self.head.as_ref();
-        let is_head = head.is_some_and(|head| head.bundle() == target);
+        let is_followed = self.followed_bundle() == Some(target);
         // Keep `from` of an existing hold: a second rollback still moves away from the same bundle.
         let left = self.ran.hold.as_ref().map(|hold| hold.from).or(from);
-        self.ran.hold = left.filter(|_| sticky || !is_head).map(|from| Hold {
+        self.ran.hold = left.filter(|_| sticky || !is_followed).map(|from| Hold {
             from,
             to: target,
             at_serial,
@@ -231,15 +230,14 @@ impl Control {
         let hold = self.ran.hold.take();
         self.logged.blocked_serial = None;
         self.persist_ran();
-        if let Some(head) = &self.head {
-            let id = head.bundle();
+        if let Some(id) = self.followed_bundle() {
             self.refusals.forget(&id);
         }
         Audit {
             what: "resume",
             who,
             from: hold.map(|hold| hold.to.to_string()),
-            to: self.head.as_ref().map(|head| head.bundle().to_string()),
+            to: self.followed_bundle().map(|id| id.to_string()),
             why: None,
             result: OK,
         }

@@ -72,6 +72,8 @@ impl Control {
     /// longer trusted are dropped.
     pub(super) fn reverify_statements(&mut self) {
         self.passed = SkippedRecords::default();
+        // The base of a progressive release is verified again at the next read of the store.
+        self.rollout = None;
         match self.verified_memory() {
             Ok(memory) => {
                 self.reverify_due = false;

@@ -10,7 +10,7 @@ use policy::key_cell::KeyCell;
 use serde_json::{Value, json};
 
 use super::describe::About;
-use super::{Control, Replica, TrustSource};
+use super::{Control, NodeRollout, Replica, TrustSource};
 use crate::runtime::clock;
 use crate::runtime::program_log;
 
@@ -51,6 +51,7 @@ impl Control {
             bundles.insecure = self.trust.is_insecure();
             bundles.replay_unprotected = !self.replay_protected;
             bundles.revocations_unprotected = !self.revocations_protected;
+            bundles.rollout = self.rollout.as_ref().map(NodeRollout::metric);
             bundles.alarms.clone_from(&self.alarms);
             let replica = self.replica.as_ref();
             bundles.registry_updated_unix_s = replica.map(Replica::updated_unix_s);
@@ -111,6 +112,7 @@ impl Control {
             "head": self.head.as_ref().map(|head| {
                 json!({"bundle": head.bundle().to_string(), "serial": head.pointer().serial})
             }),
+            "rollout": self.rollout.as_ref().map(NodeRollout::json),
             "accepted": self.memory.record.map(|pointer| {
                 json!({"serial": pointer.serial, "record": pointer.digest.to_string()})
             }),

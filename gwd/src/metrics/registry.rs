@@ -54,6 +54,9 @@ struct Series {
 pub(crate) struct Bundles {
     /// Running bundle: its id, serial and channel. `None`: no bundle runs.
     pub(crate) running: Option<(String, u64, String)>,
+    /// Progressive release: number of steps, true if this node belongs to the share, and current
+    /// step. `None`: the channel's head is complete.
+    pub(crate) rollout: Option<(usize, bool, u32)>,
     /// Number of activations by result and reason.
     pub(crate) activations: BTreeMap<(&'static str, String), u64>,
     pub(crate) activation_seconds: Seconds,

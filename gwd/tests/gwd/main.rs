@@ -50,6 +50,7 @@ mod retries;
 mod returned;
 mod revocation_lists;
 mod revoked_streams;
+mod rollouts;
 mod routes;
 mod rows;
 mod rsa;

@@ -69,6 +69,14 @@ fn collect_activations(bundles: &Bundles, families: &mut Vec<proto::MetricFamily
         "Running bundle.",
         &info.collect(),
     ));
+    if let Some((of, belongs, step)) = bundles.rollout {
+        let labels = vec![("belongs", belongs.to_string()), ("of", of.to_string())];
+        families.push(gauges(
+            "gwd_release_step",
+            "Current step of the progressive release; absent if the channel's head is complete.",
+            &Numbers::from([(labels, f64::from(step))]),
+        ));
+    }
     let activations = bundles.activations.iter().map(|((result, reason), count)| {
         let labels = vec![("result", (*result).into()), ("reason", reason.clone())];
         (labels, *count as f64)
