@@ -20,8 +20,8 @@ pub const GATE: &str = "rules";
 /// Id of the change that is reported if the rules of the old version are unknown.
 pub const UNKNOWN: &str = "rules-unknown";
 
-/// Settings of a project for releases: gates, acknowledgements, lint levels, channel, store and
-/// trust file.
+/// Settings of a project for releases: gates, acknowledgements, lint levels, channel, store, steps
+/// and trust file.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Rules {
@@ -54,6 +54,9 @@ pub struct Rules {
     /// Key `release.store`.
     #[serde(default)]
     pub store: String,
+    /// Key `release.steps`: shares of the steps in parts per million.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<u32>,
     /// Digests of the parts of the trust file, by name of the part.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub trust: BTreeMap<String, String>,
@@ -120,6 +123,7 @@ impl Rules {
             environment: Some(settings.environment.clone().unwrap_or_default()),
             channel: settings.channel.clone(),
             store: settings.store.clone(),
+            steps: settings.release_steps.clone(),
             trust,
             floors,
             invariants: settings

@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::{Change, Class, Plan, Section};
 use bundle::digest::Digest;
+use bundle::rollout::percent;
 use model::acknowledge::Acknowledgement;
 use model::rules::{Rules, UNKNOWN};
 
@@ -125,7 +126,8 @@ fn trust(old: &Rules, new: &Rules) -> Vec<Change> {
     parts.chain(floors).collect()
 }
 
-/// Changes of the channel, the store and the environment to which bundles are released.
+/// Changes of the channel, the store and the environment to which bundles are released, and of the
+/// steps of releases.
 fn destination(old: &Rules, new: &Rules) -> Vec<Change> {
     let settings = [
         (
@@ -151,7 +153,15 @@ fn destination(old: &Rules, new: &Rules) -> Vec<Change> {
         let subject = "release environment".to_owned();
         rule("environment-changed", subject, shown(replaced), shown(is))
     });
-    settings.chain(environment).collect()
+    let shown = |rules: &Rules| {
+        let steps: Vec<String> = rules.steps.iter().map(|ppm| percent(*ppm)).collect();
+        (!steps.is_empty()).then(|| steps.join(", "))
+    };
+    let steps = (old.steps != new.steps).then(|| {
+        let subject = "release steps".to_owned();
+        rule("release-steps-changed", subject, shown(old), shown(new))
+    });
+    settings.chain(environment).chain(steps).collect()
 }
 
 /// Adds the change for an old side with unknown rules: a bundle without its source artifact. An

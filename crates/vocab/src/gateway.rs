@@ -9,8 +9,8 @@ use policy::guard::validate;
 
 use Field as F;
 use Shape::{
-    Any, Bool, Either, Form, Integer, Kinds, List, Map, Name, Several, Sha256, Size, Table, Text,
-    TextOrSecret, Timeout, Word, WordOrName,
+    Any, Bool, Either, Form, Integer, Kinds, List, Map, Name, Percent, Several, Sha256, Size,
+    Table, Text, TextOrSecret, Timeout, Word, WordOrName,
 };
 
 use super::listener::LISTENER;
@@ -112,7 +112,7 @@ static GATEWAY: Object = Object {
         F::optional(
             "release",
             Shape::Object(&RELEASE),
-            "Store and channel of bundles.",
+            "Store and channel of bundles, and steps of their release.",
         ),
         F::optional(
             "lint",
@@ -625,7 +625,25 @@ static RELEASE: Object = Object {
             "Store folder for bundles. Default: `releases`.",
         ),
         F::optional("channel", Text, "Channel of the project. Default: `prod`."),
+        F::optional(
+            "steps",
+            List(&Shape::Object(&RELEASE_STEP)),
+            "Steps of a progressive release, with increasing shares. `gwc apply` begins with the \
+first one, `gwc promote` continues; the last step, all gateways, is not listed \
+(`progressive-release.md`). Default: all gateways at once.",
+        )
+        .guard(),
     ],
+};
+
+static RELEASE_STEP: Object = Object {
+    what: "a step of a progressive release",
+    rules: &[],
+    fields: &[F::required(
+        "nodes",
+        Percent,
+        "Share of the gateways that run the bundle, more than `0%` and less than `100%`.",
+    )],
 };
 
 /// Number of hexadecimal digits of a fingerprint in files.

@@ -32,6 +32,9 @@ pub struct Place {
     pub store: StoreName,
     /// Release channel of the project.
     pub channel: ChannelName,
+    /// Shares of the steps of a progressive release in parts per million. Empty: all gateways at
+    /// once.
+    pub steps: Vec<u32>,
     /// Names of the enabled gates.
     pub gates: Vec<String>,
     /// Path of the acknowledgement file. `None`: gateway.yaml has no acknowledgement file.
@@ -123,6 +126,7 @@ impl Place {
             channel: channel
                 .parse()
                 .map_err(|error| wrong("channel", channel, &error))?,
+            steps: settings.release_steps.clone(),
             gates: settings.gates.clone(),
             acknowledge: settings.acknowledge.as_ref().map(|file| file.value.clone()),
             acknowledgements: settings.acknowledgements.clone(),

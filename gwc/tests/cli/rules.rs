@@ -87,6 +87,11 @@ fn each_change_of_the_rules_alone_trips_a_gate() {
         ),
         ("channel: prod", "channel: test", "channel-changed"),
         ("store: releases", "store: elsewhere", "store-changed"),
+        (
+            "store: releases",
+            "store: releases, steps: [{nodes: 5%}]",
+            "release-steps-changed",
+        ),
     ] {
         let project = ruled();
         plan(&project, &[], 0);

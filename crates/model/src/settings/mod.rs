@@ -10,6 +10,7 @@ pub(crate) mod plans;
 pub(crate) mod proofs;
 mod serving;
 mod state;
+mod steps;
 mod upstreams;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -94,6 +95,9 @@ pub struct Settings {
     pub store: String,
     /// Release channel of the project.
     pub channel: String,
+    /// Shares of the steps of a progressive release in parts per million, in ascending order. Empty:
+    /// all gateways at once.
+    pub release_steps: Vec<u32>,
     /// Names that gateway.yaml defines, by kind.
     pub names: AllNames,
     /// Settings of the whole gateway that gwd does not support yet.
@@ -273,6 +277,7 @@ pub fn read(
         written.unwrap_or(default).to_owned()
     };
     check_release(release, sink);
+    let release_steps = steps::steps(release, sink);
     let mut declared =
         declared::later(root, &vocab::gateway::SHAPE).without(|path| !is_gateways(path));
     if from_servers {
@@ -316,6 +321,7 @@ pub fn read(
         tests: Tests::named(name_list(root.get("tests"))),
         store: text("store", "releases"),
         channel: text("channel", "prod"),
+        release_steps,
         names,
         declared,
         stores,

@@ -68,6 +68,7 @@ impl LocalReleases {
         let trust = trust.with_floors(place.channel.clone(), floors)?;
         let local = Self {
             place: Place {
+                steps: Vec::new(),
                 store: StoreName::Folder(folder.path().join("store")),
                 ..place.clone()
             },

@@ -276,6 +276,7 @@ const ELSEWHERE: &[(&str, Option<&str>)] = &[
     ("channel-changed", None),
     ("environment-changed", None),
     ("store-changed", None),
+    ("release-steps-changed", None),
     ("rules-unknown", None),
     ("trust-changed", None),
     ("first-release", Some("first")),

@@ -1,0 +1,29 @@
+//! Rules about releases: GW0581.
+
+use diag::{Level, Lint};
+
+/// Lints in the order of their codes.
+pub const LINTS: &[&Lint] = &[&RELEASE_STEPS];
+
+/// Sample project with the given steps of a progressive release.
+macro_rules! stepped {
+    ($steps:literal) => {
+        &[(
+            "gateway.yaml",
+            concat!("version: 1\nname: s\nrelease:\n  steps:", $steps, "\n"),
+        )]
+    };
+}
+
+/// Steps that do not lead from a part of the gateways to more of them.
+pub static RELEASE_STEPS: Lint = Lint {
+    code: "GW0581",
+    name: "release-steps",
+    level: Level::Error,
+    summary: "steps of a progressive release that do not increase",
+    explain: "Each step of `release.steps` releases a bundle to a greater share of the gateways \
+than the step before. A share is more than 0 % and less than 100 %: the step of all gateways is \
+always the last one, and is not listed. At most 20 steps.",
+    bad: stepped!(" [{nodes: 50%}, {nodes: 5%}]"),
+    good: stepped!(" [{nodes: 5%}, {nodes: 50%}]"),
+};
