@@ -345,6 +345,8 @@ fn history() -> Value {
         "serial": {"type": "integer", "minimum": 1}, "kind": {"enum": ["release", "rollback", "pin"]}, "bundle": digest(),
         "previous": text_or_null(), "actor": text(), "reason": text(), "created": text(), "git": {"type": ["object", "null"]},
         "expires": text_or_null(), "withdraw": list(&digest()), "ran": {"type": ["array", "null"], "items": ran},
+        "rollout": or_null(&object(&json!({"step": count(), "of": count(), "nodes": text(),
+            "base": object(&json!({"serial": count(), "record": digest()}))}))),
     }));
     document(
         "history",

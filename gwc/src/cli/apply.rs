@@ -9,6 +9,7 @@ use bundle::keys::PrivateKey;
 use bundle::name::ChannelName;
 use bundle::publish;
 use bundle::refused::Refused;
+use bundle::rollout::Rollout;
 use bundle::statement::predicate::RecordKind;
 use bundle::store::memory::Memory;
 use bundle::store::{Chain, Store};
@@ -28,11 +29,12 @@ use super::review::ReviewOptions;
 use super::rollout::{ExpectedRelease, WaitOption};
 use super::say::{self, Context, Format};
 use super::side::side_of_head;
+use super::steps::{self, Wanted, step_json, step_text};
 use crate::release::evidence::{self, BundleVerifier};
 use crate::release::nodes::Nodes;
 use crate::release::{self, AnyStore, Place, provenance};
 use ::plan::Side;
-use model::exit::Exit;
+use model::exit::{Exit, Failure};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
@@ -66,6 +68,9 @@ pub(super) struct Args {
     /// Proceed even if a gateway is on hold (pinned to its current bundle)
     #[arg(long)]
     over_hold: bool,
+    /// Release to all gateways at once, without the steps of gateway.yaml
+    #[arg(long)]
+    all_nodes: bool,
     /// Continue from the records that the --node gateways have accepted and this store has lost
     #[arg(long, requires = "node")]
     merge: bool,
@@ -120,6 +125,11 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     if let Some(claimed) = &claimed {
         claim::check(claimed, &planned.json)?;
     }
+    if let Some(head) = head.as_ref().filter(|head| head.bundle != id)
+        && let Some(rollout) = &head.record.rollout
+    {
+        return Err(steps::in_progress(&place, head, rollout));
+    }
     let back = RollbackCheck::rehearse(
         store,
         trust.as_ref(),
@@ -135,6 +145,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         bundle: id,
         planned: &planned,
         back: &back,
+        rollout: None,
         nodes: Vec::new(),
     };
     report.line(&planned.human);
@@ -166,7 +177,7 @@ impl Apply<'_> {
     /// Checks gates, gateways and keys, then publishes. `there`: the store, or `None` if it does
     /// not exist yet.
     fn run(
-        self,
+        mut self,
         store: &dyn Store,
         there: Option<&AnyStore>,
         (claimed, advice): (Option<&Value>, &Advice),
@@ -189,6 +200,7 @@ impl Apply<'_> {
         };
         self.movement.check_floor(&merges)?;
         let same = head.filter(|head| head.bundle == id);
+        self.check_all_nodes(same)?;
         let is_idle = merges.is_empty() && !planned.changes_rules;
         if let Some(head) = same.filter(|_| is_idle) {
             return self.nothing_to_do(head, lists);
@@ -217,6 +229,8 @@ impl Apply<'_> {
             // the previous record, so that they continue to apply.
             fields.withdraw.extend(&head.record.withdraw);
         }
+        fields.rollout = self.first_step(store, &fields)?;
+        self.report.rollout.clone_from(&fields.rollout);
         if args.dry_run {
             if !self.movement.keys.is_empty() {
                 self.movement.check_keys(store, &fields.merges)?;
@@ -228,7 +242,12 @@ impl Apply<'_> {
         self.movement.check_keys(store, &fields.merges)?;
         let question = match same {
             Some(_) => format!("record new rules on channel {}?", place.channel),
-            None => format!("move channel {} to {}?", place.channel, id.short()),
+            None => {
+                let step = self.report.rollout.as_ref();
+                let step = step.map(|rollout| format!(" ({})", step_text(rollout)));
+                let step = step.unwrap_or_default();
+                format!("move channel {} to {}{step}?", place.channel, id.short())
+            }
         };
         confirm(args.yes, &question)?;
         let kind = match same {
@@ -236,6 +255,61 @@ impl Apply<'_> {
             None => RecordKind::Release,
         };
         self.publish((kind, fields), advice)
+    }
+
+    /// Refuses `--all-nodes` for the bundle of a progressive release in progress. `same`: newest
+    /// record, if it has the bundle.
+    fn check_all_nodes(&self, same: Option<&Entry>) -> anyhow::Result<()> {
+        let is_step = same.is_some_and(|head| head.record.rollout.is_some());
+        if !(is_step && self.report.args.all_nodes) {
+            return Ok(());
+        }
+        let message = "--all-nodes: this bundle is in a progressive release; finish it with `gwc \
+                       promote --to-all`";
+        Err(Failure::usage(message).into())
+    }
+
+    fn is_revoked(&self, store: &dyn Store, bundle: Digest) -> anyhow::Result<bool> {
+        let channel = &self.report.place.channel;
+        Ok(evidence::is_revoked(
+            store,
+            self.movement.trust,
+            channel,
+            bundle,
+        )?)
+    }
+
+    /// Step with which the release begins. `None`: it reaches all gateways at once. A record of new
+    /// rules for the same bundle keeps the step of the newest record.
+    fn first_step(
+        &self,
+        store: &dyn Store,
+        fields: &RecordFields,
+    ) -> anyhow::Result<Option<Rollout>> {
+        let args = self.report.args;
+        let head = self.movement.head;
+        if let Some(head) = head.filter(|head| head.bundle == self.report.bundle) {
+            return Ok(head.record.rollout.clone());
+        }
+        if args.all_nodes || self.report.place.steps.is_empty() {
+            return Ok(None);
+        }
+        let why = match head {
+            None => "the channel has no earlier version for the others",
+            Some(_) if args.merge => "--merge continues from records that the store has lost",
+            Some(head) if self.is_revoked(store, head.bundle)? => "the earlier version is revoked",
+            Some(head) if fields.withdraw.contains(&head.bundle) => {
+                let message = "--withdraw names the bundle of the gateways outside of the first \
+                               step; release to all gateways with --all-nodes, or withdraw the \
+                               bundle later with `gwc promote --to-all --withdraw ID`";
+                return Err(Failure::usage(message).into());
+            }
+            Some(head) => return Ok(Rollout::first(head.pointer, &self.report.place.steps)),
+        };
+        self.report.line(&format!(
+            "note: the release reaches all gateways at once, because {why}"
+        ));
+        Ok(None)
     }
 
     /// Reports that no release is needed, and waits for the gateways. The channel already has the
@@ -247,6 +321,13 @@ impl Apply<'_> {
             self.report.place.channel,
             self.report.bundle.short()
         ));
+        self.report.rollout.clone_from(&head.record.rollout);
+        if let Some(rollout) = &self.report.rollout {
+            let step = step_text(rollout);
+            self.report.line(&format!(
+                "{step}; `gwc promote` continues, `gwc abort` goes back"
+            ));
+        }
         let named = head.record.revocations.map_or(0, |list| list.serial);
         if named < lists {
             self.report.line(&format!(
@@ -297,6 +378,12 @@ impl Apply<'_> {
             "channel {} is at serial {}: {}\n{what}",
             place.channel, pointer.serial, self.report.bundle
         ));
+        if let Some(rollout) = &self.report.rollout {
+            let step = step_text(rollout);
+            self.report.line(&format!(
+                "{step}; `gwc promote` continues, `gwc abort` goes back"
+            ));
+        }
         if self.nodes.is_empty() {
             self.report.line(
                 "no gateway was queried: each gateway follows the channel on its own; `gwc status \
@@ -384,19 +471,13 @@ impl Evidence<'_> {
 
 /// Refuses a bundle that is on the newest revocation list, because gateways would refuse it.
 /// Without a trust file, there is no check.
-fn check_revoked(
+pub(super) fn check_revoked(
     store: &dyn Store,
     trust: Option<&Trust>,
     channel: &ChannelName,
     bundle: Digest,
 ) -> anyhow::Result<()> {
-    let Some(trust) = trust else { return Ok(()) };
-    let judge = BundleVerifier {
-        store,
-        trust,
-        channel,
-    };
-    if !judge.revocations()?.has_bundle(&bundle) {
+    if !evidence::is_revoked(store, trust, channel, bundle)? {
         return Ok(());
     }
     Err(refused(
@@ -411,6 +492,8 @@ struct Report<'a> {
     bundle: Digest,
     planned: &'a PlannedMove,
     back: &'a RollbackCheck,
+    /// Step of the record. `None`: all gateways, or not known yet.
+    rollout: Option<Rollout>,
     nodes: Vec<Value>,
 }
 
@@ -432,28 +515,27 @@ impl Report<'_> {
             "apply/v1",
             result,
             json!({"no_op": no_op, "dry_run": self.args.dry_run, "channel": self.place.channel,
-                   "serial": serial, "bundle": self.bundle, "rollback": self.back.json(),
+                   "serial": serial, "bundle": self.bundle, "rollout": step_json(self.rollout.as_ref()), "rollback": self.back.json(),
                    "plan": self.planned.json, "nodes": self.nodes}),
         ));
     }
 
     /// Waits for the gateways, then writes the result and returns the exit code.
     fn wait(&mut self, nodes: &Nodes, serial: u64) -> anyhow::Result<Exit> {
-        let bundle = self.bundle;
-        let waited = self
-            .args
-            .wait
-            .wait(nodes, ExpectedRelease { bundle, serial });
-        self.nodes = waited.nodes;
-        let Some(failure) = waited.failure else {
-            if !self.nodes.is_empty() {
-                self.line(&format!("every gateway runs {}", self.bundle.short()));
-            }
-            self.document("ok", Some(serial));
-            return Ok(Exit::OK);
+        let expected = ExpectedRelease {
+            wanted: Wanted::new(self.bundle, self.rollout.clone()),
+            serial,
         };
-        self.document("blocked", Some(serial));
-        say::note(&format!("error[{}]: {failure}", failure.code));
-        Ok(failure.exit)
+        let mut waited = self.args.wait.wait(nodes, &expected);
+        if self.args.format.format == Format::Human {
+            waited.print(self.bundle);
+        }
+        self.nodes = std::mem::take(&mut waited.nodes);
+        let result = match waited.failure {
+            None => "ok",
+            Some(_) => "blocked",
+        };
+        self.document(result, Some(serial));
+        Ok(waited.exit())
     }
 }

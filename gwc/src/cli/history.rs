@@ -9,6 +9,7 @@ use super::advice::Advice;
 use super::movement::{note_floor, short};
 use super::options::{FormatOption, NodeOptions, StoreOptions};
 use super::say::{self, Context, Format};
+use super::steps::{step_json, step_text};
 use crate::release::nodes::{Nodes, PastRun};
 use crate::release::{back, evidence::BundleVerifier};
 use diag::text::printable;
@@ -186,6 +187,7 @@ fn record(entry: &Entry, revoked: bool, fleet: &Fleet) -> Value {
         "plan": record.plan, "source": record.source, "revoked": revoked, "signed": signed,
         "git": build.and_then(|build| build.git.as_ref()),
         "builder": build.map(|build| &build.builder), "withdraw": record.withdraw, "ran": ran,
+        "rollout": step_json(record.rollout.as_ref()),
     })
 }
 
@@ -233,6 +235,13 @@ fn line(
         more.push_str(&format!(
             "\n       withdraws {}",
             ids.collect::<Vec<_>>().join(", ")
+        ));
+    }
+    if let Some(rollout) = &record.rollout {
+        more.push_str(&format!(
+            "\n       {}, the others stay with serial {}",
+            step_text(rollout),
+            rollout.base.serial
         ));
     }
     if let Some(at) = record.expires {

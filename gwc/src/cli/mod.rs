@@ -1,6 +1,7 @@
 //! Command line, with one file per command. A command reads its arguments, calls the library and
 //! writes its result to standard output. All other output goes to standard error.
 
+mod abort;
 mod advice;
 mod apply;
 mod break_baseline;
@@ -32,11 +33,13 @@ mod options;
 mod plan;
 mod planned;
 mod progress;
+mod promote;
 mod pull;
 mod push;
 mod range_files;
 mod registries;
 mod rehearsal;
+mod release;
 mod repairs;
 mod replace;
 mod replay;
@@ -54,6 +57,7 @@ mod schema;
 mod side;
 mod sign;
 mod status;
+mod steps;
 mod strip;
 mod target;
 mod terminal;
@@ -68,7 +72,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Parser, Subcommand};
 
-use crate::release;
+use crate::release::stores;
 use model::exit::{self, Exit};
 
 /// Compiles OpenAPI documents that carry `x-gateway` extensions into signed gateway bundles.
@@ -163,6 +167,12 @@ commands! {
     Inspect(inspect),
     /// Plan, sign, publish and move the channel
     Apply(apply),
+    /// Move a progressive release to its next step, or to all gateways
+    Promote(promote),
+    /// End a progressive release: move the channel back to the bundle before it
+    Abort(abort),
+    /// Show the state of a progressive release
+    Release(release),
     /// Move the channel back to an earlier bundle
     Rollback(rollback),
     /// List the channel's records with signer, time and reason
@@ -234,7 +244,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
             return if help { Exit::OK } else { Exit::USAGE };
         }
     };
-    release::stores::set_registries(cli.registries.settings());
+    stores::set_registries(cli.registries.settings());
     let arguments = cli.command.arguments();
     let needless = match (&cli.project, &cli.env) {
         _ if arguments.reads_project() => None,

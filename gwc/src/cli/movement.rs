@@ -11,6 +11,7 @@ use bundle::keys::PrivateKey;
 use bundle::publish::{self, Draft};
 use bundle::refused::Refused;
 use bundle::revocation;
+use bundle::rollout::Rollout;
 use bundle::statement::predicate::{Pointer, RecordKind, Role};
 use bundle::store::{Store, WriteError};
 use bundle::trust::{KeyState, Trust, When};
@@ -45,6 +46,8 @@ pub(super) struct RecordFields {
     pub(super) withdraw: BTreeSet<Digest>,
     /// Records that gateways accepted but the store has lost.
     pub(super) merges: BTreeSet<Pointer>,
+    /// Step of a progressive release. `None`: all gateways.
+    pub(super) rollout: Option<Rollout>,
     /// Time after which gateways no longer accept the record. `None`: the record does not expire.
     pub(super) expires_in: Option<Duration>,
 }
@@ -213,6 +216,7 @@ impl Movement<'_> {
             source: target.source,
             evidence: target.evidence,
             merges: target.fields.merges,
+            rollout: target.fields.rollout,
             withdraw: target.fields.withdraw,
             streams: None,
         }

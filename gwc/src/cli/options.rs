@@ -175,6 +175,7 @@ impl RecordOptions {
             reason: self.reason.clone(),
             withdraw,
             merges: BTreeSet::new(),
+            rollout: None,
             expires_in: self.expires,
         })
     }

@@ -19,6 +19,7 @@ use super::replace::output;
 use super::review::{PlanFormat, ReviewOptions, report_idle};
 use super::say::{self, Context};
 use super::side::{self, note_uncommitted, side_of, side_of_head};
+use super::steps::step_text;
 use crate::release::evidence::BundleVerifier;
 use crate::release::{self, Place};
 use ::plan::environments::Pair;
@@ -509,6 +510,16 @@ fn base(
         }
         return Ok((None, subject));
     };
+    if let Some(rollout) = &head.record.rollout {
+        say::note_once(&format!(
+            "note: channel {} is in a progressive release, {}; the plan compares with its bundle, \
+             {}. `gwc apply` releases another bundle only after `gwc promote --to-all` or `gwc \
+             abort`",
+            place.channel,
+            step_text(rollout),
+            head.bundle.short()
+        ));
+    }
     let side = side_of_head(&store, trust.as_ref(), &place.channel, &head)?;
     let subject = Subject {
         serial: Some(head.pointer.serial),

@@ -20,6 +20,7 @@ use super::review::ReviewOptions;
 use super::revocations::{self, Known};
 use super::rollback::Rollback;
 use super::say::{self, Context, Format};
+use super::steps::Wanted;
 use crate::release::{self, AnyStore, Place};
 use model::exit::{Exit, Failure};
 
@@ -128,7 +129,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         &store,
         trust.as_ref(),
         head.as_ref(),
-        (&credentials, &stolen),
+        (bundle, &credentials, &stolen),
     ) {
         say::note(&doubt);
     }
@@ -238,9 +239,19 @@ fn doubts(
     store: &AnyStore,
     trust: Option<&Trust>,
     head: Option<&Entry>,
-    (credentials, stolen): (&BTreeSet<Digest>, &BTreeSet<KeyId>),
+    (bundle, credentials, stolen): (Option<Digest>, &BTreeSet<Digest>, &BTreeSet<KeyId>),
 ) -> Vec<String> {
     let mut doubts = Vec::new();
+    if let Some(head) = head.filter(|_| args.then.is_none())
+        && bundle.is_some()
+        && Wanted::of(store, head).base() == bundle
+    {
+        doubts.push(format!(
+            "warning: the gateways outside of the share of the progressive release run this \
+             bundle; they change to {} at once",
+            head.bundle.short()
+        ));
+    }
     if args.reason.is_some() && args.then.is_none() {
         doubts.push(
             "note: a revocation list does not store a reason; only the record of --then does"

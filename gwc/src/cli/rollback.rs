@@ -17,6 +17,7 @@ use super::review::ReviewOptions;
 use super::rollout::{ExpectedRelease, WaitOption};
 use super::say::{self, Context, Format};
 use super::side::side_in;
+use super::steps::{Wanted, step_text};
 use crate::release::evidence::{self, BundleVerifier};
 use crate::release::{self, AnyStore, Place, back};
 use model::exit::{Exit, Failure};
@@ -41,6 +42,13 @@ pub(super) struct Args {
         allow_negative_numbers = true
     )]
     target: String,
+    #[command(flatten)]
+    moving: MoveOptions,
+}
+
+/// Options of the commands that move a channel back: `rollback` and `abort`.
+#[derive(Debug, clap::Args)]
+pub(super) struct MoveOptions {
     /// Key that moves the channel: a file, or env:NAME; repeat it if several owners must sign
     #[arg(long, value_name = "FILE|env:NAME", required = true)]
     key: Vec<String>,
@@ -54,7 +62,7 @@ pub(super) struct Args {
     #[command(flatten)]
     review: ReviewOptions,
     #[command(flatten)]
-    at: StoreOptions,
+    pub(super) at: StoreOptions,
     #[command(flatten)]
     nodes: NodeOptions,
     #[command(flatten)]
@@ -64,20 +72,35 @@ pub(super) struct Args {
 impl super::Arguments for Args {}
 
 pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
+    let place = args.moving.at.place(context)?;
+    let trust = args.moving.at.trust(&place)?;
+    let store = place.open()?;
+    let at = (&place, &store, trust.as_ref());
+    go_back(&args.moving, &args.target, at, context)
+}
+
+/// Moves the channel back to the target of `gwc rollback`: an id, or `-N`.
+pub(super) fn go_back(
+    args: &MoveOptions,
+    target: &str,
+    (place, store, trust): (&Place, &AnyStore, Option<&Trust>),
+    context: &Context,
+) -> anyhow::Result<Exit> {
     let nodes = args.nodes.nodes()?;
     let keys = keys(&args.key)?;
-    let place = args.at.place(context)?;
-    let trust = args.at.trust(&place)?;
-    let store = place.open()?;
     let advice = Advice::new(context, &args.at, &place.root, &args.key);
-    let wanted = (args.target.as_str(), &advice);
-    let rollback = Rollback::new(&place, &store, trust.as_ref(), wanted)?;
+    let rollback = Rollback::new(place, store, trust, (target, &advice))?;
     let (head, target) = (&rollback.head, rollback.target);
     if head.bundle == target {
+        let step = head.record.rollout.as_ref().map(|rollout| {
+            let step = step_text(rollout);
+            format!(" ({step}; `gwc promote` continues, `gwc abort` goes back)")
+        });
         let line = format!(
-            "nothing to do: channel {} runs {} already",
+            "nothing to do: channel {} runs {} already{}",
             place.channel,
-            target.short()
+            target.short(),
+            step.unwrap_or_default()
         );
         print_result(
             args,
@@ -89,7 +112,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         );
         return Ok(Exit::OK);
     }
-    let fields = args.record.record_fields(Some(&store), target)?;
+    let fields = args.record.record_fields(Some(store), target)?;
     let Shown {
         json: plan,
         human,
@@ -104,12 +127,12 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         return Ok(stopped.exit);
     }
     let movement = Movement {
-        place: &place,
-        trust: trust.as_ref(),
+        place,
+        trust,
         keys: &keys,
         head: Some(head),
     };
-    movement.check_keys(&store, &BTreeSet::new())?;
+    movement.check_keys(store, &BTreeSet::new())?;
     confirm(
         args.yes,
         &format!(
@@ -119,7 +142,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
             target.short()
         ),
     )?;
-    let pointer = movement.publish(&store, rollback.record(fields, &plan))?;
+    let pointer = movement.publish(store, rollback.record(fields, &plan))?;
     nodes.notify();
     let serial = pointer.serial;
     if args.format.format == Format::Human {
@@ -129,20 +152,17 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         ));
     }
     let wanted = ExpectedRelease {
-        bundle: target,
+        wanted: Wanted::new(target, None),
         serial,
     };
-    let waited = args.wait.wait(&nodes, wanted);
+    let waited = args.wait.wait(&nodes, &wanted);
     let (line, result) = match (&waited.failure, waited.nodes.is_empty()) {
         (Some(_), _) => (String::new(), "blocked"),
         (None, true) => (String::new(), "ok"),
         (None, false) => (format!("every gateway runs {}", target.short()), "ok"),
     };
     print_result(args, &rollback, Some(serial), &plan, &line, result);
-    Ok(waited.failure.map_or(Exit::OK, |failure| {
-        say::note(&format!("error[{}]: {failure}", failure.code));
-        failure.exit
-    }))
+    Ok(waited.exit())
 }
 
 /// Maximum number of credentials that are listed.
@@ -395,7 +415,7 @@ fn credentials(lowered: &Lowered) -> BTreeSet<Digest> {
 }
 
 fn print_result(
-    args: &Args,
+    args: &MoveOptions,
     rollback: &Rollback<'_>,
     serial: Option<u64>,
     plan: &serde_json::Value,

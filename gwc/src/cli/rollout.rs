@@ -8,7 +8,10 @@ use serde_json::{Value, json};
 use super::movement::short;
 use super::options::duration;
 use super::progress;
+use super::say;
+use super::steps::{Wanted, place_text};
 use crate::release::nodes::{Nodes, Status};
+use diag::text::printable;
 use model::exit::{Exit, Failure};
 
 /// Default of `--wait`: 30s.
@@ -23,10 +26,11 @@ pub(super) struct WaitOption {
     wait: Option<Duration>,
 }
 
-/// Release for which the command waits: the bundle of the channel's newest record.
-#[derive(Clone, Copy)]
+/// Release for which the command waits: the channel's newest record.
 pub(super) struct ExpectedRelease {
-    pub(super) bundle: Digest,
+    /// Bundle, and the share of the gateways that should run it. The command waits only for
+    /// gateways of the share.
+    pub(super) wanted: Wanted,
     /// Serial of the record.
     pub(super) serial: u64,
 }
@@ -35,36 +39,80 @@ pub(super) struct ExpectedRelease {
 pub(super) struct WaitResult {
     /// Last state of each gateway, for JSON. Empty if the command did not wait.
     pub(super) nodes: Vec<Value>,
+    /// Lines about the gateways for people: what each runs, and whether it belongs to the share.
+    /// Empty without a progressive release.
+    lines: Vec<String>,
     /// Error if a gateway does not run the release in time. `None` if all gateways run it, or the
     /// command did not wait.
     pub(super) failure: Option<Failure>,
 }
 
 impl WaitOption {
-    /// Waits until every gateway runs the bundle or refuses it permanently, at most for the time of
-    /// `--wait`.
-    pub(super) fn wait(&self, nodes: &Nodes, wanted: ExpectedRelease) -> WaitResult {
+    /// Waits until every gateway of the share runs the bundle or refuses it permanently, at most for
+    /// the time of `--wait`.
+    pub(super) fn wait(&self, nodes: &Nodes, wanted: &ExpectedRelease) -> WaitResult {
         let time = self.wait.unwrap_or(WAIT);
         if nodes.is_empty() || time.is_zero() {
             return WaitResult {
                 nodes: Vec::new(),
+                lines: Vec::new(),
                 failure: None,
             };
         }
         progress::stage("waiting for the gateways");
         let began = Instant::now();
         loop {
-            let (states, late) = ask(nodes, wanted);
+            let Asked {
+                states,
+                lines,
+                late,
+            } = ask(nodes, wanted);
             let is_over = began.elapsed() >= time || late.iter().all(|late| late.is_final);
             if late.is_empty() || is_over {
                 return WaitResult {
                     nodes: states,
+                    lines,
                     failure: failure(&late, time),
                 };
             }
             std::thread::sleep(POLL);
         }
     }
+}
+
+impl WaitResult {
+    /// Writes the result for people: a line for each gateway during a progressive release, and
+    /// whether all gateways run the bundle.
+    pub(super) fn print(&self, bundle: Digest) {
+        for line in &self.lines {
+            say::result(&format!("  {}", printable(line)));
+        }
+        if self.nodes.is_empty() || self.failure.is_some() {
+            return;
+        }
+        let which = match self.lines.is_empty() {
+            true => "every gateway",
+            false => "every gateway of the share",
+        };
+        say::result(&format!("{which} runs {}", bundle.short()));
+    }
+
+    /// Writes the error, if there is one, and returns the exit code.
+    pub(super) fn exit(&self) -> Exit {
+        let Some(failure) = &self.failure else {
+            return Exit::OK;
+        };
+        say::note(&format!("error[{}]: {failure}", failure.code));
+        failure.exit
+    }
+}
+
+/// Answers of the gateways.
+#[derive(Default)]
+struct Asked {
+    states: Vec<Value>,
+    lines: Vec<String>,
+    late: Vec<Late>,
 }
 
 /// Gateway that does not run the bundle.
@@ -77,48 +125,60 @@ struct Late {
     is_final: bool,
 }
 
-/// Reads the status of each gateway. Returns the states, and the gateways that do not run the
-/// bundle.
-fn ask(nodes: &Nodes, wanted: ExpectedRelease) -> (Vec<Value>, Vec<Late>) {
-    let (mut states, mut late) = (Vec::new(), Vec::new());
+/// Reads the status of each gateway, and finds the gateways that should run the bundle and do not.
+fn ask(nodes: &Nodes, expected: &ExpectedRelease) -> Asked {
+    let mut asked = Asked::default();
     for (name, status) in nodes.status() {
         match status {
             Err(error) => {
                 let error = format!("{error:#}");
-                late.push(Late {
+                asked.late.push(Late {
                     text: format!("{name} {error}"),
                     is_lost: true,
                     is_final: false,
                 });
-                states.push(json!({"node": name, "bundle": null, "error": error}));
+                asked
+                    .states
+                    .push(json!({"node": name, "bundle": null, "error": error}));
             }
             Ok(status) => {
-                if let Some((why, is_final)) = trouble(&status, wanted) {
-                    late.push(Late {
+                let belongs = expected.wanted.belongs(&status);
+                if belongs != Some(false)
+                    && let Some((why, is_final)) = trouble(&status, expected)
+                {
+                    asked.late.push(Late {
                         text: format!("{name} {why}"),
                         is_lost: false,
                         is_final,
                     });
                 }
-                states.push(
-                    json!({"node": name, "bundle": status.bundle, "serial": status.serial,
-                    "hold": status.hold, "last_error": status.last_error}),
-                );
+                let mut state = json!({"node": name, "bundle": status.bundle, "serial": status.serial,
+                    "hold": status.hold, "last_error": status.last_error});
+                if let Some(belongs) = belongs {
+                    state["belongs"] = belongs.into();
+                    let own_name = status.all["node"].as_str().unwrap_or("-");
+                    let runs = short(status.bundle.as_deref().unwrap_or("no bundle"));
+                    let place = place_text(belongs);
+                    asked
+                        .lines
+                        .push(format!("{name} ({own_name}) {place}, runs {runs}"));
+                }
+                asked.states.push(state);
             }
         }
     }
-    (states, late)
+    asked
 }
 
 /// Reason why a gateway does not run the bundle, and true if waiting is useless. `None` if the
 /// gateway runs the bundle.
-fn trouble(status: &Status, wanted: ExpectedRelease) -> Option<(String, bool)> {
-    let id = wanted.bundle.to_string();
+fn trouble(status: &Status, expected: &ExpectedRelease) -> Option<(String, bool)> {
+    let id = expected.wanted.bundle().to_string();
     if status.bundle.as_deref() == Some(&id) {
         return None;
     }
     // A gateway that has read the record has also decided if it accepts the bundle.
-    let has_read = status.all["head"]["serial"].as_u64() >= Some(wanted.serial);
+    let has_read = status.all["head"]["serial"].as_u64() >= Some(expected.serial);
     let refused = status.all["refused"].as_array();
     let refused = refused.into_iter().flatten();
     let is_permanent = refused.clone().any(|refused| {

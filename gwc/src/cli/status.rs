@@ -9,6 +9,7 @@ use super::movement::{note_floor, short};
 use super::options::{FormatOption, NodeOptions, StoreOptions};
 use super::progress;
 use super::say::{self, Context, Format};
+use super::steps::{Wanted, place_text, step_json, step_text};
 use super::troubles::troubles;
 use crate::release::{self, AnyStore, Place};
 use diag::text::printable;
@@ -89,10 +90,11 @@ pub(super) fn compare(
             return Err(error);
         }
     };
+    let wanted = head.as_ref().map(|head| Wanted::of(&store, head));
     let rows: Vec<Row> = nodes
         .status()
         .into_iter()
-        .map(|(name, status)| row(name, status, &place, Some(head.as_ref())))
+        .map(|(name, status)| row(name, status, &place, Some(wanted.as_ref())))
         .collect();
     let now = release::now();
     let ending = trust.as_ref().map(|trust| expiry::ending(trust, now));
@@ -126,9 +128,8 @@ fn row(
     node: String,
     status: anyhow::Result<release::nodes::Status>,
     place: &Place,
-    head: Option<Option<&Entry>>,
+    wanted: Option<Option<&Wanted>>,
 ) -> Row {
-    let wanted = head.map(|head| head.map(|head| head.bundle.to_string()));
     match status {
         Err(error) => Row {
             node,
@@ -141,7 +142,11 @@ fn row(
         },
         Ok(status) => {
             let another = fleet::follows_another(&status, place);
-            let as_wanted = wanted.is_none_or(|wanted| status.bundle == wanted);
+            let as_wanted = match wanted {
+                None => true,
+                Some(None) => status.bundle.is_none(),
+                Some(Some(wanted)) => wanted.is_run_by(&status),
+            };
             let agrees = as_wanted && another.is_none();
             let mut text = match &status.bundle {
                 None => "runs no bundle".to_owned(),
@@ -149,6 +154,10 @@ fn row(
             };
             if let Some(serial) = status.serial {
                 text.push_str(&format!(", serial {serial}"));
+            }
+            let belongs = wanted.flatten().and_then(|wanted| wanted.belongs(&status));
+            if let Some(belongs) = belongs {
+                text.push_str(&format!(", {}", place_text(belongs)));
             }
             if let Some(hold) = &status.hold {
                 text.push_str(&format!(", on HOLD{}", fleet::hold(hold)));
@@ -206,6 +215,7 @@ fn document(
         schema,
         result,
         json!({"channel": place.channel, "serial": head.map(|head| head.pointer.serial),
+               "rollout": step_json(head.and_then(|head| head.record.rollout.as_ref())),
                "bundle": head.map(|head| head.bundle), "drift": drift, "nodes": nodes}),
     );
     if result == "error" {
@@ -228,6 +238,12 @@ fn human(place: &Place, store: &AnyStore, head: Option<&Entry>, rows: &[Row]) ->
             printable(&head.record.reason),
         ),
     }];
+    if let Some(rollout) = head.and_then(|head| head.record.rollout.as_ref()) {
+        lines.push(format!(
+            "  progressive release: {} (`gwc release status`)",
+            step_text(rollout)
+        ));
+    }
     lines.extend(rows.iter().map(line));
     lines.join("\n")
 }

@@ -1,6 +1,7 @@
 //! Command `gwc verify`: verifies every statement about a bundle, and shows how to verify it by
 //! hand.
 
+use std::collections::BTreeMap;
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -10,6 +11,7 @@ use bundle::by_hand::{self, Report};
 use bundle::digest::Digest;
 use bundle::name::ChannelName;
 use bundle::refused::Refused;
+use bundle::rollout::Rollout;
 use bundle::statement::predicate::{Record, Role};
 use bundle::statement::{Statement, stored};
 use bundle::store::{Store, read};
@@ -19,6 +21,7 @@ use serde_json::{Value, json};
 use super::options::{FormatOption, StoreOptions};
 use super::replace::{make_folder, output};
 use super::say::{self, Context, Format};
+use super::steps::{step_json, step_text};
 use super::target::Target;
 use crate::assemble::disassemble;
 use crate::release::evidence::{self, BundleVerifier};
@@ -43,6 +46,9 @@ pub(super) struct Args {
 
 impl super::Arguments for Args {}
 
+/// Steps of progressive releases, by the digest of the record.
+type Steps = BTreeMap<Digest, Rollout>;
+
 pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let root = context.root().unwrap_or_else(|_| PathBuf::from("."));
     let trust = args.at.needed_trust(&root)?;
@@ -50,9 +56,15 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let (store, id) = (target.store(), target.bundle);
     let channel = channel(args, context.sought(&root))?;
     let mut reports = Vec::new();
+    let mut steps = Steps::new();
     for digest in store.referrers(&id)? {
         // Skip blobs that are not statements, such as the source artifact.
         if let Ok(envelope) = stored::open(store, &digest) {
+            if let Ok(record) = Statement::<Record>::decode(envelope.payload())
+                && let Some(rollout) = record.predicate.rollout
+            {
+                steps.insert(digest, rollout);
+            }
             let when = moment(store, &trust, &channel, id, envelope.payload());
             reports.push(by_hand::report(store, &trust, None, digest, when)?);
         }
@@ -73,9 +85,9 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
             if exit == Exit::OK { "ok" } else { "blocked" },
             json!({"bundle": id, "verified": outcome.is_ok(), "owners": outcome.as_ref().ok(),
                    "reason": reason.as_ref().map(|(code, _)| code), "message": reason.as_ref().map(|(_, text)| text),
-                   "folder": folder, "statements": reports.iter().map(statement).collect::<Vec<_>>()}),
+                   "folder": folder, "statements": reports.iter().map(|report| statement(report, &steps)).collect::<Vec<_>>()}),
         )),
-        Format::Human => say::result(&human(id, &outcome, &reports, &folder)),
+        Format::Human => say::result(&human(id, &outcome, (&reports, &steps), &folder)),
     }
     if let Some((code, text)) = reason {
         say::note(&format!("error[{code}]: {text}"));
@@ -172,7 +184,7 @@ fn role(report: &Report) -> &'static str {
     report.role.map_or("unknown", Role::as_str)
 }
 
-fn statement(report: &Report) -> Value {
+fn statement(report: &Report, steps: &Steps) -> Value {
     let signatures: Vec<Value> = report
         .signatures
         .iter()
@@ -182,13 +194,13 @@ fn statement(report: &Report) -> Value {
         })
         .collect();
     json!({"statement": report.digest, "role": role(report), "signatures": signatures,
-           "enough": report.signers.is_ok(), "reason": report.signers.as_ref().err().map(Refused::reason)})
+           "rollout": step_json(steps.get(&report.digest)), "enough": report.signers.is_ok(), "reason": report.signers.as_ref().err().map(Refused::reason)})
 }
 
 fn human(
     bundle: Digest,
     outcome: &Result<Vec<String>, Refused>,
-    reports: &[Report],
+    (reports, steps): (&[Report], &Steps),
     folder: &Path,
 ) -> String {
     let mut lines = vec![match outcome {
@@ -206,6 +218,9 @@ fn human(
             role(report),
             report.digest.short()
         ));
+        if let Some(rollout) = steps.get(&report.digest) {
+            lines.push(format!("    {}", step_text(rollout)));
+        }
         for signature in &report.signatures {
             let fits = match signature.fits {
                 Some(true) => "fits",

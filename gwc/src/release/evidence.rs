@@ -126,6 +126,27 @@ pub fn counting(
     alone.copied().collect()
 }
 
+/// True if a bundle is on the newest valid revocation list. False without a trust file.
+///
+/// # Errors
+/// Returns the errors of [`BundleVerifier::revocations`].
+pub fn is_revoked(
+    store: &dyn Store,
+    trust: Option<&Trust>,
+    channel: &ChannelName,
+    bundle: Digest,
+) -> Result<bool, Refused> {
+    let Some(trust) = trust else {
+        return Ok(false);
+    };
+    let judge = BundleVerifier {
+        store,
+        trust,
+        channel,
+    };
+    Ok(judge.revocations()?.has_bundle(&bundle))
+}
+
 /// Returns every readable record of a channel, newest first. Empty if the channel has no record.
 ///
 /// # Errors

@@ -39,6 +39,7 @@ mod rollback;
 mod route;
 mod route_credentials;
 mod rules;
+mod steps;
 mod strip;
 mod terminal;
 mod unverifiable;

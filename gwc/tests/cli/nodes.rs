@@ -11,14 +11,14 @@ use serde_json::{Value, json};
 use crate::project::Project;
 
 /// Simulated gateway with fixed responses. It records the requests that it receives.
-struct Gateway {
-    at: String,
+pub(crate) struct Gateway {
+    pub(crate) at: String,
     says: Arc<Mutex<Value>>,
     requests: Arc<Mutex<Vec<String>>>,
 }
 
 impl Gateway {
-    fn new(says: Value) -> Self {
+    pub(crate) fn new(says: Value) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let at = format!("http://{}", listener.local_addr().unwrap());
         Self::serve(at, says, move || {
@@ -77,7 +77,7 @@ impl Gateway {
         Self { at, says, requests }
     }
 
-    fn say(&self, field: &str, value: Value) {
+    pub(crate) fn say(&self, field: &str, value: Value) {
         self.says.lock().unwrap()[field] = value;
     }
 }

@@ -1,0 +1,166 @@
+//! Command `gwc promote`: moves a progressive release to its next step, or to all gateways.
+
+use std::collections::BTreeSet;
+
+use bundle::digest::Digest;
+use bundle::history::Entry;
+use bundle::rollout::Rollout;
+use bundle::statement::predicate::RecordKind;
+use bundle::store::{Chain, Store as _};
+use serde_json::json;
+
+use super::apply::check_revoked;
+use super::fleet::{self, Allowed};
+use super::movement::{Movement, Target};
+use super::options::{FormatOption, NodeOptions, RecordOptions, StoreOptions, confirm, keys};
+use super::rollout::{ExpectedRelease, WaitOption};
+use super::say::{self, Context, Format};
+use super::steps::{self, Wanted, step_json, step_text};
+use crate::release::evidence;
+use crate::release::{self, AnyStore};
+use model::exit::Exit;
+
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "The record names the same bundle, for the share of the gateways of the next step. The steps are
+those with which the release began.
+
+Examples:
+  gwc promote --key keys/release.pem                 to the next step
+  gwc promote --key keys/release.pem --to-all        to all gateways
+  gwc promote --key keys/release.pem --yes --node http://127.0.0.1:9901    and wait for this gateway"
+)]
+pub(super) struct Args {
+    /// Key that moves the channel: a file, or env:NAME; repeat it if several owners must sign
+    #[arg(long, value_name = "FILE|env:NAME", required = true)]
+    key: Vec<String>,
+    /// Release to all gateways, without the remaining steps
+    #[arg(long)]
+    to_all: bool,
+    #[command(flatten)]
+    record: RecordOptions,
+    /// Proceed without confirmation
+    #[arg(long)]
+    yes: bool,
+    #[command(flatten)]
+    wait: WaitOption,
+    /// Proceed even if a gateway is on hold (pinned to its current bundle)
+    #[arg(long)]
+    over_hold: bool,
+    #[command(flatten)]
+    at: StoreOptions,
+    #[command(flatten)]
+    nodes: NodeOptions,
+    #[command(flatten)]
+    format: FormatOption,
+}
+
+impl super::Arguments for Args {}
+
+pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
+    let nodes = args.nodes.nodes()?;
+    let keys = keys(&args.key)?;
+    let place = args.at.place(context)?;
+    let trust = args.at.trust(&place)?;
+    let store = place.open()?;
+    let head = release::head(&store, trust.as_ref(), &place.channel)?;
+    let Some((head, before)) = head.as_ref().and_then(|head| {
+        let rollout = head.record.rollout.as_ref()?;
+        Some((head, rollout))
+    }) else {
+        return Err(steps::no_release(&place, head.as_ref()));
+    };
+    let movement = Movement {
+        place: &place,
+        trust: trust.as_ref(),
+        keys: &keys,
+        head: Some(head),
+    };
+    movement.check_newest_list(&store)?;
+    check_revoked(&store, trust.as_ref(), &place.channel, head.bundle)?;
+    let entries = evidence::entries(&store, trust.as_ref(), &place.channel)?;
+    let lists = store.serials(&Chain::Revocations)?;
+    let allowed = Allowed {
+        over_hold: args.over_hold,
+        merge: false,
+    };
+    let lists = lists.last().copied().unwrap_or(0);
+    fleet::ask(&nodes, &place, &entries, lists, allowed)?;
+    let next = match args.to_all {
+        true => None,
+        false => before.next(),
+    };
+    let target = target(args, &store, head, next.clone())?;
+    movement.check_keys(&store, &BTreeSet::new())?;
+    let reached = next
+        .as_ref()
+        .map_or_else(|| "all gateways".to_owned(), step_text);
+    confirm(
+        args.yes,
+        &format!(
+            "move the release of {} on channel {} from {} to {reached}?",
+            head.bundle.short(),
+            place.channel,
+            step_text(before)
+        ),
+    )?;
+    let pointer = movement.publish(&store, target)?;
+    nodes.notify();
+    let serial = pointer.serial;
+    if args.format.format == Format::Human {
+        let then = match &next {
+            Some(_) => "; `gwc promote` continues, `gwc abort` goes back",
+            None => "; the release is complete",
+        };
+        say::result(&format!(
+            "channel {} is at serial {serial}: {}, {reached}{then}",
+            place.channel, head.bundle
+        ));
+    }
+    let waited = args.wait.wait(
+        &nodes,
+        &ExpectedRelease {
+            wanted: Wanted::new(head.bundle, next.clone()),
+            serial,
+        },
+    );
+    let result = if waited.failure.is_some() {
+        "blocked"
+    } else {
+        "ok"
+    };
+    match args.format.format {
+        Format::Human => waited.print(head.bundle),
+        Format::Json => say::json(&say::document(
+            "promote/v1",
+            result,
+            json!({"channel": place.channel, "serial": serial, "bundle": head.bundle,
+                   "from": step_json(Some(before)), "rollout": step_json(next.as_ref()),
+                   "nodes": waited.nodes}),
+        )),
+    }
+    Ok(waited.exit())
+}
+
+/// Returns the bundle and the fields of the record for the next step. `next`: `None` for all
+/// gateways.
+fn target(
+    args: &Args,
+    store: &AnyStore,
+    head: &Entry,
+    next: Option<Rollout>,
+) -> anyhow::Result<Target> {
+    let mut fields = args.record.record_fields(Some(store), head.bundle)?;
+    // A withdrawal applies only while the newest record lists it.
+    fields.withdraw.extend(&head.record.withdraw);
+    fields.rollout = next;
+    let evidence: BTreeSet<Digest> = head.record.evidence.clone();
+    Ok(Target {
+        bundle: head.bundle,
+        kind: RecordKind::Pin,
+        fields,
+        plan: head.record.plan,
+        source: head.record.source,
+        evidence,
+    })
+}

@@ -1,0 +1,208 @@
+//! Command `gwc release`: state of a channel's progressive release.
+
+use bundle::channel;
+use bundle::history::Entry;
+use bundle::store::Blobs as _;
+use serde_json::{Value, json};
+
+use super::fleet;
+use super::movement::short;
+use super::options::{FormatOption, NodeOptions, StoreOptions};
+use super::progress;
+use super::say::{self, Context, Format};
+use super::steps::{Wanted, place_text, step_json, step_text};
+use crate::release::nodes::Status;
+use crate::release::{self, AnyStore, Place};
+use diag::text::printable;
+use model::exit::Exit;
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  gwc release status
+  gwc release status --node http://10.0.0.5:9901 --node http://10.0.0.6:9901 --admin-token-file token")]
+pub(super) struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// Show the step of the channel's release, and for each gateway if it belongs to the share and
+    /// what it runs
+    Status(StatusArgs),
+}
+
+#[derive(Debug, clap::Args)]
+struct StatusArgs {
+    #[command(flatten)]
+    at: StoreOptions,
+    #[command(flatten)]
+    nodes: NodeOptions,
+    #[command(flatten)]
+    format: FormatOption,
+}
+
+/// Gateway in the output.
+struct Row {
+    json: Value,
+    text: String,
+    is_reachable: bool,
+}
+
+impl super::Arguments for Args {}
+
+pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
+    let Command::Status(args) = &args.command;
+    let nodes = args.nodes.nodes()?;
+    progress::stage("asking the gateways");
+    let place = args.at.place(context)?;
+    let trust = args.at.trust(&place)?;
+    let store = place.open()?;
+    let head = release::head(&store, trust.as_ref(), &place.channel)?;
+    let wanted = head.as_ref().map(|head| Wanted::of(&store, head));
+    let rows = nodes.status().into_iter();
+    let rows: Vec<Row> = rows
+        .map(|(name, status)| row(&name, status, &place, wanted.as_ref()))
+        .collect();
+    let is_lost = rows.iter().any(|row| !row.is_reachable);
+    match args.format.format {
+        Format::Human => {
+            let mut lines = match &head {
+                None => vec![place.without_head(&store)],
+                Some(head) => head_lines(&place, &store, head, wanted.as_ref()),
+            };
+            lines.extend(rows.iter().map(|row| format!("  {}", row.text)));
+            say::result(&lines.join("\n"));
+        }
+        Format::Json => {
+            let mut document = document(&place, &store, head.as_ref(), wanted.as_ref(), &rows);
+            if is_lost {
+                document["result"] = "error".into();
+                document["error"] = json!({"code": "node-unreachable", "message": "some gateways did not answer", "exit": Exit::UNREACHABLE.0});
+            }
+            say::json(&document);
+        }
+    }
+    Ok(match is_lost {
+        true => Exit::UNREACHABLE,
+        false => Exit::OK,
+    })
+}
+
+fn row(name: &str, status: anyhow::Result<Status>, place: &Place, wanted: Option<&Wanted>) -> Row {
+    let status = match status {
+        Ok(status) => status,
+        Err(error) => {
+            let error = format!("{error:#}");
+            return Row {
+                text: format!("{name}: unreachable: {}", printable(&error)),
+                json: json!({"node": name, "name": null, "belongs": null, "bundle": null,
+                             "agrees": false, "hold": null, "error": error}),
+                is_reachable: false,
+            };
+        }
+    };
+    let own_name = status.all["node"].as_str().unwrap_or("-");
+    let belongs = wanted.and_then(|wanted| wanted.belongs(&status));
+    let another = fleet::follows_another(&status, place);
+    let agrees = another.is_none() && wanted.is_none_or(|wanted| wanted.is_run_by(&status));
+    let mut text = format!("{name} ({own_name})");
+    if let Some(belongs) = belongs {
+        text.push_str(&format!(" {}", place_text(belongs)));
+    }
+    text.push_str(&format!(
+        " runs {}",
+        short(status.bundle.as_deref().unwrap_or("no bundle"))
+    ));
+    if let Some(hold) = &status.hold {
+        text.push_str(&format!(", on HOLD{}", fleet::hold(hold)));
+    }
+    if let Some(another) = &another {
+        text.push_str(&format!("  <- {another}"));
+    } else if !agrees {
+        text.push_str("  <- differs from the channel");
+    }
+    Row {
+        json: json!({"node": name, "name": own_name, "belongs": belongs, "bundle": status.bundle,
+                     "agrees": agrees, "hold": status.hold, "error": null}),
+        text: printable(&text).to_string(),
+        is_reachable: true,
+    }
+}
+
+fn head_lines(
+    place: &Place,
+    store: &AnyStore,
+    head: &Entry,
+    wanted: Option<&Wanted>,
+) -> Vec<String> {
+    let mut lines = vec![format!(
+        "channel {}: serial {}, {}",
+        place.channel,
+        head.pointer.serial,
+        head.bundle.short()
+    )];
+    let Some(rollout) = &head.record.rollout else {
+        lines.push(format!(
+            "no progressive release: all gateways since {}",
+            head.record.created
+        ));
+        return lines;
+    };
+    let base = wanted.and_then(Wanted::base);
+    let base = base.map_or_else(
+        || "a bundle that cannot be read".to_owned(),
+        |it| it.short(),
+    );
+    lines.push(format!(
+        "{}, since {}; the others run {base} (serial {})",
+        step_text(rollout),
+        head.record.created,
+        rollout.base.serial
+    ));
+    if let Some(began) = began(store, head) {
+        lines.push(format!("began at {began}"));
+    }
+    lines
+}
+
+/// Signing time of the first record of the progressive release. `None`: the record is complete, or
+/// an earlier record cannot be read.
+fn began(store: &AnyStore, head: &Entry) -> Option<String> {
+    let base = head.record.rollout.as_ref()?.base;
+    let mut record = head.record.clone();
+    while record.previous != Some(base.digest) {
+        let previous = record.previous?;
+        store.size(&previous).ok()??;
+        let older = channel::read(store, &previous).ok()?.record;
+        if older.serial >= record.serial {
+            return None;
+        }
+        record = older;
+    }
+    Some(record.created.to_string())
+}
+
+fn document(
+    place: &Place,
+    store: &AnyStore,
+    head: Option<&Entry>,
+    wanted: Option<&Wanted>,
+    rows: &[Row],
+) -> Value {
+    let nodes: Vec<&Value> = rows.iter().map(|row| &row.json).collect();
+    say::document(
+        "release-status/v1",
+        "ok",
+        json!({
+            "channel": place.channel,
+            "serial": head.map(|head| head.pointer.serial),
+            "bundle": head.map(|head| head.bundle),
+            "since": head.map(|head| head.record.created),
+            "began": head.and_then(|head| began(store, head)),
+            "rollout": step_json(head.and_then(|head| head.record.rollout.as_ref())),
+            "base_bundle": wanted.and_then(Wanted::base),
+            "nodes": nodes,
+        }),
+    )
+}

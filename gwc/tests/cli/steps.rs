@@ -1,0 +1,373 @@
+//! Progressive releases: `release.steps`, `gwc promote`, `gwc abort`, `gwc release status`, and the
+//! steps in the output of other commands.
+
+use bundle::digest::Digest;
+use serde_json::{Value, json};
+
+use crate::nodes::Gateway;
+use crate::project::{Ended, Project};
+
+const KEY: [&str; 3] = ["--key", "keys/release.pem", "--yes"];
+
+/// Creates a released project whose releases have the steps 5 % and 50 %.
+fn stepped() -> Project {
+    let project = Project::released();
+    let store = "release: {store: releases, ";
+    let steps = format!("{store}steps: [{{nodes: 5%}}, {{nodes: 50%}}], ");
+    project.edit("gateway.yaml", store, &steps);
+    let plan = project.run(&["plan", "--format", "json"]);
+    let plan = plan.json("plan/v1");
+    assert_eq!(plan["changes"][0]["id"], "release-steps-changed");
+    let ack = format!(
+        "{}=agreed",
+        plan["changes"][0]["fingerprint"].as_str().unwrap()
+    );
+    with(&project, "apply", &["--ack", &ack])
+        .with(0)
+        .contains("new rules");
+    project
+}
+
+/// Runs a command that signs.
+fn with(project: &Project, command: &str, more: &[&str]) -> Ended {
+    let mut arguments = vec![command];
+    arguments.extend(KEY);
+    arguments.extend(more);
+    project.run(&arguments)
+}
+
+/// Records of the channel, newest first.
+fn records(project: &Project) -> Vec<Value> {
+    let history = project.run(&["history", "--format", "json"]).with(0);
+    let records = history.json("history/v1")["records"].clone();
+    records.as_array().unwrap().clone()
+}
+
+/// Starts a release with steps. Returns the project, and the bundles before and in the release.
+fn begun() -> (Project, String, String) {
+    let project = stepped();
+    let before = records(&project)[0]["bundle"].as_str().unwrap().to_owned();
+    project.change("6s");
+    let applied = with(&project, "apply", &["--format", "json"]).with(0);
+    let applied = applied.json("apply/v1");
+    assert_eq!(applied["rollout"]["nodes"], "5%");
+    let bundle = applied["bundle"].as_str().unwrap().to_owned();
+    (project, before, bundle)
+}
+
+/// Name of a node inside (`true`) or outside of a share of 5 % of the nodes of a bundle.
+fn node(bundle: &str, inside: bool) -> String {
+    let position = |name: &str| {
+        let hash = Digest::of(format!("{bundle}\n{name}").as_bytes()).hex();
+        (u128::from_str_radix(&hash[..16], 16).unwrap() * 1_000_000) >> 64
+    };
+    let mut names = (0..).map(|number| format!("gw-{number}"));
+    names
+        .find(|name| match inside {
+            true => position(name) < 50_000,
+            false => position(name) >= 500_000,
+        })
+        .unwrap()
+}
+
+/// Simulated gateway that has read the newest record.
+fn gateway(name: &str, bundle: &str, serial: u64) -> Gateway {
+    Gateway::new(json!({
+        "schema": "status/v1", "node": name, "bundle": bundle, "serial": serial, "project": "shop",
+        "channel": "prod", "hold": null, "resident": [], "last_error": null, "refused": [],
+        "head": {"serial": serial}, "revocations": 0,
+    }))
+}
+
+#[test]
+fn first_release_reaches_all_gateways() {
+    let project = Project::new();
+    let store = "release: {store: releases, ";
+    project.edit(
+        "gateway.yaml",
+        store,
+        &format!("{store}steps: [{{nodes: 5%}}], "),
+    );
+    project
+        .apply("first")
+        .with(0)
+        .contains("no earlier version");
+    assert_eq!(records(&project)[0]["rollout"], Value::Null);
+}
+
+#[test]
+fn release_goes_from_step_to_step() {
+    let (project, _, bundle) = begun();
+    let step = |number: u32, nodes: &str| json!([number, 3, nodes, 2]);
+    let newest = |project: &Project| {
+        let records = records(project);
+        let (kind, rollout) = (records[0]["kind"].clone(), records[0]["rollout"].clone());
+        assert_eq!(records[0]["bundle"], bundle.as_str());
+        let fields = ["step", "of", "nodes"].map(|field| rollout[field].clone());
+        let [number, of, nodes] = fields;
+        (kind, json!([number, of, nodes, rollout["base"]["serial"]]))
+    };
+    assert_eq!(newest(&project), ("release".into(), step(1, "5%")));
+    project
+        .run(&["history"])
+        .contains("step 1 of 3: 5% of the gateways, the others stay with serial 2");
+    project.run(&["status"]).contains("step 1 of 3");
+    project
+        .run(&["verify", &bundle])
+        .with(0)
+        .contains("step 1 of 3: 5%");
+    project
+        .run(&["plan"])
+        .contains("is in a progressive release, step 1 of 3");
+    with(&project, "apply", &[])
+        .with(0)
+        .contains("nothing to do");
+
+    let promoted = with(
+        &project,
+        "promote",
+        &["--format", "json", "--reason", "fine"],
+    )
+    .with(0);
+    let promoted = promoted.json("promote/v1");
+    assert_eq!(
+        (&promoted["from"]["step"], &promoted["rollout"]["step"]),
+        (&1.into(), &2.into())
+    );
+    assert_eq!(newest(&project), ("pin".into(), step(2, "50%")));
+    with(&project, "promote", &[])
+        .with(0)
+        .contains("the release is complete");
+    assert_eq!(newest(&project).0, "pin");
+    assert_eq!(records(&project)[0]["rollout"], Value::Null);
+    with(&project, "promote", &[])
+        .with(65)
+        .contains("serial 5 is for all gateways");
+    with(&project, "abort", &[])
+        .with(65)
+        .contains("no progressive release");
+    project
+        .run(&["release", "status"])
+        .with(0)
+        .contains("no progressive release");
+}
+
+#[test]
+fn release_reaches_all_gateways_on_request() {
+    let project = stepped();
+    project.change("6s");
+    with(&project, "apply", &["--all-nodes"]).with(0);
+    assert_eq!(records(&project)[0]["rollout"], Value::Null);
+    project.change("7s");
+    with(&project, "apply", &[]).with(0).contains("step 1 of 3");
+    with(&project, "apply", &["--all-nodes"])
+        .with(64)
+        .contains("gwc promote --to-all");
+    with(&project, "promote", &["--to-all"])
+        .with(0)
+        .contains("all gateways");
+    assert_eq!(records(&project)[0]["rollout"], Value::Null);
+}
+
+#[test]
+fn another_release_in_progress_is_refused() {
+    let (project, before, bundle) = begun();
+    project.change("7s");
+    let refused = with(&project, "apply", &[]).with(5);
+    refused.contains("`gwc promote`").contains("`gwc abort`");
+    with(&project, "apply", &["--all-nodes"])
+        .with(5)
+        .contains("release-in-progress");
+    with(&project, "apply", &["--dry-run"]).with(5);
+    assert_eq!(records(&project).len(), 3, "nothing was published");
+    with(&project, "rollback", &[&bundle])
+        .with(0)
+        .contains("`gwc promote`");
+
+    let aborted = with(
+        &project,
+        "abort",
+        &["--format", "json", "--reason", "errors"],
+    )
+    .with(0);
+    assert_eq!(aborted.json("rollback/v1")["bundle"], before.as_str());
+    let newest = &records(&project)[0];
+    assert_eq!(
+        (&newest["kind"], &newest["bundle"]),
+        (&"rollback".into(), &before.into())
+    );
+    assert_eq!(newest["rollout"], Value::Null);
+    with(&project, "apply", &[]).with(0).contains("step 1 of 3");
+    // A rollback ends the release, too.
+    with(&project, "rollback", &[]).with(0);
+    assert_eq!(records(&project)[0]["rollout"], Value::Null);
+}
+
+#[test]
+fn steps_of_a_begun_release_do_not_change() {
+    let (project, _, _) = begun();
+    project.edit("gateway.yaml", "{nodes: 50%}", "{nodes: 90%}");
+    with(&project, "promote", &[])
+        .with(0)
+        .contains("50% of the gateways");
+    // A record of changed rules keeps the step.
+    let plan = project.run(&["plan", "--format", "json"]).json("plan/v1");
+    let ack = format!(
+        "{}=agreed",
+        plan["changes"][0]["fingerprint"].as_str().unwrap()
+    );
+    with(&project, "apply", &["--all-nodes", "--ack", &ack])
+        .with(64)
+        .contains("gwc promote --to-all");
+    with(&project, "apply", &["--ack", &ack])
+        .with(0)
+        .contains("step 2 of 3: 50%");
+    assert_eq!(records(&project)[0]["rollout"]["step"], 2);
+}
+
+#[test]
+fn plan_from_before_a_release_is_stale() {
+    let project = stepped();
+    project.change("6s");
+    project.run(&["plan", "-o", "plan.json"]);
+    with(&project, "apply", &["plan.json"])
+        .with(0)
+        .contains("step 1 of 3");
+    project.change("7s");
+    with(&project, "apply", &["plan.json"]).with(3);
+    with(&project, "promote", &[]).with(0);
+    project.change("6s");
+    with(&project, "apply", &["plan.json"])
+        .with(3)
+        .contains("serial 2");
+}
+
+#[test]
+fn withdrawn_base_needs_a_release_to_all_gateways() {
+    let project = stepped();
+    let base = records(&project)[0]["bundle"].as_str().unwrap().to_owned();
+    project.change("6s");
+    with(&project, "apply", &["--withdraw", &base])
+        .with(64)
+        .contains("--all-nodes");
+    with(&project, "apply", &[]).with(0);
+    with(&project, "promote", &["--withdraw", &base, "--to-all"]).with(0);
+    assert_eq!(records(&project)[0]["withdraw"], json!([base]));
+}
+
+#[test]
+fn revoked_base_is_no_base() {
+    let project = stepped();
+    let base = records(&project)[0]["bundle"].as_str().unwrap().to_owned();
+    project.change("6s");
+    with(&project, "apply", &["--all-nodes"]).with(0);
+    let newest = records(&project)[0]["bundle"].as_str().unwrap().to_owned();
+    let then = format!("rollback:{base}");
+    with(&project, "revoke", &[&newest, "--then", &then]).with(0);
+    project.change("7s");
+    with(&project, "apply", &[]).with(0).contains("step 1 of 3");
+    // The gateways outside of the share run the base.
+    with(&project, "revoke", &[&base])
+        .with(0)
+        .contains("they change to");
+}
+
+#[test]
+fn nodes_outside_of_the_share_are_not_awaited() {
+    let project = stepped();
+    let before = records(&project)[0]["bundle"].as_str().unwrap().to_owned();
+    project.change("6s");
+    let built = project
+        .run(&["build", "--format", "json"])
+        .with(0)
+        .json("build/v1");
+    let bundle = built["bundle"].as_str().unwrap().to_owned();
+    let inside = gateway(&node(&bundle, true), &before, 2);
+    let outside = gateway(&node(&bundle, false), &before, 2);
+    // A gateway of the share that does not follow is an error.
+    let late = ["--node", &*outside.at, &*inside.at, "--wait", "300ms"];
+    let late = with(&project, "apply", &late).with(5);
+    assert!(
+        late.err.contains(&inside.at) && !late.err.contains(&outside.at),
+        "{}",
+        late.err
+    );
+
+    inside.say("bundle", bundle.as_str().into());
+    let nodes = ["--node", &*outside.at, &*inside.at];
+    let applied = with(&project, "apply", &nodes).with(0);
+    let applied = applied
+        .contains(&format!(
+            "({}) is outside of the share, runs {}",
+            node(&bundle, false),
+            &before[7..19]
+        ))
+        .contains(&format!(
+            "({}) belongs to the share, runs {}",
+            node(&bundle, true),
+            &bundle[7..19]
+        ));
+    applied.contains("every gateway of the share runs");
+
+    let mut status = vec!["release", "status"];
+    status.extend(nodes);
+    let human = project.run(&status).with(0);
+    human
+        .contains("step 1 of 3: 5% of the gateways")
+        .contains("belongs to the share runs");
+    status.extend(["--format", "json"]);
+    let document = project.run(&status).with(0).json("release-status/v1");
+    let belongs = [0, 1].map(|at: usize| document["nodes"][at]["belongs"].clone());
+    assert_eq!(belongs, [false, true]);
+    assert!(
+        document["nodes"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(|node| node["agrees"] == true)
+    );
+    assert_eq!(document["base_bundle"], before.as_str());
+    // `gwc drift` knows which bundle each gateway should run.
+    let drift = |code| {
+        let mut arguments = vec!["drift"];
+        arguments.extend(nodes);
+        project.run(&arguments).with(code)
+    };
+    drift(0);
+    outside.say("bundle", bundle.as_str().into());
+    drift(1).contains("differs from the channel");
+}
+
+#[test]
+fn promote_stops_at_a_node_on_hold() {
+    let (project, before, bundle) = begun();
+    let inside = gateway(&node(&bundle, true), &before, 3);
+    inside.say(
+        "hold",
+        json!({"from": bundle, "to": before, "sticky": false}),
+    );
+    let held = ["--node", &*inside.at];
+    with(&project, "promote", &held).with(5).contains("on hold");
+    assert_eq!(records(&project).len(), 3);
+    let over = ["--node", &*inside.at, "--over-hold", "--wait", "0s"];
+    with(&project, "promote", &over)
+        .with(0)
+        .contains("step 2 of 3");
+}
+
+#[test]
+fn steps_that_do_not_increase_are_findings() {
+    for (steps, message) in [
+        ("[{nodes: 50%}, {nodes: 5%}]", "not greater than 50%"),
+        ("[{nodes: 100%}]", "is not listed"),
+        ("[{nodes: 0%}]", "no gateway"),
+        ("[{nodes: 5}]", "unit"),
+        ("[{traffic: 5%}]", "traffic"),
+        ("[{}]", "nodes"),
+    ] {
+        let project = Project::bare();
+        let store = "release: {store: releases, ";
+        project.edit("gateway.yaml", store, &format!("{store}steps: {steps}, "));
+        project.run(&["lint"]).with(1).contains(message);
+    }
+}
