@@ -32,6 +32,7 @@ pub struct Options {
     channel: String,
     state: Option<PathBuf>,
     workers: usize,
+    node: String,
     listeners: Vec<String>,
     more: Vec<String>,
     environment: Vec<(String, String)>,
@@ -49,6 +50,7 @@ impl Options {
             channel: "prod".to_owned(),
             state: None,
             workers: 2,
+            node: "test".to_owned(),
             listeners: vec!["public".to_owned()],
             more: Vec::new(),
             environment: Vec::new(),
@@ -97,6 +99,13 @@ impl Options {
         self
     }
 
+    /// Sets the name of the node. Default: `test`.
+    #[must_use]
+    pub fn node(mut self, name: &str) -> Self {
+        name.clone_into(&mut self.node);
+        self
+    }
+
     /// Adds arguments to the command line.
     #[must_use]
     pub fn arguments(mut self, arguments: &[&str]) -> Self {
@@ -136,7 +145,7 @@ impl Options {
             .arg(at("access.log"))
             .args([
                 "--node",
-                "test",
+                &self.node,
                 "--pre-stop",
                 "0s",
                 "--drain-timeout",

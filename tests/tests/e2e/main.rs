@@ -35,6 +35,7 @@ mod own_upstreams;
 mod passwords;
 mod peers;
 mod private_provider;
+mod progressive;
 mod quotas;
 mod range_files;
 mod readings;

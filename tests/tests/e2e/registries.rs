@@ -14,7 +14,7 @@ use e2e::server::free_port;
 use e2e::wait;
 use serde_json::{Value, json};
 
-const DOCUMENT: &str = "\
+pub(crate) const DOCUMENT: &str = "\
 openapi: 3.1.0
 info: {title: which version answers, version: \"1\"}
 paths:
@@ -24,7 +24,7 @@ paths:
 const PASSWORD: &str = "s3cret";
 const HTPASSWD: &str = "ann:$2y$04$nQArrjmnbAppqN1tpZdYKu2CwsWggQt1t3pXAWYOic5SGoRwP3Y/y\n";
 
-fn gateway(version: &str) -> String {
+pub(crate) fn gateway(version: &str) -> String {
     format!(
         "version: 1\nname: shop\napis: {{s: {{path: openapi.yaml}}}}\n\
          upstreams: {{u: {{targets: {{a: {{url: \"http://127.0.0.1:1\"}}}}}}}}\n\
@@ -34,7 +34,7 @@ fn gateway(version: &str) -> String {
 }
 
 /// docker-registry process on a free port.
-struct Registry {
+pub(crate) struct Registry {
     child: Child,
     port: u16,
     folder: tempfile::TempDir,
@@ -43,7 +43,7 @@ struct Registry {
 impl Registry {
     /// Starts a registry. `None` if it is not installed.
     #[track_caller]
-    fn start() -> Option<Self> {
+    pub(crate) fn start() -> Option<Self> {
         if !prerequisite::program("docker-registry") {
             return None;
         }
@@ -98,14 +98,14 @@ impl Registry {
         child
     }
 
-    fn stop(&mut self) {
+    pub(crate) fn stop(&mut self) {
         self.child.kill().expect("it is our child");
         self.child.wait().expect("it ended");
         let gone = TcpStream::connect(("127.0.0.1", self.port));
         assert!(gone.is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused));
     }
 
-    fn restart(&mut self) {
+    pub(crate) fn restart(&mut self) {
         self.child = Self::spawn(&self.folder.path().join("config.yml"), self.port);
     }
 
@@ -125,7 +125,7 @@ impl Registry {
     }
 
     /// Runs gwc with this registry as its store.
-    fn gwc(&self, project: &Project, arguments: &[&str]) -> Ended {
+    pub(crate) fn gwc(&self, project: &Project, arguments: &[&str]) -> Ended {
         let mut command = project.command();
         command.args(arguments).args(["--store", &self.store()]);
         command.args(self.options());
@@ -133,7 +133,7 @@ impl Registry {
     }
 
     /// Releases a version. Returns the bundle's id.
-    fn release(&self, project: &Project, version: &str) -> String {
+    pub(crate) fn release(&self, project: &Project, version: &str) -> String {
         project.write("gateway.yaml", gateway(version));
         let apply = [
             "apply",
@@ -148,7 +148,7 @@ impl Registry {
     }
 
     /// Options of a gwd that follows this registry and polls it at the interval `poll`.
-    fn gateway(&self, project: &Project, poll: &str) -> Options {
+    pub(crate) fn gateway(&self, project: &Project, poll: &str) -> Options {
         let options = self.options();
         let options: Vec<&str> = options.iter().map(String::as_str).collect();
         Options::of(project)
@@ -246,7 +246,7 @@ fn tutorial_releases_to_two_gateways() {
 }
 
 #[track_caller]
-fn answers(gateway: &Gateway, version: &str) {
+pub(crate) fn answers(gateway: &Gateway, version: &str) {
     assert_eq!(
         gateway.ask("GET /version HTTP/1.1\nhost: h").text(),
         version
