@@ -28,6 +28,9 @@ use crate::verify::{Unverified, VerificationCriteria, Verified};
 /// remembered, so they are checked again on each poll.
 const SKIPPED_RECORDS_MAX: usize = 1 << 16;
 
+/// Maximum number of records between a record and the base of its progressive release.
+const ROLLOUT_RECORDS_MAX: usize = 1_000;
+
 /// Result of reading a channel in a store: the newest record that can be accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Head {
@@ -297,6 +300,46 @@ pub fn bundle(
         previous = older.record.previous;
     }
     Err(first)
+}
+
+/// Reads the base of an accepted record, verified like a record that was accepted before. `None`:
+/// the record is complete.
+///
+/// # Errors
+/// [`Refused::BadRollout`] if the base is not the newest complete record before the record;
+/// [`Refused::ChainIncomplete`] if a record between them is missing; the reason why the base itself
+/// is refused.
+pub fn rollout_base(
+    blobs: &dyn Blobs,
+    context: &Context<'_>,
+    accepted: &Accepted,
+) -> Result<Option<Accepted>, Refused> {
+    let Some(rollout) = &accepted.record().rollout else {
+        return Ok(None);
+    };
+    let base = rollout.base;
+    let bad = |why| Refused::BadRollout { why };
+    let mut previous = accepted.record().previous;
+    for _ in 0..ROLLOUT_RECORDS_MAX {
+        let digest = previous.ok_or(bad("the chain does not lead to the base"))?;
+        if digest == base.digest {
+            let read = channel::recall(blobs, context, &accepted.memory(), base)?;
+            return match read.record().rollout {
+                None => Ok(Some(read)),
+                Some(_) => Err(bad("the base is not complete")),
+            };
+        }
+        let LinkedRecord { record, .. } =
+            channel::read(blobs, &digest).map_err(|refused| match refused {
+                Refused::BlobMissing { .. } => Refused::ChainIncomplete { missing: digest },
+                other => other,
+            })?;
+        if record.rollout.is_none_or(|between| between.base != base) {
+            return Err(bad("a record after the base has another base"));
+        }
+        previous = record.previous;
+    }
+    Err(bad("more than 1000 records follow the base"))
 }
 
 /// Blobs and links that a restart needs and that are not yet in the state folder. These are the

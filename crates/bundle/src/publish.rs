@@ -18,10 +18,11 @@ use crate::name::{ChannelName, ProjectName};
 use crate::oci::{self, Descriptor, MANIFEST_BYTES_MAX};
 use crate::refused::Refused;
 use crate::revocation::{self, Newest};
-use crate::rollout::Rollout;
 use crate::statement::Statement;
 use crate::statement::envelope::Envelope;
-use crate::statement::predicate::{Build, Pointer, Predicate, Record, RecordKind, Revoke, Streams};
+use crate::statement::predicate::{
+    Build, Pointer, Predicate, Record, RecordKind, Revoke, Rollout, Streams,
+};
 use crate::statement::stored::{self, Stored};
 use crate::store::{self, Batch, Chain, Link, Store, WriteError};
 use crate::trust::Trust;

@@ -410,18 +410,14 @@ impl fmt::Display for Refused {
             Self::ChainIncomplete { missing } => {
                 write!(f, "record {missing} of the chain cannot be read yet")
             }
-            Self::BelowFloor { serial, floor } => {
-                write!(
-                    f,
-                    "serial {serial} is below the minimum {floor} in the trust file (`floors`)"
-                )
-            }
-            Self::FromTheFuture { created } => {
-                write!(
-                    f,
-                    "the statement was created at {created}, more than five minutes ahead of the clock"
-                )
-            }
+            Self::BelowFloor { serial, floor } => write!(
+                f,
+                "serial {serial} is below the minimum {floor} in the trust file (`floors`)"
+            ),
+            Self::FromTheFuture { created } => write!(
+                f,
+                "the statement was created at {created}, more than five minutes ahead of the clock"
+            ),
             Self::RevocationsUntrusted { serial } => write!(
                 f,
                 "the record names revocation list {serial}, which was signed by a revoked key; sign the \
@@ -432,7 +428,7 @@ impl fmt::Display for Refused {
                 "the record names revocation list {serial}, which is older than the known list {known}"
             ),
             Self::BadRollout { why } => {
-                write!(f, "the record has a step of a progressive release that is not valid: {why}")
+                write!(f, "the step of a progressive release is not valid: {why}")
             }
             Self::Revoked { bundle } => write!(f, "bundle {bundle} was revoked"),
             Self::Withdrawn { bundle } => write!(f, "bundle {bundle} was withdrawn"),

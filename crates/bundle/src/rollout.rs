@@ -5,42 +5,62 @@
 //! its position over all steps of a release, and each release begins with other gateways.
 //! release.md §6.
 
-use serde::{Deserialize, Serialize};
+use std::fmt;
+
 use sha2::{Digest as _, Sha256};
 
-use crate::channel::{self, Accepted, Context, LinkedRecord};
 use crate::digest::Digest;
 use crate::refused::Refused;
-use crate::statement::predicate::{Pointer, Record, RecordKind};
-use crate::store::Blobs;
+use crate::statement::predicate::{Guard, Pointer, Record, RecordKind, Rollout};
 
 /// All nodes, in parts per million.
 pub const ALL_PPM: u32 = 1_000_000;
 /// Maximum number of steps before the step of all nodes.
 pub const STEPS_MAX: usize = 20;
-/// Maximum number of records between a record and its base.
-const RECORDS_MAX: usize = 1_000;
 
-/// Step of a progressive release, in a record. A record without it is complete: all nodes run its
-/// bundle.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Rollout {
-    /// Newest complete record of the channel. Nodes outside of the share run its bundle.
-    pub base: Pointer,
-    /// Number of the current step, from 1.
-    pub step: u32,
-    /// Shares of the steps in parts per million, in ascending order. The last step, all nodes, is
-    /// not listed.
-    pub steps: Vec<u32>,
+/// Range of [`Guard::requests`].
+pub const GUARD_REQUESTS: std::ops::RangeInclusive<u64> = 20..=1_000_000;
+/// Range of [`Guard::for_ms`]: 1s to 7 days.
+pub const GUARD_FOR_MS: std::ops::RangeInclusive<u64> = 1_000..=604_800_000;
+
+impl fmt::Display for Guard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (name, increase) in [("errors", self.errors_ppm), ("p99", self.p99_ppm)] {
+            if let Some(increase) = increase {
+                write!(f, "{name}: {}, ", percent(increase))?;
+            }
+        }
+        write!(f, "requests: {}, for: {}ms", self.requests, self.for_ms)
+    }
+}
+
+impl Guard {
+    fn check(&self) -> Result<(), &'static str> {
+        let increases = [self.errors_ppm, self.p99_ppm];
+        if increases == [None, None] {
+            return Err("the guard compares nothing");
+        }
+        let is_share = |share: u32| (1..=ALL_PPM).contains(&share);
+        if !increases.into_iter().flatten().all(is_share) {
+            return Err("an increase of the guard is not between 1 and 1000000 parts per million");
+        }
+        if !GUARD_REQUESTS.contains(&self.requests) {
+            return Err("the guard's number of requests is not between 20 and 1000000");
+        }
+        if !GUARD_FOR_MS.contains(&self.for_ms) {
+            return Err("the guard's time is not between 1 second and 7 days");
+        }
+        Ok(())
+    }
 }
 
 impl Rollout {
     /// Creates the first step of a release. `None` without steps: the release is complete at once.
     #[must_use]
-    pub fn first(base: Pointer, steps: &[u32]) -> Option<Self> {
+    pub fn first(base: Pointer, steps: &[u32], guard: Option<Guard>) -> Option<Self> {
         (!steps.is_empty()).then(|| Self {
             base,
+            guard,
             step: 1,
             steps: steps.to_vec(),
         })
@@ -100,7 +120,9 @@ impl Rollout {
         if !self.steps.is_sorted_by(|one, next| one < next) {
             return bad("the shares of the steps do not increase");
         }
-        Ok(())
+        self.guard
+            .as_ref()
+            .map_or(Ok(()), |guard| guard.check().or_else(bad))
     }
 }
 
@@ -116,46 +138,6 @@ pub fn position_ppm(node: &str, bundle: &Digest) -> u32 {
     let first = u64::from_be_bytes(first.expect("a SHA-256 value has 32 bytes"));
     let scaled = (u128::from(first) * u128::from(ALL_PPM)) >> 64;
     u32::try_from(scaled).expect("the product of a fraction and a million fits")
-}
-
-/// Reads the base of an accepted record, verified like a record that was accepted before. `None`:
-/// the record is complete.
-///
-/// # Errors
-/// [`Refused::BadRollout`] if the base is not the newest complete record before the record;
-/// [`Refused::ChainIncomplete`] if a record between them is missing; the reason why the base itself
-/// is refused.
-pub fn base(
-    blobs: &dyn Blobs,
-    context: &Context<'_>,
-    accepted: &Accepted,
-) -> Result<Option<Accepted>, Refused> {
-    let Some(rollout) = &accepted.record().rollout else {
-        return Ok(None);
-    };
-    let base = rollout.base;
-    let bad = |why| Refused::BadRollout { why };
-    let mut previous = accepted.record().previous;
-    for _ in 0..RECORDS_MAX {
-        let digest = previous.ok_or(bad("the chain does not lead to the base"))?;
-        if digest == base.digest {
-            let read = channel::recall(blobs, context, &accepted.memory(), base)?;
-            return match read.record().rollout {
-                None => Ok(Some(read)),
-                Some(_) => Err(bad("the base is not complete")),
-            };
-        }
-        let LinkedRecord { record, .. } =
-            channel::read(blobs, &digest).map_err(|refused| match refused {
-                Refused::BlobMissing { .. } => Refused::ChainIncomplete { missing: digest },
-                other => other,
-            })?;
-        if record.rollout.is_none_or(|between| between.base != base) {
-            return Err(bad("a record after the base has another base"));
-        }
-        previous = record.previous;
-    }
-    Err(bad("more than 1000 records follow the base"))
 }
 
 /// Text of a share for people, such as `5%` or `0.5%`.
@@ -179,6 +161,7 @@ mod tests {
                 digest: Digest::of(b"base"),
                 serial: 1,
             },
+            guard: None,
             step,
             steps: steps.to_vec(),
         }
@@ -222,12 +205,12 @@ mod tests {
 
     #[test]
     fn next_step_leads_to_all_nodes() {
-        let first = Rollout::first(steps(1, &[]).base, &[50_000, 500_000]).unwrap();
+        let first = Rollout::first(steps(1, &[]).base, &[50_000, 500_000], None).unwrap();
         assert_eq!((first.step, first.nodes_ppm(), first.of()), (1, 50_000, 3));
         let second = first.next().unwrap();
         assert_eq!((second.step, second.nodes_ppm()), (2, 500_000));
         assert_eq!(second.next(), None);
-        assert_eq!(Rollout::first(first.base, &[]), None);
+        assert_eq!(Rollout::first(first.base, &[], None), None);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bundle::digest::Digest;
+use bundle::statement::predicate::Guard;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sources::project::TRUST_FILE;
@@ -57,6 +58,9 @@ pub struct Rules {
     /// Key `release.steps`: shares of the steps in parts per million.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub steps: Vec<u32>,
+    /// Key `release.guard`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guard: Option<Guard>,
     /// Digests of the parts of the trust file, by name of the part.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub trust: BTreeMap<String, String>,
@@ -124,6 +128,7 @@ impl Rules {
             channel: settings.channel.clone(),
             store: settings.store.clone(),
             steps: settings.release_steps.clone(),
+            guard: settings.release_guard.clone(),
             trust,
             floors,
             invariants: settings

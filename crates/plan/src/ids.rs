@@ -130,6 +130,7 @@ are compared as strings.";
         "environment-changed" "Another environment is released to the channel than before. Acknowledgements for one environment do not accept its changes at the channel of another one.";
         "store-changed" "Releases go to another store.";
         "release-steps-changed" "Releases reach the gateways in other steps, or all gateways at once.";
+        "release-guard-changed" "Gateways return to the version before by themselves under other conditions, or not at all.";
         "rules-unknown" "The source artifact with the old side's gates and other rules is missing or damaged, so they are unknown; the gate `rules` is on. After a rollback: the artifact of the newest record that is no rollback.";
         "trust-changed" "The trust file trusts other keys, requires other numbers of owners, or accepts older serials.";
     }

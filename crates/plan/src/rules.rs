@@ -127,7 +127,7 @@ fn trust(old: &Rules, new: &Rules) -> Vec<Change> {
 }
 
 /// Changes of the channel, the store and the environment to which bundles are released, and of the
-/// steps of releases.
+/// steps of releases and their guard.
 fn destination(old: &Rules, new: &Rules) -> Vec<Change> {
     let settings = [
         (
@@ -161,7 +161,13 @@ fn destination(old: &Rules, new: &Rules) -> Vec<Change> {
         let subject = "release steps".to_owned();
         rule("release-steps-changed", subject, shown(old), shown(new))
     });
-    settings.chain(environment).chain(steps).collect()
+    let guard = (old.guard != new.guard).then(|| {
+        let shown = |rules: &Rules| rules.guard.as_ref().map(ToString::to_string);
+        let subject = "release guard".to_owned();
+        rule("release-guard-changed", subject, shown(old), shown(new))
+    });
+    let progress = steps.into_iter().chain(guard);
+    settings.chain(environment).chain(progress).collect()
 }
 
 /// Adds the change for an old side with unknown rules: a bundle without its source artifact. An

@@ -633,6 +633,40 @@ first one, `gwc promote` continues; the last step, all gateways, is not listed \
 (`progressive-release.md`). Default: all gateways at once.",
         )
         .guard(),
+        F::optional(
+            "guard",
+            Shape::Object(&RELEASE_GUARD),
+            "Conditions under which a gateway of a step returns to the version before by itself. \
+It compares its requests after the switch with those before it. Default: none.",
+        )
+        .guard(),
+    ],
+};
+
+static RELEASE_GUARD: Object = Object {
+    what: "the guard of a progressive release",
+    rules: &[],
+    fields: &[
+        F::optional(
+            "errors",
+            Percent,
+            "Allowed increase of the share of responses with status 5xx, in percentage points, more than `0%`. Default: errors are not compared.",
+        ),
+        F::optional(
+            "p99",
+            Percent,
+            "Allowed increase of the 99th percentile of the durations, in percent of it, more than `0%`. Default: durations are not compared.",
+        ),
+        F::optional(
+            "requests",
+            Integer(20, 1_000_000),
+            "Minimum number of requests before the switch, and after it. Default: 200.",
+        ),
+        F::optional(
+            "for",
+            Timeout,
+            "Time after the switch in which the gateway compares, `1s` to `168h`. Default: `10m`.",
+        ),
     ],
 };
 

@@ -1,9 +1,9 @@
-//! Rules about releases: GW0581.
+//! Rules about releases: GW0581 and GW0582.
 
 use diag::{Level, Lint};
 
 /// Lints in the order of their codes.
-pub const LINTS: &[&Lint] = &[&RELEASE_STEPS];
+pub const LINTS: &[&Lint] = &[&RELEASE_STEPS, &RELEASE_GUARD];
 
 /// Sample project with the given steps of a progressive release.
 macro_rules! stepped {
@@ -26,4 +26,17 @@ than the step before. A share is more than 0 % and less than 100 %: the step of 
 always the last one, and is not listed. At most 20 steps.",
     bad: stepped!(" [{nodes: 50%}, {nodes: 5%}]"),
     good: stepped!(" [{nodes: 5%}, {nodes: 50%}]"),
+};
+
+/// Guard of a progressive release without effect.
+pub static RELEASE_GUARD: Lint = Lint {
+    code: "GW0582",
+    name: "release-guard",
+    level: Level::Error,
+    summary: "a guard of releases that has no effect",
+    explain: "`release.guard` compares errors (`errors`) or durations (`p99`) of the gateways of a \
+step. It needs steps, at least one of the two, increases of more than 0 %, and a time from one second \
+to seven days.",
+    bad: stepped!(" [{nodes: 5%}]\n  guard: {requests: 500}"),
+    good: stepped!(" [{nodes: 5%}]\n  guard: {errors: 1%, requests: 500}"),
 };

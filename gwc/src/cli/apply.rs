@@ -9,8 +9,7 @@ use bundle::keys::PrivateKey;
 use bundle::name::ChannelName;
 use bundle::publish;
 use bundle::refused::Refused;
-use bundle::rollout::Rollout;
-use bundle::statement::predicate::RecordKind;
+use bundle::statement::predicate::{RecordKind, Rollout};
 use bundle::store::memory::Memory;
 use bundle::store::{Chain, Store};
 use bundle::trust::{Trust, When};
@@ -191,6 +190,7 @@ impl Apply<'_> {
         let lists = lists.last().copied().unwrap_or(0);
         let allowed = Allowed {
             over_hold: args.over_hold,
+            over_guard: false,
             merge: args.merge,
         };
         let merges = if args.merge {
@@ -304,7 +304,13 @@ impl Apply<'_> {
                                bundle later with `gwc promote --to-all --withdraw ID`";
                 return Err(Failure::usage(message).into());
             }
-            Some(head) => return Ok(Rollout::first(head.pointer, &self.report.place.steps)),
+            Some(head) => {
+                return Ok(Rollout::first(
+                    head.pointer,
+                    &self.report.place.steps,
+                    self.report.place.guard.clone(),
+                ));
+            }
         };
         self.report.line(&format!(
             "note: the release reaches all gateways at once, because {why}"

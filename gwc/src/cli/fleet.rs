@@ -18,6 +18,8 @@ use model::exit::{Exit, Failure};
 pub(super) struct Allowed {
     /// True to proceed even if a gateway is on hold (pinned to its current bundle).
     pub(super) over_hold: bool,
+    /// True to proceed even if the guard of a progressive release failed on a gateway.
+    pub(super) over_guard: bool,
     /// True to merge records that gateways accepted but the store has lost.
     pub(super) merge: bool,
 }
@@ -32,6 +34,7 @@ pub(super) fn ask(
     allowed: Allowed,
 ) -> anyhow::Result<BTreeSet<Pointer>> {
     let mut on_hold = Vec::new();
+    let mut failed = Vec::new();
     let mut lost = BTreeSet::new();
     let mut lost_serials = Vec::new();
     for (name, status) in nodes.status() {
@@ -47,7 +50,9 @@ pub(super) fn ask(
         if list > lists {
             return Err(lost_list(&name, list, lists));
         }
-        if let Some(hold) = status.hold {
+        if let Some(cause) = failed_guard(&status) {
+            failed.push(format!("{name} ({cause})"));
+        } else if let Some(hold) = status.hold {
             on_hold.push(format!("{name}{}", self::hold(&hold)));
         }
     }
@@ -63,6 +68,19 @@ pub(super) fn ask(
                  --node writes a record that all of them accept",
                 place.channel,
                 lost_serials.join(", ")
+            ),
+        )
+        .into());
+    }
+    if !failed.is_empty() && !allowed.over_guard {
+        return Err(Failure::new(
+            Exit::ROLLOUT,
+            "release-guard-failed",
+            format!(
+                "the guard of the progressive release failed on gateways, which returned to the \
+                 version before: {}; end the release with `gwc abort`, or pass --over-guard to \
+                 `gwc promote` (these gateways stay until `gwd resume`)",
+                failed.join(", ")
             ),
         )
         .into());
@@ -85,6 +103,13 @@ pass --over-hold",
         ));
     }
     Ok(lost)
+}
+
+/// Comparison for which the guard of the channel's release failed on a gateway. `None`: it did not
+/// fail.
+pub(super) fn failed_guard(status: &Status) -> Option<String> {
+    let guard = &status.all["rollout"]["guard"];
+    (guard["result"] == "failed").then(|| guard["by"].as_str().unwrap_or("unknown").to_owned())
 }
 
 /// Creates the error for a revocation list that a gateway has and the store has lost. Unlike a

@@ -4,8 +4,7 @@ use std::collections::BTreeSet;
 
 use bundle::digest::Digest;
 use bundle::history::Entry;
-use bundle::rollout::Rollout;
-use bundle::statement::predicate::RecordKind;
+use bundle::statement::predicate::{RecordKind, Rollout};
 use bundle::store::{Chain, Store as _};
 use serde_json::json;
 
@@ -47,6 +46,9 @@ pub(super) struct Args {
     /// Proceed even if a gateway is on hold (pinned to its current bundle)
     #[arg(long)]
     over_hold: bool,
+    /// Proceed even if the guard of the release failed on a gateway
+    #[arg(long)]
+    over_guard: bool,
     #[command(flatten)]
     at: StoreOptions,
     #[command(flatten)]
@@ -82,6 +84,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let lists = store.serials(&Chain::Revocations)?;
     let allowed = Allowed {
         over_hold: args.over_hold,
+        over_guard: args.over_guard,
         merge: false,
     };
     let lists = lists.last().copied().unwrap_or(0);

@@ -97,7 +97,7 @@ fn row(name: &str, status: anyhow::Result<Status>, place: &Place, wanted: Option
             return Row {
                 text: format!("{name}: unreachable: {}", printable(&error)),
                 json: json!({"node": name, "name": null, "belongs": null, "bundle": null,
-                             "agrees": false, "hold": null, "error": error}),
+                             "agrees": false, "hold": null, "guard": null, "error": error}),
                 is_reachable: false,
             };
         }
@@ -114,6 +114,12 @@ fn row(name: &str, status: anyhow::Result<Status>, place: &Place, wanted: Option
         " runs {}",
         short(status.bundle.as_deref().unwrap_or("no bundle"))
     ));
+    let guard = &status.all["rollout"]["guard"];
+    if let Some(result) = guard["result"].as_str() {
+        let by = guard["by"].as_str();
+        let by = by.map_or_else(String::new, |by| format!(" by {by}"));
+        text.push_str(&format!(", guard {result}{by}"));
+    }
     if let Some(hold) = &status.hold {
         text.push_str(&format!(", on HOLD{}", fleet::hold(hold)));
     }
@@ -124,7 +130,7 @@ fn row(name: &str, status: anyhow::Result<Status>, place: &Place, wanted: Option
     }
     Row {
         json: json!({"node": name, "name": own_name, "belongs": belongs, "bundle": status.bundle,
-                     "agrees": agrees, "hold": status.hold, "error": null}),
+                     "agrees": agrees, "hold": status.hold, "guard": guard, "error": null}),
         text: printable(&text).to_string(),
         is_reachable: true,
     }

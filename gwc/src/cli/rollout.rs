@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use bundle::digest::Digest;
 use serde_json::{Value, json};
 
+use super::fleet;
 use super::movement::short;
 use super::options::duration;
 use super::progress;
@@ -196,6 +197,10 @@ fn trouble(status: &Status, expected: &ExpectedRelease) -> Option<(String, bool)
             _ => None,
         }
     });
+    if let Some(cause) = fleet::failed_guard(status) {
+        let why = format!("returned to the version before, because its guard failed by {cause}");
+        return Some((why, true));
+    }
     let runs = short(status.bundle.as_deref().unwrap_or("nothing"));
     let why = match (error, is_held) {
         (Some(error), _) => error,

@@ -4,7 +4,8 @@
 use bundle::channel;
 use bundle::digest::Digest;
 use bundle::history::Entry;
-use bundle::rollout::{Rollout, percent};
+use bundle::rollout::percent;
+use bundle::statement::predicate::Rollout;
 use bundle::store::Blobs;
 use serde_json::{Value, json};
 
@@ -85,6 +86,7 @@ pub(super) fn step_text(rollout: &Rollout) -> String {
 pub(super) fn step_json(rollout: Option<&Rollout>) -> Value {
     rollout.map_or(Value::Null, |rollout| {
         json!({"step": rollout.step, "of": rollout.of(), "nodes": percent(rollout.nodes_ppm()),
+               "guard": rollout.guard.as_ref().map(ToString::to_string),
                "base": {"serial": rollout.base.serial, "record": rollout.base.digest}})
     })
 }

@@ -6,6 +6,7 @@
 use std::path::{Component, Path, PathBuf};
 
 use bundle::name::{ChannelName, ProjectName};
+use bundle::statement::predicate::Guard;
 use bundle::store::{Chain, Store as _};
 use bundle::trust::Trust;
 use diag::{FileId, Sink, Span};
@@ -35,6 +36,8 @@ pub struct Place {
     /// Shares of the steps of a progressive release in parts per million. Empty: all gateways at
     /// once.
     pub steps: Vec<u32>,
+    /// Guard of a progressive release. `None`: no guard.
+    pub guard: Option<Guard>,
     /// Names of the enabled gates.
     pub gates: Vec<String>,
     /// Path of the acknowledgement file. `None`: gateway.yaml has no acknowledgement file.
@@ -127,6 +130,7 @@ impl Place {
                 .parse()
                 .map_err(|error| wrong("channel", channel, &error))?,
             steps: settings.release_steps.clone(),
+            guard: settings.release_guard.clone(),
             gates: settings.gates.clone(),
             acknowledge: settings.acknowledge.as_ref().map(|file| file.value.clone()),
             acknowledgements: settings.acknowledgements.clone(),

@@ -161,7 +161,7 @@ fn every_command_writes_json() {
     let key = ["--key", "keys/release.pem"];
     let signed = |arguments: &[&'static str]| [arguments, &key[..], &["--yes"]].concat();
     project.write("access.log", "");
-    let runs: [Vec<&str>; 25] = [
+    let runs: [Vec<&str>; 28] = [
         vec!["init"],
         vec!["keygen", "second"],
         vec!["lint"],
@@ -176,6 +176,9 @@ fn every_command_writes_json() {
         vec!["verify", &id],
         vec!["inspect", &id],
         signed(&["apply"]),
+        signed(&["promote"]),
+        signed(&["abort"]),
+        vec!["release", "status"],
         signed(&["rollback"]),
         vec!["history"],
         vec!["status"],

@@ -320,8 +320,14 @@ fn rollout_text(rollout: &Value) -> String {
     };
     let refused = rollout["base_refused"].as_str();
     let refused = refused.map_or_else(String::new, |why| format!("; the base is refused: {why}"));
+    let guard = &rollout["guard"];
+    let guard = match (guard["result"].as_str(), guard["by"].as_str()) {
+        (Some(result), Some(by)) => format!("; guard {result} by {by}"),
+        (Some(result), None) => format!("; guard {result}"),
+        (None, _) => String::new(),
+    };
     format!(
-        "step {} of {}, {} of the nodes run {}; {place}{refused}",
+        "step {} of {}, {} of the nodes run {}; {place}{refused}{guard}",
         rollout["step"],
         rollout["of"],
         text(rollout, "nodes"),

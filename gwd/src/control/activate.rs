@@ -248,6 +248,9 @@ impl Control {
         let serial = resident.accepted.pointer().serial;
         let was = self.running.filter(|running| running.bundle == bundle);
         self.refusals.forget(&bundle);
+        if was.is_none() {
+            self.restart_guards();
+        }
         self.running = Some(Running {
             bundle,
             serial,

@@ -14,7 +14,6 @@ use bundle::digest::Digest;
 use bundle::follow::{self, SkippedRecords};
 use bundle::name::ProjectName;
 use bundle::refused::{Blame, Refused};
-use bundle::rollout;
 use bundle::store::folder::Folder;
 use bundle::store::{Chain, Store};
 use bundle::trust::Trust;
@@ -192,6 +191,7 @@ impl Control {
             revocations_protected: trust.has_floors(&plan.channel),
             head: None,
             rollout: None,
+            guards: super::Guards::default(),
             running: None,
             residents: Vec::new(),
             dropped: BTreeSet::new(),
@@ -480,12 +480,13 @@ impl Control {
                 })
             })?;
         let accepted = head.accepted;
-        let base = rollout::base(store, &context, &accepted).map_err(refused)?;
-        let outside = base.filter(|_| {
-            let rollout = accepted.record().rollout.as_ref();
-            rollout.is_some_and(|it| !it.includes(&node.shared.node, &accepted.bundle()))
-        });
-        let accepted = outside.unwrap_or(accepted);
+        let rollout = accepted.record().rollout.as_ref();
+        let belongs = rollout.is_none_or(|it| it.includes(&node.shared.node, &accepted.bundle()));
+        let base = match belongs {
+            true => None,
+            false => follow::rollout_base(store, &context, &accepted).map_err(refused)?,
+        };
+        let accepted = base.unwrap_or(accepted);
         let verified =
             follow::bundle(store, &context, &accepted, bundle::ir::provides()).map_err(refused)?;
         let assembly = super::load::assembly(&verified, store, node.parts()).map_err(refused)?;

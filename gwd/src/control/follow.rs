@@ -100,7 +100,7 @@ impl Control {
         let news = self.memory.record != Some(accepted.pointer());
         self.head = Some(accepted.clone());
         self.drop_banned();
-        let followed = match self.followed_record(&store, &accepted) {
+        let followed = match self.followed_record(&accepted) {
             Ok(followed) => followed,
             Err(refused) => {
                 if news {
@@ -135,10 +135,17 @@ impl Control {
         if self.refusals.waits(&bundle, self.now_ms()) {
             return Ok(());
         }
-        if let Err(refused) = self.activate(&store, &followed, &accepted) {
-            self.refuse(&followed, &refused);
-            if self.memory.record != Some(accepted.pointer()) {
-                self.remember(&store, &accepted);
+        let before = (
+            self.running.map(|running| running.bundle),
+            self.requests_before(),
+        );
+        match self.activate(&store, &followed, &accepted) {
+            Ok(()) => self.begin_guard(&accepted, (before.0, &before.1)),
+            Err(refused) => {
+                self.refuse(&followed, &refused);
+                if self.memory.record != Some(accepted.pointer()) {
+                    self.remember(&store, &accepted);
+                }
             }
         }
         Ok(())

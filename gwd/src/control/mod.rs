@@ -13,6 +13,7 @@ mod activate;
 mod cold;
 mod describe;
 mod follow;
+mod guard;
 mod hold;
 mod keep;
 mod key_sets;
@@ -26,6 +27,7 @@ mod revoke;
 mod rollback_history;
 mod rollout;
 mod secrets;
+mod sprt;
 mod state;
 mod status;
 mod watch;
@@ -58,6 +60,7 @@ use crate::runtime::program_log::{Audit, Level, OK, event};
 
 pub(crate) use cold::StartError;
 use describe::Described;
+use guard::Guards;
 use refusals::Refusals;
 pub(crate) use replica::RegistryPlan;
 use replica::{CopyPlan, News};
@@ -282,6 +285,7 @@ pub(crate) struct Control {
     head: Option<Accepted>,
     /// Progressive release of the head. `None`: the head is complete, or was not read yet.
     rollout: Option<NodeRollout>,
+    guards: Guards,
     /// Records that were skipped because their signing key is revoked. gwd does not verify them
     /// again.
     passed: SkippedRecords,
@@ -354,6 +358,7 @@ impl Control {
         let mut notified: Vec<Answer> = Vec::new();
         loop {
             let next_ms = self.next_poll_ms().min(tick_at_ms);
+            let next_ms = next_ms.min(self.guards.due_ms());
             let wait_ms = match notified.is_empty() {
                 true => next_ms.saturating_sub(self.now_ms()),
                 false => 0,
@@ -409,6 +414,9 @@ impl Control {
                     }
                     for answer in notified.drain(..) {
                         let _gone = answer.send(Ok(self.status_json()));
+                    }
+                    if self.now_ms() >= self.guards.due_ms() {
+                        self.check_guard();
                     }
                     if self.now_ms() >= tick_at_ms {
                         self.tick();
@@ -514,6 +522,7 @@ impl Control {
         self.check_state();
         self.check_limits();
         self.check_keys();
+        self.tend_guards();
         if self.running.is_some() {
             self.node.close_unwanted();
         }

@@ -10,6 +10,7 @@ use bundle::refused::{Blame, Refused};
 use bundle::store::{Chain, Store as _};
 use serde_json::json;
 
+use super::guard::Cause;
 use super::rollback_history::Step;
 use super::state::Hold;
 use super::{
@@ -100,6 +101,7 @@ impl Control {
             to: target,
             at_serial,
             sticky,
+            guard: None,
         });
         self.ran.rollbacks.switch(Step {
             bundle: target,
@@ -112,6 +114,20 @@ impl Control {
         self.logged.blocked_serial = None;
         self.node.registry.bundles().rollbacks += 1;
         Ok(Switched { durable, took_ns })
+    }
+
+    /// Switches to the base of a progressive release, because the guard failed. Holds the bundle
+    /// that this node leaves.
+    ///
+    /// # Errors
+    /// The code of the reason why the base cannot run.
+    pub(super) fn switch_for_guard(&mut self, base: Digest, cause: Cause) -> Result<(), String> {
+        self.switch(base, false).map_err(|error| error.code)?;
+        if let Some(hold) = &mut self.ran.hold {
+            hold.guard = Some(cause.as_str().to_owned());
+        }
+        self.persist_ran();
+        Ok(())
     }
 
     fn target(&self, to: &Target) -> Result<Digest, OperatorError> {

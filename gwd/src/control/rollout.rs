@@ -3,10 +3,10 @@
 
 use bundle::channel::Accepted;
 use bundle::digest::Digest;
+use bundle::follow;
 use bundle::refused::Refused;
-use bundle::rollout::{self, Rollout, percent};
-use bundle::statement::predicate::Pointer;
-use bundle::store::folder::Folder;
+use bundle::rollout::percent;
+use bundle::statement::predicate::{Pointer, Rollout};
 use serde_json::{Value, json};
 
 use super::Control;
@@ -35,11 +35,7 @@ impl Control {
     ///
     /// # Errors
     /// The reason why the base cannot be used, if the node is outside of the share.
-    pub(super) fn followed_record(
-        &mut self,
-        store: &Folder,
-        head: &Accepted,
-    ) -> Result<Accepted, Refused> {
+    pub(super) fn followed_record(&mut self, head: &Accepted) -> Result<Accepted, Refused> {
         let Some(rollout) = head.record().rollout.clone() else {
             self.rollout = None;
             return Ok(head.clone());
@@ -51,7 +47,7 @@ impl Control {
             .and_then(|known| known.base.clone().ok());
         let base = match known {
             Some(base) => Ok(base),
-            None => rollout::base(store, &self.context(), head)
+            None => follow::rollout_base(&self.blobs(), &self.context(), head)
                 .map(|base| base.expect("the head has a step")),
         };
         let belongs = rollout.includes(&self.node.shared.node, &head.bundle());
@@ -131,6 +127,11 @@ impl NodeRollout {
         values["serial"] = self.head.serial.into();
         values["follows"] = json!(self.follows.map(|bundle| bundle.to_string()));
         event(level, message, values);
+    }
+
+    /// Bundle of the base. `None`: the base cannot be used.
+    pub(super) fn base_bundle(&self) -> Option<Digest> {
+        self.base.as_ref().ok().map(Accepted::bundle)
     }
 
     /// Part of the status.

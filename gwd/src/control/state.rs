@@ -96,7 +96,7 @@ pub(crate) struct Run {
     pub(crate) since: Moment,
 }
 
-/// Hold: an operator switched to another bundle on this node, and the channel's head is not
+/// Hold: an operator or the guard of a release switched to another bundle on this node, and the channel's head is not
 /// activated.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -110,6 +110,10 @@ pub(crate) struct Hold {
     /// True if the hold blocks every other bundle until `gwd resume`; false if it only blocks
     /// `from`.
     pub(crate) sticky: bool,
+    /// Comparison for which the guard of a progressive release failed (`errors`, `p99`). `None`: an
+    /// operator switched.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) guard: Option<String>,
 }
 
 impl State {
@@ -456,6 +460,7 @@ mod tests {
             to: one,
             at_serial: 3,
             sticky: true,
+            guard: None,
         });
         state.write(&ran).unwrap();
         drop(state);

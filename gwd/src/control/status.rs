@@ -74,6 +74,7 @@ impl Control {
                 "to": hold.to.to_string(),
                 "at_serial": hold.at_serial,
                 "sticky": hold.sticky,
+                "guard": hold.guard,
             })
         });
         let last_error = self.last_error.as_ref().map(|error| {
@@ -112,7 +113,11 @@ impl Control {
             "head": self.head.as_ref().map(|head| {
                 json!({"bundle": head.bundle().to_string(), "serial": head.pointer().serial})
             }),
-            "rollout": self.rollout.as_ref().map(NodeRollout::json),
+            "rollout": self.rollout.as_ref().map(|rollout| {
+                let mut rollout = rollout.json();
+                rollout["guard"] = self.guard_json().into();
+                rollout
+            }),
             "accepted": self.memory.record.map(|pointer| {
                 json!({"serial": pointer.serial, "record": pointer.digest.to_string()})
             }),

@@ -4,6 +4,7 @@ mod bundles;
 mod policies;
 mod process;
 mod requests;
+pub(crate) mod totals;
 mod upstreams;
 
 use std::collections::{BTreeMap, HashSet};
@@ -57,6 +58,8 @@ pub(crate) struct Bundles {
     /// Progressive release: number of steps, true if this node belongs to the share, and current
     /// step. `None`: the channel's head is complete.
     pub(crate) rollout: Option<(usize, bool, u32)>,
+    /// Number of ended guards of progressive releases, by result.
+    pub(crate) guards: BTreeMap<&'static str, u64>,
     /// Number of activations by result and reason.
     pub(crate) activations: BTreeMap<(&'static str, String), u64>,
     pub(crate) activation_seconds: Seconds,

@@ -28,6 +28,7 @@ mod forwarding;
 mod frames;
 mod framing;
 mod grpc;
+mod guards;
 mod half_closes;
 mod handover;
 mod health;

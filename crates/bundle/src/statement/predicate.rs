@@ -13,7 +13,6 @@ use crate::digest::Digest;
 use crate::keys::KeyId;
 use crate::moment::Moment;
 use crate::name::{ChannelName, ProjectName};
-use crate::rollout::Rollout;
 
 /// Role in which a key signs. Each role has one predicate type. A signature in one role never
 /// counts in another, even by the same key.
@@ -121,6 +120,43 @@ pub struct Record {
     /// gwc does not write this field, and gwd does not read it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub streams: Option<Streams>,
+}
+
+/// Step of a progressive release, in a record. A record without it is complete: all nodes run its
+/// bundle.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rollout {
+    /// Newest complete record of the channel. Nodes outside of the share run its bundle.
+    pub base: Pointer,
+    /// Conditions under which a node of the share returns to the base by itself. `None`: no node
+    /// does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guard: Option<Guard>,
+    /// Number of the current step, from 1.
+    pub step: u32,
+    /// Shares of the steps in parts per million, in ascending order. The last step, all nodes, is
+    /// not listed.
+    pub steps: Vec<u32>,
+}
+
+/// Conditions under which a node of the share returns to the base by itself. The node compares its
+/// requests after the switch with those before it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Guard {
+    /// Allowed increase of the share of responses with status 5xx, in parts per million of the
+    /// requests. `None`: errors are not compared.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub errors_ppm: Option<u32>,
+    /// Time after the switch in which the node compares, in milliseconds.
+    pub for_ms: u64,
+    /// Allowed increase of the 99th percentile of the durations, in parts per million of the
+    /// percentile. `None`: durations are not compared.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub p99_ppm: Option<u32>,
+    /// Minimum number of requests before the switch, and after it.
+    pub requests: u64,
 }
 
 /// Kind of a record: the relation of its bundle to the bundle of the previous record.

@@ -4,8 +4,7 @@ use bundle::channel::{self, Memory};
 use bundle::digest::Digest;
 use bundle::follow;
 use bundle::refused::Refused;
-use bundle::rollout::{self, Rollout};
-use bundle::statement::predicate::{Pointer, Record, RecordKind};
+use bundle::statement::predicate::{Guard, Pointer, Record, RecordKind, Rollout};
 use bundle::store::memory::Memory as Store;
 use bundle::store::{Batch, WriteError};
 
@@ -15,6 +14,7 @@ use crate::fixture::*;
 fn step(base: Pointer, step: u32, steps: &[u32]) -> Option<Rollout> {
     Some(Rollout {
         base,
+        guard: None,
         step,
         steps: steps.to_vec(),
     })
@@ -84,7 +84,7 @@ fn base_of(store: &Store, head: Pointer) -> Result<Option<Pointer>, Refused> {
     let (trust, prod) = (trust(), prod());
     let context = context(&trust, &prod);
     let accepted = channel::accept(store, &context, &nothing(), head)?;
-    let base = rollout::base(store, &context, &accepted)?;
+    let base = follow::rollout_base(store, &context, &accepted)?;
     Ok(base.map(|base| base.pointer()))
 }
 
@@ -215,4 +215,35 @@ fn head_of_a_rollout_is_remembered_with_its_step() {
     assert_eq!(read.accepted.pointer(), head);
     let rollout = read.accepted.record().rollout.as_ref().unwrap();
     assert_eq!((rollout.nodes_ppm(), rollout.of()), (50_000, 3));
+}
+
+#[test]
+fn guard_that_is_not_valid_is_refused() {
+    let good = Guard {
+        errors_ppm: Some(10_000),
+        for_ms: 600_000,
+        p99_ppm: Some(500_000),
+        requests: 200,
+    };
+    let with = |change: fn(&mut Guard)| {
+        let mut guard = good.clone();
+        change(&mut guard);
+        accepted_with(|next, base| {
+            next.rollout = step(base, 1, &[50_000]);
+            next.rollout.as_mut().unwrap().guard = Some(guard);
+        })
+    };
+    assert_eq!(with(|_| {}), Ok(()));
+    assert_eq!(with(|guard| guard.p99_ppm = None), Ok(()));
+    let bad: [fn(&mut Guard); 6] = [
+        |guard| (guard.errors_ppm, guard.p99_ppm) = (None, None),
+        |guard| guard.errors_ppm = Some(0),
+        |guard| guard.p99_ppm = Some(1_000_001),
+        |guard| guard.requests = 19,
+        |guard| guard.for_ms = 999,
+        |guard| guard.for_ms = 604_800_001,
+    ];
+    for (at, change) in bad.into_iter().enumerate() {
+        assert_eq!(with(change).unwrap_err().reason(), "bad-rollout", "{at}");
+    }
 }

@@ -8,14 +8,15 @@ pub(super) mod listeners;
 mod mounts;
 pub(crate) mod plans;
 pub(crate) mod proofs;
+mod release;
 mod serving;
 mod state;
-mod steps;
 mod upstreams;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use bundle::ir;
+use bundle::statement::predicate::Guard;
 use diag::shape::{self, BAD_VALUE};
 use diag::{Diagnostic, Level, NodeRef, Sink, Span, Spanned, read};
 use policy::declared::{self, Scalar, Settings as Declared, Value, whole};
@@ -98,6 +99,8 @@ pub struct Settings {
     /// Shares of the steps of a progressive release in parts per million, in ascending order. Empty:
     /// all gateways at once.
     pub release_steps: Vec<u32>,
+    /// Guard of a progressive release. `None`: no guard.
+    pub release_guard: Option<Guard>,
     /// Names that gateway.yaml defines, by kind.
     pub names: AllNames,
     /// Settings of the whole gateway that gwd does not support yet.
@@ -276,8 +279,9 @@ pub fn read(
             .and_then(NodeRef::scalar_text);
         written.unwrap_or(default).to_owned()
     };
-    check_release(release, sink);
-    let release_steps = steps::steps(release, sink);
+    release::check(release, sink);
+    let release_steps = release::steps(release, sink);
+    let release_guard = release::guard(release, &release_steps, sink);
     let mut declared =
         declared::later(root, &vocab::gateway::SHAPE).without(|path| !is_gateways(path));
     if from_servers {
@@ -322,31 +326,12 @@ pub fn read(
         store: text("store", "releases"),
         channel: text("channel", "prod"),
         release_steps,
+        release_guard,
         names,
         declared,
         stores,
         errors: errors(root),
     })
-}
-
-/// Checks `release` of gateway.yaml: the store and the channel.
-fn check_release(release: Option<NodeRef<'_>>, sink: &mut Sink) {
-    if let Some(store) = release.and_then(|release| release.get("store"))
-        && store.scalar_text().is_some_and(|text| text.contains("://"))
-    {
-        let help = "write the path of a folder, relative to gateway.yaml";
-        sink.push(shape::not_available(store.span(), "a store at a URL", help));
-    }
-    if let Some(channel) = release.and_then(|release| release.get("channel"))
-        && let Some(Err(wrong)) = channel
-            .scalar_text()
-            .map(str::parse::<bundle::name::ChannelName>)
-    {
-        sink.push(
-            Diagnostic::new(&BAD_VALUE, channel.span(), "this cannot name a channel")
-                .help(wrong.to_string()),
-        );
-    }
 }
 
 /// Reads `stores` of gateway.yaml.

@@ -69,6 +69,7 @@ impl LocalReleases {
         let local = Self {
             place: Place {
                 steps: Vec::new(),
+                guard: None,
                 store: StoreName::Folder(folder.path().join("store")),
                 ..place.clone()
             },

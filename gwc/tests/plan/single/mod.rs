@@ -277,6 +277,7 @@ const ELSEWHERE: &[(&str, Option<&str>)] = &[
     ("environment-changed", None),
     ("store-changed", None),
     ("release-steps-changed", None),
+    ("release-guard-changed", None),
     ("rules-unknown", None),
     ("trust-changed", None),
     ("first-release", Some("first")),

@@ -77,6 +77,15 @@ fn collect_activations(bundles: &Bundles, families: &mut Vec<proto::MetricFamily
             &Numbers::from([(labels, f64::from(step))]),
         ));
     }
+    let guards = bundles.guards.iter().map(|(result, count)| {
+        let labels = vec![("result", (*result).to_owned())];
+        (labels, *count as f64)
+    });
+    families.push(counters(
+        "gwd_release_guard_total",
+        "Guards of progressive releases that ended, by result.",
+        &guards.collect(),
+    ));
     let activations = bundles.activations.iter().map(|((result, reason), count)| {
         let labels = vec![("result", (*result).into()), ("reason", reason.clone())];
         (labels, *count as f64)
