@@ -20,6 +20,7 @@ use bundle::trust::Trust;
 use serde_json::{Value, json};
 
 use super::describe::Described;
+use super::guard::Guards;
 use super::read_schedule::ReadSchedule;
 use super::refusals::Refusals;
 use super::secrets;
@@ -191,7 +192,7 @@ impl Control {
             revocations_protected: trust.has_floors(&plan.channel),
             head: None,
             rollout: None,
-            guards: super::Guards::default(),
+            guards: Guards::default(),
             running: None,
             residents: Vec::new(),
             dropped: BTreeSet::new(),

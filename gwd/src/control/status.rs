@@ -10,7 +10,8 @@ use policy::key_cell::KeyCell;
 use serde_json::{Value, json};
 
 use super::describe::About;
-use super::{Control, NodeRollout, Replica, TrustSource};
+use super::share::NodeRollout;
+use super::{Control, Replica, TrustSource};
 use crate::runtime::clock;
 use crate::runtime::program_log;
 

@@ -1,0 +1,93 @@
+//! Place of this node in a progressive release: its share, the base, and the bundle that this node
+//! follows.
+
+use bundle::channel::Accepted;
+use bundle::digest::Digest;
+use bundle::refused::Refused;
+use bundle::rollout::percent;
+use bundle::statement::predicate::{Pointer, Rollout};
+use serde_json::{Value, json};
+
+use crate::runtime::program_log::{Level, event};
+
+/// Progressive release that the channel's head describes, as it concerns this node.
+#[derive(Clone, Debug)]
+pub(super) struct NodeRollout {
+    /// Record of the head.
+    pub(super) head: Pointer,
+    /// Bundle of the head.
+    pub(super) candidate: Digest,
+    pub(super) rollout: Rollout,
+    /// True if this node belongs to the share that runs the candidate.
+    pub(super) belongs: bool,
+    /// Verified base of the head, or the reason why it cannot be used.
+    pub(super) base: Result<Accepted, Refused>,
+    /// Bundle that this node follows. `None`: the base cannot be used, and the node needs it.
+    pub(super) follows: Option<Digest>,
+}
+
+impl NodeRollout {
+    /// Values whose change is logged.
+    pub(super) fn decision(&self) -> (Pointer, Option<Digest>) {
+        (self.head, self.follows)
+    }
+
+    pub(super) fn log(&self) {
+        let (level, message) = match (self.follows, self.belongs) {
+            (None, _) => (
+                Level::Error,
+                "this node is outside of the share of a progressive release, and the base cannot \
+                 be used; the current version keeps serving",
+            ),
+            (Some(follows), true) if follows != self.candidate => (
+                Level::Warn,
+                "the bundle of a progressive release is revoked or withdrawn; this node follows \
+                 the base",
+            ),
+            (Some(_), true) => (
+                Level::Info,
+                "this node belongs to the share of a progressive release; it follows the \
+                 channel's head",
+            ),
+            (Some(follows), false) if follows == self.candidate => (
+                Level::Warn,
+                "the base of a progressive release is revoked or withdrawn; this node follows the \
+                 channel's head",
+            ),
+            (Some(_), false) => (
+                Level::Info,
+                "this node is outside of the share of a progressive release; it follows the base",
+            ),
+        };
+        let mut values = self.json();
+        values["serial"] = self.head.serial.into();
+        values["follows"] = json!(self.follows.map(|bundle| bundle.to_string()));
+        event(level, message, values);
+    }
+
+    /// Bundle of the base. `None`: the base cannot be used.
+    pub(super) fn base_bundle(&self) -> Option<Digest> {
+        self.base.as_ref().ok().map(Accepted::bundle)
+    }
+
+    /// Part of the status.
+    pub(super) fn json(&self) -> Value {
+        let base = self.base.as_ref().ok();
+        json!({
+            "step": self.rollout.step,
+            "of": self.rollout.of(),
+            "nodes": percent(self.rollout.nodes_ppm()),
+            "belongs": self.belongs,
+            "base": base.map(|base| base.bundle().to_string()),
+            "base_serial": self.rollout.base.serial,
+            "base_refused": self.base.as_ref().err().map(Refused::reason),
+            "candidate": self.candidate.to_string(),
+        })
+    }
+
+    /// Labels and value of the metric `gwd_release_step`: the number of steps, true if this node
+    /// belongs to the share, and the current step.
+    pub(super) fn metric(&self) -> (usize, bool, u32) {
+        (self.rollout.of(), self.belongs, self.rollout.step)
+    }
+}
