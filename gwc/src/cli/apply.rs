@@ -124,11 +124,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     if let Some(claimed) = &claimed {
         claim::check(claimed, &planned.json)?;
     }
-    if let Some(head) = head.as_ref().filter(|head| head.bundle != id)
-        && let Some(rollout) = &head.record.rollout
-    {
-        return Err(steps::in_progress(&place, head, rollout));
-    }
+    steps::check_idle(&place, head.as_ref(), id)?;
     let back = RollbackCheck::rehearse(
         store,
         trust.as_ref(),

@@ -115,9 +115,19 @@ pub(super) fn no_release(place: &Place, head: Option<&Entry>) -> anyhow::Error {
     Failure::new(Exit::INPUT, "no-progressive-release", message).into()
 }
 
-/// Error of a release of another bundle while a progressive release is in progress.
-pub(super) fn in_progress(place: &Place, head: &Entry, rollout: &Rollout) -> anyhow::Error {
-    Failure::new(
+/// Refuses the release of a bundle while a progressive release of another one is in progress.
+pub(super) fn check_idle(
+    place: &Place,
+    head: Option<&Entry>,
+    bundle: Digest,
+) -> anyhow::Result<()> {
+    let Some(head) = head.filter(|head| head.bundle != bundle) else {
+        return Ok(());
+    };
+    let Some(rollout) = &head.record.rollout else {
+        return Ok(());
+    };
+    Err(Failure::new(
         Exit::ROLLOUT,
         "release-in-progress",
         format!(
@@ -128,5 +138,5 @@ pub(super) fn in_progress(place: &Place, head: &Entry, rollout: &Rollout) -> any
             step_text(rollout)
         ),
     )
-    .into()
+    .into())
 }

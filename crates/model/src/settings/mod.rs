@@ -273,15 +273,8 @@ pub fn read(
     let everywhere = default_listeners(root, &listeners, &names);
     let apis = apis(root, &everywhere, &names, sink);
     let release = root.get("release");
-    let text = |key: &str, default: &str| {
-        let written = release
-            .and_then(|release| release.get(key))
-            .and_then(NodeRef::scalar_text);
-        written.unwrap_or(default).to_owned()
-    };
     release::check(release, sink);
     let release_steps = release::steps(release, sink);
-    let release_guard = release::guard(release, &release_steps, sink);
     let mut declared =
         declared::later(root, &vocab::gateway::SHAPE).without(|path| !is_gateways(path));
     if from_servers {
@@ -323,10 +316,10 @@ pub fn read(
         acknowledgements: Vec::new(),
         invariants: Invariants::named(name_list(root.get("invariants"))),
         tests: Tests::named(name_list(root.get("tests"))),
-        store: text("store", "releases"),
-        channel: text("channel", "prod"),
+        store: release::text(release, "store", "releases"),
+        channel: release::text(release, "channel", "prod"),
+        release_guard: release::guard(release, &release_steps, sink),
         release_steps,
-        release_guard,
         names,
         declared,
         stores,

@@ -12,6 +12,12 @@ const REQUESTS: i64 = 200;
 /// Default of `release.guard.for`: 10 minutes.
 const FOR_MS: u64 = 600_000;
 
+/// Text of a key of `release`, or its default.
+pub(super) fn text(release: Option<NodeRef<'_>>, key: &str, default: &str) -> String {
+    let written = release.and_then(|release| release.get(key)?.scalar_text());
+    written.unwrap_or(default).to_owned()
+}
+
 /// Checks `release` of gateway.yaml: the store and the channel.
 pub(super) fn check(release: Option<NodeRef<'_>>, sink: &mut Sink) {
     if let Some(store) = release.and_then(|release| release.get("store"))
