@@ -236,20 +236,11 @@ impl Apply<'_> {
             return Ok(Exit::OK);
         }
         self.movement.check_keys(store, &fields.merges)?;
-        let question = match same {
-            Some(_) => format!("record new rules on channel {}?", place.channel),
-            None => {
-                let step = self.report.rollout.as_ref();
-                let step = step.map(|rollout| format!(" ({})", step_text(rollout)));
-                let step = step.unwrap_or_default();
-                format!("move channel {} to {}{step}?", place.channel, id.short())
-            }
-        };
-        confirm(args.yes, &question)?;
         let kind = match same {
             Some(_) => RecordKind::Pin,
             None => RecordKind::Release,
         };
+        confirm(args.yes, &self.report.question(kind))?;
         self.publish((kind, fields), advice)
     }
 
@@ -500,6 +491,18 @@ struct Report<'a> {
 }
 
 impl Report<'_> {
+    /// Question before a record of this kind is signed.
+    fn question(&self, kind: RecordKind) -> String {
+        let channel = &self.place.channel;
+        if kind == RecordKind::Pin {
+            return format!("record new rules on channel {channel}?");
+        }
+        let step = self.rollout.as_ref();
+        let step = step.map(|rollout| format!(" ({})", step_text(rollout)));
+        let step = step.unwrap_or_default();
+        format!("move channel {channel} to {}{step}?", self.bundle.short())
+    }
+
     /// Writes a line if the output format is `human`.
     fn line(&self, text: &str) {
         if self.args.format.format == Format::Human {

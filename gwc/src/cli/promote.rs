@@ -6,6 +6,7 @@ use bundle::digest::Digest;
 use bundle::history::Entry;
 use bundle::statement::predicate::{RecordKind, Rollout};
 use bundle::store::{Chain, Store as _};
+use bundle::trust::Trust;
 use serde_json::json;
 
 use super::apply::check_revoked;
@@ -16,7 +17,8 @@ use super::rollout::{ExpectedRelease, WaitOption};
 use super::say::{self, Context, Format};
 use super::steps::{self, Wanted, step_json, step_text};
 use crate::release::evidence;
-use crate::release::{self, AnyStore};
+use crate::release::nodes::Nodes;
+use crate::release::{self, AnyStore, Place};
 use model::exit::Exit;
 
 #[derive(Debug, clap::Args)]
@@ -80,15 +82,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     };
     movement.check_newest_list(&store)?;
     check_revoked(&store, trust.as_ref(), &place.channel, head.bundle)?;
-    let entries = evidence::entries(&store, trust.as_ref(), &place.channel)?;
-    let lists = store.serials(&Chain::Revocations)?;
-    let allowed = Allowed {
-        over_hold: args.over_hold,
-        over_guard: args.over_guard,
-        merge: false,
-    };
-    let lists = lists.last().copied().unwrap_or(0);
-    fleet::ask(&nodes, &place, &entries, lists, allowed)?;
+    check_fleet(args, &nodes, (&place, &store, trust.as_ref()))?;
     let next = match args.to_all {
         true => None,
         false => before.next(),
@@ -143,6 +137,23 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         )),
     }
     Ok(waited.exit())
+}
+
+/// Checks that the gateways follow the channel, are not on hold, and that no guard failed.
+fn check_fleet(
+    args: &Args,
+    nodes: &Nodes,
+    (place, store, trust): (&Place, &AnyStore, Option<&Trust>),
+) -> anyhow::Result<()> {
+    let entries = evidence::entries(store, trust, &place.channel)?;
+    let lists = store.serials(&Chain::Revocations)?;
+    let allowed = Allowed {
+        over_hold: args.over_hold,
+        over_guard: args.over_guard,
+        merge: false,
+    };
+    let lists = lists.last().copied().unwrap_or(0);
+    fleet::ask(nodes, place, &entries, lists, allowed).map(drop)
 }
 
 /// Returns the bundle and the fields of the record for the next step. `next`: `None` for all

@@ -131,7 +131,7 @@ fn row(name: &str, status: anyhow::Result<Status>, place: &Place, wanted: Option
     Row {
         json: json!({"node": name, "name": own_name, "belongs": belongs, "bundle": status.bundle,
                      "agrees": agrees, "hold": status.hold, "guard": guard, "error": null}),
-        text: printable(&text).to_string(),
+        text: printable(&text),
         is_reachable: true,
     }
 }

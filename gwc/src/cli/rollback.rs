@@ -92,24 +92,7 @@ pub(super) fn go_back(
     let rollback = Rollback::new(place, store, trust, (target, &advice))?;
     let (head, target) = (&rollback.head, rollback.target);
     if head.bundle == target {
-        let step = head.record.rollout.as_ref().map(|rollout| {
-            let step = step_text(rollout);
-            format!(" ({step}; `gwc promote` continues, `gwc abort` goes back)")
-        });
-        let line = format!(
-            "nothing to do: channel {} runs {} already{}",
-            place.channel,
-            target.short(),
-            step.unwrap_or_default()
-        );
-        print_result(
-            args,
-            &rollback,
-            Some(head.pointer.serial),
-            &json!(null),
-            &line,
-            "ok",
-        );
+        report_idle(args, &rollback);
         return Ok(Exit::OK);
     }
     let fields = args.record.record_fields(Some(store), target)?;
@@ -163,6 +146,23 @@ pub(super) fn go_back(
     };
     print_result(args, &rollback, Some(serial), &plan, &line, result);
     Ok(waited.exit())
+}
+
+/// Reports that the channel's newest record already has the target.
+fn report_idle(args: &MoveOptions, rollback: &Rollback<'_>) {
+    let head = &rollback.head;
+    let step = head.record.rollout.as_ref().map(|rollout| {
+        let step = step_text(rollout);
+        format!(" ({step}; `gwc promote` continues, `gwc abort` goes back)")
+    });
+    let line = format!(
+        "nothing to do: channel {} runs {} already{}",
+        rollback.place.channel,
+        rollback.target.short(),
+        step.unwrap_or_default()
+    );
+    let serial = Some(head.pointer.serial);
+    print_result(args, rollback, serial, &json!(null), &line, "ok");
 }
 
 /// Maximum number of credentials that are listed.

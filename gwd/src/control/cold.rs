@@ -105,6 +105,18 @@ fn insecure_in_folder(
     }
 }
 
+/// Logs a warning if unsigned bundles are allowed.
+fn warn_if_insecure(trust: &Trust) {
+    if trust.is_insecure() {
+        event(
+            Level::Warn,
+            "INSECURE: unsigned bundles are allowed; anyone who can write to the store \
+            controls this gateway. Start with --trust instead of --insecure-allow-unsigned",
+            json!({"insecure_allow_unsigned": true}),
+        );
+    }
+}
+
 /// Reads the counters of quotas, and starts the thread that saves them.
 fn keeper(plan: &Plan, node: &Node, state: &State) -> Result<QuotaWriter, StartError> {
     let lock = state.lock().try_clone_to_owned();
@@ -156,14 +168,7 @@ impl Control {
             Some(trusted) => trusted,
             None => insecure_in_folder(&plan, replica.as_ref())?,
         };
-        if trust.is_insecure() {
-            event(
-                Level::Warn,
-                "INSECURE: unsigned bundles are allowed; anyone who can write to the store \
-                controls this gateway. Start with --trust instead of --insecure-allow-unsigned",
-                json!({"insecure_allow_unsigned": true}),
-            );
-        }
+        warn_if_insecure(&trust);
         node.quotas = Some(keeper(&plan, &node, &state)?);
         let trust_file = match &plan.trust {
             TrustSource::File(path) => Some(path.as_path()),

@@ -417,9 +417,7 @@ impl Control {
                     for answer in notified.drain(..) {
                         let _gone = answer.send(Ok(self.status_json()));
                     }
-                    if self.now_ms() >= self.guards.due_ms() {
-                        self.check_guard();
-                    }
+                    self.check_guard();
                     if self.now_ms() >= tick_at_ms {
                         self.tick();
                         if self.port_stays_busy() {

@@ -63,9 +63,12 @@ impl Control {
         self.guards.current = Some(running);
     }
 
-    /// Looks at the counters, if a guard runs.
+    /// Looks at the counters, if a guard runs and its next look is due.
     pub(super) fn check_guard(&mut self) {
         let now_ms = self.now_ms();
+        if now_ms < self.guards.due_ms() {
+            return;
+        }
         let runs = self.running.map(|running| running.bundle);
         let Some(running) = &mut self.guards.current else {
             return;

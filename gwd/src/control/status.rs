@@ -114,11 +114,7 @@ impl Control {
             "head": self.head.as_ref().map(|head| {
                 json!({"bundle": head.bundle().to_string(), "serial": head.pointer().serial})
             }),
-            "rollout": self.rollout.as_ref().map(|rollout| {
-                let mut rollout = rollout.json();
-                rollout["guard"] = self.guard_json().into();
-                rollout
-            }),
+            "rollout": self.rollout_json(),
             "accepted": self.memory.record.map(|pointer| {
                 json!({"serial": pointer.serial, "record": pointer.digest.to_string()})
             }),
@@ -148,6 +144,14 @@ impl Control {
             "log_level": program_log::level().as_str(),
             "ready": self.running.is_some(),
         })
+    }
+
+    /// Progressive release of the channel's head, with the guard on this node. `None`: the head is
+    /// complete.
+    fn rollout_json(&self) -> Option<Value> {
+        let mut rollout = self.rollout.as_ref()?.json();
+        rollout["guard"] = self.guard_json().into();
+        Some(rollout)
     }
 
     /// States of the stores whose counters limits use, as JSON.
