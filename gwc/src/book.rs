@@ -144,10 +144,8 @@ value that the new one refuses, responses if the new schema accepts one that the
 | null | the check is not about accepted values, or its level is not `error` |\n\n\
 The witness is a value at `message.path`. `message.body` is a whole body that contains such a value\n\
 and that shows the break. It is null if none was found, and for parameters and headers. The text,\n\
-Markdown and HTML of a plan have the body, or the value if the body is longer than 160 characters.\n\
-\n\
-If both schemas accept the same values, no check is\n\
-reported. A break that no check shows is `request-schema-narrowed` or `response-schema-widened`.\n\
+Markdown and HTML of a plan have the body, or the value if the body is longer than 160 characters.\n\n\
+If both schemas accept the same values, no check is reported. A break that no check shows is `request-schema-narrowed` or `response-schema-widened`.\n\
 Parameters, headers and bodies other than JSON are sent as text: a proof counts, a witness does not.\n\
 Formats without a check in gwd (such as `email`) are equal to themselves only.\n\n",
     );

@@ -274,3 +274,20 @@ fn condition_on_another_host_refuses_no_path() {
         );
     }
 }
+
+#[test]
+fn ambiguous_condition_is_explained() {
+    let project = asked("", "in: header, name: X-Key", "");
+    let document = project.read("s.yaml");
+    let more = "  /c:\n    get: {operationId: c, security: [], \
+        x-gateway: {public: true, match: {query: {a: {present: true}}}}, responses: {}}\n";
+    project.write(
+        "s.yaml",
+        document.replace("components:", &format!("{more}components:")),
+    );
+    for (query, refuses) in [("a=1", false), ("=a=1", true), ("A=1", true)] {
+        let answer = explained(&project, &["GET", &format!("http://a.test/c?{query}")]).to_string();
+        let is_explained = answer.contains("about a condition (`match`)");
+        assert_eq!(is_explained, refuses, "{query}: {answer}");
+    }
+}

@@ -20,7 +20,7 @@ use bundle::digest::Digest;
 use bundle::ir;
 use engine::readings::{self, Ambiguity};
 use engine::router::HostPattern;
-use engine::{Decided, RouteRef, Verdict};
+use engine::{CONDITION_AMBIGUOUS, Decided, RouteRef, Verdict};
 use policy::ask::{CallKind, Effect};
 use policy::key_cell::Remote;
 use policy::{Reject, RequestHead};
@@ -262,6 +262,11 @@ fn explain(
                 "the path differs from the declared path only by the final slash; `trailing_slash: redirect` sends clients to `{}{}`",
                 route.mount.base_path, operation.template
             ),
+            Verdict::Reject(refusal) if refusal.reject.code == CONDITION_AMBIGUOUS.code => {
+                "servers could decide otherwise about a condition (`match`) of this path: a field \
+                 or parameter of the condition is repeated, or has another spelling"
+                    .to_owned()
+            }
             Verdict::Reject(_) | Verdict::Forward | Verdict::Ask(_) => {
                 ambiguous(route_request, head, route)
             }
