@@ -135,12 +135,13 @@ impl Control {
         if self.refusals.waits(&bundle, self.now_ms()) {
             return Ok(());
         }
-        let before = (
-            self.running.map(|running| running.bundle),
-            self.requests_before(),
-        );
+        // The sum over all requests takes time, so it is computed only for a guard.
+        let rollout = accepted.record().rollout.as_ref();
+        let is_judged = rollout.is_some_and(|rollout| rollout.guard.is_some());
+        let before = is_judged.then(|| self.requests_before());
+        let was = self.running.map(|running| running.bundle);
         match self.activate(&store, &followed, &accepted) {
-            Ok(()) => self.begin_guard(&accepted, (before.0, &before.1)),
+            Ok(()) => self.begin_guard(&accepted, (was, &before.unwrap_or_default())),
             Err(refused) => {
                 self.refuse(&followed, &refused);
                 if self.memory.record != Some(accepted.pointer()) {

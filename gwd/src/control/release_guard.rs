@@ -36,8 +36,6 @@ impl Control {
     /// Begins the guard of a bundle that was activated just now. `before`: the bundle before it, and
     /// its requests.
     pub(super) fn begin_guard(&mut self, head: &Accepted, before: (Option<Digest>, &Totals)) {
-        let now_ms = self.now_ms();
-        let totals = self.node.registry.totals();
         let Some(guard) = head
             .record()
             .rollout
@@ -50,7 +48,8 @@ impl Control {
         if !runs_candidate || before.0.is_none() || before.0 == Some(head.bundle()) {
             return;
         }
-        let running = Running::new(guard, head.bundle(), before.1, totals, now_ms);
+        let totals = self.node.registry.totals();
+        let running = Running::new(guard, head.bundle(), before.1, totals, self.now_ms());
         if running.result == GuardResult::NoBaseline {
             event(
                 Level::Warn,
