@@ -31,6 +31,7 @@ use crate::runtime::program_log::{ACTOR_GWD, Audit, OK};
 use crate::settings::Settings;
 use crate::stores::Stores;
 use crate::telemetry::process::Counters;
+use crate::telemetry::tail::Tails;
 use crate::tls::TlsListener;
 use crate::tls::connector::Connector;
 use crate::upstream::health::{self, Check};
@@ -129,6 +130,8 @@ pub(crate) struct Shared {
     unused_versions: mpsc::Sender<Arc<Current>>,
     pub(crate) live: Arc<AtomicI64>,
     pub(crate) process: Arc<Counters>,
+    /// Readers of live access log lines.
+    pub(crate) tails: Arc<Tails>,
 }
 
 impl Shared {
@@ -167,6 +170,7 @@ impl Shared {
             unused_versions,
             live: Arc::default(),
             process: Arc::default(),
+            tails: Arc::default(),
         };
         (Arc::new(shared), thrown)
     }

@@ -32,7 +32,7 @@ pub(super) fn routes(shared: &Shared) -> Value {
     json!({
         "schema": "routes/v1",
         "result": "ok",
-        "tool": super::server::tool(),
+        "tool": super::replies::tool(),
         "environment": Value::Null,
         "bundle": snapshot.map(Snapshot::bundle),
         "routes": routes.collect::<Vec<_>>(),
@@ -52,7 +52,7 @@ pub(super) fn explain(shared: &Shared, question: &Question) -> Result<Value, Str
     let base = json!({
         "schema": "route/v1",
         "result": "ok",
-        "tool": super::server::tool(),
+        "tool": super::replies::tool(),
         "environment": Value::Null,
         "bundle": snapshot.bundle(),
         "candidates": [],

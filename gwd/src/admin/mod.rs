@@ -7,8 +7,10 @@ pub(crate) mod client;
 mod connections;
 mod explain;
 mod order;
+mod replies;
 mod server;
 mod slow_readers;
+mod tail;
 mod upstreams;
 mod validation;
 

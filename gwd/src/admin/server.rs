@@ -12,12 +12,10 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use http::header::{
-    ALLOW, AUTHORIZATION, CONNECTION, CONTENT_TYPE, HOST, HeaderValue, WWW_AUTHENTICATE,
-};
+use http::header::{ALLOW, AUTHORIZATION, CONNECTION, HOST, HeaderValue, WWW_AUTHENTICATE};
 use http::uri::Authority;
-use http::{Method, Request, Response, StatusCode, Version};
-use http_body_util::{BodyExt as _, Full, Limited};
+use http::{Method, Request, StatusCode, Version};
+use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -28,8 +26,11 @@ use tokio::sync::{Notify, Semaphore, SemaphorePermit, oneshot};
 use zeroize::Zeroizing;
 
 use super::connections::{Connection, Connections};
+use super::replies::{
+    Reply, bad_request, failure, full, health, json_reply, lines, problem, stopping, text, tool,
+};
 use super::slow_readers::InTime;
-use super::{explain, order, upstreams, validation};
+use super::{explain, order, tail, upstreams, validation};
 use crate::control::{Event, OperatorError, Status, Switch};
 use crate::listen::unix_socket;
 use crate::metrics::caches;
@@ -80,8 +81,6 @@ enum Via {
     Tcp(SocketAddr),
     Unix,
 }
-
-type Reply = Response<Full<Bytes>>;
 
 // === impl Admin ===
 
@@ -208,7 +207,7 @@ impl Admin {
             "/livez" | "/healthz" | "/readyz" | "/startupz" | "/metrics" | "/v1/status"
             | "/v1/bundles" | "/v1/routes" => &[Method::GET],
             "/v1/explain" | "/v1/activate" | "/v1/rollback" | "/v1/resume" | "/v1/drain"
-            | "/v1/notify" => &[Method::POST],
+            | "/v1/notify" | "/v1/tail" => &[Method::POST],
             "/v1/log-level" | "/v1/validation" => &[Method::PUT],
             _ => return problem(404, "not-found", "the admin interface has no such path"),
         };
@@ -385,6 +384,7 @@ impl Admin {
                     order::read(body).and_then(|it| explain::explain(&self.shared, &it));
                 return explained.map_or_else(|why| bad_request(&why), |it| json_reply(200, &it));
             }
+            "/v1/tail" => return self.tail(body, &who),
             "/v1/activate" => Some(Switch::Activate),
             "/v1/rollback" => Some(Switch::Rollback),
             _ => None,
@@ -409,6 +409,25 @@ impl Admin {
                 Err(_) => stopping(),
             },
         }
+    }
+
+    /// Sends the access log lines of all requests that end from now on and fit the filters.
+    fn tail(&self, body: &[u8], who: &str) -> Reply {
+        let filter = order::read(body).and_then(tail::Filter::new);
+        let filter = match filter {
+            Ok(filter) => filter,
+            Err(why) => return bad_request(&why),
+        };
+        let Some(tail) = self.shared.tails.subscribe() else {
+            let why = "too many `gwd tail` are connected; end one of them";
+            return problem(503, "too-many-tails", why);
+        };
+        event(
+            Level::Info,
+            "an operator reads the lines of requests as they end",
+            json!({"who": who}),
+        );
+        lines(tail::Lines::new(tail, filter))
     }
 
     /// Reads the latest status of the control thread and adds the current states of upstreams,
@@ -592,79 +611,9 @@ fn set_level(body: &[u8], who: &str) -> Reply {
     )
 }
 
-pub(super) fn tool() -> Value {
-    json!({"name": "gwd", "version": env!("CARGO_PKG_VERSION")})
-}
-
 /// True for paths of health checks. Connections of the reserve serve only these paths.
 fn is_health(path: &str) -> bool {
     matches!(path, "/livez" | "/healthz" | "/readyz" | "/startupz")
-}
-
-fn full() -> Reply {
-    problem(
-        503,
-        "too-many-connections",
-        "all connections of the admin interface are in use; only health checks are answered",
-    )
-}
-
-fn stopping() -> Reply {
-    problem(503, "stopping", "this gwd is shutting down")
-}
-
-fn health(fine: bool, status: &str, checks: &Value) -> Reply {
-    let body = json!({"status": status, "checks": checks}).to_string() + "\n";
-    let mut reply = Response::new(Full::new(Bytes::from(body)));
-    if !fine {
-        *reply.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
-    }
-    let kind = HeaderValue::from_static("application/health+json");
-    reply.headers_mut().insert(CONTENT_TYPE, kind);
-    reply
-}
-
-fn text(body: String) -> Reply {
-    let mut reply = Response::new(Full::new(Bytes::from(body)));
-    let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
-    reply.headers_mut().insert(CONTENT_TYPE, kind);
-    reply
-}
-
-fn json_reply(status: u16, body: &Value) -> Reply {
-    let mut reply = Response::new(Full::new(Bytes::from(body.to_string() + "\n")));
-    *reply.status_mut() = StatusCode::from_u16(status).unwrap_or_default();
-    let kind = HeaderValue::from_static("application/json");
-    reply.headers_mut().insert(CONTENT_TYPE, kind);
-    reply
-}
-
-fn bad_request(why: &str) -> Reply {
-    problem(400, "bad-request", why)
-}
-
-/// Error response; the status decides the exit code of the calling command.
-fn problem(status: u16, code: &str, message: &str) -> Reply {
-    let exit = match status {
-        400..=405 | 408 | 413 | 421 => 64,
-        503 => 69,
-        _ => 70,
-    };
-    failure(status, code, message, exit)
-}
-
-/// Error response as `error/v1`, the form that all commands of both programs use (command-line.md).
-fn failure(status: u16, code: &str, message: &str, exit: u8) -> Reply {
-    json_reply(
-        status,
-        &json!({
-            "schema": "error/v1",
-            "result": "error",
-            "tool": tool(),
-            "environment": Value::Null,
-            "error": {"code": code, "message": message, "exit": exit},
-        }),
-    )
 }
 
 #[cfg(test)]

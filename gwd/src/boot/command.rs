@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::exit::Exit;
 use super::options::{Cli, ClientOptions, Command, Format, OptionsError};
-use super::run;
+use super::{run, tail};
 
 pub(super) fn dispatch(cli: Cli) -> Exit {
     match cli.command {
@@ -26,6 +26,7 @@ pub(super) fn dispatch(cli: Cli) -> Exit {
                 Err(error) => wrong_options(&error, format),
             }
         }
+        Command::Tail(options) => tail::tail(&options),
         Command::Status(client) => ask(&client, "GET", "/v1/status", None, status_text),
         Command::Versions(client) => ask(&client, "GET", "/v1/bundles", None, versions_text),
         Command::Rollback {
@@ -135,23 +136,24 @@ fn ask(
             &format!("{error:#}"),
             client.format,
         ),
-        Ok(answer) if answer.status >= 300 => {
-            let error = &answer.body["error"];
-            let exit = Exit::of_code(error["exit"].as_u64());
-            match client.format {
-                Format::Json => {
-                    write(&format!("{}\n", answer.body));
-                }
-                Format::Human => complain(&format!(
-                    "{} ({})",
-                    error["message"].as_str().unwrap_or("refused"),
-                    error["code"].as_str().unwrap_or("refused"),
-                )),
-            }
-            exit
-        }
+        Ok(answer) if answer.status >= 300 => refused(&answer.body, client.format),
         Ok(answer) => print(&answer.body, client.format, text),
     }
+}
+
+/// Prints the refusal of a running gwd.
+pub(super) fn refused(answer: &Value, format: Format) -> Exit {
+    let error = &answer["error"];
+    let exit = Exit::of_code(error["exit"].as_u64());
+    match format {
+        Format::Json => write(&format!("{answer}\n")),
+        Format::Human => complain(&format!(
+            "{} ({})",
+            error["message"].as_str().unwrap_or("refused"),
+            error["code"].as_str().unwrap_or("refused"),
+        )),
+    }
+    exit
 }
 
 fn print(value: &Value, format: Format, text: impl Fn(&Value) -> String) -> Exit {
@@ -162,14 +164,14 @@ fn print(value: &Value, format: Format, text: impl Fn(&Value) -> String) -> Exit
     Exit::Done
 }
 
-fn wrong_options(error: &OptionsError, format: Format) -> Exit {
+pub(super) fn wrong_options(error: &OptionsError, format: Format) -> Exit {
     match error {
         OptionsError::Usage(why) => fail(Exit::Usage, "usage", why, format),
         OptionsError::Input(why) => fail(Exit::Input, "unreadable", why, format),
     }
 }
 
-fn fail(exit: Exit, code: &str, why: &str, format: Format) -> Exit {
+pub(super) fn fail(exit: Exit, code: &str, why: &str, format: Format) -> Exit {
     match format {
         Format::Json => write(&format!(
             "{}\n",

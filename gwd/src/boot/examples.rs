@@ -30,6 +30,15 @@ Examples:
 Exit codes: 0 done; 4 refused; 64 wrong usage; 65 a file cannot be read; 69 no gwd can be
 reached.";
 
+pub(super) const TAIL_EXAMPLES: &str = "\
+Examples:
+  gwd tail --admin unix:/run/gwd/admin.sock
+  gwd tail --status 5xx,429 --path /orders --admin-token-file token
+  gwd tail --slower-than 500ms --count 10 --format json
+
+Exit codes: 0 done; 64 wrong usage; 65 a file cannot be read; 69 no gwd can be reached, or gwd ended
+the connection.";
+
 pub(super) const CLI_EXAMPLES: &str = "Examples:
   gwd run --store ./releases --trust trust.json --state \
 ./state --admin unix:admin.sock

@@ -9,6 +9,7 @@ mod options;
 mod registry;
 mod run;
 mod systemd;
+mod tail;
 mod traces;
 
 use std::ffi::OsString;

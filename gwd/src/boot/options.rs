@@ -9,7 +9,8 @@ use anyhow::{Context as _, bail};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde::Deserialize;
 
-use super::examples::{CHECK_EXAMPLES, CLI_EXAMPLES, CLIENT_EXAMPLES, RUN_EXAMPLES};
+use super::examples::{CHECK_EXAMPLES, CLI_EXAMPLES, CLIENT_EXAMPLES, RUN_EXAMPLES, TAIL_EXAMPLES};
+use super::tail::TailOptions;
 use super::{access_log, bounds, registry, traces};
 use crate::admin::Interface;
 use crate::control::{Plan, RegistryPlan};
@@ -104,6 +105,10 @@ pub(super) enum Command {
         #[command(flatten)]
         client: ClientOptions,
     },
+    /// Show the requests of a running gwd in the terminal as they end, whether or not the access log
+    /// is on.
+    #[command(after_help = TAIL_EXAMPLES)]
+    Tail(TailOptions),
     /// End a hold and follow the channel again.
     #[command(after_help = "Example:
   gwd resume --admin unix:/run/gwd/admin.sock")]
@@ -588,7 +593,7 @@ fn server(text: &str) -> anyhow::Result<SocketAddr> {
 }
 
 /// Parses durations such as `500ms`, `5s` and `2m`; a bare number counts seconds.
-fn duration(
+pub(super) fn duration(
     option: &str,
     text: Option<String>,
     default_s: u64,

@@ -118,7 +118,7 @@ impl Node {
             AccessLog::File(path) => Sink::File(path.clone(), None),
             AccessLog::Rotated(path, rotation) => Sink::File(path.clone(), Some(*rotation)),
         };
-        let logs = access_log::start(&sink, count, &shared.process)?;
+        let logs = access_log::start(&sink, count, &shared.process, &shared.tails)?;
         let traces = match &settings.traces {
             None => None,
             Some(traces) => Some(Exporter::start(traces, shared.clock, &shared.process)?),

@@ -15,6 +15,7 @@ use policy::logged::{HashKey, LogForm, LoggedParameter, REDACTED};
 use crate::runtime::escapes::{is_hidden, write_escaped};
 use crate::telemetry::log_file::{LogFile, Rotation};
 use crate::telemetry::process::Counters;
+use crate::telemetry::tail::Tails;
 
 /// Maximum number of full buffers in the queue of the writing thread.
 const QUEUE_MAX: usize = 256;
@@ -39,11 +40,12 @@ struct Batch {
 /// Access log writer of one worker.
 pub(crate) struct Writer {
     queue: Option<SyncSender<Batch>>,
+    tails: Arc<Tails>,
     batch: RefCell<Batch>,
     spare: RefCell<Vec<Vec<u8>>>,
 }
 
-/// Creates a writer for each worker and starts the writing thread.
+/// Creates a writer for each worker and starts the writing thread. `tails` get each line as well.
 ///
 /// # Errors
 /// If the file cannot be opened.
@@ -51,6 +53,7 @@ pub(crate) fn start(
     sink: &Sink,
     workers: usize,
     process: &Arc<Counters>,
+    tails: &Arc<Tails>,
 ) -> io::Result<Vec<Writer>> {
     let queue = match sink {
         Sink::Off => None,
@@ -63,6 +66,7 @@ pub(crate) fn start(
     Ok((0..workers)
         .map(|_| Writer {
             queue: queue.clone(),
+            tails: Arc::clone(tails),
             batch: RefCell::new(Batch::new()),
             spare: RefCell::default(),
         })
@@ -122,9 +126,9 @@ impl Batch {
 }
 
 impl Writer {
-    /// True if the access log is enabled.
+    /// True if lines are written: the access log is enabled, or `gwd tail` reads lines.
     pub(crate) fn is_enabled(&self) -> bool {
-        self.queue.is_some()
+        self.queue.is_some() || self.tails.is_active()
     }
 
     /// Empty line buffer, with the capacity of an earlier line.
@@ -138,6 +142,14 @@ impl Writer {
     /// Appends a complete line. Returns true if the line is the first in the buffer: the caller
     /// must then schedule a [`Writer::flush`].
     pub(crate) fn take(&self, process: &Counters, mut line: Vec<u8>) -> bool {
+        if self.tails.is_active() {
+            self.tails.send(&line);
+        }
+        if self.queue.is_none() {
+            line.clear();
+            self.spare.borrow_mut().push(line);
+            return false;
+        }
         let full = {
             let mut batch = self.batch.borrow_mut();
             batch.bytes.extend_from_slice(&line);

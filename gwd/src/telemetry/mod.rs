@@ -1,4 +1,5 @@
-//! Counters of the workers and the process, access log, log files, and traces.
+//! Counters of the workers and the process, access log, log files, live lines for `gwd tail`, and
+//! traces.
 
 pub(crate) mod access_log;
 #[expect(
@@ -13,4 +14,5 @@ pub(crate) mod names;
 )]
 pub(crate) mod process;
 pub(crate) mod shard;
+pub(crate) mod tail;
 pub(crate) mod traces;

@@ -66,6 +66,7 @@ mod state;
 mod store_floods;
 mod stores;
 mod switching;
+mod tail;
 mod telemetry;
 mod tls;
 mod tls_peers;
