@@ -212,7 +212,9 @@ impl<'a> ContainmentCheck<'a> {
                         narrow.definition.get("content"),
                     ) {
                         (None, None) => {
-                            self.holds(schema(&wide.definition), schema(&narrow.definition))
+                            let (wide_text, narrow_text) = (&wide.definition, &narrow.definition);
+                            self.reads_texts(wide.place, wide_text, narrow_text)
+                                && self.holds(schema(wide_text), schema(narrow_text))
                         }
                         (Some(wide), Some(narrow)) => self.same(wide, narrow),
                         _ => false,
@@ -234,7 +236,11 @@ impl<'a> ContainmentCheck<'a> {
         (!wide.required || narrow.required)
             && is_same
             && match (content(wide), content(narrow)) {
-                (None, None) => self.holds(schema(wide), schema(narrow)),
+                (None, None) => {
+                    let place = ParameterPlace::Header;
+                    self.reads_texts(place, &wide.definition, &narrow.definition)
+                        && self.holds(schema(wide), schema(narrow))
+                }
                 (Some(wide), Some(narrow)) => self.same(wide, narrow),
                 _ => false,
             }
@@ -290,8 +296,9 @@ impl<'a> ContainmentCheck<'a> {
         };
         let holds = match (schema, checked_schema(narrow, direction)) {
             (CheckedSchema::Whole(schema), None) => self.is_any(schema),
-            (CheckedSchema::Whole(wide), Some(CheckedSchema::Whole(narrow))) => {
-                self.holds(wide, narrow)
+            (CheckedSchema::Whole(schema), Some(CheckedSchema::Whole(own))) => {
+                (!media::is_form(&narrow.name) || self.reads_forms(schema, own))
+                    && self.holds(schema, own)
             }
             (CheckedSchema::Items(wide), Some(CheckedSchema::Items(narrow))) => {
                 return self.with_content().holds(wide, narrow);

@@ -104,11 +104,16 @@ impl<'a> ContainmentCheck<'a> {
         self.direction
     }
 
-    fn wide(&self, value: &'a Value) -> &'a Value {
+    /// Tables of the schemas of the wide and the narrow description.
+    pub(crate) fn tables(&self) -> [&'a [Value]; 2] {
+        [self.wide, self.narrow]
+    }
+
+    pub(crate) fn wide(&self, value: &'a Value) -> &'a Value {
         resolved(self.wide, value)
     }
 
-    fn narrow(&self, value: &'a Value) -> &'a Value {
+    pub(crate) fn narrow(&self, value: &'a Value) -> &'a Value {
         resolved(self.narrow, value)
     }
 
@@ -205,40 +210,6 @@ impl<'a> ContainmentCheck<'a> {
         }
     }
 
-    /// True if a schema without `nullable` accepts `null`: `type` and `enum`, if present, allow
-    /// `null`, and no other keyword refuses it.
-    fn accepts_null(&self, wide: &'a Value) -> bool {
-        let mut asserted = wide
-            .entries()
-            .iter()
-            .filter(|(key, value)| is_assertion(key, self.wide(value)));
-        asserted.all(|(key, value)| match &**key {
-            "type" => names(self.wide, value).contains("null"),
-            "enum" => self.wide(value).items().contains(&Value::Null),
-            // These keywords have no effect on `null`.
-            "minimum"
-            | "maximum"
-            | "exclusiveMinimum"
-            | "exclusiveMaximum"
-            | "multipleOf"
-            | "minLength"
-            | "maxLength"
-            | "pattern"
-            | "format"
-            | "items"
-            | "minItems"
-            | "maxItems"
-            | "uniqueItems"
-            | "properties"
-            | "required"
-            | "additionalProperties"
-            | "minProperties"
-            | "maxProperties"
-            | "x-limits" => true,
-            _ => false,
-        })
-    }
-
     /// True if the wide schema's alternative for each `discriminator` value accepts everything that
     /// the narrow schema's alternative for the same value accepts.
     fn selects_all(&mut self, wide: &'a Value, narrow: &'a Value) -> bool {
@@ -330,6 +301,7 @@ impl<'a> ContainmentCheck<'a> {
                 own == value
                     || text(own) && matches!(value, Value::Text(name) if **name == *"int64")
             }),
+            "contains" | "minContains" | "maxContains" => self.counts_alike(key, wide, narrow),
             // These keywords depend on the other keywords of the schema.
             "unevaluatedProperties" | "unevaluatedItems" => self.same(wide, narrow),
             "items" => {

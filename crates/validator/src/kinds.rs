@@ -205,6 +205,42 @@ impl Kinds {
         found.ok()
     }
 
+    /// Structures that values can have: [`STRING`] stands for all scalars.
+    fn structures(&self) -> u8 {
+        let scalars = if self.has_scalars() { STRING } else { 0 };
+        self.types & (ARRAY | OBJECT) | scalars
+    }
+
+    /// True if values of these types can have each structure that values of `other` can have:
+    /// scalar, array or object.
+    pub(crate) fn has_structures_of(&self, other: &Self) -> bool {
+        other.structures() & !self.structures() == 0
+    }
+
+    /// True if values of these types and of `other` have the same structures, in all parts that
+    /// these types describe.
+    pub(crate) fn is_structured_like(&self, other: &Self) -> bool {
+        let has_items = self.has_arrays();
+        self.structures() == other.structures()
+            && (!has_items || self.item().is_structured_like(other.item()))
+            && self.has_members_like(other)
+    }
+
+    /// True if each member of an object that these types describe has the same structures in
+    /// `other`.
+    pub(crate) fn has_members_like(&self, other: &Self) -> bool {
+        let mut described = self.properties.iter();
+        described.all(|(name, own)| own.is_structured_like(other.property(name)))
+            && self.additional.as_ref().is_none_or(|own| {
+                let rest = other.additional.as_deref().unwrap_or(&ANY);
+                let mut named = other.properties.iter();
+                own.is_structured_like(rest)
+                    && named.all(|(name, theirs)| {
+                        self.describes(name) || own.is_structured_like(theirs)
+                    })
+            })
+    }
+
     /// Converts a text to a scalar. If the schema allows both a string and another type, `as_text`
     /// selects the string.
     pub(crate) fn scalar(&self, text: &str, as_text: bool) -> Json {

@@ -88,7 +88,7 @@ pub(crate) fn written_style(written: &ir::Parameter) -> (Style, bool) {
 }
 
 /// `style` and `explode` in the definition of a parameter or response field, or their defaults.
-fn style_of(place: ParameterPlace, definition: &Value) -> (Style, bool) {
+pub(crate) fn style_of(place: ParameterPlace, definition: &Value) -> (Style, bool) {
     let text = match definition.get("style") {
         Some(Value::Text(text)) => Some(&**text),
         _ => None,
@@ -102,7 +102,7 @@ fn style_of(place: ParameterPlace, definition: &Value) -> (Style, bool) {
 }
 
 /// True if a parameter with these types is an object whose members are separate query fields.
-fn is_spread(style: Style, explode: bool, kinds: &Kinds) -> bool {
+pub(crate) fn is_spread(style: Style, explode: bool, kinds: &Kinds) -> bool {
     let is_object = kinds.has_objects() && !kinds.has_scalars() && !kinds.has_arrays();
     style == Style::Form && explode && is_object
 }

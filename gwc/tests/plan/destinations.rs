@@ -190,6 +190,30 @@ fn lowest_limit_of_several_policies_counts() {
     }
 }
 
+/// A rule holds for JSON only in a policy that has limits of JSON.
+#[test]
+fn rules_of_threat_policies_hold_for_their_formats() {
+    let gateway = format!(
+        "{PLAIN}\npolicies:\n  a: {{kind: threat, json: {{depth: 5}}, rules: [sql_union]}}\n  \
+         b: {{kind: threat, json: {{depth: 5}}}}\n  d: {{kind: threat, rules: [sql_union]}}\n  \
+         e: {{kind: threat, xml: {{depth: 5}}, rules: [sql_union]}}"
+    );
+    for (old, new, class) in [
+        ("[a, b, d]", "[b, d]", Some(Class::Weaken)),
+        ("[b, d]", "[a, b, d]", Some(Class::Strengthen)),
+        ("[a, b, d]", "[a, b]", None),
+        ("[a, d]", "[b, e]", Some(Class::Incomparable)),
+        ("[b, d]", "[a]", Some(Class::Strengthen)),
+    ] {
+        let paths = |policies: &str| operation("/x", &[], &format!("{{policies: {policies}}}"));
+        let plan = between((&gateway, &paths(old)), (&gateway, &paths(new)));
+        let mut changes = plan.changes.iter();
+        let found = changes.find(|change| change.id.starts_with("guard-"));
+        let found = found.map(|change| change.class);
+        assert_eq!(found, class, "{old} {new}: {:?}", lines(&plan));
+    }
+}
+
 #[test]
 fn shortest_cache_of_a_question_counts() {
     let gateway = format!(

@@ -61,3 +61,30 @@ fn verifier_added_to_a_list_is_weaker() {
         assert!(found.contains(&expected), "{found:?}");
     }
 }
+
+/// Two verifiers that swap the claim from which they read are another pair of verifiers. No request
+/// shows the change, because the tokens of examples have neither claim.
+#[test]
+fn swapped_claims_are_no_fault_of_the_plan() {
+    for key in ["groups_claim", "scope_claim", "consumer_claim"] {
+        let with = |idp: &str, partner: &str| {
+            let claim = |issuer: &str, claim: &str| format!("{issuer}\", {key}: {claim},");
+            let one = edit(
+                GATEWAY,
+                "https://idp.example\",",
+                &claim("https://idp.example", idp),
+            );
+            let two = claim("https://partner.example", partner);
+            edit(&one, "https://partner.example\",", &two)
+        };
+        for schemes in ["[{token: []}]", "[{one: []}, {two: []}]"] {
+            let document = edit(DOCUMENT, "[{token: []}]", schemes);
+            let (old, new) = (with("p", "q"), with("q", "p"));
+            let found = lines(&plan((&old, &document), (&new, &document)));
+            let line = "security incomparable verifier-changed a/a";
+            assert!(found.iter().any(|one| one == line), "{key}: {found:?}");
+            let faults = found.iter().filter(|one| one.contains("self-check"));
+            assert_eq!(faults.count(), 0, "{key} {schemes}: {found:?}");
+        }
+    }
+}

@@ -30,6 +30,8 @@ use crate::upstream::{ExchangePermits, TargetSelection, TriedTargets};
 
 /// Reason of a failure: the response accepts the handshake, but violates the protocol.
 const INVALID: &str = "the upstream's response to the WebSocket handshake is not valid";
+/// Reason of a failure: the upstream answers an extended CONNECT with a 2xx status and no tunnel.
+const DECLINED: &str = "the upstream answered the WebSocket handshake with 2xx and did not switch";
 
 /// Outcome of an upgrade request.
 pub(crate) enum Upgrade {
@@ -125,6 +127,11 @@ impl UpgradeHandshake<'_, '_> {
             .ok_or(Failure::new(Kind::Timeout))?
             .map_err(|refused| refused.error.failure())?;
         record.head(response.status(), self.out.calls.clock.now_ns());
+        // For an extended CONNECT of the client, a 2xx status would mean that the tunnel exists
+        // (RFC 8441 §5).
+        if self.handshake.is_http2() && response.status().is_success() {
+            return Err(Failure::because(Kind::Protocol, &DECLINED));
+        }
         if response.status() != StatusCode::SWITCHING_PROTOCOLS {
             return Ok(self.declined(response, lease));
         }

@@ -288,3 +288,42 @@ fn over_http2_only_a_websocket_can_be_connected_to() {
     assert_eq!(whole.head.status(), StatusCode::NOT_IMPLEMENTED);
     assert!(upstream.seen().is_empty());
 }
+
+/// A 2xx status would tell the client that the tunnel exists (RFC 8441 §5).
+#[test]
+fn over_http2_no_tunnel_means_no_success() {
+    for (answer, status, code) in [
+        (
+            "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello",
+            StatusCode::BAD_GATEWAY,
+            "upstream_protocol_error",
+        ),
+        (
+            "HTTP/1.1 204 No Content\r\n\r\n",
+            StatusCode::BAD_GATEWAY,
+            "upstream_protocol_error",
+        ),
+        (
+            "HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n",
+            StatusCode::FORBIDDEN,
+            "",
+        ),
+    ] {
+        let upstream = Upstream::start(move |_, stream| {
+            let _gone = stream.write_all(answer.as_bytes());
+            Then::Close
+        });
+        let served = http2(websocket(&upstream)).serve();
+        let mut client = Http2::connect(served.address);
+        let mut request = to("CONNECT", "/ws");
+        request.extensions_mut().insert(Protocol::from("websocket"));
+        request
+            .headers_mut()
+            .insert("sec-websocket-version", "13".parse().unwrap());
+        let begun = client.begin(request, None);
+        let whole = client.end(begun).unwrap();
+        assert_eq!(whole.head.status(), status, "{answer}");
+        let body = String::from_utf8_lossy(&whole.body);
+        assert!(body.contains(code), "{answer}: {body}");
+    }
+}

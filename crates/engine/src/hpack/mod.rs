@@ -7,6 +7,9 @@
 //! valid field of the same size for every malformed field, so that the library's table stays equal
 //! to the client's. Its last field makes the message malformed for the library.
 //!
+//! A CONNECT request with content (RFC 9110 §9.3.6) is malformed as well: hyper 1.12 ends the whole
+//! connection for it.
+//!
 //! The inspector stores 8 bytes for each entry of the dynamic table, and not the entry's text. It
 //! allocates memory only when the table grows and for malformed messages.
 
@@ -24,8 +27,8 @@ const ENTRY_BYTES: usize = 32;
 const INTEGER_BYTES: usize = 4;
 /// Maximum length of a field name that the HTTP/2 library accepts, in bytes.
 const NAME_BYTES: usize = 65_535;
-/// Length of the longest name of a pseudo-field in requests, in bytes.
-const PSEUDO_BYTES: usize = 10;
+/// Length of the longest name that is recognised, `content-length`, in bytes.
+const KNOWN_BYTES: usize = 14;
 /// Literal field `connection` with an empty value. It makes any message malformed, because it is
 /// connection-specific (RFC 9113 §8.2.2).
 const MALFORMED: &[u8] = b"\x10\x0Aconnection\x00";
@@ -87,6 +90,17 @@ struct Entry {
     size: u16,
     name: Name,
     malformed: bool,
+    shows: Shows,
+}
+
+/// Property of the message that a field shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Shows {
+    Nothing,
+    /// The method is CONNECT.
+    Connect,
+    /// `content-length` is not zero.
+    Content,
 }
 
 /// Name of a field.
@@ -100,6 +114,8 @@ struct Name {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Field,
+    /// `content-length`.
+    Length,
     Method,
     /// `:path`: path and query, never a fragment (RFC 9113 §8.3.1).
     Path,
@@ -125,6 +141,8 @@ struct Block<'b> {
     /// Replacement block for the HTTP/2 library. `None` until the first malformed field.
     replaced: Option<Vec<u8>>,
     is_malformed: bool,
+    is_connect: bool,
+    has_content: bool,
     /// Size of the fields that were read, in bytes.
     list_bytes: usize,
 }
@@ -170,6 +188,8 @@ impl Inspector {
             begin: 0,
             replaced: None,
             is_malformed: false,
+            is_connect: false,
+            has_content: false,
             list_bytes: 0,
         };
         let mut has_fields = false;
@@ -189,8 +209,10 @@ impl Inspector {
             } else {
                 self.literal(&mut block, first & INDEXING != 0)?
             };
-            block.is_malformed |= part == Part::Trailers && kind != Kind::Field;
+            let is_field = matches!(kind, Kind::Field | Kind::Length);
+            block.is_malformed |= part == Part::Trailers && !is_field;
         }
+        block.is_malformed |= part == Part::Head && block.is_connect && block.has_content;
         self.list_bytes = block.list_bytes;
         Ok(block.end())
     }
@@ -208,6 +230,7 @@ impl Inspector {
             Some(dynamic) => {
                 let entry = self.entries.get(dynamic).ok_or(Invalid::Compression)?;
                 block.list_bytes += usize::from(entry.size);
+                block.note(entry.shows);
                 (entry.name, entry.malformed)
             }
         };
@@ -238,7 +261,8 @@ impl Inspector {
         };
         name_length = name_length.max(name.length.into());
         let name_end = block.at;
-        let (is_valid, value_length) = block.text()?.value(name.kind)?;
+        let (is_valid, value_length, shows) = block.text()?.value(name.kind)?;
+        block.note(shows);
         if !is_valid && name.kind == Kind::Method && value_length == 0 {
             // The library cannot store an empty method in its table, so also replace the name.
             name.kind = Kind::Malformed;
@@ -247,7 +271,7 @@ impl Inspector {
         let size = ENTRY_BYTES + name_length + value_length;
         block.list_bytes += size;
         if indexing {
-            self.insert(size, name, malformed);
+            self.insert(size, name, (malformed, shows));
         }
         match malformed {
             false => block.keep(),
@@ -259,7 +283,7 @@ impl Inspector {
     }
 
     /// Inserts an entry; removes the oldest ones to make room (RFC 7541 §4.4).
-    fn insert(&mut self, size: usize, name: Name, malformed: bool) {
+    fn insert(&mut self, size: usize, name: Name, (malformed, shows): (bool, Shows)) {
         self.shrink(self.size_max.saturating_sub(size));
         if size <= self.size_max
             && let Ok(small) = u16::try_from(size)
@@ -269,6 +293,7 @@ impl Inspector {
                 size: small,
                 name,
                 malformed,
+                shows,
             });
         }
     }
@@ -330,6 +355,11 @@ impl<'b> Block<'b> {
             .ok_or(Invalid::Compression)?;
         self.at += length;
         Ok(Text { bytes, is_huffman })
+    }
+
+    fn note(&mut self, shows: Shows) {
+        self.is_connect |= shows == Shows::Connect;
+        self.has_content |= shows == Shows::Content;
     }
 
     /// Appends the current field to the replacement block. Does nothing if there is no replacement
@@ -439,7 +469,7 @@ impl Text<'_> {
     fn name(self) -> Result<(Name, usize), Invalid> {
         let mut classes = u8::MAX;
         let mut length = 0;
-        let mut start = [0; PSEUDO_BYTES];
+        let mut start = [0; KNOWN_BYTES];
         self.decode(|byte| {
             classes &= CLASSES[usize::from(byte)];
             if let Some(place) = start.get_mut(length) {
@@ -447,13 +477,14 @@ impl Text<'_> {
             }
             length += 1;
         })?;
-        let kind = match &start[..length.min(PSEUDO_BYTES)] {
+        let kind = match &start[..length.min(KNOWN_BYTES)] {
             _ if length == 0 || length > NAME_BYTES => Kind::Malformed,
+            b"content-length" if length == KNOWN_BYTES => Kind::Length,
             _ if classes & NAME != 0 => Kind::Field,
             b":method" => Kind::Method,
             b":path" => Kind::Path,
             b":scheme" | b":protocol" => Kind::Pseudo,
-            b":authority" if length == PSEUDO_BYTES => Kind::Pseudo,
+            b":authority" => Kind::Pseudo,
             _ => Kind::Malformed,
         };
         let name = Name {
@@ -463,21 +494,29 @@ impl Text<'_> {
         Ok((name, length))
     }
 
-    /// Checks the text as the value of a field. Returns true if it is valid, and its decoded
-    /// length.
-    fn value(self, kind: Kind) -> Result<(bool, usize), Invalid> {
+    /// Checks the text as the value of a field. Returns true if it is valid, its decoded length, and
+    /// what it shows about the message.
+    fn value(self, kind: Kind) -> Result<(bool, usize, Shows), Invalid> {
         let mut classes = u8::MAX;
         let mut length = 0;
-        let mut first = 0;
+        let mut start = [0; b"CONNECT".len()];
+        let mut is_zero = true;
         self.decode(|byte| {
             classes &= CLASSES[usize::from(byte)];
-            if length == 0 {
-                first = byte;
+            if let Some(place) = start.get_mut(length) {
+                *place = byte;
             }
+            is_zero &= byte == b'0';
             length += 1;
         })?;
+        let [first, ..] = start;
+        let shows = match kind {
+            Kind::Method if length == start.len() && start == *b"CONNECT" => Shows::Connect,
+            Kind::Length if !is_zero => Shows::Content,
+            _ => Shows::Nothing,
+        };
         let is_valid = match kind {
-            Kind::Field => classes & VALUE != 0,
+            Kind::Field | Kind::Length => classes & VALUE != 0,
             Kind::Method => classes & TOKEN != 0 && length > 0,
             // Refuse a fragment, which the library would drop, and a query without a path, which it
             // would accept.
@@ -486,7 +525,7 @@ impl Text<'_> {
             Kind::Path | Kind::Pseudo => classes & ASCII != 0 || self.is_utf8()?,
             Kind::Malformed => false,
         };
-        Ok((is_valid, length))
+        Ok((is_valid, length, shows))
     }
 
     /// True if the text is UTF-8, which the library requires in pseudo-fields. [`crate::edge`]
@@ -562,6 +601,7 @@ fn static_name(index: usize) -> Result<Name, Invalid> {
         1 | 6 | 7 => Kind::Pseudo,
         2 | 3 => Kind::Method,
         4 | 5 => Kind::Path,
+        28 => Kind::Length,
         // `:status` is only valid in responses.
         8..=14 => Kind::Malformed,
         _ => Kind::Field,

@@ -302,6 +302,55 @@ fn pseudo_fields_in_trailers_are_malformed() {
 }
 
 #[test]
+fn connect_with_content_is_malformed() {
+    let method = literal(INDEXING, b":method", b"CONNECT");
+    let length = |value: &[u8]| literal(INDEXING, b"content-length", value);
+    let huffman = [&[0x0F, 0x0D, 0x82][..], b"\x6D\x97"].concat(); // content-length: 56
+    let cases = [
+        ([&method[..], &length(b"5")].concat(), true),
+        ([&length(b"5")[..], &method].concat(), true),
+        ([&method[..], b"\x5C\x0210"].concat(), true),
+        ([&method[..], &huffman].concat(), true),
+        ([&method[..], &length(b"0"), &length(b"7")].concat(), true),
+        ([&method[..], &length(b"0")].concat(), false),
+        ([&method[..], &length(b"")].concat(), false),
+        ([&method[..], b"\x9C"].concat(), false),
+        (method.clone(), false),
+        ([b"\x83".to_vec(), length(b"5")].concat(), false),
+        (
+            [literal(0, b":method", b"CONNECTS"), length(b"5")].concat(),
+            false,
+        ),
+        (
+            [&method[..], &literal(0, b"content-lengths", b"5")].concat(),
+            false,
+        ),
+    ];
+    for (block, is_malformed) in cases {
+        let mut inspector = Inspector::new();
+        let inspected = inspector.inspect(&block, Part::Head);
+        let expected = match is_malformed {
+            true => Inspected::Malformed(malformed(&block)),
+            false => Inspected::WellFormed,
+        };
+        assert_eq!(inspected, Ok(expected), "{block:x?}");
+    }
+    // Both fields come from the dynamic table. In trailers, the length has no such effect.
+    let mut inspector = Inspector::new();
+    for block in [&method, &length(b"5")] {
+        let alone = inspector.inspect(block, Part::Head);
+        assert_eq!(alone, Ok(Inspected::WellFormed));
+    }
+    let both = inspector.inspect(b"\xBF\xBE", Part::Head);
+    assert_eq!(both, Ok(Inspected::Malformed(malformed(b"\xBF\xBE"))));
+    // The name of the length with another value, and the method by reference.
+    let zero = inspector.inspect(b"\xBF\x0F\x2F\x010", Part::Head);
+    assert_eq!(zero, Ok(Inspected::WellFormed));
+    let trailers = inspector.inspect(b"\xBE", Part::Trailers);
+    assert_eq!(trailers, Ok(Inspected::WellFormed));
+}
+
+#[test]
 fn short_references_to_long_names_are_bounded() {
     let mut inspector = Inspector::new();
     let long = literal(INDEXING, &[b'A'; 4_000], b"");

@@ -189,7 +189,8 @@ pub(super) fn guards(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
 struct Guard<'a> {
     names: Vec<&'a str>,
     /// Paths of the settings that the policies have: limits and rules. A limit has the lowest of
-    /// its values, for comparison and for display.
+    /// its values, for comparison and for display. A rule has one more part for each format that
+    /// its policy scans, because the scan looks for the rule only in these formats.
     parts: BTreeMap<String, Option<(u128, String)>>,
 }
 
@@ -199,18 +200,24 @@ impl<'a> Guard<'a> {
         let refusing: Vec<(&str, Settings)> = policies
             .filter(|(_, one)| one.text(&["mode"]) != Some("log"))
             .collect();
-        let settings = refusing.iter().flat_map(|(_, settings)| settings.iter());
         let mut parts: BTreeMap<String, Option<(u128, String)>> = BTreeMap::new();
-        for one in settings.filter(|one| one.path != ["mode"]) {
-            let limit = match &one.value {
-                Value::One(scalar) => scalar
-                    .amount()
-                    .map(|(amount, _)| (amount, scalar.to_string())),
-                _ => None,
-            };
-            let known = parts.entry(one.path.join(".")).or_insert(limit.clone());
-            if limit < *known {
-                *known = limit;
+        for (_, settings) in &refusing {
+            for one in settings.iter().filter(|one| one.path != ["mode"]) {
+                let limit = match &one.value {
+                    Value::One(scalar) => scalar
+                        .amount()
+                        .map(|(amount, _)| (amount, scalar.to_string())),
+                    _ => None,
+                };
+                let path = one.path.join(".");
+                let in_formats = formats(settings).filter(|_| one.path[0] == "rules");
+                let in_formats = in_formats.map(|format| format!("{path} in {format}"));
+                for part in in_formats.chain([path.clone()]) {
+                    let known = parts.entry(part).or_insert(limit.clone());
+                    if limit < *known {
+                        *known = limit.clone();
+                    }
+                }
             }
         }
         Self {
@@ -252,6 +259,12 @@ impl<'a> Guard<'a> {
             false => format!("{} with {}", self.describe(), own.join(", ")),
         }
     }
+}
+
+/// Formats of bodies that a `threat` policy with these settings scans.
+fn formats(settings: &Settings) -> impl Iterator<Item = &'static str> {
+    let scans = |format: &&str| settings.iter().any(|one| one.path[0] == *format);
+    ["json", "xml"].into_iter().filter(scans)
 }
 
 /// Value of a limit. Rules have none.

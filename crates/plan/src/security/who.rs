@@ -163,14 +163,19 @@ impl Who {
     }
 
     /// Sources of the credentials that all alternatives require: verifier kinds and settings
-    /// (field `sources`).
+    /// (field `sources`). Also the claims that are read (field `readings`), each with the
+    /// credentials in which they are read: verifiers of two issuers can swap their claims.
     #[must_use]
-    pub fn sources(&self) -> BTreeSet<&str> {
+    pub fn sources(&self) -> BTreeSet<String> {
         let requirements = self.0.iter().flat_map(|one| one.places.values());
-        requirements
-            .flat_map(|requirements| requirements.sources.iter().chain(&requirements.readings))
-            .map(String::as_str)
-            .collect()
+        let all = requirements.flat_map(|one| {
+            let read = (!one.readings.is_empty()).then(|| {
+                let (claims, sources, issued) = (&one.readings, &one.sources, &one.one_of);
+                format!("{claims:?} of {sources:?} {issued:?}")
+            });
+            one.sources.iter().cloned().chain(read)
+        });
+        all.collect()
     }
 
     /// Facts that a witness cannot show, such as the times for which keys and responses of an

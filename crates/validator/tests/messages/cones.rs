@@ -373,3 +373,113 @@ fn read_only_properties_tell_nothing_apart() {
     assert!(validator::compare::accepts_all(&with, &without));
     assert!(!validator::compare::accepts_all(&without, &with));
 }
+
+/// With another structure, a text is read as another value: the check of the text is lost although
+/// the new schema accepts no other values.
+#[test]
+fn structure_of_a_parameter_decides_on_containment() {
+    let found = |old: &Json, new: &Json| {
+        let [old, new] = [old, new].map(|one| described(&[("q", false, one.clone())], None));
+        compared(&old, &new, [false; 2])
+    };
+    let letters = json!({"pattern": "^[a-z]+$"});
+    let object = json!({"pattern": "^[a-z]+$", "properties": {"b": {}}});
+    let array = json!({"pattern": "^[a-z]+$", "items": {}});
+    let any = json!({});
+    let members = json!({"properties": {"a": {}}});
+    let two = json!({"properties": {"a": {}, "b": {}}});
+    let both = json!({"type": ["string", "object"], "pattern": "^[a-z]+$"});
+    let only = json!({"type": "object", "pattern": "^[a-z]+$"});
+    let named = json!({"type": "object", "properties": {"b": {}}, "pattern": "^[a-z]+$"});
+    for (old, new) in [
+        (&letters, &object),
+        (&letters, &array),
+        (&any, &members),
+        (&members, &two),
+        (&both, &named),
+    ] {
+        assert_ne!(found(old, new), [""; 0], "{old} {new}");
+        assert_ne!(found(new, old), [""; 0], "{old} {new}");
+        assert!(!found(old, new).contains(&"q Narrower".to_owned()) || *old == members);
+    }
+    assert_eq!(found(&letters, &object), ["q Unknown"]);
+    assert_eq!(found(&both, &only), ["q Unknown"]);
+    // The old description does not read the new member, so that it accepts every value of it.
+    let narrow = json!({"properties": {"a": {}, "b": {"maxLength": 3}}});
+    assert_eq!(found(&members, &narrow), ["q Narrower"]);
+    assert_eq!(found(&narrow, &members), ["q Wider"]);
+    // With a rule for the number of members, the object with fewer members may be refused.
+    let counted = json!({"minProperties": 2, "properties": {"a": {}}});
+    let more = json!({"minProperties": 2, "properties": {"a": {}, "b": {}}});
+    assert_eq!(found(&counted, &more), ["q Unknown"]);
+    // Ordinary changes are compared by their values.
+    let text = json!({"type": "string", "maxLength": 5});
+    let shorter = json!({"type": "string", "maxLength": 3});
+    assert_eq!(found(&text, &shorter), ["q Narrower"]);
+    let list = json!({"type": "array", "items": text});
+    let shorter = json!({"type": "array", "items": shorter});
+    assert_eq!(found(&list, &shorter), ["q Narrower"]);
+    let choice = json!({"type": ["string", "array"], "maxLength": 5});
+    assert_eq!(found(&text, &choice), ["q Wider"]);
+}
+
+#[test]
+fn structure_of_a_form_decides_on_containment() {
+    let form = |schema: Json| {
+        let mut cone = described(&[], Some(&["application/x-www-form-urlencoded"]));
+        let types = &mut cone.operation.body.as_mut().unwrap().media_types;
+        let mut one = types.iter().next().unwrap().clone();
+        one.definition = value(&json!({"schema": schema}));
+        *types = Set::new(vec![one]).unwrap();
+        Cone::of(&cone.operation, &[])
+    };
+    let part = "bodyapplication/x-www-form-urlencoded";
+    let found = |old: Json, new: Json| compared(&form(old), &form(new), [false; 2]);
+    let with = |q: Json| json!({"type": "object", "properties": {"q": q}});
+    let (text, object) = (
+        with(json!({"pattern": "^a"})),
+        with(json!({"pattern": "^a", "properties": {}, "items": {}})),
+    );
+    assert_eq!(found(text.clone(), object), [format!("{part} Unknown")]);
+    // A new property narrows the form, whatever its structure.
+    let more = json!({"type": "object", "properties": {"q": {"pattern": "^a"}, "tags": {"type": "array"}}});
+    assert_eq!(found(text.clone(), more), [format!("{part} Narrower")]);
+    let longer = with(json!({"pattern": "^a", "maxLength": 5}));
+    assert_eq!(found(text, longer), [format!("{part} Narrower")]);
+}
+
+#[test]
+fn numbers_of_contained_items_decide_on_containment() {
+    let array = |more: Json| {
+        let mut schema = json!({"type": "array", "contains": {"const": 1}});
+        let entries = more.as_object().unwrap().clone();
+        schema.as_object_mut().unwrap().extend(entries);
+        cone(&[schema])
+    };
+    let one = array(json!({}));
+    for (other, wider) in [
+        (array(json!({"minContains": 0})), true),
+        (array(json!({"minContains": 2})), false),
+        (array(json!({"maxContains": 3})), false),
+        (array(json!({"minContains": 1, "maxContains": 3})), false),
+    ] {
+        assert_eq!(validator::compare::accepts_all(&other, &one), wider);
+        assert_eq!(validator::compare::accepts_all(&one, &other), !wider);
+    }
+    let (three, four) = (
+        array(json!({"minContains": 3, "maxContains": 5})),
+        array(json!({"minContains": 2, "maxContains": 6})),
+    );
+    assert!(validator::compare::accepts_all(&four, &three));
+    assert!(!validator::compare::accepts_all(&three, &four));
+    let none = array(json!({"minContains": 0, "maxContains": 2}));
+    assert!(!validator::compare::accepts_all(&none, &one));
+    assert!(!validator::compare::accepts_all(&one, &none));
+    // Without `contains`, the numbers have no effect.
+    let (plain, numbered) = (
+        cone(&[json!({"type": "array"})]),
+        cone(&[json!({"type": "array", "minContains": 3, "maxContains": 1})]),
+    );
+    assert!(validator::compare::accepts_all(&numbered, &plain));
+    assert!(validator::compare::accepts_all(&plain, &numbered));
+}

@@ -18,6 +18,13 @@ fn with(name: &str, value: &str) -> Vec<u8> {
     )
 }
 
+/// A CONNECT request in stream 5 with these fields.
+fn connect(flags: u8, more: &[(&str, &str)]) -> Vec<u8> {
+    let own = [(":method", "CONNECT"), (":authority", "shop.example")];
+    let all = [&own[..], more].concat();
+    frame(HEADERS, flags | END_HEADERS, 5, &fields(&all))
+}
+
 pub(super) fn settings(id: u16, value: u32) -> Vec<u8> {
     frame(SETTINGS, 0, 0, &setting(id, value))
 }
@@ -586,6 +593,33 @@ pub(super) fn cases() -> Vec<(&'static str, Vec<u8>, Fate)> {
             "8.5 CONNECT with a path",
             head(&[(":method", "CONNECT"), scheme, path, authority]),
             Resets(1, PROTOCOL_ERROR),
+        ),
+        (
+            "RFC 9110 9.3.6 CONNECT with content",
+            [begins(3), connect(0, &[("content-length", "5")])].concat(),
+            Resets(5, PROTOCOL_ERROR),
+        ),
+        (
+            "RFC 9110 9.3.6 extended CONNECT with content",
+            [
+                begins(3),
+                connect(
+                    0,
+                    &[
+                        (":protocol", "websocket"),
+                        scheme,
+                        path,
+                        ("content-length", "1"),
+                    ],
+                ),
+            ]
+            .concat(),
+            Resets(5, PROTOCOL_ERROR),
+        ),
+        (
+            "RFC 9110 9.3.6 CONNECT with content of length 0",
+            connect(END, &[("content-length", "0")]),
+            GoesOn,
         ),
     ];
     cases.extend(targets());
