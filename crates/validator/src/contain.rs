@@ -244,7 +244,7 @@ impl<'a> ContainmentCheck<'a> {
     }
 
     /// True if every value that the narrow schema accepts satisfies this keyword of the wide
-    /// schema.
+    /// schema. Keywords that depend on all other keywords (`unevaluated…`) need equal schemas.
     fn implied(&mut self, key: &str, value: &'a Value, wide: &'a Value, narrow: &'a Value) -> bool {
         let own = narrow.get(key);
         match key {
@@ -302,7 +302,6 @@ impl<'a> ContainmentCheck<'a> {
                     || text(own) && matches!(value, Value::Text(name) if **name == *"int64")
             }),
             "contains" | "minContains" | "maxContains" => self.counts_alike(key, wide, narrow),
-            // These keywords depend on the other keywords of the schema.
             "unevaluatedProperties" | "unevaluatedItems" => self.same(wide, narrow),
             "items" => {
                 let both = |value: &Value| value.items().is_empty();

@@ -4,6 +4,7 @@
 //! on a stream that the client has ended close the connection instead of the stream (§5.4).
 
 mod cases;
+mod targets;
 
 use std::time::Duration;
 
