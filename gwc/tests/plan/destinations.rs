@@ -233,3 +233,29 @@ fn shortest_cache_of_a_question_counts() {
         assert_eq!(found, weakens, "{old} {new}: {:?}", lines(&plan));
     }
 }
+
+/// The other policy still ends the operation.
+#[test]
+fn remaining_sunset_is_the_new_date() {
+    let gateway = format!(
+        "{PLAIN}\npolicies:\n  soon: {{kind: deprecation, sunset: 2127-01-01}}\n  \
+         late: {{kind: deprecation, sunset: 2135-01-01}}"
+    );
+    for (old, new, dates) in [
+        (
+            "[soon, late]",
+            "[late]",
+            Some(["\"2127-01-01\"", "\"2135-01-01\""]),
+        ),
+        ("[soon, late]", "[soon]", None),
+        ("[late]", "[]", Some(["\"2135-01-01\"", "null"])),
+    ] {
+        let paths = |policies: &str| operation("/x", &[], &format!("{{policies: {policies}}}"));
+        let plan = between((&gateway, &paths(old)), (&gateway, &paths(new)));
+        let mut changes = plan.changes.iter();
+        let found = changes.find(|change| change.id == "sunset-changed");
+        let found = found.map(|change| [change.old.to_string(), change.new.to_string()]);
+        let expected = dates.map(|all| all.map(str::to_owned));
+        assert_eq!(found, expected, "{old} {new}: {:?}", lines(&plan));
+    }
+}

@@ -620,20 +620,24 @@ fn moved(
         });
     }
     // Earliest sunset date that `deprecation` policies of the chain set: gwd serves no request after
-    // it.
-    let sunset = |names: &[&String], side: ApiSide<'_>, treatment: &ir::Treatment| {
-        let dates = names.iter().filter_map(|name| {
-            let (_, checked) = definition(treatment, name, side)?;
-            let ends = checked.kind() == "deprecation";
-            let settings = checked.settings();
-            settings
-                .text(&["sunset"])
-                .filter(|_| ends)
-                .map(str::to_owned)
-        });
-        dates.min()
+    // it. Policies that stay count on both sides with their old settings, because changes of these
+    // settings are reported with the policy.
+    let sunset = |name: &str, side: ApiSide<'_>, treatment: &ir::Treatment| {
+        let (_, checked) = definition(treatment, name, side)?;
+        let settings = checked.settings();
+        let date = settings.text(&["sunset"])?;
+        (checked.kind() == "deprecation").then(|| date.to_owned())
     };
-    let (before, after) = (sunset(removed, old, was), sunset(added, new, is));
+    let stays = |name: &&str| !removed.iter().any(|gone| gone.as_str() == *name);
+    let staying = was.chain.iter().filter_map(named).filter(stays);
+    let staying = staying.filter_map(|name| sunset(name, old, was)).min();
+    let earliest = |names: &[&String], side, treatment| {
+        let own = names
+            .iter()
+            .filter_map(|name| sunset(name, side, treatment));
+        own.chain(staying.clone()).min()
+    };
+    let (before, after) = (earliest(removed, old, was), earliest(added, new, is));
     if before != after {
         lines.push(Line {
             class: fields::until(before.as_deref(), after.as_deref()),
