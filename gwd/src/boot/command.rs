@@ -1,13 +1,13 @@
-//! Dispatch of the commands, and their output.
+//! Dispatch of the commands, and the texts of their results.
 
-use std::io::Write as _;
 use std::path::Path;
 
 use clap::CommandFactory as _;
 use serde_json::{Value, json};
 
 use super::exit::Exit;
-use super::options::{Cli, ClientOptions, Command, Format, OptionsError};
+use super::options::{Cli, ClientOptions, Command, Format};
+use super::output::{fail, print, refused, write, wrong_options};
 use super::{run, tail};
 
 pub(super) fn dispatch(cli: Cli) -> Exit {
@@ -139,63 +139,6 @@ fn ask(
         Ok(answer) if answer.status >= 300 => refused(&answer.body, client.format),
         Ok(answer) => print(&answer.body, client.format, text),
     }
-}
-
-/// Prints the refusal of a running gwd.
-pub(super) fn refused(answer: &Value, format: Format) -> Exit {
-    let error = &answer["error"];
-    let exit = Exit::of_code(error["exit"].as_u64());
-    match format {
-        Format::Json => write(&format!("{answer}\n")),
-        Format::Human => complain(&format!(
-            "{} ({})",
-            error["message"].as_str().unwrap_or("refused"),
-            error["code"].as_str().unwrap_or("refused"),
-        )),
-    }
-    exit
-}
-
-fn print(value: &Value, format: Format, text: impl Fn(&Value) -> String) -> Exit {
-    match format {
-        Format::Json => write(&format!("{value}\n")),
-        Format::Human => write(&text(value)),
-    }
-    Exit::Done
-}
-
-pub(super) fn wrong_options(error: &OptionsError, format: Format) -> Exit {
-    match error {
-        OptionsError::Usage(why) => fail(Exit::Usage, "usage", why, format),
-        OptionsError::Input(why) => fail(Exit::Input, "unreadable", why, format),
-    }
-}
-
-pub(super) fn fail(exit: Exit, code: &str, why: &str, format: Format) -> Exit {
-    match format {
-        Format::Json => write(&format!(
-            "{}\n",
-            json!({
-                "schema": "error/v1",
-                "result": "error",
-                "tool": {"name": "gwd", "version": env!("CARGO_PKG_VERSION")},
-                "environment": Value::Null,
-                "error": {"code": code, "message": why, "exit": exit.code()},
-            })
-        )),
-        Format::Human => complain(why),
-    }
-    exit
-}
-
-/// Writes a result to standard output. Ignores errors: they mean that the reader has closed the
-/// pipe.
-fn write(text: &str) {
-    let _closed = std::io::stdout().write_all(text.as_bytes());
-}
-
-fn complain(why: &str) {
-    let _closed = writeln!(std::io::stderr(), "gwd: {why}");
 }
 
 fn text<'v>(value: &'v Value, key: &str) -> &'v str {

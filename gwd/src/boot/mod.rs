@@ -6,6 +6,7 @@ mod command;
 mod examples;
 mod exit;
 mod options;
+mod output;
 mod registry;
 mod run;
 mod systemd;

@@ -10,7 +10,6 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde::Deserialize;
 
 use super::examples::{CHECK_EXAMPLES, CLI_EXAMPLES, CLIENT_EXAMPLES, RUN_EXAMPLES, TAIL_EXAMPLES};
-use super::tail::TailOptions;
 use super::{access_log, bounds, registry, traces};
 use crate::admin::Interface;
 use crate::control::{Plan, RegistryPlan};
@@ -314,6 +313,43 @@ pub(super) struct ClientOptions {
     /// Output format.
     #[arg(long, value_enum, default_value = "human")]
     pub(super) format: Format,
+}
+
+/// Options of `gwd tail`. A request is shown if it fits each option that is given.
+#[derive(Args, Debug)]
+pub(super) struct TailOptions {
+    /// Statuses or classes of statuses, such as `404,5xx`.
+    #[arg(long, value_name = "STATUS", value_delimiter = ',')]
+    pub(super) status: Vec<String>,
+    /// Request methods.
+    #[arg(long, value_name = "METHOD", value_delimiter = ',')]
+    pub(super) method: Vec<String>,
+    /// Beginning of the path. May be repeated.
+    #[arg(long, value_name = "PREFIX")]
+    pub(super) path: Vec<String>,
+    /// Operations, as in the field `operation_id` of the access log. May be repeated.
+    #[arg(long, value_name = "ID")]
+    pub(super) operation: Vec<String>,
+    /// Consumers. May be repeated.
+    #[arg(long, value_name = "NAME")]
+    pub(super) consumer: Vec<String>,
+    /// Upstreams. May be repeated.
+    #[arg(long, value_name = "NAME")]
+    pub(super) upstream: Vec<String>,
+    /// Reasons of refusals and failures, such as `rate_limited`.
+    #[arg(long, value_name = "REASON", value_delimiter = ',')]
+    pub(super) reason: Vec<String>,
+    /// IP addresses of clients.
+    #[arg(long, value_name = "ADDRESS", value_delimiter = ',')]
+    pub(super) client: Vec<String>,
+    /// Minimum duration of a request.
+    #[arg(long, value_name = "DURATION")]
+    pub(super) slower_than: Option<String>,
+    /// End after this number of requests. [default: no end]
+    #[arg(long, value_name = "N")]
+    pub(super) count: Option<u64>,
+    #[command(flatten)]
+    pub(super) node: ClientOptions,
 }
 
 /// Output format of results.

@@ -3,50 +3,12 @@
 use std::io::Write as _;
 use std::ops::ControlFlow;
 
-use clap::Args;
 use serde_json::{Value, json};
 
-use super::command::{fail, refused, wrong_options};
 use super::exit::Exit;
-use super::options::{ClientOptions, Format, OptionsError, duration};
+use super::options::{Format, OptionsError, TailOptions, duration};
+use super::output::{fail, refused, wrong_options};
 use crate::runtime::escapes::escape_hidden;
-
-/// Options of `gwd tail`. A request is shown if it fits each option that is given.
-#[derive(Args, Debug)]
-pub(super) struct TailOptions {
-    /// Statuses or classes of statuses, such as `404,5xx`.
-    #[arg(long, value_name = "STATUS", value_delimiter = ',')]
-    status: Vec<String>,
-    /// Request methods.
-    #[arg(long, value_name = "METHOD", value_delimiter = ',')]
-    method: Vec<String>,
-    /// Beginning of the path. May be repeated.
-    #[arg(long, value_name = "PREFIX")]
-    path: Vec<String>,
-    /// Operations, as in the field `operation_id` of the access log. May be repeated.
-    #[arg(long, value_name = "ID")]
-    operation: Vec<String>,
-    /// Consumers. May be repeated.
-    #[arg(long, value_name = "NAME")]
-    consumer: Vec<String>,
-    /// Upstreams. May be repeated.
-    #[arg(long, value_name = "NAME")]
-    upstream: Vec<String>,
-    /// Reasons of refusals and failures, such as `rate_limited`.
-    #[arg(long, value_name = "REASON", value_delimiter = ',')]
-    reason: Vec<String>,
-    /// IP addresses of clients.
-    #[arg(long, value_name = "ADDRESS", value_delimiter = ',')]
-    client: Vec<String>,
-    /// Minimum duration of a request.
-    #[arg(long, value_name = "DURATION")]
-    slower_than: Option<String>,
-    /// End after this number of requests. [default: no end]
-    #[arg(long, value_name = "N")]
-    count: Option<u64>,
-    #[command(flatten)]
-    node: ClientOptions,
-}
 
 /// Prints the requests that end on a running gwd and fit the options.
 pub(super) fn tail(options: &TailOptions) -> Exit {
