@@ -276,6 +276,7 @@ impl Apply<'_> {
         let args = self.report.args;
         let head = self.movement.head;
         if let Some(head) = head.filter(|head| head.bundle == self.report.bundle) {
+            steps::check_withdrawn(store, head, &fields.withdraw)?;
             return Ok(head.record.rollout.clone());
         }
         if args.all_nodes || self.report.place.steps.is_empty() {

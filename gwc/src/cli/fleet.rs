@@ -1,7 +1,7 @@
 //! Checks of gateways before a command moves their channel. The gateways must follow this channel,
 //! must not be on hold, and must not know a record or revocation list that the store has lost.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bundle::digest::Digest;
 use bundle::history::Entry;
@@ -11,6 +11,7 @@ use super::movement::{short, unreachable};
 use super::say;
 use crate::release::Place;
 use crate::release::nodes::{Nodes, Status};
+use diag::text::printable;
 use model::exit::{Exit, Failure};
 
 /// Failed checks of a gateway despite which a command proceeds.
@@ -18,7 +19,8 @@ use model::exit::{Exit, Failure};
 pub(super) struct Allowed {
     /// True to proceed even if a gateway is on hold (pinned to its current bundle).
     pub(super) over_hold: bool,
-    /// True to proceed even if the guard of a progressive release failed on a gateway.
+    /// True to proceed even if the guard of a progressive release failed on a gateway, or had too few
+    /// requests there.
     pub(super) over_guard: bool,
     /// True to merge records that gateways accepted but the store has lost.
     pub(super) merge: bool,
@@ -35,9 +37,12 @@ pub(super) fn ask(
 ) -> anyhow::Result<BTreeSet<Pointer>> {
     let mut on_hold = Vec::new();
     let mut failed = Vec::new();
+    let mut untested = Vec::new();
     let mut lost = BTreeSet::new();
     let mut lost_serials = Vec::new();
-    for (name, status) in nodes.status() {
+    let states = nodes.status();
+    warn_of_same_names(&states);
+    for (name, status) in states {
         let status = status.map_err(|error| unreachable(&name, &error))?;
         if let Some(other) = follows_another(&status, place) {
             return Err(Failure::usage(format!("--node {name}: this gateway {other}")).into());
@@ -50,8 +55,13 @@ pub(super) fn ask(
         if list > lists {
             return Err(lost_list(&name, list, lists));
         }
+        if status.all["rollout"]["guard"]["result"] == "too-few-requests" {
+            untested.push(name.clone());
+        }
         if let Some(cause) = failed_guard(&status) {
-            failed.push(format!("{name} ({cause})"));
+            let refused = status.all["rollout"]["guard"]["return_refused"].as_str();
+            let refused = refused.map_or_else(String::new, |why| format!(", not returned: {why}"));
+            failed.push(format!("{name} ({cause}{refused})"));
         } else if let Some(hold) = status.hold {
             on_hold.push(format!("{name}{}", self::hold(&hold)));
         }
@@ -72,6 +82,23 @@ pub(super) fn ask(
         )
         .into());
     }
+    check_progress(&failed, &untested, &on_hold, allowed)?;
+    for one in on_hold {
+        say::note(&format!(
+            "warning: proceeding although a gateway is on hold, {one}"
+        ));
+    }
+    Ok(lost)
+}
+
+/// Refuses a command because of gateways whose guard failed or had too few requests, or that are on
+/// hold.
+fn check_progress(
+    failed: &[String],
+    untested: &[String],
+    on_hold: &[String],
+    allowed: Allowed,
+) -> anyhow::Result<()> {
     if !failed.is_empty() && !allowed.over_guard {
         return Err(Failure::new(
             Exit::ROLLOUT,
@@ -79,8 +106,22 @@ pub(super) fn ask(
             format!(
                 "the guard of the progressive release failed on gateways, which returned to the \
                  version before: {}; end the release with `gwc abort`, or pass --over-guard to \
-                 `gwc promote` (these gateways stay until `gwd resume`)",
+                 `gwc promote` (these gateways stay until `gwd resume`, or until the channel names \
+                 another bundle)",
                 failed.join(", ")
+            ),
+        )
+        .into());
+    }
+    if !untested.is_empty() && !allowed.over_guard {
+        return Err(Failure::new(
+            Exit::ROLLOUT,
+            "release-guard-too-few-requests",
+            format!(
+                "the guard of the progressive release had too few requests within its time, \
+                 although these gateways had enough before: {}; check that clients reach them, end \
+                 the release with `gwc abort`, or pass --over-guard to `gwc promote`",
+                untested.join(", ")
             ),
         )
         .into());
@@ -90,19 +131,32 @@ pub(super) fn ask(
             Exit::ROLLOUT,
             "held",
             format!(
-                "gateways are on hold after a manual rollback ({}); run `gwd resume` there, or \
-pass --over-hold",
+                "gateways are on hold ({}); run `gwd resume` there, or pass --over-hold",
                 on_hold.join("; ")
             ),
         )
         .into());
     }
-    for one in on_hold {
-        say::note(&format!(
-            "warning: proceeding although a gateway is on hold, {one}"
-        ));
+    Ok(())
+}
+
+/// Warns if gateways have the same name. They have the same place in every release, and their metrics
+/// cannot be told apart.
+pub(super) fn warn_of_same_names(states: &[(String, anyhow::Result<Status>)]) {
+    let mut known: BTreeMap<&str, &str> = BTreeMap::new();
+    for (at, status) in states {
+        let Some(name) = status.as_ref().ok().and_then(|it| it.all["node"].as_str()) else {
+            continue;
+        };
+        let other = *known.entry(name).or_insert(at);
+        if other != at {
+            say::note(&format!(
+                "warning: {other} and {at} have the same name `{}`, and belong to the same steps of \
+                 every release; give each gateway a name of its own (`gwd run --node`)",
+                printable(name)
+            ));
+        }
     }
-    Ok(lost)
 }
 
 /// Comparison for which the guard of the channel's release failed on a gateway. `None`: it did not
@@ -138,7 +192,11 @@ pub(super) fn hold(hold: &serde_json::Value) -> String {
     } else {
         "until the channel names another bundle"
     };
-    format!(" (it left {left}, {until})")
+    let why = hold["guard"].as_str();
+    let why = why.map_or_else(String::new, |cause| {
+        format!(" because its guard failed by {cause}")
+    });
+    format!(" (it left {left}{why}, {until})")
 }
 
 /// Describes a gateway's project or channel if it differs from `place`. `None` if the gateway

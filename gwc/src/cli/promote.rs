@@ -48,7 +48,7 @@ pub(super) struct Args {
     /// Proceed even if a gateway is on hold (pinned to its current bundle)
     #[arg(long)]
     over_hold: bool,
-    /// Proceed even if the guard of the release failed on a gateway
+    /// Proceed even if the guard of the release failed on a gateway, or had too few requests there
     #[arg(long)]
     over_guard: bool,
     #[command(flatten)]
@@ -139,7 +139,8 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     Ok(waited.exit())
 }
 
-/// Checks that the gateways follow the channel, are not on hold, and that no guard failed.
+/// Checks that the gateways follow the channel, are not on hold, and that no guard failed or had too
+/// few requests.
 fn check_fleet(
     args: &Args,
     nodes: &Nodes,
@@ -165,6 +166,9 @@ fn target(
     next: Option<Rollout>,
 ) -> anyhow::Result<Target> {
     let mut fields = args.record.record_fields(Some(store), head.bundle)?;
+    if next.is_some() {
+        steps::check_withdrawn(store, head, &fields.withdraw)?;
+    }
     // A withdrawal applies only while the newest record lists it.
     fields.withdraw.extend(&head.record.withdraw);
     fields.rollout = next;

@@ -10,7 +10,7 @@ use super::movement::short;
 use super::options::{FormatOption, NodeOptions, StoreOptions};
 use super::progress;
 use super::say::{self, Context, Format};
-use super::steps::{Wanted, place_text, step_json, step_text};
+use super::steps::{self, Wanted, place_text, step_json, step_text};
 use crate::release::nodes::Status;
 use crate::release::{self, AnyStore, Place};
 use diag::text::printable;
@@ -59,9 +59,13 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let trust = args.at.trust(&place)?;
     let store = place.open()?;
     let head = release::head(&store, trust.as_ref(), &place.channel)?;
-    let wanted = head.as_ref().map(|head| Wanted::of(&store, head));
-    let rows = nodes.status().into_iter();
-    let rows: Vec<Row> = rows
+    let wanted = head
+        .as_ref()
+        .map(|head| steps::wanted(&store, trust.as_ref(), &place, head));
+    let states = nodes.status();
+    fleet::warn_of_same_names(&states);
+    let rows: Vec<Row> = states
+        .into_iter()
         .map(|(name, status)| row(&name, status, &place, wanted.as_ref()))
         .collect();
     let is_lost = rows.iter().any(|row| !row.is_reachable);
@@ -108,7 +112,7 @@ fn row(name: &str, status: anyhow::Result<Status>, place: &Place, wanted: Option
     let agrees = another.is_none() && wanted.is_none_or(|wanted| wanted.is_run_by(&status));
     let mut text = format!("{name} ({own_name})");
     if let Some(belongs) = belongs {
-        text.push_str(&format!(" {}", place_text(belongs)));
+        text.push_str(&format!(" {},", place_text(belongs)));
     }
     text.push_str(&format!(
         " runs {}",
@@ -166,6 +170,16 @@ fn head_lines(
         head.record.created,
         rollout.base.serial
     ));
+    if let Some(left) = wanted.and_then(Wanted::left) {
+        let other = match left == head.bundle {
+            true => base,
+            false => head.bundle.short(),
+        };
+        lines.push(format!(
+            "{} is revoked or withdrawn: all gateways change to {other}",
+            left.short()
+        ));
+    }
     if let Some(began) = began(store, head) {
         lines.push(format!("began at {began}"));
     }

@@ -91,9 +91,15 @@ impl WaitResult {
         if self.nodes.is_empty() || self.failure.is_some() {
             return;
         }
-        let which = match self.lines.is_empty() {
-            true => "every gateway",
-            false => "every gateway of the share",
+        let has_share = self.nodes.iter().any(|node| node["belongs"] == true);
+        let which = match (self.lines.is_empty(), has_share) {
+            (true, _) => "every gateway",
+            (false, true) => "every gateway of the share",
+            (false, false) => {
+                return say::result(
+                    "none of these gateways belongs to the share; `gwc promote` continues",
+                );
+            }
         };
         say::result(&format!("{which} runs {}", bundle.short()));
     }
@@ -198,8 +204,10 @@ fn trouble(status: &Status, expected: &ExpectedRelease) -> Option<(String, bool)
         }
     });
     if let Some(cause) = fleet::failed_guard(status) {
-        let why = format!("returned to the version before, because its guard failed by {cause}");
-        return Some((why, true));
+        return Some((
+            format!("follows the base, because its guard failed by {cause}"),
+            true,
+        ));
     }
     let runs = short(status.bundle.as_deref().unwrap_or("nothing"));
     let why = match (error, is_held) {

@@ -9,7 +9,7 @@ use super::movement::{note_floor, short};
 use super::options::{FormatOption, NodeOptions, StoreOptions};
 use super::progress;
 use super::say::{self, Context, Format};
-use super::steps::{Wanted, place_text, step_json, step_text};
+use super::steps::{self, Wanted, place_text, step_json, step_text};
 use super::troubles::troubles;
 use crate::release::{self, AnyStore, Place};
 use diag::text::printable;
@@ -90,9 +90,12 @@ pub(super) fn compare(
             return Err(error);
         }
     };
-    let wanted = head.as_ref().map(|head| Wanted::of(&store, head));
-    let rows: Vec<Row> = nodes
-        .status()
+    let wanted = head
+        .as_ref()
+        .map(|head| steps::wanted(&store, trust.as_ref(), &place, head));
+    let states = nodes.status();
+    fleet::warn_of_same_names(&states);
+    let rows: Vec<Row> = states
         .into_iter()
         .map(|(name, status)| row(name, status, &place, Some(wanted.as_ref())))
         .collect();

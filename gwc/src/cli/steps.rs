@@ -1,25 +1,38 @@
 //! Progressive releases: texts and JSON about the steps of a channel's newest record, and the bundle
 //! that each gateway should run.
 
+use std::collections::BTreeSet;
+
 use bundle::channel;
 use bundle::digest::Digest;
 use bundle::history::Entry;
 use bundle::rollout::percent;
 use bundle::statement::predicate::Rollout;
 use bundle::store::Blobs;
+use bundle::trust::Trust;
 use serde_json::{Value, json};
 
-use crate::release::Place;
 use crate::release::nodes::Status;
+use crate::release::{AnyStore, Place, evidence};
 use model::exit::{Exit, Failure};
 
 /// Bundles that the gateways of a channel should run.
 #[derive(Clone)]
 pub(super) struct Wanted {
     bundle: Digest,
-    /// Step of the progressive release, and the bundle of its base. `None` as the bundle: the base
-    /// cannot be read. `None` as a whole: all gateways should run `bundle`.
-    step: Option<(Rollout, Option<Digest>)>,
+    /// Step of the progressive release. `None`: all gateways should run `bundle`.
+    step: Option<Step>,
+}
+
+/// Step of a progressive release.
+#[derive(Clone)]
+struct Step {
+    rollout: Rollout,
+    /// Bundle of the base. `None`: the base cannot be read.
+    base: Option<Digest>,
+    /// Bundle that no gateway may start, while it may start the other one. All gateways should run
+    /// the other one.
+    left: Option<Digest>,
 }
 
 impl Wanted {
@@ -27,7 +40,11 @@ impl Wanted {
     pub(super) fn of(blobs: &dyn Blobs, head: &Entry) -> Self {
         let step = head.record.rollout.clone().map(|rollout| {
             let base = channel::read(blobs, &rollout.base.digest).ok();
-            (rollout, base.map(|base| base.bundle))
+            Step {
+                rollout,
+                base: base.map(|base| base.bundle),
+                left: None,
+            }
         });
         Self {
             bundle: head.bundle,
@@ -39,13 +56,43 @@ impl Wanted {
     pub(super) fn new(bundle: Digest, rollout: Option<Rollout>) -> Self {
         Self {
             bundle,
-            step: rollout.map(|rollout| (rollout, None)),
+            step: rollout.map(|rollout| Step {
+                rollout,
+                base: None,
+                left: None,
+            }),
         }
+    }
+
+    /// Takes into account that gateways leave a bundle of a progressive release if it is revoked, or
+    /// if the newest record `head` withdraws it. They stay if this applies to both bundles.
+    pub(super) fn without_banned(
+        mut self,
+        head: &Entry,
+        is_revoked: impl Fn(Digest) -> bool,
+    ) -> Self {
+        let is_banned =
+            |bundle: Digest| head.record.withdraw.contains(&bundle) || is_revoked(bundle);
+        if let Some(step) = &mut self.step
+            && let Some(base) = step.base
+        {
+            step.left = match (is_banned(self.bundle), is_banned(base)) {
+                (true, false) => Some(self.bundle),
+                (false, true) => Some(base),
+                _ => None,
+            };
+        }
+        self
     }
 
     /// Bundle of the base. `None`: the newest record is complete, or the base cannot be read.
     pub(super) fn base(&self) -> Option<Digest> {
-        self.step.as_ref().and_then(|(_, base)| *base)
+        self.step.as_ref().and_then(|step| step.base)
+    }
+
+    /// Bundle of the progressive release that all gateways leave. `None`: there is none.
+    pub(super) fn left(&self) -> Option<Digest> {
+        self.step.as_ref().and_then(|step| step.left)
     }
 
     /// Bundle of the channel's newest record.
@@ -56,20 +103,54 @@ impl Wanted {
     /// True if a gateway belongs to the share of the current step. `None`: there is no step. A
     /// gateway that reports no name does not belong to it.
     pub(super) fn belongs(&self, status: &Status) -> Option<bool> {
-        let (rollout, _) = self.step.as_ref()?;
+        let step = self.step.as_ref()?;
         let node = status.all["node"].as_str();
-        Some(node.is_some_and(|node| rollout.includes(node, &self.bundle)))
+        Some(node.is_some_and(|node| step.rollout.includes(node, &self.bundle)))
     }
 
     /// True if a gateway runs the bundle that it should run. A gateway outside of the share may run
     /// any bundle if the base cannot be read.
     pub(super) fn is_run_by(&self, status: &Status) -> bool {
-        let wanted = match (self.belongs(status), &self.step) {
-            (Some(false), Some((_, base))) => *base,
+        let belongs = self.belongs(status) != Some(false);
+        let wanted = match &self.step {
+            Some(step) if step.left == Some(self.bundle) => step.base,
+            Some(step) if !belongs && step.left.is_none() => step.base,
             _ => Some(self.bundle),
         };
         wanted.is_none_or(|wanted| status.bundle.as_deref() == Some(&*wanted.to_string()))
     }
+}
+
+/// Determines the bundles that the gateways of a channel should run. A revocation list that cannot
+/// be read counts as empty, because the state of the gateways matters most then.
+pub(super) fn wanted(
+    store: &AnyStore,
+    trust: Option<&Trust>,
+    place: &Place,
+    head: &Entry,
+) -> Wanted {
+    let is_revoked = |bundle: Digest| {
+        let revoked = evidence::is_revoked(store, trust, &place.channel, bundle);
+        revoked.unwrap_or(false)
+    };
+    Wanted::of(store, head).without_banned(head, is_revoked)
+}
+
+/// Refuses to withdraw the bundle of the base in a step that leaves gateways outside of the share:
+/// all of them would change at once. `withdraw`: bundles that the new record withdraws.
+pub(super) fn check_withdrawn(
+    blobs: &dyn Blobs,
+    head: &Entry,
+    withdraw: &BTreeSet<Digest>,
+) -> anyhow::Result<()> {
+    let base = Wanted::of(blobs, head).base();
+    let is_new = |base: &Digest| withdraw.contains(base) && !head.record.withdraw.contains(base);
+    if !base.as_ref().is_some_and(is_new) {
+        return Ok(());
+    }
+    let message = "--withdraw names the bundle of the gateways outside of the share, which would \
+                   all change at once; withdraw it with `gwc promote --to-all --withdraw ID`";
+    Err(Failure::usage(message).into())
 }
 
 /// Text of a step, such as `step 1 of 3: 5% of the gateways`.

@@ -101,6 +101,17 @@ impl Ended {
         );
         self
     }
+
+    #[track_caller]
+    pub(crate) fn lacks(self, text: &str) -> Self {
+        assert!(
+            !self.out.contains(text) && !self.err.contains(text),
+            "`{text}` is there\nstandard output:\n{}\nstandard error:\n{}",
+            self.out,
+            self.err
+        );
+        self
+    }
 }
 
 /// Project in its own folder.

@@ -251,6 +251,9 @@ fn withdrawn_base_needs_a_release_to_all_gateways() {
         .with(64)
         .contains("--all-nodes");
     with(&project, "apply", &[]).with(0);
+    with(&project, "promote", &["--withdraw", &base])
+        .with(64)
+        .contains("gwc promote --to-all --withdraw");
     with(&project, "promote", &["--withdraw", &base, "--to-all"]).with(0);
     assert_eq!(records(&project)[0]["withdraw"], json!([base]));
 }
@@ -270,6 +273,68 @@ fn revoked_base_is_no_base() {
     with(&project, "revoke", &[&base])
         .with(0)
         .contains("they change to");
+    let bundle = records(&project)[0]["bundle"].as_str().unwrap().to_owned();
+    let gateways = [true, false].map(|inside| gateway(&node(&bundle, inside), &bundle, 5));
+    let nodes = ["--node", &*gateways[0].at, &*gateways[1].at];
+    project.run(&[&["drift"], &nodes[..]].concat()).with(0);
+    project
+        .run(&[&["release", "status"], &nodes[..]].concat())
+        .with(0)
+        .contains("is revoked or withdrawn: all gateways change to")
+        .lacks("differs");
+    // A gateway that stays with the base differs.
+    gateways[1].say("bundle", base.as_str().into());
+    project.run(&[&["drift"], &nodes[..]].concat()).with(1);
+}
+
+#[test]
+fn gateways_with_the_same_name_are_a_warning() {
+    let (project, before, bundle) = begun();
+    let outside = [0; 2].map(|_| gateway(&node(&bundle, false), &before, 3));
+    let nodes = ["--node", &*outside[0].at, &*outside[1].at];
+    let status = project.run(&[&["release", "status"], &nodes[..]].concat());
+    let warning = format!("have the same name `{}`", node(&bundle, false));
+    status.with(0).contains(&warning);
+    let one = ["--node", &*outside[0].at, &*outside[0].at];
+    let status = project.run(&[&["release", "status"], &one[..]].concat());
+    status.with(0).lacks("the same name");
+    // No gateway of the list belongs to the share.
+    with(&project, "apply", &nodes)
+        .with(0)
+        .contains("none of these gateways belongs to the share")
+        .lacks("every gateway");
+}
+
+#[test]
+fn promote_stops_at_a_guard_with_few_requests() {
+    let (project, _, bundle) = begun();
+    let inside = gateway(&node(&bundle, true), &bundle, 3);
+    inside.say("rollout", json!({"guard": {"result": "too-few-requests"}}));
+    let node = ["--node", &*inside.at, "--wait", "0s"];
+    with(&project, "promote", &node)
+        .with(5)
+        .contains("release-guard-too-few-requests")
+        .contains(&inside.at);
+    assert_eq!(records(&project).len(), 3);
+    let over = [&node[..], &["--over-guard"]].concat();
+    with(&project, "promote", &over).with(0);
+    assert_eq!(records(&project)[0]["rollout"]["step"], 2);
+}
+
+#[test]
+fn hold_after_a_failed_guard_has_its_cause() {
+    let (project, before, bundle) = begun();
+    with(&project, "promote", &["--to-all"]).with(0);
+    let held = gateway(&node(&bundle, true), &before, 4);
+    held.say(
+        "hold",
+        json!({"from": bundle, "to": before, "sticky": false, "guard": "p99"}),
+    );
+    project.change("7s");
+    let refused = with(&project, "apply", &["--node", &held.at]).with(5);
+    refused
+        .contains("because its guard failed by p99, until the channel names another bundle")
+        .lacks("manual rollback");
 }
 
 #[test]
@@ -314,7 +379,7 @@ fn nodes_outside_of_the_share_are_not_awaited() {
     let human = project.run(&status).with(0);
     human
         .contains("step 1 of 3: 5% of the gateways")
-        .contains("belongs to the share runs");
+        .contains("belongs to the share, runs");
     status.extend(["--format", "json"]);
     let document = project.run(&status).with(0).json("release-status/v1");
     let belongs = [0, 1].map(|at: usize| document["nodes"][at]["belongs"].clone());

@@ -271,8 +271,10 @@ fn rollout_text(rollout: &Value) -> String {
         (Some(result), None) => format!("; guard {result}"),
         (None, _) => String::new(),
     };
+    let stays = rollout["guard"]["return_refused"].as_str();
+    let stays = stays.map_or_else(String::new, |why| format!(", the base cannot run: {why}"));
     format!(
-        "step {} of {}, {} of the nodes run {}; {place}{refused}{guard}",
+        "step {} of {}, {} of the nodes run {}; {place}{refused}{guard}{stays}",
         rollout["step"],
         rollout["of"],
         text(rollout, "nodes"),

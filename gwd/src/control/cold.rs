@@ -264,6 +264,7 @@ impl Control {
         }
         self.head = self.remembered_head();
         self.apply_revocations();
+        self.reverify_rollout();
         let followed = self.follow();
         if let Err(refused) = &followed {
             self.cannot_follow(refused.clone());

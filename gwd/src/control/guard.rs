@@ -16,6 +16,12 @@ const LOOK_MS: u64 = 250;
 const KEEP_MS: u64 = 15_000;
 /// Maximum age of the requests with which a guard compares: 10 minutes.
 const BEFORE_MS: u64 = 600_000;
+/// Time after the switch whose requests do not count for `p99`: 5s, at most half of the guard's time.
+/// A release may replace the connections to its upstreams, and the first requests of new connections
+/// are slow. Connections are opened on demand, so that a busy node has opened them by then.
+const WARM_UP_MS: u64 = 5_000;
+/// Least and greatest pause before another attempt to return to the base: 2s and 1 minute.
+const RETURN_PAUSE_MS: (u64, u64) = (2_000, 60_000);
 /// Share of requests that may be slower than the limit from `p99`, before and after the switch: the
 /// guard allows one percentage point more.
 const SLOW_INCREASE_PPM: u32 = 10_000;
@@ -36,13 +42,24 @@ pub(super) struct Running {
     began_ms: u64,
     /// Counters at the last look.
     seen: Totals,
-    /// Number of requests since the switch.
-    requests: u64,
     looked_ms: u64,
+    /// Time from which requests count for `p99`.
+    warm_ms: u64,
     errors: Option<Compared>,
     /// Index of the bucket whose upper bound is the limit of slow requests, and the comparison.
     slow: Option<(usize, Compared)>,
     pub(super) result: GuardResult,
+    /// Last attempt to return to the base that failed.
+    refused: Option<RefusedReturn>,
+}
+
+/// Attempt to return to the base that failed.
+#[derive(Debug)]
+struct RefusedReturn {
+    code: String,
+    /// Time of the next attempt, and the pause before it.
+    next_ms: u64,
+    pause_ms: u64,
 }
 
 /// Requests before and after the switch, and the test that compares them.
@@ -60,10 +77,14 @@ pub(super) enum GuardResult {
     Testing,
     /// The time of the guard has passed without an alarm.
     Passed,
-    /// The node returned to the base.
+    /// A comparison failed: the node returns to the base.
     Failed(Cause),
     /// The node had too few requests before the switch.
     NoBaseline,
+    /// The time of the guard has passed with too few requests since the switch. The guard goes on.
+    TooFewRequests,
+    /// The release was completed, or another one has begun, before the guard had a result.
+    Ended,
 }
 
 /// Comparison that failed.
@@ -82,7 +103,14 @@ impl GuardResult {
             Self::Passed => "passed",
             Self::Failed(_) => "failed",
             Self::NoBaseline => "no-baseline",
+            Self::TooFewRequests => "too-few-requests",
+            Self::Ended => "ended",
         }
+    }
+
+    /// True if the guard still compares.
+    pub(super) const fn compares(self) -> bool {
+        matches!(self, Self::Testing | Self::TooFewRequests)
     }
 }
 
@@ -98,12 +126,10 @@ impl Cause {
 // === impl Guards ===
 
 impl Guards {
-    /// Time of the next look, in milliseconds. `u64::MAX` without a running guard.
+    /// Time of the next look or attempt to return to the base, in milliseconds. `u64::MAX` if none
+    /// is due.
     pub(super) fn due_ms(&self) -> u64 {
-        match &self.current {
-            Some(running) if running.result == GuardResult::Testing => running.looked_ms + LOOK_MS,
-            _ => u64::MAX,
-        }
+        self.current.as_ref().map_or(u64::MAX, Running::due_ms)
     }
 
     /// Keeps the counters for a later comparison.
@@ -151,10 +177,11 @@ impl Running {
             candidate,
             began_ms: now_ms,
             seen,
-            requests: 0,
             looked_ms: now_ms,
+            warm_ms: now_ms + WARM_UP_MS.min(guard.for_ms / 2),
             errors,
             slow,
+            refused: None,
             result: match has_baseline {
                 true => GuardResult::Testing,
                 false => GuardResult::NoBaseline,
@@ -162,33 +189,69 @@ impl Running {
         }
     }
 
+    fn due_ms(&self) -> u64 {
+        match self.result {
+            result if result.compares() => self.looked_ms + LOOK_MS,
+            GuardResult::Failed(_) => self.refused.as_ref().map_or(0, |refused| refused.next_ms),
+            _ => u64::MAX,
+        }
+    }
+
     /// Adds the requests since the last look. Returns the result if it has changed.
     pub(super) fn look(&mut self, totals: Totals, now_ms: u64) -> Option<GuardResult> {
         let new = totals.since(&self.seen);
         self.seen = totals;
+        let is_warm = self.looked_ms >= self.warm_ms;
         self.looked_ms = now_ms;
+        let needed = self.guard.requests;
         let mut cause = None;
+        // The least number of requests of a comparison.
+        let mut compared = u64::MAX;
         if let Some(errors) = &mut self.errors {
             errors.add(&new, Totals::errors);
-            if errors.test.alarms(errors.after) {
+            compared = errors.after.requests;
+            if errors.alarms(needed) {
                 cause = Some(Cause::Errors);
             }
         }
         if let Some((bucket, slow)) = &mut self.slow {
-            slow.add(&new, |totals| totals.slower_than(*bucket));
-            if cause.is_none() && slow.test.alarms(slow.after) {
+            if is_warm {
+                slow.add(&new, |totals| totals.slower_than(*bucket));
+            }
+            compared = compared.min(slow.after.requests);
+            if cause.is_none() && slow.alarms(needed) {
                 cause = Some(Cause::P99);
             }
         }
-        self.requests += new.requests();
         let is_over = now_ms.saturating_sub(self.began_ms) >= self.guard.for_ms;
-        self.result = match cause {
-            _ if self.requests < self.guard.requests => return None,
+        let result = match cause {
             Some(cause) => GuardResult::Failed(cause),
-            None if is_over => GuardResult::Passed,
-            None => return None,
+            None if !is_over => self.result,
+            None if compared < needed => GuardResult::TooFewRequests,
+            None => GuardResult::Passed,
         };
-        Some(self.result)
+        (std::mem::replace(&mut self.result, result) != result).then_some(result)
+    }
+
+    /// Ends the guard without a result, because the release that it guards has ended.
+    pub(super) fn end(&mut self) {
+        self.result = GuardResult::Ended;
+        self.refused = None;
+    }
+
+    /// Records that the node cannot return to the base yet, and when it tries again. Returns true
+    /// if the reason is new.
+    pub(super) fn return_refused(&mut self, code: &str, now_ms: u64) -> bool {
+        let (least_ms, greatest_ms) = RETURN_PAUSE_MS;
+        let before = self.refused.take();
+        let pause_ms = before.as_ref().map_or(least_ms, |it| it.pause_ms * 2);
+        let pause_ms = pause_ms.min(greatest_ms);
+        self.refused = Some(RefusedReturn {
+            code: code.to_owned(),
+            next_ms: now_ms + pause_ms,
+            pause_ms,
+        });
+        before.is_none_or(|before| before.code != code)
     }
 
     pub(super) fn json(&self) -> Value {
@@ -204,6 +267,7 @@ impl Running {
                 GuardResult::Failed(cause) => Some(cause.as_str()),
                 _ => None,
             },
+            "return_refused": self.refused.as_ref().map(|refused| &refused.code),
             "errors": self.errors.as_ref().map(compared),
             "slow": self.slow.as_ref().map(|(_, slow)| compared(slow)),
         })
@@ -226,5 +290,126 @@ impl Compared {
     fn add(&mut self, new: &Totals, events: impl Fn(&Totals) -> u64) {
         self.after.requests += new.requests();
         self.after.events += events(new);
+    }
+
+    /// True if the comparison fails. `needed`: least number of requests after the switch.
+    fn alarms(&self, needed: u64) -> bool {
+        self.after.requests >= needed && self.test.alarms(self.after)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Bucket of the fast requests, whose upper bound is 10 ms, and of the slow ones.
+    const FAST: usize = 4;
+    const SLOW: usize = 10;
+
+    /// Counters of a node, and its guard since time 0.
+    struct Stage {
+        totals: Totals,
+        guard: Running,
+        now_ms: u64,
+    }
+
+    impl Stage {
+        fn new(guard: &Guard) -> Self {
+            let mut totals = Totals::default();
+            totals.count(FAST, 10_000, 0);
+            let guard = Running::new(guard, Digest::of(b""), &totals, totals.clone(), 0);
+            let now_ms = 0;
+            Self {
+                totals,
+                guard,
+                now_ms,
+            }
+        }
+
+        /// Lets time pass until `until_ms`. Between two looks, the node serves 50 requests, of which
+        /// some are slow and some are errors.
+        fn serve(&mut self, until_ms: u64, slow: u64, errors: u64) -> GuardResult {
+            while self.now_ms < until_ms && self.guard.result.compares() {
+                self.now_ms += LOOK_MS;
+                self.totals.count(FAST, 50 - slow, errors);
+                self.totals.count(SLOW, slow, 0);
+                let _changed = self.guard.look(self.totals.clone(), self.now_ms);
+            }
+            self.guard.result
+        }
+    }
+
+    fn guard() -> Guard {
+        Guard {
+            errors_ppm: Some(10_000),
+            for_ms: 60_000,
+            p99_ppm: Some(500_000),
+            requests: 200,
+        }
+    }
+
+    #[test]
+    fn slow_start_of_new_connections_is_no_failure() {
+        let mut stage = Stage::new(&guard());
+        assert_eq!(stage.serve(WARM_UP_MS, 10, 0), GuardResult::Testing);
+        assert_eq!(stage.serve(60_000, 0, 0), GuardResult::Passed);
+        let mut stage = Stage::new(&guard());
+        stage.serve(WARM_UP_MS, 10, 0);
+        let result = stage.serve(60_000, 10, 0);
+        assert_eq!(result, GuardResult::Failed(Cause::P99), "slow afterwards");
+        // A short guard has half of its time for the comparison.
+        let short = Guard {
+            for_ms: 4_000,
+            ..guard()
+        };
+        let mut stage = Stage::new(&short);
+        let result = stage.serve(4_000, 10, 0);
+        assert_eq!(result, GuardResult::Failed(Cause::P99));
+    }
+
+    #[test]
+    fn errors_count_from_the_switch() {
+        let mut stage = Stage::new(&guard());
+        let result = stage.serve(1_000, 0, 25);
+        assert_eq!(result, GuardResult::Failed(Cause::Errors));
+    }
+
+    #[test]
+    fn guard_with_few_requests_goes_on() {
+        let mut stage = Stage::new(&guard());
+        let look = |stage: &mut Stage, now_ms| {
+            let totals = stage.totals.clone();
+            stage.guard.look(totals, now_ms)
+        };
+        assert_eq!(look(&mut stage, 59_000), None);
+        let few = Some(GuardResult::TooFewRequests);
+        assert_eq!(look(&mut stage, 60_000), few);
+        assert_eq!(look(&mut stage, 61_000), None, "reported once");
+        assert_eq!(stage.guard.due_ms(), 61_000 + LOOK_MS);
+        stage.totals.count(FAST, 200, 200);
+        let failed = Some(GuardResult::Failed(Cause::Errors));
+        assert_eq!(look(&mut stage, 62_000), failed);
+        let mut stage = Stage::new(&guard());
+        look(&mut stage, 60_000);
+        stage.totals.count(FAST, 200, 0);
+        assert_eq!(look(&mut stage, 61_000), Some(GuardResult::Passed));
+    }
+
+    #[test]
+    fn refused_return_is_tried_again_with_pauses() {
+        let mut stage = Stage::new(&guard());
+        stage.guard.result = GuardResult::Failed(Cause::Errors);
+        assert_eq!(stage.guard.due_ms(), 0);
+        assert!(stage.guard.return_refused("no-base", 1_000));
+        assert_eq!(stage.guard.due_ms(), 3_000);
+        assert!(!stage.guard.return_refused("no-base", 3_000));
+        assert_eq!(stage.guard.due_ms(), 7_000);
+        assert!(stage.guard.return_refused("port-busy", 7_000));
+        for _ in 0..10 {
+            stage.guard.return_refused("port-busy", 10_000);
+        }
+        assert_eq!(stage.guard.due_ms(), 70_000);
+        stage.guard.end();
+        assert_eq!(stage.guard.due_ms(), u64::MAX);
     }
 }

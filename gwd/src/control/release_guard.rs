@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 
 use super::Control;
 use super::guard::{Cause, GuardResult, Guards, Running};
+use super::share::NodeRollout;
 use crate::metrics::registry::totals::Totals;
 use crate::runtime::program_log::{ACTOR_GWD, Audit, Level, OK, event};
 
@@ -48,6 +49,11 @@ impl Control {
         if !runs_candidate || before.0.is_none() || before.0 == Some(head.bundle()) {
             return;
         }
+        // A node that left a revoked or withdrawn base cannot return to it.
+        let base = self.rollout.as_ref().and_then(NodeRollout::base_bundle);
+        if base.is_some_and(|base| self.banned(&base).is_some()) {
+            return;
+        }
         let totals = self.node.registry.totals();
         let running = Running::new(guard, head.bundle(), before.1, totals, self.now_ms());
         if running.result == GuardResult::NoBaseline {
@@ -62,69 +68,100 @@ impl Control {
         self.guards.current = Some(running);
     }
 
-    /// Looks at the counters, if a guard runs and its next look is due.
+    /// Looks at the counters, or tries again to return to the base, if either is due. Ends a guard
+    /// whose release has ended.
     pub(super) fn check_guard(&mut self) {
         let now_ms = self.now_ms();
         if now_ms < self.guards.due_ms() {
             return;
         }
-        let runs = self.running.map(|running| running.bundle);
         let Some(running) = &mut self.guards.current else {
             return;
         };
-        if runs != Some(running.candidate) || running.result != GuardResult::Testing {
+        // Without a readable head, the release may still be in progress.
+        let is_over = self.head.as_ref().is_some_and(|head| {
+            head.bundle() != running.candidate || head.record().rollout.is_none()
+        });
+        if is_over {
+            running.end();
+            self.report_guard(GuardResult::Ended);
+        } else if let GuardResult::Failed(cause) = running.result {
+            self.leave_candidate(cause);
+        } else if let Some(result) = running.look(self.node.registry.totals(), now_ms) {
+            self.report_guard(result);
+            if let GuardResult::Failed(cause) = result {
+                self.leave_candidate(cause);
+            }
+        } else {
             return;
-        }
-        let totals = self.node.registry.totals();
-        let Some(result) = running.look(totals, now_ms) else {
-            return;
-        };
-        let details = running.json();
-        self.count_guard(result);
-        match result {
-            GuardResult::Failed(cause) => self.leave_candidate(cause, &details),
-            GuardResult::Passed => event(
-                Level::Info,
-                "the guard of a progressive release has passed",
-                json!({"bundle": runs.map(|id| id.to_string()), "guard": details}),
-            ),
-            GuardResult::Testing | GuardResult::NoBaseline => {}
         }
         self.update_status();
     }
 
-    /// Returns to the base, because the guard failed.
-    fn leave_candidate(&mut self, cause: Cause, details: &Value) {
+    /// Counts a new result of the guard, and logs it. The return to the base is logged separately.
+    fn report_guard(&mut self, result: GuardResult) {
+        self.count_guard(result);
+        let (level, message) = match result {
+            GuardResult::Passed => (Level::Info, "the guard of a progressive release has passed"),
+            GuardResult::TooFewRequests => (
+                Level::Warn,
+                "the guard of a progressive release had too few requests within its time; it goes \
+                 on",
+            ),
+            GuardResult::Ended => (
+                Level::Info,
+                "the guard of a progressive release has ended, because the release reaches all \
+                 gateways",
+            ),
+            GuardResult::Testing | GuardResult::NoBaseline | GuardResult::Failed(_) => return,
+        };
+        let current = self.guards.current.as_ref();
+        event(
+            level,
+            message,
+            json!({
+                "bundle": current.map(|running| running.candidate.to_string()),
+                "guard": current.map(Running::json),
+            }),
+        );
+    }
+
+    /// Returns to the base, because the guard failed. If the base cannot run now, tries again later.
+    fn leave_candidate(&mut self, cause: Cause) {
+        let details = self.guards.current.as_ref().map(Running::json);
         let was = self.running.map(|running| running.bundle.to_string());
-        let base = self
-            .rollout
-            .as_ref()
-            .and_then(|rollout| rollout.base_bundle());
-        let switched = base.map(|base| self.switch_for_guard(base, cause));
-        let (result, message) = match &switched {
-            Some(Ok(())) => (
-                OK.to_owned(),
-                "the guard of a release failed; this node returned to the base",
-            ),
-            Some(Err(code)) => (
-                code.clone(),
-                "the guard of a release failed, but the base cannot run",
-            ),
-            None => (
-                "no-base".to_owned(),
-                "the guard of a release failed, but the base cannot run",
-            ),
+        let base = self.rollout.as_ref().and_then(NodeRollout::base_bundle);
+        let switched = match base {
+            Some(base) => self.switch_for_guard(base, cause),
+            None => Err("no-base".to_owned()),
         };
         self.alarm("release-guard-failed", true);
+        let now_ms = self.now_ms();
+        let (result, message) = match &switched {
+            Ok(()) => (
+                OK,
+                "the guard of a release failed; this node returned to the base",
+            ),
+            Err(code) => {
+                let current = self.guards.current.as_mut();
+                if current.is_some_and(|running| !running.return_refused(code, now_ms)) {
+                    return;
+                }
+                (
+                    code.as_str(),
+                    "the guard of a release failed, but the base cannot run; gwd tries again",
+                )
+            }
+        };
         Audit {
             what: "release-guard",
             who: ACTOR_GWD,
             from: was,
             to: base.map(|base| base.to_string()),
             why: Some(cause.as_str()),
-            result: &result,
+            result,
         }
-        .write(message, details.clone());
+        .write(message, details.unwrap_or_default());
     }
 
     /// Keeps counters for the next guard, and ends the alarm of a failed one.
@@ -144,7 +181,7 @@ impl Control {
         }
         let running = self.guards.current.as_ref()?;
         match running.result {
-            GuardResult::Failed(cause) if self.running.is_some_and(|it| it.bundle == candidate) => {
+            GuardResult::Failed(cause) if running.candidate == candidate => {
                 Some(cause.as_str().to_owned())
             }
             _ => None,
@@ -159,7 +196,10 @@ impl Control {
             return Some(running.json());
         }
         let cause = self.failed_guard()?;
-        Some(json!({"result": "failed", "by": cause, "errors": null, "slow": null}))
+        Some(
+            json!({"result": "failed", "by": cause, "return_refused": null, "errors": null,
+                    "slow": null}),
+        )
     }
 
     fn count_guard(&self, result: GuardResult) {

@@ -72,8 +72,6 @@ impl Control {
     /// longer trusted are dropped.
     pub(super) fn reverify_statements(&mut self) {
         self.passed = SkippedRecords::default();
-        // The base of a progressive release is verified again at the next read of the store.
-        self.rollout = None;
         match self.verified_memory() {
             Ok(memory) => {
                 self.reverify_due = false;
@@ -91,6 +89,7 @@ impl Control {
             }
         }
         self.head = self.remembered_head();
+        self.reverify_rollout();
         self.apply_revocations();
         self.reverify_loaded_versions();
     }
@@ -194,6 +193,6 @@ impl Control {
 
 /// True if the verification itself failed. False if the signed statement could not be read, so that
 /// its validity is unknown.
-fn is_verdict(refused: &Refused) -> bool {
+pub(super) fn is_verdict(refused: &Refused) -> bool {
     refused.blame() == Blame::Signer
 }

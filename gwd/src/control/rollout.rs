@@ -5,8 +5,10 @@ use bundle::channel::Accepted;
 use bundle::digest::Digest;
 use bundle::follow;
 use bundle::refused::Refused;
+use bundle::statement::predicate::Rollout;
 
 use super::Control;
+use super::reverify::is_verdict;
 use super::share::NodeRollout;
 
 impl Control {
@@ -22,15 +24,54 @@ impl Control {
             return Ok(head.clone());
         };
         let before = self.rollout.take();
-        let known = before
-            .as_ref()
-            .filter(|known| known.head == head.pointer())
-            .and_then(|known| known.base.clone().ok());
-        let base = match known {
+        let base = match Self::known_base(before.as_ref(), head) {
             Some(base) => Ok(base),
-            None => follow::rollout_base(&self.blobs(), &self.context(), head)
-                .map(|base| base.expect("the head has a step")),
+            None => self.verified_base(head),
         };
+        self.set_rollout(head, rollout, base, before.as_ref())
+    }
+
+    /// Verifies the base again, after the trust or the head of this node has changed without a read
+    /// of the store. A base that was verified before is dropped only if its verification fails, and
+    /// not if the store cannot be read.
+    pub(super) fn reverify_rollout(&mut self) {
+        let before = self.rollout.take();
+        let Some(head) = self.head.clone() else {
+            return;
+        };
+        let Some(rollout) = head.record().rollout.clone() else {
+            return;
+        };
+        let base = match self.verified_base(&head) {
+            Err(refused) if !is_verdict(&refused) => {
+                let known = Self::known_base(before.as_ref(), &head);
+                known.ok_or(refused)
+            }
+            base => base,
+        };
+        let _followed = self.set_rollout(&head, rollout, base, before.as_ref());
+    }
+
+    /// Base that was verified before for the same head.
+    fn known_base(before: Option<&NodeRollout>, head: &Accepted) -> Option<Accepted> {
+        let known = before.filter(|known| known.head == head.pointer())?;
+        known.base.clone().ok()
+    }
+
+    fn verified_base(&self, head: &Accepted) -> Result<Accepted, Refused> {
+        let base = follow::rollout_base(&self.blobs(), &self.context(), head)?;
+        Ok(base.expect("the head has a step"))
+    }
+
+    /// Sets the place of this node in a progressive release. Returns the record that the node
+    /// follows.
+    fn set_rollout(
+        &mut self,
+        head: &Accepted,
+        rollout: Rollout,
+        base: Result<Accepted, Refused>,
+        before: Option<&NodeRollout>,
+    ) -> Result<Accepted, Refused> {
         let belongs = rollout.includes(&self.node.shared.node, &head.bundle());
         let followed = match (&base, belongs) {
             (Ok(base), true) if self.must_leave(head, base) => Ok(base.clone()),

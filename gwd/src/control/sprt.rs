@@ -11,7 +11,7 @@
 //!
 //! Wald's upper bound is ln((1 - β)/α). The test has no lower bound, so that β is 0: it never ends
 //! early without an alarm. The probability of an alarm is then at most α for any number of looks if
-//! hypothesis 0 holds (Ville's inequality).
+//! hypothesis 0 holds (Ville's inequality), and requests are independent of each other.
 //!
 //! `p0` is an upper confidence bound of the share before the switch (Wilson's score interval, E. B.
 //! Wilson 1927), because the share itself is only measured. Its one-sided error is [`ALPHA`], too.

@@ -28,6 +28,8 @@ pub(crate) enum Kind {
     NoTarget,
     /// The upstream has reached one of its limits, such as the maximum number of requests.
     Overflow,
+    /// The client's address or network has used up its share of a limit of the upstream.
+    ShareUsed,
     /// The circuit breaker is open. Contains the seconds until a retry may succeed.
     CircuitOpen(u32),
     /// The host name of the target does not resolve.
@@ -110,6 +112,17 @@ const fn internal(reject: &Reject) -> Info {
     (status, code, "proxy_internal_error", title, Blame::Gateway)
 }
 
+/// Description of a reached limit of the upstream.
+const fn overflow(blame: Blame) -> Info {
+    (
+        503,
+        "upstream_overflow",
+        "connection_limit_reached",
+        "The service is overloaded",
+        blame,
+    )
+}
+
 const HEAD_TOO_LARGE: Info = (
     431,
     "upstream_head_too_large",
@@ -180,13 +193,8 @@ impl Kind {
                 "The service is not available",
                 Blame::Gateway,
             ),
-            Self::Overflow => (
-                503,
-                "upstream_overflow",
-                "connection_limit_reached",
-                "The service is overloaded",
-                Blame::Gateway,
-            ),
+            Self::Overflow => overflow(Blame::Gateway),
+            Self::ShareUsed => overflow(Blame::Client),
             Self::CircuitOpen(_) => (
                 503,
                 "circuit_open",

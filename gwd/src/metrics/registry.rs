@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError, mpsc};
 
 use prometheus::core::{Collector, Desc};
 use prometheus::proto;
+use totals::Totals;
 
 use crate::metrics::families::{Histograms, histograms};
 use crate::published::Shared;
@@ -37,6 +38,8 @@ pub(crate) struct Registry {
 struct Series {
     announced: mpsc::Receiver<NewSeries>,
     requests: Vec<(RequestKey, Arc<RequestSeries>)>,
+    /// Requests of removed series, so that sums over all requests never fall.
+    removed: Totals,
     calls: Vec<(CallKey, Arc<Histogram>)>,
     bytes: Vec<(u32, Arc<ByteCounts>)>,
     rejections: Vec<(RejectionKey, Arc<AtomicU64>)>,
@@ -116,21 +119,7 @@ impl Registry {
             shared,
             states,
             names: Names::new(),
-            series: Mutex::new(Series {
-                announced,
-                requests: Vec::new(),
-                calls: Vec::new(),
-                bytes: Vec::new(),
-                rejections: Vec::new(),
-                decisions: Vec::new(),
-                retries: Vec::new(),
-                mirrored: Vec::new(),
-                policy_calls: Vec::new(),
-                handshakes: Vec::new(),
-                pools: Vec::new(),
-                active: Vec::new(),
-                lags: Vec::new(),
-            }),
+            series: Mutex::new(Series::new(announced)),
             bundles: Mutex::default(),
             desc: Desc::new(
                 "gwd".into(),
@@ -154,16 +143,15 @@ impl Registry {
         let mut series = self.series();
         series.take_announced();
         let Series {
-            requests,
             calls,
             bytes,
             rejections,
             ..
         } = &mut *series;
-        requests.retain(|(key, _)| self.names.resolve(key.route).is_some());
         calls.retain(|(key, _)| self.names.resolve(key.upstream).is_some());
         bytes.retain(|(upstream, _)| self.names.resolve(*upstream).is_some());
         rejections.retain(|(key, _)| self.names.resolve(key.route).is_some());
+        series.retain_requests(|route| self.names.resolve(route).is_some());
     }
 
     /// All metrics in the Prometheus text format.
@@ -184,6 +172,39 @@ impl Registry {
 }
 
 impl Series {
+    fn new(announced: mpsc::Receiver<NewSeries>) -> Self {
+        Self {
+            announced,
+            requests: Vec::new(),
+            removed: Totals::default(),
+            calls: Vec::new(),
+            bytes: Vec::new(),
+            rejections: Vec::new(),
+            decisions: Vec::new(),
+            retries: Vec::new(),
+            mirrored: Vec::new(),
+            policy_calls: Vec::new(),
+            handshakes: Vec::new(),
+            pools: Vec::new(),
+            active: Vec::new(),
+            lags: Vec::new(),
+        }
+    }
+
+    /// Removes the series of unused routes. Their requests stay in [`Self::totals`].
+    fn retain_requests(&mut self, is_used: impl Fn(u32) -> bool) {
+        let Self {
+            requests, removed, ..
+        } = self;
+        requests.retain(|(key, counts)| {
+            let stays = is_used(key.route);
+            if !stays {
+                removed.add(counts);
+            }
+            stays
+        });
+    }
+
     fn take_announced(&mut self) {
         while let Ok(announced) = self.announced.try_recv() {
             match announced {

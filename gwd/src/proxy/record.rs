@@ -4,6 +4,7 @@
 //! available. The rest is written at the end of the response. A long response therefore does not
 //! keep a snapshot in memory.
 
+mod error;
 mod line;
 mod span;
 
@@ -30,7 +31,7 @@ use crate::runtime::deadlines::LimitOf;
 use crate::telemetry::access_log;
 use crate::telemetry::names::UNMATCHED;
 use crate::telemetry::shard::{
-    BodyBytes, CallKey, Label, RejectionKey, RequestKey, WARNED, method_index,
+    BodyBytes, CallKey, EndedRequest, Label, RejectionKey, RequestKey, WARNED, method_index,
 };
 use crate::upstream::call_record::CallRecord;
 use crate::upstream::transport::CallError;
@@ -59,6 +60,8 @@ pub(crate) struct Record {
     blame: Blame,
     /// gRPC status that ended the call. `None`: unknown, or not a gRPC call.
     grpc_status: Option<u32>,
+    /// True if the client has set a deadline for its gRPC call (`grpc-timeout`).
+    has_client_deadline: bool,
     upstream: Option<CallRecord>,
     /// Time at which the response head was complete, in nanoseconds of the clock.
     head_ns: u64,
@@ -98,6 +101,7 @@ impl Record {
             reason: "",
             blame: Blame::None,
             grpc_status: None,
+            has_client_deadline: false,
             upstream: None,
             head_ns: 0,
             bytes_out: 0,
@@ -113,6 +117,7 @@ impl Record {
             let limit_ms = started_ms.saturating_add(wait_ms);
             let deadline = &stream.transfer.deadline;
             deadline.limit(limit_ms, LimitOf::Client);
+            record.has_client_deadline = true;
         }
         if let Some(tracer) = &worker.tracer {
             record.begin_trace(tracer, request);
@@ -262,6 +267,11 @@ impl Record {
         self.continue_refused(view, request_id);
         self.continue_refused_trace(view, request_id);
         self.refused(reject, reject.code, "edge".into());
+    }
+
+    /// Records that the client is to blame for a rejection.
+    pub(crate) fn blame_client(&mut self) {
+        self.blame = Blame::Client;
     }
 
     /// Records a response from a policy instead of the upstream.
@@ -477,18 +487,30 @@ impl Record {
                 tls: self.stream.tls.get().is_some(),
                 error: Label(self.reason),
             },
-            duration_ns,
-            overhead_ns,
-            bytes,
+            &EndedRequest {
+                duration_ns,
+                overhead_ns,
+                bytes,
+                is_error: self.is_error(),
+            },
         );
+        self.count_call(bytes, now_ns);
+        self.end_trace(now_ns);
+        if let Some(line) = self.line.take() {
+            self.end_line(*line, now_ns, duration_ns, overhead_ns);
+        }
+        self.stream.exchange_ended(now_ns / 1_000_000);
+    }
+
+    /// Counts the call to the upstream, if there was one. `bytes`: body bytes of the exchange.
+    fn count_call(&self, bytes: BodyBytes, now_ns: u64) {
+        let shard = &self.stream.worker.shard;
         if let Some(call) = &self.upstream
             && call.began_ns > 0
         {
             // Do not count a response of the gateway itself as upstream bytes.
             let response = if call.head_ns > 0 { bytes.response } else { 0 };
-            worker
-                .shard
-                .passed(call.uid, BodyBytes { response, ..bytes });
+            shard.passed(call.uid, BodyBytes { response, ..bytes });
             let until_ns = match call.head_ns {
                 0 => now_ns,
                 head_ns => head_ns,
@@ -498,7 +520,7 @@ impl Record {
             } else {
                 ""
             };
-            worker.shard.call(
+            shard.call(
                 CallKey {
                     upstream: call.uid,
                     method: self.method,
@@ -508,11 +530,6 @@ impl Record {
                 until_ns.saturating_sub(call.began_ns),
             );
         }
-        self.end_trace(now_ns);
-        if let Some(line) = self.line.take() {
-            self.end_line(*line, now_ns, duration_ns, overhead_ns);
-        }
-        self.stream.exchange_ended(now_ns / 1_000_000);
     }
 
     /// Processing time of the gateway in nanoseconds: the time before the request is sent, plus the

@@ -437,6 +437,9 @@ fn nothing_runs(mut record: Box<Record>) -> Response<ResponseBody> {
 fn overloaded(what: LimitedResource, mut record: Box<Record>) -> Response<ResponseBody> {
     record.stream().worker.shard.process.shed(what);
     record.refused(&OVERLOAD, OVERLOAD.code, "gateway".into());
+    if matches!(what, LimitedResource::RequestsPerAddress) {
+        record.blame_client();
+    }
     let mut made = problem(
         OVERLOAD.status,
         OVERLOAD.code,

@@ -102,6 +102,9 @@ pub(crate) struct RequestSeries {
     request_bytes: AtomicU64,
     response_bytes: AtomicU64,
     buckets: [Both; BOUNDS_NS.len() + 1],
+    /// Requests that failed because of the gateway or an upstream. This field is last, because few
+    /// requests write it.
+    errors: AtomicU64,
 }
 
 /// Counts of the same bucket in two histograms: request duration, and processing time of the
@@ -117,6 +120,17 @@ struct Both {
 pub(crate) struct BodyBytes {
     pub(crate) request: u64,
     pub(crate) response: u64,
+}
+
+/// Values of a request that has ended.
+pub(crate) struct EndedRequest {
+    /// Time from the request's head to the last byte of its response.
+    pub(crate) duration_ns: u64,
+    /// Time that the gateway itself spent on the request.
+    pub(crate) overhead_ns: u64,
+    pub(crate) bytes: BodyBytes,
+    /// True if the request failed because of the gateway or an upstream.
+    pub(crate) is_error: bool,
 }
 
 /// Number of body bytes to and from one upstream.
@@ -221,22 +235,19 @@ impl Shard {
     }
 
     /// Counts a request that has ended.
-    pub(crate) fn request(
-        &self,
-        key: RequestKey,
-        duration_ns: u64,
-        overhead_ns: u64,
-        bytes: BodyBytes,
-    ) {
+    pub(crate) fn request(&self, key: RequestKey, ended: &EndedRequest) {
         let mut requests = self.requests.borrow_mut();
         let series = requests.entry(key).or_insert_with(|| {
             let series = Arc::<RequestSeries>::default();
             self.announce(NewSeries::Requests(key, Arc::clone(&series)));
             series
         });
-        series.observe(duration_ns, overhead_ns);
-        add(&series.request_bytes, bytes.request);
-        add(&series.response_bytes, bytes.response);
+        series.observe(ended.duration_ns, ended.overhead_ns);
+        add(&series.request_bytes, ended.bytes.request);
+        add(&series.response_bytes, ended.bytes.response);
+        if ended.is_error {
+            add(&series.errors, 1);
+        }
     }
 
     /// Counts a call to an upstream. The duration ends with the response head, or with a failure.
@@ -425,6 +436,11 @@ impl RequestSeries {
             request: value(&self.request_bytes),
             response: value(&self.response_bytes),
         }
+    }
+
+    /// Number of requests that failed because of the gateway or an upstream.
+    pub(crate) fn errors(&self) -> u64 {
+        value(&self.errors)
     }
 
     /// Histogram of the requests' durations.

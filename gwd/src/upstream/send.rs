@@ -157,7 +157,7 @@ pub(crate) fn admit_client(
             .process
             .shed(LimitedResource::RequestsPerAddress);
         let why = "the client's address or network has used up its share of the upstream's permits";
-        return Err(Failure::because(Kind::Overflow, &why));
+        return Err(Failure::because(Kind::ShareUsed, &why));
     }
     let most = Most::of_address(slow::most_of_address(concurrent_requests(
         upstream, service,
@@ -165,7 +165,7 @@ pub(crate) fn admit_client(
     if calls.budgets.slow_addresses.has(client, most) {
         calls.shard.process.shed(LimitedResource::SlowDownloads);
         let why = "the client's address has reached the maximum of slow requests to the upstream";
-        return Err(Failure::because(Kind::Overflow, &why));
+        return Err(Failure::because(Kind::ShareUsed, &why));
     }
     Ok(in_flight)
 }
@@ -184,7 +184,7 @@ pub(crate) fn charge(
             .shed(LimitedResource::RequestsPerAddress);
         let why =
             "the client's address or network has used up its share of the upstream's connections";
-        Failure::because(Kind::Overflow, &why)
+        Failure::because(Kind::ShareUsed, &why)
     })
 }
 
@@ -221,7 +221,7 @@ async fn begin_upload(
             .shed(LimitedResource::UploadsPerAddress);
         let why =
             "the client's address has reached the maximum of unfinished uploads to the upstream";
-        Failure::because(Kind::Overflow, &why)
+        Failure::because(Kind::ShareUsed, &why)
     })
 }
 

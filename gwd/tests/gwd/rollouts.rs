@@ -265,6 +265,8 @@ fn restart_in_a_rollout_keeps_the_bundle() {
         assert!(gwd.runs(bundle), "restart without the store");
         let status = gwd.status();
         assert_eq!(status["accepted"]["serial"], 2, "the head is remembered");
+        let belongs = *bundle == release.candidate;
+        assert_eq!(status["rollout"]["belongs"], belongs, "{status:#}");
         gwd.kill();
     }
     std::fs::rename(&away, &store).unwrap();
@@ -292,6 +294,10 @@ fn new_node_outside_of_the_share_runs_the_base() {
     std::fs::rename(&store, &away).unwrap();
     let gwd = release.world.start_node(&outside);
     assert!(gwd.runs(&release.base));
+    // An operator's switch to the bundle that the node follows is no hold.
+    let body = json!({"bundle": release.base.to_string()}).to_string();
+    let activated = gwd.ask("POST", "/v1/activate", &body).json();
+    assert_eq!(activated["hold"], Value::Null, "{activated:#}");
     gwd.kill();
     std::fs::rename(&away, &store).unwrap();
     assert!(release.world.start_node(&inside).runs(&release.candidate));

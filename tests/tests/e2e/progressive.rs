@@ -21,7 +21,7 @@ fn script(ports: &[u16; 6]) -> String {
     let blocks: Vec<&str> = blocks
         .map(|block| block.split("```").next().expect("it ends"))
         .collect();
-    let [project, gateways, first, status, end] = blocks[..] else {
+    let [project, gateways, first, status, end, revert] = blocks[..] else {
         panic!("other blocks than expected");
     };
     let wait = "for n in 1 2 3; do\n\
@@ -34,7 +34,7 @@ fn script(ports: &[u16; 6]) -> String {
     let (promote, abort) = end.split_once("gwc abort").expect("both commands");
     let script = format!(
         "trap 'kill $(jobs -p)' EXIT\n{project}{gateways}{wait}{first}{status}{}{promote}{}\
-         gwc abort{abort}{}",
+         gwc abort{abort}{}{revert}gwc apply --key keys/release.pem --yes --format json >four.json\n",
         show("one"),
         show("two"),
         show("three")
@@ -77,7 +77,7 @@ fn tutorial_of_progressive_releases_runs() {
     let read = |name: &str| -> Value {
         serde_json::from_slice(&project.read(&format!("shop/{name}.json"))).expect("JSON")
     };
-    let [one, two, three] = ["one", "two", "three"].map(read);
+    let [one, two, three, four] = ["one", "two", "three", "four"].map(read);
     for (step, document) in [(1, &one), (2, &two)] {
         assert_eq!(document["rollout"]["step"], step, "{document:#}");
         for node in document["nodes"].as_array().expect("three gateways") {
@@ -90,6 +90,8 @@ fn tutorial_of_progressive_releases_runs() {
     }
     assert_eq!(three["rollout"], Value::Null);
     assert_eq!(three["bundle"], one["base_bundle"]);
+    // After the sources were reverted, there is nothing to release.
+    assert_eq!(four["bundle"], one["base_bundle"], "{four:#}");
     let nodes = three["nodes"].as_array().expect("three gateways");
     assert!(
         nodes.iter().all(|node| node["bundle"] == three["bundle"]),

@@ -145,8 +145,8 @@ pub struct Rollout {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Guard {
-    /// Allowed increase of the share of responses with status 5xx, in parts per million of the
-    /// requests. `None`: errors are not compared.
+    /// Allowed increase of the share of errors of the gateway or an upstream, in parts per million
+    /// of the requests. `None`: errors are not compared.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub errors_ppm: Option<u32>,
     /// Time after the switch in which the node compares, in milliseconds.

@@ -1,13 +1,13 @@
 //! Sums over all requests of this node, which the guard of a progressive release compares.
 
-use super::Registry;
-use crate::telemetry::shard::BOUNDS_NS;
+use super::{Registry, Series};
+use crate::telemetry::shard::{BOUNDS_NS, RequestSeries};
 
 /// Number of histogram buckets.
 const BUCKETS: usize = BOUNDS_NS.len() + 1;
 
-/// Requests of this node since its start: their durations, and the number of responses with status
-/// 5xx.
+/// Requests of this node since its start: their durations, and the number of errors for which the
+/// gateway or an upstream is to blame.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Totals {
     durations: [u64; BUCKETS],
@@ -15,28 +15,42 @@ pub(crate) struct Totals {
 }
 
 impl Registry {
-    /// Adds up the requests of all workers and routes.
+    /// Adds up the requests of all workers and routes, removed series included.
     pub(crate) fn totals(&self) -> Totals {
-        let mut totals = Totals::default();
         let mut series = self.series();
         series.take_announced();
-        for (key, requests) in &series.requests {
-            let counted = requests.durations();
-            for (sum, count) in totals.durations.iter_mut().zip(counted.buckets) {
-                *sum += count;
-            }
-            // The status is a class if metrics show only classes.
-            if key.status == 5 || key.status / 100 == 5 {
-                totals.errors += counted.buckets.iter().sum::<u64>();
-            }
+        series.totals()
+    }
+}
+
+impl Series {
+    fn totals(&self) -> Totals {
+        let mut totals = self.removed.clone();
+        for (_, requests) in &self.requests {
+            totals.add(requests);
         }
         totals
     }
 }
 
 impl Totals {
-    /// Requests since an earlier time. The registry drops unused series, so that a sum can fall:
-    /// it then counts as unchanged.
+    /// Adds the requests of a series.
+    pub(super) fn add(&mut self, series: &RequestSeries) {
+        let counted = series.durations().buckets;
+        for (sum, count) in self.durations.iter_mut().zip(counted) {
+            *sum += count;
+        }
+        self.errors += series.errors();
+    }
+
+    /// Adds requests of a test: their bucket, their number, and the number of errors among them.
+    #[cfg(test)]
+    pub(crate) fn count(&mut self, bucket: usize, requests: u64, errors: u64) {
+        self.durations[bucket] += requests;
+        self.errors += errors;
+    }
+
+    /// Requests since an earlier time.
     pub(crate) fn since(&self, earlier: &Self) -> Self {
         let mut durations = self.durations;
         for (now, then) in durations.iter_mut().zip(earlier.durations) {
@@ -53,7 +67,7 @@ impl Totals {
         self.durations.iter().sum()
     }
 
-    /// Number of requests whose response has the status 5xx.
+    /// Number of requests that failed because of the gateway or an upstream.
     pub(crate) const fn errors(&self) -> u64 {
         self.errors
     }
@@ -84,7 +98,10 @@ impl Totals {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::telemetry::shard::{BodyBytes, EndedRequest, Label, RequestKey, Shard};
 
     fn totals(counts: &[(usize, u64)], errors: u64) -> Totals {
         let mut totals = Totals {
@@ -92,7 +109,7 @@ mod tests {
             ..Totals::default()
         };
         for (bucket, count) in counts {
-            totals.durations[*bucket] = *count;
+            totals.count(*bucket, *count, 0);
         }
         totals
     }
@@ -108,6 +125,35 @@ mod tests {
         let slow = totals(&[(BUCKETS - 1, 5)], 0);
         assert_eq!(slow.bucket_above_p99(500_000), BOUNDS_NS.len() - 1);
         assert_eq!(Totals::default().slower_than(0), 0);
+    }
+
+    #[test]
+    fn totals_include_removed_series() {
+        let (announced, receiver) = std::sync::mpsc::channel();
+        let shard = Shard::new(announced, &Arc::default());
+        for (route, is_error) in [(1, true), (2, false), (2, true)] {
+            let key = RequestKey {
+                route,
+                method: 0,
+                status: 500,
+                version: 11,
+                tls: false,
+                error: Label(""),
+            };
+            let ended = EndedRequest {
+                duration_ns: 1,
+                overhead_ns: 1,
+                bytes: BodyBytes::default(),
+                is_error,
+            };
+            shard.request(key, &ended);
+        }
+        let mut series = Series::new(receiver);
+        series.take_announced();
+        assert_eq!(series.totals(), totals(&[(0, 3)], 2));
+        series.retain_requests(|route| route == 1);
+        assert_eq!(series.requests.len(), 1);
+        assert_eq!(series.totals(), totals(&[(0, 3)], 2));
     }
 
     #[test]
