@@ -7,13 +7,22 @@ use crate::project::{Ended, Project, copy};
 
 const RELEASE: [&str; 3] = ["--key", "keys/release.pem", "--yes"];
 
-/// Creates a released project whose channel needs approvals of `ann` and `bob`.
-fn ruled() -> Project {
-    let project = Project::released();
+/// Creates a project with a key for releases, and keys of the approvers `ann` and `bob`.
+fn with_approvers() -> Project {
+    let project = Project::new();
     for owner in ["ann", "bob"] {
         let keygen = ["keygen", owner, "--roles", "approve"];
         project.run(&keygen).with(0);
     }
+    project
+}
+
+/// Creates a released project whose channel needs approvals of `ann` and `bob`. The file `open.json`
+/// is the trust file without this rule.
+fn ruled() -> Project {
+    let project = with_approvers();
+    apply(&project, &[]).with(0);
+    project.write("open.json", project.read("trust.json"));
     project
         .run(&["trust", "approvals", "2"])
         .with(0)
@@ -249,11 +258,7 @@ fn channel_without_a_rule_lists_approvals_too() {
 
 #[test]
 fn rule_from_the_first_record_covers_it() {
-    let project = Project::new();
-    for owner in ["ann", "bob"] {
-        let keygen = ["keygen", owner, "--roles", "approve"];
-        project.run(&keygen).with(0);
-    }
+    let project = with_approvers();
     project
         .run(&["trust", "approvals", "2"])
         .with(0)
@@ -296,11 +301,8 @@ fn rule_needs_enough_approvers() {
 fn unapproved_head_is_reported() {
     let project = ruled();
     // A release without the rule, as by an attacker with another trust file.
-    let rule = project.read("trust.json");
-    project.run(&["trust", "approvals", "0"]).with(0);
     project.change("6s");
-    apply(&project, &[]).with(0);
-    project.write("trust.json", rule);
+    apply(&project, &["--trust", "open.json"]).with(0);
     project
         .run(&["status"])
         .with(0)
@@ -329,11 +331,8 @@ fn unapproved_head_is_reported() {
 #[test]
 fn operator_can_accept_an_unapproved_head() {
     let project = ruled();
-    let rule = project.read("trust.json");
-    project.run(&["trust", "approvals", "0"]).with(0);
     project.change("6s");
-    apply(&project, &[]).with(0);
-    project.write("trust.json", rule);
+    apply(&project, &["--trust", "open.json"]).with(0);
     project
         .run(&["trust", "approvals", "2"])
         .with(4)
@@ -370,18 +369,11 @@ fn approvals_are_kept_copied_and_pulled_back() {
 
 #[test]
 fn promote_and_abort_need_no_new_approvals() {
-    let project = Project::released();
+    let project = with_approvers();
     let store = "release: {store: releases, ";
     let steps = format!("{store}steps: [{{nodes: 5%}}, {{nodes: 50%}}], ");
     project.edit("gateway.yaml", store, &steps);
-    let plan = project.run(&["plan", "--format", "json"]);
-    let plan = plan.json("plan/v1");
-    let fingerprint = plan["changes"][0]["fingerprint"].as_str().expect("digits");
-    apply(&project, &["--ack", &format!("{fingerprint}=agreed")]).with(0);
-    for owner in ["ann", "bob"] {
-        let keygen = ["keygen", owner, "--roles", "approve"];
-        project.run(&keygen).with(0);
-    }
+    apply(&project, &[]).with(0);
     project.run(&["trust", "approvals", "2"]).with(0);
     project.change("6s");
     for owner in ["ann", "bob"] {

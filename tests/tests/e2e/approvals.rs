@@ -73,12 +73,12 @@ fn owners_approve_through_a_registry() {
     };
     let one = Project::with(&gateway("v1"), DOCUMENT);
     one.keygen();
-    registry.release(&one, "v1");
     for owner in ["ann", "bob"] {
         let mut keygen = one.command();
         keygen.args(["keygen", owner, "--roles", "approve"]);
         Ended::of(&mut keygen).succeeds();
     }
+    registry.release(&one, "v1");
     registry.gwc(&one, &["trust", "approvals", "2"]).succeeds();
     let gwd = registry.gateway(&one, "10m").start();
     answers(&gwd, "v1");
