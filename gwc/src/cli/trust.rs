@@ -1,6 +1,6 @@
 //! Command `gwc trust`: changes the minimum serials and the required approvals of the trust file.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use bundle::name::ChannelName;
 use bundle::refused::Refused;
@@ -31,8 +31,8 @@ enum Command {
     /// Write the channel's serial and the revocation list's into the trust file, so that a new
     /// gateway refuses older records and lists
     Floor(Floor),
-    /// Set how many owners must approve each new bundle of the channel (`gwc approve`). The records
-    /// until now need no approvals
+    /// Set how many owners must approve each new bundle of the channel (`gwc approve`). Records before
+    /// the first rule need no approvals
     Approvals(Approvals),
 }
 
@@ -49,7 +49,7 @@ struct Approvals {
     /// Number of different owners, 0 to 16; 0 requires no approvals
     #[arg(value_name = "N", value_parser = clap::value_parser!(u32).range(0..=i64::from(APPROVALS_MAX)))]
     owners: u32,
-    /// Accept the channel's newest record, although approvals of it are missing
+    /// Let the channel's newest record and all records before it need no approvals
     #[arg(long)]
     accept_head: bool,
     #[command(flatten)]
@@ -122,43 +122,54 @@ fn approvals(args: &Approvals, context: &Context) -> anyhow::Result<Exit> {
     let trust = args.at.needed_trust(&place.root)?;
     let channel = &place.channel;
     check_owners(&trust, channel, args.owners)?;
-    let head = match place.open_if_there()? {
-        Some(store) => {
-            let head = release::head(&store, Some(&trust), channel)?;
-            head.map(|head| {
-                let approved = approvals::of_head(&store, Some(&trust), channel, &head);
-                (head, approved)
-            })
-        }
+    let store = place.open_if_there()?;
+    let head = match &store {
+        Some(store) => release::head(store, Some(&trust), channel)?,
         None => None,
     };
-    if let Some((head, Err(why @ Refused::ApprovalsMissing { .. }))) = &head
-        && args.owners > 0
-        && !args.accept_head
-    {
-        return Err(Failure::new(
-            Exit::UNVERIFIED,
-            why.reason(),
-            format!(
-                "record {} of channel {channel}: {why}. The rule accepts the records until now, so \
-                 the trust file was not changed; pass --accept-head if this record may run",
-                head.pointer.serial
-            ),
-        )
-        .into());
-    }
-    let after = head.as_ref().map(|(head, _)| head.pointer);
-    let after = after.filter(|_| args.owners > 0);
-    let digest = after.map(|after| after.digest);
-    let file = file(&args.at, &place);
-    let changed = trust.with_approvals(channel.clone(), args.owners, digest)?;
-    write(&file, &changed)?;
-    match args.format.format {
-        Format::Human => say::result(&text(&file, channel, args.owners, after.map(|a| a.serial))),
-        Format::Json => {
-            let record = head.as_ref().map(|(_, approved)| record_json(approved));
-            say::json(&document(&file, channel, args.owners, (digest, record)));
+    let newest = head.as_ref().map(|head| head.pointer);
+    let after = match trust.approvals(channel) {
+        _ if args.owners == 0 => None,
+        Some(rule) if !args.accept_head => rule.after,
+        _ => newest.map(|newest| newest.digest),
+    };
+    let trust = trust.with_approvals(channel.clone(), args.owners, after)?;
+    let mut record = None;
+    if let (Some(store), Some(head)) = (&store, &head) {
+        let approved = approvals::of_head(store, Some(&trust), channel, head);
+        if let Err(why @ Refused::ApprovalsMissing { .. }) = &approved {
+            return Err(Failure::new(
+                Exit::UNVERIFIED,
+                why.reason(),
+                format!(
+                    "record {} of channel {channel}: {why}, so a new gateway would refuse it; the \
+                     trust file was not changed. Pass --accept-head if this record and all records \
+                     before it may run",
+                    head.pointer.serial
+                ),
+            )
+            .into());
         }
+        record = Some(record_json(&approved));
+    }
+    let file = file(&args.at, &place);
+    write(&file, &trust)?;
+    match args.format.format {
+        Format::Human => {
+            let serial = newest.filter(|newest| Some(newest.digest) == after);
+            let after = match (after, serial) {
+                (None, _) => ", from its first record on".to_owned(),
+                (Some(_), Some(newest)) => format!(", after record {}", newest.serial),
+                (Some(_), None) => "; `approvals_after` is unchanged".to_owned(),
+            };
+            say::result(&text(&file, channel, args.owners, &after));
+        }
+        Format::Json => say::json(&say::document(
+            "trust-approvals/v1",
+            "ok",
+            json!({"trust": file, "channel": channel, "approvals": args.owners,
+                   "approvals_after": after, "record": record}),
+        )),
     }
     Ok(Exit::OK)
 }
@@ -176,30 +187,12 @@ fn check_owners(trust: &Trust, channel: &ChannelName, owners: u32) -> Result<(),
     )))
 }
 
-fn text(file: &std::path::Path, channel: &ChannelName, owners: u32, after: Option<u64>) -> String {
+fn text(file: &Path, channel: &ChannelName, owners: u32, after: &str) -> String {
     let file = say::path(file);
-    if owners == 0 {
-        return format!("{file}: channel {channel} requires no approvals");
+    match owners {
+        0 => format!("{file}: channel {channel} requires no approvals"),
+        _ => format!("{file}: channel {channel} requires approvals of {owners} owners{after}"),
     }
-    let after = match after {
-        None => "from its first record on".to_owned(),
-        Some(serial) => format!("after record {serial}"),
-    };
-    format!("{file}: channel {channel} requires approvals of {owners} owners, {after}")
-}
-
-fn document(
-    file: &std::path::Path,
-    channel: &ChannelName,
-    owners: u32,
-    (after, record): (Option<bundle::digest::Digest>, Option<Value>),
-) -> Value {
-    say::document(
-        "trust-approvals/v1",
-        "ok",
-        json!({"trust": file, "channel": channel, "approvals": owners, "approvals_after": after,
-               "record": record}),
-    )
 }
 
 fn file(at: &StoreOptions, place: &Place) -> PathBuf {
@@ -208,7 +201,7 @@ fn file(at: &StoreOptions, place: &Place) -> PathBuf {
 }
 
 /// Writes the trust file, and keeps its `$schema`.
-fn write(file: &std::path::Path, trust: &Trust) -> anyhow::Result<()> {
+fn write(file: &Path, trust: &Trust) -> anyhow::Result<()> {
     let schema = std::fs::read(file)
         .ok()
         .and_then(|bytes| serde_json::from_slice::<Value>(&bytes).ok())

@@ -323,8 +323,12 @@ fn unapproved_head_is_reported() {
     back("-1").with(0);
     back(&bundle).with(4).contains("--accept-head");
     assert_eq!(project.history().len(), 3);
-    // The operator can accept the records until now.
-    project.run(&["trust", "approvals", "2"]).with(0);
+    // Another number keeps `approvals_after`. The operator can accept the records until now.
+    let same = project.run(&["trust", "approvals", "1"]).with(0);
+    same.contains("`approvals_after` is unchanged");
+    back(&bundle).with(4);
+    let accept = ["trust", "approvals", "2", "--accept-head"];
+    project.run(&accept).with(0).contains("after record 3");
     back(&bundle).with(0);
 }
 
