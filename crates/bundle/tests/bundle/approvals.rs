@@ -16,9 +16,9 @@ use bundle::statement::predicate::{
     Approve, Base, Pointer, Record, RecordKind, Revoke, Role, Rollout,
 };
 use bundle::statement::stored;
+use bundle::store::Blobs as _;
 use bundle::store::folder::Folder;
 use bundle::store::memory::Memory as Store;
-use bundle::store::Blobs as _;
 use bundle::sweep;
 use bundle::trust::{KeyState, Thresholds, Trust, TrustedKey};
 
