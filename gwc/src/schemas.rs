@@ -341,10 +341,14 @@ fn test() -> Value {
 
 fn history() -> Value {
     let ran = object(&json!({"node": text(), "since": text_or_null()}));
+    let approvals = object(
+        &json!({"owners": list(&text()), "required": {"type": "boolean"}, "reason": text_or_null()}),
+    );
     let record = object(&json!({
         "serial": {"type": "integer", "minimum": 1}, "kind": {"enum": ["release", "rollback", "pin"]}, "bundle": digest(),
         "previous": text_or_null(), "actor": text(), "reason": text(), "created": text(), "git": {"type": ["object", "null"]},
         "expires": text_or_null(), "withdraw": list(&digest()), "ran": {"type": ["array", "null"], "items": ran},
+        "approvals": or_null(&approvals),
         "rollout": or_null(&object(&json!({"step": count(), "of": count(), "nodes": text(),
             "base": object(&json!({"serial": count(), "record": digest()}))}))),
     }));
@@ -366,7 +370,7 @@ fn gc() -> Value {
 
 /// Documents of `gwc push` and `gwc pull`.
 fn copied(name: &str) -> Value {
-    let copy = json!({"store": text(), "links": count(), "bundles": count(), "bytes": count()});
+    let copy = json!({"store": text(), "links": count(), "bundles": count(), "approvals": count(), "bytes": count()});
     document(
         name,
         &["ok", "error"],

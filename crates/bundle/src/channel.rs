@@ -7,14 +7,16 @@
 
 use std::collections::BTreeSet;
 
+use crate::approval;
 use crate::context::check_created;
 use crate::digest::Digest;
+use crate::linked::decode;
 use crate::moment::Moment;
 
 pub use crate::context::{CLOCK_SKEW_S, Context};
+pub use crate::linked::{LinkedRecord, read};
 use crate::refused::Refused;
 use crate::revocation::{self, Revocations};
-use crate::statement::Statement;
 use crate::statement::predicate::{Pointer, Record, Role};
 use crate::statement::stored;
 use crate::store::Blobs;
@@ -133,7 +135,8 @@ impl Accepted {
 }
 
 /// Checks that a record may be applied to the channel, and returns the accepted record. Order of
-/// the checks (release.md §5): project and signatures, serial, time, revocation list, chain.
+/// the checks (release.md §5): project and signatures, serial, time, revocation list, chain,
+/// approvals.
 ///
 /// # Errors
 /// The reason why the record is refused.
@@ -188,6 +191,7 @@ pub fn accept_with_store_list(
     if let Some(known) = memory.record {
         check_chain(blobs, known, &signed)?;
     }
+    check_approvals(blobs, context, &revocations, &signed)?;
     Ok(Accepted {
         pointer: candidate,
         bundle: signed.bundle,
@@ -196,6 +200,21 @@ pub fn accept_with_store_list(
         revocations,
         expired: false,
     })
+}
+
+/// Checks the approvals of a new record. Keys on the newest revocation list do not count. A record
+/// that was accepted before is not checked again: revoking the key of an approver does not undo it.
+fn check_approvals(
+    blobs: &dyn Blobs,
+    context: &Context<'_>,
+    revocations: &Revocations,
+    signed: &SignedRecord,
+) -> Result<(), Refused> {
+    let trust = &context.trust.clone().with_revoked(&revocations.keys());
+    let context = &Context { trust, ..*context };
+    let SignedRecord { bundle, record, .. } = signed;
+    let digest = Some(signed.pointer.digest);
+    approval::check(blobs, context, digest, *bundle, record).map(drop)
 }
 
 /// Reads a record that was accepted earlier, from a state folder or a store. The record stays
@@ -287,36 +306,6 @@ fn read_signed(
         bundle: read.bundle,
         record: read.record,
         signers,
-    })
-}
-
-/// Record to which a verified record refers by digest. The signatures of the linked record are not
-/// checked.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LinkedRecord {
-    /// Bundle named in the record.
-    pub bundle: Digest,
-    /// The record.
-    pub record: Record,
-}
-
-/// Reads a record without checking its signatures. Only for digests that a verified record
-/// contains.
-///
-/// # Errors
-/// [`Refused::BlobMissing`] or [`Refused::BadDigest`] if a blob is missing or damaged;
-/// [`Refused::Malformed`] if the statement is not a record; any other error of reading a statement.
-pub fn read(blobs: &dyn Blobs, digest: &Digest) -> Result<LinkedRecord, Refused> {
-    let envelope = stored::open(blobs, digest)?;
-    decode(envelope.payload())
-}
-
-fn decode(payload: &[u8]) -> Result<LinkedRecord, Refused> {
-    let statement = Statement::<Record>::decode(payload)?;
-    let [bundle] = <[Digest; 1]>::try_from(statement.subject).map_err(|_| Refused::WrongSubject)?;
-    Ok(LinkedRecord {
-        bundle,
-        record: statement.predicate,
     })
 }
 

@@ -7,9 +7,9 @@
 //! | identity | [`digest`], [`name`], [`moment`] |
 //! | bundle files | [`oci`], [`manifest`], [`source`] |
 //! | signatures and trust | [`keys`], [`statement`], [`trust`] |
-//! | version that should run | [`channel`], [`revocation`] |
+//! | version that should run | [`channel`], [`approval`], [`revocation`] |
 //! | storage | [`store`], [`replicate`] |
-//! | operations of the programs | [`publish`] (gwc), [`follow`] (gwd), [`history`] (both) |
+//! | operations of the programs | [`publish`], [`pending`] (gwc), [`follow`] (gwd), [`history`] (both) |
 //! | verification of bundles | [`verify`] |
 //! | checking with openssl | [`by_hand`] |
 //! | reasons of refusals | [`refused`] |
@@ -20,6 +20,7 @@
 
 #![cfg_attr(not(test), deny(clippy::disallowed_methods, clippy::disallowed_types))]
 
+pub mod approval;
 #[cfg(feature = "folder")]
 pub mod archive;
 pub mod by_hand;
@@ -32,11 +33,13 @@ pub mod history;
 pub mod ir;
 pub mod json;
 pub mod keys;
+mod linked;
 pub mod malformed;
 pub mod manifest;
 pub mod moment;
 pub mod name;
 pub mod oci;
+pub mod pending;
 pub mod publish;
 pub mod refused;
 pub mod replicate;

@@ -81,6 +81,13 @@ pub enum Refused {
         /// Number of owners that the trust file requires.
         needed: u32,
     },
+    /// Fewer owners approved the change of the channel than the trust file requires.
+    ApprovalsMissing {
+        /// Number of owners whose approvals count for this change.
+        owners: u32,
+        /// Number of owners that the trust file requires.
+        needed: u32,
+    },
     /// The statement has no signatures, or the bundle has no build statement.
     Unsigned,
     /// The statement is about another manifest than expected.
@@ -297,6 +304,7 @@ impl Refused {
             Self::KeyExpired => ("key-expired", Blame::Signer, Never),
             Self::KeyNotYetValid => ("key-not-yet-valid", Blame::Signer, Later),
             Self::BelowThreshold { .. } => ("below-threshold", Blame::Signer, Never),
+            Self::ApprovalsMissing { .. } => ("approvals-missing", Blame::Signer, Never),
             Self::Unsigned => ("unsigned", Blame::Signer, Never),
             Self::WrongSubject => ("wrong-subject", Blame::Signer, Never),
             Self::WrongProject { .. } => ("wrong-project", Blame::Signer, Never),
@@ -352,9 +360,7 @@ impl fmt::Display for Refused {
             }
             Self::BlobMissing { digest } => write!(f, "the store has no blob {digest}"),
             Self::Malformed { what, why } => write!(f, "{what} cannot be read: {why}"),
-            Self::NotCanonical { what } => {
-                write!(f, "{what} is not in canonical form")
-            }
+            Self::NotCanonical { what } => write!(f, "{what} is not in canonical form"),
             Self::BadSignature => f.write_str("the signature does not match the signed bytes"),
             Self::UnknownKey => f.write_str("no key of the trust file signed the statement"),
             Self::WrongRole { wanted } => {
@@ -377,6 +383,10 @@ impl fmt::Display for Refused {
                 f,
                 "only {owners} of the {needed} owners that role `{role}` needs have signed"
             ),
+            Self::ApprovalsMissing { owners, needed } => write!(
+                f,
+                "{owners} of the {needed} owners that must approve this change have approved it"
+            ),
             Self::Unsigned => f.write_str("a signature or the bundle's build statement is missing"),
             Self::WrongSubject => f.write_str("the statement has another subject"),
             Self::WrongProject { expected } => {
@@ -393,12 +403,10 @@ impl fmt::Display for Refused {
                 f,
                 "serial {serial} is not newer than the accepted serial {remembered}"
             ),
-            Self::Mislinked { serial, link } => {
-                write!(
-                    f,
-                    "the link of serial {link} leads to the record of serial {serial}"
-                )
-            }
+            Self::Mislinked { serial, link } => write!(
+                f,
+                "the link of serial {link} leads to the record of serial {serial}"
+            ),
             Self::RecordsGone { remembered } => write!(
                 f,
                 "the store has no acceptable record, but serial {remembered} was accepted"

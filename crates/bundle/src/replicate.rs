@@ -1,4 +1,5 @@
-//! Copies channels with their bundles from one store to another.
+//! Copies channels with their bundles, and the approvals of their next change, from one store to
+//! another.
 //!
 //! The target gets the same blobs, statements and links, so that its readers verify the same chain.
 //! Links that the target has already are compared: another record with the same serial is a fork,
@@ -10,6 +11,8 @@ use crate::channel;
 use crate::digest::Digest;
 use crate::name::ChannelName;
 use crate::oci::{Descriptor, EMPTY_BLOB, MANIFEST_BYTES_MAX};
+use crate::pending;
+use crate::publish;
 use crate::refused::Refused;
 use crate::source;
 use crate::statement::stored;
@@ -23,6 +26,8 @@ pub struct Copied {
     pub links: usize,
     /// Bundles that the target did not have.
     pub bundles: usize,
+    /// Approvals of the next change of a channel that the target did not have.
+    pub approvals: usize,
     /// Number of bytes of blobs that the target did not have.
     pub bytes: u64,
 }
@@ -48,6 +53,7 @@ pub fn replicate(
     copy.chain(&Chain::Revocations)?;
     for channel in channels {
         copy.chain(&Chain::Channel(channel.clone()))?;
+        copy.approvals(channel)?;
     }
     to.refresh_index()?;
     Ok(copy.copied)
@@ -88,6 +94,21 @@ impl Copy<'_> {
             blobs: Vec::new(),
             links,
         })
+    }
+
+    /// Copies the approvals of the channel's next change, with their bundles and build statements.
+    fn approvals(&mut self, channel: &ChannelName) -> Result<(), WriteError> {
+        for approval in pending::next_changes(self.from, channel)? {
+            if self.to.size(&approval.digest)?.is_some() || !self.bundle(&approval.bundle)? {
+                continue;
+            }
+            for statement in publish::build_statements(self.from, &approval.bundle)? {
+                self.statement(&statement)?;
+            }
+            self.statement(&approval.digest)?;
+            self.copied.approvals += 1;
+        }
+        Ok(())
     }
 
     fn record(&mut self, digest: &Digest) -> Result<(), WriteError> {

@@ -1,8 +1,8 @@
 //! Clean-up of a folder store: removes files that no retained record needs.
 //!
 //! Records and revocation lists are never removed, because readers walk the chains. Bundles are
-//! removed with their statements. Exceptions: retained bundles, and recently stored bundles, which
-//! may be released soon. After a rollback, the source artifact with the release rules stays as well,
+//! removed with their statements. Exceptions: retained bundles, recently stored bundles, which may be
+//! released soon, and bundles with approvals of a channel's next change. After a rollback, the source artifact with the release rules stays as well,
 //! also if its bundle is removed. If any file cannot be read, no file is removed.
 
 use std::collections::BTreeSet;
@@ -13,8 +13,9 @@ use crate::digest::Digest;
 use crate::manifest::BUNDLE;
 use crate::moment::Moment;
 use crate::oci::{EMPTY_BLOB, ImageManifest};
+use crate::pending;
 use crate::refused::Refused;
-use crate::statement::predicate::{RecordKind, Revoke};
+use crate::statement::predicate::{RecordKind, Revoke, Role};
 use crate::statement::{Statement, stored};
 
 use crate::store::folder::Folder;
@@ -72,7 +73,7 @@ pub fn retained(folder: &Folder, records: usize) -> Result<BTreeSet<Digest>, Ref
 /// Finds the files that may be removed: unused blobs and temporary files that were written before
 /// `young_since`. A blob is in use if a chain, one of `bundles`, or a manifest that was written at
 /// or after `young_since` needs the blob. A manifest about such a bundle or manifest is in use as
-/// well.
+/// well. So is an approval of the next change of a channel, with its bundle.
 ///
 /// The caller must hold [`Folder::lock_exclusive`] until [`remove`] has returned, so
 /// that no writer is active.
@@ -98,6 +99,15 @@ pub fn garbage(
         }
     }
     let mut needed = BTreeSet::from([Digest::of(EMPTY_BLOB)]);
+    // Approvals of the next change of a channel stay, with their bundle.
+    for (digest, manifest) in &manifests {
+        if stored::is_of(manifest, Role::Approve)
+            && let Some(approval) = pending::open_next_change(folder, *digest)
+        {
+            kept.insert(approval.bundle);
+            needed.insert(*digest);
+        }
+    }
     for chain in folder.chains()? {
         for serial in folder.serials(&chain)? {
             if let Some(digest) = folder.link(&chain, serial)? {

@@ -14,7 +14,7 @@ use crate::oci::{Descriptor, MANIFEST_BYTES_MAX};
 use crate::refused::Refused;
 use crate::revocation::Revocations;
 use crate::statement::envelope::Envelope;
-use crate::statement::predicate::{Approve, Build, Role};
+use crate::statement::predicate::{Build, Role};
 use crate::statement::{Statement, claimed_role, stored};
 use crate::store::{self, Blobs};
 use crate::trust::{Signers, Trust, When};
@@ -232,10 +232,8 @@ impl Unverified {
             let envelope = stored::open(blobs, digest)?;
             match claimed_role(envelope.payload())? {
                 Some(Role::Build) => {}
-                Some(Role::Approve) => {
-                    check_approval(&envelope, trust, criteria, self.id)?;
-                    continue;
-                }
+                // Approvals count for the record and not for the bundle: `approval::check`.
+                Some(Role::Approve) => continue,
                 Some(Role::Release | Role::Revoke) => {
                     let wanted = Role::Build.as_str();
                     return Err(Refused::WrongRole { wanted });
@@ -281,28 +279,6 @@ impl Unverified {
             ));
         }
         Ok(build)
-    }
-}
-
-fn check_approval(
-    envelope: &Envelope,
-    trust: &Trust,
-    criteria: &VerificationCriteria<'_>,
-    id: Digest,
-) -> Result<(), Refused> {
-    trust.authorized_signers(envelope, Role::Approve, criteria.channel, criteria.when)?;
-    let statement = Statement::<Approve>::decode(envelope.payload())?;
-    statement.check_subject(&id)?;
-    if statement.predicate.project != *trust.project() {
-        return Err(Refused::WrongProject {
-            expected: trust.project().clone(),
-        });
-    }
-    match criteria.channel {
-        Some(channel) if statement.predicate.channel != *channel => Err(Refused::WrongChannel {
-            expected: channel.clone(),
-        }),
-        _ => Ok(()),
     }
 }
 

@@ -64,7 +64,8 @@ pub struct Rules {
     /// Digests of the parts of the trust file, by name of the part.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub trust: BTreeMap<String, String>,
-    /// Minimum serials in the trust file, by channel and kind. Releases raise these serials.
+    /// Numbers in the trust file that may only grow, by channel and kind: minimum serials, which
+    /// releases raise, and required approvals.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub floors: BTreeMap<String, u64>,
     /// Invariants: selection and requirements as one line, by name.
@@ -178,8 +179,8 @@ impl Rules {
     }
 }
 
-/// Splits a trust file into parts (each key, and the other settings) and the minimum serials. A
-/// file that cannot be parsed is one part.
+/// Splits a trust file into parts (each key, and the other settings) and the numbers that may only
+/// grow (minimum serials, required approvals). A file that cannot be parsed is one part.
 fn trust(bytes: &[u8]) -> (BTreeMap<String, String>, BTreeMap<String, u64>) {
     let mut parts = BTreeMap::new();
     let mut floors = BTreeMap::new();
@@ -206,9 +207,17 @@ fn trust(bytes: &[u8]) -> (BTreeMap<String, String>, BTreeMap<String, u64>) {
             }
             ("channels", Value::Object(channels)) => {
                 for (channel, kinds) in channels {
-                    for (kind, serial) in kinds.as_object().into_iter().flatten() {
-                        let serial = serial.as_u64().unwrap_or_default();
-                        floors.insert(format!("floor {channel} {kind}"), serial);
+                    for (kind, value) in kinds.as_object().into_iter().flatten() {
+                        if kind == "approvals_after" {
+                            let name = format!("approvals_after of channel {channel}");
+                            parts.insert(name, value.to_string());
+                            continue;
+                        }
+                        let name = match kind.as_str() {
+                            "approvals" => format!("approvals of channel {channel}"),
+                            _ => format!("floor {channel} {kind}"),
+                        };
+                        floors.insert(name, value.as_u64().unwrap_or_default());
                     }
                 }
             }

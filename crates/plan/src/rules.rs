@@ -111,6 +111,7 @@ fn tests(old: &Rules, new: &Rules) -> Vec<Change> {
 /// Changes of the trust file.
 fn trust(old: &Rules, new: &Rules) -> Vec<Change> {
     let parts = differing(&old.trust, &new.trust);
+    let parts = parts.filter(|(name, _, _)| !is_first_rule(old, name));
     let parts =
         parts.map(|(name, old, new)| rule("trust-changed", format!("trust {name}"), old, new));
     let floors = old.floors.iter().filter_map(|(name, was)| {
@@ -124,6 +125,16 @@ fn trust(old: &Rules, new: &Rules) -> Vec<Change> {
         ))
     });
     parts.chain(floors).collect()
+}
+
+/// True for the part of a channel's approvals that names the records before the rule, if the old side
+/// has no rule. A first rule is no weaker than none.
+fn is_first_rule(old: &Rules, part: &str) -> bool {
+    let channel = part.strip_prefix("approvals_after of channel ");
+    channel.is_some_and(|channel| {
+        let before = old.floors.get(&format!("approvals of channel {channel}"));
+        before.copied().unwrap_or_default() == 0
+    })
 }
 
 /// Changes of the channel, the store and the environment to which bundles are released, and of the

@@ -19,6 +19,7 @@ use bundle::name::ChannelName;
 use bundle::oci::{Descriptor, EMPTY_BLOB, MANIFEST_BYTES_MAX};
 use bundle::refused::Refused;
 use bundle::source;
+use bundle::statement::predicate::RecordKind;
 use bundle::statement::stored;
 use bundle::store::folder::Folder;
 use bundle::store::{self, Batch, Chain, Link, Store as _, WriteError};
@@ -32,6 +33,8 @@ use crate::tags::Tag;
 const RECORDS: usize = 50;
 /// Maximum number of records that are copied at once.
 const RECORDS_MAX: usize = 20_000;
+/// Maximum number of records between a rollback or pin and the release of its bundle.
+const REPEATED_MAX: usize = 1_000;
 /// Number of newest records whose bundles stay in the copy.
 const BUNDLES: usize = 3;
 /// Minimum age of content before the clean-up removes it from the copy: 1 hour.
@@ -188,6 +191,9 @@ impl Mirror {
         if let Some(record) = &base {
             self.copy_base(copy, record)?;
         }
+        if let Some(head) = &head {
+            self.copy_repeated(copy, head)?;
+        }
         for record in head.iter().chain(&base).chain(&wanted.records) {
             changed |= self.copy_bundle(copy, record)?;
         }
@@ -271,13 +277,33 @@ impl Mirror {
     /// Copies the base of the newest record, which can be older than the records that are copied.
     /// Ignores a base that the registry does not have: the reader of the copy reports it.
     fn copy_base(&self, copy: &Folder, record: &Digest) -> Result<(), WriteError> {
-        match self.copy_record(copy, record) {
-            Err(WriteError::Refused(refused @ Refused::StoreUnreachable { .. })) => {
-                Err(refused.into())
+        self.copy_record(copy, record).or_else(ignore_refused)
+    }
+
+    /// Copies the records between the newest record, a rollback or pin, and the release of its
+    /// bundle. They can be older than the records that are copied. The reader of the copy needs them
+    /// to find the release that was approved.
+    fn copy_repeated(&self, copy: &Folder, head: &Digest) -> Result<(), WriteError> {
+        let Ok(newest) = channel::read(copy, head) else {
+            return Ok(());
+        };
+        let mut read = newest.clone();
+        for _ in 0..REPEATED_MAX {
+            let is_release = read.record.kind == RecordKind::Release;
+            if is_release && read.bundle == newest.bundle {
+                break;
             }
-            Err(WriteError::Refused(_)) => Ok(()),
-            result => result,
+            let Some(previous) = read.record.previous else {
+                break;
+            };
+            self.copy_statement(copy, &previous)
+                .or_else(ignore_refused)?;
+            let Ok(earlier) = channel::read(copy, &previous) else {
+                break;
+            };
+            read = earlier;
         }
+        Ok(())
     }
 
     /// Copies the manifest of a statement and its envelope. Content that is not a statement is
@@ -356,5 +382,15 @@ impl Mirror {
             Ok(garbage) => sweep::remove(copy, &garbage),
             Err(_) => Ok(()),
         }
+    }
+}
+
+/// Ignores all errors except those of reaching the registry and of conflicts.
+fn ignore_refused(error: WriteError) -> Result<(), WriteError> {
+    match error {
+        WriteError::Refused(Refused::StoreUnreachable { .. }) | WriteError::Conflict { .. } => {
+            Err(error)
+        }
+        WriteError::Refused(_) => Ok(()),
     }
 }

@@ -12,7 +12,9 @@ const KEYS: &str = "keys";
 pub(super) struct Advice {
     /// Options directly after `gwc`.
     whole: Vec<String>,
-    /// Options after the arguments of a command.
+    /// Options with the keys of this run.
+    keys: Vec<String>,
+    /// Other options after the arguments of a command.
     own: Vec<String>,
 }
 
@@ -29,14 +31,15 @@ impl Advice {
         if let Some(environment) = &context.environment {
             whole.extend(["--env".to_owned(), for_shell(environment)]);
         }
-        let mut own = Vec::new();
+        let mut signing = Vec::new();
         for key in keys {
-            own.extend(["--key".to_owned(), for_shell(key)]);
+            signing.extend(["--key".to_owned(), for_shell(key)]);
         }
         if keys.is_empty() {
             let key = usual_key(root).unwrap_or_else(|| "env:GWC_KEY".to_owned());
-            own.extend(["--key".to_owned(), key]);
+            signing.extend(["--key".to_owned(), key]);
         }
+        let mut own = Vec::new();
         for (option, file) in [("--store", &at.store), ("--trust", &at.trust)] {
             if let Some(file) = file {
                 own.extend([option.to_owned(), path(file)]);
@@ -45,15 +48,29 @@ impl Advice {
         if let Some(channel) = &at.channel {
             own.extend(["--channel".to_owned(), for_shell(channel)]);
         }
-        Self { whole, own }
+        Self {
+            whole,
+            keys: signing,
+            own,
+        }
     }
 
     /// Returns a suggested command that signs, with the options and keys of this run.
     pub(super) fn command(&self, words: &[&str]) -> String {
+        self.command_with(words, &self.keys)
+    }
+
+    /// Returns a suggested command for another owner, with a placeholder for the key.
+    pub(super) fn command_of_another(&self, words: &[&str]) -> String {
+        self.command_with(words, &["--key".to_owned(), "KEY".to_owned()])
+    }
+
+    fn command_with(&self, words: &[&str], keys: &[String]) -> String {
         let words = words.iter().map(|word| for_shell_word(word));
         let all = std::iter::once("gwc".to_owned())
             .chain(self.whole.iter().cloned())
             .chain(words)
+            .chain(keys.iter().cloned())
             .chain(self.own.iter().cloned());
         all.collect::<Vec<_>>().join(" ")
     }

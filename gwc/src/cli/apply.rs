@@ -16,6 +16,7 @@ use bundle::trust::{Trust, When};
 use serde_json::{Value, json};
 
 use super::advice::Advice;
+use super::approvals::{self, ApprovalsOfChange};
 use super::build::BuiltProject;
 use super::claim;
 use super::fleet::{self, Allowed};
@@ -29,6 +30,7 @@ use super::rollout::{ExpectedRelease, WaitOption};
 use super::say::{self, Context, Format};
 use super::side::side_of_head;
 use super::steps::{self, Wanted, step_json, step_text};
+use crate::release::approvals::carried;
 use crate::release::evidence::{self, BundleVerifier};
 use crate::release::nodes::Nodes;
 use crate::release::{self, AnyStore, Place, provenance};
@@ -116,6 +118,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     }
     let old = head.as_ref();
     let old = old.map(|head| side_of_head(store, trust.as_ref(), &place.channel, head));
+    approvals::note_head(&place, store, trust.as_ref(), head.as_ref());
     let sides = sides(&mut built, old.transpose()?)?;
     let sides = (sides.0.as_ref(), &sides.1);
     let planned = PlannedMove::new(&place, head.as_ref(), sides, &args.review, GateScope::Every)?;
@@ -141,6 +144,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         planned: &planned,
         back: &back,
         rollout: None,
+        approvals: None,
         nodes: Vec::new(),
     };
     report.line(&planned.human);
@@ -227,6 +231,7 @@ impl Apply<'_> {
         }
         fields.rollout = self.first_step(store, &fields)?;
         self.report.rollout.clone_from(&fields.rollout);
+        let approvals = self.approvals(store, same.is_some(), &entries)?;
         if args.dry_run {
             if !self.movement.keys.is_empty() {
                 self.movement.check_keys(store, &fields.merges)?;
@@ -236,12 +241,39 @@ impl Apply<'_> {
             return Ok(Exit::OK);
         }
         self.movement.check_keys(store, &fields.merges)?;
+        if let Some(found) = &self.report.approvals {
+            found.require(id, advice)?;
+        }
         let kind = match same {
             Some(_) => RecordKind::Pin,
             None => RecordKind::Release,
         };
         confirm(args.yes, &self.report.question(kind))?;
-        self.publish((kind, fields), advice)
+        self.publish((kind, fields), approvals, advice)
+    }
+
+    /// Finds the approvals for the evidence of the record, and shows them. A record of new rules for
+    /// the same bundle lists the approvals of that bundle again.
+    fn approvals(
+        &mut self,
+        store: &dyn Store,
+        is_pin: bool,
+        entries: &[Entry],
+    ) -> anyhow::Result<BTreeSet<Digest>> {
+        let (place, id) = (self.report.place, self.report.bundle);
+        if is_pin {
+            return Ok(carried(store, entries, id));
+        }
+        let digest = self.report.planned.digest();
+        let change = approvals::change(self.movement.head, id, digest);
+        let found = ApprovalsOfChange::find(place, store, self.movement.trust, &change)?;
+        let text = found.text();
+        if !text.is_empty() {
+            self.report.line(&text);
+        }
+        let evidence = found.found.evidence.clone();
+        self.report.approvals = Some(found);
+        Ok(evidence)
     }
 
     /// Refuses `--all-nodes` for the bundle of a progressive release in progress. `same`: newest
@@ -338,6 +370,7 @@ impl Apply<'_> {
     fn publish(
         mut self,
         (kind, fields): (RecordKind, RecordFields),
+        approvals: BTreeSet<Digest>,
         advice: &Advice,
     ) -> anyhow::Result<Exit> {
         let place = self.report.place;
@@ -354,13 +387,15 @@ impl Apply<'_> {
             keys: (self.build_keys, self.movement.keys),
         };
         let is_release = kind == RecordKind::Release;
+        let mut statements = evidence.build_statements()?;
+        statements.extend(approvals);
         let target = Target {
             bundle: self.report.bundle,
             kind,
             fields,
             plan: Some(self.report.planned.digest()),
             source: Some(source),
-            evidence: evidence.build_statements()?,
+            evidence: statements,
         };
         let pointer = self.movement.publish(&store, target)?;
         self.nodes.notify();
@@ -390,7 +425,10 @@ impl Apply<'_> {
 
 /// Returns the two sides of the plan: the head of the channel (`None` without a record), and the
 /// new build.
-fn sides(built: &mut BuiltProject, old: Option<Side>) -> anyhow::Result<(Option<Side>, Side)> {
+pub(super) fn sides(
+    built: &mut BuiltProject,
+    old: Option<Side>,
+) -> anyhow::Result<(Option<Side>, Side)> {
     let new = Side {
         bundle: built.bundle.id(),
         lowered: built.compiled.lowered.take().ok_or_else(|| {
@@ -488,6 +526,8 @@ struct Report<'a> {
     back: &'a RollbackCheck,
     /// Step of the record. `None`: all gateways, or not known yet.
     rollout: Option<Rollout>,
+    /// Approvals of the release. `None`: the bundle is unchanged, or not known yet.
+    approvals: Option<ApprovalsOfChange>,
     nodes: Vec<Value>,
 }
 
@@ -521,6 +561,7 @@ impl Report<'_> {
             "apply/v1",
             result,
             json!({"no_op": no_op, "dry_run": self.args.dry_run, "channel": self.place.channel,
+                   "approvals": self.approvals.as_ref().map(ApprovalsOfChange::json),
                    "serial": serial, "bundle": self.bundle, "rollout": step_json(self.rollout.as_ref()), "rollback": self.back.json(),
                    "plan": self.planned.json, "nodes": self.nodes}),
         ));

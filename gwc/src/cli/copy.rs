@@ -82,12 +82,17 @@ impl CopyOptions {
                     let Copied {
                         links,
                         bundles,
+                        approvals,
                         bytes,
                     } = copied;
-                    match links {
+                    let pending = match approvals {
+                        0 => String::new(),
+                        _ => format!(", {approvals} approvals"),
+                    };
+                    match links + approvals {
                         0 => format!("{to} has everything already"),
                         _ => format!(
-                            "copied to {to}: {links} records and lists, {bundles} bundles, {bytes} bytes"
+                            "copied to {to}: {links} records and lists, {bundles} bundles{pending}, {bytes} bytes"
                         ),
                     }
                 });
@@ -95,7 +100,7 @@ impl CopyOptions {
             }
             Format::Json => {
                 let copies = copies.iter().map(|Copy { to, copied }| {
-                    json!({"store": to, "links": copied.links, "bundles": copied.bundles, "bytes": copied.bytes})
+                    json!({"store": to, "links": copied.links, "bundles": copied.bundles, "approvals": copied.approvals, "bytes": copied.bytes})
                 });
                 say::json(&say::document(
                     schema,

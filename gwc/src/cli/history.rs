@@ -1,16 +1,21 @@
 //! Command `gwc history`: lists the verified records of a channel.
 
+use bundle::approval::Approved;
 use bundle::digest::Digest;
 use bundle::history::{self, Entry};
+use bundle::refused::Refused;
+use bundle::revocation::Revocations;
 use bundle::store::Blobs as _;
 use serde_json::{Value, json};
 
 use super::advice::Advice;
+use super::approvals::{record_json, record_text};
 use super::movement::{note_floor, short};
 use super::options::{FormatOption, NodeOptions, StoreOptions};
 use super::say::{self, Context, Format};
 use super::steps::{step_json, step_text};
 use crate::release::nodes::{Nodes, PastRun};
+use crate::release::{AnyStore, approvals};
 use crate::release::{back, evidence::BundleVerifier};
 use diag::text::printable;
 use model::exit::{Exit, Failure};
@@ -57,11 +62,20 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     note_floor(&place, trust.as_ref(), history.entries.first());
     let fleet = Fleet::ask(&nodes);
     let shown = &history.entries[..history.entries.len().min(limit)];
+    let approved: Vec<Result<Approved, Refused>> = match &trust {
+        Some(trust) => approvals::of_entries(&store, trust, &place.channel, shown),
+        None => vec![Ok(Approved::NotRequired); shown.len()],
+    };
     match args.format.format {
         Format::Json => {
             let records: Vec<Value> = shown
                 .iter()
-                .map(|entry| record(entry, revoked.has_bundle(&entry.bundle), &fleet))
+                .zip(&approved)
+                .map(|(entry, approved)| {
+                    let mut record = record(entry, revoked.has_bundle(&entry.bundle), &fleet);
+                    record["approvals"] = record_json(approved);
+                    record
+                })
                 .collect();
             say::json(&say::document(
                 "history/v1",
@@ -81,21 +95,14 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
             say::result(&place.without_head(&store));
         }
         Format::Human => {
-            let lines: Vec<String> = shown
-                .iter()
-                .enumerate()
-                .map(|(at, entry)| {
-                    let revoked = revoked.has_bundle(&entry.bundle);
-                    let gone = !matches!(store.size(&entry.bundle), Ok(Some(_)));
-                    let back = path
-                        .iter()
-                        .rev()
-                        .position(|known| *known == entry.bundle)
-                        .filter(|_| entry_is_newest(shown, at));
-                    line(entry, back, (revoked, gone), (&fleet, &advice))
-                })
-                .collect();
-            say::result(&lines.join("\n"));
+            let lines = Lines {
+                shown,
+                path: &path,
+                approved: &approved,
+                fleet: &fleet,
+                advice: &advice,
+            };
+            say::result(&lines.text(&store, &revoked));
         }
     }
     match &history.broken {
@@ -108,6 +115,36 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
             ),
         )
         .into()),
+    }
+}
+
+/// Records to print.
+struct Lines<'a> {
+    shown: &'a [Entry],
+    /// Bundles to which rollbacks go, see [`back::path`].
+    path: &'a [Digest],
+    approved: &'a [Result<Approved, Refused>],
+    fleet: &'a Fleet,
+    advice: &'a Advice,
+}
+
+impl Lines<'_> {
+    fn text(&self, store: &AnyStore, revoked: &Revocations) -> String {
+        let entries = self.shown.iter().enumerate();
+        let lines = entries.map(|(at, entry)| {
+            let revoked = revoked.has_bundle(&entry.bundle);
+            let gone = !matches!(store.size(&entry.bundle), Ok(Some(_)));
+            let mut path = self.path.iter().rev();
+            let back = path
+                .position(|known| *known == entry.bundle)
+                .filter(|_| entry_is_newest(self.shown, at));
+            let mut line = line(entry, back, (revoked, gone), (self.fleet, self.advice));
+            if let Some(text) = record_text(&self.approved[at]) {
+                line.push_str(&format!("\n       {text}"));
+            }
+            line
+        });
+        lines.collect::<Vec<_>>().join("\n")
     }
 }
 

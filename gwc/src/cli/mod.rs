@@ -4,6 +4,8 @@
 mod abort;
 mod advice;
 mod apply;
+mod approvals;
+mod approve;
 mod break_baseline;
 mod build;
 mod changelog;
@@ -165,6 +167,8 @@ commands! {
     Verify(verify),
     /// Show what is in a bundle: routes, policies, upstreams, digests, signatures
     Inspect(inspect),
+    /// Sign an approval of the channel's next change, for `gwc apply` by another owner
+    Approve(approve),
     /// Plan, sign, publish and move the channel
     Apply(apply),
     /// Move a progressive release to its next step, or to all gateways

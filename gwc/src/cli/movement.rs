@@ -5,13 +5,16 @@ use std::time::Duration;
 
 use super::say;
 use crate::release::{self, AnyStore, Place, provenance};
+use bundle::approval;
+use bundle::channel::Context;
 use bundle::digest::Digest;
 use bundle::history::Entry;
 use bundle::keys::PrivateKey;
 use bundle::publish::{self, Draft};
 use bundle::refused::Refused;
 use bundle::revocation;
-use bundle::statement::predicate::{Pointer, RecordKind, Role, Rollout};
+use bundle::statement::Statement;
+use bundle::statement::predicate::{Pointer, Record, RecordKind, Role, Rollout};
 use bundle::store::{Store, WriteError};
 use bundle::trust::{KeyState, Trust, When};
 use diag::text::printable;
@@ -124,6 +127,7 @@ impl Movement<'_> {
         self.check_lists(store, prepared.predicate.revocations)?;
         let envelope = publish::sign(&prepared, &keys)?;
         self.check_record(&envelope)?;
+        self.check_approvals(store, &prepared)?;
         fault::point("apply.record.signed")?;
         let pointer = publish::publish(store, &envelope).map_err(conflict)?;
         fault::point("apply.record.linked")?;
@@ -247,6 +251,46 @@ impl Movement<'_> {
                 )
             })?;
         Ok(())
+    }
+}
+
+impl Movement<'_> {
+    /// Refuses a record that gateways would refuse because approvals are missing.
+    fn check_approvals(
+        &self,
+        store: &AnyStore,
+        prepared: &Statement<Record>,
+    ) -> anyhow::Result<()> {
+        let Some(trust) = self.trust else {
+            return Ok(());
+        };
+        let context = Context {
+            trust,
+            channel: &self.place.channel,
+            now: release::now(),
+        };
+        let record = &prepared.predicate;
+        for bundle in &prepared.subject {
+            let checked = approval::check(store, &context, None, *bundle, record);
+            checked.map_err(|error| refused(&error, unapproved(record.kind)))?;
+        }
+        Ok(())
+    }
+}
+
+/// Advice for a record whose approvals are missing.
+const fn unapproved(kind: RecordKind) -> &'static str {
+    match kind {
+        RecordKind::Release => {
+            "gateways with this trust file would refuse the record, so the channel was not moved; \
+             get approvals with `gwc approve`"
+        }
+        RecordKind::Rollback | RecordKind::Pin => {
+            "gateways with this trust file would refuse the record, so the channel was not moved; \
+             no record of the channel has this bundle with enough approvals. Release it with \
+             `gwc approve` and `gwc apply`, or let the operator accept the records until now \
+             (`gwc trust approvals N --accept-head`)"
+        }
     }
 }
 

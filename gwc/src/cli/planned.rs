@@ -2,13 +2,13 @@
 
 use bundle::digest::Digest;
 use bundle::history::Entry;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::review::{ReviewOptions, report_idle};
 use super::{plan, say, terminal};
 use crate::release::Place;
 use ::plan::report::{Report, Subject};
-use ::plan::{Class, Review, Side, human, json};
+use ::plan::{self as plans, Class, Review, Side, human};
 use model::exit::{Exit, Failure};
 use model::rules::Rules;
 
@@ -94,7 +94,7 @@ impl PlannedMove {
         let mut unconfirmed = unconfirmed.filter(|_| stops == GateScope::Every);
         Ok(Self {
             unconfirmed: unconfirmed.next().map(str::to_owned),
-            json: json::document(&report),
+            json: plans::json::document(&report),
             human,
             changes_rules: plan.count(Class::Rules) > 0,
             tripped,
@@ -108,9 +108,25 @@ impl PlannedMove {
         report_idle(&self.review, &self.folder);
     }
 
-    /// Digest of the plan's JSON document, which the channel record contains.
+    /// Digest of the plan, which the channel record and approvals contain. The digest covers both
+    /// sides and the changes. It does not cover acknowledgements, source locations and gates, so
+    /// that all checkouts of the same sources have the same digest.
     pub(super) fn digest(&self) -> Digest {
-        Digest::of(self.json.to_string().as_bytes())
+        let changes = self.json["changes"].as_array().into_iter().flatten();
+        let changes: Vec<Value> = changes
+            .cloned()
+            .map(|mut change| {
+                if let Some(fields) = change.as_object_mut() {
+                    fields.remove("acked");
+                    fields.remove("source");
+                }
+                change
+            })
+            .collect();
+        let part = |name: &str| &self.json[name];
+        let plan = json!({"base": part("base"), "target": part("target"),
+                          "environment": part("environment"), "changes": changes});
+        Digest::of(plan.to_string().as_bytes())
     }
 
     /// Returns an error if a gate blocks the move.

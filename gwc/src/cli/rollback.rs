@@ -18,6 +18,7 @@ use super::rollout::{ExpectedRelease, WaitOption};
 use super::say::{self, Context, Format};
 use super::side::side_in;
 use super::steps::{Wanted, step_text};
+use crate::release::approvals::carried;
 use crate::release::evidence::{self, BundleVerifier};
 use crate::release::{self, AnyStore, Place, back};
 use model::exit::{Exit, Failure};
@@ -241,7 +242,7 @@ impl<'a> Rollback<'a> {
             }
         };
         let (known, when) = evidence::known(store, &target, &entries)?;
-        let evidence = match trust {
+        let mut evidence = match trust {
             None => known,
             Some(trust) => {
                 let judge = BundleVerifier {
@@ -259,6 +260,8 @@ impl<'a> Rollback<'a> {
                 counting
             }
         };
+        // A rollback needs no new approvals: it lists those with which the target was released.
+        evidence.extend(carried(store, &entries, target));
         Ok(Self {
             place,
             store,

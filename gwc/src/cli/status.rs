@@ -1,8 +1,12 @@
 //! Command `gwc status`: shows the channel's bundle and the bundle of each gateway.
 
+use bundle::approval::Approved;
 use bundle::history::Entry;
+use bundle::refused::Refused;
+use bundle::trust::Trust;
 use serde_json::{Value, json};
 
+use super::approvals::{note_head, pending_json, pending_text, record_json, record_text};
 use super::expiry;
 use super::fleet;
 use super::movement::{note_floor, short};
@@ -11,6 +15,7 @@ use super::progress;
 use super::say::{self, Context, Format};
 use super::steps::{self, Wanted, place_text, step_json, step_text};
 use super::troubles::troubles;
+use crate::release::approvals::{self, PendingChange};
 use crate::release::{self, AnyStore, Place};
 use diag::text::printable;
 use model::exit::Exit;
@@ -109,15 +114,18 @@ pub(super) fn compare(
         (false, true, Difference::Fails) => Exit::FINDINGS,
         _ => Exit::OK,
     };
+    let approvals = Approvals::read(&place, &store, trust.as_ref(), head.as_ref())?;
     match args.format.format {
-        Format::Human => say::result(&human(&place, &store, head.as_ref(), &rows)),
+        Format::Human => say::result(&human(&place, &store, (head.as_ref(), &approvals), &rows)),
         Format::Json => {
             let mut document = document(difference, &place, head.as_ref(), &rows, drift);
+            document["approvals"] = approvals.json();
             document["keys_ending"] = ending.iter().map(|key| expiry::document(key)).collect();
             say::json(&document);
         }
     }
     note_floor(&place, trust.as_ref(), head.as_ref());
+    note_head(&place, &store, trust.as_ref(), head.as_ref());
     for key in &ending {
         say::note(&expiry::warning(key, now, context.project.as_deref()));
     }
@@ -125,6 +133,53 @@ pub(super) fn compare(
         say::note("error[drift]: not every gateway runs the channel's bundle");
     }
     Ok(exit)
+}
+
+/// Approvals of the channel's newest record, and of its next change.
+struct Approvals {
+    needed: u32,
+    /// `None`: the channel has no record.
+    head: Option<Result<Approved, Refused>>,
+    pending: Vec<PendingChange>,
+}
+
+impl Approvals {
+    fn read(
+        place: &Place,
+        store: &AnyStore,
+        trust: Option<&Trust>,
+        head: Option<&Entry>,
+    ) -> anyhow::Result<Self> {
+        let rule = trust.and_then(|trust| trust.approvals(&place.channel));
+        let pending = match (trust, head) {
+            (Some(trust), Some(head)) if rule.is_some() => {
+                approvals::pending(store, trust, &place.channel, head)?
+            }
+            _ => Vec::new(),
+        };
+        Ok(Self {
+            needed: rule.map_or(0, |rule| rule.owners),
+            head: head.map(|head| approvals::of_head(store, trust, &place.channel, head)),
+            pending,
+        })
+    }
+
+    fn lines(&self) -> impl Iterator<Item = String> {
+        let head = self.head.as_ref().and_then(record_text);
+        let pending = self.pending.iter();
+        let pending = pending.map(|change| pending_text(change, self.needed));
+        head.into_iter()
+            .chain(pending)
+            .map(|line| format!("  {line}"))
+    }
+
+    fn json(&self) -> Value {
+        if self.needed == 0 {
+            return Value::Null;
+        }
+        let pending: Vec<Value> = self.pending.iter().map(pending_json).collect();
+        json!({"needed": self.needed, "record": self.head.as_ref().map(record_json), "next": pending})
+    }
 }
 
 fn row(
@@ -227,7 +282,12 @@ fn document(
     document
 }
 
-fn human(place: &Place, store: &AnyStore, head: Option<&Entry>, rows: &[Row]) -> String {
+fn human(
+    place: &Place,
+    store: &AnyStore,
+    (head, approvals): (Option<&Entry>, &Approvals),
+    rows: &[Row],
+) -> String {
     let mut lines = vec![match head {
         None => place.without_head(store),
         Some(head) => format!(
@@ -247,6 +307,7 @@ fn human(place: &Place, store: &AnyStore, head: Option<&Entry>, rows: &[Row]) ->
             step_text(rollout)
         ));
     }
+    lines.extend(approvals.lines());
     lines.extend(rows.iter().map(line));
     lines.join("\n")
 }

@@ -1,20 +1,26 @@
-//! Command `gwc trust`: changes the minimum serials of the trust file.
+//! Command `gwc trust`: changes the minimum serials and the required approvals of the trust file.
 
-use bundle::trust::Floors;
-use serde_json::json;
+use std::path::{Path, PathBuf};
 
+use bundle::name::ChannelName;
+use bundle::refused::Refused;
+use bundle::trust::{APPROVALS_MAX, Floors, Trust};
+use serde_json::{Value, json};
+
+use super::approvals::record_json;
 use super::options::{FormatOption, StoreOptions};
 use super::replace::replace;
 use super::say::{self, Context, Format};
+use crate::release::approvals;
 use crate::release::evidence::BundleVerifier;
-use model::exit::Exit;
+use crate::release::{self, Place};
+use model::exit::{Exit, Failure};
 use sources::project::TRUST_FILE;
 
-use crate::release;
-
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:
-  gwc trust floor --channel prod")]
+#[command(after_help = "Examples:
+  gwc trust floor --channel prod
+  gwc trust approvals 2 --channel prod      two owners must approve each new bundle")]
 pub(super) struct Args {
     #[command(subcommand)]
     command: Command,
@@ -25,6 +31,9 @@ enum Command {
     /// Write the channel's serial and the revocation list's into the trust file, so that a new
     /// gateway refuses older records and lists
     Floor(Floor),
+    /// Set how many owners must approve each new bundle of the channel (`gwc approve`). Records before
+    /// the first rule need no approvals
+    Approvals(Approvals),
 }
 
 #[derive(Debug, clap::Args)]
@@ -35,10 +44,30 @@ struct Floor {
     format: FormatOption,
 }
 
+#[derive(Debug, clap::Args)]
+struct Approvals {
+    /// Number of different owners, 0 to 16; 0 requires no approvals
+    #[arg(value_name = "N", value_parser = clap::value_parser!(u32).range(0..=i64::from(APPROVALS_MAX)))]
+    owners: u32,
+    /// Let the channel's newest record and all records before it need no approvals
+    #[arg(long)]
+    accept_head: bool,
+    #[command(flatten)]
+    at: StoreOptions,
+    #[command(flatten)]
+    format: FormatOption,
+}
+
 impl super::Arguments for Args {}
 
 pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
-    let Command::Floor(args) = &args.command;
+    match &args.command {
+        Command::Floor(args) => floor(args, context),
+        Command::Approvals(args) => approvals(args, context),
+    }
+}
+
+fn floor(args: &Floor, context: &Context) -> anyhow::Result<Exit> {
     let place = args.at.place(context)?;
     let trust = args.at.needed_trust(&place.root)?;
     let store = place.open()?;
@@ -57,38 +86,129 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
             .max(head.map_or(0, |head| head.pointer.serial)),
         min_revocations: before.min_revocations.max(judge.revocations()?.serial()),
     };
-    let file = args
-        .at
-        .trust
-        .clone()
-        .unwrap_or_else(|| place.root.join(TRUST_FILE));
+    let needed = trust.approvals(channel).map_or(0, |rule| rule.owners);
+    let file = file(&args.at, &place);
     // Also write minimum serials of zero. They show a new gateway that no revocation list exists
     // yet.
     let changed = floors != before || !trust.has_floors(channel);
     if changed {
-        let schema = std::fs::read(&file)
-            .ok()
-            .and_then(|bytes| serde_json::from_slice::<serde_json::Value>(&bytes).ok())
-            .and_then(|value| Some(value.get("$schema")?.as_str()?.to_owned()));
-        let mut text = trust.with_floors(channel.clone(), floors)?.to_json();
-        if let Some(schema) = schema {
-            text = text.replacen('{', &format!("{{\n  \"$schema\": {},", json!(schema)), 1);
-        }
-        replace(&file, text.as_bytes())?;
+        write(&file, &trust.with_floors(channel.clone(), floors)?)?;
     }
     match args.format.format {
-        Format::Human => say::result(&format!(
-            "{}: channel {channel}: min_serial {}, min_revocations {}",
-            say::path(&file),
-            floors.min_serial,
-            floors.min_revocations
-        )),
+        Format::Human => {
+            let approvals = match needed {
+                0 => String::new(),
+                needed => format!(", approvals {needed}"),
+            };
+            say::result(&format!(
+                "{}: channel {channel}: min_serial {}, min_revocations {}{approvals}",
+                say::path(&file),
+                floors.min_serial,
+                floors.min_revocations
+            ));
+        }
         Format::Json => say::json(&say::document(
             "trust-floor/v1",
             "ok",
             json!({"trust": file, "channel": channel, "min_serial": floors.min_serial,
-                   "min_revocations": floors.min_revocations, "changed": changed}),
+                   "min_revocations": floors.min_revocations, "approvals": needed, "changed": changed}),
         )),
     }
     Ok(Exit::OK)
+}
+
+fn approvals(args: &Approvals, context: &Context) -> anyhow::Result<Exit> {
+    let place = args.at.place(context)?;
+    let trust = args.at.needed_trust(&place.root)?;
+    let channel = &place.channel;
+    check_owners(&trust, channel, args.owners)?;
+    let store = place.open_if_there()?;
+    let head = match &store {
+        Some(store) => release::head(store, Some(&trust), channel)?,
+        None => None,
+    };
+    let newest = head.as_ref().map(|head| head.pointer);
+    let after = match trust.approvals(channel) {
+        _ if args.owners == 0 => None,
+        Some(rule) if !args.accept_head => rule.after,
+        _ => newest.map(|newest| newest.digest),
+    };
+    let trust = trust.with_approvals(channel.clone(), args.owners, after)?;
+    let mut record = None;
+    if let (Some(store), Some(head)) = (&store, &head) {
+        let approved = approvals::of_head(store, Some(&trust), channel, head);
+        if let Err(why @ Refused::ApprovalsMissing { .. }) = &approved {
+            return Err(Failure::new(
+                Exit::UNVERIFIED,
+                why.reason(),
+                format!(
+                    "record {} of channel {channel}: {why}, so a new gateway would refuse it; the \
+                     trust file was not changed. Pass --accept-head if this record and all records \
+                     before it may run",
+                    head.pointer.serial
+                ),
+            )
+            .into());
+        }
+        record = Some(record_json(&approved));
+    }
+    let file = file(&args.at, &place);
+    write(&file, &trust)?;
+    match args.format.format {
+        Format::Human => {
+            let serial = newest.filter(|newest| Some(newest.digest) == after);
+            let after = match (after, serial) {
+                (None, _) => ", from its first record on".to_owned(),
+                (Some(_), Some(newest)) => format!(", after record {}", newest.serial),
+                (Some(_), None) => "; `approvals_after` is unchanged".to_owned(),
+            };
+            say::result(&text(&file, channel, args.owners, &after));
+        }
+        Format::Json => say::json(&say::document(
+            "trust-approvals/v1",
+            "ok",
+            json!({"trust": file, "channel": channel, "approvals": args.owners,
+                   "approvals_after": after, "record": record}),
+        )),
+    }
+    Ok(Exit::OK)
+}
+
+/// Refuses a number of owners that the keys of the trust file cannot reach.
+fn check_owners(trust: &Trust, channel: &ChannelName, owners: u32) -> Result<(), Failure> {
+    let approvers = trust.approvers(channel, release::now());
+    if approvers.len() >= owners as usize {
+        return Ok(());
+    }
+    Err(Failure::usage(format!(
+        "{} owners have a valid key with the role `approve` for channel {channel}, so {owners} \
+         owners could never approve; add keys with `gwc keygen NAME --roles approve`",
+        approvers.len()
+    )))
+}
+
+fn text(file: &Path, channel: &ChannelName, owners: u32, after: &str) -> String {
+    let file = say::path(file);
+    match owners {
+        0 => format!("{file}: channel {channel} requires no approvals"),
+        _ => format!("{file}: channel {channel} requires approvals of {owners} owners{after}"),
+    }
+}
+
+fn file(at: &StoreOptions, place: &Place) -> PathBuf {
+    let given = at.trust.clone();
+    given.unwrap_or_else(|| place.root.join(TRUST_FILE))
+}
+
+/// Writes the trust file, and keeps its `$schema`.
+fn write(file: &Path, trust: &Trust) -> anyhow::Result<()> {
+    let schema = std::fs::read(file)
+        .ok()
+        .and_then(|bytes| serde_json::from_slice::<Value>(&bytes).ok())
+        .and_then(|value| Some(value.get("$schema")?.as_str()?.to_owned()));
+    let mut text = trust.to_json();
+    if let Some(schema) = schema {
+        text = text.replacen('{', &format!("{{\n  \"$schema\": {},", json!(schema)), 1);
+    }
+    replace(file, text.as_bytes())
 }

@@ -7,22 +7,26 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+use bundle::approval::{self, Approved};
 use bundle::by_hand::{self, Report};
 use bundle::digest::Digest;
 use bundle::name::ChannelName;
+use bundle::pending;
 use bundle::refused::Refused;
 use bundle::statement::predicate::{Record, Role, Rollout};
-use bundle::statement::{Statement, stored};
+use bundle::statement::{Statement, claimed_role, stored};
 use bundle::store::{Store, read};
 use bundle::trust::{Trust, When};
 use serde_json::{Value, json};
 
+use super::approvals::{record_json, record_text};
 use super::options::{FormatOption, StoreOptions};
 use super::replace::{make_folder, output};
 use super::say::{self, Context, Format};
 use super::steps::{step_json, step_text};
 use super::target::Target;
 use crate::assemble::disassemble;
+use crate::release::approvals;
 use crate::release::evidence::{self, BundleVerifier};
 use crate::release::{self, Place, Sought};
 use model::exit::{self, Exit};
@@ -56,7 +60,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let channel = channel(args, context.sought(&root))?;
     let mut reports = Vec::new();
     let mut steps = Steps::new();
-    for digest in store.referrers(&id)? {
+    for digest in statements(store, &trust, &channel, id)? {
         // Skip blobs that are not statements, such as the source artifact.
         if let Ok(envelope) = stored::open(store, &digest) {
             if let Ok(record) = Statement::<Record>::decode(envelope.payload())
@@ -68,7 +72,12 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
             reports.push(by_hand::report(store, &trust, None, digest, when)?);
         }
     }
+    let approved = approved(store, &trust, &channel, id)?;
     let outcome = verify_bundle(store, &trust, &channel, id);
+    let outcome = match &approved {
+        Some((_, Err(refused))) => outcome.and(Err(refused.clone())),
+        _ => outcome,
+    };
     let folder = extract(args.extract.as_deref(), store, id, &reports)?;
     let (exit, reason) = match &outcome {
         Ok(_) => (Exit::OK, None),
@@ -84,14 +93,65 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
             if exit == Exit::OK { "ok" } else { "blocked" },
             json!({"bundle": id, "verified": outcome.is_ok(), "owners": outcome.as_ref().ok(),
                    "reason": reason.as_ref().map(|(code, _)| code), "message": reason.as_ref().map(|(_, text)| text),
+                   "approvals": approved.as_ref().map(|(serial, approved)| json!({"serial": serial, "record": record_json(approved)})),
                    "folder": folder, "statements": reports.iter().map(|report| statement(report, &steps)).collect::<Vec<_>>()}),
         )),
-        Format::Human => say::result(&human(id, &outcome, (&reports, &steps), &folder)),
+        Format::Human => {
+            let mut text = human(id, &outcome, (&reports, &steps), &folder);
+            if let Some((serial, approved)) = approved
+                && let Some(line) = record_text(&approved)
+            {
+                text.push_str(&format!("\n\nrecord {serial} of channel {channel}: {line}"));
+            }
+            say::result(&text);
+        }
     }
     if let Some((code, text)) = reason {
         say::note(&format!("error[{code}]: {text}"));
     }
     Ok(exit)
+}
+
+/// Statements about a bundle: those that the store lists, and its approvals, which are listed at the
+/// record before the change.
+fn statements(
+    store: &dyn Store,
+    trust: &Trust,
+    channel: &ChannelName,
+    bundle: Digest,
+) -> Result<Vec<Digest>, Refused> {
+    let mut all = store.referrers(&bundle)?;
+    let entries = evidence::entries(store, Some(trust), channel).unwrap_or_default();
+    let named = entries.iter().filter(|entry| entry.bundle == bundle);
+    let used = named.flat_map(|entry| approval::among(store, &entry.record.evidence));
+    let pending = pending::next_changes(store, channel)?.into_iter();
+    let pending = pending.filter(|approval| approval.bundle == bundle);
+    for digest in used.chain(pending.map(|approval| approval.digest)) {
+        if !all.contains(&digest) {
+            all.push(digest);
+        }
+    }
+    Ok(all)
+}
+
+/// Checks the approvals of the channel's newest record with this bundle, and returns its serial.
+/// `None`: no record has the bundle, or no approvals are required.
+fn approved(
+    store: &dyn Store,
+    trust: &Trust,
+    channel: &ChannelName,
+    bundle: Digest,
+) -> Result<Option<(u64, Result<Approved, Refused>)>, Refused> {
+    if trust.approvals(channel).is_none() {
+        return Ok(None);
+    }
+    let entries = evidence::entries(store, Some(trust), channel)?;
+    let Some(at) = entries.iter().position(|entry| entry.bundle == bundle) else {
+        return Ok(None);
+    };
+    let mut all = approvals::of_entries(store, trust, channel, &entries[..=at]);
+    let serial = entries[at].pointer.serial;
+    Ok(all.pop().map(|approved| (serial, approved)))
 }
 
 /// Returns the channel whose records show when a build key was used. Default without a project:
@@ -106,7 +166,7 @@ fn channel(args: &Args, sought: Sought<'_>) -> anyhow::Result<ChannelName> {
 }
 
 /// Returns the time at which the keys of a statement must be valid. For a channel record: its
-/// creation time. For other statements about a bundle: the time that gwd uses for this bundle.
+/// creation time. For an approval: any time, because the record that lists it decides. For other statements about a bundle: the time that gwd uses for this bundle.
 fn moment(
     store: &dyn Store,
     trust: &Trust,
@@ -116,6 +176,9 @@ fn moment(
 ) -> When {
     if let Ok(record) = Statement::<Record>::decode(payload) {
         return When::Past(record.predicate.created);
+    }
+    if claimed_role(payload) == Ok(Some(Role::Approve)) {
+        return When::Ever;
     }
     let entries = evidence::entries(store, Some(trust), channel).unwrap_or_default();
     evidence::known(store, &bundle, &entries).map_or(When::First(release::now()), |(_, when)| when)

@@ -7,12 +7,14 @@
 //! | [`back`] | targets of rollbacks |
 //! | [`mod@side`] | content of a bundle, and its sources |
 //! | [`provenance`], [`evidence`] | origin of a bundle, and its verification |
+//! | [`approvals`] | approvals of changes and of records |
 //! | [`key`] | signing keys |
 //! | [`stores`] | folders and registries |
 //! | [`nodes`] | admin interfaces of gateways |
 //! | [`links`] | check for symbolic links in paths of the command line |
 //! | [`clock`] | current time |
 
+pub mod approvals;
 pub mod back;
 #[expect(
     clippy::disallowed_methods,

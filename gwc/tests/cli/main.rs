@@ -3,6 +3,7 @@
 mod acknowledge;
 mod advice;
 mod apply;
+mod approvals;
 mod book;
 mod break_levels;
 mod build;

@@ -148,6 +148,35 @@ fn floor_of_the_trust_file_rises_without_a_gate() {
 }
 
 #[test]
+fn fewer_approvals_in_the_trust_file_trip_a_gate() {
+    let project = ruled();
+    let bare = project.read("trust.json");
+    let empty = "\"channels\": {}";
+    assert!(bare.contains(empty), "{bare}");
+    let with = |approvals: u32| {
+        let rule = format!("\"channels\": {{\"prod\": {{\"approvals\": {approvals}}}}}");
+        bare.replace(empty, &rule)
+    };
+    project.write("trust.json", with(2));
+    assert!(
+        rules(&plan(&project, &[], 0)).is_empty(),
+        "more is no change"
+    );
+    commit(&project, "approvals");
+    project.write("trust.json", with(1));
+    let document = trips(&project, "trust-changed");
+    let change = &document["changes"][0];
+    assert_eq!(change["subject"], "trust approvals of channel prod");
+    assert_eq!((&change["old"], &change["new"]), (&"2".into(), &"1".into()));
+    let after = format!(
+        "\"approvals\": 2, \"approvals_after\": \"sha256:{}\"",
+        "ab".repeat(32)
+    );
+    project.write("trust.json", with(2).replace("\"approvals\": 2", &after));
+    trips(&project, "trust-changed");
+}
+
+#[test]
 fn acknowledgement_of_no_change_trips_a_gate() {
     let project = ruled();
     let entry = |fingerprint: &str, kind: &str, about: &str| {

@@ -161,7 +161,7 @@ fn every_command_writes_json() {
     let key = ["--key", "keys/release.pem"];
     let signed = |arguments: &[&'static str]| [arguments, &key[..], &["--yes"]].concat();
     project.write("access.log", "");
-    let runs: [Vec<&str>; 28] = [
+    let runs: [Vec<&str>; 30] = [
         vec!["init"],
         vec!["keygen", "second"],
         vec!["lint"],
@@ -175,6 +175,7 @@ fn every_command_writes_json() {
         vec!["sign", &id, "--key", "keys/release.pem"],
         vec!["verify", &id],
         vec!["inspect", &id],
+        signed(&["approve"]),
         signed(&["apply"]),
         signed(&["promote"]),
         signed(&["abort"]),
@@ -188,6 +189,7 @@ fn every_command_writes_json() {
         vec!["pull", "copy"],
         vec!["gc"],
         vec!["trust", "floor"],
+        vec!["trust", "approvals", "0"],
         vec!["route", "GET", "http://127.0.0.1/none"],
         vec!["test"],
     ];

@@ -641,6 +641,10 @@ fn advice(refused: &Refused) -> &'static str {
         Refused::BelowFloor { .. } => {
             return "check which store this is; if it is the right one, lower `min_serial` of the channel in the trust file";
         }
+        Refused::ApprovalsMissing { .. } => {
+            return "get the missing approvals (`gwc approve`) and release again with `gwc apply`, or \
+roll the channel back with `gwc rollback`";
+        }
         Refused::FromTheFuture { .. } => {
             return "check the clocks of this node and of the signer; gwd tries again";
         }

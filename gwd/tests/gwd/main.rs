@@ -7,6 +7,7 @@ mod world;
 
 mod activation;
 mod admin;
+mod approvals;
 mod asking;
 mod audit;
 mod balancing;

@@ -212,8 +212,8 @@ pub struct Revoke {
     pub keys: BTreeSet<KeyId>,
 }
 
-/// Approval of one change of a channel. The format is reserved: gwd verifies an approval if
-/// present, but never requires one.
+/// Approval of one change of a channel. gwd requires approvals in channels with `approvals` in the
+/// trust file (`crate::approval`).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Approve {

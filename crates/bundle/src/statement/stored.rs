@@ -63,6 +63,13 @@ impl Stored {
     }
 }
 
+/// True if a manifest claims to be that of a statement in this role. The statement itself decides.
+#[cfg(feature = "folder")]
+pub(crate) fn is_of(manifest: &ImageManifest, role: super::predicate::Role) -> bool {
+    let claimed = manifest.annotations.get(PREDICATE_TYPE);
+    claimed.is_some_and(|claimed| claimed == role.predicate_type())
+}
+
 /// Reads the envelope of a statement. Does not verify its signatures.
 ///
 /// # Errors

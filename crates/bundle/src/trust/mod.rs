@@ -5,12 +5,14 @@
 //! disables a check. The default threshold is one owner. release.md §4; the JSON Schema is
 //! [`schema::text`].
 
+mod channel;
 pub mod schema;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::digest::Digest;
 use crate::json::INTEGER_MAX;
 use crate::keys::{KeyId, PublicKey};
 use crate::moment::Moment;
@@ -18,6 +20,9 @@ use crate::name::{ChannelName, ProjectName};
 use crate::refused::Refused;
 use crate::statement::envelope::{Envelope, Signature};
 use crate::statement::predicate::Role;
+
+use channel::ChannelSettings;
+pub use channel::{APPROVALS_MAX, ApprovalRule, Floors};
 
 /// Maximum number of keys in a trust file. An envelope has up to 32 signatures, each of which is
 /// checked against all keys in the worst case.
@@ -27,23 +32,11 @@ pub const KEYS_MAX: usize = 64;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Trust {
     project: ProjectName,
-    channels: BTreeMap<ChannelName, Floors>,
+    channels: BTreeMap<ChannelName, ChannelSettings>,
     keys: Vec<TrustedKey>,
     thresholds: Thresholds,
     #[serde(skip)]
     checks: Checks,
-}
-
-/// Minimum serials of a channel, set by `gwc trust floor`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Floors {
-    /// Minimum serial of a record. Default: 0.
-    #[serde(default)]
-    pub min_serial: u64,
-    /// Minimum serial of a revocation list. Default: 0.
-    #[serde(default)]
-    pub min_revocations: u64,
 }
 
 /// A key that the operator trusts.
@@ -101,7 +94,8 @@ pub struct Thresholds {
     pub release: u32,
     /// Minimum number of owners for revocation lists.
     pub revoke: u32,
-    /// Minimum number of owners for approvals.
+    /// Minimum number of owners for approvals, in channels that need approvals (`approvals`). The
+    /// owners of all approvals of a change count together. Has no effect in other channels.
     pub approve: u32,
 }
 
@@ -147,7 +141,7 @@ impl Trust {
         struct File {
             project: ProjectName,
             #[serde(deserialize_with = "unique")]
-            channels: BTreeMap<ChannelName, Floors>,
+            channels: BTreeMap<ChannelName, ChannelSettings>,
             keys: Vec<TrustedKey>,
             #[serde(default)]
             thresholds: Thresholds,
@@ -223,13 +217,36 @@ impl Trust {
     /// Minimum serials of a channel. Default: zero.
     #[must_use]
     pub fn floors(&self, channel: &ChannelName) -> Floors {
-        self.channels.get(channel).copied().unwrap_or_default()
+        let settings = self.channels.get(channel);
+        settings.map_or_else(Floors::default, ChannelSettings::floors)
+    }
+
+    /// Approvals that a new bundle of a channel needs. `None`: none.
+    #[must_use]
+    pub fn approvals(&self, channel: &ChannelName) -> Option<ApprovalRule> {
+        let settings = self.channels.get(channel)?;
+        let is_set = settings.approvals > 0 && !self.is_insecure();
+        is_set.then(|| ApprovalRule {
+            owners: settings.approvals.max(self.thresholds.approve),
+            after: settings.approvals_after,
+        })
+    }
+
+    /// Owners of keys that can approve changes of a channel at this time.
+    #[must_use]
+    pub fn approvers(&self, channel: &ChannelName, now: Moment) -> BTreeSet<&str> {
+        let when = When::First(now);
+        let keys = self.keys.iter();
+        keys.filter(|key| key.counts(Role::Approve, Some(channel), when).is_ok())
+            .map(|key| key.owner.as_str())
+            .collect()
     }
 
     /// True if the trust file lists minimum serials for a channel, even if they are 0.
     #[must_use]
     pub fn has_floors(&self, channel: &ChannelName) -> bool {
-        self.channels.contains_key(channel)
+        let settings = self.channels.get(channel);
+        settings.is_some_and(ChannelSettings::has_floors)
     }
 
     /// Minimum number of owners that must sign in a role.
@@ -257,7 +274,26 @@ impl Trust {
     /// # Errors
     /// [`Refused::Malformed`] for a serial of 2^53 or more.
     pub fn with_floors(mut self, channel: ChannelName, floors: Floors) -> Result<Self, Refused> {
-        self.channels.insert(channel, floors);
+        let settings = self.channels.entry(channel).or_default();
+        settings.min_serial = Some(floors.min_serial);
+        settings.min_revocations = Some(floors.min_revocations);
+        self.checked()
+    }
+
+    /// Sets the number of owners that must approve each new bundle of a channel, and the newest
+    /// record that needs no approvals. 0 owners: no approvals are needed.
+    ///
+    /// # Errors
+    /// [`Refused::Malformed`] for more than [`APPROVALS_MAX`] owners, or for `after` with 0 owners.
+    pub fn with_approvals(
+        mut self,
+        channel: ChannelName,
+        owners: u32,
+        after: Option<Digest>,
+    ) -> Result<Self, Refused> {
+        let settings = self.channels.entry(channel).or_default();
+        settings.approvals = owners;
+        settings.approvals_after = after;
         self.checked()
     }
 
@@ -381,11 +417,11 @@ impl Trust {
         if self.keys.len() > KEYS_MAX {
             return Err(wrong("more than 64 keys"));
         }
-        let floors = self.channels.values();
-        if floors
-            .flat_map(|floors| [floors.min_serial, floors.min_revocations])
-            .any(|floor| floor > INTEGER_MAX)
-        {
+        if let Some(fault) = self.channels.values().find_map(ChannelSettings::fault) {
+            return Err(wrong(fault));
+        }
+        let mut floors = self.channels.values().map(ChannelSettings::floors);
+        if floors.any(|floors| floors.min_serial.max(floors.min_revocations) > INTEGER_MAX) {
             return Err(wrong("a floor must be below 2^53"));
         }
         let mut ids = BTreeSet::new();
@@ -519,10 +555,10 @@ impl<'de> Deserialize<'de> for Scope {
 /// Deserialises a map and refuses duplicate keys, for which serde's maps keep the last value.
 fn unique<'de, D: Deserializer<'de>>(
     deserializer: D,
-) -> Result<BTreeMap<ChannelName, Floors>, D::Error> {
+) -> Result<BTreeMap<ChannelName, ChannelSettings>, D::Error> {
     struct Visitor;
     impl<'de> serde::de::Visitor<'de> for Visitor {
-        type Value = BTreeMap<ChannelName, Floors>;
+        type Value = BTreeMap<ChannelName, ChannelSettings>;
 
         fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
             f.write_str("an object of channels")
@@ -533,8 +569,8 @@ fn unique<'de, D: Deserializer<'de>>(
             mut access: A,
         ) -> Result<Self::Value, A::Error> {
             let mut map = BTreeMap::new();
-            while let Some((name, floors)) = access.next_entry()? {
-                if map.insert(name, floors).is_some() {
+            while let Some((name, settings)) = access.next_entry()? {
+                if map.insert(name, settings).is_some() {
                     return Err(serde::de::Error::custom("a channel occurs twice"));
                 }
             }

@@ -18,7 +18,7 @@ const SCHEMA: &str = r##"{
     "$schema": {"type": "string"},
     "project": {"$ref": "#/$defs/name", "description": "Project whose bundles are trusted."},
     "channels": {
-      "description": "Lowest accepted serials of channels; written by `gwc trust floor`.",
+      "description": "Lowest accepted serials of channels, written by `gwc trust floor`, and the approvals that they need.",
       "type": "object",
       "propertyNames": {"$ref": "#/$defs/name"},
       "additionalProperties": {
@@ -26,7 +26,9 @@ const SCHEMA: &str = r##"{
         "additionalProperties": false,
         "properties": {
           "min_serial": {"$ref": "#/$defs/serial", "default": 0, "description": "Records with a lower serial are refused."},
-          "min_revocations": {"$ref": "#/$defs/serial", "default": 0, "description": "Revocation lists with a lower serial are refused."}
+          "min_revocations": {"$ref": "#/$defs/serial", "default": 0, "description": "Revocation lists with a lower serial are refused."},
+          "approvals": {"type": "integer", "minimum": 0, "maximum": 16, "default": 0, "description": "Number of different owners that must approve each new bundle (`gwc approve`); written by `gwc trust approvals`."},
+          "approvals_after": {"type": "string", "pattern": "^sha256:[0-9a-f]{64}$", "description": "Newest record that needs no approvals, by its digest. The records before it need none either. Only with `approvals`."}
         }
       }
     },
@@ -58,7 +60,7 @@ const SCHEMA: &str = r##"{
         "build": {"$ref": "#/$defs/threshold"},
         "release": {"$ref": "#/$defs/threshold"},
         "revoke": {"$ref": "#/$defs/threshold"},
-        "approve": {"$ref": "#/$defs/threshold"}
+        "approve": {"$ref": "#/$defs/threshold", "description": "Lower limit of `approvals`, in channels that need approvals."}
       }
     }
   },

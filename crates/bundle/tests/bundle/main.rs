@@ -1,6 +1,7 @@
 //! Tests of bundles, statements, channels and stores through the public interface.
 
 mod acceptance;
+mod approvals;
 mod archive;
 mod damage;
 mod fixture;

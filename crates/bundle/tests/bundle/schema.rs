@@ -28,6 +28,7 @@ fn the_schema_names_exactly_the_keys_of_a_trust_file() {
     let schema: Value = serde_json::from_str(schema::text()).unwrap();
     let trust = trust()
         .with_floors(prod(), bundle::trust::Floors::default())
+        .and_then(|trust| trust.with_approvals(prod(), 2, Some(bundle("one").id())))
         .unwrap();
     let file: Value = serde_json::from_str(&trust.to_json()).unwrap();
     let keys = |value: &Value| -> Vec<String> {

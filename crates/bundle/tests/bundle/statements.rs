@@ -378,58 +378,6 @@ fn a_bundle_without_a_build_statement_is_refused() {
     assert_eq!(refused.reason(), "unsigned");
 }
 
-/// Releases a bundle with this approval in evidence. Returns the reason for which a gateway refuses
-/// the release.
-fn refusal_of_approval(approval: Approve, bundle_of_approval: Digest) -> Option<String> {
-    let trust = trust_of(vec![
-        trusted("ci", &[Role::Build]),
-        trusted("rita", &[Role::Release]),
-        trusted("ann", &[Role::Approve]),
-    ]);
-    let store = Memory::default();
-    let one = bundle("one");
-    let built = put(&store, &one);
-    let statement = Statement {
-        subject: vec![bundle_of_approval],
-        predicate: approval,
-    };
-    let envelope = publish::sign(&statement, &[&key("ann")]).unwrap();
-    let approved = publish::put_statement(&store, &envelope, None).unwrap();
-    let draft = draft(one.id(), &[built, approved]);
-    publish::release(&store, None, draft, None, &[&key("rita")]).unwrap();
-    let prod = prod();
-    let context = context(&trust, &prod);
-    let head = bundle::follow::head(&store, &context, &nothing())
-        .unwrap()
-        .unwrap();
-    let verified = bundle::follow::bundle(&store, &context, &head.accepted, &[]);
-    verified.err().map(|refused| refused.reason().into_owned())
-}
-
-#[test]
-fn an_approval_counts_for_its_channel_project_bundle() {
-    let approve = || Approve {
-        project: project(),
-        channel: prod(),
-        base: None,
-        plan: subject(),
-        acked: [].into(),
-        expires: NOON.plus_s(60),
-    };
-    let id = bundle("one").id();
-    assert_eq!(refusal_of_approval(approve(), id), None);
-    let mut elsewhere = approve();
-    elsewhere.channel = "staging".parse().unwrap();
-    let reason = refusal_of_approval(elsewhere, id);
-    assert_eq!(reason.as_deref(), Some("wrong-channel"));
-    let mut foreign = approve();
-    foreign.project = "bank".parse().unwrap();
-    let reason = refusal_of_approval(foreign, id);
-    assert_eq!(reason.as_deref(), Some("wrong-project"));
-    let reason = refusal_of_approval(approve(), bundle("two").id());
-    assert_eq!(reason.as_deref(), Some("wrong-subject"));
-}
-
 #[test]
 fn another_projects_bundle_and_statement_are_refused() {
     let store = Memory::default();

@@ -6,6 +6,7 @@ use bundle::channel;
 use bundle::moment::Moment;
 use bundle::publish::{self, Revocation};
 use bundle::refused::Refused;
+use bundle::statement::predicate::RecordKind;
 use bundle::store::folder::Folder;
 use bundle::store::{Blobs as _, Chain, Store as _, WriteError};
 use registry::mirror::{Extent, Mirror, ReaderNeeds};
@@ -234,6 +235,31 @@ fn older_bundles_are_copied_on_request() {
         .unwrap();
     assert!(!copy.has_bundle("one") && copy.has_bundle("seven"));
     assert!(blobs(&copy.root()) <= before + 10);
+}
+
+#[test]
+fn records_until_the_release_of_a_rollback_are_copied() {
+    let Some(server) = Server::plain() else {
+        return;
+    };
+    let store = server.open();
+    let shipped = ["one", "two", "three"].map(|content| ship(&store, content));
+    let one = bundle("one");
+    let evidence = fixture::put(&store, &one);
+    let mut back = fixture::draft(one.id(), &[evidence]);
+    back.kind = RecordKind::Rollback;
+    fixture::release(&store, back).unwrap();
+    // The first two records have no tags, like records before the newest 50.
+    for serial in [1, 2] {
+        remove_tag(&server, &format!("ch-prod-{serial:020}"));
+    }
+    let mut copy = Copy::of(&server);
+    assert_eq!(copy.update(Extent::Links), Ok(true));
+    assert_eq!(copy.serials(), [3, 4]);
+    for record in &shipped {
+        let read = channel::read(&copy.store(), &record.digest);
+        assert!(read.is_ok(), "serial {}", record.serial);
+    }
 }
 
 #[test]

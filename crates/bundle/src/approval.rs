@@ -1,0 +1,306 @@
+//! Approvals: statements by which owners agree to one change of a channel, before its record exists.
+//!
+//! An approval names the bundle, the plan, and the record that the channel has before the change (the
+//! base). It counts for this change only: once the channel has moved, the approval is without effect.
+//! Each owner signs an approval of their own, on another machine and at another time. The record
+//! lists the approvals in its evidence. release.md §5.
+
+use std::collections::BTreeSet;
+
+use crate::context::Context;
+use crate::digest::Digest;
+use crate::linked::{self, LinkedRecord};
+use crate::moment::Moment;
+use crate::name::ChannelName;
+use crate::refused::Refused;
+use crate::statement::envelope::Envelope;
+use crate::statement::predicate::{Approve, Record, RecordKind, Role};
+use crate::statement::{Statement, claimed_role, stored};
+use crate::store::Blobs;
+use crate::trust::{Signers, Trust, When};
+use crate::verify::EVIDENCE_MAX;
+
+/// Maximum number of records between a rollback or pin and the record that was approved.
+const RECORDS_MAX: usize = 1_000;
+
+/// Change of a channel that needs approvals.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// Digest of the channel's newest record before the change. `None`: the channel has no record.
+    pub base: Option<Digest>,
+    /// Bundle to which the channel moves.
+    pub bundle: Digest,
+    /// Digest of the plan. `None`: the record has no plan, so that no approval counts.
+    pub plan: Option<Digest>,
+    /// Signing time of the record. Approvals and their keys must be valid at this time.
+    pub created: Moment,
+}
+
+/// Result of checking the approvals of a record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Approved {
+    /// The trust file requires no approvals in this channel.
+    NotRequired,
+    /// The record, or the earlier record whose bundle it repeats, is not after `approvals_after`.
+    Before,
+    /// Owners that approved the change.
+    By(BTreeSet<String>),
+}
+
+/// Reason why an approval does not count for a change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NotCounted {
+    /// The statement is about another bundle, base, channel or project, or is no approval.
+    OtherChange,
+    /// The approval is about another plan of the same change.
+    OtherPlan {
+        /// Owners that signed it.
+        owners: BTreeSet<String>,
+    },
+    /// The approval has expired.
+    Expired {
+        /// Owners that signed it.
+        owners: BTreeSet<String>,
+        /// Value of `expires`.
+        at: Moment,
+    },
+    /// The signatures do not count, or the statement cannot be read.
+    Refused(Refused),
+}
+
+/// Checks whether an approval counts for a change. Returns the owners and keys of its signatures.
+///
+/// # Errors
+/// The reason why it does not count.
+pub fn count(
+    trust: &Trust,
+    channel: &ChannelName,
+    change: &Change,
+    envelope: &Envelope,
+) -> Result<Signers, NotCounted> {
+    let statement = decode(trust, channel, envelope)?;
+    count_decoded(trust, channel, change, (envelope, &statement))
+}
+
+/// Decodes an approval with an accepted signature. The validity period of the keys is not checked.
+fn decode(
+    trust: &Trust,
+    channel: &ChannelName,
+    envelope: &Envelope,
+) -> Result<Statement<Approve>, NotCounted> {
+    let role = claimed_role(envelope.payload()).map_err(NotCounted::Refused)?;
+    if role != Some(Role::Approve) {
+        return Err(NotCounted::OtherChange);
+    }
+    trust
+        .signers(envelope, Role::Approve, Some(channel), When::Ever)
+        .and_then(|_| Statement::decode(envelope.payload()))
+        .map_err(NotCounted::Refused)
+}
+
+/// Like [`count`], for an approval that was decoded before. Verifies the signatures only if the
+/// approval is about this change.
+fn count_decoded(
+    trust: &Trust,
+    channel: &ChannelName,
+    change: &Change,
+    (envelope, statement): (&Envelope, &Statement<Approve>),
+) -> Result<Signers, NotCounted> {
+    let Approve {
+        project,
+        channel: named,
+        base,
+        plan,
+        acked: _,
+        expires,
+    } = &statement.predicate;
+    let is_base = base.as_ref().map(|base| base.record) == change.base;
+    let is_subject = statement.check_subject(&change.bundle).is_ok();
+    if !is_base || !is_subject || project != trust.project() || named != channel {
+        return Err(NotCounted::OtherChange);
+    }
+    let when = When::Past(change.created);
+    let signers = trust.signers(envelope, Role::Approve, Some(channel), when);
+    let signers = signers.map_err(NotCounted::Refused)?;
+    let owners = signers.owners.clone();
+    if Some(*plan) != change.plan {
+        return Err(NotCounted::OtherPlan { owners });
+    }
+    if *expires <= change.created {
+        return Err(NotCounted::Expired {
+            owners,
+            at: *expires,
+        });
+    }
+    Ok(signers)
+}
+
+/// Checks that a record has the approvals that the trust file requires in its channel. `digest`:
+/// digest of the record's statement; `None` if the record is not stored yet.
+///
+/// A release needs approvals of its own. A rollback or pin may instead repeat the bundle of an
+/// earlier record of its chain: the approvals of that record must be in the evidence of the rollback
+/// or pin, or that record must not be after `approvals_after`. The base of a progressive release
+/// must fulfil the same conditions, because some gateways run its bundle.
+///
+/// # Errors
+/// [`Refused::ApprovalsMissing`] with too few approvals; [`Refused::ChainIncomplete`] if an earlier
+/// record is missing; errors of reading the approvals.
+pub fn check(
+    blobs: &dyn Blobs,
+    context: &Context<'_>,
+    digest: Option<Digest>,
+    bundle: Digest,
+    record: &Record,
+) -> Result<Approved, Refused> {
+    let Some(rule) = context.trust.approvals(context.channel) else {
+        return Ok(Approved::NotRequired);
+    };
+    let approved = check_alone(blobs, context, digest, (bundle, record))?;
+    if let Some(rollout) = &record.rollout {
+        let base = rollout.base.digest;
+        let linked = read(blobs, base)?;
+        let checked = check_alone(blobs, context, Some(base), (linked.bundle, &linked.record));
+        match checked {
+            Err(Refused::ApprovalsMissing { .. })
+                if is_between(blobs, rule.after, (digest, record), base)? => {}
+            checked => drop(checked?),
+        }
+    }
+    Ok(approved)
+}
+
+/// True if `wanted` is a record, or one of the records before it that are not before `base`.
+fn is_between(
+    blobs: &dyn Blobs,
+    wanted: Option<Digest>,
+    (digest, record): (Option<Digest>, &Record),
+    base: Digest,
+) -> Result<bool, Refused> {
+    let Some(wanted) = wanted else {
+        return Ok(false);
+    };
+    let mut at = digest;
+    let mut previous = record.previous;
+    for _ in 0..RECORDS_MAX {
+        if at == Some(wanted) {
+            return Ok(true);
+        }
+        let Some(digest) = previous.filter(|_| at != Some(base)) else {
+            return Ok(false);
+        };
+        at = previous;
+        previous = read(blobs, digest)?.record.previous;
+    }
+    Ok(false)
+}
+
+/// Checks a record without the base of its progressive release.
+fn check_alone(
+    blobs: &dyn Blobs,
+    context: &Context<'_>,
+    digest: Option<Digest>,
+    (bundle, record): (Digest, &Record),
+) -> Result<Approved, Refused> {
+    let Context { trust, channel, .. } = *context;
+    let Some(rule) = trust.approvals(channel) else {
+        return Ok(Approved::NotRequired);
+    };
+    let approvals = decoded(blobs, (trust, channel), &record.evidence)?;
+    let mut most = 0;
+    let mut is_before = false;
+    let mut at = digest;
+    let mut entry = LinkedRecord {
+        bundle,
+        record: record.clone(),
+    };
+    for _ in 0..RECORDS_MAX {
+        is_before |= at.is_some() && at == rule.after;
+        if entry.bundle == bundle {
+            if is_before {
+                return Ok(Approved::Before);
+            }
+            let change = Change {
+                base: entry.record.previous,
+                bundle,
+                plan: entry.record.plan,
+                created: entry.record.created,
+            };
+            let owners = owners((trust, channel), &change, &approvals);
+            let number = u32::try_from(owners.len()).unwrap_or(u32::MAX);
+            if number >= rule.owners {
+                return Ok(Approved::By(owners));
+            }
+            most = most.max(number);
+        }
+        let is_repeated = record.kind != RecordKind::Release;
+        let can_repeat = !approvals.is_empty() || rule.after.is_some();
+        let Some(previous) = entry.record.previous.filter(|_| is_repeated && can_repeat) else {
+            break;
+        };
+        let serial = entry.record.serial;
+        entry = read(blobs, previous)?;
+        if entry.record.serial >= serial {
+            return Err(Refused::Forked { serial });
+        }
+        at = Some(previous);
+    }
+    Err(Refused::ApprovalsMissing {
+        owners: most,
+        needed: rule.owners,
+    })
+}
+
+/// Owners whose approvals count for a change.
+fn owners(
+    (trust, channel): (&Trust, &ChannelName),
+    change: &Change,
+    approvals: &[(Envelope, Statement<Approve>)],
+) -> BTreeSet<String> {
+    let counted = approvals.iter().filter_map(|(envelope, statement)| {
+        count_decoded(trust, channel, change, (envelope, statement)).ok()
+    });
+    counted.flat_map(|signers| signers.owners).collect()
+}
+
+/// Reads the approvals with accepted signatures among the statements in evidence.
+fn decoded(
+    blobs: &dyn Blobs,
+    (trust, channel): (&Trust, &ChannelName),
+    evidence: &BTreeSet<Digest>,
+) -> Result<Vec<(Envelope, Statement<Approve>)>, Refused> {
+    if evidence.len() > EVIDENCE_MAX {
+        return Err(Refused::TooLarge {
+            what: "number of statements in evidence",
+            limit: EVIDENCE_MAX as u64,
+        });
+    }
+    let mut approvals = Vec::new();
+    for digest in evidence {
+        let envelope = stored::open(blobs, digest)?;
+        if let Ok(statement) = decode(trust, channel, &envelope) {
+            approvals.push((envelope, statement));
+        }
+    }
+    Ok(approvals)
+}
+
+/// Digests of the approvals among the statements in evidence, for a record that repeats the bundle.
+/// Statements that cannot be read are left out.
+#[must_use]
+pub fn among(blobs: &dyn Blobs, evidence: &BTreeSet<Digest>) -> BTreeSet<Digest> {
+    let is_approval = |digest: &&Digest| {
+        let envelope = stored::open(blobs, digest).ok();
+        envelope.is_some_and(|envelope| {
+            claimed_role(envelope.payload()).is_ok_and(|role| role == Some(Role::Approve))
+        })
+    };
+    evidence.iter().filter(is_approval).copied().collect()
+}
+
+fn read(blobs: &dyn Blobs, digest: Digest) -> Result<LinkedRecord, Refused> {
+    linked::read(blobs, &digest).map_err(|refused| match refused {
+        Refused::BlobMissing { .. } => Refused::ChainIncomplete { missing: digest },
+        other => other,
+    })
+}
