@@ -1,9 +1,10 @@
-# The habit names. CI runs `make test` and nothing else.
+# The habit names. CI runs `make test` and `make advisories`.
 #   make demo       the whole life of a change, on a real document    (KEEP=1: keep it running)
 #   make quick      format, types and unit tests of the packages that changed
 #   make check      format, clippy and all tests of the packages that changed
 #   make test       everything that CI runs
 #   make test-full  the slow suites as well
+#   make advisories known vulnerabilities of dependencies (needs the network and cargo-deny)
 #   make soak       ten minutes of mixed load with a switch every second
 #   make bench      figures, beside peers where there are any
 #   make dist       what is shipped, in target/bin-dist
@@ -19,7 +20,7 @@ export GWC_BIN ?= $(CURDIR)/$(BIN)/gwc
 export GWD_BIN ?= $(CURDIR)/$(BIN)/gwd
 export UPSTREAM_BIN ?= $(CURDIR)/$(BIN)/echo-upstream
 
-.PHONY: help demo test test-full quick check soak bench bins dist fmt fmt-check clippy check-arrows tools
+.PHONY: help demo test test-full advisories quick check soak bench bins dist fmt fmt-check clippy check-arrows tools
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -99,6 +100,11 @@ check: fmt-check $(if $(filter e2e,$(CHANGED)),bins)
 # The demo is one of the tests (tests/tests/demo.rs). The last line counts passed, failed and skipped.
 test: tools fmt-check check-arrows clippy bins
 	@CARGO='$(CARGO)' tests/run
+
+# Not a part of `test`, which needs no network.
+advisories:
+	@$(CARGO) deny --version >/dev/null 2>&1 || { echo 'make advisories needs cargo-deny: cargo install --locked cargo-deny' >&2; exit 1; }
+	$(CARGO) deny --locked check advisories
 
 # The slow suites too: GWC_TEST_FULL switches them on inside the same tests.
 test-full: export GWC_TEST_FULL = 1
