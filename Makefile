@@ -1,9 +1,10 @@
-# The habit names. CI runs `make test` and nothing else.
+# The habit names. CI runs `make test` and `make advisories`.
 #   make demo       the whole life of a change, on a real document    (KEEP=1: keep it running)
 #   make quick      format, types and unit tests of the packages that changed
-#   make check      format, clippy and all tests of the packages that changed
+#   make check      format, clippy and tests of what changed
 #   make test       everything that CI runs
 #   make test-full  the slow suites as well
+#   make advisories known vulnerabilities of dependencies (needs the network and cargo-deny)
 #   make soak       ten minutes of mixed load with a switch every second
 #   make bench      figures, beside peers where there are any
 #   make dist       what is shipped, in target/bin-dist
@@ -19,7 +20,7 @@ export GWC_BIN ?= $(CURDIR)/$(BIN)/gwc
 export GWD_BIN ?= $(CURDIR)/$(BIN)/gwd
 export UPSTREAM_BIN ?= $(CURDIR)/$(BIN)/echo-upstream
 
-.PHONY: help demo test test-full quick check soak bench bins dist fmt fmt-check clippy check-arrows tools
+.PHONY: help demo test test-full advisories quick check soak bench bins dist fmt fmt-check clippy check-arrows tools
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -85,20 +86,30 @@ tools:
 	@tests/peers/install $(TARGET)/peers
 
 # While working: only what differs from main (BASE=REVISION to say otherwise). `quick` leaves out the
-# tests that start programs, `check` the end-to-end tests unless they changed.
+# tests that start programs, `check` the test programs of gwc, gwd and e2e that did not change.
 CHANGED = $(shell tests/changed $(BASE))
+CHANGED_TESTS = $(shell tests/changed --tests $(BASE))
 UNITS = $(filter-out e2e,$(CHANGED))
+SMALL = $(filter-out gwc gwd,$(UNITS))
+LARGE = $(filter gwc gwd,$(CHANGED))
 quick: fmt-check
 	@test -z '$(CHANGED)' || (set -x; $(CARGO) check --locked --all-targets $(CHANGED:%=-p %))
 	@test -z '$(UNITS)' || (set -x; $(CARGO) test --locked --lib $(UNITS:%=-p %) --no-fail-fast)
 
 check: fmt-check $(if $(filter e2e,$(CHANGED)),bins)
 	@test -z '$(CHANGED)' || (set -x; $(CARGO) clippy --locked --all-targets $(CHANGED:%=-p %) -- -D warnings)
-	@test -z '$(CHANGED)' || (set -x; $(CARGO) test --locked $(CHANGED:%=-p %) --no-fail-fast)
+	@test -z '$(SMALL)' || (set -x; $(CARGO) test --locked $(SMALL:%=-p %) --no-fail-fast)
+	@test -z '$(LARGE)' || (set -x; $(CARGO) test --locked --lib $(LARGE:%=-p %) --no-fail-fast)
+	@test -z '$(CHANGED_TESTS)' || (set -x; $(CARGO) test --locked $(patsubst %,-p %,$(filter gwc gwd e2e,$(CHANGED))) $(CHANGED_TESTS:%=--test %) --no-fail-fast)
 
 # The demo is one of the tests (tests/tests/demo.rs). The last line counts passed, failed and skipped.
 test: tools fmt-check check-arrows clippy bins
 	@CARGO='$(CARGO)' tests/run
+
+# Not a part of `test`, which needs no network.
+advisories:
+	@$(CARGO) deny --version >/dev/null 2>&1 || { echo 'make advisories needs cargo-deny: cargo install --locked cargo-deny' >&2; exit 1; }
+	$(CARGO) deny --locked check advisories
 
 # The slow suites too: GWC_TEST_FULL switches them on inside the same tests.
 test-full: export GWC_TEST_FULL = 1

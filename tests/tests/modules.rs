@@ -10,17 +10,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-const CRATES: [&str; 15] = [
+const CRATES: [&str; 17] = [
     "crates/bundle",
     "crates/diag",
     "crates/engine",
     "crates/fault",
     "crates/http1",
+    "crates/lsp",
     "crates/model",
     "crates/openapi",
     "crates/plan",
     "crates/policy",
     "crates/prerequisite",
+    "crates/registry",
     "crates/sources",
     "crates/validator",
     "crates/vocab",

@@ -13,6 +13,7 @@ use gwd::node::Settings;
 use policy::declared::{Scalar, Settings as Written, Value};
 use policy::upstream::{Active, Lb, Passive};
 
+use crate::asking::ASK;
 use crate::fixture::*;
 use crate::name_server::{A, AAAA, NameServer, Record, Reply, SRV, v4, v6};
 
@@ -666,4 +667,26 @@ fn hosts_of_a_file_have_weights_zones_and_names() {
     assert_eq!(asked(east), [0, 8]);
     let name = hosts[1].address.to_string();
     assert_eq!(hosts[1].seen()[0].field("host"), [name]);
+}
+
+/// Calls of policies and verifiers use the name servers of upstreams.
+#[test]
+fn service_of_a_policy_is_found_by_its_name() {
+    let (main, identity) = (Upstream::saying("hello"), hosts(2));
+    let server = NameServer::start();
+    server.set_reply("identity.test", A, records(&[1], 0));
+    let mut shop = ASK.shop(&main, identity[0].address);
+    let target = ir::Target {
+        host: "identity.test".to_owned(),
+        ..shop.upstreams[1].targets[0].clone()
+    };
+    shop.upstreams[1].targets = ir::Set::new(vec![target]).unwrap();
+    let served = shop.serve_by(settings_with(&server, fast()));
+    assert_eq!(get(served.address, "/asked").text(), "hello");
+    assert_eq!(identity[0].only().line(), "GET /check?a=b HTTP/1.1");
+    server.set_reply("identity.test", A, records(&[2], 0));
+    eventually("the service is asked at its new address", || {
+        assert_eq!(get(served.address, "/asked").text(), "hello");
+        !identity[1].seen().is_empty()
+    });
 }

@@ -70,6 +70,17 @@ impl Scene {
 
     /// Starts a gateway that uses this provider and forwards to this upstream.
     fn before(provider: Peer, issuer: &str, more: &Value, upstream: Upstream) -> Self {
+        Self::with(provider, issuer, more, upstream, &[])
+    }
+
+    /// The same, with additional arguments of gwd.
+    fn with(
+        provider: Peer,
+        issuer: &str,
+        more: &Value,
+        upstream: Upstream,
+        arguments: &[&str],
+    ) -> Self {
         let mut verifier = json!({
             "kind": "oidc", "issuer": issuer, "client_id": "the gateway",
             "client_secret": "${env:GWS_IDP}", "redirect_path": "/login/done",
@@ -97,7 +108,7 @@ impl Scene {
         project.keygen();
         project.apply();
         let options = Options::of(&project).state(&project.path("state"));
-        let options = options.variable("GWS_IDP", SECRET);
+        let options = options.arguments(arguments).variable("GWS_IDP", SECRET);
         let gateway = options.variable("GWS_SESSION", KEY).start();
         Self {
             provider,

@@ -1,6 +1,8 @@
 //! Test that secrets appear in no output of gwc and gwd. The test plants secrets in requests,
-//! secret files, variables and responses, and searches everything that the programs write.
+//! secret files, variables and responses, and searches everything that the programs write and send
+//! to a collector of traces.
 
+mod collector;
 mod proofs;
 
 use std::path::Path;
@@ -14,6 +16,8 @@ use e2e::server::free_port;
 use e2e::upstream::{Answer, Seen, Upstream};
 use e2e::{binaries, wait};
 use serde_json::{Value, json};
+
+pub(crate) use collector::Collector;
 
 /// Text that each planted secret contains.
 const MARK: &str = "PLANTED";
@@ -145,11 +149,12 @@ impl Scene {
         }
     }
 
-    fn start(&self) -> Gateway {
+    fn start(&self, collector: &Collector) -> Gateway {
         let secrets = self.project.path("secrets").display().to_string();
         Options::of(&self.project)
             .state(&self.project.path("state"))
             .arguments(&["--secret-dir", &secrets, "--log-level", "debug"])
+            .arguments(&collector.arguments().each_ref().map(String::as_str))
             .variable("GWS_OTHER", VARIABLE)
             .start()
     }
@@ -286,10 +291,14 @@ pub(crate) fn outputs_of(gateway: &Gateway, project: &Project) -> Vec<(String, S
     told
 }
 
-/// Outputs that contain a secret: the mark, a part of a token, or a password as the client sent it.
+/// Outputs that contain a secret: the mark, a part of a token, or a password as it was sent.
 fn leaks(told: &[(String, String)], tokens: &[&str]) -> Vec<String> {
     let mut needles = vec![MARK.to_owned(), MARK.to_lowercase()];
-    for text in [PASSWORD, "alice:PLANTED-wrong"] {
+    for text in [
+        PASSWORD,
+        "alice:PLANTED-wrong",
+        &format!("gateway:{CLIENT}"),
+    ] {
         needles.push(STANDARD.encode(text));
     }
     for token in tokens {
@@ -313,7 +322,8 @@ fn leaks(told: &[(String, String)], tokens: &[&str]) -> Vec<String> {
 fn secrets_of_requests_are_seen_nowhere() {
     let scene = Scene::new();
     let applied = scene.project.apply();
-    let gateway = scene.start();
+    let collector = Collector::start();
+    let gateway = scene.start(&collector);
     let token = crate::key_sets::token("tests", "a", &scene.key);
     let forged = crate::key_sets::token("tests", "a", &RsaKey::new());
     let mut told_all = Vec::new();
@@ -337,6 +347,8 @@ fn secrets_of_requests_are_seen_nowhere() {
     let asked = scene.identity.take();
     let of = |target| asked.iter().filter(move |seen| seen.target == target);
     assert_eq!((of("/auth").count(), of("/introspect").count()), (3, 2));
+    let own = format!("Basic {}", STANDARD.encode(format!("gateway:{CLIENT}")));
+    assert!(of("/introspect").all(|seen| seen.header("authorization") == Some(&own)));
     // Each of these requests has a log line. A malformed head may have no log line.
     let logged = requests.iter().filter(|(_, status)| *status != 400);
     let _lines = gateway.access_log().by_request(logged.count());
@@ -354,6 +366,7 @@ fn secrets_of_requests_are_seen_nowhere() {
         told_all.push((format!("explain {head:.40}"), explained.text()));
     }
     told_all.extend(outputs_of(&gateway, &scene.project));
+    told_all.extend(collector.outputs_of(&gateway));
     assert!(told_all.iter().any(|(_, text)| text.contains(&applied)));
     let leaks = leaks(&told_all, &[&token, &forged]);
     assert!(leaks.is_empty(), "{leaks:#?}");

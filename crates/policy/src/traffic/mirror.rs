@@ -145,7 +145,7 @@ pub mod author {
             Field::required(
                 "upstream",
                 Shape::Name("an upstream"),
-                "Upstream of the copies.",
+                "Upstream of the copies. Each worker copies at most 128 requests at a time. `gwd_mirrored_requests_total` counts the others with the outcome `overflow`.",
             ),
             Field::optional(
                 "percent",

@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use e2e::upstream::Answer;
 use e2e::wait;
 
@@ -259,9 +261,15 @@ fn browser_returns_only_to_its_own_host() {
 
 #[test]
 fn secrets_of_a_login_are_not_written() {
-    let Some(mut scene) = Scene::new(&json!({"session": {"idle": "8s"}})) else {
+    let Some(provider) = Peer::python("login_provider.py", &[""; 0]) else {
         return prerequisite::skip(peers::MISSING);
     };
+    let issuer = format!("http://127.0.0.1:{}", provider.greeting());
+    let idle = json!({"session": {"idle": "8s"}});
+    let collector = crate::secrecy::Collector::start();
+    let arguments = collector.arguments();
+    let arguments = arguments.each_ref().map(String::as_str);
+    let mut scene = Scene::with(provider, &issuer, &idle, Upstream::start(), &arguments);
     let mut browser = Browser::default();
     let first = browser.open(&scene, "/page");
     let begun = location(&first).to_owned();
@@ -294,12 +302,15 @@ fn secrets_of_a_login_are_not_written() {
     let id_token = value(location(&out), "id_token_hint");
     let mut secrets = vec![SECRET.to_owned(), KEY.to_owned(), session[..40].to_owned()];
     secrets.extend(["code-", "access-", "refresh-", "s3cret"].map(str::to_owned));
+    // Credentials of the gateway at the provider, as RFC 6749 §2.3.1 encodes them.
+    secrets.push(STANDARD.encode("the+gateway:s3cret%2Bof%25the%3A+gateway"));
     // `state` has no effect without the sealed cookie of its login, so the log may contain `state`.
     secrets.extend(["nonce", "code_challenge"].map(|name| value(&begun, name)));
     secrets.extend(id_token.split('.').map(str::to_owned));
     secrets.extend(pending.iter().map(|cookie| cookie[..40].to_owned()));
     assert!(secrets.iter().all(|one| one.len() > 4), "{secrets:?}");
     let mut written = crate::secrecy::outputs_of(&scene.gateway, &scene.project);
+    written.extend(collector.outputs_of(&scene.gateway));
     written.push(("stored".to_owned(), scene.gateway.status().to_string()));
     for response in &refused {
         assert!(response.status >= 400, "{}", response.text());

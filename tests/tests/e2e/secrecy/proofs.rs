@@ -71,6 +71,11 @@ fn token_and_proof(key: &RsaKey) -> [String; 2] {
     [token, proof]
 }
 
+/// Expiry of the certificates (Unix time in seconds): no test lasts that long.
+fn ends_s() -> u64 {
+    crate::ending_streams::ends_s() + 3_600
+}
+
 /// Signs a request to `/signed` with a third-party signer and returns the signature's header
 /// fields.
 fn signature(signer: &mut Peer, secret: &str) -> Vec<String> {
@@ -120,15 +125,16 @@ fn secrets_of_proofs_and_bodies_are_seen_nowhere() {
     };
     let (key, upstream) = (RsaKey::new(), Upstream::start());
     let folder = tempfile::tempdir().expect("a folder");
-    let [certificate, other] = ["alice", "mallory"].map(|name| {
-        crate::ending_streams::certificate(folder.path(), name, crate::ending_streams::ends_s())
-    });
+    let [certificate, other] = ["alice", "mallory"]
+        .map(|name| crate::ending_streams::certificate(folder.path(), name, ends_s()));
     let project = project(&upstream.url(), &key);
     project.apply();
     let secrets = project.path("secrets").display().to_string();
+    let collector = Collector::start();
     let gateway = Options::of(&project)
         .state(&project.path("state"))
         .arguments(&["--secret-dir", &secrets, "--log-level", "debug"])
+        .arguments(&collector.arguments().each_ref().map(String::as_str))
         .start();
     let [token, proof] = token_and_proof(&key);
     let [stolen, foreign] = token_and_proof(&RsaKey::new());
@@ -200,6 +206,7 @@ fn secrets_of_proofs_and_bodies_are_seen_nowhere() {
         told.push((format!("explain {head:.40}"), explained.text()));
     }
     told.extend(outputs_of(&gateway, &project));
+    told.extend(collector.outputs_of(&gateway));
     let mac = |fields: &[String]| {
         let is_mac = |line: &&String| line.to_lowercase().starts_with("signature: ");
         let field = fields.iter().find(is_mac);
@@ -243,8 +250,7 @@ fn bodies_of_refusals_have_no_reason() {
     };
     let (key, upstream) = (RsaKey::new(), Upstream::start());
     let folder = tempfile::tempdir().expect("a folder");
-    let ends_s = crate::ending_streams::ends_s();
-    let other = crate::ending_streams::certificate(folder.path(), "mallory", ends_s);
+    let other = crate::ending_streams::certificate(folder.path(), "mallory", ends_s());
     let project = project(&upstream.url(), &key);
     project.apply();
     let secrets = project.path("secrets").display().to_string();
