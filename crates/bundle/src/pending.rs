@@ -34,7 +34,7 @@ pub struct StoredApproval {
 /// As [`publish::put_statement`]; errors of reading the base.
 pub fn put(
     store: &dyn Store,
-    bundle: Descriptor,
+    bundle: &Descriptor,
     approve: Approve,
     keys: &[&PrivateKey],
 ) -> Result<Digest, WriteError> {

@@ -226,7 +226,7 @@ impl Approval<'_> {
         self.built.put(&store)?;
         let keys: Vec<&PrivateKey> = self.keys.iter().collect();
         let descriptor = self.built.bundle.descriptor();
-        let statement = pending::put(&store, descriptor, approve, &keys)?;
+        let statement = pending::put(&store, &descriptor, approve, &keys)?;
         self.check_store(&store, statement)?;
         let change = change(self.head, bundle, self.planned.digest());
         let signed = Signed {

@@ -134,6 +134,9 @@ fn statements(
     Ok(all)
 }
 
+/// Serial of a record, and the result of checking its approvals.
+type CheckedApprovals = (u64, Result<Approved, Refused>);
+
 /// Checks the approvals of the channel's newest record with this bundle, and returns its serial.
 /// `None`: no record has the bundle, or no approvals are required.
 fn approved(
@@ -141,7 +144,7 @@ fn approved(
     trust: &Trust,
     channel: &ChannelName,
     bundle: Digest,
-) -> Result<Option<(u64, Result<Approved, Refused>)>, Refused> {
+) -> Result<Option<CheckedApprovals>, Refused> {
     if trust.approvals(channel).is_none() {
         return Ok(None);
     }
@@ -166,7 +169,8 @@ fn channel(args: &Args, sought: Sought<'_>) -> anyhow::Result<ChannelName> {
 }
 
 /// Returns the time at which the keys of a statement must be valid. For a channel record: its
-/// creation time. For an approval: any time, because the record that lists it decides. For other statements about a bundle: the time that gwd uses for this bundle.
+/// creation time. For an approval: any time, because the record that lists it decides. For other
+/// statements about a bundle: the time that gwd uses for this bundle.
 fn moment(
     store: &dyn Store,
     trust: &Trust,

@@ -56,7 +56,7 @@ fn approve(world: &World, version: (&Upstream, u32), owners: &[&str]) -> Vec<Dig
             acked: [].into(),
             expires: now().plus_s(3_600),
         };
-        pending::put(&world.store, descriptor.clone(), approve, &[&key(owner)]).unwrap()
+        pending::put(&world.store, &descriptor, approve, &[&key(owner)]).unwrap()
     });
     owners.collect()
 }

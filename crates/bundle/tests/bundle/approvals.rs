@@ -563,7 +563,7 @@ fn with_pending(root: &std::path::Path) -> (Folder, Pointer, Digest) {
     let next = bundle("two");
     put(&store, &next);
     let descriptor = publish::put_bundle(&store, &next).unwrap();
-    let digest = pending::put(&store, descriptor, approve(Some(base)), &[&key("ann")]).unwrap();
+    let digest = pending::put(&store, &descriptor, approve(Some(base)), &[&key("ann")]).unwrap();
     (store, base, digest)
 }
 
@@ -579,7 +579,7 @@ fn approvals_are_listed_by_their_base() {
     assert_eq!(digests(Some(base.digest)), [digest]);
     assert_eq!(digests(None), []);
     let first = publish::put_bundle(&store, &bundle("two")).unwrap();
-    let first = pending::put(&store, first, approve(None), &[&key("bob")]).unwrap();
+    let first = pending::put(&store, &first, approve(None), &[&key("bob")]).unwrap();
     assert_eq!(digests(None), [first]);
     let changes = pending::next_changes(&store, &prod()).unwrap();
     assert_eq!((changes.len(), changes[0].bundle), (1, next));
