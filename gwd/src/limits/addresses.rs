@@ -10,6 +10,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use policy::network::{LEVELS, Network, Networks};
 
+use crate::limits::hashing::KeyedHash;
+
 /// Number of shards of an address table, each with its own lock.
 const SHARDS: usize = 64;
 
@@ -30,7 +32,7 @@ pub(crate) struct Most {
 pub(crate) struct Addresses {
     most: Most,
     shards: Box<[Mutex<HashMap<Counted, u32>>]>,
-    hasher: std::hash::RandomState,
+    hasher: KeyedHash,
 }
 
 /// Counted connection or other item of a client address. Dropping this value ends the count.
@@ -71,7 +73,7 @@ impl Addresses {
         Arc::new(Self {
             most,
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
-            hasher: std::hash::RandomState::new(),
+            hasher: KeyedHash::default(),
         })
     }
 

@@ -7,13 +7,14 @@
 //! permit. The same applies to a network whose counted requests hold at least three eighths. Below
 //! half, a request costs one comparison.
 
-use std::hash::{BuildHasher as _, RandomState};
+use std::hash::BuildHasher as _;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use policy::network::{LEVELS, NetworkCounts, Networks, Places};
 
 use crate::limits::budget::Budget;
+use crate::limits::hashing::KeyedHash;
 
 /// Number of counters for each width of network (IPv6 /64, /56 and /48; IPv4 address and /24).
 /// Addresses whose hashes select the same counter are counted together.
@@ -26,8 +27,7 @@ pub(crate) const SHARED_FROM: u64 = 128;
 pub(crate) struct Crowding {
     requests: Arc<Budget>,
     counts: NetworkCounts,
-    /// Random key of the hashes that select counters, so that clients cannot choose their counter.
-    hashing: RandomState,
+    hashing: KeyedHash,
 }
 
 /// Request that an address has in progress, counted until this value is dropped.
@@ -46,7 +46,7 @@ impl Crowding {
         Arc::new(Self {
             requests: Arc::clone(requests),
             counts: NetworkCounts::new(COUNTERS),
-            hashing: RandomState::new(),
+            hashing: KeyedHash::default(),
         })
     }
 

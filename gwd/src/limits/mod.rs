@@ -12,6 +12,7 @@
 //! | [`permit_queue`] | requests that wait for a permit of a `concurrency` policy; callers take turns |
 //! | [`replaceable`] | full queue: a new entry replaces one of the network with the most entries |
 //! | [`crowding`] | requests in flight of one address or network while most permits are used |
+//! | [`hashing`] | keyed hash that selects the counters of addresses |
 //! | [`descriptors`] | file descriptors that connections leave to logs, store and administration |
 //! | [`measure`] | memory use and memory limit, as the system reports them |
 //! | [`memory`] | return of freed pages to the system |
@@ -28,6 +29,7 @@ pub(crate) mod buffered;
 pub(crate) mod crowding;
 pub(crate) mod descriptors;
 pub(crate) mod fair;
+pub(crate) mod hashing;
 pub(crate) mod inbox;
 #[expect(clippy::disallowed_methods, reason = "reads the memory of the process")]
 pub(crate) mod measure;

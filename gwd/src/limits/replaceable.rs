@@ -5,10 +5,12 @@
 //! ([`NetworkCounts::excess`]). A flood from one network therefore replaces only its own entries.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher as _, RandomState};
+use std::hash::BuildHasher as _;
 use std::net::IpAddr;
 
 use policy::network::{LEVELS, NetworkCounts, Networks, Places};
+
+use crate::limits::hashing::KeyedHash;
 
 /// Number of entries of each network that are never replaced by an entry of another network.
 const KEPT_OF_NETWORK: u32 = 1;
@@ -24,8 +26,7 @@ pub(crate) struct Replaceable<T> {
     counts: NetworkCounts,
     /// Upper bounds of the counts of all networks with entries, by width.
     largest: [u32; LEVELS],
-    /// Key of the hashes that select counters, so that clients cannot choose them.
-    hashing: RandomState,
+    hashing: KeyedHash,
 }
 
 impl<T> Replaceable<T> {
@@ -35,7 +36,7 @@ impl<T> Replaceable<T> {
             next: 0,
             counts: NetworkCounts::new(COUNTERS),
             largest: [0; LEVELS],
-            hashing: RandomState::new(),
+            hashing: KeyedHash::default(),
         }
     }
 

@@ -13,7 +13,7 @@
 //! - a client whose exclusive and worn connections have reached its share gets no further exclusive
 //!   exchange, if the limit is at least [`SHARED_FROM`].
 
-use std::hash::{BuildHasher as _, RandomState};
+use std::hash::BuildHasher as _;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -21,6 +21,7 @@ use bundle::ir::shared_connections;
 use policy::network::{LEVELS, NetworkCounts, Networks, Places};
 
 use crate::limits::crowding::{SHARED_FROM, ShareUsed, exceeds_share};
+use crate::limits::hashing::KeyedHash;
 
 /// Number of counters for each network size (IPv6 /64, /56 and /48; IPv4 address and /24).
 /// Addresses whose hashes select the same counter are counted together.
@@ -32,8 +33,7 @@ const COUNTERS: usize = 512;
 pub(crate) struct ConnectionShares {
     exclusive: NetworkCounts,
     worn: NetworkCounts,
-    /// Key of the hashes that select counters, so that clients cannot choose their counter.
-    hashing: RandomState,
+    hashing: KeyedHash,
 }
 
 /// Reason why a connection is counted for a client.
@@ -56,7 +56,7 @@ impl ConnectionShares {
         Arc::new(Self {
             exclusive: NetworkCounts::new(COUNTERS),
             worn: NetworkCounts::new(COUNTERS),
-            hashing: RandomState::new(),
+            hashing: KeyedHash::default(),
         })
     }
 

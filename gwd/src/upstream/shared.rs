@@ -17,6 +17,7 @@ use policy::network::{NetworkCounts, Networks, Places};
 
 use crate::discovery::Discovery;
 use crate::limits::crowding;
+use crate::limits::hashing::KeyedHash;
 use crate::upstream::address::Address;
 use crate::upstream::breaker::Breaker;
 use crate::upstream::connection_shares::ConnectionShares;
@@ -53,9 +54,7 @@ pub(crate) struct State {
     /// Requests in progress that began while more than half of the permits were used, by client
     /// address and network. The hashes of an address and its networks select the counters.
     crowding: NetworkCounts,
-    /// Key of the hashes that select counters in `crowding`, so that clients cannot choose their
-    /// counter.
-    hashing: std::hash::RandomState,
+    hashing: KeyedHash,
     /// Requests in progress whose clients have not yet sent the complete body.
     pub(crate) unfinished: CacheAligned<AtomicU64>,
     /// Requests in progress whose clients send the body slowly.
@@ -207,7 +206,7 @@ impl State {
             hosts: Mutex::default(),
             requests: CacheAligned::default(),
             crowding: NetworkCounts::new(ADDRESSES),
-            hashing: std::hash::RandomState::new(),
+            hashing: KeyedHash::default(),
             unfinished: CacheAligned::default(),
             slow: CacheAligned::default(),
             pending: CacheAligned::default(),
