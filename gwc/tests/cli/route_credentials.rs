@@ -73,7 +73,7 @@ fn upstream_request_is_shown_without_secrets() {
 }
 
 #[test]
-fn credential_is_judged_without_its_value() {
+fn credential_is_evaluated_without_its_value() {
     let project = shop();
     let with =
         |credential: &str| explained(&project, &["GET", "/orders", "--credential", credential]);

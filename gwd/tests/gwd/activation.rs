@@ -32,7 +32,7 @@ fn notify(gwd: &Process) -> serde_json::Value {
 }
 
 #[test]
-fn revoked_held_bundle_gives_way_despite_sticky_hold() {
+fn revoked_bundle_is_replaced_despite_a_sticky_hold() {
     let upstream = Upstream::saying("ok");
     let world = World::new();
     let (gwd, one, two) = world.two_versions(&upstream);
@@ -108,7 +108,7 @@ fn withdrawn_bundle_is_deleted_until_listed_no_more() {
 }
 
 #[test]
-fn withdrawn_held_bundle_gives_way_to_the_head() {
+fn withdrawn_bundle_on_hold_is_replaced_by_the_head() {
     let upstream = Upstream::saying("ok");
     let world = World::new();
     let (gwd, one, _) = world.two_versions(&upstream);

@@ -372,9 +372,9 @@ fn admin_socket_never_replaces_another_file() {
         .arg("--admin")
         .arg(format!("unix:{}", notes.display()));
     let output = world.fails(&mut command);
-    let told = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(65), "{told}");
-    assert!(told.contains("is not a socket"), "{told}");
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(65), "{stderr}");
+    assert!(stderr.contains("is not a socket"), "{stderr}");
     assert_eq!(std::fs::read_to_string(&notes).unwrap(), "mine");
 }
 

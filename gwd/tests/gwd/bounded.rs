@@ -300,17 +300,17 @@ fn command_exit_code_names_the_kind_of_failure() {
     };
     let runs = |bundle: String| json(&["status"]).1["bundle"] == bundle;
     eventually("gwd runs bundle one", || runs(one.to_string()));
-    let told = |arguments: &[&str]| {
+    let failure = |arguments: &[&str]| {
         let (code, said) = json(arguments);
         let reason = said["error"]["code"].as_str().unwrap_or("-").to_owned();
         (code.unwrap_or(-1), reason)
     };
-    assert_eq!(told(&["rollback"]), (65, "nothing-before".to_owned()));
+    assert_eq!(failure(&["rollback"]), (65, "nothing-before".to_owned()));
     assert_eq!(
-        told(&["activate", "0000"]),
+        failure(&["activate", "0000"]),
         (65, "bundle-not-here".to_owned())
     );
-    assert_eq!(told(&["activate", "zz"]), (64, "bad-request".to_owned()));
+    assert_eq!(failure(&["activate", "zz"]), (64, "bad-request".to_owned()));
     let two = world.release(&numbered(&upstream, 2));
     eventually("gwd runs bundle two", || runs(two.to_string()));
     std::fs::remove_file(&secret).unwrap();
@@ -319,9 +319,9 @@ fn command_exit_code_names_the_kind_of_failure() {
     drop(gwd);
     let _gwd = Running::start(&mut start);
     eventually("gwd runs bundle two again", || runs(two.to_string()));
-    assert_eq!(told(&["rollback"]), (5, "secret-missing".to_owned()));
+    assert_eq!(failure(&["rollback"]), (5, "secret-missing".to_owned()));
     std::fs::write(&secret, "hunter2").unwrap();
     let manifest = world.path("state/blobs/sha256").join(one.hex());
     std::fs::write(manifest, "damaged").unwrap();
-    assert_eq!(told(&["rollback"]), (4, "bad-digest".to_owned()));
+    assert_eq!(failure(&["rollback"]), (4, "bad-digest".to_owned()));
 }

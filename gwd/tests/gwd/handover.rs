@@ -129,14 +129,14 @@ fn replacing_the_process_under_load_loses_no_request() {
     tunnel.head();
     tunnel.bytes(7);
     let mut streams = Http2::connect(address);
-    let asked = |streams: &mut Http2| {
+    let answer_of = |streams: &mut Http2| {
         let request = Request::get(format!("http://{address}/a"))
             .body(())
             .unwrap();
         let answer = streams.begin(request, None);
         streams.end(answer).unwrap()
     };
-    assert_eq!(asked(&mut streams).body, b"ok");
+    assert_eq!(answer_of(&mut streams).body, b"ok");
 
     // Hand over twice, each time to a process with another number of workers.
     for workers in ["3", "1"] {
@@ -168,7 +168,7 @@ fn replacing_the_process_under_load_loses_no_request() {
         old = new;
     }
     let mut streams = Http2::connect(address);
-    assert_eq!(asked(&mut streams).body, b"ok");
+    assert_eq!(answer_of(&mut streams).body, b"ok");
     let errors = load.end();
     assert!(errors.is_empty(), "{errors:#?}");
 }
@@ -222,7 +222,7 @@ fn stop_under_load_loses_no_request() {
 }
 
 #[test]
-fn systemd_passes_sockets_and_is_told_what_happens() {
+fn systemd_passes_sockets_and_gets_notifications() {
     let upstream = Upstream::saying("ok");
     let world = World::new();
     world.release(&numbered(&upstream, 1));
@@ -230,8 +230,8 @@ fn systemd_passes_sockets_and_is_told_what_happens() {
     let address = bound.local_addr().unwrap();
     // A client that connects before the process starts waits in the queue of the socket.
     let mut early = TcpStream::connect(address).unwrap();
-    let told = UnixDatagram::bind(world.path("notify")).unwrap();
-    told.set_read_timeout(Some(WAIT_MAX)).unwrap();
+    let socket = UnixDatagram::bind(world.path("notify")).unwrap();
+    socket.set_read_timeout(Some(WAIT_MAX)).unwrap();
     rustix::io::fcntl_setfd(&bound, rustix::io::FdFlags::empty()).unwrap();
     let gwd = world.trusted();
     let mut command = Command::new("bash");
@@ -263,7 +263,7 @@ fn systemd_passes_sockets_and_is_told_what_happens() {
     drop(early);
     let mut buffer = [0; 256];
     let mut next = || {
-        let read = told.recv(&mut buffer).unwrap();
+        let read = socket.recv(&mut buffer).unwrap();
         String::from_utf8_lossy(&buffer[..read]).into_owned()
     };
     let mut wait_for = |wanted: &str| while !next().contains(wanted) {};

@@ -34,10 +34,10 @@ struct Collector {
 impl Collector {
     fn start() -> Self {
         let status = Arc::new(AtomicUsize::new(200));
-        let told = Arc::clone(&status);
+        let current = Arc::clone(&status);
         let server = Upstream::start(move |_, stream| {
             use std::io::Write as _;
-            let status = told.load(Ordering::SeqCst);
+            let status = current.load(Ordering::SeqCst);
             let head = format!("HTTP/1.1 {status} Told\r\ncontent-length: 0\r\n\r\n");
             let _gone = stream.write_all(head.as_bytes());
             Then::Keep

@@ -49,14 +49,14 @@ impl TlsUpstream {
             Arc::clone(&upstream.config),
             Arc::clone(&upstream.connections),
         );
-        let held = Arc::clone(&upstream.held);
+        let held_connections = Arc::clone(&upstream.held);
         std::thread::spawn(move || {
             for stream in listener.incoming() {
                 let Ok(stream) = stream else { return };
                 let number = count.fetch_add(1, Ordering::SeqCst);
                 let config = Arc::clone(&config.lock().unwrap());
-                let held = Arc::clone(&held);
-                std::thread::spawn(move || answer(stream, config, number, &held));
+                let held_connections = Arc::clone(&held_connections);
+                std::thread::spawn(move || answer(stream, config, number, &held_connections));
             }
         });
         upstream
@@ -93,7 +93,12 @@ pub(crate) fn behind(address: SocketAddr, tls: UpstreamTls) -> Shop {
     shop
 }
 
-fn answer(stream: TcpStream, config: Arc<ServerConfig>, number: usize, held: &HeldConnections) {
+fn answer(
+    stream: TcpStream,
+    config: Arc<ServerConfig>,
+    number: usize,
+    connections: &HeldConnections,
+) {
     let session = ServerConnection::new(config).unwrap();
     let mut stream = StreamOwned::new(session, stream);
     let mut head = Vec::new();
@@ -119,14 +124,14 @@ fn answer(stream: TcpStream, config: Arc<ServerConfig>, number: usize, held: &He
             alpn.as_deref().unwrap_or("-"),
             session.handshake_kind() == Some(HandshakeKind::Resumed),
         );
-        let asked = String::from_utf8_lossy(&head);
-        if asked.contains("/a/held") {
-            held.count.fetch_add(1, Ordering::SeqCst);
+        let request = String::from_utf8_lossy(&head);
+        if request.contains("/a/held") {
+            connections.count.fetch_add(1, Ordering::SeqCst);
             eventually("the held request is released", || {
-                held.let_go.load(Ordering::SeqCst)
+                connections.let_go.load(Ordering::SeqCst)
             });
         }
-        let closes = asked.contains("/a/close");
+        let closes = request.contains("/a/close");
         let connection = if closes { "close" } else { "keep-alive" };
         let length = body.len();
         let answer = format!(
@@ -200,12 +205,12 @@ pub(crate) fn start(world: &World, shop: &Shop) -> Process {
 /// Status, problem code and `Proxy-Status` of the response.
 fn refused(address: SocketAddr) -> (u16, String, String) {
     let answer = get(address, "/a");
-    let told = answer.field("proxy-status").concat();
-    (answer.status, answer.problem(), told)
+    let proxy_status = answer.field("proxy-status").concat();
+    (answer.status, answer.problem(), proxy_status)
 }
 
-fn tuple(code: &str, told: &str) -> (u16, String, String) {
-    (502, code.to_owned(), format!("gwd; error={told}"))
+fn tuple(code: &str, error: &str) -> (u16, String, String) {
+    (502, code.to_owned(), format!("gwd; error={error}"))
 }
 
 // === tests

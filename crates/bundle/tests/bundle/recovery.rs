@@ -15,7 +15,7 @@ use crate::acceptance::{forge, record};
 use crate::fixture::*;
 
 #[test]
-fn a_stolen_key_at_the_last_serial_and_the_way_back() {
+fn stolen_key_at_the_last_serial_is_recovered_from() {
     let mut mallory = trusted("mallory", &[Role::Release]);
     let base = || {
         vec![

@@ -140,7 +140,7 @@ fn trie_agrees_with_matchit_on_common_templates() {
 }
 
 #[test]
-fn literals_of_any_length_and_number_are_told_apart() {
+fn literals_of_any_length_and_number_are_distinct() {
     let long = "abcdefghijklmnopqrstuvwxyz-and-so-on";
     let lengths = (1..=long.len()).map(|length| long[..length].to_owned());
     let numbers = (0..300).map(|number| format!("svc{number}"));

@@ -251,7 +251,7 @@ fn redirects_are_bounded_and_get_no_credentials() {
 }
 
 #[test]
-fn a_busy_registry_is_asked_again() {
+fn request_to_a_busy_registry_is_retried() {
     let busy = "429 Too Many Requests";
     let server = Hostile::start(move |_, number| match number {
         0 => answer(busy, "retry-after: 0\r\n", b""),

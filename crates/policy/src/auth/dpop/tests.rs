@@ -152,7 +152,7 @@ fn filled(text: &str, token: &[u8], nonce: &str) -> String {
 }
 
 #[test]
-fn proofs_of_the_table_are_judged() {
+fn proofs_of_the_table_are_verified() {
     let (plain, nonced) = (verifier(&checked(false)), verifier(&checked(true)));
     let mut wrong = Vec::new();
     let mut labels = Vec::new();

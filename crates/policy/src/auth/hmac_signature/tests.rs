@@ -160,8 +160,8 @@ fn verify(verifier: &Verifier, one: &Written<'_>, now_s: u64) -> Verification {
     let answers = Answers::default();
     let head = &one.head;
     let seen = || ClientUrl::new(one.scheme, &head.host, None, head.path().to_owned());
-    let held = verifier.style().place().find(head);
-    let credential = match &held {
+    let found = verifier.style().place().find(head);
+    let credential = match &found {
         FoundCredential::One(credential) => credential,
         _ => &Cow::Borrowed(&b""[..]),
     };
@@ -226,7 +226,7 @@ fn sign(one: &mut Written<'_>) {
 }
 
 #[test]
-fn signatures_are_judged_as_in_the_table() {
+fn signatures_are_verified_as_in_the_table() {
     let all = written(REQUESTS);
     assert!(all.len() >= 60, "{}", all.len());
     for mut one in all {

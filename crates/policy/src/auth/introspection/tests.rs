@@ -99,7 +99,7 @@ pub(in crate::auth) fn active(body: &str) -> Answer {
 }
 
 #[test]
-fn every_answer_of_the_table_is_judged() {
+fn every_answer_of_the_table_is_verified() {
     let verifier = verifier(&checked());
     let table = include_str!("answers.tsv");
     let rows = table.lines().filter(|line| !line.starts_with('#'));
@@ -157,9 +157,9 @@ fn question_is_a_form_with_client_authentication() {
         (call.timeout_ms, call.keep.times_ms, call.keep.stale_ms),
         (2_000, [60_000, 5_000], 0)
     );
-    let told = format!("{call:?} {verifier:?} {:?}", call.headers);
+    let debug = format!("{call:?} {verifier:?} {:?}", call.headers);
     for secret in ["a.b-c", "pass", basic] {
-        assert!(!told.contains(secret), "{told}");
+        assert!(!debug.contains(secret), "{debug}");
     }
 }
 

@@ -55,7 +55,7 @@ fn answer(head: &str, claims: &str, signer: &str) -> String {
 }
 
 #[test]
-fn signed_answers_of_the_table_are_judged() {
+fn signed_answers_of_the_table_are_verified() {
     let (verifier, cell) = signed();
     let keys = fetched::set("a", &PAIRS.p256);
     cell.fetched(&keys, NOW_S, None, 0).unwrap();

@@ -239,7 +239,7 @@ pub(in crate::auth) fn token([header, claims, signer, edit]: [&str; 4]) -> Vec<u
 }
 
 #[test]
-fn tokens_of_the_table_are_judged() {
+fn tokens_of_the_table_are_verified() {
     let mut wrong = Vec::new();
     let mut count = 0;
     for line in TOKENS
@@ -426,7 +426,7 @@ fn wrong_signature_is_refused_for_ten_seconds() {
 }
 
 #[test]
-fn cache_is_bounded_and_keeps_what_is_asked_for() {
+fn cache_is_bounded_and_keeps_used_entries() {
     let cache = TokenCache::default();
     let whole = token([r#"{"alg":"ES256","kid":"p"}"#, PLAIN, "p", "-"]);
     let identity = Arc::new(verifier("keys").verify(&whole, NOW_S).unwrap());
