@@ -194,10 +194,10 @@ fn block(place: String, lines: &[&str]) -> Case {
     } else {
         lines_of_body.join("\n")
     };
-    let said = lines[arrow]["=> ".len()..].trim();
-    let (said, by_gwc) = match said.strip_suffix("(gwd)") {
-        Some(said) => (said.trim(), false),
-        None => (said, true),
+    let decision_text = lines[arrow]["=> ".len()..].trim();
+    let (decision_text, by_gwc) = match decision_text.strip_suffix("(gwd)") {
+        Some(decision_text) => (decision_text.trim(), false),
+        None => (decision_text, true),
     };
     let mut case = Case {
         title,
@@ -205,7 +205,7 @@ fn block(place: String, lines: &[&str]) -> Case {
         target,
         headers,
         body,
-        decision: decision(&place, said),
+        decision: decision(&place, decision_text),
         by_gwc,
         response: Vec::new(),
         upstream: Vec::new(),

@@ -137,8 +137,8 @@ impl Control {
         }
         // The sum over all requests takes time, so it is computed only for a guard.
         let rollout = accepted.record().rollout.as_ref();
-        let is_judged = rollout.is_some_and(|rollout| rollout.guard.is_some());
-        let before = is_judged.then(|| self.requests_before());
+        let has_guard = rollout.is_some_and(|rollout| rollout.guard.is_some());
+        let before = has_guard.then(|| self.requests_before());
         let was = self.running.map(|running| running.bundle);
         match self.activate(&store, &followed, &accepted) {
             Ok(()) => self.begin_guard(&accepted, (was, &before.unwrap_or_default())),

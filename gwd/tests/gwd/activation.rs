@@ -274,8 +274,8 @@ fn id_prefix_names_a_bundle_if_it_is_unique() {
         &format!("sha256:{}", &two.hex()[..12]),
     );
     assert_eq!(answer.json()["bundle"], two.to_string());
-    let nobody = Digest::of(b"nobody").hex();
-    let none = ask("/v1/activate", "bundle", &nobody[..16]);
+    let absent = Digest::of(b"nobody").hex();
+    let none = ask("/v1/activate", "bundle", &absent[..16]);
     assert_eq!(
         (none.status, &none.json()["error"]["code"]),
         (404, &json!("bundle-not-here"))

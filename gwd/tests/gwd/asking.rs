@@ -320,11 +320,11 @@ fn question_outlives_the_client_that_caused_it() {
 #[test]
 fn question_ends_with_the_only_client_that_waits() {
     let main = Upstream::saying("main");
-    let (tell, closed) = mpsc::channel();
-    let tell = Mutex::new(tell);
+    let (sender, closed) = mpsc::channel();
+    let sender = Mutex::new(sender);
     let identity = Upstream::start(move |_, stream| {
         let read = stream.read(&mut [0]);
-        let _sent = tell.lock().unwrap().send(read.unwrap_or(0));
+        let _sent = sender.lock().unwrap().send(read.unwrap_or(0));
         Then::Close
     });
     let served = ASK.shop(&main, identity.address).serve();

@@ -347,9 +347,9 @@ fn services_have_ports_weights_and_priorities() {
     );
     // The hosts of the first two priorities are dead, so all requests go to the next priority.
     let dead = TcpListener::bind("127.0.0.1:0").unwrap();
-    let nobody = dead.local_addr().unwrap().port();
+    let closed_port = dead.local_addr().unwrap().port();
     drop(dead);
-    let all = vec![service(10, 30, nobody), service(20, 99, port(2))];
+    let all = vec![service(10, 30, closed_port), service(20, 99, port(2))];
     server.set_reply(name, SRV, Reply::Records(all, 0));
     eventually("both hosts are known", || endpoints(&served) == 2.0);
     for _ in 0..10 {

@@ -79,23 +79,23 @@ fn ask(address: SocketAddr, kept: &mut Option<TcpStream>, keeps: bool) -> Result
         None => TcpStream::connect(address).map_err(|error| format!("{REFUSED}: {error}"))?,
     };
     stream.set_read_timeout(Some(WAIT_MAX)).unwrap();
-    let mut said = Vec::new();
+    let mut response = Vec::new();
     let sent = stream.write_all(GET.as_bytes());
     let mut buffer = [0; 1024];
-    while sent.is_ok() && !said.ends_with(b"\r\n\r\nok") {
+    while sent.is_ok() && !response.ends_with(b"\r\n\r\nok") {
         match stream.read(&mut buffer) {
-            Ok(read @ 1..) => said.extend_from_slice(&buffer[..read]),
+            Ok(read @ 1..) => response.extend_from_slice(&buffer[..read]),
             Ok(_) | Err(_) => break,
         }
     }
-    let said = String::from_utf8_lossy(&said).to_ascii_lowercase();
-    if said.is_empty() && reused {
+    let response = String::from_utf8_lossy(&response).to_ascii_lowercase();
+    if response.is_empty() && reused {
         return ask(address, kept, keeps);
     }
-    if !said.starts_with("http/1.1 200 ") || !said.ends_with("ok") {
-        return Err(format!("after {sent:?}: {said:?}"));
+    if !response.starts_with("http/1.1 200 ") || !response.ends_with("ok") {
+        return Err(format!("after {sent:?}: {response:?}"));
     }
-    if keeps && !said.contains("connection: close") {
+    if keeps && !response.contains("connection: close") {
         *kept = Some(stream);
     }
     Ok(())

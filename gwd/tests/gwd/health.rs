@@ -285,8 +285,8 @@ fn grpc_host(status: &Arc<AtomicUsize>) -> SocketAddr {
                             .body(())
                             .unwrap();
                         let mut send = reply.send_response(head, false).unwrap();
-                        let said = u8::try_from(status.load(Ordering::SeqCst)).unwrap();
-                        let frame = [0, 0, 0, 0, 2, 8, said];
+                        let serving_status = u8::try_from(status.load(Ordering::SeqCst)).unwrap();
+                        let frame = [0, 0, 0, 0, 2, 8, serving_status];
                         send.send_data(Bytes::copy_from_slice(&frame), false)
                             .unwrap();
                         let mut trailers = http::HeaderMap::new();

@@ -156,10 +156,10 @@ fn malformed_request_keeps_the_field_table() {
 
 #[test]
 fn malformed_trailers_end_the_upstreams_request() {
-    let (tell, reported) = std::sync::mpsc::channel();
-    let tell = std::sync::Mutex::new(tell);
+    let (sender, reported) = std::sync::mpsc::channel();
+    let sender = std::sync::Mutex::new(sender);
     let upstream = Upstream::start(move |request, _| {
-        tell.lock().unwrap().send(request.is_whole).unwrap();
+        sender.lock().unwrap().send(request.is_whole).unwrap();
         Then::Close
     });
     let served = http2(shop(upstream.address, vec![op("POST", "/a")])).serve();

@@ -319,9 +319,9 @@ fn damaged_source_artifact_affects_explanations_only() {
     });
     assert_eq!(get(gwd.public(), "/v1").status, 200);
     let question = json!({"url": "http://h/v1"}).to_string();
-    let said = gwd.ask("POST", "/v1/explain", &question).json();
+    let explained = gwd.ask("POST", "/v1/explain", &question).json();
     assert_eq!(
-        (&said["decision"], &said["source"]),
+        (&explained["decision"], &explained["source"]),
         (&json!("forward"), &Value::Null)
     );
     let status = gwd.status();

@@ -107,14 +107,14 @@ fn other_websockets_go_on() {
     let mut served = shop_with_websockets(&upstream).serve();
     let mut keyed = open(&served, &with_key());
     let public = HANDSHAKE.replace("/ws", "/open");
-    let mut nobody = open(&served, &public);
+    let mut anonymous = open(&served, &public);
     // A credential that the operation did not require is irrelevant to its stream.
     let mut generous = open(&served, &with_key().replace("/ws", "/open"));
     served.node.revoke(Revoked::new([[7; 32]]));
     talks(&mut keyed);
     served.node.revoke(Revoked::new([[7; 32], letmein()]));
     assert_eq!(keyed.bytes(4), [0x88, 0x02, 0x03, 0xF0]);
-    talks(&mut nobody);
+    talks(&mut anonymous);
     talks(&mut generous);
 }
 

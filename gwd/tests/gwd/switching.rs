@@ -245,8 +245,8 @@ fn forgetful() -> std::net::SocketAddr {
                 let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
                 while let Some(Ok(line)) = lines.next() {
                     if line.is_empty() {
-                        let said = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
-                        let _gone = stream.write_all(said);
+                        let response = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
+                        let _gone = stream.write_all(response);
                     }
                 }
             });

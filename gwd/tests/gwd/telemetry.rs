@@ -355,13 +355,16 @@ fn refused_heads_have_a_line_in_the_access_log() {
         ("400 framing_invalid", "POST /a?token=secret HTTP/1.1\r\nhost: h\r\ncontent-length: 1\r\ntransfer-encoding: chunked\r\n\r\n".into(), "POST /a"),
         ("431 headers_too_large", format!("GET /b HTTP/1.1\r\nhost: h\r\nx: {}\r\n\r\n", "x".repeat(70_000)), "GET /b HTTP/1.1"),
     ];
-    for (number, (said, head, start)) in requests.drain(..).enumerate() {
+    for (number, (status_and_reason, head, start)) in requests.drain(..).enumerate() {
         let mut client = Client::connect(served.address);
         client.send(&head);
         let answer = client.rest_or_head();
-        assert!(answer.contains(&said[..3]), "{said}: {answer}");
+        assert!(
+            answer.contains(&status_and_reason[..3]),
+            "{status_and_reason}: {answer}"
+        );
         let line = lines(&path, number + 1).pop().unwrap();
-        let (status, reason) = said.split_once(' ').unwrap();
+        let (status, reason) = status_and_reason.split_once(' ').unwrap();
         assert_eq!(line["status"].to_string(), status, "{line:#}");
         assert_eq!(line["reason"], reason, "{line:#}");
         assert_eq!(line["peer_ip"], "127.0.0.1", "{line:#}");

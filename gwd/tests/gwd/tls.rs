@@ -288,12 +288,12 @@ fn certificates_follow_swaps_unless_broken() {
     eventually("status names no certificate", || {
         gwd.status()["broken_certificates"] == serde_json::json!([])
     });
-    let said = gwd
+    let logged = gwd
         .events()
         .iter()
         .map(ToString::to_string)
         .collect::<String>();
-    assert!(!said.contains("PRIVATE KEY"));
+    assert!(!logged.contains("PRIVATE KEY"));
 }
 
 /// Runs `gwd status` and returns its output.

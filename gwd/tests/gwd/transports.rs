@@ -653,8 +653,8 @@ fn service_at_a_unix_socket_is_used_and_checked() {
     let path = folder.path().join("app.sock");
     let log = folder.path().join("access.log");
     at_a_socket(&path);
-    let nobody = "127.0.0.1:1".parse().unwrap();
-    let mut shop = shop(nobody, vec![op("GET", "/a")]);
+    let unused = "127.0.0.1:1".parse().unwrap();
+    let mut shop = shop(unused, vec![op("GET", "/a")]);
     let main = &mut shop.upstreams[0];
     main.targets = bundle::ir::Set::new(vec![bundle::ir::Target {
         name: "app".into(),

@@ -49,13 +49,13 @@ fn http1_websocket_becomes_a_stream_of_http2() {
         client.send(HANDSHAKE);
         let head = client.head();
         assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
-        for said in [
+        for expected in [
             // Response value for the sample key of RFC 6455 §1.3.
             "sec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=",
             "sec-websocket-protocol: chat",
             "upgrade: websocket",
         ] {
-            assert!(head.contains(said), "{said}: {head}");
+            assert!(head.contains(expected), "{expected}: {head}");
         }
         let received = head
             .lines()

@@ -321,13 +321,13 @@ fn own_certificate_is_sent_and_replaced_live() {
     };
     let second = world.release(&upstream.behind(with).gateway());
     gwd.wait_for(&second);
-    let said = || get(address, "/a").text().to_owned();
-    let first = said();
+    let response_text = || get(address, "/a").text().to_owned();
+    let first = response_text();
     assert!(
         first.starts_with("sni=- client=CN=alice alpn=http/1.1 "),
         "{first}"
     );
-    assert_eq!(said(), first, "the connection is used again");
+    assert_eq!(response_text(), first, "the connection is used again");
     let end = || {
         gwd.metric(
             "gwd_tls_cert_not_after_timestamp_seconds",
@@ -342,11 +342,11 @@ fn own_certificate_is_sent_and_replaced_live() {
 
     own("bob", 3);
     eventually("the new certificate is sent", || {
-        said().contains("client=CN=bob")
+        response_text().contains("client=CN=bob")
     });
     eventually("the metric has the new expiry", || end() == year(3));
-    let after = said();
-    assert_eq!(said(), after, "and its connection used again");
+    let after = response_text();
+    assert_eq!(response_text(), after, "and its connection used again");
 
     // An unusable key file changes nothing.
     secrets.write("own.key", "none");
@@ -354,10 +354,10 @@ fn own_certificate_is_sent_and_replaced_live() {
         let broken = gwd.status()["broken_certificates"].to_string();
         broken.contains("there is no private key")
     });
-    assert_eq!(said(), after);
+    assert_eq!(response_text(), after);
     let events = gwd.events();
-    let said = events.iter().map(ToString::to_string).collect::<String>();
-    assert!(!said.contains("PRIVATE KEY"));
+    let response_text = events.iter().map(ToString::to_string).collect::<String>();
+    assert!(!response_text.contains("PRIVATE KEY"));
 }
 
 #[test]
@@ -414,10 +414,10 @@ fn sessions_resume_and_other_tls_is_not_reused() {
     let pem = authority.issue(&["127.0.0.1"]);
     let upstream = TlsUpstream::start(server(&pem, None, &[]));
     let mut served = upstream.behind(unchecked()).serve();
-    let said = |served: &Served, path: &str| get(served.address, path).text().to_owned();
-    assert!(said(&served, "/a/close").contains("resumed=false"));
-    assert!(said(&served, "/a/close").contains("resumed=true"));
-    assert!(said(&served, "/a").ends_with("resumed=true connection=2"));
+    let response_text = |served: &Served, path: &str| get(served.address, path).text().to_owned();
+    assert!(response_text(&served, "/a/close").contains("resumed=false"));
+    assert!(response_text(&served, "/a/close").contains("resumed=true"));
+    assert!(response_text(&served, "/a").ends_with("resumed=true connection=2"));
 
     // A version with the same TLS settings keeps the connection. A version with another server name
     // opens a new connection.
@@ -426,7 +426,7 @@ fn sessions_resume_and_other_tls_is_not_reused() {
         shop.expose_bundle = true;
         let version = shop.build(&mut served.node, Digest::of(&[number]));
         served.node.publish(&version, number.into());
-        said(&served, "/a")
+        response_text(&served, "/a")
     };
     assert!(publish(unchecked(), 2).ends_with("connection=2"));
     let named = UpstreamTls {

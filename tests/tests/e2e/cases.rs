@@ -195,23 +195,23 @@ pub(crate) fn by_gwc(project: &Project, cases: &[Case], options: &[&str]) -> Vec
             let mut arguments = case.route_arguments();
             arguments.extend(options.iter().map(|option| (*option).to_owned()));
             let ended = project.gwc(&arguments);
-            let said = ended.succeeds().json();
+            let explained = ended.succeeds().json();
             let expected = expected_of_gwc(case);
             let actual = (
-                said["decision"].as_str().unwrap_or_default().to_owned(),
-                said["operation"]["key"].as_str().map(str::to_owned),
-                said["status"].as_u64(),
-                said["reason"].as_str().map(str::to_owned),
+                explained["decision"].as_str().unwrap_or_default().to_owned(),
+                explained["operation"]["key"].as_str().map(str::to_owned),
+                explained["status"].as_u64(),
+                explained["reason"].as_str().map(str::to_owned),
             );
             let allow = case.response.iter().find_map(|expected| match expected {
                 Expected::Field(name, value) if name == "allow" => Some(value.as_str()),
                 _ => None,
             });
-            let upstream = mistakes_of_upstream(case, &said);
-            (actual != expected || allow.is_some() && said["allow"].as_str() != allow || !upstream.is_empty()).then(|| {
+            let upstream = mistakes_of_upstream(case, &explained);
+            (actual != expected || allow.is_some() && explained["allow"].as_str() != allow || !upstream.is_empty()).then(|| {
                 format!(
                     "{} {}: gwc route says {actual:?}, allow {}, expected {expected:?}, {allow:?} {upstream:?}",
-                    case.place, case.title, said["allow"]
+                    case.place, case.title, explained["allow"]
                 )
             })
         })
@@ -246,8 +246,8 @@ fn expected_of_gwc(case: &Case) -> (String, Option<String>, Option<u64>, Option<
 
 /// Compares the upstream request that gwc predicts with the head that the case expects from gwd.
 /// Returns the differences.
-fn mistakes_of_upstream(case: &Case, said: &Value) -> Vec<String> {
-    let request = &said["upstream"]["request"];
+fn mistakes_of_upstream(case: &Case, explained: &Value) -> Vec<String> {
+    let request = &explained["upstream"]["request"];
     let field = |name: &str| request["headers"][name].as_str();
     case.upstream
         .iter()

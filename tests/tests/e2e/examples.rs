@@ -213,17 +213,17 @@ fn talks(example: &str, server: &str, client: &str, url: fn(&Gateway) -> String)
 #[test]
 fn websocket() {
     let url = |gateway: &Gateway| format!("ws://{}/ws", gateway.address());
-    let Some(said) = talks("websocket", "websockets_echo.py", "websockets_talk.py", url) else {
+    let Some(ended) = talks("websocket", "websockets_echo.py", "websockets_talk.py", url) else {
         return prerequisite::skip("websockets is missing");
     };
-    assert_eq!(said.succeeds().stdout.trim(), "fine");
+    assert_eq!(ended.succeeds().stdout.trim(), "fine");
 }
 
 #[test]
 fn grpc() {
     let url = |gateway: &Gateway| gateway.address().to_string();
-    let Some(said) = talks("grpc", "grpc_server.py", "grpc_client.py", url) else {
+    let Some(ended) = talks("grpc", "grpc_server.py", "grpc_client.py", url) else {
         return prerequisite::skip("grpcio is missing");
     };
-    assert_eq!(said.succeeds().stdout.trim(), "fine");
+    assert_eq!(ended.succeeds().stdout.trim(), "fine");
 }

@@ -181,9 +181,9 @@ fn file_system_without_hard_links_is_reported() {
     change(&project, "v2");
     let failed = with_fault(&project, "store.link.due:1:enotsup");
     failed.exits(69);
-    let said = &failed.stderr;
+    let stderr = &failed.stderr;
     assert!(
-        said.contains("hard links") && said.contains("another file system"),
+        stderr.contains("hard links") && stderr.contains("another file system"),
         "{failed}"
     );
     assert_eq!(audit(&project).head(), 1);
@@ -347,11 +347,11 @@ fn concurrent_applies_get_own_serials_or_fail() {
     let serials: Vec<u64> = after.records.keys().copied().collect();
     assert_eq!(serials, (1..=won.len() as u64 + 1).collect::<Vec<_>>());
     for winner in won {
-        let said = winner.json();
-        let serial = said["serial"].as_u64().expect("a serial");
+        let result = winner.json();
+        let serial = result["serial"].as_u64().expect("a serial");
         assert_eq!(
             after.records[&serial],
-            said["bundle"].as_str().expect("a bundle")
+            result["bundle"].as_str().expect("a bundle")
         );
     }
     assert!(!lost.is_empty(), "nobody raced");

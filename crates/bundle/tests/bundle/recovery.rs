@@ -145,8 +145,8 @@ fn a_list_is_taken_even_if_the_head_is_refused() {
     assert_eq!(list.serial(), 1);
     // The list revokes the key, so that a record signed by it is ignored.
     assert_eq!(memory.record, Some(one));
-    let judged = follow::remember_under(&state, &context, list).unwrap();
-    assert_eq!(judged.record, None);
+    let followed = follow::remember_under(&state, &context, list).unwrap();
+    assert_eq!(followed.record, None);
 }
 
 #[test]

@@ -136,7 +136,7 @@ fn to(entry: &MountEntry, operation: u32) -> Found {
     }
 }
 
-/// True if an operation with the method `own` serves the method `asked`. GET also serves HEAD.
+/// True if an operation with the method `own` serves the method `requested`. GET also serves HEAD.
 fn takes(own: &Method, requested: &Method) -> bool {
     own == requested || *requested == Method::HEAD && *own == Method::GET
 }

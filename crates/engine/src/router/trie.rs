@@ -248,7 +248,7 @@ impl ApiRouter {
         }
     }
 
-    /// Operation of a matching template for the request: an operation with the method `asked`,
+    /// Operation of a matching template for the request: an operation with the method `requested`,
     /// otherwise an operation with the method `second` (GET for HEAD).
     fn owner<'r>(
         &self,

@@ -30,10 +30,10 @@ fn operation(key: &str, method: &str, path: &str, owns: Owns) -> ir::Operation {
     }
 }
 
-fn router(said: &[&str]) -> ApiRouter {
+fn router(routes: &[&str]) -> ApiRouter {
     let mut operations = Vec::new();
     let mut hidden = Vec::new();
-    for text in said {
+    for text in routes {
         match *text {
             "+" => operations.push(operation("+", "*", "/", Owns::Undeclared)),
             "*" => operations.push(operation("*", "*", "/", Owns::Unmatched)),
@@ -58,8 +58,8 @@ fn router(said: &[&str]) -> ApiRouter {
 fn answer(mounts: &[Mounted<'_>], request: &str) -> String {
     let mut hosts = HostTable::default();
     let mut routers = Vec::new();
-    for (number, (base, said)) in (0u32..).zip(mounts) {
-        let router = Arc::new(router(said));
+    for (number, (base, routes)) in (0u32..).zip(mounts) {
+        let router = Arc::new(router(routes));
         hosts.add(None, base, number, &router);
         routers.push(router);
     }

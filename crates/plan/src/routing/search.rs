@@ -228,10 +228,10 @@ impl<'t, 'a> Table<'t, 'a> {
             known
         });
         let routes = known.get(key).into_iter().flatten();
-        let said: Vec<String> = routes
+        let lines: Vec<String> = routes
             .map(|at| self.routes[*at as usize].requests())
             .collect();
-        said.join("; ")
+        lines.join("; ")
     }
 }
 

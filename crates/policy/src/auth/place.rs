@@ -285,8 +285,8 @@ fn inner_names(pair: &[u8]) -> impl Iterator<Item = &[u8]> {
     )
 }
 
-/// Removes the cookies for which `is_held` is true, and cookies inside of which some servers find
-/// such a cookie (see [`inner_names`]). `is_held` gets a cookie as `NAME=VALUE`, or a name alone.
+/// Removes the cookies for which `is_match` is true, and cookies inside of which some servers find
+/// such a cookie (see [`inner_names`]). `is_match` gets a cookie as `NAME=VALUE`, or a name alone.
 /// Returns true if a cookie was removed.
 fn strip_pairs(headers: &mut HeaderMap, is_match: impl Fn(&[u8]) -> bool) -> bool {
     let is_match = |pair: &[u8]| is_match(pair) || inner_names(pair).any(&is_match);

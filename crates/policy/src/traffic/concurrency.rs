@@ -518,7 +518,7 @@ mod tests {
                 if let Some(answer) = answer {
                     cx.answers.add(AskId::of_wait(&wait), answer);
                 }
-                let said = match few.on_request(&mut head("/"), cx) {
+                let result = match few.on_request(&mut head("/"), cx) {
                     Step::Continue => "continue",
                     Step::Reject(reject) => reject.code,
                     Step::Ask(effect) => match *effect {
@@ -528,11 +528,11 @@ mod tests {
                     Step::Reply(_) => "reply",
                 };
                 let left = cx.concurrency_notice.map(|notice| notice.remaining);
-                (said, left, std::mem::take(&mut cx.permits))
+                (result, left, std::mem::take(&mut cx.permits))
             })
         };
-        let (said, left, permits) = ask(None);
-        assert_eq!((said, left), ("continue", Some(0)));
+        let (result, left, permits) = ask(None);
+        assert_eq!((result, left), ("continue", Some(0)));
         for (answer, expected) in [
             (None, ("ask", None)),
             (Some(Answer::Permit(1)), ("continue", Some(0))),
@@ -545,8 +545,8 @@ mod tests {
                 ("concurrency_wait_ended", Some(0)),
             ),
         ] {
-            let (said, left, leases) = ask(answer);
-            assert_eq!((said, left), expected);
+            let (result, left, leases) = ask(answer);
+            assert_eq!((result, left), expected);
             assert!(leases.is_empty());
         }
         drop(permits);

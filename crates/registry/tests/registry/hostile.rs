@@ -416,8 +416,8 @@ fn tokens_come_from_the_endpoint_of_the_challenge() {
     log_in("YW5uOndyb25n");
     let refused = why(server.open_with(settings).serials(&Chain::Revocations));
     assert!(refused.contains("token endpoint refuses"), "{refused}");
-    let nobody = why(server.open().serials(&Chain::Revocations));
-    assert!(nobody.contains("token endpoint refuses"), "{nobody}");
+    let error = why(server.open().serials(&Chain::Revocations));
+    assert!(error.contains("token endpoint refuses"), "{error}");
 }
 
 #[test]

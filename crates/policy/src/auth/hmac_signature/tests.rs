@@ -181,8 +181,8 @@ fn verify(verifier: &Verifier, one: &Written<'_>, now_s: u64) -> Verification {
     )
 }
 
-fn label(judged: &Verification) -> String {
-    match judged {
+fn label(verification: &Verification) -> String {
+    match verification {
         Verification::Signed(identity, signed) => {
             let content = match signed.content {
                 None => "any content",
@@ -233,9 +233,9 @@ fn signatures_are_verified_as_in_the_table() {
         sign(&mut one);
         let at = one.words.iter().find_map(|word| word.strip_prefix("at="));
         let now_s = at.map_or(NOW_S, |at| at.parse().unwrap());
-        let judged = verify(&verifier(&one.words), &one, now_s);
+        let verification = verify(&verifier(&one.words), &one, now_s);
         assert_eq!(
-            label(&judged).replace(' ', "_"),
+            label(&verification).replace(' ', "_"),
             one.words[0],
             "{}",
             one.name

@@ -253,6 +253,6 @@ fn fields_of_the_upstream_are_replaced() {
     ];
     assert_eq!(response_to(&web(), &two, &upstream), foreign);
     let varies = [("vary", "Accept-Encoding, Origin")];
-    let said = ["vary: Accept-Encoding, Origin"];
-    assert_eq!(response_to(&web(), &[], &varies), said);
+    let expected = ["vary: Accept-Encoding, Origin"];
+    assert_eq!(response_to(&web(), &[], &varies), expected);
 }
